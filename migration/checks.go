@@ -1,0 +1,454 @@
+package migration
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Check judges one kind of evidence. Its rule is code, named from the plan, so that a plan can combine checks but not invent them.
+type Check struct {
+	Title string // what is checked
+	Limit string // what must hold
+	Next  string // what to do when it does not
+	// Judge says whether the facts satisfy the limit and what was measured, in words. An error means that the facts are
+	// unreadable or inconclusive, which is Unknown, never Met.
+	Judge func(facts json.RawMessage) (met bool, measured string, err error)
+}
+
+// CheckIDs lists the ids of all checks, sorted.
+func CheckIDs() []string {
+	ids := make([]string, 0, len(checks))
+	for id := range checks {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// CheckOf returns the check of that id.
+func CheckOf(id string) (Check, bool) { c, ok := checks[id]; return c, ok }
+
+// judge adapts a rule over typed facts to Check.Judge; facts that do not decode, or hold fields nobody knows, are an error.
+func judge[T any](rule func(T) (bool, string, error)) func(json.RawMessage) (bool, string, error) {
+	return func(raw json.RawMessage) (bool, string, error) {
+		var facts T
+		d := json.NewDecoder(strings.NewReader(string(raw)))
+		if err := d.Decode(&facts); err != nil {
+			return false, "", err
+		}
+		return rule(facts)
+	}
+}
+
+// Ids of the checks, as plans and steps name them.
+const (
+	CheckPolicy      = "maxmemory-policy"
+	CheckReadiness   = "sentinel-readiness"
+	CheckFailover    = "failover-test"
+	CheckTargetPlan  = "target-plan"
+	CheckTargetConn  = "target-connection"
+	CheckAttestation = "breaker-attestation"
+	CheckDrill       = "breaker-drill"
+	CheckRetries     = "webhook-retries"
+	CheckDualWrite   = "dual-write"
+	CheckRollback    = "rollback-rehearsed"
+	CheckResidue     = "source-residue"
+	CheckLedger      = "order-ledger"
+	CheckBackup      = "source-backup"
+	CheckOff         = "source-off"
+)
+
+// FailoverLimitMS is the initiative's limit from losing the master to the first acknowledged write, in milliseconds.
+const FailoverLimitMS = 30_000
+
+var checks = map[string]Check{
+	CheckPolicy: {"Eviction policy", "noeviction on every node that holds jobs", "run the step Fix the eviction policy", judge(judgePolicy)},
+	CheckReadiness: {"Sentinel readiness", "every readiness check passes", "mend what the failing check names, then wait for the monitor",
+		judge(judgeReadiness)},
+	CheckFailover: {"Automatic failover", "writes resume within 30 s, no acknowledged write lost", "run the step Sentinel failover test",
+		judge(judgeFailover)},
+	CheckTargetPlan: {"Managed plan", "Fixed 1 GB, eviction off, TLS on, active", "run the step Provision the managed Redis", judge(judgeTargetPlan)},
+	CheckTargetConn: {"Managed connection", "verified TLS, and every command BullMQ needs answers", "run the step Provision the managed Redis",
+		judge(judgeTargetConn)},
+	CheckAttestation: {"Breaker options", "enableOfflineQueue is false and commandTimeout is set on every producer", "set the safe producer options in the app",
+		judge(judgeAttestation)},
+	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault", "run the step Circuit-breaker drill", judge(judgeDrill)},
+	CheckRetries: {"Webhook retries", "every order refused with a 503 came back and was applied once", "run the step Webhook-retry test",
+		judge(judgeRetries)},
+	CheckDualWrite: {"Dual-write validation", "every order on both sides, every result equal", "run the step Dual-write validation", judge(judgeDualWrite)},
+	CheckRollback: {"Rollback rehearsal", "a stage was rolled back and every live worker followed", "roll a stage back once, before live",
+		judge(judgeRollback)},
+	CheckResidue: {"Source residue", "no job left on the source", "run the step Move what is left", judge(judgeResidue)},
+	CheckLedger: {"Order ledger", "every acknowledged order applied exactly once", "look at the orders that the ledger names",
+		judge(judgeLedger)},
+	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
+	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
+}
+
+// NodePolicy is the eviction policy of one server.
+type NodePolicy struct {
+	Node        string `json:"node"` // address without credentials
+	Policy      string `json:"policy"`
+	ReadBy      string `json:"read_by"` // CONFIG GET or INFO memory
+	EvictedKeys int64  `json:"evicted_keys"`
+}
+
+// PolicyFacts is the evidence of CheckPolicy: the servers that hold jobs, now.
+type PolicyFacts struct {
+	Nodes []NodePolicy `json:"nodes"`
+}
+
+func judgePolicy(f PolicyFacts) (bool, string, error) {
+	if len(f.Nodes) == 0 {
+		return false, "", fmt.Errorf("no server was read")
+	}
+	var bad, good []string
+	for _, n := range f.Nodes {
+		if n.Policy == "noeviction" {
+			good = append(good, n.Node)
+			continue
+		}
+		policy := n.Policy
+		if policy == "" {
+			policy = "not readable"
+		}
+		bad = append(bad, fmt.Sprintf("%s is %s (%d keys evicted since it started)", n.Node, policy, n.EvictedKeys))
+	}
+	if len(bad) > 0 {
+		return false, "maxmemory-policy: " + strings.Join(bad, ", "), nil
+	}
+	return true, "maxmemory-policy is noeviction on " + strings.Join(good, ", "), nil
+}
+
+// ReadinessFacts is the evidence of CheckReadiness.
+type ReadinessFacts struct {
+	Master string `json:"master"`
+	Checks []Gate `json:"checks"`
+}
+
+func judgeReadiness(f ReadinessFacts) (bool, string, error) {
+	if len(f.Checks) == 0 {
+		return false, "", fmt.Errorf("no readiness check ran")
+	}
+	if bad := Failing(f.Checks); len(bad) > 0 {
+		return false, fmt.Sprintf("%s: %s (want %s)", bad[0].Title, bad[0].Measured, bad[0].Limit), nil
+	}
+	return true, fmt.Sprintf("%d Sentinel checks pass, master %s", len(f.Checks), f.Master), nil
+}
+
+// FailoverFacts is the evidence of CheckFailover. Times are milliseconds from the moment the master stopped answering.
+type FailoverFacts struct {
+	Kind             string `json:"kind"` // automatic: Sentinel noticed by itself; planned: asked for
+	OldMaster        string `json:"old_master"`
+	NewMaster        string `json:"new_master"`
+	DetectMS         int64  `json:"detect_ms"`
+	ElectionMS       int64  `json:"election_ms"`
+	FirstWriteMS     int64  `json:"first_write_ms"`
+	FirstAddMS       int64  `json:"first_add_ms"` // first job accepted by the ingestion app through BullMQ
+	Acknowledged     int    `json:"acknowledged"`
+	LostAcknowledged int    `json:"lost_acknowledged"`
+}
+
+func judgeFailover(f FailoverFacts) (bool, string, error) {
+	switch {
+	case f.Kind != "automatic":
+		return false, "", fmt.Errorf("a %s failover does not show that Sentinel notices a dead master", f.Kind)
+	case f.NewMaster == "" || f.NewMaster == f.OldMaster:
+		return false, "no new master was elected", nil
+	case f.Acknowledged == 0:
+		return false, "", fmt.Errorf("the canary acknowledged no write, so nothing is shown")
+	case f.LostAcknowledged > 0:
+		return false, fmt.Sprintf("%d of %d acknowledged writes were lost", f.LostAcknowledged, f.Acknowledged), nil
+	case f.FirstWriteMS > FailoverLimitMS || f.FirstAddMS > FailoverLimitMS:
+		return false, fmt.Sprintf("writes resumed after %s, BullMQ adds after %s (limit 30 s)", seconds(f.FirstWriteMS), seconds(f.FirstAddMS)), nil
+	}
+	return true, fmt.Sprintf("new master elected in %s, writes resumed in %s, BullMQ adds in %s, 0 of %d acknowledged writes lost",
+		seconds(f.ElectionMS), seconds(f.FirstWriteMS), seconds(f.FirstAddMS), f.Acknowledged), nil
+}
+
+func seconds(ms int64) string { return fmt.Sprintf("%d.%d s", ms/1000, ms%1000/100) }
+
+// TargetPlanFacts is the evidence of CheckTargetPlan: what the managed service's API says of the database.
+type TargetPlanFacts struct {
+	Provider   string `json:"provider"`
+	DatabaseID string `json:"database_id"`
+	Name       string `json:"name"`
+	Region     string `json:"region"`
+	Fixed1GB   bool   `json:"fixed_1gb"`
+	PlanNote   string `json:"plan_note"` // how the plan was told
+	Eviction   bool   `json:"eviction"`
+	TLS        bool   `json:"tls"`
+	State      string `json:"state"`
+}
+
+func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
+	var bad []string
+	if !f.Fixed1GB {
+		bad = append(bad, "plan is not Fixed 1 GB ("+f.PlanNote+")")
+	}
+	if f.Eviction {
+		bad = append(bad, "eviction is on")
+	}
+	if !f.TLS {
+		bad = append(bad, "TLS is off")
+	}
+	if f.State != "active" {
+		bad = append(bad, "state is "+f.State)
+	}
+	if len(bad) > 0 {
+		return false, f.Name + ": " + strings.Join(bad, ", "), nil
+	}
+	return true, fmt.Sprintf("%s database %s in %s is Fixed 1 GB, eviction off, TLS on, active", f.Provider, f.Name, f.Region), nil
+}
+
+// TargetConnFacts is the evidence of CheckTargetConn.
+type TargetConnFacts struct {
+	Address     string   `json:"address"`
+	TLSVerified bool     `json:"tls_verified"`
+	Answered    []string `json:"answered"` // commands that BullMQ needs and that worked
+	Refused     []string `json:"refused"`  // commands that BullMQ needs and that did not
+	LatencyUS   int64    `json:"latency_us"`
+}
+
+func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
+	switch {
+	case !f.TLSVerified:
+		return false, "the TLS certificate of " + f.Address + " was not verified", nil
+	case len(f.Refused) > 0:
+		return false, "commands that BullMQ needs were refused: " + strings.Join(f.Refused, ", "), nil
+	case len(f.Answered) == 0:
+		return false, "", fmt.Errorf("no command was tried")
+	}
+	return true, fmt.Sprintf("%s answers over verified TLS, %d of %d commands work, round trip %d.%d ms",
+		f.Address, len(f.Answered), len(f.Answered), f.LatencyUS/1000, f.LatencyUS%1000/100), nil
+}
+
+// ProducerOptions is what a running app attests about one producer connection.
+type ProducerOptions struct {
+	Instance           string `json:"instance"`
+	Queue              string `json:"queue"`
+	Side               string `json:"side"`
+	Endpoint           string `json:"endpoint"`
+	EnableOfflineQueue *bool  `json:"enable_offline_queue"`
+	CommandTimeoutMS   int64  `json:"command_timeout_ms"`
+}
+
+// AttestationFacts is the evidence of CheckAttestation.
+type AttestationFacts struct {
+	Producers []ProducerOptions `json:"producers"`
+}
+
+func judgeAttestation(f AttestationFacts) (bool, string, error) {
+	if len(f.Producers) == 0 {
+		return false, "", fmt.Errorf("no live worker attests a producer connection")
+	}
+	for _, p := range f.Producers {
+		where := fmt.Sprintf("%s on %s of %s", p.Queue, p.Endpoint, p.Instance)
+		switch {
+		case p.EnableOfflineQueue == nil:
+			return false, "", fmt.Errorf("%s does not say whether enableOfflineQueue is off", where)
+		case *p.EnableOfflineQueue:
+			return false, where + " has enableOfflineQueue on: an add waits instead of failing when Redis is down", nil
+		case p.CommandTimeoutMS <= 0:
+			return false, where + " has no commandTimeout: an add hangs on a frozen server", nil
+		}
+	}
+	return true, fmt.Sprintf("%d producer connections attest enableOfflineQueue: false with a commandTimeout", len(f.Producers)), nil
+}
+
+// DrillCase is one fault and what a webhook got meanwhile.
+type DrillCase struct {
+	Fault   string `json:"fault"`
+	Side    string `json:"side"`
+	Queue   string `json:"queue"`
+	Status  int    `json:"status"` // HTTP status; 0: no answer
+	MS      int64  `json:"ms"`
+	LimitMS int64  `json:"limit_ms"`
+	Note    string `json:"note,omitempty"`
+}
+
+// DrillFacts is the evidence of CheckDrill.
+type DrillFacts struct {
+	Cases     []DrillCase `json:"cases"`
+	Recovered bool        `json:"recovered"` // 200 again after the last fault
+}
+
+func judgeDrill(f DrillFacts) (bool, string, error) {
+	if len(f.Cases) == 0 {
+		return false, "", fmt.Errorf("no fault was injected")
+	}
+	var worst int64
+	for _, c := range f.Cases {
+		if c.Status != 503 || c.MS > c.LimitMS {
+			return false, fmt.Sprintf("%s: status %d after %d ms (want 503 within %d ms)", c.Fault, c.Status, c.MS, c.LimitMS), nil
+		}
+		worst = max(worst, c.MS)
+	}
+	if !f.Recovered {
+		return false, "the app did not accept jobs again after the drill", nil
+	}
+	return true, fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again afterwards", len(f.Cases), worst), nil
+}
+
+// RetryFacts is the evidence of CheckRetries.
+type RetryFacts struct {
+	Provider        string   `json:"provider"`
+	Refused         int      `json:"refused"`   // orders answered 503 during the test
+	Recovered       int      `json:"recovered"` // of those, delivered again by the provider and acknowledged
+	AppliedOnce     int      `json:"applied_once"`
+	AppliedTwice    int      `json:"applied_twice"`
+	Missing         []string `json:"missing,omitempty"`
+	LongestMS       int64    `json:"longest_ms"` // from the 503 to the acknowledged retry
+	DocumentedHours int      `json:"documented_hours"`
+}
+
+func judgeRetries(f RetryFacts) (bool, string, error) {
+	switch {
+	case f.Refused == 0:
+		return false, "", fmt.Errorf("no order was refused, so no retry was seen")
+	case f.AppliedTwice > 0:
+		return false, fmt.Sprintf("%d orders were applied twice", f.AppliedTwice), nil
+	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
+		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied", f.Recovered, f.Refused, f.AppliedOnce), nil
+	}
+	return true, fmt.Sprintf("%d orders refused with 503, all delivered again by %s and applied once, the slowest after %s; the %d h window is documented, not observed",
+		f.Refused, f.Provider, seconds(f.LongestMS), f.DocumentedHours), nil
+}
+
+// DualWriteFacts is the evidence of CheckDualWrite.
+type DualWriteFacts struct {
+	Orders        int   `json:"orders"`     // authoritative adds in the window
+	MinOrders     int   `json:"min_orders"` // fewer shows too little
+	Copied        int   `json:"copied"`     // with a shadow copy on the other side
+	Compared      int   `json:"compared"`   // whose copy ran and was compared
+	Mismatches    int   `json:"mismatches"`
+	Duplicated    int   `json:"duplicated"`
+	Lost          int   `json:"lost"`
+	WindowSeconds int64 `json:"window_seconds"`
+}
+
+func judgeDualWrite(f DualWriteFacts) (bool, string, error) {
+	switch {
+	case f.Mismatches > 0 || f.Lost > 0 || f.Duplicated > 0:
+		return false, fmt.Sprintf("%d results differ, %d orders lost, %d applied twice", f.Mismatches, f.Lost, f.Duplicated), nil
+	case f.Orders < f.MinOrders:
+		return false, "", fmt.Errorf("only %d orders in the window, %d are needed", f.Orders, f.MinOrders)
+	case f.Copied < f.Orders || f.Compared < f.Orders:
+		return false, fmt.Sprintf("of %d orders %d were copied and %d compared", f.Orders, f.Copied, f.Compared), nil
+	}
+	return true, fmt.Sprintf("%d orders in %d s on both sides, %d results compared, 0 differ", f.Orders, f.WindowSeconds, f.Compared), nil
+}
+
+// RollbackFacts is the evidence of CheckRollback.
+type RollbackFacts struct {
+	From       string `json:"from"`
+	To         string `json:"to"`
+	RollbackMS int64  `json:"rollback_ms"` // from the flag change to the acknowledgement of every live worker
+	Workers    int    `json:"workers"`
+}
+
+func judgeRollback(f RollbackFacts) (bool, string, error) {
+	if f.Workers == 0 {
+		return false, "", fmt.Errorf("no live worker took part")
+	}
+	return true, fmt.Sprintf("%s rolled back to %s in %s, acknowledged by %d workers", f.From, f.To, seconds(f.RollbackMS), f.Workers), nil
+}
+
+// ResidueFacts is the evidence of CheckResidue.
+type ResidueFacts struct {
+	Queues []QueueResidue `json:"queues"`
+}
+
+// QueueResidue is what is left in one queue of the source.
+type QueueResidue struct {
+	Queue   string `json:"queue"`
+	Pending int64  `json:"pending"`
+	Moved   int    `json:"moved"`
+}
+
+func judgeResidue(f ResidueFacts) (bool, string, error) {
+	if len(f.Queues) == 0 {
+		return false, "", fmt.Errorf("no queue was looked at")
+	}
+	moved := 0
+	for _, q := range f.Queues {
+		if q.Pending > 0 {
+			return false, fmt.Sprintf("%d jobs are left in %s", q.Pending, q.Queue), nil
+		}
+		moved += q.Moved
+	}
+	return true, fmt.Sprintf("nothing is left in %d queues of the source (%d jobs moved)", len(f.Queues), moved), nil
+}
+
+// LedgerFacts is the evidence of CheckLedger, from the whole journal of the ingestion app.
+type LedgerFacts struct {
+	Orders       int      `json:"orders"`
+	Acknowledged int      `json:"acknowledged"`
+	Fulfilled    int      `json:"fulfilled"`
+	Pending      int      `json:"pending"` // acknowledged, not yet applied, still within its time
+	Lost         int      `json:"lost"`
+	Duplicated   int      `json:"duplicated"`
+	Examples     []string `json:"examples,omitempty"` // ids of lost or duplicated orders
+}
+
+func judgeLedger(f LedgerFacts) (bool, string, error) {
+	switch {
+	case f.Lost > 0 || f.Duplicated > 0:
+		return false, fmt.Sprintf("%d orders lost, %d applied twice: %s", f.Lost, f.Duplicated, strings.Join(f.Examples, ", ")), nil
+	case f.Acknowledged == 0:
+		return false, "", fmt.Errorf("no order was acknowledged, so nothing is shown")
+	case f.Pending > 0:
+		return false, "", fmt.Errorf("%d acknowledged orders are still under way", f.Pending)
+	}
+	return true, fmt.Sprintf("%d orders acknowledged, %d applied, 0 lost, 0 twice", f.Acknowledged, f.Fulfilled), nil
+}
+
+// BackupFacts is the evidence of CheckBackup.
+type BackupFacts struct {
+	File        string `json:"file"` // name within the data folder
+	Keys        int64  `json:"keys"`
+	Bytes       int64  `json:"bytes"`
+	SHA256      string `json:"sha256"`
+	Verified    bool   `json:"verified"` // read back and compared with the server
+	Differences int    `json:"differences"`
+}
+
+func judgeBackup(f BackupFacts) (bool, string, error) {
+	switch {
+	case f.SHA256 == "":
+		return false, "", fmt.Errorf("no backup was written")
+	case !f.Verified || f.Differences > 0:
+		return false, fmt.Sprintf("the backup differs from the source in %d keys", f.Differences), nil
+	}
+	return true, fmt.Sprintf("%d keys backed up to %s and compared with the source, 0 differences", f.Keys, f.File), nil
+}
+
+// OffFacts is the evidence of CheckOff.
+type OffFacts struct {
+	Servers []ServerOff `json:"servers"`
+}
+
+// ServerOff is one old server after its power-off.
+type ServerOff struct {
+	Label     string `json:"label"`
+	Address   string `json:"address"`
+	Status    string `json:"status"` // as the hosting API says: offline, deleted
+	Reachable bool   `json:"reachable"`
+}
+
+func judgeOff(f OffFacts) (bool, string, error) {
+	if len(f.Servers) == 0 {
+		return false, "", fmt.Errorf("no server was looked at")
+	}
+	for _, s := range f.Servers {
+		if s.Reachable {
+			return false, fmt.Sprintf("%s (%s) still answers", s.Label, s.Address), nil
+		}
+		if s.Status != "offline" && s.Status != "deleted" {
+			return false, fmt.Sprintf("%s is %s", s.Label, s.Status), nil
+		}
+	}
+	return true, fmt.Sprintf("%d old servers are off and unreachable", len(f.Servers)), nil
+}

@@ -1,0 +1,188 @@
+package migration
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Proof says how well a piece of evidence is known.
+type Proof string
+
+const (
+	// Observed: Switchyard measured it itself.
+	Observed Proof = "observed"
+	// Attested: the running application says so of itself.
+	Attested Proof = "attested"
+	// Documented: a vendor's documentation says so; nobody measured it here.
+	Documented Proof = "documented"
+)
+
+// Evidence is one measured fact at one time. It is append-only and holds no verdict: what it means is computed by Evaluate, so that a
+// better rule judges old facts too.
+type Evidence struct {
+	ID         int64           `json:"id"`
+	Check      string          `json:"check"` // which entry of Checks judges it
+	Proof      Proof           `json:"proof"`
+	Facts      json.RawMessage `json:"facts"`
+	Source     string          `json:"source"`           // how it was measured, in a word or command
+	RunID      string          `json:"run_id,omitempty"` // the run that gathered it; empty: the monitor
+	ObservedAt time.Time       `json:"observed_at"`
+}
+
+// Verdict is what evidence amounts to. Only Met counts; the zero value is Unknown.
+type Verdict string
+
+const (
+	// Met: fresh evidence shows that it holds.
+	Met Verdict = "met"
+	// Unmet: evidence shows that it does not hold.
+	Unmet Verdict = "unmet"
+	// Stale: it held, but the evidence is older than its limit.
+	Stale Verdict = "stale"
+	// Unknown: there is no evidence, or it is inconclusive.
+	Unknown Verdict = "unknown"
+)
+
+// Finding is one requirement judged.
+type Finding struct {
+	Check    string        `json:"check"`
+	Title    string        `json:"title"`
+	Verdict  Verdict       `json:"verdict"`
+	Measured string        `json:"measured"`
+	Limit    string        `json:"limit"`
+	Next     string        `json:"next,omitempty"`
+	MaxAge   time.Duration `json:"max_age"`
+	Evidence *Evidence     `json:"evidence,omitempty"`
+	// Settled: the subject is gone (its Until criterion is met), so the evidence does not age any more.
+	Settled bool `json:"settled,omitempty"`
+}
+
+// Item is one criterion judged.
+type Item struct {
+	Criterion Criterion `json:"criterion"`
+	Verdict   Verdict   `json:"verdict"`
+	Why       string    `json:"why"` // the deciding finding, in words
+	Next      string    `json:"next,omitempty"`
+	Findings  []Finding `json:"findings"`
+}
+
+// ObservedAt is the oldest observation that the item's verdict rests on; zero when there is none.
+func (i Item) ObservedAt() time.Time {
+	var t time.Time
+	for _, f := range i.Findings {
+		if f.Evidence != nil && (t.IsZero() || f.Evidence.ObservedAt.Before(t)) {
+			t = f.Evidence.ObservedAt
+		}
+	}
+	return t
+}
+
+// Proof is the weakest level of proof behind the item; empty when there is no evidence.
+func (i Item) Proof() Proof {
+	rank := map[Proof]int{Observed: 3, Attested: 2, Documented: 1}
+	var p Proof
+	for _, f := range i.Findings {
+		if f.Evidence != nil && (p == "" || rank[f.Evidence.Proof] < rank[p]) {
+			p = f.Evidence.Proof
+		}
+	}
+	return p
+}
+
+// Checklist is every criterion judged.
+type Checklist []Item
+
+// Verdict gives one criterion's verdict; Unknown for an id that the plan lacks.
+func (c Checklist) Verdict(id string) Verdict {
+	for _, i := range c {
+		if i.Criterion.ID == id {
+			return i.Verdict
+		}
+	}
+	return Unknown
+}
+
+// MetCount is how many criteria are met.
+func (c Checklist) MetCount() int {
+	n := 0
+	for _, i := range c {
+		if i.Verdict == Met {
+			n++
+		}
+	}
+	return n
+}
+
+// Evaluate judges a plan's criteria by the latest evidence of each check. It is the only place where evidence becomes a verdict.
+// Evidence dated after now (a clock that went back) is inconclusive, never green.
+func Evaluate(now time.Time, p Plan, latest map[string]Evidence) Checklist {
+	settled := map[string]bool{}
+	judge := func(c Criterion) Item { return evaluate(now, c, latest, settled) }
+	// A requirement may stop ageing when another criterion is met, so those are judged first; they must not wait on each other.
+	for _, c := range p.Criteria {
+		for _, r := range c.Requires {
+			if r.Until == "" || settled[r.Until] {
+				continue
+			}
+			for _, u := range p.Criteria {
+				if u.ID == r.Until && judge(u).Verdict == Met {
+					settled[u.ID] = true
+				}
+			}
+		}
+	}
+	out := make(Checklist, 0, len(p.Criteria))
+	for _, c := range p.Criteria {
+		out = append(out, judge(c))
+	}
+	return out
+}
+
+// severity orders verdicts from worst to best: a measured failure is said before a missing or old measurement.
+var severity = map[Verdict]int{Unmet: 0, Unknown: 1, Stale: 2, Met: 3}
+
+func evaluate(now time.Time, c Criterion, latest map[string]Evidence, settled map[string]bool) Item {
+	item := Item{Criterion: c, Verdict: Met}
+	var why []string
+	for _, r := range c.Requires {
+		f := find(now, r, latest, settled[r.Until])
+		item.Findings = append(item.Findings, f)
+		if severity[f.Verdict] < severity[item.Verdict] {
+			item.Verdict, item.Next = f.Verdict, f.Next
+			why = []string{f.Measured}
+		} else if f.Verdict == item.Verdict {
+			why = append(why, f.Measured)
+		}
+	}
+	item.Why = strings.Join(why, "; ")
+	return item
+}
+
+func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool) Finding {
+	check := checks[r.Check]
+	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unknown, MaxAge: r.MaxAge, Next: check.Next,
+		Measured: check.Title + ": no evidence yet"}
+	e, ok := latest[r.Check]
+	if !ok {
+		return f
+	}
+	f.Evidence, f.Settled = &e, settled
+	met, measured, err := check.Judge(e.Facts)
+	age := now.Sub(e.ObservedAt)
+	switch {
+	case err != nil:
+		f.Measured = check.Title + ": the evidence cannot be read: " + err.Error()
+	case !met:
+		f.Verdict, f.Measured = Unmet, measured
+	case age < -time.Minute:
+		f.Measured = fmt.Sprintf("%s: the evidence is dated %s in the future; check the clocks", check.Title, (-age).Round(time.Second))
+	case r.MaxAge > 0 && age > r.MaxAge && !settled:
+		f.Verdict = Stale
+		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, age.Round(time.Second), r.MaxAge)
+	default:
+		f.Verdict, f.Measured, f.Next = Met, measured, ""
+	}
+	return f
+}

@@ -1,0 +1,159 @@
+package migration
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Plan is the initiative as data: what must be true at the end (criteria), the way there (steps), when (milestones relative to the
+// event), what it costs, what may go wrong and what was ruled out. It is read from YAML (package plan); a migration is created from
+// one and keeps its own copy.
+type Plan struct {
+	Name       string      `yaml:"name" json:"name"`
+	Event      string      `yaml:"event" json:"event"`
+	Summary    string      `yaml:"summary" json:"summary"`
+	Criteria   []Criterion `yaml:"criteria" json:"criteria"`
+	Steps      []PlanStep  `yaml:"steps" json:"steps"`
+	Milestones []Milestone `yaml:"milestones" json:"milestones"`
+	Costs      []Cost      `yaml:"costs" json:"costs"`
+	Risks      []Risk      `yaml:"risks" json:"risks"`
+	Eliminated []Option    `yaml:"eliminated" json:"eliminated"`
+}
+
+// Criterion is one entry of the completion checklist. It is met when every requirement is.
+type Criterion struct {
+	ID       string        `yaml:"id" json:"id"`
+	Title    string        `yaml:"title" json:"title"`
+	Why      string        `yaml:"why" json:"why"`
+	Requires []Requirement `yaml:"requires" json:"requires"`
+}
+
+// Requirement binds a criterion to a check of the evidence.
+type Requirement struct {
+	// Check names an entry of Checks.
+	Check string `yaml:"check" json:"check"`
+	// MaxAge is how long an observation counts; older is stale. Zero means that it does not age (a fact about the past).
+	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
+	// Until names a criterion after whose meeting this observation no longer ages, because its subject is gone.
+	Until string `yaml:"until" json:"until,omitempty"`
+}
+
+// PlanStep is one step of the way, bound to a workflow by id.
+type PlanStep struct {
+	ID    string `yaml:"id" json:"id"` // id of a workflow
+	Title string `yaml:"title" json:"title"`
+	Why   string `yaml:"why" json:"why"`
+	Week  string `yaml:"week" json:"week"` // when, in words of the initiative
+	Cost  string `yaml:"cost" json:"cost"`
+	// Needs lists the steps that must be done first.
+	Needs []string `yaml:"needs" json:"needs"`
+	// Proves lists the criteria that this step gathers evidence for.
+	Proves []string `yaml:"proves" json:"proves"`
+}
+
+// Milestone is a date relative to the event.
+type Milestone struct {
+	Title string        `yaml:"title" json:"title"`
+	At    time.Duration `yaml:"at" json:"at"` // relative to the event; negative is before
+	Step  string        `yaml:"step" json:"step"`
+}
+
+// Cost is one line of the cost table, with where the figure is from.
+type Cost struct {
+	Item   string `yaml:"item" json:"item"`
+	Amount string `yaml:"amount" json:"amount"`
+	Source string `yaml:"source" json:"source"`
+	Date   string `yaml:"date" json:"date"`
+}
+
+// Risk is one thing that may go wrong, and what is done about it.
+type Risk struct {
+	Title      string `yaml:"title" json:"title"`
+	Severity   string `yaml:"severity" json:"severity"` // high, medium, low
+	Mitigation string `yaml:"mitigation" json:"mitigation"`
+}
+
+// Option is a decision record of something that was ruled out.
+type Option struct {
+	Name        string `yaml:"name" json:"name"`
+	Reason      string `yaml:"reason" json:"reason"`
+	RevisitWhen string `yaml:"revisit_when" json:"revisit_when"`
+}
+
+// Validate reports every mistake of a plan at once: unknown checks, unknown or doubled ids, needs that name no step. workflows lists
+// the ids a step may have.
+func (p Plan) Validate(workflows []string) error {
+	var bad []string
+	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
+	if p.Name == "" {
+		say("name is missing")
+	}
+	if len(p.Criteria) == 0 {
+		say("criteria: at least one is needed")
+	}
+	criteria := map[string]bool{}
+	for _, c := range p.Criteria {
+		if c.ID == "" || criteria[c.ID] {
+			say("criteria: id %q is missing or used twice", c.ID)
+		}
+		criteria[c.ID] = true
+		if len(c.Requires) == 0 {
+			say("criteria.%s.requires: a criterion without a check could never be proven", c.ID)
+		}
+		for _, r := range c.Requires {
+			if _, ok := checks[r.Check]; !ok {
+				say("criteria.%s.requires: unknown check %q; known checks are %s", c.ID, r.Check, strings.Join(CheckIDs(), ", "))
+			}
+			if r.MaxAge < 0 {
+				say("criteria.%s.requires.%s.max_age: %s is negative", c.ID, r.Check, r.MaxAge)
+			}
+		}
+	}
+	steps := map[string]bool{}
+	for _, s := range p.Steps {
+		if steps[s.ID] {
+			say("steps: id %q is used twice", s.ID)
+		}
+		if !slices.Contains(workflows, s.ID) {
+			say("steps: unknown step %q; known steps are %s", s.ID, strings.Join(workflows, ", "))
+		}
+		for _, n := range s.Needs {
+			if !steps[n] {
+				say("steps.%s.needs: %q is not an earlier step", s.ID, n)
+			}
+		}
+		for _, c := range s.Proves {
+			if !criteria[c] {
+				say("steps.%s.proves: %q is not a criterion of this plan", s.ID, c)
+			}
+		}
+		steps[s.ID] = true
+	}
+	for _, c := range p.Criteria {
+		for _, r := range c.Requires {
+			if r.Until != "" && !criteria[r.Until] {
+				say("criteria.%s.requires.%s.until: %q is not a criterion of this plan", c.ID, r.Check, r.Until)
+			}
+		}
+	}
+	for _, m := range p.Milestones {
+		if m.Step != "" && !steps[m.Step] {
+			say("milestones: %q names the unknown step %q", m.Title, m.Step)
+		}
+	}
+	if len(bad) > 0 {
+		return Errorf(Invalid, "the plan has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))
+	}
+	return nil
+}
+
+// Step returns the plan's step of that id.
+func (p Plan) Step(id string) (PlanStep, bool) {
+	i := slices.IndexFunc(p.Steps, func(s PlanStep) bool { return s.ID == id })
+	if i < 0 {
+		return PlanStep{}, false
+	}
+	return p.Steps[i], true
+}

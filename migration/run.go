@@ -1,0 +1,248 @@
+package migration
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Role is what an account may do.
+type Role string
+
+const (
+	// RoleViewer may look at everything and change nothing.
+	RoleViewer Role = "viewer"
+	// RoleEngineer may start, approve, cancel and roll back steps.
+	RoleEngineer Role = "engineer"
+)
+
+// Actor is who does something: a signed-in account, or "switchyard" itself.
+type Actor struct {
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+}
+
+// RunState is where a run stands. A run is one attempt at a step.
+type RunState string
+
+const (
+	// RunAwaitingApproval: planned, waiting for a person. Left by approve (queued), reject or expiry (rejected), cancel (cancelled).
+	RunAwaitingApproval RunState = "awaiting_approval"
+	// RunQueued: allowed to start; the engine picks it up at once, also after a restart.
+	RunQueued RunState = "queued"
+	// RunRunning: actions are being carried out. A killed process resumes it at the first action not finished.
+	RunRunning RunState = "running"
+	// RunUndoing: an action failed or the run was cancelled; finished actions are being undone in reverse.
+	RunUndoing RunState = "undoing"
+	// RunSucceeded: every action done. Final, until rolled back by another run.
+	RunSucceeded RunState = "succeeded"
+	// RunFailed: an action failed; what could be undone was. Final.
+	RunFailed RunState = "failed"
+	// RunCancelled: a person stopped it; what could be undone was. Final.
+	RunCancelled RunState = "cancelled"
+	// RunRejected: not approved. Final; nothing was done.
+	RunRejected RunState = "rejected"
+)
+
+// Open reports whether the run still needs somebody or something.
+func (s RunState) Open() bool {
+	switch s {
+	case RunAwaitingApproval, RunQueued, RunRunning, RunUndoing:
+		return true
+	}
+	return false
+}
+
+// Params are a step's parameters; only cutover takes any.
+type Params struct {
+	To   Stage `json:"to,omitempty"`
+	Ramp int   `json:"ramp,omitempty"`
+}
+
+// Move gives the parameters as a stage move.
+func (p Params) Move() StageMove { return StageMove(p) }
+
+// Approval is the kind of consent a step needs before it touches production.
+type Approval string
+
+const (
+	// ApprovalNone: reads only, or touches nothing that serves orders.
+	ApprovalNone Approval = "none"
+	// ApprovalOne: an engineer, also the one who asked, confirms the plan that is shown.
+	ApprovalOne Approval = "one"
+	// ApprovalTwo: irreversible; an engineer other than the one who asked types the migration's name.
+	ApprovalTwo Approval = "two"
+)
+
+// ActionPlan is one line of what a run will do.
+type ActionPlan struct {
+	ID      string `json:"id"`
+	Title   string `json:"title"`
+	Changes string `json:"changes,omitempty"` // what it changes in production; empty: reads only
+	Undo    string `json:"undo,omitempty"`    // how it is taken back; empty with Changes: it is not
+}
+
+// StepPlan is what a step would do now: computed without changing anything, and bound by its hash to the approval given for it.
+type StepPlan struct {
+	Step         string       `json:"step"`
+	Params       Params       `json:"params"`
+	Summary      string       `json:"summary"`
+	Impact       string       `json:"impact"` // what orders and people will notice, and for how long
+	Approval     Approval     `json:"approval"`
+	Irreversible bool         `json:"irreversible"`
+	Gates        []Gate       `json:"gates"`
+	Actions      []ActionPlan `json:"actions"`
+	Observed     []Fact       `json:"observed,omitempty"` // what planning found
+	Hash         string       `json:"hash"`               // of what is to be done, not of what was observed
+}
+
+// Fact is a label with a value, for people.
+type Fact struct {
+	Label string `json:"label"`
+	Value string `json:"value"`
+}
+
+// Run is one attempt at a step.
+type Run struct {
+	ID          string   `json:"id"`
+	MigrationID string   `json:"migration_id"`
+	Step        string   `json:"step"`
+	Params      Params   `json:"params"`
+	State       RunState `json:"state"`
+	// Rollback is the id of the run that this one takes back; empty for a forward run.
+	Rollback    string          `json:"rollback_of,omitempty"`
+	Plan        StepPlan        `json:"plan"`
+	RequestedBy string          `json:"requested_by"`
+	DecidedBy   string          `json:"decided_by,omitempty"`
+	Comment     string          `json:"comment,omitempty"`
+	CancelledBy string          `json:"cancelled_by,omitempty"`
+	Error       string          `json:"error,omitempty"` // why it failed, in words for people
+	Progress    string          `json:"progress,omitempty"`
+	Result      json.RawMessage `json:"result,omitempty"` // outputs of its actions by action id
+	CreatedAt   time.Time       `json:"created_at"`
+	StartedAt   *time.Time      `json:"started_at,omitempty"`
+	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
+	// RolledBackBy is the run that took this one back; such a run no longer counts as done.
+	RolledBackBy string      `json:"rolled_back_by,omitempty"`
+	Actions      []RunAction `json:"actions,omitempty"`
+}
+
+// ActionState is where one action of a run stands.
+type ActionState string
+
+const (
+	ActionPending ActionState = "pending"
+	ActionRunning ActionState = "running"
+	ActionDone    ActionState = "done"
+	ActionFailed  ActionState = "failed"
+	ActionUndone  ActionState = "undone"
+)
+
+// RunAction is one action of a run as it went.
+type RunAction struct {
+	ActionPlan
+	State      ActionState     `json:"state"`
+	Detail     string          `json:"detail,omitempty"` // progress or error, in words
+	Output     json.RawMessage `json:"output,omitempty"`
+	StartedAt  *time.Time      `json:"started_at,omitempty"`
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+}
+
+// LogLine is one line of a run's log.
+type LogLine struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Action  string    `json:"action"`
+	Level   string    `json:"level"` // info, warn, error
+	Message string    `json:"message"`
+}
+
+// Migration is one initiative under way.
+type Migration struct {
+	ID        string    `json:"id"` // slug, used in URLs
+	Name      string    `json:"name"`
+	Plan      Plan      `json:"-"`
+	EventDate time.Time `json:"event_date"`
+	CreatedBy string    `json:"created_by"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// StepStatus is a step of the plan with where it stands.
+type StepStatus struct {
+	PlanStep PlanStep   `json:"plan"`
+	State    StepState  `json:"state"`
+	Why      string     `json:"why,omitempty"` // why blocked, or what failed
+	LastRun  *Run       `json:"last_run,omitempty"`
+	Due      *time.Time `json:"due,omitempty"`
+}
+
+// StepState is a step's place on the way.
+type StepState string
+
+const (
+	StepTodo    StepState = "todo"    // may be started
+	StepBlocked StepState = "blocked" // an earlier step is missing
+	StepActive  StepState = "active"  // a run is open, or cutover is on its way
+	StepDone    StepState = "done"
+	StepFailed  StepState = "failed" // the last run failed; may be started again
+	StepSkipped StepState = "skipped"
+)
+
+// NextStep is one thing that a person can do now. The first of a list is the recommended one. Interfaces offer exactly these.
+type NextStep struct {
+	Verb   string `json:"verb"` // start, approve, watch
+	Step   string `json:"step"`
+	Params Params `json:"params"`
+	RunID  string `json:"run_id,omitempty"`
+	Title  string `json:"title"`
+	Why    string `json:"why"`
+}
+
+// Overview is everything the first page and its API answer show.
+type Overview struct {
+	Migration Migration    `json:"migration"`
+	Plan      Plan         `json:"plan"`
+	Routing   Routing      `json:"routing"`
+	Checklist Checklist    `json:"criteria"`
+	Steps     []StepStatus `json:"steps"`
+	NextSteps []NextStep   `json:"next_steps"`
+	OpenRun   *Run         `json:"open_run,omitempty"`
+	Orders    LedgerFacts  `json:"orders"`
+	Workers   []Worker     `json:"workers"`
+	Phase     string       `json:"phase"` // in words, for people
+	At        time.Time    `json:"at"`
+}
+
+// Worker is a live process that reads the flags, as it last attested.
+type Worker struct {
+	Instance    string          `json:"instance"`
+	Service     string          `json:"service"`
+	Version     string          `json:"version"`
+	BullMQ      string          `json:"bullmq"`
+	Revision    int64           `json:"revision"` // of the flag set that everything in flight uses
+	SeenAt      time.Time       `json:"seen_at"`
+	Attestation json.RawMessage `json:"attestation,omitempty"`
+}
+
+// FlagRevision is one change of one flag.
+type FlagRevision struct {
+	Revision int64     `json:"revision"`
+	Key      string    `json:"key"`
+	Value    any       `json:"value"` // string or int64
+	Previous any       `json:"previous,omitempty"`
+	Actor    string    `json:"actor"`
+	Reason   string    `json:"reason"`
+	RunID    string    `json:"run_id,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// AuditEntry is one line of the append-only audit log; Hash chains it to the one before.
+type AuditEntry struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"`
+	Action  string    `json:"action"`
+	Subject string    `json:"subject"`
+	Detail  string    `json:"detail"`
+	Result  string    `json:"result"` // ok, refused
+	Hash    string    `json:"hash"`
+}
