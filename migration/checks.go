@@ -384,13 +384,15 @@ func judgeResidue(f ResidueFacts) (bool, string, error) {
 
 // LedgerFacts is the evidence of CheckLedger, from the whole journal of the ingestion app.
 type LedgerFacts struct {
-	Orders       int      `json:"orders"`
-	Acknowledged int      `json:"acknowledged"`
-	Fulfilled    int      `json:"fulfilled"`
-	Pending      int      `json:"pending"` // acknowledged, not yet applied, still within its time
-	Lost         int      `json:"lost"`
-	Duplicated   int      `json:"duplicated"`
-	Examples     []string `json:"examples,omitempty"` // ids of lost or duplicated orders
+	Orders       int `json:"orders"`
+	Acknowledged int `json:"acknowledged"`
+	Fulfilled    int `json:"fulfilled"`
+	Pending      int `json:"pending"` // acknowledged, not yet applied, still within its time
+	// PendingSource are those of the pending orders that were put on the source: they must be gone before it is.
+	PendingSource int      `json:"pending_source"`
+	Lost          int      `json:"lost"`
+	Duplicated    int      `json:"duplicated"`
+	Examples      []string `json:"examples,omitempty"` // ids of lost or duplicated orders
 }
 
 func judgeLedger(f LedgerFacts) (bool, string, error) {
@@ -399,10 +401,10 @@ func judgeLedger(f LedgerFacts) (bool, string, error) {
 		return false, fmt.Sprintf("%d orders lost, %d applied twice: %s", f.Lost, f.Duplicated, strings.Join(f.Examples, ", ")), nil
 	case f.Acknowledged == 0:
 		return false, "", fmt.Errorf("no order was acknowledged, so nothing is shown")
-	case f.Pending > 0:
-		return false, "", fmt.Errorf("%d acknowledged orders are still under way", f.Pending)
+	case f.PendingSource > 0:
+		return false, "", fmt.Errorf("%d acknowledged orders that were put on the source are still under way", f.PendingSource)
 	}
-	return true, fmt.Sprintf("%d orders acknowledged, %d applied, 0 lost, 0 twice", f.Acknowledged, f.Fulfilled), nil
+	return true, fmt.Sprintf("%d orders acknowledged, %d applied, %d under way on the target, 0 lost, 0 twice", f.Acknowledged, f.Fulfilled, f.Pending), nil
 }
 
 // BackupFacts is the evidence of CheckBackup.

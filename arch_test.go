@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/switchyard-dev/switchyard/"
+
+// imports says which of our packages each of our packages may import, besides migration, which everyone may. It is the rule of
+// docs/design.md; a package that is missing here fails the test, so that a new one is a decision.
+var imports = map[string][]string{
+	"migration":               {},
+	"plan":                    {},
+	"config":                  {},
+	"store":                   {},
+	"redisconn":               {},
+	"redisconn/redistest":     {"redisconn"},
+	"bullmq":                  {"redisconn"},
+	"sentinel":                {"redisconn"},
+	"flags":                   {},
+	"providers/httpapi":       {},
+	"providers/upstash":       {"providers/httpapi"},
+	"providers/linode":        {"providers/httpapi"},
+	"providers/heroku":        {"providers/httpapi"},
+	"providers/ingestion":     {"providers/httpapi"},
+	"providers/providerstest": {},
+	"workflows": {"plan", "config", "store", "redisconn", "bullmq", "sentinel", "flags", "providers/upstash", "providers/linode", "providers/heroku",
+		"providers/ingestion"},
+	"api":      {"workflows", "bullmq"},
+	"static":   {},
+	"web":      {"workflows", "bullmq", "static"},
+	"server":   {"workflows", "flags", "web", "static", "api", "bullmq"},
+	"twin":     {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
+	"rehearse": {"twin", "api"},
+	"":         {"plan", "config", "workflows", "server", "twin", "rehearse", "api"},
+}
+
+func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, strings.TrimSuffix(module, "/")), "/")
+		allowed, known := imports[name]
+		if !known {
+			t.Errorf("package %q is not in the table: say what it may import, and why it exists in docs/design.md", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			ours, ok := strings.CutPrefix(i, module)
+			if ok && ours != "migration" && !slices.Contains(allowed, ours) {
+				t.Errorf("%q imports %q, which the design does not allow", name, ours)
+			}
+		}
+	}
+}
+
+func TestMigrationVocabularyImportsOnlyTheStandardLibrary(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{join .Deps "\n"}}`, "./migration").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, dep := range strings.Fields(string(out)) {
+		first, _, _ := strings.Cut(dep, "/")
+		if strings.Contains(first, ".") {
+			t.Errorf("migration depends on %s", dep)
+		}
+	}
+}

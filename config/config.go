@@ -1,0 +1,282 @@
+// Package config reads Switchyard's configuration: one YAML file plus a few environment variables. Unknown keys are errors, and so is
+// every value that could not work, each named with what is expected.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// Config is everything that `switchyard serve` needs to know. A Secret may be given as "env:NAME", which reads the variable NAME, so that
+// the file itself can be kept anywhere.
+type Config struct {
+	// Addr is where the pages, the API and the flags are served; SWITCHYARD_ADDR.
+	Addr string `yaml:"addr"`
+	// DataDir holds the database, the last known good flags and backups; SWITCHYARD_DATA_DIR.
+	DataDir string `yaml:"data_dir"`
+	// DatabaseURL is a SQLite file; SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
+	DatabaseURL migration.Secret `yaml:"database_url"`
+	// FirstRunUsers are created when there is no account yet. Without any, two engineers get random passwords that are printed once.
+	FirstRunUsers []User `yaml:"first_run_users"`
+	// WorkerToken is what ingestion workers send to read flags and to attest.
+	WorkerToken migration.Secret `yaml:"worker_token"`
+	// SecureCookies is for serving behind TLS.
+	SecureCookies bool `yaml:"secure_cookies"`
+	// TrustedProxies are the addresses whose X-Forwarded-* headers count.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	Migration Migration `yaml:"migration"`
+	// Queues are the BullMQ queues to move, with the default prefix.
+	Queues    []string  `yaml:"queues"`
+	Source    Source    `yaml:"source"`
+	Target    Target    `yaml:"target"`
+	Linode    Linode    `yaml:"linode"`
+	Heroku    Heroku    `yaml:"heroku"`
+	Ingestion Ingestion `yaml:"ingestion"`
+}
+
+// User is an account made at the first start.
+type User struct {
+	Name     string           `yaml:"name"`
+	Role     migration.Role   `yaml:"role"`
+	Password migration.Secret `yaml:"password"`
+}
+
+// Migration says what is created at the first start, and how patient its steps are.
+type Migration struct {
+	Name      string `yaml:"name"`
+	EventDate string `yaml:"event_date"` // YYYY-MM-DD
+	PlanFile  string `yaml:"plan"`       // empty: the embedded initiative
+	// MonitorInterval is how often what was shown once is observed again.
+	MonitorInterval time.Duration `yaml:"monitor_interval"`
+	// QuietWindow is how long nobody may use the source before it is powered off.
+	QuietWindow time.Duration `yaml:"quiet_window"`
+	// Soak is how long a new stage is watched before its move counts as done.
+	Soak time.Duration `yaml:"soak"`
+	// MinValidationOrders is how many orders a dual-write validation must see.
+	MinValidationOrders int `yaml:"min_validation_orders"`
+	// OrderDeadline is how long an acknowledged order may take until it counts as lost.
+	OrderDeadline time.Duration `yaml:"order_deadline"`
+	// Ramp lists the percentages of the live stage, ascending, the last being 100.
+	Ramp []int `yaml:"ramp"`
+}
+
+// Source is where the queues are now, and the Sentinel deployment they move to first.
+type Source struct {
+	Standalone Standalone `yaml:"standalone"`
+	Sentinel   Sentinel   `yaml:"sentinel"`
+}
+
+// Standalone is the single Redis.
+type Standalone struct {
+	URL         migration.Secret `yaml:"url"`
+	LinodeID    int              `yaml:"linode_id"`
+	LinodeLabel string           `yaml:"linode_label"`
+}
+
+// Sentinel is a Sentinel deployment.
+type Sentinel struct {
+	Addrs            []string         `yaml:"addrs"`
+	Master           string           `yaml:"master"`
+	Password         migration.Secret `yaml:"password"`
+	SentinelPassword migration.Secret `yaml:"sentinel_password"`
+	Nodes            []Node           `yaml:"nodes"`
+}
+
+// Node is one machine of the Sentinel deployment.
+type Node struct {
+	LinodeID    int    `yaml:"linode_id"`
+	LinodeLabel string `yaml:"linode_label"`
+}
+
+// Target is the managed Redis.
+type Target struct {
+	Upstash Upstash `yaml:"upstash"`
+}
+
+// Upstash is an account of the managed service and the database to create or adopt there.
+type Upstash struct {
+	API           string           `yaml:"api"`
+	Email         string           `yaml:"email"`
+	APIKey        migration.Secret `yaml:"api_key"`
+	DatabaseName  string           `yaml:"database_name"`
+	Platform      string           `yaml:"platform"`
+	PrimaryRegion string           `yaml:"primary_region"`
+	CAFile        string           `yaml:"ca_file"` // only for a private certificate authority
+}
+
+// Linode is the hosting account of the old servers.
+type Linode struct {
+	API   string           `yaml:"api"`
+	Token migration.Secret `yaml:"token"`
+}
+
+// Heroku is where the ingestion app gets its configuration from.
+type Heroku struct {
+	API   string           `yaml:"api"`
+	Token migration.Secret `yaml:"token"`
+	App   string           `yaml:"app"`
+}
+
+// Ingestion is the app that receives webhooks.
+type Ingestion struct {
+	URL   string           `yaml:"url"`
+	Token migration.Secret `yaml:"token"`
+}
+
+// Default returns the configuration that applies where nothing is given.
+func Default() Config {
+	return Config{
+		Addr:    "127.0.0.1:8080",
+		DataDir: ".switchyard/data",
+		Queues:  []string{"order-ingestion"},
+		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, Soak: 10 * time.Minute,
+			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
+		Target: Target{Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
+		Linode: Linode{API: "https://api.linode.com"},
+		Heroku: Heroku{API: "https://api.heroku.com"},
+	}
+}
+
+// Load reads the file (empty: none), then the environment, then validates. getenv is os.Getenv outside tests.
+func Load(path string, getenv func(string) string) (Config, error) {
+	c := Default()
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return c, migration.Errorf(migration.Invalid, "config file: %w", err)
+		}
+		if err := yaml.UnmarshalWithOptions(text, &c, yaml.DisallowUnknownField()); err != nil {
+			// The pretty form quotes the lines around the mistake, and those may hold a credential.
+			return c, migration.Errorf(migration.Invalid, "config file %s: %s", path, yaml.FormatError(err, false, false))
+		}
+	}
+	for name, field := range map[string]*string{"SWITCHYARD_ADDR": &c.Addr, "SWITCHYARD_DATA_DIR": &c.DataDir} {
+		if v := getenv(name); v != "" {
+			*field = v
+		}
+	}
+	if v := getenv("SWITCHYARD_DATABASE_URL"); v != "" {
+		c.DatabaseURL = migration.Secret(v)
+	}
+	if err := resolve(reflect.ValueOf(&c).Elem(), getenv); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
+}
+
+var secretType = reflect.TypeFor[migration.Secret]()
+
+// resolve replaces every Secret "env:NAME" by the variable's value.
+func resolve(v reflect.Value, getenv func(string) string) error {
+	switch {
+	case v.Type() == secretType:
+		if name, ok := strings.CutPrefix(v.String(), "env:"); ok {
+			value := getenv(name)
+			if value == "" {
+				return migration.Errorf(migration.Invalid, "the configuration refers to the environment variable %s, which is not set", name)
+			}
+			v.SetString(value)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if err := resolve(v.Field(i), getenv); err != nil {
+				return err
+			}
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			if err := resolve(v.Index(i), getenv); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Validate names every key that could not work.
+func (c Config) Validate() error {
+	var bad []string
+	need := func(ok bool, key, want string) {
+		if !ok {
+			bad = append(bad, key+": "+want)
+		}
+	}
+	need(c.Addr != "", "addr", "host:port is needed")
+	need(len(c.Queues) > 0, "queues", "at least one queue name is needed")
+	for _, q := range c.Queues {
+		need(q != "" && !strings.Contains(q, ":"), "queues", fmt.Sprintf("%q is no queue name: BullMQ allows no colon", q))
+	}
+	need(!c.WorkerToken.IsZero(), "worker_token", "is needed: workers read their flags with it")
+	need(!c.Source.Standalone.URL.IsZero(), "source.standalone.url", "is needed: redis://:password@host:port")
+	for i, u := range c.FirstRunUsers {
+		need(u.Name != "" && len(u.Password.Reveal()) >= 12, fmt.Sprintf("first_run_users[%d]", i), "a name and a password of 12 characters or more are needed")
+		need(u.Role == migration.RoleViewer || u.Role == migration.RoleEngineer, fmt.Sprintf("first_run_users[%d].role", i), "viewer or engineer")
+	}
+	for key, v := range map[string]string{"target.upstash.api": c.Target.Upstash.API, "linode.api": c.Linode.API, "heroku.api": c.Heroku.API, "ingestion.url": c.Ingestion.URL} {
+		u, err := url.Parse(v)
+		need(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, key, "an http(s) URL without credentials is needed")
+	}
+	if c.Migration.EventDate != "" {
+		_, err := time.Parse(time.DateOnly, c.Migration.EventDate)
+		need(err == nil, "migration.event_date", fmt.Sprintf("%q is not a date like 2026-12-24", c.Migration.EventDate))
+	}
+	need(c.Migration.Name != "", "migration.name", "is needed")
+	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
+		"migration", "monitor_interval, quiet_window and order_deadline must be positive")
+	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
+	last := 0
+	for _, p := range c.Migration.Ramp {
+		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")
+		last = p
+	}
+	need(last == 100, "migration.ramp", "must end at 100")
+	if s := c.Source.Sentinel; len(s.Addrs) > 0 {
+		need(s.Master != "", "source.sentinel.master", "the master's name is needed")
+	}
+	if scheme, _, ok := strings.Cut(c.DatabaseURL.Reveal(), "://"); ok {
+		need(scheme == "sqlite" || scheme == "file", "database_url", "only a SQLite file is supported by this version; give a path or sqlite:///path")
+	}
+	if len(bad) > 0 {
+		return migration.Errorf(migration.Invalid, "the configuration has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))
+	}
+	return nil
+}
+
+// DatabaseFile is the path of the SQLite file.
+func (c Config) DatabaseFile() string {
+	file := c.DatabaseURL.Reveal()
+	if file == "" {
+		return filepath.Join(c.DataDir, "switchyard.db")
+	}
+	for _, scheme := range []string{"sqlite://", "file://", "sqlite:", "file:"} {
+		if rest, ok := strings.CutPrefix(file, scheme); ok {
+			return rest
+		}
+	}
+	return file
+}
+
+// Event is the event's date; without one, four weeks from now.
+func (c Config) Event(now time.Time) time.Time {
+	if t, err := time.Parse(time.DateOnly, c.Migration.EventDate); err == nil {
+		return t
+	}
+	return now.AddDate(0, 0, 28).UTC().Truncate(24 * time.Hour)
+}
+
+// IsInvalid reports whether an error is a mistake in the configuration or in a plan, as opposed to a failure of the machine.
+func IsInvalid(err error) bool {
+	var e *migration.Error
+	return errors.As(err, &e) && e.Kind == migration.Invalid
+}

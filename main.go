@@ -1,0 +1,90 @@
+// Command switchyard takes BullMQ queues off a single Redis without losing or double-processing an order, and proves it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// Exit codes: 1 the answer is no (an order lost, a criterion unmet), 2 the question was wrong (usage, configuration).
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// cli is the command line. Fields named Env are what commands share.
+type cli struct {
+	Serve    serveCmd    `cmd:"" help:"Serve the pages, the API and the flags."`
+	Twin     twinCmd     `cmd:"" help:"Run everything on this machine: a local estate of real Redis servers, order traffic and the server."`
+	Rehearse rehearseCmd `cmd:"" help:"Run the whole migration unattended on a twin, through the public API, and report."`
+	Plan     planCmd     `cmd:"" help:"Check a plan file, or print the embedded one."`
+	Status   statusCmd   `cmd:"" help:"Show the criteria and what to do next."`
+	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
+	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
+	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// surroundings are what commands get from the process.
+type surroundings struct {
+	ctx            context.Context
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
+
+// run is the program without the process around it: arguments and environment in, exit code out.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("switchyard"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
+		kong.Description("Takes BullMQ queues off a single Redis without losing or double-processing an order, and proves it."), kong.UsageOnError(),
+		kong.DefaultEnvars("SWITCHYARD"))
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "switchyard:", err)
+		return exitUsage
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "switchyard: %v\nRun switchyard --help for what there is.\n", err)
+		return exitUsage
+	}
+	err = k.Run(&surroundings{ctx, getenv, stdout, stderr})
+	switch {
+	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 0
+	case migration.KindOf(err) == migration.Invalid:
+		_, _ = fmt.Fprintln(stderr, "switchyard:", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintln(stderr, "switchyard:", err)
+	return exitFailed
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(s *surroundings) error {
+	_, err := fmt.Fprintln(s.stdout, "switchyard", version)
+	return err
+}

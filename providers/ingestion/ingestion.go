@@ -1,0 +1,86 @@
+// Package ingestion is a client of the control endpoints that an ingestion app built on @switchyard/bullmq serves: its journal of
+// what happened to every order, a canary job, and health. It never sends orders.
+package ingestion
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/httpapi"
+)
+
+// Client talks to one ingestion app. It is safe for concurrent use.
+type Client struct {
+	api httpapi.Client
+}
+
+// New returns a client for the app at base, such as http://ingestion:3000. hc may be nil. The app is part of the same
+// deployment, so plain http is allowed.
+func New(base string, token migration.Secret, hc *http.Client) *Client {
+	return &Client{httpapi.Client{API: "ingestion", Base: base, Key: token, HTTP: hc, PlainHTTP: true}}
+}
+
+// Journal is one page of the app's append-only journal.
+type Journal struct {
+	// Epoch names the journal itself: when it changes, the journal was replaced and sequence numbers start again, so drop this
+	// page and read again from 0.
+	Epoch string `json:"epoch"`
+	// Next is the sequence number to pass as after for the following page.
+	Next int64 `json:"next"`
+	// Events are JSON objects with at least seq, at (unix milliseconds) and type, in ascending seq. They are left encoded:
+	// the reader knows the types it wants.
+	Events []json.RawMessage `json:"events"`
+}
+
+// Journal returns up to limit events after sequence number after. No events means that the end is reached.
+func (c *Client) Journal(ctx context.Context, after int64, limit int) (Journal, error) {
+	var page Journal
+	path := "/switchyard/journal?after=" + strconv.FormatInt(after, 10) + "&limit=" + strconv.Itoa(limit)
+	if err := c.api.Do(ctx, http.MethodGet, path, nil, &page); err != nil {
+		return Journal{}, fmt.Errorf("journal after %d: %w", after, err)
+	}
+	// Events that do not advance would make the reader loop forever. Without events next may be anything: the journal of a new
+	// epoch may be shorter than what was read of the old one.
+	if page.Epoch == "" || len(page.Events) > 0 && page.Next <= after {
+		return Journal{}, fmt.Errorf("journal after %d: the app answered epoch %q, next %d with %d events", after, page.Epoch, page.Next, len(page.Events))
+	}
+	return page, nil
+}
+
+// CanaryResult is what became of a canary job at the app's enqueue path.
+type CanaryResult struct {
+	Status   int    `json:"status"`   // 200: accepted; 503: refused by the breaker
+	MS       int64  `json:"ms"`       // milliseconds inside the app
+	Side     string `json:"side"`     // source or target
+	Endpoint string `json:"endpoint"` // standalone, sentinel or managed
+	Error    string `json:"error"`
+	// RoundTrip is the time a sender of a webhook would have waited, measured here.
+	RoundTrip time.Duration `json:"-"`
+}
+
+// Canary sends a job through the same path as an order, without effect. A refusal (503) is a result, not an error; an error
+// means that the app gave no such answer.
+func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
+	start := time.Now()
+	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/canary", map[string]string{"id": id})
+	took := time.Since(start)
+	if err != nil {
+		return CanaryResult{}, fmt.Errorf("canary %s: %w", id, err)
+	}
+	var res CanaryResult
+	if status != http.StatusOK && status != http.StatusServiceUnavailable || json.Unmarshal(body, &res) != nil {
+		return CanaryResult{}, fmt.Errorf("canary %s: the app answered status %d, want 200 or 503 with a result", id, status)
+	}
+	res.Status, res.RoundTrip = status, took
+	return res, nil
+}
+
+// Healthy returns nil when the app answers its health check.
+func (c *Client) Healthy(ctx context.Context) error {
+	return c.api.Do(ctx, http.MethodGet, "/healthz", nil, nil)
+}

@@ -1,0 +1,278 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+type runRow struct {
+	ID           string
+	MigrationID  string
+	Step         string
+	Params       string
+	State        string
+	Rollback     string
+	RolledBackBy string
+	Plan         string
+	RequestedBy  string
+	DecidedBy    string
+	Comment      string
+	CancelledBy  string
+	Error        string
+	Progress     string
+	CreatedAt    int64
+	StartedAt    *int64
+	FinishedAt   *int64
+}
+
+func (runRow) TableName() string { return "runs" }
+
+func (r runRow) value() (migration.Run, error) {
+	run := migration.Run{ID: r.ID, MigrationID: r.MigrationID, Step: r.Step, State: migration.RunState(r.State), Rollback: r.Rollback,
+		RolledBackBy: r.RolledBackBy, RequestedBy: r.RequestedBy, DecidedBy: r.DecidedBy, Comment: r.Comment, CancelledBy: r.CancelledBy, Error: r.Error,
+		Progress: r.Progress, CreatedAt: fromMillis(r.CreatedAt), StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
+	if err := json.Unmarshal([]byte(r.Params), &run.Params); err != nil {
+		return run, fmt.Errorf("params of run %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(r.Plan), &run.Plan); err != nil {
+		return run, fmt.Errorf("plan of run %s: %w", r.ID, err)
+	}
+	return run, nil
+}
+
+// CreateRun stores a new run with its actions, all pending. Conflict, naming who runs what, when the migration has an open run already:
+// the unique index decides, so of many at once exactly one wins.
+func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
+	params, err := toJSON(run.Params)
+	if err != nil {
+		return err
+	}
+	plan, err := toJSON(run.Plan)
+	if err != nil {
+		return err
+	}
+	err = s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		row := runRow{ID: run.ID, MigrationID: run.MigrationID, Step: run.Step, Params: params, State: string(run.State), Rollback: run.Rollback,
+			Plan: plan, RequestedBy: run.RequestedBy, CreatedAt: millis(run.CreatedAt)}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		for _, a := range run.Plan.Actions {
+			if err := tx.Create(&actionRow{RunID: run.ID, ActionID: a.ID, State: string(migration.ActionPending), Output: "null"}).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if isUnique(err) {
+		open, findErr := s.OpenRun(ctx, run.MigrationID)
+		if findErr != nil || open == nil {
+			return migration.Errorf(migration.Conflict, "another run was just started; look again")
+		}
+		return migration.Errorf(migration.Conflict, "%s already runs %q (run %s, %s, since %s): wait for it, or cancel it",
+			open.RequestedBy, open.Step, open.ID, open.State, open.CreatedAt.Format(time.TimeOnly+" UTC"))
+	}
+	return err
+}
+
+// Run returns one run with its actions, or NotFound.
+func (s *Store) Run(ctx context.Context, id string) (migration.Run, error) {
+	var r runRow
+	if err := s.db.WithContext(ctx).Where("id = ?", id).Take(&r).Error; err != nil {
+		return migration.Run{}, missing(err, "there is no run %q", id)
+	}
+	run, err := r.value()
+	if err != nil {
+		return run, err
+	}
+	run.Actions, err = s.actions(ctx, run)
+	return run, err
+}
+
+// OpenRun returns the migration's open run with its actions, or nil when nothing is under way.
+func (s *Store) OpenRun(ctx context.Context, mid string) (*migration.Run, error) {
+	var r runRow
+	err := s.db.WithContext(ctx).Where("migration_id = ? AND finished_at IS NULL", mid).Take(&r).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return nil, nil //nolint:nilnil // "nothing is open" is an answer of its own, not an error.
+	}
+	if err != nil {
+		return nil, err
+	}
+	run, err := r.value()
+	if err != nil {
+		return nil, err
+	}
+	run.Actions, err = s.actions(ctx, run)
+	return &run, err
+}
+
+// Runs lists a migration's runs of a step (empty: of all), newest first, without their actions.
+func (s *Store) Runs(ctx context.Context, mid, step string, limit int) ([]migration.Run, error) {
+	q := s.db.WithContext(ctx).Where("migration_id = ?", mid).Order("created_at DESC, rowid DESC").Limit(limit)
+	if step != "" {
+		q = q.Where("step = ?", step)
+	}
+	var rows []runRow
+	if err := q.Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	out := make([]migration.Run, 0, len(rows))
+	for _, r := range rows {
+		run, err := r.value()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, run)
+	}
+	return out, nil
+}
+
+// RunsInState lists the runs of all migrations in a state, oldest first.
+func (s *Store) RunsInState(ctx context.Context, state migration.RunState) ([]string, error) {
+	var ids []string
+	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at").Pluck("id", &ids).Error
+	return ids, err
+}
+
+// RunChange is what a change of state also writes. Empty fields are left alone.
+type RunChange struct {
+	DecidedBy, Comment, CancelledBy, Error string
+}
+
+// MoveRun changes a run's state if it is in one of from, else Conflict. Final states set the finishing time and, for a successful
+// rollback, mark the run it took back.
+func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunState, to migration.RunState, c RunChange, at time.Time) error {
+	set := map[string]any{"state": string(to)}
+	for column, v := range map[string]string{"decided_by": c.DecidedBy, "comment": c.Comment, "cancelled_by": c.CancelledBy, "error": c.Error} {
+		if v != "" {
+			set[column] = v
+		}
+	}
+	if to == migration.RunRunning {
+		set["started_at"] = gorm.Expr("coalesce(started_at, ?)", millis(at))
+	}
+	if !to.Open() {
+		set["finished_at"] = millis(at)
+	}
+	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		res := tx.Model(&runRow{}).Where("id = ? AND state IN ?", id, from).Updates(set)
+		if res.Error != nil {
+			return res.Error
+		}
+		if res.RowsAffected != 1 {
+			var r runRow
+			if err := tx.Where("id = ?", id).Take(&r).Error; err != nil {
+				return missing(err, "there is no run %q", id)
+			}
+			return migration.Errorf(migration.Conflict, "run %s is %s now, so it cannot become %s", id, r.State, to)
+		}
+		if to != migration.RunSucceeded {
+			return nil
+		}
+		return tx.Exec("UPDATE runs SET rolled_back_by = ? WHERE id = (SELECT rollback FROM runs WHERE id = ?)", id, id).Error
+	})
+}
+
+// RequestCancel notes who wants an open run stopped; the engine reads it.
+func (s *Store) RequestCancel(ctx context.Context, id, who string) error {
+	res := s.db.WithContext(ctx).Model(&runRow{}).Where("id = ? AND finished_at IS NULL AND cancelled_by = ''", id).Update("cancelled_by", who)
+	if res.Error == nil && res.RowsAffected != 1 {
+		return migration.Errorf(migration.Conflict, "run %s is finished or being cancelled already", id)
+	}
+	return res.Error
+}
+
+// SetProgress writes the run's line of progress.
+func (s *Store) SetProgress(ctx context.Context, id, progress string) error {
+	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Update("progress", progress).Error
+}
+
+type actionRow struct {
+	RunID      string
+	ActionID   string
+	State      string
+	Detail     string
+	Output     string
+	StartedAt  *int64
+	FinishedAt *int64
+}
+
+func (actionRow) TableName() string { return "run_actions" }
+
+func (s *Store) actions(ctx context.Context, run migration.Run) ([]migration.RunAction, error) {
+	var rows []actionRow
+	if err := s.db.WithContext(ctx).Where("run_id = ?", run.ID).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	byID := map[string]actionRow{}
+	for _, r := range rows {
+		byID[r.ActionID] = r
+	}
+	out := make([]migration.RunAction, 0, len(run.Plan.Actions))
+	for _, p := range run.Plan.Actions {
+		r := byID[p.ID]
+		a := migration.RunAction{ActionPlan: p, State: migration.ActionState(r.State), Detail: r.Detail, StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
+		if r.Output != "null" {
+			a.Output = json.RawMessage(r.Output)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// SaveAction writes where one action of a run stands. A nil output leaves the stored one.
+func (s *Store) SaveAction(ctx context.Context, runID, actionID string, state migration.ActionState, detail string, output json.RawMessage, at time.Time) error {
+	set := map[string]any{"state": string(state), "detail": detail}
+	switch state {
+	case migration.ActionRunning:
+		set["started_at"] = gorm.Expr("coalesce(started_at, ?)", millis(at))
+	case migration.ActionDone, migration.ActionFailed, migration.ActionUndone:
+		set["finished_at"] = millis(at)
+	case migration.ActionPending:
+	}
+	if output != nil {
+		set["output"] = string(output)
+	}
+	res := s.db.WithContext(ctx).Model(&actionRow{}).Where("run_id = ? AND action_id = ?", runID, actionID).Updates(set)
+	if res.Error == nil && res.RowsAffected != 1 {
+		return migration.Errorf(migration.NotFound, "run %s has no action %q", runID, actionID)
+	}
+	return res.Error
+}
+
+type logRow struct {
+	Seq     int64
+	RunID   string
+	At      int64
+	Action  string
+	Level   string
+	Message string
+}
+
+func (logRow) TableName() string { return "run_log" }
+
+// AppendLog adds a line to a run's log.
+func (s *Store) AppendLog(ctx context.Context, runID, action, level, message string, at time.Time) error {
+	return s.db.WithContext(ctx).Exec("INSERT INTO run_log (run_id, at, action, level, message) VALUES (?,?,?,?,?)", runID, millis(at), action, level, message).Error
+}
+
+// Log lists a run's log lines after a sequence number, oldest first.
+func (s *Store) Log(ctx context.Context, runID string, after int64, limit int) ([]migration.LogLine, error) {
+	var rows []logRow
+	if err := s.db.WithContext(ctx).Where("run_id = ? AND seq > ?", runID, after).Order("seq").Limit(limit).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	out := make([]migration.LogLine, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, migration.LogLine{Seq: r.Seq, At: fromMillis(r.At), Action: r.Action, Level: r.Level, Message: r.Message})
+	}
+	return out, nil
+}

@@ -1,0 +1,224 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// answerLimit is how fast a webhook must get its 503: half of the shortest deadline of the four providers (Shopify: 5 s in all).
+const answerLimit = 2500 * time.Millisecond
+
+const (
+	// cutFor is short of the time after which Sentinel would call the master down.
+	cutFor    = 1200 * time.Millisecond
+	frozenFor = 4 * time.Second
+)
+
+// breakerDrill makes the source fail in three ways and looks at what a webhook gets meanwhile: the connection is cut and does not come
+// back, the server refuses writes, the server is frozen and answers nothing. The last is the one that enableOfflineQueue alone does not
+// cover.
+func breakerDrill() Step {
+	return Step{
+		ID:       stepBreaker,
+		Approval: migration.ApprovalOne,
+		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
+			v := viewFrom(ctx)
+			out := Outlook{Summary: "Cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
+				Impact: "Webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
+			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.routing.String(), Limit: "off, dualwrite or shadow"}
+			if !stage.OK {
+				stage.Next = "the drill faults the source, where no order goes any more"
+			}
+			out.Gates = append(out.Gates, stage, fleetGate(e, v))
+			c, endpoint, err := e.Source(ctx, v.migration.ID)
+			if err != nil {
+				return out, err
+			}
+			out.Gates = append(out.Gates, reachable(ctx, c, endpoint))
+			for _, p := range e.workers.producers().Producers {
+				off := "unknown"
+				if p.EnableOfflineQueue != nil {
+					off = fmt.Sprint(*p.EnableOfflineQueue)
+				}
+				out.Observed = append(out.Observed, migration.Fact{Label: p.Queue + " on " + p.Endpoint, Value: fmt.Sprintf("enableOfflineQueue %s, commandTimeout %d ms (%s)", off, p.CommandTimeoutMS, p.Instance)})
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []Action {
+			return []Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
+					Do: func(ctx context.Context, c *Call) (any, error) {
+						facts := c.workers.producers()
+						if err := c.Evidence(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts); err != nil {
+							return nil, err
+						}
+						return facts, nil
+					},
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "drill", Title: "Inject the faults", Changes: "the source cuts connections, refuses writes and freezes, seconds each", Undo: "lifts the write fence and the pause"},
+					Do:         drill,
+					Undo:       func(ctx context.Context, c *Call) error { return c.liftFaults(ctx) },
+				},
+			}
+		},
+	}
+}
+
+type fault struct {
+	name string
+	// begin starts the fault; end ends it. Both are safe to call again.
+	begin func(ctx context.Context, master redis.UniversalClient) error
+	end   func(ctx context.Context, master redis.UniversalClient) error
+	// watch is how long webhooks are tried meanwhile.
+	watch time.Duration
+}
+
+var faults = []fault{
+	{
+		name: "connections cut and not coming back",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			clients, err := redisconn.ForeignClients(ctx, master)
+			if err != nil {
+				return err
+			}
+			// One transaction, so that no client reconnects between the pause and the cut. The pause covers reads as well, so
+			// that a client which reconnects does not become ready.
+			_, err = master.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				for _, cl := range clients {
+					p.Do(ctx, "CLIENT", "KILL", "ID", cl.ID)
+				}
+				p.Do(ctx, "CLIENT", "PAUSE", cutFor.Milliseconds(), "ALL")
+				return nil
+			})
+			return err
+		},
+		end:   func(context.Context, redis.UniversalClient) error { return nil }, // the pause ends by itself, and nothing gets through before
+		watch: cutFor - 200*time.Millisecond,
+	},
+	{
+		name: "server refuses writes",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			_, err := redisconn.Fence(ctx, master)
+			return err
+		},
+		end: func(ctx context.Context, master redis.UniversalClient) error {
+			return redisconn.Unfence(ctx, master, "")
+		},
+		watch: 500 * time.Millisecond,
+	},
+	{
+		name: "server frozen",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			return master.Do(ctx, "CLIENT", "PAUSE", frozenFor.Milliseconds(), "WRITE").Err()
+		},
+		end: func(ctx context.Context, master redis.UniversalClient) error {
+			return master.Do(ctx, "CLIENT", "UNPAUSE").Err()
+		},
+		watch: 0, // one webhook takes as long as the app's own timeout
+	},
+}
+
+func drill(ctx context.Context, c *Call) (any, error) {
+	_, endpoint, err := c.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	facts := migration.DrillFacts{}
+	for _, f := range faults {
+		if err := c.canaryAccepted(ctx, endpoint.Name); err != nil {
+			return nil, fmt.Errorf("before %q: %w", f.name, err)
+		}
+		cases, err := c.inject(ctx, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		facts.Cases = append(facts.Cases, cases...)
+	}
+	if err := c.canaryAccepted(ctx, endpoint.Name); err != nil {
+		return nil, err
+	}
+	facts.Recovered = true
+	if err := c.Evidence(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app", facts); err != nil {
+		return nil, err
+	}
+	return facts, nil
+}
+
+// master opens a connection to the present master of the source side.
+func (c *Call) master(ctx context.Context) (node, error) {
+	r, err := c.Routing(ctx, c.Run.MigrationID)
+	if err != nil {
+		return node{}, err
+	}
+	if r.Source == migration.SourceSentinel {
+		return c.masterNode(ctx)
+	}
+	return node{c.standaloneEndpoint.Address(), c.standalone, func() error { return nil }}, nil
+}
+
+// inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
+func (c *Call) inject(ctx context.Context, f fault) (cases []migration.DrillCase, err error) {
+	master, err := c.master(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeNodes([]node{master})
+	c.Log("fault: %s", f.name)
+	if err := f.begin(ctx, master.client); err != nil {
+		return nil, err
+	}
+	defer func() {
+		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		err = errors.Join(err, f.end(detached, master.client))
+	}()
+	begun := time.Now()
+	for len(cases) == 0 || time.Since(begun) < f.watch {
+		r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
+		d := migration.DrillCase{Fault: f.name, Side: "source", Queue: c.cfg.Queues[0], LimitMS: answerLimit.Milliseconds()}
+		if err != nil {
+			d.Note = err.Error()
+		} else {
+			d.Status, d.MS, d.Note = r.Status, r.RoundTrip.Milliseconds(), r.Error
+		}
+		if worse := len(cases) > 0 && cases[0].Status == 503 && (d.Status != 503 || d.MS > cases[0].MS); len(cases) == 0 {
+			cases = append(cases, d)
+		} else if worse {
+			cases[0] = d // the worst answer stands for the fault
+		}
+		select {
+		case <-ctx.Done():
+			return cases, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	c.Log("%s: the worst of the answers was %d after %d ms %s", f.name, cases[0].Status, cases[0].MS, cases[0].Note)
+	return cases, nil
+}
+
+// liftFaults ends whatever a drill may have left on the source's present master.
+func (c *Call) liftFaults(ctx context.Context) error {
+	nodes, err := c.sourceNodes(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	defer closeNodes(nodes)
+	for _, n := range nodes {
+		if err := n.client.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
+			return fmt.Errorf("%s: %w", n.address, err)
+		}
+		if err := redisconn.Unfence(ctx, n.client, ""); err != nil {
+			return fmt.Errorf("%s: %w", n.address, err)
+		}
+	}
+	return nil
+}

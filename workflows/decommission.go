@@ -1,0 +1,422 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// decommission proves that nobody uses the old servers, backs them up, fences them, and only then powers them off and deletes them.
+func decommission(cfg config.Config) Step {
+	return Step{
+		ID:           stepDecommission,
+		Approval:     migration.ApprovalTwo,
+		Irreversible: true,
+		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
+			v := viewFrom(ctx)
+			out := Outlook{Summary: "Release the app from the source, prove that it is quiet, back it up, fence it, power every old server off and delete it.",
+				Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and backups at the host. What was on them is in the backup file of this run."}
+			stage := migration.Gate{ID: "stage", Title: "Cutover is complete", OK: v.routing.Stage == migration.StageComplete, Measured: v.routing.String(), Limit: "complete"}
+			if !stage.OK {
+				stage.Next = "finish the cutover first"
+			}
+			out.Gates = append(out.Gates, stage, fleetGate(e, v), ledgerClosedGate(e), checkGate(v, migration.CheckResidue))
+			// Released already: this run was interrupted after that point, and goes on without counting what it can no longer reach.
+			if v.routing.Source != migration.SourceNone {
+				residue, err := e.residue(ctx, v.migration.ID)
+				g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs", OK: err == nil, Measured: "0 jobs"}
+				if err != nil {
+					g.Measured = err.Error()
+				}
+				for _, q := range residue.Queues {
+					if q.Pending > 0 {
+						g.OK, g.Measured, g.Next = false, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue), "run the step Move what is left again"
+					}
+				}
+				out.Gates = append(out.Gates, g)
+			}
+			for _, m := range e.machines() {
+				inst, err := e.linode.Instance(ctx, m.id)
+				g := migration.Gate{ID: fmt.Sprintf("host:%d", m.id), Title: fmt.Sprintf("Linode %d is %s", m.id, m.label), Limit: m.label, OK: err == nil && inst.Label == m.label, Measured: inst.Label}
+				if err != nil {
+					g.Measured = err.Error()
+				}
+				if !g.OK {
+					g.Next = "correct the id or the label in the configuration: a server is deleted only when both fit"
+				}
+				out.Gates = append(out.Gates, g)
+				out.Observed = append(out.Observed, migration.Fact{Label: m.label, Value: fmt.Sprintf("Linode %d, %s, is powered off and deleted", m.id, inst.Status)})
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []Action { return decommissionActions(cfg) },
+	}
+}
+
+// ledgerClosedGate: every acknowledged order must have been applied once, and none be under way.
+func ledgerClosedGate(e *Estate) migration.Gate {
+	g := migration.Gate{ID: "ledger-closed", Title: "Order ledger is closed", Limit: "0 lost, 0 applied twice, and the source owes nothing"}
+	ledger, err := e.ledger.read()
+	if err != nil {
+		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
+		return g
+	}
+	s := ledger.Summary(e.now(), e.cfg.Migration.OrderDeadline)
+	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Acknowledged > 0
+	g.Measured = fmt.Sprintf("%d acknowledged, %d applied, %d under way, %d lost, %d twice", s.Acknowledged, s.Fulfilled, s.Pending, s.Lost, s.Duplicated)
+	if !g.OK {
+		g.Next = "look at the orders that the ledger names"
+	}
+	return g
+}
+
+type machine struct {
+	id    int
+	label string
+}
+
+func (e *Estate) machines() []machine {
+	s := e.cfg.Source
+	var out []machine
+	if s.Standalone.LinodeID != 0 {
+		out = append(out, machine{s.Standalone.LinodeID, s.Standalone.LinodeLabel})
+	}
+	for _, n := range s.Sentinel.Nodes {
+		out = append(out, machine{n.LinodeID, n.LinodeLabel})
+	}
+	return out
+}
+
+// oldServers is what the run remembers of the servers before they are gone.
+type oldServers struct {
+	Source  migration.SourceEndpoint `json:"source"`
+	Master  string                   `json:"master"`  // whose data is backed up
+	Address []string                 `json:"address"` // every old data server
+}
+
+// nodes opens a connection to every old data server.
+func (c *Call) oldNodes(ctx context.Context) (oldServers, []node, error) {
+	var old oldServers
+	ok, err := c.Output(ctx, "release", &old)
+	if err != nil || !ok {
+		return old, nil, errorOr(err, "the run did not record the old servers")
+	}
+	var nodes []node
+	for _, a := range old.Address {
+		if a == c.standaloneEndpoint.Address() {
+			nodes = append(nodes, node{a, c.standalone, func() error { return nil }})
+			continue
+		}
+		client := redisconn.Node(c.sentinelEndpoint, a)
+		nodes = append(nodes, node{a, client, client.Close})
+	}
+	return old, nodes, nil
+}
+
+func decommissionActions(cfg config.Config) []Action {
+	quiet := cfg.Migration.QuietWindow
+	return []Action{
+		{
+			ActionPlan: migration.ActionPlan{ID: "release", Title: "Tell the app to drop every connection to the source", Changes: "flag source-endpoint: none", Undo: "sets the former source again"},
+			Do:         release,
+			Undo: func(ctx context.Context, c *Call) error {
+				var old oldServers
+				if ok, err := c.Output(ctx, "release", &old); err != nil || !ok {
+					return err
+				}
+				return c.pointSource(ctx, old.Source, "decommission taken back")
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "quiet", Title: fmt.Sprintf("Watch for %s that nobody uses the old servers", quiet)},
+			Timeout:    quiet*2 + 5*time.Minute,
+			Do:         func(ctx context.Context, c *Call) (any, error) { return nil, c.proveQuiet(ctx, quiet) },
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "backup", Title: "Back the source up, read the backup back and compare"},
+			Timeout:    time.Hour,
+			Do:         finalBackup,
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "fence", Title: "Fence every old server against writes", Changes: "min-replicas-to-write on every node", Undo: "lifts the fence"},
+			Do: func(ctx context.Context, c *Call) (any, error) {
+				_, nodes, err := c.oldNodes(ctx)
+				if err != nil {
+					return nil, err
+				}
+				defer closeNodes(nodes)
+				for _, n := range nodes {
+					if _, err := redisconn.Fence(ctx, n.client); err != nil {
+						return nil, fmt.Errorf("%s: %w", n.address, err)
+					}
+				}
+				c.Log("%d servers refuse every write", len(nodes))
+				return nil, nil
+			},
+			Undo: func(ctx context.Context, c *Call) error {
+				_, nodes, err := c.oldNodes(ctx)
+				if err != nil {
+					return err
+				}
+				defer closeNodes(nodes)
+				var errs []error
+				for _, n := range nodes {
+					errs = append(errs, redisconn.Unfence(ctx, n.client, ""))
+				}
+				return errors.Join(errs...)
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "last-look", Title: "Wait until every order that was put on the source is applied, and nothing is lost or doubled"},
+			Timeout:    cfg.Migration.OrderDeadline + 2*time.Minute,
+			Do: func(ctx context.Context, c *Call) (any, error) {
+				return nil, c.closeLedger(ctx)
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "power-off", Title: "Power every old server off", Changes: "the servers stop", Undo: "boots them again"},
+			Timeout:    10 * time.Minute,
+			Do: func(ctx context.Context, c *Call) (any, error) {
+				return nil, c.eachMachine(ctx, func(m machine) error {
+					if err := c.linode.Shutdown(ctx, m.id); err != nil {
+						return err
+					}
+					c.Progress("waiting for %s to be off", m.label)
+					return c.linode.WaitStatus(ctx, m.id, linode.Offline)
+				})
+			},
+			Undo: func(ctx context.Context, c *Call) error {
+				return c.eachMachine(ctx, func(m machine) error { return c.linode.Boot(ctx, m.id) })
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good"},
+			Timeout:    10 * time.Minute,
+			Do: func(ctx context.Context, c *Call) (any, error) {
+				facts, err := c.off(ctx)
+				if err != nil {
+					return nil, err
+				}
+				for _, s := range facts.Servers {
+					if s.Reachable {
+						return nil, fmt.Errorf("%s still answers at %s after its power-off: nothing is deleted", s.Label, s.Address)
+					}
+				}
+				if err := c.eachMachine(ctx, func(m machine) error {
+					c.Log("deleting %s (%d)", m.label, m.id)
+					return c.linode.Delete(ctx, m.id, m.label)
+				}); err != nil {
+					return nil, err
+				}
+				if facts, err = c.off(ctx); err != nil {
+					return nil, err
+				}
+				return facts, c.Evidence(ctx, migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
+			},
+		},
+	}
+}
+
+// eachMachine does something to every old machine that still exists.
+func (c *Call) eachMachine(_ context.Context, do func(machine) error) error {
+	for _, m := range c.machines() {
+		if err := do(m); err != nil && !linode.NotFound(err) {
+			return fmt.Errorf("%s (Linode %d): %w", m.label, m.id, err)
+		}
+	}
+	return nil
+}
+
+// oldAddresses is remembered for the time when the servers cannot be asked any more.
+const oldAddresses = "old-servers"
+
+func release(ctx context.Context, c *Call) (any, error) {
+	var old oldServers
+	known, err := c.Output(ctx, c.Action, &old)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		r, err := c.Routing(ctx, c.Run.MigrationID)
+		if err != nil {
+			return nil, err
+		}
+		old = oldServers{Source: r.Source, Master: c.standaloneEndpoint.Address(), Address: []string{c.standaloneEndpoint.Address()}}
+		if c.cluster != nil {
+			addrs, err := c.cluster.NodeAddrs(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, a := range addrs {
+				if a != c.standaloneEndpoint.Address() { // which Sentinel knows as a fenced replica
+					old.Address = append(old.Address, a)
+				}
+			}
+			if r.Source == migration.SourceSentinel {
+				if old.Master, err = c.cluster.Master(ctx); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if err := c.Remember(ctx, old); err != nil {
+			return nil, err
+		}
+		if err := c.store.SetSetting(ctx, oldAddresses, old.Address); err != nil {
+			return nil, err
+		}
+	}
+	return old, c.pointSource(ctx, migration.SourceNone, "decommission: drop every connection to the source")
+}
+
+func (c *Call) proveQuiet(ctx context.Context, window time.Duration) error {
+	_, nodes, err := c.oldNodes(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeNodes(nodes)
+	// A worker that is just closing its connections is no user. After that the window starts, and any knock is a finding.
+	settled, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, n := range nodes {
+		err := await(settled, 500*time.Millisecond, func(ctx context.Context) error {
+			clients, err := redisconn.ForeignClients(ctx, n.client)
+			if err != nil {
+				return err
+			}
+			if len(clients) > 0 {
+				return notYet("%s is still connected to %s as %q", clients[0].Addr, n.address, clients[0].Name)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	type answer struct {
+		node   string
+		report redisconn.QuietReport
+		err    error
+	}
+	answers := make(chan answer)
+	for _, n := range nodes {
+		go func() {
+			r, err := redisconn.Quiet(ctx, n.client, window)
+			answers <- answer{n.address, r, err}
+		}()
+	}
+	c.Progress("watching %d servers for %s", len(nodes), window)
+	var errs []error
+	for range nodes {
+		a := <-answers
+		switch {
+		case a.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", a.node, a.err))
+		case !a.report.Quiet:
+			errs = append(errs, fmt.Errorf("%s is in use: %v", a.node, a.report.Reasons))
+		default:
+			c.Log("%s was quiet for %s", a.node, window)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func finalBackup(ctx context.Context, c *Call) (any, error) {
+	old, nodes, err := c.oldNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeNodes(nodes)
+	dir := filepath.Join(c.cfg.DataDir, "backups")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	name := "source-" + c.Run.ID + ".dump"
+	for _, n := range nodes {
+		if n.address != old.Master {
+			continue
+		}
+		report, err := redisconn.Backup(ctx, n.client, filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		compared, err := redisconn.CompareBackup(ctx, filepath.Join(dir, name), n.client)
+		if err != nil {
+			return nil, err
+		}
+		facts := migration.BackupFacts{File: filepath.Join("backups", name), Keys: report.Keys, Bytes: report.Bytes, SHA256: report.SHA256, Verified: true, Differences: compared.Differences()}
+		c.Log("%d keys of %s in %s, %d bytes, %d differences when read back", facts.Keys, n.address, facts.File, facts.Bytes, facts.Differences)
+		if err := c.Evidence(ctx, migration.CheckBackup, migration.Observed, "DUMP of every key, read back and compared by type", facts); err != nil {
+			return nil, err
+		}
+		if facts.Differences > 0 {
+			return nil, fmt.Errorf("the backup differs from %s in %d keys", n.address, facts.Differences)
+		}
+		return facts, nil
+	}
+	return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
+}
+
+// closeLedger waits until no acknowledged order is under way and records what the whole journal says.
+func (c *Call) closeLedger(ctx context.Context) error {
+	var facts migration.LedgerFacts
+	err := await(ctx, 500*time.Millisecond, func(context.Context) (err error) {
+		if facts, err = c.ledger.facts(c.cfg.Migration.OrderDeadline); err != nil {
+			return notYet("%v", err)
+		}
+		if facts.Lost > 0 || facts.Duplicated > 0 {
+			return fmt.Errorf("%d orders lost, %d applied twice: %v", facts.Lost, facts.Duplicated, facts.Examples)
+		}
+		if facts.PendingSource > 0 {
+			c.Progress("%d orders that were put on the source are still under way", facts.PendingSource)
+			return notYet("%d orders that were put on the source are still under way", facts.PendingSource)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.Evidence(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
+}
+
+// off looks at every old server: what its host says of it, and whether anything answers at its address.
+func (e *Estate) off(ctx context.Context) (migration.OffFacts, error) {
+	var facts migration.OffFacts
+	for _, m := range e.machines() {
+		inst, err := e.linode.Instance(ctx, m.id)
+		switch {
+		case linode.NotFound(err):
+			inst.Status = "deleted"
+		case err != nil:
+			return facts, fmt.Errorf("%s (Linode %d): %w", m.label, m.id, err)
+		}
+		facts.Servers = append(facts.Servers, migration.ServerOff{Label: m.label, Status: inst.Status})
+	}
+	var addrs []string
+	if ok, err := e.store.Setting(ctx, oldAddresses, &addrs); err != nil || !ok {
+		return facts, errorOr(err, "the addresses of the old servers are not known")
+	}
+	for _, a := range addrs {
+		facts.Servers = append(facts.Servers, migration.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
+	}
+	return facts, nil
+}
+
+// answers reports whether anything accepts a connection at an address.
+func answers(ctx context.Context, address string) bool {
+	d := net.Dialer{Timeout: 2 * time.Second}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}

@@ -1,0 +1,394 @@
+package workflows
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // lets DBOS use the store's SQLite file
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// Engine carries runs out on DBOS Transact. DBOS remembers which actions are done, so that a process that was killed goes on with the
+// first one that is not. What an action gives is a value, also when it fails: an error of the engine itself stops the run where it is and
+// undoes nothing, because an unknown state is no reason to change production.
+type Engine struct {
+	store  *store.Store
+	estate *Estate
+	steps  map[string]Step
+	log_   *slog.Logger
+	now    func() time.Time
+	notify func(topic string)
+
+	dbos  dbos.Context
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+
+	mu      sync.Mutex
+	cancels map[string]context.CancelCauseFunc // of the action under way, by run
+}
+
+// engineVersion names the history format of runs for DBOS. It is pinned because DBOS would otherwise leave the runs of another build
+// alone for ever. Change it when an action of a step is renamed or moved.
+const engineVersion = "1"
+
+// executorID is fixed: the store's lock lets one process at a time hold the file, so whoever holds it owns all its runs.
+const executorID = "switchyard"
+
+var errCancelled = errors.New("cancelled")
+
+// outcome is what one action gives the engine.
+type outcome struct {
+	Failed    string `json:"failed,omitempty"` // why, for people
+	Cancelled bool   `json:"cancelled,omitempty"`
+}
+
+func newEngine(st *store.Store, estate *Estate, steps map[string]Step, log *slog.Logger, now func() time.Time) *Engine {
+	return &Engine{store: st, estate: estate, steps: steps, log_: log, now: now, notify: func(string) {}, cancels: map[string]context.CancelCauseFunc{}}
+}
+
+// launch opens DBOS on the store's file and resumes every run that was under way.
+func (e *Engine) launch(ctx context.Context) error {
+	ctx, e.stop = context.WithCancel(ctx)
+	d, err := dbos.NewContext(ctx, dbos.Config{AppName: "switchyard", SQLiteSystemDB: e.store.SQL(), ApplicationVersion: engineVersion,
+		ExecutorID: executorID, Logger: slog.New(quiet{e.log_.Handler()})})
+	if err != nil {
+		return fmt.Errorf("workflow engine: %w", err)
+	}
+	e.dbos = d
+	dbos.RegisterWorkflow(d, e.workflow, dbos.WithWorkflowName("run"), dbos.WithMaxRecoveryAttempts(1_000_000))
+	if err := dbos.Launch(d); err != nil {
+		return fmt.Errorf("workflow engine: %w", err)
+	}
+	for _, state := range []migration.RunState{migration.RunQueued, migration.RunRunning, migration.RunUndoing} {
+		ids, err := e.store.RunsInState(ctx, state)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			e.start(id)
+		}
+	}
+	return nil
+}
+
+// close stops carrying out; runs under way stay as they are for the next launch.
+func (e *Engine) close() {
+	e.stop()
+	if err := dbos.Shutdown(e.dbos, 10*time.Second); err != nil {
+		e.log_.Warn("workflow engine did not stop in time", "err", err)
+	}
+	e.tasks.Wait()
+}
+
+// start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
+// until it passes or the process ends.
+func (e *Engine) start(id string) {
+	e.tasks.Go(func() {
+		for e.dbos.Err() == nil {
+			h, err := dbos.RunWorkflow(e.dbos, e.workflow, id, dbos.WithWorkflowID(id))
+			if err == nil {
+				_, err = h.GetResult()
+			}
+			if e.dbos.Err() != nil {
+				return
+			}
+			if err == nil {
+				run, readErr := e.store.Run(e.dbos, id)
+				if readErr == nil && !run.State.Open() {
+					return
+				}
+				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, errNotYet))
+			}
+			e.log_.Error("workflow engine error; trying again", "run", id, "err", err)
+			select {
+			case <-e.dbos.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			if _, err := dbos.ResumeWorkflow[string](e.dbos, id); err != nil {
+				e.log_.Warn("resume", "run", id, "err", err)
+			}
+		}
+	})
+}
+
+// workflow is one run from start to end. Everything in it that is not a DBOS step must be deterministic.
+func (e *Engine) workflow(ctx dbos.Context, id string) (string, error) {
+	run, err := dbos.RunAsStep(ctx, func(ctx context.Context) (migration.Run, error) {
+		var run migration.Run
+		err := e.persist(ctx, func() (err error) {
+			moved := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunQueued, migration.RunRunning}, migration.RunRunning, store.RunChange{}, e.now())
+			if moved != nil && migration.KindOf(moved) != migration.Conflict {
+				return moved
+			}
+			run, err = e.store.Run(ctx, id)
+			return err
+		})
+		e.changed(id)
+		return run, err
+	}, dbos.WithStepName("begin"))
+	if err != nil {
+		return "", err
+	}
+	step, ok := e.steps[run.Step]
+	if !ok {
+		return "", e.finish(ctx, id, migration.RunFailed, fmt.Sprintf("this version knows no step %q", run.Step))
+	}
+	actions := step.Actions(run.Params)
+	if run.Rollback != "" {
+		return e.rollback(ctx, run, actions)
+	}
+	for i, a := range actions {
+		out, err := e.perform(ctx, run, a, a.Do, "")
+		if err != nil {
+			return "", err
+		}
+		if out.Failed == "" && !out.Cancelled {
+			continue
+		}
+		return e.giveUp(ctx, run, actions[:i+1], out)
+	}
+	return "succeeded", e.finish(ctx, id, migration.RunSucceeded, "")
+}
+
+// rollback takes a former run back, action by action in reverse.
+func (e *Engine) rollback(ctx dbos.Context, run migration.Run, actions []Action) (string, error) {
+	for i := len(actions) - 1; i >= 0; i-- {
+		a := actions[i]
+		if a.Undo == nil {
+			continue
+		}
+		out, err := e.perform(ctx, run, a, undo(a), "")
+		if err != nil {
+			return "", err
+		}
+		if out.Failed != "" {
+			return "failed", e.finish(ctx, run.ID, migration.RunFailed, out.Failed)
+		}
+	}
+	return "succeeded", e.finish(ctx, run.ID, migration.RunSucceeded, "")
+}
+
+// giveUp undoes what a failed or cancelled run did, the interrupted action included, and says what could not be undone.
+func (e *Engine) giveUp(ctx dbos.Context, run migration.Run, done []Action, why outcome) (string, error) {
+	final, reason := migration.RunFailed, why.Failed
+	if why.Cancelled {
+		final, reason = migration.RunCancelled, "cancelled; what was done has been taken back"
+	}
+	if err := e.move(ctx, run.ID, migration.RunUndoing); err != nil {
+		return "", err
+	}
+	for i := len(done) - 1; i >= 0; i-- {
+		a := done[i]
+		if a.Undo == nil {
+			continue
+		}
+		out, err := e.perform(ctx, run, a, undo(a), "undo:")
+		if err != nil {
+			return "", err
+		}
+		if out.Failed != "" {
+			reason += fmt.Sprintf("; taking back %q failed as well: %s", a.Title, out.Failed)
+		}
+	}
+	return string(final), e.finish(ctx, run.ID, final, reason)
+}
+
+func undo(a Action) func(context.Context, *Call) (any, error) {
+	return func(ctx context.Context, c *Call) (any, error) { return nil, a.Undo(ctx, c) }
+}
+
+// perform carries out one action as a DBOS step. prefix is "undo:" for taking back within a run that went wrong.
+func (e *Engine) perform(ctx dbos.Context, run migration.Run, a Action, do func(context.Context, *Call) (any, error), prefix string) (outcome, error) {
+	return dbos.RunAsStep(ctx, func(ctx context.Context) (outcome, error) {
+		undoing := prefix != "" || run.Rollback != ""
+		out, err := e.attempt(ctx, run, a, do, undoing)
+		e.changed(run.ID)
+		return out, err
+	}, dbos.WithStepName(prefix+a.ID))
+}
+
+func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do func(context.Context, *Call) (any, error), undoing bool) (outcome, error) {
+	save := func(state migration.ActionState, detail string, output json.RawMessage) error {
+		return e.persist(ctx, func() error { return e.store.SaveAction(ctx, run.ID, a.ID, state, detail, output, e.now()) })
+	}
+	var current migration.Run
+	if err := e.persist(ctx, func() (err error) { current, err = e.store.Run(ctx, run.ID); return err }); err != nil {
+		return outcome{}, err
+	}
+	// An undo is never interrupted: half of it would be worse than all of it.
+	if current.CancelledBy != "" && !undoing {
+		return outcome{Cancelled: true}, nil
+	}
+	if err := save(migration.ActionRunning, "", nil); err != nil {
+		return outcome{}, err
+	}
+	e.changed(run.ID)
+	title := a.Title
+	if undoing {
+		title = "taking back: " + title
+	}
+	e.log(run.ID, a.ID, "info", title)
+
+	timeout := a.Timeout
+	if timeout == 0 {
+		timeout = 2 * time.Minute
+	}
+	bounded, release := context.WithTimeout(ctx, timeout)
+	cancellable, cancel := context.WithCancelCause(bounded)
+	if !undoing {
+		e.watch(run.ID, cancel)
+	}
+	result, err := do(cancellable, &Call{Estate: e.estate, Run: current, Action: a.ID, engine: e})
+	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
+	e.watch(run.ID, nil)
+	cancel(nil)
+	release()
+
+	if ctx.Err() != nil {
+		// The process is going away. Nothing is written: the next one carries the action out again.
+		return outcome{}, ctx.Err()
+	}
+	state := migration.ActionDone
+	if undoing {
+		state = migration.ActionUndone
+	}
+	var output json.RawMessage
+	if err == nil && result != nil {
+		if output, err = json.Marshal(result); err != nil {
+			err = fmt.Errorf("output of %s: %w", a.ID, err)
+		}
+	}
+	if err == nil {
+		return outcome{}, save(state, "", output)
+	}
+	if cancelled && !undoing {
+		e.log(run.ID, a.ID, "warn", "cancelled by "+e.cancelledBy(ctx, run.ID))
+		return outcome{Cancelled: true}, save(migration.ActionFailed, "cancelled", nil)
+	}
+	e.log(run.ID, a.ID, "error", err.Error())
+	return outcome{Failed: a.Title + ": " + err.Error()}, save(migration.ActionFailed, err.Error(), nil)
+}
+
+func (e *Engine) cancelledBy(ctx context.Context, id string) string {
+	if run, err := e.store.Run(ctx, id); err == nil {
+		return run.CancelledBy
+	}
+	return "somebody"
+}
+
+func (e *Engine) move(ctx dbos.Context, id string, to migration.RunState) error {
+	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
+		err := e.persist(ctx, func() error {
+			err := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunRunning, to}, to, store.RunChange{}, e.now())
+			if migration.KindOf(err) == migration.Conflict {
+				return nil
+			}
+			return err
+		})
+		e.changed(id)
+		return true, err
+	}, dbos.WithStepName("to:"+string(to)))
+	return err
+}
+
+func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reason string) error {
+	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
+		err := e.persist(ctx, func() error {
+			err := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunQueued, migration.RunRunning, migration.RunUndoing}, to, store.RunChange{Error: reason}, e.now())
+			if migration.KindOf(err) == migration.Conflict { // written before a kill
+				return nil
+			}
+			return err
+		})
+		if err == nil {
+			e.log(id, "", "info", "run "+string(to))
+		}
+		e.changed(id)
+		return true, err
+	}, dbos.WithStepName("finish"))
+	return err
+}
+
+// watch keeps the function that cancels a run's action; nil forgets it.
+func (e *Engine) watch(id string, cancel context.CancelCauseFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cancel == nil {
+		delete(e.cancels, id)
+		return
+	}
+	e.cancels[id] = cancel
+}
+
+// cancel interrupts the action under way. Between actions the mark in the store does it.
+func (e *Engine) cancel(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cancel := e.cancels[id]; cancel != nil {
+		cancel(errCancelled)
+	}
+}
+
+// persist writes until it is written. A database that does not answer is no result of an action, so it must not become one.
+func (e *Engine) persist(ctx context.Context, write func() error) error {
+	for {
+		err := write()
+		if err == nil || ctx.Err() != nil || migration.KindOf(err) != migration.Internal {
+			return err
+		}
+		e.log_.Error("the database does not answer; trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+func (e *Engine) record(ctx context.Context, mid, runID, check string, proof migration.Proof, source string, facts any) error {
+	b, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	ev := migration.Evidence{Check: check, Proof: proof, Facts: b, Source: source, RunID: runID, ObservedAt: e.now()}
+	err = e.persist(ctx, func() error { _, err := e.store.AddEvidence(ctx, mid, ev); return err })
+	e.notify("overview")
+	return err
+}
+
+func (e *Engine) log(runID, action, level, message string) {
+	if err := e.store.AppendLog(context.WithoutCancel(e.dbos), runID, action, level, message, e.now()); err != nil {
+		e.log_.Warn("run log", "run", runID, "err", err)
+	}
+	e.notify("run:" + runID)
+}
+
+func (e *Engine) progress(runID, text string) {
+	if err := e.store.SetProgress(context.WithoutCancel(e.dbos), runID, text); err != nil {
+		e.log_.Warn("progress", "run", runID, "err", err)
+	}
+	e.notify("run:" + runID)
+}
+
+func (e *Engine) changed(runID string) {
+	e.notify("run:" + runID)
+	e.notify("overview")
+}
+
+// quiet keeps DBOS' own progress messages out of our log; its warnings stay.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(a)} }
+func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.WithGroup(name)} }

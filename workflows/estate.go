@@ -1,0 +1,242 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/heroku"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// Estate is everything outside that a migration touches, as the configuration describes it: the servers on both sides, the hosting and
+// managed services, the ingestion app, and the flags that tell workers where to go. It opens connections lazily and keeps no credential of
+// its own: the target's comes from the managed service's API each time the process starts.
+type Estate struct {
+	cfg       config.Config
+	store     *store.Store
+	holder    *flags.Holder
+	queues    []bullmq.Queue
+	upstash   *upstash.Client
+	linode    *linode.Client
+	heroku    *heroku.Client
+	ingestion *ingestion.Client
+	workers   *fleet
+	ledger    *tail
+	now       func() time.Time
+	notify    func(topic string)
+
+	standaloneEndpoint, sentinelEndpoint redisconn.Endpoint
+	standalone, failover                 redis.UniversalClient
+	cluster                              *sentinel.Cluster
+
+	mu             sync.Mutex
+	target         redis.UniversalClient
+	targetEndpoint redisconn.Endpoint
+}
+
+func openEstate(cfg config.Config, st *store.Store, holder *flags.Holder, log *slog.Logger, now func() time.Time) (*Estate, error) {
+	hc := &http.Client{Timeout: 15 * time.Second}
+	e := &Estate{cfg: cfg, store: st, holder: holder, now: now, notify: func(string) {},
+		upstash:            upstash.New(cfg.Target.Upstash.API, cfg.Target.Upstash.Email, cfg.Target.Upstash.APIKey, hc),
+		heroku:             heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
+		ingestion:          ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc),
+		standaloneEndpoint: redisconn.Endpoint{Name: "standalone", Kind: redisconn.Standalone, URL: cfg.Source.Standalone.URL},
+	}
+	for _, q := range cfg.Queues {
+		e.queues = append(e.queues, bullmq.Queue{Prefix: "bull", Name: q})
+	}
+	e.workers = newFleet(now)
+	e.ledger = newTail(e.ingestion, log, now)
+	var err error
+	if e.linode, err = linode.New(cfg.Linode.API, cfg.Linode.Token, hc); err != nil {
+		return nil, err
+	}
+	if e.standalone, err = redisconn.Open(e.standaloneEndpoint); err != nil {
+		return nil, fmt.Errorf("source.standalone: %w", err)
+	}
+	if s := cfg.Source.Sentinel; len(s.Addrs) > 0 {
+		e.sentinelEndpoint = redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: s.Addrs, MasterName: s.Master, Password: s.Password, SentinelPassword: s.SentinelPassword}
+		if e.failover, err = redisconn.Open(e.sentinelEndpoint); err != nil {
+			return nil, fmt.Errorf("source.sentinel: %w", err)
+		}
+		e.cluster = sentinel.New(e.sentinelEndpoint)
+	}
+	return e, nil
+}
+
+func (e *Estate) close() {
+	var errs []error
+	errs = append(errs, e.standalone.Close())
+	if e.cluster != nil {
+		errs = append(errs, e.failover.Close())
+		e.cluster.Close()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.target != nil {
+		errs = append(errs, e.target.Close())
+	}
+	_ = errors.Join(errs...) // connections of a process that ends
+}
+
+// targetSetting is what is remembered of the managed database; its credentials are not.
+const targetSetting = "target"
+
+type targetRef struct {
+	DatabaseID string `json:"database_id"`
+}
+
+// Source gives the server that the flags name as the source side now. NotFound once they name none.
+func (e *Estate) Source(ctx context.Context, mid string) (redis.UniversalClient, redisconn.Endpoint, error) {
+	r, err := e.Routing(ctx, mid)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	switch {
+	case r.Source == migration.SourceStandalone:
+		return e.standalone, e.standaloneEndpoint, nil
+	case r.Source == migration.SourceSentinel && e.cluster != nil:
+		return e.failover, e.sentinelEndpoint, nil
+	}
+	return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the flags name no source server any more")
+}
+
+// Target gives the managed database, asking its provider for the credentials the first time. NotFound before it is provisioned.
+func (e *Estate) Target(ctx context.Context) (redis.UniversalClient, redisconn.Endpoint, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.target != nil {
+		return e.target, e.targetEndpoint, nil
+	}
+	var ref targetRef
+	ok, err := e.store.Setting(ctx, targetSetting, &ref)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	if !ok {
+		return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the managed Redis is not provisioned yet: run the step Provision the managed Redis")
+	}
+	db, err := e.upstash.Get(ctx, ref.DatabaseID, true)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, migration.Errorf(migration.Unavailable, "the managed service's API did not tell the database's address: %w", err)
+	}
+	endpoint := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: e.cfg.Target.Upstash.CAFile}
+	c, err := redisconn.Open(endpoint)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	e.target, e.targetEndpoint = c, endpoint
+	return c, endpoint, nil
+}
+
+// Names of the flags as workers read them: <queue>-stage, <queue>-ramp and one for the source server. The queues of a migration move
+// together, so every queue's flags say the same.
+const (
+	stageSuffix = "-stage"
+	rampSuffix  = "-ramp"
+	flagSource  = "source-endpoint"
+)
+
+// Routing reads what the flags say.
+func (e *Estate) Routing(ctx context.Context, mid string) (migration.Routing, error) {
+	r, _, err := e.routingSince(ctx, mid)
+	return r, err
+}
+
+// routingSince also gives when the stage was last changed.
+func (e *Estate) routingSince(ctx context.Context, mid string) (r migration.Routing, since time.Time, err error) {
+	rows, revision, err := e.store.Flags(ctx, mid)
+	if err != nil {
+		return r, since, err
+	}
+	r = migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone, Revision: revision}
+	queue := e.cfg.Queues[0]
+	for _, f := range rows {
+		text, _ := f.Value.(string)
+		number, _ := f.Value.(int64)
+		switch f.Key {
+		case queue + stageSuffix:
+			r.Stage, since = migration.Stage(text), f.At
+		case queue + rampSuffix:
+			r.Ramp = int(number)
+		case flagSource:
+			r.Source = migration.SourceEndpoint(text)
+		}
+	}
+	return r, since, nil
+}
+
+// setRouting writes the routing as one revision of the flag set and serves it. The revision is what workers must acknowledge.
+func (e *Estate) setRouting(ctx context.Context, mid string, r migration.Routing, actor, reason, runID string) (int64, error) {
+	changes := []store.FlagChange{{Key: flagSource, Value: string(r.Source)}}
+	for _, q := range e.cfg.Queues {
+		changes = append(changes, store.FlagChange{Key: q + stageSuffix, Value: string(r.Stage)}, store.FlagChange{Key: q + rampSuffix, Value: int64(r.Ramp)})
+	}
+	revision, err := e.store.SetFlags(ctx, mid, changes, actor, reason, runID, e.now())
+	if err != nil {
+		return 0, err
+	}
+	return revision, e.serveFlags(ctx, mid)
+}
+
+// serveFlags publishes the stored flags to the workers.
+func (e *Estate) serveFlags(ctx context.Context, mid string) error {
+	rows, revision, err := e.store.Flags(ctx, mid)
+	if err != nil {
+		return err
+	}
+	set := flags.Set{Revision: revision}
+	for _, f := range rows {
+		set.Flags = append(set.Flags, flags.Flag{Key: f.Key, Value: f.Value, Variant: fmt.Sprint(f.Value), Revision: f.Revision})
+	}
+	if err := e.holder.Replace(set); err != nil {
+		return fmt.Errorf("publish flags: %w", err)
+	}
+	e.notify("flags")
+	e.notify("overview")
+	return nil
+}
+
+// ackTimeout is how long workers get to take a flag change over. They poll several times a second; the rest is for slow moments.
+const ackTimeout = 45 * time.Second
+
+// awaitWorkers waits until every live worker uses the flag revision for everything it has in flight, and returns how many there are.
+func (c *Call) awaitWorkers(ctx context.Context, revision int64) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	var n int
+	err := await(ctx, 100*time.Millisecond, func(context.Context) error {
+		live := c.workers.live()
+		n = len(live)
+		if n == 0 {
+			return notYet("no live worker reports itself; is the ingestion app up, and does it reach Switchyard?")
+		}
+		for _, w := range live {
+			if w.Revision < revision {
+				c.Progress("waiting for %s to take over flag revision %d (it holds %d)", w.Instance, revision, w.Revision)
+				return notYet("worker %s holds flag revision %d, not %d", w.Instance, w.Revision, revision)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		c.Log("%d live workers hold flag revision %d", n, revision)
+	}
+	return n, err
+}

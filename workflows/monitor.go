@@ -1,0 +1,162 @@
+package workflows
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// monitor keeps looking at what a step has shown once, so that a criterion turns unmet by itself when the world changes behind our back.
+// It observes nothing that no step has observed: before anything ran there is no evidence.
+type monitor struct {
+	estate *Estate
+	engine *Engine
+	log    *slog.Logger
+	ill    map[string]bool // checks that could not be observed the last time, so that each is logged once
+}
+
+func newMonitor(e *Estate, engine *Engine, log *slog.Logger) *monitor {
+	return &monitor{estate: e, engine: engine, log: log, ill: map[string]bool{}}
+}
+
+// watch is one check that can be observed again at any time without changing anything.
+type watch struct {
+	check  string
+	proof  migration.Proof
+	source string
+	// while says whether there is still something to observe. Nil: always.
+	while func(r migration.Routing) bool
+	look  func(ctx context.Context, e *Estate, mid string) (any, error)
+}
+
+func sourceExists(r migration.Routing) bool { return r.Source != migration.SourceNone }
+
+var watches = []watch{
+	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
+		facts, _, err := e.policies(ctx, mid)
+		return facts, err
+	}},
+	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *Estate, _ string) (any, error) {
+		return e.readiness(ctx)
+	}},
+	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
+		var ref targetRef
+		if ok, err := e.store.Setting(ctx, targetSetting, &ref); err != nil || !ok {
+			return nil, errorOr(err, "no managed database is provisioned")
+		}
+		return e.targetPlan(ctx, ref.DatabaseID)
+	}},
+	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
+		return e.probeTarget(ctx)
+	}},
+	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
+		facts := e.workers.producers()
+		if len(facts.Producers) == 0 {
+			return nil, migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
+		}
+		return facts, nil
+	}},
+	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
+		return r.Stage == migration.StageComplete && sourceExists(r)
+	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }},
+	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
+		return e.ledger.facts(e.cfg.Migration.OrderDeadline)
+	}},
+	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
+		return e.off(ctx)
+	}},
+}
+
+// run looks every interval until ctx ends.
+func (m *monitor) run(ctx context.Context) {
+	ticker := time.NewTicker(m.estate.cfg.Migration.MonitorInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			all, err := m.estate.store.Migrations(ctx)
+			if err != nil {
+				m.log.Warn("monitor", "err", err)
+				continue
+			}
+			for _, mig := range all {
+				if err := m.look(ctx, mig); err != nil && ctx.Err() == nil {
+					m.log.Warn("monitor", "migration", mig.ID, "err", err)
+				}
+			}
+		}
+	}
+}
+
+func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
+	latest, err := m.estate.store.LatestEvidence(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
+	routing, err := m.estate.Routing(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
+	for _, w := range watches {
+		last, shown := latest[w.check]
+		if !shown || (w.while != nil && !w.while(routing)) {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, 8*time.Second)
+		facts, err := w.look(bounded, m.estate, mig.ID)
+		cancel()
+		// What cannot be observed is not evidence of anything: the last observation grows old and turns stale by itself.
+		if err != nil {
+			if !m.ill[w.check] && ctx.Err() == nil {
+				m.log.Warn("cannot observe", "check", w.check, "err", err)
+			}
+			m.ill[w.check] = true
+			continue
+		}
+		m.ill[w.check] = false
+		if err := m.keep(ctx, mig, w, last, facts); err != nil {
+			return err
+		}
+	}
+	m.estate.notify("overview")
+	m.estate.notify("queues")
+	return nil
+}
+
+// keep appends an observation when it says something new, or when the last one is half way to being stale: the evidence table must not
+// grow by a row for every look.
+func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, last migration.Evidence, facts any) error {
+	raw, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	check, _ := migration.CheckOf(w.check)
+	was, _, errWas := check.Judge(last.Facts)
+	is, _, errIs := check.Judge(raw)
+	same := was == is && (errWas == nil) == (errIs == nil)
+	age := m.estate.now().Sub(last.ObservedAt)
+	fresh := maxAge(mig.Plan, w.check)
+	if same && (bytes.Equal(raw, last.Facts) || is) && (fresh == 0 || age < fresh/2) && age < time.Hour {
+		return nil
+	}
+	return m.engine.record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)
+}
+
+// maxAge is the strictest limit that the plan sets for a check; 0 when it sets none.
+func maxAge(p migration.Plan, check string) time.Duration {
+	var limit time.Duration
+	for _, c := range p.Criteria {
+		for _, r := range c.Requires {
+			if r.Check == check && r.MaxAge > 0 && (limit == 0 || r.MaxAge < limit) {
+				limit = r.MaxAge
+			}
+		}
+	}
+	return limit
+}

@@ -1,0 +1,73 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// QueueBoard is the queues of both sides at one time.
+type QueueBoard struct {
+	At    time.Time   `json:"at"`
+	Sides []QueueSide `json:"sides"`
+}
+
+// QueueSide is the queues on one server. Error says why it could not be read, in words; then Queues is empty.
+type QueueSide struct {
+	Side     string          `json:"side"` // source, target
+	Endpoint string          `json:"endpoint"`
+	Address  string          `json:"address"`
+	Error    string          `json:"error,omitempty"`
+	Queues   []bullmq.Counts `json:"queues"`
+}
+
+// shadowQueue is where shadow copies of a queue wait: a queue of its own, because a copy with the same job id in the same queue would
+// swallow a later authoritative job.
+func shadowQueue(q bullmq.Queue) bullmq.Queue {
+	return bullmq.Queue{Prefix: q.Prefix, Name: q.Name + "-shadow"}
+}
+
+// Queues counts the jobs of every queue on both sides, now.
+func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
+	if _, err := c.store.Migration(ctx, mid); err != nil {
+		return QueueBoard{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	source, endpoint, err := c.estate.Source(ctx, mid)
+	board := QueueBoard{At: c.now(), Sides: []QueueSide{c.estate.count(ctx, "source", source, endpoint, err)}}
+	target, endpoint, err := c.estate.Target(ctx)
+	board.Sides = append(board.Sides, c.estate.count(ctx, "target", target, endpoint, err))
+	return board, nil
+}
+
+func (e *Estate) count(ctx context.Context, side string, client redis.UniversalClient, endpoint redisconn.Endpoint, err error) QueueSide {
+	s := QueueSide{Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(), Queues: []bullmq.Counts{}}
+	for _, q := range e.queues {
+		if err != nil {
+			break
+		}
+		for _, each := range []bullmq.Queue{q, shadowQueue(q)} {
+			var counts bullmq.Counts
+			if counts, err = bullmq.Census(ctx, client, each); err != nil {
+				break
+			}
+			s.Queues = append(s.Queues, counts)
+		}
+	}
+	if err != nil {
+		s.Error = "cannot be read"
+		if migration.KindOf(err) != migration.Internal {
+			s.Error = err.Error()
+		} else if explained := redisconn.Explain(err); migration.KindOf(explained) != migration.Internal {
+			s.Error = explained.Error()
+		}
+		s.Queues = []bullmq.Counts{}
+	}
+	return s
+}

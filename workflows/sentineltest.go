@@ -1,0 +1,153 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/sentinel"
+)
+
+// sentinelTest fails over twice: once planned, to see that everything is set up, and once by making the master unresponsive, so that
+// Sentinel has to notice by itself. Only the second counts for the criterion.
+func sentinelTest() Step {
+	return Step{
+		ID:       stepSentinelTest,
+		Approval: migration.ApprovalOne,
+		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
+			v := viewFrom(ctx)
+			out := Outlook{Summary: "Fail over twice: planned, then by freezing the master so that Sentinel must notice by itself.",
+				Impact: "Webhooks are refused with a 503 for about a second, then for the detection time plus a few seconds (limit 30 s); the provider's retries bring them back."}
+			if e.cluster == nil {
+				return out, errNoSentinel()
+			}
+			at := migration.Gate{ID: "source", Title: "The queues are on Sentinel", OK: v.routing.Source == migration.SourceSentinel, Measured: string(v.routing.Source), Limit: "sentinel"}
+			if !at.OK {
+				at.Next = "run the step Move onto Sentinel"
+			}
+			out.Gates = append(out.Gates, at)
+			facts, err := e.readiness(ctx)
+			if err != nil {
+				return out, migration.Errorf(migration.Unavailable, "the Sentinel deployment cannot be read: %w", err)
+			}
+			out.Gates = append(out.Gates, facts.Checks...)
+			out.Observed = append(out.Observed, migration.Fact{Label: "Master", Value: facts.Master})
+			return out, nil
+		},
+		Actions: func(migration.Params) []Action {
+			return []Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master"},
+					Timeout:    3 * time.Minute,
+					Do: func(ctx context.Context, c *Call) (any, error) {
+						report, err := c.cluster.PlannedFailover(ctx, func(s string) { c.Log("%s", s) })
+						if err != nil {
+							return nil, err
+						}
+						c.Log("planned failover %s -> %s: writes were blocked for %d ms, %d of %d acknowledged canary writes lost", report.OldMaster, report.NewMaster,
+							report.BlockedMS, report.LostAcknowledged, report.Acknowledged)
+						if report.LostAcknowledged > 0 {
+							return nil, fmt.Errorf("%d acknowledged writes were lost in a planned failover", report.LostAcknowledged)
+						}
+						return report, c.recordReadiness(ctx)
+					},
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "automatic", Title: "Automatic failover: freeze the master", Changes: "the master stops answering until Sentinel has elected another"},
+					Timeout:    4 * time.Minute,
+					Do:         automaticFailover,
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "ready-again", Title: "Wait until the deployment is ready again"},
+					Do:         func(ctx context.Context, c *Call) (any, error) { return nil, c.recordReadiness(ctx) },
+				},
+			}
+		},
+	}
+}
+
+func automaticFailover(ctx context.Context, c *Call) (any, error) {
+	if err := c.recordReadiness(ctx); err != nil {
+		return nil, err
+	}
+	probe := startProbe(ctx, c)
+	report, err := c.cluster.AutomaticFailover(ctx, func(s string) { c.Log("%s", s) })
+	firstAdd := probe.stop(report.StartedAt)
+	if err != nil {
+		return nil, err
+	}
+	facts := failoverFacts(report, firstAdd)
+	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
+		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
+	return facts, c.Evidence(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
+}
+
+func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {
+	return migration.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
+		FirstAddMS: firstAddMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
+}
+
+// probe offers a canary job to the app several times a second and notes what became of it: what a webhook would have met.
+type probe struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	mu     sync.Mutex
+	seen   []probed
+}
+
+type probed struct {
+	sent, answered time.Time
+	ok             bool
+}
+
+func startProbe(ctx context.Context, c *Call) *probe {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &probe{cancel: cancel}
+	p.done.Go(func() {
+		for ctx.Err() == nil {
+			sent := time.Now()
+			r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
+			if ctx.Err() != nil {
+				return
+			}
+			p.mu.Lock()
+			p.seen = append(p.seen, probed{sent, time.Now(), err == nil && r.Status == 200})
+			p.mu.Unlock()
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	return p
+}
+
+// stop ends the probe and gives the milliseconds from start until the app took a job again after having refused one. An app that never
+// refused was never interrupted: 0. One that refused to the end is past every limit.
+func (p *probe) stop(start time.Time) int64 {
+	p.cancel()
+	p.done.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	refused := false
+	var back time.Time
+	for _, s := range p.seen {
+		if s.answered.Before(start) {
+			continue
+		}
+		if !s.ok {
+			refused, back = true, time.Time{}
+		} else if refused && back.IsZero() {
+			back = s.answered
+		}
+	}
+	switch {
+	case !refused:
+		return 0
+	case back.IsZero():
+		return migration.FailoverLimitMS + 1
+	}
+	return back.Sub(start).Milliseconds()
+}
