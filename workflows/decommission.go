@@ -352,7 +352,7 @@ func finalBackup(ctx context.Context, c *Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		facts := migration.BackupFacts{File: filepath.Join("backups", name), Keys: report.Keys, Bytes: report.Bytes, SHA256: report.SHA256, Verified: true, Differences: compared.Differences()}
+		facts := migration.BackupFacts{File: filepath.Join("backups", name), Keys: report.Keys, Bytes: report.Bytes, SHA256: report.SHA256, Verified: true, Differences: int(compared.Missing + compared.Extra + compared.Value + compared.Expiry)}
 		c.Log("%d keys of %s in %s, %d bytes, %d differences when read back", facts.Keys, n.address, facts.File, facts.Bytes, facts.Differences)
 		if err := c.Evidence(ctx, migration.CheckBackup, migration.Observed, "DUMP of every key, read back and compared by type", facts); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,5 +133,5 @@ func (t *tail) facts(deadline time.Duration) (migration.LedgerFacts, error) {
 	}
 	s := l.Summary(t.now(), deadline)
 	return migration.LedgerFacts{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled, Pending: s.Pending, PendingSource: s.PendingSource, Lost: s.Lost, Duplicated: s.Duplicated,
-		Examples: append(s.LostIDs, s.DuplicatedIDs...)}, nil
+		Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs)}, nil
 }

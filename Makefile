@@ -1,0 +1,50 @@
+# Everything a person needs starts here. `make` alone lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+export CGO_ENABLED = 0
+
+.PHONY: help run test build bench lint generate dev reset setup node
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup build node ## the twin, order traffic and the server on this machine, until Ctrl-C
+	bin/switchyard twin
+
+test: setup-test build node ## every test: Go, Node, browser, a rehearsal
+	scripts/test
+
+build: ## bin/switchyard
+	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
+
+bench: setup build node ## benchmarks of the flag path and of the job move
+	go test -run '^$$' -bench . -benchmem ./flags ./bullmq
+
+lint: ## vet, format, golangci-lint (first build takes minutes)
+	go vet ./...
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GOLANGCI) run
+
+generate: ## templ pages to Go
+	$(TEMPL) generate
+
+dev: setup build node ## like run, with ten orders a second and data of its own
+	bin/switchyard twin --dir .switchyard/dev --rate 10
+
+reset: build ## forget the twin's data
+	bin/switchyard reset
+
+setup: ## install what is missing: Redis, Sentinel, Node
+	scripts/setup redis-server redis-sentinel node
+
+setup-test:
+	scripts/setup redis-server redis-sentinel node chromium
+
+node: node_modules/.package-lock.json ## install and build the Node packages
+	npm run build --silent
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund

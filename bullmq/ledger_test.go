@@ -1,0 +1,166 @@
+package bullmq_test
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+)
+
+// journal builds events with rising sequence numbers; times are unix ms.
+type journal struct {
+	seq    int64
+	events []bullmq.Event
+}
+
+func (j *journal) add(at int64, e bullmq.Event) *journal {
+	j.seq++
+	e.Seq, e.At = j.seq, at
+	j.events = append(j.events, e)
+	return j
+}
+
+func (j *journal) enqueued(at int64, order, stage string) *journal {
+	return j.add(at, bullmq.Event{Type: bullmq.EventEnqueued, Order: order, OK: true, Stage: stage})
+}
+
+func (j *journal) shadow(at int64, order string, ok bool) *journal {
+	return j.add(at, bullmq.Event{Type: bullmq.EventEnqueued, Order: order, OK: ok, Shadow: true, Stage: "shadow"})
+}
+
+func (j *journal) answered(at int64, order string, status int) *journal {
+	return j.add(at, bullmq.Event{Type: bullmq.EventDelivery, Order: order, Status: status})
+}
+
+func (j *journal) executed(at int64, order, outcome, result string) *journal {
+	return j.add(at, bullmq.Event{Type: bullmq.EventExecuted, Order: order, Outcome: outcome, Result: result})
+}
+
+func (j *journal) ledger() *bullmq.Ledger {
+	l := bullmq.NewLedger()
+	for _, e := range j.events {
+		l.Apply(e)
+	}
+	return l
+}
+
+func TestLedgerVerdicts(t *testing.T) {
+	t.Parallel()
+	const now, grace = 100_000, 10 * time.Second
+	for _, tt := range []struct {
+		rule string
+		j    *journal
+		want bullmq.Summary
+	}{
+		{"acknowledged and applied once is fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
+		{"acknowledged and never applied is lost after the grace", new(journal).enqueued(1, "a", "off").answered(2, "a", 200),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2}},
+		{"within the grace it is pending", new(journal).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
+		{"a late run makes a lost order fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
+		{"applied twice is a duplicate", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1, DuplicatedIDs: []string{"a"}}},
+		{"a second run that was caught is none", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "suppressed", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Suppressed: 1}},
+		{"a shadow run does not fulfil", new(journal).enqueued(1, "a", "shadow").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "compared", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
+		{"a misrouted run does not fulfil", new(journal).enqueued(1, "a", "off").answered(now, "a", 200).executed(3, "a", "misrouted", ""),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
+		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503), bullmq.Summary{Orders: 1, Rejected503: 1}},
+		{"a 503 that was delivered again", new(journal).answered(2, "a", 503).enqueued(3, "a", "off").answered(4, "a", 200).executed(5, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1, RetriedOK: 1}},
+		{"an acknowledgement before the 503 is no retry", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).answered(3, "a", 503).executed(5, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1}},
+		{"equal results are compared", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1}},
+		{"different results are a mismatch", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1, MismatchIDs: []string{"a"}}},
+		{"a failed shadow add shows", new(journal).enqueued(1, "a", "dualwrite").shadow(1, "a", false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
+		{"an acknowledgement without an add shows", new(journal).answered(now, "a", 200),
+			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
+		{"canaries are not orders", new(journal).add(1, bullmq.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c", 200).executed(3, "c", "canary", "").
+			executed(4, "d", "canary", ""), bullmq.Summary{}},
+	} {
+		got := tt.j.ledger().Summary(time.UnixMilli(now), grace)
+		if g, w := marshal(t, got), marshal(t, tt.want); g != w {
+			t.Errorf("%s:\n got %s\nwant %s", tt.rule, g, w)
+		}
+	}
+}
+
+func marshal(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {
+	t.Parallel()
+	j := new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h")
+	l := j.ledger()
+	for _, e := range j.events {
+		l.Apply(e)
+	}
+	if s := l.Summary(time.UnixMilli(4), time.Second); s.Duplicated != 0 || s.Fulfilled != 1 {
+		t.Errorf("after reading the journal twice: %+v", s)
+	}
+	for _, e := range j.events {
+		e.Epoch = "another journal"
+		l.Apply(e)
+	}
+	if s := l.Summary(time.UnixMilli(4), time.Second); s.Duplicated != 1 {
+		t.Errorf("a run in another journal is a second run: %+v", s)
+	}
+}
+
+func TestLedgerWindowAndRetries(t *testing.T) {
+	t.Parallel()
+	j := new(journal).enqueued(10, "a", "off").answered(11, "a", 200).executed(12, "a", "applied", "h").
+		answered(20, "b", 503).enqueued(25, "b", "off").answered(30, "b", 200).executed(31, "b", "applied", "h").
+		answered(40, "c", 503)
+	l := j.ledger()
+	if s := l.Window(20, 40, time.UnixMilli(50), time.Second); s.Orders != 1 || s.RetriedOK != 1 {
+		t.Errorf("window: %+v", s)
+	}
+	if s := l.Window(20, 0, time.UnixMilli(50), time.Second); s.Orders != 1 {
+		t.Errorf("open window: %+v", s)
+	}
+	got := l.Retries(15)
+	if len(got) != 2 || got[0].Order != "b" || !got[0].Acknowledged || got[0].Applied != 1 || len(got[0].Deliveries) != 2 || got[1].Order != "c" || got[1].Acknowledged {
+		t.Errorf("retries: %+v", got)
+	}
+	if got := l.Retries(35); len(got) != 1 || got[0].Order != "c" {
+		t.Errorf("later retries: %+v", got)
+	}
+}
+
+func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
+	t.Parallel()
+	l := bullmq.NewLedger()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				l.Summary(time.Now(), time.Second)
+				l.Retries(0)
+			}
+		})
+	}
+	j := new(journal)
+	for i := range 500 {
+		j.answered(int64(i), string(rune('a'+i%26)), []int{200, 503}[i%2])
+	}
+	for e := range slices.Values(j.events) {
+		l.Apply(e)
+	}
+	wg.Wait()
+}

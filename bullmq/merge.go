@@ -1,0 +1,429 @@
+package bullmq
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// mergeBatch is how many jobs travel in one round trip: three commands each, well below a managed plan's commands per second.
+const mergeBatch = 100
+
+// MergeOptions says how Merge moves jobs.
+type MergeOptions struct {
+	// Ledger is the key of a hash on the target that remembers every job moved there, for example "switchyard:import:<run>". Required. It is
+	// what makes a second attempt harmless after the job was moved, run and deleted, so keep it until the source is gone and use the same
+	// one for every attempt.
+	Ledger string
+	// Rewrite, if not nil, changes a job's data on the way.
+	Rewrite func(id string, data []byte) ([]byte, error)
+	// Progress, if not nil, is told how many jobs are done, of how many seen so far.
+	Progress func(moved, total int)
+}
+
+// MergeReport says what one call of Merge did.
+type MergeReport struct {
+	Moved        int            `json:"moved"`
+	AlreadyThere int            `json:"already_there"` // moved by an earlier attempt, now also gone from the source
+	Conflicts    int            `json:"conflicts"`     // left on the source: the target has another job with the same id
+	ByState      map[string]int `json:"by_state"`      // of those moved
+	ConflictIDs  []string       `json:"conflict_ids"`
+}
+
+// states are where Merge takes jobs from, in the order it moves them. A due delayed job may turn into a waiting one meanwhile, never the
+// other way, so delayed comes first: whatever is promoted is found again in the next pass.
+var states = []string{"delayed", "wait", "paused", "prioritized", "failed"}
+
+// locate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id.
+// Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or ""}.
+const luaLocate = `
+local state, score = 0, ''
+for i = 2, 6 do
+  local kind = redis.call('TYPE', KEYS[i]).ok
+  if kind == 'list' then
+    if redis.call('LPOS', KEYS[i], ARGV[1]) then state = i - 1 end
+  elseif kind == 'zset' then
+    local s = redis.call('ZSCORE', KEYS[i], ARGV[1])
+    if s then state, score = i - 1, s end
+  end
+  if state > 0 then break end
+end
+if state == 0 then return false end
+local why = ''
+if redis.call('EXISTS', KEYS[1]) == 0 then why = 'has no content'
+elseif redis.call('EXISTS', KEYS[1] .. ':lock') == 1 then why = 'is being processed'
+elseif redis.call('HEXISTS', KEYS[1], 'parentKey') == 1 or redis.call('EXISTS', KEYS[1] .. ':dependencies', KEYS[1] .. ':processed', KEYS[1] .. ':failed', KEYS[1] .. ':unsuccessful') > 0 then why = 'belongs to a flow'
+elseif redis.call('HEXISTS', KEYS[1], 'rjk') == 1 then why = 'belongs to a scheduler'
+elseif redis.call('HEXISTS', KEYS[1], 'deid') == 1 then why = 'has a deduplication id' end
+return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why}
+`
+
+// import stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
+// delayed, prioritized, failed. ARGV: id, state, score, number of hash values, hash..., logs...
+// Returns 1 moved, 0 known to the ledger, -1 another job has the id.
+const luaImport = `
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local n = tonumber(ARGV[4])
+local hash, priority = {}, 0
+for i = 1, n, 2 do
+  hash[i], hash[i + 1] = ARGV[4 + i], ARGV[5 + i]
+  if ARGV[4 + i] == 'priority' then priority = tonumber(ARGV[5 + i]) or 0 end
+end
+redis.call('HSET', KEYS[1], unpack(hash))
+for i = 5 + n, #ARGV do redis.call('RPUSH', KEYS[1] .. ':logs', ARGV[i]) end
+local meta = redis.call('HMGET', KEYS[3], 'paused', 'opts.maxLenEvents', 'version')
+local paused, maxEvents = meta[1], meta[2] or '10000'
+local major = tonumber(string.match(meta[3] or '', '^bullmq:(%d+)')) or 6
+-- An automatic id that BullMQ would give out again would overwrite this job.
+if string.match(ARGV[1], '^%d+$') and #ARGV[1] <= 15 and tonumber(ARGV[1]) > (tonumber(redis.call('GET', KEYS[4]) or '0') or 0) then redis.call('SET', KEYS[4], ARGV[1]) end
+local state, event = ARGV[2], 'waiting'
+if state == 'delayed' then
+  redis.call('ZADD', KEYS[10], ARGV[3], ARGV[1])
+  event = 'delayed'
+elseif state == 'prioritized' then
+  redis.call('ZADD', KEYS[11], string.format('%.0f', priority * 4294967296 + redis.call('INCR', KEYS[5]) % 4294967296), ARGV[1])
+elseif state == 'failed' then
+  redis.call('ZADD', KEYS[12], ARGV[3], ARGV[1])
+  event = nil
+elseif paused and major < 6 then
+  redis.call('LPUSH', KEYS[9], ARGV[1])
+else
+  redis.call('LPUSH', KEYS[8], ARGV[1])
+end
+if event and not paused then
+  if event == 'waiting' then redis.call('ZADD', KEYS[6], 0, '0')
+  else
+    local first = redis.call('ZRANGE', KEYS[10], 0, 0, 'WITHSCORES')
+    redis.call('ZADD', KEYS[6], string.format('%.0f', math.floor(tonumber(first[2]) / 4096)), '1')
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[1], state)
+if event == 'waiting' then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'event', event, 'jobId', ARGV[1])
+elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'event', event, 'jobId', ARGV[1], 'delay', math.floor(tonumber(ARGV[3]) / 4096)) end
+return 1
+`
+
+// remove deletes a moved job from the source. KEYS: job, then one key per state, then active. ARGV: id.
+// Returns 1 removed, 0 was not there, -1 is being processed.
+const luaRemove = `
+if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
+local n = 0
+for i = 2, 6 do
+  local kind = redis.call('TYPE', KEYS[i]).ok
+  if kind == 'list' then n = n + redis.call('LREM', KEYS[i], 0, ARGV[1])
+  elseif kind == 'zset' then n = n + redis.call('ZREM', KEYS[i], ARGV[1]) end
+end
+if n == 0 then return 0 end
+redis.call('DEL', KEYS[1], KEYS[1] .. ':logs')
+return 1
+`
+
+// Merge moves what is left of a queue on src into the same queue on dst, which may be in use: job by job, oldest first, each exactly once.
+// Waiting, delayed, prioritized and failed jobs move; completed ones stay. Per job the target stores it and notes it in the ledger in one
+// script, then the source deletes it in another; an interruption between the two is made good by running Merge again, with the same ledger.
+// Idle workers of the target are woken.
+//
+// The source must be paused with no job active, or a worker could run a job between the two scripts. Merge refuses (kind Blocked, listing
+// why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows or carry a deduplication id:
+// those have to move as a whole. A job whose id the target already holds by another way is left on the source and reported.
+func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
+	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}}}
+	if err := m.run(ctx); err != nil {
+		return m.report, fmt.Errorf("merge %s: %w", q, err)
+	}
+	return m.report, nil
+}
+
+type merger struct {
+	src, dst  redis.UniversalClient
+	q         Queue
+	o         MergeOptions
+	conflicts map[string]bool
+	report    MergeReport
+	total     int
+}
+
+// job is one job as the source holds it.
+type job struct {
+	id, state, score string
+	hash             []string // name, value, name, value ...
+	logs             []string
+	why              string // it cannot be moved
+}
+
+func (m *merger) run(ctx context.Context) error {
+	if m.o.Ledger == "" {
+		return migration.Errorf(migration.Invalid, "no ledger given: expected the key of a hash on the target")
+	}
+	if err := m.preflight(ctx); err != nil {
+		return err
+	}
+	// Producers may still add, and workers promote delayed jobs: go on until a pass finds nothing left.
+	for {
+		moved := 0
+		for _, state := range states {
+			ids, err := m.ids(ctx, state)
+			if err != nil {
+				return err
+			}
+			m.total += len(ids)
+			for batch := range slices.Chunk(ids, mergeBatch) {
+				n, err := m.move(ctx, batch)
+				if err != nil {
+					return err
+				}
+				moved += n
+			}
+		}
+		if moved == 0 {
+			return nil
+		}
+	}
+}
+
+// preflight refuses what cannot be moved job by job.
+func (m *merger) preflight(ctx context.Context) error {
+	n, err := Census(ctx, m.src, m.q)
+	if err != nil {
+		return err
+	}
+	var why []string
+	if !n.Paused {
+		why = append(why, "the source queue is not paused: pause it")
+	}
+	if n.Active > 0 {
+		why = append(why, fmt.Sprintf("%d jobs are being processed at the source: wait until it is idle", n.Active))
+	}
+	if n.Schedulers > 0 {
+		why = append(why, fmt.Sprintf("%d schedulers: recreate them on the target and remove them from the source", n.Schedulers))
+	}
+	if n.WaitingChildren > 0 {
+		why = append(why, fmt.Sprintf("%d jobs wait for children: let the flows finish first", n.WaitingChildren))
+	}
+	old, err := m.src.Exists(ctx, m.q.Key("priority")).Result()
+	if err != nil {
+		return redisconn.Explain(err)
+	}
+	if old > 0 {
+		why = append(why, "prioritized jobs of BullMQ 3: let them finish first")
+	}
+	reasons := map[string]int{}
+	for _, state := range states {
+		ids, err := m.ids(ctx, state)
+		if err != nil {
+			return err
+		}
+		for batch := range slices.Chunk(ids, mergeBatch) {
+			jobs, err := m.locate(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for _, j := range jobs {
+				if j.why != "" {
+					reasons[j.why]++
+				}
+			}
+		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(reasons)) {
+		why = append(why, fmt.Sprintf("%d jobs: each %s", reasons[r], r))
+	}
+	if len(why) > 0 {
+		return migration.Errorf(migration.Blocked, "nothing was moved: %s", strings.Join(why, "; "))
+	}
+	return nil
+}
+
+// ids lists a state's jobs, the one to move first in front. Fake ids of BullMQ 3 and 4 and jobs in conflict are left out.
+func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
+	var ids []string
+	var err error
+	if state == "wait" || state == "paused" {
+		ids, err = m.src.LRange(ctx, m.q.Key(state), 0, -1).Result()
+		slices.Reverse(ids) // the next in line is at the right end
+	} else {
+		ids, err = m.src.ZRange(ctx, m.q.Key(state), 0, -1).Result()
+	}
+	if err != nil {
+		return nil, redisconn.Explain(err)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return isMarker(id) || m.conflicts[id] }), nil
+}
+
+// move moves some jobs and gives how many left the source.
+func (m *merger) move(ctx context.Context, ids []string) (int, error) {
+	jobs, err := m.locate(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	for i, j := range jobs {
+		if j.why != "" {
+			return 0, migration.Errorf(migration.Blocked, "job %s came up meanwhile and cannot be moved: it %s", j.id, j.why)
+		}
+		if jobs[i].hash, err = m.rewrite(j); err != nil {
+			return 0, err
+		}
+	}
+	there, err := m.importJobs(ctx, jobs)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.remove(ctx, there); err != nil {
+		return 0, err
+	}
+	if m.o.Progress != nil {
+		m.o.Progress(m.report.Moved+m.report.AlreadyThere, m.total)
+	}
+	return len(there), nil
+}
+
+func (m *merger) rewrite(j job) ([]string, error) {
+	if m.o.Rewrite == nil {
+		return j.hash, nil
+	}
+	hash := slices.Clone(j.hash)
+	for i := 0; i+1 < len(hash); i += 2 {
+		if hash[i] != "data" {
+			continue
+		}
+		data, err := m.o.Rewrite(j.id, []byte(hash[i+1]))
+		if err != nil {
+			return nil, fmt.Errorf("job %s: %w", j.id, err)
+		}
+		hash[i+1] = string(data)
+	}
+	return hash, nil
+}
+
+// locate reads jobs from the source; those that are in none of the states any more are left out.
+func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
+	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
+		return p.Eval(ctx, luaLocate, m.sourceKeys(id), id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []job
+	for i, cmd := range cmds {
+		if cmd.Err() == redis.Nil {
+			continue
+		}
+		parts, err := cmd.Slice()
+		if err != nil || len(parts) != 5 {
+			return nil, fmt.Errorf("job %s: read: %w", ids[i], redisconn.Explain(err))
+		}
+		state, _ := parts[0].(int64)
+		j := job{id: ids[i], state: states[state-1], hash: toStrings(parts[2]), logs: toStrings(parts[3])}
+		j.score, _ = parts[1].(string)
+		j.why, _ = parts[4].(string)
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// importJobs stores jobs on the target and gives the ids that are certainly there: those may be removed from the source.
+func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, err error) {
+	cmds, err := pipelined(ctx, m.dst, jobs, func(p redis.Pipeliner, j job) *redis.Cmd {
+		keys := []string{m.q.Key(j.id), m.o.Ledger}
+		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused", "delayed", "prioritized", "failed"} {
+			keys = append(keys, m.q.Key(part))
+		}
+		args := []any{j.id, j.state, j.score, strconv.Itoa(len(j.hash))}
+		for _, v := range slices.Concat(j.hash, j.logs) {
+			args = append(args, v)
+		}
+		return p.Eval(ctx, luaImport, keys, args...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, cmd := range cmds {
+		n, err := cmd.Int()
+		if err != nil {
+			return nil, fmt.Errorf("job %s: store on the target: %w", jobs[i].id, redisconn.Explain(err))
+		}
+		switch n {
+		case 1:
+			m.report.Moved++
+			m.report.ByState[jobs[i].state]++
+			there = append(there, jobs[i].id)
+		case 0:
+			m.report.AlreadyThere++
+			there = append(there, jobs[i].id)
+		default:
+			m.conflicts[jobs[i].id] = true
+			m.report.Conflicts++
+			m.report.ConflictIDs = append(m.report.ConflictIDs, jobs[i].id)
+		}
+	}
+	return there, nil
+}
+
+// remove deletes jobs from the source that the target has.
+func (m *merger) remove(ctx context.Context, ids []string) error {
+	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
+		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active")), id)
+	})
+	if err != nil {
+		return err
+	}
+	for i, cmd := range cmds {
+		n, err := cmd.Int()
+		if err != nil {
+			return fmt.Errorf("job %s: remove from the source: %w", ids[i], redisconn.Explain(err))
+		}
+		if n < 0 {
+			return migration.Errorf(migration.Conflict, "job %s is on the target and is being processed at the source at the same time: somebody resumed the source queue; pause it and look for a double run", ids[i])
+		}
+	}
+	return nil
+}
+
+func (m *merger) sourceKeys(id string) []string {
+	keys := []string{m.q.Key(id)}
+	for _, s := range states {
+		keys = append(keys, m.q.Key(s))
+	}
+	return keys
+}
+
+// pipelined sends one command per item in one round trip. A lost connection is an error; a command's own error stays with it.
+func pipelined[T any](ctx context.Context, c redis.UniversalClient, items []T, cmd func(redis.Pipeliner, T) *redis.Cmd) ([]*redis.Cmd, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	p := c.Pipeline()
+	var cmds []*redis.Cmd
+	for _, it := range items {
+		cmds = append(cmds, cmd(p, it))
+	}
+	_, err := p.Exec(ctx)
+	for _, c := range cmds {
+		if _, isReply := c.Err().(redis.Error); c.Err() != nil && !isReply {
+			return nil, redisconn.Explain(c.Err())
+		}
+	}
+	if _, isReply := err.(redis.Error); err != nil && !isReply {
+		return nil, redisconn.Explain(err)
+	}
+	return cmds, nil
+}
+
+func toStrings(v any) []string {
+	list, _ := v.([]any)
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		s, _ := x.(string)
+		out = append(out, s)
+	}
+	return out
+}

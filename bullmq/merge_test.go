@@ -1,0 +1,357 @@
+package bullmq_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+)
+
+func newEvent(key string) *redis.XAddArgs {
+	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added"}}
+}
+
+// fault makes the n-th call fail, before the server sees it or after it has done it, as a killed process or a cut connection would.
+type fault struct {
+	mu          sync.Mutex
+	at, n       int
+	after, seen bool
+}
+
+var errCut = errors.New("connection cut by the test")
+
+func (f *fault) arm(at int, after bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.n, f.after, f.seen = at, 0, after, false
+}
+
+// hit reports whether the fault happened, and disarms it.
+func (f *fault) hit() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = 0
+	return f.seen
+}
+
+func (f *fault) call(do func() error) error {
+	f.mu.Lock()
+	f.n++
+	cut := f.at > 0 && f.n == f.at
+	f.seen = f.seen || cut
+	after := f.after
+	f.mu.Unlock()
+	if cut && !after {
+		return errCut
+	}
+	err := do()
+	if cut {
+		return errCut
+	}
+	return err
+}
+
+func (f *fault) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f *fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := f.call(func() error { return next(ctx, cmd) })
+		if errors.Is(err, errCut) {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func (f *fault) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := f.call(func() error { return next(ctx, cmds) })
+		if errors.Is(err, errCut) {
+			for _, c := range cmds {
+				c.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+// snapshot is every key of a server, to put it back into the same state many times.
+type snapshot map[string]string
+
+func take(t *testing.T, c redis.UniversalClient) snapshot {
+	t.Helper()
+	out := snapshot{}
+	for _, k := range c.Keys(t.Context(), "*").Val() {
+		out[k] = c.Dump(t.Context(), k).Val()
+	}
+	return out
+}
+
+func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
+	t.Helper()
+	if err := c.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range s {
+		if err := c.Restore(t.Context(), k, 0, v).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Every attempt is cut at one call, before or after the server did it, and run again until it succeeds. The worker deletes what it
+// completes, so only the ledger can tell that a job has been moved.
+func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	ctx, q := t.Context(), bullmq.Queue{Name: "orders"}
+	fill(t, src, q)
+	filled := take(t, src.Client())
+	w := major(6).work(t, dst, q.Name)
+	from, to := src.Client(), dst.Client()
+	runs := map[string]int{} // by attempt and job
+	attempt := 0
+	for _, side := range []struct {
+		name   string
+		client redis.UniversalClient
+	}{{"source", from}, {"target", to}} {
+		f := &fault{}
+		side.client.AddHook(f)
+		for _, after := range []bool{false, true} {
+			for call := 1; ; call++ {
+				attempt++
+				f.arm(0, false)
+				filled.put(t, from)
+				cleanTarget(t, to, q)
+				o := bullmq.MergeOptions{Ledger: fmt.Sprintf("switchyard:import:%d", attempt), Rewrite: func(_ string, data []byte) ([]byte, error) {
+					return bullmq.RewriteStamp(data, "_switchyard", map[string]any{"movedTo": "target", "attempt": attempt})
+				}}
+				f.arm(call, after)
+				_, err := bullmq.Merge(ctx, from, to, q, o)
+				hit := f.hit()
+				if hit != (err != nil) {
+					t.Fatalf("%s call %d (after %v): hit %v, error %v", side.name, call, after, hit, err)
+				}
+				if err != nil {
+					if !errors.Is(err, errCut) {
+						t.Fatalf("%s call %d: %v", side.name, call, err)
+					}
+					if _, err := bullmq.Merge(ctx, from, to, q, o); err != nil {
+						t.Fatalf("%s call %d (after %v), again: %v", side.name, call, after, err)
+					}
+				}
+				w.collect(t, to, q, runs, attempt, 8)
+				if n, err := bullmq.Residue(ctx, from, q); err != nil || n.Pending() != 0 {
+					t.Fatalf("%s call %d (after %v): left behind %+v %v", side.name, call, after, n, err)
+				}
+				if n, err := bullmq.Census(ctx, to, q); err != nil || n.Failed != 2 {
+					t.Fatalf("%s call %d (after %v): the target holds %+v %v", side.name, call, after, n, err)
+				}
+				if !hit {
+					break
+				}
+			}
+		}
+	}
+	w.expectNone(t)
+	for job, n := range runs {
+		if n != 1 {
+			t.Errorf("%s ran %d times", job, n)
+		}
+	}
+	t.Logf("%d attempts, %d jobs run", attempt, len(runs))
+}
+
+// fill makes 4 waiting, 2 delayed, 2 prioritized and 2 failed jobs with real BullMQ and pauses the queue.
+func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+	t.Helper()
+	var tasks []task
+	for i := range 10 {
+		o := map[string]any{"jobId": fmt.Sprintf("stripe_evt%d", i), "removeOnComplete": true, "attempts": 1}
+		data := map[string]any{"order": map[string]any{"id": fmt.Sprintf("ord_%d", i)}, "_switchyard": map[string]any{"authority": "source"}}
+		switch {
+		case i < 2:
+			data["fail"] = true
+		case i < 4:
+			o["delay"] = 50
+		case i < 6:
+			o["priority"] = i
+		}
+		tasks = append(tasks, task{Name: "order", Data: data, Opts: o})
+	}
+	w := major(6).work(t, s, q.Name)
+	major(6).add(t, s, q.Name, tasks[:2]...)
+	redistest.Eventually(t, 10*time.Second, func() error {
+		if n, err := bullmq.Census(t.Context(), s.Client(), q); err != nil || n.Failed != 2 {
+			return fmt.Errorf("%+v %v", n, err)
+		}
+		return nil
+	})
+	_ = w.stdin.Close()
+	redistest.Eventually(t, 10*time.Second, func() error {
+		if ws, err := bullmq.Workers(t.Context(), s.Client(), q); err != nil || len(ws) > 0 {
+			return fmt.Errorf("%v %v", ws, err)
+		}
+		return nil
+	})
+	if err := bullmq.Pause(t.Context(), s.Client(), q); err != nil {
+		t.Fatal(err)
+	}
+	major(6).add(t, s, q.Name, tasks[2:]...)
+}
+
+// cleanTarget deletes what the last attempt left: its failed jobs.
+func cleanTarget(t *testing.T, c redis.UniversalClient, q bullmq.Queue) {
+	t.Helper()
+	for i := range 2 {
+		c.Del(t.Context(), q.Key(fmt.Sprintf("stripe_evt%d", i)))
+	}
+	if err := c.Del(t.Context(), q.Key("failed")).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// collect waits for n jobs of an attempt and counts every run.
+func (w *worker) collect(t *testing.T, c redis.UniversalClient, q bullmq.Queue, runs map[string]int, attempt, n int) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	for mine := 0; mine < n; {
+		select {
+		case e := <-w.jobs:
+			var data struct {
+				Stamp struct {
+					Authority, MovedTo string
+					Attempt            int
+				} `json:"_switchyard"`
+			}
+			if err := json.Unmarshal(e.Data, &data); err != nil || data.Stamp.MovedTo != "target" || data.Stamp.Authority != "source" {
+				t.Fatalf("job %s has data %s", e.ID, e.Data)
+			}
+			runs[fmt.Sprintf("attempt %d job %s", data.Stamp.Attempt, e.ID)]++
+			if data.Stamp.Attempt == attempt {
+				mine++
+			}
+		case <-deadline:
+			for k, n := range runs {
+				if strings.Contains(k, fmt.Sprintf("attempt %d ", attempt)) {
+					t.Log(k, n)
+				}
+			}
+			held, err := bullmq.Census(t.Context(), c, q)
+			t.Fatalf("attempt %d: the worker ran %d of %d jobs; the target holds %+v %v, marker %v", attempt, mine, n, held, err,
+				c.ZRangeWithScores(t.Context(), q.Key("marker"), 0, -1).Val())
+		}
+	}
+}
+
+func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	ctx, q := t.Context(), bullmq.Queue{Name: "orders"}
+	if err := bullmq.Pause(ctx, src.Client(), q); err != nil {
+		t.Fatal(err)
+	}
+	var tasks []task
+	for i := range 1000 {
+		tasks = append(tasks, task{Name: "order", Data: map[string]any{"n": i}})
+	}
+	added := major(6).add(t, src, q.Name, tasks...)
+	to := dst.Client()
+	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be looked at
+		t.Fatal(err)
+	}
+	started := time.Now()
+	r, err := bullmq.Merge(ctx, src.Client(), to, q, bullmq.MergeOptions{Ledger: "switchyard:import:1"})
+	if err != nil || r.Moved != 1000 || r.ByState["wait"] != 1000 {
+		t.Fatalf("got %+v %v", r, err)
+	}
+	t.Logf("1000 jobs in %s", time.Since(started))
+	there := to.LRange(ctx, q.Key("wait"), 0, -1).Val()
+	slices.Reverse(there)
+	if !slices.Equal(there, added) {
+		t.Error("the order has changed")
+	}
+	if to.Exists(ctx, q.Key("marker")).Val() != 0 {
+		t.Error("workers of a paused queue were woken")
+	}
+	if next := major(6).add(t, dst, q.Name, task{Name: "new"}); next[0] != "1001" {
+		t.Errorf("the next automatic id is %s: it would overwrite a moved job", next[0])
+	}
+	if r, err = bullmq.Merge(ctx, src.Client(), to, q, bullmq.MergeOptions{Ledger: "switchyard:import:1"}); err != nil || r.Moved+r.AlreadyThere != 0 {
+		t.Errorf("again: %+v %v", r, err)
+	}
+}
+
+func TestMergeNeverOverwritesAJobOfTheTarget(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	ctx, q := t.Context(), bullmq.Queue{Name: "orders"}
+	major(6).add(t, src, q.Name, plain("stripe", 3)...)
+	if err := bullmq.Pause(ctx, src.Client(), q); err != nil {
+		t.Fatal(err)
+	}
+	major(6).add(t, dst, q.Name, task{Name: "own", Opts: map[string]any{"jobId": "stripe_1"}})
+	r, err := bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
+	if err != nil || r.Moved != 2 || r.Conflicts != 1 || !slices.Equal(r.ConflictIDs, []string{"stripe_1"}) {
+		t.Errorf("got %+v %v", r, err)
+	}
+	if name := dst.Client().HGet(ctx, q.Key("stripe_1"), "name").Val(); name != "own" {
+		t.Errorf("the target's job is now %q", name)
+	}
+	if n, err := bullmq.Residue(ctx, src.Client(), q); err != nil || n.Waiting != 1 {
+		t.Errorf("the source holds %+v %v", n, err)
+	}
+}
+
+func TestMergeRefusesWhatItCannotMoveExactlyOnce(t *testing.T) {
+	t.Parallel()
+	for rule, tt := range map[string]struct {
+		make func(t *testing.T, s *redistest.Server, q bullmq.Queue)
+		want string
+	}{
+		"a queue that is not paused": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+			major(6).add(t, s, q.Name, plain("a", 1)...)
+		}, "not paused"},
+		"a job being processed": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+			s.Client().RPush(t.Context(), q.Key("active"), "x")
+			s.Client().HSet(t.Context(), q.Key("meta"), "paused", 1)
+		}, "1 jobs are being processed"},
+		"a scheduler": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+			major(6).run(t, s, q.Name, "every", "")
+			major(6).run(t, s, q.Name, "pause", "")
+		}, "1 schedulers"},
+		"a flow": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+			major(6).run(t, s, q.Name, "flow", "")
+			major(6).run(t, s, q.Name, "pause", "")
+		}, "belongs to a flow"},
+		"a job with a deduplication id": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
+			major(6).add(t, s, q.Name, task{Name: "a", Opts: map[string]any{"deduplication": map[string]any{"id": "d"}}})
+			major(6).run(t, s, q.Name, "pause", "")
+		}, "deduplication"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			src, dst := redistest.Start(t), redistest.Start(t)
+			q := bullmq.Queue{Name: "orders"}
+			tt.make(t, src, q)
+			_, err := bullmq.Merge(t.Context(), src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
+			if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want a refusal with %q", err, tt.want)
+			}
+			if n := dst.Client().DBSize(t.Context()).Val(); n != 0 {
+				t.Errorf("%d keys were written all the same", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,182 @@
+package bullmq_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+)
+
+func TestDiscoverFindsQueuesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	c, ctx := s.Client(), t.Context()
+	major(6).add(t, s, "orders", plain("a", 1)...)
+	major(5).add(t, s, "mails", task{Name: "mail", Opts: map[string]any{"jobId": "meta"}})
+	c.XAdd(ctx, newEvent("{shop}:prod:flow-only:events")) // a queue that only a FlowProducer of BullMQ 3 ever touched
+	c.RPush(ctx, "bull:no-proof:wait", "1")
+	c.HSet(ctx, "bull::relay", "x", "1")
+	c.HSet(ctx, "cache:user:meta2", "x", "1")
+	got, err := bullmq.Discover(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []bullmq.Queue{{Prefix: "bull", Name: "mails"}, {Prefix: "bull", Name: "orders"}, {Prefix: "{shop}:prod", Name: "flow-only"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestCensusCountsEveryState(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	q := bullmq.Queue{Name: "orders"}
+	w := major(6).work(t, s, q.Name)
+	major(6).add(t, s, q.Name, task{Name: "bad", Data: map[string]any{"fail": true}}, task{Name: "good"}, task{Name: "slow", Data: map[string]any{"hold": true}})
+	w.expect(t, 1)
+	c, ctx := s.Client(), t.Context()
+	redistest.Eventually(t, 5*time.Second, func() error {
+		if n, err := bullmq.Census(ctx, c, q); err != nil || n.Active != 1 || n.Failed != 1 {
+			return fmt.Errorf("%+v %v", n, err)
+		}
+		return nil
+	})
+	short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	if err := bullmq.WaitIdle(short, c, q); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), " 1 jobs are still active") {
+		t.Errorf("while a job is active: %v", err)
+	}
+	if err := bullmq.Pause(ctx, c, q); err != nil {
+		t.Fatal(err)
+	}
+	major(6).add(t, s, q.Name, task{Name: "a"}, task{Name: "b", Opts: map[string]any{"delay": 3_600_000}}, task{Name: "c", Opts: map[string]any{"priority": 3}})
+	major(6).run(t, s, q.Name, "every", "") // its first job waits at once
+	n, err := bullmq.Census(ctx, c, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Version != "6.7.0" || !n.Paused || n.Waiting != 2 || n.Active != 1 || n.Delayed != 1 || n.Prioritized != 1 || n.Completed != 1 || n.Failed != 1 ||
+		n.Schedulers != 1 || n.OldestJobAgeMS <= 0 || n.Pending() != 6 {
+		t.Errorf("got %+v, pending %d", n, n.Pending())
+	}
+	workers, err := bullmq.Workers(ctx, c, q)
+	if err != nil || len(workers) != 1 || !strings.Contains(workers[0], ":w:fixture ") {
+		t.Errorf("workers %v, %v", workers, err)
+	}
+	_ = w.stdin.Close() // lets the slow job end
+	if err := bullmq.WaitIdle(ctx, c, q); err != nil {
+		t.Error(err)
+	}
+}
+
+// ids gives prefix_0 ... prefix_n-1.
+func ids(prefix string, n int) []string {
+	var out []string
+	for _, p := range plain(prefix, n) {
+		out = append(out, p.Opts["jobId"].(string))
+	}
+	return out
+}
+
+// sameSet compares without order.
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func TestPauseHoldsWorkersAndResumeLosesNothing(t *testing.T) {
+	t.Parallel()
+	all := append(ids("before", 5), ids("after", 3)...)
+	for _, tt := range []struct {
+		rule    string
+		version major
+		resume  func(t *testing.T, s *redistest.Server, q bullmq.Queue) error
+	}{
+		{"BullMQ 6, our resume", 6, ours},
+		{"BullMQ 6, its own resume", 6, its(6)},
+		{"BullMQ 5, our resume", 5, ours},
+		{"BullMQ 5, its own resume", 5, its(5)},
+		{"BullMQ 5 paused, resumed by 6", 5, its(6)},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			q := bullmq.Queue{Name: "orders"}
+			tt.version.add(t, s, q.Name, plain("before", 5)...)
+			for range 2 {
+				if err := bullmq.Pause(t.Context(), s.Client(), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w := tt.version.work(t, s, q.Name)
+			tt.version.add(t, s, q.Name, plain("after", 3)...)
+			w.expectNone(t)
+			if n, err := bullmq.Census(t.Context(), s.Client(), q); err != nil || n.Waiting != 8 || !n.Paused {
+				t.Errorf("while paused: %+v %v", n, err)
+			}
+			if err := tt.resume(t, s, q); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.expect(t, 8); !sameSet(got, all) {
+				t.Errorf("ran %v", got)
+			}
+			w.expectNone(t)
+		})
+	}
+}
+
+func ours(t *testing.T, s *redistest.Server, q bullmq.Queue) error {
+	return bullmq.Resume(t.Context(), s.Client(), q)
+}
+
+func its(m major) func(*testing.T, *redistest.Server, bullmq.Queue) error {
+	return func(t *testing.T, s *redistest.Server, q bullmq.Queue) error {
+		m.run(t, s, q.Name, "resume", "")
+		return nil
+	}
+}
+
+// A flag set by hand on a version 5 queue leaves jobs in both lists; version 5's own resume would lose those that wait.
+func TestResumeMergesBothListsInOrder(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	c, ctx, q := s.Client(), t.Context(), bullmq.Queue{Name: "orders"}
+	major(5).add(t, s, q.Name, plain("first", 5)...)
+	c.HSet(ctx, q.Key("meta"), "paused", 1)
+	major(5).add(t, s, q.Name, plain("later", 3)...)
+	if wait, paused := c.LLen(ctx, q.Key("wait")).Val(), c.LLen(ctx, q.Key("paused")).Val(); wait != 5 || paused != 3 {
+		t.Fatalf("the fixture holds %d and %d jobs, expected 5 and 3", wait, paused)
+	}
+	if err := bullmq.Resume(ctx, c, q); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.LLen(ctx, q.Key("wait")).Val(); n != 8 || c.Exists(ctx, q.Key("paused")).Val() != 0 {
+		t.Errorf("%d jobs wait after resume, expected 8", n)
+	}
+	if got := major(5).work(t, s, q.Name).expect(t, 8); !sameSet(got, append(ids("first", 5), ids("later", 3)...)) {
+		t.Errorf("ran %v", got)
+	}
+}
+
+func TestResumeWakesIdleWorkersForDelayedJobs(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	c, q := s.Client(), bullmq.Queue{Name: "orders"}
+	w := major(6).work(t, s, q.Name) // asks again after 60 s only, unless woken
+	if err := bullmq.Pause(t.Context(), c, q); err != nil {
+		t.Fatal(err)
+	}
+	major(6).add(t, s, q.Name, task{Name: "later", Opts: map[string]any{"delay": 200}})
+	if err := bullmq.Resume(t.Context(), c, q); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(t, 1)
+}

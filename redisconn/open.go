@@ -1,0 +1,162 @@
+package redisconn
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// ClientName is the CLIENT SETNAME of every connection Switchyard makes, so that it can tell its own from everybody else's.
+const ClientName = "switchyard"
+
+// The options of every connection, all explicit: go-redis's defaults differ between releases.
+const (
+	dialTimeout  = 2 * time.Second
+	readTimeout  = 3 * time.Second
+	writeTimeout = 3 * time.Second
+	poolTimeout  = 4 * time.Second
+	poolSize     = 8 // managed plans cap connections
+	noRetries    = -1
+	idleTimeout  = 5 * time.Minute
+)
+
+// Open makes a client for an endpoint. It does not dial; Ping does. Close the client when done.
+//
+// Commands are never retried by the client: go-redis replays a write whose reply was lost, so an LPUSH would run twice. A timeout
+// therefore means "unknown", not "failed".
+func Open(e Endpoint) (redis.UniversalClient, error) {
+	if err := e.Validate(); err != nil {
+		return nil, err
+	}
+	tlsConfig, err := e.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind != Sentinel {
+		u, err := e.parseURL()
+		if err != nil {
+			return nil, err
+		}
+		o := options(hostPort(u), tlsConfig)
+		o.Username = u.User.Username()
+		o.Password, _ = u.User.Password()
+		o.DB, _ = strconv.Atoi(strings.Trim(u.Path, "/")) // validated; "" is 0
+		return newConn(redis.NewClient(o), o.Addr), nil
+	}
+	c := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName:            e.MasterName,
+		SentinelAddrs:         e.SentinelAddrs,
+		SentinelPassword:      e.SentinelPassword.Reveal(),
+		Password:              e.Password.Reveal(),
+		ClientName:            ClientName,
+		Protocol:              2,
+		MaxRetries:            noRetries,
+		DialTimeout:           dialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		ContextTimeoutEnabled: true,
+		PoolSize:              poolSize,
+		PoolTimeout:           poolTimeout,
+		PipelinePoolSize:      -1,
+		ConnMaxIdleTime:       idleTimeout,
+		DisableIdentity:       true,
+		TLSConfig:             tlsConfig,
+	})
+	return newConn(c, e.Address()), nil
+}
+
+// Node makes a client for one data node of a Sentinel deployment, by its address, with the deployment's password and TLS settings. It
+// does not dial; a CA file that cannot be read shows as the error of the first command.
+func Node(e Endpoint, addr string) redis.UniversalClient {
+	o := e.nodeOptions(addr)
+	o.Password = e.Password.Reveal()
+	return newConn(redis.NewClient(o), addr)
+}
+
+// SentinelNode makes a client for one sentinel of a Sentinel deployment, like Node.
+func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
+	o := e.nodeOptions(addr)
+	o.Password = e.SentinelPassword.Reveal()
+	return redis.NewSentinelClient(o)
+}
+
+func (e Endpoint) nodeOptions(addr string) *redis.Options {
+	tlsConfig, err := e.tlsConfig()
+	o := options(addr, tlsConfig)
+	if err != nil {
+		o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	}
+	return o
+}
+
+// options are the settings of a connection to one server.
+func options(addr string, tlsConfig *tls.Config) *redis.Options {
+	if tlsConfig != nil && tlsConfig.ServerName == "" {
+		tlsConfig = tlsConfig.Clone()
+		tlsConfig.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return &redis.Options{
+		Addr:                  addr,
+		ClientName:            ClientName,
+		Protocol:              2,
+		MaxRetries:            noRetries,
+		DialTimeout:           dialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		ContextTimeoutEnabled: true,
+		PoolSize:              poolSize,
+		PoolTimeout:           poolTimeout,
+		PipelinePoolSize:      -1,
+		ConnMaxIdleTime:       idleTimeout,
+		DisableIdentity:       true,
+		TLSConfig:             tlsConfig,
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	}
+}
+
+// tlsConfig is nil for a plaintext endpoint. The server's certificate is always verified, against CAFile when it is given.
+func (e Endpoint) tlsConfig() (*tls.Config, error) {
+	if !e.TLS() {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.CAFile == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(e.CAFile)
+	if err != nil {
+		return nil, migration.Errorf(migration.Invalid, "Redis endpoint %s: CA file: %w", e.label(), err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, e.invalid("CA file", "PEM certificates; "+e.CAFile+" holds none")
+	}
+	return c, nil
+}
+
+// LogTo sends go-redis's own remarks (a dial that failed, a sentinel that answered) to a logger, at debug level: every failure also comes
+// back as an error. Without it go-redis prints them on standard error. It is a setting of the process; call it once, before Open.
+func LogTo(l *slog.Logger) { redis.SetLogger(remarks{l}) }
+
+type remarks struct{ log *slog.Logger }
+
+// Printf implements go-redis's logging interface.
+func (r remarks) Printf(ctx context.Context, format string, v ...any) {
+	r.log.DebugContext(ctx, "go-redis", "remark", fmt.Sprintf(format, v...))
+}

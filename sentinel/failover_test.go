@@ -1,0 +1,141 @@
+package sentinel_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/sentinel"
+)
+
+// deployment starts a healthy master with two replicas and three sentinels, with passwords.
+func deployment(t *testing.T, opts ...redistest.Option) (*redistest.Sentinel, *sentinel.Cluster) {
+	t.Helper()
+	d := redistest.StartSentinel(t, 2, append([]redistest.Option{redistest.Password("data"), redistest.SentinelPassword("watch")}, opts...)...)
+	c := sentinel.New(d.Endpoint())
+	t.Cleanup(c.Close)
+	return d, c
+}
+
+func TestCriterion_sentinel_failover_planned(t *testing.T) {
+	t.Parallel()
+	_, c := deployment(t)
+	r, err := c.PlannedFailover(t.Context(), func(s string) { t.Log(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", r)
+	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster || r.ElectionMS <= 0 || r.FirstWriteMS < r.ElectionMS {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestCriterion_sentinel_failover_automatic(t *testing.T) {
+	t.Parallel()
+	d, c := deployment(t)
+	r, err := c.AutomaticFailover(t.Context(), func(s string) { t.Log(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", r)
+	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster || r.DetectMS < 500 || r.ElectionMS < r.DetectMS || r.FirstWriteMS < r.ElectionMS {
+		t.Errorf("got %+v", r)
+	}
+	for _, n := range d.Nodes {
+		if f, err := redisconn.Inspect(t.Context(), n.Client()); err != nil || f.MinReplicas != 0 {
+			t.Errorf("%s: min-replicas-to-write is %d after the drill, %v", n.Addr(), f.MinReplicas, err)
+		}
+	}
+}
+
+func TestAutomaticFailoverLiftsTheFenceWhenCancelled(t *testing.T) {
+	t.Parallel()
+	_, c := deployment(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	old, err := c.Master(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.AutomaticFailover(ctx, func(s string) {
+		if len(s) > 10 && s[:10] == "the master" {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	f, err := redisconn.Inspect(t.Context(), c.Node(old))
+	if err != nil || f.MinReplicas != 0 {
+		t.Errorf("min-replicas-to-write %d, %v", f.MinReplicas, err)
+	}
+	if now, err := c.Master(t.Context()); err != nil || now != old && f.Role != "slave" {
+		t.Errorf("the fence was lifted from %s, a master, while the sentinels name %s (%v)", old, now, err)
+	}
+}
+
+func TestObserveFailoverOfAKilledMaster(t *testing.T) {
+	t.Parallel()
+	d, c := deployment(t)
+	var killed *redistest.Server
+	r, err := c.ObserveFailover(t.Context(), func(s string) {
+		t.Log(s)
+		if killed != nil && s == "the application writes again" {
+			killed.Restart()
+		}
+	}, func(_ context.Context, master string) error {
+		killed = d.Node(master)
+		killed.Kill()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", r)
+	if r.LostAcknowledged != 0 || r.Kind != "external" || r.ElectionMS < 900 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestReadinessNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, c := deployment(t)
+	ctx := t.Context()
+	checks, err := c.Readiness(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unmet := migration.Failing(checks); len(unmet) > 0 {
+		t.Fatalf("a healthy deployment is not ready: %+v", unmet)
+	}
+	nodes, err := c.NodeAddrs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := c.Node(nodes[2])
+	for setting, value := range map[string]string{"maxmemory-policy": "volatile-lru", "masterauth": "other", "appendonly": "no", "min-replicas-to-write": "2"} {
+		if err := broken.ConfigSet(ctx, setting, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if checks, err = c.Readiness(ctx); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, g := range migration.Failing(checks) {
+		got[g.ID] = true
+		if g.Next == "" || g.Measured == "" || g.Limit == "" {
+			t.Errorf("a refusal without a measured value, limit or next action: %+v", g)
+		}
+	}
+	for _, id := range []string{"noeviction", "masterauth", "persistence", "min-replicas"} {
+		if !got[id] {
+			t.Errorf("%s holds although a node breaks it; unmet: %v", id, got)
+		}
+	}
+	if _, err := c.PlannedFailover(ctx, nil); err == nil {
+		t.Error("a drill started although the deployment is not ready")
+	}
+}
