@@ -42,7 +42,7 @@ type MergeReport struct {
 // other way, so delayed comes first: whatever is promoted is found again in the next pass.
 var states = []string{"delayed", "wait", "paused", "prioritized", "failed"}
 
-// locate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id.
+// luaLocate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id.
 // Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or ""}.
 const luaLocate = `
 local state, score = 0, ''
@@ -66,12 +66,16 @@ elseif redis.call('HEXISTS', KEYS[1], 'deid') == 1 then why = 'has a deduplicati
 return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why}
 `
 
-// import stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
+// luaImport stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
 // delayed, prioritized, failed. ARGV: id, state, score, number of hash values, hash..., logs...
-// Returns 1 moved, 0 known to the ledger, -1 another job has the id.
+// Returns 1 moved, 0 known to the ledger, -1 another job has the id, or had it at an earlier attempt.
 const luaImport = `
-if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local known = redis.call('HGET', KEYS[2], ARGV[1])
+if known then return known == 'conflict' and -1 or 0 end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[2], ARGV[1], 'conflict')
+  return -1
+end
 local n = tonumber(ARGV[4])
 local hash, priority = {}, 0
 for i = 1, n, 2 do
@@ -112,7 +116,7 @@ elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'ev
 return 1
 `
 
-// remove deletes a moved job from the source. KEYS: job, then one key per state, then active. ARGV: id.
+// luaRemove deletes a moved job from the source. KEYS: job, then one key per state, then active. ARGV: id.
 // Returns 1 removed, 0 was not there, -1 is being processed.
 const luaRemove = `
 if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
@@ -134,7 +138,8 @@ return 1
 //
 // The source must be paused with no job active, or a worker could run a job between the two scripts. Merge refuses (kind Blocked, listing
 // why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows or carry a deduplication id:
-// those have to move as a whole. A job whose id the target already holds by another way is left on the source and reported.
+// those have to move as a whole. A job whose id the target already holds by another way is left on the source and reported, by later attempts
+// too: with ids made from the provider's event it is the same order, added on both servers.
 func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
 	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}}}
 	if err := m.run(ctx); err != nil {

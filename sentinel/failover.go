@@ -35,7 +35,7 @@ type TimelinePoint struct {
 
 // FailoverReport is what one failover looked like to an application that uses a failover client and waits for one replica.
 type FailoverReport struct {
-	Kind             string          `json:"kind"` // planned, automatic or external
+	Kind             string          `json:"kind"`       // planned, automatic or external
 	StartedAt        time.Time       `json:"started_at"` // when the master was made to go; all times below are milliseconds from then
 	OldMaster        string          `json:"old_master"`
 	NewMaster        string          `json:"new_master"`
@@ -257,8 +257,16 @@ func (d *drill) watch(ctx context.Context, w *canary) error {
 	returnCtx, cancel := context.WithTimeoutCause(ctx, returnBudget, errors.New("the old master did not come back as a replica in time"))
 	defer cancel()
 	if err := await(returnCtx, "wait for the old master", func() error {
+		now, err := d.c.Master(ctx)
+		if err != nil {
+			return err
+		}
+		if now != d.report.NewMaster { // a second failover, of the new master
+			d.report.NewMaster = now
+			d.note("the sentinels now name " + now)
+		}
 		old, err := replicationOf(ctx, d.c.Node(d.before.Master))
-		if err == nil && (old.role != "slave" || !old.linkUp || old.master != d.report.NewMaster) {
+		if err == nil && (old.role != "slave" || !old.linkUp || old.master != now) {
 			err = fmt.Errorf("%s has role %s of %q, link up %v", d.before.Master, old.role, old.master, old.linkUp)
 		}
 		if err == nil {

@@ -1,0 +1,144 @@
+package api
+
+import (
+	_ "embed"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// OpenAPI returns the OpenAPI 3.1 document of everything under /api/v1 and /ofrep/v1.
+func OpenAPI() []byte { return openAPI }
+
+// Credentials are what a person signs in with.
+type Credentials struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// Session is the answer to signing in; without Token, it says whose session a request belongs to.
+type Session struct {
+	Token string          `json:"token,omitempty"`
+	Actor migration.Actor `json:"actor"`
+}
+
+// Start asks for a run of a step.
+type Start struct {
+	Params migration.Params `json:"params"`
+	// PlanHash binds the request to a plan that was shown; empty: whatever the plan is now.
+	PlanHash string `json:"plan_hash"`
+}
+
+// Decision comes with approve and reject.
+type Decision struct {
+	Comment     string `json:"comment"`      // needed with reject
+	ConfirmName string `json:"confirm_name"` // the migration's name, to approve what cannot be undone
+	PlanHash    string `json:"plan_hash"`    // of the plan that was shown; empty: the run's
+}
+
+// Problem is an error answer (RFC 9457, application/problem+json).
+type Problem struct {
+	Type      string           `json:"type"`
+	Title     string           `json:"title"`
+	Status    int              `json:"status"`
+	Detail    string           `json:"detail"`
+	Kind      migration.Kind   `json:"kind"`
+	Blockers  []migration.Gate `json:"blockers,omitempty"`
+	RunID     string           `json:"run_id,omitempty"` // the open run that is in the way
+	RequestID string           `json:"request_id"`
+}
+
+// Lists are wrapped, so that they can grow fields.
+type (
+	// MigrationList is every migration.
+	MigrationList struct {
+		Migrations []migration.Migration `json:"migrations"`
+	}
+	// CriteriaList is the completion checklist, judged.
+	CriteriaList struct {
+		Criteria migration.Checklist `json:"criteria"`
+	}
+	// EvidenceList is observations, newest first.
+	EvidenceList struct {
+		Evidence []migration.Evidence `json:"evidence"`
+	}
+	// StepList is every step with where it stands, and what can be done next.
+	StepList struct {
+		Steps     []migration.StepStatus `json:"steps"`
+		NextSteps []migration.NextStep   `json:"next_steps"`
+	}
+	// RunList is runs, newest first.
+	RunList struct {
+		Runs []migration.Run `json:"runs"`
+	}
+	// LogPage is lines of a run's log; Next is what to give as after to go on.
+	LogPage struct {
+		Lines []migration.LogLine `json:"lines"`
+		Next  int64               `json:"next"`
+	}
+	// FlagHistory is flag changes, newest first.
+	FlagHistory struct {
+		Revisions []migration.FlagRevision `json:"revisions"`
+	}
+	// WorkerList is the workers heard of lately.
+	WorkerList struct {
+		Workers []migration.Worker `json:"workers"`
+	}
+	// AuditPage is lines of the audit log, newest first; Next is what to give as before to go on, 0 at the end.
+	AuditPage struct {
+		Entries []migration.AuditEntry `json:"entries"`
+		Next    int64                  `json:"next"`
+	}
+	// EndpointList is the servers on both sides.
+	EndpointList struct {
+		Endpoints []Endpoint `json:"endpoints"`
+	}
+)
+
+// Flags is the flag set as workers read it.
+type Flags struct {
+	Revision int64  `json:"revision"`
+	Stale    bool   `json:"stale"` // served from the last known good file
+	Flags    []Flag `json:"flags"`
+}
+
+// Flag is one flag now.
+type Flag struct {
+	Key      string `json:"key"`
+	Value    any    `json:"value"` // string or integer
+	Revision int64  `json:"revision"`
+}
+
+// Endpoint is the server of one side, without credentials.
+type Endpoint struct {
+	Side     string `json:"side"` // source, target
+	Endpoint string `json:"endpoint"`
+	Address  string `json:"address"`
+	Error    string `json:"error,omitempty"` // why it could not be read
+}
+
+// QueueBoard is the queues of both sides at one time.
+type QueueBoard struct {
+	At    time.Time   `json:"at"`
+	Sides []QueueSide `json:"sides"`
+}
+
+// QueueSide is the queues on one server. Error says why they could not be counted; then Queues is empty.
+type QueueSide struct {
+	Endpoint
+	Queues []Queue `json:"queues"`
+}
+
+// Queue is the census of one queue.
+type Queue struct {
+	Queue   string           `json:"queue"`
+	Version string           `json:"version"` // of the BullMQ that made it; empty when it does not say
+	Paused  bool             `json:"paused"`
+	Pending int64            `json:"pending"` // every job that is not completed: what would be lost with the server
+	States  map[string]int64 `json:"states"`  // jobs by state
+	// OldestJobAgeMS is how long the job next in line has waited, in milliseconds; 0 when none waits.
+	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
+}

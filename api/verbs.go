@@ -1,0 +1,295 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// SignIn opens a session; the client uses it from then on.
+func (c *Client) SignIn(ctx context.Context, name string, password migration.Secret) (migration.Actor, error) {
+	var s Session
+	err := c.try(ctx, func() error {
+		err := c.call(ctx, http.MethodPost, "/api/v1/sessions", Credentials{name, password.Reveal()}, &s)
+		if err != nil && !errors.Is(err, errLost) {
+			return &finalError{err} // too many attempts is 503, and must not be hammered
+		}
+		return err
+	})
+	if f, ok := errors.AsType[*finalError](err); ok {
+		return migration.Actor{}, f.err
+	}
+	if err != nil {
+		return migration.Actor{}, err
+	}
+	c.token, c.actor = migration.Secret(s.Token), s.Actor
+	return s.Actor, nil
+}
+
+// SignOut ends the session.
+func (c *Client) SignOut(ctx context.Context) error {
+	return c.call(ctx, http.MethodDelete, "/api/v1/sessions/current", nil, nil)
+}
+
+// WhoAmI says whose session the token is.
+func (c *Client) WhoAmI(ctx context.Context) (migration.Actor, error) {
+	if c.actor.Name != "" {
+		return c.actor, nil
+	}
+	var s Session
+	if err := c.get(ctx, "/api/v1/sessions/current", &s); err != nil {
+		return migration.Actor{}, err
+	}
+	c.actor = s.Actor
+	return s.Actor, nil
+}
+
+// Migrations lists the migrations.
+func (c *Client) Migrations(ctx context.Context) ([]migration.Migration, error) {
+	var l MigrationList
+	err := c.get(ctx, "/api/v1/migrations", &l)
+	return l.Migrations, err
+}
+
+// Overview gives everything about a migration at one time.
+func (c *Client) Overview(ctx context.Context, mid string) (migration.Overview, error) {
+	var o migration.Overview
+	err := c.get(ctx, at(mid), &o)
+	return o, err
+}
+
+// Criteria gives the checklist, judged now.
+func (c *Client) Criteria(ctx context.Context, mid string) (migration.Checklist, error) {
+	var l CriteriaList
+	err := c.get(ctx, at(mid, "criteria"), &l)
+	return l.Criteria, err
+}
+
+// Evidence lists observations of a check (empty: of all), newest first; limit 0 is the server's own.
+func (c *Client) Evidence(ctx context.Context, mid, check string, limit int) ([]migration.Evidence, error) {
+	var l EvidenceList
+	err := c.get(ctx, at(mid, "evidence")+query("check", check, "limit", number(int64(limit))), &l)
+	return l.Evidence, err
+}
+
+// Steps lists the steps and what can be done next.
+func (c *Client) Steps(ctx context.Context, mid string) (StepList, error) {
+	var l StepList
+	err := c.get(ctx, at(mid, "steps"), &l)
+	return l, err
+}
+
+// Plan previews what a step would do now. Nothing is changed.
+func (c *Client) Plan(ctx context.Context, mid, step string, p migration.Params) (migration.StepPlan, error) {
+	var sp migration.StepPlan
+	err := c.get(ctx, at(mid, "steps", step, "plan")+query("to", string(p.To), "ramp", number(int64(p.Ramp))), &sp)
+	return sp, err
+}
+
+// Start begins a step. A run of the same step, parameters and requester that is open already counts as the one that was asked for, so a
+// second call is harmless.
+func (c *Client) Start(ctx context.Context, mid, step string, p migration.Params, planHash string) (migration.Run, error) {
+	me, err := c.WhoAmI(ctx)
+	if err != nil {
+		return migration.Run{}, err
+	}
+	mine := func(r migration.Run) bool { return r.RequestedBy == me.Name && r.Step == step && r.Params == p && r.Rollback == "" }
+	landed, err := c.watchFor(ctx, mid, step, mine)
+	if err != nil {
+		return migration.Run{}, err
+	}
+	run, err := c.verb(ctx, at(mid, "steps", step, "runs"), Start{p, planHash}, landed)
+	if refused, ok := errors.AsType[*problemError](err); ok && refused.status == http.StatusConflict && refused.runID != "" {
+		if open, getErr := c.Run(ctx, refused.runID); getErr == nil && mine(open) {
+			return open, nil
+		}
+	}
+	return run, err
+}
+
+// watchFor notes the newest run of a step and returns a function that tells whether a newer one, that is ours, has appeared since.
+func (c *Client) watchFor(ctx context.Context, mid, step string, mine func(migration.Run) bool) (func() (migration.Run, bool, error), error) {
+	newest := func() (migration.Run, error) {
+		runs, err := c.Runs(ctx, mid, step, 1)
+		if err != nil || len(runs) == 0 {
+			return migration.Run{}, err
+		}
+		return runs[0], nil
+	}
+	before, err := newest()
+	return func() (migration.Run, bool, error) {
+		r, err := newest()
+		return r, err == nil && r.ID != "" && r.ID != before.ID && mine(r), err
+	}, err
+}
+
+// Approve lets a waiting run start.
+func (c *Client) Approve(ctx context.Context, runID string, d Decision) (migration.Run, error) {
+	return c.decide(ctx, runID, "approve", d, func(r migration.Run) bool { return r.State != migration.RunRejected })
+}
+
+// Reject ends a waiting run; a comment is needed.
+func (c *Client) Reject(ctx context.Context, runID string, d Decision) (migration.Run, error) {
+	return c.decide(ctx, runID, "reject", d, func(r migration.Run) bool { return r.State == migration.RunRejected })
+}
+
+func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, as func(migration.Run) bool) (migration.Run, error) {
+	me, err := c.WhoAmI(ctx)
+	if err != nil {
+		return migration.Run{}, err
+	}
+	return c.verb(ctx, runPath(runID, verb), d, func() (migration.Run, bool, error) {
+		r, err := c.Run(ctx, runID)
+		return r, err == nil && r.State != migration.RunAwaitingApproval && r.DecidedBy == me.Name && as(r), err
+	})
+}
+
+// Cancel stops an open run.
+func (c *Client) Cancel(ctx context.Context, runID string) (migration.Run, error) {
+	return c.verb(ctx, runPath(runID, "cancel"), nil, func() (migration.Run, bool, error) {
+		r, err := c.Run(ctx, runID)
+		return r, err == nil && (r.CancelledBy != "" || r.State == migration.RunCancelled), err
+	})
+}
+
+// Rollback starts a run that takes a succeeded run back.
+func (c *Client) Rollback(ctx context.Context, runID string) (migration.Run, error) {
+	me, err := c.WhoAmI(ctx)
+	if err != nil {
+		return migration.Run{}, err
+	}
+	r, err := c.Run(ctx, runID)
+	if err != nil {
+		return r, err
+	}
+	landed, err := c.watchFor(ctx, r.MigrationID, r.Step, func(r migration.Run) bool { return r.RequestedBy == me.Name })
+	if err != nil {
+		return r, err
+	}
+	return c.verb(ctx, runPath(runID, "rollback"), nil, landed)
+}
+
+// RollbackPlan previews what taking a run back would do.
+func (c *Client) RollbackPlan(ctx context.Context, runID string) (migration.StepPlan, error) {
+	var sp migration.StepPlan
+	err := c.get(ctx, runPath(runID, "rollback-plan"), &sp)
+	return sp, err
+}
+
+// Run gives one run with its actions.
+func (c *Client) Run(ctx context.Context, id string) (migration.Run, error) {
+	var r migration.Run
+	err := c.get(ctx, runPath(id), &r)
+	return r, err
+}
+
+// Runs lists runs of a step (empty: of all), newest first; limit 0 is the server's own.
+func (c *Client) Runs(ctx context.Context, mid, step string, limit int) ([]migration.Run, error) {
+	var l RunList
+	err := c.get(ctx, at(mid, "runs")+query("step", step, "limit", number(int64(limit))), &l)
+	return l.Runs, err
+}
+
+// Log lists lines of a run's log after a sequence number.
+func (c *Client) Log(ctx context.Context, runID string, after int64) (LogPage, error) {
+	var p LogPage
+	err := c.get(ctx, runPath(runID, "log")+query("after", number(after)), &p)
+	return p, err
+}
+
+// Wait follows a run until it needs nobody any more, or a person must decide, and returns it as it then is. each, when not nil, is called
+// with every reading.
+func (c *Client) Wait(ctx context.Context, runID string, each func(migration.Run)) (migration.Run, error) {
+	for {
+		r, err := c.Run(ctx, runID)
+		if err != nil {
+			return r, err
+		}
+		if each != nil {
+			each(r)
+		}
+		if !r.State.Open() || r.State == migration.RunAwaitingApproval {
+			return r, nil
+		}
+		select {
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// Queues counts the jobs on both sides, now.
+func (c *Client) Queues(ctx context.Context, mid string) (QueueBoard, error) {
+	var b QueueBoard
+	err := c.get(ctx, at(mid, "queues"), &b)
+	return b, err
+}
+
+// Endpoints names the servers of both sides, without credentials.
+func (c *Client) Endpoints(ctx context.Context, mid string) ([]Endpoint, error) {
+	var l EndpointList
+	err := c.get(ctx, at(mid, "endpoints"), &l)
+	return l.Endpoints, err
+}
+
+// Flags gives the flag set that workers read now.
+func (c *Client) Flags(ctx context.Context, mid string) (Flags, error) {
+	var f Flags
+	err := c.get(ctx, at(mid, "flags"), &f)
+	return f, err
+}
+
+// FlagHistory lists flag changes, newest first.
+func (c *Client) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagRevision, error) {
+	var l FlagHistory
+	err := c.get(ctx, at(mid, "flags", "history")+query("limit", number(int64(limit))), &l)
+	return l.Revisions, err
+}
+
+// Workers lists the workers heard of in the last hour.
+func (c *Client) Workers(ctx context.Context, mid string) ([]migration.Worker, error) {
+	var l WorkerList
+	err := c.get(ctx, at(mid, "workers"), &l)
+	return l.Workers, err
+}
+
+// Audit lists the audit log, newest first, from before a sequence number (0: from the newest).
+func (c *Client) Audit(ctx context.Context, before int64, limit int) (AuditPage, error) {
+	var p AuditPage
+	err := c.get(ctx, "/api/v1/audit"+query("before", number(before), "limit", number(int64(limit))), &p)
+	return p, err
+}
+
+// Ready asks the server whether it can serve, once, and gives the details.
+func (c *Client) Ready(ctx context.Context) (map[string]string, error) {
+	var detail map[string]string
+	err := c.call(ctx, http.MethodGet, "/readyz", nil, &detail)
+	return detail, err
+}
+
+// query writes the pairs that have a value as a query string.
+func query(pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// remote are the options of the commands that talk to a running server. The password is read from the environment only: arguments are
+// seen by everybody on the machine.
+type remote struct {
+	URL       string `help:"The server; SWITCHYARD_URL." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
+	User      string `help:"Account; SWITCHYARD_USER. Its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER" required:""`
+	Migration string `help:"Migration. Default: the only one." placeholder:"ID"`
+	JSON      bool   `help:"Print JSON."`
+}
+
+// open signs in and finds the migration.
+func (r remote) open(s *surroundings) (*api.Client, string, error) {
+	password := s.getenv("SWITCHYARD_PASSWORD")
+	if password == "" {
+		return nil, "", migration.Errorf(migration.Invalid, "set SWITCHYARD_PASSWORD to the password of %s", r.User)
+	}
+	c := api.New(r.URL, "").WithPatience(0)
+	if _, err := c.SignIn(s.ctx, r.User, migration.Secret(password)); err != nil {
+		return nil, "", fmt.Errorf("sign in at %s: %w", r.URL, err)
+	}
+	if r.Migration != "" {
+		return c, r.Migration, nil
+	}
+	all, err := c.Migrations(s.ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(all) != 1 {
+		return nil, "", migration.Errorf(migration.Invalid, "there are %d migrations: choose one with --migration", len(all))
+	}
+	return c, all[0].ID, nil
+}
+
+func (r remote) print(w io.Writer, v any, text func(io.Writer)) error {
+	if r.JSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	text(t)
+	return t.Flush()
+}
+
+type statusCmd struct {
+	remote
+}
+
+// Run prints where the migration stands.
+func (c statusCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	o, err := client.Overview(s.ctx, mid)
+	if err != nil {
+		return err
+	}
+	return c.print(s.stdout, o, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s: %s\n\n", o.Migration.Name, o.Phase)
+		for _, i := range o.Checklist {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
+		}
+		_, _ = fmt.Fprintf(w, "\n%d of %d criteria are met. Orders: %d acknowledged, %d applied, %d lost, %d twice.\n\nNext:\n",
+			o.Checklist.MetCount(), len(o.Checklist), o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
+		for _, n := range o.NextSteps {
+			_, _ = fmt.Fprintf(w, "  %s\t%s\n", command(n), n.Title)
+		}
+	})
+}
+
+// command is how a next step is done from a shell.
+func command(n migration.NextStep) string {
+	switch n.Verb {
+	case "approve":
+		return "switchyard run approve " + n.RunID
+	case "watch":
+		return "switchyard run show " + n.RunID
+	}
+	line := "switchyard step start " + n.Step
+	if n.Params.To != "" {
+		line += " --to " + string(n.Params.To)
+	}
+	if n.Params.Ramp != 0 {
+		line += fmt.Sprintf(" --ramp %d", n.Params.Ramp)
+	}
+	return line
+}
+
+type stepCmd struct {
+	Plan  stepPlanCmd  `cmd:"" help:"Show what a step would do, without doing it."`
+	Start stepStartCmd `cmd:"" help:"Start a step."`
+}
+
+type stepArgs struct {
+	remote
+	Step string          `arg:"" help:"Step, such as audit."`
+	To   migration.Stage `help:"Stage to move to, with cutover." placeholder:"STAGE"`
+	Ramp int             `help:"Percent of orders whose authority is the target, with --to live."`
+}
+
+type stepPlanCmd struct{ stepArgs }
+
+// Run prints a plan.
+func (c stepPlanCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	p, err := client.Plan(s.ctx, mid, c.Step, migration.Params{To: c.To, Ramp: c.Ramp})
+	if err != nil {
+		return err
+	}
+	return c.print(s.stdout, p, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "%s\n%s\n\nPreconditions:\n", p.Summary, p.Impact)
+		for _, g := range p.Gates {
+			mark := "ok"
+			if !g.OK {
+				mark = "NOT MET"
+			}
+			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", mark, g.Title, g.Measured)
+		}
+		_, _ = fmt.Fprintln(w, "\nWhat will happen:")
+		for i, a := range p.Actions {
+			_, _ = fmt.Fprintf(w, "  %d.\t%s\t%s\n", i+1, a.Title, a.Changes)
+		}
+	})
+}
+
+type stepStartCmd struct{ stepArgs }
+
+// Run starts a step.
+func (c stepStartCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	run, err := client.Start(s.ctx, mid, c.Step, migration.Params{To: c.To, Ramp: c.Ramp}, "")
+	if err != nil {
+		return err
+	}
+	return c.print(s.stdout, run, func(w io.Writer) { printRun(w, run) })
+}
+
+func printRun(w io.Writer, r migration.Run) {
+	_, _ = fmt.Fprintf(w, "run %s of %s: %s\n", r.ID, r.Step, r.State)
+	if r.Error != "" {
+		_, _ = fmt.Fprintln(w, r.Error)
+	}
+	for _, a := range r.Actions {
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", a.State, a.Title, a.Detail)
+	}
+	if r.State == migration.RunAwaitingApproval {
+		_, _ = fmt.Fprintf(w, "\nIt waits for approval: switchyard run approve %s\n", r.ID)
+	}
+}
+
+type runCmd struct {
+	Show     runShowCmd     `cmd:"" help:"Show a run and its log."`
+	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
+	Reject   runRejectCmd   `cmd:"" help:"Reject a waiting run."`
+	Cancel   runCancelCmd   `cmd:"" help:"Stop an open run; what it did is taken back."`
+	Rollback runRollbackCmd `cmd:"" help:"Take a run that succeeded back."`
+}
+
+type runArgs struct {
+	remote
+	Run string `arg:"" name:"run" help:"Id of the run."`
+}
+
+// act opens the server, does one thing to the run and prints it.
+func (c runArgs) act(s *surroundings, do func(*api.Client) (migration.Run, error)) error {
+	client, _, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	run, err := do(client)
+	if err != nil {
+		return err
+	}
+	return c.print(s.stdout, run, func(w io.Writer) { printRun(w, run) })
+}
+
+type runShowCmd struct{ runArgs }
+
+// Run prints a run with its log.
+func (c runShowCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) {
+		run, err := client.Run(s.ctx, c.runArgs.Run)
+		if err != nil || c.JSON {
+			return run, err
+		}
+		page, err := client.Log(s.ctx, c.runArgs.Run, 0)
+		for _, l := range page.Lines {
+			_, _ = fmt.Fprintf(s.stdout, "%s %-5s %s %s\n", l.At.Format("15:04:05.000"), l.Level, l.Action, l.Message)
+		}
+		return run, err
+	})
+}
+
+type runApproveCmd struct {
+	runArgs
+	Comment     string `help:"Kept in the audit log."`
+	ConfirmName string `help:"The migration's name, for irreversible steps." placeholder:"NAME"`
+}
+
+// Run approves a run.
+func (c runApproveCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) {
+		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName})
+	})
+}
+
+type runRejectCmd struct {
+	runArgs
+	Comment string `help:"Why; kept in the audit log." required:""`
+}
+
+// Run rejects a run.
+func (c runRejectCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) {
+		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment})
+	})
+}
+
+type runCancelCmd struct{ runArgs }
+
+// Run cancels a run.
+func (c runCancelCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Cancel(s.ctx, c.runArgs.Run) })
+}
+
+type runRollbackCmd struct{ runArgs }
+
+// Run takes a run back.
+func (c runRollbackCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Rollback(s.ctx, c.runArgs.Run) })
+}

@@ -1,0 +1,128 @@
+import type { Redis } from "ioredis";
+import type { Consumer } from "./consumer.js";
+import type { Producer } from "./producer.js";
+import type { Router } from "./router.js";
+import type { Side } from "./routing.js";
+
+/** What one connection really is: status and options are read from the live client, not from configuration. */
+export interface ConnectionReport {
+  side: Side;
+  endpoint: string;
+  role: "producer" | "worker" | "shadow-worker";
+  queue: string;
+  status: string;
+  options: Record<string, unknown>;
+}
+
+type Place = Pick<ConnectionReport, "side" | "endpoint">;
+
+export function reportProducer(place: Place, queue: string, producer: Producer): ConnectionReport {
+  const queueOptions = producer.queue?.opts;
+  return {
+    ...report(place, "producer", queue, producer.client),
+    options: { ...effective(producer.client), skipWaitingForReady: queueOptions?.skipWaitingForReady ?? producer.safe },
+  };
+}
+
+export function reportConsumer(place: Place, role: "worker" | "shadow-worker", queue: string, consumer: Consumer): ConnectionReport {
+  return report(place, role, queue, consumer.client);
+}
+
+function report(place: Place, role: ConnectionReport["role"], queue: string, client: Redis): ConnectionReport {
+  return { side: place.side, endpoint: place.endpoint, role, queue, status: client.status, options: effective(client) };
+}
+
+function effective(client: Redis): Record<string, unknown> {
+  const o = client.options;
+  return {
+    connectionName: o.connectionName ?? null,
+    enableOfflineQueue: o.enableOfflineQueue ?? null,
+    maxRetriesPerRequest: o.maxRetriesPerRequest ?? null,
+    commandTimeout: o.commandTimeout ?? null,
+    connectTimeout: o.connectTimeout ?? null,
+    socketTimeout: o.socketTimeout ?? null,
+  };
+}
+
+export interface AttestorConfig {
+  url: string;
+  token: string;
+  service: string;
+  instance: string;
+  version: string;
+  bullmq: string;
+  router: Router;
+  connections: () => ConnectionReport[];
+  /** Milliseconds between two attestations (default 1000). */
+  intervalMs?: number;
+  log?: (event: string, detail: Record<string, unknown>) => void;
+}
+
+/** Tells Switchyard, each second and after each change, what this instance holds and how it is connected. */
+export class Attestor {
+  readonly #config: AttestorConfig;
+  #timer: NodeJS.Timeout | undefined;
+  #sending: Promise<void> | undefined;
+  #again = false;
+  #failure: string | undefined;
+
+  constructor(config: AttestorConfig) {
+    this.#config = config;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.kick(), this.#config.intervalMs ?? 1000);
+    this.kick();
+  }
+
+  /** Sends now; while one is under way, one more follows it. */
+  kick(): void {
+    if (this.#timer === undefined) return;
+    if (this.#sending) this.#again = true;
+    else this.#sending = this.#loop();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#again = false;
+    await this.#sending;
+  }
+
+  async #loop(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#send();
+    } while (this.#again);
+    this.#sending = undefined;
+  }
+
+  async #send(): Promise<void> {
+    const { url, token, service, instance, version, bullmq, router, connections, log } = this.#config;
+    const body = {
+      service,
+      instance,
+      version,
+      bullmq,
+      revision: router.attestedRevision,
+      flags: router.snapshot.flags,
+      lastKnownGood: router.lastKnownGood,
+      connections: connections(),
+    };
+    let failure: string | undefined;
+    try {
+      const res = await fetch(`${url}/api/v1/workers/attest`, {
+        method: "POST",
+        headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(2000),
+      });
+      await res.arrayBuffer();
+      if (!res.ok) failure = `status ${res.status}`;
+    } catch (err) {
+      failure = (err as Error).message;
+    }
+    if (failure !== this.#failure) log?.(failure ? "attestation-failed" : "attestation-accepted", failure ? { error: failure } : {});
+    this.#failure = failure;
+  }
+}

@@ -1,0 +1,52 @@
+import { Worker, type Processor, type WorkerOptions } from "bullmq";
+import { Redis, type RedisOptions } from "ioredis";
+import { disconnect } from "./disconnect.js";
+
+export interface ConsumerConfig {
+  queue: string;
+  connection: RedisOptions;
+  process: Processor;
+  worker?: Omit<WorkerOptions, "connection">;
+  onError?: (err: Error) => void;
+}
+
+/** One worker and every connection it opens, so that closing can be bounded when the server is gone. */
+export class Consumer {
+  readonly worker: Worker;
+  readonly client: Redis;
+  readonly #blocking: Redis[] = [];
+
+  constructor(config: ConsumerConfig) {
+    const onError = (err: Error): void => config.onError?.(err);
+    this.client = new Redis(config.connection);
+    this.client.on("error", onError);
+    // BullMQ duplicates the client for its blocking reads and offers no way to cut that one off.
+    const duplicate = this.client.duplicate.bind(this.client);
+    this.client.duplicate = (override) => {
+      const copy = duplicate(override);
+      this.#blocking.push(copy);
+      return copy;
+    };
+    this.worker = new Worker(config.queue, config.process, { ...config.worker, connection: this.client });
+    this.worker.on("error", onError);
+  }
+
+  /**
+   * Waits for the jobs in progress, at most `ms`, then drops every connection. Returns false when the wait was cut
+   * short: such jobs are run again after their lock expires, which an idempotent sink absorbs. A lost server gets only
+   * half a second, since no job can be reported to it.
+   */
+  async close(ms: number): Promise<boolean> {
+    const bound = this.client.status === "ready" ? ms : Math.min(ms, 500);
+    let timer: NodeJS.Timeout | undefined;
+    const closed = this.worker.close().then(
+      () => true,
+      () => false,
+    );
+    const timeout = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), bound)));
+    const graceful = await Promise.race([closed, timeout]);
+    clearTimeout(timer);
+    for (const client of [this.client, ...this.#blocking]) disconnect(client);
+    return graceful;
+  }
+}

@@ -1,0 +1,162 @@
+import {
+  Consumer,
+  Producer,
+  producerOptions,
+  reportConsumer,
+  reportProducer,
+  unsafeProducerOptions,
+  workerOptions,
+  type ConnectionReport,
+  type Endpoint,
+  type Side,
+} from "@switchyard/bullmq";
+import type { WorkerOptions } from "bullmq";
+import type { Journal } from "./journal.js";
+import { log } from "./log.js";
+import { executionOf, processor } from "./processor.js";
+
+export const service = "ingestion";
+export const mainQueue = "order-ingestion";
+export const shadowQueue = "order-ingestion-shadow";
+
+const closeMs = 5000;
+
+const workerTuning: Omit<WorkerOptions, "connection"> = {
+  concurrency: 20,
+  // A killed worker's jobs are free after these, not after BullMQ's 30 s each.
+  lockDuration: 10_000,
+  stalledInterval: 3000,
+  // A job caught by several crashes is still an order; the sink tells a second run from a first.
+  maxStalledCount: 25,
+};
+
+export interface LaneConfig {
+  side: Side;
+  endpoint: string;
+  connection: Endpoint;
+  journal: Journal;
+  breaker: boolean;
+  replicas: number;
+}
+
+/** Every connection of one side to one server: two producers, a worker, and a shadow worker while wanted. */
+export class Lane {
+  readonly side: Side;
+  readonly endpoint: string;
+  readonly #config: LaneConfig;
+  readonly #producers: Record<"main" | "shadow", Producer>;
+  #worker: Consumer | undefined;
+  #shadowWorker: Consumer | undefined;
+  #users = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(config: LaneConfig) {
+    this.#config = config;
+    this.side = config.side;
+    this.endpoint = config.endpoint;
+    this.#producers = {
+      main: this.#producer(mainQueue, config.replicas),
+      shadow: this.#producer(shadowQueue, 0),
+    };
+  }
+
+  get ready(): boolean {
+    return this.#producers.main.ready;
+  }
+
+  waitReady(ms: number): Promise<boolean> {
+    return this.#producers.main.waitReady(ms);
+  }
+
+  /** Lends a producer; the lane outlives its use. */
+  async use<T>(which: "main" | "shadow", work: (producer: Producer) => Promise<T>): Promise<T> {
+    this.#users++;
+    try {
+      return await work(this.#producers[which]);
+    } finally {
+      if (--this.#users === 0) this.#idle?.();
+    }
+  }
+
+  startWorker(): void {
+    this.#worker ??= this.#consumer(mainQueue, "authoritative");
+  }
+
+  /** Starts or stops executing shadow copies. */
+  async runShadow(wanted: boolean): Promise<void> {
+    if (wanted) {
+      this.#shadowWorker ??= this.#consumer(shadowQueue, "shadow");
+      return;
+    }
+    const worker = this.#shadowWorker;
+    this.#shadowWorker = undefined;
+    await worker?.close(closeMs);
+  }
+
+  /** Lets requests and jobs in progress finish, each bounded, then leaves the server without a connection. */
+  async retire(): Promise<void> {
+    await this.#drained(closeMs);
+    const workers = [this.#worker, this.#shadowWorker];
+    this.#worker = this.#shadowWorker = undefined;
+    const graceful = await Promise.all(workers.map((worker) => worker?.close(closeMs)));
+    for (const producer of Object.values(this.#producers)) producer.close();
+    log("side-closed", { side: this.side, endpoint: this.endpoint, graceful: !graceful.includes(false) });
+  }
+
+  connections(): ConnectionReport[] {
+    const reports = [
+      reportProducer(this, mainQueue, this.#producers.main),
+      reportProducer(this, shadowQueue, this.#producers.shadow),
+    ];
+    if (this.#worker) reports.push(reportConsumer(this, "worker", mainQueue, this.#worker));
+    if (this.#shadowWorker) reports.push(reportConsumer(this, "shadow-worker", shadowQueue, this.#shadowWorker));
+    return reports;
+  }
+
+  async #drained(ms: number): Promise<void> {
+    if (this.#users === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+      timer = setTimeout(resolve, ms);
+    });
+    clearTimeout(timer);
+  }
+
+  #producer(queue: string, replicas: number): Producer {
+    const { breaker, connection, side } = this.#config;
+    const purpose = { service, queue, side };
+    return new Producer({
+      queue,
+      connection: breaker ? producerOptions(connection, purpose) : unsafeProducerOptions(connection, purpose),
+      replicas,
+      safe: breaker,
+      onError: this.#reporter("producer", queue),
+    });
+  }
+
+  #consumer(queue: string, mode: "authoritative" | "shadow"): Consumer {
+    const { connection, journal, side } = this.#config;
+    const consumer = new Consumer({
+      queue,
+      connection: workerOptions(connection, { service, queue, side }),
+      process: processor(this, mode, journal),
+      worker: workerTuning,
+      onError: this.#reporter("worker", queue),
+    });
+    consumer.worker.on("failed", (job, err) => {
+      if (job) journal.record({ type: "failed", ...executionOf(this, mode, job), error: err.message });
+    });
+    return consumer;
+  }
+
+  // A server that is away yields the same error several times a second; one line per change is enough.
+  #reporter(role: string, queue: string): (err: Error) => void {
+    let last = "";
+    return (err) => {
+      if (err.message === last) return;
+      last = err.message;
+      log("redis-error", { side: this.side, endpoint: this.endpoint, role, queue, error: err.message });
+    };
+  }
+}

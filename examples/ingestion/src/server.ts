@@ -1,0 +1,142 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { unavailable, type Router } from "@switchyard/bullmq";
+import type { Config } from "./config.js";
+import type { Intake } from "./intake.js";
+import type { Journal } from "./journal.js";
+import { log } from "./log.js";
+import { canaryOrder, orderFrom, type Order } from "./order.js";
+import { sameSecret, signed } from "./signature.js";
+import type { Sides } from "./sides.js";
+
+const maxBody = 1 << 20;
+const maxPage = 5000;
+
+export interface Parts {
+  config: Config;
+  router: Router;
+  sides: Sides;
+  intake: Intake;
+  journal: Journal;
+}
+
+/** A refusal with its status; everything else that is thrown is a 500. */
+class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The HTTP server: webhooks in, evidence out. */
+export function server(parts: Parts): Server {
+  const routes: Record<string, (req: IncomingMessage, res: ServerResponse, url: URL) => Promise<void> | void> = {
+    "POST /webhooks/stripe": (req, res) => webhook(parts, req, res),
+    "POST /switchyard/canary": (req, res) => canary(parts, req, res),
+    "GET /switchyard/journal": (req, res, url) => journal(parts, req, res, url),
+    "GET /healthz": (_, res) => json(res, 200, { status: "ok" }),
+    "GET /readyz": (_, res) => ready(parts, res),
+  };
+  return createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (req, res) => {
+    void (async () => {
+      try {
+        const url = new URL(req.url ?? "/", "http://ingestion");
+        const handle = routes[`${req.method} ${url.pathname}`];
+        if (!handle) throw new Refusal(404, "not found");
+        await handle(req, res, url);
+      } catch (err) {
+        const status = err instanceof Refusal ? err.status : 500;
+        if (status === 500) log("request-failed", { error: (err as Error).message });
+        if (!res.headersSent) json(res, status, { error: status === 500 ? "internal error" : (err as Error).message });
+        else res.destroy();
+      }
+    })();
+  });
+}
+
+async function webhook({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const start = performance.now();
+  const body = await read(req);
+  if (!signed(req.headers["stripe-signature"] as string | undefined, body, config.webhookSecret)) throw new Refusal(400, "the signature does not match");
+  let order: Order;
+  try {
+    order = orderFrom(JSON.parse(body.toString("utf8")));
+  } catch (err) {
+    const error = (err as Error).message;
+    journal.record({ type: "delivery", order: "", event: "", provider: "stripe", status: 400, ms: since(start), error, canary: false });
+    throw new Refusal(400, error);
+  }
+  const { error } = await intake.accept(order);
+  const status = error ? 503 : 200;
+  if (error) unavailable(res);
+  else json(res, 200, { received: true });
+  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: since(start), ...(error && { error }), canary: false });
+}
+
+async function canary({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  authorize(config, req);
+  const start = performance.now();
+  let order: Order;
+  try {
+    order = canaryOrder(JSON.parse((await read(req)).toString("utf8")));
+  } catch (err) {
+    throw err instanceof Refusal ? err : new Refusal(400, (err as Error).message);
+  }
+  const { side, endpoint, error } = await intake.accept(order);
+  const status = error ? 503 : 200;
+  const answer = { status, ms: since(start), side, endpoint, ...(error && { error }) };
+  if (error) unavailable(res, answer);
+  else json(res, 200, answer);
+  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: answer.ms, ...(error && { error }), canary: true });
+}
+
+function journal({ config, journal }: Parts, req: IncomingMessage, res: ServerResponse, url: URL): void {
+  authorize(config, req);
+  const number = (name: string, fallback: number): number => {
+    const text = url.searchParams.get(name) ?? String(fallback);
+    if (!/^\d{1,15}$/.test(text)) throw new Refusal(400, `${name} is not a whole number`);
+    return Number(text);
+  };
+  json(res, 200, journal.page(number("after", 0), Math.min(Math.max(number("limit", 1000), 1), maxPage)));
+}
+
+// Ready means: an order that came now would be accepted, whichever side it belongs to.
+function ready({ router, sides, journal }: Parts, res: ServerResponse): void {
+  const { snapshot } = router;
+  const { stage, ramp } = snapshot;
+  const source = stage === "rampdown" || stage === "complete" || (stage === "live" && ramp === 100) ? [] : (["source"] as const);
+  const target = stage === "rampdown" || stage === "complete" || (stage === "live" && ramp > 0) ? (["target"] as const) : [];
+  const missing = [...source, ...target].filter((side) => {
+    const lane = sides.lane(side, snapshot);
+    return typeof lane === "string" || !lane.ready;
+  });
+  const ok = missing.length === 0 && journal.healthy;
+  const body = { status: ok ? "ready" : "not ready", missing, journal: journal.healthy };
+  if (ok) json(res, 200, body);
+  else unavailable(res, body);
+}
+
+function authorize(config: Config, req: IncomingMessage): void {
+  const [, token] = /^Bearer (.+)$/.exec(req.headers.authorization ?? "") ?? [];
+  if (!token || !sameSecret(token, config.ingestionToken)) throw new Refusal(401, "a bearer token is required");
+}
+
+async function read(req: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBody) throw new Refusal(413, "the body is too large");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function json(res: ServerResponse, status: number, body: object): void {
+  res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+}
+
+function since(start: number): number {
+  return Math.round((performance.now() - start) * 10) / 10;
+}

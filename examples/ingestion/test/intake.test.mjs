@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { app, freePort, order, redis, sign, switchyard, until } from "./app.mjs";
+
+const executed = (e) => e.type === "executed";
+
+// Each test has servers of its own; most of its time is waiting for them.
+describe("intake", { concurrency: 4 }, () => {
+  test("an order is enqueued, executed once and journaled; a second delivery is suppressed", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    const answer = await a.deliver(order(1));
+    assert.deepEqual([answer.status, answer.body], [200, { received: true }]);
+    await until("it is executed", async () => (await a.journal(executed)).length === 1);
+    const [delivery, enqueued, run] = ["delivery", "enqueued", "executed"].map((type) => type);
+    const events = await a.journal();
+    const of = (type) => events.find((e) => e.type === type);
+    assert.equal(of(delivery).status, 200);
+    const { at, seq, ...rest } = of(enqueued);
+    assert.deepEqual(rest, { type: "enqueued", order: "ord_1", jobId: "stripe_evt_1", side: "source", endpoint: "standalone", shadow: false, ok: true, stage: "off", revision: 1, authority: "source", canary: false });
+    assert.ok(at > 0 && seq > 0);
+    assert.match(of(run).result, /^[0-9a-f]{64}$/);
+    assert.deepEqual([of(run).outcome, of(run).mode, of(run).attempt], ["applied", "authoritative", 1]);
+
+    // The job is gone from Redis, so only the sink can tell.
+    await source.client.del("bull:order-ingestion:stripe_evt_1");
+    assert.equal((await a.deliver(order(1))).status, 200);
+    await until("it runs again", async () => (await a.journal(executed)).length === 2);
+    assert.deepEqual((await a.journal(executed)).map((e) => e.outcome), ["applied", "suppressed"]);
+  });
+
+  test("transient failures are retried, delays are kept, a job without data fails for good", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    await a.deliver(order(1, { switchyard_fail_times: 1 }));
+    await a.deliver(order(2, { switchyard_delay_ms: 60_000 }));
+    await until("the retry succeeds", async () => (await a.journal(executed)).length === 1);
+    const failed = await a.journal((e) => e.type === "failed");
+    assert.deepEqual(failed.map((e) => [e.order, e.attempt, e.error]), [["ord_1", 1, "transient failure 1"]]);
+    assert.equal((await a.journal(executed))[0].attempt, 2);
+    assert.equal(await source.client.zcard("bull:order-ingestion:delayed"), 1);
+
+    await source.client.lpush("bull:order-ingestion:wait", "stripe_evicted");
+    await source.client.zadd("bull:order-ingestion:marker", 0, "0");
+    await until("the evicted job is refused", async () => (await a.journal((e) => e.type === "failed" && e.jobId === "stripe_evicted")).length === 1);
+    assert.equal((await a.journal(executed)).length, 1);
+  });
+
+  test("a wrong, old or missing signature and a malformed body are refused", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    const body = JSON.stringify(order(1));
+    const post = async (headers, text = body) => (await a.post("/webhooks/stripe", text, headers)).status;
+    assert.equal(await post({}), 400);
+    assert.equal(await post({ "Stripe-Signature": "t=1,v1=00" }), 400);
+    assert.equal(await post({ "Stripe-Signature": sign(body, { key: "other" }) }), 400);
+    assert.equal(await post({ "Stripe-Signature": sign(body, { at: Date.now() - 301_000 }) }), 400);
+    assert.equal(await post({ "Stripe-Signature": sign(body) }, body.replace("1999", "1")), 400);
+    for (const bad of ["{", "[]", '{"id":"a:b"}', JSON.stringify(order(1, { amount: 1.5 })), JSON.stringify(order(1, { id: "" }))]) {
+      assert.equal(await post({ "Stripe-Signature": sign(bad) }, bad), 400, bad);
+    }
+    assert.equal(await post({ "Stripe-Signature": `${sign(body)},v1=${"0".repeat(64)}` }), 200);
+    assert.equal((await a.journal((e) => e.type === "delivery" && e.status === 400)).length, 5, "only signed deliveries are the provider's");
+  });
+
+  test("the canary takes the same path and leaves no order; it and the journal ask for the token", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    const { status, body } = await a.canary("canary_1");
+    assert.equal(status, 200);
+    assert.deepEqual([body.status, body.side, body.endpoint], [200, "source", "standalone"]);
+    const [run] = await until("it is executed", async () => {
+      const runs = await a.journal(executed);
+      return runs.length === 1 && runs;
+    });
+    assert.deepEqual([run.outcome, run.jobId], ["canary", "switchyard_canary_1"]);
+    assert.equal((await a.journal((e) => e.type === "delivery"))[0].canary, true);
+    assert.equal((await a.get("/switchyard/journal", {})).status, 401);
+    assert.equal((await a.post("/switchyard/canary", "{}", { Authorization: "Bearer no" })).status, 401);
+  });
+
+  test("the journal is read in pages that never overlap, across a kill -9 without losing a committed row", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    await Promise.all(Array.from({ length: 30 }, (_, i) => a.deliver(order(i))));
+    await until("all are executed", async () => (await a.journal(executed)).length === 30);
+    const before = await a.journal();
+    const seen = [];
+    let epoch;
+    for (let after = 0; ; ) {
+      const { body } = await a.get(`/switchyard/journal?after=${after}&limit=7`);
+      epoch = body.epoch;
+      assert.ok(body.events.length <= 7);
+      if (body.events.length === 0) {
+        assert.equal(body.next, after);
+        break;
+      }
+      seen.push(...body.events.map((e) => e.seq));
+      after = body.next;
+    }
+    assert.deepEqual(seen, before.map((e) => e.seq));
+    assert.ok(seen.every((seq, i) => i === 0 || seq > seen[i - 1]));
+
+    await a.kill();
+    await a.start();
+    const { body } = await a.get("/switchyard/journal?after=0&limit=5000");
+    assert.equal(body.epoch, epoch);
+    assert.deepEqual(body.events.slice(0, before.length), before);
+    assert.equal((await a.deliver(order(99))).status, 200);
+    await until("it goes on", async () => (await a.journal(executed)).length === 31);
+    assert.equal((await a.get("/switchyard/journal?after=x")).status, 400);
+  });
+
+  test("a second process cannot take a data directory that is in use, and takes it over when released", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const first = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    await first.deliver(order(1));
+    const second = app(t, sy, { SOURCE_REDIS_URL: source.url, DATA_DIR: first.dir });
+    assert.equal(await first.stop(), 0);
+    assert.equal((await (await second).journal((e) => e.type === "delivery")).length, 1);
+  });
+
+  test("redis killed: 503 with Retry-After at once; the order is accepted when it is back", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    assert.equal((await a.get("/readyz")).status, 200);
+    await source.stop();
+    const refused = await a.deliver(order(1));
+    assert.deepEqual([refused.status, refused.retryAfter], [503, "1"]);
+    assert.ok(refused.ms < 1000, `${refused.ms} ms`);
+    assert.equal((await a.get("/readyz")).status, 503);
+    assert.equal((await a.canary("canary_1")).status, 503);
+    await source.start();
+    await until("it is accepted", async () => (await a.deliver(order(1))).status === 200);
+    await until("and applied", async () => (await a.journal(executed)).some((e) => e.outcome === "applied"));
+  });
+
+  test("cold start without redis, and a frozen redis: 503 within three seconds", async (t) => {
+    const sy = await switchyard(t);
+    const port = await freePort();
+    const a = await app(t, sy, { SOURCE_REDIS_URL: `redis://127.0.0.1:${port}` });
+    const cold = await a.deliver(order(1));
+    assert.equal(cold.status, 503);
+    assert.ok(cold.ms < 3000, `${cold.ms} ms`);
+    const source = await redis(t, { port });
+    await until("it is accepted", async () => (await a.deliver(order(1))).status === 200);
+
+    source.freeze();
+    const frozen = await a.deliver(order(2));
+    source.thaw();
+    assert.equal(frozen.status, 503);
+    assert.ok(frozen.ms < 3000, `${frozen.ms} ms`);
+    await until("it is accepted", async () => (await a.deliver(order(2))).status === 200);
+  });
+
+  test("attestation shows the options of the live connections", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    const report = await until("it attests", () => sy.latest?.revision === 1 && sy.latest.connections.every((c) => c.status === "ready") && sy.latest);
+    assert.deepEqual([report.service, report.instance, report.bullmq, report.lastKnownGood], ["ingestion", "ingestion-test", "6.7.0", false]);
+    const producer = report.connections.find((c) => c.role === "producer" && c.queue === "order-ingestion");
+    const { connectionName, ...options } = producer.options;
+    assert.deepEqual(options, { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2000, connectTimeout: 2000, socketTimeout: 4000, skipWaitingForReady: true });
+    assert.equal(connectionName, "producer:ingestion:order-ingestion:source");
+    assert.match(await source.client.client("LIST"), /name=producer:ingestion:order-ingestion:source /);
+    assert.equal(report.connections.find((c) => c.role === "worker").options.maxRetriesPerRequest, null);
+    assert.equal(await a.stop(), 0);
+  });
+
+  test("BREAKER=off shows what the breaker prevents: the same outage hangs", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url, BREAKER: "off" });
+    await until("it works", async () => (await a.deliver(order(1))).status === 200);
+    const report = await until("it attests", () => sy.latest);
+    assert.equal(report.connections.find((c) => c.role === "producer").options.enableOfflineQueue, true);
+    await source.stop();
+    const answer = a.deliver(order(2));
+    assert.equal(await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 3500, "hangs"))]), "hangs");
+    await source.start();
+    assert.equal((await answer).status, 200);
+  });
+});

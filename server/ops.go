@@ -1,0 +1,104 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// healthz says that the process answers.
+func (s *Server) healthz(c *fiber.Ctx) error { return c.SendString("ok\n") }
+
+// readyz says whether requests can be served, and what is wrong where something is.
+func (s *Server) readyz(c *fiber.Ctx) error {
+	ok, detail := s.control.Ready(c.UserContext())
+	if !ok {
+		c.Status(http.StatusServiceUnavailable)
+	}
+	return c.JSON(detail)
+}
+
+// traffic counts answers for /metrics.
+type traffic struct {
+	answers [6]atomic.Int64 // by first digit of the status
+	nanos   atomic.Int64
+}
+
+func (t *traffic) count(status int, took time.Duration) {
+	if class := status / 100; class > 0 && class < len(t.answers) {
+		t.answers[class].Add(1)
+	}
+	t.nanos.Add(int64(took))
+}
+
+// metrics writes the Prometheus text format, version 0.0.4.
+func (s *Server) metrics(c *fiber.Ctx) error {
+	var b strings.Builder
+	metric := func(name, kind, help string, samples ...string) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+		for _, sample := range samples {
+			fmt.Fprintf(&b, "%s%s\n", name, sample)
+		}
+	}
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	metric("switchyard_build_info", "gauge", "Always 1; the version is the label.", fmt.Sprintf("{version=%q} 1", s.opt.Version))
+	metric("process_start_time_seconds", "gauge", "Start of the process, Unix time.", fmt.Sprintf(" %d", s.started.Unix()))
+	metric("go_goroutines", "gauge", "Goroutines.", fmt.Sprintf(" %d", runtime.NumGoroutine()))
+	metric("go_memstats_alloc_bytes", "gauge", "Bytes of live heap.", fmt.Sprintf(" %d", mem.Alloc))
+	metric("switchyard_event_streams", "gauge", "Open event streams.", fmt.Sprintf(" %d", s.hub.count()))
+	var answers []string
+	for class := 1; class < len(s.traffic.answers); class++ {
+		answers = append(answers, fmt.Sprintf("{class=\"%dxx\"} %d", class, s.traffic.answers[class].Load()))
+	}
+	metric("switchyard_http_answers_total", "counter", "Answers by class of status.", answers...)
+	metric("switchyard_http_seconds_total", "counter", "Time spent on answers.", fmt.Sprintf(" %.6f", time.Duration(s.traffic.nanos.Load()).Seconds()))
+
+	all, err := s.control.Migrations(c.UserContext())
+	if err != nil {
+		return err
+	}
+	var verdicts, met, orders, workers, stage []string
+	for _, m := range all {
+		o, err := s.control.Overview(c.UserContext(), m.ID)
+		if err != nil {
+			return err
+		}
+		for _, i := range o.Checklist {
+			for _, v := range []migration.Verdict{migration.Met, migration.Unmet, migration.Stale, migration.Unknown} {
+				on := 0
+				if i.Verdict == v {
+					on = 1
+				}
+				verdicts = append(verdicts, fmt.Sprintf("{migration=%q,criterion=%q,verdict=%q} %d", m.ID, i.Criterion.ID, v, on))
+			}
+		}
+		met = append(met, fmt.Sprintf("{migration=%q} %d", m.ID, o.Checklist.MetCount()))
+		if o.Orders.Acknowledged > 0 { // zeros would say that nothing was lost, and nothing is known
+			for _, n := range []struct {
+				state string
+				n     int
+			}{{"acknowledged", o.Orders.Acknowledged}, {"applied", o.Orders.Fulfilled}, {"pending", o.Orders.Pending}, {"lost", o.Orders.Lost}, {"duplicated", o.Orders.Duplicated}} {
+				orders = append(orders, fmt.Sprintf("{migration=%q,state=%q} %d", m.ID, n.state, n.n))
+			}
+		}
+		for _, w := range o.Workers {
+			workers = append(workers, fmt.Sprintf("{migration=%q,instance=%q} %d", m.ID, w.Instance, w.Revision))
+		}
+		stage = append(stage, fmt.Sprintf("{migration=%q,stage=%q} %d", m.ID, o.Routing.Stage, o.Routing.Ramp))
+	}
+	metric("switchyard_criterion", "gauge", "1 for the present verdict of each criterion.", verdicts...)
+	metric("switchyard_criteria_met", "gauge", "Criteria that are met.", met...)
+	metric("switchyard_orders", "gauge", "Orders of the ledger; absent while it is not current.", orders...)
+	metric("switchyard_worker_revision", "gauge", "Flag revision that each worker uses.", workers...)
+	metric("switchyard_ramp_percent", "gauge", "Share of orders whose authority is the target while the stage is live.", stage...)
+	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
+	return c.SendString(b.String())
+}

@@ -1,0 +1,209 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/switchyard-dev/switchyard/static"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Options say how to serve.
+type Options struct {
+	Control *workflows.Control
+	Addr    string // host:port; port 0 takes a free one
+	Log     *slog.Logger
+	Version string
+	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers count. Empty: nobody's.
+	TrustedProxies []string
+	// SecureCookies is for serving behind TLS: cookies are bound to this host and HTTPS, and browsers are told to stay on it.
+	SecureCookies bool
+}
+
+// Server serves one Control.
+type Server struct {
+	opt     Options
+	control *workflows.Control
+	log     *slog.Logger
+	app     *fiber.App
+	hub     *hub
+	traffic traffic
+	started time.Time
+}
+
+const (
+	readTimeout = 5 * time.Second
+	idleTimeout = 60 * time.Second
+	bodyLimit   = 1 << 20
+	// answerTimeout bounds the work for one request; the event stream is not bound by it.
+	answerTimeout = 15 * time.Second
+)
+
+// access says who may call a route.
+type access string
+
+const (
+	// open: everybody.
+	open access = "open"
+	// worker: who holds the worker token.
+	worker access = "worker"
+	// reader: the worker token or any session. For flags.
+	reader access = "reader"
+	// session: every signed-in account.
+	session access = "session"
+	// engineer: accounts that may act. Control refuses everybody else, and writes the refusal to the audit log.
+	engineer access = "engineer"
+)
+
+type route struct {
+	method, path string
+	who          access
+	handle       fiber.Handler
+}
+
+// routes is every route there is; anything else is 404.
+func (s *Server) routes() []route {
+	const m, r = "/api/v1/migrations/:mid", "/api/v1/runs/:run"
+	return []route{
+		{"GET", "/healthz", open, s.healthz},
+		{"GET", "/readyz", open, s.readyz},
+		{"GET", "/metrics", open, s.metrics}, // counts only: nothing in it names an order, an account or an address
+		{"GET", static.Prefix + "*", open, s.asset},
+
+		{"GET", "/sign-in", open, s.signInPage},
+		{"POST", "/sign-in", open, s.signIn},
+		{"POST", "/sign-out", session, s.signOut},
+		{"POST", "/theme", open, s.theme},
+		{"GET", "/events", session, s.events},
+
+		{"GET", "/", session, s.home},
+		{"GET", "/m/:mid", session, s.overview},
+		{"GET", "/m/:mid/steps/:step", session, s.step},
+		{"POST", "/m/:mid/steps/:step/start", engineer, s.startForm},
+		{"GET", "/m/:mid/runs/:run", session, s.run},
+		{"POST", "/m/:mid/runs/:run/approve", engineer, s.approveForm},
+		{"POST", "/m/:mid/runs/:run/reject", engineer, s.rejectForm},
+		{"POST", "/m/:mid/runs/:run/cancel", engineer, s.cancelForm},
+		{"POST", "/m/:mid/runs/:run/rollback", engineer, s.rollbackForm},
+		{"GET", "/m/:mid/queues", session, s.queues},
+		{"GET", "/m/:mid/flags", session, s.flags},
+		{"GET", "/m/:mid/evidence/:criterion", session, s.evidence},
+		{"GET", "/m/:mid/audit", session, s.audit},
+		{"GET", "/m/:mid/plan", session, s.plan},
+
+		{"GET", "/api/v1/openapi.json", open, s.apiDocument},
+		{"POST", "/api/v1/sessions", open, s.apiSignIn},
+		{"GET", "/api/v1/sessions/current", session, s.apiWhoAmI},
+		{"DELETE", "/api/v1/sessions/current", session, s.apiSignOut},
+		{"GET", "/api/v1/migrations", session, s.apiMigrations},
+		{"GET", m, session, s.apiOverview},
+		{"GET", m + "/criteria", session, s.apiCriteria},
+		{"GET", m + "/evidence", session, s.apiEvidence},
+		{"GET", m + "/steps", session, s.apiSteps},
+		{"GET", m + "/steps/:step/plan", session, s.apiPlan},
+		{"POST", m + "/steps/:step/runs", engineer, s.apiStart},
+		{"GET", m + "/runs", session, s.apiRuns},
+		{"GET", m + "/queues", session, s.apiQueues},
+		{"GET", m + "/endpoints", session, s.apiEndpoints},
+		{"GET", m + "/flags", session, s.apiFlags},
+		{"GET", m + "/flags/history", session, s.apiFlagHistory},
+		{"GET", m + "/workers", session, s.apiWorkers},
+		{"GET", r, session, s.apiRun},
+		{"GET", r + "/log", session, s.apiLog},
+		{"GET", r + "/rollback-plan", session, s.apiRollbackPlan},
+		{"POST", r + "/approve", engineer, s.apiApprove},
+		{"POST", r + "/reject", engineer, s.apiReject},
+		{"POST", r + "/cancel", engineer, s.apiCancel},
+		{"POST", r + "/rollback", engineer, s.apiRollback},
+		{"GET", "/api/v1/audit", session, s.apiAudit},
+		{"POST", "/api/v1/workers/attest", worker, s.apiAttest},
+
+		{"POST", "/ofrep/v1/evaluate/flags", reader, s.ofrepAll},
+		{"POST", "/ofrep/v1/evaluate/flags/:key", reader, s.ofrepOne},
+	}
+}
+
+// New returns a server that does not listen yet.
+func New(opt Options) *Server {
+	s := &Server{opt: opt, control: opt.Control, log: opt.Log, hub: newHub(), started: time.Now()}
+	cfg := fiber.Config{
+		Immutable: true, CaseSensitive: true, DisableStartupMessage: true,
+		ReadTimeout: readTimeout, IdleTimeout: idleTimeout, BodyLimit: bodyLimit,
+		EnableTrustedProxyCheck: true, TrustedProxies: opt.TrustedProxies, EnableIPValidation: true,
+		ErrorHandler: s.fail,
+	}
+	if len(opt.TrustedProxies) > 0 {
+		cfg.ProxyHeader = fiber.HeaderXForwardedFor
+	}
+	s.app = fiber.New(cfg)
+	s.app.Use(s.around)
+	for _, r := range s.routes() {
+		handlers := []fiber.Handler{s.guard(r.who), r.handle}
+		if r.method == fiber.MethodGet {
+			s.app.Get(r.path, handlers...) // with HEAD
+		} else {
+			s.app.Add(r.method, r.path, handlers...)
+		}
+	}
+	s.control.OnChange(s.hub.publish)
+	return s
+}
+
+// bindTries and bindWait: a predecessor that was just killed may still hold the port for a moment.
+const (
+	bindTries = 10
+	bindWait  = 200 * time.Millisecond
+)
+
+// Bind listens on the configured address. It is apart from Serve so that the address is known before anything is served.
+func (s *Server) Bind(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	for try := 1; ; try++ {
+		ln, err := lc.Listen(ctx, "tcp", s.opt.Addr)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
+			if err != nil {
+				return nil, fmt.Errorf("listen on %s: %w", s.opt.Addr, err)
+			}
+			return ln, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("listen on %s: %w", s.opt.Addr, context.Cause(ctx))
+		case <-time.After(bindWait):
+		}
+	}
+}
+
+// Serve answers requests until Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	if err := s.app.Listener(ln); err != nil {
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Listen binds and serves until Shutdown.
+func (s *Server) Listen(ctx context.Context) error {
+	ln, err := s.Bind(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ln)
+}
+
+// Shutdown ends the event streams, lets running requests finish until ctx ends, and stops listening.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.hub.close() // first: an open stream never finishes by itself
+	if err := s.app.ShutdownWithContext(ctx); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("shut down the server: %w", err)
+	}
+	return nil
+}

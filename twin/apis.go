@@ -1,0 +1,158 @@
+package twin
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/providers/providerstest"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// herokuApp is the ingestion app's name at its host.
+const herokuApp = "ingestion"
+
+// machines are the Linodes and the programs that run on each.
+var machines = map[int]struct {
+	label    string
+	programs []string
+}{
+	1: {"redis-linode", []string{"linode"}},
+	2: {"sentinel-1", []string{"sentinel-1", "node-1"}},
+	3: {"sentinel-2", []string{"sentinel-2", "node-2"}},
+	4: {"sentinel-3", []string{"sentinel-3", "node-3"}},
+}
+
+// serveAPIs starts the stand-ins of the paid services' APIs.
+func (t *Twin) serveAPIs() error {
+	var err error
+	if t.upstash, err = providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com", Key: t.state.Secrets["upstash"], Backend: upstashBackend{t},
+		StatePath: filepath.Join(t.cfg.Dir, "upstash.json")}); err != nil {
+		return err
+	}
+	var instances []providerstest.LinodeInstance
+	for id := 1; id <= len(machines); id++ {
+		instances = append(instances, providerstest.LinodeInstance{ID: id, Label: machines[id].label, Status: "running", IPv4: []string{"127.0.0.1"}})
+	}
+	if t.linode, err = providerstest.NewLinode(providerstest.LinodeConfig{Token: t.state.Secrets["linode-api"], Instances: instances, Backend: linodeBackend{t},
+		StatePath: filepath.Join(t.cfg.Dir, "linode.json")}); err != nil {
+		return err
+	}
+	if t.heroku, err = providerstest.NewHeroku(providerstest.HerokuConfig{Token: t.state.Secrets["heroku"], Apps: map[string]map[string]string{herokuApp: t.appConfig()},
+		Backend: herokuBackend{t}, StatePath: filepath.Join(t.cfg.Dir, "heroku.json")}); err != nil {
+		return err
+	}
+	for name, handler := range map[string]http.Handler{"upstash": t.upstash, "linode-api": t.linode, "heroku": t.heroku} {
+		l, err := net.Listen("tcp", t.state.address(name)) //nolint:noctx // at once
+		if err != nil {
+			return fmt.Errorf("%s stand-in: %w", name, err)
+		}
+		srv := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+		t.apis = append(t.apis, srv)
+		go func() { _ = srv.Serve(l) }() // ends with Close
+	}
+	return nil
+}
+
+type upstashBackend struct{ t *Twin }
+
+func (b upstashBackend) CreateDatabase(ctx context.Context, _ providerstest.UpstashSpec) (string, int, string, error) {
+	password := random(16)
+	// A database is new and empty, whatever a deleted one left behind.
+	if err := b.t.forgetServer("managed"); err != nil {
+		return "", 0, "", err
+	}
+	if err := b.t.startManaged(ctx, password); err != nil {
+		return "", 0, "", err
+	}
+	return "127.0.0.1", b.t.state.Ports["managed"], password, nil
+}
+
+func (b upstashBackend) DeleteDatabase(context.Context, string) error {
+	return b.t.forgetServer("managed")
+}
+
+func (b upstashBackend) Stats(ctx context.Context, _ string) (providerstest.UpstashStats, error) {
+	var stats providerstest.UpstashStats
+	for _, db := range b.t.upstash.Databases() {
+		c, err := redisconn.Open(b.t.managedEndpoint(db.Password.Reveal()))
+		if err != nil {
+			return stats, err
+		}
+		facts, err := redisconn.Inspect(ctx, c)
+		_ = c.Close()
+		if err != nil {
+			return stats, err
+		}
+		stats = providerstest.UpstashStats{StorageBytes: facts.UsedMemory, Connections: facts.ConnectedClients, Keys: facts.Keys}
+	}
+	return stats, nil
+}
+
+type linodeBackend struct{ t *Twin }
+
+func (b linodeBackend) Shutdown(_ context.Context, id int) error {
+	for _, name := range machines[id].programs {
+		b.t.program(name).stop(5 * time.Second)
+	}
+	return nil
+}
+
+func (b linodeBackend) Boot(_ context.Context, id int) error {
+	for _, name := range machines[id].programs {
+		if err := b.t.program(name).start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b linodeBackend) Delete(_ context.Context, id int) error {
+	for _, name := range machines[id].programs {
+		if err := b.t.forgetServer(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type herokuBackend struct{ t *Twin }
+
+// ConfigChanged restarts the app with the new variables, as Heroku restarts every dyno.
+func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[string]string) error {
+	b.t.mu.Lock()
+	b.t.appVars = vars
+	app := b.t.app
+	b.t.mu.Unlock()
+	if app != nil {
+		go func() {
+			if err := app.again(15 * time.Second); err != nil {
+				b.t.log.Error("the ingestion app does not start", "err", err)
+			}
+		}()
+	}
+	return nil
+}
+
+// appConfig is the app's configuration as it is before the managed Redis exists.
+func (t *Twin) appConfig() map[string]string {
+	s := t.state
+	return map[string]string{
+		"PORT":                    strconv.Itoa(s.Ports["ingestion"]),
+		"SOURCE_REDIS_URL":        t.endpoint("linode").URL.Reveal(),
+		"SENTINEL_ADDRS":          s.address("sentinel-1") + "," + s.address("sentinel-2") + "," + s.address("sentinel-3"),
+		"SENTINEL_MASTER":         masterName,
+		"SENTINEL_REDIS_PASSWORD": s.Secrets["sentinel"],
+		"TARGET_REDIS_CA":         t.caFile,
+		"SWITCHYARD_URL":          "http://" + s.Addr,
+		"SWITCHYARD_TOKEN":        s.Secrets["worker"],
+		"INGESTION_TOKEN":         s.Secrets["ingestion"],
+		"WEBHOOK_SECRET":          s.Secrets["webhook"],
+		"DATA_DIR":                filepath.Join(t.cfg.Dir, "ingestion"),
+		"INSTANCE_ID":             "ingestion-1",
+	}
+}

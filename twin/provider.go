@@ -1,0 +1,411 @@
+package twin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Order is one payment as the provider sees it.
+type Order struct {
+	ID           string     `json:"id"`
+	Event        string     `json:"event"`
+	Sent         time.Time  `json:"sent"`         // first delivery
+	Acknowledged time.Time  `json:"acknowledged"` // first 2xx; zero: none yet
+	GivenUp      bool       `json:"given_up"`
+	Deliveries   []Delivery `json:"deliveries"`
+}
+
+// Delivery is one attempt to deliver a webhook.
+type Delivery struct {
+	At     time.Time `json:"at"`
+	Status int       `json:"status"` // 0: no answer
+	MS     int64     `json:"ms"`
+}
+
+// Stats sums the orders up.
+type Stats struct {
+	Sent, Acknowledged, Pending, GivenUp, Deliveries, Refused int
+}
+
+// schedule is how long the provider waits before each further try. It is Stripe's exponential back-off over 72 hours scaled down, so that
+// a rehearsal of minutes sees many steps of it: after the listed waits every 5 s, giveUpAfter tries in all.
+var schedule = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second}
+
+const (
+	giveUpAfter     = 60
+	deliveryTimeout = 4 * time.Second
+	inFlight        = 256
+)
+
+// Provider is a payment provider: it sends a signed webhook for each order, tries again on anything but a 2xx, sends about one in a hundred
+// twice as real providers do, and keeps the list of every order and every answer.
+type Provider struct {
+	url, secret string
+	limit       int // 0: none
+	client      *http.Client
+	slots       chan struct{}
+	cancel      context.CancelFunc
+	tasks       sync.WaitGroup
+
+	mu      sync.Mutex
+	rate    float64
+	allowed int // how many orders may have been sent by now; with limit only
+	orders  map[string]*Order
+	ids     []string
+	journal *os.File
+	writer  *bufio.Writer
+	wake    chan struct{}
+}
+
+// newProvider goes on with the list in file. With a limit, Offer says how many orders may be sent; without, sending goes on for ever.
+func newProvider(file, url, secret string, limit int, rate float64) (*Provider, error) {
+	p := &Provider{url: url, secret: secret, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
+		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if err := p.load(file); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.journal, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, err
+	}
+	p.writer = bufio.NewWriter(p.journal)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	for _, id := range p.ids {
+		if o := p.orders[id]; o.Acknowledged.IsZero() && !o.GivenUp {
+			p.tasks.Go(func() { p.deliver(ctx, o.ID, o.Event) })
+		}
+	}
+	p.tasks.Go(func() { p.send(ctx) })
+	p.tasks.Go(func() { p.flushOften(ctx) })
+	return p, nil
+}
+
+// entry is one line of the list's file.
+type entry struct {
+	ID       string     `json:"id"`
+	Event    string     `json:"event,omitempty"` // with the first line of an order
+	Sent     *time.Time `json:"sent,omitempty"`
+	Delivery *Delivery  `json:"delivery,omitempty"`
+	GivenUp  bool       `json:"given_up,omitempty"`
+}
+
+func (p *Provider) load(file string) error {
+	f, err := os.Open(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e entry
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			continue // the last line of a killed run
+		}
+		o := p.orders[e.ID]
+		if o == nil {
+			o = &Order{ID: e.ID, Event: e.Event}
+			p.orders[e.ID] = o
+			p.ids = append(p.ids, e.ID)
+		}
+		if e.Sent != nil {
+			o.Sent = *e.Sent
+		}
+		if e.Delivery != nil {
+			o.add(*e.Delivery)
+		}
+		o.GivenUp = o.GivenUp || e.GivenUp
+	}
+	return lines.Err()
+}
+
+func (o *Order) add(d Delivery) {
+	o.Deliveries = append(o.Deliveries, d)
+	if d.Status >= 200 && d.Status < 300 && o.Acknowledged.IsZero() {
+		o.Acknowledged = d.At.Add(time.Duration(d.MS) * time.Millisecond)
+	}
+}
+
+func (p *Provider) note(e entry) {
+	b, err := json.Marshal(e)
+	if err == nil {
+		_, _ = p.writer.Write(append(b, '\n')) // bufio keeps the first error; close reports it
+	}
+}
+
+func (p *Provider) flushOften(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+			p.mu.Lock()
+			_ = p.writer.Flush() // bufio keeps the first error; close reports it
+			p.mu.Unlock()
+		}
+	}
+}
+
+// SetRate changes how many orders a second are sent; 0 pauses.
+func (p *Provider) SetRate(rate float64) {
+	p.mu.Lock()
+	p.rate = rate
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Offer allows n more orders to be sent, within the limit.
+func (p *Provider) Offer(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.allowed = min(p.allowed+n, p.limit)
+}
+
+// send starts new orders, evenly, at the rate.
+func (p *Provider) send(ctx context.Context) {
+	const tick = 5 * time.Millisecond
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	last, owed := time.Now(), 0.0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+			last, owed = time.Now(), 0
+			continue
+		case <-ticker.C:
+		}
+		now := time.Now()
+		p.mu.Lock()
+		// A machine that stood still does not make up for it in one burst.
+		owed = min(owed+p.rate*now.Sub(last).Seconds(), max(p.rate/4, 1))
+		last = now
+		n := int(owed)
+		if p.limit > 0 {
+			n = min(n, p.allowed-len(p.ids))
+		}
+		var started []*Order
+		for range max(n, 0) {
+			started = append(started, p.create(now))
+		}
+		p.mu.Unlock()
+		owed -= float64(max(n, 0))
+		for _, o := range started {
+			p.tasks.Go(func() { p.deliver(ctx, o.ID, o.Event) })
+		}
+	}
+}
+
+// create makes the next order; the caller holds mu.
+func (p *Provider) create(now time.Time) *Order {
+	n := len(p.ids) + 1
+	o := &Order{ID: fmt.Sprintf("ord_%06d", n), Event: fmt.Sprintf("evt_%06d", n), Sent: now}
+	p.orders[o.ID] = o
+	p.ids = append(p.ids, o.ID)
+	p.note(entry{ID: o.ID, Event: o.Event, Sent: &now})
+	return o
+}
+
+// deliver tries until a 2xx, or gives up.
+func (p *Provider) deliver(ctx context.Context, id, event string) {
+	body := payload(id, event)
+	p.mu.Lock()
+	tries := len(p.orders[id].Deliveries)
+	p.mu.Unlock()
+	for {
+		d, ok := p.attempt(ctx, body)
+		if !ok {
+			return
+		}
+		p.mu.Lock()
+		o := p.orders[id]
+		o.add(d)
+		p.note(entry{ID: id, Delivery: &d})
+		acknowledged := !o.Acknowledged.IsZero()
+		tries++
+		if !acknowledged && tries >= giveUpAfter {
+			o.GivenUp = true
+			p.note(entry{ID: id, GivenUp: true})
+		}
+		gone := o.GivenUp
+		p.mu.Unlock()
+		if acknowledged {
+			break
+		}
+		if gone || !sleep(ctx, schedule[min(tries-1, len(schedule)-1)]) {
+			return
+		}
+	}
+	if pick(id).IntN(100) == 0 && sleep(ctx, 1500*time.Millisecond) {
+		if d, ok := p.attempt(ctx, body); ok {
+			p.mu.Lock()
+			p.orders[id].add(d)
+			p.note(entry{ID: id, Delivery: &d})
+			p.mu.Unlock()
+		}
+	}
+}
+
+// attempt makes one delivery; not ok when the provider is closing.
+func (p *Provider) attempt(ctx context.Context, body []byte) (Delivery, bool) {
+	select {
+	case <-ctx.Done():
+		return Delivery{}, false
+	case p.slots <- struct{}{}:
+	}
+	defer func() { <-p.slots }()
+	d := Delivery{At: time.Now()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
+	if err != nil {
+		return d, false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Stripe-Signature", sign(body, p.secret, d.At))
+	resp, err := p.client.Do(req)
+	if err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+		_ = resp.Body.Close()
+		d.Status = resp.StatusCode
+	}
+	d.MS = time.Since(d.At).Milliseconds()
+	return d, ctx.Err() == nil
+}
+
+// sign makes Stripe's signature header: HMAC-SHA256 of "t.body".
+func sign(body []byte, secret string, at time.Time) string {
+	t := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(secret))
+	_, _ = mac.Write([]byte(t + ".")) // a hash never fails
+	_, _ = mac.Write(body)
+	return "t=" + t + ",v1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// pick gives an order's own random numbers: the same order is the same at every try and in every run.
+func pick(id string) *rand.Rand {
+	sum := sha256.Sum256([]byte(id))
+	return rand.New(rand.NewChaCha8(sum)) //nolint:gosec // nothing here is secret
+}
+
+// payload is the webhook's body. About one order in twenty fails once or twice in the worker, two in a hundred are to be fulfilled some
+// seconds later and one in a hundred half a minute later, so that retries and delayed jobs are always under way.
+func payload(id, event string) []byte {
+	r := pick("body " + id)
+	type item struct {
+		SKU   string `json:"sku"`
+		Qty   int    `json:"qty"`
+		Price int    `json:"price"`
+	}
+	var items []item
+	amount := 0
+	for range 1 + r.IntN(3) {
+		it := item{fmt.Sprintf("SKU-%03d", r.IntN(200)), 1 + r.IntN(3), 100 * (1 + r.IntN(50))}
+		amount += it.Qty * it.Price
+		items = append(items, it)
+	}
+	fail, delay := 0, 0
+	if r.IntN(20) == 0 {
+		fail = 1 + r.IntN(2)
+	}
+	switch r.IntN(100) {
+	case 0, 1:
+		delay = 500 + r.IntN(7500)
+	case 2:
+		delay = 20_000 + r.IntN(25_000)
+	}
+	b, _ := json.Marshal(map[string]any{ // plain data
+		"id": event, "type": "checkout.session.completed", "created": time.Now().Unix(),
+		"data": map[string]any{"object": map[string]any{"id": id, "amount": amount, "currency": "eur", "customer": fmt.Sprintf("cus_%04d", r.IntN(5000)), "items": items,
+			"switchyard_delay_ms": delay, "switchyard_fail_times": fail}},
+	})
+	return b
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// Orders lists every order, oldest first.
+func (p *Provider) Orders() []Order {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]Order, 0, len(p.ids))
+	for _, id := range p.ids {
+		o := *p.orders[id]
+		o.Deliveries = slices.Clone(o.Deliveries)
+		out = append(out, o)
+	}
+	return out
+}
+
+// Stats sums the orders up.
+func (p *Provider) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s Stats
+	for _, o := range p.orders {
+		s.Sent++
+		s.Deliveries += len(o.Deliveries)
+		switch {
+		case !o.Acknowledged.IsZero():
+			s.Acknowledged++
+		case o.GivenUp:
+			s.GivenUp++
+		default:
+			s.Pending++
+		}
+		for _, d := range o.Deliveries {
+			if d.Status == http.StatusServiceUnavailable {
+				s.Refused++
+			}
+		}
+	}
+	return s
+}
+
+// Settled waits until every order that was sent is acknowledged or given up.
+func (p *Provider) Settled(ctx context.Context) error {
+	for {
+		s := p.Stats()
+		if s.Pending == 0 {
+			return nil
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("%d orders are still being delivered: %w", s.Pending, ctx.Err())
+		}
+	}
+}
+
+func (p *Provider) close() error {
+	p.cancel()
+	p.tasks.Wait()
+	return errors.Join(p.writer.Flush(), p.journal.Close())
+}

@@ -1,0 +1,371 @@
+package twin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/providerstest"
+)
+
+// Config says what a twin is like.
+type Config struct {
+	// Dir is where everything is kept. A second start on the same folder goes on where the first ended.
+	Dir string
+	// IngestionDir is the example app, built: it holds dist/main.js.
+	IngestionDir string
+	// Addr is where Switchyard will listen. Empty: a free port, chosen once.
+	Addr string
+	// Orders is how many orders the provider may send in all; 0 is no limit.
+	Orders int
+	// Rate is orders per second while traffic is on.
+	Rate float64
+	// DownAfter is how long Sentinel waits before it calls a silent master down. Default 2 s.
+	DownAfter time.Duration
+	// Serve is the command that serves Switchyard; "--config FILE" is appended. Empty: somebody else does.
+	Serve []string
+	// Settings overrides the patience of the migration's steps; keys as under "migration" in the configuration.
+	Settings map[string]string
+	Log      *slog.Logger
+}
+
+// Twin is a running estate.
+type Twin struct {
+	cfg      Config
+	log      *slog.Logger
+	state    *state
+	lock     *os.File
+	spawn    *spawner
+	pids     *pidFile
+	caFile   string
+	provider *Provider
+	upstash  *providerstest.Upstash
+	linode   *providerstest.Linode
+	heroku   *providerstest.Heroku
+	apis     []*http.Server
+	serve    *process
+	closing  sync.Once
+
+	mu      sync.Mutex
+	servers map[string]*process
+	app     *process
+	appVars map[string]string
+}
+
+// Start brings the estate up and begins to send orders. What a killed twin left running in the same folder is ended first. Conflict when
+// another twin uses the folder.
+func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
+	if cfg.DownAfter == 0 {
+		cfg.DownAfter = 2 * time.Second
+	}
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+		return nil, err
+	}
+	main := filepath.Join(cfg.IngestionDir, "dist", "main.js")
+	if _, err := os.Stat(main); err != nil {
+		return nil, migration.Errorf(migration.Invalid, "the ingestion app is not built: %s is missing; run make node, or start in the repository's folder", main)
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &Twin{cfg: cfg, log: cfg.Log, lock: lock, spawn: newSpawner(), servers: map[string]*process{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	pidPath := filepath.Join(cfg.Dir, "pids.json")
+	if err := leftovers(pidPath, t.log); err != nil {
+		return nil, err
+	}
+	t.pids = &pidFile{path: pidPath, pids: map[string]recorded{}}
+	for _, d := range []string{"logs", "ingestion", "switchyard", "provider"} {
+		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if t.state, err = loadState(cfg.Dir, cfg.Addr); err != nil {
+		return nil, err
+	}
+	if t.caFile, _, _, err = certificates(filepath.Join(cfg.Dir, "tls")); err != nil {
+		return nil, err
+	}
+	if err := t.startServers(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.writeConfig(); err != nil {
+		return nil, err
+	}
+	if err := t.startServe(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.startApp(ctx, main); err != nil {
+		return nil, err
+	}
+	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion")+"/webhooks/stripe",
+		t.state.Secrets["webhook"], cfg.Orders, cfg.Rate)
+	return t, err
+}
+
+// lockDir makes the folder this twin's own.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := io.ReadAll(f) // who holds it, as far as it wrote that down
+		_ = f.Close()
+		return nil, migration.Errorf(migration.Conflict, "another twin (pid %s) uses %s: stop it, or choose another folder with --dir", strings.TrimSpace(string(pid)), dir)
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// startServers starts every Redis and Sentinel that is not powered off, and the APIs that can do so.
+func (t *Twin) startServers(ctx context.Context) error {
+	fresh := !t.state.Initialised["sentinel-3"]
+	if err := t.makeServers(); err != nil {
+		return err
+	}
+	if err := t.serveAPIs(); err != nil {
+		return err
+	}
+	t.appVars, _ = t.heroku.ConfigVars(herokuApp)
+	running := map[string]bool{}
+	for _, i := range t.linode.Instances() {
+		for _, name := range machines[i.ID].programs {
+			running[name] = i.Status == "running"
+		}
+	}
+	for _, name := range []string{"linode", "node-1", "node-2", "node-3"} {
+		if !running[name] {
+			continue
+		}
+		if err := t.program(name).start(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"linode", "node-1", "node-2", "node-3"} {
+		if !running[name] {
+			continue
+		}
+		if err := awaitRedis(ctx, t.endpoint(name)); err != nil {
+			return err
+		}
+	}
+	for i := 1; i <= 3; i++ {
+		if name := fmt.Sprintf("sentinel-%d", i); running[name] {
+			if err := t.program(name).start(); err != nil {
+				return err
+			}
+		}
+	}
+	// At a later start the sentinels may rightly watch nothing: a move that was interrupted goes on by itself.
+	for i := 1; i <= 3 && fresh; i++ {
+		if err := t.awaitSentinel(ctx, fmt.Sprintf("sentinel-%d", i)); err != nil {
+			return err
+		}
+	}
+	for _, db := range t.upstash.Databases() {
+		if err := t.startManaged(ctx, db.Password.Reveal()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Twin) startServe(ctx context.Context) error {
+	if len(t.cfg.Serve) == 0 {
+		return nil
+	}
+	argv := append(append([]string{}, t.cfg.Serve...), "--config", t.ConfigFile())
+	t.serve = t.process("serve", "", 200*time.Millisecond, func() []string { return argv }, nil)
+	if err := t.serve.start(); err != nil {
+		return err
+	}
+	return poll(ctx, 20*time.Second, "switchyard serve (see "+t.serve.logFile+")", func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"/healthz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %s", resp.Status)
+		}
+		return nil
+	})
+}
+
+func (t *Twin) startApp(ctx context.Context, main string) error {
+	main, err := filepath.Abs(main)
+	if err != nil {
+		return err
+	}
+	env := func() []string {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		e := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+		for k, v := range t.appVars {
+			e = append(e, k+"="+v)
+		}
+		return e
+	}
+	app := t.process("ingestion", "", 500*time.Millisecond, func() []string { return []string{"node", main} }, env)
+	t.mu.Lock()
+	t.app = app
+	t.mu.Unlock()
+	if err := app.start(); err != nil {
+		return err
+	}
+	return poll(ctx, 20*time.Second, "the ingestion app (see "+app.logFile+")", t.ingestionClient().Healthy)
+}
+
+func (t *Twin) ingestionClient() *ingestion.Client {
+	return ingestion.New("http://"+t.state.address("ingestion"), migration.Secret(t.state.Secrets["ingestion"]), nil)
+}
+
+func (t *Twin) program(name string) *process {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.servers[name]
+}
+
+// forgetServer stops a server for good and removes its data.
+func (t *Twin) forgetServer(name string) error {
+	if p := t.program(name); p != nil {
+		p.stop(5 * time.Second)
+	}
+	t.state.Initialised[name] = false
+	if err := t.state.save(); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(t.cfg.Dir, name))
+}
+
+// Close ends everything, in order: orders, Switchyard, the app, the servers. Data stays. It may be called again.
+func (t *Twin) Close() error {
+	var errs []error
+	t.closing.Do(func() {
+		if t.provider != nil {
+			errs = append(errs, t.provider.close())
+		}
+		if t.serve != nil {
+			t.serve.stop(15 * time.Second)
+		}
+		if t.app != nil {
+			t.app.stop(15 * time.Second)
+		}
+		for _, srv := range t.apis {
+			errs = append(errs, srv.Close())
+		}
+		if t.linode != nil {
+			t.linode.Close()
+		}
+		var all sync.WaitGroup
+		for _, p := range t.servers {
+			if p != nil {
+				all.Go(func() { p.stop(10 * time.Second) })
+			}
+		}
+		all.Wait()
+		errs = append(errs, t.lock.Close())
+	})
+	return errors.Join(errs...)
+}
+
+// Reset ends what a former run left behind and removes the folder.
+func Reset(dir string, log *slog.Logger) error {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := leftovers(filepath.Join(dir, "pids.json"), log); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// URL is where Switchyard is.
+func (t *Twin) URL() string { return "http://" + t.state.Addr }
+
+// Accounts are who can sign in.
+func (t *Twin) Accounts() []Account { return t.state.Accounts }
+
+// Traffic is the payment provider.
+func (t *Twin) Traffic() *Provider { return t.provider }
+
+// ConfigFile is the configuration for `switchyard serve`.
+func (t *Twin) ConfigFile() string { return filepath.Join(t.cfg.Dir, "switchyard.yaml") }
+
+// writeConfig writes the configuration by which Switchyard knows this estate.
+func (t *Twin) writeConfig() error {
+	s := t.state
+	settings := map[string]string{"quiet_window": "6s", "soak": "3s", "monitor_interval": "3s", "min_validation_orders": "100", "order_deadline": "90s"}
+	for k, v := range t.cfg.Settings {
+		settings[k] = v
+	}
+	var b strings.Builder
+	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	w("# Written by the twin at every start.")
+	w("addr: %s", s.Addr)
+	w("data_dir: %q", filepath.Join(t.cfg.Dir, "switchyard"))
+	w("worker_token: %q", s.Secrets["worker"])
+	w("first_run_users:")
+	for _, a := range s.Accounts {
+		w("  - {name: %s, role: %s, password: %q}", a.Name, a.Role, a.Password)
+	}
+	w("migration:")
+	w("  name: UPW order pipeline")
+	w("  event_date: %q", s.EventDate)
+	for _, k := range []string{"quiet_window", "soak", "monitor_interval", "min_validation_orders", "order_deadline"} {
+		w("  %s: %s", k, settings[k])
+	}
+	w("queues: [order-ingestion]")
+	w("source:")
+	w("  standalone: {url: %q, linode_id: 1, linode_label: %s}", t.endpoint("linode").URL.Reveal(), machines[1].label)
+	w("  sentinel:")
+	w("    addrs: [%q, %q, %q]", s.address("sentinel-1"), s.address("sentinel-2"), s.address("sentinel-3"))
+	w("    master: %s", masterName)
+	w("    password: %q", s.Secrets["sentinel"])
+	w("    nodes:")
+	for id := 2; id <= 4; id++ {
+		w("      - {linode_id: %d, linode_label: %s}", id, machines[id].label)
+	}
+	w("target:")
+	w("  upstash: {api: %q, email: ops@example.com, api_key: %q, database_name: orders-bullmq, platform: aws, primary_region: us-east-1, ca_file: %q}",
+		"http://"+s.address("upstash")+"/v2", s.Secrets["upstash"], t.caFile)
+	w("linode: {api: %q, token: %q}", "http://"+s.address("linode-api"), s.Secrets["linode-api"])
+	w("heroku: {api: %q, token: %q, app: %s}", "http://"+s.address("heroku"), s.Secrets["heroku"], herokuApp)
+	w("ingestion: {url: %q, token: %q}", "http://"+s.address("ingestion"), s.Secrets["ingestion"])
+	return os.WriteFile(t.ConfigFile(), []byte(b.String()), 0o600)
+}

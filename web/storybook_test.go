@@ -1,0 +1,290 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/plan"
+	"github.com/switchyard-dev/switchyard/static"
+)
+
+// story is one page with everything on it that a person may see.
+type story struct {
+	frame Frame
+	page  templ.Component
+	bare  bool
+}
+
+var (
+	storyTime = time.Date(2026, 11, 23, 14, 5, 0, 0, time.UTC)
+	engineer  = Who{Actor: migration.Actor{Name: "ada", Role: migration.RoleEngineer}, CSRF: "token"}
+	viewer    = Who{Actor: migration.Actor{Name: "grace", Role: migration.RoleViewer}, CSRF: "token"}
+)
+
+func rawFacts(t *testing.T, v any) json.RawMessage {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func storyOverview(t *testing.T) migration.Overview {
+	t.Helper()
+	p, err := plan.Parse(plan.Initiative(), []string{"audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "cutover",
+		"dual-write-validation", "move-residue", "decommission"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	off := false
+	seen := func(ago time.Duration, check string, proof migration.Proof, source string, facts any) migration.Evidence {
+		return migration.Evidence{ID: 7, Check: check, Proof: proof, Source: source, ObservedAt: storyTime.Add(-ago), Facts: rawFacts(t, facts), RunID: "4b1f09c2aa"}
+	}
+	latest := map[string]migration.Evidence{}
+	for _, e := range []migration.Evidence{
+		seen(2*time.Minute, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy", migration.PolicyFacts{Nodes: []migration.NodePolicy{
+			{Node: "10.0.0.4:6379", Policy: "noeviction", ReadBy: "CONFIG GET"}, {Node: "10.0.0.5:6379", Policy: "noeviction", ReadBy: "CONFIG GET"}}}),
+		seen(20*time.Minute, migration.CheckReadiness, migration.Observed, "SENTINEL MASTERS", migration.ReadinessFacts{Master: "10.0.0.5:6379",
+			Checks: []migration.Gate{{ID: "quorum", Title: "Quorum", OK: true}}}),
+		seen(3*time.Hour, migration.CheckFailover, migration.Observed, "canary writes during a failover", migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.4:6379",
+			NewMaster: "10.0.0.5:6379", ElectionMS: 3200, FirstWriteMS: 4100, FirstAddMS: 4400, Acknowledged: 812}),
+		seen(4*time.Second, migration.CheckAttestation, migration.Attested, "worker attestation", migration.AttestationFacts{Producers: []migration.ProducerOptions{
+			{Instance: "web.1", Queue: "order-ingestion", Endpoint: "sentinel", EnableOfflineQueue: &off, CommandTimeoutMS: 2000}}}),
+		seen(26*time.Hour, migration.CheckDrill, migration.Observed, "faults injected into the producer's connection", migration.DrillFacts{Recovered: true,
+			Cases: []migration.DrillCase{{Fault: "frozen server", Status: 200, MS: 9100, LimitMS: 5000}}}),
+		seen(26*time.Hour, migration.CheckRetries, migration.Observed, "deliveries refused and followed", migration.RetryFacts{Provider: "Stripe", Refused: 40, Recovered: 40,
+			AppliedOnce: 40, LongestMS: 61300, DocumentedHours: 72}),
+	} {
+		latest[e.Check] = e
+	}
+	m := migration.Migration{ID: "order-pipeline", Name: "Order pipeline", Plan: p, EventDate: storyTime.Add(4 * 24 * time.Hour).Truncate(24 * time.Hour), CreatedBy: "ada"}
+	o := migration.Overview{Migration: m, Plan: p, Routing: migration.Routing{Stage: migration.StageLive, Ramp: 25, Source: migration.SourceSentinel, Revision: 17},
+		Checklist: migration.Evaluate(storyTime, p, latest), Phase: "Cutting over: live at 25 %", At: storyTime,
+		Orders:  migration.LedgerFacts{Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3},
+		Workers: []migration.Worker{{Instance: "web.1", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 17, SeenAt: storyTime.Add(-time.Second)}},
+		NextSteps: []migration.NextStep{
+			{Verb: "start", Step: "cutover", Params: migration.Params{To: migration.StageLive, Ramp: 50}, Title: "Cut over: move to live at 50 %", Why: "The target gets authority for 50 % of orders."},
+			{Verb: "start", Step: "breaker-drill", Title: "Circuit-breaker drill", Why: "Cuts and freezes the producer's connection and looks at what a webhook gets meanwhile."},
+		}}
+	states := map[string]migration.StepState{"cutover": migration.StepActive, "breaker-drill": migration.StepFailed, "dual-write-validation": migration.StepTodo,
+		"move-residue": migration.StepBlocked, "decommission": migration.StepBlocked, "fix-policy": migration.StepSkipped}
+	for _, s := range p.Steps {
+		st := migration.StepStatus{PlanStep: s, State: migration.StepDone}
+		if state, ok := states[s.ID]; ok {
+			st.State = state
+		}
+		switch st.State {
+		case migration.StepBlocked:
+			st.Why = "needs Dual-write validation"
+		case migration.StepFailed:
+			st.Why = "frozen server: status 200 after 9100 ms (want 503 within 5000 ms)"
+		case migration.StepSkipped:
+			st.Why = "the policy is noeviction already"
+		case migration.StepActive:
+			st.Why = "at live at 25 %"
+		}
+		o.Steps = append(o.Steps, st)
+	}
+	return o
+}
+
+func storyPlan() migration.StepPlan {
+	return migration.StepPlan{Step: "cutover", Params: migration.Params{To: migration.StageLive, Ramp: 50}, Summary: "Move the queue from live at 25 % to live at 50 %.",
+		Impact: "For half of the orders the target is the authority; the other side runs a copy without side effects.", Approval: migration.ApprovalOne, Hash: strings.Repeat("9f2c51ab", 8),
+		Gates: []migration.Gate{
+			{ID: "fleet", Title: "Every live worker follows the flags", OK: true, Measured: "2 workers at revision 17", Limit: "revision 17"},
+			{ID: "ledger", Title: "Order ledger", OK: true, Measured: "18 391 acknowledged, 0 lost, 0 twice", Limit: "0 lost, 0 twice"},
+			{ID: "criterion:circuit-breaker", Title: "enableOfflineQueue: false is active on every Queue", Measured: "frozen server: status 200 after 9100 ms", Limit: "met",
+				Next: "run the step Circuit-breaker drill"},
+		},
+		Actions: []migration.ActionPlan{
+			{ID: "set-flags", Title: "Set the stage flag to live at 50 %", Changes: "the routing flags; orders that are stamped already keep their stamp", Undo: "sets the former stage again"},
+			{ID: "await-workers", Title: "Wait until every live worker uses the new flags for everything in flight"},
+			{ID: "soak", Title: "Watch the order ledger for a while"},
+		},
+		Observed: []migration.Fact{{Label: "Queue", Value: "order-ingestion"}, {Label: "Orders a minute", Value: "128"}},
+	}
+}
+
+func storyRun(state migration.RunState) migration.Run {
+	started := storyTime.Add(-95 * time.Second)
+	p := storyPlan()
+	p.Gates = p.Gates[:2]
+	r := migration.Run{ID: "4b1f09c2aa", MigrationID: "order-pipeline", Step: "cutover", Params: p.Params, State: state, Plan: p, RequestedBy: "ada",
+		CreatedAt: storyTime.Add(-3 * time.Minute)}
+	for i, a := range p.Actions {
+		ra := migration.RunAction{ActionPlan: a, State: migration.ActionPending}
+		if state != migration.RunAwaitingApproval {
+			at := started.Add(time.Duration(i) * 4 * time.Second)
+			end := at.Add(3200 * time.Millisecond)
+			ra.State, ra.StartedAt, ra.FinishedAt = migration.ActionDone, &at, &end
+			if i == 2 && state == migration.RunRunning {
+				ra.State, ra.FinishedAt, ra.Detail = migration.ActionRunning, nil, "watching for another 3m20s: 212 orders, 0 lost, 0 twice, 0 different"
+			}
+		}
+		r.Actions = append(r.Actions, ra)
+	}
+	if state != migration.RunAwaitingApproval {
+		r.DecidedBy, r.Comment, r.StartedAt = "linus", "numbers look right", &started
+	}
+	if !state.Open() {
+		end := storyTime.Add(-20 * time.Second)
+		r.FinishedAt, r.Result = &end, json.RawMessage(`{"await-workers":{"workers":2,"ms":430}}`)
+	}
+	return r
+}
+
+func stories(t *testing.T) map[string]story {
+	t.Helper()
+	o := storyOverview(t)
+	frame := func(title, section, path string, who Who) Frame {
+		return Frame{Title: title, Section: section, Path: path, Stream: "/events?topic=overview", MigrationID: o.Migration.ID, MigrationName: o.Migration.Name, Who: who,
+			Version: "1.0.0", Now: storyTime}
+	}
+	out := map[string]story{}
+	out["overview"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(o, storyTime, engineer)}
+	waiting := storyRun(migration.RunAwaitingApproval)
+	o2 := o
+	o2.OpenRun, o2.NextSteps = &waiting, []migration.NextStep{{Verb: "approve", Step: "cutover", RunID: waiting.ID, Title: "Approve: Cut over by flag to live at 50 %", Why: "Look at what will happen, then approve or reject."}}
+	out["overview-viewer"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer), page: Overview(o2, storyTime, viewer)}
+	bare := o
+	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil), nil, migration.LedgerFacts{}, nil
+	out["overview-empty"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(bare, storyTime, engineer)}
+
+	audit := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
+		Plan: migration.StepPlan{Step: "audit", Summary: "Read the eviction policy, memory and queues of the source.", Impact: "None: it only reads.", Approval: migration.ApprovalNone, Hash: "aa",
+			Actions: []migration.ActionPlan{{ID: "read", Title: "Read every server that holds jobs"}}}}
+	out["step"] = story{frame: frame("Audit", "overview", "/m/order-pipeline/steps/audit", engineer), page: StepPage(audit)}
+	var cut migration.StepStatus
+	for _, s := range o.Steps {
+		if s.PlanStep.ID == "cutover" {
+			cut = s
+		}
+	}
+	cutoverStep := Step{MigrationID: o.Migration.ID, Status: cut, Params: storyPlan().Params, Plan: storyPlan(), Now: storyTime, Who: engineer,
+		Runs: []migration.Run{storyRun(migration.RunSucceeded), storyRun(migration.RunFailed)},
+		Cutover: &Cutover{Routing: o.Routing, Moves: []Move{
+			{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 50}, Kind: "ramp", Recommended: true, Chosen: true},
+			{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 100}, Kind: "ramp"},
+			{StageMove: migration.StageMove{To: migration.StageShadow}, Kind: "back"},
+		}, Share: &Share{Target: 253, Orders: 1024}}}
+	out["cutover"] = story{frame: frame("Cut over", "cutover", "/m/order-pipeline/steps/cutover?to=live&ramp=50", engineer), page: StepPage(cutoverStep)}
+
+	run := func(r migration.Run, who Who) story {
+		v := Run{MigrationID: o.Migration.ID, MigrationName: o.Migration.Name, StepTitle: "Cut over by flag", Run: r, Now: storyTime, Who: who}
+		if r.State != migration.RunAwaitingApproval {
+			v.Log = []migration.LogLine{
+				{Seq: 1, At: storyTime.Add(-90 * time.Second), Action: "set-flags", Level: "info", Message: "flag revision 18 says live at 50 % (was live at 25 %)"},
+				{Seq: 2, At: storyTime.Add(-89 * time.Second), Action: "await-workers", Level: "warn", Message: "web.2 is still at revision 17"},
+				{Seq: 3, At: storyTime.Add(-60 * time.Second), Action: "await-workers", Level: "error", Message: "<script>alert(1)</script> is only text"},
+			}
+		}
+		if r.State == migration.RunSucceeded {
+			back := storyPlan()
+			back.Summary, back.Gates = "Move the queue from live at 50 % to live at 25 %.", nil
+			v.RollbackPlan = &back
+		}
+		return story{frame: frame("Run", "cutover", "/m/order-pipeline/runs/"+r.ID, who), page: RunPage(v)}
+	}
+	out["run-waiting"] = run(waiting, engineer)
+	out["run-waiting-viewer"] = run(waiting, viewer)
+	two := waiting
+	two.Plan.Approval, two.Plan.Irreversible = migration.ApprovalTwo, true
+	two.Plan.Actions = append([]migration.ActionPlan{{ID: "off", Title: "Power off the old server", Changes: "the server redis-linode"}}, two.Plan.Actions...)
+	out["run-own-irreversible"] = run(two, engineer)
+	two.RequestedBy = "linus"
+	out["run-irreversible"] = run(two, engineer)
+	running := storyRun(migration.RunRunning)
+	running.Progress = "watching for another 3m20s: 212 orders, 0 lost, 0 twice, 0 different"
+	out["run-running"] = run(running, engineer)
+	failed := storyRun(migration.RunFailed)
+	failed.Error = "the ledger shows 0 lost, 1 applied twice, 0 different results"
+	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
+	out["run-failed"] = run(failed, engineer)
+	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
+
+	oldest := storyTime.Add(-42 * time.Second)
+	counts := func(n int64) []StateCount {
+		return []StateCount{{"waiting", n}, {"active", 2}, {"delayed", 14}, {"prioritized", 0}, {"failed", 1}, {"completed", 1000}}
+	}
+	out["queues"] = story{frame: frame("Queues", "queues", "/m/order-pipeline/queues", engineer), page: QueuesPage(Queues{At: storyTime, Now: storyTime, Sides: []QueueSide{
+		{Side: "source", Endpoint: "sentinel", Address: "10.0.0.5:6379", Queues: []Queue{{Name: "order-ingestion", Pending: 4051, Oldest: &oldest, States: counts(4035)}, {Name: "order-ingestion-shadow", States: counts(0), Paused: true}}},
+		{Side: "target", Endpoint: "managed", Address: "orders-bullmq.example.com:6380", Error: "redis does not answer within 2 s"},
+	}})}
+	history := []migration.FlagRevision{
+		{Revision: 17, Key: "order-ingestion-ramp", Value: int64(25), Previous: int64(10), Actor: "ada", Reason: "cutover to live at 25 %", RunID: "4b1f09c2aa", At: storyTime.Add(-time.Hour)},
+		{Revision: 16, Key: "order-ingestion-stage", Value: "live", Previous: "shadow", Actor: "ada", Reason: "cutover to live at 10 %", RunID: "4b1f09c2aa", At: storyTime.Add(-2 * time.Hour)},
+		{Revision: 3, Key: "source-endpoint", Value: "sentinel", Previous: "standalone", Actor: "linus", Reason: "source moved onto Sentinel", At: storyTime.Add(-50 * time.Hour)},
+	}
+	out["flags"] = story{frame: frame("Flags", "flags", "/m/order-pipeline/flags", engineer), page: FlagsPage(Flags{Revision: 17, MigrationID: o.Migration.ID, Now: storyTime, Current: history, History: history,
+		Workers: []Worker{{Worker: o.Workers[0]}, {Worker: migration.Worker{Instance: "web.2", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 16, SeenAt: storyTime.Add(-3 * time.Second)}},
+			{Worker: migration.Worker{Instance: "web.3", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 12, SeenAt: storyTime.Add(-3 * time.Minute)}, LastKnownGood: true}}})}
+	var judged []Judged
+	for _, f := range o.Checklist[1].Findings {
+		judged = append(judged, Judged{*f.Evidence, migration.Met, f.Measured})
+	}
+	out["evidence"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: o.Checklist[1],
+		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
+	out["audit"] = story{frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer), page: AuditPage(Audit{Path: "/m/order-pipeline/audit", Newest: true, Older: 40, Entries: []migration.AuditEntry{
+		{Seq: 42, At: storyTime, Actor: "ada", Action: "start", Subject: "cutover to live at 50 %", Detail: "4b1f09c2aa", Result: "ok", Hash: strings.Repeat("ab12", 16)},
+		{Seq: 41, At: storyTime.Add(-time.Minute), Actor: "grace", Action: "start", Subject: "audit", Detail: "grace is a viewer and may look but not act: sign in as an engineer", Result: "refused", Hash: strings.Repeat("cd34", 16)},
+	}})}
+	out["plan"] = story{frame: frame("Plan", "plan", "/m/order-pipeline/plan", engineer), page: PlanPage(Plan{MigrationID: o.Migration.ID, Plan: o.Plan, EventDate: o.Migration.EventDate, Steps: o.Steps, Now: storyTime})}
+	out["sign-in"] = story{frame: Frame{Title: "Sign in", Now: storyTime}, page: SignInPage(SignIn{Name: "ada", Error: "name or password is wrong"}), bare: true}
+	out["failure"] = story{frame: Frame{Title: "Blocked", Now: storyTime}, page: FailurePage(Failure{Status: 412, Title: "Blocked", Text: "cutover cannot start, 1 precondition is unmet", Gates: storyPlan().Gates[2:], RequestID: "b2f0"}), bare: true}
+	return out
+}
+
+func (s story) render(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	page := Page(s.frame, s.page)
+	if s.bare {
+		page = Bare(s.frame, s.page)
+	}
+	if err := page.Render(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestStorybook writes every page in both themes, with its assets, below SWITCHYARD_STORYBOOK (default: a temporary folder), to be served
+// by any static web server and looked at.
+func TestStorybook(t *testing.T) {
+	dir := os.Getenv("SWITCHYARD_STORYBOOK")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	write := func(name string, body []byte) {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, s := range stories(t) {
+		for _, theme := range []string{"light", "dark"} {
+			s.frame.Theme = theme
+			write(name+"."+theme+".html", s.render(t))
+		}
+	}
+	for _, name := range []string{"app.css", "core.js", "icons.svg", "logo.svg", "inter.woff2"} {
+		u := static.URL(name)
+		a, ok := static.Find(strings.TrimPrefix(u, static.Prefix))
+		if !ok {
+			t.Fatalf("%s is not served", u)
+		}
+		write(u, a.Body)
+	}
+}

@@ -1,0 +1,195 @@
+package web
+
+import (
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// Who is the person looking at the page.
+type Who struct {
+	migration.Actor
+	// CSRF is the token that every form of this session carries.
+	CSRF string
+}
+
+// CanAct reports whether the person may start, approve, cancel and roll back.
+func (w Who) CanAct() bool { return w.Role == migration.RoleEngineer }
+
+// Frame is what surrounds a page.
+type Frame struct {
+	Title         string
+	Section       string // entry of the navigation that is current
+	Path          string // of this page with its query: where its fragment is fetched again
+	Stream        string // address of the event stream; empty: the page is not live
+	MigrationID   string
+	MigrationName string
+	Who           Who
+	Theme         string // light, dark, or empty for the system's
+	Version       string
+	Now           time.Time
+	Notice        *Notice
+}
+
+// Notice is an answer to what the person just tried.
+type Notice struct {
+	Title string
+	Text  string
+	Gates []migration.Gate // preconditions that do not hold
+}
+
+// Step is the page of one step.
+type Step struct {
+	MigrationID string
+	Status      migration.StepStatus
+	Params      migration.Params
+	Plan        migration.StepPlan
+	PlanError   string // why there is no plan; empty when there is one
+	Runs        []migration.Run
+	Open        *migration.Run // the run that holds the migration, of whichever step
+	Proves      []migration.Item
+	Cutover     *Cutover // nil for every other step
+	Now         time.Time
+	Who         Who
+}
+
+// Cutover is what the page of the step cutover shows on top.
+type Cutover struct {
+	Routing migration.Routing
+	Moves   []Move
+	Workers []migration.Worker
+	Share   *Share
+}
+
+// Share is how the orders of late were really split.
+type Share struct {
+	Target int // orders whose authority was the target
+	Orders int
+}
+
+// Move is one change of routing that is offered.
+type Move struct {
+	migration.StageMove
+	Kind        string // forward, ramp, back
+	Recommended bool
+	Chosen      bool
+}
+
+// Run is the page of one run.
+type Run struct {
+	MigrationID   string
+	MigrationName string
+	StepTitle     string
+	Run           migration.Run
+	Log           []migration.LogLine
+	LogSkipped    bool // earlier lines exist and are not shown
+	RollbackPlan  *migration.StepPlan
+	RollbackError string // why a rollback cannot be planned now
+	Draft         Draft
+	Now           time.Time
+	Who           Who
+}
+
+// Draft is what the person typed before a refusal.
+type Draft struct {
+	Comment     string
+	ConfirmName string
+}
+
+// Queues is the page of both sides' queues.
+type Queues struct {
+	At    time.Time
+	Now   time.Time
+	Sides []QueueSide
+}
+
+// QueueSide is one server's queues.
+type QueueSide struct {
+	Side     string // source, target
+	Endpoint string
+	Address  string // without credentials
+	Error    string // why it could not be read
+	Queues   []Queue
+}
+
+// Queue is the census of one queue.
+type Queue struct {
+	Name    string
+	Version string     // of BullMQ; empty when it does not say
+	Pending int64      // every job that is not completed
+	Oldest  *time.Time // when the job next in line was added; nil when none waits
+	States  []StateCount
+	Paused  bool
+}
+
+// StateCount is the number of jobs in one state.
+type StateCount struct {
+	State string
+	Jobs  int64
+}
+
+// Flags is the page of the flags.
+type Flags struct {
+	Revision int64 // of the flag set
+	Current  []migration.FlagRevision
+	History  []migration.FlagRevision
+	Workers  []Worker
+	Now      time.Time
+
+	MigrationID string
+}
+
+// Worker is a process that reads the flags, as it last said of itself.
+type Worker struct {
+	migration.Worker
+	LastKnownGood bool // it could not reach Switchyard and uses what it last knew
+}
+
+// Evidence is the page of one criterion.
+type Evidence struct {
+	MigrationID string
+	Item        migration.Item
+	Steps       []migration.PlanStep // that gather its evidence
+	History     []Judged
+	Now         time.Time
+}
+
+// Judged is a past observation with what it showed by itself, whatever its age.
+type Judged struct {
+	migration.Evidence
+	Verdict  migration.Verdict
+	Measured string
+}
+
+// Audit is a page of the audit log.
+type Audit struct {
+	Entries []migration.AuditEntry
+	Newest  bool  // no later entries exist
+	Older   int64 // sequence number to go on from; 0: none
+	Path    string
+}
+
+// Plan is the page of the plan.
+type Plan struct {
+	MigrationID string
+	Plan        migration.Plan
+	EventDate   time.Time
+	Steps       []migration.StepStatus
+	Now         time.Time
+}
+
+// SignIn is the sign-in page.
+type SignIn struct {
+	Name  string
+	Next  string // local path to go on to
+	Error string
+}
+
+// Failure is an error page.
+type Failure struct {
+	Status    int
+	Title     string
+	Text      string
+	Gates     []migration.Gate
+	RequestID string
+}

@@ -1,0 +1,378 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// status is one entry of the closed vocabulary of states: a tone, an icon whose shape differs without colour, and a word.
+type status struct{ tone, icon, word string }
+
+func verdictStatus(v migration.Verdict) status {
+	switch v {
+	case migration.Met:
+		return status{"ok", "circle-check", "Met"}
+	case migration.Unmet:
+		return status{"bad", "octagon-x", "Not met"}
+	case migration.Stale:
+		return status{"stale", "wifi-off", "Stale"}
+	}
+	return status{"idle", "circle-help", "Unknown"}
+}
+
+func runStatus(r migration.Run) status {
+	if r.RolledBackBy != "" {
+		return status{"idle", "undo-2", "Rolled back"}
+	}
+	switch r.State {
+	case migration.RunAwaitingApproval:
+		return status{"wait", "hand", "Waiting for approval"}
+	case migration.RunQueued:
+		return status{"run", "clock", "Queued"}
+	case migration.RunRunning:
+		return status{"run", "loader", "In progress"}
+	case migration.RunUndoing:
+		return status{"warn", "undo-2", "Undoing"}
+	case migration.RunSucceeded:
+		return status{"ok", "circle-check", "Done"}
+	case migration.RunFailed:
+		return status{"bad", "octagon-x", "Failed"}
+	case migration.RunCancelled:
+		return status{"idle", "ban", "Cancelled"}
+	case migration.RunRejected:
+		return status{"idle", "circle-x", "Rejected"}
+	}
+	return status{"idle", "circle-help", "Unknown: " + string(r.State)}
+}
+
+func stepStatus(s migration.StepStatus) status {
+	switch s.State {
+	case migration.StepTodo:
+		return status{"ready", "circle-dot", "Ready"}
+	case migration.StepBlocked:
+		return status{"idle", "ban", "Blocked"}
+	case migration.StepActive:
+		if s.LastRun != nil && s.LastRun.State == migration.RunAwaitingApproval {
+			return status{"wait", "hand", "Waiting for approval"}
+		}
+		return status{"run", "loader", "In progress"}
+	case migration.StepDone:
+		return status{"ok", "circle-check", "Done"}
+	case migration.StepFailed:
+		return status{"bad", "octagon-x", "Failed"}
+	case migration.StepSkipped:
+		return status{"idle", "circle-dashed", "Skipped"}
+	}
+	return status{"idle", "circle-help", "Unknown: " + string(s.State)}
+}
+
+func actionStatus(a migration.RunAction) status {
+	switch a.State {
+	case migration.ActionPending:
+		return status{"idle", "circle-dashed", "Not started"}
+	case migration.ActionRunning:
+		return status{"run", "loader", "In progress"}
+	case migration.ActionDone:
+		return status{"ok", "circle-check", "Done"}
+	case migration.ActionFailed:
+		return status{"bad", "octagon-x", "Failed"}
+	case migration.ActionUndone:
+		return status{"idle", "undo-2", "Undone"}
+	}
+	return status{"idle", "circle-help", "Unknown: " + string(a.State)}
+}
+
+func gateStatus(g migration.Gate) status {
+	if g.OK {
+		return status{"ok", "circle-check", "Pass"}
+	}
+	return status{"bad", "ban", "Blocks"}
+}
+
+// number writes an integer with narrow spaces between thousands, such as 4 035.
+func number[T int | int64](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	sign := ""
+	if strings.HasPrefix(s, "-") {
+		sign, s = "-", s[1:]
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return sign + s
+}
+
+// age says how long ago t was. The script of the page keeps it true; both use the same words.
+func age(now, t time.Time) string {
+	switch d := now.Sub(t); {
+	case d < 0:
+		return "in the future"
+	case d < 10*time.Second:
+		return "just now"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d d ago", int(d.Hours()/24))
+	}
+}
+
+// span writes a duration for people: 8.2 s, 4:05 min, 3 h 20 min, 3 d 4 h.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d:%02d min", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+// limit writes how old something may grow, in whole units.
+func limit(d time.Duration) string {
+	for _, u := range []struct {
+		of   time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
+		if d >= u.of && d%u.of == 0 {
+			return fmt.Sprintf("%d %s", d/u.of, u.name)
+		}
+	}
+	return span(d)
+}
+
+// countdown says how far away a date is, in days.
+func countdown(now, t time.Time) string {
+	days := int(t.Truncate(24*time.Hour).Sub(now.Truncate(24*time.Hour)).Hours() / 24)
+	switch {
+	case days == 0:
+		return "today"
+	case days == 1:
+		return "tomorrow"
+	case days == -1:
+		return "yesterday"
+	case days > 0:
+		return fmt.Sprintf("in %d days", days)
+	}
+	return fmt.Sprintf("%d days ago", -days)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") }
+func day(t time.Time) string   { return t.UTC().Format("Mon 2 Jan 2006") }
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+func iso(t time.Time) string   { return t.UTC().Format(time.RFC3339) }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+func title(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// pretty indents raw JSON for reading; what is not JSON is shown as it is.
+func pretty(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+func value(v any) string {
+	if v == nil {
+		return "—"
+	}
+	return fmt.Sprint(v)
+}
+
+// short cuts a hash for reading; the whole is in the title.
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+// Addresses of the pages.
+
+func migrationURL(mid string, parts ...string) string {
+	u := "/m/" + url.PathEscape(mid)
+	for _, p := range parts {
+		u += "/" + url.PathEscape(p)
+	}
+	return u
+}
+
+// StepURL is the address of a step's page, with the parameters that its plan is for.
+func StepURL(mid, step string, p migration.Params) string {
+	u := migrationURL(mid, "steps", step)
+	q := url.Values{}
+	if p.To != "" {
+		q.Set("to", string(p.To))
+	}
+	if p.Ramp != 0 {
+		q.Set("ramp", strconv.Itoa(p.Ramp))
+	}
+	if len(q) > 0 {
+		u += "?" + q.Encode()
+	}
+	return u
+}
+
+func nextURL(mid string, n migration.NextStep) string {
+	if n.RunID != "" {
+		return migrationURL(mid, "runs", n.RunID)
+	}
+	return StepURL(mid, n.Step, n.Params)
+}
+
+// The same verbs on the command line.
+
+func startCLI(step string, p migration.Params) string {
+	cmd := "switchyard step start " + step
+	if p.To != "" {
+		cmd += " --to " + string(p.To)
+	}
+	if p.Ramp != 0 {
+		cmd += " --ramp " + strconv.Itoa(p.Ramp)
+	}
+	return cmd
+}
+
+func runCLI(verb, id string) string { return "switchyard run " + verb + " " + id }
+
+func nextCLI(n migration.NextStep) string {
+	if n.RunID != "" {
+		return runCLI(n.Verb, n.RunID)
+	}
+	return startCLI(n.Step, n.Params)
+}
+
+// deciding is the finding that gave an item its verdict.
+func deciding(i migration.Item) migration.Finding {
+	for _, f := range i.Findings {
+		if f.Verdict == i.Verdict {
+			return f
+		}
+	}
+	return migration.Finding{}
+}
+
+// basis is how fresh and how well known the evidence behind a verdict is.
+type basis struct {
+	observed time.Time
+	proof    migration.Proof
+}
+
+// restsOn gives the basis of an item: the oldest and weakest of all for one that is met, since it needs all of them; the deciding
+// observation's own for one that is not.
+func restsOn(i migration.Item) basis {
+	if i.Verdict == migration.Met {
+		return basis{i.ObservedAt(), i.Proof()}
+	}
+	if e := deciding(i).Evidence; e != nil {
+		return basis{e.ObservedAt, e.Proof}
+	}
+	return basis{}
+}
+
+// liveFor is how long a worker counts as live after its last word; it speaks once a second.
+const liveFor = 5 * time.Second
+
+func live(workers []migration.Worker, now time.Time) int {
+	n := 0
+	for _, w := range workers {
+		if now.Sub(w.SeenAt) <= liveFor {
+			n++
+		}
+	}
+	return n
+}
+
+// ledgerSeen is when the order ledger was last read; zero when no criterion shows it.
+func ledgerSeen(c migration.Checklist) time.Time {
+	for _, i := range c {
+		for _, f := range i.Findings {
+			if f.Check == migration.CheckLedger && f.Evidence != nil {
+				return f.Evidence.ObservedAt
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// waited is how long a run waited for a person, and worked how long it then took; both up to now while they last.
+func waited(r migration.Run, now time.Time) time.Duration {
+	if r.StartedAt != nil {
+		return r.StartedAt.Sub(r.CreatedAt)
+	}
+	if r.FinishedAt != nil {
+		return r.FinishedAt.Sub(r.CreatedAt)
+	}
+	return now.Sub(r.CreatedAt)
+}
+
+func worked(r migration.Run, now time.Time) time.Duration {
+	switch {
+	case r.StartedAt == nil:
+		return 0
+	case r.FinishedAt != nil:
+		return r.FinishedAt.Sub(*r.StartedAt)
+	}
+	return now.Sub(*r.StartedAt)
+}
+
+func took(a migration.RunAction, now time.Time) string {
+	switch {
+	case a.StartedAt == nil:
+		return ""
+	case a.FinishedAt != nil:
+		return span(a.FinishedAt.Sub(*a.StartedAt))
+	}
+	return span(now.Sub(*a.StartedAt))
+}
+
+// milestoneStatus says whether a milestone was kept, is near, or was missed. A milestone without a step has only a date.
+func milestoneStatus(m migration.Milestone, event time.Time, steps []migration.StepStatus, now time.Time) status {
+	at := event.Add(m.At)
+	for _, s := range steps {
+		if s.PlanStep.ID != m.Step {
+			continue
+		}
+		if s.State == migration.StepDone || s.State == migration.StepSkipped {
+			return status{"ok", "circle-check", "Done"}
+		}
+		if now.After(at.Add(24 * time.Hour)) {
+			return status{"warn", "triangle-alert", "Overdue"}
+		}
+		return stepStatus(s)
+	}
+	if now.After(at) {
+		return status{"idle", "circle-check", "Past"}
+	}
+	return status{"idle", "circle-dashed", "Later"}
+}
