@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"server":   {"workflows", "flags", "web", "static", "api", "bullmq"},
 	"twin":     {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
 	"rehearse": {"twin", "api"},
-	"":         {"plan", "config", "workflows", "server", "twin", "rehearse", "api"},
+	"":         {"plan", "config", "workflows", "server", "twin", "rehearse", "api", "redisconn"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/plan"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/server"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -24,6 +25,7 @@ func (c serveCmd) Run(s *surroundings) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(s.stderr, nil))
+	redisconn.LogTo(log)
 	control, err := workflows.Open(s.ctx, cfg, log)
 	if err != nil {
 		return err

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/rehearse"
 	"github.com/switchyard-dev/switchyard/twin"
 )
@@ -52,6 +54,7 @@ func startTwin(s *surroundings, cfg twin.Config) (*twin.Twin, error) {
 	}
 	cfg.Serve = []string{self, "serve"}
 	cfg.Log = slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	redisconn.LogTo(cfg.Log)
 	return twin.Start(s.ctx, cfg)
 }
 
@@ -135,7 +138,8 @@ func (c rehearseCmd) Run(s *surroundings) (err error) {
 			return err
 		}
 	}
-	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Orders: c.Orders, Rate: c.Rate, Settings: map[string]string{"order_deadline": c.Deadline}})
+	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Orders: c.Orders, Rate: c.Rate, Settings: map[string]string{
+		"order_deadline": c.Deadline, "min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders))}})
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,9 @@ func (c *Client) Start(ctx context.Context, mid, step string, p migration.Params
 	if err != nil {
 		return migration.Run{}, err
 	}
-	mine := func(r migration.Run) bool { return r.RequestedBy == me.Name && r.Step == step && r.Params == p && r.Rollback == "" }
+	mine := func(r migration.Run) bool {
+		return r.RequestedBy == me.Name && r.Step == step && r.Params == p && r.Rollback == ""
+	}
 	landed, err := c.watchFor(ctx, mid, step, mine)
 	if err != nil {
 		return migration.Run{}, err

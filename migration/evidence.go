@@ -37,11 +37,11 @@ type Verdict string
 const (
 	// Met: fresh evidence shows that it holds.
 	Met Verdict = "met"
-	// Unmet: evidence shows that it does not hold.
+	// Unmet: evidence shows that it does not hold, or nothing was ever measured.
 	Unmet Verdict = "unmet"
 	// Stale: it held, but the evidence is older than its limit.
 	Stale Verdict = "stale"
-	// Unknown: there is no evidence, or it is inconclusive.
+	// Unknown: the evidence is inconclusive or cannot be read.
 	Unknown Verdict = "unknown"
 )
 
@@ -162,12 +162,13 @@ func evaluate(now time.Time, c Criterion, latest map[string]Evidence, settled ma
 
 func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool) Finding {
 	check := checks[r.Check]
-	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unknown, MaxAge: r.MaxAge, Next: check.Next,
-		Measured: check.Title + ": no evidence yet"}
+	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unmet, MaxAge: r.MaxAge, Next: check.Next,
+		Measured: check.Title + ": nothing shows it yet"}
 	e, ok := latest[r.Check]
 	if !ok {
 		return f
 	}
+	f.Verdict = Unknown
 	f.Evidence, f.Settled = &e, settled
 	met, measured, err := check.Judge(e.Facts)
 	age := now.Sub(e.ObservedAt)

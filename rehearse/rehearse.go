@@ -156,8 +156,11 @@ const (
 	bursts   = 20
 )
 
+// MinValidation is how many orders a dual-write validation should see in a rehearsal of that many orders.
+func MinValidation(orders int) int { return min(max(orders/25, 20), 500) }
+
 func (r *rehearsal) drip(ctx context.Context) {
-	perSecond := max(float64(r.Orders)/3/expected.Seconds(), 2)
+	perSecond := float64(r.Orders) / 3 / expected.Seconds()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for owed := 0.0; ; {
@@ -244,11 +247,15 @@ func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[
 	case "watch":
 		return nil, r.watch(ctx, next.RunID, faults)
 	}
-	r.Twin.Traffic().Offer(max((r.Orders-r.Orders/3)/bursts, 150))
 	run, err := r.ada.Start(ctx, r.mid, next.Step, next.Params, "")
 	if err != nil {
 		return waitable(err)
 	}
+	burst := (r.Orders - r.Orders/3) / bursts
+	if next.Step == "dual-write-validation" {
+		burst = MinValidation(r.Orders) * 5 / 4
+	}
+	r.Twin.Traffic().Offer(burst)
 	r.say("%s", next.Title)
 	if run.State != migration.RunAwaitingApproval {
 		return nil, r.watch(ctx, run.ID, faults)
@@ -340,7 +347,7 @@ func (r *rehearsal) faultsBefore(ctx context.Context, next migration.NextStep, f
 	}
 	faults = slices.Delete(slices.Clone(faults), i, i+1)
 	r.say("fault: %s", name)
-	r.Twin.Traffic().Offer(int(r.Rate * 2)) // in the middle of traffic
+	r.Twin.Traffic().Offer((r.Orders - r.Orders/3) / bursts) // in the middle of traffic
 	pause(ctx, 500*time.Millisecond)
 	if name != twin.KillMaster {
 		return faults, r.Twin.Fault(ctx, name)

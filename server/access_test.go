@@ -131,8 +131,13 @@ func TestSessionCookieIsOutOfReachOfScripts(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"switchyard_session": false, "__Host-switchyard": true} {
 		st := serve(t, func(o *Options) { o.SecureCookies = secure })
-		resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).
-			PostForm(st.url+"/sign-in", url.Values{"name": {"ada"}, "password": {enginePass}, "next": {"//evil.example/"}})
+		form := url.Values{"name": {"ada"}, "password": {enginePass}, "next": {"//evil.example/"}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, st.url+"/sign-in", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

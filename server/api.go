@@ -82,7 +82,9 @@ func (s *Server) apiSignIn(c *fiber.Ctx) error {
 	return c.JSON(api.Session{Token: token, Actor: actor})
 }
 
-func (s *Server) apiWhoAmI(c *fiber.Ctx) error { return c.JSON(api.Session{Actor: identityOf(c).Actor}) }
+func (s *Server) apiWhoAmI(c *fiber.Ctx) error {
+	return c.JSON(api.Session{Actor: identityOf(c).Actor})
+}
 
 func (s *Server) apiSignOut(c *fiber.Ctx) error {
 	if err := s.control.SignOut(c.UserContext(), identityOf(c).token); err != nil {
@@ -142,7 +144,7 @@ func (s *Server) apiStart(c *fiber.Ctx) error {
 	r, err := s.control.Start(c.UserContext(), identityOf(c).Actor, mid, c.Params("step"), in.Params, in.PlanHash)
 	if migration.KindOf(err) == migration.Conflict {
 		if o, viewErr := s.control.Overview(c.UserContext(), mid); viewErr == nil && o.OpenRun != nil {
-			return &inTheWay{err, o.OpenRun.ID}
+			return &inTheWayError{err, o.OpenRun.ID}
 		}
 	}
 	return created(c, r, err)

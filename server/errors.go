@@ -49,13 +49,13 @@ type failure struct {
 	runID  string
 }
 
-// inTheWay adds the open run to a conflict, so that a program can tell its own from somebody else's.
-type inTheWay struct {
+// inTheWayError adds the open run to a conflict, so that a program can tell its own from somebody else's.
+type inTheWayError struct {
 	error
 	runID string
 }
 
-func (e *inTheWay) Unwrap() error { return e.error }
+func (e *inTheWayError) Unwrap() error { return e.error }
 
 // explain decides what the outside may see of an error. Only texts written for people pass; everything else is Internal.
 func explain(err error) failure {
@@ -77,7 +77,7 @@ func explain(err error) failure {
 	} else {
 		f = failure{kind: migration.Internal, status: http.StatusInternalServerError, text: "It was logged. If it happens again, give your operator the request id."}
 	}
-	if w, ok := errors.AsType[*inTheWay](err); ok {
+	if w, ok := errors.AsType[*inTheWayError](err); ok {
 		f.runID = w.runID
 	}
 	if f.text == "" {

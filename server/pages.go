@@ -124,7 +124,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *web.Notice) 
 
 // cutover gives the moves that are possible now and which of them is shown: the one asked for, else the recommended one.
 func cutover(o migration.Overview, asked migration.Params) (migration.Params, *web.Cutover) {
-	view := &web.Cutover{Routing: o.Routing, Workers: o.Workers}
+	view := &web.Cutover{Routing: o.Routing}
 	offer := func(m migration.StageMove, recommended bool) {
 		if o.Routing.Check(m) != nil || slices.ContainsFunc(view.Moves, func(have web.Move) bool { return have.StageMove == m }) {
 			return

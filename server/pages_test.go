@@ -62,7 +62,9 @@ func TestAPersonRunsApprovesAndRollsBackAStepWithoutJavaScript(t *testing.T) {
 	if audit.status != 200 || !strings.Contains(audit.path, "/runs/") {
 		t.Fatalf("started audit: %d at %s", audit.status, audit.path)
 	}
-	done := until(b, audit.path, func(r response) bool { return byID(r, "rollback") != nil || strings.Contains(r.text, `data-state="done"`) })
+	done := until(b, audit.path, func(r response) bool {
+		return byID(r, "rollback") != nil || strings.Contains(r.text, `data-state="done"`)
+	})
 	if a := byID(done, "action-inspect"); attr(a, "data-state") != "done" {
 		t.Errorf("action: %v", a)
 	}
@@ -96,7 +98,9 @@ func TestAPersonRunsApprovesAndRollsBackAStepWithoutJavaScript(t *testing.T) {
 		t.Errorf("policy is %s", policy)
 	}
 	back := b.submit(succeeded, "rollback", nil)
-	until(b, back.path, func(r response) bool { return strings.Contains(r.text, `data-state="done"`) || strings.Contains(r.text, `data-state="undone"`) })
+	until(b, back.path, func(r response) bool {
+		return strings.Contains(r.text, `data-state="done"`) || strings.Contains(r.text, `data-state="undone"`)
+	})
 	eventually(t, "policy back", func() bool {
 		return st.redis.Client().ConfigGet(t.Context(), "maxmemory-policy").Val()["maxmemory-policy"] == "allkeys-lru"
 	})

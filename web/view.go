@@ -57,8 +57,7 @@ type Step struct {
 type Cutover struct {
 	Routing migration.Routing
 	Moves   []Move
-	Workers []migration.Worker
-	Share   *Share
+	Share   *Share // nil: not measured
 }
 
 // Share is how the orders of late were really split.

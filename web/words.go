@@ -179,13 +179,6 @@ func day(t time.Time) string   { return t.UTC().Format("Mon 2 Jan 2006") }
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 func iso(t time.Time) string   { return t.UTC().Format(time.RFC3339) }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return number(n) + " " + many
-}
-
 func title(s string) string {
 	if s == "" {
 		return s

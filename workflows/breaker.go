@@ -57,10 +57,7 @@ func breakerDrill() Step {
 					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
 						facts := c.workers.producers()
-						if err := c.Evidence(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts); err != nil {
-							return nil, err
-						}
-						return facts, nil
+						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},
 				{
@@ -147,10 +144,7 @@ func drill(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	facts.Recovered = true
-	if err := c.Evidence(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app", facts); err != nil {
-		return nil, err
-	}
-	return facts, nil
+	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app", facts)
 }
 
 // master opens a connection to the present master of the source side.

@@ -78,14 +78,8 @@ func compareWindow(ctx context.Context, c *Call) (any, error) {
 		}
 		return nil
 	})
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		return nil, err
 	}
-	if recordErr := c.Evidence(context.WithoutCancel(ctx), migration.CheckDualWrite, migration.Observed, "the app's journal of both sides", facts); recordErr != nil {
-		return nil, recordErr
-	}
-	if err == nil && facts.Mismatches+facts.Lost+facts.Duplicated > 0 {
-		err = fmt.Errorf("%d results differ, %d orders lost, %d applied twice", facts.Mismatches, facts.Lost, facts.Duplicated)
-	}
-	return facts, err
+	return facts, c.Prove(ctx, migration.CheckDualWrite, migration.Observed, "the app's journal of both sides", facts)
 }

@@ -31,6 +31,8 @@ type watch struct {
 	// while says whether there is still something to observe. Nil: always.
 	while func(r migration.Routing) bool
 	look  func(ctx context.Context, e *Estate, mid string) (any, error)
+	// exact: any change of the facts is worth a row. Otherwise only a change of what they amount to is.
+	exact bool
 }
 
 func sourceExists(r migration.Routing) bool { return r.Source != migration.SourceNone }
@@ -39,36 +41,36 @@ var watches = []watch{
 	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
 		facts, _, err := e.policies(ctx, mid)
 		return facts, err
-	}},
+	}, true},
 	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.readiness(ctx)
-	}},
+	}, false},
 	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		var ref targetRef
 		if ok, err := e.store.Setting(ctx, targetSetting, &ref); err != nil || !ok {
 			return nil, errorOr(err, "no managed database is provisioned")
 		}
 		return e.targetPlan(ctx, ref.DatabaseID)
-	}},
+	}, true},
 	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.probeTarget(ctx)
-	}},
+	}, false},
 	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
 		facts := e.workers.producers()
 		if len(facts.Producers) == 0 {
 			return nil, migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}
 		return facts, nil
-	}},
+	}, true},
 	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
 		return r.Stage == migration.StageComplete && sourceExists(r)
-	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }},
+	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }, false},
 	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
 		return e.ledger.facts(e.cfg.Migration.OrderDeadline)
-	}},
+	}, false},
 	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.off(ctx)
-	}},
+	}, true},
 }
 
 // run looks every interval until ctx ends.
@@ -142,7 +144,7 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	same := was == is && (errWas == nil) == (errIs == nil)
 	age := m.estate.now().Sub(last.ObservedAt)
 	fresh := maxAge(mig.Plan, w.check)
-	if same && (bytes.Equal(raw, last.Facts) || is) && (fresh == 0 || age < fresh/2) && age < time.Hour {
+	if same && (bytes.Equal(raw, last.Facts) || (is && !w.exact)) && (fresh == 0 || age < fresh/2) && age < time.Hour {
 		return nil
 	}
 	return m.engine.record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)

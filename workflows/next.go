@@ -133,8 +133,15 @@ func (v view) done(step string) bool {
 	case stepDualWrite:
 		return v.met(migration.CheckDualWrite)
 	}
+	// A run that proved something counts as long as the proof does.
+	if check := proofOf[step]; check != "" && !v.met(check) {
+		return false
+	}
 	return v.latest(step) != nil
 }
+
+// proofOf names the check that a step exists to satisfy.
+var proofOf = map[string]string{stepSentinelTest: migration.CheckFailover, stepBreaker: migration.CheckDrill, stepRetry: migration.CheckRetries, stepProvision: migration.CheckTargetPlan}
 
 // needs gives one gate for each step that must be done before.
 func (v view) needs(step string) []migration.Gate {

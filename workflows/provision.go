@@ -3,7 +3,6 @@ package workflows
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -64,13 +63,7 @@ func provision() Step {
 						if err != nil {
 							return nil, err
 						}
-						if err := c.Evidence(ctx, migration.CheckTargetConn, migration.Observed, "commands on the database itself", facts); err != nil {
-							return nil, err
-						}
-						if len(facts.Refused) > 0 {
-							return nil, fmt.Errorf("the database refuses commands that BullMQ needs: %s", strings.Join(facts.Refused, ", "))
-						}
-						return facts, nil
+						return facts, c.Prove(ctx, migration.CheckTargetConn, migration.Observed, "commands on the database itself", facts)
 					},
 				},
 				{
@@ -139,11 +132,8 @@ func createDatabase(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Evidence(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts); err != nil {
-		return nil, err
-	}
-	if !facts.Fixed1GB {
-		return nil, fmt.Errorf("%s is not on the plan Fixed 1 GB (%s): change its plan, because pay-as-you-go bills every idle poll of BullMQ", db.Name, facts.PlanNote)
+	if err := c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts); err != nil {
+		return nil, fmt.Errorf("%w: mend the database in the managed service's console; pay-as-you-go bills every idle poll of BullMQ", err)
 	}
 	c.Log("database %s (%s) in %s", db.Name, db.ID, db.PrimaryRegion)
 	return targetRef{db.ID}, nil

@@ -85,7 +85,7 @@ func moveResidue() Step {
 						for i, q := range facts.Queues {
 							facts.Queues[i].Moved = moved[q.Queue]
 						}
-						return facts, c.Evidence(ctx, migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", facts)
+						return facts, c.Prove(ctx, migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", facts)
 					},
 				},
 			}

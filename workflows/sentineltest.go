@@ -81,7 +81,7 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 	facts := failoverFacts(report, firstAdd)
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
-	return facts, c.Evidence(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
+	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
 }
 
 func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {

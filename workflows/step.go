@@ -73,6 +73,23 @@ func (c *Call) Evidence(ctx context.Context, check string, proof migration.Proof
 	return c.engine.record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts)
 }
 
+// Prove records facts and gives an error when they do not satisfy their check, so that a run whose result is bad does not succeed.
+func (c *Call) Prove(ctx context.Context, check string, proof migration.Proof, source string, facts any) error {
+	if err := c.Evidence(ctx, check, proof, source, facts); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	rule, _ := migration.CheckOf(check)
+	met, measured, err := rule.Judge(raw)
+	if err == nil && !met {
+		err = fmt.Errorf("%s (want: %s)", measured, rule.Limit)
+	}
+	return err
+}
+
 // Output reads what an earlier action of this run, or of the run that this one takes back, gave.
 func (c *Call) Output(ctx context.Context, action string, v any) (bool, error) {
 	for _, id := range []string{c.Run.ID, c.Run.Rollback} {

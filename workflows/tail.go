@@ -86,6 +86,7 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return false, fmt.Errorf("journal event: %w", err)
 		}
+		e.Epoch = page.Epoch
 		t.ledger.Apply(e)
 	}
 	t.next = page.Next

@@ -140,13 +140,8 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		}
 		return nil
 	})
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		return nil, err
 	}
-	if facts.Refused > 0 {
-		if recordErr := c.Evidence(context.WithoutCancel(ctx), migration.CheckRetries, migration.Observed, "the app's journal of deliveries and executions", facts); recordErr != nil {
-			return nil, recordErr
-		}
-	}
-	return facts, err
+	return facts, c.Prove(ctx, migration.CheckRetries, migration.Observed, "the app's journal of deliveries and executions", facts)
 }

@@ -138,5 +138,5 @@ function json(res: ServerResponse, status: number, body: object): void {
 }
 
 function since(start: number): number {
-  return Math.round((performance.now() - start) * 10) / 10;
+  return Math.round(performance.now() - start);
 }
