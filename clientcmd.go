@@ -73,8 +73,11 @@ func (c statusCmd) Run(s *surroundings) error {
 		for _, i := range o.Checklist {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
 		}
-		_, _ = fmt.Fprintf(w, "\n%d of %d criteria are met. Orders: %d acknowledged, %d applied, %d lost, %d twice.\n\nNext:\n",
-			o.Checklist.MetCount(), len(o.Checklist), o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
+		orders := fmt.Sprintf("%d acknowledged, %d applied, %d lost, %d twice", o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
+		if o.OrdersError != "" {
+			orders = "no figures: " + o.OrdersError
+		}
+		_, _ = fmt.Fprintf(w, "\n%d of %d criteria are met. Orders: %s.\n\nNext:\n", o.Checklist.MetCount(), len(o.Checklist), orders)
 		for _, n := range o.NextSteps {
 			_, _ = fmt.Fprintf(w, "  %s\t%s\n", command(n), n.Title)
 		}

@@ -81,6 +81,7 @@ type order struct {
 	result, shadow string // result hashes
 	compared       bool
 	onSource       bool // the last authoritative add that was accepted went to the source
+	onTarget       bool // ... to the target
 }
 
 // NewLedger makes an empty ledger.
@@ -147,6 +148,7 @@ func (o *order) enqueued(e Event) {
 	}
 	if e.OK {
 		o.onSource = e.Side == "source"
+		o.onTarget = e.Side == "target"
 	}
 	if e.OK && e.Stage != "" && e.Stage != "off" && e.Stage != "complete" {
 		o.shadowExpected = true
@@ -188,6 +190,7 @@ type Summary struct {
 	NotEnqueued   int      `json:"not_enqueued"`   // acknowledged although no authoritative add is recorded
 	OldestOpenMS  int64    `json:"oldest_open_ms"` // age of the oldest pending or lost order since its acknowledgement
 
+	OnTarget       int      `json:"on_target"`       // whose job was last put on the target
 	ShadowExpected int      `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
 	ShadowEnqueued int      `json:"shadow_enqueued"` // of those, the copy was added
 	ShadowCompared int      `json:"shadow_compared"` // both results are known
@@ -250,6 +253,7 @@ func (s *Summary) add(o *order, now, grace int64) {
 			}
 		}
 	}
+	count(&s.OnTarget, o.onTarget)
 	if o.shadowExpected {
 		s.ShadowExpected++
 		count(&s.ShadowEnqueued, o.shadowEnqueued)

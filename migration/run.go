@@ -207,9 +207,19 @@ type Overview struct {
 	NextSteps []NextStep   `json:"next_steps"`
 	OpenRun   *Run         `json:"open_run,omitempty"`
 	Orders    LedgerFacts  `json:"orders"`
-	Workers   []Worker     `json:"workers"`
-	Phase     string       `json:"phase"` // in words, for people
-	At        time.Time    `json:"at"`
+	// OrdersError says why there are no figures of orders; then Orders is zero and means nothing.
+	OrdersError string `json:"orders_error,omitempty"`
+	// Observed is how orders were really split since the stage was last changed.
+	Observed Share     `json:"observed"`
+	Workers  []Worker  `json:"workers"`
+	Phase    string    `json:"phase"` // in words, for people
+	At       time.Time `json:"at"`
+}
+
+// Share is how many of some orders had the target as their authority.
+type Share struct {
+	Target int `json:"target"`
+	Orders int `json:"orders"`
 }
 
 // Worker is a live process that reads the flags, as it last attested.
@@ -220,6 +230,7 @@ type Worker struct {
 	BullMQ      string          `json:"bullmq"`
 	Revision    int64           `json:"revision"` // of the flag set that everything in flight uses
 	SeenAt      time.Time       `json:"seen_at"`
+	Live        bool            `json:"live"` // heard of within the last seconds
 	Attestation json.RawMessage `json:"attestation,omitempty"`
 }
 

@@ -74,6 +74,7 @@ var housekeeping = map[string]bool{"info": true, "client": true, "ping": true, "
 // sample is the state of the counters at one moment.
 type sample struct {
 	runID, lastSave string
+	replica         bool
 	changes         int64
 	commands        map[string]int64
 	knocks          int64
@@ -146,7 +147,7 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 		s.ownIssued = own.used.copyOf(own.used.issued)
 	}
 	info := parseInfo(text)
-	s.runID, s.lastSave = info["run_id"], info["rdb_last_save_time"]
+	s.runID, s.lastSave, s.replica = info["run_id"], info["rdb_last_save_time"], info["role"] == "slave"
 	s.changes = Unreported
 	if n, err := strconv.ParseInt(info["rdb_changes_since_last_save"], 10, 64); err == nil {
 		s.changes = n
@@ -189,12 +190,20 @@ func (r *QuietReport) judge(before, after sample) {
 			r.Changes = after.changes - before.changes
 		}
 	}
+	// A key that expires on the master reaches its replicas as a DEL. Nobody else can delete on a replica, and any other write shows on the
+	// master as well.
+	expired := map[string]bool{"del": after.replica, "unlink": after.replica}
+	for name := range expired {
+		if after.replica && r.Changes != Unreported {
+			r.Changes = max(0, r.Changes-(after.commands[name]-before.commands[name]))
+		}
+	}
 	if r.Changes > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d writes", r.Changes))
 	}
 	for name, n := range after.commands {
 		delta := n - before.commands[name] - (after.ownIssued[name] - before.ownAnswered[name])
-		if delta > 0 && !housekeeping[name] {
+		if delta > 0 && !housekeeping[name] && !expired[name] {
 			r.Commands[name] = delta
 		}
 	}

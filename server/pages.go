@@ -125,6 +125,9 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *web.Notice) 
 // cutover gives the moves that are possible now and which of them is shown: the one asked for, else the recommended one.
 func cutover(o migration.Overview, asked migration.Params) (migration.Params, *web.Cutover) {
 	view := &web.Cutover{Routing: o.Routing}
+	if o.Routing.Stage == migration.StageLive {
+		view.Share = &o.Observed
+	}
 	offer := func(m migration.StageMove, recommended bool) {
 		if o.Routing.Check(m) != nil || slices.ContainsFunc(view.Moves, func(have web.Move) bool { return have.StageMove == m }) {
 			return

@@ -311,7 +311,7 @@ func pick(id string) *rand.Rand {
 }
 
 // payload is the webhook's body. About one order in twenty fails once or twice in the worker, two in a hundred are to be fulfilled some
-// seconds later and one in a hundred half a minute later, so that retries and delayed jobs are always under way.
+// seconds later and two in a hundred half a minute later, so that retries and delayed jobs are always under way.
 func payload(id, event string) []byte {
 	r := pick("body " + id)
 	type item struct {
@@ -333,7 +333,7 @@ func payload(id, event string) []byte {
 	switch r.IntN(100) {
 	case 0, 1:
 		delay = 500 + r.IntN(7500)
-	case 2:
+	case 2, 3:
 		delay = 20_000 + r.IntN(25_000)
 	}
 	b, _ := json.Marshal(map[string]any{ // plain data

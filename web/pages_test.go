@@ -249,7 +249,7 @@ func TestNumbersAndTimesReadTheSameEverywhere(t *testing.T) {
 
 func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 	t.Parallel()
-	pattern := regexp.MustCompile(`^switchyard (step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?|run (watch|approve|cancel|rollback) [0-9a-z]+)$`)
+	pattern := regexp.MustCompile(`^switchyard (step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?|run (show|approve|cancel|rollback) [0-9a-z]+( --confirm-name "[^"]+")?)$`)
 	for name, s := range stories(t) {
 		for _, n := range elements(t, s.render(t)) {
 			if command, ok := attr(n, "data-copy"); ok && !pattern.MatchString(command) {

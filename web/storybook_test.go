@@ -176,7 +176,7 @@ func stories(t *testing.T) map[string]story {
 			{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 50}, Kind: "ramp", Recommended: true, Chosen: true},
 			{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 100}, Kind: "ramp"},
 			{StageMove: migration.StageMove{To: migration.StageShadow}, Kind: "back"},
-		}, Share: &Share{Target: 253, Orders: 1024}}}
+		}, Share: &migration.Share{Target: 253, Orders: 1024}}}
 	out["cutover"] = story{frame: frame("Cut over", "cutover", "/m/order-pipeline/steps/cutover?to=live&ramp=50", engineer), page: StepPage(cutoverStep)}
 
 	run := func(r migration.Run, who Who) story {

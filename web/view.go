@@ -57,13 +57,7 @@ type Step struct {
 type Cutover struct {
 	Routing migration.Routing
 	Moves   []Move
-	Share   *Share // nil: not measured
-}
-
-// Share is how the orders of late were really split.
-type Share struct {
-	Target int // orders whose authority was the target
-	Orders int
+	Share   *migration.Share // nil: not measured
 }
 
 // Move is one change of routing that is offered.

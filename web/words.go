@@ -258,9 +258,20 @@ func startCLI(step string, p migration.Params) string {
 
 func runCLI(verb, id string) string { return "switchyard run " + verb + " " + id }
 
+func approveCLI(v Run) string {
+	cmd := runCLI("approve", v.Run.ID)
+	if v.Run.Plan.Approval == migration.ApprovalTwo {
+		cmd += " --confirm-name " + strconv.Quote(v.MigrationName)
+	}
+	return cmd
+}
+
 func nextCLI(n migration.NextStep) string {
-	if n.RunID != "" {
-		return runCLI(n.Verb, n.RunID)
+	switch n.Verb {
+	case "approve":
+		return runCLI("approve", n.RunID)
+	case "watch":
+		return runCLI("show", n.RunID)
 	}
 	return startCLI(n.Step, n.Params)
 }
@@ -293,13 +304,10 @@ func restsOn(i migration.Item) basis {
 	return basis{}
 }
 
-// liveFor is how long a worker counts as live after its last word; it speaks once a second.
-const liveFor = 5 * time.Second
-
-func live(workers []migration.Worker, now time.Time) int {
+func live(workers []migration.Worker) int {
 	n := 0
 	for _, w := range workers {
-		if now.Sub(w.SeenAt) <= liveFor {
+		if w.Live {
 			n++
 		}
 	}

@@ -272,7 +272,10 @@ func ledgerGate(e *Estate) migration.Gate {
 	return g
 }
 
-// parityGate: since dualwrite began every order must have left its copy on the target.
+// copyWithin is how long after an order its copy may take; the app gives it a second.
+const copyWithin = 3 * time.Second
+
+// parityGate: since dualwrite began every order must have left its copy on the target. Orders of this very moment are not counted yet.
 func parityGate(e *Estate, v view) migration.Gate {
 	g := migration.Gate{ID: "parity", Title: "Every order left a copy", Limit: "some orders, none without a copy"}
 	ledger, err := e.ledger.read()
@@ -280,7 +283,7 @@ func parityGate(e *Estate, v view) migration.Gate {
 		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
 		return g
 	}
-	s := ledger.Window(v.stageSince.UnixMilli(), e.now().UnixMilli(), e.now(), e.cfg.Migration.OrderDeadline)
+	s := ledger.Window(v.stageSince.UnixMilli(), e.now().Add(-copyWithin).UnixMilli(), e.now(), e.cfg.Migration.OrderDeadline)
 	g.OK = s.ShadowExpected > 0 && s.ShadowEnqueued == s.ShadowExpected
 	g.Measured = fmt.Sprintf("%d of %d orders left a copy", s.ShadowEnqueued, s.ShadowExpected)
 	if !g.OK {

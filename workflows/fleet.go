@@ -92,7 +92,7 @@ func (f *fleet) all() []migration.Worker {
 	out := make([]migration.Worker, 0, len(f.members))
 	for _, m := range f.members {
 		raw, _ := json.Marshal(m.Attestation) // plain data
-		out = append(out, migration.Worker{Instance: m.Instance, Service: m.Service, Version: m.Version, BullMQ: m.BullMQ, Revision: m.Revision, SeenAt: m.seen, Attestation: raw})
+		out = append(out, migration.Worker{Instance: m.Instance, Service: m.Service, Version: m.Version, BullMQ: m.BullMQ, Revision: m.Revision, SeenAt: m.seen, Live: f.now().Sub(m.seen) <= liveFor, Attestation: raw})
 	}
 	slices.SortFunc(out, func(a, b migration.Worker) int { return cmp.Compare(a.Instance, b.Instance) })
 	return out

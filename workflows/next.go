@@ -70,9 +70,16 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	o := migration.Overview{Migration: v.migration, Plan: v.migration.Plan, Routing: v.routing, Checklist: v.checklist, Steps: v.steps(), NextSteps: v.nextSteps(),
 		OpenRun: v.open, Workers: c.estate.workers.all(), Phase: v.phase(), At: v.at}
 	// A ledger that is not current shows no figures rather than old ones.
-	if facts, err := c.estate.ledger.facts(c.cfg.Migration.OrderDeadline); err == nil {
-		o.Orders = facts
+	ledger, err := c.estate.ledger.read()
+	if err != nil {
+		o.OrdersError = err.Error()
+		return o, nil
 	}
+	if o.Orders, err = c.estate.ledger.facts(c.cfg.Migration.OrderDeadline); err != nil {
+		o.OrdersError = err.Error()
+	}
+	s := ledger.Window(v.stageSince.UnixMilli(), 0, v.at, c.cfg.Migration.OrderDeadline)
+	o.Observed = migration.Share{Target: s.OnTarget, Orders: s.Orders}
 	return o, nil
 }
 
@@ -132,6 +139,10 @@ func (v view) done(step string) bool {
 		return v.routing.Stage == migration.StageComplete
 	case stepDualWrite:
 		return v.met(migration.CheckDualWrite)
+	case stepResidue:
+		if gateRemoved(gateResidue) {
+			return true
+		}
 	}
 	// A run that proved something counts as long as the proof does.
 	if check := proofOf[step]; check != "" && !v.met(check) {

@@ -15,6 +15,9 @@ const (
 	movedTo    = "movedTo"
 )
 
+// gateResidue names the gate that nothing may be left on the source before it is decommissioned.
+const gateResidue = "residue"
+
 // importLedger is the hash on the target that remembers which jobs were moved there. It stays until decommission: jobs that are removed
 // when they complete leave no other trace.
 const importLedger = "switchyard:import"

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -170,7 +171,7 @@ func sentinelMoveActions() []Action {
 						return nil, err
 					}
 				}
-				if _, err := c.cluster.Suspend(ctx); err != nil {
+				if _, err := c.cluster.Suspend(ctx); err != nil && !errors.Is(err, sentinel.ErrSuspended) {
 					return nil, err
 				}
 				c.Log("no sentinel watches %s now", s.Master)
@@ -263,8 +264,10 @@ func sentinelMoveActions() []Action {
 				return nil, c.cluster.Resume(ctx, s.Monitor)
 			},
 			Undo: func(ctx context.Context, c *Call) error {
-				_, err := c.cluster.Suspend(ctx)
-				return err
+				if _, err := c.cluster.Suspend(ctx); err != nil && !errors.Is(err, sentinel.ErrSuspended) {
+					return err
+				}
+				return nil
 			},
 		},
 		{

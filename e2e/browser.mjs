@@ -1,0 +1,119 @@
+// A browser with a critical eye: whatever a page complains about, and whatever fails to load, is kept and counts as a failure of the path.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const flags = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+/** Where Chromium is: $CHROMIUM, or what the system's package installs. */
+const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+
+/** launch starts headless Chromium. */
+export const launch = () => chromium.launch({ executablePath, headless: true, args: flags });
+
+/** What every picture is taken at. */
+const views = [
+  { name: "1440", width: 1440, height: 900 },
+  { name: "390", width: 390, height: 844 },
+];
+const tallest = 3000; // pixels; what is below is more of the same
+
+/** check throws a message that a person understands. */
+export function check(holds, message) {
+  if (!holds) throw new Error(message);
+}
+
+/** Witness keeps what went wrong in any page it watches, and looks at pages: pictures, accessibility, width. */
+export class Witness {
+  complaints = [];
+  scans = 0;
+  pictures = 0;
+  #expected = [];
+
+  constructor(outDir) {
+    this.outDir = outDir;
+  }
+
+  /** expect allows answers with this status to addresses that match, such as the refusal that the path provokes. */
+  expect(status, pattern) {
+    this.#expected.push({ status, pattern });
+  }
+
+  #isExpected(status, url) {
+    return this.#expected.some((e) => e.status === status && e.pattern.test(url));
+  }
+
+  /** person opens a context of their own, as somebody else's computer, and one page in it. */
+  async person(browser, name, options = {}) {
+    const context = await browser.newContext({ viewport: views[0], colorScheme: "light", locale: "en-GB", ...options });
+    context.setDefaultTimeout(20_000);
+    await context.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (e) => {
+        console.error(`content policy: ${e.effectiveDirective} forbids ${e.blockedURI || "inline"} at ${e.sourceFile}:${e.lineNumber}`);
+      });
+    });
+    context.on("page", (page) => this.#watch(page, name));
+    return context.newPage();
+  }
+
+  #watch(page, name) {
+    const complain = (text) => this.complaints.push(`${name} at ${page.url()}: ${text}`);
+    page.on("pageerror", (e) => complain(`script error: ${e.message}`));
+    page.on("console", (m) => {
+      const refused = /status of (\d+)/.exec(m.text());
+      if (refused && this.#isExpected(Number(refused[1]), m.location().url)) return;
+      if (m.type() === "error" || m.type() === "warning") complain(`console ${m.type()}: ${m.text()}`);
+    });
+    page.on("requestfailed", (r) => {
+      // Leaving a page ends its event stream and whatever it was fetching.
+      if (r.failure()?.errorText !== "net::ERR_ABORTED") complain(`${r.method()} ${r.url()}: ${r.failure()?.errorText}`);
+    });
+    page.on("response", (r) => {
+      if (r.status() >= 400 && !this.#isExpected(r.status(), r.url())) complain(`${r.request().method()} ${r.url()}: status ${r.status()}`);
+    });
+  }
+
+  /** look takes pictures of a page at both sizes in both themes, scans each for accessibility and for sideways scrolling. */
+  async look(page, name, { scan = true } = {}) {
+    for (const view of views) {
+      await page.setViewportSize(view);
+      for (const scheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme: scheme });
+        await this.#picture(page, `${name}-${view.name}-${scheme}`, view);
+        if (scan) await this.#scan(page, `${name}, ${view.name} px, ${scheme}`);
+      }
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (over > 0) this.complaints.push(`${name} at ${view.name} px scrolls sideways by ${over} px`);
+    }
+    await page.setViewportSize(views[0]);
+    await page.emulateMedia({ colorScheme: "light" });
+  }
+
+  async #picture(page, name, view) {
+    const height = await page.evaluate(() => document.documentElement.scrollHeight);
+    const clip = { x: 0, y: 0, width: view.width, height: Math.min(Math.max(height, view.height), tallest) };
+    await page.screenshot({ path: join(this.outDir, name + ".png"), fullPage: true, clip });
+    this.pictures++;
+  }
+
+  async #scan(page, where) {
+    await page.evaluate(axeSource); // by the debugger, which the content policy does not bind
+    const found = await page.evaluate(async () => {
+      const result = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa"], resultTypes: ["violations"] });
+      return result.violations.map((v) => `${v.id} (${v.help}): ${v.nodes.slice(0, 3).map((n) => n.html).join(" ")}`);
+    });
+    this.scans++;
+    for (const v of found) this.complaints.push(`accessibility of ${where}: ${v}`);
+  }
+
+  /** content throws when anything was found to complain about. */
+  content() {
+    const once = [...new Set(this.complaints)];
+    check(once.length === 0, `${once.length} complaints:\n  ${once.join("\n  ")}`);
+  }
+}

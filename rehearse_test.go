@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/rehearse"
+)
+
+// buildBinary builds switchyard as people run it; tags choose a variant.
+func buildBinary(t *testing.T, tags string) string {
+	t.Helper()
+	if _, err := os.Stat("examples/ingestion/dist/main.js"); err != nil {
+		t.Fatal("the ingestion app is not built: run make node first")
+	}
+	binary := filepath.Join(t.TempDir(), "switchyard")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// runRehearsal runs the command as a person would, and gives its report and exit code.
+func runRehearsal(t *testing.T, binary string, env []string, args ...string) (rehearse.Report, int) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "report.json")
+	cmd := exec.Command(binary, append([]string{"rehearse", "--auto", "--report", file, "--keep", "--dir", filepath.Join(dir, "twin")}, args...)...) //nolint:noctx // ended in Cleanup, in order
+	cmd.Env = append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	select {
+	case <-ended:
+	case <-t.Context().Done():
+		t.Fatalf("the rehearsal does not end:\n%s", out.String())
+	case <-time.After(12 * time.Minute):
+		t.Fatalf("the rehearsal does not end:\n%s", out.String())
+	}
+	t.Logf("%s", out.String())
+	var r rehearse.Report
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("no report: %v", err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r, cmd.ProcessState.ExitCode()
+}
+
+func TestRehearsalWithFaultsLosesNothingAndMeetsEveryCriterion(t *testing.T) {
+	t.Parallel()
+	const orders = 1500
+	r, code := runRehearsal(t, buildBinary(t, ""), nil, "--orders", "1500", "--rate", "150", "--faults", "kill-master,freeze-source,kill-serve,kill-serve,kill-serve")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, r.Error)
+	}
+	if o := r.Orders; o.Sent != orders || o.Fulfilled != orders || o.Lost != 0 || o.Duplicated != 0 {
+		t.Errorf("orders: %+v", o)
+	}
+	if len(r.Criteria) != 7 {
+		t.Errorf("%d criteria, not 7", len(r.Criteria))
+	}
+	for _, c := range r.Criteria {
+		if c.Verdict != migration.Met {
+			t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Why)
+		}
+	}
+	if r.RollbackMS == 0 {
+		t.Error("no rollback was exercised")
+	}
+	if r.Failover.ElectionMS == 0 || r.Failover.LostAcknowledged != 0 {
+		t.Errorf("failover: %+v", r.Failover)
+	}
+}
+
+// Decommission while delayed orders are still on the source, which the removed gate would have refused.
+func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
+	t.Parallel()
+	r, code := runRehearsal(t, buildBinary(t, "removedgates"), []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}, "--orders", "1500", "--rate", "150", "--deadline", "50s")
+	if code == 0 {
+		t.Error("the rehearsal passed")
+	}
+	if r.Orders.Lost == 0 {
+		t.Errorf("no order was lost, so the gate was not needed here: %+v", r.Orders)
+	}
+	for _, c := range r.Criteria {
+		if c.ID == "source-decommissioned" && c.Verdict == migration.Met {
+			t.Errorf("source-decommissioned is met although %d orders are lost", r.Orders.Lost)
+		}
+	}
+}
+
+func TestBadInputIsNamedAndNothingIsStarted(t *testing.T) {
+	t.Parallel()
+	write := func(name, text string) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const secret = "canary-s3cret"
+	for _, tc := range []struct {
+		rule string
+		args []string
+		want string
+	}{
+		{"an unknown configuration key", []string{"serve", "--config", write("c.yaml", "adddr: x\n")}, "adddr"},
+		{"a source that is no Redis URL", []string{"serve", "--config", write("c.yaml", "worker_token: x\ningestion: {url: http://127.0.0.1:1}\nsource: {standalone: {url: \"http://u:"+secret+"@h:1\"}}\ndata_dir: "+t.TempDir()+"\n")}, "not a redis:// URL"},
+		{"a plan with an unknown check", []string{"plan", "check", write("p.yaml", "name: p\ncriteria: [{id: a, title: t, why: w, requires: [{check: nonsense}]}]\n")}, "nonsense"},
+		{"an unknown fault", []string{"rehearse", "--auto", "--faults", "earthquake"}, "earthquake"},
+		{"too few orders", []string{"rehearse", "--auto", "--orders", "5"}, "at least 500"},
+		{"an unknown command", []string{"fly"}, "fly"},
+		{"a reset of a folder that is no twin's", []string{"reset", "--dir", t.TempDir()}, "no twin's folder"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			code := run(t.Context(), tc.args, func(string) string { return "" }, &out, &errs)
+			if code != exitUsage {
+				t.Errorf("exit code %d, not %d", code, exitUsage)
+			}
+			if !strings.Contains(errs.String(), tc.want) {
+				t.Errorf("says %q, which does not name %q", errs.String(), tc.want)
+			}
+			if strings.Contains(errs.String(), secret) {
+				t.Errorf("a secret is printed: %s", errs.String())
+			}
+		})
+	}
+}
