@@ -278,7 +278,7 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 	if err != nil {
 		return err
 	}
-	if i := slices.Index(*faults, twin.KillServe); i >= 0 && slices.Contains([]string{"sentinel-move", "cutover", "move-residue"}, run.Step) && r.killsLeft(run, *faults) {
+	if i := slices.Index(*faults, twin.KillServe); i >= 0 && slices.Contains([]string{"sentinel-move", "cutover", "decommission"}, run.Step) && r.killsLeft(run, *faults) {
 		*faults = slices.Delete(*faults, i, i+1)
 		pause(ctx, 700*time.Millisecond)
 		r.say("fault: kill -9 of switchyard serve during %s", run.Step)
@@ -300,7 +300,7 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 	return nil
 }
 
-// killsLeft spreads the kills over the way: one during the swap, one during the cutover, the rest during the move of what is left.
+// killsLeft spreads the kills over the way: one during the swap, one during the cutover, the rest during the decommission.
 func (r *rehearsal) killsLeft(run migration.Run, faults []string) bool {
 	left := 0
 	for _, f := range faults {
