@@ -135,7 +135,7 @@ func judgeReadiness(f ReadinessFacts) (bool, string, error) {
 	if bad := Failing(f.Checks); len(bad) > 0 {
 		return false, fmt.Sprintf("%s: %s (want %s)", bad[0].Title, bad[0].Measured, bad[0].Limit), nil
 	}
-	return true, fmt.Sprintf("%d Sentinel checks pass, master %s", len(f.Checks), f.Master), nil
+	return true, fmt.Sprintf("all %d readiness checks of Sentinel pass, master %s", len(f.Checks), f.Master), nil
 }
 
 // FailoverFacts is the evidence of CheckFailover. Times are milliseconds from the moment the master stopped answering.

@@ -160,6 +160,19 @@ func evaluate(now time.Time, c Criterion, latest map[string]Evidence, settled ma
 	return item
 }
 
+// Words gives a duration for people, in its largest fitting unit: "40 s", "15 min", "3 h", "30 d".
+func Words(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return fmt.Sprintf("%d d", d/(24*time.Hour))
+}
+
 func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool) Finding {
 	check := checks[r.Check]
 	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unmet, MaxAge: r.MaxAge, Next: check.Next,
@@ -178,10 +191,10 @@ func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool
 	case !met:
 		f.Verdict, f.Measured = Unmet, measured
 	case age < -time.Minute:
-		f.Measured = fmt.Sprintf("%s: the evidence is dated %s in the future; check the clocks", check.Title, (-age).Round(time.Second))
+		f.Measured = fmt.Sprintf("%s: the evidence is dated %s in the future; check the clocks", check.Title, Words(-age))
 	case r.MaxAge > 0 && age > r.MaxAge && !settled:
 		f.Verdict = Stale
-		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, age.Round(time.Second), r.MaxAge)
+		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, Words(age), Words(r.MaxAge))
 	default:
 		f.Verdict, f.Measured, f.Next = Met, measured, ""
 	}

@@ -103,8 +103,8 @@ func audit() Step {
 						return nil, err
 					}
 					for i, s := range servers {
-						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %d bytes used of %s, %d keys evicted, AOF %v, %d clients, password needed %v",
-							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, s.UsedMemory, limitText(s.MaxMemory), s.EvictedKeys, s.AOFEnabled, s.ConnectedClients, !s.DefaultUserNoPass)
+						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, AOF %v, %d clients, password needed %v",
+							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, megabytes(s.UsedMemory), limitText(s.MaxMemory), s.EvictedKeys, s.AOFEnabled, s.ConnectedClients, !s.DefaultUserNoPass)
 					}
 					return servers, c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts)
 				},
@@ -117,8 +117,10 @@ func limitText(bytes int64) string {
 	if bytes <= 0 {
 		return "no limit"
 	}
-	return fmt.Sprint(bytes)
+	return megabytes(bytes)
 }
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%d.%d MB", bytes/1e6, bytes/1e5%10) }
 
 // reachable is the gate that a server answers.
 func reachable(ctx context.Context, c redis.UniversalClient, endpoint redisconn.Endpoint) migration.Gate {
@@ -150,7 +152,7 @@ func fixPolicy() Step {
 				out.Observed = append(out.Observed, migration.Fact{Label: n.Node, Value: fmt.Sprintf("%s, %d keys evicted so far", n.Policy, n.EvictedKeys)})
 				s := servers[i]
 				g := migration.Gate{ID: "headroom:" + n.Node, Title: "Memory headroom on " + n.Node, OK: s.MaxMemory <= 0 || s.UsedMemory < s.MaxMemory*9/10,
-					Measured: fmt.Sprintf("%d of %s bytes used", s.UsedMemory, limitText(s.MaxMemory)), Limit: "below 90 %"}
+					Measured: fmt.Sprintf("%s of %s used", megabytes(s.UsedMemory), limitText(s.MaxMemory)), Limit: "below 90 %"}
 				if !g.OK {
 					g.Next = "raise maxmemory first: with noeviction a full server refuses every new job"
 				}

@@ -140,7 +140,7 @@ func (s Step) plan(ctx context.Context, e *Estate, p migration.Params) (migratio
 // rollbackPlan gives what taking a run back would do: the undoable actions in reverse.
 func (s Step) rollbackPlan(run migration.Run) (migration.StepPlan, error) {
 	plan := migration.StepPlan{Step: s.ID, Params: run.Params, Approval: migration.ApprovalOne,
-		Summary: fmt.Sprintf("Take back run %s of %s (%s).", run.ID, run.Step, run.Plan.Summary)}
+		Summary: fmt.Sprintf("Take back run %s of %s: %s", run.ID, run.Step, run.Plan.Summary)}
 	if s.Irreversible {
 		return plan, migration.Errorf(migration.Blocked, "%s is irreversible: what it did cannot be taken back", s.ID)
 	}

@@ -102,8 +102,8 @@ func (t *tail) read() (*bullmq.Ledger, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if age := t.now().Sub(t.current); age > tailFresh {
-		if t.err != nil {
-			return nil, migration.Errorf(migration.Unavailable, "the order ledger is not current: %w", t.err)
+		if t.err != nil { // said in the log
+			return nil, migration.Errorf(migration.Unavailable, "the order ledger is not current, because the ingestion app's journal cannot be read")
 		}
 		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
 	}
