@@ -1,6 +1,7 @@
 package redisconn_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +158,33 @@ func TestQuiet(t *testing.T) {
 		})
 		if r.Quiet || r.Changes != 1 || r.Commands["incr"] != 1 {
 			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("a replica where a key of its master expires", func(t *testing.T) {
+		t.Parallel()
+		master := redistest.Start(t)
+		replica := redistest.Start(t)
+		c := replica.Client()
+		if err := c.Do(t.Context(), "REPLICAOF", master.Host, master.Port).Err(); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Eventually(t, 10*time.Second, func() error {
+			f, err := redisconn.Inspect(t.Context(), c)
+			if err == nil && !f.MasterLinkUp {
+				err = errors.New("no link")
+			}
+			return err
+		})
+		m := master.Client()
+		if err := m.Set(t.Context(), "short", "v", window/3).Err(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := redisconn.Quiet(t.Context(), c, window)
+		if err != nil || !r.Quiet {
+			t.Errorf("%+v %v", r, err)
+		}
+		if n, err := c.Exists(t.Context(), "short").Result(); err != nil || n != 0 {
+			t.Errorf("the key did not expire during the window: %d %v", n, err)
 		}
 	})
 	t.Run("an idle connection", func(t *testing.T) {
