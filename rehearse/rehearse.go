@@ -423,7 +423,7 @@ func (r *rehearsal) finish(ctx context.Context) error {
 
 // applied reads the sink until every acknowledged order is in it, or the time for that is over.
 func (r *rehearsal) applied(ctx context.Context) (map[string]int, error) {
-	const patience = 2 * time.Minute
+	const patience = 80 * time.Second // the longest delay of an order is 45 s
 	for deadline := time.Now().Add(patience); ; pause(ctx, 500*time.Millisecond) {
 		applied, err := r.Twin.Sink(ctx)
 		missing := 0
