@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -157,8 +158,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 			return c, migration.Errorf(migration.Invalid, "config file: %w", err)
 		}
 		if err := yaml.UnmarshalWithOptions(text, &c, yaml.DisallowUnknownField()); err != nil {
-			// The pretty form quotes the lines around the mistake, and those may hold a credential.
-			return c, migration.Errorf(migration.Invalid, "config file %s: %s", path, yaml.FormatError(err, false, false))
+			return c, migration.Errorf(migration.Invalid, "config file %s: %s", path, explain(err))
 		}
 	}
 	for name, field := range map[string]*string{"SWITCHYARD_ADDR": &c.Addr, "SWITCHYARD_DATA_DIR": &c.DataDir} {
@@ -173,6 +173,21 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		return c, err
 	}
 	return c, c.Validate()
+}
+
+// explain says where a file is wrong and why. The pretty form would quote the lines around the mistake, and those may hold a credential.
+// So may the word that is quoted: an unquoted password that starts with * is an alias to YAML, and one after a forgotten colon a key.
+func explain(err error) string {
+	text := yaml.FormatError(err, false, false)
+	_, syntax := errors.AsType[*yaml.SyntaxError](err)
+	if e, ok := errors.AsType[*yaml.UnknownFieldError](err); ok {
+		next := e.GetToken().Next
+		syntax = next == nil || next.Type != token.MappingValueType
+	}
+	if syntax {
+		text, _, _ = strings.Cut(text, ` "`)
+	}
+	return text
 }
 
 var secretType = reflect.TypeFor[migration.Secret]()

@@ -1,12 +1,12 @@
 // Clicks through a whole migration as a person would: only what the pages offer, in the order in which they recommend it, until every
-// criterion is met. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD MIGRATION_NAME OUTDIR
+// criterion is met. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR
 // Prints a line per step. Exit code 0 only when everything was as it should be.
 import { mkdirSync } from "node:fs";
 import { Witness, check, launch } from "./browser.mjs";
 
-const [url, adaPassword, gracePassword, leePassword, migrationName, outDir] = process.argv.slice(2);
+const [url, adaPassword, gracePassword, leePassword, outDir] = process.argv.slice(2);
 if (!outDir) {
-  console.error("usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD MIGRATION_NAME OUTDIR");
+  console.error("usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR");
   process.exit(2);
 }
 
@@ -23,6 +23,9 @@ const steps = [
   "audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "dual-write-validation", "move-residue", "decommission",
 ];
 const stages = ["dualwrite", "shadow", "dualwrite", "shadow", "live", "rampdown", "complete"];
+
+// Steps whose page gets a picture: they are of one kind, and each picture takes seconds.
+const pictured = ["audit", "sentinel-move", "decommission"];
 
 const witness = new Witness(outDir);
 const text = async (locator) => (await locator.innerText()).replace(/\s+/g, " ").trim();
@@ -155,7 +158,9 @@ async function approveAsSecond(grace) {
   say(`  grace mistypes the name: ${await text(grace.locator("#notice"))}`);
   check((await grace.locator("#comment").inputValue()) === "Backups checked", "the comment is gone after a refusal");
   await witness.look(grace, "run-refused");
-  await name.fill(migrationName);
+  const asked = await text(grace.locator("label[for=confirm-name] strong"));
+  check(asked === (await text(grace.locator(".bar-name"))), `the name to type is ${asked}, which is not the migration's`);
+  await name.fill(asked);
   await grace.locator("#approve").click();
   await grace.waitForURL(/\/runs\/[^/]+$/);
   say("  grace approved");
@@ -195,7 +200,7 @@ async function places(page, lee) {
   await witness.look(page, "overview-live");
   await page.locator("#criterion-circuit-breaker").getByRole("link", { name: /^Evidence/ }).click();
   await page.locator("#history-title").waitFor();
-  await page.locator("details summary").first().click();
+  await page.locator("main details summary").first().click();
   await witness.look(page, "evidence");
   witness.expect(404, /\/m\/nothing$/);
   await page.goto(new URL("/m/nothing", url).href);
@@ -227,7 +232,7 @@ async function follow(ada, grace, tab, lee, browser) {
     }
     const id = /steps\/([^#]*)/.exec(href)?.[1] ?? "run";
     const stepID = id.replace(/\?.*/, "");
-    if (id !== "run") await picture(`step-${stepID}`, new URL(href, url).href);
+    if (pictured.includes(stepID)) await picture(`step-${stepID}`, new URL(href, url).href);
     await next.click();
     await ada.locator("main h1").waitFor();
     const since = Date.now();

@@ -35,6 +35,7 @@ func judge[T any](rule func(T) (bool, string, error)) func(json.RawMessage) (boo
 	return func(raw json.RawMessage) (bool, string, error) {
 		var facts T
 		d := json.NewDecoder(strings.NewReader(string(raw)))
+		d.DisallowUnknownFields()
 		if err := d.Decode(&facts); err != nil {
 			return false, "", err
 		}
@@ -333,7 +334,7 @@ func judgeDualWrite(f DualWriteFacts) (bool, string, error) {
 	switch {
 	case f.Mismatches > 0 || f.Lost > 0 || f.Duplicated > 0:
 		return false, fmt.Sprintf("%d results differ, %d orders lost, %d applied twice", f.Mismatches, f.Lost, f.Duplicated), nil
-	case f.Orders < f.MinOrders:
+	case f.Orders == 0 || f.Orders < f.MinOrders:
 		return false, "", fmt.Errorf("only %d orders in the window, %d are needed", f.Orders, f.MinOrders)
 	case f.Copied < f.Orders || f.Compared < f.Orders:
 		return false, fmt.Sprintf("of %d orders %d were copied and %d compared", f.Orders, f.Copied, f.Compared), nil
@@ -452,5 +453,11 @@ func judgeOff(f OffFacts) (bool, string, error) {
 			return false, fmt.Sprintf("%s is %s", s.Label, s.Status), nil
 		}
 	}
-	return true, fmt.Sprintf("%d old servers are off and unreachable", len(f.Servers)), nil
+	machines := 0
+	for _, s := range f.Servers {
+		if s.Address == "" {
+			machines++
+		}
+	}
+	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d old addresses", machines, len(f.Servers)-machines), nil
 }

@@ -3,6 +3,7 @@ package migration
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -119,7 +120,7 @@ func (c Checklist) MetCount() int {
 // Evidence dated after now (a clock that went back) is inconclusive, never green.
 func Evaluate(now time.Time, p Plan, latest map[string]Evidence) Checklist {
 	settled := map[string]bool{}
-	judge := func(c Criterion) Item { return evaluate(now, c, latest, settled) }
+	judge := func(c Criterion) Item { return evaluate(now, p, c, latest, settled) }
 	// A requirement may stop ageing when another criterion is met, so those are judged first; they must not wait on each other.
 	for _, c := range p.Criteria {
 		for _, r := range c.Requires {
@@ -143,11 +144,14 @@ func Evaluate(now time.Time, p Plan, latest map[string]Evidence) Checklist {
 // severity orders verdicts from worst to best: a measured failure is said before a missing or old measurement.
 var severity = map[Verdict]int{Unmet: 0, Unknown: 1, Stale: 2, Met: 3}
 
-func evaluate(now time.Time, c Criterion, latest map[string]Evidence, settled map[string]bool) Item {
+func evaluate(now time.Time, p Plan, c Criterion, latest map[string]Evidence, settled map[string]bool) Item {
 	item := Item{Criterion: c, Verdict: Met}
 	var why []string
 	for _, r := range c.Requires {
 		f := find(now, r, latest, settled[r.Until])
+		if f.Evidence == nil {
+			f.Next = firstStep(p, c.ID, f.Next)
+		}
 		item.Findings = append(item.Findings, f)
 		if severity[f.Verdict] < severity[item.Verdict] {
 			item.Verdict, item.Next = f.Verdict, f.Next
@@ -158,6 +162,16 @@ func evaluate(now time.Time, c Criterion, latest map[string]Evidence, settled ma
 	}
 	item.Why = strings.Join(why, "; ")
 	return item
+}
+
+// firstStep names the step that begins to show a criterion.
+func firstStep(p Plan, criterion, otherwise string) string {
+	for _, s := range p.Steps {
+		if slices.Contains(s.Proves, criterion) {
+			return "run the step " + s.Title
+		}
+	}
+	return otherwise
 }
 
 // Words gives a duration for people, in its largest fitting unit: "40 s", "15 min", "3 h", "30 d".

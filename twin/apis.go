@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -61,6 +62,9 @@ func (t *Twin) serveAPIs() error {
 type upstashBackend struct{ t *Twin }
 
 func (b upstashBackend) CreateDatabase(ctx context.Context, _ providerstest.UpstashSpec) (string, int, string, error) {
+	if len(b.t.upstash.Databases()) > 0 {
+		return "", 0, "", errors.New("this twin has one managed server, and it holds a database: delete that first")
+	}
 	password := random(16)
 	// A database is new and empty, whatever a deleted one left behind.
 	if err := b.t.forgetServer("managed"); err != nil {
@@ -130,7 +134,7 @@ func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[strin
 	b.t.mu.Unlock()
 	if app != nil {
 		go func() {
-			if err := app.again(15 * time.Second); err != nil {
+			if err := app.again(15 * time.Second); err != nil && !errors.Is(err, errRetired) {
 				b.t.log.Error("the ingestion app does not start", "err", err)
 			}
 		}()

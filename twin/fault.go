@@ -123,11 +123,16 @@ func (t *Twin) inspect(ctx context.Context, e redisconn.Endpoint) (redisconn.Fac
 func (t *Twin) Sink(ctx context.Context) (map[string]int, error) {
 	client := t.ingestionClient()
 	applied := map[string]int{}
+	epoch := ""
 	for after := int64(0); ; {
 		page, err := client.Journal(ctx, after, 5000)
 		if err != nil {
 			return nil, err
 		}
+		if epoch != "" && page.Epoch != epoch {
+			return nil, fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)", epoch, page.Epoch)
+		}
+		epoch = page.Epoch
 		for _, raw := range page.Events {
 			var e struct{ Type, Outcome, Order string }
 			if err := json.Unmarshal(raw, &e); err != nil {

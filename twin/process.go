@@ -52,14 +52,53 @@ type process struct {
 	pids    *pidFile
 	log     *slog.Logger
 
+	// life lets one start, stop or restart happen at a time; retired says that it was the last.
+	life    sync.Mutex
+	retired bool
+
 	mu      sync.Mutex
 	cmd     *exec.Cmd
 	cancel  context.CancelFunc // nil: stopped
 	stopped chan struct{}
 }
 
+// errRetired is what a start gives once the twin closes.
+var errRetired = errors.New("the twin is closing")
+
 // start begins to supervise. It returns once the program was started the first time; one that cannot be started at all is an error.
 func (p *process) start() error {
+	p.life.Lock()
+	defer p.life.Unlock()
+	return p.begin()
+}
+
+// stop ends the program: SIGTERM, and SIGKILL after grace. It returns when the program is gone.
+func (p *process) stop(grace time.Duration) {
+	p.life.Lock()
+	defer p.life.Unlock()
+	p.end(grace)
+}
+
+// again stops the program and starts it anew.
+func (p *process) again(grace time.Duration) error {
+	p.life.Lock()
+	defer p.life.Unlock()
+	p.end(grace)
+	return p.begin()
+}
+
+// retire stops the program for good: a restart that is still to come does nothing.
+func (p *process) retire(grace time.Duration) {
+	p.life.Lock()
+	defer p.life.Unlock()
+	p.retired = true
+	p.end(grace)
+}
+
+func (p *process) begin() error {
+	if p.retired {
+		return fmt.Errorf("start %s: %w", p.name, errRetired)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cancel != nil {
@@ -125,8 +164,7 @@ func (p *process) supervise(ctx context.Context, cmd *exec.Cmd, stopped chan str
 	}
 }
 
-// stop ends the program: SIGTERM, and SIGKILL after grace. It returns when the program is gone.
-func (p *process) stop(grace time.Duration) {
+func (p *process) end(grace time.Duration) {
 	p.mu.Lock()
 	cancel, cmd, stopped := p.cancel, p.cmd, p.stopped
 	p.cancel = nil
@@ -156,12 +194,6 @@ func (p *process) signal(sig syscall.Signal) error {
 		return fmt.Errorf("%s does not run", p.name)
 	}
 	return p.cmd.Process.Signal(sig)
-}
-
-// again stops the program and starts it anew.
-func (p *process) again(grace time.Duration) error {
-	p.stop(grace)
-	return p.start()
 }
 
 // pidFile records who was started, so that the next start can end what a killed run left behind.

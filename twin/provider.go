@@ -35,6 +35,7 @@ type Delivery struct {
 	At     time.Time `json:"at"`
 	Status int       `json:"status"` // 0: no answer
 	MS     int64     `json:"ms"`
+	Error  string    `json:"error,omitempty"` // why there was no answer
 }
 
 // Stats sums the orders up.
@@ -50,6 +51,8 @@ const (
 	giveUpAfter     = 60
 	deliveryTimeout = 4 * time.Second
 	inFlight        = 256
+	// idleTimeout is shorter than the 5 s after which Node closes an idle connection: the client must not send on one that is just closing.
+	idleTimeout = 3 * time.Second
 )
 
 // Provider is a payment provider: it sends a signed webhook for each order, tries again on anything but a 2xx, sends about one in a hundred
@@ -72,24 +75,25 @@ type Provider struct {
 	wake    chan struct{}
 }
 
-// newProvider goes on with the list in file. With a limit, Offer says how many orders may be sent; without, sending goes on for ever.
+// newProvider goes on with the list in file. With a limit, Offer says how many further orders may be sent; without, sending goes on for ever.
 func newProvider(file, url, secret string, limit int, rate float64) (*Provider, error) {
 	p := &Provider{url: url, secret: secret, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
-		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight},
+		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, IdleConnTimeout: idleTimeout},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	if err := p.load(file); err != nil {
-		return nil, err
-	}
 	var err error
-	if p.journal, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	if p.journal, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
 		return nil, err
 	}
+	if err := p.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), p.journal.Close())
+	}
+	p.allowed = len(p.ids)
 	p.writer = bufio.NewWriter(p.journal)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	for _, id := range p.ids {
 		if o := p.orders[id]; o.Acknowledged.IsZero() && !o.GivenUp {
-			p.tasks.Go(func() { p.deliver(ctx, o.ID, o.Event) })
+			p.tasks.Go(func() { p.deliver(ctx, o.ID, payload(o)) })
 		}
 	}
 	p.tasks.Go(func() { p.send(ctx) })
@@ -106,21 +110,21 @@ type entry struct {
 	GivenUp  bool       `json:"given_up,omitempty"`
 }
 
-func (p *Provider) load(file string) error {
-	f, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+// load reads the list. A last line that a killed run did not write to its end is cut off, so that the next one does not continue it.
+func (p *Provider) load() error {
+	lines := bufio.NewReader(p.journal)
+	for whole := int64(0); ; {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return p.journal.Truncate(whole)
+		}
+		if err != nil {
+			return err
+		}
+		whole += int64(len(line))
 		var e entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			continue // the last line of a killed run
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("the line that ends at byte %d: %w", whole, err)
 		}
 		o := p.orders[e.ID]
 		if o == nil {
@@ -136,7 +140,6 @@ func (p *Provider) load(file string) error {
 		}
 		o.GivenUp = o.GivenUp || e.GivenUp
 	}
-	return lines.Err()
 }
 
 func (o *Order) add(d Delivery) {
@@ -205,17 +208,21 @@ func (p *Provider) send(ctx context.Context) {
 		owed = min(owed+p.rate*now.Sub(last).Seconds(), max(p.rate/4, 1))
 		last = now
 		n := int(owed)
-		if p.limit > 0 {
-			n = min(n, p.allowed-len(p.ids))
+		if left := max(p.allowed-len(p.ids), 0); p.limit > 0 && n > left {
+			n, owed = left, float64(left) // what was not offered is not owed
 		}
-		var started []*Order
-		for range max(n, 0) {
-			started = append(started, p.create(now))
+		bodies := map[string][]byte{}
+		for range n {
+			o := p.create(now)
+			bodies[o.ID] = payload(o)
+		}
+		if n > 0 {
+			_ = p.writer.Flush() // on the list before it is sent: a killed run's orders are known to the next
 		}
 		p.mu.Unlock()
-		owed -= float64(max(n, 0))
-		for _, o := range started {
-			p.tasks.Go(func() { p.deliver(ctx, o.ID, o.Event) })
+		owed -= float64(n)
+		for id, body := range bodies {
+			p.tasks.Go(func() { p.deliver(ctx, id, body) })
 		}
 	}
 }
@@ -231,8 +238,7 @@ func (p *Provider) create(now time.Time) *Order {
 }
 
 // deliver tries until a 2xx, or gives up.
-func (p *Provider) deliver(ctx context.Context, id, event string) {
-	body := payload(id, event)
+func (p *Provider) deliver(ctx context.Context, id string, body []byte) {
 	p.mu.Lock()
 	tries := len(p.orders[id].Deliveries)
 	p.mu.Unlock()
@@ -286,7 +292,9 @@ func (p *Provider) attempt(ctx context.Context, body []byte) (Delivery, bool) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Stripe-Signature", sign(body, p.secret, d.At))
 	resp, err := p.client.Do(req)
-	if err == nil {
+	if err != nil {
+		d.Error = err.Error()
+	} else {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
 		_ = resp.Body.Close()
 		d.Status = resp.StatusCode
@@ -310,10 +318,11 @@ func pick(id string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sum)) //nolint:gosec // nothing here is secret
 }
 
-// payload is the webhook's body. About one order in twenty fails once or twice in the worker, two in a hundred are to be fulfilled some
-// seconds later and two in a hundred half a minute later, so that retries and delayed jobs are always under way.
-func payload(id, event string) []byte {
-	r := pick("body " + id)
+// payload is the webhook's body, the same at every try and after a restart. About one order in twenty fails once or twice in the worker,
+// two in a hundred are to be fulfilled some seconds later and two in a hundred half a minute later, so that retries and delayed jobs are
+// always under way.
+func payload(o *Order) []byte {
+	r := pick("body " + o.ID)
 	type item struct {
 		SKU   string `json:"sku"`
 		Qty   int    `json:"qty"`
@@ -337,8 +346,8 @@ func payload(id, event string) []byte {
 		delay = 20_000 + r.IntN(25_000)
 	}
 	b, _ := json.Marshal(map[string]any{ // plain data
-		"id": event, "type": "checkout.session.completed", "created": time.Now().Unix(),
-		"data": map[string]any{"object": map[string]any{"id": id, "amount": amount, "currency": "eur", "customer": fmt.Sprintf("cus_%04d", r.IntN(5000)), "items": items,
+		"id": o.Event, "type": "checkout.session.completed", "created": o.Sent.Unix(),
+		"data": map[string]any{"object": map[string]any{"id": o.ID, "amount": amount, "currency": "eur", "customer": fmt.Sprintf("cus_%04d", r.IntN(5000)), "items": items,
 			"switchyard_delay_ms": delay, "switchyard_fail_times": fail}},
 	})
 	return b

@@ -32,13 +32,12 @@ func (t *Twin) server(name string, sentinel bool, lines ...string) (*process, er
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if !t.state.Initialised[name] {
+	if !t.state.initialised(name) {
 		lines = append([]string{"bind 127.0.0.1", "dir " + dir, "daemonize no"}, lines...)
 		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			return nil, err
 		}
-		t.state.Initialised[name] = true
-		if err := t.state.save(); err != nil {
+		if err := t.state.setInitialised(name, true); err != nil {
 			return nil, err
 		}
 	}
@@ -135,7 +134,7 @@ func awaitRedis(ctx context.Context, e redisconn.Endpoint) error {
 	return poll(ctx, 20*time.Second, e.Name, func(ctx context.Context) error { return redisconn.Ping(ctx, c) })
 }
 
-// awaitSentinel waits until every sentinel sees the master, both replicas and the two others.
+// awaitSentinel waits until a sentinel sees the master, both replicas and the two others.
 func (t *Twin) awaitSentinel(ctx context.Context, name string) error {
 	c := redis.NewSentinelClient(&redis.Options{Addr: t.state.address(name), MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
 	defer func() { _ = c.Close() }()

@@ -1,9 +1,11 @@
 package twin
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -12,9 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -35,7 +40,9 @@ type state struct {
 	Accounts    []Account         `json:"accounts"`
 	EventDate   string            `json:"event_date"`
 	Initialised map[string]bool   `json:"initialised"` // servers whose configuration file was written
+	Formed      bool              `json:"formed"`      // the sentinels have found each other and the replicas once
 	path        string
+	mu          sync.Mutex // over Initialised and Formed, which change while the twin runs
 }
 
 // names of what has a port, and of the secrets.
@@ -76,26 +83,83 @@ func loadState(dir, addr string) (*state, error) {
 	return s, s.save()
 }
 
-func (s *state) save() error { return writeJSON(s.path, s) }
+func (s *state) save() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return writeJSON(s.path, s)
+}
+
+func (s *state) initialised(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Initialised[name]
+}
+
+func (s *state) setInitialised(name string, is bool) error {
+	s.mu.Lock()
+	s.Initialised[name] = is
+	s.mu.Unlock()
+	return s.save()
+}
 
 func (s *state) address(name string) string { return fmt.Sprintf("127.0.0.1:%d", s.Ports[name]) }
 
-// freePorts finds n ports that are free now, all held open until the last is found so that none comes twice.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, fmt.Errorf("unexpected address %v", l.Addr())
-		}
-		ports = append(ports, addr.Port)
+// checkFree refuses when another program took one of the twin's ports since the last run; it would answer in the twin's place. A killed
+// program of several threads can hold its ports for a moment after it is gone from the process list.
+func (s *state) checkFree(ctx context.Context, withAddr bool) error {
+	addrs := map[string]string{}
+	for name := range s.Ports {
+		addrs[name] = s.address(name)
 	}
-	return ports, nil
+	if withAddr {
+		addrs["Switchyard"] = s.Addr
+	}
+	err := poll(ctx, 3*time.Second, "a port of the twin", func(context.Context) error {
+		for name, addr := range addrs {
+			if err := tryListen(addr); err != nil {
+				return fmt.Errorf("%s cannot listen on %s: %w", name, addr, err)
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		return migration.Errorf(migration.Conflict, "%w; end the program that does, or forget this twin with make reset", err)
+	}
+	return err
+}
+
+func tryListen(addr string) error {
+	l, err := net.Listen("tcp", addr) //nolint:noctx // at once
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// freePorts finds n ports that are free now and lie below those that the system gives to outgoing connections: one of these could hold a
+// port at the moment when a server that was restarted wants it back.
+func freePorts(n int) ([]int, error) {
+	const lowest = 15_000
+	below := 32_768 // Linux's default
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(string(text), &below); err != nil {
+			return nil, fmt.Errorf("ip_local_port_range: %w", err)
+		}
+	}
+	if below < lowest+1000 {
+		below = 32_768 // an unusual range: better a port that may be taken than none
+	}
+	var ports []int
+	for range 100 * n {
+		port := lowest + mathrand.IntN(below-lowest)
+		if !slices.Contains(ports, port) && tryListen(fmt.Sprintf("127.0.0.1:%d", port)) == nil {
+			ports = append(ports, port)
+		}
+		if len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("only %d of %d free ports were found from %d to %d", len(ports), n, lowest, below-1)
 }
 
 func random(bytes int) string {
@@ -104,16 +168,12 @@ func random(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// certificates makes a certificate authority and a server certificate for loopback where they are missing or expire within a month, and
-// gives their files.
+// certificates makes a certificate authority and a server certificate for loopback where they are missing, do not belong together or expire
+// within a month, and gives their files.
 func certificates(dir string) (ca, cert, key string, err error) {
 	ca, cert, key = filepath.Join(dir, "ca.crt"), filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
-	if text, err := os.ReadFile(cert); err == nil {
-		if block, _ := pem.Decode(text); block != nil {
-			if c, err := x509.ParseCertificate(block.Bytes); err == nil && time.Until(c.NotAfter) > 30*24*time.Hour {
-				return ca, cert, key, nil
-			}
-		}
+	if usable(ca, cert, key) {
+		return ca, cert, key, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", "", "", err
@@ -150,4 +210,19 @@ func certificates(dir string) (ca, cert, key string, err error) {
 		}
 	}
 	return ca, cert, key, nil
+}
+
+// usable reports whether the three files work together for at least another month.
+func usable(ca, cert, key string) bool {
+	authority, err := os.ReadFile(ca)
+	if err != nil {
+		return false
+	}
+	roots := x509.NewCertPool()
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil || !roots.AppendCertsFromPEM(authority) {
+		return false
+	}
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{DNSName: "127.0.0.1", Roots: roots, CurrentTime: time.Now().AddDate(0, 1, 0)})
+	return err == nil
 }

@@ -69,6 +69,9 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if cfg.DownAfter == 0 {
 		cfg.DownAfter = 2 * time.Second
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,13 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 			return nil, err
 		}
 	}
+	if err := rotateLogs(filepath.Join(cfg.Dir, "logs")); err != nil {
+		return nil, err
+	}
 	if t.state, err = loadState(cfg.Dir, cfg.Addr); err != nil {
+		return nil, err
+	}
+	if err := t.state.checkFree(ctx, len(cfg.Serve) > 0); err != nil {
 		return nil, err
 	}
 	if t.caFile, _, _, err = certificates(filepath.Join(cfg.Dir, "tls")); err != nil {
@@ -117,6 +126,20 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion")+"/webhooks/stripe",
 		t.state.Secrets["webhook"], cfg.Orders, cfg.Rate)
 	return t, err
+}
+
+// rotateLogs sets the logs of the last run aside, and forgets those of the run before it.
+func rotateLogs(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil {
+		return err
+	}
+	for _, l := range logs {
+		if err := os.Rename(l, l+".1"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lockDir makes the folder this twin's own.
@@ -145,7 +168,6 @@ func lockDir(dir string) (*os.File, error) {
 
 // startServers starts every Redis and Sentinel that is not powered off, and the APIs that can do so.
 func (t *Twin) startServers(ctx context.Context) error {
-	fresh := !t.state.Initialised["sentinel-3"]
 	if err := t.makeServers(); err != nil {
 		return err
 	}
@@ -182,11 +204,17 @@ func (t *Twin) startServers(ctx context.Context) error {
 			}
 		}
 	}
-	// At a later start the sentinels may rightly watch nothing: a move that was interrupted goes on by itself.
-	for i := 1; i <= 3 && fresh; i++ {
+	// Once they have been complete, the sentinels may rightly watch nothing: a move that was interrupted goes on by itself.
+	for i := 1; i <= 3 && !t.state.Formed; i++ {
 		if err := t.awaitSentinel(ctx, fmt.Sprintf("sentinel-%d", i)); err != nil {
 			return err
 		}
+	}
+	t.state.mu.Lock()
+	t.state.Formed = true
+	t.state.mu.Unlock()
+	if err := t.state.save(); err != nil {
+		return err
 	}
 	for _, db := range t.upstash.Databases() {
 		if err := t.startManaged(ctx, db.Password.Reveal()); err != nil {
@@ -234,7 +262,8 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		for k, v := range t.appVars {
 			e = append(e, k+"="+v)
 		}
-		return e
+		// The last value counts: Switchyard's address may differ from the one at the time when the variables were kept.
+		return append(e, "SWITCHYARD_URL="+t.URL())
 	}
 	app := t.process("ingestion", "", 500*time.Millisecond, func() []string { return []string{"node", main} }, env)
 	t.mu.Lock()
@@ -261,8 +290,7 @@ func (t *Twin) forgetServer(name string) error {
 	if p := t.program(name); p != nil {
 		p.stop(5 * time.Second)
 	}
-	t.state.Initialised[name] = false
-	if err := t.state.save(); err != nil {
+	if err := t.state.setInitialised(name, false); err != nil {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(t.cfg.Dir, name))
@@ -276,23 +304,28 @@ func (t *Twin) Close() error {
 			errs = append(errs, t.provider.close())
 		}
 		if t.serve != nil {
-			t.serve.stop(15 * time.Second)
+			t.serve.retire(15 * time.Second)
 		}
 		if t.app != nil {
-			t.app.stop(15 * time.Second)
+			t.app.retire(15 * time.Second)
 		}
+		// What an API is asked at this moment it does to the end, so that nothing starts behind our back.
+		drain, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
 		for _, srv := range t.apis {
-			errs = append(errs, srv.Close())
+			errs = append(errs, srv.Shutdown(drain))
 		}
 		if t.linode != nil {
 			t.linode.Close()
 		}
 		var all sync.WaitGroup
+		t.mu.Lock()
 		for _, p := range t.servers {
 			if p != nil {
-				all.Go(func() { p.stop(10 * time.Second) })
+				all.Go(func() { p.retire(10 * time.Second) })
 			}
 		}
+		t.mu.Unlock()
 		all.Wait()
 		errs = append(errs, t.lock.Close())
 	})

@@ -1,0 +1,254 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// whole is a valid configuration; every credential in it carries the word CANARY.
+const whole = `addr: 127.0.0.1:9090
+data_dir: data
+worker_token: worker-CANARY-1
+first_run_users:
+  - { name: ada, role: engineer, password: password-CANARY-2 }
+migration:
+  name: Order pipeline
+  event_date: "2026-12-24"
+  ramp: [5, 50, 100]
+  soak: 10m
+queues: [order-ingestion]
+source:
+  standalone:
+    url: redis://:redis-CANARY-3@10.0.0.1:6379
+  sentinel:
+    addrs: [10.0.0.2:26379]
+    master: orders
+    password: "sentinel-CANARY-4"
+    sentinel_password: 'sentinel-CANARY-5'
+target:
+  upstash:
+    email: ops@example.com
+    api_key: upstash-CANARY-6
+linode:
+  token: linode-CANARY-7
+heroku:
+  token: heroku-CANARY-8
+  app: shop
+ingestion:
+  url: http://127.0.0.1:3000
+  token: ingestion-CANARY-9
+`
+
+func noEnv(string) string { return "" }
+
+func env(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+func load(t testing.TB, text string, getenv func(string) string) (config.Config, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "switchyard.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(file, getenv)
+}
+
+// spoil replaces one place of the valid configuration.
+func spoil(t *testing.T, old, text string) string {
+	t.Helper()
+	out := strings.Replace(whole, old, text, 1)
+	if out == whole {
+		t.Fatalf("%q is not in the configuration", old)
+	}
+	return out
+}
+
+func TestAValidFileIsReadOverTheDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, whole, noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Addr != "127.0.0.1:9090" || c.Migration.Soak != 10*time.Minute || c.Migration.Ramp[0] != 5 || c.Source.Sentinel.Password.Reveal() != "sentinel-CANARY-4" {
+		t.Error("what the file says was lost")
+	}
+	if d := config.Default(); c.Migration.QuietWindow != d.Migration.QuietWindow || c.Linode.API != d.Linode.API || c.Target.Upstash.API != d.Target.Upstash.API {
+		t.Error("a default was lost")
+	}
+}
+
+func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, whole, env(map[string]string{"SWITCHYARD_ADDR": ":1", "SWITCHYARD_DATA_DIR": "elsewhere", "SWITCHYARD_DATABASE_URL": "sqlite:///db.sqlite"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Addr != ":1" || c.DataDir != "elsewhere" || c.DatabaseFile() != "/db.sqlite" {
+		t.Errorf("%s %s %s", c.Addr, c.DataDir, c.DatabaseFile())
+	}
+}
+
+func TestASecretMayNameAVariable(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("worker-CANARY-1", "env:WORKER", "redis://:redis-CANARY-3@10.0.0.1:6379", "env:REDIS_URL", "password-CANARY-2", "env:ADA").Replace(whole)
+	vars := map[string]string{"WORKER": "w-CANARY", "REDIS_URL": "redis://:CANARY@h:1", "ADA": "a-long-CANARY"}
+	c, err := load(t, text, env(vars))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.WorkerToken.Reveal() != "w-CANARY" || c.Source.Standalone.URL.Reveal() != "redis://:CANARY@h:1" || c.FirstRunUsers[0].Password.Reveal() != "a-long-CANARY" {
+		t.Error("a variable was not read")
+	}
+	delete(vars, "REDIS_URL")
+	if _, err := load(t, text, env(vars)); !config.IsInvalid(err) || !strings.Contains(err.Error(), "REDIS_URL, which is not set") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]struct{ old, text, says string }{
+		"an unknown key":                       {"queues:", "queus:", "queus"},
+		"an unknown key next to a password":    {"    master: orders", "    mastr: orders", "mastr"},
+		"an unknown key that holds a secret":   {"  token: linode", "  tokn: linode", "tokn"},
+		"no worker token":                      {"worker_token: worker-CANARY-1\n", "", "worker_token: is needed"},
+		"no source":                            {"    url: redis://:redis-CANARY-3@10.0.0.1:6379\n", "", "source.standalone.url: is needed"},
+		"no queue":                             {"queues: [order-ingestion]", "queues: []", "queues: at least one"},
+		"a queue with a colon":                 {"queues: [order-ingestion]", `queues: ["a:b"]`, `"a:b" is no queue name`},
+		"a ramp that does not end at 100":      {"[5, 50, 100]", "[5, 50]", "migration.ramp: must end at 100"},
+		"a ramp that does not ascend":          {"[5, 50, 100]", "[50, 5, 100]", "migration.ramp: percentages must ascend"},
+		"a ramp with the same step twice":      {"[5, 50, 100]", "[5, 5, 100]", "migration.ramp: percentages must ascend"},
+		"a ramp from zero":                     {"[5, 50, 100]", "[0, 100]", "migration.ramp: percentages must ascend"},
+		"a ramp above 100":                     {"[5, 50, 100]", "[5, 101]", "migration.ramp: percentages must ascend"},
+		"an empty ramp":                        {"[5, 50, 100]", "[]", "migration.ramp: must end at 100"},
+		"a date that is none":                  {`"2026-12-24"`, `"2026-13-24"`, `"2026-13-24" is not a date`},
+		"a duration that is none":              {"soak: 10m", "soak: ten", "ten"},
+		"a negative soak":                      {"soak: 10m", "soak: -1m", "must be positive"},
+		"a validation that needs no order":     {"  soak: 10m", "  min_validation_orders: 0", "min_validation_orders: must be positive"},
+		"a short password":                     {"password-CANARY-2", "CANARY", "first_run_users[0]: a name and a password of 12"},
+		"an unknown role":                      {"role: engineer", "role: admin", "first_run_users[0].role: viewer or engineer"},
+		"sentinels without a master":           {"    master: orders\n", "", "source.sentinel.master"},
+		"an API address with a password":       {"http://127.0.0.1:3000", "http://u:CANARY@127.0.0.1:3000", "ingestion.url: an http(s) URL without credentials"},
+		"an API address that is none":          {"http://127.0.0.1:3000", "127.0.0.1:3000", "ingestion.url: an http(s) URL"},
+		"another database":                     {"data_dir: data", "database_url: postgres://u:CANARY@h/db", "database_url: only a SQLite file"},
+		"YAML broken after a password":         {"    sentinel_password:", "   sentinel_password:", "config file"},
+		"YAML broken before a password":        {"    master: orders", "    master: [orders", "config file"},
+		"a password with an open quote":        {`"sentinel-CANARY-4"`, `"sentinel-CANARY-4`, "config file"},
+		"a password after a forgotten colon":   {"password: password-CANARY-2", "password password-CANARY-2", "config file"},
+		"a password with a comma":              {"password: password-CANARY-2", "password: pass,word-CANARY-2", "config file"},
+		"a password without its space":         {"worker_token: worker", "worker_token:worker", "config file"},
+		"a password where a list belongs":      {"password: password-CANARY-2", "password: [password-CANARY-2]", "config file"},
+		"a password where a number belongs":    {"  standalone:\n", "  standalone:\n    linode_id: CANARY\n", "config file"},
+		"a password where a group belongs":     {"linode:\n  token: linode-CANARY-7", "linode: linode-CANARY-7", "config file"},
+		"a password where a date belongs":      {`"2026-12-24"`, "[CANARY-4]", "config file"},
+		"the same key twice, with a password":  {"  token: linode-CANARY-7\n", "  token: linode-CANARY-7\n  token: linode-CANARY-7\n", "config file"},
+		"a list item in the middle of a group": {"  token: heroku-CANARY-8\n", "  - token: heroku-CANARY-8\n", "config file"},
+		"a tab before a password":              {"  token: heroku", "\ttoken: heroku", "config file"},
+		"a password that is an alias":          {"linode-CANARY-7", "*linode-CANARY-7", "config file"},
+		"a password with a percent sign":       {"linode-CANARY-7", "%linode-CANARY-7 %", ""},
+		"a password with a directive":          {"linode-CANARY-7", "@linode-CANARY-7", "config file"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, spoil(t, c.old, c.text), noEnv)
+			if c.says == "" {
+				if err != nil && strings.Contains(err.Error(), "CANARY") {
+					t.Fatalf("quotes a secret: %v", err)
+				}
+				return
+			}
+			if !config.IsInvalid(err) || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("got %v, want it to say %s", err, c.says)
+			}
+			if strings.Contains(err.Error(), "CANARY") {
+				t.Fatalf("quotes a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("[5, 50, 100]", "[5]", "role: engineer", "role: admin", "queues: [order-ingestion]", "queues: []").Replace(whole)
+	_, err := load(t, text, noEnv)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, key := range []string{"migration.ramp", "first_run_users[0].role", "queues"} {
+		if !strings.Contains(err.Error(), key) {
+			t.Errorf("does not name %s: %v", key, err)
+		}
+	}
+}
+
+// However the file is damaged, an error about it quotes no secret of it.
+func TestNoDamageOfTheFileMakesAnErrorQuoteASecret(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		at := rapid.IntRange(1, len(whole)-1).Draw(rt, "at")
+		text := rapid.SampledFrom([]string{
+			whole[:at], whole[:at] + whole[at+1:],
+			whole[:at] + rapid.SampledFrom(strings.Split("\n| |\t|:|: |-|- |[|]|{|}|\"|'|#| #|&|*|!|>|%|@|`|,|? ", "|")).Draw(rt, "inserted") + whole[at:],
+		}).Draw(rt, "damaged")
+		_, err := load(t, text, noEnv)
+		if err != nil && (strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "ARY-")) {
+			rt.Fatalf("%v\n%s", err, text)
+		}
+	})
+}
+
+func TestAMissingFileIsAMistakeAndOtherErrorsAreNot(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Load(filepath.Join(t.TempDir(), "gone.yaml"), noEnv); !config.IsInvalid(err) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if config.IsInvalid(errors.New("disk")) || config.IsInvalid(nil) {
+		t.Error("a failure of the machine counts as a mistake")
+	}
+	if _, err := config.Load("", noEnv); !config.IsInvalid(err) || !strings.Contains(err.Error(), "worker_token") {
+		t.Errorf("without any file: %v", err)
+	}
+}
+
+func TestTheDatabaseFileMayBeGivenInSeveralForms(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"":                            filepath.Join("data", "switchyard.db"),
+		"my.db":                       "my.db",
+		"/var/lib/my.db":              "/var/lib/my.db",
+		"sqlite:///var/lib/my.db":     "/var/lib/my.db",
+		"sqlite://my.db":              "my.db",
+		"sqlite:my.db":                "my.db",
+		"file:///var/lib/my.db":       "/var/lib/my.db",
+		"file:/var/lib/my.db":         "/var/lib/my.db",
+		"file:my.db":                  "my.db",
+		"/var/lib/file:my.db":         "/var/lib/file:my.db",
+		"sqlite:///var/lib/a file.db": "/var/lib/a file.db",
+	} {
+		c := config.Config{DataDir: "data", DatabaseURL: migration.Secret(given)}
+		if got := c.DatabaseFile(); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestTheEventIsTheGivenDateOrFourWeeksFromNow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 8, 24, 15, 4, 5, 0, time.UTC)
+	if got := (config.Config{}).Event(now); !got.Equal(time.Date(2026, 9, 21, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("without a date: %s", got)
+	}
+	if got := (config.Config{Migration: config.Migration{EventDate: "2026-12-24"}}).Event(now); !got.Equal(time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("with a date: %s", got)
+	}
+}

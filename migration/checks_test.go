@@ -1,0 +1,176 @@
+package migration
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// judged is one row: facts, and what they amount to. Unknown stands for an error of the judge.
+type judged struct {
+	rule, facts string
+	want        Verdict
+	says        string
+}
+
+var judgements = map[string][]judged{
+	CheckPolicy: {
+		{"noeviction everywhere", `{"nodes":[{"node":"a:1","policy":"noeviction"},{"node":"b:1","policy":"noeviction"}]}`, Met, "a:1, b:1"},
+		{"one node of many evicts", `{"nodes":[{"node":"a:1","policy":"noeviction"},{"node":"b:1","policy":"volatile-lru","evicted_keys":3}]}`, Unmet, "b:1 is volatile-lru (3 keys"},
+		{"a policy that could not be read does not hold", `{"nodes":[{"node":"a:1"}]}`, Unmet, "not readable"},
+		{"no server", `{"nodes":[]}`, Unknown, "no server"},
+	},
+	CheckReadiness: {
+		{"every check passes", `{"master":"a:1","checks":[{"id":"x","title":"Quorum","ok":true}]}`, Met, "master a:1"},
+		{"one check fails", `{"checks":[{"ok":true},{"title":"Quorum","ok":false,"measured":"1 sentinel","limit":"2"}]}`, Unmet, "Quorum: 1 sentinel (want 2)"},
+		{"no check ran", `{"master":"a:1","checks":[]}`, Unknown, "no readiness check"},
+	},
+	CheckFailover: {
+		{"noticed by itself, within the limit", `{"kind":"automatic","old_master":"a","new_master":"b","election_ms":2100,"first_write_ms":2900,"first_add_ms":3000,"acknowledged":40}`, Met, "writes resumed in 2.9 s"},
+		{"exactly at the limit", `{"kind":"automatic","old_master":"a","new_master":"b","first_write_ms":30000,"first_add_ms":30000,"acknowledged":1}`, Met, "30.0 s"},
+		{"writes too late", `{"kind":"automatic","old_master":"a","new_master":"b","first_write_ms":30001,"acknowledged":1}`, Unmet, "limit 30 s"},
+		{"adds too late", `{"kind":"automatic","old_master":"a","new_master":"b","first_write_ms":1,"first_add_ms":30001,"acknowledged":1}`, Unmet, "limit 30 s"},
+		{"an acknowledged write was lost", `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40,"lost_acknowledged":1}`, Unmet, "1 of 40 acknowledged writes were lost"},
+		{"no new master", `{"kind":"automatic","old_master":"a","new_master":"a","acknowledged":40}`, Unmet, "no new master"},
+		{"a planned failover shows nothing", `{"kind":"planned","old_master":"a","new_master":"b","acknowledged":40}`, Unknown, "planned failover"},
+		{"no write was acknowledged", `{"kind":"automatic","old_master":"a","new_master":"b"}`, Unknown, "acknowledged no write"},
+	},
+	CheckTargetPlan: {
+		{"fixed, without eviction, with TLS, active", `{"provider":"upstash","name":"orders","region":"us-east-1","fixed_1gb":true,"tls":true,"state":"active"}`, Met, "Fixed 1 GB"},
+		{"pay as you go", `{"name":"orders","tls":true,"state":"active","plan_note":"type payg"}`, Unmet, "not Fixed 1 GB (type payg)"},
+		{"evicts", `{"fixed_1gb":true,"eviction":true,"tls":true,"state":"active"}`, Unmet, "eviction is on"},
+		{"without TLS", `{"fixed_1gb":true,"state":"active"}`, Unmet, "TLS is off"},
+		{"not active", `{"fixed_1gb":true,"tls":true,"state":"suspended"}`, Unmet, "state is suspended"},
+		{"every mistake is named", `{"eviction":true,"state":"x"}`, Unmet, "eviction is on, TLS is off, state is x"},
+	},
+	CheckTargetConn: {
+		{"verified and answering", `{"address":"a:1","tls_verified":true,"answered":["EVALSHA"],"latency_us":1234}`, Met, "round trip 1.2 ms"},
+		{"certificate not verified", `{"address":"a:1","answered":["EVALSHA"]}`, Unmet, "was not verified"},
+		{"a needed command is refused", `{"tls_verified":true,"answered":["GET"],"refused":["EVALSHA"]}`, Unmet, "refused: EVALSHA"},
+		{"no command tried", `{"tls_verified":true}`, Unknown, "no command"},
+	},
+	CheckAttestation: {
+		{"off, with a timeout", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000}]}`, Met, "1 producer"},
+		{"one of two queues offline", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":1},{"instance":"i2","queue":"q","enable_offline_queue":true,"command_timeout_ms":1}]}`, Unmet, "enableOfflineQueue on"},
+		{"no timeout", `{"producers":[{"enable_offline_queue":false}]}`, Unmet, "no commandTimeout"},
+		{"does not say", `{"producers":[{"command_timeout_ms":2000}]}`, Unknown, "does not say"},
+		{"says null", `{"producers":[{"enable_offline_queue":null,"command_timeout_ms":2000}]}`, Unknown, "does not say"},
+		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
+	},
+	CheckDrill: {
+		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true}`, Met, "slowest after 2100 ms"},
+		{"200 while Redis is down", `{"cases":[{"fault":"cut","status":200,"ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "cut: status 200"},
+		{"503 too late", `{"cases":[{"fault":"freeze","status":503,"ms":5001,"limit_ms":5000}],"recovered":true}`, Unmet, "after 5001 ms"},
+		{"no answer", `{"cases":[{"fault":"freeze","ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "status 0"},
+		{"not accepting afterwards", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}]}`, Unmet, "did not accept jobs again"},
+		{"no fault", `{"cases":[],"recovered":true}`, Unknown, "no fault"},
+	},
+	CheckRetries: {
+		{"all back and applied once", `{"provider":"stripe","refused":3,"recovered":3,"applied_once":3,"longest_ms":4200,"documented_hours":72}`, Met, "documented, not observed"},
+		{"one did not come back", `{"refused":3,"recovered":2,"applied_once":3}`, Unmet, "2 of 3 refused orders came back"},
+		{"one was not applied", `{"refused":3,"recovered":3,"applied_once":2}`, Unmet, "2 were applied"},
+		{"one applied twice", `{"refused":3,"recovered":3,"applied_once":3,"applied_twice":1}`, Unmet, "1 orders were applied twice"},
+		{"nothing refused", `{"refused":0}`, Unknown, "no order was refused"},
+	},
+	CheckDualWrite: {
+		{"every order on both sides", `{"orders":100,"min_orders":100,"copied":100,"compared":100,"window_seconds":60}`, Met, "0 differ"},
+		{"a result differs", `{"orders":100,"min_orders":100,"copied":100,"compared":100,"mismatches":1}`, Unmet, "1 results differ"},
+		{"a difference counts before there are enough orders", `{"orders":1,"min_orders":100,"copied":1,"compared":1,"mismatches":1}`, Unmet, "1 results differ"},
+		{"an order was lost", `{"orders":100,"min_orders":100,"copied":100,"compared":100,"lost":1}`, Unmet, "1 orders lost"},
+		{"an order was applied twice", `{"orders":100,"min_orders":100,"copied":100,"compared":100,"duplicated":1}`, Unmet, "1 applied twice"},
+		{"a copy is missing", `{"orders":100,"min_orders":100,"copied":99,"compared":99}`, Unmet, "99 were copied"},
+		{"a comparison is missing", `{"orders":100,"min_orders":100,"copied":100,"compared":99}`, Unmet, "99 compared"},
+		{"too few orders", `{"orders":99,"min_orders":100,"copied":99,"compared":99}`, Unknown, "only 99 orders"},
+		{"no order at all", `{}`, Unknown, "only 0 orders"},
+	},
+	CheckRollback: {
+		{"followed by every worker", `{"from":"shadow","to":"dualwrite","rollback_ms":640,"workers":1}`, Met, "0.6 s"},
+		{"no worker", `{"from":"shadow","to":"dualwrite"}`, Unknown, "no live worker"},
+	},
+	CheckResidue: {
+		{"nothing left", `{"queues":[{"queue":"q","moved":4},{"queue":"r","moved":1}]}`, Met, "5 jobs moved"},
+		{"a job left", `{"queues":[{"queue":"q"},{"queue":"r","pending":1}]}`, Unmet, "1 jobs are left in r"},
+		{"no queue", `{"queues":[]}`, Unknown, "no queue"},
+	},
+	CheckLedger: {
+		{"every order once", `{"orders":9,"acknowledged":9,"fulfilled":8,"pending":1}`, Met, "1 under way on the target"},
+		{"one lost", `{"acknowledged":9,"fulfilled":8,"lost":1,"examples":["ord_1"]}`, Unmet, "1 orders lost, 0 applied twice: ord_1"},
+		{"one twice", `{"acknowledged":9,"fulfilled":9,"duplicated":1,"examples":["ord_2"]}`, Unmet, "1 applied twice: ord_2"},
+		{"one still on the source", `{"acknowledged":9,"fulfilled":8,"pending":1,"pending_source":1}`, Unknown, "still under way"},
+		{"no order", `{}`, Unknown, "no order was acknowledged"},
+	},
+	CheckBackup: {
+		{"equal when read back", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true}`, Met, "12 keys"},
+		{"not read back", `{"file":"a.gz","keys":12,"sha256":"ab"}`, Unmet, "differs"},
+		{"differs", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true,"differences":2}`, Unmet, "in 2 keys"},
+		{"not written", `{"verified":true}`, Unknown, "no backup"},
+	},
+	CheckOff: {
+		{"deleted and offline", `{"servers":[{"label":"a","status":"deleted"},{"label":"b","status":"offline"}]}`, Met, "2 old machines"},
+		{"still running", `{"servers":[{"label":"a","status":"running"}]}`, Unmet, "a is running"},
+		{"still answers", `{"servers":[{"label":"a","address":"h:1","status":"offline","reachable":true}]}`, Unmet, "a (h:1) still answers"},
+		{"no server", `{"servers":[]}`, Unknown, "no server"},
+	},
+}
+
+func TestJudges(t *testing.T) {
+	t.Parallel()
+	for id, rows := range judgements {
+		check, ok := CheckOf(id)
+		if !ok {
+			t.Fatalf("no check %q", id)
+		}
+		for _, row := range rows {
+			t.Run(id+": "+row.rule, func(t *testing.T) {
+				t.Parallel()
+				met, says, err := check.Judge(json.RawMessage(row.facts))
+				got := Unmet
+				switch {
+				case err != nil:
+					got, says = Unknown, err.Error()
+					if met {
+						t.Fatal("met together with an error")
+					}
+				case met:
+					got = Met
+				}
+				if got != row.want || !strings.Contains(says, row.says) {
+					t.Fatalf("%s: %s (%v), want %s: %s", got, says, err, row.want, row.says)
+				}
+			})
+		}
+	}
+}
+
+func TestEveryCheckSaysWhatItWantsAndHasRowsOfEachVerdict(t *testing.T) {
+	t.Parallel()
+	for _, id := range CheckIDs() {
+		c, _ := CheckOf(id)
+		if c.Title == "" || c.Limit == "" || c.Next == "" {
+			t.Errorf("%s lacks a title, a limit or a next action", id)
+		}
+		found := map[Verdict]bool{}
+		for _, row := range judgements[id] {
+			found[row.want] = true
+		}
+		if !found[Met] || !found[Unmet] && id != CheckRollback || !found[Unknown] && id != CheckTargetPlan {
+			t.Errorf("%s: rows for %v only", id, found)
+		}
+	}
+}
+
+// Whatever is stored by mistake: nothing, the wrong shape or half a document never counts as met.
+func TestNoCheckIsMetByFactsThatSayNothing(t *testing.T) {
+	t.Parallel()
+	for _, id := range CheckIDs() {
+		c, _ := CheckOf(id)
+		for _, facts := range []string{``, `null`, `{}`, `[]`, `""`, `true`, `{"met":true}`, `{"nodes":null,"checks":null,"cases":null,"servers":null,"queues":null,"producers":null}`, `{`} {
+			if met, _, _ := c.Judge(json.RawMessage(facts)); met {
+				t.Errorf("%s is met by %q", id, facts)
+			}
+		}
+	}
+	if _, ok := CheckOf("no-such-check"); ok {
+		t.Error("an unknown check exists")
+	}
+}
