@@ -18,7 +18,7 @@ test: setup-test build node ## every test: Go, Node, browser, a rehearsal
 	scripts/test
 
 build: ## bin/switchyard
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
+	go build -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
 
 bench: setup build node ## benchmarks of the flag path and of the job move
 	go test -run '^$$' -bench . -benchmem ./flags ./bullmq

@@ -32,7 +32,11 @@ func TestBrowserClicksTheWholePath(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	dir, pictures := t.TempDir(), picturesDir(t)
+	pictures := filepath.Join("test-results", "pictures") // kept, to be looked at
+	if err := os.RemoveAll(pictures); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
 	twin := startTwinProcess(ctx, t, binary, dir)
 	atStart := twin.children()
 	for _, name := range []string{"serve", "ingestion", "linode", "node-1", "sentinel-3"} {
@@ -42,7 +46,7 @@ func TestBrowserClicksTheWholePath(t *testing.T) {
 	}
 
 	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "path.mjs"), twin.url, twin.passwords["ada"], twin.passwords["grace"], twin.passwords["lee"], pictures)
-	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser and its children end with it
+	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends when its pipe to node does
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()
 	t.Logf("path:\n%s", out)
@@ -64,15 +68,6 @@ func TestBrowserClicksTheWholePath(t *testing.T) {
 	if left := twin.children(); len(left) != 0 {
 		t.Errorf("the twin still records %v", left)
 	}
-}
-
-// picturesDir is where the path leaves its pictures: test-results when that is wanted to be looked at, else a folder that is removed.
-func picturesDir(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("SWITCHYARD_PICTURES"); dir != "" {
-		return dir
-	}
-	return t.TempDir()
 }
 
 // twinProcess is `switchyard twin` as a person starts it.

@@ -1,7 +1,7 @@
 // A browser with a critical eye: whatever a page complains about, and whatever fails to load, is kept and counts as a failure of the path.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -10,11 +10,19 @@ const flags = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** Where Chromium is: $CHROMIUM, or what the system's package installs. */
-const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+/** executable finds Chromium: $CHROMIUM, or what the PATH has. */
+function executable() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const dir of process.env.PATH.split(delimiter)) {
+    for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
+      if (existsSync(join(dir, name))) return join(dir, name);
+    }
+  }
+  throw new Error("there is no chromium in the PATH: run scripts/setup chromium, or set CHROMIUM to where it is");
+}
 
 /** launch starts headless Chromium. */
-export const launch = () => chromium.launch({ executablePath, headless: true, args: flags });
+export const launch = () => chromium.launch({ executablePath: executable(), headless: true, args: flags });
 
 /** What every picture is taken at. */
 const views = [

@@ -312,7 +312,10 @@ async function path(browser) {
 }
 
 mkdirSync(outDir, { recursive: true });
-const browser = await launch();
+const browser = await launch().catch((e) => {
+  console.error(`FAILED: ${e.message}`);
+  process.exit(1);
+});
 try {
   await path(browser);
   say(`passed: ${witness.scans} accessibility scans without a violation, ${witness.pictures} pictures`);

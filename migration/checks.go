@@ -380,7 +380,11 @@ func judgeResidue(f ResidueFacts) (bool, string, error) {
 		}
 		moved += q.Moved
 	}
-	return true, fmt.Sprintf("nothing is left in %d queues of the source (%d jobs moved)", len(f.Queues), moved), nil
+	var names []string
+	for _, q := range f.Queues {
+		names = append(names, q.Queue)
+	}
+	return true, fmt.Sprintf("nothing is left on the source in %s (jobs moved: %d)", strings.Join(names, ", "), moved), nil
 }
 
 // LedgerFacts is the evidence of CheckLedger, from the whole journal of the ingestion app.

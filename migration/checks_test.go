@@ -88,7 +88,7 @@ var judgements = map[string][]judged{
 		{"no worker", `{"from":"shadow","to":"dualwrite"}`, Unknown, "no live worker"},
 	},
 	CheckResidue: {
-		{"nothing left", `{"queues":[{"queue":"q","moved":4},{"queue":"r","moved":1}]}`, Met, "5 jobs moved"},
+		{"nothing left", `{"queues":[{"queue":"q","moved":4},{"queue":"r","moved":1}]}`, Met, "jobs moved: 5"},
 		{"a job left", `{"queues":[{"queue":"q"},{"queue":"r","pending":1}]}`, Unmet, "1 jobs are left in r"},
 		{"no queue", `{"queues":[]}`, Unknown, "no queue"},
 	},

@@ -133,7 +133,7 @@ func TestReadingSurvivesAnOutageAndRefusalsAreNotRepeated(t *testing.T) {
 	}()
 	back, err := lc.Listen(t.Context(), "tcp", addr)
 	if err != nil {
-		t.Skipf("the port was taken by somebody else: %v", err)
+		t.Fatalf("the port was taken by somebody else meanwhile: %v", err)
 	}
 	proxy := &http.Server{Handler: &flaky{to: st.url, losing: "none"}, ReadHeaderTimeout: time.Second}
 	go func() { _ = proxy.Serve(back) }()

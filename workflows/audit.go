@@ -103,8 +103,8 @@ func audit() Step {
 						return nil, err
 					}
 					for i, s := range servers {
-						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, AOF %v, %d clients, password needed %v",
-							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, megabytes(s.UsedMemory), limitText(s.MaxMemory), s.EvictedKeys, s.AOFEnabled, s.ConnectedClients, !s.DefaultUserNoPass)
+						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
+							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, megabytes(s.UsedMemory), limitText(s.MaxMemory), s.EvictedKeys, onOff(s.AOFEnabled), s.ConnectedClients, passwordText(s.DefaultUserNoPass))
 					}
 					return servers, c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts)
 				},
@@ -118,6 +118,20 @@ func limitText(bytes int64) string {
 		return "no limit"
 	}
 	return megabytes(bytes)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func passwordText(open bool) string {
+	if open {
+		return "LETS CLIENTS IN WITHOUT A PASSWORD"
+	}
+	return "asks for a password"
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%d.%d MB", bytes/1e6, bytes/1e5%10) }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -104,7 +105,8 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 		return err
 	}
 	if len(all) == 0 {
-		m := migration.Migration{ID: strings.Trim(notSlug.ReplaceAllString(strings.ToLower(c.cfg.Migration.Name), "-"), "-"), Name: c.cfg.Migration.Name, Plan: p,
+		slug := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(c.cfg.Migration.Name), "-"), "-")
+		m := migration.Migration{ID: cmp.Or(slug, "migration"), Name: c.cfg.Migration.Name, Plan: p,
 			EventDate: c.cfg.Event(c.now()), CreatedBy: "switchyard", CreatedAt: c.now()}
 		if err := c.store.CreateMigration(ctx, m); err != nil {
 			return err
@@ -273,7 +275,7 @@ func blocked(step string, gates []migration.Gate) error {
 	for _, g := range failing {
 		list = append(list, fmt.Sprintf("%s: %s (want %s)", g.Title, g.Measured, g.Limit))
 	}
-	err := migration.Errorf(migration.Blocked, "%s cannot start, %d preconditions are unmet: %s", step, len(failing), strings.Join(list, "; "))
+	err := migration.Errorf(migration.Blocked, "%s cannot start, %d of %d preconditions are unmet: %s", step, len(failing), len(gates), strings.Join(list, "; "))
 	if e, ok := errors.AsType[*migration.Error](err); ok {
 		e.Blockers = failing
 	}

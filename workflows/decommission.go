@@ -152,7 +152,7 @@ func decommissionActions(cfg config.Config) []Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "quiet", Title: fmt.Sprintf("Watch for %s that nobody uses the old servers", quiet)},
+			ActionPlan: migration.ActionPlan{ID: "quiet", Title: fmt.Sprintf("Watch for %s that nobody uses the old servers", migration.Words(quiet))},
 			Timeout:    quiet*2 + 5*time.Minute,
 			Do:         func(ctx context.Context, c *Call) (any, error) { return nil, c.proveQuiet(ctx, quiet) },
 		},

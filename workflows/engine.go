@@ -92,7 +92,7 @@ func (e *Engine) close() {
 // until it passes or the process ends.
 func (e *Engine) start(id string) {
 	e.tasks.Go(func() {
-		for e.dbos.Err() == nil {
+		for first := true; e.dbos.Err() == nil; first = false {
 			h, err := dbos.RunWorkflow(e.dbos, e.workflow, id, dbos.WithWorkflowID(id))
 			if err == nil {
 				_, err = h.GetResult()
@@ -107,11 +107,14 @@ func (e *Engine) start(id string) {
 				}
 				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, errNotYet))
 			}
-			e.log_.Error("workflow engine error; trying again", "run", id, "err", err)
-			select {
-			case <-e.dbos.Done():
-				return
-			case <-time.After(time.Second):
+			// A process that was told to stop, as opposed to killed, leaves its runs cancelled in DBOS: no error, they only need a push.
+			if !first || !errors.Is(err, dbos.ErrAwaitedWorkflowCancelled) {
+				e.log_.Error("workflow engine error; trying again", "run", id, "err", err)
+				select {
+				case <-e.dbos.Done():
+					return
+				case <-time.After(time.Second):
+				}
 			}
 			if _, err := dbos.ResumeWorkflow[string](e.dbos, id); err != nil {
 				e.log_.Warn("resume", "run", id, "err", err)

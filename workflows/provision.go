@@ -57,7 +57,7 @@ func provision() Step {
 					Undo: func(ctx context.Context, c *Call) error { return c.forgetTarget(ctx) },
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "probe", Title: "Try the commands that BullMQ needs, over verified TLS", Changes: "a scratch key that is removed again"},
+					ActionPlan: migration.ActionPlan{ID: "probe", Title: "Try the commands that BullMQ needs on a scratch key, over verified TLS"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
 						facts, err := c.probeTarget(ctx)
 						if err != nil {

@@ -39,7 +39,7 @@ func sentinelTest() Step {
 		Actions: func(migration.Params) []Action {
 			return []Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master"},
+					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master", Undo: "not needed: any node may be the master"},
 					Timeout:    3 * time.Minute,
 					Do: func(ctx context.Context, c *Call) (any, error) {
 						report, err := c.cluster.PlannedFailover(ctx, func(s string) { c.Log("%s", s) })
@@ -55,7 +55,7 @@ func sentinelTest() Step {
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "automatic", Title: "Automatic failover: freeze the master", Changes: "the master stops answering until Sentinel has elected another"},
+					ActionPlan: migration.ActionPlan{ID: "automatic", Title: "Automatic failover: freeze the master", Changes: "the master stops answering until Sentinel has elected another", Undo: "not needed: it answers again by itself, as a replica"},
 					Timeout:    4 * time.Minute,
 					Do:         automaticFailover,
 				},
