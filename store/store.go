@@ -51,6 +51,12 @@ func Open(ctx context.Context, file string) (*Store, error) {
 		_ = lock.Close()
 		return nil, err
 	}
+	// SQLite would make the file readable by everybody; its companions (-wal, -shm) get the mode of the file.
+	db, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("database file: %w", err), lock.Close())
+	}
+	_ = db.Close() // nothing was written
 	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the timeout. FULL: a lost commit could be an
 	// approval whose effect already happened.
 	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() +

@@ -376,13 +376,19 @@ func TestASecondProcessIsKeptOutOfTheFile(t *testing.T) {
 
 func TestTheFileAndItsFolderArePrivate(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	file := filepath.Join(dir, "switchyard.db")
-	openFile(t, file)
-	for _, path := range []string{dir, file} {
+	shared := t.TempDir()
+	ok(t, os.Chmod(shared, 0o755))
+	dir := filepath.Join(shared, "data")
+	paths := []string{dir}
+	for _, file := range []string{filepath.Join(dir, "switchyard.db"), filepath.Join(shared, "switchyard.db")} {
+		s := openFile(t, file)
+		ok(t, s.CreateUser(t.Context(), "ada", migration.RoleEngineer, "hash", noon))
+		paths = append(paths, file, file+"-wal", file+".lock")
+	}
+	for _, path := range paths {
 		info, err := os.Stat(path)
 		ok(t, err)
-		if info.Mode().Perm()&0o077 != 0 && path == dir {
+		if info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
 	}

@@ -1,0 +1,196 @@
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/plan"
+)
+
+// holding are facts that satisfy each check.
+var holding = map[string]string{
+	migration.CheckPolicy:      `{"nodes":[{"node":"a:1","policy":"noeviction"}]}`,
+	migration.CheckReadiness:   `{"master":"a:1","checks":[{"ok":true}]}`,
+	migration.CheckFailover:    `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40}`,
+	migration.CheckTargetPlan:  `{"fixed_1gb":true,"tls":true,"state":"active"}`,
+	migration.CheckTargetConn:  `{"tls_verified":true,"answered":["EVALSHA"]}`,
+	migration.CheckAttestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000}]}`,
+	migration.CheckDrill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true}`,
+	migration.CheckRetries:     `{"refused":1,"recovered":1,"applied_once":1}`,
+	migration.CheckDualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
+	migration.CheckRollback:    `{"workers":1}`,
+	migration.CheckResidue:     `{"queues":[{"queue":"q"}]}`,
+	migration.CheckLedger:      `{"acknowledged":1,"fulfilled":1}`,
+	migration.CheckBackup:      `{"sha256":"x","verified":true}`,
+	migration.CheckOff:         `{"servers":[{"status":"deleted"}]}`,
+}
+
+// walk is a view that is led along the whole way.
+type walk struct {
+	t *testing.T
+	v view
+}
+
+func startWalk(t *testing.T) *walk {
+	t.Helper()
+	p, err := plan.Read("", StepIDs())
+	ok(t, err)
+	now := time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
+	return &walk{t, view{migration: migration.Migration{ID: mid, Name: name, Plan: p, EventDate: now.AddDate(0, 0, 28)}, ramp: []int{10, 50, 100}, at: now,
+		routing: migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, latestEv: map[string]migration.Evidence{}}}
+}
+
+func (w *walk) shows(check, facts string, ago time.Duration) {
+	w.v.latestEv[check] = migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), ObservedAt: w.v.at.Add(-ago)}
+}
+
+// did adds a run of a step that succeeded, with the evidence it gathers.
+func (w *walk) did(step string, checks ...string) {
+	w.v.runs = append([]migration.Run{{ID: fmt.Sprint("run-", len(w.v.runs)), Step: step, State: migration.RunSucceeded}}, w.v.runs...)
+	for _, c := range checks {
+		w.shows(c, holding[c], time.Minute)
+	}
+}
+
+func (w *walk) at(stage migration.Stage, ramp int) {
+	w.v.routing.Stage, w.v.routing.Ramp = stage, ramp
+}
+
+// first is what is recommended now, as "verb step to move"; empty when nothing is left.
+func (w *walk) first() string {
+	w.v.checklist = migration.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv)
+	next := w.v.nextSteps()
+	if len(next) == 0 {
+		return ""
+	}
+	if next[0].Title == "" || next[0].Why == "" {
+		w.t.Errorf("%s %s lacks a title or a reason", next[0].Verb, next[0].Step)
+	}
+	return next[0].Verb + " " + next[0].Step + params(next[0].Params)
+}
+
+func (w *walk) want(rule, want string) {
+	w.t.Helper()
+	if got := w.first(); got != want {
+		w.t.Fatalf("%s: %q is recommended, want %q", rule, got, want)
+	}
+}
+
+func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
+	t.Parallel()
+	w := startWalk(t)
+	w.want("the audit comes first", "start audit")
+	w.did(stepAudit)
+	w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1","policy":"allkeys-lru"}]}`, time.Minute)
+	w.want("a policy that evicts is fixed", "start fix-policy")
+	w.shows(migration.CheckPolicy, holding[migration.CheckPolicy], time.Minute)
+	w.want("a policy that is right needs no fix", "start sentinel-move")
+	w.did(stepSentinelMove, migration.CheckReadiness)
+	w.v.routing.Source = migration.SourceSentinel
+	w.want("a deployment is tested", "start sentinel-test")
+	w.did(stepSentinelTest, migration.CheckFailover)
+	w.want("then the breaker", "start breaker-drill")
+	w.did(stepBreaker, migration.CheckDrill, migration.CheckAttestation)
+	w.want("then the retries", "start webhook-retry")
+	w.did(stepRetry, migration.CheckRetries)
+	w.want("then the target", "start provision")
+	w.did(stepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+	w.want("cutover begins with copies", "start cutover to dualwrite")
+	w.at(migration.StageDualWrite, 0)
+	w.want("copies are run", "start cutover to shadow")
+	w.at(migration.StageShadow, 0)
+	w.want("the way back is rehearsed before live", "start cutover to dualwrite")
+	w.at(migration.StageDualWrite, 0)
+	w.shows(migration.CheckRollback, holding[migration.CheckRollback], time.Minute)
+	w.want("and forward again", "start cutover to shadow")
+	w.at(migration.StageShadow, 0)
+	w.want("both sides are compared", "start dual-write-validation")
+	w.did(stepDualWrite, migration.CheckDualWrite)
+	w.want("live starts with the smallest share", "start cutover to live at 10 %")
+	for _, s := range []struct {
+		ramp int
+		want string
+	}{{5, "start cutover to live at 10 %"}, {10, "start cutover to live at 50 %"}, {50, "start cutover to live at 100 %"}, {60, "start cutover to live at 100 %"}, {100, "start cutover to rampdown"}} {
+		w.at(migration.StageLive, s.ramp)
+		w.want(fmt.Sprintf("at %d %%", s.ramp), s.want)
+	}
+	w.at(migration.StageRampDown, 0)
+	w.want("the source is left", "start cutover to complete")
+	w.at(migration.StageComplete, 0)
+	w.want("what is left is moved", "start move-residue")
+	w.did(stepResidue, migration.CheckResidue)
+	w.want("the old server goes last", "start decommission")
+	w.did(stepDecommission, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
+	w.v.routing.Source = migration.SourceNone
+	w.want("nothing is left to do", "")
+	if w.v.phase() != "Complete: every criterion is met" || w.v.checklist.MetCount() != 7 {
+		t.Fatalf("%s, %d criteria met: %+v", w.v.phase(), w.v.checklist.MetCount(), w.v.checklist)
+	}
+	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
+	w.v.at = w.v.at.AddDate(1, 0, 0)
+	for _, check := range []string{migration.CheckTargetPlan, migration.CheckTargetConn, migration.CheckAttestation, migration.CheckLedger, migration.CheckOff} {
+		w.shows(check, holding[check], time.Minute)
+	}
+	w.want("a year later", "")
+	if w.v.checklist.MetCount() != 7 {
+		t.Fatalf("a year later %d criteria are met: %+v", w.v.checklist.MetCount(), w.v.checklist)
+	}
+}
+
+func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
+	t.Parallel()
+	ready := func(t *testing.T) *walk {
+		w := startWalk(t)
+		w.did(stepAudit, migration.CheckPolicy)
+		w.did(stepSentinelMove, migration.CheckReadiness)
+		w.did(stepSentinelTest, migration.CheckFailover)
+		w.did(stepBreaker, migration.CheckDrill, migration.CheckAttestation)
+		w.did(stepRetry, migration.CheckRetries)
+		w.did(stepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+		return w
+	}
+	for rule, c := range map[string]struct {
+		change func(w *walk)
+		want   string
+	}{
+		"nothing changed":                  {func(*walk) {}, "start cutover to dualwrite"},
+		"the policy was changed back":      {func(w *walk) { w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
+		"the failover test has become old": {func(w *walk) { w.shows(migration.CheckFailover, holding[migration.CheckFailover], 721*time.Hour) }, "start sentinel-test"},
+		"the drill has become old":         {func(w *walk) { w.shows(migration.CheckDrill, holding[migration.CheckDrill], 721*time.Hour) }, "start breaker-drill"},
+		"the database was deleted":         {func(w *walk) { w.shows(migration.CheckTargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
+		"a run was taken back":             {func(w *walk) { w.v.runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
+		"a run waits for approval": {func(w *walk) {
+			w.v.open = &migration.Run{ID: "r", Step: stepProvision, State: migration.RunAwaitingApproval}
+		}, "approve provision"},
+		"a run is under way": {func(w *walk) {
+			w.v.open = &migration.Run{ID: "r", Step: stepCutover, Params: migration.Params{To: migration.StageShadow}, State: migration.RunRunning}
+		}, "watch cutover to shadow"},
+		"a run is being undone":                  {func(w *walk) { w.v.open = &migration.Run{ID: "r", Step: stepCutover, State: migration.RunUndoing} }, "watch cutover"},
+		"the validation is not offered too soon": {func(w *walk) { w.at(migration.StageDualWrite, 0) }, "start cutover to shadow"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			w := ready(t)
+			c.change(w)
+			w.want(rule, c.want)
+		})
+	}
+}
+
+func TestAFailedStepIsShownAsFailedAndOfferedAgain(t *testing.T) {
+	t.Parallel()
+	w := startWalk(t)
+	w.v.runs = []migration.Run{{ID: "r1", Step: stepAudit, State: migration.RunFailed, Error: "it broke"}}
+	w.want("after a failure", "start audit")
+	for _, s := range w.v.steps() {
+		if s.PlanStep.ID == stepAudit && (s.State != migration.StepFailed || s.Why != "it broke" || s.LastRun == nil) {
+			t.Fatalf("status %+v", s)
+		}
+		if s.PlanStep.ID == stepFixPolicy && (s.State != migration.StepBlocked || s.Why != "needs Audit the source Redis") {
+			t.Fatalf("status %+v", s)
+		}
+	}
+}
