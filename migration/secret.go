@@ -5,8 +5,9 @@ import (
 	"log/slog"
 )
 
-// Secret is a credential: a password, an API key, or a URL that carries one. Every way of printing it gives "redacted", so a
-// secret that strays into a log line, an error, a page or a JSON answer does not leak. Reveal is the single, greppable way out.
+// Secret is a credential: a password, an API key, or a URL that carries one. Printing, logging or encoding it gives "redacted", so a secret
+// that strays into a log line, an error, a page or a JSON answer does not leak. Reveal is the single, greppable way out. fmt calls no
+// methods on unexported struct fields, so do not print a struct that hides one.
 //
 // It reads from text (YAML, JSON, environment) like a string; it never writes itself back.
 type Secret string

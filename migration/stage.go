@@ -79,6 +79,9 @@ func (r Routing) Check(m StageMove) error {
 	if m.To != StageLive && m.Ramp != 0 {
 		return Errorf(Invalid, "stage %s has no ramp: give ramp only with live", m.To)
 	}
+	if !r.Stage.Valid() {
+		return Errorf(Conflict, "the queue is at the unknown stage %q: set it to a known one by hand first", r.Stage)
+	}
 	step := m.To.Index() - r.Stage.Index()
 	switch {
 	case step == 0 && m.To == StageLive && m.Ramp != r.Ramp:

@@ -124,30 +124,36 @@ func startProbe(ctx context.Context, c *Call) *probe {
 	return p
 }
 
-// stop ends the probe and gives the milliseconds from start until the app took a job again after having refused one. An app that never
-// refused was never interrupted: 0. One that refused to the end is past every limit.
+// uninterrupted is the longest time between two accepted jobs that still counts as no interruption.
+const uninterrupted = time.Second
+
+// stop ends the probe and gives the milliseconds from start until the app took jobs again for good, after having refused one or left one
+// waiting. An app that was never interrupted gives 0. One that took none to the end is past every limit.
 func (p *probe) stop(start time.Time) int64 {
 	p.cancel()
 	p.done.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	refused := false
-	var back time.Time
+	return p.backAfter(start)
+}
+
+func (p *probe) backAfter(start time.Time) int64 {
+	var back int64
+	last, refused := start, false
 	for _, s := range p.seen {
-		if s.answered.Before(start) {
-			continue
-		}
-		if !s.ok {
-			refused, back = true, time.Time{}
-		} else if refused && back.IsZero() {
-			back = s.answered
+		switch {
+		case s.answered.Before(start):
+		case !s.ok:
+			refused = true
+		default:
+			if refused || s.answered.Sub(last) > uninterrupted {
+				back = s.answered.Sub(start).Milliseconds()
+			}
+			last, refused = s.answered, false
 		}
 	}
-	switch {
-	case !refused:
-		return 0
-	case back.IsZero():
+	if refused || last.Equal(start) {
 		return migration.FailoverLimitMS + 1
 	}
-	return back.Sub(start).Milliseconds()
+	return back
 }
