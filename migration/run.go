@@ -254,6 +254,6 @@ type AuditEntry struct {
 	Action  string    `json:"action"`
 	Subject string    `json:"subject"`
 	Detail  string    `json:"detail"`
-	Result  string    `json:"result"` // ok, refused
+	Result  string    `json:"result"` // of a request: ok, refused; of a run that ended: succeeded, failed, cancelled
 	Hash    string    `json:"hash"`
 }

@@ -310,6 +310,9 @@ func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reas
 			if migration.KindOf(err) == migration.Conflict { // written before a kill
 				return nil
 			}
+			if err == nil {
+				e.audit(ctx, id, to, reason)
+			}
 			return err
 		})
 		if err == nil {
@@ -319,6 +322,21 @@ func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reas
 		return true, err
 	}, dbos.WithStepName("finish"))
 	return err
+}
+
+// audit notes how a run ended. The run itself is the record; a log that cannot be written does not keep it open.
+func (e *Engine) audit(ctx context.Context, id string, to migration.RunState, reason string) {
+	run, err := e.store.Run(ctx, id)
+	if err == nil {
+		detail := "run " + id
+		if reason != "" {
+			detail += ": " + reason
+		}
+		err = e.store.AppendAudit(ctx, migration.AuditEntry{At: e.now(), Actor: "switchyard", Action: "finish", Subject: run.Step + params(run.Params), Detail: detail, Result: string(to)})
+	}
+	if err != nil {
+		e.log_.Error("audit log", "run", id, "err", err)
+	}
 }
 
 // watch keeps the function that cancels a run's action; nil forgets it.

@@ -113,7 +113,7 @@ CREATE TABLE audit_log (
   action  TEXT NOT NULL,
   subject TEXT NOT NULL,
   detail  TEXT NOT NULL,
-  result  TEXT NOT NULL CHECK (result IN ('ok', 'refused')),
+  result  TEXT NOT NULL CHECK (result IN ('ok', 'refused', 'succeeded', 'failed', 'cancelled')),
   hash    TEXT NOT NULL
 ) STRICT;
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit_log BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
