@@ -38,6 +38,7 @@ type Estate struct {
 	ingestion *ingestion.Client
 	workers   *fleet
 	ledger    *tail
+	log       *slog.Logger
 	now       func() time.Time
 	notify    func(topic string)
 
@@ -52,7 +53,7 @@ type Estate struct {
 
 func openEstate(cfg config.Config, st *store.Store, holder *flags.Holder, log *slog.Logger, now func() time.Time) (*Estate, error) {
 	hc := &http.Client{Timeout: 15 * time.Second}
-	e := &Estate{cfg: cfg, store: st, holder: holder, now: now, notify: func(string) {},
+	e := &Estate{cfg: cfg, store: st, holder: holder, log: log, now: now, notify: func(string) {},
 		upstash:            upstash.New(cfg.Target.Upstash.API, cfg.Target.Upstash.Email, cfg.Target.Upstash.APIKey, hc),
 		heroku:             heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
 		ingestion:          ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc),
@@ -205,7 +206,10 @@ func (e *Estate) serveFlags(ctx context.Context, mid string) error {
 	for _, f := range rows {
 		set.Flags = append(set.Flags, flags.Flag{Key: f.Key, Value: f.Value, Variant: fmt.Sprint(f.Value), Revision: f.Revision})
 	}
-	if err := e.holder.Replace(set); err != nil {
+	switch err := e.holder.Replace(set); {
+	case errors.Is(err, flags.ErrNotSaved):
+		e.log.Error("the flags are in force, but their last known good copy is not on disk", "err", err) // a full disk must not stop a move back
+	case err != nil:
 		return fmt.Errorf("publish flags: %w", err)
 	}
 	e.notify("flags")
