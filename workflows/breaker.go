@@ -129,6 +129,10 @@ func drill(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A drill whose process was killed in the middle may have left its fault behind.
+	if err := c.liftFaults(ctx); err != nil {
+		return nil, err
+	}
 	facts := migration.DrillFacts{}
 	for _, f := range faults {
 		if err := c.canaryAccepted(ctx, endpoint.Name); err != nil {
