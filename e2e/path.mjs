@@ -14,7 +14,7 @@ const began = Date.now();
 const say = (text) => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)}s  ${text}`);
 
 // Patience, in milliseconds: for one run, for the next thing to be offered, and how many times a person repeats what was refused or failed.
-const runPatience = 120_000;
+const runPatience = 240_000;
 const offerPatience = 90_000;
 const refusals = 30;
 const failures = 2;
