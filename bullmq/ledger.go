@@ -67,6 +67,7 @@ type Ledger struct {
 // order is everything known about one order. Times are unix ms, 0 is never.
 type order struct {
 	id             string
+	provider       string
 	firstEnqueued  int64
 	acknowledged   int64 // first 2xx
 	rejected       int64 // first 503
@@ -126,6 +127,7 @@ func (l *Ledger) Apply(e Event) {
 }
 
 func (o *order) delivered(e Event) {
+	o.provider = cmp.Or(o.provider, e.Provider)
 	o.deliveries = append(o.deliveries, Delivery{At: e.At, Status: e.Status})
 	switch {
 	case e.Status >= 200 && e.Status < 300:
@@ -282,6 +284,7 @@ type Delivery struct {
 // RetryStory is what became of an order that was answered 503.
 type RetryStory struct {
 	Order        string     `json:"order"`
+	Provider     string     `json:"provider"`   // as the journal names it; empty when it does not
 	Deliveries   []Delivery `json:"deliveries"` // all of them, in order of arrival
 	Acknowledged bool       `json:"acknowledged"`
 	Applied      int        `json:"applied"` // 1 is right
@@ -305,7 +308,7 @@ func (l *Ledger) Retries(sinceMS int64) []RetryStory {
 	var out []RetryStory
 	for _, o := range l.orders {
 		if slices.ContainsFunc(o.deliveries, func(d Delivery) bool { return d.Status == 503 && d.At >= sinceMS }) {
-			out = append(out, RetryStory{Order: o.id, Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0, Applied: o.applied,
+			out = append(out, RetryStory{Order: o.id, Provider: o.provider, Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0, Applied: o.applied,
 				RecoveredAfterMS: o.recoveredAfter()})
 		}
 	}

@@ -301,8 +301,8 @@ type RetryFacts struct {
 	AppliedOnce     int      `json:"applied_once"`
 	AppliedTwice    int      `json:"applied_twice"`
 	Missing         []string `json:"missing,omitempty"`
-	LongestMS       int64    `json:"longest_ms"` // from the 503 to the acknowledged retry
-	DocumentedHours int      `json:"documented_hours"`
+	LongestMS       int64    `json:"longest_ms"`       // from the 503 to the acknowledged retry
+	DocumentedHours int      `json:"documented_hours"` // shortest documented retry window of these providers; 0: not documented
 }
 
 func judgeRetries(f RetryFacts) (bool, string, error) {
@@ -314,8 +314,12 @@ func judgeRetries(f RetryFacts) (bool, string, error) {
 	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
 		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied", f.Recovered, f.Refused, f.AppliedOnce), nil
 	}
-	return true, fmt.Sprintf("%d orders refused with 503, all delivered again by %s and applied once, the slowest after %s; the %d h window is documented, not observed",
-		f.Refused, f.Provider, seconds(f.LongestMS), f.DocumentedHours), nil
+	window := "how long it would go on trying is not documented"
+	if f.DocumentedHours > 0 {
+		window = fmt.Sprintf("the %d h window is documented, not observed", f.DocumentedHours)
+	}
+	return true, fmt.Sprintf("%d orders refused with 503, all delivered again by %s and applied once, the slowest after %s; %s",
+		f.Refused, f.Provider, seconds(f.LongestMS), window), nil
 }
 
 // DualWriteFacts is the evidence of CheckDualWrite.

@@ -1,9 +1,12 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -17,9 +20,11 @@ const (
 	// retryWithin is how long the provider gets to deliver them again. Stripe's first retry comes within minutes to an hour in live mode;
 	// the run may be cancelled and started again, nothing is lost by waiting.
 	retryWithin = 2 * time.Hour
-	// stripeHours is Stripe's documented retry window, https://docs.stripe.com/webhooks.
-	stripeHours = 72
 )
+
+// retryWindow is how long a provider keeps trying, in hours, by its own documentation as of 2026-09: docs.stripe.com/webhooks,
+// shopify.dev/changelog/updates-to-webhook-retry-mechanism, and CopeCart's ten tries in three hours. One that is missing is not documented.
+var retryWindow = map[string]int{"stripe": 72, "shopify": 4, "copecart": 3}
 
 type refusal struct {
 	From time.Time `json:"from"`
@@ -118,9 +123,11 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		if err != nil {
 			return notYet("%v", err)
 		}
-		facts = migration.RetryFacts{Provider: "Stripe", DocumentedHours: stripeHours}
+		facts = migration.RetryFacts{}
+		var seen []string
 		for _, s := range ledger.Retries(r.From.UnixMilli()) {
 			facts.Refused++
+			seen = append(seen, cmp.Or(s.Provider, "an unnamed provider"))
 			if s.Acknowledged {
 				facts.Recovered++
 				facts.LongestMS = max(facts.LongestMS, s.RecoveredAfterMS)
@@ -134,6 +141,7 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 				facts.AppliedTwice++
 			}
 		}
+		facts.Provider, facts.DocumentedHours = providers(seen)
 		c.Progress("%d of %d refused orders came back and were applied", facts.AppliedOnce, facts.Refused)
 		if facts.AppliedTwice == 0 && (facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
 			return notYet("%d of %d refused orders came back, %d were applied", facts.Recovered, facts.Refused, facts.AppliedOnce)
@@ -144,4 +152,16 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	return facts, c.Prove(ctx, migration.CheckRetries, migration.Observed, "the app's journal of deliveries and executions", facts)
+}
+
+// providers names who delivered, and gives the shortest of their documented retry windows; 0 when one of them documents none.
+func providers(seen []string) (names string, hours int) {
+	slices.Sort(seen)
+	seen = slices.Compact(seen)
+	for i, name := range seen {
+		if h := retryWindow[name]; i == 0 || h < hours {
+			hours = h
+		}
+	}
+	return strings.Join(seen, ", "), hours
 }
