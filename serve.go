@@ -26,14 +26,15 @@ func (c serveCmd) Run(s *surroundings) error {
 	}
 	log := slog.New(slog.NewTextHandler(s.stderr, nil))
 	redisconn.LogTo(log)
-	control, err := workflows.Open(s.ctx, cfg, log)
+	readers := workflows.NewReaders(cfg, log)
+	control, err := workflows.Open(s.ctx, cfg, readers, log)
 	if err != nil {
 		return err
 	}
 	for _, u := range control.NewAccounts() {
 		_, _ = fmt.Fprintf(s.stderr, "first run: account %s (%s), password %s - shown only this once\n", u.Name, u.Role, u.Password.Reveal())
 	}
-	srv := server.New(server.Options{Control: control, Addr: cfg.Addr, Log: log, Version: version, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies})
+	srv := server.New(server.Options{Control: control, Readers: readers, Addr: cfg.Addr, Log: log, Version: version, TrustedProxies: cfg.TrustedProxies, SecureCookies: cfg.SecureCookies})
 	serving := make(chan error, 1)
 	go func() { serving <- srv.Listen(s.ctx) }()
 	log.Info("serving", "addr", cfg.Addr, "version", version)

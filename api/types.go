@@ -81,7 +81,7 @@ type (
 	}
 	// FlagHistory is flag changes, newest first.
 	FlagHistory struct {
-		Revisions []migration.FlagRevision `json:"revisions"`
+		Revisions []migration.FlagSetRevision `json:"revisions"`
 	}
 	// WorkerList is the workers heard of lately.
 	WorkerList struct {
@@ -97,20 +97,6 @@ type (
 		Endpoints []Endpoint `json:"endpoints"`
 	}
 )
-
-// Flags is the flag set as workers read it.
-type Flags struct {
-	Revision int64  `json:"revision"`
-	Stale    bool   `json:"stale"` // served from the last known good file
-	Flags    []Flag `json:"flags"`
-}
-
-// Flag is one flag now.
-type Flag struct {
-	Key      string `json:"key"`
-	Value    any    `json:"value"` // string or integer
-	Revision int64  `json:"revision"`
-}
 
 // Endpoint is the server of one side, without credentials.
 type Endpoint struct {

@@ -241,14 +241,14 @@ func (c *Client) Endpoints(ctx context.Context, mid string) ([]Endpoint, error) 
 }
 
 // Flags gives the flag set that workers read now.
-func (c *Client) Flags(ctx context.Context, mid string) (Flags, error) {
-	var f Flags
+func (c *Client) Flags(ctx context.Context, mid string) (migration.FlagSetView, error) {
+	var f migration.FlagSetView
 	err := c.get(ctx, at(mid, "flags"), &f)
 	return f, err
 }
 
 // FlagHistory lists flag changes, newest first.
-func (c *Client) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagRevision, error) {
+func (c *Client) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagSetRevision, error) {
 	var l FlagHistory
 	err := c.get(ctx, at(mid, "flags", "history")+query("limit", number(int64(limit))), &l)
 	return l.Revisions, err

@@ -23,6 +23,10 @@ import (
 type Config struct {
 	// Addr is where the pages, the API and the flags are served; SWITCHYARD_ADDR.
 	Addr string `yaml:"addr"`
+	// SyncAddr is where workers that evaluate by themselves get whole flag sets (gRPC, flagd.sync.v1); SWITCHYARD_SYNC_ADDR. "off": nowhere.
+	SyncAddr string `yaml:"sync_addr"`
+	// SyncTLS is the certificate of SyncAddr; without it the stream is plain text, for loopback and private networks.
+	SyncTLS TLS `yaml:"sync_tls"`
 	// DataDir holds the database, the last known good flags and backups; SWITCHYARD_DATA_DIR.
 	DataDir string `yaml:"data_dir"`
 	// DatabaseURL is a SQLite file; SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
@@ -31,6 +35,10 @@ type Config struct {
 	FirstRunUsers []User `yaml:"first_run_users"`
 	// WorkerToken is what ingestion workers send to read flags and to attest.
 	WorkerToken migration.Secret `yaml:"worker_token"`
+	// FlagMirrorURL is a Redis that keeps a second copy of the last known good flags. Optional.
+	FlagMirrorURL migration.Secret `yaml:"flag_mirror_url"`
+	// CORSOrigins are web pages, as https://host, whose scripts may read flags.
+	CORSOrigins []string `yaml:"cors_origins"`
 	// SecureCookies is for serving behind TLS.
 	SecureCookies bool `yaml:"secure_cookies"`
 	// TrustedProxies are the addresses whose X-Forwarded-* headers count.
@@ -44,6 +52,12 @@ type Config struct {
 	Linode    Linode    `yaml:"linode"`
 	Heroku    Heroku    `yaml:"heroku"`
 	Ingestion Ingestion `yaml:"ingestion"`
+}
+
+// TLS is a server certificate.
+type TLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // User is an account made at the first start.
@@ -138,9 +152,10 @@ type Ingestion struct {
 // Default returns the configuration that applies where nothing is given.
 func Default() Config {
 	return Config{
-		Addr:    "127.0.0.1:8080",
-		DataDir: ".switchyard/data",
-		Queues:  []string{"order-ingestion"},
+		Addr:     "127.0.0.1:8080",
+		SyncAddr: "127.0.0.1:8015",
+		DataDir:  ".switchyard/data",
+		Queues:   []string{"order-ingestion"},
 		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, Soak: 10 * time.Minute,
 			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
 		Target: Target{Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
@@ -161,7 +176,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 			return c, migration.Errorf(migration.Invalid, "config file %s: %s", path, explain(err))
 		}
 	}
-	for name, field := range map[string]*string{"SWITCHYARD_ADDR": &c.Addr, "SWITCHYARD_DATA_DIR": &c.DataDir} {
+	for name, field := range map[string]*string{"SWITCHYARD_ADDR": &c.Addr, "SWITCHYARD_DATA_DIR": &c.DataDir, "SWITCHYARD_SYNC_ADDR": &c.SyncAddr} {
 		if v := getenv(name); v != "" {
 			*field = v
 		}
@@ -228,6 +243,12 @@ func (c Config) Validate() error {
 		}
 	}
 	need(c.Addr != "", "addr", "host:port is needed")
+	need(c.SyncAddr != "", "sync_addr", "host:port is needed, or off")
+	need((c.SyncTLS.CertFile == "") == (c.SyncTLS.KeyFile == ""), "sync_tls", "cert_file and key_file go together")
+	for _, o := range c.CORSOrigins {
+		u, err := url.Parse(o)
+		need(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Path == "", "cors_origins", fmt.Sprintf("%q is no origin like https://shop.example.com", o))
+	}
 	need(len(c.Queues) > 0, "queues", "at least one queue name is needed")
 	for _, q := range c.Queues {
 		need(q != "" && !strings.Contains(q, ":"), "queues", fmt.Sprintf("%q is no queue name: BullMQ allows no colon", q))
@@ -260,7 +281,7 @@ func (c Config) Validate() error {
 		need(s.Master != "", "source.sentinel.master", "the master's name is needed")
 	}
 	if scheme, _, ok := strings.Cut(c.DatabaseURL.Reveal(), "://"); ok {
-		need(scheme == "sqlite" || scheme == "file", "database_url", "only a SQLite file is supported by this version; give a path or sqlite:///path")
+		need(scheme == "sqlite" || scheme == "file" || scheme == "postgres" || scheme == "postgresql", "database_url", "a SQLite file or postgres:// is needed")
 	}
 	if len(bad) > 0 {
 		return migration.Errorf(migration.Invalid, "the configuration has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))

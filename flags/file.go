@@ -2,6 +2,7 @@ package flags
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,67 +12,72 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
-// The last-known-good file: {"saved_at":…,"sha256":…,"set":{…}}, the checksum being that of the set's bytes as they stand in
-// the file. Values carry their type, because JSON does not tell 1 from 1.0.
+// The last known good state: {"saved_at":…,"sha256":…,"state":{…}}, the checksum being that of the state's bytes as they stand.
 
 // maxFile bounds the file, in bytes; a larger one is not ours.
-const maxFile = 8 << 20
-
-var errNoFile = errors.New("no last known good file")
+const maxFile = 64 << 20
 
 type file struct {
 	SavedAt time.Time       `json:"saved_at"`
 	SHA256  string          `json:"sha256"`
-	Set     json.RawMessage `json:"set"`
+	State   json.RawMessage `json:"state"`
 }
 
-type fileSet struct {
-	Revision int64      `json:"revision"`
-	Flags    []fileFlag `json:"flags"`
+type state struct {
+	Sets []stateSet `json:"sets"`
+	Keys []stateKey `json:"keys"`
 }
 
-type fileFlag struct {
-	Key      string `json:"key"`
-	Type     string `json:"type"` // string, integer, boolean, float
-	Value    string `json:"value"`
-	Variant  string `json:"variant"`
-	Revision int64  `json:"revision"`
+type stateSet struct {
+	ID         string          `json:"id"`
+	Revision   int64           `json:"revision"`
+	Definition json.RawMessage `json:"definition"`
 }
 
-// save replaces the file: written beside it, flushed to disk, then renamed, and the rename flushed too. A crash at any moment
-// leaves the old or the new one whole.
-func save(path string, set Set, now time.Time) error {
-	if path == "" {
+type stateKey struct {
+	ID            string `json:"id"`
+	Name          string `json:"name"`
+	Hash          string `json:"hash"`
+	Set           string `json:"set"`
+	RatePerSecond int    `json:"rate_per_second"`
+}
+
+// save writes what is held. The caller holds mu.
+func (h *Holder) save() error { return h.saveSets(*h.sets.Load()) }
+
+func (h *Holder) saveSets(sets map[string]*snapshot) error {
+	if h.opt.File == "" {
 		return nil
 	}
-	out := fileSet{Revision: set.Revision}
-	for _, f := range set.Flags {
-		row := fileFlag{Key: f.Key, Variant: f.Variant, Revision: f.Revision}
-		switch v := f.Value.(type) {
-		case string:
-			row.Type, row.Value = "string", v
-		case int64:
-			row.Type, row.Value = "integer", strconv.FormatInt(v, 10)
-		case bool:
-			row.Type, row.Value = "boolean", strconv.FormatBool(v)
-		case float64:
-			row.Type, row.Value = "float", strconv.FormatFloat(v, 'g', -1, 64)
-		}
-		out.Flags = append(out.Flags, row)
+	var st state
+	for _, s := range sets {
+		st.Sets = append(st.Sets, stateSet{s.set.ID, s.set.Revision, s.set.Definition})
 	}
-	raw, err := json.Marshal(out)
+	for hash, r := range h.keys.Load().byHash {
+		st.Keys = append(st.Keys, stateKey{r.ID, r.Name, hex.EncodeToString(hash[:]), r.Set, r.RatePerSecond})
+	}
+	raw, err := json.Marshal(st)
+	if err == nil {
+		sum := sha256.Sum256(raw)
+		raw, err = json.Marshal(file{SavedAt: h.opt.Now().UTC(), SHA256: hex.EncodeToString(sum[:]), State: raw})
+	}
+	if err == nil {
+		err = writeFile(h.opt.File, raw)
+	}
 	if err != nil {
-		return err
+		h.unsaved = true
+		return fmt.Errorf("%w: %w", ErrNotSaved, err)
 	}
-	sum := sha256.Sum256(raw)
-	data, err := json.Marshal(file{SavedAt: now, SHA256: hex.EncodeToString(sum[:]), Set: raw})
-	if err != nil {
-		return err
-	}
+	h.unsaved = false
+	return nil
+}
+
+// writeFile replaces a file: written beside it, flushed to disk, then renamed, and the rename flushed too. A crash at any moment leaves
+// the old or the new one whole.
+func writeFile(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".*")
 	if err != nil {
@@ -95,61 +101,73 @@ func save(path string, set Set, now time.Time) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// load reads the file back. errNoFile means a first start.
-func load(path string) (Set, time.Time, error) {
-	if path == "" {
-		return Set{}, time.Time{}, errNoFile
+func (h *Holder) load() {
+	raw, err := readFile(h.opt.File)
+	if errors.Is(err, fs.ErrNotExist) && h.opt.Mirror != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		raw, err = h.opt.Mirror.Load(ctx)
 	}
-	in, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Set{}, time.Time{}, errNoFile
+		return
+	}
+	if err == nil {
+		err = h.restore(raw)
 	}
 	if err != nil {
-		return Set{}, time.Time{}, err
+		h.opt.Log.Warn("last known good flags are ignored", "err", err)
+	}
+}
+
+func readFile(path string) ([]byte, error) {
+	if path == "" {
+		return nil, fs.ErrNotExist
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
 	if err = errors.Join(err, in.Close()); err != nil {
-		return Set{}, time.Time{}, err
+		return nil, err
 	}
 	if len(data) > maxFile {
-		return Set{}, time.Time{}, fmt.Errorf("the file is larger than %d bytes", maxFile)
+		return nil, fmt.Errorf("the file is larger than %d bytes", maxFile)
 	}
-	return decodeFile(data)
+	return data, nil
 }
 
-func decodeFile(data []byte) (Set, time.Time, error) {
+func (h *Holder) restore(data []byte) error {
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return Set{}, time.Time{}, fmt.Errorf("the file is damaged: %w", err)
+		return fmt.Errorf("the file is damaged: %w", err)
 	}
-	sum := sha256.Sum256(f.Set)
+	sum := sha256.Sum256(f.State)
 	if !bytes.Equal([]byte(hex.EncodeToString(sum[:])), []byte(f.SHA256)) {
-		return Set{}, time.Time{}, errors.New("the checksum does not match: the file is damaged or was edited")
+		return errors.New("the checksum does not match: the file is damaged or was edited")
 	}
-	var in fileSet
-	if err := json.Unmarshal(f.Set, &in); err != nil {
-		return Set{}, time.Time{}, fmt.Errorf("the file is damaged: %w", err)
+	var st state
+	if err := json.Unmarshal(f.State, &st); err != nil {
+		return fmt.Errorf("the file is damaged: %w", err)
 	}
-	set := Set{Revision: in.Revision}
-	for _, row := range in.Flags {
-		flag := Flag{Key: row.Key, Variant: row.Variant, Revision: row.Revision}
-		var err error
-		switch row.Type {
-		case "string":
-			flag.Value = row.Value
-		case "integer":
-			flag.Value, err = strconv.ParseInt(row.Value, 10, 64)
-		case "boolean":
-			flag.Value, err = strconv.ParseBool(row.Value)
-		case "float":
-			flag.Value, err = strconv.ParseFloat(row.Value, 64)
-		default:
-			err = fmt.Errorf("unknown type %q", row.Type)
-		}
+	sets := map[string]*snapshot{}
+	for _, s := range st.Sets {
+		snap, err := compile(Set{ID: s.ID, Revision: s.Revision, Definition: s.Definition}, true, f.SavedAt)
 		if err != nil {
-			return Set{}, time.Time{}, fmt.Errorf("flag %s: %w", row.Key, err)
+			return err
 		}
-		set.Flags = append(set.Flags, flag)
+		sets[s.ID] = snap
 	}
-	return set, f.SavedAt, nil
+	ring := &keyring{byHash: h.keys.Load().byHash, known: true}
+	for _, k := range st.Keys {
+		hash, err := hex.DecodeString(k.Hash)
+		if err != nil || len(hash) != sha256.Size {
+			return fmt.Errorf("key %s: the hash is damaged", k.ID)
+		}
+		key := Key{ID: k.ID, Name: k.Name, Hash: [sha256.Size]byte(hash), Set: k.Set, RatePerSecond: k.RatePerSecond}
+		ring.byHash[key.Hash] = &Reader{Key: key} // also one of Options.Keys: the file knows its set
+	}
+	h.sets.Store(&sets)
+	h.keys.Store(ring)
+	return nil
 }

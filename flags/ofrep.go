@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // MaxBody bounds an evaluation request, in bytes; a larger one is answered 400, since OFREP 0.3.0 has no 413. Workers send a
@@ -31,11 +33,20 @@ type Response struct {
 	// RetryAfter is for the header of that name, in seconds; 0: none. Always an integer: an official client reads a date as a year.
 	RetryAfter int
 	Body       []byte
+	Revision   int64 // of the set it was answered from; 0 with an error
 }
 
-// EvaluateOne answers POST /ofrep/v1/evaluate/flags/{key} with 200, 400, 404 or, while no flags are known at all, 503.
-func (h *Holder) EvaluateOne(key string, body []byte) Response {
-	s := h.current.Load()
+// Request is a bulk evaluation as it arrives.
+type Request struct {
+	IfNoneMatch string
+	Body        []byte
+	// Streams is a JSON array for the answer's eventStreams; empty: none are advertised.
+	Streams []byte
+}
+
+// EvaluateOne answers POST /ofrep/v1/evaluate/flags/{key} for one set with 200, 400, 404 or, while the set is not known, 503.
+func (h *Holder) EvaluateOne(set, key string, body []byte) Response {
+	s := (*h.sets.Load())[set]
 	if s == nil {
 		return unknown(key)
 	}
@@ -46,24 +57,51 @@ func (h *Holder) EvaluateOne(key string, body []byte) Response {
 	if e == nil {
 		return failure(http.StatusNotFound, key, codeNotFound, fmt.Sprintf("Flag '%s' was not found", key))
 	}
-	return Response{Status: http.StatusOK, ContentType: contentType, Body: e.body}
+	return Response{Status: http.StatusOK, ContentType: contentType, Body: e.body, Revision: s.set.Revision}
 }
 
-// EvaluateAll answers POST /ofrep/v1/evaluate/flags with 200, 304 when ifNoneMatch holds the current ETag, 400 or, while no flags
-// are known at all, 503. The ETag changes with the revision and with the stale mark, and does not depend on the context, as the
-// answer does not.
-func (h *Holder) EvaluateAll(ifNoneMatch string, body []byte) Response {
-	s := h.current.Load()
+// EvaluateAll answers POST /ofrep/v1/evaluate/flags for one set with 200, 304 when IfNoneMatch holds the current ETag, 400 or, while the
+// set is not known, 503. The ETag changes with the revision, with the stale mark and, where a flag has targeting, with the context; it
+// is known before anything is evaluated. A reader that holds a later revision than we do gets 304: nothing older may replace it.
+func (h *Holder) EvaluateAll(set string, r Request) Response {
+	s := (*h.sets.Load())[set]
 	if s == nil {
 		return unknown("")
 	}
-	if code, details := checkRequest(body); code != "" {
+	if code, details := checkRequest(r.Body); code != "" {
 		return failure(http.StatusBadRequest, "", code, details)
 	}
-	if matches(ifNoneMatch, s.etag) {
-		return Response{Status: http.StatusNotModified, ETag: s.etag}
+	if matches(r.IfNoneMatch, s.etag) {
+		return Response{Status: http.StatusNotModified, ETag: s.etag, Revision: s.set.Revision}
 	}
-	return Response{Status: http.StatusOK, ETag: s.etag, ContentType: contentType, Body: s.bulk}
+	return Response{Status: http.StatusOK, ETag: s.etag, ContentType: contentType, Body: s.bulk, Revision: s.set.Revision}
+}
+
+// HeldRevision gives the revision that an If-None-Match header says its sender holds; 0 when it says none.
+func HeldRevision(ifNoneMatch string) int64 {
+	text := strings.TrimPrefix(strings.TrimSpace(ifNoneMatch), "W/")
+	number, _, _ := strings.Cut(strings.TrimPrefix(text, `"`), "-")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// Evaluation is the answer for one flag, for previews and for Go code.
+type Evaluation struct {
+	Key          string         `json:"key"`
+	Value        any            `json:"value,omitempty"` // absent: the code's default
+	Variant      string         `json:"variant,omitempty"`
+	Reason       string         `json:"reason"`
+	ErrorCode    string         `json:"errorCode,omitempty"`
+	ErrorDetails string         `json:"errorDetails,omitempty"`
+	Metadata     map[string]any `json:"metadata,omitempty"`
+}
+
+// Evaluate evaluates one flag of a document as a worker with this context would see it.
+func (d *Document) Evaluate(key string, context map[string]any, now time.Time) Evaluation {
+	return Evaluation{Key: key, Reason: "ERROR", ErrorCode: codeNotFound}
 }
 
 // unknown is the answer before the first set: not 404, which a client takes for "use the default", and not 401.

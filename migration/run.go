@@ -222,28 +222,25 @@ type Share struct {
 	Orders int `json:"orders"`
 }
 
-// Worker is a live process that reads the flags, as it last attested.
+// Worker is a process that reads flags: one that attests, polls, or keeps a stream open.
 type Worker struct {
-	Instance    string          `json:"instance"`
-	Service     string          `json:"service"`
-	Version     string          `json:"version"`
-	BullMQ      string          `json:"bullmq"`
-	Revision    int64           `json:"revision"` // of the flag set that everything in flight uses
+	Instance string `json:"instance"`
+	Service  string `json:"service"`
+	Version  string `json:"version"`
+	BullMQ   string `json:"bullmq"`
+	Set      string `json:"set"` // the flag set it reads
+	// Via is how it is heard of: attestation, poll, stream, sse. The first is what Revision is taken from.
+	Via []string `json:"via"`
+	// Revision is the flag set's revision it holds. From an attestation: what everything in flight uses. From polls: what it last said to
+	// hold. From a stream: what was last sent. 0: it holds none, it asks each time.
+	Revision int64  `json:"revision"`
+	Key      string `json:"key"` // name of the key it reads with
+	Address  string `json:"address,omitempty"`
+	// Identified: it told its service and instance. Else readers of one key and address are one line.
+	Identified  bool            `json:"identified"`
 	SeenAt      time.Time       `json:"seen_at"`
-	Live        bool            `json:"live"` // heard of within the last seconds
+	Live        bool            `json:"live"` // heard of lately; how lately depends on how often it speaks
 	Attestation json.RawMessage `json:"attestation,omitempty"`
-}
-
-// FlagRevision is one change of one flag.
-type FlagRevision struct {
-	Revision int64     `json:"revision"`
-	Key      string    `json:"key"`
-	Value    any       `json:"value"` // string or int64
-	Previous any       `json:"previous,omitempty"`
-	Actor    string    `json:"actor"`
-	Reason   string    `json:"reason"`
-	RunID    string    `json:"run_id,omitempty"`
-	At       time.Time `json:"at"`
 }
 
 // AuditEntry is one line of the append-only audit log; Hash chains it to the one before.

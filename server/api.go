@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -269,13 +270,8 @@ func (s *Server) apiFlags(c *fiber.Ctx) error {
 	if _, err := s.migration(c); err != nil {
 		return err
 	}
-	set := s.control.Flags().Snapshot()
-	out := api.Flags{Revision: set.Revision, Flags: []api.Flag{}}
-	out.Stale, _ = s.control.Flags().Stale()
-	for _, f := range set.Flags {
-		out.Flags = append(out.Flags, api.Flag{Key: f.Key, Value: f.Value, Revision: f.Revision})
-	}
-	return c.JSON(out)
+	v, err := s.control.FlagSet(c.UserContext(), c.Params("mid"), c.Query("set"))
+	return answer(c, v, err)
 }
 
 func (s *Server) apiFlagHistory(c *fiber.Ctx) error {
@@ -286,7 +282,7 @@ func (s *Server) apiFlagHistory(c *fiber.Ctx) error {
 	if _, err := s.migration(c); err != nil {
 		return err
 	}
-	all, err := s.control.FlagHistory(c.UserContext(), c.Params("mid"), limit)
+	all, err := s.control.FlagHistory(c.UserContext(), c.Params("mid"), c.Query("set"), 0, limit)
 	return answer(c, api.FlagHistory{Revisions: list(all)}, err)
 }
 
@@ -317,11 +313,11 @@ func (s *Server) apiAudit(c *fiber.Ctx) error {
 
 // apiAttest takes in what a worker says of itself. Fields that this version does not know are ignored: workers may be newer.
 func (s *Server) apiAttest(c *fiber.Ctx) error {
-	var in workflows.Attestation
+	var in fleet.Attestation
 	if err := json.Unmarshal(c.Body(), &in); err != nil {
 		return migration.Errorf(migration.Invalid, "the attestation is not readable: %w", err)
 	}
-	if err := s.control.Attest(c.UserContext(), in); err != nil {
+	if err := s.readers.Fleet.Attest(in, fleet.Who{}); err != nil {
 		return err
 	}
 	return c.SendStatus(http.StatusNoContent)

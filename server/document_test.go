@@ -101,12 +101,12 @@ func TestTheDocumentNamesEveryFieldThatIsSent(t *testing.T) {
 	requests := []string{"Credentials", "Start", "Decision", "Attestation", "Connection"} // what they need is a rule, not a matter of encoding
 	for _, v := range []any{
 		api.Credentials{}, api.Session{}, api.Start{}, api.Decision{}, api.Problem{}, api.MigrationList{}, api.CriteriaList{}, api.EvidenceList{}, api.StepList{},
-		api.RunList{}, api.LogPage{}, api.FlagHistory{}, api.WorkerList{}, api.AuditPage{}, api.EndpointList{}, api.Flags{}, api.Flag{}, api.Endpoint{}, api.QueueBoard{},
+		api.RunList{}, api.LogPage{}, api.FlagHistory{}, api.WorkerList{}, api.AuditPage{}, api.EndpointList{}, api.Endpoint{}, api.QueueBoard{},
 		api.QueueSide{}, api.Queue{}, migration.Actor{}, migration.Gate{}, migration.Fact{}, migration.Params{}, migration.ActionPlan{}, migration.StepPlan{},
 		migration.RunAction{}, migration.Run{}, migration.LogLine{}, migration.Requirement{}, migration.Criterion{}, migration.Evidence{}, migration.Finding{},
 		migration.Item{}, migration.PlanStep{}, migration.StepStatus{}, migration.NextStep{}, migration.Milestone{}, migration.Cost{}, migration.Risk{}, migration.Option{},
-		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagRevision{},
-		migration.AuditEntry{}, workflows.Attestation{}, workflows.Connection{},
+		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagSetRevision{}, migration.FlagDiff{}, migration.FlagSetView{}, migration.FlagInfo{},
+		migration.AuditEntry{}, fleet.Attestation{}, fleet.Connection{},
 	} {
 		name := reflect.TypeOf(v).Name()
 		schema, ok := d.Components.Schemas[name]

@@ -74,11 +74,12 @@ func serve(t *testing.T, change ...func(*Options)) *site {
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: enginePass}, {Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
 		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass}}
 	log := slog.New(slog.NewJSONHandler(st.logs, nil))
-	control, err := workflows.Open(t.Context(), cfg, log)
+	readers := workflows.NewReaders(cfg, log)
+	control, err := workflows.Open(t.Context(), cfg, readers, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Control: control, Addr: "127.0.0.1:0", Log: log, Version: "test"}
+	opt := Options{Control: control, Readers: readers, Addr: "127.0.0.1:0", Log: log, Version: "test"}
 	for _, f := range change {
 		f(&opt)
 	}

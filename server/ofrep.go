@@ -12,11 +12,11 @@ import (
 // The flags for workers, over OFREP. They are answered from memory: a worker must not lose its flags because our database is down.
 
 func (s *Server) ofrepAll(c *fiber.Ctx) error {
-	return sendFlags(c, s.control.Flags().EvaluateAll(c.Get(fiber.HeaderIfNoneMatch), c.Body()))
+	return sendFlags(c, s.readers.Flags.EvaluateAll(s.readers.Flags.IDs()[0], flags.Request{IfNoneMatch: c.Get(fiber.HeaderIfNoneMatch), Body: c.Body()}))
 }
 
 func (s *Server) ofrepOne(c *fiber.Ctx) error {
-	return sendFlags(c, s.control.Flags().EvaluateOne(c.Params("key"), c.Body()))
+	return sendFlags(c, s.readers.Flags.EvaluateOne(s.readers.Flags.IDs()[0], c.Params("key"), c.Body()))
 }
 
 func sendFlags(c *fiber.Ctx, r flags.Response) error {

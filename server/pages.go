@@ -276,23 +276,15 @@ func (s *Server) flags(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	history, err := s.control.FlagHistory(c.UserContext(), m.ID, historyShown)
-	if err != nil {
-		return err
-	}
 	workers, err := s.control.Workers(c.UserContext(), m.ID)
 	if err != nil {
 		return err
 	}
-	set := s.control.Flags().Snapshot()
-	v := web.Flags{Revision: set.Revision, MigrationID: m.ID, History: history, Now: time.Now()}
-	for _, f := range set.Flags {
-		now := migration.FlagRevision{Key: f.Key, Value: f.Value, Revision: f.Revision}
-		if i := slices.IndexFunc(history, func(h migration.FlagRevision) bool { return h.Key == f.Key && h.Revision == f.Revision }); i >= 0 {
-			now = history[i]
-		}
-		v.Current = append(v.Current, now)
+	view, err := s.control.FlagSet(c.UserContext(), m.ID, c.Query("set"))
+	if err != nil {
+		return err
 	}
+	v := web.Flags{View: view, MigrationID: m.ID, Now: time.Now()}
 	for _, w := range workers {
 		var said struct {
 			LastKnownGood bool `json:"lastKnownGood"`

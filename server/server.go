@@ -19,6 +19,7 @@ import (
 // Options say how to serve.
 type Options struct {
 	Control *workflows.Control
+	Readers workflows.Readers
 	Addr    string // host:port; port 0 takes a free one
 	Log     *slog.Logger
 	Version string
@@ -32,6 +33,7 @@ type Options struct {
 type Server struct {
 	opt     Options
 	control *workflows.Control
+	readers workflows.Readers
 	log     *slog.Logger
 	app     *fiber.App
 	hub     *hub
@@ -133,7 +135,7 @@ func (s *Server) routes() []route {
 
 // New returns a server that does not listen yet.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, control: opt.Control, log: opt.Log, hub: newHub(), started: time.Now()}
+	s := &Server{opt: opt, control: opt.Control, readers: opt.Readers, log: opt.Log, hub: newHub(), started: time.Now()}
 	cfg := fiber.Config{
 		Immutable: true, CaseSensitive: true, DisableStartupMessage: true,
 		ReadTimeout: readTimeout, IdleTimeout: idleTimeout, BodyLimit: bodyLimit,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -150,123 +149,6 @@ func (s *Store) Evidence(ctx context.Context, mid, check string, limit int) ([]m
 	out := make([]migration.Evidence, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, r.value())
-	}
-	return out, nil
-}
-
-type flagRow struct {
-	ID          int64
-	Revision    int64
-	MigrationID string
-	Key         string
-	Value       string
-	Previous    string
-	Actor       string
-	Reason      string
-	RunID       string
-	At          int64
-}
-
-func (flagRow) TableName() string { return "flag_revisions" }
-
-func (r flagRow) value() (migration.FlagRevision, error) {
-	f := migration.FlagRevision{Revision: r.Revision, Key: r.Key, Actor: r.Actor, Reason: r.Reason, RunID: r.RunID, At: fromMillis(r.At)}
-	var err error
-	if f.Value, err = flagValue(r.Value); err == nil {
-		f.Previous, err = flagValue(r.Previous)
-	}
-	return f, err
-}
-
-// flagValue decodes a stored value; numbers are whole.
-func flagValue(s string) (any, error) {
-	var v any
-	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		return nil, fmt.Errorf("flag value %s: %w", s, err)
-	}
-	if n, ok := v.(float64); ok {
-		return int64(n), nil
-	}
-	return v, nil
-}
-
-// FlagChange is the new value of one flag: a string or an int64.
-type FlagChange struct {
-	Key   string
-	Value any
-}
-
-// SetFlags writes the changes as one new revision of the flag set and returns its number. Values that are the same already make no
-// revision, so a step that is run again after a kill changes nothing; then the present revision is returned.
-func (s *Store) SetFlags(ctx context.Context, mid string, changes []FlagChange, actor, reason, runID string, at time.Time) (int64, error) {
-	tx, err := s.sql.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = tx.Rollback() }()
-	var revision int64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(revision), 0) FROM flag_revisions WHERE migration_id = ?", mid).Scan(&revision); err != nil {
-		return 0, err
-	}
-	next := revision + 1
-	changed := false
-	for _, c := range changes {
-		value, err := toJSON(c.Value)
-		if err != nil {
-			return 0, err
-		}
-		previous := "null"
-		if err := tx.QueryRowContext(ctx, `SELECT coalesce((SELECT value FROM flag_revisions WHERE migration_id = ? AND key = ? ORDER BY id DESC LIMIT 1), 'null')`,
-			mid, c.Key).Scan(&previous); err != nil {
-			return 0, err
-		}
-		if previous == value {
-			continue
-		}
-		changed = true
-		if _, err := tx.ExecContext(ctx, `INSERT INTO flag_revisions (revision, migration_id, key, value, previous, actor, reason, run_id, at) VALUES (?,?,?,?,?,?,?,?,?)`,
-			next, mid, c.Key, value, previous, actor, reason, runID, millis(at)); err != nil {
-			return 0, fmt.Errorf("flag %s: %w", c.Key, err)
-		}
-	}
-	if !changed {
-		return revision, nil
-	}
-	return next, tx.Commit()
-}
-
-// Flags returns the latest revision of each flag, sorted by key, and the flag set's revision.
-func (s *Store) Flags(ctx context.Context, mid string) ([]migration.FlagRevision, int64, error) {
-	var rows []flagRow
-	err := s.db.WithContext(ctx).Where("id IN (SELECT max(id) FROM flag_revisions WHERE migration_id = ? GROUP BY key)", mid).Order("key").Find(&rows).Error
-	if err != nil {
-		return nil, 0, err
-	}
-	out, err := flagValues(rows)
-	var revision int64
-	for _, f := range out {
-		revision = max(revision, f.Revision)
-	}
-	return out, revision, err
-}
-
-// FlagHistory lists flag changes, newest first.
-func (s *Store) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagRevision, error) {
-	var rows []flagRow
-	if err := s.db.WithContext(ctx).Where("migration_id = ?", mid).Order("id DESC").Limit(limit).Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	return flagValues(rows)
-}
-
-func flagValues(rows []flagRow) ([]migration.FlagRevision, error) {
-	out := make([]migration.FlagRevision, 0, len(rows))
-	for _, r := range rows {
-		f, err := r.value()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, f)
 	}
 	return out, nil
 }

@@ -123,11 +123,9 @@ type StateCount struct {
 
 // Flags is the page of the flags.
 type Flags struct {
-	Revision int64 // of the flag set
-	Current  []migration.FlagRevision
-	History  []migration.FlagRevision
-	Workers  []Worker
-	Now      time.Time
+	View    migration.FlagSetView
+	Workers []Worker
+	Now     time.Time
 
 	MigrationID string
 }

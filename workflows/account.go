@@ -113,11 +113,3 @@ func (c *Control) Authenticate(ctx context.Context, token string) (migration.Act
 func (c *Control) SignOut(ctx context.Context, token string) error {
 	return c.store.DeleteSession(ctx, token)
 }
-
-// AuthenticateWorker checks the token that workers send. It asks no database, so workers can read their flags when ours is down.
-func (c *Control) AuthenticateWorker(_ context.Context, token string) error {
-	if subtle.ConstantTimeCompare([]byte(token), []byte(c.cfg.WorkerToken.Reveal())) != 1 {
-		return migration.Errorf(migration.Unauthenticated, "the worker token is wrong")
-	}
-	return nil
-}

@@ -42,7 +42,7 @@ func breakerDrill() Step {
 				return out, err
 			}
 			out.Gates = append(out.Gates, reachable(ctx, c, endpoint))
-			for _, p := range e.workers.producers().Producers {
+			for _, p := range e.workers.Producers().Producers {
 				off := "unknown"
 				if p.EnableOfflineQueue != nil {
 					off = fmt.Sprint(*p.EnableOfflineQueue)
@@ -56,7 +56,7 @@ func breakerDrill() Step {
 				{
 					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
-						facts := c.workers.producers()
+						facts := c.workers.Producers()
 						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
-	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/store"
@@ -30,7 +28,7 @@ type Control struct {
 	estate  *Estate
 	engine  *Engine
 	monitor *monitor
-	holder  *flags.Holder
+	readers Readers
 	steps   map[string]Step
 	log     *slog.Logger
 	now     func() time.Time
@@ -43,7 +41,7 @@ type Control struct {
 
 // Open opens the database, resumes the runs that were under way and starts looking after the servers. At the very first start it creates
 // the migration from the plan, and the accounts. Close ends it.
-func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Control, error) {
+func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Logger) (*Control, error) {
 	p, err := plan.Read(cfg.Migration.PlanFile, StepIDs())
 	if err != nil {
 		return nil, err
@@ -52,9 +50,8 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Control, e
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{cfg: cfg, store: st, log: log, now: time.Now, hashing: make(chan struct{}, 2), done: make(chan struct{}),
-		holder: flags.NewHolder(filepath.Join(cfg.DataDir, "flags.json"))}
-	if c.estate, err = openEstate(cfg, st, c.holder, log, c.now); err != nil {
+	c := &Control{cfg: cfg, store: st, log: log, now: time.Now, hashing: make(chan struct{}, 2), done: make(chan struct{}), readers: readers}
+	if c.estate, err = openEstate(cfg, st, readers, log, c.now); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	c.steps = map[string]Step{}
@@ -99,14 +96,18 @@ func (c *Control) Close() error {
 
 var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
+// MigrationID is the id that the configured migration gets: its name as a slug.
+func MigrationID(cfg config.Config) string {
+	return cmp.Or(strings.Trim(notSlug.ReplaceAllString(strings.ToLower(cfg.Migration.Name), "-"), "-"), "migration")
+}
+
 func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 	all, err := c.store.Migrations(ctx)
 	if err != nil {
 		return err
 	}
 	if len(all) == 0 {
-		slug := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(c.cfg.Migration.Name), "-"), "-")
-		m := migration.Migration{ID: cmp.Or(slug, "migration"), Name: c.cfg.Migration.Name, Plan: p,
+		m := migration.Migration{ID: MigrationID(c.cfg), Name: c.cfg.Migration.Name, Plan: p,
 			EventDate: c.cfg.Event(c.now()), CreatedBy: "switchyard", CreatedAt: c.now()}
 		if err := c.store.CreateMigration(ctx, m); err != nil {
 			return err
@@ -114,6 +115,15 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 		all = append(all, m)
 	}
 	for _, m := range all {
+		sets, err := c.store.FlagSets(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		if len(sets) == 0 {
+			if err := c.store.CreateFlagSet(ctx, migration.FlagSet{ID: m.ID, MigrationID: m.ID, Name: m.Name, CreatedBy: "switchyard", CreatedAt: c.now()}); err != nil {
+				return err
+			}
+		}
 		r, err := c.estate.Routing(ctx, m.ID)
 		if err != nil {
 			return err
@@ -122,9 +132,10 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 			if _, err := c.estate.setRouting(ctx, m.ID, r, "switchyard", "migration created: everything stays on the old Redis", ""); err != nil {
 				return err
 			}
-		} else if err := c.estate.serveFlags(ctx, m.ID); err != nil {
-			return err
 		}
+	}
+	if err := c.serveReaders(ctx); err != nil {
+		return err
 	}
 	n, err := c.store.UserCount(ctx)
 	if err != nil || n > 0 {
@@ -159,9 +170,6 @@ func (c *Control) notify(topic string) {
 	}
 }
 
-// Flags gives the flags as workers see them.
-func (c *Control) Flags() *flags.Holder { return c.holder }
-
 // Ready reports whether requests can be served, and what is wrong where something is.
 func (c *Control) Ready(ctx context.Context) (bool, map[string]string) {
 	detail := map[string]string{"database": "ok", "flags": "ok", "ledger": "ok"}
@@ -169,7 +177,7 @@ func (c *Control) Ready(ctx context.Context) (bool, map[string]string) {
 	if err := c.store.Ping(ctx); err != nil {
 		detail["database"], ok = "does not answer", false
 	}
-	if stale, since := c.holder.Stale(); stale {
+	if stale, since := c.readers.Flags.Stale(); stale {
 		detail["flags"] = "last known good, since " + since.UTC().Format(time.RFC3339)
 	}
 	if _, err := c.estate.ledger.read(); err != nil {
@@ -476,18 +484,10 @@ func (c *Control) Log(ctx context.Context, runID string, after int64, limit int)
 	return c.store.Log(ctx, runID, after, limit)
 }
 
-// FlagHistory lists flag changes, newest first.
-func (c *Control) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagRevision, error) {
-	return c.store.FlagHistory(ctx, mid, limit)
-}
-
-// Workers lists the workers heard of in the last hour.
+// Workers lists who reads a migration's flag sets and was heard of in the last hour.
 func (c *Control) Workers(context.Context, string) ([]migration.Worker, error) {
-	return c.estate.workers.all(), nil
+	return c.readers.Fleet.Workers(), nil
 }
-
-// Attest takes in what a worker says of itself.
-func (c *Control) Attest(_ context.Context, a Attestation) error { return c.estate.workers.attest(a) }
 
 // Audit lists the audit log, newest first; before is a sequence number to page on from.
 func (c *Control) Audit(ctx context.Context, before int64, limit int) ([]migration.AuditEntry, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
@@ -161,16 +162,11 @@ func cutoverActions(cfg config.Config, p migration.Params) []Action {
 
 // flagTime is when a revision of the flag set was made.
 func (e *Estate) flagTime(ctx context.Context, mid string, revision int64) (time.Time, error) {
-	rows, _, err := e.store.Flags(ctx, mid)
-	if err != nil {
-		return time.Time{}, err
+	if revision == 0 {
+		return time.Time{}, nil
 	}
-	for _, f := range rows {
-		if f.Revision == revision {
-			return f.At, nil
-		}
-	}
-	return e.now(), nil
+	r, err := e.store.FlagSetRevision(ctx, mid, revision)
+	return r.At, err
 }
 
 // soak watches the ledger: nothing may be lost, applied twice or different while the new stage settles.
@@ -240,15 +236,21 @@ func checkGate(v view, check string) migration.Gate {
 // fleetGate: workers must be there and follow the flags, or a change of stage would reach nobody.
 func fleetGate(e *Estate, v view) migration.Gate {
 	g := migration.Gate{ID: "workers", Title: "Live workers follow the flags", Limit: fmt.Sprintf("at least one, all at flag revision %d", v.routing.Revision)}
-	live := e.workers.live()
-	behind := 0
+	live := e.workers.Live(v.migration.ID)
+	var behind []string
 	for _, w := range live {
 		if w.Revision < v.routing.Revision {
-			behind++
+			behind = append(behind, fmt.Sprintf("%s at %d", workerName(w), w.Revision))
 		}
 	}
-	g.OK = len(live) > 0 && behind == 0
-	g.Measured = fmt.Sprintf("%d live, %d behind", len(live), behind)
+	g.OK = len(live) > 0 && len(behind) == 0 && e.workers.Warm()
+	g.Measured = fmt.Sprintf("%d live, %d behind", len(live), len(behind))
+	if len(behind) > 0 {
+		g.Measured += ": " + strings.Join(behind, ", ")
+	}
+	if !e.workers.Warm() {
+		g.Measured += "; Switchyard has just started, and workers get a few seconds to report"
+	}
 	if !g.OK {
 		g.Next = "see the flags page for who does not follow; start the ingestion app if nobody is live"
 	}
@@ -290,4 +292,12 @@ func parityGate(e *Estate, v view) migration.Gate {
 		g.Next = "wait for orders; if copies are missing, look at the target's errors in the journal"
 	}
 	return g
+}
+
+// workerName is how a reader is named to people.
+func workerName(w migration.Worker) string {
+	if w.Identified {
+		return w.Instance
+	}
+	return fmt.Sprintf("an unnamed reader with key %s from %s", w.Key, w.Address)
 }

@@ -2,9 +2,11 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/heroku"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
@@ -36,7 +39,7 @@ type Estate struct {
 	linode    *linode.Client
 	heroku    *heroku.Client
 	ingestion *ingestion.Client
-	workers   *fleet
+	workers   *fleet.Fleet
 	ledger    *tail
 	log       *slog.Logger
 	now       func() time.Time
@@ -51,9 +54,9 @@ type Estate struct {
 	targetEndpoint redisconn.Endpoint
 }
 
-func openEstate(cfg config.Config, st *store.Store, holder *flags.Holder, log *slog.Logger, now func() time.Time) (*Estate, error) {
+func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger, now func() time.Time) (*Estate, error) {
 	hc := &http.Client{Timeout: 15 * time.Second}
-	e := &Estate{cfg: cfg, store: st, holder: holder, log: log, now: now, notify: func(string) {},
+	e := &Estate{cfg: cfg, store: st, holder: r.Flags, workers: r.Fleet, log: log, now: now, notify: func(string) {},
 		upstash:            upstash.New(cfg.Target.Upstash.API, cfg.Target.Upstash.Email, cfg.Target.Upstash.APIKey, hc),
 		heroku:             heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
 		ingestion:          ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc),
@@ -62,7 +65,6 @@ func openEstate(cfg config.Config, st *store.Store, holder *flags.Holder, log *s
 	for _, q := range cfg.Queues {
 		e.queues = append(e.queues, bullmq.Queue{Prefix: "bull", Name: q})
 	}
-	e.workers = newFleet(now)
 	e.ledger = newTail(e.ingestion, log, now)
 	var err error
 	if e.linode, err = linode.New(cfg.Linode.API, cfg.Linode.Token, hc); err != nil {
@@ -146,13 +148,9 @@ func (e *Estate) Target(ctx context.Context) (redis.UniversalClient, redisconn.E
 	return c, endpoint, nil
 }
 
-// Names of the flags as workers read them: <queue>-stage, <queue>-ramp and one for the source server. The queues of a migration move
-// together, so every queue's flags say the same.
-const (
-	stageSuffix = "-stage"
-	rampSuffix  = "-ramp"
-	flagSource  = "source-endpoint"
-)
+// Names of the flags as workers read them: <queue>-stage, <queue>-ramp, <queue>-authority and one for the source server. The queues of a
+// migration move together, so every queue's flags say the same. They are in the flag set that has the migration's id.
+const flagSource = "source-endpoint"
 
 // Routing reads what the flags say.
 func (e *Estate) Routing(ctx context.Context, mid string) (migration.Routing, error) {
@@ -162,56 +160,77 @@ func (e *Estate) Routing(ctx context.Context, mid string) (migration.Routing, er
 
 // routingSince also gives when the stage was last changed.
 func (e *Estate) routingSince(ctx context.Context, mid string) (r migration.Routing, since time.Time, err error) {
-	rows, revision, err := e.store.Flags(ctx, mid)
+	now, err := e.store.FlagSetRevision(ctx, mid, 0)
+	if migration.KindOf(err) == migration.NotFound && err != nil {
+		return migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, since, nil
+	}
 	if err != nil {
 		return r, since, err
 	}
-	r = migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone, Revision: revision}
-	queue := e.cfg.Queues[0]
-	for _, f := range rows {
-		text, _ := f.Value.(string)
-		number, _ := f.Value.(int64)
-		switch f.Key {
-		case queue + stageSuffix:
-			r.Stage, since = migration.Stage(text), f.At
-		case queue + rampSuffix:
-			r.Ramp = int(number)
-		case flagSource:
-			r.Source = migration.SourceEndpoint(text)
-		}
+	doc, err := flags.Parse(now.Definition)
+	if err != nil {
+		return r, since, err
 	}
-	return r, since, nil
+	r = flags.ReadRouting(doc, e.cfg.Queues[0])
+	r.Revision = now.Revision
+	since, err = e.flagTime(ctx, mid, flags.RevisionOf(doc.Flags[e.cfg.Queues[0]+"-stage"]))
+	return r, since, err
 }
 
 // setRouting writes the routing as one revision of the flag set and serves it. The revision is what workers must acknowledge.
 func (e *Estate) setRouting(ctx context.Context, mid string, r migration.Routing, actor, reason, runID string) (int64, error) {
-	changes := []store.FlagChange{{Key: flagSource, Value: string(r.Source)}}
-	for _, q := range e.cfg.Queues {
-		changes = append(changes, store.FlagChange{Key: q + stageSuffix, Value: string(r.Stage)}, store.FlagChange{Key: q + rampSuffix, Value: int64(r.Ramp)})
-	}
-	revision, err := e.store.SetFlags(ctx, mid, changes, actor, reason, runID, e.now())
+	revision, err := e.store.ReviseFlagSet(ctx, mid, 0, func(now json.RawMessage, next int64) (json.RawMessage, error) {
+		before := &flags.Document{}
+		if now != nil {
+			var err error
+			if before, err = flags.Parse(now); err != nil {
+				return nil, err
+			}
+		}
+		after := before.Clone()
+		if after.Flags == nil {
+			after.Flags = map[string]flags.Flag{}
+		}
+		after.Flags[flagSource] = flags.SourceFlag(r.Source)
+		for _, q := range e.cfg.Queues {
+			maps.Copy(after.Flags, flags.RoutingFlags(q, r))
+		}
+		if now == nil {
+			before = nil
+		}
+		if after = flags.Revise(mid, before, after, next); after == nil {
+			return now, nil
+		}
+		return after.JSON(), nil
+	}, actor, reason, runID, e.now())
 	if err != nil {
 		return 0, err
 	}
-	return revision, e.serveFlags(ctx, mid)
+	return revision.Revision, e.serveFlags(ctx)
 }
 
-// serveFlags publishes the stored flags to the workers.
-func (e *Estate) serveFlags(ctx context.Context, mid string) error {
-	rows, revision, err := e.store.Flags(ctx, mid)
+// serveFlags publishes the stored flag sets to their readers.
+func (e *Estate) serveFlags(ctx context.Context) error {
+	sets, err := e.store.FlagSets(ctx, "")
 	if err != nil {
 		return err
 	}
-	set := flags.Set{Revision: revision}
-	for _, f := range rows {
-		set.Flags = append(set.Flags, flags.Flag{Key: f.Key, Value: f.Value, Variant: fmt.Sprint(f.Value), Revision: f.Revision})
+	for _, s := range sets {
+		if held, ok := e.holder.Held(s.ID); s.Revision == 0 || ok && held.Revision == s.Revision && !e.holder.Unsaved() {
+			continue
+		}
+		now, err := e.store.FlagSetRevision(ctx, s.ID, 0)
+		if err != nil {
+			return err
+		}
+		switch err := e.holder.Replace(flags.Set{ID: s.ID, Revision: now.Revision, Definition: now.Definition}); {
+		case errors.Is(err, flags.ErrNotSaved):
+			e.log.Error("the flags are in force, but their last known good copy is not on disk", "err", err) // a full disk must not stop a move back
+		case err != nil:
+			return fmt.Errorf("publish flags: %w", err)
+		}
 	}
-	switch err := e.holder.Replace(set); {
-	case errors.Is(err, flags.ErrNotSaved):
-		e.log.Error("the flags are in force, but their last known good copy is not on disk", "err", err) // a full disk must not stop a move back
-	case err != nil:
-		return fmt.Errorf("publish flags: %w", err)
-	}
+	e.holder.Confirm()
 	e.notify("flags")
 	e.notify("overview")
 	return nil
@@ -226,7 +245,7 @@ func (c *Call) awaitWorkers(ctx context.Context, revision int64) (int, error) {
 	defer cancel()
 	var n int
 	err := await(ctx, 100*time.Millisecond, func(context.Context) error {
-		live := c.workers.live()
+		live := c.workers.Live(c.Run.MigrationID)
 		n = len(live)
 		if n == 0 {
 			return notYet("no live worker reports itself; is the ingestion app up, and does it reach Switchyard?")

@@ -56,7 +56,7 @@ var watches = []watch{
 		return e.probeTarget(ctx)
 	}, false},
 	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
-		facts := e.workers.producers()
+		facts := e.workers.Producers()
 		if len(facts.Producers) == 0 {
 			return nil, migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}

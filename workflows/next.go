@@ -68,7 +68,7 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 		return migration.Overview{}, err
 	}
 	o := migration.Overview{Migration: v.migration, Plan: v.migration.Plan, Routing: v.routing, Checklist: v.checklist, Steps: v.steps(), NextSteps: v.nextSteps(),
-		OpenRun: v.open, Workers: c.estate.workers.all(), Phase: v.phase(), At: v.at}
+		OpenRun: v.open, Workers: c.estate.workers.Workers(), Phase: v.phase(), At: v.at}
 	// A ledger that is not current shows no figures rather than old ones.
 	ledger, err := c.estate.ledger.read()
 	if err != nil {

@@ -215,7 +215,7 @@ func awaitTargetConnections(ctx context.Context, c *Call) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	return nil, await(ctx, 250*time.Millisecond, func(context.Context) error {
-		live := c.workers.live()
+		live := c.workers.Attestations()
 		if len(live) == 0 {
 			return notYet("no live worker reports itself after the restart")
 		}
