@@ -1,12 +1,15 @@
 package store
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -241,7 +244,7 @@ func lead(t *testing.T, s *Store) <-chan context.Context {
 	return terms
 }
 
-func TestOneReplicaLeadsAndAnotherTakesOverWhenItsConnectionIsLost(t *testing.T) {
+func TestALeaderWhoseConnectionIsLostLeadsNoMore(t *testing.T) {
 	t.Parallel()
 	a, b := twoReplicas(t)
 	first := within(t, "the first leader", lead(t, a))
@@ -265,6 +268,37 @@ func TestOneReplicaLeadsAndAnotherTakesOverWhenItsConnectionIsLost(t *testing.T)
 	ok(t, err)
 	within(t, "the end of the first leader", first.Done())
 	t.Logf("the leader noticed after %s", time.Since(start))
+}
+
+// leadUntilKilled is what the test binary does instead of testing where leaderURL is set: it leads, and says so.
+func leadUntilKilled(url string) {
+	s, err := Open(context.Background(), url)
+	if err == nil {
+		err = s.Lead(context.Background(), func(context.Context) { fmt.Println("leads") })
+	}
+	fmt.Println(err)
+	os.Exit(1)
+}
+
+const leaderURL = "STORE_TEST_LEADER_URL"
+
+func TestALeaderThatIsKilledIsReplaced(t *testing.T) {
+	t.Parallel()
+	_, b := twoReplicas(t)
+	leader := exec.CommandContext(t.Context(), os.Args[0])
+	leader.Env = append(os.Environ(), leaderURL+"="+b.URL().Reveal())
+	out, err := leader.StdoutPipe()
+	ok(t, err)
+	ok(t, leader.Start())
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "leads\n" {
+		t.Fatalf("the other process says %q, %v", line, err)
+	}
+	others := lead(t, b)
+	start := time.Now()
+	ok(t, leader.Process.Kill())
+	within(t, "the second leader", others)
+	t.Logf("replaced after %s", time.Since(start))
+	_ = leader.Wait() // killed
 }
 
 func TestALeaderThatEndsIsReplaced(t *testing.T) {

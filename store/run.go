@@ -138,7 +138,7 @@ func (s *Store) Runs(ctx context.Context, mid, step string, limit int) ([]migrat
 // RunsInState lists the runs of all migrations in a state, oldest first.
 func (s *Store) RunsInState(ctx context.Context, state migration.RunState) ([]string, error) {
 	var ids []string
-	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at").Pluck("id", &ids).Error
+	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at, rowid").Pluck("id", &ids).Error
 	return ids, err
 }
 

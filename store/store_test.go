@@ -19,7 +19,12 @@ var noon = time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
 
 const mid = "orders"
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(leaderURL); url != "" {
+		leadUntilKilled(url)
+	}
+	pgtest.Main(m)
+}
 
 // dialects are the databases; each makes an empty one of the test's own and gives its URL.
 var dialects = map[string]func(t testing.TB) string{
