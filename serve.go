@@ -26,7 +26,10 @@ func (c serveCmd) Run(s *surroundings) error {
 	}
 	log := slog.New(slog.NewTextHandler(s.stderr, nil))
 	redisconn.LogTo(log)
-	readers := workflows.NewReaders(cfg, log)
+	readers, err := workflows.NewReaders(cfg, log)
+	if err != nil {
+		return err
+	}
 	control, err := workflows.Open(s.ctx, cfg, readers, log)
 	if err != nil {
 		return err

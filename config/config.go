@@ -29,7 +29,7 @@ type Config struct {
 	SyncTLS TLS `yaml:"sync_tls"`
 	// DataDir holds the database, the last known good flags and backups; SWITCHYARD_DATA_DIR.
 	DataDir string `yaml:"data_dir"`
-	// DatabaseURL is a SQLite file; SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
+	// DatabaseURL is a SQLite file, or postgres://… for several replicas; SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
 	DatabaseURL migration.Secret `yaml:"database_url"`
 	// FirstRunUsers are created when there is no account yet. Without any, two engineers get random passwords that are printed once.
 	FirstRunUsers []User `yaml:"first_run_users"`
@@ -289,18 +289,18 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// DatabaseFile is the path of the SQLite file.
-func (c Config) DatabaseFile() string {
+// Database is what store.Open takes: postgres://…, or the path of the SQLite file.
+func (c Config) Database() migration.Secret {
 	file := c.DatabaseURL.Reveal()
 	if file == "" {
-		return filepath.Join(c.DataDir, "switchyard.db")
+		return migration.Secret(filepath.Join(c.DataDir, "switchyard.db"))
 	}
 	for _, scheme := range []string{"sqlite://", "file://", "sqlite:", "file:"} {
 		if rest, ok := strings.CutPrefix(file, scheme); ok {
-			return rest
+			return migration.Secret(rest)
 		}
 	}
-	return file
+	return c.DatabaseURL
 }
 
 // Event is the event's date; without one, four weeks from now.

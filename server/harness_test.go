@@ -74,7 +74,10 @@ func serve(t *testing.T, change ...func(*Options)) *site {
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: enginePass}, {Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
 		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass}}
 	log := slog.New(slog.NewJSONHandler(st.logs, nil))
-	readers := workflows.NewReaders(cfg, log)
+	readers, err := workflows.NewReaders(cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	control, err := workflows.Open(t.Context(), cfg, readers, log)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,7 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, cfg.DatabaseFile())
+	st, err := store.Open(ctx, cfg.Database().Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +62,14 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 	c.engine = newEngine(st, c.estate, c.steps, log, c.now)
 	c.estate.notify, c.engine.notify = c.notify, c.notify
 	c.monitor = newMonitor(c.estate, c.engine, log)
-	if err := c.firstRun(ctx, p); err != nil {
+	// Two replicas may meet at their very first start: who comes second finds what the first has made.
+	for err = c.firstRun(ctx, p); migration.KindOf(err) == migration.Conflict && err != nil && ctx.Err() == nil; err = c.firstRun(ctx, p) {
+		log.Info("another replica is making the first migration; looking again")
+	}
+	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if err := c.engine.launch(ctx); err != nil {
-		return nil, errors.Join(err, st.Close())
-	}
 	go func() {
 		defer close(c.done)
 		c.background(ctx)
@@ -75,21 +77,40 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 	return c, nil
 }
 
+// background runs until ctx ends: the ledger and the flags' readers are fed in every replica, runs and watches belong to the leader.
 func (c *Control) background(ctx context.Context) {
-	tailed := make(chan struct{})
-	go func() {
-		defer close(tailed)
-		c.estate.ledger.run(ctx)
-	}()
+	var tasks sync.WaitGroup
+	tasks.Go(func() { c.estate.ledger.run(ctx) })
+	tasks.Go(func() { c.feedReaders(ctx) })
+	if c.store.Postgres() {
+		tasks.Go(func() { c.shareFleet(ctx) })
+	}
+	if err := c.store.Lead(ctx, c.lead); err != nil && ctx.Err() == nil {
+		c.log.Error("this replica carries nothing out: it cannot find out who leads", "err", err)
+	}
+	tasks.Wait()
+}
+
+// lead carries out runs and keeps watch until ctx ends or the leadership does.
+func (c *Control) lead(ctx context.Context) {
+	for err := c.engine.launch(ctx); err != nil; err = c.engine.launch(ctx) {
+		c.log.Error("workflow engine; trying again", "err", err)
+		c.engine.close()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	defer c.engine.close()
 	c.monitor.run(ctx)
-	<-tailed
 }
 
 // Close stops looking and carrying out; runs under way go on at the next Open.
 func (c *Control) Close() error {
 	c.stop()
 	<-c.done
-	c.engine.close()
+	c.engine.close() // where nobody led
 	c.estate.close()
 	return c.store.Close()
 }

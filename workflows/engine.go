@@ -27,11 +27,11 @@ type Engine struct {
 	now    func() time.Time
 	notify func(topic string)
 
-	dbos  dbos.Context
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
 	mu      sync.Mutex
+	dbos    dbos.Context                       // nil: another replica carries runs out, or none does
 	cancels map[string]context.CancelCauseFunc // of the action under way, by run
 }
 
@@ -39,7 +39,8 @@ type Engine struct {
 // alone for ever. Change it when an action of a step is renamed or moved.
 const engineVersion = "1"
 
-// executorID is fixed: the store's lock lets one process at a time hold the file, so whoever holds it owns all its runs.
+// executorID is fixed: one process at a time launches the engine (the SQLite file's lock, or the leader's lock on Postgres), so whoever
+// launches it owns all runs, also those that a former leader left behind.
 const executorID = "switchyard"
 
 var errCancelled = errors.New("cancelled")
@@ -54,15 +55,22 @@ func newEngine(st *store.Store, estate *Estate, steps map[string]Step, log *slog
 	return &Engine{store: st, estate: estate, steps: steps, log_: log, now: now, notify: func(string) {}, cancels: map[string]context.CancelCauseFunc{}}
 }
 
-// launch opens DBOS on the store's file and resumes every run that was under way.
+// launch opens DBOS on the store's database and resumes every run that was under way. close ends it; then it may be launched again.
 func (e *Engine) launch(ctx context.Context) error {
 	ctx, e.stop = context.WithCancel(ctx)
-	d, err := dbos.NewContext(ctx, dbos.Config{AppName: "switchyard", SQLiteSystemDB: e.store.SQL(), ApplicationVersion: engineVersion,
-		ExecutorID: executorID, Logger: slog.New(quiet{e.log_.Handler()})})
+	cfg := dbos.Config{AppName: "switchyard", ApplicationVersion: engineVersion, ExecutorID: executorID, Logger: slog.New(quiet{e.log_.Handler()})}
+	if e.store.Postgres() {
+		cfg.DatabaseURL = e.store.URL().Reveal()
+	} else {
+		cfg.SQLiteSystemDB = e.store.SQL()
+	}
+	d, err := dbos.NewContext(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("workflow engine: %w", err)
 	}
-	e.dbos = d
+	e.mu.Lock()
+	e.dbos = d // from here on start takes runs, so that none falls between this and the list below
+	e.mu.Unlock()
 	dbos.RegisterWorkflow(d, e.workflow, dbos.WithWorkflowName("run"), dbos.WithMaxRecoveryAttempts(1_000_000))
 	if err := dbos.Launch(d); err != nil {
 		return fmt.Errorf("workflow engine: %w", err)
@@ -81,27 +89,40 @@ func (e *Engine) launch(ctx context.Context) error {
 
 // close stops carrying out; runs under way stay as they are for the next launch.
 func (e *Engine) close() {
+	e.mu.Lock()
+	d := e.dbos
+	e.dbos = nil
+	e.mu.Unlock()
+	if d == nil {
+		return
+	}
 	e.stop()
-	if err := dbos.Shutdown(e.dbos, 10*time.Second); err != nil {
+	if err := dbos.Shutdown(d, 10*time.Second); err != nil {
 		e.log_.Warn("workflow engine did not stop in time", "err", err)
 	}
 	e.tasks.Wait()
 }
 
 // start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
-// until it passes or the process ends.
+// until it passes or the process ends. Where another replica carries runs out it does nothing: the database tells that one.
 func (e *Engine) start(id string) {
+	e.mu.Lock() // until the task is counted: close waits for all of them
+	defer e.mu.Unlock()
+	d := e.dbos
+	if d == nil {
+		return
+	}
 	e.tasks.Go(func() {
-		for first := true; e.dbos.Err() == nil; first = false {
-			h, err := dbos.RunWorkflow(e.dbos, e.workflow, id, dbos.WithWorkflowID(id))
+		for first := true; d.Err() == nil; first = false {
+			h, err := dbos.RunWorkflow(d, e.workflow, id, dbos.WithWorkflowID(id))
 			if err == nil {
 				_, err = h.GetResult()
 			}
-			if e.dbos.Err() != nil {
+			if d.Err() != nil {
 				return
 			}
 			if err == nil {
-				run, readErr := e.store.Run(e.dbos, id)
+				run, readErr := e.store.Run(d, id)
 				if readErr == nil && !run.State.Open() {
 					return
 				}
@@ -111,12 +132,12 @@ func (e *Engine) start(id string) {
 			if !first || !errors.Is(err, dbos.ErrAwaitedWorkflowCancelled) {
 				e.log_.Error("workflow engine error; trying again", "run", id, "err", err)
 				select {
-				case <-e.dbos.Done():
+				case <-d.Done():
 					return
 				case <-time.After(time.Second):
 				}
 			}
-			if _, err := dbos.ResumeWorkflow[string](e.dbos, id); err != nil {
+			if _, err := dbos.ResumeWorkflow[string](d, id); err != nil {
 				e.log_.Warn("resume", "run", id, "err", err)
 			}
 		}
@@ -387,14 +408,14 @@ func (e *Engine) record(ctx context.Context, mid, runID, check string, proof mig
 }
 
 func (e *Engine) log(runID, action, level, message string) {
-	if err := e.store.AppendLog(context.WithoutCancel(e.dbos), runID, action, level, message, e.now()); err != nil {
+	if err := e.store.AppendLog(context.Background(), runID, action, level, message, e.now()); err != nil {
 		e.log_.Warn("run log", "run", runID, "err", err)
 	}
 	e.notify("run:" + runID)
 }
 
 func (e *Engine) progress(runID, text string) {
-	if err := e.store.SetProgress(context.WithoutCancel(e.dbos), runID, text); err != nil {
+	if err := e.store.SetProgress(context.Background(), runID, text); err != nil {
 		e.log_.Warn("progress", "run", runID, "err", err)
 	}
 	e.notify("run:" + runID)

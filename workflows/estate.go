@@ -215,6 +215,7 @@ func (e *Estate) serveFlags(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	changed := false
 	for _, s := range sets {
 		if held, ok := e.holder.Held(s.ID); s.Revision == 0 || ok && held.Revision == s.Revision && !e.holder.Unsaved() {
 			continue
@@ -229,10 +230,13 @@ func (e *Estate) serveFlags(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("publish flags: %w", err)
 		}
+		changed = true
 	}
 	e.holder.Confirm()
-	e.notify("flags")
-	e.notify("overview")
+	if changed {
+		e.notify("flags")
+		e.notify("overview")
+	}
 	return nil
 }
 

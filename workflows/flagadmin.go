@@ -84,3 +84,5 @@ func (c *Control) CreateAPIKey(ctx context.Context, a migration.Actor, mid, set,
 func (c *Control) RevokeAPIKey(ctx context.Context, a migration.Actor, mid, id string) error {
 	return errNotBuilt
 }
+
+func (c *Control) wakeSchedules() {}

@@ -4,14 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // Readers is what programs that read flags meet: the flags and keys as they are held in memory, and who holds what. It needs no database,
@@ -21,13 +28,135 @@ type Readers struct {
 	Fleet *fleet.Fleet
 }
 
-// NewReaders gives the last known good flags at once.
-func NewReaders(cfg config.Config, log *slog.Logger) Readers {
+// NewReaders gives the last known good flags at once, from the data folder or else from the mirror. The mirror's address must be a Redis URL.
+func NewReaders(cfg config.Config, log *slog.Logger) (Readers, error) {
+	opt := flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Log: log}
+	if !cfg.FlagMirrorURL.IsZero() {
+		c, err := redisconn.Open(redisconn.Endpoint{Name: "flag mirror", Kind: redisconn.Standalone, URL: cfg.FlagMirrorURL})
+		if err != nil {
+			return Readers{}, migration.Errorf(migration.Invalid, "flag_mirror_url: %w", err)
+		}
+		opt.Mirror = mirror{c}
+	}
 	_ = os.MkdirAll(cfg.DataDir, 0o700) // without it the flags are in force all the same, only not saved
 	worker := flags.Key{ID: "worker-token", Name: "worker_token", Hash: sha256.Sum256([]byte(cfg.WorkerToken.Reveal())), Set: MigrationID(cfg)}
-	return Readers{
-		Flags: flags.NewHolder(flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Keys: []flags.Key{worker}, Log: log}),
-		Fleet: fleet.New(time.Now),
+	opt.Keys = []flags.Key{worker}
+	return Readers{Flags: flags.NewHolder(opt), Fleet: fleet.New(time.Now)}, nil
+}
+
+// mirror keeps the last known good flags in one key of a Redis.
+type mirror struct{ redis redis.UniversalClient }
+
+const mirrorKey = "switchyard:flags"
+
+// Load implements flags.Mirror.
+func (m mirror) Load(ctx context.Context) ([]byte, error) {
+	state, err := m.redis.Get(ctx, mirrorKey).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, fs.ErrNotExist
+	}
+	return state, err
+}
+
+// Save implements flags.Mirror.
+func (m mirror) Save(ctx context.Context, state []byte) error {
+	return m.redis.Set(ctx, mirrorKey, state, 0).Err()
+}
+
+// refreshEvery is how often stored flags are looked at again without being told: for a notification that was lost.
+const refreshEvery = time.Second
+
+// feedReaders keeps what readers get in step with the database until ctx ends: at once where the database tells of a change, within
+// refreshEvery where it does not. A database that does not answer leaves everything as it is; it then grows stale.
+func (c *Control) feedReaders(ctx context.Context) {
+	told := make(chan struct{}, 1)
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		err := c.store.Listen(ctx, func(topic string) {
+			kind, id, _ := strings.Cut(topic, ":")
+			if kind == "runs" {
+				c.runChanged(ctx, id)
+				return
+			}
+			if kind == "schedules" || kind == "" {
+				c.wakeSchedules()
+			}
+			select {
+			case told <- struct{}{}:
+			default:
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			c.log.Error("changes of other replicas are noticed only by looking", "err", err)
+		}
+	})
+	ticker := time.NewTicker(refreshEvery)
+	defer ticker.Stop()
+	for ill := false; ctx.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-told:
+		case <-ticker.C:
+		}
+		asked, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := c.serveReaders(asked)
+		cancel()
+		if (err != nil) != ill && ctx.Err() == nil { // once for each change
+			if ill = err != nil; ill {
+				c.log.Error("the database does not tell the flags; the last known good ones stay in force", "err", err)
+			} else {
+				c.log.Info("the database tells the flags again")
+			}
+		}
+	}
+	tasks.Wait()
+}
+
+// runChanged follows what another replica did to a run: the leader starts a queued one and interrupts a cancelled one.
+func (c *Control) runChanged(ctx context.Context, id string) {
+	run, err := c.store.Run(ctx, id)
+	if err != nil {
+		return // the next look, or the next leader, finds it
+	}
+	switch {
+	case run.State == migration.RunQueued:
+		c.engine.start(id)
+	case run.State.Open() && run.CancelledBy != "":
+		c.engine.cancel(id)
+	}
+	c.engine.changed(id)
+}
+
+// shareFleet tells the other replicas which workers this one hears, and takes in what they hear: a gate must count them all.
+func (c *Control) shareFleet(ctx context.Context) {
+	id := newToken()[:16]
+	ticker := time.NewTicker(refreshEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_ = c.store.DropReplica(ctx, id) // it would be ignored in a few seconds anyway
+			return
+		case <-ticker.C:
+		}
+		now := c.now()
+		asked, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := c.store.SaveReplica(asked, id, c.readers.Fleet.Own(), now)
+		all, readErr := c.store.Replicas(asked, now.Add(-5*time.Second))
+		cancel()
+		if err := errors.Join(err, readErr); err != nil {
+			if ctx.Err() == nil {
+				c.log.Warn("what other replicas' workers hold is not known", "err", err)
+			}
+			continue
+		}
+		for other, workers := range all {
+			if other != id {
+				c.readers.Fleet.Merge(other, workers)
+			}
+		}
 	}
 }
 
