@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -146,7 +147,7 @@ func TestLinesOfTheAuditLogWrittenAtOnceMakeOneChain(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
-				if err := s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: fmt.Sprint(i), Action: "start", Result: "ok"}); err != nil {
+				if err := s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: strconv.Itoa(i), Action: "start", Result: "ok"}); err != nil {
 					t.Error(err)
 				}
 			})

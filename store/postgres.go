@@ -207,7 +207,7 @@ func (c *patientConn) Read(b []byte) (int, error) {
 
 // SetDeadline implements net.Conn.
 func (c *patientConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // SetReadDeadline implements net.Conn.

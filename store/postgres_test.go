@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,7 @@ func TestReplicasThatOpenANewDatabaseAtOnceAllGetIt(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			if _, err := s.Migrations(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -101,7 +102,7 @@ func TestReplicasWriteOneChainOfAuditLines(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if err := []*Store{a, b}[i%2].AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: fmt.Sprint(i), Action: "start", Result: "ok"}); err != nil {
+			if err := []*Store{a, b}[i%2].AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: strconv.Itoa(i), Action: "start", Result: "ok"}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"testing"
 
@@ -16,7 +17,7 @@ func versionOne(t *testing.T, file string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+file)
 	ok(t, err)
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	files, err := fs.Sub(schema, "migrations/sqlite")
 	ok(t, err)
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
@@ -68,12 +69,12 @@ func TestFlagsOfTheFirstVersionKeepEveryRevision(t *testing.T) {
 	}
 	sets, err := s.FlagSets(t.Context(), "")
 	ok(t, err)
-	got := ""
+	got := map[string]int64{}
 	for _, f := range sets {
-		got += fmt.Sprint(f.ID, " of ", f.MigrationID, " at ", f.Revision, "; ")
+		got[f.ID+" of "+f.MigrationID] = f.Revision
 	}
-	if got != "orders of orders at 4; empty of empty at 0; other of other at 1; " {
-		t.Errorf("sets: %s", got)
+	if want := map[string]int64{"orders of orders": 4, "empty of empty": 0, "other of other": 1}; !maps.Equal(got, want) {
+		t.Errorf("sets %v, want %v", got, want)
 	}
 	if r := revise(t, s, mid, `{"flags":{}}`); r.Revision != 5 {
 		t.Errorf("the next revision is %d", r.Revision)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -233,7 +234,7 @@ func TestOfManyWhoDecideOneWins(t *testing.T) {
 				to = migration.RunRejected
 			}
 			all.Go(func() {
-				errs[i] = s.MoveRun(t.Context(), "r1", []migration.RunState{migration.RunAwaitingApproval}, to, RunChange{DecidedBy: fmt.Sprint(i)}, noon)
+				errs[i] = s.MoveRun(t.Context(), "r1", []migration.RunState{migration.RunAwaitingApproval}, to, RunChange{DecidedBy: strconv.Itoa(i)}, noon)
 			})
 		}
 		all.Wait()
