@@ -41,7 +41,7 @@ setup: ## install what is missing: Redis, Sentinel, Node
 	scripts/setup redis-server redis-sentinel node
 
 setup-test:
-	scripts/setup redis-server redis-sentinel node chromium
+	scripts/setup redis-server redis-sentinel node chromium postgres
 
 node: node_modules/.package-lock.json ## install and build the Node packages
 	npm run build --silent

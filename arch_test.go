@@ -19,6 +19,7 @@ var imports = map[string][]string{
 	"plan":                    {},
 	"config":                  {},
 	"store":                   {},
+	"store/pgtest":            {},
 	"redisconn":               {},
 	"redisconn/redistest":     {"redisconn"},
 	"bullmq":                  {"redisconn"},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
@@ -119,21 +121,18 @@ func (r auditRow) chain(previous string) string {
 
 // AppendAudit adds a line to the audit log, chained by SHA-256 to the line before, so that a change of an old line shows in VerifyAudit.
 func (s *Store) AppendAudit(ctx context.Context, e migration.AuditEntry) error {
-	tx, err := s.sql.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	var previous string
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce((SELECT hash FROM audit_log ORDER BY seq DESC LIMIT 1), '')").Scan(&previous); err != nil {
-		return err
-	}
-	r := auditRow{At: millis(e.At), Actor: e.Actor, Action: e.Action, Subject: e.Subject, Detail: e.Detail, Result: e.Result}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO audit_log (at, actor, action, subject, detail, result, hash) VALUES (?,?,?,?,?,?,?)",
-		r.At, r.Actor, r.Action, r.Subject, r.Detail, r.Result, r.chain(previous)); err != nil {
-		return err
-	}
-	return tx.Commit()
+	r := auditRow{At: millis(e.At), Actor: text(e.Actor), Action: text(e.Action), Subject: text(e.Subject), Detail: text(e.Detail), Result: e.Result}
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		if err := s.onlyOne(tx, lockAudit); err != nil {
+			return err
+		}
+		var previous string
+		if err := tx.Raw("SELECT coalesce((SELECT hash FROM audit_log ORDER BY seq DESC LIMIT 1), '')").Scan(&previous).Error; err != nil {
+			return err
+		}
+		return tx.Exec("INSERT INTO audit_log (at, actor, action, subject, detail, result, hash) VALUES (?,?,?,?,?,?,?)",
+			r.At, r.Actor, r.Action, r.Subject, r.Detail, r.Result, r.chain(previous)).Error
+	})
 }
 
 // Audit lists lines with a sequence number below before (0: from the end), newest first.

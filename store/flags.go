@@ -3,12 +3,12 @@ package store
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
+
+	"gorm.io/gorm"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -73,7 +73,7 @@ func (s *Store) FlagSetRevision(ctx context.Context, set string, revision int64)
 		q = q.Where("revision = ?", revision)
 	}
 	var r flagSetRevisionRow
-	if err := q.First(&r).Error; err != nil {
+	if err := q.Take(&r).Error; err != nil {
 		return migration.FlagSetRevision{}, missing(err, "flag set %s has no revision %d", set, revision)
 	}
 	return r.value(), nil
@@ -98,40 +98,44 @@ func (s *Store) FlagSetHistory(ctx context.Context, set string, before int64, li
 
 // ReviseFlagSet makes the next revision of a flag set in one transaction: change gets the latest definition (nil before the first)
 // and the number of the revision to make, and gives the new definition. The same bytes as before make no revision, so a step that is run
-// again after a kill changes nothing; then the latest is returned. A base above 0 must be the latest revision, or it is a Conflict.
+// again after a kill changes nothing; then the latest is returned. A base above 0 must be the latest revision, or it is a Conflict; a set
+// that does not exist is NotFound. change holds the set's lock: it must be quick, must not use the store, and may be called again.
 func (s *Store) ReviseFlagSet(ctx context.Context, set string, base int64, change func(now json.RawMessage, next int64) (json.RawMessage, error), actor, reason, runID string, at time.Time) (migration.FlagSetRevision, error) {
-	var none migration.FlagSetRevision
-	tx, err := s.sql.BeginTx(ctx, nil)
+	var next flagSetRevisionRow
+	err := s.transact(ctx, func(tx *gorm.DB) error {
+		if err := lockRow(tx, "flag_sets", set); err != nil {
+			return missing(err, "there is no flag set %q", set)
+		}
+		var latest []flagSetRevisionRow
+		if err := tx.Where("set_id = ?", set).Order("revision DESC").Limit(1).Find(&latest).Error; err != nil {
+			return err
+		}
+		var now flagSetRevisionRow
+		var before json.RawMessage
+		if len(latest) > 0 {
+			now, before = latest[0], json.RawMessage(latest[0].Definition)
+		}
+		if base > 0 && base != now.Revision {
+			return migration.Errorf(migration.Conflict, "flag set %s is at revision %d, and the change was made from revision %d: look at what %s changed, then repeat it", set, now.Revision, base, now.Actor)
+		}
+		after, err := change(before, now.Revision+1)
+		if err != nil {
+			return err
+		}
+		if len(latest) > 0 && bytes.Equal(before, after) {
+			next = now
+			return nil
+		}
+		next = flagSetRevisionRow{SetID: set, Revision: now.Revision + 1, Definition: string(after), Actor: text(actor), Reason: text(reason), RunID: runID, At: millis(at)}
+		if err := tx.Create(&next).Error; err != nil {
+			return fmt.Errorf("flag set %s: %w", set, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return none, err
+		return migration.FlagSetRevision{}, err
 	}
-	defer func() { _ = tx.Rollback() }()
-	var now flagSetRevisionRow
-	err = tx.QueryRowContext(ctx, "SELECT set_id, revision, definition, actor, reason, run_id, at FROM flag_set_revisions WHERE set_id = ? ORDER BY revision DESC LIMIT 1", set).
-		Scan(&now.SetID, &now.Revision, &now.Definition, &now.Actor, &now.Reason, &now.RunID, &now.At)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return none, err
-	}
-	if base > 0 && base != now.Revision {
-		return none, migration.Errorf(migration.Conflict, "flag set %s is at revision %d, and the change was made from revision %d: look at what %s changed, then repeat it", set, now.Revision, base, now.Actor)
-	}
-	var before json.RawMessage
-	if now.Revision > 0 {
-		before = json.RawMessage(now.Definition)
-	}
-	after, err := change(before, now.Revision+1)
-	if err != nil {
-		return none, err
-	}
-	if now.Revision > 0 && bytes.Equal(before, after) {
-		return now.value(), nil
-	}
-	next := flagSetRevisionRow{SetID: set, Revision: now.Revision + 1, Definition: string(after), Actor: actor, Reason: reason, RunID: runID, At: millis(at)}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO flag_set_revisions (set_id, revision, definition, actor, reason, run_id, at) VALUES (?,?,?,?,?,?,?)",
-		next.SetID, next.Revision, next.Definition, next.Actor, next.Reason, next.RunID, next.At); err != nil {
-		return none, fmt.Errorf("flag set %s: %w", set, err)
-	}
-	return next.value(), tx.Commit()
+	return next.value(), nil
 }
 
 type apiKeyRow struct {
@@ -234,7 +238,7 @@ func (s *Store) FlagSchedules(ctx context.Context, set string, onlyPending bool)
 
 // EndFlagSchedule gives a pending schedule its end; Conflict when it has ended before, so that two replicas cannot both carry it out.
 func (s *Store) EndFlagSchedule(ctx context.Context, id, state, result string) error {
-	res := s.db.WithContext(ctx).Exec("UPDATE flag_schedules SET state = ?, result = ? WHERE id = ? AND state = 'pending'", state, result, id)
+	res := s.db.WithContext(ctx).Exec("UPDATE flag_schedules SET state = ?, result = ? WHERE id = ? AND state = 'pending'", state, text(result), id)
 	if res.Error == nil && res.RowsAffected == 0 {
 		return migration.Errorf(migration.Conflict, "schedule %s is not pending", id)
 	}

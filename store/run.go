@@ -58,7 +58,7 @@ func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
 	if err != nil {
 		return err
 	}
-	err = s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err = s.transact(ctx, func(tx *gorm.DB) error {
 		row := runRow{ID: run.ID, MigrationID: run.MigrationID, Step: run.Step, Params: params, State: string(run.State), Rollback: run.Rollback,
 			Plan: plan, RequestedBy: run.RequestedBy, CreatedAt: millis(run.CreatedAt)}
 		if err := tx.Create(&row).Error; err != nil {
@@ -138,7 +138,7 @@ func (s *Store) Runs(ctx context.Context, mid, step string, limit int) ([]migrat
 // RunsInState lists the runs of all migrations in a state, oldest first.
 func (s *Store) RunsInState(ctx context.Context, state migration.RunState) ([]string, error) {
 	var ids []string
-	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at").Pluck("id", &ids).Error
+	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at, rowid").Pluck("id", &ids).Error
 	return ids, err
 }
 
@@ -153,7 +153,7 @@ func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunStat
 	set := map[string]any{"state": string(to)}
 	for column, v := range map[string]string{"decided_by": c.DecidedBy, "comment": c.Comment, "cancelled_by": c.CancelledBy, "error": c.Error} {
 		if v != "" {
-			set[column] = v
+			set[column] = text(v)
 		}
 	}
 	if to == migration.RunRunning {
@@ -162,7 +162,7 @@ func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunStat
 	if !to.Open() {
 		set["finished_at"] = millis(at)
 	}
-	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
 		res := tx.Model(&runRow{}).Where("id = ? AND state IN ?", id, from).Updates(set)
 		if res.Error != nil {
 			return res.Error
@@ -192,7 +192,7 @@ func (s *Store) RequestCancel(ctx context.Context, id, who string) error {
 
 // SetProgress writes the run's line of progress.
 func (s *Store) SetProgress(ctx context.Context, id, progress string) error {
-	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Update("progress", progress).Error
+	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Update("progress", text(progress)).Error
 }
 
 type actionRow struct {
@@ -230,7 +230,7 @@ func (s *Store) actions(ctx context.Context, run migration.Run) ([]migration.Run
 
 // SaveAction writes where one action of a run stands. A nil output leaves the stored one.
 func (s *Store) SaveAction(ctx context.Context, runID, actionID string, state migration.ActionState, detail string, output json.RawMessage, at time.Time) error {
-	set := map[string]any{"state": string(state), "detail": detail}
+	set := map[string]any{"state": string(state), "detail": text(detail)}
 	switch state {
 	case migration.ActionRunning:
 		set["started_at"] = gorm.Expr("coalesce(started_at, ?)", millis(at))
@@ -259,9 +259,15 @@ type logRow struct {
 
 func (logRow) TableName() string { return "run_log" }
 
-// AppendLog adds a line to a run's log.
+// AppendLog adds a line to a run's log. Lines of a run are committed in the order of their numbers, so that who reads on from the last
+// number misses none.
 func (s *Store) AppendLog(ctx context.Context, runID, action, level, message string, at time.Time) error {
-	return s.db.WithContext(ctx).Exec("INSERT INTO run_log (run_id, at, action, level, message) VALUES (?,?,?,?,?)", runID, millis(at), action, level, message).Error
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		if err := lockRow(tx, "runs", runID); err != nil {
+			return missing(err, "there is no run %q", runID)
+		}
+		return tx.Exec("INSERT INTO run_log (run_id, at, action, level, message) VALUES (?,?,?,?,?)", runID, millis(at), action, level, text(message)).Error
+	})
 }
 
 // Log lists a run's log lines after a sequence number, oldest first.

@@ -1,5 +1,6 @@
-// Package store keeps what Switchyard knows: migrations, evidence, runs, flag revisions, accounts and the audit log. SQL files own the
-// schema and its invariants; evidence, flag revisions and the audit log are append-only by trigger. It computes no verdict.
+// Package store keeps what Switchyard knows: migrations, evidence, runs, flag sets, accounts and the audit log; on SQLite, or on
+// PostgreSQL where several replicas share the work. SQL files own the schema and its invariants; evidence, flag revisions and the audit log
+// are append-only by trigger. It computes no verdict.
 package store
 
 import (
@@ -11,15 +12,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
-	"path/filepath"
-	"syscall"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 	moderncsqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -27,104 +27,112 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-//go:embed migrations/sqlite/*.sql
+//go:embed migrations
 var schema embed.FS
 
-// Store is the database. Its methods are safe for concurrent use and return migration.Error where a caller can act on the kind.
+// Store is the database. Its methods are safe for concurrent use and return migration.Error where a caller can act on the kind. On
+// PostgreSQL a database that does not answer is Unavailable.
 type Store struct {
 	db   *gorm.DB
 	sql  *sql.DB
-	lock *os.File
+	lock *os.File  // SQLite: held while the file is open
+	pg   *postgres // nil on SQLite
 }
 
-// Open opens (and creates) the SQLite file and brings its schema up to date. One process at a time may hold a file: a second one gets
-// Conflict, because runs are resumed by whoever opens it. The file and its folder are private to the user.
-func Open(ctx context.Context, file string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+// Open opens a database and brings its schema up to date. postgres:// and postgresql:// are a PostgreSQL server, shared by any number of
+// replicas; one that does not answer within 3 s is Unavailable. Anything else is a SQLite file, with or without sqlite: or file: before it,
+// that is created when it is missing and that one process at a time may hold: a second one gets Conflict, because runs are resumed by
+// whoever opens it. Errors name a server's host and database, never the URL, which may carry a password.
+func Open(ctx context.Context, databaseURL string) (*Store, error) {
+	if strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://") {
+		return openPostgres(ctx, migration.Secret(databaseURL))
 	}
-	lock, err := os.OpenFile(file+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	return openSQLite(ctx, sqliteFile(databaseURL))
+}
+
+// opened brings the schema up to date and puts gorm on the pool; on an error it closes everything.
+func (s *Store) opened(ctx context.Context, d gorm.Dialector, dialect goose.Dialect, folder string, options ...goose.ProviderOption) (*Store, error) {
+	err := s.migrate(ctx, dialect, folder, options)
+	if err == nil {
+		s.db, err = gorm.Open(d, &gorm.Config{Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, TranslateError: s.Postgres()})
+	}
 	if err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
-	}
-	if err := flock(ctx, lock); err != nil {
-		_ = lock.Close()
-		return nil, err
-	}
-	// SQLite would make the file readable by everybody; its companions (-wal, -shm) get the mode of the file.
-	db, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("database file: %w", err), lock.Close())
-	}
-	_ = db.Close() // nothing was written
-	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the timeout. FULL: a lost commit could be an
-	// approval whose effect already happened.
-	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() +
-		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	pool, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), lock.Close())
-	}
-	pool.SetMaxOpenConns(8)
-	s := &Store{sql: pool, lock: lock}
-	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
-	}
-	s.db, err = gorm.Open(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}), &gorm.Config{
-		Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true,
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), s.Close())
 	}
 	return s, nil
 }
 
-// flock waits a moment for the lock: a process that was just killed may not be gone yet.
-func flock(ctx context.Context, f *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return migration.Errorf(migration.Conflict, "another switchyard uses %s: stop it, or give this one a data_dir of its own", f.Name())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	files, err := fs.Sub(schema, "migrations/sqlite")
+func (s *Store) migrate(ctx context.Context, dialect goose.Dialect, folder string, options []goose.ProviderOption) error {
+	files, err := fs.Sub(schema, folder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.sql, files, goose.WithSlog(slog.New(slog.DiscardHandler)))
+	provider, err := goose.NewProvider(dialect, s.sql, files, append(options, goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return fmt.Errorf("schema: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("schema: %w", err)
+		return s.failure(fmt.Errorf("schema: %w", err))
 	}
 	return nil
 }
 
-// SQL is the connection pool, shared with the workflow engine so that there is one file to back up.
+// SQL is the connection pool. On SQLite the workflow engine shares it, so that there is one file to back up.
 func (s *Store) SQL() *sql.DB { return s.sql }
 
 // Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) }
+func (s *Store) Ping(ctx context.Context) error { return s.failure(s.sql.PingContext(ctx)) }
 
-// Close closes the database and gives up the file.
-func (s *Store) Close() error { return errors.Join(s.sql.Close(), s.lock.Close()) }
+// Close closes the database and gives up a SQLite file.
+func (s *Store) Close() error {
+	if s.lock == nil {
+		return s.sql.Close()
+	}
+	return errors.Join(s.sql.Close(), s.lock.Close())
+}
+
+// failure makes what the database's connection gave an error of ours.
+func (s *Store) failure(err error) error {
+	if s.pg == nil {
+		return err
+	}
+	return s.pg.failure(err)
+}
+
+// transact carries f out in one transaction; on PostgreSQL again, a few times, when the server gave it up in favour of another one.
+func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
+	for tries := 1; ; tries++ {
+		err := s.db.WithContext(ctx).Transaction(f)
+		if tries == 5 || !isCollision(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// lockRow makes transactions that lock the same row go one after the other. On SQLite they do anyway: they begin as writers.
+func lockRow(tx *gorm.DB, table, id string) error {
+	var found string
+	return tx.Table(table).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Select("id").Where("id = ?", id).Take(&found).Error
+}
+
+// isCollision says that PostgreSQL gave a transaction up because of another one: a serialization failure or a deadlock.
+func isCollision(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
 
 func isUnique(err error) bool {
 	if e, ok := errors.AsType[*moderncsqlite.Error](err); ok {
 		return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 	}
-	return false
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23505"
+}
+
+// text is what both databases can keep of free text, which may come from another program: PostgreSQL takes no zero byte and nothing that
+// is not UTF-8.
+func text(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }
 
 func missing(err error, format string, args ...any) error {

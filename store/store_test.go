@@ -6,32 +6,55 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store/pgtest"
 )
 
 var noon = time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
 
 const mid = "orders"
 
-// open opens a store on a real file with one migration in it, closed when the test ends.
-func open(t testing.TB) *Store {
-	t.Helper()
-	s := openFile(t, filepath.Join(t.TempDir(), "switchyard.db"))
-	if err := s.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: "Orders", EventDate: noon.AddDate(0, 0, 28), CreatedBy: "ada", CreatedAt: noon,
-		Plan: migration.Plan{Name: "Plan", Steps: []migration.PlanStep{{ID: "audit"}}}}); err != nil {
-		t.Fatal(err)
+func TestMain(m *testing.M) {
+	if url := os.Getenv(leaderURL); url != "" {
+		leadUntilKilled(url)
 	}
+	pgtest.Main(m)
+}
+
+// dialects are the databases; each makes an empty one of the test's own and gives its URL.
+var dialects = map[string]func(t testing.TB) string{
+	"sqlite":   func(t testing.TB) string { return filepath.Join(t.TempDir(), "a folder", "my #1?.db") },
+	"postgres": func(t testing.TB) string { return pgtest.Database(t).Reveal() },
+}
+
+// onBoth runs a test on each database, with one migration in it.
+func onBoth(t *testing.T, f func(t *testing.T, s *Store)) {
+	t.Helper()
+	for name, database := range dialects {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, withMigration(t, openURL(t, database(t))))
+		})
+	}
+}
+
+func withMigration(t testing.TB, s *Store) *Store {
+	t.Helper()
+	ok(t, s.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: "Orders", EventDate: noon.AddDate(0, 0, 28), CreatedBy: "ada", CreatedAt: noon,
+		Plan: migration.Plan{Name: "Plan", Steps: []migration.PlanStep{{ID: "audit"}}}}))
 	return s
 }
 
-func openFile(t testing.TB, file string) *Store {
+// openURL opens a database, closed when the test ends.
+func openURL(t testing.TB, url string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), file)
+	s, err := Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,227 +87,169 @@ func run(id, step, who string) migration.Run {
 
 func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	_, err := s.AddEvidence(t.Context(), mid, evidence(migration.CheckPolicy, `{}`))
-	ok(t, err)
-	_, err = s.SetFlags(t.Context(), mid, []FlagChange{{"k", "v"}}, "ada", "", "", noon)
-	ok(t, err)
-	ok(t, s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
-	for _, statement := range []string{
-		`UPDATE evidence SET facts = '{"a":1}'`, `DELETE FROM evidence`,
-		`UPDATE flag_revisions SET value = '"w"'`, `DELETE FROM flag_revisions`,
-		`UPDATE audit_log SET actor = 'eve'`, `DELETE FROM audit_log`,
-	} {
-		t.Run(statement, func(t *testing.T) {
-			if _, err := s.SQL().ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
-				t.Fatalf("got %v", err)
-			}
-		})
-	}
+	onBoth(t, func(t *testing.T, s *Store) {
+		_, err := s.AddEvidence(t.Context(), mid, evidence(migration.CheckPolicy, `{}`))
+		ok(t, err)
+		createSet(t, s, mid)
+		revise(t, s, mid, `{"flags":{}}`)
+		ok(t, s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
+		for _, statement := range []string{
+			`UPDATE evidence SET facts = '{"a":1}'`, `DELETE FROM evidence`,
+			`UPDATE flag_set_revisions SET definition = '{}'`, `DELETE FROM flag_set_revisions`,
+			`UPDATE audit_log SET actor = 'eve'`, `DELETE FROM audit_log`,
+		} {
+			t.Run(statement, func(t *testing.T) {
+				if _, err := s.SQL().ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+					t.Fatalf("got %v", err)
+				}
+			})
+		}
+	})
 }
 
 func TestTheLatestEvidenceOfEachCheckCounts(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	for _, e := range []migration.Evidence{evidence(migration.CheckPolicy, `{"n":1}`), evidence(migration.CheckOff, `{"n":2}`), evidence(migration.CheckPolicy, `{"n":3}`)} {
-		_, err := s.AddEvidence(t.Context(), mid, e)
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, e := range []migration.Evidence{evidence(migration.CheckPolicy, `{"n":1}`), evidence(migration.CheckOff, `{"n":2}`), evidence(migration.CheckPolicy, `{"n":3}`)} {
+			_, err := s.AddEvidence(t.Context(), mid, e)
+			ok(t, err)
+		}
+		latest, err := s.LatestEvidence(t.Context(), mid)
 		ok(t, err)
-	}
-	latest, err := s.LatestEvidence(t.Context(), mid)
-	ok(t, err)
-	if len(latest) != 2 || string(latest[migration.CheckPolicy].Facts) != `{"n":3}` || !latest[migration.CheckPolicy].ObservedAt.Equal(noon) {
-		t.Fatalf("latest %v", latest)
-	}
-	all, err := s.Evidence(t.Context(), mid, migration.CheckPolicy, 10)
-	ok(t, err)
-	if len(all) != 2 || all[0].ID < all[1].ID {
-		t.Fatalf("not newest first: %v", all)
-	}
-	if all, err = s.Evidence(t.Context(), mid, "", 2); err != nil || len(all) != 2 {
-		t.Fatalf("the limit is not kept: %v %v", all, err)
-	}
-	if latest, err = s.LatestEvidence(t.Context(), "other"); err != nil || len(latest) != 0 {
-		t.Fatalf("another migration's evidence: %v %v", latest, err)
-	}
+		if len(latest) != 2 || string(latest[migration.CheckPolicy].Facts) != `{"n":3}` || !latest[migration.CheckPolicy].ObservedAt.Equal(noon) {
+			t.Fatalf("latest %v", latest)
+		}
+		all, err := s.Evidence(t.Context(), mid, migration.CheckPolicy, 10)
+		ok(t, err)
+		if len(all) != 2 || all[0].ID < all[1].ID {
+			t.Fatalf("not newest first: %v", all)
+		}
+		if all, err = s.Evidence(t.Context(), mid, "", 2); err != nil || len(all) != 2 {
+			t.Fatalf("the limit is not kept: %v %v", all, err)
+		}
+		if latest, err = s.LatestEvidence(t.Context(), "other"); err != nil || len(latest) != 0 {
+			t.Fatalf("another migration's evidence: %v %v", latest, err)
+		}
+	})
 }
 
 func TestEvidenceThatCannotBeRightIsRefused(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	_, err := s.AddEvidence(t.Context(), mid, evidence("no-such-check", `{}`))
-	wantKind(t, err, migration.Invalid)
-	guess := evidence(migration.CheckPolicy, `{}`)
-	guess.Proof = "guessed"
-	for rule, e := range map[string]migration.Evidence{"facts that are no JSON": evidence(migration.CheckPolicy, `{`), "an unknown proof": guess} {
-		if _, err := s.AddEvidence(t.Context(), mid, e); err == nil {
-			t.Errorf("%s was stored", rule)
-		}
-	}
-	if _, err := s.AddEvidence(t.Context(), "no-such-migration", evidence(migration.CheckPolicy, `{}`)); err == nil {
-		t.Error("evidence of no migration was stored")
-	}
-}
-
-func TestFlagsOnlyEverGetNewRevisions(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	set := func(changes ...FlagChange) int64 {
-		t.Helper()
-		r, err := s.SetFlags(t.Context(), mid, changes, "ada", "because", "r1", noon)
-		ok(t, err)
-		return r
-	}
-	if r := set(FlagChange{"stage", "off"}, FlagChange{"ramp", int64(0)}); r != 1 {
-		t.Fatalf("first revision %d", r)
-	}
-	if r := set(FlagChange{"stage", "off"}, FlagChange{"ramp", int64(0)}); r != 1 {
-		t.Fatalf("the same values made revision %d", r)
-	}
-	if r := set(FlagChange{"stage", "live"}, FlagChange{"ramp", int64(0)}); r != 2 {
-		t.Fatalf("a change made revision %d", r)
-	}
-	if r := set(FlagChange{"ramp", int64(10)}); r != 3 {
-		t.Fatalf("a change made revision %d", r)
-	}
-	if r := set(FlagChange{"stage", "off"}); r != 4 {
-		t.Fatalf("a change back made revision %d", r)
-	}
-	now, revision, err := s.Flags(t.Context(), mid)
-	ok(t, err)
-	if revision != 4 || len(now) != 2 || now[0].Key != "ramp" || now[0].Value != int64(10) || now[0].Revision != 3 || now[1].Value != "off" || now[1].Previous != "live" {
-		t.Fatalf("revision %d, flags %+v", revision, now)
-	}
-	history, err := s.FlagHistory(t.Context(), mid, 10)
-	ok(t, err)
-	if len(history) != 5 || history[0].Revision != 4 || history[0].Actor != "ada" || history[0].Reason != "because" || history[0].RunID != "r1" {
-		t.Fatalf("history %+v", history)
-	}
-	if history[4].Previous != nil {
-		t.Fatalf("the first value has a former one: %v", history[4].Previous)
-	}
-}
-
-func TestConcurrentFlagChangesGetRevisionsOfTheirOwn(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	const n = 20
-	revisions := make([]int64, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			r, err := s.SetFlags(t.Context(), mid, []FlagChange{{"ramp", int64(i + 1)}}, "ada", "", "", noon)
-			if err != nil {
-				t.Error(err)
+	onBoth(t, func(t *testing.T, s *Store) {
+		_, err := s.AddEvidence(t.Context(), mid, evidence("no-such-check", `{}`))
+		wantKind(t, err, migration.Invalid)
+		guess := evidence(migration.CheckPolicy, `{}`)
+		guess.Proof = "guessed"
+		for rule, e := range map[string]migration.Evidence{"facts that are no JSON": evidence(migration.CheckPolicy, `{`), "an unknown proof": guess} {
+			if _, err := s.AddEvidence(t.Context(), mid, e); err == nil {
+				t.Errorf("%s was stored", rule)
 			}
-			revisions[i] = r
-		})
-	}
-	all.Wait()
-	seen := map[int64]bool{}
-	for _, r := range revisions {
-		if seen[r] || r < 1 || r > n {
-			t.Fatalf("revisions %v", revisions)
 		}
-		seen[r] = true
-	}
+		if _, err := s.AddEvidence(t.Context(), "no-such-migration", evidence(migration.CheckPolicy, `{}`)); err == nil {
+			t.Error("evidence of no migration was stored")
+		}
+	})
 }
 
 func TestOfFiftyStartsAtOnceExactlyOneWins(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	const n = 50
-	errs := make([]error, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			errs[i] = s.CreateRun(t.Context(), run(fmt.Sprintf("run-%d", i), "audit", fmt.Sprintf("user-%d", i)))
-		})
-	}
-	all.Wait()
-	open, err := s.OpenRun(t.Context(), mid)
-	ok(t, err)
-	if open == nil || len(open.Actions) != 2 || open.Actions[0].State != migration.ActionPending {
-		t.Fatalf("open run %+v", open)
-	}
-	won := 0
-	for i, err := range errs {
-		if err == nil {
-			won++
-			if open.RequestedBy != fmt.Sprintf("user-%d", i) {
-				t.Errorf("user-%d was told that it won, but %s did", i, open.RequestedBy)
-			}
-			continue
+	onBoth(t, func(t *testing.T, s *Store) {
+		const n = 50
+		errs := make([]error, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() {
+				errs[i] = s.CreateRun(t.Context(), run(fmt.Sprintf("run-%d", i), "audit", fmt.Sprintf("user-%d", i)))
+			})
 		}
-		wantKind(t, err, migration.Conflict)
-		for _, part := range []string{open.RequestedBy, `"audit"`, open.ID} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("does not name %s: %v", part, err)
+		all.Wait()
+		open, err := s.OpenRun(t.Context(), mid)
+		ok(t, err)
+		if open == nil || len(open.Actions) != 2 || open.Actions[0].State != migration.ActionPending {
+			t.Fatalf("open run %+v", open)
+		}
+		won := 0
+		for i, err := range errs {
+			if err == nil {
+				won++
+				if open.RequestedBy != fmt.Sprintf("user-%d", i) {
+					t.Errorf("user-%d was told that it won, but %s did", i, open.RequestedBy)
+				}
+				continue
+			}
+			wantKind(t, err, migration.Conflict)
+			for _, part := range []string{open.RequestedBy, `"audit"`, open.ID} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("does not name %s: %v", part, err)
+				}
 			}
 		}
-	}
-	if won != 1 {
-		t.Fatalf("%d won", won)
-	}
-	if all, err := s.Runs(t.Context(), mid, "", 100); err != nil || len(all) != 1 {
-		t.Fatalf("%d runs are stored, %v", len(all), err)
-	}
+		if won != 1 {
+			t.Fatalf("%d won", won)
+		}
+		if all, err := s.Runs(t.Context(), mid, "", 100); err != nil || len(all) != 1 {
+			t.Fatalf("%d runs are stored, %v", len(all), err)
+		}
+	})
 }
 
 func TestARunMovesOnlyFromTheStatesThatAreGiven(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	ctx := t.Context()
-	waiting := run("r1", "audit", "ada")
-	waiting.State = migration.RunAwaitingApproval
-	ok(t, s.CreateRun(ctx, waiting))
-	from := []migration.RunState{migration.RunAwaitingApproval}
-	ok(t, s.MoveRun(ctx, "r1", from, migration.RunQueued, RunChange{DecidedBy: "bob", Comment: "go"}, noon))
-	err := s.MoveRun(ctx, "r1", from, migration.RunRejected, RunChange{DecidedBy: "eve"}, noon)
-	wantKind(t, err, migration.Conflict)
-	if !strings.Contains(err.Error(), "queued now") {
-		t.Errorf("does not say what it is: %v", err)
-	}
-	ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunQueued}, migration.RunRunning, RunChange{}, noon.Add(time.Second)))
-	ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunRunning, RunChange{}, noon.Add(time.Minute)))
-	ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunSucceeded, RunChange{}, noon.Add(time.Hour)))
-	r, err := s.Run(ctx, "r1")
-	ok(t, err)
-	if r.DecidedBy != "bob" || r.Comment != "go" || !r.StartedAt.Equal(noon.Add(time.Second)) || !r.FinishedAt.Equal(noon.Add(time.Hour)) || r.State != migration.RunSucceeded {
-		t.Fatalf("run %+v", r)
-	}
-	wantKind(t, s.MoveRun(ctx, "no-such-run", from, migration.RunQueued, RunChange{}, noon), migration.NotFound)
-	wantKind(t, s.RequestCancel(ctx, "r1", "eve"), migration.Conflict)
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		waiting := run("r1", "audit", "ada")
+		waiting.State = migration.RunAwaitingApproval
+		ok(t, s.CreateRun(ctx, waiting))
+		from := []migration.RunState{migration.RunAwaitingApproval}
+		ok(t, s.MoveRun(ctx, "r1", from, migration.RunQueued, RunChange{DecidedBy: "bob", Comment: "go"}, noon))
+		err := s.MoveRun(ctx, "r1", from, migration.RunRejected, RunChange{DecidedBy: "eve"}, noon)
+		wantKind(t, err, migration.Conflict)
+		if !strings.Contains(err.Error(), "queued now") {
+			t.Errorf("does not say what it is: %v", err)
+		}
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunQueued}, migration.RunRunning, RunChange{}, noon.Add(time.Second)))
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunRunning, RunChange{}, noon.Add(time.Minute)))
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunSucceeded, RunChange{}, noon.Add(time.Hour)))
+		r, err := s.Run(ctx, "r1")
+		ok(t, err)
+		if r.DecidedBy != "bob" || r.Comment != "go" || !r.StartedAt.Equal(noon.Add(time.Second)) || !r.FinishedAt.Equal(noon.Add(time.Hour)) || r.State != migration.RunSucceeded {
+			t.Fatalf("run %+v", r)
+		}
+		wantKind(t, s.MoveRun(ctx, "no-such-run", from, migration.RunQueued, RunChange{}, noon), migration.NotFound)
+		wantKind(t, s.RequestCancel(ctx, "r1", "eve"), migration.Conflict)
+	})
 }
 
 func TestOfManyWhoDecideOneWins(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	waiting := run("r1", "audit", "ada")
-	waiting.State = migration.RunAwaitingApproval
-	ok(t, s.CreateRun(t.Context(), waiting))
-	errs := make([]error, 10)
-	var all sync.WaitGroup
-	for i := range errs {
-		to := migration.RunQueued
-		if i%2 == 1 {
-			to = migration.RunRejected
+	onBoth(t, func(t *testing.T, s *Store) {
+		waiting := run("r1", "audit", "ada")
+		waiting.State = migration.RunAwaitingApproval
+		ok(t, s.CreateRun(t.Context(), waiting))
+		errs := make([]error, 10)
+		var all sync.WaitGroup
+		for i := range errs {
+			to := migration.RunQueued
+			if i%2 == 1 {
+				to = migration.RunRejected
+			}
+			all.Go(func() {
+				errs[i] = s.MoveRun(t.Context(), "r1", []migration.RunState{migration.RunAwaitingApproval}, to, RunChange{DecidedBy: strconv.Itoa(i)}, noon)
+			})
 		}
-		all.Go(func() {
-			errs[i] = s.MoveRun(t.Context(), "r1", []migration.RunState{migration.RunAwaitingApproval}, to, RunChange{DecidedBy: fmt.Sprint(i)}, noon)
-		})
-	}
-	all.Wait()
-	won := 0
-	for _, err := range errs {
-		if err == nil {
-			won++
-		} else {
-			wantKind(t, err, migration.Conflict)
+		all.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else {
+				wantKind(t, err, migration.Conflict)
+			}
 		}
-	}
-	if won != 1 {
-		t.Fatalf("%d decisions were taken", won)
-	}
+		if won != 1 {
+			t.Fatalf("%d decisions were taken", won)
+		}
+	})
 }
 
 func TestASuccessfulRollbackMarksTheRunItTookBack(t *testing.T) {
@@ -295,74 +260,78 @@ func TestASuccessfulRollbackMarksTheRunItTookBack(t *testing.T) {
 	}{"succeeded": {migration.RunSucceeded, "back"}, "failed": {migration.RunFailed, ""}} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
-			ctx := t.Context()
-			ok(t, s.CreateRun(ctx, run("first", "audit", "ada")))
-			ok(t, s.MoveRun(ctx, "first", []migration.RunState{migration.RunQueued}, migration.RunSucceeded, RunChange{}, noon))
-			back := run("back", "audit", "ada")
-			back.Rollback = "first"
-			ok(t, s.CreateRun(ctx, back))
-			ok(t, s.MoveRun(ctx, "back", []migration.RunState{migration.RunQueued}, c.end, RunChange{}, noon))
-			first, err := s.Run(ctx, "first")
-			ok(t, err)
-			if first.RolledBackBy != c.want {
-				t.Fatalf("rolled back by %q, want %q", first.RolledBackBy, c.want)
-			}
+			onBoth(t, func(t *testing.T, s *Store) {
+				ctx := t.Context()
+				ok(t, s.CreateRun(ctx, run("first", "audit", "ada")))
+				ok(t, s.MoveRun(ctx, "first", []migration.RunState{migration.RunQueued}, migration.RunSucceeded, RunChange{}, noon))
+				back := run("back", "audit", "ada")
+				back.Rollback = "first"
+				ok(t, s.CreateRun(ctx, back))
+				ok(t, s.MoveRun(ctx, "back", []migration.RunState{migration.RunQueued}, c.end, RunChange{}, noon))
+				first, err := s.Run(ctx, "first")
+				ok(t, err)
+				if first.RolledBackBy != c.want {
+					t.Fatalf("rolled back by %q, want %q", first.RolledBackBy, c.want)
+				}
+			})
 		})
 	}
 }
 
 func TestCancellingIsNotedOnceAndOnlyWhileOpen(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	ok(t, s.CreateRun(t.Context(), run("r1", "audit", "ada")))
-	ok(t, s.RequestCancel(t.Context(), "r1", "bob"))
-	wantKind(t, s.RequestCancel(t.Context(), "r1", "eve"), migration.Conflict)
-	if r, err := s.Run(t.Context(), "r1"); err != nil || r.CancelledBy != "bob" {
-		t.Fatalf("cancelled by %q, %v", r.CancelledBy, err)
-	}
+	onBoth(t, func(t *testing.T, s *Store) {
+		ok(t, s.CreateRun(t.Context(), run("r1", "audit", "ada")))
+		ok(t, s.RequestCancel(t.Context(), "r1", "bob"))
+		wantKind(t, s.RequestCancel(t.Context(), "r1", "eve"), migration.Conflict)
+		if r, err := s.Run(t.Context(), "r1"); err != nil || r.CancelledBy != "bob" {
+			t.Fatalf("cancelled by %q, %v", r.CancelledBy, err)
+		}
+	})
 }
 
 func TestActionsKeepTheirOutputUntilTheyGiveANewOne(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	ctx := t.Context()
-	ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
-	ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", json.RawMessage(`{"was":"lru"}`), noon))
-	ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil, noon.Add(time.Second)))
-	ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionDone, "", nil, noon.Add(time.Minute)))
-	r, err := s.Run(ctx, "r1")
-	ok(t, err)
-	a := r.Actions[0]
-	if string(a.Output) != `{"was":"lru"}` || a.State != migration.ActionDone || !a.StartedAt.Equal(noon) || !a.FinishedAt.Equal(noon.Add(time.Minute)) || a.Title != "One" {
-		t.Fatalf("action %+v", a)
-	}
-	if r.Actions[1].Output != nil || r.Actions[1].State != migration.ActionPending {
-		t.Fatalf("action %+v", r.Actions[1])
-	}
-	wantKind(t, s.SaveAction(ctx, "r1", "three", migration.ActionDone, "", nil, noon), migration.NotFound)
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", json.RawMessage(`{"was":"lru"}`), noon))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil, noon.Add(time.Second)))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionDone, "", nil, noon.Add(time.Minute)))
+		r, err := s.Run(ctx, "r1")
+		ok(t, err)
+		a := r.Actions[0]
+		if string(a.Output) != `{"was":"lru"}` || a.State != migration.ActionDone || !a.StartedAt.Equal(noon) || !a.FinishedAt.Equal(noon.Add(time.Minute)) || a.Title != "One" {
+			t.Fatalf("action %+v", a)
+		}
+		if r.Actions[1].Output != nil || r.Actions[1].State != migration.ActionPending {
+			t.Fatalf("action %+v", r.Actions[1])
+		}
+		wantKind(t, s.SaveAction(ctx, "r1", "three", migration.ActionDone, "", nil, noon), migration.NotFound)
+	})
 }
 
 func TestLogLinesAreReadOnFromASequenceNumber(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	ok(t, s.CreateRun(t.Context(), run("r1", "audit", "ada")))
-	for i := range 5 {
-		ok(t, s.AppendLog(t.Context(), "r1", "one", "info", fmt.Sprint("line ", i), noon))
-	}
-	first, err := s.Log(t.Context(), "r1", 0, 2)
-	ok(t, err)
-	rest, err := s.Log(t.Context(), "r1", first[1].Seq, 10)
-	ok(t, err)
-	if len(first) != 2 || len(rest) != 3 || rest[0].Message != "line 2" {
-		t.Fatalf("%v then %v", first, rest)
-	}
+	onBoth(t, func(t *testing.T, s *Store) {
+		ok(t, s.CreateRun(t.Context(), run("r1", "audit", "ada")))
+		for i := range 5 {
+			ok(t, s.AppendLog(t.Context(), "r1", "one", "info", fmt.Sprint("line ", i), noon))
+		}
+		first, err := s.Log(t.Context(), "r1", 0, 2)
+		ok(t, err)
+		rest, err := s.Log(t.Context(), "r1", first[1].Seq, 10)
+		ok(t, err)
+		if len(first) != 2 || len(rest) != 3 || rest[0].Message != "line 2" {
+			t.Fatalf("%v then %v", first, rest)
+		}
+	})
 }
 
 func TestASecondProcessIsKeptOutOfTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "switchyard.db")
-	first := openFile(t, file)
+	first := openURL(t, file)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := Open(ctx, file)
@@ -371,7 +340,7 @@ func TestASecondProcessIsKeptOutOfTheFile(t *testing.T) {
 		t.Errorf("does not say why: %v", err)
 	}
 	ok(t, first.Close())
-	openFile(t, file)
+	openURL(t, file)
 }
 
 func TestTheFileAndItsFolderArePrivate(t *testing.T) {
@@ -381,7 +350,7 @@ func TestTheFileAndItsFolderArePrivate(t *testing.T) {
 	dir := filepath.Join(shared, "data")
 	paths := []string{dir}
 	for _, file := range []string{filepath.Join(dir, "switchyard.db"), filepath.Join(shared, "switchyard.db")} {
-		s := openFile(t, file)
+		s := openURL(t, file)
 		ok(t, s.CreateUser(t.Context(), "ada", migration.RoleEngineer, "hash", noon))
 		paths = append(paths, file, file+"-wal", file+".lock")
 	}
@@ -396,73 +365,78 @@ func TestTheFileAndItsFolderArePrivate(t *testing.T) {
 
 func TestReopeningKeepsEverything(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	file := filepath.Join(t.TempDir(), "a folder", "my #1?.db")
-	s := openFile(t, file)
-	ok(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Orders", Plan: migration.Plan{Name: "Plan", Criteria: []migration.Criterion{{ID: "noeviction",
-		Requires: []migration.Requirement{{Check: migration.CheckPolicy, MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada", CreatedAt: noon}))
-	_, err := s.AddEvidence(ctx, mid, evidence(migration.CheckPolicy, `{"nodes":[]}`))
-	ok(t, err)
-	_, err = s.SetFlags(ctx, mid, []FlagChange{{"stage", "off"}}, "ada", "", "", noon)
-	ok(t, err)
-	ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
-	ok(t, s.SetProgress(ctx, "r1", "half way"))
-	ok(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "hash", noon))
-	ok(t, s.CreateSession(ctx, "token", "ada", noon))
-	ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
-	ok(t, s.SetSetting(ctx, "target", map[string]string{"database_id": "db1"}))
-	ok(t, s.NoteSignInFailure(ctx, "user ada", noon))
-	ok(t, s.Close())
+	for name, database := range dialects {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, url := t.Context(), database(t)
+			s := openURL(t, url)
+			ok(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Orders", Plan: migration.Plan{Name: "Plan", Criteria: []migration.Criterion{{ID: "noeviction",
+				Requires: []migration.Requirement{{Check: migration.CheckPolicy, MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada", CreatedAt: noon}))
+			_, err := s.AddEvidence(ctx, mid, evidence(migration.CheckPolicy, `{"nodes":[]}`))
+			ok(t, err)
+			createSet(t, s, mid)
+			revise(t, s, mid, `{"flags":{}}`)
+			ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
+			ok(t, s.SetProgress(ctx, "r1", "half way"))
+			ok(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "hash", noon))
+			ok(t, s.CreateSession(ctx, "token", "ada", noon))
+			ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
+			ok(t, s.SetSetting(ctx, "target", map[string]string{"database_id": "db1"}))
+			ok(t, s.NoteSignInFailure(ctx, "user ada", noon))
+			ok(t, s.Close())
 
-	s = openFile(t, file)
-	m, err := s.Migration(ctx, mid)
-	ok(t, err)
-	if m.Plan.Criteria[0].Requires[0].MaxAge != time.Hour || !m.EventDate.Equal(noon) {
-		t.Errorf("migration %+v", m)
-	}
-	if e, err := s.LatestEvidence(ctx, mid); err != nil || len(e) != 1 {
-		t.Errorf("evidence %v, %v", e, err)
-	}
-	if f, revision, err := s.Flags(ctx, mid); err != nil || revision != 1 || f[0].Value != "off" {
-		t.Errorf("flags %v at %d, %v", f, revision, err)
-	}
-	if r, err := s.OpenRun(ctx, mid); err != nil || r.ID != "r1" || r.Progress != "half way" || r.Plan.Hash != "h" {
-		t.Errorf("run %+v, %v", r, err)
-	}
-	if ids, err := s.RunsInState(ctx, migration.RunQueued); err != nil || len(ids) != 1 {
-		t.Errorf("queued %v, %v", ids, err)
-	}
-	if a, err := s.Session(ctx, "token", noon.Add(-time.Hour), noon.Add(-time.Hour), noon); err != nil || a.Role != migration.RoleEngineer {
-		t.Errorf("session of %+v, %v", a, err)
-	}
-	if n, err := s.SignInFailures(ctx, "user ada", noon.Add(-time.Hour)); err != nil || n != 1 {
-		t.Errorf("failures %d, %v", n, err)
-	}
-	var ref map[string]string
-	if found, err := s.Setting(ctx, "target", &ref); err != nil || !found || ref["database_id"] != "db1" {
-		t.Errorf("setting %v, %v", ref, err)
-	}
-	ok(t, s.VerifyAudit(ctx))
-	ok(t, s.DeleteSetting(ctx, "target"))
-	if found, err := s.Setting(ctx, "target", &ref); err != nil || found {
-		t.Errorf("a deleted setting is there: %v", err)
+			s = openURL(t, url)
+			m, err := s.Migration(ctx, mid)
+			ok(t, err)
+			if m.Plan.Criteria[0].Requires[0].MaxAge != time.Hour || !m.EventDate.Equal(noon) {
+				t.Errorf("migration %+v", m)
+			}
+			if e, err := s.LatestEvidence(ctx, mid); err != nil || len(e) != 1 {
+				t.Errorf("evidence %v, %v", e, err)
+			}
+			if r, err := s.FlagSetRevision(ctx, mid, 0); err != nil || r.Revision != 1 || string(r.Definition) != `{"flags":{}}` {
+				t.Errorf("flags %+v, %v", r, err)
+			}
+			if r, err := s.OpenRun(ctx, mid); err != nil || r.ID != "r1" || r.Progress != "half way" || r.Plan.Hash != "h" {
+				t.Errorf("run %+v, %v", r, err)
+			}
+			if ids, err := s.RunsInState(ctx, migration.RunQueued); err != nil || len(ids) != 1 {
+				t.Errorf("queued %v, %v", ids, err)
+			}
+			if a, err := s.Session(ctx, "token", noon.Add(-time.Hour), noon.Add(-time.Hour), noon); err != nil || a.Role != migration.RoleEngineer {
+				t.Errorf("session of %+v, %v", a, err)
+			}
+			if n, err := s.SignInFailures(ctx, "user ada", noon.Add(-time.Hour)); err != nil || n != 1 {
+				t.Errorf("failures %d, %v", n, err)
+			}
+			var ref map[string]string
+			if found, err := s.Setting(ctx, "target", &ref); err != nil || !found || ref["database_id"] != "db1" {
+				t.Errorf("setting %v, %v", ref, err)
+			}
+			ok(t, s.VerifyAudit(ctx))
+			ok(t, s.DeleteSetting(ctx, "target"))
+			if found, err := s.Setting(ctx, "target", &ref); err != nil || found {
+				t.Errorf("a deleted setting is there: %v", err)
+			}
+		})
 	}
 }
 
 func TestWhatIsNotThereIsNotFoundAndWhatIsThereIsAConflict(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	ctx := t.Context()
-	_, err := s.Migration(ctx, "nope")
-	wantKind(t, err, migration.NotFound)
-	_, err = s.Run(ctx, "nope")
-	wantKind(t, err, migration.NotFound)
-	_, _, err = s.User(ctx, "nope")
-	wantKind(t, err, migration.NotFound)
-	if r, err := s.OpenRun(ctx, mid); err != nil || r != nil {
-		t.Errorf("open run %v, %v", r, err)
-	}
-	wantKind(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Again"}), migration.Conflict)
-	ok(t, s.CreateUser(ctx, "ada", migration.RoleViewer, "hash", noon))
-	wantKind(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "other", noon), migration.Conflict)
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		_, err := s.Migration(ctx, "nope")
+		wantKind(t, err, migration.NotFound)
+		_, err = s.Run(ctx, "nope")
+		wantKind(t, err, migration.NotFound)
+		_, _, err = s.User(ctx, "nope")
+		wantKind(t, err, migration.NotFound)
+		if r, err := s.OpenRun(ctx, mid); err != nil || r != nil {
+			t.Errorf("open run %v, %v", r, err)
+		}
+		wantKind(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Again"}), migration.Conflict)
+		ok(t, s.CreateUser(ctx, "ada", migration.RoleViewer, "hash", noon))
+		wantKind(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "other", noon), migration.Conflict)
+	})
 }

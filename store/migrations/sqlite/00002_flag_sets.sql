@@ -64,5 +64,12 @@ CREATE TABLE api_keys (
   revoked_at      INTEGER
 ) STRICT;
 
+-- What each Switchyard process has heard from workers lately.
+CREATE TABLE replicas (
+  id      TEXT PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  workers TEXT NOT NULL CHECK (json_valid(workers))
+) STRICT;
+
 -- +goose Down
 SELECT RAISE(ABORT, 'evidence is not dropped; restore a backup instead');
