@@ -223,6 +223,9 @@ func checkRules(root map[string]any) error {
 			return err
 		}
 	}
+	if evaluators == nil {
+		evaluators = map[string]any{}
+	}
 	byKey, _ := root["flags"].(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		path := join("flags", key)
@@ -385,11 +388,20 @@ func deepest(e *jsonschema.ValidationError) *jsonschema.ValidationError {
 	}
 	var best *jsonschema.ValidationError
 	for _, c := range e.Causes {
-		if d := deepest(c); best == nil || len(d.InstanceLocation) > len(best.InstanceLocation) {
+		if d := deepest(c); best == nil || weigh(d) > weigh(best) {
 			best = d
 		}
 	}
 	return best
+}
+
+// weigh is how far into the document an error lies. Variants weigh nothing: they are good, but fit only one of the schema's alternatives.
+func weigh(e *jsonschema.ValidationError) int {
+	at := e.InstanceLocation
+	if len(at) > 2 && at[0] == "flags" && at[2] == "variants" {
+		return 0
+	}
+	return len(at)
 }
 
 // pathOf writes a place in a document as people do, with array indexes in brackets.
