@@ -94,7 +94,7 @@ func TestEvaluationIsFlagds(t *testing.T) {
 			t.Fatalf("%v\n%s", err, doc)
 		}
 		theirs, ours := oracle(t, doc), reader{}
-		for range 120 {
+		for range 500 {
 			ctx := g.context()
 			body, err := json.Marshal(map[string]any{"context": ctx})
 			if err != nil {
