@@ -173,8 +173,11 @@ func HeldRevision(ifNoneMatch string) int64 {
 // parseTag takes a tag of ours apart into the revision and what stands for the set; 0 when it is not ours.
 func parseTag(tag string) (revision int64, set string) {
 	number, rest, ok := strings.Cut(strings.Trim(tag, `"`), "-")
+	if !ok || number == "" || number[0] < '0' || number[0] > '9' { // an error of ParseInt would allocate
+		return 0, ""
+	}
 	n, err := strconv.ParseInt(number, 10, 64)
-	if !ok || err != nil || n < 0 {
+	if err != nil {
 		return 0, ""
 	}
 	set, _, _ = strings.Cut(rest, "-")
