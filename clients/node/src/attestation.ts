@@ -82,11 +82,14 @@ export class Attestor {
     else this.#sending = this.#loop();
   }
 
+  /** Stops, and says goodbye (bounded), so that no gate waits for an instance that left on purpose. */
   async close(): Promise<void> {
+    const started = this.#timer !== undefined;
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#again = false;
     await this.#sending;
+    if (started) await this.#send(true);
   }
 
   async #loop(): Promise<void> {
@@ -97,7 +100,7 @@ export class Attestor {
     this.#sending = undefined;
   }
 
-  async #send(): Promise<void> {
+  async #send(leaving = false): Promise<void> {
     const { url, token, service, instance, version, bullmq, router, connections, log } = this.#config;
     const body = {
       service,
@@ -108,6 +111,7 @@ export class Attestor {
       flags: router.snapshot.flags,
       lastKnownGood: router.lastKnownGood,
       connections: connections(),
+      ...(leaving && { leaving }),
     };
     let failure: string | undefined;
     try {

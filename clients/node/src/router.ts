@@ -11,6 +11,9 @@ export interface RouterConfig {
   queue: string;
   /** Name of this process; the targeting key of every evaluation. */
   instance: string;
+  /** What this process is; with `instance` it tells Switchyard who polls. */
+  service?: string;
+  version?: string;
   /** Where the last known good values are kept. */
   file: string;
   /** Milliseconds between two polls (default 300), and until one is given up (default 2000). */
@@ -51,6 +54,7 @@ export class Router {
   #applying: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  #refusedOlder = false;
 
   constructor(config: RouterConfig) {
     this.#config = { pollMs: 300, timeoutMs: 2000, ...config };
@@ -85,6 +89,11 @@ export class Router {
     return Math.min(this.#applied, this.#held.revision, ...this.#inFlight.values());
   }
 
+  /** Decides one order by the values held now. A request that takes time needs `begin()`: it pins them. */
+  route(orderKey: string): Route {
+    return routeOrder(this.#config.queue, this.#held, orderKey);
+  }
+
   begin(): Lease {
     const key = {};
     const snapshot = this.#held;
@@ -109,10 +118,15 @@ export class Router {
 
   // The provider polls only after a first success, so a cold start with Switchyard down needs a new one per attempt.
   async #connect(): Promise<void> {
-    const { url, token, instance, pollMs, timeoutMs } = this.#config;
+    const { url, token, instance, service, version, pollMs, timeoutMs } = this.#config;
     this.#provider = new OFREPWebProvider({
       baseUrl: url,
-      headers: [["Authorization", `Bearer ${token}`]],
+      headers: [
+        ["Authorization", `Bearer ${token}`],
+        ["X-Worker-Instance", instance],
+        ...(service ? [["X-Worker-Service", service] as [string, string]] : []),
+        ...(version ? [["X-Worker-Version", version] as [string, string]] : []),
+      ],
       pollInterval: pollMs,
       timeoutMs,
       changeDetection: "polling",
@@ -158,6 +172,11 @@ export class Router {
       this.#config.onProgress?.();
       return;
     }
+    if (isOlder(next, this.#held)) {
+      this.#refuseOlder(next);
+      return;
+    }
+    this.#refusedOlder = false;
     this.#accepted = true;
     if (JSON.stringify(next) !== JSON.stringify(this.#held)) {
       try {
@@ -172,20 +191,30 @@ export class Router {
     this.#config.onProgress?.();
   }
 
+  // A server that lost its last change, or a lagging replica, must not undo what this process already follows.
+  #refuseOlder(next: Snapshot): void {
+    this.#accepted = false;
+    if (!this.#refusedOlder) this.#config.log?.("flags-older-ignored", { held: this.#held.revision, offered: next.revision });
+    this.#refusedOlder = true;
+    this.#config.onProgress?.();
+  }
+
   #evaluate(): Snapshot {
     const keys = flagKeys(this.#config.queue);
     const flags: Record<string, FlagValue> = {};
     let revision = 0;
+    let set: string | undefined;
     const read = (key: string, details: EvaluationDetails<EvaluatedValue>): void => {
       if (details.errorCode) throw new Error(`flag ${key}: ${details.errorCode}`);
       const metadata = details.flagMetadata;
       flags[key] = { value: details.value as string | number, revision: Number(metadata["revision"] ?? 0) };
+      if (typeof metadata["flagSetId"] === "string") set = metadata["flagSetId"];
       revision = Math.max(revision, Number(metadata["flagSetRevision"] ?? metadata["revision"] ?? 0));
     };
     read(keys.stage, this.#client.getStringDetails(keys.stage, INITIAL.stage));
     read(keys.ramp, this.#client.getNumberDetails(keys.ramp, INITIAL.ramp));
     read(keys.sourceEndpoint, this.#client.getStringDetails(keys.sourceEndpoint, INITIAL.sourceEndpoint));
-    return snapshotOf(this.#config.queue, flags, revision);
+    return snapshotOf(this.#config.queue, flags, revision, set);
   }
 
   #apply(): void {
@@ -206,6 +235,11 @@ export class Router {
       this.#config.onProgress?.();
     }
   }
+}
+
+function isOlder(next: Snapshot, held: Snapshot): boolean {
+  const otherSet = next.set !== undefined && next.set !== held.set;
+  return !otherSet && next.revision < held.revision;
 }
 
 function usable(queue: string, value: unknown): boolean {

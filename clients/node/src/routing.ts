@@ -24,6 +24,8 @@ export interface Snapshot {
   sourceEndpoint: SourceEndpoint;
   /** Revision of the whole flag set; 0 when nothing was ever received. */
   revision: number;
+  /** Id of the flag set; absent when the server did not say. Revisions of two sets cannot be compared. */
+  set?: string;
   flags: Record<string, FlagValue>;
 }
 
@@ -46,7 +48,7 @@ export const INITIAL: Snapshot = { stage: "off", ramp: 0, sourceEndpoint: "stand
  * Builds a snapshot from flag values.
  * @throws Error naming the flag whose value is missing or unknown: half an answer must not replace a whole one.
  */
-export function snapshotOf(queue: string, flags: Record<string, FlagValue>, revision: number): Snapshot {
+export function snapshotOf(queue: string, flags: Record<string, FlagValue>, revision: number, set?: string): Snapshot {
   const keys = flagKeys(queue);
   const stage = STAGES.find((s) => s === flags[keys.stage]?.value);
   const ramp = flags[keys.ramp]?.value;
@@ -54,7 +56,7 @@ export function snapshotOf(queue: string, flags: Record<string, FlagValue>, revi
   if (!stage) throw new Error(`flag ${keys.stage} has no known value`);
   if (typeof ramp !== "number" || !Number.isInteger(ramp) || ramp < 0 || ramp > 100) throw new Error(`flag ${keys.ramp} is not a percentage`);
   if (!sourceEndpoint) throw new Error(`flag ${keys.sourceEndpoint} has no known value`);
-  return { stage, ramp, sourceEndpoint, revision, flags };
+  return { stage, ramp, sourceEndpoint, revision, ...(set && { set }), flags };
 }
 
 /** Decides one order. Pure: the same snapshot and key give the same answer everywhere. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Attestor, Router } from "@switchyard/bullmq";
+import { Attestor, bucket, Router } from "@switchyard/bullmq";
 import { directory, freePort, until } from "./redis.mjs";
 import { switchyard } from "./switchyard.mjs";
 
@@ -129,4 +129,57 @@ test("attests what is held, at once after a change", async (t) => {
   const report = await until("the change is attested", () => sy.attestations.find((a) => a.revision === revision));
   assert.deepEqual(report.flags["order-ingestion-stage"], { value: "dualwrite", revision });
   assert.equal(report.lastKnownGood, false);
+});
+
+test("an older revision never replaces a newer one, also across a restart, unless it is of another set", async (t) => {
+  const file = join(directory(t), "flags.json");
+  const sy = await switchyard(t, { set: "first" });
+  const logged = [];
+  const log = (event) => logged.push(event);
+  const r = router(t, { url: sy.url, file, log });
+  await r.start();
+  const revision = sy.set({ "order-ingestion-stage": "dualwrite" }) && sy.set({});
+  await until("the newest is held", () => r.snapshot.revision === revision);
+  sy.set({ "order-ingestion-stage": "off" });
+  sy.revision = revision - 1;
+  await until("the older one is noticed", () => logged.includes("flags-older-ignored"));
+  const asked = sy.requests;
+  await until("it is offered again", () => sy.requests > asked + 3);
+  assert.deepEqual([r.snapshot.stage, r.snapshot.revision, r.lastKnownGood], ["dualwrite", revision, true]);
+  assert.equal(logged.filter((e) => e === "flags-older-ignored").length, 1);
+  await r.close();
+
+  const again = router(t, { url: sy.url, file });
+  await again.start();
+  assert.deepEqual([again.snapshot.stage, again.snapshot.revision], ["dualwrite", revision]);
+  sy.flagSet = "second";
+  sy.set({});
+  sy.revision = 1;
+  await until("another set is followed", () => again.snapshot.set === "second");
+  assert.equal(again.snapshot.revision, 1);
+});
+
+test("routes an order by the held values, and says who asks", async (t) => {
+  const sy = await switchyard(t, { flags: { "order-ingestion-stage": "live", "order-ingestion-ramp": 30 } });
+  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json"), service: "ingestion", version: "1.2.3" });
+  await r.start();
+  for (let i = 0; i < 1000; i++) {
+    const key = `order-${i}`;
+    assert.equal(r.route(key).authority, bucket("order-ingestion-stage", key) < 30 ? "target" : "source");
+  }
+  assert.equal(sy.headers["x-worker-service"], "ingestion");
+  assert.equal(sy.headers["x-worker-instance"], "test-1");
+  assert.equal(sy.headers["x-worker-version"], "1.2.3");
+});
+
+test("says that it leaves when it is closed", async (t) => {
+  const sy = await switchyard(t);
+  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json") });
+  await r.start();
+  const attestor = new Attestor({ url: sy.url, token: sy.token, service: "ingestion", instance: "test-1", version: "1.0.0", bullmq: "6.7.0", router: r, connections: () => [] });
+  attestor.start();
+  await until("it attests", () => sy.latest);
+  assert.equal(sy.latest.leaving, undefined);
+  await attestor.close();
+  assert.equal(sy.latest.leaving, true);
 });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 
 /** A Switchyard on loopback; `set` changes flags, `attestations` collects what workers report. */
-export async function switchyard(t, { token = "worker-token", flags = {} } = {}) {
+export async function switchyard(t, { token = "worker-token", flags = {}, set = undefined } = {}) {
   const values = { "order-ingestion-stage": "off", "order-ingestion-ramp": 0, "source-endpoint": "standalone", ...flags };
   const changed = {};
   const sockets = new Set();
@@ -22,6 +22,13 @@ export async function switchyard(t, { token = "worker-token", flags = {} } = {})
     },
     get revision() {
       return revision;
+    },
+    /** Restores an older (or any) revision, as a server that lost its last change would. */
+    set revision(next) {
+      revision = next;
+    },
+    set flagSet(next) {
+      set = next;
     },
     get latest() {
       return self.attestations.at(-1);
@@ -61,6 +68,7 @@ export async function switchyard(t, { token = "worker-token", flags = {} } = {})
       return void res.writeHead(204).end();
     }
     self.requests++;
+    self.headers = req.headers;
     if (self.answer) return void self.answer(req, res);
     const etag = `"${revision}"`;
     if (req.headers["if-none-match"] === etag) {
@@ -72,7 +80,7 @@ export async function switchyard(t, { token = "worker-token", flags = {} } = {})
       value,
       reason: "STATIC",
       variant: String(value),
-      metadata: { revision: changed[key] ?? 1, flagSetRevision: revision },
+      metadata: { revision: changed[key] ?? 1, flagSetRevision: revision, ...(set && { flagSetId: set }) },
     }));
     res.writeHead(200, { "Content-Type": "application/json", ETag: etag }).end(JSON.stringify({ flags: list }));
   }

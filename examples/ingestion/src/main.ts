@@ -28,6 +28,8 @@ async function run(config: Config): Promise<void> {
     token: config.switchyardToken,
     queue: mainQueue,
     instance: config.instance,
+    service,
+    version,
     file: join(config.dataDir, "flags.json"),
     onChange: (snapshot) => sides.follow(snapshot),
     onProgress: () => attestor?.kick(),
