@@ -70,13 +70,18 @@ func (h carrier) Get(key string) string { return string(h.Peek(key)) }
 func (h carrier) Set(string, string)    {}
 func (h carrier) Keys() []string        { return nil }
 
+var asServer = trace.WithSpanKind(trace.SpanKindServer)
+
 // startSpan begins the span of a request, as a child of the caller's; nil when nothing is traced. What is inside finds it in the context.
 func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 	if s.tracer == nil {
 		return nil
 	}
-	ctx := propagation.TraceContext{}.Extract(c.UserContext(), carrier{&c.Request().Header})
-	ctx, span := s.tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
+	ctx := c.UserContext()
+	if h := &c.Request().Header; len(h.Peek("Traceparent")) > 0 {
+		ctx = propagation.TraceContext{}.Extract(ctx, carrier{h})
+	}
+	ctx, span := s.tracer.Start(ctx, c.Method(), asServer)
 	if span.IsRecording() {
 		c.SetUserContext(ctx)
 	}
