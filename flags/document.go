@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -27,6 +26,8 @@ type Flag struct {
 	Metadata       map[string]any             `json:"metadata,omitempty"`       // string, number, boolean
 }
 
+const enabled, disabled = "ENABLED", "DISABLED"
+
 // Metadata that Switchyard itself writes or gives a meaning to.
 const (
 	// MetaSet, MetaSetRevision and MetaFractional are of the set: its id, its revision, and the version of the algorithm by which
@@ -47,23 +48,6 @@ const (
 	// FractionalV2 is murmur3_x86_32 of the bucketing value, scaled to the sum of the weights: flagd core 0.16 and later.
 	FractionalV2 = "v2"
 )
-
-// Parse reads and validates a document. Errors are migration.Invalid and name the path of what is wrong.
-func Parse(raw []byte) (*Document, error) {
-	var d Document
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return nil, migration.Errorf(migration.Invalid, "the document is not valid JSON: %w", err)
-	}
-	for key, f := range d.Flags {
-		if !keyPattern.MatchString(key) {
-			return nil, migration.Errorf(migration.Invalid, "flags: key %q is not made of letters, digits, '.', '_' and '-'", key)
-		}
-		if f.DefaultVariant != nil && f.Variants[*f.DefaultVariant] == nil {
-			return nil, migration.Errorf(migration.Invalid, "flags.%s.defaultVariant: %q is not one of its variants", key, *f.DefaultVariant)
-		}
-	}
-	return &d, nil
-}
 
 // JSON gives the document as bytes that are the same for the same contents.
 func (d *Document) JSON() []byte {
@@ -99,7 +83,7 @@ func Revise(set string, before, after *Document, next int64) *Document {
 		}
 		f.Metadata[MetaRevision] = next
 		if before != nil {
-			if was, ok := before.Flags[key]; ok && sameFlag(was, f) {
+			if was, ok := before.Flags[key]; ok && RevisionOf(was) > 0 && sameFlag(was, f) {
 				f.Metadata[MetaRevision] = was.Metadata[MetaRevision]
 			} else {
 				changed = true
@@ -133,48 +117,6 @@ func rest(d *Document) []byte {
 	delete(c.Metadata, MetaSetRevision)
 	raw, _ := json.Marshal(c)
 	return raw
-}
-
-// Diff says what a change does, flag by flag, in the order of their keys. Stamps are not a change. before may be nil.
-func Diff(before, after *Document) []migration.FlagDiff {
-	var out []migration.FlagDiff
-	if before == nil {
-		before = &Document{}
-	}
-	keys := slices.Sorted(maps.Keys(after.Flags))
-	for key := range before.Flags {
-		if _, ok := after.Flags[key]; !ok {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		was, had := before.Flags[key]
-		is, has := after.Flags[key]
-		d := migration.FlagDiff{Key: key, Kind: "changed"}
-		if had {
-			d.Before, _ = json.Marshal(was)
-		} else {
-			d.Kind = "added"
-		}
-		if has {
-			d.After, _ = json.Marshal(is)
-		} else {
-			d.Kind = "removed"
-		}
-		if d.Kind == "changed" && sameFlag(was, is) {
-			continue
-		}
-		d.Lines = []string{fmt.Sprintf("%s %s", key, d.Kind)}
-		out = append(out, d)
-	}
-	return out
-}
-
-// CheckChange holds a change to the rules of flag types: a migration flag has the six stages and moves only between neighbours; a kill
-// switch has the boolean variants on and off, no targeting, and is never DISABLED. before may be nil.
-func CheckChange(before, after *Document) error {
-	return nil
 }
 
 // RevisionOf gives the set's revision in which a flag last changed; 0 when it was never stamped.
@@ -214,9 +156,9 @@ func RoutingFlags(queue string, r migration.Routing) map[string]Flag {
 		authority = "target"
 	}
 	return map[string]Flag{
-		queue + "-stage": {State: "ENABLED", Variants: stages, DefaultVariant: &stage, Metadata: managed(map[string]any{MetaType: TypeMigration})},
-		queue + "-ramp":  {State: "ENABLED", Variants: map[string]json.RawMessage{ramp: json.RawMessage(ramp)}, DefaultVariant: &ramp, Metadata: managed(nil)},
-		queue + "-authority": {State: "ENABLED", Variants: map[string]json.RawMessage{"source": text("source"), "target": text("target")},
+		queue + "-stage": {State: enabled, Variants: stages, DefaultVariant: &stage, Metadata: managed(map[string]any{MetaType: TypeMigration})},
+		queue + "-ramp":  {State: enabled, Variants: map[string]json.RawMessage{ramp: json.RawMessage(ramp)}, DefaultVariant: &ramp, Metadata: managed(nil)},
+		queue + "-authority": {State: enabled, Variants: map[string]json.RawMessage{"source": text("source"), "target": text("target")},
 			DefaultVariant: &authority, Targeting: targeting, Metadata: managed(nil)},
 	}
 }
@@ -228,7 +170,7 @@ func SourceFlag(to migration.SourceEndpoint) Flag {
 	for _, s := range []migration.SourceEndpoint{migration.SourceStandalone, migration.SourceSentinel, migration.SourceNone} {
 		variants[string(s)], _ = json.Marshal(s)
 	}
-	return Flag{State: "ENABLED", Variants: variants, DefaultVariant: &v, Metadata: map[string]any{MetaManaged: "cutover"}}
+	return Flag{State: enabled, Variants: variants, DefaultVariant: &v, Metadata: map[string]any{MetaManaged: "cutover"}}
 }
 
 // ReadRouting reads the routing of a queue back from a document.

@@ -1,7 +1,6 @@
 package flags
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -29,6 +31,8 @@ type file struct {
 type state struct {
 	Sets []stateSet `json:"sets"`
 	Keys []stateKey `json:"keys"`
+	// KeysKnown is false when only the configured keys were known at the time.
+	KeysKnown bool `json:"keys_known"`
 }
 
 type stateSet struct {
@@ -45,34 +49,41 @@ type stateKey struct {
 	RatePerSecond int    `json:"rate_per_second"`
 }
 
-// save writes what is held. The caller holds mu.
-func (h *Holder) save() error { return h.saveSets(*h.sets.Load()) }
-
+// saveSets writes sets and the current keys to the file, and hands them to the mirror. The caller holds mu.
 func (h *Holder) saveSets(sets map[string]*snapshot) error {
-	if h.opt.File == "" {
+	if h.opt.File == "" && h.mirror == nil {
 		return nil
 	}
+	raw, err := h.encodeState(sets)
+	if err == nil && h.opt.File != "" {
+		err = writeFile(h.opt.File, raw)
+	}
+	if h.mirror != nil && raw != nil {
+		h.mirror.put(raw) // also when the disk is full
+	}
+	h.unsaved = err != nil
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotSaved, err)
+	}
+	return nil
+}
+
+func (h *Holder) encodeState(sets map[string]*snapshot) ([]byte, error) {
 	var st state
-	for _, s := range sets {
+	for _, id := range slices.Sorted(maps.Keys(sets)) {
+		s := sets[id]
 		st.Sets = append(st.Sets, stateSet{s.set.ID, s.set.Revision, s.set.Definition})
 	}
 	for hash, r := range h.keys.Load().byHash {
 		st.Keys = append(st.Keys, stateKey{r.ID, r.Name, hex.EncodeToString(hash[:]), r.Set, r.RatePerSecond})
 	}
+	st.KeysKnown = h.keys.Load().known
 	raw, err := json.Marshal(st)
-	if err == nil {
-		sum := sha256.Sum256(raw)
-		raw, err = json.Marshal(file{SavedAt: h.opt.Now().UTC(), SHA256: hex.EncodeToString(sum[:]), State: raw})
-	}
-	if err == nil {
-		err = writeFile(h.opt.File, raw)
-	}
 	if err != nil {
-		h.unsaved = true
-		return fmt.Errorf("%w: %w", ErrNotSaved, err)
+		return nil, err
 	}
-	h.unsaved = false
-	return nil
+	sum := sha256.Sum256(raw)
+	return json.Marshal(file{SavedAt: h.opt.Now().UTC(), SHA256: hex.EncodeToString(sum[:]), State: raw})
 }
 
 // writeFile replaces a file: written beside it, flushed to disk, then renamed, and the rename flushed too. A crash at any moment leaves
@@ -101,21 +112,44 @@ func writeFile(path string, data []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// load puts the last known good state in force: of each set the newer of file and mirror, and the keys of what was saved last.
 func (h *Holder) load() {
+	var found []restored
+	add := func(from string, raw []byte, err error) {
+		var r restored
+		if err == nil {
+			r, err = restore(raw)
+		}
+		switch {
+		case err == nil:
+			found = append(found, r)
+		case !errors.Is(err, fs.ErrNotExist):
+			h.opt.Log.Warn("last known good flags are ignored", "from", from, "err", err)
+		}
+	}
 	raw, err := readFile(h.opt.File)
-	if errors.Is(err, fs.ErrNotExist) && h.opt.Mirror != nil {
+	add("file", raw, err)
+	if h.opt.Mirror != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		raw, err = h.opt.Mirror.Load(ctx)
+		raw, err := h.opt.Mirror.Load(ctx)
+		add("mirror", raw, err)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return
+	sets := map[string]*snapshot{}
+	var latest restored
+	for _, r := range found {
+		for id, s := range r.sets {
+			if held := sets[id]; held == nil || s.set.Revision > held.set.Revision {
+				sets[id] = s
+			}
+		}
+		if r.keysKnown && (!latest.keysKnown || r.savedAt.After(latest.savedAt)) {
+			latest = r
+		}
 	}
-	if err == nil {
-		err = h.restore(raw)
-	}
-	if err != nil {
-		h.opt.Log.Warn("last known good flags are ignored", "err", err)
+	h.sets.Store(&sets)
+	if latest.keysKnown {
+		h.keys.Store(newKeyring(latest.keys, h.opt.Keys, nil, true))
 	}
 }
 
@@ -137,37 +171,85 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-func (h *Holder) restore(data []byte) error {
+// restored is a saved state, checked.
+type restored struct {
+	savedAt   time.Time
+	sets      map[string]*snapshot
+	keys      []Key
+	keysKnown bool
+}
+
+func restore(data []byte) (restored, error) {
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("the file is damaged: %w", err)
+		return restored{}, fmt.Errorf("the state is damaged: %w", err)
 	}
 	sum := sha256.Sum256(f.State)
-	if !bytes.Equal([]byte(hex.EncodeToString(sum[:])), []byte(f.SHA256)) {
-		return errors.New("the checksum does not match: the file is damaged or was edited")
+	if hex.EncodeToString(sum[:]) != f.SHA256 {
+		return restored{}, errors.New("the checksum does not match: the state is damaged or was edited")
 	}
 	var st state
 	if err := json.Unmarshal(f.State, &st); err != nil {
-		return fmt.Errorf("the file is damaged: %w", err)
+		return restored{}, fmt.Errorf("the state is damaged: %w", err)
 	}
-	sets := map[string]*snapshot{}
+	r := restored{savedAt: f.SavedAt, sets: map[string]*snapshot{}, keysKnown: st.KeysKnown}
 	for _, s := range st.Sets {
-		snap, err := compile(Set{ID: s.ID, Revision: s.Revision, Definition: s.Definition}, true, f.SavedAt)
+		snap, err := compile(Set{ID: s.ID, Revision: s.Revision, Definition: s.Definition}, f.SavedAt, true)
 		if err != nil {
-			return err
+			return restored{}, err
 		}
-		sets[s.ID] = snap
+		r.sets[s.ID] = snap
 	}
-	ring := &keyring{byHash: h.keys.Load().byHash, known: true}
 	for _, k := range st.Keys {
 		hash, err := hex.DecodeString(k.Hash)
 		if err != nil || len(hash) != sha256.Size {
-			return fmt.Errorf("key %s: the hash is damaged", k.ID)
+			return restored{}, fmt.Errorf("key %s: the hash is damaged", k.ID)
 		}
-		key := Key{ID: k.ID, Name: k.Name, Hash: [sha256.Size]byte(hash), Set: k.Set, RatePerSecond: k.RatePerSecond}
-		ring.byHash[key.Hash] = &Reader{Key: key} // also one of Options.Keys: the file knows its set
+		r.keys = append(r.keys, Key{ID: k.ID, Name: k.Name, Hash: [sha256.Size]byte(hash), Set: k.Set, RatePerSecond: k.RatePerSecond})
 	}
-	h.sets.Store(&sets)
-	h.keys.Store(ring)
-	return nil
+	return r, nil
+}
+
+// mirrorTimeout bounds one save to the mirror, and Close.
+const mirrorTimeout = 5 * time.Second
+
+// mirror saves the latest state elsewhere, one save at a time. A slow or dead mirror costs nobody anything but its own copy's age.
+type mirror struct {
+	next chan []byte // holds the latest state that is not saved yet
+	done chan error
+}
+
+func startMirror(to Mirror, log *slog.Logger) *mirror {
+	m := &mirror{next: make(chan []byte, 1), done: make(chan error, 1)}
+	go func() {
+		var last error
+		for state := range m.next {
+			ctx, cancel := context.WithTimeout(context.Background(), mirrorTimeout)
+			if last = to.Save(ctx, state); last != nil {
+				log.Warn("flags are not mirrored", "err", last)
+			}
+			cancel()
+		}
+		m.done <- last
+	}()
+	return m
+}
+
+// put hands over a state in place of one that still waits. Only one goroutine puts at a time.
+func (m *mirror) put(state []byte) {
+	select {
+	case <-m.next:
+	default:
+	}
+	m.next <- state
+}
+
+func (m *mirror) close() error {
+	close(m.next)
+	select {
+	case err := <-m.done:
+		return err
+	case <-time.After(2 * mirrorTimeout): // one save under way and the last
+		return errors.New("the mirror did not take the flags in time")
+	}
 }

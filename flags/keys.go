@@ -2,6 +2,7 @@ package flags
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 
 	"golang.org/x/time/rate"
@@ -38,18 +39,11 @@ type keyring struct {
 	known  bool // false: neither database nor file has told the keys yet
 }
 
-// ReplaceKeys puts keys in force and saves them with the flags; keys that are not in the list are revoked. Those of Options.Keys always
-// remain. A key that stays keeps what its rate has used. The error is ErrNotSaved or nil.
-func (h *Holder) ReplaceKeys(keys []Key) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.replaceKeys(keys)
-}
-
-func (h *Holder) replaceKeys(keys []Key) error {
-	old := h.keys.Load()
-	next := &keyring{byHash: map[[sha256.Size]byte]*Reader{}, known: true}
-	for _, k := range append(slices.Clone(keys), h.opt.Keys...) {
+// newKeyring makes a ring of keys and those of the configuration; the first of a hash counts. A key that stays as it was in old keeps
+// what its rate has used.
+func newKeyring(keys, configured []Key, old *keyring, known bool) *keyring {
+	next := &keyring{byHash: map[[sha256.Size]byte]*Reader{}, known: known}
+	for _, k := range append(slices.Clone(keys), configured...) {
 		if next.byHash[k.Hash] != nil {
 			continue
 		}
@@ -64,8 +58,24 @@ func (h *Holder) replaceKeys(keys []Key) error {
 		}
 		next.byHash[k.Hash] = r
 	}
-	h.keys.Store(next)
-	return h.save()
+	return next
+}
+
+// ReplaceKeys puts keys in force and saves them with the flags; keys that are not in the list are revoked. Those of Options.Keys always
+// remain. A key that stays keeps what its rate has used. Every watcher is woken, since its key may be gone. The error is ErrNotSaved or
+// nil. Repeating what is held is cheap.
+func (h *Holder) ReplaceKeys(keys []Key) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.keys.Load()
+	next := newKeyring(keys, h.opt.Keys, old, true)
+	if old.known && !h.unsaved && maps.Equal(old.byHash, next.byHash) { // readers that stay are the same
+		return nil
+	}
+	h.keys.Store(next) // at once: a revoked key must not wait for the disk
+	err := h.saveSets(*h.sets.Load())
+	h.wake("")
+	return err
 }
 
 // Authenticate says whose token it is, from memory: a worker must not be turned away because our database does not answer.

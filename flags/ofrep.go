@@ -1,6 +1,8 @@
 package flags
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,6 +18,10 @@ const MaxBody = 64 << 10
 // Words of OFREP 0.3.0 (open-feature/protocol, service/openapi.yaml). GENERAL stands for what the protocol has no word for.
 const (
 	reasonStatic      = "STATIC"
+	reasonMatch       = "TARGETING_MATCH"
+	reasonDefault     = "DEFAULT"
+	reasonDisabled    = "DISABLED"
+	reasonError       = "ERROR"
 	codeParseError    = "PARSE_ERROR"
 	codeInvalid       = "INVALID_CONTEXT"
 	codeNotFound      = "FLAG_NOT_FOUND"
@@ -50,14 +56,27 @@ func (h *Holder) EvaluateOne(set, key string, body []byte) Response {
 	if s == nil {
 		return unknown(key)
 	}
-	if code, details := checkRequest(body); code != "" {
+	raw, code, details := readRequest(body)
+	if code != "" {
 		return failure(http.StatusBadRequest, key, code, details)
 	}
 	e := s.byKey[key]
 	if e == nil {
 		return failure(http.StatusNotFound, key, codeNotFound, fmt.Sprintf("Flag '%s' was not found", key))
 	}
-	return Response{Status: http.StatusOK, ContentType: contentType, Body: e.body, Revision: s.set.Revision}
+	a := e.static
+	if a == nil {
+		context, err := decodeContext(raw)
+		if err != nil {
+			return failure(http.StatusBadRequest, key, codeInvalid, err.Error())
+		}
+		a = e.evaluate(context, h.opt.Now())
+	}
+	r := Response{Status: a.status, ContentType: contentType, Body: a.body}
+	if a.status == http.StatusOK {
+		r.Revision = s.set.Revision
+	}
+	return r
 }
 
 // EvaluateAll answers POST /ofrep/v1/evaluate/flags for one set with 200, 304 when IfNoneMatch holds the current ETag, 400 or, while the
@@ -68,24 +87,101 @@ func (h *Holder) EvaluateAll(set string, r Request) Response {
 	if s == nil {
 		return unknown("")
 	}
-	if code, details := checkRequest(r.Body); code != "" {
+	raw, code, details := readRequest(r.Body)
+	if code != "" {
 		return failure(http.StatusBadRequest, "", code, details)
 	}
-	if matches(r.IfNoneMatch, s.etag) {
-		return Response{Status: http.StatusNotModified, ETag: s.etag, Revision: s.set.Revision}
+	f := &s.forms[0]
+	if h.staleSet(s) {
+		f = &s.forms[1]
 	}
-	return Response{Status: http.StatusOK, ETag: s.etag, ContentType: contentType, Body: s.bulk, Revision: s.set.Revision}
+	now := time.Time{}
+	var buffer [128]byte
+	tag := buffer[:0]
+	if s.targeted {
+		now = h.opt.Now()
+		tag = s.contextTag(tag, f.tag, raw, now)
+	} else {
+		tag = append(tag, f.etag...)
+	}
+	if held := s.matches(r.IfNoneMatch, tag); held != "" {
+		if held == "*" {
+			held = string(tag)
+		}
+		return Response{Status: http.StatusNotModified, ETag: held, Revision: s.set.Revision}
+	}
+	answer := Response{Status: http.StatusOK, ETag: f.etag, ContentType: contentType, Revision: s.set.Revision}
+	if !s.targeted {
+		answer.Body = f.bulk
+		if len(r.Streams) > 0 {
+			answer.Body = withStreams(append(make([]byte, 0, len(f.bulk)+len(r.Streams)+len(streamsName)), s.flags...), r.Streams, f.tail)
+		}
+		return answer
+	}
+	context, err := decodeContext(raw)
+	if err != nil {
+		return failure(http.StatusBadRequest, "", codeInvalid, err.Error())
+	}
+	answer.ETag = string(tag)
+	answer.Body = withStreams(s.appendFlags(make([]byte, 0, 256*(len(s.entries)+1)), context, now), r.Streams, f.tail)
+	return answer
+}
+
+const streamsName = `,"eventStreams":`
+
+func withStreams(b, streams, tail []byte) []byte {
+	if len(streams) > 0 {
+		b = append(append(b, streamsName...), streams...)
+	}
+	return append(b, tail...)
+}
+
+// contextTag appends the tag of an answer that depends on the context, and maybe on the second.
+func (s *snapshot) contextTag(b []byte, base string, context []byte, now time.Time) []byte {
+	sum := sha256.Sum256(context)
+	b = append(b, base...)
+	b = append(b, '.')
+	b = hex.AppendEncode(b, sum[:8])
+	if s.timed {
+		b = append(b, '.')
+		b = strconv.AppendInt(b, now.Unix(), 16)
+	}
+	return append(b, '"')
+}
+
+// decodeContext decodes a context that is known to be an object; an absent one is empty.
+func decodeContext(raw []byte) (map[string]any, error) {
+	context := map[string]any{}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &context); err != nil { // a number beyond float64
+			return nil, fmt.Errorf("The context cannot be read: %w", err) //nolint:staticcheck // shown to people as it is
+		}
+	}
+	return context, checkContext(context, 1)
 }
 
 // HeldRevision gives the revision that an If-None-Match header says its sender holds; 0 when it says none.
 func HeldRevision(ifNoneMatch string) int64 {
-	text := strings.TrimPrefix(strings.TrimSpace(ifNoneMatch), "W/")
-	number, _, _ := strings.Cut(strings.TrimPrefix(text, `"`), "-")
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n < 0 {
-		return 0
+	var held int64
+	for tag, rest := nextTag(ifNoneMatch); tag != ""; tag, rest = nextTag(rest) {
+		n, _ := parseTag(tag)
+		held = max(held, n)
 	}
-	return n
+	return held
+}
+
+// parseTag takes a tag of ours apart into the revision and what stands for the set; 0 when it is not ours.
+func parseTag(tag string) (revision int64, set string) {
+	number, rest, ok := strings.Cut(strings.Trim(tag, `"`), "-")
+	if !ok || number == "" || number[0] < '0' || number[0] > '9' { // an error of ParseInt would allocate
+		return 0, ""
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0, ""
+	}
+	set, _, _ = strings.Cut(rest, "-")
+	return n, set
 }
 
 // Evaluation is the answer for one flag, for previews and for Go code.
@@ -99,9 +195,21 @@ type Evaluation struct {
 	Metadata     map[string]any `json:"metadata,omitempty"`
 }
 
-// Evaluate evaluates one flag of a document as a worker with this context would see it.
+// Evaluate evaluates one flag of a document as a worker with this context would see it. The document must have been parsed.
 func (d *Document) Evaluate(key string, context map[string]any, now time.Time) Evaluation {
-	return Evaluation{Key: key, Reason: "ERROR", ErrorCode: codeNotFound}
+	f, ok := d.Flags[key]
+	if !ok {
+		return Evaluation{Key: key, Reason: reasonError, ErrorCode: codeNotFound, ErrorDetails: fmt.Sprintf("Flag '%s' was not found", key)}
+	}
+	e, err := newEntry(key, f, d.Evaluators, d.Metadata)
+	if err != nil {
+		return Evaluation{Key: key, Reason: reasonError, ErrorCode: codeParseError, ErrorDetails: err.Error()}
+	}
+	plain, err := plainContext(context)
+	if err != nil {
+		return Evaluation{Key: key, Reason: reasonError, ErrorCode: codeInvalid, ErrorDetails: err.Error()}
+	}
+	return e.evaluate(plain, now).Evaluation
 }
 
 // unknown is the answer before the first set: not 404, which a client takes for "use the default", and not 401.
@@ -125,34 +233,36 @@ func failure(status int, key, code, details string) Response {
 	return Response{Status: status, ContentType: contentType, Body: body}
 }
 
-// checkRequest reports what is wrong with a request body. The context is not evaluated, only required to be an object when it is
-// there; an empty body counts as {}.
-func checkRequest(body []byte) (code, details string) {
+// readRequest finds the context in a request body, or reports what is wrong with it. The context is not decoded, only required to be an
+// object when it is there; of several the last counts. An empty body counts as {}.
+func readRequest(body []byte) (context []byte, code, details string) {
 	i := skipSpace(body, 0)
 	switch {
 	case len(body) > MaxBody:
-		return codeInvalid, fmt.Sprintf("The request body is larger than %d bytes", MaxBody)
+		return nil, codeInvalid, fmt.Sprintf("The request body is larger than %d bytes", MaxBody)
 	case i == len(body):
-		return "", ""
+		return nil, "", ""
 	case !json.Valid(body):
-		return codeParseError, "The request body is not valid JSON"
+		return nil, codeParseError, "The request body is not valid JSON"
 	case body[i] != '{':
-		return codeParseError, "The request body is not a JSON object"
-	case !contextIsObject(body, i):
-		return codeInvalid, "The context is not a JSON object"
+		return nil, codeParseError, "The request body is not a JSON object"
 	}
-	return "", ""
+	context, ok := findContext(body, i)
+	if !ok {
+		return nil, codeInvalid, "The context is not a JSON object"
+	}
+	return context, "", ""
 }
 
-// contextIsObject looks through the members of the object at body[i], which is valid JSON, without decoding it: nothing else in
-// the request counts, and this runs on every poll of every worker.
-func contextIsObject(body []byte, i int) bool {
+// findContext looks through the members of the object at body[i], which is valid JSON, without decoding it: this runs on every poll of
+// every worker.
+func findContext(body []byte, i int) (context []byte, ok bool) {
 	i++
 	for {
 		i = skipSpace(body, i)
 		switch body[i] {
 		case '}':
-			return true
+			return context, true
 		case ',':
 			i++
 			continue
@@ -161,10 +271,14 @@ func contextIsObject(body []byte, i int) bool {
 		name := body[i:end]
 		i = skipSpace(body, end)
 		i = skipSpace(body, i+1) // past the colon
-		if isContext(name) && body[i] != '{' {
-			return false
+		end = skipValue(body, i)
+		if isContext(name) {
+			if body[i] != '{' {
+				return nil, false
+			}
+			context = body[i:end]
 		}
-		i = skipValue(body, i)
+		i = end
 	}
 }
 
@@ -226,26 +340,37 @@ func skipValue(b []byte, i int) int {
 	}
 }
 
-// matches applies If-None-Match (RFC 9110, section 13.1.2): "*" matches what there is, else a list of entity tags compared
-// weakly, so W/"x" matches "x". A list that is not well-formed matches as far as it is.
-func matches(header, etag string) bool {
-	rest := strings.Trim(header, " \t")
-	if rest == "*" {
-		return true
+// matches applies If-None-Match (RFC 9110, section 13.1.2): "*" matches what there is, else a list of entity tags compared weakly, so
+// W/"x" matches "x". A tag of this set with a later revision matches too. It gives the tag that matched, empty for none. A list that is not
+// well-formed counts as far as it is.
+func (s *snapshot) matches(header string, etag []byte) string {
+	if header == "" {
+		return ""
 	}
-	for {
-		rest = strings.TrimLeft(rest, " \t,")
-		rest = strings.TrimPrefix(rest, "W/")
-		if len(rest) == 0 || rest[0] != '"' {
-			return false
-		}
-		end := strings.IndexByte(rest[1:], '"')
-		if end < 0 {
-			return false
-		}
-		if rest[:end+2] == etag {
-			return true
-		}
-		rest = rest[end+2:]
+	if strings.Trim(header, " \t") == "*" {
+		return "*"
 	}
+	for tag, rest := nextTag(header); tag != ""; tag, rest = nextTag(rest) {
+		if tag == string(etag) {
+			return tag
+		}
+		if n, set := parseTag(tag); n > s.set.Revision && set == s.tag {
+			return tag
+		}
+	}
+	return ""
+}
+
+// nextTag cuts the next entity tag off a list, with its quotes and without W/; empty when there is none.
+func nextTag(list string) (tag, rest string) {
+	list = strings.TrimLeft(list, " \t,")
+	list = strings.TrimPrefix(list, "W/")
+	if list == "" || list[0] != '"' {
+		return "", ""
+	}
+	end := strings.IndexByte(list[1:], '"')
+	if end < 0 {
+		return "", ""
+	}
+	return list[:end+2], list[end+2:]
 }

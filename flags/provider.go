@@ -2,7 +2,10 @@ package flags
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 
 	"github.com/open-feature/go-sdk/openfeature"
 )
@@ -26,37 +29,44 @@ func (*Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{N
 func (*Provider) Hooks() []openfeature.Hook { return nil }
 
 // BooleanEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) BooleanEvaluation(_ context.Context, flag string, fallback bool, _ openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
-	v, detail := resolve(p, flag, fallback)
+func (p *Provider) BooleanEvaluation(_ context.Context, flag string, fallback bool, who openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	v, detail := resolve(p, flag, fallback, who, as[bool])
 	return openfeature.BoolResolutionDetail{Value: v, ProviderResolutionDetail: detail}
 }
 
 // StringEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) StringEvaluation(_ context.Context, flag, fallback string, _ openfeature.FlattenedContext) openfeature.StringResolutionDetail {
-	v, detail := resolve(p, flag, fallback)
+func (p *Provider) StringEvaluation(_ context.Context, flag, fallback string, who openfeature.FlattenedContext) openfeature.StringResolutionDetail {
+	v, detail := resolve(p, flag, fallback, who, as[string])
 	return openfeature.StringResolutionDetail{Value: v, ProviderResolutionDetail: detail}
 }
 
-// IntEvaluation implements openfeature.FeatureProvider.
-func (p *Provider) IntEvaluation(_ context.Context, flag string, fallback int64, _ openfeature.FlattenedContext) openfeature.IntResolutionDetail {
-	v, detail := resolve(p, flag, fallback)
+// IntEvaluation implements openfeature.FeatureProvider. A number with a fraction is a type mismatch.
+func (p *Provider) IntEvaluation(_ context.Context, flag string, fallback int64, who openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	v, detail := resolve(p, flag, fallback, who, func(v any) (int64, bool) {
+		f, ok := v.(float64)
+		return int64(f), ok && f == math.Trunc(f) && math.Abs(f) <= maxInteger
+	})
 	return openfeature.IntResolutionDetail{Value: v, ProviderResolutionDetail: detail}
 }
 
-// FloatEvaluation implements openfeature.FeatureProvider. An integer flag is a type mismatch: conversions are the caller's.
-func (p *Provider) FloatEvaluation(_ context.Context, flag string, fallback float64, _ openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
-	v, detail := resolve(p, flag, fallback)
+// FloatEvaluation implements openfeature.FeatureProvider.
+func (p *Provider) FloatEvaluation(_ context.Context, flag string, fallback float64, who openfeature.FlattenedContext) openfeature.FloatResolutionDetail {
+	v, detail := resolve(p, flag, fallback, who, as[float64])
 	return openfeature.FloatResolutionDetail{Value: v, ProviderResolutionDetail: detail}
 }
 
-// ObjectEvaluation implements openfeature.FeatureProvider. It gives the value of any flag, whatever its type; there are no
-// object flags.
-func (p *Provider) ObjectEvaluation(_ context.Context, flag string, fallback any, _ openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
-	v, detail := resolve(p, flag, fallback)
+// ObjectEvaluation implements openfeature.FeatureProvider. It gives the value of any flag, whatever its type.
+func (p *Provider) ObjectEvaluation(_ context.Context, flag string, fallback any, who openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
+	v, detail := resolve(p, flag, fallback, who, as[any])
 	return openfeature.InterfaceResolutionDetail{Value: v, ProviderResolutionDetail: detail}
 }
 
-func resolve[T any](p *Provider, key string, fallback T) (T, openfeature.ProviderResolutionDetail) {
+func as[T any](v any) (T, bool) {
+	t, ok := v.(T)
+	return t, ok
+}
+
+func resolve[T any](p *Provider, key string, fallback T, who openfeature.FlattenedContext, convert func(any) (T, bool)) (T, openfeature.ProviderResolutionDetail) {
 	refuse := func(err openfeature.ResolutionError) (T, openfeature.ProviderResolutionDetail) {
 		return fallback, openfeature.ProviderResolutionDetail{ResolutionError: err, Reason: openfeature.ErrorReason}
 	}
@@ -68,9 +78,31 @@ func resolve[T any](p *Provider, key string, fallback T) (T, openfeature.Provide
 	if e == nil {
 		return refuse(openfeature.NewFlagNotFoundResolutionError(fmt.Sprintf("flag %q was not found", key)))
 	}
-	value, ok := e.value.(T)
-	if !ok {
-		return refuse(openfeature.NewTypeMismatchResolutionError(fmt.Sprintf("flag %s is a %T", key, e.value)))
+	a := e.static
+	if a == nil {
+		plain, err := plainContext(who)
+		if err != nil {
+			return refuse(openfeature.NewInvalidContextResolutionError(err.Error()))
+		}
+		a = e.evaluate(plain, p.holder.opt.Now())
 	}
-	return value, openfeature.ProviderResolutionDetail{Reason: openfeature.StaticReason, Variant: e.variant, FlagMetadata: e.meta}
+	detail := openfeature.ProviderResolutionDetail{Reason: openfeature.Reason(a.Reason), Variant: a.Variant, FlagMetadata: maps.Clone(a.Metadata)}
+	switch {
+	case a.ErrorCode == codeParseError:
+		return refuse(openfeature.NewParseErrorResolutionError(a.ErrorDetails))
+	case a.ErrorCode != "":
+		return refuse(openfeature.NewGeneralResolutionError(a.ErrorDetails))
+	case a.Value == nil: // the code's default, which is not an error
+		return fallback, detail
+	}
+	given := a.Value
+	if typeOf(given) == "object" { // the caller may change it
+		given = nil
+		_ = json.Unmarshal(a.raw, &given) // it was decoded before
+	}
+	value, ok := convert(given)
+	if !ok {
+		return refuse(openfeature.NewTypeMismatchResolutionError(fmt.Sprintf("flag %s is a %s", key, typeOf(a.Value))))
+	}
+	return value, detail
 }

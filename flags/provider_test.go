@@ -8,16 +8,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-feature/go-sdk-contrib/providers/ofrep"
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 
 	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// evaluator makes a client of the SDK over a provider, in an API of its own.
-func evaluator(t *testing.T, p openfeature.FeatureProvider) *openfeature.Client {
+// sdkClient makes a client of the SDK over a provider, in an API of its own.
+func sdkClient(t *testing.T, p openfeature.FeatureProvider) *openfeature.Client {
 	t.Helper()
 	api := isolated.NewAPI()
 	if err := api.SetProviderAndWait(t.Context(), p, openfeature.WithDomain("switchyard")); err != nil {
@@ -40,7 +42,7 @@ func serve(t *testing.T, h *flags.Holder) string {
 		if err != nil {
 			t.Error(err)
 		}
-		res := h.EvaluateOne(strings.TrimPrefix(r.URL.Path, path), body)
+		res := h.EvaluateOne("m1", strings.TrimPrefix(r.URL.Path, path), body)
 		w.Header().Set("Content-Type", res.ContentType)
 		if res.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(res.RetryAfter))
@@ -54,79 +56,129 @@ func serve(t *testing.T, h *flags.Holder) string {
 	return srv.URL
 }
 
+const forProviders = `{"flags":{
+	"stage":{"state":"ENABLED","variants":{"live":"live","off":"off"},"defaultVariant":"off","targeting":{"if":[{"and":[{"==":[{"var":"n"},3]},{"==":[{"var":"targetingKey"},"worker-1"]}]},"live"]}},
+	"ramp":{"state":"ENABLED","variants":{"25":25},"defaultVariant":"25"},
+	"kill":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"},
+	"ratio":{"state":"ENABLED","variants":{"half":0.5},"defaultVariant":"half"},
+	"broken":{"state":"ENABLED","variants":{"a":"A"},"targeting":{"in":[1,"x"]}},
+	"out":{"state":"DISABLED","variants":{"a":"A"},"defaultVariant":"a"},
+	"code":{"state":"ENABLED","variants":{"a":"A"}},
+	"limits":{"state":"ENABLED","variants":{"a":{"n":1}},"defaultVariant":"a"}}}`
+
 // Both ways to the same flags, ours in the process and the official OFREP provider over HTTP, must give the same evaluations.
 func TestProvidersThroughTheSDK(t *testing.T) {
 	t.Parallel()
-	h := hold(t, routing(7))
-	for name, p := range map[string]openfeature.FeatureProvider{"in process": flags.NewProvider(h), "official OFREP client": ofrep.NewProvider(serve(t, h))} {
+	h := hold(t, flags.Options{}, at(t, 7, forProviders))
+	for name, p := range map[string]openfeature.FeatureProvider{"in process": flags.NewProvider(h, "m1"), "official OFREP client": ofrep.NewProvider(serve(t, h))} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, ctx := evaluator(t, p), t.Context()
-			for _, who := range []openfeature.EvaluationContext{{}, openfeature.NewEvaluationContext("worker-1", map[string]any{"queue": "order-ingestion", "n": 3})} {
-				stage, err := client.StringValueDetails(ctx, "order-ingestion-stage", "off", who)
-				if err != nil || stage.Value != "live" || stage.Reason != openfeature.StaticReason || stage.Variant != "live" {
-					t.Errorf("string: %+v, %v", stage, err)
-				}
-				for key, want := range map[string]int64{"revision": 7, "flagSetRevision": 7} {
-					if got := number(stage.FlagMetadata[key]); got != want {
-						t.Errorf("metadata %s is %v", key, stage.FlagMetadata[key])
-					}
-				}
-				ramp, err := client.IntValueDetails(ctx, "order-ingestion-ramp", 0, who)
-				if err != nil || ramp.Value != 25 || ramp.Variant != "25" {
-					t.Errorf("integer: %+v, %v", ramp, err)
-				}
-				if v, err := client.BooleanValue(ctx, "kill", true, who); err != nil || v {
-					t.Errorf("boolean: %v, %v", v, err)
-				}
-				if v, err := client.FloatValue(ctx, "ratio", 0, who); err != nil || v != 1 {
-					t.Errorf("float: %v, %v", v, err)
+			client, ctx := sdkClient(t, p), t.Context()
+			nobody, worker := openfeature.EvaluationContext{}, openfeature.NewEvaluationContext("worker-1", map[string]any{"queue": "orders", "n": 3})
+			for variant, c := range map[string]struct {
+				who    openfeature.EvaluationContext
+				reason openfeature.Reason
+			}{"off": {nobody, openfeature.DefaultReason}, "live": {worker, openfeature.TargetingMatchReason}} {
+				got, err := client.StringValueDetails(ctx, "stage", "default", c.who)
+				if err != nil || got.Value != variant || got.Variant != variant || got.Reason != c.reason || got.FlagMetadata["flagSetRevision"] != 7.0 || got.FlagMetadata["revision"] != 7.0 {
+					t.Errorf("string: %+v, %v", got, err)
 				}
 			}
-			missing, err := client.StringValueDetails(ctx, "nope", "off", openfeature.EvaluationContext{})
-			if err == nil || missing.Value != "off" || missing.ErrorCode != openfeature.FlagNotFoundCode || missing.Reason != openfeature.ErrorReason {
-				t.Errorf("unknown flag: %+v, %v", missing, err)
+			ramp, err := client.IntValueDetails(ctx, "ramp", 0, worker)
+			if err != nil || ramp.Value != 25 || ramp.Variant != "25" || ramp.Reason != openfeature.StaticReason {
+				t.Errorf("integer: %+v, %v", ramp, err)
 			}
-			wrong, err := client.BooleanValueDetails(ctx, "order-ingestion-stage", true, openfeature.EvaluationContext{})
-			if err == nil || !wrong.Value || wrong.ErrorCode != openfeature.TypeMismatchCode {
-				t.Errorf("wrong type: %+v, %v", wrong, err)
+			if v, err := client.BooleanValue(ctx, "kill", true, worker); err != nil || v {
+				t.Errorf("boolean: %v, %v", v, err)
+			}
+			if v, err := client.FloatValue(ctx, "ratio", 0, worker); err != nil || v != 0.5 {
+				t.Errorf("float: %v, %v", v, err)
+			}
+			if out, err := client.StringValueDetails(ctx, "out", "mine", worker); err != nil || out.Value != "mine" || out.Reason != openfeature.DisabledReason {
+				t.Errorf("disabled: %+v, %v", out, err)
+			}
+			for key, code := range map[string]openfeature.ErrorCode{"nope": openfeature.FlagNotFoundCode, "broken": openfeature.ParseErrorCode, "ramp": openfeature.TypeMismatchCode} {
+				got, err := client.StringValueDetails(ctx, key, "mine", worker)
+				if err == nil || got.Value != "mine" || got.ErrorCode != code || got.Reason != openfeature.ErrorReason {
+					t.Errorf("%s: %+v, %v", key, got, err)
+				}
 			}
 		})
 	}
 }
 
-// number reads metadata, which is int64 in the process and float64 after JSON.
-func number(v any) int64 {
-	switch n := v.(type) {
-	case int64:
-		return n
-	case float64:
-		return int64(n)
-	}
-	return -1
-}
-
 func TestProvidersGiveTheDefaultWhileNothingIsKnown(t *testing.T) {
 	t.Parallel()
-	h := flags.NewHolder("")
+	h := flags.NewHolder(flags.Options{})
 	for name, c := range map[string]struct {
 		provider openfeature.FeatureProvider
 		code     openfeature.ErrorCode
 	}{
-		"in process":            {flags.NewProvider(h), openfeature.ProviderNotReadyCode},
+		"in process":            {flags.NewProvider(h, "m1"), openfeature.ProviderNotReadyCode},
 		"official OFREP client": {ofrep.NewProvider(serve(t, h)), openfeature.GeneralCode},
 	} {
-		got, err := evaluator(t, c.provider).StringValueDetails(t.Context(), "order-ingestion-stage", "off", openfeature.EvaluationContext{})
+		got, err := sdkClient(t, c.provider).StringValueDetails(t.Context(), "stage", "off", openfeature.EvaluationContext{})
 		if err == nil || got.Value != "off" || got.ErrorCode != c.code {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 }
 
-func TestProviderObjectGivesAnyValue(t *testing.T) {
+func TestProviderInTheProcess(t *testing.T) {
 	t.Parallel()
-	client := evaluator(t, flags.NewProvider(hold(t, routing(7))))
-	if v, err := client.ObjectValue(t.Context(), "order-ingestion-ramp", nil, openfeature.EvaluationContext{}); err != nil || v != int64(25) {
-		t.Errorf("got %v, %v", v, err)
+	client, ctx := sdkClient(t, flags.NewProvider(hold(t, flags.Options{}, at(t, 7, forProviders)), "m1")), t.Context()
+	nobody := openfeature.EvaluationContext{}
+	for range 2 { // what a caller changes is its own
+		v, err := client.ObjectValue(ctx, "limits", nil, nobody)
+		limits, ok := v.(map[string]any)
+		if err != nil || !ok || limits["n"] != 1.0 {
+			t.Fatalf("object: %v, %v", v, err)
+		}
+		limits["n"] = 2.0
 	}
+	if got, err := client.StringValueDetails(ctx, "code", "mine", nobody); err != nil || got.Value != "mine" || got.Reason != openfeature.DefaultReason {
+		t.Errorf("the code's default: %+v, %v", got, err)
+	}
+	if got, err := client.IntValueDetails(ctx, "ratio", 9, nobody); err == nil || got.Value != 9 || got.ErrorCode != openfeature.TypeMismatchCode {
+		t.Errorf("half is no integer: %+v, %v", got, err)
+	}
+	if v, err := client.FloatValue(ctx, "ramp", 0, nobody); err != nil || v != 25 {
+		t.Errorf("an integer is a number: %v, %v", v, err)
+	}
+	got, err := client.StringValueDetails(ctx, "stage", "mine", openfeature.NewEvaluationContext("w", map[string]any{"f": func() {}}))
+	if err == nil || got.ErrorCode != openfeature.InvalidContextCode {
+		t.Errorf("a context that JSON cannot carry: %+v, %v", got, err)
+	}
+}
+
+// The routing of an order by any OpenFeature client is that of clients/node, which buckets by itself.
+func TestRoutingFlagsBucketByTheOrdersKey(t *testing.T) {
+	t.Parallel()
+	d := &flags.Document{Flags: flags.RoutingFlags("orders", routingLive(30))}
+	d = parse(t, string(d.JSON()))
+	if err := flags.CheckChange(nil, d); err == nil {
+		t.Error("a migration flag was added at live")
+	}
+	target := 0
+	for i := range 10000 {
+		switch v := d.Evaluate("orders-authority", map[string]any{"targetingKey": "order-" + strconv.Itoa(i)}, noTime); v.Value {
+		case "target":
+			target++
+		case "source":
+		default:
+			t.Fatalf("%+v", v)
+		}
+	}
+	if target < 2800 || target > 3200 {
+		t.Errorf("%d of 10000 orders have their authority at the target, want about 3000", target)
+	}
+	if v := d.Evaluate("orders-authority", nil, noTime); v.Variant != "source" && v.Variant != "target" {
+		t.Errorf("without a key: %+v", v)
+	}
+}
+
+var noTime time.Time
+
+func routingLive(ramp int) migration.Routing {
+	return migration.Routing{Stage: migration.StageLive, Ramp: ramp}
 }
