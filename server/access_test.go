@@ -78,6 +78,7 @@ func TestEveryRouteLetsInExactlyWhoItIsFor(t *testing.T) {
 				engineer: {"anonymous": "unknown", "viewer": "forbidden", "engineer": "in", "worker": "unknown"},
 				worker:   {"anonymous": "unknown", "viewer": "unknown", "engineer": "unknown", "worker": "in"},
 				reader:   {"anonymous": "unknown", "viewer": "in", "engineer": "in", "worker": "in"},
+				ticketed: {"anonymous": "unknown", "viewer": "unknown", "engineer": "unknown", "worker": "unknown"}, // only by the address itself
 			}[r.who][role]
 			if got != want {
 				t.Errorf("%s %s as %s: %s (%d), want %s", r.method, path, role, got, resp.StatusCode, want)

@@ -317,7 +317,7 @@ func (s *Server) apiAttest(c *fiber.Ctx) error {
 	if err := json.Unmarshal(c.Body(), &in); err != nil {
 		return migration.Errorf(migration.Invalid, "the attestation is not readable: %w", err)
 	}
-	if err := s.readers.Fleet.Attest(in, fleet.Who{}); err != nil {
+	if err := s.readers.Fleet.Attest(in, whoAsks(c, readerOf(c))); err != nil {
 		return err
 	}
 	return c.SendStatus(http.StatusNoContent)

@@ -18,16 +18,19 @@ const (
 	// contentPolicy allows nothing inline and nothing from elsewhere.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-	requestIDKey = "request-id"
+	strictTransport = "max-age=31536000; includeSubDomains"
+	requestIDKey    = "request-id"
 )
 
 // around wraps every request: headers that protect, an id for the logs, a deadline, and no panic that kills the process.
 func (s *Server) around(c *fiber.Ctx) (err error) {
+	if isFlags(c) {
+		return s.aroundFlags(c)
+	}
 	began := time.Now()
-	id := newID()
-	c.Locals(requestIDKey, id)
-	c.Set("X-Request-Id", id)
+	id := requestID(c)
 	s.protect(c)
+	span := s.startSpan(c)
 	ctx, cancel := context.WithTimeout(c.UserContext(), answerTimeout)
 	defer cancel()
 	c.SetUserContext(ctx)
@@ -40,6 +43,7 @@ func (s *Server) around(c *fiber.Ctx) (err error) {
 			err = s.fail(c, err)
 		}
 		s.traffic.count(c.Response().StatusCode(), time.Since(began))
+		endSpan(c, span)
 	}()
 	return c.Next()
 }
@@ -52,7 +56,7 @@ func (s *Server) protect(c *fiber.Ctx) {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if s.opt.SecureCookies {
-		c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000; includeSubDomains")
+		c.Set(fiber.HeaderStrictTransportSecurity, strictTransport)
 	}
 }
 
@@ -62,8 +66,14 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// requestID gives the request's id, by which its answer and the log belong together. The first to ask makes it.
 func requestID(c *fiber.Ctx) string {
-	id, _ := c.Locals(requestIDKey).(string)
+	id, ok := c.Locals(requestIDKey).(string)
+	if !ok {
+		id = newID()
+		c.Locals(requestIDKey, id)
+		c.Set("X-Request-Id", id)
+	}
 	return id
 }
 

@@ -48,21 +48,22 @@ func bearer(c *fiber.Ctx) string {
 // guard lets through who the route is for, and refuses what a foreign page made a browser send.
 func (s *Server) guard(who access) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		if !safe(c.Method()) && fromElsewhere(c) {
+		if !safe(c.Method()) && fromElsewhere(c) && (bearer(c) == "" || !s.fromAllowedSite(c)) {
 			return migration.Errorf(migration.Forbidden, "this request comes from another site")
 		}
 		switch who {
-		case open:
+		case open, ticketed:
 			return c.Next()
 		case worker:
-			if err := s.workerToken(c); err != nil {
+			if err := s.admitKey(c); err != nil {
 				return err
 			}
 			return c.Next()
 		case reader:
-			if s.workerToken(c) == nil {
-				return c.Next()
+			if err := s.admitReader(c); err != nil {
+				return err
 			}
+			return c.Next()
 		}
 		id, err := s.identify(c)
 		if err != nil {
@@ -77,15 +78,6 @@ func (s *Server) guard(who access) fiber.Handler {
 		c.Locals(whoKey, id)
 		return c.Next()
 	}
-}
-
-func (s *Server) workerToken(c *fiber.Ctx) error {
-	token := bearer(c)
-	if token == "" {
-		return migration.Errorf(migration.Unauthenticated, "send the worker token as Authorization: Bearer")
-	}
-	_, err := s.readers.Flags.Authenticate(token)
-	return err
 }
 
 // identify finds the session of a request; Unauthenticated when there is none, another kind when it could not be looked up.

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 type document struct {

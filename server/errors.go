@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -36,6 +36,7 @@ var titles = map[int]string{
 	http.StatusConflict:              "Somebody was faster, or things have changed",
 	http.StatusPreconditionFailed:    "Preconditions do not hold",
 	http.StatusRequestEntityTooLarge: "That is too much at once",
+	http.StatusTooManyRequests:       "That is too often",
 	http.StatusServiceUnavailable:    "Something we depend on does not answer",
 	http.StatusInternalServerError:   "Something went wrong on our side",
 }
@@ -47,7 +48,17 @@ type failure struct {
 	text   string
 	gates  []migration.Gate
 	runID  string
+	after  int // seconds until it may be tried again; 0: not said
 }
+
+// tooManyError refuses who asks more often than it may.
+type tooManyError struct {
+	after int // seconds
+	text  string
+}
+
+// Error implements error.
+func (e *tooManyError) Error() string { return e.text }
 
 // inTheWayError adds the open run to a conflict, so that a program can tell its own from somebody else's.
 type inTheWayError struct {
@@ -62,6 +73,8 @@ func explain(err error) failure {
 	var f failure
 	if e, ok := errors.AsType[*migration.Error](err); ok && e.Kind != migration.Internal {
 		f = failure{kind: e.Kind, status: statuses[e.Kind], text: e.Text, gates: e.Blockers}
+	} else if e, ok := errors.AsType[*tooManyError](err); ok {
+		f = failure{kind: migration.Unavailable, status: http.StatusTooManyRequests, text: e.text, after: e.after}
 	} else if e, ok := errors.AsType[*fiber.Error](err); ok && e.Code < 500 {
 		f = failure{kind: migration.Invalid, status: e.Code, text: titles[e.Code]}
 		switch e.Code {
@@ -77,6 +90,9 @@ func explain(err error) failure {
 	} else {
 		f = failure{kind: migration.Internal, status: http.StatusInternalServerError, text: "It was logged. If it happens again, give your operator the request id."}
 	}
+	if f.status == http.StatusServiceUnavailable {
+		f.after = 1
+	}
 	if w, ok := errors.AsType[*inTheWayError](err); ok {
 		f.runID = w.runID
 	}
@@ -90,12 +106,13 @@ func explain(err error) failure {
 func (s *Server) fail(c *fiber.Ctx, err error) error {
 	f := explain(err)
 	s.protect(c)
-	if f.status >= 500 {
-		s.log.Error("request failed", "request", requestID(c), "method", c.Method(), "path", c.Path(), "status", f.status, "err", err)
+	id := requestID(c)
+	if f.status >= 500 && (f.status != http.StatusServiceUnavailable || !isFlags(c)) { // workers ask every second: /metrics counts them
+		s.log.Error("request failed", "request", id, "method", c.Method(), "path", c.Path(), "status", f.status, "err", err)
 	}
 	c.Status(f.status)
-	if f.status == http.StatusServiceUnavailable {
-		c.Set(fiber.HeaderRetryAfter, "1")
+	if f.after > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(f.after))
 	}
 	title := titles[f.status]
 	if title == "" {
@@ -106,11 +123,12 @@ func (s *Server) fail(c *fiber.Ctx, err error) error {
 		if f.status == http.StatusUnauthorized {
 			c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="switchyard"`)
 		}
-		return s.problem(c, api.Problem{Type: "about:blank", Title: title, Status: f.status, Detail: f.text, Kind: f.kind, Blockers: f.gates, RunID: f.runID, RequestID: requestID(c)})
-	case strings.HasPrefix(c.Path(), "/ofrep/"):
+		return s.problem(c, api.Problem{Type: "about:blank", Title: title, Status: f.status, Detail: f.text, Kind: f.kind, Blockers: f.gates, RunID: f.runID, RequestID: id})
+	case isFlags(c):
+		s.cors(c) // also where the request was refused before anything looked at it
 		return ofrepError(c, f)
 	}
-	v := web.Failure{Status: f.status, Title: title, Text: f.text, Gates: f.gates, RequestID: requestID(c)}
+	v := web.Failure{Status: f.status, Title: title, Text: f.text, Gates: f.gates, RequestID: id}
 	if isFragment(c) {
 		// The page stays as it is; without this the error would replace it.
 		c.Set("HX-Retarget", "#toasts")

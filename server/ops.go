@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -16,9 +17,32 @@ import (
 // healthz says that the process answers.
 func (s *Server) healthz(c *fiber.Ctx) error { return c.SendString("ok\n") }
 
-// readyz says whether requests can be served, and what is wrong where something is.
+// probeTimeout bounds what a probe waits for the database: it must say what is wrong, not hang with it.
+const probeTimeout = 3 * time.Second
+
+// readyz says whether requests can be served, and what is wrong where something is. Flags that are held can be served without a database,
+// so a database that fails does not take this process out of its load balancer: the workers would lose their flags with it.
 func (s *Server) readyz(c *fiber.Ctx) error {
-	ok, detail := s.control.Ready(c.UserContext())
+	detail := map[string]string{"database": "has not answered since the start", "flags": "ok"}
+	ok := false
+	if s.controlled.Load() {
+		ctx, cancel := context.WithTimeout(c.UserContext(), probeTimeout)
+		defer cancel()
+		ok, detail = s.control.Ready(ctx)
+	}
+	stale, since := s.readers.Flags.Stale()
+	switch {
+	case len(s.readers.Flags.IDs()) == 0:
+		detail["flags"] = "none are known yet"
+	case stale:
+		detail["flags"] = "last known good, since " + since.UTC().Format(time.RFC3339)
+		ok = true
+	default:
+		ok = true
+	}
+	if s.readers.Flags.Unsaved() {
+		detail["flags_file"] = "could not be written: a restart without the database would serve older flags"
+	}
 	if !ok {
 		c.Status(http.StatusServiceUnavailable)
 	}
@@ -61,13 +85,32 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	metric("switchyard_http_answers_total", "counter", "Answers by class of status.", answers...)
 	metric("switchyard_http_seconds_total", "counter", "Time spent on answers.", fmt.Sprintf(" %.6f", time.Duration(s.traffic.nanos.Load()).Seconds()))
 
-	all, err := s.control.Migrations(c.UserContext())
+	s.flagMetrics(metric)
+	up := 0
+	if s.controlled.Load() {
+		ctx, cancel := context.WithTimeout(c.UserContext(), probeTimeout)
+		defer cancel()
+		if err := s.migrationMetrics(ctx, metric); err == nil {
+			up = 1
+		} else {
+			s.log.Warn("metrics without the database", "err", err)
+		}
+	}
+	metric("switchyard_database_up", "gauge", "1 when the database answers; without it nothing about migrations is listed.", fmt.Sprintf(" %d", up))
+	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
+	return c.SendString(b.String())
+}
+
+type writeMetric func(name, kind, help string, samples ...string)
+
+func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error {
+	all, err := s.control.Migrations(ctx)
 	if err != nil {
 		return err
 	}
 	var verdicts, met, orders, workers, stage []string
 	for _, m := range all {
-		o, err := s.control.Overview(c.UserContext(), m.ID)
+		o, err := s.control.Overview(ctx, m.ID)
 		if err != nil {
 			return err
 		}
@@ -99,6 +142,5 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	metric("switchyard_orders", "gauge", "Orders of the ledger; absent while it is not current.", orders...)
 	metric("switchyard_worker_revision", "gauge", "Flag revision that each worker uses.", workers...)
 	metric("switchyard_ramp_percent", "gauge", "Share of orders whose authority is the target while the stage is live.", stage...)
-	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
-	return c.SendString(b.String())
+	return nil
 }

@@ -7,18 +7,22 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/static"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // Options say how to serve.
 type Options struct {
-	Control *workflows.Control
+	Control *workflows.Control // nil: SetControl brings it
 	Readers workflows.Readers
 	Addr    string // host:port; port 0 takes a free one
 	Log     *slog.Logger
@@ -27,18 +31,28 @@ type Options struct {
 	TrustedProxies []string
 	// SecureCookies is for serving behind TLS: cookies are bound to this host and HTTPS, and browsers are told to stay on it.
 	SecureCookies bool
+	// CORSOrigins are web pages, as https://host, whose scripts may read flags with a key.
+	CORSOrigins []string
+	// StreamSecret signs the addresses of flag streams; replicas need the same. Empty: they are good until this process ends.
+	StreamSecret migration.Secret
+	// Tracer makes a span of each request. nil: the one that Tracing has set up, or none.
+	Tracer trace.Tracer
 }
 
-// Server serves one Control.
+// Server serves one Control, and flags also without one.
 type Server struct {
-	opt     Options
-	control *workflows.Control
-	readers workflows.Readers
-	log     *slog.Logger
-	app     *fiber.App
-	hub     *hub
-	traffic traffic
-	started time.Time
+	opt         Options
+	control     *workflows.Control // only after controlled
+	controlled  atomic.Bool
+	readers     workflows.Readers
+	log         *slog.Logger
+	app         *fiber.App
+	hub         *hub
+	streams     *flagStreams
+	tracer      trace.Tracer // nil: no spans
+	traffic     traffic
+	flagTraffic flagTraffic
+	started     time.Time
 }
 
 const (
@@ -55,10 +69,12 @@ type access string
 const (
 	// open: everybody.
 	open access = "open"
-	// worker: who holds the worker token.
+	// worker: who holds a key of a flag set, as the worker token is one.
 	worker access = "worker"
-	// reader: the worker token or any session. For flags.
+	// reader: a key or any session. For flags.
 	reader access = "reader"
+	// ticketed: the address itself holds what lets in. For streams, which browsers cannot send headers with.
+	ticketed access = "ticket"
 	// session: every signed-in account.
 	session access = "session"
 	// engineer: accounts that may act. Control refuses everybody else, and writes the refusal to the audit log.
@@ -127,15 +143,18 @@ func (s *Server) routes() []route {
 		{"POST", r + "/rollback", engineer, s.apiRollback},
 		{"GET", "/api/v1/audit", session, s.apiAudit},
 		{"POST", "/api/v1/workers/attest", worker, s.apiAttest},
+		{"GET", "/api/v1/flags/definition", worker, s.apiDefinition},
 
-		{"POST", "/ofrep/v1/evaluate/flags", reader, s.ofrepAll},
-		{"POST", "/ofrep/v1/evaluate/flags/:key", reader, s.ofrepOne},
+		{"POST", bulkPath, reader, s.ofrepAll},
+		{"POST", bulkPath + "/:key", reader, s.ofrepOne},
+		{"GET", streamPath, ticketed, s.ofrepStream},
 	}
 }
 
 // New returns a server that does not listen yet.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, control: opt.Control, readers: opt.Readers, log: opt.Log, hub: newHub(), started: time.Now()}
+	s := &Server{opt: opt, readers: opt.Readers, log: opt.Log, hub: newHub(), tracer: tracerOf(opt), started: time.Now()}
+	s.streams = newFlagStreams(opt.Readers, opt.StreamSecret, opt.Log)
 	cfg := fiber.Config{
 		Immutable: true, CaseSensitive: true, DisableStartupMessage: true,
 		ReadTimeout: readTimeout, IdleTimeout: idleTimeout, BodyLimit: bodyLimit,
@@ -146,17 +165,51 @@ func New(opt Options) *Server {
 		cfg.ProxyHeader = fiber.HeaderXForwardedFor
 	}
 	s.app = fiber.New(cfg)
+	s.app.Server().HeaderReceived = receive
+	s.app.Server().KeepHijackedConns = true // flag streams close theirs themselves
 	s.app.Use(s.around)
 	for _, r := range s.routes() {
 		handlers := []fiber.Handler{s.guard(r.who), r.handle}
+		if !bare(r) {
+			handlers = append([]fiber.Handler{s.needControl}, handlers...)
+		}
+		if strings.HasPrefix(r.path, flagsPath) {
+			r.path = strings.Replace(r.path, ":key", "*", 1) // any key can be asked for, also one with slashes: it is then unknown
+		}
 		if r.method == fiber.MethodGet {
 			s.app.Get(r.path, handlers...) // with HEAD
 		} else {
 			s.app.Add(r.method, r.path, handlers...)
 		}
 	}
-	s.control.OnChange(s.hub.publish)
+	if opt.Control != nil {
+		s.SetControl(opt.Control)
+	}
 	return s
+}
+
+// SetControl brings the Control of a server that was made without one, once. Until then only flags, attestations, probes and assets are
+// answered, and everything else is 503.
+func (s *Server) SetControl(c *workflows.Control) {
+	s.control = c
+	c.OnChange(s.hub.publish)
+	s.controlled.Store(true)
+}
+
+// bare reports whether a route works without Control.
+func bare(r route) bool {
+	switch r.path {
+	case "/healthz", "/readyz", "/metrics", "/api/v1/workers/attest", "/api/v1/flags/definition":
+		return true
+	}
+	return strings.HasPrefix(r.path, flagsPath) || strings.HasPrefix(r.path, static.Prefix)
+}
+
+func (s *Server) needControl(c *fiber.Ctx) error {
+	if !s.controlled.Load() {
+		return migration.Errorf(migration.Unavailable, "the database has not answered since the start")
+	}
+	return c.Next()
 }
 
 // bindTries and bindWait: a predecessor that was just killed may still hold the port for a moment.
@@ -204,6 +257,7 @@ func (s *Server) Listen(ctx context.Context) error {
 // Shutdown ends the event streams, lets running requests finish until ctx ends, and stops listening.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.hub.close() // first: an open stream never finishes by itself
+	s.streams.close()
 	if err := s.app.ShutdownWithContext(ctx); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("shut down the server: %w", err)
 	}

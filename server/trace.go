@@ -1,0 +1,133 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// sampledShare is how many requests are traced where neither the caller nor OTEL_TRACES_SAMPLER decides: one in a hundred, because every
+// worker polls every second.
+const sampledShare = 0.01
+
+const tracerName = "github.com/switchyard-dev/switchyard/server"
+
+// Tracing sends spans over OTLP/HTTP as the standard OTEL_* variables say, which the SDK reads by itself: endpoint, headers, timeouts,
+// sampler, resource, batch sizes. Without an endpoint, with OTEL_TRACES_EXPORTER=none or OTEL_SDK_DISABLED=true nothing is set up. Call it
+// before New. shutdown sends what is left; its error says what could not be sent.
+func Tracing(ctx context.Context, version string, getenv func(string) string) (shutdown func(context.Context) error, err error) {
+	nothing := func(context.Context) error { return nil }
+	if cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT")) == "" ||
+		getenv("OTEL_TRACES_EXPORTER") == "none" || strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
+		return nothing, nil
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nothing, fmt.Errorf("set up tracing: %w", err)
+	}
+	about, err := resource.Merge(resource.NewSchemaless(semconv.ServiceName("switchyard"), semconv.ServiceVersion(version)), resource.Environment())
+	if err != nil {
+		return nothing, fmt.Errorf("set up tracing: OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	opts := []sdk.TracerProviderOption{sdk.WithBatcher(exporter), sdk.WithResource(about)}
+	if getenv("OTEL_TRACES_SAMPLER") == "" {
+		opts = append(opts, sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(sampledShare))))
+	}
+	provider := sdk.NewTracerProvider(opts...)
+	otel.SetTracerProvider(provider)
+	return provider.Shutdown, nil
+}
+
+// tracerOf gives the tracer to use; nil when nobody has set up tracing, so that requests then cost nothing more.
+func tracerOf(opt Options) trace.Tracer {
+	if opt.Tracer != nil {
+		return opt.Tracer
+	}
+	if p, ok := otel.GetTracerProvider().(*sdk.TracerProvider); ok {
+		return p.Tracer(tracerName)
+	}
+	return nil
+}
+
+// carrier reads the W3C headers of a request.
+type carrier struct{ *fasthttp.RequestHeader }
+
+func (h carrier) Get(key string) string { return string(h.Peek(key)) }
+func (h carrier) Set(string, string)    {}
+func (h carrier) Keys() []string        { return nil }
+
+var asServer = trace.WithSpanKind(trace.SpanKindServer)
+
+// startSpan begins the span of a request, as a child of the caller's; nil when nothing is traced. What is inside finds it in the context.
+func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
+	if s.tracer == nil {
+		return nil
+	}
+	ctx := c.UserContext()
+	if h := &c.Request().Header; len(h.Peek("Traceparent")) > 0 {
+		ctx = propagation.TraceContext{}.Extract(ctx, carrier{h})
+	}
+	ctx, span := s.tracer.Start(ctx, c.Method(), asServer)
+	if span.IsRecording() {
+		c.SetUserContext(ctx)
+	}
+	return span
+}
+
+// endSpan says what became of the request. Never the query, which may hold a stream's token, nor any header.
+func endSpan(c *fiber.Ctx, span trace.Span) {
+	if span == nil {
+		return
+	}
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
+	route, status := c.Route().Path, c.Response().StatusCode()
+	span.SetName(c.Method() + " " + route)
+	span.SetAttributes(semconv.HTTPRequestMethodKey.String(c.Method()), semconv.HTTPRoute(route), semconv.URLPath(c.Path()), semconv.HTTPResponseStatusCode(status))
+	if status >= 500 {
+		span.SetStatus(codes.Error, "")
+	}
+	if isFlags(c) {
+		span.SetAttributes(flagAttributes(c)...)
+	}
+}
+
+// flagAttributes reads what was evaluated back from the answer: that costs only the few requests that are sampled.
+func flagAttributes(c *fiber.Ctx) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{semconv.FeatureFlagProviderName("switchyard")}
+	if r := readerOf(c); r != nil {
+		attrs = append(attrs, semconv.FeatureFlagSetID(r.Set))
+	}
+	key := flagKey(c)
+	if key == "" {
+		return attrs
+	}
+	attrs = append(attrs, semconv.FeatureFlagKey(key))
+	var a struct{ Variant, Reason, ErrorCode string }
+	if json.Unmarshal(c.Response().Body(), &a) != nil {
+		return attrs
+	}
+	if a.Variant != "" {
+		attrs = append(attrs, semconv.FeatureFlagResultVariant(a.Variant))
+	}
+	if a.ErrorCode != "" {
+		return append(attrs, semconv.FeatureFlagResultReasonError, semconv.ErrorTypeKey.String(strings.ToLower(a.ErrorCode)))
+	}
+	return append(attrs, semconv.FeatureFlagResultReasonKey.String(strings.ToLower(a.Reason)))
+}
