@@ -2,6 +2,7 @@ package api
 
 import (
 	_ "embed"
+	"encoding/json"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -97,6 +98,68 @@ type (
 		Endpoints []Endpoint `json:"endpoints"`
 	}
 )
+
+// NewFlagSet asks for an empty flag set.
+type NewFlagSet struct {
+	ID   string `json:"id"` // slug
+	Name string `json:"name"`
+}
+
+// FlagSetList is the flag sets of a migration; the first is its own.
+type FlagSetList struct {
+	Sets []migration.FlagSet `json:"sets"`
+}
+
+// FlagRollback asks for what a revision said, except managed flags.
+type FlagRollback struct {
+	Revision int64  `json:"revision"`
+	Base     int64  `json:"base"` // the revision that is rolled back from; another one now is a conflict. 0: whichever
+	Reason   string `json:"reason"`
+}
+
+// FlagKill makes a kill switch serve off, or on again.
+type FlagKill struct {
+	Key    string `json:"key"`
+	Killed bool   `json:"killed"`
+	Reason string `json:"reason"`
+}
+
+// FlagPreview asks what a context would get.
+type FlagPreview struct {
+	Key        string          `json:"key"`
+	Definition json.RawMessage `json:"definition,omitempty"` // instead of the stored one
+	Context    map[string]any  `json:"context"`
+}
+
+// NewSchedule asks for a change at a time; one of Edit and Move is given.
+type NewSchedule struct {
+	At   time.Time            `json:"at"`
+	Edit *migration.FlagEdit  `json:"edit,omitempty"`
+	Move *migration.StageMove `json:"move,omitempty"`
+}
+
+// ScheduleList is scheduled changes by time.
+type ScheduleList struct {
+	Schedules []migration.FlagSchedule `json:"schedules"`
+}
+
+// NewKey asks for a key that reads one flag set.
+type NewKey struct {
+	Set           string `json:"set"` // empty: the migration's own
+	Name          string `json:"name"`
+	RatePerSecond int    `json:"rate_per_second"` // 0: no bound
+}
+
+// CreatedKey is a new key with its token, which is shown this once.
+type CreatedKey struct {
+	Key   migration.APIKey `json:"key"`
+	Token string           `json:"token"`
+}
+
+// KeyList is keys, oldest first, also revoked ones.
+type KeyList struct {
+	Keys []migration.APIKey `json:"keys"`
+}
 
 // Endpoint is the server of one side, without credentials.
 type Endpoint struct {

@@ -266,26 +266,6 @@ func (s *Server) apiEndpoints(c *fiber.Ctx) error {
 	return answer(c, out, err)
 }
 
-func (s *Server) apiFlags(c *fiber.Ctx) error {
-	if _, err := s.migration(c); err != nil {
-		return err
-	}
-	v, err := s.control.FlagSet(c.UserContext(), c.Params("mid"), c.Query("set"))
-	return answer(c, v, err)
-}
-
-func (s *Server) apiFlagHistory(c *fiber.Ctx) error {
-	limit, err := limited(c, 50)
-	if err != nil {
-		return err
-	}
-	if _, err := s.migration(c); err != nil {
-		return err
-	}
-	all, err := s.control.FlagHistory(c.UserContext(), c.Params("mid"), c.Query("set"), 0, limit)
-	return answer(c, api.FlagHistory{Revisions: list(all)}, err)
-}
-
 func (s *Server) apiWorkers(c *fiber.Ctx) error {
 	if _, err := s.migration(c); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -98,14 +99,15 @@ func fields(t reflect.Type) (names, always []string) {
 func TestTheDocumentNamesEveryFieldThatIsSent(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
-	requests := []string{"Credentials", "Start", "Decision", "Attestation", "Connection"} // what they need is a rule, not a matter of encoding
+	requests := []string{"Credentials", "Start", "Decision", "Attestation", "Connection", "NewFlagSet", "FlagEdit", "FlagRollback", "FlagKill", "FlagPreview", "NewSchedule", "NewKey", "StageMove"} // what they need is a rule, not a matter of encoding
 	for _, v := range []any{
 		api.Credentials{}, api.Session{}, api.Start{}, api.Decision{}, api.Problem{}, api.MigrationList{}, api.CriteriaList{}, api.EvidenceList{}, api.StepList{},
 		api.RunList{}, api.LogPage{}, api.FlagHistory{}, api.WorkerList{}, api.AuditPage{}, api.EndpointList{}, api.Endpoint{}, api.QueueBoard{},
 		api.QueueSide{}, api.Queue{}, migration.Actor{}, migration.Gate{}, migration.Fact{}, migration.Params{}, migration.ActionPlan{}, migration.StepPlan{},
 		migration.RunAction{}, migration.Run{}, migration.LogLine{}, migration.Requirement{}, migration.Criterion{}, migration.Evidence{}, migration.Finding{},
 		migration.Item{}, migration.PlanStep{}, migration.StepStatus{}, migration.NextStep{}, migration.Milestone{}, migration.Cost{}, migration.Risk{}, migration.Option{},
-		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagSetRevision{}, migration.FlagDiff{}, migration.FlagSetView{}, migration.FlagInfo{},
+		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagSetRevision{}, migration.FlagDiff{}, migration.FlagSetView{}, migration.FlagInfo{}, migration.FlagSet{}, migration.FlagEdit{}, migration.FlagCheck{}, migration.FlagSchedule{}, migration.StageMove{}, migration.APIKey{},
+		api.FlagSetList{}, api.NewFlagSet{}, api.FlagRollback{}, api.FlagKill{}, api.FlagPreview{}, api.NewSchedule{}, api.ScheduleList{}, api.NewKey{}, api.CreatedKey{}, api.KeyList{}, flags.Evaluation{},
 		migration.AuditEntry{}, fleet.Attestation{}, fleet.Connection{},
 	} {
 		name := reflect.TypeOf(v).Name()

@@ -375,6 +375,19 @@ func (c *Control) RollbackEdit(ctx context.Context, mid, set string, revision in
 	return migration.FlagEdit{Base: s.Revision, Document: r.Definition, Reason: fmt.Sprintf("back to revision %d", revision)}, nil
 }
 
+// RollbackFlags brings back what a revision said, except managed flags, as a new revision. A base above 0 must be the latest one.
+func (c *Control) RollbackFlags(ctx context.Context, a migration.Actor, mid, set string, revision, base int64, reason string) (migration.FlagSetRevision, error) {
+	if err := engineer(a); err != nil {
+		return migration.FlagSetRevision{}, err
+	}
+	edit, err := c.RollbackEdit(ctx, mid, set, revision)
+	if err != nil {
+		return migration.FlagSetRevision{}, err
+	}
+	edit.Base, edit.Reason = cmp.Or(base, edit.Base), reason
+	return c.EditFlags(ctx, a, mid, set, edit)
+}
+
 // KillFlag makes a kill switch serve off to everybody, or on again.
 func (c *Control) KillFlag(ctx context.Context, a migration.Actor, mid, set, key string, killed bool, reason string) (migration.FlagSetRevision, error) {
 	action := "flag-restore"
@@ -387,6 +400,9 @@ func (c *Control) KillFlag(ctx context.Context, a migration.Actor, mid, set, key
 }
 
 func (c *Control) killFlag(ctx context.Context, a migration.Actor, mid, set, key string, killed bool, reason string) (migration.FlagSetRevision, error) {
+	if err := engineer(a); err != nil {
+		return migration.FlagSetRevision{}, err
+	}
 	s, err := c.flagSet(ctx, mid, set)
 	if err != nil {
 		return migration.FlagSetRevision{}, err
