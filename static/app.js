@@ -76,6 +76,12 @@
     setTimeout(() => { said.textContent = "Copy"; }, 2000);
   });
 
+  // --- A slider and its number say the same --------------------------------------------------------------------------------
+  document.addEventListener("input", (e) => {
+    const other = e.target.dataset.mirrors && document.getElementById(e.target.dataset.mirrors);
+    if (other) other.value = e.target.value;
+  });
+
   // --- One press, one request ---------------------------------------------------------------------------------------------
   document.addEventListener("submit", (e) => {
     const button = e.submitter;

@@ -121,13 +121,102 @@ type StateCount struct {
 	Jobs  int64
 }
 
-// Flags is the page of the flags.
-type Flags struct {
-	View    migration.FlagSetView
-	Workers []Worker
-	Now     time.Time
-
+// FlagSetting is what every page about flags has around its content.
+type FlagSetting struct {
 	MigrationID string
+	Tab         string // flags, history, schedules, workers, keys
+	Sets        []migration.FlagSet
+	View        migration.FlagSetView
+	Now         time.Time
+	Who         Who
+}
+
+// Flags is the list of the flags of a set.
+type Flags struct {
+	FlagSetting
+	Search  string
+	Workers []Worker
+	// Routing and Share are of the migration's own set; nil for any other.
+	Routing *migration.Routing
+	Share   migration.Share
+	NewSet  NewFlagSet
+}
+
+// NewFlagSet is what was typed into the form for a set.
+type NewFlagSet struct{ ID, Name string }
+
+// VariantRow is one line of the variants as it is typed.
+type VariantRow struct{ Name, Value string }
+
+// FlagDraft is a flag as it is being edited.
+type FlagDraft struct {
+	Key, State, Default, Targeting, Type, Owner, Description string
+	Permanent                                                bool
+	Variants                                                 []VariantRow
+	Raw                                                      string // the whole definition; used when AsJSON
+	AsJSON                                                   bool
+	Definition                                               string // what the draft was made from, so that nothing the fields do not show is lost
+	Base                                                     int64
+	New                                                      bool
+	Context                                                  string // for the preview, JSON
+}
+
+// FlagEditor is the page on which one flag is edited.
+type FlagEditor struct {
+	FlagSetting
+	Draft   FlagDraft
+	Managed string // by what; then it is shown and not edited
+	Preview *FlagPreview
+}
+
+// FlagPreview is what a worker would get.
+type FlagPreview struct{ Variant, Reason, Value, Error string }
+
+// FlagReview is what a change would do, before it is saved.
+type FlagReview struct {
+	FlagSetting
+	Check  migration.FlagCheck
+	Edit   string // the change, as the form carries it on
+	Key    string // of the one flag that is changed; empty: several
+	Draft  string // its new definition; empty: it is deleted
+	Reason string
+	At     string
+	Theirs []migration.FlagSetRevision // saved by others since the change was begun, newest first
+}
+
+// FlagHistory is the page of a set's revisions.
+type FlagHistory struct {
+	FlagSetting
+	Revisions []migration.FlagSetRevision
+	Before    int64 // the page starts below this revision; 0: at the latest
+	Older     int64 // revision to go on from; 0: none
+	Import    string
+	Reason    string
+}
+
+// FlagSchedules is the page of changes that are to happen by themselves.
+type FlagSchedules struct {
+	FlagSetting
+	Schedules []migration.FlagSchedule
+	Ramp      []RampRow
+}
+
+// RampRow is one line of a ramp plan as it is typed.
+type RampRow struct{ At, Share string }
+
+// FlagWorkers is the page of who holds what.
+type FlagWorkers struct {
+	FlagSetting
+	Workers []Worker
+}
+
+// FlagKeys is the page of the keys.
+type FlagKeys struct {
+	FlagSetting
+	Keys  []migration.APIKey
+	Token string // of the key that was just made; shown on this one answer
+	Name  string // of that key, or as it was typed
+	Rate  string
 }
 
 // Worker is a process that reads the flags, as it last said of itself.

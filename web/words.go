@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -376,4 +378,156 @@ func milestoneStatus(m migration.Milestone, event time.Time, steps []migration.S
 		return status{"idle", "circle-check", "Past"}
 	}
 	return status{"idle", "circle-dashed", "Later"}
+}
+
+// FlagsURL is the address of a page about a flag set; tab "" is the list.
+func FlagsURL(mid, tab, set string) string {
+	parts := []string{"flags"}
+	if tab != "" {
+		parts = append(parts, tab)
+	}
+	u := migrationURL(mid, parts...)
+	if set != "" {
+		u += "?" + url.Values{"set": {set}}.Encode()
+	}
+	return u
+}
+
+// flagsAction is where a form about flags is sent.
+func flagsAction(v FlagSetting, parts ...string) string {
+	return migrationURL(v.MigrationID, append([]string{"flags"}, parts...)...)
+}
+
+func flagURL(v FlagSetting, key string) string {
+	return FlagsURL(v.MigrationID, "edit", v.View.ID) + "&" + url.Values{"key": {key}}.Encode()
+}
+
+// serves says in words what a flag gives now.
+func serves(f migration.FlagInfo) string {
+	switch {
+	case f.State == "DISABLED":
+		return "disabled: the code's default"
+	case f.Variant == "":
+		return "the code's default"
+	}
+	raw, err := json.Marshal(f.Value)
+	if err != nil {
+		return f.Variant
+	}
+	return f.Variant + " = " + cut(string(raw), 60)
+}
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return s
+}
+
+func flagType(f migration.FlagInfo) string {
+	switch f.Type {
+	case "kill-switch":
+		return "kill switch"
+	case "":
+		return f.ValueType
+	}
+	return f.Type
+}
+
+func killed(f migration.FlagInfo) bool { return f.Variant == "off" }
+
+// found lists the flags whose key holds the words that were searched for.
+func found(v Flags) []migration.FlagInfo {
+	var out []migration.FlagInfo
+	for _, f := range v.View.Flags {
+		if strings.Contains(strings.ToLower(f.Key+" "+flagType(f)), strings.ToLower(v.Search)) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// lagging reports whether a worker holds up a move: it is live and what it holds is older than the set.
+func lagging(w Worker, set migration.FlagSet) bool {
+	return w.Live && w.Set == set.ID && w.Revision < set.Revision && (w.Revision > 0 || slices.Contains(w.Via, "attestation"))
+}
+
+func laggards(workers []Worker, set migration.FlagSet) []string {
+	var out []string
+	for _, w := range workers {
+		if lagging(w, set) {
+			out = append(out, workerName(w))
+		}
+	}
+	return out
+}
+
+func workerName(w Worker) string {
+	if w.Identified || w.Instance != "" {
+		return w.Instance
+	}
+	name := "unnamed, key " + w.Key
+	if w.Address != "" {
+		name += " from " + w.Address
+	}
+	return name
+}
+
+// fleetSays puts in words whether every live worker of a set has its latest revision.
+func fleetSays(workers []Worker, set migration.FlagSet) string {
+	late, n := laggards(workers, set), 0
+	for _, w := range workers {
+		if w.Live && w.Set == set.ID {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return "No live worker reads this set."
+	case len(late) == 0:
+		return "All live workers hold revision " + number(set.Revision) + ", or ask each time. Nothing here would block a stage move."
+	}
+	return "A stage move would wait for " + strings.Join(late, ", ") + ": behind revision " + number(set.Revision) + "."
+}
+
+// lateFirst puts who lags on top.
+func lateFirst(workers []Worker, set migration.FlagSet) []Worker {
+	sorted := slices.Clone(workers)
+	slices.SortStableFunc(sorted, func(a, b Worker) int {
+		switch x, y := lagging(a, set), lagging(b, set); {
+		case x == y:
+			return strings.Compare(workerName(a), workerName(b))
+		case x:
+			return -1
+		}
+		return 1
+	})
+	return sorted
+}
+
+func scheduleStatus(s migration.FlagSchedule) status {
+	switch s.State {
+	case migration.SchedulePending:
+		return status{"wait", "clock", "Pending"}
+	case migration.ScheduleDone:
+		return status{"ok", "circle-check", "Done"}
+	case migration.ScheduleFailed:
+		return status{"bad", "octagon-x", "Failed"}
+	case migration.ScheduleCancelled:
+		return status{"idle", "ban", "Cancelled"}
+	}
+	return status{"idle", "circle-help", "Unknown: " + s.State}
+}
+
+// scheduled says in words what a schedule will do.
+func scheduled(s migration.FlagSchedule) string {
+	switch {
+	case s.Move != nil:
+		return "Cutover to " + s.Move.String()
+	case s.Edit == nil:
+		return ""
+	case len(s.Edit.Document) > 0:
+		return "Replace the whole set: " + s.Edit.Reason
+	}
+	return "Change " + strings.Join(slices.Sorted(maps.Keys(s.Edit.Flags)), ", ") + ": " + s.Edit.Reason
 }
