@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -269,30 +268,6 @@ func (s *Server) queues(c *fiber.Ctx) error {
 		v.Sides = append(v.Sides, ws)
 	}
 	return s.page(c, place{migration: m, section: "queues", title: "Queues", topics: []string{"queues"}}, web.QueuesPage(v))
-}
-
-func (s *Server) flags(c *fiber.Ctx) error {
-	m, err := s.migration(c)
-	if err != nil {
-		return err
-	}
-	workers, err := s.control.Workers(c.UserContext(), m.ID)
-	if err != nil {
-		return err
-	}
-	view, err := s.control.FlagSet(c.UserContext(), m.ID, c.Query("set"))
-	if err != nil {
-		return err
-	}
-	v := web.Flags{View: view, MigrationID: m.ID, Now: time.Now()}
-	for _, w := range workers {
-		var said struct {
-			LastKnownGood bool `json:"lastKnownGood"`
-		}
-		_ = json.Unmarshal(w.Attestation, &said) // absent: it did not say
-		v.Workers = append(v.Workers, web.Worker{Worker: w, LastKnownGood: said.LastKnownGood})
-	}
-	return s.page(c, place{migration: m, section: "flags", title: "Flags", topics: []string{"flags", "overview"}}, web.FlagsPage(v))
 }
 
 func (s *Server) evidence(c *fiber.Ctx) error {

@@ -252,7 +252,7 @@ func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 	pattern := regexp.MustCompile(`^switchyard (step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?|run (show|approve|cancel|rollback) [0-9a-z]+( --confirm-name "[^"]+")?)$`)
 	for name, s := range stories(t) {
 		for _, n := range elements(t, s.render(t)) {
-			if command, ok := attr(n, "data-copy"); ok && !pattern.MatchString(command) {
+			if command, ok := attr(n, "data-copy"); ok && !strings.HasPrefix(command, "swy_") && !pattern.MatchString(command) { // a token is no command
 				t.Errorf("%s: %q", name, command)
 			}
 		}

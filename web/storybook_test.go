@@ -220,14 +220,34 @@ func stories(t *testing.T) map[string]story {
 		{Side: "source", Endpoint: "sentinel", Address: "10.0.0.5:6379", Queues: []Queue{{Name: "order-ingestion", Pending: 4051, Oldest: &oldest, States: counts(4035)}, {Name: "order-ingestion-shadow", States: counts(0), Paused: true}}},
 		{Side: "target", Endpoint: "managed", Address: "orders-bullmq.example.com:6380", Error: "redis does not answer within 2 s"},
 	}})}
-	history := []migration.FlagRevision{
-		{Revision: 17, Key: "order-ingestion-ramp", Value: int64(25), Previous: int64(10), Actor: "ada", Reason: "cutover to live at 25 %", RunID: "4b1f09c2aa", At: storyTime.Add(-time.Hour)},
-		{Revision: 16, Key: "order-ingestion-stage", Value: "live", Previous: "shadow", Actor: "ada", Reason: "cutover to live at 10 %", RunID: "4b1f09c2aa", At: storyTime.Add(-2 * time.Hour)},
-		{Revision: 3, Key: "source-endpoint", Value: "sentinel", Previous: "standalone", Actor: "linus", Reason: "source moved onto Sentinel", At: storyTime.Add(-50 * time.Hour)},
+	view := migration.FlagSetView{FlagSet: migration.FlagSet{ID: o.Migration.ID, MigrationID: o.Migration.ID, Name: "Order pipeline", Revision: 17}, Flags: []migration.FlagInfo{
+		{Key: "order-ingestion-ramp", ValueType: "number", ManagedBy: "cutover", State: "ENABLED", Variant: "25", Value: 25, Revision: 17, Actor: "ada", Reason: "cutover to live at 25 %", RunID: "4b1f09c2aa", At: storyTime.Add(-time.Hour)},
+		{Key: "order-ingestion-stage", ValueType: "string", Type: "migration", ManagedBy: "cutover", State: "ENABLED", Variant: "live", Value: "live", Revision: 16, Actor: "ada", Reason: "cutover to live at 10 %", RunID: "4b1f09c2aa", At: storyTime.Add(-2 * time.Hour)},
+		{Key: "pause-intake", ValueType: "boolean", Type: "kill-switch", State: "ENABLED", Variant: "on", Value: true, Revision: 9, Actor: "linus", Reason: "prepared for the event", At: storyTime.Add(-50 * time.Hour)},
+		{Key: "upsell-banner", ValueType: "boolean", State: "ENABLED", Variant: "off", Value: false, Targeted: true, Revision: 3, Actor: "linus", Reason: "for the campaign", At: storyTime.Add(-60 * 24 * time.Hour), Hint: "unchanged for 60 days"},
+	}}
+	setting := FlagSetting{MigrationID: o.Migration.ID, Sets: []migration.FlagSet{view.FlagSet}, View: view, Now: storyTime, Who: engineer}
+	tab := func(id string) FlagSetting { s := setting; s.Tab = id; return s }
+	readers := []Worker{{Worker: o.Workers[0]}, {Worker: migration.Worker{Instance: "web.2", Service: "ingestion", Version: "1.0.0", Set: o.Migration.ID, Via: []string{"attestation", "poll"}, Identified: true, Live: true, Revision: 16, SeenAt: storyTime.Add(-3 * time.Second)}},
+		{Worker: migration.Worker{Instance: "web.3", Service: "ingestion", Version: "1.0.0", Set: o.Migration.ID, Via: []string{"attestation"}, Identified: true, Revision: 12, SeenAt: storyTime.Add(-3 * time.Minute)}, LastKnownGood: true},
+		{Worker: migration.Worker{Set: o.Migration.ID, Via: []string{"stream"}, Key: "checkout", Address: "10.0.0.9", Live: true, Revision: 17, SeenAt: storyTime}}}
+	changes := []migration.FlagDiff{{Key: "upsell-banner", Kind: "changed", Lines: []string{`defaultVariant: "off" → "on"`}, Before: []byte(`{"defaultVariant":"off"}`), After: []byte(`{"defaultVariant":"on"}`)}}
+	routing := o.Routing
+	revisions := []migration.FlagSetRevision{{Set: o.Migration.ID, Revision: 17, Actor: "ada", Reason: "cutover to live at 25 %", RunID: "4b1f09c2aa", At: storyTime.Add(-time.Hour), Changes: changes},
+		{Set: o.Migration.ID, Revision: 16, Actor: "linus", Reason: "for the campaign", At: storyTime.Add(-2 * time.Hour), Changes: changes}}
+	flagStory := func(name string, page templ.Component) {
+		out[name] = story{frame: frame("Flags", "flags", "/m/order-pipeline/flags", engineer), page: page}
 	}
-	out["flags"] = story{frame: frame("Flags", "flags", "/m/order-pipeline/flags", engineer), page: FlagsPage(Flags{Revision: 17, MigrationID: o.Migration.ID, Now: storyTime, Current: history, History: history,
-		Workers: []Worker{{Worker: o.Workers[0]}, {Worker: migration.Worker{Instance: "web.2", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 16, SeenAt: storyTime.Add(-3 * time.Second)}},
-			{Worker: migration.Worker{Instance: "web.3", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 12, SeenAt: storyTime.Add(-3 * time.Minute)}, LastKnownGood: true}}})}
+	flagStory("flags", FlagsPage(Flags{FlagSetting: setting, Workers: readers, Routing: &routing, Share: o.Observed}))
+	flagStory("flag-editor", FlagEditorPage(FlagEditor{FlagSetting: setting, Draft: FlagDraft{Key: "upsell-banner", State: "ENABLED", Default: "off", Targeting: `{"if": [{"var": "vip"}, "on"]}`, Variants: []VariantRow{{"on", "true"}, {"off", "false"}, {}}, Context: `{"vip": true}`},
+		Preview: &FlagPreview{Variant: "on", Reason: "TARGETING_MATCH", Value: "true"}}))
+	flagStory("flag-managed", FlagEditorPage(FlagEditor{FlagSetting: setting, Managed: "cutover", Draft: FlagDraft{Key: "order-ingestion-stage", Raw: `{"state":"ENABLED"}`}}))
+	flagStory("flag-review", FlagReviewPage(FlagReview{FlagSetting: setting, Check: migration.FlagCheck{Base: 17, Changes: changes}, Edit: "{}", Key: "upsell-banner", Draft: "{}", Theirs: revisions[:1]}))
+	flagStory("flag-history", FlagHistoryPage(FlagHistory{FlagSetting: tab("history"), Revisions: revisions, Older: 16}))
+	flagStory("flag-schedules", FlagSchedulesPage(FlagSchedules{FlagSetting: tab("schedules"), Ramp: make([]RampRow, 2), Schedules: []migration.FlagSchedule{
+		{ID: "s1", At: storyTime.Add(time.Hour), Move: &migration.StageMove{To: migration.StageLive, Ramp: 50}, State: migration.SchedulePending, CreatedBy: "ada"}}}))
+	flagStory("flag-workers", FlagWorkersPage(FlagWorkers{FlagSetting: tab("workers"), Workers: readers}))
+	flagStory("flag-keys", FlagKeysPage(FlagKeys{FlagSetting: tab("keys"), Keys: []migration.APIKey{{ID: "k1", Name: "checkout", Set: o.Migration.ID, Prefix: "swy_ab12", RatePerSecond: 200, CreatedBy: "ada", CreatedAt: storyTime.Add(-time.Hour)}}, Token: "swy_example", Name: "web", Rate: "0"}))
 	var judged []Judged
 	for _, f := range o.Checklist[1].Findings {
 		judged = append(judged, Judged{*f.Evidence, migration.Met, f.Measured})
