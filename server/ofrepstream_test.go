@@ -237,6 +237,9 @@ func TestTheAddressOfAStreamIsGoodForAnHourAtMostAndOnlyWithItsKey(t *testing.T)
 	if r := ask(t, "GET", other.url+address, ""); r.status != 401 {
 		t.Errorf("another installation takes it: %d", r.status)
 	}
+	if r := ask(t, "POST", other.url+bulkPath, "{}", append([]string{"If-None-Match", tag}, bearerA...)...); r.status != 200 {
+		t.Errorf("after another secret was set, who holds an address of the former one gets no other: %d", r.status)
+	}
 	mu.Lock()
 	now = now.Add(time.Hour + time.Second)
 	mu.Unlock()
