@@ -94,11 +94,7 @@ func BenchmarkChangeToStreams(b *testing.B) {
 	places := make(chan bool, 100) // connections under way
 	for range n {
 		places <- true
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
+		conn := dial(b, ln.Addr().String())
 		ready.Add(1)
 		go func() {
 			_, _ = io.WriteString(conn, "GET "+address+" HTTP/1.1\r\nHost: x\r\n\r\n")

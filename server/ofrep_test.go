@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -264,11 +263,7 @@ func TestBadInputGetsTheProtocolsErrorAndNothingElse(t *testing.T) {
 func TestABodyThatIsNotEvenReadGetsTheProtocolsError(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(st.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := dial(t, strings.TrimPrefix(st.url, "http://"))
 	_, _ = fmt.Fprintf(conn, "POST %s/kill HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", bulkPath, ofrepBodyLimit+1)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

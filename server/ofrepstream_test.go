@@ -3,7 +3,6 @@ package server
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -45,20 +44,30 @@ type reading struct {
 // sse is one block of the stream.
 type sse struct{ id, event, data, comment string }
 
-// follow opens a stream over a connection of its own, whose events are read until it ends.
-func follow(t *testing.T, base, address string, header ...string) *reading {
+// dial connects until the test ends.
+func dial(t testing.TB, address string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// follow opens a stream over a connection of its own, whose events are read until it ends.
+func follow(t *testing.T, base, address string, header ...string) *reading {
+	t.Helper()
+	conn := dial(t, strings.TrimPrefix(base, "http://"))
 	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second)) // a test that hangs fails
-	request := "GET " + address + " HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
-	for i := 0; i+1 < len(header); i += 2 {
-		request += header[i] + ": " + header[i+1] + "\r\n"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+address, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := conn.Write([]byte(request + "\r\n")); err != nil {
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	if err := req.Write(conn); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(conn)
@@ -348,11 +357,7 @@ func TestAReaderThatDoesNotKeepUpIsLetGoAndHoldsNobodyUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
-	reader, err := net.Dial("tcp", ln.Addr().String()) // and never reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = reader.Close() }()
+	dial(t, ln.Addr().String()) // and never reads
 	conn, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +385,7 @@ func TestAllOfFiveHundredStreamsAreTold(t *testing.T) {
 	const n = 500
 	all := make([]*reading, n)
 	for i := range all {
-		all[i] = follow(t, st.url, st.address(t, "X-Worker-Service", "shop", "X-Worker-Instance", fmt.Sprint(i)))
+		all[i] = follow(t, st.url, st.address(t, "X-Worker-Service", "shop", "X-Worker-Instance", strconv.Itoa(i)))
 		all[i].first(t)
 	}
 	eventually(t, "all open", func() bool { return st.openStreams() == n })
