@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -103,7 +104,7 @@ func serve(t *testing.T, change ...func(*Options)) *site {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if err := control.Close(); err != nil {
+		if err := control.Close(); err != nil && !errors.Is(err, os.ErrClosed) { // a test may have closed it
 			t.Error(err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ const (
 type flagStreams struct {
 	readers workflows.Readers
 	secret  []byte
+	sealed  string // stands for the secret in entity tags: addresses that another one has signed are of no use any more
 	log     *slog.Logger
 	now     func() time.Time
 	tick    time.Duration
@@ -77,37 +79,41 @@ func newFlagStreams(readers workflows.Readers, secret migration.Secret, log *slo
 	if err != nil { // only for impossible lengths
 		panic(err)
 	}
-	return &flagStreams{readers: readers, secret: key, log: log, now: time.Now, tick: streamTick,
+	f := &flagStreams{readers: readers, secret: key, log: log, now: time.Now, tick: streamTick,
 		topics: map[string]*topic{}, open: map[string]*atomic.Int64{}, done: make(chan struct{})}
+	f.sealed = "." + hex.EncodeToString(f.mac("entity tags")[:2]) + `"`
+	return f
 }
 
 // window is a period of ticketWindow in which a reader's answers are the same. It begins at another moment for each reader, so that not
 // all of them get a new address at once.
-type window struct{ number, offset int64 }
+type window struct {
+	number, offset int64
+	suffix         string // of entity tags in it, with the quote that ends them
+}
 
 func (f *flagStreams) window(who fleet.Who) window {
 	offset := int64(crc32.ChecksumIEEE([]byte(who.Service+who.Instance+who.Address))) % ticketWindow
-	return window{(f.now().Unix() + offset) / ticketWindow, offset}
+	number := (f.now().Unix() + offset) / ticketWindow
+	return window{number, offset, "~" + strconv.FormatInt(number, 36) + f.sealed}
 }
 
 // expires is the end of the next window, in Unix seconds.
 func (w window) expires() int64 { return (w.number+2)*ticketWindow - w.offset }
 
-// mark adds the window to an entity tag: a reader that comes with the tag of an earlier window gets a whole answer with a new stream
+// mark adds the window to an entity tag: a reader that comes with the tag of another window gets a whole answer with a new stream
 // address. With 304 it would keep the old address for ever, also after that has expired.
 func (w window) mark(etag string) string {
 	if etag == "" || strings.Contains(etag, "~") {
 		return etag
 	}
-	return strings.TrimSuffix(etag, `"`) + w.suffix()
+	return strings.TrimSuffix(etag, `"`) + w.suffix
 }
 
 // strip takes the present window off the entity tags that a reader holds.
 func (w window) strip(ifNoneMatch string) string {
-	return strings.ReplaceAll(ifNoneMatch, w.suffix(), `"`)
+	return strings.ReplaceAll(ifNoneMatch, w.suffix, `"`)
 }
-
-func (w window) suffix() string { return "~" + strconv.FormatInt(w.number, 36) + `"` }
 
 // ticket is what the address of a stream says: a browser cannot send headers with it.
 type ticket struct {

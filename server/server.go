@@ -196,6 +196,7 @@ func New(opt Options) *Server {
 	s.app = fiber.New(cfg)
 	s.app.Server().HeaderReceived = receive
 	s.app.Server().KeepHijackedConns = true // flag streams close theirs themselves
+	s.app.Server().CloseOnShutdown = true   // so that clients do not send the next request over a connection that is about to close
 	s.app.Use(s.around)
 	for _, r := range s.routes() {
 		handlers := []fiber.Handler{s.guard(r.who), r.handle}
