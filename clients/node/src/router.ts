@@ -48,6 +48,7 @@ export class Router {
   readonly #file: LastKnownGood<Snapshot>;
   readonly #inFlight = new Map<object, number>();
   #held: Snapshot = INITIAL;
+  #followed: Snapshot | undefined;
   #applied = 0;
   #accepted = false;
   #contact = false;
@@ -176,8 +177,7 @@ export class Router {
   }
 
   async #follow(): Promise<void> {
-    let done: Snapshot | undefined;
-    while (done !== this.#held) {
+    while (this.#followed !== this.#held) {
       const snapshot = this.#held;
       try {
         await this.#config.onChange?.(snapshot);
@@ -185,7 +185,7 @@ export class Router {
       } catch (err) {
         this.#config.log?.("flags-not-applied", { revision: snapshot.revision, error: (err as Error).message });
       }
-      done = snapshot;
+      this.#followed = snapshot;
       this.#config.onProgress?.();
     }
   }

@@ -3,12 +3,12 @@ import { once } from "node:events";
 import type { FlagdProvider } from "@openfeature/flagd-provider";
 import type { Client, MultiProvider } from "@openfeature/server-sdk";
 import { LastKnownGood } from "./lastknowngood.js";
-import { flagKeys } from "./routing.js";
+import { flagKeys, snapshotOf } from "./routing.js";
 import { headersOf, NO_NUMBER, NO_TEXT, type Listener, type Transport, type TransportConfig } from "./transport.js";
 
 /** A flag set in flagd's format, as far as it matters here. */
 interface Definition {
-  flags: Record<string, unknown>;
+  flags: Record<string, { state: string; variants: Record<string, string | number>; defaultVariant: string }>;
   metadata: { flagSetId?: string; flagSetRevision: number };
 }
 
@@ -184,9 +184,14 @@ export class Sync implements Transport {
 }
 
 function whole(queue: string, value: unknown): value is Definition {
-  const { flags, metadata } = (value ?? {}) as Partial<Definition>;
-  const routed = Object.values(flagKeys(queue)).every((key) => typeof flags?.[key] === "object");
-  return routed && Number.isInteger(metadata?.flagSetRevision);
+  try {
+    const { flags, metadata } = value as Definition;
+    const enabled = Object.entries(flags).filter(([, f]) => f.state === "ENABLED");
+    snapshotOf(queue, Object.fromEntries(enabled.map(([k, f]) => [k, { value: f.variants[f.defaultVariant]!, revision: 0 }])), 0);
+    return Number.isInteger(metadata.flagSetRevision);
+  } catch {
+    return false;
+  }
 }
 
 function isOlder({ metadata: next }: Definition, { metadata: stored }: Definition): boolean {
