@@ -127,10 +127,10 @@ test("an older revision replaces neither what is held nor the definition, also a
 test("no set that is not whole replaces the held values, nor is it mixed with the file", async (t) => {
   const file = join(directory(t), "flags.json");
   const first = doc({ stage: "shadow", revision: 1 });
+  writeFileSync(`${file}.definition`, JSON.stringify(first));
   const sy = await syncServer(t, first);
   const r = router(t, { url: sy.url, sync: sy.sync, file });
   await r.start();
-  await until("the definition is stored", () => stored(file)?.metadata.flagSetRevision === 1);
   const without = (key, revision) => {
     const next = doc({ stage: "complete", revision });
     delete next.flags[key];
@@ -138,12 +138,14 @@ test("no set that is not whole replaces the held values, nor is it mixed with th
   };
   const disabled = doc({ stage: "complete", revision: 6 });
   disabled.flags[`${QUEUE}-stage`].state = "DISABLED";
+  const unknown = doc({ stage: "complete", revision: 7 });
+  unknown.flags[`${QUEUE}-stage`].variants.complete = "sideways";
   const sets = {
     "an empty set": { flags: {}, metadata: { flagSetId: "main", flagSetRevision: 3 } },
     "a set without the ramp": without(`${QUEUE}-ramp`, 4),
     "a set without the stage": without(`${QUEUE}-stage`, 5),
     "a set whose stage is disabled": disabled,
-    "an unknown stage": doc({ stage: "sideways", revision: 7 }),
+    "an unknown stage": unknown,
   };
   for (const [name, set] of Object.entries(sets)) {
     sy.push(set);
@@ -185,13 +187,14 @@ test("a process ends by itself after close, whether the server is there or gone"
   await until("the server has no stream left", () => sy.streams.size === 0);
 });
 
+// ASCII keys only: of others flagd-core's JavaScript hashes UTF-16 code units, where flagd and we hash UTF-8.
 test("an order's authority is the one that flagd itself evaluates, at every ramp", () => {
   for (const ramp of [0, 1, 30, 50, 99, 100]) {
     const core = new FlagdCore();
     core.setConfigurations(JSON.stringify(doc({ stage: "live", ramp })));
     let targets = 0;
     for (let i = 0; i < 2000; i++) {
-      const key = i % 2 ? `ord_${i}` : `gid://shop/Order/é${i * 7919}`;
+      const key = i % 2 ? `ord_${i}` : `gid://shop/Order/${i * 7919}?~ !`;
       const { value } = core.resolveStringEvaluation(`${QUEUE}-authority`, "", { targetingKey: key });
       assert.equal(routeOrder(QUEUE, { ...INITIAL, stage: "live", ramp }, key).authority, value, `${key} at ${ramp}`);
       assert.equal(bucket(`${QUEUE}-stage`, key) < ramp ? "target" : "source", value);
