@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
+import { setTimeout as after } from "node:timers/promises";
 import type { FlagdProvider } from "@openfeature/flagd-provider";
 import type { Client, MultiProvider } from "@openfeature/server-sdk";
 import { LastKnownGood } from "./lastknowngood.js";
@@ -13,7 +13,8 @@ interface Definition {
 }
 
 const QUIET = { error() {}, warn() {}, info() {}, debug() {} };
-/** The scope that the provider of the file gives its answers. */
+/** The scopes that the two providers give their answers. */
+const FROM_STREAM = "live";
 const FROM_FILE = "last-known-good";
 
 /**
@@ -44,10 +45,12 @@ export class Sync implements Transport {
   // After a failed first connection the provider reconnects, but then never tells of a change: so a new one per attempt.
   async start(): Promise<void> {
     const { pollMs, timeoutMs, log } = this.#config;
-    const giveUp = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]);
-    const givenUp = once(giveUp, "abort").then(() => Promise.reject(new Error(`no flags within ${timeoutMs} ms`)));
+    const giveUp = async (): Promise<never> => {
+      await after(timeoutMs, undefined, { signal: this.#closing.signal, ref: false });
+      throw new Error(`no flags within ${timeoutMs} ms`);
+    };
     try {
-      await Promise.race([this.#connect(), givenUp]);
+      await Promise.race([this.#connect(), giveUp()]);
       await this.#follow();
     } catch (err) {
       await this.#disconnect();
@@ -92,7 +95,10 @@ export class Sync implements Transport {
       },
       QUIET,
     );
-    const providers = [{ provider: this.#live, name: "live" }];
+    // Already sent on; else it would be the scope of every answer, where hooks of the app see the token.
+    const told = innerOf(this.#live)?.config;
+    if (told) told.selector = FROM_STREAM;
+    const providers = [{ provider: this.#live, name: FROM_STREAM }];
     if (this.#readable()) {
       const saved = new FlagdProvider({ ...local, offlineFlagSourcePath: this.#file.path, selector: FROM_FILE }, QUIET);
       providers.push({ provider: saved, name: FROM_FILE });
@@ -126,9 +132,8 @@ export class Sync implements Transport {
   // After its close flagd-provider 0.16.1 goes on reconnecting, without a pause; only its fetcher can be told to stop.
   async #disconnect(): Promise<void> {
     this.#streaming = false;
-    const inner = this.#live as unknown as { _service?: { _dataFetcher?: Record<string, unknown> } } | undefined;
-    Object.assign(inner?._service?._dataFetcher ?? {}, { listen() {}, handleError() {} });
-    await this.#provider?.onClose();
+    Object.assign(innerOf(this.#live)?._dataFetcher ?? {}, { listen() {}, handleError() {} });
+    await this.#provider?.onClose().catch((err: Error) => this.#config.log?.("flags-not-closed", { error: err.message }));
     this.#listener.contact(false);
   }
 
@@ -162,11 +167,12 @@ export class Sync implements Transport {
   }
 
   async #save(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
     const { url, queue, timeoutMs, log } = this.#config;
     try {
       const res = await fetch(`${url}/api/v1/flags/definition`, {
         headers: [...headersOf(this.#config), ...(this.#etag ? [["If-None-Match", this.#etag] as [string, string]] : [])],
-        signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       const body = await res.text();
       if (res.status === 304) return;
@@ -178,9 +184,14 @@ export class Sync implements Transport {
       this.#file.save(next);
       this.#etag = res.headers.get("ETag") ?? undefined;
     } catch (err) {
-      if (!this.#closing.signal.aborted) log?.("flags-not-saved", { error: (err as Error).message });
+      log?.("flags-not-saved", { error: (err as Error).message });
     }
   }
+}
+
+/** The private parts of flagd-provider 0.16.1 that no option reaches. */
+function innerOf(provider: FlagdProvider | undefined): { config?: { selector?: string }; _dataFetcher?: object } | undefined {
+  return (provider as unknown as { _service?: object } | undefined)?._service;
 }
 
 function whole(queue: string, value: unknown): value is Definition {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { FlagdCore } from "@openfeature/flagd-core";
+import { OpenFeature } from "@openfeature/server-sdk";
 import { bucket, INITIAL, routeOrder, Router } from "@switchyard/bullmq";
 import { directory, freePort, until } from "./redis.mjs";
 import { definition, syncServer } from "./sync.mjs";
@@ -155,6 +156,17 @@ test("no set that is not whole replaces the held values, nor is it mixed with th
     await until(`it recovers from ${name}`, () => !r.lastKnownGood);
   }
   assert.equal(stored(file).metadata.flagSetRevision, 1);
+});
+
+test("hooks of the app never see the token", async (t) => {
+  const sy = await syncServer(t, doc());
+  const seen = [];
+  OpenFeature.addHooks({ finally: (context, details) => void seen.push(JSON.stringify([context, details])) });
+  t.after(() => OpenFeature.clearHooks());
+  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(t), "flags.json") });
+  await r.start();
+  assert.ok(seen.some((s) => s.includes(`${QUEUE}-stage`)));
+  assert.ok(!seen.some((s) => s.includes(sy.token)));
 });
 
 test("a request in flight holds the attested revision back", async (t) => {
