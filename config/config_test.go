@@ -93,8 +93,8 @@ func TestTheEnvironmentGoesBeforeTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Addr != ":1" || c.DataDir != "elsewhere" || c.DatabaseFile() != "/db.sqlite" {
-		t.Errorf("%s %s %s", c.Addr, c.DataDir, c.DatabaseFile())
+	if c.Addr != ":1" || c.DataDir != "elsewhere" || c.Database().Reveal() != "/db.sqlite" {
+		t.Errorf("%s %s %s", c.Addr, c.DataDir, c.Database().Reveal())
 	}
 }
 
@@ -140,7 +140,7 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"sentinels without a master":           {"    master: orders\n", "", "source.sentinel.master"},
 		"an API address with a password":       {"http://127.0.0.1:3000", "http://u:CANARY@127.0.0.1:3000", "ingestion.url: an http(s) URL without credentials"},
 		"an API address that is none":          {"http://127.0.0.1:3000", "127.0.0.1:3000", "ingestion.url: an http(s) URL"},
-		"another database":                     {"data_dir: data", "database_url: postgres://u:CANARY@h/db", "database_url: only a SQLite file"},
+		"another database":                     {"data_dir: data", "database_url: mysql://u:CANARY@h/db", "database_url: a SQLite file or postgres://"},
 		"YAML broken after a password":         {"    sentinel_password:", "   sentinel_password:", "config file"},
 		"YAML broken before a password":        {"    master: orders", "    master: [orders", "config file"},
 		"a password with an open quote":        {`"sentinel-CANARY-4"`, `"sentinel-CANARY-4`, "config file"},
@@ -236,7 +236,7 @@ func TestTheDatabaseFileMayBeGivenInSeveralForms(t *testing.T) {
 		"sqlite:///var/lib/a file.db": "/var/lib/a file.db",
 	} {
 		c := config.Config{DataDir: "data", DatabaseURL: migration.Secret(given)}
-		if got := c.DatabaseFile(); got != want {
+		if got := c.Database().Reveal(); got != want {
 			t.Errorf("%q: %q, want %q", given, got, want)
 		}
 	}

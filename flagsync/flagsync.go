@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"syscall"
@@ -34,7 +33,6 @@ type Options struct {
 	CertFile, KeyFile string // PEM; both or none, none means no TLS
 	Flags             *flags.Holder
 	Fleet             *fleet.Fleet
-	Log               *slog.Logger
 }
 
 // Server is the gRPC service.

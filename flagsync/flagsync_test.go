@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -31,7 +30,7 @@ func TestStreamsGetTheSetItsChangesAndEndUnavailableAndStrangersAreRefused(t *te
 		t.Fatal(err)
 	}
 	f := fleet.New(time.Now)
-	s, err := flagsync.New(flagsync.Options{Addr: "127.0.0.1:0", Flags: h, Fleet: f, Log: slog.Default()})
+	s, err := flagsync.New(flagsync.Options{Addr: "127.0.0.1:0", Flags: h, Fleet: f})
 	if err != nil {
 		t.Fatal(err)
 	}

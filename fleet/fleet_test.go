@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/json"
 	"slices"
 	"sync"
 	"testing"
@@ -220,5 +221,30 @@ func BenchmarkPoll(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.Poll(who, 2)
+	}
+}
+
+func TestOnlyProducersOfLiveWorkersAttestTheirOptions(t *testing.T) {
+	f, c := start()
+	var a Attestation
+	if err := json.Unmarshal([]byte(`{"service":"ingestion","instance":"i","connections":[
+		{"side":"source","endpoint":"sentinel","role":"producer","queue":"q","options":{"enableOfflineQueue":false,"commandTimeout":2000}},
+		{"role":"producer","queue":"r","options":{"enableOfflineQueue":"no","commandTimeout":null}},
+		{"role":"worker","queue":"q","options":{"enableOfflineQueue":true}}]}`), &a); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Attest(a, Who{Set: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	got := f.Producers().Producers
+	if len(got) != 2 || got[0].EnableOfflineQueue == nil || *got[0].EnableOfflineQueue || got[0].CommandTimeoutMS != 2000 || got[0].Instance != "i" {
+		t.Fatalf("producers %+v", got)
+	}
+	if got[1].EnableOfflineQueue != nil || got[1].CommandTimeoutMS != 0 {
+		t.Fatalf("values that are none count: %+v", got[1])
+	}
+	c.pass(liveFor + time.Second)
+	if got := f.Producers().Producers; len(got) != 0 {
+		t.Fatalf("a worker that is gone attests: %+v", got)
 	}
 }

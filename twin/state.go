@@ -47,7 +47,7 @@ type state struct {
 
 // names of what has a port, and of the secrets.
 var (
-	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion"}
+	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion", "sync"}
 	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook"}
 )
 
@@ -58,6 +58,13 @@ func loadState(dir, addr string) (*state, error) {
 	case err == nil:
 		if err := json.Unmarshal(text, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.path, err)
+		}
+		if s.Ports["sync"] == 0 { // the state of a version without one
+			ports, err := freePorts(1)
+			if err != nil {
+				return nil, err
+			}
+			s.Ports["sync"] = ports[0]
 		}
 	case errors.Is(err, os.ErrNotExist):
 		s.Ports, s.Secrets, s.Initialised = map[string]int{}, map[string]string{}, map[string]bool{}

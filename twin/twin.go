@@ -371,6 +371,7 @@ func (t *Twin) writeConfig() error {
 	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	w("# Written by the twin at every start.")
 	w("addr: %s", s.Addr)
+	w("sync_addr: %s", s.address("sync"))
 	w("data_dir: %q", filepath.Join(t.cfg.Dir, "switchyard"))
 	w("worker_token: %q", s.Secrets["worker"])
 	w("first_run_users:")

@@ -24,20 +24,21 @@ import (
 // Control is everything a person or a program can do with Switchyard. Pages, API and command line call it and nothing below it, so they
 // offer the same verbs and the same next steps.
 type Control struct {
-	cfg     config.Config
-	store   *store.Store
-	estate  *Estate
-	engine  *Engine
-	monitor *monitor
-	readers Readers
-	steps   map[string]Step
-	log     *slog.Logger
-	now     func() time.Time
-	hashing chan struct{} // bounds the memory that password hashing may take
-	created []config.User
-	stop    context.CancelFunc
-	done    chan struct{}
-	changed atomic.Pointer[func(topic string)]
+	cfg       config.Config
+	store     *store.Store
+	estate    *Estate
+	engine    *Engine
+	monitor   *monitor
+	readers   Readers
+	steps     map[string]Step
+	log       *slog.Logger
+	now       func() time.Time
+	scheduled chan struct{} // holds at most one: look again
+	hashing   chan struct{} // bounds the memory that password hashing may take
+	created   []config.User
+	stop      context.CancelFunc
+	done      chan struct{}
+	changed   atomic.Pointer[func(topic string)]
 }
 
 // Open opens the database, resumes the runs that were under way and starts looking after the servers. At the very first start it creates
@@ -51,7 +52,7 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{cfg: cfg, store: st, log: log, now: time.Now, hashing: make(chan struct{}, 2), done: make(chan struct{}), readers: readers}
+	c := &Control{cfg: cfg, store: st, log: log, now: time.Now, scheduled: make(chan struct{}, 1), hashing: make(chan struct{}, 2), done: make(chan struct{}), readers: readers}
 	if c.estate, err = openEstate(cfg, st, readers, log, c.now); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
@@ -103,7 +104,10 @@ func (c *Control) lead(ctx context.Context) {
 		}
 	}
 	defer c.engine.close()
+	var tasks sync.WaitGroup
+	tasks.Go(func() { c.runSchedules(ctx) })
 	c.monitor.run(ctx)
+	tasks.Wait()
 }
 
 // Close stops looking and carrying out; runs under way go on at the next Open.
@@ -149,10 +153,12 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 		if err != nil {
 			return err
 		}
+		reason := "routing flags in the form of this version" // makes no revision when they are
 		if r.Revision == 0 {
-			if _, err := c.estate.setRouting(ctx, m.ID, r, "switchyard", "migration created: everything stays on the old Redis", ""); err != nil {
-				return err
-			}
+			reason = "migration created: everything stays on the old Redis"
+		}
+		if _, err := c.estate.setRouting(ctx, m.ID, r, "switchyard", reason, ""); err != nil {
+			return err
 		}
 	}
 	if err := c.serveReaders(ctx); err != nil {

@@ -406,9 +406,16 @@ func TestPasswordsAreHashedWithSaltAndDamagedHashesFitNone(t *testing.T) {
 
 func TestAWorkerNeedsTheWholeToken(t *testing.T) {
 	t.Parallel()
-	b := openBench(t, settings(t.TempDir()), planOf(false))
-	ok(t, b.AuthenticateWorker(t.Context(), "worker-token"))
+	cfg := settings(t.TempDir())
+	r := readersOf(t, cfg)
+	reader, err := r.Flags.Authenticate("worker-token")
+	ok(t, err)
+	if reader.Set != MigrationID(cfg) {
+		t.Errorf("the worker token reads set %q", reader.Set)
+	}
 	for _, token := range []string{"", "worker", "worker-token ", "Worker-token"} {
-		wantKind(t, b.AuthenticateWorker(t.Context(), token), migration.Unauthenticated)
+		if _, err := r.Flags.Authenticate(token); err == nil {
+			t.Errorf("%q is let in", token)
+		}
 	}
 }

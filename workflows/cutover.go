@@ -235,15 +235,23 @@ func checkGate(v view, check string) migration.Gate {
 
 // fleetGate: workers must be there and follow the flags, or a change of stage would reach nobody.
 func fleetGate(e *Estate, v view) migration.Gate {
-	g := migration.Gate{ID: "workers", Title: "Live workers follow the flags", Limit: fmt.Sprintf("at least one, all at flag revision %d", v.routing.Revision)}
-	live := e.workers.Live(v.migration.ID)
+	return e.readersGate(v.migration.ID, v.routing.Revision, true)
+}
+
+// readersGate holds when every live reader of a flag set holds its revision. needed asks for at least one.
+func (e *Estate) readersGate(set string, revision int64, needed bool) migration.Gate {
+	g := migration.Gate{ID: "workers", Title: "Live workers follow the flags", Limit: fmt.Sprintf("all at flag revision %d", revision)}
+	if needed {
+		g.Limit = "at least one, " + g.Limit
+	}
+	live := e.workers.Live(set)
 	var behind []string
 	for _, w := range live {
-		if w.Revision < v.routing.Revision {
+		if w.Revision < revision {
 			behind = append(behind, fmt.Sprintf("%s at %d", workerName(w), w.Revision))
 		}
 	}
-	g.OK = len(live) > 0 && len(behind) == 0 && e.workers.Warm()
+	g.OK = (len(live) > 0 || !needed) && len(behind) == 0 && e.workers.Warm()
 	g.Measured = fmt.Sprintf("%d live, %d behind", len(live), len(behind))
 	if len(behind) > 0 {
 		g.Measured += ": " + strings.Join(behind, ", ")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
@@ -188,10 +189,10 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	}
 	clk := &clock{}
 	log := slog.New(slog.DiscardHandler)
-	c := &Control{cfg: cfg, store: st, log: log, now: clk.now, hashing: make(chan struct{}, 2), done: make(chan struct{}), steps: map[string]Step{},
-		holder: flags.NewHolder(filepath.Join(cfg.DataDir, "flags.json"))}
+	c := &Control{cfg: cfg, store: st, log: log, now: clk.now, hashing: make(chan struct{}, 2), done: make(chan struct{}), scheduled: make(chan struct{}, 1), steps: map[string]Step{},
+		readers: Readers{Flags: flags.NewHolder(flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Keys: []flags.Key{{ID: "worker-token", Name: "worker_token", Set: mid}}, Now: clk.now, Log: log}), Fleet: fleet.New(clk.now)}}
 	close(c.done)
-	if c.estate, err = openEstate(cfg, st, c.holder, log, clk.now); err != nil {
+	if c.estate, err = openEstate(cfg, st, c.readers, log, clk.now); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range catalogue {
@@ -201,6 +202,9 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	c.estate.notify, c.engine.notify = c.notify, c.notify
 	if _, err := st.Migration(t.Context(), mid); err != nil {
 		if err := st.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: name, Plan: p, EventDate: clk.now(), CreatedBy: "test", CreatedAt: clk.now()}); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.CreateFlagSet(t.Context(), migration.FlagSet{ID: mid, MigrationID: mid, Name: name, CreatedBy: "test", CreatedAt: clk.now()}); err != nil {
 			t.Fatal(err)
 		}
 	}

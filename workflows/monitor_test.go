@@ -23,13 +23,21 @@ func openReal(t *testing.T, redisURL string, log *slog.Logger) (*bench, string) 
 	cfg.Ingestion.URL = newJournal(t).URL
 	cfg.Migration.MonitorInterval = 100 * time.Millisecond
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: password}}
-	c, err := Open(t.Context(), cfg, log)
+	c, err := Open(t.Context(), cfg, readersOf(t, cfg), log)
 	ok(t, err)
 	b := &bench{c, nil, sync.OnceValue(c.Close)}
 	t.Cleanup(func() { _ = b.close() })
 	all, err := c.Migrations(t.Context())
 	ok(t, err)
 	return b, all[0].ID
+}
+
+func readersOf(t *testing.T, cfg config.Config) Readers {
+	t.Helper()
+	r, err := NewReaders(cfg, slog.New(slog.DiscardHandler))
+	ok(t, err)
+	t.Cleanup(func() { _ = r.Flags.Close() })
+	return r
 }
 
 // succeed carries a real step out.
@@ -188,7 +196,7 @@ func TestAnAddressThatIsNoneIsRefusedAtTheStartWithoutItsPassword(t *testing.T) 
 	for _, url := range []string{"redis://:redis-CANARY@127.0.0.1:port", "redis://:redis-CANARY@[::1", "http://:redis-CANARY@127.0.0.1:1", "redis://:redis%zzCANARY@127.0.0.1:1", ":redis-CANARY"} {
 		cfg := settings(t.TempDir())
 		cfg.Source.Standalone.URL = migration.Secret(url)
-		c, err := Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		c, err := Open(t.Context(), cfg, readersOf(t, cfg), slog.New(slog.DiscardHandler))
 		if err == nil {
 			_ = c.Close()
 			t.Errorf("%s was accepted", url)
@@ -199,7 +207,7 @@ func TestAnAddressThatIsNoneIsRefusedAtTheStartWithoutItsPassword(t *testing.T) 
 		}
 		// The file must be free again for a corrected start.
 		cfg.Source.Standalone.URL = "redis://127.0.0.1:1"
-		again, err := Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		again, err := Open(t.Context(), cfg, readersOf(t, cfg), slog.New(slog.DiscardHandler))
 		ok(t, err)
 		ok(t, again.Close())
 	}
@@ -212,7 +220,8 @@ func TestTheFirstStartNamesTheMigrationAndLaterOnesKeepIt(t *testing.T) {
 		cfg.Migration.Name = given
 		var created int
 		for range 2 {
-			c, err := Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+			readers := readersOf(t, cfg)
+			c, err := Open(t.Context(), cfg, readers, slog.New(slog.DiscardHandler))
 			ok(t, err)
 			created += len(c.NewAccounts())
 			all, err := c.Migrations(t.Context())
@@ -220,8 +229,8 @@ func TestTheFirstStartNamesTheMigrationAndLaterOnesKeepIt(t *testing.T) {
 			if len(all) != 1 || all[0].ID != want || all[0].Name != given {
 				t.Errorf("%q: %+v", given, all)
 			}
-			if revision := c.Flags().Snapshot().Revision; revision != 1 {
-				t.Errorf("%q: flag revision %d", given, revision)
+			if held, _ := readers.Flags.Held(want); held.Revision != 1 {
+				t.Errorf("%q: flag revision %d", given, held.Revision)
 			}
 			ok(t, c.Close())
 		}
