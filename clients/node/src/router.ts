@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
-import { OpenFeature, ProviderEvents, type Client, type EvaluationDetails, type FlagValue as EvaluatedValue } from "@openfeature/web-sdk";
 import { LastKnownGood } from "./lastknowngood.js";
-import { flagKeys, INITIAL, routeOrder, snapshotOf, type FlagValue, type Route, type Snapshot } from "./routing.js";
+import { Ofrep } from "./ofrep.js";
+import { INITIAL, routeOrder, snapshotOf, type FlagValue, type Route, type Snapshot } from "./routing.js";
+import { Sync } from "./sync.js";
+import type { Transport } from "./transport.js";
 
 export interface RouterConfig {
   /** Base address of Switchyard, and the token of this worker. */
@@ -14,11 +14,13 @@ export interface RouterConfig {
   /** What this process is; with `instance` it tells Switchyard who polls. */
   service?: string;
   version?: string;
-  /** Where the last known good values are kept. */
+  /** Where the last known good values are kept; with `sync` the definition too, beside it (`<file>.definition`). */
   file: string;
-  /** Milliseconds between two polls (default 300), and until one is given up (default 2000). */
+  /** Milliseconds between two polls or first connections (default 300), and until one is given up (default 2000). */
   pollMs?: number;
   timeoutMs?: number;
+  /** Be pushed the flags over gRPC from here instead of polling `url`. `certPath`: PEM of the CA, where not a public one. */
+  sync?: { host: string; port: number; tls?: boolean; certPath?: string };
   /**
    * Makes the app follow a snapshot. Calls never overlap and skip superseded snapshots; the attested revision waits for
    * the promise. It should bound its own work and not throw.
@@ -37,31 +39,28 @@ export interface Lease {
 }
 
 /**
- * Follows Switchyard's flags over OFREP and routes orders by them. What was once known is never given up: an
+ * Follows Switchyard's flags, over OFREP or gRPC, and routes orders by them. What was once known is never given up: an
  * unreachable Switchyard, a refusal or half an answer all leave the held values in force.
  */
 export class Router {
-  readonly #config: Required<Pick<RouterConfig, "pollMs" | "timeoutMs">> & RouterConfig;
-  readonly #domain = `switchyard-${randomUUID()}`;
-  readonly #client: Client;
+  readonly #config: RouterConfig;
+  readonly #transport: Transport;
   readonly #file: LastKnownGood<Snapshot>;
   readonly #inFlight = new Map<object, number>();
-  #provider: OFREPWebProvider | undefined;
   #held: Snapshot = INITIAL;
+  #followed: Snapshot | undefined;
   #applied = 0;
   #accepted = false;
   #contact = false;
   #applying: Promise<void> | undefined;
-  #retry: NodeJS.Timeout | undefined;
-  #closed = false;
   #refusedOlder = false;
 
   constructor(config: RouterConfig) {
-    this.#config = { pollMs: 300, timeoutMs: 2000, ...config };
+    this.#config = config;
     this.#file = new LastKnownGood(config.file, (v): v is Snapshot => usable(config.queue, v));
-    this.#client = OpenFeature.getClient(this.#domain);
-    this.#client.addHandler(ProviderEvents.ConfigurationChanged, () => this.#take());
-    this.#client.addHandler(ProviderEvents.Stale, () => this.#setContact(false));
+    const listener = { onChange: () => this.#take(), contact: (up: boolean) => this.#setContact(up) };
+    const settled = { pollMs: 300, timeoutMs: 2000, ...config };
+    this.#transport = config.sync ? new Sync(settled, listener) : new Ofrep(settled, listener);
   }
 
   /**
@@ -70,7 +69,7 @@ export class Router {
    */
   async start(): Promise<void> {
     this.#held = this.#file.load() ?? INITIAL;
-    await this.#connect();
+    await this.#transport.start();
     this.#apply();
     await this.#applying;
   }
@@ -110,50 +109,8 @@ export class Router {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#retry);
-    await this.#provider?.onClose?.();
+    await this.#transport.close();
     await this.#applying;
-  }
-
-  // The provider polls only after a first success, so a cold start with Switchyard down needs a new one per attempt.
-  async #connect(): Promise<void> {
-    const { url, token, instance, service, version, pollMs, timeoutMs } = this.#config;
-    this.#provider = new OFREPWebProvider({
-      baseUrl: url,
-      headers: [
-        ["Authorization", `Bearer ${token}`],
-        ["X-Worker-Instance", instance],
-        ...(service ? [["X-Worker-Service", service] as [string, string]] : []),
-        ...(version ? [["X-Worker-Version", version] as [string, string]] : []),
-      ],
-      pollInterval: pollMs,
-      timeoutMs,
-      changeDetection: "polling",
-      cacheMode: "disabled",
-      fetchImplementation: (input: string | URL | Request, init?: RequestInit) => this.#fetch(input, init),
-    });
-    try {
-      await OpenFeature.setProviderAndWait(this.#domain, this.#provider, { targetingKey: instance });
-      this.#take();
-    } catch (err) {
-      this.#config.log?.("flags-unreachable", { error: (err as Error).message });
-      if (!this.#closed) this.#retry = setTimeout(() => void this.#connect(), pollMs);
-    }
-  }
-
-  // The provider stops its clock at the response head; reading the body here keeps a server that freezes in the middle
-  // of it from stopping the polling for good.
-  async #fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-    try {
-      const res = await fetch(input, init);
-      const body = await res.arrayBuffer();
-      this.#setContact(res.status === 200 || res.status === 304);
-      return new Response(body.byteLength > 0 ? body : null, { status: res.status, headers: res.headers });
-    } catch (err) {
-      this.#setContact(false);
-      throw err;
-    }
   }
 
   #setContact(contact: boolean): void {
@@ -200,20 +157,18 @@ export class Router {
   }
 
   #evaluate(): Snapshot {
-    const keys = flagKeys(this.#config.queue);
     const flags: Record<string, FlagValue> = {};
+    const sets = new Set<string>();
     let revision = 0;
     let set: string | undefined;
-    const read = (key: string, details: EvaluationDetails<EvaluatedValue>): void => {
-      if (details.errorCode) throw new Error(`flag ${key}: ${details.errorCode}`);
-      const metadata = details.flagMetadata;
-      flags[key] = { value: details.value as string | number, revision: Number(metadata["revision"] ?? 0) };
-      if (typeof metadata["flagSetId"] === "string") set = metadata["flagSetId"];
-      revision = Math.max(revision, Number(metadata["flagSetRevision"] ?? metadata["revision"] ?? 0));
-    };
-    read(keys.stage, this.#client.getStringDetails(keys.stage, INITIAL.stage));
-    read(keys.ramp, this.#client.getNumberDetails(keys.ramp, INITIAL.ramp));
-    read(keys.sourceEndpoint, this.#client.getStringDetails(keys.sourceEndpoint, INITIAL.sourceEndpoint));
+    for (const [key, { errorCode, value, flagMetadata }] of Object.entries(this.#transport.values())) {
+      if (errorCode) throw new Error(`flag ${key}: ${errorCode}`);
+      flags[key] = { value: value as string | number, revision: Number(flagMetadata["revision"] ?? 0) };
+      if (typeof flagMetadata["flagSetId"] === "string") set = flagMetadata["flagSetId"];
+      revision = Math.max(revision, Number(flagMetadata["flagSetRevision"] ?? flagMetadata["revision"] ?? 0));
+      sets.add(`${flagMetadata["flagSetId"]}@${flagMetadata["flagSetRevision"]}`);
+    }
+    if (sets.size > 1) throw new Error(`the flags are of several revisions: ${[...sets].join(", ")}`);
     return snapshotOf(this.#config.queue, flags, revision, set);
   }
 
@@ -222,8 +177,7 @@ export class Router {
   }
 
   async #follow(): Promise<void> {
-    let done: Snapshot | undefined;
-    while (done !== this.#held) {
+    while (this.#followed !== this.#held) {
       const snapshot = this.#held;
       try {
         await this.#config.onChange?.(snapshot);
@@ -231,7 +185,7 @@ export class Router {
       } catch (err) {
         this.#config.log?.("flags-not-applied", { revision: snapshot.revision, error: (err as Error).message });
       }
-      done = snapshot;
+      this.#followed = snapshot;
       this.#config.onProgress?.();
     }
   }
