@@ -35,13 +35,16 @@ var imports = map[string][]string{
 	"providers/providerstest": {},
 	"workflows": {"plan", "config", "store", "redisconn", "bullmq", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
 		"providers/ingestion"},
-	"api":      {"workflows", "bullmq", "flags"},
-	"static":   {},
-	"web":      {"workflows", "bullmq", "static"},
-	"server":   {"workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
-	"twin":     {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
-	"rehearse": {"twin", "api"},
-	"":         {"plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn"},
+	"api":                     {"workflows", "bullmq", "flags"},
+	"static":                  {},
+	"web":                     {"workflows", "bullmq", "static"},
+	"server":                  {"workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
+	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
+	"rehearse":                {"twin", "api"},
+	"conformance":             {},
+	"examples/flags/go-ofrep": {},
+	"examples/flags/go-flagd": {},
+	"":                        {"plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
