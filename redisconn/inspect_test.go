@@ -176,8 +176,11 @@ func TestQuiet(t *testing.T) {
 			return err
 		})
 		m := master.Client()
-		if err := m.Set(t.Context(), "short", "v", window/3).Err(); err != nil {
+		if err := m.Set(t.Context(), "short", "v", window/2).Err(); err != nil {
 			t.Fatal(err)
+		}
+		if n, err := m.Do(t.Context(), "WAIT", 1, 2000).Int(); err != nil || n != 1 { // the write itself belongs before the window
+			t.Fatalf("the replica did not take the key: %d %v", n, err)
 		}
 		r, err := redisconn.Quiet(t.Context(), c, window)
 		if err != nil || !r.Quiet {
