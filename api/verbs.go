@@ -240,20 +240,6 @@ func (c *Client) Endpoints(ctx context.Context, mid string) ([]Endpoint, error) 
 	return l.Endpoints, err
 }
 
-// Flags gives the flag set that workers read now.
-func (c *Client) Flags(ctx context.Context, mid string) (migration.FlagSetView, error) {
-	var f migration.FlagSetView
-	err := c.get(ctx, at(mid, "flags"), &f)
-	return f, err
-}
-
-// FlagHistory lists flag changes, newest first.
-func (c *Client) FlagHistory(ctx context.Context, mid string, limit int) ([]migration.FlagSetRevision, error) {
-	var l FlagHistory
-	err := c.get(ctx, at(mid, "flags", "history")+query("limit", number(int64(limit))), &l)
-	return l.Revisions, err
-}
-
 // Workers lists the workers heard of in the last hour.
 func (c *Client) Workers(ctx context.Context, mid string) ([]migration.Worker, error) {
 	var l WorkerList
