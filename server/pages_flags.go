@@ -40,10 +40,13 @@ func (s *Server) flagSetting(c *fiber.Ctx, tab string) (migration.Migration, web
 }
 
 // flagPage sends one of the pages; notice says why something was refused, nil for none.
-func (s *Server) flagPage(c *fiber.Ctx, m migration.Migration, title string, notice *web.Notice, live bool, page templ.Component) error {
+func (s *Server) flagPage(c *fiber.Ctx, m migration.Migration, setting web.FlagSetting, title string, notice *web.Notice, live bool, page templ.Component) error {
 	p := place{migration: m, section: "flags", title: title, notice: notice}
 	if live {
 		p.topics = []string{"flags", "overview"}
+	}
+	if !safe(c.Method()) { // an answer to a form fetches itself again where it can be fetched
+		p.path = web.FlagsURL(m.ID, setting.Tab, setting.View.ID)
 	}
 	return s.page(c, p, page)
 }
@@ -66,7 +69,7 @@ func (s *Server) flagsWith(c *fiber.Ctx, notice *web.Notice, typed web.NewFlagSe
 		}
 		v.Routing, v.Share = &o.Routing, o.Observed
 	}
-	return s.flagPage(c, m, "Flags", notice, true, web.FlagsPage(v))
+	return s.flagPage(c, m, setting, "Flags", notice, true, web.FlagsPage(v))
 }
 
 // flagReaders lists who reads a set.
@@ -95,7 +98,7 @@ func (s *Server) flagWorkers(c *fiber.Ctx) error {
 	if v.Workers, err = s.flagReaders(c, m.ID, setting.View.ID); err != nil {
 		return err
 	}
-	return s.flagPage(c, m, "Workers", nil, true, web.FlagWorkersPage(v))
+	return s.flagPage(c, m, setting, "Workers", nil, true, web.FlagWorkersPage(v))
 }
 
 func (s *Server) flagSetForm(c *fiber.Ctx) error {
@@ -142,7 +145,7 @@ func (s *Server) flagEdit(c *fiber.Ctx) error {
 		v.Draft, v.Managed = draftOf(key, f.Definition), f.ManagedBy
 		v.Draft.Base = setting.View.Revision
 	}
-	return s.flagPage(c, m, "Edit flag", nil, false, web.FlagEditorPage(v))
+	return s.flagPage(c, m, setting, "Edit flag", nil, false, web.FlagEditorPage(v))
 }
 
 // rows gives at least two empty lines to type into.
@@ -265,12 +268,12 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return s.flagPage(c, m, "Edit flag", notice, false, web.FlagEditorPage(v))
+		return s.flagPage(c, m, setting, "Edit flag", notice, false, web.FlagEditorPage(v))
 	}
 	do := c.FormValue("do")
 	if do == "more" {
 		v.Draft.Variants = rows(v.Draft.Variants)
-		return s.flagPage(c, m, "Edit flag", nil, false, web.FlagEditorPage(v))
+		return s.flagPage(c, m, setting, "Edit flag", nil, false, web.FlagEditorPage(v))
 	}
 	if do == "delete" {
 		return s.flagReview(c, migration.FlagEdit{Base: v.Draft.Base, Flags: map[string]json.RawMessage{v.Draft.Key: json.RawMessage("null")}}, v.Draft.Key, nil)
@@ -288,7 +291,7 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 		}
 		d.Base, d.New, d.Context = v.Draft.Base, v.Draft.New, v.Draft.Context
 		v.Draft = d
-		return s.flagPage(c, m, "Edit flag", nil, false, web.FlagEditorPage(v))
+		return s.flagPage(c, m, setting, "Edit flag", nil, false, web.FlagEditorPage(v))
 	case "preview":
 		evaluation := map[string]any{}
 		if text := strings.TrimSpace(v.Draft.Context); text != "" {
@@ -307,7 +310,7 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 		} else if e.ErrorCode == "" {
 			v.Preview.Value = "the code's default"
 		}
-		return s.flagPage(c, m, "Edit flag", nil, false, web.FlagEditorPage(v))
+		return s.flagPage(c, m, setting, "Edit flag", nil, false, web.FlagEditorPage(v))
 	}
 	if v.Draft.Key == "" {
 		return again("The flag is not right yet", migration.Errorf(migration.Invalid, "key: is needed"))
@@ -358,7 +361,7 @@ func (s *Server) flagReview(c *fiber.Ctx, edit migration.FlagEdit, key string, n
 	if d := edit.Flags[key]; len(d) > 0 && string(d) != "null" {
 		v.Draft = string(d)
 	}
-	return s.flagPage(c, m, "Review", notice, false, web.FlagReviewPage(v))
+	return s.flagPage(c, m, setting, "Review", notice, false, web.FlagReviewPage(v))
 }
 
 // flagSaveForm saves a reviewed change, or schedules it.
@@ -380,9 +383,7 @@ func (s *Server) flagSaveForm(c *fiber.Ctx) error {
 		if at, err = time.Parse(localTime, c.FormValue("at")); err != nil {
 			err = migration.Errorf(migration.Invalid, "at: choose a time, in UTC")
 		} else {
-			later := edit
-			later.Base = 0 // others may change other flags until then; the rules are checked again
-			_, err = s.control.ScheduleFlags(c.UserContext(), actor, mid, migration.FlagSchedule{Set: set, At: at, Edit: &later})
+			_, err = s.control.ScheduleFlags(c.UserContext(), actor, mid, migration.FlagSchedule{Set: set, At: at, Edit: &edit})
 		}
 	} else {
 		_, err = s.control.EditFlags(c.UserContext(), actor, mid, set, edit)
@@ -415,7 +416,7 @@ func (s *Server) flagHistoryWith(c *fiber.Ctx, notice *web.Notice, imported stri
 	if n := len(v.Revisions); n == historyShown && v.Revisions[n-1].Revision > 1 {
 		v.Older = v.Revisions[n-1].Revision
 	}
-	return s.flagPage(c, m, "History of flags", notice, before == 0, web.FlagHistoryPage(v))
+	return s.flagPage(c, m, setting, "History of flags", notice, before == 0, web.FlagHistoryPage(v))
 }
 
 func (s *Server) flagRollbackForm(c *fiber.Ctx) error {
@@ -474,7 +475,7 @@ func (s *Server) flagSchedulesWith(c *fiber.Ctx, notice *web.Notice, typed []web
 	if v.Schedules, err = s.control.FlagSchedules(c.UserContext(), m.ID, setting.View.ID); err != nil {
 		return err
 	}
-	return s.flagPage(c, m, "Schedules", notice, true, web.FlagSchedulesPage(v))
+	return s.flagPage(c, m, setting, "Schedules", notice, true, web.FlagSchedulesPage(v))
 }
 
 // flagRampForm schedules the moves of a ramp plan. Lines are read before the first is kept, so that a mistake in one keeps none.
@@ -485,6 +486,7 @@ func (s *Server) flagRampForm(c *fiber.Ctx) error {
 	var typed []web.RampRow
 	var plan []migration.FlagSchedule
 	var wrong error
+	now := time.Now()
 	times, shares := c.Request().PostArgs().PeekMulti("ramp_at"), c.Request().PostArgs().PeekMulti("ramp_share")
 	for i := range min(len(times), len(shares), rampRows) {
 		row := web.RampRow{At: string(times[i]), Share: string(shares[i])}
@@ -494,8 +496,8 @@ func (s *Server) flagRampForm(c *fiber.Ctx) error {
 		}
 		at, err := time.Parse(localTime, row.At)
 		ramp, numErr := strconv.Atoi(row.Share)
-		if err != nil || numErr != nil || ramp < 1 || ramp > 100 || !at.After(time.Now()) {
-			wrong = migration.Errorf(migration.Invalid, "line %d: a time to come (UTC) and a share from 1 to 100 are needed", i+1)
+		if err != nil || numErr != nil || ramp < 1 || ramp > 100 || !at.After(now) || at.After(now.AddDate(1, 0, 0)) {
+			wrong = migration.Errorf(migration.Invalid, "line %d: a time within the next year (UTC) and a share from 1 to 100 are needed", i+1)
 			continue
 		}
 		plan = append(plan, migration.FlagSchedule{Set: c.FormValue("set"), At: at, Move: &migration.StageMove{To: migration.StageLive, Ramp: ramp}})
@@ -503,9 +505,16 @@ func (s *Server) flagRampForm(c *fiber.Ctx) error {
 	if wrong == nil && len(plan) == 0 {
 		wrong = migration.Errorf(migration.Invalid, "give at least one time with a share")
 	}
+	var kept []string
 	for _, p := range plan {
 		if wrong == nil {
-			_, wrong = s.control.ScheduleFlags(c.UserContext(), identityOf(c).Actor, c.Params("mid"), p)
+			p, wrong = s.control.ScheduleFlags(c.UserContext(), identityOf(c).Actor, c.Params("mid"), p)
+			kept = append(kept, p.ID)
+		}
+	}
+	if wrong != nil { // all or none
+		for _, id := range kept {
+			_ = s.control.CancelFlagSchedule(c.UserContext(), identityOf(c).Actor, c.Params("mid"), id) // the page lists what could not be
 		}
 	}
 	if wrong != nil {
@@ -540,7 +549,7 @@ func (s *Server) flagKeysWith(c *fiber.Ctx, notice *web.Notice, v web.FlagKeys) 
 	if v.Keys, err = s.control.APIKeys(c.UserContext(), m.ID); err != nil {
 		return err
 	}
-	return s.flagPage(c, m, "Keys", notice, false, web.FlagKeysPage(v))
+	return s.flagPage(c, m, setting, "Keys", notice, false, web.FlagKeysPage(v))
 }
 
 // flagKeyForm answers with the token itself, and not by a redirect: nothing else will ever show it.

@@ -165,3 +165,39 @@ func TestViewersChangeNoFlagAndTheAttemptIsInTheAuditLog(t *testing.T) {
 		t.Errorf("audit %+v", log)
 	}
 }
+
+func TestAScheduledChangeOverwritesNothingThatWasChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := openFlags(t)
+	whole, err := b.RollbackEdit(t.Context(), mid, "", 1)
+	ok(t, err)
+	_, err = b.EditFlags(t.Context(), ada, mid, "", edit("a", plainFlag))
+	ok(t, err)
+	whole.Base, whole.Reason = 2, "back"
+	_, err = b.ScheduleFlags(t.Context(), ada, mid, migration.FlagSchedule{At: b.now().Add(time.Hour), Edit: &whole})
+	ok(t, err)
+	other := edit("b", plainFlag)
+	other.Base = 2
+	_, err = b.ScheduleFlags(t.Context(), ada, mid, migration.FlagSchedule{At: b.now().Add(time.Hour), Edit: &other})
+	ok(t, err)
+	_, err = b.EditFlags(t.Context(), bob, mid, "", edit("theirs", plainFlag))
+	ok(t, err)
+	b.time.advance(time.Hour + time.Second)
+	b.dueSchedules(t.Context())
+	all, err := b.FlagSchedules(t.Context(), mid, "")
+	ok(t, err)
+	for _, s := range all {
+		want := migration.ScheduleDone // it touches another flag
+		if len(s.Edit.Document) > 0 {
+			want = migration.ScheduleFailed
+		}
+		if s.State != want {
+			t.Errorf("schedule of %v: %s (%s), want %s", s.Edit.Flags, s.State, s.Result, want)
+		}
+	}
+	v, err := b.FlagSet(t.Context(), mid, "")
+	ok(t, err)
+	if len(v.Flags) != 4+3 {
+		t.Errorf("%d flags, want the managed ones, a, b and theirs", len(v.Flags))
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
@@ -181,6 +182,16 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 	if s.Edit != nil {
 		edit := *s.Edit
 		edit.Reason += " (scheduled by " + a.Name + ")"
+		if edit.Base > 0 {
+			touched, err := c.touchedSince(ctx, s.Set, edit)
+			if err != nil {
+				return "", "", err
+			}
+			if len(touched) > 0 {
+				return migration.ScheduleFailed, "changed since it was scheduled: " + strings.Join(touched, ", ") + "; look at it, and schedule it again", nil
+			}
+			edit.Base = 0 // what else has changed does not matter
+		}
 		r, err := c.EditFlags(ctx, a, mid, s.Set, edit)
 		return ended(fmt.Sprintf("revision %d", r.Revision), err)
 	}
@@ -196,6 +207,28 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 		run, err = c.Decide(ctx, a, run.ID, Decision{Approve: true, Comment: "scheduled by " + a.Name + " at " + s.CreatedAt.UTC().Format(time.RFC3339)})
 	}
 	return ended("run "+run.ID, err)
+}
+
+// touchedSince lists what an edit would overwrite that others have changed since its base: the flags it names, or every flag that no step
+// manages where it replaces the whole document.
+func (c *Control) touchedSince(ctx context.Context, set string, edit migration.FlagEdit) ([]string, error) {
+	_, base, err := c.document(ctx, set, edit.Base)
+	if err != nil {
+		return nil, err
+	}
+	_, now, err := c.document(ctx, set, 0)
+	if err != nil {
+		return nil, err
+	}
+	var touched []string
+	for _, d := range flags.Diff(base, now) {
+		_, named := edit.Flags[d.Key]
+		managed := base.Flags[d.Key].Metadata[flags.MetaManaged] != nil
+		if named || len(edit.Document) > 0 && !managed {
+			touched = append(touched, cmp.Or(d.Key, "the set's evaluators or metadata"))
+		}
+	}
+	return touched, nil
 }
 
 func ended(done string, err error) (string, string, error) {
