@@ -6,7 +6,7 @@ TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 export CGO_ENABLED = 0
 
-.PHONY: help run test build bench lint generate dev reset setup node
+.PHONY: help run test build bench lint generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,9 @@ test: setup-test build node ## every test: Go, Node, browser, a rehearsal
 build: ## bin/switchyard
 	go build -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
 
-bench: setup build node ## benchmarks of the flag path and of the job move
-	go test -run '^$$' -bench . -benchmem ./flags ./bullmq
+bench: setup setup-bench build node ## what flags cost, with ratios to peers, and the job move (BENCH=-quick: shorter)
+	go test -run '^$$' -bench . -benchmem ./flags ./fleet ./bullmq
+	go build -o bin/bench ./bench && exec bin/bench $(BENCH)
 
 lint: ## vet, format, golangci-lint (first build takes minutes)
 	go vet ./...
@@ -39,6 +40,9 @@ reset: build ## forget the twin's data
 
 setup: ## install what is missing: Redis, Sentinel, Node
 	scripts/setup redis-server redis-sentinel node
+
+setup-bench:
+	scripts/setup wrk
 
 setup-test:
 	scripts/setup redis-server redis-sentinel node chromium postgres

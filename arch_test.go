@@ -41,6 +41,7 @@ var imports = map[string][]string{
 	"server":                  {"workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
 	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
 	"rehearse":                {"twin", "api"},
+	"bench":                   {"api"},
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
