@@ -97,7 +97,7 @@ func (s settings) measure(ctx context.Context, r *report) error {
 		err = part(ctx, srv, r)
 		r.Spans += srv.sink.requests.Load()
 		if err != nil {
-			err = fmt.Errorf("%w\nthe server's log ends with:\n%s", cmp.Or(context.Cause(ctx), err), srv.lastWords())
+			err = srv.explain(cmp.Or(context.Cause(ctx), err))
 		}
 		if err = errors.Join(err, srv.stop()); err != nil {
 			return err

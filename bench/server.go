@@ -63,18 +63,19 @@ type server struct {
 	log    *os.File
 	sink   *sink
 	cancel context.CancelFunc
-	ended  chan error
+	ended  chan struct{} // closed after exit is set
+	exit   error
 }
 
 // startServer returns a server that answers, with benchFlags in its set. It ends with ctx at the latest.
 func startServer(ctx context.Context, binary, core string) (_ *server, err error) {
-	s := &server{worker: rand.Text(), ended: make(chan error, 1), cancel: func() {}}
+	s := &server{worker: rand.Text(), ended: make(chan struct{}), cancel: func() {}}
 	if s.dir, err = os.MkdirTemp("", "switchyard-bench-"); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("%w\nthe server's log ends with:\n%s", err, s.lastWords()), s.stop())
+			err = errors.Join(s.explain(err), s.stop())
 		}
 	}()
 	if s.sink, err = openSink(ctx); err != nil {
@@ -100,7 +101,7 @@ func startServer(ctx context.Context, binary, core string) (_ *server, err error
 	}
 	s.pid = cmd.Process.Pid // taskset becomes the server
 	go func() {
-		s.ended <- cmd.Wait()
+		s.exit = cmd.Wait()
 		close(s.ended)
 		cancel()
 	}()
@@ -233,13 +234,20 @@ func (s *server) stop() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// lastWords is the end of the server's log.
-func (s *server) lastWords() string {
-	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	if err != nil {
-		return err.Error()
+// explain adds to an error whether the server has ended by itself, and the end of its log.
+func (s *server) explain(err error) error {
+	if s.pid != 0 {
+		select {
+		case <-s.ended:
+			err = fmt.Errorf("%w\nthe server has ended: %v", err, s.exit)
+		default:
+		}
 	}
-	return string(text[max(0, len(text)-2000):])
+	text, readErr := os.ReadFile(filepath.Join(s.dir, "log"))
+	if readErr != nil {
+		return err // it has not been started
+	}
+	return fmt.Errorf("%w\nthe server's log ends with:\n%s", err, text[max(0, len(text)-2000):])
 }
 
 // sink takes the server's traces and forgets them.
