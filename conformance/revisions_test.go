@@ -163,7 +163,7 @@ func (w *poller) mistake(format string, args ...any) {
 // definitions gives the flag's value in each revision of the history.
 func definitions(t *testing.T, admin *api.Client) map[int64]float64 {
 	t.Helper()
-	all, err := admin.FlagHistory(t.Context(), set, historyPage)
+	all, err := admin.FlagHistory(t.Context(), set, "", historyPage)
 	if err != nil {
 		t.Fatal(err)
 	}
