@@ -23,10 +23,13 @@ type row struct {
 	Requests int64   `json:"requests"`
 	PerSec   float64 `json:"requests_per_second"`
 	CPU      float64 `json:"cpu_us_per_request"`
-	P50      float64 `json:"p50_ms"`
-	P99      float64 `json:"p99_ms"`
-	RSS      float64 `json:"rss_mb"`
-	Limit    float64 `json:"limit_cpu_us,omitempty"`
+	// Busy is the share of the time in which the server was running, in percent. Far below 100 something else kept the cores busy, and the
+	// other figures are worse than the server is.
+	Busy  float64 `json:"server_busy_percent"`
+	P50   float64 `json:"p50_ms"`
+	P99   float64 `json:"p99_ms"`
+	RSS   float64 `json:"rss_mb"`
+	Limit float64 `json:"limit_cpu_us,omitempty"`
 	// CPURatio and P99Ratio are a peer's figures by ours: above 1 we are cheaper, or faster.
 	CPURatio float64 `json:"cpu_ratio,omitempty"`
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
@@ -153,8 +156,9 @@ func (r *row) measure(ctx context.Context, pid int, url, script string, seconds 
 	if err != nil {
 		return err
 	}
-	r.Requests, r.PerSec = w.Requests, float64(w.Requests)/(time.Duration(w.Micros)*time.Microsecond).Seconds()
-	r.CPU = float64((after - before).Microseconds()) / float64(w.Requests)
+	used, took := after-before, time.Duration(w.Micros)*time.Microsecond
+	r.Requests, r.PerSec = w.Requests, float64(w.Requests)/took.Seconds()
+	r.CPU, r.Busy = float64(used.Microseconds())/float64(w.Requests), 100*used.Seconds()/took.Seconds()
 	r.P50, r.P99 = w.P50/1000, w.P99/1000
 	r.RSS, err = residentMB(pid)
 	return err

@@ -25,13 +25,13 @@ func (r *report) print(to io.Writer) error {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) } // Flush returns what failed
 	p("\nServer on core %s (GOMAXPROCS=1; authentication, metrics and tracing on: %d batches of traces), load on core %s: wrk with %d connections, %d s a row.\n",
 		r.ServerCore, r.Spans, r.ClientCore, connections, r.Seconds)
-	p("request\tserver\tper second\tCPU µs\tlimit\tp50 ms\tp99 ms\tRSS MB\tlimit\tCPU peer/ours\tp99 peer/ours\t\n")
+	p("request\tserver\tper second\tbusy %%\tCPU µs\tlimit\tp50 ms\tp99 ms\tRSS MB\tlimit\tCPU peer/ours\tp99 peer/ours\t\n")
 	for _, row := range r.Rows {
 		if row.Skipped != "" {
 			p("%s\t%s\tskipped: %s\t\n", row.Name, row.Server, row.Skipped)
 			continue
 		}
-		p("%s\t%s\t%.0f\t%.1f\t%s\t%.2f\t%.2f\t%.0f\t%s\t%s\t%s\t\n", row.Name, row.Server, row.PerSec, row.CPU, within(row.CPU, row.Limit), row.P50, row.P99, row.RSS,
+		p("%s\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.2f\t%.2f\t%.0f\t%s\t%s\t%s\t\n", row.Name, row.Server, row.PerSec, row.Busy, row.CPU, within(row.CPU, row.Limit), row.P50, row.P99, row.RSS,
 			within(row.RSS, limitRSS*min(1, row.Limit)), ratio(row.CPURatio), ratio(row.P99Ratio))
 	}
 	p("\nOne change of a flag to idle subscribers, in ms from the start of the API's answer (told before it: 0), and to the last one from the request.\n")
