@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -151,11 +152,12 @@ func (s *snapshot) contextTag(b []byte, base string, context []byte, now time.Ti
 
 // decodeContext decodes a context that is known to be an object; an absent one is empty.
 func decodeContext(raw []byte) (map[string]any, error) {
-	context := map[string]any{}
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &context); err != nil { // a number beyond float64
-			return nil, fmt.Errorf("The context cannot be read: %w", err) //nolint:staticcheck // shown to people as it is
-		}
+	if len(raw) == 0 {
+		return map[string]any{}, nil
+	}
+	context, _, err := objectAt(raw, 0)
+	if err != nil {
+		return nil, fmt.Errorf("The context cannot be read: %w", err) //nolint:staticcheck // shown to people as it is
 	}
 	return context, checkContext(context, 1)
 }
@@ -242,102 +244,31 @@ func readRequest(body []byte) (context []byte, code, details string) {
 		return nil, codeInvalid, fmt.Sprintf("The request body is larger than %d bytes", MaxBody)
 	case i == len(body):
 		return nil, "", ""
-	case !json.Valid(body):
-		return nil, codeParseError, "The request body is not valid JSON"
 	case body[i] != '{':
+		if end := skipValue(body, i, 0); end < 0 || skipSpace(body, end) < len(body) {
+			return nil, codeParseError, "The request body is not valid JSON"
+		}
 		return nil, codeParseError, "The request body is not a JSON object"
 	}
-	context, ok := findContext(body, i)
-	if !ok {
+	object := true
+	end := skipObject(body, i, 0, func(name, nameEnd, value, valueEnd int) {
+		if isContext(body[name:nameEnd]) {
+			context = body[value:valueEnd]
+			object = object && body[value] == '{'
+		}
+	})
+	if end < 0 || skipSpace(body, end) < len(body) {
+		return nil, codeParseError, "The request body is not valid JSON"
+	}
+	if !object {
 		return nil, codeInvalid, "The context is not a JSON object"
 	}
 	return context, "", ""
 }
 
-// findContext looks through the members of the object at body[i], which is valid JSON, without decoding it: this runs on every poll of
-// every worker.
-func findContext(body []byte, i int) (context []byte, ok bool) {
-	i++
-	for {
-		i = skipSpace(body, i)
-		switch body[i] {
-		case '}':
-			return context, true
-		case ',':
-			i++
-			continue
-		}
-		end := skipString(body, i)
-		name := body[i:end]
-		i = skipSpace(body, end)
-		i = skipSpace(body, i+1) // past the colon
-		end = skipValue(body, i)
-		if isContext(name) {
-			if body[i] != '{' {
-				return nil, false
-			}
-			context = body[i:end]
-		}
-		i = end
-	}
-}
-
 // isContext reports whether a quoted JSON string is "context", also when spelled with escapes.
 func isContext(quoted []byte) bool {
-	if string(quoted) == `"context"` {
-		return true
-	}
-	if !strings.Contains(string(quoted), `\`) { // does not allocate
-		return false
-	}
-	var name string
-	return json.Unmarshal(quoted, &name) == nil && name == "context"
-}
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// skipString returns the index after the string that starts at b[i].
-func skipString(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-// skipValue returns the index after the value that starts at b[i], a member of an object.
-func skipValue(b []byte, i int) int {
-	depth := 0
-	for {
-		switch b[i] {
-		case '"':
-			i = skipString(b, i)
-			if depth == 0 {
-				return i
-			}
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 { // the end of the object after a number or a word
-				return i
-			}
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-		i++
-	}
+	return string(quoted) == `"context"` || bytes.IndexByte(quoted, '\\') >= 0 && stringOf(quoted) == "context"
 }
 
 // matches applies If-None-Match (RFC 9110, section 13.1.2): "*" matches what there is, else a list of entity tags compared weakly, so
