@@ -318,7 +318,7 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flags.json")
 	configured := []flags.Key{{ID: "cfg", Hash: sha256.Sum256([]byte("worker")), Set: "m1"}}
 	h := open(flags.Options{File: path, Keys: configured})
-	if _, err := h.Authenticate("other"); migration.KindOf(err) != migration.Unavailable {
+	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) != migration.Unavailable {
 		t.Errorf("keys not known yet: %v", err)
 	}
 	watch := h.Watch("m1")
@@ -338,11 +338,11 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 	}
 	again := open(flags.Options{File: path, Keys: configured})
 	for token, set := range map[string]string{"worker": "m1", "other": "m2"} {
-		if r, err := again.Authenticate(token); err != nil || r.Set != set {
+		if r, err := again.Authenticate([]byte(token)); err != nil || r.Set != set {
 			t.Errorf("%s: %+v, %v", token, r, err)
 		}
 	}
-	r, err := again.Authenticate("other")
+	r, err := again.Authenticate([]byte("other"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,10 +356,10 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-watch.C
-	if _, err := h.Authenticate("other"); migration.KindOf(err) != migration.Unauthenticated {
+	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) != migration.Unauthenticated {
 		t.Errorf("revoked: %v", err)
 	}
-	if _, err := h.Authenticate("worker"); err != nil {
+	if _, err := h.Authenticate([]byte("worker")); err != nil {
 		t.Errorf("a configured key was revoked: %v", err)
 	}
 }

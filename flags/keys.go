@@ -80,9 +80,9 @@ func (h *Holder) ReplaceKeys(keys []Key) error {
 
 // Authenticate says whose token it is, from memory: a worker must not be turned away because our database does not answer.
 // Unauthenticated when nobody's; Unavailable while keys are not known at all.
-func (h *Holder) Authenticate(token string) (*Reader, error) {
+func (h *Holder) Authenticate(token []byte) (*Reader, error) {
 	ring := h.keys.Load()
-	if r := ring.byHash[sha256.Sum256([]byte(token))]; r != nil {
+	if r := ring.byHash[sha256.Sum256(token)]; r != nil {
 		return r, nil
 	}
 	if !ring.known {

@@ -190,7 +190,7 @@ func (s *Server) admit(ctx context.Context, selector string) (token string, r *f
 	if token == "" {
 		return "", nil, status.Error(codes.Unauthenticated, "a token is needed: metadata authorization or x-api-key, or the selector apiKey=")
 	}
-	if r, err = s.opt.Flags.Authenticate(token); err != nil {
+	if r, err = s.opt.Flags.Authenticate([]byte(token)); err != nil {
 		return "", nil, refusal(err)
 	}
 	if wanted := strings.TrimPrefix(selector, "flagSetId="); wanted != "" && wanted != r.Set {
@@ -204,7 +204,7 @@ func (s *Server) admit(ctx context.Context, selector string) (token string, r *f
 
 // still says whether a token that was good continues to be, for the same set.
 func (s *Server) still(token, set string) error {
-	r, err := s.opt.Flags.Authenticate(token)
+	r, err := s.opt.Flags.Authenticate([]byte(token))
 	if err != nil {
 		return refusal(err)
 	}

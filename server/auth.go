@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -38,17 +39,29 @@ func (s *Server) sessionCookie(value string, expires time.Time) *fiber.Cookie {
 }
 
 // bearer gives the token of a program: Authorization: Bearer, or X-API-Key.
-func bearer(c *fiber.Ctx) string {
-	if scheme, token, ok := strings.Cut(c.Get(fiber.HeaderAuthorization), " "); ok && strings.EqualFold(scheme, "bearer") {
-		return strings.TrimSpace(token)
+func bearer(c *fiber.Ctx) string { return string(bearerBytes(c)) }
+
+// bearerBytes is bearer without a copy: valid until the request has been answered.
+func bearerBytes(c *fiber.Ctx) []byte {
+	h := &c.Request().Header
+	if scheme, token, ok := bytes.Cut(h.PeekCanonical(headerAuthorization), []byte(" ")); ok && strings.EqualFold(string(scheme), "bearer") {
+		return bytes.TrimSpace(token)
 	}
-	return c.Get("X-API-Key")
+	return h.PeekCanonical(headerAPIKey)
 }
+
+// Names of headers in the form in which they are stored: every request for flags is asked for them.
+var (
+	headerAuthorization = []byte(fiber.HeaderAuthorization)
+	headerAPIKey        = []byte("X-Api-Key")
+	headerFetchSite     = []byte("Sec-Fetch-Site")
+	headerOrigin        = []byte(fiber.HeaderOrigin)
+)
 
 // guard lets through who the route is for, and refuses what a foreign page made a browser send.
 func (s *Server) guard(who access) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		if !safe(c.Method()) && fromElsewhere(c) && (bearer(c) == "" || !s.fromAllowedSite(c)) {
+		if !safe(c.Method()) && fromElsewhere(c) && (len(bearerBytes(c)) == 0 || !s.fromAllowedSite(c)) {
 			return migration.Errorf(migration.Forbidden, "this request comes from another site")
 		}
 		switch who {
@@ -107,11 +120,12 @@ func safe(method string) bool {
 
 // fromElsewhere reports whether a browser says that another site made it send this. Programs send neither header.
 func fromElsewhere(c *fiber.Ctx) bool {
-	if site := c.Get("Sec-Fetch-Site"); site != "" {
+	h := &c.Request().Header
+	if site := string(h.PeekCanonical(headerFetchSite)); site != "" {
 		return site != "same-origin" && site != "none"
 	}
-	if origin := c.Get(fiber.HeaderOrigin); origin != "" {
-		u, err := url.Parse(origin)
+	if origin := h.PeekCanonical(headerOrigin); len(origin) > 0 {
+		u, err := url.Parse(string(origin))
 		return err != nil || u.Host == "" || u.Host != c.Hostname()
 	}
 	return false

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -38,6 +39,18 @@ const (
 	maxNameLen = 200
 )
 
+// Headers of every request and answer, in the form in which they are stored.
+var (
+	headerService  = []byte("X-Worker-Service")
+	headerInstance = []byte("X-Worker-Instance")
+	headerVersion  = []byte("X-Worker-Version")
+	headerSniff    = []byte(fiber.HeaderXContentTypeOptions)
+	headerCache    = []byte(fiber.HeaderCacheControl)
+	headerETag     = []byte("Etag")
+	valueNoSniff   = []byte("nosniff")
+	valueNoStore   = []byte("no-store")
+)
+
 // isFlags reports whether flags are asked for, where errors have the protocol's own form.
 func isFlags(c *fiber.Ctx) bool { return strings.HasPrefix(c.Path(), flagsPath) }
 
@@ -60,8 +73,8 @@ func (s *Server) aroundFlags(c *fiber.Ctx) (err error) {
 		endSpan(c, span)
 	}()
 	h := &c.Response().Header
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	h.Set(fiber.HeaderCacheControl, "no-store")
+	h.SetCanonical(headerSniff, valueNoSniff)
+	h.SetCanonical(headerCache, valueNoStore)
 	if s.opt.SecureCookies {
 		h.Set(fiber.HeaderStrictTransportSecurity, strictTransport)
 	}
@@ -82,9 +95,9 @@ func receive(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 
 // admitReader finds whose flags are asked for: those of the key, or for a signed-in person those that route the orders.
 func (s *Server) admitReader(c *fiber.Ctx) error {
-	token := bearer(c)
+	token := bearerBytes(c)
 	var keyErr error
-	if token != "" {
+	if len(token) > 0 {
 		var r *flags.Reader
 		if r, keyErr = s.readers.Flags.Authenticate(token); keyErr == nil {
 			c.Locals(readerKey, r)
@@ -122,8 +135,8 @@ func (s *Server) noAnswer(c *fiber.Ctx, err error) error {
 
 // admitKey lets in who holds a key.
 func (s *Server) admitKey(c *fiber.Ctx) error {
-	token := bearer(c)
-	if token == "" {
+	token := bearerBytes(c)
+	if len(token) == 0 {
 		return migration.Errorf(migration.Unauthenticated, "send the worker token or another key as Authorization: Bearer or as X-API-Key")
 	}
 	r, err := s.readers.Flags.Authenticate(token)
@@ -152,13 +165,13 @@ func readerOf(c *fiber.Ctx) *flags.Reader {
 
 // whoAsks is the reader as it names itself, for the fleet.
 func whoAsks(c *fiber.Ctx, r *flags.Reader) fleet.Who {
-	return fleet.Who{Service: name(c, "X-Worker-Service"), Instance: name(c, "X-Worker-Instance"), Version: name(c, "X-Worker-Version"),
+	return fleet.Who{Service: name(c, headerService), Instance: name(c, headerInstance), Version: name(c, headerVersion),
 		Key: r.Name, Address: c.IP(), Set: r.Set}
 }
 
 // name reads a name that a worker gives itself: at most maxNameLen bytes of printable ASCII, else it counts as absent.
-func name(c *fiber.Ctx, header string) string {
-	v := c.Get(header)
+func name(c *fiber.Ctx, header []byte) string {
+	v := c.Request().Header.PeekCanonical(header)
 	if len(v) > maxNameLen {
 		return ""
 	}
@@ -167,7 +180,7 @@ func name(c *fiber.Ctx, header string) string {
 			return ""
 		}
 	}
-	return v
+	return string(v)
 }
 
 func (s *Server) ofrepAll(c *fiber.Ctx) error {
@@ -229,8 +242,8 @@ func jsonOnly(c *fiber.Ctx) error {
 	if len(given) == 0 {
 		return nil
 	}
-	media, _, _ := strings.Cut(string(given), ";")
-	if strings.EqualFold(strings.TrimSpace(media), fiber.MIMEApplicationJSON) {
+	media, _, _ := bytes.Cut(given, []byte(";"))
+	if strings.EqualFold(string(bytes.TrimSpace(media)), fiber.MIMEApplicationJSON) { // does not allocate
 		return nil
 	}
 	return migration.Errorf(migration.Invalid, "the request's content type is not %s: send the context as JSON", fiber.MIMEApplicationJSON)
@@ -239,7 +252,7 @@ func jsonOnly(c *fiber.Ctx) error {
 func sendFlags(c *fiber.Ctx, r flags.Response) error {
 	h := &c.Response().Header
 	if r.ETag != "" {
-		h.Set(fiber.HeaderETag, r.ETag)
+		h.SetCanonical(headerETag, []byte(r.ETag))
 	}
 	if r.ContentType != "" {
 		h.SetContentType(r.ContentType)

@@ -50,6 +50,7 @@ type Server struct {
 	hub         *hub
 	streams     *flagStreams
 	tracer      trace.Tracer // nil: no spans
+	traced      float64      // share of the requests without a parent that get a span
 	traffic     traffic
 	flagTraffic flagTraffic
 	started     time.Time
@@ -182,7 +183,8 @@ func (s *Server) routes() []route {
 
 // New returns a server that does not listen yet.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, readers: opt.Readers, log: opt.Log, hub: newHub(), tracer: tracerOf(opt), started: time.Now()}
+	s := &Server{opt: opt, readers: opt.Readers, log: opt.Log, hub: newHub(), started: time.Now()}
+	s.tracer, s.traced = tracerOf(opt)
 	s.streams = newFlagStreams(opt.Readers, opt.StreamSecret, opt.Log)
 	cfg := fiber.Config{
 		Immutable: true, CaseSensitive: true, DisableStartupMessage: true,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -44,23 +45,33 @@ func Tracing(ctx context.Context, version string, getenv func(string) string) (s
 		return nothing, fmt.Errorf("set up tracing: OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	opts := []sdk.TracerProviderOption{sdk.WithBatcher(exporter), sdk.WithResource(about)}
+	share := 1.0
 	if getenv("OTEL_TRACES_SAMPLER") == "" {
-		opts = append(opts, sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(sampledShare))))
+		share = sampledShare
+		opts = append(opts, sdk.WithSampler(sdk.ParentBased(sdk.AlwaysSample())))
 	}
 	provider := sdk.NewTracerProvider(opts...)
-	otel.SetTracerProvider(provider)
+	otel.SetTracerProvider(tracerProvider{provider, share})
 	return provider.Shutdown, nil
 }
 
-// tracerOf gives the tracer to use; nil when nobody has set up tracing, so that requests then cost nothing more.
-func tracerOf(opt Options) trace.Tracer {
+// tracerProvider says which share of the requests without a parent get a span at all. The SDK's own sampler decides only after it has made
+// up most of a span, which costs more than evaluating a flag.
+type tracerProvider struct {
+	*sdk.TracerProvider
+	share float64
+}
+
+// tracerOf gives the tracer to use and the share of requests without a parent that it is used for; nil when nobody has set up tracing, so
+// that requests then cost nothing more.
+func tracerOf(opt Options) (tracer trace.Tracer, share float64) {
 	if opt.Tracer != nil {
-		return opt.Tracer
+		return opt.Tracer, 1
 	}
-	if p, ok := otel.GetTracerProvider().(*sdk.TracerProvider); ok {
-		return p.Tracer(tracerName)
+	if p, ok := otel.GetTracerProvider().(tracerProvider); ok {
+		return p.Tracer(tracerName), p.share
 	}
-	return nil
+	return nil, 0
 }
 
 // carrier reads the W3C headers of a request.
@@ -70,6 +81,8 @@ func (h carrier) Get(key string) string { return string(h.Peek(key)) }
 func (h carrier) Set(string, string)    {}
 func (h carrier) Keys() []string        { return nil }
 
+var headerTraceparent = []byte("Traceparent")
+
 var asServer = trace.WithSpanKind(trace.SpanKindServer)
 
 // startSpan begins the span of a request, as a child of the caller's; nil when nothing is traced. What is inside finds it in the context.
@@ -77,9 +90,16 @@ func (s *Server) startSpan(c *fiber.Ctx) trace.Span {
 	if s.tracer == nil {
 		return nil
 	}
+	parent := trace.SpanContext{}
+	if h := &c.Request().Header; len(h.PeekCanonical(headerTraceparent)) > 0 {
+		parent = trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier{h}))
+	}
+	if !parent.IsValid() && rand.Float64() >= s.traced { // #nosec G404 -- a sample is no secret
+		return nil
+	}
 	ctx := c.UserContext()
-	if h := &c.Request().Header; len(h.Peek("Traceparent")) > 0 {
-		ctx = propagation.TraceContext{}.Extract(ctx, carrier{h})
+	if parent.IsValid() {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
 	}
 	ctx, span := s.tracer.Start(ctx, c.Method(), asServer)
 	if span.IsRecording() {
