@@ -94,7 +94,7 @@ func TestEvaluationIsFlagds(t *testing.T) {
 			t.Fatalf("%v\n%s", err, doc)
 		}
 		theirs, ours := oracle(t, doc), reader{}
-		for range 500 {
+		for range 100 {
 			ctx := g.context()
 			body, err := json.Marshal(map[string]any{"context": ctx})
 			if err != nil {
@@ -178,10 +178,58 @@ func (g generator) targeting() any {
 	if g.Intn(30) == 0 {
 		return map[string]any{}
 	}
+	if g.Intn(3) == 0 { // what is compiled, with values that mostly meet
+		return map[string]any{"if": []any{g.everyday(), "a", map[string]any{"!": []any{g.everyday()}}, "b", g.everyday()}}
+	}
 	if g.Intn(3) > 0 { // a rule that mostly ends in a variant, as people write them
 		return map[string]any{"if": []any{g.arg(2, true), g.result(), g.arg(2, true), g.result(), g.result()}}
 	}
 	return g.rule(3, true)
+}
+
+// everyday makes a rule of one of the operators that are compiled.
+func (g generator) everyday() any {
+	op := func(name string, args ...any) any { return map[string]any{name: args} }
+	property := func(name string) any {
+		return map[string]any{"var": pick[any](g, name, name, []any{name}, []any{name, "a"}, []any{name, nil})}
+	}
+	value := func() any {
+		return property(pick(g, "email", "n", "version", "nested.a.b", "flag", "missing", "list", "unicode", "targetingKey"))
+	}
+	text := func() any {
+		return pick[any](g, value(), value(), "a", "", "b@y.org", "a@x.org", "5", "1.2.3", "é", nil)
+	}
+	number := func() any {
+		return pick[any](g, property("n"), property("n"), property("nested.a"), 0, 1, -7.5, "5", nil, op("+", "NaN"))
+	}
+	either := func() (any, any) {
+		if g.Intn(2) == 0 {
+			return text(), text()
+		}
+		return number(), number()
+	}
+	switch g.Intn(9) {
+	case 0:
+		a, b := either()
+		return op(pick(g, "==", "!=", "===", "!=="), a, b)
+	case 1:
+		a, b := either()
+		return op(pick(g, "<", "<=", ">", ">="), a, b)
+	case 2:
+		return op("in", text(), pick[any](g, text(), []any{"a", "", "b@y.org", "5", "order-1"}, []any{}, []any{"1", 1}))
+	case 3:
+		return op("in", pick[any](g, number(), text()), []any{"0", "1", "5", "a@x.org", "order-1", "-7.5"})
+	case 4:
+		a, b := either()
+		return op(pick(g, "==", "==="), op("cat", a, b, pick[any](g, " ", "", a)), op("cat", pick[any](g, a, "a"), b))
+	case 5:
+		return op(pick(g, "and", "or"), value(), op(pick(g, "!", "!!"), value()), text())
+	case 6:
+		return map[string]any{pick(g, "!", "!!"): pick(g, value(), op("==", value(), nil))}
+	case 7:
+		return op(pick(g, "starts_with", "ends_with", "=="), text(), text())
+	}
+	return op("if", value(), pick[any](g, value(), map[string]any{"a": 1, "b": 2}), value())
 }
 
 func (g generator) result() any {

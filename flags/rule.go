@@ -29,6 +29,7 @@ func init() {
 // rule is a targeting rule, decoded, with its references expanded. It is never changed.
 type rule struct {
 	logic     any
+	compiled  expr
 	readsTime bool // its answer may depend on $flagd.timestamp
 }
 
@@ -45,7 +46,7 @@ func newRule(raw json.RawMessage, evaluators map[string]json.RawMessage) (*rule,
 	if err != nil {
 		return nil, err
 	}
-	return &rule{logic, readsTime(logic)}, nil
+	return &rule{logic, compilePart(logic), readsTime(logic)}, nil
 }
 
 // prepare expands references and gives flagd's operators our names. An object with several members is a plain value to the library.
@@ -115,8 +116,10 @@ func readsTime(v any) bool {
 }
 
 const (
-	flagdKey     = "$flagd"
-	targetingKey = "targetingKey"
+	flagdKey      = "$flagd"
+	flagKeyName   = "flagKey"
+	timestampName = "timestamp"
+	targetingKey  = "targetingKey"
 )
 
 // verdict is what a rule says: a variant, or null (the default variant counts), or an error code.
@@ -128,8 +131,11 @@ type verdict struct {
 
 // run applies the rule to a context, which gets the $flagd properties and must be the caller's own.
 func (r *rule) run(key string, context map[string]any, now time.Time) verdict {
-	context[flagdKey] = map[string]any{"flagKey": key, "timestamp": float64(now.Unix())}
-	out, err := apply(r.logic, context)
+	s := scope{context: context, key: key, now: now}
+	if out, ok := r.compiled(&s); ok {
+		return outcome(out)
+	}
+	out, err := apply(r.logic, s.full())
 	if err != nil {
 		return verdict{code: codeParseError}
 	}
@@ -249,6 +255,11 @@ func fractional(values, data any) any {
 	if !ok || len(args) == 0 || !isMap {
 		return nil
 	}
+	return fractionOf(args, context, flagKeyOf(context))
+}
+
+// fractionOf takes at least one argument.
+func fractionOf(args []any, context map[string]any, flagKey string) any {
 	by, ok := args[0].(string)
 	if ok {
 		args = args[1:]
@@ -260,7 +271,7 @@ func fractional(values, data any) any {
 		if who == "" {
 			return nil
 		}
-		by = flagKeyOf(context) + who
+		by = flagKey + who
 	}
 	weights := make([]uint64, len(args))
 	var sum uint64
