@@ -64,6 +64,11 @@ func (s settings) rows(ctx context.Context, srv *server, r *report) error {
 	if err := s.export(ctx, srv); err != nil {
 		return err
 	}
+	reference, stop, err := startReference(ctx, own, s.serverCore, srv.dir)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for i, k := range kinds {
 		ours, err := s.load(ctx, own, i, srv.dir)
 		if err != nil {
@@ -74,7 +79,7 @@ func (s settings) rows(ctx context.Context, srv *server, r *report) error {
 		}
 		ours.Limit = k.limit
 		r.Rows = append(r.Rows, ours)
-		for _, p := range s.peers {
+		for _, p := range append([]peer{reference}, s.peers...) {
 			theirs, err := s.load(ctx, target{p.name, p.url, srv.worker, p.pid, p.static, p.targeted}, i, srv.dir)
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", k.name, p.name, err)

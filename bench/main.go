@@ -2,6 +2,8 @@
 // has one core to itself, with authentication, metrics and tracing on; the load comes from the other core. Every figure is of the whole
 // process, network included, so it can be held against other servers of the protocol.
 //
+// Beside it runs a reference: the same HTTP library repeating our answers. What that costs is this machine's network; the rest is ours.
+//
 // Peers are measured with the same requests when SWITCHYARD_BENCH_PEERS names them, as name=url,pid and separated by semicolons. They must
 // run already, on the server's core, and hold the flags of test-results/bench-flags.json, which every run writes; for other flags
 // SWITCHYARD_BENCH_PEER_FLAGS says static,targeted: the keys of one without and one with targeting.
@@ -52,8 +54,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	quick := set.Bool("quick", false, "rows of 2 s and 1,000 subscribers")
 	set.StringVar(&s.binary, "binary", "bin/switchyard", "the program to measure")
 	set.StringVar(&s.out, "out", "test-results", "folder for bench.json and bench-flags.json")
+	reference := set.String("reference", "", "be the reference, which repeats the answers in this file (a run starts it by itself)")
 	if err := set.Parse(args); err != nil {
 		return err
+	}
+	if *reference != "" {
+		return serveReference(ctx, *reference)
 	}
 	if *quick {
 		s.seconds, s.warmUp, s.subscribers = 2, 1, 1000
