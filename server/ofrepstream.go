@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -60,6 +61,8 @@ type flagStreams struct {
 	now     func() time.Time
 	tick    time.Duration
 
+	macs sync.Pool // of hash.Hash, keyed with secret
+
 	mu     sync.Mutex
 	topics map[string]*topic        // by set
 	open   map[string]*atomic.Int64 // streams by key
@@ -81,7 +84,7 @@ func newFlagStreams(readers workflows.Readers, secret migration.Secret, log *slo
 	}
 	f := &flagStreams{readers: readers, secret: key, log: log, now: time.Now, tick: streamTick,
 		topics: map[string]*topic{}, open: map[string]*atomic.Int64{}, done: make(chan struct{})}
-	f.sealed = "." + hex.EncodeToString(f.mac("entity tags")[:2]) + `"`
+	f.sealed = "." + hex.EncodeToString(f.mac(nil, []byte("entity tags"))[:2]) + `"`
 	return f
 }
 
@@ -125,23 +128,36 @@ type ticket struct {
 // advertise gives the eventStreams of an answer.
 func (f *flagStreams) advertise(r *flags.Reader, who fleet.Who, w window) []byte {
 	f.topic(r.Set, false)
-	token := f.sign(ticket{expires: w.expires(), key: r.ID, who: who})
-	b := make([]byte, 0, 128+len(token))
+	b := make([]byte, 0, 384)
 	b = append(b, `[{"type":"sse","endpoint":{"requestUri":"`+streamPath+`?token=`...)
-	b = append(b, token...)
+	b = f.appendTicket(b, ticket{expires: w.expires(), key: r.ID, who: who})
 	b = append(b, `"},"inactivityDelaySec":`...)
 	return append(strconv.AppendInt(b, inactivityDelay, 10), "}]"...)
 }
 
-func (f *flagStreams) sign(t ticket) string {
-	text := strings.Join([]string{ticketVersion, strconv.FormatInt(t.expires, 36), t.key, t.who.Set, t.who.Service, t.who.Instance, t.who.Version}, "\x00")
-	return base64.RawURLEncoding.EncodeToString(append(f.mac(text), text...))
+// appendTicket appends a signed ticket. Every whole answer to a worker holds one.
+func (f *flagStreams) appendTicket(b []byte, t ticket) []byte {
+	var buffer [sha256.Size + 256]byte
+	text := append(buffer[:sha256.Size], ticketVersion...)
+	text = append(text, 0)
+	text = strconv.AppendInt(text, t.expires, 36)
+	for _, part := range [...]string{t.key, t.who.Set, t.who.Service, t.who.Instance, t.who.Version} {
+		text = append(append(text, 0), part...)
+	}
+	f.mac(text[:0], text[sha256.Size:])
+	return base64.RawURLEncoding.AppendEncode(b, text)
 }
 
-func (f *flagStreams) mac(text string) []byte {
-	m := hmac.New(sha256.New, f.secret)
-	m.Write([]byte(text))
-	return m.Sum(nil)
+// mac appends the code of a text to b.
+func (f *flagStreams) mac(b, text []byte) []byte {
+	m, ok := f.macs.Get().(hash.Hash)
+	if !ok {
+		m = hmac.New(sha256.New, f.secret)
+	}
+	defer f.macs.Put(m)
+	m.Reset()
+	m.Write(text)
+	return m.Sum(b)
 }
 
 // verify reads a ticket and finds its key, which must still be in force. Errors never hold the ticket.
@@ -153,7 +169,7 @@ func (f *flagStreams) verify(token string) (ticket, *flags.Reader, error) {
 	}
 	text := string(raw[sha256.Size:])
 	part := strings.Split(text, "\x00")
-	if !hmac.Equal(raw[:sha256.Size], f.mac(text)) || len(part) != 7 || part[0] != ticketVersion {
+	if !hmac.Equal(raw[:sha256.Size], f.mac(nil, raw[sha256.Size:])) || len(part) != 7 || part[0] != ticketVersion {
 		return ticket{}, nil, refused
 	}
 	t := ticket{key: part[2], who: fleet.Who{Set: part[3], Service: part[4], Instance: part[5], Version: part[6]}}
