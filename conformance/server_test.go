@@ -155,23 +155,26 @@ func (p *program) signIn() *api.Client {
 	return c
 }
 
-// tryChange changes flags; an error may mean that nobody knows whether it happened.
-func (p *program) tryChange(ctx context.Context, flags map[string]json.RawMessage) error {
-	edit := migration.FlagEdit{Flags: flags, Reason: "conformance"}
+// tryChange changes flags as they are in revision base (0: whatever it is) and gives the new revision. After an error without a status nobody
+// knows whether it happened.
+func (p *program) tryChange(ctx context.Context, base int64, flags map[string]json.RawMessage) (revision int64, status int, err error) {
+	edit := migration.FlagEdit{Base: base, Flags: flags, Reason: "conformance"}
 	status, body, err := post(ctx, p.url()+"/api/v1/migrations/"+set+"/flags/changes", p.session, "", edit)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	if status/100 != 2 {
-		return fmt.Errorf("change: %d %s", status, body)
+		return 0, status, fmt.Errorf("change: %d %s", status, body)
 	}
-	return nil
+	var made migration.FlagSetRevision
+	err = json.Unmarshal(body, &made)
+	return made.Revision, status, err
 }
 
 // change changes flags.
 func (p *program) change(flags map[string]json.RawMessage) {
 	p.t.Helper()
-	if err := p.tryChange(p.t.Context(), flags); err != nil {
+	if _, _, err := p.tryChange(p.t.Context(), 0, flags); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -39,6 +41,18 @@ var titles = map[int]string{
 	http.StatusTooManyRequests:       "That is too often",
 	http.StatusServiceUnavailable:    "Something we depend on does not answer",
 	http.StatusInternalServerError:   "Something went wrong on our side",
+}
+
+// closeSilently closes a connection on which no whole request came in time, without an answer (RFC 9112, section 9.5). The client may be sending
+// its first request at this moment: it would take a 408 for the answer, while a closed connection makes it try again.
+func closeSilently(next func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
+	return func(c *fasthttp.RequestCtx, err error) {
+		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+			_ = c.Conn().Close() // what is written from here on goes nowhere
+			return
+		}
+		next(c, err)
+	}
 }
 
 // failure is an error as the outside may see it.

@@ -197,6 +197,7 @@ func New(opt Options) *Server {
 	}
 	s.app = fiber.New(cfg)
 	s.app.Server().HeaderReceived = receive
+	s.app.Server().ErrorHandler = closeSilently(s.app.Server().ErrorHandler)
 	s.app.Server().KeepHijackedConns = true // flag streams close theirs themselves
 	s.app.Server().CloseOnShutdown = true   // so that clients do not send the next request over a connection that is about to close
 	s.app.Use(s.around)
