@@ -111,7 +111,7 @@ func TestBadInputOfTheEditorIsNamedInPlace(t *testing.T) {
 	editor := b.get(flagPages + "/edit")
 	b.submit(editor, "review", draft("review", "x", `{oops`)).wants(t, 400, "not valid JSON", "{oops")
 	b.submit(editor, "review", draft("review", "x", strings.TrimSuffix(onOff, "}")+`,"targeting":{"nonsense":[1]}}`)).wants(t, 400, "targeting", "nonsense")
-	b.submit(editor, "review", draft("review", "", onOff)).wants(t, 400, "key: is needed")
+	b.submit(editor, "review", draft("review", "", onOff)).wants(t, 400, "Key: is needed")
 	bad := draft("preview", "x", onOff)
 	bad["context"] = "[1]"
 	b.submit(editor, "preview", bad).wants(t, 400, "context")
