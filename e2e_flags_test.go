@@ -20,7 +20,7 @@ func TestBrowserEditsFlags(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	const password = "flags-path-password"
+	const password, viewerPassword = "flags-path-password", "flags-viewer-password"
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "switchyard")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -28,8 +28,8 @@ func TestBrowserEditsFlags(t *testing.T) {
 	}
 	addr := freeAddr(t)
 	config := filepath.Join(dir, "switchyard.yaml")
-	text := fmt.Sprintf("addr: %s\nsync_addr: %s\ndata_dir: %q\nworker_token: worker-token\nfirst_run_users:\n  - {name: ada, role: engineer, password: %s}\n"+
-		"source: {standalone: {url: \"redis://127.0.0.1:1\"}}\ningestion: {url: \"http://127.0.0.1:1\"}\n", addr, freeAddr(t), filepath.Join(dir, "data"), password)
+	text := fmt.Sprintf("addr: %s\nsync_addr: %s\ndata_dir: %q\nworker_token: worker-token\nfirst_run_users:\n  - {name: ada, role: engineer, password: %s}\n  - {name: grace, role: viewer, password: %s}\n"+
+		"source: {standalone: {url: \"redis://127.0.0.1:1\"}}\ningestion: {url: \"http://127.0.0.1:1\"}\n", addr, freeAddr(t), filepath.Join(dir, "data"), password, viewerPassword)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestBrowserEditsFlags(t *testing.T) {
 		return resp.Body.Close()
 	})
 	pictures := filepath.Join("test-results", "flag-pictures") // kept, to be looked at
-	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "flags.mjs"), "http://"+addr, password, pictures)
+	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "flags.mjs"), "http://"+addr, password, viewerPassword, pictures)
 	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends when its pipe to node does
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()

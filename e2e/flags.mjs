@@ -1,23 +1,27 @@
 // Works on flags as an engineer would: a new flag with targeting, a preview, a review, a kill switch, the way back, a key, a ramp plan.
-// Usage: node flags.mjs URL ADA_PASSWORD OUTDIR. Prints a line per step. Exit code 0 only when everything was as it should be.
+// Usage: node flags.mjs URL ADA_PASSWORD VIEWER_PASSWORD OUTDIR. Prints a line per step. Exit code 0 only when everything was as it should be.
 import { mkdirSync } from "node:fs";
 import { Witness, check, launch } from "./browser.mjs";
 
-const [url, adaPassword, outDir] = process.argv.slice(2);
+const [url, adaPassword, viewerPassword, outDir] = process.argv.slice(2);
 if (!outDir) {
-  console.error("usage: node flags.mjs URL ADA_PASSWORD OUTDIR");
+  console.error("usage: node flags.mjs URL ADA_PASSWORD VIEWER_PASSWORD OUTDIR");
   process.exit(2);
 }
 mkdirSync(outDir, { recursive: true });
 const say = (text) => console.log(text);
 const witness = new Witness(outDir);
+const signIn = async (page, name, password) => {
+  await page.goto(url);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator("#score-title").waitFor();
+};
 const browser = await launch();
 try {
   const page = await witness.person(browser, "ada");
-  await page.goto(url);
-  await page.getByLabel("Name").fill("ada");
-  await page.getByLabel("Password").fill(adaPassword);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await signIn(page, "ada", adaPassword);
   await page.locator("#score-title").waitFor();
   await page.getByRole("navigation").getByRole("link", { name: "Flags" }).first().click();
   await page.locator("#flags").waitFor();
@@ -89,6 +93,22 @@ try {
   await page.getByText("Cancelled").first().waitFor();
   say("a ramp plan was made and cancelled");
 
+  await tab("Flags");
+  await page.locator("#new-flag").click();
+  await page.locator("#key").fill("night-mode");
+  await page.locator("#review").click();
+  await page.locator("#back").click();
+  check((await page.locator("#key").inputValue()) === "night-mode", "on the way back a new flag is new no more");
+  await page.locator("#review").click();
+  await page.locator("#reason").fill("for the night");
+  await page.locator("#at").fill(soon);
+  await page.locator("#schedule").click();
+  const planned = page.locator("[data-schedule]").filter({ has: page.locator('[id^="cancel-"]') });
+  await planned.waitFor();
+  await planned.getByRole("button", { name: "Cancel" }).click();
+  await planned.waitFor({ state: "detached" });
+  say("a change was reviewed, scheduled and cancelled");
+
   await tab("Keys");
   await page.locator("#key-name").fill("checkout");
   await page.locator("#create-key").click();
@@ -102,6 +122,24 @@ try {
   await tab("Workers");
   await page.locator("#fleet-says").waitFor();
   await witness.look(page, "flags-workers");
+
+  const plain = await witness.person(browser, "ada without scripts", { javaScriptEnabled: false });
+  await signIn(plain, "ada", adaPassword);
+  await plain.goto(new URL("/m/order-pipeline/flags/edit", url).href);
+  await plain.locator("#key").fill("plain");
+  await plain.locator("#review").click();
+  await plain.locator("#reason").fill("no script needed");
+  await plain.locator("#save").click();
+  await plain.locator('[data-flag="plain"]').waitFor();
+  say("a flag was made without JavaScript");
+
+  const viewer = await witness.person(browser, "grace");
+  await signIn(viewer, "grace", viewerPassword);
+  await viewer.goto(new URL("/m/order-pipeline/flags/edit?key=plain", url).href);
+  await viewer.locator("#definition").waitFor();
+  check((await viewer.locator("#main form").count()) === 0, "a viewer is offered a form");
+  await witness.look(viewer, "flags-viewer");
+  say("a viewer sees a flag and cannot change it");
   witness.content();
   say(`${witness.scans} accessibility scans, ${witness.pictures} pictures`);
 } finally {

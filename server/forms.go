@@ -60,13 +60,14 @@ func (s *Server) afterForm(c *fiber.Ctx, r migration.Run, err error, title strin
 }
 
 // refused turns an error into a notice on the page, where a person can do something about it; every other error is returned.
+// What a form named and is gone is such a notice, too: the page shows what there is instead, and is itself not found where it is what is gone.
 func refused(c *fiber.Ctx, title string, err error) (*web.Notice, error) {
 	f := explain(err)
 	switch f.kind {
-	case migration.Invalid, migration.Conflict, migration.Blocked:
+	case migration.Invalid, migration.Conflict, migration.Blocked, migration.NotFound:
 		c.Status(f.status)
 		return &web.Notice{Title: title, Text: f.text, Gates: f.gates}, nil
-	case migration.NotFound, migration.Forbidden, migration.Unauthenticated, migration.Unavailable, migration.Internal:
+	case migration.Forbidden, migration.Unauthenticated, migration.Unavailable, migration.Internal:
 	}
 	return nil, err
 }

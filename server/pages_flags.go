@@ -139,7 +139,7 @@ func (s *Server) flagEdit(c *fiber.Ctx) error {
 	case key == "":
 		v.Draft = web.FlagDraft{New: true, State: "ENABLED", Base: setting.View.Revision, Default: "off", Variants: rows([]web.VariantRow{{Name: "on", Value: "true"}, {Name: "off", Value: "false"}})}
 	case i < 0:
-		return migration.Errorf(migration.NotFound, "flag set %s has no flag %q", setting.View.ID, key)
+		return migration.Errorf(migration.NotFound, "flag set %s has no flag %q: look at its history for who removed it", setting.View.ID, key)
 	default:
 		f := setting.View.Flags[i]
 		v.Draft, v.Managed = draftOf(key, f.Definition), f.ManagedBy
@@ -255,7 +255,7 @@ func definitionOf(d web.FlagDraft) (json.RawMessage, error) {
 
 // flagEditForm is every button of the editor.
 func (s *Server) flagEditForm(c *fiber.Ctx) error {
-	if err := s.mayAct(c); err != nil {
+	if err := s.mayAct(c, "flags-edit", c.FormValue("set")); err != nil {
 		return err
 	}
 	m, setting, err := s.flagSetting(c, "")
@@ -283,12 +283,9 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 		return again("The flag is not right yet", err)
 	}
 	switch do {
-	case "switch":
+	case "switch", "back":
 		d := draftOf(v.Draft.Key, definition)
-		d.AsJSON = d.AsJSON || !v.Draft.AsJSON
-		if c.FormValue("definition") == "" && !v.Draft.New { // back from the review
-			d.AsJSON = false
-		}
+		d.AsJSON = d.AsJSON || do == "switch" && !v.Draft.AsJSON // the review leads back to the fields
 		d.Base, d.New, d.Context = v.Draft.Base, v.Draft.New, v.Draft.Context
 		v.Draft = d
 		return s.flagPage(c, m, setting, "Edit flag", nil, false, web.FlagEditorPage(v))
@@ -315,6 +312,9 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 	if v.Draft.Key == "" {
 		return again("The flag is not right yet", migration.Errorf(migration.Invalid, "key: is needed"))
 	}
+	if err := taken(setting.View, v.Draft.New, v.Draft.Key); err != nil {
+		return again("The key is taken", err)
+	}
 	edit := migration.FlagEdit{Base: v.Draft.Base, Flags: map[string]json.RawMessage{v.Draft.Key: definition}}
 	if _, err := s.control.CheckFlags(c.UserContext(), m.ID, setting.View.ID, edit); err != nil && migration.KindOf(err) != migration.Conflict {
 		return again("The flag is not right yet", err)
@@ -322,12 +322,17 @@ func (s *Server) flagEditForm(c *fiber.Ctx) error {
 	return s.flagReview(c, edit, v.Draft.Key, nil)
 }
 
-// mayAct refuses viewers before anything is computed for them; Control would refuse the change itself.
-func (s *Server) mayAct(c *fiber.Ctx) error {
-	if !identityOf(c).who().CanAct() {
-		return migration.Errorf(migration.Forbidden, "a viewer may look but not act: sign in as an engineer")
+// taken refuses a new flag whose key the set has already, so that it does not silently become an edit of somebody else's flag.
+func taken(set migration.FlagSetView, isNew bool, key string) error {
+	if isNew && slices.ContainsFunc(set.Flags, func(f migration.FlagInfo) bool { return f.Key == key }) {
+		return migration.Errorf(migration.Conflict, "key: flag set %s already has a flag %q: choose another key, or open that flag and edit it", set.ID, key)
 	}
 	return nil
+}
+
+// mayAct refuses viewers before anything is computed for them, and keeps who tried; Control would refuse the change itself.
+func (s *Server) mayAct(c *fiber.Ctx, action, set string) error {
+	return s.control.MayAct(c.UserContext(), identityOf(c).Actor, action, cmp.Or(set, c.Params("mid")))
 }
 
 // flagReview shows what an edit would do against the set as it is now, also when others have changed it since the edit was begun.
@@ -336,7 +341,8 @@ func (s *Server) flagReview(c *fiber.Ctx, edit migration.FlagEdit, key string, n
 	if err != nil {
 		return err
 	}
-	v := web.FlagReview{FlagSetting: setting, Key: key, Reason: cmp.Or(c.FormValue("reason"), edit.Reason), At: c.FormValue("at")}
+	v := web.FlagReview{FlagSetting: setting, Key: key, Reason: cmp.Or(c.FormValue("reason"), edit.Reason), At: c.FormValue("at"),
+		New: c.FormValue("new") == "true", Context: c.FormValue("context")}
 	if edit.Base > 0 && edit.Base < setting.View.Revision {
 		theirs, err := s.control.FlagHistory(c.UserContext(), m.ID, setting.View.ID, 0, int(min(setting.View.Revision-edit.Base, historyShown)))
 		if err != nil {
@@ -345,7 +351,12 @@ func (s *Server) flagReview(c *fiber.Ctx, edit migration.FlagEdit, key string, n
 		v.Theirs = theirs
 	}
 	edit.Base = setting.View.Revision // what is shown here is what is saved
-	if v.Check, err = s.control.CheckFlags(c.UserContext(), m.ID, setting.View.ID, edit); err != nil {
+	if err = taken(setting.View, v.New, key); err != nil {
+		notice = nil // that others were faster is less than what they made
+	} else {
+		v.Check, err = s.control.CheckFlags(c.UserContext(), m.ID, setting.View.ID, edit)
+	}
+	if err != nil {
 		why, refusal := refused(c, "This cannot be saved", err)
 		if refusal != nil {
 			return refusal
@@ -366,7 +377,7 @@ func (s *Server) flagReview(c *fiber.Ctx, edit migration.FlagEdit, key string, n
 
 // flagSaveForm saves a reviewed change, or schedules it.
 func (s *Server) flagSaveForm(c *fiber.Ctx) error {
-	if err := s.mayAct(c); err != nil {
+	if err := s.mayAct(c, "flags-edit", c.FormValue("set")); err != nil {
 		return err
 	}
 	var edit migration.FlagEdit
@@ -420,19 +431,23 @@ func (s *Server) flagHistoryWith(c *fiber.Ctx, notice *web.Notice, imported stri
 }
 
 func (s *Server) flagRollbackForm(c *fiber.Ctx) error {
-	if err := s.mayAct(c); err != nil {
+	if err := s.mayAct(c, "flags-edit", c.FormValue("set")); err != nil {
 		return err
 	}
 	revision, _ := strconv.ParseInt(c.FormValue("revision"), 10, 64) // 0 is refused
 	edit, err := s.control.RollbackEdit(c.UserContext(), c.Params("mid"), c.FormValue("set"), revision)
 	if err != nil {
-		return err
+		notice, err := refused(c, "Nothing was rolled back", err)
+		if err != nil {
+			return err
+		}
+		return s.flagHistoryWith(c, notice, "")
 	}
 	return s.flagReview(c, edit, "", nil)
 }
 
 func (s *Server) flagImportForm(c *fiber.Ctx) error {
-	if err := s.mayAct(c); err != nil {
+	if err := s.mayAct(c, "flags-edit", c.FormValue("set")); err != nil {
 		return err
 	}
 	text := c.FormValue("document")
@@ -480,7 +495,7 @@ func (s *Server) flagSchedulesWith(c *fiber.Ctx, notice *web.Notice, typed []web
 
 // flagRampForm schedules the moves of a ramp plan. Lines are read before the first is kept, so that a mistake in one keeps none.
 func (s *Server) flagRampForm(c *fiber.Ctx) error {
-	if err := s.mayAct(c); err != nil {
+	if err := s.mayAct(c, "flags-schedule", c.FormValue("set")); err != nil {
 		return err
 	}
 	var typed []web.RampRow

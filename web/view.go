@@ -179,9 +179,12 @@ type FlagReview struct {
 	Edit   string // the change, as the form carries it on
 	Key    string // of the one flag that is changed; empty: several
 	Draft  string // its new definition; empty: it is deleted
+	New    bool   // the flag is not there yet
 	Reason string
 	At     string
-	Theirs []migration.FlagSetRevision // saved by others since the change was begun, newest first
+	// Context is what the draft was previewed with, kept for the way back.
+	Context string
+	Theirs  []migration.FlagSetRevision // saved by others since the change was begun, newest first
 }
 
 // FlagHistory is the page of a set's revisions.

@@ -534,6 +534,15 @@ func (c *Control) audit(ctx context.Context, a migration.Actor, action, subject,
 	}
 }
 
+// MayAct refuses viewers, and keeps in the audit log what they tried: for what is asked before anything is changed.
+func (c *Control) MayAct(ctx context.Context, a migration.Actor, action, subject string) error {
+	err := engineer(a)
+	if err != nil {
+		c.audit(ctx, a, action, subject, "", err)
+	}
+	return err
+}
+
 func engineer(a migration.Actor) error {
 	if a.Role != migration.RoleEngineer {
 		return migration.Errorf(migration.Forbidden, "%s is a %s and may look but not act: sign in as an engineer", a.Name, a.Role)

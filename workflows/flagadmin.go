@@ -377,7 +377,7 @@ func (c *Control) RollbackEdit(ctx context.Context, mid, set string, revision in
 
 // RollbackFlags brings back what a revision said, except managed flags, as a new revision. A base above 0 must be the latest one.
 func (c *Control) RollbackFlags(ctx context.Context, a migration.Actor, mid, set string, revision, base int64, reason string) (migration.FlagSetRevision, error) {
-	if err := engineer(a); err != nil {
+	if err := c.MayAct(ctx, a, "flags-edit", cmp.Or(set, mid)); err != nil {
 		return migration.FlagSetRevision{}, err
 	}
 	edit, err := c.RollbackEdit(ctx, mid, set, revision)

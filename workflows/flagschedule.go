@@ -97,7 +97,7 @@ func (c *Control) cancelFlagSchedule(ctx context.Context, a migration.Actor, mid
 		return s.ID == id && slices.ContainsFunc(sets, func(set migration.FlagSet) bool { return set.ID == s.Set })
 	})
 	if !found {
-		return migration.Errorf(migration.NotFound, "migration %s has no scheduled change %q", mid, id)
+		return migration.Errorf(migration.NotFound, "migration %s has no scheduled change %q: look at the list of schedules for what can be cancelled", mid, id)
 	}
 	if err := c.store.EndFlagSchedule(ctx, id, migration.ScheduleCancelled, "cancelled by "+a.Name); err != nil {
 		return err
