@@ -408,13 +408,13 @@ func TestAWorkerNeedsTheWholeToken(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t.TempDir())
 	r := readersOf(t, cfg)
-	reader, err := r.Flags.Authenticate("worker-token")
+	reader, err := r.Flags.Authenticate([]byte("worker-token"))
 	ok(t, err)
 	if reader.Set != MigrationID(cfg) {
 		t.Errorf("the worker token reads set %q", reader.Set)
 	}
 	for _, token := range []string{"", "worker", "worker-token ", "Worker-token"} {
-		if _, err := r.Flags.Authenticate(token); err == nil {
+		if _, err := r.Flags.Authenticate([]byte(token)); err == nil {
 			t.Errorf("%q is let in", token)
 		}
 	}
