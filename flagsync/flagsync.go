@@ -48,12 +48,13 @@ type Server struct {
 const (
 	maxStreams     = 10_000   // on one connection
 	maxRequest     = 64 << 10 // bytes
+	maxHeaders     = 16 << 10 // bytes of one call's metadata; clients are told and refuse to send more
 	minPing        = 5 * time.Second
 	pingAfter      = 20 * time.Second
 	pingPatience   = 10 * time.Second
 	bindTries      = 10
 	bindWait       = 200 * time.Millisecond
-	maxIdentityLen = 200 // bytes kept of each name a worker gives itself
+	maxIdentityLen = 200 // bytes of each name a worker gives itself
 )
 
 // New returns a server that does not listen yet. The error says what is wrong with the certificate.
@@ -62,7 +63,7 @@ func New(opt Options) (*Server, error) {
 		return nil, migration.Errorf(migration.Invalid, "flag sync: TLS needs both a certificate and a key file: set both or none")
 	}
 	settings := []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest), grpc.MaxHeaderListSize(maxHeaders),
 		// Clients ping every few seconds; the default policy would cut them off. Our own pings find peers that vanished.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingPatience}),
@@ -232,8 +233,8 @@ func refusal(err error) error {
 // who names the reader: by its metadata, else by the provider id, else by key and address only.
 func who(ctx context.Context, r *flags.Reader, providerID string) fleet.Who {
 	md, _ := metadata.FromIncomingContext(ctx)
-	w := fleet.Who{Service: short(first(md, "x-worker-service")), Instance: short(cmp.Or(first(md, "x-worker-instance"), providerID)),
-		Version: short(first(md, "x-worker-version")), Key: r.Name, Set: r.Set}
+	w := fleet.Who{Service: identity(first(md, "x-worker-service")), Instance: cmp.Or(identity(first(md, "x-worker-instance")), identity(providerID)),
+		Version: identity(first(md, "x-worker-version")), Key: r.Name, Set: r.Set}
 	if p, ok := peer.FromContext(ctx); ok {
 		w.Address = p.Addr.String()
 		if host, _, err := net.SplitHostPort(w.Address); err == nil {
@@ -243,7 +244,18 @@ func who(ctx context.Context, r *flags.Reader, providerID string) fleet.Who {
 	return w
 }
 
-func short(s string) string { return s[:min(len(s), maxIdentityLen)] }
+// identity reads a name that a worker gives itself, as OFREP's headers are read: too long or not printable ASCII counts as absent.
+func identity(s string) string {
+	if len(s) > maxIdentityLen {
+		return ""
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return ""
+		}
+	}
+	return s
+}
 
 func first(md metadata.MD, key string) string {
 	if v := md.Get(key); len(v) > 0 {

@@ -180,10 +180,11 @@ type bench struct {
 	close func() error
 }
 
-// openBench opens a Control the way Open does, with the given steps instead of the catalogue, without monitor and journal.
+// openBench opens a Control the way Open does, with the given steps instead of the catalogue, and on SQLite without
+// monitor and journal. On PostgreSQL every bench of a database is a replica of it.
 func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...Step) *bench {
 	t.Helper()
-	st, err := store.Open(t.Context(), filepath.Join(cfg.DataDir, "switchyard.db"))
+	st, err := store.Open(t.Context(), cfg.Database().Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,13 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	}
 	var ctx context.Context
 	ctx, c.stop = context.WithCancel(context.Background())
-	if err := c.engine.launch(ctx); err != nil {
+	if st.Postgres() { // who leads is decided among the replicas
+		c.monitor, c.done = newMonitor(c.estate, c.engine, log), make(chan struct{})
+		go func() {
+			defer close(c.done)
+			c.background(ctx)
+		}()
+	} else if err := c.engine.launch(ctx); err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{c, clk, sync.OnceValue(c.Close)}

@@ -1,0 +1,90 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/store/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// replicated is a configuration on a PostgreSQL database of the test's own.
+func replicated(t *testing.T) config.Config {
+	t.Helper()
+	cfg := settings(t.TempDir())
+	cfg.DatabaseURL = pgtest.Database(t)
+	return cfg
+}
+
+// loseLead breaks the connection that holds the leader's lock.
+func loseLead(t *testing.T, url migration.Secret) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url.Reveal())
+	ok(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	var broken int
+	ok(t, conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database d ON d.oid = database
+		WHERE locktype = 'advisory' AND granted AND d.datname = current_database()`).Scan(&broken))
+	if broken == 0 {
+		t.Fatal("nobody leads")
+	}
+}
+
+func TestARunOfALeaderWhoseConnectionBreaksIsCarriedToTheEndOnceByAnotherReplica(t *testing.T) {
+	t.Parallel()
+	n, cfg := newNotes(), replicated(t)
+	var first *bench
+	hangs := hangsOnce()
+	s := step("one", migration.ApprovalNone, n.act("a", nil), n.act("b", func(ctx context.Context, c *Call) error {
+		err := hangs(ctx, c)
+		if err != nil {
+			first.stop() // it must not win the lead again
+		}
+		return err
+	}), n.act("c", nil))
+	p := planOf(false, s)
+	first = openBench(t, cfg, p, s)
+	r := first.begin(t, "one")
+	n.await(t, "do b", 1)
+	second := openBench(t, cfg, p, s)
+	n.want(t, "do a", "do b") // a replica that does not lead carries nothing out
+	loseLead(t, cfg.DatabaseURL)
+	r = second.awaitState(t, r.ID, migration.RunSucceeded)
+	n.want(t, "do a", "do b", "do b", "do c")
+	if states(r) != "a done, b done, c done" {
+		t.Error(states(r))
+	}
+}
+
+func TestAChangeScheduledAtAReplicaThatDoesNotLeadHappensOnce(t *testing.T) {
+	t.Parallel()
+	cfg := replicated(t)
+	leads := openBench(t, cfg, planOf(false))
+	_, err := leads.estate.setRouting(t.Context(), mid, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, "test", "start", "")
+	ok(t, err)
+	ok(t, leads.store.CreateUser(t.Context(), ada.Name, ada.Role, "x", leads.now()))
+	follows := openBench(t, cfg, planOf(false))
+	e := edit("a", plainFlag)
+	_, err = follows.ScheduleFlags(t.Context(), ada, mid, migration.FlagSchedule{At: follows.now().Add(time.Second), Edit: &e})
+	ok(t, err)
+	redistest.Eventually(t, patience, func() error {
+		all, err := follows.FlagSchedules(t.Context(), mid, "")
+		if err == nil && (len(all) != 1 || all[0].State != migration.ScheduleDone) {
+			err = fmt.Errorf("schedules %+v", all)
+		}
+		return err
+	})
+	v, err := follows.FlagSet(t.Context(), mid, "")
+	ok(t, err)
+	if v.Revision != 2 {
+		t.Errorf("revision %d, want one change", v.Revision)
+	}
+}
