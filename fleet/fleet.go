@@ -6,7 +6,9 @@ package fleet
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,12 +42,17 @@ type Connection struct {
 }
 
 // Who is a reader as it names itself, with the key and the address it comes from. Without Instance, all readers of a key and address
-// are one line. It is comparable, so that counting a poll allocates nothing.
+// are one line. It is comparable, so that counting a poll allocates nothing; its texts may be borrowed, since what is kept is a copy.
 type Who struct {
 	Service, Instance, Version string
 	Key                        string // name
 	Address                    string // without port
 	Set                        string
+}
+
+func (w Who) clone() Who {
+	return Who{Service: strings.Clone(w.Service), Instance: strings.Clone(w.Instance), Version: strings.Clone(w.Version),
+		Key: strings.Clone(w.Key), Address: strings.Clone(w.Address), Set: strings.Clone(w.Set)}
 }
 
 // Ways a worker is heard of, the most telling first.
@@ -71,7 +78,9 @@ type Fleet struct {
 	started time.Time
 
 	attested sync.Map // instance -> *attested
-	polls    sync.Map // Who -> *poll
+
+	pollsMu sync.RWMutex
+	polls   map[Who]*poll
 
 	mu      sync.Mutex
 	streams map[*Stream]bool
@@ -98,7 +107,7 @@ type replica struct {
 
 // New returns an empty fleet. now is time.Now outside tests.
 func New(now func() time.Time) *Fleet {
-	return &Fleet{now: now, started: now(), streams: map[*Stream]bool{}, others: map[string]replica{}}
+	return &Fleet{now: now, started: now(), polls: map[Who]*poll{}, streams: map[*Stream]bool{}, others: map[string]replica{}}
 }
 
 // Warm reports whether every live worker has had the time to be heard since the start.
@@ -111,31 +120,46 @@ func (f *Fleet) Attest(a Attestation, who Who) error {
 	}
 	if a.Leaving {
 		f.attested.Delete(a.Instance)
-		f.polls.Range(func(k, _ any) bool {
-			if w, ok := k.(Who); ok && w.Instance == a.Instance {
-				f.polls.Delete(k)
-			}
-			return true
-		})
+		f.forget(func(w Who, _ *poll) bool { return w.Instance == a.Instance })
 		return nil
 	}
-	f.attested.Store(a.Instance, &attested{a, who, f.now()})
+	f.attested.Store(a.Instance, &attested{a, who.clone(), f.now()})
 	f.sweep()
 	return nil
 }
 
 // Poll counts one evaluation request. held is the revision that the reader is known to hold after it, 0 when it keeps nothing.
 func (f *Fleet) Poll(who Who, held int64) {
-	v, ok := f.polls.Load(who)
-	if !ok {
-		v, _ = f.polls.LoadOrStore(who, &poll{})
+	f.pollsMu.RLock()
+	p := f.polls[who]
+	f.pollsMu.RUnlock()
+	if p == nil {
+		p = f.newPoll(who)
 	}
-	p, _ := v.(*poll)
 	now := f.now().UnixNano()
 	if last := p.seen.Swap(now); last > 0 {
 		p.interval.Store(now - last)
 	}
 	p.revision.Store(held)
+}
+
+func (f *Fleet) newPoll(who Who) *poll {
+	f.sweep() // readers that only poll are forgotten too
+	f.pollsMu.Lock()
+	defer f.pollsMu.Unlock()
+	p := f.polls[who]
+	if p == nil {
+		p = &poll{}
+		f.polls[who.clone()] = p
+	}
+	return p
+}
+
+// forget drops the polls of which this is true.
+func (f *Fleet) forget(so func(Who, *poll) bool) {
+	f.pollsMu.Lock()
+	defer f.pollsMu.Unlock()
+	maps.DeleteFunc(f.polls, so)
 }
 
 // Stream is one open stream.
@@ -148,7 +172,7 @@ type Stream struct {
 
 // Open counts an open stream (ViaStream or ViaSSE) until Close.
 func (f *Fleet) Open(who Who, via string) *Stream {
-	s := &Stream{fleet: f, who: who, via: via}
+	s := &Stream{fleet: f, who: who.clone(), via: via}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.streams[s] = true
@@ -224,15 +248,13 @@ func (f *Fleet) list(others bool) []migration.Worker {
 		}
 	}
 	f.mu.Unlock()
-	f.polls.Range(func(k, v any) bool {
-		who, _ := k.(Who)
-		if p, ok := v.(*poll); ok {
-			seen := time.Unix(0, p.seen.Load()).UTC()
-			patience := min(max(3*time.Duration(p.interval.Load()), liveFor), maxLiveFor)
-			add(who.worker(ViaPoll, p.revision.Load(), seen, now.Sub(seen) <= patience))
-		}
-		return true
-	})
+	f.pollsMu.RLock()
+	for who, p := range f.polls {
+		seen := time.Unix(0, p.seen.Load()).UTC()
+		patience := min(max(3*time.Duration(p.interval.Load()), liveFor), maxLiveFor)
+		add(who.worker(ViaPoll, p.revision.Load(), seen, now.Sub(seen) <= patience))
+	}
+	f.pollsMu.RUnlock()
 	out := make([]migration.Worker, 0, len(lines))
 	for _, w := range lines {
 		slices.SortFunc(w.Via, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
@@ -307,12 +329,7 @@ func (f *Fleet) sweep() {
 		}
 		return true
 	})
-	f.polls.Range(func(k, v any) bool {
-		if p, ok := v.(*poll); ok && now.UnixNano()-p.seen.Load() > int64(rememberFor) {
-			f.polls.Delete(k)
-		}
-		return true
-	})
+	f.forget(func(_ Who, p *poll) bool { return now.UnixNano()-p.seen.Load() > int64(rememberFor) })
 }
 
 // Attestations lists what live workers last said of themselves to this process, by instance.

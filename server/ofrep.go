@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
 	"github.com/switchyard-dev/switchyard/flags"
@@ -169,7 +170,7 @@ func whoAsks(c *fiber.Ctx, r *flags.Reader) fleet.Who {
 		Key: r.Name, Address: c.IP(), Set: r.Set}
 }
 
-// name reads a name that a worker gives itself: at most maxNameLen bytes of printable ASCII, else it counts as absent.
+// name reads a name that a worker gives itself, valid until the request has been answered: at most maxNameLen bytes of printable ASCII, else it counts as absent.
 func name(c *fiber.Ctx, header []byte) string {
 	v := c.Request().Header.PeekCanonical(header)
 	if len(v) > maxNameLen {
@@ -180,7 +181,7 @@ func name(c *fiber.Ctx, header []byte) string {
 			return ""
 		}
 	}
-	return string(v)
+	return utils.UnsafeString(v)
 }
 
 func (s *Server) ofrepAll(c *fiber.Ctx) error {
