@@ -170,7 +170,8 @@ func whoAsks(c *fiber.Ctx, r *flags.Reader) fleet.Who {
 		Key: r.Name, Address: c.IP(), Set: r.Set}
 }
 
-// name reads a name that a worker gives itself, valid until the request has been answered: at most maxNameLen bytes of printable ASCII, else it counts as absent.
+// name reads a name that a worker gives itself, valid until the request has been answered: at most maxNameLen bytes of printable ASCII,
+// else it counts as absent.
 func name(c *fiber.Ctx, header []byte) string {
 	v := c.Request().Header.PeekCanonical(header)
 	if len(v) > maxNameLen {
