@@ -23,6 +23,7 @@ var imports = map[string][]string{
 	"redisconn":               {},
 	"redisconn/redistest":     {"redisconn"},
 	"bullmq":                  {"redisconn"},
+	"bullmq/bullmqtest":       {"redisconn/redistest"},
 	"sentinel":                {"redisconn"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},

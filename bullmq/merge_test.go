@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
@@ -118,7 +119,7 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 	ctx, q := t.Context(), bullmq.Queue{Name: "orders"}
 	fill(t, src, q)
 	filled := take(t, src.Client())
-	w := major(6).work(t, dst, q.Name)
+	w := bullmqtest.Major(6).Work(t, dst, q.Name)
 	from, to := src.Client(), dst.Client()
 	runs := map[string]int{} // by attempt and job
 	attempt := 0
@@ -154,7 +155,7 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 				if r.Conflicts != 0 {
 					t.Fatalf("%s call %d (after %v): %+v", side.name, call, after, r)
 				}
-				w.collect(t, to, q, runs, attempt, 8)
+				collect(t, w, to, q, runs, attempt, 8)
 				// A worker reports a job just before BullMQ deletes it; until then the next attempt's job would be in conflict with it.
 				if err := bullmq.WaitIdle(ctx, to, q); err != nil {
 					t.Fatal(err)
@@ -171,7 +172,7 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 			}
 		}
 	}
-	w.expectNone(t)
+	w.ExpectNone(t)
 	for job, n := range runs {
 		if n != 1 {
 			t.Errorf("%s ran %d times", job, n)
@@ -183,7 +184,7 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 // fill makes 4 waiting, 2 delayed, 2 prioritized and 2 failed jobs with real BullMQ and pauses the queue.
 func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 	t.Helper()
-	var tasks []task
+	var tasks []bullmqtest.Task
 	for i := range 10 {
 		o := map[string]any{"jobId": fmt.Sprintf("stripe_evt%d", i), "removeOnComplete": true, "attempts": 1}
 		data := map[string]any{"order": map[string]any{"id": fmt.Sprintf("ord_%d", i)}, "_switchyard": map[string]any{"authority": "source"}}
@@ -195,17 +196,17 @@ func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 		case i < 6:
 			o["priority"] = i
 		}
-		tasks = append(tasks, task{Name: "order", Data: data, Opts: o})
+		tasks = append(tasks, bullmqtest.Task{Name: "order", Data: data, Opts: o})
 	}
-	w := major(6).work(t, s, q.Name)
-	major(6).add(t, s, q.Name, tasks[:2]...)
+	w := bullmqtest.Major(6).Work(t, s, q.Name)
+	bullmqtest.Major(6).Add(t, s, q.Name, tasks[:2]...)
 	redistest.Eventually(t, 10*time.Second, func() error {
 		if n, err := bullmq.Census(t.Context(), s.Client(), q); err != nil || n.Failed != 2 {
 			return fmt.Errorf("%+v %v", n, err)
 		}
 		return nil
 	})
-	_ = w.stdin.Close()
+	w.Stop()
 	redistest.Eventually(t, 10*time.Second, func() error {
 		if ws, err := bullmq.Workers(t.Context(), s.Client(), q); err != nil || len(ws) > 0 {
 			return fmt.Errorf("%v %v", ws, err)
@@ -215,7 +216,7 @@ func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 	if err := bullmq.Pause(t.Context(), s.Client(), q); err != nil {
 		t.Fatal(err)
 	}
-	major(6).add(t, s, q.Name, tasks[2:]...)
+	bullmqtest.Major(6).Add(t, s, q.Name, tasks[2:]...)
 }
 
 // cleanTarget deletes what the last attempt left: its failed jobs.
@@ -230,12 +231,12 @@ func cleanTarget(t *testing.T, c redis.UniversalClient, q bullmq.Queue) {
 }
 
 // collect waits for n jobs of an attempt and counts every run.
-func (w *worker) collect(t *testing.T, c redis.UniversalClient, q bullmq.Queue, runs map[string]int, attempt, n int) {
+func collect(t *testing.T, w *bullmqtest.Worker, c redis.UniversalClient, q bullmq.Queue, runs map[string]int, attempt, n int) {
 	t.Helper()
 	deadline := time.After(15 * time.Second)
 	for mine := 0; mine < n; {
 		select {
-		case e := <-w.jobs:
+		case e := <-w.Jobs:
 			var data struct {
 				Stamp struct {
 					Authority, MovedTo string
@@ -264,11 +265,11 @@ func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
 	if err := bullmq.Pause(ctx, src.Client(), q); err != nil {
 		t.Fatal(err)
 	}
-	var tasks []task
+	var tasks []bullmqtest.Task
 	for i := range 1000 {
-		tasks = append(tasks, task{Name: "order", Data: map[string]any{"n": i}})
+		tasks = append(tasks, bullmqtest.Task{Name: "order", Data: map[string]any{"n": i}})
 	}
-	added := major(6).add(t, src, q.Name, tasks...)
+	added := bullmqtest.Major(6).Add(t, src, q.Name, tasks...)
 	to := dst.Client()
 	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be looked at
 		t.Fatal(err)
@@ -287,7 +288,7 @@ func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
 	if to.Exists(ctx, q.Key("marker")).Val() != 0 {
 		t.Error("workers of a paused queue were woken")
 	}
-	if next := major(6).add(t, dst, q.Name, task{Name: "new"}); next[0] != "1001" {
+	if next := bullmqtest.Major(6).Add(t, dst, q.Name, bullmqtest.Task{Name: "new"}); next[0] != "1001" {
 		t.Errorf("the next automatic id is %s: it would overwrite a moved job", next[0])
 	}
 	if r, err = bullmq.Merge(ctx, src.Client(), to, q, bullmq.MergeOptions{Ledger: "switchyard:import:1"}); err != nil || r.Moved+r.AlreadyThere != 0 {
@@ -299,11 +300,11 @@ func TestMergeNeverOverwritesAJobOfTheTarget(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
 	ctx, q := t.Context(), bullmq.Queue{Name: "orders"}
-	major(6).add(t, src, q.Name, plain("stripe", 3)...)
+	bullmqtest.Major(6).Add(t, src, q.Name, bullmqtest.Plain("stripe", 3)...)
 	if err := bullmq.Pause(ctx, src.Client(), q); err != nil {
 		t.Fatal(err)
 	}
-	major(6).add(t, dst, q.Name, task{Name: "own", Opts: map[string]any{"jobId": "stripe_1"}})
+	bullmqtest.Major(6).Add(t, dst, q.Name, bullmqtest.Task{Name: "own", Opts: map[string]any{"jobId": "stripe_1"}})
 	r, err := bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
 	if err != nil || r.Moved != 2 || r.Conflicts != 1 || !slices.Equal(r.ConflictIDs, []string{"stripe_1"}) {
 		t.Errorf("got %+v %v", r, err)
@@ -328,23 +329,23 @@ func TestMergeRefusesWhatItCannotMoveExactlyOnce(t *testing.T) {
 		want string
 	}{
 		"a queue that is not paused": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
-			major(6).add(t, s, q.Name, plain("a", 1)...)
+			bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Plain("a", 1)...)
 		}, "not paused"},
 		"a job being processed": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 			s.Client().RPush(t.Context(), q.Key("active"), "x")
 			s.Client().HSet(t.Context(), q.Key("meta"), "paused", 1)
 		}, "1 jobs are being processed"},
 		"a scheduler": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
-			major(6).run(t, s, q.Name, "every", "")
-			major(6).run(t, s, q.Name, "pause", "")
+			bullmqtest.Major(6).Run(t, s, q.Name, "every", "")
+			bullmqtest.Major(6).Run(t, s, q.Name, "pause", "")
 		}, "1 schedulers"},
 		"a flow": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
-			major(6).run(t, s, q.Name, "flow", "")
-			major(6).run(t, s, q.Name, "pause", "")
+			bullmqtest.Major(6).Run(t, s, q.Name, "flow", "")
+			bullmqtest.Major(6).Run(t, s, q.Name, "pause", "")
 		}, "belongs to a flow"},
 		"a job with a deduplication id": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
-			major(6).add(t, s, q.Name, task{Name: "a", Opts: map[string]any{"deduplication": map[string]any{"id": "d"}}})
-			major(6).run(t, s, q.Name, "pause", "")
+			bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Task{Name: "a", Opts: map[string]any{"deduplication": map[string]any{"id": "d"}}})
+			bullmqtest.Major(6).Run(t, s, q.Name, "pause", "")
 		}, "deduplication"},
 	} {
 		t.Run(rule, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
@@ -17,8 +18,8 @@ func TestDiscoverFindsQueuesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c, ctx := s.Client(), t.Context()
-	major(6).add(t, s, "orders", plain("a", 1)...)
-	major(5).add(t, s, "mails", task{Name: "mail", Opts: map[string]any{"jobId": "meta"}})
+	bullmqtest.Major(6).Add(t, s, "orders", bullmqtest.Plain("a", 1)...)
+	bullmqtest.Major(5).Add(t, s, "mails", bullmqtest.Task{Name: "mail", Opts: map[string]any{"jobId": "meta"}})
 	c.XAdd(ctx, newEvent("{shop}:prod:flow-only:events")) // a queue that only a FlowProducer of BullMQ 3 ever touched
 	c.RPush(ctx, "bull:no-proof:wait", "1")
 	c.HSet(ctx, "bull::relay", "x", "1")
@@ -37,9 +38,9 @@ func TestCensusCountsEveryState(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	q := bullmq.Queue{Name: "orders"}
-	w := major(6).work(t, s, q.Name)
-	major(6).add(t, s, q.Name, task{Name: "bad", Data: map[string]any{"fail": true}}, task{Name: "good"}, task{Name: "slow", Data: map[string]any{"hold": true}})
-	w.expect(t, 1)
+	w := bullmqtest.Major(6).Work(t, s, q.Name)
+	bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Task{Name: "bad", Data: map[string]any{"fail": true}}, bullmqtest.Task{Name: "good"}, bullmqtest.Task{Name: "slow", Data: map[string]any{"hold": true}})
+	w.Expect(t, 1)
 	c, ctx := s.Client(), t.Context()
 	redistest.Eventually(t, 5*time.Second, func() error {
 		if n, err := bullmq.Census(ctx, c, q); err != nil || n.Active != 1 || n.Failed != 1 {
@@ -55,8 +56,8 @@ func TestCensusCountsEveryState(t *testing.T) {
 	if err := bullmq.Pause(ctx, c, q); err != nil {
 		t.Fatal(err)
 	}
-	major(6).add(t, s, q.Name, task{Name: "a"}, task{Name: "b", Opts: map[string]any{"delay": 3_600_000}}, task{Name: "c", Opts: map[string]any{"priority": 3}})
-	major(6).run(t, s, q.Name, "every", "") // its first job waits at once
+	bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Task{Name: "a"}, bullmqtest.Task{Name: "b", Opts: map[string]any{"delay": 3_600_000}}, bullmqtest.Task{Name: "c", Opts: map[string]any{"priority": 3}})
+	bullmqtest.Major(6).Run(t, s, q.Name, "every", "") // its first job waits at once
 	n, err := bullmq.Census(ctx, c, q)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ func TestCensusCountsEveryState(t *testing.T) {
 	if err != nil || len(workers) != 1 || !strings.Contains(workers[0], ":w:fixture ") {
 		t.Errorf("workers %v, %v", workers, err)
 	}
-	_ = w.stdin.Close() // lets the slow job end
+	w.Stop() // lets the slow job end
 	if err := bullmq.WaitIdle(ctx, c, q); err != nil {
 		t.Error(err)
 	}
@@ -78,7 +79,7 @@ func TestCensusCountsEveryState(t *testing.T) {
 // ids gives prefix_0 ... prefix_n-1.
 func ids(prefix string, n int) []string {
 	var out []string
-	for _, p := range plain(prefix, n) {
+	for _, p := range bullmqtest.Plain(prefix, n) {
 		out = append(out, p.Opts["jobId"].(string))
 	}
 	return out
@@ -97,7 +98,7 @@ func TestPauseHoldsWorkersAndResumeLosesNothing(t *testing.T) {
 	all := append(ids("before", 5), ids("after", 3)...)
 	for _, tt := range []struct {
 		rule    string
-		version major
+		version bullmqtest.Major
 		resume  func(t *testing.T, s *redistest.Server, q bullmq.Queue) error
 	}{
 		{"BullMQ 6, our resume", 6, ours},
@@ -110,25 +111,25 @@ func TestPauseHoldsWorkersAndResumeLosesNothing(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t)
 			q := bullmq.Queue{Name: "orders"}
-			tt.version.add(t, s, q.Name, plain("before", 5)...)
+			tt.version.Add(t, s, q.Name, bullmqtest.Plain("before", 5)...)
 			for range 2 {
 				if err := bullmq.Pause(t.Context(), s.Client(), q); err != nil {
 					t.Fatal(err)
 				}
 			}
-			w := tt.version.work(t, s, q.Name)
-			tt.version.add(t, s, q.Name, plain("after", 3)...)
-			w.expectNone(t)
+			w := tt.version.Work(t, s, q.Name)
+			tt.version.Add(t, s, q.Name, bullmqtest.Plain("after", 3)...)
+			w.ExpectNone(t)
 			if n, err := bullmq.Census(t.Context(), s.Client(), q); err != nil || n.Waiting != 8 || !n.Paused {
 				t.Errorf("while paused: %+v %v", n, err)
 			}
 			if err := tt.resume(t, s, q); err != nil {
 				t.Fatal(err)
 			}
-			if got := w.expect(t, 8); !sameSet(got, all) {
+			if got := w.Expect(t, 8); !sameSet(got, all) {
 				t.Errorf("ran %v", got)
 			}
-			w.expectNone(t)
+			w.ExpectNone(t)
 		})
 	}
 }
@@ -137,9 +138,9 @@ func ours(t *testing.T, s *redistest.Server, q bullmq.Queue) error {
 	return bullmq.Resume(t.Context(), s.Client(), q)
 }
 
-func its(m major) func(*testing.T, *redistest.Server, bullmq.Queue) error {
+func its(m bullmqtest.Major) func(*testing.T, *redistest.Server, bullmq.Queue) error {
 	return func(t *testing.T, s *redistest.Server, q bullmq.Queue) error {
-		m.run(t, s, q.Name, "resume", "")
+		m.Run(t, s, q.Name, "resume", "")
 		return nil
 	}
 }
@@ -149,9 +150,9 @@ func TestResumeMergesBothListsInOrder(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c, ctx, q := s.Client(), t.Context(), bullmq.Queue{Name: "orders"}
-	major(5).add(t, s, q.Name, plain("first", 5)...)
+	bullmqtest.Major(5).Add(t, s, q.Name, bullmqtest.Plain("first", 5)...)
 	c.HSet(ctx, q.Key("meta"), "paused", 1)
-	major(5).add(t, s, q.Name, plain("later", 3)...)
+	bullmqtest.Major(5).Add(t, s, q.Name, bullmqtest.Plain("later", 3)...)
 	if wait, paused := c.LLen(ctx, q.Key("wait")).Val(), c.LLen(ctx, q.Key("paused")).Val(); wait != 5 || paused != 3 {
 		t.Fatalf("the fixture holds %d and %d jobs, expected 5 and 3", wait, paused)
 	}
@@ -161,7 +162,7 @@ func TestResumeMergesBothListsInOrder(t *testing.T) {
 	if n := c.LLen(ctx, q.Key("wait")).Val(); n != 8 || c.Exists(ctx, q.Key("paused")).Val() != 0 {
 		t.Errorf("%d jobs wait after resume, expected 8", n)
 	}
-	if got := major(5).work(t, s, q.Name).expect(t, 8); !sameSet(got, append(ids("first", 5), ids("later", 3)...)) {
+	if got := bullmqtest.Major(5).Work(t, s, q.Name).Expect(t, 8); !sameSet(got, append(ids("first", 5), ids("later", 3)...)) {
 		t.Errorf("ran %v", got)
 	}
 }
@@ -170,13 +171,13 @@ func TestResumeWakesIdleWorkersForDelayedJobs(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c, q := s.Client(), bullmq.Queue{Name: "orders"}
-	w := major(6).work(t, s, q.Name) // asks again after 60 s only, unless woken
+	w := bullmqtest.Major(6).Work(t, s, q.Name) // asks again after 60 s only, unless woken
 	if err := bullmq.Pause(t.Context(), c, q); err != nil {
 		t.Fatal(err)
 	}
-	major(6).add(t, s, q.Name, task{Name: "later", Opts: map[string]any{"delay": 200}})
+	bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Task{Name: "later", Opts: map[string]any{"delay": 200}})
 	if err := bullmq.Resume(t.Context(), c, q); err != nil {
 		t.Fatal(err)
 	}
-	w.expect(t, 1)
+	w.Expect(t, 1)
 }
