@@ -24,6 +24,7 @@ var imports = map[string][]string{
 	"redisconn/redistest":     {"redisconn"},
 	"bullmq":                  {"redisconn"},
 	"bullmq/bullmqtest":       {"redisconn/redistest"},
+	"bullmq/move":             {"bullmq", "redisconn"},
 	"sentinel":                {"redisconn"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},

@@ -1,0 +1,162 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// Back takes a move back that has not activated the target: the source gets its indexes again, with what was added meanwhile, and goes on as
+// it was; the target is left as it was found. It may be repeated. After the activation it refuses (kind Blocked): the source's copies are out of
+// date then, and only a move in the other direction brings the jobs back.
+func Back(ctx context.Context, src, dst redis.UniversalClient, o Options) error {
+	m, err := newMover(src, dst, o)
+	if err != nil {
+		return err
+	}
+	if err := m.back(ctx); err != nil {
+		return fmt.Errorf("take back the move of %s: %w", m.names(), err)
+	}
+	return nil
+}
+
+func (m *mover) back(ctx context.Context) error {
+	m.tell("back", 0)
+	activated, err := m.noted(ctx, m.dst, "activated")
+	if err != nil {
+		return err
+	}
+	if activated {
+		return migration.Errorf(migration.Blocked, "the target's workers have been let at the jobs: move the queues in the other direction instead")
+	}
+	// From here on Move must not activate: it would read a target that is being emptied.
+	isFenced, err := m.noted(ctx, m.src, "fenced")
+	if err != nil {
+		return err
+	}
+	if isFenced {
+		if err := unfenceScript.Run(ctx, m.src, []string{m.record()}, m.fenceArgs()...).Err(); err != nil {
+			return fmt.Errorf("put the source's indexes back: %w", redisconn.Explain(err))
+		}
+	}
+	if err := m.resumeSource(ctx); err != nil {
+		return err
+	}
+	begun, err := m.dst.HGetAll(ctx, m.record()).Result()
+	if err != nil {
+		return fmt.Errorf("read the record of the move: %w", redisconn.Explain(err))
+	}
+	if begun["begun"] == "1" {
+		if err := m.unstage(ctx); err != nil {
+			return err
+		}
+		if err := m.wipeContent(ctx); err != nil {
+			return err
+		}
+	}
+	for _, q := range m.o.Queues {
+		if begun["paused:"+q.Key("")] == "0" {
+			if err := bullmq.Resume(ctx, m.dst, q); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range []redis.UniversalClient{m.dst, m.src} {
+		if err := c.Unlink(ctx, m.record()).Err(); err != nil {
+			return fmt.Errorf("remove the record of the move: %w", redisconn.Explain(err))
+		}
+	}
+	return nil
+}
+
+// resumeSource resumes the queues that were not paused before the move.
+func (m *mover) resumeSource(ctx context.Context) error {
+	begun, err := m.src.HGetAll(ctx, m.record()).Result()
+	if err != nil {
+		return fmt.Errorf("read the record of the move: %w", redisconn.Explain(err))
+	}
+	for _, q := range m.o.Queues {
+		if begun["paused:"+q.Key("")] == "0" {
+			if err := bullmq.Resume(ctx, m.src, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wipeContent removes the copies from the target, but not what belongs to jobs that are listed there.
+func (m *mover) wipeContent(ctx context.Context) error {
+	for _, q := range m.o.Queues {
+		var keys []string
+		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
+		if err := one.scan(ctx, m.dst, func(batch []string) error {
+			keys = append(keys, batch...)
+			return nil
+		}); err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		// Read after the scan, so that a job added in between is either listed or was not seen.
+		own := map[string]bool{}
+		for _, part := range append([]string{"active"}, jobStates...) {
+			entries, err := readIndex(ctx, m.dst, q.Key(part), kindOf(part))
+			if err != nil {
+				return err
+			}
+			for _, id := range entries {
+				own[id] = true
+			}
+		}
+		var drop []string
+		for _, k := range keys {
+			if !own[jobOf(strings.TrimPrefix(k, q.Key("")))] {
+				drop = append(drop, k)
+			}
+		}
+		for len(drop) > 0 {
+			n := min(batchKeys, len(drop))
+			if err := m.dst.Unlink(ctx, drop[:n]...).Err(); err != nil {
+				return fmt.Errorf("remove copies from the target: %w", redisconn.Explain(err))
+			}
+			drop = drop[n:]
+		}
+	}
+	return nil
+}
+
+// Sweep carries over what producers added on the source after the fence, job by job, exactly once: see bullmq.Merge, whose ledger it keeps on
+// the target. It may be repeated as long as producers still know the source. The source's workers find nothing, since its queues stay
+// paused; what cannot travel job by job (flows, schedulers, deduplicated jobs) stays, and is the error.
+func Sweep(ctx context.Context, src, dst redis.UniversalClient, o Options) (map[string]bullmq.MergeReport, error) {
+	m, err := newMover(src, dst, o)
+	if err != nil {
+		return nil, err
+	}
+	for side, c := range map[string]redis.UniversalClient{"fenced": src, "activated": dst} {
+		ok, err := m.noted(ctx, c, side)
+		if err != nil {
+			return nil, fmt.Errorf("sweep %s: %w", m.names(), err)
+		}
+		if !ok {
+			return nil, migration.Errorf(migration.Blocked, "sweep %s: the move %s is not complete", m.names(), o.Run)
+		}
+	}
+	reports := map[string]bullmq.MergeReport{}
+	for _, q := range o.Queues {
+		r, err := bullmq.Merge(ctx, src, dst, q, bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.Name})
+		reports[q.String()] = r
+		if err != nil {
+			return reports, err
+		}
+	}
+	return reports, nil
+}

@@ -1,0 +1,325 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// begin checks that the move can be exact, then pauses the target and notes on both servers how it found them. It may be repeated.
+func (m *mover) begin(ctx context.Context) error {
+	m.tell("begin", 0)
+	began, err := m.noted(ctx, m.dst, "begun")
+	if err != nil {
+		return err
+	}
+	counts := map[bullmq.Queue]bullmq.Counts{}
+	for _, q := range m.o.Queues {
+		n, err := bullmq.Census(ctx, m.src, q)
+		if err != nil {
+			return err
+		}
+		counts[q] = n
+		m.total += n.Pending() + n.Completed
+		// Versions before 4.18 do not say which they are.
+		m.renameAttempts = m.renameAttempts || major(n.Version) < 5
+	}
+	why, err := m.preflight(ctx, counts, began)
+	if err != nil {
+		return err
+	}
+	if len(why) > 0 {
+		return migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(why, "; "))
+	}
+	if !began && m.o.Replaces != "" {
+		if err := m.wipeContent(ctx); err != nil {
+			return err
+		}
+	}
+	for _, q := range m.o.Queues {
+		if err := m.beginQueue(ctx, q, counts[q]); err != nil {
+			return err
+		}
+	}
+	if err := m.dst.HSet(ctx, m.record(), "begun", "1").Err(); err != nil {
+		return fmt.Errorf("note the beginning of the move: %w", redisconn.Explain(err))
+	}
+	return nil
+}
+
+// beginQueue notes, once, whether each side was paused, and where the target's counter begins.
+func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts) error {
+	base := q.Key("")
+	err := m.src.HSetNX(ctx, m.record(), "paused:"+base, bit(n.Paused)).Err()
+	if err != nil {
+		return fmt.Errorf("note the beginning of the move: %w", redisconn.Explain(err))
+	}
+	there, err := bullmq.Census(ctx, m.dst, q)
+	if err != nil {
+		return err
+	}
+	if err := m.dst.HSetNX(ctx, m.record(), "paused:"+base, bit(there.Paused)).Err(); err != nil {
+		return fmt.Errorf("note the beginning of the move: %w", redisconn.Explain(err))
+	}
+	if err := bullmq.Pause(ctx, m.dst, q); err != nil {
+		return err
+	}
+	id, err := m.src.Get(ctx, q.Key("id")).Int64()
+	if err != nil && err != redis.Nil {
+		return fmt.Errorf("%s: %w", q.Key("id"), redisconn.Explain(err))
+	}
+	// The counter and the note of it in one script: a second attempt must not take the first one's head start for use by producers.
+	if err := startScript.Run(ctx, m.dst, []string{m.record(), q.Key("id")}, "start:"+base, id+headStart).Err(); err != nil {
+		return fmt.Errorf("set the target's counter: %w", redisconn.Explain(err))
+	}
+	return nil
+}
+
+// KEYS: record, id. ARGV: field of the record, where the counter begins unless it is higher.
+var startScript = redis.NewScript(`
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
+local id = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
+if id < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], ARGV[2]) end
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('GET', KEYS[2]))
+return 1
+`)
+
+func bit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// preflight gives the reasons why the move cannot be exact.
+func (m *mover) preflight(ctx context.Context, counts map[bullmq.Queue]bullmq.Counts, began bool) ([]string, error) {
+	var why []string
+	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	for _, q := range m.o.Queues {
+		n := counts[q]
+		legacy, err := m.legacyRepeatables(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if len(legacy) > 0 {
+			add("%s has %d repeatable jobs of the kind that BullMQ 6 refuses to run (%s): make job schedulers of them (upsertJobScheduler) and remove these (removeRepeatableByKey)",
+				q, len(legacy), strings.Join(legacy[:min(3, len(legacy))], ", "))
+		}
+		there, err := bullmq.Census(ctx, m.dst, q)
+		if err != nil {
+			return nil, err
+		}
+		if major(there.Version) != 0 && (major(there.Version) < 5 || major(there.Version) < major(n.Version)) {
+			add("%s is used by BullMQ %s on the target and %s on the source: the target's apps need version 5 or later, and none older than the source's", q, there.Version, orUnknown(n.Version))
+		}
+		if began {
+			continue
+		}
+		if jobs := there.Pending() + there.Completed + there.Schedulers; jobs > 0 {
+			add("%s holds %d jobs and schedulers on the target already: a whole queue moves into an empty one only; use the move job by job, or empty it", q, jobs)
+		}
+		if m.o.Replaces == "" {
+			orphans, err := m.hasContent(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			if orphans != "" {
+				add("%s has keys on the target that belong to no listed job (%s): look at them and remove them", q, orphans)
+			}
+		}
+	}
+	if m.o.Replaces != "" && !began {
+		ok, err := m.src.HExists(ctx, "switchyard:move:"+m.o.Replaces, "activated").Result()
+		if err != nil {
+			return nil, fmt.Errorf("read the record of move %s: %w", m.o.Replaces, redisconn.Explain(err))
+		}
+		if !ok {
+			add("the source has no record that move %s was completed there, so what the target holds may be the only copy", m.o.Replaces)
+		}
+	}
+	more, err := m.probe(ctx)
+	return append(why, more...), err
+}
+
+func major(version string) int {
+	n, _, _ := strings.Cut(version, ".")
+	m, _ := strconv.Atoi(n) // 0: unknown
+	return m
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "an unknown version"
+	}
+	return version
+}
+
+// legacyRepeatables gives the entries of "repeat" that are no job schedulers: those have a hash with an iteration count.
+func (m *mover) legacyRepeatables(ctx context.Context, q bullmq.Queue) ([]string, error) {
+	ids, err := m.src.ZRange(ctx, q.Key("repeat"), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", q.Key("repeat"), redisconn.Explain(err))
+	}
+	var legacy []string
+	for batch := range slices.Chunk(ids, batchKeys) {
+		is := make([]*redis.BoolCmd, len(batch))
+		if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
+			for i, id := range batch {
+				is[i] = p.HExists(ctx, q.Key("repeat:"+id), "ic")
+			}
+		}); err != nil {
+			return nil, err
+		}
+		for i, id := range batch {
+			if ok, err := is[i].Result(); err != nil {
+				return nil, redisconn.Explain(err)
+			} else if !ok {
+				legacy = append(legacy, id)
+			}
+		}
+	}
+	return legacy, nil
+}
+
+// hasContent gives one content key that the target has of a queue, "" when there is none.
+func (m *mover) hasContent(ctx context.Context, q bullmq.Queue) (string, error) {
+	var cursor uint64
+	for {
+		keys, next, err := m.dst.Scan(ctx, cursor, escape(q.Key(""))+"*", 1000).Result()
+		if err != nil {
+			return "", fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
+		}
+		for _, k := range keys {
+			if classify(strings.TrimPrefix(k, q.Key(""))) == content {
+				return k, nil
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return "", nil
+		}
+	}
+}
+
+// probe tries the target: eviction policy, room, and the commands that the move and BullMQ need, values of the source's format among them.
+func (m *mover) probe(ctx context.Context) ([]string, error) {
+	var why []string
+	info, err := infoOf(ctx, m.dst)
+	if err != nil {
+		return nil, err
+	}
+	switch policy := info["maxmemory_policy"]; {
+	case policy == "" && !m.o.EvictionOff:
+		why = append(why, "the target does not tell its maxmemory-policy: make sure that eviction is off, and say so")
+	case policy != "" && policy != "noeviction":
+		why = append(why, fmt.Sprintf("the target's maxmemory-policy is %s: it has to be noeviction, or jobs disappear", policy))
+	}
+	size, err := m.size(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64) // 0 or absent: no limit known
+	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
+	if limit > 0 && limit-used < size*3/2 {
+		why = append(why, fmt.Sprintf("the target has %d MB free of %d MB: the queues need about %d MB, and half as much again for room", (limit-used)>>20, limit>>20, size>>20))
+	}
+	key := m.record() + ":probe"
+	dump, err := m.probeValue(ctx)
+	if err == redis.Nil {
+		return append(why, "there is no such queue on the source"), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("DUMP on the source: %w", redisconn.Explain(err))
+	}
+	tries := []struct {
+		what string
+		args []any
+	}{
+		{"RESTORE of a value of the source's format", []any{"RESTORE", key, 60_000, dump, "REPLACE"}},
+		{"scripts", []any{"EVAL", "return redis.call('EXISTS', KEYS[1])", 1, key}},
+		{"BZPOPMIN", []any{"BZPOPMIN", key + ":none", "0.01"}},
+		{"XADD", []any{"XADD", key + ":stream", "MAXLEN", "~", 1, "*", "event", "probe"}},
+		{"UNLINK", []any{"UNLINK", key, key + ":stream"}},
+	}
+	for _, t := range tries {
+		err := m.dst.Do(ctx, t.args...).Err()
+		if _, isReply := err.(redis.Error); err != nil && err != redis.Nil {
+			if !isReply {
+				return nil, redisconn.Explain(err)
+			}
+			why = append(why, fmt.Sprintf("the target does not take %s: %v", t.what, redisconn.Explain(err)))
+		}
+	}
+	return why, nil
+}
+
+// probeValue is the DUMP of a key that every queue has, redis.Nil when none is there.
+func (m *mover) probeValue(ctx context.Context) (string, error) {
+	for _, q := range m.o.Queues {
+		for _, part := range []string{"meta", "id"} {
+			if dump, err := m.src.Dump(ctx, q.Key(part)).Result(); err != redis.Nil {
+				return dump, err
+			}
+		}
+	}
+	return "", redis.Nil
+}
+
+// size estimates the group's memory on the source from a sample of its jobs, in bytes.
+func (m *mover) size(ctx context.Context) (int64, error) {
+	const sample = 50
+	var sum, seen int64
+	for _, q := range m.o.Queues {
+		for _, part := range jobStates {
+			args := []any{"LRANGE", q.Key(part), 0, sample - 1}
+			if part != "wait" && part != "paused" {
+				args[0] = "ZRANGE"
+			}
+			ids, err := m.src.Do(ctx, args...).StringSlice()
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", q.Key(part), redisconn.Explain(err))
+			}
+			sizes := make([]*redis.StringCmd, len(ids))
+			if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
+				for i, id := range ids {
+					sizes[i] = p.Dump(ctx, q.Key(id))
+				}
+			}); err != nil {
+				return 0, err
+			}
+			for _, s := range sizes {
+				sum += int64(len(s.Val())) * 3 / 2 // a hash in memory against its DUMP: 1.74 KB for 1 KB of payload
+				seen++
+			}
+		}
+	}
+	if seen == 0 {
+		return 0, nil
+	}
+	return sum / seen * max(m.total, seen), nil
+}
+
+// infoOf reads INFO memory.
+func infoOf(ctx context.Context, c redis.UniversalClient) (map[string]string, error) {
+	text, err := c.Info(ctx, "memory").Result()
+	if err != nil {
+		if _, isReply := err.(redis.Error); isReply {
+			return map[string]string{}, nil
+		}
+		return nil, redisconn.Explain(err)
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			out[k] = v
+		}
+	}
+	return out, nil
+}
