@@ -1,13 +1,11 @@
 package bullmq_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,70 +19,6 @@ import (
 
 func newEvent(key string) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added"}}
-}
-
-// fault makes the n-th call fail, before the server sees it or after it has done it, as a killed process or a cut connection would.
-type fault struct {
-	mu          sync.Mutex
-	at, n       int
-	after, seen bool
-}
-
-var errCut = errors.New("connection cut by the test")
-
-func (f *fault) arm(at int, after bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at, f.n, f.after, f.seen = at, 0, after, false
-}
-
-// hit reports whether the fault happened, and disarms it.
-func (f *fault) hit() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at = 0
-	return f.seen
-}
-
-func (f *fault) call(do func() error) error {
-	f.mu.Lock()
-	f.n++
-	cut := f.at > 0 && f.n == f.at
-	f.seen = f.seen || cut
-	after := f.after
-	f.mu.Unlock()
-	if cut && !after {
-		return errCut
-	}
-	err := do()
-	if cut {
-		return errCut
-	}
-	return err
-}
-
-func (f *fault) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f *fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := f.call(func() error { return next(ctx, cmd) })
-		if errors.Is(err, errCut) {
-			cmd.SetErr(err)
-		}
-		return err
-	}
-}
-
-func (f *fault) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := f.call(func() error { return next(ctx, cmds) })
-		if errors.Is(err, errCut) {
-			for _, c := range cmds {
-				c.SetErr(err)
-			}
-		}
-		return err
-	}
 }
 
 // snapshot is every key of a server, to put it back into the same state many times.
@@ -127,25 +61,25 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 		name   string
 		client redis.UniversalClient
 	}{{"source", from}, {"target", to}} {
-		f := &fault{}
+		f := &redistest.Fault{}
 		side.client.AddHook(f)
-		for _, after := range []bool{false, true} {
+		for _, after := range []redistest.When{redistest.Before, redistest.After} {
 			for call := 1; ; call++ {
 				attempt++
-				f.arm(0, false)
+				f.Arm(0, redistest.Before)
 				filled.put(t, from)
 				cleanTarget(t, to, q)
 				o := bullmq.MergeOptions{Ledger: fmt.Sprintf("switchyard:import:%d", attempt), Rewrite: func(_ string, data []byte) ([]byte, error) {
 					return bullmq.RewriteStamp(data, "_switchyard", map[string]any{"movedTo": "target", "attempt": attempt})
 				}}
-				f.arm(call, after)
+				f.Arm(call, after)
 				r, err := bullmq.Merge(ctx, from, to, q, o)
-				hit := f.hit()
+				hit := f.Hit()
 				if hit != (err != nil) {
 					t.Fatalf("%s call %d (after %v): hit %v, error %v", side.name, call, after, hit, err)
 				}
 				if err != nil {
-					if !errors.Is(err, errCut) {
+					if !errors.Is(err, redistest.ErrCut) {
 						t.Fatalf("%s call %d: %v", side.name, call, err)
 					}
 					if r, err = bullmq.Merge(ctx, from, to, q, o); err != nil {

@@ -31,7 +31,7 @@ redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'event', 'paused')
 return 1
 `)
 
-// KEYS: meta, wait, paused, marker, events, delayed, prioritized. ARGV: "1" when workers wait on the marker (BullMQ 5 and later).
+// KEYS: meta, wait, paused, marker, events, delayed, prioritized. ARGV: "1" when workers may wait on the marker (BullMQ 5 and later).
 var resumeScript = redis.NewScript(luaMerge + `
 local was = redis.call('HDEL', KEYS[1], 'paused')
 if redis.call('EXISTS', KEYS[3]) == 1 then merge(KEYS[3], KEYS[2]) end
@@ -68,7 +68,8 @@ func Resume(ctx context.Context, c redis.UniversalClient, q Queue) error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	keys := []string{q.Key("meta"), q.Key("wait"), q.Key("paused"), q.Key("marker"), q.Key("events"), q.Key("delayed"), q.Key("prioritized")}
-	if err := resumeScript.Run(ctx, c, keys, flag(n.major() >= 5)).Err(); err != nil {
+	// A queue that only a FlowProducer fills tells no version; to those that know no marker one more key means nothing.
+	if err := resumeScript.Run(ctx, c, keys, flag(n.major() >= 5 || n.major() == 0)).Err(); err != nil {
 		return fmt.Errorf("resume %s: %w", q, redisconn.Explain(err))
 	}
 	return nil

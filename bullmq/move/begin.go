@@ -66,7 +66,15 @@ func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts)
 	if err != nil {
 		return err
 	}
-	if err := m.dst.HSetNX(ctx, m.record(), "paused:"+base, bit(there.Paused)).Err(); err != nil {
+	paused := bit(there.Paused)
+	if m.o.Replaces != "" { // that move paused it; what counts is how it was before
+		if was, err := m.dst.HGet(ctx, "switchyard:move:"+m.o.Replaces, "paused:"+base).Result(); err == nil {
+			paused = was
+		} else if err != redis.Nil {
+			return fmt.Errorf("read the record of move %s: %w", m.o.Replaces, redisconn.Explain(err))
+		}
+	}
+	if err := m.dst.HSetNX(ctx, m.record(), "paused:"+base, paused).Err(); err != nil {
 		return fmt.Errorf("note the beginning of the move: %w", redisconn.Explain(err))
 	}
 	if err := bullmq.Pause(ctx, m.dst, q); err != nil {

@@ -42,7 +42,7 @@ if (verb === 'work') {
     return { done: job.data?.k ?? job.id };
   };
   const limit = process.env.LIMIT ? { limiter: { max: Number(process.env.LIMIT), duration: 1000 } } : {};
-  const workers = name.split(',').map((n) => startWorker(n, { drainDelay: 60, name: 'fixture', ...limit }, run));
+  const workers = name.split(',').map((n) => startWorker(n, { drainDelay: 60, name: 'fixture', concurrency: Number(process.env.CONCURRENCY || 4), ...limit }, run));
   for (const w of workers) await w.waitUntilReady();
   print('ready');
   await ended;
