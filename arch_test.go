@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
 	"providers/providerstest": {},
-	"workflows": {"plan", "config", "store", "redisconn", "bullmq", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
+	"workflows": {"plan", "config", "store", "redisconn", "bullmq", "bullmq/move", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
 		"providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "flags"},
 	"static":                  {},

@@ -20,7 +20,8 @@ const refusals = 30;
 const failures = 2;
 
 const steps = [
-  "audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "dual-write-validation", "move-residue", "decommission",
+  "audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "dual-write-validation", "move-queues", "move-residue",
+  "decommission",
 ];
 const stages = ["dualwrite", "shadow", "dualwrite", "shadow", "live", "rampdown", "complete"];
 

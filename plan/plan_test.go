@@ -12,7 +12,7 @@ import (
 )
 
 var workflows = []string{"audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "cutover", "dual-write-validation",
-	"move-residue", "decommission"}
+	"move-queues", "move-residue", "decommission"}
 
 // small is a valid plan; rows below spoil one place of it.
 const small = `name: Small

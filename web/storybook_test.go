@@ -41,7 +41,7 @@ func rawFacts(t *testing.T, v any) json.RawMessage {
 func storyOverview(t *testing.T) migration.Overview {
 	t.Helper()
 	p, err := plan.Parse(plan.Initiative(), []string{"audit", "fix-policy", "sentinel-move", "sentinel-test", "provision", "breaker-drill", "webhook-retry", "cutover",
-		"dual-write-validation", "move-residue", "decommission"})
+		"dual-write-validation", "move-queues", "move-residue", "decommission"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func storyOverview(t *testing.T) migration.Overview {
 			{Verb: "start", Step: "breaker-drill", Title: "Circuit-breaker drill", Why: "Cuts and freezes the producer's connection and looks at what a webhook gets meanwhile."},
 		}}
 	states := map[string]migration.StepState{"cutover": migration.StepActive, "breaker-drill": migration.StepFailed, "dual-write-validation": migration.StepTodo,
-		"move-residue": migration.StepBlocked, "decommission": migration.StepBlocked, "fix-policy": migration.StepSkipped}
+		"move-queues": migration.StepTodo, "move-residue": migration.StepBlocked, "decommission": migration.StepBlocked, "fix-policy": migration.StepSkipped}
 	for _, s := range p.Steps {
 		st := migration.StepStatus{PlanStep: s, State: migration.StepDone}
 		if state, ok := states[s.ID]; ok {

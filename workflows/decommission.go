@@ -43,7 +43,7 @@ func decommission(cfg config.Config) Step {
 				}
 				for _, q := range residue.Queues {
 					if q.Pending > 0 {
-						g.OK, g.Measured, g.Next = false, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue), "run the step Move what is left again"
+						g.OK, g.Measured, g.Next = false, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue), "run the step Move the other queues, or Move what is left, again"
 					}
 				}
 				out.Gates = append(out.Gates, g)

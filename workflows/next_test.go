@@ -120,6 +120,8 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.at(migration.StageRampDown, 0)
 	w.want("the source is left", "start cutover to complete")
 	w.at(migration.StageComplete, 0)
+	w.want("the other queues go whole", "start move-queues")
+	w.did(stepMoveQueues)
 	w.want("what is left is moved", "start move-residue")
 	w.did(stepResidue, migration.CheckResidue)
 	w.want("the old server goes last", "start decommission")

@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
@@ -132,20 +133,24 @@ func moveLeft(ctx context.Context, c *Call) (any, error) {
 	return moved, nil
 }
 
-// residue counts what is not finished on the source. Shadow copies are left out: they carry no side effects, and their originals are in
-// the order ledger.
+// residue counts what is not finished on the source, in every queue that is found there, not the pipeline's alone: all of them go with the
+// server. Shadow copies are left out: they carry no side effects, and their originals are in the order ledger.
 func (e *Estate) residue(ctx context.Context, mid string) (migration.ResidueFacts, error) {
 	source, _, err := e.Source(ctx, mid)
 	if err != nil {
 		return migration.ResidueFacts{}, err
 	}
 	var facts migration.ResidueFacts
-	for _, q := range e.queues {
+	others, err := e.otherQueues(ctx, source)
+	if err != nil {
+		return facts, err
+	}
+	for _, q := range slices.Concat(e.queues, others) {
 		counts, err := bullmq.Census(ctx, source, q)
 		if err != nil {
 			return facts, fmt.Errorf("%s: %w", q.Name, err)
 		}
-		facts.Queues = append(facts.Queues, migration.QueueResidue{Queue: q.Name, Pending: counts.Pending()})
+		facts.Queues = append(facts.Queues, migration.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
 	}
 	return facts, nil
 }

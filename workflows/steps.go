@@ -13,6 +13,7 @@ const (
 	stepProvision    = "provision"
 	stepCutover      = "cutover"
 	stepDualWrite    = "dual-write-validation"
+	stepMoveQueues   = "move-queues"
 	stepResidue      = "move-residue"
 	stepDecommission = "decommission"
 )
@@ -21,6 +22,6 @@ const (
 func steps(cfg config.Config) []Step {
 	return []Step{
 		audit(), fixPolicy(), sentinelMove(), sentinelTest(), breakerDrill(), webhookRetry(), provision(), cutover(cfg), dualWriteValidation(),
-		moveResidue(), decommission(cfg),
+		moveQueues(), moveResidue(), decommission(cfg),
 	}
 }

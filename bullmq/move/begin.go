@@ -21,16 +21,9 @@ func (m *mover) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts := map[bullmq.Queue]bullmq.Counts{}
-	for _, q := range m.o.Queues {
-		n, err := bullmq.Census(ctx, m.src, q)
-		if err != nil {
-			return err
-		}
-		counts[q] = n
-		m.total += n.Pending() + n.Completed
-		// Versions before 4.18 do not say which they are.
-		m.renameAttempts = m.renameAttempts || major(n.Version) < 5
+	counts, err := m.counts(ctx)
+	if err != nil {
+		return err
 	}
 	why, err := m.preflight(ctx, counts, began)
 	if err != nil {
@@ -330,4 +323,37 @@ func infoOf(ctx context.Context, c redis.UniversalClient) (map[string]string, er
 		}
 	}
 	return out, nil
+}
+
+// Check gives every reason why a move would be refused now, in words; none when it may begin or has begun. It changes nothing but for keys of
+// its own on the target, which it removes. Flows that reach out of the queues are found by Groups, and by the move itself.
+func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) ([]string, error) {
+	m, err := newMover(src, dst, o)
+	if err != nil {
+		return nil, err
+	}
+	began, err := m.noted(ctx, m.dst, "begun")
+	if err != nil {
+		return nil, err
+	}
+	counts, err := m.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.preflight(ctx, counts, began)
+}
+
+func (m *mover) counts(ctx context.Context) (map[bullmq.Queue]bullmq.Counts, error) {
+	counts := map[bullmq.Queue]bullmq.Counts{}
+	for _, q := range m.o.Queues {
+		n, err := bullmq.Census(ctx, m.src, q)
+		if err != nil {
+			return nil, err
+		}
+		counts[q] = n
+		m.total += n.Pending() + n.Completed
+		// Versions before 4.18 do not say which they are.
+		m.renameAttempts = m.renameAttempts || major(n.Version) < 5
+	}
+	return counts, nil
 }

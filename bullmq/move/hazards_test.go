@@ -330,7 +330,10 @@ func TestRefusesWhatItCannotMoveExactly(t *testing.T) {
 		}},
 		{name: "target holds jobs", want: "holds 1 jobs", set: func(t *testing.T, p *pair) { v6.Add(t, p.dst, "orders", job("there", nil)) }},
 		{name: "target holds jobs in no list", want: "belong to no listed job (bull:orders:lost)", set: func(t *testing.T, p *pair) { p.to.HSet(t.Context(), "bull:orders:lost", "data", "{}") }},
-		{name: "target's app is older", want: "used by BullMQ 4.18.3", set: func(t *testing.T, p *pair) { bullmqtest.Major(4).Run(t, p.dst, "orders", "pause", ""); p.to.HDel(t.Context(), "bull:orders:meta", "paused") }},
+		{name: "target's app is older", want: "used by BullMQ 4.18.3", set: func(t *testing.T, p *pair) {
+			bullmqtest.Major(4).Run(t, p.dst, "orders", "pause", "")
+			p.to.HDel(t.Context(), "bull:orders:meta", "paused")
+		}},
 		{name: "repeatable job of the old kind", want: "repeatable jobs of the kind", set: func(t *testing.T, p *pair) {
 			bullmqtest.Major(4).Add(t, p.src, "orders", job("r", map[string]any{"repeat": map[string]any{"every": 3_600_000}}))
 		}},
@@ -521,5 +524,21 @@ func TestMovesFromASentinelMasterWhoseReplicaKnowsTheFence(t *testing.T) {
 	}
 	if got := keysOf(t, v6.Work(t, dst, "orders"), 20); got[0] != "j0" {
 		t.Errorf("ran %v", got)
+	}
+}
+
+func TestGroupsAreQueuesTiedByFlows(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	v6.Populate(t, p.src, "orders")
+	v6.Populate(t, p.src, "mail")
+	v6.Add(t, p.src, "alone", job("a", nil))
+	all, err := bullmq.Discover(t.Context(), p.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := move.Groups(t.Context(), p.from, all)
+	if want := "[[alone] [mail-children mail] [orders-children orders]]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v %v, want %s", got, err, want)
 	}
 }

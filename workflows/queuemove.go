@@ -1,0 +1,301 @@
+package workflows
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/move"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// drainLimit is how long jobs in progress may take once a queue was paused; then it is resumed and the move given up.
+const drainLimit = 2 * time.Minute
+
+// queueMove is what is remembered of one move of whole queues, so that a later run goes on with it, sweeps again, or takes it back.
+type queueMove struct {
+	Run    string         `json:"run"`            // of package move; "" before the first one, and after the queues came back
+	Back   string         `json:"back,omitempty"` // the move that brought them back before
+	Queues []bullmq.Queue `json:"queues"`
+	Done   bool           `json:"done"`
+	Report move.Report    `json:"report"`
+	Swept  int            `json:"swept"`
+}
+
+func (m queueMove) names() string {
+	var names []string
+	for _, q := range m.Queues {
+		names = append(names, q.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// moveQueues moves the queues that no flag routes. The pipeline's own queues change sides by flag, order by order; the shop's other queues share
+// the old server with them, and would go down with it.
+func moveQueues() Step {
+	return Step{
+		ID:       stepMoveQueues,
+		Approval: migration.ApprovalOne,
+		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
+			v := viewFrom(ctx)
+			out := Outlook{Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
+				Impact: "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again."}
+			out.Gates = append(out.Gates, sourceThere(v))
+			source, endpoint, err := e.Source(ctx, v.migration.ID)
+			if err != nil {
+				return out, err
+			}
+			target, _, err := e.Target(ctx)
+			if err != nil {
+				return out, err
+			}
+			others, err := e.otherQueues(ctx, source)
+			if err != nil {
+				return out, migration.Errorf(migration.Unavailable, "the queues on %s cannot be listed: %w", endpoint.Address(), err)
+			}
+			if len(others) == 0 {
+				out.Observed = append(out.Observed, migration.Fact{Label: "Other queues", Value: "none"})
+				return out, nil
+			}
+			planned, err := e.planQueueMoves(ctx, v.migration.ID, source, others)
+			if err != nil {
+				return out, err
+			}
+			for _, p := range planned {
+				gate, err := queueMoveGate(ctx, source, target, p)
+				if err != nil {
+					return out, err
+				}
+				out.Gates = append(out.Gates, gate)
+				for _, q := range p.Queues {
+					fact, err := queueFact(ctx, source, target, q)
+					if err != nil {
+						return out, err
+					}
+					out.Observed = append(out.Observed, fact)
+				}
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []Action {
+			return []Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "move-queues", Title: "Move each group of queues", Changes: "jobs, schedulers and settings leave the source and run on the target",
+						Undo: "moves them back to the source"},
+					Timeout: 6 * time.Hour,
+					Do:      doMoveQueues,
+					Undo:    undoMoveQueues,
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "sweep", Title: "Carry over what was added on the source meanwhile", Changes: "late jobs leave the source and run on the target",
+						Undo: "they go back with their queue"},
+					Timeout: 2 * time.Hour,
+					Do:      sweepQueues,
+					Undo:    func(context.Context, *Call) error { return nil },
+				},
+			}
+		},
+	}
+}
+
+func queueMoveGate(ctx context.Context, source, target redis.UniversalClient, p queueMove) (migration.Gate, error) {
+	g := migration.Gate{ID: "queues:" + p.Queues[0].String(), Title: p.names() + " can be moved", Limit: "nothing stands against it"}
+	if p.Done {
+		g.OK, g.Measured = true, "moved already; late jobs are carried over"
+		return g, nil
+	}
+	why, err := move.Check(ctx, source, target, p.options())
+	if err != nil {
+		return g, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
+	}
+	if g.OK, g.Measured = len(why) == 0, "nothing stands against it"; !g.OK {
+		g.Measured, g.Next = strings.Join(why, "; "), "clear what is named, then look again"
+	}
+	return g, nil
+}
+
+func queueFact(ctx context.Context, source, target redis.UniversalClient, q bullmq.Queue) (migration.Fact, error) {
+	n, err := bullmq.Census(ctx, source, q)
+	if err != nil {
+		return migration.Fact{}, migration.Errorf(migration.Unavailable, "%s cannot be counted: %w", q, err)
+	}
+	waiting := "its workers on the target cannot be counted"
+	if workers, err := bullmq.Workers(ctx, target, q); err == nil {
+		waiting = fmt.Sprintf("%d workers on the target", len(workers))
+	}
+	return migration.Fact{Label: q.String(), Value: fmt.Sprintf("%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s",
+		n.Waiting, n.Active, n.Delayed, n.Prioritized, n.Failed, n.Schedulers, waiting)}, nil
+}
+
+// otherQueues are the queues on a server that are not the pipeline's.
+func (e *Estate) otherQueues(ctx context.Context, c redis.UniversalClient) ([]bullmq.Queue, error) {
+	all, err := bullmq.Discover(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(q bullmq.Queue) bool {
+		return slices.ContainsFunc(e.queues, func(own bullmq.Queue) bool { return q == own || q == shadowQueue(own) })
+	}), nil
+}
+
+func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
+
+func (e *Estate) queueMoves(ctx context.Context, mid string) ([]queueMove, error) {
+	var moves []queueMove
+	_, err := e.store.Setting(ctx, queueMovesSetting(mid), &moves)
+	return moves, err
+}
+
+// planQueueMoves gives the moves that were begun, and one for each group of queues that is in none.
+func (e *Estate) planQueueMoves(ctx context.Context, mid string, source redis.UniversalClient, others []bullmq.Queue) ([]queueMove, error) {
+	moves, err := e.queueMoves(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	var rest []bullmq.Queue
+	for _, q := range others {
+		if !slices.ContainsFunc(moves, func(m queueMove) bool { return slices.Contains(m.Queues, q) }) {
+			rest = append(rest, q)
+		}
+	}
+	found, err := move.Groups(ctx, source, rest)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range found {
+		moves = append(moves, queueMove{Queues: g})
+	}
+	return moves, nil
+}
+
+func (m queueMove) options() move.Options {
+	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the provider's API was asked at provision
+}
+
+func doMoveQueues(ctx context.Context, c *Call) (any, error) {
+	source, _, err := c.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := c.Target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others, err := c.otherQueues(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	moves, err := c.planQueueMoves(ctx, c.Run.MigrationID, source, others)
+	if err != nil {
+		return nil, err
+	}
+	for i := range moves {
+		if moves[i].Run == "" {
+			moves[i].Run = fmt.Sprintf("%s-%d", c.Run.ID, i)
+		}
+	}
+	if err := c.store.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+		return nil, err
+	}
+	for i, m := range moves {
+		if m.Done {
+			continue
+		}
+		o := m.options()
+		o.Progress = func(p move.Progress) {
+			c.Progress("%s: %s, %d keys copied of about %d jobs, %d changed since; would stand still for %d ms", m.names(), p.Phase, p.Keys, p.Total, p.Changed, p.FreezeMS)
+		}
+		report, err := move.Move(ctx, source, target, o)
+		if err != nil {
+			return nil, err
+		}
+		moves[i].Done, moves[i].Report = true, report
+		if err := c.store.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return nil, err
+		}
+		c.Log("%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and compared, %d of them at the stand; jobs %v", m.names(), report.CopyMS, report.FreezeMS,
+			report.PredictedMS, report.Keys, report.Changed, report.Jobs)
+		if len(report.Empty) > 0 {
+			c.Log("%s: %d ids were listed without a job and left out: %v", m.names(), len(report.Empty), report.Empty)
+		}
+	}
+	return moves, nil
+}
+
+func sweepQueues(ctx context.Context, c *Call) (any, error) {
+	source, _, err := c.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := c.Target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	moves, err := c.queueMoves(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range moves {
+		if !m.Done {
+			continue
+		}
+		swept, err := move.Sweep(ctx, source, target, m.options())
+		for q, r := range swept {
+			if moves[i].Swept += r.Moved; r.Moved > 0 {
+				c.Log("%s: %d late jobs carried over", q, r.Moved)
+			}
+			if r.Conflicts > 0 {
+				c.Log("%s: %d late jobs stay on the source, because the target holds others of the same id: %v", q, r.Conflicts, r.ConflictIDs)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return moves, c.store.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves)
+}
+
+// undoMoveQueues brings every queue back: one that was not let at by the target's workers as if nothing had been, the others by a move in the
+// other direction.
+func undoMoveQueues(ctx context.Context, c *Call) error {
+	source, _, err := c.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	target, _, err := c.Target(ctx)
+	if err != nil {
+		return err
+	}
+	moves, err := c.queueMoves(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	for i, m := range slices.Backward(moves) {
+		if m.Run == "" {
+			continue
+		}
+		err := move.Back(ctx, source, target, m.options())
+		after := queueMove{Queues: m.Queues, Back: m.Back}
+		if migration.KindOf(err) == migration.Blocked { // the target's workers have been at it
+			if _, err = move.Sweep(ctx, source, target, m.options()); err == nil {
+				after.Back = m.Run + "-back"
+				_, err = move.Move(ctx, target, source, move.Options{Run: after.Back, Queues: m.Queues, Replaces: m.Run, Drain: drainLimit})
+			}
+		}
+		if err != nil {
+			return err
+		}
+		c.Log("%s: back on the source", m.names())
+		moves[i] = after
+		if err := c.store.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package workflows
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+)
+
+// The shop's other queues, which no flag routes, share the old server with the pipeline. They are found, move whole with what flows tie to them,
+// come back on demand, and count as something that is left on the source until they moved.
+func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	v6 := bullmqtest.Major(6)
+	want := v6.Populate(t, src, "mail")
+	v6.Add(t, src, "reports", bullmqtest.Task{Name: "monthly", Data: map[string]any{"k": "report"}})
+	v6.Add(t, src, "order-ingestion", bullmqtest.Task{Name: "order", Data: map[string]any{"k": "order"}})
+
+	cfg := settings(t.TempDir())
+	cfg.Source.Standalone.URL = migration.Secret(src.URL())
+	cfg.Queues = []string{"order-ingestion"}
+	s := moveQueues()
+	b := openBench(t, cfg, planOf(false, s), s)
+	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
+
+	left := func() (queues []string) {
+		t.Helper()
+		facts, err := b.estate.residue(t.Context(), mid)
+		ok(t, err)
+		for _, q := range facts.Queues {
+			if q.Pending > 0 {
+				queues = append(queues, q.Queue)
+			}
+		}
+		return queues
+	}
+	if got := strings.Join(left(), " "); got != "order-ingestion mail-children mail reports" {
+		t.Fatalf("left on the source: %s", got)
+	}
+	before := pending(t, src.Client(), "mail")
+
+	b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	if got := strings.Join(left(), " "); got != "order-ingestion" {
+		t.Fatalf("left on the source: %s", got)
+	}
+	if n := pending(t, dst.Client(), "mail"); n != before {
+		t.Errorf("%d jobs of mail on the target, %d were on the source", n, before)
+	}
+
+	// What is added late is carried over when the step runs again.
+	v6.Add(t, src, "mail", bullmqtest.Task{Name: "late", Data: map[string]any{"k": "late"}, Opts: map[string]any{"jobId": "late"}})
+	if got := strings.Join(left(), " "); got != "order-ingestion mail" {
+		t.Fatalf("left on the source: %s", got)
+	}
+	again := b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	if n := pending(t, dst.Client(), "mail"); n != before+1 {
+		t.Errorf("%d jobs of mail on the target, want %d and the late one", n, before)
+	}
+
+	// And all of it comes back.
+	back, err := b.Rollback(t.Context(), ada, again.ID)
+	ok(t, err)
+	if back.State == migration.RunAwaitingApproval {
+		back, err = b.Decide(t.Context(), bob, back.ID, Decision{Approve: true, ConfirmName: name})
+		ok(t, err)
+	}
+	b.awaitState(t, back.ID, migration.RunSucceeded)
+	if n := pending(t, src.Client(), "mail"); n != before+1 {
+		t.Errorf("%d jobs of mail are back, want %d", n, before+1)
+	}
+	if n := pending(t, dst.Client(), "mail"); n != 0 {
+		t.Errorf("%d jobs of mail stayed on the target", n)
+	}
+
+	// A third time forward: what the target held is out of date and must not come to life again. Every job runs once.
+	b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	w := v6.Work(t, dst, "mail,mail-children,reports")
+	expected := map[string]int{"late": 0, "report": 0}
+	for _, k := range want.Jobs {
+		expected[k] = 0
+	}
+	for ran := 0; ran < len(expected); {
+		e := <-w.Jobs
+		if k := e.Key(); k != "tick" {
+			if n, known := expected[k]; !known || n > 0 {
+				t.Fatalf("%s ran, known %v, %d times before", k, known, n)
+			}
+			expected[k]++
+			ran++
+		}
+	}
+}
+
+func TestMovingTheOtherQueuesIsRefusedWithEveryReason(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t, redistest.Config("maxmemory 50mb", "maxmemory-policy allkeys-lru"))
+	bullmqtest.Major(4).Add(t, src, "mail", bullmqtest.Task{Name: "r", Opts: map[string]any{"repeat": map[string]any{"every": 60_000}}})
+	cfg := settings(t.TempDir())
+	cfg.Source.Standalone.URL = migration.Secret(src.URL())
+	s := moveQueues()
+	b := openBench(t, cfg, planOf(false, s), s)
+	b.estate.target, b.estate.targetEndpoint = dst.Client(), redisconn.Endpoint{Name: "target"}
+	_, err := b.Start(t.Context(), ada, mid, stepMoveQueues, migration.Params{}, "")
+	wantKind(t, err, migration.Blocked, "mail can be moved", "allkeys-lru", "repeatable")
+}
+
+func pending(t *testing.T, c redis.UniversalClient, queue string) int64 {
+	t.Helper()
+	n, err := bullmq.Census(t.Context(), c, bullmq.Queue{Name: queue})
+	ok(t, err)
+	return n.Pending()
+}
