@@ -70,14 +70,19 @@ func Discover(ctx context.Context, c redis.UniversalClient) ([]Queue, error) {
 			break
 		}
 	}
+	return proven(found), nil
+}
+
+// proven gives the queues that have one of the parts that every queue has.
+func proven(found map[Queue]bool) []Queue {
 	var out []Queue
-	for q, proven := range found {
-		if proven {
+	for q, is := range found {
+		if is {
 			out = append(out, q)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Key("") < out[j].Key("") })
-	return out, nil
+	sortQueues(out)
+	return out
 }
 
 func discover(ctx context.Context, c redis.UniversalClient, keys []string, found map[Queue]bool) error {
@@ -225,7 +230,7 @@ func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("workers of %s: %w", q, err)
 	}
-	name := q.prefix() + ":" + base64.StdEncoding.EncodeToString([]byte(q.Name))
+	name := workerName(q)
 	var out []string
 	for _, cl := range clients {
 		if cl.Name == name || strings.HasPrefix(cl.Name, name+":w:") {
@@ -234,4 +239,42 @@ func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, e
 	}
 	sort.Strings(out)
 	return out, nil
+}
+
+// workerName is how BullMQ names a worker's connection, followed by ":w:" and the worker's name if it has one.
+func workerName(q Queue) string {
+	return q.prefix() + ":" + base64.StdEncoding.EncodeToString([]byte(q.Name))
+}
+
+// OnBoth gives the ids of jobs that are waiting, delayed or prioritized on a and that b has a job of too, among the first limit of each state.
+func OnBoth(ctx context.Context, a, b redis.UniversalClient, q Queue, limit int64) ([]string, error) {
+	var both []string
+	for _, part := range []string{"wait", "paused", "delayed", "prioritized"} {
+		list := a.ZRange
+		if isList(part) {
+			list = a.LRange
+		}
+		ids, err := list(ctx, q.Key(part), 0, limit-1).Result()
+		if err != nil {
+			return nil, fmt.Errorf("ids of %s: %w", q, redisconn.Explain(err))
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		cmds, err := b.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, id := range ids {
+				p.Exists(ctx, q.Key(id))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("ids of %s: %w", q, redisconn.Explain(err))
+		}
+		for i, c := range cmds {
+			if n, ok := c.(*redis.IntCmd); ok && n.Val() == 1 && !isMarker(ids[i]) {
+				both = append(both, ids[i])
+			}
+		}
+	}
+	return both, nil
 }

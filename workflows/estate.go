@@ -44,6 +44,8 @@ type Estate struct {
 	log       *slog.Logger
 	now       func() time.Time
 	notify    func(topic string)
+	surveys   *surveys
+	stop      context.CancelFunc // of what goes on in the background
 
 	standaloneEndpoint, sentinelEndpoint redisconn.Endpoint
 	standalone, failover                 redis.UniversalClient
@@ -66,6 +68,8 @@ func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger,
 		e.queues = append(e.queues, bullmq.Queue{Prefix: "bull", Name: q})
 	}
 	e.ledger = newTail(e.ingestion, log, now)
+	background, stop := context.WithCancel(context.Background())
+	e.surveys, e.stop = newSurveys(background, now), stop
 	var err error
 	if e.linode, err = linode.New(cfg.Linode.API, cfg.Linode.Token, hc); err != nil {
 		return nil, err
@@ -84,6 +88,7 @@ func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger,
 }
 
 func (e *Estate) close() {
+	e.stop()
 	var errs []error
 	errs = append(errs, e.standalone.Close())
 	if e.cluster != nil {

@@ -7,7 +7,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -61,12 +60,7 @@ func (e *Estate) count(ctx context.Context, side string, client redis.UniversalC
 		}
 	}
 	if err != nil {
-		s.Error = "cannot be read"
-		if migration.KindOf(err) != migration.Internal {
-			s.Error = err.Error()
-		} else if explained := redisconn.Explain(err); migration.KindOf(explained) != migration.Internal {
-			s.Error = explained.Error()
-		}
+		s.Error = inWords(err)
 		s.Queues = []bullmq.Counts{}
 	}
 	return s

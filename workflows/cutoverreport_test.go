@@ -1,0 +1,138 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+)
+
+// Each line of the report is set up on real servers with real BullMQ, found, cleared the way the line says, and gone.
+func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
+	t.Parallel()
+	v6, v5, v4 := bullmqtest.Major(6), bullmqtest.Major(5), bullmqtest.Major(4)
+	add := func(major bullmqtest.Major, opts map[string]any) func(*testing.T, *redistest.Server, *redistest.Server) {
+		return func(t *testing.T, src, _ *redistest.Server) {
+			major.Add(t, src, "orders", bullmqtest.Task{Name: "n", Data: map[string]any{"k": "k"}, Opts: opts})
+		}
+	}
+	drop := func(t *testing.T, src, _ *redistest.Server) {
+		if err := src.Client().FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		v6.Run(t, src, "orders", "resume", "")
+	}
+	for _, c := range []struct {
+		line string
+		want Severity
+		says string
+		set  func(*testing.T, *redistest.Server, *redistest.Server)
+		// clear nil: an empty queue
+		clear func(*testing.T, *redistest.Server, *redistest.Server)
+	}{
+		{line: "waiting", want: SeverityBlocks, says: "1 waiting", set: add(v6, nil)},
+		{line: "delayed", want: SeverityBlocks, says: "1, due from 20", set: add(v6, map[string]any{"delay": 60_000})},
+		{line: "repeatable", want: SeverityBlocks, says: "1", set: add(v4, map[string]any{"repeat": map[string]any{"every": 60_000}})},
+		{line: "schedulers", want: SeverityBlocks, says: "1", set: func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "every", "") },
+			clear: func(t *testing.T, src, _ *redistest.Server) {
+				v6.Run(t, src, "orders", "call", `{"method":"removeJobScheduler","args":["hourly"]}`)
+			}},
+		{line: "flows", want: SeverityBlocks, says: "1 parents", set: func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "flow", "") },
+			clear: func(t *testing.T, src, _ *redistest.Server) { v6.Work(t, src, "orders").Expect(t, 2) }},
+		{line: "flows-across", want: SeverityBlocks, says: "orders-children", set: func(t *testing.T, src, _ *redistest.Server) { v6.Populate(t, src, "orders") }},
+		{line: "stalled", want: SeverityBlocks, says: "1", set: func(t *testing.T, src, dst *redistest.Server) {
+			add(v6, nil)(t, src, dst)
+			src.Client().LMove(t.Context(), "bull:orders:wait", "bull:orders:active", "right", "left")
+		}},
+		{line: "orphans", want: SeverityBlocks, says: "1, which BullMQ will never run", set: func(t *testing.T, src, dst *redistest.Server) {
+			add(v6, nil)(t, src, dst)
+			src.Client().Del(t.Context(), "bull:orders:wait")
+		}},
+		{line: "empty", want: SeverityBlocks, says: "1, which BullMQ would run with empty data", set: func(t *testing.T, src, dst *redistest.Server) {
+			add(v6, nil)(t, src, dst)
+			src.Client().Del(t.Context(), "bull:orders:1")
+		}},
+		{line: "dedup", want: SeverityCareful, says: "1 ids hold further jobs off, 1 of", set: add(v6, map[string]any{"deduplication": map[string]any{"id": "d"}})},
+		{line: "limits", want: SeverityCareful, says: "3 jobs in 1s", set: func(t *testing.T, src, _ *redistest.Server) {
+			v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
+		}},
+		{line: "limiter", want: SeverityBlocks, says: "never starts again", set: func(t *testing.T, src, _ *redistest.Server) { src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0) }},
+		{line: "versions", want: SeverityCareful, says: "5 on the source, 6 on the target", set: func(t *testing.T, src, dst *redistest.Server) {
+			v5.Run(t, src, "orders", "resume", "")
+			v6.Run(t, dst, "orders", "resume", "")
+		}},
+		{line: "duplicates", want: SeverityBlocks, says: "1 of the first", set: func(t *testing.T, src, dst *redistest.Server) {
+			for _, s := range []*redistest.Server{src, dst} {
+				v6.Add(t, s, "orders", bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": "twin"}})
+			}
+		}},
+		{line: "target-workers", want: SeverityBlocks, says: "none", set: func(*testing.T, *redistest.Server, *redistest.Server) {},
+			clear: func(t *testing.T, _, dst *redistest.Server) { v6.Work(t, dst, "orders") }},
+		{line: "memory", want: SeverityBlocks, says: "the queues take about", set: func(t *testing.T, src, dst *redistest.Server) {
+			c := src.Client()
+			_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+				for i := range 200 {
+					p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", strings.Repeat("x", 50_000))
+					p.LPush(t.Context(), "bull:orders:wait", i)
+				}
+				return nil
+			})
+			ok(t, err)
+			dst.Client().ConfigSet(t.Context(), "maxmemory", "12mb")
+		}},
+		{line: "source", want: SeverityUnknown, says: "", set: func(_ *testing.T, src, _ *redistest.Server) { src.Kill() }, clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() }},
+		{line: "ledger", want: SeverityUnknown, says: "order ledger", set: func(*testing.T, *redistest.Server, *redistest.Server) {}, clear: func(*testing.T, *redistest.Server, *redistest.Server) {}},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			t.Parallel()
+			src, dst := redistest.Start(t), redistest.Start(t)
+			v6.Run(t, src, "orders", "resume", "")
+			cfg := settings(t.TempDir())
+			cfg.Source.Standalone.URL = migration.Secret(src.URL())
+			cfg.Queues = []string{"orders"}
+			b := openBench(t, cfg, planOf(false, audit()), audit())
+			b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
+			report := func() ReportLine {
+				t.Helper()
+				b.time.advance(2 * surveyFresh) // so that the servers are read again
+				r, err := b.CutoverReport(t.Context(), mid)
+				ok(t, err)
+				if r.Ready {
+					t.Error("ready although the ledger is unknown")
+				}
+				i := slices.IndexFunc(r.Lines, func(l ReportLine) bool { return l.ID == c.line && (l.Queue == "" || l.Queue == "orders") })
+				if i < 0 {
+					return ReportLine{Measured: "no such line"}
+				}
+				if l := r.Lines[i]; l.Severity != SeverityClear && l.Clear == "" {
+					t.Errorf("%+v does not say how to clear it", l)
+				}
+				return r.Lines[i]
+			}
+			c.set(t, src, dst)
+			if l := report(); l.Severity != c.want || !strings.Contains(l.Measured, c.says) {
+				t.Fatalf("%+v, want %q saying %q", l, c.want, c.says)
+			}
+			if c.line == "ledger" {
+				return // no app is there
+			}
+			if c.clear == nil {
+				c.clear = drop
+			}
+			c.clear(t, src, dst)
+			redistest.Eventually(t, 15*time.Second, func() error {
+				if l := report(); l.Severity != SeverityClear {
+					return fmt.Errorf("after clearing: %+v", l)
+				}
+				return nil
+			})
+		})
+	}
+}
