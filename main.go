@@ -39,6 +39,8 @@ type cli struct {
 	Status   statusCmd   `cmd:"" help:"Show the criteria and what to do next."`
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
 	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
+	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
+	Jobs     jobsCmd     `cmd:"" help:"Find a job on both sides."`
 	Flags    flagsCmd    `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
 	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
 	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 //go:embed openapi.json
@@ -191,3 +192,12 @@ type Queue struct {
 	// OldestJobAgeMS is how long the job next in line has waited, in milliseconds; 0 when none waits.
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
+
+// CutoverReport is what would break if the source were left now: see workflows.CutoverReport.
+type CutoverReport = workflows.CutoverReport
+
+// QueueDetail is one queue on both sides, in depth: see workflows.QueueDetail.
+type QueueDetail = workflows.QueueDetail
+
+// FoundJobs is a job id looked up on both sides: see workflows.FoundJobs.
+type FoundJobs = workflows.FoundJobs

@@ -281,3 +281,24 @@ func number(n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+// CutoverReport tells what would break if the source were left now.
+func (c *Client) CutoverReport(ctx context.Context, mid string) (CutoverReport, error) {
+	var r CutoverReport
+	err := c.get(ctx, at(mid, "cutover-report"), &r)
+	return r, err
+}
+
+// Queue gives one queue on both sides, in depth.
+func (c *Client) Queue(ctx context.Context, mid, queue string) (QueueDetail, error) {
+	var q QueueDetail
+	err := c.get(ctx, at(mid, "queues", queue), &q)
+	return q, err
+}
+
+// FindJobs looks for a job id in every queue of both sides.
+func (c *Client) FindJobs(ctx context.Context, mid, id string) (FoundJobs, error) {
+	var f FoundJobs
+	err := c.get(ctx, at(mid, "jobs")+"?id="+url.QueryEscape(id), &f)
+	return f, err
+}

@@ -257,6 +257,21 @@ func (s *Server) apiQueues(c *fiber.Ctx) error {
 	return answer(c, b, err)
 }
 
+func (s *Server) apiQueue(c *fiber.Ctx) error {
+	q, err := s.control.Queue(c.UserContext(), c.Params("mid"), unescaped(c.Params("queue")))
+	return answer(c, q, err)
+}
+
+func (s *Server) apiCutoverReport(c *fiber.Ctx) error {
+	r, err := s.control.CutoverReport(c.UserContext(), c.Params("mid"))
+	return answer(c, r, err)
+}
+
+func (s *Server) apiJobs(c *fiber.Ctx) error {
+	found, err := s.control.FindJobs(c.UserContext(), identityOf(c).Actor, c.Params("mid"), c.Query("id"))
+	return answer(c, found, err)
+}
+
 func (s *Server) apiEndpoints(c *fiber.Ctx) error {
 	b, err := s.board(c)
 	out := api.EndpointList{Endpoints: []api.Endpoint{}}

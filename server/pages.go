@@ -251,7 +251,7 @@ func (s *Server) queues(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v := web.Queues{At: board.At, Now: time.Now()}
+	v := web.Queues{MigrationID: m.ID, At: board.At, Now: time.Now()}
 	for _, side := range board.Sides {
 		ws := web.QueueSide{Side: side.Side, Endpoint: side.Endpoint.Endpoint, Address: side.Address, Error: side.Error}
 		for _, q := range side.Queues {

@@ -10,9 +10,17 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
+// buttons are those that change something: not what the page's own script does, nor a search.
 func buttons(r response) []*html.Node {
 	main := byID(r, "main")
-	return all(main, func(n *html.Node) bool { return n.Data == "button" && attr(n, "type") != "button" })
+	return all(main, func(n *html.Node) bool {
+		for form := n.Parent; form != nil; form = form.Parent {
+			if form.Data == "form" && attr(form, "role") == "search" && attr(form, "method") == "get" {
+				return false
+			}
+		}
+		return n.Data == "button" && attr(n, "type") != "button"
+	})
 }
 
 // until reads a page until it is as wanted.

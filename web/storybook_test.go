@@ -11,8 +11,10 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
+	"github.com/switchyard-dev/switchyard/workflows"
 	"github.com/switchyard-dev/switchyard/static"
 )
 
@@ -216,10 +218,34 @@ func stories(t *testing.T) map[string]story {
 	counts := func(n int64) []StateCount {
 		return []StateCount{{"waiting", n}, {"active", 2}, {"delayed", 14}, {"prioritized", 0}, {"failed", 1}, {"completed", 1000}}
 	}
-	out["queues"] = story{frame: frame("Queues", "queues", "/m/order-pipeline/queues", engineer), page: QueuesPage(Queues{At: storyTime, Now: storyTime, Sides: []QueueSide{
+	out["queues"] = story{frame: frame("Queues", "queues", "/m/order-pipeline/queues", engineer), page: QueuesPage(Queues{MigrationID: o.Migration.ID, At: storyTime, Now: storyTime, Sides: []QueueSide{
 		{Side: "source", Endpoint: "sentinel", Address: "10.0.0.5:6379", Queues: []Queue{{Name: "order-ingestion", Pending: 4051, Oldest: &oldest, States: counts(4035)}, {Name: "order-ingestion-shadow", States: counts(0), Paused: true}}},
 		{Side: "target", Endpoint: "managed", Address: "orders-bullmq.example.com:6380", Error: "redis does not answer within 2 s"},
 	}})}
+	inAnHour, first := storyTime.Add(time.Hour), storyTime.Add(-3*time.Second)
+	depth := bullmq.QueueSurvey{Queue: bullmq.Queue{Name: "mail"}, Counts: bullmq.Counts{Queue: "mail", Version: "5.81.5", Waiting: 4035, Delayed: 14, Completed: 1000, Paused: true}, Layout: "5",
+		Workers: []bullmq.WorkerConn{{Name: "fixture", Addr: "10.0.0.9:51234"}}, DelayedFirst: &inAnHour, DelayedLast: &inAnHour, DelayedOver: map[string]int64{"within a day": 14}, Retrying: 3,
+		Schedulers:  []bullmq.Scheduler{{ID: "digest", Pattern: "0 9 * * *", TZ: "Europe/Berlin", Next: inAnHour}, {ID: "n:::60000", EveryMS: 60_000, Next: inAnHour, Legacy: true, PendingMissing: true}},
+		FlowParents: 3, FlowChildren: 6, TiedTo: []bullmq.Queue{{Name: "render"}}, DedupCount: 2, DedupNext: 1, RateLimit: &bullmq.RateLimit{Max: 10, Duration: time.Second}, Limited: true, LimitedEver: true,
+		Concurrency: 5, HashesWithoutIndex: 1, IndexedWithoutHash: 1, Examples: []string{"evt_1Q2w3E", "evt_9Z8y7X"}, StalledCount: 1, Stalled: []string{"evt_stalled"}, MemoryBytes: 7_300_000,
+		MemoryNote: "MEMORY USAGE of the lists and of 4052 jobs", Payload: bullmq.Distribution{Sampled: 4052, P50: 812, P95: 2100, P99: 9800, Max: 61_000}}
+	queueStory := func(name string, page templ.Component) {
+		out[name] = story{frame: frame("Queues", "queues", "/m/order-pipeline/queues", engineer), page: page}
+	}
+	queueStory("queue", QueuePage(QueueDetail{MigrationID: o.Migration.ID, Now: storyTime, Detail: workflows.QueueDetail{Queue: "mail", At: storyTime, Sides: []workflows.QueueView{
+		{Side: "source", Endpoint: "sentinel", At: &first, Queue: &depth}, {Side: "target", Endpoint: "managed", At: &first}}}}))
+	queueStory("cutover-report", CutoverReportPage(CutoverReport{MigrationID: o.Migration.ID, Now: storyTime, Report: workflows.CutoverReport{At: first, Lines: []workflows.ReportLine{
+		{ID: "delayed", Title: "Delayed jobs", Queue: "order-ingestion", Severity: workflows.SeverityBlocks, Measured: "14, due from 2026-11-20T10:00:00Z to 2026-11-21T10:00:00Z; 3 of them wait for another try", Clear: "they move with the step Move what is left once the cutover is complete; before that, wait for them"},
+		{ID: "empty", Title: "Listed ids without a job", Queue: "mail", Severity: workflows.SeverityBlocks, Measured: "1, which BullMQ would run with empty data", Clear: "find the orders in the ledger, then remove the ids", Examples: []string{"evt_1Q2w3E"}},
+		{ID: "target", Title: "Target can be read", Measured: "is being read for the first time; 120000 of about 1000000 keys read", Clear: "make the server reachable, or wait until it was read"},
+		{ID: "limits", Title: "Limits that count on each side alone", Queue: "mail", Severity: workflows.SeverityCareful, Measured: "10 jobs in 1s for the queue", Clear: "halve them for the dual run where the outside world cannot bear twice as much"},
+		{ID: "ledger", Title: "Order ledger", Severity: workflows.SeverityClear, Measured: "5 000 acknowledged, none lost, none twice"}}}}))
+	queueStory("cutover-report-ready", CutoverReportPage(CutoverReport{MigrationID: o.Migration.ID, Now: storyTime, Report: workflows.CutoverReport{At: first, Ready: true, Lines: []workflows.ReportLine{
+		{ID: "ledger", Title: "Order ledger", Severity: workflows.SeverityClear, Measured: "5 000 acknowledged, none lost, none twice"}}}}))
+	found := bullmq.Job{Queue: bullmq.Queue{Name: "order-ingestion"}, ID: "evt_1Q2w3E", Name: "order", State: "delayed", Data: []byte(`{"order":{"id":"ord_1","total":"12.50"}}`), Opts: []byte(`{"attempts":5}`),
+		Timestamp: &first, DueAt: &inAnHour, AttemptsMade: 2, FailedReason: "timeout", Stacktrace: []string{"Error: timeout\n    at run"}, Logs: []string{"looked at"}, LogCount: 1, Bytes: 41}
+	queueStory("jobs", JobsPage(Jobs{MigrationID: o.Migration.ID, ID: "evt_1Q2w3E", Who: engineer, Found: workflows.FoundJobs{ID: "evt_1Q2w3E", Sides: []workflows.SideJobs{
+		{Side: "source", Endpoint: "sentinel", Queues: 3, Jobs: []bullmq.Job{found}}, {Side: "target", Endpoint: "managed", Queues: 2}}}}))
 	view := migration.FlagSetView{FlagSet: migration.FlagSet{ID: o.Migration.ID, MigrationID: o.Migration.ID, Name: "Order pipeline", Revision: 17}, Flags: []migration.FlagInfo{
 		{Key: "order-ingestion-ramp", ValueType: "number", ManagedBy: "cutover", State: "ENABLED", Variant: "25", Value: 25, Revision: 17, Actor: "ada", Reason: "cutover to live at 25 %", RunID: "4b1f09c2aa", At: storyTime.Add(-time.Hour)},
 		{Key: "order-ingestion-stage", ValueType: "string", Type: "migration", ManagedBy: "cutover", State: "ENABLED", Variant: "live", Value: "live", Revision: 16, Actor: "ada", Reason: "cutover to live at 10 %", RunID: "4b1f09c2aa", At: storyTime.Add(-2 * time.Hour)},

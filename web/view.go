@@ -91,9 +91,10 @@ type Draft struct {
 
 // Queues is the page of both sides' queues.
 type Queues struct {
-	At    time.Time
-	Now   time.Time
-	Sides []QueueSide
+	MigrationID string
+	At          time.Time
+	Now         time.Time
+	Sides       []QueueSide
 }
 
 // QueueSide is one server's queues.

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+type reportCmd struct {
+	remote
+}
+
+// Run prints what would break if the source were left now. It fails when something blocks or is unknown.
+func (c reportCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	r, err := client.CutoverReport(s.ctx, mid)
+	if err != nil {
+		return err
+	}
+	err = c.print(s.stdout, r, func(w io.Writer) {
+		for _, l := range r.Lines {
+			word := strings.ToUpper(string(l.Severity))
+			if l.Severity == workflows.SeverityUnknown {
+				word = "UNKNOWN"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", word, l.Queue, l.Title, l.Measured)
+			if l.Clear != "" {
+				_, _ = fmt.Fprintf(w, "\t\t\t-> %s\n", l.Clear)
+			}
+		}
+	})
+	if err == nil && !r.Ready {
+		err = migration.Errorf(migration.Blocked, "something stands against leaving the source now")
+	}
+	return err
+}
+
+type jobsCmd struct {
+	Find jobsFindCmd `cmd:"" help:"Look for a job id in every queue of both sides."`
+}
+
+type jobsFindCmd struct {
+	remote
+	ID string `arg:"" help:"Id of the job."`
+}
+
+// Run prints what both sides have of a job id. It fails when a side could not be looked through.
+func (c jobsFindCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	found, err := client.FindJobs(s.ctx, mid, c.ID)
+	if err != nil {
+		return err
+	}
+	unknown := ""
+	for _, side := range found.Sides {
+		if side.Error != "" {
+			unknown = fmt.Sprintf("the %s is not known: %s", side.Side, side.Error)
+		}
+	}
+	err = c.print(s.stdout, found, func(w io.Writer) {
+		for _, side := range found.Sides {
+			if len(side.Jobs) == 0 && side.Error == "" {
+				_, _ = fmt.Fprintf(w, "%s\tno such job in %d queues\n", side.Side, side.Queues)
+			}
+			for _, j := range side.Jobs {
+				state := j.State
+				if state == "" {
+					state = "in no list"
+				}
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d attempts\t%s\n", side.Side, j.Queue, j.Name, state, j.AttemptsMade, j.Data)
+			}
+		}
+	})
+	if err == nil && unknown != "" {
+		err = migration.Errorf(migration.Unavailable, "%s", unknown)
+	}
+	return err
+}

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/switchyard-dev/switchyard/web"
+)
+
+// unescaped is a part of the path as it was meant: names of queues may hold colons and slashes.
+func unescaped(part string) string {
+	if s, err := url.PathUnescape(part); err == nil {
+		return s
+	}
+	return part
+}
+
+func (s *Server) cutoverReport(c *fiber.Ctx) error {
+	m, err := s.migration(c)
+	if err != nil {
+		return err
+	}
+	r, err := s.control.CutoverReport(c.UserContext(), m.ID)
+	if err != nil {
+		return err
+	}
+	return s.page(c, place{migration: m, section: "queues", title: "If we cut over now", topics: []string{"queues"}}, web.CutoverReportPage(web.CutoverReport{MigrationID: m.ID, Report: r, Now: time.Now()}))
+}
+
+func (s *Server) queue(c *fiber.Ctx) error {
+	m, err := s.migration(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.control.Queue(c.UserContext(), m.ID, unescaped(c.Params("queue")))
+	if err != nil {
+		return err
+	}
+	return s.page(c, place{migration: m, section: "queues", title: d.Queue, topics: []string{"queues"}}, web.QueuePage(web.QueueDetail{MigrationID: m.ID, Detail: d, Now: time.Now()}))
+}
+
+func (s *Server) jobs(c *fiber.Ctx) error {
+	m, err := s.migration(c)
+	if err != nil {
+		return err
+	}
+	who := identityOf(c)
+	v := web.Jobs{MigrationID: m.ID, ID: c.Query("id"), Who: who.who()}
+	if v.ID != "" {
+		if v.Found, err = s.control.FindJobs(c.UserContext(), who.Actor, m.ID, v.ID); err != nil {
+			return err
+		}
+	}
+	return s.page(c, place{migration: m, section: "queues", title: "Find a job"}, web.JobsPage(v))
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// queueOne puts one waiting job with a hostile payload on the source.
+func (st *site) queueOne(t *testing.T) {
+	t.Helper()
+	c := st.redis.Client()
+	for _, err := range []error{
+		c.HSet(t.Context(), "bull:order-ingestion:evt_1", "name", "order", "data", `{"note":"<script>alert(1)</script>","card":"CANARY-4242"}`, "opts", "{}", "timestamp", "1795500000000").Err(),
+		c.LPush(t.Context(), "bull:order-ingestion:wait", "evt_1").Err(),
+		c.HSet(t.Context(), "bull:order-ingestion:meta", "version", "bullmq:6.7.0").Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAJobIsFoundAndItsPayloadIsForEngineersOnly(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	st.queueOne(t)
+	for name, c := range map[string]struct {
+		password string
+		sees     bool
+	}{"ada": {enginePass, true}, "grace": {viewerPass, false}} {
+		var r response
+		b := st.browser(t, name, c.password)
+		eventually(t, "survey", func() bool { r = b.get("/m/" + mid + "/jobs?id=evt_1"); return strings.Contains(r.text, `data-job="order-ingestion"`) })
+		if !strings.Contains(r.text, "Waiting") || strings.Contains(r.text, "CANARY-4242") != c.sees || strings.Contains(r.text, "<script>alert") {
+			t.Errorf("%s: %s", name, r.text)
+		}
+		if find(r.page, func(n *html.Node) bool { return has(n, "data-error") }) == nil {
+			t.Errorf("%s: the target is not provisioned, and nothing says so", name)
+		}
+		found, err := st.as(t, name, c.password).FindJobs(t.Context(), mid, "evt_1")
+		if err != nil || len(found.Sides) != 2 || len(found.Sides[0].Jobs) != 1 || (len(found.Sides[0].Jobs[0].Data) > 0) != c.sees || found.Sides[1].Error == "" {
+			t.Errorf("%s: %+v %v", name, found, err)
+		}
+	}
+	b := st.browser(t, "ada", enginePass)
+	if r := b.get("/m/" + mid + "/jobs?id=" + strings.Repeat("x", 513)); r.status != 422 && r.status != 400 {
+		t.Errorf("an id that is too long: %d", r.status)
+	}
+}
+
+func TestTheQueueAndTheCutoverReportAreShownWithWhatBlocks(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	st.queueOne(t)
+	b := st.browser(t, "grace", viewerPass)
+	var r response
+	eventually(t, "survey", func() bool {
+		r = b.get("/m/" + mid + "/queues/order-ingestion")
+		return find(r.page, func(n *html.Node) bool { return attr(n, "data-count") == "waiting" && strings.Contains(textOf(n), "1") }) != nil
+	})
+	r = b.get("/m/" + mid + "/cutover-report")
+	line := find(r.page, func(n *html.Node) bool { return attr(n, "data-line") == "waiting" })
+	if line == nil || attr(line, "data-severity") != "blocks" || !strings.Contains(textOf(line), "Move what is left") {
+		t.Errorf("no blocking line: %s", r.text)
+	}
+	if unknown := find(r.page, func(n *html.Node) bool { return attr(n, "data-group") == "unknown" }); unknown == nil {
+		t.Error("nothing is unknown although there is no target and no app")
+	}
+	report, err := st.as(t, "grace", viewerPass).CutoverReport(t.Context(), mid)
+	if err != nil || report.Ready || report.Lines[0].Severity != workflows.SeverityBlocks {
+		t.Errorf("%+v %v", report, err)
+	}
+	if q, err := st.as(t, "grace", viewerPass).Queue(t.Context(), mid, "order-ingestion"); err != nil || q.Sides[0].Queue == nil || q.Sides[0].Queue.Counts.Waiting != 1 {
+		t.Errorf("%+v %v", q, err)
+	}
+}
+
+// textOf is all the text below a node.
+func textOf(n *html.Node) string {
+	if n.Type == html.TextNode {
+		return n.Data
+	}
+	var b strings.Builder
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		b.WriteString(textOf(c))
+	}
+	return b.String()
+}

@@ -1,0 +1,116 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// FoundJobs is a job id looked up on both sides.
+type FoundJobs struct {
+	ID    string     `json:"id"`
+	Sides []SideJobs `json:"sides"`
+}
+
+// SideJobs is what one side has of an id, in any of its queues. Error says why it could not be looked up; then Jobs says nothing.
+type SideJobs struct {
+	Side     string       `json:"side"` // source, target
+	Endpoint string       `json:"endpoint"`
+	Error    string       `json:"error,omitempty"`
+	Queues   int          `json:"queues"` // how many were looked through
+	Jobs     []bullmq.Job `json:"jobs"`
+}
+
+// FindJobs looks for a job id in every queue of both sides. What the job carries, its data, result and log, is left out for a viewer: payloads of
+// orders are personal data, and to watch the migration nobody needs them.
+func (c *Control) FindJobs(ctx context.Context, a migration.Actor, mid, id string) (FoundJobs, error) {
+	if id == "" || len(id) > 512 {
+		return FoundJobs{}, migration.Errorf(migration.Invalid, "a job id has 1 to 512 bytes: got %d", len(id))
+	}
+	if _, err := c.store.Migration(ctx, mid); err != nil {
+		return FoundJobs{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	out := FoundJobs{ID: id}
+	// Which queues there are is known from the last survey: looking for them anew would read every key of both servers.
+	both := c.estate.surveyBoth(ctx, mid)
+	source, _, err := c.estate.Source(ctx, mid)
+	out.Sides = append(out.Sides, findJobs(ctx, both[0], source, err, id, a.Role == migration.RoleEngineer))
+	target, _, err := c.estate.Target(ctx)
+	out.Sides = append(out.Sides, findJobs(ctx, both[1], target, err, id, a.Role == migration.RoleEngineer))
+	return out, nil
+}
+
+func findJobs(ctx context.Context, side SideSurvey, client redis.UniversalClient, err error, id string, whole bool) SideJobs {
+	out := SideJobs{Side: side.Side, Endpoint: side.Endpoint, Jobs: []bullmq.Job{}, Queues: len(side.Survey.Queues)}
+	if err != nil {
+		out.Error = inWords(err)
+		return out
+	}
+	if side.Survey.At.IsZero() { // an old survey still names the queues; of none, nothing can be said
+		out.Error = side.Error
+		return out
+	}
+	for _, q := range side.Survey.Queues {
+		j, findErr := bullmq.FindJob(ctx, client, q.Queue, id)
+		if findErr != nil {
+			if migration.KindOf(findErr) != migration.NotFound {
+				out.Error = inWords(findErr)
+			}
+			continue
+		}
+		if !whole {
+			j.Data, j.ReturnValue, j.FailedReason, j.Progress, j.Logs, j.Stacktrace = nil, "", "", "", nil, nil
+		}
+		out.Jobs = append(out.Jobs, j)
+	}
+	return out
+}
+
+// QueueDetail is one queue on both sides, in depth.
+type QueueDetail struct {
+	Queue string      `json:"queue"`
+	At    time.Time   `json:"at"`
+	Sides []QueueView `json:"sides"`
+}
+
+// QueueView is one side's queue. Error says why it is not known; Queue is nil when the side has no such queue.
+type QueueView struct {
+	Side     string              `json:"side"` // source, target
+	Endpoint string              `json:"endpoint"`
+	Error    string              `json:"error,omitempty"`
+	At       *time.Time          `json:"at,omitempty"` // when it was read
+	Queue    *bullmq.QueueSurvey `json:"queue,omitempty"`
+}
+
+// Queue gives one queue on both sides from the last survey; NotFound when both were read and neither has it.
+func (c *Control) Queue(ctx context.Context, mid, name string) (QueueDetail, error) {
+	both, err := c.Surveys(ctx, mid)
+	if err != nil {
+		return QueueDetail{}, err
+	}
+	out := QueueDetail{Queue: name, At: c.now()}
+	known, found := true, false
+	for _, s := range both {
+		v := QueueView{Side: s.Side, Endpoint: s.Endpoint, Error: s.Error}
+		known = known && s.Usable()
+		if !s.Survey.At.IsZero() {
+			v.At = &s.Survey.At
+		}
+		for _, q := range s.Survey.Queues {
+			if q.Queue.String() == name {
+				v.Queue, found = &q, true
+			}
+		}
+		out.Sides = append(out.Sides, v)
+	}
+	if known && !found {
+		return out, migration.Errorf(migration.NotFound, "no server has a queue %q", name)
+	}
+	return out, nil
+}
