@@ -21,7 +21,8 @@ build: ## bin/switchyard
 	go build -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
 
 bench: setup setup-bench build node ## what flags cost, with ratios to peers, and the job move (BENCH=-quick: shorter)
-	go test -run '^$$' -bench . -benchmem ./flags ./fleet ./bullmq
+	go test -run '^$$' -bench . -benchmem -benchtime 1x ./bullmq ./bullmq/move
+	go test -run '^$$' -bench . -benchmem ./flags ./fleet
 	go build -o bin/bench ./bench && exec bin/bench $(BENCH)
 
 lint: ## vet, format, golangci-lint (first build takes minutes)

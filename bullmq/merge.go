@@ -42,8 +42,9 @@ type MergeReport struct {
 // other way, so delayed comes first: whatever is promoted is found again in the next pass.
 var states = []string{"delayed", "wait", "paused", "prioritized", "failed"}
 
-// luaLocate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id.
-// Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or ""}.
+// luaLocate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id, "prefix:queue:de:".
+// Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or "",
+// deduplication id that the job holds or "", ms until that ends or -1}.
 const luaLocate = `
 local state, score = 0, ''
 for i = 2, 6 do
@@ -61,13 +62,14 @@ local why = ''
 if redis.call('EXISTS', KEYS[1]) == 0 then why = 'has no content'
 elseif redis.call('EXISTS', KEYS[1] .. ':lock') == 1 then why = 'is being processed'
 elseif redis.call('HEXISTS', KEYS[1], 'parentKey') == 1 or redis.call('EXISTS', KEYS[1] .. ':dependencies', KEYS[1] .. ':processed', KEYS[1] .. ':failed', KEYS[1] .. ':unsuccessful') > 0 then why = 'belongs to a flow'
-elseif redis.call('HEXISTS', KEYS[1], 'rjk') == 1 then why = 'belongs to a scheduler'
-elseif redis.call('HEXISTS', KEYS[1], 'deid') == 1 then why = 'has a deduplication id' end
-return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why}
+elseif redis.call('HEXISTS', KEYS[1], 'rjk') == 1 then why = 'belongs to a scheduler' end
+local dedup, ends = redis.call('HGET', KEYS[1], 'deid') or '', -1
+if dedup ~= '' and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then ends = redis.call('PTTL', ARGV[2] .. dedup) else dedup = '' end
+return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why, dedup, ends}
 `
 
 // luaImport stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
-// delayed, prioritized, failed. ARGV: id, state, score, number of hash values, hash..., logs...
+// delayed, prioritized, failed. ARGV: id, state, score, key of the deduplication or "", ms until that ends, number of hash values, hash..., logs...
 // Returns 1 moved, 0 known to the ledger, -1 another job has the id, or had it at an earlier attempt.
 const luaImport = `
 local known = redis.call('HGET', KEYS[2], ARGV[1])
@@ -76,14 +78,16 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[2], ARGV[1], 'conflict')
   return -1
 end
-local n = tonumber(ARGV[4])
+local n = tonumber(ARGV[6])
 local hash, priority = {}, 0
 for i = 1, n, 2 do
-  hash[i], hash[i + 1] = ARGV[4 + i], ARGV[5 + i]
-  if ARGV[4 + i] == 'priority' then priority = tonumber(ARGV[5 + i]) or 0 end
+  hash[i], hash[i + 1] = ARGV[6 + i], ARGV[7 + i]
+  if ARGV[6 + i] == 'priority' then priority = tonumber(ARGV[7 + i]) or 0 end
 end
 redis.call('HSET', KEYS[1], unpack(hash))
-for i = 5 + n, #ARGV do redis.call('RPUSH', KEYS[1] .. ':logs', ARGV[i]) end
+-- Where another job of the target holds the same deduplication id, both were accepted, and both run.
+if ARGV[4] ~= '' and redis.call('SET', ARGV[4], ARGV[1], 'NX') and tonumber(ARGV[5]) > 0 then redis.call('PEXPIRE', ARGV[4], ARGV[5]) end
+for i = 7 + n, #ARGV do redis.call('RPUSH', KEYS[1] .. ':logs', ARGV[i]) end
 local meta = redis.call('HMGET', KEYS[3], 'paused', 'opts.maxLenEvents', 'version')
 local paused, maxEvents = meta[1], meta[2] or '10000'
 local major = tonumber(string.match(meta[3] or '', '^bullmq:(%d+)')) or 6
@@ -116,7 +120,8 @@ elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'ev
 return 1
 `
 
-// luaRemove deletes a moved job from the source. KEYS: job, then one key per state, then active. ARGV: id.
+// luaRemove deletes a moved job from the source, with its hold on a deduplication id. KEYS: job, then one key per state, then active. ARGV: id,
+// "prefix:queue:de:".
 // Returns 1 removed, 0 was not there, -1 is being processed.
 const luaRemove = `
 if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
@@ -127,6 +132,8 @@ for i = 2, 6 do
   elseif kind == 'zset' then n = n + redis.call('ZREM', KEYS[i], ARGV[1]) end
 end
 if n == 0 then return 0 end
+local dedup = redis.call('HGET', KEYS[1], 'deid')
+if dedup and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then redis.call('DEL', ARGV[2] .. dedup) end
 redis.call('DEL', KEYS[1], KEYS[1] .. ':logs')
 return 1
 `
@@ -137,8 +144,8 @@ return 1
 // Idle workers of the target are woken.
 //
 // The source must be paused with no job active, or a worker could run a job between the two scripts. Merge refuses (kind Blocked, listing
-// why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows or carry a deduplication id:
-// those have to move as a whole. A job whose id the target already holds by another way is left on the source and reported, by later attempts
+// why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows: those have to move as a whole.
+// A deduplication id goes with the job that holds it, for as long as it had to go. A job whose id the target already holds by another way is left on the source and reported, by later attempts
 // too: with ids made from the provider's event it is the same order, added on both servers.
 func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
 	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}}}
@@ -163,6 +170,8 @@ type job struct {
 	hash             []string // name, value, name, value ...
 	logs             []string
 	why              string // it cannot be moved
+	dedup            string // deduplication id that it holds
+	dedupEnds        int64  // ms; -1 with the job
 }
 
 func (m *merger) run(ctx context.Context) error {
@@ -312,7 +321,7 @@ func (m *merger) rewrite(j job) ([]string, error) {
 // locate reads jobs from the source; those that are in none of the states any more are left out.
 func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
-		return p.Eval(ctx, luaLocate, m.sourceKeys(id), id)
+		return p.Eval(ctx, luaLocate, m.sourceKeys(id), id, m.q.Key("de:"))
 	})
 	if err != nil {
 		return nil, err
@@ -323,13 +332,15 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 			continue
 		}
 		parts, err := cmd.Slice()
-		if err != nil || len(parts) != 5 {
+		if err != nil || len(parts) != 7 {
 			return nil, fmt.Errorf("job %s: read: %w", ids[i], redisconn.Explain(err))
 		}
 		state, _ := parts[0].(int64)
 		j := job{id: ids[i], state: states[state-1], hash: toStrings(parts[2]), logs: toStrings(parts[3])}
 		j.score, _ = parts[1].(string)
 		j.why, _ = parts[4].(string)
+		j.dedup, _ = parts[5].(string)
+		j.dedupEnds, _ = parts[6].(int64)
 		out = append(out, j)
 	}
 	return out, nil
@@ -342,7 +353,11 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused", "delayed", "prioritized", "failed"} {
 			keys = append(keys, m.q.Key(part))
 		}
-		args := []any{j.id, j.state, j.score, strconv.Itoa(len(j.hash))}
+		dedup := ""
+		if j.dedup != "" {
+			dedup = m.q.Key("de:" + j.dedup)
+		}
+		args := []any{j.id, j.state, j.score, dedup, j.dedupEnds, strconv.Itoa(len(j.hash))}
 		for _, v := range slices.Concat(j.hash, j.logs) {
 			args = append(args, v)
 		}
@@ -376,7 +391,7 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 // remove deletes jobs from the source that the target has.
 func (m *merger) remove(ctx context.Context, ids []string) error {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
-		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active")), id)
+		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active")), id, m.q.Key("de:"))
 	})
 	if err != nil {
 		return err

@@ -277,10 +277,6 @@ func TestMergeRefusesWhatItCannotMoveExactlyOnce(t *testing.T) {
 			bullmqtest.Major(6).Run(t, s, q.Name, "flow", "")
 			bullmqtest.Major(6).Run(t, s, q.Name, "pause", "")
 		}, "belongs to a flow"},
-		"a job with a deduplication id": {func(t *testing.T, s *redistest.Server, q bullmq.Queue) {
-			bullmqtest.Major(6).Add(t, s, q.Name, bullmqtest.Task{Name: "a", Opts: map[string]any{"deduplication": map[string]any{"id": "d"}}})
-			bullmqtest.Major(6).Run(t, s, q.Name, "pause", "")
-		}, "deduplication"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -296,4 +292,43 @@ func TestMergeRefusesWhatItCannotMoveExactlyOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestMergeTakesADeduplicationIDAlongWithTheJobThatHoldsIt(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	v6, q, ctx := bullmqtest.Major(6), bullmq.Queue{Name: "orders"}, t.Context()
+	dedup := func(id, d string, ttl int) bullmqtest.Task {
+		opts := map[string]any{"id": d}
+		if ttl > 0 {
+			opts["ttl"] = ttl
+		}
+		return bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": id, "deduplication": opts}}
+	}
+	v6.Add(t, src, q.Name, dedup("simple", "s", 0), dedup("throttled", "t", 60_000), dedup("contested", "c", 0))
+	v6.Add(t, dst, q.Name, dedup("first", "c", 0))
+	v6.Run(t, src, q.Name, "pause", "")
+	r, err := bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
+	if err != nil || r.Moved != 3 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	for d, want := range map[string]string{"s": "simple", "t": "throttled", "c": "first"} {
+		if got := dst.Client().Get(ctx, q.Key("de:"+d)).Val(); got != want {
+			t.Errorf("%s is held by %q, want %q", d, got, want)
+		}
+		if n := src.Client().Exists(ctx, q.Key("de:"+d)).Val(); n != 0 {
+			t.Errorf("%s is still held on the source", d)
+		}
+	}
+	if ttl := dst.Client().PTTL(ctx, q.Key("de:t")).Val(); ttl <= 40*time.Second || ttl > time.Minute {
+		t.Errorf("the throttle ends in %v", ttl)
+	}
+	v6.Add(t, dst, q.Name, dedup("late", "s", 0)) // held off by the moved job
+	w := v6.Work(t, dst, q.Name)
+	got := w.Expect(t, 4)
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"contested", "first", "simple", "throttled"}) {
+		t.Errorf("ran %v", got)
+	}
+	w.ExpectNone(t)
 }

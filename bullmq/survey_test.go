@@ -86,16 +86,24 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 		found func(bullmq.QueueSurvey) string
 		want  string
 	}{
-		{"hash without index", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.LRem(t.Context(), "bull:orders:wait", 1, "j_1") },
+		{"hash without index", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.LRem(t.Context(), "bull:orders:wait", 1, "j_1")
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.HashesWithoutIndex, q.Examples) }, "1 [j_1]"},
-		{"index without hash", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.Del(t.Context(), "bull:orders:j_2") },
+		{"index without hash", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.Del(t.Context(), "bull:orders:j_2")
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.IndexedWithoutHash, q.Examples) }, "1 [j_2]"},
 		{"stalled job", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 			c.LMove(t.Context(), "bull:orders:wait", "bull:orders:active", "right", "left")
 		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.StalledCount, q.Stalled) }, "1 [j_0]"},
-		{"deduplication key without end", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.Set(t.Context(), "bull:orders:de:d:1", "j_0", 0) },
+		{"deduplication key without end", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.Set(t.Context(), "bull:orders:de:d:1", "j_0", 0)
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.Dedup) }, "[{d:1 j_0 0s}]"},
-		{"hidden next payload", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.HSet(t.Context(), "bull:orders:dn:d", "data", "{}") },
+		{"hidden next payload", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.HSet(t.Context(), "bull:orders:dn:d", "data", "{}")
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.DedupNext) }, "1"},
 		{"scheduler without its next job", func(t *testing.T, srv *redistest.Server, c redis.UniversalClient) {
 			v6.Run(t, srv, "orders", "every", "")
@@ -103,19 +111,27 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 				c.Del(t.Context(), k)
 				c.ZRem(t.Context(), "bull:orders:delayed", strings.TrimPrefix(k, "bull:orders:"))
 			}
-		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(len(q.Schedulers), q.Schedulers[0].PendingMissing) }, "1 true"},
+		}, func(q bullmq.QueueSurvey) string {
+			return fmt.Sprint(len(q.Schedulers), q.Schedulers[0].PendingMissing)
+		}, "1 true"},
 		{"repeatable job of the old kind", func(t *testing.T, srv *redistest.Server, _ redis.UniversalClient) {
 			bullmqtest.Major(4).Add(t, srv, "orders", bullmqtest.Task{Name: "r", Opts: map[string]any{"repeat": map[string]any{"every": 3_600_000}}})
 		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(len(q.Schedulers), q.Schedulers[0].Legacy) }, "1 true"},
-		{"limiter without end", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.Set(t.Context(), "bull:orders:limiter", 3, 0) },
+		{"limiter without end", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.Set(t.Context(), "bull:orders:limiter", 3, 0)
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.Limited, q.LimitedEver) }, "true true"},
 		{"global limits", func(t *testing.T, srv *redistest.Server, c redis.UniversalClient) {
 			c.HSet(t.Context(), "bull:orders:meta", "concurrency", 7)
 			v6.Run(t, srv, "orders", "call", `{"method":"setGlobalRateLimit","args":[5,2000]}`)
 		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(*q.RateLimit, q.Concurrency) }, "{5 2s} 7"},
-		{"moved away", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) { c.Rename(t.Context(), "bull:orders:wait", "fenced:r1:bull:orders:wait") },
+		{"moved away", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			c.Rename(t.Context(), "bull:orders:wait", "fenced:r1:bull:orders:wait")
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.MovedBy, " ", q.Copies, q.HashesWithoutIndex) }, "r1 3 0"},
-		{"workers", func(t *testing.T, srv *redistest.Server, _ redis.UniversalClient) { v6.Work(t, srv, "orders").Expect(t, 3) },
+		{"workers", func(t *testing.T, srv *redistest.Server, _ redis.UniversalClient) {
+			v6.Work(t, srv, "orders").Expect(t, 3)
+		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(len(q.Workers), " ", q.Workers[0].Name) }, "1 fixture"},
 		{"a job named meta", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 			c.HSet(t.Context(), "shop:{x}:mail:7", "name", "n", "data", "{}")

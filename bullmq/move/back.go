@@ -135,7 +135,7 @@ func (m *mover) wipeContent(ctx context.Context) error {
 
 // Sweep carries over what producers added on the source after the fence, job by job, exactly once: see bullmq.Merge, whose ledger it keeps on
 // the target. It may be repeated as long as producers still know the source. The source's workers find nothing, since its queues stay
-// paused; what cannot travel job by job (flows, schedulers, deduplicated jobs) stays, and is the error.
+// paused; what cannot travel job by job (flows, schedulers) stays, and is the error.
 func Sweep(ctx context.Context, src, dst redis.UniversalClient, o Options) (map[string]bullmq.MergeReport, error) {
 	m, err := newMover(src, dst, o)
 	if err != nil {
