@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn"},
+	"":                        {"plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "bullmq"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

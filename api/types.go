@@ -201,3 +201,6 @@ type QueueDetail = workflows.QueueDetail
 
 // FoundJobs is a job id looked up on both sides: see workflows.FoundJobs.
 type FoundJobs = workflows.FoundJobs
+
+// JobChange is one thing to do to one job by hand: see workflows.JobChange.
+type JobChange = workflows.JobChange

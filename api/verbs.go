@@ -302,3 +302,8 @@ func (c *Client) FindJobs(ctx context.Context, mid, id string) (FoundJobs, error
 	err := c.get(ctx, at(mid, "jobs")+"?id="+url.QueryEscape(id), &f)
 	return f, err
 }
+
+// ChangeJob retries, promotes or removes one job.
+func (c *Client) ChangeJob(ctx context.Context, mid string, in JobChange) error {
+	return c.call(ctx, http.MethodPost, at(mid, "jobs"), in, nil)
+}

@@ -39,6 +39,14 @@ func (q Queue) String() string {
 	return q.Prefix + ":" + q.Name
 }
 
+// ParseQueue reads what String gives. A prefix may hold colons, a name may not.
+func ParseQueue(s string) Queue {
+	if at := strings.LastIndexByte(s, ':'); at >= 0 {
+		return Queue{Prefix: s[:at], Name: s[at+1:]}
+	}
+	return Queue{Name: s}
+}
+
 func (q Queue) prefix() string {
 	if q.Prefix == "" {
 		return DefaultPrefix

@@ -197,16 +197,19 @@ async function places(page, lee) {
     await noButtons(lee, `the page ${link}`);
     await witness.look(page, name);
   }
-  const queues = new URL("/m/order-pipeline/queues", url).href;
-  await page.goto(queues);
+  const queues = async () => {
+    await page.getByRole("navigation").getByRole("link", { name: "Queues" }).first().click();
+    await page.locator("#side-source").waitFor();
+  };
+  await queues();
   await page.getByRole("link", { name: "If we cut over now" }).click();
   await page.locator('[data-line="workers"]').waitFor();
   await witness.look(page, "cutover-report");
-  await page.goto(queues);
+  await queues();
   await page.locator("#side-source").getByRole("link", { name: "order-ingestion", exact: true }).click();
   await page.locator("#side-source [data-count]").first().waitFor();
   await witness.look(page, "queue");
-  await page.goto(queues);
+  await queues();
   await page.getByRole("link", { name: "Find a job" }).click();
   await page.getByLabel("Job id").fill("nobody");
   await page.getByRole("button", { name: "Find" }).click();

@@ -272,6 +272,17 @@ func (s *Server) apiJobs(c *fiber.Ctx) error {
 	return answer(c, found, err)
 }
 
+func (s *Server) apiChangeJob(c *fiber.Ctx) error {
+	var in api.JobChange
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	if err := s.control.ChangeJob(c.UserContext(), identityOf(c).Actor, c.Params("mid"), in); err != nil {
+		return err
+	}
+	return c.SendStatus(http.StatusNoContent)
+}
+
 func (s *Server) apiEndpoints(c *fiber.Ctx) error {
 	b, err := s.board(c)
 	out := api.EndpointList{Endpoints: []api.Endpoint{}}

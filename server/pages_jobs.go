@@ -6,7 +6,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/web"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // unescaped is a part of the path as it was meant: names of queues may hold colons and slashes.
@@ -41,17 +43,32 @@ func (s *Server) queue(c *fiber.Ctx) error {
 	return s.page(c, place{migration: m, section: "queues", title: d.Queue, topics: []string{"queues"}}, web.QueuePage(web.QueueDetail{MigrationID: m.ID, Detail: d, Now: time.Now()}))
 }
 
-func (s *Server) jobs(c *fiber.Ctx) error {
+func (s *Server) jobs(c *fiber.Ctx) error { return s.jobsWith(c, c.Query("id"), nil) }
+
+func (s *Server) jobsWith(c *fiber.Ctx, id string, n *web.Notice) error {
 	m, err := s.migration(c)
 	if err != nil {
 		return err
 	}
 	who := identityOf(c)
-	v := web.Jobs{MigrationID: m.ID, ID: c.Query("id"), Who: who.who()}
+	v := web.Jobs{MigrationID: m.ID, ID: id, Who: who.who(), Notice: n, Done: c.Query("done")}
 	if v.ID != "" {
 		if v.Found, err = s.control.FindJobs(c.UserContext(), who.Actor, m.ID, v.ID); err != nil {
 			return err
 		}
 	}
 	return s.page(c, place{migration: m, section: "queues", title: "Find a job"}, web.JobsPage(v))
+}
+
+func (s *Server) jobForm(c *fiber.Ctx) error {
+	in := workflows.JobChange{Side: c.FormValue("side"), Queue: c.FormValue("queue"), ID: c.FormValue("id"), Action: bullmq.JobAction(c.FormValue("action")), Reason: c.FormValue("reason")}
+	if err := s.control.ChangeJob(c.UserContext(), identityOf(c).Actor, c.Params("mid"), in); err != nil {
+		n, err := refused(c, "The job stays as it is", err)
+		if err != nil {
+			return err
+		}
+		return s.jobsWith(c, in.ID, n)
+	}
+	q := url.Values{"id": {in.ID}, "done": {string(in.Action)}}
+	return c.Redirect("/m/"+url.PathEscape(c.Params("mid"))+"/jobs?"+q.Encode(), fiber.StatusSeeOther)
 }

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -34,7 +36,10 @@ func TestAJobIsFoundAndItsPayloadIsForEngineersOnly(t *testing.T) {
 	}{"ada": {enginePass, true}, "grace": {viewerPass, false}} {
 		var r response
 		b := st.browser(t, name, c.password)
-		eventually(t, "survey", func() bool { r = b.get("/m/" + mid + "/jobs?id=evt_1"); return strings.Contains(r.text, `data-job="order-ingestion"`) })
+		eventually(t, "survey", func() bool {
+			r = b.get("/m/" + mid + "/jobs?id=evt_1")
+			return strings.Contains(r.text, `data-job="order-ingestion"`)
+		})
 		if !strings.Contains(r.text, "Waiting") || strings.Contains(r.text, "CANARY-4242") != c.sees || strings.Contains(r.text, "<script>alert") {
 			t.Errorf("%s: %s", name, r.text)
 		}
@@ -89,4 +94,38 @@ func textOf(n *html.Node) string {
 		b.WriteString(textOf(c))
 	}
 	return b.String()
+}
+
+func TestAJobIsRemovedByFormWithAReasonAndOnlyByEngineers(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	st.queueOne(t)
+	b := st.browser(t, "ada", enginePass)
+	path := "/m/" + mid + "/jobs?id=evt_1"
+	var r response
+	eventually(t, "survey", func() bool { r = b.get(path); return strings.Contains(r.text, `data-job="order-ingestion"`) })
+	there := func() bool { return st.redis.Client().Exists(t.Context(), "bull:order-ingestion:evt_1").Val() == 1 }
+
+	remove := func(values map[string]string) response {
+		return b.submit(r, "do-remove-source-order-ingestion", values)
+	}
+	if r := remove(nil); byID(r, "notice") == nil || !there() {
+		t.Errorf("without a reason: %d, there %v", r.status, there())
+	}
+	if r := remove(map[string]string{"action": "promote", "reason": "tested"}); !strings.Contains(r.text, "not delayed") || !there() {
+		t.Errorf("promoted a waiting job: %d", r.status)
+	}
+	grace := st.as(t, "grace", viewerPass)
+	if err := grace.ChangeJob(t.Context(), mid, api.JobChange{Side: "source", Queue: "order-ingestion", ID: "evt_1", Action: "remove", Reason: "for fun"}); migration.KindOf(err) != migration.Forbidden || !there() {
+		t.Errorf("a viewer: %v, there %v", err, there())
+	}
+	if r := remove(map[string]string{"reason": "a test order"}); r.status != 200 || there() || !strings.Contains(r.text, "Done: remove") {
+		t.Errorf("removed: %d, there %v", r.status, there())
+	}
+	audit := b.get("/m/" + mid + "/audit").text
+	for _, says := range []string{"job-remove", "order-ingestion on the source: evt_1", "a test order"} {
+		if !strings.Contains(audit, says) {
+			t.Errorf("the audit log does not say %q", says)
+		}
+	}
 }

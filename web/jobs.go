@@ -68,6 +68,31 @@ type Jobs struct {
 	ID          string
 	Found       workflows.FoundJobs
 	Who         Who
+	Notice      *Notice
+	Done        string // what was just done to a job
+}
+
+// jobAction is what can be done to a job, and what people should know before.
+type jobAction struct {
+	id          bullmq.JobAction
+	title, says string
+}
+
+// jobActions gives what makes sense in the job's state. What stands against it is found when it is tried.
+func jobActions(j bullmq.Job) []jobAction {
+	var out []jobAction
+	switch j.State {
+	case "failed":
+		out = append(out, jobAction{bullmq.RetryJob, "Retry", "A worker runs it again, at once. Its attempts stay counted."})
+	case "completed":
+		out = append(out, jobAction{bullmq.RetryJob, "Run again", "A worker runs a job again that has taken effect. Only what the app recognises by its id is not done twice."})
+	case "delayed":
+		out = append(out, jobAction{bullmq.PromoteJob, "Promote", "A worker runs it now instead of when it is due."})
+	}
+	if j.State != "active" && !j.Locked {
+		out = append(out, jobAction{bullmq.RemoveJob, "Remove", "The job is deleted with its log. What it should have done is not done, and nothing brings it back."})
+	}
+	return out
 }
 
 func statesOf(n bullmq.Counts) []StateCount {

@@ -14,8 +14,8 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
-	"github.com/switchyard-dev/switchyard/workflows"
 	"github.com/switchyard-dev/switchyard/static"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // story is one page with everything on it that a person may see.

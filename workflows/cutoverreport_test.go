@@ -63,7 +63,9 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 		{line: "limits", want: SeverityCareful, says: "3 jobs in 1s", set: func(t *testing.T, src, _ *redistest.Server) {
 			v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
 		}},
-		{line: "limiter", want: SeverityBlocks, says: "never starts again", set: func(t *testing.T, src, _ *redistest.Server) { src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0) }},
+		{line: "limiter", want: SeverityBlocks, says: "never starts again", set: func(t *testing.T, src, _ *redistest.Server) {
+			src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0)
+		}},
 		{line: "versions", want: SeverityCareful, says: "5 on the source, 6 on the target", set: func(t *testing.T, src, dst *redistest.Server) {
 			v5.Run(t, src, "orders", "resume", "")
 			v6.Run(t, dst, "orders", "resume", "")

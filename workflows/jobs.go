@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -70,6 +71,54 @@ func findJobs(ctx context.Context, side SideSurvey, client redis.UniversalClient
 		out.Jobs = append(out.Jobs, j)
 	}
 	return out
+}
+
+// JobChange is one thing to do to one job by hand.
+type JobChange struct {
+	Side   string           `json:"side"`  // source, target
+	Queue  string           `json:"queue"` // as bullmq.Queue prints it
+	ID     string           `json:"id"`
+	Action bullmq.JobAction `json:"action"` // retry, promote, remove
+	Reason string           `json:"reason"` // for the audit log
+}
+
+// ChangeJob retries, promotes or removes a job. Engineers only; a reason is needed; done or refused, it is in the audit log.
+func (c *Control) ChangeJob(ctx context.Context, a migration.Actor, mid string, in JobChange) error {
+	err := c.changeJob(ctx, a, mid, in)
+	c.audit(ctx, a, string("job-"+in.Action), fmt.Sprintf("%s on the %s: %s", in.Queue, in.Side, in.ID), in.Reason, err)
+	return err
+}
+
+func (c *Control) changeJob(ctx context.Context, a migration.Actor, mid string, in JobChange) error {
+	if err := engineer(a); err != nil {
+		return err
+	}
+	if in.Reason == "" {
+		return migration.Errorf(migration.Invalid, "say why: the reason is kept in the audit log")
+	}
+	if _, err := c.store.Migration(ctx, mid); err != nil {
+		return err
+	}
+	var client redis.UniversalClient
+	var err error
+	switch in.Side {
+	case "source":
+		client, _, err = c.estate.Source(ctx, mid)
+	case "target":
+		client, _, err = c.estate.Target(ctx)
+	default:
+		err = migration.Errorf(migration.Invalid, "unknown side %q: source and target are known", in.Side)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	if err := bullmq.ActOnJob(ctx, client, bullmq.ParseQueue(in.Queue), in.ID, in.Action); err != nil {
+		return err
+	}
+	c.notify("queues")
+	return nil
 }
 
 // QueueDetail is one queue on both sides, in depth.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -42,7 +44,10 @@ func (c reportCmd) Run(s *surroundings) error {
 }
 
 type jobsCmd struct {
-	Find jobsFindCmd `cmd:"" help:"Look for a job id in every queue of both sides."`
+	Find    jobsFindCmd    `cmd:"" help:"Look for a job id in every queue of both sides."`
+	Retry   jobsRetryCmd   `cmd:"" help:"Let a failed or completed job wait again."`
+	Promote jobsPromoteCmd `cmd:"" help:"Let a delayed job wait now."`
+	Remove  jobsRemoveCmd  `cmd:"" help:"Delete a job. Nothing brings it back."`
 }
 
 type jobsFindCmd struct {
@@ -85,3 +90,35 @@ func (c jobsFindCmd) Run(s *surroundings) error {
 	}
 	return err
 }
+
+// oneJob names a job, and why something is done to it.
+type oneJob struct {
+	remote
+	Side   string `help:"Where the job is." enum:"source,target" required:""`
+	Queue  string `help:"Queue, with its prefix before a colon unless that is bull." required:""`
+	Reason string `help:"Kept in the audit log." required:""`
+	ID     string `arg:"" help:"Id of the job."`
+}
+
+func (c oneJob) change(s *surroundings, action bullmq.JobAction) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	return client.ChangeJob(s.ctx, mid, api.JobChange{Side: c.Side, Queue: c.Queue, ID: c.ID, Action: action, Reason: c.Reason})
+}
+
+type (
+	jobsRetryCmd   struct{ oneJob }
+	jobsPromoteCmd struct{ oneJob }
+	jobsRemoveCmd  struct{ oneJob }
+)
+
+// Run retries a job.
+func (c jobsRetryCmd) Run(s *surroundings) error { return c.change(s, bullmq.RetryJob) }
+
+// Run promotes a job.
+func (c jobsPromoteCmd) Run(s *surroundings) error { return c.change(s, bullmq.PromoteJob) }
+
+// Run removes a job.
+func (c jobsRemoveCmd) Run(s *surroundings) error { return c.change(s, bullmq.RemoveJob) }
