@@ -17,15 +17,18 @@ type CutoverReport struct {
 	Now         time.Time
 }
 
-// Blocking counts the lines that stand against it; unknown ones do.
-func (v CutoverReport) Blocking() int {
+// Blocking says how many lines stand against it; unknown ones do.
+func (v CutoverReport) Blocking() string {
 	n := 0
 	for _, l := range v.Report.Lines {
 		if l.Severity == workflows.SeverityBlocks || l.Severity == workflows.SeverityUnknown {
 			n++
 		}
 	}
-	return n
+	if n == 1 {
+		return "1 thing blocks"
+	}
+	return fmt.Sprintf("%d things block", n)
 }
 
 // ReportGroup is the lines of one severity.

@@ -153,7 +153,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target SideSurvey) {
 	line("waiting", "Jobs in line", SeverityBlocks, n.Waiting+n.Prioritized+n.Active > 0, fmt.Sprintf("%d waiting, %d prioritized, %d active", n.Waiting, n.Prioritized, n.Active), leave, "none")
 	dates := ""
 	if q.DelayedFirst != nil && q.DelayedLast != nil {
-		dates = fmt.Sprintf(", due from %s to %s", q.DelayedFirst.Format(time.RFC3339), q.DelayedLast.Format(time.RFC3339))
+		dates = fmt.Sprintf(", due from %s to %s", when(*q.DelayedFirst), when(*q.DelayedLast))
 	}
 	line("delayed", "Delayed jobs", SeverityBlocks, n.Delayed > 0, fmt.Sprintf("%d%s; %d of them wait for another try", n.Delayed, dates, q.Retrying), leave, "none")
 	line("failed", "Failed jobs", SeverityCareful, n.Failed > 0, fmt.Sprintf("%d", n.Failed), "retry or remove them, or move them too: "+leave, "none")
@@ -165,7 +165,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target SideSurvey) {
 		case s.PendingMissing:
 			dead = append(dead, s.ID)
 		default:
-			ticks = append(ticks, fmt.Sprintf("%s at %s", s.ID, s.Next.Format(time.RFC3339)))
+			ticks = append(ticks, fmt.Sprintf("%s at %s", s.ID, when(s.Next)))
 		}
 	}
 	line("repeatable", "Repeatable jobs of the kind BullMQ 6 refuses", SeverityBlocks, len(legacy) > 0, fmt.Sprintf("%d", len(legacy)), "make job schedulers of them with upsertJobScheduler, then removeRepeatableByKey", "none", some(legacy)...)
@@ -211,6 +211,9 @@ func (r *reporter) versions(q bullmq.QueueSurvey, target SideSurvey) {
 	l.Clear = "pause and resume with Switchyard only: BullMQ's own resume of another version loses jobs; and bring the apps to one version"
 	r.found(l, known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout, l.Measured)
 }
+
+// when is a date as people read it.
+func when(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") }
 
 func orNone(layout string) string {
 	if layout == "" {

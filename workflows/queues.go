@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,7 +32,7 @@ func shadowQueue(q bullmq.Queue) bullmq.Queue {
 	return bullmq.Queue{Prefix: q.Prefix, Name: q.Name + "-shadow"}
 }
 
-// Queues counts the jobs of every queue on both sides, now.
+// Queues counts the jobs on both sides, now: of the pipeline's queues, and of every other one that the last survey saw.
 func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
 	if _, err := c.store.Migration(ctx, mid); err != nil {
 		return QueueBoard{}, err
@@ -47,15 +48,23 @@ func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
 
 func (e *Estate) count(ctx context.Context, side string, client redis.UniversalClient, endpoint redisconn.Endpoint, err error) QueueSide {
 	s := QueueSide{Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(), Queues: []bullmq.Counts{}}
+	var all []bullmq.Queue
 	for _, q := range e.queues {
+		all = append(all, q, shadowQueue(q))
+	}
+	if err == nil { // the others that the last survey saw, without waiting for the next one
+		for _, q := range e.surveys.get(ctx, side, client, endpoint, nil, 0).Survey.Queues {
+			if !slices.ContainsFunc(all, func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") }) {
+				all = append(all, q.Queue)
+			}
+		}
+	}
+	for _, q := range all {
 		if err != nil {
 			break
 		}
-		for _, each := range []bullmq.Queue{q, shadowQueue(q)} {
-			var counts bullmq.Counts
-			if counts, err = bullmq.Census(ctx, client, each); err != nil {
-				break
-			}
+		var counts bullmq.Counts
+		if counts, err = bullmq.Census(ctx, client, q); err == nil {
 			s.Queues = append(s.Queues, counts)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// surveyFresh is how old a survey may be before another one is begun, surveyStale before it says nothing any more.
+	// surveyFresh is how old a survey may be before another one is begun, and at least three times as long as it took; surveyStale how old before it
+	// says nothing any more.
 	surveyFresh = 30 * time.Second
 	surveyStale = 30 * time.Minute
 	// surveyPatience is how long somebody who asks is kept waiting for the first one.
@@ -55,7 +56,7 @@ func newSurveys(ctx context.Context, now func() time.Time) *surveys {
 }
 
 // get gives the last survey of a server and begins another one when it is old, waiting a moment for it.
-func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error) SideSurvey {
+func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error, patience time.Duration) SideSurvey {
 	out := SideSurvey{Side: side, Endpoint: e.Name, Address: e.Address()}
 	if err != nil {
 		out.Error = inWords(err)
@@ -67,7 +68,7 @@ func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient,
 		st = &surveyState{}
 		s.last[e.Address()] = st
 	}
-	if st.done == nil && s.now().Sub(st.survey.At) > surveyFresh {
+	if st.done == nil && s.now().Sub(st.survey.At) > max(surveyFresh, 3*st.survey.Took) {
 		st.done = make(chan struct{})
 		go s.take(st, c)
 	}
@@ -77,7 +78,7 @@ func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient,
 		select {
 		case <-done:
 		case <-ctx.Done():
-		case <-time.After(surveyPatience):
+		case <-time.After(patience):
 		}
 	}
 	s.mu.Lock()
@@ -135,8 +136,8 @@ func (e *Estate) surveyBoth(ctx context.Context, mid string) []SideSurvey {
 	target, targetEndpoint, targetErr := e.Target(ctx)
 	out := make([]SideSurvey, 2)
 	var both sync.WaitGroup
-	both.Go(func() { out[0] = e.surveys.get(ctx, "source", source, sourceEndpoint, sourceErr) })
-	both.Go(func() { out[1] = e.surveys.get(ctx, "target", target, targetEndpoint, targetErr) })
+	both.Go(func() { out[0] = e.surveys.get(ctx, "source", source, sourceEndpoint, sourceErr, surveyPatience) })
+	both.Go(func() { out[1] = e.surveys.get(ctx, "target", target, targetEndpoint, targetErr, surveyPatience) })
 	both.Wait()
 	return out
 }
