@@ -317,6 +317,13 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			t.Fatalf("seed %d: %s ran once more", seed, id)
 		default:
 		}
+		// Nothing of jobs that ran and were deleted on the source stayed behind on the target.
+		for _, k := range to.Keys(t.Context(), q.Key("*")).Val() {
+			id := strings.TrimPrefix(k, q.Key(""))
+			if _, isJob := owed[id]; isJob && to.ZScore(t.Context(), q.Key("completed"), id).Err() != nil {
+				t.Fatalf("seed %d: %s is on the target and in no list", seed, id)
+			}
+		}
 		jobs += len(owed)
 	}
 	t.Logf("%d kills in %d moves, %d taken back, %d jobs", kills, moves, backs, jobs)

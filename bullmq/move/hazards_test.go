@@ -118,10 +118,65 @@ func TestHazardIdleWorkerOfTheTargetIsWokenAtOnce(t *testing.T) {
 	p := start(t)
 	w := v6.Work(t, p.dst, "orders") // it looks again by itself after 60 s only
 	w.ExpectNone(t)
-	v6.Add(t, p.src, "orders", job("now", nil), job("later", map[string]any{"delay": 1500}))
+	v6.Add(t, p.src, "orders", job("now", nil))
 	p.move(t)
-	if got := keysOf(t, w, 2); !slices.Equal(got, []string{"now", "later"}) {
+	if got := keysOf(t, w, 1); got[0] != "now" {
 		t.Errorf("ran %v", got)
+	}
+}
+
+func TestHazardIdleWorkerOfTheTargetIsWokenForTheFirstDelayedJob(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	w := v6.Work(t, p.dst, "orders")
+	w.ExpectNone(t)
+	v6.Add(t, p.src, "orders", job("later", map[string]any{"delay": 1000}))
+	p.move(t)
+	if got := keysOf(t, w, 1); got[0] != "later" {
+		t.Errorf("ran %v", got)
+	}
+}
+
+func TestHazardLateAutomaticIDsMeetNoneOfTheTargets(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	v6.Add(t, p.src, "orders", job("a", nil))
+	p.move(t)
+	late := v6.Add(t, p.src, "orders", job("late", nil)) // by a producer that still knows the source
+	v6.Add(t, p.dst, "orders", job("new", nil))
+	swept, err := move.Sweep(t.Context(), p.from, p.to, p.o)
+	if err != nil || swept["orders"].Moved != 1 || swept["orders"].Conflicts != 0 {
+		t.Fatalf("late id %s: %+v %v", late[0], swept, err)
+	}
+	got := keysOf(t, v6.Work(t, p.dst, "orders"), 3)
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"a", "late", "new"}) {
+		t.Errorf("ran %v", got)
+	}
+}
+
+func TestHazardSomebodyResumesTheSourceBeforeTheFence(t *testing.T) {
+	t.Parallel()
+	for name, meddle := range map[string]func(*pair){
+		"has 1 active jobs":       func(p *pair) { p.from.LMove(t.Context(), p.q.Key("wait"), p.q.Key("active"), "right", "left") },
+		"was resumed by somebody": func(p *pair) { p.from.HDel(t.Context(), p.q.Key("meta"), "paused") },
+	} {
+		p := start(t)
+		v6.Add(t, p.src, "orders", job("a", nil), job("b", nil))
+		p.o.Progress = func(pr move.Progress) {
+			if pr.Phase == "fence" {
+				meddle(p)
+			}
+		}
+		if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := p.from.LLen(t.Context(), p.q.Key("wait")).Val(); n == 0 {
+			t.Errorf("%s: fenced all the same", name)
+		}
+		if n := p.to.LLen(t.Context(), p.q.Key("wait")).Val(); n != 0 {
+			t.Errorf("%s: %d jobs are on the target", name, n)
+		}
 	}
 }
 
