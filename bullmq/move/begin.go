@@ -32,7 +32,9 @@ func (m *mover) begin(ctx context.Context) error {
 	if len(why) > 0 {
 		return migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(why, "; "))
 	}
-	if !began && m.o.Replaces != "" {
+	// What an earlier attempt, or an earlier move, copied may be gone from the source since: a job that came back under the same id would count as
+	// a duplicate and never run.
+	if began || m.o.Replaces != "" {
 		if err := m.wipeContent(ctx); err != nil {
 			return err
 		}

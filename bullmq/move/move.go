@@ -472,7 +472,7 @@ func (m *mover) settle(ctx context.Context) error {
 // settleAll brings everything over while the source is fenced.
 func (m *mover) settleAll(ctx context.Context) error {
 	m.tell("settle", int(m.total))
-	if err := m.wipeContent(ctx); err != nil {
+	if err := m.wipeContent(ctx); err != nil { // what was copied before may be gone from the source
 		return err
 	}
 	var err error
