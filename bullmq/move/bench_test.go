@@ -53,7 +53,7 @@ func BenchmarkMove(b *testing.B) {
 }
 
 // fillQueue makes waiting jobs of 1 KB with ids like BullMQ's own.
-func fillQueue(b *testing.B, c redis.UniversalClient, q bullmq.Queue, jobs int) {
+func fillQueue(b testing.TB, c redis.UniversalClient, q bullmq.Queue, jobs int) {
 	b.Helper()
 	pad := strings.Repeat("0123456789abcdef", 60)
 	for at := 0; at < jobs; at += 1000 {

@@ -597,3 +597,73 @@ func TestGroupsAreQueuesTiedByFlows(t *testing.T) {
 		t.Errorf("%v %v, want %s", got, err, want)
 	}
 }
+
+// When nobody can tell what changed, everything travels while the queue stands still.
+func TestMovesWithoutKnowingWhatChanged(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*testing.T, *pair){
+		"the source denies CLIENT TRACKING": func(t *testing.T, p *pair) {
+			if err := p.from.Do(t.Context(), "ACL", "SETUSER", "default", "-client|tracking").Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the connection that follows the keys is cut before the fence": func(t *testing.T, p *pair) {
+			p.o.Progress = func(pr move.Progress) {
+				if pr.Phase != "fence" {
+					return
+				}
+				for line := range strings.Lines(p.from.ClientList(t.Context()).Val()) {
+					if id, flags := field(line, "id"), field(line, "flags"); strings.Contains(flags, "t") {
+						if err := p.from.Do(t.Context(), "CLIENT", "KILL", "ID", id).Err(); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				p.from.HSet(t.Context(), p.q.Key("a"), "data", `{"k":"changed"}`)
+				p.from.LRem(t.Context(), p.q.Key("wait"), 0, "b")
+				p.from.Del(t.Context(), p.q.Key("b"))
+			}
+		},
+	} {
+		p := start(t)
+		v6.Add(t, p.src, "orders", job("a", map[string]any{"jobId": "a"}), job("b", map[string]any{"jobId": "b"}), job("c", map[string]any{"jobId": "c"}))
+		spoil(t, p)
+		r := p.move(t)
+		if r.Changed < 2 {
+			t.Errorf("%s: only %d keys travelled at the stand", name, r.Changed)
+		}
+		want := []string{"a", "b", "c"}
+		if p.o.Progress != nil {
+			want = []string{"changed", "c"}
+			if p.to.Exists(t.Context(), p.q.Key("b")).Val() != 0 {
+				t.Errorf("%s: a removed job is on the target", name)
+			}
+		}
+		if got := keysOf(t, v6.Work(t, p.dst, "orders", "CONCURRENCY=1"), len(want)); !slices.Equal(got, want) {
+			t.Errorf("%s: ran %v, want %v", name, got, want)
+		}
+	}
+}
+
+func field(line, name string) string {
+	for f := range strings.FieldsSeq(line) {
+		if v, ok := strings.CutPrefix(f, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func TestRefusesToStandStillForTooLong(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	fillQueue(t, p.from, p.q, 20_000)
+	p.o.MaxFreeze = time.Millisecond // staging 20,000 ids takes longer on any machine
+	before := contents(t, p.from)
+	if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil || !strings.Contains(err.Error(), "stand still for about") {
+		t.Fatalf("got %v", err)
+	}
+	if d := difference(contents(t, p.from), before); d != "no difference" {
+		t.Error(d)
+	}
+}

@@ -277,8 +277,8 @@ func (m *mover) dropTracking(err error) error {
 }
 
 func (m *mover) tooLong() error {
-	if limit := m.o.MaxFreeze.Milliseconds(); limit > 0 && m.report.PredictedMS > limit {
-		return migration.Errorf(migration.Blocked, "the queue would stand still for about %d ms, the limit is %d ms: try when fewer jobs change, or raise the limit", m.report.PredictedMS, limit)
+	if limit := m.o.MaxFreeze; limit > 0 && time.Duration(m.report.PredictedMS)*time.Millisecond > limit {
+		return migration.Errorf(migration.Blocked, "the queue would stand still for about %d ms, the limit is %s: try when fewer jobs change, or raise the limit", m.report.PredictedMS, limit)
 	}
 	return nil
 }
