@@ -78,7 +78,10 @@ func (c jobsFindCmd) Run(s *surroundings) error {
 			}
 			for _, j := range side.Jobs {
 				state := j.State
-				if state == "" {
+				switch {
+				case state == "" && j.Moved:
+					state = "moved away, a copy"
+				case state == "":
 					state = "in no list"
 				}
 				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d attempts\t%s\n", side.Side, j.Queue, j.Name, state, j.AttemptsMade, j.Data)

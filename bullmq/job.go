@@ -20,7 +20,9 @@ type Job struct {
 	Name  string `json:"name"`
 	// State is waiting, active, delayed, prioritized, waiting-children, completed or failed; "" when no list names the job, so that BullMQ will
 	// never run it.
-	State           string          `json:"state"`
+	State string `json:"state"`
+	// Moved says that the queue was moved away: a job in no list is a copy then of one on the other side.
+	Moved           bool            `json:"moved,omitempty"`
 	Data            json.RawMessage `json:"data,omitempty"`
 	Opts            json.RawMessage `json:"opts,omitempty"`
 	Timestamp       *time.Time      `json:"timestamp,omitempty"`
@@ -46,6 +48,9 @@ type Job struct {
 	Bytes           int             `json:"bytes"`  // of Data
 }
 
+// movedField of "meta" says that package move took the queue's lists away, and under which prefix they are.
+const movedField = "switchyard:moved"
+
 // logsShown is how many lines of a job's log are read.
 const logsShown = 100
 
@@ -64,6 +69,7 @@ func FindJob(ctx context.Context, c redis.UniversalClient, q Queue, id string) (
 	hash := p.HGetAll(ctx, key)
 	logs, logCount := p.LRange(ctx, key+":logs", -logsShown, -1), p.LLen(ctx, key+":logs")
 	lock, children := p.Exists(ctx, key+":lock"), p.SCard(ctx, key+":dependencies")
+	moved := p.HExists(ctx, q.Key("meta"), movedField)
 	lists, sets := map[string]*redis.IntCmd{}, map[string]*redis.FloatCmd{}
 	for _, part := range jobIndexes {
 		if isList(part) {
@@ -100,7 +106,7 @@ func FindJob(ctx context.Context, c redis.UniversalClient, q Queue, id string) (
 	j := Job{Queue: q, ID: id, Name: h["name"], Data: raw(h["data"]), Opts: raw(h["opts"]), Timestamp: at("timestamp"), ProcessedOn: at("processedOn"), FinishedOn: at("finishedOn"),
 		Priority: number("priority"), AttemptsMade: number("atm", "attemptsMade"), AttemptsStarted: number("ats", "attemptsStarted"), Stalled: number("stc", "stalledCounter"),
 		ReturnValue: h["returnvalue"], FailedReason: h["failedReason"], Progress: h["progress"], Logs: logs.Val(), LogCount: logCount.Val(), ProcessedBy: h["pb"], DedupID: h["deid"],
-		SchedulerID: h["rjk"], ParentKey: h["parentKey"], PendingChildren: children.Val(), Locked: lock.Val() == 1, Bytes: len(h["data"])}
+		SchedulerID: h["rjk"], ParentKey: h["parentKey"], PendingChildren: children.Val(), Locked: lock.Val() == 1, Bytes: len(h["data"]), Moved: moved.Val()}
 	_ = json.Unmarshal([]byte(h["stacktrace"]), &j.Stacktrace) // of a program we do not know: not ours to refuse
 	for part, cmd := range lists {
 		if cmd.Err() == nil {

@@ -293,6 +293,11 @@ func (s *surveyor) indexes(ctx context.Context, sq *surveyed) (err error) {
 	if sq.Counts, err = Census(ctx, s.c, sq.Queue); err != nil {
 		return err
 	}
+	moved, err := s.c.HGet(ctx, sq.Queue.Key("meta"), movedField).Result()
+	if err != nil && err != redis.Nil {
+		return err
+	}
+	sq.MovedBy = strings.TrimSuffix(strings.TrimPrefix(moved, "fenced:"), ":")
 	sq.step = uint64(max(1, (sq.Counts.Pending()+sq.Counts.Completed)/surveySample))
 	for _, part := range jobIndexes {
 		err := s.entries(ctx, sq.Queue.Key(part), isList(part), func(ids []string) {
@@ -357,11 +362,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 		var later []func()
 		p := s.c.Pipeline()
 		for _, k := range keys {
-			if rest, is := strings.CutPrefix(k, "fenced:"); is {
-				run, key, _ := strings.Cut(rest, ":")
-				if sq, _ := s.owner(key); sq != nil {
-					sq.MovedBy = run
-				}
+			if strings.HasPrefix(k, "fenced:") { // the lists of a queue that was moved away
 				continue
 			}
 			sq, part := s.owner(k)

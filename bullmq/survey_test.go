@@ -127,6 +127,7 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(*q.RateLimit, q.Concurrency) }, "{5 2s} 7"},
 		{"moved away", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 			c.Rename(t.Context(), "bull:orders:wait", "fenced:r1:bull:orders:wait")
+			c.HSet(t.Context(), "bull:orders:meta", "switchyard:moved", "fenced:r1:")
 		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.MovedBy, " ", q.Copies, q.HashesWithoutIndex) }, "r1 3 0"},
 		{"workers", func(t *testing.T, srv *redistest.Server, _ redis.UniversalClient) {

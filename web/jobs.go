@@ -84,6 +84,9 @@ type jobAction struct {
 // jobActions gives what makes sense in the job's state. What stands against it is found when it is tried.
 func jobActions(j bullmq.Job) []jobAction {
 	var out []jobAction
+	if j.Moved && j.State == "" {
+		return nil
+	}
 	switch j.State {
 	case "failed":
 		out = append(out, jobAction{bullmq.RetryJob, "Retry", "A worker runs it again, at once. Its attempts stay counted."})
@@ -192,6 +195,9 @@ func jobStatus(j bullmq.Job) status {
 	case "active":
 		return status{"run", "loader", "Active"}
 	case "":
+		if j.Moved {
+			return status{"past", "route", "Moved away: a copy"}
+		}
 		return status{"bad", "octagon-x", "In no list"}
 	}
 	return status{"wait", "clock", title(j.State)}

@@ -275,7 +275,7 @@ func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 	}
 	switch free := facts.MaxMemory - facts.UsedMemory; {
 	case err != nil:
-		l.Measured = inWords(err)
+		l.Measured, l.Clear = inWords(err), "make the target readable"
 	case facts.MaxMemory == 0:
 		l.Severity, l.Measured, l.Clear = SeverityCareful, fmt.Sprintf("the target tells no limit; the queues take about %s", megabytes(need)), "compare with the plan's size"
 	default:

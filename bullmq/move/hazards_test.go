@@ -68,6 +68,12 @@ func TestHazardAutomaticIDsGoOnBehindTheSources(t *testing.T) {
 	p := start(t)
 	first := v6.Add(t, p.src, "orders", job("a", nil), job("b", nil))
 	p.move(t)
+	if v := p.to.HGet(t.Context(), p.q.Key("meta"), "version").Val(); v != "bullmq:6.7.0" {
+		t.Errorf("the target says it is of version %q", v) // which decides how it is paused, and what may be done to its jobs
+	}
+	if j, err := bullmq.FindJob(t.Context(), p.from, p.q, first[0]); err != nil || j.State != "" || !j.Moved {
+		t.Errorf("the copy on the source: %+v %v", j, err)
+	}
 	next := v6.Add(t, p.dst, "orders", job("c", nil))
 	if first[1] != "2" || next[0] != "3" {
 		t.Errorf("ids %v, then %v on the target", first, next)

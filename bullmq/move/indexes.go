@@ -295,19 +295,24 @@ func (m *mover) activate(ctx context.Context) error {
 	return nil
 }
 
-// copySettings carries over the queue's own settings: global rate limit, concurrency, length of the event stream. The version is that of
-// whoever uses the target, and the pause is the move's.
+// copySettings carries over the queue's own settings: global rate limit, concurrency, length of the event stream. The pause is the move's. The
+// version is that of whoever uses the target; until somebody does, it is the source's, unless the move made a later version's jobs of them.
 func (m *mover) copySettings(ctx context.Context, q bullmq.Queue) error {
 	meta, err := m.src.HGetAll(ctx, q.Key("meta")).Result()
 	if err != nil {
 		return fmt.Errorf("%s: %w", q.Key("meta"), redisconn.Explain(err))
 	}
-	delete(meta, "paused")
-	delete(meta, "version")
-	if len(meta) == 0 {
-		return nil
+	version := meta["version"]
+	for _, own := range []string{"paused", "version", "switchyard:moved"} {
+		delete(meta, own)
 	}
-	if err := m.dst.HSet(ctx, q.Key("meta"), meta).Err(); err != nil {
+	if len(meta) > 0 {
+		err = m.dst.HSet(ctx, q.Key("meta"), meta).Err()
+	}
+	if err == nil && version != "" && !m.renameAttempts {
+		err = m.dst.HSetNX(ctx, q.Key("meta"), "version", version).Err()
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", q.Key("meta"), redisconn.Explain(err))
 	}
 	return nil

@@ -43,6 +43,7 @@ for i = 3, #ARGV do
   redis.call('DEL', base .. 'marker')
   redis.call('HSET', KEYS[1], 'id:' .. base, redis.call('GET', base .. 'id') or '0')
   redis.call('INCRBY', base .. 'id', ARGV[2])
+  redis.call('HSET', base .. 'meta', 'switchyard:moved', ARGV[1])
 end
 redis.call('HSET', KEYS[1], 'fenced', redis.call('TIME')[1])
 return {1}
@@ -59,6 +60,7 @@ for i = 3, #ARGV do
   end
   raise(base .. 'pc', redis.call('GET', ARGV[1] .. base .. 'pc'))
   redis.call('DEL', ARGV[1] .. base .. 'pc')
+  redis.call('HDEL', base .. 'meta', 'switchyard:moved')
 end
 redis.call('HDEL', KEYS[1], 'fenced')
 return 1
@@ -100,6 +102,7 @@ for i = 2, #ARGV, 4 do
       if isMoved(id) then redis.call('ZREM', base .. part, id) twice = twice + 1 end
     end
   end
+  redis.call('HDEL', base .. 'meta', 'switchyard:moved')
   local version = redis.call('HGET', base .. 'meta', 'version') or ''
   local major = tonumber(string.match(version, '^bullmq:(%d+)')) or 6
   local stay = ARGV[i + 3] == '1'
