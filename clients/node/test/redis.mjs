@@ -68,7 +68,8 @@ export async function redis(t, { port, args = [] } = {}) {
     url: `redis://127.0.0.1:${port}`,
     client: new Redis(port, "127.0.0.1", { lazyConnect: true, retryStrategy: () => 50 }),
     async start() {
-      child = run("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "yes", ...args]);
+      // Always: with a sync each second a write is put off while one is under way, and a kill in between loses what was acknowledged.
+      child = run("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always", ...args]);
       await until(`redis answers on ${port}`, async () => (await server.client.ping()) === "PONG");
     },
     stop: () => kill(child),
