@@ -44,7 +44,12 @@ func (r remote) open(s *surroundings) (*api.Client, string, error) {
 }
 
 func (r remote) print(w io.Writer, v any, text func(io.Writer)) error {
-	if r.JSON {
+	return printed(w, r.JSON, v, text)
+}
+
+// printed writes v as JSON, or as text in columns that tabs part.
+func printed(w io.Writer, asJSON bool, v any, text func(io.Writer)) error {
+	if asJSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(v)

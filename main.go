@@ -40,7 +40,10 @@ type cli struct {
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
 	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
 	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
+	Ledger   ledgerCmd   `cmd:"" help:"The order ledger: is any order lost, run twice, or not known. Fails unless it is clean."`
 	Jobs     jobsCmd     `cmd:"" help:"Find a job on both sides."`
+	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server. Needs no Switchyard server."`
+	Compare  compareCmd  `cmd:"" help:"Compare every key of two Redis databases, values and expiry times. Fails when they differ."`
 	Flags    flagsCmd    `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
 	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
 	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -195,6 +196,17 @@ type Queue struct {
 
 // CutoverReport is what would break if the source were left now: see workflows.CutoverReport.
 type CutoverReport = workflows.CutoverReport
+
+// LedgerOverview is the order ledger at one moment: see workflows.LedgerOverview.
+type LedgerOverview = workflows.LedgerOverview
+
+// LedgerOrder is everything that is known of one order: see workflows.LedgerOrder.
+type LedgerOrder = workflows.LedgerOrder
+
+// LedgerExceptionList is what was wrong with any order, not settled first.
+type LedgerExceptionList struct {
+	Exceptions []ledger.Exception `json:"exceptions"`
+}
 
 // QueueDetail is one queue on both sides, in depth: see workflows.QueueDetail.
 type QueueDetail = workflows.QueueDetail

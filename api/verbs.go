@@ -289,6 +289,20 @@ func (c *Client) CutoverReport(ctx context.Context, mid string) (CutoverReport, 
 	return r, err
 }
 
+// Ledger gives the order ledger.
+func (c *Client) Ledger(ctx context.Context, mid string) (LedgerOverview, error) {
+	var l LedgerOverview
+	err := c.get(ctx, at(mid, "ledger"), &l)
+	return l, err
+}
+
+// LedgerOrder gives the life of one order, by its own id or its job's.
+func (c *Client) LedgerOrder(ctx context.Context, mid, id string) (LedgerOrder, error) {
+	var o LedgerOrder
+	err := c.get(ctx, at(mid, "ledger", "orders")+"?id="+url.QueryEscape(id), &o)
+	return o, err
+}
+
 // Queue gives one queue on both sides, in depth.
 func (c *Client) Queue(ctx context.Context, mid, queue string) (QueueDetail, error) {
 	var q QueueDetail

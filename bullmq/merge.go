@@ -120,21 +120,23 @@ elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'ev
 return 1
 `
 
-// luaRemove deletes a moved job from the source, with its hold on a deduplication id. KEYS: job, then one key per state, then active. ARGV: id,
-// "prefix:queue:de:".
+// luaRemove deletes a moved job from the source, with its hold on a deduplication id, and says so in the events as BullMQ would: whoever follows
+// them must not take the job for lost. KEYS: job, then one key per state, then active, events, meta. ARGV: id, "prefix:queue:de:".
 // Returns 1 removed, 0 was not there, -1 is being processed.
 const luaRemove = `
 if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
-local n = 0
+local n, prev = 0, ''
 for i = 2, 6 do
-  local kind = redis.call('TYPE', KEYS[i]).ok
+  local kind, was = redis.call('TYPE', KEYS[i]).ok, n
   if kind == 'list' then n = n + redis.call('LREM', KEYS[i], 0, ARGV[1])
   elseif kind == 'zset' then n = n + redis.call('ZREM', KEYS[i], ARGV[1]) end
+  if n > was then prev = string.match(KEYS[i], '[^:]+$') end
 end
 if n == 0 then return 0 end
 local dedup = redis.call('HGET', KEYS[1], 'deid')
 if dedup and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then redis.call('DEL', ARGV[2] .. dedup) end
 redis.call('DEL', KEYS[1], KEYS[1] .. ':logs')
+redis.call('XADD', KEYS[8], 'MAXLEN', '~', redis.call('HGET', KEYS[9], 'opts.maxLenEvents') or '10000', '*', 'event', 'removed', 'jobId', ARGV[1], 'prev', prev)
 return 1
 `
 
@@ -391,7 +393,7 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 // remove deletes jobs from the source that the target has.
 func (m *merger) remove(ctx context.Context, ids []string) error {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
-		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active")), id, m.q.Key("de:"))
+		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active"), m.q.Key("events"), m.q.Key("meta")), id, m.q.Key("de:"))
 	})
 	if err != nil {
 		return err

@@ -272,7 +272,8 @@ type CompareReport struct {
 	Differences []Difference `json:"differences"` // the first 100
 }
 
-func (r *CompareReport) add(key, what string, n *int64) {
+// Add counts a difference in n and lists it while there is room.
+func (r *CompareReport) Add(key, what string, n *int64) {
 	*n++
 	if len(r.Differences) < 100 {
 		r.Differences = append(r.Differences, Difference{Key: key, What: what})
@@ -303,7 +304,7 @@ func CompareBackup(ctx context.Context, path string, c redis.UniversalClient) (C
 		err = scanKeys(ctx, c, func(keys []string) error {
 			for _, k := range keys {
 				if _, ok := known[k]; !ok {
-					r.add(k, "extra", &r.Extra)
+					r.Add(k, "extra", &r.Extra)
 				}
 			}
 			return nil
@@ -329,11 +330,11 @@ func (r *CompareReport) compare(want, live []entry, tolerance int64) {
 		case !ok && w.expireAt > 0 && w.expireAt <= now:
 			r.Expired++
 		case !ok:
-			r.add(w.key, "missing", &r.Missing)
+			r.Add(w.key, "missing", &r.Missing)
 		case got.digest != w.digest:
-			r.add(w.key, "value", &r.Value)
+			r.Add(w.key, "value", &r.Value)
 		case got.expireAt != w.expireAt && (got.expireAt < 0 || w.expireAt < 0 || abs(got.expireAt-w.expireAt) > tolerance):
-			r.add(w.key, "expiry", &r.Expiry)
+			r.Add(w.key, "expiry", &r.Expiry)
 		}
 	}
 }

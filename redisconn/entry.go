@@ -21,15 +21,20 @@ type entryReader struct {
 }
 
 func newEntryReader(ctx context.Context, c redis.UniversalClient) *entryReader {
-	r := &entryReader{c: c, absolute: c.Do(ctx, "PEXPIRETIME", "switchyard:none").Err() == nil}
+	r := &entryReader{c: c, absolute: AbsoluteExpiry(ctx, c)}
 	if !r.absolute {
 		r.tolerance = 5 // TIME is read once per transaction, PTTL rounds
 	}
 	return r
 }
 
-// typedRead gives the command that reads a whole value of a type, and whether its elements have no order of their own.
-func typedRead(kind, key string) (args []any, unordered int, err error) {
+// AbsoluteExpiry reports whether the server tells when a key expires (PEXPIRETIME, Redis 7). Others tell how long it lasts (PTTL).
+func AbsoluteExpiry(ctx context.Context, c redis.UniversalClient) bool {
+	return c.Do(ctx, "PEXPIRETIME", "switchyard:none").Err() == nil
+}
+
+// TypedRead gives the command that reads a whole value of a type, and whether its elements have no order of their own.
+func TypedRead(kind, key string) (args []any, unordered int, err error) {
 	switch kind {
 	case "string":
 		return []any{"GET", key}, 0, nil
@@ -77,7 +82,7 @@ func (r *entryReader) read(ctx context.Context, keys []string, dump bool) ([]ent
 		if kind == "none" {
 			continue
 		}
-		args, unordered, err := typedRead(kind, k)
+		args, unordered, err := TypedRead(kind, k)
 		if err != nil {
 			return nil, err
 		}

@@ -30,6 +30,7 @@ const (
 	poolSize     = 8 // managed plans cap connections
 	noRetries    = -1
 	idleTimeout  = 5 * time.Minute
+	bulkTimeout  = time.Minute
 )
 
 // Open makes a client for an endpoint. It does not dial; Ping does. Close the client when done.
@@ -76,6 +77,19 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 		TLSConfig:             tlsConfig,
 	})
 	return newConn(c, e.Address()), nil
+}
+
+// OpenBulk is Open for work in large batches: an answer may take bulkTimeout, so that a megabyte over a slow line is no lost connection.
+func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
+	c, err := Open(e)
+	if err != nil || e.Kind == Sentinel {
+		return c, err
+	}
+	o := *c.(*conn).Options()
+	_ = c.Close() // it never dialled
+	o.ReadTimeout, o.WriteTimeout = bulkTimeout, bulkTimeout
+	o.Dialer = nil // made from these options
+	return newConn(redis.NewClient(&o), o.Addr), nil
 }
 
 // Node makes a client for one data node of a Sentinel deployment, by its address, with the deployment's password and TLS settings. It

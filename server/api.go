@@ -267,6 +267,25 @@ func (s *Server) apiCutoverReport(c *fiber.Ctx) error {
 	return answer(c, r, err)
 }
 
+func (s *Server) apiLedger(c *fiber.Ctx) error {
+	l, err := s.control.LedgerOverview(c.UserContext(), c.Params("mid"))
+	return answer(c, l, err)
+}
+
+func (s *Server) apiLedgerExceptions(c *fiber.Ctx) error {
+	limit, err := strconv.Atoi(c.Query("limit", "100"))
+	if err != nil {
+		return migration.Errorf(migration.Invalid, "limit %.40q is no number", c.Query("limit"))
+	}
+	found, err := s.control.LedgerExceptions(c.UserContext(), c.Params("mid"), c.Query("verdict"), limit)
+	return answer(c, api.LedgerExceptionList{Exceptions: found}, err)
+}
+
+func (s *Server) apiLedgerOrder(c *fiber.Ctx) error {
+	o, err := s.control.LedgerOrder(c.UserContext(), c.Params("mid"), c.Query("id"))
+	return answer(c, o, err)
+}
+
 func (s *Server) apiJobs(c *fiber.Ctx) error {
 	found, err := s.control.FindJobs(c.UserContext(), identityOf(c).Actor, c.Params("mid"), c.Query("id"))
 	return answer(c, found, err)

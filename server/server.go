@@ -154,6 +154,9 @@ func (s *Server) routes() []route {
 		{"GET", m + "/jobs", session, s.apiJobs},
 		{"POST", m + "/jobs", engineer, s.apiChangeJob},
 		{"GET", m + "/cutover-report", session, s.apiCutoverReport},
+		{"GET", m + "/ledger", session, s.apiLedger},
+		{"GET", m + "/ledger/exceptions", session, s.apiLedgerExceptions},
+		{"GET", m + "/ledger/orders", session, s.apiLedgerOrder},
 		{"GET", m + "/endpoints", session, s.apiEndpoints},
 		{"GET", m + "/flag-sets", session, s.apiFlagSets},
 		{"POST", m + "/flag-sets", engineer, s.apiCreateFlagSet},
@@ -280,7 +283,7 @@ func (s *Server) Bind(ctx context.Context) (net.Listener, error) {
 
 // Serve answers requests until Shutdown.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.app.Listener(ln); err != nil {
+	if err := s.app.Listener(lingering{ln}); err != nil {
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -106,8 +106,25 @@ func (c *Control) lead(ctx context.Context) {
 	defer c.engine.close()
 	var tasks sync.WaitGroup
 	tasks.Go(func() { c.runSchedules(ctx) })
+	tasks.Go(func() { c.followStreams(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
+}
+
+// followStreams follows the servers' events for the first migration: the queues, and the servers, are its.
+func (c *Control) followStreams(ctx context.Context) {
+	for {
+		all, err := c.store.Migrations(ctx)
+		if err == nil && len(all) > 0 {
+			(&streams{e: c.estate, log: c.log, mid: all[0].ID}).run(ctx)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(streamsEvery):
+		}
+	}
 }
 
 // Close stops looking and carrying out; runs under way go on at the next Open.

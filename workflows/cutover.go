@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func cutover(cfg config.Config) Step {
 			}
 			out := Outlook{Summary: fmt.Sprintf("Move the queue from %s to %s.", v.routing, p.Move()), Impact: impact[p.To]}
 			if v.routing.Forward(p.Move()) {
-				out.Gates = forwardGates(e, v, p.Move())
+				out.Gates = forwardGates(ctx, e, v, p.Move())
 			} else {
 				out.Impact = "A move back: needs no approval and takes about a second. " + impact[p.To]
 				out.Approval = migration.ApprovalNone
@@ -82,7 +83,7 @@ func cutoverActions(cfg config.Config, p migration.Params) []Action {
 				} else if !known {
 					// The gates were checked when the run was approved; this is the last look before production changes.
 					if v.routing.Forward(p.Move()) {
-						if err := blocked(stepCutover, forwardGates(c.Estate, v, p.Move())); err != nil {
+						if err := blocked(stepCutover, forwardGates(ctx, c.Estate, v, p.Move())); err != nil {
 							return nil, err
 						}
 					}
@@ -181,6 +182,13 @@ func soak(ctx context.Context, c *Call) (any, error) {
 		if s.Lost > 0 || s.Duplicated > 0 || s.Mismatches > 0 {
 			return fmt.Errorf("the ledger shows %d lost, %d applied twice, %d different results", s.Lost, s.Duplicated, s.Mismatches)
 		}
+		red, _, _, err := c.streamsNow(ctx, c.Run.MigrationID)
+		if err != nil {
+			return notYet("the streams' ledger cannot be read: %v", err)
+		}
+		if len(red) > 0 {
+			return errors.New(red[0])
+		}
 		left := c.cfg.Migration.Soak - c.now().Sub(started)
 		if left <= 0 {
 			return nil
@@ -195,8 +203,8 @@ func soak(ctx context.Context, c *Call) (any, error) {
 }
 
 // forwardGates are the preconditions of a move towards the target.
-func forwardGates(e *Estate, v view, m migration.StageMove) []migration.Gate {
-	gates := []migration.Gate{sourceThere(v), fleetGate(e, v), ledgerGate(e)}
+func forwardGates(ctx context.Context, e *Estate, v view, m migration.StageMove) []migration.Gate {
+	gates := []migration.Gate{sourceThere(v), fleetGate(e, v), ledgerGate(e), streamsGate(ctx, e, v.migration.ID)}
 	criteria := []string{"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry"}
 	if m.To.Index() >= migration.StageLive.Index() {
 		criteria = append(criteria, "parallel-validated")

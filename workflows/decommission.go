@@ -30,7 +30,7 @@ func decommission(cfg config.Config) Step {
 			if !stage.OK {
 				stage.Next = "finish the cutover first"
 			}
-			out.Gates = append(out.Gates, stage, fleetGate(e, v), ledgerClosedGate(e))
+			out.Gates = append(out.Gates, stage, fleetGate(e, v), ledgerClosedGate(e), streamsGate(ctx, e, v.migration.ID))
 			if !gateRemoved(gateResidue) {
 				out.Gates = append(out.Gates, checkGate(v, migration.CheckResidue))
 			}
@@ -326,6 +326,9 @@ func (c *Call) proveQuiet(ctx context.Context, window time.Duration) error {
 	// A worker that is just closing its connections is no user. After that the window starts, and any knock is a finding.
 	settled, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if err := c.awaitStreamsLeft(settled); err != nil {
+		return err
+	}
 	for _, n := range nodes {
 		err := await(settled, 500*time.Millisecond, func(ctx context.Context) error {
 			clients, err := redisconn.ForeignClients(ctx, n.client)

@@ -9,11 +9,13 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
@@ -41,6 +43,7 @@ type Estate struct {
 	ingestion *ingestion.Client
 	workers   *fleet.Fleet
 	ledger    *tail
+	streams   atomic.Pointer[ledger.Ledger] // of the leader; nil elsewhere
 	log       *slog.Logger
 	now       func() time.Time
 	notify    func(topic string)

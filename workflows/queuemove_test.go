@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -29,6 +30,9 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	s := moveQueues()
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
+	_, err := b.Start(t.Context(), ada, mid, stepMoveQueues, migration.Params{}, "")
+	wantKind(t, err, migration.Blocked, "Managed plan", "not shown yet")
+	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
 
 	left := func() (queues []string) {
 		t.Helper()

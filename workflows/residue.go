@@ -36,7 +36,7 @@ func moveResidue() Step {
 			if !stage.OK {
 				stage.Next = "finish the cutover first"
 			}
-			out.Gates = append(out.Gates, stage, sourceThere(v), fleetGate(e, v), ledgerGate(e))
+			out.Gates = append(out.Gates, stage, sourceThere(v), fleetGate(e, v), ledgerGate(e), streamsGate(ctx, e, v.migration.ID))
 			source, endpoint, err := e.Source(ctx, v.migration.ID)
 			if err != nil {
 				return out, err

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 )
@@ -22,7 +22,7 @@ type tail struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	ledger  *bullmq.Ledger
+	ledger  *ledger.Orders
 	epoch   string
 	next    int64
 	current time.Time // when the end of the journal was last reached
@@ -37,7 +37,7 @@ const (
 )
 
 func newTail(c *ingestion.Client, log *slog.Logger, now func() time.Time) *tail {
-	return &tail{client: c, log: log, now: now, ledger: bullmq.NewLedger()}
+	return &tail{client: c, log: log, now: now, ledger: ledger.NewOrders()}
 }
 
 // run follows the journal until ctx ends.
@@ -77,12 +77,12 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 		first := t.epoch == "" && t.next == 0
 		t.epoch = page.Epoch
 		if !first {
-			t.next, t.ledger, t.current = 0, bullmq.NewLedger(), time.Time{}
+			t.next, t.ledger, t.current = 0, ledger.NewOrders(), time.Time{}
 			return true, nil
 		}
 	}
 	for _, raw := range page.Events {
-		var e bullmq.Event
+		var e ledger.Event
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return false, fmt.Errorf("journal event: %w", err)
 		}
@@ -98,7 +98,7 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 }
 
 // read gives the ledger, or Unavailable when it is not current: a ledger with a gap proves nothing.
-func (t *tail) read() (*bullmq.Ledger, error) {
+func (t *tail) read() (*ledger.Orders, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if age := t.now().Sub(t.current); age > tailFresh {
@@ -110,8 +110,18 @@ func (t *tail) read() (*bullmq.Ledger, error) {
 	return t.ledger, nil
 }
 
+// soFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all).
+func (t *tail) soFar() (*ledger.Orders, int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current.IsZero() {
+		return t.ledger, 0
+	}
+	return t.ledger, t.current.UnixMilli()
+}
+
 // asOf gives the ledger once it holds everything that was journalled before moment.
-func (t *tail) asOf(ctx context.Context, moment time.Time) (*bullmq.Ledger, error) {
+func (t *tail) asOf(ctx context.Context, moment time.Time) (*ledger.Orders, error) {
 	err := await(ctx, tailEvery, func(context.Context) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()

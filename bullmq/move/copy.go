@@ -344,7 +344,7 @@ func read(ctx context.Context, c redis.UniversalClient, keys []string) (map[stri
 	if err := pipe(ctx, c, func(p redis.Pipeliner) {
 		now = p.Time(ctx)
 		for i, k := range keys {
-			if args := typedRead(kinds[i].Val(), k); args != nil {
+			if args, _, err := redisconn.TypedRead(kinds[i].Val(), k); err == nil && kinds[i].Val() != "stream" {
 				values[i], ttls[i] = p.Do(ctx, args...), p.Do(ctx, "PTTL", k)
 			}
 		}
@@ -384,22 +384,6 @@ func read(ctx context.Context, c redis.UniversalClient, keys []string) (map[stri
 		out[k] = value{kind: kind, expiry: ttl, parts: sorted(kind, reply)}
 	}
 	return out, nil
-}
-
-func typedRead(kind, key string) []any {
-	switch kind {
-	case "string":
-		return []any{"GET", key}
-	case "list":
-		return []any{"LRANGE", key, 0, -1}
-	case "hash":
-		return []any{"HGETALL", key}
-	case "set":
-		return []any{"SMEMBERS", key}
-	case "zset":
-		return []any{"ZRANGE", key, 0, -1, "WITHSCORES"}
-	}
-	return nil
 }
 
 // sorted gives the strings of a reply; fields of a hash and members of a set, whose order means nothing, sorted.

@@ -1,7 +1,8 @@
-package bullmq
+package ledger
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -55,13 +56,59 @@ const (
 // maxIDs is how many ids a summary names.
 const maxIDs = 20
 
-// Ledger folds the journal into what happened to each order. It is the proof of "none lost, none twice": it looks only at what was promised
+// Bounds of what Orders keeps in memory.
+const (
+	keepOrders  = 100_000          // orders that are kept whole, at least
+	foldAfter   = 10 * time.Minute // an order that is in order is folded into its minute's counters no sooner than this after its last event
+	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
+)
+
+// Orders folds the journal into what happened to each order. It is the proof of "none lost, none twice": it looks only at what was promised
 // to the payment provider (a 2xx) and at what took effect. One goroutine may Apply while others read.
-type Ledger struct {
+//
+// Memory is bounded by what is not in order: of an order that was acknowledged and took effect once, long ago, only its minute's counters and
+// eight bytes that recognise it are kept; every other one is kept whole, for good.
+type Orders struct {
 	mu       sync.RWMutex
+	keep     int
 	orders   map[string]*order
-	canaries map[string]bool
-	last     map[string]int64 // highest sequence number by journal
+	jobs     map[string]*order // by job id
+	canaries map[string]bool   // orders and their job ids
+	last     map[string]int64  // highest sequence number by journal
+	since    int64             // unix ms of the first event
+	newest   int64
+	applied  int                // events, for when to fold
+	folded   map[int64]*Summary // by the minute of the first add
+	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
+	known, knownJobs generations
+}
+
+// generations remember the last n to 2n numbers.
+type generations struct {
+	n          int
+	young, old map[uint64]int64
+}
+
+func newGenerations(n int) generations { return generations{n: n, young: map[uint64]int64{}} }
+
+func (g *generations) add(k uint64, v int64) {
+	if len(g.young) >= g.n {
+		g.young, g.old = map[uint64]int64{}, g.young
+	}
+	g.young[k] = v
+}
+
+func (g *generations) find(k uint64) (int64, bool) {
+	if v, ok := g.young[k]; ok {
+		return v, true
+	}
+	v, ok := g.old[k]
+	return v, ok
+}
+
+func (g *generations) drop(k uint64) {
+	delete(g.young, k)
+	delete(g.old, k)
 }
 
 // order is everything known about one order. Times are unix ms, 0 is never.
@@ -83,15 +130,40 @@ type order struct {
 	compared       bool
 	onSource       bool // the last authoritative add that was accepted went to the source
 	onTarget       bool // ... to the target
+	jobs           []string
+	sent           [4]bool // see Facts.Sent
+	last           int64   // of its last event
+	story          []Moment
 }
 
-// NewLedger makes an empty ledger.
-func NewLedger() *Ledger {
-	return &Ledger{orders: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}}
+// maxStory bounds what is told of one order; after that only the counters go on.
+const maxStory = 60
+
+// Moment is one thing that happened to an order, as the application recorded it.
+type Moment struct {
+	At   int64  `json:"at"` // unix ms
+	What string `json:"what"`
+}
+
+func (o *order) tell(at int64, what string) {
+	if len(o.story) < maxStory {
+		o.story = append(o.story, Moment{at, what})
+	}
+}
+
+// inOrder: nothing is to be said of it any more. What was answered 503 is kept, for the story of its recovery.
+func (o *order) inOrder() bool {
+	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 && (!o.shadowExpected || o.compared && o.result == o.shadow)
+}
+
+// NewOrders makes an empty ledger.
+func NewOrders() *Orders {
+	return &Orders{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, folded: map[int64]*Summary{},
+		known: newGenerations(knownOrders), knownJobs: newGenerations(knownOrders)}
 }
 
 // Apply folds one event in. An event of a journal that was folded before (by its sequence number) is ignored, so a reader may go back.
-func (l *Ledger) Apply(e Event) {
+func (l *Orders) Apply(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Seq != 0 {
@@ -100,8 +172,15 @@ func (l *Ledger) Apply(e Event) {
 		}
 		l.last[e.Epoch] = e.Seq
 	}
+	if l.since == 0 || e.At != 0 && e.At < l.since {
+		l.since = e.At
+	}
+	l.newest = max(l.newest, e.At)
 	if e.Canary || e.Outcome == OutcomeCanary {
 		l.canaries[e.Order] = true
+		if e.JobID != "" {
+			l.canaries[e.JobID] = true
+		}
 		delete(l.orders, e.Order)
 	}
 	if e.Order == "" || l.canaries[e.Order] {
@@ -109,8 +188,15 @@ func (l *Ledger) Apply(e Event) {
 	}
 	o := l.orders[e.Order]
 	if o == nil {
-		o = &order{id: e.Order}
-		l.orders[e.Order] = o
+		o = l.open(e.Order)
+	}
+	if e.JobID != "" && l.jobs[e.JobID] != o {
+		l.jobs[e.JobID] = o
+		o.jobs = append(o.jobs, e.JobID)
+	}
+	o.last = max(o.last, e.At)
+	if l.applied++; l.applied%4096 == 0 && len(l.orders) > l.keep {
+		defer l.fold()
 	}
 	switch e.Type {
 	case EventDelivery:
@@ -123,12 +209,128 @@ func (l *Ledger) Apply(e Event) {
 		if e.Mode != ModeShadow {
 			o.failures++
 		}
+		o.tell(e.At, fmt.Sprintf("an attempt failed on %s%s", cmp.Or(e.Side, "a side not told"), shadowWord(e.Mode == ModeShadow)))
 	}
+}
+
+func shadowWord(yes bool) string {
+	if yes {
+		return " (shadow)"
+	}
+	return ""
+}
+
+// open makes an order, or brings a folded one back.
+func (l *Orders) open(id string) *order {
+	o := &order{id: id}
+	l.orders[id] = o
+	h := hash(lifeKey{job: id})
+	minute, ok := l.known.find(h)
+	if !ok {
+		return o
+	}
+	*o = order{id: id, firstEnqueued: minute, acknowledged: minute, applied: 1, last: minute, story: []Moment{{minute, "acknowledged and applied once in this minute; what happened in it was folded"}}}
+	l.known.drop(h)
+	if b := l.folded[minute]; b != nil {
+		var s Summary
+		s.add(o, minute, 0)
+		b.sum(s, -1)
+	}
+	return o
+}
+
+// fold turns the oldest orders that are in order into counters. O(orders), once in 4096 events.
+func (l *Orders) fold() {
+	type old struct {
+		at int64
+		o  *order
+	}
+	var found []old
+	for _, o := range l.orders {
+		if o.inOrder() && l.newest-o.last > foldAfter.Milliseconds() {
+			found = append(found, old{o.last, o})
+		}
+	}
+	slices.SortFunc(found, func(a, b old) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.o.id, b.o.id)) })
+	for _, f := range found[:min(len(found), len(l.orders)-l.keep)] {
+		o := f.o
+		m := o.firstEnqueued - o.firstEnqueued%minute
+		b := l.folded[m]
+		if b == nil {
+			b = &Summary{}
+			l.folded[m] = b
+		}
+		b.add(o, m, 0)
+		l.known.add(hash(lifeKey{job: o.id}), m)
+		for _, j := range o.jobs {
+			l.knownJobs.add(hash(lifeKey{job: j}), m)
+			delete(l.jobs, j)
+		}
+		delete(l.orders, o.id)
+	}
+}
+
+// Job gives what is known of the order that a job is for.
+func (l *Orders) Job(id string) Facts {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.canaries[id] {
+		return Facts{Known: true, Canary: true}
+	}
+	if o := l.jobs[id]; o != nil {
+		return Facts{Known: true, Acknowledged: o.acknowledged != 0, Applied: o.applied, Sent: o.sent}
+	}
+	if _, ok := l.knownJobs.find(hash(lifeKey{job: id})); ok {
+		return Facts{Known: true, Acknowledged: true, Applied: 1}
+	}
+	return Facts{}
+}
+
+// Since is the time of the journal's first event, unix ms; 0 while there is none.
+func (l *Orders) Since() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.since
+}
+
+// Story is one order as the application recorded it.
+type Story struct {
+	Order        string   `json:"order"`
+	Provider     string   `json:"provider,omitempty"`
+	Jobs         []string `json:"jobs"`
+	Acknowledged bool     `json:"acknowledged"`
+	Applied      int      `json:"applied"`    // 1 is right
+	Suppressed   int      `json:"suppressed"` // second runs that were caught
+	Folded       bool     `json:"folded"`     // long done, in order: the moments are not kept
+	Moments      []Moment `json:"moments"`
+}
+
+// Find gives an order by its own id or its job's.
+func (l *Orders) Find(id string) (Story, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	o := l.orders[id]
+	if o == nil {
+		o = l.jobs[id]
+	}
+	if o != nil {
+		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs), Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed, Moments: slices.Clone(o.story)}, true
+	}
+	h := hash(lifeKey{job: id})
+	m, ok := l.known.find(h)
+	if !ok {
+		m, ok = l.knownJobs.find(h)
+	}
+	if !ok {
+		return Story{}, false
+	}
+	return Story{Order: id, Acknowledged: true, Applied: 1, Folded: true, Moments: []Moment{{m, "added, acknowledged and applied once, in the minute that began then"}}}, true
 }
 
 func (o *order) delivered(e Event) {
 	o.provider = cmp.Or(o.provider, e.Provider)
 	o.deliveries = append(o.deliveries, Delivery{At: e.At, Status: e.Status})
+	o.tell(e.At, fmt.Sprintf("a delivery was answered %d", e.Status))
 	switch {
 	case e.Status >= 200 && e.Status < 300:
 		if o.acknowledged == 0 {
@@ -141,6 +343,15 @@ func (o *order) delivered(e Event) {
 }
 
 func (o *order) enqueued(e Event) {
+	at := Lane{Side: e.Side, Shadow: e.Shadow}
+	if e.Side == Source || e.Side == Target {
+		o.sent[at.place()] = true
+	}
+	how := "added to"
+	if !e.OK {
+		how = "could not be added to"
+	}
+	o.tell(e.At, fmt.Sprintf("%s %s%s in stage %s", how, e.Side, shadowWord(e.Shadow), cmp.Or(e.Stage, "unknown")))
 	if e.Shadow {
 		o.shadowEnqueued = o.shadowEnqueued || e.OK
 		return
@@ -158,6 +369,7 @@ func (o *order) enqueued(e Event) {
 }
 
 func (o *order) executed(e Event) {
+	o.tell(e.At, fmt.Sprintf("run on %s%s: %s", cmp.Or(e.Side, "a side not told"), shadowWord(e.Mode == ModeShadow), e.Outcome))
 	switch e.Outcome {
 	case OutcomeApplied:
 		o.applied++
@@ -201,24 +413,30 @@ type Summary struct {
 }
 
 // Summary sums up every order. An order acknowledged longer than grace ago that has not taken effect is lost; before that it is pending.
-func (l *Ledger) Summary(now time.Time, grace time.Duration) Summary {
-	return l.summary(now, grace, func(*order) bool { return true })
+func (l *Orders) Summary(now time.Time, grace time.Duration) Summary {
+	return l.summary(now, grace, func(*order) bool { return true }, func(int64) bool { return true })
 }
 
-// Window sums up the orders whose first authoritative add was attempted in [sinceMS, untilMS), unix ms; untilMS 0 is no end.
-func (l *Ledger) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
+// Window sums up the orders whose first authoritative add was attempted in [sinceMS, untilMS), unix ms; untilMS 0 is no end. Of orders long done and
+// in order (see Orders) it counts whole minutes only: those of a minute that the window cuts are left out.
+func (l *Orders) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
 	return l.summary(now, grace, func(o *order) bool {
 		return o.firstEnqueued >= sinceMS && o.firstEnqueued != 0 && (untilMS == 0 || o.firstEnqueued < untilMS)
-	})
+	}, func(m int64) bool { return m >= sinceMS && (untilMS == 0 || m+minute <= untilMS) })
 }
 
-func (l *Ledger) summary(now time.Time, grace time.Duration, include func(*order) bool) Summary {
+func (l *Orders) summary(now time.Time, grace time.Duration, include func(*order) bool, whole func(minute int64) bool) Summary {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var s Summary
 	for _, o := range l.orders {
 		if include(o) {
 			s.add(o, now.UnixMilli(), grace.Milliseconds())
+		}
+	}
+	for m, b := range l.folded {
+		if whole(m) {
+			s.sum(*b, 1)
 		}
 	}
 	for _, ids := range []*[]string{&s.DuplicatedIDs, &s.LostIDs, &s.MismatchIDs} {
@@ -269,6 +487,20 @@ func (s *Summary) add(o *order, now, grace int64) {
 	}
 }
 
+// sum adds the counters of orders that are in order, or takes them off.
+func (s *Summary) sum(t Summary, sign int) {
+	s.Orders += sign * t.Orders
+	s.Acknowledged += sign * t.Acknowledged
+	s.Fulfilled += sign * t.Fulfilled
+	s.Suppressed += sign * t.Suppressed
+	s.Misrouted += sign * t.Misrouted
+	s.Failures += sign * t.Failures
+	s.OnTarget += sign * t.OnTarget
+	s.ShadowExpected += sign * t.ShadowExpected
+	s.ShadowEnqueued += sign * t.ShadowEnqueued
+	s.ShadowCompared += sign * t.ShadowCompared
+}
+
 func count(n *int, yes bool) {
 	if yes {
 		*n++
@@ -302,7 +534,7 @@ func (o *order) recoveredAfter() int64 {
 }
 
 // Retries tells the story of every order that was answered 503 at or after sinceMS (unix ms), the earliest first.
-func (l *Ledger) Retries(sinceMS int64) []RetryStory {
+func (l *Orders) Retries(sinceMS int64) []RetryStory {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []RetryStory

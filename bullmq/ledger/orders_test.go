@@ -1,4 +1,4 @@
-package bullmq_test
+package ledger_test
 
 import (
 	"encoding/json"
@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 )
 
 // journal builds events with rising sequence numbers; times are unix ms.
 type journal struct {
 	seq    int64
-	events []bullmq.Event
+	events []ledger.Event
 }
 
-func (j *journal) add(at int64, e bullmq.Event) *journal {
+func (j *journal) add(at int64, e ledger.Event) *journal {
 	j.seq++
 	e.Seq, e.At = j.seq, at
 	j.events = append(j.events, e)
@@ -24,23 +24,23 @@ func (j *journal) add(at int64, e bullmq.Event) *journal {
 }
 
 func (j *journal) enqueued(at int64, order, stage string) *journal {
-	return j.add(at, bullmq.Event{Type: bullmq.EventEnqueued, Order: order, OK: true, Stage: stage})
+	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: true, Stage: stage})
 }
 
 func (j *journal) shadow(at int64, order string, ok bool) *journal {
-	return j.add(at, bullmq.Event{Type: bullmq.EventEnqueued, Order: order, OK: ok, Shadow: true, Stage: "shadow"})
+	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: ok, Shadow: true, Stage: "shadow"})
 }
 
 func (j *journal) answered(at int64, order string, status int) *journal {
-	return j.add(at, bullmq.Event{Type: bullmq.EventDelivery, Order: order, Status: status})
+	return j.add(at, ledger.Event{Type: ledger.EventDelivery, Order: order, Status: status})
 }
 
 func (j *journal) executed(at int64, order, outcome, result string) *journal {
-	return j.add(at, bullmq.Event{Type: bullmq.EventExecuted, Order: order, Outcome: outcome, Result: result})
+	return j.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome, Result: result})
 }
 
-func (j *journal) ledger() *bullmq.Ledger {
-	l := bullmq.NewLedger()
+func (j *journal) ledger() *ledger.Orders {
+	l := ledger.NewOrders()
 	for _, e := range j.events {
 		l.Apply(e)
 	}
@@ -53,39 +53,39 @@ func TestLedgerVerdicts(t *testing.T) {
 	for _, tt := range []struct {
 		rule string
 		j    *journal
-		want bullmq.Summary
+		want ledger.Summary
 	}{
 		{"acknowledged and applied once is fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
 		{"acknowledged and never applied is lost after the grace", new(journal).enqueued(1, "a", "off").answered(2, "a", 200),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2}},
 		{"within the grace it is pending", new(journal).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
 		{"a late run makes a lost order fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
 		{"applied twice is a duplicate", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1, DuplicatedIDs: []string{"a"}}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1, DuplicatedIDs: []string{"a"}}},
 		{"a second run that was caught is none", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "suppressed", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Suppressed: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Suppressed: 1}},
 		{"a shadow run does not fulfil", new(journal).enqueued(1, "a", "shadow").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "compared", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
 		{"a misrouted run does not fulfil", new(journal).enqueued(1, "a", "off").answered(now, "a", 200).executed(3, "a", "misrouted", ""),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
-		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503), bullmq.Summary{Orders: 1, Rejected503: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
+		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503), ledger.Summary{Orders: 1, Rejected503: 1}},
 		{"a 503 that was delivered again", new(journal).answered(2, "a", 503).enqueued(3, "a", "off").answered(4, "a", 200).executed(5, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1, RetriedOK: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1, RetriedOK: 1}},
 		{"an acknowledgement before the 503 is no retry", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).answered(3, "a", 503).executed(5, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1}},
 		{"equal results are compared", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1}},
 		{"different results are a mismatch", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1, MismatchIDs: []string{"a"}}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1, MismatchIDs: []string{"a"}}},
 		{"a failed shadow add shows", new(journal).enqueued(1, "a", "dualwrite").shadow(1, "a", false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
 		{"an acknowledgement without an add shows", new(journal).answered(now, "a", 200),
-			bullmq.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
-		{"canaries are not orders", new(journal).add(1, bullmq.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c", 200).executed(3, "c", "canary", "").
-			executed(4, "d", "canary", ""), bullmq.Summary{}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
+		{"canaries are not orders", new(journal).add(1, ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c", 200).executed(3, "c", "canary", "").
+			executed(4, "d", "canary", ""), ledger.Summary{}},
 	} {
 		got := tt.j.ledger().Summary(time.UnixMilli(now), grace)
 		if g, w := marshal(t, got), marshal(t, tt.want); g != w {
@@ -145,7 +145,7 @@ func TestLedgerWindowAndRetries(t *testing.T) {
 
 func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
 	t.Parallel()
-	l := bullmq.NewLedger()
+	l := ledger.NewOrders()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -1,0 +1,170 @@
+package keycopy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// streamMax is how long a stream may take by the target's rate limit: the source's snapshot process lives that long, and memory that is
+// written meanwhile is there twice. In seconds.
+const streamMax = 60
+
+// Plan is what a copy will do, found without changing anything.
+type Plan struct {
+	Refusals       []string `json:"refusals"` // why it cannot: measured value, limit, what to do
+	Path           Path     `json:"path"`
+	Why            string   `json:"why"` // it is not the stream, or was not in the end
+	DB             int      `json:"db"`
+	Keys           int64    `json:"keys"`
+	SourceBytes    int64    `json:"source_bytes"` // used_memory
+	TargetFree     int64    `json:"target_free"`  // bytes; -1 no limit known
+	TargetKeys     int64    `json:"target_keys"`
+	OtherDatabases []int    `json:"other_databases"` // of the source that hold keys and are not copied
+	ETASeconds     float64  `json:"eta_seconds"`     // by the rate limits alone; 0 without
+}
+
+// Check plans a copy and gives every reason against it at once. It changes nothing; whether the target takes RESTORE shows with the first keys
+// and changes the path only. An error means that a server could not be asked.
+func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan, error) {
+	p := Plan{Refusals: []string{}, OtherDatabases: []int{}, TargetFree: -1}
+	refuse := func(format string, args ...any) { p.Refusals = append(p.Refusals, fmt.Sprintf(format, args...)) }
+	switch o.Path {
+	case "", Auto, Stream, Scan, Typed:
+	default:
+		refuse("path %q is not known: choose auto, stream, scan or typed", o.Path)
+	}
+	from, err := ask(ctx, src)
+	if err != nil {
+		return p, fmt.Errorf("source: %w", err)
+	}
+	to, err := ask(ctx, dst)
+	if err != nil {
+		return p, fmt.Errorf("target: %w", err)
+	}
+	p.DB, p.Keys, p.SourceBytes, p.TargetKeys = from.db, from.size, max(from.facts.UsedMemory, 0), to.size
+	for _, db := range from.databases {
+		if db != p.DB {
+			p.OtherDatabases = append(p.OtherDatabases, db)
+		}
+	}
+	if same, by := sameServer(from, to); same {
+		refuse("source and target are the same server (%s): name two servers", by)
+	}
+	if to.facts.Role == "slave" {
+		refuse("the target is a replica of %s:%s and takes no writes: name its master", to.facts.MasterHost, to.facts.MasterPort)
+	}
+	if to.size > 0 && !o.Overwrite {
+		refuse("the target holds %d keys, expected none: empty it, or allow overwriting, which replaces keys of the same name and keeps others", to.size)
+	}
+	switch policy := to.facts.MaxMemoryPolicy; {
+	case policy == "" && !o.EvictionOff:
+		refuse("the target does not tell its maxmemory-policy, expected noeviction: make sure that eviction is off, and say so")
+	case policy != "" && policy != "noeviction":
+		refuse("the target's maxmemory-policy is %s, expected noeviction: set it, or keys disappear", policy)
+	}
+	limit := o.TargetMemory
+	if limit <= 0 {
+		limit = to.facts.MaxMemory
+	}
+	if limit > 0 {
+		p.TargetFree = max(0, limit-max(to.facts.UsedMemory, 0))
+		room := p.TargetFree
+		if o.Overwrite { // what is there may be what is replaced
+			room = limit
+		}
+		if room < p.SourceBytes {
+			refuse("the target has room for %s of %s and the source uses %s: raise the target's memory limit, or delete what is not needed", mb(room), mb(limit), mb(p.SourceBytes))
+		}
+	}
+	p.Path, p.Why = choose(o, from, p)
+	perTarget, perSource := p.Path.commands()
+	p.ETASeconds = limitSeconds(o.Pace, p.Keys, perTarget, perSource)
+	return p, nil
+}
+
+// commands is how many a key takes on each side, at least.
+func (p Path) commands() (target, source int) {
+	switch p {
+	case Stream:
+		return 1, 0
+	case Typed:
+		return 2, 3 // deleted and written; type, value and expiry
+	default:
+		return 1, 2
+	}
+}
+
+func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
+
+// choose gives the path, and why it is not the stream.
+func choose(o Options, from answers, p Plan) (Path, string) {
+	if o.Path == Typed || o.Path == Scan || o.Path == Stream {
+		return o.Path, ""
+	}
+	if total := from.number("total_system_memory"); total > 0 && 2*from.facts.UsedMemory > total {
+		return Scan, fmt.Sprintf("a snapshot may need as much memory again: the source uses %s of its machine's %s", mb(from.facts.UsedMemory), mb(total))
+	}
+	if s := limitSeconds(Pace{TargetRate: o.TargetRate}, p.Keys, 1, 0); s > streamMax {
+		return Scan, fmt.Sprintf("the target's rate makes it %.0f s, and the source should not keep a snapshot for more than %d s", s, streamMax)
+	}
+	return Stream, ""
+}
+
+// answers is what one server says about itself.
+type answers struct {
+	facts     redisconn.Facts
+	info      map[string]string
+	addr      string
+	db        int
+	size      int64 // keys of the database
+	databases []int // that hold keys
+}
+
+func (a answers) number(name string) int64 {
+	n, _ := strconv.ParseInt(a.info[name], 10, 64)
+	return n
+}
+
+func ask(ctx context.Context, c redis.UniversalClient) (answers, error) {
+	var a answers
+	var err error
+	if a.facts, err = redisconn.Inspect(ctx, c); err != nil {
+		return a, err
+	}
+	text, err := c.Info(ctx).Result()
+	if err != nil {
+		return a, redisconn.Explain(err)
+	}
+	a.info = map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			a.info[k] = v
+			if db, err := strconv.Atoi(strings.TrimPrefix(k, "db")); err == nil && strings.HasPrefix(k, "db") && strings.HasPrefix(v, "keys=") {
+				a.databases = append(a.databases, db)
+			}
+		}
+	}
+	slices.Sort(a.databases)
+	if has, ok := c.(interface{ Options() *redis.Options }); ok {
+		a.addr, a.db = has.Options().Addr, has.Options().DB
+	}
+	if a.size, err = c.DBSize(ctx).Result(); err != nil {
+		return a, redisconn.Explain(err)
+	}
+	return a, nil
+}
+
+// sameServer compares run ids, which a server makes at its start, or addresses where it does not tell it.
+func sameServer(a, b answers) (same bool, by string) {
+	if id, other := a.info["run_id"], b.info["run_id"]; id != "" && other != "" {
+		return id == other, "run id " + id
+	}
+	return a.addr != "" && a.addr == b.addr, "address " + a.addr
+}

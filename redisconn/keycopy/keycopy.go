@@ -1,0 +1,454 @@
+package keycopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+const (
+	// batchKeys is how many keys travel in one pipeline; batchBytes how many bytes of values at most.
+	batchKeys  = 500
+	batchBytes = 1 << 20
+	// firstKeys is the size of the first pipelines, before it is known how large the values are: the source holds all replies of a pipeline.
+	firstKeys = 32
+	// maxValue is up to where a value travels in one request. Managed services refuse requests of more than 10 MB.
+	maxValue = 8 << 20
+	// maxHeavy is how many batches above batchBytes there may be at once.
+	maxHeavy = 2
+	// defaultWorkers is how many connections read and how many write. Four are within a tenth of the best measured with more.
+	defaultWorkers = 4
+)
+
+// Path is how keys travel. See the package.
+type Path string
+
+const (
+	Auto   Path = "auto" // the zero value too: stream where the source allows it and can afford it, otherwise scan
+	Stream Path = "stream"
+	Scan   Path = "scan"
+	Typed  Path = "typed"
+)
+
+// Options says how to copy. The zero value copies at full speed into an empty target.
+type Options struct {
+	Path Path
+	// Overwrite allows a target that holds keys: those of the same name are replaced, others stay.
+	Overwrite bool
+	// EvictionOff says that somebody made sure that the target evicts nothing, for services that do not tell their maxmemory-policy.
+	EvictionOff bool
+	// TargetMemory is what the target may hold, in bytes, for services that do not report maxmemory. 0: what it reports.
+	TargetMemory int64
+	// Pace bounds what the copy asks of both servers.
+	Pace
+	// Progress, if not nil, is told several times a second, by one goroutine, and once at the end.
+	Progress func(Progress)
+}
+
+// Pace bounds what is asked of both servers. The zero value does not.
+type Pace struct {
+	SourceRate int // commands per second; 0 no limit
+	TargetRate int // commands per second; 0 no limit
+	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later than this. 0: no limit.
+	MaxLatency time.Duration
+	// Workers is how many connections read, and how many write. 0: 4.
+	Workers int
+	// Gate, if not nil, is called before each batch, by several goroutines; it may wait (to pause) or give an error (to end). A source cuts a
+	// stream that is paused for longer than its repl-timeout (60 s by default).
+	Gate func(context.Context) error
+}
+
+// Progress is how far a copy or a comparison is.
+type Progress struct {
+	Keys          int64   `json:"keys"`
+	Total         int64   `json:"total"` // keys when it began
+	Bytes         int64   `json:"bytes"` // of values, as they travel
+	KeysPerSecond float64 `json:"keys_per_second"`
+	ETASeconds    float64 `json:"eta_seconds"`    // from that pace, or from the rate limits when they allow less; 0 not known yet
+	LatencyMS     float64 `json:"latency_ms"`     // p99 of our own PINGs on the source; 0 without MaxLatency
+	BackingOffMS  float64 `json:"backing_off_ms"` // the pause before each batch because of it
+}
+
+// Report is what a copy did.
+type Report struct {
+	Plan
+	Path           Path    `json:"path"` // that the keys travelled
+	Keys           int64   `json:"keys"` // written; one that SCAN gave twice counts twice
+	Typed          int64   `json:"typed"`
+	Large          int64   `json:"large"`    // of those written by type, the ones that travelled in chunks
+	Vanished       int64   `json:"vanished"` // deleted or expired between being found and being read
+	Bytes          int64   `json:"bytes"`
+	Libraries      int     `json:"libraries"` // function libraries in the snapshot, which are not copied; only the stream shows them
+	Milliseconds   int64   `json:"milliseconds"`
+	KeysPerSecond  float64 `json:"keys_per_second"`
+	SourceCommands int64   `json:"source_commands"`
+	TargetCommands int64   `json:"target_commands"`
+}
+
+// Copy copies every key of src's database to dst's. It refuses (kind Blocked, with every reason) before it changes anything; see Check. After any
+// other error the target holds a part of the keys, and the one under way may be half there: run it again with Overwrite. The clients must not
+// retry commands by themselves (redisconn.Open's do not).
+//
+// Not copied: other databases (Plan.OtherDatabases), function libraries, users and settings.
+func Copy(ctx context.Context, src, dst redis.UniversalClient, o Options) (Report, error) {
+	r, err := copyAll(ctx, src, dst, o)
+	if err != nil {
+		return r, fmt.Errorf("copy: %w", err)
+	}
+	return r, nil
+}
+
+func copyAll(ctx context.Context, src, dst redis.UniversalClient, o Options) (Report, error) {
+	began := time.Now()
+	plan, err := Check(ctx, src, dst, o)
+	if err != nil {
+		return Report{Plan: plan}, err
+	}
+	if len(plan.Refusals) > 0 {
+		return Report{Plan: plan}, migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(plan.Refusals, "; "))
+	}
+	c := &copier{src: src, dst: dst, o: o, plan: plan, heavy: newHeavy()}
+	c.absolute = redisconn.AbsoluteExpiry(ctx, src)
+	perTarget, perSource := plan.Path.commands()
+	c.run(ctx, src, o.Pace, plan.Keys, o.Progress, perTarget, perSource)
+	path, err := c.copy(ctx)
+	c.end()
+	elapsed := time.Since(began)
+	return Report{Plan: c.plan, Path: path, Keys: c.keys.Load(), Typed: c.typed.Load(), Large: c.large.Load(), Vanished: c.vanished.Load(), Bytes: c.bytes.Load(),
+		Libraries: c.libraries, Milliseconds: elapsed.Milliseconds(), KeysPerSecond: float64(c.keys.Load()) / elapsed.Seconds(),
+		SourceCommands: c.sourceCommands.Load(), TargetCommands: c.targetCommands.Load()}, err
+}
+
+type copier struct {
+	pacer
+	src, dst redis.UniversalClient
+	o        Options
+	plan     Plan
+	absolute bool        // the source has PEXPIRETIME
+	heavy    chan []byte // buffers for values above batchBytes, handed round so that they are no garbage
+	oneLarge sync.Mutex
+
+	refuses   atomic.Bool // the target takes no payload of the source's version, or no RESTORE at all
+	typed     atomic.Int64
+	large     atomic.Int64
+	vanished  atomic.Int64
+	libraries int
+}
+
+// copy takes the planned path, and another one when that turns out not to be there.
+func (c *copier) copy(ctx context.Context) (Path, error) {
+	path := c.plan.Path
+	if path == Stream {
+		err := c.copyStream(ctx)
+		var closed *streamError
+		if err == nil || !errors.As(err, &closed) || c.o.Path == Stream {
+			return path, err
+		}
+		// What was written so far is written again: another moment's values, but whole ones.
+		c.plan.Why = closed.Error()
+		c.keys.Store(0)
+		c.bytes.Store(0)
+		c.heavy = newHeavy()
+		path = Scan
+	}
+	if path == Scan {
+		err := c.copyScan(ctx)
+		if err == nil && c.refuses.Load() {
+			path = Typed
+		}
+		return path, err
+	}
+	c.refuses.Store(true)
+	return path, c.copyScan(ctx)
+}
+
+// copyScan: one goroutine finds keys, some read them, others write what was read.
+func (c *copier) copyScan(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	names := make(chan []string, 2*c.workers)
+	read := make(chan *batch, c.workers)
+	g.Go(func() error {
+		defer close(names)
+		return scan(ctx, c.src, &c.pacer, func(keys []string) error { return send(ctx, names, keys) })
+	})
+	readers, inner := errgroup.WithContext(ctx)
+	for range c.workers {
+		readers.Go(func() error { return c.readAll(inner, names, read) })
+	}
+	g.Go(func() error {
+		defer close(read)
+		return readers.Wait()
+	})
+	for range c.workers {
+		g.Go(func() error { return c.writeAll(ctx, read) })
+	}
+	return g.Wait()
+}
+
+// scan gives every key that is there all the while, in lists of at most batchKeys. SCAN may give a key twice.
+func scan(ctx context.Context, c redis.UniversalClient, p *pacer, found func([]string) error) error {
+	var cursor uint64
+	for {
+		if err := p.source(ctx, 1); err != nil {
+			return err
+		}
+		keys, next, err := c.Scan(ctx, cursor, "", batchKeys).Result()
+		if err != nil {
+			return fmt.Errorf("scan: %w", redisconn.Explain(err))
+		}
+		if len(keys) > 0 {
+			if err := found(keys); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+func send[T any](ctx context.Context, to chan<- T, v T) error {
+	select {
+	case to <- v:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// readAll reads the keys of names as DUMP gives them, or lets them be copied by type.
+func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- *batch) error {
+	size := newSizing(batchBytes)
+	for keys := range names {
+		for len(keys) > 0 {
+			if c.refuses.Load() {
+				if err := c.copyTyped(ctx, keys); err != nil {
+					return err
+				}
+				break
+			}
+			n := size.keys(len(keys), c.batch)
+			b, err := c.dump(ctx, keys[:n], size, false)
+			if err != nil {
+				return err
+			}
+			if b.denied {
+				b.free(c)
+				c.refuses.Store(true)
+				continue
+			}
+			big := b.big
+			if keys = keys[n:]; len(b.left) > 0 { // they found no room in the batch: again, in smaller ones
+				keys = append(b.left, keys...)
+			}
+			if err := c.pass(ctx, b, out); err != nil {
+				return err
+			}
+			for _, k := range big {
+				if err := c.readBig(ctx, k, size, out); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// pass hands a batch on to the writers.
+func (c *copier) pass(ctx context.Context, b *batch, out chan<- *batch) error {
+	if len(b.items) == 0 {
+		b.free(c)
+		return nil
+	}
+	return send(ctx, out, b)
+}
+
+// readBig reads one value with the room of a whole request, or lets it be copied in chunks when it needs more.
+func (c *copier) readBig(ctx context.Context, key string, size *sizing, out chan<- *batch) error {
+	if c.refuses.Load() {
+		return c.copyTyped(ctx, []string{key})
+	}
+	b, err := c.dump(ctx, []string{key}, size, true)
+	if err != nil {
+		return err
+	}
+	if b.denied || len(b.left)+len(b.big) > 0 {
+		b.free(c)
+		return c.copyLarge(ctx, key)
+	}
+	return c.pass(ctx, b, out)
+}
+
+// dump reads keys in one pipeline. Payloads that find no room in the batch are left, or big when they would find none in an empty one. With heavy there
+// is room for one of maxValue.
+func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bool) (*batch, error) {
+	if err := c.source(ctx, 2*len(keys)); err != nil {
+		return nil, err
+	}
+	b := newBatch()
+	if heavy {
+		if err := b.makeHeavy(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	expiry := "pexpiretime"
+	if !c.absolute {
+		expiry = "pttl"
+	}
+	now := time.Now().UnixMilli()
+	pipe := c.src.Pipeline()
+	b.slots = growSlots(b.slots, 2*len(keys)+1)
+	b.args = b.args[:0]
+	if !c.absolute {
+		_ = pipe.Process(ctx, b.command(ctx, 2*len(keys), "time"))
+	}
+	for i, k := range keys {
+		var key any = k
+		_ = pipe.Process(ctx, b.command(ctx, 2*i, "dump", key))
+		_ = pipe.Process(ctx, b.command(ctx, 2*i+1, expiry, key))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		b.free(c)
+		return nil, fmt.Errorf("read from the source: %w", redisconn.Explain(err))
+	}
+	if !c.absolute {
+		var err error
+		if now, err = serverTime(b.reply(2 * len(keys))); err != nil {
+			b.free(c)
+			return nil, err
+		}
+	}
+	var sum int64
+	for i, k := range keys {
+		s := &b.slots[2*i]
+		sum += s.size
+		if s.dropped && s.size > batchBytes {
+			b.big = append(b.big, k)
+			continue
+		}
+		if s.dropped || b.slots[2*i+1].dropped {
+			b.left = append(b.left, k)
+			continue
+		}
+		at, to, kind := bulk(b.buf, s.from, s.to)
+		switch kind {
+		case replyNil:
+			c.vanished.Add(1)
+			continue
+		case replyError:
+			text := string(b.buf[s.from+1 : s.to-2])
+			if isDenied(text) {
+				b.denied = true
+				return b, nil
+			}
+			b.free(c)
+			return nil, fmt.Errorf("key %q: DUMP on the source: %s", k, text)
+		}
+		expireAt, err := integer(b.reply(2*i + 1))
+		if err != nil {
+			b.free(c)
+			return nil, fmt.Errorf("key %q: expiry: %w", k, err)
+		}
+		if expireAt == -2 {
+			c.vanished.Add(1)
+			continue
+		}
+		if !c.absolute && expireAt >= 0 {
+			expireAt += now
+		}
+		b.items = append(b.items, item{key: k, expireAt: max(expireAt, 0), from: at, to: to})
+	}
+	size.saw(sum, len(keys))
+	return b, nil
+}
+
+// writeAll restores batches; what the target refuses is copied by type.
+func (c *copier) writeAll(ctx context.Context, in <-chan *batch) error {
+	for b := range in {
+		refused, err := c.restore(ctx, b)
+		b.free(c)
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			if err := c.copyTyped(ctx, refused); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// restore writes a batch in one pipeline and gives the keys whose payload the target refused.
+func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err error) {
+	if err := c.target(ctx, len(b.items)); err != nil {
+		return nil, err
+	}
+	answers := newBatch()
+	defer answers.free(c)
+	answers.slots = growSlots(answers.slots, len(b.items))
+	answers.args = answers.args[:0]
+	pipe := c.dst.Pipeline()
+	for i, it := range b.items {
+		payload := b.buf[it.from:it.to:it.to]
+		if it.expireAt == 0 {
+			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, zero, payload, "replace"))
+		} else {
+			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, it.expireAt, payload, "replace", "absttl"))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("write to the target: %w", redisconn.Explain(err))
+	}
+	var keys, bytes int64
+	for i, it := range b.items {
+		answer := answers.reply(i)
+		if len(answer) > 0 && answer[0] == '+' {
+			keys++
+			bytes += int64(it.to - it.from)
+			continue
+		}
+		text := errorText(answer)
+		switch {
+		case isDenied(text), strings.Contains(text, "payload version"):
+			c.refuses.Store(true)
+			refused = append(refused, it.key)
+		case strings.Contains(text, "Bad data format"), strings.Contains(text, "request size"):
+			refused = append(refused, it.key)
+		default:
+			return nil, writeError(it.key, text)
+		}
+	}
+	c.keys.Add(keys)
+	c.bytes.Add(bytes)
+	return refused, nil
+}
+
+var zero any = int64(0)
+
+// writeError says what to do about an answer of the target.
+func writeError(key, text string) error {
+	switch {
+	case strings.HasPrefix(text, "OOM"), strings.Contains(text, "capacity quota exceeded"):
+		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then copy again with overwrite", key, text)
+	case strings.HasPrefix(text, "READONLY"):
+		return migration.Errorf(migration.Blocked, "key %q: the target is a replica (%s): name its master as the target", key, text)
+	}
+	return fmt.Errorf("key %q: write to the target: %s", key, text)
+}
+
+// isDenied reports whether a server does not have a command or does not let this user use it.
+func isDenied(text string) bool {
+	text = strings.ToLower(text)
+	return strings.HasPrefix(text, "noperm") || strings.Contains(text, "unknown command") || strings.Contains(text, "not supported") || strings.Contains(text, "not allowed by")
+}

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+)
+
+// LedgerRow is one row of the order ledger. Which of the fields identify it depends on the table; Body is the ledger's own JSON.
+type LedgerRow struct {
+	Lane, Queue, Job, Verdict, State string
+	Start, At, SettledAt             int64  // unix ms
+	Body                             string // JSON; not json.RawMessage, which database/sql does not scan from text
+}
+
+// LedgerState is what the order ledger of one migration has to be saved, or what a restarted one goes on from.
+type LedgerState struct {
+	Cursors    []LedgerRow // Lane
+	Windows    []LedgerRow // Lane, Start, State
+	Lives      []LedgerRow // Queue, Job
+	Ended      []LedgerRow // Queue, Job: lives that are gone
+	Done       []uint64
+	Exceptions []LedgerRow // Queue, Job, Verdict, At, SettledAt
+}
+
+// SaveLedger saves a change in one transaction. Windows that were conclusive before keepFrom (unix ms) are forgotten, and all but the newest keepDone
+// hashes, roughly; exceptions never are.
+func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepFrom int64, keepDone int) error {
+	return s.failure(s.transact(ctx, func(tx *gorm.DB) error {
+		do := func(sql string, args ...any) error { return tx.Exec(sql, args...).Error }
+		for _, r := range c.Cursors {
+			if err := do(`INSERT INTO ledger_cursors (migration_id, lane, body) VALUES (?, ?, ?) ON CONFLICT (migration_id, lane) DO UPDATE SET body = excluded.body`, mid, r.Lane, r.Body); err != nil {
+				return err
+			}
+		}
+		for _, r := range c.Windows {
+			if err := do(`INSERT INTO ledger_windows (migration_id, start, lane, state, body) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (migration_id, start, lane) DO UPDATE SET state = excluded.state, body = excluded.body`, mid, r.Start, r.Lane, r.State, r.Body); err != nil {
+				return err
+			}
+		}
+		for _, r := range c.Lives {
+			if err := do(`INSERT INTO ledger_lives (migration_id, queue, job, body) VALUES (?, ?, ?, ?) ON CONFLICT (migration_id, queue, job) DO UPDATE SET body = excluded.body`, mid, text(r.Queue), text(r.Job), r.Body); err != nil {
+				return err
+			}
+		}
+		for _, r := range c.Ended {
+			if err := do(`DELETE FROM ledger_lives WHERE migration_id = ? AND queue = ? AND job = ?`, mid, text(r.Queue), text(r.Job)); err != nil {
+				return err
+			}
+		}
+		for _, r := range c.Exceptions {
+			if err := do(`INSERT INTO ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT (migration_id, queue, job, verdict) DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`,
+				mid, text(r.Queue), text(r.Job), r.Verdict, r.At, r.SettledAt, r.Body); err != nil {
+				return err
+			}
+		}
+		if len(c.Done) > 0 {
+			hashes := make([]byte, 0, 8*len(c.Done))
+			for _, h := range c.Done {
+				hashes = binary.BigEndian.AppendUint64(hashes, h)
+			}
+			if err := do(`INSERT INTO ledger_done (migration_id, n, hashes) VALUES (?, ?, ?)`, mid, len(c.Done), hashes); err != nil {
+				return err
+			}
+			// The newest rows that hold keepDone hashes together stay.
+			if err := do(`DELETE FROM ledger_done WHERE migration_id = ? AND seq IN (
+				SELECT seq FROM (SELECT seq, SUM(n) OVER (ORDER BY seq DESC) - n AS newer FROM ledger_done WHERE migration_id = ?) AS counted WHERE newer >= ?)`, mid, mid, keepDone); err != nil {
+				return err
+			}
+		}
+		return do(`DELETE FROM ledger_windows WHERE migration_id = ? AND state = 'conclusive' AND start < ?`, mid, keepFrom)
+	}))
+}
+
+// LoadLedger gives what a restarted ledger goes on from: every cursor and open life, the windows that are not closed, the hashes (the oldest first)
+// and the exceptions that are not settled.
+func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err error) {
+	db := s.db.WithContext(ctx)
+	read := func(into *[]LedgerRow, sql string) {
+		if err == nil {
+			err = db.Raw(sql, mid).Scan(into).Error
+		}
+	}
+	read(&c.Cursors, `SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`)
+	read(&c.Windows, `SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND state = 'running' ORDER BY start, lane`)
+	read(&c.Lives, `SELECT queue, job, body FROM ledger_lives WHERE migration_id = ?`)
+	read(&c.Exceptions, `SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND settled_at = 0`)
+	if err != nil {
+		return c, s.failure(err)
+	}
+	var done []struct{ Hashes []byte }
+	if err := db.Raw(`SELECT hashes FROM ledger_done WHERE migration_id = ? ORDER BY seq`, mid).Scan(&done).Error; err != nil {
+		return c, s.failure(err)
+	}
+	for _, d := range done {
+		if len(d.Hashes)%8 != 0 {
+			return c, fmt.Errorf("the ledger's hashes of migration %s are damaged: %d bytes", mid, len(d.Hashes))
+		}
+		for b := range slices.Chunk(d.Hashes, 8) {
+			c.Done = append(c.Done, binary.BigEndian.Uint64(b))
+		}
+	}
+	return c, nil
+}
+
+// LedgerCursors gives how far each lane was read.
+func (s *Store) LedgerCursors(ctx context.Context, mid string) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`, mid).Scan(&rows).Error
+	return rows, s.failure(err)
+}
+
+// DropLedgerCursor forgets how far a lane was read whose server is there no more.
+func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string) error {
+	return s.failure(s.db.WithContext(ctx).Exec(`DELETE FROM ledger_cursors WHERE migration_id = ? AND lane = ?`, mid, lane).Error)
+}
+
+// LedgerWindows gives the windows that began at or after since (unix ms), the newest first, at most limit.
+func (s *Store) LedgerWindows(ctx context.Context, mid string, since int64, limit int) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane LIMIT ?`, mid, since, limit).Scan(&rows).Error
+	return rows, s.failure(err)
+}
+
+// LedgerExceptions gives exceptions, not settled ones first, then the newest; job "" is any, verdict "" is any.
+func (s *Store) LedgerExceptions(ctx context.Context, mid, job, verdict string, limit int) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
+		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job LIMIT ?`, mid, text(job), text(job), verdict, verdict, limit).Scan(&rows).Error
+	return rows, s.failure(err)
+}
+
+// LedgerCount is how many exceptions of a verdict there are.
+type LedgerCount struct {
+	Verdict string
+	Settled bool
+	N       int64
+}
+
+// LedgerCounts counts the exceptions.
+func (s *Store) LedgerCounts(ctx context.Context, mid string) (rows []LedgerCount, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT verdict, settled_at <> 0 AS settled, COUNT(*) AS n FROM ledger_exceptions WHERE migration_id = ? GROUP BY verdict, settled_at <> 0`, mid).Scan(&rows).Error
+	return rows, s.failure(err)
+}
+
+// LedgerLives gives the open lives of a job id, in any queue.
+func (s *Store) LedgerLives(ctx context.Context, mid, job string) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, body FROM ledger_lives WHERE migration_id = ? AND job = ?`, mid, text(job)).Scan(&rows).Error
+	return rows, s.failure(err)
+}
+
+// LedgerOpen counts the open lives.
+func (s *Store) LedgerOpen(ctx context.Context, mid string) (n int64, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT COUNT(*) FROM ledger_lives WHERE migration_id = ?`, mid).Scan(&n).Error
+	return n, s.failure(err)
+}
