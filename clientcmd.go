@@ -164,6 +164,12 @@ func (c stepStartCmd) Run(s *surroundings) error {
 
 func printRun(w io.Writer, r migration.Run) {
 	_, _ = fmt.Fprintf(w, "run %s of %s: %s\n", r.ID, r.Step, r.State)
+	if r.PausedBy != "" {
+		_, _ = fmt.Fprintf(w, "paused by %s: switchyard run resume %s\n", r.PausedBy, r.ID)
+	}
+	if r.Progress != "" && r.State.Open() {
+		_, _ = fmt.Fprintln(w, r.Progress)
+	}
 	if r.Error != "" {
 		_, _ = fmt.Fprintln(w, r.Error)
 	}
@@ -179,6 +185,8 @@ type runCmd struct {
 	Show     runShowCmd     `cmd:"" help:"Show a run and its log."`
 	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
 	Reject   runRejectCmd   `cmd:"" help:"Reject a waiting run."`
+	Pause    runPauseCmd    `cmd:"" help:"Hold up a run that copies queues, while they go on working."`
+	Resume   runResumeCmd   `cmd:"" help:"Let a paused run go on."`
 	Cancel   runCancelCmd   `cmd:"" help:"Stop an open run; what it did is taken back."`
 	Rollback runRollbackCmd `cmd:"" help:"Take a run that succeeded back."`
 }
@@ -241,6 +249,20 @@ func (c runRejectCmd) Run(s *surroundings) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
 		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment})
 	})
+}
+
+type runPauseCmd struct{ runArgs }
+
+// Run pauses a run.
+func (c runPauseCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Pause(s.ctx, c.runArgs.Run) })
+}
+
+type runResumeCmd struct{ runArgs }
+
+// Run lets a run go on.
+func (c runResumeCmd) Run(s *surroundings) error {
+	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Resume(s.ctx, c.runArgs.Run) })
 }
 
 type runCancelCmd struct{ runArgs }

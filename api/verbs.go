@@ -151,6 +151,22 @@ func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, as 
 	})
 }
 
+// Pause holds a running run up at its next batch, where its action can be.
+func (c *Client) Pause(ctx context.Context, runID string) (migration.Run, error) {
+	return c.verb(ctx, runPath(runID, "pause"), nil, func() (migration.Run, bool, error) {
+		r, err := c.Run(ctx, runID)
+		return r, err == nil && r.PausedBy != "", err
+	})
+}
+
+// Resume lets a paused run go on.
+func (c *Client) Resume(ctx context.Context, runID string) (migration.Run, error) {
+	return c.verb(ctx, runPath(runID, "resume"), nil, func() (migration.Run, bool, error) {
+		r, err := c.Run(ctx, runID)
+		return r, err == nil && r.PausedBy == "", err
+	})
+}
+
 // Cancel stops an open run.
 func (c *Client) Cancel(ctx context.Context, runID string) (migration.Run, error) {
 	return c.verb(ctx, runPath(runID, "cancel"), nil, func() (migration.Run, bool, error) {

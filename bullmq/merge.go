@@ -25,6 +25,8 @@ type MergeOptions struct {
 	Ledger string
 	// Rewrite, if not nil, changes a job's data on the way.
 	Rewrite func(id string, data []byte) ([]byte, error)
+	// Gate, if not nil, is called before each batch; it may wait (to pause the move) or give an error (to end it).
+	Gate func(context.Context) error
 	// Progress, if not nil, is told how many jobs are done, of how many seen so far.
 	Progress func(moved, total int)
 }
@@ -193,6 +195,11 @@ func (m *merger) run(ctx context.Context) error {
 			}
 			m.total += len(ids)
 			for batch := range slices.Chunk(ids, mergeBatch) {
+				if m.o.Gate != nil {
+					if err := m.o.Gate(ctx); err != nil {
+						return err
+					}
+				}
 				n, err := m.move(ctx, batch)
 				if err != nil {
 					return err

@@ -43,6 +43,19 @@ const (
 	RunRejected RunState = "rejected"
 )
 
+// Pausable reports whether the action under way can be held up.
+func (r Run) Pausable() bool {
+	if r.State != RunRunning || r.Rollback != "" || r.CancelledBy != "" {
+		return false
+	}
+	for _, a := range r.Actions {
+		if a.State == ActionRunning {
+			return a.Pausable
+		}
+	}
+	return false
+}
+
 // Open reports whether the run still needs somebody or something.
 func (s RunState) Open() bool {
 	switch s {
@@ -79,6 +92,23 @@ type ActionPlan struct {
 	Title   string `json:"title"`
 	Changes string `json:"changes,omitempty"` // what it changes in production; empty: reads only
 	Undo    string `json:"undo,omitempty"`    // how it is taken back; empty with Changes: it is not
+	// Pausable: it can be held up and let go on at any time.
+	Pausable bool `json:"pausable,omitempty"`
+}
+
+// Measure is how far an action is that copies many things.
+type Measure struct {
+	What         string  `json:"what"`                  // the queues
+	Phase        string  `json:"phase"`                 // of a whole move: copy, pause, fence, settle, activate; "jobs": one by one
+	Unit         string  `json:"unit"`                  // what is counted: keys, jobs
+	Done         int64   `json:"done"`                  // copied and compared, or moved
+	Total        int64   `json:"total,omitempty"`       // about how many there are; 0: not known
+	PerSecond    float64 `json:"per_second,omitempty"`  // units
+	ETASeconds   float64 `json:"eta_seconds,omitempty"` // of the copy, at the present pace and the limits; 0: not known
+	Changed      int     `json:"changed"`               // keys that changed since they were copied
+	FreezeMS     int64   `json:"freeze_ms"`             // predicted: how long the queues would stand still if they did now
+	LatencyMS    float64 `json:"latency_ms,omitempty"`  // of the source, p99; 0: not measured
+	BackingOffMS float64 `json:"backing_off_ms"`        // rest before each batch, because the source answers slowly
 }
 
 // StepPlan is what a step would do now: computed without changing anything, and bound by its hash to the approval given for it.
@@ -109,18 +139,22 @@ type Run struct {
 	Params      Params   `json:"params"`
 	State       RunState `json:"state"`
 	// Rollback is the id of the run that this one takes back; empty for a forward run.
-	Rollback    string          `json:"rollback_of,omitempty"`
-	Plan        StepPlan        `json:"plan"`
-	RequestedBy string          `json:"requested_by"`
-	DecidedBy   string          `json:"decided_by,omitempty"`
-	Comment     string          `json:"comment,omitempty"`
-	CancelledBy string          `json:"cancelled_by,omitempty"`
-	Error       string          `json:"error,omitempty"` // why it failed, in words for people
-	Progress    string          `json:"progress,omitempty"`
-	Result      json.RawMessage `json:"result,omitempty"` // outputs of its actions by action id
-	CreatedAt   time.Time       `json:"created_at"`
-	StartedAt   *time.Time      `json:"started_at,omitempty"`
-	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
+	Rollback    string   `json:"rollback_of,omitempty"`
+	Plan        StepPlan `json:"plan"`
+	RequestedBy string   `json:"requested_by"`
+	DecidedBy   string   `json:"decided_by,omitempty"`
+	Comment     string   `json:"comment,omitempty"`
+	CancelledBy string   `json:"cancelled_by,omitempty"`
+	Error       string   `json:"error,omitempty"` // why it failed, in words for people
+	// PausedBy is who holds the run up; empty while it goes on. What cannot be held up is finished first.
+	PausedBy string `json:"paused_by,omitempty"`
+	Progress string `json:"progress,omitempty"`
+	// Measure is the same in figures, where the action under way has any.
+	Measure    *Measure        `json:"measure,omitempty"`
+	Result     json.RawMessage `json:"result,omitempty"` // outputs of its actions by action id
+	CreatedAt  time.Time       `json:"created_at"`
+	StartedAt  *time.Time      `json:"started_at,omitempty"`
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 	// RolledBackBy is the run that took this one back; such a run no longer counts as done.
 	RolledBackBy string      `json:"rolled_back_by,omitempty"`
 	Actions      []RunAction `json:"actions,omitempty"`

@@ -221,6 +221,16 @@ func (s *Server) apiCancel(c *fiber.Ctx) error {
 	return answer(c, r, err)
 }
 
+func (s *Server) apiPause(c *fiber.Ctx) error {
+	r, err := s.control.Pause(c.UserContext(), identityOf(c).Actor, c.Params("run"))
+	return answer(c, r, err)
+}
+
+func (s *Server) apiResume(c *fiber.Ctx) error {
+	r, err := s.control.Resume(c.UserContext(), identityOf(c).Actor, c.Params("run"))
+	return answer(c, r, err)
+}
+
 func (s *Server) apiRollback(c *fiber.Ctx) error {
 	r, err := s.control.Rollback(c.UserContext(), identityOf(c).Actor, c.Params("run"))
 	return created(c, r, err)

@@ -38,6 +38,16 @@ func (s *Server) decideForm(c *fiber.Ctx, approve bool, title string) error {
 	return s.afterForm(c, r, err, title, web.Draft{Comment: d.Comment, ConfirmName: d.ConfirmName})
 }
 
+func (s *Server) pauseForm(c *fiber.Ctx) error {
+	r, err := s.control.Pause(c.UserContext(), identityOf(c).Actor, c.Params("run"))
+	return s.afterForm(c, r, err, "Not paused", web.Draft{})
+}
+
+func (s *Server) resumeForm(c *fiber.Ctx) error {
+	r, err := s.control.Resume(c.UserContext(), identityOf(c).Actor, c.Params("run"))
+	return s.afterForm(c, r, err, "Not resumed", web.Draft{})
+}
+
 func (s *Server) cancelForm(c *fiber.Ctx) error {
 	r, err := s.control.Cancel(c.UserContext(), identityOf(c).Actor, c.Params("run"))
 	return s.afterForm(c, r, err, "Not cancelled", web.Draft{})

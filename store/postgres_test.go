@@ -368,7 +368,7 @@ func TestFreeTextMayHoldAnyBytes(t *testing.T) {
 		const odd = "a\x00b\xffc"
 		ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
 		ok(t, s.AppendLog(ctx, "r1", "one", "info", odd, noon))
-		ok(t, s.SetProgress(ctx, "r1", odd))
+		ok(t, s.SetProgress(ctx, "r1", odd, nil))
 		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionFailed, odd, nil, noon))
 		ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Detail: odd, Result: "ok"}))
 		ok(t, s.VerifyAudit(ctx))

@@ -25,8 +25,10 @@ type runRow struct {
 	DecidedBy    string
 	Comment      string
 	CancelledBy  string
+	PausedBy     string
 	Error        string
 	Progress     string
+	Measure      string
 	CreatedAt    int64
 	StartedAt    *int64
 	FinishedAt   *int64
@@ -37,12 +39,15 @@ func (runRow) TableName() string { return "runs" }
 func (r runRow) value() (migration.Run, error) {
 	run := migration.Run{ID: r.ID, MigrationID: r.MigrationID, Step: r.Step, State: migration.RunState(r.State), Rollback: r.Rollback,
 		RolledBackBy: r.RolledBackBy, RequestedBy: r.RequestedBy, DecidedBy: r.DecidedBy, Comment: r.Comment, CancelledBy: r.CancelledBy, Error: r.Error,
-		Progress: r.Progress, CreatedAt: fromMillis(r.CreatedAt), StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
+		PausedBy: r.PausedBy, Progress: r.Progress, CreatedAt: fromMillis(r.CreatedAt), StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
 	if err := json.Unmarshal([]byte(r.Params), &run.Params); err != nil {
 		return run, fmt.Errorf("params of run %s: %w", r.ID, err)
 	}
 	if err := json.Unmarshal([]byte(r.Plan), &run.Plan); err != nil {
 		return run, fmt.Errorf("plan of run %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(r.Measure), &run.Measure); err != nil {
+		return run, fmt.Errorf("measure of run %s: %w", r.ID, err)
 	}
 	return run, nil
 }
@@ -60,7 +65,7 @@ func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {
 		row := runRow{ID: run.ID, MigrationID: run.MigrationID, Step: run.Step, Params: params, State: string(run.State), Rollback: run.Rollback,
-			Plan: plan, RequestedBy: run.RequestedBy, CreatedAt: millis(run.CreatedAt)}
+			Plan: plan, RequestedBy: run.RequestedBy, Measure: "null", CreatedAt: millis(run.CreatedAt)}
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
@@ -162,6 +167,9 @@ func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunStat
 	if !to.Open() {
 		set["finished_at"] = millis(at)
 	}
+	if !to.Open() || to == migration.RunUndoing {
+		set["paused_by"], set["measure"] = "", "null" // what is taken back is not held up
+	}
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		res := tx.Model(&runRow{}).Where("id = ? AND state IN ?", id, from).Updates(set)
 		if res.Error != nil {
@@ -190,9 +198,34 @@ func (s *Store) RequestCancel(ctx context.Context, id, who string) error {
 	return res.Error
 }
 
-// SetProgress writes the run's line of progress.
-func (s *Store) SetProgress(ctx context.Context, id, progress string) error {
-	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Update("progress", text(progress)).Error
+// SetPaused notes who holds a running run up, or, with "", that it goes on; the engine reads it. Conflict when that is so already.
+func (s *Store) SetPaused(ctx context.Context, id, who string) error {
+	q, is := s.db.WithContext(ctx).Model(&runRow{}).Where("id = ? AND state = ?", id, string(migration.RunRunning)), "paused or not under way"
+	if who != "" {
+		q = q.Where("paused_by = '' AND cancelled_by = ''")
+	} else {
+		q, is = q.Where("paused_by <> ''"), "not paused"
+	}
+	res := q.Update("paused_by", who)
+	if res.Error == nil && res.RowsAffected != 1 {
+		return migration.Errorf(migration.Conflict, "run %s is %s now: look at it again", id, is)
+	}
+	return res.Error
+}
+
+// PausedBy gives who holds a run up; "" nobody.
+func (s *Store) PausedBy(ctx context.Context, id string) (who string, err error) {
+	err = s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Select("paused_by").Take(&who).Error
+	return who, missing(err, "there is no run %q", id)
+}
+
+// SetProgress writes the run's line of progress, and its figures; nil when there are none.
+func (s *Store) SetProgress(ctx context.Context, id, progress string, m *migration.Measure) error {
+	figures, err := toJSON(m)
+	if err != nil {
+		return err
+	}
+	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Updates(map[string]any{"progress": text(progress), "measure": figures}).Error
 }
 
 type actionRow struct {

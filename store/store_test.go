@@ -377,7 +377,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 			createSet(t, s, mid)
 			revise(t, s, mid, `{"flags":{}}`)
 			ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
-			ok(t, s.SetProgress(ctx, "r1", "half way"))
+			ok(t, s.SetProgress(ctx, "r1", "half way", nil))
 			ok(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "hash", noon))
 			ok(t, s.CreateSession(ctx, "token", "ada", noon))
 			ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))

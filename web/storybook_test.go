@@ -208,6 +208,15 @@ func stories(t *testing.T) map[string]story {
 	running := storyRun(migration.RunRunning)
 	running.Progress = "watching for another 3m20s: 212 orders, 0 lost, 0 twice, 0 different"
 	out["run-running"] = run(running, engineer)
+	copying := storyRun(migration.RunRunning)
+	copying.Actions = []migration.RunAction{{ActionPlan: migration.ActionPlan{ID: "move-queues", Title: "Move each group of queues", Changes: "jobs, schedulers and settings leave the source and run on the target",
+		Undo: "moves them back to the source", Pausable: true}, State: migration.ActionRunning}}
+	copying.Step, copying.Progress = "move-queues", "emails: copy"
+	copying.Measure = &migration.Measure{What: "emails, invoices", Phase: "copy", Unit: "keys", Done: 41_200, Total: 118_000, PerSecond: 7_950, ETASeconds: 31, Changed: 412, FreezeMS: 74, LatencyMS: 2.4, BackingOffMS: 3}
+	out["run-copying"] = run(copying, engineer)
+	copying.PausedBy = "ada"
+	out["run-paused"] = run(copying, engineer)
+	out["run-paused-viewer"] = run(copying, viewer)
 	failed := storyRun(migration.RunFailed)
 	failed.Error = "the ledger shows 0 lost, 1 applied twice, 0 different results"
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone

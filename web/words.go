@@ -39,6 +39,9 @@ func runStatus(r migration.Run) status {
 	case migration.RunQueued:
 		return status{"run", "clock", "Queued"}
 	case migration.RunRunning:
+		if r.PausedBy != "" {
+			return status{"wait", "circle-pause", "Paused"}
+		}
 		return status{"run", "loader", "In progress"}
 	case migration.RunUndoing:
 		return status{"warn", "undo-2", "Undoing"}
@@ -52,6 +55,50 @@ func runStatus(r migration.Run) status {
 		return status{"idle", "circle-x", "Rejected"}
 	}
 	return status{"idle", "circle-help", "Unknown: " + string(r.State)}
+}
+
+// measurePhase says what a copy is doing.
+func measurePhase(m migration.Measure, pausedBy string) string {
+	if pausedBy != "" {
+		return "Paused by " + pausedBy + "."
+	}
+	switch m.Phase {
+	case "jobs":
+		return "Moving what is left, one job after the other: each leaves the source once the target has it."
+	case "copy":
+		return "Copying while the queues go on working. Each copied key is compared on both sides."
+	case "pause":
+		return "Workers of the source take no further job; those at work finish."
+	case "fence", "settle", "activate":
+		return "The queues stand still for the last difference."
+	case "sweep":
+		return "Carrying over what was added on the source meanwhile."
+	}
+	return title(m.Phase)
+}
+
+func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
+	var l list
+	did := "Copied and compared"
+	if m.Phase == "jobs" {
+		did = "Moved"
+	}
+	switch {
+	case m.Total == 0:
+		l.add(did, true, "%s %s", number(m.Done), m.Unit)
+	case m.Done >= m.Total:
+		l.add(did, true, "%s %s, every one once", number(m.Done), m.Unit)
+	default:
+		l.add(did, true, "%s of about %s %s", number(m.Done), number(m.Total), m.Unit)
+	}
+	moving := pausedBy == ""
+	l.add("Pace", moving && m.PerSecond > 0, "%s %s per second", number(int64(m.PerSecond)), m.Unit)
+	l.add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", span(time.Duration(m.ETASeconds*float64(time.Second))))
+	l.add("Changed since copied", m.Phase != "jobs", "%s keys", number(int64(m.Changed)))
+	l.add("Would stand still for", m.FreezeMS > 0, "about %s ms if it did now", number(m.FreezeMS))
+	l.add("Source answers in", m.LatencyMS > 0, "%.1f ms (99 of 100)", m.LatencyMS)
+	l.add("Held back", m.BackingOffMS > 0, "%.0f ms before each batch, because the source answers slowly", m.BackingOffMS)
+	return l
 }
 
 func stepStatus(s migration.StepStatus) status {

@@ -266,16 +266,19 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	if timeout == 0 {
 		timeout = 2 * time.Minute
 	}
-	bounded, release := context.WithTimeout(ctx, timeout)
-	cancellable, cancel := context.WithCancelCause(bounded)
+	cancellable, cancel := context.WithCancelCause(ctx)
+	budget := startBudget(timeout, func() { cancel(context.DeadlineExceeded) })
 	if !undoing {
 		e.watch(run.ID, cancel)
 	}
-	result, err := do(cancellable, &Call{Estate: e.estate, Run: current, Action: a.ID, engine: e})
+	result, err := do(cancellable, &Call{Estate: e.estate, Run: current, Action: a.ID, engine: e, budget: budget})
 	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
+	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) && errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("it took longer than %s", timeout)
+	}
 	e.watch(run.ID, nil)
+	budget.stop()
 	cancel(nil)
-	release()
 
 	if ctx.Err() != nil {
 		// The process is going away. Nothing is written: the next one carries the action out again.
@@ -414,8 +417,8 @@ func (e *Engine) log(runID, action, level, message string) {
 	e.notify("run:" + runID)
 }
 
-func (e *Engine) progress(runID, text string) {
-	if err := e.store.SetProgress(context.Background(), runID, text); err != nil {
+func (e *Engine) progress(runID, text string, m *migration.Measure) {
+	if err := e.store.SetProgress(context.Background(), runID, text, m); err != nil {
 		e.log_.Warn("progress", "run", runID, "err", err)
 	}
 	e.notify("run:" + runID)

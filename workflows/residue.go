@@ -70,7 +70,7 @@ func moveResidue() Step {
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "move", Title: "Move what is left, job by job", Changes: "jobs leave the source and run on the target", Undo: "moved jobs stay on the target, where they run once; the source's queues are resumed"},
+					ActionPlan: migration.ActionPlan{ID: "move", Title: "Move what is left, job by job", Changes: "jobs leave the source and run on the target", Undo: "moved jobs stay on the target, where they run once; the source's queues are resumed", Pausable: true},
 					Timeout:    2 * time.Hour,
 					Do:         moveLeft,
 					Undo:       func(context.Context, *Call) error { return nil },
@@ -110,13 +110,17 @@ func moveLeft(ctx context.Context, c *Call) (any, error) {
 	if _, err := c.Output(ctx, c.Action, &moved); err != nil {
 		return nil, err
 	}
+	gate := c.gate()
 	for _, q := range c.queues {
 		report, err := bullmq.Merge(ctx, source, target, q, bullmq.MergeOptions{
 			Ledger: importLedger + ":" + q.Name,
 			Rewrite: func(_ string, data []byte) ([]byte, error) {
 				return bullmq.RewriteStamp(data, stampField, map[string]any{movedTo: "target"})
 			},
-			Progress: func(n, total int) { c.Progress("%s: %d of %d jobs moved", q.Name, n, total) },
+			Gate: gate,
+			Progress: func(n, total int) {
+				c.Measured(migration.Measure{What: q.Name, Phase: "jobs", Unit: "jobs", Done: int64(n), Total: int64(total)}, "%s: %d of %d jobs moved", q.Name, n, total)
+			},
 		})
 		moved[q.Name] += report.Moved
 		if rememberErr := c.Remember(context.WithoutCancel(ctx), moved); rememberErr != nil {

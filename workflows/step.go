@@ -56,6 +56,7 @@ type Call struct {
 	Run    migration.Run
 	Action string
 	engine *Engine
+	budget *budget // of the attempt
 }
 
 // Log adds a line to the run's log.
@@ -65,7 +66,12 @@ func (c *Call) Log(format string, args ...any) {
 
 // Progress shows how far the action is.
 func (c *Call) Progress(format string, args ...any) {
-	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...))
+	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...), nil)
+}
+
+// Measured shows how far the action is in figures, too.
+func (c *Call) Measured(m migration.Measure, format string, args ...any) {
+	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...), &m)
 }
 
 // Evidence records facts that the run observed.
