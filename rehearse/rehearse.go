@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ import (
 // Report is what a rehearsal found. Orders are counted from the provider's own list and the app's own sink, not from Switchyard.
 type Report struct {
 	Orders     OrderCount       `json:"orders"`
+	Other      OtherCount       `json:"other_queues"`
 	Criteria   []CriterionState `json:"criteria"`
 	Steps      []StepTime       `json:"steps"`
 	Failover   Failover         `json:"failover"`
@@ -40,6 +42,14 @@ type OrderCount struct {
 	Refused      int      `json:"refused"`    // deliveries answered 503
 	LostIDs      []string `json:"lost_ids,omitempty"`
 	TwiceIDs     []string `json:"duplicated_ids,omitempty"`
+}
+
+// OtherCount counts the jobs of the shop's other queues, which moved whole: what ran on the target in the end.
+type OtherCount struct {
+	Added int      `json:"added"`
+	Ran   int      `json:"ran"`
+	Lost  []string `json:"lost,omitempty"`
+	Twice []string `json:"twice,omitempty"`
 }
 
 // CriterionState is one criterion at the end.
@@ -69,7 +79,7 @@ func (r Report) OK() bool {
 	for _, c := range r.Criteria {
 		met = met && c.Verdict == migration.Met
 	}
-	return met && r.Error == "" && r.Orders.Lost == 0 && r.Orders.Duplicated == 0 && r.Orders.Fulfilled == r.Orders.Sent
+	return met && r.Error == "" && r.Other.Added > 0 && r.Other.Ran == r.Other.Added && len(r.Other.Lost)+len(r.Other.Twice) == 0 && r.Orders.Lost == 0 && r.Orders.Duplicated == 0 && r.Orders.Fulfilled == r.Orders.Sent
 }
 
 // Options of a rehearsal.
@@ -418,7 +428,31 @@ func (r *rehearsal) finish(ctx context.Context) error {
 	if r.ada == nil || r.mid == "" {
 		return settleErr
 	}
-	return errors.Join(settleErr, r.verdicts(ctx))
+	return errors.Join(settleErr, r.verdicts(ctx), r.others(ctx))
+}
+
+// others has the shop's other app work off its queues where they are now, and counts.
+func (r *rehearsal) others(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ran, err := r.Twin.Reports(bounded)
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(ran)) {
+		r.report.Other.Added++
+		switch ran[id] {
+		case 0:
+			r.report.Other.Lost = append(r.report.Other.Lost, id)
+			continue
+		case 1:
+		default:
+			r.report.Other.Twice = append(r.report.Other.Twice, id)
+		}
+		r.report.Other.Ran++
+	}
+	r.say("the shop's other queues: %d jobs added, %d ran on the target, %d lost, %d twice", r.report.Other.Added, r.report.Other.Ran, len(r.report.Other.Lost), len(r.report.Other.Twice))
+	return nil
 }
 
 // applied reads the sink until every acknowledged order is in it, or the time for that is over.

@@ -111,8 +111,14 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if t.caFile, _, _, err = certificates(filepath.Join(cfg.Dir, "tls")); err != nil {
 		return nil, err
 	}
+	first := !t.state.initialised("linode")
 	if err := t.startServers(ctx); err != nil {
 		return nil, err
+	}
+	if first {
+		if err := t.reports(ctx, t.endpoint("linode"), "fill", "added"); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.writeConfig(); err != nil {
 		return nil, err

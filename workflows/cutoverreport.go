@@ -59,6 +59,7 @@ func (e *Estate) cutoverReport(ctx context.Context, v view) CutoverReport {
 	r.side(both[1])
 	r.fleet()
 	r.ledger()
+	r.streams(ctx)
 	if both[0].Usable() {
 		for _, q := range both[0].Survey.Queues {
 			if q.MovedBy == "" {
@@ -134,6 +135,12 @@ func (r *reporter) ledger() {
 	}
 	r.found(ReportLine{ID: "provider-retries", Title: "Deliveries the providers will repeat", Severity: SeverityCareful, Measured: fmt.Sprintf("%d orders were answered 503 and not delivered again yet", len(waiting)),
 		Clear: "they come to whichever side takes orders by then; keep the app's address the same until they have", Examples: some(waiting)}, len(waiting) > 0, "none is due")
+}
+
+// streams says what both servers' events tell.
+func (r *reporter) streams(ctx context.Context) {
+	g := streamsGate(ctx, r.e, r.v.migration.ID)
+	r.found(ReportLine{ID: g.ID, Title: g.Title, Severity: SeverityBlocks, Measured: g.Measured, Clear: g.Next}, !g.OK, g.Measured)
 }
 
 // queue looks at one queue of the source.

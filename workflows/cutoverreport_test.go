@@ -1,9 +1,11 @@
 package workflows
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,6 +92,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			dst.Client().ConfigSet(t.Context(), "maxmemory", "12mb")
 		}},
 		{line: "source", want: SeverityUnknown, says: "", set: func(_ *testing.T, src, _ *redistest.Server) { src.Kill() }, clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() }},
+		{line: "streams", want: SeverityBlocks, says: "no queue's events were read yet", set: func(*testing.T, *redistest.Server, *redistest.Server) {}, clear: func(*testing.T, *redistest.Server, *redistest.Server) {}},
 		{line: "ledger", want: SeverityUnknown, says: "order ledger", set: func(*testing.T, *redistest.Server, *redistest.Server) {}, clear: func(*testing.T, *redistest.Server, *redistest.Server) {}},
 	} {
 		t.Run(c.line, func(t *testing.T) {
@@ -103,7 +106,9 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 			report := func() ReportLine {
 				t.Helper()
-				b.time.advance(2 * surveyFresh) // so that the servers are read again
+				if c.line != "streams" {
+					b.time.advance(2 * surveyFresh) // so that the servers are read again
+				}
 				r, err := b.CutoverReport(t.Context(), mid)
 				ok(t, err)
 				if r.Ready {
@@ -129,6 +134,12 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				c.clear = drop
 			}
 			c.clear(t, src, dst)
+			if c.line == "streams" { // cleared by following them
+				following, stop := context.WithCancel(t.Context())
+				var done sync.WaitGroup
+				done.Go(func() { (&streams{e: b.estate, log: b.log, mid: mid}).run(following) })
+				t.Cleanup(func() { stop(); done.Wait() })
+			}
 			redistest.Eventually(t, 15*time.Second, func() error {
 				if l := report(); l.Severity != SeverityClear {
 					return fmt.Errorf("after clearing: %+v", l)
