@@ -96,7 +96,7 @@ func (m *mover) wipeContent(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
-		if err := one.scan(ctx, m.dst, func(batch []string) error {
+		if err := one.scan(ctx, m.dst, m.pacer.Target, func(batch []string) error {
 			keys = append(keys, batch...)
 			return nil
 		}); err != nil {
@@ -108,7 +108,7 @@ func (m *mover) wipeContent(ctx context.Context) error {
 		// Read after the scan, so that a job added in between is either listed or was not seen.
 		own := map[string]bool{}
 		for _, part := range append([]string{"active"}, jobStates...) {
-			entries, err := readIndex(ctx, m.dst, q.Key(part), kindOf(part))
+			entries, err := readIndex(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part))
 			if err != nil {
 				return err
 			}
@@ -124,6 +124,9 @@ func (m *mover) wipeContent(ctx context.Context) error {
 		}
 		for len(drop) > 0 {
 			n := min(batchKeys, len(drop))
+			if err := m.pacer.Target(ctx, 1); err != nil {
+				return err
+			}
 			if err := m.dst.Unlink(ctx, drop[:n]...).Err(); err != nil {
 				return fmt.Errorf("remove copies from the target: %w", redisconn.Explain(err))
 			}

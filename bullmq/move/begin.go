@@ -275,10 +275,10 @@ func (m *mover) probeValue(ctx context.Context) (string, error) {
 	return "", redis.Nil
 }
 
-// size estimates the group's memory on the source from a sample of its jobs, in bytes.
+// size estimates the group's memory on the source from a sample of its jobs, in bytes, and how many content keys it has.
 func (m *mover) size(ctx context.Context) (int64, error) {
 	const sample = 50
-	var sum, seen int64
+	var sum, seen, keys int64
 	for _, q := range m.o.Queues {
 		for _, part := range jobStates {
 			args := []any{"LRANGE", q.Key(part), 0, sample - 1}
@@ -290,15 +290,22 @@ func (m *mover) size(ctx context.Context) (int64, error) {
 				return 0, fmt.Errorf("%s: %w", q.Key(part), redisconn.Explain(err))
 			}
 			sizes := make([]*redis.StringCmd, len(ids))
+			there := make([]*redis.IntCmd, len(ids))
 			if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
 				for i, id := range ids {
 					sizes[i] = p.Dump(ctx, q.Key(id))
+					all := []string{q.Key(id)}
+					for _, s := range sub {
+						all = append(all, q.Key(id)+s)
+					}
+					there[i] = p.Exists(ctx, all...)
 				}
 			}); err != nil {
 				return 0, err
 			}
-			for _, s := range sizes {
+			for i, s := range sizes {
 				sum += int64(len(s.Val())) * 3 / 2 // a hash in memory against its DUMP: 1.74 KB for 1 KB of payload
+				keys += there[i].Val()
 				seen++
 			}
 		}
@@ -306,7 +313,9 @@ func (m *mover) size(ctx context.Context) (int64, error) {
 	if seen == 0 {
 		return 0, nil
 	}
-	return sum / seen * max(m.total, seen), nil
+	jobs := max(m.jobs, seen)
+	m.total = jobs * max(keys, 1) / seen
+	return sum / seen * jobs, nil
 }
 
 // infoOf reads INFO memory.
@@ -353,7 +362,7 @@ func (m *mover) counts(ctx context.Context) (map[bullmq.Queue]bullmq.Counts, err
 			return nil, err
 		}
 		counts[q] = n
-		m.total += n.Pending() + n.Completed
+		m.jobs += n.Pending() + n.Completed
 		// Versions before 4.18 do not say which they are.
 		m.renameAttempts = m.renameAttempts || major(n.Version) < 5
 	}

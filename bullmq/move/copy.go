@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
@@ -22,7 +22,9 @@ const (
 	// refuse requests of more than 10 MB.
 	batchKeys  = 500
 	batchBytes = 4 << 20
-	copyWork   = 4
+	// perSource and perTarget are how many commands a key takes there, reading it back included.
+	perSource = 6
+	perTarget = 4
 )
 
 // copied remembers which keys are on the target, in 8 bytes each. Two keys have the same hash with odds of about n²/2^65: 1 in 30 million for a
@@ -48,22 +50,21 @@ func (c *copied) has(key string) bool {
 func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []string, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
-	for range copyWork {
+	for range m.pacer.Workers {
 		g.Go(func() error {
-			for keys := range batches {
-				if m.o.Gate != nil {
-					if err := m.o.Gate(ctx); err != nil {
+			for found := range batches {
+				for keys := range slices.Chunk(found, m.pacer.Batch) {
+					began := time.Now()
+					d, err := m.copyBatch(ctx, keys)
+					if err != nil {
 						return err
 					}
+					mu.Lock()
+					differ = append(differ, d...)
+					mu.Unlock()
+					m.pacer.Keys.Add(int64(len(keys)))
+					m.working.Add(int64(time.Since(began)))
 				}
-				d, err := m.copyBatch(ctx, keys)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				differ = append(differ, d...)
-				mu.Unlock()
-				m.progress.Keys.Add(int64(len(keys)))
 			}
 			return nil
 		})
@@ -90,11 +91,11 @@ func (m *mover) passList(ctx context.Context, keys []string) ([]string, error) {
 
 // passAll is pass over every content key of the group that SCAN finds.
 func (m *mover) passAll(ctx context.Context) ([]string, error) {
-	batches := make(chan []string, 2*copyWork)
+	batches := make(chan []string, 2*m.pacer.Workers)
 	scan, ctx := errgroup.WithContext(ctx)
 	scan.Go(func() error {
 		defer close(batches)
-		return m.scan(ctx, m.src, func(keys []string) error {
+		return m.scan(ctx, m.src, m.pacer.Source, func(keys []string) error {
 			select {
 			case batches <- keys:
 				return nil
@@ -111,12 +112,17 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	return differ, scan.Wait()
 }
 
-// scan gives every content key of the group, in batches.
-func (m *mover) scan(ctx context.Context, c redis.UniversalClient, batch func([]string) error) error {
+// scan gives every content key of the group, in batches. pace, if not nil, is asked before each command.
+func (m *mover) scan(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, batch func([]string) error) error {
 	for _, q := range m.o.Queues {
 		var cursor uint64
 		var keys []string
 		for {
+			if pace != nil {
+				if err := pace(ctx, 1); err != nil {
+					return err
+				}
+			}
 			found, next, err := c.Scan(ctx, cursor, escape(q.Key(""))+"*", 1000).Result()
 			if err != nil {
 				return fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
@@ -166,6 +172,9 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 	ttls := make([]*redis.DurationCmd, len(keys))
 	kinds := make([]*redis.StatusCmd, len(keys))
 	var now *redis.TimeCmd
+	if err := m.pacer.Source(ctx, 3*len(keys)+1); err != nil {
+		return nil, err
+	}
 	if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
 		now = p.Time(ctx)
 		for i, k := range keys {
@@ -203,6 +212,9 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 		return nil, err
 	}
 	if m.renameAttempts && len(hashes) > 0 {
+		if err := m.pacer.Target(ctx, 1); err != nil {
+			return nil, err
+		}
 		if err := renameAttempts.Run(ctx, m.dst, hashes).Err(); err != nil {
 			return nil, fmt.Errorf("write to the target: %w", redisconn.Explain(err))
 		}
@@ -225,6 +237,9 @@ func (m *mover) write(ctx context.Context, writes []write, gone []string) error 
 			n++
 		}
 		replies := make([]*redis.Cmd, n)
+		if err := m.pacer.Target(ctx, n+min(1, len(gone))); err != nil {
+			return err
+		}
 		err := pipe(ctx, m.dst, func(p redis.Pipeliner) {
 			for i, w := range writes[:n] {
 				args := []any{"RESTORE", w.key, w.expireAt, w.dump, "REPLACE"}
@@ -244,7 +259,7 @@ func (m *mover) write(ctx context.Context, writes []write, gone []string) error 
 			if err := r.Err(); err != nil {
 				return fmt.Errorf("key %q: write to the target: %w", writes[i].key, redisconn.Explain(err))
 			}
-			m.progress.Bytes.Add(int64(len(writes[i].dump)))
+			m.pacer.Bytes.Add(int64(len(writes[i].dump)))
 		}
 		writes, gone = writes[n:], nil
 	}
@@ -254,6 +269,12 @@ func (m *mover) write(ctx context.Context, writes []write, gone []string) error 
 // compare reads keys from both sides and gives those that differ. On the way it sees what cannot be moved: see inspect.
 func (m *mover) compare(ctx context.Context, keys []string) (differ []string, err error) {
 	var there, here map[string]value
+	if err := m.pacer.Source(ctx, 3*len(keys)+1); err != nil {
+		return nil, err
+	}
+	if err := m.pacer.Target(ctx, 3*len(keys)+1); err != nil {
+		return nil, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { there, err = read(gctx, m.src, keys); return err })
 	g.Go(func() (err error) { here, err = read(gctx, m.dst, keys); return err })
@@ -435,6 +456,3 @@ func pipe(ctx context.Context, c redis.UniversalClient, fill func(redis.Pipeline
 	}
 	return nil
 }
-
-// counters are read while the move is under way.
-type counters struct{ Keys, Bytes atomic.Int64 }

@@ -177,6 +177,8 @@ else redis.call('HSET', KEYS[1] .. ARGV[1], 'finishedOn', '3', 'returnvalue', 'n
 return 1`)
 )
 
+func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
+
 // produce adds jobs, with own and automatic ids, until ctx ends.
 func (s *shop) produce(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
@@ -220,7 +222,7 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	}
 	kills, moves, backs, jobs := 0, 0, 0, 0
 	for seed := uint64(0); kills < 600; seed++ {
-		random := rand.New(rand.NewPCG(seed, 1))
+		random := newRandom(seed, 1)
 		q := bullmq.Queue{Name: fmt.Sprintf("q%d", seed)}
 		if err := from.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").Err(); err != nil {
 			t.Fatal(err)
@@ -231,7 +233,7 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 		working, endWorking := context.WithCancel(t.Context())
 		var producers, workers sync.WaitGroup
 		producers.Go(func() { s.produce(producing, "a") })
-		workerSeeds := [2]*rand.Rand{rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 3))}
+		workerSeeds := [2]*rand.Rand{newRandom(seed, 2), newRandom(seed, 3)}
 		workers.Go(func() { s.work(working, workerSeeds[0]) })
 		workers.Go(func() { there.work(working, workerSeeds[1]) })
 

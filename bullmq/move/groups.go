@@ -22,7 +22,7 @@ func Groups(ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue)
 	m := &mover{o: Options{Queues: queues}}
 	for i, q := range queues {
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
-		err := one.scan(ctx, c, func(keys []string) error {
+		err := one.scan(ctx, c, nil, func(keys []string) error {
 			others, err := ties(ctx, c, keys)
 			if err != nil {
 				return err

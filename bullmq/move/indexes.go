@@ -22,9 +22,9 @@ const indexChunk = 10_000
 // jobStates are the indexes whose entries are ids of jobs.
 var jobStates = []string{"wait", "paused", "delayed", "prioritized", "waiting-children", "completed", "failed"}
 
-// trial stages the living indexes once, to know how long the queue will stand still for it.
+// trial stages the living indexes once, to know how long the queue will stand still for it, and how many commands it takes.
 func (m *mover) trial(ctx context.Context) error {
-	started := time.Now()
+	started, waited, commands := time.Now(), m.pacer.Waited.Load(), m.pacer.TargetCommands.Load()
 	for _, q := range m.o.Queues {
 		for _, part := range indexes {
 			if _, err := m.stageIndex(ctx, q, part, q.Key(part), false); err != nil {
@@ -32,7 +32,8 @@ func (m *mover) trial(ctx context.Context) error {
 			}
 		}
 	}
-	m.indexTime = time.Since(started)
+	m.indexTime = time.Since(started) - time.Duration(m.pacer.Waited.Load()-waited)
+	m.indexCommands = 2 * (m.pacer.TargetCommands.Load() - commands) // they will be read back
 	return m.unstage(ctx)
 }
 
@@ -40,7 +41,7 @@ func (m *mover) trial(ctx context.Context) error {
 func (m *mover) stage(ctx context.Context) error {
 	m.tell("stage", 0)
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(copyWork)
+	g.SetLimit(m.pacer.Workers)
 	var mu sync.Mutex
 	jobs := map[string]int64{}
 	for _, q := range m.o.Queues {
@@ -68,6 +69,12 @@ func (m *mover) stage(ctx context.Context) error {
 // have no job, and gives how many entries it has. With verify it is read back.
 func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, verify bool) (int64, error) {
 	staged := m.stagedKey(q, part)
+	if err := m.pacer.Source(ctx, 2); err != nil {
+		return 0, err
+	}
+	if err := m.pacer.Target(ctx, 2); err != nil {
+		return 0, err
+	}
 	if err := m.dst.Del(ctx, staged).Err(); err != nil {
 		return 0, fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
 	}
@@ -89,7 +96,7 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		}
 		return 1, nil
 	case "list", "zset":
-		if entries, err = readIndex(ctx, m.src, from, kind); err != nil {
+		if entries, err = readIndex(ctx, m.src, m.pacer.Source, from, kind); err != nil {
 			return 0, err
 		}
 	default:
@@ -108,7 +115,7 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		return 0, err
 	}
 	if verify && len(entries) > 0 {
-		back, err := readIndex(ctx, m.dst, staged, kind)
+		back, err := readIndex(ctx, m.dst, m.pacer.Target, staged, kind)
 		if err != nil {
 			return 0, err
 		}
@@ -132,6 +139,9 @@ func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []strin
 	empty := map[string]bool{}
 	for ids := range slices.Chunk(doubtful, batchKeys) {
 		there := make([]*redis.IntCmd, len(ids))
+		if err := m.pacer.Source(ctx, len(ids)); err != nil {
+			return nil, err
+		}
 		if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
 			for i, id := range ids {
 				there[i] = p.Exists(ctx, q.Key(id))
@@ -174,10 +184,13 @@ func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []strin
 // isMarker knows the fake ids by which BullMQ 3 and 4 wake blocked workers.
 func isMarker(id string) bool { return strings.HasPrefix(id, "0:") }
 
-// readIndex gives the ids of a list from left to right, or ids and scores of a sorted set.
-func readIndex(ctx context.Context, c redis.UniversalClient, key, kind string) ([]string, error) {
+// readIndex gives the ids of a list from left to right, or ids and scores of a sorted set. pace is asked before each command.
+func readIndex(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, key, kind string) ([]string, error) {
 	var out []string
 	for at := int64(0); ; at += indexChunk {
+		if err := pace(ctx, 1); err != nil {
+			return nil, err
+		}
 		args := []any{"LRANGE", key, at, at + indexChunk - 1}
 		if kind == "zset" {
 			args = []any{"ZRANGE", key, at, at + indexChunk - 1, "WITHSCORES"}
@@ -232,6 +245,9 @@ func (m *mover) writeIndex(ctx context.Context, key, kind string, entries []stri
 			for i := 0; i+1 < len(part); i += 2 {
 				args = append(args, part[i+1], part[i])
 			}
+		}
+		if err := m.pacer.Target(ctx, 1); err != nil {
+			return err
 		}
 		p.Do(ctx, args...)
 		if p.Len() == 10 {

@@ -24,6 +24,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,6 +33,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 const (
@@ -41,6 +44,8 @@ const (
 	// settledKeys is how few changed keys are worth standing still for; settleRounds how often the copy tries to get there.
 	settledKeys  = 2000
 	settleRounds = 20
+	// longHold is how long the gate may hold the last round before it counts as a pause.
+	longHold = 100 * time.Millisecond
 )
 
 // Options says what to move and how.
@@ -57,28 +62,37 @@ type Options struct {
 	MaxFreeze time.Duration
 	// EvictionOff says that somebody made sure that the target evicts nothing, for services that do not tell their maxmemory-policy.
 	EvictionOff bool
-	// Gate, if not nil, is called before each batch; it may wait (to pause the move) or give an error (to end it).
-	Gate func(context.Context) error
+	// Pace bounds what the copy asks of both servers while the source lives. Its gate pauses the move, or ends it: the source works on meanwhile, and what
+	// changes there travels once the gate lets go. Nothing of it holds the move up from the pause of the source on, when the queue stands still and
+	// only speed counts; but for the target's rate, which a service enforces anyway and which the prediction takes in.
+	Pace pace.Pace
 	// Ready, if not nil, is asked after every round of the copy that has settled; false goes on copying.
 	Ready func(Prediction) bool
-	// Progress, if not nil, is told of each phase and, within the copy, of each round.
+	// Progress, if not nil, is told of each phase and, within the copy, of each round and several times a second. It is called by one goroutine at a time.
 	Progress func(Progress)
 }
 
 // Progress is how far a move is.
 type Progress struct {
 	Phase   string `json:"phase"`
-	Keys    int64  `json:"keys"`  // copied and compared so far
-	Total   int64  `json:"total"` // about how many there are; 0 not known
+	Keys    int64  `json:"keys"`  // copied and compared so far, those that changed counted again
+	Total   int64  `json:"total"` // about how many that will be by what is known now; 0 not known
 	Bytes   int64  `json:"bytes"`
 	Changed int    `json:"changed"` // since they were copied
 	Round   int    `json:"round"`
+	// These tell of the copy, 0 in other phases; see pace.Progress.
+	KeysPerSecond float64 `json:"keys_per_second"`
+	ETASeconds    float64 `json:"eta_seconds"` // of the pass or round under way, not of the stand; 0 not known yet
+	LatencyMS     float64 `json:"latency_ms"`
+	BackingOffMS  float64 `json:"backing_off_ms"`
 	Prediction
 }
 
 // Prediction is how long the queue would stand still if it stopped now.
 type Prediction struct {
-	FreezeMS int64 `json:"freeze_ms"` // measured: the time that the indexes took in a trial, and the changed keys at the pace of the last round
+	// Measured: the time that the indexes took in a trial, and the changed keys at the pace of the last round, without what held that up to spare the
+	// source. By the target's rate limit when that allows less.
+	FreezeMS int64 `json:"freeze_ms"`
 }
 
 // Report is what a move did.
@@ -117,13 +131,20 @@ type mover struct {
 	renameAttempts bool // the source is BullMQ 3 or 4
 	copied         *copied
 	outside        map[string]string // queue outside the group -> a key that names it
-	progress       counters
+	pacer          *pace.Pacer
 	tracking       *redisconn.Tracking
 	differ         []string // at the last look
 	report         Report
-	total          int64
-	indexTime      time.Duration // of the trial
-	perKey         time.Duration
+	jobs           int64 // on the source at the beginning
+	total          int64 // about how many content keys that makes
+
+	indexTime     time.Duration // of the trial
+	indexCommands int64         // that the indexes take on the target
+	perKey        time.Duration // that one worker takes for a key
+	working       atomic.Int64  // ns that workers took so far, what held them up included
+
+	telling sync.Mutex
+	told    Progress
 }
 
 func newMover(src, dst redis.UniversalClient, o Options) (*mover, error) {
@@ -133,7 +154,9 @@ func newMover(src, dst redis.UniversalClient, o Options) (*mover, error) {
 	if o.Drain == 0 {
 		o.Drain = time.Minute
 	}
-	return &mover{src: src, dst: dst, o: o, copied: newCopied(), outside: map[string]string{}, report: Report{Jobs: map[string]int64{}, Empty: []string{}}}, nil
+	m := &mover{src: src, dst: dst, o: o, copied: newCopied(), outside: map[string]string{}, report: Report{Jobs: map[string]int64{}, Empty: []string{}}}
+	m.pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: perSource, PerTarget: perTarget, Tell: m.tellPace})
+	return m, nil
 }
 
 func (m *mover) names() string {
@@ -145,14 +168,36 @@ func (m *mover) names() string {
 }
 
 func (m *mover) tell(phase string, changed int) {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	m.told = Progress{Phase: phase, Keys: m.pacer.Keys.Load(), Total: m.pacer.Total.Load(), Bytes: m.pacer.Bytes.Load(), Changed: changed, Round: m.report.Rounds,
+		KeysPerSecond: m.told.KeysPerSecond, ETASeconds: m.told.ETASeconds, LatencyMS: m.told.LatencyMS, BackingOffMS: m.told.BackingOffMS, Prediction: m.predict(changed)}
+	if phase != "copy" {
+		m.told.KeysPerSecond, m.told.ETASeconds, m.told.LatencyMS, m.told.BackingOffMS = 0, 0, 0, 0
+	}
 	if m.o.Progress != nil {
-		m.o.Progress(Progress{Phase: phase, Keys: m.progress.Keys.Load(), Total: m.total, Bytes: m.progress.Bytes.Load(), Changed: changed, Round: m.report.Rounds,
-			Prediction: m.predict(changed)})
+		m.o.Progress(m.told)
+	}
+}
+
+// tellPace tells how the copy goes on since the last round.
+func (m *mover) tellPace(p pace.Progress) {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	m.told.Keys, m.told.Total, m.told.Bytes = p.Keys, p.Total, p.Bytes
+	m.told.KeysPerSecond, m.told.ETASeconds, m.told.LatencyMS, m.told.BackingOffMS = p.KeysPerSecond, p.ETASeconds, p.LatencyMS, p.BackingOffMS
+	if m.o.Progress != nil {
+		m.o.Progress(m.told)
 	}
 }
 
 func (m *mover) predict(changed int) Prediction {
-	return Prediction{FreezeMS: (m.indexTime + time.Duration(changed)*m.perKey).Milliseconds()}
+	batches := max(1, (changed+batchKeys-1)/batchKeys)
+	seconds := (m.indexTime + time.Duration(changed)*m.perKey/time.Duration(min(batches, m.pacer.Workers))).Seconds()
+	if rate := m.o.Pace.TargetRate; rate > 0 {
+		seconds = max(seconds, float64(int64(changed)*perTarget+m.indexCommands)/float64(rate))
+	}
+	return Prediction{FreezeMS: int64(seconds * 1000)}
 }
 
 func (m *mover) move(ctx context.Context) error {
@@ -169,6 +214,7 @@ func (m *mover) move(ctx context.Context) error {
 	}
 	if isFenced {
 		m.report.Resumed = true
+		m.pacer.Hurry()
 		if err := m.settleAll(ctx); err != nil {
 			return err
 		}
@@ -221,11 +267,13 @@ func (m *mover) copy(ctx context.Context) error {
 		// The server cannot tell what changes: everything travels while the queue stands still.
 		m.tracking = nil
 	}
+	m.pacer.Total.Store(m.total)
 	m.tell("copy", 0)
-	if m.differ, err = m.passAll(ctx); err != nil {
+	m.pacer.Start(ctx)
+	defer m.pacer.End()
+	if err := m.measured(func() (err error) { m.differ, err = m.passAll(ctx); return err }); err != nil {
 		return m.dropTracking(err)
 	}
-	m.perKey = time.Since(started) / time.Duration(max(1, m.progress.Keys.Load()))
 	if err := m.trial(ctx); err != nil {
 		return m.dropTracking(err)
 	}
@@ -234,22 +282,29 @@ func (m *mover) copy(ctx context.Context) error {
 		return m.tooLong()
 	}
 	for m.report.Rounds = 1; ; m.report.Rounds++ {
+		if err := m.pacer.Gate(ctx); err != nil {
+			return m.dropTracking(err)
+		}
 		changed, err := m.changed(ctx)
 		if err != nil {
 			return m.dropTracking(err)
 		}
+		m.pacer.Total.Store(m.pacer.Keys.Load() + int64(len(changed)))
 		m.tell("copy", len(changed))
-		round := time.Now()
-		if err := m.again(ctx, changed); err != nil {
+		if err := m.measured(func() error { return m.again(ctx, changed) }); err != nil {
 			return m.dropTracking(err)
-		}
-		if len(changed) > 100 {
-			m.perKey = time.Since(round) / time.Duration(len(changed))
 		}
 		m.report.PredictedMS = m.predict(len(changed)).FreezeMS
 		settled := len(changed) <= settledKeys || m.report.Rounds >= settleRounds
 		if settled && (m.o.Ready == nil || m.o.Ready(m.predict(len(changed)))) {
-			break
+			// The last that the gate is asked. When it held the move, much may have changed: another round, and what is known is true again.
+			asked := time.Now()
+			if err := m.pacer.Gate(ctx); err != nil {
+				return m.dropTracking(err)
+			}
+			if time.Since(asked) < longHold {
+				break
+			}
 		}
 		if len(changed) == 0 {
 			select {
@@ -266,6 +321,16 @@ func (m *mover) copy(ctx context.Context) error {
 		return m.dropTracking(err)
 	}
 	return nil
+}
+
+// measured takes in how long a key takes a worker, without what held it up to spare the source, when enough keys travel in f to tell.
+func (m *mover) measured(f func() error) error {
+	keys, took, waited := m.pacer.Keys.Load(), m.working.Load(), m.pacer.Waited.Load()
+	err := f()
+	if n := m.pacer.Keys.Load() - keys; n > 100 || m.perKey == 0 && n > 0 {
+		m.perKey = time.Duration(max(0, m.working.Load()-took-m.pacer.Waited.Load()+waited) / n)
+	}
+	return err
 }
 
 func (m *mover) dropTracking(err error) error {
@@ -326,6 +391,7 @@ func (m *mover) changed(ctx context.Context) ([]string, error) {
 // pause holds the source's workers back and waits until no job is active. It gives the time when that was so. Meanwhile the copy goes on.
 func (m *mover) pause(ctx context.Context) (time.Time, error) {
 	started := time.Now()
+	m.pacer.Hurry()
 	m.tell("pause", 0)
 	for _, q := range m.o.Queues {
 		if err := bullmq.Pause(ctx, m.src, q); err != nil {
@@ -475,11 +541,12 @@ func (m *mover) settleAll(ctx context.Context) error {
 	if err := m.wipeContent(ctx); err != nil { // what was copied before may be gone from the source
 		return err
 	}
+	before := m.pacer.Keys.Load()
 	var err error
 	if m.differ, err = m.passAll(ctx); err != nil {
 		return err
 	}
-	m.report.Changed = int(m.progress.Keys.Load())
+	m.report.Changed = int(m.pacer.Keys.Load() - before)
 	return m.finishCopy(ctx)
 }
 
@@ -496,7 +563,7 @@ func (m *mover) finishCopy(ctx context.Context) error {
 	if err := m.foreign(); err != nil {
 		return err
 	}
-	m.report.Keys, m.report.Bytes = m.progress.Keys.Load(), m.progress.Bytes.Load()
+	m.report.Keys, m.report.Bytes = m.pacer.Keys.Load(), m.pacer.Bytes.Load()
 	if err := m.stage(ctx); err != nil {
 		return err
 	}
@@ -509,7 +576,7 @@ func (m *mover) leaveLate(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		for _, part := range jobStates {
 			// Workers cannot complete a late job, because the queue is paused: every one is still listed.
-			entries, err := readIndex(ctx, m.src, q.Key(part), kindOf(part))
+			entries, err := readIndex(ctx, m.src, m.pacer.Source, q.Key(part), kindOf(part))
 			if err != nil {
 				return err
 			}
@@ -533,6 +600,9 @@ func (m *mover) leave(ctx context.Context, q bullmq.Queue, ids []string) error {
 			dedup[i] = p.HGet(ctx, q.Key(id), "deid")
 		}
 	}); err != nil {
+		return err
+	}
+	if err := m.pacer.Target(ctx, len(ids)); err != nil {
 		return err
 	}
 	return pipe(ctx, m.dst, func(p redis.Pipeliner) {

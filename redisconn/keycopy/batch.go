@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -280,10 +279,4 @@ func parse(p []byte, dst [][]byte) ([][]byte, error) {
 		}
 	}
 	return dst, nil
-}
-
-// counters are read while the work is under way.
-type counters struct {
-	keys, bytes                    atomic.Int64
-	sourceCommands, targetCommands atomic.Int64
 }

@@ -85,7 +85,7 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 	}
 	p.Path, p.Why = choose(o, from, p)
 	perTarget, perSource := p.Path.commands()
-	p.ETASeconds = limitSeconds(o.Pace, p.Keys, perTarget, perSource)
+	p.ETASeconds = o.Seconds(p.Keys, perTarget, perSource)
 	return p, nil
 }
 
@@ -111,7 +111,7 @@ func choose(o Options, from answers, p Plan) (Path, string) {
 	if total := from.number("total_system_memory"); total > 0 && 2*from.facts.UsedMemory > total {
 		return Scan, fmt.Sprintf("a snapshot may need as much memory again: the source uses %s of its machine's %s", mb(from.facts.UsedMemory), mb(total))
 	}
-	if s := limitSeconds(Pace{TargetRate: o.TargetRate}, p.Keys, 1, 0); s > streamMax {
+	if s := (Pace{TargetRate: o.TargetRate}).Seconds(p.Keys, 1, 0); s > streamMax {
 		return Scan, fmt.Sprintf("the target's rate makes it %.0f s, and the source should not keep a snapshot for more than %d s", s, streamMax)
 	}
 	return Stream, ""

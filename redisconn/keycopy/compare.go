@@ -16,6 +16,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 const (
@@ -51,7 +52,7 @@ func Compare(ctx context.Context, src, dst redis.UniversalClient, o CompareOptio
 }
 
 type comparer struct {
-	pacer
+	*pace.Pacer
 	sides    [2]redis.UniversalClient
 	absolute [2]bool
 
@@ -85,8 +86,10 @@ func (c *comparer) compare(ctx context.Context, o CompareOptions) error {
 	for i, cl := range c.sides {
 		c.absolute[i] = redisconn.AbsoluteExpiry(ctx, cl)
 	}
-	c.run(ctx, src, o.Pace, size, o.Progress, 2, 2)
-	defer c.end()
+	c.Pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: 2, PerTarget: 2, Tell: o.Progress})
+	c.Total.Store(size)
+	c.Start(ctx)
+	defer c.End()
 	if err := c.forth(ctx); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (c *comparer) covered(ctx context.Context) (bool, error) {
 func (c *comparer) forth(ctx context.Context) error {
 	return c.each(ctx, 0, func(ctx context.Context, w *pair, keys []string) error {
 		for len(keys) > 0 {
-			n := w.size.keys(len(keys), c.batch)
+			n := w.size.keys(len(keys), c.Batch)
 			left, err := c.compareBatch(ctx, w, keys[:n], func(key string, f finding) {
 				c.mu.Lock()
 				defer c.mu.Unlock()
@@ -174,8 +177,8 @@ func (c *comparer) count(key string, f finding) {
 // back looks for keys of the target that the source does not have.
 func (c *comparer) back(ctx context.Context) error {
 	return c.each(ctx, 1, func(ctx context.Context, w *pair, keys []string) error {
-		for part := range slices.Chunk(keys, c.batch) {
-			if err := c.source(ctx, len(part)); err != nil {
+		for part := range slices.Chunk(keys, c.Batch) {
+			if err := c.Source(ctx, len(part)); err != nil {
 				return err
 			}
 			b := w.replies[0]
@@ -218,7 +221,7 @@ func (c *comparer) lookAgain(ctx context.Context) error {
 	slices.Sort(c.again)
 	keys := slices.Compact(c.again)
 	for len(keys) > 0 {
-		n := w.size.keys(len(keys), c.batch)
+		n := w.size.keys(len(keys), c.Batch)
 		left, err := c.compareBatch(ctx, w, keys[:n], func(key string, f finding) { c.count(key, f) })
 		if err != nil {
 			return err
@@ -246,12 +249,12 @@ func (b *batch) reset(n int) {
 // each gives the keys of a side to the workers.
 func (c *comparer) each(ctx context.Context, side int, do func(context.Context, *pair, []string) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	names := make(chan []string, 2*c.workers)
+	names := make(chan []string, 2*c.Workers)
 	g.Go(func() error {
 		defer close(names)
-		return scan(ctx, c.sides[side], &c.pacer, func(keys []string) error { return send(ctx, names, keys) })
+		return scan(ctx, c.sides[side], c.Pacer, func(keys []string) error { return send(ctx, names, keys) })
 	})
-	for range c.workers {
+	for range c.Workers {
 		g.Go(func() error {
 			w := newPair()
 			for keys := range names {
@@ -294,7 +297,7 @@ func (c *comparer) compareBatch(ctx context.Context, w *pair, keys []string, not
 		return nil, err
 	}
 	if len(wrong) > 0 {
-		if err := c.source(ctx, len(wrong)); err != nil {
+		if err := c.Source(ctx, len(wrong)); err != nil {
 			return nil, err
 		}
 		known, err := kindsOf(ctx, c.sides[0], wrong)
@@ -342,10 +345,10 @@ func (c *comparer) readBoth(ctx context.Context, w *pair, keys, kinds []string, 
 	if len(keys) == 0 {
 		return nil, nil, nil
 	}
-	if err := c.source(ctx, 2*len(keys)); err != nil {
+	if err := c.Source(ctx, 2*len(keys)); err != nil {
 		return nil, nil, err
 	}
-	if err := c.target(ctx, 2*len(keys)); err != nil {
+	if err := c.Target(ctx, 2*len(keys)); err != nil {
 		return nil, nil, err
 	}
 	var g errgroup.Group
@@ -387,8 +390,8 @@ func (c *comparer) readBoth(ctx context.Context, w *pair, keys, kinds []string, 
 		note(k, f)
 	}
 	w.size.saw(sum, len(keys))
-	c.keys.Add(int64(len(keys) - len(left) - len(wrong)))
-	c.bytes.Add(sum)
+	c.Keys.Add(int64(len(keys) - len(left) - len(wrong)))
+	c.Bytes.Add(sum)
 	return left, wrong, nil
 }
 
@@ -573,7 +576,7 @@ func (c *comparer) large(ctx context.Context, key string, note func(string, find
 	if err != nil {
 		return fmt.Errorf("key %q, in chunks: %w", key, err)
 	}
-	c.keys.Add(1)
+	c.Keys.Add(1)
 	note(key, f)
 	return nil
 }
@@ -582,7 +585,7 @@ func (c *comparer) judgeLarge(ctx context.Context, key string) (finding, error) 
 	var kinds [2]string
 	var at [2]int64
 	for side, cl := range c.sides {
-		if err := c.source(ctx, 1); err != nil {
+		if err := c.Source(ctx, 1); err != nil {
 			return "", err
 		}
 		known, err := kindsOf(ctx, cl, []string{key})
@@ -654,8 +657,8 @@ func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error
 		return false, nil
 	}
 	at := 0
-	err := c.walk(ctx, c.sides[0], kind, key, func(parts [][]byte) error {
-		if err := c.target(ctx, 1); err != nil {
+	err := walk(ctx, c.sides[0], c.Pacer, kind, key, func(parts [][]byte) error {
+		if err := c.Target(ctx, 1); err != nil {
 			return err
 		}
 		same, err := c.sameChunk(ctx, kind, key, at, parts)
@@ -699,7 +702,7 @@ func (c *comparer) sameChunk(ctx context.Context, kind, key string, at int, part
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, redisconn.Explain(err)
 	}
-	c.bytes.Add(int64(raw.Len()))
+	c.Bytes.Add(int64(raw.Len()))
 	got, err := parse(raw.Bytes(), nil)
 	if err != nil {
 		return false, err
@@ -739,14 +742,14 @@ func (c *comparer) sameStream(ctx context.Context, key string) (bool, error) {
 		return false, nil
 	}
 	same, err := c.sameSequence(func(side int, each func(string) error) error {
-		return eachEntry(ctx, c.sides[side], &c.pacer, key, func(id string, fields []any) error { return each(fmt.Sprintf("%q %q", id, fields)) })
+		return eachEntry(ctx, c.sides[side], c.Pacer, key, func(id string, fields []any) error { return each(fmt.Sprintf("%q %q", id, fields)) })
 	})
 	if err != nil || !same {
 		return false, err
 	}
 	for _, g := range info[0].groups {
 		same, err := c.sameSequence(func(side int, each func(string) error) error {
-			return eachPending(ctx, c.sides[side], &c.pacer, key, g.name, func(id, consumer string, _, delivered int64) error {
+			return eachPending(ctx, c.sides[side], c.Pacer, key, g.name, func(id, consumer string, _, delivered int64) error {
 				return each(fmt.Sprintf("%q %q %d", id, consumer, delivered))
 			})
 		})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 const (
@@ -26,8 +27,6 @@ const (
 	maxValue = 8 << 20
 	// maxHeavy is how many batches above batchBytes there may be at once.
 	maxHeavy = 2
-	// defaultWorkers is how many connections read and how many write. Four are within a tenth of the best measured with more.
-	defaultWorkers = 4
 )
 
 // Path is how keys travel. See the package.
@@ -55,29 +54,12 @@ type Options struct {
 	Progress func(Progress)
 }
 
-// Pace bounds what is asked of both servers. The zero value does not.
-type Pace struct {
-	SourceRate int // commands per second; 0 no limit
-	TargetRate int // commands per second; 0 no limit
-	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later than this. 0: no limit.
-	MaxLatency time.Duration
-	// Workers is how many connections read, and how many write. 0: 4.
-	Workers int
-	// Gate, if not nil, is called before each batch, by several goroutines; it may wait (to pause) or give an error (to end). A source cuts a
-	// stream that is paused for longer than its repl-timeout (60 s by default).
-	Gate func(context.Context) error
-}
+// Pace bounds what is asked of both servers: see package pace. A source cuts a stream that its gate holds for longer than its repl-timeout (60 s by
+// default).
+type Pace = pace.Pace
 
 // Progress is how far a copy or a comparison is.
-type Progress struct {
-	Keys          int64   `json:"keys"`
-	Total         int64   `json:"total"` // keys when it began
-	Bytes         int64   `json:"bytes"` // of values, as they travel
-	KeysPerSecond float64 `json:"keys_per_second"`
-	ETASeconds    float64 `json:"eta_seconds"`    // from that pace, or from the rate limits when they allow less; 0 not known yet
-	LatencyMS     float64 `json:"latency_ms"`     // p99 of our own PINGs on the source; 0 without MaxLatency
-	BackingOffMS  float64 `json:"backing_off_ms"` // the pause before each batch because of it
-}
+type Progress = pace.Progress
 
 // Report is what a copy did.
 type Report struct {
@@ -120,17 +102,19 @@ func copyAll(ctx context.Context, src, dst redis.UniversalClient, o Options) (Re
 	c := &copier{src: src, dst: dst, o: o, plan: plan, heavy: newHeavy()}
 	c.absolute = redisconn.AbsoluteExpiry(ctx, src)
 	perTarget, perSource := plan.Path.commands()
-	c.run(ctx, src, o.Pace, plan.Keys, o.Progress, perTarget, perSource)
+	c.Pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: perSource, PerTarget: perTarget, Tell: o.Progress})
+	c.Total.Store(plan.Keys)
+	c.Start(ctx)
 	path, err := c.copy(ctx)
-	c.end()
+	c.End()
 	elapsed := time.Since(began)
-	return Report{Plan: c.plan, Path: path, Keys: c.keys.Load(), Typed: c.typed.Load(), Large: c.large.Load(), Vanished: c.vanished.Load(), Bytes: c.bytes.Load(),
-		Libraries: c.libraries, Milliseconds: elapsed.Milliseconds(), KeysPerSecond: float64(c.keys.Load()) / elapsed.Seconds(),
-		SourceCommands: c.sourceCommands.Load(), TargetCommands: c.targetCommands.Load()}, err
+	return Report{Plan: c.plan, Path: path, Keys: c.Keys.Load(), Typed: c.typed.Load(), Large: c.large.Load(), Vanished: c.vanished.Load(), Bytes: c.Bytes.Load(),
+		Libraries: c.libraries, Milliseconds: elapsed.Milliseconds(), KeysPerSecond: float64(c.Keys.Load()) / elapsed.Seconds(),
+		SourceCommands: c.SourceCommands.Load(), TargetCommands: c.TargetCommands.Load()}, err
 }
 
 type copier struct {
-	pacer
+	*pace.Pacer
 	src, dst redis.UniversalClient
 	o        Options
 	plan     Plan
@@ -156,8 +140,8 @@ func (c *copier) copy(ctx context.Context) (Path, error) {
 		}
 		// What was written so far is written again: another moment's values, but whole ones.
 		c.plan.Why = closed.Error()
-		c.keys.Store(0)
-		c.bytes.Store(0)
+		c.Keys.Store(0)
+		c.Bytes.Store(0)
 		c.heavy = newHeavy()
 		path = Scan
 	}
@@ -175,31 +159,31 @@ func (c *copier) copy(ctx context.Context) (Path, error) {
 // copyScan: one goroutine finds keys, some read them, others write what was read.
 func (c *copier) copyScan(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	names := make(chan []string, 2*c.workers)
-	read := make(chan *batch, c.workers)
+	names := make(chan []string, 2*c.Workers)
+	read := make(chan *batch, c.Workers)
 	g.Go(func() error {
 		defer close(names)
-		return scan(ctx, c.src, &c.pacer, func(keys []string) error { return send(ctx, names, keys) })
+		return scan(ctx, c.src, c.Pacer, func(keys []string) error { return send(ctx, names, keys) })
 	})
 	readers, inner := errgroup.WithContext(ctx)
-	for range c.workers {
+	for range c.Workers {
 		readers.Go(func() error { return c.readAll(inner, names, read) })
 	}
 	g.Go(func() error {
 		defer close(read)
 		return readers.Wait()
 	})
-	for range c.workers {
+	for range c.Workers {
 		g.Go(func() error { return c.writeAll(ctx, read) })
 	}
 	return g.Wait()
 }
 
 // scan gives every key that is there all the while, in lists of at most batchKeys. SCAN may give a key twice.
-func scan(ctx context.Context, c redis.UniversalClient, p *pacer, found func([]string) error) error {
+func scan(ctx context.Context, c redis.UniversalClient, p *pace.Pacer, found func([]string) error) error {
 	var cursor uint64
 	for {
-		if err := p.source(ctx, 1); err != nil {
+		if err := p.Source(ctx, 1); err != nil {
 			return err
 		}
 		keys, next, err := c.Scan(ctx, cursor, "", batchKeys).Result()
@@ -237,7 +221,7 @@ func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- 
 				}
 				break
 			}
-			n := size.keys(len(keys), c.batch)
+			n := size.keys(len(keys), c.Batch)
 			b, err := c.dump(ctx, keys[:n], size, false)
 			if err != nil {
 				return err
@@ -292,7 +276,7 @@ func (c *copier) readBig(ctx context.Context, key string, size *sizing, out chan
 // dump reads keys in one pipeline. Payloads that find no room in the batch are left, or big when they would find none in an empty one. With heavy there
 // is room for one of maxValue.
 func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bool) (*batch, error) {
-	if err := c.source(ctx, 2*len(keys)); err != nil {
+	if err := c.Source(ctx, 2*len(keys)); err != nil {
 		return nil, err
 	}
 	b := newBatch()
@@ -391,7 +375,7 @@ func (c *copier) writeAll(ctx context.Context, in <-chan *batch) error {
 
 // restore writes a batch in one pipeline and gives the keys whose payload the target refused.
 func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err error) {
-	if err := c.target(ctx, len(b.items)); err != nil {
+	if err := c.Target(ctx, len(b.items)); err != nil {
 		return nil, err
 	}
 	answers := newBatch()
@@ -429,8 +413,8 @@ func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err e
 			return nil, writeError(it.key, text)
 		}
 	}
-	c.keys.Add(keys)
-	c.bytes.Add(bytes)
+	c.Keys.Add(keys)
+	c.Bytes.Add(bytes)
 	return refused, nil
 }
 

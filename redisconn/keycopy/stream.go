@@ -56,14 +56,14 @@ func (c *copier) copyStream(ctx context.Context) error {
 		return &streamError{fmt.Errorf("the target refuses values of its format (RDB version %d)", r.Version())}
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	read := make(chan *batch, max(1, c.workers/2))
+	read := make(chan *batch, max(1, c.Workers/2))
 	large := make(chan string)
 	g.Go(func() error {
 		defer close(read)
 		defer close(large)
 		return c.readStream(ctx, s, r, read, large)
 	})
-	for range c.workers {
+	for range c.Workers {
 		g.Go(func() error { return c.writeAll(ctx, read) })
 	}
 	g.Go(func() error {
@@ -80,7 +80,7 @@ func (c *copier) copyStream(ctx context.Context) error {
 // takes tries whether the target takes payloads of a version.
 func (c *copier) takes(ctx context.Context, version uint16) (bool, error) {
 	payload := rdb.AppendPayload(nil, []byte{0, 1, 'v'}, version)
-	if err := c.target(ctx, 2); err != nil {
+	if err := c.Target(ctx, 2); err != nil {
 		return false, err
 	}
 	err := c.dst.Do(ctx, "RESTORE", probeKey, 60_000, payload, "REPLACE").Err()
@@ -109,7 +109,7 @@ func (c *copier) readStream(ctx context.Context, s *stream, r *rdb.Reader, out c
 		if err := send(ctx, out, full); err != nil {
 			return err
 		}
-		return c.gate(ctx)
+		return c.Gate(ctx)
 	}
 	for {
 		e, err := r.Next()
@@ -129,7 +129,7 @@ func (c *copier) readStream(ctx context.Context, s *stream, r *rdb.Reader, out c
 			}
 			continue
 		}
-		if b != nil && (len(b.items) == c.batch || len(b.buf)+len(e.Value) > batchBytes) {
+		if b != nil && (len(b.items) == c.Batch || len(b.buf)+len(e.Value) > batchBytes) {
 			if err := flush(); err != nil {
 				return err
 			}

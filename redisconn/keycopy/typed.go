@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 const (
@@ -32,7 +33,7 @@ func (c *copier) copyTyped(ctx context.Context, keys []string) error {
 	size := newSizing(batchBytes)
 	size.n = batchKeys / 4
 	for len(keys) > 0 {
-		n := size.keys(len(keys), c.batch)
+		n := size.keys(len(keys), c.Batch)
 		left, err := c.typedBatch(ctx, keys[:n], kinds, size)
 		if err != nil {
 			return err
@@ -50,7 +51,7 @@ func (c *copier) copyTyped(ctx context.Context, keys []string) error {
 
 // kinds asks for the types of keys; "none" for those that are gone.
 func (c *copier) kinds(ctx context.Context, keys []string) (map[string]string, error) {
-	if err := c.source(ctx, len(keys)); err != nil {
+	if err := c.Source(ctx, len(keys)); err != nil {
 		return nil, err
 	}
 	return kindsOf(ctx, c.src, keys)
@@ -74,7 +75,7 @@ func kindsOf(ctx context.Context, cl redis.UniversalClient, keys []string) (map[
 
 // typedBatch copies keys in one pipeline on each side and gives those that found no room. Streams go one by one.
 func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string]string, size *sizing) (left []string, err error) {
-	if err := c.source(ctx, 2*len(keys)); err != nil {
+	if err := c.Source(ctx, 2*len(keys)); err != nil {
 		return nil, err
 	}
 	b := newBatch()
@@ -161,9 +162,9 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 	if err := w.flush(ctx); err != nil {
 		return nil, err
 	}
-	c.keys.Add(written)
+	c.Keys.Add(written)
 	c.typed.Add(written)
-	c.bytes.Add(bytes)
+	c.Bytes.Add(bytes)
 	return left, nil
 }
 
@@ -221,7 +222,7 @@ func (w *typedWriter) write(kind, key string, parts [][]byte) {
 // chunk writes elements in requests of about chunkBytes.
 func (w *typedWriter) chunk(ctx context.Context, kind, key string, parts [][]byte) error {
 	if kind == "string" {
-		w.c.bytes.Add(int64(len(parts[0])))
+		w.c.Bytes.Add(int64(len(parts[0])))
 		w.add("append", key, parts[0])
 		return w.flush(ctx)
 	}
@@ -247,7 +248,7 @@ func (w *typedWriter) chunk(ctx context.Context, kind, key string, parts [][]byt
 			from, size = i, 0
 		}
 		size += here
-		w.c.bytes.Add(int64(here))
+		w.c.Bytes.Add(int64(here))
 	}
 	w.write(kind, key, parts[from:])
 	return w.flush(ctx)
@@ -257,7 +258,7 @@ func (w *typedWriter) flush(ctx context.Context) error {
 	if len(w.cmds) == 0 {
 		return nil
 	}
-	if err := w.c.target(ctx, len(w.cmds)); err != nil {
+	if err := w.c.Target(ctx, len(w.cmds)); err != nil {
 		return err
 	}
 	_, err := w.pipe.Exec(ctx)
@@ -307,7 +308,7 @@ func (c *copier) large1(ctx context.Context, key string) error {
 	} else {
 		c.oneLarge.Lock() // each may hold scanBytes
 		defer c.oneLarge.Unlock()
-		err = c.walk(ctx, c.src, kind, key, func(parts [][]byte) error {
+		err = walk(ctx, c.src, c.Pacer, kind, key, func(parts [][]byte) error {
 			return w.chunk(ctx, kind, key, parts)
 		})
 	}
@@ -329,7 +330,7 @@ func (c *copier) large1(ctx context.Context, key string) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	c.keys.Add(1)
+	c.Keys.Add(1)
 	c.typed.Add(1)
 	c.large.Add(1)
 	return nil
@@ -337,7 +338,7 @@ func (c *copier) large1(ctx context.Context, key string) error {
 
 // expiry is in unix ms; -1 never, -2 there is no such key.
 func (c *copier) expiry(ctx context.Context, key string) (int64, error) {
-	if err := c.source(ctx, 2); err != nil {
+	if err := c.Source(ctx, 2); err != nil {
 		return 0, err
 	}
 	now, err := c.src.Time(ctx).Result()
@@ -356,7 +357,7 @@ func (c *copier) expiry(ctx context.Context, key string) (int64, error) {
 
 // walk reads a value in chunks of about chunkBytes, and gives elements as the typed read does. Elements of hashes, sets and sorted sets may come
 // twice.
-func (p *pacer) walk(ctx context.Context, cl redis.UniversalClient, kind, key string, each func(parts [][]byte) error) error {
+func walk(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, kind, key string, each func(parts [][]byte) error) error {
 	n := chunkElements // as many elements, or of a string as many KB
 	if kind == "string" {
 		n = chunkBytes
@@ -379,7 +380,7 @@ func (p *pacer) walk(ctx context.Context, cl redis.UniversalClient, kind, key st
 		default:
 			return fmt.Errorf("type %s has no elements to walk over", kind)
 		}
-		if err := p.source(ctx, 1); err != nil {
+		if err := p.Source(ctx, 1); err != nil {
 			return err
 		}
 		b.buf, b.args, b.slots = b.buf[:0], b.args[:0], growSlots(b.slots, 1)
@@ -439,7 +440,7 @@ func nonEmpty(parts [][]byte) [][]byte {
 
 // largeStream adds entries, counters, groups, consumers and pending entries. Those pending that were deleted from the stream cannot be made again.
 func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) error {
-	if err := c.source(ctx, 4); err != nil {
+	if err := c.Source(ctx, 4); err != nil {
 		return err
 	}
 	s, err := readStreamInfo(ctx, c.src, key)
@@ -450,12 +451,12 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 		return err
 	}
 	added, pending := int64(0), 0
-	err = eachEntry(ctx, c.src, &c.pacer, key, func(id string, fields []any) error {
+	err = eachEntry(ctx, c.src, c.Pacer, key, func(id string, fields []any) error {
 		added++
 		w.add(append([]any{"xadd", key, id}, fields...)...)
 		for _, f := range fields {
 			text, _ := f.(string)
-			c.bytes.Add(int64(len(text)))
+			c.Bytes.Add(int64(len(text)))
 			pending += len(text)
 		}
 		if len(w.cmds) >= batchKeys || pending > chunkBytes {
@@ -484,7 +485,7 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 		for _, consumer := range g.consumers {
 			w.add("xgroup", "createconsumer", key, g.name, consumer)
 		}
-		err := eachPending(ctx, c.src, &c.pacer, key, g.name, func(id, consumer string, idle, delivered int64) error {
+		err := eachPending(ctx, c.src, c.Pacer, key, g.name, func(id, consumer string, idle, delivered int64) error {
 			w.add("xclaim", key, g.name, consumer, 0, id, "idle", idle, "retrycount", delivered, "force", "justid")
 			if len(w.cmds) >= batchKeys {
 				return w.flush(ctx)
@@ -564,11 +565,11 @@ func pairs(list []any) map[string]any {
 }
 
 // eachEntry gives a stream's entries in chunks.
-func eachEntry(ctx context.Context, cl redis.UniversalClient, p *pacer, key string, each func(id string, fields []any) error) error {
+func eachEntry(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key string, each func(id string, fields []any) error) error {
 	from := "-"
 	size := newSizing(chunkBytes)
 	for {
-		if err := p.source(ctx, 1); err != nil {
+		if err := p.Source(ctx, 1); err != nil {
 			return err
 		}
 		n := size.keys(batchKeys, batchKeys)
@@ -601,10 +602,10 @@ func eachEntry(ctx context.Context, cl redis.UniversalClient, p *pacer, key stri
 }
 
 // eachPending gives a group's pending entries in chunks.
-func eachPending(ctx context.Context, cl redis.UniversalClient, p *pacer, key, group string, each func(id, consumer string, idle, delivered int64) error) error {
+func eachPending(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key, group string, each func(id, consumer string, idle, delivered int64) error) error {
 	from := "-"
 	for {
-		if err := p.source(ctx, 1); err != nil {
+		if err := p.Source(ctx, 1); err != nil {
 			return err
 		}
 		list, err := cl.Do(ctx, "XPENDING", key, group, from, "+", batchKeys).Slice()

@@ -1,4 +1,4 @@
-package keycopy
+package pace
 
 import (
 	"testing"
@@ -55,29 +55,9 @@ func TestTheTimeLeftIsWhatTheSlowerSideAllows(t *testing.T) {
 		"not known yet":                              {Pace{}, 0, 0},
 		"by the rates before anything was seen":      {Pace{TargetRate: 10_000}, 0, 100},
 	} {
-		p := pacer{pace: c.pace, perTarget: 1, perSource: 2}
+		p := Pacer{pace: c.pace, work: Work{PerTarget: 1, PerSource: 2}}
 		if got := p.eta(1_000_000, c.seen); got != c.want {
 			t.Errorf("%s: got %v s, want %v", rule, got, c.want)
 		}
-	}
-}
-
-func TestPipelinesGrowSlowlyAndShrinkAtOnce(t *testing.T) {
-	t.Parallel()
-	s := newSizing(batchBytes)
-	if n := s.keys(10_000, batchKeys); n != firstKeys {
-		t.Errorf("at first: %d", n)
-	}
-	for range 10 {
-		s.saw(200*int64(s.n), s.n)
-	}
-	if n := s.keys(10_000, batchKeys); n != batchKeys {
-		t.Errorf("small values: %d", n)
-	}
-	if n := s.keys(batchKeys+10, batchKeys); n != batchKeys+10 {
-		t.Errorf("a few more than a pipeline: %d", n)
-	}
-	if s.saw(500<<20, 500); s.keys(10_000, batchKeys) != 1 {
-		t.Errorf("values of 1 MB: %d", s.keys(10_000, batchKeys))
 	}
 }

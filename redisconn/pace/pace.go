@@ -1,0 +1,322 @@
+// Package pace holds work between two Redis servers to what they can bear, and tells how far it is: commands per second on either side, a pause
+// before each batch while the source answers slowly, a gate of the caller's that may hold the work or end it, and the time that is left by the
+// pace seen. It knows nothing of what the work is.
+package pace
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
+
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+const (
+	// defaultWorkers is how many connections read and how many write. Four are within a tenth of the best measured with more.
+	defaultWorkers = 4
+	// tellEvery is how often progress is told.
+	tellEvery = 250 * time.Millisecond
+	// pingEvery is how often the source's latency is measured; pingWindow how many of the last answers count, pingRound after how many it is
+	// judged anew.
+	pingEvery  = 20 * time.Millisecond
+	pingWindow = 100
+	pingRound  = 25
+	// The pause before each batch begins at firstPause, doubles with each round that is too slow, up to maxPause, and shrinks by an eighth with
+	// each that is not, down to nothing.
+	firstPause = time.Millisecond
+	maxPause   = time.Second
+)
+
+// Pace bounds what is asked of both servers. The zero value does not.
+type Pace struct {
+	SourceRate int // commands per second; 0 no limit
+	TargetRate int // commands per second; 0 no limit
+	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later than this. 0: no limit.
+	MaxLatency time.Duration
+	// Workers is how many connections read, and how many write. 0: 4.
+	Workers int
+	// Gate, if not nil, is called before each batch, by several goroutines; it may wait (to pause) or give an error (to end).
+	Gate func(context.Context) error
+}
+
+// Seconds is how long so many keys take at least by the rate limits, with so many commands per key on each side.
+func (p Pace) Seconds(keys int64, perTarget, perSource int) (seconds float64) {
+	if p.TargetRate > 0 {
+		seconds = float64(max(keys, 0)*int64(perTarget)) / float64(p.TargetRate)
+	}
+	if p.SourceRate > 0 {
+		seconds = max(seconds, float64(max(keys, 0)*int64(perSource))/float64(p.SourceRate))
+	}
+	return seconds
+}
+
+// Progress is how far the work is.
+type Progress struct {
+	Keys          int64   `json:"keys"`
+	Total         int64   `json:"total"` // keys when it began
+	Bytes         int64   `json:"bytes"` // of values, as they travel
+	KeysPerSecond float64 `json:"keys_per_second"`
+	ETASeconds    float64 `json:"eta_seconds"`    // from that pace, or from the rate limits when they allow less; 0 not known yet
+	LatencyMS     float64 `json:"latency_ms"`     // p99 of our own PINGs on the source; 0 without MaxLatency
+	BackingOffMS  float64 `json:"backing_off_ms"` // the pause before each batch because of it
+}
+
+// Work says what is paced.
+type Work struct {
+	Source redis.UniversalClient
+	Batch  int // keys per pipeline at most
+	// PerSource and PerTarget are how many commands a key takes there.
+	PerSource, PerTarget int
+	// Tell, if not nil, is told several times a second, by one goroutine, and once at the end.
+	Tell func(Progress)
+}
+
+// Counters are how much was done so far. They may be read while the work is under way.
+type Counters struct {
+	Keys, Bytes                    atomic.Int64
+	SourceCommands, TargetCommands atomic.Int64
+	Waited                         atomic.Int64 // ns that Source, Target and Gate held goroutines up, summed over them
+}
+
+// Pacer holds the work to its pace. Its methods may be called by several goroutines, but for Start, End and Hurry.
+type Pacer struct {
+	Counters
+	Total   atomic.Int64 // keys, for the time that is left
+	Workers int          // as many connections may read, and as many write
+	Batch   int          // keys per pipeline at most
+
+	pace       Pace
+	work       Work
+	fromS, toT *rate.Limiter
+	throttle   throttle
+	hurry      atomic.Bool
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	smooth     float64 // keys/s
+	lastKeys   int64
+	lastAt     time.Time
+}
+
+// New makes a Pacer that lets commands through at its rates, and measures and tells nothing until Start.
+func New(pace Pace, work Work) *Pacer {
+	p := &Pacer{pace: pace, work: work, Batch: work.Batch, fromS: limiter(pace.SourceRate), toT: limiter(pace.TargetRate)}
+	if p.Workers = pace.Workers; p.Workers <= 0 {
+		p.Workers = defaultWorkers
+	}
+	if has, ok := work.Source.(interface{ Options() *redis.Options }); ok && has.Options().PoolSize > 2 { // one finds keys, one measures
+		p.Workers = min(p.Workers, has.Options().PoolSize-2)
+	}
+	p.limitBatch(pace.SourceRate, work.PerSource)
+	p.limitBatch(pace.TargetRate, work.PerTarget)
+	return p
+}
+
+// limitBatch makes a batch a burst: a twentieth of a second's worth.
+func (p *Pacer) limitBatch(rate, perKey int) {
+	if rate > 0 {
+		p.Batch = max(1, min(p.Batch, rate/max(1, perKey)/20))
+	}
+}
+
+// Start begins to measure and to tell, until ctx or End ends it.
+func (p *Pacer) Start(ctx context.Context) {
+	p.lastAt, p.lastKeys = time.Now(), p.Keys.Load()
+	ctx, p.stop = context.WithCancel(ctx)
+	if p.pace.MaxLatency > 0 {
+		p.throttle.limit = p.pace.MaxLatency
+		p.background.Go(func() { p.measure(ctx, p.work.Source) })
+	}
+	if p.work.Tell != nil {
+		p.background.Go(func() { p.tellAll(ctx) })
+	}
+}
+
+// End stops both, and tells the last time.
+func (p *Pacer) End() {
+	p.stop()
+	p.background.Wait()
+	if p.work.Tell != nil {
+		p.work.Tell(p.Progress(time.Now()))
+	}
+}
+
+// Hurry ends what protects a living source: from then on neither the gate, nor the source's latency, nor its rate holds anything up. The target's rate still
+// does, since a service enforces it anyway.
+func (p *Pacer) Hurry() {
+	p.hurry.Store(true)
+	p.Batch = p.work.Batch
+	p.limitBatch(p.pace.TargetRate, p.work.PerTarget)
+}
+
+func limiter(perSecond int) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/20))
+}
+
+// Source waits until n commands may go to the source: a batch.
+func (p *Pacer) Source(ctx context.Context, n int) error {
+	if err := p.Gate(ctx); err != nil {
+		return err
+	}
+	p.SourceCommands.Add(int64(n))
+	if p.hurry.Load() {
+		return nil
+	}
+	defer p.waited(time.Now())
+	return wait(ctx, p.fromS, n)
+}
+
+// Gate waits as the caller's gate and the source's latency want it.
+func (p *Pacer) Gate(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if p.hurry.Load() {
+		return nil
+	}
+	defer p.waited(time.Now())
+	if p.pace.Gate != nil {
+		if err := p.pace.Gate(ctx); err != nil {
+			return err
+		}
+	}
+	return pause(ctx, p.throttle.pause())
+}
+
+// Target waits until n commands may go to the target.
+func (p *Pacer) Target(ctx context.Context, n int) error {
+	p.TargetCommands.Add(int64(n))
+	defer p.waited(time.Now())
+	return wait(ctx, p.toT, n)
+}
+
+func (p *Pacer) waited(since time.Time) { p.Waited.Add(int64(time.Since(since))) }
+
+func wait(ctx context.Context, l *rate.Limiter, n int) error {
+	for l != nil && n > 0 {
+		some := min(n, l.Burst())
+		if err := l.WaitN(ctx, some); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			return err
+		}
+		n -= some
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Pacer) measure(ctx context.Context, src redis.UniversalClient) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		at := time.Now()
+		if err := redisconn.Ping(ctx, src); ctx.Err() == nil {
+			took := time.Since(at)
+			if err != nil { // no answer is the slowest there is
+				took = max(took, p.throttle.limit+1)
+			}
+			p.throttle.saw(took)
+		}
+	}
+}
+
+// throttle turns the source's latency into a pause before each batch.
+type throttle struct {
+	limit time.Duration
+
+	mu     sync.Mutex
+	last   []time.Duration // the window, oldest first
+	rounds int
+	p99    atomic.Int64 // ns
+	delay  atomic.Int64 // ns
+}
+
+func (t *throttle) pause() time.Duration { return time.Duration(t.delay.Load()) }
+
+// saw takes in one answer.
+func (t *throttle) saw(took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last = append(t.last, took); len(t.last) > pingWindow {
+		t.last = t.last[1:]
+	}
+	if t.rounds++; t.rounds%pingRound != 0 {
+		return
+	}
+	sorted := slices.Sorted(slices.Values(t.last))
+	p99 := sorted[int(math.Ceil(0.99*float64(len(sorted))))-1]
+	t.p99.Store(int64(p99))
+	d := t.pause()
+	if p99 > t.limit {
+		d = min(max(2*d, firstPause), maxPause)
+		t.last = t.last[:0] // the next judgement is about the new pause
+	} else if d -= d / 8; d < firstPause/8 {
+		d = 0
+	}
+	t.delay.Store(int64(d))
+}
+
+func (p *Pacer) tellAll(ctx context.Context) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case at := <-tick.C:
+			p.work.Tell(p.Progress(at))
+		}
+	}
+}
+
+// Progress is how far the work is. It is called by one goroutine at a time.
+func (p *Pacer) Progress(at time.Time) Progress {
+	keys, total := p.Keys.Load(), p.Total.Load()
+	if d := at.Sub(p.lastAt).Seconds(); d >= tellEvery.Seconds()/2 {
+		now := float64(keys-p.lastKeys) / d
+		if p.smooth == 0 {
+			p.smooth = now
+		}
+		p.smooth += (now - p.smooth) / 8
+		p.lastKeys, p.lastAt = keys, at
+	}
+	return Progress{Keys: keys, Total: total, Bytes: p.Bytes.Load(), KeysPerSecond: p.smooth, ETASeconds: p.eta(total-keys, p.smooth),
+		LatencyMS: float64(p.throttle.p99.Load()) / 1e6, BackingOffMS: float64(p.throttle.delay.Load()) / 1e6}
+}
+
+// eta is how long so many keys take at a pace in keys/s, in seconds, unless the rate limits allow less. Pace 0: by the limits alone.
+func (p *Pacer) eta(keys int64, pace float64) float64 {
+	seconds := 0.0
+	if pace > 0 {
+		seconds = float64(max(keys, 0)) / pace
+	}
+	return max(seconds, p.pace.Seconds(keys, p.work.PerTarget, p.work.PerSource))
+}
