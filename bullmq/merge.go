@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 // mergeBatch is how many jobs travel in one round trip: three commands each, well below a managed plan's commands per second.
@@ -25,10 +26,10 @@ type MergeOptions struct {
 	Ledger string
 	// Rewrite, if not nil, changes a job's data on the way.
 	Rewrite func(id string, data []byte) ([]byte, error)
-	// Gate, if not nil, is called before each batch; it may wait (to pause the move) or give an error (to end it).
-	Gate func(context.Context) error
-	// Progress, if not nil, is told how many jobs are done, of how many seen so far.
-	Progress func(moved, total int)
+	// Pace bounds what is asked of both servers: three commands a job, a script counted as one. Its gate pauses the move between two batches, or ends it.
+	Pace pace.Pace
+	// Progress, if not nil, is told several times a second, with jobs for keys.
+	Progress func(pace.Progress)
 }
 
 // MergeReport says what one call of Merge did.
@@ -152,7 +153,8 @@ return 1
 // A deduplication id goes with the job that holds it, for as long as it had to go. A job whose id the target already holds by another way is left on the source and reported, by later attempts
 // too: with ids made from the provider's event it is the same order, added on both servers.
 func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
-	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}}}
+	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}},
+		pacer: pace.New(o.Pace, pace.Work{Source: src, Batch: mergeBatch, PerSource: 2, PerTarget: 1, Tell: o.Progress})}
 	if err := m.run(ctx); err != nil {
 		return m.report, fmt.Errorf("merge %s: %w", q, err)
 	}
@@ -165,7 +167,7 @@ type merger struct {
 	o         MergeOptions
 	conflicts map[string]bool
 	report    MergeReport
-	total     int
+	pacer     *pace.Pacer
 }
 
 // job is one job as the source holds it.
@@ -185,6 +187,8 @@ func (m *merger) run(ctx context.Context) error {
 	if err := m.preflight(ctx); err != nil {
 		return err
 	}
+	m.pacer.Start(ctx)
+	defer m.pacer.End()
 	// Producers may still add, and workers promote delayed jobs: go on until a pass finds nothing left.
 	for {
 		moved := 0
@@ -193,13 +197,8 @@ func (m *merger) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			m.total += len(ids)
-			for batch := range slices.Chunk(ids, mergeBatch) {
-				if m.o.Gate != nil {
-					if err := m.o.Gate(ctx); err != nil {
-						return err
-					}
-				}
+			m.pacer.Total.Add(int64(len(ids)))
+			for batch := range slices.Chunk(ids, m.pacer.Batch) {
 				n, err := m.move(ctx, batch)
 				if err != nil {
 					return err
@@ -284,6 +283,12 @@ func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
 
 // move moves some jobs and gives how many left the source.
 func (m *merger) move(ctx context.Context, ids []string) (int, error) {
+	if err := m.pacer.Source(ctx, 2*len(ids)); err != nil {
+		return 0, err
+	}
+	if err := m.pacer.Target(ctx, len(ids)); err != nil {
+		return 0, err
+	}
 	jobs, err := m.locate(ctx, ids)
 	if err != nil {
 		return 0, err
@@ -303,9 +308,7 @@ func (m *merger) move(ctx context.Context, ids []string) (int, error) {
 	if err := m.remove(ctx, there); err != nil {
 		return 0, err
 	}
-	if m.o.Progress != nil {
-		m.o.Progress(m.report.Moved+m.report.AlreadyThere, m.total)
-	}
+	m.pacer.Keys.Add(int64(len(there)))
 	return len(there), nil
 }
 

@@ -45,6 +45,7 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Migration Migration `yaml:"migration"`
+	Move      Move      `yaml:"move"`
 	// Queues are the BullMQ queues to move, with the default prefix.
 	Queues    []string  `yaml:"queues"`
 	Source    Source    `yaml:"source"`
@@ -84,6 +85,17 @@ type Migration struct {
 	OrderDeadline time.Duration `yaml:"order_deadline"`
 	// Ramp lists the percentages of the live stage, ascending, the last being 100.
 	Ramp []int `yaml:"ramp"`
+}
+
+// Move bounds what the moves of queues and of what is left ask of both servers.
+type Move struct {
+	// SourceRate and TargetRate are commands per second; 0 is no limit.
+	SourceRate int `yaml:"source_rate"`
+	TargetRate int `yaml:"target_rate"`
+	// MaxLatency slows a move down while the source answers 1 in 100 of our PINGs later; 0 is no limit.
+	MaxLatency time.Duration `yaml:"max_latency"`
+	// MaxFreeze refuses to let queues stand still that would do so for longer, by the prediction; 0 is no limit.
+	MaxFreeze time.Duration `yaml:"max_freeze"`
 }
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
@@ -158,6 +170,8 @@ func Default() Config {
 		Queues:   []string{"order-ingestion"},
 		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, Soak: 10 * time.Minute,
 			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
+		// The plan that the target has to be on allows 10,000 commands per second for everybody.
+		Move:   Move{TargetRate: 8000, MaxLatency: 20 * time.Millisecond, MaxFreeze: 5 * time.Second},
 		Target: Target{Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
 		Linode: Linode{API: "https://api.linode.com"},
 		Heroku: Heroku{API: "https://api.heroku.com"},
@@ -271,6 +285,8 @@ func (c Config) Validate() error {
 	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
 		"migration", "monitor_interval, quiet_window and order_deadline must be positive")
 	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
+	need(c.Move.SourceRate >= 0 && c.Move.TargetRate >= 0, "move", "source_rate and target_rate are commands per second, or 0 for no limit")
+	need(c.Move.MaxLatency >= 0 && c.Move.MaxFreeze >= 0, "move", "max_latency and max_freeze must not be negative; 0 is no limit")
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 // pauseEvery is how often an action looks whether its run is paused.
@@ -48,6 +49,12 @@ func (c *Call) gate() func(context.Context) error {
 		}
 		return context.Cause(ctx)
 	}
+}
+
+// pace is what a move may ask of both servers, by the configuration, and holds it up while its run is paused.
+func (c *Call) pace() pace.Pace {
+	m := c.cfg.Move
+	return pace.Pace{SourceRate: m.SourceRate, TargetRate: m.TargetRate, MaxLatency: m.MaxLatency, Gate: c.gate()}
 }
 
 // budget is how long an attempt may work; then it calls a function, once. While it is stopped no time passes.

@@ -87,7 +87,7 @@ func moveQueues() Step {
 			return []Action{
 				{
 					ActionPlan: migration.ActionPlan{ID: "move-queues", Title: "Move each group of queues", Changes: "jobs, schedulers and settings leave the source and run on the target",
-						Undo: "moves them back to the source"},
+						Undo: "moves them back to the source", Pausable: true},
 					Timeout: 6 * time.Hour,
 					Do:      doMoveQueues,
 					Undo:    undoMoveQueues,
@@ -208,8 +208,11 @@ func doMoveQueues(ctx context.Context, c *Call) (any, error) {
 			continue
 		}
 		o := m.options()
+		o.Pace, o.MaxFreeze = c.pace(), c.cfg.Move.MaxFreeze
 		o.Progress = func(p move.Progress) {
-			c.Progress("%s: %s, %d keys copied of about %d jobs, %d changed since; would stand still for %d ms", m.names(), p.Phase, p.Keys, p.Total, p.Changed, p.FreezeMS)
+			c.Measured(migration.Measure{What: m.names(), Phase: p.Phase, Unit: "keys", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, Changed: p.Changed,
+				FreezeMS: p.FreezeMS, LatencyMS: p.LatencyMS, BackingOffMS: p.BackingOffMS},
+				"%s: %s, %d keys copied of about %d, %d changed since; would stand still for %d ms", m.names(), p.Phase, p.Keys, p.Total, p.Changed, p.FreezeMS)
 		}
 		report, err := move.Move(ctx, source, target, o)
 		if err != nil {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -98,6 +99,63 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 			}
 			expected[k]++
 			ran++
+		}
+	}
+}
+
+// While a move is paused, jobs run on the source; what ran there does not run again on the target.
+func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	v6 := bullmqtest.Major(6)
+	const jobs = 300
+	v6.Add(t, src, "mail", bullmqtest.Plain("mail", jobs)...)
+	cfg := settings(t.TempDir())
+	cfg.Source.Standalone.URL = migration.Secret(src.URL())
+	cfg.Move.TargetRate = 400 // a second of copying is a hundred jobs
+	s := moveQueues()
+	b := openBench(t, cfg, planOf(false, s), s)
+	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
+	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
+
+	r := b.begin(t, stepMoveQueues)
+	redistest.Eventually(t, patience, func() error {
+		run, err := b.Run(t.Context(), r.ID)
+		if err == nil && (run.Measure == nil || run.Measure.Done == 0 || run.Measure.Total < jobs) {
+			err = fmt.Errorf("nothing is copied yet: %+v", run.Measure)
+		}
+		return err
+	})
+	_, err := b.Pause(t.Context(), ada, r.ID)
+	ok(t, err)
+	b.time.advance(pauseEvery)
+	b.awaitLog(t, r.ID, "paused by ada: nothing more travels until somebody lets it go on", 1)
+	on := v6.Work(t, src, "mail", "LIMIT=20") // a second: some are left for the target
+	ran := map[string]int{}
+	for range 20 {
+		ran[(<-on.Jobs).ID]++
+	}
+	if n := pending(t, dst.Client(), "mail"); n != 0 {
+		t.Errorf("%d jobs are in line on the target while the move is paused", n)
+	}
+	_, err = b.Resume(t.Context(), ada, r.ID)
+	ok(t, err)
+	r = b.awaitState(t, r.ID, migration.RunSucceeded)
+	if r.Measure != nil {
+		t.Errorf("a run that is over still measures: %+v", r.Measure)
+	}
+	there := v6.Work(t, dst, "mail", "CONCURRENCY=20")
+	for len(ran) < jobs {
+		select {
+		case e := <-on.Jobs:
+			ran[e.ID]++
+		case e := <-there.Jobs:
+			ran[e.ID]++
+		}
+	}
+	for id, n := range ran {
+		if n != 1 {
+			t.Errorf("%s ran %d times", id, n)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
 // stampField is where the app stamps a job's authority in its data, and movedTo what the move adds, so that the target's workers run it.
@@ -110,16 +111,17 @@ func moveLeft(ctx context.Context, c *Call) (any, error) {
 	if _, err := c.Output(ctx, c.Action, &moved); err != nil {
 		return nil, err
 	}
-	gate := c.gate()
+	limits := c.pace()
 	for _, q := range c.queues {
 		report, err := bullmq.Merge(ctx, source, target, q, bullmq.MergeOptions{
 			Ledger: importLedger + ":" + q.Name,
 			Rewrite: func(_ string, data []byte) ([]byte, error) {
 				return bullmq.RewriteStamp(data, stampField, map[string]any{movedTo: "target"})
 			},
-			Gate: gate,
-			Progress: func(n, total int) {
-				c.Measured(migration.Measure{What: q.Name, Phase: "jobs", Unit: "jobs", Done: int64(n), Total: int64(total)}, "%s: %d of %d jobs moved", q.Name, n, total)
+			Pace: limits,
+			Progress: func(p pace.Progress) {
+				c.Measured(migration.Measure{What: q.Name, Phase: "jobs", Unit: "jobs", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, LatencyMS: p.LatencyMS,
+					BackingOffMS: p.BackingOffMS}, "%s: %d of %d jobs moved", q.Name, p.Keys, p.Total)
 			},
 		})
 		moved[q.Name] += report.Moved
