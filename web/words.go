@@ -93,7 +93,11 @@ func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
 	}
 	moving := pausedBy == ""
 	l.add("Pace", moving && m.PerSecond > 0, "%s %s per second", number(int64(m.PerSecond)), m.Unit)
-	l.add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", span(time.Duration(m.ETASeconds*float64(time.Second))))
+	left := fmt.Sprintf("%.0f s", max(m.ETASeconds, 1))
+	if m.ETASeconds >= 60 {
+		left = span(time.Duration(m.ETASeconds) * time.Second)
+	}
+	l.add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", left)
 	l.add("Changed since copied", m.Phase != "jobs", "%s keys", number(int64(m.Changed)))
 	l.add("Would stand still for", m.FreezeMS > 0, "about %s ms if it did now", number(m.FreezeMS))
 	l.add("Source answers in", m.LatencyMS > 0, "%.1f ms (99 of 100)", m.LatencyMS)
