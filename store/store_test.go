@@ -290,6 +290,42 @@ func TestCancellingIsNotedOnceAndOnlyWhileOpen(t *testing.T) {
 	})
 }
 
+func TestARunIsPausedOnlyWhileItRunsAndNoLongerThanThat(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		first := run("r1", "move-queues", "ada")
+		ok(t, s.CreateRun(ctx, first))
+		move := func(to migration.RunState) {
+			t.Helper()
+			ok(t, s.MoveRun(ctx, "r1", []migration.RunState{first.State, migration.RunRunning, migration.RunUndoing}, to, RunChange{}, noon))
+		}
+		wantKind(t, s.SetPaused(ctx, "r1", "bob"), migration.Conflict)
+		move(migration.RunRunning)
+		wantKind(t, s.SetPaused(ctx, "r1", ""), migration.Conflict)
+		ok(t, s.SetPaused(ctx, "r1", "bob"))
+		wantKind(t, s.SetPaused(ctx, "r1", "eve"), migration.Conflict)
+		ok(t, s.SetProgress(ctx, "r1", "half way", &migration.Measure{What: "mail", Done: 5, Total: 10}))
+		move(migration.RunRunning) // as a restart does
+		r, err := s.Run(ctx, "r1")
+		ok(t, err)
+		if by, err := s.PausedBy(ctx, "r1"); err != nil || by != "bob" || r.PausedBy != "bob" || r.Measure == nil || r.Measure.Done != 5 {
+			t.Fatalf("paused by %q, %q, measure %+v, %v", by, r.PausedBy, r.Measure, err)
+		}
+		ok(t, s.SetPaused(ctx, "r1", ""))
+		ok(t, s.SetPaused(ctx, "r1", "eve"))
+		ok(t, s.RequestCancel(ctx, "r1", "bob"))
+		move(migration.RunUndoing)
+		r, err = s.Run(ctx, "r1")
+		ok(t, err)
+		if r.PausedBy != "" || r.Measure != nil {
+			t.Fatalf("what is taken back is paused by %q, measure %+v", r.PausedBy, r.Measure)
+		}
+		_, err = s.PausedBy(ctx, "r2")
+		wantKind(t, err, migration.NotFound)
+	})
+}
+
 func TestActionsKeepTheirOutputUntilTheyGiveANewOne(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
