@@ -135,10 +135,17 @@ type SurveyOptions struct {
 }
 
 const (
-	surveyBatch    = 40     // keys or ids per round trip
+	// surveyKeys, surveyNames and surveyIDs are how much one round trip asks for: as little as an application does, because whatever the server does
+	// at a time is what others wait for. Keys are read one by one; names are only listed, and looked at when they may be a queue's; ids are parts
+	// of a list.
+	surveyKeys     = 4
+	surveyNames    = 24
+	surveyIDs      = 50
 	surveySample   = 10_000 // jobs per queue whose size is read
 	surveyExamples = 20
 	surveyDedup    = 100
+	// surveyProofs is how many jobs of a queue are looked up one by one in lists that may be long; that takes the server O(list) each.
+	surveyProofs = 1000
 )
 
 // TakeSurvey looks at every key of a server, in small batches with rests between them. It reads only, without scripts. Memory is 16 bytes for
@@ -258,16 +265,16 @@ func connectionError(cmds []redis.Cmder, err error) error {
 // discover finds the queues as Discover does, at the survey's pace.
 func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
 	found := map[Queue]bool{}
-	err := s.keys(ctx, func(keys []string) error { return discover(ctx, s.c, keys, found) })
+	err := s.keys(ctx, surveyNames, func(keys []string) error { return discover(ctx, s.c, keys, found) })
 	return proven(found), err
 }
 
-// keys gives every key of the server in batches.
-func (s *surveyor) keys(ctx context.Context, batch func([]string) error) error {
+// keys gives every key of the server in batches of about that size.
+func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) error) error {
 	var cursor uint64
 	for {
 		started := time.Now()
-		keys, next, err := s.c.Scan(ctx, cursor, "*", surveyBatch).Result()
+		keys, next, err := s.c.Scan(ctx, cursor, "*", size).Result()
 		if err != nil {
 			return err
 		}
@@ -324,7 +331,7 @@ func (s *surveyor) indexes(ctx context.Context, sq *surveyed) (err error) {
 
 // entries gives the ids of an index in batches.
 func (s *surveyor) entries(ctx context.Context, key string, list bool, batch func([]string)) error {
-	const size = 200
+	const size = surveyIDs
 	for at := int64(0); ; at += size {
 		started := time.Now()
 		cmd := s.c.ZRange
@@ -347,7 +354,7 @@ func (s *surveyor) entries(ctx context.Context, key string, list bool, batch fun
 
 // scan looks at every key once.
 func (s *surveyor) scan(ctx context.Context) error {
-	return s.keys(ctx, func(keys []string) error {
+	return s.keys(ctx, surveyKeys, func(keys []string) error {
 		s.out.Keys += int64(len(keys))
 		if s.o.Progress != nil {
 			s.o.Progress(s.out.Keys, max(s.total, s.out.Keys))
@@ -518,62 +525,21 @@ func (s *surveyor) tie(sq *surveyed, key string) {
 	}
 }
 
-// orphans confirms, one by one and at one moment each, what looked like a job in no list, or like an id without a job. In between it may just have
-// been on its way, added or removed.
+// orphans finds jobs in no list, and ids without a job. What looks like one in the first reading may just have been on its way, so the lists are
+// read again, and what still does is looked up at one moment.
 func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
-	where := func(p redis.Pipeliner, id string) func() bool {
-		var lists []*redis.IntCmd
-		var sets []*redis.FloatCmd
-		for _, part := range jobIndexes {
-			if isList(part) {
-				lists = append(lists, p.LPos(ctx, sq.Queue.Key(part), id, redis.LPosArgs{}))
-			} else {
-				sets = append(sets, p.ZScore(ctx, sq.Queue.Key(part), id))
-			}
-		}
-		return func() bool {
-			return slices.ContainsFunc(lists, func(c *redis.IntCmd) bool { return c.Err() == nil }) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
-		}
-	}
-	confirm := func(ids []string, orphan func(there, listed bool) bool) (n int64, err error) {
-		examples := 0
-		for _, id := range ids {
-			var there *redis.IntCmd
-			var listed func() bool
-			started := time.Now()
-			p := s.c.TxPipeline()
-			there = p.Exists(ctx, sq.Queue.Key(id))
-			listed = where(p, id)
-			if err := connectionError(p.Exec(ctx)); err != nil {
-				return n, err
-			}
-			if orphan(there.Val() == 1, listed()) {
-				n++
-				if examples++; examples <= surveyExamples {
-					sq.Examples = append(sq.Examples, id)
-				}
-			}
-			if err := s.rest(ctx, time.Since(started)); err != nil {
-				return n, err
-			}
-		}
-		return n, nil
-	}
 	if sq.MovedBy != "" {
 		sq.Copies = int64(len(sq.doubtful))
 		return nil
 	}
-	var err error
-	if sq.HashesWithoutIndex, err = confirm(sq.doubtful, func(there, listed bool) bool { return there && !listed }); err != nil {
-		return err
-	}
-	// Which ids the hashes stand for is read again, since they are not kept.
 	slices.Sort(sq.seen)
+	var again []uint64
 	var empty []string
 	for _, part := range jobIndexes {
 		if err := s.entries(ctx, sq.Queue.Key(part), isList(part), func(ids []string) {
 			for _, id := range ids {
 				h := maphash.String(s.seed, id)
+				again = append(again, h)
 				_, was := slices.BinarySearch(sq.listed, h) // later ones were added behind the scan's back
 				if _, seen := slices.BinarySearch(sq.seen, h); was && !seen && !isMarker(id) {
 					empty = append(empty, id)
@@ -583,8 +549,71 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 			return err
 		}
 	}
-	sq.IndexedWithoutHash, err = confirm(empty, func(there, listed bool) bool { return !there && listed })
+	slices.Sort(again)
+	lost := slices.DeleteFunc(sq.doubtful, func(id string) bool {
+		_, listed := slices.BinarySearch(again, maphash.String(s.seed, id))
+		return listed
+	})
+	var err error
+	if sq.HashesWithoutIndex, err = s.confirm(ctx, sq, lost, true, false); err != nil {
+		return err
+	}
+	sq.IndexedWithoutHash, err = s.confirm(ctx, sq, empty, false, true)
 	return err
+}
+
+// confirm counts the ids whose job is there or not, and listed or not, as wanted. The first surveyProofs of those whose job is as wanted are looked up
+// in the lists at the same moment; that the others are (not) listed is known from two readings.
+func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, there, listed bool) (n int64, err error) {
+	proofs, examples := 0, 0
+	for batch := range slices.Chunk(ids, surveyKeys) {
+		found := make([]*redis.IntCmd, len(batch))
+		if err := s.timed(ctx, func(p redis.Pipeliner) {
+			for i, id := range batch {
+				found[i] = p.Exists(ctx, sq.Queue.Key(id))
+			}
+		}); err != nil {
+			return n, err
+		}
+		for i, id := range batch {
+			is := found[i].Val() == 1 == there
+			if is && proofs < surveyProofs {
+				proofs++
+				if is, err = s.proof(ctx, sq, id, there, listed); err != nil {
+					return n, err
+				}
+			}
+			if !is {
+				continue
+			}
+			n++
+			if examples++; examples <= surveyExamples {
+				sq.Examples = append(sq.Examples, id)
+			}
+		}
+	}
+	return n, nil
+}
+
+// proof looks at one moment whether a job is there and listed as wanted.
+func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, listed bool) (bool, error) {
+	started := time.Now()
+	p := s.c.TxPipeline()
+	found := p.Exists(ctx, sq.Queue.Key(id))
+	var lists []*redis.IntCmd
+	var sets []*redis.FloatCmd
+	for _, part := range jobIndexes {
+		if isList(part) {
+			lists = append(lists, p.LPos(ctx, sq.Queue.Key(part), id, redis.LPosArgs{}))
+		} else {
+			sets = append(sets, p.ZScore(ctx, sq.Queue.Key(part), id))
+		}
+	}
+	if err := connectionError(p.Exec(ctx)); err != nil {
+		return false, err
+	}
+	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool { return c.Err() == nil }) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
+	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
 }
 
 // details reads what a queue says of itself.
@@ -664,7 +693,7 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(entries, surveyBatch) {
+	for batch := range slices.Chunk(entries, surveyKeys) {
 		hashes, pending := make([]*redis.SliceCmd, len(batch)), make([]*redis.IntCmd, len(batch))
 		if err := s.timed(ctx, func(p redis.Pipeliner) {
 			for i, z := range batch {
@@ -694,7 +723,7 @@ func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(ids, surveyBatch) {
+	for batch := range slices.Chunk(ids, surveyKeys) {
 		locks, active := make([]*redis.IntCmd, len(batch)), make([]*redis.IntCmd, len(batch))
 		if err := s.timed(ctx, func(p redis.Pipeliner) {
 			for i, id := range batch {

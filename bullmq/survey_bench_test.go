@@ -1,10 +1,15 @@
 package bullmq_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +20,126 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// BenchmarkSurvey surveys a server with 1,000,000 jobs while an application adds and takes jobs 500 times a second, and compares what that application
-// feels with what it felt before: p99 of one add or take, in us.
+// surveyApp names the server that the application of BenchmarkSurvey uses: the test binary, run again in a process of its own, so that what it feels
+// is the server and not our own scheduling.
+const surveyApp = "SWITCHYARD_BENCH_SURVEY_APP"
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(surveyApp); url != "" {
+		if err := feel(url, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// felt is what an application felt since it was last asked: how long adding a job and taking one took, in us.
+type felt struct {
+	N    int     `json:"n"`
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+}
+
+// feel adds a job and takes one, 500 times a second, until in ends. For each line that it is sent it tells what it felt since the last.
+func feel(url string, in io.Reader, out io.Writer) error {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return err
+	}
+	c := redis.NewClient(o)
+	defer func() { _ = c.Close() }()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			asked <- struct{}{}
+		}
+	}()
+	var took []float64
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	ctx := context.Background()
+	for id := 2_000_000; ; id++ {
+		select {
+		case _, more := <-asked:
+			if !more {
+				return nil
+			}
+			slices.Sort(took)
+			at := func(share float64) float64 {
+				if len(took) == 0 {
+					return 0
+				}
+				return took[int(share*float64(len(took)-1))]
+			}
+			if err := json.NewEncoder(out).Encode(felt{len(took), at(0.5), at(0.99), at(0.999)}); err != nil {
+				return err
+			}
+			took = took[:0]
+		case <-tick.C:
+		}
+		started := time.Now()
+		var next *redis.StringCmd
+		if _, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.HSet(ctx, "bull:orders:"+strconv.Itoa(id), "name", "order", "data", `{"n":1}`, "opts", "{}", "timestamp", "1795500000000")
+			p.LPush(ctx, "bull:orders:wait", id)
+			next = p.RPop(ctx, "bull:orders:wait")
+			return nil
+		}); err != nil {
+			return err
+		}
+		took = append(took, float64(time.Since(started).Microseconds()))
+		c.Del(ctx, "bull:orders:"+next.Val())
+	}
+}
+
+// application is feel in a process of its own. The function tells what it felt since it was last called.
+func application(b *testing.B, url string) func() felt {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), surveyApp+"="+url)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	answers := json.NewDecoder(out)
+	return func() (f felt) {
+		b.Helper()
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			b.Fatal(err)
+		}
+		if err := answers.Decode(&f); err != nil {
+			b.Fatal(err)
+		}
+		return f
+	}
+}
+
+// BenchmarkSurvey surveys a server with 1,000,000 jobs in one queue while an application in a process of its own adds a job and takes one 500 times a
+// second, and compares what that application feels: p99 of one add and take, in us, in the minutes before, during the survey, and after it.
+// SWITCHYARD_BENCH_JOBS makes it shorter.
 func BenchmarkSurvey(b *testing.B) {
 	srv := redistest.Start(b)
 	c := srv.Client()
-	const jobs = 1_000_000
+	jobs := 1_000_000
+	if n, err := strconv.Atoi(os.Getenv("SWITCHYARD_BENCH_JOBS")); err == nil {
+		jobs = n
+	}
 	for at := 0; at < jobs; at += 2000 {
 		if _, err := c.Pipelined(b.Context(), func(p redis.Pipeliner) error {
 			ids := make([]any, 0, 2000)
@@ -35,54 +154,42 @@ func BenchmarkSurvey(b *testing.B) {
 		}
 	}
 	c.Set(b.Context(), "bull:orders:id", jobs, 0)
-	app := srv.Foreign("app")
-	feel := func(ctx context.Context) []float64 {
-		var took []float64
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			started := time.Now()
-			if _, err := app.TxPipelined(context.WithoutCancel(ctx), func(p redis.Pipeliner) error {
-				p.LPush(ctx, "bull:other:wait", 1)
-				p.HSet(ctx, "bull:other:1", "name", "n", "data", "{}")
-				p.RPop(ctx, "bull:other:wait")
-				return nil
-			}); err != nil {
-				b.Error(err)
-				return nil
-			}
-			took = append(took, float64(time.Since(started).Microseconds()))
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-			}
-		}
-		slices.Sort(took)
-		return took
+	quiet := time.Minute
+	if jobs < 1_000_000 {
+		quiet = 20 * time.Second
 	}
-	p99 := func(took []float64) float64 { return took[len(took)*99/100] }
-	var keys int64
-	var before, during, seconds float64
+	feels := application(b, srv.URL())
+	settle := func(d time.Duration) felt {
+		b.Helper()
+		select {
+		case <-time.After(d):
+		case <-b.Context().Done():
+			b.Fatal("out of time")
+		}
+		return feels()
+	}
 	for range b.N {
-		quiet, stop := context.WithTimeout(b.Context(), 20*time.Second)
-		before += p99(feel(quiet))
-		stop()
-		surveying, done := context.WithCancel(b.Context())
-		felt := make(chan []float64)
-		go func() { felt <- feel(surveying) }()
+		settle(5 * time.Second)
+		before := settle(quiet)
 		s, err := bullmq.TakeSurvey(b.Context(), c, bullmq.SurveyOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		done()
-		during += p99(<-felt)
-		keys, seconds = s.Keys, seconds+s.Took.Seconds()
+		during := feels()
+		settle(time.Second)
+		after := settle(quiet)
+		if q, ok := s.Queue(bullmq.Queue{Prefix: "bull", Name: "orders"}); !ok || q.HashesWithoutIndex+q.IndexedWithoutHash > 0 {
+			b.Errorf("a false alarm: %d jobs in no list, %d ids without a job", q.HashesWithoutIndex, q.IndexedWithoutHash)
+		}
+		for name, f := range map[string]felt{"before": before, "during": during, "after": after} {
+			b.ReportMetric(f.P50, "p50-"+name+"-us")
+			b.ReportMetric(f.P99, "p99-"+name+"-us")
+			b.ReportMetric(f.P999, "p99.9-"+name+"-us")
+		}
+		b.ReportMetric(during.P99/((before.P99+after.P99)/2), "p99-ratio")
+		b.ReportMetric(s.Took.Seconds(), "s/survey")
+		b.ReportMetric(float64(s.Keys), "keys")
 	}
-	n := float64(b.N)
-	b.ReportMetric(before/n, "p99-before-us")
-	b.ReportMetric(during/n, "p99-during-us")
-	b.ReportMetric(seconds/n, "s/survey")
-	b.ReportMetric(float64(keys), "keys")
 	b.ReportMetric(rssMB(), "RSS-MB")
 }
 
