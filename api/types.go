@@ -181,6 +181,8 @@ type QueueBoard struct {
 type QueueSide struct {
 	Endpoint
 	Queues []Queue `json:"queues"`
+	// Looking says that there may be more queues than Queues.
+	Looking string `json:"looking,omitempty"`
 }
 
 // Queue is the census of one queue.

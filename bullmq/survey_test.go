@@ -195,3 +195,36 @@ func TestSurveyOfAServerThatDeniesMuchSaysWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("examples %v", q.Examples)
 	}
 }
+
+// What Refresh reads anew is what a survey of that moment says; the rest stays as it was.
+func TestRefreshTellsTheCheapPartsAsAWholeSurveyDoes(t *testing.T) {
+	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
+		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			t.Parallel()
+			srv := redistest.Start(t)
+			c := srv.Client()
+			major.Populate(t, srv, "orders")
+			before, was := survey(t, c, "orders")
+			major.Add(t, srv, "orders", bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": "new", "delay": 40 * 24 * 3600 * 1000}}, bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": "gone"}})
+			if err := c.Del(t.Context(), "bull:orders:gone").Err(); err != nil {
+				t.Fatal(err)
+			}
+			major.Work(t, srv, "elsewhere")
+			after, err := bullmq.Refresh(t.Context(), c, before, bullmq.SurveyOptions{Share: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			is, _ := after.Queue(bullmq.Queue{Name: "orders"})
+			_, want := survey(t, c, "orders")
+			if is.Counts.Delayed != was.Counts.Delayed+1 || is.Counts.Waiting != want.Counts.Waiting || is.DelayedOver["later"] != want.DelayedOver["later"] || !is.DelayedLast.Equal(*want.DelayedLast) {
+				t.Errorf("counts %+v over %v, want %+v over %v", is.Counts, is.DelayedOver, want.Counts, want.DelayedOver)
+			}
+			if is.Layout != want.Layout || !slices.Equal(is.Schedulers, want.Schedulers) || is.StalledCount != want.StalledCount {
+				t.Errorf("layout %q, schedulers %+v, stalled %d", is.Layout, is.Schedulers, is.StalledCount)
+			}
+			if is.IndexedWithoutHash != 0 || want.IndexedWithoutHash != 1 || !after.At.Equal(before.At) || !after.ReadAt.After(before.ReadAt) || was.Counts.Delayed == is.Counts.Delayed {
+				t.Errorf("orphans %d (a survey finds %d), begun at %v, read at %v", is.IndexedWithoutHash, want.IndexedWithoutHash, after.At, after.ReadAt)
+			}
+		})
+	}
+}

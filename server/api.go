@@ -246,7 +246,7 @@ func (s *Server) board(c *fiber.Ctx) (api.QueueBoard, error) {
 	}
 	out := api.QueueBoard{At: b.At, Sides: []api.QueueSide{}}
 	for _, side := range b.Sides {
-		qs := api.QueueSide{Endpoint: api.Endpoint{Side: side.Side, Endpoint: side.Endpoint, Address: side.Address, Error: side.Error}, Queues: []api.Queue{}}
+		qs := api.QueueSide{Endpoint: api.Endpoint{Side: side.Side, Endpoint: side.Endpoint, Address: side.Address, Error: side.Error}, Queues: []api.Queue{}, Looking: side.Looking}
 		for _, q := range side.Queues {
 			qs.Queues = append(qs.Queues, census(q))
 		}

@@ -253,7 +253,7 @@ func (s *Server) queues(c *fiber.Ctx) error {
 	}
 	v := web.Queues{MigrationID: m.ID, At: board.At, Now: time.Now()}
 	for _, side := range board.Sides {
-		ws := web.QueueSide{Side: side.Side, Endpoint: side.Endpoint.Endpoint, Address: side.Address, Error: side.Error}
+		ws := web.QueueSide{Side: side.Side, Endpoint: side.Endpoint.Endpoint, Address: side.Address, Error: side.Error, Looking: side.Looking}
 		for _, q := range side.Queues {
 			wq := web.Queue{Name: q.Queue, Version: q.Version, Pending: q.Pending, Paused: q.Paused}
 			for _, state := range queueStates {

@@ -104,6 +104,7 @@ type QueueSide struct {
 	Address  string // without credentials
 	Error    string // why it could not be read
 	Queues   []Queue
+	Looking  string // that there may be more, and how far the search is; "" when all are known
 }
 
 // Queue is the census of one queue.

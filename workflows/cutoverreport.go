@@ -103,7 +103,8 @@ func (r *reporter) side(s SideSurvey) {
 	}
 	if s.Usable() {
 		l.Severity, l.Clear = SeverityClear, ""
-		l.Measured = fmt.Sprintf("%d keys, %d queues, read %s ago in %s", s.Survey.Keys, len(s.Survey.Queues), r.e.now().Sub(s.Survey.At).Round(time.Second), s.Survey.Took.Round(time.Millisecond))
+		l.Measured = fmt.Sprintf("%d keys, %d queues, counted %s ago; every key looked at %s ago, which took %s", s.Survey.Keys, len(s.Survey.Queues), r.e.now().Sub(s.Survey.ReadAt).Round(time.Second),
+			r.e.now().Sub(s.Survey.At).Round(time.Second), s.Survey.Took.Round(time.Millisecond))
 	}
 	r.add(l)
 }

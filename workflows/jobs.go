@@ -133,7 +133,8 @@ type QueueView struct {
 	Side     string              `json:"side"` // source, target
 	Endpoint string              `json:"endpoint"`
 	Error    string              `json:"error,omitempty"`
-	At       *time.Time          `json:"at,omitempty"` // when it was read
+	At       *time.Time          `json:"at,omitempty"`        // when counts, delays, schedulers, limits and workers were read
+	WalkedAt *time.Time          `json:"walked_at,omitempty"` // when every key was looked at, for all the rest
 	Queue    *bullmq.QueueSurvey `json:"queue,omitempty"`
 }
 
@@ -149,7 +150,7 @@ func (c *Control) Queue(ctx context.Context, mid, name string) (QueueDetail, err
 		v := QueueView{Side: s.Side, Endpoint: s.Endpoint, Error: s.Error}
 		known = known && s.Usable()
 		if !s.Survey.At.IsZero() {
-			v.At = &s.Survey.At
+			v.At, v.WalkedAt = &s.Survey.ReadAt, &s.Survey.At
 		}
 		for _, q := range s.Survey.Queues {
 			if q.Queue.String() == name {

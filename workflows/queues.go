@@ -24,7 +24,12 @@ type QueueSide struct {
 	Address  string          `json:"address"`
 	Error    string          `json:"error,omitempty"`
 	Queues   []bullmq.Counts `json:"queues"`
+	// Looking says that queues which no flag routes are still being looked for, so that there may be more than Queues; "" when they are known.
+	Looking string `json:"looking,omitempty"`
 }
+
+// boardPatience is how long the board waits for a survey: small servers are read within that, so that their board is whole at once.
+const boardPatience = 300 * time.Millisecond
 
 // shadowQueue is where shadow copies of a queue wait: a queue of its own, because a copy with the same job id in the same queue would
 // swallow a later authoritative job.
@@ -52,8 +57,15 @@ func (e *Estate) count(ctx context.Context, side string, client redis.UniversalC
 	for _, q := range e.queues {
 		all = append(all, q, shadowQueue(q))
 	}
-	if err == nil { // the others that the last survey saw, without waiting for the next one
-		for _, q := range e.surveys.get(ctx, side, client, endpoint, nil, 0).Survey.Queues {
+	if err == nil { // the others that the last survey saw
+		last := e.surveys.get(ctx, side, client, endpoint, nil, boardPatience)
+		if last.Survey.At.IsZero() {
+			s.Looking = last.Error
+			if last.Reading != "" {
+				s.Looking = "other queues are still being looked for: " + last.Reading
+			}
+		}
+		for _, q := range last.Survey.Queues {
 			if !slices.ContainsFunc(all, func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") }) {
 				all = append(all, q.Queue)
 			}

@@ -14,10 +14,12 @@ import (
 )
 
 const (
-	// surveyFresh is how old a survey may be before another one is begun, and at least three times as long as it took; surveyStale how old before it
-	// says nothing any more.
+	// surveyFresh is how old what a survey says may be before it is read again. Walking over every key of a large server takes minutes, so that waits
+	// for walkRests times as long as the last walk took; until then only what costs little is read again.
 	surveyFresh = 30 * time.Second
-	surveyStale = 30 * time.Minute
+	walkRests   = 5
+	// surveyStale is how old a reading may be before it says nothing any more; a walk may be as much older as it rests and takes.
+	surveyStale = 2 * time.Minute
 	// surveyPatience is how long somebody who asks is kept waiting for the first one.
 	surveyPatience = 2 * time.Second
 )
@@ -46,8 +48,10 @@ type surveys struct {
 
 type surveyState struct {
 	survey      bullmq.Survey
-	err         error
-	done        chan struct{} // closed when the survey under way ends; nil: none is
+	walkErr     error
+	readErr     error
+	walking     chan struct{} // closed when the walk under way ends; nil: none is
+	reading     chan struct{} // the same of what is read again
 	seen, total int64
 }
 
@@ -55,7 +59,7 @@ func newSurveys(ctx context.Context, now func() time.Time) *surveys {
 	return &surveys{ctx: ctx, now: now, last: map[string]*surveyState{}}
 }
 
-// get gives the last survey of a server and begins another one when it is old, waiting a moment for it.
+// get gives the last survey of a server. It has what is old read again, and waits a moment for it.
 func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error, patience time.Duration) SideSurvey {
 	out := SideSurvey{Side: side, Endpoint: e.Name, Address: e.Address()}
 	if err != nil {
@@ -68,37 +72,52 @@ func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient,
 		st = &surveyState{}
 		s.last[e.Address()] = st
 	}
-	if st.done == nil && s.now().Sub(st.survey.At) > max(surveyFresh, 3*st.survey.Took) {
-		st.done = make(chan struct{})
-		go s.take(st, c)
+	if st.walking == nil && s.now().Sub(st.survey.At) > max(surveyFresh, walkRests*st.survey.Took) {
+		st.walking = make(chan struct{})
+		go s.walk(st, c)
 	}
-	done := st.done
-	s.mu.Unlock()
-	if done != nil {
-		select {
-		case <-done:
-		case <-ctx.Done():
-		case <-time.After(patience):
+	if st.reading == nil && !st.survey.At.IsZero() && s.now().Sub(st.survey.ReadAt) > surveyFresh {
+		st.reading = make(chan struct{})
+		go s.read(st, c)
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for _, wait := range []chan struct{}{st.reading, st.walking} {
+		s.mu.Unlock()
+		if wait != nil {
+			select {
+			case <-wait:
+			case <-ctx.Done():
+			case <-timer.C:
+				timer.Reset(0)
+			}
 		}
+		s.mu.Lock()
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	out.Survey = st.survey
-	if st.done != nil {
+	if st.walking != nil {
 		out.Reading = fmt.Sprintf("%d of about %d keys read", st.seen, st.total)
 	}
-	switch age := s.now().Sub(st.survey.At); {
-	case st.err != nil:
-		out.Error = inWords(st.err)
+	read, walked := s.now().Sub(st.survey.ReadAt), s.now().Sub(st.survey.At)
+	switch {
+	case st.walkErr != nil:
+		out.Error = inWords(st.walkErr)
 	case st.survey.At.IsZero():
 		out.Error = "is being read for the first time"
-	case age > surveyStale:
-		out.Error = fmt.Sprintf("was last read %s ago", age.Round(time.Second))
+	case st.readErr != nil:
+		out.Error = inWords(st.readErr)
+	case read > surveyStale:
+		out.Error = fmt.Sprintf("was last read %s ago", read.Round(time.Second))
+	case walked > surveyStale+2*walkRests*st.survey.Took:
+		out.Error = fmt.Sprintf("was last read key by key %s ago", walked.Round(time.Second))
 	}
 	return out
 }
 
-func (s *surveys) take(st *surveyState, c redis.UniversalClient) {
+// walk takes a whole survey.
+func (s *surveys) walk(st *surveyState, c redis.UniversalClient) {
+	began := s.now()
 	survey, err := bullmq.TakeSurvey(s.ctx, c, bullmq.SurveyOptions{Progress: func(seen, total int64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -106,9 +125,30 @@ func (s *surveys) take(st *surveyState, c redis.UniversalClient) {
 	}})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(st.done)
-	if st.done, st.err = nil, err; err == nil {
-		st.survey = survey
+	close(st.walking)
+	if st.walking, st.walkErr = nil, err; err == nil {
+		survey.At, survey.ReadAt = began, began // each queue's counts are from somewhere in between
+		st.survey, st.readErr = survey, nil
+	}
+}
+
+// read reads again what costs little.
+func (s *surveys) read(st *surveyState, c redis.UniversalClient) {
+	s.mu.Lock()
+	old, began := st.survey, s.now()
+	s.mu.Unlock()
+	survey, err := bullmq.Refresh(s.ctx, c, old, bullmq.SurveyOptions{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(st.reading)
+	st.reading = nil
+	switch {
+	case !st.survey.At.Equal(old.At): // a walk has ended meanwhile
+	case err != nil:
+		st.readErr = err
+	default:
+		survey.ReadAt = began
+		st.survey, st.readErr = survey, nil
 	}
 }
 

@@ -1,0 +1,435 @@
+package bullmq
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// discover finds the queues as Discover does, at the survey's pace.
+func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
+	found := map[Queue]bool{}
+	err := s.keys(ctx, surveyNames, func(keys []string) error { return discover(ctx, s.c, keys, found) })
+	return proven(found), err
+}
+
+// keys gives every key of the server in batches of about that size.
+func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) error) error {
+	var cursor uint64
+	for {
+		started := time.Now()
+		keys, next, err := s.c.Scan(ctx, cursor, "*", size).Result()
+		if err != nil {
+			return err
+		}
+		if err := batch(keys); err != nil {
+			return err
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+		if err := s.rest(ctx, time.Since(started)); err != nil {
+			return err
+		}
+	}
+}
+
+// jobIndexes are the lists and sorted sets whose entries are jobs.
+var jobIndexes = []string{"wait", "paused", "active", "delayed", "prioritized", "waiting-children", "completed", "failed"}
+
+func isList(part string) bool { return part == "wait" || part == "paused" || part == "active" }
+
+// indexes counts a queue and reads which ids it lists.
+func (s *surveyor) indexes(ctx context.Context, sq *surveyed) error {
+	if err := s.counts(ctx, sq); err != nil {
+		return err
+	}
+	sq.step = uint64(max(1, (sq.Counts.Pending()+sq.Counts.Completed)/surveySample))
+	for _, part := range jobIndexes {
+		err := s.entries(ctx, sq.Queue.Key(part), isList(part), func(ids []string) {
+			for _, id := range ids {
+				if isMarker(id) {
+					sq.markers = true
+					continue
+				}
+				h := maphash.String(s.seed, id)
+				sq.listed = append(sq.listed, h)
+				if part == "delayed" {
+					sq.delayed = append(sq.delayed, h)
+				}
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	slices.Sort(sq.listed)
+	slices.Sort(sq.delayed)
+	return nil
+}
+
+// entries gives the ids of an index in batches.
+func (s *surveyor) entries(ctx context.Context, key string, list bool, batch func([]string)) error {
+	const size = surveyIDs
+	for at := int64(0); ; at += size {
+		started := time.Now()
+		cmd := s.c.ZRange
+		if list {
+			cmd = s.c.LRange
+		}
+		ids, err := cmd(ctx, key, at, at+size-1).Result()
+		if err != nil {
+			return err
+		}
+		batch(ids)
+		if len(ids) < size {
+			return nil
+		}
+		if err := s.rest(ctx, time.Since(started)); err != nil {
+			return err
+		}
+	}
+}
+
+// scan looks at every key once.
+func (s *surveyor) scan(ctx context.Context) error {
+	return s.keys(ctx, surveyKeys, func(keys []string) error {
+		s.out.Keys += int64(len(keys))
+		if s.o.Progress != nil {
+			s.o.Progress(s.out.Keys, max(s.total, s.out.Keys))
+		}
+		type read struct {
+			sq           *surveyed
+			id           string
+			fields       *redis.SliceCmd
+			size, memory *redis.IntCmd
+		}
+		var reads []read
+		var later []func()
+		p := s.c.Pipeline()
+		for _, k := range keys {
+			if strings.HasPrefix(k, "fenced:") { // the lists of a queue that was moved away
+				continue
+			}
+			sq, part := s.owner(k)
+			if sq == nil {
+				s.out.Foreign++
+				if strings.Contains(k, "::relay:") {
+					s.out.Relay++
+				}
+				continue
+			}
+			switch id, sub := jobKey(part); sub {
+			case "job":
+				r := read{sq: sq, id: id, fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name")}
+				if maphash.String(s.seed, id)%sq.step == 0 {
+					r.size = p.HStrLen(ctx, k, "data")
+					if s.noMemory == nil {
+						r.memory = p.MemoryUsage(ctx, k)
+					}
+				}
+				reads = append(reads, r)
+			case "dependencies":
+				sq.FlowParents++
+				children := p.SMembers(ctx, k)
+				later = append(later, func() {
+					for _, child := range children.Val() {
+						s.tie(sq, child)
+					}
+				})
+			case "de":
+				sq.DedupCount++
+				if len(sq.Dedup) < surveyDedup {
+					job, ttl := p.Get(ctx, k), p.PTTL(ctx, k)
+					later = append(later, func() {
+						if job.Err() == nil {
+							sq.Dedup = append(sq.Dedup, DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
+						}
+					})
+				}
+			case "dn":
+				sq.DedupNext++
+			}
+		}
+		if err := connectionError(p.Exec(ctx)); err != nil {
+			return err
+		}
+		for _, r := range reads {
+			fields, err := r.fields.Result()
+			if err != nil {
+				if strings.HasPrefix(err.Error(), "WRONGTYPE") {
+					continue // not a job
+				}
+				return err
+			}
+			if fields[3] == nil { // gone meanwhile, or no job: every job has a name
+				continue
+			}
+			s.job(r.sq, r.id, fields)
+			if r.size != nil && r.size.Err() == nil {
+				r.sq.sizes = append(r.sq.sizes, r.size.Val())
+			}
+			if r.memory != nil {
+				if err := r.memory.Err(); err == nil {
+					r.sq.QueueSurvey.MemoryBytes += r.memory.Val()
+					r.sq.memory = append(r.sq.memory, r.memory.Val())
+				} else if err != redis.Nil {
+					s.noMemory = err
+				}
+			}
+		}
+		for _, f := range later {
+			f()
+		}
+		return nil
+	})
+}
+
+// owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
+func (s *surveyor) owner(key string) (*surveyed, string) {
+	for end := len(key); end > 0; {
+		at := strings.LastIndexByte(key[:end], ':')
+		if at < 0 {
+			return nil, ""
+		}
+		if sq := s.queues[key[:at+1]]; sq != nil {
+			return sq, key[at+1:]
+		}
+		end = at
+	}
+	return nil, ""
+}
+
+// jobKey tells what a key of a queue is by what follows the queue's name: "job" with its id, a job's "dependencies", a deduplication key "de" or
+// "dn" with its id, else "".
+func jobKey(part string) (id, kind string) {
+	if _, is := parts[part]; is {
+		return "", ""
+	}
+	switch part {
+	case "marker", "stalled", "stalled-check", "limiter", "pc", "priority":
+		return "", ""
+	}
+	if id, is := strings.CutSuffix(part, ":dependencies"); is {
+		return id, "dependencies"
+	}
+	for _, sub := range []string{":lock", ":logs", ":processed", ":failed", ":unsuccessful"} {
+		if strings.HasSuffix(part, sub) {
+			return "", ""
+		}
+	}
+	first, rest, _ := strings.Cut(part, ":")
+	switch {
+	case rest == "":
+		return part, "job"
+	case first == "de" || first == "dn":
+		return rest, first
+	case first == "metrics":
+		return "", ""
+	case first == "repeat": // an iteration's job ends in its time, a scheduler does not
+		at := strings.LastIndexByte(rest, ':')
+		if _, err := strconv.ParseInt(rest[at+1:], 10, 64); at < 0 || err != nil {
+			return "", ""
+		}
+	}
+	return part, "job"
+}
+
+// job takes in one job's hash. fields: parentKey, atm, attemptsMade, name.
+func (s *surveyor) job(sq *surveyed, id string, fields []any) {
+	h := maphash.String(s.seed, id)
+	sq.seen = append(sq.seen, h)
+	if _, is := slices.BinarySearch(sq.listed, h); !is {
+		sq.doubtful = append(sq.doubtful, id)
+	}
+	if parent, _ := fields[0].(string); parent != "" {
+		sq.FlowChildren++
+		s.tie(sq, parent)
+	}
+	for _, made := range fields[1:3] {
+		if n, _ := made.(string); n != "" && n != "0" {
+			if _, is := slices.BinarySearch(sq.delayed, h); is {
+				sq.Retrying++
+			}
+			break
+		}
+	}
+}
+
+// tie notes that a flow connects a queue with the one of a parent's or child's key.
+func (s *surveyor) tie(sq *surveyed, key string) {
+	other := key[:strings.LastIndexByte(key, ':')+1]
+	if other != sq.Queue.Key("") && other != "" {
+		sq.ties[other] = true
+	}
+}
+
+// orphans finds jobs in no list, and ids without a job. What looks like one in the first reading may just have been on its way, so the lists are
+// read again, and what still does is looked up at one moment.
+func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
+	if sq.MovedBy != "" {
+		sq.Copies = int64(len(sq.doubtful))
+		return nil
+	}
+	slices.Sort(sq.seen)
+	var again []uint64
+	var empty []string
+	for _, part := range jobIndexes {
+		if err := s.entries(ctx, sq.Queue.Key(part), isList(part), func(ids []string) {
+			for _, id := range ids {
+				h := maphash.String(s.seed, id)
+				again = append(again, h)
+				_, was := slices.BinarySearch(sq.listed, h) // later ones were added behind the scan's back
+				if _, seen := slices.BinarySearch(sq.seen, h); was && !seen && !isMarker(id) {
+					empty = append(empty, id)
+				}
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	slices.Sort(again)
+	lost := slices.DeleteFunc(sq.doubtful, func(id string) bool {
+		_, listed := slices.BinarySearch(again, maphash.String(s.seed, id))
+		return listed
+	})
+	var err error
+	if sq.HashesWithoutIndex, err = s.confirm(ctx, sq, lost, true, false); err != nil {
+		return err
+	}
+	sq.IndexedWithoutHash, err = s.confirm(ctx, sq, empty, false, true)
+	return err
+}
+
+// confirm counts the ids whose job is there or not, and listed or not, as wanted. The first surveyProofs of those whose job is as wanted are looked up
+// in the lists at the same moment; that the others are (not) listed is known from two readings.
+func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, there, listed bool) (n int64, err error) {
+	proofs, examples := 0, 0
+	for batch := range slices.Chunk(ids, surveyKeys) {
+		found := make([]*redis.IntCmd, len(batch))
+		if err := s.timed(ctx, func(p redis.Pipeliner) {
+			for i, id := range batch {
+				found[i] = p.Exists(ctx, sq.Queue.Key(id))
+			}
+		}); err != nil {
+			return n, err
+		}
+		for i, id := range batch {
+			is := found[i].Val() == 1 == there
+			if is && proofs < surveyProofs {
+				proofs++
+				if is, err = s.proof(ctx, sq, id, there, listed); err != nil {
+					return n, err
+				}
+			}
+			if !is {
+				continue
+			}
+			n++
+			if examples++; examples <= surveyExamples {
+				sq.Examples = append(sq.Examples, id)
+			}
+		}
+	}
+	return n, nil
+}
+
+// proof looks at one moment whether a job is there and listed as wanted.
+func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, listed bool) (bool, error) {
+	started := time.Now()
+	p := s.c.TxPipeline()
+	found := p.Exists(ctx, sq.Queue.Key(id))
+	var lists []*redis.IntCmd
+	var sets []*redis.FloatCmd
+	for _, part := range jobIndexes {
+		if isList(part) {
+			lists = append(lists, p.LPos(ctx, sq.Queue.Key(part), id, redis.LPosArgs{}))
+		} else {
+			sets = append(sets, p.ZScore(ctx, sq.Queue.Key(part), id))
+		}
+	}
+	if err := connectionError(p.Exec(ctx)); err != nil {
+		return false, err
+	}
+	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool { return c.Err() == nil }) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
+	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
+}
+
+// memory estimates what the queue takes: the sampled jobs, as many times as there are more jobs, and the indexes.
+func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
+	slices.Sort(sq.sizes)
+	at := func(share float64) int64 {
+		if len(sq.sizes) == 0 {
+			return 0
+		}
+		return sq.sizes[min(len(sq.sizes)-1, int(share*float64(len(sq.sizes))))]
+	}
+	sq.Payload = Distribution{Sampled: len(sq.sizes), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+	jobs := int64(len(sq.seen))
+	if s.noMemory != nil {
+		var sum int64
+		for _, n := range sq.sizes {
+			sum += n + 700 // a job of 1 KB takes 1.74 KB with its fields and its place in the keyspace
+		}
+		sq.MemoryBytes = sum * jobs / max(1, int64(len(sq.sizes)))
+		sq.MemoryNote = "estimated from the size of the data, because the server does not allow MEMORY USAGE"
+		return nil
+	}
+	sq.MemoryBytes = sq.MemoryBytes * jobs / max(1, int64(len(sq.memory)))
+	sizes := map[string]*redis.IntCmd{}
+	if err := s.timed(ctx, func(p redis.Pipeliner) {
+		for part := range parts {
+			sizes[part] = p.MemoryUsage(ctx, sq.Queue.Key(part))
+		}
+	}); err != nil {
+		return err
+	}
+	for _, n := range sizes {
+		sq.MemoryBytes += n.Val() // 0 for what is not there
+	}
+	sq.MemoryNote = fmt.Sprintf("MEMORY USAGE of the lists and of %d jobs", len(sq.memory))
+	return nil
+}
+
+// groups puts queues together that flows tie to one another.
+func (s *surveyor) groups() {
+	group := map[string]*[]Queue{}
+	for _, sq := range s.order {
+		group[sq.Queue.Key("")] = &[]Queue{sq.Queue}
+	}
+	for _, sq := range s.order {
+		for other := range sq.ties {
+			if s.queues[other] != nil {
+				sq.TiedTo = append(sq.TiedTo, s.queues[other].Queue)
+			}
+			a, b := group[sq.Queue.Key("")], group[other]
+			if b == nil || a == b {
+				continue
+			}
+			*a = append(*a, *b...)
+			for _, q := range *b {
+				group[q.Key("")] = a
+			}
+		}
+		sortQueues(sq.TiedTo)
+	}
+	seen := map[*[]Queue]bool{}
+	for _, sq := range s.order {
+		if g := group[sq.Queue.Key("")]; !seen[g] {
+			seen[g] = true
+			sortQueues(*g)
+			s.out.Groups = append(s.out.Groups, *g)
+		}
+	}
+}
+
+func sortQueues(queues []Queue) {
+	slices.SortFunc(queues, func(a, b Queue) int { return cmp.Compare(a.Key(""), b.Key("")) })
+}
