@@ -18,6 +18,12 @@ func Ping(ctx context.Context, c redis.UniversalClient) error {
 	return Explain(c.Ping(ctx).Err())
 }
 
+// RunID tells one life of a server from another: it changes with every start, and with a failover. "" where the server does not tell.
+func RunID(ctx context.Context, c redis.UniversalClient) (string, error) {
+	text, err := c.Info(ctx, "server").Result()
+	return parseInfo(text)["run_id"], err
+}
+
 // Explain says in plain words why a server could not be used. It gives nil for nil, and errors it does not know unchanged apart from
 // the kind Unavailable. The cause stays reachable with errors.Is and errors.As.
 func Explain(err error) error {
