@@ -216,5 +216,11 @@ type QueueDetail = workflows.QueueDetail
 // FoundJobs is a job id looked up on both sides: see workflows.FoundJobs.
 type FoundJobs = workflows.FoundJobs
 
+// JobSearch looks for jobs by a field of their data: see workflows.JobSearch.
+type JobSearch = workflows.JobSearch
+
+// JobMatches is what a search found: see workflows.JobMatches.
+type JobMatches = workflows.JobMatches
+
 // JobChange is one thing to do to one job by hand: see workflows.JobChange.
 type JobChange = workflows.JobChange

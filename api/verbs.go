@@ -333,6 +333,13 @@ func (c *Client) FindJobs(ctx context.Context, mid, id string) (FoundJobs, error
 	return f, err
 }
 
+// SearchJobs looks for jobs by a field of their data on both sides for some seconds. It is done when the matches have no Next.
+func (c *Client) SearchJobs(ctx context.Context, mid string, in JobSearch) (JobMatches, error) {
+	var m JobMatches
+	err := c.call(ctx, http.MethodPost, at(mid, "jobs", "search"), in, &m)
+	return m, err
+}
+
 // ChangeJob retries, promotes or removes one job.
 func (c *Client) ChangeJob(ctx context.Context, mid string, in JobChange) error {
 	return c.call(ctx, http.MethodPost, at(mid, "jobs"), in, nil)

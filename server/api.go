@@ -301,6 +301,15 @@ func (s *Server) apiJobs(c *fiber.Ctx) error {
 	return answer(c, found, err)
 }
 
+func (s *Server) apiSearchJobs(c *fiber.Ctx) error {
+	var in api.JobSearch
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	found, err := s.control.SearchJobs(c.UserContext(), identityOf(c).Actor, c.Params("mid"), in)
+	return answer(c, found, err)
+}
+
 func (s *Server) apiChangeJob(c *fiber.Ctx) error {
 	var in api.JobChange
 	if err := decode(c, &in); err != nil {

@@ -60,6 +60,33 @@ func (s *Server) jobsWith(c *fiber.Ctx, id string, n *web.Notice) error {
 	return s.page(c, place{migration: m, section: "queues", title: "Find a job"}, web.JobsPage(v))
 }
 
+// jobSearchForm looks through the data of jobs. It is a POST, although it changes nothing: what is looked for is personal data, and addresses end up in
+// histories and logs.
+func (s *Server) jobSearchForm(c *fiber.Ctx) error {
+	m, err := s.migration(c)
+	if err != nil {
+		return err
+	}
+	in := workflows.JobSearch{Field: c.FormValue("field"), Value: c.FormValue("value"), Queue: c.FormValue("queue")}
+	for _, side := range []string{"source", "target"} {
+		if after := c.FormValue("after_" + side); after != "" {
+			if in.After == nil {
+				in.After = map[string]string{}
+			}
+			in.After[side] = after
+		}
+	}
+	who := identityOf(c)
+	v := web.Jobs{MigrationID: m.ID, Who: who.who(), Search: in}
+	found, err := s.control.SearchJobs(c.UserContext(), who.Actor, m.ID, in)
+	if err == nil {
+		v.Matches = &found
+	} else if v.Notice, err = refused(c, "Not searched", err); err != nil {
+		return err
+	}
+	return s.page(c, place{migration: m, section: "queues", title: "Find a job"}, web.JobsPage(v))
+}
+
 func (s *Server) jobForm(c *fiber.Ctx) error {
 	in := workflows.JobChange{Side: c.FormValue("side"), Queue: c.FormValue("queue"), ID: c.FormValue("id"), Action: bullmq.JobAction(c.FormValue("action")), Reason: c.FormValue("reason")}
 	if err := s.control.ChangeJob(c.UserContext(), identityOf(c).Actor, c.Params("mid"), in); err != nil {

@@ -73,6 +73,21 @@ type Jobs struct {
 	Who         Who
 	Notice      *Notice
 	Done        string // what was just done to a job
+	Search      workflows.JobSearch
+	Matches     *workflows.JobMatches // of Search; nil before somebody asks
+}
+
+// searched says how much of a side a search has looked through.
+func searched(s workflows.SideMatches) string {
+	r := s.Result
+	out := fmt.Sprintf("%s jobs of %d queues read", number(r.Searched), s.Queues)
+	if r.TooLarge > 0 {
+		out += fmt.Sprintf("; %s with more than %s of data were not", number(r.TooLarge), size(bullmq.SearchBytes))
+	}
+	if r.Unreadable > 0 {
+		out += fmt.Sprintf("; the data of %s is not JSON", number(r.Unreadable))
+	}
+	return out
 }
 
 // jobAction is what can be done to a job, and what people should know before.
