@@ -75,13 +75,18 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 }
 
 // snapshot is every key of a server, to put it back into the same state many times.
-type snapshot map[string]string
+type snapshot map[string]struct {
+	dump     string
+	expireAt int64 // unix ms; 0 never
+}
 
 func take(t *testing.T, c redis.UniversalClient) snapshot {
 	t.Helper()
 	out := snapshot{}
 	for _, k := range c.Keys(t.Context(), "*").Val() {
-		out[k] = c.Dump(t.Context(), k).Val()
+		v := out[k]
+		v.dump, v.expireAt = c.Dump(t.Context(), k).Val(), max(0, c.Do(t.Context(), "PEXPIRETIME", k).Val().(int64))
+		out[k] = v
 	}
 	return out
 }
@@ -91,7 +96,11 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	_, err := c.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
 		p.FlushAll(t.Context())
 		for k, v := range s {
-			p.Restore(t.Context(), k, 0, v)
+			args := []any{"RESTORE", k, v.expireAt, v.dump}
+			if v.expireAt > 0 {
+				args = append(args, "ABSTTL")
+			}
+			p.Do(t.Context(), args...)
 		}
 		return nil
 	})
