@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -18,23 +17,6 @@ import (
 
 // batchKeys is how many keys travel in one round trip at most.
 const batchKeys = 500
-
-// copied remembers which keys are on the target, in 8 bytes each. Two keys have the same hash with odds of about n²/2^65: 1 in 30 million for a
-// million keys; then a job without content could pass as one with.
-type copied struct {
-	seed maphash.Seed
-	mu   sync.Mutex
-	set  map[uint64]struct{}
-}
-
-func newCopied() *copied { return &copied{seed: maphash.MakeSeed(), set: map[uint64]struct{}{}} }
-
-func (c *copied) add(key string)    { c.set[maphash.String(c.seed, key)] = struct{}{} }
-func (c *copied) remove(key string) { delete(c.set, maphash.String(c.seed, key)) }
-func (c *copied) has(key string) bool {
-	_, ok := c.set[maphash.String(c.seed, key)]
-	return ok
-}
 
 // pass copies keys as they are now, deletes on the target those that are gone, reads both sides back and compares them by typed value and
 // expiry: see keycopy.Mirror. It gives the keys that differ: on a living source those that changed in between, on a fenced one a fault. Copying a key again is
@@ -169,7 +151,9 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 	}
 	m.copied.mu.Lock()
 	for _, k := range here {
-		m.copied.add(k)
+		if _, part, _ := m.queueOf(k); jobOf(part) == part {
+			m.copied.add(k)
+		}
 	}
 	for _, k := range gone {
 		m.copied.remove(k)

@@ -597,17 +597,19 @@ func (m *mover) leaveLate(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		for _, part := range jobStates {
 			// Workers cannot complete a late job, because the queue is paused: every one is still listed.
-			entries, err := readIndex(ctx, m.src, m.pacer.Source, q.Key(part), kindOf(part))
+			err := eachChunk(ctx, m.src, m.pacer.Source, q.Key(part), kindOf(part), func(entries []string) error {
+				if kindOf(part) == "zset" {
+					entries = firsts(entries)
+				}
+				for ids := range slices.Chunk(entries, batchKeys) {
+					if err := m.leave(ctx, q, ids); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 			if err != nil {
 				return err
-			}
-			if kindOf(part) == "zset" {
-				entries = firsts(entries)
-			}
-			for ids := range slices.Chunk(entries, batchKeys) {
-				if err := m.leave(ctx, q, ids); err != nil {
-					return err
-				}
 			}
 		}
 	}
