@@ -456,7 +456,7 @@ var zero any = int64(0)
 func writeError(key, text string) error {
 	switch {
 	case strings.HasPrefix(text, "OOM"), strings.Contains(text, "capacity quota exceeded"):
-		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then copy again with overwrite", key, text)
+		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then run this again (a copy: with overwrite)", key, text)
 	case strings.HasPrefix(text, "READONLY"):
 		return migration.Errorf(migration.Blocked, "key %q: the target is a replica (%s): name its master as the target", key, text)
 	}
