@@ -16,21 +16,30 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of 100 B, or as many small ones as BENCH_JOBS says. freeze-ms is the time
+// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of 100 B, or BENCH_JOBS jobs of BENCH_PAYLOAD bytes (64). freeze-ms is the time
 // in which no job could run, RSS-MB the most memory that the process held during a move.
 func BenchmarkMove(b *testing.B) {
 	sizes := []struct{ jobs, payload int }{{100_000, 960}, {1_000_000, 64}}
 	if n, err := strconv.Atoi(os.Getenv("BENCH_JOBS")); err == nil {
 		sizes = sizes[:1]
 		sizes[0].jobs, sizes[0].payload = n, 64
+		if n, err := strconv.Atoi(os.Getenv("BENCH_PAYLOAD")); err == nil {
+			sizes[0].payload = n
+		}
 	}
 	for _, size := range sizes {
-		b.Run(fmt.Sprintf("jobs=%d", size.jobs), func(b *testing.B) { benchmarkMove(b, size.jobs, size.payload) })
+		for _, path := range []string{move.PathRestore, move.PathTyped} {
+			b.Run(fmt.Sprintf("jobs=%d/%s", size.jobs, path), func(b *testing.B) { benchmarkMove(b, size.jobs, size.payload, path) })
+		}
 	}
 }
 
-func benchmarkMove(b *testing.B, jobs, payload int) {
-	src, dst := redistest.Start(b), redistest.Start(b)
+func benchmarkMove(b *testing.B, jobs, payload int, path string) {
+	var opts []redistest.Option
+	if path == move.PathTyped {
+		opts = append(opts, redistest.Config(`rename-command RESTORE ""`))
+	}
+	src, dst := redistest.Start(b), redistest.Start(b, opts...)
 	from, to := src.Client(), dst.Client()
 	q := bullmq.Queue{Name: "orders"}
 	var freeze, copied, keys, predicted, memory float64

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// copied remembers which jobs are on the target, in about 11 bytes each, so that ids without content are found without asking for a million others while
+// copied remembers which keys are on the target, in about 11 bytes each, so that ids without content are found without asking for a million others while
 // the queue stands still. Two keys have the same hash with odds of about n²/2^65: 1 in 30 million for a million keys; then a job without content could
 // pass as one with.
 type copied struct {

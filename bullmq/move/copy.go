@@ -37,7 +37,7 @@ func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []str
 					differ = append(differ, d...)
 					mu.Unlock()
 					m.pacer.Keys.Add(int64(len(keys)))
-					m.working.Add(int64(time.Since(began)))
+					m.worked(began)
 				}
 			}
 			return nil
@@ -52,6 +52,8 @@ func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []str
 	}
 	return differ, err
 }
+
+func (m *mover) worked(since time.Time) { m.working.Add(int64(time.Since(since))) }
 
 // passList is pass over a list.
 func (m *mover) passList(ctx context.Context, keys []string) ([]string, error) {
@@ -69,7 +71,11 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	scan, ctx := errgroup.WithContext(ctx)
 	scan.Go(func() error {
 		defer close(batches)
-		return m.scan(ctx, m.src, m.pacer.Source, func(keys []string) error {
+		paced := func(ctx context.Context, n int) error {
+			defer m.worked(time.Now()) // what holds it up counts as the workers' does: see measured
+			return m.pacer.Source(ctx, n)
+		}
+		return m.scan(ctx, m.src, paced, func(keys []string) error {
 			select {
 			case batches <- keys:
 				return nil
@@ -151,9 +157,7 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 	}
 	m.copied.mu.Lock()
 	for _, k := range here {
-		if _, part, _ := m.queueOf(k); jobOf(part) == part {
-			m.copied.add(k)
-		}
+		m.copied.add(k)
 	}
 	for _, k := range gone {
 		m.copied.remove(k)

@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/bullmq/move"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
@@ -159,6 +160,30 @@ func (w *widest) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
+// noise is text that does not compress.
+func noise(n int) string {
+	random, b := newRandom(1, uint64(n)), make([]byte, n)
+	for i := range b {
+		b[i] = byte(' ' + random.IntN(90))
+	}
+	return string(b)
+}
+
+func TestAFieldThatNoServiceTakesEndsTheMoveAndNamesItsJob(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	fillQueue(t, p.from, p.q, 1000)
+	p.from.HSet(t.Context(), p.q.Key("77"), "data", noise(9<<20))
+	before := contents(t, p.from)
+	_, err := move.Move(t.Context(), p.from, p.to, p.o)
+	if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), `"bull:orders:77"`) || !strings.Contains(err.Error(), "9.0 MB") {
+		t.Errorf("got %v", err)
+	}
+	if !maps.Equal(contents(t, p.from), before) {
+		t.Error("the source was changed")
+	}
+}
+
 // Managed services refuse requests of more than 10 MB.
 func TestLargeJobsTravelInRequestsThatAServiceTakes(t *testing.T) {
 	t.Parallel()
@@ -170,14 +195,6 @@ func TestLargeJobsTravelInRequestsThatAServiceTakes(t *testing.T) {
 				opts = append(opts, redistest.Config(`rename-command RESTORE ""`))
 			}
 			p := start(t, opts...)
-			random := newRandom(1, 1)
-			noise := func(n int) string { // what does not compress
-				b := make([]byte, n)
-				for i := range b {
-					b[i] = byte(' ' + random.IntN(90))
-				}
-				return string(b)
-			}
 			for i := range 3 {
 				id := fmt.Sprint("big", i)
 				if err := shopAdd.Run(t.Context(), p.from, []string{p.q.Key("")}, id).Err(); err != nil {
