@@ -66,8 +66,8 @@ func (m *mover) stage(ctx context.Context) error {
 }
 
 // stageIndex copies one index from a key of the source into its staging place, without the fake ids of BullMQ 3 and 4 and without ids that
-// have no job, and gives how many entries it has. With verify it is read back.
-func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, verify bool) (int64, error) {
+// have no job, reads it back, and gives how many entries it has. fenced: the source changes no more, so every id has been seen.
+func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, fenced bool) (int64, error) {
 	staged := m.stagedKey(q, part)
 	if err := m.pacer.Source(ctx, 2); err != nil {
 		return 0, err
@@ -117,14 +117,14 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		for entries := range chunks {
 			if part != "repeat" {
 				var err error
-				if entries, err = m.withContent(gctx, q, entries, stepOf(kind), verify); err != nil {
+				if entries, err = m.withContent(gctx, q, entries, stepOf(kind), fenced); err != nil {
 					return err
 				}
 			}
 			if len(entries) == 0 {
 				continue
 			}
-			if err := m.stageChunk(gctx, staged, kind, entries, n, verify); err != nil {
+			if err := m.stageChunk(gctx, staged, kind, entries, n); err != nil {
 				return err
 			}
 			n += int64(len(entries) / stepOf(kind))
@@ -134,7 +134,7 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
-	if verify && n > 0 {
+	if n > 0 {
 		if err := m.pacer.Target(ctx, 1); err != nil {
 			return 0, err
 		}
@@ -153,8 +153,8 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 	return n, nil
 }
 
-// stageChunk adds entries behind the at that are staged already. With verify they are read back and compared.
-func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []string, at int64, verify bool) error {
+// stageChunk adds entries behind the at that are staged already, reads them back and compares.
+func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []string, at int64) error {
 	if err := m.pacer.Target(ctx, 2); err != nil {
 		return err
 	}
@@ -176,17 +176,12 @@ func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []s
 	var write, back *redis.Cmd
 	if err := pipe(ctx, m.dst, func(p redis.Pipeliner) {
 		write = p.Do(ctx, args...)
-		if verify {
-			back = p.Do(ctx, read...)
-		}
+		back = p.Do(ctx, read...)
 	}); err != nil {
 		return fmt.Errorf("%s: %w", staged, err)
 	}
 	if err := write.Err(); err != nil {
 		return fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
-	}
-	if !verify {
-		return nil
 	}
 	is, err := back.StringSlice()
 	if err != nil {
