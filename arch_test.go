@@ -27,7 +27,7 @@ var imports = map[string][]string{
 	"redisconn/keycopy":       {"redisconn", "redisconn/rdb", "redisconn/pace"},
 	"bullmq":                  {"redisconn", "redisconn/pace"},
 	"bullmq/bullmqtest":       {"redisconn/redistest"},
-	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace"},
+	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace", "redisconn/keycopy"},
 	"bullmq/ledger":           {"bullmq", "redisconn"},
 	"sentinel":                {"redisconn"},
 	"flags":                   {},

@@ -93,7 +93,7 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-func TestPauseHoldsWorkersAndResumeLosesNothing(t *testing.T) {
+func TestHazardPauseHoldsWorkersOfEveryVersionAndResumeLosesNothing(t *testing.T) {
 	t.Parallel()
 	all := append(ids("before", 5), ids("after", 3)...)
 	for _, tt := range []struct {
@@ -106,6 +106,10 @@ func TestPauseHoldsWorkersAndResumeLosesNothing(t *testing.T) {
 		{"BullMQ 5, our resume", 5, ours},
 		{"BullMQ 5, its own resume", 5, its(5)},
 		{"BullMQ 5 paused, resumed by 6", 5, its(6)},
+		{"BullMQ 4, our resume", 4, ours},
+		{"BullMQ 4, its own resume", 4, its(4)},
+		{"BullMQ 3, our resume", 3, ours},
+		{"BullMQ 3, its own resume", 3, its(3)},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +150,7 @@ func its(m bullmqtest.Major) func(*testing.T, *redistest.Server, bullmq.Queue) e
 }
 
 // A flag set by hand on a version 5 queue leaves jobs in both lists; version 5's own resume would lose those that wait.
-func TestResumeMergesBothListsInOrder(t *testing.T) {
+func TestHazardResumeMergesBothListsInOrder(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c, ctx, q := s.Client(), t.Context(), bullmq.Queue{Name: "orders"}

@@ -164,9 +164,45 @@ func (m Major) Produce(t testing.TB, s *redistest.Server, queue string, env ...s
 	return p
 }
 
+// Mixed is one thing that a Mixer did, acknowledged by BullMQ.
+type Mixed struct {
+	Queue  string `json:"q"`
+	Add    string `json:"add"` // key of a job that is to run once
+	Update string `json:"update"`
+	V      int    `json:"v"`      // that data.v of job Update is now
+	Remove string `json:"remove"` // key of a job that is not to run any more
+	Done   string `json:"done"`   // command that was obeyed
+	Error  string `json:"error"`
+}
+
+// Mixer is a program that does with queues whatever BullMQ offers, at random.
+type Mixer struct {
+	Lines chan Mixed
+	*program
+}
+
+// Mix starts a mixer of several queues, with commas between them, and waits until it is ready. It ends with the test.
+func (m Major) Mix(t testing.TB, s *redistest.Server, queues string, seed uint64) *Mixer {
+	t.Helper()
+	x := &Mixer{Lines: make(chan Mixed, 1_000_000)}
+	x.program = start(t, m.Command(t, s, queues, "mix", fmt.Sprint("SEED=", seed)), func(line []byte) {
+		var one Mixed
+		if json.Unmarshal(line, &one) == nil {
+			x.Lines <- one
+		}
+	})
+	return x
+}
+
+// Tell gives the mixer a command: see testdata/bullmq/fixture.mjs. It is obeyed once Lines says so.
+func (x *Mixer) Tell(format string, args ...any) error {
+	_, err := fmt.Fprintf(x.stdin, format+"\n", args...)
+	return err
+}
+
 // program is a running fixture.
 type program struct {
-	stdin io.Closer
+	stdin io.WriteCloser
 	ended chan struct{} // all its output was read
 }
 

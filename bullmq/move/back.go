@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -93,44 +94,51 @@ func (m *mover) resumeSource(ctx context.Context) error {
 
 // wipeContent removes the copies from the target, but not what belongs to jobs that are listed there.
 func (m *mover) wipeContent(ctx context.Context) error {
+	const some = 100_000 // keys that are held in memory
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
 		if err := one.scan(ctx, m.dst, m.pacer.Target, func(batch []string) error {
-			keys = append(keys, batch...)
-			return nil
+			if keys = append(keys, batch...); len(keys) < some {
+				return nil
+			}
+			err := m.wipe(ctx, q, keys)
+			keys = keys[:0]
+			return err
 		}); err != nil {
 			return err
 		}
-		if len(keys) == 0 {
-			continue
+		if err := m.wipe(ctx, q, keys); err != nil {
+			return err
 		}
-		// Read after the scan, so that a job added in between is either listed or was not seen.
-		own := map[string]bool{}
-		for _, part := range append([]string{"active"}, jobStates...) {
-			entries, err := readIndex(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part))
-			if err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	// Read after the scan, so that a job added in between is either listed or was not seen.
+	own := map[string]bool{}
+	for _, part := range append([]string{"active"}, jobStates...) {
+		err := eachChunk(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part), func(entries []string) error {
 			for _, id := range entries {
 				own[id] = true
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		var drop []string
-		for _, k := range keys {
-			if !own[jobOf(strings.TrimPrefix(k, q.Key("")))] {
-				drop = append(drop, k)
-			}
+	}
+	keys = slices.DeleteFunc(keys, func(k string) bool { return own[jobOf(strings.TrimPrefix(k, q.Key("")))] })
+	for drop := range slices.Chunk(keys, batchKeys) {
+		if err := m.pacer.Target(ctx, 1); err != nil {
+			return err
 		}
-		for len(drop) > 0 {
-			n := min(batchKeys, len(drop))
-			if err := m.pacer.Target(ctx, 1); err != nil {
-				return err
-			}
-			if err := m.dst.Unlink(ctx, drop[:n]...).Err(); err != nil {
-				return fmt.Errorf("remove copies from the target: %w", redisconn.Explain(err))
-			}
-			drop = drop[n:]
+		if err := m.dst.Unlink(ctx, drop...).Err(); err != nil {
+			return fmt.Errorf("remove copies from the target: %w", redisconn.Explain(err))
 		}
 	}
 	return nil

@@ -2,16 +2,19 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 )
 
 // begin checks that the move can be exact, then pauses the target and notes on both servers how it found them. It may be repeated.
@@ -32,6 +35,8 @@ func (m *mover) begin(ctx context.Context) error {
 	if len(why) > 0 {
 		return migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(why, "; "))
 	}
+	m.mirror = keycopy.NewMirror(ctx, m.src, m.dst, m.path, m.pacer, m.see)
+	m.pacer.PerKey(m.mirror.Commands())
 	// What an earlier attempt, or an earlier move, copied may be gone from the source since: a job that came back under the same id would count as
 	// a duplicate and never run.
 	if began || m.o.Replaces != "" {
@@ -234,23 +239,30 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 		why = append(why, fmt.Sprintf("the target has %d MB free of %d MB: the queues need about %d MB, and half as much again for room", (limit-used)>>20, limit>>20, size>>20))
 	}
 	key := m.record() + ":probe"
-	dump, err := m.probeValue(ctx)
-	if err == redis.Nil {
+	found, err := m.probePath(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
 		return append(why, "there is no such queue on the source"), nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("DUMP on the source: %w", redisconn.Explain(err))
-	}
-	tries := []struct {
+	type try struct {
 		what string
 		args []any
-	}{
-		{"RESTORE of a value of the source's format", []any{"RESTORE", key, 60_000, dump, "REPLACE"}},
+	}
+	var tries []try
+	if m.path == keycopy.Typed { // each once, as the copy uses them
+		for _, args := range [][]any{{"SET", key, "v"}, {"APPEND", key, "v"}, {"DEL", key}, {"RPUSH", key, "v"}, {"DEL", key}, {"SADD", key, "v"}, {"DEL", key}, {"ZADD", key, 1, "v"},
+			{"DEL", key}, {"HSET", key, "f", "v"}, {"PEXPIREAT", key, time.Now().Add(time.Hour).UnixMilli()}} {
+			tries = append(tries, try{args[0].(string), args})
+		}
+	}
+	tries = append(tries, []try{
 		{"scripts", []any{"EVAL", "return redis.call('EXISTS', KEYS[1])", 1, key}},
 		{"BZPOPMIN", []any{"BZPOPMIN", key + ":none", "0.01"}},
 		{"XADD", []any{"XADD", key + ":stream", "MAXLEN", "~", 1, "*", "event", "probe"}},
 		{"UNLINK", []any{"UNLINK", key, key + ":stream"}},
-	}
+	}...)
 	for _, t := range tries {
 		err := m.dst.Do(ctx, t.args...).Err()
 		if _, isReply := err.(redis.Error); err != nil && err != redis.Nil {
@@ -263,21 +275,44 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	return why, nil
 }
 
-// probeValue is the DUMP of a key that every queue has, redis.Nil when none is there.
-func (m *mover) probeValue(ctx context.Context) (string, error) {
+// probePath finds how keys can travel: as DUMP payloads, if the source gives one and the target takes it, else by commands of their type. It
+// reports false when the source has none of the queues.
+func (m *mover) probePath(ctx context.Context, key string) (found bool, err error) {
 	for _, q := range m.o.Queues {
-		for _, part := range []string{"meta", "id"} {
-			if dump, err := m.src.Dump(ctx, q.Key(part)).Result(); err != redis.Nil {
-				return dump, err
+		for _, part := range []string{"meta", "id"} { // one of which every queue has
+			n, err := m.src.Exists(ctx, q.Key(part)).Result()
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", q.Key(part), redisconn.Explain(err))
 			}
+			if n == 0 {
+				continue
+			}
+			found = true
+			dump, err := m.src.Dump(ctx, q.Key(part)).Result()
+			if err == redis.Nil { // it went
+				continue
+			}
+			if err == nil {
+				err = m.dst.Do(ctx, "RESTORE", key, 60_000, dump, "REPLACE").Err()
+			}
+			m.path = keycopy.Scan
+			if _, isReply := errors.AsType[redis.Error](err); isReply {
+				m.path, err = keycopy.Typed, nil
+			}
+			return true, redisconn.Explain(err)
 		}
 	}
-	return "", redis.Nil
+	return found, nil
 }
 
-// size estimates the group's memory on the source from a sample of its jobs, in bytes, and how many content keys it has.
+// size estimates the group's memory on the source from a sample of its jobs, in bytes, and how many content keys it has. What is asked of the source has
+// no size of its own, however large the jobs are.
 func (m *mover) size(ctx context.Context) (int64, error) {
-	const sample = 50
+	const (
+		sample = 50
+		rest   = 600 // bytes of a hash in memory besides its large fields: 1.74 KB for 1 KB of payload
+	)
+	large := []string{"data", "opts", "returnvalue", "stacktrace"}
 	var sum, seen, keys int64
 	for _, q := range m.o.Queues {
 		for _, part := range jobStates {
@@ -289,11 +324,13 @@ func (m *mover) size(ctx context.Context) (int64, error) {
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", q.Key(part), redisconn.Explain(err))
 			}
-			sizes := make([]*redis.StringCmd, len(ids))
+			var sizes []*redis.IntCmd
 			there := make([]*redis.IntCmd, len(ids))
 			if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
 				for i, id := range ids {
-					sizes[i] = p.Dump(ctx, q.Key(id))
+					for _, field := range large {
+						sizes = append(sizes, p.HStrLen(ctx, q.Key(id), field))
+					}
 					all := []string{q.Key(id)}
 					for _, s := range sub {
 						all = append(all, q.Key(id)+s)
@@ -303,9 +340,12 @@ func (m *mover) size(ctx context.Context) (int64, error) {
 			}); err != nil {
 				return 0, err
 			}
-			for i, s := range sizes {
-				sum += int64(len(s.Val())) * 3 / 2 // a hash in memory against its DUMP: 1.74 KB for 1 KB of payload
-				keys += there[i].Val()
+			for _, n := range sizes {
+				sum += n.Val() * 9 / 8
+			}
+			for _, n := range there {
+				sum += rest
+				keys += n.Val()
 				seen++
 			}
 		}

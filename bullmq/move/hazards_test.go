@@ -119,6 +119,91 @@ func TestHazardActiveJobIsWaitedForAndNotCopied(t *testing.T) {
 	v6.Work(t, p.dst, "orders").ExpectNone(t)
 }
 
+// A lock on the target would keep a job active for ever, or until it ends.
+func TestHazardLocksAreNotCopied(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	v6.Add(t, p.src, "orders", job("a", map[string]any{"jobId": "a"}), job("b", map[string]any{"jobId": "b"}))
+	p.from.Set(t.Context(), p.q.Key("a:lock"), "worker", 0)
+	p.from.Set(t.Context(), p.q.Key("b:lock"), "worker", time.Minute)
+	p.move(t)
+	for _, k := range p.to.Keys(t.Context(), "*:lock").Val() {
+		t.Errorf("%s was copied", k)
+	}
+	if got := keysOf(t, v6.Work(t, p.dst, "orders", "CONCURRENCY=1"), 2); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("ran %v", got)
+	}
+}
+
+// A queue with workers is never still: they move delayed jobs that come due to the waiting ones, paused or not. Indexes that are read one after the other
+// lose or double these.
+func TestHazardDelayedJobsComeDueWhileTheQueueMoves(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	var tasks []bullmqtest.Task
+	want := []string{}
+	for i := range 200 {
+		k := fmt.Sprintf("d%03d", i)
+		want = append(want, k)
+		tasks = append(tasks, job(k, map[string]any{"delay": 200 + 10*i}))
+	}
+	v6.Add(t, p.src, "orders", tasks...)
+	source, target := v6.Work(t, p.src, "orders"), v6.Work(t, p.dst, "orders")
+	got := keysOf(t, source, 1) // they come due from now on
+	p.move(t)
+	for len(got) < len(want) {
+		select {
+		case e := <-source.Jobs:
+			got = append(got, e.Key())
+		case e := <-target.Jobs:
+			got = append(got, e.Key())
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d of %d ran", len(got), len(want))
+		}
+	}
+	source.ExpectNone(t)
+	target.ExpectNone(t)
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("ran %v", got)
+	}
+}
+
+// A full server refuses writes, and workers wedge on it.
+func TestHazardTheTargetFillsUp(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	const jobs = 2000
+	for _, phase := range []string{"copy", "stage"} {
+		for _, c := range []redis.UniversalClient{p.from, p.to} {
+			c.FlushAll(t.Context())
+		}
+		fillQueue(t, p.from, p.q, jobs)
+		before := contents(t, p.from)
+		p.o.Progress = func(pr move.Progress) {
+			if pr.Phase == phase {
+				p.to.ConfigSet(t.Context(), "maxmemory", "1")
+			}
+		}
+		if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil || !strings.Contains(err.Error(), "OOM") {
+			t.Fatalf("%s: %v", phase, err)
+		}
+		if phase == "copy" {
+			if d := difference(contents(t, p.from), before); d != "no difference" {
+				t.Errorf("%s: %s", phase, d)
+			}
+		}
+		if n := p.to.LLen(t.Context(), p.q.Key("wait")).Val(); n != 0 {
+			t.Errorf("%s: %d jobs may run on the target", phase, n)
+		}
+		p.o.Progress = nil
+		p.to.ConfigSet(t.Context(), "maxmemory", "0")
+		p.move(t)
+		if n := p.to.LLen(t.Context(), p.q.Key("wait")).Val(); n != jobs {
+			t.Errorf("%s, again: %d jobs moved", phase, n)
+		}
+	}
+}
+
 func TestHazardIdleWorkerOfTheTargetIsWokenAtOnce(t *testing.T) {
 	t.Parallel()
 	p := start(t)

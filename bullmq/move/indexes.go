@@ -22,7 +22,7 @@ const indexChunk = 10_000
 // jobStates are the indexes whose entries are ids of jobs.
 var jobStates = []string{"wait", "paused", "delayed", "prioritized", "waiting-children", "completed", "failed"}
 
-// trial stages the living indexes once, to know how long the queue will stand still for it, and how many commands it takes.
+// trial stages the living indexes once, to know how long the queue will stand still for it, and how many commands that takes.
 func (m *mover) trial(ctx context.Context) error {
 	started, waited, commands := time.Now(), m.pacer.Waited.Load(), m.pacer.TargetCommands.Load()
 	for _, q := range m.o.Queues {
@@ -33,7 +33,7 @@ func (m *mover) trial(ctx context.Context) error {
 		}
 	}
 	m.indexTime = time.Since(started) - time.Duration(m.pacer.Waited.Load()-waited)
-	m.indexCommands = 2 * (m.pacer.TargetCommands.Load() - commands) // they will be read back
+	m.indexCommands = m.pacer.TargetCommands.Load() - commands
 	return m.unstage(ctx)
 }
 
@@ -66,8 +66,8 @@ func (m *mover) stage(ctx context.Context) error {
 }
 
 // stageIndex copies one index from a key of the source into its staging place, without the fake ids of BullMQ 3 and 4 and without ids that
-// have no job, and gives how many entries it has. With verify it is read back.
-func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, verify bool) (int64, error) {
+// have no job, reads it back, and gives how many entries it has. fenced: the source changes no more, so every id has been seen.
+func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, fenced bool) (int64, error) {
 	staged := m.stagedKey(q, part)
 	if err := m.pacer.Source(ctx, 2); err != nil {
 		return 0, err
@@ -82,7 +82,6 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", from, redisconn.Explain(err))
 	}
-	var entries []string
 	switch kind {
 	case "none":
 		return 0, nil
@@ -96,34 +95,102 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		}
 		return 1, nil
 	case "list", "zset":
-		if entries, err = readIndex(ctx, m.src, m.pacer.Source, from, kind); err != nil {
-			return 0, err
-		}
 	default:
 		return 0, migration.Errorf(migration.Blocked, "%s has type %s: this is no BullMQ queue", from, kind)
 	}
-	step := 1
-	if kind == "zset" {
-		step = 2
-	}
-	if part != "repeat" {
-		if entries, err = m.withContent(ctx, q, entries, step, verify); err != nil {
-			return 0, err
+	// One chunk is read while the one before it is written: what is in memory does not grow with the queue.
+	chunks := make(chan []string, 1)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(chunks)
+		return eachChunk(gctx, m.src, m.pacer.Source, from, kind, func(entries []string) error {
+			select {
+			case chunks <- entries:
+				return nil
+			case <-gctx.Done():
+				return context.Cause(gctx)
+			}
+		})
+	})
+	var n int64
+	g.Go(func() error {
+		for entries := range chunks {
+			if part != "repeat" {
+				var err error
+				if entries, err = m.withContent(gctx, q, entries, stepOf(kind), fenced); err != nil {
+					return err
+				}
+			}
+			if len(entries) == 0 {
+				continue
+			}
+			if err := m.stageChunk(gctx, staged, kind, entries, n); err != nil {
+				return err
+			}
+			n += int64(len(entries) / stepOf(kind))
 		}
-	}
-	if err := m.writeIndex(ctx, staged, kind, entries); err != nil {
+		return nil
+	})
+	if err := g.Wait(); err != nil {
 		return 0, err
 	}
-	if verify && len(entries) > 0 {
-		back, err := readIndex(ctx, m.dst, m.pacer.Target, staged, kind)
-		if err != nil {
+	if n > 0 {
+		if err := m.pacer.Target(ctx, 1); err != nil {
 			return 0, err
 		}
-		if !slices.Equal(back, entries) {
-			return 0, migration.Errorf(migration.Conflict, "%s was not stored as it was sent: %d entries, %d sent", staged, len(back)/step, len(entries)/step)
+		length := "LLEN"
+		if kind == "zset" {
+			length = "ZCARD"
+		}
+		there, err := m.dst.Do(ctx, length, staged).Int64()
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
+		}
+		if there != n {
+			return 0, migration.Errorf(migration.Conflict, "%s was not stored as it was sent: %d entries, %d sent", staged, there, n)
 		}
 	}
-	return int64(len(entries) / step), nil
+	return n, nil
+}
+
+// stageChunk adds entries behind the at that are staged already, reads them back and compares.
+func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []string, at int64) error {
+	if err := m.pacer.Target(ctx, 2); err != nil {
+		return err
+	}
+	args := make([]any, 0, len(entries)+2)
+	last := at + int64(len(entries)/stepOf(kind)) - 1
+	read := []any{"LRANGE", staged, at, last}
+	if kind == "list" {
+		args = append(args, "RPUSH", staged)
+		for _, id := range entries {
+			args = append(args, id)
+		}
+	} else { // they come in the order in which a sorted set holds them
+		read = []any{"ZRANGE", staged, at, last, "WITHSCORES"}
+		args = append(args, "ZADD", staged)
+		for i := 0; i+1 < len(entries); i += 2 {
+			args = append(args, entries[i+1], entries[i])
+		}
+	}
+	var write, back *redis.Cmd
+	if err := pipe(ctx, m.dst, func(p redis.Pipeliner) {
+		write = p.Do(ctx, args...)
+		back = p.Do(ctx, read...)
+	}); err != nil {
+		return fmt.Errorf("%s: %w", staged, err)
+	}
+	if err := write.Err(); err != nil {
+		return fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
+	}
+	is, err := back.StringSlice()
+	if err != nil {
+		return fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
+	}
+	if !slices.Equal(is, entries) {
+		return migration.Errorf(migration.Conflict, "%s was not stored as it was sent: %d entries from %d on differ", staged, len(entries)/stepOf(kind), at)
+	}
+	return nil
 }
 
 // withContent leaves out the entries that are no jobs: see stageIndex.
@@ -184,12 +251,11 @@ func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []strin
 // isMarker knows the fake ids by which BullMQ 3 and 4 wake blocked workers.
 func isMarker(id string) bool { return strings.HasPrefix(id, "0:") }
 
-// readIndex gives the ids of a list from left to right, or ids and scores of a sorted set. pace is asked before each command.
-func readIndex(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, key, kind string) ([]string, error) {
-	var out []string
+// eachChunk gives the ids of a list from left to right, or ids and scores of a sorted set. pace is asked before each command.
+func eachChunk(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, key, kind string, each func([]string) error) error {
 	for at := int64(0); ; at += indexChunk {
 		if err := pace(ctx, 1); err != nil {
-			return nil, err
+			return err
 		}
 		args := []any{"LRANGE", key, at, at + indexChunk - 1}
 		if kind == "zset" {
@@ -197,17 +263,25 @@ func readIndex(ctx context.Context, c redis.UniversalClient, pace func(context.C
 		}
 		part, err := c.Do(ctx, args...).StringSlice()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, redisconn.Explain(err))
+			return fmt.Errorf("%s: %w", key, redisconn.Explain(err))
 		}
-		out = append(out, part...)
-		full := indexChunk
-		if kind == "zset" {
-			full *= 2
+		if len(part) > 0 {
+			if err := each(part); err != nil {
+				return err
+			}
 		}
-		if len(part) < full {
-			return out, nil
+		if len(part) < indexChunk*stepOf(kind) {
+			return nil
 		}
 	}
+}
+
+// stepOf is how many strings an entry of an index takes: a sorted set's has a score.
+func stepOf(kind string) int {
+	if kind == "zset" {
+		return 2
+	}
+	return 1
 }
 
 // kindOf is the type of an index.
@@ -225,41 +299,6 @@ func firsts(entries []string) []string {
 		out = append(out, entries[i])
 	}
 	return out
-}
-
-func (m *mover) writeIndex(ctx context.Context, key, kind string, entries []string) error {
-	p := m.dst.Pipeline()
-	chunk := indexChunk
-	if kind == "zset" {
-		chunk *= 2
-	}
-	for part := range slices.Chunk(entries, chunk) {
-		args := make([]any, 0, len(part)+2)
-		if kind == "list" {
-			args = append(args, "RPUSH", key)
-			for _, id := range part {
-				args = append(args, id)
-			}
-		} else {
-			args = append(args, "ZADD", key)
-			for i := 0; i+1 < len(part); i += 2 {
-				args = append(args, part[i+1], part[i])
-			}
-		}
-		if err := m.pacer.Target(ctx, 1); err != nil {
-			return err
-		}
-		p.Do(ctx, args...)
-		if p.Len() == 10 {
-			if _, err := p.Exec(ctx); err != nil {
-				return fmt.Errorf("%s: %w", key, redisconn.Explain(err))
-			}
-		}
-	}
-	if _, err := p.Exec(ctx); err != nil { // of nothing it is nil
-		return fmt.Errorf("%s: %w", key, redisconn.Explain(err))
-	}
-	return nil
 }
 
 // unstage removes what trial or an earlier attempt staged.

@@ -33,6 +33,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
@@ -95,11 +96,18 @@ type Prediction struct {
 	FreezeMS int64 `json:"freeze_ms"`
 }
 
+// How keys are written to the target.
+const (
+	PathRestore = "restore" // DUMP payloads by RESTORE; values above 8 MB in chunks by commands of their type
+	PathTyped   = "typed"   // all by commands of their type: the target refuses RESTORE or the source's payloads, or the source refuses DUMP
+)
+
 // Report is what a move did.
 type Report struct {
 	Jobs        map[string]int64 `json:"jobs"`    // moved, by queue and state: "orders wait"
+	Path        string           `json:"path"`    // how keys were written: PathRestore or PathTyped
 	Keys        int64            `json:"keys"`    // copied and compared, those that changed counted again
-	Bytes       int64            `json:"bytes"`   // their DUMP payloads
+	Bytes       int64            `json:"bytes"`   // of values, as they travelled
 	Rounds      int              `json:"rounds"`  // of the copy while the source worked
 	Changed     int              `json:"changed"` // keys that travelled while the queue stood still
 	CopyMS      int64            `json:"copy_ms"`
@@ -130,8 +138,12 @@ type mover struct {
 
 	renameAttempts bool // the source is BullMQ 3 or 4
 	copied         *copied
-	outside        map[string]string // queue outside the group -> a key that names it
+	outside        map[string]string            // queue outside the group -> a key that names it
+	seeing         sync.Mutex                   // outside and old
+	old            map[string]map[string]string // job that counts attempts by old names -> what it counts; while its batch is under way
 	pacer          *pace.Pacer
+	path           keycopy.Path // Scan or Typed, as probed
+	mirror         *keycopy.Mirror
 	tracking       *redisconn.Tracking
 	differ         []string // at the last look
 	report         Report
@@ -154,8 +166,8 @@ func newMover(src, dst redis.UniversalClient, o Options) (*mover, error) {
 	if o.Drain == 0 {
 		o.Drain = time.Minute
 	}
-	m := &mover{src: src, dst: dst, o: o, copied: newCopied(), outside: map[string]string{}, report: Report{Jobs: map[string]int64{}, Empty: []string{}}}
-	m.pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: perSource, PerTarget: perTarget, Tell: m.tellPace})
+	m := &mover{src: src, dst: dst, o: o, copied: newCopied(), outside: map[string]string{}, old: map[string]map[string]string{}, report: Report{Jobs: map[string]int64{}, Empty: []string{}}}
+	m.pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, Tell: m.tellPace})
 	return m, nil
 }
 
@@ -194,8 +206,9 @@ func (m *mover) tellPace(p pace.Progress) {
 func (m *mover) predict(changed int) Prediction {
 	batches := max(1, (changed+batchKeys-1)/batchKeys)
 	seconds := (m.indexTime + time.Duration(changed)*m.perKey/time.Duration(min(batches, m.pacer.Workers))).Seconds()
-	if rate := m.o.Pace.TargetRate; rate > 0 {
-		seconds = max(seconds, float64(int64(changed)*perTarget+m.indexCommands)/float64(rate))
+	if rate := m.o.Pace.TargetRate; rate > 0 && m.mirror != nil {
+		_, perTarget := m.mirror.Commands()
+		seconds = max(seconds, float64(int64(changed)*int64(perTarget)+m.indexCommands)/float64(rate))
 	}
 	return Prediction{FreezeMS: int64(seconds * 1000)}
 }
@@ -208,6 +221,7 @@ func (m *mover) move(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
+	defer func() { m.report.Path = pathName(m.mirror.Path()) }() // a server may refuse later on, too
 	isFenced, err := m.noted(ctx, m.src, "fenced")
 	if err != nil {
 		return err
@@ -241,6 +255,13 @@ func (m *mover) move(ctx context.Context) error {
 	}
 	m.report.FreezeMS = time.Since(idle).Milliseconds()
 	return nil
+}
+
+func pathName(p keycopy.Path) string {
+	if p == keycopy.Typed {
+		return PathTyped
+	}
+	return PathRestore
 }
 
 func (m *mover) noted(ctx context.Context, c redis.UniversalClient, field string) (bool, error) {
@@ -576,17 +597,19 @@ func (m *mover) leaveLate(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		for _, part := range jobStates {
 			// Workers cannot complete a late job, because the queue is paused: every one is still listed.
-			entries, err := readIndex(ctx, m.src, m.pacer.Source, q.Key(part), kindOf(part))
+			err := eachChunk(ctx, m.src, m.pacer.Source, q.Key(part), kindOf(part), func(entries []string) error {
+				if kindOf(part) == "zset" {
+					entries = firsts(entries)
+				}
+				for ids := range slices.Chunk(entries, batchKeys) {
+					if err := m.leave(ctx, q, ids); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 			if err != nil {
 				return err
-			}
-			if kindOf(part) == "zset" {
-				entries = firsts(entries)
-			}
-			for ids := range slices.Chunk(entries, batchKeys) {
-				if err := m.leave(ctx, q, ids); err != nil {
-					return err
-				}
 			}
 		}
 	}

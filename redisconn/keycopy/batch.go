@@ -21,6 +21,7 @@ type batch struct {
 	args  []any // of all commands, so that they share an allocation
 
 	items  []item
+	gone   []string // keys that are to be deleted: see Mirror
 	left   []string // keys whose reply found no room
 	big    []string // keys whose reply would find none in an empty batch either
 	denied bool     // the server does not let us use the command
@@ -48,6 +49,7 @@ var batches = sync.Pool{New: func() any { return &batch{} }}
 func newBatch() *batch {
 	b := batches.Get().(*batch)
 	b.buf, b.items, b.left, b.big, b.denied, b.limit = b.buf[:0], b.items[:0], nil, nil, false, batchBytes
+	b.gone = nil
 	return b
 }
 

@@ -55,6 +55,9 @@ type comparer struct {
 	*pace.Pacer
 	sides    [2]redis.UniversalClient
 	absolute [2]bool
+	// of a Mirror
+	uncounted bool
+	see       func(key, kind string, parts [][]byte)
 
 	mu     sync.Mutex
 	report redisconn.CompareReport
@@ -387,12 +390,24 @@ func (c *comparer) readBoth(ctx context.Context, w *pair, keys, kinds []string, 
 		if err != nil {
 			return nil, nil, fmt.Errorf("key %q: %w", k, err)
 		}
+		if c.see != nil && (f == equal || f == otherExpiry) {
+			if w.parts[0], err = parse(w.replies[0].reply(2*i), w.parts[0][:0]); err != nil {
+				return nil, nil, fmt.Errorf("key %q: %w", k, err)
+			}
+			c.see(k, kinds[i], w.parts[0])
+		}
 		note(k, f)
 	}
 	w.size.saw(sum, len(keys))
-	c.Keys.Add(int64(len(keys) - len(left) - len(wrong)))
-	c.Bytes.Add(sum)
+	c.compared(int64(len(keys)-len(left)-len(wrong)), sum)
 	return left, wrong, nil
+}
+
+func (c *comparer) compared(keys, bytes int64) {
+	if !c.uncounted {
+		c.Keys.Add(keys)
+		c.Bytes.Add(bytes)
+	}
 }
 
 func (c *comparer) readSide(ctx context.Context, side int, b *batch, keys, kinds []string) error {
@@ -576,7 +591,7 @@ func (c *comparer) large(ctx context.Context, key string, note func(string, find
 	if err != nil {
 		return fmt.Errorf("key %q, in chunks: %w", key, err)
 	}
-	c.Keys.Add(1)
+	c.compared(1, 0)
 	note(key, f)
 	return nil
 }
@@ -665,6 +680,9 @@ func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error
 		if err == nil && !same {
 			err = errDiffers
 		}
+		if err == nil && c.see != nil {
+			c.see(key, kind, parts)
+		}
 		if at += len(parts); kind == "string" {
 			at += len(parts[0]) - 1
 		}
@@ -702,7 +720,7 @@ func (c *comparer) sameChunk(ctx context.Context, kind, key string, at int, part
 	if _, err := pipe.Exec(ctx); err != nil {
 		return false, redisconn.Explain(err)
 	}
-	c.Bytes.Add(int64(raw.Len()))
+	c.compared(0, int64(raw.Len()))
 	got, err := parse(raw.Bytes(), nil)
 	if err != nil {
 		return false, err

@@ -121,6 +121,7 @@ type copier struct {
 	absolute bool        // the source has PEXPIRETIME
 	heavy    chan []byte // buffers for values above batchBytes, handed round so that they are no garbage
 	oneLarge sync.Mutex
+	mirror   bool // keys that are gone are deleted on the target, and who calls counts keys
 
 	refuses   atomic.Bool // the target takes no payload of the source's version, or no RESTORE at all
 	typed     atomic.Int64
@@ -214,51 +215,56 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- *batch) error {
 	size := newSizing(batchBytes)
 	for keys := range names {
-		for len(keys) > 0 {
-			if c.refuses.Load() {
-				if err := c.copyTyped(ctx, keys); err != nil {
-					return err
-				}
-				break
-			}
-			n := size.keys(len(keys), c.Batch)
-			b, err := c.dump(ctx, keys[:n], size, false)
-			if err != nil {
+		if err := c.readKeys(ctx, keys, size, func(ctx context.Context, b *batch) error { return send(ctx, out, b) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readKeys reads keys as DUMP gives them and hands the batches to pass, or copies them by type.
+func (c *copier) readKeys(ctx context.Context, keys []string, size *sizing, pass func(context.Context, *batch) error) error {
+	for len(keys) > 0 {
+		if c.refuses.Load() {
+			return c.copyTyped(ctx, keys)
+		}
+		n := size.keys(len(keys), c.Batch)
+		b, err := c.dump(ctx, keys[:n], size, false)
+		if err != nil {
+			return err
+		}
+		if b.denied {
+			b.free(c)
+			c.refuses.Store(true)
+			continue
+		}
+		big := b.big
+		if keys = keys[n:]; len(b.left) > 0 { // they found no room in the batch: again, in smaller ones
+			keys = append(b.left, keys...)
+		}
+		if err := c.pass(ctx, b, pass); err != nil {
+			return err
+		}
+		for _, k := range big {
+			if err := c.readBig(ctx, k, size, pass); err != nil {
 				return err
-			}
-			if b.denied {
-				b.free(c)
-				c.refuses.Store(true)
-				continue
-			}
-			big := b.big
-			if keys = keys[n:]; len(b.left) > 0 { // they found no room in the batch: again, in smaller ones
-				keys = append(b.left, keys...)
-			}
-			if err := c.pass(ctx, b, out); err != nil {
-				return err
-			}
-			for _, k := range big {
-				if err := c.readBig(ctx, k, size, out); err != nil {
-					return err
-				}
 			}
 		}
 	}
 	return nil
 }
 
-// pass hands a batch on to the writers.
-func (c *copier) pass(ctx context.Context, b *batch, out chan<- *batch) error {
-	if len(b.items) == 0 {
+// pass hands a batch on, if there is anything in it.
+func (c *copier) pass(ctx context.Context, b *batch, to func(context.Context, *batch) error) error {
+	if len(b.items)+len(b.gone) == 0 {
 		b.free(c)
 		return nil
 	}
-	return send(ctx, out, b)
+	return to(ctx, b)
 }
 
 // readBig reads one value with the room of a whole request, or lets it be copied in chunks when it needs more.
-func (c *copier) readBig(ctx context.Context, key string, size *sizing, out chan<- *batch) error {
+func (c *copier) readBig(ctx context.Context, key string, size *sizing, pass func(context.Context, *batch) error) error {
 	if c.refuses.Load() {
 		return c.copyTyped(ctx, []string{key})
 	}
@@ -270,7 +276,7 @@ func (c *copier) readBig(ctx context.Context, key string, size *sizing, out chan
 		b.free(c)
 		return c.copyLarge(ctx, key)
 	}
-	return c.pass(ctx, b, out)
+	return c.pass(ctx, b, pass)
 }
 
 // dump reads keys in one pipeline. Payloads that find no room in the batch are left, or big when they would find none in an empty one. With heavy there
@@ -327,7 +333,7 @@ func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bo
 		at, to, kind := bulk(b.buf, s.from, s.to)
 		switch kind {
 		case replyNil:
-			c.vanished.Add(1)
+			c.gone(b, k)
 			continue
 		case replyError:
 			text := string(b.buf[s.from+1 : s.to-2])
@@ -344,7 +350,7 @@ func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bo
 			return nil, fmt.Errorf("key %q: expiry: %w", k, err)
 		}
 		if expireAt == -2 {
-			c.vanished.Add(1)
+			c.gone(b, k)
 			continue
 		}
 		if !c.absolute && expireAt >= 0 {
@@ -356,31 +362,42 @@ func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bo
 	return b, nil
 }
 
-// writeAll restores batches; what the target refuses is copied by type.
+// gone takes in a key that is not on the source any more.
+func (c *copier) gone(b *batch, key string) {
+	c.vanished.Add(1)
+	if c.mirror {
+		b.gone = append(b.gone, key)
+	}
+}
+
+// writeAll restores batches.
 func (c *copier) writeAll(ctx context.Context, in <-chan *batch) error {
 	for b := range in {
-		refused, err := c.restore(ctx, b)
-		b.free(c)
-		if err != nil {
+		if err := c.writeBatch(ctx, b); err != nil {
 			return err
-		}
-		if len(refused) > 0 {
-			if err := c.copyTyped(ctx, refused); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
+// writeBatch restores a batch and frees it; what the target refuses is copied by type.
+func (c *copier) writeBatch(ctx context.Context, b *batch) error {
+	refused, err := c.restore(ctx, b)
+	b.free(c)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	return c.copyTyped(ctx, refused)
+}
+
 // restore writes a batch in one pipeline and gives the keys whose payload the target refused.
 func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err error) {
-	if err := c.Target(ctx, len(b.items)); err != nil {
+	if err := c.Target(ctx, len(b.items)+len(b.gone)); err != nil {
 		return nil, err
 	}
 	answers := newBatch()
 	defer answers.free(c)
-	answers.slots = growSlots(answers.slots, len(b.items))
+	answers.slots = growSlots(answers.slots, len(b.items)+len(b.gone))
 	answers.args = answers.args[:0]
 	pipe := c.dst.Pipeline()
 	for i, it := range b.items {
@@ -391,8 +408,16 @@ func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err e
 			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, it.expireAt, payload, "replace", "absttl"))
 		}
 	}
+	for i, k := range b.gone {
+		_ = pipe.Process(ctx, answers.command(ctx, len(b.items)+i, "unlink", k))
+	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("write to the target: %w", redisconn.Explain(err))
+	}
+	for i, k := range b.gone {
+		if _, err := integer(answers.reply(len(b.items) + i)); err != nil {
+			return nil, writeError(k, err.Error())
+		}
 	}
 	var keys, bytes int64
 	for i, it := range b.items {
@@ -413,9 +438,16 @@ func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err e
 			return nil, writeError(it.key, text)
 		}
 	}
-	c.Keys.Add(keys)
-	c.Bytes.Add(bytes)
+	c.wrote(keys, bytes)
 	return refused, nil
+}
+
+// wrote counts. The caller of a mirror counts keys itself.
+func (c *copier) wrote(keys, bytes int64) {
+	if !c.mirror {
+		c.Keys.Add(keys)
+	}
+	c.Bytes.Add(bytes)
 }
 
 var zero any = int64(0)
@@ -424,7 +456,7 @@ var zero any = int64(0)
 func writeError(key, text string) error {
 	switch {
 	case strings.HasPrefix(text, "OOM"), strings.Contains(text, "capacity quota exceeded"):
-		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then copy again with overwrite", key, text)
+		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then run this again (a copy: with overwrite)", key, text)
 	case strings.HasPrefix(text, "READONLY"):
 		return migration.Errorf(migration.Blocked, "key %q: the target is a replica (%s): name its master as the target", key, text)
 	}

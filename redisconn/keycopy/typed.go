@@ -87,11 +87,12 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 	if !c.absolute {
 		_ = pipe.Process(ctx, b.command(ctx, 2*len(keys), "time"))
 	}
+	w := c.newWriter()
 	var small, streams []string
 	for _, k := range keys {
 		switch kinds[k] {
 		case "none":
-			c.vanished.Add(1)
+			w.gone(k)
 			continue
 		case "stream":
 			streams = append(streams, k)
@@ -112,7 +113,7 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 		}
 	}
 	if len(small) == 0 {
-		return nil, nil
+		return nil, w.flush(ctx)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read from the source: %w", redisconn.Explain(err))
@@ -122,7 +123,6 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 			return nil, err
 		}
 	}
-	w := c.newWriter()
 	var sum, bytes int64
 	written := int64(0)
 	for i, k := range small {
@@ -147,7 +147,7 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 			return nil, fmt.Errorf("key %q: read from the source: %w", k, err)
 		}
 		if expireAt == -2 || len(parts) == 0 || kinds[k] == "string" && parts[0] == nil {
-			c.vanished.Add(1)
+			w.gone(k)
 			continue
 		}
 		w.add("del", k)
@@ -162,9 +162,8 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 	if err := w.flush(ctx); err != nil {
 		return nil, err
 	}
-	c.Keys.Add(written)
+	c.wrote(written, bytes)
 	c.typed.Add(written)
-	c.Bytes.Add(bytes)
 	return left, nil
 }
 
@@ -200,6 +199,14 @@ func (w *typedWriter) add(args ...any) {
 	cmd := redis.NewCmd(context.Background(), args...)
 	_ = w.pipe.Process(context.Background(), cmd)
 	w.cmds = append(w.cmds, cmd)
+}
+
+// gone takes in a key that is not on the source any more.
+func (w *typedWriter) gone(key string) {
+	w.c.vanished.Add(1)
+	if w.c.mirror {
+		w.add("del", key)
+	}
 }
 
 // write adds elements as the reply of the typed read gives them: of a hash field and value, of a sorted set member and score.
@@ -294,14 +301,14 @@ func (c *copier) large1(ctx context.Context, key string) error {
 		return err
 	}
 	kind := kinds[key]
+	w := c.newWriter()
 	if kind == "none" {
-		c.vanished.Add(1)
-		return nil
+		w.gone(key)
+		return w.flush(ctx)
 	}
 	if _, _, err := redisconn.TypedRead(kind, key); err != nil {
 		return migration.Errorf(migration.Blocked, "its value is above %s or the target refuses RESTORE: %w", mb(maxValue), err)
 	}
-	w := c.newWriter()
 	w.add("del", key)
 	if kind == "stream" {
 		err = c.largeStream(ctx, key, w)
@@ -330,7 +337,7 @@ func (c *copier) large1(ctx context.Context, key string) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	c.Keys.Add(1)
+	c.wrote(1, 0)
 	c.typed.Add(1)
 	c.large.Add(1)
 	return nil

@@ -84,7 +84,7 @@ type Counters struct {
 	Waited                         atomic.Int64 // ns that Source, Target and Gate held goroutines up, summed over them
 }
 
-// Pacer holds the work to its pace. Its methods may be called by several goroutines, but for Start, End and Hurry.
+// Pacer holds the work to its pace. Its methods may be called by several goroutines, but for PerKey, Start, End and Hurry.
 type Pacer struct {
 	Counters
 	Total   atomic.Int64 // keys, for the time that is left
@@ -112,9 +112,15 @@ func New(pace Pace, work Work) *Pacer {
 	if has, ok := work.Source.(interface{ Options() *redis.Options }); ok && has.Options().PoolSize > 2 { // one finds keys, one measures
 		p.Workers = min(p.Workers, has.Options().PoolSize-2)
 	}
-	p.limitBatch(pace.SourceRate, work.PerSource)
-	p.limitBatch(pace.TargetRate, work.PerTarget)
+	p.PerKey(work.PerSource, work.PerTarget)
 	return p
+}
+
+// PerKey says how many commands a key takes on each side, for a caller that learns it after New. Not during the work.
+func (p *Pacer) PerKey(source, target int) {
+	p.work.PerSource, p.work.PerTarget, p.Batch = source, target, p.work.Batch
+	p.limitBatch(p.pace.SourceRate, source)
+	p.limitBatch(p.pace.TargetRate, target)
 }
 
 // limitBatch makes a batch a burst: a twentieth of a second's worth.

@@ -6,6 +6,10 @@
 //   populate  fills the queue and <queue>-children with every feature the version has; prints {jobs: [key...], scheduler: ms or 0}: the
 //             data.k of every job that is still to run, each once
 //   produce   prints "ready", then adds jobs with ids p_0, p_1 ... one after the other until standard input ends; prints each id once acknowledged
+//   mix       of several queues with commas between them: prints "ready", then obeys lines of standard input until it ends. "go Q" lets producers and
+//             others do what BullMQ offers with Q and Q-children at random (SEED): adds of every kind, updates, promotions, removals, pauses and
+//             resumes, schedulers. "calm Q" leaves adds that can follow a moved queue one by one, "stop Q" nothing. "finish Q PORT" makes what is delayed on
+//             another server due. Prints {q, add: key}, {q, update: key, v}, {q, remove: key} once acknowledged, {q, done: command} for each line
 //   pause, resume
 //   call      reads {job, method, args} from standard input and calls that method of the job, or of the queue when job is missing
 //   work      prints "ready", then one JSON line {id, name, data, attempt} per job it ran, until standard input ends; a job with data.fail
@@ -53,6 +57,8 @@ if (verb === 'work') {
   await flow.close();
 } else if (verb === 'populate') {
   await populate();
+} else if (verb === 'mix') {
+  await mix();
 } else {
   const queue = new Queue(name, base);
   await queue.waitUntilReady();
@@ -143,4 +149,134 @@ async function populate() {
   }
   await queue.close();
   print({ jobs: keys, scheduler });
+}
+
+async function mix() {
+  let state = Number(process.env.SEED || 1);
+  const random = (n) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % n;
+  };
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const flow = new FlowProducer(base);
+  const shops = {};
+  for (const q of name.split(',')) {
+    shops[q] = { q, queue: new Queue(q, base), children: new Queue(`${q}-children`, base), mode: 'stop', n: 0, kept: [], later: [], loops: [] };
+    await shops[q].queue.waitUntilReady();
+    await shops[q].children.waitUntilReady();
+  }
+  const opts = { removeOnComplete: true };
+  const add = async (s, more = {}, data = {}, queue = s.queue) => {
+    const k = `${s.q}_${s.n++}`;
+    const job = await queue.add('order', { k, ...data }, { jobId: k, ...opts, ...more });
+    if (job.id === k) print({ q: s.q, add: k }); // else it was deduplicated
+    return k;
+  };
+  const calm = [
+    (s) => add(s),
+    async (s) => {
+      const k = `${s.q}_${s.n++}`;
+      await s.queue.add('order', { k }, opts); // with a number for its id
+      print({ q: s.q, add: k });
+    },
+    (s) => add(s, { delay: 50 + random(400) }),
+    (s) => add(s, { priority: 1 + random(5) }),
+    (s) => add(s, { lifo: true }),
+    (s) => add(s, { attempts: 4, backoff: { type: 'fixed', delay: 40 + random(100) } }, { failures: 1 + random(2) }),
+    (s) => add(s, { deduplication: { id: `d${random(5)}` } }),
+    (s) => add(s, { deduplication: { id: `t${random(5)}`, ttl: 100 } }),
+    async (s) => s.kept.push(await add(s, { removeOnComplete: false })),
+    (s) => s.kept.length && s.queue.add('order', { k: 'twice' }, { jobId: s.kept[random(s.kept.length)] }), // a second delivery: ignored
+    (s) => add(s, {}, {}, s.children),
+  ];
+  const one = (s) => s.later.splice(random(s.later.length), 1)[0];
+  const wild = [
+    ...calm,
+    async (s) => s.later.push(await add(s, { delay: 3_600_000 })),
+    async (s) => s.later.push(await add(s, { delay: 3_600_000, removeOnComplete: false })),
+    async (s) => {
+      const k = one(s);
+      if (!k) return;
+      await (await s.queue.getJob(k)).remove();
+      print({ q: s.q, remove: k });
+    },
+    async (s) => {
+      const k = one(s);
+      if (k) await (await s.queue.getJob(k)).promote();
+    },
+    async (s) => {
+      const k = one(s);
+      if (!k) return;
+      const job = await s.queue.getJob(k);
+      for (let v = 1; v < 4; v++) {
+        await job.updateData({ k, v });
+        await job.log(`now ${v}`);
+        print({ q: s.q, update: k, v });
+      }
+      s.later.push(k);
+    },
+    async (s) => {
+      const k = one(s);
+      if (!k) return;
+      await (await s.queue.getJob(k)).changeDelay(7_200_000);
+      s.later.push(k);
+    },
+    async (s) => {
+      const keys = [0, 1, 2].map(() => `${s.q}_${s.n++}`);
+      await flow.add({
+        name: 'parent', queueName: s.q, data: { k: keys[0] }, opts,
+        children: [
+          { name: 'near', queueName: s.q, data: { k: keys[1] }, opts },
+          { name: 'far', queueName: `${s.q}-children`, data: { k: keys[2] }, opts: { ...opts, delay: random(200) } },
+        ],
+      });
+      for (const k of keys) print({ q: s.q, add: k });
+    },
+    async (s) => {
+      await s.queue.pause();
+      await sleep(random(60));
+      await s.queue.resume();
+    },
+    (s) => s.queue.upsertJobScheduler(`tick-${s.q}`, { every: 300 + random(3) * 100 }, { name: 'tick', data: { k: 'tick' } }),
+    (s) => random(4) === 0 && s.queue.removeJobScheduler(`tick-${s.q}`),
+  ];
+  const loop = async (s, mode, ops) => {
+    while (s.mode === mode) {
+      try {
+        await ops[random(ops.length)](s);
+      } catch (err) {
+        if (!/locked|not in a delayed state|Missing key|null|could not be/i.test(String(err.message))) print({ q: s.q, error: String(err.stack) });
+      }
+      await sleep(1 + random(6));
+    }
+  };
+  print('ready');
+  let rest = '';
+  for await (const chunk of process.stdin) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop();
+    for (const line of lines) {
+      const [command, q, other] = line.split(' ');
+      const s = shops[q];
+      if (command === 'finish') {
+        for (const n of [q, `${q}-children`]) {
+          const queue = new Queue(n, { ...base, connection: { ...connection, port: Number(other) } });
+          await queue.promoteJobs();
+          await queue.close();
+        }
+      } else {
+        if (s.mode !== command) {
+          s.mode = command;
+          await Promise.all(s.loops); // of the mode before
+          s.loops = command === 'stop' ? [] : [1, 2, 3].map(() => loop(s, command, command === 'go' ? wild : calm));
+        }
+      }
+      print({ q, done: command });
+    }
+  }
+  for (const s of Object.values(shops)) s.mode = 'stop';
+  for (const s of Object.values(shops)) await Promise.all([...s.loops, s.queue.close(), s.children.close()]);
+  await flow.close();
 }
