@@ -130,6 +130,20 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 			c.HSet(t.Context(), "bull:orders:meta", "switchyard:moved", "fenced:r1:")
 		},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.MovedBy, " ", q.Copies, q.HashesWithoutIndex) }, "r1 3 0"},
+		{"children on a second page", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			children := []any{"bull:far:1"}
+			for i := range 1000 {
+				children = append(children, fmt.Sprint("bull:orders:child_", i))
+			}
+			c.SAdd(t.Context(), "bull:orders:j_0:dependencies", children...)
+			c.Set(t.Context(), "bull:far:id", 1, 0)
+		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.FlowParents, q.TiedTo) }, "1 [far]"},
+		{"stalled jobs beyond a batch", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			for i := range 250 {
+				c.HSet(t.Context(), fmt.Sprint("bull:orders:s_", i), "name", "n", "data", "{}")
+				c.LPush(t.Context(), "bull:orders:active", fmt.Sprint("s_", i))
+			}
+		}, func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.StalledCount, len(q.Stalled)) }, "250 20"},
 		{"workers", func(t *testing.T, srv *redistest.Server, _ redis.UniversalClient) {
 			v6.Work(t, srv, "orders").Expect(t, 3)
 		},

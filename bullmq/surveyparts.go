@@ -128,21 +128,29 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 // stalled counts active jobs whose worker has given no sign of life for the length of a lock.
 func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 	q := sq.Queue
-	ids, err := s.c.LRange(ctx, q.Key("active"), 0, -1).Result()
-	if err != nil {
+	var ids []string
+	if err := s.entries(ctx, q.Key("active"), true, func(some []string) { ids = append(ids, some...) }); err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(ids, surveyKeys) {
-		locks, active := make([]*redis.IntCmd, len(batch)), make([]*redis.IntCmd, len(batch))
+	for batch := range slices.Chunk(ids, surveyIDs) {
+		locks := make([]*redis.IntCmd, len(batch))
 		if err := s.timed(ctx, func(p redis.Pipeliner) {
 			for i, id := range batch {
-				locks[i], active[i] = p.Exists(ctx, q.Key(id)+":lock"), p.LPos(ctx, q.Key("active"), id, redis.LPosArgs{})
+				locks[i] = p.Exists(ctx, q.Key(id)+":lock")
 			}
 		}); err != nil {
 			return err
 		}
 		for i, id := range batch {
-			if locks[i].Err() == nil && locks[i].Val() == 0 && active[i].Err() == nil {
+			if locks[i].Err() != nil || locks[i].Val() != 0 {
+				continue
+			}
+			// It may just have ended. LPOS takes time in proportion to the list, so it is asked of the few that look stalled.
+			var active *redis.IntCmd
+			if err := s.timed(ctx, func(p redis.Pipeliner) { active = p.LPos(ctx, q.Key("active"), id, redis.LPosArgs{}) }); err != nil {
+				return err
+			}
+			if active.Err() == nil {
 				if sq.StalledCount++; len(sq.Stalled) < surveyExamples {
 					sq.Stalled = append(sq.Stalled, id)
 				}

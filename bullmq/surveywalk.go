@@ -112,6 +112,11 @@ func (s *surveyor) scan(ctx context.Context) error {
 			size, memory *redis.IntCmd
 		}
 		var reads []read
+		type parent struct {
+			sq  *surveyed
+			key string // of its pending children
+		}
+		var parents []parent
 		var later []func()
 		p := s.c.Pipeline()
 		for _, k := range keys {
@@ -138,12 +143,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 				reads = append(reads, r)
 			case "dependencies":
 				sq.FlowParents++
-				children := p.SMembers(ctx, k)
-				later = append(later, func() {
-					for _, child := range children.Val() {
-						s.tie(sq, child)
-					}
-				})
+				parents = append(parents, parent{sq, k})
 			case "de":
 				sq.DedupCount++
 				if len(sq.Dedup) < surveyDedup {
@@ -164,7 +164,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 		for _, r := range reads {
 			fields, err := r.fields.Result()
 			if err != nil {
-				if strings.HasPrefix(err.Error(), "WRONGTYPE") {
+				if wrongType(err) {
 					continue // not a job
 				}
 				return err
@@ -188,8 +188,36 @@ func (s *surveyor) scan(ctx context.Context) error {
 		for _, f := range later {
 			f()
 		}
+		for _, par := range parents {
+			if err := s.children(ctx, par.sq, par.key); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
+}
+
+// children notes the queues of a parent's pending children, some at a time: a flow may have very many.
+func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error {
+	for cursor := uint64(0); ; {
+		started := time.Now()
+		found, next, err := s.c.SScan(ctx, key, cursor, "", surveyIDs).Result()
+		if err != nil {
+			if wrongType(err) {
+				return nil
+			}
+			return err
+		}
+		for _, child := range found {
+			s.tie(sq, child)
+		}
+		if err := s.rest(ctx, time.Since(started)); err != nil {
+			return err
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
 }
 
 // owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
