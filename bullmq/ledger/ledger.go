@@ -24,7 +24,7 @@ const (
 	Double   Verdict = "double"   // took effect twice
 	Stray    Verdict = "stray"    // added on a side to which the application did not send it
 	Ghost    Verdict = "ghost"    // ran, although the application has no record of it
-	Mismatch Verdict = "mismatch" // run and shadow run came to different results
+	Mismatch Verdict = "mismatch" // run and shadow run came to different results, or a worker got other data than was sent
 	Late     Verdict = "late"     // not ended within the deadline
 )
 
@@ -291,6 +291,8 @@ type Facts struct {
 	Canary       bool
 	// Sent are the places, as in Life.Stays, to which an add was tried; one that failed may have landed all the same. All false: not known any more.
 	Sent [4]bool
+	// Different says which data differ, see Event.Digest; "" when none do or nothing is told.
+	Different string
 }
 
 // Journal is what the ledger asks of the application's record; Orders is one.
@@ -450,8 +452,15 @@ func (l *Ledger) judge(now int64, life *Life, j Journal) {
 			l.raise(now, life, Stray, fmt.Sprintf("added on %s, to which the application did not send it", Places[i]))
 		}
 	}
+	different := f.Different
 	if real, shadow, differ := life.results(); differ {
-		l.raise(now, life, Mismatch, fmt.Sprintf("the run gave %.40q, the shadow run %.40q", real, shadow))
+		if different != "" {
+			different += "; "
+		}
+		different += fmt.Sprintf("the run gave %.40q, the shadow run %.40q", real, shadow)
+	}
+	if different != "" {
+		l.raise(now, life, Mismatch, different)
 	}
 }
 
