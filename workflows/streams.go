@@ -87,7 +87,7 @@ func (s *streams) once(ctx context.Context) error {
 		}
 		orders, told := s.e.ledger.soFar()
 		l.Judge(s.e.now().UnixMilli(), told, orders)
-		change, err := stateOf(l.Changes())
+		change, err := LedgerState(l.Changes())
 		if err != nil {
 			return err
 		}
@@ -192,8 +192,8 @@ func (s *streams) follow(ctx context.Context, l *ledger.Ledger, q bullmq.Queue, 
 	}
 }
 
-// stateOf makes rows of what a ledger gives to be saved.
-func stateOf(c ledger.Checkpoint) (out store.LedgerState, err error) {
+// LedgerState makes rows of what a ledger gives to be saved.
+func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
 	body := func(v any) string {
 		b, e := json.Marshal(v)
 		if err == nil {

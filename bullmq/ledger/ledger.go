@@ -103,6 +103,7 @@ type Life struct {
 	// Partial: it was met without an "added", so what was before is not known; or it was moved here.
 	Partial bool     `json:"partial,omitempty"`
 	Stays   [4]*Stay `json:"stays"` // source, source shadow, target, target shadow
+	saved   bool
 }
 
 // Places names the stays of a life.
@@ -520,7 +521,10 @@ func (l *Ledger) close(k lifeKey, life *Life) {
 		l.markDone(k)
 	}
 	delete(l.lives, k)
-	l.dirty.life(k)
+	delete(l.dirty.lives, k) // one that began and ended since the last save never touches the database
+	if life.saved {
+		l.dirty.ended[k] = true
+	}
 	if len(l.recent) < l.o.Recent {
 		l.recent = append(l.recent, life)
 		return

@@ -63,6 +63,7 @@ const maxIDs = 20
 const (
 	keepOrders  = 100_000          // orders that are kept whole, at least
 	foldAfter   = 10 * time.Minute // an order that is in order is folded into its minute's counters no sooner than this after its last event
+	foldSoon    = time.Minute      // ... or than this, when there are twice as many as are kept
 	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
 )
 
@@ -80,7 +81,8 @@ type Orders struct {
 	last     map[string]int64  // highest sequence number by journal
 	since    int64             // unix ms of the first event
 	newest   int64
-	applied  int                // events, for when to fold
+	applied  int                // events
+	foldNext int                // how many they are when it is worth looking for orders to fold
 	folded   map[int64]*Summary // by the minute of the first add
 	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
 	known, knownJobs generations
@@ -289,7 +291,7 @@ func (l *Orders) Apply(e Event) {
 		o.jobs = append(o.jobs, e.JobID)
 	}
 	o.last = max(o.last, e.At)
-	if l.applied++; l.applied%4096 == 0 && len(l.orders) > l.keep {
+	if l.applied++; l.applied >= l.foldNext && len(l.orders) > l.keep {
 		defer l.fold()
 	}
 	o.carries(e)
@@ -334,15 +336,20 @@ func (l *Orders) open(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. O(orders), once in 4096 events.
+// fold turns the oldest orders that are in order into counters. O(orders), once in as many events.
 func (l *Orders) fold() {
+	l.foldNext = l.applied + len(l.orders)
+	after := foldAfter
+	if len(l.orders) > 2*l.keep {
+		after = foldSoon
+	}
 	type old struct {
 		at int64
 		o  *order
 	}
 	var found []old
 	for _, o := range l.orders {
-		if o.inOrder() && l.newest-o.last > foldAfter.Milliseconds() {
+		if o.inOrder() && l.newest-o.last > after.Milliseconds() {
 			found = append(found, old{o.last, o})
 		}
 	}
