@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,8 @@ type Migration struct {
 	MinValidationOrders int `yaml:"min_validation_orders"`
 	// OrderDeadline is how long an acknowledged order may take until it counts as lost.
 	OrderDeadline time.Duration `yaml:"order_deadline"`
+	// OrderDeadlines are shorter ones of single queues, after which an order of theirs is late.
+	OrderDeadlines map[string]time.Duration `yaml:"order_deadlines"`
 	// Ramp lists the percentages of the live stage, ascending, the last being 100.
 	Ramp []int `yaml:"ramp"`
 }
@@ -270,6 +273,9 @@ func (c Config) Validate() error {
 	need(c.Migration.Name != "", "migration.name", "is needed")
 	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
 		"migration", "monitor_interval, quiet_window and order_deadline must be positive")
+	for q, d := range c.Migration.OrderDeadlines {
+		need(slices.Contains(c.Queues, q) && d > 0 && d <= c.Migration.OrderDeadline, "migration.order_deadlines."+q, "must be of one of queues, positive and at most order_deadline, after which an order counts as lost")
+	}
 	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
 	last := 0
 	for _, p := range c.Migration.Ramp {

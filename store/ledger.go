@@ -166,10 +166,19 @@ func (s *Store) LedgerWindows(ctx context.Context, mid string, since int64, limi
 	return rows, s.failure(err)
 }
 
-// LedgerExceptions gives exceptions, not settled ones first, then the newest; job "" is any, verdict "" is any.
-func (s *Store) LedgerExceptions(ctx context.Context, mid, job, verdict string, limit int) (rows []LedgerRow, err error) {
+// LedgerFilter says which exceptions; empty fields are any.
+type LedgerFilter struct {
+	Job, Verdict  string
+	State         string // open: nothing settles it; settled
+	Offset, Limit int
+}
+
+// LedgerExceptions gives exceptions, not settled ones first, then the newest.
+func (s *Store) LedgerExceptions(ctx context.Context, mid string, f LedgerFilter) (rows []LedgerRow, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
-		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job LIMIT ?`, mid, text(job), text(job), verdict, verdict, limit).Scan(&rows).Error
+		AND (? = '' OR (settled_at = 0) = (? = 'open'))
+		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job, queue, verdict LIMIT ? OFFSET ?`,
+		mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit, f.Offset).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 

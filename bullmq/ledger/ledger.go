@@ -46,10 +46,12 @@ type Exception struct {
 // Options of a ledger. The zero value of a field takes the default in brackets.
 type Options struct {
 	Deadline time.Duration // within which an order has to end [5 min]
-	Linger   time.Duration // how long after its last event a life may still get news before it is judged and folded [10 s]
-	Open     int           // lives that may be open at once; more make windows inconclusive [200,000]
-	Done     int           // ended lives that are recognised when they come again, at least; twice as many at most [500,000]
-	Recent   int           // ended lives that are kept whole [20,000]
+	// Deadlines are those of single queues, by Lane.Queue.
+	Deadlines map[string]time.Duration
+	Linger    time.Duration // how long after its last event a life may still get news before it is judged and folded [10 s]
+	Open      int           // lives that may be open at once; more make windows inconclusive [200,000]
+	Done      int           // ended lives that are recognised when they come again, at least; twice as many at most [500,000]
+	Recent    int           // ended lives that are kept whole [20,000]
 }
 
 func (o Options) withDefaults() Options {
@@ -308,7 +310,7 @@ type Journal interface {
 func (l *Ledger) Judge(now, told int64, j Journal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	linger, deadline := l.o.Linger.Milliseconds(), l.o.Deadline.Milliseconds()
+	linger := l.o.Linger.Milliseconds()
 	upto := map[string]int64{} // by queue: when the lane that was read the least far was
 	for at, ln := range l.lanes {
 		if known, ok := upto[at.Queue]; !ok || ln.At < known {
@@ -319,8 +321,10 @@ func (l *Ledger) Judge(now, told int64, j Journal) {
 		l.judgeMissing(now, life, j, told)
 		last := life.last()
 		if life.open() {
+			deadline := cmp.Or(l.o.Deadlines[k.queue], l.o.Deadline).Milliseconds()
 			if late, since := life.late(now, deadline); late {
-				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second), life.where()))
+				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added or due, the limit is %s: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second),
+					time.Duration(deadline)*time.Millisecond, life.where()))
 			}
 			if !life.copiesOnly() || now-last < deadline {
 				continue
