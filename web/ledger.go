@@ -277,6 +277,20 @@ func stayWords(s *ledger.Stay) string {
 	return strings.Join(parts, ", ")
 }
 
+// orderStatus is of an order without exceptions: only what is known whole may look good.
+func orderStatus(o workflows.LedgerOrder) status {
+	open := slices.ContainsFunc(o.Lives, func(l ledger.Life) bool { return l.Open() })
+	switch j := o.Journal; {
+	case j != nil && (j.Applied > 1 || j.Different != ""):
+		return status{"bad", "octagon-x", "The application's record shows harm"}
+	case open || j != nil && j.Applied == 0:
+		return status{"run", "loader", "Under way, nothing found wrong so far"}
+	case len(unknowns(o)) > 0:
+		return status{"stale", "circle-help", "Nothing was found wrong, but not everything is known"}
+	}
+	return status{"ok", "circle-check", "Nothing is wrong with it"}
+}
+
 // unknowns say what is not known of an order, and why.
 func unknowns(o workflows.LedgerOrder) (out []string) {
 	if o.Note != "" {

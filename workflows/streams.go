@@ -392,7 +392,11 @@ func (e *Estate) streamsNow(ctx context.Context, mid string) (red, stale []strin
 	}
 	for _, n := range counts {
 		if n.Open > 0 && slices.Contains([]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch}, n.Verdict) {
-			red = append(red, fmt.Sprintf("by the streams %d jobs are a %s that nothing settles", n.Open, n.Verdict))
+			jobs := "jobs are"
+			if n.Open == 1 {
+				jobs = "job is"
+			}
+			red = append(red, fmt.Sprintf("by the streams %d %s a %s that nothing settles", n.Open, jobs, n.Verdict))
 		}
 	}
 	return red, stale, lanes, nil

@@ -111,7 +111,8 @@ type Life struct {
 // Places names the stays of a life.
 var Places = [4]string{"source", "source (shadow)", "target", "target (shadow)"}
 
-func (l *Life) open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open) }
+// Open reports whether any of its stays has not ended.
+func (l *Life) Open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open) }
 
 // copiesOnly: what is open are shadow copies. They may wait for ever where no worker runs them, and must not keep the rest from being judged.
 func (l *Life) copiesOnly() bool { return !l.Stays[0].open() && !l.Stays[2].open() }
@@ -320,7 +321,7 @@ func (l *Ledger) Judge(now, told int64, j Journal) {
 	for k, life := range l.lives {
 		l.judgeMissing(now, life, j, told)
 		last := life.last()
-		if life.open() {
+		if life.Open() {
 			deadline := cmp.Or(l.o.Deadlines[k.queue], l.o.Deadline).Milliseconds()
 			if late, since := life.late(now, deadline); late {
 				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added or due, the limit is %s: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second),
