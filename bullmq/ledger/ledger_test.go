@@ -771,3 +771,74 @@ func TestALaneThatCannotBeReadSaysSo(t *testing.T) {
 		t.Errorf("%+v", c.Cursors)
 	}
 }
+
+// A life that is saved, ends, and begins and ends again before the next save leaves no row; one that begins and ends between two saves never had one.
+func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(7)
+	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	at := lane(ledger.Source, false)
+	judge := func() {
+		w.now += 3000
+		w.read(l, at, 1000)
+		l.Judge(w.now, w.now, w.orders)
+	}
+	w.read(l, at, 100)
+	w.now += 61_000
+	w.intake("again", ledger.Source, "")
+	judge()
+	db.save(l.Changes())
+	if len(db.lives) != 1 {
+		t.Fatalf("an open life is not saved: %v", db.lives)
+	}
+	for range 2 {
+		w.run(at, "again", "r")
+		judge()
+		w.intake("again", ledger.Source, "")
+		judge()
+	}
+	w.run(at, "again", "r")
+	w.intake("short", ledger.Source, "")
+	w.run(at, "short", "r")
+	judge()
+	c := l.Changes()
+	db.save(c)
+	if len(db.lives) != 0 || len(c.Lives) != 0 || !slices.Equal(c.Ended, [][2]string{{queueName, "again"}}) {
+		t.Errorf("left in the database: %v; saved: %d lives, %v ended", db.lives, len(c.Lives), c.Ended)
+	}
+}
+
+func TestAQueuesOwnDeadlineCountsInsteadOfTheGeneralOneAndItsEndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(8)
+	l := ledger.New(ledger.Options{Deadline: time.Hour, Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
+	at := lane(ledger.Source, false)
+	w.read(l, at, 100)
+	w.now += 61_000
+	w.intake("slow", ledger.Source, "")
+	var told []ledger.Exception
+	step := func(ms int64) {
+		w.now += ms
+		w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "tick", Status: 500})
+		w.read(l, at, 1000)
+		l.Judge(w.now, w.now, w.orders)
+		told = append(told, l.Changes().Exceptions...)
+	}
+	step(59_000)
+	if len(told) != 0 {
+		t.Fatalf("within the deadline: %+v", told)
+	}
+	for range 10 {
+		step(2000)
+	}
+	if len(told) != 1 || told[0].Verdict != ledger.Late || told[0].SettledAt != 0 || !strings.Contains(told[0].Detail, "the limit is 1m0s") {
+		t.Fatalf("over the deadline: %+v", told)
+	}
+	w.run(at, "slow", "r")
+	for range 10 {
+		step(2000)
+	}
+	if len(told) != 2 || told[1].SettledAt == 0 || told[1].SettledBy == "" {
+		t.Errorf("at its end: %+v", told)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 )
 
 // Event is one entry of the ingestion application's journal.
@@ -174,6 +175,11 @@ func (o *order) carries(e Event) {
 		}
 		return
 	}
+	for _, sent := range c.sent {
+		if same := slices.Index(sent, d); same >= 0 {
+			d = sent[same] // kept once
+		}
+	}
 	if g := (gotCargo{d, e.Side, e.Mode == ModeShadow}); !slices.Contains(c.got, g) && len(c.got) < maxCargo {
 		c.got = append(c.got, g)
 	}
@@ -240,7 +246,7 @@ type Moment struct {
 
 func (o *order) tell(at int64, what string) {
 	if len(o.story) < maxStory {
-		o.story = append(o.story, Moment{at, what})
+		o.story = append(o.story, Moment{at, unique.Make(what).Value()}) // the same few words for every order
 	}
 }
 
