@@ -11,7 +11,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -174,10 +173,8 @@ func (l *ledgerMetrics) add(mid string, o workflows.LedgerOverview) {
 	for _, n := range o.Counts {
 		l.exceptions = append(l.exceptions, fmt.Sprintf("{migration=%q,verdict=%q,state=\"open\"} %d", mid, n.Verdict, n.Open), fmt.Sprintf("{migration=%q,verdict=%q,state=\"settled\"} %d", mid, n.Verdict, n.Settled))
 		l.found = append(l.found, fmt.Sprintf("{migration=%q,verdict=%q} %d", mid, n.Verdict, n.Open+n.Settled))
-		if n.Verdict == ledger.Late {
-			l.late = append(l.late, fmt.Sprintf("{migration=%q} %d", mid, n.Open))
-		}
 	}
+	l.late = append(l.late, fmt.Sprintf("{migration=%q} %d", mid, o.Late()))
 	for _, lane := range o.Lanes {
 		labels := fmt.Sprintf("{migration=%q,side=%q,queue=%q,shadow=\"%t\"}", mid, lane.Lane.Side, lane.Lane.Queue, lane.Lane.Shadow)
 		if lane.At != 0 { // never read to its end: there is no lag to tell, and the verdict is inconclusive
@@ -186,13 +183,7 @@ func (l *ledgerMetrics) add(mid string, o workflows.LedgerOverview) {
 		l.entries = append(l.entries, fmt.Sprintf("%s %d", labels, lane.Entries))
 		l.jobs = append(l.jobs, fmt.Sprintf("%s %d", labels, lane.Open))
 	}
-	doubtful := 0
-	for _, w := range o.Windows {
-		if w.State == ledger.Inconclusive {
-			doubtful++
-		}
-	}
-	l.doubtful = append(l.doubtful, fmt.Sprintf("{migration=%q} %d", mid, doubtful))
+	l.doubtful = append(l.doubtful, fmt.Sprintf("{migration=%q} %d", mid, o.Doubtful()))
 }
 
 func (l *ledgerMetrics) write(metric writeMetric) {

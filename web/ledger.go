@@ -43,20 +43,10 @@ func ledgerStatus(verdict string) status {
 	return status{"stale", "circle-help", "Inconclusive"}
 }
 
-// lateOrders is how many orders are over their deadline.
-func lateOrders(o workflows.LedgerOverview) int64 {
-	for _, n := range o.Counts {
-		if n.Verdict == ledger.Late {
-			return n.Open
-		}
-	}
-	return 0
-}
-
 // ledgerAlert is what the overview warns of; an empty text is nothing.
 func ledgerAlert(o workflows.LedgerOverview) (s status, text string) {
 	s = ledgerStatus(o.Verdict)
-	if late := lateOrders(o); o.Verdict == workflows.LedgerClean {
+	if late := o.Late(); o.Verdict == workflows.LedgerClean {
 		if late == 0 {
 			return s, ""
 		}

@@ -240,7 +240,7 @@ func LedgerOverviewPage(v Ledger) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if n := lateOrders(v.Overview); n > 0 {
+		if n := v.Overview.Late(); n > 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p id=\"late\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

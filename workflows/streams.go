@@ -284,6 +284,26 @@ type LedgerOverview struct {
 	Exceptions []ledger.Exception `json:"exceptions"` // at most 100, not settled ones first
 }
 
+// Late is how many orders are over their deadline.
+func (o LedgerOverview) Late() int64 {
+	for _, n := range o.Counts {
+		if n.Verdict == ledger.Late {
+			return n.Open
+		}
+	}
+	return 0
+}
+
+// Doubtful is how many minutes of the last hour, over all lanes, prove nothing.
+func (o LedgerOverview) Doubtful() (n int) {
+	for _, w := range o.Windows {
+		if w.State == ledger.Inconclusive {
+			n++
+		}
+	}
+	return n
+}
+
 // LedgerCount is how many jobs have a verdict.
 type LedgerCount struct {
 	Verdict ledger.Verdict `json:"verdict"`
