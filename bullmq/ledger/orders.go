@@ -64,7 +64,7 @@ const maxIDs = 20
 const (
 	keepOrders  = 100_000          // orders that are kept whole, at least
 	foldAfter   = 10 * time.Minute // an order that is in order is folded into its minute's counters no sooner than this after its last event
-	foldSoon    = time.Minute      // ... or than this, when there are twice as many as are kept
+	foldSoon    = 30 * time.Second // ... or than this, when there are twice as many as are kept
 	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
 )
 
@@ -342,9 +342,9 @@ func (l *Orders) open(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. O(orders), once in as many events.
+// fold turns the oldest orders that are in order into counters. O(orders), once in a quarter as many events.
 func (l *Orders) fold() {
-	l.foldNext = l.applied + len(l.orders)
+	l.foldNext = l.applied + len(l.orders)/4
 	after := foldAfter
 	if len(l.orders) > 2*l.keep {
 		after = foldSoon
