@@ -20,8 +20,8 @@ test: setup-test build node ## every test: Go, Node, browser, a rehearsal
 build: ## bin/switchyard
 	go build -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
 
-bench: setup setup-bench build node ## what flags cost, with ratios to peers, the job move, the copy of a million keys (BENCH=-quick: shorter)
-	go test -run '^$$' -bench . -benchmem -benchtime 1x ./bullmq ./bullmq/move ./redisconn/keycopy
+bench: setup setup-bench build node ## what flags cost, with ratios to peers, the job move, the order ledger, the copy of a million keys (BENCH=-quick: shorter)
+	go test -run '^$$' -bench . -benchmem -benchtime 1x ./bullmq ./bullmq/move ./bullmq/ledger ./redisconn/keycopy
 	go test -run '^$$' -bench . -benchmem ./flags ./fleet
 	go build -o bin/bench ./bench && exec bin/bench $(BENCH)
 

@@ -208,6 +208,7 @@ type LedgerOrder = workflows.LedgerOrder
 // LedgerExceptionList is what was wrong with any order, not settled first.
 type LedgerExceptionList struct {
 	Exceptions []ledger.Exception `json:"exceptions"`
+	Total      int64              `json:"total"` // with this filter, on all pages
 }
 
 // QueueDetail is one queue on both sides, in depth: see workflows.QueueDetail.

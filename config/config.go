@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,8 @@ type Migration struct {
 	MinValidationOrders int `yaml:"min_validation_orders"`
 	// OrderDeadline is how long an acknowledged order may take until it counts as lost.
 	OrderDeadline time.Duration `yaml:"order_deadline"`
+	// OrderDeadlines are shorter ones of single queues, after which an order of theirs is late.
+	OrderDeadlines map[string]time.Duration `yaml:"order_deadlines"`
 	// Ramp lists the percentages of the live stage, ascending, the last being 100.
 	Ramp []int `yaml:"ramp"`
 }
@@ -284,6 +287,9 @@ func (c Config) Validate() error {
 	need(c.Migration.Name != "", "migration.name", "is needed")
 	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
 		"migration", "monitor_interval, quiet_window and order_deadline must be positive")
+	for q, d := range c.Migration.OrderDeadlines {
+		need(slices.Contains(c.Queues, q) && d > 0 && d <= c.Migration.OrderDeadline, "migration.order_deadlines."+q, "must be of one of queues, positive and at most order_deadline, after which an order counts as lost")
+	}
 	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
 	need(c.Move.SourceRate >= 0 && c.Move.TargetRate >= 0, "move", "source_rate and target_rate are commands per second, or 0 for no limit")
 	need(c.Move.MaxLatency >= 0 && c.Move.MaxFreeze >= 0, "move", "max_latency and max_freeze must not be negative; 0 is no limit")

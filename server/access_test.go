@@ -15,7 +15,7 @@ import (
 
 // fill puts real ids into a route's path.
 func fill(path string, run migration.Run) string {
-	return strings.NewReplacer(":mid", mid, ":step", "audit", ":run", run.ID, ":criterion", "noeviction", ":key", "order-ingestion-stage", ":queue", "order-ingestion", ":schedule", "none", ":apikey", "none", "*", "app.css").Replace(path)
+	return strings.NewReplacer(":mid", mid, ":step", "audit", ":run", run.ID, ":criterion", "noeviction", ":key", "order-ingestion-stage", ":queue", "order-ingestion", ":order", "evt_1", ":schedule", "none", ":apikey", "none", "*", "app.css").Replace(path)
 }
 
 // bodies are requests that are well formed, where an empty one is not.

@@ -283,12 +283,16 @@ func (s *Server) apiLedger(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiLedgerExceptions(c *fiber.Ctx) error {
-	limit, err := strconv.Atoi(c.Query("limit", "100"))
-	if err != nil {
+	f := workflows.LedgerFilter{Verdict: c.Query("verdict"), State: c.Query("state")}
+	var err error
+	if f.Limit, err = strconv.Atoi(c.Query("limit", "100")); err != nil {
 		return migration.Errorf(migration.Invalid, "limit %.40q is no number", c.Query("limit"))
 	}
-	found, err := s.control.LedgerExceptions(c.UserContext(), c.Params("mid"), c.Query("verdict"), limit)
-	return answer(c, api.LedgerExceptionList{Exceptions: found}, err)
+	if f.Offset, err = strconv.Atoi(c.Query("offset", "0")); err != nil {
+		return migration.Errorf(migration.Invalid, "offset %.40q is no number", c.Query("offset"))
+	}
+	found, total, err := s.control.LedgerExceptions(c.UserContext(), c.Params("mid"), f)
+	return answer(c, api.LedgerExceptionList{Exceptions: found, Total: total}, err)
 }
 
 func (s *Server) apiLedgerOrder(c *fiber.Ctx) error {

@@ -62,6 +62,12 @@ func (l *logs) String() string {
 
 func serve(t *testing.T, change ...func(*Options)) *site {
 	t.Helper()
+	return serveOn(t, func(*config.Config) {}, change...)
+}
+
+// serveOn is serve with another configuration; prepare may also put something into the data folder.
+func serveOn(t *testing.T, prepare func(*config.Config), change ...func(*Options)) *site {
+	t.Helper()
 	st := &site{redis: redistest.Start(t, redistest.Password(redisPass), redistest.Config("maxmemory 100mb", "maxmemory-policy allkeys-lru")), logs: &logs{}}
 	cfg := config.Default()
 	cfg.DataDir = t.TempDir()
@@ -74,6 +80,7 @@ func serve(t *testing.T, change ...func(*Options)) *site {
 	cfg.Migration.EventDate = "2026-12-24"
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: enginePass}, {Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
 		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass}}
+	prepare(&cfg)
 	log := slog.New(slog.NewJSONHandler(st.logs, nil))
 	readers, err := workflows.NewReaders(cfg, log)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // healthz says that the process answers.
@@ -109,7 +110,13 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 		return err
 	}
 	var verdicts, met, orders, workers, stage []string
+	var ledgers ledgerMetrics
 	for _, m := range all {
+		l, err := s.control.LedgerOverview(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		ledgers.add(m.ID, l)
 		o, err := s.control.Overview(ctx, m.ID)
 		if err != nil {
 			return err
@@ -140,7 +147,54 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 	metric("switchyard_criterion", "gauge", "1 for the present verdict of each criterion.", verdicts...)
 	metric("switchyard_criteria_met", "gauge", "Criteria that are met.", met...)
 	metric("switchyard_orders", "gauge", "Orders of the ledger; absent while it is not current.", orders...)
+	ledgers.write(metric)
 	metric("switchyard_worker_revision", "gauge", "Flag revision that each worker uses.", workers...)
 	metric("switchyard_ramp_percent", "gauge", "Share of orders whose authority is the target while the stage is live.", stage...)
 	return nil
+}
+
+// ledgerMetrics are samples of the order ledgers.
+type ledgerMetrics struct {
+	verdict, open, oldest, late, exceptions, found, lag, entries, jobs, doubtful []string
+}
+
+func (l *ledgerMetrics) add(mid string, o workflows.LedgerOverview) {
+	for _, v := range []string{workflows.LedgerClean, workflows.LedgerBroken, workflows.LedgerInconclusive} {
+		on := 0
+		if o.Verdict == v {
+			on = 1
+		}
+		l.verdict = append(l.verdict, fmt.Sprintf("{migration=%q,verdict=%q} %d", mid, v, on))
+	}
+	l.open = append(l.open, fmt.Sprintf("{migration=%q} %d", mid, o.Open))
+	if o.Journal != nil {
+		l.oldest = append(l.oldest, fmt.Sprintf("{migration=%q} %.3f", mid, float64(o.Journal.OldestOpenMS)/1000))
+	}
+	for _, n := range o.Counts {
+		l.exceptions = append(l.exceptions, fmt.Sprintf("{migration=%q,verdict=%q,state=\"open\"} %d", mid, n.Verdict, n.Open), fmt.Sprintf("{migration=%q,verdict=%q,state=\"settled\"} %d", mid, n.Verdict, n.Settled))
+		l.found = append(l.found, fmt.Sprintf("{migration=%q,verdict=%q} %d", mid, n.Verdict, n.Open+n.Settled))
+	}
+	l.late = append(l.late, fmt.Sprintf("{migration=%q} %d", mid, o.Late()))
+	for _, lane := range o.Lanes {
+		labels := fmt.Sprintf("{migration=%q,side=%q,queue=%q,shadow=\"%t\"}", mid, lane.Lane.Side, lane.Lane.Queue, lane.Lane.Shadow)
+		if lane.At != 0 { // never read to its end: there is no lag to tell, and the verdict is inconclusive
+			l.lag = append(l.lag, fmt.Sprintf("%s %.3f", labels, float64(lane.LagMS)/1000))
+		}
+		l.entries = append(l.entries, fmt.Sprintf("%s %d", labels, lane.Entries))
+		l.jobs = append(l.jobs, fmt.Sprintf("%s %d", labels, lane.Open))
+	}
+	l.doubtful = append(l.doubtful, fmt.Sprintf("{migration=%q} %d", mid, o.Doubtful()))
+}
+
+func (l *ledgerMetrics) write(metric writeMetric) {
+	metric("switchyard_ledger_verdict", "gauge", "1 for the present verdict of the order ledger.", l.verdict...)
+	metric("switchyard_ledger_open_orders", "gauge", "Jobs of the followed queues that have not ended or are not judged yet.", l.open...)
+	metric("switchyard_ledger_oldest_open_seconds", "gauge", "Age of the oldest acknowledged order that has not taken effect; absent while the journal is not current.", l.oldest...)
+	metric("switchyard_ledger_late_orders", "gauge", "Orders over their deadline.", l.late...)
+	metric("switchyard_ledger_exceptions", "gauge", "Exceptions by verdict, open and settled.", l.exceptions...)
+	metric("switchyard_ledger_exceptions_total", "counter", "Exceptions ever found.", l.found...)
+	metric("switchyard_ledger_lane_lag_seconds", "gauge", "How long ago a queue's events were read to their end; absent before the first time.", l.lag...)
+	metric("switchyard_ledger_lane_entries_total", "counter", "Entries of a queue's events that were read.", l.entries...)
+	metric("switchyard_ledger_lane_open_jobs", "gauge", "Jobs of a queue that have not ended, by its events.", l.jobs...)
+	metric("switchyard_ledger_inconclusive_minutes", "gauge", "Minutes of the last hour, over all queues, that prove nothing.", l.doubtful...)
 }

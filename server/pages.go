@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -53,7 +54,12 @@ func (s *Server) overview(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return s.page(c, place{migration: o.Migration, section: "overview", title: o.Migration.Name, topics: []string{"overview"}}, web.Overview(o, time.Now(), identityOf(c).who()))
+	l, err := s.control.LedgerOverview(c.UserContext(), o.Migration.ID)
+	if err != nil {
+		return err
+	}
+	return s.page(c, place{migration: o.Migration, section: "overview", title: o.Migration.Name, topics: []string{"overview"}},
+		templ.Join(web.LedgerAlert(o.Migration.ID, l), web.Overview(o, time.Now(), identityOf(c).who())))
 }
 
 // params reads a step's parameters from a query or a form.

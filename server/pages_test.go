@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/net/html"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -119,6 +120,10 @@ func TestAViewerSeesEverythingAndNoButtons(t *testing.T) {
 	st := serve(t)
 	run := st.runAudit(t)
 	b := st.browser(t, "grace", viewerPass)
+	if err := st.redis.Client().XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:order-ingestion:events", Values: []any{"event", "added", "jobId", "evt_1"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ledger knows an order", func() bool { return b.get("/m/"+mid+"/ledger/evt_1").status == http.StatusOK })
 	for _, r := range st.routes() {
 		if r.method != "GET" || !strings.HasPrefix(r.path, "/m/") {
 			continue

@@ -120,6 +120,8 @@ func (s *Server) routes() []route {
 		{"GET", "/m/:mid/jobs", session, s.jobs},
 		{"POST", "/m/:mid/jobs", engineer, s.jobForm},
 		{"POST", "/m/:mid/jobs/search", engineer, s.jobSearchForm},
+		{"GET", "/m/:mid/ledger", session, s.ledger},
+		{"GET", "/m/:mid/ledger/:order", session, s.ledgerOrder},
 		{"GET", "/m/:mid/flags", session, s.flags},
 		{"POST", "/m/:mid/flags/sets", engineer, s.flagSetForm},
 		{"POST", "/m/:mid/flags/kill", engineer, s.flagKillForm},

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 )
@@ -26,38 +27,78 @@ type LedgerState struct {
 	Exceptions []LedgerRow // Queue, Job, Verdict, At, SettledAt
 }
 
+// rowsAtOnce is how many rows one statement writes. Larger ones are not faster.
+const rowsAtOnce = 200
+
+// table is rows of one table; the first columns are its key.
+type table [][]any
+
+// insert writes them over what is there. Of two with the same key the later one counts: ids that differ only in bytes that no text has become one.
+func (t table) insert(tx *gorm.DB, into string, keys int, conflict string) error {
+	at := make(map[string]int, len(t))
+	unique := make(table, 0, len(t))
+	for _, row := range t {
+		key := fmt.Sprintf("%q", row[:keys])
+		if i, ok := at[key]; ok {
+			unique[i] = row
+			continue
+		}
+		at[key] = len(unique)
+		unique = append(unique, row)
+	}
+	for some := range slices.Chunk(unique, rowsAtOnce) {
+		one := "(?" + strings.Repeat(", ?", len(some[0])-1) + ")"
+		if err := tx.Exec("INSERT INTO "+into+" VALUES "+one+strings.Repeat(", "+one, len(some)-1)+" ON CONFLICT "+conflict, slices.Concat(some...)...).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SaveLedger saves a change in one transaction. Windows that were conclusive before keepFrom (unix ms) are forgotten, and all but the newest keepDone
 // hashes, roughly; exceptions never are.
 func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepFrom int64, keepDone int) error {
 	return s.failure(s.transact(ctx, func(tx *gorm.DB) error {
 		do := func(sql string, args ...any) error { return tx.Exec(sql, args...).Error }
+		var rows table
 		for _, r := range c.Cursors {
-			if err := do(`INSERT INTO ledger_cursors (migration_id, lane, body) VALUES (?, ?, ?) ON CONFLICT (migration_id, lane) DO UPDATE SET body = excluded.body`, mid, r.Lane, r.Body); err != nil {
-				return err
-			}
+			rows = append(rows, []any{mid, r.Lane, r.Body})
 		}
+		if err := rows.insert(tx, `ledger_cursors (migration_id, lane, body)`, 2, `(migration_id, lane) DO UPDATE SET body = excluded.body`); err != nil {
+			return err
+		}
+		rows = rows[:0]
 		for _, r := range c.Windows {
-			if err := do(`INSERT INTO ledger_windows (migration_id, start, lane, state, body) VALUES (?, ?, ?, ?, ?)
-				ON CONFLICT (migration_id, start, lane) DO UPDATE SET state = excluded.state, body = excluded.body`, mid, r.Start, r.Lane, r.State, r.Body); err != nil {
-				return err
-			}
+			rows = append(rows, []any{mid, r.Start, r.Lane, r.State, r.Body})
 		}
+		if err := rows.insert(tx, `ledger_windows (migration_id, start, lane, state, body)`, 3, `(migration_id, start, lane) DO UPDATE SET state = excluded.state, body = excluded.body`); err != nil {
+			return err
+		}
+		rows = rows[:0]
 		for _, r := range c.Lives {
-			if err := do(`INSERT INTO ledger_lives (migration_id, queue, job, body) VALUES (?, ?, ?, ?) ON CONFLICT (migration_id, queue, job) DO UPDATE SET body = excluded.body`, mid, text(r.Queue), text(r.Job), r.Body); err != nil {
-				return err
-			}
+			rows = append(rows, []any{mid, text(r.Queue), text(r.Job), r.Body})
 		}
+		if err := rows.insert(tx, `ledger_lives (migration_id, queue, job, body)`, 3, `(migration_id, queue, job) DO UPDATE SET body = excluded.body`); err != nil {
+			return err
+		}
+		ended := map[string][]any{} // jobs by queue
 		for _, r := range c.Ended {
-			if err := do(`DELETE FROM ledger_lives WHERE migration_id = ? AND queue = ? AND job = ?`, mid, text(r.Queue), text(r.Job)); err != nil {
-				return err
+			ended[r.Queue] = append(ended[r.Queue], text(r.Job))
+		}
+		for queue, jobs := range ended {
+			for some := range slices.Chunk(jobs, rowsAtOnce) {
+				if err := do(`DELETE FROM ledger_lives WHERE migration_id = ? AND queue = ? AND job IN (?`+strings.Repeat(", ?", len(some)-1)+`)`, slices.Concat([]any{mid, text(queue)}, some)...); err != nil {
+					return err
+				}
 			}
 		}
+		rows = rows[:0]
 		for _, r := range c.Exceptions {
-			if err := do(`INSERT INTO ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (migration_id, queue, job, verdict) DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`,
-				mid, text(r.Queue), text(r.Job), r.Verdict, r.At, r.SettledAt, r.Body); err != nil {
-				return err
-			}
+			rows = append(rows, []any{mid, text(r.Queue), text(r.Job), r.Verdict, r.At, r.SettledAt, r.Body})
+		}
+		if err := rows.insert(tx, `ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body)`, 4,
+			`(migration_id, queue, job, verdict) DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`); err != nil {
+			return err
 		}
 		if len(c.Done) > 0 {
 			hashes := make([]byte, 0, 8*len(c.Done))
@@ -125,10 +166,19 @@ func (s *Store) LedgerWindows(ctx context.Context, mid string, since int64, limi
 	return rows, s.failure(err)
 }
 
-// LedgerExceptions gives exceptions, not settled ones first, then the newest; job "" is any, verdict "" is any.
-func (s *Store) LedgerExceptions(ctx context.Context, mid, job, verdict string, limit int) (rows []LedgerRow, err error) {
+// LedgerFilter says which exceptions; empty fields are any.
+type LedgerFilter struct {
+	Job, Verdict  string
+	State         string // open: nothing settles it; settled
+	Offset, Limit int
+}
+
+// LedgerExceptions gives exceptions, not settled ones first, then the newest.
+func (s *Store) LedgerExceptions(ctx context.Context, mid string, f LedgerFilter) (rows []LedgerRow, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
-		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job LIMIT ?`, mid, text(job), text(job), verdict, verdict, limit).Scan(&rows).Error
+		AND (? = '' OR (settled_at = 0) = (? = 'open'))
+		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job, queue, verdict LIMIT ? OFFSET ?`,
+		mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit, f.Offset).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 

@@ -50,15 +50,15 @@ func (s *streams) run(ctx context.Context) {
 }
 
 func (s *streams) once(ctx context.Context) error {
-	saved, err := s.e.store.LoadLedger(ctx, s.mid)
+	loaded, err := s.e.store.LoadLedger(ctx, s.mid)
 	if err != nil {
 		return err
 	}
-	from, err := checkpointOf(saved)
+	from, err := checkpointOf(loaded)
 	if err != nil {
 		return err
 	}
-	l := ledger.Restore(ledger.Options{Deadline: s.e.cfg.Migration.OrderDeadline, Done: keepDone / 2}, from)
+	l := ledger.Restore(ledger.Options{Deadline: s.e.cfg.Migration.OrderDeadline, Deadlines: s.e.cfg.Migration.OrderDeadlines, Done: keepDone / 2}, from)
 	s.e.streams.Store(l)
 	defer s.e.streams.Store(nil)
 	ctx, cancel := context.WithCancel(ctx)
@@ -87,19 +87,28 @@ func (s *streams) once(ctx context.Context) error {
 		}
 		orders, told := s.e.ledger.soFar()
 		l.Judge(s.e.now().UnixMilli(), told, orders)
-		change, err := stateOf(l.Changes())
+		saved := l.Changes()
+		change, err := LedgerState(saved)
 		if err != nil {
 			return err
 		}
 		if err := s.e.store.SaveLedger(ctx, s.mid, change, s.e.now().Add(-keepWindows).UnixMilli(), keepDone); err != nil {
 			return err
 		}
-		for _, x := range change.Exceptions {
-			if x.SettledAt == 0 {
-				s.log.Warn("order ledger", "verdict", x.Verdict, "queue", x.Queue, "job", x.Job)
-				s.e.notify("overview")
-			}
+		s.alert(saved.Exceptions)
+	}
+}
+
+// alert says once in the log that something is wrong with an order, and once that it is settled. A monitor may look for "order ledger" and these fields.
+func (s *streams) alert(changed []ledger.Exception) {
+	for _, x := range changed {
+		fields := []any{"alert", "order_" + string(x.Verdict), "verdict", string(x.Verdict), "queue", x.Queue, "job", x.Job, "detail", x.Detail}
+		if x.SettledAt == 0 {
+			s.log.Warn("order ledger", append(fields, "state", "open")...)
+		} else {
+			s.log.Info("order ledger", append(fields, "state", "settled", "settled_by", x.SettledBy, "seconds", (x.SettledAt-x.At)/1000)...)
 		}
+		s.e.notify("overview")
 	}
 }
 
@@ -181,6 +190,7 @@ func (s *streams) follow(ctx context.Context, l *ledger.Ledger, q bullmq.Queue, 
 			}
 			l.Failed(at, err)
 			if !failing {
+				s.e.notify("overview")
 				s.log.Warn("a queue's events cannot be followed; the ledger is not current", "lane", at.String(), "err", err)
 			}
 			failing = true
@@ -192,8 +202,8 @@ func (s *streams) follow(ctx context.Context, l *ledger.Ledger, q bullmq.Queue, 
 	}
 }
 
-// stateOf makes rows of what a ledger gives to be saved.
-func stateOf(c ledger.Checkpoint) (out store.LedgerState, err error) {
+// LedgerState makes rows of what a ledger gives to be saved.
+func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
 	body := func(v any) string {
 		b, e := json.Marshal(v)
 		if err == nil {
@@ -274,6 +284,26 @@ type LedgerOverview struct {
 	Exceptions []ledger.Exception `json:"exceptions"` // at most 100, not settled ones first
 }
 
+// Late is how many orders are over their deadline.
+func (o LedgerOverview) Late() int64 {
+	for _, n := range o.Counts {
+		if n.Verdict == ledger.Late {
+			return n.Open
+		}
+	}
+	return 0
+}
+
+// Doubtful is how many minutes of the last hour, over all lanes, prove nothing.
+func (o LedgerOverview) Doubtful() (n int) {
+	for _, w := range o.Windows {
+		if w.State == ledger.Inconclusive {
+			n++
+		}
+	}
+	return n
+}
+
 // LedgerCount is how many jobs have a verdict.
 type LedgerCount struct {
 	Verdict ledger.Verdict `json:"verdict"`
@@ -333,7 +363,7 @@ func (e *Estate) ledgerOverview(ctx context.Context, mid string) (LedgerOverview
 	if out.Open, err = e.store.LedgerOpen(ctx, mid); err != nil {
 		return out, err
 	}
-	if rows, err = e.store.LedgerExceptions(ctx, mid, "", "", 100); err != nil {
+	if rows, err = e.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Limit: 100}); err != nil {
 		return out, err
 	}
 	if out.Exceptions, err = bodies[ledger.Exception](rows); err != nil {
@@ -382,7 +412,11 @@ func (e *Estate) streamsNow(ctx context.Context, mid string) (red, stale []strin
 	}
 	for _, n := range counts {
 		if n.Open > 0 && slices.Contains([]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch}, n.Verdict) {
-			red = append(red, fmt.Sprintf("by the streams %d jobs are a %s that nothing settles", n.Open, n.Verdict))
+			jobs := "jobs are"
+			if n.Open == 1 {
+				jobs = "job is"
+			}
+			red = append(red, fmt.Sprintf("by the streams %d %s a %s that nothing settles", n.Open, jobs, n.Verdict))
 		}
 	}
 	return red, stale, lanes, nil
@@ -442,7 +476,7 @@ func (c *Control) LedgerOrder(ctx context.Context, mid, id string) (LedgerOrder,
 		out.Note = "the application's journal was not read yet"
 	}
 	for _, job := range jobs {
-		rows, err := c.store.LedgerExceptions(ctx, mid, job, "", 20)
+		rows, err := c.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Job: job, Limit: 20})
 		if err != nil {
 			return out, err
 		}
@@ -473,22 +507,44 @@ func (c *Control) LedgerOrder(ctx context.Context, mid, id string) (LedgerOrder,
 	return out, nil
 }
 
-// LedgerExceptions lists what was wrong with any order, not settled first; verdict "" is any.
-func (c *Control) LedgerExceptions(ctx context.Context, mid, verdict string, limit int) ([]ledger.Exception, error) {
-	if verdict != "" && !slices.Contains(ledger.Verdicts, ledger.Verdict(verdict)) {
-		return nil, migration.Errorf(migration.Invalid, "unknown verdict %q: the verdicts are %v", verdict, ledger.Verdicts)
-	}
-	if limit < 1 || limit > 10_000 {
-		return nil, migration.Errorf(migration.Invalid, "limit %d: 1 to 10000 exceptions are given at once", limit)
+// LedgerFilter says which exceptions of the ledger; empty fields are any.
+type LedgerFilter = store.LedgerFilter
+
+// LedgerExceptions lists what was wrong with any order, not settled first, and says how many there are with this filter.
+func (c *Control) LedgerExceptions(ctx context.Context, mid string, f LedgerFilter) (found []ledger.Exception, total int64, err error) {
+	switch {
+	case f.Verdict != "" && !slices.Contains(ledger.Verdicts, ledger.Verdict(f.Verdict)):
+		return nil, 0, migration.Errorf(migration.Invalid, "unknown verdict %.40q: the verdicts are %v", f.Verdict, ledger.Verdicts)
+	case f.State != "" && f.State != "open" && f.State != "settled":
+		return nil, 0, migration.Errorf(migration.Invalid, "unknown state %.40q: an exception is open or settled", f.State)
+	case f.Limit < 1 || f.Limit > 10_000:
+		return nil, 0, migration.Errorf(migration.Invalid, "limit %d: 1 to 10000 exceptions are given at once", f.Limit)
+	case f.Offset < 0:
+		return nil, 0, migration.Errorf(migration.Invalid, "offset %d: the first exception is at 0", f.Offset)
 	}
 	if _, err := c.store.Migration(ctx, mid); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	rows, err := c.store.LedgerExceptions(ctx, mid, "", verdict, limit)
+	counts, err := c.estate.ledgerCounts(ctx, mid)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return bodies[ledger.Exception](rows)
+	for _, n := range counts {
+		if f.Verdict == "" || f.Verdict == string(n.Verdict) {
+			if f.State != "settled" {
+				total += n.Open
+			}
+			if f.State != "open" {
+				total += n.Settled
+			}
+		}
+	}
+	rows, err := c.store.LedgerExceptions(ctx, mid, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	found, err = bodies[ledger.Exception](rows)
+	return found, total, err
 }
 
 // streamsGate: no move forward while a side's events are not followed, or tell of a lost, doubled or different order that nothing settles. Minutes that

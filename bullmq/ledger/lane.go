@@ -34,6 +34,7 @@ type Cursor struct {
 type lane struct {
 	Cursor
 	windows map[int64]*Window
+	listed  int64            // jobs in lists at the last reading
 	looked  map[string]int64 // when a job was looked at on the server
 	// since the last reading that reached the end: jobs that came without an "added", those that ended without an entry, and those there was no
 	// room for.
@@ -107,6 +108,7 @@ type Reading struct {
 	Added   int64    // entries ever written; -1 when the server does not tell (before Redis 7)
 	Adds    int64    // the queue's id counter
 	Jobs    int64    // in wait, paused, active, delayed, prioritized, waiting-children
+	Listed  int64    // of those, in lists: to look for one takes as long as they are
 }
 
 // Read folds a reading in. A history that is not the one that was read before, or that was trimmed before it was read, makes every window since
@@ -120,7 +122,7 @@ func (l *Ledger) Read(at Lane, r Reading) {
 	if first {
 		before = r.At
 	}
-	ln.Error = ""
+	ln.Error, ln.listed = "", r.Listed
 	var why string
 	switch {
 	case first:
@@ -269,16 +271,23 @@ func (l *Ledger) After(at Lane) Position {
 	return l.lane(at).Upto
 }
 
+func (l *Ledger) listed(at Lane) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lane(at).listed
+}
+
 // changes are what was touched since it was last saved.
 type changes struct {
 	Lanes      map[Lane]bool
 	Done       []uint64
 	lives      map[lifeKey]bool
+	ended      map[lifeKey]bool // saved before, and gone since
 	exceptions map[exceptionKey]bool
 }
 
 func newChanges() changes {
-	return changes{Lanes: map[Lane]bool{}, lives: map[lifeKey]bool{}, exceptions: map[exceptionKey]bool{}}
+	return changes{Lanes: map[Lane]bool{}, lives: map[lifeKey]bool{}, ended: map[lifeKey]bool{}, exceptions: map[exceptionKey]bool{}}
 }
 
 func (c *changes) life(k lifeKey)           { c.lives[k] = true }
@@ -316,9 +325,12 @@ func (l *Ledger) Changes() Checkpoint {
 		}
 	}
 	for k := range l.dirty.lives {
-		if life := l.lives[k]; life != nil {
-			c.Lives = append(c.Lives, life.copy())
-		} else {
+		life := l.lives[k]
+		life.saved = true
+		c.Lives = append(c.Lives, life.copy())
+	}
+	for k := range l.dirty.ended {
+		if l.lives[k] == nil { // else another life of the job is saved over it
 			c.Ended = append(c.Ended, [2]string{k.queue, k.job})
 		}
 	}
@@ -352,6 +364,7 @@ func Restore(o Options, c Checkpoint) *Ledger {
 		ln.windows[w.From] = &saved
 	}
 	for _, life := range c.Lives {
+		life.saved = true
 		l.lives[lifeKey{life.Queue, life.Job}] = &life
 	}
 	for _, h := range c.Done {

@@ -24,7 +24,7 @@ const (
 	Double   Verdict = "double"   // took effect twice
 	Stray    Verdict = "stray"    // added on a side to which the application did not send it
 	Ghost    Verdict = "ghost"    // ran, although the application has no record of it
-	Mismatch Verdict = "mismatch" // run and shadow run came to different results
+	Mismatch Verdict = "mismatch" // run and shadow run came to different results, or a worker got other data than was sent
 	Late     Verdict = "late"     // not ended within the deadline
 )
 
@@ -46,10 +46,12 @@ type Exception struct {
 // Options of a ledger. The zero value of a field takes the default in brackets.
 type Options struct {
 	Deadline time.Duration // within which an order has to end [5 min]
-	Linger   time.Duration // how long after its last event a life may still get news before it is judged and folded [10 s]
-	Open     int           // lives that may be open at once; more make windows inconclusive [200,000]
-	Done     int           // ended lives that are recognised when they come again, at least; twice as many at most [500,000]
-	Recent   int           // ended lives that are kept whole [20,000]
+	// Deadlines are those of single queues, by Lane.Queue.
+	Deadlines map[string]time.Duration
+	Linger    time.Duration // how long after its last event a life may still get news before it is judged and folded [10 s]
+	Open      int           // lives that may be open at once; more make windows inconclusive [200,000]
+	Done      int           // ended lives that are recognised when they come again, at least; twice as many at most [500,000]
+	Recent    int           // ended lives that are kept whole [20,000]
 }
 
 func (o Options) withDefaults() Options {
@@ -103,12 +105,14 @@ type Life struct {
 	// Partial: it was met without an "added", so what was before is not known; or it was moved here.
 	Partial bool     `json:"partial,omitempty"`
 	Stays   [4]*Stay `json:"stays"` // source, source shadow, target, target shadow
+	saved   bool
 }
 
 // Places names the stays of a life.
 var Places = [4]string{"source", "source (shadow)", "target", "target (shadow)"}
 
-func (l *Life) open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open) }
+// Open reports whether any of its stays has not ended.
+func (l *Life) Open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open) }
 
 // copiesOnly: what is open are shadow copies. They may wait for ever where no worker runs them, and must not keep the rest from being judged.
 func (l *Life) copiesOnly() bool { return !l.Stays[0].open() && !l.Stays[2].open() }
@@ -291,6 +295,8 @@ type Facts struct {
 	Canary       bool
 	// Sent are the places, as in Life.Stays, to which an add was tried; one that failed may have landed all the same. All false: not known any more.
 	Sent [4]bool
+	// Different says which data differ, see Event.Digest; "" when none do or nothing is told.
+	Different string
 }
 
 // Journal is what the ledger asks of the application's record; Orders is one.
@@ -305,7 +311,7 @@ type Journal interface {
 func (l *Ledger) Judge(now, told int64, j Journal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	linger, deadline := l.o.Linger.Milliseconds(), l.o.Deadline.Milliseconds()
+	linger := l.o.Linger.Milliseconds()
 	upto := map[string]int64{} // by queue: when the lane that was read the least far was
 	for at, ln := range l.lanes {
 		if known, ok := upto[at.Queue]; !ok || ln.At < known {
@@ -315,9 +321,11 @@ func (l *Ledger) Judge(now, told int64, j Journal) {
 	for k, life := range l.lives {
 		l.judgeMissing(now, life, j, told)
 		last := life.last()
-		if life.open() {
+		if life.Open() {
+			deadline := cmp.Or(l.o.Deadlines[k.queue], l.o.Deadline).Milliseconds()
 			if late, since := life.late(now, deadline); late {
-				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second), life.where()))
+				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added or due, the limit is %s: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second),
+					time.Duration(deadline)*time.Millisecond, life.where()))
 			}
 			if !life.copiesOnly() || now-last < deadline {
 				continue
@@ -450,8 +458,15 @@ func (l *Ledger) judge(now int64, life *Life, j Journal) {
 			l.raise(now, life, Stray, fmt.Sprintf("added on %s, to which the application did not send it", Places[i]))
 		}
 	}
+	different := f.Different
 	if real, shadow, differ := life.results(); differ {
-		l.raise(now, life, Mismatch, fmt.Sprintf("the run gave %.40q, the shadow run %.40q", real, shadow))
+		if different != "" {
+			different += "; "
+		}
+		different += fmt.Sprintf("the run gave %.40q, the shadow run %.40q", real, shadow)
+	}
+	if different != "" {
+		l.raise(now, life, Mismatch, different)
 	}
 }
 
@@ -511,7 +526,10 @@ func (l *Ledger) close(k lifeKey, life *Life) {
 		l.markDone(k)
 	}
 	delete(l.lives, k)
-	l.dirty.life(k)
+	delete(l.dirty.lives, k) // one that began and ended since the last save never touches the database
+	if life.saved {
+		l.dirty.ended[k] = true
+	}
 	if len(l.recent) < l.o.Recent {
 		l.recent = append(l.recent, life)
 		return

@@ -25,6 +25,9 @@ type world struct {
 	orders *ledger.Orders
 	seq    int64
 	want   map[string][]ledger.Verdict // by job: the first must be raised, the others may be
+	// digests: the app tells what jobs carry; it is what was sent but where carries says otherwise, by job and whether it is the copy.
+	digests bool
+	carries map[string]string
 }
 
 // server is one queue of one server: its lists, its stream and its counters.
@@ -57,7 +60,8 @@ func lane(side string, shadow bool) ledger.Lane {
 var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("target", false), lane("target", true)}
 
 func newWorld(seed uint64) *world {
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000, lanes: map[ledger.Lane]*server{}, orders: ledger.NewOrders(), want: map[string][]ledger.Verdict{}}
+	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000, lanes: map[ledger.Lane]*server{}, orders: ledger.NewOrders(), want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
+	w.digests = seed%2 == 0
 	for _, l := range allLanes {
 		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{}, data: map[string]bool{}}
 	}
@@ -103,10 +107,15 @@ func (w *world) add(at ledger.Lane, job string) {
 
 // intake takes a webhook: routes it, adds it, answers it.
 func (w *world) intake(job, side string, shadow string) {
-	w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side, OK: true, Stage: stageOf(shadow)})
+	// The server keeps the data of the first delivery; every other app is an older one, which tells no digests.
+	digest := ""
+	if w.digests {
+		digest = "sent-" + job
+	}
+	w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side, OK: true, Stage: stageOf(shadow), Digest: digest})
 	w.add(lane(side, false), job)
 	if shadow != "" {
-		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: shadow, Shadow: true, OK: true, Stage: stageOf(shadow)})
+		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: shadow, Shadow: true, OK: true, Stage: stageOf(shadow), Digest: digest})
 		w.add(lane(shadow, true), job)
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: job, Status: 200})
@@ -147,7 +156,11 @@ func (w *world) run(at ledger.Lane, job, result string) {
 	if at.Shadow {
 		mode = ledger.ModeShadow
 	}
-	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: job, JobID: job, Side: at.Side, Mode: mode, Outcome: outcome, Result: result})
+	digest := ""
+	if w.digests {
+		digest = cmp.Or(w.carries[at.String()+job], "sent-"+job)
+	}
+	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: job, JobID: job, Side: at.Side, Mode: mode, Outcome: outcome, Result: result, Digest: digest})
 	value, _ := json.Marshal(map[string]string{"order": job, "outcome": outcome, "result": result})
 	w.event(at, "completed", job, "returnvalue", string(value), "prev", "active")
 	delete(s.state, job)
@@ -320,6 +333,31 @@ var faults = map[string]func(w *world, job, side, shadow string){
 		w.run(lane(other(side), true), job, "q")
 		w.want[job] = []ledger.Verdict{ledger.Mismatch}
 	},
+	"its data is changed on the way": func(w *world, job, side, shadow string) {
+		w.digests = true
+		w.intake(job, side, "")
+		w.carries[lane(side, false).String()+job] = "changed"
+		w.run(lane(side, false), job, "r")
+		w.want[job] = []ledger.Verdict{ledger.Mismatch}
+	},
+	"the copy's data is changed on the way": func(w *world, job, side, shadow string) {
+		w.digests = true
+		w.intake(job, side, other(side))
+		w.carries[lane(other(side), true).String()+job] = "changed"
+		w.run(lane(side, false), job, "r")
+		w.run(lane(other(side), true), job, "r")
+		w.want[job] = []ledger.Verdict{ledger.Mismatch}
+	},
+	"its data is gone when it runs": func(w *world, job, side, shadow string) {
+		w.digests = true
+		w.intake(job, side, "")
+		at := lane(side, false)
+		w.event(at, "active", job)
+		w.tell(ledger.Event{Type: ledger.EventFailed, JobID: job, Side: side, Mode: ledger.ModeAuthoritative, Digest: "nothing"})
+		w.event(at, "failed", job, "failedReason", "no data")
+		w.lanes[at].state[job] = "failed"
+		w.want[job] = []ledger.Verdict{ledger.Mismatch, ledger.Late}
+	},
 	"it never ends": func(w *world, job, side, shadow string) {
 		w.intake(job, side, "")
 		w.want[job] = []ledger.Verdict{ledger.Late}
@@ -360,15 +398,22 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 		w.now += 61_000
 		fault := names[w.rnd.IntN(len(names))]
 		again := ""
+		cut := map[ledger.Lane]int{} // for how many rounds a lane cannot be read
 		type open struct{ job, side, shadow string }
 		var running []open
 		judge := func(advance int64) {
 			w.now += advance
 			w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "tick", Status: 500})
 			for _, at := range allLanes {
+				if cut[at] > 0 { // the connection is down: nothing is read, and nothing may be judged by that
+					cut[at]--
+					l.Failed(at, errors.New("connection reset by peer"))
+					continue
+				}
+				if w.rnd.IntN(40) == 0 {
+					cut[at] = 1 + w.rnd.IntN(5)
+				}
 				w.read(l, at, 1+w.rnd.IntN(50))
-			}
-			for _, at := range allLanes {
 				for _, job := range l.Overdue(at, w.now, 2*time.Second, 20) {
 					l.Seen(at, job, w.now, w.lanes[at].look(job))
 				}
@@ -376,9 +421,9 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 			l.Judge(w.now, w.now, w.orders)
 			if w.rnd.IntN(3) == 0 {
 				db.save(l.Changes())
-				if w.rnd.IntN(4) == 0 {
-					l = ledger.Restore(opts, db.checkpoint(t)) // a restart
-				}
+			}
+			if w.rnd.IntN(10) == 0 {
+				l = ledger.Restore(opts, db.checkpoint(t)) // killed: what came after the last save is read again
 			}
 		}
 		faultAt := w.rnd.IntN(60)
@@ -420,15 +465,23 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 				w.run(lane(o.shadow, true), o.job, "r")
 			}
 		}
-		for range 20 {
+		for range 40 {
 			judge(1100)
 		}
 		if again != "" {
 			w.add(allLanes[0], again)
 			w.run(allLanes[0], again, "r")
 		}
-		for range 80 {
+		for range 100 {
 			judge(1100)
+		}
+		clear(cut)
+		for range 5 {
+			for _, at := range allLanes {
+				w.read(l, at, 1000)
+			}
+			w.now += 1100
+			l.Judge(w.now, w.now, w.orders)
 		}
 		db.save(l.Changes())
 		db.judged(t, fmt.Sprintf("seed %d, %s", seed, fault), w.want)
@@ -716,5 +769,76 @@ func TestALaneThatCannotBeReadSaysSo(t *testing.T) {
 	c := l.Changes()
 	if len(c.Cursors) != 1 || c.Cursors[0].Error != "no route" || c.Cursors[0].At != 0 {
 		t.Errorf("%+v", c.Cursors)
+	}
+}
+
+// A life that is saved, ends, and begins and ends again before the next save leaves no row; one that begins and ends between two saves never had one.
+func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(7)
+	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	at := lane(ledger.Source, false)
+	judge := func() {
+		w.now += 3000
+		w.read(l, at, 1000)
+		l.Judge(w.now, w.now, w.orders)
+	}
+	w.read(l, at, 100)
+	w.now += 61_000
+	w.intake("again", ledger.Source, "")
+	judge()
+	db.save(l.Changes())
+	if len(db.lives) != 1 {
+		t.Fatalf("an open life is not saved: %v", db.lives)
+	}
+	for range 2 {
+		w.run(at, "again", "r")
+		judge()
+		w.intake("again", ledger.Source, "")
+		judge()
+	}
+	w.run(at, "again", "r")
+	w.intake("short", ledger.Source, "")
+	w.run(at, "short", "r")
+	judge()
+	c := l.Changes()
+	db.save(c)
+	if len(db.lives) != 0 || len(c.Lives) != 0 || !slices.Equal(c.Ended, [][2]string{{queueName, "again"}}) {
+		t.Errorf("left in the database: %v; saved: %d lives, %v ended", db.lives, len(c.Lives), c.Ended)
+	}
+}
+
+func TestAQueuesOwnDeadlineCountsInsteadOfTheGeneralOneAndItsEndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(8)
+	l := ledger.New(ledger.Options{Deadline: time.Hour, Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
+	at := lane(ledger.Source, false)
+	w.read(l, at, 100)
+	w.now += 61_000
+	w.intake("slow", ledger.Source, "")
+	var told []ledger.Exception
+	step := func(ms int64) {
+		w.now += ms
+		w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "tick", Status: 500})
+		w.read(l, at, 1000)
+		l.Judge(w.now, w.now, w.orders)
+		told = append(told, l.Changes().Exceptions...)
+	}
+	step(59_000)
+	if len(told) != 0 {
+		t.Fatalf("within the deadline: %+v", told)
+	}
+	for range 10 {
+		step(2000)
+	}
+	if len(told) != 1 || told[0].Verdict != ledger.Late || told[0].SettledAt != 0 || !strings.Contains(told[0].Detail, "the limit is 1m0s") {
+		t.Fatalf("over the deadline: %+v", told)
+	}
+	w.run(at, "slow", "r")
+	for range 10 {
+		step(2000)
+	}
+	if len(told) != 2 || told[1].SettledAt == 0 || told[1].SettledBy == "" {
+		t.Errorf("at its end: %+v", told)
 	}
 }

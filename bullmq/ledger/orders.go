@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unique"
 )
 
 // Event is one entry of the ingestion application's journal.
@@ -34,6 +36,8 @@ type Event struct {
 	Outcome   string `json:"outcome,omitempty"`
 	Result    string `json:"result,omitempty"`
 	Attempt   int    `json:"attempt,omitempty"`
+	// Digest recognises the job's data without its routing stamp: as it was added, and as the worker got it. Older apps do not tell.
+	Digest string `json:"digest,omitempty"`
 }
 
 // The journal's types, modes and outcomes.
@@ -60,6 +64,7 @@ const maxIDs = 20
 const (
 	keepOrders  = 100_000          // orders that are kept whole, at least
 	foldAfter   = 10 * time.Minute // an order that is in order is folded into its minute's counters no sooner than this after its last event
+	foldSoon    = 30 * time.Second // ... or than this, when there are twice as many as are kept
 	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
 )
 
@@ -77,7 +82,8 @@ type Orders struct {
 	last     map[string]int64  // highest sequence number by journal
 	since    int64             // unix ms of the first event
 	newest   int64
-	applied  int                // events, for when to fold
+	applied  int                // events
+	foldNext int                // how many they are when it is worth looking for orders to fold
 	folded   map[int64]*Summary // by the minute of the first add
 	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
 	known, knownJobs generations
@@ -132,8 +138,101 @@ type order struct {
 	onTarget       bool // ... to the target
 	jobs           []string
 	sent           [4]bool // see Facts.Sent
-	last           int64   // of its last event
+	cargo          []cargo
+	last           int64 // of its last event
 	story          []Moment
+}
+
+// cargo is what one job of an order carried: digests of what was sent, by whether it was a shadow copy, and of what workers got; each once.
+type cargo struct {
+	job  string
+	sent [2][]string
+	got  []gotCargo
+}
+
+type gotCargo struct {
+	digest, side string
+	shadow       bool
+}
+
+// maxCargo bounds the different digests that are remembered of one job. Who sends one job with more different data than that cannot be told what ran.
+const maxCargo = 16
+
+// carries notes the digest of an event; "" says nothing.
+func (o *order) carries(e Event) {
+	d := e.Digest[:min(len(e.Digest), 64)]
+	if d == "" {
+		return
+	}
+	i := slices.IndexFunc(o.cargo, func(c cargo) bool { return c.job == e.JobID })
+	if i < 0 {
+		i, o.cargo = len(o.cargo), append(o.cargo, cargo{job: e.JobID})
+	}
+	c := &o.cargo[i]
+	if e.Type == EventEnqueued {
+		if l := &c.sent[copyIndex(e.Shadow)]; !slices.Contains(*l, d) && len(*l) < maxCargo {
+			*l = append(*l, d)
+		}
+		return
+	}
+	for _, sent := range c.sent {
+		if same := slices.Index(sent, d); same >= 0 {
+			d = sent[same] // kept once
+		}
+	}
+	if g := (gotCargo{d, e.Side, e.Mode == ModeShadow}); !slices.Contains(c.got, g) && len(c.got) < maxCargo {
+		c.got = append(c.got, g)
+	}
+}
+
+func copyIndex(shadow bool) int {
+	if shadow {
+		return 1
+	}
+	return 0
+}
+
+// differs says which data differ, of one job or, for "", of any; "" when none do, or nothing is told.
+func (o *order) differs(job string) string {
+	for _, c := range o.cargo {
+		if job != "" && c.job != job {
+			continue
+		}
+		if d := c.differs(); d != "" {
+			return d
+		}
+	}
+	return ""
+}
+
+// differs: a provider may deliver an event again with other bytes, of which BullMQ keeps the first, so what a worker got has to be any of what was sent.
+// It is looked at late, since a fast worker's entry may come before the sender's.
+func (c *cargo) differs() string {
+	real, copies := c.sent[0], c.sent[1]
+	for _, d := range copies {
+		if len(real) > 0 && !slices.Contains(real, d) {
+			return fmt.Sprintf("the shadow copy was sent with data %s, the order with %s", d, strings.Join(real, " or "))
+		}
+	}
+	run, copied := "", ""
+	for _, g := range c.got {
+		if len(real)+len(copies) > 0 && !slices.Contains(real, g.digest) && !slices.Contains(copies, g.digest) {
+			sent := real
+			if len(sent) == 0 {
+				sent = copies
+			}
+			return fmt.Sprintf("the worker on %s%s got data %s, what was sent is %s", cmp.Or(g.side, "a side not told"), shadowWord(g.shadow), g.digest, strings.Join(sent, " or "))
+		}
+		if g.shadow {
+			copied = cmp.Or(copied, g.digest)
+		} else {
+			run = cmp.Or(run, g.digest)
+		}
+	}
+	if run != "" && copied != "" && run != copied {
+		return fmt.Sprintf("the run got data %s, the shadow run %s", run, copied)
+	}
+	return ""
 }
 
 // maxStory bounds what is told of one order; after that only the counters go on.
@@ -147,13 +246,13 @@ type Moment struct {
 
 func (o *order) tell(at int64, what string) {
 	if len(o.story) < maxStory {
-		o.story = append(o.story, Moment{at, what})
+		o.story = append(o.story, Moment{at, unique.Make(what).Value()}) // the same few words for every order
 	}
 }
 
 // inOrder: nothing is to be said of it any more. What was answered 503 is kept, for the story of its recovery.
 func (o *order) inOrder() bool {
-	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 && (!o.shadowExpected || o.compared && o.result == o.shadow)
+	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 && (!o.shadowExpected || o.compared && o.result == o.shadow) && o.differs("") == ""
 }
 
 // NewOrders makes an empty ledger.
@@ -183,6 +282,9 @@ func (l *Orders) Apply(e Event) {
 		}
 		delete(l.orders, e.Order)
 	}
+	if known := l.jobs[e.JobID]; e.Order == "" && known != nil {
+		e.Order = known.id // a worker that got no data knows the job alone
+	}
 	if e.Order == "" || l.canaries[e.Order] {
 		return
 	}
@@ -195,9 +297,10 @@ func (l *Orders) Apply(e Event) {
 		o.jobs = append(o.jobs, e.JobID)
 	}
 	o.last = max(o.last, e.At)
-	if l.applied++; l.applied%4096 == 0 && len(l.orders) > l.keep {
+	if l.applied++; l.applied >= l.foldNext && len(l.orders) > l.keep {
 		defer l.fold()
 	}
+	o.carries(e)
 	switch e.Type {
 	case EventDelivery:
 		o.delivered(e)
@@ -239,15 +342,20 @@ func (l *Orders) open(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. O(orders), once in 4096 events.
+// fold turns the oldest orders that are in order into counters. O(orders), once in a quarter as many events.
 func (l *Orders) fold() {
+	l.foldNext = l.applied + len(l.orders)/4
+	after := foldAfter
+	if len(l.orders) > 2*l.keep {
+		after = foldSoon
+	}
 	type old struct {
 		at int64
 		o  *order
 	}
 	var found []old
 	for _, o := range l.orders {
-		if o.inOrder() && l.newest-o.last > foldAfter.Milliseconds() {
+		if o.inOrder() && l.newest-o.last > after.Milliseconds() {
 			found = append(found, old{o.last, o})
 		}
 	}
@@ -278,7 +386,7 @@ func (l *Orders) Job(id string) Facts {
 		return Facts{Known: true, Canary: true}
 	}
 	if o := l.jobs[id]; o != nil {
-		return Facts{Known: true, Acknowledged: o.acknowledged != 0, Applied: o.applied, Sent: o.sent}
+		return Facts{Known: true, Acknowledged: o.acknowledged != 0, Applied: o.applied, Sent: o.sent, Different: o.differs(id)}
 	}
 	if _, ok := l.knownJobs.find(hash(lifeKey{job: id})); ok {
 		return Facts{Known: true, Acknowledged: true, Applied: 1}
@@ -299,9 +407,10 @@ type Story struct {
 	Provider     string   `json:"provider,omitempty"`
 	Jobs         []string `json:"jobs"`
 	Acknowledged bool     `json:"acknowledged"`
-	Applied      int      `json:"applied"`    // 1 is right
-	Suppressed   int      `json:"suppressed"` // second runs that were caught
-	Folded       bool     `json:"folded"`     // long done, in order: the moments are not kept
+	Applied      int      `json:"applied"`             // 1 is right
+	Suppressed   int      `json:"suppressed"`          // second runs that were caught
+	Different    string   `json:"different,omitempty"` // which data differ
+	Folded       bool     `json:"folded"`              // long done, in order: the moments are not kept
 	Moments      []Moment `json:"moments"`
 }
 
@@ -314,7 +423,8 @@ func (l *Orders) Find(id string) (Story, bool) {
 		o = l.jobs[id]
 	}
 	if o != nil {
-		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs), Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed, Moments: slices.Clone(o.story)}, true
+		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs), Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed,
+			Different: o.differs(""), Moments: slices.Clone(o.story)}, true
 	}
 	h := hash(lifeKey{job: id})
 	m, ok := l.known.find(h)
@@ -404,11 +514,13 @@ type Summary struct {
 	NotEnqueued   int      `json:"not_enqueued"`   // acknowledged although no authoritative add is recorded
 	OldestOpenMS  int64    `json:"oldest_open_ms"` // age of the oldest pending or lost order since its acknowledgement
 
-	OnTarget       int      `json:"on_target"`       // whose job was last put on the target
-	ShadowExpected int      `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
-	ShadowEnqueued int      `json:"shadow_enqueued"` // of those, the copy was added
-	ShadowCompared int      `json:"shadow_compared"` // both results are known
-	Mismatches     int      `json:"mismatches"`      // of those, the results differ
+	OnTarget       int `json:"on_target"`       // whose job was last put on the target
+	ShadowExpected int `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
+	ShadowEnqueued int `json:"shadow_enqueued"` // of those, the copy was added
+	ShadowCompared int `json:"shadow_compared"` // both results are known
+	// Mismatches are orders whose run and shadow run came to different results, or whose data differ: the latter are counted in DataMismatches too.
+	Mismatches     int      `json:"mismatches"`
+	DataMismatches int      `json:"data_mismatches"` // a worker got other data than was sent, or the copy was another
 	MismatchIDs    []string `json:"mismatch_ids,omitempty"`
 }
 
@@ -478,12 +590,13 @@ func (s *Summary) add(o *order, now, grace int64) {
 		s.ShadowExpected++
 		count(&s.ShadowEnqueued, o.shadowEnqueued)
 	}
-	if o.compared && o.result != "" {
-		s.ShadowCompared++
-		if o.result != o.shadow {
-			s.Mismatches++
-			s.MismatchIDs = append(s.MismatchIDs, o.id)
-		}
+	data := o.differs("") != ""
+	count(&s.DataMismatches, data)
+	both := o.compared && o.result != ""
+	count(&s.ShadowCompared, both)
+	if data || both && o.result != o.shadow {
+		s.Mismatches++
+		s.MismatchIDs = append(s.MismatchIDs, o.id)
 	}
 }
 

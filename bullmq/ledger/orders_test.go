@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +38,19 @@ func (j *journal) answered(at int64, order string, status int) *journal {
 
 func (j *journal) executed(at int64, order, outcome, result string) *journal {
 	return j.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome, Result: result})
+}
+
+// sent and got are an add and a run that tell the digest of the job's data.
+func (j *journal) sent(at int64, order, digest string, shadow bool) *journal {
+	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, JobID: "job-" + order, OK: true, Stage: "live", Shadow: shadow, Digest: digest})
+}
+
+func (j *journal) got(at int64, order, outcome, digest string) *journal {
+	e := ledger.Event{Type: ledger.EventExecuted, Order: order, JobID: "job-" + order, Side: ledger.Source, Outcome: outcome, Result: "h", Digest: digest}
+	if outcome == ledger.OutcomeCompared {
+		e.Mode, e.Side = ledger.ModeShadow, ledger.Target
+	}
+	return j.add(at, e)
 }
 
 func (j *journal) ledger() *ledger.Orders {
@@ -90,6 +104,47 @@ func TestLedgerVerdicts(t *testing.T) {
 		got := tt.j.ledger().Summary(time.UnixMilli(now), grace)
 		if g, w := marshal(t, got), marshal(t, tt.want); g != w {
 			t.Errorf("%s:\n got %s\nwant %s", tt.rule, g, w)
+		}
+	}
+}
+
+func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		rule string
+		j    *journal
+		want string // "": nothing differs
+	}{
+		{"the same data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d1"), ""},
+		{"an app that tells no digest of the run", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", ""), ""},
+		{"an app that tells no digest of the add", new(journal).sent(1, "a", "", false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
+		{"the run is journalled before the add", new(journal).got(1, "a", "applied", "d1").sent(2, "a", "d1", false).answered(2, "a", 200), ""},
+		{"another delivery with other bytes, of which the first is run", new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
+		{"two jobs of one order have data of their own", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", "d1").
+			add(4, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b", OK: true, Shadow: true, Digest: "d2"}).
+			add(5, ledger.Event{Type: ledger.EventExecuted, Order: "a", JobID: "job-b", Outcome: "compared", Mode: "shadow", Result: "h", Digest: "d2"}), ""},
+		{"the worker got other data", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", "d2"), "the worker on source got data d2, what was sent is d1"},
+		{"the worker got the data of the order's other job", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+			add(3, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b", OK: true, Digest: "d2"}).got(4, "a", "applied", "d2"), "got data d2, what was sent is d1"},
+		{"the worker got nothing, and knows the job alone", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+			add(3, ledger.Event{Type: ledger.EventFailed, JobID: "job-a", Side: ledger.Target, Digest: "e0"}), "the worker on target got data e0, what was sent is d1"},
+		{"the shadow run got other data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
+			"the worker on target (shadow) got data d2, what was sent is d1"},
+		{"the copy was sent with other data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1"), "the shadow copy was sent with data d2, the order with d1"},
+		{"run and copy are of different deliveries", new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).sent(2, "a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
+			"the run got data d1, the shadow run d2"},
+	} {
+		l := tt.j.ledger()
+		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job("job-a").Different
+		found, _ := l.Find("a")
+		if tt.want == "" {
+			if s.Mismatches+s.DataMismatches+len(s.MismatchIDs) != 0 || story != "" || found.Different != "" {
+				t.Errorf("%s: %+v, %s, %s", tt.rule, s, story, found.Different)
+			}
+			continue
+		}
+		if s.Mismatches != 1 || s.DataMismatches != 1 || !slices.Equal(s.MismatchIDs, []string{"a"}) || !strings.Contains(story, tt.want) || found.Different != story {
+			t.Errorf("%s: %+v, %s", tt.rule, s, story)
 		}
 	}
 }

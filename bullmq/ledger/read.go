@@ -38,8 +38,11 @@ func ReadLane(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, afte
 	if r.Adds, err = id.Int64(); err != nil && !errors.Is(err, redis.Nil) {
 		return r, fmt.Errorf("%s: its id counter: %w", q, redisconn.Explain(err))
 	}
-	for _, l := range lists {
+	for i, l := range lists {
 		r.Jobs += l.Val()
+		if i < 3 {
+			r.Listed += l.Val()
+		}
 	}
 	if strings.HasPrefix(ends[0].Val(), "0:") || strings.HasPrefix(ends[1].Val(), "0:") {
 		r.Jobs--
@@ -87,6 +90,9 @@ func isAnswer(err error) bool {
 // lookBatch is how many jobs are looked at in one transaction: each takes an LPOS over three lists, O(their length).
 const lookBatch = 10
 
+// fromTail: jobs that are looked at are the oldest, and those are near the end that BullMQ takes from.
+var fromTail = redis.LPosArgs{Rank: -1}
+
 // LookAt says what a server has of jobs, each of one moment with the end of the stream.
 func LookAt(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs []string) (map[string]Look, error) {
 	lists, sets := []string{"wait", "active", "paused"}, []string{"delayed", "prioritized", "waiting-children", "completed", "failed"}
@@ -100,7 +106,7 @@ func LookAt(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs [
 		for i, id := range batch {
 			exists[i], in[i] = tx.Exists(ctx, q.Key(id)), map[string]redis.Cmder{}
 			for _, l := range lists {
-				in[i][l] = tx.LPos(ctx, q.Key(l), id, redis.LPosArgs{})
+				in[i][l] = tx.LPos(ctx, q.Key(l), id, fromTail)
 			}
 			for _, z := range sets {
 				in[i][z] = tx.ZScore(ctx, q.Key(z), id)
@@ -144,7 +150,8 @@ const (
 	readIdle  = 5 * time.Second        // how long one wait for an entry lasts; a queue at rest is read once in this time
 	lookEvery = 2 * time.Second
 	lookGrace = 3 * time.Second // a job without news for so long is looked at
-	lookLimit = 100             // jobs looked at in one round
+	lookLimit = 100             // jobs looked at in one round, at most
+	lookScan  = 500_000         // list entries that one round may go through: about 10 ms of the server's time
 )
 
 // Follow reads a lane into the ledger until ctx ends or an error; whoever calls it tells the ledger (Failed) and calls again. now gives unix ms.
@@ -181,7 +188,7 @@ func (l *Ledger) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.Q
 }
 
 func (l *Ledger) lookRound(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64) error {
-	jobs := l.Overdue(at, now, lookGrace, lookLimit)
+	jobs := l.Overdue(at, now, lookGrace, int(min(lookLimit, 1+lookScan/(1+l.listed(at)))))
 	if len(jobs) == 0 {
 		return nil
 	}

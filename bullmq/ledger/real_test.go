@@ -2,6 +2,8 @@ package ledger_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,6 +94,12 @@ func (s *sides) until(what string, done func() bool) {
 	}
 }
 
+// digest is dataDigest of clients/node, of data without a stamp.
+func digest(data string) string {
+	h := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(h[:8])
+}
+
 // doubts are the reasons of all windows but that reading began.
 func (s *sides) doubts() (all []string) {
 	for _, w := range s.db.windows {
@@ -173,6 +181,28 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	s.until("and the side it was not sent to", raised(ledger.Stray, "both"))
 	if e := s.db.exceptions["double both"]; e.SettledBy != "" {
 		t.Errorf("settled by %s, although it took effect twice", e.SettledBy)
+	}
+
+	// Data that changes behind the app's back, and data that an eviction takes: the job still runs.
+	for id, spoil := range map[string]func(key string) error{
+		"changed": func(key string) error { return target.Client().HSet(t.Context(), key, "data", `{"n":2}`).Err() },
+		"evicted": func(key string) error { return target.Client().Del(t.Context(), key).Err() },
+	} {
+		task := bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1}, Opts: map[string]any{"jobId": id}}
+		s.tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id, Side: ledger.Target, OK: true, Digest: digest(`{"n":1}`)})
+		s.tell(ledger.Event{Type: ledger.EventDelivery, Order: id, Status: 200})
+		v6.Run(t, target, "orders", "pause", "")
+		v6.Add(t, target, "orders", task)
+		if err := spoil("bull:orders:" + id); err != nil {
+			t.Fatal(err)
+		}
+		v6.Run(t, target, "orders", "resume", "")
+		got := <-workers[1].Jobs
+		s.tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: got.ID, Side: ledger.Target, Outcome: ledger.OutcomeApplied, Digest: digest(string(got.Data))})
+		s.until("data that was "+id, raised(ledger.Mismatch, id))
+		if e := s.db.exceptions["mismatch "+id]; !strings.Contains(e.Detail, digest(string(got.Data))) || !strings.Contains(e.Detail, digest(`{"n":1}`)) || e.SettledBy != "" {
+			t.Errorf("%s: %+v", id, e)
+		}
 	}
 
 	v6.Add(t, source, "orders", one("nobody")...)

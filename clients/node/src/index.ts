@@ -6,6 +6,7 @@ export { bucket, murmur3 } from "./bucket.js";
 export { producerOptions, unsafeProducerOptions, workerOptions, type Endpoint, type Purpose } from "./options.js";
 export { boundedAdd, Producer, UnavailableError, type Job, type ProducerConfig } from "./producer.js";
 export { Consumer, type ConsumerConfig } from "./consumer.js";
+export { dataDigest } from "./digest.js";
 export { LastKnownGood } from "./lastknowngood.js";
 export {
   flagKeys,

@@ -1,4 +1,4 @@
-import { boundedAdd, type Lease, type Route, type Router, type Side } from "@switchyard/bullmq";
+import { boundedAdd, dataDigest, type Lease, type Route, type Router, type Side } from "@switchyard/bullmq";
 import type { Journal } from "./journal.js";
 import { mainQueue } from "./lane.js";
 import { jobId, type JobData, type Order } from "./order.js";
@@ -65,7 +65,7 @@ export class Intake {
       }
     }
     const { stage, revision, authority } = route;
-    this.journal.record({ type: "enqueued", order: order.id, jobId: id, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false });
+    this.journal.record({ type: "enqueued", order: order.id, jobId: id, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false, digest: dataDigest(data) });
     return { side, endpoint, error };
   }
 }

@@ -22,6 +22,7 @@ export type Event =
       revision: number;
       authority: Side;
       canary: boolean;
+      digest: string;
     }
   | ({ type: "executed"; outcome: Outcome; result: string; authority: Side } & Execution)
   | ({ type: "failed"; error: string } & Execution);
@@ -35,6 +36,8 @@ export interface Execution {
   endpoint: string;
   mode: "authoritative" | "shadow";
   attempt: number;
+  /** Of the data that the worker got, see dataDigest. */
+  digest: string;
 }
 
 export type Executed = Extract<Event, { type: "executed" }>;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Side } from "@switchyard/bullmq";
+import { dataDigest, type Side } from "@switchyard/bullmq";
 import { UnrecoverableError, type Job } from "bullmq";
 import type { Execution, Journal, Outcome } from "./journal.js";
 import { resultOf, type JobData } from "./order.js";
@@ -33,7 +33,7 @@ export function processor(place: Place, mode: Execution["mode"], journal: Journa
   };
 }
 
-/** What identifies the run of a job in the journal. */
+/** What identifies the run of a job in the journal, and the data that the worker really got. */
 export function executionOf(place: Place, mode: Execution["mode"], job: Job<JobData>): Execution {
-  return { order: job.data.order?.id ?? "", jobId: job.id ?? "", side: place.side, endpoint: place.endpoint, mode, attempt: job.attemptsMade };
+  return { order: job.data.order?.id ?? "", jobId: job.id ?? "", side: place.side, endpoint: place.endpoint, mode, attempt: job.attemptsMade, digest: dataDigest(job.data) };
 }

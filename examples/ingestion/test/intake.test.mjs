@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { dataDigest } from "@switchyard/bullmq";
 import { describe, test } from "node:test";
 import { app, freePort, order, redis, sign, switchyard, until } from "./app.mjs";
 
@@ -16,10 +17,12 @@ describe("intake", { concurrency: 4 }, () => {
     const events = await a.journal();
     const of = (type) => events.find((e) => e.type === type);
     assert.equal(of(delivery).status, 200);
-    const { at, seq, ...rest } = of(enqueued);
+    const { at, seq, digest, ...rest } = of(enqueued);
     assert.deepEqual(rest, { type: "enqueued", order: "ord_1", jobId: "stripe_evt_1", side: "source", endpoint: "standalone", shadow: false, ok: true, stage: "off", revision: 1, authority: "source", canary: false });
     assert.ok(at > 0 && seq > 0);
     assert.match(of(run).result, /^[0-9a-f]{64}$/);
+    assert.match(digest, /^[0-9a-f]{16}$/);
+    assert.equal(of(run).digest, digest, "the worker got what was sent");
     assert.deepEqual([of(run).outcome, of(run).mode, of(run).attempt], ["applied", "authoritative", 1]);
 
     // The job is gone from Redis, so only the sink can tell.
@@ -40,10 +43,28 @@ describe("intake", { concurrency: 4 }, () => {
     assert.equal((await a.journal(executed))[0].attempt, 2);
     assert.equal(await source.client.zcard("bull:order-ingestion:delayed"), 1);
 
+    // Data that changes or vanishes behind the app's back is told by its digest; the worker gets nothing where the job is gone.
+    await a.deliver(order(3, { switchyard_delay_ms: 60_000 }));
+    const key = "bull:order-ingestion:stripe_evt_3";
+    const data = JSON.parse(await source.client.hget(key, "data"));
+    const sent = (await a.journal((e) => e.type === "enqueued" && e.order === "ord_3"))[0].digest;
+    data._switchyard.movedTo = "source";
+    assert.equal(dataDigest(data), sent, "a stamp that the mover rewrites is no change");
+    data.order.amount++;
+    await source.client.hset(key, "data", JSON.stringify(data));
+    await source.client.zrem("bull:order-ingestion:delayed", "stripe_evt_3");
+    await source.client.lpush("bull:order-ingestion:wait", "stripe_evt_3");
+    await source.client.zadd("bull:order-ingestion:marker", 0, "0");
+    await until("the changed job runs", async () => (await a.journal(executed)).length === 2);
+    const got = (await a.journal(executed))[1];
+    assert.deepEqual([got.order, got.digest !== sent, got.digest], ["ord_3", true, dataDigest(data)]);
+
     await source.client.lpush("bull:order-ingestion:wait", "stripe_evicted");
     await source.client.zadd("bull:order-ingestion:marker", 0, "0");
     await until("the evicted job is refused", async () => (await a.journal((e) => e.type === "failed" && e.jobId === "stripe_evicted")).length === 1);
-    assert.equal((await a.journal(executed)).length, 1);
+    const [evicted] = await a.journal((e) => e.type === "failed" && e.jobId === "stripe_evicted");
+    assert.equal(evicted.digest, dataDigest({}));
+    assert.equal((await a.journal(executed)).length, 2);
   });
 
   test("a wrong, old or missing signature and a malformed body are refused", async (t) => {
