@@ -142,7 +142,7 @@ type SearchResult struct {
 }
 
 // SearchBytes is how large data may be that a search reads.
-const SearchBytes = 1 << 20
+const SearchBytes = 1_000_000
 
 // SearchJobs looks for jobs whose data has a value at a path, in lists or in none, in batches with rests between them. O(keys of the server), whatever
 // the queues. It reads only. Every job that was there all the time is looked at once or more; one that is found twice is given twice.

@@ -129,3 +129,63 @@ func TestAJobIsRemovedByFormWithAReasonAndOnlyByEngineers(t *testing.T) {
 		}
 	}
 }
+
+// What jobs carry is looked through by engineers only, on the page and over the API. Who searched which field is in the audit log, the value never.
+func TestJobsAreFoundByWhatTheyCarryAndOnlyByEngineers(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	st.queueOne(t)
+	b := st.browser(t, "ada", enginePass)
+	search := func(field, value string) response {
+		t.Helper()
+		return b.submit(b.get("/m/"+mid+"/jobs"), "search", map[string]string{"field": field, "value": value})
+	}
+	var r response
+	eventually(t, "survey", func() bool {
+		r = search("card", "CANARY-4242")
+		return strings.Contains(r.text, `data-match="evt_1"`)
+	})
+	if r.status != 200 || find(r.page, func(n *html.Node) bool { return has(n, "data-error") }) == nil {
+		t.Errorf("%d: the target is not provisioned, and nothing says so: %s", r.status, r.text)
+	}
+	if r = search("a..b", "x"); r.status != 422 && r.status != 400 || !strings.Contains(r.text, "written like customer.email") {
+		t.Errorf("a field that is none: %d %s", r.status, r.text)
+	}
+	if r = search("card", "other"); strings.Contains(r.text, "data-match") || !strings.Contains(r.text, "No further job carries this value") {
+		t.Errorf("nothing to be found: %d %s", r.status, r.text)
+	}
+
+	ada, grace := st.as(t, "ada", enginePass), st.as(t, "grace", viewerPass)
+	found, err := ada.SearchJobs(t.Context(), mid, api.JobSearch{Field: "card", Value: "CANARY-4242", Queue: "order-ingestion"})
+	if err != nil || len(found.Sides) != 2 || len(found.Sides[0].Result.Matches) != 1 || found.Sides[0].Result.Matches[0].ID != "evt_1" || found.Sides[1].Error == "" || found.Next() != nil {
+		t.Errorf("%+v %v", found, err)
+	}
+	if found, err = ada.SearchJobs(t.Context(), mid, api.JobSearch{Field: "card", Value: "CANARY-4242", Queue: "another"}); err != nil || len(found.Sides[0].Result.Matches) != 0 || found.Sides[0].Queues != 0 {
+		t.Errorf("%+v %v", found, err)
+	}
+	for _, bad := range []api.JobSearch{{Field: "", Value: "x"}, {Field: "card", Value: strings.Repeat("x", 1025)}, {Field: "card", Value: "x", After: map[string]string{"nowhere": "a:1"}}} {
+		if _, err := ada.SearchJobs(t.Context(), mid, bad); migration.KindOf(err) != migration.Invalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if _, err := grace.SearchJobs(t.Context(), mid, api.JobSearch{Field: "card", Value: "CANARY-4242"}); migration.KindOf(err) != migration.Forbidden {
+		t.Errorf("a viewer: %v", err)
+	}
+	if r := st.browser(t, "grace", viewerPass).get("/m/" + mid + "/jobs"); strings.Contains(r.text, `id="search-form"`) {
+		t.Error("a viewer is offered the search")
+	}
+	page, err := ada.Audit(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range page.Entries {
+		if strings.Contains(e.Subject+e.Detail, "CANARY-4242") {
+			t.Errorf("the value is in the audit log: %+v", e)
+		}
+		seen[e.Actor+" "+e.Action+" "+e.Result+" "+e.Subject] = true
+	}
+	if !seen[`ada job-search ok "card" in all queues`] || !seen[`ada job-search ok "card" in order-ingestion`] {
+		t.Errorf("the searches are not in the audit log: %v", seen)
+	}
+}

@@ -1349,7 +1349,7 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = figure("suppressed", "Second runs caught", number(j.Suppressed), "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = figure("suppressed", "Repeats caught", number(j.Suppressed), "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -229,7 +229,8 @@ func stories(t *testing.T) map[string]story {
 		return []StateCount{{"waiting", n}, {"active", 2}, {"delayed", 14}, {"prioritized", 0}, {"failed", 1}, {"completed", 1000}}
 	}
 	out["queues"] = story{frame: frame("Queues", "queues", "/m/order-pipeline/queues", engineer), page: QueuesPage(Queues{MigrationID: o.Migration.ID, At: storyTime, Now: storyTime, Sides: []QueueSide{
-		{Side: "source", Endpoint: "sentinel", Address: "10.0.0.5:6379", Queues: []Queue{{Name: "order-ingestion", Pending: 4051, Oldest: &oldest, States: counts(4035)}, {Name: "order-ingestion-shadow", States: counts(0), Paused: true}}},
+		{Side: "source", Endpoint: "sentinel", Address: "10.0.0.5:6379", Queues: []Queue{{Name: "order-ingestion", Pending: 4051, Oldest: &oldest, States: counts(4035)}, {Name: "order-ingestion-shadow", States: counts(0), Paused: true}},
+			Looking: "other queues are still being looked for: 120000 of about 1000000 keys read"},
 		{Side: "target", Endpoint: "managed", Address: "orders-bullmq.example.com:6380", Error: "redis does not answer within 2 s"},
 	}})}
 	inAnHour, first := storyTime.Add(time.Hour), storyTime.Add(-3*time.Second)
@@ -256,6 +257,12 @@ func stories(t *testing.T) map[string]story {
 		Timestamp: &first, DueAt: &inAnHour, AttemptsMade: 2, FailedReason: "timeout", Stacktrace: []string{"Error: timeout\n    at run"}, Logs: []string{"looked at"}, LogCount: 1, Bytes: 41}
 	queueStory("jobs", JobsPage(Jobs{MigrationID: o.Migration.ID, ID: "evt_1Q2w3E", Who: engineer, Found: workflows.FoundJobs{ID: "evt_1Q2w3E", Sides: []workflows.SideJobs{
 		{Side: "source", Endpoint: "sentinel", Queues: 3, Jobs: []bullmq.Job{found}}, {Side: "target", Endpoint: "managed", Queues: 2}}}}))
+	matches := workflows.JobMatches{Sides: []workflows.SideMatches{
+		{Side: "source", Endpoint: "sentinel", Queues: 3, Result: bullmq.SearchResult{Keys: 61_440, Total: 310_204, Searched: 60_911, TooLarge: 2, Next: "f00:4711", Matches: []bullmq.Match{
+			{Queue: bullmq.Queue{Name: "order-ingestion"}, ID: "evt_1Q2w3E", Name: "order"}, {Queue: bullmq.Queue{Name: "mail"}, ID: "<b>9</b>", Name: "receipt"}}}},
+		{Side: "target", Endpoint: "managed", Queues: 2, Result: bullmq.SearchResult{Keys: 812, Total: 812, Searched: 640}}}}
+	queueStory("jobs-search", JobsPage(Jobs{MigrationID: o.Migration.ID, Who: engineer, Search: workflows.JobSearch{Field: "customer.email", Value: "ann@example.com"}, Matches: &matches}))
+	queueStory("jobs-viewer", JobsPage(Jobs{MigrationID: o.Migration.ID, Who: viewer}))
 	ledgerStory := func(name string, page templ.Component) {
 		out[name] = story{frame: frame("Order ledger", "ledger", "/m/order-pipeline/ledger", viewer), page: page}
 	}
