@@ -2,6 +2,7 @@ package bullmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -340,7 +341,7 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	}
 	var out []job
 	for i, cmd := range cmds {
-		if cmd.Err() == redis.Nil {
+		if errors.Is(cmd.Err(), redis.Nil) {
 			continue
 		}
 		parts, err := cmd.Slice()
@@ -440,11 +441,11 @@ func pipelined[T any](ctx context.Context, c redis.UniversalClient, items []T, c
 	}
 	_, err := p.Exec(ctx)
 	for _, c := range cmds {
-		if _, isReply := c.Err().(redis.Error); c.Err() != nil && !isReply {
+		if _, isReply := errors.AsType[redis.Error](c.Err()); c.Err() != nil && !isReply {
 			return nil, redisconn.Explain(c.Err())
 		}
 	}
-	if _, isReply := err.(redis.Error); err != nil && !isReply {
+	if _, isReply := errors.AsType[redis.Error](err); err != nil && !isReply {
 		return nil, redisconn.Explain(err)
 	}
 	return cmds, nil

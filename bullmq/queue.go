@@ -8,6 +8,7 @@ package bullmq
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -161,7 +162,7 @@ func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, erro
 	for _, s := range []string{"delayed", "prioritized", "waiting-children", "completed", "failed", "repeat"} {
 		sets[s] = tx.ZCard(ctx, q.Key(s))
 	}
-	if _, err := tx.Exec(ctx); err != nil && err != redis.Nil {
+	if _, err := tx.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return Counts{}, fmt.Errorf("census of %s: %w", q, redisconn.Explain(err))
 	}
 	out := Counts{Queue: q.String(), Active: lists["active"].Val(), Delayed: sets["delayed"].Val(), Prioritized: sets["prioritized"].Val(),
@@ -186,7 +187,7 @@ func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, erro
 		switch {
 		case err == nil:
 			out.OldestJobAgeMS = max(now.Val().UnixMilli()-added, 0)
-		case err != redis.Nil: // gone meanwhile
+		case !errors.Is(err, redis.Nil): // gone meanwhile
 			return Counts{}, fmt.Errorf("census of %s: %w", q, redisconn.Explain(err))
 		}
 	}

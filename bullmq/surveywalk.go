@@ -3,6 +3,7 @@ package bullmq
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -180,7 +181,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 				if err := r.memory.Err(); err == nil {
 					r.sq.QueueSurvey.MemoryBytes += r.memory.Val()
 					r.sq.memory = append(r.sq.memory, r.memory.Val())
-				} else if err != redis.Nil {
+				} else if !errors.Is(err, redis.Nil) {
 					s.noMemory = err
 				}
 			}

@@ -248,13 +248,6 @@ func pretty(raw json.RawMessage) string {
 	return b.String()
 }
 
-func value(v any) string {
-	if v == nil {
-		return "—"
-	}
-	return fmt.Sprint(v)
-}
-
 // short cuts a hash for reading; the whole is in the title.
 func short(hash string) string {
 	if len(hash) > 12 {

@@ -70,7 +70,7 @@ func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts)
 	if m.o.Replaces != "" { // that move paused it; what counts is how it was before
 		if was, err := m.dst.HGet(ctx, "switchyard:move:"+m.o.Replaces, "paused:"+base).Result(); err == nil {
 			paused = was
-		} else if err != redis.Nil {
+		} else if !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("read the record of move %s: %w", m.o.Replaces, redisconn.Explain(err))
 		}
 	}
@@ -81,7 +81,7 @@ func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts)
 		return err
 	}
 	id, err := m.src.Get(ctx, q.Key("id")).Int64()
-	if err != nil && err != redis.Nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("%s: %w", q.Key("id"), redisconn.Explain(err))
 	}
 	// The counter and the note of it in one script: a second attempt must not take the first one's head start for use by producers.
@@ -265,7 +265,7 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	}...)
 	for _, t := range tries {
 		err := m.dst.Do(ctx, t.args...).Err()
-		if _, isReply := err.(redis.Error); err != nil && err != redis.Nil {
+		if _, isReply := errors.AsType[redis.Error](err); err != nil && !errors.Is(err, redis.Nil) {
 			if !isReply {
 				return nil, redisconn.Explain(err)
 			}
@@ -289,7 +289,7 @@ func (m *mover) probePath(ctx context.Context, key string) (found bool, err erro
 			}
 			found = true
 			dump, err := m.src.Dump(ctx, q.Key(part)).Result()
-			if err == redis.Nil { // it went
+			if errors.Is(err, redis.Nil) { // it went
 				continue
 			}
 			if err == nil {
@@ -362,7 +362,7 @@ func (m *mover) size(ctx context.Context) (int64, error) {
 func infoOf(ctx context.Context, c redis.UniversalClient) (map[string]string, error) {
 	text, err := c.Info(ctx, "memory").Result()
 	if err != nil {
-		if _, isReply := err.(redis.Error); isReply {
+		if _, isReply := errors.AsType[redis.Error](err); isReply {
 			return map[string]string{}, nil
 		}
 		return nil, redisconn.Explain(err)

@@ -3,6 +3,7 @@ package move
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -285,11 +286,11 @@ func pipe(ctx context.Context, c redis.UniversalClient, fill func(redis.Pipeline
 		return nil
 	}
 	for _, cmd := range cmds {
-		if _, isReply := cmd.Err().(redis.Error); cmd.Err() != nil && !isReply {
+		if _, isReply := errors.AsType[redis.Error](cmd.Err()); cmd.Err() != nil && !isReply {
 			return redisconn.Explain(cmd.Err())
 		}
 	}
-	if _, isReply := err.(redis.Error); !isReply {
+	if _, isReply := errors.AsType[redis.Error](err); !isReply {
 		return redisconn.Explain(err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		if err == nil {
 			err = m.dst.Set(ctx, staged, n, 0).Err()
 		}
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return 0, fmt.Errorf("%s: %w", from, redisconn.Explain(err))
 		}
 		return 1, nil

@@ -524,7 +524,7 @@ func (m *mover) fenceArgs() []any {
 func replicasOf(ctx context.Context, c redis.UniversalClient) (int64, error) {
 	info, err := c.Info(ctx, "replication").Result()
 	if err != nil {
-		if _, isReply := err.(redis.Error); isReply {
+		if _, isReply := errors.AsType[redis.Error](err); isReply {
 			return 0, nil
 		}
 		return 0, redisconn.Explain(err)
