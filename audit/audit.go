@@ -94,6 +94,17 @@ func (r Report) Count(s State) int {
 	return n
 }
 
+// In gives the findings in a state.
+func (r Report) In(s State) []Finding {
+	var out []Finding
+	for _, f := range r.Findings {
+		if f.State == s {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // Problems gives the problems that are at least so severe.
 func (r Report) Problems(least Severity) []Finding {
 	var out []Finding

@@ -197,7 +197,8 @@ func TestWhatIsEvictedCountsFromTheFirstLook(t *testing.T) {
 		"another policy goes on, too":           {NodePolicy{Node: "a:1", Policy: "allkeys-lru", RunID: "r1", EvictedKeys: 50}, last, before(30)},
 		"a restarted server counts from 0":      {NodePolicy{Node: "a:1", Policy: "noeviction", RunID: "r2", EvictedKeys: 5}, last, before(0)},
 		"another node begins":                   {NodePolicy{Node: "b:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 7}, last, before(7)},
-		"a node that evicted before begins":     {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9}, PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "allkeys-lru", EvictedBefore: before(1)}}}, before(9)},
+		"whatever the policy was then":          {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9}, PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "allkeys-lru", EvictedBefore: before(1)}}}, before(1)},
+		"facts of an older version begin":       {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9}, PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "noeviction"}}}, before(9)},
 		"a server that does not tell is let be": {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: -1}, last, nil},
 	} {
 		got := c.now.After(c.last).EvictedBefore
