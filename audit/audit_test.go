@@ -167,6 +167,11 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 				do(t, c, "ACL", "SETUSER", "default", "resetpass", ">later")
 			}},
 		{check: "default-user", fault: "open to the machine", severity: Medium, says: "every program of the machine"},
+		{check: "users", fault: "one without a password", options: config("user helper on nopass ~* +@all"), severity: Critical, says: "helper",
+			cure: func(t *testing.T, c redis.UniversalClient) { do(t, c, "ACL", "SETUSER", "helper", "off") }},
+		{check: "big-keys", fault: "a big string", severity: Medium, says: "takes 1", prepare: func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
+			do(t, c, "SETRANGE", "dump", bigKey, "x")
+		}, cure: func(t *testing.T, c redis.UniversalClient) { do(t, c, "UNLINK", "dump") }},
 		{check: "exposure", fault: "open to all networks", options: config(everywhere, "protected-mode no"), severity: Critical, says: "whoever reaches it owns it"},
 		{check: "exposure", fault: "a password on all networks", options: append(config(everywhere, "protected-mode no"), redistest.Password("s3cret")), severity: Medium, says: "only a firewall",
 			cure: func(t *testing.T, c redis.UniversalClient) { do(t, c, "CONFIG", "SET", "bind", "127.0.0.1") }},
@@ -380,7 +385,7 @@ func TestWhatADeniedServerDoesNotTellIsNeverTakenForWell(t *testing.T) {
 			if f := find(t, r, "default-user"); f.State != Problem {
 				t.Errorf("a stranger is let in: %+v", f)
 			}
-			for _, id := range []string{"timeout", "min-replicas", "output-buffers", "slow-scripts", "tcp-keepalive", "slowlog", "latency-monitor", "exposure", "tls", "persistence", "empty-jobs", "maxmemory", "latency"} {
+			for _, id := range []string{"timeout", "min-replicas", "output-buffers", "slow-scripts", "tcp-keepalive", "slowlog", "latency-monitor", "exposure", "tls", "users", "persistence", "empty-jobs", "maxmemory", "latency"} {
 				if f := find(t, r, id); f.State != Unknown || f.Measured == "" {
 					t.Errorf("%s: %s, %s", id, f.State, f.Measured)
 				}
@@ -395,7 +400,7 @@ func TestWhatADeniedServerDoesNotTellIsNeverTakenForWell(t *testing.T) {
 // Nothing that INFO leaves out counts as well: every check is asked about a server that says nothing.
 func TestASilentServerIsUnknownThroughout(t *testing.T) {
 	t.Parallel()
-	f := &facts{info: map[string]string{}, config: map[string]string{}, configErr: "denied", slowErr: "denied", spikesErr: "denied", openErr: "denied", tlsErr: "denied", clientsErr: "denied"}
+	f := &facts{info: map[string]string{}, config: map[string]string{}, configErr: "denied", slowErr: "denied", spikesErr: "denied", openErr: "denied", tlsErr: "denied", usersErr: "denied", clientsErr: "denied"}
 	for _, got := range judge(f) {
 		if got.State != Unknown && got.ID != "other-databases" || got.Measured == "" {
 			t.Errorf("%s: %s, %s", got.ID, got.State, got.Measured)
@@ -426,6 +431,65 @@ func TestReportsAreOrderedAndTheSameEachTime(t *testing.T) {
 	for i, c := range catalogue {
 		if c.ID == "" || c.Title == "" || c.Limit == "" || c.Why == "" || c.Remedy == "" || len(c.Commands) == 0 || c.Denied == "" || !slices.Contains(Severities, c.Severity) {
 			t.Errorf("entry %d is not complete: %+v", i, c)
+		}
+	}
+}
+
+func TestVersionsAreJudgedByTheirSeries(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		state    State
+		severity Severity
+		says     string
+	}{
+		"redis_version:4.0.14":                      {Problem, "", "BullMQ refuses"},
+		"redis_version:5.0.14":                      {Problem, High, "below what BullMQ asks for"},
+		"redis_version:6.2.19":                      {Problem, High, "lacks the fix"},
+		"redis_version:6.2.20":                      {OK, "", "has the fix"},
+		"redis_version:7.0.15":                      {Problem, High, "gets no fixes"},
+		"redis_version:7.2.10":                      {Problem, High, "lacks the fix"},
+		"redis_version:7.4.6":                       {OK, "", "has the fix"},
+		"redis_version:8.2.1":                       {Problem, High, "lacks the fix"},
+		"redis_version:8.6.3":                       {OK, "", "younger than the fix"},
+		"redis_version:7.2.4\nvalkey_version:8.0.5": {Problem, High, "Valkey 8.0.5 lacks"},
+		"redis_version:7.2.4\nvalkey_version:8.1.4": {OK, "", "Valkey 8.1.4 has"},
+		"redis_version:7.2.4\nvalkey_version:9.0.1": {OK, "", "Valkey 9.0.1"},
+		"redis_version:unstable":                    {Unknown, "", "version"},
+	} {
+		if o := version(&facts{info: parseInfo(text)}); o.state != want.state || o.severity != want.severity || !strings.Contains(o.measured, want.says) {
+			t.Errorf("%q: %+v", text, o)
+		}
+	}
+}
+
+// What a test cannot bring a server to is judged by what servers say then.
+func TestJudgesReadWhatServersSay(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]struct {
+		check, info string
+		state       State
+		severity    Severity
+		says        string
+	}{
+		"a long fork":                          {"fork", "latest_fork_usec:720000", Problem, "", "720 ms"},
+		"swapped out":                          {"swap", "used_memory:1000000000\nused_memory_rss:600000000", Problem, High, "swapped out"},
+		"fragmented":                           {"swap", "used_memory:1000000000\nused_memory_rss:1800000000", Problem, "", "fragmentation 1.80"},
+		"small and fragmented":                 {"swap", "used_memory:1000000\nused_memory_rss:8000000", OK, "", ""},
+		"loading":                              {"role", "role:master\nloading:1\nloading_loaded_perc:40.00", Problem, "", "40.00 % done"},
+		"a replica that is behind":             {"replication", "role:master\nconnected_slaves:1\nslave0:ip=10.0.0.5,port=6379,state=online,offset=1,lag=40", Problem, "", "10.0.0.5:6379 is 40 s behind"},
+		"a replica that is being copied to":    {"replication", "role:master\nconnected_slaves:1\nslave0:ip=10.0.0.5,port=6379,state=send_bulk,offset=1,lag=0", Problem, "", "send_bulk"},
+		"a failed write of the file":           {"persistence-status", "rdb_last_bgsave_status:ok\naof_enabled:1\naof_last_write_status:err\nerrorstat_MISCONF:count=7", Problem, "", "7 writes were refused"},
+		"a failed rewrite":                     {"persistence-status", "rdb_last_bgsave_status:ok\naof_enabled:1\naof_last_write_status:ok\naof_last_bgrewrite_status:err", Problem, "", "rewrite"},
+		"without a limit, and most of it used": {"maxmemory", "maxmemory:0\nused_memory:6000000000\ntotal_system_memory:8000000000", Problem, "", "of the machine's"},
+		"a limit near the machine's":           {"maxmemory", "maxmemory:7000000000\nused_memory:1\ntotal_system_memory:8000000000", Problem, Medium, "87 %"},
+		"clients that were cut off":            {"output-buffers", "client_output_buffer_limit_disconnections:3\nevicted_clients:0\nuptime_in_seconds:300000", Problem, "", "3 clients cut off for their output, 0 evicted for memory, since it started 3 days ago"},
+		"scripts that were refused":            {"errors", "errorstat_BUSY:count=2\nerrorstat_NOSCRIPT:count=900", Problem, "", "BUSY 2 times"},
+		"NOSCRIPT is how BullMQ works":         {"errors", "errorstat_NOSCRIPT:count=900", OK, "", ""},
+		"a peak that nearly filled it":         {"memory-headroom", "maxmemory:100\nused_memory:50\nused_memory_peak:97", Problem, Medium, "97 % at its peak"},
+	} {
+		check, _ := CheckOf(c.check)
+		if o := check.judge(&facts{info: parseInfo(c.info), config: map[string]string{}}); o.state != c.state || o.severity != c.severity || !strings.Contains(o.measured, c.says) {
+			t.Errorf("%s: %+v", rule, o)
 		}
 	}
 }

@@ -29,6 +29,9 @@ type facts struct {
 	configErr   string
 	openDefault bool // a client without a password is let in
 	openErr     string
+	users       int      // in the access list
+	openUsers   []string // users besides the default one who need no password
+	usersErr    string
 	slow        []redis.SlowLog
 	slowErr     string
 	spikes      []spike
@@ -99,6 +102,9 @@ func gather(ctx context.Context, c redis.UniversalClient, o Options) (*facts, er
 			return nil, fmt.Errorf("audit: SLOWLOG: %w", redisconn.Explain(err))
 		}
 	}
+	if err := f.accessList(ctx, c); err != nil {
+		return nil, fmt.Errorf("audit: ACL: %w", redisconn.Explain(err))
+	}
 	if err := f.latency(ctx, c); err != nil {
 		return nil, fmt.Errorf("audit: LATENCY: %w", redisconn.Explain(err))
 	}
@@ -133,6 +139,22 @@ func parseInfo(text string) map[string]string {
 		}
 	}
 	return out
+}
+
+// accessList keeps names alone: the lines hold hashes of passwords.
+func (f *facts) accessList(ctx context.Context, c redis.UniversalClient) error {
+	lines, err := c.Do(ctx, "ACL", "LIST").StringSlice()
+	if isReply(err) {
+		f.usersErr = "the server does not allow ACL LIST"
+		return nil
+	}
+	f.users = len(lines)
+	for _, l := range lines {
+		if words := strings.Fields(l); len(words) > 2 && words[1] != "default" && slices.Contains(words, "on") && slices.Contains(words, "nopass") {
+			f.openUsers = append(f.openUsers, words[1])
+		}
+	}
+	return err
 }
 
 func (f *facts) latency(ctx context.Context, c redis.UniversalClient) error {

@@ -384,7 +384,10 @@ func version(f *facts) outcome {
 	case !known && name == "Redis" && !at(7, 2):
 		return problem("Redis %s: the series gets no fixes any more (7.0: since July 2024), so also not the one for CVE-2025-49844", text).as(High)
 	}
-	return ok("%s %s", name, text)
+	if !known { // younger than the fix
+		return ok("%s %s, younger than the fix for CVE-2025-49844; newer advisories are not known here", name, text)
+	}
+	return ok("%s %s has the fix for CVE-2025-49844; newer advisories are not known here", name, text)
 }
 
 func maxMemory(f *facts) outcome {
@@ -595,6 +598,31 @@ func growth(f *facts) outcome {
 		return ok("0 finished jobs")
 	}
 	return ok("%d finished jobs; the longest part is %s with %d entries", s.finished, s.longestKey, s.longest)
+}
+
+func bigKeys(f *facts) outcome {
+	switch s := f.scan; {
+	case s.sizeDenied:
+		return unknown("the server does not allow MEMORY USAGE")
+	case len(s.big) > 0:
+		o := problem("the biggest of %d keys measured takes %s", s.sized, mega(s.biggest))
+		o.examples = s.big
+		return o
+	case s.sized == 0:
+		return ok("there is no list of a queue and no other key")
+	default:
+		return ok("the biggest of %d keys measured takes %s", s.sized, mega(s.biggest))
+	}
+}
+
+func users(f *facts) outcome {
+	switch {
+	case f.usersErr != "":
+		return unknown("%s", f.usersErr)
+	case len(f.openUsers) > 0:
+		return problem("%s", strings.Join(f.openUsers, ", "))
+	}
+	return ok("every user but the default one, which is a check of its own, has a password or is off: %d users", f.users)
 }
 
 func foreignKeys(f *facts) outcome {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -35,9 +36,18 @@ type scan struct {
 	finished     int64 // entries in completed and failed, of all queues
 	longest      int64 // of the longest of those lists and of the event streams
 	longestKey   string
-	braces       bool // every queue's prefix holds a hash tag
-	note         string
+	braces       bool     // every queue's prefix holds a hash tag
+	sized        int64    // keys whose memory was asked for: every list of every queue, and the first foreignSized others
+	sizeDenied   bool     // MEMORY USAGE is not allowed
+	biggest      int64    // bytes
+	big          []string // keys of at least bigKey bytes
 }
+
+// bigKey is how big a value of the smallest managed plans may be (Upstash: 100 MB). foreignSized are how many keys of no queue are measured.
+const (
+	bigKey       = 100_000_000
+	foreignSized = 2_000
+)
 
 // largeData is when a job's data is large. RedisInsight flags strings of 100 kB.
 const largeData = 100_000
@@ -101,11 +111,47 @@ func (s *scanner) rest(ctx context.Context, took time.Duration) error {
 	}
 }
 
+// memory asks how big keys are.
+func (s *scanner) memory(ctx context.Context, keys []string) error {
+	if s.sizeDenied || len(keys) == 0 {
+		return nil
+	}
+	p := s.c.Pipeline()
+	sizes := make([]*redis.IntCmd, len(keys))
+	for i, k := range keys {
+		sizes[i] = p.MemoryUsage(ctx, k)
+	}
+	if _, err := p.Exec(ctx); err != nil && !isReply(err) {
+		return err
+	}
+	for i, c := range sizes {
+		switch n, err := c.Result(); {
+		case errors.Is(err, redis.Nil): // it is not there
+		case err != nil:
+			s.sizeDenied = true
+		default:
+			s.sized++
+			s.biggest = max(s.biggest, n)
+			if n >= bigKey && len(s.big) < scanExamples {
+				s.big = append(s.big, keys[i])
+			}
+		}
+	}
+	return nil
+}
+
 // growth measures what grows for as long as nobody bounds it.
 func (s *scanner) growth(ctx context.Context, q bullmq.Queue) error {
 	p := s.c.Pipeline()
 	sizes := map[string]*redis.IntCmd{q.Key("completed"): p.ZCard(ctx, q.Key("completed")), q.Key("failed"): p.ZCard(ctx, q.Key("failed")), q.Key("events"): p.XLen(ctx, q.Key("events"))}
 	if _, err := p.Exec(ctx); err != nil && !isReply(err) {
+		return err
+	}
+	var lists []string
+	for _, part := range bullmq.Lists() {
+		lists = append(lists, q.Key(part))
+	}
+	if err := s.memory(ctx, lists); err != nil {
 		return err
 	}
 	for _, part := range bullmq.GrowingParts {
@@ -129,6 +175,7 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 		data            *redis.IntCmd
 	}
 	var reads []read
+	var others []string
 	p := s.c.Pipeline()
 	for _, k := range keys {
 		s.keys++
@@ -141,6 +188,9 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 			if s.foreign++; s.foreign <= scanSample && !s.noExpiries {
 				r.ttl = p.PTTL(ctx, k)
 			}
+			if s.foreign <= foreignSized {
+				others = append(others, k)
+			}
 		case r.mortal && !s.noExpiries:
 			r.ttl = p.PTTL(ctx, k)
 		}
@@ -152,8 +202,8 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 			reads = append(reads, r)
 		}
 	}
-	if len(reads) == 0 {
-		return nil
+	if err := s.memory(ctx, others); err != nil || len(reads) == 0 {
+		return err
 	}
 	if _, err := p.Exec(ctx); err != nil && !isReply(err) {
 		return err

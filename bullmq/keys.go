@@ -1,6 +1,9 @@
 package bullmq
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Owner tells which of some queues a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
 type Owner map[string]Queue
@@ -43,6 +46,18 @@ func MayExpire(part string) bool {
 func IsJob(part string) bool {
 	id, kind := jobKey(part)
 	return kind == "job" && id != ""
+}
+
+// Lists are the parts of a queue that hold many entries, sorted.
+func Lists() []string {
+	var out []string
+	for part, kind := range parts {
+		if kind == "list" || kind == "zset" || kind == "stream" {
+			out = append(out, part)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // GrowingParts are the parts of a queue that grow for as long as nobody bounds them: finished jobs and the stream of events.
