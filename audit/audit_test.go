@@ -368,7 +368,7 @@ func TestWhatADeniedServerDoesNotTellIsNeverTakenForWell(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]string{
 		"renamed commands": {`rename-command CONFIG ""`, `rename-command SLOWLOG ""`, `rename-command LATENCY ""`, `rename-command ACL ""`},
-		"a small user":     {"user small on >pw ~* &* +@all -config -slowlog -latency -acl -client|list"},
+		"a small user":     {"appendonly yes", "user small on >pw ~* &* +@all -config -slowlog -latency -acl -client|list"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -385,7 +385,7 @@ func TestWhatADeniedServerDoesNotTellIsNeverTakenForWell(t *testing.T) {
 			if f := find(t, r, "default-user"); f.State != Problem {
 				t.Errorf("a stranger is let in: %+v", f)
 			}
-			for _, id := range []string{"timeout", "min-replicas", "output-buffers", "slow-scripts", "tcp-keepalive", "slowlog", "latency-monitor", "exposure", "tls", "users", "persistence", "empty-jobs", "maxmemory", "latency"} {
+			for _, id := range []string{"timeout", "min-replicas", "output-buffers", "slow-scripts", "tcp-keepalive", "slowlog", "latency-monitor", "exposure", "tls", "users", "persistence", "empty-jobs", "maxmemory", "memory-headroom", "latency"} {
 				if f := find(t, r, id); f.State != Unknown || f.Measured == "" {
 					t.Errorf("%s: %s, %s", id, f.State, f.Measured)
 				}

@@ -120,6 +120,8 @@ func headroom(f *facts) outcome {
 	switch {
 	case !known || !usedKnown:
 		return noInfo("maxmemory and used_memory")
+	case limit == 0 && f.configErr != "":
+		return unknown("%s used; the server reports no limit and does not show its settings: the service's plan may set one elsewhere", mega(used))
 	case limit == 0:
 		total, known := f.number("total_system_memory")
 		if !known || total == 0 {
@@ -152,7 +154,7 @@ func persistence(f *facts) outcome {
 		if sync := f.config["appendfsync"]; sync == "no" {
 			return problem("append-only file, but appendfsync no: the kernel decides when, usually after 30 s").as(Medium).byDoing("CONFIG SET appendfsync everysec, then CONFIG REWRITE.")
 		} else if sync == "" {
-			return ok("append-only file; how often it is written through is not known: %s", f.configErr)
+			return unknown("append-only file; how often it is written through is not known: %s", f.configErr)
 		} else {
 			return ok("append-only file, appendfsync %s", sync)
 		}
@@ -329,7 +331,7 @@ func encryption(f *facts) outcome {
 		}
 		return problem("none on port %s, which others reach too (bind %q)", f.config["port"], f.config["bind"])
 	case !plainKnown:
-		return ok("TLS; whether it also listens without is not known")
+		return unknown("TLS on the way here; whether it also listens in the clear is not known: %s", f.configErr)
 	case plain != 0 && where != "loopback":
 		return problem("TLS, but it also listens in the clear on port %d", plain).as(Medium).byDoing("port 0 in redis.conf once every client uses rediss://.")
 	}
