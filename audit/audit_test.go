@@ -400,7 +400,7 @@ func TestWhatADeniedServerDoesNotTellIsNeverTakenForWell(t *testing.T) {
 // Nothing that INFO leaves out counts as well: every check is asked about a server that says nothing.
 func TestASilentServerIsUnknownThroughout(t *testing.T) {
 	t.Parallel()
-	f := &facts{info: map[string]string{}, config: map[string]string{}, configErr: "denied", slowErr: "denied", spikesErr: "denied", openErr: "denied", tlsErr: "denied", usersErr: "denied", clientsErr: "denied"}
+	f := &facts{info: map[string]string{}, config: map[string]string{}, configErr: "denied", slowErr: "denied", spikesErr: "denied", openErr: "denied", tlsErr: "denied", usersErr: "denied"}
 	for _, got := range judge(f) {
 		if got.State != Unknown && got.ID != "other-databases" || got.Measured == "" {
 			t.Errorf("%s: %s, %s", got.ID, got.State, got.Measured)

@@ -36,8 +36,6 @@ type facts struct {
 	slowErr     string
 	spikes      []spike
 	spikesErr   string
-	clients     []redisconn.Client
-	clientsErr  string
 	answer      time.Duration // median of PING
 	local       *kernel       // nil: the server is not on this machine
 	scan        *scan
@@ -58,9 +56,8 @@ type kernel struct {
 }
 
 // settings are what checks read. Everything else, passwords among it, is dropped at once.
-var settings = []string{"maxmemory", "maxmemory-policy", "save", "appendonly", "appendfsync", "stop-writes-on-bgsave-error", "bind", "protected-mode", "port", "tls-port", "timeout", "tcp-keepalive",
-	"maxclients", "client-output-buffer-limit", "maxmemory-clients", "slowlog-log-slower-than", "slowlog-max-len", "latency-monitor-threshold", "min-replicas-to-write", "min-replicas-max-lag",
-	"repl-backlog-size", "busy-reply-threshold", "lua-time-limit", "activedefrag"}
+var settings = []string{"maxmemory-policy", "save", "appendfsync", "bind", "protected-mode", "port", "timeout", "tcp-keepalive", "maxclients", "client-output-buffer-limit", "slowlog-log-slower-than",
+	"latency-monitor-threshold", "min-replicas-to-write", "repl-backlog-size"}
 
 // pings is how many answers the median is of.
 const pings = 21
@@ -107,11 +104,6 @@ func gather(ctx context.Context, c redis.UniversalClient, o Options) (*facts, er
 	}
 	if err := f.latency(ctx, c); err != nil {
 		return nil, fmt.Errorf("audit: LATENCY: %w", redisconn.Explain(err))
-	}
-	if f.clients, err = redisconn.ForeignClients(ctx, c); err != nil {
-		if f.clientsErr = "the server does not allow CLIENT LIST"; !isReply(err) {
-			return nil, fmt.Errorf("audit: %w", err)
-		}
 	}
 	if err := f.ping(ctx, c); err != nil {
 		return nil, fmt.Errorf("audit: PING: %w", redisconn.Explain(err))
