@@ -6,7 +6,6 @@ import (
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 const envAudit = "SWITCHYARD_AUDIT_URL"
@@ -49,7 +48,7 @@ func (c auditCmd) Run(s *surroundings) error {
 		return migration.Errorf(migration.Conflict, "interrupted: nothing is known")
 	}
 	if err != nil {
-		return redisconn.Explain(err)
+		return err
 	}
 	if err := audit.Write(s.stdout, c.Format, r); err != nil {
 		return err

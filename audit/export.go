@@ -149,6 +149,8 @@ body { max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #8886; overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; font-weight: 600; }
+td:nth-child(2) { min-width: 11rem; overflow-wrap: normal; }
+td:nth-child(4) { min-width: 9rem; }
 .critical, .high { color: light-dark(#b3261e, #ff8a80); }
 .medium { color: light-dark(#8a5a00, #ffc46b); }
 small { opacity: .8; }
