@@ -155,6 +155,12 @@ td:nth-child(4) { min-width: 9rem; }
 .medium { color: light-dark(#8a5a00, #ffc46b); }
 small { opacity: .8; }
 code { font-family: ui-monospace, monospace; }
+@media (max-width: 48rem) {
+  thead { display: none; }
+  table, tbody, tr, td { display: block; }
+  tr { padding: .75rem 0; border-bottom: 1px solid #8886; }
+  td { padding: .15rem 0; border: 0; }
+}
 @media print { body { margin: 0; max-width: none; } tr { break-inside: avoid; } }
 </style>
 </head>
