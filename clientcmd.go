@@ -78,6 +78,9 @@ func (c statusCmd) Run(s *surroundings) error {
 		for _, i := range o.Checklist {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
 		}
+		for _, a := range o.Alerts {
+			_, _ = fmt.Fprintf(w, "ALERT\t%s on %s\twas well and is not now: %s\n", a.Title, a.Node, a.Measured)
+		}
 		orders := fmt.Sprintf("%d acknowledged, %d applied, %d lost, %d twice", o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
 		if o.OrdersError != "" {
 			orders = "no figures: " + o.OrdersError
@@ -143,6 +146,13 @@ func (c stepPlanCmd) Run(s *surroundings) error {
 		_, _ = fmt.Fprintln(w, "\nWhat will happen:")
 		for i, a := range p.Actions {
 			_, _ = fmt.Fprintf(w, "  %d.\t%s\t%s\n", i+1, a.Title, a.Changes)
+		}
+		for _, x := range p.Settings {
+			after := "kept after a restart"
+			if !x.Survives {
+				after = "LOST when it restarts: it has no configuration file"
+			}
+			_, _ = fmt.Fprintf(w, "  setting\t%s on %s\t%q -> %q, %s\n", x.Name, x.Node, x.From, x.To, after)
 		}
 	})
 }

@@ -196,6 +196,9 @@ type Queue struct {
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
+// RedisAudit is the last audit of the source: see workflows.RedisAudit.
+type RedisAudit = workflows.RedisAudit
+
 // CutoverReport is what would break if the source were left now: see workflows.CutoverReport.
 type CutoverReport = workflows.CutoverReport
 

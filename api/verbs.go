@@ -305,6 +305,13 @@ func (c *Client) CutoverReport(ctx context.Context, mid string) (CutoverReport, 
 	return r, err
 }
 
+// RedisAudit gives the last whole audit of the source.
+func (c *Client) RedisAudit(ctx context.Context, mid string) (RedisAudit, error) {
+	var r RedisAudit
+	err := c.get(ctx, at(mid, "redis-audit"), &r)
+	return r, err
+}
+
 // Ledger gives the order ledger.
 func (c *Client) Ledger(ctx context.Context, mid string) (LedgerOverview, error) {
 	var l LedgerOverview

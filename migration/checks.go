@@ -59,6 +59,7 @@ const (
 	CheckLedger      = "order-ledger"
 	CheckBackup      = "source-backup"
 	CheckOff         = "source-off"
+	CheckAudit       = "redis-audit"
 )
 
 // FailoverLimitMS is the initiative's limit from losing the master to the first acknowledged write, in milliseconds.
@@ -85,6 +86,7 @@ var checks = map[string]Check{
 	CheckLedger: {"Order ledger", "every acknowledged order applied exactly once", "look at the orders that the ledger names",
 		judge(judgeLedger)},
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
+	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
 }
 
@@ -92,8 +94,32 @@ var checks = map[string]Check{
 type NodePolicy struct {
 	Node        string `json:"node"` // address without credentials
 	Policy      string `json:"policy"`
-	ReadBy      string `json:"read_by"` // CONFIG GET or INFO memory
-	EvictedKeys int64  `json:"evicted_keys"`
+	ReadBy      string `json:"read_by"`      // CONFIG GET or INFO memory
+	EvictedKeys int64  `json:"evicted_keys"` // since the server started
+	RunID       string `json:"run_id,omitempty"`
+	// EvictedBefore is what EvictedKeys was at the first look, or when the policy was last fixed; 0 after a restart. Nil: it is not known.
+	EvictedBefore *int64 `json:"evicted_before,omitempty"`
+}
+
+// After carries on what was known of the same node before. With noeviction nothing is evicted, so a counter that grew means that the policy was another
+// one in between, maybe where nobody looked.
+func (n NodePolicy) After(last PolicyFacts) NodePolicy {
+	now := n.EvictedKeys
+	if now < 0 { // the server does not tell
+		return n
+	}
+	n.EvictedBefore = &now
+	for _, l := range last.Nodes {
+		if l.Node != n.Node || l.EvictedBefore == nil {
+			continue
+		}
+		if before := *l.EvictedBefore; l.RunID == n.RunID {
+			n.EvictedBefore = &before
+		} else { // it counts from 0 again
+			n.EvictedBefore = new(int64)
+		}
+	}
+	return n
 }
 
 // PolicyFacts is the evidence of CheckPolicy: the servers that hold jobs, now.
@@ -107,6 +133,10 @@ func judgePolicy(f PolicyFacts) (bool, string, error) {
 	}
 	var bad, good []string
 	for _, n := range f.Nodes {
+		if n.Policy == "noeviction" && n.EvictedBefore != nil && n.EvictedKeys > *n.EvictedBefore {
+			bad = append(bad, fmt.Sprintf("%s is noeviction, but has evicted %d keys since the first look or the last fix: jobs may be lost", n.Node, n.EvictedKeys-*n.EvictedBefore))
+			continue
+		}
 		if n.Policy == "noeviction" {
 			good = append(good, n.Node)
 			continue
@@ -468,4 +498,112 @@ func judgeOff(f OffFacts) (bool, string, error) {
 		}
 	}
 	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d old addresses", machines, len(f.Servers)-machines), nil
+}
+
+// AuditFacts is the evidence of CheckAudit: what of the audit can be looked at again at any time, without the keys.
+type AuditFacts struct {
+	Nodes []NodeAudit `json:"nodes"`
+}
+
+// NodeAudit is one server's.
+type NodeAudit struct {
+	Node     string         `json:"node"`
+	Findings []AuditFinding `json:"findings"`
+}
+
+// AuditFinding is one check of package audit.
+type AuditFinding struct {
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"` // critical, high, medium, low, info
+	State    string `json:"state"`    // ok, problem, unknown
+	Measured string `json:"measured"`
+	// WasOK: it was ok once, so a problem is a change for the worse.
+	WasOK bool `json:"was_ok,omitempty"`
+}
+
+// Alert is a check of the audit that was ok once and is a problem now.
+type Alert struct {
+	Node     string `json:"node"`
+	Check    string `json:"check"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"`
+	Measured string `json:"measured"`
+}
+
+// After carries on what was ok before.
+func (f AuditFacts) After(last AuditFacts) AuditFacts {
+	was := map[[2]string]bool{}
+	for _, n := range last.Nodes {
+		for _, x := range n.Findings {
+			was[[2]string{n.Node, x.ID}] = x.WasOK || x.State == "ok"
+		}
+	}
+	for i, n := range f.Nodes {
+		for j, x := range n.Findings {
+			f.Nodes[i].Findings[j].WasOK = was[[2]string{n.Node, x.ID}]
+		}
+	}
+	return f
+}
+
+// Alerts gives what has become worse.
+func (f AuditFacts) Alerts() []Alert {
+	var out []Alert
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			if x.State == "problem" && x.WasOK {
+				out = append(out, Alert{n.Node, x.ID, x.Title, x.Severity, x.Measured})
+			}
+		}
+	}
+	return out
+}
+
+// Problems counts the problems by severity.
+func (f AuditFacts) Problems() map[string]int {
+	out := map[string]int{}
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			if x.State == "problem" {
+				out[x.Severity]++
+			}
+		}
+	}
+	return out
+}
+
+// Same reports whether two say the same but for the figures.
+func (f AuditFacts) Same(other AuditFacts) bool {
+	return slices.EqualFunc(f.Nodes, other.Nodes, func(a, b NodeAudit) bool {
+		return a.Node == b.Node && slices.EqualFunc(a.Findings, b.Findings, func(x, y AuditFinding) bool {
+			x.Measured, y.Measured = "", ""
+			return x == y
+		})
+	})
+}
+
+func judgeAudit(f AuditFacts) (bool, string, error) {
+	if len(f.Nodes) == 0 {
+		return false, "", fmt.Errorf("no server was audited")
+	}
+	var bad, unknown []string
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			grave := x.Severity == "critical" || x.Severity == "high"
+			switch {
+			case grave && x.State == "problem":
+				bad = append(bad, fmt.Sprintf("%s on %s: %s", x.Title, n.Node, x.Measured))
+			case grave && x.State != "ok":
+				unknown = append(unknown, fmt.Sprintf("%s on %s", x.Title, n.Node))
+			}
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return false, strings.Join(bad, "; "), nil
+	case len(unknown) > 0:
+		return false, "", fmt.Errorf("not known: %s", strings.Join(unknown, ", "))
+	}
+	return true, fmt.Sprintf("no critical or high problem on %d nodes", len(f.Nodes)), nil
 }

@@ -19,6 +19,14 @@ var judgements = map[string][]judged{
 		{"one node of many evicts", `{"nodes":[{"node":"a:1","policy":"noeviction"},{"node":"b:1","policy":"volatile-lru","evicted_keys":3}]}`, Unmet, "b:1 is volatile-lru (3 keys"},
 		{"a policy that could not be read does not hold", `{"nodes":[{"node":"a:1"}]}`, Unmet, "not readable"},
 		{"no server", `{"nodes":[]}`, Unknown, "no server"},
+		{"nothing evicted since the first look", `{"nodes":[{"node":"a:1","policy":"noeviction","evicted_keys":40,"evicted_before":40}]}`, Met, "a:1"},
+		{"evicted since the first look", `{"nodes":[{"node":"a:1","policy":"noeviction","evicted_keys":43,"evicted_before":40}]}`, Unmet, "evicted 3 keys since"},
+	},
+	CheckAudit: {
+		{"no grave problem", `{"nodes":[{"node":"a:1","findings":[{"id":"x","severity":"critical","state":"ok"},{"id":"y","severity":"medium","state":"problem"}]}]}`, Met, "1 nodes"},
+		{"a grave problem", `{"nodes":[{"node":"a:1","findings":[{"id":"x","title":"Persistence","severity":"critical","state":"problem","measured":"none"}]}]}`, Unmet, "Persistence on a:1: none"},
+		{"something grave is not known", `{"nodes":[{"node":"a:1","findings":[{"id":"x","title":"Persistence","severity":"critical","state":"unknown"}]}]}`, Unknown, "Persistence on a:1"},
+		{"no server", `{"nodes":[]}`, Unknown, "no server"},
 	},
 	CheckReadiness: {
 		{"every check passes", `{"master":"a:1","checks":[{"id":"x","title":"Quorum","ok":true}]}`, Met, "master a:1"},
@@ -172,5 +180,52 @@ func TestNoCheckIsMetByFactsThatSayNothing(t *testing.T) {
 	}
 	if _, ok := CheckOf("no-such-check"); ok {
 		t.Error("an unknown check exists")
+	}
+}
+
+func TestWhatIsEvictedCountsFromTheFirstLook(t *testing.T) {
+	t.Parallel()
+	before := func(n int64) *int64 { return &n }
+	last := PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 40, EvictedBefore: before(30)}}}
+	for rule, c := range map[string]struct {
+		now  NodePolicy
+		last PolicyFacts
+		want *int64
+	}{
+		"the first look begins":                 {NodePolicy{Node: "a:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 40}, PolicyFacts{}, before(40)},
+		"later ones go on":                      {NodePolicy{Node: "a:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 50}, last, before(30)},
+		"another policy goes on, too":           {NodePolicy{Node: "a:1", Policy: "allkeys-lru", RunID: "r1", EvictedKeys: 50}, last, before(30)},
+		"a restarted server counts from 0":      {NodePolicy{Node: "a:1", Policy: "noeviction", RunID: "r2", EvictedKeys: 5}, last, before(0)},
+		"another node begins":                   {NodePolicy{Node: "b:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 7}, last, before(7)},
+		"whatever the policy was then":          {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9}, PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "allkeys-lru", EvictedBefore: before(1)}}}, before(1)},
+		"facts of an older version begin":       {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9}, PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", Policy: "noeviction"}}}, before(9)},
+		"a server that does not tell is let be": {NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: -1}, last, nil},
+	} {
+		got := c.now.After(c.last).EvictedBefore
+		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+			t.Errorf("%s: %v", rule, got)
+		}
+	}
+}
+
+func TestAlertsAreWhatWasWellOnce(t *testing.T) {
+	t.Parallel()
+	look := func(state string) AuditFacts {
+		return AuditFacts{Nodes: []NodeAudit{{Node: "a:1", Findings: []AuditFinding{{ID: "timeout", Title: "Idle timeout", Severity: "high", State: state, Measured: "300 s"}}}}}
+	}
+	bad := look("problem").After(AuditFacts{})
+	if len(bad.Alerts()) != 0 || bad.Problems()["high"] != 1 {
+		t.Errorf("bad from the start is no alert: %+v", bad.Alerts())
+	}
+	good := look("ok").After(bad)
+	worse := look("problem").After(good)
+	if a := worse.Alerts(); len(a) != 1 || a[0] != (Alert{"a:1", "timeout", "Idle timeout", "high", "300 s"}) {
+		t.Errorf("%+v", a)
+	}
+	if still := look("problem").After(worse); len(still.Alerts()) != 1 || !still.Same(worse) || still.Same(good) {
+		t.Errorf("an alert stays while the problem does: %+v", still)
+	}
+	if again := look("ok").After(worse); len(again.Alerts()) != 0 {
+		t.Errorf("%+v", again.Alerts())
 	}
 }

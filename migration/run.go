@@ -122,7 +122,22 @@ type StepPlan struct {
 	Gates        []Gate       `json:"gates"`
 	Actions      []ActionPlan `json:"actions"`
 	Observed     []Fact       `json:"observed,omitempty"` // what planning found
-	Hash         string       `json:"hash"`               // of what is to be done, not of what was observed
+	// Settings are the servers' settings that it will change; they are part of what is approved.
+	Settings []SettingChange `json:"settings,omitempty"`
+	Hash     string          `json:"hash"` // of what is to be done, not of what was observed
+}
+
+// SettingChange is one setting of one server.
+type SettingChange struct {
+	Node  string `json:"node"`
+	Name  string `json:"name"`
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Check string `json:"check"` // of the audit
+	Why   string `json:"why"`
+	Risk  string `json:"risk"`
+	// Survives: the server has a configuration file to write it to.
+	Survives bool `json:"survives_restart"`
 }
 
 // Fact is a label with a value, for people.
@@ -248,6 +263,10 @@ type Overview struct {
 	Workers  []Worker  `json:"workers"`
 	Phase    string    `json:"phase"` // in words, for people
 	At       time.Time `json:"at"`
+	// Alerts are checks of the audit that were ok once and are a problem now.
+	Alerts []Alert `json:"alerts,omitempty"`
+	// AuditProblems counts the problems of the last look by severity; nil before an audit.
+	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }
 
 // Share is how many of some orders had the target as their authority.

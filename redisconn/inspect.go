@@ -23,6 +23,7 @@ const Unreported = -1
 type Facts struct {
 	Role              string `json:"role"`              // INFO replication: master or slave
 	Version           string `json:"version"`           // INFO server: redis_version
+	RunID             string `json:"run_id"`            // INFO server: another one after each start; "" where it is not told
 	MaxMemoryPolicy   string `json:"max_memory_policy"` // noeviction, allkeys-lru ...
 	PolicySource      string `json:"policy_source"`     // "CONFIG GET" or "INFO memory"
 	MaxMemory         int64  `json:"max_memory"`        // bytes; 0 is no limit
@@ -59,6 +60,7 @@ func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	f := Facts{
 		Role:             i.text("role", "role"),
 		Version:          i.text("version", "redis_version"),
+		RunID:            i.values["run_id"],
 		MaxMemory:        i.number("max_memory", "maxmemory"),
 		UsedMemory:       i.number("used_memory", "used_memory"),
 		UsedMemoryPeak:   i.number("used_memory_peak", "used_memory_peak"),

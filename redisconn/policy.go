@@ -17,10 +17,11 @@ import (
 // policy then lasts until the server restarts. Setting the policy it already has is harmless. Where CONFIG is denied (managed services)
 // the error is of kind Blocked: the provider's console or API sets it there.
 func SetPolicy(ctx context.Context, c redis.UniversalClient, policy string) (previous string, persisted bool, err error) {
-	return setConfig(ctx, c, "maxmemory-policy", policy)
+	return SetConfig(ctx, c, "maxmemory-policy", policy)
 }
 
-func setConfig(ctx context.Context, c redis.UniversalClient, name, value string) (previous string, persisted bool, err error) {
+// SetConfig sets one setting as SetPolicy does. The value is given as CONFIG GET gives it, or reading back finds a difference.
+func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string) (previous string, persisted bool, err error) {
 	before, err := Config(ctx, c, name)
 	if err != nil {
 		return "", false, fmt.Errorf("set %s: %w", name, err)
@@ -66,7 +67,7 @@ func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err e
 	if n >= fenceBase {
 		return strconv.Itoa(n - fenceBase), nil
 	}
-	if _, _, err := setConfig(ctx, c, minReplicas, strconv.Itoa(n+fenceBase)); err != nil {
+	if _, _, err := SetConfig(ctx, c, minReplicas, strconv.Itoa(n+fenceBase)); err != nil {
 		return "", fmt.Errorf("fence: %w", err)
 	}
 	return strconv.Itoa(n), nil
@@ -85,7 +86,7 @@ func Unfence(ctx context.Context, c redis.UniversalClient, previous string) erro
 		}
 		previous = strconv.Itoa(n - fenceBase)
 	}
-	if _, _, err := setConfig(ctx, c, minReplicas, previous); err != nil {
+	if _, _, err := SetConfig(ctx, c, minReplicas, previous); err != nil {
 		return fmt.Errorf("unfence: %w", err)
 	}
 	return nil

@@ -277,6 +277,11 @@ func (s *Server) apiCutoverReport(c *fiber.Ctx) error {
 	return answer(c, r, err)
 }
 
+func (s *Server) apiRedisAudit(c *fiber.Ctx) error {
+	a, err := s.control.RedisAudit(c.UserContext(), c.Params("mid"))
+	return answer(c, a, err)
+}
+
 func (s *Server) apiLedger(c *fiber.Ctx) error {
 	l, err := s.control.LedgerOverview(c.UserContext(), c.Params("mid"))
 	return answer(c, l, err)

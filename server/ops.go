@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,7 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 	if err != nil {
 		return err
 	}
-	var verdicts, met, orders, workers, stage []string
+	var verdicts, met, orders, workers, stage, problems, alerts []string
 	var ledgers ledgerMetrics
 	for _, m := range all {
 		l, err := s.control.LedgerOverview(ctx, m.ID)
@@ -139,6 +140,14 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 				orders = append(orders, fmt.Sprintf("{migration=%q,state=%q} %d", m.ID, n.state, n.n))
 			}
 		}
+		if o.AuditProblems != nil {
+			for _, severity := range []string{"critical", "high", "medium", "low", "info"} {
+				problems = append(problems, fmt.Sprintf("{migration=%q,severity=%q} %d", m.ID, severity, o.AuditProblems[severity]))
+			}
+		}
+		for _, a := range o.Alerts {
+			alerts = append(alerts, fmt.Sprintf("{migration=%q,check=%q,severity=%q} 1", m.ID, a.Check, a.Severity))
+		}
 		for _, w := range o.Workers {
 			workers = append(workers, fmt.Sprintf("{migration=%q,instance=%q} %d", m.ID, w.Instance, w.Revision))
 		}
@@ -146,6 +155,9 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 	}
 	metric("switchyard_criterion", "gauge", "1 for the present verdict of each criterion.", verdicts...)
 	metric("switchyard_criteria_met", "gauge", "Criteria that are met.", met...)
+	metric("switchyard_audit_problems", "gauge", "Problems that the last look at the source's settings and counters found, over all its nodes; absent before an audit.", problems...)
+	slices.Sort(alerts) // nodes are not named here: one sample for a check of several
+	metric("switchyard_audit_alert", "gauge", "1 for each check of the audit that was well once and is not now.", slices.Compact(alerts)...)
 	metric("switchyard_orders", "gauge", "Orders of the ledger; absent while it is not current.", orders...)
 	ledgers.write(metric)
 	metric("switchyard_worker_revision", "gauge", "Flag revision that each worker uses.", workers...)

@@ -109,6 +109,14 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *web.Notice) 
 	if v.Runs, err = s.control.Runs(ctx, mid, step, runsShown); err != nil {
 		return err
 	}
+	if step == "audit" {
+		switch a, err := s.control.RedisAudit(ctx, mid); {
+		case err == nil:
+			v.Audit = &a
+		case migration.KindOf(err) != migration.NotFound:
+			return err
+		}
+	}
 	if v.Plan, err = s.control.Plan(ctx, mid, step, v.Params); err != nil {
 		f := explain(err)
 		if f.kind == migration.Internal {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -118,6 +119,27 @@ func storyPlan() migration.StepPlan {
 	}
 }
 
+func storyAudit() workflows.RedisAudit {
+	found := func(id string, state audit.State, severity audit.Severity, measured string) audit.Finding {
+		c, _ := audit.CheckOf(id)
+		f := audit.Finding{ID: id, Title: c.Title, Severity: severity, State: state, Measured: measured, Limit: c.Limit, Why: c.Why, Commands: c.Commands}
+		if state == audit.Problem {
+			f.Remedy = c.Remedy
+		}
+		return f
+	}
+	policy := found("eviction-policy", audit.Problem, audit.Critical, "allkeys-lru (CONFIG GET)")
+	policy.Fix = &audit.Fix{Settings: []audit.Setting{{Name: "maxmemory-policy", From: "allkeys-lru", To: "noeviction"}}, Survives: true}
+	ttl := found("queue-ttl", audit.Problem, audit.Critical, "2 of 41200 keys of queues expire")
+	ttl.Examples = []string{"bull:order-ingestion:evt_1Q2w3E", "bull:order-ingestion:<script>alert(1)</script>"}
+	r := audit.Report{Address: "10.0.0.4:6379", Version: "7.2.4", Role: "master", At: storyTime.Add(-3 * time.Minute), Took: 4 * time.Second, Settings: true, Findings: []audit.Finding{
+		policy, ttl, found("timeout", audit.Problem, audit.High, "300 s"), found("replication", audit.Problem, audit.Medium, "none"), found("tcp-keepalive", audit.Problem, audit.Low, "off"),
+		found("latency-monitor", audit.Problem, audit.Info, "off"), found("overcommit", audit.Unknown, audit.Medium, "no command tells it: run sysctl vm.overcommit_memory on the server's machine"),
+		found("evicted-keys", audit.OK, audit.Critical, "0 keys evicted since it started 12 days ago"), found("persistence", audit.OK, audit.Critical, "append-only file, appendfsync everysec")}}
+	return workflows.RedisAudit{RunID: "4b1f09c2aa", At: r.At, Reports: []audit.Report{r}, NowAt: storyTime.Add(-10 * time.Second),
+		Alerts: []migration.Alert{{Node: "10.0.0.4:6379", Check: "timeout", Title: "Idle timeout", Severity: "high", Measured: "300 s"}}}
+}
+
 func storyRun(state migration.RunState) migration.Run {
 	started := storyTime.Add(-95 * time.Second)
 	p := storyPlan()
@@ -163,10 +185,24 @@ func stories(t *testing.T) map[string]story {
 	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(bare, storyTime, engineer)}
 
-	audit := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
+	auditStep := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
 		Plan: migration.StepPlan{Step: "audit", Summary: "Read the eviction policy, memory and queues of the source.", Impact: "None: it only reads.", Approval: migration.ApprovalNone, Hash: "aa",
 			Actions: []migration.ActionPlan{{ID: "read", Title: "Read every server that holds jobs"}}}}
-	out["step"] = story{frame: frame("Audit", "overview", "/m/order-pipeline/steps/audit", engineer), page: StepPage(audit)}
+	report := storyAudit()
+	auditStep.Audit = &report
+	out["step"] = story{frame: frame("Audit", "overview", "/m/order-pipeline/steps/audit", engineer), page: StepPage(auditStep)}
+	fix := Step{MigrationID: o.Migration.ID, Status: o.Steps[1], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
+		Plan: migration.StepPlan{Step: "fix-policy", Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, and the other settings listed below.", Impact: "No interruption.",
+			Approval: migration.ApprovalOne, Hash: "bb", Actions: []migration.ActionPlan{{ID: "set-noeviction", Title: "Set the settings listed, and read each back", Changes: "CONFIG SET, CONFIG REWRITE", Undo: "sets the former values again"}},
+			Settings: []migration.SettingChange{
+				{Node: "10.0.0.4:6379", Name: "maxmemory-policy", From: "allkeys-lru", To: "noeviction", Check: "eviction-policy", Risk: "From then on a full server refuses new jobs instead of deleting waiting ones.", Survives: true},
+				{Node: "10.0.0.4:6379", Name: "client-output-buffer-limit", From: "normal 1048576 524288 10 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+					To: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", Check: "output-buffers", Risk: "A client that does not read may take more memory."}}}}
+	out["step-fix"] = story{frame: frame("Fix the eviction policy", "overview", "/m/order-pipeline/steps/fix-policy", engineer), page: StepPage(fix)}
+	out["redis-audit"] = story{frame: frame("Redis audit", "overview", "/m/order-pipeline/redis-audit", engineer), page: RedisAuditPage(RedisAudit{MigrationID: o.Migration.ID, Audit: report, Now: storyTime})}
+	alarmed := o
+	alarmed.Alerts = report.Alerts
+	out["overview-alert"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(alarmed, storyTime, engineer)}
 	var cut migration.StepStatus
 	for _, s := range o.Steps {
 		if s.PlanStep.ID == "cutover" {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // Who is the person looking at the page.
@@ -48,9 +49,17 @@ type Step struct {
 	Runs        []migration.Run
 	Open        *migration.Run // the run that holds the migration, of whichever step
 	Proves      []migration.Item
-	Cutover     *Cutover // nil for every other step
+	Cutover     *Cutover              // nil for every other step
+	Audit       *workflows.RedisAudit // of the step audit; nil before there is one
 	Now         time.Time
 	Who         Who
+}
+
+// RedisAudit is the page of the last audit of the source.
+type RedisAudit struct {
+	MigrationID string
+	Audit       workflows.RedisAudit
+	Now         time.Time
 }
 
 // Cutover is what the page of the step cutover shows on top.

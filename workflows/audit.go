@@ -2,11 +2,15 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
@@ -61,27 +65,42 @@ func closeNodes(nodes []node) {
 }
 
 // policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
-func (e *Estate) policies(ctx context.Context, mid string) (migration.PolicyFacts, []redisconn.Facts, error) {
+// What was evicted counts from the last observation on; anew begins to count now, after a fix.
+func (e *Estate) policies(ctx context.Context, mid string, anew bool) (migration.PolicyFacts, []redisconn.Facts, error) {
+	var facts, last migration.PolicyFacts
 	nodes, err := e.sourceNodes(ctx, mid)
 	if err != nil {
-		return migration.PolicyFacts{}, nil, err
+		return facts, nil, err
 	}
 	defer closeNodes(nodes)
-	var facts migration.PolicyFacts
+	if !anew {
+		latest, err := e.store.LatestEvidence(ctx, mid)
+		if err != nil {
+			return facts, nil, err
+		}
+		if ev, ok := latest[migration.CheckPolicy]; ok {
+			_ = json.Unmarshal(ev.Facts, &last) // facts of another version: counting begins now
+		}
+	}
 	var all []redisconn.Facts
 	for _, n := range nodes {
 		f, err := redisconn.Inspect(ctx, n.client)
 		if err != nil {
 			return facts, nil, fmt.Errorf("%s: %w", n.address, redisconn.Explain(err))
 		}
-		facts.Nodes = append(facts.Nodes, migration.NodePolicy{Node: n.address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys})
+		p := migration.NodePolicy{Node: n.address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
+		facts.Nodes = append(facts.Nodes, p.After(last))
 		all = append(all, f)
 	}
 	return facts, all, nil
 }
 
-// audit reads the source and changes nothing. What matters most to BullMQ is the eviction policy; the rest is said in the log.
-func audit() Step {
+// auditTimeout bounds an audit with all its keys.
+const auditTimeout = 20 * time.Minute
+
+// audit reads the source and changes nothing. What matters most to BullMQ, the eviction policy, is evidence of a criterion; the whole report is the
+// action's output.
+func auditStep() Step {
 	return Step{
 		ID:       stepAudit,
 		Approval: migration.ApprovalNone,
@@ -91,14 +110,16 @@ func audit() Step {
 			if err != nil {
 				return Outlook{}, err
 			}
-			return Outlook{Summary: "Read the settings and counters of the source Redis.", Impact: "Nothing changes; a handful of INFO and CONFIG GET commands.",
-				Gates: []migration.Gate{reachable(ctx, c, endpoint)}}, nil
+			return Outlook{Summary: fmt.Sprintf("Judge the source Redis by %d checks: settings, counters, keys and jobs.", len(audit.Catalogue())),
+				Impact: "Nothing changes. INFO, CONFIG GET, SLOWLOG and LATENCY of every node; the keys are looked at in small batches with rests between them.",
+				Gates:  []migration.Gate{reachable(ctx, c, endpoint)}}, nil
 		},
 		Actions: func(migration.Params) []Action {
 			return []Action{{
-				ActionPlan: migration.ActionPlan{ID: "inspect", Title: "Read the eviction policy, memory, persistence and clients of every node"},
+				ActionPlan: migration.ActionPlan{ID: actionInspect, Title: "Read the settings, counters and keys of every node, and judge them"},
+				Timeout:    auditTimeout,
 				Do: func(ctx context.Context, c *Call) (any, error) {
-					facts, servers, err := c.policies(ctx, c.Run.MigrationID)
+					facts, servers, err := c.policies(ctx, c.Run.MigrationID, false)
 					if err != nil {
 						return nil, err
 					}
@@ -106,7 +127,10 @@ func audit() Step {
 						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
 							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, megabytes(s.UsedMemory), limitText(s.MaxMemory), s.EvictedKeys, onOff(s.AOFEnabled), s.ConnectedClients, passwordText(s.DefaultUserNoPass))
 					}
-					return servers, c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts)
+					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
+						return nil, err
+					}
+					return c.auditAll(ctx)
 				},
 			}}
 		},
@@ -147,18 +171,19 @@ func reachable(ctx context.Context, c redis.UniversalClient, endpoint redisconn.
 	return g
 }
 
-type formerPolicies map[string]string // by node address
+// formerSettings are settings by node and name, as they were before.
+type formerSettings map[string]map[string]string
 
-// fixPolicy sets noeviction on every node that holds jobs.
+// fixPolicy sets noeviction on every node that holds jobs, and with it whatever else the audit finds that can be set without harm.
 func fixPolicy() Step {
 	return Step{
 		ID:       stepFixPolicy,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
-			out := Outlook{Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, now and in its configuration file.",
+			out := Outlook{Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, now and in its configuration file, and the other settings listed below.",
 				Impact: "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones."}
-			facts, servers, err := e.policies(ctx, v.migration.ID)
+			facts, servers, err := e.policies(ctx, v.migration.ID, false)
 			if err != nil {
 				return out, migration.Errorf(migration.Unavailable, "the source cannot be read: %w", err)
 			}
@@ -172,46 +197,43 @@ func fixPolicy() Step {
 				}
 				out.Gates = append(out.Gates, g)
 			}
+			reports, _, err := e.lookAgain(ctx, v.migration.ID)
+			if err != nil {
+				return out, migration.Errorf(migration.Unavailable, "the source cannot be audited: %w", err)
+			}
+			out.Settings = settable(reports)
 			return out, nil
 		},
 		Actions: func(migration.Params) []Action {
 			return []Action{{
-				ActionPlan: migration.ActionPlan{ID: "set-noeviction", Title: "Set maxmemory-policy noeviction and read it back",
-					Changes: "CONFIG SET maxmemory-policy noeviction, CONFIG REWRITE", Undo: "sets the former policy again"},
+				ActionPlan: migration.ActionPlan{ID: "set-noeviction", Title: "Set maxmemory-policy noeviction and the settings listed, and read each back",
+					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG REWRITE", Undo: "sets the former values again"},
 				Do: func(ctx context.Context, c *Call) (any, error) {
 					nodes, err := c.sourceNodes(ctx, c.Run.MigrationID)
 					if err != nil {
 						return nil, err
 					}
 					defer closeNodes(nodes)
-					former := formerPolicies{}
+					former := formerSettings{}
 					if _, err := c.Output(ctx, c.Action, &former); err != nil {
 						return nil, err
 					}
 					for _, n := range nodes {
-						previous, persisted, err := redisconn.SetPolicy(ctx, n.client, "noeviction")
-						if err != nil {
+						if err := c.apply(ctx, n, former); err != nil {
 							return nil, fmt.Errorf("%s: %w", n.address, err)
 						}
-						if _, known := former[n.address]; !known { // a second attempt must not take noeviction for the former policy
-							former[n.address] = previous
-							if err := c.Remember(ctx, former); err != nil {
-								return nil, err
-							}
-						}
-						c.Log("%s: %s -> noeviction", n.address, previous)
-						if !persisted {
-							c.Log("%s has no writable configuration file: the setting is lost when it restarts", n.address)
-						}
 					}
-					facts, _, err := c.policies(ctx, c.Run.MigrationID)
+					facts, _, err := c.policies(ctx, c.Run.MigrationID, true)
 					if err != nil {
 						return nil, err
 					}
-					return former, c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts)
+					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
+						return nil, err
+					}
+					return former, c.auditEvidence(ctx)
 				},
 				Undo: func(ctx context.Context, c *Call) error {
-					former := formerPolicies{}
+					former := formerSettings{}
 					if ok, err := c.Output(ctx, c.Action, &former); err != nil || !ok {
 						return err
 					}
@@ -221,20 +243,75 @@ func fixPolicy() Step {
 					}
 					defer closeNodes(nodes)
 					for _, n := range nodes {
-						if policy := former[n.address]; policy != "" {
-							if _, _, err := redisconn.SetPolicy(ctx, n.client, policy); err != nil {
+						for _, name := range slices.Sorted(maps.Keys(former[n.address])) {
+							value := former[n.address][name]
+							if _, _, err := redisconn.SetConfig(ctx, n.client, name, value); err != nil {
 								return fmt.Errorf("%s: %w", n.address, err)
 							}
-							c.Log("%s: %s again", n.address, policy)
+							c.Log("%s: %s %s again", n.address, name, value)
 						}
 					}
-					facts, _, err := c.policies(ctx, c.Run.MigrationID)
+					facts, _, err := c.policies(ctx, c.Run.MigrationID, false)
 					if err != nil {
 						return err
 					}
-					return c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts)
+					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
+						return err
+					}
+					return c.auditEvidence(ctx)
 				},
 			}}
 		},
 	}
+}
+
+// settable lists what the reports found that can be set without harm, the policy first.
+func settable(reports []audit.Report) []migration.SettingChange {
+	var out []migration.SettingChange
+	for _, r := range reports {
+		for _, f := range r.Problems(audit.Info) {
+			if f.Fix == nil {
+				continue
+			}
+			for _, s := range f.Fix.Settings {
+				out = append(out, migration.SettingChange{Node: r.Address, Name: s.Name, From: s.From, To: s.To, Check: f.ID, Why: f.Why, Risk: f.Fix.Risk, Survives: f.Fix.Survives})
+			}
+		}
+	}
+	return out
+}
+
+// apply sets on one node what was approved for it, and the policy in any case. Former values are kept before they are changed, so that a second attempt
+// does not take the new ones for them.
+func (c *Call) apply(ctx context.Context, n node, former formerSettings) error {
+	want := []migration.SettingChange{{Name: "maxmemory-policy", To: "noeviction"}}
+	for _, s := range c.Run.Plan.Settings {
+		if s.Node == n.address && s.Name != "maxmemory-policy" {
+			want = append(want, s)
+		}
+	}
+	for _, s := range want {
+		now, err := redisconn.Config(ctx, n.client, s.Name)
+		if err != nil {
+			return err
+		}
+		if _, known := former[n.address][s.Name]; !known {
+			if former[n.address] == nil {
+				former[n.address] = map[string]string{}
+			}
+			former[n.address][s.Name] = now[s.Name]
+			if err := c.Remember(ctx, former); err != nil {
+				return err
+			}
+		}
+		previous, persisted, err := redisconn.SetConfig(ctx, n.client, s.Name, s.To)
+		if err != nil {
+			return err
+		}
+		c.Log("%s: %s %s -> %s, read back", n.address, s.Name, previous, s.To)
+		if !persisted {
+			c.Warn("%s has no writable configuration file: %s is lost when it restarts", n.address, s.Name)
+		}
+	}
+	return nil
 }

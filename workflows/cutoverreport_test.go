@@ -102,7 +102,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			cfg := settings(t.TempDir())
 			cfg.Source.Standalone.URL = migration.Secret(src.URL())
 			cfg.Queues = []string{"orders"}
-			b := openBench(t, cfg, planOf(false, audit()), audit())
+			b := openBench(t, cfg, planOf(false, auditStep()), auditStep())
 			b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 			report := func() ReportLine {
 				t.Helper()

@@ -33,44 +33,50 @@ type watch struct {
 	look  func(ctx context.Context, e *Estate, mid string) (any, error)
 	// exact: any change of the facts is worth a row. Otherwise only a change of what they amount to is.
 	exact bool
+	// same, when given, says instead whether the facts are worth no row.
+	same func(last, now []byte) bool
 }
 
 func sourceExists(r migration.Routing) bool { return r.Source != migration.SourceNone }
 
 var watches = []watch{
 	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
-		facts, _, err := e.policies(ctx, mid)
+		facts, _, err := e.policies(ctx, mid, false)
 		return facts, err
-	}, true},
+	}, true, nil},
+	{migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
+		_, facts, err := e.lookAgain(ctx, mid)
+		return facts, err
+	}, false, sameAudit},
 	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.readiness(ctx)
-	}, false},
+	}, false, nil},
 	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		var ref targetRef
 		if ok, err := e.store.Setting(ctx, targetSetting, &ref); err != nil || !ok {
 			return nil, errorOr(err, "no managed database is provisioned")
 		}
 		return e.targetPlan(ctx, ref.DatabaseID)
-	}, true},
+	}, true, nil},
 	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.probeTarget(ctx)
-	}, false},
+	}, false, nil},
 	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
 		facts := e.workers.Producers()
 		if len(facts.Producers) == 0 {
 			return nil, migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}
 		return facts, nil
-	}, true},
+	}, true, nil},
 	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
 		return r.Stage == migration.StageComplete && sourceExists(r)
-	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }, false},
+	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }, false, nil},
 	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
 		return e.ledger.facts(e.cfg.Migration.OrderDeadline)
-	}, false},
+	}, false, nil},
 	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.off(ctx)
-	}, true},
+	}, true, nil},
 }
 
 // run looks every interval until ctx ends.
@@ -144,10 +150,37 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	same := was == is && (errWas == nil) == (errIs == nil)
 	age := m.estate.now().Sub(last.ObservedAt)
 	fresh := maxAge(mig.Plan, w.check)
-	if same && (bytes.Equal(raw, last.Facts) || (is && !w.exact)) && (fresh == 0 || age < fresh/2) && age < time.Hour {
+	little := bytes.Equal(raw, last.Facts) || (is && !w.exact)
+	if w.same != nil {
+		same, little = w.same(last.Facts, raw), true
+	}
+	if same && little && (fresh == 0 || age < fresh/2) && age < time.Hour {
 		return nil
 	}
+	if w.check == migration.CheckAudit {
+		m.alert(mig, last.Facts, raw)
+	}
 	return m.engine.record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)
+}
+
+// alert says what has become worse since the last look, and what is well again.
+func (m *monitor) alert(mig migration.Migration, last, now []byte) {
+	was, _ := decodeAudit(last)
+	is, _ := decodeAudit(now)
+	key := func(a migration.Alert) string { return a.Node + " " + a.Check }
+	before := map[string]bool{}
+	for _, a := range was.Alerts() {
+		before[key(a)] = true
+	}
+	for _, a := range is.Alerts() {
+		if !before[key(a)] {
+			m.log.Warn("alert", "migration", mig.ID, "node", a.Node, "check", a.Check, "severity", a.Severity, "measured", a.Measured)
+		}
+		delete(before, key(a))
+	}
+	for k := range before {
+		m.log.Info("alert is over", "migration", mig.ID, "check", k)
+	}
 }
 
 // maxAge is the strictest limit that the plan sets for a check; 0 when it sets none.

@@ -69,6 +69,9 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	}
 	o := migration.Overview{Migration: v.migration, Plan: v.migration.Plan, Routing: v.routing, Checklist: v.checklist, Steps: v.steps(), NextSteps: v.nextSteps(),
 		OpenRun: v.open, Workers: c.estate.workers.Workers(), Phase: v.phase(), At: v.at}
+	if facts, ok := auditFactsOf(v.latestEv); ok && sourceExists(v.routing) {
+		o.Alerts, o.AuditProblems = facts.Alerts(), facts.Problems()
+	}
 	// A ledger that is not current shows no figures rather than old ones.
 	ledger, err := c.estate.ledger.read()
 	if err != nil {

@@ -36,6 +36,7 @@ type Outlook struct {
 	Impact   string
 	Gates    []migration.Gate
 	Observed []migration.Fact
+	Settings []migration.SettingChange
 	// Approval, when given, replaces the step's: a move back needs none.
 	Approval migration.Approval
 }
@@ -62,6 +63,11 @@ type Call struct {
 // Log adds a line to the run's log.
 func (c *Call) Log(format string, args ...any) {
 	c.engine.log(c.Run.ID, c.Action, "info", fmt.Sprintf(format, args...))
+}
+
+// Warn adds a line that somebody should read.
+func (c *Call) Warn(format string, args ...any) {
+	c.engine.log(c.Run.ID, c.Action, "warn", fmt.Sprintf(format, args...))
 }
 
 // Progress shows how far the action is.
@@ -132,14 +138,18 @@ func (s Step) plan(ctx context.Context, e *Estate, p migration.Params) (migratio
 		return migration.StepPlan{}, err
 	}
 	plan := migration.StepPlan{Step: s.ID, Params: p, Summary: out.Summary, Impact: out.Impact, Approval: s.Approval, Irreversible: s.Irreversible,
-		Gates: out.Gates, Observed: out.Observed}
+		Gates: out.Gates, Observed: out.Observed, Settings: out.Settings}
 	if out.Approval != "" {
 		plan.Approval = out.Approval
 	}
 	for _, a := range s.Actions(p) {
 		plan.Actions = append(plan.Actions, a.ActionPlan)
 	}
-	plan.Hash, err = hash(plan.Step, plan.Params, plan.Summary, plan.Actions)
+	parts := []any{plan.Step, plan.Params, plan.Summary, plan.Actions}
+	if len(plan.Settings) > 0 {
+		parts = append(parts, plan.Settings)
+	}
+	plan.Hash, err = hash(parts...)
 	return plan, err
 }
 

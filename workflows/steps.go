@@ -21,7 +21,7 @@ const (
 // steps is the catalogue of workflows.
 func steps(cfg config.Config) []Step {
 	return []Step{
-		audit(), fixPolicy(), sentinelMove(), sentinelTest(), breakerDrill(), webhookRetry(), provision(), cutover(cfg), dualWriteValidation(),
+		auditStep(), fixPolicy(), sentinelMove(), sentinelTest(), breakerDrill(), webhookRetry(), provision(), cutover(cfg), dualWriteValidation(),
 		moveQueues(), moveResidue(), decommission(cfg),
 	}
 }
