@@ -38,6 +38,10 @@ type Instance struct {
 	Label  string
 	Status string
 	IPv4   []string
+	Type   string // plan, such as g6-nanode-1
+	Region string
+	// Backups is whether the host's paid backup service is on.
+	Backups bool
 }
 
 // APIError is an answer that the API gave instead of the expected one; its Code is the HTTP status.
@@ -81,7 +85,7 @@ func (c *Client) Instance(ctx context.Context, id int) (Instance, error) {
 	if err != nil {
 		return Instance{}, fmt.Errorf("linode instance %d: %w", id, err)
 	}
-	inst := Instance{ID: got.ID, Label: got.Label, Status: string(got.Status)}
+	inst := Instance{ID: got.ID, Label: got.Label, Status: string(got.Status), Type: got.Type, Region: got.Region, Backups: got.Backups != nil && got.Backups.Enabled}
 	for _, ip := range got.IPv4 {
 		inst.IPv4 = append(inst.IPv4, ip.String())
 	}

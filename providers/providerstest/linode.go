@@ -2,6 +2,7 @@ package providerstest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,16 @@ type LinodeInstance struct {
 	Label  string   `json:"label"`
 	Status string   `json:"status"`
 	IPv4   []string `json:"ipv4"`
+	Type   string   `json:"type"`
+	Region string   `json:"region"`
+}
+
+// linodeTypes are the plans whose prices the stand-in tells, as GET /linode/types/{id} answers (read 2026-09; backups are an add-on).
+var linodeTypes = map[string]json.RawMessage{
+	"g6-nanode-1": json.RawMessage(`{"id":"g6-nanode-1","label":"Nanode 1GB","class":"nanode","memory":1024,"disk":25600,"vcpus":1,"transfer":1000,"price":{"hourly":0.0075,"monthly":5.0},
+		"region_prices":[{"id":"id-cgk","hourly":0.009,"monthly":6.0}],"addons":{"backups":{"price":{"hourly":0.003,"monthly":2.0},"region_prices":[]}}}`),
+	"g6-standard-1": json.RawMessage(`{"id":"g6-standard-1","label":"Linode 2GB","class":"standard","memory":2048,"disk":51200,"vcpus":1,"transfer":2000,"price":{"hourly":0.018,"monthly":12.0},
+		"region_prices":[],"addons":{"backups":{"price":{"hourly":0.004,"monthly":2.5},"region_prices":[]}}}`),
 }
 
 // LinodeConfig configures the stand-in. Instances are what exists at the first start; afterwards the state file counts.
@@ -38,7 +49,7 @@ type LinodeConfig struct {
 
 // Linode is a stand-in for the Linode API v4, the part about one instance (https://api.linode.com/v4).
 //
-// Kept: Bearer token; list (one page), get, shutdown, boot, delete; {} as the answer of an action; shutdown and boot go on
+// Kept: Bearer token; list (one page), get, shutdown, boot, delete; the prices of two plans; {} as the answer of an action; shutdown and boot go on
 // after the answer (shutting_down, booting) as they do on the real service; "Linode busy." with status 400 while they do;
 // error bodies {"errors":[{"reason"}]}; statuses 400 401 404 429 500.
 //
@@ -118,6 +129,14 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if l.refuses(w.Header()) {
 		linodeError(w, http.StatusTooManyRequests, "Too many requests")
+		return
+	}
+	if id, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/types/"); ok && r.Method == http.MethodGet {
+		if t, ok := linodeTypes[id]; ok {
+			send(w, http.StatusOK, t)
+		} else {
+			linodeError(w, http.StatusNotFound, "Not found")
+		}
 		return
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/instances")

@@ -1,0 +1,54 @@
+package redisconn
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Load is what a server has done since its start and holds now. What it does not tell is Unreported.
+type Load struct {
+	RunID       string // another one after each start; "" where it is not told
+	Commands    int64  // INFO stats: total_commands_processed; since Redis 7 with what scripts run
+	Calls       int64  // of Commands, those that only a client can have sent: see clientOnly. INFO commandstats
+	NetBytes    int64  // total_net_input_bytes + total_net_output_bytes
+	UsedMemory  int64  // bytes
+	Connections int64  // connected_clients
+}
+
+// clientOnly are the commands that no script runs: scripts themselves, blocking pops, and what concerns the connection. Redis refuses each inside
+// of a script (flag noscript of COMMAND INFO). What BullMQ sends beside scripts and is not listed, such as HGETALL, cannot be told from what scripts run.
+var clientOnly = map[string]bool{"eval": true, "evalsha": true, "eval_ro": true, "evalsha_ro": true, "fcall": true, "fcall_ro": true, "bzpopmin": true, "bzpopmax": true, "blpop": true, "brpop": true,
+	"brpoplpush": true, "blmove": true, "blmpop": true, "bzmpop": true, "multi": true, "exec": true, "hello": true, "auth": true, "client": true, "script": true, "subscribe": true, "psubscribe": true, "watch": true}
+
+// ReadLoad reads a server's counters: two INFO commands.
+func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
+	text, err := c.Info(ctx).Result()
+	if err != nil {
+		return Load{}, fmt.Errorf("load: %w", Explain(err))
+	}
+	i := infoReader{values: parseInfo(text)}
+	l := Load{RunID: i.values["run_id"], Commands: i.number("commands", "total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
+		Connections: i.number("connections", "connected_clients"), Calls: Unreported, NetBytes: Unreported}
+	if in, out := i.number("net_in", "total_net_input_bytes"), i.number("net_out", "total_net_output_bytes"); in >= 0 && out >= 0 {
+		l.NetBytes = in + out
+	}
+	if text, err = c.Info(ctx, "commandstats").Result(); err != nil || !strings.Contains(text, "cmdstat_") {
+		return l, nil // a managed service tells no commandstats
+	}
+	l.Calls = 0
+	for k, v := range parseInfo(text) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(k, "cmdstat_"), "|")
+		if !clientOnly[name] {
+			continue
+		}
+		calls, _, _ := strings.Cut(strings.TrimPrefix(v, "calls="), ",")
+		if n, err := strconv.ParseInt(calls, 10, 64); err == nil {
+			l.Calls += n
+		}
+	}
+	return l, nil
+}
