@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,17 +76,6 @@ type Database struct {
 	Password migration.Secret `json:"password"`
 }
 
-// dataSizes maps the data size of a plan, which the API reports as db_disk_threshold, to the plan's API name.
-var dataSizes = map[int64]string{
-	250 << 20: "fixed_250mb",
-	1 << 30:   Fixed1GB,
-	5 << 30:   "fixed_5gb",
-	10 << 30:  "fixed_10gb",
-	50 << 30:  "fixed_50gb",
-	100 << 30: "fixed_100gb",
-	500 << 30: "fixed_500gb",
-}
-
 // PlanName tells the plan of an existing database by the names that Create and ChangePlan take; why says from what, or why it
 // cannot be told, in which case name is empty.
 //
@@ -102,14 +92,14 @@ func (d Database) PlanName() (name, why string) {
 	default:
 		return "", "the API's documents do not know this type: " + seen
 	}
-	plan, ok := dataSizes[d.DiskThreshold]
+	i := slices.IndexFunc(plans, func(p Plan) bool { return p.MonthlyUSD > 0 && p.MaxBytes == d.DiskThreshold })
 	switch {
-	case !ok:
+	case i < 0:
 		return "", "no plan has this data size: " + seen
-	case plan == "fixed_100gb":
+	case plans[i].Name == "fixed_100gb":
 		return "", "a fixed 100 GB plan and pay-as-you-go look the same: " + seen
 	}
-	return plan, seen
+	return plans[i].Name, seen
 }
 
 // Fixed1GB reports whether the database is on the plan Fixed 1 GB, and from what that was told (see PlanName).
