@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace", "redisconn/keycopy"},
 	"bullmq/ledger":           {"bullmq", "redisconn"},
 	"audit":                   {"bullmq", "redisconn"},
+	"capacity":                {},
 	"sentinel":                {"redisconn"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
@@ -40,11 +41,11 @@ var imports = map[string][]string{
 	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
 	"providers/providerstest": {},
-	"workflows": {"audit", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
+	"workflows": {"audit", "capacity", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
 		"providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags"},
 	"static":                  {},
-	"web":                     {"audit", "workflows", "bullmq", "bullmq/ledger", "static"},
+	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static"},
 	"server":                  {"audit", "workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
 	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
 	"rehearse":                {"twin", "api"},
@@ -52,7 +53,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
+	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

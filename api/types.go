@@ -196,6 +196,9 @@ type Queue struct {
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
+// Capacity is what the servers cost and need: see workflows.Capacity.
+type Capacity = workflows.Capacity
+
 // RedisAudit is the last audit of the source: see workflows.RedisAudit.
 type RedisAudit = workflows.RedisAudit
 

@@ -312,6 +312,13 @@ func (c *Client) RedisAudit(ctx context.Context, mid string) (RedisAudit, error)
 	return r, err
 }
 
+// Capacity gives what the servers cost by the month, and how much of the plan's limits the queues need.
+func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
+	var a Capacity
+	err := c.get(ctx, at(mid, "capacity"), &a)
+	return a, err
+}
+
 // Ledger gives the order ledger.
 func (c *Client) Ledger(ctx context.Context, mid string) (LedgerOverview, error) {
 	var l LedgerOverview

@@ -103,8 +103,8 @@ func RatesOf(hours []Hour) Rates {
 	return r
 }
 
-// Month is the mean length of a month, by which rates are made monthly.
-const Month = 365 * 24 * time.Hour / 12
+// Month is thirty days, as the bill of the managed service reckons.
+const Month = 30 * 24 * time.Hour
 
 // Point is one value of one hour.
 type Point struct {

@@ -15,7 +15,7 @@ func TestLoadTellsWhatClientsSentFromWhatScriptsRan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Eval(ctx, `for i = 1, 100 do redis.call("INCR", "n") end`, nil).Err(); err != nil {
+	if err := c.Eval(ctx, `for i = 1, 100 do redis.call("INCR", "n") end return 1`, nil).Err(); err != nil {
 		t.Fatal(err)
 	}
 	after, err := redisconn.ReadLoad(ctx, c)

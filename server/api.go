@@ -282,6 +282,11 @@ func (s *Server) apiRedisAudit(c *fiber.Ctx) error {
 	return answer(c, a, err)
 }
 
+func (s *Server) apiCapacity(c *fiber.Ctx) error {
+	a, err := s.control.Capacity(c.UserContext(), c.Params("mid"))
+	return answer(c, a, err)
+}
+
 func (s *Server) apiLedger(c *fiber.Ctx) error {
 	l, err := s.control.LedgerOverview(c.UserContext(), c.Params("mid"))
 	return answer(c, l, err)

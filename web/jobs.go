@@ -197,8 +197,10 @@ func size(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	case n < 10_000_000:
 		return fmt.Sprintf("%d KB", n/1000)
+	case n < 10_000_000_000:
+		return fmt.Sprintf("%d MB", n/1_000_000)
 	}
-	return fmt.Sprintf("%d MB", n/1_000_000)
+	return fmt.Sprintf("%d GB", n/1_000_000_000)
 }
 
 func jobStatus(j bullmq.Job) status {

@@ -48,6 +48,7 @@ type Estate struct {
 	now       func() time.Time
 	notify    func(topic string)
 	surveys   *surveys
+	meters    *meters
 	stop      context.CancelFunc // of what goes on in the background
 
 	standaloneEndpoint, sentinelEndpoint redisconn.Endpoint
@@ -70,6 +71,7 @@ func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger,
 	for _, q := range cfg.Queues {
 		e.queues = append(e.queues, bullmq.Queue{Prefix: "bull", Name: q})
 	}
+	e.meters = &meters{all: map[string]*meter{}}
 	e.ledger = newTail(e.ingestion, log, now)
 	background, stop := context.WithCancel(context.Background())
 	e.surveys, e.stop = newSurveys(background, now), stop

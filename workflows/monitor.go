@@ -94,6 +94,9 @@ func (m *monitor) run(ctx context.Context) {
 				continue
 			}
 			for _, mig := range all {
+				if err := m.estate.measure(ctx, mig.ID); err != nil && ctx.Err() == nil {
+					m.log.Warn("load is not recorded", "migration", mig.ID, "err", err)
+				}
 				if err := m.look(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("monitor", "migration", mig.ID, "err", err)
 				}
