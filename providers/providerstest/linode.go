@@ -47,7 +47,7 @@ type LinodeConfig struct {
 //
 // Left out: everything else of the API, events, backups, filters; delete happens before the answer, not after it.
 type Linode struct {
-	Throttle
+	Faults
 	cfg    LinodeConfig
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -116,10 +116,10 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		linodeError(w, http.StatusUnauthorized, "Invalid Token")
 		return
 	}
-	if l.refuses(w.Header()) {
-		linodeError(w, http.StatusTooManyRequests, "Too many requests")
-		return
-	}
+	l.serve(w, r, linodeError, l.route)
+}
+
+func (l *Linode) route(w http.ResponseWriter, r *http.Request) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/instances")
 	if !ok {
 		linodeError(w, http.StatusNotFound, "Not found")
