@@ -177,6 +177,7 @@ func (f *Faults) serve(w http.ResponseWriter, r *http.Request, refuse func(w htt
 		panic(http.ErrAbortHandler)
 	case Silent:
 		effect()
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices that a client has left once the request was read
 		select {
 		case <-r.Context().Done():
 		case <-time.After(time.Minute): // a client without a timeout
