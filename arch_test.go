@@ -40,7 +40,7 @@ var imports = map[string][]string{
 	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
 	"providers/providerstest": {},
-	"workflows": {"audit", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
+	"workflows": {"audit", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/httpapi", "providers/upstash", "providers/linode", "providers/heroku",
 		"providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags"},
 	"static":                  {},
