@@ -4,12 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/fleet"
@@ -340,5 +345,37 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 	p.MaxRecordBytes = 10
 	if g := censusGates(t.Context(), p, survey(1, 1, 1), source.Client())[1]; g.OK || !strings.Contains(g.Measured, "bull:q:wait") {
 		t.Errorf("a key larger than a record: %+v", g)
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestExports(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t.TempDir())
+	cfg.Heroku.App, cfg.Heroku.Token, cfg.Target.Upstash.APIKey = "shop", "heroku-CANARY", "upstash-CANARY"
+	cfg.Target.Upstash.Email, cfg.Target.Upstash.DatabaseName = "mail-CANARY@example.com", `orders "${x}" %{y}`
+	s := provision()
+	b := openBench(t, cfg, planOf(false, s), s)
+	for format, golden := range map[string]string{"terraform": "managed-redis.tf", "helm": "managed-redis-values.yaml"} {
+		got, err := b.Export(t.Context(), mid, format)
+		ok(t, err)
+		file := filepath.Join("testdata", golden)
+		if *update {
+			ok(t, os.MkdirAll("testdata", 0o755))
+			ok(t, os.WriteFile(file, []byte(got.Text), 0o600))
+		}
+		want, err := os.ReadFile(file)
+		ok(t, err)
+		if got.Text != string(want) || got.File != golden || strings.Contains(got.Text, "CANARY") {
+			t.Errorf("%s is not %s; run go test ./workflows -run TestExports -update and read what has changed", format, file)
+		}
+	}
+	var values map[string]any
+	text, err := os.ReadFile("testdata/managed-redis-values.yaml")
+	ok(t, err)
+	ok(t, yaml.Unmarshal(text, &values))
+	if _, err := b.Export(t.Context(), mid, "pulumi"); migration.KindOf(err) != migration.Invalid {
+		t.Errorf("an unknown format: %v", err)
 	}
 }
