@@ -594,7 +594,7 @@ func configVars(list []migration.ConfigVarChange) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = fact("Is", configVarWords(v.Change)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact("Then", configVarWords(v.Change)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -211,8 +211,8 @@ func stories(t *testing.T) map[string]story {
 				{ID: "request", Title: "The largest payload fits in a request", Measured: "not known: the census of the source is being read for the first time, 4100 of about 12000 keys read", Limit: "10.0 MB; half of that where only a sample was measured",
 					Next: "wait until the census has been taken (the page Queues shows how far it is), then look again"},
 				{ID: "size", Title: "The data fits", OK: true, Measured: "214.0 MB used on the source, 267.5 MB with a quarter to grow", Limit: "1.00 GB, with a quarter to grow"},
-				{ID: "commands", Title: "The command rate fits", OK: true, Measured: "96 a second (the highest of 90 now, 96 over the last 41s, 71 on average in the 214h2m0s since it started)", Limit: "80 % of 10000 a second, above which the provider delays"}},
-			Observed:   []migration.Fact{{Label: "Database", Value: "orders-bullmq (96ad0856-03b1-4ee7-9666-e81abd0349e1) exists and is adopted (plan payg: type \"payg\", db_disk_threshold 107374182400 bytes, state active)"}},
+				{ID: "commands", Title: "The command rate fits", OK: true, Measured: "96 a second (the highest of 90 now, 96 over the last 41 s, 71 on average in the 9 days since it started)", Limit: "80 % of 10000 a second, above which the provider delays"}},
+			Observed:   []migration.Fact{{Label: "Database", Value: "orders-bullmq (96ad0856-03b1-4ee7-9666-e81abd0349e1) exists (plan payg: type \"payg\", db_disk_threshold 107374182400 bytes, state active); it is adopted where it fits"}},
 			ConfigVars: []migration.ConfigVarChange{{App: "ingestion", Name: "TARGET_REDIS_URL", Change: "set", Restarts: true}}}})}
 	out["redis-audit"] = story{frame: frame("Redis audit", "overview", "/m/order-pipeline/redis-audit", engineer), page: RedisAuditPage(RedisAudit{MigrationID: o.Migration.ID, Audit: report, Now: storyTime})}
 	alarmed := o

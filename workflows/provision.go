@@ -126,7 +126,7 @@ func (e *Estate) lookForDatabase(ctx context.Context, out *Outlook, load sourceL
 	var there *upstash.Database
 	if exists {
 		_, why := db.Fixed1GB()
-		found.Value = fmt.Sprintf("%s (%s) exists and is adopted (%s, state %s)", db.Name, db.ID, why, db.State)
+		found.Value = fmt.Sprintf("%s (%s) exists (%s, state %s); it is adopted where it fits", db.Name, db.ID, why, db.State)
 		there = &db
 	}
 	out.Gates = append(append(out.Gates, api), planGates(want, there, load, loadErr)...)

@@ -92,11 +92,11 @@ func (e *Estate) load(ctx context.Context, c redis.UniversalClient, address stri
 		rate := (now.commands - before.commands) / age.Seconds()
 		l.BytesPerSecond = (now.bytes - before.bytes) / age.Seconds()
 		l.PerSecond = max(l.PerSecond, rate)
-		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), age.Round(time.Second))
+		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), roughly(age))
 	}
 	l.BytesPerSecond = max(l.BytesPerSecond, now.bytes/uptime)
 	l.PerSecond = max(l.PerSecond, now.commands/uptime)
-	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(now.commands/uptime), (time.Duration(uptime) * time.Second).Round(time.Second))
+	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(now.commands/uptime), roughly(time.Duration(uptime)*time.Second))
 	return l, nil
 }
 
@@ -105,6 +105,19 @@ func (l sourceLoad) projection() string {
 	usd := upstash.PayAsYouGoMonthly(l.PerSecond, l.UsedMemory, int64(l.BytesPerSecond*upstash.SecondsPerMonth))
 	return fmt.Sprintf("pay-as-you-go would cost about $%s a month at the source's %s commands/s; %s costs $%.0f (prices of %s)", dollars(usd), perSecond(l.PerSecond), wantedPlan.Title,
 		wantedPlan.MonthlyUSD, upstash.PricedAt)
+}
+
+// roughly gives a span in its largest unit.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%.0f hours", d.Hours())
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%.0f minutes", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
 }
 
 func dollars(usd float64) string {
