@@ -196,6 +196,7 @@ func limits(db *upstash.Database) (p upstash.Plan, told bool) {
 	if db == nil {
 		return p, false
 	}
+	p.MaxBytes = min(cmp.Or(db.DiskThreshold, p.MaxBytes), p.MaxBytes)
 	p.MaxConnections, told = cmp.Or(db.MaxClients, p.MaxConnections), db.MaxClients > 0
 	p.MaxCommandsPerSecond = cmp.Or(db.CommandsPerSecond, p.MaxCommandsPerSecond)
 	p.MaxRequestBytes = cmp.Or(db.MaxRequestSize, p.MaxRequestBytes)
@@ -213,7 +214,7 @@ func (e *Estate) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr erro
 	commands := migration.Gate{ID: "commands", Title: "The command rate fits", Limit: fmt.Sprintf("80 %% of %d a second, above which the provider delays", p.MaxCommandsPerSecond)}
 	if loadErr != nil {
 		for _, g := range []*migration.Gate{&size, &connections, &commands} {
-			g.Measured, g.Next = "not known: the source "+inWords(loadErr), "bring the source back, or let Switchyard read INFO there"
+			g.Measured, g.Next = "not known: "+inWords(loadErr), "bring the source back, or let Switchyard read INFO there"
 		}
 		return []migration.Gate{size, connections, commands}
 	}

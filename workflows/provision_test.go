@@ -379,3 +379,17 @@ func TestExports(t *testing.T) {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
+
+// The evidence may be older than the moment of the move, so the move asks by itself.
+func TestQueuesAreNotMovedToADatabaseThatEvicts(t *testing.T) {
+	t.Parallel()
+	rig := newManagedRig(t)
+	c := &Call{Estate: rig.estate, Run: migration.Run{MigrationID: mid}, engine: rig.engine}
+	db := rig.create(t, func(r *upstash.CreateRequest) { r.Eviction = true })
+	ok(t, rig.store.SetSetting(t.Context(), targetSetting, targetRef{DatabaseID: db.ID}))
+	if _, err := doMoveQueues(t.Context(), c); err == nil || !strings.Contains(err.Error(), "eviction is on") {
+		t.Errorf("got %v", err)
+	}
+	ok(t, rig.estate.upstash.DisableEviction(t.Context(), db.ID))
+	ok(t, c.targetEvictsNothing(t.Context()))
+}
