@@ -53,8 +53,9 @@ var everyKind = []providerstest.Kind{providerstest.Throttled, providerstest.Erro
 	providerstest.Truncated, providerstest.Silent, providerstest.Late}
 
 var subjects = map[string]subject{
-	"upstash": {openUpstashSubject(false), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true", everyKind},
-	"upstash with unique names": {openUpstashSubject(true), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true",
+	"upstash that loses what it created": {openUpstashSubject(false, 2), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true", everyKind},
+	"upstash":                            {openUpstashSubject(false, 0), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true", everyKind},
+	"upstash with unique names": {openUpstashSubject(true, 0), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true",
 		everyKind},
 	"linode": {openLinodeSubject, "redis-linode snapshot=before-delete", "other running snapshot=", everyKind},
 	"heroku": {openHerokuSubject, "TARGET_REDIS_URL=rediss://managed", "PORT=0", everyKind},
@@ -176,7 +177,8 @@ type upstashSubject struct {
 	client *upstash.Client
 }
 
-func openUpstashSubject(unique bool) func(*testing.T) provider {
+// openUpstashSubject opens one whose first database is gone after so many reads; 0: it stays.
+func openUpstashSubject(unique bool, goneAfter int) func(*testing.T) provider {
 	return func(t *testing.T) provider {
 		api, err := providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com", Key: key, Backend: &cloud{}, StatePath: filepath.Join(t.TempDir(), "u.json"), UniqueNames: unique})
 		if err != nil {
@@ -191,7 +193,12 @@ func openUpstashSubject(unique bool) func(*testing.T) provider {
 		if _, err := p.client.Create(t.Context(), other); err != nil {
 			t.Error(err)
 		}
-		api.Partly(func(nth int) providerstest.Partial { return providerstest.Partial{ReadyAfter: nth % 4} })
+		api.Partly(func(nth int) providerstest.Partial {
+			if nth > 0 {
+				goneAfter = 0
+			}
+			return providerstest.Partial{ReadyAfter: 2, GoneAfter: goneAfter}
+		})
 		return p
 	}
 }
