@@ -128,7 +128,8 @@ func exercise(t *testing.T, s subject, r *rand.Rand) error {
 			if settings != s.wanted {
 				return fmt.Errorf("%s: %q, want %q\nfaults: %v", phase.name, settings, s.wanted, p.Faults().Seen())
 			}
-			if read, err := p.Read(ctx); err != nil || read != s.wanted {
+			var read string
+			if err := again(func() (err error) { read, err = p.Read(ctx); return err }); err != nil || read != s.wanted {
 				return fmt.Errorf("%s: read %q, %w", phase.name, read, err)
 			}
 		}
@@ -155,22 +156,28 @@ func unsettled(p provider, s subject, r *rand.Rand, do func() error) error {
 		left--
 		return providerstest.Fault{Kind: s.kinds[r.IntN(len(s.kinds))], After: 1 + r.IntN(9)}
 	})
-	var err error
-	for range suiteTries {
-		if err = do(); err == nil || migration.KindOf(err) == migration.Conflict {
-			break
-		}
-	}
+	err := again(do)
 	p.Faults().Inject(nil)
 	p.Faults().Land()
 	if migration.KindOf(err) == migration.Conflict && err != nil {
 		return err
 	}
-	return do()
+	return again(do)
 }
 
-// impatient is the HTTP client of the suite: a silent server must not hold it up.
-func impatient() *http.Client { return &http.Client{Timeout: 500 * time.Millisecond} }
+// again repeats do until it gives no error, or one that repeating does not help against. A busy machine may be slower than the client is patient, also without faults.
+func again(do func() error) (err error) {
+	for range suiteTries {
+		if err = do(); err == nil || migration.KindOf(err) == migration.Conflict {
+			break
+		}
+	}
+	return err
+}
+
+// impatient is the HTTP client of the suite: a silent server must not hold it up for long. It must be slower than a busy machine, or a create that is only slow is
+// given up.
+func impatient() *http.Client { return &http.Client{Timeout: 1500 * time.Millisecond} }
 
 type upstashSubject struct {
 	api    *providerstest.Upstash
