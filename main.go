@@ -41,6 +41,7 @@ type cli struct {
 	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
 	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
 	Capacity capacityCmd `cmd:"" help:"What the servers cost by the month, and how much of the plan's limits the queues need. Fails when one is exceeded."`
+	Export   exportCmd   `cmd:"" help:"Print the managed Redis as Terraform or as Helm values, for those who apply their changes by themselves."`
 	Ledger   ledgerCmd   `cmd:"" help:"The order ledger: is any order lost, run twice, or not known. Fails unless it is clean."`
 	Jobs     jobsCmd     `cmd:"" help:"Find a job on both sides."`
 	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server. Needs no Switchyard server."`

@@ -202,6 +202,9 @@ type Capacity = workflows.Capacity
 // RedisAudit is the last audit of the source: see workflows.RedisAudit.
 type RedisAudit = workflows.RedisAudit
 
+// Export is a file for those who apply their changes by themselves: see workflows.Export.
+type Export = workflows.Export
+
 // CutoverReport is what would break if the source were left now: see workflows.CutoverReport.
 type CutoverReport = workflows.CutoverReport
 

@@ -305,6 +305,13 @@ func (c *Client) CutoverReport(ctx context.Context, mid string) (CutoverReport, 
 	return r, err
 }
 
+// Export gives what the step Provision would bring about: format terraform or helm.
+func (c *Client) Export(ctx context.Context, mid, format string) (Export, error) {
+	var e Export
+	err := c.get(ctx, at(mid, "exports", format), &e)
+	return e, err
+}
+
 // RedisAudit gives the last whole audit of the source.
 func (c *Client) RedisAudit(ctx context.Context, mid string) (RedisAudit, error) {
 	var r RedisAudit

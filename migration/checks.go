@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Check judges one kind of evidence. Its rule is code, named from the plan, so that a plan can combine checks but not invent them.
@@ -212,6 +213,10 @@ type TargetPlanFacts struct {
 	Eviction   bool   `json:"eviction"`
 	TLS        bool   `json:"tls"`
 	State      string `json:"state"`
+	// AutoUpgrade: a full database moves to a larger plan, and price, by itself.
+	AutoUpgrade bool `json:"auto_upgrade,omitempty"`
+	// SameName are the ids of other databases of that name, which somebody pays for.
+	SameName []string `json:"same_name,omitempty"`
 }
 
 func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
@@ -228,6 +233,12 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 	if f.State != "active" {
 		bad = append(bad, "state is "+f.State)
 	}
+	if f.AutoUpgrade {
+		bad = append(bad, "automatic upgrades are on")
+	}
+	if len(f.SameName) > 0 {
+		bad = append(bad, "there are others of that name, which are billed too: "+strings.Join(f.SameName, ", "))
+	}
 	if len(bad) > 0 {
 		return false, f.Name + ": " + strings.Join(bad, ", "), nil
 	}
@@ -238,9 +249,17 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 type TargetConnFacts struct {
 	Address     string   `json:"address"`
 	TLSVerified bool     `json:"tls_verified"`
-	Answered    []string `json:"answered"` // commands that BullMQ needs and that worked
-	Refused     []string `json:"refused"`  // commands that BullMQ needs and that did not
-	LatencyUS   int64    `json:"latency_us"`
+	Answered    []string `json:"answered"`   // commands that BullMQ needs and that worked
+	Refused     []string `json:"refused"`    // commands that BullMQ needs and that did not
+	LatencyUS   int64    `json:"latency_us"` // median of Pings
+	LatencyP99  int64    `json:"latency_p99_us,omitempty"`
+	Pings       int      `json:"pings,omitempty"`
+	// TriedAt is when the commands were tried. Looks soon after it measure the latency only.
+	TriedAt *time.Time `json:"tried_at,omitempty"`
+	// RequestBytes is the largest request that was sent, and taken.
+	RequestBytes int64 `json:"request_bytes,omitempty"`
+	// WakeUS is how long a worker that waits for a job takes to hear of one that another connection adds, microseconds.
+	WakeUS int64 `json:"wake_us,omitempty"`
 }
 
 func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
@@ -252,9 +271,14 @@ func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
 	case len(f.Answered) == 0:
 		return false, "", fmt.Errorf("no command was tried")
 	}
-	return true, fmt.Sprintf("%s answers over verified TLS, %d of %d commands work, round trip %d.%d ms",
-		f.Address, len(f.Answered), len(f.Answered), f.LatencyUS/1000, f.LatencyUS%1000/100), nil
+	measured := fmt.Sprintf("%s answers over verified TLS, %d of %d commands work, round trip %s", f.Address, len(f.Answered), len(f.Answered), millis(f.LatencyUS))
+	if f.Pings > 1 {
+		measured += fmt.Sprintf(" (median of %d, the slowest in a hundred %s)", f.Pings, millis(f.LatencyP99))
+	}
+	return true, measured, nil
 }
+
+func millis(us int64) string { return fmt.Sprintf("%d.%d ms", us/1000, us%1000/100) }
 
 // ProducerOptions is what a running app attests about one producer connection.
 type ProducerOptions struct {

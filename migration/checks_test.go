@@ -49,10 +49,13 @@ var judgements = map[string][]judged{
 		{"evicts", `{"fixed_1gb":true,"eviction":true,"tls":true,"state":"active"}`, Unmet, "eviction is on"},
 		{"without TLS", `{"fixed_1gb":true,"state":"active"}`, Unmet, "TLS is off"},
 		{"not active", `{"fixed_1gb":true,"tls":true,"state":"suspended"}`, Unmet, "state is suspended"},
+		{"upgrades by itself", `{"fixed_1gb":true,"tls":true,"state":"active","auto_upgrade":true}`, Unmet, "automatic upgrades are on"},
+		{"another one of its name", `{"fixed_1gb":true,"tls":true,"state":"active","same_name":["id-2"]}`, Unmet, "billed too: id-2"},
 		{"every mistake is named", `{"eviction":true,"state":"x"}`, Unmet, "eviction is on, TLS is off, state is x"},
 	},
 	CheckTargetConn: {
 		{"verified and answering", `{"address":"a:1","tls_verified":true,"answered":["EVALSHA"],"latency_us":1234}`, Met, "round trip 1.2 ms"},
+		{"with the latency of many", `{"address":"a:1","tls_verified":true,"answered":["EVALSHA"],"latency_us":1234,"latency_p99_us":5678,"pings":20}`, Met, "median of 20, the slowest in a hundred 5.6 ms"},
 		{"certificate not verified", `{"address":"a:1","answered":["EVALSHA"]}`, Unmet, "was not verified"},
 		{"a needed command is refused", `{"tls_verified":true,"answered":["GET"],"refused":["EVALSHA"]}`, Unmet, "refused: EVALSHA"},
 		{"no command tried", `{"tls_verified":true}`, Unknown, "no command"},

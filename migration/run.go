@@ -124,7 +124,9 @@ type StepPlan struct {
 	Observed     []Fact       `json:"observed,omitempty"` // what planning found
 	// Settings are the servers' settings that it will change; they are part of what is approved.
 	Settings []SettingChange `json:"settings,omitempty"`
-	Hash     string          `json:"hash"` // of what is to be done, not of what was observed
+	// ConfigVars are the apps' config vars that it will change; they are part of what is approved. Values are never shown.
+	ConfigVars []ConfigVarChange `json:"config_vars,omitempty"`
+	Hash       string            `json:"hash"` // of what is to be done, not of what was observed
 }
 
 // SettingChange is one setting of one server.
@@ -138,6 +140,15 @@ type SettingChange struct {
 	Risk  string `json:"risk"`
 	// Survives: the server has a configuration file to write it to.
 	Survives bool `json:"survives_restart"`
+}
+
+// ConfigVarChange is one config var of one app. Change is set, changed, unchanged or removed.
+type ConfigVarChange struct {
+	App    string `json:"app"`
+	Name   string `json:"name"`
+	Change string `json:"change"`
+	// Restarts: the app restarts with it.
+	Restarts bool `json:"restarts"`
 }
 
 // Fact is a label with a value, for people.

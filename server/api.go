@@ -277,6 +277,11 @@ func (s *Server) apiCutoverReport(c *fiber.Ctx) error {
 	return answer(c, r, err)
 }
 
+func (s *Server) apiExport(c *fiber.Ctx) error {
+	e, err := s.control.Export(c.UserContext(), c.Params("mid"), c.Params("format"))
+	return answer(c, e, err)
+}
+
 func (s *Server) apiRedisAudit(c *fiber.Ctx) error {
 	a, err := s.control.RedisAudit(c.UserContext(), c.Params("mid"))
 	return answer(c, a, err)

@@ -108,7 +108,7 @@ func TestTheDocumentNamesEveryFieldThatIsSent(t *testing.T) {
 		migration.Item{}, migration.PlanStep{}, migration.StepStatus{}, migration.NextStep{}, migration.Milestone{}, migration.Cost{}, migration.Risk{}, migration.Option{},
 		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagSetRevision{}, migration.FlagDiff{}, migration.FlagSetView{}, migration.FlagInfo{}, migration.FlagSet{}, migration.FlagEdit{}, migration.FlagCheck{}, migration.FlagSchedule{}, migration.StageMove{}, migration.APIKey{},
 		api.FlagSetList{}, api.NewFlagSet{}, api.FlagRollback{}, api.FlagKill{}, api.FlagPreview{}, api.NewSchedule{}, api.ScheduleList{}, api.NewKey{}, api.CreatedKey{}, api.KeyList{}, flags.Evaluation{},
-		migration.AuditEntry{}, migration.Alert{}, migration.SettingChange{}, fleet.Attestation{}, fleet.Connection{},
+		migration.AuditEntry{}, migration.Alert{}, migration.SettingChange{}, migration.ConfigVarChange{}, api.Export{}, fleet.Attestation{}, fleet.Connection{},
 	} {
 		name := reflect.TypeOf(v).Name()
 		schema, ok := d.Components.Schemas[name]

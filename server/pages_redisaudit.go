@@ -24,6 +24,17 @@ func (s *Server) redisAudit(c *fiber.Ctx) error {
 	return s.page(c, place{migration: m, section: "overview", title: "Redis audit", topics: []string{"overview"}}, web.RedisAuditPage(web.RedisAudit{MigrationID: m.ID, Audit: a, Now: time.Now()}))
 }
 
+// exportFile gives what the step Provision would bring about as a file.
+func (s *Server) exportFile(c *fiber.Ctx) error {
+	e, err := s.control.Export(c.UserContext(), c.Params("mid"), c.Params("format"))
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, fiber.MIMETextPlainCharsetUTF8)
+	c.Set(fiber.HeaderContentDisposition, "attachment; filename="+e.File)
+	return c.SendString(e.Text)
+}
+
 // redisAuditExport gives the last audit as a file.
 func (s *Server) redisAuditExport(c *fiber.Ctx) error {
 	format := c.Query("format", "html")

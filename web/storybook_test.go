@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,20 @@ func stories(t *testing.T) map[string]story {
 				{Node: "10.0.0.4:6379", Name: "client-output-buffer-limit", From: "normal 1048576 524288 10 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
 					To: "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", Check: "output-buffers", Risk: "A client that does not read may take more memory."}}}}
 	out["step-fix"] = story{frame: frame("Fix the eviction policy", "overview", "/m/order-pipeline/steps/fix-policy", engineer), page: StepPage(fix)}
+	at := slices.IndexFunc(o.Steps, func(s migration.StepStatus) bool { return s.PlanStep.ID == "provision" })
+	out["step-provision"] = story{frame: frame("Provision the managed Redis", "overview", "/m/order-pipeline/steps/provision", engineer), page: StepPage(Step{MigrationID: o.Migration.ID, Status: o.Steps[at], Now: storyTime, Who: engineer,
+		Plan: migration.StepPlan{Step: "provision", Approval: migration.ApprovalOne, Hash: "cc", Summary: "Create or adopt the Upstash database orders-bullmq (Fixed 1 GB, us-east-1, TLS, eviction off) and give its address to the app.",
+			Impact:  "Costs $20 a month from now on (vendor's price list of 2026-08-21; the initiative said $15). The app restarts once with the new address; the provider's retries bring back what it misses.",
+			Actions: []migration.ActionPlan{{ID: "database", Title: "Create or adopt the database", Changes: "a paid database in the managed service's account", Undo: "forgets the database; it stays and is billed until somebody deletes it"}},
+			Gates: []migration.Gate{
+				{ID: "plan", Title: "The plan is Fixed 1 GB", Measured: "orders-bullmq is on plan Pay as you go (type \"payg\", db_disk_threshold 107374182400 bytes): pay-as-you-go would cost about $498 a month at the source's 96 commands/s; Fixed 1 GB costs $20 (prices of 2026-08-21)",
+					Limit: "Fixed 1 GB, not pay-as-you-go: BullMQ polls even when idle, and every poll is billed", Next: "change its plan to Fixed 1 GB in the provider's console, or set target.upstash.database_name to a name that does not exist yet"},
+				{ID: "request", Title: "The largest payload fits in a request", Measured: "not known: the census of the source is being read for the first time, 4100 of about 12000 keys read", Limit: "10.0 MB; half of that where only a sample was measured",
+					Next: "wait until the census has been taken (the page Queues shows how far it is), then look again"},
+				{ID: "size", Title: "The data fits", OK: true, Measured: "214.0 MB used on the source, 267.5 MB with a quarter to grow", Limit: "1.00 GB, with a quarter to grow"},
+				{ID: "commands", Title: "The command rate fits", OK: true, Measured: "96 a second (the highest of 90 now, 96 over the last 41 s, 71 on average in the 9 days since it started)", Limit: "80 % of 10000 a second, above which the provider delays"}},
+			Observed:   []migration.Fact{{Label: "Database", Value: "orders-bullmq (96ad0856-03b1-4ee7-9666-e81abd0349e1) exists (plan payg: type \"payg\", db_disk_threshold 107374182400 bytes, state active); it is adopted where it fits"}},
+			ConfigVars: []migration.ConfigVarChange{{App: "ingestion", Name: "TARGET_REDIS_URL", Change: "set", Restarts: true}}}})}
 	out["redis-audit"] = story{frame: frame("Redis audit", "overview", "/m/order-pipeline/redis-audit", engineer), page: RedisAuditPage(RedisAudit{MigrationID: o.Migration.ID, Audit: report, Now: storyTime})}
 	out["capacity"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Capacity: storyCapacity(), Now: storyTime})}
 	out["capacity-empty"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Now: storyTime,

@@ -58,6 +58,10 @@ type Estate struct {
 	mu             sync.Mutex
 	target         redis.UniversalClient
 	targetEndpoint redisconn.Endpoint
+
+	seen measured
+	// settle is how long to wait between two looks for what a request of unknown outcome has done; 0: the client's own.
+	settle time.Duration
 }
 
 func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger, now func() time.Time) (*Estate, error) {

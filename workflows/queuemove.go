@@ -175,10 +175,13 @@ func (e *Estate) planQueueMoves(ctx context.Context, mid string, source redis.Un
 }
 
 func (m queueMove) options() move.Options {
-	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for CheckTargetPlan
+	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for CheckTargetPlan, and the move itself asks again
 }
 
 func doMoveQueues(ctx context.Context, c *Call) (any, error) {
+	if err := c.targetEvictsNothing(ctx); err != nil {
+		return nil, err
+	}
 	source, _, err := c.Source(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err

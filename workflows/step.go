@@ -32,11 +32,12 @@ type Step struct {
 
 // Outlook is what planning finds.
 type Outlook struct {
-	Summary  string
-	Impact   string
-	Gates    []migration.Gate
-	Observed []migration.Fact
-	Settings []migration.SettingChange
+	Summary    string
+	Impact     string
+	Gates      []migration.Gate
+	Observed   []migration.Fact
+	Settings   []migration.SettingChange
+	ConfigVars []migration.ConfigVarChange
 	// Approval, when given, replaces the step's: a move back needs none.
 	Approval migration.Approval
 }
@@ -138,7 +139,7 @@ func (s Step) plan(ctx context.Context, e *Estate, p migration.Params) (migratio
 		return migration.StepPlan{}, err
 	}
 	plan := migration.StepPlan{Step: s.ID, Params: p, Summary: out.Summary, Impact: out.Impact, Approval: s.Approval, Irreversible: s.Irreversible,
-		Gates: out.Gates, Observed: out.Observed, Settings: out.Settings}
+		Gates: out.Gates, Observed: out.Observed, Settings: out.Settings, ConfigVars: out.ConfigVars}
 	if out.Approval != "" {
 		plan.Approval = out.Approval
 	}
@@ -148,6 +149,9 @@ func (s Step) plan(ctx context.Context, e *Estate, p migration.Params) (migratio
 	parts := []any{plan.Step, plan.Params, plan.Summary, plan.Actions}
 	if len(plan.Settings) > 0 {
 		parts = append(parts, plan.Settings)
+	}
+	if len(plan.ConfigVars) > 0 {
+		parts = append(parts, plan.ConfigVars)
 	}
 	plan.Hash, err = hash(parts...)
 	return plan, err

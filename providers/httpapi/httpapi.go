@@ -1,6 +1,6 @@
 // Package httpapi makes JSON requests to the documented HTTP APIs of providers. It knows deadlines, size limits, rate limits and
 // how to keep credentials out of errors; it knows no API. It never follows a redirect, since that could carry a credential
-// elsewhere, and never repeats a request that may have taken effect: only a 429, which says that it has not.
+// elsewhere, and never repeats a request that may have taken effect: only one that reads, and one that got a 429, which says that it has not.
 package httpapi
 
 import (
@@ -30,8 +30,9 @@ const (
 	MaxWait = 30 * time.Second
 	// maxAttempts counts the first request too.
 	maxAttempts = 3
-	// defaultWait is the wait after a 429 that names none.
+	// defaultWait is the wait after a 429 that names none, readWait the first one before a read is repeated.
 	defaultWait = time.Second
+	readWait    = 200 * time.Millisecond
 )
 
 // Error is an answer that is not the expected one. Its text holds no credential.
@@ -102,7 +103,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 }
 
 // Send is Do for calls with more than one good status: it gives status and body as they are. A 429 is retried within bounds
-// and is then an *Error.
+// and is then an *Error. A GET is also repeated, within the same bounds, when it got a 5xx or the connection broke; not when it timed out.
 func (c *Client) Send(ctx context.Context, method, path string, in any) (status int, body []byte, err error) {
 	var payload []byte
 	if in != nil {
@@ -112,16 +113,28 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (status 
 	}
 	for attempt := 1; ; attempt++ {
 		status, header, body, err := c.once(ctx, method, path, payload)
-		if err != nil || status != http.StatusTooManyRequests {
+		wait, named := time.Duration(0), false
+		if err == nil {
+			wait, named = retryAfter(header.Get("Retry-After"), time.Now())
+		}
+		var refusal error
+		switch {
+		case err == nil && status == http.StatusTooManyRequests:
+			if refusal = c.refusal(method, path, status, body, wait); !named {
+				wait = defaultWait
+			}
+		case method == http.MethodGet && ctx.Err() == nil && (err != nil && broke(err) || status >= 500):
+			if refusal = err; !named {
+				wait = readWait << (attempt - 1)
+			}
+		default:
 			return status, body, err
 		}
-		wait, named := retryAfter(header.Get("Retry-After"), time.Now())
-		refusal := c.refusal(method, path, status, body, wait)
-		if !named {
-			wait = defaultWait
-		}
 		if attempt == maxAttempts || wait > MaxWait {
-			return 0, nil, refusal
+			if status == http.StatusTooManyRequests {
+				return 0, nil, refusal
+			}
+			return status, body, err
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -131,6 +144,15 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (status 
 			return 0, nil, errors.Join(refusal, context.Cause(ctx))
 		}
 	}
+}
+
+// broke reports whether a connection ended before the answer was complete, as opposed to one that took too long or was never tried.
+func broke(err error) bool {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return false
+	}
+	op, isOp := errors.AsType[*net.OpError](err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isOp && op.Op != "dial"
 }
 
 func (c *Client) once(ctx context.Context, method, path string, payload []byte) (int, http.Header, []byte, error) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -141,5 +142,45 @@ func TestRetryAfter(t *testing.T) {
 		if _, named := retryAfter(value, now); named {
 			t.Errorf("%q was read as a wait", value)
 		}
+	}
+}
+
+func TestOnlyReadsAreRepeatedAndWithinBounds(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]struct {
+		method string
+		answer http.HandlerFunc
+		want   int
+	}{
+		"a read that got a 502 is repeated": {"GET", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, maxAttempts},
+		"a read that was cut is repeated":   {"GET", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, maxAttempts},
+		"a read that got a 404 is not":      {"GET", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 1},
+		"a change that got a 502 is not":    {"POST", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, 1},
+		"a change that was cut is not":      {"POST", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1},
+		"a deletion that was cut is not":    {"DELETE", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1},
+		"a change that got a 429 is":        {"POST", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "0"); w.WriteHeader(429) }, maxAttempts},
+		"a 503 that asks for an hour is not": {"GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(503)
+		}, 1},
+		"a read that took too long is not": {"GET", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 1},
+		"a read of which half came is repeated": {"GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "9")
+			_, _ = io.WriteString(w, "{")
+			panic(http.ErrAbortHandler)
+		}, maxAttempts},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			var got atomic.Int32
+			client := serve(t, func(w http.ResponseWriter, r *http.Request) { got.Add(1); c.answer(w, r) })
+			client.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // the transport repeats reads on a reused connection by itself
+			if rule == "a read that took too long is not" {
+				client.Timeout = 50 * time.Millisecond
+			}
+			if err := client.Do(t.Context(), c.method, "/", nil, nil); err == nil || int(got.Load()) != c.want {
+				t.Errorf("%d requests, want %d (%v)", got.Load(), c.want, err)
+			}
+		})
 	}
 }

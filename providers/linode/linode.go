@@ -1,12 +1,16 @@
-// Package linode turns virtual machines off and on through the Linode API v4, and deletes one when told its id and its label.
-// It wraps linodego, whose retries (1000 attempts by default) and timeouts it bounds.
+// Package linode turns virtual machines off and on through the Linode API v4, takes snapshots, and deletes one when told its id and its label.
+// It wraps linodego, whose retries (1000 attempts by default) and timeouts it bounds. linodego also repeats requests whose answer was lost, which is
+// right for reads only: a change is sent once, and again only when the API said that it did nothing.
 package linode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/linode/linodego"
@@ -20,8 +24,8 @@ const DefaultBase = "https://api.linode.com"
 
 const (
 	requestTimeout = 20 * time.Second
-	// Retries are for 429, 503, 408 and "Linode busy.", none of which changed anything.
-	retries  = 5
+	// retries is how often a read is repeated, and a change that was refused for the moment: 429 and "Linode busy.".
+	retries  = 4
 	maxWait  = 10 * time.Second
 	pollWait = 500 * time.Millisecond
 )
@@ -37,10 +41,10 @@ type Instance struct {
 	ID     int
 	Label  string
 	Status string
-	IPv4   []string
-	Type   string // plan, such as g6-nanode-1
 	Region string
-	// Backups is whether the host's paid backup service is on.
+	Type   string // such as g6-nanode-1
+	IPv4   []string
+	// Backups is whether the Backups service is enabled, which is paid for separately. Without it there are no snapshots.
 	Backups bool
 }
 
@@ -48,7 +52,10 @@ type Instance struct {
 type APIError = linodego.Error
 
 // Client talks to the API. The token needs the scope linodes:read_only to look, linodes:read_write for the rest.
-type Client struct{ api linodego.Client }
+type Client struct {
+	api  linodego.Client // reads
+	once linodego.Client // changes
+}
 
 // New returns a client. An empty base means DefaultBase (no path; linodego adds /v4); hc may be nil.
 func New(base string, token migration.Secret, hc *http.Client) (*Client, error) {
@@ -70,10 +77,54 @@ func New(base string, token migration.Secret, hc *http.Client) (*Client, error) 
 		own.Timeout = requestTimeout
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	api := linodego.NewClient(&own)
-	api.SetBaseURL(base).SetAPIVersion(linodego.APIVersion).SetToken(token.Reveal()).SetUserAgent("switchyard").
-		SetRetryCount(retries).SetRetryWaitTime(pollWait).SetRetryMaxWaitTime(maxWait).SetPollDelay(pollWait)
-	return &Client{api: api}, nil
+	open := func(retries int) linodego.Client {
+		hc := own // linodego puts its own settings on it
+		api := linodego.NewClient(&hc)
+		api.SetBaseURL(base).SetAPIVersion(linodego.APIVersion).SetToken(token.Reveal()).SetUserAgent("switchyard").
+			SetRetryCount(retries).SetRetryWaitTime(pollWait).SetRetryMaxWaitTime(maxWait).SetPollDelay(pollWait)
+		return api
+	}
+	return &Client{api: open(retries), once: open(0)}, nil
+}
+
+// change sends a request that changes something, and again while the API answers that it did nothing for the moment: a 429 or "Linode busy.".
+func (c *Client) change(ctx context.Context, do func(context.Context) error) error {
+	for attempt := 0; ; attempt++ {
+		err := do(ctx)
+		e, ok := errors.AsType[*linodego.Error](err)
+		later := ok && (e.Code == http.StatusTooManyRequests || e.Code == http.StatusBadRequest && strings.Contains(e.Message, "Linode busy."))
+		if !later || attempt == retries {
+			return err
+		}
+		wait := c.api.GetPollDelay()
+		if e.Response != nil {
+			if s, atoiErr := strconv.Atoi(e.Response.Header.Get("Retry-After")); atoiErr == nil && s > 0 {
+				wait = time.Duration(s) * time.Second
+			}
+		}
+		if wait > maxWait {
+			return err // told rather than waited for
+		}
+		if pauseErr := pause(ctx, wait); pauseErr != nil {
+			return fmt.Errorf("%w: %w", err, pauseErr)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Poll sets how often to look while waiting, and how long to wait before a request that was refused for the moment is sent again. New sets 500 ms.
+func (c *Client) Poll(every time.Duration) {
+	c.api.SetRetryWaitTime(every).SetPollDelay(every)
 }
 
 // Instance returns the machine of that id. One that does not exist is an error for which NotFound is true.
@@ -85,7 +136,7 @@ func (c *Client) Instance(ctx context.Context, id int) (Instance, error) {
 	if err != nil {
 		return Instance{}, fmt.Errorf("linode instance %d: %w", id, err)
 	}
-	inst := Instance{ID: got.ID, Label: got.Label, Status: string(got.Status), Type: got.Type, Region: got.Region, Backups: got.Backups != nil && got.Backups.Enabled}
+	inst := Instance{ID: got.ID, Label: got.Label, Status: string(got.Status), Region: got.Region, Type: got.Type, Backups: got.Backups != nil && got.Backups.Enabled}
 	for _, ip := range got.IPv4 {
 		inst.IPv4 = append(inst.IPv4, ip.String())
 	}
@@ -98,14 +149,14 @@ func NotFound(err error) bool { return linodego.IsNotFound(err) }
 // Shutdown asks for an orderly power-off and returns at once; WaitStatus tells when it is done. It does nothing to a machine
 // that is off or on its way there.
 func (c *Client) Shutdown(ctx context.Context, id int) error {
-	return c.move(ctx, id, Offline, linodego.InstanceShuttingDown, c.api.ShutdownInstance)
+	return c.move(ctx, id, Offline, linodego.InstanceShuttingDown, c.once.ShutdownInstance)
 }
 
 // Boot asks for power-on and returns at once; WaitStatus tells when it is done. It does nothing to a machine that runs or is
 // on its way there.
 func (c *Client) Boot(ctx context.Context, id int) error {
 	return c.move(ctx, id, Running, linodego.InstanceBooting, func(ctx context.Context, id int) error {
-		return c.api.BootInstance(ctx, id, 0) // 0: the last used configuration
+		return c.once.BootInstance(ctx, id, 0) // 0: the last used configuration
 	})
 }
 
@@ -117,7 +168,7 @@ func (c *Client) move(ctx context.Context, id int, goal string, underway linodeg
 	if inst.Status == goal || inst.Status == string(underway) {
 		return nil
 	}
-	if err := do(ctx, id); err != nil {
+	if err := c.change(ctx, func(ctx context.Context) error { return do(ctx, id) }); err != nil {
 		return fmt.Errorf("linode instance %d (%s) to %s: %w", id, inst.Label, goal, err)
 	}
 	return nil
@@ -136,7 +187,7 @@ func (c *Client) Delete(ctx context.Context, id int, label string) error {
 	case inst.Status != Offline:
 		return migration.Errorf(migration.Conflict, "linode instance %d (%s) is %s, not offline: shut it down first; nothing was deleted", id, label, inst.Status)
 	}
-	if err := c.api.DeleteInstance(ctx, id); err != nil {
+	if err := c.change(ctx, func(ctx context.Context) error { return c.once.DeleteInstance(ctx, id) }); err != nil {
 		return fmt.Errorf("delete linode instance %d (%s): %w", id, label, err)
 	}
 	return nil

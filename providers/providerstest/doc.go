@@ -3,7 +3,8 @@
 // so that the real clients run against them unchanged; what each leaves out is said at its constructor.
 //
 // A stand-in decides what the API answers; what happens in the world (a Redis server starts, an app restarts) is done by the
-// backend handed to it. State lives in a JSON file and survives a restart. Every stand-in can be told to answer 429.
+// backend handed to it. State lives in a JSON file and survives a restart. Every stand-in can be told to go wrong:
+// see Faults.
 package providerstest
 
 import (
@@ -16,41 +17,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync"
 )
 
 // maxBody bounds a request body, in bytes. The largest documented request is well below it.
 const maxBody = 64 << 10
-
-// Throttle makes a stand-in answer 429 Too Many Requests. The zero value lets everything through.
-type Throttle struct {
-	mu         sync.Mutex
-	left       int
-	retryAfter int
-}
-
-// Limit makes the next n authenticated requests fail with 429 and the header Retry-After in seconds; below zero leaves the
-// header out.
-func (t *Throttle) Limit(n, retryAfter int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.left, t.retryAfter = n, retryAfter
-}
-
-// refuses takes one request off the limit and reports whether it must get a 429; it has then set the header, not the status.
-func (t *Throttle) refuses(h http.Header) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.left <= 0 {
-		return false
-	}
-	t.left--
-	if t.retryAfter >= 0 {
-		h.Set("Retry-After", strconv.Itoa(t.retryAfter))
-	}
-	return true
-}
 
 // loadState reads the JSON state file into v. No file (or no path) leaves v as it is: a first start.
 func loadState(path string, v any) error {

@@ -33,7 +33,7 @@ type HerokuConfig struct {
 //
 // Left out: app ids (names only), releases, add-ons, the RateLimit-Remaining header, protected add-on variables.
 type Heroku struct {
-	Throttle
+	Faults
 	cfg  HerokuConfig
 	mu   sync.Mutex
 	apps map[string]map[string]string
@@ -75,10 +75,16 @@ func (h *Heroku) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		herokuError(w, http.StatusUnauthorized, "unauthorized", "Invalid credentials provided.")
 		return
 	}
-	if h.refuses(w.Header()) {
-		herokuError(w, http.StatusTooManyRequests, "rate_limit", "Your account reached the API rate limit")
-		return
-	}
+	h.serve(w, r, func(w http.ResponseWriter, status int, message string) {
+		id := "internal_server_error"
+		if status == http.StatusTooManyRequests {
+			id, message = "rate_limit", "Your account reached the API rate limit"
+		}
+		herokuError(w, status, id, message)
+	}, h.route)
+}
+
+func (h *Heroku) route(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "application/vnd.heroku+json; version=3") {
 		herokuError(w, http.StatusNotAcceptable, "not_acceptable", "Set the Accept header application/vnd.heroku+json; version=3")
 		return

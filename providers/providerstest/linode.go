@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // LinodeBackend does what the cloud does to a machine. Every method returns once it is done and may be called again.
@@ -27,8 +28,29 @@ type LinodeInstance struct {
 	Label  string   `json:"label"`
 	Status string   `json:"status"`
 	IPv4   []string `json:"ipv4"`
-	Type   string   `json:"type"`
 	Region string   `json:"region"`
+	Type   string   `json:"type"`
+
+	Backups LinodeBackups `json:"backups"`
+	// Snapshot and SnapshotBegun are the manual snapshot and the one under way; the API shows them under backups.
+	Snapshot      *LinodeSnapshot `json:"stand_in_snapshot,omitempty"`
+	SnapshotBegun *LinodeSnapshot `json:"stand_in_snapshot_begun,omitempty"`
+}
+
+// LinodeBackups is the Backups service of a machine.
+type LinodeBackups struct {
+	Enabled bool `json:"enabled"`
+}
+
+// LinodeSnapshot is a manual snapshot. Status is the API's word: pending, running, successful, failed.
+type LinodeSnapshot struct {
+	ID        int     `json:"id"`
+	Label     string  `json:"label"`
+	Type      string  `json:"type"`
+	Status    string  `json:"status"`
+	Created   string  `json:"created"`
+	Finished  *string `json:"finished"`
+	Available bool    `json:"available"`
 }
 
 // linodeTypes are the plans whose prices the stand-in tells, as GET /linode/types/{id} answers (read 2026-09; backups are an add-on).
@@ -49,16 +71,18 @@ type LinodeConfig struct {
 
 // Linode is a stand-in for the Linode API v4, the part about one instance (https://api.linode.com/v4).
 //
-// Kept: Bearer token; list (one page), get, shutdown, boot, delete; the prices of two plans; {} as the answer of an action; shutdown and boot go on
+// Kept: Bearer token; list (one page), get, shutdown, boot, delete; the prices of two plans; backups (one manual snapshot, which another replaces; in_progress until it is done;
+// refused while the Backups service is off), backups/enable and backups/cancel, which deletes them; {} as the answer of an action; shutdown and boot go on
 // after the answer (shutting_down, booting) as they do on the real service; "Linode busy." with status 400 while they do;
 // error bodies {"errors":[{"reason"}]}; statuses 400 401 404 429 500.
 //
 // Chosen where the reference is silent: shutting down what is off, and booting what runs, succeeds and changes nothing; an
-// action that fails puts the status back.
+// action that fails puts the status back; a snapshot is pending, then running, then successful in as many reads; without the Backups service it is
+// refused with 400.
 //
-// Left out: everything else of the API, events, backups, filters; delete happens before the answer, not after it.
+// Left out: everything else of the API, events, automatic backups, restoring, filters; delete happens before the answer, not after it.
 type Linode struct {
-	Throttle
+	Faults
 	cfg    LinodeConfig
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -66,6 +90,8 @@ type Linode struct {
 	mu     sync.Mutex
 	all    map[int]LinodeInstance
 	closed bool
+
+	snapshots int // taken so far
 }
 
 const (
@@ -112,6 +138,13 @@ func (l *Linode) Instances() []LinodeInstance {
 	return slices.SortedFunc(maps.Values(l.all), func(a, b LinodeInstance) int { return a.ID - b.ID })
 }
 
+// SnapshotsTaken counts the manual snapshots that were begun, replaced ones too.
+func (l *Linode) SnapshotsTaken() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.snapshots
+}
+
 // Close stops the actions under way and returns when they have ended.
 func (l *Linode) Close() {
 	l.mu.Lock()
@@ -127,10 +160,10 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		linodeError(w, http.StatusUnauthorized, "Invalid Token")
 		return
 	}
-	if l.refuses(w.Header()) {
-		linodeError(w, http.StatusTooManyRequests, "Too many requests")
-		return
-	}
+	l.serve(w, r, linodeError, l.route)
+}
+
+func (l *Linode) route(w http.ResponseWriter, r *http.Request) {
 	if id, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/types/"); ok && r.Method == http.MethodGet {
 		if t, ok := linodeTypes[id]; ok {
 			send(w, http.StatusOK, t)
@@ -146,6 +179,9 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if rest == "" && r.Method == http.MethodGet {
 		all := l.Instances()
+		for i := range all {
+			all[i].Snapshot, all[i].SnapshotBegun = nil, nil
+		}
 		send(w, http.StatusOK, map[string]any{"data": all, "page": 1, "pages": 1, "results": len(all)})
 		return
 	}
@@ -164,7 +200,18 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method + " " + action {
 	case "GET ":
+		inst.Snapshot, inst.SnapshotBegun = nil, nil
 		send(w, http.StatusOK, inst)
+	case "GET backups":
+		l.backups(w, inst)
+	case "POST backups":
+		l.snapshot(w, r, inst)
+	case "POST backups/enable":
+		inst.Backups.Enabled = true
+		l.keep(w, inst, struct{}{})
+	case "POST backups/cancel":
+		inst.Backups.Enabled, inst.Snapshot, inst.SnapshotBegun = false, nil, nil
+		l.keep(w, inst, struct{}{})
 	case "POST shutdown":
 		l.act(w, inst, linodeOffline, linodeShuttingDown, l.cfg.Backend.Shutdown)
 	case "POST boot":
@@ -173,6 +220,55 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.remove(w, r, inst)
 	default:
 		linodeError(w, http.StatusNotFound, "Not found")
+	}
+}
+
+// keep saves a machine and answers; mu is held.
+func (l *Linode) keep(w http.ResponseWriter, inst LinodeInstance, body any) {
+	l.all[inst.ID] = inst
+	if err := saveState(l.cfg.StatePath, l.all); err != nil {
+		linodeError(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	send(w, http.StatusOK, body)
+}
+
+const linodeTime = "2006-01-02T15:04:05"
+
+// backups shows the snapshots, and takes the one under way one step on; mu is held.
+func (l *Linode) backups(w http.ResponseWriter, inst LinodeInstance) {
+	answer := map[string]any{"automatic": []any{}, "snapshot": map[string]any{"current": inst.Snapshot, "in_progress": inst.SnapshotBegun}}
+	if begun := inst.SnapshotBegun; begun != nil {
+		next := *begun
+		switch begun.Status {
+		case "pending":
+			next.Status = "running"
+			inst.SnapshotBegun = &next
+		default:
+			now := time.Now().UTC().Format(linodeTime)
+			next.Status, next.Finished, next.Available = "successful", &now, true
+			inst.Snapshot, inst.SnapshotBegun = &next, nil
+		}
+	}
+	l.keep(w, inst, answer)
+}
+
+// snapshot begins one; mu is held.
+func (l *Linode) snapshot(w http.ResponseWriter, r *http.Request, inst LinodeInstance) {
+	var req struct {
+		Label string `json:"label"`
+	}
+	switch err := decode(w, r, &req); {
+	case err != nil || req.Label == "" || len(req.Label) > 255:
+		linodeError(w, http.StatusBadRequest, "label must be between 1 and 255 characters")
+	case !inst.Backups.Enabled:
+		linodeError(w, http.StatusBadRequest, "Backups are not enabled for this Linode.")
+	case inst.SnapshotBegun != nil, inst.Status != linodeRunning && inst.Status != linodeOffline:
+		linodeError(w, http.StatusBadRequest, "Linode busy.")
+	default:
+		l.snapshots++
+		inst.SnapshotBegun = &LinodeSnapshot{ID: l.snapshots, Label: req.Label, Type: "snapshot", Status: "pending", Created: time.Now().UTC().Format(linodeTime)}
+		l.keep(w, inst, inst.SnapshotBegun)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,4 +208,62 @@ func TestLinodeActionIsTakenUpAfterARestart(t *testing.T) {
 	t.Cleanup(again.Close)
 	rig.backend.hold <- struct{}{}
 	eventually(t, func() bool { return again.Instances()[1].Status == "offline" })
+}
+
+func TestLinodeSnapshot(t *testing.T) {
+	t.Parallel()
+	rig, ctx := newLinode(t), t.Context()
+	rig.client.Poll(time.Millisecond)
+	if _, err := rig.client.Snapshot(ctx, 1, "before-delete"); migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), "Backups service") {
+		t.Errorf("with the Backups service off: %v", err)
+	}
+	post := func(path, body string) {
+		t.Helper()
+		r := httptest.NewRequest("POST", "/v4/linode/instances/1/"+path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+key)
+		rig.api.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	post("backups/enable", "")
+	if inst, err := rig.client.Instance(ctx, 1); err != nil || !inst.Backups {
+		t.Fatalf("%+v, %v", inst, err)
+	}
+	for range 2 { // the second finds the first
+		snap, err := rig.client.Snapshot(ctx, 1, "before-delete")
+		if err != nil || snap.Status != "successful" || snap.Label != "before-delete" || snap.Finished.IsZero() || rig.api.SnapshotsTaken() != 1 {
+			t.Errorf("%+v, %v, %d taken", snap, err, rig.api.SnapshotsTaken())
+		}
+	}
+	post("backups", `{"label":"nightly"}`)
+	if _, err := rig.client.Snapshot(ctx, 1, "another"); migration.KindOf(err) != migration.Conflict || !strings.Contains(err.Error(), "nightly") {
+		t.Errorf("while another is taken: %v", err)
+	}
+}
+
+// A snapshot replaces the former one, so a request for it whose answer was lost must not be sent twice.
+func TestLinodeChangesAreNotRepeatedWhenTheirAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []providerstest.Kind{providerstest.CutAfter, providerstest.ErrorAfter, providerstest.BadGateway, providerstest.Truncated, providerstest.Silent} {
+		api, err := providerstest.NewLinode(providerstest.LinodeConfig{Token: key, Backend: instant{}, Instances: []providerstest.LinodeInstance{
+			{ID: 1, Label: "redis-linode", Status: "running", Backups: providerstest.LinodeBackups{Enabled: true}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(api)
+		client, err := linode.New(srv.URL, key, impatient())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Poll(time.Millisecond)
+		api.Inject(func(r providerstest.Request) providerstest.Fault {
+			if r.Method == "POST" {
+				return providerstest.Fault{Kind: kind}
+			}
+			return providerstest.Fault{}
+		})
+		if _, err := client.Snapshot(t.Context(), 1, "before-delete"); err != nil || api.SnapshotsTaken() != 1 || len(api.Seen()) != 1 {
+			t.Errorf("%s: %v, %d taken by %d requests", kind, err, api.SnapshotsTaken(), len(api.Seen()))
+		}
+		srv.Close()
+		api.Close()
+	}
 }

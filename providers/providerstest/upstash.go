@@ -49,6 +49,8 @@ type UpstashConfig struct {
 	Backend    UpstashBackend
 	// StatePath is a JSON file for the databases, passwords included (mode 0600). Empty: state is lost with the process.
 	StatePath string
+	// UniqueNames refuses a second database of one name with 400. Whether the service does is not documented; off is the harder case.
+	UniqueNames bool
 }
 
 // UpstashDatabase is a database that the stand-in knows, for whoever must start it again after a restart.
@@ -62,7 +64,7 @@ type UpstashDatabase struct {
 // Upstash is a stand-in for the Upstash developer API, redis part (https://api.upstash.com/v2, OpenAPI document 1.0.0 as
 // published in August 2026).
 //
-// Kept: HTTP Basic email:key; list, get with credentials=hide, create, delete, change-plan, enable- and disable-eviction, stats;
+// Kept: HTTP Basic email:key; list, get with credentials=hide, create, delete, change-plan, enable- and disable-eviction and -autoupgrade, stats;
 // required fields, the enums of platform, region and plan; the fields of Database that clients decide by; error bodies
 // {"code","message"}; statuses 400 401 404 405 429 500. A database without a named plan is pay-as-you-go.
 //
@@ -73,12 +75,50 @@ type UpstashDatabase struct {
 // Left out: teams, backups, budgets, read regions, TLS switching, REST tokens, time series other than the last point; eviction
 // changes the API's answer, not the backend.
 type Upstash struct {
-	Throttle
+	Faults
 	cfg UpstashConfig
 	// changing serialises requests that change something, so that a slow backend does not hold mu.
 	changing sync.Mutex
 	mu       sync.Mutex
 	dbs      map[string]upstashRecord
+	partial  func(nth int) Partial
+	made     int
+	partly   map[string]*Partial
+}
+
+// Partial is a creation that is not complete when it is answered.
+type Partial struct {
+	// ReadyAfter is how many reads (list or get) see the new database passive, with a change under way.
+	ReadyAfter int
+	// GoneAfter is after how many reads the new database is gone again; 0: it stays.
+	GoneAfter int
+}
+
+// Partly has choose say how the nth creation from now (from 0) goes on after its answer; nil ends it.
+func (u *Upstash) Partly(choose func(nth int) Partial) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.partial, u.made, u.partly = choose, 0, map[string]*Partial{}
+}
+
+// look gives a database as a read sees it now; ok is false when it is gone.
+func (u *Upstash) look(r upstashRecord) (_ upstashRecord, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.partly[r.DB.ID]
+	if p == nil {
+		return r, true
+	}
+	if p.ReadyAfter--; p.ReadyAfter >= 0 {
+		r.DB.State, r.DB.ModifyingState = "passive", "creating"
+	}
+	if p.GoneAfter > 0 {
+		if p.GoneAfter--; p.GoneAfter == 0 {
+			delete(u.dbs, r.DB.ID)
+			return r, false
+		}
+	}
+	return r, true
 }
 
 type upstashRecord struct {
@@ -187,10 +227,10 @@ func (u *Upstash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upstashError(w, http.StatusUnauthorized, "invalid email or API key")
 		return
 	}
-	if u.refuses(w.Header()) {
-		upstashError(w, http.StatusTooManyRequests, "too many requests")
-		return
-	}
+	u.serve(w, r, upstashError, u.route)
+}
+
+func (u *Upstash) route(w http.ResponseWriter, r *http.Request) {
 	// Matched by hand: /redis/{id}/change-plan and /redis/disable-eviction/{id} overlap, which ServeMux refuses.
 	path := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, "/v2"), "/"), "/")
 	if !strings.HasPrefix(r.URL.Path, "/v2/redis/") || len(path) > 3 {
@@ -213,9 +253,13 @@ func (u *Upstash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id, handler = path[2], u.eviction(true)
 	case len(path) == 3 && route == "POST disable-eviction":
 		id, handler = path[2], u.eviction(false)
+	case len(path) == 3 && route == "POST enable-autoupgrade":
+		id, handler = path[2], u.autoUpgrade(true)
+	case len(path) == 3 && route == "POST disable-autoupgrade":
+		id, handler = path[2], u.autoUpgrade(false)
 	case len(path) == 3 && r.Method == "POST" && path[2] == "change-plan":
 		id, handler = path[1], u.changePlan
-	case slices.Contains([]string{"databases", "database", "stats", "enable-eviction", "disable-eviction"}, path[1]):
+	case slices.Contains([]string{"databases", "database", "stats", "enable-eviction", "disable-eviction", "enable-autoupgrade", "disable-autoupgrade"}, path[1]):
 		upstashError(w, http.StatusMethodNotAllowed, "method not allowed")
 		return
 	default:
@@ -239,14 +283,21 @@ func (u *Upstash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (u *Upstash) list(w http.ResponseWriter, _ *http.Request) {
 	dbs := []upstashDatabase{}
 	for _, r := range u.records() {
-		r.DB.Password = ""
-		dbs = append(dbs, r.DB)
+		if r, ok := u.look(r); ok {
+			r.DB.Password = ""
+			dbs = append(dbs, r.DB)
+		}
 	}
 	send(w, http.StatusOK, dbs)
 }
 
 func (u *Upstash) get(w http.ResponseWriter, r *http.Request) {
 	rec, _ := u.record(r.PathValue("id"))
+	rec, ok := u.look(rec)
+	if !ok {
+		upstashError(w, http.StatusNotFound, "database not found")
+		return
+	}
 	if r.URL.Query().Get("credentials") == "hide" {
 		rec.DB.Password = ""
 	}
@@ -286,6 +337,10 @@ func (u *Upstash) create(w http.ResponseWriter, r *http.Request) {
 		upstashError(w, http.StatusBadRequest, fmt.Sprintf("plan %q does not exist", req.Plan))
 		return
 	}
+	if u.cfg.UniqueNames && slices.ContainsFunc(u.records(), func(r upstashRecord) bool { return r.DB.Name == req.Name }) {
+		upstashError(w, http.StatusBadRequest, fmt.Sprintf("database name %q is taken", req.Name))
+		return
+	}
 	// TLS cannot be switched off on the real service, whatever the request says.
 	spec := UpstashSpec{ID: uuid(), Name: req.Name, Region: req.Region, Plan: req.Plan, DiskBytes: plan.disk, Eviction: req.Eviction, TLS: true}
 	// A client that gives up does not stop the service from creating the database.
@@ -304,7 +359,14 @@ func (u *Upstash) create(w http.ResponseWriter, r *http.Request) {
 		SecurityAddons: map[string]bool{"ipWhitelisting": false, "vpcPeering": false, "privateLink": false, "tlsMutualAuth": false, "encryptionAtRest": false},
 	}}
 	rec.setPlan(req.Plan)
-	u.answer(w, func() { u.dbs[spec.ID] = rec }, rec.DB)
+	u.answer(w, func() {
+		u.dbs[spec.ID] = rec
+		if u.partial != nil {
+			p := u.partial(u.made)
+			u.partly[spec.ID] = &p
+			u.made++
+		}
+	}, rec.DB)
 }
 
 func (u *Upstash) remove(w http.ResponseWriter, r *http.Request) {
@@ -346,6 +408,14 @@ func (u *Upstash) eviction(on bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec, _ := u.record(r.PathValue("id"))
 		rec.DB.Eviction, rec.DB.DBEviction = on, on
+		u.answer(w, func() { u.dbs[rec.DB.ID] = rec }, "OK")
+	}
+}
+
+func (u *Upstash) autoUpgrade(on bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		rec, _ := u.record(r.PathValue("id"))
+		rec.DB.AutoUpgrade = on
 		u.answer(w, func() { u.dbs[rec.DB.ID] = rec }, "OK")
 	}
 }

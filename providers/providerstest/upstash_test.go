@@ -304,3 +304,109 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+func ensure(t *testing.T, rig upstashRig) (upstash.Database, bool, error) {
+	t.Helper()
+	return rig.client.Ensure(t.Context(), request, upstash.EnsureOptions{Looks: 4, Every: time.Millisecond})
+}
+
+func TestUpstashEnsureRefusesWhatItMayNotChange(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*upstash.CreateRequest){
+		"its plan is payg, not fixed_1gb":                      func(r *upstash.CreateRequest) { r.Plan = upstash.PayAsYouGo },
+		"its plan is fixed_250mb, not fixed_1gb":               func(r *upstash.CreateRequest) { r.Plan = "fixed_250mb" },
+		"its primary region is eu-west-1, not us-east-1":       func(r *upstash.CreateRequest) { r.PrimaryRegion = "eu-west-1" },
+		"its plan is not known, not fixed_1gb (a fixed 100 GB": func(r *upstash.CreateRequest) { r.Plan = "fixed_100gb" },
+	} {
+		rig := newUpstash(t)
+		req := request
+		change(&req)
+		made, err := rig.client.Create(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, created, err := ensure(t, rig)
+		if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), made.ID) || created {
+			t.Errorf("%s: %v", want, err)
+		}
+		if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != req.Plan {
+			t.Errorf("%s: %+v", want, dbs)
+		}
+	}
+}
+
+func TestUpstashEnsureTellsTheIDBeforeAnythingElse(t *testing.T) {
+	t.Parallel()
+	rig := newUpstash(t)
+	stop := errors.New("the disk is full")
+	var told string
+	_, created, err := rig.client.Ensure(t.Context(), request, upstash.EnsureOptions{Looks: 1, Every: time.Millisecond, Found: func(db upstash.Database, made bool) error {
+		if told = db.ID; !made || !db.Password.IsZero() {
+			t.Errorf("made %v, password %v", made, db.Password)
+		}
+		return stop
+	}})
+	if !errors.Is(err, stop) || !created || told == "" || rig.api.Databases()[0].ID != told {
+		t.Errorf("told %q, %v", told, err)
+	}
+	if db, created, err := ensure(t, rig); err != nil || created || db.ID != told {
+		t.Errorf("the next call makes another: %v, %v", db, err)
+	}
+}
+
+func TestUpstashPartialCreation(t *testing.T) {
+	t.Parallel()
+	t.Run("a database that becomes active later is waited for", func(t *testing.T) {
+		t.Parallel()
+		rig := newUpstash(t)
+		rig.api.Partly(func(int) providerstest.Partial { return providerstest.Partial{ReadyAfter: 3} })
+		if db, _, err := ensure(t, rig); err != nil || db.State != "active" {
+			t.Errorf("%+v, %v", db, err)
+		}
+	})
+	t.Run("one that never does is named and found again", func(t *testing.T) {
+		t.Parallel()
+		rig := newUpstash(t)
+		rig.api.Partly(func(int) providerstest.Partial { return providerstest.Partial{ReadyAfter: 1000} })
+		for range 2 {
+			_, _, err := ensure(t, rig)
+			if dbs := rig.api.Databases(); migration.KindOf(err) != migration.Unavailable || len(dbs) != 1 || !strings.Contains(err.Error(), dbs[0].ID) || !strings.Contains(err.Error(), "passive (creating)") {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+	t.Run("one that is gone again is said to be, and the next call makes another", func(t *testing.T) {
+		t.Parallel()
+		rig := newUpstash(t)
+		rig.api.Partly(func(nth int) providerstest.Partial { return providerstest.Partial{GoneAfter: 1 - nth} })
+		if _, _, err := ensure(t, rig); migration.KindOf(err) != migration.NotFound || !strings.Contains(err.Error(), "gone again") {
+			t.Errorf("%v", err)
+		}
+		if _, created, err := ensure(t, rig); err != nil || !created || len(rig.api.Databases()) != 1 {
+			t.Errorf("created %v, %v", created, err)
+		}
+	})
+	t.Run("a create that takes effect after it was given up is found as a second one", func(t *testing.T) {
+		t.Parallel()
+		rig := newUpstash(t)
+		rig.api.Inject(func(r providerstest.Request) providerstest.Fault {
+			if r.Method == http.MethodPost && r.N == 0 {
+				return providerstest.Fault{Kind: providerstest.Late, After: 100}
+			}
+			return providerstest.Fault{}
+		})
+		if _, _, err := ensure(t, rig); migration.KindOf(err) != migration.Unavailable || !strings.Contains(err.Error(), "not known") || len(rig.api.Databases()) != 0 {
+			t.Errorf("first: %v", err)
+		}
+		if _, created, err := ensure(t, rig); err != nil || !created {
+			t.Errorf("second: %v", err)
+		}
+		rig.api.Land()
+		_, _, err := ensure(t, rig)
+		for _, d := range rig.api.Databases() {
+			if migration.KindOf(err) != migration.Conflict || !strings.Contains(err.Error(), d.ID) {
+				t.Errorf("third: %v does not name %s", err, d.ID)
+			}
+		}
+	})
+}

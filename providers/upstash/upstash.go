@@ -181,18 +181,31 @@ func (c *Client) FindByName(ctx context.Context, name string) (db Database, foun
 	if err != nil {
 		return Database{}, false, err
 	}
-	for _, d := range dbs {
-		if d.Name != name {
-			continue
+	named := Named(dbs, name)
+	if len(named) > 1 {
+		var ids []string
+		for _, d := range named {
+			ids = append(ids, d.ID)
 		}
-		if found {
-			return Database{}, false, migration.Errorf(migration.Conflict,
-				"upstash has more than one database named %q (%s and %s): delete or rename the one that is not wanted", name, db.ID, d.ID)
-		}
-		db, found = d, true
+		return Database{}, false, migration.Errorf(migration.Conflict, "upstash has %d databases named %q (%s): delete or rename those that are not wanted; nothing was changed",
+			len(named), name, strings.Join(ids, ", "))
 	}
-	db.Password = ""
-	return db, found, nil
+	if len(named) == 0 {
+		return Database{}, false, nil
+	}
+	return named[0], true, nil
+}
+
+// Named picks the databases of a name, without their passwords.
+func Named(dbs []Database, name string) []Database {
+	var out []Database
+	for _, d := range dbs {
+		if d.Name == name {
+			d.Password = ""
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // Get returns one database, with its password only when asked.
@@ -213,6 +226,8 @@ func (c *Client) Get(ctx context.Context, id string, withCredentials bool) (Data
 
 // Create makes a database and returns it, with its password. It is not idempotent: when it fails without an APIError the
 // database may exist all the same, so ask FindByName before trying again.
+//
+// Use Ensure, which does.
 func (c *Client) Create(ctx context.Context, req CreateRequest) (Database, error) {
 	if req.DatabaseName == "" || req.Platform == "" || req.PrimaryRegion == "" || req.Plan == "" {
 		return Database{}, migration.Errorf(migration.Invalid,
@@ -242,6 +257,11 @@ func (c *Client) ChangePlan(ctx context.Context, id, plan string) error {
 // DisableEviction makes a full database refuse writes instead of dropping keys, which is what BullMQ needs.
 func (c *Client) DisableEviction(ctx context.Context, id string) error {
 	return c.change(ctx, http.MethodPost, "/redis/disable-eviction/", id, "", nil, "disable eviction of database")
+}
+
+// DisableAutoUpgrade keeps the database on its plan when it is full.
+func (c *Client) DisableAutoUpgrade(ctx context.Context, id string) error {
+	return c.change(ctx, http.MethodPost, "/redis/disable-autoupgrade/", id, "", nil, "disable automatic upgrades of database")
 }
 
 // Stats returns usage figures of a database.

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// exportCmd prints what the step Provision would bring about. It holds no secret.
+type exportCmd struct {
+	remote
+	Format string `arg:"" help:"terraform or helm." enum:"terraform,helm"`
+}
+
+// Run prints the file.
+func (c exportCmd) Run(s *surroundings) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	e, err := client.Export(s.ctx, mid, c.Format)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return c.print(s.stdout, e, nil)
+	}
+	_, err = io.WriteString(s.stdout, e.Text)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", e.File, err)
+	}
+	return nil
+}
