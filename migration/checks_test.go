@@ -109,6 +109,9 @@ var judgements = map[string][]judged{
 	},
 	CheckBackup: {
 		{"equal when read back", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true}`, Met, "12 keys"},
+		{"restored", `{"file":"a.rdb","method":"replication","keys":12,"sha256":"ab","verified":true,"restored":true}`, Met, "restored into a scratch server"},
+		{"only read back", `{"file":"a.dump","keys":12,"sha256":"ab","verified":true,"not_restored":"no redis-server"}`, Met, "not restored into a server: no redis-server"},
+		{"differs and names a key", `{"file":"a.rdb","keys":12,"sha256":"ab","verified":true,"restored":true,"differences":1,"examples":["value: bull:q:1"]}`, Unmet, "value: bull:q:1"},
 		{"not read back", `{"file":"a.gz","keys":12,"sha256":"ab"}`, Unmet, "differs"},
 		{"differs", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true,"differences":2}`, Unmet, "in 2 keys"},
 		{"not written", `{"verified":true}`, Unknown, "no backup"},
