@@ -186,9 +186,32 @@ func printRun(w io.Writer, r migration.Run) {
 	for _, a := range r.Actions {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", a.State, a.Title, a.Detail)
 	}
-	if r.State == migration.RunAwaitingApproval {
-		_, _ = fmt.Fprintf(w, "\nIt waits for approval: switchyard run approve %s\n", r.ID)
+	for _, c := range r.Approvals {
+		answer := "approved"
+		if !c.Approved {
+			answer = "not approved"
+		}
+		_, _ = fmt.Fprintf(w, "  %s\t%s by %s\t%s\n", c.Action, answer, c.By, c.Comment)
 	}
+	if r.State == migration.RunAwaitingApproval {
+		with := ""
+		if a, ok := r.Waiting(); ok {
+			with = " of: " + a.Title
+		}
+		_, _ = fmt.Fprintf(w, "\nIt waits for approval%s: switchyard run approve %s%s\n", with, r.ID, approveFlags(r))
+	}
+}
+
+// approveFlags are what `run approve` needs besides the run.
+func approveFlags(r migration.Run) string {
+	flags := ""
+	if a, ok := r.Waiting(); ok {
+		flags = " --action " + a.ID
+	}
+	if r.Needs() == migration.ApprovalTwo {
+		flags += " --confirm-name NAME"
+	}
+	return flags
 }
 
 type runCmd struct {
@@ -240,24 +263,26 @@ type runApproveCmd struct {
 	runArgs
 	Comment     string `help:"Kept in the audit log."`
 	ConfirmName string `help:"The migration's name, for irreversible steps." placeholder:"NAME"`
+	Action      string `help:"The action that the run waits with, where it has begun." placeholder:"ID"`
 }
 
 // Run approves a run.
 func (c runApproveCmd) Run(s *surroundings) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName})
+		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName, Action: c.Action})
 	})
 }
 
 type runRejectCmd struct {
 	runArgs
 	Comment string `help:"Why; kept in the audit log." required:""`
+	Action  string `help:"The action that the run waits with, where it has begun." placeholder:"ID"`
 }
 
 // Run rejects a run.
 func (c runRejectCmd) Run(s *surroundings) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment})
+		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, Action: c.Action})
 	})
 }
 

@@ -58,6 +58,8 @@ const (
 	CheckRollback    = "rollback-rehearsed"
 	CheckResidue     = "source-residue"
 	CheckLedger      = "order-ledger"
+	CheckQuiet       = "source-quiet"
+	CheckFence       = "source-fenced"
 	CheckBackup      = "source-backup"
 	CheckOff         = "source-off"
 	CheckAudit       = "redis-audit"
@@ -86,6 +88,8 @@ var checks = map[string]Check{
 	CheckResidue: {"Source residue", "no job left on the source", "run the step Move what is left", judge(judgeResidue)},
 	CheckLedger: {"Order ledger", "every acknowledged order applied exactly once", "look at the orders that the ledger names",
 		judge(judgeLedger)},
+	CheckQuiet:  {"Quiet source", "nobody uses it for a whole window, nothing is queued, no new event", "stop or repoint who uses it, then run the step Decommission", judge(judgeQuiet)},
+	CheckFence:  {"Fenced source", "writes are refused, and nobody knocks for a whole window", "stop or repoint who knocks; the window starts again by itself", judge(judgeFence)},
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
 	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
