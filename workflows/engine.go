@@ -309,6 +309,7 @@ func (e *Engine) hold(ctx dbos.Context, id string, answers int, a Action) (bool,
 		err = e.persist(ctx, func() (err error) { held, err = e.store.HoldRun(ctx, id, answers); return err })
 		if err == nil && held {
 			e.log(id, a.ID, "info", "waits for the approval of: "+a.Title)
+			e.progress(id, "waits for the approval of: "+a.Title, nil)
 		}
 		e.changed(id)
 		return held, err
