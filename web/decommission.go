@@ -131,6 +131,21 @@ func who(k migration.Knock) string {
 	return k.Addr
 }
 
+// aboutKnock is what else is known of a client.
+func aboutKnock(k migration.Knock) string {
+	var l []string
+	if k.Connected {
+		l = append(l, "still there")
+	}
+	if k.User != "" {
+		l = append(l, "user "+k.User)
+	}
+	if k.Library != "" {
+		l = append(l, k.Library)
+	}
+	return strings.Join(append(l, "on "+k.Node), " · ")
+}
+
 func dash(s string) string {
 	if s == "" {
 		return "–"

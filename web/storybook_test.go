@@ -308,6 +308,9 @@ func stories(t *testing.T) map[string]story {
 			back.Summary, back.Gates = "Move the queue from live at 50 % to live at 25 %.", nil
 			v.RollbackPlan = &back
 		}
+		if r.Step == "decommission" {
+			v.StepTitle = "Decommission the old Redis"
+		}
 		return story{frame: frame("Run", "cutover", "/m/order-pipeline/runs/"+r.ID, who), page: RunPage(v)}
 	}
 	out["run-waiting"] = run(waiting, engineer)
