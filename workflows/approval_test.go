@@ -161,3 +161,23 @@ func TestTheAnswersOfARunNameItsPart(t *testing.T) {
 		t.Errorf("begins at %v", got)
 	}
 }
+
+func TestAnApprovalThatOneReplicaTakesIsCarriedOutByTheLeader(t *testing.T) {
+	t.Parallel()
+	n, cfg := newNotes(), replicated(t)
+	s := step("one", migration.ApprovalOne, n.act("a", nil), n.needs(migration.ApprovalTwo, "b", nil), n.needs(migration.ApprovalOne, "c", nil))
+	p := planOf(false, s)
+	first, second := openBench(t, cfg, p, s), openBench(t, cfg, p, s)
+	r := first.begin(t, "one")
+	for _, b := range []*bench{first, second} { // whichever leads, one of them does not
+		action := map[*bench]string{first: "b", second: "c"}[b]
+		b.awaitWaiting(t, r.ID, action)
+		_, err := b.Decide(t.Context(), bob, r.ID, Decision{Approve: true, Action: action, ConfirmName: name})
+		ok(t, err)
+	}
+	r = second.awaitState(t, r.ID, migration.RunSucceeded)
+	n.want(t, "do a", "do b", "do c")
+	if len(r.Approvals) != 2 || !r.Approvals[1].Approved {
+		t.Fatalf("%+v", r.Approvals)
+	}
+}
