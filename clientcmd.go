@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -185,6 +187,20 @@ func printRun(w io.Writer, r migration.Run) {
 	}
 	for _, a := range r.Actions {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", a.State, a.Title, a.Detail)
+	}
+	for _, a := range r.Actions {
+		var f migration.WatchFacts
+		if json.Unmarshal(a.Output, &f) != nil { // of another kind, or none
+			continue
+		}
+		for _, k := range f.Knocks {
+			there := "gone"
+			if k.Connected {
+				there = "still there"
+			}
+			_, _ = fmt.Fprintf(w, "  knocked\t%s on %s\t%s, user %s, library %s, last command %s, %d connections, %d refused, last seen %s\n", k.Who(), k.Node, there, cmp.Or(k.User, "?"), cmp.Or(k.Library, "?"),
+				cmp.Or(k.Command, "?"), k.Times, k.Refused, k.LastSeen.Format(time.DateTime))
+		}
 	}
 	for _, c := range r.Approvals {
 		answer := "approved"

@@ -203,9 +203,6 @@ func (w *Watcher) hear(fresh map[string]*heard, at map[string]Client, visits map
 		if v.Name == "" {
 			v.Name = h.name
 		}
-		if v.User == "" {
-			v.User = h.user
-		}
 		if v.Library == "" {
 			v.Library = h.library
 		}
@@ -289,17 +286,14 @@ func (w *Watcher) count(l *Look, after sample, visits map[string]*Visit) {
 
 // heard is what MONITOR showed of one connection.
 type heard struct {
-	name, user, library, last string
-	commands                  map[string]int64
-	first                     time.Time
+	name, library, last string
+	commands            map[string]int64
+	first               time.Time
 }
 
 func (h *heard) add(before *heard) {
 	if h.name == "" {
 		h.name = before.name
-	}
-	if h.user == "" {
-		h.user = before.user
 	}
 	if h.library == "" {
 		h.library = before.library
