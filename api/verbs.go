@@ -151,7 +151,9 @@ func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, app
 		if err != nil || d.Action == "" {
 			return r, err == nil && r.DecidedBy == me.Name && (r.State != migration.RunAwaitingApproval || r.StartedAt != nil) && (r.State != migration.RunRejected) == approve, err
 		}
-		return r, slices.ContainsFunc(r.Approvals, func(was migration.Consent) bool { return was.Action == d.Action && was.By == me.Name && was.Approved == approve }), nil
+		return r, slices.ContainsFunc(r.Approvals, func(was migration.Consent) bool {
+			return was.Action == d.Action && was.By == me.Name && was.Approved == approve
+		}), nil
 	})
 }
 
