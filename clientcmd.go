@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -186,9 +188,46 @@ func printRun(w io.Writer, r migration.Run) {
 	for _, a := range r.Actions {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", a.State, a.Title, a.Detail)
 	}
-	if r.State == migration.RunAwaitingApproval {
-		_, _ = fmt.Fprintf(w, "\nIt waits for approval: switchyard run approve %s\n", r.ID)
+	for _, a := range r.Actions {
+		var f migration.WatchFacts
+		if json.Unmarshal(a.Output, &f) != nil { // of another kind, or none
+			continue
+		}
+		for _, k := range f.Knocks {
+			there := "gone"
+			if k.Connected {
+				there = "still there"
+			}
+			_, _ = fmt.Fprintf(w, "  knocked\t%s on %s\t%s, user %s, library %s, last command %s, %d connections, %d refused, last seen %s\n", k.Who(), k.Node, there, cmp.Or(k.User, "?"), cmp.Or(k.Library, "?"),
+				cmp.Or(k.Command, "?"), k.Times, k.Refused, k.LastSeen.Format(time.DateTime))
+		}
 	}
+	for _, c := range r.Approvals {
+		answer := "approved"
+		if !c.Approved {
+			answer = "not approved"
+		}
+		_, _ = fmt.Fprintf(w, "  %s\t%s by %s\t%s\n", c.Action, answer, c.By, c.Comment)
+	}
+	if r.State == migration.RunAwaitingApproval {
+		with := ""
+		if a, ok := r.Waiting(); ok {
+			with = " of: " + a.Title
+		}
+		_, _ = fmt.Fprintf(w, "\nIt waits for approval%s: switchyard run approve %s%s\n", with, r.ID, approveFlags(r))
+	}
+}
+
+// approveFlags are what `run approve` needs besides the run.
+func approveFlags(r migration.Run) string {
+	flags := ""
+	if a, ok := r.Waiting(); ok {
+		flags = " --action " + a.ID
+	}
+	if r.Needs() == migration.ApprovalTwo {
+		flags += " --confirm-name NAME"
+	}
+	return flags
 }
 
 type runCmd struct {
@@ -240,24 +279,26 @@ type runApproveCmd struct {
 	runArgs
 	Comment     string `help:"Kept in the audit log."`
 	ConfirmName string `help:"The migration's name, for irreversible steps." placeholder:"NAME"`
+	Action      string `help:"The action that the run waits with, where it has begun." placeholder:"ID"`
 }
 
 // Run approves a run.
 func (c runApproveCmd) Run(s *surroundings) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName})
+		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName, Action: c.Action})
 	})
 }
 
 type runRejectCmd struct {
 	runArgs
 	Comment string `help:"Why; kept in the audit log." required:""`
+	Action  string `help:"The action that the run waits with, where it has begun." placeholder:"ID"`
 }
 
 // Run rejects a run.
 func (c runRejectCmd) Run(s *surroundings) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment})
+		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, Action: c.Action})
 	})
 }
 

@@ -40,6 +40,7 @@ type Decision struct {
 	Comment     string `json:"comment"`      // needed with reject
 	ConfirmName string `json:"confirm_name"` // the migration's name, to approve what cannot be undone
 	PlanHash    string `json:"plan_hash"`    // of the plan that was shown; empty: the run's
+	Action      string `json:"action"`       // that the run waits with, where it has begun
 }
 
 // Problem is an error answer (RFC 9457, application/problem+json).

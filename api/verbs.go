@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,22 +133,27 @@ func (c *Client) watchFor(ctx context.Context, mid, step string, mine func(migra
 
 // Approve lets a waiting run start.
 func (c *Client) Approve(ctx context.Context, runID string, d Decision) (migration.Run, error) {
-	return c.decide(ctx, runID, "approve", d, func(r migration.Run) bool { return r.State != migration.RunRejected })
+	return c.decide(ctx, runID, "approve", d, true)
 }
 
 // Reject ends a waiting run; a comment is needed.
 func (c *Client) Reject(ctx context.Context, runID string, d Decision) (migration.Run, error) {
-	return c.decide(ctx, runID, "reject", d, func(r migration.Run) bool { return r.State == migration.RunRejected })
+	return c.decide(ctx, runID, "reject", d, false)
 }
 
-func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, as func(migration.Run) bool) (migration.Run, error) {
+func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, approve bool) (migration.Run, error) {
 	me, err := c.WhoAmI(ctx)
 	if err != nil {
 		return migration.Run{}, err
 	}
 	return c.verb(ctx, runPath(runID, verb), d, func() (migration.Run, bool, error) {
 		r, err := c.Run(ctx, runID)
-		return r, err == nil && r.State != migration.RunAwaitingApproval && r.DecidedBy == me.Name && as(r), err
+		if err != nil || d.Action == "" {
+			return r, err == nil && r.DecidedBy == me.Name && (r.State != migration.RunAwaitingApproval || r.StartedAt != nil) && (r.State != migration.RunRejected) == approve, err
+		}
+		return r, slices.ContainsFunc(r.Approvals, func(was migration.Consent) bool {
+			return was.Action == d.Action && was.By == me.Name && was.Approved == approve
+		}), nil
 	})
 }
 

@@ -46,6 +46,7 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Migration Migration `yaml:"migration"`
+	Backup    Backup    `yaml:"backup"`
 	Move      Move      `yaml:"move"`
 	// Queues are the BullMQ queues to move, with the default prefix.
 	Queues    []string  `yaml:"queues"`
@@ -78,6 +79,8 @@ type Migration struct {
 	MonitorInterval time.Duration `yaml:"monitor_interval"`
 	// QuietWindow is how long nobody may use the source before it is powered off.
 	QuietWindow time.Duration `yaml:"quiet_window"`
+	// FenceWindow is how long the fenced source is held, without anybody knocking, before it may be powered off.
+	FenceWindow time.Duration `yaml:"fence_window"`
 	// Soak is how long a new stage is watched before its move counts as done.
 	Soak time.Duration `yaml:"soak"`
 	// MinValidationOrders is how many orders a dual-write validation must see.
@@ -99,6 +102,12 @@ type Move struct {
 	MaxLatency time.Duration `yaml:"max_latency"`
 	// MaxFreeze refuses to let queues stand still that would do so for longer, by the prediction; 0 is no limit.
 	MaxFreeze time.Duration `yaml:"max_freeze"`
+}
+
+// Backup is how the last backup of the source is verified.
+type Backup struct {
+	// RedisServer is the program that restores it for the comparison. Empty: redis-server of the PATH; "off": it is only read back.
+	RedisServer string `yaml:"redis_server"`
 }
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
@@ -171,7 +180,7 @@ func Default() Config {
 		SyncAddr: "127.0.0.1:8015",
 		DataDir:  ".switchyard/data",
 		Queues:   []string{"order-ingestion"},
-		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, Soak: 10 * time.Minute,
+		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, FenceWindow: 24 * time.Hour, Soak: 10 * time.Minute,
 			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
 		// The plan that the target has to be on allows 10,000 commands per second for everybody.
 		Move:   Move{TargetRate: 8000, MaxLatency: 20 * time.Millisecond, MaxFreeze: 5 * time.Second},
@@ -285,8 +294,8 @@ func (c Config) Validate() error {
 		need(err == nil, "migration.event_date", fmt.Sprintf("%q is not a date like 2026-12-24", c.Migration.EventDate))
 	}
 	need(c.Migration.Name != "", "migration.name", "is needed")
-	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
-		"migration", "monitor_interval, quiet_window and order_deadline must be positive")
+	need(c.Migration.MonitorInterval > 0 && c.Migration.QuietWindow > 0 && c.Migration.FenceWindow > 0 && c.Migration.Soak >= 0 && c.Migration.OrderDeadline > 0,
+		"migration", "monitor_interval, quiet_window, fence_window and order_deadline must be positive")
 	for q, d := range c.Migration.OrderDeadlines {
 		need(slices.Contains(c.Queues, q) && d > 0 && d <= c.Migration.OrderDeadline, "migration.order_deadlines."+q, "must be of one of queues, positive and at most order_deadline, after which an order counts as lost")
 	}

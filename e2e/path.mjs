@@ -123,7 +123,7 @@ async function start(page, title) {
 
 const runState = async (page) => text(page.locator("header.title .chip"));
 
-/** decide approves an open run from its page. Irreversible ones are left to a second person. */
+/** decide approves an open run from its page, for its start or for the action it waits with. What cannot be undone is left to a second person. */
 async function decide(page, grace) {
   if (await page.locator("#approve").isEnabled()) {
     await page.locator("#comment").fill("Read the plan, go ahead");
@@ -167,13 +167,20 @@ async function approveAsSecond(grace) {
   say("  grace approved");
 }
 
-/** watch stays on the run page until it shows the end by itself; gives the final word. */
-async function watch(page) {
+/** watch stays on the run page until it shows the end by itself, and approves single actions on the way; gives the final word. */
+async function watch(page, grace, picture) {
   const ended = /^(Done|Failed|Cancelled|Rejected|Rolled back)/;
-  return until(page, async () => {
-    const state = await runState(page);
-    return ended.test(state) && state;
-  }, runPatience, "the end of the run");
+  for (;;) {
+    const state = await until(page, async () => {
+      const now = await runState(page);
+      return (ended.test(now) || /^Waiting/.test(now)) && now;
+    }, runPatience, "the end of the run");
+    if (ended.test(state)) return state;
+    const action = await page.locator("#decide-form input[name=action]").getAttribute("value");
+    say(`  waits for an approval of ${action}`);
+    await picture(`run-approve-${action}`, page.url());
+    await decide(page, grace);
+  }
 }
 
 /** Things worth a picture when they first happen. Each is looked at from a second tab, so that the path itself is not disturbed. */
@@ -268,7 +275,7 @@ async function follow(ada, grace, tab, lee, browser) {
       await decide(ada, grace);
     }
     if (stepID === "sentinel-test") await picture("run-under-way", ada.url(), { scan: false });
-    const end = await watch(ada);
+    const end = await watch(ada, grace, picture);
     say(`${title}: ${end} in ${((Date.now() - since) / 1000).toFixed(1)} s (${met} of ${all} met before)`);
     if (end.startsWith("Done")) {
       done.push(id);

@@ -58,6 +58,8 @@ const (
 	CheckRollback    = "rollback-rehearsed"
 	CheckResidue     = "source-residue"
 	CheckLedger      = "order-ledger"
+	CheckQuiet       = "source-quiet"
+	CheckFence       = "source-fenced"
 	CheckBackup      = "source-backup"
 	CheckOff         = "source-off"
 	CheckAudit       = "redis-audit"
@@ -86,6 +88,8 @@ var checks = map[string]Check{
 	CheckResidue: {"Source residue", "no job left on the source", "run the step Move what is left", judge(judgeResidue)},
 	CheckLedger: {"Order ledger", "every acknowledged order applied exactly once", "look at the orders that the ledger names",
 		judge(judgeLedger)},
+	CheckQuiet:  {"Quiet source", "nobody uses it for a whole window, nothing is queued, no new event", "stop or repoint who uses it, then run the step Decommission", judge(judgeQuiet)},
+	CheckFence:  {"Fenced source", "writes are refused, and nobody knocks for a whole window", "stop or repoint who knocks; the window starts again by itself", judge(judgeFence)},
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
 	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
@@ -472,12 +476,20 @@ func judgeLedger(f LedgerFacts) (bool, string, error) {
 
 // BackupFacts is the evidence of CheckBackup.
 type BackupFacts struct {
-	File        string `json:"file"` // name within the data folder
-	Keys        int64  `json:"keys"`
-	Bytes       int64  `json:"bytes"`
-	SHA256      string `json:"sha256"`
-	Verified    bool   `json:"verified"` // read back and compared with the server
-	Differences int    `json:"differences"`
+	File        string    `json:"file"`             // name within the data folder
+	Method      string    `json:"method,omitempty"` // replication: an RDB file; dump: a file of Switchyard's own, as before there were two
+	Why         string    `json:"why,omitempty"`    // it is not by replication
+	TakenAt     time.Time `json:"taken_at,omitzero"`
+	Seconds     float64   `json:"seconds,omitempty"` // to take and to verify it
+	Keys        int64     `json:"keys"`
+	Bytes       int64     `json:"bytes"`
+	SHA256      string    `json:"sha256"`
+	Verified    bool      `json:"verified"`               // read back and compared with the server
+	Restored    bool      `json:"restored,omitempty"`     // into a scratch server, and that was compared
+	NotRestored string    `json:"not_restored,omitempty"` // why it was only read back
+	Compared    int64     `json:"compared,omitempty"`     // keys
+	Differences int       `json:"differences"`
+	Examples    []string  `json:"examples,omitempty"` // of differences
 }
 
 func judgeBackup(f BackupFacts) (bool, string, error) {
@@ -485,7 +497,11 @@ func judgeBackup(f BackupFacts) (bool, string, error) {
 	case f.SHA256 == "":
 		return false, "", fmt.Errorf("no backup was written")
 	case !f.Verified || f.Differences > 0:
-		return false, fmt.Sprintf("the backup differs from the source in %d keys", f.Differences), nil
+		return false, strings.TrimSuffix(fmt.Sprintf("the backup differs from the source in %d keys: %s", f.Differences, strings.Join(f.Examples, ", ")), ": "), nil
+	case f.Restored:
+		return true, fmt.Sprintf("%d keys in %s, restored into a scratch server and compared with the source in both directions, 0 differences", f.Keys, f.File), nil
+	case f.NotRestored != "":
+		return true, fmt.Sprintf("%d keys in %s, read back and compared with the source, 0 differences, but not restored into a server: %s", f.Keys, f.File, f.NotRestored), nil
 	}
 	return true, fmt.Sprintf("%d keys backed up to %s and compared with the source, 0 differences", f.Keys, f.File), nil
 }

@@ -110,8 +110,22 @@ var judgements = map[string][]judged{
 		{"one still on the source", `{"acknowledged":9,"fulfilled":8,"pending":1,"pending_source":1}`, Unknown, "still under way"},
 		{"no order", `{}`, Unknown, "no order was acknowledged"},
 	},
+	CheckQuiet: {
+		{"a whole window", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`, Met, "nobody used 1 servers for 60 s"},
+		{"not over", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"since":"2026-11-23T14:00:00Z","seen_at":"2026-11-23T14:00:20Z"}`, Unmet, "for 20 s of 60 s"},
+		{"a finding", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true,"findings":[{"title":"Queues","measured":"1 job"}]}`, Unmet, "Queues: 1 job"},
+		{"no server", `{"nodes":[]}`, Unknown, "no server"},
+	},
+	CheckFence: {
+		{"a whole window", `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`, Met, "before that 1 clients did"},
+		{"one takes writes", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`, Unmet, "h:1 takes writes"},
+		{"no server", `{}`, Unknown, "no server"},
+	},
 	CheckBackup: {
 		{"equal when read back", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true}`, Met, "12 keys"},
+		{"restored", `{"file":"a.rdb","method":"replication","keys":12,"sha256":"ab","verified":true,"restored":true}`, Met, "restored into a scratch server"},
+		{"only read back", `{"file":"a.dump","keys":12,"sha256":"ab","verified":true,"not_restored":"no redis-server"}`, Met, "not restored into a server: no redis-server"},
+		{"differs and names a key", `{"file":"a.rdb","keys":12,"sha256":"ab","verified":true,"restored":true,"differences":1,"examples":["value: bull:q:1"]}`, Unmet, "value: bull:q:1"},
 		{"not read back", `{"file":"a.gz","keys":12,"sha256":"ab"}`, Unmet, "differs"},
 		{"differs", `{"file":"a.gz","keys":12,"sha256":"ab","verified":true,"differences":2}`, Unmet, "in 2 keys"},
 		{"not written", `{"verified":true}`, Unknown, "no backup"},

@@ -26,6 +26,8 @@ type RunState string
 
 const (
 	// RunAwaitingApproval: planned, waiting for a person. Left by approve (queued), reject or expiry (rejected), cancel (cancelled).
+	// Also before an action that needs an approval of its own, see Run.Waiting: there approve, reject and cancel all lead to queued, the
+	// latter two for taking back what was done.
 	RunAwaitingApproval RunState = "awaiting_approval"
 	// RunQueued: allowed to start; the engine picks it up at once, also after a restart.
 	RunQueued RunState = "queued"
@@ -94,6 +96,43 @@ type ActionPlan struct {
 	Undo    string `json:"undo,omitempty"`    // how it is taken back; empty with Changes: it is not
 	// Pausable: it can be held up and let go on at any time.
 	Pausable bool `json:"pausable,omitempty"`
+	// Approval is what the run waits for before this action; empty: the run's own approval covers it.
+	Approval Approval `json:"approval,omitempty"`
+}
+
+// Consent is an answer to a run that waited before one of its actions.
+type Consent struct {
+	Action   string    `json:"action"`
+	Approved bool      `json:"approved"`
+	By       string    `json:"by"`
+	Comment  string    `json:"comment,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Waiting gives the action that the run waits with for an approval. A run that waits for its start waits with none.
+func (r Run) Waiting() (ActionPlan, bool) {
+	if r.State != RunAwaitingApproval || r.StartedAt == nil {
+		return ActionPlan{}, false
+	}
+	left := len(r.Approvals)
+	for _, a := range r.Plan.Actions {
+		if a.Approval == "" {
+			continue
+		}
+		if left == 0 {
+			return a, true
+		}
+		left--
+	}
+	return ActionPlan{}, false
+}
+
+// Needs is the approval that the run waits for now.
+func (r Run) Needs() Approval {
+	if a, ok := r.Waiting(); ok {
+		return a.Approval
+	}
+	return r.Plan.Approval
 }
 
 // Measure is how far an action is that copies many things.
@@ -182,8 +221,10 @@ type Run struct {
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 	// RolledBackBy is the run that took this one back; such a run no longer counts as done.
-	RolledBackBy string      `json:"rolled_back_by,omitempty"`
-	Actions      []RunAction `json:"actions,omitempty"`
+	RolledBackBy string `json:"rolled_back_by,omitempty"`
+	// Approvals are the answers given before single actions, in order.
+	Approvals []Consent   `json:"approvals,omitempty"`
+	Actions   []RunAction `json:"actions,omitempty"`
 }
 
 // ActionState is where one action of a run stands.

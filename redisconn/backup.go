@@ -86,7 +86,7 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	if err != nil {
 		return BackupReport{}, err
 	}
-	if err := syncRename(tmp, path); err != nil {
+	if err := SyncRename(tmp, path); err != nil {
 		return BackupReport{}, err
 	}
 	after, err := c.Info(ctx).Result()
@@ -101,8 +101,8 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	return report, nil
 }
 
-// syncRename makes the finished file durable under its final name.
-func syncRename(tmp *os.File, path string) error {
+// SyncRename makes the finished file durable under its final name.
+func SyncRename(tmp *os.File, path string) error {
 	if err := tmp.Sync(); err != nil {
 		return err
 	}

@@ -212,6 +212,20 @@ func (i *infoReader) number(fact, key string) int64 {
 func (i *infoReader) is(fact, key, want string) bool { return i.text(fact, key) == want }
 
 // keyspace sums the keys of all databases and lists the databases besides 0 that hold any. INFO leaves out empty databases.
+// Databases lists the databases that hold keys, in order.
+func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
+	text, err := c.Info(ctx, "keyspace").Result()
+	if err != nil {
+		return nil, Explain(err)
+	}
+	values := parseInfo(text)
+	_, all := (&infoReader{values: values}).keyspace()
+	if values["db0"] != "" {
+		all = append([]int{0}, all...)
+	}
+	return all, nil
+}
+
 func (i *infoReader) keyspace() (keys int64, others []int) {
 	for k, v := range i.values {
 		db, err := strconv.Atoi(strings.TrimPrefix(k, "db"))

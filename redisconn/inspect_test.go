@@ -1,7 +1,6 @@
 package redisconn_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -114,106 +113,4 @@ func TestForeignClientsLeavesOutOurOwn(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Name != "shop" || got[0].Cmd != "ping" {
 		t.Errorf("got %+v %v", got, err)
 	}
-}
-
-func TestQuiet(t *testing.T) {
-	t.Parallel()
-	const window = 300 * time.Millisecond
-	quiet := func(t *testing.T, s *redistest.Server, meanwhile func()) redisconn.QuietReport {
-		t.Helper()
-		c := s.Client()
-		if err := c.Set(t.Context(), "k", "v", 0).Err(); err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() { defer close(done); meanwhile() }()
-		r, err := redisconn.Quiet(t.Context(), c, window)
-		<-done
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	t.Run("nobody, while this process reads", func(t *testing.T) {
-		t.Parallel()
-		s := redistest.Start(t)
-		own := s.Client()
-		r := quiet(t, s, func() {
-			for range 20 {
-				own.Get(t.Context(), "k")
-				own.Info(t.Context())
-			}
-		})
-		if !r.Quiet {
-			t.Errorf("%+v", r)
-		}
-	})
-	t.Run("a short connection that writes and leaves", func(t *testing.T) {
-		t.Parallel()
-		s := redistest.Start(t)
-		r := quiet(t, s, func() {
-			app := redis.NewClient(&redis.Options{Addr: s.Addr(), DisableIdentity: true})
-			app.Incr(t.Context(), "n")
-			app.Close()
-		})
-		if r.Quiet || r.Changes != 1 || r.Commands["incr"] != 1 {
-			t.Errorf("%+v", r)
-		}
-	})
-	t.Run("a replica where a key of its master expires", func(t *testing.T) {
-		t.Parallel()
-		master := redistest.Start(t)
-		replica := redistest.Start(t)
-		c := replica.Client()
-		if err := c.Do(t.Context(), "REPLICAOF", master.Host, master.Port).Err(); err != nil {
-			t.Fatal(err)
-		}
-		redistest.Eventually(t, 10*time.Second, func() error {
-			f, err := redisconn.Inspect(t.Context(), c)
-			if err == nil && !f.MasterLinkUp {
-				err = errors.New("no link")
-			}
-			return err
-		})
-		m := master.Client()
-		if err := m.Set(t.Context(), "short", "v", window/2).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := m.Do(t.Context(), "WAIT", 1, 2000).Int(); err != nil || n != 1 { // the write itself belongs before the window
-			t.Fatalf("the replica did not take the key: %d %v", n, err)
-		}
-		r, err := redisconn.Quiet(t.Context(), c, window)
-		if err != nil || !r.Quiet {
-			t.Errorf("%+v %v", r, err)
-		}
-		if n, err := c.Exists(t.Context(), "short").Result(); err != nil || n != 0 {
-			t.Errorf("the key did not expire during the window: %d %v", n, err)
-		}
-	})
-	t.Run("an idle connection", func(t *testing.T) {
-		t.Parallel()
-		s := redistest.Start(t)
-		app := s.Foreign("idle-worker")
-		app.Ping(t.Context())
-		r := quiet(t, s, func() {})
-		if r.Quiet || len(r.Clients) != 1 || r.Clients[0].Name != "idle-worker" {
-			t.Errorf("%+v", r)
-		}
-	})
-	t.Run("a knock on a fenced server", func(t *testing.T) {
-		t.Parallel()
-		s := redistest.Start(t)
-		c := s.Client()
-		r := quiet(t, s, func() {
-			if _, err := redisconn.Fence(t.Context(), c); err != nil {
-				t.Error(err)
-			}
-			app := redis.NewClient(&redis.Options{Addr: s.Addr(), DisableIdentity: true, MaxRetries: -1})
-			app.Set(t.Context(), "n", "v", 0)
-			app.Close()
-		})
-		if r.Quiet || r.Knocks != 1 {
-			t.Errorf("%+v", r)
-		}
-	})
 }

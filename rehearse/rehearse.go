@@ -3,6 +3,7 @@
 package rehearse
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -252,7 +253,13 @@ func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[
 		if err != nil {
 			return nil, err
 		}
-		_, err = r.grace.Approve(ctx, next.RunID, api.Decision{Comment: "rehearsal", ConfirmName: r.name, PlanHash: run.Plan.Hash})
+		action, _ := run.Waiting()
+		who := r.grace
+		if run.Needs() != migration.ApprovalTwo && action.ID != "" { // whoever looks after the run
+			who = r.ada
+		}
+		r.say("  approval of %s", cmp.Or(action.Title, "the start"))
+		_, err = who.Approve(ctx, next.RunID, api.Decision{Comment: "rehearsal", ConfirmName: r.name, PlanHash: run.Plan.Hash, Action: action.ID})
 		return waitable(err)
 	case "watch":
 		return nil, r.watch(ctx, next.RunID, faults)

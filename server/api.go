@@ -212,7 +212,7 @@ func (s *Server) apiDecide(c *fiber.Ctx, approve bool) error {
 		return err
 	}
 	r, err := s.control.Decide(c.UserContext(), identityOf(c).Actor, c.Params("run"),
-		workflows.Decision{Approve: approve, Comment: in.Comment, ConfirmName: in.ConfirmName, PlanHash: in.PlanHash})
+		workflows.Decision{Approve: approve, Comment: in.Comment, ConfirmName: in.ConfirmName, PlanHash: in.PlanHash, Action: in.Action})
 	return answer(c, r, err)
 }
 

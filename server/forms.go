@@ -33,7 +33,7 @@ func (s *Server) approveForm(c *fiber.Ctx) error { return s.decideForm(c, true, 
 func (s *Server) rejectForm(c *fiber.Ctx) error  { return s.decideForm(c, false, "Not rejected") }
 
 func (s *Server) decideForm(c *fiber.Ctx, approve bool, title string) error {
-	d := workflows.Decision{Approve: approve, Comment: c.FormValue("comment"), ConfirmName: c.FormValue("confirm_name"), PlanHash: c.FormValue("plan_hash")}
+	d := workflows.Decision{Approve: approve, Comment: c.FormValue("comment"), ConfirmName: c.FormValue("confirm_name"), PlanHash: c.FormValue("plan_hash"), Action: c.FormValue("action")}
 	r, err := s.control.Decide(c.UserContext(), identityOf(c).Actor, c.Params("run"), d)
 	return s.afterForm(c, r, err, title, web.Draft{Comment: d.Comment, ConfirmName: d.ConfirmName})
 }

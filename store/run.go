@@ -97,6 +97,9 @@ func (s *Store) Run(ctx context.Context, id string) (migration.Run, error) {
 	if err != nil {
 		return run, err
 	}
+	if run.Approvals, err = s.approvals(ctx, id); err != nil {
+		return run, err
+	}
 	run.Actions, err = s.actions(ctx, run)
 	return run, err
 }
@@ -113,6 +116,9 @@ func (s *Store) OpenRun(ctx context.Context, mid string) (*migration.Run, error)
 	}
 	run, err := r.value()
 	if err != nil {
+		return nil, err
+	}
+	if run.Approvals, err = s.approvals(ctx, run.ID); err != nil {
 		return nil, err
 	}
 	run.Actions, err = s.actions(ctx, run)
@@ -226,6 +232,69 @@ func (s *Store) SetProgress(ctx context.Context, id, progress string, m *migrati
 		return err
 	}
 	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Updates(map[string]any{"progress": text(progress), "measure": figures}).Error
+}
+
+type approvalRow struct {
+	RunID    string
+	Seq      int
+	ActionID string
+	Approved bool
+	By       string `gorm:"column:by_name"`
+	Comment  string
+	At       int64
+}
+
+func (approvalRow) TableName() string { return "run_approvals" }
+
+func (s *Store) approvals(ctx context.Context, id string) ([]migration.Consent, error) {
+	var rows []approvalRow
+	if err := s.db.WithContext(ctx).Where("run_id = ?", id).Order("seq").Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	var out []migration.Consent
+	for _, r := range rows {
+		out = append(out, migration.Consent{Action: r.ActionID, Approved: r.Approved, By: r.By, Comment: r.Comment, At: fromMillis(r.At)})
+	}
+	return out, nil
+}
+
+const answered = "(SELECT count(*) FROM run_approvals WHERE run_id = runs.id)"
+
+// HoldRun lets a running run wait for its next approval, after that many answers. False: it is cancelled instead. Asked again, as by a
+// process that takes over, it changes nothing.
+func (s *Store) HoldRun(ctx context.Context, id string, answers int) (held bool, err error) {
+	err = s.transact(ctx, func(tx *gorm.DB) error {
+		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by = '' AND "+answered+" = ?", id, string(migration.RunRunning), answers).
+			Updates(map[string]any{"state": string(migration.RunAwaitingApproval), "paused_by": "", "measure": "null"})
+		if res.Error != nil || res.RowsAffected == 1 {
+			held = true
+			return res.Error
+		}
+		var cancelled int64
+		res = tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by <> '' AND "+answered+" = ?", id, string(migration.RunRunning), answers).Count(&cancelled)
+		held = cancelled == 0
+		return res.Error
+	})
+	return held, err
+}
+
+// AnswerRun writes the answer to a run that waits before an action, after that many answers, and lets it go on: with the action, or to be
+// cancelled by whom. Conflict when it does not wait there any more.
+func (s *Store) AnswerRun(ctx context.Context, id string, answers int, c migration.Consent, cancelledBy string) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		set := map[string]any{"state": string(migration.RunQueued)}
+		if cancelledBy != "" {
+			set["cancelled_by"] = cancelledBy
+		}
+		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND started_at IS NOT NULL AND "+answered+" = ?", id, string(migration.RunAwaitingApproval), answers).Updates(set)
+		if res.Error != nil {
+			return res.Error
+		}
+		if res.RowsAffected != 1 {
+			return migration.Errorf(migration.Conflict, "run %s does not wait for that any more: look at it again", id)
+		}
+		return tx.Create(&approvalRow{RunID: id, Seq: answers, ActionID: c.Action, Approved: c.Approved, By: c.By, Comment: text(c.Comment), At: millis(c.At)}).Error
+	})
 }
 
 type actionRow struct {

@@ -369,7 +369,7 @@ func (t *Twin) ConfigFile() string { return filepath.Join(t.cfg.Dir, "switchyard
 // writeConfig writes the configuration by which Switchyard knows this estate.
 func (t *Twin) writeConfig() error {
 	s := t.state
-	settings := map[string]string{"quiet_window": "6s", "soak": "3s", "monitor_interval": "3s", "min_validation_orders": "100", "order_deadline": "90s"}
+	settings := map[string]string{"quiet_window": "6s", "fence_window": "6s", "soak": "3s", "monitor_interval": "3s", "min_validation_orders": "100", "order_deadline": "90s"}
 	for k, v := range t.cfg.Settings {
 		settings[k] = v
 	}
@@ -387,7 +387,7 @@ func (t *Twin) writeConfig() error {
 	w("migration:")
 	w("  name: UPW order pipeline")
 	w("  event_date: %q", s.EventDate)
-	for _, k := range []string{"quiet_window", "soak", "monitor_interval", "min_validation_orders", "order_deadline"} {
+	for _, k := range []string{"quiet_window", "fence_window", "soak", "monitor_interval", "min_validation_orders", "order_deadline"} {
 		w("  %s: %s", k, settings[k])
 	}
 	w("queues: [order-ingestion]")

@@ -306,7 +306,10 @@ func runCLI(verb, id string) string { return "switchyard run " + verb + " " + id
 
 func approveCLI(v Run) string {
 	cmd := runCLI("approve", v.Run.ID)
-	if v.Run.Plan.Approval == migration.ApprovalTwo {
+	if a, ok := v.Run.Waiting(); ok {
+		cmd += " --action " + a.ID
+	}
+	if v.Run.Needs() == migration.ApprovalTwo {
 		cmd += " --confirm-name " + strconv.Quote(v.MigrationName)
 	}
 	return cmd

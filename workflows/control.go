@@ -340,6 +340,7 @@ type Decision struct {
 	Comment     string `json:"comment"`
 	ConfirmName string `json:"confirm_name"` // the migration's name, for irreversible steps
 	PlanHash    string `json:"plan_hash"`    // of the plan that was shown; empty: the run's
+	Action      string `json:"action"`       // what the run waits with, see migration.Run.Waiting; empty: its start
 }
 
 // Decide approves or rejects a waiting run. An approval is for the exact plan that was shown, and its preconditions must still hold.
@@ -350,7 +351,11 @@ func (c *Control) Decide(ctx context.Context, a migration.Actor, runID string, d
 		verb = "approve"
 	}
 	run, err := c.decide(ctx, a, runID, d)
-	c.audit(ctx, a, verb, runID, d.Comment, err)
+	detail := d.Comment
+	if d.Action != "" {
+		detail = strings.TrimSuffix(d.Action+": "+d.Comment, ": ")
+	}
+	c.audit(ctx, a, verb, runID, detail, err)
 	return run, err
 }
 
@@ -365,11 +370,22 @@ func (c *Control) decide(ctx context.Context, a migration.Actor, runID string, d
 	if run.State != migration.RunAwaitingApproval {
 		return run, migration.Errorf(migration.Conflict, "run %s is %s: it does not wait for approval", run.ID, run.State)
 	}
+	waitsWith, midway := run.Waiting()
+	if d.Action != waitsWith.ID {
+		with := "its start"
+		if midway {
+			with = fmt.Sprintf("%q (action %s)", waitsWith.Title, waitsWith.ID)
+		}
+		return run, migration.Errorf(migration.Conflict, "run %s waits for the approval of %s: look at it again", run.ID, with)
+	}
 	change := store.RunChange{DecidedBy: a.Name, Comment: d.Comment}
 	waiting := []migration.RunState{migration.RunAwaitingApproval}
 	if !d.Approve {
 		if strings.TrimSpace(d.Comment) == "" {
 			return run, migration.Errorf(migration.Invalid, "say in a comment why it is rejected")
+		}
+		if midway {
+			return c.answer(ctx, a, run, migration.Consent{Action: waitsWith.ID, By: a.Name, Comment: d.Comment})
 		}
 		err := c.store.MoveRun(ctx, run.ID, waiting, migration.RunRejected, change, c.now())
 		c.engine.changed(run.ID)
@@ -382,13 +398,19 @@ func (c *Control) decide(ctx context.Context, a migration.Actor, runID string, d
 	if err != nil {
 		return run, err
 	}
-	if run.Plan.Approval == migration.ApprovalTwo {
+	if run.Needs() == migration.ApprovalTwo {
 		if a.Name == run.RequestedBy {
 			return run, migration.Errorf(migration.Forbidden, "%s asked for this irreversible step, so somebody else must approve it", a.Name)
 		}
 		if d.ConfirmName != v.migration.Name {
 			return run, migration.Errorf(migration.Invalid, "type the migration's name exactly to approve an irreversible step: %q was given, %q is needed", d.ConfirmName, v.migration.Name)
 		}
+	}
+	if midway {
+		if err := c.ready(ctx, run, waitsWith); err != nil {
+			return run, err
+		}
+		return c.answer(ctx, a, run, migration.Consent{Action: waitsWith.ID, Approved: true, By: a.Name, Comment: d.Comment})
 	}
 	fresh, err := c.plan(ctx, v, run.Step, run.Params)
 	if err != nil {
@@ -406,6 +428,33 @@ func (c *Control) decide(ctx context.Context, a migration.Actor, runID string, d
 	c.engine.start(run.ID)
 	c.engine.changed(run.ID)
 	return c.store.Run(ctx, run.ID)
+}
+
+// answer lets a run that waits before an action go on: with it, or to take back what it did.
+func (c *Control) answer(ctx context.Context, a migration.Actor, run migration.Run, consent migration.Consent) (migration.Run, error) {
+	consent.At = c.now()
+	cancelledBy := ""
+	if !consent.Approved {
+		cancelledBy = a.Name
+	}
+	err := c.store.AnswerRun(ctx, run.ID, len(run.Approvals), consent, cancelledBy)
+	if err == nil {
+		c.engine.start(run.ID)
+	}
+	c.engine.changed(run.ID)
+	return c.reread(ctx, run.ID, err)
+}
+
+// ready refuses with the gates of the action that do not hold.
+func (c *Control) ready(ctx context.Context, run migration.Run, waitsWith migration.ActionPlan) error {
+	for _, known := range c.steps[run.Step].Actions(run.Params) {
+		if known.ID == waitsWith.ID && known.Ready != nil {
+			ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+			defer cancel()
+			return blocked(waitsWith.Title, known.Ready(ctx, &Call{Estate: c.estate, Run: run, Action: known.ID, engine: c.engine}))
+		}
+	}
+	return nil
 }
 
 func (c *Control) reread(ctx context.Context, id string, err error) (migration.Run, error) {
@@ -430,6 +479,9 @@ func (c *Control) cancel(ctx context.Context, a migration.Actor, runID string) (
 	}
 	if run.Rollback != "" {
 		return run, migration.Errorf(migration.Conflict, "run %s takes another back and is not interrupted half way", run.ID)
+	}
+	if waitsWith, midway := run.Waiting(); midway {
+		return c.answer(ctx, a, run, migration.Consent{Action: waitsWith.ID, By: a.Name})
 	}
 	if run.State == migration.RunAwaitingApproval {
 		err = c.store.MoveRun(ctx, run.ID, []migration.RunState{migration.RunAwaitingApproval}, migration.RunCancelled, store.RunChange{CancelledBy: a.Name}, c.now())

@@ -2,17 +2,21 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/linode"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/backup"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
@@ -20,11 +24,11 @@ import (
 func decommission(cfg config.Config) Step {
 	return Step{
 		ID:           stepDecommission,
-		Approval:     migration.ApprovalTwo,
+		Approval:     migration.ApprovalOne, // of what can be taken back; what cannot waits for its own
 		Irreversible: true,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
-			out := Outlook{Summary: "Release the app from the source, prove that it is quiet, back it up, fence it, power every old server off and delete it.",
+			out := Outlook{Summary: "Release the app from the source, prove that it is quiet, fence it, back it up, power every old server off and delete it.",
 				Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and backups at the host. What was on them is in the backup file of this run."}
 			stage := migration.Gate{ID: "stage", Title: "Cutover is complete", OK: v.routing.Stage == migration.StageComplete, Measured: v.routing.String(), Limit: "complete"}
 			if !stage.OK {
@@ -34,19 +38,12 @@ func decommission(cfg config.Config) Step {
 			if !gateRemoved(gateResidue) {
 				out.Gates = append(out.Gates, checkGate(v, migration.CheckResidue))
 			}
-			// Released already: this run was interrupted after that point, and goes on without counting what it can no longer reach.
-			if v.routing.Source != migration.SourceNone && !gateRemoved(gateResidue) {
-				residue, err := e.residue(ctx, v.migration.ID)
-				g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs", OK: err == nil, Measured: "0 jobs"}
-				if err != nil {
-					g.Measured = err.Error()
+			// Released already: this run was interrupted after that point, and goes on without what it can no longer reach.
+			if v.routing.Source != migration.SourceNone {
+				out.Gates = append(out.Gates, otherCriteria(v)...)
+				if !gateRemoved(gateResidue) {
+					out.Gates = append(out.Gates, nothingLeft(e.residue(ctx, v.migration.ID)))
 				}
-				for _, q := range residue.Queues {
-					if q.Pending > 0 {
-						g.OK, g.Measured, g.Next = false, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue), "run the step Move the other queues, or Move what is left, again"
-					}
-				}
-				out.Gates = append(out.Gates, g)
 			}
 			for _, m := range e.machines() {
 				inst, err := e.linode.Instance(ctx, m.id)
@@ -64,6 +61,41 @@ func decommission(cfg config.Config) Step {
 		},
 		Actions: func(migration.Params) []Action { return decommissionActions(cfg) },
 	}
+}
+
+// otherCriteria gives a gate for each criterion that is not this step's own to meet.
+func otherCriteria(v view) []migration.Gate {
+	step, _ := v.migration.Plan.Step(stepDecommission)
+	var gates []migration.Gate
+	for _, i := range v.checklist {
+		if slices.Contains(step.Proves, i.Criterion.ID) {
+			continue
+		}
+		g := migration.Gate{ID: "criterion:" + i.Criterion.ID, Title: i.Criterion.Title, OK: i.Verdict == migration.Met, Measured: i.Why, Limit: "met"}
+		if !g.OK {
+			g.Measured, g.Next = string(i.Verdict)+": "+i.Why, i.Next
+		}
+		gates = append(gates, g)
+	}
+	return gates
+}
+
+// nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
+func nothingLeft(residue migration.ResidueFacts, err error) migration.Gate {
+	g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs in every queue", OK: err == nil, Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues))}
+	if err != nil {
+		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
+	}
+	var left []string
+	for _, q := range residue.Queues {
+		if q.Pending > 0 {
+			left = append(left, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue))
+		}
+	}
+	if len(left) > 0 {
+		g.OK, g.Measured, g.Next = false, strings.Join(left, ", "), "run the step Move the other queues, or Move what is left, again"
+	}
+	return g
 }
 
 // ledgerClosedGate: every acknowledged order must have been applied once, and none be under way.
@@ -127,7 +159,7 @@ func (c *Call) oldNodes(ctx context.Context) (oldServers, []node, error) {
 }
 
 func decommissionActions(cfg config.Config) []Action {
-	quiet := cfg.Migration.QuietWindow
+	quiet, window := cfg.Migration.QuietWindow, cfg.Migration.FenceWindow
 	return []Action{
 		{
 			ActionPlan: migration.ActionPlan{ID: "release", Title: "Tell the app to drop every connection to the source", Changes: "flag source-endpoint: none", Undo: "sets the former source again"},
@@ -153,42 +185,23 @@ func decommissionActions(cfg config.Config) []Action {
 		},
 		{
 			ActionPlan: migration.ActionPlan{ID: "quiet", Title: fmt.Sprintf("Watch for %s that nobody uses the old servers", migration.Words(quiet))},
-			Timeout:    quiet*2 + 5*time.Minute,
-			Do:         func(ctx context.Context, c *Call) (any, error) { return nil, c.proveQuiet(ctx, quiet) },
+			Timeout:    quiet*2 + 30*time.Minute,
+			Do:         func(ctx context.Context, c *Call) (any, error) { return c.proveQuiet(ctx, quiet) },
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "backup", Title: "Back the source up, read the backup back and compare"},
-			Timeout:    time.Hour,
+			ActionPlan: migration.ActionPlan{ID: "fence", Title: "Fence every old server against writes", Changes: "min-replicas-to-write on every node: writes are refused, scripts too; reads go on", Undo: "lifts the fence", Approval: migration.ApprovalOne},
+			Do:         fence,
+			Undo:       unfence,
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "backup", Title: "Back the source up, restore the backup into a scratch server and compare it with the source"},
+			Timeout:    2 * time.Hour,
 			Do:         finalBackup,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "fence", Title: "Fence every old server against writes", Changes: "min-replicas-to-write on every node", Undo: "lifts the fence"},
-			Do: func(ctx context.Context, c *Call) (any, error) {
-				_, nodes, err := c.oldNodes(ctx)
-				if err != nil {
-					return nil, err
-				}
-				defer closeNodes(nodes)
-				for _, n := range nodes {
-					if _, err := redisconn.Fence(ctx, n.client); err != nil {
-						return nil, fmt.Errorf("%s: %w", n.address, err)
-					}
-				}
-				c.Log("%d servers refuse every write", len(nodes))
-				return nil, nil
-			},
-			Undo: func(ctx context.Context, c *Call) error {
-				_, nodes, err := c.oldNodes(ctx)
-				if err != nil {
-					return err
-				}
-				defer closeNodes(nodes)
-				var errs []error
-				for _, n := range nodes {
-					errs = append(errs, redisconn.Unfence(ctx, n.client, ""))
-				}
-				return errors.Join(errs...)
-			},
+			ActionPlan: migration.ActionPlan{ID: fenceWindow, Title: fmt.Sprintf("Hold the fence until nobody has knocked for %s", migration.Words(window))},
+			Timeout:    window + knocksTimeout,
+			Do:         func(ctx context.Context, c *Call) (any, error) { return c.holdFence(ctx, window) },
 		},
 		{
 			ActionPlan: migration.ActionPlan{ID: "last-look", Title: "Wait until every order that was put on the source is applied, and nothing is lost or doubled"},
@@ -198,23 +211,15 @@ func decommissionActions(cfg config.Config) []Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "power-off", Title: "Power every old server off", Changes: "the servers stop", Undo: "boots them again"},
+			ActionPlan: migration.ActionPlan{ID: "power-off", Title: "Power every old server off", Changes: "the servers stop", Undo: "boots them again", Approval: migration.ApprovalOne},
 			Timeout:    10 * time.Minute,
-			Do: func(ctx context.Context, c *Call) (any, error) {
-				return nil, c.eachMachine(ctx, func(m machine) error {
-					if err := c.linode.Shutdown(ctx, m.id); err != nil {
-						return err
-					}
-					c.Progress("waiting for %s to be off", m.label)
-					return c.linode.WaitStatus(ctx, m.id, linode.Offline)
-				})
-			},
-			Undo: func(ctx context.Context, c *Call) error {
-				return c.eachMachine(ctx, func(m machine) error { return c.linode.Boot(ctx, m.id) })
-			},
+			Ready:      mayPowerOff,
+			Do:         powerOff,
+			Undo:       powerOn,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good"},
+			ActionPlan: migration.ActionPlan{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good", Approval: migration.ApprovalTwo},
+			Ready:      mayDelete,
 			Timeout:    10 * time.Minute,
 			Do: func(ctx context.Context, c *Call) (any, error) {
 				facts, err := c.off(ctx)
@@ -317,57 +322,43 @@ func standDown(ctx context.Context, c *Call) (any, error) {
 	return m, nil
 }
 
-func (c *Call) proveQuiet(ctx context.Context, window time.Duration) error {
+func fence(ctx context.Context, c *Call) (any, error) {
+	old, nodes, err := c.oldNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeNodes(nodes)
+	for _, n := range nodes {
+		if _, err := redisconn.Fence(ctx, n.client); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.address, err)
+		}
+	}
+	c.Log("%d servers refuse every write", len(nodes))
+	// The last moment at which anything could come was just now, and the proof of quiet may be some time ago.
+	var quiet quietOutput
+	if ok, err := c.Output(ctx, "quiet", &quiet); err != nil || !ok {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if n.address != old.Master {
+			continue
+		}
+		if failing := migration.Failing(c.cameSince(ctx, n.client, quiet.Events)); len(failing) > 0 {
+			return nil, fmt.Errorf("something came after the proof of quiet: %s", told(failing))
+		}
+	}
+	return nil, nil
+}
+
+func unfence(ctx context.Context, c *Call) error {
 	_, nodes, err := c.oldNodes(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeNodes(nodes)
-	// A worker that is just closing its connections is no user. After that the window starts, and any knock is a finding.
-	settled, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := c.awaitStreamsLeft(settled); err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		err := await(settled, 500*time.Millisecond, func(ctx context.Context) error {
-			clients, err := redisconn.ForeignClients(ctx, n.client)
-			if err != nil {
-				return err
-			}
-			if len(clients) > 0 {
-				return notYet("%s is still connected to %s as %q", clients[0].Addr, n.address, clients[0].Name)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	type answer struct {
-		node   string
-		report redisconn.QuietReport
-		err    error
-	}
-	answers := make(chan answer)
-	for _, n := range nodes {
-		go func() {
-			r, err := redisconn.Quiet(ctx, n.client, window)
-			answers <- answer{n.address, r, err}
-		}()
-	}
-	c.Progress("watching %d servers for %s", len(nodes), window)
 	var errs []error
-	for range nodes {
-		a := <-answers
-		switch {
-		case a.err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", a.node, a.err))
-		case !a.report.Quiet:
-			errs = append(errs, fmt.Errorf("%s is in use: %v", a.node, a.report.Reasons))
-		default:
-			c.Log("%s was quiet for %s", a.node, window)
-		}
+	for _, n := range nodes {
+		errs = append(errs, redisconn.Unfence(ctx, n.client, ""))
 	}
 	return errors.Join(errs...)
 }
@@ -382,24 +373,135 @@ func finalBackup(ctx context.Context, c *Call) (any, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	name := "source-" + c.Run.ID + ".dump"
 	for _, n := range nodes {
 		if n.address != old.Master {
 			continue
 		}
-		report, err := redisconn.Backup(ctx, n.client, filepath.Join(dir, name))
+		facts, err := backup.Take(ctx, n.client, backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: c.cfg.Backup.RedisServer,
+			Progress: func(what string) { c.Progress("%s", what) }})
 		if err != nil {
 			return nil, err
 		}
-		compared, err := redisconn.CompareBackup(ctx, filepath.Join(dir, name), n.client)
-		if err != nil {
+		facts.File = filepath.Join("backups", facts.File)
+		if err := c.Remember(ctx, facts); err != nil { // the page shows it also when it is not good enough
 			return nil, err
 		}
-		facts := migration.BackupFacts{File: filepath.Join("backups", name), Keys: report.Keys, Bytes: report.Bytes, SHA256: report.SHA256, Verified: true, Differences: int(compared.Missing + compared.Extra + compared.Value + compared.Expiry)}
-		c.Log("%d keys of %s in %s, %d bytes, %d differences when read back", facts.Keys, n.address, facts.File, facts.Bytes, facts.Differences)
-		return facts, c.Prove(ctx, migration.CheckBackup, migration.Observed, "DUMP of every key, read back and compared by type", facts)
+		c.Log("%d keys of %s in %s, %d bytes, by %s, %d keys compared, %d differences", facts.Keys, n.address, facts.File, facts.Bytes, facts.Method, facts.Compared, facts.Differences)
+		for _, why := range []string{facts.Why, facts.NotRestored} {
+			if why != "" {
+				c.Warn("the backup shows less than it could: %s", why)
+			}
+		}
+		source := "the replication stream, restored into a scratch server and compared in both directions"
+		switch {
+		case !facts.Restored:
+			source = "DUMP of every key, read back and compared by type; not restored into a server"
+		case facts.Method == backup.Dump:
+			source = "DUMP of every key, restored into a scratch server and compared in both directions"
+		}
+		return facts, c.Prove(ctx, migration.CheckBackup, migration.Observed, source, facts)
 	}
 	return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
+}
+
+// mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be days old.
+func mayPowerOff(ctx context.Context, c *Call) []migration.Gate {
+	gates := []migration.Gate{c.backupThere(ctx), ledgerClosedGate(c.Estate)}
+	return append(gates, c.fenceHolds(ctx)...)
+}
+
+func powerOff(ctx context.Context, c *Call) (any, error) {
+	var checked bool
+	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
+		return nil, err
+	} else if !ok { // an attempt that was cut off may have powered some off
+		if failing := migration.Failing(mayPowerOff(ctx, c)); len(failing) > 0 {
+			return nil, errors.New(told(failing))
+		}
+		if err := c.Remember(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+	return true, c.eachMachine(ctx, func(m machine) error {
+		if err := c.linode.Shutdown(ctx, m.id); err != nil {
+			return err
+		}
+		c.Progress("waiting for %s to be off", m.label)
+		return c.linode.WaitStatus(ctx, m.id, linode.Offline)
+	})
+}
+
+// powerOn boots the servers and waits until they answer, since what was done before is taken back on them.
+func powerOn(ctx context.Context, c *Call) error {
+	err := c.eachMachine(ctx, func(m machine) error {
+		if err := c.linode.Boot(ctx, m.id); err != nil {
+			return err
+		}
+		return c.linode.WaitStatus(ctx, m.id, linode.Running)
+	})
+	if err != nil {
+		return err
+	}
+	_, nodes, err := c.oldNodes(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeNodes(nodes)
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for _, n := range nodes {
+		if err := await(bounded, time.Second, func(ctx context.Context) error {
+			if err := n.client.Ping(ctx).Err(); err != nil {
+				return notYet("%s was booted and does not answer: %v", n.address, redisconn.Explain(err))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayDelete gives what must hold for what cannot be undone.
+func mayDelete(ctx context.Context, c *Call) []migration.Gate {
+	g := migration.Gate{ID: "off", Title: "Every old server is off", Limit: "offline, and nothing answers"}
+	facts, err := c.off(ctx)
+	if err == nil {
+		raw, _ := json.Marshal(facts) // of strings and booleans
+		rule, _ := migration.CheckOf(migration.CheckOff)
+		g.OK, g.Measured, err = rule.Judge(raw)
+	}
+	if err != nil {
+		g.Measured = err.Error()
+	}
+	if !g.OK {
+		g.Next = "power it off at the host, or find out what answers at its address"
+	}
+	return []migration.Gate{g, c.backupThere(ctx)}
+}
+
+// backupThere: the file that was verified is still in the data folder.
+func (c *Call) backupThere(ctx context.Context) migration.Gate {
+	g := migration.Gate{ID: "backup", Title: "The verified backup is there", Next: "copy it back into the data folder, or cancel this run and start it again"}
+	var facts migration.BackupFacts
+	ok, err := c.Output(ctx, "backup", &facts)
+	if err != nil || !ok {
+		g.Measured = "none was taken"
+		return g
+	}
+	g.Limit = fmt.Sprintf("%s, %d bytes", facts.File, facts.Bytes)
+	st, err := os.Stat(filepath.Join(c.cfg.DataDir, facts.File))
+	switch {
+	case err != nil:
+		g.Measured = facts.File + " is missing"
+	case st.Size() != facts.Bytes:
+		g.Measured = fmt.Sprintf("%s has %d bytes", facts.File, st.Size())
+	case !facts.Verified || facts.Differences > 0:
+		g.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
+	default:
+		g.OK, g.Measured, g.Next = true, fmt.Sprintf("%d keys, sha256 %.12s…", facts.Keys, facts.SHA256), ""
+	}
+	return g
 }
 
 // closeLedger waits until no acknowledged order is under way and records what the whole journal says.

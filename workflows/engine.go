@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +52,8 @@ var errCancelled = errors.New("cancelled")
 type outcome struct {
 	Failed    string `json:"failed,omitempty"` // why, for people
 	Cancelled bool   `json:"cancelled,omitempty"`
+	// Untouched: it was cancelled before it began, so there is nothing of it to take back.
+	Untouched bool `json:"untouched,omitempty"`
 }
 
 func newEngine(st *store.Store, estate *Estate, steps map[string]Step, log *slog.Logger, now func() time.Time) *Engine {
@@ -105,6 +110,9 @@ func (e *Engine) close() {
 
 // start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
 // until it passes or the process ends. Where another replica carries runs out it does nothing: the database tells that one.
+//
+// What is between two approvals of a run is a part, and each part a workflow of its own: while a run waits for a person, the engine has nothing
+// of it (see docs/adr/0001).
 func (e *Engine) start(id string) {
 	e.mu.Lock() // until the task is counted: close waits for all of them
 	defer e.mu.Unlock()
@@ -114,7 +122,12 @@ func (e *Engine) start(id string) {
 	}
 	e.tasks.Go(func() {
 		for first := true; d.Err() == nil; first = false {
-			h, err := dbos.RunWorkflow(d, e.workflow, id, dbos.WithWorkflowID(id))
+			var before migration.Run
+			if e.persist(d, func() (err error) { before, err = e.store.Run(d, id); return err }) != nil {
+				return
+			}
+			wid := partID(id, len(before.Approvals))
+			h, err := dbos.RunWorkflow(d, e.workflow, wid, dbos.WithWorkflowID(wid))
 			if err == nil {
 				_, err = h.GetResult()
 			}
@@ -123,8 +136,11 @@ func (e *Engine) start(id string) {
 			}
 			if err == nil {
 				run, readErr := e.store.Run(d, id)
-				if readErr == nil && !run.State.Open() {
+				if readErr == nil && (!run.State.Open() || run.State == migration.RunAwaitingApproval) {
 					return
+				}
+				if readErr == nil && len(run.Approvals) != len(before.Approvals) { // answered meanwhile: on with the next part
+					continue
 				}
 				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, errNotYet))
 			}
@@ -137,15 +153,61 @@ func (e *Engine) start(id string) {
 				case <-time.After(time.Second):
 				}
 			}
-			if _, err := dbos.ResumeWorkflow[string](d, id); err != nil {
+			if _, err := dbos.ResumeWorkflow[string](d, wid); err != nil {
 				e.log_.Warn("resume", "run", id, "err", err)
 			}
 		}
 	})
 }
 
-// workflow is one run from start to end. Everything in it that is not a DBOS step must be deterministic.
-func (e *Engine) workflow(ctx dbos.Context, id string) (string, error) {
+// partID names the part of a run after that many answers. The first is named by the run alone, as when there were no others.
+func partID(run string, answers int) string {
+	if answers == 0 {
+		return run
+	}
+	return fmt.Sprintf("%s:%d", run, answers)
+}
+
+func partOf(wid string) (run string, answers int) {
+	run, n, _ := strings.Cut(wid, ":")
+	answers, _ = strconv.Atoi(n) // "" is 0
+	return run, answers
+}
+
+// approved gives the actions in the order of the plan that was approved, which may be that of an earlier version.
+func approved(run migration.Run, known []Action) []Action {
+	var out []Action
+	for _, p := range run.Plan.Actions {
+		i := slices.IndexFunc(known, func(a Action) bool { return a.ID == p.ID })
+		if i < 0 {
+			out = append(out, Action{ActionPlan: p, Do: func(context.Context, *Call) (any, error) {
+				return nil, fmt.Errorf("this version does not know the action %q", p.ID)
+			}})
+			continue
+		}
+		a := known[i]
+		a.ActionPlan = p
+		out = append(out, a)
+	}
+	return out
+}
+
+// beginning is the action with which a part begins: the first, or the one that the last answer was about.
+func beginning(actions []Action, answers int) int {
+	for i, a := range actions {
+		if a.Approval == "" {
+			continue
+		}
+		if answers--; answers == 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// workflow is one part of a run from start to end. Everything in it that is not a DBOS step must be deterministic.
+func (e *Engine) workflow(ctx dbos.Context, wid string) (string, error) {
+	id, answers := partOf(wid)
 	run, err := dbos.RunAsStep(ctx, func(ctx context.Context) (migration.Run, error) {
 		var run migration.Run
 		err := e.persist(ctx, func() (err error) {
@@ -170,15 +232,27 @@ func (e *Engine) workflow(ctx dbos.Context, id string) (string, error) {
 	if run.Rollback != "" {
 		return e.rollback(ctx, run, actions)
 	}
-	for i, a := range actions {
+	actions = approved(run, actions)
+	from := beginning(actions, answers)
+	for i := from; i < len(actions); i++ {
+		a := actions[i]
+		if a.Approval != "" && (i > from || answers == 0) {
+			held, err := e.hold(ctx, run.ID, answers, a)
+			if err != nil || held {
+				return "waiting", err
+			}
+			return e.giveUp(ctx, run, actions[:i], outcome{Cancelled: true})
+		}
 		out, err := e.perform(ctx, run, a, a.Do, "")
 		if err != nil {
 			return "", err
 		}
-		if out.Failed == "" && !out.Cancelled {
-			continue
+		if out.Untouched {
+			return e.giveUp(ctx, run, actions[:i], out)
 		}
-		return e.giveUp(ctx, run, actions[:i+1], out)
+		if out.Failed != "" || out.Cancelled {
+			return e.giveUp(ctx, run, actions[:i+1], out)
+		}
 	}
 	return "succeeded", e.finish(ctx, id, migration.RunSucceeded, "")
 }
@@ -206,6 +280,9 @@ func (e *Engine) giveUp(ctx dbos.Context, run migration.Run, done []Action, why 
 	final, reason := migration.RunFailed, why.Failed
 	if why.Cancelled {
 		final, reason = migration.RunCancelled, "cancelled; what was done has been taken back"
+		if n := len(run.Approvals); n > 0 && !run.Approvals[n-1].Approved && run.Approvals[n-1].Comment != "" {
+			reason = fmt.Sprintf("not approved by %s: %s; what was done has been taken back", run.Approvals[n-1].By, run.Approvals[n-1].Comment)
+		}
 	}
 	if err := e.move(ctx, run.ID, migration.RunUndoing); err != nil {
 		return "", err
@@ -224,6 +301,19 @@ func (e *Engine) giveUp(ctx dbos.Context, run migration.Run, done []Action, why 
 		}
 	}
 	return string(final), e.finish(ctx, run.ID, final, reason)
+}
+
+// hold lets the run wait for the approval of an action. False: it is cancelled.
+func (e *Engine) hold(ctx dbos.Context, id string, answers int, a Action) (bool, error) {
+	return dbos.RunAsStep(ctx, func(ctx context.Context) (held bool, err error) {
+		err = e.persist(ctx, func() (err error) { held, err = e.store.HoldRun(ctx, id, answers); return err })
+		if err == nil && held {
+			e.log(id, a.ID, "info", "waits for the approval of: "+a.Title)
+			e.progress(id, "waits for the approval of: "+a.Title, nil)
+		}
+		e.changed(id)
+		return held, err
+	}, dbos.WithStepName("hold:"+a.ID))
 }
 
 func undo(a Action) func(context.Context, *Call) (any, error) {
@@ -250,7 +340,8 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	}
 	// An undo is never interrupted: half of it would be worse than all of it.
 	if current.CancelledBy != "" && !undoing {
-		return outcome{Cancelled: true}, nil
+		untouched := slices.ContainsFunc(current.Actions, func(was migration.RunAction) bool { return was.ID == a.ID && was.State == migration.ActionPending })
+		return outcome{Cancelled: true, Untouched: untouched}, nil
 	}
 	if err := save(migration.ActionRunning, "", nil); err != nil {
 		return outcome{}, err

@@ -215,10 +215,14 @@ func (v view) nextSteps() []migration.NextStep {
 		s, _ := v.migration.Plan.Step(r.Step)
 		if r.State == migration.RunAwaitingApproval {
 			why := "Look at what will happen, then approve or reject."
-			if r.Plan.Approval == migration.ApprovalTwo {
+			if r.Needs() == migration.ApprovalTwo {
 				why = fmt.Sprintf("Irreversible: somebody other than %s must approve it.", r.RequestedBy)
 			}
-			return []migration.NextStep{{Verb: "approve", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Approve: " + s.Title + params(r.Params), Why: why}}
+			title := "Approve: " + s.Title + params(r.Params)
+			if a, ok := r.Waiting(); ok {
+				title += ": " + a.Title
+			}
+			return []migration.NextStep{{Verb: "approve", Step: r.Step, Params: r.Params, RunID: r.ID, Title: title, Why: why}}
 		}
 		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + params(r.Params), Why: "It is under way."}}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
@@ -146,6 +148,10 @@ func (e *Estate) residue(ctx context.Context, mid string) (migration.ResidueFact
 	if err != nil {
 		return migration.ResidueFacts{}, err
 	}
+	return e.residueOn(ctx, source)
+}
+
+func (e *Estate) residueOn(ctx context.Context, source redis.UniversalClient) (migration.ResidueFacts, error) {
 	var facts migration.ResidueFacts
 	others, err := e.otherQueues(ctx, source)
 	if err != nil {

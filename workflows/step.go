@@ -48,6 +48,8 @@ type Action struct {
 	Do func(ctx context.Context, c *Call) (output any, err error)
 	// Undo takes back what Do did, also when Do stopped half way. Nil: there is nothing to take back.
 	Undo func(ctx context.Context, c *Call) error
+	// Ready tells what must hold for the action's own approval to be given. Nil: nothing but the person.
+	Ready func(ctx context.Context, c *Call) []migration.Gate
 	// Timeout bounds one attempt at Do or Undo. Zero: 2 minutes.
 	Timeout time.Duration
 }

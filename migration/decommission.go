@@ -1,0 +1,85 @@
+package migration
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Knock is a client that used, or tried to use, a server that nobody should use any more. Connections of one host with one name are one.
+type Knock struct {
+	Node      string    `json:"node"`           // the server
+	Addr      string    `json:"addr,omitempty"` // the client's latest; empty: it had left before anybody could see who it was, and was only counted
+	Name      string    `json:"name,omitempty"`
+	User      string    `json:"user,omitempty"`
+	Library   string    `json:"library,omitempty"`
+	Command   string    `json:"command,omitempty"` // its last
+	Times     int64     `json:"times"`             // connections
+	Refused   int64     `json:"refused"`           // writes and sign-ins
+	Connected bool      `json:"connected"`         // at the last look
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+}
+
+// Who names the client, for people.
+func (k Knock) Who() string {
+	who := k.Addr
+	if who == "" {
+		who = "somebody who left at once"
+	}
+	if k.Name != "" {
+		who += fmt.Sprintf(" named %q", k.Name)
+	}
+	return who
+}
+
+// WatchedNode is one server that was watched.
+type WatchedNode struct {
+	Address string `json:"address"`
+	Unseen  string `json:"unseen,omitempty"` // why single commands were not seen; empty: MONITOR showed them all
+	Fenced  bool   `json:"fenced"`           // refuses every write
+}
+
+// WatchFacts is the evidence of CheckQuiet and CheckFence: for how long who used the old servers.
+type WatchFacts struct {
+	Nodes         []WatchedNode `json:"nodes"`
+	WindowSeconds float64       `json:"window_seconds"`
+	Began         time.Time     `json:"began"`
+	Since         time.Time     `json:"since"` // the present window's begin: nobody came since
+	SeenAt        time.Time     `json:"seen_at"`
+	Over          bool          `json:"over"` // a whole window passed and nobody came
+	Knocks        []Knock       `json:"knocks"`
+	// Findings are what must hold besides; of the fenced servers none.
+	Findings []Gate `json:"findings,omitempty"`
+}
+
+// Ends is when the window is over if nobody comes.
+func (f WatchFacts) Ends() time.Time {
+	return f.Since.Add(time.Duration(f.WindowSeconds * float64(time.Second)))
+}
+
+func (f WatchFacts) judge(fenced bool) (bool, string, error) {
+	if len(f.Nodes) == 0 {
+		return false, "", fmt.Errorf("no server was watched")
+	}
+	window := Words(time.Duration(f.WindowSeconds * float64(time.Second)))
+	for _, n := range f.Nodes {
+		if fenced && !n.Fenced {
+			return false, fmt.Sprintf("%s takes writes", n.Address), nil
+		}
+	}
+	if failing := Failing(f.Findings); len(failing) > 0 {
+		var what []string
+		for _, g := range failing {
+			what = append(what, g.Title+": "+g.Measured)
+		}
+		return false, strings.Join(what, "; "), nil
+	}
+	if !f.Over {
+		return false, fmt.Sprintf("nobody came for %s of %s", Words(f.SeenAt.Sub(f.Since)), window), nil
+	}
+	return true, fmt.Sprintf("nobody used %d servers for %s; before that %d clients did", len(f.Nodes), window, len(f.Knocks)), nil
+}
+
+func judgeQuiet(f WatchFacts) (bool, string, error) { return f.judge(false) }
+func judgeFence(f WatchFacts) (bool, string, error) { return f.judge(true) }

@@ -1,0 +1,241 @@
+// Package backup takes the last backup of a server before it is deleted, and proves that it is one: the file is restored into a scratch
+// server, and that server is compared with the source, key by key and in both directions.
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
+)
+
+// Methods of a backup.
+const (
+	// Replication: the source's replication stream; the file is an RDB file, which any redis-server loads.
+	Replication = "replication"
+	// Dump: every key by DUMP, in a file of Switchyard's own.
+	Dump = "dump"
+)
+
+// Options says where to and how.
+type Options struct {
+	// Dir and Name make the file: Name gets an extension.
+	Dir, Name string
+	// RedisServer is the program for the scratch server; "": redis-server of the PATH; "off": none is started.
+	RedisServer string
+	// Progress, if not nil, is told what is being done.
+	Progress func(string)
+}
+
+// spare is what a disk or a machine must have left, in bytes.
+const spare = 64 << 20
+
+// Take backs a server up and verifies the backup. Nobody should write meanwhile: what changes between the snapshot and the comparison is a
+// difference. A difference is no error, see the facts; an error means that there is no backup, and leaves no file.
+func Take(ctx context.Context, src redis.UniversalClient, o Options) (migration.BackupFacts, error) {
+	began := time.Now()
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	server, err := redisconn.Inspect(ctx, src)
+	if err != nil {
+		return migration.BackupFacts{}, fmt.Errorf("backup: %w", err)
+	}
+	need := max(server.UsedMemory, 0) + spare
+	if free := diskFree(o.Dir); free >= 0 && free < need {
+		return migration.BackupFacts{}, migration.Errorf(migration.Blocked, "backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there", o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
+	}
+	binary, noServer := findServer(o.RedisServer)
+	if free := memoryFree(); noServer == nil && free >= 0 && free < need {
+		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the source's data may need %d MB", free>>20, need>>20)
+	}
+	f := migration.BackupFacts{TakenAt: began.UTC()}
+	if noServer == nil {
+		f, err = takeStream(ctx, src, binary, o, f)
+		if err == nil || !errors.Is(err, errUseless) || ctx.Err() != nil {
+			return finish(f, began, o, err)
+		}
+		f = migration.BackupFacts{TakenAt: began.UTC(), Why: err.Error()}
+	}
+	f, err = takeDump(ctx, src, binary, noServer, o, f)
+	return finish(f, began, o, err)
+}
+
+func finish(f migration.BackupFacts, began time.Time, o Options, err error) (migration.BackupFacts, error) {
+	if err != nil {
+		for _, extension := range []string{".rdb", ".dump"} {
+			_ = os.Remove(filepath.Join(o.Dir, o.Name+extension))
+		}
+		return migration.BackupFacts{}, fmt.Errorf("backup: %w", err)
+	}
+	f.Seconds = time.Since(began).Seconds()
+	return f, nil
+}
+
+// errUseless is wrapped by errors after which another method may still work.
+var errUseless = errors.New("no backup by the replication stream")
+
+// takeStream writes the source's snapshot to a file and loads that.
+func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+	o.Progress("writing the snapshot that the source's replication stream gives")
+	path := filepath.Join(o.Dir, o.Name+".rdb")
+	snapshot, err := save(ctx, src, path)
+	if err != nil {
+		if errors.Is(err, keycopy.ErrNoStream) {
+			err = fmt.Errorf("%w: %w", errUseless, err)
+		}
+		return f, err
+	}
+	f.Method, f.File, f.Keys, f.Bytes = Replication, filepath.Base(path), snapshot.Keys(), snapshot.Bytes
+	if f.SHA256, err = readBack(path, snapshot); err != nil {
+		return f, err
+	}
+	o.Progress("loading the file into a scratch server")
+	s, err := startScratch(ctx, binary, path)
+	if err != nil {
+		_ = os.Remove(path)
+		return f, fmt.Errorf("%w: %w", errUseless, err) // as with modules or a newer format: by DUMP it may still be verified
+	}
+	defer s.close()
+	return compare(ctx, src, s, o, f)
+}
+
+// save writes the file beside path with mode 0600, syncs it and renames it, so path is either absent or complete.
+func save(ctx context.Context, src redis.UniversalClient, path string) (keycopy.Snapshot, error) {
+	tmp, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return keycopy.Snapshot{}, err
+	}
+	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
+	defer tmp.Close()
+	snapshot, err := keycopy.Save(ctx, src, tmp)
+	if err != nil {
+		return snapshot, err
+	}
+	return snapshot, redisconn.SyncRename(tmp, path)
+}
+
+// readBack reads the file from the disk to its checksum, and gives its sha256.
+func readBack(path string, want keycopy.Snapshot) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	got, err := keycopy.Verify(io.TeeReader(file, sum))
+	if err == nil && (got.Bytes != want.Bytes || got.Keys() != want.Keys()) {
+		err = fmt.Errorf("%d bytes and %d keys were written, %d and %d are read back", want.Bytes, want.Keys(), got.Bytes, got.Keys())
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// takeDump copies key by key. Without a scratch server the file is read back and compared with the source by itself.
+func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noServer error, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+	o.Progress("copying every key with DUMP")
+	path := filepath.Join(o.Dir, o.Name+".dump")
+	report, err := redisconn.Backup(ctx, src, path)
+	if err != nil {
+		return f, err
+	}
+	f.Method, f.File, f.Keys, f.Bytes, f.SHA256 = Dump, filepath.Base(path), report.Keys, report.Bytes, report.SHA256
+	if noServer == nil {
+		s, err := startScratch(ctx, binary, "")
+		if err == nil {
+			defer s.close()
+			o.Progress("restoring the file into a scratch server")
+			if _, err = redisconn.RestoreBackup(ctx, path, s.client); err == nil {
+				return compare(ctx, src, s, o, f)
+			}
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return f, cause
+		}
+		noServer = err
+	}
+	f.NotRestored = noServer.Error()
+	o.Progress("reading the file back and comparing it with the source")
+	differ, err := redisconn.CompareBackup(ctx, path, src)
+	if err != nil {
+		return f, err
+	}
+	f.Compared = differ.Keys
+	return judged(f, differ), nil
+}
+
+// compare compares every database of the source with the scratch server's.
+func compare(ctx context.Context, src redis.UniversalClient, s *scratch, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+	databases, err := databasesOf(ctx, src, s.client)
+	if err != nil {
+		return f, err
+	}
+	f.Restored = true
+	total := redisconn.CompareReport{}
+	for _, db := range databases {
+		from, err := database(src, db)
+		if err != nil {
+			return f, err
+		}
+		to := s.open(db)
+		r, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{Progress: func(p keycopy.Progress) {
+			o.Progress(fmt.Sprintf("comparing the scratch server with the source: %d of %d keys", p.Keys, p.Total))
+		}})
+		_ = to.Close()
+		_ = from.Close()
+		if err != nil {
+			return f, err
+		}
+		f.Compared += r.Keys
+		total.Missing, total.Extra, total.Value, total.Expiry = total.Missing+r.Missing, total.Extra+r.Extra, total.Value+r.Value, total.Expiry+r.Expiry
+		total.Differences = append(total.Differences, r.Differences...)
+	}
+	return judged(f, total), nil
+}
+
+func judged(f migration.BackupFacts, r redisconn.CompareReport) migration.BackupFacts {
+	f.Verified, f.Differences = true, int(r.Missing+r.Extra+r.Value+r.Expiry)
+	for _, d := range r.Differences[:min(len(r.Differences), 20)] {
+		f.Examples = append(f.Examples, d.What+": "+d.Key)
+	}
+	return f
+}
+
+// databasesOf lists the databases that hold keys on either server, database 0 always.
+func databasesOf(ctx context.Context, clients ...redis.UniversalClient) ([]int, error) {
+	all := []int{0}
+	for _, c := range clients {
+		found, err := redisconn.Databases(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// database gives a client of another database of the same server.
+func database(c redis.UniversalClient, db int) (*redis.Client, error) {
+	has, ok := c.(interface{ Options() *redis.Options })
+	if !ok {
+		return nil, fmt.Errorf("a client of type %T does not say how it dials", c)
+	}
+	o := *has.Options()
+	o.DB = db
+	return redis.NewClient(&o), nil
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package backup
+
+import "syscall"
+
+func childAttr() *syscall.SysProcAttr { return nil }
+
+// diskFree and memoryFree are not known here.
+func diskFree(string) int64 { return -1 }
+func memoryFree() int64     { return -1 }

@@ -1,0 +1,224 @@
+package workflows
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+)
+
+// oldServer is a bench whose step does some of the decommission's actions on a real server.
+func oldServer(t *testing.T, s *redistest.Server, window time.Duration, ids ...string) *bench {
+	t.Helper()
+	cfg := settings(t.TempDir())
+	cfg.Source.Standalone.URL = migration.Secret(s.URL())
+	cfg.Migration.QuietWindow, cfg.Migration.FenceWindow = window, window
+	all := decommissionActions(cfg)
+	actions := []Action{{ActionPlan: migration.ActionPlan{ID: "release", Title: "Remember the server"}, Do: func(context.Context, *Call) (any, error) {
+		return oldServers{Master: s.Addr(), Address: []string{s.Addr()}}, nil
+	}}}
+	for _, id := range ids {
+		a := all[slices.IndexFunc(all, func(a Action) bool { return a.ID == id })]
+		a.Approval = ""
+		actions = append(actions, a)
+	}
+	st := step("one", migration.ApprovalNone, actions...)
+	return openBench(t, cfg, planOf(false, st), st)
+}
+
+// output reads what an action gave so far.
+func output[T any](r migration.Run, id string) (v T) {
+	for _, a := range r.Actions {
+		if a.ID == id && a.Output != nil {
+			_ = json.Unmarshal(a.Output, &v) // stays empty
+		}
+	}
+	return v
+}
+
+// awaitKnock waits until the page would show a client.
+func (b *bench) awaitKnock(t *testing.T, id string, is func(migration.Knock) bool) migration.Knock {
+	t.Helper()
+	var found migration.Knock
+	redistest.Eventually(t, patience, func() error {
+		r, err := b.Run(t.Context(), id)
+		if err != nil {
+			return err
+		}
+		f := output[migration.WatchFacts](r, fenceWindow)
+		i := slices.IndexFunc(f.Knocks, is)
+		if i < 0 {
+			return fmt.Errorf("run %s (%s): it is not among %+v", r.State, r.Error, f.Knocks)
+		}
+		found = f.Knocks[i]
+		return nil
+	})
+	return found
+}
+
+// The Show: a client that still uses the fenced source is named, and the run does not go on while it does.
+func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := oldServer(t, s, 2*time.Second, "fence", fenceWindow)
+	worker := bullmqtest.Major(6).Command(t, s, "orders", "work")
+	_, err := worker.StdinPipe() // it works until that ends
+	ok(t, err)
+	ok(t, worker.Start())
+	stop := sync.OnceFunc(func() { _ = worker.Process.Kill(); _ = worker.Wait() })
+	defer stop()
+	c := s.Client()
+	redistest.Eventually(t, patience, func() error {
+		clients, err := redisconn.ForeignClients(t.Context(), c)
+		if err == nil && !slices.ContainsFunc(clients, func(cl redisconn.Client) bool { return strings.HasPrefix(cl.Name, "bull:") }) {
+			err = fmt.Errorf("no worker yet: %+v", clients)
+		}
+		return err
+	})
+	r := b.begin(t, "one")
+	k := b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return strings.HasPrefix(k.Name, "bull:") })
+	if !k.Connected || !strings.HasPrefix(k.Addr, "127.0.0.1:") || k.User != "default" || k.Times == 0 {
+		t.Errorf("%+v", k)
+	}
+	// A client that comes for a moment and is refused is told of, too.
+	out, _ := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(s.Port), "LPUSH", "k", "v").CombinedOutput()
+	if !strings.Contains(string(out), "NOREPLICAS") {
+		t.Fatalf("the write was not refused: %s", out)
+	}
+	b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return k.Refused > 0 })
+	stop()
+	r = b.awaitState(t, r.ID, migration.RunSucceeded)
+	f := output[fenceOutput](r, fenceWindow)
+	if !f.Over || len(f.Tallies) != 1 || f.SeenAt.Sub(f.Since) < 2*time.Second || slices.ContainsFunc(f.Knocks, func(k migration.Knock) bool { return k.Connected }) {
+		t.Errorf("%+v", f)
+	}
+	evidence, err := b.Evidence(t.Context(), mid, migration.CheckFence, 1)
+	ok(t, err)
+	rule, _ := migration.CheckOf(migration.CheckFence)
+	if met, says, err := rule.Judge(evidence[0].Facts); !met || err != nil {
+		t.Errorf("%s %v", says, err)
+	}
+	// Whoever comes after the window stops the power-off.
+	call := &Call{Estate: b.estate, Run: r, Action: "power-off", engine: b.engine}
+	if failing := migration.Failing(call.fenceHolds(t.Context())); len(failing) != 0 {
+		t.Fatalf("%+v", failing)
+	}
+	app := redis.NewClient(&redis.Options{Addr: s.Addr(), DisableIdentity: true, MaxRetries: -1})
+	defer app.Close()
+	if err := app.Set(t.Context(), "late", "v", 0).Err(); err == nil {
+		t.Fatal("the fence let a write through")
+	}
+	failing := migration.Failing(call.fenceHolds(t.Context()))
+	if len(failing) != 1 || failing[0].ID != fenceWindow || !strings.Contains(failing[0].Measured, "1 refused attempts") {
+		t.Fatalf("%+v", failing)
+	}
+}
+
+func TestAFenceThatSomebodyLiftsEndsTheRunAndIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := oldServer(t, s, time.Minute, "fence", fenceWindow)
+	r := b.begin(t, "one")
+	c := s.Client()
+	redistest.Eventually(t, patience, func() error {
+		if on, err := redisconn.Fenced(t.Context(), c); err != nil || !on {
+			return errors.Join(errors.New("not fenced"), err)
+		}
+		r, err := b.Run(t.Context(), r.ID)
+		if f := output[migration.WatchFacts](r, fenceWindow); err != nil || f.WindowSeconds != 60 {
+			return fmt.Errorf("no window yet: %w", err)
+		}
+		return nil
+	})
+	ok(t, c.ConfigSet(t.Context(), "min-replicas-to-write", "0").Err())
+	r = b.awaitState(t, r.ID, migration.RunFailed)
+	if !strings.Contains(r.Error, "takes writes again") {
+		t.Error(r.Error)
+	}
+}
+
+func TestACancelledFenceWindowLiftsTheFence(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t, redistest.Config("min-replicas-to-write 0"))
+	b := oldServer(t, s, time.Minute, "fence", fenceWindow)
+	app := s.Foreign("shop")
+	ok(t, app.Ping(t.Context()).Err())
+	r := b.begin(t, "one")
+	b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return k.Name == "shop" })
+	if err := app.Set(t.Context(), "k", "v", 0).Err(); err == nil {
+		t.Fatal("the fence let a write through")
+	}
+	_, err := b.Cancel(t.Context(), bob, r.ID)
+	ok(t, err)
+	b.awaitState(t, r.ID, migration.RunCancelled)
+	ok(t, app.Set(t.Context(), "k", "v", 0).Err())
+}
+
+func TestWhatComesAfterTheProofOfQuietStopsTheFence(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := oldServer(t, s, time.Second)
+	call := &Call{Estate: b.estate, engine: b.engine}
+	c := s.Client()
+	before, err := call.events(t.Context(), c)
+	ok(t, err)
+	if failing := migration.Failing(call.cameSince(t.Context(), c, before)); len(failing) != 0 {
+		t.Fatalf("%+v", failing)
+	}
+	bullmqtest.Major(6).Add(t, s, "order-ingestion", bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1}})
+	failing := migration.Failing(call.cameSince(t.Context(), c, before))
+	if len(failing) != 2 || failing[0].Measured != "1 jobs in order-ingestion" || !strings.Contains(failing[1].Measured, "new entries in order-ingestion") || failing[1].Next == "" {
+		t.Fatalf("%+v", failing)
+	}
+}
+
+func TestWhoeverUsesAQuietServerIsListedWithEverythingElse(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := oldServer(t, s, time.Hour)
+	r := b.begin(t, "one")
+	r = b.awaitState(t, r.ID, migration.RunSucceeded)
+	call := &Call{Estate: b.estate, Run: r, Action: "release", engine: b.engine, budget: startBudget(time.Hour, func() {})}
+	_, nodes, err := call.oldNodes(t.Context())
+	ok(t, err)
+	v, err := call.keepVigil(t.Context(), nodes, 400*time.Millisecond, false)
+	ok(t, err)
+	defer v.close()
+	one, two := s.Foreign("web.1"), s.Foreign("web.2")
+	ok(t, one.Set(t.Context(), "k", "v", 0).Err())
+	ok(t, two.Ping(t.Context()).Err())
+	ok(t, call.watchQuiet(t.Context(), v, 400*time.Millisecond))
+	failing := migration.Failing(v.use())
+	if len(failing) != 2 || !strings.Contains(failing[0].Measured, `"web.1"`) || !strings.Contains(failing[0].Measured, `"web.2"`) || failing[1].Measured != "1 writes" || failing[0].Next == "" {
+		t.Fatalf("%+v", failing)
+	}
+}
+
+func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t.TempDir())
+	st := decommission(cfg)
+	p := planOf(false, st)
+	p.Criteria = append(p.Criteria, migration.Criterion{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: migration.CheckDrill}}})
+	b := openBench(t, cfg, p, st)
+	_, err := b.Start(t.Context(), ada, mid, stepDecommission, migration.Params{}, "")
+	wantKind(t, err, migration.Blocked, "Cutover is complete", "Policy: unmet", "Breaker: unmet", "Order ledger is closed", "Nothing is left on the source", "Both servers' events")
+	e, _ := errors.AsType[*migration.Error](err)
+	if len(e.Blockers) < 6 {
+		t.Errorf("%d blockers: %+v", len(e.Blockers), e.Blockers)
+	}
+}
