@@ -31,6 +31,8 @@ var imports = map[string][]string{
 	"bullmq/ledger":           {"bullmq", "redisconn"},
 	"audit":                   {"bullmq", "redisconn"},
 	"sentinel":                {"redisconn"},
+	"sentinel/deploy":         {},
+	"sentinel/deploytest":     {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
 	"fleet":                   {},
@@ -52,7 +54,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
+	"":                        {"audit", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "sentinel", "sentinel/deploy"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

@@ -59,7 +59,9 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 	c := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName:            e.MasterName,
 		SentinelAddrs:         e.SentinelAddrs,
+		SentinelUsername:      e.SentinelUsername,
 		SentinelPassword:      e.SentinelPassword.Reveal(),
+		Username:              e.Username,
 		Password:              e.Password.Reveal(),
 		ClientName:            ClientName,
 		Protocol:              2,
@@ -96,15 +98,34 @@ func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
 // does not dial; a CA file that cannot be read shows as the error of the first command.
 func Node(e Endpoint, addr string) redis.UniversalClient {
 	o := e.nodeOptions(addr)
-	o.Password = e.Password.Reveal()
+	o.Username, o.Password = e.Username, e.Password.Reveal()
 	return newConn(redis.NewClient(o), addr)
 }
 
 // SentinelNode makes a client for one sentinel of a Sentinel deployment, like Node.
 func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
 	o := e.nodeOptions(addr)
-	o.Password = e.SentinelPassword.Reveal()
+	o.Username, o.Password = e.SentinelUsername, e.SentinelPassword.Reveal()
 	return redis.NewSentinelClient(o)
+}
+
+// SignIn tries whether a server at addr takes a user and password, without anything else than AUTH, which needs no rights: as a replica
+// or a sentinel would sign in there. An empty password is no sign-in: the server must then want none.
+func SignIn(ctx context.Context, e Endpoint, addr, user, password string) error {
+	o := e.nodeOptions(addr)
+	o.ClientName = ""
+	c := redis.NewClient(o)
+	defer c.Close()
+	var err error
+	switch {
+	case password == "":
+		err = c.Ping(ctx).Err()
+	case user == "":
+		err = c.Do(ctx, "auth", password).Err()
+	default:
+		err = c.Do(ctx, "auth", user, password).Err()
+	}
+	return Explain(err)
 }
 
 func (e Endpoint) nodeOptions(addr string) *redis.Options {

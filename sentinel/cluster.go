@@ -29,6 +29,9 @@ const pollEvery = 50 * time.Millisecond
 
 // Cluster is one Sentinel deployment. It is safe for concurrent use.
 type Cluster struct {
+	// Zones gives the failure domain of servers by address, as far as somebody told. Set it before use.
+	Zones map[string]string
+
 	endpoint  redisconn.Endpoint
 	sentinels []member
 

@@ -24,6 +24,7 @@ func (c *Cluster) Readiness(ctx context.Context) ([]Check, error) {
 	for _, addr := range t.nodes() {
 		nodes = append(nodes, c.inspect(ctx, addr))
 	}
+	c.signIns(ctx, nodes)
 	return []Check{
 		sentinelCheck(t), quorumCheck(t), agreementCheck(t), masterCheck(t, nodes[0]), replicaCheck(t),
 		perNode("noeviction", "No data node evicts keys", "noeviction on every node",
@@ -43,21 +44,24 @@ func (c *Cluster) Readiness(ctx context.Context) ([]Check, error) {
 				return "min-replicas-to-write " + strconv.FormatInt(n.facts.MinReplicas, 10),
 					n.facts.MinReplicas == 0 || n.facts.MinReplicas > 0 && n.facts.MinReplicas < int64(len(nodes)-1)
 			}),
-		perNode("masterauth", "Every data node can sign in to a new master", "masterauth equal to the password on every node",
-			"set masterauth on each node, the master too: without it a demoted master never follows the new one", nodes,
+		perNode("masterauth", "Every data node can sign in to a new master", "masteruser and masterauth are taken by the other nodes",
+			"set masterauth (and masteruser) on each node, the master too: without it a demoted master never follows the new one", nodes,
 			func(n node) (string, bool) {
-				ok := n.masterauth == c.endpoint.Password.Reveal()
-				return "masterauth " + map[bool]string{true: "fits", false: "does not fit"}[ok], ok
+				if n.signIn != nil {
+					return "masterauth does not fit: " + n.signIn.Error(), false
+				}
+				return "masterauth fits", true
 			}),
 	}, nil
 }
 
 // node is what one data node says of itself.
 type node struct {
-	addr       string
-	facts      redisconn.Facts
-	masterauth string
-	err        error
+	addr   string
+	facts  redisconn.Facts
+	config map[string]string
+	signIn error // of this node at another one, with its own masteruser and masterauth
+	err    error
 }
 
 func (c *Cluster) inspect(ctx context.Context, addr string) node {
@@ -65,10 +69,20 @@ func (c *Cluster) inspect(ctx context.Context, addr string) node {
 	if n.facts, n.err = redisconn.Inspect(ctx, c.Node(addr)); n.err != nil {
 		return n
 	}
-	var config map[string]string
-	config, n.err = redisconn.Config(ctx, c.Node(addr), "masterauth")
-	n.masterauth = config["masterauth"]
+	n.config, n.err = redisconn.Config(ctx, c.Node(addr), "masterauth", "masteruser")
 	return n
+}
+
+// signIns tries for every node what it would do after a failover: sign in to another node that answers.
+func (c *Cluster) signIns(ctx context.Context, nodes []node) {
+	for i := range nodes {
+		for j := range nodes {
+			if i != j && nodes[i].err == nil && nodes[j].err == nil {
+				nodes[i].signIn = redisconn.SignIn(ctx, c.endpoint, nodes[j].addr, nodes[i].config["masteruser"], nodes[i].config["masterauth"])
+				break
+			}
+		}
+	}
 }
 
 // perNode makes one check of every node: it holds when it holds on each.

@@ -129,6 +129,9 @@ func (c *Cluster) watch(ctx context.Context, s member, m Monitor, host, port str
 		{"parallel-syncs", strconv.Itoa(max(m.ParallelSyncs, 1))},
 		{"quorum", strconv.Itoa(m.Quorum)},
 	}
+	if c.endpoint.Username != "" {
+		set = append(set, [2]string{"auth-user", c.endpoint.Username})
+	}
 	if !c.endpoint.Password.IsZero() {
 		set = append(set, [2]string{"auth-pass", c.endpoint.Password.Reveal()})
 	}
