@@ -101,43 +101,13 @@ func TestObserveFailoverOfAKilledMaster(t *testing.T) {
 	}
 }
 
-func TestReadinessNamesWhatIsMissing(t *testing.T) {
+func TestADrillDoesNotStartOnADeploymentThatIsNotReady(t *testing.T) {
 	t.Parallel()
-	_, c := deployment(t)
-	ctx := t.Context()
-	checks, err := c.Readiness(ctx)
-	if err != nil {
+	d, c := deployment(t)
+	if err := d.Nodes[2].Client().ConfigSet(t.Context(), "maxmemory-policy", "volatile-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if unmet := migration.Failing(checks); len(unmet) > 0 {
-		t.Fatalf("a healthy deployment is not ready: %+v", unmet)
-	}
-	nodes, err := c.NodeAddrs(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	broken := c.Node(nodes[2])
-	for setting, value := range map[string]string{"maxmemory-policy": "volatile-lru", "masterauth": "other", "appendonly": "no", "min-replicas-to-write": "2"} {
-		if err := broken.ConfigSet(ctx, setting, value).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if checks, err = c.Readiness(ctx); err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]bool{}
-	for _, g := range migration.Failing(checks) {
-		got[g.ID] = true
-		if g.Next == "" || g.Measured == "" || g.Limit == "" {
-			t.Errorf("a refusal without a measured value, limit or next action: %+v", g)
-		}
-	}
-	for _, id := range []string{"noeviction", "masterauth", "persistence", "min-replicas"} {
-		if !got[id] {
-			t.Errorf("%s holds although a node breaks it; unmet: %v", id, got)
-		}
-	}
-	if _, err := c.PlannedFailover(ctx, nil); err == nil {
-		t.Error("a drill started although the deployment is not ready")
+	if _, err := c.PlannedFailover(t.Context(), nil); migration.KindOf(err) != migration.Blocked {
+		t.Errorf("got %v", err)
 	}
 }

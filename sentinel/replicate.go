@@ -41,12 +41,7 @@ func replicationOf(ctx context.Context, c redis.UniversalClient) (replication, e
 	if err != nil {
 		return replication{}, redisconn.Explain(err)
 	}
-	v := map[string]string{}
-	for line := range strings.Lines(text) {
-		if k, val, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
-			v[k] = val
-		}
-	}
+	v := redisconn.ParseInfo(text)
 	integer := func(k string) int64 {
 		n, err := strconv.ParseInt(v[k], 10, 64)
 		if err != nil {

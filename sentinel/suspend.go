@@ -79,7 +79,7 @@ func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 	if best == nil {
 		return Monitor{}, ErrSuspended
 	}
-	t := Topology{Master: best.member.Master, Replicas: replicas(views, best.member.Master)}
+	t := c.topology(best.member.Master, views)
 	return Monitor{Name: c.endpoint.MasterName, Master: t.Master, Nodes: t.nodes(), Quorum: number(best.master["quorum"]),
 		DownAfterMS: int64(number(best.master["down-after-milliseconds"])), FailoverTimeoutMS: int64(number(best.master["failover-timeout"])),
 		ParallelSyncs: number(best.master["parallel-syncs"])}, nil

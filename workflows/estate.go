@@ -88,6 +88,7 @@ func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger,
 		}
 		e.cluster = sentinel.New(e.sentinelEndpoint)
 		e.cluster.Zones = s.Zones()
+		e.cluster.Followers = []string{e.standaloneEndpoint.Address()} // it follows the new master once the queues have moved
 	}
 	return e, nil
 }

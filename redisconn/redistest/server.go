@@ -67,6 +67,8 @@ type Server struct {
 	CAFile   string // PEM file of the CA, with TLS
 	Dir      string
 
+	Program string // default redis-server; of StartFile
+
 	t       testing.TB
 	program string
 	args    []string
@@ -246,7 +248,10 @@ func (s *Server) Pid() int { return s.proc.cmd.Process.Pid }
 func StartFile(t testing.TB, as Server, file string, args ...string) *Server {
 	t.Helper()
 	s := as
-	s.t, s.program, s.args, s.Dir = t, "redis-server", append([]string{file}, args...), filepath.Dir(file)
+	s.t, s.program, s.args, s.Dir = t, as.Program, append([]string{file}, args...), filepath.Dir(file)
+	if s.program == "" {
+		s.program = "redis-server"
+	}
 	if err := s.run(); err != nil {
 		t.Fatalf("redistest: %v", err)
 	}

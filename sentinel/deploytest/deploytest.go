@@ -49,9 +49,9 @@ func Spec(t testing.TB, dir string, replicas int) deploy.Spec {
 	return s
 }
 
-// Start generates the deployment, puts its files where an operator would, and runs it until the test ends. edit, if not nil, may change the
-// text of a file (its path as generated) before it is put there.
-func Start(t testing.TB, s deploy.Spec, edit func(path, text string) string) *Deployment {
+// Start generates the deployment, puts its files where an operator would, and runs it until the test ends. programs, if not nil, gives
+// another redis-server for single hosts, by name.
+func Start(t testing.TB, s deploy.Spec, programs map[string]string) *Deployment {
 	t.Helper()
 	files, err := deploy.Generate(s)
 	if err != nil {
@@ -64,9 +64,6 @@ func Start(t testing.TB, s deploy.Spec, edit func(path, text string) string) *De
 	d := &Deployment{Spec: s, t: t, Nodes: map[string]*redistest.Server{}, Guards: map[string]*redistest.Server{}}
 	for _, f := range append(files, certs...) {
 		text := string(f.Text)
-		if edit != nil {
-			text = edit(f.Path, text)
-		}
 		for _, h := range s.Hosts {
 			if rest, ok := strings.CutPrefix(f.Path, "hosts/"+h.Name+"/"); ok {
 				write(t, filepath.Join(h.Dir, rest), text)
@@ -77,7 +74,9 @@ func Start(t testing.TB, s deploy.Spec, edit func(path, text string) string) *De
 		}
 	}
 	for _, h := range s.DataHosts() {
-		d.Nodes[h.RedisAddr()] = redistest.StartFile(t, d.server(h, h.RedisPort), filepath.Join(h.Dir, "redis.conf"))
+		server := d.server(h, h.RedisPort)
+		server.Program = programs[h.Name]
+		d.Nodes[h.RedisAddr()] = redistest.StartFile(t, server, filepath.Join(h.Dir, "redis.conf"))
 	}
 	for _, h := range s.SentinelHosts() {
 		d.Guards[h.SentinelAddr()] = redistest.StartFile(t, d.server(h, h.SentinelPort), filepath.Join(h.Dir, "sentinel.conf"), "--sentinel")
