@@ -72,7 +72,7 @@ func storyOverview(t *testing.T) migration.Overview {
 	}
 	m := migration.Migration{ID: "order-pipeline", Name: "Order pipeline", Plan: p, EventDate: storyTime.Add(4 * 24 * time.Hour).Truncate(24 * time.Hour), CreatedBy: "ada"}
 	o := migration.Overview{Migration: m, Plan: p, Routing: migration.Routing{Stage: migration.StageLive, Ramp: 25, Source: migration.SourceSentinel, Revision: 17},
-		Checklist: migration.Evaluate(storyTime, p, latest), Phase: "Cutting over: live at 25 %", At: storyTime,
+		Checklist: migration.Evaluate(storyTime, p, latest, nil), Phase: "Cutting over: live at 25 %", At: storyTime,
 		Orders:  migration.LedgerFacts{Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3},
 		Workers: []migration.Worker{{Instance: "web.1", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 17, SeenAt: storyTime.Add(-time.Second)}},
 		NextSteps: []migration.NextStep{
@@ -182,7 +182,7 @@ func stories(t *testing.T) map[string]story {
 	o2.OpenRun, o2.NextSteps = &waiting, []migration.NextStep{{Verb: "approve", Step: "cutover", RunID: waiting.ID, Title: "Approve: Cut over by flag to live at 50 %", Why: "Look at what will happen, then approve or reject."}}
 	out["overview-viewer"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer), page: Overview(o2, storyTime, viewer)}
 	bare := o
-	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil), nil, migration.LedgerFacts{}, nil
+	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil, nil), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(bare, storyTime, engineer)}
 
 	auditStep := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -75,10 +76,14 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 	probe := startProbe(ctx, c)
 	report, err := c.cluster.AutomaticFailover(ctx, func(s string) { c.Log("%s", s) })
 	firstAdd := probe.stop(report.StartedAt)
+	facts := failoverFacts(report, firstAdd)
 	if err != nil {
+		// A master that went away and was not replaced is a result, and it ends a row of good ones. A test that never began is none.
+		if report.NewMaster == "" && len(report.Timeline) > 0 && ctx.Err() == nil {
+			err = errors.Join(err, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel", facts))
+		}
 		return nil, err
 	}
-	facts := failoverFacts(report, firstAdd)
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
 	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
