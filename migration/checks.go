@@ -177,7 +177,9 @@ type FailoverFacts struct {
 	DetectMS         int64  `json:"detect_ms"`
 	ElectionMS       int64  `json:"election_ms"`
 	FirstWriteMS     int64  `json:"first_write_ms"`
-	FirstAddMS       int64  `json:"first_add_ms"` // first job accepted by the ingestion app through BullMQ
+	FirstAddMS       int64  `json:"first_add_ms"`           // first job accepted by the ingestion app through BullMQ; 0: never interrupted
+	BlockedMS        int64  `json:"blocked_ms,omitempty"`   // longest time without an acknowledged canary write
+	RecoveredMS      int64  `json:"recovered_ms,omitempty"` // until the old master was a healthy replica
 	Acknowledged     int    `json:"acknowledged"`
 	LostAcknowledged int    `json:"lost_acknowledged"`
 }

@@ -297,8 +297,20 @@ func (d *drill) lift(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if t.Master != d.before.Master || t.MasterFlags != "master" {
-				return fmt.Errorf("it is still a master, while the sentinels name %s with flags %s", t.Master, t.MasterFlags)
+			if t.MasterFlags != "master" {
+				return fmt.Errorf("it is a master, while the sentinels name %s with flags %s", t.Master, t.MasterFlags)
+			}
+			if t.Master != d.before.Master {
+				// Voted out. Sentinels make it a replica some 10 s after it answers again; until then applications that did not move on
+				// are refused there.
+				host, port, err := net.SplitHostPort(t.Master)
+				if err != nil {
+					return err
+				}
+				if err := demoteOld(ctx, d.c.Node(d.before.Master), host, port); err != nil {
+					return err
+				}
+				d.note("the old master answers again and is made a replica")
 			}
 		}
 		return d.cleanup(ctx)

@@ -43,16 +43,19 @@ func sentinelTest() Step {
 					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master", Undo: "not needed: any node may be the master"},
 					Timeout:    3 * time.Minute,
 					Do: func(ctx context.Context, c *Call) (any, error) {
+						probe := startProbe(ctx, c)
 						report, err := c.cluster.PlannedFailover(ctx, func(s string) { c.Log("%s", s) })
+						firstAdd := probe.stop(report.StartedAt)
 						if err != nil {
 							return nil, err
 						}
-						c.Log("planned failover %s -> %s: writes were blocked for %d ms, %d of %d acknowledged canary writes lost", report.OldMaster, report.NewMaster,
-							report.BlockedMS, report.LostAcknowledged, report.Acknowledged)
-						if report.LostAcknowledged > 0 {
-							return nil, fmt.Errorf("%d acknowledged writes were lost in a planned failover", report.LostAcknowledged)
+						facts := failoverFacts(report, firstAdd)
+						c.Log("planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost", facts.OldMaster, facts.NewMaster,
+							facts.BlockedMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
+						if facts.LostAcknowledged > 0 {
+							return nil, fmt.Errorf("%d acknowledged writes were lost in a planned failover", facts.LostAcknowledged)
 						}
-						return report, c.recordReadiness(ctx)
+						return facts, c.recordReadiness(ctx)
 					},
 				},
 				{
@@ -91,7 +94,7 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 
 func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {
 	return migration.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
-		FirstAddMS: firstAddMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
+		FirstAddMS: firstAddMS, BlockedMS: r.BlockedMS, RecoveredMS: r.RecoveredMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
 }
 
 // probe offers a canary job to the app several times a second and notes what became of it: what a webhook would have met.
