@@ -24,6 +24,7 @@ const (
 	maxBehind   = 16 << 20         // bytes that a replica has not acknowledged
 	maxDown     = 20 * time.Second // down-after: what is left of the 30 s is for the election and the clients
 	minDown     = time.Second      // below, a slow script is taken for a failure
+	maxSilence  = 10 * time.Second // of a sentinel; it says hello every 2 s
 	dialTimeout = 2 * time.Second
 )
 
@@ -204,8 +205,9 @@ func (l *look) staleSentinels() Check {
 			bad = append(bad, fmt.Sprintf("%s knows %d sentinels more than the %d that are configured", v.member.Addr, extra, len(l.t.Sentinels)))
 		}
 		for _, m := range v.sentinels {
-			if flags := m["flags"]; flags != "sentinel" {
-				bad = append(bad, fmt.Sprintf("%s sees %s:%s with flags %s", v.member.Addr, m["ip"], m["port"], flags))
+			// A link that is being made is no sign; what counts is that nothing was heard.
+			if hello := time.Duration(number(m["last-hello-message"])) * time.Millisecond; strings.Contains(m["flags"], "s_down") || hello > maxSilence {
+				bad = append(bad, fmt.Sprintf("%s sees %s:%s with flags %s, last heard %d s ago", v.member.Addr, m["ip"], m["port"], m["flags"], hello/time.Second))
 			}
 		}
 	}
