@@ -91,6 +91,9 @@ func StartReplication(ctx context.Context, newMaster, source redis.UniversalClie
 			return migration.Errorf(migration.Blocked, "start replication: the new master holds %d keys, which replication would delete: expected 0; empty it first if they may go", keys)
 		}
 	}
+	if err := sameTransport(ctx, newMaster, source); err != nil {
+		return fmt.Errorf("start replication: %w", err)
+	}
 	if err := setMasterAuth(ctx, newMaster, sourceSignIn); err != nil {
 		return fmt.Errorf("start replication: %w", err)
 	}
@@ -376,4 +379,22 @@ func olderThan(a, b string) bool {
 // detached gives a context for what must be done even after the caller gave up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+}
+
+// sameTransport refuses a swap between a server that replicates over TLS only and one that speaks none: after the roles have changed the
+// old server has to follow the new one, which it cannot.
+func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient) error {
+	n, err := redisconn.Config(ctx, newMaster, "tls-replication")
+	if err != nil {
+		return redisconn.Explain(err)
+	}
+	s, err := redisconn.Config(ctx, source, "tls-port")
+	if err != nil {
+		return redisconn.Explain(err)
+	}
+	if n["tls-replication"] == "yes" && (s["tls-port"] == "" || s["tls-port"] == "0") {
+		return migration.Errorf(migration.Blocked, "the new master replicates over TLS (tls-replication yes) and the source speaks none (tls-port 0): expected the same on both; "+
+			"give the source a TLS port, or build the deployment without TLS on a private network (plain_text: true)")
+	}
+	return nil
 }
