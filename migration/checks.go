@@ -182,6 +182,10 @@ type FailoverFacts struct {
 	RecoveredMS      int64  `json:"recovered_ms,omitempty"` // until the old master was a healthy replica
 	Acknowledged     int    `json:"acknowledged"`
 	LostAcknowledged int    `json:"lost_acknowledged"`
+	// Of canary jobs that the app accepted through BullMQ meanwhile; Adds is 0 where the app's journal could not tell.
+	Adds     int `json:"adds,omitempty"`
+	LostAdds int `json:"lost_adds,omitempty"` // never run
+	RunAgain int `json:"run_again,omitempty"` // runs beyond the first: the completion was not replicated
 }
 
 func judgeFailover(f FailoverFacts) (bool, string, error) {
@@ -194,6 +198,8 @@ func judgeFailover(f FailoverFacts) (bool, string, error) {
 		return false, "", fmt.Errorf("the canary acknowledged no write, so nothing is shown")
 	case f.LostAcknowledged > 0:
 		return false, fmt.Sprintf("%d of %d acknowledged writes were lost", f.LostAcknowledged, f.Acknowledged), nil
+	case f.LostAdds > 0:
+		return false, fmt.Sprintf("%d of %d jobs that BullMQ acknowledged never ran", f.LostAdds, f.Adds), nil
 	case f.FirstWriteMS > FailoverLimitMS || f.FirstAddMS > FailoverLimitMS:
 		return false, fmt.Sprintf("writes resumed after %s, BullMQ adds after %s (limit 30 s)", seconds(f.FirstWriteMS), seconds(f.FirstAddMS)), nil
 	}

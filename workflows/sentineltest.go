@@ -2,11 +2,13 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
@@ -50,10 +52,13 @@ func sentinelTest() Step {
 							return nil, err
 						}
 						facts := failoverFacts(report, firstAdd)
+						if err := probe.followed(ctx, c, &facts); err != nil {
+							return nil, err
+						}
 						c.Log("planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost", facts.OldMaster, facts.NewMaster,
 							facts.BlockedMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
-						if facts.LostAcknowledged > 0 {
-							return nil, fmt.Errorf("%d acknowledged writes were lost in a planned failover", facts.LostAcknowledged)
+						if facts.LostAcknowledged+facts.LostAdds > 0 {
+							return nil, fmt.Errorf("%d acknowledged writes and %d acknowledged jobs were lost in a planned failover", facts.LostAcknowledged, facts.LostAdds)
 						}
 						return facts, c.recordReadiness(ctx)
 					},
@@ -87,6 +92,9 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 		}
 		return nil, err
 	}
+	if err := probe.followed(ctx, c, &facts); err != nil {
+		return nil, err
+	}
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
 	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
@@ -99,6 +107,7 @@ func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.Failov
 
 // probe offers a canary job to the app several times a second and notes what became of it: what a webhook would have met.
 type probe struct {
+	from   int64 // the app's journal before the first one
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	mu     sync.Mutex
@@ -106,22 +115,24 @@ type probe struct {
 }
 
 type probed struct {
+	id             string
 	sent, answered time.Time
 	ok             bool
 }
 
 func startProbe(ctx context.Context, c *Call) *probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &probe{cancel: cancel}
+	p := &probe{from: c.ledger.position(), cancel: cancel}
 	p.done.Go(func() {
 		for ctx.Err() == nil {
 			sent := time.Now()
-			r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
+			id := "canary_" + newToken()[:12]
+			r, err := c.ingestion.Canary(ctx, id)
 			if ctx.Err() != nil {
 				return
 			}
 			p.mu.Lock()
-			p.seen = append(p.seen, probed{sent, time.Now(), err == nil && r.Status == 200})
+			p.seen = append(p.seen, probed{id, sent, time.Now(), err == nil && r.Status == 200})
 			p.mu.Unlock()
 			select {
 			case <-ctx.Done():
@@ -164,4 +175,70 @@ func (p *probe) backAfter(start time.Time) int64 {
 		return migration.FailoverLimitMS + 1
 	}
 	return back
+}
+
+// stalledLimit is how long a job may stay active without its lock until BullMQ runs it again: twice the default lock duration.
+const stalledLimit = 60 * time.Second
+
+// followed waits until every job that the app accepted has run, for as long as a stalled one may need, and notes in facts how many never
+// did and how often one ran again. A journal that was replaced meanwhile tells nothing.
+func (p *probe) followed(ctx context.Context, c *Call, facts *migration.FailoverFacts) error {
+	runs := map[string]int{}
+	for _, s := range p.seen { // the probe has ended
+		if s.ok {
+			runs[s.id] = 0
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, stalledLimit)
+	defer cancel()
+	after, epoch, replaced := p.from, "", false
+	err := await(wait, tailEvery, func(ctx context.Context) error {
+		page, err := c.ingestion.Journal(ctx, after, tailPage)
+		if err != nil {
+			return notYet("the app's journal: %v", err)
+		}
+		if replaced = epoch != "" && page.Epoch != epoch; replaced {
+			return nil
+		}
+		epoch = page.Epoch
+		for _, raw := range page.Events {
+			var e ledger.Event
+			if err := json.Unmarshal(raw, &e); err != nil {
+				return fmt.Errorf("journal event: %w", err)
+			}
+			if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted && e.Mode == ledger.ModeAuthoritative {
+				runs[e.Order]++
+			}
+		}
+		if len(page.Events) > 0 {
+			after = page.Next
+			return notYet("there is more to read")
+		}
+		for id, n := range runs {
+			if n == 0 {
+				return notYet("%s has not run", id)
+			}
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && !errors.Is(err, errNotYet) {
+		return err
+	}
+	if replaced || epoch == "" {
+		c.Log("the app's journal was replaced or cannot be read: what became of the canary jobs is not known")
+		return nil
+	}
+	for _, n := range runs {
+		facts.Adds++
+		if n == 0 {
+			facts.LostAdds++
+		} else {
+			facts.RunAgain += n - 1
+		}
+	}
+	c.Log("%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated", facts.Adds, facts.LostAdds, facts.RunAgain)
+	return nil
 }

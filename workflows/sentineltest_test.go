@@ -11,7 +11,7 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
 	at := func(sentMS, answeredMS int, ok bool) probed {
-		return probed{start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
+		return probed{"", start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
 	}
 	for _, tc := range []struct {
 		rule string
