@@ -68,7 +68,7 @@ func (c sentinelGenerateCmd) Run(s *surroundings) error {
 		}
 		_, _ = fmt.Fprintln(s.stdout, f.Path)
 	}
-	_, err = fmt.Fprintf(s.stdout, "\n%d replicas, min-replicas-to-write %d, quorum %d of %d. Passwords are in secrets.env, not shown here. Read %s first.\n",
+	_, err = fmt.Fprintf(s.stdout, "\nReplicas: %d, min-replicas-to-write %d, quorum %d of %d. Passwords are in secrets.env, not shown here. Read %s first.\n",
 		spec.Replicas(), spec.MinReplicas(), spec.Quorum(), len(spec.SentinelHosts()), filepath.Join(c.Out, "README.md"))
 	return err
 }

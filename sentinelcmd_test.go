@@ -41,7 +41,7 @@ func TestSentinelGenerateWritesEverythingAndPrintsNoPassword(t *testing.T) {
 			t.Errorf("%s: %v %v", f, i, err)
 		}
 	}
-	if n != 4 || !strings.Contains(out.String(), "1 replicas, min-replicas-to-write 0, quorum 2 of 3") {
+	if n != 4 || !strings.Contains(out.String(), "Replicas: 1, min-replicas-to-write 0, quorum 2 of 3") {
 		t.Errorf("%d passwords; printed %s", n, &out)
 	}
 	if code := run(t.Context(), args, none, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "is not empty") {

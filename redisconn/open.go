@@ -109,23 +109,30 @@ func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
 	return redis.NewSentinelClient(o)
 }
 
-// SignIn tries whether a server at addr takes a user and password, without anything else than AUTH, which needs no rights: as a replica
-// or a sentinel would sign in there. An empty password is no sign-in: the server must then want none.
-func SignIn(ctx context.Context, e Endpoint, addr, user, password string) error {
+// SignIn tries whether a server at addr takes a user and password, as a replica or a sentinel would sign in there; it needs no rights. An
+// empty password is no sign-in: the server must then want none.
+func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error {
 	o := e.nodeOptions(addr)
 	o.ClientName = ""
-	c := redis.NewClient(o)
+	client := newConn(redis.NewClient(o), addr)
+	defer client.Close()
+	c := client.Conn()
 	defer c.Close()
-	var err error
+	// HELLO gives the connection its name, so that nobody takes it for an application's; CLIENT SETNAME may be forbidden to this user. Whether
+	// it works does not matter: a server without a password takes any here, while AUTH, which replicas send, is refused there.
+	hello := []any{"hello", 2, "setname", ClientName}
+	auth := []any{"auth", as.Password.Reveal()}
 	switch {
-	case password == "":
-		err = c.Ping(ctx).Err()
-	case user == "":
-		err = c.Do(ctx, "auth", password).Err()
+	case as.Password.IsZero():
+		auth = []any{"ping"}
+	case as.User == "":
+		hello = []any{"hello", 2, "auth", "default", as.Password.Reveal(), "setname", ClientName}
 	default:
-		err = c.Do(ctx, "auth", user, password).Err()
+		hello = []any{"hello", 2, "auth", as.User, as.Password.Reveal(), "setname", ClientName}
+		auth = []any{"auth", as.User, as.Password.Reveal()}
 	}
-	return Explain(err)
+	_ = c.Process(ctx, redis.NewCmd(ctx, hello...))
+	return Explain(c.Process(ctx, redis.NewCmd(ctx, auth...)))
 }
 
 func (e Endpoint) nodeOptions(addr string) *redis.Options {

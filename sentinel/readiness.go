@@ -42,7 +42,7 @@ func (c *Cluster) Readiness(ctx context.Context) ([]Check, error) {
 	l.followers = resolved(ctx, c.Followers)
 	for _, r := range l.t.Replicas {
 		// A replica that no sentinel may elect is either a follower from elsewhere or a node with a wrong setting; only the latter lets us in.
-		if !r.Member && !l.followers[r.Addr] && redisconn.SignIn(ctx, c.endpoint, r.Addr, c.endpoint.Username, c.endpoint.Password.Reveal()) == nil {
+		if !r.Member && !l.followers[r.Addr] && redisconn.SignIn(ctx, c.endpoint, r.Addr, c.endpoint.Credentials()) == nil {
 			l.excluded = append(l.excluded, r.Addr)
 		}
 	}
@@ -104,7 +104,8 @@ func (c *Cluster) signIns(ctx context.Context, nodes []node) {
 	for i := range nodes {
 		for j := range nodes {
 			if i != j && nodes[i].err == nil && nodes[j].err == nil {
-				nodes[i].signIn = redisconn.SignIn(ctx, c.endpoint, nodes[j].addr, nodes[i].config["masteruser"], nodes[i].config["masterauth"])
+				nodes[i].signIn = redisconn.SignIn(ctx, c.endpoint, nodes[j].addr,
+					redisconn.Credentials{User: nodes[i].config["masteruser"], Password: migration.Secret(nodes[i].config["masterauth"])})
 				break
 			}
 		}
@@ -134,6 +135,17 @@ func (l *look) dial(ctx context.Context) {
 	for _, v := range l.views {
 		for _, m := range append(slices.Clone(v.replicas), v.sentinels...) {
 			known[net.JoinHostPort(m["ip"], m["port"])] = true
+		}
+	}
+	// Not those that answered already: a connection that says nothing is an error in the log of a server that speaks TLS.
+	for _, n := range l.nodes {
+		if n.err == nil {
+			delete(known, n.addr)
+		}
+	}
+	for _, s := range l.t.Sentinels {
+		if s.Reachable {
+			delete(known, s.Addr)
 		}
 	}
 	l.unreachable = map[string]string{}

@@ -65,11 +65,11 @@ func Generate(s Spec) ([]File, error) {
 		p := s.page(h)
 		dir := "hosts/" + h.Name + "/"
 		if h.Data() {
-			out = append(out, File{dir + "redis.conf", render("redis.conf", p), true}, File{dir + "users.acl", s.dataACL(), true}, File{dir + "redis.service", render("redis.service", p), false})
+			out = append(out, File{dir + "redis.conf", render("redis.conf", p), true}, File{dir + "users.acl", s.dataACL(), true}, File{dir + "switchyard-redis.service", render("redis.service", p), false})
 		}
 		if h.Has(Sentinel) {
 			out = append(out, File{dir + "sentinel.conf", render("sentinel.conf", p), true}, File{dir + "sentinel-users.acl", s.sentinelACL(), true},
-				File{dir + "sentinel.service", render("sentinel.service", p), false})
+				File{dir + "switchyard-sentinel.service", render("sentinel.service", p), false})
 		}
 		out = append(out, File{dir + "compose.yaml", render("compose.yaml", p), false})
 	}

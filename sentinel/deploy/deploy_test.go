@@ -93,8 +93,8 @@ func TestGenerateIsCompleteStableAndKeepsSecretsInSecretFiles(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"README.md", "secrets.env", "hosts/a/redis.conf", "hosts/a/users.acl", "hosts/a/redis.service", "hosts/b/sentinel.conf", "hosts/b/sentinel-users.acl",
-		"hosts/b/sentinel.service", "hosts/c/compose.yaml", "kubernetes/redis.yaml", "kubernetes/secret.yaml"} {
+	for _, path := range []string{"README.md", "secrets.env", "hosts/a/redis.conf", "hosts/a/users.acl", "hosts/a/switchyard-redis.service", "hosts/b/sentinel.conf", "hosts/b/sentinel-users.acl",
+		"hosts/b/switchyard-sentinel.service", "hosts/c/compose.yaml", "kubernetes/redis.yaml", "kubernetes/secret.yaml"} {
 		if got[path] == "" {
 			t.Errorf("%s is missing", path)
 		}
