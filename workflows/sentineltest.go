@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
@@ -180,39 +181,57 @@ func (p *probe) backAfter(start time.Time) int64 {
 // stalledLimit is how long a job may stay active without its lock until BullMQ runs it again: twice the default lock duration.
 const stalledLimit = 60 * time.Second
 
-// followed waits until every job that the app accepted has run, for as long as a stalled one may need, and notes in facts how many never
-// did and how often one ran again. A journal that was replaced meanwhile tells nothing.
+// followed notes in facts what became of the jobs that the app accepted.
 func (p *probe) followed(ctx context.Context, c *Call, facts *migration.FailoverFacts) error {
+	known, err := p.outcomes(ctx, c.ingestion, stalledLimit, facts)
+	switch {
+	case err != nil:
+		return err
+	case !known:
+		c.Warn("the app's journal was replaced or cannot be read: what became of the canary jobs is not known")
+	default:
+		c.Log("%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated", facts.Adds, facts.LostAdds, facts.RunAgain)
+	}
+	return nil
+}
+
+// outcomes waits until every job that the app accepted has run, at most for limit, and counts those that never did and the runs beyond the
+// first. A journal that was replaced meanwhile, or that nobody answers for, tells nothing.
+func (p *probe) outcomes(ctx context.Context, app *ingestion.Client, limit time.Duration, facts *migration.FailoverFacts) (known bool, err error) {
 	runs := map[string]int{}
 	for _, s := range p.seen { // the probe has ended
 		if s.ok {
 			runs[s.id] = 0
 		}
 	}
-	wait, cancel := context.WithTimeout(ctx, stalledLimit)
+	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	after, epoch, replaced := p.from, "", false
-	err := await(wait, tailEvery, func(ctx context.Context) error {
-		page, err := c.ingestion.Journal(ctx, after, tailPage)
-		if err != nil {
-			return notYet("the app's journal: %v", err)
-		}
-		if replaced = epoch != "" && page.Epoch != epoch; replaced {
-			return nil
-		}
-		epoch = page.Epoch
-		for _, raw := range page.Events {
-			var e ledger.Event
-			if err := json.Unmarshal(raw, &e); err != nil {
-				return fmt.Errorf("journal event: %w", err)
+	after, epoch, replaced, whole := p.from, "", false, false
+	err = await(wait, tailEvery, func(ctx context.Context) error {
+		for {
+			whole = false
+			page, err := app.Journal(ctx, after, tailPage)
+			if err != nil {
+				return notYet("the app's journal: %v", err)
 			}
-			if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted && e.Mode == ledger.ModeAuthoritative {
-				runs[e.Order]++
+			if replaced = epoch != "" && page.Epoch != epoch; replaced {
+				return nil
 			}
-		}
-		if len(page.Events) > 0 {
+			epoch = page.Epoch
+			if len(page.Events) == 0 {
+				whole = true
+				break
+			}
+			for _, raw := range page.Events {
+				var e ledger.Event
+				if err := json.Unmarshal(raw, &e); err != nil {
+					return fmt.Errorf("journal event: %w", err)
+				}
+				if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted && e.Mode == ledger.ModeAuthoritative {
+					runs[e.Order]++
+				}
+			}
 			after = page.Next
-			return notYet("there is more to read")
 		}
 		for id, n := range runs {
 			if n == 0 {
@@ -221,15 +240,13 @@ func (p *probe) followed(ctx context.Context, c *Call, facts *migration.Failover
 		}
 		return nil
 	})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil && !errors.Is(err, errNotYet) {
-		return err
-	}
-	if replaced || epoch == "" {
-		c.Log("the app's journal was replaced or cannot be read: what became of the canary jobs is not known")
-		return nil
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil && !errors.Is(err, errNotYet):
+		return false, err
+	case replaced || !whole:
+		return false, nil
 	}
 	for _, n := range runs {
 		facts.Adds++
@@ -239,6 +256,5 @@ func (p *probe) followed(ctx context.Context, c *Call, facts *migration.Failover
 			facts.RunAgain += n - 1
 		}
 	}
-	c.Log("%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated", facts.Adds, facts.LostAdds, facts.RunAgain)
-	return nil
+	return true, nil
 }
