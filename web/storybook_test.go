@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -391,6 +392,18 @@ func stories(t *testing.T) map[string]story {
 		judged = append(judged, Judged{*f.Evidence, migration.Met, f.Measured})
 	}
 	out["evidence"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: o.Checklist[1],
+		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
+	// The same plan with three failover tests in a row, of which two were made.
+	repeated := o.Plan
+	repeated.Criteria = slices.Clone(o.Plan.Criteria)
+	repeated.Criteria[1].Requires = slices.Clone(o.Plan.Criteria[1].Requires)
+	last := *o.Checklist[1].Findings[1].Evidence
+	before := last
+	before.RunID, before.ObservedAt = "09c2aa4b1f", last.ObservedAt.Add(-24*time.Hour)
+	repeated.Criteria[1].Requires[1].MinCount = 3
+	row := migration.Evaluate(storyTime, repeated, map[string]migration.Evidence{migration.CheckReadiness: *o.Checklist[1].Findings[0].Evidence, migration.CheckFailover: last},
+		map[string][]migration.Evidence{migration.CheckFailover: {last, before}})
+	out["evidence-row"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: row[1],
 		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
 	out["audit"] = story{frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer), page: AuditPage(Audit{Path: "/m/order-pipeline/audit", Newest: true, Older: 40, Entries: []migration.AuditEntry{
 		{Seq: 42, At: storyTime, Actor: "ada", Action: "start", Subject: "cutover to live at 50 %", Detail: "4b1f09c2aa", Result: "ok", Hash: strings.Repeat("ab12", 16)},
