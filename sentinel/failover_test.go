@@ -78,6 +78,31 @@ func TestAutomaticFailoverLiftsTheFenceWhenCancelled(t *testing.T) {
 	}
 }
 
+func TestAPlannedFailoverThatStopsHalfwayGivesTheMasterBack(t *testing.T) {
+	t.Parallel()
+	d, c := deployment(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	old, err := c.Master(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.PlannedFailover(ctx, func(s string) {
+		if s == "every replica has every write" {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	// Neither paused nor fenced any more: an application's write goes through.
+	if err := d.Node(old).Foreign("app").Set(t.Context(), "k", "v", 0).Err(); err != nil {
+		t.Error(err)
+	}
+	if now, err := c.Master(t.Context()); err != nil || now != old {
+		t.Errorf("the master is %s, %v", now, err)
+	}
+}
+
 func TestObserveFailoverOfAKilledMaster(t *testing.T) {
 	t.Parallel()
 	d, c := deployment(t)
