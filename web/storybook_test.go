@@ -260,14 +260,20 @@ func stories(t *testing.T) map[string]story {
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
 	out["run-failed"] = run(failed, engineer)
 	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
-	failedOver := storyRun(migration.RunSucceeded)
-	failedOver.Step, failedOver.Result = "sentinel-test", rawFacts(t, map[string]any{
-		"planned": migration.FailoverFacts{Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379", ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002},
-		"automatic": migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650,
-			FirstAddMS: 4380, Acknowledged: 2391}})
-	out["run-failover"] = run(failedOver, engineer)
-	failedOver.Result = rawFacts(t, map[string]any{"automatic": migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 10_200,
-		ElectionMS: 11_400, FirstWriteMS: 12_100, FirstAddMS: 36_100, Acknowledged: 2391, LostAcknowledged: 3}})
+	tested := func(facts ...migration.FailoverFacts) migration.Run {
+		r := storyRun(migration.RunSucceeded)
+		r.Step, r.Actions, r.Result = "sentinel-test", slices.Clone(r.Actions), nil
+		for i, f := range facts {
+			r.Actions[i].Output = rawFacts(t, f)
+		}
+		return r
+	}
+	out["run-failover"] = run(tested(
+		migration.FailoverFacts{Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379", ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002},
+		migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650,
+			FirstAddMS: 4380, Acknowledged: 2391, Adds: 210, RunAgain: 1}), engineer)
+	failedOver := tested(migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 10_200,
+		ElectionMS: 11_400, FirstWriteMS: 12_100, FirstAddMS: 36_100, Acknowledged: 2391, LostAcknowledged: 3, Adds: 120, LostAdds: 1})
 	out["run-failover-late"] = run(failedOver, viewer)
 
 	oldest := storyTime.Add(-42 * time.Second)
