@@ -33,6 +33,8 @@ var imports = map[string][]string{
 	"audit":                   {"bullmq", "redisconn"},
 	"capacity":                {},
 	"sentinel":                {"redisconn"},
+	"sentinel/deploy":         {},
+	"sentinel/deploytest":     {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
 	"fleet":                   {},
@@ -53,7 +55,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
+	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "sentinel", "sentinel/deploy"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -127,13 +128,31 @@ type Standalone struct {
 type Sentinel struct {
 	Addrs            []string         `yaml:"addrs"`
 	Master           string           `yaml:"master"`
+	Username         string           `yaml:"username"` // ACL user of the data nodes; empty: the default user
 	Password         migration.Secret `yaml:"password"`
+	SentinelUsername string           `yaml:"sentinel_username"`
 	SentinelPassword migration.Secret `yaml:"sentinel_password"`
+	CAFile           string           `yaml:"ca_file"` // turns TLS on, for data nodes and sentinels
 	Nodes            []Node           `yaml:"nodes"`
+}
+
+// Zones gives the failure domain of each address that has one.
+func (s Sentinel) Zones() map[string]string {
+	out := map[string]string{}
+	for _, n := range s.Nodes {
+		for _, a := range n.Addrs {
+			out[a] = n.Zone
+		}
+	}
+	return out
 }
 
 // Node is one machine of the Sentinel deployment.
 type Node struct {
+	// Addrs are the host:port of what runs there, data node and sentinel, as the sentinels know them.
+	Addrs []string `yaml:"addrs"`
+	// Zone is the failure domain: what fails together has the same one.
+	Zone        string `yaml:"zone"`
 	LinodeID    int    `yaml:"linode_id"`
 	LinodeLabel string `yaml:"linode_label"`
 }
@@ -310,6 +329,18 @@ func (c Config) Validate() error {
 	need(last == 100, "migration.ramp", "must end at 100")
 	if s := c.Source.Sentinel; len(s.Addrs) > 0 {
 		need(s.Master != "", "source.sentinel.master", "the master's name is needed")
+		zone := map[string]string{}
+		for i, n := range s.Nodes {
+			key := fmt.Sprintf("source.sentinel.nodes[%d]", i)
+			need((n.Zone == "") == (len(n.Addrs) == 0), key, "zone and addrs go together: the failure domain, and host:port of what runs there")
+			for _, a := range n.Addrs {
+				_, port, err := net.SplitHostPort(a)
+				need(err == nil && port != "", key+".addrs", fmt.Sprintf("%q is not host:port", a))
+				other, twice := zone[a]
+				need(!twice, key+".addrs", fmt.Sprintf("%s is already in zone %s", a, other))
+				zone[a] = n.Zone
+			}
+		}
 	}
 	if scheme, _, ok := strings.Cut(c.DatabaseURL.Reveal(), "://"); ok {
 		need(scheme == "sqlite" || scheme == "file" || scheme == "postgres" || scheme == "postgresql", "database_url", "a SQLite file or postgres:// is needed")

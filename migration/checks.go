@@ -182,9 +182,15 @@ type FailoverFacts struct {
 	DetectMS         int64  `json:"detect_ms"`
 	ElectionMS       int64  `json:"election_ms"`
 	FirstWriteMS     int64  `json:"first_write_ms"`
-	FirstAddMS       int64  `json:"first_add_ms"` // first job accepted by the ingestion app through BullMQ
+	FirstAddMS       int64  `json:"first_add_ms"`           // first job accepted by the ingestion app through BullMQ; 0: never interrupted
+	BlockedMS        int64  `json:"blocked_ms,omitempty"`   // longest time without an acknowledged canary write
+	RecoveredMS      int64  `json:"recovered_ms,omitempty"` // until the old master was a healthy replica
 	Acknowledged     int    `json:"acknowledged"`
 	LostAcknowledged int    `json:"lost_acknowledged"`
+	// Of canary jobs that the app accepted through BullMQ meanwhile; Adds is 0 where the app's journal could not tell.
+	Adds     int `json:"adds,omitempty"`
+	LostAdds int `json:"lost_adds,omitempty"` // never run
+	RunAgain int `json:"run_again,omitempty"` // runs beyond the first: the completion was not replicated
 }
 
 func judgeFailover(f FailoverFacts) (bool, string, error) {
@@ -197,6 +203,8 @@ func judgeFailover(f FailoverFacts) (bool, string, error) {
 		return false, "", fmt.Errorf("the canary acknowledged no write, so nothing is shown")
 	case f.LostAcknowledged > 0:
 		return false, fmt.Sprintf("%d of %d acknowledged writes were lost", f.LostAcknowledged, f.Acknowledged), nil
+	case f.LostAdds > 0:
+		return false, fmt.Sprintf("%d of %d jobs that BullMQ acknowledged never ran", f.LostAdds, f.Adds), nil
 	case f.FirstWriteMS > FailoverLimitMS || f.FirstAddMS > FailoverLimitMS:
 		return false, fmt.Sprintf("writes resumed after %s, BullMQ adds after %s (limit 30 s)", seconds(f.FirstWriteMS), seconds(f.FirstAddMS)), nil
 	}

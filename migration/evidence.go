@@ -56,6 +56,9 @@ type Finding struct {
 	Next     string        `json:"next,omitempty"`
 	MaxAge   time.Duration `json:"max_age"`
 	Evidence *Evidence     `json:"evidence,omitempty"`
+	// Count is how many observations in a row held, of the MinCount that are wanted; both 0 where one is enough.
+	Count    int `json:"count,omitempty"`
+	MinCount int `json:"min_count,omitempty"`
 	// Settled: the subject is gone (its Until criterion is met), so the evidence does not age any more.
 	Settled bool `json:"settled,omitempty"`
 }
@@ -116,11 +119,12 @@ func (c Checklist) MetCount() int {
 	return n
 }
 
-// Evaluate judges a plan's criteria by the latest evidence of each check. It is the only place where evidence becomes a verdict.
-// Evidence dated after now (a clock that went back) is inconclusive, never green.
-func Evaluate(now time.Time, p Plan, latest map[string]Evidence) Checklist {
+// Evaluate judges a plan's criteria by the latest evidence of each check, and by history (newest first, the latest included) for the
+// checks of Plan.Repeated. It is the only place where evidence becomes a verdict. Evidence dated after now (a clock that went back) is
+// inconclusive, never green.
+func Evaluate(now time.Time, p Plan, latest map[string]Evidence, history map[string][]Evidence) Checklist {
 	settled := map[string]bool{}
-	judge := func(c Criterion) Item { return evaluate(now, p, c, latest, settled) }
+	judge := func(c Criterion) Item { return evaluate(now, p, c, latest, history, settled) }
 	// A requirement may stop ageing when another criterion is met, so those are judged first; they must not wait on each other.
 	for _, c := range p.Criteria {
 		for _, r := range c.Requires {
@@ -144,11 +148,14 @@ func Evaluate(now time.Time, p Plan, latest map[string]Evidence) Checklist {
 // severity orders verdicts from worst to best: a measured failure is said before a missing or old measurement.
 var severity = map[Verdict]int{Unmet: 0, Unknown: 1, Stale: 2, Met: 3}
 
-func evaluate(now time.Time, p Plan, c Criterion, latest map[string]Evidence, settled map[string]bool) Item {
+func evaluate(now time.Time, p Plan, c Criterion, latest map[string]Evidence, history map[string][]Evidence, settled map[string]bool) Item {
 	item := Item{Criterion: c, Verdict: Met}
 	var why []string
 	for _, r := range c.Requires {
 		f := find(now, r, latest, settled[r.Until])
+		if r.MinCount > 1 {
+			f = repeated(now, r, f, history[r.Check])
+		}
 		if f.Evidence == nil {
 			f.Next = firstStep(p, c.ID, f.Next)
 		}
@@ -211,6 +218,40 @@ func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool
 		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, Words(age), Words(r.MaxAge))
 	default:
 		f.Verdict, f.Measured, f.Next = Met, measured, ""
+	}
+	return f
+}
+
+// repeated adds to a finding how many observations in a row held. Observations of one run count once, and what cannot be judged neither
+// counts nor breaks the row. Too few is Unmet: the tests that are missing were never made, or are too long ago.
+func repeated(now time.Time, r Requirement, f Finding, history []Evidence) Finding {
+	f.MinCount = r.MinCount
+	check := checks[r.Check]
+	f.Limit = fmt.Sprintf("%s, %d times in a row", check.Limit, r.MinCount)
+	if r.MaxAge > 0 {
+		f.Limit += " within " + Words(r.MaxAge)
+	}
+	runs := map[string]bool{}
+	for _, e := range history {
+		met, _, err := check.Judge(e.Facts)
+		age := now.Sub(e.ObservedAt)
+		if err != nil || age < -time.Minute {
+			continue
+		}
+		if !met || r.MaxAge > 0 && age > r.MaxAge && !f.Settled {
+			break
+		}
+		if e.RunID != "" && runs[e.RunID] {
+			continue
+		}
+		runs[e.RunID] = true
+		f.Count++
+	}
+	if f.Verdict == Met && f.Count < r.MinCount {
+		f.Verdict, f.Next = Unmet, check.Next
+		f.Measured = fmt.Sprintf("%d of %d in a row; the last: %s", f.Count, r.MinCount, f.Measured)
+	} else if f.Verdict == Met {
+		f.Measured = fmt.Sprintf("%d in a row (%d needed); the last: %s", f.Count, r.MinCount, f.Measured)
 	}
 	return f
 }

@@ -67,7 +67,7 @@ func TestCriterion_noeviction_EvidenceBecomesAVerdict(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
-			list := Evaluate(noon, policyPlan(c.r), c.ev)
+			list := Evaluate(noon, policyPlan(c.r), c.ev, nil)
 			item := list[0]
 			if got := list.Verdict("noeviction"); got != c.want || item.Verdict != c.want {
 				t.Fatalf("verdict %s (%s), want %s", got, item.Why, c.want)
@@ -102,7 +102,7 @@ func TestACriterionIsAsBadAsItsWorstRequirement(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			for _, order := range []map[string]Evidence{latest(c.a, c.b), latest(c.b, c.a)} {
-				if got := Evaluate(noon, p, order).Verdict("both"); got != c.want {
+				if got := Evaluate(noon, p, order, nil).Verdict("both"); got != c.want {
 					t.Fatalf("verdict %s, want %s", got, c.want)
 				}
 			}
@@ -122,11 +122,53 @@ func TestAnItemTellsItsOldestObservationAndWeakestProof(t *testing.T) {
 	a, b := seen(CheckPolicy, policyMet, time.Hour), seen(CheckOff, offMet, time.Minute)
 	b.Proof = Attested
 	p := Plan{Criteria: []Criterion{{ID: "both", Requires: []Requirement{{Check: CheckPolicy}, {Check: CheckOff}}}}}
-	item := Evaluate(noon, p, latest(a, b))[0]
+	item := Evaluate(noon, p, latest(a, b), nil)[0]
 	if item.Proof() != Attested || !item.ObservedAt().Equal(noon.Add(-time.Hour)) {
 		t.Fatalf("proof %s, observed at %s", item.Proof(), item.ObservedAt())
 	}
-	if none := Evaluate(noon, p, nil)[0]; none.Proof() != "" || !none.ObservedAt().IsZero() {
+	if none := Evaluate(noon, p, nil, nil)[0]; none.Proof() != "" || !none.ObservedAt().IsZero() {
 		t.Fatal("an item without evidence has a proof")
+	}
+}
+
+func TestARequirementMayWantSeveralObservationsInARow(t *testing.T) {
+	t.Parallel()
+	at := func(facts, run string, ago time.Duration) Evidence {
+		e := seen(CheckPolicy, facts, ago)
+		e.RunID = run
+		return e
+	}
+	hour := time.Hour
+	for rule, c := range map[string]struct {
+		history []Evidence // newest first
+		want    Verdict
+		says    string
+	}{
+		"enough within the age limit":                 {[]Evidence{at(policyMet, "c", hour), at(policyMet, "b", 2*hour), at(policyMet, "a", 3*hour)}, Met, "3 in a row (3 needed)"},
+		"one is missing":                              {[]Evidence{at(policyMet, "c", hour), at(policyMet, "b", 2*hour)}, Unmet, "2 of 3 in a row"},
+		"one is too old":                              {[]Evidence{at(policyMet, "c", hour), at(policyMet, "b", 2*hour), at(policyMet, "a", 30*hour)}, Unmet, "2 of 3 in a row"},
+		"a failure starts the row again":              {[]Evidence{at(policyMet, "d", hour), at(policyUnmet, "c", 2*hour), at(policyMet, "b", 3*hour), at(policyMet, "a", 4*hour)}, Unmet, "1 of 3 in a row"},
+		"one run counts once":                         {[]Evidence{at(policyMet, "b", hour), at(policyMet, "b", 2*hour), at(policyMet, "a", 3*hour)}, Unmet, "2 of 3 in a row"},
+		"the monitor's count each":                    {[]Evidence{at(policyMet, "", hour), at(policyMet, "", 2*hour), at(policyMet, "", 3*hour)}, Met, ""},
+		"inconclusive ones neither count nor break":   {[]Evidence{at(policyMet, "d", hour), at(`{"nodes":[]}`, "c", 2*hour), at(policyMet, "b", 3*hour), at(policyMet, "a", 4*hour)}, Met, ""},
+		"the newest decides first: a failure":         {[]Evidence{at(policyUnmet, "d", hour), at(policyMet, "c", 2*hour), at(policyMet, "b", 3*hour), at(policyMet, "a", 4*hour)}, Unmet, "allkeys-lru"},
+		"the newest decides first: an unreadable one": {[]Evidence{at(`{`, "d", hour), at(policyMet, "c", 2*hour), at(policyMet, "b", 3*hour), at(policyMet, "a", 4*hour)}, Unknown, "cannot be read"},
+		"nothing measured":                            {nil, Unmet, "nothing shows it yet"},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			p := policyPlan(Requirement{MaxAge: 24 * hour, MinCount: 3})
+			now := map[string]Evidence{}
+			if len(c.history) > 0 {
+				now[CheckPolicy] = c.history[0]
+			}
+			item := Evaluate(noon, p, now, map[string][]Evidence{CheckPolicy: c.history})[0]
+			if item.Verdict != c.want || !strings.Contains(item.Why, c.says) || item.Findings[0].MinCount != 3 {
+				t.Errorf("%s: %s (%+v)", item.Verdict, item.Why, item.Findings[0])
+			}
+			if item.Verdict != Met && item.Next == "" {
+				t.Error("no next action")
+			}
+		})
 	}
 }

@@ -36,8 +36,26 @@ type Requirement struct {
 	Check string `yaml:"check" json:"check"`
 	// MaxAge is how long an observation counts; older is stale. Zero means that it does not age (a fact about the past).
 	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
+	// MinCount is how many observations in a row must hold, each within MaxAge, the newest last. 0 and 1: the newest alone decides.
+	MinCount int `yaml:"min_count" json:"min_count,omitempty"`
 	// Until names a criterion after whose meeting this observation no longer ages, because its subject is gone.
 	Until string `yaml:"until" json:"until,omitempty"`
+}
+
+// MaxMinCount bounds MinCount.
+const MaxMinCount = 100
+
+// Repeated lists the checks of which some criterion wants several observations in a row.
+func (p Plan) Repeated() []string {
+	var out []string
+	for _, c := range p.Criteria {
+		for _, r := range c.Requires {
+			if r.MinCount > 1 && !slices.Contains(out, r.Check) {
+				out = append(out, r.Check)
+			}
+		}
+	}
+	return out
 }
 
 // PlanStep is one step of the way, bound to a workflow by id.
@@ -108,6 +126,9 @@ func (p Plan) Validate(workflows []string) error {
 			}
 			if r.MaxAge < 0 {
 				say("criteria.%s.requires.%s.max_age: %s is negative", c.ID, r.Check, r.MaxAge)
+			}
+			if r.MinCount < 0 || r.MinCount > MaxMinCount {
+				say("criteria.%s.requires.%s.min_count: %d is not between 0 and %d", c.ID, r.Check, r.MinCount, MaxMinCount)
 			}
 		}
 	}

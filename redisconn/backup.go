@@ -49,7 +49,7 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	if err != nil {
 		return BackupReport{}, Explain(err)
 	}
-	info := infoReader{values: parseInfo(before)}
+	info := infoReader{values: ParseInfo(before)}
 	if _, others := info.keyspace(); len(others) > 0 {
 		return BackupReport{}, migration.Errorf(migration.Blocked, "databases %v hold keys; only database 0 can be backed up: move or delete them first", others)
 	}
@@ -93,7 +93,7 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	if err != nil {
 		return BackupReport{}, Explain(err)
 	}
-	report.WritesMeanwhile = writesBetween(info.values, parseInfo(after))
+	report.WritesMeanwhile = writesBetween(info.values, ParseInfo(after))
 	report.Keys, report.SHA256 = w.keys, hex.EncodeToString(sum)
 	if st, err := os.Stat(path); err == nil {
 		report.Bytes = st.Size()

@@ -29,7 +29,9 @@ type Endpoint struct {
 
 	SentinelAddrs    []string // host:port of each sentinel, with Sentinel
 	MasterName       string   // the name the sentinels watch the master under
+	Username         string   // ACL user of the data nodes; empty: the default user
 	Password         migration.Secret
+	SentinelUsername string // ACL user of the sentinels; empty: the default user
 	SentinelPassword migration.Secret
 
 	CAFile string // optional PEM file; with Sentinel its presence also turns TLS on

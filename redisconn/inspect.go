@@ -56,7 +56,7 @@ func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	if err != nil {
 		return Facts{}, fmt.Errorf("inspect: %w", Explain(err))
 	}
-	i := infoReader{values: parseInfo(text)}
+	i := infoReader{values: ParseInfo(text)}
 	f := Facts{
 		Role:             i.text("role", "role"),
 		Version:          i.text("version", "redis_version"),
@@ -175,8 +175,8 @@ func pingRaw(nc net.Conn) (bool, error) {
 	}
 }
 
-// parseInfo reads "name:value" lines of INFO.
-func parseInfo(text string) map[string]string {
+// ParseInfo reads "name:value" lines of INFO.
+func ParseInfo(text string) map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
@@ -218,7 +218,7 @@ func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	values := parseInfo(text)
+	values := ParseInfo(text)
 	_, all := (&infoReader{values: values}).keyspace()
 	if values["db0"] != "" {
 		all = append([]int{0}, all...)

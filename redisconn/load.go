@@ -30,7 +30,7 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 	if err != nil {
 		return Load{}, fmt.Errorf("load: %w", Explain(err))
 	}
-	i := infoReader{values: parseInfo(text)}
+	i := infoReader{values: ParseInfo(text)}
 	l := Load{RunID: i.values["run_id"], Commands: i.number("commands", "total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
 		Connections: i.number("connections", "connected_clients"), Calls: Unreported, NetBytes: Unreported}
 	if in, out := i.number("net_in", "total_net_input_bytes"), i.number("net_out", "total_net_output_bytes"); in >= 0 && out >= 0 {
@@ -40,7 +40,7 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 		return l, nil // a managed service tells no commandstats
 	}
 	l.Calls = 0
-	for k, v := range parseInfo(text) {
+	for k, v := range ParseInfo(text) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(k, "cmdstat_"), "|")
 		if !clientOnly[name] {
 			continue

@@ -59,7 +59,9 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 	c := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName:            e.MasterName,
 		SentinelAddrs:         e.SentinelAddrs,
+		SentinelUsername:      e.SentinelUsername,
 		SentinelPassword:      e.SentinelPassword.Reveal(),
+		Username:              e.Username,
 		Password:              e.Password.Reveal(),
 		ClientName:            ClientName,
 		Protocol:              2,
@@ -96,15 +98,41 @@ func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
 // does not dial; a CA file that cannot be read shows as the error of the first command.
 func Node(e Endpoint, addr string) redis.UniversalClient {
 	o := e.nodeOptions(addr)
-	o.Password = e.Password.Reveal()
+	o.Username, o.Password = e.Username, e.Password.Reveal()
 	return newConn(redis.NewClient(o), addr)
 }
 
 // SentinelNode makes a client for one sentinel of a Sentinel deployment, like Node.
 func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
 	o := e.nodeOptions(addr)
-	o.Password = e.SentinelPassword.Reveal()
+	o.Username, o.Password = e.SentinelUsername, e.SentinelPassword.Reveal()
 	return redis.NewSentinelClient(o)
+}
+
+// SignIn tries whether a server at addr takes a user and password, as a replica or a sentinel would sign in there; it needs no rights. An
+// empty password is no sign-in: the server must then want none.
+func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error {
+	o := e.nodeOptions(addr)
+	o.ClientName = ""
+	client := newConn(redis.NewClient(o), addr)
+	defer client.Close()
+	c := client.Conn()
+	defer c.Close()
+	// HELLO gives the connection its name, so that nobody takes it for an application's; CLIENT SETNAME may be forbidden to this user. Whether
+	// it works does not matter: a server without a password takes any here, while AUTH, which replicas send, is refused there.
+	hello := []any{"hello", 2, "setname", ClientName}
+	auth := []any{"auth", as.Password.Reveal()}
+	switch {
+	case as.Password.IsZero():
+		auth = []any{"ping"}
+	case as.User == "":
+		hello = []any{"hello", 2, "auth", "default", as.Password.Reveal(), "setname", ClientName}
+	default:
+		hello = []any{"hello", 2, "auth", as.User, as.Password.Reveal(), "setname", ClientName}
+		auth = []any{"auth", as.User, as.Password.Reveal()}
+	}
+	_ = c.Process(ctx, redis.NewCmd(ctx, hello...))
+	return Explain(c.Process(ctx, redis.NewCmd(ctx, auth...)))
 }
 
 func (e Endpoint) nodeOptions(addr string) *redis.Options {

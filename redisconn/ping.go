@@ -21,7 +21,7 @@ func Ping(ctx context.Context, c redis.UniversalClient) error {
 // RunID tells one life of a server from another: it changes with every start, and with a failover. "" where the server does not tell.
 func RunID(ctx context.Context, c redis.UniversalClient) (string, error) {
 	text, err := c.Info(ctx, "server").Result()
-	return parseInfo(text)["run_id"], err
+	return ParseInfo(text)["run_id"], err
 }
 
 // Explain says in plain words why a server could not be used. It gives nil for nil, and errors it does not know unchanged apart from

@@ -93,7 +93,7 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 	if counted { // after the server's counters: every own command the server counted is in here
 		s.ownIssued = own.used.copyOf(own.used.issued)
 	}
-	info := parseInfo(text)
+	info := ParseInfo(text)
 	s.runID, s.lastSave, s.replica = info["run_id"], info["rdb_last_save_time"], info["role"] == "slave"
 	s.changes = Unreported
 	if n, err := strconv.ParseInt(info["rdb_changes_since_last_save"], 10, 64); err == nil {

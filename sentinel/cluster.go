@@ -29,6 +29,11 @@ const pollEvery = 50 * time.Millisecond
 
 // Cluster is one Sentinel deployment. It is safe for concurrent use.
 type Cluster struct {
+	// Zones gives the failure domain of servers by address, as far as somebody told. Set it before use.
+	Zones map[string]string
+	// Followers are servers, as host:port, that may replicate from the master without being part of the deployment. Set it before use.
+	Followers []string
+
 	endpoint  redisconn.Endpoint
 	sentinels []member
 
@@ -195,9 +200,11 @@ type Member struct {
 
 // view is one sentinel's answers.
 type view struct {
-	master   map[string]string
-	replicas []map[string]string
-	member   Member
+	master    map[string]string
+	replicas  []map[string]string
+	sentinels []map[string]string // the others
+	info      map[string]string   // INFO server and sentinel
+	member    Member
 }
 
 // Topology asks every sentinel and puts the answers together. It fails only when there is no majority on the master.
@@ -207,6 +214,10 @@ func (c *Cluster) Topology(ctx context.Context) (Topology, error) {
 		return Topology{}, err
 	}
 	views, _ := each(c, func(s member) (view, error) { return c.view(ctx, s), nil })
+	return c.topology(master, views), nil
+}
+
+func (c *Cluster) topology(master string, views []view) Topology {
 	t := Topology{Name: c.endpoint.MasterName, Master: master}
 	for _, v := range views {
 		t.Sentinels = append(t.Sentinels, v.member)
@@ -218,7 +229,7 @@ func (c *Cluster) Topology(ctx context.Context) (Topology, error) {
 		t.DownAfterMS, t.FailoverTimeoutMS = int64(number(v.master["down-after-milliseconds"])), int64(number(v.master["failover-timeout"]))
 	}
 	t.Replicas = replicas(views, master)
-	return t, nil
+	return t
 }
 
 // replicas merges what the sentinels say about the replicas: a replica is only as healthy as its worst report.
@@ -264,6 +275,14 @@ func (c *Cluster) view(ctx context.Context, s member) view {
 	if v.replicas, err = s.client.Replicas(ctx, c.endpoint.MasterName).Result(); err != nil {
 		v.member.Error = redisconn.Explain(err).Error()
 	}
+	if v.sentinels, err = s.client.Sentinels(ctx, c.endpoint.MasterName).Result(); err != nil {
+		v.member.Error = redisconn.Explain(err).Error()
+	}
+	info := redis.NewStringCmd(ctx, "info")
+	if err := s.client.Process(ctx, info); err != nil {
+		v.member.Error = redisconn.Explain(err).Error()
+	}
+	v.info = redisconn.ParseInfo(info.Val())
 	answer, err := s.client.CkQuorum(ctx, c.endpoint.MasterName).Result()
 	if err != nil {
 		answer = err.Error()

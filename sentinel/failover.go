@@ -79,7 +79,7 @@ func (c *Cluster) PlannedFailover(ctx context.Context, log func(string)) (Failov
 			if err != nil {
 				return err
 			}
-			if err := replicaOf(ctx, master, host, port); err != nil {
+			if err := demoteOld(ctx, master, host, port); err != nil {
 				return err
 			}
 			return thaw(ctx, master)
@@ -297,8 +297,20 @@ func (d *drill) lift(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if t.Master != d.before.Master || t.MasterFlags != "master" {
-				return fmt.Errorf("it is still a master, while the sentinels name %s with flags %s", t.Master, t.MasterFlags)
+			if t.MasterFlags != "master" {
+				return fmt.Errorf("it is a master, while the sentinels name %s with flags %s", t.Master, t.MasterFlags)
+			}
+			if t.Master != d.before.Master {
+				// Voted out. Sentinels make it a replica some 10 s after it answers again; until then applications that did not move on
+				// are refused there.
+				host, port, err := net.SplitHostPort(t.Master)
+				if err != nil {
+					return err
+				}
+				if err := demoteOld(ctx, d.c.Node(d.before.Master), host, port); err != nil {
+					return err
+				}
+				d.note("the old master answers again and is made a replica")
 			}
 		}
 		return d.cleanup(ctx)
@@ -407,4 +419,18 @@ func (d *drill) finished() FailoverReport {
 	d.report.Timeline = slices.Clone(d.timeline)
 	sort.SliceStable(d.report.Timeline, func(i, j int) bool { return d.report.Timeline[i].AtMS < d.report.Timeline[j].AtMS })
 	return d.report
+}
+
+// demoteOld makes the old master a replica and cuts the connections that applications still have to it, as a sentinel would. One that waits
+// there (a blocked read, a write that CLIENT PAUSE holds back) or that gets READONLY does not look for the new master by itself.
+func demoteOld(ctx context.Context, old redis.UniversalClient, host, port string) error {
+	if err := replicaOf(ctx, old, host, port); err != nil {
+		return err
+	}
+	for _, kind := range []string{"normal", "pubsub"} {
+		if err := old.Do(ctx, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
+			return fmt.Errorf("CLIENT KILL: %w", redisconn.Explain(err))
+		}
+	}
+	return nil
 }

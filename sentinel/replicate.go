@@ -41,12 +41,7 @@ func replicationOf(ctx context.Context, c redis.UniversalClient) (replication, e
 	if err != nil {
 		return replication{}, redisconn.Explain(err)
 	}
-	v := map[string]string{}
-	for line := range strings.Lines(text) {
-		if k, val, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
-			v[k] = val
-		}
-	}
+	v := redisconn.ParseInfo(text)
 	integer := func(k string) int64 {
 		n, err := strconv.ParseInt(v[k], 10, 64)
 		if err != nil {
@@ -71,7 +66,7 @@ func (r replication) follows(s replication) bool {
 // StartReplication makes newMaster a replica of source, which copies all data. It refuses when newMaster holds keys of its own (they would
 // be deleted), follows somebody else, or is older than source. sourceHost and sourcePort are source's address as newMaster reaches it. It
 // does nothing when newMaster already follows source, or when the switch has already happened.
-func StartReplication(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourcePassword migration.Secret) error {
+func StartReplication(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourceSignIn redisconn.Credentials) error {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return fmt.Errorf("start replication: %w", err)
@@ -96,7 +91,10 @@ func StartReplication(ctx context.Context, newMaster, source redis.UniversalClie
 			return migration.Errorf(migration.Blocked, "start replication: the new master holds %d keys, which replication would delete: expected 0; empty it first if they may go", keys)
 		}
 	}
-	if err := setMasterAuth(ctx, newMaster, sourcePassword); err != nil {
+	if err := sameTransport(ctx, newMaster, source); err != nil {
+		return fmt.Errorf("start replication: %w", err)
+	}
+	if err := setMasterAuth(ctx, newMaster, sourceSignIn); err != nil {
 		return fmt.Errorf("start replication: %w", err)
 	}
 	if err := replicaOf(ctx, newMaster, sourceHost, sourcePort); err != nil {
@@ -142,7 +140,7 @@ func WaitSynced(ctx context.Context, newMaster redis.UniversalClient, progress f
 // StopReplication undoes StartReplication before Switch: newMaster forgets source, deletes the copied data, and gets its own deployment's
 // password back for following masters. It refuses once source is a replica, and it never deletes keys of a newMaster
 // that is a master.
-func StopReplication(ctx context.Context, newMaster, source redis.UniversalClient, newPassword migration.Secret) error {
+func StopReplication(ctx context.Context, newMaster, source redis.UniversalClient, newSignIn redisconn.Credentials) error {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return fmt.Errorf("stop replication: %w", err)
@@ -167,7 +165,7 @@ func StopReplication(ctx context.Context, newMaster, source redis.UniversalClien
 	if keys > 0 {
 		return migration.Errorf(migration.Blocked, "stop replication: the server is a master with %d keys of its own: they are not deleted; empty it by hand if they may go", keys)
 	}
-	if err := setMasterAuth(ctx, newMaster, newPassword); err != nil {
+	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("stop replication: %w", err)
 	}
 	return nil
@@ -181,11 +179,11 @@ type SwitchReport struct {
 
 // Switch swaps the roles: newMaster becomes the master, source its replica (so that late writers get READONLY at once). Writes on source
 // are held back by CLIENT PAUSE while newMaster catches up to the last byte; then source is fenced, so that nothing is acknowledged there
-// any more even if this process dies, and the roles change. newHost, newPort and newPassword are newMaster's, as source reaches it.
+// any more even if this process dies, and the roles change. newHost, newPort and newSignIn are newMaster's, as source reaches it.
 //
 // Before newMaster is promoted any error undoes everything, and its text says that nothing happened. Once it is promoted, running Switch
 // again completes it.
-func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newPassword migration.Secret) (SwitchReport, error) {
+func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) (SwitchReport, error) {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: %w", err)
@@ -193,9 +191,9 @@ func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHos
 	to := net.JoinHostPort(newHost, newPort)
 	switch {
 	case n.role == "master" && s.role == "slave" && s.master == to:
-		return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newPassword)
+		return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newSignIn)
 	case n.role == "master" && s.role == "master" && n.previousID == s.id:
-		return finishSwitch(ctx, newMaster, source, newHost, newPort, newPassword)
+		return finishSwitch(ctx, newMaster, source, newHost, newPort, newSignIn)
 	case !n.follows(s) || s.role != "master":
 		return SwitchReport{}, migration.Errorf(migration.Blocked, "switch: the new master (role %s, of %q, link up %v) does not follow the source (role %s): nothing was changed; start the replication and wait for it first",
 			n.role, n.master, n.linkUp, s.role)
@@ -216,17 +214,17 @@ func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHos
 	if err := newMaster.Do(ctx, "REPLICAOF", "NO", "ONE").Err(); err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: promote: %w (unknown whether it happened; the source is fenced; run the switch again)", redisconn.Explain(err))
 	}
-	if err := demote(ctx, source, newHost, newPort, newPassword); err != nil {
+	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
 	}
 	r := SwitchReport{FreezeMS: time.Since(started).Milliseconds(), Offset: offset}
-	return r, settle(ctx, newMaster, source, newPassword)
+	return r, settle(ctx, newMaster, source, newSignIn)
 }
 
 // SwitchBack is Switch in the other direction, for a rollback: source becomes the master again and newMaster its replica, losing nothing.
 // newMaster's sentinels must be suspended before.
-func SwitchBack(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourcePassword migration.Secret) (SwitchReport, error) {
-	r, err := Switch(ctx, source, newMaster, sourceHost, sourcePort, sourcePassword)
+func SwitchBack(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourceSignIn redisconn.Credentials) (SwitchReport, error) {
+	r, err := Switch(ctx, source, newMaster, sourceHost, sourcePort, sourceSignIn)
 	if err != nil {
 		return r, fmt.Errorf("switch back: %w", err)
 	}
@@ -278,7 +276,7 @@ func thaw(ctx context.Context, source redis.UniversalClient) error {
 }
 
 // finishSwitch completes a switch that was interrupted after newMaster was promoted. The fence proves that source took no write since.
-func finishSwitch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newPassword migration.Secret) (SwitchReport, error) {
+func finishSwitch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) (SwitchReport, error) {
 	fenced, err := redisconn.Fenced(ctx, source)
 	if err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: %w", err)
@@ -286,22 +284,22 @@ func finishSwitch(ctx context.Context, newMaster, source redis.UniversalClient, 
 	if !fenced {
 		return SwitchReport{}, migration.Errorf(migration.Conflict, "switch: both servers are masters and the source is not fenced, so each may hold writes the other lacks: compare them before going on")
 	}
-	if err := demote(ctx, source, newHost, newPort, newPassword); err != nil {
+	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
 	}
 	n, err := replicationOf(ctx, newMaster)
 	if err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: %w", err)
 	}
-	return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newPassword)
+	return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newSignIn)
 }
 
 // demote makes source a replica that no sentinel would promote. Clients get READONLY from here on, so the fence and the pause can go.
-func demote(ctx context.Context, source redis.UniversalClient, newHost, newPort string, newPassword migration.Secret) error {
+func demote(ctx context.Context, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) error {
 	if err := source.ConfigSet(ctx, "replica-priority", "0").Err(); err != nil {
 		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; run the switch again: %w", redisconn.Explain(err))
 	}
-	if err := setMasterAuth(ctx, source, newPassword); err != nil {
+	if err := setMasterAuth(ctx, source, newSignIn); err != nil {
 		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; run the switch again: %w", err)
 	}
 	if err := replicaOf(ctx, source, newHost, newPort); err != nil {
@@ -312,14 +310,14 @@ func demote(ctx context.Context, source redis.UniversalClient, newHost, newPort 
 
 // settle tidies up after the roles changed: no fence, no pause, the promoted server promotable and able to follow its own deployment's
 // masters, the demoted one following. It changes nothing that is right already.
-func settle(ctx context.Context, newMaster, source redis.UniversalClient, newPassword migration.Secret) error {
+func settle(ctx context.Context, newMaster, source redis.UniversalClient, newSignIn redisconn.Credentials) error {
 	if err := thaw(ctx, source); err != nil {
 		return fmt.Errorf("switch: the roles have changed; lifting the fence: %w", err)
 	}
 	if err := newMaster.ConfigSet(ctx, "replica-priority", "100").Err(); err != nil {
 		return fmt.Errorf("switch: the roles have changed; replica-priority: %w", redisconn.Explain(err))
 	}
-	if err := setMasterAuth(ctx, newMaster, newPassword); err != nil {
+	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("switch: the roles have changed; masterauth: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, followLimit, fmt.Errorf("not within %s", followLimit))
@@ -340,8 +338,12 @@ func both(ctx context.Context, a, b redis.UniversalClient) (ra, rb replication, 
 	return ra, rb, err
 }
 
-func setMasterAuth(ctx context.Context, c redis.UniversalClient, password migration.Secret) error {
-	if err := c.ConfigSet(ctx, "masterauth", password.Reveal()).Err(); err != nil {
+// setMasterAuth changes whom c signs in as to its master; both settings, since the former user may not be known there.
+func setMasterAuth(ctx context.Context, c redis.UniversalClient, as redisconn.Credentials) error {
+	if err := c.ConfigSet(ctx, "masteruser", as.User).Err(); err != nil {
+		return fmt.Errorf("masteruser: %w", redisconn.Explain(err))
+	}
+	if err := c.ConfigSet(ctx, "masterauth", as.Password.Reveal()).Err(); err != nil {
 		return fmt.Errorf("masterauth: %w", redisconn.Explain(err))
 	}
 	return rewrite(ctx, c)
@@ -377,4 +379,22 @@ func olderThan(a, b string) bool {
 // detached gives a context for what must be done even after the caller gave up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+}
+
+// sameTransport refuses a swap between a server that replicates over TLS only and one that speaks none: after the roles have changed the
+// old server has to follow the new one, which it cannot.
+func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient) error {
+	n, err := redisconn.Config(ctx, newMaster, "tls-replication")
+	if err != nil {
+		return redisconn.Explain(err)
+	}
+	s, err := redisconn.Config(ctx, source, "tls-port")
+	if err != nil {
+		return redisconn.Explain(err)
+	}
+	if n["tls-replication"] == "yes" && (s["tls-port"] == "" || s["tls-port"] == "0") {
+		return migration.Errorf(migration.Blocked, "the new master replicates over TLS (tls-replication yes) and the source speaks none (tls-port 0): expected the same on both; "+
+			"give the source a TLS port, or build the deployment without TLS on a private network (plain_text: true)")
+	}
+	return nil
 }

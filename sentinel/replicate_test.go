@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
@@ -114,7 +115,7 @@ func (s *swap) replicate(t *testing.T) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.source.Addr())
 	for range 2 { // again changes nothing
-		if err := sentinel.StartReplication(t.Context(), s.dst, s.src, host, port, "old"); err != nil {
+		if err := sentinel.StartReplication(t.Context(), s.dst, s.src, host, port, redisconn.Credentials{Password: "old"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,12 +126,12 @@ func (s *swap) replicate(t *testing.T) {
 
 func (s *swap) forward(ctx context.Context) (sentinel.SwitchReport, error) {
 	host, port, _ := net.SplitHostPort(s.monitor.Master)
-	return sentinel.Switch(ctx, s.dst, s.src, host, port, "data")
+	return sentinel.Switch(ctx, s.dst, s.src, host, port, redisconn.Credentials{Password: "data"})
 }
 
 func (s *swap) back(ctx context.Context) (sentinel.SwitchReport, error) {
 	host, port, _ := net.SplitHostPort(s.source.Addr())
-	return sentinel.SwitchBack(ctx, s.dst, s.src, host, port, "old")
+	return sentinel.SwitchBack(ctx, s.dst, s.src, host, port, redisconn.Credentials{Password: "old"})
 }
 
 func TestSwapAndSwapBackUnderWritesLosesNothing(t *testing.T) {
@@ -260,13 +261,13 @@ func TestStartReplicationRefusesToDeleteData(t *testing.T) {
 	src, dst := redistest.Start(t), redistest.Start(t)
 	host, port, _ := net.SplitHostPort(src.Addr())
 	dst.Client().Set(t.Context(), "precious", "v", 0)
-	if err := sentinel.StartReplication(t.Context(), dst.Client(), src.Client(), host, port, ""); err == nil || !strings.Contains(err.Error(), "1 keys") {
+	if err := sentinel.StartReplication(t.Context(), dst.Client(), src.Client(), host, port, redisconn.Credentials{}); err == nil || !strings.Contains(err.Error(), "1 keys") {
 		t.Errorf("got %v", err)
 	}
 	if dst.Client().Exists(t.Context(), "precious").Val() != 1 {
 		t.Error("the key is gone")
 	}
-	if _, err := sentinel.Switch(t.Context(), dst.Client(), src.Client(), "127.0.0.1", "1", ""); migration.KindOf(err) != migration.Blocked {
+	if _, err := sentinel.Switch(t.Context(), dst.Client(), src.Client(), "127.0.0.1", "1", redisconn.Credentials{}); migration.KindOf(err) != migration.Blocked {
 		t.Error("switched without replication")
 	}
 	if err := sentinel.WaitSynced(t.Context(), dst.Client(), nil); err == nil {
@@ -280,14 +281,14 @@ func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	host, port, _ := net.SplitHostPort(src.Addr())
 	ctx := t.Context()
 	src.Client().Set(ctx, "k", "v", 0)
-	if err := sentinel.StartReplication(ctx, dst.Client(), src.Client(), host, port, ""); err != nil {
+	if err := sentinel.StartReplication(ctx, dst.Client(), src.Client(), host, port, redisconn.Credentials{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := sentinel.WaitSynced(ctx, dst.Client(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := sentinel.StopReplication(ctx, dst.Client(), src.Client(), ""); err != nil {
+		if err := sentinel.StopReplication(ctx, dst.Client(), src.Client(), redisconn.Credentials{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -79,7 +79,7 @@ func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 	if best == nil {
 		return Monitor{}, ErrSuspended
 	}
-	t := Topology{Master: best.member.Master, Replicas: replicas(views, best.member.Master)}
+	t := c.topology(best.member.Master, views)
 	return Monitor{Name: c.endpoint.MasterName, Master: t.Master, Nodes: t.nodes(), Quorum: number(best.master["quorum"]),
 		DownAfterMS: int64(number(best.master["down-after-milliseconds"])), FailoverTimeoutMS: int64(number(best.master["failover-timeout"])),
 		ParallelSyncs: number(best.master["parallel-syncs"])}, nil
@@ -128,6 +128,9 @@ func (c *Cluster) watch(ctx context.Context, s member, m Monitor, host, port str
 		{"failover-timeout", strconv.FormatInt(m.FailoverTimeoutMS, 10)},
 		{"parallel-syncs", strconv.Itoa(max(m.ParallelSyncs, 1))},
 		{"quorum", strconv.Itoa(m.Quorum)},
+	}
+	if c.endpoint.Username != "" {
+		set = append(set, [2]string{"auth-user", c.endpoint.Username})
 	}
 	if !c.endpoint.Password.IsZero() {
 		set = append(set, [2]string{"auth-pass", c.endpoint.Password.Reveal()})

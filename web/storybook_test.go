@@ -75,7 +75,7 @@ func storyOverview(t *testing.T) migration.Overview {
 	}
 	m := migration.Migration{ID: "order-pipeline", Name: "Order pipeline", Plan: p, EventDate: storyTime.Add(4 * 24 * time.Hour).Truncate(24 * time.Hour), CreatedBy: "ada"}
 	o := migration.Overview{Migration: m, Plan: p, Routing: migration.Routing{Stage: migration.StageLive, Ramp: 25, Source: migration.SourceSentinel, Revision: 17},
-		Checklist: migration.Evaluate(storyTime, p, latest), Phase: "Cutting over: live at 25 %", At: storyTime,
+		Checklist: migration.Evaluate(storyTime, p, latest, nil), Phase: "Cutting over: live at 25 %", At: storyTime,
 		Orders:  migration.LedgerFacts{Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3},
 		Workers: []migration.Worker{{Instance: "web.1", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 17, SeenAt: storyTime.Add(-time.Second)}},
 		NextSteps: []migration.NextStep{
@@ -294,7 +294,7 @@ func stories(t *testing.T) map[string]story {
 	o2.OpenRun, o2.NextSteps = &waiting, []migration.NextStep{{Verb: "approve", Step: "cutover", RunID: waiting.ID, Title: "Approve: Cut over by flag to live at 50 %", Why: "Look at what will happen, then approve or reject."}}
 	out["overview-viewer"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer), page: Overview(o2, storyTime, viewer)}
 	bare := o
-	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil), nil, migration.LedgerFacts{}, nil
+	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil, nil), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(bare, storyTime, engineer)}
 
 	auditStep := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
@@ -394,6 +394,21 @@ func stories(t *testing.T) map[string]story {
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
 	out["run-failed"] = run(failed, engineer)
 	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
+	tested := func(facts ...migration.FailoverFacts) migration.Run {
+		r := storyRun(migration.RunSucceeded)
+		r.Step, r.Actions, r.Result = "sentinel-test", slices.Clone(r.Actions), nil
+		for i, f := range facts {
+			r.Actions[i].Output = rawFacts(t, f)
+		}
+		return r
+	}
+	out["run-failover"] = run(tested(
+		migration.FailoverFacts{Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379", ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002},
+		migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650,
+			FirstAddMS: 4380, Acknowledged: 2391, Adds: 210, RunAgain: 1}), engineer)
+	failedOver := tested(migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 10_200,
+		ElectionMS: 11_400, FirstWriteMS: 12_100, FirstAddMS: 36_100, Acknowledged: 2391, LostAcknowledged: 3, Adds: 120, LostAdds: 1})
+	out["run-failover-late"] = run(failedOver, viewer)
 
 	oldest := storyTime.Add(-42 * time.Second)
 	counts := func(n int64) []StateCount {
@@ -517,6 +532,18 @@ func stories(t *testing.T) map[string]story {
 		judged = append(judged, Judged{*f.Evidence, migration.Met, f.Measured})
 	}
 	out["evidence"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: o.Checklist[1],
+		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
+	// The same plan with three failover tests in a row, of which two were made.
+	repeated := o.Plan
+	repeated.Criteria = slices.Clone(o.Plan.Criteria)
+	repeated.Criteria[1].Requires = slices.Clone(o.Plan.Criteria[1].Requires)
+	last := *o.Checklist[1].Findings[1].Evidence
+	before := last
+	before.RunID, before.ObservedAt = "09c2aa4b1f", last.ObservedAt.Add(-24*time.Hour)
+	repeated.Criteria[1].Requires[1].MinCount = 3
+	row := migration.Evaluate(storyTime, repeated, map[string]migration.Evidence{migration.CheckReadiness: *o.Checklist[1].Findings[0].Evidence, migration.CheckFailover: last},
+		map[string][]migration.Evidence{migration.CheckFailover: {last, before}})
+	out["evidence-row"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: row[1],
 		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
 	out["audit"] = story{frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer), page: AuditPage(Audit{Path: "/m/order-pipeline/audit", Newest: true, Older: 40, Entries: []migration.AuditEntry{
 		{Seq: 42, At: storyTime, Actor: "ada", Action: "start", Subject: "cutover to live at 50 %", Detail: "4b1f09c2aa", Result: "ok", Hash: strings.Repeat("ab12", 16)},

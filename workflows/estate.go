@@ -87,11 +87,14 @@ func openEstate(cfg config.Config, st *store.Store, r Readers, log *slog.Logger,
 		return nil, fmt.Errorf("source.standalone: %w", err)
 	}
 	if s := cfg.Source.Sentinel; len(s.Addrs) > 0 {
-		e.sentinelEndpoint = redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: s.Addrs, MasterName: s.Master, Password: s.Password, SentinelPassword: s.SentinelPassword}
+		e.sentinelEndpoint = redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: s.Addrs, MasterName: s.Master,
+			Username: s.Username, Password: s.Password, SentinelUsername: s.SentinelUsername, SentinelPassword: s.SentinelPassword, CAFile: s.CAFile}
 		if e.failover, err = redisconn.Open(e.sentinelEndpoint); err != nil {
 			return nil, fmt.Errorf("source.sentinel: %w", err)
 		}
 		e.cluster = sentinel.New(e.sentinelEndpoint)
+		e.cluster.Zones = s.Zones()
+		e.cluster.Followers = []string{e.standaloneEndpoint.Address()} // it follows the new master once the queues have moved
 	}
 	return e, nil
 }

@@ -57,7 +57,14 @@ func readView(ctx context.Context, e *Estate, mid string) (view, error) {
 	if v.open, err = e.store.OpenRun(ctx, mid); err != nil {
 		return v, err
 	}
-	v.checklist = migration.Evaluate(v.at, v.migration.Plan, v.latestEv)
+	history := map[string][]migration.Evidence{}
+	for _, check := range v.migration.Plan.Repeated() {
+		// Twice the count: some may be inconclusive, or of one run. Longer rows are not counted further than that.
+		if history[check], err = e.store.Evidence(ctx, mid, check, 2*migration.MaxMinCount); err != nil {
+			return v, err
+		}
+	}
+	v.checklist = migration.Evaluate(v.at, v.migration.Plan, v.latestEv, history)
 	return v, nil
 }
 

@@ -61,7 +61,7 @@ func (w *walk) at(stage migration.Stage, ramp int) {
 
 // first is what is recommended now, as "verb step to move"; empty when nothing is left.
 func (w *walk) first() string {
-	w.v.checklist = migration.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv)
+	w.v.checklist = migration.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv, nil)
 	next := w.v.nextSteps()
 	if len(next) == 0 {
 		return ""

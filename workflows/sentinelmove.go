@@ -198,7 +198,7 @@ func sentinelMoveActions() []Action {
 				if err != nil {
 					return nil, err
 				}
-				if err := sentinel.StartReplication(ctx, master, c.standalone, host, port, c.standaloneEndpoint.ServerPassword()); err != nil {
+				if err := sentinel.StartReplication(ctx, master, c.standalone, host, port, c.standaloneEndpoint.Credentials()); err != nil {
 					return nil, err
 				}
 				return nil, sentinel.WaitSynced(ctx, master, func(gap int64) { c.Progress("replicating, %d bytes behind", gap) })
@@ -209,7 +209,7 @@ func sentinelMoveActions() []Action {
 					return err
 				}
 				defer func() { _ = master.Close() }()
-				return sentinel.StopReplication(ctx, master, c.standalone, c.sentinelEndpoint.Password)
+				return sentinel.StopReplication(ctx, master, c.standalone, c.sentinelEndpoint.Credentials())
 			},
 		},
 		{
@@ -229,7 +229,7 @@ func sentinelMoveActions() []Action {
 				if err != nil {
 					return nil, err
 				}
-				report, err := sentinel.Switch(ctx, master, c.standalone, host, port, c.sentinelEndpoint.Password)
+				report, err := sentinel.Switch(ctx, master, c.standalone, host, port, c.sentinelEndpoint.Credentials())
 				if err != nil {
 					return nil, err
 				}
@@ -246,7 +246,7 @@ func sentinelMoveActions() []Action {
 				if err != nil {
 					return err
 				}
-				report, err := sentinel.SwitchBack(ctx, master, c.standalone, host, port, c.standaloneEndpoint.ServerPassword())
+				report, err := sentinel.SwitchBack(ctx, master, c.standalone, host, port, c.standaloneEndpoint.Credentials())
 				if err == nil {
 					c.Log("swapped back; writes were frozen for %d ms", report.FreezeMS)
 				}

@@ -2,11 +2,15 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
@@ -42,16 +46,22 @@ func sentinelTest() Step {
 					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master", Undo: "not needed: any node may be the master"},
 					Timeout:    3 * time.Minute,
 					Do: func(ctx context.Context, c *Call) (any, error) {
+						probe := startProbe(ctx, c)
 						report, err := c.cluster.PlannedFailover(ctx, func(s string) { c.Log("%s", s) })
+						firstAdd := probe.stop(report.StartedAt)
 						if err != nil {
 							return nil, err
 						}
-						c.Log("planned failover %s -> %s: writes were blocked for %d ms, %d of %d acknowledged canary writes lost", report.OldMaster, report.NewMaster,
-							report.BlockedMS, report.LostAcknowledged, report.Acknowledged)
-						if report.LostAcknowledged > 0 {
-							return nil, fmt.Errorf("%d acknowledged writes were lost in a planned failover", report.LostAcknowledged)
+						facts := failoverFacts(report, firstAdd)
+						if err := probe.followed(ctx, c, &facts); err != nil {
+							return nil, err
 						}
-						return report, c.recordReadiness(ctx)
+						c.Log("planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost", facts.OldMaster, facts.NewMaster,
+							facts.BlockedMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
+						if facts.LostAcknowledged+facts.LostAdds > 0 {
+							return nil, fmt.Errorf("%d acknowledged writes and %d acknowledged jobs were lost in a planned failover", facts.LostAcknowledged, facts.LostAdds)
+						}
+						return facts, c.recordReadiness(ctx)
 					},
 				},
 				{
@@ -75,10 +85,17 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 	probe := startProbe(ctx, c)
 	report, err := c.cluster.AutomaticFailover(ctx, func(s string) { c.Log("%s", s) })
 	firstAdd := probe.stop(report.StartedAt)
+	facts := failoverFacts(report, firstAdd)
 	if err != nil {
+		// A master that went away and was not replaced is a result, and it ends a row of good ones. A test that never began is none.
+		if report.NewMaster == "" && len(report.Timeline) > 0 && ctx.Err() == nil {
+			err = errors.Join(err, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel", facts))
+		}
 		return nil, err
 	}
-	facts := failoverFacts(report, firstAdd)
+	if err := probe.followed(ctx, c, &facts); err != nil {
+		return nil, err
+	}
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
 	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
@@ -86,11 +103,12 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 
 func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {
 	return migration.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
-		FirstAddMS: firstAddMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
+		FirstAddMS: firstAddMS, BlockedMS: r.BlockedMS, RecoveredMS: r.RecoveredMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
 }
 
 // probe offers a canary job to the app several times a second and notes what became of it: what a webhook would have met.
 type probe struct {
+	from   int64 // the app's journal before the first one
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	mu     sync.Mutex
@@ -98,22 +116,24 @@ type probe struct {
 }
 
 type probed struct {
+	id             string
 	sent, answered time.Time
 	ok             bool
 }
 
 func startProbe(ctx context.Context, c *Call) *probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &probe{cancel: cancel}
+	p := &probe{from: c.ledger.position(), cancel: cancel}
 	p.done.Go(func() {
 		for ctx.Err() == nil {
 			sent := time.Now()
-			r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
+			id := "canary_" + newToken()[:12]
+			r, err := c.ingestion.Canary(ctx, id)
 			if ctx.Err() != nil {
 				return
 			}
 			p.mu.Lock()
-			p.seen = append(p.seen, probed{sent, time.Now(), err == nil && r.Status == 200})
+			p.seen = append(p.seen, probed{id, sent, time.Now(), err == nil && r.Status == 200})
 			p.mu.Unlock()
 			select {
 			case <-ctx.Done():
@@ -156,4 +176,85 @@ func (p *probe) backAfter(start time.Time) int64 {
 		return migration.FailoverLimitMS + 1
 	}
 	return back
+}
+
+// stalledLimit is how long a job may stay active without its lock until BullMQ runs it again: twice the default lock duration.
+const stalledLimit = 60 * time.Second
+
+// followed notes in facts what became of the jobs that the app accepted.
+func (p *probe) followed(ctx context.Context, c *Call, facts *migration.FailoverFacts) error {
+	known, err := p.outcomes(ctx, c.ingestion, stalledLimit, facts)
+	switch {
+	case err != nil:
+		return err
+	case !known:
+		c.Warn("the app's journal was replaced or cannot be read: what became of the canary jobs is not known")
+	default:
+		c.Log("%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated", facts.Adds, facts.LostAdds, facts.RunAgain)
+	}
+	return nil
+}
+
+// outcomes waits until every job that the app accepted has run, at most for limit, and counts those that never did and the runs beyond the
+// first. A journal that was replaced meanwhile, or that nobody answers for, tells nothing.
+func (p *probe) outcomes(ctx context.Context, app *ingestion.Client, limit time.Duration, facts *migration.FailoverFacts) (known bool, err error) {
+	runs := map[string]int{}
+	for _, s := range p.seen { // the probe has ended
+		if s.ok {
+			runs[s.id] = 0
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	after, epoch, replaced, whole := p.from, "", false, false
+	err = await(wait, tailEvery, func(ctx context.Context) error {
+		for {
+			whole = false
+			page, err := app.Journal(ctx, after, tailPage)
+			if err != nil {
+				return notYet("the app's journal: %v", err)
+			}
+			if replaced = epoch != "" && page.Epoch != epoch; replaced {
+				return nil
+			}
+			epoch = page.Epoch
+			if len(page.Events) == 0 {
+				whole = true
+				break
+			}
+			for _, raw := range page.Events {
+				var e ledger.Event
+				if err := json.Unmarshal(raw, &e); err != nil {
+					return fmt.Errorf("journal event: %w", err)
+				}
+				if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted && e.Mode == ledger.ModeAuthoritative {
+					runs[e.Order]++
+				}
+			}
+			after = page.Next
+		}
+		for id, n := range runs {
+			if n == 0 {
+				return notYet("%s has not run", id)
+			}
+		}
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil && !errors.Is(err, errNotYet):
+		return false, err
+	case replaced || !whole:
+		return false, nil
+	}
+	for _, n := range runs {
+		facts.Adds++
+		if n == 0 {
+			facts.LostAdds++
+		} else {
+			facts.RunAgain += n - 1
+		}
+	}
+	return true, nil
 }

@@ -1,17 +1,22 @@
 package workflows
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 )
 
 func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
 	at := func(sentMS, answeredMS int, ok bool) probed {
-		return probed{start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
+		return probed{"", start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
 	}
 	for _, tc := range []struct {
 		rule string
@@ -31,6 +36,52 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 			p := &probe{seen: tc.seen}
 			if got := p.backAfter(start); got != tc.want {
 				t.Errorf("%d ms, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
+	t.Parallel()
+	ran := func(id string) string {
+		return fmt.Sprintf(`{"seq":1,"at":1,"type":"executed","order":%q,"mode":"authoritative","outcome":"canary"}`, id)
+	}
+	for _, tc := range []struct {
+		rule   string
+		events []string
+		epochs []string // of the answers, the last one for all further ones
+		known  bool
+		want   migration.FailoverFacts
+	}{
+		{"each ran once", []string{ran("a"), ran("b")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
+		{"one never ran", []string{ran("a")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2, LostAdds: 1}},
+		{"one ran three times", []string{ran("a"), ran("b"), ran("a"), ran("a")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2, RunAgain: 2}},
+		{"shadow runs and other orders do not count", []string{ran("a"), ran("b"), ran("order_1"), strings.Replace(ran("a"), "authoritative", "shadow", 1)}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
+		{"a refused one need not run", []string{ran("a"), ran("b")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
+		{"a journal that was replaced tells nothing", []string{ran("a"), ran("b")}, []string{"e", "other"}, false, migration.FailoverFacts{}},
+		{"an app that does not answer tells nothing", nil, nil, false, migration.FailoverFacts{}},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if tc.epochs == nil {
+					w.WriteHeader(http.StatusBadGateway)
+					return
+				}
+				events := ""
+				if r.URL.Query().Get("after") == "7" { // what came before the probe is not read
+					events = strings.Join(tc.events, ",")
+				}
+				_, _ = fmt.Fprintf(w, `{"epoch":%q,"next":9,"events":[%s]}`, tc.epochs[min(asked, len(tc.epochs)-1)], events)
+				asked++
+			}))
+			t.Cleanup(srv.Close)
+			p := &probe{from: 7, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
+			var got migration.FailoverFacts
+			known, err := p.outcomes(t.Context(), ingestion.New(srv.URL, "token", nil), 300*time.Millisecond, &got)
+			if err != nil || known != tc.known || got != tc.want {
+				t.Errorf("%+v, known %v, %v; want %+v, known %v", got, known, err, tc.want, tc.known)
 			}
 		})
 	}

@@ -110,6 +110,13 @@ func (t *tail) read() (*ledger.Orders, error) {
 	return t.ledger, nil
 }
 
+// position is how far the journal was read: what it gets from now on comes after.
+func (t *tail) position() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.next
+}
+
 // soFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all).
 func (t *tail) soFar() (*ledger.Orders, int64) {
 	t.mu.Lock()

@@ -127,6 +127,18 @@ func (e Executed) Key() string {
 	return d.K
 }
 
+// Node runs a program of ours with node until the test ends: line gets each line that it prints after "ready". Stop, or the end of its
+// standard input, ends it.
+func Node(t testing.TB, line func([]byte), env []string, file string, args ...string) (stop func()) {
+	t.Helper()
+	if err := installed(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{file}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return start(t, cmd, line).Stop
+}
+
 // Worker is a real BullMQ worker.
 type Worker struct {
 	Jobs chan Executed

@@ -62,9 +62,12 @@ func FailoverTimeout(d time.Duration) Option { return func(s *settings) { s.fail
 type Server struct {
 	Host     string // 127.0.0.1
 	Port     int
+	Username string
 	Password string
 	CAFile   string // PEM file of the CA, with TLS
 	Dir      string
+
+	Program string // default redis-server; of StartFile
 
 	t       testing.TB
 	program string
@@ -177,7 +180,7 @@ func (s *Server) URL() string {
 		u.Scheme = "rediss"
 	}
 	if s.Password != "" {
-		u.User = url.UserPassword("", s.Password)
+		u.User = url.UserPassword(s.Username, s.Password)
 	}
 	return u.String()
 }
@@ -239,6 +242,24 @@ func (s *Server) Thaw() { s.proc.signal(syscall.SIGCONT) }
 
 // Pid is the process id.
 func (s *Server) Pid() int { return s.proc.cmd.Process.Pid }
+
+// StartFile runs a redis-server with a configuration file that is there already, until the test ends. as says where it will listen and how
+// to sign in; args go after the file ("--sentinel").
+func StartFile(t testing.TB, as Server, file string, args ...string) *Server {
+	t.Helper()
+	s := as
+	s.t, s.program, s.args, s.Dir = t, as.Program, append([]string{file}, args...), filepath.Dir(file)
+	if s.program == "" {
+		s.program = "redis-server"
+	}
+	if err := s.run(); err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	return &s
+}
+
+// FreePort gives a loopback port that nothing listens on right now.
+func FreePort(t testing.TB) int { t.Helper(); return freePort(t) }
 
 // freePort gives a loopback port that nothing listens on right now.
 func freePort(t testing.TB) int {

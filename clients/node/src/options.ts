@@ -3,7 +3,16 @@ import type { RedisOptions } from "ioredis";
 /** Where a Redis is. Either `url` (redis:// or rediss://) or `sentinels` + `name`. */
 export type Endpoint =
   | { url: string; /** PEM of the authority that signed the server's certificate. */ ca?: string }
-  | { sentinels: { host: string; port: number }[]; name: string; password?: string; sentinelPassword?: string };
+  | {
+      sentinels: { host: string; port: number }[];
+      name: string;
+      username?: string;
+      password?: string;
+      sentinelUsername?: string;
+      sentinelPassword?: string;
+      /** PEM of the authority that signed the servers' certificates; it turns TLS on, to the sentinels too. */
+      ca?: string;
+    };
 
 /** What a connection is for; it becomes the name that CLIENT LIST shows. */
 export interface Purpose {
@@ -64,8 +73,11 @@ function address(endpoint: Endpoint): RedisOptions {
     return {
       sentinels: endpoint.sentinels,
       name: endpoint.name,
+      ...(endpoint.username && { username: endpoint.username }),
       ...(endpoint.password && { password: endpoint.password }),
+      ...(endpoint.sentinelUsername && { sentinelUsername: endpoint.sentinelUsername }),
       ...(endpoint.sentinelPassword && { sentinelPassword: endpoint.sentinelPassword }),
+      ...(endpoint.ca && { tls: { ca: endpoint.ca }, sentinelTLS: { ca: endpoint.ca }, enableTLSForSentinelMode: true }),
       sentinelRetryStrategy: (attempt) => Math.min(attempt * 100, 500),
       sentinelCommandTimeout: 1000,
     };
