@@ -211,7 +211,6 @@ func (i *infoReader) number(fact, key string) int64 {
 
 func (i *infoReader) is(fact, key, want string) bool { return i.text(fact, key) == want }
 
-// keyspace sums the keys of all databases and lists the databases besides 0 that hold any. INFO leaves out empty databases.
 // Databases lists the databases that hold keys, in order.
 func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
 	text, err := c.Info(ctx, "keyspace").Result()
@@ -226,6 +225,7 @@ func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
 	return all, nil
 }
 
+// keyspace sums the keys of all databases and lists the databases besides 0 that hold any. INFO leaves out empty databases.
 func (i *infoReader) keyspace() (keys int64, others []int) {
 	for k, v := range i.values {
 		db, err := strconv.Atoi(strings.TrimPrefix(k, "db"))

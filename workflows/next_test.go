@@ -24,6 +24,8 @@ var holding = map[string]string{
 	migration.CheckRollback:    `{"workers":1}`,
 	migration.CheckResidue:     `{"queues":[{"queue":"q"}]}`,
 	migration.CheckLedger:      `{"acknowledged":1,"fulfilled":1}`,
+	migration.CheckQuiet:       `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
+	migration.CheckFence:       `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`,
 	migration.CheckBackup:      `{"sha256":"x","verified":true}`,
 	migration.CheckOff:         `{"servers":[{"status":"deleted"}]}`,
 }
@@ -125,7 +127,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.want("what is left is moved", "start move-residue")
 	w.did(stepResidue, migration.CheckResidue)
 	w.want("the old server goes last", "start decommission")
-	w.did(stepDecommission, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
+	w.did(stepDecommission, migration.CheckQuiet, migration.CheckFence, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
 	w.v.routing.Source = migration.SourceNone
 	w.want("nothing is left to do", "")
 	if w.v.phase() != "Complete: every criterion is met" || w.v.checklist.MetCount() != 7 {
