@@ -7,6 +7,7 @@ export { producerOptions, unsafeProducerOptions, workerOptions, type Endpoint, t
 export { boundedAdd, Producer, UnavailableError, type Job, type ProducerConfig } from "./producer.js";
 export { Consumer, type ConsumerConfig } from "./consumer.js";
 export { dataDigest } from "./digest.js";
+export { Drill, type DrillAnswer, type DrillConfig, type DrillRequest } from "./drill.js";
 export { LastKnownGood } from "./lastknowngood.js";
 export {
   flagKeys,

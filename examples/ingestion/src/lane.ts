@@ -8,9 +8,11 @@ import {
   workerOptions,
   type ConnectionReport,
   type Endpoint,
+  type Purpose,
   type Side,
 } from "@switchyard/bullmq";
 import type { WorkerOptions } from "bullmq";
+import type { Breaker } from "./config.js";
 import type { Journal } from "./journal.js";
 import { log } from "./log.js";
 import { executionOf, processor } from "./processor.js";
@@ -35,8 +37,15 @@ export interface LaneConfig {
   endpoint: string;
   connection: Endpoint;
   journal: Journal;
-  breaker: boolean;
+  breaker: Breaker;
   replicas: number;
+}
+
+/** Makes a producer the one way this app makes them; drills use it too. */
+export function openProducer(breaker: Breaker, connection: Endpoint, purpose: Purpose, replicas: number, onError: (err: Error) => void): Producer {
+  const bare = unsafeProducerOptions(connection, purpose);
+  const options = { on: producerOptions(connection, purpose), flag: { ...bare, enableOfflineQueue: false }, off: bare };
+  return new Producer({ queue: purpose.queue, connection: options[breaker], replicas, safe: breaker === "on", onError });
 }
 
 /** Every connection of one side to one server: two producers, a worker, and a shadow worker while wanted. */
@@ -125,14 +134,7 @@ export class Lane {
 
   #producer(queue: string, replicas: number): Producer {
     const { breaker, connection, side } = this.#config;
-    const purpose = { service, queue, side };
-    return new Producer({
-      queue,
-      connection: breaker ? producerOptions(connection, purpose) : unsafeProducerOptions(connection, purpose),
-      replicas,
-      safe: breaker,
-      onError: this.#reporter("producer", queue),
-    });
+    return openProducer(breaker, connection, { service, queue, side }, replicas, this.#reporter("producer", queue));
   }
 
   #consumer(queue: string, mode: "authoritative" | "shadow"): Consumer {

@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { Attestor, Router } from "@switchyard/bullmq";
+import { Attestor, Drill, Router } from "@switchyard/bullmq";
 import { configFrom, type Config } from "./config.js";
 import { Intake } from "./intake.js";
 import { Journal } from "./journal.js";
-import { mainQueue, service } from "./lane.js";
+import { mainQueue, openProducer, service, shadowQueue } from "./lane.js";
 import { log } from "./log.js";
 import { server } from "./server.js";
 import { Sides } from "./sides.js";
@@ -49,7 +49,12 @@ async function run(config: Config): Promise<void> {
   });
   attestor.start();
 
-  const http = server({ config, router, sides, intake: new Intake(router, sides, journal), journal });
+  const drill = new Drill({
+    producer: (url, queue) => openProducer(config.breaker, { url }, { service, queue, side: "drill" }, 0, () => undefined),
+    queues: [mainQueue, shadowQueue],
+    hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
+  });
+  const http = server({ config, router, sides, intake: new Intake(router, sides, journal), journal, drill });
   http.listen(config.port, config.host);
   await once(http, "listening");
   log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
@@ -60,6 +65,7 @@ async function run(config: Config): Promise<void> {
   http.closeIdleConnections();
   await within(5000, closed);
   http.closeAllConnections();
+  drill.close();
   await router.close();
   await within(10_000, sides.close());
   await attestor.close();

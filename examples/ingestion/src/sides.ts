@@ -65,6 +65,6 @@ export class Sides {
 
   #open(side: Side, endpoint: string, connection: Endpoint): Lane {
     const { breaker, waitReplicas } = this.#config;
-    return new Lane({ side, endpoint, connection, journal: this.#journal, breaker, replicas: endpoint === "sentinel" && breaker ? waitReplicas : 0 });
+    return new Lane({ side, endpoint, connection, journal: this.#journal, breaker, replicas: endpoint === "sentinel" && breaker === "on" ? waitReplicas : 0 });
   }
 }
