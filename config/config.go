@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,6 +48,9 @@ type Config struct {
 
 	Migration Migration `yaml:"migration"`
 	Move      Move      `yaml:"move"`
+	Drill     Drill     `yaml:"drill"`
+	// RedisServer is the redis-server that drills and the check of the last backup run for a while. Empty: the one of the PATH; "off": none.
+	RedisServer string `yaml:"redis_server"`
 	// Queues are the BullMQ queues to move, with the default prefix.
 	Queues    []string  `yaml:"queues"`
 	Source    Source    `yaml:"source"`
@@ -99,6 +103,14 @@ type Move struct {
 	MaxLatency time.Duration `yaml:"max_latency"`
 	// MaxFreeze refuses to let queues stand still that would do so for longer, by the prediction; 0 is no limit.
 	MaxFreeze time.Duration `yaml:"max_freeze"`
+}
+
+// Drill is how the ingestion app reaches the server that a breaker drill runs.
+type Drill struct {
+	// Listen is host:port. Empty: the address of this machine that leads to the app, and a port of the system's choice.
+	Listen string `yaml:"listen"`
+	// Advertise is the host:port that the app is told, where that differs from Listen.
+	Advertise string `yaml:"advertise"`
 }
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
@@ -293,6 +305,11 @@ func (c Config) Validate() error {
 	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
 	need(c.Move.SourceRate >= 0 && c.Move.TargetRate >= 0, "move", "source_rate and target_rate are commands per second, or 0 for no limit")
 	need(c.Move.MaxLatency >= 0 && c.Move.MaxFreeze >= 0, "move", "max_latency and max_freeze must not be negative; 0 is no limit")
+	for key, v := range map[string]string{"drill.listen": c.Drill.Listen, "drill.advertise": c.Drill.Advertise} {
+		_, port, err := net.SplitHostPort(v)
+		need(v == "" || err == nil && port != "", key, "host:port is needed")
+	}
+	need(c.Drill.Advertise == "" || c.Drill.Listen != "", "drill.listen", "is needed beside drill.advertise")
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")

@@ -66,11 +66,17 @@ var judgements = map[string][]judged{
 		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
 	},
 	CheckDrill: {
-		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true}`, Met, "slowest after 2100 ms"},
+		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}]}`, Met, "3 faults answered with 503, the slowest after 2100 ms"},
 		{"200 while Redis is down", `{"cases":[{"fault":"cut","status":200,"ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "cut: status 200"},
 		{"503 too late", `{"cases":[{"fault":"freeze","status":503,"ms":5001,"limit_ms":5000}],"recovered":true}`, Unmet, "after 5001 ms"},
 		{"no answer", `{"cases":[{"fault":"freeze","ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "status 0"},
 		{"not accepting afterwards", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}]}`, Unmet, "did not accept jobs again"},
+		{"the drill's own server was not tried", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[]}`, Unmet, "not tried"},
+		{"a hang there", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Cold start","hung":true,"ms":12000,"limit_ms":5000}]}`, Unmet, "q, Cold start: no answer within 12000 ms"},
+		{"200 without a job", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":200,"ms":2,"limit_ms":5000}]}`, Unmet, "the order is lost"},
+		{"an error that is no 503", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Full","status":500,"ms":2,"limit_ms":5000}]}`, Unmet, "status 500 (want 503)"},
+		{"503 too late there", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6000,"limit_ms":5000}]}`, Unmet, "status 503 after 6000 ms"},
+		{"never again", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000,"recovered_ms":-1}]}`, Unmet, "no job was accepted again"},
 		{"no fault", `{"cases":[],"recovered":true}`, Unknown, "no fault"},
 	},
 	CheckRetries: {
