@@ -40,6 +40,8 @@ var imports = map[string][]string{
 	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
 	"providers/providerstest": {},
+	"webhooks":                {"providers/httpapi"},
+	"webhooks/webhookstest":   {"webhooks"},
 	"workflows": {"audit", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku",
 		"providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags"},
