@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"providers/providerstest": {},
 	"webhooks":                {"providers/httpapi"},
 	"webhooks/webhookstest":   {"webhooks"},
-	"workflows":               {"audit", "capacity", "drill", "plan", "config", "store", "redisconn", "redisconn/pace", "redisconn/scratch", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/httpapi", "providers/upstash", "providers/linode", "providers/heroku", "providers/ingestion"},
+	"workflows":               {"audit", "capacity", "webhooks", "drill", "plan", "config", "store", "redisconn", "redisconn/pace", "redisconn/scratch", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/httpapi", "providers/upstash", "providers/linode", "providers/heroku", "providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags"},
 	"static":                  {},
 	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static"},

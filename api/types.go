@@ -196,6 +196,9 @@ type Queue struct {
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
+// Outage is what the providers' retries mean for refused orders: see workflows.Outage.
+type Outage = workflows.Outage
+
 // Capacity is what the servers cost and need: see workflows.Capacity.
 type Capacity = workflows.Capacity
 

@@ -312,6 +312,13 @@ func (c *Client) RedisAudit(ctx context.Context, mid string) (RedisAudit, error)
 	return r, err
 }
 
+// Outage reads the outage clock, and what an outage of a length would do.
+func (c *Client) Outage(ctx context.Context, mid string, length time.Duration) (Outage, error) {
+	var o Outage
+	err := c.get(ctx, at(mid, "outage")+"?for="+length.String(), &o)
+	return o, err
+}
+
 // Capacity gives what the servers cost by the month, and how much of the plan's limits the queues need.
 func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	var a Capacity

@@ -58,6 +58,20 @@ type Config struct {
 	Linode    Linode    `yaml:"linode"`
 	Heroku    Heroku    `yaml:"heroku"`
 	Ingestion Ingestion `yaml:"ingestion"`
+	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
+	Providers []Provider `yaml:"providers"`
+}
+
+// Provider is one sender of orders.
+type Provider struct {
+	ID string `yaml:"id"` // stripe, shopify, clickfunnels, copecart, cope
+	// Variant is another setup of the same provider, such as "sandbox"; see docs/webhooks.md. Empty: the one that is planned with.
+	Variant string `yaml:"variant"`
+	// OrdersPerMinute is what it sends on average. 0: measured from the app's journal.
+	OrdersPerMinute float64 `yaml:"orders_per_minute"`
+	// MeanValue is an order's, in Currency. 0: not known, and then no value at risk is told.
+	MeanValue float64 `yaml:"mean_value"`
+	Currency  string  `yaml:"currency"`
 }
 
 // TLS is a server certificate.
@@ -310,6 +324,13 @@ func (c Config) Validate() error {
 		need(v == "" || err == nil && port != "", key, "host:port is needed")
 	}
 	need(c.Drill.Advertise == "" || c.Drill.Listen != "", "drill.listen", "is needed beside drill.advertise")
+	for i, p := range c.Providers {
+		key := fmt.Sprintf("providers[%d]", i)
+		need(p.ID != "" && !slices.ContainsFunc(c.Providers[:i], func(o Provider) bool { return o.ID == p.ID }), key+".id", "each provider once, by its id")
+		need(p.OrdersPerMinute >= 0 && p.OrdersPerMinute <= 1e6, key+".orders_per_minute", "between 0 and a million")
+		need(p.MeanValue >= 0 && p.MeanValue <= 1e9, key+".mean_value", "between 0 and a billion")
+		need(p.MeanValue == 0 || len(p.Currency) == 3, key+".currency", "three letters such as EUR are needed beside mean_value")
+	}
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")

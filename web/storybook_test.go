@@ -175,6 +175,33 @@ func storyCapacity() workflows.Capacity {
 	return out
 }
 
+// storyOutage is an outage of two hours, or none.
+func storyOutage(on bool) workflows.Outage {
+	sourced := func(text, level string) workflows.SourcedText {
+		return workflows.SourcedText{Text: text, Level: level, URL: "https://example.com/docs", Note: "as of 2026-11"}
+	}
+	since := storyTime.Add(-2 * time.Hour)
+	out := workflows.Outage{At: storyTime, WhatIf: 5 * time.Hour, Prospect: workflows.OutageProspect{Lost: 212, NeedsIt: []string{"Shopify"},
+		Advice: "Stripe: orders come late, none is lost. Shopify: orders are lost. Take orders in durably: write each down before the queue, answer success, enqueue later. Shopify need it; a longer 503 does not help."}}
+	next, gone := storyTime.Add(21*time.Minute), storyTime.Add(2*time.Hour)
+	shopify := workflows.ProviderOutage{Sends: true, PerMinute: 1.2, RateFrom: "measured", MeanValue: 49.9, Currency: "EUR", Provider: workflows.ProviderFacts{ID: "shopify", Name: "Shopify", Variant: "subscription by Admin API",
+		Success: "any 2xx", Deadline: sourced("5 s", "documented"), Schedule: sourced("8 retries within 4 h", "documented"), NoLoss: sourced("2 h", "documented"), LastTry: sourced("4 h", "assumed"),
+		After: sourced("the subscription is deleted", "documented"), Recovery: sourced("Subscribe again, then take in orders by updated_at from before the outage through the Admin API.", "documented"), DedupeBy: sourced("X-Shopify-Event-Id", "documented"),
+		Trap: "Retries go to the address that was configured when the event was triggered. Keep the old address answering."},
+		Forecast: workflows.Forecast{Verdict: "lost", Refused: 360, Lost: 212, ValueLost: 10578.8, LatestBy: 2 * time.Hour, LosesUntil: "the endpoint is made again", Recovery: "Subscribe again, then take in orders by updated_at.", Confidence: "assumed"}}
+	stripe := workflows.ProviderOutage{Sends: true, PerMinute: 0.4, RateFrom: "configured", Provider: workflows.ProviderFacts{ID: "stripe", Name: "Stripe", Variant: "live mode", Success: "any 2xx", Deadline: sourced("10 s", "assumed"),
+		Schedule: sourced("13 retries within 3 d", "documented"), NoLoss: sourced("36 h", "documented"), LastTry: sourced("3 d", "assumed"), After: sourced("Stripe may disable the endpoint", "community"),
+		Recovery: sourced("List events with delivery_success=false and take in those that are not known.", "documented"), DedupeBy: sourced("event id", "documented"), Trap: "A disabled endpoint stops the retries."},
+		Forecast: workflows.Forecast{Verdict: "late", Refused: 120, LatestBy: 160 * time.Minute, Confidence: "assumed"}}
+	if on {
+		out.Since = &since
+		shopify.Missing, shopify.Orders = 141, []string{"gid://shopify/Order/1", "gid://shopify/Order/2"}
+		shopify.Clock = &workflows.OutageClock{FirstFailed: since, NextRetry: &next, FirstLoss: gone, Left: 2 * time.Hour, LossBefore: storyTime, AtRisk: 144, ValueAtRisk: 7185.6, RemovedAt: &gone, Removal: "the subscription is deleted", Severity: "critical", Confidence: "assumed"}
+	}
+	out.Providers = []workflows.ProviderOutage{shopify, stripe}
+	return out
+}
+
 func storyRun(state migration.RunState) migration.Run {
 	started := storyTime.Add(-95 * time.Second)
 	p := storyPlan()
@@ -238,6 +265,8 @@ func stories(t *testing.T) map[string]story {
 	out["capacity"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Capacity: storyCapacity(), Now: storyTime})}
 	out["capacity-empty"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Now: storyTime,
 		Capacity: workflows.Capacity{Sides: []workflows.SideLoad{{Side: "source", Uses: capacity.Uses(nil, capacity.Limits{})}, {Side: "target", Error: "the managed Redis is not provisioned yet", Uses: capacity.Uses(nil, capacity.Limits{})}}}})}
+	out["outage"] = story{frame: frame("Outage clock", "outage", "/m/order-pipeline/outage", viewer), page: OutagePage(Outage{MigrationID: o.Migration.ID, Outage: storyOutage(true), Now: storyTime})}
+	out["outage-none"] = story{frame: frame("Outage clock", "outage", "/m/order-pipeline/outage", viewer), page: OutagePage(Outage{MigrationID: o.Migration.ID, Outage: storyOutage(false), Now: storyTime})}
 	alarmed := o
 	alarmed.Alerts = report.Alerts
 	out["overview-alert"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(alarmed, storyTime, engineer)}
