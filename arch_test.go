@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace", "redisconn/keycopy"},
 	"bullmq/ledger":           {"bullmq", "redisconn"},
 	"audit":                   {"bullmq", "redisconn"},
+	"scan":                    {},
 	"sentinel":                {"redisconn"},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
@@ -52,7 +53,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
+	"":                        {"audit", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "scan"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
