@@ -224,6 +224,9 @@ func (u *unit) walk(n ast.Node, at place) {
 	case *ast.ForDeclaration:
 		u.pattern(n.Target, source{}, at, at.scope, nil, 0)
 		u.unknown(n.Target, at)
+	case *ast.ForIntoExpression:
+		u.patternWrites(n.Expression, at)
+		u.walk(n.Expression, at)
 	case *ast.ForLoopInitializerVarDeclList:
 		u.declarations(n.List, at, functionScope(at.scope))
 	case *ast.ForLoopInitializerLexicalDecl:
@@ -454,7 +457,9 @@ func (u *unit) assignment(n *ast.AssignExpression, at place) {
 		if _, ok := left.Left.(*ast.ThisExpression); ok && at.class != nil {
 			name := "#" + string(left.Identifier.Name)
 			at.class.fields[name] = append(at.class.fields[name], value)
+			break
 		}
+		u.assigned(left, value)
 	default:
 		u.assigned(left, value)
 	}
@@ -504,9 +509,11 @@ func (u *unit) assigned(target, value ast.Expression) {
 	case *ast.Identifier:
 		u.writes = append(u.writes, write{target: t, value: value})
 	case *ast.DotExpression:
-		u.writes = append(u.writes, write{target: t.Left, value: value, member: true})
+		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: string(t.Identifier.Name)})
+	case *ast.PrivateDotExpression:
+		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: "#" + string(t.Identifier.Name)})
 	case *ast.BracketExpression:
-		u.writes = append(u.writes, write{target: t.Left, value: value, member: true})
+		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: keyName(t.Member, true)})
 	}
 }
 
@@ -583,11 +590,15 @@ func (u *unit) call(n *ast.CallExpression, at place) {
 		switch a := a.(type) {
 		case *ast.FunctionLiteral, *ast.ArrowFunctionLiteral:
 			u.callees[a] = n
+		case *ast.ThisExpression:
+			if d, ok := n.Callee.(*ast.DotExpression); ok && isName(d.Left, "Object") {
+				u.writes = append(u.writes, write{target: a, member: true, name: unknownKey, call: n})
+			}
 		case *ast.BinaryExpression: // (Name || (Name = {})): how namespaces are filled
 			if id, ok := a.Left.(*ast.Identifier); ok && a.Operator == token.LOGICAL_OR {
 				u.writes = append(u.writes, write{target: id, member: true})
 			}
-		case *ast.Identifier, *ast.DotExpression:
+		case *ast.Identifier, *ast.DotExpression, *ast.PrivateDotExpression:
 			if !helper {
 				u.give(a)
 				u.writes = append(u.writes, write{target: a, member: true, call: n})

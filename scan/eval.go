@@ -491,6 +491,12 @@ func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	if x.p.overridden(c, name) {
 		return not("this." + name + " differs in a subclass")
 	}
+	if x.p.written[name] {
+		return not("this." + name + " may be changed: a member of this name is assigned elsewhere")
+	}
+	if len(c.fields[unknownKey]) > 0 {
+		return not("this." + name + " may be changed: a member is assigned by a computed name")
+	}
 	list, ok := c.fields[name]
 	if !ok {
 		if c.node.SuperClass != nil {

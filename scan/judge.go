@@ -350,48 +350,56 @@ func verdictOf(checks []Check) Verdict {
 }
 
 // fix says what to write, with nothing that is there already.
-func fix(role Role, name string, checks []Check) string {
+func (f Finding) fix() string {
 	var conn, queue []string
-	for _, c := range checks {
+	for _, c := range f.Checks {
 		if c.State == good {
 			continue
 		}
 		for _, o := range producerOptions {
-			if o.name == c.Option && o.place == "connection" {
+			switch {
+			case o.name != c.Option:
+			case o.place == "connection":
 				conn = append(conn, o.snippet)
-			} else if o.name == c.Option {
+			default:
 				queue = append(queue, o.snippet)
 			}
 		}
 	}
+	if f.Role == RoleProducer {
+		if f.Verdict == Pass {
+			return ""
+		}
+		return "new Producer({ queue, connection: producerOptions(endpoint, purpose) }), without safe: false."
+	}
 	if len(conn)+len(queue) == 0 {
 		return ""
 	}
-	if name == "" {
-		name = "name"
-	} else {
-		name = strconv.Quote(name)
+	name := "name"
+	if f.Queue != "" {
+		name = strconv.Quote(f.Queue)
 	}
 	var parts []string
-	if len(conn) > 0 {
-		parts = append(parts, "connection: { ...connection, "+strings.Join(conn, ", ")+" }")
-	}
-	parts = append(parts, queue...)
-	list := strings.Join(parts, ", ")
-	switch role {
-	case RoleFlow:
-		list = "new FlowProducer({ " + list + " })"
-	case RoleNestQueue:
-		return "BullModule.registerQueue({ name: " + name + ", " + list + " }). Not in forRoot: processors take the connection from there, and a command timeout cuts their blocking read; " +
-			"give @Processor a connection of its own."
-	case RoleNestFlow:
-		list = "BullModule.registerFlowProducer({ name: " + name + ", " + list + " })"
-	case RoleProducer:
-		return "new Producer({ queue: " + name + ", connection: producerOptions(endpoint, purpose) }), without safe: false."
-	case RoleSubclass:
-		list = "super(" + name + ", { ...options, " + list + " })"
+	switch list := strings.Join(conn, ", "); {
+	case len(conn) == 0:
+		parts = append(parts, "connection")
+	case f.client == ioredis:
+		parts = append(parts, "connection: connection.duplicate({ "+list+" })")
 	default:
-		list = "new Queue(" + name + ", { " + list + " })"
+		parts = append(parts, "connection: { ...connection, "+list+" }")
 	}
-	return list + ". Workers need a connection of their own without these, or use producerOptions of @switchyard/bullmq."
+	list := strings.Join(append(parts, queue...), ", ")
+	const workers = " Workers keep a connection of their own, without these."
+	switch f.Role {
+	case RoleFlow:
+		return "new FlowProducer({ " + list + " })." + workers
+	case RoleNestQueue:
+		return "BullModule.registerQueue({ name: " + name + ", " + list + " }), not in forRoot; and @Processor(name, { connection }) with a connection of its own: " +
+			"else it takes the queue's, and a command timeout cuts its blocking read."
+	case RoleNestFlow:
+		return "BullModule.registerFlowProducer({ name: " + name + ", " + list + " }), not in forRoot: processors take theirs from there."
+	case RoleSubclass:
+		return "super(name, { ...options, " + list + " })." + workers
+	}
+	return "new Queue(" + name + ", { " + list + " })." + workers
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/dop251/goja/ast"
@@ -25,7 +26,7 @@ var loaders = map[string]api.Loader{
 // supported turns into older forms what the AST parser does not read. Class fields stay: they are where connections are kept.
 var supported = map[string]bool{
 	"async-generator": false, "for-await": false, "dynamic-import": false, "logical-assignment": false, "class-private-brand-check": false,
-	"using": false, "decorators": false, "regexp-lookbehind-assertions": false, "regexp-named-capture-groups": false,
+	"using": false, "decorators": false, "import-meta": false, "regexp-lookbehind-assertions": false, "regexp-named-capture-groups": false,
 	"regexp-unicode-property-escapes": false, "regexp-dot-all-flag": false, "regexp-sticky-and-unicode-flags": false,
 	"regexp-match-indices": false, "regexp-set-notation": false, "hashbang": false,
 }
@@ -65,6 +66,7 @@ type write struct {
 	target ast.Expression
 	value  ast.Expression // nil: not known
 	member bool
+	name   string              // of the member that is assigned
 	call   *ast.CallExpression // the target is given to a function, which may change it
 }
 
@@ -89,13 +91,16 @@ func (u *unit) position(i file.Idx) Position {
 	return Position{File: u.path, Line: 1, Column: 1}
 }
 
+// imported are names as esbuild writes them.
+var imported = regexp.MustCompile(`\(0, import_\w+\.(\w+)\)|import_\w+\.(\w+)`)
+
 // text is a node as it was understood, on one line and not too long.
 func (u *unit) text(n ast.Node) string {
 	from, to := int(n.Idx0())-1, int(n.Idx1())-1
 	if from < 0 || to > len(u.js) || from >= to {
 		return ""
 	}
-	s := strings.Join(strings.Fields(u.js[from:to]), " ")
+	s := imported.ReplaceAllString(strings.Join(strings.Fields(u.js[from:to]), " "), "$1$2")
 	if r := []rune(s); len(r) > 80 {
 		s = string(r[:79]) + "…"
 	}

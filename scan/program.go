@@ -20,6 +20,7 @@ type program struct {
 	paths   map[string]tsPaths
 	works   map[string]string // names of packages in the folder, and where they are
 	subs    map[*class][]*class
+	written map[string]bool // names of members that are assigned other than through this
 	refused []Finding
 }
 
@@ -87,6 +88,12 @@ func (p *program) changes() {
 			if !w.member || w.call != nil && !p.mayChange(u, w) {
 				continue
 			}
+			if w.name != "" {
+				p.written[w.name] = true
+			}
+			if c, name := u.own(w); c != nil {
+				c.fields[name] = append(c.fields[name], nil)
+			}
 			if b := p.root(u, w.target, 0); b != nil {
 				found = append(found, change{b, u.at(w.target)})
 			}
@@ -104,6 +111,25 @@ func (p *program) changes() {
 			if l, ok := s.expr.(*ast.ClassLiteral); ok {
 				c.b.unit.classOf[l].changed = true
 			}
+		}
+	}
+}
+
+// own is the field of a class that a write inside of it changes: this.field.x = 1, this[name] = x.
+func (u *unit) own(w write) (*class, string) {
+	name := w.name
+	for e := w.target; ; {
+		switch t := e.(type) {
+		case *ast.DotExpression:
+			e, name = t.Left, string(t.Identifier.Name)
+		case *ast.PrivateDotExpression:
+			e, name = t.Left, "#"+string(t.Identifier.Name)
+		case *ast.BracketExpression:
+			e, name = t.Left, keyName(t.Member, true)
+		case *ast.ThisExpression:
+			return u.classes[t], name
+		default:
+			return nil, ""
 		}
 	}
 }

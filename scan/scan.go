@@ -53,8 +53,9 @@ type Finding struct {
 	Fix      string    `json:"fix,omitempty"`
 	Decision *Decision `json:"decision,omitempty"` // that counts
 
-	key    string
-	caller bool
+	key    string // names it among those of its file and role
+	caller bool   // it depends on who calls the function around it
+	client string // what the connection is
 }
 
 // Open says whether the finding blocks.
@@ -134,7 +135,7 @@ func Run(ctx context.Context, dir string, o Options) (Report, error) {
 }
 
 func run(ctx context.Context, files fs.FS, o Options) (Report, error) {
-	p := &program{units: map[string]*unit{}, broken: map[string]string{}, paths: map[string]tsPaths{}, works: map[string]string{}, subs: map[*class][]*class{}}
+	p := &program{units: map[string]*unit{}, broken: map[string]string{}, paths: map[string]tsPaths{}, works: map[string]string{}, subs: map[*class][]*class{}, written: map[string]bool{}}
 	r := Report{Excluded: map[string]int{}}
 	names, err := p.list(ctx, files, o, &r)
 	if err != nil {

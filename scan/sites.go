@@ -261,9 +261,7 @@ func (p *program) judged(u *unit, n *ast.NewExpression, c *value, role Role, en 
 		}
 		of, args = base, up
 	}
-	if role == RoleProducer || role == RoleFlow {
-		f.Queue, f.key = "", u.text(n)
-	} else {
+	if role != RoleProducer && role != RoleFlow {
 		f.Queue, f.key = p.queueName(u, n.ArgumentList, 0, en)
 		if len(args) > 0 && args[0].kind == text && !args[0].opaque {
 			f.Queue = args[0].text
@@ -296,6 +294,7 @@ func (p *program) judged(u *unit, n *ast.NewExpression, c *value, role Role, en 
 }
 
 func (f *Finding) producer(p *program, opts *value) {
+	f.client, _ = p.client((&evaluator{p: p}).member2(opts, "connection"))
 	f.Checks = p.checkProducer(opts)
 	f.settle()
 }
@@ -309,14 +308,14 @@ func (f *Finding) settle() {
 			f.Reasons = append(f.Reasons, r)
 		}
 	}
-	f.Fix = fix(f.Role, f.Queue, f.Checks)
+	f.Fix = f.fix()
 }
 
 // ours judges a Producer of clients/node: it waits for the connection and bounds each add, so only the client's options matter.
 func (p *program) ours(f *Finding, cfg *value) {
 	x := &evaluator{p: p}
 	if q := x.member2(cfg, "queue"); q.kind == text && !q.opaque {
-		f.Queue = q.text
+		f.Queue, f.key = q.text, q.text
 	}
 	conn := x.member2(cfg, "connection").mapped(func(v *value) *value {
 		if v.kind == object { // it makes an ioredis client of them
@@ -380,7 +379,7 @@ func (p *program) byCallers(u *unit, n *ast.NewExpression, c *value, role Role, 
 		g := p.judged(u, n, c, role, &env{fn: fn, args: args, rest: more})
 		g.caller = false
 		for i, r := range g.Reasons {
-			g.Reasons[i] = "called at " + cu.at(at).String() + ": " + r
+			g.Reasons[i] = r + " (called at " + cu.at(at).String() + ")"
 		}
 		for i := range g.Checks {
 			if g.Checks[i].State != good {
