@@ -56,7 +56,7 @@ func TestScanTellsTheTruthAboutTheExample(t *testing.T) {
 		got[f.At.File+" "+string(f.Role)+" "+f.Queue] = f.Verdict
 	}
 	want := map[string]scan.Verdict{
-		"src/lane.ts producer order-ingestion": scan.Review, "src/reports.ts queue reports": scan.Fail,
+		"src/lane.ts producer ": scan.Review, "src/reports.ts queue reports": scan.Fail,
 		"src/reports.ts queue report-attachments": scan.Fail, "src/reports.ts flow-producer ": scan.Fail,
 	}
 	if len(got) != len(want) {

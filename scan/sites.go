@@ -425,7 +425,7 @@ func (p *program) byCallers(u *unit, n *ast.NewExpression, c *value, role Role, 
 			worst = g
 		}
 	}
-	if len(found) > 1 {
+	if slices.ContainsFunc(found, func(g Finding) bool { return g.Queue != worst.Queue }) {
 		worst.Queue = ""
 	}
 	worst.key = f.key
