@@ -32,7 +32,8 @@ type binding struct {
 	sources []source
 	param   ast.Node // the function whose parameter it is
 	index   int
-	top     bool      // declared in the module itself
+	top     bool // declared in the module itself
+	touched []touch
 	changed *Position // where what it holds is changed after it was built
 	why     string
 	memo    *value
@@ -49,6 +50,12 @@ type source struct {
 // restOf in a path is what a pattern leaves over.
 const restOf = "..."
 
+// A touch is a place in which something is given to a function that may change it.
+type touch struct {
+	unit *unit
+	write
+}
+
 type class struct {
 	unit    *unit
 	node    *ast.ClassLiteral
@@ -57,7 +64,8 @@ type class struct {
 	static  map[string]ast.Expression
 	ctor    *ast.FunctionLiteral
 	supers  []*ast.CallExpression
-	changed bool // something static is changed from outside
+	touched map[string][]touch // fields that are given to functions
+	changed bool               // something static is changed from outside
 }
 
 type place struct {
@@ -386,7 +394,7 @@ func (u *unit) functionLiteral(n *ast.FunctionLiteral, at place, expression bool
 }
 
 func (u *unit) class(n *ast.ClassLiteral, at place) {
-	c := &class{unit: u, node: n, fields: map[string][]ast.Expression{}, methods: map[string]*ast.MethodDefinition{}, static: map[string]ast.Expression{}}
+	c := &class{unit: u, node: n, fields: map[string][]ast.Expression{}, methods: map[string]*ast.MethodDefinition{}, static: map[string]ast.Expression{}, touched: map[string][]touch{}}
 	u.classOf[n] = c
 	if n.SuperClass != nil {
 		u.walk(n.SuperClass, at)

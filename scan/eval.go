@@ -3,6 +3,7 @@ package scan
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/dop251/goja/ast"
 	"github.com/dop251/goja/token"
@@ -231,6 +232,10 @@ func (x *evaluator) sources(b *binding, en *env) *value {
 		return not(b.name + " gets no value here")
 	}
 	v := oneOf(vs...)
+	if !slices.ContainsFunc(v.each(), func(v *value) bool { return v.kind == object || v.kind == instance || v.kind == array }) {
+		return v
+	}
+	x.p.isChanged(b)
 	if b.changed == nil {
 		return v
 	}
@@ -295,6 +300,7 @@ func (x *evaluator) parameter(b *binding, en *env) *value {
 		}
 	}
 	v := x.source(b.unit, src, arg, en)
+	x.p.isChanged(b)
 	if b.changed != nil && (v.kind == object || v.kind == either || v.kind == instance) {
 		return not(fmt.Sprintf("%s is changed at %s", b.name, b.changed))
 	}
@@ -376,6 +382,9 @@ func (x *evaluator) unary(u *unit, e *ast.UnaryExpression, en *env) *value {
 }
 
 func (x *evaluator) binary(u *unit, e *ast.BinaryExpression, en *env) *value {
+	if e.Comparison || e.Operator == token.IN || e.Operator == token.INSTANCEOF {
+		return &value{kind: boolean, opaque: true, why: "it is computed: " + u.text(e)}
+	}
 	l := x.eval(u, e.Left, en)
 	switch e.Operator {
 	case token.COALESCE:
@@ -417,9 +426,6 @@ func (x *evaluator) binary(u *unit, e *ast.BinaryExpression, en *env) *value {
 			return str(l.text + r.text)
 		}
 		return &value{kind: text, opaque: true}
-	}
-	if e.Comparison || e.Operator == token.IN || e.Operator == token.INSTANCEOF {
-		return &value{kind: boolean, opaque: true, why: "it is computed: " + u.text(e)}
 	}
 	return not("it is computed: " + u.text(e))
 }
@@ -491,6 +497,7 @@ func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	if x.p.overridden(c, name) {
 		return not("this." + name + " differs in a subclass")
 	}
+	x.p.settle(c, name)
 	if x.p.written[name] {
 		return not("this." + name + " may be changed: a member of this name is assigned elsewhere")
 	}

@@ -33,7 +33,11 @@ func (p *program) nest() []Finding {
 	for _, u := range p.sorted {
 		for _, c := range u.calls {
 			x := &evaluator{p: p}
-			if f := p.eval(u, callee(c), nil); isNest(f) && (f.name == "InjectQueue" || f.name == "Processor") {
+			if last := lastName(callee(c)); last == "InjectQueue" || last == "Processor" {
+				f := p.eval(u, callee(c), nil)
+				if !isNest(f) {
+					continue
+				}
 				args, _ := x.list(u, c.ArgumentList, nil)
 				if f.name == "InjectQueue" {
 					injects = append(injects, use{u, c, args})

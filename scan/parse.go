@@ -100,7 +100,10 @@ func (u *unit) text(n ast.Node) string {
 	if from < 0 || to > len(u.js) || from >= to {
 		return ""
 	}
-	s := imported.ReplaceAllString(strings.Join(strings.Fields(u.js[from:to]), " "), "$1$2")
+	s := strings.Join(strings.Fields(u.js[from:min(to, from+400)]), " ")
+	if strings.Contains(s, "import_") {
+		s = imported.ReplaceAllString(s, "$1$2")
+	}
 	if r := []rune(s); len(r) > 80 {
 		s = string(r[:79]) + "…"
 	}

@@ -21,6 +21,7 @@ type program struct {
 	works   map[string]string // names of packages in the folder, and where they are
 	subs    map[*class][]*class
 	written map[string]bool // names of members that are assigned other than through this
+	uses    map[ast.Node]uses
 	refused []Finding
 }
 
@@ -78,38 +79,64 @@ func (p *program) changes() {
 			}
 		}
 	}
-	type change struct {
-		b  *binding
-		at Position
-	}
-	var found []change
 	for _, u := range p.sorted {
 		for _, w := range u.writes {
-			if !w.member || w.call != nil && !p.mayChange(u, w) {
+			if !w.member {
 				continue
 			}
-			if w.name != "" {
+			if w.name != "" && w.call == nil {
 				p.written[w.name] = true
 			}
 			if c, name := u.own(w); c != nil {
-				c.fields[name] = append(c.fields[name], nil)
+				if w.call == nil {
+					c.fields[name] = append(c.fields[name], nil)
+				} else {
+					c.touched[name] = append(c.touched[name], touch{u, w})
+				}
+				continue
 			}
-			if b := p.root(u, w.target, 0); b != nil {
-				found = append(found, change{b, u.at(w.target)})
+			b := p.root(u, w.target, 0)
+			switch {
+			case b == nil:
+			case w.call != nil:
+				b.touched = append(b.touched, touch{u, w})
+			default:
+				at := u.at(w.target)
+				b.changed = &at
+				for _, s := range b.sources {
+					if l, ok := s.expr.(*ast.ClassLiteral); ok {
+						b.unit.classOf[l].changed = true
+					}
+				}
 			}
 		}
 	}
 	for _, u := range p.sorted { // what was held until now did not know of changes
-		u.forget(u.module)
+		u.forget()
 	}
-	for _, c := range found {
-		if c.b.changed == nil {
-			at := c.at
-			c.b.changed = &at
+}
+
+// isChanged looks at the functions that a variable is given to, the first time that it matters.
+func (p *program) isChanged(b *binding) {
+	list := b.touched
+	b.touched = nil
+	for _, t := range list {
+		if b.changed == nil && p.mayChange(t.unit, t.write) {
+			at := t.unit.at(t.target)
+			b.changed = &at
 		}
-		for _, s := range c.b.sources {
-			if l, ok := s.expr.(*ast.ClassLiteral); ok {
-				c.b.unit.classOf[l].changed = true
+	}
+}
+
+// settle does the same for the field of a class.
+func (p *program) settle(c *class, name string) {
+	for _, n := range []string{name, unknownKey} {
+		list := c.touched[n]
+		delete(c.touched, n)
+		for _, t := range list {
+			if p.mayChange(t.unit, t.write) {
+				c.fields[n] = append(c.fields[n], nil)
+				break
 			}
 		}
 	}
@@ -134,7 +161,7 @@ func (u *unit) own(w write) (*class, string) {
 	}
 }
 
-func (u *unit) forget(*scope) {
+func (u *unit) forget() {
 	for _, s := range u.names {
 		for ; s != nil; s = s.parent {
 			for _, b := range s.names {
@@ -163,6 +190,9 @@ func (p *program) root(u *unit, e ast.Expression, depth int) *binding {
 		}
 		return b
 	case *ast.DotExpression:
+		if !u.foreign(e.Left) {
+			return p.root(u, e.Left, depth+1)
+		}
 		if m := p.eval(u, e.Left, nil); m.kind == module {
 			if x, ok := m.unit.exports[string(e.Identifier.Name)]; ok {
 				return p.root(m.unit, x.expr, depth+1)
@@ -184,6 +214,36 @@ func (p *program) root(u *unit, e ast.Expression, depth int) *binding {
 		return p.root(u, e.Left, depth+1)
 	}
 	return nil
+}
+
+// foreign says whether an expression begins with something imported.
+func (u *unit) foreign(e ast.Expression) bool {
+	for {
+		switch t := e.(type) {
+		case *ast.DotExpression:
+			e = t.Left
+		case *ast.SequenceExpression:
+			e = t.Sequence[len(t.Sequence)-1]
+		case *ast.CallExpression:
+			return isName(t.Callee, "require") || isName(t.Callee, "__toESM")
+		case *ast.AwaitExpression:
+			return true
+		case *ast.Identifier:
+			b := u.names[t].find(string(t.Name))
+			if b == nil || b.param != nil || len(b.sources) != 1 {
+				return false
+			}
+			switch s := b.sources[0].expr.(type) {
+			case *ast.CallExpression, *ast.AwaitExpression:
+				return true
+			case *ast.Identifier, *ast.DotExpression:
+				return s != e && b.unit.foreign(s)
+			}
+			return false
+		default:
+			return false
+		}
+	}
 }
 
 // harmless functions do not change what they are given.

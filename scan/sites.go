@@ -388,33 +388,13 @@ func (p *program) byCallers(u *unit, n *ast.NewExpression, c *value, role Role, 
 		}
 		found = append(found, g)
 	}
-	is := func(v *value) bool {
-		if v.kind == classValue && v.class.ctor != nil {
-			return ast.Node(v.class.ctor) == fn
-		}
-		return v.kind == function && v.node == fn
+	uses := p.usesOf(fn)
+	if uses.passed { // it is handed on: there may be callers that nobody sees
+		return f
 	}
-	for _, cu := range p.sorted {
-		for _, e := range cu.passed {
-			if is(p.eval(cu, e, nil)) {
-				return f // it is handed on: there may be callers that nobody sees
-			}
-		}
-		for _, call := range cu.calls {
-			if _, ok := callee(call).(*ast.SuperExpression); ok {
-				continue
-			}
-			if is(p.eval(cu, callee(call), nil)) {
-				args, more := (&evaluator{p: p}).list(cu, call.ArgumentList, nil)
-				see(cu, call, args, more)
-			}
-		}
-		for _, nn := range cu.news {
-			if is(p.eval(cu, nn.Callee, nil)) {
-				args, more := (&evaluator{p: p}).list(cu, nn.ArgumentList, nil)
-				see(cu, nn, args, more)
-			}
-		}
+	for _, c := range uses.calls {
+		args, more := (&evaluator{p: p}).list(c.unit, c.args, nil)
+		see(c.unit, c.node, args, more)
 	}
 	if len(found) == 0 {
 		return f
@@ -430,6 +410,64 @@ func (p *program) byCallers(u *unit, n *ast.NewExpression, c *value, role Role, 
 	}
 	worst.key = f.key
 	return worst
+}
+
+// uses are where a function is used.
+type uses struct {
+	passed bool // as a value
+	calls  []called
+}
+
+type called struct {
+	unit *unit
+	node ast.Node
+	args []ast.Expression
+}
+
+// usesOf looks through the program once, and remembers every function.
+func (p *program) usesOf(fn ast.Node) uses {
+	if p.uses != nil {
+		return p.uses[fn]
+	}
+	p.uses = map[ast.Node]uses{}
+	of := func(v *value) ast.Node {
+		switch {
+		case v.kind == classValue && v.class.ctor != nil:
+			return v.class.ctor
+		case v.kind == function:
+			return v.node
+		}
+		return nil
+	}
+	note := func(u *unit, callee ast.Expression, node ast.Node, args []ast.Expression) {
+		for _, v := range p.eval(u, callee, nil).each() {
+			if n := of(v); n != nil {
+				use := p.uses[n]
+				use.calls = append(use.calls, called{u, node, args})
+				p.uses[n] = use
+			}
+		}
+	}
+	for _, u := range p.sorted {
+		for _, e := range u.passed {
+			for _, v := range p.eval(u, e, nil).each() {
+				if n := of(v); n != nil {
+					use := p.uses[n]
+					use.passed = true
+					p.uses[n] = use
+				}
+			}
+		}
+		for _, c := range u.calls {
+			if _, ok := callee(c).(*ast.SuperExpression); !ok {
+				note(u, callee(c), c, c.ArgumentList)
+			}
+		}
+		for _, n := range u.news {
+			note(u, n.Callee, n, n.ArgumentList)
+		}
+	}
+	return p.uses[fn]
 }
 
 func rank(v Verdict) int { return slices.Index([]Verdict{Pass, Review, Fail}, v) }
@@ -473,6 +511,9 @@ func className(c *class) string {
 func (p *program) handedOn(u *unit) []Finding {
 	var out []Finding
 	for _, e := range u.passed {
+		if !p.mayBeClass(u, e, 0) {
+			continue
+		}
 		v := p.eval(u, e, nil)
 		if role := p.roleOfClass(v); role == RoleQueue || role == RoleFlow || role == RoleOld {
 			out = append(out, Finding{Role: RoleClass, Verdict: Review, At: u.at(e), Expr: u.text(e), key: u.text(e),
@@ -480,6 +521,35 @@ func (p *program) handedOn(u *unit) []Finding {
 		}
 	}
 	return out
+}
+
+// mayBeClass tells cheaply what cannot be a class.
+func (p *program) mayBeClass(u *unit, e ast.Expression, depth int) bool {
+	if depth > 20 {
+		return true
+	}
+	if id, ok := e.(*ast.Identifier); ok {
+		b := u.names[id].find(string(id.Name))
+		if b == nil || b.param != nil {
+			return false
+		}
+		for _, s := range b.sources {
+			switch src := s.expr.(type) {
+			case *ast.ClassLiteral, *ast.ConditionalExpression, *ast.BinaryExpression:
+				return true
+			case *ast.Identifier, *ast.DotExpression:
+				if p.mayBeClass(b.unit, src, depth+1) {
+					return true
+				}
+			case *ast.CallExpression, *ast.AwaitExpression:
+				if b.unit.foreign(src) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return u.foreign(e)
 }
 
 // builtin is what some functions of packages give.
