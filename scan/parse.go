@@ -36,9 +36,9 @@ const tsconfigRaw = `{"compilerOptions":{"experimentalDecorators":true,"useDefin
 // A unit is one parsed file.
 type unit struct {
 	path    string // relative to the folder scanned, with slashes
-	source  []byte
 	js      string
 	program *ast.Program
+	raw     []byte // the source map; decoded when a position is asked for
 	lines   *sourcemap.Consumer
 	module  *scope
 	names   map[*ast.Identifier]*scope // where each identifier is used
@@ -85,6 +85,13 @@ func (u *unit) position(i file.Idx) Position {
 	off := min(max(int(i)-1, 0), len(u.js))
 	before := u.js[:off]
 	line, col := strings.Count(before, "\n")+1, off-strings.LastIndexByte(before, '\n')-1
+	if u.lines == nil {
+		m, err := sourcemap.Parse("", u.raw)
+		if err != nil {
+			return Position{File: u.path, Line: 1, Column: 1}
+		}
+		u.lines, u.raw = m, nil
+	}
 	if _, _, l, c, ok := u.lines.Source(line, col); ok {
 		return Position{File: u.path, Line: l, Column: c + 1}
 	}
@@ -128,11 +135,7 @@ func parse(name string, source []byte) (u *unit, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := sourcemap.Parse("", sourceMap)
-	if err != nil {
-		return nil, err
-	}
-	u = &unit{path: name, source: source, js: js, program: program, lines: lines}
+	u = &unit{path: name, js: js, program: program, raw: sourceMap}
 	u.bind()
 	return u, nil
 }
