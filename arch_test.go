@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace", "redisconn/keycopy"},
 	"bullmq/ledger":           {"bullmq", "redisconn"},
 	"audit":                   {"bullmq", "redisconn"},
+	"scan":                    {},
 	"capacity":                {},
 	"redisconn/scratch":       {"redisconn"},
 	"drill":                   {"redisconn/scratch"},
@@ -56,7 +57,7 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger"},
+	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "scan"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

@@ -47,6 +47,7 @@ type cli struct {
 	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server. Needs no Switchyard server."`
 	Compare  compareCmd  `cmd:"" help:"Compare every key of two Redis databases, values and expiry times. Fails when they differ."`
 	Audit    auditCmd    `cmd:"" help:"Judge a Redis that runs BullMQ: settings, counters, keys. Fails from a severity on. Needs no Switchyard server."`
+	Scan     scanCmd     `cmd:"" help:"Read an app's source: does every BullMQ producer fail at once when its Redis does. Fails unless all do. Needs no Switchyard server."`
 	Flags    flagsCmd    `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
 	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
 	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`
