@@ -35,7 +35,11 @@ func (s subject) Close(ctx context.Context, id string) error { return s.app.Dril
 // startApp runs the real example app with one of its breakers. It reaches no Redis and no control plane, which a drill needs none of.
 func startApp(t *testing.T, breaker string) *ingestion.Client {
 	t.Helper()
-	cmd := exec.Command("node", "../examples/ingestion/dist/main.js")
+	program := "../examples/ingestion/dist/main.js"
+	if breaker != "on" {
+		program = "../examples/ingestion/test/unsafe.mjs" // the same app with producers as they are made elsewhere
+	}
+	cmd := exec.Command("node", program)
 	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=drill-token", "WEBHOOK_SECRET=none", "DATA_DIR="+t.TempDir(), "BREAKER="+breaker)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()

@@ -2,8 +2,6 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Endpoint } from "@switchyard/bullmq";
 
-export type Breaker = "on" | "flag" | "off";
-
 export interface Config {
   host: string;
   port: number;
@@ -18,8 +16,6 @@ export interface Config {
   instance: string;
   /** Replicas that must confirm an order while the source is the Sentinel estate. */
   waitReplicas: number;
-  /** "off" leaves out the circuit breaker, "flag" is enableOfflineQueue: false and nothing else. Both are for drills only. */
-  breaker: Breaker;
 }
 
 /**
@@ -50,14 +46,7 @@ export function configFrom(env: NodeJS.ProcessEnv): Config {
     dataDir: required("DATA_DIR"),
     instance: env["INSTANCE_ID"] || `${hostname()}-${process.pid}`,
     waitReplicas: integer("WAIT_REPLICAS", 1),
-    breaker: breaker(env["BREAKER"]),
   };
-}
-
-function breaker(text: string | undefined): Breaker {
-  if (text === undefined || text === "" || text === "on") return "on";
-  if (text === "flag" || text === "off") return text;
-  throw new Error("BREAKER is none of on, flag, off");
 }
 
 function sentinel(env: NodeJS.ProcessEnv): Endpoint | undefined {

@@ -4,7 +4,6 @@ import {
   producerOptions,
   reportConsumer,
   reportProducer,
-  unsafeProducerOptions,
   workerOptions,
   type ConnectionReport,
   type Endpoint,
@@ -12,7 +11,6 @@ import {
   type Side,
 } from "@switchyard/bullmq";
 import type { WorkerOptions } from "bullmq";
-import type { Breaker } from "./config.js";
 import type { Journal } from "./journal.js";
 import { log } from "./log.js";
 import { executionOf, processor } from "./processor.js";
@@ -37,16 +35,16 @@ export interface LaneConfig {
   endpoint: string;
   connection: Endpoint;
   journal: Journal;
-  breaker: Breaker;
+  open: OpenProducer;
   replicas: number;
 }
 
-/** Makes a producer the one way this app makes them; drills use it too. */
-export function openProducer(breaker: Breaker, connection: Endpoint, purpose: Purpose, replicas: number, onError: (err: Error) => void): Producer {
-  const bare = unsafeProducerOptions(connection, purpose);
-  const options = { on: producerOptions(connection, purpose), flag: { ...bare, enableOfflineQueue: false }, off: bare };
-  return new Producer({ queue: purpose.queue, connection: options[breaker], replicas, safe: breaker === "on", onError });
-}
+/** Makes a producer for a queue of an endpoint. */
+export type OpenProducer = (endpoint: Endpoint, purpose: Purpose, replicas: number, onError: (err: Error) => void) => Producer;
+
+/** The one way in which this app makes producers; drills go the same way. */
+export const openProducer: OpenProducer = (endpoint, purpose, replicas, onError) =>
+  new Producer({ queue: purpose.queue, connection: producerOptions(endpoint, purpose), replicas, onError });
 
 /** Every connection of one side to one server: two producers, a worker, and a shadow worker while wanted. */
 export class Lane {
@@ -133,8 +131,8 @@ export class Lane {
   }
 
   #producer(queue: string, replicas: number): Producer {
-    const { breaker, connection, side } = this.#config;
-    return openProducer(breaker, connection, { service, queue, side }, replicas, this.#reporter("producer", queue));
+    const { open, connection, side } = this.#config;
+    return open(connection, { service, queue, side }, replicas, this.#reporter("producer", queue));
   }
 
   #consumer(queue: string, mode: "authoritative" | "shadow"): Consumer {
