@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -13,9 +15,18 @@ import (
 
 // scanCmd proves from the source that every producer fails when its Redis does. It needs no Switchyard server.
 type scanCmd struct {
-	Dir     string        `arg:"" help:"Folder with the TypeScript and JavaScript of the app." type:"path"`
-	JSON    bool          `name:"json" help:"Print the report as JSON."`
-	SARIF   string        `name:"sarif" help:"Write the report as SARIF 2.1.0 too, for code scanning in CI." type:"path" placeholder:"FILE"`
+	Dir      string `arg:"" help:"Folder with the TypeScript and JavaScript of the app." type:"path"`
+	JSON     bool   `name:"json" help:"Print the report as JSON."`
+	SARIF    string `name:"sarif" help:"Write the report as SARIF 2.1.0 too, for code scanning in CI." type:"path" placeholder:"FILE"`
+	Evidence string `help:"Write what was found as evidence for Switchyard to this file; the page Breaker takes it." type:"path" placeholder:"FILE"`
+	Submit   bool   `help:"Send what was found to a Switchyard server as evidence; only places, verdicts and reasons leave this machine."`
+	Source   string `help:"What was scanned, such as the repository's name. Default: the folder's name."`
+	Commit   string `help:"Commit of the source."`
+	Remote   struct {
+		URL       string `help:"With --submit: the server." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
+		User      string `help:"With --submit: account; its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER"`
+		Migration string `help:"With --submit: migration. Default: the only one." placeholder:"ID"`
+	} `embed:""`
 	Timeout time.Duration `help:"Give up after this time: then nothing is known." default:"5m"`
 }
 
@@ -51,6 +62,9 @@ func (c scanCmd) Run(s *surroundings) error {
 	if err != nil {
 		return err
 	}
+	if err := c.hand(s, r); err != nil {
+		return err
+	}
 	if r.Green() {
 		return nil
 	}
@@ -59,6 +73,34 @@ func (c scanCmd) Run(s *surroundings) error {
 	}
 	_, fail, review, _ := r.Counts()
 	return migration.Errorf(migration.Conflict, "%d producers fail, %d are to be decided", fail, review)
+}
+
+// hand gives the report on as evidence, whatever it says.
+func (c scanCmd) hand(s *surroundings, r scan.Report) error {
+	if c.Evidence == "" && !c.Submit {
+		return nil
+	}
+	facts := r.Facts(cmp.Or(c.Source, filepath.Base(c.Dir)), c.Commit)
+	if c.Evidence != "" {
+		b, err := json.MarshalIndent(facts, "", "  ")
+		if err == nil {
+			err = os.WriteFile(c.Evidence, append(b, '\n'), 0o600)
+		}
+		if err != nil {
+			return migration.Errorf(migration.Invalid, "the evidence file: %v", err)
+		}
+	}
+	if !c.Submit {
+		return nil
+	}
+	if c.Remote.User == "" {
+		return migration.Errorf(migration.Invalid, "--submit needs --user, or SWITCHYARD_USER")
+	}
+	client, mid, err := remote{URL: c.Remote.URL, User: c.Remote.User, Migration: c.Remote.Migration}.open(s)
+	if err != nil {
+		return err
+	}
+	return client.SubmitScan(s.ctx, mid, facts)
 }
 
 func writeSARIF(name string, r scan.Report) (err error) {

@@ -196,6 +196,9 @@ type Queue struct {
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
+// BreakerProof is what shows that an add fails at once when Redis does: see workflows.BreakerProof.
+type BreakerProof = workflows.BreakerProof
+
 // Outage is what the providers' retries mean for refused orders: see workflows.Outage.
 type Outage = workflows.Outage
 

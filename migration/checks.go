@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Check judges one kind of evidence. Its rule is code, named from the plan, so that a plan can combine checks but not invent them.
@@ -60,6 +61,7 @@ const (
 	CheckBackup      = "source-backup"
 	CheckOff         = "source-off"
 	CheckAudit       = "redis-audit"
+	CheckScan        = "breaker-scan"
 )
 
 // FailoverLimitMS is the initiative's limit from losing the master to the first acknowledged write, in milliseconds.
@@ -88,6 +90,23 @@ var checks = map[string]Check{
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
 	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
+	CheckScan:   {"Source scan", "every place that makes a producer passes, or was decided on", "run switchyard scan DIR --submit over the app's source, in CI or by hand", judge(judgeScan)},
+}
+
+// outside are checks whose evidence no step gathers: their Next says who brings it.
+var outside = map[string]bool{CheckScan: true}
+
+// expiries say from when on facts count no more by themselves, such as a decision that was taken for a time; the zero time: never.
+var expiries = map[string]func(facts json.RawMessage) time.Time{CheckScan: scanUntil}
+
+// expired is how long ago facts stopped counting by themselves.
+func expired(check string, facts json.RawMessage, now time.Time) (ago time.Duration, yes bool) {
+	until := expiries[check]
+	if until == nil {
+		return 0, false
+	}
+	at := until(facts)
+	return now.Sub(at), !at.IsZero() && !now.Before(at)
 }
 
 // NodePolicy is the eviction policy of one server.
@@ -298,6 +317,71 @@ type DrillCase struct {
 	MS      int64  `json:"ms"`
 	LimitMS int64  `json:"limit_ms"`
 	Note    string `json:"note,omitempty"`
+}
+
+// ScanFacts is the evidence of CheckScan: what a scan of an app's source found.
+type ScanFacts struct {
+	Source   string        `json:"source"`           // what was scanned, such as the repository's name
+	Commit   string        `json:"commit,omitempty"` // of the source
+	Files    int           `json:"files"`
+	Findings []ScanFinding `json:"findings"`
+}
+
+// ScanFinding is one place that makes a producer, or one that could not be read.
+type ScanFinding struct {
+	ID      string   `json:"id"`
+	Role    string   `json:"role"`
+	Verdict string   `json:"verdict"`         // PASS, FAIL, REVIEW
+	Queue   string   `json:"queue,omitempty"` // empty: the source does not tell
+	At      string   `json:"at"`              // file:line
+	Expr    string   `json:"expression"`
+	Reasons []string `json:"reasons,omitempty"`
+	Fix     string   `json:"fix,omitempty"`
+	// DecidedBy settles a REVIEW until a day.
+	DecidedBy    string    `json:"decided_by,omitempty"`
+	DecidedUntil time.Time `json:"decided_until,omitzero"` // the moment from which it counts no more
+}
+
+// Open says whether the finding blocks: it fails, or is to be reviewed and nobody decided.
+func (f ScanFinding) Open() bool {
+	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || f.DecidedBy == "")
+}
+
+func judgeScan(f ScanFacts) (bool, string, error) {
+	if len(f.Findings) == 0 {
+		return false, "", fmt.Errorf("no place that makes a producer was found in %d files of %s: that proves nothing", f.Files, f.Source)
+	}
+	decided := 0
+	for _, v := range []string{"FAIL", "REVIEW", ""} {
+		for _, x := range f.Findings {
+			if x.Open() && (x.Verdict == v || v == "") {
+				return false, fmt.Sprintf("%s: %s %s", x.At, x.Verdict, strings.Join(x.Reasons, "; ")), nil
+			}
+			if v == "" && x.DecidedBy != "" {
+				decided++
+			}
+		}
+	}
+	text := fmt.Sprintf("%d places in %s make a producer, and each fails when Redis does", len(f.Findings), f.Source)
+	if decided > 0 {
+		text += fmt.Sprintf(" (%d by somebody's decision)", decided)
+	}
+	return true, text, nil
+}
+
+// scanUntil is when the first decision expires.
+func scanUntil(raw json.RawMessage) time.Time {
+	var f ScanFacts
+	var first time.Time
+	if json.Unmarshal(raw, &f) != nil {
+		return first
+	}
+	for _, x := range f.Findings {
+		if !x.DecidedUntil.IsZero() && (first.IsZero() || x.DecidedUntil.Before(first)) {
+			first = x.DecidedUntil
+		}
+	}
+	return first
 }
 
 // BenchCase is one fault of a server of the drill's own, and what the app's own options made of it there.

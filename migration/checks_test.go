@@ -65,6 +65,15 @@ var judgements = map[string][]judged{
 		{"says null", `{"producers":[{"enable_offline_queue":null,"command_timeout_ms":2000}]}`, Unknown, "does not say"},
 		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
 	},
+	CheckScan: {
+		{"every place passes", `{"source":"shop","files":3,"findings":[{"id":"a","role":"queue","verdict":"PASS","at":"q.ts:3","expression":"new Queue()"}]}`, Met, "1 places in shop"},
+		{"one fails", `{"source":"shop","files":3,"findings":[{"id":"r","verdict":"REVIEW","at":"a.ts:1"},{"id":"a","verdict":"FAIL","at":"q.ts:3","reasons":["enableOfflineQueue: not set"]}]}`, Unmet, "q.ts:3: FAIL enableOfflineQueue"},
+		{"one is to be reviewed", `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"REVIEW","at":"q.ts:3","reasons":["not known"]}]}`, Unmet, "q.ts:3: REVIEW not known"},
+		{"one was decided on", `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"REVIEW","at":"q.ts:3","decided_by":"ada","decided_until":"2027-01-01T00:00:00Z"}]}`, Met, "1 by somebody's decision"},
+		{"a failure cannot be decided on", `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FAIL","at":"q.ts:3","decided_by":"ada"}]}`, Unmet, "FAIL"},
+		{"a verdict of nobody", `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FINE","at":"q.ts:3"}]}`, Unmet, "FINE"},
+		{"nothing found proves nothing", `{"source":"shop","files":3,"findings":[]}`, Unknown, "proves nothing"},
+	},
 	CheckDrill: {
 		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}]}`, Met, "3 faults answered with 503, the slowest after 2100 ms"},
 		{"200 while Redis is down", `{"cases":[{"fault":"cut","status":200,"ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "cut: status 200"},

@@ -121,15 +121,20 @@ func ruleID(r Role) string { return "breaker/" + string(r) }
 
 // Message says in one paragraph what was found and what to do.
 func (f Finding) Message() string {
-	parts := []string{string(f.Verdict) + ": " + f.Expr}
-	for _, c := range f.Checks {
-		if c.State == missing || c.State == wrong {
-			parts = append(parts, c.Option+" is "+c.Seen+", needs "+c.Needs+": "+c.Why)
-		}
-	}
-	parts = append(parts, f.Reasons...)
+	parts := append([]string{string(f.Verdict) + ": " + f.Expr}, f.Why()...)
 	if f.Fix != "" && f.Verdict != Pass {
 		parts = append(parts, "Fix: "+f.Fix)
 	}
 	return strings.Join(parts, ". ")
+}
+
+// Why lists what speaks against it: the options that are missing or wrong, and what the source does not tell.
+func (f Finding) Why() []string {
+	var out []string
+	for _, c := range f.Checks {
+		if c.State == missing || c.State == wrong {
+			out = append(out, c.Option+" is "+c.Seen+", needs "+c.Needs+": "+c.Why)
+		}
+	}
+	return append(out, f.Reasons...)
 }
