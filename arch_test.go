@@ -52,7 +52,7 @@ var imports = map[string][]string{
 	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static"},
 	"server":                  {"audit", "workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
 	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
-	"rehearse":                {"twin", "api"},
+	"rehearse":                {"twin", "api", "scan"},
 	"bench":                   {"api"},
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
