@@ -52,7 +52,7 @@ func (t Thresholds) Validate() error {
 }
 
 // Reading is what an outage means for one provider at a moment, on the assumption that every delivery since the first failed one is refused
-// with a 503. Times are as modelled: Confidence says how sure.
+// with a 503. Times are as modelled.
 type Reading struct {
 	Provider    string
 	FirstFailed time.Time
@@ -70,8 +70,8 @@ type Reading struct {
 	Removal   string
 	Recovery  string
 	Severity  Severity
-	// Confidence is the level of the less sure of the schedule and its spacing.
-	Confidence Level
+	Proof     Level // of how long the provider tries
+	Spacing   Level // of when
 }
 
 // Read reads the outage clock. The outage is taken to last; each flow's Severity is by t.
@@ -92,7 +92,7 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 		// Tries at this very moment fail too, hence the nanosecond.
 		c := f.count(now.Sub(first) + 1)
 		r := Reading{Provider: p.ID, FirstFailed: first, FirstLoss: first.Add(s.Last()), LossBefore: first.Add(s.NoLoss),
-			AtRisk: c.failed - c.lost, Lost: c.lost, Recovery: p.Recovery.Action, Removal: p.Removal.What, Confidence: s.confidence()}
+			AtRisk: c.failed - c.lost, Lost: c.lost, Recovery: p.Recovery.Action, Removal: p.Removal.What, Proof: s.Level, Spacing: s.Spacing.Level}
 		r.ValueAtRisk, r.ValueLost = int64(r.AtRisk)*f.MeanValue, int64(r.Lost)*f.MeanValue
 		r.Left = r.FirstLoss.Sub(now)
 		if p.Removal.AfterLastTry {
@@ -128,15 +128,6 @@ func (t Thresholds) severity(s Schedule, age time.Duration) Severity {
 	return Late
 }
 
-// confidence gives the level of the less sure of how long and when.
-func (s Schedule) confidence() Level {
-	order := map[Level]int{Documented: 0, Observed: 1, Community: 2, Assumed: 3}
-	if order[s.Spacing.Level] > order[s.Level] {
-		return s.Spacing.Level
-	}
-	return s.Level
-}
-
 // Verdict is what an outage of a certain length does to a provider's orders.
 type Verdict string
 
@@ -159,7 +150,7 @@ type Forecast struct {
 	LatestBy   time.Duration // an order that is not lost, if any, comes at most this long after the outage
 	LosesUntil string        // when not empty: orders go on being lost after the outage, until then
 	Recovery   string        // when orders are lost or may be
-	Confidence Level
+	Proof      Level         // of how long the provider tries
 }
 
 // Prospect is the answer to "what if it is down for that long?".
@@ -184,7 +175,7 @@ func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 		}
 		p, s := f.Provider, f.Provider.Schedule
 		c := f.count(outage)
-		fc := Forecast{Provider: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Confidence: s.confidence()}
+		fc := Forecast{Provider: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Proof: s.Level}
 		switch {
 		case outage > s.Last():
 			fc.Verdict = LoseOrders
