@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func document() string {
 		s := p.Schedule
 		tries, window := "not stated", "not stated"
 		if s.Retries > 0 {
-			tries = fmt.Sprint(s.Retries)
+			tries = strconv.Itoa(s.Retries)
 		}
 		if s.Window > 0 {
 			window = short(s.Window)

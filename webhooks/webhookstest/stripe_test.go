@@ -3,10 +3,12 @@ package webhookstest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,7 +197,7 @@ func TestStripesOwnClientReadsTheStandIn(t *testing.T) {
 	api := &Stripe{Now: func() time.Time { return begin.Add(time.Hour) }}
 	events := serveStripe(t, api)
 	for i := range 33 {
-		_, body := webhooks.Stripe().Request(webhooks.Order{ID: fmt.Sprint(i), At: begin.Add(time.Duration(i) * time.Second)}, 0, nil, begin)
+		_, body := webhooks.Stripe().Request(webhooks.Order{ID: strconv.Itoa(i), At: begin.Add(time.Duration(i) * time.Second)}, 0, nil, begin)
 		if err := api.Add(body, i%2 == 0); err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +223,8 @@ func TestStripesOwnClientReadsTheStandIn(t *testing.T) {
 		}
 	}
 	it := event.Client{B: backend, Key: "sk_test_wrong"}.List(&stripe.EventListParams{})
-	if it.Next() || it.Err() == nil || it.Err().(*stripe.Error).HTTPStatusCode != 401 {
+	more := it.Next()
+	if e, ok := errors.AsType[*stripe.Error](it.Err()); more || !ok || e.HTTPStatusCode != 401 {
 		t.Errorf("%v", it.Err())
 	}
 }
