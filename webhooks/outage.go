@@ -4,19 +4,24 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Flow is the orders that one provider sends, evenly.
+// Flow is the orders that one provider sends.
 type Flow struct {
 	Provider  Provider
-	PerMinute float64
-	MeanValue int64 // of an order, in minor units of the currency
-	// FirstFailed is when the first delivery of this provider was refused; zero: when the outage began.
+	PerMinute float64 // evenly
+	MeanValue int64   // of an order, in minor units of the currency
+	// FirstFailed is when the first delivery of this provider was refused; zero: when the outage began. Not used with Refused.
 	FirstFailed time.Time
+	// Refused is what is known to have been refused and not to have come since, with the time of the first try. With it Read counts and
+	// sums up these; the rate is then only for what a removed endpoint is not sent any more. Nil: Read estimates by rate and
+	// mean value. Empty: none was refused, and a Reading has no times.
+	Refused []Order
 }
 
 // Severity says how urgent an outage is for one provider.
@@ -52,7 +57,7 @@ func (t Thresholds) Validate() error {
 }
 
 // Reading is what an outage means for one provider at a moment, on the assumption that every delivery since the first failed one is refused
-// with a 503. Times are as modelled: Confidence says how sure.
+// with a 503. Times are as modelled.
 type Reading struct {
 	Provider    string
 	FirstFailed time.Time
@@ -70,8 +75,8 @@ type Reading struct {
 	Removal   string
 	Recovery  string
 	Severity  Severity
-	// Confidence is the level of the less sure of the schedule and its spacing.
-	Confidence Level
+	Proof     Level // of how long the provider tries
+	Spacing   Level // of when
 }
 
 // Read reads the outage clock. The outage is taken to last; each flow's Severity is by t.
@@ -84,16 +89,25 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 		if err := f.validate(); err != nil {
 			return nil, err
 		}
-		first := f.FirstFailed
-		if first.IsZero() {
-			first = began
-		}
 		p, s := f.Provider, f.Provider.Schedule
-		// Tries at this very moment fail too, hence the nanosecond.
-		c := f.count(now.Sub(first) + 1)
-		r := Reading{Provider: p.ID, FirstFailed: first, FirstLoss: first.Add(s.Last()), LossBefore: first.Add(s.NoLoss),
-			AtRisk: c.failed - c.lost, Lost: c.lost, Recovery: p.Recovery.Action, Removal: p.Removal.What, Confidence: s.confidence()}
-		r.ValueAtRisk, r.ValueLost = int64(r.AtRisk)*f.MeanValue, int64(r.Lost)*f.MeanValue
+		r := Reading{Provider: p.ID, Recovery: p.Recovery.Action, Removal: p.Removal.What, Severity: Late, Proof: s.Level, Spacing: s.Spacing.Level}
+		first := cmp.Or(f.FirstFailed, began)
+		if f.Refused != nil {
+			if len(f.Refused) == 0 { // none was refused yet: there is nothing to count down
+				out = append(out, r)
+				continue
+			}
+			first = slices.MinFunc(f.Refused, func(a, b Order) int { return a.At.Compare(b.At) }).At
+		}
+		r.FirstFailed, r.FirstLoss, r.LossBefore = first, first.Add(s.Last()), first.Add(s.NoLoss)
+		if f.Refused == nil {
+			// Tries at this very moment fail too, hence the nanosecond.
+			c := f.count(now.Sub(first) + 1)
+			r.AtRisk, r.Lost = c.failed-c.lost, c.lost
+			r.ValueAtRisk, r.ValueLost = int64(r.AtRisk)*f.MeanValue, int64(r.Lost)*f.MeanValue
+		} else {
+			r.sum(f, now)
+		}
 		r.Left = r.FirstLoss.Sub(now)
 		if p.Removal.AfterLastTry {
 			r.RemovedAt = r.FirstLoss
@@ -108,6 +122,26 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// sum counts the refused orders that are known, and estimates those that were not sent since the endpoint is gone.
+func (r *Reading) sum(f Flow, now time.Time) {
+	p, last := f.Provider, f.Provider.Schedule.Last()
+	removed := p.Removal.AfterLastTry && !now.Before(r.FirstLoss)
+	for _, o := range f.Refused {
+		if !now.Before(o.At.Add(last)) || removed && p.Removal.StopsPending {
+			r.Lost++
+			r.ValueLost += o.Value
+		} else {
+			r.AtRisk++
+			r.ValueAtRisk += o.Value
+		}
+	}
+	if removed {
+		unsent := f.orders(now.Sub(r.FirstLoss))
+		r.Lost += unsent
+		r.ValueLost += int64(unsent) * f.MeanValue
+	}
 }
 
 func (t Thresholds) severity(s Schedule, age time.Duration) Severity {
@@ -126,15 +160,6 @@ func (t Thresholds) severity(s Schedule, age time.Duration) Severity {
 		return Warning
 	}
 	return Late
-}
-
-// confidence gives the level of the less sure of how long and when.
-func (s Schedule) confidence() Level {
-	order := map[Level]int{Documented: 0, Observed: 1, Community: 2, Assumed: 3}
-	if order[s.Spacing.Level] > order[s.Level] {
-		return s.Spacing.Level
-	}
-	return s.Level
 }
 
 // Verdict is what an outage of a certain length does to a provider's orders.
@@ -159,7 +184,7 @@ type Forecast struct {
 	LatestBy   time.Duration // an order that is not lost, if any, comes at most this long after the outage
 	LosesUntil string        // when not empty: orders go on being lost after the outage, until then
 	Recovery   string        // when orders are lost or may be
-	Confidence Level
+	Proof      Level         // of how long the provider tries
 }
 
 // Prospect is the answer to "what if it is down for that long?".
@@ -184,7 +209,7 @@ func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 		}
 		p, s := f.Provider, f.Provider.Schedule
 		c := f.count(outage)
-		fc := Forecast{Provider: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Confidence: s.confidence()}
+		fc := Forecast{Provider: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Proof: s.Level}
 		switch {
 		case outage > s.Last():
 			fc.Verdict = LoseOrders

@@ -1,9 +1,9 @@
 package webhooks
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +41,7 @@ func anyOutage(t *rapid.T, p Provider) (time.Duration, Flow) {
 func (f Flow) triggered(d time.Duration) []Order {
 	var out []Order
 	for at := time.Duration(0); at < d; at += f.interval() {
-		out = append(out, Order{ID: fmt.Sprint(at), At: start.Add(at), Value: f.MeanValue})
+		out = append(out, Order{ID: at.String(), At: start.Add(at), Value: f.MeanValue})
 	}
 	return out
 }
@@ -114,6 +114,53 @@ func TestTheClockEqualsTheSimulatorAtEveryMoment(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheClockOfKnownOrdersEqualsTheSimulatorAndSumsTheirValues(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := anySetup().Draw(t, "p")
+		now := start.Add(time.Duration(rapid.IntRange(0, 80*3600).Draw(t, "now")) * time.Second)
+		var orders []Order
+		for i, at := range rapid.SliceOfN(rapid.IntRange(0, 80*3600), 0, 60).Draw(t, "orders") {
+			if o := (Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(at) * time.Second), Value: rapid.Int64Range(0, 1e6).Draw(t, "value")}); !o.At.After(now) {
+				orders = append(orders, o)
+			}
+		}
+		s := simulate(t, p, orders, now, func(time.Time, *http.Request) *http.Response { return answer(503, "") })
+		refused := []Order{} // known: none
+		var risk, lost int64
+		atRisk, gone := 0, 0
+		for _, tr := range s.Traces() {
+			switch {
+			case len(tr.Attempts) == 0: // never sent: unknown here
+				continue
+			case tr.Outcome == Pending:
+				atRisk++
+				risk += tr.Order.Value
+			default:
+				gone++
+				lost += tr.Order.Value
+			}
+			refused = append(refused, tr.Order)
+		}
+		readings, err := Read([]Flow{{Provider: p, Refused: refused}}, start.Add(-time.Hour), now, DefaultThresholds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := readings[0]; r.AtRisk != atRisk || r.Lost != gone || r.ValueAtRisk != risk || r.ValueLost != lost || (r.Severity == Losing) != (gone > 0) {
+			t.Fatalf("%s: %+v, the simulator has %d at risk (%d) and %d dropped (%d)", p.ID, r, atRisk, risk, gone, lost)
+		}
+	})
+}
+
+func TestOrdersThatARemovedEndpointIsNotSentAreEstimated(t *testing.T) {
+	t.Parallel()
+	f := Flow{Provider: Shopify(), PerMinute: 2, MeanValue: 100, Refused: []Order{{ID: "a", At: start, Value: 7}, {ID: "b", At: start.Add(time.Hour), Value: 5}}}
+	r, err := Read([]Flow{f}, start, start.Add(5*time.Hour), DefaultThresholds)
+	if err != nil || r[0].Lost != 2+120 || r[0].ValueLost != 12+12_000 || r[0].AtRisk != 0 || !r[0].RemovedAt.Equal(start.Add(4*time.Hour)) {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // shop is ten orders a minute from each, 49 euros each.

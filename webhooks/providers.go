@@ -81,7 +81,6 @@ func StripeSandbox() Provider {
 func Shopify() Provider {
 	const (
 		https   = "https://shopify.dev/docs/apps/build/webhooks/subscribe/https"
-		told    = "https://dev.to/shannonllc/shopify-webhooks-hmac-verification-5-second-timeout-retries-jkj"
 		changed = "https://shopify.dev/changelog/updates-to-webhook-retry-mechanism"
 	)
 	return Provider{
@@ -96,9 +95,9 @@ func Shopify() Provider {
 			Retries: 8, Window: 4 * time.Hour, Waits: doubling(8, 4*time.Hour),
 			Spacing: Source{Level: Assumed, Note: "doubling, the last at 4 h"}, NoLoss: 2 * time.Hour,
 		},
-		Redirects: Trait{Source: Source{Level: Community, URL: told, Read: read, Note: "earlier documents said that redirects are errors; quoted by third parties"}},
+		Redirects: Trait{Source: Source{Level: Assumed, Note: "integrators quote an earlier document that redirects are errors; the page itself was not found"}},
 		Pinned:    Trait{Source: Source{Level: Documented, URL: changed, Read: read}, Holds: true},
-		Removal: Removal{Source: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", Read: planRead,
+		Removal: Removal{Source: Source{Level: Documented, URL: https, Read: planRead,
 			Note: "after 8 consecutive failures; read as the last retry of one event. What becomes of other pending retries is not stated: taken as dropped"},
 			What: "the subscription is deleted", AfterLastTry: true, StopsPending: true},
 		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/best-practices", Read: planRead},

@@ -254,7 +254,7 @@ func (s *Simulator) attempt(ctx context.Context, t *Trace, n int) (Attempt, erro
 		return a, ctx.Err()
 	}
 	if err != nil {
-		if context.Cause(bounded) == errDeadline {
+		if errors.Is(context.Cause(bounded), errDeadline) {
 			err = errDeadline
 		}
 		a.Error = err.Error()

@@ -2,7 +2,7 @@ package webhooks
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -280,7 +280,7 @@ func TestTheSameSeedGivesTheSameRunAndOrdersComeOutOfOrder(t *testing.T) {
 		})
 		var orders []Order
 		for i := range 50 {
-			orders = append(orders, Order{ID: fmt.Sprint(i), At: start.Add(time.Duration(i) * time.Second)})
+			orders = append(orders, Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Second)})
 		}
 		s.Send(orders)
 		if err := timeline.Run(t.Context(), start.Add(100*time.Hour)); err != nil {
@@ -314,7 +314,7 @@ func TestATimelineStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	timeline.At(start, func(context.Context) error { cancel(); return nil })
 	timeline.At(start, func(context.Context) error { t.Error("went on"); return nil })
-	if err := timeline.Run(ctx, start.Add(time.Hour)); err != context.Canceled {
+	if err := timeline.Run(ctx, start.Add(time.Hour)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

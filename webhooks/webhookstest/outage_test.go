@@ -2,6 +2,7 @@ package webhookstest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
@@ -65,11 +66,11 @@ func run(t *testing.T, providers []webhooks.Provider, durable bool) *estate {
 		s := &webhooks.Simulator{Provider: p, Timeline: e.timeline, Seed: uint64(n), Duplicates: 0.05,
 			// The secret is replaced in the middle of the outage: what is signed anew then is signed with the new one.
 			Secrets: func(now time.Time) []migration.Secret {
-				if both := secretsOf(p.ID); now.Before(down.Add(outage / 2)) {
+				both := secretsOf(p.ID)
+				if now.Before(down.Add(outage / 2)) {
 					return both[1:]
-				} else {
-					return both[:1]
 				}
+				return both[:1]
 			},
 			Address: func(time.Time) string { return server.URL + "/webhooks/" + p.ID }}
 		s.Send(orders(p.ID))
@@ -88,13 +89,13 @@ func run(t *testing.T, providers []webhooks.Provider, durable bool) *estate {
 		// The app is killed and started again in the middle of the outage, and once more after an order was added but not yet noted so.
 		e.timeline.At(down.Add(outage/3), func(context.Context) error { e.open(file); return nil })
 		e.timeline.At(up.Add(time.Second), func(ctx context.Context) error {
-			killed := fmt.Errorf("killed")
+			killed := errors.New("killed")
 			if n, err := e.app.Intake.Drain(ctx, func(ctx context.Context, j Job) error {
 				if err := e.queue.Add(ctx, j); err != nil {
 					return err
 				}
 				return killed
-			}); err != killed || n != 0 {
+			}); !errors.Is(err, killed) || n != 0 {
 				return fmt.Errorf("drained %d, %v", n, err)
 			}
 			e.open(file)
