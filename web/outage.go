@@ -126,3 +126,11 @@ func leftWords(c workflows.OutageClock) string {
 	}
 	return length(c.Left.Round(time.Second)) + " until the first order is lost for good"
 }
+
+// missingWords says how many orders are not back: counted, or estimated where nobody knows.
+func missingWords(o workflows.Outage, p workflows.ProviderOutage) string {
+	if o.Unknown != "" {
+		return fmt.Sprintf("about %s orders, if every one since was refused", number(p.Clock.AtRisk))
+	}
+	return number(p.Missing) + " orders"
+}

@@ -146,6 +146,12 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 	flows := make([]webhooks.Flow, len(senders))
 	for i, s := range senders {
 		flows[i] = s.flow
+		if out.Unknown == "" { // what is known is counted; otherwise it is estimated by rate
+			flows[i].Refused = []webhooks.Order{}
+			for _, story := range s.missing {
+				flows[i].Refused = append(flows[i].Refused, webhooks.Order{ID: story.Order, At: time.UnixMilli(firstRefusal([]ledger.RetryStory{story})).UTC(), Value: s.flow.MeanValue})
+			}
+		}
 		if first := s.flow.FirstFailed; !first.IsZero() && (out.Since == nil || first.Before(*out.Since)) {
 			out.Since = &first
 		}
@@ -260,7 +266,7 @@ func providerOf(id, variant string) (webhooks.Provider, error) {
 
 func clockOf(r webhooks.Reading) *OutageClock {
 	c := &OutageClock{FirstFailed: r.FirstFailed, FirstLoss: r.FirstLoss, Left: r.Left, LossBefore: r.LossBefore, AtRisk: r.AtRisk, ValueAtRisk: float64(r.ValueAtRisk) / cents, Lost: r.Lost,
-		ValueLost: float64(r.ValueLost) / cents, Removal: r.Removal, Severity: string(r.Severity), Confidence: string(r.Confidence)}
+		ValueLost: float64(r.ValueLost) / cents, Removal: r.Removal, Severity: string(r.Severity), Confidence: string(r.Spacing)}
 	if !r.NextRetry.IsZero() {
 		c.NextRetry = &r.NextRetry
 	}
@@ -272,7 +278,7 @@ func clockOf(r webhooks.Reading) *OutageClock {
 
 func forecastOf(f webhooks.Forecast) Forecast {
 	return Forecast{Verdict: string(f.Verdict), Refused: f.Refused, Lost: f.Lost, ValueLost: float64(f.ValueLost) / cents, LatestBy: f.LatestBy, LosesUntil: f.LosesUntil, Recovery: f.Recovery,
-		Confidence: string(f.Confidence)}
+		Confidence: string(f.Proof)}
 }
 
 func providerFacts(p webhooks.Provider) ProviderFacts {

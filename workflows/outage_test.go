@@ -70,7 +70,7 @@ func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing
 	if s.Clock == nil || s.Missing != 2 || !slices.Equal(s.Orders, []string{"gone-1", "gone-2"}) || o.Since == nil || now.Sub(*o.Since).Round(time.Minute) != 150*time.Minute {
 		t.Fatalf("%+v since %v", s, o.Since)
 	}
-	if c := s.Clock; c.Severity != "critical" || c.Left.Round(time.Minute) != 90*time.Minute || c.RemovedAt == nil || c.ValueAtRisk != float64(c.AtRisk)*50 || c.AtRisk == 0 {
+	if c := s.Clock; c.Severity != "critical" || c.Left.Round(time.Minute) != 90*time.Minute || c.RemovedAt == nil || c.ValueAtRisk != float64(c.AtRisk)*50 || c.AtRisk != 2 {
 		t.Errorf("two and a half of four hours: %+v", c)
 	}
 	if c := by["stripe"].Clock; c == nil || c.Severity != "late" || c.NextRetry == nil {
