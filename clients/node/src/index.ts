@@ -26,4 +26,5 @@ export {
 } from "./routing.js";
 export { Router, type Lease, type RouterConfig } from "./router.js";
 export { Attestor, reportConsumer, reportProducer, type AttestorConfig, type ConnectionReport } from "./attestation.js";
-export { unavailable } from "./unavailable.js";
+export { expressUnavailable, fastifyUnavailable, httpUnavailable, unavailable } from "./unavailable.js";
+export { DurableIntake, IntakeFullError, type IntakeConfig, type IntakeEvent, type IntakeReport } from "./intake.js";
