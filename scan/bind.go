@@ -88,12 +88,18 @@ func (u *unit) bind() {
 		u.walk(s, at)
 	}
 	for _, w := range u.writes {
-		if id, ok := w.target.(*ast.Identifier); ok && !w.member {
+		if id, ok := w.target.(*ast.Identifier); ok && !w.member && !decorates(w.value, string(id.Name)) {
 			if b := u.names[id].find(string(id.Name)); b != nil {
 				b.sources = append(b.sources, source{expr: w.value})
 			}
 		}
 	}
+}
+
+// decorates says whether a value is the class of that name with its decorators, as esbuild writes it: C = __decorateClass([...], C).
+func decorates(value ast.Expression, name string) bool {
+	c, ok := value.(*ast.CallExpression)
+	return ok && isName(c.Callee, "__decorateClass") && len(c.ArgumentList) == 2 && isName(c.ArgumentList[1], name)
 }
 
 func inner(at place) place {

@@ -166,6 +166,9 @@ func (x *evaluator) eval(u *unit, e ast.Expression, en *env) *value {
 	return not("not followed: " + u.text(e))
 }
 
+// requirer names the function that createRequire gives.
+const requirer = "createRequire()"
+
 func isProcessEnv(e ast.Expression) bool {
 	d, ok := e.(*ast.DotExpression)
 	if !ok || d.Identifier.Name != "env" {
@@ -577,6 +580,12 @@ func (x *evaluator) call(u *unit, e *ast.CallExpression, en *env) *value {
 		case function:
 			return x.invoke(f, args, more)
 		case symbol:
+			if (f.pkg == "module" || f.pkg == "node:module") && f.name == "createRequire" {
+				return &value{kind: symbol, pkg: f.pkg, name: requirer}
+			}
+			if f.name == requirer && len(args) == 1 && args[0].kind == text && !args[0].opaque {
+				return x.p.find(u, args[0].text)
+			}
 			return x.builtin(f, args)
 		}
 		return not(u.text(e) + cmpOr(prefixed(f.why), ": what it gives is not known"))

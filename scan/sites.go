@@ -208,12 +208,13 @@ func (p *program) maybe(u *unit, n *ast.NewExpression, c *value, f Finding) []Fi
 	for _, one := range c.each() {
 		switch one.kind {
 		case unknown:
-			if !slices.Contains(queueNames, name) {
+			if !slices.Contains(queueNames, name) && !p.likeQueue(u, n) {
 				continue
 			}
+			name = cmpOr(name, u.text(n.Callee))
 			f.Reasons = append(f.Reasons, "it is not known which "+name+" this is: "+one.why)
 		case symbol:
-			if !slices.Contains(queueNames, one.name) || slices.Contains(bullmq, one.pkg) || slices.ContainsFunc(notQueues, func(s string) bool {
+			if !slices.Contains(queueNames, one.name) && !p.likeQueue(u, n) || slices.Contains(bullmq, one.pkg) || slices.ContainsFunc(notQueues, func(s string) bool {
 				return one.pkg == s || strings.HasSuffix(s, "/") && strings.HasPrefix(one.pkg, s)
 			}) {
 				continue
@@ -231,6 +232,19 @@ func (p *program) maybe(u *unit, n *ast.NewExpression, c *value, f Finding) []Fi
 	f.Role, f.Verdict = RoleQueue, Review
 	f.Queue, f.key = p.queueName(u, n.ArgumentList, 0, nil)
 	return []Finding{f}
+}
+
+// likeQueue says whether something is given what a Queue is given: a name, and options with a connection.
+func (p *program) likeQueue(u *unit, n *ast.NewExpression) bool {
+	if len(n.ArgumentList) != 2 {
+		return false
+	}
+	for _, o := range p.eval(u, n.ArgumentList[1], nil).each() {
+		if o.kind == object && (o.props["connection"] != nil || o.props["defaultJobOptions"] != nil) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *program) queueName(u *unit, args []ast.Expression, i int, en *env) (name, key string) {

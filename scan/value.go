@@ -75,7 +75,9 @@ func oneOf(vs ...*value) *value {
 		}
 		if v.kind == either {
 			flat = append(flat, v.any...)
-		} else if !slices.Contains(flat, v) {
+		} else if !slices.ContainsFunc(flat, func(o *value) bool {
+			return o == v || v.kind == classValue && o.kind == classValue && o.class == v.class
+		}) {
 			flat = append(flat, v)
 		}
 	}
