@@ -45,7 +45,11 @@ func TestBrowserClicksTheWholePath(t *testing.T) {
 		}
 	}
 
-	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "path.mjs"), twin.url, twin.passwords["ada"], twin.passwords["grace"], twin.passwords["lee"], pictures)
+	scan := filepath.Join(t.TempDir(), "scan.json")
+	if out, err := exec.CommandContext(ctx, binary, "scan", filepath.Join("examples", "ingestion"), "--evidence", scan).CombinedOutput(); err != nil {
+		t.Fatalf("switchyard scan: %v\n%s", err, out)
+	}
+	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "path.mjs"), twin.url, twin.passwords["ada"], twin.passwords["grace"], twin.passwords["lee"], pictures, scan)
 	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends when its pipe to node does
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()

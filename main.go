@@ -40,6 +40,7 @@ type cli struct {
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
 	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
 	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
+	Outage   outageCmd   `cmd:"" help:"What the payment providers' retries mean for orders that are refused, now or in an outage of a length. Fails while orders are being lost."`
 	Capacity capacityCmd `cmd:"" help:"What the servers cost by the month, and how much of the plan's limits the queues need. Fails when one is exceeded."`
 	Export   exportCmd   `cmd:"" help:"Print the managed Redis as Terraform or as Helm values, for those who apply their changes by themselves."`
 	Ledger   ledgerCmd   `cmd:"" help:"The order ledger: is any order lost, run twice, or not known. Fails unless it is clean."`
@@ -48,6 +49,7 @@ type cli struct {
 	Compare  compareCmd  `cmd:"" help:"Compare every key of two Redis databases, values and expiry times. Fails when they differ."`
 	Audit    auditCmd    `cmd:"" help:"Judge a Redis that runs BullMQ: settings, counters, keys. Fails from a severity on. Needs no Switchyard server."`
 	Sentinel sentinelCmd `cmd:"" help:"Write a Sentinel deployment, or check a running one. Needs no Switchyard server."`
+	Scan     scanCmd     `cmd:"" help:"Read an app's source: does every BullMQ producer fail at once when its Redis does. Fails unless all do. Needs no Switchyard server."`
 	Flags    flagsCmd    `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
 	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
 	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`

@@ -197,6 +197,12 @@ type Queue struct {
 	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
+// BreakerProof is what shows that an add fails at once when Redis does: see workflows.BreakerProof.
+type BreakerProof = workflows.BreakerProof
+
+// Outage is what the providers' retries mean for refused orders: see workflows.Outage.
+type Outage = workflows.Outage
+
 // Capacity is what the servers cost and need: see workflows.Capacity.
 type Capacity = workflows.Capacity
 

@@ -325,6 +325,25 @@ func (c *Client) RedisAudit(ctx context.Context, mid string) (RedisAudit, error)
 	return r, err
 }
 
+// BreakerProof gives what shows, queue by queue, that an add fails at once when Redis does.
+func (c *Client) BreakerProof(ctx context.Context, mid string) (BreakerProof, error) {
+	var b BreakerProof
+	err := c.get(ctx, at(mid, "breaker"), &b)
+	return b, err
+}
+
+// SubmitScan keeps what a scan of the app's source found as evidence.
+func (c *Client) SubmitScan(ctx context.Context, mid string, f migration.ScanFacts) error {
+	return c.call(ctx, http.MethodPost, at(mid, "scans"), f, nil)
+}
+
+// Outage reads the outage clock, and what an outage of a length would do.
+func (c *Client) Outage(ctx context.Context, mid string, length time.Duration) (Outage, error) {
+	var o Outage
+	err := c.get(ctx, at(mid, "outage")+"?for="+length.String(), &o)
+	return o, err
+}
+
 // Capacity gives what the servers cost by the month, and how much of the plan's limits the queues need.
 func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	var a Capacity

@@ -47,8 +47,11 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Migration Migration `yaml:"migration"`
-	Backup    Backup    `yaml:"backup"`
 	Move      Move      `yaml:"move"`
+	Drill     Drill     `yaml:"drill"`
+	// RedisServer is the redis-server that breaker drills, and the check of the last backup, run for a while. Empty: the one of the PATH; "off":
+	// none, so that the backup is only read back and a drill cannot run.
+	RedisServer string `yaml:"redis_server"`
 	// Queues are the BullMQ queues to move, with the default prefix.
 	Queues    []string  `yaml:"queues"`
 	Source    Source    `yaml:"source"`
@@ -56,6 +59,20 @@ type Config struct {
 	Linode    Linode    `yaml:"linode"`
 	Heroku    Heroku    `yaml:"heroku"`
 	Ingestion Ingestion `yaml:"ingestion"`
+	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
+	Providers []Provider `yaml:"providers"`
+}
+
+// Provider is one sender of orders.
+type Provider struct {
+	ID string `yaml:"id"` // stripe, shopify, clickfunnels, copecart, cope
+	// Variant is another setup of the same provider, such as "sandbox"; see docs/webhooks.md. Empty: the one that is planned with.
+	Variant string `yaml:"variant"`
+	// OrdersPerMinute is what it sends on average. 0: measured from the app's journal.
+	OrdersPerMinute float64 `yaml:"orders_per_minute"`
+	// MeanValue is an order's, in Currency. 0: not known, and then no value at risk is told.
+	MeanValue float64 `yaml:"mean_value"`
+	Currency  string  `yaml:"currency"`
 }
 
 // TLS is a server certificate.
@@ -105,10 +122,12 @@ type Move struct {
 	MaxFreeze time.Duration `yaml:"max_freeze"`
 }
 
-// Backup is how the last backup of the source is verified.
-type Backup struct {
-	// RedisServer is the program that restores it for the comparison. Empty: redis-server of the PATH; "off": it is only read back.
-	RedisServer string `yaml:"redis_server"`
+// Drill is how the ingestion app reaches the server that a breaker drill runs.
+type Drill struct {
+	// Listen is host:port. Empty: the address of this machine that leads to the app, and a port of the system's choice.
+	Listen string `yaml:"listen"`
+	// Advertise is the host:port that the app is told, where that differs from Listen.
+	Advertise string `yaml:"advertise"`
 }
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
@@ -321,6 +340,18 @@ func (c Config) Validate() error {
 	need(c.Migration.MinValidationOrders > 0, "migration.min_validation_orders", "must be positive")
 	need(c.Move.SourceRate >= 0 && c.Move.TargetRate >= 0, "move", "source_rate and target_rate are commands per second, or 0 for no limit")
 	need(c.Move.MaxLatency >= 0 && c.Move.MaxFreeze >= 0, "move", "max_latency and max_freeze must not be negative; 0 is no limit")
+	for key, v := range map[string]string{"drill.listen": c.Drill.Listen, "drill.advertise": c.Drill.Advertise} {
+		_, port, err := net.SplitHostPort(v)
+		need(v == "" || err == nil && port != "", key, "host:port is needed")
+	}
+	need(c.Drill.Advertise == "" || c.Drill.Listen != "", "drill.listen", "is needed beside drill.advertise")
+	for i, p := range c.Providers {
+		key := fmt.Sprintf("providers[%d]", i)
+		need(p.ID != "" && !slices.ContainsFunc(c.Providers[:i], func(o Provider) bool { return o.ID == p.ID }), key+".id", "each provider once, by its id")
+		need(p.OrdersPerMinute >= 0 && p.OrdersPerMinute <= 1e6, key+".orders_per_minute", "between 0 and a million")
+		need(p.MeanValue >= 0 && p.MeanValue <= 1e9, key+".mean_value", "between 0 and a billion")
+		need(p.MeanValue == 0 || len(p.Currency) == 3, key+".currency", "three letters such as EUR are needed beside mean_value")
+	}
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")

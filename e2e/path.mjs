@@ -1,12 +1,12 @@
 // Clicks through a whole migration as a person would: only what the pages offer, in the order in which they recommend it, until every
-// criterion is met. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR
+// criterion is met. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR SCAN, the last being what switchyard scan --evidence wrote
 // Prints a line per step. Exit code 0 only when everything was as it should be.
 import { mkdirSync } from "node:fs";
 import { Witness, check, launch } from "./browser.mjs";
 
-const [url, adaPassword, gracePassword, leePassword, outDir] = process.argv.slice(2);
-if (!outDir) {
-  console.error("usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR");
+const [url, adaPassword, gracePassword, leePassword, outDir, scan] = process.argv.slice(2);
+if (!scan) {
+  console.error("usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR SCAN");
   process.exit(2);
 }
 
@@ -194,9 +194,36 @@ function album(tab) {
   };
 }
 
+/** submitScan brings what the scan of the app's source found, by the form of the page Breaker. */
+async function submitScan(page, lee) {
+  for (const who of [page, lee]) {
+    await who.getByRole("navigation").getByRole("link", { name: "Breaker" }).first().click();
+    await who.locator("#scan-title").waitFor();
+  }
+  await noButtons(lee, "the page Breaker");
+  check((await text(page.locator("[data-queue=order-ingestion] [data-proof=static]"))).includes("Unknown"), "the source is taken for proven before anybody scanned it");
+  await page.locator("#scan-file").setInputFiles(scan);
+  await page.getByRole("button", { name: "Submit the scan" }).click();
+  await page.locator("#scan [data-verdict=PASS]").first().waitFor();
+  check((await text(page.locator("[data-queue=order-ingestion] [data-proof=static]"))).includes("Met"), "the scan does not show in the matrix");
+  say("submitted the scan of the app's source on the page Breaker");
+}
+
+/** asksWhatIf moves the slider of the outage clock to five hours and reads the advice. */
+async function asksWhatIf(page) {
+  await page.getByRole("navigation").getByRole("link", { name: "Outage clock" }).first().click();
+  await page.locator("#length").waitFor();
+  await page.locator("#length").fill("11");
+  await page.locator("#length").dispatchEvent("change");
+  await page.getByRole("heading", { name: "What if it is down for 5 h?" }).waitFor();
+  check((await text(page.locator("[data-forecast=shopify]"))).includes("Orders are lost"), "five hours are said to be harmless to Shopify's orders");
+  check((await text(page.locator("[data-forecast=stripe]"))).includes("All come late"), "five hours are said to lose Stripe's orders");
+  await witness.look(page, "outage");
+}
+
 /** places looks at the pages that are not on the path: every entry of the menu, an observation, an address that leads nowhere. */
 async function places(page, lee) {
-  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Plan", "plan"], ["Audit log", "audit-log"]]) {
+  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Audit log", "audit-log"]]) {
     for (const who of [page, lee]) {
       await who.getByRole("navigation").getByRole("link", { name: link }).first().click();
       await who.locator("main h1").waitFor();
@@ -204,6 +231,7 @@ async function places(page, lee) {
     await noButtons(lee, `the page ${link}`);
     await witness.look(page, name);
   }
+  await asksWhatIf(page);
   const queues = async () => {
     await page.getByRole("navigation").getByRole("link", { name: "Queues" }).first().click();
     await page.locator("#side-source").waitFor();
@@ -244,7 +272,7 @@ async function places(page, lee) {
 /** follow does what is recommended until every criterion is met; gives what was done, in order. */
 async function follow(ada, grace, tab, lee, browser) {
   const done = [], failed = {}, picture = album(tab);
-  let refused = 0, toured = false;
+  let refused = 0, toured = false, scanned = false;
   for (;;) {
     await overview(ada);
     const { met, all } = await metCount(ada);
@@ -257,6 +285,10 @@ async function follow(ada, grace, tab, lee, browser) {
       await places(tab, lee);
     }
     const id = /steps\/([^#]*)/.exec(href)?.[1] ?? "run";
+    if (!scanned && id === "breaker-drill") {
+      scanned = true;
+      await submitScan(tab, lee);
+    }
     const stepID = id.replace(/\?.*/, "");
     if (pictured.includes(stepID)) await picture(`step-${stepID}`, new URL(href, url).href);
     await next.click();

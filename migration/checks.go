@@ -63,6 +63,7 @@ const (
 	CheckBackup      = "source-backup"
 	CheckOff         = "source-off"
 	CheckAudit       = "redis-audit"
+	CheckScan        = "breaker-scan"
 )
 
 // FailoverLimitMS is the initiative's limit from losing the master to the first acknowledged write, in milliseconds.
@@ -93,6 +94,23 @@ var checks = map[string]Check{
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
 	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
+	CheckScan:   {"Source scan", "every place that makes a producer passes, or was decided on", "run switchyard scan DIR --submit over the app's source, in CI or by hand", judge(judgeScan)},
+}
+
+// outside are checks whose evidence no step gathers: their Next says who brings it.
+var outside = map[string]bool{CheckScan: true}
+
+// expiries say from when on facts count no more by themselves, such as a decision that was taken for a time; the zero time: never.
+var expiries = map[string]func(facts json.RawMessage) time.Time{CheckScan: scanUntil}
+
+// expired is how long ago facts stopped counting by themselves.
+func expired(check string, facts json.RawMessage, now time.Time) (ago time.Duration, yes bool) {
+	until := expiries[check]
+	if until == nil {
+		return 0, false
+	}
+	at := until(facts)
+	return now.Sub(at), !at.IsZero() && !now.Before(at)
 }
 
 // NodePolicy is the eviction policy of one server.
@@ -336,10 +354,109 @@ type DrillCase struct {
 	Note    string `json:"note,omitempty"`
 }
 
+// ScanFacts is the evidence of CheckScan: what a scan of an app's source found.
+type ScanFacts struct {
+	Source   string        `json:"source"`           // what was scanned, such as the repository's name
+	Commit   string        `json:"commit,omitempty"` // of the source
+	Files    int           `json:"files"`
+	Findings []ScanFinding `json:"findings"`
+}
+
+// ScanFinding is one place that makes a producer, or one that could not be read.
+type ScanFinding struct {
+	ID      string   `json:"id"`
+	Role    string   `json:"role"`
+	Verdict string   `json:"verdict"`         // PASS, FAIL, REVIEW
+	Queue   string   `json:"queue,omitempty"` // empty: the source does not tell
+	At      string   `json:"at"`              // file:line
+	Expr    string   `json:"expression"`
+	Reasons []string `json:"reasons,omitempty"`
+	Fix     string   `json:"fix,omitempty"`
+	// DecidedBy settles a REVIEW until a day.
+	DecidedBy    string    `json:"decided_by,omitempty"`
+	DecidedUntil time.Time `json:"decided_until,omitzero"` // the moment from which it counts no more
+}
+
+// Open says whether the finding blocks: it fails, or is to be reviewed and nobody decided.
+func (f ScanFinding) Open() bool {
+	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || f.DecidedBy == "")
+}
+
+func judgeScan(f ScanFacts) (bool, string, error) {
+	if len(f.Findings) == 0 {
+		return false, "", fmt.Errorf("no place that makes a producer was found in %d files of %s: that proves nothing", f.Files, f.Source)
+	}
+	decided := 0
+	for _, v := range []string{"FAIL", "REVIEW", ""} {
+		for _, x := range f.Findings {
+			if x.Open() && (x.Verdict == v || v == "") {
+				return false, fmt.Sprintf("%s: %s %s", x.At, x.Verdict, strings.Join(x.Reasons, "; ")), nil
+			}
+			if v == "" && x.DecidedBy != "" {
+				decided++
+			}
+		}
+	}
+	text := fmt.Sprintf("%d places in %s make a producer, and each fails when Redis does", len(f.Findings), f.Source)
+	if decided > 0 {
+		text += fmt.Sprintf(" (%d by somebody's decision)", decided)
+	}
+	return true, text, nil
+}
+
+// scanUntil is when the first decision expires.
+func scanUntil(raw json.RawMessage) time.Time {
+	var f ScanFacts
+	var first time.Time
+	if json.Unmarshal(raw, &f) != nil {
+		return first
+	}
+	for _, x := range f.Findings {
+		if !x.DecidedUntil.IsZero() && (first.IsZero() || x.DecidedUntil.Before(first)) {
+			first = x.DecidedUntil
+		}
+	}
+	return first
+}
+
+// BenchCase is one fault of a server of the drill's own, and what the app's own options made of it there.
+type BenchCase struct {
+	Queue       string `json:"queue"`
+	Fault       string `json:"fault"`  // id, such as cold-start
+	Title       string `json:"title"`  //
+	Status      int    `json:"status"` // HTTP status; 0: no answer
+	MS          int64  `json:"ms"`
+	LimitMS     int64  `json:"limit_ms"`
+	Hung        bool   `json:"hung"`         // no answer as long as the drill waited
+	Enqueued    bool   `json:"enqueued"`     // the job was there in the end, whatever was answered
+	RecoveredMS int64  `json:"recovered_ms"` // after the fault, until a job was accepted again; -1: not as long as the drill waited
+	Note        string `json:"note,omitempty"`
+}
+
+// OK says whether a provider would have got what makes it deliver again, and why not. After a lost reply an answer of 200 is right when the
+// job is there: the app has asked again by itself.
+func (c BenchCase) OK() (ok bool, why string) {
+	switch {
+	case c.Hung:
+		return false, fmt.Sprintf("no answer within %d ms", c.MS)
+	case c.Status == 200 && !c.Enqueued:
+		return false, "answered 200, but the job is not there: the order is lost"
+	case c.Status != 503 && c.Status != 200:
+		return false, fmt.Sprintf("status %d (want 503)", c.Status)
+	case c.MS > c.LimitMS:
+		return false, fmt.Sprintf("status %d after %d ms (limit %d ms)", c.Status, c.MS, c.LimitMS)
+	case c.RecoveredMS < 0:
+		return false, "no job was accepted again after the fault"
+	}
+	return true, ""
+}
+
 // DrillFacts is the evidence of CheckDrill.
 type DrillFacts struct {
 	Cases     []DrillCase `json:"cases"`
 	Recovered bool        `json:"recovered"` // 200 again after the last fault
+	// Bench are the faults that no real server is put through.
+	Bench []BenchCase `json:"bench"`
 }
 
 func judgeDrill(f DrillFacts) (bool, string, error) {
@@ -356,7 +473,16 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	if !f.Recovered {
 		return false, "the app did not accept jobs again after the drill", nil
 	}
-	return true, fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again afterwards", len(f.Cases), worst), nil
+	if len(f.Bench) == 0 {
+		return false, "cold start, packet loss and a full memory were not tried: the drill is of an older version, run it again", nil
+	}
+	for _, c := range f.Bench {
+		if ok, why := c.OK(); !ok {
+			return false, fmt.Sprintf("%s, %s: %s", c.Queue, c.Title, why), nil
+		}
+		worst = max(worst, c.MS)
+	}
+	return true, fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again afterwards", len(f.Cases)+len(f.Bench), worst), nil
 }
 
 // RetryFacts is the evidence of CheckRetries.

@@ -156,7 +156,7 @@ func evaluate(now time.Time, p Plan, c Criterion, latest map[string]Evidence, hi
 		if r.MinCount > 1 {
 			f = repeated(now, r, f, history[r.Check])
 		}
-		if f.Evidence == nil {
+		if f.Evidence == nil && !outside[r.Check] {
 			f.Next = firstStep(p, c.ID, f.Next)
 		}
 		item.Findings = append(item.Findings, f)
@@ -205,6 +205,7 @@ func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool
 	f.Verdict = Unknown
 	f.Evidence, f.Settled = &e, settled
 	met, measured, err := check.Judge(e.Facts)
+	expiredAgo, isExpired := expired(r.Check, e.Facts, now)
 	age := now.Sub(e.ObservedAt)
 	switch {
 	case err != nil:
@@ -216,6 +217,8 @@ func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool
 	case r.MaxAge > 0 && age > r.MaxAge && !settled:
 		f.Verdict = Stale
 		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, Words(age), Words(r.MaxAge))
+	case isExpired && !settled:
+		f.Verdict, f.Measured = Stale, fmt.Sprintf("%s, but a decision in it expired %s ago", measured, Words(expiredAgo))
 	default:
 		f.Verdict, f.Measured, f.Next = Met, measured, ""
 	}

@@ -172,3 +172,19 @@ func TestARequirementMayWantSeveralObservationsInARow(t *testing.T) {
 		})
 	}
 }
+
+func TestAScanCountsUntilADecisionInItExpires(t *testing.T) {
+	t.Parallel()
+	p := Plan{Criteria: []Criterion{{ID: "c", Requires: []Requirement{{Check: CheckScan, MaxAge: 720 * time.Hour}}}}, Steps: []PlanStep{{ID: "s", Title: "Drill", Proves: []string{"c"}}}}
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	facts := json.RawMessage(`{"source":"shop","files":3,"findings":[{"id":"a","verdict":"REVIEW","at":"q.ts:3","decided_by":"ada","decided_until":"2026-11-28T00:00:00Z"}]}`)
+	latest := map[string]Evidence{CheckScan: {Check: CheckScan, Facts: facts, ObservedAt: at}}
+	for after, want := range map[time.Duration]Verdict{time.Hour: Met, 35 * time.Hour: Met, 36 * time.Hour: Stale, 800 * time.Hour: Stale} {
+		if got := Evaluate(at.Add(after), p, latest, nil).Verdict("c"); got != want {
+			t.Errorf("after %s: %s, want %s", after, got, want)
+		}
+	}
+	if got := Evaluate(at, p, nil, nil)[0].Next; !strings.Contains(got, "switchyard scan") {
+		t.Errorf("nobody is told who brings it: %q", got)
+	}
+}

@@ -11,11 +11,13 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/scan"
 	"github.com/switchyard-dev/switchyard/twin"
 )
 
@@ -215,6 +217,11 @@ func (r *rehearsal) follow(ctx context.Context) error {
 			continue
 		}
 		next := o.NextSteps[0]
+		if next.Verb == "start" && next.Step == "breaker-drill" {
+			if err := r.scan(ctx); err != nil {
+				return err
+			}
+		}
 		if next.Verb == "start" {
 			if faults, err = r.faultsBefore(ctx, next, faults); err != nil {
 				return err
@@ -231,6 +238,16 @@ func (r *rehearsal) follow(ctx context.Context) error {
 		}
 		moved = time.Now()
 	}
+}
+
+// scan brings what the source of the app says of its producers, as CI does. Each time anew: it is quick.
+func (r *rehearsal) scan(ctx context.Context) error {
+	dir := r.Twin.IngestionDir()
+	found, err := scan.Run(ctx, dir, scan.Options{})
+	if err != nil {
+		return fmt.Errorf("scan of %s: %w", dir, err)
+	}
+	return r.ada.SubmitScan(ctx, r.mid, found.Facts(filepath.Base(dir), ""))
 }
 
 // done reports whether waiting could not change the checklist for the better: decommissioned, and still not met.

@@ -66,3 +66,6 @@ func (t *Twin) reports(ctx context.Context, e redisconn.Endpoint, command, file 
 	}
 	return nil
 }
+
+// IngestionDir is the folder of the twin's app, with its source.
+func (t *Twin) IngestionDir() string { return t.cfg.IngestionDir }

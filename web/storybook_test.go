@@ -176,6 +176,77 @@ func storyCapacity() workflows.Capacity {
 	return out
 }
 
+// storyOutage is an outage of two hours, or none.
+func storyOutage(on bool) workflows.Outage {
+	sourced := func(text, level string) workflows.SourcedText {
+		return workflows.SourcedText{Text: text, Level: level, URL: "https://example.com/docs", Note: "as of 2026-11"}
+	}
+	since := storyTime.Add(-2 * time.Hour)
+	out := workflows.Outage{At: storyTime, WhatIf: 5 * time.Hour, Prospect: workflows.OutageProspect{Lost: 212, NeedsIt: []string{"Shopify"},
+		Advice: "Stripe: orders come late, none is lost. Shopify: orders are lost. Take orders in durably: write each down before the queue, answer success, enqueue later. Shopify need it; a longer 503 does not help."}}
+	next, gone := storyTime.Add(21*time.Minute), storyTime.Add(2*time.Hour)
+	shopify := workflows.ProviderOutage{Sends: true, PerMinute: 1.2, RateFrom: "measured", MeanValue: 49.9, Currency: "EUR", Provider: workflows.ProviderFacts{ID: "shopify", Name: "Shopify", Variant: "subscription by Admin API",
+		Success: "any 2xx", Deadline: sourced("5 s", "documented"), Schedule: sourced("8 retries within 4 h", "documented"), NoLoss: sourced("2 h", "documented"), LastTry: sourced("4 h", "assumed"),
+		After: sourced("the subscription is deleted", "documented"), Recovery: sourced("Subscribe again, then take in orders by updated_at from before the outage through the Admin API.", "documented"), DedupeBy: sourced("X-Shopify-Event-Id", "documented"),
+		Trap: "Retries go to the address that was configured when the event was triggered. Keep the old address answering."},
+		Forecast: workflows.Forecast{Verdict: "lost", Refused: 360, Lost: 212, ValueLost: 10578.8, LatestBy: 2 * time.Hour, LosesUntil: "the endpoint is made again", Recovery: "Subscribe again, then take in orders by updated_at.", Confidence: "assumed"}}
+	stripe := workflows.ProviderOutage{Sends: true, PerMinute: 0.4, RateFrom: "configured", Provider: workflows.ProviderFacts{ID: "stripe", Name: "Stripe", Variant: "live mode", Success: "any 2xx", Deadline: sourced("10 s", "assumed"),
+		Schedule: sourced("13 retries within 3 d", "documented"), NoLoss: sourced("36 h", "documented"), LastTry: sourced("3 d", "assumed"), After: sourced("Stripe may disable the endpoint", "community"),
+		Recovery: sourced("List events with delivery_success=false and take in those that are not known.", "documented"), DedupeBy: sourced("event id", "documented"), Trap: "A disabled endpoint stops the retries."},
+		Forecast: workflows.Forecast{Verdict: "late", Refused: 120, LatestBy: 160 * time.Minute, Confidence: "assumed"}}
+	if on {
+		out.Since = &since
+		shopify.Missing, shopify.Orders = 141, []string{"gid://shopify/Order/1", "gid://shopify/Order/2"}
+		shopify.Clock = &workflows.OutageClock{FirstFailed: since, NextRetry: &next, FirstLoss: gone, Left: 2 * time.Hour, LossBefore: storyTime, AtRisk: 144, ValueAtRisk: 7185.6, RemovedAt: &gone, Removal: "the subscription is deleted", Severity: "critical", Confidence: "assumed"}
+	}
+	out.Providers = []workflows.ProviderOutage{shopify, stripe}
+	return out
+}
+
+// storyBreaker is an app with enableOfflineQueue: false and nothing else, or one that nobody has looked at.
+func storyBreaker(seen bool) workflows.BreakerProof {
+	at := storyTime.Add(-26 * time.Hour)
+	out := workflows.BreakerProof{Limits: []workflows.DeadlineProof{{Provider: "Stripe", MS: 10_000, Source: workflows.SourcedText{Text: "10 s", Level: "assumed"}}, {Provider: "Shopify", MS: 5000, Source: workflows.SourcedText{Text: "5 s", Level: "documented"}}}}
+	for _, f := range [][3]string{{"refused", "Connection refused", "Redis was killed, or its machine restarts"}, {"cold-start", "Cold start while it is down", "a dyno restarts during the outage"}, {"frozen", "Server frozen", "the machine stalls: connections stand, nothing answers"},
+		{"blackhole", "Packets vanish", "a network partition: connections stand, nothing arrives"}, {"oom", "Memory full", "maxmemory is reached under noeviction"}, {"readonly", "Demoted to a replica", "a failover happened and the app still holds the old master"}, {"reply-lost", "Reply lost after the write", "the connection breaks between the write and its answer"}} {
+		out.Faults = append(out.Faults, workflows.FaultColumn{ID: f[0], Title: f[1], Meaning: f[2]})
+	}
+	none := workflows.Proven{Verdict: migration.Unknown, Text: "no scan was submitted"}
+	q := workflows.QueueProof{Queue: "order-ingestion", Static: none, Attestation: workflows.Proven{Verdict: migration.Unknown, Text: "no live worker attests a producer of it"}, Bench: map[string]workflows.BenchCell{}}
+	if !seen {
+		out.Queues = []workflows.QueueProof{q}
+		return out
+	}
+	q.Static = workflows.Proven{Verdict: migration.Unmet, Text: "at src/queues.ts:14: commandTimeout is not set, needs 1 to 4500 ms: on a frozen or unreachable Redis, add() hangs"}
+	q.Attestation = workflows.Proven{Verdict: migration.Unmet, Text: "order-ingestion on sentinel of web.1 has no commandTimeout: an add hangs on a frozen server"}
+	for i, f := range out.Faults {
+		k := migration.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
+		if f.ID == "cold-start" || f.ID == "frozen" || f.ID == "blackhole" {
+			k = migration.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, MS: 12_000, LimitMS: 2500, Hung: true, Enqueued: true}
+		}
+		ok, why := k.OK()
+		cell := workflows.BenchCell{OK: ok, Why: why, Case: k}
+		if !ok {
+			cell.TooLate = []string{"Stripe", "Shopify"}
+		}
+		if f.ID != "reply-lost" {
+			q.Bench[f.ID] = cell
+		}
+	}
+	reports := workflows.QueueProof{Queue: "reports", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/reports.ts:26"}, Attestation: workflows.Proven{Verdict: migration.Met, Text: "1 producer connections attest enableOfflineQueue: false with a commandTimeout"}}
+	out.Queues = []workflows.QueueProof{q, reports}
+	out.DrillAt = &at
+	out.Live = []workflows.DrillRow{{Case: migration.DrillCase{Fault: "connections cut and not coming back", Queue: q.Queue, Status: 503, MS: 3, LimitMS: 2500, Note: "redis connection is reconnecting"}, OK: true},
+		{Case: migration.DrillCase{Fault: "server frozen", Queue: q.Queue, Status: 200, MS: 4012, LimitMS: 2500}}}
+	out.Scan = &workflows.ScanProof{At: at, By: "ci", Facts: migration.ScanFacts{Source: "shop/ingestion", Commit: "4f1c2aa", Files: 214, Findings: []migration.ScanFinding{
+		{ID: "1", Role: "queue", Verdict: "PASS", Queue: "reports", At: "src/reports.ts:26", Expr: `new Queue("reports", { connection: producing, ...ready })`},
+		{ID: "2", Role: "queue", Verdict: "FAIL", Queue: "order-ingestion", At: "src/queues.ts:14", Expr: `new Queue("order-ingestion", { connection })`, Reasons: []string{"commandTimeout is not set, needs 1 to 4500 ms: on a frozen or unreachable Redis, add() hangs"},
+			Fix: `new Queue("order-ingestion", { connection: connection.duplicate({ commandTimeout: 2000 }), skipWaitingForReady: true })`},
+		{ID: "3", Role: "nest-queue", Verdict: "REVIEW", At: "src/app.module.ts:40", Expr: "BullModule.registerQueueAsync(…)", Reasons: []string{"the options come from a factory of another package"}},
+		{ID: "4", Role: "queue", Verdict: "REVIEW", At: "src/legacy.ts:7", Expr: "new Queue(name, options)", DecidedBy: "ada", DecidedUntil: storyTime.AddDate(0, 1, 0)}}}}
+	return out
+}
+
 func storyRun(state migration.RunState) migration.Run {
 	started := storyTime.Add(-95 * time.Second)
 	p := storyPlan()
@@ -329,6 +400,10 @@ func stories(t *testing.T) map[string]story {
 	out["capacity"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Capacity: storyCapacity(), Now: storyTime})}
 	out["capacity-empty"] = story{frame: frame("Cost and capacity", "capacity", "/m/order-pipeline/capacity", viewer), page: CapacityPage(Capacity{MigrationID: o.Migration.ID, Now: storyTime,
 		Capacity: workflows.Capacity{Sides: []workflows.SideLoad{{Side: "source", Uses: capacity.Uses(nil, capacity.Limits{})}, {Side: "target", Error: "the managed Redis is not provisioned yet", Uses: capacity.Uses(nil, capacity.Limits{})}}}})}
+	out["outage"] = story{frame: frame("Outage clock", "outage", "/m/order-pipeline/outage", viewer), page: OutagePage(Outage{MigrationID: o.Migration.ID, Outage: storyOutage(true), Now: storyTime})}
+	out["outage-none"] = story{frame: frame("Outage clock", "outage", "/m/order-pipeline/outage", viewer), page: OutagePage(Outage{MigrationID: o.Migration.ID, Outage: storyOutage(false), Now: storyTime})}
+	out["breaker"] = story{frame: frame("Circuit breaker", "breaker", "/m/order-pipeline/breaker", engineer), page: BreakerPage(Breaker{MigrationID: o.Migration.ID, Proof: storyBreaker(true), Now: storyTime, Who: engineer})}
+	out["breaker-nothing"] = story{frame: frame("Circuit breaker", "breaker", "/m/order-pipeline/breaker", viewer), page: BreakerPage(Breaker{MigrationID: o.Migration.ID, Proof: storyBreaker(false), Now: storyTime, Who: viewer})}
 	alarmed := o
 	alarmed.Alerts = report.Alerts
 	out["overview-alert"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(alarmed, storyTime, engineer)}

@@ -30,8 +30,8 @@ func breakerDrill() Step {
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
-			out := Outlook{Summary: "Cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
-				Impact: "Webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
+			out := Outlook{Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
+				Impact: "The first part touches no order. In the second, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
 			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.routing.String(), Limit: "off, dualwrite or shadow"}
 			if !stage.OK {
 				stage.Next = "the drill faults the source, where no order goes any more"
@@ -61,8 +61,13 @@ func breakerDrill() Step {
 					},
 				},
 				{
+					ActionPlan: migration.ActionPlan{ID: actionBench, Title: fmt.Sprintf("Try the app's own options on a server of the drill's: %d faults", len(benchFaults))},
+					Timeout:    10 * time.Minute,
+					Do:         drillBench,
+				},
+				{
 					ActionPlan: migration.ActionPlan{ID: "drill", Title: "Inject the faults", Changes: "the source cuts connections, refuses writes and freezes, seconds each", Undo: "lifts the write fence and the pause"},
-					Do:         drill,
+					Do:         injectFaults,
 					Undo:       func(ctx context.Context, c *Call) error { return c.liftFaults(ctx) },
 				},
 			}
@@ -124,7 +129,7 @@ var faults = []fault{
 	},
 }
 
-func drill(ctx context.Context, c *Call) (any, error) {
+func injectFaults(ctx context.Context, c *Call) (any, error) {
 	_, endpoint, err := c.Source(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
@@ -133,7 +138,10 @@ func drill(ctx context.Context, c *Call) (any, error) {
 	if err := c.liftFaults(ctx); err != nil {
 		return nil, err
 	}
-	facts := migration.DrillFacts{}
+	var facts migration.DrillFacts
+	if ok, err := c.Output(ctx, actionBench, &facts.Bench); err != nil || !ok {
+		return nil, errorOr(err, "the run did not record what the app made of the faults on the drill's own server")
+	}
 	for _, f := range faults {
 		if err := c.canaryAccepted(ctx, endpoint.Name); err != nil {
 			return nil, fmt.Errorf("before %q: %w", f.name, err)
@@ -148,7 +156,7 @@ func drill(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	facts.Recovered = true
-	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app", facts)
+	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }
 
 // master opens a connection to the present master of the source side.

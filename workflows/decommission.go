@@ -377,7 +377,7 @@ func finalBackup(ctx context.Context, c *Call) (any, error) {
 		if n.address != old.Master {
 			continue
 		}
-		facts, err := backup.Take(ctx, n.client, backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: c.cfg.Backup.RedisServer,
+		facts, err := backup.Take(ctx, n.client, backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: c.cfg.RedisServer,
 			Progress: func(what string) { c.Progress("%s", what) }})
 		if err != nil {
 			return nil, err

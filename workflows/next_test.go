@@ -18,7 +18,8 @@ var holding = map[string]string{
 	migration.CheckTargetPlan:  `{"fixed_1gb":true,"tls":true,"state":"active"}`,
 	migration.CheckTargetConn:  `{"tls_verified":true,"answered":["EVALSHA"]}`,
 	migration.CheckAttestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000}]}`,
-	migration.CheckDrill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true}`,
+	migration.CheckDrill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}]}`,
+	migration.CheckScan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
 	migration.CheckRetries:     `{"refused":1,"recovered":1,"applied_once":1}`,
 	migration.CheckDualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
 	migration.CheckRollback:    `{"workers":1}`,
@@ -95,7 +96,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.want("a deployment is tested", "start sentinel-test")
 	w.did(stepSentinelTest, migration.CheckFailover)
 	w.want("then the breaker", "start breaker-drill")
-	w.did(stepBreaker, migration.CheckDrill, migration.CheckAttestation)
+	w.did(stepBreaker, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
 	w.want("then the retries", "start webhook-retry")
 	w.did(stepRetry, migration.CheckRetries)
 	w.want("then the target", "start provision")
@@ -151,7 +152,7 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		w.did(stepAudit, migration.CheckPolicy)
 		w.did(stepSentinelMove, migration.CheckReadiness)
 		w.did(stepSentinelTest, migration.CheckFailover)
-		w.did(stepBreaker, migration.CheckDrill, migration.CheckAttestation)
+		w.did(stepBreaker, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
 		w.did(stepRetry, migration.CheckRetries)
 		w.did(stepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
 		return w

@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/webhooks"
 )
 
 const (
@@ -22,9 +23,14 @@ const (
 	retryWithin = 2 * time.Hour
 )
 
-// retryWindow is how long a provider keeps trying, in hours, by its own documentation as of 2026-09: docs.stripe.com/webhooks,
-// shopify.dev/changelog/updates-to-webhook-retry-mechanism, and CopeCart's ten tries in three hours. One that is missing is not documented.
-var retryWindow = map[string]int{"stripe": 72, "shopify": 4, "copecart": 3}
+// retryWindow is how long a provider keeps trying, in hours, by its own documentation; 0 where there is none.
+func retryWindow(provider string) int {
+	p, ok := webhooks.ByID(provider)
+	if !ok || p.Schedule.Level != webhooks.Documented {
+		return 0
+	}
+	return int(p.Schedule.Window.Hours())
+}
 
 type refusal struct {
 	From time.Time `json:"from"`
@@ -159,7 +165,7 @@ func providers(seen []string) (names string, hours int) {
 	slices.Sort(seen)
 	seen = slices.Compact(seen)
 	for i, name := range seen {
-		if h := retryWindow[name]; i == 0 || h < hours {
+		if h := retryWindow(name); i == 0 || h < hours {
 			hours = h
 		}
 	}

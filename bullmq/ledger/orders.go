@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -82,9 +83,10 @@ type Orders struct {
 	last     map[string]int64  // highest sequence number by journal
 	since    int64             // unix ms of the first event
 	newest   int64
-	applied  int                // events
-	foldNext int                // how many they are when it is worth looking for orders to fold
-	folded   map[int64]*Summary // by the minute of the first add
+	applied  int                      // events
+	foldNext int                      // how many they are when it is worth looking for orders to fold
+	folded   map[int64]*Summary       // by the minute of the first add
+	arrivals map[string]map[int64]int // first deliveries, by provider and hour
 	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
 	known, knownJobs generations
 }
@@ -257,7 +259,7 @@ func (o *order) inOrder() bool {
 
 // NewOrders makes an empty ledger.
 func NewOrders() *Orders {
-	return &Orders{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, folded: map[int64]*Summary{},
+	return &Orders{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, arrivals: map[string]map[int64]int{}, folded: map[int64]*Summary{},
 		known: newGenerations(knownOrders), knownJobs: newGenerations(knownOrders)}
 }
 
@@ -303,6 +305,9 @@ func (l *Orders) Apply(e Event) {
 	o.carries(e)
 	switch e.Type {
 	case EventDelivery:
+		if len(o.deliveries) == 0 && e.Provider != "" {
+			l.arrived(e.Provider, e.At)
+		}
 		o.delivered(e)
 	case EventEnqueued:
 		o.enqueued(e)
@@ -314,6 +319,48 @@ func (l *Orders) Apply(e Event) {
 		}
 		o.tell(e.At, fmt.Sprintf("an attempt failed on %s%s", cmp.Or(e.Side, "a side not told"), shadowWord(e.Mode == ModeShadow)))
 	}
+}
+
+const (
+	hour = 60 * minute
+	// arrivalHours is how many hours of first deliveries are kept by provider.
+	arrivalHours = 8 * 24
+)
+
+func (l *Orders) arrived(provider string, at int64) {
+	hours := l.arrivals[provider]
+	if hours == nil {
+		hours = map[int64]int{}
+		l.arrivals[provider] = hours
+	}
+	hours[at-at%hour]++
+	for len(hours) > arrivalHours {
+		delete(hours, slices.Min(slices.Collect(maps.Keys(hours))))
+	}
+}
+
+// Rates gives the orders a minute that each provider sent for the first time, over the whole hours that touch a time (unix ms), or since the journal began.
+func (l *Orders) Rates(sinceMS, nowMS int64) map[string]float64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	from := sinceMS - sinceMS%hour
+	minutes := float64(nowMS-max(from, l.since)) / float64(minute)
+	if minutes <= 0 {
+		return nil
+	}
+	out := map[string]float64{}
+	for p, hours := range l.arrivals {
+		n := 0
+		for at, count := range hours {
+			if at >= from {
+				n += count
+			}
+		}
+		if n > 0 {
+			out[p] = float64(n) / max(minutes, 1)
+		}
+	}
+	return out
 }
 
 func shadowWord(yes bool) string {

@@ -80,6 +80,44 @@ func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
 	return res, nil
 }
 
+// DrillOpen has the app make a producer of its own kind for one of its queues, to a Redis of the drill's, named id. ready is whether it was connected within the app's
+// patience. An app that knows no drills answers 404.
+func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migration.Secret) (ready bool, err error) {
+	var res struct {
+		Ready bool `json:"ready"`
+	}
+	if err := c.api.Do(ctx, http.MethodPost, drillPath, map[string]string{"op": "open", "id": id, "queue": queue, "url": address.Reveal()}, &res); err != nil {
+		return false, fmt.Errorf("drill %s: %w", id, err)
+	}
+	return res.Ready, nil
+}
+
+// DrillAdd adds a job over such a producer. Any status that the app answers is a result; an error means that it gave no answer.
+func (c *Client) DrillAdd(ctx context.Context, id, job string) (CanaryResult, error) {
+	start := time.Now()
+	status, body, err := c.api.Send(ctx, http.MethodPost, drillPath, map[string]string{"op": "add", "id": id, "job": job})
+	took := time.Since(start)
+	if err != nil {
+		return CanaryResult{}, fmt.Errorf("drill %s: %w", id, err)
+	}
+	var res CanaryResult
+	if err := json.Unmarshal(body, &res); err != nil {
+		return CanaryResult{}, fmt.Errorf("drill %s: the app answered status %d without a result", id, status)
+	}
+	res.Status, res.RoundTrip = status, took
+	return res, nil
+}
+
+// DrillClose ends such a producer; one that is not open is no error.
+func (c *Client) DrillClose(ctx context.Context, id string) error {
+	if err := c.api.Do(ctx, http.MethodPost, drillPath, map[string]string{"op": "close", "id": id}, nil); err != nil {
+		return fmt.Errorf("drill %s: %w", id, err)
+	}
+	return nil
+}
+
+const drillPath = "/switchyard/drill"
+
 // Healthy returns nil when the app answers its health check.
 func (c *Client) Healthy(ctx context.Context) error {
 	return c.api.Do(ctx, http.MethodGet, "/healthz", nil, nil)

@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
+	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 )
 
 // Methods of a backup.
@@ -33,7 +34,7 @@ const (
 type Options struct {
 	// Dir and Name make the file: Name gets an extension.
 	Dir, Name string
-	// RedisServer is the program for the scratch server; "": redis-server of the PATH; "off": none is started.
+	// RedisServer is the program for the scratch server, as scratch.Find takes it.
 	RedisServer string
 	// Progress, if not nil, is told what is being done.
 	Progress func(string)
@@ -57,7 +58,7 @@ func Take(ctx context.Context, src redis.UniversalClient, o Options) (migration.
 	if free := diskFree(o.Dir); free >= 0 && free < need {
 		return migration.BackupFacts{}, migration.Errorf(migration.Blocked, "backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there", o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
 	}
-	binary, noServer := findServer(o.RedisServer)
+	binary, noServer := scratch.Find(o.RedisServer)
 	if free := memoryFree(); noServer == nil && free >= 0 && free < need {
 		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the source's data may need %d MB", free>>20, need>>20)
 	}
@@ -103,12 +104,12 @@ func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o
 		return f, err
 	}
 	o.Progress("loading the file into a scratch server")
-	s, err := startScratch(ctx, binary, path)
+	s, err := scratch.Start(ctx, scratch.Options{Binary: binary, Snapshot: path})
 	if err != nil {
 		_ = os.Remove(path)
 		return f, fmt.Errorf("%w: %w", errUseless, err) // as with modules or a newer format: by DUMP it may still be verified
 	}
-	defer s.close()
+	defer s.Close()
 	return compare(ctx, src, s, o, f)
 }
 
@@ -155,11 +156,11 @@ func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noS
 	}
 	f.Method, f.File, f.Keys, f.Bytes, f.SHA256 = Dump, filepath.Base(path), report.Keys, report.Bytes, report.SHA256
 	if noServer == nil {
-		s, err := startScratch(ctx, binary, "")
+		s, err := scratch.Start(ctx, scratch.Options{Binary: binary})
 		if err == nil {
-			defer s.close()
+			defer s.Close()
 			o.Progress("restoring the file into a scratch server")
-			if _, err = redisconn.RestoreBackup(ctx, path, s.client); err == nil {
+			if _, err = redisconn.RestoreBackup(ctx, path, s.Client()); err == nil {
 				return compare(ctx, src, s, o, f)
 			}
 		}
@@ -179,8 +180,8 @@ func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noS
 }
 
 // compare compares every database of the source with the scratch server's.
-func compare(ctx context.Context, src redis.UniversalClient, s *scratch, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
-	databases, err := databasesOf(ctx, src, s.client)
+func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+	databases, err := databasesOf(ctx, src, s.Client())
 	if err != nil {
 		return f, err
 	}
@@ -191,7 +192,7 @@ func compare(ctx context.Context, src redis.UniversalClient, s *scratch, o Optio
 		if err != nil {
 			return f, err
 		}
-		to := s.open(db)
+		to := s.Open(db)
 		r, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{Progress: func(p keycopy.Progress) {
 			o.Progress(fmt.Sprintf("comparing the scratch server with the source: %d of %d keys", p.Keys, p.Total))
 		}})

@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// childAttr has the kernel end the child when this process dies.
-func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
-
 // diskFree is how many bytes a folder's file system has for us; -1: not known.
 func diskFree(dir string) int64 {
 	var st syscall.Statfs_t

@@ -2,10 +2,6 @@
 
 package backup
 
-import "syscall"
-
-func childAttr() *syscall.SysProcAttr { return nil }
-
 // diskFree and memoryFree are not known here.
 func diskFree(string) int64 { return -1 }
 func memoryFree() int64     { return -1 }

@@ -46,7 +46,19 @@ export class Consumer {
     const timeout = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), bound)));
     const graceful = await Promise.race([closed, timeout]);
     clearTimeout(timer);
+    if (!graceful) Object.assign(this.worker, { retryIfFailed: once });
     for (const client of [this.client, ...this.#blocking]) disconnect(client);
     return graceful;
+  }
+}
+
+// BullMQ 5 repeats what fails on a closed connection for ever and without a pause while it closes: a job that ends then would stop the whole process.
+// This is what BullMQ 6 does instead.
+async function once(attempt: () => Promise<unknown>, options: { onlyEmitError?: boolean }): Promise<unknown> {
+  try {
+    return await attempt();
+  } catch (err) {
+    if (!options.onlyEmitError) throw err;
+    return undefined;
   }
 }

@@ -7,6 +7,7 @@ export { producerOptions, unsafeProducerOptions, workerOptions, type Endpoint, t
 export { boundedAdd, Producer, UnavailableError, type Job, type ProducerConfig } from "./producer.js";
 export { Consumer, type ConsumerConfig } from "./consumer.js";
 export { dataDigest } from "./digest.js";
+export { Drill, type DrillAnswer, type DrillConfig, type DrillRequest } from "./drill.js";
 export { LastKnownGood } from "./lastknowngood.js";
 export {
   flagKeys,
@@ -25,4 +26,5 @@ export {
 } from "./routing.js";
 export { Router, type Lease, type RouterConfig } from "./router.js";
 export { Attestor, reportConsumer, reportProducer, type AttestorConfig, type ConnectionReport } from "./attestation.js";
-export { unavailable } from "./unavailable.js";
+export { expressUnavailable, fastifyUnavailable, httpUnavailable, unavailable } from "./unavailable.js";
+export { DurableIntake, IntakeFullError, type IntakeConfig, type IntakeEvent, type IntakeReport } from "./intake.js";

@@ -41,7 +41,7 @@ describe("producers and consumers", { concurrency: 4 }, () => {
     assert.ok((await refused(boundedAdd(p, job("evt_1")))) < 1500);
     const server = await redis(t, { port });
     await until("the add succeeds", () => boundedAdd(p, job("evt_1")).then(() => true));
-    assert.equal(await server.client.hget("bull:order-ingestion:meta", "version"), "bullmq:6.7.0");
+    assert.match(await server.client.hget("bull:order-ingestion:meta", "version"), process.env.BULLMQ_UNDER_TEST ? /^bullmq:5\.81/ : /^bullmq:6\.7/);
   });
 
   test("an add to a frozen redis fails within three seconds", async (t) => {

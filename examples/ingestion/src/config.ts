@@ -16,8 +16,6 @@ export interface Config {
   instance: string;
   /** Replicas that must confirm an order while the source is the Sentinel estate. */
   waitReplicas: number;
-  /** false leaves out the circuit breaker (drills only). */
-  breaker: boolean;
 }
 
 /**
@@ -48,7 +46,6 @@ export function configFrom(env: NodeJS.ProcessEnv): Config {
     dataDir: required("DATA_DIR"),
     instance: env["INSTANCE_ID"] || `${hostname()}-${process.pid}`,
     waitReplicas: integer("WAIT_REPLICAS", 1),
-    breaker: env["BREAKER"] !== "off",
   };
 }
 

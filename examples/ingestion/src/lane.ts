@@ -4,10 +4,10 @@ import {
   producerOptions,
   reportConsumer,
   reportProducer,
-  unsafeProducerOptions,
   workerOptions,
   type ConnectionReport,
   type Endpoint,
+  type Purpose,
   type Side,
 } from "@switchyard/bullmq";
 import type { WorkerOptions } from "bullmq";
@@ -35,9 +35,16 @@ export interface LaneConfig {
   endpoint: string;
   connection: Endpoint;
   journal: Journal;
-  breaker: boolean;
+  open: OpenProducer;
   replicas: number;
 }
+
+/** Makes a producer for a queue of an endpoint. */
+export type OpenProducer = (endpoint: Endpoint, purpose: Purpose, replicas: number, onError: (err: Error) => void) => Producer;
+
+/** The one way in which this app makes producers; drills go the same way. */
+export const openProducer: OpenProducer = (endpoint, purpose, replicas, onError) =>
+  new Producer({ queue: purpose.queue, connection: producerOptions(endpoint, purpose), replicas, onError });
 
 /** Every connection of one side to one server: two producers, a worker, and a shadow worker while wanted. */
 export class Lane {
@@ -124,15 +131,8 @@ export class Lane {
   }
 
   #producer(queue: string, replicas: number): Producer {
-    const { breaker, connection, side } = this.#config;
-    const purpose = { service, queue, side };
-    return new Producer({
-      queue,
-      connection: breaker ? producerOptions(connection, purpose) : unsafeProducerOptions(connection, purpose),
-      replicas,
-      safe: breaker,
-      onError: this.#reporter("producer", queue),
-    });
+    const { open, connection, side } = this.#config;
+    return open(connection, { service, queue, side }, replicas, this.#reporter("producer", queue));
   }
 
   #consumer(queue: string, mode: "authoritative" | "shadow"): Consumer {

@@ -5,6 +5,7 @@
 //   node reports.js work FILE    makes whatever is delayed due, runs everything, writes the id of each run to FILE, and ends when nothing is left
 //
 // The server is REDIS_URL; REDIS_CA names its certificate authority, where that is a private one.
+import { once } from "node:events";
 import { appendFileSync, readFileSync } from "node:fs";
 import { FlowProducer, Queue, Worker, type ConnectionOptions } from "bullmq";
 import { Redis } from "ioredis";
@@ -16,8 +17,15 @@ if (!url || !file || (command !== "fill" && command !== "work")) {
   process.exit(2);
 }
 const tls = process.env["REDIS_CA"] ? { tls: { ca: readFileSync(process.env["REDIS_CA"], "utf8") } } : {};
-const connection = new Redis(url, { maxRetriesPerRequest: null, ...tls }) as unknown as ConnectionOptions;
-const queues = { reports: new Queue("reports", { connection }), attachments: new Queue("report-attachments", { connection }) };
+// Producers fail when Redis does; workers wait for it.
+const producing = new Redis(url, { enableOfflineQueue: false, commandTimeout: 2000, connectTimeout: 2000, maxRetriesPerRequest: 1, ...tls });
+await once(producing, "ready");
+const working = new Redis(url, { maxRetriesPerRequest: null, ...tls });
+const ready = { skipWaitingForReady: true, skipVersionCheck: true };
+const queues = {
+  reports: new Queue("reports", { connection: producing as unknown as ConnectionOptions, ...ready }),
+  attachments: new Queue("report-attachments", { connection: producing as unknown as ConnectionOptions, ...ready }),
+};
 const note = (ids: string[]): void => appendFileSync(file, ids.map((id) => id + "\n").join(""));
 
 async function fill(): Promise<void> {
@@ -26,7 +34,7 @@ async function fill(): Promise<void> {
   const later = Array.from({ length: 20 }, (_, i) => ({ name: "monthly", data: { month: i }, opts: { jobId: `monthly-${i}`, delay: 3_600_000 * (i + 1) } }));
   const once = { name: "recount", data: {}, opts: { jobId: "recount", deduplication: { id: "recount" } } };
   await queues.reports.addBulk([...plain, ...urgent, ...later, once]);
-  const flows = new FlowProducer({ connection });
+  const flows = new FlowProducer({ connection: producing as unknown as ConnectionOptions, ...ready });
   const bundles = Array.from({ length: 5 }, (_, i) => ({
     name: "bundle",
     queueName: "reports",
@@ -42,7 +50,7 @@ async function fill(): Promise<void> {
 async function work(): Promise<void> {
   await queues.reports.promoteJobs();
   const workers = Object.values(queues).map(
-    (queue) => new Worker(queue.name, async (job) => note([String(job.id)]), { connection, concurrency: 5 }),
+    (queue) => new Worker(queue.name, async (job) => note([String(job.id)]), { connection: working as unknown as ConnectionOptions, concurrency: 5 }),
   );
   const left = async (): Promise<number> => {
     const counts = await Promise.all(Object.values(queues).map((q) => q.getJobCounts("wait", "prioritized", "active", "delayed", "waiting-children")));
@@ -57,5 +65,6 @@ try {
   await (command === "fill" ? fill() : work());
 } finally {
   await Promise.all(Object.values(queues).map((queue) => queue.close()));
-  (connection as unknown as Redis).disconnect();
+  producing.disconnect();
+  working.disconnect();
 }

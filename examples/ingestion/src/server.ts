@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { unavailable, type Router } from "@switchyard/bullmq";
+import { unavailable, type Drill, type Router } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import type { Intake } from "./intake.js";
 import type { Journal } from "./journal.js";
@@ -17,6 +17,7 @@ export interface Parts {
   sides: Sides;
   intake: Intake;
   journal: Journal;
+  drill: Drill;
 }
 
 /** A refusal with its status; everything else that is thrown is a 500. */
@@ -34,6 +35,7 @@ export function server(parts: Parts): Server {
   const routes: Record<string, (req: IncomingMessage, res: ServerResponse, url: URL) => Promise<void> | void> = {
     "POST /webhooks/stripe": (req, res) => webhook(parts, req, res),
     "POST /switchyard/canary": (req, res) => canary(parts, req, res),
+    "POST /switchyard/drill": (req, res) => drill(parts, req, res),
     "GET /switchyard/journal": (req, res, url) => journal(parts, req, res, url),
     "GET /healthz": (_, res) => json(res, 200, { status: "ok" }),
     "GET /readyz": (_, res) => ready(parts, res),
@@ -89,6 +91,21 @@ async function canary({ config, intake, journal }: Parts, req: IncomingMessage, 
   if (error) unavailable(res, answer);
   else json(res, 200, answer);
   journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: answer.ms, ...(error && { error }), canary: true });
+}
+
+// Adds of a drill go to a server of the drill's: no order, and nothing in the journal.
+async function drill({ config, drill }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  authorize(config, req);
+  let request: unknown;
+  try {
+    request = JSON.parse((await read(req)).toString("utf8"));
+  } catch (err) {
+    throw err instanceof Refusal ? err : new Refusal(400, "the body is not JSON");
+  }
+  const { status, body } = await drill.handle(request);
+  if (res.destroyed) return;
+  if (status === 503) unavailable(res, body);
+  else json(res, status, body);
 }
 
 function journal({ config, journal }: Parts, req: IncomingMessage, res: ServerResponse, url: URL): void {

@@ -1,21 +1,23 @@
 import { shadowSides, type ConnectionReport, type Endpoint, type Side, type Snapshot, type SourceEndpoint } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import type { Journal } from "./journal.js";
-import { Lane } from "./lane.js";
+import { Lane, type OpenProducer } from "./lane.js";
 import { log } from "./log.js";
 
 /** The two sides, rebuilt as the flags say. */
 export class Sides {
   readonly #config: Config;
   readonly #journal: Journal;
+  readonly #open: OpenProducer;
   readonly #lanes: Record<Side, Lane | undefined> = { source: undefined, target: undefined };
   #retiring: Lane | undefined;
 
-  constructor(config: Config, journal: Journal) {
+  constructor(config: Config, journal: Journal, open: OpenProducer) {
     this.#config = config;
     this.#journal = journal;
+    this.#open = open;
     if (config.target) {
-      this.#lanes.target = this.#open("target", "managed", config.target);
+      this.#lanes.target = this.#lane("target", "managed", config.target);
       this.#lanes.target.startWorker();
     }
   }
@@ -39,7 +41,7 @@ export class Sides {
     const old = this.#lanes.source;
     if (old?.endpoint !== snapshot.sourceEndpoint) {
       const connection = this.#source(snapshot.sourceEndpoint);
-      const next = connection && this.#open("source", snapshot.sourceEndpoint, connection);
+      const next = connection && this.#lane("source", snapshot.sourceEndpoint, connection);
       await next?.waitReady(2000);
       this.#lanes.source = next;
       this.#retiring = old;
@@ -63,8 +65,7 @@ export class Sides {
     return connection;
   }
 
-  #open(side: Side, endpoint: string, connection: Endpoint): Lane {
-    const { breaker, waitReplicas } = this.#config;
-    return new Lane({ side, endpoint, connection, journal: this.#journal, breaker, replicas: endpoint === "sentinel" && breaker ? waitReplicas : 0 });
+  #lane(side: Side, endpoint: string, connection: Endpoint): Lane {
+    return new Lane({ side, endpoint, connection, journal: this.#journal, open: this.#open, replicas: endpoint === "sentinel" ? this.#config.waitReplicas : 0 });
   }
 }

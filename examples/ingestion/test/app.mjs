@@ -8,6 +8,7 @@ export { directory, freePort, redis, sentinels, until } from "../../../clients/n
 export { switchyard } from "../../../clients/node/test/switchyard.mjs";
 
 const main = new URL("../dist/main.js", import.meta.url).pathname;
+const unsafe = new URL("./unsafe.mjs", import.meta.url).pathname;
 const secret = "whsec_test";
 const token = "ingestion-token";
 
@@ -36,7 +37,7 @@ export function sign(body, { at = Date.now(), key = secret } = {}) {
 export async function app(t, sy, env = {}) {
   const dir = env.DATA_DIR ?? directory(t);
   const start = async () => {
-    const child = run(process.execPath, [main], {
+    const child = run(process.execPath, [env.BREAKER ? unsafe : main], {
       env: {
         PATH: process.env.PATH,
         PORT: "0",

@@ -1,0 +1,124 @@
+package drill_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/drill"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/redisconn/scratch"
+)
+
+// subject is the app as the control plane reaches it.
+type subject struct{ app *ingestion.Client }
+
+func (s subject) Open(ctx context.Context, id, queue string, address migration.Secret) (bool, error) {
+	return s.app.DrillOpen(ctx, id, queue, address)
+}
+
+func (s subject) Add(ctx context.Context, id, job string) (drill.Answer, error) {
+	r, err := s.app.DrillAdd(ctx, id, job)
+	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
+}
+
+func (s subject) Close(ctx context.Context, id string) error { return s.app.DrillClose(ctx, id) }
+
+// startApp runs the real example app with one of its breakers. It reaches no Redis and no control plane, which a drill needs none of.
+func startApp(t *testing.T, breaker string) *ingestion.Client {
+	t.Helper()
+	program := "../examples/ingestion/dist/main.js"
+	if breaker != "on" {
+		program = "../examples/ingestion/test/unsafe.mjs" // the same app with producers as they are made elsewhere
+	}
+	cmd := exec.Command("node", program)
+	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=drill-token", "WEBHOOK_SECRET=none", "DATA_DIR="+t.TempDir(), "BREAKER="+breaker)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	port := make(chan int, 1)
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var l struct {
+				Event string
+				Port  int
+			}
+			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Event == "listening" {
+				port <- l.Port
+			}
+		}
+		close(port)
+	}()
+	p, ok := <-port
+	if !ok {
+		t.Fatal("the app ended before it listened: is it built (make node)?")
+	}
+	return ingestion.New(fmt.Sprintf("http://127.0.0.1:%d", p), "drill-token", &http.Client{})
+}
+
+type outcome struct {
+	status         int
+	hung, enqueued bool
+}
+
+// expected by breaker and fault.
+var expected = map[string]map[string]outcome{
+	// A job may be there after a 503: the request was on its way when the deadline came. That is why job ids are deterministic.
+	"on": {"refused": {503, false, false}, "cold-start": {503, false, false}, "frozen": {503, false, true}, "blackhole": {503, false, true}, "oom": {503, false, false},
+		"readonly": {503, false, false}, "reply-lost": {200, false, true}},
+	// enableOfflineQueue: false alone: right when the connection is refused, a hang wherever nothing says so.
+	"flag": {"refused": {500, false, false}, "cold-start": {0, true, true}, "frozen": {0, true, true}, "blackhole": {0, true, true}, "oom": {500, false, false},
+		"readonly": {500, false, false}, "reply-lost": {200, false, true}},
+	"off": {"refused": {0, true, true}, "cold-start": {0, true, true}, "frozen": {0, true, true}, "blackhole": {0, true, true}, "oom": {500, false, false},
+		"readonly": {500, false, false}, "reply-lost": {200, false, true}},
+}
+
+// TestTheMatrixShowsTheTrueDifferencesOfTheOptions runs every fault against the real app, once with each breaker. What is expected was measured
+// before this code existed, with a stopwatch.
+func TestTheMatrixShowsTheTrueDifferencesOfTheOptions(t *testing.T) {
+	t.Parallel()
+	binary, err := scratch.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := drill.Limits{Answer: 6 * time.Second, Recover: 25 * time.Second}
+	for _, breaker := range []string{"on", "flag", "off"} {
+		t.Run(breaker, func(t *testing.T) {
+			t.Parallel()
+			app := startApp(t, breaker)
+			b, err := drill.NewBench(t.Context(), binary, "127.0.0.1:0", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			cases, err := b.Run(t.Context(), subject{app}, "order-ingestion", drill.Faults, limits, func(s string) { t.Log(s) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range cases {
+				want := expected[breaker][c.Fault]
+				if c.Status != want.status || c.Hung != want.hung || c.Enqueued != want.enqueued {
+					t.Errorf("%s: %+v, want %+v", c.Fault, c, want)
+				}
+				if c.Recovered < 0 {
+					t.Errorf("%s: no job was accepted again: %+v", c.Fault, c)
+				}
+				t.Logf("%-12s status %d after %s hung %t enqueued %t recovered %s %s", c.Fault, c.Status, c.Took.Round(time.Millisecond), c.Hung, c.Enqueued, c.Recovered.Round(time.Millisecond), c.Note)
+			}
+		})
+	}
+}

@@ -1,0 +1,92 @@
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { Attestor, Drill, Router } from "@switchyard/bullmq";
+import type { Config } from "./config.js";
+import { Intake } from "./intake.js";
+import { Journal } from "./journal.js";
+import { mainQueue, openProducer, service, shadowQueue, type OpenProducer } from "./lane.js";
+import { log } from "./log.js";
+import { server } from "./server.js";
+import { Sides } from "./sides.js";
+
+const require = createRequire(import.meta.url);
+const version = (require("../package.json") as { version: string }).version;
+const bullmq = (require("bullmq/package.json") as { version: string }).version;
+
+/** Opens everything, serves until SIGTERM or SIGINT, then lets work in progress finish. Producers are made by `open`. */
+export async function run(config: Config, open: OpenProducer = openProducer): Promise<void> {
+  const stop = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  const journal = await Journal.open(config.dataDir, log);
+  const sides = new Sides(config, journal, open);
+  let attestor: Attestor | undefined;
+  const router = new Router({
+    url: config.switchyardUrl,
+    token: config.switchyardToken,
+    queue: mainQueue,
+    instance: config.instance,
+    service,
+    version,
+    file: join(config.dataDir, "flags.json"),
+    onChange: (snapshot) => sides.follow(snapshot),
+    onProgress: () => attestor?.kick(),
+    log,
+  });
+  await router.start();
+  attestor = new Attestor({
+    url: config.switchyardUrl,
+    token: config.switchyardToken,
+    service,
+    instance: config.instance,
+    version,
+    bullmq,
+    router,
+    connections: () => sides.connections(),
+    log,
+  });
+  attestor.start();
+
+  const drill = new Drill({
+    producer: (url, queue) => open({ url }, { service, queue, side: "drill" }, 0, () => undefined),
+    queues: [mainQueue, shadowQueue],
+    hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
+  });
+  const http = server({ config, router, sides, intake: new Intake(router, sides, journal), journal, drill });
+  http.listen(config.port, config.host);
+  await once(http, "listening");
+  log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
+
+  log("stopping", { signal: await stop });
+  const closed = once(http, "close");
+  http.close();
+  http.closeIdleConnections();
+  await within(5000, closed);
+  http.closeAllConnections();
+  drill.close();
+  await router.close();
+  await within(10_000, sides.close());
+  await attestor.close();
+  journal.close();
+  log("stopped");
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+  clearTimeout(timer);
+}
+
+/** Runs as a program: ends the process when it is done, with 1 when it could not. */
+export async function start(config: () => Config, open?: OpenProducer): Promise<never> {
+  try {
+    await run(config(), open);
+    // Connections to a server that is gone may still hold timers.
+    process.exit(0);
+  } catch (err) {
+    log("failed", { error: (err as Error).message });
+    process.exit(1);
+  }
+}

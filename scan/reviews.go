@@ -1,0 +1,88 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// ReviewsFile holds decisions on what the scan could not tell, in the folder that is scanned.
+const ReviewsFile = ".switchyard-reviews.yaml"
+
+// longestDecision bounds how far ahead a decision may hold.
+const longestDecision = 366 * 24 * time.Hour
+
+// Decision settles one REVIEW for a time.
+type Decision struct {
+	ID       string `yaml:"id" json:"id"`
+	Decision string `yaml:"decision" json:"decision"` // safe: somebody looked, and it fails as it should
+	By       string `yaml:"by" json:"by"`
+	Reason   string `yaml:"reason" json:"reason"`
+	Until    string `yaml:"until" json:"until"` // the last day on which it counts, 2006-01-02, UTC
+
+	until time.Time
+}
+
+func readReviews(files fs.FS) ([]Decision, error) {
+	b, err := fs.ReadFile(files, ReviewsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, migration.Errorf(migration.Invalid, "%s: %v", ReviewsFile, err)
+	}
+	var doc struct {
+		Reviews []Decision `yaml:"reviews"`
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&doc); err != nil {
+		return nil, migration.Errorf(migration.Invalid, "%s: %v", ReviewsFile, err)
+	}
+	for i := range doc.Reviews {
+		d := &doc.Reviews[i]
+		at := fmt.Sprintf("%s: review %d (%s)", ReviewsFile, i+1, d.ID)
+		if d.ID == "" || d.By == "" || d.Reason == "" {
+			return nil, migration.Errorf(migration.Invalid, "%s: id, by and reason are required", at)
+		}
+		if d.Decision != "safe" {
+			return nil, migration.Errorf(migration.Invalid, "%s: the decision is %q; only safe can be decided, anything else is to be fixed in the source", at, d.Decision)
+		}
+		if d.until, err = time.Parse(time.DateOnly, d.Until); err != nil {
+			return nil, migration.Errorf(migration.Invalid, "%s: until is %q, and must be a day such as 2026-12-31", at, d.Until)
+		}
+		if slices.ContainsFunc(doc.Reviews[:i], func(o Decision) bool { return o.ID == d.ID }) {
+			return nil, migration.Errorf(migration.Invalid, "%s: the id is there twice", at)
+		}
+	}
+	return doc.Reviews, nil
+}
+
+// decide lets decisions settle reviews, and says which do not count and why.
+func (r *Report) decide(ds []Decision, now time.Time) {
+	for _, d := range ds {
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == d.ID })
+		note := func(format string, a ...any) {
+			r.Notes = append(r.Notes, "decision "+d.ID+" of "+d.By+" "+fmt.Sprintf(format, a...))
+		}
+		switch end := d.until.Add(24 * time.Hour); {
+		case i < 0:
+			note("is for something that is no longer there: remove it")
+		case r.Findings[i].Verdict == Fail:
+			note("does not count: %s fails, and is to be fixed", r.Findings[i].At)
+		case r.Findings[i].Verdict == Pass:
+			note("is not needed: %s passes", r.Findings[i].At)
+		case !now.Before(end):
+			note("expired on %s: %s is open again", d.Until, r.Findings[i].At)
+		case end.Sub(now) > longestDecision:
+			note("does not count: it holds until %s, and the longest is a year", d.Until)
+		default:
+			r.Findings[i].Decision = &d
+		}
+	}
+}

@@ -1,0 +1,3 @@
+import { connection } from './redis';
+import { tune } from './tune';
+tune(connection);

@@ -1,0 +1,2 @@
+const connection = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2000, connectTimeout: 2000, retryStrategy: () => 500 };
+module.exports = { connection, skipWaitingForReady: true, skipVersionCheck: true };

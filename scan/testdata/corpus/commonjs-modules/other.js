@@ -1,0 +1,1 @@
+exports.connection = { host: 'redis' };

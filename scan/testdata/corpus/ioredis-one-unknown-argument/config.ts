@@ -1,0 +1,2 @@
+import convict from 'convict';
+export const config = convict({}).getProperties();

@@ -1,0 +1,3 @@
+const { Queue } = require('bullmq');
+const q = new Queue('orders'); // want: FAIL queue orders
+module.exports = q;

@@ -1,0 +1,2 @@
+export * from 'bullmq';
+export { Queue as Jobs } from 'bullmq';

@@ -1,0 +1,2 @@
+import { Queue } from '@acme/jobs';
+export const q = new Queue('orders'); // want: REVIEW queue orders

@@ -1,0 +1,94 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Breaker is the page of what shows that an add fails at once when Redis does.
+type Breaker struct {
+	MigrationID string
+	Proof       workflows.BreakerProof
+	Now         time.Time
+	Who         Who
+}
+
+// provenStatus is the closed vocabulary of one kind of proof.
+func provenStatus(p workflows.Proven) status { return verdictStatus(p.Verdict) }
+
+func benchStatus(c workflows.BenchCell, tried bool) status {
+	switch {
+	case !tried:
+		return status{"idle", "circle-help", "Not tried"}
+	case c.OK:
+		return status{"ok", "circle-check", "Refused"}
+	case c.Case.Hung:
+		return status{"bad", "octagon-x", "Hangs"}
+	case c.Case.Status == 200 && !c.Case.Enqueued:
+		return status{"bad", "octagon-x", "Loses"}
+	}
+	return status{"bad", "octagon-x", "Wrong answer"}
+}
+
+// benchWords is what a webhook got, and for whom it came too late.
+func benchWords(c workflows.BenchCell) string {
+	k := c.Case
+	answer := fmt.Sprintf("%d after %d ms", k.Status, k.MS)
+	if k.Hung {
+		answer = fmt.Sprintf("no answer in %d s", k.MS/1000)
+	}
+	job := "no job"
+	if k.Enqueued {
+		job = "job is there"
+	}
+	text := answer + ", " + job
+	if !c.OK && !k.Hung {
+		text += ": " + c.Why
+	}
+	if len(c.TooLate) > 0 {
+		text += ". Too late for " + strings.Join(c.TooLate, ", ")
+	}
+	return text
+}
+
+func scanStatus(f migration.ScanFinding) status {
+	switch {
+	case f.Verdict == "PASS":
+		return status{"ok", "circle-check", "Pass"}
+	case f.Verdict == "FAIL":
+		return status{"bad", "octagon-x", "Fail"}
+	case f.DecidedBy != "":
+		return status{"past", "check", "Decided"}
+	}
+	return status{"warn", "hand", "Review"}
+}
+
+func scanSummary(f migration.ScanFacts) string {
+	pass, fail, open, decided := 0, 0, 0, 0
+	for _, x := range f.Findings {
+		switch {
+		case x.Verdict == "PASS":
+			pass++
+		case x.Verdict == "FAIL":
+			fail++
+		case x.Open():
+			open++
+		default:
+			decided++
+		}
+	}
+	return fmt.Sprintf("%d files, %d pass, %d fail, %d to be reviewed, %d decided", f.Files, pass, fail, open, decided)
+}
+
+// deadlines lists how long each provider waits.
+func deadlines(l []workflows.DeadlineProof) string {
+	var out []string
+	for _, d := range l {
+		out = append(out, fmt.Sprintf("%s %s (%s)", d.Provider, d.Source.Text, d.Source.Level))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,136 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Outage is the page of the outage clock.
+type Outage struct {
+	MigrationID string
+	Outage      workflows.Outage
+	Now         time.Time
+}
+
+// Lengths are what the slider of the what-if offers.
+var Lengths = []time.Duration{10 * time.Second, 25 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour,
+	5 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 36 * time.Hour, 72 * time.Hour}
+
+// lengthAt gives the place on the slider of the length asked about, or of the next longer one.
+func lengthAt(d time.Duration) string {
+	for i, l := range Lengths {
+		if d <= l {
+			return strconv.Itoa(i)
+		}
+	}
+	return strconv.Itoa(len(Lengths) - 1)
+}
+
+func length(d time.Duration) string {
+	if d < 2*time.Minute && d%time.Second == 0 || d < time.Second {
+		return fmt.Sprintf("%d s", d/time.Second)
+	}
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return span(d)
+}
+
+// flagLength writes a length as the command takes it.
+func flagLength(d time.Duration) string {
+	switch {
+	case d > 0 && d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d > 0 && d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
+func clockStatus(s string) status {
+	switch s {
+	case "losing":
+		return status{"bad", "octagon-x", "Orders are lost"}
+	case "critical":
+		return status{"bad", "triangle-alert", "Critical"}
+	case "warning":
+		return status{"warn", "triangle-alert", "Warning"}
+	}
+	return status{"wait", "clock", "Late"}
+}
+
+func forecastStatus(f workflows.Forecast) status {
+	switch f.Verdict {
+	case "lost":
+		return status{"bad", "octagon-x", "Orders are lost"}
+	case "uncertain":
+		return status{"warn", "triangle-alert", "Cannot be excluded"}
+	}
+	return status{"ok", "circle-check", "All come late"}
+}
+
+// outageStatus is how it stands as a whole.
+func outageStatus(o workflows.Outage) status {
+	worst := ""
+	rank := map[string]int{"late": 1, "warning": 2, "critical": 3, "losing": 4}
+	for _, p := range o.Providers {
+		if p.Clock != nil && rank[p.Clock.Severity] > rank[worst] {
+			worst = p.Clock.Severity
+		}
+	}
+	switch {
+	case worst != "":
+		return clockStatus(worst)
+	case o.Unknown != "":
+		return status{"idle", "circle-help", "Not known"}
+	}
+	return status{"ok", "circle-check", "No order is missing"}
+}
+
+func money(v float64, currency string) string {
+	if currency == "" {
+		return "not known"
+	}
+	if v >= 1000 {
+		return number(int64(v+0.5)) + " " + currency
+	}
+	return fmt.Sprintf("%.2f %s", v, currency)
+}
+
+// refused says what of a forecast is counted, which needs a rate.
+func refused(p workflows.ProviderOutage) string {
+	if p.PerMinute == 0 {
+		return "not known: no rate of orders"
+	}
+	return fmt.Sprintf("%s orders, %s of them lost", number(p.Forecast.Refused), number(p.Forecast.Lost))
+}
+
+func rate(p workflows.ProviderOutage) string {
+	if p.PerMinute == 0 {
+		return "not known"
+	}
+	if p.PerMinute < 1 {
+		return fmt.Sprintf("%.1f orders an hour, %s", p.PerMinute*60, p.RateFrom)
+	}
+	return fmt.Sprintf("%.1f orders a minute, %s", p.PerMinute, p.RateFrom)
+}
+
+// leftWords says how long until the first order is lost for good.
+func leftWords(c workflows.OutageClock) string {
+	if c.Left <= 0 {
+		return "the first order was lost " + migration.Words(-c.Left) + " ago"
+	}
+	return length(c.Left.Round(time.Second)) + " until the first order is lost for good"
+}
+
+// missingWords says how many orders are not back: counted, or estimated where nobody knows.
+func missingWords(o workflows.Outage, p workflows.ProviderOutage) string {
+	if o.Unknown != "" {
+		return fmt.Sprintf("about %s orders, if every one since was refused", number(p.Clock.AtRisk))
+	}
+	return number(p.Missing) + " orders"
+}

@@ -1,0 +1,119 @@
+package webhookstest
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Shopify stands in for the orders query of Shopify's Admin API (GraphQL): authentication, the updated_at filter, cursors, throttling and errors
+// in a 200. It reads the variables first, after and query and no other query than the one of orders.
+type Shopify struct {
+	Token string
+
+	mu       sync.Mutex
+	orders   []ShopifyOrder
+	throttle int
+}
+
+// ShopifyOrder is an order in the shop.
+type ShopifyOrder struct {
+	ID                 int64
+	CreatedAt, Updated time.Time
+}
+
+// Add adds an order.
+func (s *Shopify) Add(o ShopifyOrder) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = append(s.orders, o)
+	slices.SortStableFunc(s.orders, func(a, b ShopifyOrder) int { return a.Updated.Compare(b.Updated) })
+}
+
+// Throttle makes the next n questions find the budget used up.
+func (s *Shopify) Throttle(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.throttle = n
+}
+
+var (
+	graphqlPath = regexp.MustCompile(`^/admin/api/\d{4}-\d{2}/graphql\.json$`)
+	updatedFrom = regexp.MustCompile(`^updated_at:>='([^']+)'$`)
+)
+
+// ServeHTTP implements http.Handler.
+func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Shopify-Access-Token")), []byte(s.Token)) != 1 {
+		send(w, http.StatusUnauthorized, map[string]any{"errors": "[API] Invalid API key or access token (unrecognized login or wrong password)"})
+		return
+	}
+	if r.Method != http.MethodPost || !graphqlPath.MatchString(r.URL.Path) {
+		send(w, http.StatusNotFound, map[string]any{"errors": "Not Found"})
+		return
+	}
+	fail := func(code, message string) {
+		send(w, http.StatusOK, map[string]any{"errors": []any{map[string]any{"message": message, "extensions": map[string]any{"code": code}}}})
+	}
+	var q struct {
+		Query     string
+		Variables struct {
+			First        int
+			After, Query string
+		}
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil || !strings.Contains(q.Query, "orders(") {
+		send(w, http.StatusBadRequest, map[string]any{"errors": map[string]any{"query": "Required parameter missing or invalid"}})
+		return
+	}
+	if s.throttle > 0 {
+		s.throttle--
+		fail("THROTTLED", "Throttled")
+		return
+	}
+	if q.Variables.First < 1 || q.Variables.First > 250 {
+		fail("BAD_REQUEST", "first must be between 1 and 250")
+		return
+	}
+	var since time.Time
+	if m := updatedFrom.FindStringSubmatch(q.Variables.Query); m != nil {
+		var err error
+		if since, err = time.Parse(time.RFC3339, m[1]); err != nil {
+			fail("BAD_REQUEST", "updated_at: "+err.Error())
+			return
+		}
+	}
+	// A cursor holds the place in the order of the list, as Shopify's do.
+	from := ""
+	nodes := make([]any, 0, q.Variables.First)
+	end, more := "", false
+	if from = q.Variables.After; from != "" && strings.Count(from, "/") != 1 {
+		fail("BAD_REQUEST", "Invalid cursor for current pagination sort.")
+		return
+	}
+	for _, o := range s.orders {
+		cursor := place(o)
+		if o.Updated.Before(since) || from != "" && cursor <= from {
+			continue
+		}
+		if len(nodes) == q.Variables.First {
+			more = true
+			break
+		}
+		nodes = append(nodes, map[string]any{"id": fmt.Sprintf("gid://shopify/Order/%d", o.ID), "legacyResourceId": strconv.FormatInt(o.ID, 10), "name": fmt.Sprintf("#%d", o.ID),
+			"createdAt": o.CreatedAt.UTC().Format(time.RFC3339), "updatedAt": o.Updated.UTC().Format(time.RFC3339), "displayFinancialStatus": "PAID"})
+		end = cursor
+	}
+	send(w, http.StatusOK, map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": nodes, "pageInfo": map[string]any{"hasNextPage": more, "endCursor": end}}}})
+}
+
+func place(o ShopifyOrder) string { return fmt.Sprintf("%020d/%020d", o.Updated.UnixNano(), o.ID) }

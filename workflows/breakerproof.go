@@ -1,0 +1,231 @@
+package workflows
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/webhooks"
+)
+
+// mostFindings bounds a submitted scan.
+const mostFindings = 5000
+
+// SubmitScan keeps what a scan of an app's source found as evidence: attested by whoever submits it. Engineers only. Invalid when it cannot be one.
+func (c *Control) SubmitScan(ctx context.Context, a migration.Actor, mid string, f migration.ScanFacts) error {
+	err := c.submitScan(ctx, a, mid, f)
+	c.audit(ctx, a, "scan", fmt.Sprintf("%.200s %.60s", f.Source, f.Commit), fmt.Sprintf("%d findings", len(f.Findings)), err)
+	return err
+}
+
+func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string, f migration.ScanFacts) error {
+	if err := engineer(a); err != nil {
+		return err
+	}
+	if _, err := c.store.Migration(ctx, mid); err != nil {
+		return err
+	}
+	if f.Source == "" || len(f.Source) > 200 || len(f.Commit) > 100 || f.Files < 0 {
+		return migration.Errorf(migration.Invalid, "a scan says what was scanned: source, up to 200 characters; commit, up to 100")
+	}
+	if len(f.Findings) > mostFindings {
+		return migration.Errorf(migration.Invalid, "the scan has %d findings; %d is the limit: scan the app's folder, not the whole repository", len(f.Findings), mostFindings)
+	}
+	seen := map[string]bool{}
+	for i, x := range f.Findings {
+		switch {
+		case x.ID == "" || x.At == "" || seen[x.ID]:
+			return migration.Errorf(migration.Invalid, "finding %d of the scan: an id of its own and a place are needed", i+1)
+		case x.Verdict != "PASS" && x.Verdict != "FAIL" && x.Verdict != "REVIEW":
+			return migration.Errorf(migration.Invalid, "finding %d of the scan: the verdict %.20q is none of PASS, FAIL, REVIEW", i+1, x.Verdict)
+		case x.DecidedBy != "" && (x.DecidedUntil.IsZero() || x.DecidedUntil.After(c.now().Add(367*24*time.Hour))):
+			return migration.Errorf(migration.Invalid, "finding %d of the scan: a decision holds until a day within a year", i+1)
+		}
+		seen[x.ID] = true
+	}
+	return c.engine.record(ctx, mid, "", migration.CheckScan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
+}
+
+// BreakerProof is what shows, queue by queue, that an add fails at once when Redis does: the source, the running app, and faults.
+type BreakerProof struct {
+	Queues  []QueueProof    `json:"queues"`
+	Faults  []FaultColumn   `json:"faults"` // columns of the matrix
+	Scan    *ScanProof      `json:"scan"`   // nil: none was submitted
+	DrillAt *time.Time      `json:"drill_at"`
+	Live    []DrillRow      `json:"live"` // faults of the real source
+	Limits  []DeadlineProof `json:"deadlines"`
+}
+
+// QueueProof is one queue.
+type QueueProof struct {
+	Queue       string               `json:"queue"`
+	Static      Proven               `json:"static"`
+	Attestation Proven               `json:"attestation"`
+	Bench       map[string]BenchCell `json:"bench"` // by fault; a fault that is missing was not tried
+}
+
+// Proven is one kind of proof: its verdict, and what it rests on.
+type Proven struct {
+	Verdict migration.Verdict `json:"verdict"`
+	Text    string            `json:"text"`
+}
+
+// BenchCell is one fault tried on one queue's options.
+type BenchCell struct {
+	OK   bool                `json:"ok"`
+	Why  string              `json:"why,omitempty"`
+	Case migration.BenchCase `json:"case"`
+	// TooLate are the providers that would have given up waiting by then.
+	TooLate []string `json:"too_late,omitempty"`
+}
+
+// FaultColumn is one fault of the matrix.
+type FaultColumn struct {
+	ID      string `json:"id"`
+	Title   string `json:"title"`
+	Meaning string `json:"meaning"`
+}
+
+// ScanProof is the last submitted scan.
+type ScanProof struct {
+	At    time.Time           `json:"at"`
+	By    string              `json:"by"`
+	Facts migration.ScanFacts `json:"facts"`
+}
+
+// DrillRow is one fault of the real source.
+type DrillRow struct {
+	Case    migration.DrillCase `json:"case"`
+	OK      bool                `json:"ok"`
+	TooLate []string            `json:"too_late,omitempty"`
+}
+
+// DeadlineProof is how long a provider waits for an answer.
+type DeadlineProof struct {
+	Provider string      `json:"provider"`
+	MS       int64       `json:"ms"`
+	Source   SourcedText `json:"source"`
+}
+
+// BreakerProof gathers the latest evidence of criterion circuit-breaker by queue.
+func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, error) {
+	latest, err := c.store.LatestEvidence(ctx, mid)
+	if err != nil {
+		return BreakerProof{}, err
+	}
+	if _, err := c.store.Migration(ctx, mid); err != nil {
+		return BreakerProof{}, err
+	}
+	out := BreakerProof{}
+	for _, f := range benchFaults {
+		out.Faults = append(out.Faults, FaultColumn{f.ID, f.Title, f.Meaning})
+	}
+	var waits []webhooks.Provider
+	for _, p := range webhooks.Providers() {
+		waits = append(waits, p)
+		out.Limits = append(out.Limits, DeadlineProof{p.Name, p.Deadline.Total.Milliseconds(), SourcedText{Text: migration.Words(p.Deadline.Total), Level: string(p.Deadline.Level), URL: p.Deadline.URL, Note: p.Deadline.Note}})
+	}
+	tooLate := func(ms int64, answered bool) (names []string) {
+		for _, p := range waits {
+			if !answered || ms > p.Deadline.Total.Milliseconds() {
+				names = append(names, p.Name)
+			}
+		}
+		return names
+	}
+	var drilled migration.DrillFacts
+	if e, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(e.Facts, &drilled) == nil {
+		out.DrillAt = &e.ObservedAt
+	}
+	for _, k := range drilled.Cases {
+		out.Live = append(out.Live, DrillRow{Case: k, OK: k.Status == 503 && k.MS <= k.LimitMS, TooLate: tooLate(k.MS, k.Status != 0)})
+	}
+	var scanned migration.ScanFacts
+	if e, ok := latest[migration.CheckScan]; ok && json.Unmarshal(e.Facts, &scanned) == nil {
+		out.Scan = &ScanProof{At: e.ObservedAt, By: strings.TrimPrefix(e.Source, "switchyard scan, submitted by "), Facts: scanned}
+	}
+	attested := c.estate.workers.Producers()
+	names := slices.Clone(c.cfg.Queues)
+	for _, k := range drilled.Bench {
+		names = append(names, k.Queue)
+	}
+	for _, p := range attested.Producers {
+		names = append(names, p.Queue)
+	}
+	for _, f := range scanned.Findings {
+		if f.Queue != "" {
+			names = append(names, f.Queue)
+		}
+	}
+	slices.Sort(names)
+	for _, q := range slices.Compact(names) {
+		row := QueueProof{Queue: q, Static: staticProof(out.Scan, q), Attestation: attestedProof(attested, q), Bench: map[string]BenchCell{}}
+		for _, k := range drilled.Bench {
+			if k.Queue == q {
+				ok, why := k.OK()
+				row.Bench[k.Fault] = BenchCell{OK: ok, Why: why, Case: k, TooLate: tooLate(k.MS, k.Status != 0)}
+			}
+		}
+		out.Queues = append(out.Queues, row)
+	}
+	return out, nil
+}
+
+// staticProof is what the source says of a queue: the places that name it, else those that name none and may be it.
+func staticProof(s *ScanProof, queue string) Proven {
+	if s == nil {
+		return Proven{migration.Unknown, "no scan was submitted"}
+	}
+	named := slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != queue })
+	how := "at "
+	if len(named) == 0 {
+		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != "" })
+		how = "made where the queue is not named, at "
+	}
+	if len(named) == 0 {
+		return Proven{migration.Unknown, "no place in the source makes it"}
+	}
+	slices.SortStableFunc(named, func(a, b migration.ScanFinding) int { return -cmp.Compare(one(a.Open()), one(b.Open())) })
+	first := named[0]
+	switch {
+	case first.Verdict == "FAIL":
+		return Proven{migration.Unmet, how + first.At + ": " + strings.Join(first.Reasons, "; ")}
+	case first.Open():
+		return Proven{migration.Unknown, how + first.At + ": to be reviewed"}
+	}
+	places := make([]string, len(named))
+	for i, f := range named {
+		places[i] = f.At
+	}
+	return Proven{migration.Met, how + strings.Join(places[:min(3, len(places))], ", ")}
+}
+
+func attestedProof(f migration.AttestationFacts, queue string) Proven {
+	var own migration.AttestationFacts
+	for _, p := range f.Producers {
+		if p.Queue == queue {
+			own.Producers = append(own.Producers, p)
+		}
+	}
+	if len(own.Producers) == 0 {
+		return Proven{migration.Unknown, "no live worker attests a producer of it"}
+	}
+	raw, err := json.Marshal(own)
+	if err != nil {
+		return Proven{migration.Unknown, err.Error()}
+	}
+	check, _ := migration.CheckOf(migration.CheckAttestation)
+	met, text, err := check.Judge(raw)
+	switch {
+	case err != nil:
+		return Proven{migration.Unknown, err.Error()}
+	case !met:
+		return Proven{migration.Unmet, text}
+	}
+	return Proven{migration.Met, text}
+}

@@ -1,0 +1,108 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing.T) {
+	t.Parallel()
+	j := newJournal(t)
+	cfg := settings(t.TempDir())
+	cfg.Ingestion.URL = j.URL
+	cfg.Providers = []config.Provider{{ID: "shopify", MeanValue: 50, Currency: "EUR"}}
+	b := openBench(t, cfg, planOf(false))
+	now := b.time.now()
+	deliver := func(order, provider string, status int, ago time.Duration) {
+		j.set(func() {
+			j.events = append(j.events, map[string]any{"seq": len(j.events) + 1, "at": now.Add(-ago).UnixMilli(), "type": "delivery", "order": order, "provider": provider, "status": status})
+		})
+	}
+	read := func(whatIf time.Duration) (Outage, map[string]ProviderOutage) {
+		t.Helper()
+		for {
+			more, err := b.estate.ledger.poll(t.Context())
+			ok(t, err)
+			if !more {
+				break
+			}
+		}
+		o, err := b.Outage(t.Context(), mid, whatIf)
+		ok(t, err)
+		by := map[string]ProviderOutage{}
+		for _, p := range o.Providers {
+			by[p.Provider.ID] = p
+		}
+		return o, by
+	}
+
+	for i := range 180 { // one a minute for three hours, of which Stripe sends a third
+		provider := "shopify"
+		if i%3 == 0 {
+			provider = "stripe"
+		}
+		deliver(fmt.Sprintf("ok-%d", i), provider, 200, time.Duration(180-i)*time.Minute)
+	}
+	o, by := read(25 * time.Second)
+	if o.Since != nil || o.Unknown != "" || by["shopify"].Clock != nil || len(o.Providers) != 5 || o.Providers[0].Provider.ID != "shopify" && o.Providers[0].Provider.ID != "stripe" {
+		t.Fatalf("%+v", o)
+	}
+	if p := by["stripe"]; !p.Sends || p.RateFrom != "measured" || p.PerMinute < 0.3 || p.PerMinute > 0.37 || p.Forecast.Verdict != "late" {
+		t.Errorf("%+v", p)
+	}
+	if p := by["copecart"]; p.Sends || p.RateFrom != "not known" {
+		t.Errorf("%+v", p)
+	}
+
+	deliver("back", "shopify", 503, 170*time.Minute)
+	deliver("back", "shopify", 200, 160*time.Minute)
+	deliver("gone-1", "shopify", 503, 150*time.Minute)
+	deliver("gone-1", "shopify", 503, 140*time.Minute)
+	deliver("gone-2", "shopify", 503, 20*time.Minute)
+	deliver("late", "stripe", 503, 5*time.Minute)
+	o, by = read(5 * time.Hour)
+	s := by["shopify"]
+	if s.Clock == nil || s.Missing != 2 || !slices.Equal(s.Orders, []string{"gone-1", "gone-2"}) || o.Since == nil || now.Sub(*o.Since).Round(time.Minute) != 150*time.Minute {
+		t.Fatalf("%+v since %v", s, o.Since)
+	}
+	if c := s.Clock; c.Severity != "critical" || c.Left.Round(time.Minute) != 90*time.Minute || c.RemovedAt == nil || c.ValueAtRisk != float64(c.AtRisk)*50 || c.AtRisk != 2 {
+		t.Errorf("two and a half of four hours: %+v", c)
+	}
+	if c := by["stripe"].Clock; c == nil || c.Severity != "late" || c.NextRetry == nil {
+		t.Errorf("%+v", c)
+	}
+	if s.Forecast.Verdict != "lost" || s.Forecast.Lost == 0 || s.Forecast.ValueLost != float64(s.Forecast.Lost)*50 || !slices.Contains(o.Prospect.NeedsIt, "Shopify") || slices.Contains(o.Prospect.NeedsIt, "Stripe") {
+		t.Errorf("%+v %+v", s.Forecast, o.Prospect)
+	}
+
+	// An app that does not answer refuses, or takes in, nobody knows what: the clock runs from when it was known last.
+	j.set(func() { j.down = true })
+	b.time.advance(time.Hour)
+	o, err := b.Outage(t.Context(), mid, 0)
+	ok(t, err)
+	if o.Unknown == "" || o.Since == nil || o.Providers[0].Clock == nil {
+		t.Errorf("%+v", o)
+	}
+	_, err = b.Outage(t.Context(), mid, -time.Second)
+	wantKind(t, err, migration.Invalid)
+	_, err = b.Outage(t.Context(), "nothing", 0)
+	wantKind(t, err, migration.NotFound)
+}
+
+func TestAProviderThatIsNotKnownIsSaidWithThoseThatAre(t *testing.T) {
+	t.Parallel()
+	_, err := providerOf("paypal", "")
+	wantKind(t, err, migration.Invalid, "paypal", "stripe", "copecart")
+	_, err = providerOf("stripe", "test")
+	wantKind(t, err, migration.Invalid, "sandbox")
+	p, err := providerOf("stripe", "sandbox")
+	ok(t, err)
+	if p.Variant != "sandbox" {
+		t.Errorf("%+v", p)
+	}
+}
