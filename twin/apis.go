@@ -37,7 +37,8 @@ func (t *Twin) serveAPIs() error {
 	}
 	var instances []providerstest.LinodeInstance
 	for id := 1; id <= len(machines); id++ {
-		instances = append(instances, providerstest.LinodeInstance{ID: id, Label: machines[id].label, Status: "running", IPv4: []string{"127.0.0.1"}, Type: "g6-nanode-1", Region: "us-east"})
+		instances = append(instances, providerstest.LinodeInstance{ID: id, Label: machines[id].label, Status: "running", IPv4: []string{"127.0.0.1"}, Type: "g6-nanode-1", Region: "us-east",
+			Backups: providerstest.LinodeBackups{Enabled: id == 1}}) // of the others there is no snapshot
 	}
 	if t.linode, err = providerstest.NewLinode(providerstest.LinodeConfig{Token: t.state.Secrets["linode-api"], Instances: instances, Backend: linodeBackend{t},
 		StatePath: filepath.Join(t.cfg.Dir, "linode.json")}); err != nil {

@@ -218,6 +218,11 @@ func decommissionActions(cfg config.Config) []Action {
 			Undo:       powerOn,
 		},
 		{
+			ActionPlan: migration.ActionPlan{ID: "snapshot", Title: "Keep a snapshot of each server at the host, as long as the server exists", Changes: "a server's former manual snapshot is replaced, where its Backups service is on"},
+			Timeout:    time.Hour,
+			Do:         snapshots,
+		},
+		{
 			ActionPlan: migration.ActionPlan{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good", Approval: migration.ApprovalTwo},
 			Ready:      mayDelete,
 			Timeout:    10 * time.Minute,
@@ -244,6 +249,27 @@ func decommissionActions(cfg config.Config) []Action {
 			},
 		},
 	}
+}
+
+// snapshots asks the host for a snapshot of each machine at rest: the way back until the machine is deleted, and its snapshots with it. A machine
+// without the paid Backups service has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
+func snapshots(ctx context.Context, c *Call) (any, error) {
+	taken := []string{}
+	err := c.eachMachine(ctx, func(m machine) error {
+		c.Progress("waiting for the snapshot of %s", m.label)
+		_, err := c.linode.Snapshot(ctx, m.id, "switchyard-"+c.Run.ID)
+		switch {
+		case migration.KindOf(err) == migration.Blocked:
+			c.Log("no snapshot of %s: %v", m.label, err)
+			return nil
+		case err != nil:
+			return err
+		}
+		c.Log("the host has a snapshot of %s", m.label)
+		taken = append(taken, m.label)
+		return nil
+	})
+	return taken, err
 }
 
 // eachMachine does something to every old machine that still exists.
