@@ -200,6 +200,12 @@ type Queue struct {
 // BreakerProof is what shows that an add fails at once when Redis does: see workflows.BreakerProof.
 type BreakerProof = workflows.BreakerProof
 
+// Replay and ReplayResult are about events that a provider gave up on: see workflows.Replay.
+type (
+	Replay       = workflows.Replay
+	ReplayResult = workflows.ReplayResult
+)
+
 // Outage is what the providers' retries mean for refused orders: see workflows.Outage.
 type Outage = workflows.Outage
 

@@ -337,6 +337,13 @@ func (c *Client) SubmitScan(ctx context.Context, mid string, f migration.ScanFac
 	return c.call(ctx, http.MethodPost, at(mid, "scans"), f, nil)
 }
 
+// ReplayLost fetches what was lost through the provider's API and hands it to the app, or only looks.
+func (c *Client) ReplayLost(ctx context.Context, mid string, in Replay) (ReplayResult, error) {
+	var out ReplayResult
+	err := c.call(ctx, http.MethodPost, at(mid, "replays"), in, &out)
+	return out, err
+}
+
 // Outage reads the outage clock, and what an outage of a length would do.
 func (c *Client) Outage(ctx context.Context, mid string, length time.Duration) (Outage, error) {
 	var o Outage

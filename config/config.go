@@ -59,8 +59,17 @@ type Config struct {
 	Linode    Linode    `yaml:"linode"`
 	Heroku    Heroku    `yaml:"heroku"`
 	Ingestion Ingestion `yaml:"ingestion"`
+	Stripe    Stripe    `yaml:"stripe"`
 	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
 	Providers []Provider `yaml:"providers"`
+}
+
+// Stripe is the account whose events may be read: what was not delivered, and what was lost.
+type Stripe struct {
+	API string           `yaml:"api"`
+	Key migration.Secret `yaml:"key"` // restricted: read events
+	// Types are the types of events that are orders.
+	Types []string `yaml:"types"`
 }
 
 // Provider is one sender of orders.
@@ -225,6 +234,7 @@ func Default() Config {
 		Target: Target{Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
 		Linode: Linode{API: "https://api.linode.com"},
 		Heroku: Heroku{API: "https://api.heroku.com"},
+		Stripe: Stripe{API: "https://api.stripe.com", Types: []string{"checkout.session.completed"}},
 	}
 }
 
@@ -323,7 +333,7 @@ func (c Config) Validate() error {
 		need(u.Name != "" && len(u.Password.Reveal()) >= 12, fmt.Sprintf("first_run_users[%d]", i), "a name and a password of 12 characters or more are needed")
 		need(u.Role == migration.RoleViewer || u.Role == migration.RoleEngineer, fmt.Sprintf("first_run_users[%d].role", i), "viewer or engineer")
 	}
-	for key, v := range map[string]string{"target.upstash.api": c.Target.Upstash.API, "linode.api": c.Linode.API, "heroku.api": c.Heroku.API, "ingestion.url": c.Ingestion.URL} {
+	for key, v := range map[string]string{"target.upstash.api": c.Target.Upstash.API, "linode.api": c.Linode.API, "heroku.api": c.Heroku.API, "stripe.api": c.Stripe.API, "ingestion.url": c.Ingestion.URL} {
 		u, err := url.Parse(v)
 		need(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, key, "an http(s) URL without credentials is needed")
 	}

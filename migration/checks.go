@@ -495,6 +495,15 @@ type RetryFacts struct {
 	Missing         []string `json:"missing,omitempty"`
 	LongestMS       int64    `json:"longest_ms"`       // from the 503 to the acknowledged retry
 	DocumentedHours int      `json:"documented_hours"` // shortest documented retry window of these providers; 0: not documented
+	// Live is what the provider itself says of its deliveries since the test began; nil when it was not asked.
+	Live *LiveDeliveries `json:"live,omitempty"`
+}
+
+// LiveDeliveries is what a provider's own API says.
+type LiveDeliveries struct {
+	Provider    string   `json:"provider"`
+	Undelivered int      `json:"undelivered"` // events that an endpoint has not taken
+	Events      []string `json:"events,omitempty"`
 }
 
 func judgeRetries(f RetryFacts) (bool, string, error) {
@@ -506,9 +515,15 @@ func judgeRetries(f RetryFacts) (bool, string, error) {
 	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
 		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied", f.Recovered, f.Refused, f.AppliedOnce), nil
 	}
+	if f.Live != nil && f.Live.Undelivered > 0 {
+		return false, fmt.Sprintf("%s says that %d events since then are not delivered: %s", f.Live.Provider, f.Live.Undelivered, strings.Join(f.Live.Events, ", ")), nil
+	}
 	window := "how long it would go on trying is not documented"
 	if f.DocumentedHours > 0 {
 		window = fmt.Sprintf("the %d h window is documented, not observed", f.DocumentedHours)
+	}
+	if f.Live != nil {
+		window += "; " + f.Live.Provider + " itself says that nothing is undelivered"
 	}
 	return true, fmt.Sprintf("%d orders refused with 503, all delivered again by %s and applied once, the slowest after %s; %s",
 		f.Refused, f.Provider, seconds(f.LongestMS), window), nil

@@ -93,6 +93,8 @@ var judgements = map[string][]judged{
 	},
 	CheckRetries: {
 		{"all back and applied once", `{"provider":"stripe","refused":3,"recovered":3,"applied_once":3,"longest_ms":4200,"documented_hours":72}`, Met, "documented, not observed"},
+		{"the provider says so too", `{"provider":"stripe","refused":3,"recovered":3,"applied_once":3,"documented_hours":72,"live":{"provider":"Stripe","undelivered":0}}`, Met, "Stripe itself says"},
+		{"the provider says otherwise", `{"refused":3,"recovered":3,"applied_once":3,"live":{"provider":"Stripe","undelivered":1,"events":["evt_1"]}}`, Unmet, "evt_1"},
 		{"one did not come back", `{"refused":3,"recovered":2,"applied_once":3}`, Unmet, "2 of 3 refused orders came back"},
 		{"one was not applied", `{"refused":3,"recovered":3,"applied_once":2}`, Unmet, "2 were applied"},
 		{"one applied twice", `{"refused":3,"recovered":3,"applied_once":3,"applied_twice":1}`, Unmet, "1 orders were applied twice"},

@@ -8,12 +8,15 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // usualOutage is what the what-if shows before somebody asks: an automatic failover.
 const usualOutage = 25 * time.Second
 
-func (s *Server) outage(c *fiber.Ctx) error {
+func (s *Server) outage(c *fiber.Ctx) error { return s.outageWith(c, nil) }
+
+func (s *Server) outageWith(c *fiber.Ctx, n *web.Notice) error {
 	m, err := s.migration(c)
 	if err != nil {
 		return err
@@ -30,7 +33,8 @@ func (s *Server) outage(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return s.page(c, place{migration: m, section: "outage", title: "Outage clock", topics: []string{"overview"}}, web.OutagePage(web.Outage{MigrationID: m.ID, Outage: o, Now: time.Now()}))
+	return s.page(c, place{migration: m, section: "outage", title: "Outage clock", topics: []string{"overview"}, path: "/m/" + m.ID + "/outage", notice: n},
+		web.OutagePage(web.Outage{MigrationID: m.ID, Outage: o, Now: time.Now(), Who: identityOf(c).who()}))
 }
 
 func (s *Server) apiOutage(c *fiber.Ctx) error {
@@ -40,4 +44,39 @@ func (s *Server) apiOutage(c *fiber.Ctx) error {
 	}
 	o, err := s.control.Outage(c.UserContext(), c.Params("mid"), length)
 	return answer(c, o, err)
+}
+
+func (s *Server) apiReplay(c *fiber.Ctx) error {
+	var in workflows.Replay
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	out, err := s.control.ReplayLost(c.UserContext(), identityOf(c).Actor, c.Params("mid"), in)
+	return answer(c, out, err)
+}
+
+// replayForm looks for lost events, or fetches them, and shows what came of it on the page.
+func (s *Server) replayForm(c *fiber.Ctx) error {
+	mid := c.Params("mid")
+	if err := s.mayAct(c, "replay", mid); err != nil {
+		return err
+	}
+	hours, err := strconv.Atoi(c.FormValue("hours"))
+	if err != nil || hours < 1 || hours > 720 {
+		n, err := refused(c, "Nothing was fetched", migration.Errorf(migration.Invalid, "hours %.20q: a whole number from 1 to 720", c.FormValue("hours")))
+		if err != nil {
+			return err
+		}
+		return s.outageWith(c, n)
+	}
+	in := workflows.Replay{Provider: "stripe", Since: time.Now().Add(-time.Duration(hours) * time.Hour), Look: c.FormValue("action") != "enqueue"}
+	out, err := s.control.ReplayLost(c.UserContext(), identityOf(c).Actor, mid, in)
+	if err != nil {
+		n, err := refused(c, "Nothing was fetched", err)
+		if err != nil {
+			return err
+		}
+		return s.outageWith(c, n)
+	}
+	return s.outageWith(c, &web.Notice{Title: web.ReplayTitle(in, out), Text: web.ReplayText(in, out)})
 }

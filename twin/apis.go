@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
 
 // herokuApp is the ingestion app's name at its host.
@@ -48,7 +49,8 @@ func (t *Twin) serveAPIs() error {
 		Backend: herokuBackend{t}, StatePath: filepath.Join(t.cfg.Dir, "heroku.json")}); err != nil {
 		return err
 	}
-	for name, handler := range map[string]http.Handler{"upstash": t.upstash, "linode-api": t.linode, "heroku": t.heroku} {
+	t.stripe = &webhookstest.Stripe{Key: t.state.Secrets["stripe-api"], Now: time.Now}
+	for name, handler := range map[string]http.Handler{"upstash": t.upstash, "linode-api": t.linode, "heroku": t.heroku, "stripe-api": t.stripe} {
 		l, err := net.Listen("tcp", t.state.address(name)) //nolint:noctx // at once
 		if err != nil {
 			return fmt.Errorf("%s stand-in: %w", name, err)

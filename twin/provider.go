@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
 
 // Order is one payment as the provider sees it.
@@ -72,12 +74,13 @@ type Provider struct {
 	ids     []string
 	journal *os.File
 	writer  *bufio.Writer
+	events  *webhookstest.Stripe // what its API lists; nil: it has none
 	wake    chan struct{}
 }
 
 // newProvider goes on with the list in file. With a limit, Offer says how many further orders may be sent; without, sending goes on for ever.
-func newProvider(file, url, secret string, limit int, rate float64) (*Provider, error) {
-	p := &Provider{url: url, secret: secret, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
+func newProvider(file, url, secret string, limit int, rate float64, events *webhookstest.Stripe) (*Provider, error) {
+	p := &Provider{events: events, url: url, secret: secret, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
 		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, IdleConnTimeout: idleTimeout},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	var err error
@@ -86,6 +89,9 @@ func newProvider(file, url, secret string, limit int, rate float64) (*Provider, 
 	}
 	if err := p.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), p.journal.Close())
+	}
+	for _, id := range p.ids {
+		p.list(p.orders[id])
 	}
 	p.allowed = len(p.ids)
 	p.writer = bufio.NewWriter(p.journal)
@@ -99,6 +105,13 @@ func newProvider(file, url, secret string, limit int, rate float64) (*Provider, 
 	p.tasks.Go(func() { p.send(ctx) })
 	p.tasks.Go(func() { p.flushOften(ctx) })
 	return p, nil
+}
+
+// list has the API tell of an order's event.
+func (p *Provider) list(o *Order) {
+	if p.events != nil {
+		_ = p.events.Add(payload(o), !o.Acknowledged.IsZero()) // what it makes itself is JSON
+	}
 }
 
 // entry is one line of the list's file.
@@ -234,6 +247,7 @@ func (p *Provider) create(now time.Time) *Order {
 	p.orders[o.ID] = o
 	p.ids = append(p.ids, o.ID)
 	p.note(entry{ID: o.ID, Event: o.Event, Sent: &now})
+	p.list(o)
 	return o
 }
 
@@ -252,6 +266,9 @@ func (p *Provider) deliver(ctx context.Context, id string, body []byte) {
 		o.add(d)
 		p.note(entry{ID: id, Delivery: &d})
 		acknowledged := !o.Acknowledged.IsZero()
+		if acknowledged && p.events != nil {
+			p.events.Delivered(o.Event)
+		}
 		tries++
 		if !acknowledged && tries >= giveUpAfter {
 			o.GivenUp = true

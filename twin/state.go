@@ -47,8 +47,8 @@ type state struct {
 
 // names of what has a port, and of the secrets.
 var (
-	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion", "sync"}
-	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook"}
+	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api"}
+	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook", "stripe-api"}
 )
 
 func loadState(dir, addr string) (*state, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
+	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
 
 // Config says what a twin is like.
@@ -52,6 +53,7 @@ type Twin struct {
 	provider *Provider
 	upstash  *providerstest.Upstash
 	linode   *providerstest.Linode
+	stripe   *webhookstest.Stripe
 	heroku   *providerstest.Heroku
 	apis     []*http.Server
 	serve    *process
@@ -130,7 +132,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion")+"/webhooks/stripe",
-		t.state.Secrets["webhook"], cfg.Orders, cfg.Rate)
+		t.state.Secrets["webhook"], cfg.Orders, cfg.Rate, t.stripe)
 	return t, err
 }
 
@@ -406,6 +408,7 @@ func (t *Twin) writeConfig() error {
 		"http://"+s.address("upstash")+"/v2", s.Secrets["upstash"], t.caFile)
 	w("linode: {api: %q, token: %q}", "http://"+s.address("linode-api"), s.Secrets["linode-api"])
 	w("heroku: {api: %q, token: %q, app: %s}", "http://"+s.address("heroku"), s.Secrets["heroku"], herokuApp)
+	w("stripe: {api: %q, key: %q}", "http://"+s.address("stripe-api"), s.Secrets["stripe-api"])
 	w("ingestion: {url: %q, token: %q}", "http://"+s.address("ingestion"), s.Secrets["ingestion"])
 	return os.WriteFile(t.ConfigFile(), []byte(b.String()), 0o600)
 }

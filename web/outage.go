@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -14,6 +15,33 @@ type Outage struct {
 	MigrationID string
 	Outage      workflows.Outage
 	Now         time.Time
+	Who         Who
+}
+
+// ReplayTitle and ReplayText say what came of looking for lost events.
+func ReplayTitle(in workflows.Replay, out workflows.ReplayResult) string {
+	switch {
+	case out.Missing == 0:
+		return "No event is missing"
+	case in.Look:
+		return number(out.Missing) + " events are missing"
+	}
+	return fmt.Sprintf("%d of %d missing events enqueued", out.Enqueued, out.Missing)
+}
+
+// ReplayText gives the details.
+func ReplayText(in workflows.Replay, out workflows.ReplayResult) string {
+	if out.Missing == 0 {
+		return "Everything that Stripe has since " + stamp(in.Since) + " is acknowledged in the order ledger."
+	}
+	text := "Since " + stamp(in.Since) + ": " + strings.Join(out.Events, ", ") + "."
+	if len(out.Refused) > 0 {
+		text += " Not taken by the app: " + strings.Join(out.Refused, "; ") + "."
+	}
+	if !in.Look && out.Left > 0 {
+		text += fmt.Sprintf(" %d are left: ask again.", out.Left)
+	}
+	return text
 }
 
 // Lengths are what the slider of the what-if offers.

@@ -124,7 +124,7 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		return nil, errorOr(err, "the run did not record when it refused orders")
 	}
 	var facts migration.RetryFacts
-	err := await(ctx, 250*time.Millisecond, func(context.Context) error {
+	err := await(ctx, time.Second, func(context.Context) error {
 		ledger, err := c.ledger.read()
 		if err != nil {
 			return notYet("%v", err)
@@ -149,6 +149,13 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		}
 		facts.Provider, facts.DocumentedHours = providers(seen)
 		c.Progress("%d of %d refused orders came back and were applied", facts.AppliedOnce, facts.Refused)
+		if facts.Live, err = c.liveDeliveries(ctx, r.From); err != nil {
+			return notYet("%v", err)
+		}
+		if l := facts.Live; l != nil && l.Undelivered > 0 && facts.AppliedTwice == 0 {
+			c.Progress("%s says that %d events are not delivered yet", l.Provider, l.Undelivered)
+			return notYet("%s says that %d events since then are not delivered: %s", l.Provider, l.Undelivered, strings.Join(l.Events, ", "))
+		}
 		if facts.AppliedTwice == 0 && (facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
 			return notYet("%d of %d refused orders came back, %d were applied", facts.Recovered, facts.Refused, facts.AppliedOnce)
 		}

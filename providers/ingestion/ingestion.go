@@ -118,6 +118,20 @@ func (c *Client) DrillClose(ctx context.Context, id string) error {
 
 const drillPath = "/switchyard/drill"
 
+// Replay gives the app an event that its provider gave up on, as the provider's API has it. The app takes it in as it does a webhook, so one
+// that it has already is not doubled. A status other than 200 is a refusal with the app's reason, not an error; an error means that there was no answer.
+func (c *Client) Replay(ctx context.Context, event json.RawMessage) (status int, reason string, err error) {
+	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/replay", event)
+	if err != nil {
+		return 0, "", fmt.Errorf("replay: %w", err)
+	}
+	var answer struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &answer) // an answer without a reason has none to tell
+	return status, answer.Error, nil
+}
+
 // Healthy returns nil when the app answers its health check.
 func (c *Client) Healthy(ctx context.Context) error {
 	return c.api.Do(ctx, http.MethodGet, "/healthz", nil, nil)

@@ -45,9 +45,19 @@ func (s *Stripe) Add(body []byte, delivered bool) error {
 	kind, _ := e["type"].(string)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events = append(s.events, stripeEvent{id, kind, time.Unix(int64(created), 0), e, delivered})
-	slices.SortStableFunc(s.events, func(a, b stripeEvent) int { return b.created.Compare(a.created) })
+	at := time.Unix(int64(created), 0)
+	i, _ := slices.BinarySearchFunc(s.events, at, func(e stripeEvent, at time.Time) int { return at.Compare(e.created) })
+	s.events = slices.Insert(s.events, i, stripeEvent{id, kind, at, e, delivered})
 	return nil
+}
+
+// Delivered says that every endpoint has taken an event now. One that is not known is ignored.
+func (s *Stripe) Delivered(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.IndexFunc(s.events, func(e stripeEvent) bool { return e.id == id }); i >= 0 {
+		s.events[i].delivered, s.events[i].body["pending_webhooks"] = true, 0
+	}
 }
 
 // Limit makes the next n requests fail with a 429.

@@ -35,6 +35,7 @@ export function server(parts: Parts): Server {
   const routes: Record<string, (req: IncomingMessage, res: ServerResponse, url: URL) => Promise<void> | void> = {
     "POST /webhooks/stripe": (req, res) => webhook(parts, req, res),
     "POST /switchyard/canary": (req, res) => canary(parts, req, res),
+    "POST /switchyard/replay": (req, res) => replay(parts, req, res),
     "POST /switchyard/drill": (req, res) => drill(parts, req, res),
     "GET /switchyard/journal": (req, res, url) => journal(parts, req, res, url),
     "GET /healthz": (_, res) => json(res, 200, { status: "ok" }),
@@ -91,6 +92,23 @@ async function canary({ config, intake, journal }: Parts, req: IncomingMessage, 
   if (error) unavailable(res, answer);
   else json(res, 200, answer);
   journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: answer.ms, ...(error && { error }), canary: true });
+}
+
+// An event that the provider gave up on, fetched through its API: the way of a webhook but for the signature, which only a delivery has.
+async function replay({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  authorize(config, req);
+  const start = performance.now();
+  let order: Order;
+  try {
+    order = orderFrom(JSON.parse((await read(req)).toString("utf8")));
+  } catch (err) {
+    throw err instanceof Refusal ? err : new Refusal(400, (err as Error).message);
+  }
+  const { error } = await intake.accept(order);
+  const status = error ? 503 : 200;
+  if (error) unavailable(res, { error });
+  else json(res, 200, { received: true });
+  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: since(start), ...(error && { error }), canary: false });
 }
 
 // Adds of a drill go to a server of the drill's: no order, and nothing in the journal.
