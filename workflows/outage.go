@@ -156,7 +156,7 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 			out.Since = &first
 		}
 	}
-	readings, err := webhooks.Read(flows, began, now, webhooks.DefaultThresholds)
+	readings, err := webhooks.Read(flows, began, now, webhooks.Thresholds(e.cfg.OutageAlerts))
 	if err != nil {
 		return Outage{}, err
 	}
