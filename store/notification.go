@@ -135,13 +135,13 @@ func (s *Store) ToldChannels(ctx context.Context, key string, since time.Time) (
 	return channels, err
 }
 
-// DueNotifications gives what a channel is to be sent now, oldest first. Of several about one thing only the first is, so that an alert's
-// end does not come before its beginning.
+// DueNotifications gives what a channel is to be sent now, oldest first. What is about the same thing as an earlier message that has to
+// wait is not among it, so that an alert's end does not come before its beginning.
 func (s *Store) DueNotifications(ctx context.Context, channel string, now time.Time, limit int) ([]Notification, error) {
 	var rows []notificationRow
 	err := s.db.WithContext(ctx).Raw(`SELECT * FROM notification_outbox AS n WHERE channel = ? AND sent_at IS NULL AND given_up_at IS NULL AND next_at <= ?
-		AND NOT EXISTS (SELECT 1 FROM notification_outbox AS o WHERE o.channel = n.channel AND o.key = n.key AND o.id < n.id AND o.sent_at IS NULL AND o.given_up_at IS NULL)
-		ORDER BY id LIMIT ?`, channel, millis(now), limit).Scan(&rows).Error
+		AND NOT EXISTS (SELECT 1 FROM notification_outbox AS o WHERE o.channel = n.channel AND o.key = n.key AND o.id < n.id AND o.sent_at IS NULL AND o.given_up_at IS NULL AND o.next_at > ?)
+		ORDER BY id LIMIT ?`, channel, millis(now), millis(now), limit).Scan(&rows).Error
 	out := make([]Notification, len(rows))
 	for i, r := range rows {
 		out[i] = r.value()

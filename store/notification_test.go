@@ -44,8 +44,13 @@ func TestAChannelThatIsDownOwesAtMostTheLastAlertAndItsEnd(t *testing.T) {
 		}
 		save(AlertChange{Close: []string{key}, Tell: []Notification{tell("slack", "resolve", key, "end", later), tell("pager", "resolve", key, "end", later)}})
 		n := due("slack", later)
-		if len(n) != 1 || n[0].EventID != "b" || n[0].Kind != "alert" { // a is replaced, the end waits for b
+		if len(n) != 2 || n[0].EventID != "b" || n[0].Kind != "alert" || n[1].Kind != "resolve" { // a is replaced
 			t.Fatalf("%+v", n)
+		}
+		again := later.Add(time.Minute)
+		ok(t, s.NotificationFailed(t.Context(), "slack", n[0].ID, "it answered 500", &again, later))
+		if n := due("slack", later); len(n) != 0 {
+			t.Fatalf("the end comes before the beginning: %+v", n)
 		}
 		ok(t, s.NotificationSent(t.Context(), "slack", n[0].ID, later))
 		if n = due("slack", later); len(n) != 1 || n[0].Kind != "resolve" {
@@ -57,7 +62,7 @@ func TestAChannelThatIsDownOwesAtMostTheLastAlertAndItsEnd(t *testing.T) {
 		}
 		health, err := s.ChannelHealth(t.Context())
 		ok(t, err)
-		if h := health["slack"]; h.Sent != 1 || h.Failed != 2 || h.Error != "it answered 410" || h.GivenUp != 1 || h.Waiting != 0 || !h.FailedAt.Equal(later) {
+		if h := health["slack"]; h.Sent != 1 || h.Failed != 3 || h.Error != "it answered 410" || h.GivenUp != 1 || h.Waiting != 0 || !h.FailedAt.Equal(later) {
 			t.Errorf("%+v", h)
 		}
 		if h := health["pager"]; h.Sent != 1 || h.Waiting != 2 || h.FailedAt != nil {
