@@ -50,7 +50,7 @@ var imports = map[string][]string{
 	"workflows":               {"audit", "capacity", "notify", "webhooks", "drill", "plan", "config", "store", "redisconn", "redisconn/pace", "redisconn/scratch", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/httpapi", "providers/upstash", "providers/linode", "providers/heroku", "providers/ingestion"},
 	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags"},
 	"static":                  {},
-	"web":                     {"audit", "capacity", "notify", "workflows", "bullmq", "bullmq/ledger", "static"},
+	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static"},
 	"server":                  {"audit", "workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
 	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion"},
 	"rehearse":                {"twin", "api", "scan"},
