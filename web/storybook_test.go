@@ -179,7 +179,7 @@ func storyCapacity() workflows.Capacity {
 func storyNotifications() workflows.Notifications {
 	ago := func(d time.Duration) *time.Time { t := storyTime.Add(-d); return &t }
 	all := []string{"approval", "change", "alert"}
-	outage := "Shopify: 12 orders refused and not come back, the first is lost at 14:30 UTC on 2026-11-26"
+	outage := "Shopify: 12 orders were refused and have not come back; the first is lost at 14:30 UTC on 2026-11-26"
 	return workflows.Notifications{At: storyTime,
 		Channels: []workflows.NotificationChannel{
 			{Name: "pager", Type: "pagerduty", Events: all, MinSeverity: "error", Sent: 41, SentAt: ago(2 * time.Minute)},

@@ -35,12 +35,13 @@ func (n *notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 		if !ok {
 			continue
 		}
-		title := fmt.Sprintf("%s: %s refused and not come back, the first is lost at %s", p.Provider.Name, orders(p.Missing), p.Clock.FirstLoss.UTC().Format("15:04 UTC on 2006-01-02"))
+		loss := p.Clock.FirstLoss.UTC().Format("15:04 UTC on 2006-01-02")
+		title := fmt.Sprintf("%s: %s refused and %s not come back; the first is lost at %s", p.Provider.Name, orders(p.Missing, "was", "were"), plural(p.Missing, "has", "have"), loss)
 		switch {
 		case o.Unknown != "":
-			title = fmt.Sprintf("%s: orders may be refused, nobody knows how many; the first would be lost at %s", p.Provider.Name, p.Clock.FirstLoss.UTC().Format("15:04 UTC on 2006-01-02"))
+			title = fmt.Sprintf("%s: orders may be refused, nobody knows how many; the first would be lost at %s", p.Provider.Name, loss)
 		case severity == notify.Critical:
-			title = fmt.Sprintf("%s has stopped trying: of %s refused and not come back %d are lost", p.Provider.Name, orders(p.Missing), p.Clock.Lost)
+			title = fmt.Sprintf("%s has stopped trying: of %d refused orders that have not come back %d %s lost", p.Provider.Name, p.Missing, p.Clock.Lost, plural(p.Clock.Lost, "is", "are"))
 		}
 		text := named(p.Orders, p.Missing)
 		if p.Provider.Recovery.Text != "" {
@@ -51,11 +52,16 @@ func (n *notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 	return s, nil
 }
 
-func orders(n int) string {
+// orders counts them, with the verb that goes with the count.
+func orders(n int, one, many string) string {
+	return fmt.Sprintf("%d %s %s", n, plural(n, "order", "orders"), plural(n, one, many))
+}
+
+func plural(n int, one, many string) string {
 	if n == 1 {
-		return "1 order"
+		return one
 	}
-	return fmt.Sprintf("%d orders", n)
+	return many
 }
 
 // named names a few orders by their ids.
@@ -113,18 +119,18 @@ func (n *notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 	if j := o.Journal; j != nil {
 		s.judged = append(s.judged, key("lost"), key("duplicated"), key("different"))
 		if j.Lost > 0 {
-			add("lost", notify.Critical, orders(j.Lost)+" acknowledged and not fulfilled in time", named(j.LostIDs, j.Lost))
+			add("lost", notify.Critical, orders(j.Lost, "was", "were")+" acknowledged and not fulfilled in time", named(j.LostIDs, j.Lost))
 		}
 		if j.Duplicated > 0 {
-			add("duplicated", notify.Critical, orders(j.Duplicated)+" took effect more than once", named(j.DuplicatedIDs, j.Duplicated))
+			add("duplicated", notify.Critical, orders(j.Duplicated, "has", "have")+" taken effect more than once", named(j.DuplicatedIDs, j.Duplicated))
 		}
 		if j.Mismatches > 0 {
-			add("different", notify.Error, orders(j.Mismatches)+" came to different results or data on the two sides", named(j.MismatchIDs, j.Mismatches))
+			add("different", notify.Error, orders(j.Mismatches, "has", "have")+" come to different results or data on the two sides", named(j.MismatchIDs, j.Mismatches))
 		}
 	}
 	s.judged = append(s.judged, key("late"), key("jobs"))
 	if late := int(o.Late()); late > 0 {
-		add("late", notify.Warning, orders(late)+" over the deadline", "")
+		add("late", notify.Warning, orders(late, "is", "are")+" over the deadline", "")
 	}
 	clear := o.Journal == nil || o.Journal.Lost+o.Journal.Duplicated+o.Journal.Mismatches == 0
 	if o.Verdict == LedgerBroken && clear { // the application's record has not said it above

@@ -610,6 +610,22 @@ func (c *Control) NotificationChannels(ctx context.Context) ([]NotificationChann
 	return out, nil
 }
 
+// AlertCounts counts the open alerts by severity.
+func (c *Control) AlertCounts(ctx context.Context, mid string) (map[notify.Severity]int, error) {
+	open, err := c.store.OpenAlerts(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	out := map[notify.Severity]int{}
+	for _, s := range notify.Severities {
+		out[s] = 0
+	}
+	for _, a := range open {
+		out[notify.Severity(a.Severity)]++
+	}
+	return out, nil
+}
+
 // TestNotification sends one channel a message that wakes nobody, now and once. Conflict says why it was not taken.
 func (c *Control) TestNotification(ctx context.Context, a migration.Actor, mid, name string) (NotificationChannel, error) {
 	channel, err := c.testNotification(ctx, a, mid, name)

@@ -150,7 +150,7 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 	look()
 	wantTook(t, pager, "trigger orders/outage/shopify error")
 	told := slack.took()
-	if len(told) != 1 || !strings.HasPrefix(told[0], "*ERROR: Shopify: 1 order refused and not come back, the first is lost at ") {
+	if len(told) != 1 || !strings.HasPrefix(told[0], "*ERROR: Shopify: 1 order was refused and has not come back; the first is lost at ") {
 		t.Fatalf("%q", told)
 	}
 	shown, err := b.Notifications(t.Context(), mid)
@@ -461,5 +461,23 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 	ok(t, err)
 	if len(log) != 4 || log[0].Result != "refused" || log[1].Result != "ok" || log[1].Subject != "notification channel slack" {
 		t.Errorf("%+v", log)
+	}
+}
+
+func TestAChannelThatCouldNotWorkKeepsTheServerFromStartingAndNamesItself(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]config.Notification{
+		"no https":              {Name: "chat", Type: "slack", URL: "http://hooks.example.com/CANARY"},
+		"a key that is no key":  {Name: "chat", Type: "webhook", URL: "https://hooks.example.com/CANARY", Secret: "CANARY"},
+		"a mail server by name": {Name: "chat", Type: "email", SMTP: config.SMTP{Addr: "mail.example.com", Password: "CANARY", From: "a@example.com", To: []string{"b@example.com"}}},
+	} {
+		cfg := settings(t.TempDir())
+		cfg.Notifications = []config.Notification{c}
+		readers, err := NewReaders(cfg, slog.New(slog.DiscardHandler))
+		ok(t, err)
+		_, err = Open(t.Context(), cfg, readers, slog.New(slog.DiscardHandler))
+		if migration.KindOf(err) != migration.Invalid || err == nil || !strings.Contains(err.Error(), "notifications: chat: ") || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%s: %v", rule, err)
+		}
 	}
 }
