@@ -405,7 +405,8 @@ func (n *notifier) tellRuns(ctx context.Context) error {
 		var ids []string
 		for _, r := range slices.Backward(runs) {
 			for _, e := range n.runEvents(mig, r) {
-				if e.At.Before(since) || n.told[e.ID] {
+				waits := e.Kind == notify.Approval && r.State == migration.RunAwaitingApproval // that is news for as long as it does
+				if e.At.Before(since) && !waits || n.told[e.ID] {
 					continue
 				}
 				ids = append(ids, e.ID)
