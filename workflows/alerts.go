@@ -202,7 +202,9 @@ func (n *notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 		return last.seen, nil
 	}
 	var shown Capacity
-	limits := n.estate.planLimits(ctx, &shown)
+	asked, cancel := context.WithTimeout(ctx, 3*time.Second) // the other looks are not to wait for the managed service's API
+	limits := n.estate.planLimits(asked, &shown)
+	cancel()
 	var s seen
 	for _, side := range bothSides {
 		hours, err := n.estate.loadHours(ctx, mig.ID, side, now.Add(-loadShown))

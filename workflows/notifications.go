@@ -54,6 +54,7 @@ type notifier struct {
 	mu         sync.Mutex
 	doubtSince map[string]time.Time // by migration
 	capacity   map[string]capacityLook
+	caughtUp   map[string]bool // migrations whose open alerts this process has offered to every channel: one may be new
 }
 
 type capacityLook struct {
@@ -72,7 +73,7 @@ type outlet struct {
 }
 
 func newNotifier(e *Estate, log *slog.Logger) (*notifier, error) {
-	n := &notifier{estate: e, log: log, publicURL: strings.TrimSuffix(e.cfg.PublicURL, "/"), wake: make(chan struct{}, 1), told: map[string]bool{}, doubtSince: map[string]time.Time{}, capacity: map[string]capacityLook{}}
+	n := &notifier{estate: e, log: log, publicURL: strings.TrimSuffix(e.cfg.PublicURL, "/"), wake: make(chan struct{}, 1), told: map[string]bool{}, doubtSince: map[string]time.Time{}, capacity: map[string]capacityLook{}, caughtUp: map[string]bool{}}
 	for _, c := range e.cfg.Notifications {
 		channel, err := openChannel(c)
 		if err != nil {
@@ -310,13 +311,28 @@ func (n *notifier) compare(ctx context.Context, mig migration.Migration, found s
 	for _, a := range open {
 		before[a.Key] = a
 	}
+	n.mu.Lock()
+	caughtUp := n.caughtUp[mig.ID]
+	n.mu.Unlock()
 	var change store.AlertChange
 	for _, e := range found.alerts {
 		e.Kind, e.Source, e.At = notify.Alert, mig.Name, now
 		was, is := before[e.Key]
 		delete(before, e.Key)
-		if is && !notify.Severity(was.Severity).Less(e.Severity) {
-			continue // told already; better is not over
+		if is && !notify.Severity(was.Severity).Less(e.Severity) { // told already; better is not over
+			if caughtUp {
+				continue
+			}
+			var told notify.Event
+			if err := json.Unmarshal(was.Event, &told); err != nil {
+				return fmt.Errorf("alert %s: %w", e.Key, err)
+			}
+			messages, err := n.messages(told, now)
+			if err != nil {
+				return err
+			}
+			change.Tell = append(change.Tell, messages...) // the outbox leaves out who has had it
+			continue
 		}
 		opened := now
 		if is {
@@ -359,11 +375,16 @@ func (n *notifier) compare(ctx context.Context, mig migration.Migration, found s
 		change.Tell = append(change.Tell, messages...)
 		n.log.Info("alert ends", "migration", mig.ID, "key", key)
 	}
-	if len(change.Save)+len(change.Close) == 0 {
-		return nil
+	if len(change.Save)+len(change.Close)+len(change.Tell) > 0 {
+		if err := n.estate.store.SaveAlerts(ctx, mig.ID, change); err != nil {
+			return err
+		}
 	}
-	if err := n.estate.store.SaveAlerts(ctx, mig.ID, change); err != nil {
-		return err
+	n.mu.Lock()
+	n.caughtUp[mig.ID] = true
+	n.mu.Unlock()
+	if len(change.Save)+len(change.Close)+len(change.Tell) == 0 {
+		return nil
 	}
 	n.wakeOutlets()
 	n.estate.notify("notifications")

@@ -294,6 +294,34 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	wantTook(t, pager, "trigger "+key+" error", "trigger "+key+" error") // the same key: one incident
 }
 
+func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
+	t.Parallel()
+	pager, slack := newReceiver(t), newReceiver(t)
+	cfg := settings(t.TempDir())
+	both := pagerAndSlack(pager, slack)
+	cfg.Notifications = both[1:]
+	const key = mid + "/ledger/lost"
+	for i := range 3 {
+		b := openBench(t, cfg, planOf(false))
+		mig, err := b.store.Migration(t.Context(), mid)
+		ok(t, err)
+		for range 2 {
+			ok(t, b.notifier.compare(t.Context(), mig, seen{[]notify.Event{{Key: key, Severity: notify.Error, Title: "2 orders lost"}}, []string{key}}))
+			b.flush(t)
+		}
+		ok(t, b.close())
+		switch i {
+		case 0:
+			wantTook(t, slack, "*ERROR: 2 orders lost*")
+		case 1:
+			wantTook(t, pager, "trigger "+key+" error")
+		}
+		cfg.Notifications = both
+	}
+	wantTook(t, slack)
+	wantTook(t, pager)
+}
+
 func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	pager := newReceiver(t)
