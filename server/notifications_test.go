@@ -1,15 +1,20 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
@@ -60,5 +65,55 @@ func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
 	}
 	if text := ada.get(path).text + metrics + st.logs.String(); strings.Contains(text, canary) {
 		t.Error("a secret is on the page, in the metrics or in the log")
+	}
+}
+
+func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got []string
+	pager := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct {
+			Action string `json:"event_action"`
+			Key    string `json:"dedup_key"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&e)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, e.Action+" "+e.Key)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(pager.Close)
+	st := serveOn(t, func(c *config.Config) {
+		c.Migration.MonitorInterval = 100 * time.Millisecond
+		c.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: canary + "-routing-key", MinSeverity: "error", Events: []string{"alert"}}}
+	})
+	set := func(policy string) {
+		t.Helper()
+		if err := st.redis.Client().ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(line string) {
+		t.Helper()
+		eventually(t, line, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(got, line) })
+	}
+	set("noeviction")
+	st.runAudit(t)
+	eventually(t, "the criterion is seen to be met", func() bool { return strings.Contains(st.logs.String(), "criterion is met for the first time") })
+	set("allkeys-lru")
+	told("trigger " + mid + "/criterion/noeviction")
+	n, err := st.as(t, "grace", viewerPass).Notifications(t.Context(), mid)
+	if err != nil || !slices.ContainsFunc(n.Alerts, func(a workflows.NotifiedAlert) bool {
+		return a.Key == mid+"/criterion/noeviction" && a.Severity == "error"
+	}) {
+		t.Errorf("%+v %v", n.Alerts, err)
+	}
+	set("noeviction")
+	told("resolve " + mid + "/criterion/noeviction")
+	mu.Lock()
+	defer mu.Unlock()
+	if i := slices.Index(got, "trigger "+mid+"/criterion/noeviction"); slices.Contains(got[i+1:], got[i]) {
+		t.Errorf("told again while it was on: %q", got)
 	}
 }

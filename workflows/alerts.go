@@ -178,6 +178,7 @@ func (n *notifier) criteria(ctx context.Context, mig migration.Migration) (seen,
 		switch {
 		case i.Verdict == migration.Met && !was:
 			met, more = append(met, i.Criterion.ID), true
+			n.log.Info("criterion is met for the first time", "migration", mig.ID, "criterion", i.Criterion.ID)
 		case i.Verdict != migration.Met && was:
 			severity := notify.Warning // the evidence is old, or is gone
 			if i.Verdict == migration.Unmet {
