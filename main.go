@@ -32,27 +32,28 @@ func main() {
 
 // cli is the command line. Fields named Env are what commands share.
 type cli struct {
-	Serve         serveCmd         `cmd:"" help:"Serve the pages, the API and the flags."`
-	Twin          twinCmd          `cmd:"" help:"Run everything on this machine: a local estate of real Redis servers, order traffic and the server."`
-	Rehearse      rehearseCmd      `cmd:"" help:"Run the whole migration unattended on a twin, through the public API, and report."`
-	Plan          planCmd          `cmd:"" help:"Check a plan file, or print the embedded one."`
-	Status        statusCmd        `cmd:"" help:"Show the criteria and what to do next."`
-	Step          stepCmd          `cmd:"" help:"Plan or start a step."`
-	Run           runCmd           `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
-	Report        reportCmd        `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
-	Outage        outageCmd        `cmd:"" help:"What the payment providers' retries mean for orders that are refused, now or in an outage of a length. Fails while orders are being lost."`
-	Capacity      capacityCmd      `cmd:"" help:"What the servers cost by the month, and how much of the plan's limits the queues need. Fails when one is exceeded."`
-	Ledger        ledgerCmd        `cmd:"" help:"The order ledger: is any order lost, run twice, or not known. Fails unless it is clean."`
+	Serve    serveCmd    `cmd:"" help:"Serve the pages, the API and the flags."`
+	Twin     twinCmd     `cmd:"" help:"Run everything on this machine: a local estate of real Redis servers, order traffic and the server."`
+	Rehearse rehearseCmd `cmd:"" help:"Run the whole migration unattended on a twin, through the public API, and report."`
+	Plan     planCmd     `cmd:"" help:"Check a plan file, or print the embedded one."`
+	Status   statusCmd   `cmd:"" help:"Show the criteria and what to do next."`
+	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
+	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
+	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
+	Outage   outageCmd   `cmd:"" help:"What the payment providers' retries mean for orders that are refused, now or in an outage of a length. Fails while orders are being lost."`
+	Capacity capacityCmd `cmd:"" help:"What the servers cost by the month, and how much of the plan's limits the queues need. Fails when one is exceeded."`
+	Ledger   ledgerCmd   `cmd:"" help:"The order ledger: is any order lost, run twice, or not known. Fails unless it is clean."`
+	Jobs     jobsCmd     `cmd:"" help:"Find a job on both sides."`
+	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server. Needs no Switchyard server."`
+	Compare  compareCmd  `cmd:"" help:"Compare every key of two Redis databases, values and expiry times. Fails when they differ."`
+	Audit    auditCmd    `cmd:"" help:"Judge a Redis that runs BullMQ: settings, counters, keys. Fails from a severity on. Needs no Switchyard server."`
+	Scan     scanCmd     `cmd:"" help:"Read an app's source: does every BullMQ producer fail at once when its Redis does. Fails unless all do. Needs no Switchyard server."`
+	Flags    flagsCmd    `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
+	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
+	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+
 	Notifications notificationsCmd `cmd:"" help:"Who is told of approvals, changes and alerts, and what is wrong now. Fails while a channel does."`
-	Jobs          jobsCmd          `cmd:"" help:"Find a job on both sides."`
-	Copy          copyCmd          `cmd:"" help:"Copy every key of a Redis database to another server. Needs no Switchyard server."`
-	Compare       compareCmd       `cmd:"" help:"Compare every key of two Redis databases, values and expiry times. Fails when they differ."`
-	Audit         auditCmd         `cmd:"" help:"Judge a Redis that runs BullMQ: settings, counters, keys. Fails from a severity on. Needs no Switchyard server."`
-	Scan          scanCmd          `cmd:"" help:"Read an app's source: does every BullMQ producer fail at once when its Redis does. Fails unless all do. Needs no Switchyard server."`
-	Flags         flagsCmd         `cmd:"" help:"Look at flags, check, import, export, kill and roll back."`
-	Keys          keysCmd          `cmd:"" help:"Keys of programs that read flags."`
-	Reset         resetCmd         `cmd:"" help:"Remove the twin's data."`
-	Version       versionCmd       `cmd:"" help:"Print the version."`
 }
 
 // surroundings are what commands get from the process.
