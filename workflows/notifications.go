@@ -209,9 +209,11 @@ func (n *notifier) send(ctx context.Context, o *outlet, e notify.Event, d store.
 	bounded, cancel := context.WithTimeout(ctx, notify.Timeout)
 	failed := o.channel.Send(bounded, e)
 	cancel()
-	if ctx.Err() != nil {
-		return false, ctx.Err()
+	if failed != nil && ctx.Err() != nil {
+		return false, ctx.Err() // nobody knows whether it was taken
 	}
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // what was taken is noted also by a process that is told to stop
+	defer cancel()
 	now := n.estate.now()
 	o.mu.Lock()
 	changed := (failed != nil) != o.ill

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/store/pgtest"
 )
 
@@ -122,6 +123,13 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	_, err = follows.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
 	ok(t, err)
 	await("change Step one is done")
+	redistest.Eventually(t, patience, func() error { // what is sent and not noted is sent again
+		sent, err := follows.store.Notifications(t.Context(), mid, "", 10)
+		if err == nil && slices.ContainsFunc(sent, func(n store.Notification) bool { return n.SentAt == nil }) {
+			err = fmt.Errorf("not noted yet: %+v", sent)
+		}
+		return err
+	})
 	ok(t, leads.close())
 	back, err := follows.Rollback(t.Context(), ada, r.ID)
 	ok(t, err)
