@@ -55,6 +55,8 @@ type cli struct {
 	Keys     keysCmd     `cmd:"" help:"Keys of programs that read flags."`
 	Reset    resetCmd    `cmd:"" help:"Remove the twin's data."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Notifications notificationsCmd `cmd:"" help:"Who is told of approvals, changes and alerts, and what is wrong now. Fails while a channel does."`
 }
 
 // surroundings are what commands get from the process.

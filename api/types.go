@@ -212,6 +212,17 @@ type Outage = workflows.Outage
 // Capacity is what the servers cost and need: see workflows.Capacity.
 type Capacity = workflows.Capacity
 
+// Notifications is who is told what, and what is wrong now: see workflows.Notifications.
+type Notifications = workflows.Notifications
+
+// NotificationChannel is one place that things are told to: see workflows.NotificationChannel.
+type NotificationChannel = workflows.NotificationChannel
+
+// NotificationTest names the channel that a test goes to.
+type NotificationTest struct {
+	Channel string `json:"channel"`
+}
+
 // RedisAudit is the last audit of the source: see workflows.RedisAudit.
 type RedisAudit = workflows.RedisAudit
 

@@ -351,6 +351,20 @@ func (c *Client) Outage(ctx context.Context, mid string, length time.Duration) (
 	return o, err
 }
 
+// Notifications gives the channels, the open alerts and what was sent last.
+func (c *Client) Notifications(ctx context.Context, mid string) (Notifications, error) {
+	var n Notifications
+	err := c.get(ctx, at(mid, "notifications"), &n)
+	return n, err
+}
+
+// TestNotification sends one channel a test; Conflict says why it was not taken.
+func (c *Client) TestNotification(ctx context.Context, mid, channel string) (NotificationChannel, error) {
+	var out NotificationChannel
+	err := c.call(ctx, http.MethodPost, at(mid, "notifications", "test"), NotificationTest{channel}, &out)
+	return out, err
+}
+
 // Capacity gives what the servers cost by the month, and how much of the plan's limits the queues need.
 func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	var a Capacity

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,43 @@ type Config struct {
 	Stripe    Stripe    `yaml:"stripe"`
 	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
 	Providers []Provider `yaml:"providers"`
+	// OutageAlerts are the thresholds of the outage clock.
+	OutageAlerts OutageAlerts `yaml:"outage_alerts"`
+	// PublicURL is where people reach the pages, for links in notifications. Empty: no links.
+	PublicURL string `yaml:"public_url"`
+	// Notifications are the places that approvals, changes and alerts are told to.
+	Notifications []Notification `yaml:"notifications"`
+}
+
+// OutageAlerts are shares of the time to the first loss that may pass before an alert: a warning, and a critical one.
+type OutageAlerts struct {
+	Warning  float64 `yaml:"warning"`
+	Critical float64 `yaml:"critical"`
+}
+
+// Notification is one channel; see docs/notifications.md.
+type Notification struct {
+	Name string `yaml:"name"`
+	Type string `yaml:"type"` // slack, pagerduty, webhook, email
+	// URL of slack and webhook is a credential. PagerDuty's is the Events API of another service region than the US.
+	URL        migration.Secret `yaml:"url"`
+	RoutingKey migration.Secret `yaml:"routing_key"` // pagerduty
+	Secret     migration.Secret `yaml:"secret"`      // webhook: what it is signed with, whsec_…
+	SMTP       SMTP             `yaml:"smtp"`        // email
+	// Events are approval, change and alert. Empty: all.
+	Events []string `yaml:"events"`
+	// MinSeverity is the least severe alert that is told: info, warning, error or critical. Empty: warning. Approvals and changes have none.
+	MinSeverity string `yaml:"min_severity"`
+}
+
+// SMTP is a mail server and who writes to whom.
+type SMTP struct {
+	Addr     string           `yaml:"addr"`     // host:port
+	Security string           `yaml:"security"` // starttls, tls, or none on this machine. Empty: starttls
+	Username string           `yaml:"username"`
+	Password migration.Secret `yaml:"password"`
+	From     string           `yaml:"from"`
+	To       []string         `yaml:"to"`
 }
 
 // Stripe is the account whose events may be read: what was not delivered, and what was lost.
@@ -235,6 +273,8 @@ func Default() Config {
 		Linode: Linode{API: "https://api.linode.com"},
 		Heroku: Heroku{API: "https://api.heroku.com"},
 		Stripe: Stripe{API: "https://api.stripe.com", Types: []string{"checkout.session.completed"}},
+		// Retries thin out, so little is tried in the second half.
+		OutageAlerts: OutageAlerts{Warning: 0.25, Critical: 0.5},
 	}
 }
 
@@ -362,6 +402,14 @@ func (c Config) Validate() error {
 		need(p.MeanValue >= 0 && p.MeanValue <= 1e9, key+".mean_value", "between 0 and a billion")
 		need(p.MeanValue == 0 || len(p.Currency) == 3, key+".currency", "three letters such as EUR are needed beside mean_value")
 	}
+	a := c.OutageAlerts
+	need(a.Warning > 0 && a.Warning <= a.Critical && a.Critical <= 1, "outage_alerts", "shares of the time to the first loss are needed, 0 < warning <= critical <= 1")
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" {
+		need(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "", "public_url", "a URL such as https://switchyard.example.com is needed, without a path")
+	}
+	for i, n := range c.Notifications {
+		n.validate(fmt.Sprintf("notifications[%d]", i), c.Notifications[:i], need)
+	}
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")
@@ -390,6 +438,30 @@ func (c Config) Validate() error {
 		return migration.Errorf(migration.Invalid, "the configuration has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))
 	}
 	return nil
+}
+
+var channelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$`)
+
+// validate names what is missing, and what does not belong there: a key of another type would be a mistake that nobody notices. Whether an
+// address works is found when the channel is opened.
+func (n Notification) validate(key string, before []Notification, need func(ok bool, key, want string)) {
+	need(channelName.MatchString(n.Name) && !slices.ContainsFunc(before, func(o Notification) bool { return o.Name == n.Name }), key+".name", "a name of its own is needed: up to 40 letters, digits, dots, dashes and underscores")
+	takes := map[string][]string{"slack": {"url"}, "pagerduty": {"routing_key", "url"}, "webhook": {"url", "secret"}, "email": {"smtp"}}[n.Type]
+	need(takes != nil, key+".type", "slack, pagerduty, webhook or email")
+	for name, given := range map[string]bool{"url": !n.URL.IsZero(), "routing_key": !n.RoutingKey.IsZero(), "secret": !n.Secret.IsZero(), "smtp": n.SMTP.Addr != "" || n.SMTP.From != "" || len(n.SMTP.To) > 0} {
+		belongs := slices.Contains(takes, name)
+		need(takes == nil || belongs || !given, key+"."+name, "does not belong to "+n.Type)
+		optional := n.Type == "pagerduty" && name == "url"
+		need(!belongs || given || optional, key+"."+name, "is needed for "+n.Type)
+	}
+	if n.Type == "email" {
+		need(slices.Contains([]string{"", "starttls", "tls", "none"}, n.SMTP.Security), key+".smtp.security", "starttls, tls or none")
+		need(n.SMTP.Username == "" || !n.SMTP.Password.IsZero(), key+".smtp.password", "is needed beside username")
+	}
+	for _, e := range n.Events {
+		need(slices.Contains([]string{"approval", "change", "alert"}, e), key+".events", fmt.Sprintf("%q is none of approval, change, alert", e))
+	}
+	need(slices.Contains([]string{"", "info", "warning", "error", "critical"}, n.MinSeverity), key+".min_severity", "info, warning, error or critical")
 }
 
 // Database is what store.Open takes: postgres://…, or the path of the SQLite file.

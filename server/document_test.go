@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 type document struct {
@@ -99,7 +100,7 @@ func fields(t reflect.Type) (names, always []string) {
 func TestTheDocumentNamesEveryFieldThatIsSent(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
-	requests := []string{"Credentials", "Start", "Decision", "Attestation", "Connection", "NewFlagSet", "FlagEdit", "FlagRollback", "FlagKill", "FlagPreview", "NewSchedule", "NewKey", "StageMove"} // what they need is a rule, not a matter of encoding
+	requests := []string{"Credentials", "Start", "Decision", "Attestation", "Connection", "NewFlagSet", "FlagEdit", "FlagRollback", "FlagKill", "FlagPreview", "NewSchedule", "NewKey", "StageMove", "NotificationTest"} // what they need is a rule, not a matter of encoding
 	for _, v := range []any{
 		api.Credentials{}, api.Session{}, api.Start{}, api.Decision{}, api.Problem{}, api.MigrationList{}, api.CriteriaList{}, api.EvidenceList{}, api.StepList{},
 		api.RunList{}, api.LogPage{}, api.FlagHistory{}, api.WorkerList{}, api.AuditPage{}, api.EndpointList{}, api.Endpoint{}, api.QueueBoard{},
@@ -109,6 +110,7 @@ func TestTheDocumentNamesEveryFieldThatIsSent(t *testing.T) {
 		migration.Plan{}, migration.Migration{}, migration.Routing{}, migration.LedgerFacts{}, migration.Worker{}, migration.Overview{}, migration.FlagSetRevision{}, migration.FlagDiff{}, migration.FlagSetView{}, migration.FlagInfo{}, migration.FlagSet{}, migration.FlagEdit{}, migration.FlagCheck{}, migration.FlagSchedule{}, migration.StageMove{}, migration.APIKey{},
 		api.FlagSetList{}, api.NewFlagSet{}, api.FlagRollback{}, api.FlagKill{}, api.FlagPreview{}, api.NewSchedule{}, api.ScheduleList{}, api.NewKey{}, api.CreatedKey{}, api.KeyList{}, flags.Evaluation{},
 		migration.AuditEntry{}, migration.Alert{}, migration.SettingChange{}, migration.ConfigVarChange{}, api.Export{}, fleet.Attestation{}, fleet.Connection{},
+		api.Notifications{}, api.NotificationChannel{}, workflows.NotifiedAlert{}, workflows.AlertTold{}, workflows.NotificationSent{}, api.NotificationTest{},
 	} {
 		name := reflect.TypeOf(v).Name()
 		schema, ok := d.Components.Schemas[name]

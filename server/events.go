@@ -29,7 +29,7 @@ const (
 	maxTopics    = 4
 )
 
-var topicPattern = regexp.MustCompile(`^(overview|flags|queues|run:[0-9A-Za-z-]{1,64})$`)
+var topicPattern = regexp.MustCompile(`^(overview|flags|queues|notifications|run:[0-9A-Za-z-]{1,64})$`)
 
 // hub tells open streams that a topic changed. Publishing never blocks and never queues: a stream is either up to date or behind.
 type hub struct {
@@ -127,7 +127,7 @@ func (s *Server) events(c *fiber.Ctx) error {
 	}
 	for _, t := range topics {
 		if !topicPattern.MatchString(t) {
-			return migration.Errorf(migration.Invalid, "unknown topic: overview, flags, queues and run:<id> are known")
+			return migration.Errorf(migration.Invalid, "unknown topic: overview, flags, queues, notifications and run:<id> are known")
 		}
 	}
 	since := c.Get("Last-Event-ID", c.Query("since"))

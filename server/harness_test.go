@@ -77,6 +77,7 @@ func serveOn(t *testing.T, prepare func(*config.Config), change ...func(*Options
 	cfg.Target.Upstash.API, cfg.Target.Upstash.APIKey = "http://127.0.0.1:1", canary+"-upstash-key"
 	cfg.Linode.API, cfg.Linode.Token = "http://127.0.0.1:1", canary+"-linode-token"
 	cfg.Heroku.API, cfg.Heroku.Token = "http://127.0.0.1:1", canary+"-heroku-token"
+	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: "http://127.0.0.1:1", RoutingKey: canary + "-routing-key"}, {Name: "chat", Type: "slack", URL: "http://127.0.0.1:1/services/" + canary}}
 	cfg.Migration.EventDate = "2026-12-24"
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: enginePass}, {Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
 		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass}}

@@ -110,7 +110,7 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 	if err != nil {
 		return err
 	}
-	var verdicts, met, orders, workers, stage, problems, alerts []string
+	var verdicts, met, orders, workers, stage, problems, alerts, open []string
 	var ledgers ledgerMetrics
 	for _, m := range all {
 		l, err := s.control.LedgerOverview(ctx, m.ID)
@@ -118,6 +118,13 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 			return err
 		}
 		ledgers.add(m.ID, l)
+		counts, err := s.control.AlertCounts(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		for severity, n := range counts {
+			open = append(open, fmt.Sprintf("{migration=%q,severity=%q} %d", m.ID, severity, n))
+		}
 		o, err := s.control.Overview(ctx, m.ID)
 		if err != nil {
 			return err
@@ -158,8 +165,27 @@ func (s *Server) migrationMetrics(ctx context.Context, metric writeMetric) error
 	metric("switchyard_audit_problems", "gauge", "Problems that the last look at the source's settings and counters found, over all its nodes; absent before an audit.", problems...)
 	slices.Sort(alerts) // nodes are not named here: one sample for a check of several
 	metric("switchyard_audit_alert", "gauge", "1 for each check of the audit that was well once and is not now.", slices.Compact(alerts)...)
+	slices.Sort(open)
+	metric("switchyard_alerts", "gauge", "Open alerts by the worst severity since each began.", open...)
 	metric("switchyard_orders", "gauge", "Orders of the ledger; absent while it is not current.", orders...)
 	ledgers.write(metric)
+	channels, err := s.control.NotificationChannels(ctx)
+	if err != nil {
+		return err
+	}
+	var tries, waiting, failing []string
+	for _, c := range channels {
+		on := 0
+		if c.Failing() {
+			on = 1
+		}
+		failing = append(failing, fmt.Sprintf("{channel=%q} %d", c.Name, on))
+		waiting = append(waiting, fmt.Sprintf("{channel=%q} %d", c.Name, c.Waiting))
+		tries = append(tries, fmt.Sprintf("{channel=%q,result=\"sent\"} %d", c.Name, c.Sent), fmt.Sprintf("{channel=%q,result=\"failed\"} %d", c.Name, c.Failed))
+	}
+	metric("switchyard_notification_tries_total", "counter", "Attempts to send a message, by channel.", tries...)
+	metric("switchyard_notifications_waiting", "gauge", "Messages that a channel has not taken yet.", waiting...)
+	metric("switchyard_notification_channel_failing", "gauge", "1 when a channel's last attempt failed.", failing...)
 	metric("switchyard_worker_revision", "gauge", "Flag revision that each worker uses.", workers...)
 	metric("switchyard_ramp_percent", "gauge", "Share of orders whose authority is the target while the stage is live.", stage...)
 	return nil

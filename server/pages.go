@@ -345,7 +345,7 @@ func (s *Server) audit(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v := web.Audit{Entries: entries, Newest: before == 0, Path: "/m/" + m.ID + "/audit"}
+	v := web.Audit{MigrationID: m.ID, Entries: entries, Newest: before == 0, Path: "/m/" + m.ID + "/audit"}
 	if len(entries) == auditShown && entries[len(entries)-1].Seq > 1 {
 		v.Older = entries[len(entries)-1].Seq
 	}

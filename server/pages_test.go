@@ -16,7 +16,7 @@ func buttons(r response) []*html.Node {
 	main := byID(r, "main")
 	return all(main, func(n *html.Node) bool {
 		for form := n.Parent; form != nil; form = form.Parent {
-			if form.Data == "form" && attr(form, "role") == "search" && attr(form, "method") == "get" {
+			if form.Data == "form" && attr(form, "method") == "get" { // it only looks
 				return false
 			}
 		}

@@ -148,6 +148,8 @@ func (s *Server) routes() []route {
 		{"POST", "/m/:mid/flags/keys/revoke", engineer, s.flagRevokeKeyForm},
 		{"GET", "/m/:mid/evidence/:criterion", session, s.evidence},
 		{"GET", "/m/:mid/audit", session, s.audit},
+		{"GET", "/m/:mid/notifications", session, s.notifications},
+		{"POST", "/m/:mid/notifications/test", engineer, s.notificationTestForm},
 		{"GET", "/m/:mid/plan", session, s.plan},
 
 		{"GET", "/api/v1/openapi.json", open, s.apiDocument},
@@ -179,6 +181,8 @@ func (s *Server) routes() []route {
 		{"GET", m + "/ledger/exceptions", session, s.apiLedgerExceptions},
 		{"GET", m + "/ledger/orders", session, s.apiLedgerOrder},
 		{"GET", m + "/endpoints", session, s.apiEndpoints},
+		{"GET", m + "/notifications", session, s.apiNotifications},
+		{"POST", m + "/notifications/test", engineer, s.apiTestNotification},
 		{"GET", m + "/flag-sets", session, s.apiFlagSets},
 		{"POST", m + "/flag-sets", engineer, s.apiCreateFlagSet},
 		{"GET", m + "/flags", session, s.apiFlags},

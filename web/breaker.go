@@ -24,6 +24,8 @@ func benchStatus(c workflows.BenchCell, tried bool) status {
 	switch {
 	case !tried:
 		return status{"idle", "circle-help", "Not tried"}
+	case c.OK && c.Case.Status == 200:
+		return status{"ok", "circle-check", "Taken once"}
 	case c.OK:
 		return status{"ok", "circle-check", "Refused"}
 	case c.Case.Hung:

@@ -257,10 +257,11 @@ type Judged struct {
 
 // Audit is a page of the audit log.
 type Audit struct {
-	Entries []migration.AuditEntry
-	Newest  bool  // no later entries exist
-	Older   int64 // sequence number to go on from; 0: none
-	Path    string
+	MigrationID string
+	Entries     []migration.AuditEntry
+	Newest      bool  // no later entries exist
+	Older       int64 // sequence number to go on from; 0: none
+	Path        string
 }
 
 // Plan is the page of the plan.

@@ -184,7 +184,7 @@ func staticProof(s *ScanProof, queue string) Proven {
 	named := slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != queue })
 	how := "at "
 	if len(named) == 0 {
-		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != "" })
+		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") })
 		how = "made where the queue is not named, at "
 	}
 	if len(named) == 0 {

@@ -29,6 +29,7 @@ type Control struct {
 	estate    *Estate
 	engine    *Engine
 	monitor   *monitor
+	notifier  *notifier
 	readers   Readers
 	steps     map[string]Step
 	log       *slog.Logger
@@ -61,8 +62,11 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 		c.steps[s.ID] = s
 	}
 	c.engine = newEngine(st, c.estate, c.steps, log, c.now)
+	if c.notifier, err = newNotifier(c.estate, log); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	c.estate.notify, c.engine.notify = c.notify, c.notify
-	c.monitor = newMonitor(c.estate, c.engine, log)
+	c.monitor = newMonitor(c.estate, c.engine, c.notifier, log)
 	// Two replicas may meet at their very first start: who comes second finds what the first has made.
 	for err = c.firstRun(ctx, p); migration.KindOf(err) == migration.Conflict && err != nil && ctx.Err() == nil; err = c.firstRun(ctx, p) {
 		log.Info("another replica is making the first migration; looking again")
@@ -107,6 +111,7 @@ func (c *Control) lead(ctx context.Context) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { c.runSchedules(ctx) })
 	tasks.Go(func() { c.followStreams(ctx) })
+	tasks.Go(func() { c.notifier.run(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
 }
@@ -205,10 +210,13 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 // give none.
 func (c *Control) NewAccounts() []config.User { return c.created }
 
-// OnChange has f called whenever something that pages show has changed. Topics: overview, flags, queues, run:<id>. f must not block.
+// OnChange has f called whenever something that pages show has changed. Topics: overview, flags, queues, notifications, run:<id>. f must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {
+	if topic == "overview" { // a run's change of state among other things
+		poke(c.notifier.wake)
+	}
 	if f := c.changed.Load(); f != nil {
 		(*f)(topic)
 	}

@@ -200,6 +200,9 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 		c.steps[s.ID] = s
 	}
 	c.engine = newEngine(st, c.estate, c.steps, log, clk.now)
+	if c.notifier, err = newNotifier(c.estate, log); err != nil {
+		t.Fatal(err)
+	}
 	c.estate.notify, c.engine.notify = c.notify, c.notify
 	if _, err := st.Migration(t.Context(), mid); err != nil {
 		if err := st.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: name, Plan: p, EventDate: clk.now(), CreatedBy: "test", CreatedAt: clk.now()}); err != nil {
@@ -212,7 +215,7 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	var ctx context.Context
 	ctx, c.stop = context.WithCancel(context.Background())
 	if st.Postgres() { // who leads is decided among the replicas
-		c.monitor, c.done = newMonitor(c.estate, c.engine, log), make(chan struct{})
+		c.monitor, c.done = newMonitor(c.estate, c.engine, c.notifier, log), make(chan struct{})
 		go func() {
 			defer close(c.done)
 			c.background(ctx)

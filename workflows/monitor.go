@@ -13,14 +13,15 @@ import (
 // monitor keeps looking at what a step has shown once, so that a criterion turns unmet by itself when the world changes behind our back.
 // It observes nothing that no step has observed: before anything ran there is no evidence.
 type monitor struct {
-	estate *Estate
-	engine *Engine
-	log    *slog.Logger
-	ill    map[string]bool // checks that could not be observed the last time, so that each is logged once
+	estate   *Estate
+	engine   *Engine
+	notifier *notifier
+	log      *slog.Logger
+	ill      map[string]bool // checks that could not be observed the last time, so that each is logged once
 }
 
-func newMonitor(e *Estate, engine *Engine, log *slog.Logger) *monitor {
-	return &monitor{estate: e, engine: engine, log: log, ill: map[string]bool{}}
+func newMonitor(e *Estate, engine *Engine, n *notifier, log *slog.Logger) *monitor {
+	return &monitor{estate: e, engine: engine, notifier: n, log: log, ill: map[string]bool{}}
 }
 
 // watch is one check that can be observed again at any time without changing anything.
@@ -99,6 +100,9 @@ func (m *monitor) run(ctx context.Context) {
 				}
 				if err := m.look(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("monitor", "migration", mig.ID, "err", err)
+				}
+				if err := m.notifier.observe(ctx, mig); err != nil && ctx.Err() == nil {
+					m.log.Warn("alerts are not looked for", "migration", mig.ID, "err", err)
 				}
 			}
 		}

@@ -139,7 +139,7 @@ func TestEvidenceOfAServerThatIsGoneIsKeptAndNotRenewed(t *testing.T) {
 	ok(t, err)
 	mig, err := b.store.Migration(t.Context(), m)
 	ok(t, err)
-	ok(t, newMonitor(b.estate, b.engine, slog.New(slog.DiscardHandler)).look(t.Context(), mig))
+	ok(t, newMonitor(b.estate, b.engine, b.notifier, slog.New(slog.DiscardHandler)).look(t.Context(), mig))
 	after, err := b.Evidence(t.Context(), m, migration.CheckPolicy, 100)
 	ok(t, err)
 	if len(after) != len(before) {

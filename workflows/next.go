@@ -57,15 +57,26 @@ func readView(ctx context.Context, e *Estate, mid string) (view, error) {
 	if v.open, err = e.store.OpenRun(ctx, mid); err != nil {
 		return v, err
 	}
-	history := map[string][]migration.Evidence{}
-	for _, check := range v.migration.Plan.Repeated() {
-		// Twice the count: some may be inconclusive, or of one run. Longer rows are not counted further than that.
-		if history[check], err = e.store.Evidence(ctx, mid, check, 2*migration.MaxMinCount); err != nil {
-			return v, err
-		}
+	history, err := e.history(ctx, v.migration)
+	if err != nil {
+		return v, err
 	}
 	v.checklist = migration.Evaluate(v.at, v.migration.Plan, v.latestEv, history)
 	return v, nil
+}
+
+// history gives the observations of the checks that a plan wants several of in a row.
+func (e *Estate) history(ctx context.Context, m migration.Migration) (map[string][]migration.Evidence, error) {
+	history := map[string][]migration.Evidence{}
+	for _, check := range m.Plan.Repeated() {
+		// Twice the count: some may be inconclusive, or of one run. Longer rows are not counted further than that.
+		rows, err := e.store.Evidence(ctx, m.ID, check, 2*migration.MaxMinCount)
+		if err != nil {
+			return nil, err
+		}
+		history[check] = rows
+	}
+	return history, nil
 }
 
 // Overview gives everything that the first page shows.

@@ -156,13 +156,20 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 			out.Since = &first
 		}
 	}
-	readings, err := webhooks.Read(flows, began, now, webhooks.DefaultThresholds)
+	readings, err := webhooks.Read(flows, began, now, webhooks.Thresholds(e.cfg.OutageAlerts))
 	if err != nil {
 		return Outage{}, err
 	}
 	prospect, err := webhooks.WhatIf(flows, whatIf)
 	if err != nil {
 		return Outage{}, err
+	}
+	// The advice is about the providers that send orders here; where none is known, about all.
+	advised := prospect
+	if sending := sendingFlows(senders, flows); len(sending) > 0 {
+		if advised, err = webhooks.WhatIf(sending, whatIf); err != nil {
+			return Outage{}, err
+		}
 	}
 	for i, s := range senders {
 		p := ProviderOutage{Provider: providerFacts(s.flow.Provider), PerMinute: s.flow.PerMinute, RateFrom: s.rateFrom, MeanValue: s.value, Currency: s.currency, Missing: len(s.missing),
@@ -175,7 +182,7 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 		}
 		out.Providers = append(out.Providers, p)
 	}
-	out.Prospect = OutageProspect{Lost: prospect.Lost, NeedsIt: prospect.NeedsIt, Advice: prospect.Advice}
+	out.Prospect = OutageProspect{Lost: advised.Lost, NeedsIt: advised.NeedsIt, Advice: advised.Advice}
 	return out, nil
 }
 
@@ -229,6 +236,15 @@ func one(yes bool) int {
 		return 1
 	}
 	return 0
+}
+
+func sendingFlows(senders []sender, flows []webhooks.Flow) (out []webhooks.Flow) {
+	for i, s := range senders {
+		if s.sends {
+			out = append(out, flows[i])
+		}
+	}
+	return out
 }
 
 func firstRefusal(stories []ledger.RetryStory) int64 {

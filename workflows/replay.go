@@ -15,8 +15,8 @@ const (
 	replayMost = 500
 	// replayBack is how far back Stripe lists events.
 	replayBack = 30 * 24 * time.Hour
-	// named is how many ids are told.
-	named = 20
+	// replayNamed is how many ids are told.
+	replayNamed = 20
 )
 
 // Replay asks a provider for the events that were lost, and hands each to the app.
@@ -46,7 +46,7 @@ func (e *Estate) liveDeliveries(ctx context.Context, since time.Time) (*migratio
 		return nil, err
 	}
 	out := &migration.LiveDeliveries{Provider: "Stripe", Undelivered: len(found)}
-	for _, f := range found[:min(len(found), named)] {
+	for _, f := range found[:min(len(found), replayNamed)] {
 		out.Events = append(out.Events, f.Event.ID)
 	}
 	return out, nil
@@ -95,7 +95,7 @@ func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string,
 		return out, migration.Errorf(migration.Unavailable, "Stripe's events cannot be read: %w", err)
 	}
 	out.Missing = len(lost)
-	for _, l := range lost[:min(len(lost), named)] {
+	for _, l := range lost[:min(len(lost), replayNamed)] {
 		out.Events = append(out.Events, l.Event.ID)
 	}
 	if in.Look {
@@ -117,7 +117,7 @@ func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string,
 		case err != nil:
 			reason = inWords(err)
 		}
-		if refused++; len(out.Refused) < named {
+		if refused++; len(out.Refused) < replayNamed {
 			out.Refused = append(out.Refused, fmt.Sprintf("%s: %d %s", l.Event.ID, status, reason))
 		}
 		if status == http.StatusServiceUnavailable || err != nil {

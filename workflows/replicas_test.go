@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/store/pgtest"
 )
 
@@ -86,5 +88,54 @@ func TestAChangeScheduledAtAReplicaThatDoesNotLeadHappensOnce(t *testing.T) {
 	ok(t, err)
 	if v.Revision != 2 {
 		t.Errorf("revision %d, want one change", v.Revision)
+	}
+}
+
+func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
+	t.Parallel()
+	pager := newReceiver(t)
+	n, cfg := newNotes(), replicated(t)
+	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: "CANARY", Events: []string{"approval", "change"}}}
+	s := step("one", migration.ApprovalOne, n.act("a", nil))
+	p := planOf(false, s)
+	leads := openBench(t, cfg, p, s)
+	redistest.Eventually(t, patience, func() error { // from then on runs are told
+		var since time.Time
+		if told, err := leads.store.Setting(t.Context(), startedSetting, &since); err != nil || !told {
+			return fmt.Errorf("nobody tells yet: %v", err)
+		}
+		return nil
+	})
+	follows := openBench(t, cfg, p, s)
+	var told []string
+	await := func(line string) {
+		t.Helper()
+		redistest.Eventually(t, patience, func() error {
+			if told = append(told, pager.took()...); len(told) == 0 || told[len(told)-1] != line {
+				return fmt.Errorf("told %q", told)
+			}
+			return nil
+		})
+	}
+	r, err := follows.Start(t.Context(), ada, mid, "one", migration.Params{}, "")
+	ok(t, err)
+	await("change Step one waits for approval")
+	_, err = follows.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
+	ok(t, err)
+	await("change Step one is done")
+	redistest.Eventually(t, patience, func() error { // what is sent and not noted is sent again
+		sent, err := follows.store.Notifications(t.Context(), mid, "", 10)
+		if err == nil && slices.ContainsFunc(sent, func(n store.Notification) bool { return n.SentAt == nil }) {
+			err = fmt.Errorf("not noted yet: %+v", sent)
+		}
+		return err
+	})
+	ok(t, leads.close())
+	back, err := follows.Rollback(t.Context(), ada, r.ID)
+	ok(t, err)
+	follows.awaitState(t, back.ID, migration.RunSucceeded)
+	await("change Rollback of Step one is done")
+	if want := []string{"change Step one waits for approval", "change Step one has begun", "change Step one is done", "change Rollback of Step one has begun", "change Rollback of Step one is done"}; !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
 	}
 }

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
+	t.Parallel()
+	slack := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(slack.Close)
+	st := serveOn(t, func(c *config.Config) {
+		c.Notifications = append(c.Notifications, config.Notification{Name: "works", Type: "slack", URL: migration.Secret(slack.URL + "/services/" + canary)})
+	})
+	const path = "/m/" + mid + "/notifications"
+	ada, grace := st.browser(t, "ada", enginePass), st.browser(t, "grace", viewerPass)
+	state := func(r response, channel string) string {
+		t.Helper()
+		row := find(r.page, func(n *html.Node) bool { return attr(n, "data-channel") == channel })
+		if row == nil {
+			t.Fatalf("no channel %s on %s (%d)", channel, r.path, r.status)
+		}
+		return attr(find(row, func(n *html.Node) bool { return has(n, "data-tone") }), "data-tone")
+	}
+	if r := grace.get(path); state(r, "works") != "idle" || byID(r, "test-works") != nil {
+		t.Error("a viewer can send a test, or one was sent")
+	}
+	r := ada.submit(ada.get(path), "test-works", nil)
+	if r.status != http.StatusOK || r.path != path || state(r, "works") != "ok" {
+		t.Errorf("%d at %s", r.status, r.path)
+	}
+	r = ada.submit(r, "test-chat", nil)
+	if notice := byID(r, "notice"); r.status != http.StatusConflict || notice == nil || state(r, "chat") != "bad" || !strings.Contains(r.text, "connection refused") {
+		t.Errorf("%d\n%s", r.status, r.text)
+	}
+	if r := grace.send("POST", path+"/test", map[string][]string{"channel": {"works"}}, nil); r.status != http.StatusForbidden {
+		t.Errorf("a viewer: %d", r.status)
+	}
+	n, err := st.as(t, "grace", viewerPass).Notifications(t.Context(), mid)
+	if err != nil || len(n.Channels) != 3 || n.Channels[1].Error == "" || n.Channels[2].Sent != 1 || len(n.Alerts) != 0 {
+		t.Errorf("%+v %v", n, err)
+	}
+	_, err = st.as(t, "ada", enginePass).TestNotification(t.Context(), mid, "chat")
+	if migration.KindOf(err) != migration.Conflict || strings.Contains(err.Error(), canary) {
+		t.Errorf("%v", err)
+	}
+	metrics := ada.get("/metrics").text
+	for _, line := range []string{`switchyard_notification_tries_total{channel="works",result="sent"} 1`, `switchyard_notification_tries_total{channel="chat",result="failed"} 2`,
+		`switchyard_notification_channel_failing{channel="chat"} 1`, `switchyard_notifications_waiting{channel="works"} 0`, `switchyard_alerts{migration="order-pipeline",severity="critical"} 0`} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("no %s", line)
+		}
+	}
+	if text := ada.get(path).text + metrics + st.logs.String(); strings.Contains(text, canary) {
+		t.Error("a secret is on the page, in the metrics or in the log")
+	}
+}
+
+func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got []string
+	pager := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct {
+			Action string `json:"event_action"`
+			Key    string `json:"dedup_key"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&e)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, e.Action+" "+e.Key)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(pager.Close)
+	st := serveOn(t, func(c *config.Config) {
+		c.Migration.MonitorInterval = 100 * time.Millisecond
+		c.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: canary + "-routing-key", MinSeverity: "error", Events: []string{"alert"}}}
+	})
+	set := func(policy string) {
+		t.Helper()
+		if err := st.redis.Client().ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(line string) {
+		t.Helper()
+		eventually(t, line, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(got, line) })
+	}
+	set("noeviction")
+	st.runAudit(t)
+	eventually(t, "the criterion is seen to be met", func() bool { return strings.Contains(st.logs.String(), "criterion is met for the first time") })
+	set("allkeys-lru")
+	told("trigger " + mid + "/criterion/noeviction")
+	n, err := st.as(t, "grace", viewerPass).Notifications(t.Context(), mid)
+	if err != nil || !slices.ContainsFunc(n.Alerts, func(a workflows.NotifiedAlert) bool {
+		return a.Key == mid+"/criterion/noeviction" && a.Severity == "error"
+	}) {
+		t.Errorf("%+v %v", n.Alerts, err)
+	}
+	set("noeviction")
+	told("resolve " + mid + "/criterion/noeviction")
+	mu.Lock()
+	defer mu.Unlock()
+	if i := slices.Index(got, "trigger "+mid+"/criterion/noeviction"); slices.Contains(got[i+1:], got[i]) {
+		t.Errorf("told again while it was on: %q", got)
+	}
+}
