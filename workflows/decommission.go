@@ -218,7 +218,7 @@ func decommissionActions(cfg config.Config) []Action {
 			Undo:       powerOn,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "snapshot", Title: "Keep a snapshot of each server at the host, as long as the server exists", Changes: "a server's former manual snapshot is replaced, where its Backups service is on"},
+			ActionPlan: migration.ActionPlan{ID: "snapshot", Title: "Keep a snapshot of each server at the host, as long as the server exists", Changes: "a server's former manual snapshot is replaced, where its Backups service is on", Undo: "not needed: the server is as it was"},
 			Timeout:    time.Hour,
 			Do:         snapshots,
 		},
