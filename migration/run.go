@@ -290,7 +290,7 @@ const (
 
 // NextStep is one thing that a person can do now. The first of a list is the recommended one. Interfaces offer exactly these.
 type NextStep struct {
-	Verb   string `json:"verb"` // start, approve, watch
+	Verb   string `json:"verb"` // start, approve, watch, scan: bring what a scan of the source found
 	Step   string `json:"step"`
 	Params Params `json:"params"`
 	RunID  string `json:"run_id,omitempty"`

@@ -265,6 +265,8 @@ func (r *rehearsal) done(o migration.Overview) bool {
 // take does one next step. notYet says why it could not be done at this moment; err ends the rehearsal.
 func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[]string) (notYet, err error) {
 	switch next.Verb {
+	case "scan":
+		return nil, r.scan(ctx)
 	case "approve":
 		run, err := r.grace.Run(ctx, next.RunID)
 		if err != nil {

@@ -286,6 +286,9 @@ func nextURL(mid string, n migration.NextStep) string {
 	if n.RunID != "" {
 		return migrationURL(mid, "runs", n.RunID)
 	}
+	if n.Verb == "scan" {
+		return migrationURL(mid, "breaker") + "#scan"
+	}
 	return StepURL(mid, n.Step, n.Params)
 }
 
@@ -321,6 +324,8 @@ func nextCLI(n migration.NextStep) string {
 		return runCLI("approve", n.RunID)
 	case "watch":
 		return runCLI("show", n.RunID)
+	case "scan":
+		return "switchyard scan DIR --submit"
 	}
 	return startCLI(n.Step, n.Params)
 }

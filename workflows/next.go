@@ -65,6 +65,18 @@ func readView(ctx context.Context, e *Estate, mid string) (view, error) {
 	return v, nil
 }
 
+// finding is what the plan's criteria say of a check; false when none asks for it.
+func (v view) finding(check string) (migration.Finding, bool) {
+	for _, i := range v.checklist {
+		for _, f := range i.Findings {
+			if f.Check == check {
+				return f, true
+			}
+		}
+	}
+	return migration.Finding{}, false
+}
+
 // history gives the observations of the checks that a plan wants several of in a row.
 func (e *Estate) history(ctx context.Context, m migration.Migration) (map[string][]migration.Evidence, error) {
 	history := map[string][]migration.Evidence{}
@@ -245,6 +257,9 @@ func (v view) nextSteps() []migration.NextStep {
 		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + params(r.Params), Why: "It is under way."}}
 	}
 	var out []migration.NextStep
+	if f, ok := v.finding(migration.CheckScan); ok && f.Verdict != migration.Met && v.latestEv[migration.CheckDrill].Check != "" {
+		out = append(out, migration.NextStep{Verb: "scan", Step: stepBreaker, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
+	}
 	for _, s := range v.steps() {
 		switch s.State {
 		case migration.StepDone, migration.StepSkipped, migration.StepBlocked:

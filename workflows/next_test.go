@@ -164,6 +164,7 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		"nothing changed":                  {func(*walk) {}, "start cutover to dualwrite"},
 		"the policy was changed back":      {func(w *walk) { w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
 		"the failover test has become old": {func(w *walk) { w.shows(migration.CheckFailover, holding[migration.CheckFailover], 721*time.Hour) }, "start sentinel-test"},
+		"the scan has become old":          {func(w *walk) { w.shows(migration.CheckScan, holding[migration.CheckScan], 721*time.Hour) }, "scan breaker-drill"},
 		"the drill has become old":         {func(w *walk) { w.shows(migration.CheckDrill, holding[migration.CheckDrill], 721*time.Hour) }, "start breaker-drill"},
 		"the database was deleted":         {func(w *walk) { w.shows(migration.CheckTargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
 		"a run was taken back":             {func(w *walk) { w.v.runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
