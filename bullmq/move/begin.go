@@ -176,7 +176,7 @@ func (m *mover) legacyRepeatables(ctx context.Context, q bullmq.Queue) ([]string
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", q.Key("repeat"), redisconn.Explain(err))
 	}
-	var legacy []string
+	var suspects, legacy []string
 	for batch := range slices.Chunk(ids, batchKeys) {
 		is := make([]*redis.BoolCmd, len(batch))
 		if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
@@ -190,8 +190,24 @@ func (m *mover) legacyRepeatables(ctx context.Context, q bullmq.Queue) ([]string
 			if ok, err := is[i].Result(); err != nil {
 				return nil, redisconn.Explain(err)
 			} else if !ok {
-				legacy = append(legacy, id)
+				suspects = append(suspects, id)
 			}
+		}
+	}
+	// A scheduler that was removed between the two looks has no hash either. Both at once tell it from one that never had one.
+	for _, id := range suspects {
+		var is *redis.BoolCmd
+		var there *redis.FloatCmd
+		_, err := m.src.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			there, is = p.ZScore(ctx, q.Key("repeat"), id), p.HExists(ctx, q.Key("repeat:"+id), "ic")
+			return nil
+		})
+		switch {
+		case errors.Is(there.Err(), redis.Nil):
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", q.Key("repeat"), redisconn.Explain(err))
+		case !is.Val():
+			legacy = append(legacy, id)
 		}
 	}
 	return legacy, nil
