@@ -56,6 +56,10 @@ func writeOutage(w io.Writer, o api.Outage) {
 	}
 	_, _ = fmt.Fprintf(w, "%s\t%s\n", o.WhatIf, o.Prospect.Advice)
 	for _, p := range o.Providers {
-		_, _ = fmt.Fprintf(w, "  %s\t%s, %d refused, %d lost (%s)\t%s\n", p.Provider.Name, strings.ToUpper(p.Forecast.Verdict), p.Forecast.Refused, p.Forecast.Lost, p.Forecast.Confidence, p.Forecast.Recovery)
+		counted := "how many is not known"
+		if p.PerMinute > 0 {
+			counted = fmt.Sprintf("%d refused, %d lost", p.Forecast.Refused, p.Forecast.Lost)
+		}
+		_, _ = fmt.Fprintf(w, "  %s\t%s, %s (%s)\t%s\n", p.Provider.Name, strings.ToUpper(p.Forecast.Verdict), counted, p.Forecast.Confidence, p.Forecast.Recovery)
 	}
 }
