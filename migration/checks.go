@@ -606,6 +606,8 @@ type LedgerFacts struct {
 	Pending      int `json:"pending"` // acknowledged, not yet applied, still within its time
 	// PendingSource are those of the pending orders that were put on the source: they must be gone before it is.
 	PendingSource int      `json:"pending_source"`
+	Held          int      `json:"held,omitempty"`      // of the pending orders, those that wait in the app's durable intake
+	HeldLate      int      `json:"held_late,omitempty"` // of those, the ones that have waited for longer than an order may take
 	Lost          int      `json:"lost"`
 	Duplicated    int      `json:"duplicated"`
 	Examples      []string `json:"examples,omitempty"` // ids of lost or duplicated orders
@@ -619,8 +621,14 @@ func judgeLedger(f LedgerFacts) (bool, string, error) {
 		return false, "", fmt.Errorf("no order was acknowledged, so nothing is shown")
 	case f.PendingSource > 0:
 		return false, "", fmt.Errorf("%d acknowledged orders that were put on the source are still under way", f.PendingSource)
+	case f.HeldLate > 0:
+		return false, "", fmt.Errorf("%d acknowledged orders wait in the app's durable intake for longer than an order may take: see why it cannot enqueue them", f.HeldLate)
 	}
-	return true, fmt.Sprintf("%d orders acknowledged, %d applied, %d under way on the target, 0 lost, 0 twice", f.Acknowledged, f.Fulfilled, f.Pending), nil
+	held := ""
+	if f.Held > 0 {
+		held = fmt.Sprintf(" (%d of them in the app's durable intake)", f.Held)
+	}
+	return true, fmt.Sprintf("%d orders acknowledged, %d applied, %d under way on the target%s, 0 lost, 0 twice", f.Acknowledged, f.Fulfilled, f.Pending, held), nil
 }
 
 // BackupFacts is the evidence of CheckBackup.

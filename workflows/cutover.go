@@ -284,6 +284,9 @@ func ledgerGate(e *Estate) migration.Gate {
 	s := ledger.Summary(e.now(), e.cfg.Migration.OrderDeadline)
 	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Mismatches == 0
 	g.Measured = fmt.Sprintf("%d orders, %d lost, %d applied twice, %d different", s.Orders, s.Lost, s.Duplicated, s.Mismatches)
+	if s.Held > 0 { // they go where the flags say when they are enqueued: no reason to keep the flags, and maybe one to change them
+		g.Measured += fmt.Sprintf("; %d wait in the app's durable intake", s.Held)
+	}
 	if !g.OK {
 		g.Next = "look at the orders that the ledger names"
 	}

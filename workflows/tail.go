@@ -91,6 +91,7 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 	}
 	t.next = page.Next
 	if len(page.Events) < tailPage {
+		t.ledger.Backlog(ledger.Backlog{Orders: page.Intake.Backlog, Oldest: page.Intake.OldestAt})
 		t.current = started
 		return false, nil
 	}
@@ -150,6 +151,6 @@ func (t *tail) facts(deadline time.Duration) (migration.LedgerFacts, error) {
 		return migration.LedgerFacts{}, err
 	}
 	s := l.Summary(t.now(), deadline)
-	return migration.LedgerFacts{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled, Pending: s.Pending, PendingSource: s.PendingSource, Lost: s.Lost, Duplicated: s.Duplicated,
-		Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs)}, nil
+	return migration.LedgerFacts{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled, Pending: s.Pending, PendingSource: s.PendingSource, Held: s.Held, HeldLate: s.HeldLate, Lost: s.Lost,
+		Duplicated: s.Duplicated, Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs)}, nil
 }

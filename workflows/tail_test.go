@@ -24,6 +24,7 @@ type journal struct {
 	mu     sync.Mutex
 	epoch  string
 	events []map[string]any
+	intake map[string]any // backlog, oldestAt
 	down   bool
 	asked  int
 }
@@ -47,6 +48,9 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := map[string]any{"epoch": j.epoch, "next": after, "events": []any{}}
+	if j.intake != nil {
+		page["intake"] = j.intake
+	}
 	if after < len(j.events) {
 		end := min(after+limit, len(j.events))
 		page["next"], page["events"] = end, j.events[after:end]
@@ -114,6 +118,27 @@ func TestCriterion_source_decommissioned_TheLedgerFollowsTheJournal(t *testing.T
 	}
 	j.order("ord_new", clk.now(), true)
 	awaitOrders(t, tl, tailPage+3)
+}
+
+func TestOrdersInTheAppsDurableIntakeAreHeldUntilTheIntakeIsEmpty(t *testing.T) {
+	t.Parallel()
+	j, clk := newJournal(t), &clock{}
+	old := clk.now().Add(-time.Hour).UnixMilli()
+	j.set(func() {
+		j.events = []map[string]any{{"seq": 1, "at": old, "type": "kept", "order": "ord_1"}, {"seq": 2, "at": old, "type": "delivery", "status": 200, "order": "ord_1"}}
+		j.intake = map[string]any{"backlog": 1, "oldestAt": old - 5}
+	})
+	tl := followed(t, j, clk)
+	if f := awaitOrders(t, tl, 1); f.Held != 1 || f.HeldLate != 1 || f.Pending != 1 || f.Lost != 0 {
+		t.Fatalf("facts %+v", f)
+	}
+	j.set(func() { j.intake = nil }) // an app of before, or one that is started without it
+	redistest.Eventually(t, patience, func() error {
+		if f, err := tl.facts(time.Minute); err != nil || f.Lost != 1 {
+			return fmt.Errorf("facts %+v, %v", f, err)
+		}
+		return nil
+	})
 }
 
 func TestTheLedgerStartsAgainWhenTheJournalIsReplaced(t *testing.T) {

@@ -44,6 +44,7 @@ type Event struct {
 // The journal's types, modes and outcomes.
 const (
 	EventDelivery = "delivery" // a webhook was answered with Status
+	EventKept     = "kept"     // the order is on the app's own disk (durable intake), to be enqueued later
 	EventEnqueued = "enqueued" // a job was added, or OK is false
 	EventExecuted = "executed" // a worker ran a job
 	EventFailed   = "failed"   // a worker's attempt failed; BullMQ tries again
@@ -87,8 +88,29 @@ type Orders struct {
 	foldNext int                      // how many they are when it is worth looking for orders to fold
 	folded   map[int64]*Summary       // by the minute of the first add
 	arrivals map[string]map[int64]int // first deliveries, by provider and hour
+	backlog  Backlog
 	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
 	known, knownJobs generations
+}
+
+// Backlog is what the app says of its durable intake at the end of the journal: orders that are on its disk and not enqueued yet.
+type Backlog struct {
+	Orders int
+	Oldest int64 // when the oldest of them was taken in, unix ms; 0 when there is none
+}
+
+// Backlog takes in what the app says of its durable intake, as of the end of the journal that was read. It keeps orders from being lost that are not:
+// an order that the journal calls kept and that has no job yet is in the intake, unless everything in there is younger.
+func (l *Orders) Backlog(b Backlog) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.backlog = b
+}
+
+// waits says whether an order has no job yet and is in the app's intake for all that is known. One that the intake lost from among younger ones is not in
+// there any more than they are; one from among older ones is found when those are gone.
+func (b Backlog) waits(o *order) bool {
+	return o.kept != 0 && o.added == 0 && b.Orders > 0 && o.kept >= b.Oldest
 }
 
 // generations remember the last n to 2n numbers.
@@ -124,6 +146,8 @@ type order struct {
 	id             string
 	provider       string
 	firstEnqueued  int64
+	added          int64 // first authoritative add that was accepted
+	kept           int64 // last time that the durable intake took it
 	acknowledged   int64 // first 2xx
 	rejected       int64 // first 503
 	retriedOK      bool  // a 2xx after a 503
@@ -309,6 +333,9 @@ func (l *Orders) Apply(e Event) {
 			l.arrived(e.Provider, e.At)
 		}
 		o.delivered(e)
+	case EventKept:
+		o.kept = e.At
+		o.tell(e.At, "kept on disk, to be enqueued")
 	case EventEnqueued:
 		o.enqueued(e)
 	case EventExecuted:
@@ -383,7 +410,7 @@ func (l *Orders) open(id string) *order {
 	l.known.drop(h)
 	if b := l.folded[minute]; b != nil {
 		var s Summary
-		s.add(o, minute, 0)
+		s.add(o, minute, 0, Backlog{})
 		b.sum(s, -1)
 	}
 	return o
@@ -415,7 +442,7 @@ func (l *Orders) fold() {
 			b = &Summary{}
 			l.folded[m] = b
 		}
-		b.add(o, m, 0)
+		b.add(o, m, 0, Backlog{})
 		l.known.add(hash(lifeKey{job: o.id}), m)
 		for _, j := range o.jobs {
 			l.knownJobs.add(hash(lifeKey{job: j}), m)
@@ -517,6 +544,7 @@ func (o *order) enqueued(e Event) {
 		o.firstEnqueued = e.At
 	}
 	if e.OK {
+		o.added = cmp.Or(o.added, e.At)
 		o.onSource = e.Side == "source"
 		o.onTarget = e.Side == "target"
 	}
@@ -552,6 +580,8 @@ type Summary struct {
 	Suppressed    int      `json:"suppressed"`     // second runs that were caught
 	Pending       int      `json:"pending"`        // acknowledged, not fulfilled, younger than grace
 	PendingSource int      `json:"pending_source"` // of the pending ones, those whose job was put on the source
+	Held          int      `json:"held"`           // of the pending ones, those that wait in the app's durable intake, however long
+	HeldLate      int      `json:"held_late"`      // of those, the ones that have been waiting for longer than grace
 	Lost          int      `json:"lost"`           // acknowledged, not fulfilled, older than grace
 	LostIDs       []string `json:"lost_ids,omitempty"`
 	Rejected503   int      `json:"rejected_503"`   // orders that were answered 503 at least once
@@ -571,7 +601,8 @@ type Summary struct {
 	MismatchIDs    []string `json:"mismatch_ids,omitempty"`
 }
 
-// Summary sums up every order. An order acknowledged longer than grace ago that has not taken effect is lost; before that it is pending.
+// Summary sums up every order. An order acknowledged longer than grace ago that has not taken effect is lost; before that it is pending. One that waits
+// in the app's durable intake is pending however long (see Backlog); after that its grace begins with its job.
 func (l *Orders) Summary(now time.Time, grace time.Duration) Summary {
 	return l.summary(now, grace, func(*order) bool { return true }, func(int64) bool { return true })
 }
@@ -590,7 +621,7 @@ func (l *Orders) summary(now time.Time, grace time.Duration, include func(*order
 	var s Summary
 	for _, o := range l.orders {
 		if include(o) {
-			s.add(o, now.UnixMilli(), grace.Milliseconds())
+			s.add(o, now.UnixMilli(), grace.Milliseconds(), l.backlog)
 		}
 	}
 	for m, b := range l.folded {
@@ -605,7 +636,7 @@ func (l *Orders) summary(now time.Time, grace time.Duration, include func(*order
 	return s
 }
 
-func (s *Summary) add(o *order, now, grace int64) {
+func (s *Summary) add(o *order, now, grace int64, backlog Backlog) {
 	s.Orders++
 	count(&s.Rejected503, o.rejected != 0)
 	count(&s.RetriedOK, o.retriedOK)
@@ -619,14 +650,24 @@ func (s *Summary) add(o *order, now, grace int64) {
 	}
 	if o.acknowledged != 0 {
 		s.Acknowledged++
-		count(&s.NotEnqueued, o.firstEnqueued == 0)
+		held := backlog.waits(o)
+		count(&s.NotEnqueued, o.firstEnqueued == 0 && !held)
 		if o.applied == 0 {
 			age := now - o.acknowledged
 			s.OldestOpenMS = max(s.OldestOpenMS, age)
-			if age > grace {
+			since := o.acknowledged
+			if o.kept != 0 {
+				since = max(since, o.added) // its time for running begins when there is a job to run
+			}
+			switch {
+			case held:
+				s.Pending++
+				s.Held++
+				count(&s.HeldLate, age > grace)
+			case now-since > grace:
 				s.Lost++
 				s.LostIDs = append(s.LostIDs, o.id)
-			} else {
+			default:
 				s.Pending++
 				count(&s.PendingSource, o.onSource)
 			}

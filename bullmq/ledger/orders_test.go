@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -156,6 +157,47 @@ func marshal(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func (j *journal) kept(at int64, order string) *journal {
+	return j.add(at, ledger.Event{Type: ledger.EventKept, Order: order})
+}
+
+func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
+	const grace, long = 60_000, 1_000_000
+	waiting := (&journal{}).kept(100, "a").answered(101, "a", 200)
+	released := (&journal{}).kept(100, "a").answered(101, "a", 200).enqueued(long, "a", "live")
+	for rule, tc := range map[string]struct {
+		j       *journal
+		backlog *ledger.Backlog
+		now     int64
+		want    ledger.Summary
+	}{
+		"in the intake, however long":                          {waiting, &ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
+		"in the intake, within its time":                       {waiting, &ledger.Backlog{Orders: 1, Oldest: 100}, 10_000, ledger.Summary{Pending: 1, Held: 1}},
+		"the intake is empty and no job was made":              {waiting, &ledger.Backlog{}, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"everything in the intake is younger":                  {waiting, &ledger.Backlog{Orders: 5, Oldest: 101}, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"the app does not tell of its intake":                  {waiting, nil, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"enqueued late: its time begins with its job":          {released, &ledger.Backlog{}, long + grace, ledger.Summary{Pending: 1}},
+		"enqueued and never run is lost":                       {released, &ledger.Backlog{Orders: 9, Oldest: 1}, long + grace + 1, ledger.Summary{Lost: 1}},
+		"a backlog does not vouch for what was enqueued":       {(&journal{}).enqueued(100, "a", "live").answered(101, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 1}, long, ledger.Summary{Lost: 1}},
+		"a failed try leaves it in the intake":                 {(&journal{}).kept(100, "a").answered(101, "a", 200).add(200, ledger.Event{Type: ledger.EventEnqueued, Order: "a"}), &ledger.Backlog{Orders: 1, Oldest: 99}, long, ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
+		"lost once, taken in again by the provider's retry":    {(&journal{}).kept(100, "a").answered(101, "a", 200).kept(500, "a").answered(501, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 499}, 10_000, ledger.Summary{Pending: 1, Held: 1}},
+		"run although it is still in the intake: once is once": {(&journal{}).kept(100, "a").answered(101, "a", 200).executed(300, "a", ledger.OutcomeApplied, "r"), &ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Fulfilled: 1}},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			l := tc.j.ledger()
+			if tc.backlog != nil {
+				l.Backlog(*tc.backlog)
+			}
+			got := l.Summary(time.UnixMilli(tc.now), grace*time.Millisecond)
+			tc.want.Orders, tc.want.Acknowledged = 1, 1
+			got.LostIDs, got.OldestOpenMS, got.ShadowExpected = nil, 0, 0
+			if got.PendingSource, got.OnTarget = 0, 0; !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tc.want)
+			}
+		})
+	}
 }
 
 func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {

@@ -35,6 +35,14 @@ type Journal struct {
 	// Events are JSON objects with at least seq, at (unix milliseconds) and type, in ascending seq. They are left encoded:
 	// the reader knows the types it wants.
 	Events []json.RawMessage `json:"events"`
+	// Intake is the app's durable intake as of the end of the journal; empty where it has none.
+	Intake Intake `json:"intake"`
+}
+
+// Intake is what waits in an app's durable intake.
+type Intake struct {
+	Backlog  int   `json:"backlog"`  // events on disk that are not enqueued
+	OldestAt int64 `json:"oldestAt"` // when the oldest of them came, unix ms; 0: there is none
 }
 
 // Journal returns up to limit events after sequence number after. No events means that the end is reached.

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import type { Consumer } from "./consumer.js";
+import type { DurableIntake } from "./intake.js";
 import type { Producer } from "./producer.js";
 import type { Router } from "./router.js";
 import type { Side } from "./routing.js";
@@ -44,6 +45,12 @@ function effective(client: Redis): Record<string, unknown> {
   };
 }
 
+// The last error is for the app's own log: it may name addresses.
+function attested(intake: DurableIntake): object {
+  const { lastError: _, oldestAt: __, ...report } = intake.report();
+  return report;
+}
+
 export interface AttestorConfig {
   url: string;
   token: string;
@@ -53,6 +60,8 @@ export interface AttestorConfig {
   bullmq: string;
   router: Router;
   connections: () => ConnectionReport[];
+  /** Tells Switchyard that orders are kept on disk before they are acknowledged, and how many wait there. */
+  intake?: DurableIntake;
   /** Milliseconds between two attestations (default 1000). */
   intervalMs?: number;
   log?: (event: string, detail: Record<string, unknown>) => void;
@@ -101,7 +110,7 @@ export class Attestor {
   }
 
   async #send(leaving = false): Promise<void> {
-    const { url, token, service, instance, version, bullmq, router, connections, log } = this.#config;
+    const { url, token, service, instance, version, bullmq, router, connections, intake, log } = this.#config;
     const body = {
       service,
       instance,
@@ -111,6 +120,7 @@ export class Attestor {
       flags: router.snapshot.flags,
       lastKnownGood: router.lastKnownGood,
       connections: connections(),
+      ...(intake && { intake: attested(intake) }),
       ...(leaving && { leaving }),
     };
     let failure: string | undefined;

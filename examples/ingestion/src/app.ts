@@ -2,12 +2,13 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { Attestor, Drill, Router } from "@switchyard/bullmq";
+import { Attestor, Drill, DurableIntake, Router, UnavailableError } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import { Intake } from "./intake.js";
 import { Journal } from "./journal.js";
 import { mainQueue, openProducer, service, shadowQueue, type OpenProducer } from "./lane.js";
 import { log } from "./log.js";
+import type { Order } from "./order.js";
 import { server } from "./server.js";
 import { Sides } from "./sides.js";
 
@@ -36,6 +37,18 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     log,
   });
   await router.start();
+  const intake = new Intake(router, sides, journal);
+  const durable = config.durableIntake
+    ? new DurableIntake({
+        dir: join(config.dataDir, "intake"),
+        deliver: async ({ body }) => {
+          const { error } = await intake.accept(JSON.parse(body.toString()) as Order);
+          if (error) throw new UnavailableError(error);
+        },
+        log,
+      })
+    : undefined;
+  await durable?.start();
   attestor = new Attestor({
     url: config.switchyardUrl,
     token: config.switchyardToken,
@@ -45,6 +58,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     bullmq,
     router,
     connections: () => sides.connections(),
+    ...(durable && { intake: durable }),
     log,
   });
   attestor.start();
@@ -54,7 +68,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     queues: [mainQueue, shadowQueue],
     hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
   });
-  const http = server({ config, router, sides, intake: new Intake(router, sides, journal), journal, drill });
+  const http = server({ config, router, sides, intake, durable, journal, drill });
   http.listen(config.port, config.host);
   await once(http, "listening");
   log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
@@ -66,6 +80,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
   await within(5000, closed);
   http.closeAllConnections();
   drill.close();
+  await durable?.close(5000);
   await router.close();
   await within(10_000, sides.close());
   await attestor.close();

@@ -9,6 +9,8 @@ import { own } from "./ownership.js";
 /** What the app did, in the order it did it; the control plane reads it as evidence. */
 export type Event =
   | { type: "delivery"; order: string; event: string; provider: string; status: number; ms: number; error?: string; canary: boolean }
+  /** Durable intake has the order on disk. */
+  | { type: "kept"; order: string; event: string; provider: string }
   | {
       type: "enqueued";
       order: string;

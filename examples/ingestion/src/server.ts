@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { unavailable, type Drill, type Router } from "@switchyard/bullmq";
+import { unavailable, type Drill, type DurableIntake, type Router } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import type { Intake } from "./intake.js";
 import type { Journal } from "./journal.js";
 import { log } from "./log.js";
-import { canaryOrder, orderFrom, type Order } from "./order.js";
+import { canaryOrder, jobId, orderFrom, type Order } from "./order.js";
 import { sameSecret, signed } from "./signature.js";
 import type { Sides } from "./sides.js";
 
@@ -16,6 +16,7 @@ export interface Parts {
   router: Router;
   sides: Sides;
   intake: Intake;
+  durable: DurableIntake | undefined;
   journal: Journal;
   drill: Drill;
 }
@@ -58,7 +59,8 @@ export function server(parts: Parts): Server {
   });
 }
 
-async function webhook({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function webhook(parts: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { config, journal } = parts;
   const start = performance.now();
   const body = await read(req);
   if (!signed(req.headers["stripe-signature"] as string | undefined, body, config.webhookSecret)) throw new Refusal(400, "the signature does not match");
@@ -70,11 +72,23 @@ async function webhook({ config, intake, journal }: Parts, req: IncomingMessage,
     journal.record({ type: "delivery", order: "", event: "", provider: "stripe", status: 400, ms: since(start), error, canary: false });
     throw new Refusal(400, error);
   }
-  const { error } = await intake.accept(order);
+  const error = await take(parts, order);
   const status = error ? 503 : 200;
   if (error) unavailable(res);
   else json(res, 200, { received: true });
   journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: since(start), ...(error && { error }), canary: false });
+}
+
+// Why an order cannot be acknowledged; undefined when it can.
+async function take({ intake, durable, journal }: Parts, order: Order): Promise<string | undefined> {
+  if (!durable) return (await intake.accept(order)).error;
+  try {
+    await durable.accept({ id: jobId(order), body: JSON.stringify(order) });
+  } catch (err) {
+    return (err as Error).message;
+  }
+  journal.record({ type: "kept", order: order.id, event: order.event, provider: order.provider });
+  return undefined;
 }
 
 async function canary({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -126,23 +140,28 @@ async function drill({ config, drill }: Parts, req: IncomingMessage, res: Server
   else json(res, status, body);
 }
 
-function journal({ config, journal }: Parts, req: IncomingMessage, res: ServerResponse, url: URL): void {
+function journal({ config, durable, journal }: Parts, req: IncomingMessage, res: ServerResponse, url: URL): void {
   authorize(config, req);
   const number = (name: string, fallback: number): number => {
     const text = url.searchParams.get(name) ?? String(fallback);
     if (!/^\d{1,15}$/.test(text)) throw new Refusal(400, `${name} is not a whole number`);
     return Number(text);
   };
-  json(res, 200, journal.page(number("after", 0), Math.min(Math.max(number("limit", 1000), 1), maxPage)));
+  // The backlog first: what is no longer in it has its event in the page.
+  const waiting = durable?.report();
+  const page = journal.page(number("after", 0), Math.min(Math.max(number("limit", 1000), 1), maxPage));
+  json(res, 200, { ...page, ...(waiting && { intake: { backlog: waiting.backlog, oldestAt: waiting.oldestAt } }) });
 }
 
-// Ready means: an order that came now would be accepted, whichever side it belongs to.
-function ready({ router, sides, journal }: Parts, res: ServerResponse): void {
+// Ready means: an order that came now would be acknowledged, whichever side it belongs to.
+function ready({ router, sides, durable, journal }: Parts, res: ServerResponse): void {
   const { snapshot } = router;
   const { stage, ramp } = snapshot;
   const source = stage === "rampdown" || stage === "complete" || (stage === "live" && ramp === 100) ? [] : (["source"] as const);
   const target = stage === "rampdown" || stage === "complete" || (stage === "live" && ramp > 0) ? (["target"] as const) : [];
-  const missing = [...source, ...target].filter((side) => {
+  // With durable intake the disk decides, not the queue.
+  const needed = durable ? [] : [...source, ...target];
+  const missing = needed.filter((side) => {
     const lane = sides.lane(side, snapshot);
     return typeof lane === "string" || !lane.ready;
   });

@@ -174,6 +174,34 @@ describe("intake", { concurrency: 4 }, () => {
     await until("it is accepted", async () => (await a.deliver(order(2))).status === 200);
   });
 
+  test("durable intake: redis killed, every order is acknowledged from disk, survives a kill -9, and is applied once when redis is back", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url, INTAKE: "durable" });
+    assert.equal((await a.deliver(order(0))).status, 200);
+    await until("it is applied", async () => (await a.journal(executed)).length === 1);
+    await source.stop();
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, i) => a.deliver(order(1 + (i % 20)))));
+    assert.deepEqual(answers.map((x) => x.status), Array(30).fill(200), "doubles are acknowledged too");
+    assert.equal((await a.get("/readyz")).status, 200, "the disk decides");
+    assert.equal((await a.canary("canary_1")).status, 503, "whoever asks for the queue itself is told the truth");
+    const page = async () => (await a.get("/switchyard/journal?after=0&limit=5000")).body;
+    const waiting = (await page()).intake;
+    assert.equal(waiting.backlog, 20);
+    const kept = await a.journal((e) => e.type === "kept");
+    assert.ok(kept.filter((e) => e.order !== "ord_0").every((e) => e.at >= waiting.oldestAt));
+    await until("it attests the backlog", () => sy.latest?.intake?.backlog === 20);
+    assert.deepEqual(Object.keys(sy.latest.intake).sort(), ["accepted", "backlog", "bytes", "damaged", "delivered", "maxBytes", "oldestMs", "refused"]);
+
+    await a.kill();
+    await a.start();
+    assert.equal((await page()).intake.backlog, 20, "a cold start during the outage keeps them");
+    assert.equal((await a.deliver(order(21))).status, 200);
+    await source.start();
+    await until("all are applied", async () => (await a.journal((e) => e.outcome === "applied")).length === 22);
+    assert.deepEqual((await page()).intake, { backlog: 0, oldestAt: 0 });
+    assert.equal(new Set((await a.journal((e) => e.outcome === "applied")).map((e) => e.order)).size, 22);
+  });
+
   test("attestation shows the options of the live connections", async (t) => {
     const [source, sy] = [await redis(t), await switchyard(t)];
     const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
