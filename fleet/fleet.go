@@ -27,8 +27,22 @@ type Attestation struct {
 	Flags         map[string]json.RawMessage `json:"flags"`
 	LastKnownGood bool                       `json:"lastKnownGood"`
 	Connections   []Connection               `json:"connections"`
+	// Intake is the worker's durable intake; nil: it acknowledges what is in Redis only.
+	Intake *Intake `json:"intake,omitempty"`
 	// Leaving is the last word of a worker that ends in good order.
 	Leaving bool `json:"leaving"`
+}
+
+// Intake is a durable intake: events are on the worker's disk before they are acknowledged. The counters are since the process began.
+type Intake struct {
+	Backlog   int   `json:"backlog"`   // events that are not enqueued
+	Bytes     int64 `json:"bytes"`     // on disk
+	MaxBytes  int64 `json:"maxBytes"`  // above which events are refused
+	OldestMS  int64 `json:"oldestMs"`  // how long the oldest of the backlog has waited
+	Accepted  int64 `json:"accepted"`  // taken in
+	Delivered int64 `json:"delivered"` // enqueued
+	Refused   int64 `json:"refused"`   // for want of room, or of a disk that works
+	Damaged   int64 `json:"damaged"`   // lines that could not be read at the start; their files are kept
 }
 
 // Connection is one Redis connection of a worker process.
@@ -345,6 +359,31 @@ func (f *Fleet) Attestations() []Attestation {
 	return live
 }
 
+// flag gives an option that is true or false; nil when it is absent, null or something else, for what is not said is not known.
+func (c Connection) flag(option string) *bool {
+	var v *bool
+	if json.Unmarshal(c.Options[option], &v) != nil {
+		return nil
+	}
+	return v
+}
+
+// Intakes gives what live workers attest of their durable intake. Only those count that hold a producer: the others take no orders.
+func (f *Fleet) Intakes() migration.IntakeFacts {
+	var facts migration.IntakeFacts
+	for _, m := range f.Attestations() {
+		if !slices.ContainsFunc(m.Connections, func(c Connection) bool { return c.Role == "producer" }) {
+			continue
+		}
+		i := migration.IntakeInstance{Instance: m.Instance}
+		if n := m.Intake; n != nil {
+			i = migration.IntakeInstance{Instance: m.Instance, Durable: true, Backlog: n.Backlog, OldestMS: n.OldestMS, Bytes: n.Bytes, MaxBytes: n.MaxBytes, Accepted: n.Accepted, Refused: n.Refused, Damaged: n.Damaged}
+		}
+		facts.Instances = append(facts.Instances, i)
+	}
+	return facts
+}
+
 // Producers gives what live workers attest of their producer connections.
 func (f *Fleet) Producers() migration.AttestationFacts {
 	var facts migration.AttestationFacts
@@ -354,12 +393,7 @@ func (f *Fleet) Producers() migration.AttestationFacts {
 				continue
 			}
 			p := migration.ProducerOptions{Instance: m.Instance, Queue: c.Queue, Side: c.Side, Endpoint: c.Endpoint}
-			if raw, ok := c.Options["enableOfflineQueue"]; ok {
-				var v bool
-				if json.Unmarshal(raw, &v) == nil {
-					p.EnableOfflineQueue = &v
-				}
-			}
+			p.EnableOfflineQueue, p.SkipWaitingForReady = c.flag("enableOfflineQueue"), c.flag("skipWaitingForReady")
 			if raw, ok := c.Options["commandTimeout"]; ok {
 				_ = json.Unmarshal(raw, &p.CommandTimeoutMS) // absent or null stays 0, which no check accepts
 			}

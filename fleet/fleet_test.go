@@ -224,12 +224,36 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
+func TestEveryLiveWorkerThatTakesOrdersTellsOfItsIntakeOrThatItHasNone(t *testing.T) {
+	f, _ := start()
+	for _, raw := range []string{
+		`{"service":"s","instance":"with","connections":[{"role":"producer"}],"intake":{"backlog":3,"bytes":10,"maxBytes":100,"oldestMs":50,"accepted":4,"delivered":1,"refused":2,"damaged":1}}`,
+		`{"service":"s","instance":"without","connections":[{"role":"producer"}]}`,
+		`{"service":"s","instance":"works only","connections":[{"role":"worker"}]}`,
+	} {
+		var a Attestation
+		if err := json.Unmarshal([]byte(raw), &a); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Attest(a, Who{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []migration.IntakeInstance{{Instance: "with", Durable: true, Backlog: 3, Bytes: 10, MaxBytes: 100, OldestMS: 50, Accepted: 4, Refused: 2, Damaged: 1}, {Instance: "without"}}
+	if got := f.Intakes(); !slices.Equal(got.Instances, want) {
+		t.Errorf("got %+v", got)
+	} else if sum, all := got.Totals(); all || sum.Backlog != 3 {
+		t.Errorf("totals %+v, %t", sum, all)
+	}
+}
+
 func TestOnlyProducersOfLiveWorkersAttestTheirOptions(t *testing.T) {
 	f, c := start()
 	var a Attestation
 	if err := json.Unmarshal([]byte(`{"service":"ingestion","instance":"i","connections":[
-		{"side":"source","endpoint":"sentinel","role":"producer","queue":"q","options":{"enableOfflineQueue":false,"commandTimeout":2000}},
+		{"side":"source","endpoint":"sentinel","role":"producer","queue":"q","options":{"enableOfflineQueue":false,"commandTimeout":2000,"skipWaitingForReady":true}},
 		{"role":"producer","queue":"r","options":{"enableOfflineQueue":"no","commandTimeout":null}},
+		{"role":"producer","queue":"s","options":{"enableOfflineQueue":null,"skipWaitingForReady":null}},
 		{"role":"worker","queue":"q","options":{"enableOfflineQueue":true}}]}`), &a); err != nil {
 		t.Fatal(err)
 	}
@@ -237,11 +261,11 @@ func TestOnlyProducersOfLiveWorkersAttestTheirOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.Producers().Producers
-	if len(got) != 2 || got[0].EnableOfflineQueue == nil || *got[0].EnableOfflineQueue || got[0].CommandTimeoutMS != 2000 || got[0].Instance != "i" {
+	if len(got) != 3 || got[0].SkipWaitingForReady == nil || !*got[0].SkipWaitingForReady || got[0].EnableOfflineQueue == nil || *got[0].EnableOfflineQueue || got[0].CommandTimeoutMS != 2000 || got[0].Instance != "i" {
 		t.Fatalf("producers %+v", got)
 	}
-	if got[1].EnableOfflineQueue != nil || got[1].CommandTimeoutMS != 0 {
-		t.Fatalf("values that are none count: %+v", got[1])
+	if got[1].EnableOfflineQueue != nil || got[1].CommandTimeoutMS != 0 || got[2].EnableOfflineQueue != nil || got[2].SkipWaitingForReady != nil {
+		t.Fatalf("values that are none count: %+v", got[1:])
 	}
 	c.pass(liveFor + time.Second)
 	if got := f.Producers().Producers; len(got) != 0 {

@@ -64,6 +64,7 @@ const (
 	CheckOff         = "source-off"
 	CheckAudit       = "redis-audit"
 	CheckScan        = "breaker-scan"
+	CheckIntake      = "durable-intake"
 )
 
 // FailoverLimitMS is the initiative's limit from losing the master to the first acknowledged write, in milliseconds.
@@ -78,7 +79,7 @@ var checks = map[string]Check{
 	CheckTargetPlan: {"Managed plan", "Fixed 1 GB, eviction off, TLS on, active", "run the step Provision the managed Redis", judge(judgeTargetPlan)},
 	CheckTargetConn: {"Managed connection", "verified TLS, and every command BullMQ needs answers", "run the step Provision the managed Redis",
 		judge(judgeTargetConn)},
-	CheckAttestation: {"Breaker options", "enableOfflineQueue is false and commandTimeout is set on every producer", "set the safe producer options in the app",
+	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer", "set the safe producer options in the app",
 		judge(judgeAttestation)},
 	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault", "run the step Circuit-breaker drill", judge(judgeDrill)},
 	CheckRetries: {"Webhook retries", "every order refused with a 503 came back and was applied once", "run the step Webhook-retry test",
@@ -94,7 +95,9 @@ var checks = map[string]Check{
 	CheckBackup: {"Final backup", "complete, and equal to the source when read back", "run the step Decommission", judge(judgeBackup)},
 	CheckAudit:  {"Redis audit", "no critical or high problem on any node that holds jobs", "look at the audit's findings, and run the step Fix the eviction policy for what it can set", judge(judgeAudit)},
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
-	CheckScan:   {"Source scan", "every place that makes a producer passes, or was decided on", "run switchyard scan DIR --submit over the app's source, in CI or by hand", judge(judgeScan)},
+	CheckIntake: {"Durable intake", "every app that takes orders keeps them on disk before it acknowledges them, none was refused or damaged", "start the app with DurableIntake of @switchyard/bullmq",
+		judge(judgeIntake)},
+	CheckScan: {"Source scan", "every place that makes a producer passes, or was decided on", "run switchyard scan DIR --submit over the app's source, in CI or by hand", judge(judgeScan)},
 }
 
 // outside are checks whose evidence no step gathers: their Next says who brings it.
@@ -318,6 +321,8 @@ type ProducerOptions struct {
 	Endpoint           string `json:"endpoint"`
 	EnableOfflineQueue *bool  `json:"enable_offline_queue"`
 	CommandTimeoutMS   int64  `json:"command_timeout_ms"`
+	// SkipWaitingForReady: BullMQ does not wait for the connection when the app starts while Redis is down.
+	SkipWaitingForReady *bool `json:"skip_waiting_for_ready"`
 }
 
 // AttestationFacts is the evidence of CheckAttestation.
@@ -338,9 +343,69 @@ func judgeAttestation(f AttestationFacts) (bool, string, error) {
 			return false, where + " has enableOfflineQueue on: an add waits instead of failing when Redis is down", nil
 		case p.CommandTimeoutMS <= 0:
 			return false, where + " has no commandTimeout: an add hangs on a frozen server", nil
+		case p.SkipWaitingForReady == nil:
+			return false, "", fmt.Errorf("%s does not say whether skipWaitingForReady is on", where)
+		case !*p.SkipWaitingForReady:
+			return false, where + " has skipWaitingForReady off: an add hangs when the app starts while Redis is down", nil
 		}
 	}
-	return true, fmt.Sprintf("%d producer connections attest enableOfflineQueue: false with a commandTimeout", len(f.Producers)), nil
+	return true, fmt.Sprintf("%d producer connections attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady", len(f.Producers)), nil
+}
+
+// IntakeFacts is the evidence of CheckIntake: what running apps that take orders attest.
+type IntakeFacts struct {
+	Instances []IntakeInstance `json:"instances"`
+}
+
+// IntakeInstance is the durable intake of one process.
+type IntakeInstance struct {
+	Instance string `json:"instance"`
+	Durable  bool   `json:"durable"` // it has one
+	Backlog  int    `json:"backlog"`
+	OldestMS int64  `json:"oldest_ms"` // how long the oldest of the backlog has waited
+	Bytes    int64  `json:"bytes"`
+	MaxBytes int64  `json:"max_bytes"`
+	Accepted int64  `json:"accepted"` // since the process began
+	Refused  int64  `json:"refused"`
+	Damaged  int64  `json:"damaged"` // lines on its disk that cannot be read
+}
+
+// Totals sums the intakes up. all is whether every instance has one; then an order is acknowledged without Redis, whoever gets it.
+func (f IntakeFacts) Totals() (sum IntakeInstance, all bool) {
+	all = len(f.Instances) > 0
+	for _, i := range f.Instances {
+		all = all && i.Durable
+		sum.Backlog += i.Backlog
+		sum.OldestMS = max(sum.OldestMS, i.OldestMS)
+		sum.Bytes += i.Bytes
+		sum.MaxBytes += i.MaxBytes
+		sum.Accepted += i.Accepted
+		sum.Refused += i.Refused
+		sum.Damaged += i.Damaged
+	}
+	sum.Durable = all
+	return sum, all
+}
+
+func judgeIntake(f IntakeFacts) (bool, string, error) {
+	if len(f.Instances) == 0 {
+		return false, "", fmt.Errorf("no live app that takes orders attests")
+	}
+	for _, i := range f.Instances {
+		switch {
+		case !i.Durable:
+			return false, i.Instance + " acknowledges an order only once it is in Redis: an outage that is longer than a provider's retries loses orders", nil
+		case i.MaxBytes <= 0:
+			return false, "", fmt.Errorf("%s does not say how much its intake may hold", i.Instance)
+		case i.Damaged > 0:
+			return false, fmt.Sprintf("%d kept orders of %s cannot be read any more: their files are kept, look at its log", i.Damaged, i.Instance), nil
+		case i.Refused > 0:
+			return false, fmt.Sprintf("%s has refused %d orders since it started: its disk is full or fails", i.Instance, i.Refused), nil
+		}
+	}
+	sum, _ := f.Totals()
+	return true, fmt.Sprintf("%d of %d instances keep orders on disk before they are acknowledged; %d wait there, %d MiB of %d MiB used", len(f.Instances), len(f.Instances), sum.Backlog,
+		sum.Bytes>>20, sum.MaxBytes>>20), nil
 }
 
 // DrillCase is one fault and what a webhook got meanwhile.

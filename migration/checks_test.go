@@ -61,12 +61,22 @@ var judgements = map[string][]judged{
 		{"no command tried", `{"tls_verified":true}`, Unknown, "no command"},
 	},
 	CheckAttestation: {
-		{"off, with a timeout", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000}]}`, Met, "1 producer"},
-		{"one of two queues offline", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":1},{"instance":"i2","queue":"q","enable_offline_queue":true,"command_timeout_ms":1}]}`, Unmet, "enableOfflineQueue on"},
+		{"off, with a timeout, and it starts while Redis is down", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`, Met, "1 producer"},
+		{"one of two queues offline", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":1,"skip_waiting_for_ready":true},{"instance":"i2","queue":"q","enable_offline_queue":true,"command_timeout_ms":1}]}`, Unmet, "enableOfflineQueue on"},
 		{"no timeout", `{"producers":[{"enable_offline_queue":false}]}`, Unmet, "no commandTimeout"},
 		{"does not say", `{"producers":[{"command_timeout_ms":2000}]}`, Unknown, "does not say"},
 		{"says null", `{"producers":[{"enable_offline_queue":null,"command_timeout_ms":2000}]}`, Unknown, "does not say"},
+		{"waits for Redis when it starts", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":false}]}`, Unmet, "hangs when the app starts"},
+		{"does not say what it does when it starts", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000}]}`, Unknown, "skipWaitingForReady"},
 		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
+	},
+	CheckIntake: {
+		{"every instance keeps orders on disk", `{"instances":[{"instance":"i","durable":true,"backlog":7,"bytes":2097152,"max_bytes":268435456},{"instance":"j","durable":true,"max_bytes":268435456}]}`, Met, "7 wait there, 2 MiB of 512 MiB"},
+		{"one of two does not", `{"instances":[{"instance":"i","durable":true,"max_bytes":9},{"instance":"j"}]}`, Unmet, "j acknowledges an order only once it is in Redis"},
+		{"orders were refused", `{"instances":[{"instance":"i","durable":true,"max_bytes":9,"refused":3}]}`, Unmet, "refused 3 orders"},
+		{"kept orders are damaged", `{"instances":[{"instance":"i","durable":true,"max_bytes":9,"damaged":2}]}`, Unmet, "2 kept orders of i cannot be read"},
+		{"it does not say how much it may hold", `{"instances":[{"instance":"i","durable":true}]}`, Unknown, "does not say"},
+		{"nobody attests", `{"instances":[]}`, Unknown, "no live app"},
 	},
 	CheckScan: {
 		{"every place passes", `{"source":"shop","files":3,"findings":[{"id":"a","role":"queue","verdict":"PASS","at":"q.ts:3","expression":"new Queue()"}]}`, Met, "1 places in shop"},
@@ -125,6 +135,8 @@ var judgements = map[string][]judged{
 		{"one lost", `{"acknowledged":9,"fulfilled":8,"lost":1,"examples":["ord_1"]}`, Unmet, "1 orders lost, 0 applied twice: ord_1"},
 		{"one twice", `{"acknowledged":9,"fulfilled":9,"duplicated":1,"examples":["ord_2"]}`, Unmet, "1 applied twice: ord_2"},
 		{"one still on the source", `{"acknowledged":9,"fulfilled":8,"pending":1,"pending_source":1}`, Unknown, "still under way"},
+		{"some wait in the durable intake", `{"orders":9,"acknowledged":9,"fulfilled":7,"pending":2,"held":2}`, Met, "2 of them in the app's durable intake"},
+		{"some wait there for too long", `{"orders":9,"acknowledged":9,"fulfilled":7,"pending":2,"held":2,"held_late":1}`, Unknown, "1 acknowledged orders wait in the app's durable intake"},
 		{"no order", `{}`, Unknown, "no order was acknowledged"},
 	},
 	CheckQuiet: {

@@ -44,6 +44,31 @@ func ReplayText(in workflows.Replay, out workflows.ReplayResult) string {
 	return text
 }
 
+func intakeStatus(i *workflows.IntakeOutlook) status {
+	switch {
+	case i.Refused > 0:
+		return status{"bad", "circle-x", "Refuses orders"}
+	case i.Durable < i.Instances:
+		return status{"warn", "triangle-alert", "Not everywhere"}
+	case i.Backlog > 0:
+		return status{"warn", "clock", "Holds orders"}
+	}
+	return status{"ok", "circle-check", "Ready"}
+}
+
+func intakeWords(i *workflows.IntakeOutlook) string {
+	text := fmt.Sprintf("%d of %d instances keep each order on disk before they acknowledge it, and enqueue it when Redis takes it.", i.Durable, i.Instances)
+	if i.Lasts > 0 {
+		text += " At the rate of now the room is enough for an outage of " + span(i.Lasts) + "."
+	}
+	if i.Guessed {
+		text += fmt.Sprintf(" An order is taken for %d KiB until some wait.", i.PerOrder>>10)
+	}
+	return text
+}
+
+func mebi(n int64) float64 { return float64(n) / (1 << 20) }
+
 // Lengths are what the slider of the what-if offers.
 var Lengths = []time.Duration{10 * time.Second, 25 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour,
 	5 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour, 36 * time.Hour, 72 * time.Hour}

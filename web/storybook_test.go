@@ -52,7 +52,7 @@ func storyOverview(t *testing.T) migration.Overview {
 	if err != nil {
 		t.Fatal(err)
 	}
-	off := false
+	off, on := false, true
 	seen := func(ago time.Duration, check string, proof migration.Proof, source string, facts any) migration.Evidence {
 		return migration.Evidence{ID: 7, Check: check, Proof: proof, Source: source, ObservedAt: storyTime.Add(-ago), Facts: rawFacts(t, facts), RunID: "4b1f09c2aa"}
 	}
@@ -65,7 +65,7 @@ func storyOverview(t *testing.T) migration.Overview {
 		seen(3*time.Hour, migration.CheckFailover, migration.Observed, "canary writes during a failover", migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.4:6379",
 			NewMaster: "10.0.0.5:6379", ElectionMS: 3200, FirstWriteMS: 4100, FirstAddMS: 4400, Acknowledged: 812}),
 		seen(4*time.Second, migration.CheckAttestation, migration.Attested, "worker attestation", migration.AttestationFacts{Producers: []migration.ProducerOptions{
-			{Instance: "web.1", Queue: "order-ingestion", Endpoint: "sentinel", EnableOfflineQueue: &off, CommandTimeoutMS: 2000}}}),
+			{Instance: "web.1", Queue: "order-ingestion", Endpoint: "sentinel", EnableOfflineQueue: &off, CommandTimeoutMS: 2000, SkipWaitingForReady: &on}}}),
 		seen(26*time.Hour, migration.CheckDrill, migration.Observed, "faults injected into the producer's connection", migration.DrillFacts{Recovered: true,
 			Cases: []migration.DrillCase{{Fault: "frozen server", Status: 200, MS: 9100, LimitMS: 5000}}}),
 		seen(26*time.Hour, migration.CheckRetries, migration.Observed, "deliveries refused and followed", migration.RetryFacts{Provider: "Stripe", Refused: 40, Recovered: 40,

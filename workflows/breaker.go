@@ -56,6 +56,11 @@ func breakerDrill() Step {
 				{
 					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
+						if intakes := c.workers.Intakes(); len(intakes.Instances) > 0 {
+							if err := c.Evidence(ctx, migration.CheckIntake, migration.Attested, "attestation by the running app", intakes); err != nil {
+								return nil, err
+							}
+						}
 						facts := c.workers.Producers()
 						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
 					},

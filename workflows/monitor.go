@@ -69,6 +69,13 @@ var watches = []watch{
 		}
 		return facts, nil
 	}, true, nil},
+	{migration.CheckIntake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
+		facts := e.workers.Intakes()
+		if len(facts.Instances) == 0 {
+			return nil, migration.Errorf(migration.Unavailable, "no live app that takes orders attests")
+		}
+		return facts, nil
+	}, false, nil},
 	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
 		return r.Stage == migration.StageComplete && sourceExists(r)
 	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }, false, nil},

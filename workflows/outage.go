@@ -32,6 +32,8 @@ type Outage struct {
 	// Unknown says why it is not known whether orders are refused. The clock then runs from when it was known last.
 	Unknown   string           `json:"unknown,omitempty"`
 	Providers []ProviderOutage `json:"providers"`
+	// Intake is what the app's instances keep on disk instead of refusing it; nil: none of them does.
+	Intake *IntakeOutlook `json:"intake"`
 	WhatIf    time.Duration    `json:"what_if"` // the length asked about, ns
 	Prospect  OutageProspect   `json:"prospect"`
 }
@@ -110,6 +112,63 @@ type OutageProspect struct {
 	Advice  string   `json:"advice"`
 }
 
+// IntakeOutlook is the durable intake of all live instances that take orders, and how far it reaches.
+type IntakeOutlook struct {
+	Instances int   `json:"instances"`
+	Durable   int   `json:"durable"` // of these, the ones that have one; the others refuse orders in an outage
+	Backlog   int   `json:"backlog"`
+	OldestMS  int64 `json:"oldest_ms"`
+	Bytes     int64 `json:"bytes"`
+	MaxBytes  int64 `json:"max_bytes"`
+	Refused   int64 `json:"refused"` // since the instances began
+	// PerOrder is the bytes of an order on disk: measured, or else a generous guess. Lasts is how long an outage the room is enough for, at the rate that orders
+	// come now; 0: the rate is not known.
+	PerOrder int64         `json:"per_order"`
+	Guessed  bool          `json:"guessed"`
+	Lasts    time.Duration `json:"lasts"`
+}
+
+// orderBytes is what an order takes on disk where nothing was measured: a large webhook, base64.
+const orderBytes = 8 << 10
+
+// measuredBacklog is how many orders must wait for their size to be measured by.
+const measuredBacklog = 100
+
+// intakeOutlook gives nil where no instance has an intake.
+func intakeOutlook(f migration.IntakeFacts, perMinute float64) *IntakeOutlook {
+	sum, _ := f.Totals()
+	o := IntakeOutlook{Instances: len(f.Instances), Backlog: sum.Backlog, OldestMS: sum.OldestMS, Bytes: sum.Bytes, MaxBytes: sum.MaxBytes, Refused: sum.Refused, PerOrder: orderBytes, Guessed: true}
+	for _, i := range f.Instances {
+		o.Durable += one(i.Durable)
+	}
+	if o.Durable == 0 {
+		return nil
+	}
+	if o.Backlog >= measuredBacklog && o.Bytes > 0 { // files hold delivered orders too, so this is rather too much
+		o.PerOrder, o.Guessed = max(o.Bytes/int64(o.Backlog), 1), false
+	}
+	if perMinute > 0 {
+		minutes := float64(max(o.MaxBytes-o.Bytes, 0)) / float64(o.PerOrder) / perMinute
+		o.Lasts = time.Duration(min(minutes, 366*24*60) * float64(time.Minute))
+	}
+	return &o
+}
+
+// advice says what an outage of a length comes to with the intake; "" where the providers' retries decide.
+func (o *IntakeOutlook) advice(whatIf time.Duration, perMinute float64) string {
+	switch {
+	case o == nil:
+		return ""
+	case o.Durable < o.Instances:
+		return fmt.Sprintf("Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. ", o.Durable, o.Instances)
+	case perMinute <= 0:
+		return ""
+	case whatIf > o.Lasts:
+		return fmt.Sprintf("The durable intake has room for about %s of orders; after that they are refused, and the providers' retries decide. Give it more room (maxBytes). ", migration.Words(o.Lasts))
+	}
+	return fmt.Sprintf("No order is refused: about %.0f would wait in the durable intake, which has room for about %s, and be enqueued afterwards.", math.Ceil(whatIf.Minutes()*perMinute), migration.Words(o.Lasts))
+}
+
 // Outage reads the outage clock, and what an outage of a length would do.
 func (c *Control) Outage(ctx context.Context, mid string, whatIf time.Duration) (Outage, error) {
 	if _, err := c.store.Migration(ctx, mid); err != nil {
@@ -182,7 +241,19 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 		}
 		out.Providers = append(out.Providers, p)
 	}
+	perMinute := 0.0
+	for _, s := range senders {
+		if s.sends {
+			perMinute += s.flow.PerMinute
+		}
+	}
+	out.Intake = intakeOutlook(e.workers.Intakes(), perMinute)
 	out.Prospect = OutageProspect{Lost: advised.Lost, NeedsIt: advised.NeedsIt, Advice: advised.Advice}
+	if advice := out.Intake.advice(whatIf, perMinute); advice != "" {
+		if out.Prospect.Advice = advice + advised.Advice; out.Intake.Durable == out.Intake.Instances && whatIf <= out.Intake.Lasts {
+			out.Prospect = OutageProspect{Advice: advice}
+		}
+	}
 	return out, nil
 }
 
