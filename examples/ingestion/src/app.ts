@@ -53,6 +53,8 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     producer: (url, queue) => open({ url }, { service, queue, side: "drill" }, 0, () => undefined),
     queues: [mainQueue, shadowQueue],
     hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
+    instance: config.instance,
+    intake: config.durableIntake,
   });
   const http = server({ config, router, sides, intake: new Intake(router, sides, journal), journal, drill });
   http.listen(config.port, config.host);
@@ -65,7 +67,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
   http.closeIdleConnections();
   await within(5000, closed);
   http.closeAllConnections();
-  drill.close();
+  await drill.close();
   await router.close();
   await within(10_000, sides.close());
   await attestor.close();

@@ -16,6 +16,8 @@ export interface Config {
   instance: string;
   /** Replicas that must confirm an order while the source is the Sentinel estate. */
   waitReplicas: number;
+  /** Whether webhooks are acknowledged from disk, before they are enqueued. */
+  durableIntake: boolean;
 }
 
 /**
@@ -46,6 +48,7 @@ export function configFrom(env: NodeJS.ProcessEnv): Config {
     dataDir: required("DATA_DIR"),
     instance: env["INSTANCE_ID"] || `${hostname()}-${process.pid}`,
     waitReplicas: integer("WAIT_REPLICAS", 1),
+    durableIntake: env["INTAKE"] === "durable",
   };
 }
 
