@@ -21,8 +21,6 @@ export interface DrillAnswer {
 
 interface DrillBody {
   error?: string;
-  /** To open: the queue is none that the app adds to. */
-  refused?: "queue";
   /** To open: whether it was connected in time. */
   ready?: boolean;
   /** To open: whether the app has a durable intake. */
@@ -64,7 +62,7 @@ export class Drill {
     this.#config = config;
   }
 
-  /** Serves one request. It never throws; what is malformed is answered with 400. */
+  /** Serves one request. It never throws; what is malformed or must not be is answered with 400, a queue that is none of the app's with 422. */
   async handle(request: unknown): Promise<DrillAnswer> {
     const start = performance.now();
     const answer = (status: number, rest: DrillBody = {}): DrillAnswer => ({
@@ -108,7 +106,7 @@ export class Drill {
     if (this.#open.size >= most) return [409, { error: `${most} producers are open: close one` }];
     const host = hostOf(r.url);
     if (!host || !hosts.includes(host)) return [400, { error: `host ${host ?? "unknown"} is none of ${hosts.join(", ")}` }];
-    if (!queues.includes(r.queue)) return [400, { error: `queue ${r.queue} is none of ${queues.join(", ")}`, refused: "queue" }];
+    if (!queues.includes(r.queue)) return [422, { error: `queue ${r.queue} is none of ${queues.join(", ")}` }];
     if (r.intake && !intake) return [400, { error: "this app has no durable intake" }];
     const rig = new Rig(() => producer(r.url, r.queue), r.intake);
     this.#open.set(r.id, rig);

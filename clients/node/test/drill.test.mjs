@@ -35,7 +35,6 @@ test("a drill opens a producer of the app's kind, adds and closes", async (t) =>
   const opened = await drill.handle({ op: "open", id: "a", url: server.url, queue: "orders" });
   assert.deepEqual([opened.status, opened.body.ready, opened.body.intake, opened.body.instance], [200, true, false, undefined]);
   assert.equal((await drill.handle({ op: "restart", id: "a" })).status, 400, "there is no intake to restart");
-  assert.equal((await drill.handle({ op: "open", id: "b", url: server.url, queue: "others" })).body.refused, "queue");
   assert.equal((await drill.handle({ op: "open", id: "a", url: server.url, queue: "orders" })).status, 409);
   assert.equal((await drill.handle({ op: "add", id: "a", job: "j1" })).status, 200);
   await server.stop();
@@ -48,7 +47,7 @@ test("a drill opens a producer of the app's kind, adds and closes", async (t) =>
 test("what a drill may not ask is refused, and nothing is opened", async (t) => {
   const made = [];
   const drill = rig(t, made);
-  for (const [rule, request, says] of [
+  for (const [rule, request, says, answer = 400] of [
     ["no object", null, "id"],
     ["no id", { op: "open" }, "id"],
     ["an id that is none", { op: "open", id: "a b" }, "id"],
@@ -59,11 +58,11 @@ test("what a drill may not ask is refused, and nothing is opened", async (t) => 
     ["an address that is none", { op: "open", id: "a", url: "nonsense", queue: "orders" }, "host unknown"],
     ["another protocol", { op: "open", id: "a", url: "http://127.0.0.1/", queue: "orders" }, "host unknown"],
     ["another host", { op: "open", id: "a", url: "redis://:secret@192.0.2.1:6379", queue: "orders" }, "192.0.2.1"],
-    ["a queue of nobody", { op: "open", id: "a", url: "redis://127.0.0.1:1", queue: "others" }, "others"],
+    ["a queue of nobody", { op: "open", id: "a", url: "redis://127.0.0.1:1", queue: "others" }, "others", 422],
     ["a job id that is none", { op: "add", id: "a", job: "a:b" }, "job"],
   ]) {
     const { status, body } = await drill.handle(request);
-    assert.equal(status, 400, rule);
+    assert.equal(status, answer, rule);
     assert.match(body.error, new RegExp(says), rule);
     assert.doesNotMatch(body.error, /secret/, rule);
   }
