@@ -23,7 +23,7 @@ var benchFaults = drill.Faults
 
 const (
 	// benchUsual and benchWorst are how long one queue takes: where adds fail in time, and where each hangs until the drill gives up. Durable intake takes as long again.
-	benchUsual, benchWorst = 20 * time.Second, 5 * time.Minute
+	benchUsual, benchWorst = 10 * time.Second, 5 * time.Minute
 	benchTimeout           = 3 * time.Hour
 )
 
