@@ -345,7 +345,7 @@ func judgeAttestation(f AttestationFacts) (bool, string, error) {
 	if len(f.Undrilled) > 0 {
 		return false, "a producer is attested that the last drill did not try (" + strings.Join(f.Undrilled, ", ") + "): run the step Circuit-breaker drill again", nil
 	}
-	return true, fmt.Sprintf("%d producer connections attest enableOfflineQueue: false with a commandTimeout", len(f.Producers)), nil
+	return true, fmt.Sprintf("producer connections that attest enableOfflineQueue: false with a commandTimeout: %d", len(f.Producers)), nil
 }
 
 // DrillCase is one fault and what a webhook got meanwhile.
@@ -454,11 +454,11 @@ func (c BenchCase) OK() (ok bool, why string) {
 	case c.Intake && c.Status != 200:
 		return false, fmt.Sprintf("status %d (want 200: the event is kept on disk)", c.Status)
 	case c.Left > 0:
-		return false, fmt.Sprintf("%d events were still on disk after the fault: %s", c.Left, c.Note)
+		return false, fmt.Sprintf("events still on disk after the fault: %d (%s)", c.Left, c.Note)
 	case c.Status == 200 && !c.Enqueued:
 		return false, "answered 200, but the job is not there: the order is lost"
 	case c.Strays > 0:
-		return false, fmt.Sprintf("%d jobs have other ids than they were given: an order that is delivered again is applied twice", c.Strays)
+		return false, fmt.Sprintf("jobs under ids that nobody gave them: %d; an order that is delivered again is applied twice", c.Strays)
 	case c.Status != 503 && c.Status != 200:
 		return false, fmt.Sprintf("status %d (want 503)", c.Status)
 	case c.MS > c.LimitMS:

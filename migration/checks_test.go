@@ -61,7 +61,7 @@ var judgements = map[string][]judged{
 		{"no command tried", `{"tls_verified":true}`, Unknown, "no command"},
 	},
 	CheckAttestation: {
-		{"off, with a timeout", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000}]}`, Met, "1 producer"},
+		{"off, with a timeout", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000}]}`, Met, "with a commandTimeout: 1"},
 		{"one of two queues offline", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":1},{"instance":"i2","queue":"q","enable_offline_queue":true,"command_timeout_ms":1}]}`, Unmet, "enableOfflineQueue on"},
 		{"no timeout", `{"producers":[{"enable_offline_queue":false}]}`, Unmet, "no commandTimeout"},
 		{"does not say", `{"producers":[{"command_timeout_ms":2000}]}`, Unknown, "does not say"},
@@ -98,7 +98,7 @@ var judgements = map[string][]judged{
 		{"from disk at once, and delivered", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000},{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Met, "2 faults answered with 503, the slowest after 20 ms; accepted again afterwards; 1 more acknowledged from disk and delivered once"},
 		{"an intake that refuses", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":503,"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "q, Frozen, durable intake: status 503 (want 200"},
 		{"an intake that answers late", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"ms":6000,"limit_ms":5000}],"attested":["q"]}`, Unmet, "status 200 after 6000 ms"},
-		{"an intake that does not deliver", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"left":2,"recovered_ms":-1,"note":"down","ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "2 events were still on disk after the fault: down"},
+		{"an intake that does not deliver", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"left":2,"recovered_ms":-1,"note":"down","ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "events still on disk after the fault: 2 (down)"},
 		{"an intake that loses", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "the order is lost"},
 		{"an intake that doubles", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"strays":1,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "applied twice"},
 		{"an intake that hangs", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"hung":true,"ms":12000,"limit_ms":5000}],"attested":["q"]}`, Unmet, "no answer within 12000 ms"},

@@ -73,9 +73,9 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 			t.Errorf("%t %q %v, want %t %q", got, text, err, met, says)
 		}
 	}
-	want(true, "1 producer connections") // nothing is left out before the first drill
+	want(true, "commandTimeout: 1") // nothing is left out before the first drill
 	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test", migration.DrillFacts{Bench: []migration.BenchCase{{Queue: "orders"}}}))
-	want(true, "1 producer connections")
+	want(true, "commandTimeout: 1")
 	b.attestProducers(t, "web.2", "orders", "reports")
 	want(false, "the last drill did not try (reports)")
 }
