@@ -56,11 +56,10 @@ func breakerDrill() Step {
 				{
 					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
-						facts, err := c.attestation(ctx, c.Run.MigrationID)
-						if err != nil {
+						if err := c.awaitWarm(ctx); err != nil {
 							return nil, err
 						}
-						facts.Undrilled = nil // this run tries them
+						facts := c.workers.Producers()
 						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},
@@ -160,6 +159,9 @@ func injectFaults(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	facts.Recovered = true
+	if err := c.awaitWarm(ctx); err != nil {
+		return nil, err
+	}
 	facts.Attested = attestedQueues(c.workers.Producers()) // also those that came up meanwhile
 	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }

@@ -40,6 +40,7 @@ func TestADrillTriesEveryQueueThatIsAttestedAndSaysWhichTheAppRefuses(t *testing
 	cfg.Ingestion.URL, cfg.Queues = app.URL, []string{"orders"}
 	s := step("drill", migration.ApprovalNone, Action{ActionPlan: migration.ActionPlan{ID: actionBench, Title: "try"}, Do: drillBench, Timeout: time.Minute})
 	b := openBench(t, cfg, planOf(false, s), s)
+	b.time.advance(5 * time.Second) // since the start: every worker has had the time to be heard
 	b.attestProducers(t, "web.1", "reports", "orders", "audit")
 	b.attestProducers(t, "web.2", "reports")
 	if text := b.estate.benchEstimate(); !strings.Contains(text, "each of 3 queues (orders, audit, reports)") {

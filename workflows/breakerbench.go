@@ -88,6 +88,9 @@ func drillBench(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	defer b.Close()
+	if err := c.awaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
+		return nil, err
+	}
 	var out []migration.BenchCase
 	for _, q := range c.benchQueues() {
 		cases, err := b.Run(ctx, drilled{c.ingestion}, q, benchFaults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
