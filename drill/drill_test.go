@@ -5,15 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/drill"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 )
@@ -21,8 +22,9 @@ import (
 // subject is the app as the control plane reaches it.
 type subject struct{ app *ingestion.Client }
 
-func (s subject) Open(ctx context.Context, id, queue string, address migration.Secret) (bool, error) {
-	return s.app.DrillOpen(ctx, id, queue, address)
+func (s subject) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
+	r, err := s.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
+	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance, Refused: r.Refused}, err
 }
 
 func (s subject) Add(ctx context.Context, id, job string) (drill.Answer, error) {
@@ -30,17 +32,24 @@ func (s subject) Add(ctx context.Context, id, job string) (drill.Answer, error) 
 	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
 }
 
+func (s subject) Restart(ctx context.Context, id string) error { return s.app.DrillRestart(ctx, id) }
+
+func (s subject) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
+	r, err := s.app.DrillBacklog(ctx, id)
+	return drill.Backlog{Events: r.Backlog, Failure: r.Failure}, err
+}
+
 func (s subject) Close(ctx context.Context, id string) error { return s.app.DrillClose(ctx, id) }
 
 // startApp runs the real example app with one of its breakers. It reaches no Redis and no control plane, which a drill needs none of.
-func startApp(t *testing.T, breaker string) *ingestion.Client {
+func startApp(t *testing.T, breaker, intake string) *ingestion.Client {
 	t.Helper()
 	program := "../examples/ingestion/dist/main.js"
 	if breaker != "on" {
 		program = "../examples/ingestion/test/unsafe.mjs" // the same app with producers as they are made elsewhere
 	}
 	cmd := exec.Command("node", program)
-	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=drill-token", "WEBHOOK_SECRET=none", "DATA_DIR="+t.TempDir(), "BREAKER="+breaker)
+	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=drill-token", "WEBHOOK_SECRET=none", "DATA_DIR="+t.TempDir(), "BREAKER="+breaker, "INTAKE="+intake, "INSTANCE_ID=web.1", "TMPDIR="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -99,7 +108,11 @@ func TestTheMatrixShowsTheTrueDifferencesOfTheOptions(t *testing.T) {
 	for _, breaker := range []string{"on", "flag", "off"} {
 		t.Run(breaker, func(t *testing.T) {
 			t.Parallel()
-			app := startApp(t, breaker)
+			intake := ""
+			if breaker == "on" {
+				intake = "durable"
+			}
+			app := startApp(t, breaker, intake)
 			b, err := drill.NewBench(t.Context(), binary, "127.0.0.1:0", "")
 			if err != nil {
 				t.Fatal(err)
@@ -109,15 +122,27 @@ func TestTheMatrixShowsTheTrueDifferencesOfTheOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			tried := map[bool]int{}
 			for _, c := range cases {
+				tried[c.Intake]++
 				want := expected[breaker][c.Fault]
-				if c.Status != want.status || c.Hung != want.hung || c.Enqueued != want.enqueued {
+				if c.Intake {
+					want = outcome{200, false, true} // from disk, whatever Redis does, and delivered in the end
+				}
+				if c.Status != want.status || c.Hung != want.hung || c.Enqueued != want.enqueued || c.Strays != 0 || c.Left != 0 {
 					t.Errorf("%s: %+v, want %+v", c.Fault, c, want)
 				}
-				if c.Recovered < 0 {
-					t.Errorf("%s: no job was accepted again: %+v", c.Fault, c)
+				if c.Recovered < 0 || c.Instance != "web.1" {
+					t.Errorf("%s: no job was accepted again, or none delivered: %+v", c.Fault, c)
 				}
-				t.Logf("%-12s status %d after %s hung %t enqueued %t recovered %s %s", c.Fault, c.Status, c.Took.Round(time.Millisecond), c.Hung, c.Enqueued, c.Recovered.Round(time.Millisecond), c.Note)
+				t.Logf("%-12s intake %t status %d after %s hung %t enqueued %t recovered %s %s", c.Fault, c.Intake, c.Status, c.Took.Round(time.Millisecond), c.Hung, c.Enqueued, c.Recovered.Round(time.Millisecond), c.Note)
+			}
+			if want := map[bool]int{false: len(drill.Faults), true: len(drill.Faults)}; intake == "" && tried[true] != 0 || intake != "" && !maps.Equal(tried, want) {
+				t.Errorf("tried %v by intake, the app says %q", tried, intake)
+			}
+			refused, err := b.Run(t.Context(), subject{app}, "reports", drill.Faults, limits, func(string) {})
+			if err != nil || len(refused) != 1 || !strings.Contains(refused[0].Refused, "reports is none of order-ingestion") {
+				t.Errorf("a queue of another app: %+v, %v", refused, err)
 			}
 		})
 	}

@@ -79,9 +79,9 @@ var checks = map[string]Check{
 	CheckTargetPlan: {"Managed plan", "Fixed 1 GB, eviction off, TLS on, active", "run the step Provision the managed Redis", judge(judgeTargetPlan)},
 	CheckTargetConn: {"Managed connection", "verified TLS, and every command BullMQ needs answers", "run the step Provision the managed Redis",
 		judge(judgeTargetConn)},
-	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer", "set the safe producer options in the app",
+	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer, and none is of a queue that the drill left out", "set the safe producer options in the app",
 		judge(judgeAttestation)},
-	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault", "run the step Circuit-breaker drill", judge(judgeDrill)},
+	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault, on every queue with a producer", "run the step Circuit-breaker drill", judge(judgeDrill)},
 	CheckRetries: {"Webhook retries", "every order refused with a 503 came back and was applied once", "run the step Webhook-retry test",
 		judge(judgeRetries)},
 	CheckDualWrite: {"Dual-write validation", "every order on both sides, every result equal", "run the step Dual-write validation", judge(judgeDualWrite)},
@@ -328,6 +328,8 @@ type ProducerOptions struct {
 // AttestationFacts is the evidence of CheckAttestation.
 type AttestationFacts struct {
 	Producers []ProducerOptions `json:"producers"`
+	// Undrilled are queues of these producers that the last breaker drill did not try; none before the first.
+	Undrilled []string `json:"undrilled,omitempty"`
 }
 
 func judgeAttestation(f AttestationFacts) (bool, string, error) {
@@ -349,7 +351,10 @@ func judgeAttestation(f AttestationFacts) (bool, string, error) {
 			return false, where + " has skipWaitingForReady off: an add hangs when the app starts while Redis is down", nil
 		}
 	}
-	return true, fmt.Sprintf("%d producer connections attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady", len(f.Producers)), nil
+	if len(f.Undrilled) > 0 {
+		return false, "a producer is attested that the last drill did not try (" + strings.Join(f.Undrilled, ", ") + "): run the step Circuit-breaker drill again", nil
+	}
+	return true, fmt.Sprintf("producer connections that attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady: %d", len(f.Producers)), nil
 }
 
 // IntakeFacts is the evidence of CheckIntake: what running apps that take orders attest.
@@ -487,25 +492,38 @@ func scanUntil(raw json.RawMessage) time.Time {
 // BenchCase is one fault of a server of the drill's own, and what the app's own options made of it there.
 type BenchCase struct {
 	Queue       string `json:"queue"`
-	Fault       string `json:"fault"`  // id, such as cold-start
-	Title       string `json:"title"`  //
-	Status      int    `json:"status"` // HTTP status; 0: no answer
+	Fault       string `json:"fault"`            // id, such as cold-start; "" with Refused
+	Title       string `json:"title"`            //
+	Intake      bool   `json:"intake,omitempty"` // with a durable intake before the producer: the answer comes from disk, the job later
+	Status      int    `json:"status"`           // HTTP status; 0: no answer
 	MS          int64  `json:"ms"`
 	LimitMS     int64  `json:"limit_ms"`
-	Hung        bool   `json:"hung"`         // no answer as long as the drill waited
-	Enqueued    bool   `json:"enqueued"`     // the job was there in the end, whatever was answered
-	RecoveredMS int64  `json:"recovered_ms"` // after the fault, until a job was accepted again; -1: not as long as the drill waited
+	Hung        bool   `json:"hung"`             // no answer as long as the drill waited
+	Enqueued    bool   `json:"enqueued"`         // the job was there in the end, whatever was answered
+	Strays      int    `json:"strays,omitempty"` // jobs in the end under ids that nobody gave them
+	Left        int    `json:"left,omitempty"`   // events on the intake's disk in the end
+	RecoveredMS int64  `json:"recovered_ms"`     // after the fault, until a job was accepted again or the intake had delivered; -1: not as long as the drill waited
 	Note        string `json:"note,omitempty"`
+	Instance    string `json:"instance,omitempty"` // of the app, where it tells
+	Refused     string `json:"refused,omitempty"`  // why the app let nothing be tried on this queue
 }
 
 // OK says whether a provider would have got what makes it deliver again, and why not. After a lost reply an answer of 200 is right when the
-// job is there: the app has asked again by itself.
+// job is there: the app has asked again by itself. From an intake 200 is right at once, when the job is there in the end.
 func (c BenchCase) OK() (ok bool, why string) {
 	switch {
+	case c.Refused != "":
+		return false, "not tried, the app refuses it: " + c.Refused
 	case c.Hung:
 		return false, fmt.Sprintf("no answer within %d ms", c.MS)
+	case c.Intake && c.Status != 200:
+		return false, fmt.Sprintf("status %d (want 200: the event is kept on disk)", c.Status)
+	case c.Left > 0:
+		return false, fmt.Sprintf("events still on disk after the fault: %d (%s)", c.Left, c.Note)
 	case c.Status == 200 && !c.Enqueued:
 		return false, "answered 200, but the job is not there: the order is lost"
+	case c.Strays > 0:
+		return false, fmt.Sprintf("jobs under ids that nobody gave them: %d; an order that is delivered again is applied twice", c.Strays)
 	case c.Status != 503 && c.Status != 200:
 		return false, fmt.Sprintf("status %d (want 503)", c.Status)
 	case c.MS > c.LimitMS:
@@ -516,12 +534,36 @@ func (c BenchCase) OK() (ok bool, why string) {
 	return true, ""
 }
 
+// Name is the case for people.
+func (c BenchCase) Name() string {
+	name := c.Queue
+	if c.Title != "" {
+		name += ", " + c.Title
+	}
+	if c.Intake {
+		name += ", durable intake"
+	}
+	return name
+}
+
 // DrillFacts is the evidence of CheckDrill.
 type DrillFacts struct {
 	Cases     []DrillCase `json:"cases"`
 	Recovered bool        `json:"recovered"` // 200 again after the last fault
 	// Bench are the faults that no real server is put through.
 	Bench []BenchCase `json:"bench"`
+	// Attested are the queues for which a live worker attested a producer when the drill ended; null: a drill of a version that did not look.
+	Attested []string `json:"attested"`
+}
+
+// Untried are queues of a list that have no case in Bench.
+func (f DrillFacts) Untried(queues []string) (out []string) {
+	for _, q := range queues {
+		if !slices.ContainsFunc(f.Bench, func(c BenchCase) bool { return c.Queue == q }) {
+			out = append(out, q)
+		}
+	}
+	return out
 }
 
 func judgeDrill(f DrillFacts) (bool, string, error) {
@@ -541,13 +583,27 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	if len(f.Bench) == 0 {
 		return false, "cold start, packet loss and a full memory were not tried: the drill is of an older version, run it again", nil
 	}
+	durable := 0
 	for _, c := range f.Bench {
 		if ok, why := c.OK(); !ok {
-			return false, fmt.Sprintf("%s, %s: %s", c.Queue, c.Title, why), nil
+			return false, c.Name() + ": " + why, nil
 		}
 		worst = max(worst, c.MS)
+		if c.Intake {
+			durable++
+		}
 	}
-	return true, fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again afterwards", len(f.Cases)+len(f.Bench), worst), nil
+	if f.Attested == nil {
+		return false, "whether the app has producers of other queues was not looked at: the drill is of an older version, run it again", nil
+	}
+	if left := f.Untried(f.Attested); len(left) > 0 {
+		return false, "not tried, though the app attests a producer: " + strings.Join(left, ", "), nil
+	}
+	text := fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again afterwards", len(f.Cases)+len(f.Bench)-durable, worst)
+	if durable > 0 {
+		text += fmt.Sprintf("; %d more acknowledged from disk and delivered once", durable)
+	}
+	return true, text, nil
 }
 
 // RetryFacts is the evidence of CheckRetries.

@@ -61,7 +61,7 @@ var judgements = map[string][]judged{
 		{"no command tried", `{"tls_verified":true}`, Unknown, "no command"},
 	},
 	CheckAttestation: {
-		{"off, with a timeout, and it starts while Redis is down", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`, Met, "1 producer"},
+		{"off, with a timeout, and it starts while Redis is down", `{"producers":[{"instance":"i","queue":"q","endpoint":"sentinel","enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`, Met, "skipWaitingForReady: 1"},
 		{"one of two queues offline", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":1,"skip_waiting_for_ready":true},{"instance":"i2","queue":"q","enable_offline_queue":true,"command_timeout_ms":1}]}`, Unmet, "enableOfflineQueue on"},
 		{"no timeout", `{"producers":[{"enable_offline_queue":false}]}`, Unmet, "no commandTimeout"},
 		{"does not say", `{"producers":[{"command_timeout_ms":2000}]}`, Unknown, "does not say"},
@@ -69,6 +69,7 @@ var judgements = map[string][]judged{
 		{"waits for Redis when it starts", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":false}]}`, Unmet, "hangs when the app starts"},
 		{"does not say what it does when it starts", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000}]}`, Unknown, "skipWaitingForReady"},
 		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
+		{"a queue that the drill does not know", `{"producers":[{"queue":"reports","enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}],"undrilled":["reports"]}`, Unmet, "the last drill did not try (reports)"},
 	},
 	CheckIntake: {
 		{"every instance keeps orders on disk", `{"instances":[{"instance":"i","durable":true,"backlog":7,"bytes":2097152,"max_bytes":268435456},{"instance":"j","durable":true,"max_bytes":268435456}]}`, Met, "7 wait there, 2 MiB of 512 MiB"},
@@ -88,7 +89,7 @@ var judgements = map[string][]judged{
 		{"nothing found proves nothing", `{"source":"shop","files":3,"findings":[]}`, Unknown, "proves nothing"},
 	},
 	CheckDrill: {
-		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}]}`, Met, "3 faults answered with 503, the slowest after 2100 ms"},
+		{"503 in time for every fault", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze","status":503,"ms":2100,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}],"attested":["q"]}`, Met, "3 faults answered with 503, the slowest after 2100 ms"},
 		{"200 while Redis is down", `{"cases":[{"fault":"cut","status":200,"ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "cut: status 200"},
 		{"503 too late", `{"cases":[{"fault":"freeze","status":503,"ms":5001,"limit_ms":5000}],"recovered":true}`, Unmet, "after 5001 ms"},
 		{"no answer", `{"cases":[{"fault":"freeze","ms":20,"limit_ms":5000}],"recovered":true}`, Unmet, "status 0"},
@@ -100,6 +101,17 @@ var judgements = map[string][]judged{
 		{"503 too late there", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6000,"limit_ms":5000}]}`, Unmet, "status 503 after 6000 ms"},
 		{"never again", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000,"recovered_ms":-1}]}`, Unmet, "no job was accepted again"},
 		{"no fault", `{"cases":[],"recovered":true}`, Unknown, "no fault"},
+		{"a producer whose queue was not tried", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000}],"attested":["q","reports"]}`, Unmet, "not tried, though the app attests a producer: reports"},
+		{"an older drill did not look for other producers", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000}]}`, Unmet, "older version, run it again"},
+		{"the app refuses a queue", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000},{"queue":"reports","refused":"queue reports is none of q"}],"attested":["q","reports"]}`, Unmet, "reports: not tried, the app refuses it: queue reports is none of q"},
+		{"a job under an id that nobody gave", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"enqueued":true,"strays":1,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "applied twice"},
+		{"from disk at once, and delivered", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,"limit_ms":5000},{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Met, "2 faults answered with 503, the slowest after 20 ms; accepted again afterwards; 1 more acknowledged from disk and delivered once"},
+		{"an intake that refuses", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":503,"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "q, Frozen, durable intake: status 503 (want 200"},
+		{"an intake that answers late", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"ms":6000,"limit_ms":5000}],"attested":["q"]}`, Unmet, "status 200 after 6000 ms"},
+		{"an intake that does not deliver", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"left":2,"recovered_ms":-1,"note":"down","ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "events still on disk after the fault: 2 (down)"},
+		{"an intake that loses", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "the order is lost"},
+		{"an intake that doubles", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":200,"enqueued":true,"strays":1,"ms":6,"limit_ms":5000}],"attested":["q"]}`, Unmet, "applied twice"},
+		{"an intake that hangs", `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"hung":true,"ms":12000,"limit_ms":5000}],"attested":["q"]}`, Unmet, "no answer within 12000 ms"},
 	},
 	CheckRetries: {
 		{"all back and applied once", `{"provider":"stripe","refused":3,"recovered":3,"applied_once":3,"longest_ms":4200,"documented_hours":72}`, Met, "documented, not observed"},

@@ -215,11 +215,10 @@ type Run struct {
 	PausedBy string `json:"paused_by,omitempty"`
 	Progress string `json:"progress,omitempty"`
 	// Measure is the same in figures, where the action under way has any.
-	Measure    *Measure        `json:"measure,omitempty"`
-	Result     json.RawMessage `json:"result,omitempty"` // outputs of its actions by action id
-	CreatedAt  time.Time       `json:"created_at"`
-	StartedAt  *time.Time      `json:"started_at,omitempty"`
-	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	Measure    *Measure   `json:"measure,omitempty"`
+	CreatedAt  time.Time  `json:"created_at"`
+	StartedAt  *time.Time `json:"started_at,omitempty"`
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	// RolledBackBy is the run that took this one back; such a run no longer counts as done.
 	RolledBackBy string `json:"rolled_back_by,omitempty"`
 	// Approvals are the answers given before single actions, in order.

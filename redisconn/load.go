@@ -17,6 +17,10 @@ type Load struct {
 	NetBytes    int64  // total_net_input_bytes + total_net_output_bytes
 	UsedMemory  int64  // bytes
 	Connections int64  // connected_clients
+	PerSecond   int64  // commands, in the server's own last moments: instantaneous_ops_per_sec
+	Uptime      int64  // seconds
+	// Unknown are the names of INFO, of those above, that the server did not tell.
+	Unknown []string
 }
 
 // clientOnly are the commands that no script runs: scripts themselves, blocking pops, and what concerns the connection. Redis refuses each inside
@@ -31,11 +35,13 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 		return Load{}, fmt.Errorf("load: %w", Explain(err))
 	}
 	i := infoReader{values: ParseInfo(text)}
-	l := Load{RunID: i.values["run_id"], Commands: i.number("commands", "total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
-		Connections: i.number("connections", "connected_clients"), Calls: Unreported, NetBytes: Unreported}
-	if in, out := i.number("net_in", "total_net_input_bytes"), i.number("net_out", "total_net_output_bytes"); in >= 0 && out >= 0 {
+	l := Load{RunID: i.values["run_id"], Commands: i.number("total_commands_processed", "total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
+		Connections: i.number("connected_clients", "connected_clients"), PerSecond: i.number("instantaneous_ops_per_sec", "instantaneous_ops_per_sec"), Uptime: i.number("uptime_in_seconds", "uptime_in_seconds"),
+		Calls: Unreported, NetBytes: Unreported}
+	if in, out := i.number("total_net_input_bytes", "total_net_input_bytes"), i.number("total_net_output_bytes", "total_net_output_bytes"); in >= 0 && out >= 0 {
 		l.NetBytes = in + out
 	}
+	l.Unknown = i.unknown
 	if text, err = c.Info(ctx, "commandstats").Result(); err != nil || !strings.Contains(text, "cmdstat_") {
 		return l, nil // a managed service tells no commandstats
 	}

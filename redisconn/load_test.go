@@ -29,7 +29,7 @@ func TestLoadTellsWhatClientsSentFromWhatScriptsRan(t *testing.T) {
 	if n := after.Calls - before.Calls; n < 1 || n > 10 {
 		t.Errorf("%d calls", n)
 	}
-	if after.RunID == "" || after.RunID != before.RunID || after.NetBytes <= before.NetBytes || after.UsedMemory <= 0 || after.Connections < 1 {
+	if after.RunID == "" || after.RunID != before.RunID || after.NetBytes <= before.NetBytes || after.UsedMemory <= 0 || after.Connections < 1 || after.PerSecond < 0 || after.Uptime < 0 || len(after.Unknown) > 0 {
 		t.Errorf("%+v", after)
 	}
 }

@@ -24,14 +24,20 @@ func benchStatus(c workflows.BenchCell, tried bool) status {
 	switch {
 	case !tried:
 		return status{"idle", "circle-help", "Not tried"}
+	case c.OK && c.Case.Intake:
+		return status{"ok", "circle-check", "Kept"}
 	case c.OK && c.Case.Status == 200:
 		return status{"ok", "circle-check", "Taken once"}
 	case c.OK:
 		return status{"ok", "circle-check", "Refused"}
 	case c.Case.Hung:
 		return status{"bad", "octagon-x", "Hangs"}
+	case c.Case.Left > 0:
+		return status{"bad", "octagon-x", "Stuck"}
 	case c.Case.Status == 200 && !c.Case.Enqueued:
 		return status{"bad", "octagon-x", "Loses"}
+	case c.Case.Strays > 0:
+		return status{"bad", "octagon-x", "Doubles"}
 	}
 	return status{"bad", "octagon-x", "Wrong answer"}
 }
@@ -46,6 +52,9 @@ func benchWords(c workflows.BenchCell) string {
 	job := "no job"
 	if k.Enqueued {
 		job = "job is there"
+	}
+	if k.Intake && c.OK {
+		job = fmt.Sprintf("delivered once, %d ms after the fault", k.RecoveredMS)
 	}
 	text := answer + ", " + job
 	if !c.OK && !k.Hung {

@@ -259,8 +259,25 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 			q.Bench[f.ID] = cell
 		}
 	}
-	reports := workflows.QueueProof{Queue: "reports", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/reports.ts:26"}, Attestation: workflows.Proven{Verdict: migration.Met, Text: "1 producer connections attest enableOfflineQueue: false with a commandTimeout"}}
-	out.Queues = []workflows.QueueProof{q, reports}
+	reports := workflows.QueueProof{Queue: "reports", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/reports.ts:26"}, Attestation: workflows.Proven{Verdict: migration.Met, Text: "producer connections that attest enableOfflineQueue: false with a commandTimeout: 1"}}
+	durable := workflows.QueueProof{Queue: "payments", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/payments.ts:9"}, Attestation: reports.Attestation, Instance: "web.1",
+		Bench: map[string]workflows.BenchCell{}, Intake: map[string]workflows.BenchCell{}}
+	for i, f := range out.Faults {
+		plain := migration.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
+		kept := migration.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Intake: true, Status: 200, MS: int64(2 + i), LimitMS: 2500, Enqueued: true, RecoveredMS: 258}
+		switch f.ID {
+		case "reply-lost":
+			plain.Status, plain.Enqueued = 200, true
+		case "cold-start":
+			kept.Enqueued, kept.Left, kept.RecoveredMS, kept.Note = false, 2, -1, "redis connection is reconnecting"
+		}
+		for into, k := range map[*map[string]workflows.BenchCell]migration.BenchCase{&durable.Bench: plain, &durable.Intake: kept} {
+			ok, why := k.OK()
+			(*into)[f.ID] = workflows.BenchCell{OK: ok, Why: why, Case: k}
+		}
+	}
+	invoices := workflows.QueueProof{Queue: "invoices", Static: durable.Static, Attestation: reports.Attestation, Refused: "queue invoices is none of order-ingestion, payments"}
+	out.Queues = []workflows.QueueProof{q, durable, invoices, reports}
 	out.DrillAt = &at
 	out.Live = []workflows.DrillRow{{Case: migration.DrillCase{Fault: "connections cut and not coming back", Queue: q.Queue, Status: 503, MS: 3, LimitMS: 2500, Note: "redis connection is reconnecting"}, OK: true},
 		{Case: migration.DrillCase{Fault: "server frozen", Queue: q.Queue, Status: 200, MS: 4012, LimitMS: 2500}}}
@@ -296,7 +313,7 @@ func storyRun(state migration.RunState) migration.Run {
 	}
 	if !state.Open() {
 		end := storyTime.Add(-20 * time.Second)
-		r.FinishedAt, r.Result = &end, json.RawMessage(`{"await-workers":{"workers":2,"ms":430}}`)
+		r.FinishedAt = &end
 	}
 	return r
 }
@@ -497,7 +514,7 @@ func stories(t *testing.T) map[string]story {
 	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
 	tested := func(facts ...migration.FailoverFacts) migration.Run {
 		r := storyRun(migration.RunSucceeded)
-		r.Step, r.Actions, r.Result = "sentinel-test", slices.Clone(r.Actions), nil
+		r.Step, r.Actions = "sentinel-test", slices.Clone(r.Actions)
 		for i, f := range facts {
 			r.Actions[i].Output = rawFacts(t, f)
 		}

@@ -31,7 +31,7 @@ func breakerDrill() Step {
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
 			out := Outlook{Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
-				Impact: "The first part touches no order. In the second, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
+				Impact: "The first part touches no order. " + e.benchEstimate() + " In the second part, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
 			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.routing.String(), Limit: "off, dualwrite or shadow"}
 			if !stage.OK {
 				stage.Next = "the drill faults the source, where no order goes any more"
@@ -56,6 +56,9 @@ func breakerDrill() Step {
 				{
 					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
 					Do: func(ctx context.Context, c *Call) (any, error) {
+						if err := c.awaitWarm(ctx); err != nil {
+							return nil, err
+						}
 						if intakes := c.workers.Intakes(); len(intakes.Instances) > 0 {
 							if err := c.Evidence(ctx, migration.CheckIntake, migration.Attested, "attestation by the running app", intakes); err != nil {
 								return nil, err
@@ -66,8 +69,8 @@ func breakerDrill() Step {
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: actionBench, Title: fmt.Sprintf("Try the app's own options on a server of the drill's: %d faults", len(benchFaults))},
-					Timeout:    10 * time.Minute,
+					ActionPlan: migration.ActionPlan{ID: actionBench, Title: fmt.Sprintf("Try the app's own options on a server of the drill's: %d faults on each queue", len(benchFaults))},
+					Timeout:    benchTimeout,
 					Do:         drillBench,
 				},
 				{
@@ -161,6 +164,10 @@ func injectFaults(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	facts.Recovered = true
+	if err := c.awaitWarm(ctx); err != nil {
+		return nil, err
+	}
+	facts.Attested = attestedQueues(c.workers.Producers()) // also those that came up meanwhile
 	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }
 

@@ -2,8 +2,13 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/drill"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -15,6 +20,54 @@ import (
 const actionBench = "bench"
 
 var benchFaults = drill.Faults
+
+const (
+	// benchUsual and benchWorst are how long one queue takes: where adds fail in time, and where each hangs until the drill gives up. Durable intake takes as long again.
+	benchUsual, benchWorst = 10 * time.Second, 5 * time.Minute
+	benchTimeout           = 3 * time.Hour
+)
+
+// attestedQueues are the queues with a producer connection, sorted; never nil.
+func attestedQueues(f migration.AttestationFacts) []string {
+	names := []string{}
+	for _, p := range f.Producers {
+		names = append(names, p.Queue)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// benchQueues are those of the configuration, then the others that a live worker attests a producer of.
+func (e *Estate) benchQueues() []string {
+	names := slices.Clone(e.cfg.Queues)
+	for _, q := range attestedQueues(e.workers.Producers()) {
+		if !slices.Contains(names, q) {
+			names = append(names, q)
+		}
+	}
+	return names
+}
+
+func (e *Estate) benchEstimate() string {
+	queues := e.benchQueues()
+	n := time.Duration(len(queues))
+	return fmt.Sprintf("It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
+		len(benchFaults), len(queues), strings.Join(queues, ", "), migration.Words(n*benchUsual), migration.Words(n*benchWorst))
+}
+
+// attestation is what live workers attest, and which of their queues the last drill left out.
+func (e *Estate) attestation(ctx context.Context, mid string) (migration.AttestationFacts, error) {
+	facts := e.workers.Producers()
+	latest, err := e.store.LatestEvidence(ctx, mid)
+	if err != nil {
+		return facts, err
+	}
+	var last migration.DrillFacts
+	if drilled, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
+		facts.Undrilled = last.Untried(attestedQueues(facts))
+	}
+	return facts, nil
+}
 
 // drillBench has the app open producers with its own options to a server of the drill's, and lets that fail in every way. No order is touched.
 func drillBench(ctx context.Context, c *Call) (any, error) {
@@ -35,8 +88,11 @@ func drillBench(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	defer b.Close()
+	if err := c.awaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
+		return nil, err
+	}
 	var out []migration.BenchCase
-	for _, q := range c.cfg.Queues {
+	for _, q := range c.benchQueues() {
 		cases, err := b.Run(ctx, drilled{c.ingestion}, q, benchFaults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
 		for _, k := range cases {
 			found := benchCase(k)
@@ -44,8 +100,16 @@ func drillBench(ctx context.Context, c *Call) (any, error) {
 			if ok, why := found.OK(); !ok {
 				verdict = why
 			}
-			c.Log("%s, %s: %s; status %d after %d ms, job there: %t, accepted again after %d ms %s", q, k.Title, verdict, found.Status, found.MS, found.Enqueued, found.RecoveredMS, k.Note)
 			out = append(out, found)
+			if k.Refused != "" {
+				c.Warn("%s: %s; add the queue to Drill's queues in the app, or have the app that makes it serve the drill", found.Name(), verdict)
+				continue
+			}
+			again := "accepted again"
+			if k.Intake {
+				again = "all delivered"
+			}
+			c.Log("%s: %s; status %d after %d ms, job there: %t, %s after %d ms %s", found.Name(), verdict, found.Status, found.MS, found.Enqueued, again, found.RecoveredMS, k.Note)
 		}
 		if httpapi.Status(err) == http.StatusNotFound {
 			return nil, migration.Errorf(migration.Blocked, "the app knows no drills (404): serve POST /switchyard/drill with Drill of @switchyard/bullmq, then run the step again")
@@ -62,22 +126,32 @@ func benchCase(k drill.Case) migration.BenchCase {
 	if k.Recovered < 0 {
 		ms = -1
 	}
-	return migration.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: answerLimit.Milliseconds(), Hung: k.Hung, Enqueued: k.Enqueued,
-		RecoveredMS: ms, Note: k.Note}
+	return migration.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: answerLimit.Milliseconds(), Hung: k.Hung,
+		Enqueued: k.Enqueued, Strays: k.Strays, Left: k.Left, RecoveredMS: ms, Note: k.Note, Instance: k.Instance, Refused: k.Refused}
 }
 
 // drilled is the app as a drill sees it.
 type drilled struct{ app *ingestion.Client }
 
 // Open implements drill.Subject.
-func (d drilled) Open(ctx context.Context, id, queue string, address migration.Secret) (bool, error) {
-	return d.app.DrillOpen(ctx, id, queue, address)
+func (d drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
+	r, err := d.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
+	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance, Refused: r.Refused}, err
 }
 
 // Add implements drill.Subject.
 func (d drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) {
 	r, err := d.app.DrillAdd(ctx, id, job)
 	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
+}
+
+// Restart implements drill.Subject.
+func (d drilled) Restart(ctx context.Context, id string) error { return d.app.DrillRestart(ctx, id) }
+
+// Backlog implements drill.Subject.
+func (d drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
+	r, err := d.app.DrillBacklog(ctx, id)
+	return drill.Backlog{Events: r.Backlog, Failure: r.Failure}, err
 }
 
 // Close implements drill.Subject.

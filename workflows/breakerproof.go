@@ -66,7 +66,12 @@ type QueueProof struct {
 	Queue       string               `json:"queue"`
 	Static      Proven               `json:"static"`
 	Attestation Proven               `json:"attestation"`
-	Bench       map[string]BenchCell `json:"bench"` // by fault; a fault that is missing was not tried
+	Bench       map[string]BenchCell `json:"bench"`            // by fault; a fault that is missing was not tried
+	Intake      map[string]BenchCell `json:"intake,omitempty"` // the same with a durable intake before the producer; of an app that has none, nothing
+	// Refused is why the app let nothing be tried on the queue.
+	Refused string `json:"refused,omitempty"`
+	// Instance is which of the app's instances the faults were tried on, where it tells.
+	Instance string `json:"instance,omitempty"`
 }
 
 // Proven is one kind of proof: its verdict, and what it rests on.
@@ -166,9 +171,21 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	for _, q := range slices.Compact(names) {
 		row := QueueProof{Queue: q, Static: staticProof(out.Scan, q), Attestation: attestedProof(attested, q), Bench: map[string]BenchCell{}}
 		for _, k := range drilled.Bench {
-			if k.Queue == q {
-				ok, why := k.OK()
-				row.Bench[k.Fault] = BenchCell{OK: ok, Why: why, Case: k, TooLate: tooLate(k.MS, k.Status != 0)}
+			if k.Queue != q {
+				continue
+			}
+			ok, why := k.OK()
+			cell := BenchCell{OK: ok, Why: why, Case: k, TooLate: tooLate(k.MS, k.Status != 0)}
+			row.Instance = k.Instance
+			switch {
+			case k.Refused != "":
+				row.Refused = k.Refused
+			case !k.Intake:
+				row.Bench[k.Fault] = cell
+			case row.Intake == nil:
+				row.Intake = map[string]BenchCell{k.Fault: cell}
+			default:
+				row.Intake[k.Fault] = cell
 			}
 		}
 		out.Queues = append(out.Queues, row)

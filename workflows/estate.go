@@ -260,6 +260,16 @@ func (e *Estate) serveFlags(ctx context.Context) error {
 // ackTimeout is how long workers get to take a flag change over. They poll several times a second; the rest is for slow moments.
 const ackTimeout = 45 * time.Second
 
+// awaitWarm waits until every live worker has had the time to be heard since the start of this process.
+func (c *Call) awaitWarm(ctx context.Context) error {
+	return await(ctx, 100*time.Millisecond, func(context.Context) error {
+		if !c.workers.Warm() {
+			return notYet("Switchyard has just started, and workers get a few seconds to report")
+		}
+		return nil
+	})
+}
+
 // awaitWorkers waits until every live worker uses the flag revision for everything it has in flight, and returns how many there are.
 func (c *Call) awaitWorkers(ctx context.Context, revision int64) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)

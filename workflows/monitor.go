@@ -62,12 +62,12 @@ var watches = []watch{
 	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
 		return e.probeTarget(ctx)
 	}, false, nil},
-	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
-		facts := e.workers.Producers()
-		if len(facts.Producers) == 0 {
-			return nil, migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
+	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *Estate, mid string) (any, error) {
+		facts, err := e.attestation(ctx, mid)
+		if err == nil && len(facts.Producers) == 0 {
+			err = migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}
-		return facts, nil
+		return facts, err
 	}, true, nil},
 	{migration.CheckIntake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
 		facts := e.workers.Intakes()

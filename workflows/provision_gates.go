@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // wantedPlan is the plan that the initiative asks for; no other is created or adopted.
@@ -34,9 +34,8 @@ type sourceLoad struct {
 
 // loadSample is an earlier look at the source's counters.
 type loadSample struct {
-	at              time.Time
-	runID           string
-	commands, bytes float64
+	at time.Time
+	redisconn.Load
 }
 
 // measured is what was measured before, by address, for what one look does not tell.
@@ -55,48 +54,34 @@ const (
 // load reads what a server bears from INFO. The rate of commands is the highest of three: the server's own figure for the last moments, the one since an
 // earlier look, and the average since the server started. It includes what Switchyard asks, so it is too high rather than too low.
 func (e *Estate) load(ctx context.Context, c redis.UniversalClient, address string) (sourceLoad, error) {
-	text, err := c.Info(ctx).Result()
+	read, err := redisconn.ReadLoad(ctx, c)
 	if err != nil {
 		return sourceLoad{}, err
 	}
-	info := map[string]string{}
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		if k, v, ok := strings.Cut(lines.Text(), ":"); ok {
-			info[k] = v
-		}
+	now := loadSample{e.now(), read}
+	l := sourceLoad{UsedMemory: read.UsedMemory, Clients: read.Connections, PerSecond: float64(read.PerSecond)}
+	if len(read.Unknown) > 0 {
+		return l, fmt.Errorf("INFO lacks %s", strings.Join(read.Unknown, ", "))
 	}
-	var missing []string
-	number := func(key string) float64 {
-		n, err := strconv.ParseFloat(info[key], 64)
-		if err != nil {
-			missing = append(missing, key)
-		}
-		return n
-	}
-	now := loadSample{e.now(), info["run_id"], number("total_commands_processed"), number("total_net_input_bytes") + number("total_net_output_bytes")}
-	l := sourceLoad{UsedMemory: int64(number("used_memory")), Clients: int64(number("connected_clients")), PerSecond: number("instantaneous_ops_per_sec")}
-	uptime := max(number("uptime_in_seconds"), 1)
-	if len(missing) > 0 {
-		return l, fmt.Errorf("INFO lacks %s", strings.Join(missing, ", "))
-	}
+	uptime := float64(max(read.Uptime, 1))
 	l.How = fmt.Sprintf("the highest of %s now", perSecond(l.PerSecond))
 	e.seen.mu.Lock()
 	defer e.seen.mu.Unlock()
 	before, known := e.seen.loads[address]
-	if age := now.at.Sub(before.at); !known || age > loadMemory || before.runID != now.runID {
+	if age := now.at.Sub(before.at); !known || age > loadMemory || before.RunID != now.RunID {
 		if e.seen.loads == nil {
 			e.seen.loads = map[string]loadSample{}
 		}
 		e.seen.loads[address] = now
 	} else if age >= loadWindow {
-		rate := (now.commands - before.commands) / age.Seconds()
-		l.BytesPerSecond = (now.bytes - before.bytes) / age.Seconds()
+		rate := float64(now.Commands-before.Commands) / age.Seconds()
+		l.BytesPerSecond = float64(now.NetBytes-before.NetBytes) / age.Seconds()
 		l.PerSecond = max(l.PerSecond, rate)
 		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), roughly(age))
 	}
-	l.BytesPerSecond = max(l.BytesPerSecond, now.bytes/uptime)
-	l.PerSecond = max(l.PerSecond, now.commands/uptime)
-	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(now.commands/uptime), roughly(time.Duration(uptime)*time.Second))
+	l.BytesPerSecond = max(l.BytesPerSecond, float64(now.NetBytes)/uptime)
+	l.PerSecond = max(l.PerSecond, float64(now.Commands)/uptime)
+	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(float64(now.Commands)/uptime), roughly(time.Duration(uptime)*time.Second))
 	return l, nil
 }
 

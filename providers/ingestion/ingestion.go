@@ -5,6 +5,7 @@ package ingestion
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -88,16 +89,58 @@ func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
 	return res, nil
 }
 
-// DrillOpen has the app make a producer of its own kind for one of its queues, to a Redis of the drill's, named id. ready is whether it was connected within the app's
-// patience. An app that knows no drills answers 404.
-func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migration.Secret) (ready bool, err error) {
-	var res struct {
-		Ready bool `json:"ready"`
+// DrillOpened is what the app made of the opening of a producer for a drill.
+type DrillOpened struct {
+	Ready    bool   `json:"ready"`    // connected within the app's patience
+	Intake   bool   `json:"intake"`   // the app acknowledges from disk: DrillOpen can ask for that too
+	Instance string `json:"instance"` // which of the app's instances has it; "" where it does not tell
+	// Refused is why the app makes no producer of this queue (422); then nothing is open.
+	Refused string `json:"-"`
+}
+
+// DrillOpen has the app make a producer of its own kind for one of its queues, to a Redis of the drill's, named id; with intake, behind a durable intake in a folder of
+// its own. An app that knows no drills answers 404.
+func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migration.Secret, intake bool) (DrillOpened, error) {
+	in := struct {
+		Op     string `json:"op"`
+		ID     string `json:"id"`
+		Queue  string `json:"queue"`
+		URL    string `json:"url"`
+		Intake bool   `json:"intake"`
+	}{"open", id, queue, address.Reveal(), intake}
+	var out DrillOpened
+	err := c.api.Do(ctx, http.MethodPost, drillPath, in, &out)
+	if refusal, ok := errors.AsType[*httpapi.Error](err); ok && refusal.Status == http.StatusUnprocessableEntity {
+		return DrillOpened{Refused: refusal.Message}, nil
 	}
-	if err := c.api.Do(ctx, http.MethodPost, drillPath, map[string]string{"op": "open", "id": id, "queue": queue, "url": address.Reveal()}, &res); err != nil {
-		return false, fmt.Errorf("drill %s: %w", id, err)
+	if err != nil {
+		return DrillOpened{}, fmt.Errorf("drill %s: %w", id, err)
 	}
-	return res.Ready, nil
+	return out, nil
+}
+
+// DrillRestart does to the producer and the intake of a drill what a restart of the app's process would. The intake's folder stays.
+func (c *Client) DrillRestart(ctx context.Context, id string) error {
+	return c.drill(ctx, "restart", id, nil)
+}
+
+// DrillBacklog is what an intake of a drill has not delivered.
+type DrillBacklog struct {
+	Backlog int    `json:"backlog"` // events on disk
+	Failure string `json:"failure"` // of the last delivery that failed; "" while none has since the start
+}
+
+// DrillBacklog asks for it.
+func (c *Client) DrillBacklog(ctx context.Context, id string) (out DrillBacklog, err error) {
+	err = c.drill(ctx, "backlog", id, &out)
+	return out, err
+}
+
+func (c *Client) drill(ctx context.Context, op, id string, out any) error {
+	if err := c.api.Do(ctx, http.MethodPost, drillPath, map[string]string{"op": op, "id": id}, out); err != nil {
+		return fmt.Errorf("drill %s: %w", id, err)
+	}
+	return nil
 }
 
 // DrillAdd adds a job over such a producer. Any status that the app answers is a result; an error means that it gave no answer.
@@ -116,12 +159,9 @@ func (c *Client) DrillAdd(ctx context.Context, id, job string) (CanaryResult, er
 	return res, nil
 }
 
-// DrillClose ends such a producer; one that is not open is no error.
+// DrillClose ends such a producer, and removes its intake's folder; one that is not open is no error.
 func (c *Client) DrillClose(ctx context.Context, id string) error {
-	if err := c.api.Do(ctx, http.MethodPost, drillPath, map[string]string{"op": "close", "id": id}, nil); err != nil {
-		return fmt.Errorf("drill %s: %w", id, err)
-	}
-	return nil
+	return c.drill(ctx, "close", id, nil)
 }
 
 const drillPath = "/switchyard/drill"

@@ -67,6 +67,8 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     producer: (url, queue) => open({ url }, { service, queue, side: "drill" }, 0, () => undefined),
     queues: [mainQueue, shadowQueue],
     hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
+    instance: config.instance,
+    intake: config.durableIntake,
   });
   const http = server({ config, router, sides, intake, durable, journal, drill });
   http.listen(config.port, config.host);
@@ -79,7 +81,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
   http.closeIdleConnections();
   await within(5000, closed);
   http.closeAllConnections();
-  drill.close();
+  await drill.close();
   await durable?.close(5000);
   await router.close();
   await within(10_000, sides.close());
