@@ -129,7 +129,10 @@ func proofs(p webhooks.Provider) (out []delivery) {
 		{what: "upper case", signed: both, change: func(h http.Header, b []byte) []byte { h.Set(p.Header, strings.ToUpper(h.Get(p.Header))); return b }},
 		{what: "a further signature", signed: both, change: func(h http.Header, b []byte) []byte { h.Set(p.Header, h.Get(p.Header)+",v1=00,v0=1"); return b }},
 		{what: "a time that is none", signed: both, change: func(h http.Header, b []byte) []byte { h.Set("X-Webhook-Clickfunnels-Timestamp", "soon"); return b }},
-		{what: "padding left out", signed: both, change: func(h http.Header, b []byte) []byte { h.Set(p.Header, strings.TrimRight(h.Get(p.Header), "=")); return b }},
+		{what: "padding left out", signed: both, change: func(h http.Header, b []byte) []byte {
+			h.Set(p.Header, strings.TrimRight(h.Get(p.Header), "="))
+			return b
+		}},
 		{what: "a longer body", signed: both, change: func(_ http.Header, b []byte) []byte { return append(b, ' ') }},
 		{what: "a signed body that is no object", change: func(h http.Header, _ []byte) []byte { b := []byte(`[1]`); p.Sign(h, b, both, begin); return b }},
 	} {
