@@ -517,11 +517,11 @@ func (p ProviderRetries) window() string {
 	}
 	switch {
 	case p.WindowSeconds == 0:
-		return "how long it goes on is not documented"
+		return "window not documented"
 	case p.Proof == "documented":
 		return length + " documented"
 	default:
-		return fmt.Sprintf("how long it goes on is not documented, %s is %s", length, p.Proof)
+		return fmt.Sprintf("window not documented, %s: %s", p.Proof, length)
 	}
 }
 
