@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request } from "node:http";
 import { describe, test } from "node:test";
 import { configFrom } from "../dist/config.js";
 import { jobId } from "../dist/order.js";
@@ -49,6 +51,24 @@ describe("providers", { concurrency: 4 }, () => {
     await source.stop();
     for (const provider of ["stripe", "shopify", "clickfunnels", "copecart"]) assert.equal((await a.webhook(provider, "9")).status, 503, provider);
     assert.equal((await a.journal((e) => e.status === 503)).map((e) => e.provider).join(), "stripe,shopify,clickfunnels,copecart");
+  });
+
+  test("a signature in two headers is refused: an app and a proxy could look at different ones", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
+    for (const provider of providerIds) {
+      const { body, headers } = bodies[provider]("1");
+      const text = JSON.stringify(body);
+      const signed = Object.entries(signature(provider, text));
+      for (const [times, status] of [[1, 200], [2, 400]]) {
+        // fetch would make one header of two
+        const req = request(`${a.url}/webhooks/${provider}`, { method: "POST", headers: { ...headers, ...Object.fromEntries(signed.map(([name, value]) => [name, Array(times).fill(value)])) } });
+        req.end(text);
+        const [res] = await once(req, "response");
+        res.resume();
+        assert.equal(res.statusCode, status, `${provider}, ${times}`);
+      }
+    }
   });
 
   test("a replay is read as its provider's, and an order that came by webhook before is not applied again", async (t) => {
