@@ -55,7 +55,7 @@ var imports = map[string][]string{
 	"static":                  {},
 	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static"},
 	"server":                  {"audit", "workflows", "flags", "fleet", "web", "static", "api", "bullmq"},
-	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion", "webhooks/webhookstest"},
+	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion", "webhooks", "webhooks/webhookstest"},
 	"rehearse":                {"twin", "api", "scan"},
 	"bench":                   {"api"},
 	"conformance":             {},

@@ -608,16 +608,42 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 
 // RetryFacts is the evidence of CheckRetries.
 type RetryFacts struct {
-	Provider        string   `json:"provider"`
-	Refused         int      `json:"refused"`   // orders answered 503 during the test
-	Recovered       int      `json:"recovered"` // of those, delivered again by the provider and acknowledged
-	AppliedOnce     int      `json:"applied_once"`
-	AppliedTwice    int      `json:"applied_twice"`
-	Missing         []string `json:"missing,omitempty"`
-	LongestMS       int64    `json:"longest_ms"`       // from the 503 to the acknowledged retry
-	DocumentedHours int      `json:"documented_hours"` // shortest documented retry window of these providers; 0: not documented
+	Refused      int               `json:"refused"`   // orders answered 503 during the test
+	Recovered    int               `json:"recovered"` // of those, delivered again by the provider and acknowledged
+	AppliedOnce  int               `json:"applied_once"`
+	AppliedTwice int               `json:"applied_twice"`
+	Missing      []string          `json:"missing,omitempty"`
+	LongestMS    int64             `json:"longest_ms"` // from the 503 to the acknowledged retry
+	Providers    []ProviderRetries `json:"providers"`  // everybody whose orders were refused, or who sends orders here
 	// Live is what the provider itself says of its deliveries since the test began; nil when it was not asked.
 	Live *LiveDeliveries `json:"live,omitempty"`
+}
+
+// ProviderRetries is what was seen of one provider's retries, and what is known of how long it would go on.
+type ProviderRetries struct {
+	Provider      string `json:"provider"` // its name
+	Refused       int    `json:"refused"`  // 0: it sends orders here, and its retries were not tried
+	Recovered     int    `json:"recovered"`
+	AppliedOnce   int    `json:"applied_once"`
+	LongestMS     int64  `json:"longest_ms"`
+	WindowSeconds int64  `json:"window_seconds"` // from the first try to the last; 0: nobody states it
+	Proof         string `json:"proof"`          // who states the window: documented (by the provider), observed, community or assumed
+}
+
+// window says how long the provider would go on, by whom. It is never observed here.
+func (p ProviderRetries) window() string {
+	length := fmt.Sprintf("%d min", p.WindowSeconds/60)
+	if p.WindowSeconds%3600 == 0 {
+		length = fmt.Sprintf("%d h", p.WindowSeconds/3600)
+	}
+	switch {
+	case p.WindowSeconds == 0:
+		return "window not documented"
+	case p.Proof == "documented":
+		return length + " documented"
+	default:
+		return fmt.Sprintf("window not documented, %s: %s", p.Proof, length)
+	}
 }
 
 // LiveDeliveries is what a provider's own API says.
@@ -639,15 +665,25 @@ func judgeRetries(f RetryFacts) (bool, string, error) {
 	if f.Live != nil && f.Live.Undelivered > 0 {
 		return false, fmt.Sprintf("%s says that %d events since then are not delivered: %s", f.Live.Provider, f.Live.Undelivered, strings.Join(f.Live.Events, ", ")), nil
 	}
-	window := "how long it would go on trying is not documented"
-	if f.DocumentedHours > 0 {
-		window = fmt.Sprintf("the %d h window is documented, not observed", f.DocumentedHours)
+	var tried, untried []string
+	for _, p := range f.Providers {
+		if p.Refused == 0 {
+			untried = append(untried, p.Provider)
+			continue
+		}
+		tried = append(tried, fmt.Sprintf("%s %d (slowest after %s; %s)", p.Provider, p.Refused, seconds(p.LongestMS), p.window()))
+	}
+	if len(tried) == 0 {
+		return false, "", fmt.Errorf("whose orders were refused is not told: the test is of an older version, run it again")
+	}
+	measured := fmt.Sprintf("%d orders refused with 503, all delivered again and applied once: %s. First retries were observed, no window was", f.Refused, strings.Join(tried, ", "))
+	if len(untried) > 0 {
+		measured += ". NOT TRIED: " + strings.Join(untried, ", ") + " (orders come from there, but none was refused; run the step again when some do)"
 	}
 	if f.Live != nil {
-		window += "; " + f.Live.Provider + " itself says that nothing is undelivered"
+		measured += "; " + f.Live.Provider + " itself says that nothing is undelivered"
 	}
-	return true, fmt.Sprintf("%d orders refused with 503, all delivered again by %s and applied once, the slowest after %s; %s",
-		f.Refused, f.Provider, seconds(f.LongestMS), window), nil
+	return true, measured, nil
 }
 
 // DualWriteFacts is the evidence of CheckDualWrite.

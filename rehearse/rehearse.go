@@ -546,7 +546,7 @@ func firstAdd(orders []twin.Order, since time.Time) int64 {
 	failed := false
 	for _, d := range all {
 		switch {
-		case d.Status != http.StatusOK:
+		case !d.Success():
 			failed = true
 		case failed:
 			return d.At.Add(time.Duration(d.MS) * time.Millisecond).Sub(since).Milliseconds()

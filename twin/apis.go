@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
@@ -148,7 +150,7 @@ func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[strin
 // appConfig is the app's configuration as it is before the managed Redis exists.
 func (t *Twin) appConfig() map[string]string {
 	s := t.state
-	return map[string]string{
+	vars := map[string]string{
 		"PORT":                    strconv.Itoa(s.Ports["ingestion"]),
 		"SOURCE_REDIS_URL":        t.endpoint("linode").URL.Reveal(),
 		"SENTINEL_ADDRS":          s.address("sentinel-1") + "," + s.address("sentinel-2") + "," + s.address("sentinel-3"),
@@ -158,8 +160,22 @@ func (t *Twin) appConfig() map[string]string {
 		"SWITCHYARD_URL":          "http://" + s.Addr,
 		"SWITCHYARD_TOKEN":        s.Secrets["worker"],
 		"INGESTION_TOKEN":         s.Secrets["ingestion"],
-		"WEBHOOK_SECRET":          s.Secrets["webhook"],
 		"DATA_DIR":                filepath.Join(t.cfg.Dir, "ingestion"),
 		"INSTANCE_ID":             "ingestion-1",
 	}
+	maps.Copy(vars, t.webhookVars())
+	return vars
+}
+
+// webhookVars is what the app verifies webhooks with.
+func (t *Twin) webhookVars() map[string]string {
+	vars := map[string]string{}
+	for id, secret := range t.state.webhookSecrets() {
+		name := strings.ToUpper(id) + "_WEBHOOK_SECRET"
+		if id == "stripe" {
+			name = "WEBHOOK_SECRET"
+		}
+		vars[name] = secret.Reveal()
+	}
+	return vars
 }

@@ -3,10 +3,9 @@ package twin
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,18 +15,22 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
 
-// Order is one payment as the provider sees it.
+// Order is one payment as its provider sees it.
 type Order struct {
-	ID           string     `json:"id"`
-	Event        string     `json:"event"`
-	Sent         time.Time  `json:"sent"`         // first delivery
-	Acknowledged time.Time  `json:"acknowledged"` // first 2xx; zero: none yet
+	ID           string     `json:"id"` // as the app's journal names it, see webhooks.Event.OrderID
+	Provider     string     `json:"provider"`
+	Event        string     `json:"event,omitempty"` // empty: made of the id
+	Sent         time.Time  `json:"sent"`            // first delivery
+	Acknowledged time.Time  `json:"acknowledged"`    // first success; zero: none yet
 	GivenUp      bool       `json:"given_up"`
 	Deliveries   []Delivery `json:"deliveries"`
 }
@@ -37,16 +40,19 @@ type Delivery struct {
 	At     time.Time `json:"at"`
 	Status int       `json:"status"` // 0: no answer
 	MS     int64     `json:"ms"`
-	Error  string    `json:"error,omitempty"` // why there was no answer
+	Error  string    `json:"error,omitempty"` // why there was no answer, or why a 2xx was no success
 }
+
+// Success reports whether the provider took the answer for one.
+func (d Delivery) Success() bool { return d.Status >= 200 && d.Status <= 299 && d.Error == "" }
 
 // Stats sums the orders up.
 type Stats struct {
 	Sent, Acknowledged, Pending, GivenUp, Deliveries, Refused int
 }
 
-// schedule is how long the provider waits before each further try. It is Stripe's exponential back-off over 72 hours scaled down, so that
-// a rehearsal of minutes sees many steps of it: after the listed waits every 5 s, giveUpAfter tries in all.
+// schedule is how long every provider waits before each further try. It is Stripe's exponential back-off over 72 hours scaled down, so that
+// a rehearsal of minutes sees many steps of it: after the listed waits every 5 s, giveUpAfter tries in all. What each does in truth is in webhooks.
 var schedule = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second}
 
 const (
@@ -57,15 +63,19 @@ const (
 	idleTimeout = 3 * time.Second
 )
 
-// Provider is a payment provider: it sends a signed webhook for each order, tries again on anything but a 2xx, sends about one in a hundred
-// twice as real providers do, and keeps the list of every order and every answer.
+// mix is who sends each ten orders: mostly Stripe.
+var mix = []string{"stripe", "stripe", "shopify", "stripe", "clickfunnels", "stripe", "copecart", "stripe", "cope", "stripe"}
+
+// Provider is the payment providers of a shop: they send a signed webhook for each order, try again on anything that is no success to the one that
+// sends it, send about one in a hundred twice as real providers do, and keep the list of every order and every answer.
 type Provider struct {
-	url, secret string
-	limit       int // 0: none
-	client      *http.Client
-	slots       chan struct{}
-	cancel      context.CancelFunc
-	tasks       sync.WaitGroup
+	url     string                      // of the app
+	secrets map[string]migration.Secret // by provider
+	limit   int                         // 0: none
+	client  *http.Client
+	slots   chan struct{}
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
 
 	mu      sync.Mutex
 	rate    float64
@@ -74,13 +84,13 @@ type Provider struct {
 	ids     []string
 	journal *os.File
 	writer  *bufio.Writer
-	events  *webhookstest.Stripe // what its API lists; nil: it has none
+	events  *webhookstest.Stripe // what Stripe's API lists; nil: it has none
 	wake    chan struct{}
 }
 
 // newProvider goes on with the list in file. With a limit, Offer says how many further orders may be sent; without, sending goes on for ever.
-func newProvider(file, url, secret string, limit int, rate float64, events *webhookstest.Stripe) (*Provider, error) {
-	p := &Provider{events: events, url: url, secret: secret, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
+func newProvider(file, url string, secrets map[string]migration.Secret, limit int, rate float64, events *webhookstest.Stripe) (*Provider, error) {
+	p := &Provider{events: events, url: url, secrets: secrets, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
 		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, IdleConnTimeout: idleTimeout},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	var err error
@@ -99,7 +109,7 @@ func newProvider(file, url, secret string, limit int, rate float64, events *webh
 	p.cancel = cancel
 	for _, id := range p.ids {
 		if o := p.orders[id]; o.Acknowledged.IsZero() && !o.GivenUp {
-			p.tasks.Go(func() { p.deliver(ctx, o.ID, payload(o)) })
+			p.tasks.Go(func() { p.deliver(ctx, o.ID) })
 		}
 	}
 	p.tasks.Go(func() { p.send(ctx) })
@@ -107,17 +117,19 @@ func newProvider(file, url, secret string, limit int, rate float64, events *webh
 	return p, nil
 }
 
-// list has the API tell of an order's event.
+// list has Stripe's API tell of an event of Stripe's.
 func (p *Provider) list(o *Order) {
-	if p.events != nil {
-		_ = p.events.Add(payload(o), !o.Acknowledged.IsZero()) // what it makes itself is JSON
+	if sender := o.sender(); p.events != nil && sender.ID == "stripe" {
+		_, body := sender.Request(o.payment(), 0, nil, o.Sent)
+		_ = p.events.Add(body, !o.Acknowledged.IsZero()) // what it makes itself is JSON
 	}
 }
 
 // entry is one line of the list's file.
 type entry struct {
 	ID       string     `json:"id"`
-	Event    string     `json:"event,omitempty"` // with the first line of an order
+	Provider string     `json:"provider,omitempty"` // these three with the first line of an order; empty: of an older twin, which had Stripe alone
+	Event    string     `json:"event,omitempty"`
 	Sent     *time.Time `json:"sent,omitempty"`
 	Delivery *Delivery  `json:"delivery,omitempty"`
 	GivenUp  bool       `json:"given_up,omitempty"`
@@ -141,7 +153,10 @@ func (p *Provider) load() error {
 		}
 		o := p.orders[e.ID]
 		if o == nil {
-			o = &Order{ID: e.ID, Event: e.Event}
+			o = &Order{ID: e.ID, Provider: cmp.Or(e.Provider, "stripe"), Event: e.Event}
+			if _, ok := webhooks.ByID(o.Provider); !ok {
+				return fmt.Errorf("the line that ends at byte %d: nobody knows the provider %q", whole, o.Provider)
+			}
 			p.orders[e.ID] = o
 			p.ids = append(p.ids, e.ID)
 		}
@@ -157,7 +172,7 @@ func (p *Provider) load() error {
 
 func (o *Order) add(d Delivery) {
 	o.Deliveries = append(o.Deliveries, d)
-	if d.Status >= 200 && d.Status < 300 && o.Acknowledged.IsZero() {
+	if d.Success() && o.Acknowledged.IsZero() {
 		o.Acknowledged = d.At.Add(time.Duration(d.MS) * time.Millisecond)
 	}
 }
@@ -224,45 +239,55 @@ func (p *Provider) send(ctx context.Context) {
 		if left := max(p.allowed-len(p.ids), 0); p.limit > 0 && n > left {
 			n, owed = left, float64(left) // what was not offered is not owed
 		}
-		bodies := map[string][]byte{}
+		var ids []string
 		for range n {
-			o := p.create(now)
-			bodies[o.ID] = payload(o)
+			ids = append(ids, p.create(now).ID)
 		}
 		if n > 0 {
 			_ = p.writer.Flush() // on the list before it is sent: a killed run's orders are known to the next
 		}
 		p.mu.Unlock()
 		owed -= float64(n)
-		for id, body := range bodies {
-			p.tasks.Go(func() { p.deliver(ctx, id, body) })
+		for _, id := range ids {
+			p.tasks.Go(func() { p.deliver(ctx, id) })
 		}
 	}
 }
 
-// create makes the next order; the caller holds mu.
+// create makes the next order; the caller holds mu. Of each ten the four that are not Stripe's have the same id, each at its own provider.
 func (p *Provider) create(now time.Time) *Order {
-	n := len(p.ids) + 1
-	o := &Order{ID: fmt.Sprintf("ord_%06d", n), Event: fmt.Sprintf("evt_%06d", n), Sent: now}
+	n := len(p.ids)
+	o := &Order{Provider: mix[n%len(mix)], Sent: now}
+	object := strconv.Itoa(1000 + n/len(mix))
+	if o.Provider == "stripe" {
+		object, o.Event = fmt.Sprintf("ord_%06d", n+1), fmt.Sprintf("evt_%06d", n+1)
+	}
+	o.ID = webhooks.Event{Provider: o.Provider, Object: object}.OrderID()
 	p.orders[o.ID] = o
 	p.ids = append(p.ids, o.ID)
-	p.note(entry{ID: o.ID, Event: o.Event, Sent: &now})
+	p.note(entry{ID: o.ID, Provider: o.Provider, Event: o.Event, Sent: &now})
 	p.list(o)
 	return o
 }
 
-// deliver tries until a 2xx, or gives up.
-func (p *Provider) deliver(ctx context.Context, id string, body []byte) {
+// sender is whose order it is.
+func (o *Order) sender() webhooks.Provider {
+	sender, _ := webhooks.ByID(o.Provider) // known since load or create
+	return sender
+}
+
+// deliver tries until a success, or gives up.
+func (p *Provider) deliver(ctx context.Context, id string) {
 	p.mu.Lock()
-	tries := len(p.orders[id].Deliveries)
+	o := p.orders[id]
+	tries, sender, payment := len(o.Deliveries), o.sender(), o.payment()
 	p.mu.Unlock()
 	for {
-		d, ok := p.attempt(ctx, body)
+		d, ok := p.attempt(ctx, sender, payment, tries)
 		if !ok {
 			return
 		}
 		p.mu.Lock()
-		o := p.orders[id]
 		o.add(d)
 		p.note(entry{ID: id, Delivery: &d})
 		acknowledged := !o.Acknowledged.IsZero()
@@ -270,7 +295,7 @@ func (p *Provider) deliver(ctx context.Context, id string, body []byte) {
 			p.events.Delivered(o.Event)
 		}
 		tries++
-		if !acknowledged && tries >= giveUpAfter {
+		if !acknowledged && (tries >= giveUpAfter || !sender.Retryable(d.Status)) {
 			o.GivenUp = true
 			p.note(entry{ID: id, GivenUp: true})
 		}
@@ -284,17 +309,17 @@ func (p *Provider) deliver(ctx context.Context, id string, body []byte) {
 		}
 	}
 	if pick(id).IntN(100) == 0 && sleep(ctx, 1500*time.Millisecond) {
-		if d, ok := p.attempt(ctx, body); ok {
+		if d, ok := p.attempt(ctx, sender, payment, tries); ok {
 			p.mu.Lock()
-			p.orders[id].add(d)
+			o.add(d)
 			p.note(entry{ID: id, Delivery: &d})
 			p.mu.Unlock()
 		}
 	}
 }
 
-// attempt makes one delivery; not ok when the provider is closing.
-func (p *Provider) attempt(ctx context.Context, body []byte) (Delivery, bool) {
+// attempt makes one delivery, signed anew; not ok when the provider is closing.
+func (p *Provider) attempt(ctx context.Context, sender webhooks.Provider, payment webhooks.Order, try int) (Delivery, bool) {
 	select {
 	case <-ctx.Done():
 		return Delivery{}, false
@@ -302,31 +327,29 @@ func (p *Provider) attempt(ctx context.Context, body []byte) (Delivery, bool) {
 	}
 	defer func() { <-p.slots }()
 	d := Delivery{At: time.Now()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
+	header, body := sender.Request(payment, try, []migration.Secret{p.secrets[sender.ID]}, d.At)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/webhooks/"+sender.ID, bytes.NewReader(body))
 	if err != nil {
 		return d, false
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Stripe-Signature", sign(body, p.secret, d.At))
-	resp, err := p.client.Do(req)
-	if err != nil {
-		d.Error = err.Error()
-	} else {
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
-		_ = resp.Body.Close()
-		d.Status = resp.StatusCode
+	req.Header = header
+	if d.Status, body, err = p.answer(req); err != nil {
+		d.Status, d.Error = 0, err.Error()
+	} else if d.Status >= 200 && d.Status <= 299 && !sender.Success(d.Status, body) {
+		d.Error = "not a success: " + sender.SuccessRule
 	}
 	d.MS = time.Since(d.At).Milliseconds()
 	return d, ctx.Err() == nil
 }
 
-// sign makes Stripe's signature header: HMAC-SHA256 of "t.body".
-func sign(body []byte, secret string, at time.Time) string {
-	t := strconv.FormatInt(at.Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(secret))
-	_, _ = mac.Write([]byte(t + ".")) // a hash never fails
-	_, _ = mac.Write(body)
-	return "t=" + t + ",v1=" + hex.EncodeToString(mac.Sum(nil))
+// answer sends a request and reads its answer to the end, so that the connection is used again.
+func (p *Provider) answer(req *http.Request) (int, []byte, error) {
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return resp.StatusCode, body, errors.Join(err, resp.Body.Close())
 }
 
 // pick gives an order's own random numbers: the same order is the same at every try and in every run.
@@ -335,22 +358,16 @@ func pick(id string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(sum)) //nolint:gosec // nothing here is secret
 }
 
-// payload is the webhook's body, the same at every try and after a restart. About one order in twenty fails once or twice in the worker,
+// payment is what the webhook tells, the same at every try and after a restart. About one order in twenty fails once or twice in the worker,
 // two in a hundred are to be fulfilled some seconds later and two in a hundred half a minute later, so that retries and delayed jobs are
 // always under way.
-func payload(o *Order) []byte {
+func (o *Order) payment() webhooks.Order {
 	r := pick("body " + o.ID)
-	type item struct {
-		SKU   string `json:"sku"`
-		Qty   int    `json:"qty"`
-		Price int    `json:"price"`
-	}
-	var items []item
-	amount := 0
+	out := webhooks.Order{ID: strings.TrimPrefix(o.ID, o.Provider+":"), At: o.Sent, Event: o.Event}
 	for range 1 + r.IntN(3) {
-		it := item{fmt.Sprintf("SKU-%03d", r.IntN(200)), 1 + r.IntN(3), 100 * (1 + r.IntN(50))}
-		amount += it.Qty * it.Price
-		items = append(items, it)
+		item := webhooks.Item{SKU: fmt.Sprintf("SKU-%03d", r.IntN(200)), Qty: 1 + r.Int64N(3), Price: 100 * (1 + r.Int64N(50))}
+		out.Value += item.Qty * item.Price
+		out.Items = append(out.Items, item)
 	}
 	fail, delay := 0, 0
 	if r.IntN(20) == 0 {
@@ -362,12 +379,9 @@ func payload(o *Order) []byte {
 	case 2, 3:
 		delay = 20_000 + r.IntN(25_000)
 	}
-	b, _ := json.Marshal(map[string]any{ // plain data
-		"id": o.Event, "type": "checkout.session.completed", "created": o.Sent.Unix(),
-		"data": map[string]any{"object": map[string]any{"id": o.ID, "amount": amount, "currency": "eur", "customer": fmt.Sprintf("cus_%04d", r.IntN(5000)), "items": items,
-			"switchyard_delay_ms": delay, "switchyard_fail_times": fail}},
-	})
-	return b
+	out.Customer = fmt.Sprintf("cus_%04d", r.IntN(5000))
+	out.Extra = map[string]any{"switchyard_delay_ms": delay, "switchyard_fail_times": fail}
+	return out
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

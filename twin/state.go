@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/webhooks"
 )
 
 // Account is somebody who can sign in to the twin's Switchyard.
@@ -48,8 +49,21 @@ type state struct {
 // names of what has a port, and of the secrets.
 var (
 	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api"}
-	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook", "stripe-api"}
+	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook", "webhook-shopify", "webhook-clickfunnels", "webhook-copecart", "webhook-cope", "stripe-api"}
 )
+
+// webhookSecrets gives what each provider signs with.
+func (s *state) webhookSecrets() map[string]migration.Secret {
+	secrets := map[string]migration.Secret{}
+	for _, p := range webhooks.Providers() {
+		name := "webhook-" + p.ID
+		if p.ID == "stripe" {
+			name = "webhook" // it was the only one once
+		}
+		secrets[p.ID] = migration.Secret(s.Secrets[name])
+	}
+	return secrets
+}
 
 func loadState(dir, addr string) (*state, error) {
 	s := &state{path: filepath.Join(dir, "state.json")}
@@ -76,13 +90,15 @@ func loadState(dir, addr string) (*state, error) {
 		for i, name := range portNames {
 			s.Ports[name] = ports[i]
 		}
-		for _, name := range secretNames {
-			s.Secrets[name] = random(16)
-		}
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", ports[len(portNames)])
 		s.Accounts = []Account{{"ada", migration.RoleEngineer, random(9)}, {"grace", migration.RoleEngineer, random(9)}, {"lee", migration.RoleViewer, random(9)}}
 	default:
 		return nil, err
+	}
+	for _, name := range secretNames {
+		if s.Secrets[name] == "" { // all at first, and those that an older version had not
+			s.Secrets[name] = random(16)
+		}
 	}
 	if addr != "" {
 		s.Addr = addr

@@ -131,8 +131,8 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if err := t.startApp(ctx, main); err != nil {
 		return nil, err
 	}
-	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion")+"/webhooks/stripe",
-		t.state.Secrets["webhook"], cfg.Orders, cfg.Rate, t.stripe)
+	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion"),
+		t.state.webhookSecrets(), cfg.Orders, cfg.Rate, t.stripe)
 	return t, err
 }
 
@@ -270,7 +270,10 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		for k, v := range t.appVars {
 			e = append(e, k+"="+v)
 		}
-		// The last value counts: Switchyard's address may differ from the one at the time when the variables were kept.
+		// The last value counts: Switchyard's address may differ from the one at the time when the variables were kept, and providers may be new since.
+		for k, v := range t.webhookVars() {
+			e = append(e, k+"="+v)
+		}
 		return append(e, "SWITCHYARD_URL="+t.URL())
 	}
 	app := t.process("ingestion", "", 500*time.Millisecond, func() []string { return []string{"node", main} }, env)

@@ -68,8 +68,9 @@ func storyOverview(t *testing.T) migration.Overview {
 			{Instance: "web.1", Queue: "order-ingestion", Endpoint: "sentinel", EnableOfflineQueue: &off, CommandTimeoutMS: 2000, SkipWaitingForReady: &on}}}),
 		seen(26*time.Hour, migration.CheckDrill, migration.Observed, "faults injected into the producer's connection", migration.DrillFacts{Recovered: true,
 			Cases: []migration.DrillCase{{Fault: "frozen server", Status: 200, MS: 9100, LimitMS: 5000}}}),
-		seen(26*time.Hour, migration.CheckRetries, migration.Observed, "deliveries refused and followed", migration.RetryFacts{Provider: "Stripe", Refused: 40, Recovered: 40,
-			AppliedOnce: 40, LongestMS: 61300, DocumentedHours: 72}),
+		seen(26*time.Hour, migration.CheckRetries, migration.Observed, "deliveries refused and followed", migration.RetryFacts{Refused: 40, Recovered: 40, AppliedOnce: 40, LongestMS: 61300,
+			Providers: []migration.ProviderRetries{{Provider: "Stripe", Refused: 38, Recovered: 38, AppliedOnce: 38, LongestMS: 61300, WindowSeconds: 259_200, Proof: "documented"},
+				{Provider: "ClickFunnels 2.0", Refused: 2, Recovered: 2, AppliedOnce: 2, LongestMS: 15200, WindowSeconds: 4875, Proof: "community"}, {Provider: "COPE", Proof: "observed"}}}),
 	} {
 		latest[e.Check] = e
 	}

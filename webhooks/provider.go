@@ -175,6 +175,17 @@ type Order struct {
 	ID    string
 	At    time.Time // triggered
 	Value int64     // in minor units of the currency, such as cents
+
+	Event    string         // the event's id, at CopeCart the transaction's; empty: made of ID
+	Customer string         // the provider's id of them; may be empty
+	Items    []Item         // may be none
+	Extra    map[string]any // further fields beside the amount, for test traffic
+}
+
+// Item is a line of an order. Price is of one, in minor units.
+type Item struct {
+	SKU        string
+	Qty, Price int64
 }
 
 // Request makes the delivery of an order's event: the same body at every try, signed anew at each.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -87,7 +88,7 @@ func Shopify() Provider {
 		ID: "shopify", Name: "Shopify", Variant: "subscription by Admin API",
 		Signature: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries", Read: planRead}, Header: "X-Shopify-Hmac-Sha256",
 		Dedupe:      Source{Level: Documented, URL: "https://shopify.dev/apps/build/webhooks/ignore-duplicates", Read: planRead, Note: "the header is not part of what is signed"},
-		DedupeBy:    "X-Shopify-Event-Id",
+		DedupeBy:    "X-Shopify-Event-Id, else the order's id",
 		SuccessRule: "any 2xx", SuccessOf: Source{Level: Documented, URL: https, Read: read}, Reply: "",
 		Deadline: Deadline{Source: Source{Level: Documented, URL: https, Read: planRead}, Connect: time.Second, Total: 5 * time.Second},
 		Schedule: Schedule{
@@ -125,7 +126,7 @@ func ClickFunnels() Provider {
 	return Provider{
 		ID: "clickfunnels", Name: "ClickFunnels 2.0", Variant: "six tries",
 		Signature: verify, Header: "X-Webhook-ClickFunnels-Signature", Tolerance: 600 * time.Second,
-		Dedupe: library(""), DedupeBy: "event_id",
+		Dedupe: library(""), DedupeBy: "event_id, else the order's id",
 		SuccessRule: "any 2xx", SuccessOf: library(""), Reply: `{"received":true}`,
 		Deadline: Deadline{Source: library("the library sets none; 60 s to connect and to read are its language's"), Connect: time.Minute, Total: time.Minute},
 		Schedule: Schedule{
@@ -260,31 +261,41 @@ func stripeEvent(_ http.Header, e object) Event {
 }
 
 func stripeOrder(_ http.Header, o Order, _ int) []byte {
+	session := o.with(map[string]any{"id": o.ID, "object": "checkout.session", "amount_total": o.Value, "currency": "eur", "payment_status": "paid"}, "customer", "items", "qty", minor)
 	return encode(map[string]any{
-		"id": "evt_" + o.ID, "object": "event", "api_version": "2026-03-25.dahlia", "created": o.At.Unix(), "type": "checkout.session.completed", "livemode": true, "pending_webhooks": 1,
-		"data": map[string]any{"object": map[string]any{"id": o.ID, "object": "checkout.session", "amount_total": o.Value, "currency": "eur", "payment_status": "paid"}},
+		"id": cmp.Or(o.Event, "evt_"+o.ID), "object": "event", "api_version": "2026-03-25.dahlia", "created": o.At.Unix(), "type": "checkout.session.completed", "livemode": true,
+		"pending_webhooks": 1, "data": map[string]any{"object": session},
 	})
 }
 
 func shopifyEvent(h http.Header, order object) Event {
-	return Event{ID: h.Get("X-Shopify-Event-Id"), Type: h.Get("X-Shopify-Topic"), Object: order.text("id"), Created: order.time("created_at")}
+	out := Event{ID: h.Get("X-Shopify-Event-Id"), Type: h.Get("X-Shopify-Topic"), Object: order.text("id"), Created: order.time("created_at")}
+	out.Key = cmp.Or(out.ID, orderKey(out.Object))
+	return out
 }
 
 func shopifyOrder(h http.Header, o Order, try int) []byte {
 	h.Set("X-Shopify-Topic", "orders/paid")
-	h.Set("X-Shopify-Event-Id", "event-"+o.ID)
+	h.Set("X-Shopify-Event-Id", cmp.Or(o.Event, "event-"+o.ID))
 	h.Set("X-Shopify-Webhook-Id", "delivery-"+o.ID+"-"+strconv.Itoa(try))
 	h.Set("X-Shopify-Triggered-At", o.At.UTC().Format(time.RFC3339Nano))
-	return encode(map[string]any{"id": o.ID, "created_at": o.At.UTC().Format(time.RFC3339), "financial_status": "paid", "currency": "EUR", "total_price": euros(o.Value)})
+	body := map[string]any{"id": o.ID, "created_at": o.At.UTC().Format(time.RFC3339), "financial_status": "paid", "currency": "EUR", "total_price": euros(o.Value)}
+	if o.Customer != "" {
+		body["customer"] = map[string]any{"id": o.Customer}
+	}
+	return encode(o.with(body, "", "line_items", "quantity", decimal))
 }
 
 func clickFunnelsEvent(_ http.Header, e object) Event {
-	return Event{ID: e.text("event_id"), Type: e.text("event_type"), Object: e.text("subject_id"), Created: e.time("created_at")}
+	out := Event{ID: e.text("event_id"), Type: e.text("event_type"), Object: cmp.Or(e.text("subject_id"), e.object("data").text("id")), Created: e.time("created_at")}
+	out.Key = cmp.Or(out.ID, orderKey(out.Object))
+	return out
 }
 
 func clickFunnelsOrder(_ http.Header, o Order, _ int) []byte {
-	return encode(map[string]any{"event_id": "cf-" + o.ID, "event_type": "one-time-order.completed", "subject_type": "Order", "subject_id": o.ID, "api_version": 2,
-		"created_at": o.At.UTC().Format(time.RFC3339), "data": map[string]any{"id": o.ID, "currency": "EUR", "total_amount": euros(o.Value)}})
+	data := o.with(map[string]any{"id": o.ID, "currency": "EUR", "total_amount": euros(o.Value)}, "contact_id", "line_items", "quantity", decimal)
+	return encode(map[string]any{"event_id": cmp.Or(o.Event, "cf-"+o.ID), "event_type": "one-time-order.completed", "subject_type": "Order", "subject_id": o.ID, "api_version": 2,
+		"created_at": o.At.UTC().Format(time.RFC3339), "data": data})
 }
 
 func copeCartEvent(_ http.Header, e object) Event {
@@ -297,8 +308,8 @@ func copeCartEvent(_ http.Header, e object) Event {
 }
 
 func copeCartOrder(_ http.Header, o Order, _ int) []byte {
-	return encode(map[string]any{"event_type": "payment.made", "transaction_id": "tx-" + o.ID, "order_id": o.ID, "payment_status": "paid", "transaction_currency": "EUR",
-		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().Format(time.DateOnly)})
+	return encode(o.with(map[string]any{"event_type": "payment.made", "transaction_id": cmp.Or(o.Event, "tx-"+o.ID), "order_id": o.ID, "payment_status": "paid", "transaction_currency": "EUR",
+		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().Format(time.DateOnly)}, "buyer_id", "line_items", "quantity", decimal))
 }
 
 func copeEvent(h http.Header, e object) Event {
@@ -313,10 +324,40 @@ func copeEvent(h http.Header, e object) Event {
 }
 
 func copeOrder(h http.Header, o Order, _ int) []byte {
-	h.Set("X-Cope-Event-Id", "evt_"+o.ID)
-	return encode(map[string]any{"specversion": "1.0", "source": "/cope/payments", "id": "evt_" + o.ID, "type": "cope.payment.sale.succeeded", "subject": o.ID,
-		"time": o.At.UTC().Format(time.RFC3339), "datacontenttype": "application/json", "data": map[string]any{"order": map[string]any{"uuid": o.ID}, "amount": o.Value, "currency": "EUR"}})
+	id := cmp.Or(o.Event, "evt_"+o.ID)
+	h.Set("X-Cope-Event-Id", id)
+	data := o.with(map[string]any{"order": map[string]any{"uuid": o.ID}, "amount": o.Value, "currency": "EUR"}, "customer_id", "items", "quantity", minor)
+	return encode(map[string]any{"specversion": "1.0", "source": "/cope/payments", "id": id, "type": "cope.payment.sale.succeeded", "subject": o.ID,
+		"time": o.At.UTC().Format(time.RFC3339), "datacontenttype": "application/json", "data": data})
 }
+
+// orderKey is the dedupe key of an order that comes without an event, as from a provider's API.
+func orderKey(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "order-" + id
+}
+
+// with adds to the object that has the amount what else is known of the order, by name; an empty customer is no field. Shopify's line_items are as it
+// documents them, for the others' customers and items the names are what examples/ingestion reads.
+func (o Order) with(body map[string]any, customer, items, quantity string, price func(int64) any) map[string]any {
+	if o.Customer != "" && customer != "" {
+		body[customer] = o.Customer
+	}
+	if len(o.Items) > 0 {
+		var lines []map[string]any
+		for _, i := range o.Items {
+			lines = append(lines, map[string]any{"sku": i.SKU, quantity: i.Qty, "price": price(i.Price)})
+		}
+		body[items] = lines
+	}
+	maps.Copy(body, o.Extra)
+	return body
+}
+
+func minor(n int64) any   { return n }
+func decimal(n int64) any { return euros(n) }
 
 func encode(v map[string]any) []byte {
 	b, _ := json.Marshal(v) // plain data

@@ -234,3 +234,19 @@ func (e Event) JobID() string {
 	}
 	return e.Provider + "_" + key
 }
+
+// OrderID gives the id that names the event's order in an app's journal: the provider's own at Stripe, else with the provider before it, since
+// two providers may use the same. A colon stands in no id of Stripe's and in no job id. Empty when the event names no order.
+func (e Event) OrderID() string {
+	id := e.Object
+	switch {
+	case id == "":
+		return ""
+	case !identifier.MatchString(id):
+		id = digest([]byte(id))
+	}
+	if e.Provider == "stripe" {
+		return id
+	}
+	return e.Provider + ":" + id
+}

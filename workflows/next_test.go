@@ -20,7 +20,7 @@ var holding = map[string]string{
 	migration.CheckAttestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
 	migration.CheckDrill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
 	migration.CheckScan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
-	migration.CheckRetries:     `{"refused":1,"recovered":1,"applied_once":1}`,
+	migration.CheckRetries:     `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe","refused":1}]}`,
 	migration.CheckDualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
 	migration.CheckRollback:    `{"workers":1}`,
 	migration.CheckResidue:     `{"queues":[{"queue":"q"}]}`,

@@ -33,9 +33,9 @@ type Outage struct {
 	Unknown   string           `json:"unknown,omitempty"`
 	Providers []ProviderOutage `json:"providers"`
 	// Intake is what the app's instances keep on disk instead of refusing it; nil: none of them does.
-	Intake *IntakeOutlook `json:"intake"`
-	WhatIf    time.Duration    `json:"what_if"` // the length asked about, ns
-	Prospect  OutageProspect   `json:"prospect"`
+	Intake   *IntakeOutlook `json:"intake"`
+	WhatIf   time.Duration  `json:"what_if"` // the length asked about, ns
+	Prospect OutageProspect `json:"prospect"`
 }
 
 // ProviderOutage is one provider: what it does when it is refused, and its clock.

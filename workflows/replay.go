@@ -88,7 +88,7 @@ func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string,
 		return out, err
 	}
 	lost, err := e.stripeEvents(true).Missing(ctx, in.Since, func(ev webhooks.Event) bool {
-		s, known := orders.Find(ev.Object)
+		s, known := orders.Find(ev.OrderID())
 		return known && s.Acknowledged
 	})
 	if err != nil {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/webhooks"
@@ -18,19 +20,12 @@ const (
 	// refuseOrders is how many real orders the test refuses, and refuseAtMost how long it waits for them to come.
 	refuseOrders = 5
 	refuseAtMost = 60 * time.Second
+	// refuseEach is how long it goes on for providers that send orders here and of which none was refused yet.
+	refuseEach = 10 * time.Second
 	// retryWithin is how long the provider gets to deliver them again. Stripe's first retry comes within minutes to an hour in live mode;
 	// the run may be cancelled and started again, nothing is lost by waiting.
 	retryWithin = 2 * time.Hour
 )
-
-// retryWindow is how long a provider keeps trying, in hours, by its own documentation; 0 where there is none.
-func retryWindow(provider string) int {
-	p, ok := webhooks.ByID(provider)
-	if !ok || p.Schedule.Level != webhooks.Documented {
-		return 0
-	}
-	return int(p.Schedule.Window.Hours())
-}
 
 type refusal struct {
 	From time.Time `json:"from"`
@@ -43,8 +38,8 @@ func webhookRetry() Step {
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
-			out := Outlook{Summary: fmt.Sprintf("Refuse about %d real webhooks with a 503, then follow each until the provider's retry is applied exactly once.", refuseOrders),
-				Impact: fmt.Sprintf("The source refuses writes until %d orders were refused, at most %s. They arrive late by the provider's first retry.", refuseOrders, refuseAtMost)}
+			out := Outlook{Summary: fmt.Sprintf("Refuse about %d real webhooks with a 503, one of each provider that sends among them if it comes in time, then follow each until the provider's retry is applied exactly once.", refuseOrders),
+				Impact: fmt.Sprintf("The source refuses writes until %d orders were refused, at most %s, and up to %s for one of each provider. They arrive late by the provider's first retry.", refuseOrders, refuseAtMost, refuseEach)}
 			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.routing.String(), Limit: "off, dualwrite or shadow"}
 			c, endpoint, err := e.Source(ctx, v.migration.ID)
 			if err != nil {
@@ -89,6 +84,7 @@ func refuse(ctx context.Context, c *Call) (_ any, err error) {
 	if err != nil {
 		return nil, err
 	}
+	fenced := time.Now()
 	c.Log("%s refuses writes", master.address)
 	defer func() {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
@@ -99,19 +95,22 @@ func refuse(ctx context.Context, c *Call) (_ any, err error) {
 	waiting, cancel := context.WithTimeout(ctx, refuseAtMost)
 	defer cancel()
 	err = await(waiting, 100*time.Millisecond, func(context.Context) error {
-		ledger, err := c.ledger.read()
+		orders, err := c.ledger.read()
 		if err != nil {
 			return notYet("%v", err)
 		}
-		n := len(ledger.Retries(r.From.UnixMilli()))
-		c.Progress("%d of %d orders refused", n, refuseOrders)
-		if n < refuseOrders {
-			return notYet("%d of %d orders came to be refused", n, refuseOrders)
+		facts := retryFacts(orders.Retries(r.From.UnixMilli()), senders(orders, c.now()))
+		c.Progress("%d of %d orders refused", facts.Refused, refuseOrders)
+		if facts.Refused < refuseOrders {
+			return notYet("%d of %d orders came to be refused", facts.Refused, refuseOrders)
+		}
+		if i := slices.IndexFunc(facts.Providers, func(p migration.ProviderRetries) bool { return p.Refused == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
+			return notYet("no order of %s came to be refused", facts.Providers[i].Provider)
 		}
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		if ledger, readErr := c.ledger.read(); readErr == nil && len(ledger.Retries(r.From.UnixMilli())) > 0 {
+		if orders, readErr := c.ledger.read(); readErr == nil && len(orders.Retries(r.From.UnixMilli())) > 0 {
 			err = nil // fewer, but some: follow those
 		}
 	}
@@ -125,29 +124,11 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 	}
 	var facts migration.RetryFacts
 	err := await(ctx, time.Second, func(context.Context) error {
-		ledger, err := c.ledger.read()
+		orders, err := c.ledger.read()
 		if err != nil {
 			return notYet("%v", err)
 		}
-		facts = migration.RetryFacts{}
-		var seen []string
-		for _, s := range ledger.Retries(r.From.UnixMilli()) {
-			facts.Refused++
-			seen = append(seen, cmp.Or(s.Provider, "an unnamed provider"))
-			if s.Acknowledged {
-				facts.Recovered++
-				facts.LongestMS = max(facts.LongestMS, s.RecoveredAfterMS)
-			} else if len(facts.Missing) < 20 {
-				facts.Missing = append(facts.Missing, s.Order)
-			}
-			switch {
-			case s.Applied == 1:
-				facts.AppliedOnce++
-			case s.Applied > 1:
-				facts.AppliedTwice++
-			}
-		}
-		facts.Provider, facts.DocumentedHours = providers(seen)
+		facts = retryFacts(orders.Retries(r.From.UnixMilli()), senders(orders, c.now()))
 		c.Progress("%d of %d refused orders came back and were applied", facts.AppliedOnce, facts.Refused)
 		if facts.Live, err = c.liveDeliveries(ctx, r.From); err != nil {
 			return notYet("%v", err)
@@ -167,14 +148,52 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 	return facts, c.Prove(ctx, migration.CheckRetries, migration.Observed, "the app's journal of deliveries and executions", facts)
 }
 
-// providers names who delivered, and gives the shortest of their documented retry windows; 0 when one of them documents none.
-func providers(seen []string) (names string, hours int) {
-	slices.Sort(seen)
-	seen = slices.Compact(seen)
-	for i, name := range seen {
-		if h := retryWindow(name); i == 0 || h < hours {
-			hours = h
+// senders gives the providers that sent orders within the last week.
+func senders(orders *ledger.Orders, now time.Time) []string {
+	return slices.Collect(maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())))
+}
+
+// retryFacts sums up what became of refused orders, by provider, and names those of the senders of which none was refused.
+func retryFacts(stories []ledger.RetryStory, senders []string) migration.RetryFacts {
+	var facts migration.RetryFacts
+	by := map[string]*migration.ProviderRetries{}
+	provider := func(id string) *migration.ProviderRetries {
+		if by[id] == nil {
+			by[id] = &migration.ProviderRetries{Provider: cmp.Or(id, "an unnamed provider")}
+			if p, ok := webhooks.ByID(id); ok {
+				by[id].Provider, by[id].Proof, by[id].WindowSeconds = p.Name, string(p.Schedule.Level), int64(p.Schedule.Window.Seconds())
+			}
+		}
+		return by[id]
+	}
+	for _, s := range stories {
+		p := provider(s.Provider)
+		facts.Refused++
+		p.Refused++
+		if s.Acknowledged {
+			facts.Recovered++
+			p.Recovered++
+			p.LongestMS = max(p.LongestMS, s.RecoveredAfterMS)
+			facts.LongestMS = max(facts.LongestMS, s.RecoveredAfterMS)
+		} else if len(facts.Missing) < 20 {
+			facts.Missing = append(facts.Missing, s.Order)
+		}
+		switch {
+		case s.Applied == 1:
+			facts.AppliedOnce++
+			p.AppliedOnce++
+		case s.Applied > 1:
+			facts.AppliedTwice++
 		}
 	}
-	return strings.Join(seen, ", "), hours
+	for _, id := range senders {
+		provider(id)
+	}
+	for _, p := range by {
+		facts.Providers = append(facts.Providers, *p)
+	}
+	slices.SortFunc(facts.Providers, func(a, b migration.ProviderRetries) int {
+		return cmp.Or(cmp.Compare(b.Refused, a.Refused), cmp.Compare(a.Provider, b.Provider))
+	})
+	return facts
 }

@@ -1,24 +1,49 @@
 package workflows
 
-import "testing"
+import (
+	"slices"
+	"testing"
 
-func TestRetryEvidenceNamesWhoDeliveredAndTheShortestWindow(t *testing.T) {
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T) {
 	t.Parallel()
+	back := func(provider string, ms int64) ledger.RetryStory {
+		return ledger.RetryStory{Order: provider, Provider: provider, Acknowledged: true, Applied: 1, RecoveredAfterMS: ms}
+	}
 	for _, tc := range []struct {
-		rule  string
-		seen  []string
-		names string
-		hours int
+		rule    string
+		stories []ledger.RetryStory
+		senders []string
+		want    []migration.ProviderRetries
 	}{
-		{"one provider", []string{"stripe", "stripe"}, "stripe", 72},
-		{"the shortest of several counts", []string{"stripe", "shopify", "copecart"}, "copecart, shopify, stripe", 3},
-		{"one without a documented window makes it unknown", []string{"stripe", "clickfunnels"}, "clickfunnels, stripe", 0},
-		{"nobody", nil, "", 0},
+		{"each by itself, the busiest first", []ledger.RetryStory{back("shopify", 900), back("stripe", 500), back("stripe", 700)}, []string{"stripe", "shopify"}, []migration.ProviderRetries{
+			{Provider: "Stripe", Refused: 2, Recovered: 2, AppliedOnce: 2, LongestMS: 700, WindowSeconds: 72 * 3600, Proof: "documented"},
+			{Provider: "Shopify", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 900, WindowSeconds: 4 * 3600, Proof: "documented"}}},
+		{"what others tell is not documented", []ledger.RetryStory{back("clickfunnels", 1)}, nil, []migration.ProviderRetries{
+			{Provider: "ClickFunnels 2.0", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 81*60 + 15, Proof: "community"}}},
+		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, []string{"stripe", "cope"}, []migration.ProviderRetries{
+			{Provider: "Stripe", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 72 * 3600, Proof: "documented"}, {Provider: "COPE", Proof: "observed"}}},
+		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Provider: "copecart", Acknowledged: true, Applied: 2, RecoveredAfterMS: 5}}, nil,
+			[]migration.ProviderRetries{{Provider: "CopeCart", Refused: 2, Recovered: 1, LongestMS: 5, WindowSeconds: 3 * 3600, Proof: "documented"}}},
+		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, []migration.ProviderRetries{
+			{Provider: "an unnamed provider", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 2}, {Provider: "paypal", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1}}},
+		{"nobody", nil, nil, nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			if names, hours := providers(tc.seen); names != tc.names || hours != tc.hours {
-				t.Errorf("%q, %d h; want %q, %d h", names, hours, tc.names, tc.hours)
+			got := retryFacts(tc.stories, tc.senders)
+			if !slices.Equal(got.Providers, tc.want) {
+				t.Errorf("%+v\nwant %+v", got.Providers, tc.want)
+			}
+			var sum migration.RetryFacts
+			for _, p := range got.Providers {
+				sum.Refused, sum.Recovered, sum.AppliedOnce, sum.LongestMS = sum.Refused+p.Refused, sum.Recovered+p.Recovered, sum.AppliedOnce+p.AppliedOnce, max(sum.LongestMS, p.LongestMS)
+			}
+			if sum.Refused != got.Refused || sum.Recovered != got.Recovered || sum.AppliedOnce != got.AppliedOnce || sum.LongestMS != got.LongestMS {
+				t.Errorf("%+v does not add up to %+v", got.Providers, got)
 			}
 		})
 	}

@@ -16,8 +16,16 @@ const require = createRequire(import.meta.url);
 const version = (require("../package.json") as { version: string }).version;
 const bullmq = (require("bullmq/package.json") as { version: string }).version;
 
-/** Opens everything, serves until SIGTERM or SIGINT, then lets work in progress finish. Producers are made by `open`. */
-export async function run(config: Config, open: OpenProducer = openProducer): Promise<void> {
+/** What a test may make otherwise. */
+export interface Options {
+  /** Makes producers. */
+  open?: OpenProducer;
+  /** Unix ms, against which the times in signatures are held. */
+  now?: () => number;
+}
+
+/** Opens everything, serves until SIGTERM or SIGINT, then lets work in progress finish. */
+export async function run(config: Config, { open = openProducer, now = Date.now }: Options = {}): Promise<void> {
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
@@ -70,7 +78,7 @@ export async function run(config: Config, open: OpenProducer = openProducer): Pr
     instance: config.instance,
     intake: config.durableIntake,
   });
-  const http = server({ config, router, sides, intake, durable, journal, drill });
+  const http = server({ config, router, sides, intake, durable, journal, drill, now });
   http.listen(config.port, config.host);
   await once(http, "listening");
   log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
@@ -97,9 +105,9 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
 }
 
 /** Runs as a program: ends the process when it is done, with 1 when it could not. */
-export async function start(config: () => Config, open?: OpenProducer): Promise<never> {
+export async function start(config: () => Config, options?: Options): Promise<never> {
   try {
-    await run(config(), open);
+    await run(config(), options);
     // Connections to a server that is gone may still hold timers.
     process.exit(0);
   } catch (err) {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Endpoint } from "@switchyard/bullmq";
+import { providerIds, type ProviderId } from "./providers.js";
 
 export interface Config {
   host: string;
@@ -11,7 +12,8 @@ export interface Config {
   switchyardUrl: string;
   switchyardToken: string;
   ingestionToken: string;
-  webhookSecret: string;
+  /** By provider; of one without a secret no webhooks are taken. Two are valid while one is being replaced. */
+  webhookSecrets: Partial<Record<ProviderId, string[]>>;
   dataDir: string;
   instance: string;
   /** Replicas that must confirm an order while the source is the Sentinel estate. */
@@ -44,12 +46,26 @@ export function configFrom(env: NodeJS.ProcessEnv): Config {
     switchyardUrl: required("SWITCHYARD_URL").replace(/\/$/, ""),
     switchyardToken: required("SWITCHYARD_TOKEN"),
     ingestionToken: required("INGESTION_TOKEN"),
-    webhookSecret: required("WEBHOOK_SECRET"),
+    webhookSecrets: webhookSecrets(env),
     dataDir: required("DATA_DIR"),
     instance: env["INSTANCE_ID"] || `${hostname()}-${process.pid}`,
     waitReplicas: integer("WAIT_REPLICAS", 1),
     durableIntake: env["INTAKE"] === "durable",
   };
+}
+
+// The first one has no prefix: it is older than the others.
+const secretName = (id: ProviderId): string => (id === "stripe" ? "WEBHOOK_SECRET" : `${id.toUpperCase()}_WEBHOOK_SECRET`);
+
+function webhookSecrets(env: NodeJS.ProcessEnv): Config["webhookSecrets"] {
+  const secrets: Config["webhookSecrets"] = {};
+  for (const id of providerIds) {
+    const list = (env[secretName(id)] ?? "").split(",").map((secret) => secret.trim()).filter(Boolean);
+    if (list.length > 2) throw new Error(`${secretName(id)} holds ${list.length} secrets, at most 2 are valid at a time`);
+    if (list.length > 0) secrets[id] = list;
+  }
+  if (Object.keys(secrets).length === 0) throw new Error(`none of ${providerIds.map(secretName).join(", ")} is set`);
+  return secrets;
 }
 
 function sentinel(env: NodeJS.ProcessEnv): Endpoint | undefined {

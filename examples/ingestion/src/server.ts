@@ -1,11 +1,12 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { unavailable, type Drill, type DurableIntake, type Router } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import type { Intake } from "./intake.js";
 import type { Journal } from "./journal.js";
 import { log } from "./log.js";
-import { canaryOrder, jobId, orderFrom, type Order } from "./order.js";
-import { sameSecret, signed } from "./signature.js";
+import { canaryOrder, jobId, type Order } from "./order.js";
+import { providerIds, providers, type Provider } from "./providers.js";
 import type { Sides } from "./sides.js";
 
 const maxBody = 1 << 20;
@@ -19,6 +20,8 @@ export interface Parts {
   durable: DurableIntake | undefined;
   journal: Journal;
   drill: Drill;
+  /** Unix ms, against which the times in signatures are held. */
+  now: () => number;
 }
 
 /** A refusal with its status; everything else that is thrown is a 500. */
@@ -34,14 +37,18 @@ class Refusal extends Error {
 /** The HTTP server: webhooks in, evidence out. */
 export function server(parts: Parts): Server {
   const routes: Record<string, (req: IncomingMessage, res: ServerResponse, url: URL) => Promise<void> | void> = {
-    "POST /webhooks/stripe": (req, res) => webhook(parts, req, res),
     "POST /switchyard/canary": (req, res) => canary(parts, req, res),
-    "POST /switchyard/replay": (req, res) => replay(parts, req, res),
+    "POST /switchyard/replay": (req, res, url) => replay(parts, req, res, url),
     "POST /switchyard/drill": (req, res) => drill(parts, req, res),
     "GET /switchyard/journal": (req, res, url) => journal(parts, req, res, url),
     "GET /healthz": (_, res) => json(res, 200, { status: "ok" }),
     "GET /readyz": (_, res) => ready(parts, res),
   };
+  for (const id of providerIds) {
+    // Without a secret nothing can be told from what anybody sends, so there is no such address.
+    const secrets = parts.config.webhookSecrets[id];
+    if (secrets) routes[`POST /webhooks/${id}`] = (req, res) => webhook(parts, providers[id], secrets, req, res);
+  }
   return createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (req, res) => {
     void (async () => {
       try {
@@ -59,24 +66,27 @@ export function server(parts: Parts): Server {
   });
 }
 
-async function webhook(parts: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const { config, journal } = parts;
+async function webhook(parts: Parts, provider: Provider, secrets: readonly string[], req: IncomingMessage, res: ServerResponse): Promise<void> {
   const start = performance.now();
   const body = await read(req);
-  if (!signed(req.headers["stripe-signature"] as string | undefined, body, config.webhookSecret)) throw new Refusal(400, "the signature does not match");
+  if (!provider.verify(req.headersDistinct, body, secrets, parts.now())) throw new Refusal(400, "the signature does not match");
   let order: Order;
   try {
-    order = orderFrom(JSON.parse(body.toString("utf8")));
+    order = provider.order(body, req.headersDistinct);
   } catch (err) {
     const error = (err as Error).message;
-    journal.record({ type: "delivery", order: "", event: "", provider: "stripe", status: 400, ms: since(start), error, canary: false });
+    parts.journal.record({ type: "delivery", order: "", event: "", provider: provider.id, status: 400, ms: since(start), error, canary: false });
     throw new Refusal(400, error);
   }
   const error = await take(parts, order);
-  const status = error ? 503 : 200;
   if (error) unavailable(res);
-  else json(res, 200, { received: true });
-  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: since(start), ...(error && { error }), canary: false });
+  else provider.reply(res);
+  delivered(parts.journal, order, start, error);
+}
+
+/** Journals a delivery as it was answered. */
+function delivered(journal: Journal, order: Order, start: number, error: string | undefined): void {
+  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status: error ? 503 : 200, ms: since(start), ...(error && { error }), canary: false });
 }
 
 // Why an order cannot be acknowledged; undefined when it can.
@@ -108,21 +118,24 @@ async function canary({ config, intake, journal }: Parts, req: IncomingMessage, 
   journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: answer.ms, ...(error && { error }), canary: true });
 }
 
-// An event that the provider gave up on, fetched through its API: the way of a webhook but for the signature, which only a delivery has.
-async function replay({ config, intake, journal }: Parts, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  authorize(config, req);
+// What a provider gave up on, fetched through its API: the way of a webhook but for the signature and headers, which only a delivery has.
+async function replay(parts: Parts, req: IncomingMessage, res: ServerResponse, url: URL): Promise<void> {
+  authorize(parts.config, req);
   const start = performance.now();
+  const id = url.searchParams.get("provider") ?? "stripe";
+  const known = providerIds.find((p) => p === id);
+  if (!known) throw new Refusal(400, `the provider is not one of ${providerIds.join(", ")}`);
   let order: Order;
   try {
-    order = orderFrom(JSON.parse((await read(req)).toString("utf8")));
+    order = providers[known].order(await read(req), {});
   } catch (err) {
     throw err instanceof Refusal ? err : new Refusal(400, (err as Error).message);
   }
-  const { error } = await intake.accept(order);
-  const status = error ? 503 : 200;
+  // Whoever fetches again wants to know that it is enqueued, so the durable intake is not asked.
+  const { error } = await parts.intake.accept(order);
   if (error) unavailable(res, { error });
   else json(res, 200, { received: true });
-  journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: since(start), ...(error && { error }), canary: false });
+  delivered(parts.journal, order, start, error);
 }
 
 // Adds of a drill go to a server of the drill's: no order, and nothing in the journal.
@@ -174,6 +187,12 @@ function ready({ router, sides, durable, journal }: Parts, res: ServerResponse):
 function authorize(config: Config, req: IncomingMessage): void {
   const [, token] = /^Bearer (.+)$/.exec(req.headers.authorization ?? "") ?? [];
   if (!token || !sameSecret(token, config.ingestionToken)) throw new Refusal(401, "a bearer token is required");
+}
+
+// Without telling how much of the two agrees.
+function sameSecret(a: string, b: string): boolean {
+  const digest = (s: string): Buffer => createHmac("sha256", "compare").update(s).digest();
+  return timingSafeEqual(digest(a), digest(b));
 }
 
 async function read(req: IncomingMessage): Promise<Buffer> {

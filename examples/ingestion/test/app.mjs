@@ -28,6 +28,48 @@ export function order(n, fields = {}) {
   };
 }
 
+/** The body of order `id` worth 19.99 as each provider sends it, with the headers that are not the signature's. */
+export const bodies = {
+  stripe: (id) => ({ body: order(id, { id }), headers: {} }),
+  shopify: (id) => ({
+    body: {
+      id,
+      admin_graphql_api_id: `gid://shopify/Order/${id}`,
+      created_at: "2026-11-26T10:00:00-05:00",
+      currency: "EUR",
+      total_price: "19.99",
+      customer: { id: 7 },
+      line_items: [{ sku: "book", quantity: 1, price: "19.99" }],
+    },
+    headers: { "X-Shopify-Event-Id": `event-${id}`, "X-Shopify-Topic": "orders/paid" },
+  }),
+  clickfunnels: (id) => ({
+    body: { event_id: `cf-${id}`, event_type: "one-time-order.completed", subject_id: id, created_at: "2026-11-26T15:00:00Z", data: { id, currency: "EUR", total_amount: "19.99" } },
+    headers: {},
+  }),
+  copecart: (id) => ({
+    body: { event_type: "payment.made", transaction_id: `tx-${id}`, order_id: id, transaction_currency: "EUR", transaction_amount: 19.99, transaction_date: "2026-11-26" },
+    headers: {},
+  }),
+  cope: (id) => ({
+    body: { specversion: "1.0", source: "/cope/payments", id: `evt-${id}`, type: "cope.payment.sale.succeeded", subject: id, time: "2026-11-26T15:00:00Z", data: { amount: 1999, currency: "EUR" } },
+    headers: {},
+  }),
+};
+
+/** The headers that sign a provider's body. */
+export function signature(provider, body, { at = Date.now(), key = secret } = {}) {
+  const t = String(Math.floor(at / 1000));
+  const mac = (text, encoding) => createHmac("sha256", key).update(text).digest(encoding);
+  return {
+    stripe: () => ({ "Stripe-Signature": sign(body, { at, key }) }),
+    shopify: () => ({ "X-Shopify-Hmac-Sha256": mac(body, "base64") }),
+    clickfunnels: () => ({ "X-Webhook-ClickFunnels-Timestamp": t, "X-Webhook-ClickFunnels-Signature": mac(`${t}.${body}`, "hex") }),
+    copecart: () => ({ "X-Copecart-Signature": mac(body, "base64") }),
+    cope: () => ({ "X-Cope-Signature": sign(body, { at, key }) }),
+  }[provider]();
+}
+
 export function sign(body, { at = Date.now(), key = secret } = {}) {
   const t = Math.floor(at / 1000);
   return `t=${t},v1=${createHmac("sha256", key).update(`${t}.${body}`).digest("hex")}`;
@@ -45,6 +87,7 @@ export async function app(t, sy, env = {}) {
         SWITCHYARD_TOKEN: sy.token,
         INGESTION_TOKEN: token,
         WEBHOOK_SECRET: secret,
+        ...Object.fromEntries(["SHOPIFY", "CLICKFUNNELS", "COPECART", "COPE"].map((name) => [`${name}_WEBHOOK_SECRET`, secret])),
         INSTANCE_ID: "ingestion-test",
         ...env,
         DATA_DIR: dir,
@@ -79,12 +122,21 @@ export async function app(t, sy, env = {}) {
       const start = performance.now();
       const res = await fetch(self.url + path, { method: "POST", body, headers, signal: AbortSignal.timeout(20_000) });
       const text = await res.text();
-      return { status: res.status, retryAfter: res.headers.get("retry-after"), body: JSON.parse(text), ms: performance.now() - start };
+      let answer = text; // CopeCart's is no JSON
+      if (res.headers.get("content-type") === "application/json") answer = JSON.parse(text);
+      return { status: res.status, retryAfter: res.headers.get("retry-after"), body: answer, ms: performance.now() - start };
     },
     deliver(event) {
       const body = JSON.stringify(event);
       return self.post("/webhooks/stripe", body, { "Stripe-Signature": sign(body) });
     },
+    /** Delivers order `id` of a provider, signed. */
+    webhook(provider, id, options) {
+      const { body, headers } = bodies[provider](id);
+      const text = JSON.stringify(body);
+      return self.post(`/webhooks/${provider}`, text, { ...headers, ...signature(provider, text, options) });
+    },
+    replay: (query, body) => self.post(`/switchyard/replay${query}`, body, { Authorization: `Bearer ${token}` }),
     canary: (id) => self.post("/switchyard/canary", JSON.stringify({ id }), { Authorization: `Bearer ${token}` }),
     async get(path, headers = { Authorization: `Bearer ${token}` }) {
       const res = await fetch(self.url + path, { headers, signal: AbortSignal.timeout(10_000) });

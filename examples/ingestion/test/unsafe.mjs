@@ -8,4 +8,4 @@ const flag = { off: {}, flag: { enableOfflineQueue: false } }[process.env.BREAKE
 const open = (endpoint, purpose, replicas, onError) =>
   new Producer({ queue: purpose.queue, connection: { ...unsafeProducerOptions(endpoint, purpose), ...flag }, safe: false, onError });
 // It waits for no replica: a WAIT would hide what the bare options do.
-await start(() => ({ ...configFrom(process.env), waitReplicas: 0 }), open);
+await start(() => ({ ...configFrom(process.env), waitReplicas: 0 }), { open });
