@@ -162,7 +162,7 @@ func (p Provider) Verify(h http.Header, rawBody []byte, secrets []migration.Secr
 func (p Provider) Identify(h http.Header, body []byte) (Event, error) {
 	e, err := p.event(h, body)
 	if err != nil {
-		return Event{}, migration.Errorf(migration.Invalid, "no JSON object")
+		return Event{}, migration.Errorf(migration.Invalid, "is no JSON object")
 	}
 	if e.Object == "" {
 		return Event{}, migration.Errorf(migration.Invalid, "names no order: %s has its id in %s", p.Name, p.object)
