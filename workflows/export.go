@@ -18,6 +18,14 @@ func provider(id string) (webhooks.Provider, error) {
 	return p, nil
 }
 
+// ProviderName is the name of a provider, for people; of one that is none, its id.
+func ProviderName(id string) string {
+	if p, known := webhooks.ByID(id); known {
+		return p.Name
+	}
+	return id
+}
+
 // export is what a caller has of a provider, in the place of its API.
 type export struct {
 	provider webhooks.Provider
