@@ -67,8 +67,13 @@ func (s *Server) replayForm(c *fiber.Ctx) error {
 	if err == nil {
 		out, err = s.control.ReplayLost(c.UserContext(), identityOf(c).Actor, mid, in)
 	}
+	const none = "Nothing was handed over"
+	if f := explain(err); err != nil && f.kind == migration.Unavailable { // the provider does not answer, or the ledger is behind: the way out is on this page
+		c.Status(f.status)
+		return s.outageWith(c, &web.Notice{Title: none, Text: f.text})
+	}
 	if err != nil {
-		n, err := refused(c, "Nothing was handed over", err)
+		n, err := refused(c, none, err)
 		if err != nil {
 			return err
 		}

@@ -698,7 +698,7 @@ func OutagePage(v Outage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 67, "</fieldset><label for=\"replay-hours\">Hours back that it is asked for</label> <input type=\"number\" id=\"replay-hours\" name=\"hours\" min=\"1\" max=\"720\" value=\"72\" required> <label for=\"replay-file\">Or a file of its events, and it is not asked</label> <input type=\"file\" id=\"replay-file\" name=\"events\" accept=\"application/json,.json,.jsonl,.ndjson\" aria-describedby=\"replay-file-how\"><p class=\"meta\" id=\"replay-file-how\">Bodies of webhooks, one JSON object a line or a JSON array of them, up to ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 67, "</fieldset><label for=\"replay-hours\">Hours back</label> <input type=\"number\" id=\"replay-hours\" name=\"hours\" min=\"1\" max=\"720\" value=\"72\" required> <label for=\"replay-file\">Or a file of its events; the provider is not asked then</label> <input type=\"file\" id=\"replay-file\" name=\"events\" accept=\"application/json,.json,.jsonl,.ndjson\" aria-describedby=\"replay-file-how\"><p class=\"meta\" id=\"replay-file-how\">Bodies of webhooks, one JSON object a line or a JSON array of them, up to ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

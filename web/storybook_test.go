@@ -226,7 +226,7 @@ func storyOutage(on bool) workflows.Outage {
 		shopify.Missing, shopify.Orders = 141, []string{"gid://shopify/Order/1", "gid://shopify/Order/2"}
 		shopify.Clock = &workflows.OutageClock{FirstFailed: since, NextRetry: &next, FirstLoss: gone, Left: 2 * time.Hour, LossBefore: storyTime, AtRisk: 144, ValueAtRisk: 7185.6, RemovedAt: &gone, Removal: "the subscription is deleted", Severity: "critical", Confidence: "assumed"}
 	}
-	copecart := workflows.ProviderOutage{Ask: "No API of CopeCart for it is known. Export the orders of the time from the vendor's pages, or ask support to send the notifications again. What comes of it can be handed over as a file.",
+	copecart := workflows.ProviderOutage{Ask: "No API of CopeCart is known that lists orders or sends them again. Export the orders of the time from the vendor's pages, or ask support to send the notifications again. What comes of it can be handed over as a file.",
 		Provider: workflows.ProviderFacts{ID: "copecart", Name: "CopeCart", Variant: "IPN", Success: "2xx with a body of exactly OK", Deadline: sourced("10 s", "assumed"), Schedule: sourced("10 retries within 3 h", "documented"),
 			NoLoss: sourced("1 h 30 min", "documented"), LastTry: sourced("3 h", "assumed"), After: sourced("it stops trying", "documented"), Recovery: sourced("Export the orders of the time from the vendor's pages.", "assumed"),
 			DedupeBy: sourced("transaction_id and event_type", "documented"), Trap: "Any other body, such as JSON with a 200, is a failure."},

@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -81,7 +82,7 @@ func (e *Estate) recoverer(p webhooks.Provider) (r webhooks.Recoverer, lists str
 		}
 		return webhooks.ClickFunnelsOrders{Base: funnels.API, Workspace: funnels.Workspace, Token: funnels.Token}, "ClickFunnels lists paid one-time orders by their last change.", nil
 	}
-	return nil, "", migration.Errorf(migration.Blocked, "no API of %s for it is known. %s What comes of it can be handed over as a file", p.Name, p.Recovery.Action)
+	return nil, "", migration.Errorf(migration.Blocked, "no API of %s is known that lists orders or sends them again. %s What comes of it can be handed over as a file", p.Name, p.Recovery.Action)
 }
 
 // orderID is under which id the app's journal, and so the order ledger, knows the order of an event.
@@ -148,6 +149,8 @@ func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string,
 	switch {
 	case err != nil && len(in.Events) > 0:
 		return out, err
+	case errors.Is(err, context.DeadlineExceeded):
+		return out, migration.Errorf(migration.Unavailable, "%s has more since then than can be read within one request: ask for less time back, or hand over an export of it as a file", p.Name)
 	case err != nil:
 		return out, migration.Errorf(migration.Unavailable, "%s cannot be asked: %w", p.Name, err)
 	}
@@ -182,6 +185,9 @@ func (e *Estate) handOver(ctx context.Context, from webhooks.Recoverer, lost []w
 			break
 		}
 		body, err := from.Body(ctx, f)
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
 			refuse(f, err.Error())
 			if migration.KindOf(err) == migration.NotFound {
@@ -190,6 +196,9 @@ func (e *Estate) handOver(ctx context.Context, from webhooks.Recoverer, lost []w
 			break
 		}
 		status, reason, err := e.ingestion.Replay(ctx, f.Event.Provider, body)
+		if err != nil && ctx.Err() != nil {
+			break // whether the app took it shows in its journal
+		}
 		if err == nil && status == http.StatusOK {
 			out.Enqueued++
 			continue

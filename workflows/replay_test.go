@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
@@ -252,6 +254,30 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 			}
 		})
 	}
+}
+
+// What is not done when the request's time is over is left, not refused, and a list that is not complete is none.
+func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	b, app := openIntake(t)
+	b.catchUp(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b.estate.ingestion = ingestion.New(serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client left
+		cancel()
+		<-r.Context().Done()
+	})), "ingestion-token", nil)
+	out, err := b.ReplayLost(ctx, ada, mid, Replay{Provider: "shopify", Events: []json.RawMessage{[]byte(`{"id":1}`), []byte(`{"id":2}`)}})
+	ok(t, err)
+	if out.Missing != 2 || out.Left != 2 || len(out.Refused) != 0 || len(app.taken) != 0 {
+		t.Errorf("%+v", out)
+	}
+	ctx, done := context.WithTimeout(t.Context(), time.Second)
+	defer done()
+	b.estate.cfg.ClickFunnels = config.ClickFunnels{Workspace: 1, Token: "cf_CANARY", API: serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))}
+	_, err = b.ReplayLost(ctx, ada, mid, Replay{Provider: "clickfunnels", Since: time.Now().Add(-time.Hour)})
+	wantKind(t, err, migration.Unavailable, "ask for less time back")
 }
 
 func serve(t *testing.T, h http.Handler) string {
