@@ -151,8 +151,8 @@ func clickFunnelsPaid(o object) (paid bool, hold string) {
 	return false, ""
 }
 
-// Body implements Recoverer: the event of a completed order, with an id of its own making that is the same each time.
+// Body implements Recoverer: the event of a completed order. It has no event_id, since the one of the event that was lost is not known.
 func (c ClickFunnelsOrders) Body(_ context.Context, f Found) ([]byte, error) {
-	return json.Marshal(map[string]any{"event_id": "recovered-order-" + f.Event.Object, "event_type": clickFunnelsType, "subject_type": "Order", "subject_id": json.Number(f.Event.Object),
+	return json.Marshal(map[string]any{"event_type": clickFunnelsType, "subject_type": "Order", "subject_id": json.Number(f.Event.Object),
 		"api_version": 2, "workspace_id": c.Workspace, "created_at": f.Event.Created.UTC().Format(time.RFC3339Nano), "data": json.RawMessage(f.Body)})
 }
