@@ -128,7 +128,7 @@ func (c *ClickFunnels) list(w http.ResponseWriter, r *http.Request, q url.Values
 		page = append(page, map[string]any{"id": o.ID, "public_id": fmt.Sprintf("p%d", o.ID), "order_number": fmt.Sprintf("#%d", 1000+o.ID), "workspace_id": c.Workspace, "contact_id": 7, "live_mode": true, "order_type": kind,
 			"billing_status": cmp.Or(o.Billing, "paid"), "service_status": "completed", "total_amount": "49.90", "currency": "EUR", "canceled_at": canceled,
 			"created_at": o.Created.UTC().Format(time.RFC3339Nano), "updated_at": o.Updated.UTC().Format(time.RFC3339Nano),
-			"line_items": []any{map[string]any{"id": o.ID, "quantity": 1, "products_variant": map[string]any{"id": 1, "sku": "course"}}}})
+			"line_items": []any{map[string]any{"id": o.ID, "quantity": 1, "products_variant": map[string]any{"id": 1, "sku": "course"}, "products_price": map[string]any{"id": 2, "amount": "49.90", "currency": "EUR"}}}})
 		last = o.ID
 	}
 	if more {
