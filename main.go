@@ -40,7 +40,7 @@ type cli struct {
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
 	Run      runCmd      `cmd:"" help:"Look at a run, approve, reject, cancel it or take it back."`
 	Report   reportCmd   `cmd:"" help:"What would break if the source were left now. Fails when something blocks."`
-	Replay   replayCmd   `cmd:"" help:"Fetch events that a payment provider gave up on through its API, and hand them to the app. Fails while any is left."`
+	Replay   replayCmd   `cmd:"" help:"Fetch what a payment provider gave up on through its API, or read it from an export, and hand it to the app. Fails while any is left."`
 	Outage   outageCmd   `cmd:"" help:"What the payment providers' retries mean for orders that are refused, now or in an outage of a length. Fails while orders are being lost."`
 	Capacity capacityCmd `cmd:"" help:"What the servers cost by the month, and how much of the plan's limits the queues need. Fails when one is exceeded."`
 	Export   exportCmd   `cmd:"" help:"Print the managed Redis as Terraform or as Helm values, for those who apply their changes by themselves."`

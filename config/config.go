@@ -60,7 +60,10 @@ type Config struct {
 	Linode    Linode    `yaml:"linode"`
 	Heroku    Heroku    `yaml:"heroku"`
 	Ingestion Ingestion `yaml:"ingestion"`
-	Stripe    Stripe    `yaml:"stripe"`
+	// Stripe, Shopify and ClickFunnels are asked for what was lost. Each is optional.
+	Stripe       Stripe       `yaml:"stripe"`
+	Shopify      Shopify      `yaml:"shopify"`
+	ClickFunnels ClickFunnels `yaml:"clickfunnels"`
 	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
 	Providers []Provider `yaml:"providers"`
 	// OutageAlerts are the thresholds of the outage clock.
@@ -108,6 +111,21 @@ type Stripe struct {
 	Key migration.Secret `yaml:"key"` // restricted: read events
 	// Types are the types of events that are orders.
 	Types []string `yaml:"types"`
+}
+
+// Shopify is the shop whose orders may be read.
+type Shopify struct {
+	// API is asked instead of the shop's address, for a stand-in.
+	API   string           `yaml:"api"`
+	Shop  string           `yaml:"shop"`  // example.myshopify.com
+	Token migration.Secret `yaml:"token"` // of the Admin API: read_orders and read_customers
+}
+
+// ClickFunnels is the workspace whose orders may be read.
+type ClickFunnels struct {
+	API       string           `yaml:"api"`       // the team's address: https://example.myclickfunnels.com
+	Workspace int              `yaml:"workspace"` // its number
+	Token     migration.Secret `yaml:"token"`
 }
 
 // Provider is one sender of orders.
@@ -373,9 +391,24 @@ func (c Config) Validate() error {
 		need(u.Name != "" && len(u.Password.Reveal()) >= 12, fmt.Sprintf("first_run_users[%d]", i), "a name and a password of 12 characters or more are needed")
 		need(u.Role == migration.RoleViewer || u.Role == migration.RoleEngineer, fmt.Sprintf("first_run_users[%d].role", i), "viewer or engineer")
 	}
-	for key, v := range map[string]string{"target.upstash.api": c.Target.Upstash.API, "linode.api": c.Linode.API, "heroku.api": c.Heroku.API, "stripe.api": c.Stripe.API, "ingestion.url": c.Ingestion.URL} {
+	apis := map[string]string{"target.upstash.api": c.Target.Upstash.API, "linode.api": c.Linode.API, "heroku.api": c.Heroku.API, "stripe.api": c.Stripe.API, "ingestion.url": c.Ingestion.URL}
+	for key, v := range map[string]string{"shopify.api": c.Shopify.API, "clickfunnels.api": c.ClickFunnels.API} {
+		if v != "" {
+			apis[key] = v
+		}
+	}
+	for key, v := range apis {
 		u, err := url.Parse(v)
 		need(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, key, "an http(s) URL without credentials is needed")
+	}
+	need(c.Shopify.Shop == "" || shopHost.MatchString(c.Shopify.Shop), "shopify.shop", fmt.Sprintf("%.60q is not a shop's address like example.myshopify.com", c.Shopify.Shop))
+	need(c.Shopify.Token.IsZero() || c.Shopify.Shop != "" || c.Shopify.API != "", "shopify.shop", "is needed beside token: example.myshopify.com")
+	need(!c.Shopify.Token.IsZero() || c.Shopify.Shop == "" && c.Shopify.API == "", "shopify.token", "is needed beside shop: one of the Admin API with read_orders and read_customers")
+	f := c.ClickFunnels
+	if f.API != "" || f.Workspace != 0 || !f.Token.IsZero() {
+		need(f.API != "", "clickfunnels.api", "is needed: the team's address, as https://example.myclickfunnels.com")
+		need(f.Workspace > 0, "clickfunnels.workspace", "the workspace's number is needed")
+		need(!f.Token.IsZero(), "clickfunnels.token", "is needed: an API token of the team")
 	}
 	if c.Migration.EventDate != "" {
 		_, err := time.Parse(time.DateOnly, c.Migration.EventDate)
@@ -439,6 +472,8 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+var shopHost = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.myshopify\.com$`)
 
 var channelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$`)
 

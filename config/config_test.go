@@ -46,6 +46,13 @@ heroku:
 ingestion:
   url: http://127.0.0.1:3000
   token: ingestion-CANARY-9
+shopify:
+  shop: example.myshopify.com
+  token: shopify-CANARY-10
+clickfunnels:
+  api: https://example.myclickfunnels.com
+  workspace: 42
+  token: clickfunnels-CANARY-11
 `
 
 func noEnv(string) string { return "" }
@@ -151,6 +158,14 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"a public address with a path":         {"queues:", "public_url: https://host/path\nqueues:", "public_url: a URL such as"},
 		"a public address with a password":     {"queues:", "public_url: https://u:CANARY@host\nqueues:", "public_url: a URL such as"},
 		"outage alerts out of order":           {"queues:", "outage_alerts: {warning: 0.6, critical: 0.5}\nqueues:", "outage_alerts: shares of the time"},
+		"a shop without its token":             {"  token: shopify-CANARY-10\n", "", "shopify.token: is needed beside shop"},
+		"a token without its shop":             {"  shop: example.myshopify.com\n", "", "shopify.shop: is needed beside token"},
+		"a shop that is none":                  {"example.myshopify.com", "shop.example.com", `"shop.example.com" is not a shop's address like example.myshopify.com`},
+		"a shop's API with a password":         {"  shop: example.myshopify.com", "  api: https://u:CANARY@h", "shopify.api: an http(s) URL without credentials"},
+		"a workspace without its address":      {"  api: https://example.myclickfunnels.com\n", "", "clickfunnels.api: is needed"},
+		"a team without its workspace":         {"  workspace: 42\n", "", "clickfunnels.workspace: the workspace's number"},
+		"a workspace without its token":        {"  token: clickfunnels-CANARY-11\n", "", "clickfunnels.token: is needed"},
+		"a team that is no URL":                {"https://example.myclickfunnels.com", "example.myclickfunnels.com", "clickfunnels.api: an http(s) URL"},
 		"an API address with a password":       {"http://127.0.0.1:3000", "http://u:CANARY@127.0.0.1:3000", "ingestion.url: an http(s) URL without credentials"},
 		"an API address that is none":          {"http://127.0.0.1:3000", "127.0.0.1:3000", "ingestion.url: an http(s) URL"},
 		"another database":                     {"data_dir: data", "database_url: mysql://u:CANARY@h/db", "database_url: a SQLite file or postgres://"},

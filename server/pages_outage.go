@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"strconv"
 	"time"
 
@@ -61,22 +62,46 @@ func (s *Server) replayForm(c *fiber.Ctx) error {
 	if err := s.mayAct(c, "replay", mid); err != nil {
 		return err
 	}
-	hours, err := strconv.Atoi(c.FormValue("hours"))
-	if err != nil || hours < 1 || hours > 720 {
-		n, err := refused(c, "Nothing was fetched", migration.Errorf(migration.Invalid, "hours %.20q: a whole number from 1 to 720", c.FormValue("hours")))
-		if err != nil {
-			return err
-		}
-		return s.outageWith(c, n)
+	in, err := replayOf(c)
+	var out workflows.ReplayResult
+	if err == nil {
+		out, err = s.control.ReplayLost(c.UserContext(), identityOf(c).Actor, mid, in)
 	}
-	in := workflows.Replay{Provider: "stripe", Since: time.Now().Add(-time.Duration(hours) * time.Hour), Look: c.FormValue("action") != "enqueue"}
-	out, err := s.control.ReplayLost(c.UserContext(), identityOf(c).Actor, mid, in)
+	const none = "Nothing was handed over"
+	if f := explain(err); err != nil && f.kind == migration.Unavailable { // the provider does not answer, or the ledger is behind: the way out is on this page
+		c.Status(f.status)
+		return s.outageWith(c, &web.Notice{Title: none, Text: f.text})
+	}
 	if err != nil {
-		n, err := refused(c, "Nothing was fetched", err)
+		n, err := refused(c, none, err)
 		if err != nil {
 			return err
 		}
 		return s.outageWith(c, n)
 	}
 	return s.outageWith(c, &web.Notice{Title: web.ReplayTitle(in, out), Text: web.ReplayText(in, out)})
+}
+
+// replayOf reads the form: a provider, and either hours or a file.
+func replayOf(c *fiber.Ctx) (workflows.Replay, error) {
+	in := workflows.Replay{Provider: c.FormValue("provider"), Look: c.FormValue("action") != "enqueue"}
+	if h, err := c.FormFile("events"); err == nil { // otherwise none was chosen
+		f, err := h.Open()
+		if err != nil {
+			return in, err
+		}
+		defer f.Close()
+		text, err := io.ReadAll(f)
+		if err != nil {
+			return in, err
+		}
+		in.Events, err = workflows.ReadEvents(in.Provider, text)
+		return in, err
+	}
+	hours, err := strconv.Atoi(c.FormValue("hours"))
+	if err != nil || hours < 1 || hours > 720 {
+		return in, migration.Errorf(migration.Invalid, "hours %.20q: a whole number from 1 to 720", c.FormValue("hours"))
+	}
+	in.Since = time.Now().Add(-time.Duration(hours) * time.Hour)
+	return in, nil
 }

@@ -22,24 +22,32 @@ type Outage struct {
 func ReplayTitle(in workflows.Replay, out workflows.ReplayResult) string {
 	switch {
 	case out.Missing == 0:
-		return "No event is missing"
+		return "Nothing is missing"
 	case in.Look:
-		return number(out.Missing) + " events are missing"
+		return lostOnes(in, out.Missing) + isAre(out.Missing) + " missing"
 	}
-	return fmt.Sprintf("%d of %d missing events enqueued", out.Enqueued, out.Missing)
+	return fmt.Sprintf("%s of %s enqueued", number(out.Enqueued), lostOnes(in, out.Missing))
 }
 
 // ReplayText gives the details.
 func ReplayText(in workflows.Replay, out workflows.ReplayResult) string {
-	if out.Missing == 0 {
-		return "Everything that Stripe has since " + stamp(in.Since) + " is acknowledged in the order ledger."
+	from := "What " + workflows.ProviderName(in.Provider) + " has since " + stamp(in.Since)
+	if len(in.Events) > 0 {
+		from = "What the file holds of " + workflows.ProviderName(in.Provider)
 	}
-	text := "Since " + stamp(in.Since) + ": " + strings.Join(out.Events, ", ") + "."
+	if out.Missing == 0 {
+		return from + " is acknowledged in the order ledger: " + lostOnes(in, out.Known) + "."
+	}
+	text := from + " and the order ledger does not know: " + strings.Join(out.Events, ", ")
+	if more := out.Missing - len(out.Events); more > 0 {
+		text += " and " + number(more) + " more"
+	}
+	text += "."
 	if len(out.Refused) > 0 {
-		text += " Not taken by the app: " + strings.Join(out.Refused, "; ") + "."
+		text += " Not taken: " + strings.Join(out.Refused, "; ") + "."
 	}
 	if !in.Look && out.Left > 0 {
-		text += fmt.Sprintf(" %d are left: ask again.", out.Left)
+		text += fmt.Sprintf(" %s%s left: ask again.", number(out.Left), isAre(out.Left))
 	}
 	return text
 }
@@ -68,6 +76,42 @@ func intakeWords(i *workflows.IntakeOutlook) string {
 }
 
 func mebi(n int64) float64 { return float64(n) / (1 << 20) }
+
+// lostOnes counts what a replay is about: events of Stripe, orders of the others.
+func lostOnes(in workflows.Replay, n int) string {
+	what := "order"
+	if in.Provider == "stripe" {
+		what = "event"
+	}
+	if n != 1 {
+		what += "s"
+	}
+	return number(n) + " " + what
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return " is"
+	}
+	return " are"
+}
+
+// asked is the provider that is chosen before somebody chooses: the first that can be asked.
+func asked(o workflows.Outage) string {
+	for _, p := range o.Providers {
+		if p.CanAsk {
+			return p.Provider.ID
+		}
+	}
+	return ""
+}
+
+func askStatus(p workflows.ProviderOutage) status {
+	if p.CanAsk {
+		return status{"ok", "circle-check", "Can be asked"}
+	}
+	return status{"idle", "circle-dashed", "Needs a file"}
+}
 
 // Lengths are what the slider of the what-if offers.
 var Lengths = []time.Duration{10 * time.Second, 25 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 90 * time.Minute, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour,

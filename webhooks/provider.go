@@ -125,6 +125,7 @@ type Provider struct {
 	Recovery  Recovery
 	Trap      string // what surprises
 
+	object     string // where a body has the id of its order, for people
 	scheme     scheme
 	identify   func(http.Header, object) Event
 	request    func(http.Header, Order, int) []byte
@@ -149,9 +150,30 @@ func (p Provider) Verify(h http.Header, rawBody []byte, secrets []migration.Secr
 	if err := p.scheme.verify(p, h, rawBody, usable(secrets), now); err != nil {
 		return Event{}, err
 	}
-	o, err := decode(rawBody)
+	e, err := p.event(h, rawBody)
 	if err != nil {
 		return Event{}, migration.Errorf(migration.Invalid, "the body of this signed webhook of %s is not a JSON object: %w", p.Name, err)
+	}
+	return e, nil
+}
+
+// Identify says what a body is about that comes without a signature, as from an export: what Verify says of a delivery. h may be nil. An error
+// has the kind Invalid: the body is no JSON object, or names no order.
+func (p Provider) Identify(h http.Header, body []byte) (Event, error) {
+	e, err := p.event(h, body)
+	if err != nil {
+		return Event{}, migration.Errorf(migration.Invalid, "is no JSON object")
+	}
+	if e.Object == "" {
+		return Event{}, migration.Errorf(migration.Invalid, "names no order: %s has its id in %s", p.Name, p.object)
+	}
+	return e, nil
+}
+
+func (p Provider) event(h http.Header, rawBody []byte) (Event, error) {
+	o, err := decode(rawBody)
+	if err != nil {
+		return Event{}, err
 	}
 	e := p.identify(h, o)
 	e.Provider = p.ID

@@ -63,7 +63,7 @@ func Stripe() Provider {
 		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://docs.stripe.com/webhooks/process-undelivered-events", Read: read},
 			Action: "List events with delivery_success=false and take in those that are not known; or resend from the dashboard (15 days) or the CLI (30 days).", For: 30 * 24 * time.Hour},
 		Trap:   "A disabled endpoint stops the retries. In a sandbox there are only three retries over a few hours, so 72 h cannot be seen there.",
-		scheme: official{}, identify: stripeEvent, request: stripeOrder,
+		scheme: official{}, object: "data.object.id", identify: stripeEvent, request: stripeOrder,
 	}
 }
 
@@ -104,7 +104,7 @@ func Shopify() Provider {
 		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/best-practices", Read: planRead},
 			Action: "Subscribe again, then take in orders by updated_at from before the outage through the Admin API."},
 		Trap:   "Retries go to the address that was configured when the event was triggered: changing the address does not redirect them. Keep the old address answering.",
-		scheme: bare{}, identify: shopifyEvent, request: shopifyOrder,
+		scheme: bare{}, object: "id", identify: shopifyEvent, request: shopifyOrder,
 	}
 }
 
@@ -137,9 +137,10 @@ func ClickFunnels() Provider {
 		Redirects: Trait{Source: library("its HTTP call does not follow any")},
 		Pinned:    Trait{Source: library("the address is stored with the delivery when the event is made"), Holds: true},
 		Removal:   Removal{Source: library("off unless configured: 50 exhausted deliveries, then 3 days"), What: "the endpoint may be deactivated"},
-		Recovery:  Recovery{Source: Source{Level: Community, URL: "https://developers.myclickfunnels.com/reference", Read: planRead}, Action: "List orders through the API and take in those that are not known."},
-		Trap:      "4xx answers are retried like 5xx. The secret is shown once, when the endpoint is made.",
-		scheme:    split{timestamp: "X-Webhook-ClickFunnels-Timestamp"}, identify: clickFunnelsEvent, request: clickFunnelsOrder,
+		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://developers.myclickfunnels.com/reference/order", Read: read, Note: "events are not listed, only orders"},
+			Action: "List orders through the API and take in those that are not known."},
+		Trap:   "4xx answers are retried like 5xx. The secret is shown once, when the endpoint is made.",
+		scheme: split{timestamp: "X-Webhook-ClickFunnels-Timestamp"}, object: "subject_id", identify: clickFunnelsEvent, request: clickFunnelsOrder,
 	}
 }
 
@@ -170,9 +171,9 @@ func CopeCart() Provider {
 		Schedule:  Schedule{Source: ipn, Retries: 10, Window: 3 * time.Hour, Waits: evenly, Spacing: nothing("evenly, every 18 min"), NoLoss: 90 * time.Minute},
 		Redirects: Trait{Source: nothing("not found; taken as a failure")},
 		Pinned:    Trait{Source: nothing("not found")},
-		Recovery:  Recovery{Source: nothing("no API was found"), Action: "Export the orders of the time from the vendor's pages, or ask support to send the notifications again."},
+		Recovery:  Recovery{Source: nothing("no API was found, neither for orders nor to send a notification again"), Action: "Export the orders of the time from the vendor's pages, or ask support to send the notifications again."},
 		Trap:      "Any other body, such as JSON with a 200, is a failure: the order comes eleven times.",
-		scheme:    bare{}, identify: copeCartEvent, request: copeCartOrder, exactly: "OK",
+		scheme:    bare{}, object: "order_id", identify: copeCartEvent, request: copeCartOrder, exactly: "OK",
 	}
 }
 
@@ -193,10 +194,10 @@ func COPE() Provider {
 		},
 		Redirects: Trait{Source: Source{Level: Assumed, Note: "not found; taken as a failure"}},
 		Pinned:    Trait{Source: Source{Level: Assumed, Note: "not found"}},
-		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://docs.cope.com/webhooks/deliveries", Read: read, Note: "for how long back is not stated"},
+		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://docs.cope.com/webhooks/deliveries", Read: read, Note: "for how long back is not stated; no route of an API for it was found"},
 			Action: "Replay the failed deliveries of the time; a bulk replay is a job."},
 		Trap:   "A 4xx ends the retries at once: never answer 401, 404 or 429 because something of your own is down.",
-		scheme: timed{}, identify: copeEvent, request: copeOrder, terminal4x: true,
+		scheme: timed{}, object: "subject", identify: copeEvent, request: copeOrder, terminal4x: true,
 	}
 }
 

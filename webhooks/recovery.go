@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,15 +21,20 @@ import (
 // Found is an event or order that the provider has and that was not known here.
 type Found struct {
 	Event Event
-	Body  []byte // as the provider gives it now; for an event of Stripe the same object as in the webhook, not the same bytes
+	Body  []byte // as the provider lists it; Recoverer.Body makes of it what an app takes in
 	// Undelivered is how many endpoints have not taken it; 0 when the provider does not tell.
 	Undelivered int
+	// Hold is why people should look at it before it is taken in, such as "it was refunded in part since"; empty: nothing speaks against it.
+	Hold string
 }
 
-// Recoverer asks a provider for what was lost. Missing gives what the provider has since a time and known does not know, oldest first. It
-// only reads. An error means that the list is not complete: nothing is given then.
+// Recoverer asks a provider for what was lost. It only reads.
 type Recoverer interface {
+	// Missing gives what the provider has since a time and known does not know, oldest first. An error means that the list is not complete:
+	// nothing is given then.
 	Missing(ctx context.Context, since time.Time, known func(Event) bool) ([]Found, error)
+	// Body gives the body of something found in the shape of the provider's webhook.
+	Body(ctx context.Context, f Found) ([]byte, error)
 }
 
 // mostFound bounds what one Missing reads.
@@ -117,6 +123,9 @@ func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(E
 	}
 }
 
+// Body implements Recoverer: an event of Stripe's list is the same object as in the webhook, though not the same bytes.
+func (s StripeEvents) Body(_ context.Context, f Found) ([]byte, error) { return f.Body, nil }
+
 // get is httpapi's Do for Stripe's form of errors: https://docs.stripe.com/api/errors
 func (s StripeEvents) get(ctx context.Context, api httpapi.Client, path string, out any) error {
 	status, body, err := api.Send(ctx, http.MethodGet, path, nil)
@@ -143,6 +152,7 @@ func (s StripeEvents) get(ctx context.Context, api httpapi.Client, path string, 
 
 // ShopifyOrders recovers orders through Shopify's Admin API, since events themselves are not kept:
 // https://shopify.dev/docs/apps/build/webhooks/best-practices (reconciliation). The API gives the last 60 days unless the app may read all orders.
+// The token needs the scopes read_orders and read_customers.
 type ShopifyOrders struct {
 	Shop    string       // as example.myshopify.com
 	Version string       // of the API; empty: ShopifyVersion
@@ -157,6 +167,9 @@ const ShopifyVersion = "2026-10"
 
 const (
 	shopifyPage = 50
+	// shopifyLines keeps the cost of one order below the 1,000 points that a question may cost: an object is a point, a line has three.
+	// https://shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits
+	shopifyLines = 250
 	// shopifyTries bounds how often a throttled question is asked; the budget refills within seconds:
 	// https://shopify.dev/docs/api/usage/limits
 	shopifyTries = 10
@@ -164,28 +177,28 @@ const (
 	shopifyQuery = `query($first: Int!, $after: String, $query: String!) {
   orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {
     pageInfo { hasNextPage endCursor }
-    nodes { id legacyResourceId name createdAt updatedAt displayFinancialStatus }
+    nodes { id legacyResourceId name createdAt updatedAt cancelledAt displayFinancialStatus }
+  }
+}`
+	shopifyOneQuery = `query($id: ID!, $first: Int!, $after: String) {
+  order(id: $id) {
+    name createdAt test currencyCode
+    totalPriceSet { shopMoney { amount } }
+    customer { legacyResourceId }
+    lineItems(first: $first, after: $after) {
+      pageInfo { hasNextPage endCursor }
+      nodes { sku quantity originalUnitPriceSet { shopMoney { amount } } }
+    }
   }
 }`
 )
 
 var shopHost = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.myshopify\.com$`)
 
-// Missing implements Recoverer. Orders are known by Event.Object, the number that webhooks carry as id; Event.Key is that too, not the key of
-// a webhook, because one order has many events: take it in by that, since a webhook of the same order may still come.
+// Missing implements Recoverer. It gives orders that are paid, as the topic orders/paid does. They are known by Event.Object, the number that
+// webhooks carry as id; Event.Key is that too, not the key of a webhook, because one order has many events: take it in by that, since a webhook of
+// the same order may still come.
 func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(Event) bool) ([]Found, error) {
-	base := s.Base
-	if base == "" {
-		if !shopHost.MatchString(s.Shop) {
-			return nil, migration.Errorf(migration.Invalid, "%q is not a shop's address: give it as example.myshopify.com", s.Shop)
-		}
-		base = "https://" + s.Shop
-	}
-	version := s.Version
-	if version == "" {
-		version = ShopifyVersion
-	}
-	api := httpapi.Client{API: "shopify", Base: base, HTTP: s.HTTP, Header: http.Header{"X-Shopify-Access-Token": {s.Token.Reveal()}}}
 	var out []Found
 	given := map[string]bool{} // an order that is updated meanwhile comes again at the end
 	after := ""
@@ -194,10 +207,17 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 		if after != "" {
 			variables["after"] = after
 		}
-		page, err := s.ask(ctx, api, "/admin/api/"+url.PathEscape(version)+"/graphql.json", variables)
+		var data struct {
+			Orders *shopifyNodes `json:"orders"`
+		}
+		err := s.ask(ctx, shopifyQuery, variables, &data)
+		if err == nil && data.Orders == nil {
+			err = errors.New("shopify: the answer is not the documented JSON")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list Shopify's orders since %s: %w", since.UTC().Format(time.RFC3339), err)
 		}
+		page := data.Orders
 		for _, raw := range page.Nodes {
 			o, err := decode(raw)
 			id := ""
@@ -208,9 +228,10 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 				return nil, errors.New("list Shopify's orders: one has no id")
 			}
 			e := Event{Provider: "shopify", ID: o.text("id"), Type: "order", Object: id, Created: o.time("createdAt"), Key: id}
-			if !given[id] && !known(e) {
+			paid, hold := shopifyPaid(o)
+			if paid && !given[id] && !known(e) {
 				given[id] = true
-				out = append(out, Found{Event: e, Body: raw})
+				out = append(out, Found{Event: e, Body: raw, Hold: hold})
 			}
 		}
 		seen += len(page.Nodes)
@@ -227,8 +248,89 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 	}
 }
 
-// orderPage is a page of orders.
-type orderPage struct {
+// shopifyPaid says whether an order was paid and is not given back as a whole, and what of it people should look at first:
+// https://shopify.dev/docs/api/admin-graphql/latest/enums/OrderDisplayFinancialStatus
+func shopifyPaid(o object) (paid bool, hold string) {
+	switch o.text("displayFinancialStatus") {
+	case "PAID":
+		if o.text("cancelledAt") != "" {
+			hold = "it was cancelled since"
+		}
+		return true, hold
+	case "PARTIALLY_REFUNDED":
+		return true, "it was refunded in part since"
+	case "":
+		return true, "Shopify does not say whether it is paid"
+	}
+	return false, ""
+}
+
+// Body implements Recoverer: the order as the webhook orders/paid has it, as far as an app needs it, with prices before discounts in the shop's currency.
+// https://shopify.dev/docs/api/admin-graphql/latest/objects/Order
+func (s ShopifyOrders) Body(ctx context.Context, f Found) ([]byte, error) {
+	type money struct {
+		ShopMoney struct {
+			Amount json.RawMessage `json:"amount"`
+		} `json:"shopMoney"`
+	}
+	type line struct {
+		SKU      *string         `json:"sku"`
+		Quantity int             `json:"quantity"`
+		Price    json.RawMessage `json:"price"`
+	}
+	lines := []line{}
+	variables := map[string]any{"id": f.Event.ID, "first": shopifyLines}
+	for after := ""; ; {
+		var data struct {
+			Order *struct {
+				Name          string `json:"name"`
+				CreatedAt     string `json:"createdAt"`
+				Test          bool   `json:"test"`
+				CurrencyCode  string `json:"currencyCode"`
+				TotalPriceSet money  `json:"totalPriceSet"`
+				Customer      *struct {
+					LegacyResourceID json.Number `json:"legacyResourceId"`
+				} `json:"customer"`
+				LineItems shopifyNodes `json:"lineItems"`
+			} `json:"order"`
+		}
+		if err := s.ask(ctx, shopifyOneQuery, variables, &data); err != nil {
+			return nil, fmt.Errorf("read Shopify's order %s: %w", f.Event.Object, err)
+		}
+		o := data.Order
+		if o == nil {
+			return nil, migration.Errorf(migration.NotFound, "Shopify has no order %s any more", f.Event.Object)
+		}
+		for _, raw := range o.LineItems.Nodes {
+			var item struct {
+				SKU                  *string `json:"sku"`
+				Quantity             int     `json:"quantity"`
+				OriginalUnitPriceSet money   `json:"originalUnitPriceSet"`
+			}
+			if err := json.Unmarshal(raw, &item); err != nil {
+				return nil, fmt.Errorf("read Shopify's order %s: a line is not the documented JSON", f.Event.Object)
+			}
+			lines = append(lines, line{item.SKU, item.Quantity, item.OriginalUnitPriceSet.ShopMoney.Amount})
+		}
+		switch next := o.LineItems.PageInfo.EndCursor; {
+		case !o.LineItems.PageInfo.HasNextPage:
+			body := map[string]any{"id": json.Number(f.Event.Object), "admin_graphql_api_id": f.Event.ID, "name": o.Name, "created_at": o.CreatedAt, "test": o.Test, "financial_status": "paid",
+				"total_price": o.TotalPriceSet.ShopMoney.Amount, "currency": o.CurrencyCode, "customer": nil, "line_items": lines}
+			if o.Customer != nil {
+				body["customer"] = map[string]any{"id": o.Customer.LegacyResourceID}
+			}
+			return json.Marshal(body)
+		case next == "" || next == after:
+			return nil, fmt.Errorf("read Shopify's order %s: the API says that there are more lines but not from where", f.Event.Object)
+		default:
+			after = next
+			variables["after"] = next
+		}
+	}
+}
+
+// shopifyNodes is a page of a connection.
+type shopifyNodes struct {
 	PageInfo struct {
 		HasNextPage bool   `json:"hasNextPage"`
 		EndCursor   string `json:"endCursor"`
@@ -236,30 +338,35 @@ type orderPage struct {
 	Nodes []json.RawMessage `json:"nodes"`
 }
 
-// ask asks one page. GraphQL answers errors with a 200; being throttled is one of them, and is waited for.
-func (s ShopifyOrders) ask(ctx context.Context, api httpapi.Client, path string, variables map[string]any) (orderPage, error) {
-	wait := s.Wait
+// ask asks one question and decodes its data into out. GraphQL answers errors with a 200; being throttled is one of them, and is waited for.
+func (s ShopifyOrders) ask(ctx context.Context, query string, variables map[string]any, out any) error {
+	base, version, wait := s.Base, cmp.Or(s.Version, ShopifyVersion), s.Wait
+	if base == "" {
+		if !shopHost.MatchString(s.Shop) {
+			return migration.Errorf(migration.Invalid, "%q is not a shop's address: give it as example.myshopify.com", s.Shop)
+		}
+		base = "https://" + s.Shop
+	}
 	if wait == nil {
 		wait = pause
 	}
+	api := httpapi.Client{API: "shopify", Base: base, HTTP: s.HTTP, Header: http.Header{"X-Shopify-Access-Token": {s.Token.Reveal()}}}
 	for try := 1; ; try++ {
 		var answer struct {
-			Data struct {
-				Orders *orderPage `json:"orders"`
-			} `json:"data"`
+			Data   json.RawMessage `json:"data"`
 			Errors []struct {
 				Message    string
 				Extensions struct{ Code string }
 			} `json:"errors"`
 		}
-		if err := api.Do(ctx, http.MethodPost, path, map[string]any{"query": shopifyQuery, "variables": variables}, &answer); err != nil {
-			return orderPage{}, err
+		if err := api.Do(ctx, http.MethodPost, "/admin/api/"+url.PathEscape(version)+"/graphql.json", map[string]any{"query": query, "variables": variables}, &answer); err != nil {
+			return err
 		}
-		switch {
-		case len(answer.Errors) == 0 && answer.Data.Orders != nil:
-			return *answer.Data.Orders, nil
-		case len(answer.Errors) == 0:
-			return orderPage{}, errors.New("shopify: the answer is not the documented JSON")
+		if len(answer.Errors) == 0 {
+			if err := json.Unmarshal(answer.Data, out); err != nil {
+				return errors.New("shopify: the answer is not the documented JSON") // not %w: it may quote a customer's data
+			}
+			return nil
 		}
 		e := answer.Errors[0]
 		if e.Extensions.Code != "THROTTLED" || try == shopifyTries {
@@ -267,10 +374,10 @@ func (s ShopifyOrders) ask(ctx context.Context, api httpapi.Client, path string,
 			if token := s.Token.Reveal(); token != "" {
 				message = strings.ReplaceAll(message, token, "redacted")
 			}
-			return orderPage{}, migration.Errorf(migration.Unavailable, "shopify answered %s: %s", e.Extensions.Code, message)
+			return migration.Errorf(migration.Unavailable, "shopify answered %s: %s", e.Extensions.Code, message)
 		}
 		if err := wait(ctx, shopifyWait); err != nil {
-			return orderPage{}, err
+			return err
 		}
 	}
 }

@@ -247,3 +247,26 @@ func refused(t failer, p Provider, h http.Header, body []byte, now time.Time) {
 		t.Fatalf("the error shows a secret: %v", err)
 	}
 }
+
+func TestABodyWithoutASignatureIsIdentifiedByItsOrder(t *testing.T) {
+	t.Parallel()
+	for _, p := range Providers() {
+		h, body := p.Request(anOrder, 0, []migration.Secret{secretA}, anOrder.At)
+		signed, err := p.Verify(h, body, []migration.Secret{secretA}, anOrder.At)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := p.Identify(h, body)
+		if err != nil || e != signed {
+			t.Errorf("%s: %+v, %v, want what the delivery says: %+v", p.ID, e, err, signed)
+		}
+		if e, err = p.Identify(nil, body); err != nil || e.Object != anOrder.ID || e.Provider != p.ID || e.Key == "" {
+			t.Errorf("%s without headers: %+v, %v", p.ID, e, err)
+		}
+		for rule, c := range map[string]struct{ body, says string }{"names no order": {`{"id":"","data":{}}`, p.object}, "a list": {`[]`, "no JSON object"}, "null": {`null`, "no JSON object"}, "broken": {`{"id":`, "no JSON object"}} {
+			if _, err := p.Identify(nil, []byte(c.body)); migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s %s: %v", p.ID, rule, err)
+			}
+		}
+	}
+}

@@ -50,6 +50,8 @@ type ProviderOutage struct {
 	Orders    []string      `json:"orders,omitempty"`   // the first of these
 	Forecast  Forecast      `json:"forecast"`           // of the what-if
 	Sends     bool          `json:"sends"`              // it is configured, or was seen to send
+	CanAsk    bool          `json:"can_ask"`            // for what was lost: a replay needs no file
+	Ask       string        `json:"ask"`                // what it then lists, or what is missing and to do instead
 }
 
 // ProviderFacts is what is known of a provider's retries, each figure with how sure it is.
@@ -235,6 +237,11 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 			Forecast: forecastOf(prospect.Forecasts[i]), Sends: s.sends}
 		for _, story := range s.missing[:min(len(s.missing), atRiskShown)] {
 			p.Orders = append(p.Orders, story.Order)
+		}
+		if _, lists, err := e.recoverer(s.flow.Provider); err == nil {
+			p.CanAsk, p.Ask = true, lists
+		} else {
+			p.Ask = strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "."
 		}
 		if len(s.missing) > 0 || out.Unknown != "" && out.Since != nil && s.sends {
 			p.Clock = clockOf(readings[i])

@@ -2,6 +2,8 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,29 +13,33 @@ import (
 )
 
 const (
-	// replayMost is how many events one replay hands to the app; more are for another one.
-	replayMost = 500
-	// replayBack is how far back Stripe lists events.
+	// ReplayMost is how many events one replay hands to the app, and takes from a caller; more are for another one.
+	ReplayMost = 500
+	// replayBack is how far back a provider is asked: Stripe lists no older events.
 	replayBack = 30 * 24 * time.Hour
 	// replayNamed is how many ids are told.
 	replayNamed = 20
 )
 
-// Replay asks a provider for the events that were lost, and hands each to the app.
+// Replay asks a provider for what was lost, or takes it from an export, and hands each to the app.
 type Replay struct {
-	Provider string    `json:"provider"` // stripe
-	Since    time.Time `json:"since"`
+	Provider string `json:"provider"` // its id: stripe, shopify, clickfunnels, copecart, cope
+	// Since is from when on the provider is asked. It does not count beside Events.
+	Since time.Time `json:"since,omitzero"`
 	// Look only tells what is missing.
 	Look bool `json:"look"`
+	// Events are bodies of webhooks, from an export of the provider's: it is not asked then. At most ReplayMost, within the size of a request.
+	Events []json.RawMessage `json:"events,omitempty"`
 }
 
 // ReplayResult is what became of it.
 type ReplayResult struct {
-	Missing  int      `json:"missing"` // events that the provider has and the order ledger does not know as acknowledged
-	Events   []string `json:"events"`  // the first of them
+	Missing  int      `json:"missing"` // what the provider has or the caller gave, and the order ledger does not know as acknowledged
+	Known    int      `json:"known"`   // what it does know as acknowledged: nothing is done about it
+	Events   []string `json:"events"`  // the first missing ones: ids of events for Stripe, of orders for the others
 	Enqueued int      `json:"enqueued"`
-	Refused  []string `json:"refused"` // the first that the app did not take, with its reason
-	Left     int      `json:"left"`    // missing and neither enqueued nor tried: ask again
+	Refused  []string `json:"refused"` // the first that were not taken, with the reason: the app's, or why people should look at it before
+	Left     int      `json:"left"`    // missing and neither enqueued nor refused: ask again
 }
 
 // liveDeliveries asks Stripe what it could not deliver since a time; nil without a key.
@@ -56,12 +62,51 @@ func (e *Estate) stripeEvents(acknowledged bool) webhooks.StripeEvents {
 	return webhooks.StripeEvents{Base: e.cfg.Stripe.API, Key: e.cfg.Stripe.Key, Types: e.cfg.Stripe.Types, Acknowledged: acknowledged, Now: e.now}
 }
 
-// ReplayLost fetches what was lost through the provider's API and hands it to the app, which takes it in as a webhook: an order that is there
-// already is not doubled. Engineers only. Unavailable while the order ledger is not current: what is missing is not known then.
+// recoverer is who asks a provider, and what it lists, for people. An error has the kind Blocked and says what to do: a key is missing, or there is no API.
+func (e *Estate) recoverer(p webhooks.Provider) (r webhooks.Recoverer, lists string, err error) {
+	const file = "or hand over an export of it as a file"
+	switch shopify, funnels := e.cfg.Shopify, e.cfg.ClickFunnels; p.ID {
+	case "stripe":
+		if e.cfg.Stripe.Key.IsZero() {
+			return nil, "", migration.Errorf(migration.Blocked, "no key of Stripe is configured: set stripe.key to a restricted key that may read events, %s", file)
+		}
+		return e.stripeEvents(true), "Stripe lists the events of the last 30 days.", nil
+	case "shopify":
+		if shopify.Token.IsZero() {
+			return nil, "", migration.Errorf(migration.Blocked, "no token of Shopify is configured: set shopify.shop, and shopify.token with read_orders and read_customers, %s", file)
+		}
+		return webhooks.ShopifyOrders{Base: shopify.API, Shop: shopify.Shop, Token: shopify.Token}, "Shopify lists paid orders by their last change.", nil
+	case "clickfunnels":
+		if funnels.Token.IsZero() {
+			return nil, "", migration.Errorf(migration.Blocked, "no token of ClickFunnels is configured: set clickfunnels.api, clickfunnels.workspace and clickfunnels.token, %s", file)
+		}
+		return webhooks.ClickFunnelsOrders{Base: funnels.API, Workspace: funnels.Workspace, Token: funnels.Token}, "ClickFunnels lists paid one-time orders by their last change.", nil
+	}
+	return nil, "", migration.Errorf(migration.Blocked, "no API of %s is known that lists orders or sends them again. %s What comes of it can be handed over as a file", p.Name, p.Recovery.Action)
+}
+
+// orderID is under which id the app's journal, and so the order ledger, knows the order of an event.
+func orderID(ev webhooks.Event) string { return ev.OrderID() }
+
+// eventName is how people find something again: Stripe's events by their own id, the others' by the order's.
+func eventName(ev webhooks.Event) string {
+	if ev.Provider == "stripe" && ev.ID != "" {
+		return ev.ID
+	}
+	return ev.Object
+}
+
+// ReplayLost hands to the app what was lost: what the provider's API has, or what the caller gives. The app takes it in as a webhook: an order that is there
+// already is not doubled. Nothing is handed over before all of it is read and known by its order. Engineers only. Unavailable while the order ledger is not
+// current: what is missing is not known then.
 func (c *Control) ReplayLost(ctx context.Context, a migration.Actor, mid string, in Replay) (ReplayResult, error) {
 	out, err := c.replayLost(ctx, a, mid, in)
 	if !in.Look || err != nil {
-		c.audit(ctx, a, "replay", fmt.Sprintf("%.40s since %s", in.Provider, in.Since.UTC().Format(time.RFC3339)), fmt.Sprintf("%d missing, %d enqueued, %d refused", out.Missing, out.Enqueued, len(out.Refused)), err)
+		what := fmt.Sprintf("%.40s since %s", in.Provider, in.Since.UTC().Format(time.RFC3339))
+		if len(in.Events) > 0 {
+			what = fmt.Sprintf("%.40s, %d events of an export", in.Provider, len(in.Events))
+		}
+		c.audit(ctx, a, "replay", what, fmt.Sprintf("%d missing, %d enqueued, %d refused", out.Missing, out.Enqueued, len(out.Refused)), err)
 	}
 	return out, err
 }
@@ -75,53 +120,99 @@ func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string,
 		return out, err
 	}
 	e := c.estate
-	switch {
-	case in.Provider != "stripe":
-		return out, migration.Errorf(migration.Invalid, "provider %.40q cannot be asked for lost events; stripe can. What to do for the others is on the page Outage clock", in.Provider)
-	case e.cfg.Stripe.Key.IsZero():
-		return out, migration.Errorf(migration.Blocked, "no key of Stripe is configured: set stripe.key to a restricted key that may read events")
-	case in.Since.IsZero() || in.Since.After(e.now()) || e.now().Sub(in.Since) > replayBack:
-		return out, migration.Errorf(migration.Invalid, "since must lie within the last 30 days: Stripe lists no older events")
+	p, err := provider(in.Provider)
+	if err != nil {
+		return out, err
+	}
+	var from webhooks.Recoverer = export{p, in.Events}
+	if len(in.Events) == 0 {
+		if from, _, err = e.recoverer(p); err != nil {
+			return out, err
+		}
+		if in.Since.IsZero() || in.Since.After(e.now()) || e.now().Sub(in.Since) > replayBack {
+			return out, migration.Errorf(migration.Invalid, "since must lie within the last 30 days")
+		}
 	}
 	orders, err := e.ledger.read()
 	if err != nil {
 		return out, err
 	}
-	lost, err := e.stripeEvents(true).Missing(ctx, in.Since, func(ev webhooks.Event) bool {
-		s, known := orders.Find(ev.OrderID())
-		return known && s.Acknowledged
+	acknowledged := map[string]bool{} // one may be asked about more than once
+	lost, err := from.Missing(ctx, in.Since, func(ev webhooks.Event) bool {
+		s, known := orders.Find(orderID(ev))
+		if known = known && s.Acknowledged; known {
+			acknowledged[ev.Key] = true
+		}
+		return known
 	})
-	if err != nil {
-		return out, migration.Errorf(migration.Unavailable, "Stripe's events cannot be read: %w", err)
+	out.Known = len(acknowledged)
+	switch {
+	case err != nil && len(in.Events) > 0:
+		return out, err
+	case errors.Is(err, context.DeadlineExceeded):
+		return out, migration.Errorf(migration.Unavailable, "%s has more since then than can be read within one request: ask for less time back, or hand over an export of it as a file", p.Name)
+	case err != nil:
+		return out, migration.Errorf(migration.Unavailable, "%s cannot be asked: %w", p.Name, err)
 	}
+	return e.handOver(ctx, from, lost, in.Look, out)
+}
+
+// handOver gives the app what was lost, unless it is only looked at. It ends early when the queue is down, or nobody answers: what is left is for another replay.
+func (e *Estate) handOver(ctx context.Context, from webhooks.Recoverer, lost []webhooks.Found, look bool, out ReplayResult) (ReplayResult, error) {
 	out.Missing = len(lost)
-	for _, l := range lost[:min(len(lost), replayNamed)] {
-		out.Events = append(out.Events, l.Event.ID)
-	}
-	if in.Look {
-		out.Left = len(lost)
-		return out, nil
-	}
 	refused := 0
-	for i, l := range lost {
-		if i == replayMost || ctx.Err() != nil {
+	refuse := func(f webhooks.Found, why string) {
+		if refused++; len(out.Refused) < replayNamed {
+			out.Refused = append(out.Refused, eventName(f.Event)+": "+why)
+		}
+	}
+	var ready []webhooks.Found
+	for i, f := range lost {
+		if i < replayNamed {
+			out.Events = append(out.Events, eventName(f.Event))
+		}
+		if f.Hold != "" {
+			refuse(f, f.Hold+": look at it, and take it in by hand if it is right")
+			continue
+		}
+		ready = append(ready, f)
+	}
+	if look {
+		ready = nil
+	}
+	for i, f := range ready {
+		if i == ReplayMost || ctx.Err() != nil {
 			break
 		}
-		status, reason, err := e.ingestion.Replay(ctx, l.Body)
-		switch {
-		case err == nil && status == http.StatusOK:
+		body, err := from.Body(ctx, f)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			refuse(f, err.Error())
+			if migration.KindOf(err) == migration.NotFound {
+				continue // this one is gone
+			}
+			break
+		}
+		status, reason, err := e.ingestion.Replay(ctx, f.Event.Provider, body)
+		if err != nil && ctx.Err() != nil {
+			break // whether the app took it shows in its journal
+		}
+		if err == nil && status == http.StatusOK {
 			out.Enqueued++
 			continue
-		case err == nil && status == http.StatusNotFound:
-			return out, migration.Errorf(migration.Blocked, "the app takes no replays (404): serve POST /switchyard/replay, see examples/ingestion")
-		case err != nil:
-			reason = inWords(err)
 		}
-		if refused++; len(out.Refused) < replayNamed {
-			out.Refused = append(out.Refused, fmt.Sprintf("%s: %d %s", l.Event.ID, status, reason))
+		if err == nil && status == http.StatusNotFound {
+			return out, migration.Errorf(migration.Blocked, "the app takes no replays of %s (404): serve POST /switchyard/replay, see examples/ingestion", f.Event.Provider)
 		}
-		if status == http.StatusServiceUnavailable || err != nil {
-			break // the queue is down: what is left is fetched again later
+		if err != nil {
+			refuse(f, inWords(err))
+			break
+		}
+		refuse(f, fmt.Sprintf("%d %s", status, reason))
+		if status == http.StatusServiceUnavailable {
+			break // the queue is down
 		}
 	}
 	out.Left = out.Missing - out.Enqueued - refused

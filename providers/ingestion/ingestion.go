@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -166,10 +167,11 @@ func (c *Client) DrillClose(ctx context.Context, id string) error {
 
 const drillPath = "/switchyard/drill"
 
-// Replay gives the app an event that its provider gave up on, as the provider's API has it. The app takes it in as it does a webhook, so one
-// that it has already is not doubled. A status other than 200 is a refusal with the app's reason, not an error; an error means that there was no answer.
-func (c *Client) Replay(ctx context.Context, event json.RawMessage) (status int, reason string, err error) {
-	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/replay", event)
+// Replay gives the app a body of a provider's (its id as in webhooks.Provider) that never reached it, in the shape of the provider's webhook. The app takes
+// it in as it does a webhook, so one that it has already is not doubled. A status other than 200 is a refusal with the app's reason, not an error; an error
+// means that there was no answer.
+func (c *Client) Replay(ctx context.Context, provider string, event json.RawMessage) (status int, reason string, err error) {
+	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/replay?provider="+url.QueryEscape(provider), event)
 	if err != nil {
 		return 0, "", fmt.Errorf("replay: %w", err)
 	}

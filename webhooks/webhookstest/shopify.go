@@ -1,6 +1,7 @@
 package webhookstest
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -13,8 +14,9 @@ import (
 	"time"
 )
 
-// Shopify stands in for the orders query of Shopify's Admin API (GraphQL): authentication, the updated_at filter, cursors, throttling and errors
-// in a 200. It reads the variables first, after and query and no other query than the one of orders.
+// Shopify stands in for the queries orders and order of Shopify's Admin API (GraphQL): authentication, the updated_at filter, cursors, also those of an
+// order's lines, throttling and errors in a 200. It reads the variables, not the query: it answers order where that has an id, else orders, with the
+// fields that are asked here.
 type Shopify struct {
 	Token string
 
@@ -27,7 +29,21 @@ type Shopify struct {
 type ShopifyOrder struct {
 	ID                 int64
 	CreatedAt, Updated time.Time
+	Status             string    // OrderDisplayFinancialStatus; empty: PAID
+	CancelledAt        time.Time // zero: it is not
+	Total, Currency    string
+	Customer           int64 // 0: none
+	Lines              []ShopifyLine
 }
+
+// ShopifyLine is a line of an order.
+type ShopifyLine struct {
+	SKU      string // empty: none
+	Quantity int
+	Price    string // of one, before discounts
+}
+
+func (o ShopifyOrder) gid() string { return fmt.Sprintf("gid://shopify/Order/%d", o.ID) }
 
 // Add adds an order.
 func (s *Shopify) Add(o ShopifyOrder) {
@@ -67,11 +83,11 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Query     string
 		Variables struct {
-			First        int
-			After, Query string
+			First            int
+			After, Query, ID string
 		}
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil || !strings.Contains(q.Query, "orders(") {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil || !strings.Contains(q.Query, "orders(") && !strings.Contains(q.Query, "order(id:") {
 		send(w, http.StatusBadRequest, map[string]any{"errors": map[string]any{"query": "Required parameter missing or invalid"}})
 		return
 	}
@@ -82,6 +98,10 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.Variables.First < 1 || q.Variables.First > 250 {
 		fail("BAD_REQUEST", "first must be between 1 and 250")
+		return
+	}
+	if q.Variables.ID != "" {
+		s.one(w, fail, q.Variables.ID, q.Variables.First, q.Variables.After)
 		return
 	}
 	var since time.Time
@@ -109,11 +129,52 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			more = true
 			break
 		}
-		nodes = append(nodes, map[string]any{"id": fmt.Sprintf("gid://shopify/Order/%d", o.ID), "legacyResourceId": strconv.FormatInt(o.ID, 10), "name": fmt.Sprintf("#%d", o.ID),
-			"createdAt": o.CreatedAt.UTC().Format(time.RFC3339), "updatedAt": o.Updated.UTC().Format(time.RFC3339), "displayFinancialStatus": "PAID"})
+		node := map[string]any{"id": o.gid(), "legacyResourceId": strconv.FormatInt(o.ID, 10), "name": fmt.Sprintf("#%d", o.ID), "createdAt": o.CreatedAt.UTC().Format(time.RFC3339),
+			"updatedAt": o.Updated.UTC().Format(time.RFC3339), "cancelledAt": nil, "displayFinancialStatus": cmp.Or(o.Status, "PAID")}
+		if !o.CancelledAt.IsZero() {
+			node["cancelledAt"] = o.CancelledAt.UTC().Format(time.RFC3339)
+		}
+		nodes = append(nodes, node)
 		end = cursor
 	}
 	send(w, http.StatusOK, map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": nodes, "pageInfo": map[string]any{"hasNextPage": more, "endCursor": end}}}})
+}
+
+// one answers the order of an id with a page of its lines; one that is not there is null.
+func (s *Shopify) one(w http.ResponseWriter, fail func(code, message string), id string, first int, after string) {
+	i := slices.IndexFunc(s.orders, func(o ShopifyOrder) bool { return o.gid() == id })
+	if i < 0 {
+		send(w, http.StatusOK, map[string]any{"data": map[string]any{"order": nil}})
+		return
+	}
+	o, from := s.orders[i], 0
+	if after != "" {
+		n, err := strconv.Atoi(after)
+		if err != nil || n < 0 || n > len(o.Lines) {
+			fail("BAD_REQUEST", "Invalid cursor for current pagination sort.")
+			return
+		}
+		from = n
+	}
+	money := func(amount string) any {
+		return map[string]any{"shopMoney": map[string]any{"amount": amount}}
+	}
+	end := min(from+first, len(o.Lines))
+	lines := make([]any, 0, end-from)
+	for _, l := range o.Lines[from:end] {
+		var sku any
+		if l.SKU != "" {
+			sku = l.SKU
+		}
+		lines = append(lines, map[string]any{"sku": sku, "quantity": l.Quantity, "originalUnitPriceSet": money(l.Price)})
+	}
+	var customer any
+	if o.Customer != 0 {
+		customer = map[string]any{"legacyResourceId": strconv.FormatInt(o.Customer, 10)}
+	}
+	send(w, http.StatusOK, map[string]any{"data": map[string]any{"order": map[string]any{"name": fmt.Sprintf("#%d", o.ID), "createdAt": o.CreatedAt.UTC().Format(time.RFC3339), "test": false,
+		"currencyCode": o.Currency, "totalPriceSet": money(o.Total), "customer": customer,
+		"lineItems": map[string]any{"nodes": lines, "pageInfo": map[string]any{"hasNextPage": end < len(o.Lines), "endCursor": strconv.Itoa(end)}}}}})
 }
 
 func place(o ShopifyOrder) string { return fmt.Sprintf("%020d/%020d", o.Updated.UnixNano(), o.ID) }

@@ -2,8 +2,11 @@ package webhookstest
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +25,7 @@ func serveShopify(t *testing.T, s *Shopify) webhooks.ShopifyOrders {
 	return webhooks.ShopifyOrders{Base: server.URL, Token: shopToken, Wait: func(context.Context, time.Duration) error { return nil }}
 }
 
-var _ = []webhooks.Recoverer{webhooks.StripeEvents{}, webhooks.ShopifyOrders{}}
+var _ = []webhooks.Recoverer{webhooks.StripeEvents{}, webhooks.ShopifyOrders{}, webhooks.ClickFunnelsOrders{}}
 
 func TestOrdersThatShopifyNeverSentAreFoundByTheirUpdate(t *testing.T) {
 	t.Parallel()
@@ -87,5 +90,69 @@ func TestShopifysRefusalsAreErrorsThatHideTheToken(t *testing.T) {
 	cancel()
 	if _, err := orders.Missing(ctx, begin, nothingKnown); err == nil {
 		t.Error("a cancelled wait is no error")
+	}
+}
+
+func TestAnOrderOfShopifyIsGivenInTheShapeOfItsWebhook(t *testing.T) {
+	t.Parallel()
+	api := &Shopify{}
+	orders := serveShopify(t, api)
+	want := map[string]any{"id": 1001.0, "admin_graphql_api_id": "gid://shopify/Order/1001", "name": "#1001", "created_at": begin.Format(time.RFC3339), "total_price": "515.0", "currency": "EUR",
+		"customer": map[string]any{"id": 7.0}, "test": false, "financial_status": "paid"}
+	var lines []ShopifyLine
+	var wantLines []any
+	for i := range 257 { // more than one question gives
+		l := ShopifyLine{SKU: fmt.Sprintf("sku-%d", i), Quantity: i + 1, Price: "2.0"}
+		var sku any = l.SKU
+		if i == 3 {
+			l.SKU, sku = "", nil
+		}
+		lines = append(lines, l)
+		wantLines = append(wantLines, map[string]any{"sku": sku, "quantity": float64(i + 1), "price": "2.0"})
+	}
+	want["line_items"] = wantLines
+	api.Add(ShopifyOrder{ID: 1001, CreatedAt: begin, Updated: begin, Total: "515.0", Currency: "EUR", Customer: 7, Lines: lines})
+	api.Add(ShopifyOrder{ID: 1002, CreatedAt: begin, Updated: begin.Add(time.Second), Total: "1.0", Currency: "EUR"})
+	found, err := orders.Missing(t.Context(), begin, nothingKnown)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d found, %v", len(found), err)
+	}
+	api.Throttle(1)
+	body, err := orders.Body(t.Context(), found[0])
+	var got map[string]any
+	if err != nil || json.Unmarshal(body, &got) != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v: %s", err, body)
+	}
+	e, err := webhooks.Shopify().Identify(nil, body)
+	if err != nil || e.Object != "1001" || !e.Created.Equal(begin) {
+		t.Errorf("its own body is not known as the order: %+v, %v", e, err)
+	}
+	if body, err = orders.Body(t.Context(), found[1]); err != nil || !strings.Contains(string(body), `"customer":null,`) || !strings.Contains(string(body), `"line_items":[]`) {
+		t.Errorf("without customer and lines: %v: %s", err, body)
+	}
+	if _, err := orders.Body(t.Context(), webhooks.Found{Event: webhooks.Event{ID: "gid://shopify/Order/9", Object: "9"}}); migration.KindOf(err) != migration.NotFound {
+		t.Errorf("an order that is gone: %v", err)
+	}
+}
+
+func TestOfShopifyOnlyPaidOrdersAreMissingAndDoubtfulOnesAreHeld(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]struct {
+		order ShopifyOrder
+		found bool
+		hold  string
+	}{
+		"paid": {ShopifyOrder{}, true, ""}, "not paid yet": {ShopifyOrder{Status: "PENDING"}, false, ""}, "authorized": {ShopifyOrder{Status: "AUTHORIZED"}, false, ""},
+		"given back": {ShopifyOrder{Status: "REFUNDED"}, false, ""}, "given back in part": {ShopifyOrder{Status: "PARTIALLY_REFUNDED"}, true, "refunded in part"},
+		"paid and cancelled": {ShopifyOrder{CancelledAt: begin}, true, "cancelled"},
+	} {
+		api := &Shopify{}
+		orders := serveShopify(t, api)
+		c.order.ID, c.order.Updated = 1, begin
+		api.Add(c.order)
+		found, err := orders.Missing(t.Context(), begin, nothingKnown)
+		if err != nil || (len(found) == 1) != c.found || c.found && (found[0].Hold == "") != (c.hold == "") || c.found && !strings.Contains(found[0].Hold, c.hold) {
+			t.Errorf("%s: %+v, %v", rule, found, err)
+		}
 	}
 }
