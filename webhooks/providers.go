@@ -262,7 +262,9 @@ func stripeEvent(_ http.Header, e object) Event {
 }
 
 func stripeOrder(_ http.Header, o Order, _ int) []byte {
-	session := o.with(map[string]any{"id": o.ID, "object": "checkout.session", "amount_total": o.Value, "currency": "eur", "payment_status": "paid"}, "customer", "items", "qty", minor)
+	session := o.with(map[string]any{"id": o.ID, "object": "checkout.session", "amount_total": o.Value, "currency": "eur", "payment_status": "paid"}, "customer", "items", func(i Item) map[string]any {
+		return map[string]any{"sku": i.SKU, "qty": i.Qty, "price": i.Price}
+	})
 	return encode(map[string]any{
 		"id": cmp.Or(o.Event, "evt_"+o.ID), "object": "event", "api_version": "2026-03-25.dahlia", "created": o.At.Unix(), "type": "checkout.session.completed", "livemode": true,
 		"pending_webhooks": 1, "data": map[string]any{"object": session},
@@ -284,7 +286,7 @@ func shopifyOrder(h http.Header, o Order, try int) []byte {
 	if o.Customer != "" {
 		body["customer"] = map[string]any{"id": o.Customer}
 	}
-	return encode(o.with(body, "", "line_items", "quantity", decimal))
+	return encode(o.with(body, "", "line_items", decimal))
 }
 
 func clickFunnelsEvent(_ http.Header, e object) Event {
@@ -294,7 +296,9 @@ func clickFunnelsEvent(_ http.Header, e object) Event {
 }
 
 func clickFunnelsOrder(_ http.Header, o Order, _ int) []byte {
-	data := o.with(map[string]any{"id": o.ID, "currency": "EUR", "total_amount": euros(o.Value)}, "contact_id", "line_items", "quantity", decimal)
+	data := o.with(map[string]any{"id": o.ID, "currency": "EUR", "total_amount": euros(o.Value)}, "contact_id", "line_items", func(i Item) map[string]any {
+		return map[string]any{"quantity": i.Qty, "products_variant": map[string]any{"sku": i.SKU}, "products_price": map[string]any{"amount": euros(i.Price), "currency": "EUR"}}
+	})
 	return encode(map[string]any{"event_id": cmp.Or(o.Event, "cf-"+o.ID), "event_type": "one-time-order.completed", "subject_type": "Order", "subject_id": o.ID, "api_version": 2,
 		"created_at": o.At.UTC().Format(time.RFC3339), "data": data})
 }
@@ -310,7 +314,7 @@ func copeCartEvent(_ http.Header, e object) Event {
 
 func copeCartOrder(_ http.Header, o Order, _ int) []byte {
 	return encode(o.with(map[string]any{"event_type": "payment.made", "transaction_id": cmp.Or(o.Event, "tx-"+o.ID), "order_id": o.ID, "payment_status": "paid", "transaction_currency": "EUR",
-		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().Format(time.DateOnly)}, "buyer_id", "line_items", "quantity", decimal))
+		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().Format(time.DateOnly)}, "buyer_id", "line_items", decimal))
 }
 
 func copeEvent(h http.Header, e object) Event {
@@ -327,7 +331,7 @@ func copeEvent(h http.Header, e object) Event {
 func copeOrder(h http.Header, o Order, _ int) []byte {
 	id := cmp.Or(o.Event, "evt_"+o.ID)
 	h.Set("X-Cope-Event-Id", id)
-	data := o.with(map[string]any{"order": map[string]any{"uuid": o.ID}, "amount": o.Value, "currency": "EUR"}, "customer_id", "items", "quantity", minor)
+	data := o.with(map[string]any{"order": map[string]any{"uuid": o.ID}, "amount": o.Value, "currency": "EUR"}, "customer_id", "items", minor)
 	return encode(map[string]any{"specversion": "1.0", "source": "/cope/payments", "id": id, "type": "cope.payment.sale.succeeded", "subject": o.ID,
 		"time": o.At.UTC().Format(time.RFC3339), "datacontenttype": "application/json", "data": data})
 }
@@ -340,16 +344,16 @@ func orderKey(id string) string {
 	return "order-" + id
 }
 
-// with adds to the object that has the amount what else is known of the order, by name; an empty customer is no field. Shopify's line_items are as it
-// documents them, for the others' customers and items the names are what examples/ingestion reads.
-func (o Order) with(body map[string]any, customer, items, quantity string, price func(int64) any) map[string]any {
+// with adds to the object that has the amount what else is known of the order, by name; an empty customer is no field. The line_items of Shopify and
+// ClickFunnels are as these document them, for the others' customers and items the names are what examples/ingestion reads.
+func (o Order) with(body map[string]any, customer, items string, line func(Item) map[string]any) map[string]any {
 	if o.Customer != "" && customer != "" {
 		body[customer] = o.Customer
 	}
 	if len(o.Items) > 0 {
 		var lines []map[string]any
 		for _, i := range o.Items {
-			lines = append(lines, map[string]any{"sku": i.SKU, quantity: i.Qty, "price": price(i.Price)})
+			lines = append(lines, line(i))
 		}
 		body[items] = lines
 	}
@@ -357,8 +361,13 @@ func (o Order) with(body map[string]any, customer, items, quantity string, price
 	return body
 }
 
-func minor(n int64) any   { return n }
-func decimal(n int64) any { return euros(n) }
+func minor(i Item) map[string]any {
+	return map[string]any{"sku": i.SKU, "quantity": i.Qty, "price": i.Price}
+}
+
+func decimal(i Item) map[string]any {
+	return map[string]any{"sku": i.SKU, "quantity": i.Qty, "price": euros(i.Price)}
+}
 
 func encode(v map[string]any) []byte {
 	b, _ := json.Marshal(v) // plain data

@@ -37,7 +37,7 @@ export const providers: Record<ProviderId, Provider> = {
         customer: object["customer"],
         traffic: object,
         // A checkout session has amount_total, a payment has amount: both in minor units already.
-        ...money(object["currency"], () => ({ amount: whole(object["amount_total"] ?? object["amount"], "data.object.amount"), items: items(object["items"], "qty", whole) })),
+        ...money(object["currency"], () => ({ amount: whole(object["amount_total"] ?? object["amount"], "data.object.amount"), items: items(object["items"], whole, (i) => ({ ...flat(i), qty: i["qty"] })) })),
       });
     },
     reply: json({ received: true }),
@@ -55,7 +55,7 @@ export const providers: Record<ProviderId, Provider> = {
         created: o["created_at"],
         customer: inner(o["customer"])["id"],
         traffic: o,
-        ...money(o["currency"], (minor) => ({ amount: minor(o["total_price"], "total_price"), items: items(o["line_items"], "quantity", minor) })),
+        ...money(o["currency"], (minor) => ({ amount: minor(o["total_price"], "total_price"), items: items(o["line_items"], minor) })),
       });
     },
     reply: (res) => void res.writeHead(200).end(),
@@ -77,7 +77,7 @@ export const providers: Record<ProviderId, Provider> = {
         created: e["created_at"],
         customer: data["contact_id"],
         traffic: data,
-        ...money(data["currency"], (minor) => ({ amount: minor(data["total_amount"], "data.total_amount"), items: items(data["line_items"], "quantity", minor) })),
+        ...money(data["currency"], (minor) => ({ amount: minor(data["total_amount"], "data.total_amount"), items: items(data["line_items"], minor, clickFunnelsLine) })),
       });
     },
     reply: json({ received: true }),
@@ -96,7 +96,7 @@ export const providers: Record<ProviderId, Provider> = {
         created: e["transaction_date"],
         customer: e["buyer_id"],
         traffic: e,
-        ...money(e["transaction_currency"], (minor) => ({ amount: minor(e["transaction_amount"], "transaction_amount"), items: items(e["line_items"], "quantity", minor) })),
+        ...money(e["transaction_currency"], (minor) => ({ amount: minor(e["transaction_amount"], "transaction_amount"), items: items(e["line_items"], minor) })),
       });
     },
     reply: (res) => void res.writeHead(200, { "Content-Type": "text/plain" }).end("OK"), // exactly this: anything else is a failure
@@ -116,7 +116,7 @@ export const providers: Record<ProviderId, Provider> = {
         created: e["time"],
         customer: data["customer_id"],
         traffic: data,
-        ...money(data["currency"], () => ({ amount: whole(data["amount"], "data.amount"), items: items(data["items"], "quantity", whole) })),
+        ...money(data["currency"], () => ({ amount: whole(data["amount"], "data.amount"), items: items(data["items"], whole) })),
       });
     },
     reply: json({ status: "received" }),
@@ -272,14 +272,21 @@ function money(code: unknown, read: (minor: Minor) => Pick<Parsed, "amount" | "i
   return { currency, ...read(minor) };
 }
 
-function items(value: unknown, quantity: string, price: Minor): Order["items"] {
+type Line = Record<"sku" | "qty" | "price", unknown>;
+
+function items(value: unknown, price: Minor, line: (item: Fields) => Line = flat): Order["items"] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw new Error("the items are not a list");
   return value.map((item, n) => {
-    const i = fields(item, `item ${n}`);
-    return { sku: short(i["sku"], `item ${n}: sku`), qty: whole(i[quantity], `item ${n}: ${quantity}`), price: price(i["price"], `item ${n}: price`) };
+    const i = line(fields(item, `item ${n}`));
+    return { sku: short(i.sku, `item ${n}: sku`), qty: whole(i.qty, `item ${n}: quantity`), price: price(i.price, `item ${n}: price`) };
   });
 }
+
+const flat = (i: Fields): Line => ({ sku: i["sku"], qty: i["quantity"], price: i["price"] });
+
+// As ClickFunnels' API describes a line of an order, which its webhooks carry too.
+const clickFunnelsLine = (i: Fields): Line => ({ sku: inner(i["products_variant"])["sku"], qty: i["quantity"], price: inner(i["products_price"])["amount"] });
 
 function json(body: object): Provider["reply"] {
   return (res) => void res.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
