@@ -82,7 +82,7 @@ var checks = map[string]Check{
 	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer, and none is of a queue that the drill left out", "set the safe producer options in the app",
 		judge(judgeAttestation)},
 	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault, on every queue with a producer", "run the step Circuit-breaker drill", judge(judgeDrill)},
-	CheckRetries: {"Webhook retries", "every order refused with a 503 came back and was applied once", "run the step Webhook-retry test",
+	CheckRetries: {"Webhook retries", "every order refused with a 503 came back, or was kept by durable intake, and was applied once", "run the step Webhook-retry test",
 		judge(judgeRetries)},
 	CheckDualWrite: {"Dual-write validation", "every order on both sides, every result equal", "run the step Dual-write validation", judge(judgeDualWrite)},
 	CheckRollback: {"Rollback rehearsal", "a stage was rolled back and every live worker followed", "roll a stage back once, before live",
@@ -612,6 +612,9 @@ type RetryFacts struct {
 	Recovered    int               `json:"recovered"` // of those, delivered again by the provider and acknowledged
 	AppliedOnce  int               `json:"applied_once"`
 	AppliedTwice int               `json:"applied_twice"`
+	Kept         int               `json:"kept,omitempty"`         // orders that the app's durable intake acknowledged during the test, while they could not be enqueued
+	KeptApplied  int               `json:"kept_applied,omitempty"` // of those, enqueued afterwards and applied once
+	KeptMS       int64             `json:"kept_ms,omitempty"`      // the longest that one of them waited for its job
 	Missing      []string          `json:"missing,omitempty"`
 	LongestMS    int64             `json:"longest_ms"` // from the 503 to the acknowledged retry
 	Providers    []ProviderRetries `json:"providers"`  // everybody whose orders were refused, or who sends orders here
@@ -623,6 +626,7 @@ type RetryFacts struct {
 type ProviderRetries struct {
 	Provider      string `json:"provider"` // its name
 	Refused       int    `json:"refused"`  // 0: it sends orders here, and its retries were not tried
+	Kept          int    `json:"kept,omitempty"`
 	Recovered     int    `json:"recovered"`
 	AppliedOnce   int    `json:"applied_once"`
 	LongestMS     int64  `json:"longest_ms"`
@@ -655,28 +659,42 @@ type LiveDeliveries struct {
 
 func judgeRetries(f RetryFacts) (bool, string, error) {
 	switch {
-	case f.Refused == 0:
+	case f.Refused == 0 && f.Kept == 0:
 		return false, "", fmt.Errorf("no order was refused, so no retry was seen")
 	case f.AppliedTwice > 0:
 		return false, fmt.Sprintf("%d orders were applied twice", f.AppliedTwice), nil
 	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
 		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied", f.Recovered, f.Refused, f.AppliedOnce), nil
+	case f.KeptApplied < f.Kept:
+		return false, fmt.Sprintf("%d of %d orders that the durable intake kept were applied", f.KeptApplied, f.Kept), nil
 	}
 	if f.Live != nil && f.Live.Undelivered > 0 {
 		return false, fmt.Sprintf("%s says that %d events since then are not delivered: %s", f.Live.Provider, f.Live.Undelivered, strings.Join(f.Live.Events, ", ")), nil
 	}
-	var tried, untried []string
+	var tried, kept, untried []string
 	for _, p := range f.Providers {
+		if p.Kept > 0 {
+			kept = append(kept, fmt.Sprintf("%s %d", p.Provider, p.Kept))
+		}
 		if p.Refused == 0 {
-			untried = append(untried, p.Provider)
+			if p.Kept == 0 {
+				untried = append(untried, p.Provider)
+			}
 			continue
 		}
 		tried = append(tried, fmt.Sprintf("%s %d (slowest after %s; %s)", p.Provider, p.Refused, seconds(p.LongestMS), p.window()))
 	}
-	if len(tried) == 0 {
+	if len(tried) == 0 && len(kept) == 0 {
 		return false, "", fmt.Errorf("whose orders were refused is not told: the test is of an older version, run it again")
 	}
-	measured := fmt.Sprintf("%d orders refused with 503, all delivered again and applied once: %s. First retries were observed, no window was", f.Refused, strings.Join(tried, ", "))
+	var parts []string
+	if len(tried) > 0 {
+		parts = append(parts, fmt.Sprintf("%d orders refused with 503, all delivered again and applied once: %s. First retries were observed, no window was", f.Refused, strings.Join(tried, ", ")))
+	}
+	if len(kept) > 0 {
+		parts = append(parts, fmt.Sprintf("%d orders acknowledged from the durable intake while none could be enqueued, all enqueued within %s and applied once: %s", f.Kept, seconds(f.KeptMS), strings.Join(kept, ", ")))
+	}
+	measured := strings.Join(parts, ". ")
 	if len(untried) > 0 {
 		measured += ". NOT TRIED: " + strings.Join(untried, ", ") + " (orders come from there, but none was refused; run the step again when some do)"
 	}

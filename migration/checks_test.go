@@ -124,6 +124,9 @@ var judgements = map[string][]judged{
 		{"one did not come back", `{"refused":3,"recovered":2,"applied_once":3}`, Unmet, "2 of 3 refused orders came back"},
 		{"one was not applied", `{"refused":3,"recovered":3,"applied_once":2}`, Unmet, "2 were applied"},
 		{"one applied twice", `{"refused":3,"recovered":3,"applied_once":3,"applied_twice":1}`, Unmet, "1 orders were applied twice"},
+		{"kept by the durable intake", `{"kept":5,"kept_applied":5,"kept_ms":3100,"providers":[{"provider":"Stripe","kept":5}]}`, Met, "5 orders acknowledged from the durable intake while none could be enqueued, all enqueued within 3.1 s and applied once: Stripe 5"},
+		{"some kept, some refused", `{"refused":1,"recovered":1,"applied_once":1,"kept":1,"kept_applied":1,"providers":[{"provider":"Stripe","refused":1},{"provider":"COPE","kept":1}]}`, Met, "applied once: COPE 1"},
+		{"one that was kept was not applied", `{"kept":5,"kept_applied":4,"providers":[{"provider":"Stripe","kept":5}]}`, Unmet, "4 of 5 orders that the durable intake kept"},
 		{"nothing refused", `{"refused":0}`, Unknown, "no order was refused"},
 	},
 	CheckDualWrite: {

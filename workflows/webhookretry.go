@@ -29,6 +29,15 @@ const (
 
 type refusal struct {
 	From time.Time `json:"from"`
+	// Kept is from when on orders count that the app's durable intake kept. Zero: From.
+	Kept  time.Time `json:"kept,omitzero"`
+	Until time.Time `json:"until"` // just before writes were allowed again
+}
+
+// facts tells what became of the orders that were refused or kept since.
+func (r refusal) facts(orders *ledger.Orders, now time.Time) migration.RetryFacts {
+	kept, until := cmp.Or(r.Kept, r.From), cmp.Or(r.Until, now)
+	return retryFacts(orders.Retries(r.From.UnixMilli()), orders.Kept(kept.UnixMilli(), until.UnixMilli()), senders(orders, now))
 }
 
 // webhookRetry refuses real deliveries for a moment and follows each refused order until the provider's retry was applied exactly once.
@@ -65,7 +74,7 @@ func webhookRetry() Step {
 	}
 }
 
-func refuse(ctx context.Context, c *Call) (_ any, err error) {
+func refuse(ctx context.Context, c *Call) (out any, err error) {
 	// A second attempt counts from the first one's fence, so no refused order is forgotten.
 	r := refusal{From: c.now()}
 	if known, err := c.Output(ctx, c.Action, &r); err != nil {
@@ -84,11 +93,13 @@ func refuse(ctx context.Context, c *Call) (_ any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	fenced := time.Now()
+	fenced, stood := time.Now(), c.now()
 	c.Log("%s refuses writes", master.address)
 	defer func() {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
+		r.Until = c.now()
+		out = r
 		err = errors.Join(err, redisconn.Unfence(detached, master.client, former))
 		c.Log("%s takes writes again", master.address)
 	}()
@@ -99,18 +110,19 @@ func refuse(ctx context.Context, c *Call) (_ any, err error) {
 		if err != nil {
 			return notYet("%v", err)
 		}
-		facts := retryFacts(orders.Retries(r.From.UnixMilli()), senders(orders, c.now()))
-		c.Progress("%d of %d orders refused", facts.Refused, refuseOrders)
-		if facts.Refused < refuseOrders {
-			return notYet("%d of %d orders came to be refused", facts.Refused, refuseOrders)
+		// Before the fence stood, an order that is kept was only on its way.
+		facts := refusal{From: r.From, Kept: stood}.facts(orders, c.now())
+		c.Progress("%d of %d orders refused, or kept by the app's durable intake", facts.Refused+facts.Kept, refuseOrders)
+		if facts.Refused+facts.Kept < refuseOrders {
+			return notYet("%d of %d orders came to be refused", facts.Refused+facts.Kept, refuseOrders)
 		}
-		if i := slices.IndexFunc(facts.Providers, func(p migration.ProviderRetries) bool { return p.Refused == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
+		if i := slices.IndexFunc(facts.Providers, func(p migration.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
 			return notYet("no order of %s came to be refused", facts.Providers[i].Provider)
 		}
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		if orders, readErr := c.ledger.read(); readErr == nil && len(orders.Retries(r.From.UnixMilli())) > 0 {
+		if orders, readErr := c.ledger.read(); readErr == nil && len(orders.Retries(r.From.UnixMilli()))+len(orders.Kept(r.From.UnixMilli(), c.now().UnixMilli())) > 0 {
 			err = nil // fewer, but some: follow those
 		}
 	}
@@ -128,8 +140,8 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		if err != nil {
 			return notYet("%v", err)
 		}
-		facts = retryFacts(orders.Retries(r.From.UnixMilli()), senders(orders, c.now()))
-		c.Progress("%d of %d refused orders came back and were applied", facts.AppliedOnce, facts.Refused)
+		facts = r.facts(orders, c.now())
+		c.Progress("%d of %d refused or kept orders were applied", facts.AppliedOnce+facts.KeptApplied, facts.Refused+facts.Kept)
 		if facts.Live, err = c.liveDeliveries(ctx, r.From); err != nil {
 			return notYet("%v", err)
 		}
@@ -139,6 +151,9 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 		}
 		if facts.AppliedTwice == 0 && (facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
 			return notYet("%d of %d refused orders came back, %d were applied", facts.Recovered, facts.Refused, facts.AppliedOnce)
+		}
+		if facts.AppliedTwice == 0 && facts.KeptApplied < facts.Kept {
+			return notYet("%d of %d orders that the durable intake kept were applied", facts.KeptApplied, facts.Kept)
 		}
 		return nil
 	})
@@ -153,8 +168,8 @@ func senders(orders *ledger.Orders, now time.Time) []string {
 	return slices.Collect(maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())))
 }
 
-// retryFacts sums up what became of refused orders, by provider, and names those of the senders of which none was refused.
-func retryFacts(stories []ledger.RetryStory, senders []string) migration.RetryFacts {
+// retryFacts sums up what became of refused orders and of those that the app's intake kept, by provider, and names those of the senders of which there was none.
+func retryFacts(stories, kept []ledger.RetryStory, senders []string) migration.RetryFacts {
 	var facts migration.RetryFacts
 	by := map[string]*migration.ProviderRetries{}
 	provider := func(id string) *migration.ProviderRetries {
@@ -182,6 +197,17 @@ func retryFacts(stories []ledger.RetryStory, senders []string) migration.RetryFa
 		case s.Applied == 1:
 			facts.AppliedOnce++
 			p.AppliedOnce++
+		case s.Applied > 1:
+			facts.AppliedTwice++
+		}
+	}
+	for _, s := range kept {
+		facts.Kept++
+		provider(s.Provider).Kept++
+		facts.KeptMS = max(facts.KeptMS, s.RecoveredAfterMS)
+		switch {
+		case s.Applied == 1:
+			facts.KeptApplied++
 		case s.Applied > 1:
 			facts.AppliedTwice++
 		}

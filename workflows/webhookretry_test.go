@@ -16,25 +16,28 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 	for _, tc := range []struct {
 		rule    string
 		stories []ledger.RetryStory
+		kept    []ledger.RetryStory
 		senders []string
 		want    []migration.ProviderRetries
 	}{
-		{"each by itself, the busiest first", []ledger.RetryStory{back("shopify", 900), back("stripe", 500), back("stripe", 700)}, []string{"stripe", "shopify"}, []migration.ProviderRetries{
+		{"each by itself, the busiest first", []ledger.RetryStory{back("shopify", 900), back("stripe", 500), back("stripe", 700)}, nil, []string{"stripe", "shopify"}, []migration.ProviderRetries{
 			{Provider: "Stripe", Refused: 2, Recovered: 2, AppliedOnce: 2, LongestMS: 700, WindowSeconds: 72 * 3600, Proof: "documented"},
 			{Provider: "Shopify", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 900, WindowSeconds: 4 * 3600, Proof: "documented"}}},
-		{"what others tell is not documented", []ledger.RetryStory{back("clickfunnels", 1)}, nil, []migration.ProviderRetries{
+		{"what others tell is not documented", []ledger.RetryStory{back("clickfunnels", 1)}, nil, nil, []migration.ProviderRetries{
 			{Provider: "ClickFunnels 2.0", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 81*60 + 15, Proof: "community"}}},
-		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, []string{"stripe", "cope"}, []migration.ProviderRetries{
+		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, nil, []string{"stripe", "cope"}, []migration.ProviderRetries{
 			{Provider: "Stripe", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 72 * 3600, Proof: "documented"}, {Provider: "COPE", Proof: "observed"}}},
-		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Provider: "copecart", Acknowledged: true, Applied: 2, RecoveredAfterMS: 5}}, nil,
+		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Provider: "copecart", Acknowledged: true, Applied: 2, RecoveredAfterMS: 5}}, nil, nil,
 			[]migration.ProviderRetries{{Provider: "CopeCart", Refused: 2, Recovered: 1, LongestMS: 5, WindowSeconds: 3 * 3600, Proof: "documented"}}},
-		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, []migration.ProviderRetries{
+		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, nil, []migration.ProviderRetries{
 			{Provider: "an unnamed provider", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 2}, {Provider: "paypal", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1}}},
-		{"nobody", nil, nil, nil},
+		{"kept by the durable intake instead of refused", nil, []ledger.RetryStory{back("shopify", 9)}, []string{"shopify"}, []migration.ProviderRetries{
+			{Provider: "Shopify", Kept: 1, WindowSeconds: 4 * 3600, Proof: "documented"}}},
+		{"nobody", nil, nil, nil, nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			got := retryFacts(tc.stories, tc.senders)
+			got := retryFacts(tc.stories, tc.kept, tc.senders)
 			if !slices.Equal(got.Providers, tc.want) {
 				t.Errorf("%+v\nwant %+v", got.Providers, tc.want)
 			}

@@ -725,6 +725,34 @@ type RetryStory struct {
 	RecoveredAfterMS int64 `json:"recovered_after_ms"`
 }
 
+// Kept tells of every order that the app's durable intake took between sinceMS and untilMS (unix ms, both included) and that had no job until then: the
+// orders that an outage up to untilMS held up. RecoveredAfterMS is until the job was added. The earliest first.
+func (l *Orders) Kept(sinceMS, untilMS int64) []RetryStory {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	type held struct {
+		at int64
+		s  RetryStory
+	}
+	var found []held
+	for _, o := range l.orders {
+		if o.kept < sinceMS || o.kept > untilMS || o.added != 0 && o.added < untilMS {
+			continue
+		}
+		s := RetryStory{Order: o.id, Provider: o.provider, Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0, Applied: o.applied}
+		if o.added != 0 {
+			s.RecoveredAfterMS = o.added - o.kept
+		}
+		found = append(found, held{o.kept, s})
+	}
+	slices.SortFunc(found, func(a, b held) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.s.Order, b.s.Order)) })
+	out := make([]RetryStory, len(found))
+	for i, f := range found {
+		out[i] = f.s
+	}
+	return out
+}
+
 func (o *order) recoveredAfter() int64 {
 	for _, d := range o.deliveries {
 		if o.rejected != 0 && d.At > o.rejected && d.Status >= 200 && d.Status < 300 {

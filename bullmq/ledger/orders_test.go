@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -197,6 +198,22 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestOrdersThatAnOutageHeldUpAreToldUntilTheirJobWasAdded(t *testing.T) {
+	l := (&journal{}).
+		kept(90, "before").enqueued(95, "before", "off").
+		kept(100, "a").answered(101, "a", 200).enqueued(260, "a", "off").
+		kept(150, "waits").
+		kept(160, "on its way").enqueued(165, "on its way", "off").
+		kept(250, "after").enqueued(255, "after", "off").ledger()
+	var got []string
+	for _, s := range l.Kept(100, 200) {
+		got = append(got, fmt.Sprint(s.Order, " ", s.RecoveredAfterMS))
+	}
+	if want := []string{"a 160", "waits 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
