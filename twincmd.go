@@ -23,6 +23,7 @@ type twinCmd struct {
 	Addr      string  `help:"Where to serve Switchyard. Default: a free port, chosen once." placeholder:"HOST:PORT"`
 	Rate      float64 `help:"Orders per second." default:"5"`
 	Ingestion string  `help:"The example ingestion app, built." default:"examples/ingestion" type:"path"`
+	Durable   bool    `help:"The app keeps orders on disk before it acknowledges them (durable intake)." name:"durable-intake"`
 }
 
 // Run keeps the twin up until the context ends.
@@ -30,7 +31,7 @@ func (c twinCmd) Run(s *surroundings) error {
 	if c.Rate < 0 || c.Rate > 2000 {
 		return migration.Errorf(migration.Invalid, "--rate %g: orders per second from 0 to 2000", c.Rate)
 	}
-	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate})
+	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate, DurableIntake: c.Durable})
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,7 @@ type rehearseCmd struct {
 	Dir       string   `help:"Folder for the rehearsal's data. Default: a new one under .switchyard, removed afterwards." type:"path" placeholder:"DIR"`
 	Keep      bool     `help:"Keep the data of the rehearsal."`
 	Ingestion string   `help:"The example ingestion app, built." default:"examples/ingestion" type:"path"`
+	Durable   bool     `help:"The app keeps orders on disk before it acknowledges them (durable intake)." name:"durable-intake"`
 	Deadline  string   `help:"How long an acknowledged order may take until it counts as lost." default:"90s"`
 }
 
@@ -138,7 +140,7 @@ func (c rehearseCmd) Run(s *surroundings) (err error) {
 			return err
 		}
 	}
-	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Orders: c.Orders, Rate: c.Rate, Settings: map[string]string{
+	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Orders: c.Orders, Rate: c.Rate, DurableIntake: c.Durable, Settings: map[string]string{
 		"order_deadline": c.Deadline, "min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders))}})
 	if err != nil {
 		return err

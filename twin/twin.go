@@ -34,6 +34,8 @@ type Config struct {
 	Rate float64
 	// DownAfter is how long Sentinel waits before it calls a silent master down. Default 2 s.
 	DownAfter time.Duration
+	// DurableIntake has the app keep orders on disk before it acknowledges them.
+	DurableIntake bool
 	// Serve is the command that serves Switchyard; "--config FILE" is appended. Empty: somebody else does.
 	Serve []string
 	// Settings overrides the patience of the migration's steps; keys as under "migration" in the configuration.
@@ -273,6 +275,9 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		// The last value counts: Switchyard's address may differ from the one at the time when the variables were kept, and providers may be new since.
 		for k, v := range t.webhookVars() {
 			e = append(e, k+"="+v)
+		}
+		if t.cfg.DurableIntake {
+			e = append(e, "INTAKE=durable")
 		}
 		return append(e, "SWITCHYARD_URL="+t.URL())
 	}

@@ -233,6 +233,10 @@ func storyOutage(on bool) workflows.Outage {
 			DedupeBy: sourced("transaction_id and event_type", "documented"), Trap: "Any other body, such as JSON with a 200, is a failure."},
 		Forecast: workflows.Forecast{Verdict: "lost", LatestBy: time.Hour, Recovery: "Export the orders of the time.", Confidence: "assumed"}}
 	out.Providers = []workflows.ProviderOutage{shopify, stripe, copecart}
+	out.Intake = &workflows.IntakeOutlook{Instances: 2, Durable: 2, MaxBytes: 512 << 20, Bytes: 3 << 20, PerOrder: 8 << 10, Guessed: true, Lasts: 680 * time.Hour}
+	if on {
+		*out.Intake = workflows.IntakeOutlook{Instances: 2, Durable: 1, Backlog: 144, OldestMS: 7_140_000, Bytes: 300 << 10, MaxBytes: 256 << 20, PerOrder: 2133, Lasts: 1400 * time.Hour}
+	}
 	return out
 }
 

@@ -183,3 +183,17 @@ func TestTheExampleAppWithoutDurableIntakeLosesWhatTheSchedulesSay(t *testing.T)
 	dropped(t, e.senders)
 	e.check()
 }
+
+// TestTheExampleAppWithDurableIntakeLosesNothing is the same with orders kept on disk: no provider meets a refusal in the outage, and nothing is doubled.
+func TestTheExampleAppWithDurableIntakeLosesNothing(t *testing.T) {
+	t.Parallel()
+	e := runExample(t, "INTAKE=durable")
+	for _, s := range e.senders {
+		for _, tr := range s.Traces() {
+			if first := tr.Attempts[0]; tr.Outcome != webhooks.Delivered || !first.Success {
+				t.Errorf("%s %s: %s, first answered %d %s", s.Provider.Name, tr.Order.ID, tr.Outcome, first.Status, first.Error)
+			}
+		}
+	}
+	e.check()
+}
