@@ -52,6 +52,51 @@ func (n *notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 	return s, nil
 }
 
+const (
+	// heldLong is how long an order may wait in a durable intake before somebody is told: the intake hides an outage from providers, and would from people.
+	heldLong = 2 * time.Minute
+	// intakeFull and intakeFilling are the shares of an intake's room from which it is urgent.
+	intakeFull, intakeFilling = 0.9, 0.5
+)
+
+// intake goes by what live apps attest of their durable intake. While none attests, what was wrong stays wrong.
+func (n *notifier) intake(_ context.Context, mig migration.Migration) (seen, error) {
+	return judgeIntakes(n.estate.workers.Intakes(), mig.ID, n.link(mig.ID, "outage")), nil
+}
+
+func judgeIntakes(facts migration.IntakeFacts, mid, link string) seen {
+	var s seen
+	if len(facts.Instances) > 0 { // an instance that is gone is no longer told of: the order ledger knows what it has taken with it
+		s.judged = []string{notify.Key(mid, "intake")}
+	}
+	for _, i := range facts.Instances {
+		if !i.Durable {
+			continue
+		}
+		add := func(id string, severity notify.Severity, title string) {
+			s.alerts = append(s.alerts, notify.Event{Key: notify.Key(mid, "intake", id, i.Instance), Severity: severity, Title: title, URL: link})
+		}
+		waiting, used := time.Duration(i.OldestMS)*time.Millisecond, 0.0
+		if i.MaxBytes > 0 {
+			used = float64(i.Bytes) / float64(i.MaxBytes)
+		}
+		if i.Backlog > 0 && (waiting >= heldLong || used >= intakeFilling) {
+			severity := notify.Warning
+			switch {
+			case used >= intakeFull:
+				severity = notify.Critical
+			case used >= intakeFilling:
+				severity = notify.Error
+			}
+			add("held", severity, fmt.Sprintf("%s on the disk of %s and cannot be enqueued, the oldest for %s; %.0f %% of the room is used", orders(i.Backlog, "waits", "wait"), i.Instance, migration.Words(waiting), 100*used))
+		}
+		if i.Damaged > 0 {
+			add("damaged", notify.Critical, fmt.Sprintf("%d %s of the intake of %s cannot be read from its disk any more: orders that were acknowledged may be lost", i.Damaged, plural(int(i.Damaged), "line", "lines"), i.Instance))
+		}
+	}
+	return s
+}
+
 // orders counts them, with the verb that goes with the count.
 func orders(n int, one, many string) string {
 	return fmt.Sprintf("%d %s %s", n, plural(n, "order", "orders"), plural(n, one, many))

@@ -292,7 +292,7 @@ func (s seen) judges(key string) bool {
 func (n *notifier) observe(ctx context.Context, mig migration.Migration) error {
 	var found seen
 	var errs []error
-	for _, look := range []func(context.Context, migration.Migration) (seen, error){n.outage, n.audit, n.orders, n.criteria, n.limits} {
+	for _, look := range []func(context.Context, migration.Migration) (seen, error){n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits} {
 		s, err := look(ctx, mig)
 		if err != nil { // what the others see must be told all the same
 			errs = append(errs, err)

@@ -385,6 +385,39 @@ func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	ok(t, err)
 }
 
+func TestAnIntakeThatHoldsOrdersIsToldToPeople(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule string
+		is   migration.IntakeInstance
+		want []string
+	}{
+		{"a moment's backlog is how it works", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
+		{"orders that wait", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100}, []string{"warning m/intake/held/web.1"}},
+		{"half of the room is used", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100}, []string{"error m/intake/held/web.1"}},
+		{"it is nearly full", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100}, []string{"critical m/intake/held/web.1"}},
+		{"files that are full of what is enqueued go by themselves", migration.IntakeInstance{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
+		{"kept orders are damaged", migration.IntakeInstance{Durable: true, MaxBytes: 100, Damaged: 1}, []string{"critical m/intake/damaged/web.1"}},
+		{"no intake", migration.IntakeInstance{}, nil},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			tc.is.Instance = "web.1"
+			s := judgeIntakes(migration.IntakeFacts{Instances: []migration.IntakeInstance{tc.is}}, "m", "")
+			var got []string
+			for _, a := range s.alerts {
+				got = append(got, string(a.Severity)+" "+a.Key)
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if !slices.Equal(s.judged, []string{"m/intake"}) {
+				t.Errorf("judged %q", s.judged)
+			}
+		})
+	}
+}
+
 func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t.TempDir())
