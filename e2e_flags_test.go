@@ -22,10 +22,7 @@ func TestBrowserEditsFlags(t *testing.T) {
 	defer cancel()
 	const password, viewerPassword = "flags-path-password", "flags-viewer-password"
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "switchyard")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	binary := buildBinary(t, "")
 	addr := freeAddr(t)
 	config := filepath.Join(dir, "switchyard.yaml")
 	text := fmt.Sprintf("addr: %s\nsync_addr: %s\ndata_dir: %q\nworker_token: worker-token\nfirst_run_users:\n  - {name: ada, role: engineer, password: %s}\n  - {name: grace, role: viewer, password: %s}\n"+

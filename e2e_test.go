@@ -23,15 +23,9 @@ const pathTimeout = 12 * time.Minute
 // TestBrowserClicksTheWholePath works through a whole migration in a browser, on a twin of its own. See e2e/path.mjs for what it looks at.
 func TestBrowserClicksTheWholePath(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(filepath.Join("examples", "ingestion", "dist", "main.js")); err != nil {
-		t.Fatalf("the ingestion app is not built, run make node first: %v", err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), pathTimeout)
 	defer cancel()
-	binary := filepath.Join(t.TempDir(), "switchyard")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	binary := buildBinary(t, "")
 	pictures := filepath.Join("test-results", "pictures") // kept, to be looked at
 	if err := os.RemoveAll(pictures); err != nil {
 		t.Fatal(err)

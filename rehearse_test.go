@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,17 +17,45 @@ import (
 	"github.com/switchyard-dev/switchyard/rehearse"
 )
 
-// buildBinary builds switchyard as people run it; tags choose a variant.
+// binaries is the folder of what buildBinary built, and plain builds the program as people run it, once for all tests.
+var (
+	binaries string
+	plain    = sync.OnceValues(func() (string, error) { return build("") })
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	if binaries, err = os.MkdirTemp("", "switchyard-test-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(binaries)
+	os.Exit(code)
+}
+
+func build(tags string) (string, error) {
+	binary := filepath.Join(binaries, "switchyard"+tags)
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", binary, ".") //nolint:noctx // for all tests, not for one
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// buildBinary gives switchyard as people run it, or a variant that tags choose.
 func buildBinary(t *testing.T, tags string) string {
 	t.Helper()
 	if _, err := os.Stat("examples/ingestion/dist/main.js"); err != nil {
 		t.Fatal("the ingestion app is not built: run make node first")
 	}
-	binary := filepath.Join(t.TempDir(), "switchyard")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	built := plain
+	if tags != "" {
+		built = func() (string, error) { return build(tags) }
+	}
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }

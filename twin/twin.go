@@ -212,6 +212,9 @@ func (t *Twin) startServers(ctx context.Context) error {
 			if err := t.program(name).start(); err != nil {
 				return err
 			}
+			if err := t.looksOften(ctx, name); err != nil {
+				return err
+			}
 		}
 	}
 	// Once they have been complete, the sentinels may rightly watch nothing: a move that was interrupted goes on by itself.

@@ -61,10 +61,14 @@ func (s *streams) once(ctx context.Context) error {
 	l := ledger.Restore(ledger.Options{Deadline: s.e.cfg.Migration.OrderDeadline, Deadlines: s.e.cfg.Migration.OrderDeadlines, Done: keepDone / 2}, from)
 	s.e.streams.Store(l)
 	defer s.e.streams.Store(nil)
-	ctx, cancel := context.WithCancel(ctx)
+	following, cancel := context.WithCancel(ctx)
 	var lanes sync.WaitGroup
-	defer lanes.Wait()
-	defer cancel()
+	defer func() {
+		cancel()
+		if ctx.Err() == nil { // else nobody follows after us: what still waits for an entry at its server ends by itself, and neither saves nor says anything
+			lanes.Wait()
+		}
+	}()
 	for _, q := range s.e.queues {
 		for _, shadow := range []bool{false, true} {
 			name := q
@@ -73,7 +77,7 @@ func (s *streams) once(ctx context.Context) error {
 			}
 			for _, side := range []string{ledger.Source, ledger.Target} {
 				at := ledger.Lane{Side: side, Queue: q.String(), Shadow: shadow}
-				lanes.Go(func() { s.follow(ctx, l, name, at) })
+				lanes.Go(func() { s.follow(following, l, name, at) })
 			}
 		}
 	}
