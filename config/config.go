@@ -193,6 +193,8 @@ type Drill struct {
 	Listen string `yaml:"listen"`
 	// Advertise is the host:port that the app is told, where that differs from Listen.
 	Advertise string `yaml:"advertise"`
+	// ScanOnly are queues whose producers are made by commands that end: they attest nothing and take no drill, so the scan of the source alone speaks for them.
+	ScanOnly []string `yaml:"scan_only"`
 }
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
@@ -426,6 +428,9 @@ func (c Config) Validate() error {
 	for key, v := range map[string]string{"drill.listen": c.Drill.Listen, "drill.advertise": c.Drill.Advertise} {
 		_, port, err := net.SplitHostPort(v)
 		need(v == "" || err == nil && port != "", key, "host:port is needed")
+	}
+	for _, q := range c.Drill.ScanOnly {
+		need(q != "" && !slices.Contains(c.Queues, q), "drill.scan_only", fmt.Sprintf("%q: a queue that is not one of queues; those are attested and drilled", q))
 	}
 	need(c.Drill.Advertise == "" || c.Drill.Listen != "", "drill.listen", "is needed beside drill.advertise")
 	for i, p := range c.Providers {

@@ -130,6 +130,7 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"an unknown key that holds a secret":   {"  token: linode", "  tokn: linode", "tokn"},
 		"no worker token":                      {"worker_token: worker-CANARY-1\n", "", "worker_token: is needed"},
 		"no source":                            {"    url: redis://:redis-CANARY-3@10.0.0.1:6379\n", "", "source.standalone.url: is needed"},
+		"a queue that is drilled, by the scan": {"queues: [order-ingestion]", "queues: [order-ingestion]\ndrill: {scan_only: [order-ingestion]}", "drill.scan_only"},
 		"no queue":                             {"queues: [order-ingestion]", "queues: []", "queues: at least one"},
 		"a queue with a colon":                 {"queues: [order-ingestion]", `queues: ["a:b"]`, `"a:b" is no queue name`},
 		"a ramp that does not end at 100":      {"[5, 50, 100]", "[5, 50]", "migration.ramp: must end at 100"},

@@ -79,7 +79,7 @@ var checks = map[string]Check{
 	CheckTargetPlan: {"Managed plan", "Fixed 1 GB, eviction off, TLS on, active", "run the step Provision the managed Redis", judge(judgeTargetPlan)},
 	CheckTargetConn: {"Managed connection", "verified TLS, and every command BullMQ needs answers", "run the step Provision the managed Redis",
 		judge(judgeTargetConn)},
-	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer, and none is of a queue that the drill left out", "set the safe producer options in the app",
+	CheckAttestation: {"Breaker options", "enableOfflineQueue is false, commandTimeout is set and skipWaitingForReady is on for every producer, and none is of a queue that the drill or the attestation leaves out", "set the safe producer options in the app",
 		judge(judgeAttestation)},
 	CheckDrill: {"Breaker drill", "503 before the provider's deadline for every fault, on every queue with a producer", "run the step Circuit-breaker drill", judge(judgeDrill)},
 	CheckRetries: {"Webhook retries", "every order refused with a 503 came back, or was kept by durable intake, and was applied once", "run the step Webhook-retry test",
@@ -330,6 +330,10 @@ type AttestationFacts struct {
 	Producers []ProducerOptions `json:"producers"`
 	// Undrilled are queues of these producers that the last breaker drill did not try; none before the first.
 	Undrilled []string `json:"undrilled,omitempty"`
+	// Unattested are queues of which the scanned source makes a producer, and of which no app attests one, now or at the last drill.
+	Unattested []string `json:"unattested,omitempty"`
+	// ScanOnly are such queues too, but of commands that end, by the configuration.
+	ScanOnly []string `json:"scan_only,omitempty"`
 }
 
 func judgeAttestation(f AttestationFacts) (bool, string, error) {
@@ -354,7 +358,14 @@ func judgeAttestation(f AttestationFacts) (bool, string, error) {
 	if len(f.Undrilled) > 0 {
 		return false, "a producer is attested that the last drill did not try (" + strings.Join(f.Undrilled, ", ") + "): run the step Circuit-breaker drill again", nil
 	}
-	return true, fmt.Sprintf("producer connections that attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady: %d", len(f.Producers)), nil
+	if len(f.Unattested) > 0 {
+		return false, "the source makes producers that no app attests (" + strings.Join(f.Unattested, ", ") + "): attest them and run the step Circuit-breaker drill, or name queues of commands that end under drill.scan_only", nil
+	}
+	measured := fmt.Sprintf("producer connections that attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady: %d", len(f.Producers))
+	if len(f.ScanOnly) > 0 {
+		measured += "; neither attested nor drilled, by the configuration: " + strings.Join(f.ScanOnly, ", ")
+	}
+	return true, measured, nil
 }
 
 // IntakeFacts is the evidence of CheckIntake: what running apps that take orders attest.

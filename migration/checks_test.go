@@ -70,6 +70,8 @@ var judgements = map[string][]judged{
 		{"does not say what it does when it starts", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000}]}`, Unknown, "skipWaitingForReady"},
 		{"nobody attests", `{"producers":[]}`, Unknown, "no live worker"},
 		{"a queue that the drill does not know", `{"producers":[{"queue":"reports","enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}],"undrilled":["reports"]}`, Unmet, "the last drill did not try (reports)"},
+		{"a queue of the source that nobody attests", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}],"unattested":["mail"]}`, Unmet, "producers that no app attests (mail)"},
+		{"a queue of commands that end", `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}],"scan_only":["reports"]}`, Met, "neither attested nor drilled, by the configuration: reports"},
 	},
 	CheckIntake: {
 		{"every instance keeps orders on disk", `{"instances":[{"instance":"i","durable":true,"backlog":7,"bytes":2097152,"max_bytes":268435456},{"instance":"j","durable":true,"max_bytes":268435456}]}`, Met, "7 wait there, 2 MiB of 512 MiB"},

@@ -404,6 +404,7 @@ func (t *Twin) writeConfig() error {
 		w("  %s: %s", k, settings[k])
 	}
 	w("queues: [order-ingestion]")
+	w("drill: {scan_only: [reports, report-attachments]}") // of the shop's other app, which runs as commands
 	w("source:")
 	w("  standalone: {url: %q, linode_id: 1, linode_label: %s}", t.endpoint("linode").URL.Reveal(), machines[1].label)
 	w("  sentinel:")

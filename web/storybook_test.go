@@ -270,7 +270,7 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 			q.Bench[f.ID] = cell
 		}
 	}
-	reports := workflows.QueueProof{Queue: "reports", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/reports.ts:26"}, Attestation: workflows.Proven{Verdict: migration.Met, Text: "producer connections that attest enableOfflineQueue: false with a commandTimeout: 1"}}
+	reports := workflows.QueueProof{Queue: "reports", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/reports.ts:26"}, Attestation: workflows.Proven{Verdict: migration.Met, Text: "producer connections that attest enableOfflineQueue: false with a commandTimeout, and skipWaitingForReady: 1"}}
 	durable := workflows.QueueProof{Queue: "payments", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/payments.ts:9"}, Attestation: reports.Attestation, Instance: "web.1",
 		Bench: map[string]workflows.BenchCell{}, Intake: map[string]workflows.BenchCell{}}
 	for i, f := range out.Faults {

@@ -64,7 +64,11 @@ func breakerDrill() Step {
 								return nil, err
 							}
 						}
-						facts := c.workers.Producers()
+						facts, err := c.attestation(ctx, c.Run.MigrationID)
+						if err != nil {
+							return nil, err
+						}
+						facts.Undrilled = nil // they are drilled next
 						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},

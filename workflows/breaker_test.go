@@ -16,7 +16,7 @@ import (
 // attestProducers has an instance attest a safe producer of each queue.
 func (b *bench) attestProducers(t *testing.T, instance string, queues ...string) {
 	t.Helper()
-	safe := map[string]json.RawMessage{"enableOfflineQueue": json.RawMessage("false"), "commandTimeout": json.RawMessage("2000")}
+	safe := map[string]json.RawMessage{"enableOfflineQueue": json.RawMessage("false"), "commandTimeout": json.RawMessage("2000"), "skipWaitingForReady": json.RawMessage("true")}
 	a := fleet.Attestation{Service: "shop", Instance: instance, Connections: []fleet.Connection{{Role: "worker", Queue: "executed-only"}}}
 	for _, q := range queues {
 		a.Connections = append(a.Connections, fleet.Connection{Side: "source", Endpoint: "sentinel", Role: "producer", Queue: q, Options: safe})
@@ -74,11 +74,36 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 			t.Errorf("%t %q %v, want %t %q", got, text, err, met, says)
 		}
 	}
-	want(true, "commandTimeout: 1") // nothing is left out before the first drill
+	want(true, "skipWaitingForReady: 1") // nothing is left out before the first drill
 	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test", migration.DrillFacts{Bench: []migration.BenchCase{{Queue: "orders"}}}))
-	want(true, "commandTimeout: 1")
+	want(true, "skipWaitingForReady: 1")
 	b.attestProducers(t, "web.2", "orders", "reports")
 	want(false, "the last drill did not try (reports)")
+	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test",
+		migration.DrillFacts{Attested: []string{"orders", "reports", "nightly"}, Bench: []migration.BenchCase{{Queue: "orders"}, {Queue: "reports"}}}))
+	scan := func(queues ...string) {
+		facts := migration.ScanFacts{Source: "shop"}
+		for _, q := range queues {
+			facts.Findings = append(facts.Findings, migration.ScanFinding{ID: q, Queue: q})
+		}
+		ok(t, b.engine.record(t.Context(), mid, "", migration.CheckScan, migration.Attested, "test", facts))
+	}
+	scan("orders", "reports", "nightly") // nightly's app is restarting
+	want(true, "skipWaitingForReady: 3")
+	scan("orders", "mail")
+	want(false, "producers that no app attests (mail)")
+}
+
+func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
+	t.Parallel()
+	scanned := migration.ScanFacts{Findings: []migration.ScanFinding{{Queue: "orders"}, {Queue: "mail"}, {Queue: "mail"}, {Queue: "reports"}, {Queue: ""}, {Queue: "audit"}}}
+	should, only := unattested(scanned, []string{"orders", "elsewhere"}, []string{"reports", "unused"})
+	if !slices.Equal(should, []string{"audit", "mail"}) || !slices.Equal(only, []string{"reports"}) {
+		t.Errorf("should be attested %q, by the scan alone %q", should, only)
+	}
+	if should, only := unattested(migration.ScanFacts{}, nil, []string{"reports"}); should != nil || only != nil {
+		t.Errorf("without a scan: %q, %q", should, only)
+	}
 }
 
 func TestTheMatrixKeepsTheDurableIntakeApart(t *testing.T) {

@@ -170,6 +170,9 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	slices.Sort(names)
 	for _, q := range slices.Compact(names) {
 		row := QueueProof{Queue: q, Static: staticProof(out.Scan, q), Attestation: attestedProof(attested, q), Bench: map[string]BenchCell{}}
+		if slices.Contains(c.cfg.Drill.ScanOnly, q) && row.Attestation.Verdict == migration.Unknown {
+			row.Attestation.Text = "made by commands that end, says the configuration: the source alone counts"
+		}
 		for _, k := range drilled.Bench {
 			if k.Queue != q {
 				continue
