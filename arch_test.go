@@ -47,6 +47,7 @@ var imports = map[string][]string{
 	"providers/linode":        {"providers/httpapi"},
 	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
+	"providers/ingestiontest": {"providers/ingestion"},
 	"providers/providerstest": {},
 	"webhooks":                {"providers/httpapi"},
 	"webhooks/webhookstest":   {"webhooks"},

@@ -1,21 +1,15 @@
 package drill_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
-	"net/http"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/drill"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 )
 
@@ -44,39 +38,12 @@ func (s subject) Close(ctx context.Context, id string) error { return s.app.Dril
 // startApp runs the real example app with one of its breakers. It reaches no Redis and no control plane, which a drill needs none of.
 func startApp(t *testing.T, breaker, intake string) *ingestion.Client {
 	t.Helper()
-	program := "../examples/ingestion/dist/main.js"
+	program := "dist/main.js"
 	if breaker != "on" {
-		program = "../examples/ingestion/test/unsafe.mjs" // the same app with producers as they are made elsewhere
+		program = "test/unsafe.mjs" // the same app with producers as they are made elsewhere
 	}
-	cmd := exec.Command("node", program)
-	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=drill-token", "WEBHOOK_SECRET=none", "DATA_DIR="+t.TempDir(), "BREAKER="+breaker, "INTAKE="+intake, "INSTANCE_ID=web.1", "TMPDIR="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	port := make(chan int, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var l struct {
-				Event string
-				Port  int
-			}
-			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Event == "listening" {
-				port <- l.Port
-			}
-		}
-		close(port)
-	}()
-	p, ok := <-port
-	if !ok {
-		t.Fatal("the app ended before it listened: is it built (make node)?")
-	}
-	return ingestion.New(fmt.Sprintf("http://127.0.0.1:%d", p), "drill-token", &http.Client{})
+	_, app := ingestiontest.Start(t, program, "WEBHOOK_SECRET=none", "BREAKER="+breaker, "INTAKE="+intake, "INSTANCE_ID=web.1", "TMPDIR="+t.TempDir())
+	return app
 }
 
 type outcome struct {

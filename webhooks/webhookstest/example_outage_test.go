@@ -1,21 +1,19 @@
 package webhookstest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/webhooks"
 )
@@ -29,46 +27,18 @@ type example struct {
 	senders  []*webhooks.Simulator
 }
 
-// startExample runs the app with a clock in a file, without a control plane; env is added to its variables. It gives its address.
-func startExample(t *testing.T, redisURL, clock string, env ...string) string {
+// startExample runs the app with a clock in a file; env is added to its variables.
+func startExample(t *testing.T, redisURL, clock string, env ...string) (string, *ingestion.Client) {
 	t.Helper()
-	cmd := exec.Command("node", "../../examples/ingestion/test/clock.mjs")
-	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN=example-token", "DATA_DIR="+t.TempDir(), "SOURCE_REDIS_URL="+redisURL, "CLOCK="+clock)
+	env = append(env, "SOURCE_REDIS_URL="+redisURL, "CLOCK="+clock)
 	for _, p := range webhooks.Providers() {
 		name := strings.ToUpper(p.ID) + "_WEBHOOK_SECRET"
 		if p.ID == "stripe" {
 			name = "WEBHOOK_SECRET"
 		}
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%s,%s", name, secretsOf(p.ID)[0].Reveal(), secretsOf(p.ID)[1].Reveal()))
+		env = append(env, fmt.Sprintf("%s=%s,%s", name, secretsOf(p.ID)[0].Reveal(), secretsOf(p.ID)[1].Reveal()))
 	}
-	cmd.Env = append(cmd.Env, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	port := make(chan int, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var l struct {
-				Event string
-				Port  int
-			}
-			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Event == "listening" {
-				port <- l.Port
-			}
-		}
-		close(port)
-	}()
-	p, ok := <-port
-	if !ok {
-		t.Fatal("the app ended before it listened: is it built (make node)?")
-	}
-	return "http://127.0.0.1:" + strconv.Itoa(p)
+	return ingestiontest.Start(t, "test/clock.mjs", env...)
 }
 
 // runExample is run with the example app in the place of the one of this package.
@@ -82,8 +52,8 @@ func runExample(t *testing.T, env ...string) *example {
 		}
 	}
 	tick(begin)
-	url := startExample(t, e.redis.URL(), clock, env...)
-	e.app = ingestion.New(url, "example-token", nil)
+	var url string
+	url, e.app = startExample(t, e.redis.URL(), clock, env...)
 	e.ready()
 	e.timeline.At(down, func(ctx context.Context) error {
 		// A job that runs while its server is killed comes again only when its lock is over, which is real time.
