@@ -156,17 +156,19 @@ func intakeOutlook(f migration.IntakeFacts, perMinute float64) *IntakeOutlook {
 	return &o
 }
 
-// advice says what an outage of a length comes to with the intake; "" where the providers' retries decide.
-func (o *IntakeOutlook) advice(whatIf time.Duration, perMinute float64) string {
+// advice says what an outage of a length comes to with the intake, given the advice without, and the providers whose orders may be lost without.
+func (o *IntakeOutlook) advice(whatIf time.Duration, perMinute float64, without string, losing []string) string {
 	switch {
 	case o == nil:
-		return ""
+		return without
 	case o.Durable < o.Instances:
-		return fmt.Sprintf("Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. ", o.Durable, o.Instances)
+		return fmt.Sprintf("Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. %s", o.Durable, o.Instances, without)
 	case perMinute <= 0:
-		return ""
+		return without
+	case whatIf > o.Lasts && len(losing) > 0:
+		return fmt.Sprintf("The durable intake has room for about %s of orders. After that they are refused, and those of %s may be lost. Give it more room (maxBytes).", migration.Words(o.Lasts), strings.Join(losing, ", "))
 	case whatIf > o.Lasts:
-		return fmt.Sprintf("The durable intake has room for about %s of orders; after that they are refused, and the providers' retries decide. Give it more room (maxBytes). ", migration.Words(o.Lasts))
+		return fmt.Sprintf("The durable intake has room for about %s of orders. After that they are refused, and come late.", migration.Words(o.Lasts))
 	}
 	return fmt.Sprintf("No order is refused: about %.0f would wait in the durable intake, which has room for about %s, and be enqueued afterwards.", math.Ceil(whatIf.Minutes()*perMinute), migration.Words(o.Lasts))
 }
@@ -255,11 +257,9 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 		}
 	}
 	out.Intake = intakeOutlook(e.workers.Intakes(), perMinute)
-	out.Prospect = OutageProspect{Lost: advised.Lost, NeedsIt: advised.NeedsIt, Advice: advised.Advice}
-	if advice := out.Intake.advice(whatIf, perMinute); advice != "" {
-		if out.Prospect.Advice = advice + advised.Advice; out.Intake.Durable == out.Intake.Instances && whatIf <= out.Intake.Lasts {
-			out.Prospect = OutageProspect{Advice: advice}
-		}
+	out.Prospect = OutageProspect{Lost: advised.Lost, NeedsIt: advised.NeedsIt, Advice: out.Intake.advice(whatIf, perMinute, advised.Advice, advised.NeedsIt)}
+	if i := out.Intake; i != nil && i.Durable == i.Instances && whatIf <= i.Lasts {
+		out.Prospect.Lost, out.Prospect.NeedsIt = 0, nil // no order is refused
 	}
 	return out, nil
 }
