@@ -150,15 +150,15 @@ func RoutingFlags(queue string, r migration.Routing) map[string]Flag {
 	switch r.Stage {
 	case migration.StageLive:
 		targeting, _ = json.Marshal(map[string]any{"fractional": []any{
-			map[string]any{"cat": []any{queue + "-stage", map[string]any{"var": "targetingKey"}}},
+			map[string]any{"cat": []any{migration.StageFlag(queue), map[string]any{"var": "targetingKey"}}},
 			[]any{"target", r.Ramp}, []any{"source", 100 - r.Ramp}}})
 	case migration.StageRampDown, migration.StageComplete:
 		authority = "target"
 	}
 	return map[string]Flag{
-		queue + "-stage": {State: enabled, Variants: stages, DefaultVariant: &stage, Metadata: managed(map[string]any{MetaType: TypeMigration})},
-		queue + "-ramp":  {State: enabled, Variants: map[string]json.RawMessage{ramp: json.RawMessage(ramp)}, DefaultVariant: &ramp, Metadata: managed(nil)},
-		queue + "-authority": {State: enabled, Variants: map[string]json.RawMessage{"source": text("source"), "target": text("target")},
+		migration.StageFlag(queue): {State: enabled, Variants: stages, DefaultVariant: &stage, Metadata: managed(map[string]any{MetaType: TypeMigration})},
+		migration.RampFlag(queue):  {State: enabled, Variants: map[string]json.RawMessage{ramp: json.RawMessage(ramp)}, DefaultVariant: &ramp, Metadata: managed(nil)},
+		migration.AuthorityFlag(queue): {State: enabled, Variants: map[string]json.RawMessage{"source": text("source"), "target": text("target")},
 			DefaultVariant: &authority, Targeting: targeting, Metadata: managed(nil)},
 	}
 }
@@ -181,8 +181,8 @@ func ReadRouting(d *Document, queue string) migration.Routing {
 			_ = json.Unmarshal(f.Variants[*f.DefaultVariant], into) // written by us; anything else leaves the default
 		}
 	}
-	read(queue+"-stage", &r.Stage)
-	read(queue+"-ramp", &r.Ramp)
-	read("source-endpoint", &r.Source)
+	read(migration.StageFlag(queue), &r.Stage)
+	read(migration.RampFlag(queue), &r.Ramp)
+	read(migration.FlagSource, &r.Source)
 	return r
 }

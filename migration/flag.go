@@ -121,3 +121,16 @@ type FlagSetView struct {
 	Flags      []FlagInfo      `json:"flags"`      // by key
 	Definition json.RawMessage `json:"definition"` // the whole document, as workers that evaluate by themselves get it
 }
+
+// FlagSource is the key of the flag that names the source server. The routing's other flags are one of each for a queue: see StageFlag,
+// RampFlag and AuthorityFlag. They are in the flag set that has the migration's id.
+const FlagSource = "source-endpoint"
+
+// StageFlag is the key of the flag that holds a queue's stage.
+func StageFlag(queue string) string { return queue + "-stage" }
+
+// RampFlag is the key of the flag that holds the share of orders, in percent, for which the target has authority.
+func RampFlag(queue string) string { return queue + "-ramp" }
+
+// AuthorityFlag is the key of the flag that answers an order's authority: source or target.
+func AuthorityFlag(queue string) string { return queue + "-authority" }

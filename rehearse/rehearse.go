@@ -217,7 +217,7 @@ func (r *rehearsal) follow(ctx context.Context) error {
 			continue
 		}
 		next := o.NextSteps[0]
-		if next.Verb == "start" && next.Step == "breaker-drill" {
+		if next.Verb == "start" && next.Step == migration.StepBreakerDrill {
 			if err := r.scan(ctx); err != nil {
 				return err
 			}
@@ -255,7 +255,7 @@ func (r *rehearsal) done(o migration.Overview) bool {
 	for _, i := range o.Checklist {
 		if i.Verdict == migration.Unmet && i.Criterion.ID == "source-decommissioned" {
 			return slices.ContainsFunc(o.Steps, func(s migration.StepStatus) bool {
-				return s.PlanStep.ID == "decommission" && s.State == migration.StepDone
+				return s.PlanStep.ID == migration.StepDecommission && s.State == migration.StepDone
 			})
 		}
 	}
@@ -288,7 +288,7 @@ func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[
 		return waitable(err)
 	}
 	burst := (r.Orders - r.Orders/3) / bursts
-	if next.Step == "dual-write-validation" {
+	if next.Step == migration.StepDualWrite {
 		burst = MinValidation(r.Orders) * 5 / 4
 	}
 	r.Twin.Traffic().Offer(burst)
@@ -314,7 +314,7 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 	if err != nil {
 		return err
 	}
-	if i := slices.Index(*faults, twin.KillServe); i >= 0 && slices.Contains([]string{"sentinel-move", "cutover", "decommission"}, run.Step) && r.killsLeft(run, *faults) {
+	if i := slices.Index(*faults, twin.KillServe); i >= 0 && slices.Contains([]string{migration.StepSentinelMove, migration.StepCutover, migration.StepDecommission}, run.Step) && r.killsLeft(run, *faults) {
 		*faults = slices.Delete(*faults, i, i+1)
 		pause(ctx, 700*time.Millisecond)
 		r.say("fault: kill -9 of switchyard serve during %s", run.Step)
@@ -345,9 +345,9 @@ func (r *rehearsal) killsLeft(run migration.Run, faults []string) bool {
 		}
 	}
 	switch run.Step {
-	case "sentinel-move":
+	case migration.StepSentinelMove:
 		return left > 2 || left == 1
-	case "cutover":
+	case migration.StepCutover:
 		return run.Params.To == migration.StageLive && left > 1
 	}
 	return true
@@ -375,7 +375,7 @@ func (r *rehearsal) measure(run migration.Run) {
 
 // faultsBefore makes the faults that are due before a step, and gives the rest.
 func (r *rehearsal) faultsBefore(ctx context.Context, next migration.NextStep, faults []string) ([]string, error) {
-	due := map[string]string{"sentinel-move": twin.FreezeSource, "breaker-drill": twin.KillMaster, "move-residue": twin.KillIngestion}
+	due := map[string]string{migration.StepSentinelMove: twin.FreezeSource, migration.StepBreakerDrill: twin.KillMaster, migration.StepMoveResidue: twin.KillIngestion}
 	name := due[next.Step]
 	i := slices.Index(faults, name)
 	if name == "" || i < 0 {

@@ -97,7 +97,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *web.Notice) 
 	}
 	v := web.Step{MigrationID: mid, Status: o.Steps[i], Params: p, Open: o.OpenRun, Now: time.Now(), Who: identityOf(c).who()}
 	section := "overview"
-	if step == "cutover" {
+	if step == migration.StepCutover {
 		section = step
 		v.Params, v.Cutover = cutover(o, p)
 	}
@@ -109,7 +109,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *web.Notice) 
 	if v.Runs, err = s.control.Runs(ctx, mid, step, runsShown); err != nil {
 		return err
 	}
-	if step == "audit" {
+	if step == migration.StepAudit {
 		switch a, err := s.control.RedisAudit(ctx, mid); {
 		case err == nil:
 			v.Audit = &a
@@ -155,7 +155,7 @@ func cutover(o migration.Overview, asked migration.Params) (migration.Params, *w
 		view.Moves = append(view.Moves, web.Move{StageMove: m, Kind: kind, Recommended: recommended})
 	}
 	for _, n := range o.NextSteps {
-		if n.Verb == "start" && n.Step == "cutover" {
+		if n.Verb == "start" && n.Step == migration.StepCutover {
 			offer(n.Params.Move(), true)
 		}
 	}
@@ -226,7 +226,7 @@ func (s *Server) runPage(c *fiber.Ctx, notice *web.Notice, draft web.Draft) erro
 		}
 	}
 	section := "overview"
-	if r.Step == "cutover" {
+	if r.Step == migration.StepCutover {
 		section = r.Step
 	}
 	pl := place{migration: m, section: section, title: v.StepTitle + " run", topics: []string{"run:" + r.ID}, notice: notice}

@@ -262,7 +262,7 @@ func (p *Provider) create(now time.Time) *Order {
 	if o.Provider == "stripe" {
 		object, o.Event = fmt.Sprintf("ord_%06d", n+1), fmt.Sprintf("evt_%06d", n+1)
 	}
-	o.ID = webhooks.Event{Provider: o.Provider, Object: object}.OrderID()
+	o.ID = webhooks.Event{Sender: o.Provider, Object: object}.OrderID()
 	p.orders[o.ID] = o
 	p.ids = append(p.ids, o.ID)
 	p.note(entry{ID: o.ID, Provider: o.Provider, Event: o.Event, Sent: &now})
@@ -271,7 +271,7 @@ func (p *Provider) create(now time.Time) *Order {
 }
 
 // sender is whose order it is.
-func (o *Order) sender() webhooks.Provider {
+func (o *Order) sender() webhooks.Sender {
 	sender, _ := webhooks.ByID(o.Provider) // known since load or create
 	return sender
 }
@@ -319,7 +319,7 @@ func (p *Provider) deliver(ctx context.Context, id string) {
 }
 
 // attempt makes one delivery, signed anew; not ok when the provider is closing.
-func (p *Provider) attempt(ctx context.Context, sender webhooks.Provider, payment webhooks.Order, try int) (Delivery, bool) {
+func (p *Provider) attempt(ctx context.Context, sender webhooks.Sender, payment webhooks.Order, try int) (Delivery, bool) {
 	select {
 	case <-ctx.Done():
 		return Delivery{}, false

@@ -24,7 +24,7 @@ import (
 
 func testSecrets() map[string]migration.Secret {
 	secrets := map[string]migration.Secret{}
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		secrets[p.ID] = migration.Secret("secret of " + p.ID)
 	}
 	return secrets

@@ -55,7 +55,7 @@ var (
 // webhookSecrets gives what each provider signs with.
 func (s *state) webhookSecrets() map[string]migration.Secret {
 	secrets := map[string]migration.Secret{}
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		name := "webhook-" + p.ID
 		if p.ID == "stripe" {
 			name = "webhook" // it was the only one once

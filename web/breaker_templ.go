@@ -83,9 +83,9 @@ func BreakerPage(v Breaker) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var4 templ.SafeURL
-		templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", "breaker-drill"))
+		templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", migration.StepBreakerDrill))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/breaker.templ`, Line: 28, Col: 83}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/breaker.templ`, Line: 28, Col: 94}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 		if templ_7745c5c3_Err != nil {

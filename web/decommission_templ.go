@@ -41,7 +41,7 @@ func decommissionPanels(v Run) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if b, _, ok := outputOf[migration.BackupFacts](v.Run, "backup"); ok && v.Run.Step == "decommission" {
+		if b, _, ok := outputOf[migration.BackupFacts](v.Run, "backup"); ok && v.Run.Step == migration.StepDecommission {
 			templ_7745c5c3_Err = backupPanel(b).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -19,7 +19,7 @@ func failoversOf(r migration.Run) []migration.FailoverFacts {
 	var out []migration.FailoverFacts
 	for _, a := range r.Actions {
 		var f migration.FailoverFacts
-		if r.Step == "sentinel-test" && a.State == migration.ActionDone && json.Unmarshal(a.Output, &f) == nil && f.NewMaster != "" {
+		if r.Step == migration.StepSentinelTest && a.State == migration.ActionDone && json.Unmarshal(a.Output, &f) == nil && f.NewMaster != "" {
 			out = append(out, f)
 		}
 	}

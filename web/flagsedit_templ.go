@@ -66,9 +66,9 @@ func FlagEditorPage(v FlagEditor) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var3 templ.SafeURL
-			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", "cutover"))
+			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", migration.StepCutover))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/flagsedit.templ`, Line: 14, Col: 167}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/flagsedit.templ`, Line: 14, Col: 179}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {

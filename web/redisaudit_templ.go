@@ -55,9 +55,9 @@ func RedisAuditPage(v RedisAudit) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var3 templ.SafeURL
-		templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", "audit"))
+		templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(v.MigrationID, "steps", migration.StepAudit))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/redisaudit.templ`, Line: 13, Col: 161}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/redisaudit.templ`, Line: 13, Col: 173}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 		if templ_7745c5c3_Err != nil {
@@ -574,9 +574,9 @@ func auditTable(mid string, findings []audit.Finding, remedies bool) templ.Compo
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var28 templ.SafeURL
-					templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(mid, "steps", "fix-policy"))
+					templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinURLErrs(migrationURL(mid, "steps", migration.StepFixPolicy))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/redisaudit.templ`, Line: 113, Col: 60}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/redisaudit.templ`, Line: 113, Col: 71}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 					if templ_7745c5c3_Err != nil {

@@ -276,7 +276,7 @@ func RunPage(v Run) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if v.Run.Step == "audit" && v.Run.State == migration.RunSucceeded {
+		if v.Run.Step == migration.StepAudit && v.Run.State == migration.RunSucceeded {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p><a href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

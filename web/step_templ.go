@@ -184,7 +184,7 @@ func StepPage(v Step) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			if v.Status.PlanStep.ID == "provision" {
+			if v.Status.PlanStep.ID == migration.StepProvision {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<h3>Rather apply it yourself?</h3><p class=\"meta\"><a href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -50,7 +50,7 @@ func (c ClickFunnelsOrders) Missing(ctx context.Context, since time.Time, known 
 	// the front is read again, until it fits on one page: a page is read at one moment.
 	for pass, until := 1, since; ; pass++ {
 		newest, pages, err := c.walk(ctx, until, func(o object, raw []byte) {
-			e := Event{Provider: "clickfunnels", Type: clickFunnelsType, Object: o.text("id"), Created: o.time("created_at"), Key: o.text("id")}
+			e := Event{Sender: "clickfunnels", Type: clickFunnelsType, Object: o.text("id"), Created: o.time("created_at"), Key: o.text("id")}
 			paid, hold := clickFunnelsPaid(o)
 			delete(found, e.Object) // what it was in the pass before
 			if paid && !known(e) {

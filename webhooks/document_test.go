@@ -52,7 +52,7 @@ func yes(b bool) string {
 
 func document() string {
 	var b strings.Builder
-	all := append(Providers(), Variants()...)
+	all := append(Senders(), Variants()...)
 	b.WriteString("| Provider | Setup | Tries after the first | First loss after | No loss up to | Time stated | Proof of the time | of the waits |\n|---|---|---|---|---|---|---|---|\n")
 	for _, p := range all {
 		s := p.Schedule
@@ -69,7 +69,7 @@ func document() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", p.Name, p.Variant, tries, short(s.Last()), safe, window, s.Level, s.Spacing.Level)
 	}
-	for _, p := range all[:len(Providers())] {
+	for _, p := range all[:len(Senders())] {
 		fmt.Fprintf(&b, "\n### %s (%s)\n\n| | | Source |\n|---|---|---|\n", p.Name, p.Variant)
 		row := func(name, value string, s Source) { fmt.Fprintf(&b, "| %s | %s | %s |\n", name, value, s.cite()) }
 		tolerance := "carries no time"
@@ -152,7 +152,7 @@ func TestTheDocumentShowsTheFiguresAsTheyAre(t *testing.T) {
 
 func TestEveryFigureSaysWhereItComesFrom(t *testing.T) {
 	t.Parallel()
-	for _, p := range append(Providers(), Variants()...) {
+	for _, p := range append(Senders(), Variants()...) {
 		sources := map[string]Source{"signature": p.Signature, "dedupe key": p.Dedupe, "success": p.SuccessOf, "deadline": p.Deadline.Source, "retries": p.Schedule.Source, "spacing": p.Schedule.Spacing,
 			"redirects": p.Redirects.Source, "pinned": p.Pinned.Source, "recovery": p.Recovery.Source}
 		if p.Removal.What != "" {

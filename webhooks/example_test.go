@@ -10,8 +10,8 @@ import (
 // What a failover and a long outage do to a shop with ten orders a minute from each provider.
 func ExampleWhatIf() {
 	var flows []webhooks.Flow
-	for _, p := range webhooks.Providers() {
-		flows = append(flows, webhooks.Flow{Provider: p, PerMinute: 10, MeanValue: 4900})
+	for _, p := range webhooks.Senders() {
+		flows = append(flows, webhooks.Flow{Sender: p, PerMinute: 10, MeanValue: 4900})
 	}
 	for _, outage := range []time.Duration{25 * time.Second, 5 * time.Hour} {
 		prospect, err := webhooks.WhatIf(flows, outage)
@@ -21,7 +21,7 @@ func ExampleWhatIf() {
 		}
 		fmt.Println(outage)
 		for _, f := range prospect.Forecasts {
-			fmt.Printf("  %-12s %-9s %4d of %d lost\n", f.Provider, f.Verdict, f.Lost, f.Refused)
+			fmt.Printf("  %-12s %-9s %4d of %d lost\n", f.Sender, f.Verdict, f.Lost, f.Refused)
 		}
 		fmt.Println(" ", prospect.Advice)
 	}
@@ -45,7 +45,7 @@ func ExampleWhatIf() {
 // The outage clock, two hours into an outage.
 func ExampleRead() {
 	began := time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC)
-	flows := []webhooks.Flow{{Provider: webhooks.CopeCart(), PerMinute: 2, MeanValue: 9900}}
+	flows := []webhooks.Flow{{Sender: webhooks.CopeCart(), PerMinute: 2, MeanValue: 9900}}
 	readings, err := webhooks.Read(flows, began, began.Add(2*time.Hour), webhooks.DefaultThresholds)
 	if err != nil {
 		fmt.Println(err)
@@ -53,6 +53,6 @@ func ExampleRead() {
 	}
 	r := readings[0]
 	fmt.Printf("%s: %s, first loss at %s in %s, %d orders worth %.2f at risk, next try of the first %s\n",
-		r.Provider, r.Severity, r.FirstLoss.Format("15:04"), r.Left, r.AtRisk, float64(r.ValueAtRisk)/100, r.NextRetry.Format("15:04"))
+		r.Sender, r.Severity, r.FirstLoss.Format("15:04"), r.Left, r.AtRisk, float64(r.ValueAtRisk)/100, r.NextRetry.Format("15:04"))
 	// Output: copecart: critical, first loss at 11:00 in 1h0m0s, 241 orders worth 23859.00 at risk, next try of the first 10:06
 }

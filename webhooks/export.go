@@ -14,7 +14,7 @@ const exportMistakes = 5
 
 // ReadEvents reads a file of the provider's events, each the body of one webhook: JSON objects one after another, such as one a line, or one array of them. Either
 // all of them name an order, or the error (Invalid) tells the lines where those begin that do not.
-func (p Provider) ReadEvents(file []byte) ([]json.RawMessage, error) {
+func (p Sender) ReadEvents(file []byte) ([]json.RawMessage, error) {
 	file = bytes.TrimPrefix(file, []byte("\ufeff")) // as some programs write it
 	var out []json.RawMessage
 	var mistakes []string

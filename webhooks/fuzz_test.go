@@ -19,7 +19,7 @@ import (
 // Each fuzz test says that whatever comes in, nothing is accepted but what the secret signs within the tolerance, by a second computation
 // that shares no code with the first: Stripe's library for the two schemes of that form, the standard library for the others.
 
-func seed(f *testing.F, p Provider) {
+func seed(f *testing.F, p Sender) {
 	f.Helper()
 	for _, secrets := range [][]migration.Secret{{secretA}, {secretA, secretB}, {secretB}} {
 		h, body := p.Request(anOrder, 0, secrets, anOrder.At)
@@ -39,7 +39,7 @@ func seed(f *testing.F, p Provider) {
 	f.Add("====", "1e9", []byte("\x00\xff"), int64(1))
 }
 
-func fuzz(f *testing.F, p Provider, proven func(header, second string, body []byte, now int64) bool) {
+func fuzz(f *testing.F, p Sender, proven func(header, second string, body []byte, now int64) bool) {
 	f.Helper()
 	seed(f, p)
 	verify := func(header, second string, body []byte, now int64) error {
@@ -81,7 +81,7 @@ func within(seconds string, now int64, tolerance time.Duration) bool {
 	return at <= now && now-at >= 0 && now-at <= limit || at > now && at-now > 0 && at-now <= limit
 }
 
-func byStripe(p Provider) func(string, string, []byte, int64) bool {
+func byStripe(p Sender) func(string, string, []byte, int64) bool {
 	return func(header, _ string, body []byte, now int64) bool {
 		compact := strings.ReplaceAll(header, " ", "") // ours forgives spaces round the parts
 		for pair := range strings.SplitSeq(compact, ",") {

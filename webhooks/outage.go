@@ -13,7 +13,7 @@ import (
 
 // Flow is the orders that one provider sends.
 type Flow struct {
-	Provider  Provider
+	Sender    Sender
 	PerMinute float64 // evenly
 	MeanValue int64   // of an order, in minor units of the currency
 	// FirstFailed is when the first delivery of this provider was refused; zero: when the outage began. Not used with Refused.
@@ -59,7 +59,7 @@ func (t Thresholds) Validate() error {
 // Reading is what an outage means for one provider at a moment, on the assumption that every delivery since the first failed one is refused
 // with a 503. Times are as modelled.
 type Reading struct {
-	Provider    string
+	Sender      string
 	FirstFailed time.Time
 	NextRetry   time.Time     // of the first order that failed; zero: none is left
 	FirstLoss   time.Time     // when that order's last try fails
@@ -89,8 +89,8 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 		if err := f.validate(); err != nil {
 			return nil, err
 		}
-		p, s := f.Provider, f.Provider.Schedule
-		r := Reading{Provider: p.ID, Recovery: p.Recovery.Action, Removal: p.Removal.What, Severity: Late, Proof: s.Level, Spacing: s.Spacing.Level}
+		p, s := f.Sender, f.Sender.Schedule
+		r := Reading{Sender: p.ID, Recovery: p.Recovery.Action, Removal: p.Removal.What, Severity: Late, Proof: s.Level, Spacing: s.Spacing.Level}
 		first := cmp.Or(f.FirstFailed, began)
 		if f.Refused != nil {
 			if len(f.Refused) == 0 { // none was refused yet: there is nothing to count down
@@ -126,7 +126,7 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 
 // sum counts the refused orders that are known, and estimates those that were not sent since the endpoint is gone.
 func (r *Reading) sum(f Flow, now time.Time) {
-	p, last := f.Provider, f.Provider.Schedule.Last()
+	p, last := f.Sender, f.Sender.Schedule.Last()
 	removed := p.Removal.AfterLastTry && !now.Before(r.FirstLoss)
 	for _, o := range f.Refused {
 		if !now.Before(o.At.Add(last)) || removed && p.Removal.StopsPending {
@@ -176,7 +176,7 @@ const (
 
 // Forecast is what an outage of a certain length does to one provider's orders without durable intake.
 type Forecast struct {
-	Provider   string
+	Sender     string
 	Verdict    Verdict
 	Refused    int // orders that are triggered in the outage
 	Lost       int // of those
@@ -207,9 +207,9 @@ func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 		if err := f.validate(); err != nil {
 			return Prospect{}, err
 		}
-		p, s := f.Provider, f.Provider.Schedule
+		p, s := f.Sender, f.Sender.Schedule
 		c := f.count(outage)
-		fc := Forecast{Provider: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Proof: s.Level}
+		fc := Forecast{Sender: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Proof: s.Level}
 		switch {
 		case outage > s.Last():
 			fc.Verdict = LoseOrders
@@ -234,7 +234,7 @@ func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 func (p Prospect) advice(flows []Flow) string {
 	var late, uncertain, lost []string
 	for i, f := range p.Forecasts {
-		name := flows[i].Provider.Name
+		name := flows[i].Sender.Name
 		switch {
 		case p.Outage == 0:
 		case f.Verdict == ArriveLate:
@@ -265,12 +265,12 @@ type counts struct{ failed, lost int }
 
 // count counts for an outage that lasts for d: tries before its end fail, at its end they do not.
 func (f Flow) count(d time.Duration) counts {
-	s := f.Provider.Schedule
+	s := f.Sender.Schedule
 	c := counts{failed: f.orders(d)}
 	if d > s.Last() {
 		c.lost = f.orders(d - s.Last())
 		// With the endpoint goes what waits, and nothing further is sent.
-		if r := f.Provider.Removal; r.AfterLastTry {
+		if r := f.Sender.Removal; r.AfterLastTry {
 			c.lost = c.failed
 			if !r.StopsPending {
 				removed := f.orders(s.Last() + 1) // those that were sent at all
@@ -313,13 +313,13 @@ func (s Schedule) longestWait(outage time.Duration) time.Duration {
 
 func (f Flow) validate() error {
 	if f.PerMinute < 0 || math.IsNaN(f.PerMinute) || f.PerMinute > 1e6 {
-		return migration.Errorf(migration.Invalid, "%s: %v orders a minute; the rate is between 0 and a million", f.Provider.Name, f.PerMinute)
+		return migration.Errorf(migration.Invalid, "%s: %v orders a minute; the rate is between 0 and a million", f.Sender.Name, f.PerMinute)
 	}
 	if f.PerMinute > 0 && f.PerMinute < 1e-4 {
-		return migration.Errorf(migration.Invalid, "%s: %v orders a minute is less than one in a week; use 0 for none", f.Provider.Name, f.PerMinute)
+		return migration.Errorf(migration.Invalid, "%s: %v orders a minute is less than one in a week; use 0 for none", f.Sender.Name, f.PerMinute)
 	}
 	if f.MeanValue < 0 {
-		return migration.Errorf(migration.Invalid, "%s: the mean value of an order is %d; it cannot be negative", f.Provider.Name, f.MeanValue)
+		return migration.Errorf(migration.Invalid, "%s: the mean value of an order is %d; it cannot be negative", f.Sender.Name, f.MeanValue)
 	}
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // anySetup draws a known provider, or one with a schedule and a removal of its own.
-func anySetup() *rapid.Generator[Provider] {
-	return rapid.Custom(func(t *rapid.T) Provider {
-		p := rapid.SampledFrom(append(Providers(), Variants()...)).Draw(t, "provider")
+func anySetup() *rapid.Generator[Sender] {
+	return rapid.Custom(func(t *rapid.T) Sender {
+		p := rapid.SampledFrom(append(Senders(), Variants()...)).Draw(t, "provider")
 		if rapid.Bool().Draw(t, "own schedule") {
 			p.Schedule.Waits = nil
 			for _, s := range rapid.SliceOfN(rapid.IntRange(1, 20_000), 0, 12).Draw(t, "waits") {
@@ -28,13 +28,13 @@ func anySetup() *rapid.Generator[Provider] {
 }
 
 // anyOutage draws how long it lasts and a flow that sends at most some hundred orders in it.
-func anyOutage(t *rapid.T, p Provider) (time.Duration, Flow) {
+func anyOutage(t *rapid.T, p Sender) (time.Duration, Flow) {
 	d := time.Duration(rapid.IntRange(1, 80*3600).Draw(t, "seconds")) * time.Second
 	if last := p.Schedule.Last(); rapid.Bool().Draw(t, "about the last try") {
 		d = max(time.Second, last+time.Duration(rapid.IntRange(-2, 2).Draw(t, "off"))*time.Second)
 	}
 	n := rapid.IntRange(1, 150).Draw(t, "orders")
-	return d, Flow{Provider: p, PerMinute: max(1e-4, float64(n)/d.Minutes()), MeanValue: 100}
+	return d, Flow{Sender: p, PerMinute: max(1e-4, float64(n)/d.Minutes()), MeanValue: 100}
 }
 
 // triggered gives the orders of the flow in [start, start+d).
@@ -144,7 +144,7 @@ func TestTheClockOfKnownOrdersEqualsTheSimulatorAndSumsTheirValues(t *testing.T)
 			}
 			refused = append(refused, tr.Order)
 		}
-		readings, err := Read([]Flow{{Provider: p, Refused: refused}}, start.Add(-time.Hour), now, DefaultThresholds)
+		readings, err := Read([]Flow{{Sender: p, Refused: refused}}, start.Add(-time.Hour), now, DefaultThresholds)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestTheClockOfKnownOrdersEqualsTheSimulatorAndSumsTheirValues(t *testing.T)
 
 func TestOrdersThatARemovedEndpointIsNotSentAreEstimated(t *testing.T) {
 	t.Parallel()
-	f := Flow{Provider: Shopify(), PerMinute: 2, MeanValue: 100, Refused: []Order{{ID: "a", At: start, Value: 7}, {ID: "b", At: start.Add(time.Hour), Value: 5}}}
+	f := Flow{Sender: Shopify(), PerMinute: 2, MeanValue: 100, Refused: []Order{{ID: "a", At: start, Value: 7}, {ID: "b", At: start.Add(time.Hour), Value: 5}}}
 	r, err := Read([]Flow{f}, start, start.Add(5*time.Hour), DefaultThresholds)
 	if err != nil || r[0].Lost != 2+120 || r[0].ValueLost != 12+12_000 || r[0].AtRisk != 0 || !r[0].RemovedAt.Equal(start.Add(4*time.Hour)) {
 		t.Errorf("%+v, %v", r, err)
@@ -166,8 +166,8 @@ func TestOrdersThatARemovedEndpointIsNotSentAreEstimated(t *testing.T) {
 // shop is ten orders a minute from each, 49 euros each.
 func shop() []Flow {
 	var out []Flow
-	for _, p := range Providers() {
-		out = append(out, Flow{Provider: p, PerMinute: 10, MeanValue: 4900})
+	for _, p := range Senders() {
+		out = append(out, Flow{Sender: p, PerMinute: 10, MeanValue: 4900})
 	}
 	return out
 }
@@ -180,7 +180,7 @@ func TestAFailoverOf25SecondsLosesNothingThatIsDocumented(t *testing.T) {
 	}
 	want := map[string]Verdict{"stripe": ArriveLate, "shopify": ArriveLate, "clickfunnels": Uncertain, "copecart": ArriveLate, "cope": Uncertain}
 	for _, f := range got.Forecasts {
-		if f.Verdict != want[f.Provider] || f.Lost != 0 || f.Refused != 5 {
+		if f.Verdict != want[f.Sender] || f.Lost != 0 || f.Refused != 5 {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -198,7 +198,7 @@ func TestFiveHoursWithoutTheManagedServiceNeedDurableIntake(t *testing.T) {
 	// Ten a minute: 5 h are 3000 orders; CopeCart loses the first 2 h of them, ClickFunnels the first 3:38:45, Shopify all.
 	want := map[string]int{"stripe": 0, "shopify": 3000, "clickfunnels": 2188, "copecart": 1200, "cope": 1200}
 	for _, f := range got.Forecasts {
-		if f.Lost != want[f.Provider] {
+		if f.Lost != want[f.Sender] {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -215,15 +215,15 @@ func TestFiveHoursWithoutTheManagedServiceNeedDurableIntake(t *testing.T) {
 
 func TestSeverityRisesWithTheShareOfTimeThatIsUsedUp(t *testing.T) {
 	t.Parallel()
-	at := func(p Provider, age time.Duration) Severity {
-		r, err := Read([]Flow{{Provider: p, PerMinute: 1}}, start, start.Add(age), DefaultThresholds)
+	at := func(p Sender, age time.Duration) Severity {
+		r, err := Read([]Flow{{Sender: p, PerMinute: 1}}, start, start.Add(age), DefaultThresholds)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r[0].Severity
 	}
 	for name, c := range map[string]struct {
-		p    Provider
+		p    Sender
 		age  time.Duration
 		want Severity
 	}{
@@ -235,7 +235,7 @@ func TestSeverityRisesWithTheShareOfTimeThatIsUsedUp(t *testing.T) {
 		"at the last try":                             {CopeCart(), 3 * time.Hour, Losing},
 		"at once where nothing is documented":         {ClickFunnels(), time.Second, Warning},
 		"a day at Stripe":                             {Stripe(), 24 * time.Hour, Warning},
-		"at once losing where nothing is tried again": {Provider{Name: "once"}, 0, Losing},
+		"at once losing where nothing is tried again": {Sender{Name: "once"}, 0, Losing},
 	} {
 		if got := at(c.p, c.age); got != c.want {
 			t.Errorf("%s: %s", name, got)
@@ -246,7 +246,7 @@ func TestSeverityRisesWithTheShareOfTimeThatIsUsedUp(t *testing.T) {
 func TestBadFiguresAreRefusedWithTheLimit(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]Flow{"negative": {PerMinute: -1}, "too many": {PerMinute: 2e6}, "next to none": {PerMinute: 1e-9}, "negative value": {PerMinute: 1, MeanValue: -1}} {
-		f.Provider = Stripe()
+		f.Sender = Stripe()
 		if _, err := WhatIf([]Flow{f}, time.Hour); err == nil {
 			t.Errorf("%s was accepted", name)
 		}

@@ -102,7 +102,7 @@ func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(E
 				return nil, errors.New("list Stripe's events: one has no id")
 			}
 			e := stripeEvent(nil, o)
-			e.Provider, e.Key = "stripe", e.ID
+			e.Sender, e.Key = "stripe", e.ID
 			last = e.ID
 			if !known(e) {
 				n, _ := strconv.Atoi(o.text("pending_webhooks")) // none: 0, not told
@@ -227,7 +227,7 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 			if id == "" {
 				return nil, errors.New("list Shopify's orders: one has no id")
 			}
-			e := Event{Provider: "shopify", ID: o.text("id"), Type: "order", Object: id, Created: o.time("createdAt"), Key: id}
+			e := Event{Sender: "shopify", ID: o.text("id"), Type: "order", Object: id, Created: o.time("createdAt"), Key: id}
 			paid, hold := shopifyPaid(o)
 			if paid && !given[id] && !known(e) {
 				given[id] = true

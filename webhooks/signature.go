@@ -18,8 +18,8 @@ import (
 
 // scheme is a way to sign. Secrets handed to it are never empty strings.
 type scheme interface {
-	verify(p Provider, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error
-	sign(p Provider, h http.Header, body []byte, secrets []migration.Secret, at time.Time)
+	verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error
+	sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time)
 }
 
 // usable drops empty secrets: anyone can sign with an empty key.
@@ -34,7 +34,7 @@ func usable(secrets []migration.Secret) []migration.Secret {
 }
 
 // single gives the one value of a header. Several are refused: an app and a proxy could look at different ones.
-func single(p Provider, h http.Header, name string) (string, error) {
+func single(p Sender, h http.Header, name string) (string, error) {
 	values := h.Values(name)
 	if len(values) != 1 || values[0] == "" {
 		return "", migration.Errorf(migration.Unauthenticated, "a webhook of %s has one header %s; this one has %d", p.Name, name, len(values))
@@ -42,7 +42,7 @@ func single(p Provider, h http.Header, name string) (string, error) {
 	return values[0], nil
 }
 
-func unproven(p Provider, secrets []migration.Secret) error {
+func unproven(p Sender, secrets []migration.Secret) error {
 	if len(secrets) == 0 {
 		return migration.Errorf(migration.Unauthenticated, "there is no secret to check webhooks of %s with: configure the one that the provider shows", p.Name)
 	}
@@ -51,7 +51,7 @@ func unproven(p Provider, secrets []migration.Secret) error {
 }
 
 // fresh checks the time in a signature against now, both ways: a time far ahead would stay valid for as long.
-func fresh(p Provider, seconds string, now time.Time) error {
+func fresh(p Sender, seconds string, now time.Time) error {
 	unix, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
 		return migration.Errorf(migration.Unauthenticated, "the time in the signature of %s is not a number of seconds", p.Name)
@@ -83,7 +83,7 @@ func proves(given []byte, secrets []migration.Secret, parts ...[]byte) bool {
 }
 
 // fields reads "t=1,v1=ab,v1=cd". Exactly one t is allowed, so that the time that is checked is the time that is signed.
-func fields(p Provider, header string) (t string, v1 []string, err error) {
+func fields(p Sender, header string) (t string, v1 []string, err error) {
 	times := 0
 	for pair := range strings.SplitSeq(header, ",") {
 		key, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
@@ -105,7 +105,7 @@ func fields(p Provider, header string) (t string, v1 []string, err error) {
 // machine's clock and takes any time ahead of it, so age is checked here.
 type official struct{}
 
-func (official) verify(p Provider, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (official) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
 	header, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -126,14 +126,14 @@ func (official) verify(p Provider, h http.Header, body []byte, secrets []migrati
 	return fresh(p, t, now)
 }
 
-func (official) sign(p Provider, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (official) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
 	timed{}.sign(p, h, body, secrets, at)
 }
 
 // timed is the same scheme by hand, for COPE.
 type timed struct{}
 
-func (timed) verify(p Provider, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (timed) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
 	header, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (timed) verify(p Provider, h http.Header, body []byte, secrets []migration.
 	return fresh(p, t, now)
 }
 
-func (timed) sign(p Provider, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (timed) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	header := "t=" + t
 	for _, s := range secrets {
@@ -168,7 +168,7 @@ type split struct{ timestamp string }
 
 var digits = regexp.MustCompile(`^[0-9]{1,12}$`)
 
-func (s split) verify(p Provider, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (s split) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
 	signature, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func (s split) verify(p Provider, h http.Header, body []byte, secrets []migratio
 	return fresh(p, t, now)
 }
 
-func (s split) sign(p Provider, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (s split) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	h.Set(s.timestamp, t)
 	for _, secret := range secrets[:min(1, len(secrets))] {
@@ -199,7 +199,7 @@ func (s split) sign(p Provider, h http.Header, body []byte, secrets []migration.
 // again for ever, and only the dedupe key stops it.
 type bare struct{}
 
-func (bare) verify(p Provider, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) error {
+func (bare) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) error {
 	signature, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (bare) verify(p Provider, h http.Header, body []byte, secrets []migration.S
 	return nil
 }
 
-func (bare) sign(p Provider, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) {
+func (bare) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) {
 	for _, secret := range secrets[:min(1, len(secrets))] {
 		h.Set(p.Header, base64.StdEncoding.EncodeToString(mac(secret, body)))
 	}
@@ -232,7 +232,7 @@ func (e Event) JobID() string {
 	if !identifier.MatchString(key) {
 		key = digest([]byte(key))
 	}
-	return e.Provider + "_" + key
+	return e.Sender + "_" + key
 }
 
 // OrderID gives the id that names the event's order in an app's journal: the provider's own at Stripe, else with the provider before it, since
@@ -245,8 +245,8 @@ func (e Event) OrderID() string {
 	case !identifier.MatchString(id):
 		id = digest([]byte(id))
 	}
-	if e.Provider == "stripe" {
+	if e.Sender == "stripe" {
 		return id
 	}
-	return e.Provider + ":" + id
+	return e.Sender + ":" + id
 }

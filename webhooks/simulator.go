@@ -122,7 +122,7 @@ type Trace struct {
 
 // Simulator sends orders as a provider does.
 type Simulator struct {
-	Provider Provider
+	Sender   Sender
 	Timeline *Timeline
 	// Secrets gives what deliveries are signed with at a time.
 	Secrets func(time.Time) []migration.Secret
@@ -149,7 +149,7 @@ type Simulator struct {
 func (s *Simulator) Send(orders []Order) {
 	s.random = rand.New(rand.NewPCG(s.Seed, 0)) //nolint:gosec // nothing here is secret
 	s.client = &http.Client{Transport: s.Transport}
-	if !s.Provider.Redirects.Holds {
+	if !s.Sender.Redirects.Holds {
 		s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 	for _, o := range orders {
@@ -166,7 +166,7 @@ func (s *Simulator) Send(orders []Order) {
 		}
 		s.Timeline.At(first, func(ctx context.Context) error {
 			if !s.removed.IsZero() {
-				t.drop(s.Timeline.Now(), "never sent: "+s.Provider.Removal.What)
+				t.drop(s.Timeline.Now(), "never sent: "+s.Sender.Removal.What)
 				return nil
 			}
 			t.address, t.first = s.Address(o.At), s.Timeline.Now()
@@ -186,7 +186,7 @@ func (s *Simulator) try(ctx context.Context, t *Trace, n int, again time.Duratio
 		return err
 	}
 	t.Attempts = append(t.Attempts, a)
-	offsets := s.Provider.Schedule.Offsets()
+	offsets := s.Sender.Schedule.Offsets()
 	switch {
 	case t.Outcome == Delivered: // a duplicate
 	case a.Success:
@@ -194,7 +194,7 @@ func (s *Simulator) try(ctx context.Context, t *Trace, n int, again time.Duratio
 		if again > 0 {
 			s.Timeline.At(now.Add(again), func(ctx context.Context) error { return s.try(ctx, t, n+1, 0) })
 		}
-	case !s.Provider.Retryable(a.Status):
+	case !s.Sender.Retryable(a.Status):
 		t.drop(now, fmt.Sprintf("a %d ends the retries", a.Status))
 	case n < len(offsets):
 		s.Timeline.At(t.first.Add(offsets[n]), func(ctx context.Context) error { return s.try(ctx, t, n+1, again) })
@@ -207,7 +207,7 @@ func (s *Simulator) try(ctx context.Context, t *Trace, n int, again time.Duratio
 
 // remove does to the endpoint what the provider does when an order has failed for the last time.
 func (s *Simulator) remove(now time.Time) {
-	if r := s.Provider.Removal; r.AfterLastTry && s.removed.IsZero() {
+	if r := s.Sender.Removal; r.AfterLastTry && s.removed.IsZero() {
 		s.removed = now
 		for _, t := range s.traces {
 			if r.StopsPending && t.Outcome == Pending && !t.first.IsZero() {
@@ -221,7 +221,7 @@ func (t *Trace) drop(at time.Time, why string) { t.Outcome, t.At, t.Reason = Dro
 
 // attempt makes one request. Only the end of ctx is an error; everything else is what the provider sees.
 func (s *Simulator) attempt(ctx context.Context, t *Trace, n int) (Attempt, error) {
-	now, p := s.Timeline.Now(), s.Provider
+	now, p := s.Timeline.Now(), s.Sender
 	a := Attempt{At: now, Address: t.address}
 	if !p.Pinned.Holds {
 		a.Address = s.Address(now)

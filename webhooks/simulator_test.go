@@ -34,10 +34,10 @@ func answer(status int, body string) *http.Response {
 }
 
 // simulate sends orders to a handler that sees the virtual time.
-func simulate(t failer, p Provider, orders []Order, until time.Time, handle func(now time.Time, r *http.Request) *http.Response) *Simulator {
+func simulate(t failer, p Sender, orders []Order, until time.Time, handle func(now time.Time, r *http.Request) *http.Response) *Simulator {
 	t.Helper()
 	timeline := NewTimeline(start)
-	s := &Simulator{Provider: p, Timeline: timeline,
+	s := &Simulator{Sender: p, Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 		Address: func(time.Time) string { return "http://app.test/in" }}
 	s.Transport = transport(func(r *http.Request) *http.Response { return handle(timeline.Now(), r) })
@@ -52,7 +52,7 @@ func one() []Order { return []Order{{ID: "a", At: start, Value: 1}} }
 
 func TestAnOrderIsTriedAtTheTimesOfTheScheduleAndThenDropped(t *testing.T) {
 	t.Parallel()
-	for _, p := range append(Providers(), Variants()...) {
+	for _, p := range append(Senders(), Variants()...) {
 		s := simulate(t, p, one(), start.Add(200*time.Hour), func(time.Time, *http.Request) *http.Response { return answer(503, "") })
 		tr := s.Traces()[0]
 		want := []time.Time{start}
@@ -83,7 +83,7 @@ func TestTheFiguresOfTheSchedulesAreThoseOfTheSources(t *testing.T) {
 	if p := ClickFunnelsSevenTries(); len(p.Schedule.Waits)+1 != 7 || p.Schedule.Last() != 25*time.Hour+21*time.Minute+15*time.Second || len(ClickFunnels().Schedule.Waits) != 5 {
 		t.Errorf("seven tries: %v", p.Schedule.Waits)
 	}
-	for _, p := range append(Providers(), Variants()...) {
+	for _, p := range append(Senders(), Variants()...) {
 		for i, w := range p.Schedule.Waits {
 			if w <= 0 {
 				t.Errorf("%s: wait %d is %s", p.ID, i, w)
@@ -110,7 +110,7 @@ func TestCopeCartTakesOnlyABodyOfExactlyOK(t *testing.T) {
 	if CopeCart().Success(503, []byte("OK")) {
 		t.Error("a 503 is a success")
 	}
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		if !p.Success(200, []byte(p.Reply)) {
 			t.Errorf("%s does not take the reply that is recommended for it", p.ID)
 		}
@@ -119,7 +119,7 @@ func TestCopeCartTakesOnlyABodyOfExactlyOK(t *testing.T) {
 
 func TestARefusalThatEndsTheRetriesLosesTheOrderAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		s := simulate(t, p, one(), start.Add(100*time.Hour), func(time.Time, *http.Request) *http.Response { return answer(429, "") })
 		if tr := s.Traces()[0]; (len(tr.Attempts) == 1) != (p.ID == "cope") {
 			t.Errorf("%s: %d tries after 429s", p.ID, len(tr.Attempts))
@@ -139,7 +139,7 @@ func TestNoProviderFollowsARedirectAndItCountsAsAFailure(t *testing.T) {
 		resp.Header.Set("Location", "http://app.test/moved")
 		return resp
 	}
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		if tr := simulate(t, p, one(), start.Add(100*time.Hour), handle).Traces()[0]; tr.Outcome != Dropped || tr.Attempts[0].Status != 308 {
 			t.Errorf("%s: %s, %+v", p.ID, tr.Outcome, tr.Attempts[0])
 		}
@@ -160,9 +160,9 @@ func TestRetriesGoToTheAddressOfTheTriggerWhereTheProviderPinsIt(t *testing.T) {
 	defer old.Close()
 	fresh := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") }))
 	defer fresh.Close()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		timeline := NewTimeline(start)
-		s := &Simulator{Provider: p, Timeline: timeline,
+		s := &Simulator{Sender: p, Timeline: timeline,
 			Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 			Address: func(now time.Time) string {
 				if now.After(start) {
@@ -185,7 +185,7 @@ func TestAnAnswerAfterTheDeadlineIsAFailureAlthoughTheAppTookTheOrder(t *testing
 	t.Parallel()
 	timeline := NewTimeline(start)
 	taken := 0
-	s := &Simulator{Provider: Shopify(), Timeline: timeline,
+	s := &Simulator{Sender: Shopify(), Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 		Address: func(time.Time) string { return "http://app.test" },
 		Took: func(r *http.Response) time.Duration {
@@ -221,7 +221,7 @@ func TestAnAppThatHangsCostsTheProviderItsDeadlineInRealTime(t *testing.T) {
 	p := Shopify()
 	p.Deadline.Total = 20 * time.Millisecond
 	timeline := NewTimeline(start)
-	s := &Simulator{Provider: p, Timeline: timeline,
+	s := &Simulator{Sender: p, Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 		Address: func(time.Time) string { return server.URL }}
 	s.Send(one())
@@ -240,7 +240,7 @@ func TestADeletedSubscriptionSendsNothingUntilThereIsANewOne(t *testing.T) {
 		orders = append(orders, Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Hour)})
 	}
 	timeline := NewTimeline(start)
-	s := &Simulator{Provider: Shopify(), Timeline: timeline,
+	s := &Simulator{Sender: Shopify(), Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 		Address: func(time.Time) string { return "http://app.test" }}
 	s.Transport = transport(func(*http.Request) *http.Response {
@@ -267,7 +267,7 @@ func TestTheSameSeedGivesTheSameRunAndOrdersComeOutOfOrder(t *testing.T) {
 	run := func(seed uint64) ([]Trace, []string) {
 		var came []string
 		timeline := NewTimeline(start)
-		s := &Simulator{Provider: Stripe(), Timeline: timeline, Seed: seed, Duplicates: 0.3, Scatter: 10 * time.Minute,
+		s := &Simulator{Sender: Stripe(), Timeline: timeline, Seed: seed, Duplicates: 0.3, Scatter: 10 * time.Minute,
 			Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 			Address: func(time.Time) string { return "http://app.test" }}
 		s.Transport = transport(func(r *http.Request) *http.Response {

@@ -22,8 +22,8 @@ const (
 
 var anOrder = Order{ID: "ord_1", At: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Value: 4990}
 
-func anyProvider() *rapid.Generator[Provider] {
-	return rapid.Custom(func(t *rapid.T) Provider { return rapid.SampledFrom(Providers()).Draw(t, "provider") })
+func anyProvider() *rapid.Generator[Sender] {
+	return rapid.Custom(func(t *rapid.T) Sender { return rapid.SampledFrom(Senders()).Draw(t, "provider") })
 }
 
 func anyTime() *rapid.Generator[time.Time] {
@@ -47,7 +47,7 @@ func TestWhatAProviderSignsIsVerified(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p.ID, err)
 		}
-		if e.Provider != p.ID || e.Object != o.ID || e.Type == "" || e.Key == "" || e.JobID() == "" || strings.Contains(e.JobID(), ":") {
+		if e.Sender != p.ID || e.Object != o.ID || e.Type == "" || e.Key == "" || e.JobID() == "" || strings.Contains(e.JobID(), ":") {
 			t.Fatalf("%s: %+v", p.ID, e)
 		}
 		if again, err := p.Verify(h, body, []migration.Secret{secretA}, at); err != nil || again.Key != e.Key {
@@ -123,7 +123,7 @@ func TestAnyChangedByteOfTheSignatureOrItsTimeIsRefused(t *testing.T) {
 
 func TestBothSecretsAreAcceptedWhileOneIsReplacedAndNoOther(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		for name, signing := range map[string][]migration.Secret{"old": {secretA}, "new": {secretB}, "both": {secretA, secretB}} {
 			h, body := p.Request(anOrder, 0, signing, anOrder.At)
 			if _, err := p.Verify(h, body, []migration.Secret{secretB, secretA}, anOrder.At); err != nil {
@@ -147,7 +147,7 @@ func TestBothSecretsAreAcceptedWhileOneIsReplacedAndNoOther(t *testing.T) {
 
 func TestASignatureIsAcceptedWithinItsToleranceBothWaysAndNotBeyond(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		h, body := p.Request(anOrder, 0, []migration.Secret{secretA}, anOrder.At)
 		if p.Tolerance == 0 {
 			if _, err := p.Verify(h, body, []migration.Secret{secretA}, anOrder.At.AddDate(10, 0, 0)); err != nil {
@@ -166,7 +166,7 @@ func TestASignatureIsAcceptedWithinItsToleranceBothWaysAndNotBeyond(t *testing.T
 
 func TestHeadersThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		h, body := p.Request(anOrder, 0, []migration.Secret{secretA}, anOrder.At)
 		h.Add(p.Header, h.Get(p.Header))
 		refused(t, p, h, body, anOrder.At)
@@ -183,7 +183,7 @@ func TestHeadersThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 
 func TestASignedBodyThatIsNoObjectIsInvalidAndOddFieldsCostNoOrder(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		for body, kind := range map[string]migration.Kind{`{`: migration.Invalid, `[]`: migration.Invalid, `null`: migration.Invalid, ``: migration.Invalid, `"x"`: migration.Invalid} {
 			h := http.Header{}
 			p.Sign(h, []byte(body), []migration.Secret{secretA}, anOrder.At)
@@ -219,7 +219,7 @@ func TestOurVerificationTakesWhatStripesLibrarySigns(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		// COPE signs as Stripe does, so Stripe's library is the reference for our own code too.
-		p := rapid.SampledFrom([]Provider{Stripe(), COPE()}).Draw(t, "p")
+		p := rapid.SampledFrom([]Sender{Stripe(), COPE()}).Draw(t, "p")
 		o := anyOrder().Draw(t, "o")
 		_, body := p.Request(o, 0, nil, o.At)
 		signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: secretA.Reveal(), Timestamp: o.At})
@@ -234,7 +234,7 @@ type failer interface {
 	Fatalf(string, ...any)
 }
 
-func refused(t failer, p Provider, h http.Header, body []byte, now time.Time) {
+func refused(t failer, p Sender, h http.Header, body []byte, now time.Time) {
 	t.Helper()
 	e, err := p.Verify(h, body, []migration.Secret{secretA}, now)
 	if err == nil {
@@ -250,7 +250,7 @@ func refused(t failer, p Provider, h http.Header, body []byte, now time.Time) {
 
 func TestABodyWithoutASignatureIsIdentifiedByItsOrder(t *testing.T) {
 	t.Parallel()
-	for _, p := range Providers() {
+	for _, p := range Senders() {
 		h, body := p.Request(anOrder, 0, []migration.Secret{secretA}, anOrder.At)
 		signed, err := p.Verify(h, body, []migration.Secret{secretA}, anOrder.At)
 		if err != nil {
@@ -260,7 +260,7 @@ func TestABodyWithoutASignatureIsIdentifiedByItsOrder(t *testing.T) {
 		if err != nil || e != signed {
 			t.Errorf("%s: %+v, %v, want what the delivery says: %+v", p.ID, e, err, signed)
 		}
-		if e, err = p.Identify(nil, body); err != nil || e.Object != anOrder.ID || e.Provider != p.ID || e.Key == "" {
+		if e, err = p.Identify(nil, body); err != nil || e.Object != anOrder.ID || e.Sender != p.ID || e.Key == "" {
 			t.Errorf("%s without headers: %+v, %v", p.ID, e, err)
 		}
 		for rule, c := range map[string]struct{ body, says string }{"names no order": {`{"id":"","data":{}}`, p.object}, "a list": {`[]`, "no JSON object"}, "null": {`null`, "no JSON object"}, "broken": {`{"id":`, "no JSON object"}} {

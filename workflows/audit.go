@@ -102,7 +102,7 @@ const auditTimeout = 20 * time.Minute
 // action's output.
 func auditStep() Step {
 	return Step{
-		ID:       stepAudit,
+		ID:       migration.StepAudit,
 		Approval: migration.ApprovalNone,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
@@ -177,7 +177,7 @@ type formerSettings map[string]map[string]string
 // fixPolicy sets noeviction on every node that holds jobs, and with it whatever else the audit finds that can be set without harm.
 func fixPolicy() Step {
 	return Step{
-		ID:       stepFixPolicy,
+		ID:       migration.StepFixPolicy,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -26,7 +26,7 @@ const (
 // cover.
 func breakerDrill() Step {
 	return Step{
-		ID:       stepBreaker,
+		ID:       migration.StepBreakerDrill,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -130,8 +130,8 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	for _, f := range benchFaults {
 		out.Faults = append(out.Faults, FaultColumn{f.ID, f.Title, f.Meaning})
 	}
-	var waits []webhooks.Provider
-	for _, p := range webhooks.Providers() {
+	var waits []webhooks.Sender
+	for _, p := range webhooks.Senders() {
 		waits = append(waits, p)
 		out.Limits = append(out.Limits, DeadlineProof{p.Name, p.Deadline.Total.Milliseconds(), SourcedText{Text: migration.Words(p.Deadline.Total), Level: string(p.Deadline.Level), URL: p.Deadline.URL, Note: p.Deadline.Note}})
 	}

@@ -265,7 +265,7 @@ func (c *Control) plan(ctx context.Context, v view, step string, p migration.Par
 	if _, inPlan := v.migration.Plan.Step(step); !ok || !inPlan {
 		return migration.StepPlan{}, migration.Errorf(migration.NotFound, "there is no step %q; the plan's steps are %s", step, strings.Join(v.stepIDs(), ", "))
 	}
-	if s.ID != stepCutover && p != (migration.Params{}) {
+	if s.ID != migration.StepCutover && p != (migration.Params{}) {
 		return migration.StepPlan{}, migration.Errorf(migration.Invalid, "step %s takes no parameters", step)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)

@@ -15,7 +15,7 @@ import (
 // cutover moves the queue by one stage, forward or back. A forward move is gated and watched for a while; a move back is always allowed.
 func cutover(cfg config.Config) Step {
 	return Step{
-		ID:       stepCutover,
+		ID:       migration.StepCutover,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, p migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
@@ -83,7 +83,7 @@ func cutoverActions(cfg config.Config, p migration.Params) []Action {
 				} else if !known {
 					// The gates were checked when the run was approved; this is the last look before production changes.
 					if v.routing.Forward(p.Move()) {
-						if err := blocked(stepCutover, forwardGates(ctx, c.Estate, v, p.Move())); err != nil {
+						if err := blocked(migration.StepCutover, forwardGates(ctx, c.Estate, v, p.Move())); err != nil {
 							return nil, err
 						}
 					}

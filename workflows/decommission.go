@@ -23,7 +23,7 @@ import (
 // decommission proves that nobody uses the old servers, backs them up, fences them, and only then powers them off and deletes them.
 func decommission(cfg config.Config) Step {
 	return Step{
-		ID:           stepDecommission,
+		ID:           migration.StepDecommission,
 		Approval:     migration.ApprovalOne, // of what can be taken back; what cannot waits for its own
 		Irreversible: true,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
@@ -65,7 +65,7 @@ func decommission(cfg config.Config) Step {
 
 // otherCriteria gives a gate for each criterion that is not this step's own to meet.
 func otherCriteria(v view) []migration.Gate {
-	step, _ := v.migration.Plan.Step(stepDecommission)
+	step, _ := v.migration.Plan.Step(migration.StepDecommission)
 	var gates []migration.Gate
 	for _, i := range v.checklist {
 		if slices.Contains(step.Proves, i.Criterion.ID) {

@@ -215,7 +215,7 @@ func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 	p := planOf(false, st)
 	p.Criteria = append(p.Criteria, migration.Criterion{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: migration.CheckDrill}}})
 	b := openBench(t, cfg, p, st)
-	_, err := b.Start(t.Context(), ada, mid, stepDecommission, migration.Params{}, "")
+	_, err := b.Start(t.Context(), ada, mid, migration.StepDecommission, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Cutover is complete", "Policy: unmet", "Breaker: unmet", "Order ledger is closed", "Nothing is left on the source", "Both servers' events")
 	e, _ := errors.AsType[*migration.Error](err)
 	if len(e.Blockers) < 6 {

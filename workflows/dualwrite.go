@@ -20,7 +20,7 @@ type window struct {
 // applied twice.
 func dualWriteValidation() Step {
 	return Step{
-		ID:       stepDualWrite,
+		ID:       migration.StepDualWrite,
 		Approval: migration.ApprovalNone,
 		Look: func(_ context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			return Outlook{Summary: fmt.Sprintf("Compare every order on both sides until %d have been compared.", e.cfg.Migration.MinValidationOrders),

@@ -43,7 +43,7 @@ type Estate struct {
 	ingestion *ingestion.Client
 	workers   *fleet.Fleet
 	ledger    *tail
-	streams   atomic.Pointer[ledger.Ledger] // of the leader; nil elsewhere
+	streams   atomic.Pointer[ledger.Streams] // of the leader; nil elsewhere
 	log       *slog.Logger
 	now       func() time.Time
 	notify    func(topic string)
@@ -165,10 +165,6 @@ func (e *Estate) Target(ctx context.Context) (redis.UniversalClient, redisconn.E
 	return c, endpoint, nil
 }
 
-// Names of the flags as workers read them: <queue>-stage, <queue>-ramp, <queue>-authority and one for the source server. The queues of a
-// migration move together, so every queue's flags say the same. They are in the flag set that has the migration's id.
-const flagSource = "source-endpoint"
-
 // Routing reads what the flags say.
 func (e *Estate) Routing(ctx context.Context, mid string) (migration.Routing, error) {
 	r, _, err := e.routingSince(ctx, mid)
@@ -190,7 +186,7 @@ func (e *Estate) routingSince(ctx context.Context, mid string) (r migration.Rout
 	}
 	r = flags.ReadRouting(doc, e.cfg.Queues[0])
 	r.Revision = now.Revision
-	since, err = e.flagTime(ctx, mid, flags.RevisionOf(doc.Flags[e.cfg.Queues[0]+"-stage"]))
+	since, err = e.flagTime(ctx, mid, flags.RevisionOf(doc.Flags[migration.StageFlag(e.cfg.Queues[0])]))
 	return r, since, err
 }
 
@@ -208,7 +204,7 @@ func (e *Estate) setRouting(ctx context.Context, mid string, r migration.Routing
 		if after.Flags == nil {
 			after.Flags = map[string]flags.Flag{}
 		}
-		after.Flags[flagSource] = flags.SourceFlag(r.Source)
+		after.Flags[migration.FlagSource] = flags.SourceFlag(r.Source)
 		for _, q := range e.cfg.Queues {
 			maps.Copy(after.Flags, flags.RoutingFlags(q, r))
 		}

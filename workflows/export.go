@@ -10,7 +10,7 @@ import (
 )
 
 // provider finds a provider by its id.
-func provider(id string) (webhooks.Provider, error) {
+func provider(id string) (webhooks.Sender, error) {
 	p, known := webhooks.ByID(id)
 	if !known {
 		return p, migration.Errorf(migration.Invalid, "%.40q is no provider: stripe, shopify, clickfunnels, copecart or cope", id)
@@ -28,7 +28,7 @@ func ProviderName(id string) string {
 
 // export is what a caller has of a provider, in the place of its API.
 type export struct {
-	provider webhooks.Provider
+	provider webhooks.Sender
 	events   []json.RawMessage
 }
 
@@ -55,7 +55,7 @@ func (x export) Missing(_ context.Context, _ time.Time, known func(webhooks.Even
 // Body implements webhooks.Recoverer.
 func (x export) Body(_ context.Context, f webhooks.Found) ([]byte, error) { return f.Body, nil }
 
-// ReadEvents reads a file of a provider's events, as webhooks.Provider.ReadEvents does.
+// ReadEvents reads a file of a provider's events, as webhooks.Sender.ReadEvents does.
 func ReadEvents(id string, file []byte) ([]json.RawMessage, error) {
 	p, err := provider(id)
 	if err != nil {

@@ -202,7 +202,7 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 	if routing.Stage == s.Move.To && routing.Ramp == s.Move.Ramp {
 		return migration.ScheduleDone, "the queue is at " + s.Move.String(), nil
 	}
-	run, err := c.Start(ctx, a, mid, stepCutover, migration.Params{To: s.Move.To, Ramp: s.Move.Ramp}, "")
+	run, err := c.Start(ctx, a, mid, migration.StepCutover, migration.Params{To: s.Move.To, Ramp: s.Move.Ramp}, "")
 	if err == nil && run.State == migration.RunAwaitingApproval {
 		run, err = c.Decide(ctx, a, run.ID, Decision{Approve: true, Comment: "scheduled by " + a.Name + " at " + s.CreatedAt.UTC().Format(time.RFC3339)})
 	}

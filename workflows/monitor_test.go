@@ -82,21 +82,21 @@ func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurB
 	ctx := t.Context()
 	o, err := b.Overview(ctx, m)
 	ok(t, err)
-	if o.Checklist.Verdict("noeviction") != migration.Unmet || o.NextSteps[0].Step != stepAudit || o.Routing.Stage != migration.StageOff || o.Routing.Source != migration.SourceStandalone {
+	if o.Checklist.Verdict("noeviction") != migration.Unmet || o.NextSteps[0].Step != migration.StepAudit || o.Routing.Stage != migration.StageOff || o.Routing.Source != migration.SourceStandalone {
 		t.Fatalf("at the start: %+v", o.NextSteps)
 	}
-	_, err = b.Start(ctx, ada, m, stepFixPolicy, migration.Params{}, "")
+	_, err = b.Start(ctx, ada, m, migration.StepFixPolicy, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Audit the source Redis")
 
-	b.succeed(t, m, stepAudit)
+	b.succeed(t, m, migration.StepAudit)
 	if policy() != "allkeys-lru" {
 		t.Fatal("the audit changed the policy")
 	}
 	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "allkeys-lru")
-	if o, err = b.Overview(ctx, m); err != nil || o.NextSteps[0].Step != stepFixPolicy {
+	if o, err = b.Overview(ctx, m); err != nil || o.NextSteps[0].Step != migration.StepFixPolicy {
 		t.Fatalf("after the audit: %+v, %v", o.NextSteps, err)
 	}
-	fixed := b.succeed(t, m, stepFixPolicy)
+	fixed := b.succeed(t, m, migration.StepFixPolicy)
 	if policy() != "noeviction" {
 		t.Fatalf("the policy is %s", policy())
 	}
@@ -109,7 +109,7 @@ func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurB
 	if latest[0].RunID != "" || latest[0].Proof != migration.Observed {
 		t.Fatalf("evidence %+v", latest[0])
 	}
-	if o, err = b.Overview(ctx, m); err != nil || o.NextSteps[0].Step != stepFixPolicy {
+	if o, err = b.Overview(ctx, m); err != nil || o.NextSteps[0].Step != migration.StepFixPolicy {
 		t.Fatalf("after the change: %+v, %v", o.NextSteps, err)
 	}
 	ok(t, redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
@@ -132,7 +132,7 @@ func TestEvidenceOfAServerThatIsGoneIsKeptAndNotRenewed(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
 	b, m := openReal(t, srv.URL(), slog.New(slog.DiscardHandler))
-	b.succeed(t, m, stepAudit)
+	b.succeed(t, m, migration.StepAudit)
 	b.awaitVerdict(t, m, "noeviction", migration.Met, "")
 	srv.Kill()
 	before, err := b.Evidence(t.Context(), m, migration.CheckPolicy, 100)
@@ -161,15 +161,15 @@ func TestAServerThatCannotBeUsedIsExplainedWithoutItsPassword(t *testing.T) {
 			var log syncBuffer
 			b, m := openReal(t, c.url, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 			ctx := t.Context()
-			p, err := b.Plan(ctx, m, stepAudit, migration.Params{})
+			p, err := b.Plan(ctx, m, migration.StepAudit, migration.Params{})
 			ok(t, err)
 			if len(p.Gates) != 1 || p.Gates[0].OK || !strings.Contains(p.Gates[0].Measured, c.says) || p.Gates[0].Next == "" {
 				t.Fatalf("gates %+v", p.Gates)
 			}
-			_, err = b.Start(ctx, ada, m, stepAudit, migration.Params{}, "")
+			_, err = b.Start(ctx, ada, m, migration.StepAudit, migration.Params{}, "")
 			wantKind(t, err, migration.Blocked, c.says)
 			said := err.Error()
-			_, err = b.Plan(ctx, m, stepFixPolicy, migration.Params{})
+			_, err = b.Plan(ctx, m, migration.StepFixPolicy, migration.Params{})
 			wantKind(t, err, migration.Unavailable, c.says)
 			said += err.Error()
 			board, err := b.Queues(ctx, m)

@@ -165,14 +165,14 @@ func (v view) met(check string) bool {
 // done reports whether a step need not be done (any more).
 func (v view) done(step string) bool {
 	switch step {
-	case stepFixPolicy:
+	case migration.StepFixPolicy:
 		// Not a matter of having been run: the policy itself counts, and it may be set back behind our back.
-		return v.latest(stepAudit) != nil && v.met(migration.CheckPolicy)
-	case stepCutover:
+		return v.latest(migration.StepAudit) != nil && v.met(migration.CheckPolicy)
+	case migration.StepCutover:
 		return v.routing.Stage == migration.StageComplete
-	case stepDualWrite:
+	case migration.StepDualWrite:
 		return v.met(migration.CheckDualWrite)
-	case stepResidue:
+	case migration.StepMoveResidue:
 		if gateRemoved(gateResidue) {
 			return true
 		}
@@ -185,7 +185,7 @@ func (v view) done(step string) bool {
 }
 
 // proofOf names the check that a step exists to satisfy.
-var proofOf = map[string]string{stepSentinelTest: migration.CheckFailover, stepBreaker: migration.CheckDrill, stepRetry: migration.CheckRetries, stepProvision: migration.CheckTargetPlan}
+var proofOf = map[string]string{migration.StepSentinelTest: migration.CheckFailover, migration.StepBreakerDrill: migration.CheckDrill, migration.StepWebhookRetry: migration.CheckRetries, migration.StepProvision: migration.CheckTargetPlan}
 
 // needs gives one gate for each step that must be done before.
 func (v view) needs(step string) []migration.Gate {
@@ -224,10 +224,10 @@ func (v view) steps() []migration.StepStatus {
 			st.State = migration.StepActive
 		case v.done(s.ID):
 			st.State = migration.StepDone
-			if s.ID == stepFixPolicy && st.LastRun == nil {
+			if s.ID == migration.StepFixPolicy && st.LastRun == nil {
 				st.State, st.Why = migration.StepSkipped, "the policy is noeviction already"
 			}
-		case s.ID == stepCutover && v.routing.Stage != migration.StageOff:
+		case s.ID == migration.StepCutover && v.routing.Stage != migration.StageOff:
 			st.State, st.Why = migration.StepActive, "at "+v.routing.String()
 		case len(failing) > 0:
 			st.State, st.Why = migration.StepBlocked, "needs "+failing[0].Title
@@ -258,21 +258,21 @@ func (v view) nextSteps() []migration.NextStep {
 	}
 	var out []migration.NextStep
 	if f, ok := v.finding(migration.CheckScan); ok && f.Verdict != migration.Met && v.latestEv[migration.CheckDrill].Check != "" {
-		out = append(out, migration.NextStep{Verb: "scan", Step: stepBreaker, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
+		out = append(out, migration.NextStep{Verb: "scan", Step: migration.StepBreakerDrill, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
 	}
 	for _, s := range v.steps() {
 		switch s.State {
 		case migration.StepDone, migration.StepSkipped, migration.StepBlocked:
 			continue
 		}
-		if s.PlanStep.ID == stepCutover {
+		if s.PlanStep.ID == migration.StepCutover {
 			if move, why, ok := v.nextMove(); ok {
-				out = append(out, migration.NextStep{Verb: "start", Step: stepCutover, Params: migration.Params(move), Title: "Cut over: move to " + move.String(), Why: why})
+				out = append(out, migration.NextStep{Verb: "start", Step: migration.StepCutover, Params: migration.Params(move), Title: "Cut over: move to " + move.String(), Why: why})
 			}
 			continue
 		}
 		// The validation compares what the shadow stage runs, so it is offered there.
-		if s.PlanStep.ID == stepDualWrite && v.routing.Stage != migration.StageShadow {
+		if s.PlanStep.ID == migration.StepDualWrite && v.routing.Stage != migration.StageShadow {
 			continue
 		}
 		out = append(out, migration.NextStep{Verb: "start", Step: s.PlanStep.ID, Title: s.PlanStep.Title, Why: s.PlanStep.Why})
@@ -312,7 +312,7 @@ func (v view) phase() string {
 	switch {
 	case v.checklist.MetCount() == len(v.checklist):
 		return "Complete: every criterion is met"
-	case v.latest(stepDecommission) != nil:
+	case v.latest(migration.StepDecommission) != nil:
 		return "Decommissioned"
 	case v.routing.Stage == migration.StageComplete:
 		return "Cut over; the old Redis waits to be decommissioned"
@@ -320,7 +320,7 @@ func (v view) phase() string {
 		return "Cutting over: " + v.routing.String()
 	case v.routing.Source == migration.SourceSentinel:
 		return "On Sentinel"
-	case v.latest(stepAudit) != nil:
+	case v.latest(migration.StepAudit) != nil:
 		return "On the single Redis, audited"
 	}
 	return "Not started: on the single Redis"

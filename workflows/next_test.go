@@ -86,21 +86,21 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	t.Parallel()
 	w := startWalk(t)
 	w.want("the audit comes first", "start audit")
-	w.did(stepAudit)
+	w.did(migration.StepAudit)
 	w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1","policy":"allkeys-lru"}]}`, time.Minute)
 	w.want("a policy that evicts is fixed", "start fix-policy")
 	w.shows(migration.CheckPolicy, holding[migration.CheckPolicy], time.Minute)
 	w.want("a policy that is right needs no fix", "start sentinel-move")
-	w.did(stepSentinelMove, migration.CheckReadiness)
+	w.did(migration.StepSentinelMove, migration.CheckReadiness)
 	w.v.routing.Source = migration.SourceSentinel
 	w.want("a deployment is tested", "start sentinel-test")
-	w.did(stepSentinelTest, migration.CheckFailover)
+	w.did(migration.StepSentinelTest, migration.CheckFailover)
 	w.want("then the breaker", "start breaker-drill")
-	w.did(stepBreaker, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
+	w.did(migration.StepBreakerDrill, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
 	w.want("then the retries", "start webhook-retry")
-	w.did(stepRetry, migration.CheckRetries)
+	w.did(migration.StepWebhookRetry, migration.CheckRetries)
 	w.want("then the target", "start provision")
-	w.did(stepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+	w.did(migration.StepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
 	w.want("cutover begins with copies", "start cutover to dualwrite")
 	w.at(migration.StageDualWrite, 0)
 	w.want("copies are run", "start cutover to shadow")
@@ -111,7 +111,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.want("and forward again", "start cutover to shadow")
 	w.at(migration.StageShadow, 0)
 	w.want("both sides are compared", "start dual-write-validation")
-	w.did(stepDualWrite, migration.CheckDualWrite)
+	w.did(migration.StepDualWrite, migration.CheckDualWrite)
 	w.want("live starts with the smallest share", "start cutover to live at 10 %")
 	for _, s := range []struct {
 		ramp int
@@ -124,11 +124,11 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.want("the source is left", "start cutover to complete")
 	w.at(migration.StageComplete, 0)
 	w.want("the other queues go whole", "start move-queues")
-	w.did(stepMoveQueues)
+	w.did(migration.StepMoveQueues)
 	w.want("what is left is moved", "start move-residue")
-	w.did(stepResidue, migration.CheckResidue)
+	w.did(migration.StepMoveResidue, migration.CheckResidue)
 	w.want("the old server goes last", "start decommission")
-	w.did(stepDecommission, migration.CheckQuiet, migration.CheckFence, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
+	w.did(migration.StepDecommission, migration.CheckQuiet, migration.CheckFence, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
 	w.v.routing.Source = migration.SourceNone
 	w.want("nothing is left to do", "")
 	if w.v.phase() != "Complete: every criterion is met" || w.v.checklist.MetCount() != 7 {
@@ -149,12 +149,12 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 	t.Parallel()
 	ready := func(t *testing.T) *walk {
 		w := startWalk(t)
-		w.did(stepAudit, migration.CheckPolicy)
-		w.did(stepSentinelMove, migration.CheckReadiness)
-		w.did(stepSentinelTest, migration.CheckFailover)
-		w.did(stepBreaker, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
-		w.did(stepRetry, migration.CheckRetries)
-		w.did(stepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+		w.did(migration.StepAudit, migration.CheckPolicy)
+		w.did(migration.StepSentinelMove, migration.CheckReadiness)
+		w.did(migration.StepSentinelTest, migration.CheckFailover)
+		w.did(migration.StepBreakerDrill, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
+		w.did(migration.StepWebhookRetry, migration.CheckRetries)
+		w.did(migration.StepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
 		return w
 	}
 	for rule, c := range map[string]struct {
@@ -169,12 +169,14 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		"the database was deleted":         {func(w *walk) { w.shows(migration.CheckTargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
 		"a run was taken back":             {func(w *walk) { w.v.runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
 		"a run waits for approval": {func(w *walk) {
-			w.v.open = &migration.Run{ID: "r", Step: stepProvision, State: migration.RunAwaitingApproval}
+			w.v.open = &migration.Run{ID: "r", Step: migration.StepProvision, State: migration.RunAwaitingApproval}
 		}, "approve provision"},
 		"a run is under way": {func(w *walk) {
-			w.v.open = &migration.Run{ID: "r", Step: stepCutover, Params: migration.Params{To: migration.StageShadow}, State: migration.RunRunning}
+			w.v.open = &migration.Run{ID: "r", Step: migration.StepCutover, Params: migration.Params{To: migration.StageShadow}, State: migration.RunRunning}
 		}, "watch cutover to shadow"},
-		"a run is being undone":                  {func(w *walk) { w.v.open = &migration.Run{ID: "r", Step: stepCutover, State: migration.RunUndoing} }, "watch cutover"},
+		"a run is being undone": {func(w *walk) {
+			w.v.open = &migration.Run{ID: "r", Step: migration.StepCutover, State: migration.RunUndoing}
+		}, "watch cutover"},
 		"the validation is not offered too soon": {func(w *walk) { w.at(migration.StageDualWrite, 0) }, "start cutover to shadow"},
 	} {
 		t.Run(rule, func(t *testing.T) {
@@ -189,13 +191,13 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 func TestAFailedStepIsShownAsFailedAndOfferedAgain(t *testing.T) {
 	t.Parallel()
 	w := startWalk(t)
-	w.v.runs = []migration.Run{{ID: "r1", Step: stepAudit, State: migration.RunFailed, Error: "it broke"}}
+	w.v.runs = []migration.Run{{ID: "r1", Step: migration.StepAudit, State: migration.RunFailed, Error: "it broke"}}
 	w.want("after a failure", "start audit")
 	for _, s := range w.v.steps() {
-		if s.PlanStep.ID == stepAudit && (s.State != migration.StepFailed || s.Why != "it broke" || s.LastRun == nil) {
+		if s.PlanStep.ID == migration.StepAudit && (s.State != migration.StepFailed || s.Why != "it broke" || s.LastRun == nil) {
 			t.Fatalf("status %+v", s)
 		}
-		if s.PlanStep.ID == stepFixPolicy && (s.State != migration.StepBlocked || s.Why != "needs Audit the source Redis") {
+		if s.PlanStep.ID == migration.StepFixPolicy && (s.State != migration.StepBlocked || s.Why != "needs Audit the source Redis") {
 			t.Fatalf("status %+v", s)
 		}
 	}

@@ -235,12 +235,12 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 		}
 	}
 	for i, s := range senders {
-		p := ProviderOutage{Provider: providerFacts(s.flow.Provider), PerMinute: s.flow.PerMinute, RateFrom: s.rateFrom, MeanValue: s.value, Currency: s.currency, Missing: len(s.missing),
+		p := ProviderOutage{Provider: providerFacts(s.flow.Sender), PerMinute: s.flow.PerMinute, RateFrom: s.rateFrom, MeanValue: s.value, Currency: s.currency, Missing: len(s.missing),
 			Forecast: forecastOf(prospect.Forecasts[i]), Sends: s.sends}
 		for _, story := range s.missing[:min(len(s.missing), atRiskShown)] {
 			p.Orders = append(p.Orders, story.Order)
 		}
-		if _, lists, err := e.recoverer(s.flow.Provider); err == nil {
+		if _, lists, err := e.recoverer(s.flow.Sender); err == nil {
 			p.CanAsk, p.Ask = true, lists
 		} else {
 			p.Ask = strings.ToUpper(err.Error()[:1]) + err.Error()[1:] + "."
@@ -265,7 +265,7 @@ func (e *Estate) outage(whatIf time.Duration) (Outage, error) {
 }
 
 // senders are the providers whose orders count: the configured ones and those seen in the journal; where there is neither, all that are known.
-func (e *Estate) senders(orders *ledger.Orders, now time.Time) ([]sender, error) {
+func (e *Estate) senders(orders *ledger.Journal, now time.Time) ([]sender, error) {
 	seen := orders.Rates(now.Add(-rateWindow).UnixMilli(), now.UnixMilli())
 	missing := map[string][]ledger.RetryStory{}
 	for _, s := range orders.Retries(0) {
@@ -274,8 +274,8 @@ func (e *Estate) senders(orders *ledger.Orders, now time.Time) ([]sender, error)
 		}
 	}
 	var out []sender
-	add := func(p webhooks.Provider, c config.Provider, sends bool) {
-		s := sender{flow: webhooks.Flow{Provider: p, PerMinute: c.OrdersPerMinute, MeanValue: int64(math.Round(c.MeanValue * cents))}, value: c.MeanValue, currency: c.Currency, missing: missing[p.ID], sends: sends}
+	add := func(p webhooks.Sender, c config.Provider, sends bool) {
+		s := sender{flow: webhooks.Flow{Sender: p, PerMinute: c.OrdersPerMinute, MeanValue: int64(math.Round(c.MeanValue * cents))}, value: c.MeanValue, currency: c.Currency, missing: missing[p.ID], sends: sends}
 		switch rate := seen[p.ID]; {
 		case c.OrdersPerMinute > 0:
 			s.rateFrom = "configured"
@@ -296,15 +296,15 @@ func (e *Estate) senders(orders *ledger.Orders, now time.Time) ([]sender, error)
 		}
 		add(p, c, true)
 	}
-	for _, p := range webhooks.Providers() {
-		if slices.ContainsFunc(out, func(s sender) bool { return s.flow.Provider.ID == p.ID }) {
+	for _, p := range webhooks.Senders() {
+		if slices.ContainsFunc(out, func(s sender) bool { return s.flow.Sender.ID == p.ID }) {
 			continue
 		}
 		_, sends := seen[p.ID]
 		add(p, config.Provider{}, sends || len(missing[p.ID]) > 0)
 	}
 	slices.SortStableFunc(out, func(a, b sender) int {
-		return cmp.Or(-cmp.Compare(one(a.sends), one(b.sends)), cmp.Compare(a.flow.Provider.Schedule.NoLoss, b.flow.Provider.Schedule.NoLoss))
+		return cmp.Or(-cmp.Compare(one(a.sends), one(b.sends)), cmp.Compare(a.flow.Sender.Schedule.NoLoss, b.flow.Sender.Schedule.NoLoss))
 	})
 	return out, nil
 }
@@ -338,9 +338,9 @@ func firstRefusal(stories []ledger.RetryStory) int64 {
 }
 
 // providerOf gives a provider by its id and variant.
-func providerOf(id, variant string) (webhooks.Provider, error) {
+func providerOf(id, variant string) (webhooks.Sender, error) {
 	var names, variants []string
-	for _, p := range slices.Concat(webhooks.Providers(), webhooks.Variants()) {
+	for _, p := range slices.Concat(webhooks.Senders(), webhooks.Variants()) {
 		if !slices.Contains(names, p.ID) {
 			names = append(names, p.ID)
 		}
@@ -353,9 +353,9 @@ func providerOf(id, variant string) (webhooks.Provider, error) {
 		variants = append(variants, fmt.Sprintf("%q", p.Variant))
 	}
 	if len(variants) > 0 {
-		return webhooks.Provider{}, migration.Errorf(migration.Invalid, "providers: %s has no variant %q; there is %s", id, variant, strings.Join(variants, ", "))
+		return webhooks.Sender{}, migration.Errorf(migration.Invalid, "providers: %s has no variant %q; there is %s", id, variant, strings.Join(variants, ", "))
 	}
-	return webhooks.Provider{}, migration.Errorf(migration.Invalid, "providers: %q is not known; there is %s", id, strings.Join(names, ", "))
+	return webhooks.Sender{}, migration.Errorf(migration.Invalid, "providers: %q is not known; there is %s", id, strings.Join(names, ", "))
 }
 
 func clockOf(r webhooks.Reading) *OutageClock {
@@ -375,7 +375,7 @@ func forecastOf(f webhooks.Forecast) Forecast {
 		Confidence: string(f.Proof)}
 }
 
-func providerFacts(p webhooks.Provider) ProviderFacts {
+func providerFacts(p webhooks.Sender) ProviderFacts {
 	text := func(t string, s webhooks.Source) SourcedText {
 		return SourcedText{Text: t, Level: string(s.Level), URL: s.URL, Note: s.Note}
 	}

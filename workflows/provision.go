@@ -18,7 +18,7 @@ const targetVar = "TARGET_REDIS_URL"
 // provision creates the managed database, or adopts one of the configured name, checks it, and gives its address to the app.
 func provision() Step {
 	return Step{
-		ID:       stepProvision,
+		ID:       migration.StepProvision,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -88,7 +88,7 @@ func (rig *managedRig) look(t *testing.T) migration.StepPlan {
 	t.Helper()
 	var p migration.StepPlan
 	redistest.Eventually(t, patience, func() (err error) {
-		if p, err = rig.Plan(t.Context(), mid, stepProvision, migration.Params{}); err == nil && strings.Contains(gate(t, p, "request").Measured, "first time") {
+		if p, err = rig.Plan(t.Context(), mid, migration.StepProvision, migration.Params{}); err == nil && strings.Contains(gate(t, p, "request").Measured, "first time") {
 			err = errors.New("no census yet")
 		}
 		return err
@@ -129,7 +129,7 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	if vars, _ := rig.heroku.ConfigVars("shop"); len(rig.api.Databases()) != 0 || len(vars) != 1 {
 		t.Fatal("planning has changed something")
 	}
-	run := rig.awaitState(t, rig.begin(t, stepProvision).ID, migration.RunSucceeded)
+	run := rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
 	vars, _ := rig.heroku.ConfigVars("shop")
 	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != upstash.Fixed1GB || !strings.HasPrefix(vars[targetVar], "rediss://default:"+managedPassword+"@") {
 		t.Errorf("databases %+v", rig.api.Databases())
@@ -173,7 +173,7 @@ func TestProvisionUnderFaults(t *testing.T) {
 				}
 				return providerstest.Fault{}
 			})
-			rig.awaitState(t, rig.begin(t, stepProvision).ID, migration.RunSucceeded)
+			rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
 			if dbs := rig.api.Databases(); len(dbs) != 1 || len(rig.api.Seen()) != 1 {
 				t.Errorf("%d databases after %v", len(dbs), rig.api.Seen())
 			}
@@ -221,7 +221,7 @@ func TestProvisionRefuses(t *testing.T) {
 					t.Errorf("%+v does not say %q", g, want)
 				}
 			}
-			_, err := rig.Start(t.Context(), ada, mid, stepProvision, migration.Params{}, "")
+			_, err := rig.Start(t.Context(), ada, mid, migration.StepProvision, migration.Params{}, "")
 			wantKind(t, err, migration.Blocked, g.Title)
 			if len(rig.api.Databases()) != before {
 				t.Error("something was created")
@@ -237,7 +237,7 @@ func TestProvisionSwitchesEvictionOff(t *testing.T) {
 	if g := gate(t, rig.look(t), "eviction"); !g.OK || !strings.Contains(g.Measured, "switches it off") {
 		t.Errorf("%+v", g)
 	}
-	rig.awaitState(t, rig.begin(t, stepProvision).ID, migration.RunSucceeded)
+	rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
 	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Eviction {
 		t.Errorf("%+v", dbs)
 	}

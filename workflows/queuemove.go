@@ -40,7 +40,7 @@ func (m queueMove) names() string {
 // the old server with them, and would go down with it.
 func moveQueues() Step {
 	return Step{
-		ID:       stepMoveQueues,
+		ID:       migration.StepMoveQueues,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -31,7 +31,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	s := moveQueues()
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
-	_, err := b.Start(t.Context(), ada, mid, stepMoveQueues, migration.Params{}, "")
+	_, err := b.Start(t.Context(), ada, mid, migration.StepMoveQueues, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Managed plan", "not shown yet")
 	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
 
@@ -51,7 +51,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	}
 	before := pending(t, src.Client(), "mail")
 
-	b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	b.awaitState(t, b.begin(t, migration.StepMoveQueues).ID, migration.RunSucceeded)
 	if got := strings.Join(left(), " "); got != "order-ingestion" {
 		t.Fatalf("left on the source: %s", got)
 	}
@@ -64,7 +64,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	if got := strings.Join(left(), " "); got != "order-ingestion mail" {
 		t.Fatalf("left on the source: %s", got)
 	}
-	again := b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	again := b.awaitState(t, b.begin(t, migration.StepMoveQueues).ID, migration.RunSucceeded)
 	if n := pending(t, dst.Client(), "mail"); n != before+1 {
 		t.Errorf("%d jobs of mail on the target, want %d and the late one", n, before)
 	}
@@ -85,7 +85,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	}
 
 	// A third time forward: what the target held is out of date and must not come to life again. Every job runs once.
-	b.awaitState(t, b.begin(t, stepMoveQueues).ID, migration.RunSucceeded)
+	b.awaitState(t, b.begin(t, migration.StepMoveQueues).ID, migration.RunSucceeded)
 	w := v6.Work(t, dst, "mail,mail-children,reports")
 	expected := map[string]int{"late": 0, "report": 0}
 	for _, k := range want.Jobs {
@@ -118,7 +118,7 @@ func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
 
-	r := b.begin(t, stepMoveQueues)
+	r := b.begin(t, migration.StepMoveQueues)
 	redistest.Eventually(t, patience, func() error {
 		run, err := b.Run(t.Context(), r.ID)
 		if err == nil && (run.Measure == nil || run.Measure.Done == 0 || run.Measure.Total < jobs) {
@@ -169,7 +169,7 @@ func TestMovingTheOtherQueuesIsRefusedWithEveryReason(t *testing.T) {
 	s := moveQueues()
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), redisconn.Endpoint{Name: "target"}
-	_, err := b.Start(t.Context(), ada, mid, stepMoveQueues, migration.Params{}, "")
+	_, err := b.Start(t.Context(), ada, mid, migration.StepMoveQueues, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "mail can be moved", "allkeys-lru", "repeatable")
 }
 

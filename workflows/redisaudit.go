@@ -36,7 +36,7 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	if err != nil {
 		return RedisAudit{}, err
 	}
-	last := v.latest(stepAudit)
+	last := v.latest(migration.StepAudit)
 	if last == nil {
 		return RedisAudit{}, migration.Errorf(migration.NotFound, "the source was not audited yet: run the step Audit the source Redis")
 	}

@@ -29,7 +29,7 @@ func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t
 	_, err := b.RedisAudit(ctx, m)
 	wantKind(t, err, migration.NotFound, "not audited yet")
 
-	run := b.succeed(t, m, stepAudit)
+	run := b.succeed(t, m, migration.StepAudit)
 	a, err := b.RedisAudit(ctx, m)
 	ok(t, err)
 	if a.RunID != run.ID || len(a.Reports) != 1 || a.Reports[0].Address != srv.Addr() || len(a.Alerts) != 0 {
@@ -46,7 +46,7 @@ func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t
 		t.Errorf("%s", text)
 	}
 
-	p, err := b.Plan(ctx, m, stepFixPolicy, migration.Params{})
+	p, err := b.Plan(ctx, m, migration.StepFixPolicy, migration.Params{})
 	ok(t, err)
 	var names []string
 	for _, s := range p.Settings {
@@ -58,7 +58,7 @@ func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t
 	if want := []string{"maxmemory-policy", "timeout", "client-output-buffer-limit", "tcp-keepalive"}; !slices.Equal(names, want) {
 		t.Fatalf("%v, want %v", names, want)
 	}
-	waiting, err := b.Start(ctx, ada, m, stepFixPolicy, migration.Params{}, p.Hash)
+	waiting, err := b.Start(ctx, ada, m, migration.StepFixPolicy, migration.Params{}, p.Hash)
 	ok(t, err)
 	ok(t, redis.ConfigSet(ctx, "timeout", "0").Err()) // somebody was faster: what was shown is not what would be done
 	_, err = b.Decide(ctx, bob, waiting.ID, Decision{Approve: true, PlanHash: waiting.Plan.Hash})
@@ -67,7 +67,7 @@ func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t
 	ok(t, err)
 	ok(t, redis.ConfigSet(ctx, "timeout", "300").Err())
 
-	fixed := b.succeed(t, m, stepFixPolicy)
+	fixed := b.succeed(t, m, migration.StepFixPolicy)
 	for name, want := range map[string]string{"maxmemory-policy": "noeviction", "timeout": "0", "tcp-keepalive": "300", "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"} {
 		if got := setting(name); got != want {
 			t.Errorf("%s is %s", name, got)
@@ -114,13 +114,13 @@ func TestAFixThatARestartUndoesSaysSo(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t, redistest.NoConfigFile(), redistest.Config("maxmemory-policy allkeys-lru"))
 	b, m := openReal(t, srv.URL(), slog.New(slog.DiscardHandler))
-	b.succeed(t, m, stepAudit)
-	p, err := b.Plan(t.Context(), m, stepFixPolicy, migration.Params{})
+	b.succeed(t, m, migration.StepAudit)
+	p, err := b.Plan(t.Context(), m, migration.StepFixPolicy, migration.Params{})
 	ok(t, err)
 	if len(p.Settings) == 0 || p.Settings[0].Survives {
 		t.Errorf("%+v", p.Settings)
 	}
-	run := b.succeed(t, m, stepFixPolicy)
+	run := b.succeed(t, m, migration.StepFixPolicy)
 	lines, err := b.Log(t.Context(), run.ID, 0, 100)
 	ok(t, err)
 	if text := fmt.Sprint(lines); !strings.Contains(text, "maxmemory-policy is lost when it restarts") {
@@ -145,10 +145,10 @@ func TestCriterion_noeviction_IsUnmetWhenKeysWereEvictedWhileNobodyLooked(t *tes
 	}
 	evict() // before anybody looked: it does not count against the policy of now
 	b, m := openReal(t, srv.URL(), slog.New(slog.DiscardHandler))
-	b.succeed(t, m, stepAudit)
+	b.succeed(t, m, migration.StepAudit)
 	b.awaitVerdict(t, m, "noeviction", migration.Met, srv.Addr())
 	evict()
 	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "keys since the first look")
-	b.succeed(t, m, stepFixPolicy) // somebody looked, and begins anew
+	b.succeed(t, m, migration.StepFixPolicy) // somebody looked, and begins anew
 	b.awaitVerdict(t, m, "noeviction", migration.Met, srv.Addr())
 }

@@ -63,7 +63,7 @@ func (e *Estate) stripeEvents(acknowledged bool) webhooks.StripeEvents {
 }
 
 // recoverer is who asks a provider, and what it lists, for people. An error has the kind Blocked and says what to do: a key is missing, or there is no API.
-func (e *Estate) recoverer(p webhooks.Provider) (r webhooks.Recoverer, lists string, err error) {
+func (e *Estate) recoverer(p webhooks.Sender) (r webhooks.Recoverer, lists string, err error) {
 	const file = "or hand over an export of it as a file"
 	switch shopify, funnels := e.cfg.Shopify, e.cfg.ClickFunnels; p.ID {
 	case "stripe":
@@ -90,7 +90,7 @@ func orderID(ev webhooks.Event) string { return ev.OrderID() }
 
 // eventName is how people find something again: Stripe's events by their own id, the others' by the order's.
 func eventName(ev webhooks.Event) string {
-	if ev.Provider == "stripe" && ev.ID != "" {
+	if ev.Sender == "stripe" && ev.ID != "" {
 		return ev.ID
 	}
 	return ev.Object
@@ -195,7 +195,7 @@ func (e *Estate) handOver(ctx context.Context, from webhooks.Recoverer, lost []w
 			}
 			break
 		}
-		status, reason, err := e.ingestion.Replay(ctx, f.Event.Provider, body)
+		status, reason, err := e.ingestion.Replay(ctx, f.Event.Sender, body)
 		if err != nil && ctx.Err() != nil {
 			break // whether the app took it shows in its journal
 		}
@@ -204,7 +204,7 @@ func (e *Estate) handOver(ctx context.Context, from webhooks.Recoverer, lost []w
 			continue
 		}
 		if err == nil && status == http.StatusNotFound {
-			return out, migration.Errorf(migration.Blocked, "the app takes no replays of %s (404): serve POST /switchyard/replay, see examples/ingestion", f.Event.Provider)
+			return out, migration.Errorf(migration.Blocked, "the app takes no replays of %s (404): serve POST /switchyard/replay, see examples/ingestion", f.Event.Sender)
 		}
 		if err != nil {
 			refuse(f, inWords(err))

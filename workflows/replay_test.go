@@ -206,7 +206,7 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			b, app := openIntake(t)
-			app.order(orderID(webhooks.Event{Provider: id, Object: "7"}), now, true)
+			app.order(orderID(webhooks.Event{Sender: id, Object: "7"}), now, true)
 			b.catchUp(t)
 			in := Replay{Provider: id, Since: now.Add(-time.Hour)}
 			_, err := b.ReplayLost(t.Context(), ada, mid, in)
@@ -311,11 +311,11 @@ func TestWhatPeopleShouldLookAtIsToldAndNotHandedOver(t *testing.T) {
 
 func TestAnExportOfEveryProviderIsHandedOverOnce(t *testing.T) {
 	t.Parallel()
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		t.Run(p.ID, func(t *testing.T) {
 			t.Parallel()
 			b, app := openIntake(t)
-			app.order(orderID(webhooks.Event{Provider: p.ID, Object: "2"}), time.Now(), true)
+			app.order(orderID(webhooks.Event{Sender: p.ID, Object: "2"}), time.Now(), true)
 			var file []byte
 			for _, id := range []string{"1", "2", "3", "3"} { // one is known, and one is in it twice
 				_, body := p.Request(webhooks.Order{ID: id, At: time.Unix(1_790_000_000, 0)}, 0, nil, time.Unix(1_790_000_000, 0))

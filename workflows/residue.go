@@ -29,7 +29,7 @@ const importLedger = "switchyard:import"
 // moveResidue moves the jobs that are left on the source, delayed, retrying and failed ones mostly, to the live target, each exactly once.
 func moveResidue() Step {
 	return Step{
-		ID:       stepResidue,
+		ID:       migration.StepMoveResidue,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -20,7 +20,7 @@ import (
 // twice. The old server ends as a fenced replica, so that the way back is the same swap.
 func sentinelMove() Step {
 	return Step{
-		ID:       stepSentinelMove,
+		ID:       migration.StepSentinelMove,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -18,7 +18,7 @@ import (
 // Sentinel has to notice by itself. Only the second counts for the criterion.
 func sentinelTest() Step {
 	return Step{
-		ID:       stepSentinelTest,
+		ID:       migration.StepSentinelTest,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)

@@ -58,7 +58,7 @@ func (s *streams) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l := ledger.Restore(ledger.Options{Deadline: s.e.cfg.Migration.OrderDeadline, Deadlines: s.e.cfg.Migration.OrderDeadlines, Done: keepDone / 2}, from)
+	l := ledger.RestoreStreams(ledger.Options{Deadline: s.e.cfg.Migration.OrderDeadline, Deadlines: s.e.cfg.Migration.OrderDeadlines, Done: keepDone / 2}, from)
 	s.e.streams.Store(l)
 	defer s.e.streams.Store(nil)
 	following, cancel := context.WithCancel(ctx)
@@ -162,7 +162,7 @@ func (c *Call) awaitStreamsLeft(ctx context.Context) error {
 }
 
 // follow reads one lane until ctx ends, on whichever server the flags name.
-func (s *streams) follow(ctx context.Context, l *ledger.Ledger, q bullmq.Queue, at ledger.Lane) {
+func (s *streams) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue, at ledger.Lane) {
 	failing := false
 	for ctx.Err() == nil {
 		c, err := s.client(ctx, at.Side)

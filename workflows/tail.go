@@ -22,7 +22,7 @@ type tail struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	ledger  *ledger.Orders
+	ledger  *ledger.Journal
 	epoch   string
 	next    int64
 	current time.Time // when the end of the journal was last reached
@@ -37,7 +37,7 @@ const (
 )
 
 func newTail(c *ingestion.Client, log *slog.Logger, now func() time.Time) *tail {
-	return &tail{client: c, log: log, now: now, ledger: ledger.NewOrders()}
+	return &tail{client: c, log: log, now: now, ledger: ledger.NewJournal()}
 }
 
 // run follows the journal until ctx ends.
@@ -77,7 +77,7 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 		first := t.epoch == "" && t.next == 0
 		t.epoch = page.Epoch
 		if !first {
-			t.next, t.ledger, t.current = 0, ledger.NewOrders(), time.Time{}
+			t.next, t.ledger, t.current = 0, ledger.NewJournal(), time.Time{}
 			return true, nil
 		}
 	}
@@ -99,7 +99,7 @@ func (t *tail) poll(ctx context.Context) (more bool, err error) {
 }
 
 // read gives the ledger, or Unavailable when it is not current: a ledger with a gap proves nothing.
-func (t *tail) read() (*ledger.Orders, error) {
+func (t *tail) read() (*ledger.Journal, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if age := t.now().Sub(t.current); age > tailFresh {
@@ -119,7 +119,7 @@ func (t *tail) position() int64 {
 }
 
 // soFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all).
-func (t *tail) soFar() (*ledger.Orders, int64) {
+func (t *tail) soFar() (*ledger.Journal, int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.current.IsZero() {
@@ -129,7 +129,7 @@ func (t *tail) soFar() (*ledger.Orders, int64) {
 }
 
 // asOf gives the ledger once it holds everything that was journalled before moment.
-func (t *tail) asOf(ctx context.Context, moment time.Time) (*ledger.Orders, error) {
+func (t *tail) asOf(ctx context.Context, moment time.Time) (*ledger.Journal, error) {
 	err := await(ctx, tailEvery, func(context.Context) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -35,7 +35,7 @@ type refusal struct {
 }
 
 // facts tells what became of the orders that were refused or kept since.
-func (r refusal) facts(orders *ledger.Orders, now time.Time) migration.RetryFacts {
+func (r refusal) facts(orders *ledger.Journal, now time.Time) migration.RetryFacts {
 	kept, until := cmp.Or(r.Kept, r.From), cmp.Or(r.Until, now)
 	return retryFacts(orders.Retries(r.From.UnixMilli()), orders.Kept(kept.UnixMilli(), until.UnixMilli()), senders(orders, now))
 }
@@ -43,7 +43,7 @@ func (r refusal) facts(orders *ledger.Orders, now time.Time) migration.RetryFact
 // webhookRetry refuses real deliveries for a moment and follows each refused order until the provider's retry was applied exactly once.
 func webhookRetry() Step {
 	return Step{
-		ID:       stepRetry,
+		ID:       migration.StepWebhookRetry,
 		Approval: migration.ApprovalOne,
 		Look: func(ctx context.Context, e *Estate, _ migration.Params) (Outlook, error) {
 			v := viewFrom(ctx)
@@ -164,7 +164,7 @@ func followRetries(ctx context.Context, c *Call) (any, error) {
 }
 
 // senders gives the providers that sent orders within the last week.
-func senders(orders *ledger.Orders, now time.Time) []string {
+func senders(orders *ledger.Journal, now time.Time) []string {
 	return slices.Collect(maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())))
 }
 

@@ -370,8 +370,8 @@ func (f *following) start(load *loader) func(int) {
 	if err := st.CreateMigration(b.Context(), migration.Migration{ID: "m", Name: "Bench", CreatedBy: "bench", CreatedAt: time.Now()}); err != nil {
 		b.Fatal(err)
 	}
-	l := ledger.New(ledger.Options{})
-	orders := ledger.NewOrders()
+	l := ledger.NewStreams(ledger.Options{})
+	orders := ledger.NewJournal()
 	ctx, cancel := context.WithCancel(b.Context())
 	var tasks sync.WaitGroup
 	now := func() int64 { return time.Now().UnixMilli() }

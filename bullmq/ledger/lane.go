@@ -113,7 +113,7 @@ type Reading struct {
 
 // Read folds a reading in. A history that is not the one that was read before, or that was trimmed before it was read, makes every window since
 // the last complete reading inconclusive, and every open job of the lane unsure.
-func (l *Ledger) Read(at Lane, r Reading) {
+func (l *Streams) Read(at Lane, r Reading) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln := l.lane(at)
@@ -170,7 +170,7 @@ func (l *Ledger) Read(at Lane, r Reading) {
 }
 
 // compare holds the server's counters against what was read. The base of jobs may only change by jobs that came without an "added".
-func (l *Ledger) compare(ln *lane, before int64, r Reading) {
+func (l *Streams) compare(ln *lane, before int64, r Reading) {
 	if adds := r.Adds - ln.BaseAdds; adds != ln.Adds {
 		l.doubt(ln, before, r.At, fmt.Sprintf("the id counter rose by %d, the stream tells of %d adds", adds, ln.Adds))
 	}
@@ -188,7 +188,7 @@ func (l *lane) base(r Reading) {
 }
 
 // gap: entries are missing, so nothing that is open is known for sure.
-func (l *Ledger) gap(ln *lane, from, until int64, why string) {
+func (l *Streams) gap(ln *lane, from, until int64, why string) {
 	l.doubt(ln, from, until, why)
 	place := ln.Lane.place()
 	for k, life := range l.lives {
@@ -199,7 +199,7 @@ func (l *Ledger) gap(ln *lane, from, until int64, why string) {
 	}
 }
 
-func (l *Ledger) doubt(ln *lane, from, until int64, why string) {
+func (l *Streams) doubt(ln *lane, from, until int64, why string) {
 	from = max(from, until-60*minute) // windows before were closed, and are marked in the store if they were not
 	for at := from - from%minute; at <= until; at += minute {
 		w := ln.window(at)
@@ -230,7 +230,7 @@ func (l *lane) closeWindows(at int64, first bool) {
 	}
 }
 
-func (l *Ledger) lane(at Lane) *lane {
+func (l *Streams) lane(at Lane) *lane {
 	ln := l.lanes[at]
 	if ln == nil {
 		ln = &lane{Cursor: Cursor{Lane: at}, windows: map[int64]*Window{}, looked: map[string]int64{}}
@@ -240,7 +240,7 @@ func (l *Ledger) lane(at Lane) *lane {
 }
 
 // Failed tells that a lane could not be read.
-func (l *Ledger) Failed(at Lane, err error) {
+func (l *Streams) Failed(at Lane, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lane(at).Error = err.Error()
@@ -248,7 +248,7 @@ func (l *Ledger) Failed(at Lane, err error) {
 }
 
 // Drop forgets a lane whose server is there no more. What its jobs did there stays in their lives, and nothing more is expected of it.
-func (l *Ledger) Drop(at Lane) {
+func (l *Streams) Drop(at Lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lanes[at] == nil {
@@ -265,13 +265,13 @@ func (l *Ledger) Drop(at Lane) {
 }
 
 // After gives the position after which a lane is to be read.
-func (l *Ledger) After(at Lane) Position {
+func (l *Streams) After(at Lane) Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lane(at).Upto
 }
 
-func (l *Ledger) listed(at Lane) int64 {
+func (l *Streams) listed(at Lane) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lane(at).listed
@@ -305,7 +305,7 @@ type Checkpoint struct {
 
 // Changes gives what changed since the last call, and forgets it: it has to be saved whole, in one transaction, or the ledger has to be made anew from
 // what was saved (see Restore). Closed windows leave the memory.
-func (l *Ledger) Changes() Checkpoint {
+func (l *Streams) Changes() Checkpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var c Checkpoint
@@ -349,9 +349,9 @@ func (l *Ledger) Changes() Checkpoint {
 	return c
 }
 
-// Restore makes a ledger of what was saved: cursors, windows that are not closed, open lives, hashes (the oldest first), exceptions not settled.
-func Restore(o Options, c Checkpoint) *Ledger {
-	l := New(o)
+// RestoreStreams makes a ledger of what was saved: cursors, windows that are not closed, open lives, hashes (the oldest first), exceptions not settled.
+func RestoreStreams(o Options, c Checkpoint) *Streams {
+	l := NewStreams(o)
 	for _, cur := range c.Cursors {
 		l.lane(cur.Lane).Cursor = cur
 	}

@@ -141,8 +141,8 @@ const gone = "gone"
 
 type lifeKey struct{ queue, job string }
 
-// Ledger folds both sides' streams. It is safe for concurrent use.
-type Ledger struct {
+// Streams folds both sides' streams. It is safe for concurrent use.
+type Streams struct {
 	mu    sync.Mutex
 	o     Options
 	lives map[lifeKey]*Life
@@ -160,9 +160,9 @@ type exceptionKey struct {
 	verdict Verdict
 }
 
-// New makes an empty ledger.
-func New(o Options) *Ledger {
-	return &Ledger{o: o.withDefaults(), lives: map[lifeKey]*Life{}, lanes: map[Lane]*lane{}, done: map[uint64]struct{}{}, older: map[uint64]struct{}{},
+// NewStreams makes an empty ledger.
+func NewStreams(o Options) *Streams {
+	return &Streams{o: o.withDefaults(), lives: map[lifeKey]*Life{}, lanes: map[Lane]*lane{}, done: map[uint64]struct{}{}, older: map[uint64]struct{}{},
 		exceptions: map[exceptionKey]*Exception{}, dirty: newChanges()}
 }
 
@@ -184,7 +184,7 @@ func hash(k lifeKey) uint64 {
 	return h
 }
 
-func (l *Ledger) wasDone(k lifeKey) bool {
+func (l *Streams) wasDone(k lifeKey) bool {
 	h := hash(k)
 	if _, ok := l.done[h]; ok {
 		return true
@@ -193,7 +193,7 @@ func (l *Ledger) wasDone(k lifeKey) bool {
 	return ok
 }
 
-func (l *Ledger) markDone(k lifeKey) {
+func (l *Streams) markDone(k lifeKey) {
 	if len(l.done) >= l.o.Done {
 		l.done, l.older = map[uint64]struct{}{}, l.done
 	}
@@ -203,7 +203,7 @@ func (l *Ledger) markDone(k lifeKey) {
 }
 
 // fold takes one entry of a lane in. The caller holds the lock.
-func (l *Ledger) fold(at Lane, ln *lane, e Entry) {
+func (l *Streams) fold(at Lane, ln *lane, e Entry) {
 	ln.note(e)
 	if e.Job == "" {
 		return
@@ -299,8 +299,8 @@ type Facts struct {
 	Different string
 }
 
-// Journal is what the ledger asks of the application's record; Orders is one.
-type Journal interface {
+// Record is what the streams ask of what the application says; Journal is one.
+type Record interface {
 	Job(id string) Facts
 	Since() int64 // unix ms of its first event; 0 while there is none
 }
@@ -308,7 +308,7 @@ type Journal interface {
 // Judge looks at every life that may have come to its end, or is overdue, and folds what is in order. Nothing is folded that any lane of its queue
 // was not read beyond: while a server cannot be read, lives stay open. told is up to when the journal is known:
 // nothing younger is judged by what it does not hold. now is unix ms by the servers' clock, or near it. O(open lives).
-func (l *Ledger) Judge(now, told int64, j Journal) {
+func (l *Streams) Judge(now, told int64, j Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	linger := l.o.Linger.Milliseconds()
@@ -372,7 +372,7 @@ func trim(s string) string {
 }
 
 // judgeMissing decides on stays that their server has not got: once the stream was read past that moment and has told no end, there is none.
-func (l *Ledger) judgeMissing(now int64, life *Life, j Journal, told int64) {
+func (l *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 	for i, s := range life.Stays {
 		if !s.open() || s.Missing == nil {
 			continue
@@ -409,7 +409,7 @@ func laneAt(queue string, place int) Lane {
 }
 
 // judge says what is wrong with a life that has ended.
-func (l *Ledger) judge(now int64, life *Life, j Journal) {
+func (l *Streams) judge(now int64, life *Life, j Record) {
 	f := j.Job(life.Job)
 	took, harmless, failed, removed, lost := 0, 0, 0, 0, 0
 	for i, s := range life.Stays {
@@ -505,7 +505,7 @@ func (life *Life) results() (real, shadow string, differ bool) {
 }
 
 // close folds a life. Only what took effect is remembered: a job that was removed may be added again.
-func (l *Ledger) close(k lifeKey, life *Life) {
+func (l *Streams) close(k lifeKey, life *Life) {
 	took := false
 	for i, s := range life.Stays {
 		if s == nil {
@@ -538,7 +538,7 @@ func (l *Ledger) close(k lifeKey, life *Life) {
 	l.recentAt = (l.recentAt + 1) % len(l.recent)
 }
 
-func (l *Ledger) raise(now int64, life *Life, v Verdict, detail string) {
+func (l *Streams) raise(now int64, life *Life, v Verdict, detail string) {
 	k := exceptionKey{lifeKey{life.Queue, life.Job}, v}
 	if l.exceptions[k] != nil {
 		return
@@ -548,7 +548,7 @@ func (l *Ledger) raise(now int64, life *Life, v Verdict, detail string) {
 }
 
 // settle looks whether the journal shows by now that an order came to no harm.
-func (l *Ledger) settle(now int64, j Journal, told int64) {
+func (l *Streams) settle(now int64, j Record, told int64) {
 	for k, e := range l.exceptions {
 		if e.SettledBy != "" {
 			continue
@@ -574,7 +574,7 @@ func (l *Ledger) settle(now int64, j Journal, told int64) {
 
 // Find gives what is known of a job of any queue: its life while it is open or recent, its exceptions that are not settled, and whether a job of
 // that id is known to have taken effect.
-func (l *Ledger) Find(job string) (lives []Life, done bool) {
+func (l *Streams) Find(job string) (lives []Life, done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	queues := map[string]bool{}
@@ -609,7 +609,7 @@ func (life *Life) copy() Life {
 
 // Overdue gives up to n jobs of a lane that have been open for longer than grace without news, those first that were not looked at for longest:
 // whoever watches the lane looks at them on the server and tells Seen.
-func (l *Ledger) Overdue(at Lane, now int64, grace time.Duration, n int) []string {
+func (l *Streams) Overdue(at Lane, now int64, grace time.Duration, n int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln := l.lanes[at]
@@ -646,7 +646,7 @@ type Look struct {
 
 // Seen tells what a lane's server has of a job. A job that is not there as it should be is missing from then on: Judge decides when the stream
 // was read up to that moment.
-func (l *Ledger) Seen(at Lane, job string, now int64, look Look) {
+func (l *Streams) Seen(at Lane, job string, now int64, look Look) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln, life := l.lanes[at], l.lives[lifeKey{at.Queue, job}]

@@ -22,7 +22,7 @@ type world struct {
 	rnd    *rand.Rand
 	now    int64
 	lanes  map[ledger.Lane]*server
-	orders *ledger.Orders
+	orders *ledger.Journal
 	seq    int64
 	want   map[string][]ledger.Verdict // by job: the first must be raised, the others may be
 	// digests: the app tells what jobs carry; it is what was sent but where carries says otherwise, by job and whether it is the copy.
@@ -60,7 +60,7 @@ func lane(side string, shadow bool) ledger.Lane {
 var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("target", false), lane("target", true)}
 
 func newWorld(seed uint64) *world {
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000, lanes: map[ledger.Lane]*server{}, orders: ledger.NewOrders(), want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
+	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000, lanes: map[ledger.Lane]*server{}, orders: ledger.NewJournal(), want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
 	w.digests = seed%2 == 0
 	for _, l := range allLanes {
 		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{}, data: map[string]bool{}}
@@ -180,7 +180,7 @@ func (s *server) look(job string) ledger.Look {
 }
 
 // read is ReadLane over what was not trimmed.
-func (w *world) read(l *ledger.Ledger, at ledger.Lane, n int) {
+func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 	s := w.lanes[at]
 	after := l.After(at)
 	r := ledger.Reading{At: w.now, Adds: s.id, Jobs: s.jobs(), Added: s.written}
@@ -391,7 +391,7 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 	for seed := range seeds {
 		w := newWorld(seed)
 		opts := ledger.Options{Deadline: time.Minute, Linger: time.Second, Done: 10_000, Recent: 5}
-		l, db := ledger.New(opts), newRecorder()
+		l, db := ledger.NewStreams(opts), newRecorder()
 		for _, at := range allLanes { // everything is watched from the start
 			w.read(l, at, 100)
 		}
@@ -423,7 +423,7 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 				db.save(l.Changes())
 			}
 			if w.rnd.IntN(10) == 0 {
-				l = ledger.Restore(opts, db.checkpoint(t)) // killed: what came after the last save is read again
+				l = ledger.RestoreStreams(opts, db.checkpoint(t)) // killed: what came after the last save is read again
 			}
 		}
 		faultAt := w.rnd.IntN(60)
@@ -522,7 +522,7 @@ func (r *recorder) judged(t *testing.T, what string, want map[string][]ledger.Ve
 func TestATrimmedStreamIsInconclusiveAndTheJournalSaysHowItEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -562,7 +562,7 @@ func TestATrimmedStreamIsInconclusiveAndTheJournalSaysHowItEnded(t *testing.T) {
 func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(2)
-	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -603,7 +603,7 @@ func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *t
 func TestMoreOpenJobsThanAreFollowedMakeTheMinuteInconclusive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(3)
-	l, db := ledger.New(ledger.Options{Open: 10}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Open: 10}), newRecorder()
 	at := lane(ledger.Target, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -623,7 +623,7 @@ func TestMoreOpenJobsThanAreFollowedMakeTheMinuteInconclusive(t *testing.T) {
 // A window of many orders that are in order leaves nothing behind but its counters.
 func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.T) {
 	t.Parallel()
-	o := ledger.NewOrders()
+	o := ledger.NewJournal()
 	seq, at := int64(0), int64(1_795_500_000_000)
 	tell := func(e ledger.Event) {
 		seq++
@@ -674,11 +674,11 @@ func FuzzParseEntry(f *testing.F) {
 		if cmp.Compare(e.Due, 0) < 0 {
 			t.Errorf("due at %d", e.Due)
 		}
-		l := ledger.New(ledger.Options{})
+		l := ledger.NewStreams(ledger.Options{})
 		at := lane(ledger.Source, false)
 		l.Read(at, ledger.Reading{At: 1, End: true})
 		l.Read(at, ledger.Reading{At: 2, Entries: []ledger.Entry{e}, End: true, Added: 1, Last: e.At})
-		l.Judge(1<<60, 1<<60, ledger.NewOrders())
+		l.Judge(1<<60, 1<<60, ledger.NewJournal())
 		l.Changes()
 	})
 }
@@ -692,7 +692,7 @@ func TestHistoryOfSeveralPagesIsNotConclusive(t *testing.T) {
 		w.run(at, fmt.Sprint(n), "r")
 		w.now += 10_000
 	}
-	l, db := ledger.New(ledger.Options{}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{}), newRecorder()
 	for range 60 {
 		w.read(l, at, 5)
 		db.save(l.Changes())
@@ -707,7 +707,7 @@ func TestHistoryOfSeveralPagesIsNotConclusive(t *testing.T) {
 func TestACopyThatWaitsForEverDoesNotKeepItsOrderFromBeingJudged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(5)
-	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
 	for _, at := range allLanes {
 		w.read(l, at, 100)
 	}
@@ -741,7 +741,7 @@ func TestACopyThatWaitsForEverDoesNotKeepItsOrderFromBeingJudged(t *testing.T) {
 func TestNothingIsJudgedWhileASideWasNeverRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(6)
-	l, db := ledger.New(ledger.Options{Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Linger: time.Second}), newRecorder()
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	l.Failed(lane(ledger.Target, false), errors.New("no route"))
@@ -764,7 +764,7 @@ func TestNothingIsJudgedWhileASideWasNeverRead(t *testing.T) {
 
 func TestALaneThatCannotBeReadSaysSo(t *testing.T) {
 	t.Parallel()
-	l := ledger.New(ledger.Options{})
+	l := ledger.NewStreams(ledger.Options{})
 	l.Failed(lane(ledger.Target, false), errors.New("no route"))
 	c := l.Changes()
 	if len(c.Cursors) != 1 || c.Cursors[0].Error != "no route" || c.Cursors[0].At != 0 {
@@ -776,7 +776,7 @@ func TestALaneThatCannotBeReadSaysSo(t *testing.T) {
 func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(7)
-	l, db := ledger.New(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
 	at := lane(ledger.Source, false)
 	judge := func() {
 		w.now += 3000
@@ -811,7 +811,7 @@ func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
 func TestAQueuesOwnDeadlineCountsInsteadOfTheGeneralOneAndItsEndIsToldOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(8)
-	l := ledger.New(ledger.Options{Deadline: time.Hour, Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
+	l := ledger.NewStreams(ledger.Options{Deadline: time.Hour, Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000

@@ -70,12 +70,12 @@ const (
 	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
 )
 
-// Orders folds the journal into what happened to each order. It is the proof of "none lost, none twice": it looks only at what was promised
+// Journal folds the journal into what happened to each order. It is the proof of "none lost, none twice": it looks only at what was promised
 // to the payment provider (a 2xx) and at what took effect. One goroutine may Apply while others read.
 //
 // Memory is bounded by what is not in order: of an order that was acknowledged and took effect once, long ago, only its minute's counters and
 // eight bytes that recognise it are kept; every other one is kept whole, for good.
-type Orders struct {
+type Journal struct {
 	mu       sync.RWMutex
 	keep     int
 	orders   map[string]*order
@@ -101,7 +101,7 @@ type Backlog struct {
 
 // Backlog takes in what the app says of its durable intake, as of the end of the journal that was read. It keeps orders from being lost that are not:
 // an order that the journal calls kept and that has no job yet is in the intake, unless everything in there is younger.
-func (l *Orders) Backlog(b Backlog) {
+func (l *Journal) Backlog(b Backlog) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.backlog = b
@@ -281,14 +281,14 @@ func (o *order) inOrder() bool {
 	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 && (!o.shadowExpected || o.compared && o.result == o.shadow) && o.differs("") == ""
 }
 
-// NewOrders makes an empty ledger.
-func NewOrders() *Orders {
-	return &Orders{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, arrivals: map[string]map[int64]int{}, folded: map[int64]*Summary{},
+// NewJournal makes an empty ledger.
+func NewJournal() *Journal {
+	return &Journal{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, arrivals: map[string]map[int64]int{}, folded: map[int64]*Summary{},
 		known: newGenerations(knownOrders), knownJobs: newGenerations(knownOrders)}
 }
 
 // Apply folds one event in. An event of a journal that was folded before (by its sequence number) is ignored, so a reader may go back.
-func (l *Orders) Apply(e Event) {
+func (l *Journal) Apply(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Seq != 0 {
@@ -354,7 +354,7 @@ const (
 	arrivalHours = 8 * 24
 )
 
-func (l *Orders) arrived(provider string, at int64) {
+func (l *Journal) arrived(provider string, at int64) {
 	hours := l.arrivals[provider]
 	if hours == nil {
 		hours = map[int64]int{}
@@ -367,7 +367,7 @@ func (l *Orders) arrived(provider string, at int64) {
 }
 
 // Rates gives the orders a minute that each provider sent for the first time, over the whole hours that touch a time (unix ms), or since the journal began.
-func (l *Orders) Rates(sinceMS, nowMS int64) map[string]float64 {
+func (l *Journal) Rates(sinceMS, nowMS int64) map[string]float64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	from := sinceMS - sinceMS%hour
@@ -398,7 +398,7 @@ func shadowWord(yes bool) string {
 }
 
 // open makes an order, or brings a folded one back.
-func (l *Orders) open(id string) *order {
+func (l *Journal) open(id string) *order {
 	o := &order{id: id}
 	l.orders[id] = o
 	h := hash(lifeKey{job: id})
@@ -417,7 +417,7 @@ func (l *Orders) open(id string) *order {
 }
 
 // fold turns the oldest orders that are in order into counters. O(orders), once in a quarter as many events.
-func (l *Orders) fold() {
+func (l *Journal) fold() {
 	l.foldNext = l.applied + len(l.orders)/4
 	after := foldAfter
 	if len(l.orders) > 2*l.keep {
@@ -453,7 +453,7 @@ func (l *Orders) fold() {
 }
 
 // Job gives what is known of the order that a job is for.
-func (l *Orders) Job(id string) Facts {
+func (l *Journal) Job(id string) Facts {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.canaries[id] {
@@ -469,7 +469,7 @@ func (l *Orders) Job(id string) Facts {
 }
 
 // Since is the time of the journal's first event, unix ms; 0 while there is none.
-func (l *Orders) Since() int64 {
+func (l *Journal) Since() int64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.since
@@ -489,7 +489,7 @@ type Story struct {
 }
 
 // Find gives an order by its own id or its job's.
-func (l *Orders) Find(id string) (Story, bool) {
+func (l *Journal) Find(id string) (Story, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	o := l.orders[id]
@@ -603,19 +603,19 @@ type Summary struct {
 
 // Summary sums up every order. An order acknowledged longer than grace ago that has not taken effect is lost; before that it is pending. One that waits
 // in the app's durable intake is pending however long (see Backlog); after that its grace begins with its job.
-func (l *Orders) Summary(now time.Time, grace time.Duration) Summary {
+func (l *Journal) Summary(now time.Time, grace time.Duration) Summary {
 	return l.summary(now, grace, func(*order) bool { return true }, func(int64) bool { return true })
 }
 
 // Window sums up the orders whose first authoritative add was attempted in [sinceMS, untilMS), unix ms; untilMS 0 is no end. Of orders long done and
 // in order (see Orders) it counts whole minutes only: those of a minute that the window cuts are left out.
-func (l *Orders) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
+func (l *Journal) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
 	return l.summary(now, grace, func(o *order) bool {
 		return o.firstEnqueued >= sinceMS && o.firstEnqueued != 0 && (untilMS == 0 || o.firstEnqueued < untilMS)
 	}, func(m int64) bool { return m >= sinceMS && (untilMS == 0 || m+minute <= untilMS) })
 }
 
-func (l *Orders) summary(now time.Time, grace time.Duration, include func(*order) bool, whole func(minute int64) bool) Summary {
+func (l *Journal) summary(now time.Time, grace time.Duration, include func(*order) bool, whole func(minute int64) bool) Summary {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var s Summary
@@ -727,7 +727,7 @@ type RetryStory struct {
 
 // Kept tells of every order that the app's durable intake took between sinceMS and untilMS (unix ms, both included) and that had no job until then: the
 // orders that an outage up to untilMS held up. RecoveredAfterMS is until the job was added. The earliest first.
-func (l *Orders) Kept(sinceMS, untilMS int64) []RetryStory {
+func (l *Journal) Kept(sinceMS, untilMS int64) []RetryStory {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	type held struct {
@@ -763,7 +763,7 @@ func (o *order) recoveredAfter() int64 {
 }
 
 // Retries tells the story of every order that was answered 503 at or after sinceMS (unix ms), the earliest first.
-func (l *Orders) Retries(sinceMS int64) []RetryStory {
+func (l *Journal) Retries(sinceMS int64) []RetryStory {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []RetryStory

@@ -55,8 +55,8 @@ func (j *journal) got(at int64, order, outcome, digest string) *journal {
 	return j.add(at, e)
 }
 
-func (j *journal) ledger() *ledger.Orders {
-	l := ledger.NewOrders()
+func (j *journal) ledger() *ledger.Journal {
+	l := ledger.NewJournal()
 	for _, e := range j.events {
 		l.Apply(e)
 	}
@@ -259,7 +259,7 @@ func TestLedgerWindowAndRetries(t *testing.T) {
 
 func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
 	t.Parallel()
-	l := ledger.NewOrders()
+	l := ledger.NewJournal()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -155,7 +155,7 @@ const (
 )
 
 // Follow reads a lane into the ledger until ctx ends or an error; whoever calls it tells the ledger (Failed) and calls again. now gives unix ms.
-func (l *Ledger) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now func() int64) error {
+func (l *Streams) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now func() int64) error {
 	var looked int64
 	for {
 		for {
@@ -187,7 +187,7 @@ func (l *Ledger) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.Q
 	}
 }
 
-func (l *Ledger) lookRound(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64) error {
+func (l *Streams) lookRound(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64) error {
 	jobs := l.Overdue(at, now, lookGrace, int(min(lookLimit, 1+lookScan/(1+l.listed(at)))))
 	if len(jobs) == 0 {
 		return nil

@@ -23,17 +23,17 @@ import (
 type sides struct {
 	t       *testing.T
 	servers map[string]*redistest.Server
-	l       *ledger.Ledger
+	l       *ledger.Streams
 	mu      sync.Mutex
-	orders  *ledger.Orders
+	orders  *ledger.Journal
 	seq     int64
 	db      *recorder
 }
 
 func followBoth(t *testing.T) *sides {
 	t.Helper()
-	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t), ledger.Target: redistest.Start(t)}, orders: ledger.NewOrders(), db: newRecorder(),
-		l: ledger.New(ledger.Options{Linger: 500 * time.Millisecond, Deadline: 30 * time.Second})}
+	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t), ledger.Target: redistest.Start(t)}, orders: ledger.NewJournal(), db: newRecorder(),
+		l: ledger.NewStreams(ledger.Options{Linger: 500 * time.Millisecond, Deadline: 30 * time.Second})}
 	s.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

@@ -167,7 +167,7 @@ func (c *Client) DrillClose(ctx context.Context, id string) error {
 
 const drillPath = "/switchyard/drill"
 
-// Replay gives the app a body of a provider's (its id as in webhooks.Provider) that never reached it, in the shape of the provider's webhook. The app takes
+// Replay gives the app a body of a provider's (its id as in webhooks.Sender) that never reached it, in the shape of the provider's webhook. The app takes
 // it in as it does a webhook, so one that it has already is not doubled. A status other than 200 is a refusal with the app's reason, not an error; an error
 // means that there was no answer.
 func (c *Client) Replay(ctx context.Context, provider string, event json.RawMessage) (status int, reason string, err error) {

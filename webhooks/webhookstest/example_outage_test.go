@@ -31,7 +31,7 @@ type example struct {
 func startExample(t *testing.T, redisURL, clock string, env ...string) (string, *ingestion.Client) {
 	t.Helper()
 	env = append(env, "SOURCE_REDIS_URL="+redisURL, "CLOCK="+clock)
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		name := strings.ToUpper(p.ID) + "_WEBHOOK_SECRET"
 		if p.ID == "stripe" {
 			name = "WEBHOOK_SECRET"
@@ -73,7 +73,7 @@ func runExample(t *testing.T, env ...string) *example {
 		e.ready()
 		return nil
 	})
-	e.senders = sendAll(e.timeline, webhooks.Providers(), url, tick)
+	e.senders = sendAll(e.timeline, webhooks.Senders(), url, tick)
 	if err := e.timeline.Run(t.Context(), begin.Add(simulated)); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func (e *example) check() {
 	for _, s := range e.senders {
 		for _, tr := range s.Traces() {
 			if tr.Outcome == webhooks.Delivered {
-				kept[eventOf(e.t, s.Provider, tr.Order).OrderID()] = true
+				kept[eventOf(e.t, s.Sender, tr.Order).OrderID()] = true
 			}
 			for _, a := range tr.Attempts {
 				if a.Success {
@@ -161,7 +161,7 @@ func TestTheExampleAppWithDurableIntakeLosesNothing(t *testing.T) {
 	for _, s := range e.senders {
 		for _, tr := range s.Traces() {
 			if first := tr.Attempts[0]; tr.Outcome != webhooks.Delivered || !first.Success {
-				t.Errorf("%s %s: %s, first answered %d %s", s.Provider.Name, tr.Order.ID, tr.Outcome, first.Status, first.Error)
+				t.Errorf("%s %s: %s, first answered %d %s", s.Sender.Name, tr.Order.ID, tr.Outcome, first.Status, first.Error)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ type delivery struct {
 func TestTheExampleAppJudgesDeliveriesAsThisPackageDoes(t *testing.T) {
 	t.Parallel()
 	var all []delivery
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		all = append(all, proofs(p)...)
 		all = append(all, bodies(p)...)
 	}
@@ -102,7 +102,7 @@ const value = 115
 var ids = []string{"ord_1", "1001", "820982911946154508", "a/b", "a:b", "ö€😀", "a b", strings.Repeat("x", 129), strings.Repeat("x", 128), "\u2028\"\\\n"}
 
 // proofs are signatures, right and wrong.
-func proofs(p webhooks.Provider) (out []delivery) {
+func proofs(p webhooks.Sender) (out []delivery) {
 	random := rand.New(rand.NewPCG(1, 2))
 	both := secretsOf(p.ID)
 	for _, c := range []struct {
@@ -157,7 +157,7 @@ func proofs(p webhooks.Provider) (out []delivery) {
 }
 
 // bodies are signed, with ids of all kinds.
-func bodies(p webhooks.Provider) (out []delivery) {
+func bodies(p webhooks.Sender) (out []delivery) {
 	add := func(what string, o webhooks.Order, change func(http.Header, map[string]any)) {
 		o.At, o.Value = begin, value
 		h, body := p.Request(o, 0, secretsOf(p.ID), begin)
@@ -208,7 +208,7 @@ func bodies(p webhooks.Provider) (out []delivery) {
 	return out
 }
 
-func of(p webhooks.Provider, what string, h http.Header, body []byte, known []string, now time.Time) delivery {
+func of(p webhooks.Sender, what string, h http.Header, body []byte, known []string, now time.Time) delivery {
 	d := delivery{Provider: p.ID, Headers: map[string][]string{}, Body: body, Secrets: known, Now: now.UnixMilli(), what: what}
 	for name, values := range h {
 		d.Headers[strings.ToLower(name)] = values // as Node does

@@ -35,9 +35,9 @@ func TestAnAddThatTimedOutAndWasDoneAllTheSameIsNotDoubledByTheRetry(t *testing.
 	web := httptest.NewServer(app)
 	defer web.Close()
 	var senders []*webhooks.Simulator
-	for _, p := range webhooks.Providers() {
+	for _, p := range webhooks.Senders() {
 		app.Secrets[p.ID] = secretsOf(p.ID)
-		s := &webhooks.Simulator{Provider: p, Timeline: timeline, Secrets: func(time.Time) []migration.Secret { return secretsOf(p.ID) },
+		s := &webhooks.Simulator{Sender: p, Timeline: timeline, Secrets: func(time.Time) []migration.Secret { return secretsOf(p.ID) },
 			Address: func(time.Time) string { return web.URL + "/webhooks/" + p.ID }}
 		s.Send([]webhooks.Order{{ID: p.ID + "_1", At: begin}})
 		senders = append(senders, s)

@@ -42,7 +42,7 @@ func secretsOf(id string) []migration.Secret {
 }
 
 // run sends an order each twelve minutes from each provider for 72 hours and takes Redis away for five of them.
-func run(t *testing.T, providers []webhooks.Provider, durable bool) *estate {
+func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 	t.Helper()
 	e := &estate{t: t, timeline: webhooks.NewTimeline(begin), redis: redistest.Start(t, redistest.Config("appendonly yes", "appendfsync no", "save ''"))}
 	e.queue = Queue{e.redis.Client()}
@@ -98,9 +98,9 @@ func run(t *testing.T, providers []webhooks.Provider, durable bool) *estate {
 }
 
 // sendAll has each provider send its orders to an app; tick is told the time before each try.
-func sendAll(timeline *webhooks.Timeline, providers []webhooks.Provider, url string, tick func(time.Time)) (senders []*webhooks.Simulator) {
+func sendAll(timeline *webhooks.Timeline, providers []webhooks.Sender, url string, tick func(time.Time)) (senders []*webhooks.Simulator) {
 	for n, p := range providers {
-		s := &webhooks.Simulator{Provider: p, Timeline: timeline, Seed: uint64(n), Duplicates: 0.05,
+		s := &webhooks.Simulator{Sender: p, Timeline: timeline, Seed: uint64(n), Duplicates: 0.05,
 			// The secret is replaced in the middle of the outage: what is signed anew then is signed with the new one.
 			Secrets: func(now time.Time) []migration.Secret {
 				tick(now)
@@ -164,7 +164,7 @@ func (e *estate) waiting() map[string]bool {
 }
 
 // eventOf gives the event of a provider's order.
-func eventOf(t *testing.T, p webhooks.Provider, o webhooks.Order) webhooks.Event {
+func eventOf(t *testing.T, p webhooks.Sender, o webhooks.Order) webhooks.Event {
 	t.Helper()
 	h, body := p.Request(o, 0, secretsOf(p.ID), o.At)
 	e, err := p.Verify(h, body, secretsOf(p.ID), o.At)
@@ -181,7 +181,7 @@ func (e *estate) check() {
 	kept := 0
 	for _, s := range e.senders {
 		for _, tr := range s.Traces() {
-			if job := eventOf(e.t, s.Provider, tr.Order).JobID(); queued[job] != (tr.Outcome == webhooks.Delivered) {
+			if job := eventOf(e.t, s.Sender, tr.Order).JobID(); queued[job] != (tr.Outcome == webhooks.Delivered) {
 				e.t.Errorf("%s: %s, queued %v", tr.Order.ID, tr.Outcome, queued[job])
 			}
 			if tr.Outcome == webhooks.Delivered {
@@ -210,7 +210,7 @@ func dropped(t *testing.T, senders []*webhooks.Simulator) {
 		"cope":         between("cope", down, up.Add(-3*time.Hour)),
 	}
 	for _, s := range senders {
-		id := s.Provider.ID
+		id := s.Sender.ID
 		if got := s.Dropped(); !slices.Equal(got, lost[id]) {
 			t.Errorf("%s dropped %d orders, not %d: %v, not %v", id, len(got), len(lost[id]), abridged(got), abridged(lost[id]))
 		} else {
@@ -224,7 +224,7 @@ func dropped(t *testing.T, senders []*webhooks.Simulator) {
 
 func TestWithoutDurableIntakeEachProviderDropsWhatItsScheduleSays(t *testing.T) {
 	t.Parallel()
-	e := run(t, webhooks.Providers(), false)
+	e := run(t, webhooks.Senders(), false)
 	dropped(t, e.senders)
 	if r := e.senders[1].Removed(); !r.Equal(down.Add(4 * time.Hour)) {
 		t.Errorf("Shopify deleted the subscription at %s", r)
@@ -234,7 +234,7 @@ func TestWithoutDurableIntakeEachProviderDropsWhatItsScheduleSays(t *testing.T) 
 
 func TestASubscriptionInTheAppsConfigurationLosesItsFirstHourOnly(t *testing.T) {
 	t.Parallel()
-	e := run(t, []webhooks.Provider{webhooks.ShopifyAppConfig()}, false)
+	e := run(t, []webhooks.Sender{webhooks.ShopifyAppConfig()}, false)
 	if got, want := e.senders[0].Dropped(), between("shopify", down, down.Add(time.Hour)); !slices.Equal(got, want) {
 		t.Errorf("dropped %d orders, not %d: %v, not %v", len(got), len(want), abridged(got), abridged(want))
 	}
@@ -242,13 +242,13 @@ func TestASubscriptionInTheAppsConfigurationLosesItsFirstHourOnly(t *testing.T) 
 
 func TestWithDurableIntakeNoOrderIsLostAndNoneDoubled(t *testing.T) {
 	t.Parallel()
-	e := run(t, webhooks.Providers(), true)
+	e := run(t, webhooks.Senders(), true)
 	for _, s := range e.senders {
 		if got := s.Dropped(); len(got) > 0 {
-			t.Errorf("%s dropped %v", s.Provider.ID, got)
+			t.Errorf("%s dropped %v", s.Sender.ID, got)
 		}
 		if p := s.Pending(); len(p) > 0 {
-			t.Errorf("%s still has %v", s.Provider.ID, p)
+			t.Errorf("%s still has %v", s.Sender.ID, p)
 		}
 		for _, tr := range s.Traces() {
 			if !tr.At.Equal(tr.Order.At) {

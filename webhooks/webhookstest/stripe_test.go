@@ -54,7 +54,7 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 	}
 	defer intake.Close()
 	app.Intake = intake
-	sim := &webhooks.Simulator{Provider: p, Timeline: timeline, Secrets: func(time.Time) []migration.Secret { return secretsOf(p.ID) },
+	sim := &webhooks.Simulator{Sender: p, Timeline: timeline, Secrets: func(time.Time) []migration.Secret { return secretsOf(p.ID) },
 		Address: func(time.Time) string { return server.URL + "/webhooks/stripe" }}
 	var sent []webhooks.Order
 	for i := range 150 {

@@ -18,30 +18,30 @@ const (
 	read     = "2026-11-26" // looked up again
 )
 
-// Providers gives the five setups that are planned with, by id. Where it is not known which of several setups a shop has, it is the worse one.
-func Providers() []Provider {
-	return []Provider{Stripe(), Shopify(), ClickFunnels(), CopeCart(), COPE()}
+// Senders gives the five setups that are planned with, by id. Where it is not known which of several setups a shop has, it is the worse one.
+func Senders() []Sender {
+	return []Sender{Stripe(), Shopify(), ClickFunnels(), CopeCart(), COPE()}
 }
 
 // Variants gives other setups of the same providers.
-func Variants() []Provider {
-	return []Provider{StripeSandbox(), ShopifyAppConfig(), ClickFunnelsSevenTries()}
+func Variants() []Sender {
+	return []Sender{StripeSandbox(), ShopifyAppConfig(), ClickFunnelsSevenTries()}
 }
 
 // ByID gives the provider of an id; false when there is none.
-func ByID(id string) (Provider, bool) {
-	all := Providers()
-	i := slices.IndexFunc(all, func(p Provider) bool { return p.ID == id })
+func ByID(id string) (Sender, bool) {
+	all := Senders()
+	i := slices.IndexFunc(all, func(p Sender) bool { return p.ID == id })
 	if i < 0 {
-		return Provider{}, false
+		return Sender{}, false
 	}
 	return all[i], true
 }
 
 // Stripe in live mode.
-func Stripe() Provider {
+func Stripe() Sender {
 	const page = "https://docs.stripe.com/webhooks"
-	return Provider{
+	return Sender{
 		ID: "stripe", Name: "Stripe", Variant: "live mode",
 		Signature: Source{Level: Documented, URL: page + "#verify-manually", Read: read}, Header: "Stripe-Signature", Tolerance: 300 * time.Second,
 		Dedupe: Source{Level: Documented, URL: page + "#handle-duplicate-events", Read: read}, DedupeBy: "event id",
@@ -68,7 +68,7 @@ func Stripe() Provider {
 }
 
 // StripeSandbox is Stripe in a sandbox.
-func StripeSandbox() Provider {
+func StripeSandbox() Sender {
 	p := Stripe()
 	p.Variant = "sandbox"
 	p.Schedule = Schedule{
@@ -79,12 +79,12 @@ func StripeSandbox() Provider {
 }
 
 // Shopify with subscriptions made through the Admin API, the worse case: they are deleted.
-func Shopify() Provider {
+func Shopify() Sender {
 	const (
 		https   = "https://shopify.dev/docs/apps/build/webhooks/subscribe/https"
 		changed = "https://shopify.dev/changelog/updates-to-webhook-retry-mechanism"
 	)
-	return Provider{
+	return Sender{
 		ID: "shopify", Name: "Shopify", Variant: "subscription by Admin API",
 		Signature: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries", Read: planRead}, Header: "X-Shopify-Hmac-Sha256",
 		Dedupe:      Source{Level: Documented, URL: "https://shopify.dev/apps/build/webhooks/ignore-duplicates", Read: planRead, Note: "the header is not part of what is signed"},
@@ -109,7 +109,7 @@ func Shopify() Provider {
 }
 
 // ShopifyAppConfig is Shopify with subscriptions declared in the app's configuration, which are not deleted.
-func ShopifyAppConfig() Provider {
+func ShopifyAppConfig() Sender {
 	p := Shopify()
 	p.Variant = "subscription in the app's configuration"
 	p.Removal = Removal{}
@@ -120,10 +120,10 @@ func ShopifyAppConfig() Provider {
 const bulletTrain = "https://github.com/bullet-train-co/bullet_train-core/tree/main/bullet_train-outgoing_webhooks"
 
 // ClickFunnels is ClickFunnels 2.0. Its retries are unpublished; they are taken from the library whose names its webhooks carry.
-func ClickFunnels() Provider {
+func ClickFunnels() Sender {
 	library := func(note string) Source { return Source{Level: Community, URL: bulletTrain, Read: read, Note: note} }
 	verify := Source{Level: Documented, URL: "https://developers.myclickfunnels.com/docs/signature-verification", Read: planRead}
-	return Provider{
+	return Sender{
 		ID: "clickfunnels", Name: "ClickFunnels 2.0", Variant: "six tries",
 		Signature: verify, Header: "X-Webhook-ClickFunnels-Signature", Tolerance: 600 * time.Second,
 		Dedupe: library(""), DedupeBy: "event_id, else the order's id",
@@ -145,7 +145,7 @@ func ClickFunnels() Provider {
 }
 
 // ClickFunnelsSevenTries has the further try that the library got on 2025-07-11.
-func ClickFunnelsSevenTries() Provider {
+func ClickFunnelsSevenTries() Sender {
 	p := ClickFunnels()
 	p.Variant = "seven tries"
 	p.Schedule.Retries, p.Schedule.Window = 6, p.Schedule.Window+24*time.Hour
@@ -155,14 +155,14 @@ func ClickFunnelsSevenTries() Provider {
 }
 
 // CopeCart sends IPN, its older form. Its document is known through those who quote it.
-func CopeCart() Provider {
+func CopeCart() Sender {
 	ipn := Source{Level: Documented, URL: "https://s3.eu-central-1.amazonaws.com/shared.copecart.com/IPN_CopeCart_v_1.6.7_.pdf", Read: read, Note: "as quoted by integrators"}
 	evenly := make([]time.Duration, 10)
 	for i := range evenly {
 		evenly[i] = 18 * time.Minute
 	}
 	nothing := func(note string) Source { return Source{Level: Assumed, Note: note} }
-	return Provider{
+	return Sender{
 		ID: "copecart", Name: "CopeCart", Variant: "IPN",
 		Signature: ipn, Header: "X-Copecart-Signature",
 		Dedupe: ipn, DedupeBy: "transaction_id and event_type (there is no event id)",
@@ -178,11 +178,11 @@ func CopeCart() Provider {
 }
 
 // COPE is the newer platform of CopeCart's vendor.
-func COPE() Provider {
+func COPE() Sender {
 	sample := Source{Level: Observed, URL: "https://github.com/copecart/integration-samples", Read: read}
 	docs := Source{Level: Documented, URL: "https://docs.cope.com/webhooks/overview", Read: read}
 	like := CopeCart().Schedule.Waits
-	return Provider{
+	return Sender{
 		ID: "cope", Name: "COPE", Variant: "CloudEvents",
 		Signature: sample, Header: "X-Cope-Signature", Tolerance: 300 * time.Second,
 		Dedupe: docs, DedupeBy: "CloudEvents source and id, else X-Cope-Event-Id",

@@ -93,16 +93,16 @@ type Recovery struct {
 
 // Event is what a verified delivery is about.
 type Event struct {
-	Provider string
-	ID       string // the provider's id of the event; empty where it has none
-	Type     string
-	Object   string // the order or payment it is about, as far as known
-	Created  time.Time
-	Key      string // dedupe key: the same at every try of the same event, within the provider
+	Sender  string
+	ID      string // the provider's id of the event; empty where it has none
+	Type    string
+	Object  string // the order or payment it is about, as far as known
+	Created time.Time
+	Key     string // dedupe key: the same at every try of the same event, within the provider
 }
 
-// Provider is one sender of webhooks. It is a value: change a copy to model another plan of the same provider.
-type Provider struct {
+// Sender is a payment provider as the sender of webhooks. It is a value: change a copy to model another plan of the same one.
+type Sender struct {
 	ID      string // stable: stripe, shopify, clickfunnels, copecart, cope
 	Name    string
 	Variant string // which of several setups of the provider; for people
@@ -134,19 +134,19 @@ type Provider struct {
 }
 
 // Success reports whether the provider takes the answer for a delivery that arrived.
-func (p Provider) Success(status int, body []byte) bool {
+func (p Sender) Success(status int, body []byte) bool {
 	return status >= 200 && status <= 299 && (p.exactly == "" || string(body) == p.exactly)
 }
 
 // Retryable reports whether the provider tries again after an answer that is no success. Status 0 is no answer.
-func (p Provider) Retryable(status int) bool {
+func (p Sender) Retryable(status int) bool {
 	return !(p.terminal4x && status >= 400 && status <= 499)
 }
 
 // Verify checks that a delivery comes from the provider, over the raw body as it was received, with any one of the secrets: two are valid
 // while one is being replaced. An error has the kind Unauthenticated when the signature does not prove the body or its time is further from
 // now than Tolerance, and Invalid when the body is signed but is no event.
-func (p Provider) Verify(h http.Header, rawBody []byte, secrets []migration.Secret, now time.Time) (Event, error) {
+func (p Sender) Verify(h http.Header, rawBody []byte, secrets []migration.Secret, now time.Time) (Event, error) {
 	if err := p.scheme.verify(p, h, rawBody, usable(secrets), now); err != nil {
 		return Event{}, err
 	}
@@ -159,7 +159,7 @@ func (p Provider) Verify(h http.Header, rawBody []byte, secrets []migration.Secr
 
 // Identify says what a body is about that comes without a signature, as from an export: what Verify says of a delivery. h may be nil. An error
 // has the kind Invalid: the body is no JSON object, or names no order.
-func (p Provider) Identify(h http.Header, body []byte) (Event, error) {
+func (p Sender) Identify(h http.Header, body []byte) (Event, error) {
 	e, err := p.event(h, body)
 	if err != nil {
 		return Event{}, migration.Errorf(migration.Invalid, "is no JSON object")
@@ -170,13 +170,13 @@ func (p Provider) Identify(h http.Header, body []byte) (Event, error) {
 	return e, nil
 }
 
-func (p Provider) event(h http.Header, rawBody []byte) (Event, error) {
+func (p Sender) event(h http.Header, rawBody []byte) (Event, error) {
 	o, err := decode(rawBody)
 	if err != nil {
 		return Event{}, err
 	}
 	e := p.identify(h, o)
-	e.Provider = p.ID
+	e.Sender = p.ID
 	if e.Key == "" {
 		e.Key = e.ID
 	}
@@ -188,7 +188,7 @@ func (p Provider) event(h http.Header, rawBody []byte) (Event, error) {
 
 // Sign sets the headers that prove body at a time, as the provider does: with each secret where the scheme has room for several, else with
 // the first.
-func (p Provider) Sign(h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (p Sender) Sign(h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
 	p.scheme.sign(p, h, body, usable(secrets), at)
 }
 
@@ -211,7 +211,7 @@ type Item struct {
 }
 
 // Request makes the delivery of an order's event: the same body at every try, signed anew at each.
-func (p Provider) Request(o Order, try int, secrets []migration.Secret, at time.Time) (http.Header, []byte) {
+func (p Sender) Request(o Order, try int, secrets []migration.Secret, at time.Time) (http.Header, []byte) {
 	h := http.Header{}
 	h.Set("Content-Type", "application/json")
 	body := p.request(h, o, try)
