@@ -76,6 +76,14 @@ type Params struct {
 // Move gives the parameters as a stage move.
 func (p Params) Move() StageMove { return StageMove(p) }
 
+// Suffix completes the name of a step by its parameters, for people: " to live at 10 %"; empty where there are none.
+func (p Params) Suffix() string {
+	if p == (Params{}) {
+		return ""
+	}
+	return " to " + p.Move().String()
+}
+
 // Approval is the kind of consent a step needs before it touches production.
 type Approval string
 

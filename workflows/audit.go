@@ -15,86 +15,6 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// node is one server that holds jobs, with a connection of its own.
-type node struct {
-	address string
-	client  redis.UniversalClient
-	close   func() error
-}
-
-// sourceNodes gives every server behind the present source side: the single server, or each data node of the Sentinel deployment, because
-// any of them may become the master.
-func (e *Estate) sourceNodes(ctx context.Context, mid string) ([]node, error) {
-	r, err := e.Routing(ctx, mid)
-	if err != nil {
-		return nil, err
-	}
-	switch r.Source {
-	case migration.SourceStandalone:
-		return []node{{e.standaloneEndpoint.Address(), e.standalone, func() error { return nil }}}, nil
-	case migration.SourceSentinel:
-		return e.sentinelNodes(ctx)
-	}
-	return nil, migration.Errorf(migration.NotFound, "the flags name no source server any more")
-}
-
-func (e *Estate) sentinelNodes(ctx context.Context) ([]node, error) {
-	if e.cluster == nil {
-		return nil, errNoSentinel()
-	}
-	addrs, err := e.cluster.NodeAddrs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var nodes []node
-	for _, a := range addrs {
-		c := redisconn.Node(e.sentinelEndpoint, a)
-		nodes = append(nodes, node{a, c, c.Close})
-	}
-	return nodes, nil
-}
-
-func errNoSentinel() error {
-	return migration.Errorf(migration.Blocked, "no Sentinel deployment is configured: set source.sentinel in the configuration")
-}
-
-func closeNodes(nodes []node) {
-	for _, n := range nodes {
-		_ = n.close() // a connection nobody needs any more
-	}
-}
-
-// policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
-// What was evicted counts from the last observation on; anew begins to count now, after a fix.
-func (e *Estate) policies(ctx context.Context, mid string, anew bool) (migration.PolicyFacts, []redisconn.Facts, error) {
-	var facts, last migration.PolicyFacts
-	nodes, err := e.sourceNodes(ctx, mid)
-	if err != nil {
-		return facts, nil, err
-	}
-	defer closeNodes(nodes)
-	if !anew {
-		latest, err := e.store.LatestEvidence(ctx, mid)
-		if err != nil {
-			return facts, nil, err
-		}
-		if ev, ok := latest[migration.CheckPolicy]; ok {
-			_ = json.Unmarshal(ev.Facts, &last) // facts of another version: counting begins now
-		}
-	}
-	var all []redisconn.Facts
-	for _, n := range nodes {
-		f, err := redisconn.Inspect(ctx, n.client)
-		if err != nil {
-			return facts, nil, fmt.Errorf("%s: %w", n.address, redisconn.Explain(err))
-		}
-		p := migration.NodePolicy{Node: n.address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
-		facts.Nodes = append(facts.Nodes, p.After(last))
-		all = append(all, f)
-	}
-	return facts, all, nil
-}
-
 // auditTimeout bounds an audit with all its keys.
 const auditTimeout = 20 * time.Minute
 
@@ -159,17 +79,6 @@ func passwordText(open bool) string {
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%d.%d MB", bytes/1e6, bytes/1e5%10) }
-
-// reachable is the gate that a server answers.
-func reachable(ctx context.Context, c redis.UniversalClient, endpoint redisconn.Endpoint) migration.Gate {
-	g := migration.Gate{ID: "reachable:" + endpoint.Name, Title: "Redis " + endpoint.Name + " answers", OK: true, Measured: endpoint.Address() + " answers", Limit: "PING answers"}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if err := redisconn.Ping(ctx, c); err != nil {
-		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server runs, and the address and password in the configuration"
-	}
-	return g
-}
 
 // formerSettings are settings by node and name, as they were before.
 type formerSettings map[string]map[string]string

@@ -175,18 +175,6 @@ func injectFaults(ctx context.Context, c *Call) (any, error) {
 	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }
 
-// master opens a connection to the present master of the source side.
-func (c *Call) master(ctx context.Context) (node, error) {
-	r, err := c.Routing(ctx, c.Run.MigrationID)
-	if err != nil {
-		return node{}, err
-	}
-	if r.Source == migration.SourceSentinel {
-		return c.masterNode(ctx)
-	}
-	return node{c.standaloneEndpoint.Address(), c.standalone, func() error { return nil }}, nil
-}
-
 // inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
 func (c *Call) inject(ctx context.Context, f fault) (cases []migration.DrillCase, err error) {
 	master, err := c.master(ctx)
@@ -227,20 +215,3 @@ func (c *Call) inject(ctx context.Context, f fault) (cases []migration.DrillCase
 	return cases, nil
 }
 
-// liftFaults ends whatever a drill may have left on the source's present master.
-func (c *Call) liftFaults(ctx context.Context) error {
-	nodes, err := c.sourceNodes(ctx, c.Run.MigrationID)
-	if err != nil {
-		return err
-	}
-	defer closeNodes(nodes)
-	for _, n := range nodes {
-		if err := n.client.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
-			return fmt.Errorf("%s: %w", n.address, err)
-		}
-		if err := redisconn.Unfence(ctx, n.client, ""); err != nil {
-			return fmt.Errorf("%s: %w", n.address, err)
-		}
-	}
-	return nil
-}

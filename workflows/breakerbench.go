@@ -27,16 +27,6 @@ const (
 	benchTimeout           = 3 * time.Hour
 )
 
-// attestedQueues are the queues with a producer connection, sorted; never nil.
-func attestedQueues(f migration.AttestationFacts) []string {
-	names := []string{}
-	for _, p := range f.Producers {
-		names = append(names, p.Queue)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // benchQueues are those of the configuration, then the others that a live worker attests a producer of.
 func (e *Estate) benchQueues() []string {
 	names := slices.Clone(e.cfg.Queues)
@@ -53,47 +43,6 @@ func (e *Estate) benchEstimate() string {
 	n := time.Duration(len(queues))
 	return fmt.Sprintf("It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
 		len(benchFaults), len(queues), strings.Join(queues, ", "), migration.Words(n*benchUsual), migration.Words(n*benchWorst))
-}
-
-// attestation is what live workers attest, which of their queues the last drill left out, and which queues of the source they leave out.
-func (e *Estate) attestation(ctx context.Context, mid string) (migration.AttestationFacts, error) {
-	facts := e.workers.Producers()
-	latest, err := e.store.LatestEvidence(ctx, mid)
-	if err != nil {
-		return facts, err
-	}
-	var last migration.DrillFacts
-	var scanned migration.ScanFacts
-	if drilled, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
-		facts.Undrilled = last.Untried(attestedQueues(facts))
-	}
-	if scan, ok := latest[migration.CheckScan]; ok {
-		if err := json.Unmarshal(scan.Facts, &scanned); err != nil {
-			return facts, fmt.Errorf("the submitted scan: %w", err)
-		}
-	}
-	// An app that restarts attests nothing for a moment: what it attested when it was drilled holds.
-	facts.Unattested, facts.ScanOnly = unattested(scanned, slices.Concat(attestedQueues(facts), last.Attested), e.cfg.Drill.ScanOnly)
-	return facts, nil
-}
-
-// unattested are the queues that the source names and nobody attests, sorted: those that should be attested, and those that the configuration leaves to the scan.
-func unattested(scanned migration.ScanFacts, attested, scanOnly []string) (should, only []string) {
-	var names []string
-	for _, f := range scanned.Findings {
-		if f.Queue != "" && !slices.Contains(attested, f.Queue) {
-			names = append(names, f.Queue)
-		}
-	}
-	slices.Sort(names)
-	for _, q := range slices.Compact(names) {
-		if slices.Contains(scanOnly, q) {
-			only = append(only, q)
-		} else {
-			should = append(should, q)
-		}
-	}
-	return should, only
 }
 
 // drillBench has the app open producers with its own options to a server of the drill's, and lets that fail in every way. No order is touched.

@@ -20,8 +20,7 @@ import (
 )
 
 const (
-	// loadKept is how long hours of load are kept, loadShown how many days of them rates and shares rest on.
-	loadKept  = 90 * 24 * time.Hour
+	// loadShown is how many days of hours rates and shares rest on.
 	loadShown = 28 * 24 * time.Hour
 	// rateShown is the time that a bill is projected from: whole weeks, for shops have a weekly rhythm.
 	rateShown = 7 * 24 * time.Hour
@@ -101,88 +100,6 @@ type SideLoad struct {
 	Rates    capacity.Rates  `json:"rates"`
 	Uses     []capacity.Use  `json:"uses"`
 	Hours    []capacity.Hour `json:"hours"` // oldest first
-}
-
-// meters measure both sides of each migration. Only the leader's monitor does.
-type meters struct {
-	mu  sync.Mutex
-	all map[string]*meter // by migration and side
-}
-
-type meter struct {
-	recorder capacity.Recorder
-	err      string
-}
-
-// sideOf gives one side's server.
-func (e *Estate) sideOf(ctx context.Context, mid, side string) (redis.UniversalClient, redisconn.Endpoint, error) {
-	if side == "target" {
-		return e.Target(ctx)
-	}
-	return e.Source(ctx, mid)
-}
-
-var bothSides = []string{"source", "target"}
-
-// measure reads the counters of both sides and saves the hour. A side that does not answer, or is not there, is a gap.
-func (e *Estate) measure(ctx context.Context, mid string) error {
-	for _, side := range bothSides {
-		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := e.measureSide(bounded, mid, side)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *Estate) measureSide(ctx context.Context, mid, side string) error {
-	e.meters.mu.Lock()
-	defer e.meters.mu.Unlock()
-	now := e.now()
-	m := e.meters.all[mid+" "+side]
-	if m == nil {
-		m = &meter{}
-		begun, err := e.loadHours(ctx, mid, side, now.Truncate(time.Hour))
-		if err != nil {
-			return err
-		}
-		if len(begun) > 0 {
-			m.recorder.Resume(begun[0])
-		}
-		e.meters.all[mid+" "+side] = m
-	}
-	client, _, err := e.sideOf(ctx, mid, side)
-	var load redisconn.Load
-	if err == nil {
-		load, err = redisconn.ReadLoad(ctx, client)
-	}
-	if err != nil {
-		m.err = inWords(err)
-		return nil //nolint:nilerr // it is kept and shown: a side that cannot be read is a gap
-	}
-	m.err = ""
-	hour := m.recorder.Add(capacity.Reading{At: now, RunID: load.RunID, Commands: load.Commands, Calls: load.Calls, NetBytes: max(load.NetBytes, 0), Memory: load.UsedMemory, Connections: load.Connections})
-	body, err := json.Marshal(hour)
-	if err != nil {
-		return err
-	}
-	return e.store.SaveLoadHour(ctx, mid, side, store.LoadHour{Start: hour.Start, Body: body}, now.Add(-loadKept))
-}
-
-func (e *Estate) loadHours(ctx context.Context, mid, side string, since time.Time) ([]capacity.Hour, error) {
-	rows, err := e.store.LoadHours(ctx, mid, side, since)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]capacity.Hour, len(rows))
-	for i, r := range rows {
-		if err := json.Unmarshal(r.Body, &out[i]); err != nil {
-			return nil, fmt.Errorf("load of %s at %s: %w", side, r.Start.Format(time.RFC3339), err)
-		}
-	}
-	return out, nil
 }
 
 // Capacity gives what is paid in each phase, what paying by use would come to, and how much of the plan's limits each side needs.
@@ -272,15 +189,6 @@ func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
 		m.Low = &low
 	}
 	return m
-}
-
-func (m *meters) errorOf(mid, side string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if one := m.all[mid+" "+side]; one != nil {
-		return one.err
-	}
-	return ""
 }
 
 // pricesSetting keeps the prices of machines, which can no longer be asked for once a machine is deleted.

@@ -161,15 +161,6 @@ func cutoverActions(cfg config.Config, p migration.Params) []Action {
 	}
 }
 
-// flagTime is when a revision of the flag set was made.
-func (e *Estate) flagTime(ctx context.Context, mid string, revision int64) (time.Time, error) {
-	if revision == 0 {
-		return time.Time{}, nil
-	}
-	r, err := e.store.FlagSetRevision(ctx, mid, revision)
-	return r.At, err
-}
-
 // soak watches the ledger: nothing may be lost, applied twice or different while the new stage settles.
 func soak(ctx context.Context, c *Call) (any, error) {
 	started := c.now()
@@ -224,75 +215,6 @@ func forwardGates(ctx context.Context, e *Estate, v view, m migration.StageMove)
 	return gates
 }
 
-func sourceThere(v view) migration.Gate {
-	g := migration.Gate{ID: "source", Title: "The source still serves", OK: v.routing.Source != migration.SourceNone, Measured: string(v.routing.Source), Limit: "standalone or sentinel"}
-	if !g.OK {
-		g.Next = "the source was released for decommission; there is nothing to move back to"
-	}
-	return g
-}
-
-func checkGate(v view, check string) migration.Gate {
-	c, _ := migration.CheckOf(check)
-	g := migration.Gate{ID: "check:" + check, Title: c.Title, OK: v.met(check), Measured: "shown", Limit: c.Limit}
-	if !g.OK {
-		g.Measured, g.Next = "not shown yet", c.Next
-	}
-	return g
-}
-
-// fleetGate: workers must be there and follow the flags, or a change of stage would reach nobody.
-func fleetGate(e *Estate, v view) migration.Gate {
-	return e.readersGate(v.migration.ID, v.routing.Revision, true)
-}
-
-// readersGate holds when every live reader of a flag set holds its revision. needed asks for at least one.
-func (e *Estate) readersGate(set string, revision int64, needed bool) migration.Gate {
-	g := migration.Gate{ID: "workers", Title: "Live workers follow the flags", Limit: fmt.Sprintf("all at flag revision %d", revision)}
-	if needed {
-		g.Limit = "at least one, " + g.Limit
-	}
-	live := e.workers.Live(set)
-	var behind []string
-	for _, w := range live {
-		if w.Revision < revision {
-			behind = append(behind, fmt.Sprintf("%s at %d", workerName(w), w.Revision))
-		}
-	}
-	g.OK = (len(live) > 0 || !needed) && len(behind) == 0 && e.workers.Warm()
-	g.Measured = fmt.Sprintf("%d live, %d behind", len(live), len(behind))
-	if len(behind) > 0 {
-		g.Measured += ": " + strings.Join(behind, ", ")
-	}
-	if !e.workers.Warm() {
-		g.Measured += "; Switchyard has just started, and workers get a few seconds to report"
-	}
-	if !g.OK {
-		g.Next = "see the flags page for who does not follow; start the ingestion app if nobody is live"
-	}
-	return g
-}
-
-// ledgerGate: no move while orders are missing or doubled, or while nobody knows.
-func ledgerGate(e *Estate) migration.Gate {
-	g := migration.Gate{ID: "ledger", Title: "Order ledger", Limit: "current, 0 lost, 0 applied twice, 0 different"}
-	ledger, err := e.ledger.read()
-	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
-		return g
-	}
-	s := ledger.Summary(e.now(), e.cfg.Migration.OrderDeadline)
-	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Mismatches == 0
-	g.Measured = fmt.Sprintf("%d orders, %d lost, %d applied twice, %d different", s.Orders, s.Lost, s.Duplicated, s.Mismatches)
-	if s.Held > 0 { // they go where the flags say when they are enqueued: no reason to keep the flags, and maybe one to change them
-		g.Measured += fmt.Sprintf("; %d wait in the app's durable intake", s.Held)
-	}
-	if !g.OK {
-		g.Next = "look at the orders that the ledger names"
-	}
-	return g
-}
-
 // copyWithin is how long after an order its copy may take; the app gives it a second.
 const copyWithin = 3 * time.Second
 
@@ -313,10 +235,3 @@ func parityGate(e *Estate, v view) migration.Gate {
 	return g
 }
 
-// workerName is how a reader is named to people.
-func workerName(w migration.Worker) string {
-	if w.Identified {
-		return w.Instance
-	}
-	return fmt.Sprintf("an unnamed reader with key %s from %s", w.Key, w.Address)
-}

@@ -115,23 +115,6 @@ func ledgerClosedGate(e *Estate) migration.Gate {
 	return g
 }
 
-type machine struct {
-	id    int
-	label string
-}
-
-func (e *Estate) machines() []machine {
-	s := e.cfg.Source
-	var out []machine
-	if s.Standalone.LinodeID != 0 {
-		out = append(out, machine{s.Standalone.LinodeID, s.Standalone.LinodeLabel})
-	}
-	for _, n := range s.Sentinel.Nodes {
-		out = append(out, machine{n.LinodeID, n.LinodeLabel})
-	}
-	return out
-}
-
 // oldServers is what the run remembers of the servers before they are gone.
 type oldServers struct {
 	Source  migration.SourceEndpoint `json:"source"`
@@ -271,19 +254,6 @@ func snapshots(ctx context.Context, c *Call) (any, error) {
 	})
 	return taken, err
 }
-
-// eachMachine does something to every old machine that still exists.
-func (c *Call) eachMachine(_ context.Context, do func(machine) error) error {
-	for _, m := range c.machines() {
-		if err := do(m); err != nil && !linode.NotFound(err) {
-			return fmt.Errorf("%s (Linode %d): %w", m.label, m.id, err)
-		}
-	}
-	return nil
-}
-
-// oldAddresses is remembered for the time when the servers cannot be asked any more.
-const oldAddresses = "old-servers"
 
 func release(ctx context.Context, c *Call) (any, error) {
 	var old oldServers
@@ -555,36 +525,3 @@ func (c *Call) closeLedger(ctx context.Context) error {
 	return c.Prove(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
 }
 
-// off looks at every old server: what its host says of it, and whether anything answers at its address.
-func (e *Estate) off(ctx context.Context) (migration.OffFacts, error) {
-	var facts migration.OffFacts
-	for _, m := range e.machines() {
-		inst, err := e.linode.Instance(ctx, m.id)
-		switch {
-		case linode.NotFound(err):
-			inst.Status = "deleted"
-		case err != nil:
-			return facts, fmt.Errorf("%s (Linode %d): %w", m.label, m.id, err)
-		}
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: m.label, Status: inst.Status})
-	}
-	var addrs []string
-	if ok, err := e.store.Setting(ctx, oldAddresses, &addrs); err != nil || !ok {
-		return facts, errorOr(err, "the addresses of the old servers are not known")
-	}
-	for _, a := range addrs {
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
-	}
-	return facts, nil
-}
-
-// answers reports whether anything accepts a connection at an address.
-func answers(ctx context.Context, address string) bool {
-	d := net.Dialer{Timeout: 2 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
-}

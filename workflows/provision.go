@@ -193,55 +193,6 @@ func createDatabase(ctx context.Context, c *Call) (any, error) {
 	return targetRef{db.ID}, nil
 }
 
-func (e *Estate) forgetTarget(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.target != nil {
-		_ = e.target.Close() // a connection nobody needs any more
-		e.target = nil
-	}
-	return e.store.DeleteSetting(ctx, targetSetting)
-}
-
-// targetPlan reads from the managed service's API what the database is, and whether there are others of its name. One that is gone has the state "deleted".
-func (e *Estate) targetPlan(ctx context.Context, id string) (migration.TargetPlanFacts, error) {
-	all, err := e.upstash.List(ctx)
-	if err != nil {
-		return migration.TargetPlanFacts{}, err
-	}
-	var db upstash.Database
-	if i := slices.IndexFunc(all, func(d upstash.Database) bool { return d.ID == id }); i >= 0 {
-		db = all[i]
-	} else if db, err = e.upstash.Get(ctx, id, false); httpapi.Status(err) == http.StatusNotFound {
-		return migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: id, Name: e.cfg.Target.Upstash.DatabaseName, State: "deleted", PlanNote: "it is gone"}, nil
-	} else if err != nil {
-		return migration.TargetPlanFacts{}, err
-	}
-	fixed, why := db.Fixed1GB()
-	facts := migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
-		Eviction: db.Eviction || db.DBEviction, TLS: db.TLS, State: db.State, AutoUpgrade: db.AutoUpgrade}
-	for _, other := range upstash.Named(all, db.Name) {
-		if other.ID != id {
-			facts.SameName = append(facts.SameName, other.ID)
-		}
-	}
-	slices.Sort(facts.SameName)
-	return facts, nil
-}
-
-// targetEvictsNothing asks the managed service now. The gate of a step asks for evidence, which may be older than the moment of the move.
-func (c *Call) targetEvictsNothing(ctx context.Context) error {
-	var ref targetRef
-	if known, err := c.store.Setting(ctx, targetSetting, &ref); err != nil || !known {
-		return err // without one there is no target to move to
-	}
-	facts, err := c.targetPlan(ctx, ref.DatabaseID)
-	if err != nil {
-		return err
-	}
-	return c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts)
-}
-
 func awaitTargetConnections(ctx context.Context, c *Call) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()

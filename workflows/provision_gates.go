@@ -119,18 +119,6 @@ func perSecond(rate float64) string {
 	return fmt.Sprintf("%.0f", rate)
 }
 
-func byteSize(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.2f GB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f kB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
 // planGates say whether the database that is there, or would be created, is the one that the initiative asks for. db is nil when there is none.
 func planGates(t upstash.CreateRequest, db *upstash.Database, l sourceLoad, loadErr error) []migration.Gate {
 	price := l.projection()

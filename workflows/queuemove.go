@@ -133,17 +133,6 @@ func queueFact(ctx context.Context, source, target redis.UniversalClient, q bull
 		n.Waiting, n.Active, n.Delayed, n.Prioritized, n.Failed, n.Schedulers, waiting)}, nil
 }
 
-// otherQueues are the queues on a server that are not the pipeline's.
-func (e *Estate) otherQueues(ctx context.Context, c redis.UniversalClient) ([]bullmq.Queue, error) {
-	all, err := bullmq.Discover(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(q bullmq.Queue) bool {
-		return slices.ContainsFunc(e.queues, func(own bullmq.Queue) bool { return q == own || q == shadowQueue(own) })
-	}), nil
-}
-
 func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
 
 func (e *Estate) queueMoves(ctx context.Context, mid string) ([]queueMove, error) {

@@ -141,28 +141,3 @@ func moveLeft(ctx context.Context, c *Call) (any, error) {
 	return moved, nil
 }
 
-// residue counts what is not finished on the source, in every queue that is found there, not the pipeline's alone: all of them go with the
-// server. Shadow copies are left out: they carry no side effects, and their originals are in the order ledger.
-func (e *Estate) residue(ctx context.Context, mid string) (migration.ResidueFacts, error) {
-	source, _, err := e.Source(ctx, mid)
-	if err != nil {
-		return migration.ResidueFacts{}, err
-	}
-	return e.residueOn(ctx, source)
-}
-
-func (e *Estate) residueOn(ctx context.Context, source redis.UniversalClient) (migration.ResidueFacts, error) {
-	var facts migration.ResidueFacts
-	others, err := e.otherQueues(ctx, source)
-	if err != nil {
-		return facts, err
-	}
-	for _, q := range slices.Concat(e.queues, others) {
-		counts, err := bullmq.Census(ctx, source, q)
-		if err != nil {
-			return facts, fmt.Errorf("%s: %w", q.Name, err)
-		}
-		facts.Queues = append(facts.Queues, migration.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
-	}
-	return facts, nil
-}

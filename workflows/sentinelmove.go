@@ -72,15 +72,6 @@ func (e *Estate) emptyMaster(ctx context.Context) migration.Gate {
 	return g
 }
 
-func (e *Estate) masterNode(ctx context.Context) (node, error) {
-	addr, err := e.cluster.Master(ctx)
-	if err != nil {
-		return node{}, err
-	}
-	c := redisconn.Node(e.sentinelEndpoint, addr)
-	return node{addr, c, c.Close}, nil
-}
-
 // suspended is what the move remembers: how the sentinels watched, and which node was their master. The sentinels cannot be asked while
 // they look away.
 type suspended struct {
@@ -101,53 +92,6 @@ func errorOr(err error, text string) error {
 		return err
 	}
 	return migration.Errorf(migration.Conflict, "%s", text)
-}
-
-// eachQueue does something to every queue on a server, shadow queues included.
-func (e *Estate) eachQueue(do func(q bullmq.Queue) error) error {
-	for _, q := range e.queues {
-		for _, each := range []bullmq.Queue{q, shadowQueue(q)} {
-			if err := do(each); err != nil {
-				return fmt.Errorf("queue %s: %w", each.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-// pauseAndDrain stops workers from taking jobs and waits until none is in progress.
-func (c *Call) pauseAndDrain(ctx context.Context, client redis.UniversalClient) error {
-	if err := c.eachQueue(func(q bullmq.Queue) error { return bullmq.Pause(ctx, client, q) }); err != nil {
-		return err
-	}
-	c.Log("queues paused; waiting until no job is in progress")
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	return c.eachQueue(func(q bullmq.Queue) error { return bullmq.WaitIdle(ctx, client, q) })
-}
-
-func (c *Call) resumeQueues(ctx context.Context, client redis.UniversalClient) error {
-	err := c.eachQueue(func(q bullmq.Queue) error { return bullmq.Resume(ctx, client, q) })
-	if err == nil {
-		c.Log("queues resumed")
-	}
-	return err
-}
-
-// pointSource tells workers which server is the source side, and waits until they follow.
-func (c *Call) pointSource(ctx context.Context, to migration.SourceEndpoint, reason string) error {
-	r, err := c.Routing(ctx, c.Run.MigrationID)
-	if err != nil {
-		return err
-	}
-	r.Source = to
-	revision, err := c.setRouting(ctx, c.Run.MigrationID, r, c.Run.RequestedBy, reason, c.Run.ID)
-	if err != nil {
-		return err
-	}
-	c.Log("flag revision %d: source-endpoint is %s", revision, to)
-	_, err = c.awaitWorkers(ctx, revision)
-	return err
 }
 
 func sentinelMoveActions() []Action {
@@ -296,55 +240,3 @@ func sentinelMoveActions() []Action {
 	}
 }
 
-// canaryAccepted waits until the app takes a canary job on the given endpoint.
-func (c *Call) canaryAccepted(ctx context.Context, endpoint string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return await(ctx, 250*time.Millisecond, func(ctx context.Context) error {
-		r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
-		switch {
-		case err != nil:
-			return notYet("the app does not answer: %v", err)
-		case r.Status != 200:
-			return notYet("the app refuses jobs with %d (%s)", r.Status, r.Error)
-		case r.Endpoint != endpoint:
-			return notYet("the app put a job on %s, not on %s", r.Endpoint, endpoint)
-		}
-		c.Log("the app put a canary job on %s in %d ms", r.Endpoint, r.MS)
-		return nil
-	})
-}
-
-// readiness reads the Sentinel deployment's readiness as evidence.
-func (e *Estate) readiness(ctx context.Context) (migration.ReadinessFacts, error) {
-	checks, err := e.cluster.Readiness(ctx)
-	if err != nil {
-		return migration.ReadinessFacts{}, err
-	}
-	var facts migration.ReadinessFacts
-	for _, c := range checks {
-		facts.Checks = append(facts.Checks, migration.Gate(c))
-	}
-	facts.Master, err = e.cluster.Master(ctx)
-	return facts, err
-}
-
-// recordReadiness waits until the deployment is ready and records it; replicas need a moment after a change of roles.
-func (c *Call) recordReadiness(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	var facts migration.ReadinessFacts
-	err := await(ctx, 500*time.Millisecond, func(ctx context.Context) (err error) {
-		if facts, err = c.readiness(ctx); err != nil {
-			return notYet("%v", err)
-		}
-		if bad := migration.Failing(facts.Checks); len(bad) > 0 {
-			return notYet("%s: %s", bad[0].Title, bad[0].Measured)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.Evidence(ctx, migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", facts)
-}

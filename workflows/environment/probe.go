@@ -1,11 +1,13 @@
-package workflows
+package environment
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,40 +30,36 @@ const (
 	waitFor = 100 * time.Millisecond
 )
 
-// probeTarget is for the monitor: it tries the commands every tryAgain, and measures the latency in between.
-func (e *Estate) probeTarget(ctx context.Context) (migration.TargetConnFacts, error) {
-	client, endpoint, err := e.Target(ctx)
+// Probe tries on the target what BullMQ needs there.
+type Probe struct {
+	servers *Servers
+	now     func() time.Time
+
+	mu    sync.Mutex
+	tried map[string]migration.TargetConnFacts // the last whole try, by address
+}
+
+// Again is for the monitor: it tries the commands every tryAgain, and measures the latency in between.
+func (p *Probe) Again(ctx context.Context) (migration.TargetConnFacts, error) {
+	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
 		return migration.TargetConnFacts{}, err
 	}
-	e.seen.mu.Lock()
-	facts, known := e.seen.tried[endpoint.Address()]
-	e.seen.mu.Unlock()
-	if !known || len(facts.Refused) > 0 || e.now().Sub(*facts.TriedAt) > tryAgain {
-		return e.tryTarget(ctx, 0)
+	p.mu.Lock()
+	facts, known := p.tried[endpoint.Address()]
+	p.mu.Unlock()
+	if !known || len(facts.Refused) > 0 || p.now().Sub(*facts.TriedAt) > tryAgain {
+		return p.Try(ctx, 0)
 	}
 	err = pings(ctx, client, watchPings, &facts)
 	return facts, err
 }
 
-// largestPayload gives the size of the largest job that the last census saw, in bytes; 0 when there is none.
-func (c *Call) largestPayload(ctx context.Context) int64 {
-	client, endpoint, err := c.Source(ctx, c.Run.MigrationID)
-	if err != nil {
-		return 0
-	}
-	largest := int64(1) // the step's own try sends more than the monitor's
-	for _, q := range c.surveys.get(ctx, "source", client, endpoint, nil, 0).Survey.Queues {
-		largest = max(largest, q.Payload.Max)
-	}
-	return largest
-}
-
-// tryTarget tries on the target what BullMQ 6.7 does there: its scripts are sent once and called by their hash, use cjson and cmsgpack and build keys
+// Try tries on the target what BullMQ 6.7 does there: its scripts are sent once and called by their hash, use cjson and cmsgpack and build keys
 // dynamically; workers wait in BZPOPMIN for what other connections add; events are a stream. DUMP and RESTORE are not needed by the job-wise move.
 // It also sends a request of twice the largest payload (0: a small one), and measures the latency from here. Its keys are its own, and expire.
-func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.TargetConnFacts, error) {
-	client, endpoint, err := e.Target(ctx)
+func (p *Probe) Try(ctx context.Context, largest int64) (migration.TargetConnFacts, error) {
+	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
 		return migration.TargetConnFacts{}, err
 	}
@@ -74,7 +72,7 @@ func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.Target
 	if err := pings(ctx, client, count, &facts); err != nil {
 		return facts, err
 	}
-	t := trial{client: client, key: "switchyard:probe:" + newToken()[:12], facts: &facts}
+	t := trial{client: client, key: "switchyard:probe:" + rand.Text(), facts: &facts}
 	defer client.Del(context.WithoutCancel(ctx), t.keys()...)
 	size := int64(watchRequest)
 	if largest > 0 {
@@ -101,7 +99,7 @@ func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.Target
 		{"NOSCRIPT of an unknown script", t.noScript},
 		{"BZPOPMIN that waits in vain", t.waitInVain},
 		{"BZPOPMIN that another connection wakes", t.wake},
-		{fmt.Sprintf("a request of %s", byteSize(size)), func(ctx context.Context) error { return t.large(ctx, size) }},
+		{fmt.Sprintf("a request of %s", Bytes(size)), func(ctx context.Context) error { return t.large(ctx, size) }},
 		{"INFO", t.command("info", "server")},
 		{"CLIENT LIST", t.command("client", "list")},
 		{"CLIENT SETNAME", t.command("client", "setname", "switchyard")},
@@ -119,14 +117,14 @@ func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.Target
 		}
 		facts.Answered = append(facts.Answered, try.name)
 	}
-	now := e.now().UTC()
+	now := p.now().UTC()
 	facts.TriedAt = &now
-	e.seen.mu.Lock()
-	if e.seen.tried == nil {
-		e.seen.tried = map[string]migration.TargetConnFacts{}
+	p.mu.Lock()
+	if p.tried == nil {
+		p.tried = map[string]migration.TargetConnFacts{}
 	}
-	e.seen.tried[endpoint.Address()] = facts
-	e.seen.mu.Unlock()
+	p.tried[endpoint.Address()] = facts
+	p.mu.Unlock()
 	return facts, nil
 }
 

@@ -1,4 +1,4 @@
-package workflows
+package engine
 
 import (
 	"context"
@@ -24,7 +24,6 @@ import (
 // undoes nothing, because an unknown state is no reason to change production.
 type Engine struct {
 	store  *store.Store
-	estate *Estate
 	steps  map[string]Step
 	log_   *slog.Logger
 	now    func() time.Time
@@ -56,12 +55,13 @@ type outcome struct {
 	Untouched bool `json:"untouched,omitempty"`
 }
 
-func newEngine(st *store.Store, estate *Estate, steps map[string]Step, log *slog.Logger, now func() time.Time) *Engine {
-	return &Engine{store: st, estate: estate, steps: steps, log_: log, now: now, notify: func(string) {}, cancels: map[string]context.CancelCauseFunc{}}
+// New gives an engine for steps, by id. notify is called with the topic of whatever has changed: run:<id>, overview; it must not block.
+func New(st *store.Store, steps map[string]Step, log *slog.Logger, now func() time.Time, notify func(topic string)) *Engine {
+	return &Engine{store: st, steps: steps, log_: log, now: now, notify: notify, cancels: map[string]context.CancelCauseFunc{}}
 }
 
-// launch opens DBOS on the store's database and resumes every run that was under way. close ends it; then it may be launched again.
-func (e *Engine) launch(ctx context.Context) error {
+// Launch opens DBOS on the store's database and resumes every run that was under way. close ends it; then it may be launched again.
+func (e *Engine) Launch(ctx context.Context) error {
 	ctx, e.stop = context.WithCancel(ctx)
 	cfg := dbos.Config{AppName: "switchyard", ApplicationVersion: engineVersion, ExecutorID: executorID, Logger: slog.New(quiet{e.log_.Handler()})}
 	if e.store.Postgres() {
@@ -86,14 +86,14 @@ func (e *Engine) launch(ctx context.Context) error {
 			return err
 		}
 		for _, id := range ids {
-			e.start(id)
+			e.Start(id)
 		}
 	}
 	return nil
 }
 
-// close stops carrying out; runs under way stay as they are for the next launch.
-func (e *Engine) close() {
+// Close stops carrying out; runs under way stay as they are for the next launch.
+func (e *Engine) Close() {
 	e.mu.Lock()
 	d := e.dbos
 	e.dbos = nil
@@ -108,12 +108,12 @@ func (e *Engine) close() {
 	e.tasks.Wait()
 }
 
-// start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
+// Start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
 // until it passes or the process ends. Where another replica carries runs out it does nothing: the database tells that one.
 //
 // What is between two approvals of a run is a part, and each part a workflow of its own: while a run waits for a person, the engine has nothing
 // of it (see docs/adr/0001).
-func (e *Engine) start(id string) {
+func (e *Engine) Start(id string) {
 	e.mu.Lock() // until the task is counted: close waits for all of them
 	defer e.mu.Unlock()
 	d := e.dbos
@@ -142,7 +142,7 @@ func (e *Engine) start(id string) {
 				if readErr == nil && len(run.Approvals) != len(before.Approvals) { // answered meanwhile: on with the next part
 					continue
 				}
-				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, errNotYet))
+				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, ErrNotYet))
 			}
 			// A process that was told to stop, as opposed to killed, leaves its runs cancelled in DBOS: no error, they only need a push.
 			if !first || !errors.Is(err, dbos.ErrAwaitedWorkflowCancelled) {
@@ -218,7 +218,7 @@ func (e *Engine) workflow(ctx dbos.Context, wid string) (string, error) {
 			run, err = e.store.Run(ctx, id)
 			return err
 		})
-		e.changed(id)
+		e.Changed(id)
 		return run, err
 	}, dbos.WithStepName("begin"))
 	if err != nil {
@@ -311,7 +311,7 @@ func (e *Engine) hold(ctx dbos.Context, id string, answers int, a Action) (bool,
 			e.log(id, a.ID, "info", "waits for the approval of: "+a.Title)
 			e.progress(id, "waits for the approval of: "+a.Title, nil)
 		}
-		e.changed(id)
+		e.Changed(id)
 		return held, err
 	}, dbos.WithStepName("hold:"+a.ID))
 }
@@ -325,7 +325,7 @@ func (e *Engine) perform(ctx dbos.Context, run migration.Run, a Action, do func(
 	return dbos.RunAsStep(ctx, func(ctx context.Context) (outcome, error) {
 		undoing := prefix != "" || run.Rollback != ""
 		out, err := e.attempt(ctx, run, a, do, undoing)
-		e.changed(run.ID)
+		e.Changed(run.ID)
 		return out, err
 	}, dbos.WithStepName(prefix+a.ID))
 }
@@ -346,7 +346,7 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	if err := save(migration.ActionRunning, "", nil); err != nil {
 		return outcome{}, err
 	}
-	e.changed(run.ID)
+	e.Changed(run.ID)
 	title := a.Title
 	if undoing {
 		title = "taking back: " + title
@@ -362,7 +362,7 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	if !undoing {
 		e.watch(run.ID, cancel)
 	}
-	result, err := do(cancellable, &Call{Estate: e.estate, Run: current, Action: a.ID, engine: e, budget: budget})
+	result, err := do(cancellable, &Call{Run: current, Action: a.ID, engine: e, budget: budget})
 	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
 	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) && errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("it took longer than %s", timeout)
@@ -412,7 +412,7 @@ func (e *Engine) move(ctx dbos.Context, id string, to migration.RunState) error 
 			}
 			return err
 		})
-		e.changed(id)
+		e.Changed(id)
 		return true, err
 	}, dbos.WithStepName("to:"+string(to)))
 	return err
@@ -433,7 +433,7 @@ func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reas
 		if err == nil {
 			e.log(id, "", "info", "run "+string(to))
 		}
-		e.changed(id)
+		e.Changed(id)
 		return true, err
 	}, dbos.WithStepName("finish"))
 	return err
@@ -447,7 +447,7 @@ func (e *Engine) audit(ctx context.Context, id string, to migration.RunState, re
 		if reason != "" {
 			detail += ": " + reason
 		}
-		err = e.store.AppendAudit(ctx, migration.AuditEntry{At: e.now(), Actor: "switchyard", Action: "finish", Subject: run.Step + params(run.Params), Detail: detail, Result: string(to)})
+		err = e.store.AppendAudit(ctx, migration.AuditEntry{At: e.now(), Actor: "switchyard", Action: "finish", Subject: run.Step + run.Params.Suffix(), Detail: detail, Result: string(to)})
 	}
 	if err != nil {
 		e.log_.Error("audit log", "run", id, "err", err)
@@ -465,8 +465,8 @@ func (e *Engine) watch(id string, cancel context.CancelCauseFunc) {
 	e.cancels[id] = cancel
 }
 
-// cancel interrupts the action under way. Between actions the mark in the store does it.
-func (e *Engine) cancel(id string) {
+// Cancel interrupts the action under way. Between actions the mark in the store does it.
+func (e *Engine) Cancel(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if cancel := e.cancels[id]; cancel != nil {
@@ -490,7 +490,7 @@ func (e *Engine) persist(ctx context.Context, write func() error) error {
 	}
 }
 
-func (e *Engine) record(ctx context.Context, mid, runID, check string, proof migration.Proof, source string, facts any) error {
+func (e *Engine) Record(ctx context.Context, mid, runID, check string, proof migration.Proof, source string, facts any) error {
 	b, err := json.Marshal(facts)
 	if err != nil {
 		return err
@@ -515,7 +515,7 @@ func (e *Engine) progress(runID, text string, m *migration.Measure) {
 	e.notify("run:" + runID)
 }
 
-func (e *Engine) changed(runID string) {
+func (e *Engine) Changed(runID string) {
 	e.notify("run:" + runID)
 	e.notify("overview")
 }

@@ -1,4 +1,4 @@
-package workflows
+package environment
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -20,8 +19,8 @@ const (
 	walkRests   = 5
 	// surveyStale is how old a reading may be before it says nothing any more; a walk may be as much older as it rests and takes.
 	surveyStale = 2 * time.Minute
-	// surveyPatience is how long somebody who asks is kept waiting for the first one.
-	surveyPatience = 2 * time.Second
+	// SurveyPatience is how long somebody who asks is kept waiting for the first one.
+	SurveyPatience = 2 * time.Second
 )
 
 // SideSurvey is the latest survey of one side. Error says why there is none, or none that is recent; then Survey may still be an old one.
@@ -37,8 +36,8 @@ type SideSurvey struct {
 // Usable reports whether the survey may be relied on.
 func (s SideSurvey) Usable() bool { return s.Error == "" && !s.Survey.At.IsZero() }
 
-// surveys takes surveys in the background, one at a time per server, and remembers the last of each.
-type surveys struct {
+// Surveys takes surveys in the background, one at a time per server, and remembers the last of each.
+type Surveys struct {
 	ctx context.Context // ends with the process
 	now func() time.Time
 
@@ -55,15 +54,15 @@ type surveyState struct {
 	seen, total int64
 }
 
-func newSurveys(ctx context.Context, now func() time.Time) *surveys {
-	return &surveys{ctx: ctx, now: now, last: map[string]*surveyState{}}
+func newSurveys(ctx context.Context, now func() time.Time) *Surveys {
+	return &Surveys{ctx: ctx, now: now, last: map[string]*surveyState{}}
 }
 
-// get gives the last survey of a server. It has what is old read again, and waits a moment for it.
-func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error, patience time.Duration) SideSurvey {
+// Get gives the last survey of a server. It has what is old read again, and waits a moment for it.
+func (s *Surveys) Get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error, patience time.Duration) SideSurvey {
 	out := SideSurvey{Side: side, Endpoint: e.Name, Address: e.Address()}
 	if err != nil {
-		out.Error = inWords(err)
+		out.Error = InWords(err)
 		return out
 	}
 	s.mu.Lock()
@@ -102,11 +101,11 @@ func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient,
 	read, walked := s.now().Sub(st.survey.ReadAt), s.now().Sub(st.survey.At)
 	switch {
 	case st.walkErr != nil:
-		out.Error = inWords(st.walkErr)
+		out.Error = InWords(st.walkErr)
 	case st.survey.At.IsZero():
 		out.Error = "is being read for the first time"
 	case st.readErr != nil:
-		out.Error = inWords(st.readErr)
+		out.Error = InWords(st.readErr)
 	case read > surveyStale:
 		out.Error = fmt.Sprintf("was last read %s ago", read.Round(time.Second))
 	case walked > surveyStale+2*walkRests*st.survey.Took:
@@ -116,7 +115,7 @@ func (s *surveys) get(ctx context.Context, side string, c redis.UniversalClient,
 }
 
 // walk takes a whole survey.
-func (s *surveys) walk(st *surveyState, c redis.UniversalClient) {
+func (s *Surveys) walk(st *surveyState, c redis.UniversalClient) {
 	began := s.now()
 	survey, err := bullmq.TakeSurvey(s.ctx, c, bullmq.SurveyOptions{Progress: func(seen, total int64) {
 		s.mu.Lock()
@@ -133,7 +132,7 @@ func (s *surveys) walk(st *surveyState, c redis.UniversalClient) {
 }
 
 // read reads again what costs little.
-func (s *surveys) read(st *surveyState, c redis.UniversalClient) {
+func (s *Surveys) read(st *surveyState, c redis.UniversalClient) {
 	s.mu.Lock()
 	old, began := st.survey, s.now()
 	s.mu.Unlock()
@@ -152,32 +151,14 @@ func (s *surveys) read(st *surveyState, c redis.UniversalClient) {
 	}
 }
 
-// inWords is what a person is told of an error of a server.
-func inWords(err error) string {
-	if migration.KindOf(err) != migration.Internal {
-		return err.Error()
-	}
-	if explained := redisconn.Explain(err); migration.KindOf(explained) != migration.Internal {
-		return explained.Error()
-	}
-	return "cannot be read"
-}
-
-// Surveys gives what is known of the queues on both sides, and has it read again when it is old.
-func (c *Control) Surveys(ctx context.Context, mid string) ([]SideSurvey, error) {
-	if _, err := c.store.Migration(ctx, mid); err != nil {
-		return nil, err
-	}
-	return c.estate.surveyBoth(ctx, mid), nil
-}
-
-func (e *Estate) surveyBoth(ctx context.Context, mid string) []SideSurvey {
-	source, sourceEndpoint, sourceErr := e.Source(ctx, mid)
-	target, targetEndpoint, targetErr := e.Target(ctx)
+// Both gives the surveys of both sides.
+func (s *Surveys) Both(ctx context.Context, servers *Servers, mid string) []SideSurvey {
+	source, sourceEndpoint, sourceErr := servers.Source(ctx, mid)
+	target, targetEndpoint, targetErr := servers.Target(ctx)
 	out := make([]SideSurvey, 2)
 	var both sync.WaitGroup
-	both.Go(func() { out[0] = e.surveys.get(ctx, "source", source, sourceEndpoint, sourceErr, surveyPatience) })
-	both.Go(func() { out[1] = e.surveys.get(ctx, "target", target, targetEndpoint, targetErr, surveyPatience) })
+	both.Go(func() { out[0] = s.Get(ctx, "source", source, sourceEndpoint, sourceErr, SurveyPatience) })
+	both.Go(func() { out[1] = s.Get(ctx, "target", target, targetEndpoint, targetErr, SurveyPatience) })
 	both.Wait()
 	return out
 }

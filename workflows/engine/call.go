@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// Call is what an action is given.
+type Call struct {
+	Run    migration.Run
+	Action string
+	engine *Engine
+	budget *budget // of the attempt
+}
+
+// Now is the engine's clock.
+func (c *Call) Now() time.Time { return c.engine.now() }
+
+// Log adds a line to the run's log.
+func (c *Call) Log(format string, args ...any) {
+	c.engine.log(c.Run.ID, c.Action, "info", fmt.Sprintf(format, args...))
+}
+
+// Warn adds a line that somebody should read.
+func (c *Call) Warn(format string, args ...any) {
+	c.engine.log(c.Run.ID, c.Action, "warn", fmt.Sprintf(format, args...))
+}
+
+// Progress shows how far the action is.
+func (c *Call) Progress(format string, args ...any) {
+	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...), nil)
+}
+
+// Measured shows how far the action is in figures, too.
+func (c *Call) Measured(m migration.Measure, format string, args ...any) {
+	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...), &m)
+}
+
+// Evidence records facts that the run observed.
+func (c *Call) Evidence(ctx context.Context, check string, proof migration.Proof, source string, facts any) error {
+	return c.engine.Record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts)
+}
+
+// Prove records facts and gives an error when they do not satisfy their check, so that a run whose result is bad does not succeed.
+func (c *Call) Prove(ctx context.Context, check string, proof migration.Proof, source string, facts any) error {
+	if err := c.Evidence(ctx, check, proof, source, facts); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(facts)
+	if err != nil {
+		return err
+	}
+	rule, _ := migration.CheckOf(check)
+	met, measured, err := rule.Judge(raw)
+	if err == nil && !met {
+		err = fmt.Errorf("%s (want: %s)", measured, rule.Limit)
+	}
+	return err
+}
+
+// Output reads what an earlier action of this run, or of the run that this one takes back, gave.
+func (c *Call) Output(ctx context.Context, action string, v any) (bool, error) {
+	for _, id := range []string{c.Run.ID, c.Run.Rollback} {
+		if id == "" {
+			continue
+		}
+		run, err := c.engine.store.Run(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range run.Actions {
+			if a.ID == action && a.Output != nil {
+				return true, json.Unmarshal(a.Output, v)
+			}
+		}
+	}
+	return false, nil
+}
+
+// Remember keeps an output of the present action before it is done, for Undo after a kill in the middle.
+func (c *Call) Remember(ctx context.Context, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.engine.store.SaveAction(ctx, c.Run.ID, c.Action, migration.ActionRunning, "", b, c.engine.now())
+}
+
+// OrMissing gives err, or, where an earlier action did not leave what is needed, a conflict that says so.
+func OrMissing(err error, text string) error {
+	if err != nil {
+		return err
+	}
+	return migration.Errorf(migration.Conflict, "%s", text)
+}

@@ -1,0 +1,120 @@
+// Package environment is what a migration touches outside, in the parts that steps are handed: the servers of both sides, the routing flags and the
+// workers that read them, the app's journal of orders, the servers' own streams of events, surveys of the queues, the managed service and the host.
+// It also observes: what it reads of them is the facts that checks judge.
+package environment
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/heroku"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// Environment is every part, as the configuration describes it. Who assembles the program holds it; a step is handed parts.
+type Environment struct {
+	Views   *Views
+	Servers *Servers
+	Routing *Routing
+	Workers *Workers
+	Journal *Journal
+	Streams *Streams
+	Surveys *Surveys
+	Load    *Load
+	App     App
+	Managed *Managed
+	Probe   *Probe
+	Host    *Host
+	Vars    *heroku.Client
+
+	stop context.CancelFunc // of surveys that are being taken
+}
+
+// Options is what an environment is opened with.
+type Options struct {
+	Config config.Config
+	Store  *store.Store
+	Flags  *flags.Holder
+	Fleet  *fleet.Fleet
+	Log    *slog.Logger
+	Now    func() time.Time
+	// Notify is called with the topic of what has changed: overview, flags. It must not block.
+	Notify func(topic string)
+}
+
+// Open opens the environment. Nothing is connected to yet; an error is one of the configuration.
+func Open(o Options) (*Environment, error) {
+	hc := &http.Client{Timeout: 15 * time.Second}
+	cfg := o.Config
+	host, err := linode.New(cfg.Linode.API, cfg.Linode.Token, hc)
+	if err != nil {
+		return nil, err
+	}
+	app := ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc)
+	e := &Environment{
+		App:     App{app},
+		Vars:    heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
+		Journal: newJournal(app, cfg.Migration.OrderDeadline, o.Log, o.Now),
+		Routing: &Routing{store: o.Store, holder: o.Flags, queues: cfg.Queues, log: o.Log, now: o.Now, notify: o.Notify},
+		Workers: &Workers{Fleet: o.Fleet, latest: o.Store.LatestEvidence, scanOnly: cfg.Drill.ScanOnly},
+	}
+	if e.Servers, err = openServers(cfg, o.Store, e.Routing); err != nil {
+		return nil, err
+	}
+	e.Managed = &Managed{API: e.Servers.upstash, Name: cfg.Target.Upstash.DatabaseName, servers: e.Servers}
+	e.Probe = &Probe{servers: e.Servers, now: o.Now, tried: map[string]migration.TargetConnFacts{}}
+	e.Host = &Host{API: host, Machines: machinesOf(cfg.Source), servers: e.Servers}
+	e.Load = &Load{servers: e.Servers, now: o.Now, all: map[string]*meter{}}
+	e.Streams = &Streams{servers: e.Servers, journal: e.Journal, store: o.Store, deadlines: cfg.Migration.OrderDeadlines, log: o.Log, now: o.Now, notify: o.Notify}
+	e.Views = &Views{store: o.Store, routing: e.Routing, ramp: cfg.Migration.Ramp, now: o.Now}
+	background, stop := context.WithCancel(context.Background())
+	e.Surveys, e.stop = newSurveys(background, o.Now), stop
+	return e, nil
+}
+
+// Close ends what goes on in the background and closes every connection.
+func (e *Environment) Close() {
+	e.stop()
+	e.Servers.Close()
+}
+
+func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers, error) {
+	t := cfg.Target.Upstash
+	s := &Servers{store: st, routing: routing, targetCA: t.CAFile,
+		upstash:            upstash.New(t.API, t.Email, t.APIKey, &http.Client{Timeout: 15 * time.Second}),
+		StandaloneEndpoint: redisconn.Endpoint{Name: "standalone", Kind: redisconn.Standalone, URL: cfg.Source.Standalone.URL},
+	}
+	for _, q := range cfg.Queues {
+		s.Queues = append(s.Queues, bullmq.Queue{Prefix: "bull", Name: q})
+	}
+	var err error
+	if s.Standalone, err = redisconn.Open(s.StandaloneEndpoint); err != nil {
+		return nil, fmt.Errorf("source.standalone: %w", err)
+	}
+	c := cfg.Source.Sentinel
+	if len(c.Addrs) == 0 {
+		return s, nil
+	}
+	s.SentinelEndpoint = redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: c.Addrs, MasterName: c.Master,
+		Username: c.Username, Password: c.Password, SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword, CAFile: c.CAFile}
+	if s.Sentinel, err = redisconn.Open(s.SentinelEndpoint); err != nil {
+		return nil, fmt.Errorf("source.sentinel: %w", err)
+	}
+	s.Cluster = sentinel.New(s.SentinelEndpoint)
+	s.Cluster.Zones = c.Zones()
+	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()} // it follows the new master once the queues have moved
+	return s, nil
+}

@@ -1,0 +1,123 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+)
+
+// Node is one server that holds jobs, with a connection of its own.
+type Node struct {
+	Address string
+	Client  redis.UniversalClient
+	Close   func() error
+}
+
+// SourceNodes gives every server behind the present source side: the single server, or each data node of the Sentinel deployment, because
+// any of them may become the master.
+func (s *Servers) SourceNodes(ctx context.Context, mid string) ([]Node, error) {
+	r, err := s.routing.Read(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	switch r.Source {
+	case migration.SourceStandalone:
+		return []Node{{s.StandaloneEndpoint.Address(), s.Standalone, func() error { return nil }}}, nil
+	case migration.SourceSentinel:
+		return s.SentinelNodes(ctx)
+	}
+	return nil, migration.Errorf(migration.NotFound, "the flags name no source server any more")
+}
+
+func (s *Servers) SentinelNodes(ctx context.Context) ([]Node, error) {
+	if s.Cluster == nil {
+		return nil, ErrNoSentinel()
+	}
+	addrs, err := s.Cluster.NodeAddrs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []Node
+	for _, a := range addrs {
+		c := redisconn.Node(s.SentinelEndpoint, a)
+		nodes = append(nodes, Node{a, c, c.Close})
+	}
+	return nodes, nil
+}
+
+// ErrNoSentinel says that a step needs a deployment that is not configured.
+func ErrNoSentinel() error {
+	return migration.Errorf(migration.Blocked, "no Sentinel deployment is configured: set source.sentinel in the configuration")
+}
+
+// CloseNodes closes the connections.
+func CloseNodes(nodes []Node) {
+	for _, n := range nodes {
+		_ = n.Close() // a connection nobody needs any more
+	}
+}
+
+// MasterNode opens a connection to the present Sentinel master.
+func (s *Servers) MasterNode(ctx context.Context) (Node, error) {
+	addr, err := s.Cluster.Master(ctx)
+	if err != nil {
+		return Node{}, err
+	}
+	c := redisconn.Node(s.SentinelEndpoint, addr)
+	return Node{addr, c, c.Close}, nil
+}
+
+// SourceMaster opens a connection to the present master of the source side.
+func (s *Servers) SourceMaster(ctx context.Context, mid string) (Node, error) {
+	r, err := s.routing.Read(ctx, mid)
+	if err != nil {
+		return Node{}, err
+	}
+	if r.Source == migration.SourceSentinel {
+		return s.MasterNode(ctx)
+	}
+	return Node{s.StandaloneEndpoint.Address(), s.Standalone, func() error { return nil }}, nil
+}
+
+// Old opens a connection to an old data server by its address.
+func (s *Servers) Old(address string) Node {
+	if address == s.StandaloneEndpoint.Address() {
+		return Node{address, s.Standalone, func() error { return nil }}
+	}
+	c := redisconn.Node(s.SentinelEndpoint, address)
+	return Node{address, c, c.Close}
+}
+
+// LiftFaults ends whatever a drill may have left on the source's present master.
+func (s *Servers) LiftFaults(ctx context.Context, mid string) error {
+	nodes, err := s.SourceNodes(ctx, mid)
+	if err != nil {
+		return err
+	}
+	defer CloseNodes(nodes)
+	for _, n := range nodes {
+		if err := n.Client.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
+			return fmt.Errorf("%s: %w", n.Address, err)
+		}
+		if err := redisconn.Unfence(ctx, n.Client, ""); err != nil {
+			return fmt.Errorf("%s: %w", n.Address, err)
+		}
+	}
+	return nil
+}
+
+// Reachable is the gate that a server answers.
+func Reachable(ctx context.Context, c redis.UniversalClient, endpoint redisconn.Endpoint) migration.Gate {
+	g := migration.Gate{ID: "reachable:" + endpoint.Name, Title: "Redis " + endpoint.Name + " answers", OK: true, Measured: endpoint.Address() + " answers", Limit: "PING answers"}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := redisconn.Ping(ctx, c); err != nil {
+		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server runs, and the address and password in the configuration"
+	}
+	return g
+}

@@ -1,0 +1,144 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/audit"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+)
+
+// Policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
+// What was evicted counts from the last observation on; anew begins to count now, after a fix.
+func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (migration.PolicyFacts, []redisconn.Facts, error) {
+	var facts, last migration.PolicyFacts
+	nodes, err := s.SourceNodes(ctx, mid)
+	if err != nil {
+		return facts, nil, err
+	}
+	defer CloseNodes(nodes)
+	if !anew {
+		latest, err := s.store.LatestEvidence(ctx, mid)
+		if err != nil {
+			return facts, nil, err
+		}
+		if ev, ok := latest[migration.CheckPolicy]; ok {
+			_ = json.Unmarshal(ev.Facts, &last) // facts of another version: counting begins now
+		}
+	}
+	var all []redisconn.Facts
+	for _, n := range nodes {
+		f, err := redisconn.Inspect(ctx, n.Client)
+		if err != nil {
+			return facts, nil, fmt.Errorf("%s: %w", n.Address, redisconn.Explain(err))
+		}
+		p := migration.NodePolicy{Node: n.Address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
+		facts.Nodes = append(facts.Nodes, p.After(last))
+		all = append(all, f)
+	}
+	return facts, all, nil
+}
+
+// Audits judges every node that holds jobs by the checks that need no look at the keys. A node that cannot be read is an error.
+func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, migration.AuditFacts, error) {
+	var facts migration.AuditFacts
+	nodes, err := s.SourceNodes(ctx, mid)
+	if err != nil {
+		return nil, facts, err
+	}
+	defer CloseNodes(nodes)
+	reports, errs := make([]audit.Report, len(nodes)), make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() {
+			reports[i], errs[i] = audit.Run(ctx, n.Client, audit.Options{NoScan: true})
+			reports[i].Address = n.Address
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, facts, fmt.Errorf("%s: %w", nodes[i].Address, redisconn.Explain(err))
+		}
+	}
+	facts = AuditFacts(reports)
+	latest, err := s.store.LatestEvidence(ctx, mid)
+	if err != nil {
+		return nil, facts, err
+	}
+	last, _ := AuditFactsOf(latest)
+	return reports, facts.After(last), nil
+}
+
+// AuditFacts takes from reports what is looked at again and again, in an order that does not depend on what was found.
+func AuditFacts(reports []audit.Report) migration.AuditFacts {
+	var out migration.AuditFacts
+	for _, r := range reports {
+		n := migration.NodeAudit{Node: r.Address}
+		for _, c := range audit.Catalogue() {
+			if f, ok := r.Finding(c.ID); ok && !c.Scan {
+				n.Findings = append(n.Findings, migration.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
+			}
+		}
+		out.Nodes = append(out.Nodes, n)
+	}
+	return out
+}
+
+func AuditFactsOf(latest map[string]migration.Evidence) (migration.AuditFacts, bool) {
+	e, ok := latest[migration.CheckAudit]
+	if !ok {
+		return migration.AuditFacts{}, false
+	}
+	return DecodeAudit(e.Facts)
+}
+
+func DecodeAudit(raw []byte) (migration.AuditFacts, bool) {
+	var f migration.AuditFacts
+	return f, json.Unmarshal(raw, &f) == nil
+}
+
+func SameAudit(last, now []byte) bool {
+	a, okA := DecodeAudit(last)
+	b, okB := DecodeAudit(now)
+	return okA && okB && a.Same(b)
+}
+
+// Readiness reads the Sentinel deployment's readiness as evidence.
+func (s *Servers) Readiness(ctx context.Context) (migration.ReadinessFacts, error) {
+	checks, err := s.Cluster.Readiness(ctx)
+	if err != nil {
+		return migration.ReadinessFacts{}, err
+	}
+	var facts migration.ReadinessFacts
+	for _, c := range checks {
+		facts.Checks = append(facts.Checks, migration.Gate(c))
+	}
+	facts.Master, err = s.Cluster.Master(ctx)
+	return facts, err
+}
+
+// RecordReadiness waits until the deployment is ready and records it; replicas need a moment after a change of roles.
+func (s *Servers) RecordReadiness(ctx context.Context, c *engine.Call) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	var facts migration.ReadinessFacts
+	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) (err error) {
+		if facts, err = s.Readiness(ctx); err != nil {
+			return engine.NotYet("%v", err)
+		}
+		if bad := migration.Failing(facts.Checks); len(bad) > 0 {
+			return engine.NotYet("%s: %s", bad[0].Title, bad[0].Measured)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.Evidence(ctx, migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", facts)
+}

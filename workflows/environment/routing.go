@@ -1,0 +1,123 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// Routing reads and writes what tells workers where to go: the routing flags of a migration's flag set. The queues of a migration move
+// together, so every queue's flags say the same.
+type Routing struct {
+	store  *store.Store
+	holder *flags.Holder
+	queues []string
+	log    *slog.Logger
+	now    func() time.Time
+	notify func(topic string)
+}
+
+// Read reads what the flags say.
+func (f *Routing) Read(ctx context.Context, mid string) (migration.Routing, error) {
+	r, _, err := f.Since(ctx, mid)
+	return r, err
+}
+
+// Since also gives when the stage was last changed.
+func (f *Routing) Since(ctx context.Context, mid string) (r migration.Routing, since time.Time, err error) {
+	now, err := f.store.FlagSetRevision(ctx, mid, 0)
+	if migration.KindOf(err) == migration.NotFound && err != nil {
+		return migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, since, nil
+	}
+	if err != nil {
+		return r, since, err
+	}
+	doc, err := flags.Parse(now.Definition)
+	if err != nil {
+		return r, since, err
+	}
+	r = flags.ReadRouting(doc, f.queues[0])
+	r.Revision = now.Revision
+	since, err = f.FlagTime(ctx, mid, flags.RevisionOf(doc.Flags[migration.StageFlag(f.queues[0])]))
+	return r, since, err
+}
+
+// Set writes the routing as one revision of the flag set and serves it. The revision is what workers must acknowledge.
+func (f *Routing) Set(ctx context.Context, mid string, r migration.Routing, actor, reason, runID string) (int64, error) {
+	revision, err := f.store.ReviseFlagSet(ctx, mid, 0, func(now json.RawMessage, next int64) (json.RawMessage, error) {
+		before := &flags.Document{}
+		if now != nil {
+			var err error
+			if before, err = flags.Parse(now); err != nil {
+				return nil, err
+			}
+		}
+		after := before.Clone()
+		if after.Flags == nil {
+			after.Flags = map[string]flags.Flag{}
+		}
+		after.Flags[migration.FlagSource] = flags.SourceFlag(r.Source)
+		for _, q := range f.queues {
+			maps.Copy(after.Flags, flags.RoutingFlags(q, r))
+		}
+		if now == nil {
+			before = nil
+		}
+		if after = flags.Revise(mid, before, after, next); after == nil {
+			return now, nil
+		}
+		return after.JSON(), nil
+	}, actor, reason, runID, f.now())
+	if err != nil {
+		return 0, err
+	}
+	return revision.Revision, f.Serve(ctx)
+}
+
+// Serve publishes the stored flag sets to their readers.
+func (f *Routing) Serve(ctx context.Context) error {
+	sets, err := f.store.FlagSets(ctx, "")
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, s := range sets {
+		if held, ok := f.holder.Held(s.ID); s.Revision == 0 || ok && held.Revision == s.Revision && !f.holder.Unsaved() {
+			continue
+		}
+		now, err := f.store.FlagSetRevision(ctx, s.ID, 0)
+		if err != nil {
+			return err
+		}
+		switch err := f.holder.Replace(flags.Set{ID: s.ID, Revision: now.Revision, Definition: now.Definition}); {
+		case errors.Is(err, flags.ErrNotSaved):
+			f.log.Error("the flags are in force, but their last known good copy is not on disk", "err", err) // a full disk must not stop a move back
+		case err != nil:
+			return fmt.Errorf("publish flags: %w", err)
+		}
+		changed = true
+	}
+	f.holder.Confirm()
+	if changed {
+		f.notify("flags")
+		f.notify("overview")
+	}
+	return nil
+}
+
+// FlagTime is when a revision of the flag set was made.
+func (f *Routing) FlagTime(ctx context.Context, mid string, revision int64) (time.Time, error) {
+	if revision == 0 {
+		return time.Time{}, nil
+	}
+	r, err := f.store.FlagSetRevision(ctx, mid, revision)
+	return r.At, err
+}

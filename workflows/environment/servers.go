@@ -1,0 +1,145 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// Servers are the Redis servers of both sides, as the configuration describes them. Connections are opened lazily and no credential is kept: the
+// target's comes from the managed service's API each time the process starts.
+type Servers struct {
+	// Queues are the pipeline's.
+	Queues []bullmq.Queue
+	// Standalone is the single server that everything starts on.
+	Standalone         redis.UniversalClient
+	StandaloneEndpoint redisconn.Endpoint
+	// Sentinel is the way through the Sentinel deployment, Cluster the deployment itself; both nil where none is configured.
+	Sentinel         redis.UniversalClient
+	SentinelEndpoint redisconn.Endpoint
+	Cluster          *sentinel.Cluster
+
+	store    *store.Store
+	routing  *Routing
+	upstash  *upstash.Client
+	targetCA string
+
+	mu             sync.Mutex
+	target         redis.UniversalClient
+	targetEndpoint redisconn.Endpoint
+}
+
+// Source gives the server that the flags name as the source side now. NotFound once they name none.
+func (s *Servers) Source(ctx context.Context, mid string) (redis.UniversalClient, redisconn.Endpoint, error) {
+	r, err := s.routing.Read(ctx, mid)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	switch {
+	case r.Source == migration.SourceStandalone:
+		return s.Standalone, s.StandaloneEndpoint, nil
+	case r.Source == migration.SourceSentinel && s.Cluster != nil:
+		return s.Sentinel, s.SentinelEndpoint, nil
+	}
+	return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the flags name no source server any more")
+}
+
+// Target gives the managed database, asking its provider for the credentials the first time. NotFound before it is provisioned.
+func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.Endpoint, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.target != nil {
+		return s.target, s.targetEndpoint, nil
+	}
+	var ref targetRef
+	ok, err := s.store.Setting(ctx, targetSetting, &ref)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	if !ok {
+		return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the managed Redis is not provisioned yet: run the step Provision the managed Redis")
+	}
+	db, err := s.upstash.Get(ctx, ref.DatabaseID, true)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, migration.Errorf(migration.Unavailable, "the managed service's API did not tell the database's address: %w", err)
+	}
+	endpoint := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: s.targetCA}
+	c, err := redisconn.Open(endpoint)
+	if err != nil {
+		return nil, redisconn.Endpoint{}, err
+	}
+	s.target, s.targetEndpoint = c, endpoint
+	return c, endpoint, nil
+}
+
+// targetSetting is what is remembered of the managed database; its credentials are not.
+const targetSetting = "target"
+
+type targetRef struct {
+	DatabaseID string `json:"database_id"`
+}
+
+// TargetID gives the managed database's id at its provider; "" before it is provisioned.
+func (s *Servers) TargetID(ctx context.Context) (string, error) {
+	var ref targetRef
+	_, err := s.store.Setting(ctx, targetSetting, &ref)
+	return ref.DatabaseID, err
+}
+
+// UseTarget remembers which database is the target from now on.
+func (s *Servers) UseTarget(ctx context.Context, id string) error {
+	before, err := s.TargetID(ctx)
+	if err != nil {
+		return err
+	}
+	if before != "" && before != id { // its address must not be used any more
+		if err := s.ForgetTarget(ctx); err != nil {
+			return err
+		}
+	}
+	return s.store.SetSetting(ctx, targetSetting, targetRef{DatabaseID: id})
+}
+
+// ForgetTarget drops the connection and what is remembered of the database; the database itself stays.
+func (s *Servers) ForgetTarget(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.target != nil {
+		_ = s.target.Close() // a connection nobody needs any more
+		s.target = nil
+	}
+	return s.store.DeleteSetting(ctx, targetSetting)
+}
+
+// Side gives one side's server.
+func (s *Servers) Side(ctx context.Context, mid, side string) (redis.UniversalClient, redisconn.Endpoint, error) {
+	if side == "target" {
+		return s.Target(ctx)
+	}
+	return s.Source(ctx, mid)
+}
+
+// Close closes every connection.
+func (s *Servers) Close() {
+	var errs []error
+	errs = append(errs, s.Standalone.Close())
+	if s.Cluster != nil {
+		errs = append(errs, s.Sentinel.Close())
+		s.Cluster.Close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.target != nil {
+		errs = append(errs, s.target.Close())
+	}
+	_ = errors.Join(errs...) // connections of a process that ends
+}

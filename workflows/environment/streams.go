@@ -1,0 +1,259 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+const (
+	// streamsEvery is how often the ledger of the streams is judged and saved.
+	streamsEvery = time.Second
+	// streamsFresh is how long ago a lane may have been read to its end for it to be current: two waits for an entry, and something for a slow answer.
+	streamsFresh = 15 * time.Second
+	// keepWindows is for how long minutes that are in order are kept; the others are kept for good.
+	keepWindows = 7 * 24 * time.Hour
+	// keepDone is how many jobs that took effect are recognised when they come again; the ledger holds up to twice as many.
+	keepDone = 1_000_000
+)
+
+// Streams follows the events streams of the pipeline's queues on both sides into the ledger, and saves it. The leader alone runs it; everybody
+// reads what it saved.
+type Streams struct {
+	servers   *Servers
+	journal   *Journal
+	store     *store.Store
+	deadlines map[string]time.Duration // by queue; the journal's for the others
+	log       *slog.Logger
+	now       func() time.Time
+	notify    func(topic string)
+
+	live atomic.Pointer[ledger.Streams] // of who follows; nil elsewhere
+}
+
+// follower follows the streams of one migration.
+type follower struct {
+	*Streams
+	mid string
+}
+
+// Follow follows the streams of a migration until ctx ends. When saving fails, everything is read again from what was saved last.
+func (s *Streams) Follow(ctx context.Context, mid string) {
+	f := &follower{s, mid}
+	for ctx.Err() == nil {
+		if err := f.once(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("the streams' ledger starts again from what was saved", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(streamsEvery):
+		}
+	}
+}
+
+func (s *follower) once(ctx context.Context) error {
+	loaded, err := s.store.LoadLedger(ctx, s.mid)
+	if err != nil {
+		return err
+	}
+	from, err := checkpointOf(loaded)
+	if err != nil {
+		return err
+	}
+	l := ledger.RestoreStreams(ledger.Options{Deadline: s.journal.deadline, Deadlines: s.deadlines, Done: keepDone / 2}, from)
+	s.live.Store(l)
+	defer s.live.Store(nil)
+	following, cancel := context.WithCancel(ctx)
+	var lanes sync.WaitGroup
+	defer func() {
+		cancel()
+		if ctx.Err() == nil { // else nobody follows after us: what still waits for an entry at its server ends by itself, and neither saves nor says anything
+			lanes.Wait()
+		}
+	}()
+	for _, q := range s.servers.Queues {
+		for _, shadow := range []bool{false, true} {
+			name := q
+			if shadow {
+				name = ShadowQueue(q)
+			}
+			for _, side := range []string{ledger.Source, ledger.Target} {
+				at := ledger.Lane{Side: side, Queue: q.String(), Shadow: shadow}
+				lanes.Go(func() { s.follow(following, l, name, at) })
+			}
+		}
+	}
+	ticker := time.NewTicker(streamsEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		orders, told := s.journal.SoFar()
+		l.Judge(s.now().UnixMilli(), told, orders)
+		saved := l.Changes()
+		change, err := LedgerState(saved)
+		if err != nil {
+			return err
+		}
+		if err := s.store.SaveLedger(ctx, s.mid, change, s.now().Add(-keepWindows).UnixMilli(), keepDone); err != nil {
+			return err
+		}
+		s.alert(saved.Exceptions)
+	}
+}
+
+// alert says once in the log that something is wrong with an order, and once that it is settled. A monitor may look for "order ledger" and these fields.
+func (s *follower) alert(changed []ledger.Exception) {
+	for _, x := range changed {
+		fields := []any{"alert", "order_" + string(x.Verdict), "verdict", string(x.Verdict), "queue", x.Queue, "job", x.Job, "detail", x.Detail}
+		if x.SettledAt == 0 {
+			s.log.Warn("order ledger", append(fields, "state", "open")...)
+		} else {
+			s.log.Info("order ledger", append(fields, "state", "settled", "settled_by", x.SettledBy, "seconds", (x.SettledAt-x.At)/1000)...)
+		}
+		s.notify("overview")
+	}
+}
+
+// client gives the server of a side; nil, without an error, when the side is not there: not provisioned yet, or released.
+func (s *follower) client(ctx context.Context, side string) (redis.UniversalClient, error) {
+	var c redis.UniversalClient
+	var err error
+	if side == ledger.Source {
+		c, _, err = s.servers.Source(ctx, s.mid)
+	} else {
+		c, _, err = s.servers.Target(ctx)
+	}
+	if err != nil && migration.KindOf(err) == migration.NotFound {
+		return nil, nil
+	}
+	return c, err
+}
+
+// awaitMoved returns when a side is served by another server than c, or by none, or ctx ends.
+func (s *follower) awaitMoved(ctx context.Context, side string, c redis.UniversalClient) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(streamsEvery):
+		}
+		if now, err := s.client(ctx, side); err == nil && now != c {
+			return
+		}
+	}
+}
+
+// follow reads one lane until ctx ends, on whichever server the flags name.
+func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue, at ledger.Lane) {
+	failing := false
+	for ctx.Err() == nil {
+		c, err := s.client(ctx, at.Side)
+		if err == nil && c == nil {
+			l.Drop(at)
+			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String()); err != nil && ctx.Err() == nil {
+				s.log.Warn("order ledger", "lane", at.String(), "err", err)
+			}
+		} else {
+			if err == nil {
+				bounded, cancel := context.WithCancel(ctx)
+				moved := make(chan struct{})
+				go func() {
+					defer close(moved)
+					s.awaitMoved(bounded, at.Side, c)
+					cancel()
+				}()
+				err = l.Follow(bounded, c, q, at, func() int64 { return s.now().UnixMilli() })
+				gone := bounded.Err() != nil
+				cancel()
+				<-moved
+				if gone {
+					failing = false
+					continue
+				}
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			l.Failed(at, err)
+			if !failing {
+				s.notify("overview")
+				s.log.Warn("a queue's events cannot be followed; the ledger is not current", "lane", at.String(), "err", err)
+			}
+			failing = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(streamsEvery):
+		}
+	}
+}
+
+// LedgerState makes rows of what a ledger gives to be saved.
+func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
+	body := func(v any) string {
+		b, e := json.Marshal(v)
+		if err == nil {
+			err = e
+		}
+		return string(b)
+	}
+	for _, x := range c.Cursors {
+		out.Cursors = append(out.Cursors, store.LedgerRow{Lane: x.Lane.String(), Body: body(x)})
+	}
+	for _, x := range c.Windows {
+		out.Windows = append(out.Windows, store.LedgerRow{Lane: x.Lane.String(), Start: x.From, State: x.State, Body: body(x)})
+	}
+	for _, x := range c.Lives {
+		out.Lives = append(out.Lives, store.LedgerRow{Queue: x.Queue, Job: x.Job, Body: body(x)})
+	}
+	for _, x := range c.Ended {
+		out.Ended = append(out.Ended, store.LedgerRow{Queue: x[0], Job: x[1]})
+	}
+	for _, x := range c.Exceptions {
+		out.Exceptions = append(out.Exceptions, store.LedgerRow{Queue: x.Queue, Job: x.Job, Verdict: string(x.Verdict), At: x.At, SettledAt: x.SettledAt, Body: body(x)})
+	}
+	out.Done = c.Done
+	return out, err
+}
+
+func bodies[T any](rows []store.LedgerRow) ([]T, error) {
+	out := make([]T, len(rows))
+	for i, r := range rows {
+		if err := json.Unmarshal([]byte(r.Body), &out[i]); err != nil {
+			return nil, fmt.Errorf("a row of the order ledger is damaged: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func checkpointOf(s store.LedgerState) (c ledger.Checkpoint, err error) {
+	if c.Cursors, err = bodies[ledger.Cursor](s.Cursors); err != nil {
+		return c, err
+	}
+	if c.Windows, err = bodies[ledger.Window](s.Windows); err != nil {
+		return c, err
+	}
+	if c.Lives, err = bodies[ledger.Life](s.Lives); err != nil {
+		return c, err
+	}
+	if c.Exceptions, err = bodies[ledger.Exception](s.Exceptions); err != nil {
+		return c, err
+	}
+	c.Done = s.Done
+	return c, nil
+}

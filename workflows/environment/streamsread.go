@@ -1,0 +1,324 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+)
+
+// LedgerLane is how far a queue's events were read on one side.
+type LedgerLane struct {
+	ledger.Cursor
+	Current bool  `json:"current"` // read to its end, moments ago
+	LagMS   int64 `json:"lag_ms"`
+}
+
+// The verdicts on the ledger as a whole.
+const (
+	LedgerClean        = "clean"        // nothing is wrong, and everything that could tell was read
+	LedgerBroken       = "broken"       // orders lost, run twice or with another result
+	LedgerInconclusive = "inconclusive" // something could not be read: it proves nothing
+)
+
+// LedgerOverview is the order ledger at one moment: what the application recorded, and what both servers' streams say.
+type LedgerOverview struct {
+	At         time.Time          `json:"at"`
+	Verdict    string             `json:"verdict"`
+	Reasons    []string           `json:"reasons"` // for the verdict; empty when it is clean
+	Journal    *ledger.Summary    `json:"journal,omitempty"`
+	Lanes      []LedgerLane       `json:"lanes"`
+	Open       int64              `json:"open"` // lives that have not ended or are not judged yet
+	Windows    []ledger.Window    `json:"windows"`
+	Counts     []LedgerCount      `json:"counts"`
+	Exceptions []ledger.Exception `json:"exceptions"` // at most 100, not settled ones first
+}
+
+// LedgerCount is how many jobs have a verdict.
+type LedgerCount struct {
+	Verdict ledger.Verdict `json:"verdict"`
+	Open    int64          `json:"open"`    // nothing shows that no order came to harm
+	Settled int64          `json:"settled"` // the application's record shows it
+}
+
+// ledgerHour is how far back the overview's windows go.
+const ledgerHour = time.Hour
+
+// LedgerOrder is everything that is known of one order or job id.
+type LedgerOrder struct {
+	ID         string             `json:"id"`
+	Journal    *ledger.Story      `json:"journal,omitempty"` // what the application recorded
+	Lives      []ledger.Life      `json:"lives"`             // what the streams said: while it is open, or recent
+	Done       bool               `json:"done"`              // the streams said before that it took effect
+	Exceptions []ledger.Exception `json:"exceptions"`
+	Note       string             `json:"note,omitempty"` // what is not known, and why
+}
+
+// Late is how many orders are over their deadline.
+func (o LedgerOverview) Late() int64 {
+	for _, n := range o.Counts {
+		if n.Verdict == ledger.Late {
+			return n.Open
+		}
+	}
+	return 0
+}
+
+// Doubtful is how many minutes of the last hour, over all lanes, prove nothing.
+func (o LedgerOverview) Doubtful() (n int) {
+	for _, w := range o.Windows {
+		if w.State == ledger.Inconclusive {
+			n++
+		}
+	}
+	return n
+}
+
+// LedgerFilter says which exceptions of the ledger; empty fields are any.
+type LedgerFilter = store.LedgerFilter
+
+// Overview gives the order ledger at this moment.
+func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, error) {
+	now := s.now()
+	out := LedgerOverview{At: now, Lanes: []LedgerLane{}, Windows: []ledger.Window{}, Exceptions: []ledger.Exception{}, Reasons: []string{}}
+	broken, doubt := []string{}, []string{}
+	if orders, err := s.journal.Read(); err != nil {
+		doubt = append(doubt, InWords(err))
+	} else {
+		sum := orders.Summary(now, s.journal.deadline)
+		out.Journal = &sum
+		if sum.Lost+sum.Duplicated+sum.Mismatches > 0 {
+			broken = append(broken, fmt.Sprintf("by the application's record %d orders are lost, %d applied twice, %d different", sum.Lost, sum.Duplicated, sum.Mismatches))
+		}
+	}
+	red, stale, lanes, err := s.Now(ctx, mid)
+	if err != nil {
+		return out, err
+	}
+	out.Lanes = lanes
+	broken, doubt = append(broken, red...), append(doubt, stale...)
+	rows, err := s.store.LedgerWindows(ctx, mid, now.Add(-ledgerHour).UnixMilli(), 1000)
+	if err != nil {
+		return out, err
+	}
+	if out.Windows, err = bodies[ledger.Window](rows); err != nil {
+		return out, err
+	}
+	gaps := 0
+	for _, w := range out.Windows {
+		if w.State == ledger.Inconclusive && !slices.Equal(w.Reasons, []string{ledger.Began}) {
+			gaps++
+		}
+	}
+	if gaps > 0 {
+		doubt = append(doubt, fmt.Sprintf("%d minutes of the last hour are inconclusive: for their orders only the application's record speaks", gaps))
+	}
+	if out.Counts, err = s.counts(ctx, mid); err != nil {
+		return out, err
+	}
+	if out.Open, err = s.store.LedgerOpen(ctx, mid); err != nil {
+		return out, err
+	}
+	if rows, err = s.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Limit: 100}); err != nil {
+		return out, err
+	}
+	if out.Exceptions, err = bodies[ledger.Exception](rows); err != nil {
+		return out, err
+	}
+	switch {
+	case len(broken) > 0:
+		out.Verdict, out.Reasons = LedgerBroken, append(broken, doubt...)
+	case len(doubt) > 0:
+		out.Verdict, out.Reasons = LedgerInconclusive, doubt
+	default:
+		out.Verdict = LedgerClean
+	}
+	return out, nil
+}
+
+// Now says what by the streams is wrong, what of them is not current, and how far each lane is.
+func (s *Streams) Now(ctx context.Context, mid string) (red, stale []string, lanes []LedgerLane, err error) {
+	rows, err := s.store.LedgerCursors(ctx, mid)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cursors, err := bodies[ledger.Cursor](rows)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lanes = []LedgerLane{}
+	for _, cur := range cursors {
+		l := LedgerLane{Cursor: cur, LagMS: s.now().UnixMilli() - cur.At}
+		l.Current = cur.At != 0 && l.LagMS < streamsFresh.Milliseconds()+1000
+		lanes = append(lanes, l)
+		switch {
+		case l.Current:
+		case cur.Error != "":
+			stale = append(stale, fmt.Sprintf("the events of %s cannot be read: %s", cur.Lane, cur.Error))
+		default:
+			stale = append(stale, fmt.Sprintf("the events of %s were read to their end %s ago, the limit is %s", cur.Lane, (time.Duration(l.LagMS)*time.Millisecond).Round(time.Second), streamsFresh))
+		}
+	}
+	if len(cursors) == 0 {
+		stale = append(stale, "no queue's events were read yet")
+	}
+	counts, err := s.counts(ctx, mid)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, n := range counts {
+		if n.Open > 0 && slices.Contains([]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch}, n.Verdict) {
+			jobs := "jobs are"
+			if n.Open == 1 {
+				jobs = "job is"
+			}
+			red = append(red, fmt.Sprintf("by the streams %d %s a %s that nothing settles", n.Open, jobs, n.Verdict))
+		}
+	}
+	return red, stale, lanes, nil
+}
+
+func (s *Streams) counts(ctx context.Context, mid string) ([]LedgerCount, error) {
+	rows, err := s.store.LedgerCounts(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]LedgerCount, len(ledger.Verdicts))
+	for i, v := range ledger.Verdicts {
+		out[i].Verdict = v
+		for _, r := range rows {
+			switch {
+			case r.Verdict != string(v):
+			case r.Settled:
+				out[i].Settled = r.N
+			default:
+				out[i].Open = r.N
+			}
+		}
+	}
+	return out, nil
+}
+
+// Gate: no move forward while a side's events are not followed, or tell of a lost, doubled or different order that nothing settles. Minutes that
+// are inconclusive do not block for ever: for their orders the application's record speaks, which the journal's gate asks.
+func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
+	g := migration.Gate{ID: "streams", Title: "Both servers' events", Limit: "followed to their end, no loss, double or mismatch that nothing settles"}
+	red, stale, lanes, err := s.Now(ctx, mid)
+	switch {
+	case err != nil:
+		g.Measured, g.Next = InWords(err), "look again"
+	case len(red) > 0:
+		g.Measured, g.Next = red[0], "look at the exceptions of the ledger"
+	case len(stale) > 0:
+		g.Measured, g.Next = stale[0], "wait a moment and look again; if it stays, see whether the server answers"
+	default:
+		g.OK, g.Measured = true, fmt.Sprintf("%d queues followed, nothing open", len(lanes))
+	}
+	return g
+}
+
+// AwaitLeft waits until nobody follows the source's streams any more, once the flags name no source: what we read is use too.
+func (s *Streams) AwaitLeft(ctx context.Context, mid string) error {
+	return engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
+		_, _, lanes, err := s.Now(ctx, mid)
+		if err != nil {
+			return err
+		}
+		for _, l := range lanes {
+			if l.Lane.Side == ledger.Source {
+				return engine.NotYet("the order ledger still follows the events of %s", l.Lane)
+			}
+		}
+		return nil
+	})
+}
+
+// Order gives the life of one order, by its own id or its job's. NotFound when nobody has heard of it.
+func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error) {
+	out := LedgerOrder{ID: id, Lives: []ledger.Life{}, Exceptions: []ledger.Exception{}}
+	if id == "" || len(id) > 512 {
+		return out, migration.Errorf(migration.Invalid, "an order's id has 1 to 512 bytes: got %d", len(id))
+	}
+	orders, told := s.journal.SoFar()
+	jobs := []string{id}
+	if story, found := orders.Find(id); found {
+		out.Journal = &story
+		for _, j := range story.Jobs {
+			if !slices.Contains(jobs, j) {
+				jobs = append(jobs, j)
+			}
+		}
+	}
+	if told == 0 {
+		out.Note = "the application's journal was not read yet"
+	}
+	for _, job := range jobs {
+		rows, err := s.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Job: job, Limit: 20})
+		if err != nil {
+			return out, err
+		}
+		found, err := bodies[ledger.Exception](rows)
+		if err != nil {
+			return out, err
+		}
+		out.Exceptions = append(out.Exceptions, found...)
+		if l := s.live.Load(); l != nil {
+			lives, done := l.Find(job)
+			out.Lives, out.Done = append(out.Lives, lives...), out.Done || done
+			continue
+		}
+		// Another replica follows the streams: what it saved is a moment old, and holds open lives only.
+		if rows, err = s.store.LedgerLives(ctx, mid, job); err != nil {
+			return out, err
+		}
+		lives, err := bodies[ledger.Life](rows)
+		if err != nil {
+			return out, err
+		}
+		out.Lives = append(out.Lives, lives...)
+		out.Note = "another replica follows the streams: of ended jobs it tells only what was wrong with them"
+	}
+	if out.Journal == nil && len(out.Lives)+len(out.Exceptions) == 0 && !out.Done {
+		return out, migration.Errorf(migration.NotFound, "neither the application's journal nor the streams have heard of %q", id)
+	}
+	return out, nil
+}
+
+// Exceptions lists what was wrong with any order, not settled first, and says how many there are with this filter.
+func (s *Streams) Exceptions(ctx context.Context, mid string, f LedgerFilter) (found []ledger.Exception, total int64, err error) {
+	switch {
+	case f.Verdict != "" && !slices.Contains(ledger.Verdicts, ledger.Verdict(f.Verdict)):
+		return nil, 0, migration.Errorf(migration.Invalid, "unknown verdict %.40q: the verdicts are %v", f.Verdict, ledger.Verdicts)
+	case f.State != "" && f.State != "open" && f.State != "settled":
+		return nil, 0, migration.Errorf(migration.Invalid, "unknown state %.40q: an exception is open or settled", f.State)
+	case f.Limit < 1 || f.Limit > 10_000:
+		return nil, 0, migration.Errorf(migration.Invalid, "limit %d: 1 to 10000 exceptions are given at once", f.Limit)
+	case f.Offset < 0:
+		return nil, 0, migration.Errorf(migration.Invalid, "offset %d: the first exception is at 0", f.Offset)
+	}
+	counts, err := s.counts(ctx, mid)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, n := range counts {
+		if f.Verdict == "" || f.Verdict == string(n.Verdict) {
+			if f.State != "settled" {
+				total += n.Open
+			}
+			if f.State != "open" {
+				total += n.Settled
+			}
+		}
+	}
+	rows, err := s.store.LedgerExceptions(ctx, mid, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	found, err = bodies[ledger.Exception](rows)
+	return found, total, err
+}

@@ -1,0 +1,59 @@
+package environment
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+)
+
+// Views reads what decides what may be done next.
+type Views struct {
+	store   *store.Store
+	routing *Routing
+	ramp    []int
+	now     func() time.Time
+}
+
+// Read reads everything anew.
+func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
+	v := progress.View{Ramp: r.ramp, At: r.now()}
+	var err error
+	if v.Migration, err = r.store.Migration(ctx, mid); err != nil {
+		return v, err
+	}
+	if v.Routing, v.StageSince, err = r.routing.Since(ctx, mid); err != nil {
+		return v, err
+	}
+	if v.Latest, err = r.store.LatestEvidence(ctx, mid); err != nil {
+		return v, err
+	}
+	if v.Runs, err = r.store.Runs(ctx, mid, "", 1000); err != nil {
+		return v, err
+	}
+	if v.Open, err = r.store.OpenRun(ctx, mid); err != nil {
+		return v, err
+	}
+	history, err := r.History(ctx, v.Migration)
+	if err != nil {
+		return v, err
+	}
+	v.Checklist = migration.Evaluate(v.At, v.Migration.Plan, v.Latest, history)
+	return v, nil
+}
+
+// History gives the observations of the checks that a plan wants several of in a row.
+func (r *Views) History(ctx context.Context, m migration.Migration) (map[string][]migration.Evidence, error) {
+	history := map[string][]migration.Evidence{}
+	for _, check := range m.Plan.Repeated() {
+		// Twice the count: some may be inconclusive, or of one run. Longer rows are not counted further than that.
+		rows, err := r.store.Evidence(ctx, m.ID, check, 2*migration.MaxMinCount)
+		if err != nil {
+			return nil, err
+		}
+		history[check] = rows
+	}
+	return history, nil
+}

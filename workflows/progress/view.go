@@ -1,0 +1,269 @@
+// Package progress says where a migration stands and what can be done next. It is worked out from what was read; nothing here reads.
+package progress
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// GateResidue names the gate that nothing may be left on the source before it is decommissioned.
+const GateResidue = "residue"
+
+// View is everything that decides what may be done next, read at one time.
+type View struct {
+	Migration migration.Migration
+	Routing   migration.Routing
+	// StageSince is when the stage was last changed.
+	StageSince time.Time
+	// Latest is the newest evidence of each check.
+	Latest    map[string]migration.Evidence
+	Checklist migration.Checklist
+	Runs      []migration.Run // newest first
+	Open      *migration.Run  // the one that is not over; nil: none
+	Ramp      []int           // the shares of the live stage, in percent
+	At        time.Time
+}
+
+// Finding is what the plan's criteria say of a check; false when none asks for it.
+func (v View) Finding(check string) (migration.Finding, bool) {
+	for _, i := range v.Checklist {
+		for _, f := range i.Findings {
+			if f.Check == check {
+				return f, true
+			}
+		}
+	}
+	return migration.Finding{}, false
+}
+
+func (v View) StepIDs() []string {
+	var ids []string
+	for _, s := range v.Migration.Plan.Steps {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+// LatestRun is the newest forward run of a step that succeeded and was not taken back.
+func (v View) LatestRun(step string) *migration.Run {
+	for i, r := range v.Runs {
+		if r.Step == step && r.Rollback == "" && r.State == migration.RunSucceeded && r.RolledBackBy == "" {
+			return &v.Runs[i]
+		}
+	}
+	return nil
+}
+
+func (v View) Dependants(step string) []string {
+	var ids []string
+	for _, s := range v.Migration.Plan.Steps {
+		if slices.Contains(s.Needs, step) {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+// Met reports whether a check's latest evidence holds and is fresh, by the plan's own limits.
+func (v View) Met(check string) bool {
+	for _, i := range v.Checklist {
+		for _, f := range i.Findings {
+			if f.Check == check {
+				return f.Verdict == migration.Met
+			}
+		}
+	}
+	e, ok := v.Latest[check]
+	if !ok {
+		return false
+	}
+	c, _ := migration.CheckOf(check)
+	held, _, err := c.Judge(e.Facts)
+	return held && err == nil
+}
+
+// Done reports whether a step need not be done (any more).
+func (v View) Done(step string) bool {
+	switch step {
+	case migration.StepFixPolicy:
+		// Not a matter of having been run: the policy itself counts, and it may be set back behind our back.
+		return v.LatestRun(migration.StepAudit) != nil && v.Met(migration.CheckPolicy)
+	case migration.StepCutover:
+		return v.Routing.Stage == migration.StageComplete
+	case migration.StepDualWrite:
+		return v.Met(migration.CheckDualWrite)
+	case migration.StepMoveResidue:
+		if GateRemoved(GateResidue) {
+			return true
+		}
+	}
+	// A run that proved something counts as long as the proof does.
+	if check := proofOf[step]; check != "" && !v.Met(check) {
+		return false
+	}
+	return v.LatestRun(step) != nil
+}
+
+// proofOf names the check that a step exists to satisfy.
+var proofOf = map[string]string{migration.StepSentinelTest: migration.CheckFailover, migration.StepBreakerDrill: migration.CheckDrill, migration.StepWebhookRetry: migration.CheckRetries, migration.StepProvision: migration.CheckTargetPlan}
+
+// Needs gives one gate for each step that must be done before.
+func (v View) Needs(step string) []migration.Gate {
+	s, _ := v.Migration.Plan.Step(step)
+	var gates []migration.Gate
+	for _, id := range s.Needs {
+		need, _ := v.Migration.Plan.Step(id)
+		g := migration.Gate{ID: "step:" + id, Title: need.Title, OK: v.Done(id), Limit: "done", Measured: "done"}
+		if !g.OK {
+			g.Measured, g.Next = "not done", "run the step "+need.Title
+		}
+		gates = append(gates, g)
+	}
+	return gates
+}
+
+func (v View) Steps() []migration.StepStatus {
+	var out []migration.StepStatus
+	for _, s := range v.Migration.Plan.Steps {
+		st := migration.StepStatus{PlanStep: s, State: migration.StepTodo}
+		for i, r := range v.Runs {
+			if r.Step == s.ID {
+				st.LastRun = &v.Runs[i]
+				break
+			}
+		}
+		for _, m := range v.Migration.Plan.Milestones {
+			if m.Step == s.ID {
+				due := v.Migration.EventDate.Add(m.At)
+				st.Due = &due
+			}
+		}
+		failing := migration.Failing(v.Needs(s.ID))
+		switch {
+		case v.Open != nil && v.Open.Step == s.ID:
+			st.State = migration.StepActive
+		case v.Done(s.ID):
+			st.State = migration.StepDone
+			if s.ID == migration.StepFixPolicy && st.LastRun == nil {
+				st.State, st.Why = migration.StepSkipped, "the policy is noeviction already"
+			}
+		case s.ID == migration.StepCutover && v.Routing.Stage != migration.StageOff:
+			st.State, st.Why = migration.StepActive, "at "+v.Routing.String()
+		case len(failing) > 0:
+			st.State, st.Why = migration.StepBlocked, "needs "+failing[0].Title
+		case st.LastRun != nil && (st.LastRun.State == migration.RunFailed || st.LastRun.State == migration.RunCancelled):
+			st.State, st.Why = migration.StepFailed, st.LastRun.Error
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// NextSteps lists what a person can do now, the recommended thing first.
+func (v View) NextSteps() []migration.NextStep {
+	if r := v.Open; r != nil {
+		s, _ := v.Migration.Plan.Step(r.Step)
+		if r.State == migration.RunAwaitingApproval {
+			why := "Look at what will happen, then approve or reject."
+			if r.Needs() == migration.ApprovalTwo {
+				why = fmt.Sprintf("Irreversible: somebody other than %s must approve it.", r.RequestedBy)
+			}
+			title := "Approve: " + s.Title + r.Params.Suffix()
+			if a, ok := r.Waiting(); ok {
+				title += ": " + a.Title
+			}
+			return []migration.NextStep{{Verb: "approve", Step: r.Step, Params: r.Params, RunID: r.ID, Title: title, Why: why}}
+		}
+		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + r.Params.Suffix(), Why: "It is under way."}}
+	}
+	var out []migration.NextStep
+	if f, ok := v.Finding(migration.CheckScan); ok && f.Verdict != migration.Met && v.Latest[migration.CheckDrill].Check != "" {
+		out = append(out, migration.NextStep{Verb: "scan", Step: migration.StepBreakerDrill, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
+	}
+	for _, s := range v.Steps() {
+		switch s.State {
+		case migration.StepDone, migration.StepSkipped, migration.StepBlocked:
+			continue
+		}
+		if s.PlanStep.ID == migration.StepCutover {
+			if move, why, ok := v.NextMove(); ok {
+				out = append(out, migration.NextStep{Verb: "start", Step: migration.StepCutover, Params: migration.Params(move), Title: "Cut over: move to " + move.String(), Why: why})
+			}
+			continue
+		}
+		// The validation compares what the shadow stage runs, so it is offered there.
+		if s.PlanStep.ID == migration.StepDualWrite && v.Routing.Stage != migration.StageShadow {
+			continue
+		}
+		out = append(out, migration.NextStep{Verb: "start", Step: s.PlanStep.ID, Title: s.PlanStep.Title, Why: s.PlanStep.Why})
+	}
+	return out
+}
+
+// NextMove gives the stage move that leads on, if any is due.
+func (v View) NextMove() (migration.StageMove, string, bool) {
+	switch r := v.Routing; r.Stage {
+	case migration.StageOff:
+		return migration.StageMove{To: migration.StageDualWrite}, "Orders stay on the source; each leaves a waiting copy on the target.", true
+	case migration.StageDualWrite:
+		return migration.StageMove{To: migration.StageShadow}, "The target runs the copies with side effects off, and results are compared.", true
+	case migration.StageShadow:
+		if !v.Met(migration.CheckRollback) {
+			return migration.StageMove{To: migration.StageDualWrite}, "Rehearse the way back once before the target gets authority.", true
+		}
+		if !v.Met(migration.CheckDualWrite) {
+			return migration.StageMove{}, "", false // the validation is next
+		}
+		return migration.StageMove{To: migration.StageLive, Ramp: v.Ramp[0]}, fmt.Sprintf("The target gets authority for %d %% of orders.", v.Ramp[0]), true
+	case migration.StageLive:
+		for _, p := range v.Ramp {
+			if p > r.Ramp {
+				return migration.StageMove{To: migration.StageLive, Ramp: p}, fmt.Sprintf("The target gets authority for %d %% of orders.", p), true
+			}
+		}
+		return migration.StageMove{To: migration.StageRampDown}, "All orders run on the target; a copy waits on the source, so a rollback loses nothing.", true
+	case migration.StageRampDown:
+		return migration.StageMove{To: migration.StageComplete}, "Orders use the target alone; the source drains.", true
+	}
+	return migration.StageMove{}, "", false
+}
+
+func (v View) Phase() string {
+	switch {
+	case v.Checklist.MetCount() == len(v.Checklist):
+		return "Complete: every criterion is met"
+	case v.LatestRun(migration.StepDecommission) != nil:
+		return "Decommissioned"
+	case v.Routing.Stage == migration.StageComplete:
+		return "Cut over; the old Redis waits to be decommissioned"
+	case v.Routing.Stage != migration.StageOff:
+		return "Cutting over: " + v.Routing.String()
+	case v.Routing.Source == migration.SourceSentinel:
+		return "On Sentinel"
+	case v.LatestRun(migration.StepAudit) != nil:
+		return "On the single Redis, audited"
+	}
+	return "Not started: on the single Redis"
+}
+
+// SourceThere is the gate that the source was not released.
+func (v View) SourceThere() migration.Gate {
+	g := migration.Gate{ID: "source", Title: "The source still serves", OK: v.Routing.Source != migration.SourceNone, Measured: string(v.Routing.Source), Limit: "standalone or sentinel"}
+	if !g.OK {
+		g.Next = "the source was released for decommission; there is nothing to move back to"
+	}
+	return g
+}
+
+// CheckGate is the gate that the newest evidence of a check holds and is fresh.
+func (v View) CheckGate(check string) migration.Gate {
+	c, _ := migration.CheckOf(check)
+	g := migration.Gate{ID: "check:" + check, Title: c.Title, OK: v.Met(check), Measured: "shown", Limit: c.Limit}
+	if !g.OK {
+		g.Measured, g.Next = "not shown yet", c.Next
+	}
+	return g
+}
