@@ -113,3 +113,6 @@ func (m StageMove) String() string {
 	}
 	return string(m.To)
 }
+
+// HasSource reports whether there is a source side: it was not released for decommission.
+func (r Routing) HasSource() bool { return r.Source != SourceNone }

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
+	"github.com/switchyard-dev/switchyard/workflows/steps/breaker"
 )
 
 // mostFindings bounds a submitted scan.
@@ -48,7 +48,7 @@ func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string,
 		}
 		seen[x.ID] = true
 	}
-	return c.engine.record(ctx, mid, "", migration.CheckScan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
+	return c.engine.Record(ctx, mid, "", migration.CheckScan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
 }
 
 // BreakerProof is what shows, queue by queue, that an add fails at once when Redis does: the source, the running app, and faults.
@@ -127,7 +127,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 		return BreakerProof{}, err
 	}
 	out := BreakerProof{}
-	for _, f := range benchFaults {
+	for _, f := range breaker.Faults {
 		out.Faults = append(out.Faults, FaultColumn{f.ID, f.Title, f.Meaning})
 	}
 	var waits []webhooks.Sender
@@ -154,7 +154,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	if e, ok := latest[migration.CheckScan]; ok && json.Unmarshal(e.Facts, &scanned) == nil {
 		out.Scan = &ScanProof{At: e.ObservedAt, By: strings.TrimPrefix(e.Source, "switchyard scan, submitted by "), Facts: scanned}
 	}
-	attested := c.estate.workers.Producers()
+	attested := c.env.Workers.Producers()
 	names := slices.Clone(c.cfg.Queues)
 	for _, k := range drilled.Bench {
 		names = append(names, k.Queue)
@@ -210,7 +210,15 @@ func staticProof(s *ScanProof, queue string) Proven {
 	if len(named) == 0 {
 		return Proven{migration.Unknown, "no place in the source makes it"}
 	}
-	slices.SortStableFunc(named, func(a, b migration.ScanFinding) int { return -cmp.Compare(one(a.Open()), one(b.Open())) })
+	slices.SortStableFunc(named, func(a, b migration.ScanFinding) int { // what is open first
+		switch {
+		case a.Open() == b.Open():
+			return 0
+		case a.Open():
+			return -1
+		}
+		return 1
+	})
 	first := named[0]
 	switch {
 	case first.Verdict == "FAIL":

@@ -16,6 +16,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 const (
@@ -252,7 +253,7 @@ func (c *Control) editFlags(ctx context.Context, a migration.Actor, mid, set str
 		if changes = flags.Diff(before, after); len(changes) == 0 {
 			return nil, errNoChange
 		}
-		if err := blocked("the change of "+s.ID, c.moveGates(s.ID, next-1, before, after)); err != nil {
+		if err := engine.Blocked("the change of "+s.ID, c.moveGates(s.ID, next-1, before, after)); err != nil {
 			return nil, err
 		}
 		if after = flags.Revise(s.ID, before, after, next); after == nil {
@@ -346,7 +347,7 @@ func edited(before *flags.Document, changes map[string]json.RawMessage) (*flags.
 func (c *Control) moveGates(set string, revision int64, before, after *flags.Document) []migration.Gate {
 	for key, f := range after.Flags {
 		if was, ok := before.Flags[key]; ok && f.Metadata[flags.MetaType] == flags.TypeMigration && stageOf(f).Index() > stageOf(was).Index() {
-			return []migration.Gate{c.estate.readersGate(set, revision, false)}
+			return []migration.Gate{c.env.Workers.Gate(set, revision, false)}
 		}
 	}
 	return nil

@@ -195,7 +195,7 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 		r, err := c.EditFlags(ctx, a, mid, s.Set, edit)
 		return ended(fmt.Sprintf("revision %d", r.Revision), err)
 	}
-	routing, err := c.estate.Routing(ctx, mid)
+	routing, err := c.env.Routing.Read(ctx, mid)
 	if err != nil {
 		return "", "", err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // FoundJobs is a job id looked up on both sides.
@@ -39,10 +40,10 @@ func (c *Control) FindJobs(ctx context.Context, a migration.Actor, mid, id strin
 	defer cancel()
 	out := FoundJobs{ID: id}
 	// Which queues there are is known from the last survey: looking for them anew would read every key of both servers.
-	both := c.estate.surveyBoth(ctx, mid)
-	source, _, err := c.estate.Source(ctx, mid)
+	both := c.env.Surveys.Both(ctx, c.env.Servers, mid)
+	source, _, err := c.env.Servers.Source(ctx, mid)
 	out.Sides = append(out.Sides, findJobs(ctx, both[0], source, err, id, a.Role == migration.RoleEngineer))
-	target, _, err := c.estate.Target(ctx)
+	target, _, err := c.env.Servers.Target(ctx)
 	out.Sides = append(out.Sides, findJobs(ctx, both[1], target, err, id, a.Role == migration.RoleEngineer))
 	return out, nil
 }
@@ -50,7 +51,7 @@ func (c *Control) FindJobs(ctx context.Context, a migration.Actor, mid, id strin
 func findJobs(ctx context.Context, side SideSurvey, client redis.UniversalClient, err error, id string, whole bool) SideJobs {
 	out := SideJobs{Side: side.Side, Endpoint: side.Endpoint, Jobs: []bullmq.Job{}, Queues: len(side.Survey.Queues)}
 	if err != nil {
-		out.Error = inWords(err)
+		out.Error = environment.InWords(err)
 		return out
 	}
 	if side.Survey.At.IsZero() { // an old survey still names the queues; of none, nothing can be said
@@ -61,7 +62,7 @@ func findJobs(ctx context.Context, side SideSurvey, client redis.UniversalClient
 		j, findErr := bullmq.FindJob(ctx, client, q.Queue, id)
 		if findErr != nil {
 			if migration.KindOf(findErr) != migration.NotFound {
-				out.Error = inWords(findErr)
+				out.Error = environment.InWords(findErr)
 			}
 			continue
 		}
@@ -103,9 +104,9 @@ func (c *Control) changeJob(ctx context.Context, a migration.Actor, mid string, 
 	var err error
 	switch in.Side {
 	case "source":
-		client, _, err = c.estate.Source(ctx, mid)
+		client, _, err = c.env.Servers.Source(ctx, mid)
 	case "target":
-		client, _, err = c.estate.Target(ctx)
+		client, _, err = c.env.Servers.Target(ctx)
 	default:
 		err = migration.Errorf(migration.Invalid, "unknown side %q: source and target are known", in.Side)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // searchBudget is how long one call looks; whoever wants more goes on from there.
@@ -86,9 +87,9 @@ func (c *Control) searchJobs(ctx context.Context, a migration.Actor, mid string,
 	if _, err := c.store.Migration(ctx, mid); err != nil {
 		return out, err
 	}
-	both := c.estate.surveyBoth(ctx, mid)
-	source, _, sourceErr := c.estate.Source(ctx, mid)
-	target, _, targetErr := c.estate.Target(ctx)
+	both := c.env.Surveys.Both(ctx, c.env.Servers, mid)
+	source, _, sourceErr := c.env.Servers.Source(ctx, mid)
+	target, _, targetErr := c.env.Servers.Target(ctx)
 	sides := make([]SideMatches, 2)
 	var all sync.WaitGroup
 	for i, side := range []struct {
@@ -117,7 +118,7 @@ func searchSide(ctx context.Context, side SideSurvey, client redis.UniversalClie
 	out := SideMatches{Side: side.Side, Endpoint: side.Endpoint, Result: bullmq.SearchResult{Matches: []bullmq.Match{}}}
 	switch {
 	case err != nil:
-		out.Error = inWords(err)
+		out.Error = environment.InWords(err)
 		return out
 	case side.Survey.At.IsZero(): // which queues there are is known from the survey; of none, nothing can be said
 		out.Error = side.Error
@@ -132,7 +133,7 @@ func searchSide(ctx context.Context, side SideSurvey, client redis.UniversalClie
 		return out
 	}
 	if out.Result, err = bullmq.SearchJobs(ctx, client, o); err != nil {
-		out.Error = inWords(err)
+		out.Error = environment.InWords(err)
 		out.Result.Next = ""
 	}
 	return out

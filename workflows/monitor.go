@@ -8,20 +8,24 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/alarm"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // monitor keeps looking at what a step has shown once, so that a criterion turns unmet by itself when the world changes behind our back.
 // It observes nothing that no step has observed: before anything ran there is no evidence.
 type monitor struct {
-	estate   *Estate
-	engine   *Engine
-	notifier *notifier
+	env      *environment.Environment
+	store    *store.Store
+	every    time.Duration
+	engine   *engine.Engine
+	notifier *alarm.Notifier
+	now      func() time.Time
+	notify   func(topic string)
 	log      *slog.Logger
 	ill      map[string]bool // checks that could not be observed the last time, so that each is logged once
-}
-
-func newMonitor(e *Estate, engine *Engine, n *notifier, log *slog.Logger) *monitor {
-	return &monitor{estate: e, engine: engine, notifier: n, log: log, ill: map[string]bool{}}
 }
 
 // watch is one check that can be observed again at any time without changing anything.
@@ -31,84 +35,80 @@ type watch struct {
 	source string
 	// while says whether there is still something to observe. Nil: always.
 	while func(r migration.Routing) bool
-	look  func(ctx context.Context, e *Estate, mid string) (any, error)
+	look  func(ctx context.Context, e *environment.Environment, mid string) (any, error)
 	// exact: any change of the facts is worth a row. Otherwise only a change of what they amount to is.
 	exact bool
 	// same, when given, says instead whether the facts are worth no row.
 	same func(last, now []byte) bool
 }
 
-func sourceExists(r migration.Routing) bool { return r.Source != migration.SourceNone }
-
 var watches = []watch{
-	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
-		facts, _, err := e.policies(ctx, mid, false)
+	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+		facts, _, err := e.Servers.Policies(ctx, mid, false)
 		return facts, err
 	}, true, nil},
-	{migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", sourceExists, func(ctx context.Context, e *Estate, mid string) (any, error) {
-		_, facts, err := e.lookAgain(ctx, mid)
+	{migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+		_, facts, err := e.Servers.Audits(ctx, mid)
 		return facts, err
-	}, false, sameAudit},
-	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *Estate, _ string) (any, error) {
-		return e.readiness(ctx)
+	}, false, environment.SameAudit},
+	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		return e.Servers.Readiness(ctx)
 	}, false, nil},
-	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
-		var ref targetRef
-		if ok, err := e.store.Setting(ctx, targetSetting, &ref); err != nil || !ok {
-			return nil, errorOr(err, "no managed database is provisioned")
-		}
-		return e.targetPlan(ctx, ref.DatabaseID)
+	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		return e.Managed.Present(ctx)
 	}, true, nil},
-	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
-		return e.probeTarget(ctx)
+	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		return e.Probe.Again(ctx)
 	}, false, nil},
-	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *Estate, mid string) (any, error) {
-		facts, err := e.attestation(ctx, mid)
+	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+		facts, err := e.Workers.Attestation(ctx, mid)
 		if err == nil && len(facts.Producers) == 0 {
 			err = migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}
 		return facts, err
 	}, true, nil},
-	{migration.CheckIntake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
-		facts := e.workers.Intakes()
+	{migration.CheckIntake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+		facts := e.Workers.Intakes()
 		if len(facts.Instances) == 0 {
 			return nil, migration.Errorf(migration.Unavailable, "no live app that takes orders attests")
 		}
 		return facts, nil
 	}, false, nil},
 	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
-		return r.Stage == migration.StageComplete && sourceExists(r)
-	}, func(ctx context.Context, e *Estate, mid string) (any, error) { return e.residue(ctx, mid) }, false, nil},
-	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *Estate, _ string) (any, error) {
-		return e.ledger.facts(e.cfg.Migration.OrderDeadline)
+		return r.Stage == migration.StageComplete && r.HasSource()
+	}, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+		return e.Servers.Residue(ctx, mid)
 	}, false, nil},
-	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *Estate, _ string) (any, error) {
-		return e.off(ctx)
+	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+		return e.Journal.Facts()
+	}, false, nil},
+	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		return e.Host.Off(ctx)
 	}, true, nil},
 }
 
 // run looks every interval until ctx ends.
 func (m *monitor) run(ctx context.Context) {
-	ticker := time.NewTicker(m.estate.cfg.Migration.MonitorInterval)
+	ticker := time.NewTicker(m.every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			all, err := m.estate.store.Migrations(ctx)
+			all, err := m.store.Migrations(ctx)
 			if err != nil {
 				m.log.Warn("monitor", "err", err)
 				continue
 			}
 			for _, mig := range all {
-				if err := m.estate.measure(ctx, mig.ID); err != nil && ctx.Err() == nil {
+				if err := m.env.Load.Measure(ctx, mig.ID); err != nil && ctx.Err() == nil {
 					m.log.Warn("load is not recorded", "migration", mig.ID, "err", err)
 				}
 				if err := m.look(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("monitor", "migration", mig.ID, "err", err)
 				}
-				if err := m.notifier.observe(ctx, mig); err != nil && ctx.Err() == nil {
+				if err := m.notifier.Observe(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("alerts are not looked for", "migration", mig.ID, "err", err)
 				}
 			}
@@ -117,11 +117,11 @@ func (m *monitor) run(ctx context.Context) {
 }
 
 func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
-	latest, err := m.estate.store.LatestEvidence(ctx, mig.ID)
+	latest, err := m.store.LatestEvidence(ctx, mig.ID)
 	if err != nil {
 		return err
 	}
-	routing, err := m.estate.Routing(ctx, mig.ID)
+	routing, err := m.env.Routing.Read(ctx, mig.ID)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 			continue
 		}
 		bounded, cancel := context.WithTimeout(ctx, 8*time.Second)
-		facts, err := w.look(bounded, m.estate, mig.ID)
+		facts, err := w.look(bounded, m.env, mig.ID)
 		cancel()
 		// What cannot be observed is not evidence of anything: the last observation grows old and turns stale by itself.
 		if err != nil {
@@ -146,8 +146,8 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 			return err
 		}
 	}
-	m.estate.notify("overview")
-	m.estate.notify("queues")
+	m.notify("overview")
+	m.notify("queues")
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	was, _, errWas := check.Judge(last.Facts)
 	is, _, errIs := check.Judge(raw)
 	same := was == is && (errWas == nil) == (errIs == nil)
-	age := m.estate.now().Sub(last.ObservedAt)
+	age := m.now().Sub(last.ObservedAt)
 	fresh := maxAge(mig.Plan, w.check)
 	little := bytes.Equal(raw, last.Facts) || (is && !w.exact)
 	if w.same != nil {
@@ -174,13 +174,13 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	if w.check == migration.CheckAudit {
 		m.alert(mig, last.Facts, raw)
 	}
-	return m.engine.record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)
+	return m.engine.Record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)
 }
 
 // alert says what has become worse since the last look, and what is well again.
 func (m *monitor) alert(mig migration.Migration, last, now []byte) {
-	was, _ := decodeAudit(last)
-	is, _ := decodeAudit(now)
+	was, _ := environment.DecodeAudit(last)
+	is, _ := environment.DecodeAudit(now)
 	key := func(a migration.Alert) string { return a.Node + " " + a.Check }
 	before := map[string]bool{}
 	for _, a := range was.Alerts() {

@@ -120,11 +120,11 @@ func (c *Control) runChanged(ctx context.Context, id string) {
 	}
 	switch {
 	case run.State == migration.RunQueued:
-		c.engine.start(id)
+		c.engine.Start(id)
 	case run.State.Open() && run.CancelledBy != "":
-		c.engine.cancel(id)
+		c.engine.Cancel(id)
 	}
-	c.engine.changed(id)
+	c.engine.Changed(id)
 }
 
 // shareFleet tells the other replicas which workers this one hears, and takes in what they hear: a gate must count them all.
@@ -165,7 +165,7 @@ func (c *Control) serveReaders(ctx context.Context) error {
 	if err := c.serveKeys(ctx); err != nil {
 		return err
 	}
-	return c.estate.serveFlags(ctx)
+	return c.env.Routing.Serve(ctx)
 }
 
 func (c *Control) serveKeys(ctx context.Context) error {

@@ -97,3 +97,13 @@ func OrMissing(err error, text string) error {
 	}
 	return migration.Errorf(migration.Conflict, "%s", text)
 }
+
+// Ready gives what must hold for an action's own approval now; nothing where the person alone decides.
+func (e *Engine) Ready(ctx context.Context, run migration.Run, action string) []migration.Gate {
+	for _, known := range e.steps[run.Step].Actions(run.Params) {
+		if known.ID == action && known.Ready != nil {
+			return known.Ready(ctx, &Call{Run: run, Action: known.ID, engine: e})
+		}
+	}
+	return nil
+}

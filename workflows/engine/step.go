@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -105,4 +107,21 @@ func hash(parts ...any) (string, error) {
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8]), nil
+}
+
+// Blocked gives nil when every gate holds, and else an error of the kind Blocked that carries those that do not.
+func Blocked(step string, gates []migration.Gate) error {
+	failing := migration.Failing(gates)
+	if len(failing) == 0 {
+		return nil
+	}
+	var list []string
+	for _, g := range failing {
+		list = append(list, fmt.Sprintf("%s: %s (want %s)", g.Title, g.Measured, g.Limit))
+	}
+	err := migration.Errorf(migration.Blocked, "%s cannot start, %d of %d preconditions are unmet: %s", step, len(failing), len(gates), strings.Join(list, "; "))
+	if e, ok := errors.AsType[*migration.Error](err); ok {
+		e.Blockers = failing
+	}
+	return err
 }

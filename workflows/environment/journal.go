@@ -180,3 +180,20 @@ func (t *Journal) Gate() migration.Gate {
 
 // Deadline is how long an acknowledged order may take before it counts as lost.
 func (t *Journal) Deadline() time.Duration { return t.deadline }
+
+// ClosedGate: every acknowledged order must have been applied once, and none be under way.
+func (t *Journal) ClosedGate() migration.Gate {
+	g := migration.Gate{ID: "ledger-closed", Title: "Order ledger is closed", Limit: "0 lost, 0 applied twice, and the source owes nothing"}
+	ledger, err := t.Read()
+	if err != nil {
+		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
+		return g
+	}
+	s := ledger.Summary(t.now(), t.deadline)
+	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Acknowledged > 0
+	g.Measured = fmt.Sprintf("%d acknowledged, %d applied, %d under way, %d lost, %d twice", s.Acknowledged, s.Fulfilled, s.Pending, s.Lost, s.Duplicated)
+	if !g.OK {
+		g.Next = "look at the orders that the ledger names"
+	}
+	return g
+}

@@ -1,0 +1,298 @@
+// Package costs tells what the servers cost, and how much of the managed plan's limits the queues need.
+package costs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/capacity"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+)
+
+// Settings keeps prices that can no longer be asked for once a machine is deleted.
+type Settings interface {
+	Setting(ctx context.Context, key string, v any) (bool, error)
+	SetSetting(ctx context.Context, key string, v any) error
+}
+
+// Book knows the prices.
+type Book struct {
+	Servers  *environment.Servers
+	Routing  *environment.Routing
+	Load     *environment.Load
+	Managed  *environment.Managed
+	Host     *environment.Host
+	Settings Settings
+	Source   config.Source
+	Now      func() time.Time
+}
+
+// Capacity gives what is paid in each phase, what paying by use would come to, and how much of the plan's limits each side needs.
+func (b *Book) Capacity(ctx context.Context, mid string) (Capacity, error) {
+	routing, err := b.Routing.Read(ctx, mid)
+	if err != nil {
+		return Capacity{}, err
+	}
+	out := Capacity{At: b.Now(), Phase: costPhase(routing)}
+	limits := b.PlanLimits(ctx, &out)
+	for _, side := range environment.Sides {
+		hours, err := b.Load.Hours(ctx, mid, side, out.At.Add(-LoadShown))
+		if err != nil {
+			return Capacity{}, err
+		}
+		l := SideLoad{Side: side, Rates: capacity.RatesOf(hours), Uses: capacity.Uses(hours, limits), Hours: hours}
+		if _, endpoint, err := b.Servers.Side(ctx, mid, side); err != nil {
+			l.Error = environment.InWords(err)
+		} else {
+			l.Endpoint, l.Error = endpoint.Name, b.Load.ErrorOf(mid, side)
+		}
+		if len(hours) > 0 {
+			l.Since = &hours[0].Start
+		}
+		out.Sides = append(out.Sides, l)
+	}
+	carries := out.Sides[0]
+	if routing.Stage == migration.StageComplete {
+		carries = out.Sides[1]
+	}
+	out.PayAsYouGo = metered(carries, out.Plan, out.At)
+	out.Phases, err = b.costs(ctx, out.Plan)
+	return out, err
+}
+
+const (
+	// LoadShown is how many days of hours rates and shares rest on.
+	LoadShown = 28 * 24 * time.Hour
+	// rateShown is the time that a bill is projected from: whole weeks, for shops have a weekly rhythm.
+	rateShown = 7 * 24 * time.Hour
+	// priceFresh is how old a machine's price may be before its host is asked again.
+	priceFresh = 24 * time.Hour
+	// enoughSeen is how much must have been measured before a rate is more than a moment's.
+	enoughSeen = time.Hour
+)
+
+// Capacity is what the servers cost and how much of the plan's limits the queues need.
+type Capacity struct {
+	At         time.Time    `json:"at"`
+	Phase      string       `json:"phase"` // the one the migration is in: now, interim, after
+	Phases     []CostPhase  `json:"phases"`
+	PayAsYouGo *MeteredCost `json:"pay_as_you_go,omitempty"` // nil: nothing measured
+	Plan       upstash.Plan `json:"plan"`                    // the plan whose limits are held against
+	PlanNote   string       `json:"plan_note"`               // where its limits come from
+	Sides      []SideLoad   `json:"sides"`
+}
+
+// Phases of the cost, in their order.
+const (
+	CostNow     = "now"
+	CostInterim = "interim"
+	CostAfter   = "after"
+)
+
+// CostPhase is what is paid in one phase of the migration.
+type CostPhase struct {
+	ID    string     `json:"id"`
+	Title string     `json:"title"`
+	Lines []CostLine `json:"lines"`
+	USD   float64    `json:"usd"` // a month: the sum of what is known
+	// Complete is false when the price of a line is not known: the sum is then the least.
+	Complete bool `json:"complete"`
+}
+
+// CostLine is one thing that is paid by the month.
+type CostLine struct {
+	What   string   `json:"what"`
+	USD    *float64 `json:"usd"` // nil: not known
+	Source string   `json:"source"`
+}
+
+// MeteredCost is what the managed service would bill by use, against the fixed price.
+type MeteredCost struct {
+	Side  string         `json:"side"` // where it was measured
+	Rates capacity.Rates `json:"rates"`
+	// Low counts a script as one command, High also what it runs: the service does not document which it bills. Low is nil where the server does not tell them apart.
+	Low  *float64 `json:"low_usd"`
+	High float64  `json:"high_usd"`
+	// Fixed is the plan's price.
+	Fixed float64 `json:"fixed_usd"`
+	// Enough is false as long as the rates rest on less than an hour.
+	Enough bool `json:"enough"`
+}
+
+// Cheaper is which of the two costs less at the measured rates: fixed, pay-as-you-go, or open.
+func (m MeteredCost) Cheaper() string {
+	switch {
+	case !m.Enough:
+		return "open"
+	case m.High < m.Fixed:
+		return "pay-as-you-go"
+	case m.Low != nil && *m.Low >= m.Fixed:
+		return "fixed"
+	}
+	return "open"
+}
+
+// SideLoad is what one side was seen to do, against the plan.
+type SideLoad struct {
+	Side     string          `json:"side"` // source, target
+	Endpoint string          `json:"endpoint"`
+	Error    string          `json:"error,omitempty"` // why nothing is measured there now
+	Since    *time.Time      `json:"since"`           // the oldest hour; nil: none
+	Rates    capacity.Rates  `json:"rates"`
+	Uses     []capacity.Use  `json:"uses"`
+	Hours    []capacity.Hour `json:"hours"` // oldest first
+}
+
+func costPhase(r migration.Routing) string {
+	switch {
+	case r.Source == migration.SourceNone:
+		return CostAfter
+	case r.Source == migration.SourceStandalone && r.Stage == migration.StageOff:
+		return CostNow
+	}
+	return CostInterim
+}
+
+// PlanLimits gives the limits of the plan that the target has to be on; where the database exists, as the database itself has them.
+func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
+	out.Plan, _ = upstash.PlanOf(upstash.Fixed1GB)
+	out.PlanNote = "price list of " + upstash.PricedAt + "; connections are the example in the API's document until the database tells its own"
+	if id, err := b.Servers.TargetID(ctx); err == nil && id != "" {
+		if db, err := b.Managed.API.Get(ctx, id, false); err != nil {
+			out.PlanNote += "; the managed service's API did not answer"
+		} else {
+			if name, _ := db.PlanName(); name != "" {
+				if p, ok := upstash.PlanOf(name); ok {
+					out.Plan = p
+				}
+			}
+			if db.MaxClients > 0 {
+				out.Plan.MaxConnections, out.PlanNote = db.MaxClients, "price list of "+upstash.PricedAt+"; connections as the database tells"
+			}
+		}
+	}
+	return capacity.Limits{Memory: out.Plan.MaxBytes, Connections: out.Plan.MaxConnections, CommandsPerSecond: out.Plan.MaxCommandsPerSecond, BytesPerMonth: out.Plan.BandwidthBytes}
+}
+
+// metered projects a bill by use from the last week of one side. Nil when nothing was seen.
+func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
+	recent := slices.DeleteFunc(slices.Clone(l.Hours), func(h capacity.Hour) bool { return h.Start.Before(now.Add(-rateShown)) })
+	rates := capacity.RatesOf(recent)
+	if rates.Seen == 0 {
+		return nil
+	}
+	var memory int64
+	for _, h := range recent {
+		memory = max(memory, h.Memory)
+	}
+	traffic := int64(rates.NetBytes * capacity.Month.Seconds())
+	m := &MeteredCost{Side: l.Side, Rates: rates, High: upstash.PayAsYouGoMonthly(rates.Commands, memory, traffic), Fixed: plan.MonthlyUSD, Enough: rates.Seen >= enoughSeen}
+	if rates.Calls >= 0 {
+		low := upstash.PayAsYouGoMonthly(rates.Calls, memory, traffic)
+		m.Low = &low
+	}
+	return m
+}
+
+// pricesSetting keeps the prices of machines, which can no longer be asked for once a machine is deleted.
+const pricesSetting = "machine-prices"
+
+type machinePrice struct {
+	Label   string    `json:"label"`
+	Plan    string    `json:"plan"`
+	Machine float64   `json:"machine"`
+	Backups float64   `json:"backups"`
+	At      time.Time `json:"at"`
+}
+
+// costs gives what each phase costs by the month.
+func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error) {
+	prices, failed, err := b.machinePrices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	line := func(what string, id int, hint string) CostLine {
+		if id == 0 {
+			return CostLine{What: what, Source: hint + " is not configured"}
+		}
+		p, ok := prices[id]
+		if !ok {
+			return CostLine{What: what, Source: failed[id]}
+		}
+		usd, source := p.Machine+p.Backups, fmt.Sprintf("%s at Linode, price of %s", p.Plan, p.At.Format(time.DateOnly))
+		if p.Backups > 0 {
+			source += fmt.Sprintf(", of which $%.2f for backups", p.Backups)
+		}
+		return CostLine{What: what, USD: &usd, Source: source}
+	}
+	s := b.Source
+	single := line("The single Redis", s.Standalone.LinodeID, "source.standalone.linode_id")
+	var nodes []CostLine
+	for i, n := range s.Sentinel.Nodes {
+		nodes = append(nodes, line(orElse(n.LinodeLabel, fmt.Sprintf("Sentinel node %d", i+1)), n.LinodeID, fmt.Sprintf("source.sentinel.nodes[%d].linode_id", i)))
+	}
+	if len(s.Sentinel.Addrs) > 0 && len(nodes) == 0 {
+		nodes = append(nodes, CostLine{What: "Sentinel nodes", Source: "source.sentinel.nodes is not configured"})
+	}
+	fixed := plan.MonthlyUSD
+	managed := CostLine{What: "Upstash " + plan.Title, USD: &fixed, Source: "price list of " + upstash.PricedAt}
+	phases := []CostPhase{
+		{ID: CostNow, Title: "Now: the single Redis", Lines: []CostLine{single}},
+		{ID: CostInterim, Title: "Interim: Sentinel, the way back, and the managed Redis from its provisioning on", Lines: slices.Concat([]CostLine{single}, nodes, []CostLine{managed})},
+		{ID: CostAfter, Title: "After: the managed Redis alone", Lines: []CostLine{managed}},
+	}
+	for i := range phases {
+		phases[i].Complete = true
+		for _, l := range phases[i].Lines {
+			if l.USD == nil {
+				phases[i].Complete = false
+				continue
+			}
+			phases[i].USD += *l.USD
+		}
+	}
+	return phases, nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// machinePrices gives what each configured machine costs, and why where it is not known. A price is asked for once a day; the last one known
+// counts where the host does not answer or the machine is gone.
+func (b *Book) machinePrices(ctx context.Context) (map[int]machinePrice, map[int]string, error) {
+	known := map[int]machinePrice{}
+	if _, err := b.Settings.Setting(ctx, pricesSetting, &known); err != nil {
+		return nil, nil, err
+	}
+	before, failed := maps.Clone(known), map[int]string{}
+	for _, m := range b.Host.Machines {
+		if p, ok := known[m.ID]; ok && b.Now().Sub(p.At) < priceFresh {
+			continue
+		}
+		inst, err := b.Host.API.Instance(ctx, m.ID)
+		var p linode.Price
+		if err == nil {
+			p, err = b.Host.API.Price(ctx, inst)
+		}
+		if err != nil {
+			failed[m.ID] = environment.InWords(err)
+			continue
+		}
+		known[m.ID] = machinePrice{Label: inst.Label, Plan: p.Plan, Machine: p.Machine, Backups: p.Backups, At: b.Now()}
+	}
+	if maps.Equal(before, known) {
+		return known, failed, nil
+	}
+	return known, failed, b.Settings.SetSetting(ctx, pricesSetting, known)
+}

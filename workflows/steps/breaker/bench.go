@@ -1,0 +1,134 @@
+package breaker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/drill"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/httpapi"
+	"github.com/switchyard-dev/switchyard/redisconn/scratch"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+)
+
+const Bench = "bench"
+
+var Faults = drill.Faults
+
+const (
+	// benchUsual and benchWorst are how long one queue takes: where adds fail in time, and where each hangs until the drill gives up. Durable intake takes as long again.
+	benchUsual, benchWorst = 10 * time.Second, 5 * time.Minute
+	benchTimeout           = 3 * time.Hour
+)
+
+// benchQueues are those of the configuration, then the others that a live worker attests a producer of.
+func (s Parts) benchQueues() []string {
+	names := slices.Clone(s.Queues)
+	for _, q := range environment.AttestedQueues(s.Workers.Producers()) {
+		if !slices.Contains(names, q) {
+			names = append(names, q)
+		}
+	}
+	return names
+}
+
+func (s Parts) benchEstimate() string {
+	queues := s.benchQueues()
+	n := time.Duration(len(queues))
+	return fmt.Sprintf("It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
+		len(Faults), len(queues), strings.Join(queues, ", "), migration.Words(n*benchUsual), migration.Words(n*benchWorst))
+}
+
+// drillBench has the app open producers with its own options to a server of the drill's, and lets that fail in every way. No order is touched.
+func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
+	binary, err := scratch.Find(s.RedisServer)
+	if err != nil {
+		return nil, err
+	}
+	listen := s.Drill.Listen
+	if listen == "" {
+		host, err := drill.Reachable(ctx, s.AppURL)
+		if err != nil {
+			return nil, err
+		}
+		listen = net.JoinHostPort(host, "0")
+	}
+	b, err := drill.NewBench(ctx, binary, listen, s.Drill.Advertise)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	if err := s.Workers.AwaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
+		return nil, err
+	}
+	var out []migration.BenchCase
+	for _, q := range s.benchQueues() {
+		cases, err := b.Run(ctx, drilled{s.App}, q, Faults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
+		for _, k := range cases {
+			found := benchCase(k)
+			verdict := "as it should"
+			if ok, why := found.OK(); !ok {
+				verdict = why
+			}
+			out = append(out, found)
+			if k.Refused != "" {
+				c.Warn("%s: %s; add the queue to Drill's queues in the app, or have the app that makes it serve the drill", found.Name(), verdict)
+				continue
+			}
+			again := "accepted again"
+			if k.Intake {
+				again = "all delivered"
+			}
+			c.Log("%s: %s; status %d after %d ms, job there: %t, %s after %d ms %s", found.Name(), verdict, found.Status, found.MS, found.Enqueued, again, found.RecoveredMS, k.Note)
+		}
+		if httpapi.Status(err) == http.StatusNotFound {
+			return nil, migration.Errorf(migration.Blocked, "the app knows no drills (404): serve POST /switchyard/drill with Drill of @switchyard/bullmq, then run the step again")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func benchCase(k drill.Case) migration.BenchCase {
+	ms := k.Recovered.Milliseconds()
+	if k.Recovered < 0 {
+		ms = -1
+	}
+	return migration.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: AnswerLimit.Milliseconds(), Hung: k.Hung,
+		Enqueued: k.Enqueued, Strays: k.Strays, Left: k.Left, RecoveredMS: ms, Note: k.Note, Instance: k.Instance, Refused: k.Refused}
+}
+
+// drilled is the app as a drill sees it.
+type drilled struct{ app environment.App }
+
+// Open implements drill.Subject.
+func (d drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
+	r, err := d.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
+	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance, Refused: r.Refused}, err
+}
+
+// Add implements drill.Subject.
+func (d drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) {
+	r, err := d.app.DrillAdd(ctx, id, job)
+	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
+}
+
+// Restart implements drill.Subject.
+func (d drilled) Restart(ctx context.Context, id string) error { return d.app.DrillRestart(ctx, id) }
+
+// Backlog implements drill.Subject.
+func (d drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
+	r, err := d.app.DrillBacklog(ctx, id)
+	return drill.Backlog{Events: r.Backlog, Failure: r.Failure}, err
+}
+
+// Close implements drill.Subject.
+func (d drilled) Close(ctx context.Context, id string) error { return d.app.DrillClose(ctx, id) }

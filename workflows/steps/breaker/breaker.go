@@ -1,0 +1,231 @@
+// Package breaker is the circuit-breaker drill.
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+)
+
+// Parts is what the step is handed, and all that it can touch.
+type Parts struct {
+	Servers     *environment.Servers
+	Workers     *environment.Workers
+	App         environment.App
+	Queues      []string // the pipeline's
+	Drill       config.Drill
+	AppURL      string
+	RedisServer string // the program for the drill's own server; empty: looked for
+}
+
+// AnswerLimit is how fast a webhook must get its 503: half of the shortest deadline of the four providers (Shopify: 5 s in all).
+const AnswerLimit = 2500 * time.Millisecond
+
+const (
+	// cutFor is short of the time after which Sentinel would call the master down.
+	cutFor    = 1200 * time.Millisecond
+	frozenFor = 4 * time.Second
+)
+
+// Step makes the source fail in three ways and looks at what a webhook gets meanwhile: the connection is cut and does not come
+// back, the server refuses writes, the server is frozen and answers nothing. The last is the one that enableOfflineQueue alone does not
+// cover.
+func (s Parts) Step() engine.Step {
+	return engine.Step{
+		ID:       migration.StepBreakerDrill,
+		Approval: migration.ApprovalOne,
+		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
+			out := engine.PlanResult{Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
+				Impact: "The first part touches no order. " + s.benchEstimate() + " In the second part, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
+			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.Routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.Routing.String(), Limit: "off, dualwrite or shadow"}
+			if !stage.OK {
+				stage.Next = "the drill faults the source, where no order goes any more"
+			}
+			out.Gates = append(out.Gates, stage, s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true))
+			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
+			if err != nil {
+				return out, err
+			}
+			out.Gates = append(out.Gates, environment.Reachable(ctx, c, endpoint))
+			for _, p := range s.Workers.Producers().Producers {
+				off := "unknown"
+				if p.EnableOfflineQueue != nil {
+					off = fmt.Sprint(*p.EnableOfflineQueue)
+				}
+				out.Observed = append(out.Observed, migration.Fact{Label: p.Queue + " on " + p.Endpoint, Value: fmt.Sprintf("enableOfflineQueue %s, commandTimeout %d ms (%s)", off, p.CommandTimeoutMS, p.Instance)})
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []engine.Action {
+			return []engine.Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
+					Do: func(ctx context.Context, c *engine.Call) (any, error) {
+						if err := s.Workers.AwaitWarm(ctx); err != nil {
+							return nil, err
+						}
+						if intakes := s.Workers.Intakes(); len(intakes.Instances) > 0 {
+							if err := c.Evidence(ctx, migration.CheckIntake, migration.Attested, "attestation by the running app", intakes); err != nil {
+								return nil, err
+							}
+						}
+						facts, err := s.Workers.Attestation(ctx, c.Run.MigrationID)
+						if err != nil {
+							return nil, err
+						}
+						facts.Undrilled = nil // they are drilled next
+						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
+					},
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: Bench, Title: fmt.Sprintf("Try the app's own options on a server of the drill's: %d faults on each queue", len(Faults))},
+					Timeout:    benchTimeout,
+					Do:         s.drillBench,
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "drill", Title: "Inject the faults", Changes: "the source cuts connections, refuses writes and freezes, seconds each", Undo: "lifts the write fence and the pause"},
+					Do:         s.injectFaults,
+					Undo:       func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
+				},
+			}
+		},
+	}
+}
+
+type fault struct {
+	name string
+	// begin starts the fault; end ends it. Both are safe to call again.
+	begin func(ctx context.Context, master redis.UniversalClient) error
+	end   func(ctx context.Context, master redis.UniversalClient) error
+	// watch is how long webhooks are tried meanwhile.
+	watch time.Duration
+}
+
+var faults = []fault{
+	{
+		name: "connections cut and not coming back",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			clients, err := redisconn.ForeignClients(ctx, master)
+			if err != nil {
+				return err
+			}
+			// One transaction, so that no client reconnects between the pause and the cut. The pause covers reads as well, so
+			// that a client which reconnects does not become ready.
+			_, err = master.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				for _, cl := range clients {
+					p.Do(ctx, "CLIENT", "KILL", "ID", cl.ID)
+				}
+				p.Do(ctx, "CLIENT", "PAUSE", cutFor.Milliseconds(), "ALL")
+				return nil
+			})
+			return err
+		},
+		end:   func(context.Context, redis.UniversalClient) error { return nil }, // the pause ends by itself, and nothing gets through before
+		watch: cutFor - 200*time.Millisecond,
+	},
+	{
+		name: "server refuses writes",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			_, err := redisconn.Fence(ctx, master)
+			return err
+		},
+		end: func(ctx context.Context, master redis.UniversalClient) error {
+			return redisconn.Unfence(ctx, master, "")
+		},
+		watch: 500 * time.Millisecond,
+	},
+	{
+		name: "server frozen",
+		begin: func(ctx context.Context, master redis.UniversalClient) error {
+			return master.Do(ctx, "CLIENT", "PAUSE", frozenFor.Milliseconds(), "WRITE").Err()
+		},
+		end: func(ctx context.Context, master redis.UniversalClient) error {
+			return master.Do(ctx, "CLIENT", "UNPAUSE").Err()
+		},
+		watch: 0, // one webhook takes as long as the app's own timeout
+	},
+}
+
+func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
+	_, endpoint, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	// A drill whose process was killed in the middle may have left its fault behind.
+	if err := s.Servers.LiftFaults(ctx, c.Run.MigrationID); err != nil {
+		return nil, err
+	}
+	var facts migration.DrillFacts
+	if ok, err := c.Output(ctx, Bench, &facts.Bench); err != nil || !ok {
+		return nil, engine.OrMissing(err, "the run did not record what the app made of the faults on the drill's own server")
+	}
+	for _, f := range faults {
+		if err := s.App.CanaryAccepted(ctx, c, endpoint.Name); err != nil {
+			return nil, fmt.Errorf("before %q: %w", f.name, err)
+		}
+		cases, err := s.inject(ctx, c, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		facts.Cases = append(facts.Cases, cases...)
+	}
+	if err := s.App.CanaryAccepted(ctx, c, endpoint.Name); err != nil {
+		return nil, err
+	}
+	facts.Recovered = true
+	if err := s.Workers.AwaitWarm(ctx); err != nil {
+		return nil, err
+	}
+	facts.Attested = environment.AttestedQueues(s.Workers.Producers()) // also those that came up meanwhile
+	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
+}
+
+// inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
+func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []migration.DrillCase, err error) {
+	master, err := s.Servers.SourceMaster(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	defer environment.CloseNodes([]environment.Node{master})
+	c.Log("fault: %s", f.name)
+	if err := f.begin(ctx, master.Client); err != nil {
+		return nil, err
+	}
+	defer func() {
+		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		err = errors.Join(err, f.end(detached, master.Client))
+	}()
+	begun := time.Now()
+	for len(cases) == 0 || time.Since(begun) < f.watch {
+		r, err := s.App.Canary(ctx, environment.CanaryID())
+		d := migration.DrillCase{Fault: f.name, Side: "source", Queue: s.Queues[0], LimitMS: AnswerLimit.Milliseconds()}
+		if err != nil {
+			d.Note = err.Error()
+		} else {
+			d.Status, d.MS, d.Note = r.Status, r.RoundTrip.Milliseconds(), r.Error
+		}
+		if worse := len(cases) > 0 && cases[0].Status == 503 && (d.Status != 503 || d.MS > cases[0].MS); len(cases) == 0 {
+			cases = append(cases, d)
+		} else if worse {
+			cases[0] = d // the worst answer stands for the fault
+		}
+		select {
+		case <-ctx.Done():
+			return cases, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	c.Log("%s: the worst of the answers was %d after %d ms %s", f.name, cases[0].Status, cases[0].MS, cases[0].Note)
+	return cases, nil
+}

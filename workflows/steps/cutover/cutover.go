@@ -1,0 +1,248 @@
+// Package cutover is the step that moves the queue by one stage.
+package cutover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+)
+
+// Parts is what the step is handed, and all that it can touch.
+type Parts struct {
+	Views   *environment.Views
+	Routing *environment.Routing
+	Workers *environment.Workers
+	Journal *environment.Journal
+	Streams *environment.Streams
+	// Soak is how long the ledger is watched after a move forward.
+	Soak time.Duration
+}
+
+// Step moves the queue by one stage, forward or back. A forward move is gated and watched for a while; a move back is always allowed.
+func (s Parts) Step() engine.Step {
+	return engine.Step{
+		ID:       migration.StepCutover,
+		Approval: migration.ApprovalOne,
+		Plan: func(ctx context.Context, v progress.View, p migration.Params) (engine.PlanResult, error) {
+			if p == (migration.Params{}) {
+				move, _, ok := v.NextMove()
+				if !ok {
+					return engine.PlanResult{}, migration.Errorf(migration.Invalid, "say where to: give the stage to move to (the queue is at %s)", v.Routing)
+				}
+				return engine.PlanResult{}, migration.Errorf(migration.Invalid, "say where to: give the stage to move to (the queue is at %s, next is %s)", v.Routing, move)
+			}
+			if err := v.Routing.Check(p.Move()); err != nil {
+				return engine.PlanResult{}, err
+			}
+			out := engine.PlanResult{Summary: fmt.Sprintf("Move the queue from %s to %s.", v.Routing, p.Move()), Impact: impact[p.To]}
+			if v.Routing.Forward(p.Move()) {
+				out.Gates = s.forwardGates(ctx, v, p.Move())
+			} else {
+				out.Impact = "A move back: needs no approval and takes about a second. " + impact[p.To]
+				out.Approval = migration.ApprovalNone
+				out.Gates = []migration.Gate{v.SourceThere()}
+			}
+			return out, nil
+		},
+		Actions: func(p migration.Params) []engine.Action { return s.actions(p) },
+		Reverse: func(run migration.Run) (migration.Params, error) {
+			var former migration.Routing
+			for _, a := range run.Actions {
+				if a.ID == "set-flags" && a.Output != nil {
+					if err := json.Unmarshal(a.Output, &former); err != nil {
+						return migration.Params{}, err
+					}
+				}
+			}
+			if !former.Stage.Valid() {
+				return migration.Params{}, migration.Errorf(migration.Conflict, "run %s did not record the stage before it", run.ID)
+			}
+			return migration.Params{To: former.Stage, Ramp: former.Ramp}, nil
+		},
+	}
+}
+
+var impact = map[migration.Stage]string{
+	migration.StageOff:       "Orders use the source alone.",
+	migration.StageDualWrite: "Orders run on the source as before; each also leaves a waiting copy on the target.",
+	migration.StageShadow:    "Orders run on the source as before; the target runs the copies without side effects.",
+	migration.StageLive:      "For the given share of orders the target is the authority; the other side runs a copy without side effects.",
+	migration.StageRampDown:  "Every order runs on the target; a copy waits on the source.",
+	migration.StageComplete:  "Every new order uses the target alone. Jobs left on the source still run there.",
+}
+
+func (s Parts) actions(p migration.Params) []engine.Action {
+	title := "Set the stage flag to " + p.Move().String()
+	return []engine.Action{
+		{
+			ActionPlan: migration.ActionPlan{ID: "set-flags", Title: title, Changes: "the routing flags; orders that are stamped already keep their stamp",
+				Undo: "sets the former stage again"},
+			Do: func(ctx context.Context, c *engine.Call) (any, error) {
+				v, err := s.Views.Read(ctx, c.Run.MigrationID)
+				if err != nil {
+					return nil, err
+				}
+				former := v.Routing
+				if known, err := c.Output(ctx, c.Action, &former); err != nil {
+					return nil, err
+				} else if !known {
+					// The gates were checked when the run was approved; this is the last look before production changes.
+					if v.Routing.Forward(p.Move()) {
+						if err := engine.Blocked(migration.StepCutover, s.forwardGates(ctx, v, p.Move())); err != nil {
+							return nil, err
+						}
+					}
+					if err := c.Remember(ctx, former); err != nil {
+						return nil, err
+					}
+				}
+				next := migration.Routing{Stage: p.To, Ramp: p.Ramp, Source: v.Routing.Source}
+				revision, err := s.Routing.Set(ctx, c.Run.MigrationID, next, c.Run.RequestedBy, "cutover to "+p.Move().String(), c.Run.ID)
+				if err != nil {
+					return nil, err
+				}
+				c.Log("flag revision %d says %s (was %s)", revision, next, former)
+				return former, nil
+			},
+			Undo: func(ctx context.Context, c *engine.Call) error {
+				var former migration.Routing
+				if ok, err := c.Output(ctx, "set-flags", &former); err != nil || !ok {
+					return err
+				}
+				now, err := s.Routing.Read(ctx, c.Run.MigrationID)
+				if err != nil {
+					return err
+				}
+				former.Source = now.Source
+				revision, err := s.Routing.Set(ctx, c.Run.MigrationID, former, "switchyard", "cutover taken back to "+former.String(), c.Run.ID)
+				if err != nil {
+					return err
+				}
+				_, err = s.Workers.Await(ctx, c, revision)
+				return err
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "await-workers", Title: "Wait until every live worker uses the new flags for everything in flight"},
+			Do: func(ctx context.Context, c *engine.Call) (any, error) {
+				var former migration.Routing
+				if _, err := c.Output(ctx, "set-flags", &former); err != nil {
+					return nil, err
+				}
+				now, err := s.Routing.Read(ctx, c.Run.MigrationID)
+				if err != nil {
+					return nil, err
+				}
+				set, err := s.Routing.FlagTime(ctx, c.Run.MigrationID, now.Revision)
+				if err != nil {
+					return nil, err
+				}
+				workers, err := s.Workers.Await(ctx, c, now.Revision)
+				if err != nil {
+					return nil, err
+				}
+				took := c.Now().Sub(set)
+				if !former.Forward(p.Move()) {
+					return nil, c.Evidence(ctx, migration.CheckRollback, migration.Observed, "flag change to acknowledgement by every live worker",
+						migration.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
+				}
+				return map[string]any{"workers": workers, "ms": took.Milliseconds()}, nil
+			},
+		},
+		{
+			ActionPlan: migration.ActionPlan{ID: "soak", Title: "Watch the order ledger for a while"},
+			Timeout:    s.Soak + 2*time.Minute,
+			Do: func(ctx context.Context, c *engine.Call) (any, error) {
+				var former migration.Routing
+				if _, err := c.Output(ctx, "set-flags", &former); err != nil {
+					return nil, err
+				}
+				if !former.Forward(p.Move()) {
+					return nil, nil
+				}
+				return s.soak(ctx, c)
+			},
+		},
+	}
+}
+
+// soak watches the ledger: nothing may be lost, applied twice or different while the new stage settles.
+func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
+	started := c.Now()
+	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
+		ledger, err := s.Journal.Read()
+		if err != nil {
+			return engine.NotYet("the ledger is not current: %v", err)
+		}
+		sum := ledger.Summary(c.Now(), s.Journal.Deadline())
+		if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
+			return fmt.Errorf("the ledger shows %d lost, %d applied twice, %d different results", sum.Lost, sum.Duplicated, sum.Mismatches)
+		}
+		red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
+		if err != nil {
+			return engine.NotYet("the streams' ledger cannot be read: %v", err)
+		}
+		if len(red) > 0 {
+			return errors.New(red[0])
+		}
+		left := s.Soak - c.Now().Sub(started)
+		if left <= 0 {
+			return nil
+		}
+		c.Progress("watching for another %s: %d orders, 0 lost, 0 twice, 0 different", left.Round(time.Second), sum.Orders)
+		return engine.NotYet("soaking")
+	})
+	if err == nil {
+		c.Log("watched for %s: nothing lost, nothing twice, nothing different", s.Soak)
+	}
+	return nil, err
+}
+
+// forwardGates are the preconditions of a move towards the target.
+func (s Parts) forwardGates(ctx context.Context, v progress.View, m migration.StageMove) []migration.Gate {
+	gates := []migration.Gate{v.SourceThere(), s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.Gate(), s.Streams.Gate(ctx, v.Migration.ID)}
+	criteria := []string{"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry"}
+	if m.To.Index() >= migration.StageLive.Index() {
+		criteria = append(criteria, "parallel-validated")
+		gates = append(gates, v.CheckGate(migration.CheckRollback))
+	}
+	for _, id := range criteria {
+		for _, item := range v.Checklist {
+			if item.Criterion.ID != id {
+				continue
+			}
+			gates = append(gates, migration.Gate{ID: "criterion:" + id, Title: item.Criterion.Title, OK: item.Verdict == migration.Met, Measured: item.Why, Limit: "met", Next: item.Next})
+		}
+	}
+	if m.To == migration.StageShadow {
+		gates = append(gates, s.parityGate(v))
+	}
+	return gates
+}
+
+// copyWithin is how long after an order its copy may take; the app gives it a second.
+const copyWithin = 3 * time.Second
+
+// parityGate: since dualwrite began every order must have left its copy on the target. Orders of this very moment are not counted yet.
+func (s Parts) parityGate(v progress.View) migration.Gate {
+	g := migration.Gate{ID: "parity", Title: "Every order left a copy", Limit: "some orders, none without a copy"}
+	ledger, err := s.Journal.Read()
+	if err != nil {
+		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
+		return g
+	}
+	sum := ledger.Window(v.StageSince.UnixMilli(), v.At.Add(-copyWithin).UnixMilli(), v.At, s.Journal.Deadline())
+	g.OK = sum.ShadowExpected > 0 && sum.ShadowEnqueued == sum.ShadowExpected
+	g.Measured = fmt.Sprintf("%d of %d orders left a copy", sum.ShadowEnqueued, sum.ShadowExpected)
+	if !g.OK {
+		g.Next = "wait for orders; if copies are missing, look at the target's errors in the journal"
+	}
+	return g
+}

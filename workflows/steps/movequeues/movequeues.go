@@ -1,0 +1,320 @@
+// Package movequeues is the step that moves the queues which no flag routes.
+package movequeues
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/bullmq/move"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+)
+
+// Parts is what the step is handed, and all that it can touch.
+type Parts struct {
+	Servers  *environment.Servers
+	Managed  *environment.Managed
+	Settings Settings
+	Move     config.Move
+}
+
+// Settings keeps what the step remembers of its moves.
+type Settings interface {
+	Setting(ctx context.Context, key string, v any) (bool, error)
+	SetSetting(ctx context.Context, key string, v any) error
+}
+
+// pace is what a move may ask of both servers, by the configuration, and holds it up while its run is paused.
+func (s Parts) pace(c *engine.Call) pace.Pace {
+	return pace.Pace{SourceRate: s.Move.SourceRate, TargetRate: s.Move.TargetRate, MaxLatency: s.Move.MaxLatency, Gate: c.Gate()}
+}
+
+// drainLimit is how long jobs in progress may take once a queue was paused; then it is resumed and the move given up.
+const drainLimit = 2 * time.Minute
+
+// queueMove is what is remembered of one move of whole queues, so that a later run goes on with it, sweeps again, or takes it back.
+type queueMove struct {
+	Run    string         `json:"run"`            // of package move; "" before the first one, and after the queues came back
+	Back   string         `json:"back,omitempty"` // the move that brought them back before
+	Queues []bullmq.Queue `json:"queues"`
+	Done   bool           `json:"done"`
+	Report move.Report    `json:"report"`
+	Swept  int            `json:"swept"`
+}
+
+func (m queueMove) names() string {
+	var names []string
+	for _, q := range m.Queues {
+		names = append(names, q.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// Step moves the queues that no flag routes. The pipeline's own queues change sides by flag, order by order; the shop's other queues share
+// the old server with them, and would go down with it.
+func (s Parts) Step() engine.Step {
+	return engine.Step{
+		ID:       migration.StepMoveQueues,
+		Approval: migration.ApprovalOne,
+		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
+			out := engine.PlanResult{Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
+				Impact: "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again."}
+			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(migration.CheckTargetPlan)) // which says that the target evicts nothing
+			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
+			if err != nil {
+				return out, err
+			}
+			target, _, err := s.Servers.Target(ctx)
+			if err != nil {
+				return out, err
+			}
+			others, err := s.Servers.OtherQueues(ctx, source)
+			if err != nil {
+				return out, migration.Errorf(migration.Unavailable, "the queues on %s cannot be listed: %w", endpoint.Address(), err)
+			}
+			if len(others) == 0 {
+				out.Observed = append(out.Observed, migration.Fact{Label: "Other queues", Value: "none"})
+				return out, nil
+			}
+			planned, err := s.planQueueMoves(ctx, v.Migration.ID, source, others)
+			if err != nil {
+				return out, err
+			}
+			for _, p := range planned {
+				gate, err := queueMoveGate(ctx, source, target, p)
+				if err != nil {
+					return out, err
+				}
+				out.Gates = append(out.Gates, gate)
+				for _, q := range p.Queues {
+					fact, err := queueFact(ctx, source, target, q)
+					if err != nil {
+						return out, err
+					}
+					out.Observed = append(out.Observed, fact)
+				}
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []engine.Action {
+			return []engine.Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "move-queues", Title: "Move each group of queues", Changes: "jobs, schedulers and settings leave the source and run on the target",
+						Undo: "moves them back to the source", Pausable: true},
+					Timeout: 6 * time.Hour,
+					Do:      s.doMoveQueues,
+					Undo:    s.undoMoveQueues,
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "sweep", Title: "Carry over what was added on the source meanwhile", Changes: "late jobs leave the source and run on the target",
+						Undo: "they go back with their queue"},
+					Timeout: 2 * time.Hour,
+					Do:      s.sweepQueues,
+					Undo:    func(context.Context, *engine.Call) error { return nil },
+				},
+			}
+		},
+	}
+}
+
+func queueMoveGate(ctx context.Context, source, target redis.UniversalClient, p queueMove) (migration.Gate, error) {
+	g := migration.Gate{ID: "queues:" + p.Queues[0].String(), Title: p.names() + " can be moved", Limit: "nothing stands against it"}
+	if p.Done {
+		g.OK, g.Measured = true, "moved already; late jobs are carried over"
+		return g, nil
+	}
+	why, err := move.Check(ctx, source, target, p.options())
+	if err != nil {
+		return g, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
+	}
+	if g.OK, g.Measured = len(why) == 0, "nothing stands against it"; !g.OK {
+		g.Measured, g.Next = strings.Join(why, "; "), "clear what is named, then look again"
+	}
+	return g, nil
+}
+
+func queueFact(ctx context.Context, source, target redis.UniversalClient, q bullmq.Queue) (migration.Fact, error) {
+	n, err := bullmq.Census(ctx, source, q)
+	if err != nil {
+		return migration.Fact{}, migration.Errorf(migration.Unavailable, "%s cannot be counted: %w", q, err)
+	}
+	waiting := "its workers on the target cannot be counted"
+	if workers, err := bullmq.Workers(ctx, target, q); err == nil {
+		waiting = fmt.Sprintf("%d workers on the target", len(workers))
+	}
+	return migration.Fact{Label: q.String(), Value: fmt.Sprintf("%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s",
+		n.Waiting, n.Active, n.Delayed, n.Prioritized, n.Failed, n.Schedulers, waiting)}, nil
+}
+
+func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
+
+func (s Parts) queueMoves(ctx context.Context, mid string) ([]queueMove, error) {
+	var moves []queueMove
+	_, err := s.Settings.Setting(ctx, queueMovesSetting(mid), &moves)
+	return moves, err
+}
+
+// planQueueMoves gives the moves that were begun, and one for each group of queues that is in none.
+func (s Parts) planQueueMoves(ctx context.Context, mid string, source redis.UniversalClient, others []bullmq.Queue) ([]queueMove, error) {
+	moves, err := s.queueMoves(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	var rest []bullmq.Queue
+	for _, q := range others {
+		if !slices.ContainsFunc(moves, func(m queueMove) bool { return slices.Contains(m.Queues, q) }) {
+			rest = append(rest, q)
+		}
+	}
+	found, err := move.Groups(ctx, source, rest)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range found {
+		moves = append(moves, queueMove{Queues: g})
+	}
+	return moves, nil
+}
+
+func (m queueMove) options() move.Options {
+	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for CheckTargetPlan, and the move itself asks again
+}
+
+func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
+	if err := s.Managed.EvictsNothing(ctx, c); err != nil {
+		return nil, err
+	}
+	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := s.Servers.Target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others, err := s.Servers.OtherQueues(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	moves, err := s.planQueueMoves(ctx, c.Run.MigrationID, source, others)
+	if err != nil {
+		return nil, err
+	}
+	for i := range moves {
+		if moves[i].Run == "" {
+			moves[i].Run = fmt.Sprintf("%s-%d", c.Run.ID, i)
+		}
+	}
+	if err := s.Settings.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+		return nil, err
+	}
+	for i, m := range moves {
+		if m.Done {
+			continue
+		}
+		o := m.options()
+		o.Pace, o.MaxFreeze = s.pace(c), s.Move.MaxFreeze
+		o.Progress = func(p move.Progress) {
+			c.Measured(migration.Measure{What: m.names(), Phase: p.Phase, Unit: "keys", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, Changed: p.Changed,
+				FreezeMS: p.FreezeMS, LatencyMS: p.LatencyMS, BackingOffMS: p.BackingOffMS},
+				"%s: %s, %d keys copied of about %d, %d changed since; would stand still for %d ms", m.names(), p.Phase, p.Keys, p.Total, p.Changed, p.FreezeMS)
+		}
+		report, err := move.Move(ctx, source, target, o)
+		if err != nil {
+			return nil, err
+		}
+		moves[i].Done, moves[i].Report = true, report
+		if err := s.Settings.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return nil, err
+		}
+		c.Log("%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and compared, %d of them at the stand; jobs %v", m.names(), report.CopyMS, report.FreezeMS,
+			report.PredictedMS, report.Keys, report.Changed, report.Jobs)
+		if len(report.Empty) > 0 {
+			c.Log("%s: %d ids were listed without a job and left out: %v", m.names(), len(report.Empty), report.Empty)
+		}
+	}
+	return moves, nil
+}
+
+func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
+	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := s.Servers.Target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	moves, err := s.queueMoves(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range moves {
+		if !m.Done {
+			continue
+		}
+		swept, err := move.Sweep(ctx, source, target, m.options())
+		for q, r := range swept {
+			if moves[i].Swept += r.Moved; r.Moved > 0 {
+				c.Log("%s: %d late jobs carried over", q, r.Moved)
+			}
+			if r.Conflicts > 0 {
+				c.Log("%s: %d late jobs stay on the source, because the target holds others of the same id: %v", q, r.Conflicts, r.ConflictIDs)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return moves, s.Settings.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves)
+}
+
+// undoMoveQueues brings every queue back: one that was not let at by the target's workers as if nothing had been, the others by a move in the
+// other direction.
+func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
+	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	target, _, err := s.Servers.Target(ctx)
+	if err != nil {
+		return err
+	}
+	moves, err := s.queueMoves(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	for i, m := range slices.Backward(moves) {
+		if m.Run == "" {
+			continue
+		}
+		err := move.Back(ctx, source, target, m.options())
+		after := queueMove{Queues: m.Queues, Back: m.Back}
+		if migration.KindOf(err) == migration.Blocked { // the target's workers have been at it
+			if _, err = move.Sweep(ctx, source, target, m.options()); err == nil {
+				after.Back = m.Run + "-back"
+				_, err = move.Move(ctx, target, source, move.Options{Run: after.Back, Queues: m.Queues, Replaces: m.Run, Drain: drainLimit})
+			}
+		}
+		if err != nil {
+			return err
+		}
+		c.Log("%s: back on the source", m.names())
+		moves[i] = after
+		if err := s.Settings.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,303 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+)
+
+// wantedPlan is the plan that the initiative asks for; no other is created or adopted.
+var wantedPlan, _ = upstash.PlanOf(upstash.Fixed1GB)
+
+// sourceLoad is what the source bears now, and the target will have to.
+type sourceLoad struct {
+	UsedMemory     int64   // bytes
+	Clients        int64   // connected, ours too
+	PerSecond      float64 // commands, the highest of the rates that are known
+	How            string  // which rates those are
+	BytesPerSecond float64 // in and out, of the same kind
+}
+
+// loadSample is an earlier look at the source's counters.
+type loadSample struct {
+	at time.Time
+	redisconn.Load
+}
+
+// measured is what was measured before, by address, for what one look does not tell.
+type measured struct {
+	mu    sync.Mutex
+	loads map[string]loadSample
+}
+
+const (
+	// loadWindow is the shortest span over which two looks tell a rate, loadMemory how old the first of them may be.
+	loadWindow = 5 * time.Second
+	loadMemory = 10 * time.Minute
+)
+
+// load reads what a server bears from INFO. The rate of commands is the highest of three: the server's own figure for the last moments, the one since an
+// earlier look, and the average since the server started. It includes what Switchyard asks, so it is too high rather than too low.
+func (s Parts) load(ctx context.Context, c redis.UniversalClient, address string) (sourceLoad, error) {
+	read, err := redisconn.ReadLoad(ctx, c)
+	if err != nil {
+		return sourceLoad{}, err
+	}
+	now := loadSample{s.Now(), read}
+	l := sourceLoad{UsedMemory: read.UsedMemory, Clients: read.Connections, PerSecond: float64(read.PerSecond)}
+	if len(read.Unknown) > 0 {
+		return l, fmt.Errorf("INFO lacks %s", strings.Join(read.Unknown, ", "))
+	}
+	uptime := float64(max(read.Uptime, 1))
+	l.How = fmt.Sprintf("the highest of %s now", perSecond(l.PerSecond))
+	s.seen.mu.Lock()
+	defer s.seen.mu.Unlock()
+	before, known := s.seen.loads[address]
+	if age := now.at.Sub(before.at); !known || age > loadMemory || before.RunID != now.RunID {
+		if s.seen.loads == nil {
+			s.seen.loads = map[string]loadSample{}
+		}
+		s.seen.loads[address] = now
+	} else if age >= loadWindow {
+		rate := float64(now.Commands-before.Commands) / age.Seconds()
+		l.BytesPerSecond = float64(now.NetBytes-before.NetBytes) / age.Seconds()
+		l.PerSecond = max(l.PerSecond, rate)
+		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), roughly(age))
+	}
+	l.BytesPerSecond = max(l.BytesPerSecond, float64(now.NetBytes)/uptime)
+	l.PerSecond = max(l.PerSecond, float64(now.Commands)/uptime)
+	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(float64(now.Commands)/uptime), roughly(time.Duration(uptime)*time.Second))
+	return l, nil
+}
+
+// projection compares pay-as-you-go with the fixed plan at the source's load.
+func (l sourceLoad) projection() string {
+	usd := upstash.PayAsYouGoMonthly(l.PerSecond, l.UsedMemory, int64(l.BytesPerSecond*upstash.SecondsPerMonth))
+	return fmt.Sprintf("pay-as-you-go would cost about $%s a month at the source's %s commands/s; %s costs $%.0f (prices of %s)", dollars(usd), perSecond(l.PerSecond), wantedPlan.Title,
+		wantedPlan.MonthlyUSD, upstash.PricedAt)
+}
+
+// roughly gives a span in its largest unit.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%.0f hours", d.Hours())
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%.0f minutes", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
+}
+
+func dollars(usd float64) string {
+	if usd < 100 {
+		return fmt.Sprintf("%.2f", usd)
+	}
+	return fmt.Sprintf("%.0f", usd)
+}
+
+func perSecond(rate float64) string {
+	if rate < 10 {
+		return strconv.FormatFloat(math.Round(rate*10)/10, 'f', -1, 64)
+	}
+	return fmt.Sprintf("%.0f", rate)
+}
+
+// planGates say whether the database that is there, or would be created, is the one that the initiative asks for. db is nil when there is none.
+func planGates(t upstash.CreateRequest, db *upstash.Database, l sourceLoad, loadErr error) []migration.Gate {
+	price := l.projection()
+	if loadErr != nil {
+		price = fmt.Sprintf("what pay-as-you-go would cost is not known, since the source's command rate cannot be read; %s costs $%.0f (prices of %s)", wantedPlan.Title, wantedPlan.MonthlyUSD, upstash.PricedAt)
+	}
+	plan := migration.Gate{ID: "plan", Title: "The plan is Fixed 1 GB", OK: true, Limit: wantedPlan.Title + ", not pay-as-you-go: BullMQ polls even when idle, and every poll is billed",
+		Measured: "is created on " + wantedPlan.Title + ": " + price}
+	region := migration.Gate{ID: "region", Title: "The region is the wanted one", OK: slices.Contains(upstash.Regions(t.Platform), t.PrimaryRegion), Measured: t.Platform + " " + t.PrimaryRegion,
+		Limit: "a region of the provider, and the configured one"}
+	if !region.OK {
+		region.Next = "set target.upstash.platform to aws or gcp, and primary_region to one of its regions"
+		if known := upstash.Regions(t.Platform); known != nil {
+			region.Next = "set target.upstash.primary_region to one of: " + strings.Join(known, ", ")
+		}
+	}
+	tls := migration.Gate{ID: "tls", Title: "TLS is on", OK: true, Measured: "is created with TLS", Limit: "on"}
+	eviction := migration.Gate{ID: "eviction", Title: "Eviction is off", OK: true, Measured: "is created without eviction", Limit: "off, or switched off by this step"}
+	if db == nil {
+		return []migration.Gate{plan, region, tls, eviction}
+	}
+	name, why := db.PlanName()
+	plan.OK, plan.Measured = name == upstash.Fixed1GB, "Fixed 1 GB: "+why
+	if !plan.OK {
+		title := "not known"
+		if p, ok := upstash.PlanOf(name); ok {
+			title = p.Title
+		}
+		plan.Measured = fmt.Sprintf("%s is on plan %s (%s): %s", db.Name, title, why, price)
+		plan.Next = "change its plan to Fixed 1 GB in the provider's console, or set target.upstash.database_name to a name that does not exist yet"
+	}
+	if region.OK && db.PrimaryRegion != t.PrimaryRegion {
+		region.OK, region.Measured = false, fmt.Sprintf("%s is in %s, %s is configured", db.Name, db.PrimaryRegion, t.PrimaryRegion)
+		region.Next = "set target.upstash.primary_region to the database's, or database_name to another database"
+	}
+	if tls.OK, tls.Measured = db.TLS, "on"; !tls.OK {
+		tls.Measured, tls.Next = db.Name+" has it off", "switch TLS on in the provider's console"
+	}
+	if eviction.Measured = "off"; db.Eviction || db.DBEviction {
+		eviction.Measured = "on: this step switches it off"
+	}
+	return []migration.Gate{plan, region, tls, eviction}
+}
+
+// limits are what the database bears: the table's, or what the API says of the one that is there.
+func limits(db *upstash.Database) (p upstash.Plan, told bool) {
+	p = wantedPlan
+	if db == nil {
+		return p, false
+	}
+	p.MaxBytes = min(cmp.Or(db.DiskThreshold, p.MaxBytes), p.MaxBytes)
+	p.MaxConnections, told = cmp.Or(db.MaxClients, p.MaxConnections), db.MaxClients > 0
+	p.MaxCommandsPerSecond = cmp.Or(db.CommandsPerSecond, p.MaxCommandsPerSecond)
+	p.MaxRequestBytes = cmp.Or(db.MaxRequestSize, p.MaxRequestBytes)
+	p.MaxRecordBytes = cmp.Or(db.MaxEntrySize, p.MaxRecordBytes)
+	return p, told
+}
+
+// loadGates say whether the plan bears what the source bears now.
+func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error) []migration.Gate {
+	size := migration.Gate{ID: "size", Title: "The data fits", Limit: environment.Bytes(p.MaxBytes) + ", with a quarter to grow"}
+	connections := migration.Gate{ID: "connections", Title: "The connections fit", Limit: fmt.Sprintf("80 %% of %d", p.MaxConnections)}
+	if !told {
+		connections.Limit += " (the example in the provider's API document: the database itself tells when it exists)"
+	}
+	commands := migration.Gate{ID: "commands", Title: "The command rate fits", Limit: fmt.Sprintf("80 %% of %d a second, above which the provider delays", p.MaxCommandsPerSecond)}
+	if loadErr != nil {
+		for _, g := range []*migration.Gate{&size, &connections, &commands} {
+			g.Measured, g.Next = "not known: "+environment.InWords(loadErr), "bring the source back, or let Switchyard read INFO there"
+		}
+		return []migration.Gate{size, connections, commands}
+	}
+	size.Measured = fmt.Sprintf("%s used on the source, %s with a quarter to grow", environment.Bytes(l.UsedMemory), environment.Bytes(l.UsedMemory/4*5))
+	if size.OK = l.UsedMemory/4*5 <= p.MaxBytes; !size.OK {
+		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
+	}
+	attested, workers := int64(0), 0
+	for _, a := range s.Workers.Attestations() {
+		workers++
+		for _, c := range a.Connections {
+			if c.Side == "source" {
+				attested++
+			}
+		}
+	}
+	need := max(l.Clients, attested)
+	connections.Measured = fmt.Sprintf("%d clients on the source; %d live workers attest %d connections to it", l.Clients, workers, attested)
+	if connections.OK = need*10 <= p.MaxConnections*8; !connections.OK {
+		connections.Next = "share connections in the apps, or run fewer processes: over the limit the database refuses connections"
+	}
+	commands.Measured = fmt.Sprintf("%s a second (%s)", perSecond(l.PerSecond), l.How)
+	if commands.OK = l.PerSecond <= float64(p.MaxCommandsPerSecond)*0.8; !commands.OK {
+		commands.Next = "lower the rate (drainDelay, stalledInterval, fewer QueueEvents), or decide on a larger plan"
+	}
+	return []migration.Gate{size, connections, commands}
+}
+
+// requestOverhead is what an add sends besides the job's data: script, keys, options. The largest BullMQ script is some tens of kB, and is sent whole once.
+const requestOverhead = 64 << 10
+
+// censusGates compare the largest payload and the largest key of the queues with the plan's limits. Without a recent census neither is known, and neither holds.
+func censusGates(ctx context.Context, p upstash.Plan, s environment.SideSurvey, source redis.UniversalClient) []migration.Gate {
+	request := migration.Gate{ID: "request", Title: "The largest payload fits in a request", Limit: environment.Bytes(p.MaxRequestBytes) + "; half of that where only a sample was measured"}
+	record := migration.Gate{ID: "record", Title: "The largest key fits in a record", Limit: environment.Bytes(p.MaxRecordBytes) + ", with a quarter to grow"}
+	if !s.Usable() {
+		why := "not known: the census of the source " + cmp.Or(s.Error, "was not taken")
+		if s.Reading != "" {
+			why += ", " + s.Reading
+		}
+		for _, g := range []*migration.Gate{&request, &record} {
+			g.Measured, g.Next = why, "wait until the census has been taken (the page Queues shows how far it is), then look again"
+		}
+		return []migration.Gate{request, record}
+	}
+	var largest int64
+	var where bullmq.Queue
+	sampled, jobs := 0, int64(0)
+	for _, q := range s.Survey.Queues {
+		sampled += q.Payload.Sampled
+		jobs += q.Counts.Pending() + q.Counts.Completed
+		if q.Payload.Max > largest {
+			largest, where = q.Payload.Max, q.Queue
+		}
+	}
+	allowed := p.MaxRequestBytes
+	if int64(sampled) < jobs {
+		allowed /= 2
+	}
+	request.Measured = fmt.Sprintf("%s, the largest of %d jobs measured of %d", environment.Bytes(largest), sampled, jobs)
+	if largest > 0 {
+		request.Measured += ", in " + where.String()
+	}
+	if request.OK = largest+requestOverhead <= allowed; !request.OK {
+		request.Next = "keep large data elsewhere and put its address into the job: a larger request is refused, and the order with it"
+	}
+	biggest, key, measured, err := biggestKey(ctx, source, s.Survey)
+	switch {
+	case err != nil:
+		record.Measured, record.Next = "not known: MEMORY USAGE: "+environment.InWords(err), "let Switchyard run MEMORY USAGE on the source"
+	default:
+		record.Measured = fmt.Sprintf("%s, the largest of %d lists of %d queues", environment.Bytes(biggest), measured, len(s.Survey.Queues))
+		if key != "" {
+			record.Measured += ": " + key
+		}
+		if record.OK = biggest/4*5 <= p.MaxRecordBytes; !record.OK {
+			record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or obliterate what nobody needs"
+		}
+	}
+	return []migration.Gate{request, record}
+}
+
+// biggestKey measures every list of every queue. The server samples a handful of elements of each, so it costs little.
+func biggestKey(ctx context.Context, c redis.UniversalClient, s bullmq.Survey) (size int64, key string, measured int, err error) {
+	const batch = 50 // what a server answers in well under a millisecond
+	var keys []string
+	for _, q := range s.Queues {
+		for _, part := range bullmq.Lists() {
+			keys = append(keys, q.Queue.Key(part))
+		}
+	}
+	for some := range slices.Chunk(keys, batch) {
+		p := c.Pipeline()
+		sizes := make([]*redis.IntCmd, len(some))
+		for i, k := range some {
+			sizes[i] = p.MemoryUsage(ctx, k)
+		}
+		_, _ = p.Exec(ctx) // each command has its own error
+		for i, cmd := range sizes {
+			n, err := cmd.Result()
+			switch {
+			case errors.Is(err, redis.Nil): // it is not there
+			case err != nil:
+				return 0, "", 0, err
+			default:
+				if measured++; n > size {
+					size, key = n, some[i]
+				}
+			}
+		}
+	}
+	return size, key, measured, nil
+}

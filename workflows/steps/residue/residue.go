@@ -1,0 +1,149 @@
+// Package residue is the step that moves the jobs which are left on the source.
+package residue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/pace"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+)
+
+// Parts is what the step is handed, and all that it can touch.
+type Parts struct {
+	Servers *environment.Servers
+	Workers *environment.Workers
+	Journal *environment.Journal
+	Streams *environment.Streams
+	Move    config.Move
+}
+
+// stampField is where the app stamps a job's authority in its data, and movedTo what the move adds, so that the target's workers run it.
+const (
+	stampField = "_switchyard"
+	movedTo    = "movedTo"
+)
+
+// importLedger is the hash on the target that remembers which jobs were moved there. It stays until decommission: jobs that are removed
+// when they complete leave no other trace.
+const importLedger = "switchyard:import"
+
+// Step moves the jobs that are left on the source, delayed, retrying and failed ones mostly, to the live target, each exactly once.
+func (s Parts) Step() engine.Step {
+	return engine.Step{
+		ID:       migration.StepMoveResidue,
+		Approval: migration.ApprovalOne,
+		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
+			out := engine.PlanResult{Summary: "Pause the source's queues, let jobs in progress finish, and move every job that is left to the target, one by one.",
+				Impact: "Delayed and retrying orders of the source run on the target from then on, at the time they were due. New orders are not touched."}
+			stage := migration.Gate{ID: "stage", Title: "Cutover is complete", OK: v.Routing.Stage == migration.StageComplete, Measured: v.Routing.String(), Limit: "complete"}
+			if !stage.OK {
+				stage.Next = "finish the cutover first"
+			}
+			out.Gates = append(out.Gates, stage, v.SourceThere(), s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.Gate(), s.Streams.Gate(ctx, v.Migration.ID))
+			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
+			if err != nil {
+				return out, err
+			}
+			for _, q := range s.Servers.Queues {
+				counts, err := bullmq.Census(ctx, source, q)
+				if err != nil {
+					return out, migration.Errorf(migration.Unavailable, "%s on %s cannot be counted: %w", q.Name, endpoint.Address(), err)
+				}
+				out.Observed = append(out.Observed, migration.Fact{Label: q.Name, Value: fmt.Sprintf("%d waiting, %d active, %d delayed, %d prioritized, %d failed", counts.Waiting, counts.Active, counts.Delayed, counts.Prioritized, counts.Failed)})
+			}
+			return out, nil
+		},
+		Actions: func(migration.Params) []engine.Action {
+			return []engine.Action{
+				{
+					ActionPlan: migration.ActionPlan{ID: "pause-source", Title: "Pause the source's queues and let jobs in progress finish", Changes: "the source's workers take no new job", Undo: "resumes the source's queues"},
+					Do: func(ctx context.Context, c *engine.Call) (any, error) {
+						source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+						if err != nil {
+							return nil, err
+						}
+						return nil, s.Servers.PauseAndDrain(ctx, c, source)
+					},
+					Undo: func(ctx context.Context, c *engine.Call) error {
+						source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+						if err != nil {
+							return err
+						}
+						return s.Servers.ResumeQueues(ctx, c, source)
+					},
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "move", Title: "Move what is left, job by job", Changes: "jobs leave the source and run on the target", Undo: "moved jobs stay on the target, where they run once; the source's queues are resumed", Pausable: true},
+					Timeout:    2 * time.Hour,
+					Do:         s.moveLeft,
+					Undo:       func(context.Context, *engine.Call) error { return nil },
+				},
+				{
+					ActionPlan: migration.ActionPlan{ID: "verify", Title: "Count what is left on the source"},
+					Do: func(ctx context.Context, c *engine.Call) (any, error) {
+						facts, err := s.Servers.Residue(ctx, c.Run.MigrationID)
+						if err != nil {
+							return nil, err
+						}
+						moved := map[string]int{}
+						if _, err := c.Output(ctx, "move", &moved); err != nil {
+							return nil, err
+						}
+						for i, q := range facts.Queues {
+							facts.Queues[i].Moved = moved[q.Queue]
+						}
+						return facts, c.Prove(ctx, migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", facts)
+					},
+				},
+			}
+		},
+	}
+}
+
+func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
+	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := s.Servers.Target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	moved := map[string]int{}
+	if _, err := c.Output(ctx, c.Action, &moved); err != nil {
+		return nil, err
+	}
+	limits := pace.Pace{SourceRate: s.Move.SourceRate, TargetRate: s.Move.TargetRate, MaxLatency: s.Move.MaxLatency, Gate: c.Gate()}
+	for _, q := range s.Servers.Queues {
+		report, err := bullmq.Merge(ctx, source, target, q, bullmq.MergeOptions{
+			Ledger: importLedger + ":" + q.Name,
+			Rewrite: func(_ string, data []byte) ([]byte, error) {
+				return bullmq.RewriteStamp(data, stampField, map[string]any{movedTo: "target"})
+			},
+			Pace: limits,
+			Progress: func(p pace.Progress) {
+				c.Measured(migration.Measure{What: q.Name, Phase: "jobs", Unit: "jobs", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, LatencyMS: p.LatencyMS,
+					BackingOffMS: p.BackingOffMS}, "%s: %d of %d jobs moved", q.Name, p.Keys, p.Total)
+			},
+		})
+		moved[q.Name] += report.Moved
+		if rememberErr := c.Remember(context.WithoutCancel(ctx), moved); rememberErr != nil {
+			return nil, rememberErr
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q.Name, err)
+		}
+		c.Log("%s: %d jobs moved, %d were there already, %d conflicts %v", q.Name, report.Moved, report.AlreadyThere, report.Conflicts, report.ByState)
+		if report.Conflicts > 0 {
+			return nil, fmt.Errorf("%s: %d jobs were not moved because the target holds another job of the same id: %v; compare them by hand", q.Name, report.Conflicts, report.ConflictIDs)
+		}
+	}
+	return moved, nil
+}

@@ -1,0 +1,93 @@
+package workflows
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/audit"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/alarm"
+	"github.com/switchyard-dev/switchyard/workflows/costs"
+	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/outage"
+	"github.com/switchyard-dev/switchyard/workflows/steps"
+	"github.com/switchyard-dev/switchyard/workflows/steps/provision"
+)
+
+// What Control answers, so that pages, API and command line need know nothing below it.
+type (
+	QueueBoard          = environment.QueueBoard
+	QueueSide           = environment.QueueSide
+	SideSurvey          = environment.SideSurvey
+	LedgerOverview      = environment.LedgerOverview
+	LedgerOrder         = environment.LedgerOrder
+	LedgerLane          = environment.LedgerLane
+	LedgerCount         = environment.LedgerCount
+	LedgerFilter        = environment.LedgerFilter
+	Outage              = outage.Outage
+	ProviderOutage      = outage.ProviderOutage
+	ProviderFacts       = outage.ProviderFacts
+	IntakeOutlook       = outage.IntakeOutlook
+	OutageClock         = outage.OutageClock
+	OutageProspect      = outage.OutageProspect
+	Forecast            = outage.Forecast
+	SourcedText         = outage.SourcedText
+	Replay              = outage.Replay
+	ReplayResult        = outage.ReplayResult
+	Capacity            = costs.Capacity
+	CostPhase           = costs.CostPhase
+	CostLine            = costs.CostLine
+	MeteredCost         = costs.MeteredCost
+	SideLoad            = costs.SideLoad
+	CutoverReport       = cutoverreport.CutoverReport
+	ReportLine          = cutoverreport.ReportLine
+	Severity            = cutoverreport.Severity
+	Notifications       = alarm.Notifications
+	NotificationChannel = alarm.NotificationChannel
+	NotifiedAlert       = alarm.NotifiedAlert
+	AlertTold           = alarm.AlertTold
+	NotificationSent    = alarm.NotificationSent
+	Export              = provision.Export
+)
+
+// RedisAudit is the last whole audit of the source, and what has changed since.
+type RedisAudit struct {
+	RunID   string         `json:"run_id"`
+	At      time.Time      `json:"at"`
+	Reports []audit.Report `json:"reports"` // by node
+	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt is zero before it looked.
+	Now    migration.AuditFacts `json:"now"`
+	NowAt  time.Time            `json:"now_at"`
+	Alerts []migration.Alert    `json:"alerts,omitempty"`
+}
+
+// The values that those types take.
+const (
+	LedgerClean        = environment.LedgerClean
+	LedgerBroken       = environment.LedgerBroken
+	LedgerInconclusive = environment.LedgerInconclusive
+
+	SeverityUnknown = cutoverreport.SeverityUnknown
+	SeverityBlocks  = cutoverreport.SeverityBlocks
+	SeverityCareful = cutoverreport.SeverityCareful
+	SeverityClear   = cutoverreport.SeverityClear
+
+	CostNow     = costs.CostNow
+	CostInterim = costs.CostInterim
+	CostAfter   = costs.CostAfter
+
+	// ReplayMost is how many events one replay hands to the app.
+	ReplayMost = outage.ReplayMost
+)
+
+// ProviderName is the name of a payment provider, for people; of one that is none, its id.
+func ProviderName(id string) string { return outage.ProviderName(id) }
+
+// ReadEvents reads a file of a provider's events, as webhooks.Sender.ReadEvents does.
+func ReadEvents(provider string, file []byte) ([]json.RawMessage, error) {
+	return outage.ReadEvents(provider, file)
+}
+
+// StepIDs lists the ids of all steps, sorted.
+func StepIDs() []string { return steps.IDs() }
