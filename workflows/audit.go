@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // node is one server that holds jobs, with a connection of its own.
@@ -66,8 +67,8 @@ func closeNodes(nodes []node) {
 
 // policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
 // What was evicted counts from the last observation on; anew begins to count now, after a fix.
-func (e *Estate) policies(ctx context.Context, mid string, anew bool) (migration.PolicyFacts, []redisconn.Facts, error) {
-	var facts, last migration.PolicyFacts
+func (e *Estate) policies(ctx context.Context, mid string, anew bool) (evidence.PolicyFacts, []redisconn.Facts, error) {
+	var facts, last evidence.PolicyFacts
 	nodes, err := e.sourceNodes(ctx, mid)
 	if err != nil {
 		return facts, nil, err
@@ -78,7 +79,7 @@ func (e *Estate) policies(ctx context.Context, mid string, anew bool) (migration
 		if err != nil {
 			return facts, nil, err
 		}
-		if ev, ok := latest[migration.CheckPolicy]; ok {
+		if ev, ok := latest[evidence.Policy]; ok {
 			_ = json.Unmarshal(ev.Facts, &last) // facts of another version: counting begins now
 		}
 	}
@@ -88,7 +89,7 @@ func (e *Estate) policies(ctx context.Context, mid string, anew bool) (migration
 		if err != nil {
 			return facts, nil, fmt.Errorf("%s: %w", n.address, redisconn.Explain(err))
 		}
-		p := migration.NodePolicy{Node: n.address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
+		p := evidence.NodePolicy{Node: n.address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
 		facts.Nodes = append(facts.Nodes, p.After(last))
 		all = append(all, f)
 	}
@@ -127,7 +128,7 @@ func auditStep() Step {
 						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
 							facts.Nodes[i].Node, s.Version, s.Role, s.MaxMemoryPolicy, s.Keys, megabytes(s.UsedMemory), limitText(s.MaxMemory), s.EvictedKeys, onOff(s.AOFEnabled), s.ConnectedClients, passwordText(s.DefaultUserNoPass))
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
 						return nil, err
 					}
 					return c.auditAll(ctx)
@@ -227,7 +228,7 @@ func fixPolicy() Step {
 					if err != nil {
 						return nil, err
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
 						return nil, err
 					}
 					return former, c.auditEvidence(ctx)
@@ -255,7 +256,7 @@ func fixPolicy() Step {
 					if err != nil {
 						return err
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
 						return err
 					}
 					return c.auditEvidence(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // answerLimit is how fast a webhook must get its 503: half of the shortest deadline of the four providers (Shopify: 5 s in all).
@@ -60,7 +61,7 @@ func breakerDrill() Step {
 							return nil, err
 						}
 						if intakes := c.workers.Intakes(); len(intakes.Instances) > 0 {
-							if err := c.Evidence(ctx, migration.CheckIntake, migration.Attested, "attestation by the running app", intakes); err != nil {
+							if err := c.Evidence(ctx, evidence.Intake, migration.Attested, "attestation by the running app", intakes); err != nil {
 								return nil, err
 							}
 						}
@@ -69,7 +70,7 @@ func breakerDrill() Step {
 							return nil, err
 						}
 						facts.Undrilled = nil // they are drilled next
-						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
+						return facts, c.Prove(ctx, evidence.Attestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},
 				{
@@ -150,7 +151,7 @@ func injectFaults(ctx context.Context, c *Call) (any, error) {
 	if err := c.liftFaults(ctx); err != nil {
 		return nil, err
 	}
-	var facts migration.DrillFacts
+	var facts evidence.DrillFacts
 	if ok, err := c.Output(ctx, actionBench, &facts.Bench); err != nil || !ok {
 		return nil, errorOr(err, "the run did not record what the app made of the faults on the drill's own server")
 	}
@@ -172,7 +173,7 @@ func injectFaults(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	facts.Attested = attestedQueues(c.workers.Producers()) // also those that came up meanwhile
-	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
+	return facts, c.Prove(ctx, evidence.Drill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }
 
 // master opens a connection to the present master of the source side.
@@ -188,7 +189,7 @@ func (c *Call) master(ctx context.Context) (node, error) {
 }
 
 // inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
-func (c *Call) inject(ctx context.Context, f fault) (cases []migration.DrillCase, err error) {
+func (c *Call) inject(ctx context.Context, f fault) (cases []evidence.DrillCase, err error) {
 	master, err := c.master(ctx)
 	if err != nil {
 		return nil, err
@@ -206,7 +207,7 @@ func (c *Call) inject(ctx context.Context, f fault) (cases []migration.DrillCase
 	begun := time.Now()
 	for len(cases) == 0 || time.Since(begun) < f.watch {
 		r, err := c.ingestion.Canary(ctx, "canary_"+newToken()[:12])
-		d := migration.DrillCase{Fault: f.name, Side: "source", Queue: c.cfg.Queues[0], LimitMS: answerLimit.Milliseconds()}
+		d := evidence.DrillCase{Fault: f.name, Side: "source", Queue: c.cfg.Queues[0], LimitMS: answerLimit.Milliseconds()}
 		if err != nil {
 			d.Note = err.Error()
 		} else {

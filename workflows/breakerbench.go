@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/httpapi"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const actionBench = "bench"
@@ -28,7 +29,7 @@ const (
 )
 
 // attestedQueues are the queues with a producer connection, sorted; never nil.
-func attestedQueues(f migration.AttestationFacts) []string {
+func attestedQueues(f evidence.AttestationFacts) []string {
 	names := []string{}
 	for _, p := range f.Producers {
 		names = append(names, p.Queue)
@@ -56,18 +57,18 @@ func (e *Estate) benchEstimate() string {
 }
 
 // attestation is what live workers attest, which of their queues the last drill left out, and which queues of the source they leave out.
-func (e *Estate) attestation(ctx context.Context, mid string) (migration.AttestationFacts, error) {
+func (e *Estate) attestation(ctx context.Context, mid string) (evidence.AttestationFacts, error) {
 	facts := e.workers.Producers()
 	latest, err := e.store.LatestEvidence(ctx, mid)
 	if err != nil {
 		return facts, err
 	}
-	var last migration.DrillFacts
-	var scanned migration.ScanFacts
-	if drilled, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
+	var last evidence.DrillFacts
+	var scanned evidence.ScanFacts
+	if drilled, ok := latest[evidence.Drill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
 		facts.Undrilled = last.Untried(attestedQueues(facts))
 	}
-	if scan, ok := latest[migration.CheckScan]; ok {
+	if scan, ok := latest[evidence.Scan]; ok {
 		if err := json.Unmarshal(scan.Facts, &scanned); err != nil {
 			return facts, fmt.Errorf("the submitted scan: %w", err)
 		}
@@ -78,7 +79,7 @@ func (e *Estate) attestation(ctx context.Context, mid string) (migration.Attesta
 }
 
 // unattested are the queues that the source names and nobody attests, sorted: those that should be attested, and those that the configuration leaves to the scan.
-func unattested(scanned migration.ScanFacts, attested, scanOnly []string) (should, only []string) {
+func unattested(scanned evidence.ScanFacts, attested, scanOnly []string) (should, only []string) {
 	var names []string
 	for _, f := range scanned.Findings {
 		if f.Queue != "" && !slices.Contains(attested, f.Queue) {
@@ -118,7 +119,7 @@ func drillBench(ctx context.Context, c *Call) (any, error) {
 	if err := c.awaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
 		return nil, err
 	}
-	var out []migration.BenchCase
+	var out []evidence.BenchCase
 	for _, q := range c.benchQueues() {
 		cases, err := b.Run(ctx, drilled{c.ingestion}, q, benchFaults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
 		for _, k := range cases {
@@ -148,12 +149,12 @@ func drillBench(ctx context.Context, c *Call) (any, error) {
 	return out, nil
 }
 
-func benchCase(k drill.Case) migration.BenchCase {
+func benchCase(k drill.Case) evidence.BenchCase {
 	ms := k.Recovered.Milliseconds()
 	if k.Recovered < 0 {
 		ms = -1
 	}
-	return migration.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: answerLimit.Milliseconds(), Hung: k.Hung,
+	return evidence.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: answerLimit.Milliseconds(), Hung: k.Hung,
 		Enqueued: k.Enqueued, Strays: k.Strays, Left: k.Left, RecoveredMS: ms, Note: k.Note, Instance: k.Instance, Refused: k.Refused}
 }
 

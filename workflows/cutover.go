@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // cutover moves the queue by one stage, forward or back. A forward move is gated and watched for a while; a move back is always allowed.
@@ -138,8 +139,8 @@ func cutoverActions(cfg config.Config, p migration.Params) []Action {
 				}
 				took := c.now().Sub(set)
 				if !former.Forward(p.Move()) {
-					return nil, c.Evidence(ctx, migration.CheckRollback, migration.Observed, "flag change to acknowledgement by every live worker",
-						migration.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
+					return nil, c.Evidence(ctx, evidence.Rollback, migration.Observed, "flag change to acknowledgement by every live worker",
+						evidence.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
 				}
 				return map[string]any{"workers": workers, "ms": took.Milliseconds()}, nil
 			},
@@ -208,7 +209,7 @@ func forwardGates(ctx context.Context, e *Estate, v view, m migration.StageMove)
 	criteria := []string{"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry"}
 	if m.To.Index() >= migration.StageLive.Index() {
 		criteria = append(criteria, "parallel-validated")
-		gates = append(gates, checkGate(v, migration.CheckRollback))
+		gates = append(gates, checkGate(v, evidence.Rollback))
 	}
 	for _, id := range criteria {
 		for _, item := range v.checklist {
@@ -233,7 +234,7 @@ func sourceThere(v view) migration.Gate {
 }
 
 func checkGate(v view, check string) migration.Gate {
-	c, _ := migration.CheckOf(check)
+	c, _ := evidence.Of(check)
 	g := migration.Gate{ID: "check:" + check, Title: c.Title, OK: v.met(check), Measured: "shown", Limit: c.Limit}
 	if !g.OK {
 		g.Measured, g.Next = "not shown yet", c.Next

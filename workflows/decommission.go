@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/backup"
 	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // decommission proves that nobody uses the old servers, backs them up, fences them, and only then powers them off and deletes them.
@@ -36,7 +37,7 @@ func decommission(cfg config.Config) Step {
 			}
 			out.Gates = append(out.Gates, stage, fleetGate(e, v), ledgerClosedGate(e), streamsGate(ctx, e, v.migration.ID))
 			if !gateRemoved(gateResidue) {
-				out.Gates = append(out.Gates, checkGate(v, migration.CheckResidue))
+				out.Gates = append(out.Gates, checkGate(v, evidence.Residue))
 			}
 			// Released already: this run was interrupted after that point, and goes on without what it can no longer reach.
 			if v.routing.Source != migration.SourceNone {
@@ -81,7 +82,7 @@ func otherCriteria(v view) []migration.Gate {
 }
 
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
-func nothingLeft(residue migration.ResidueFacts, err error) migration.Gate {
+func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 	g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs in every queue", OK: err == nil, Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues))}
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
@@ -245,7 +246,7 @@ func decommissionActions(cfg config.Config) []Action {
 				if facts, err = c.off(ctx); err != nil {
 					return nil, err
 				}
-				return facts, c.Prove(ctx, migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
+				return facts, c.Prove(ctx, evidence.Off, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
 			},
 		},
 	}
@@ -425,7 +426,7 @@ func finalBackup(ctx context.Context, c *Call) (any, error) {
 		case facts.Method == backup.Dump:
 			source = "DUMP of every key, restored into a scratch server and compared in both directions"
 		}
-		return facts, c.Prove(ctx, migration.CheckBackup, migration.Observed, source, facts)
+		return facts, c.Prove(ctx, evidence.Backup, migration.Observed, source, facts)
 	}
 	return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
 }
@@ -494,7 +495,7 @@ func mayDelete(ctx context.Context, c *Call) []migration.Gate {
 	facts, err := c.off(ctx)
 	if err == nil {
 		raw, _ := json.Marshal(facts) // of strings and booleans
-		rule, _ := migration.CheckOf(migration.CheckOff)
+		rule, _ := evidence.Of(evidence.Off)
 		g.OK, g.Measured, err = rule.Judge(raw)
 	}
 	if err != nil {
@@ -509,7 +510,7 @@ func mayDelete(ctx context.Context, c *Call) []migration.Gate {
 // backupThere: the file that was verified is still in the data folder.
 func (c *Call) backupThere(ctx context.Context) migration.Gate {
 	g := migration.Gate{ID: "backup", Title: "The verified backup is there", Next: "copy it back into the data folder, or cancel this run and start it again"}
-	var facts migration.BackupFacts
+	var facts evidence.BackupFacts
 	ok, err := c.Output(ctx, "backup", &facts)
 	if err != nil || !ok {
 		g.Measured = "none was taken"
@@ -550,14 +551,14 @@ func (c *Call) closeLedger(ctx context.Context) error {
 		return err
 	}
 	if gateRemoved(gateResidue) {
-		return c.Evidence(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
+		return c.Evidence(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
 	}
-	return c.Prove(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
+	return c.Prove(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
 }
 
 // off looks at every old server: what its host says of it, and whether anything answers at its address.
-func (e *Estate) off(ctx context.Context) (migration.OffFacts, error) {
-	var facts migration.OffFacts
+func (e *Estate) off(ctx context.Context) (evidence.OffFacts, error) {
+	var facts evidence.OffFacts
 	for _, m := range e.machines() {
 		inst, err := e.linode.Instance(ctx, m.id)
 		switch {
@@ -566,14 +567,14 @@ func (e *Estate) off(ctx context.Context) (migration.OffFacts, error) {
 		case err != nil:
 			return facts, fmt.Errorf("%s (Linode %d): %w", m.label, m.id, err)
 		}
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: m.label, Status: inst.Status})
+		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: m.label, Status: inst.Status})
 	}
 	var addrs []string
 	if ok, err := e.store.Setting(ctx, oldAddresses, &addrs); err != nil || !ok {
 		return facts, errorOr(err, "the addresses of the old servers are not known")
 	}
 	for _, a := range addrs {
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
+		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
 	}
 	return facts, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // validateWithin is how long a validation waits for enough orders.
@@ -45,7 +46,7 @@ func compareWindow(ctx context.Context, c *Call) (any, error) {
 			return nil, err
 		}
 	}
-	var facts migration.DualWriteFacts
+	var facts evidence.DualWriteFacts
 	err := await(ctx, 250*time.Millisecond, func(context.Context) error {
 		r, err := c.Routing(ctx, c.Run.MigrationID)
 		if err != nil {
@@ -64,7 +65,7 @@ func compareWindow(ctx context.Context, c *Call) (any, error) {
 			until = now
 		}
 		s := ledger.Window(w.From.UnixMilli(), until.UnixMilli(), now, c.cfg.Migration.OrderDeadline)
-		facts = migration.DualWriteFacts{Orders: s.ShadowExpected, MinOrders: c.cfg.Migration.MinValidationOrders, Copied: s.ShadowEnqueued, Compared: s.ShadowCompared,
+		facts = evidence.DualWriteFacts{Orders: s.ShadowExpected, MinOrders: c.cfg.Migration.MinValidationOrders, Copied: s.ShadowEnqueued, Compared: s.ShadowCompared,
 			Mismatches: s.Mismatches, Duplicated: s.Duplicated, Lost: s.Lost, WindowSeconds: int64(until.Sub(w.From).Seconds())}
 		c.Progress("%d of %d orders compared, %d differ", facts.Compared, facts.MinOrders, facts.Mismatches)
 		if facts.Mismatches > 0 || facts.Lost > 0 || facts.Duplicated > 0 {
@@ -81,5 +82,5 @@ func compareWindow(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return facts, c.Prove(ctx, migration.CheckDualWrite, migration.Observed, "the app's journal of both sides", facts)
+	return facts, c.Prove(ctx, evidence.DualWrite, migration.Observed, "the app's journal of both sides", facts)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // view is everything that decides what may be done next, read at one time.
@@ -61,7 +62,7 @@ func readView(ctx context.Context, e *Estate, mid string) (view, error) {
 	if err != nil {
 		return v, err
 	}
-	v.checklist = migration.Evaluate(v.at, v.migration.Plan, v.latestEv, history)
+	v.checklist = evidence.Evaluate(v.at, v.migration.Plan, v.latestEv, history)
 	return v, nil
 }
 
@@ -157,7 +158,7 @@ func (v view) met(check string) bool {
 	if !ok {
 		return false
 	}
-	c, _ := migration.CheckOf(check)
+	c, _ := evidence.Of(check)
 	held, _, err := c.Judge(e.Facts)
 	return held && err == nil
 }
@@ -167,11 +168,11 @@ func (v view) done(step string) bool {
 	switch step {
 	case migration.StepFixPolicy:
 		// Not a matter of having been run: the policy itself counts, and it may be set back behind our back.
-		return v.latest(migration.StepAudit) != nil && v.met(migration.CheckPolicy)
+		return v.latest(migration.StepAudit) != nil && v.met(evidence.Policy)
 	case migration.StepCutover:
 		return v.routing.Stage == migration.StageComplete
 	case migration.StepDualWrite:
-		return v.met(migration.CheckDualWrite)
+		return v.met(evidence.DualWrite)
 	case migration.StepMoveResidue:
 		if gateRemoved(gateResidue) {
 			return true
@@ -185,7 +186,7 @@ func (v view) done(step string) bool {
 }
 
 // proofOf names the check that a step exists to satisfy.
-var proofOf = map[string]string{migration.StepSentinelTest: migration.CheckFailover, migration.StepBreakerDrill: migration.CheckDrill, migration.StepWebhookRetry: migration.CheckRetries, migration.StepProvision: migration.CheckTargetPlan}
+var proofOf = map[string]string{migration.StepSentinelTest: evidence.Failover, migration.StepBreakerDrill: evidence.Drill, migration.StepWebhookRetry: evidence.Retries, migration.StepProvision: evidence.TargetPlan}
 
 // needs gives one gate for each step that must be done before.
 func (v view) needs(step string) []migration.Gate {
@@ -257,7 +258,7 @@ func (v view) nextSteps() []migration.NextStep {
 		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + params(r.Params), Why: "It is under way."}}
 	}
 	var out []migration.NextStep
-	if f, ok := v.finding(migration.CheckScan); ok && f.Verdict != migration.Met && v.latestEv[migration.CheckDrill].Check != "" {
+	if f, ok := v.finding(evidence.Scan); ok && f.Verdict != migration.Met && v.latestEv[evidence.Drill].Check != "" {
 		out = append(out, migration.NextStep{Verb: "scan", Step: migration.StepBreakerDrill, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
 	}
 	for _, s := range v.steps() {
@@ -288,10 +289,10 @@ func (v view) nextMove() (migration.StageMove, string, bool) {
 	case migration.StageDualWrite:
 		return migration.StageMove{To: migration.StageShadow}, "The target runs the copies with side effects off, and results are compared.", true
 	case migration.StageShadow:
-		if !v.met(migration.CheckRollback) {
+		if !v.met(evidence.Rollback) {
 			return migration.StageMove{To: migration.StageDualWrite}, "Rehearse the way back once before the target gets authority.", true
 		}
-		if !v.met(migration.CheckDualWrite) {
+		if !v.met(evidence.DualWrite) {
 			return migration.StageMove{}, "", false // the validation is next
 		}
 		return migration.StageMove{To: migration.StageLive, Ramp: v.ramp[0]}, fmt.Sprintf("The target gets authority for %d %% of orders.", v.ramp[0]), true

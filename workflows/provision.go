@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/httpapi"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // targetVar is the config var through which the app learns the managed Redis' address.
@@ -67,7 +68,7 @@ func provision() Step {
 						if err != nil {
 							return nil, err
 						}
-						return facts, c.Prove(ctx, migration.CheckTargetConn, migration.Observed, "commands on the database itself", facts)
+						return facts, c.Prove(ctx, evidence.TargetConn, migration.Observed, "commands on the database itself", facts)
 					},
 				},
 				{
@@ -175,7 +176,7 @@ func createDatabase(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts); err != nil {
+	if err := c.Prove(ctx, evidence.TargetPlan, migration.Observed, "developer API", facts); err != nil {
 		return nil, fmt.Errorf("%w: mend the database in the managed service's console; pay-as-you-go bills every idle poll of BullMQ", err)
 	}
 	var before targetRef
@@ -204,21 +205,21 @@ func (e *Estate) forgetTarget(ctx context.Context) error {
 }
 
 // targetPlan reads from the managed service's API what the database is, and whether there are others of its name. One that is gone has the state "deleted".
-func (e *Estate) targetPlan(ctx context.Context, id string) (migration.TargetPlanFacts, error) {
+func (e *Estate) targetPlan(ctx context.Context, id string) (evidence.TargetPlanFacts, error) {
 	all, err := e.upstash.List(ctx)
 	if err != nil {
-		return migration.TargetPlanFacts{}, err
+		return evidence.TargetPlanFacts{}, err
 	}
 	var db upstash.Database
 	if i := slices.IndexFunc(all, func(d upstash.Database) bool { return d.ID == id }); i >= 0 {
 		db = all[i]
 	} else if db, err = e.upstash.Get(ctx, id, false); httpapi.Status(err) == http.StatusNotFound {
-		return migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: id, Name: e.cfg.Target.Upstash.DatabaseName, State: "deleted", PlanNote: "it is gone"}, nil
+		return evidence.TargetPlanFacts{Provider: "Upstash", DatabaseID: id, Name: e.cfg.Target.Upstash.DatabaseName, State: "deleted", PlanNote: "it is gone"}, nil
 	} else if err != nil {
-		return migration.TargetPlanFacts{}, err
+		return evidence.TargetPlanFacts{}, err
 	}
 	fixed, why := db.Fixed1GB()
-	facts := migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
+	facts := evidence.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
 		Eviction: db.Eviction || db.DBEviction, TLS: db.TLS, State: db.State, AutoUpgrade: db.AutoUpgrade}
 	for _, other := range upstash.Named(all, db.Name) {
 		if other.ID != id {
@@ -239,7 +240,7 @@ func (c *Call) targetEvictsNothing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts)
+	return c.Prove(ctx, evidence.TargetPlan, migration.Observed, "developer API", facts)
 }
 
 func awaitTargetConnections(ctx context.Context, c *Call) (any, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // wantedPlan is the plan that the initiative asks for; no other is created or adopted.
@@ -42,7 +43,7 @@ type loadSample struct {
 type measured struct {
 	mu    sync.Mutex
 	loads map[string]loadSample
-	tried map[string]migration.TargetConnFacts // the last whole try of the target's commands
+	tried map[string]evidence.TargetConnFacts // the last whole try of the target's commands
 }
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -29,10 +29,10 @@ const (
 )
 
 // probeTarget is for the monitor: it tries the commands every tryAgain, and measures the latency in between.
-func (e *Estate) probeTarget(ctx context.Context) (migration.TargetConnFacts, error) {
+func (e *Estate) probeTarget(ctx context.Context) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := e.Target(ctx)
 	if err != nil {
-		return migration.TargetConnFacts{}, err
+		return evidence.TargetConnFacts{}, err
 	}
 	e.seen.mu.Lock()
 	facts, known := e.seen.tried[endpoint.Address()]
@@ -60,13 +60,13 @@ func (c *Call) largestPayload(ctx context.Context) int64 {
 // tryTarget tries on the target what BullMQ 6.7 does there: its scripts are sent once and called by their hash, use cjson and cmsgpack and build keys
 // dynamically; workers wait in BZPOPMIN for what other connections add; events are a stream. DUMP and RESTORE are not needed by the job-wise move.
 // It also sends a request of twice the largest payload (0: a small one), and measures the latency from here. Its keys are its own, and expire.
-func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.TargetConnFacts, error) {
+func (e *Estate) tryTarget(ctx context.Context, largest int64) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := e.Target(ctx)
 	if err != nil {
-		return migration.TargetConnFacts{}, err
+		return evidence.TargetConnFacts{}, err
 	}
 	// go-redis verifies the certificate unless told otherwise, and it is never told otherwise here.
-	facts := migration.TargetConnFacts{Address: endpoint.Address(), TLSVerified: endpoint.TLS()}
+	facts := evidence.TargetConnFacts{Address: endpoint.Address(), TLSVerified: endpoint.TLS()}
 	count := watchPings
 	if largest > 0 {
 		count = tryPings
@@ -123,7 +123,7 @@ func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.Target
 	facts.TriedAt = &now
 	e.seen.mu.Lock()
 	if e.seen.tried == nil {
-		e.seen.tried = map[string]migration.TargetConnFacts{}
+		e.seen.tried = map[string]evidence.TargetConnFacts{}
 	}
 	e.seen.tried[endpoint.Address()] = facts
 	e.seen.mu.Unlock()
@@ -131,7 +131,7 @@ func (e *Estate) tryTarget(ctx context.Context, largest int64) (migration.Target
 }
 
 // pings measures the round trip.
-func pings(ctx context.Context, c redis.UniversalClient, n int, facts *migration.TargetConnFacts) error {
+func pings(ctx context.Context, c redis.UniversalClient, n int, facts *evidence.TargetConnFacts) error {
 	took := make([]time.Duration, n)
 	for i := range took {
 		start := time.Now()
@@ -159,7 +159,7 @@ redis.call('SET', ARGV[1] .. ':lua', v.a, 'PX', 60000); return redis.call('GET',
 type trial struct {
 	client redis.UniversalClient
 	key    string
-	facts  *migration.TargetConnFacts
+	facts  *evidence.TargetConnFacts
 }
 
 func (t trial) sub(part string) string { return t.key + ":" + part }

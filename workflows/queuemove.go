@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/move"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // drainLimit is how long jobs in progress may take once a queue was paused; then it is resumed and the move given up.
@@ -46,7 +47,7 @@ func moveQueues() Step {
 			v := viewFrom(ctx)
 			out := Outlook{Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
 				Impact: "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again."}
-			out.Gates = append(out.Gates, sourceThere(v), checkGate(v, migration.CheckTargetPlan)) // which says that the target evicts nothing
+			out.Gates = append(out.Gates, sourceThere(v), checkGate(v, evidence.TargetPlan)) // which says that the target evicts nothing
 			source, endpoint, err := e.Source(ctx, v.migration.ID)
 			if err != nil {
 				return out, err
@@ -175,7 +176,7 @@ func (e *Estate) planQueueMoves(ctx context.Context, mid string, source redis.Un
 }
 
 func (m queueMove) options() move.Options {
-	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for CheckTargetPlan, and the move itself asks again
+	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for evidence.TargetPlan, and the move itself asks again
 }
 
 func doMoveQueues(ctx context.Context, c *Call) (any, error) {

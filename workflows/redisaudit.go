@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -25,9 +26,9 @@ type RedisAudit struct {
 	At      time.Time      `json:"at"`
 	Reports []audit.Report `json:"reports"` // by node
 	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt is zero before it looked.
-	Now    migration.AuditFacts `json:"now"`
-	NowAt  time.Time            `json:"now_at"`
-	Alerts []migration.Alert    `json:"alerts,omitempty"`
+	Now    evidence.AuditFacts `json:"now"`
+	NowAt  time.Time           `json:"now_at"`
+	Alerts []migration.Alert   `json:"alerts,omitempty"`
 }
 
 // RedisAudit gives the last whole audit of the source. NotFound before there is one.
@@ -53,7 +54,7 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 		}
 	}
 	if facts, ok := auditFactsOf(v.latestEv); ok {
-		out.Now, out.NowAt = facts, v.latestEv[migration.CheckAudit].ObservedAt
+		out.Now, out.NowAt = facts, v.latestEv[evidence.Audit].ObservedAt
 		if sourceExists(v.routing) {
 			out.Alerts = facts.Alerts()
 		}
@@ -62,8 +63,8 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 }
 
 // lookAgain judges every node that holds jobs by the checks that need no look at the keys. A node that cannot be read is an error.
-func (e *Estate) lookAgain(ctx context.Context, mid string) ([]audit.Report, migration.AuditFacts, error) {
-	var facts migration.AuditFacts
+func (e *Estate) lookAgain(ctx context.Context, mid string) ([]audit.Report, evidence.AuditFacts, error) {
+	var facts evidence.AuditFacts
 	nodes, err := e.sourceNodes(ctx, mid)
 	if err != nil {
 		return nil, facts, err
@@ -93,13 +94,13 @@ func (e *Estate) lookAgain(ctx context.Context, mid string) ([]audit.Report, mig
 }
 
 // auditFacts takes from reports what is looked at again and again, in an order that does not depend on what was found.
-func auditFacts(reports []audit.Report) migration.AuditFacts {
-	var out migration.AuditFacts
+func auditFacts(reports []audit.Report) evidence.AuditFacts {
+	var out evidence.AuditFacts
 	for _, r := range reports {
-		n := migration.NodeAudit{Node: r.Address}
+		n := evidence.NodeAudit{Node: r.Address}
 		for _, c := range audit.Catalogue() {
 			if f, ok := r.Finding(c.ID); ok && !c.Scan {
-				n.Findings = append(n.Findings, migration.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
+				n.Findings = append(n.Findings, evidence.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
 			}
 		}
 		out.Nodes = append(out.Nodes, n)
@@ -107,16 +108,16 @@ func auditFacts(reports []audit.Report) migration.AuditFacts {
 	return out
 }
 
-func auditFactsOf(latest map[string]migration.Evidence) (migration.AuditFacts, bool) {
-	e, ok := latest[migration.CheckAudit]
+func auditFactsOf(latest map[string]migration.Evidence) (evidence.AuditFacts, bool) {
+	e, ok := latest[evidence.Audit]
 	if !ok {
-		return migration.AuditFacts{}, false
+		return evidence.AuditFacts{}, false
 	}
 	return decodeAudit(e.Facts)
 }
 
-func decodeAudit(raw []byte) (migration.AuditFacts, bool) {
-	var f migration.AuditFacts
+func decodeAudit(raw []byte) (evidence.AuditFacts, bool) {
+	var f evidence.AuditFacts
 	return f, json.Unmarshal(raw, &f) == nil
 }
 
@@ -132,7 +133,7 @@ func (c *Call) auditEvidence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts)
+	return c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts)
 }
 
 // auditAll judges every node by every check, with the keys and jobs of the one that takes writes: replicas hold the same.
@@ -171,7 +172,7 @@ func (c *Call) auditAll(ctx context.Context) ([]audit.Report, error) {
 		return nil, err
 	}
 	last, _ := auditFactsOf(latest)
-	return reports, c.Evidence(ctx, migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts.After(last))
+	return reports, c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts.After(last))
 }
 
 // census gives an audit the census that pages show, and waits for one that is being taken.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -43,7 +44,7 @@ type ReplayResult struct {
 }
 
 // liveDeliveries asks Stripe what it could not deliver since a time; nil without a key.
-func (e *Estate) liveDeliveries(ctx context.Context, since time.Time) (*migration.LiveDeliveries, error) {
+func (e *Estate) liveDeliveries(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error) {
 	if e.cfg.Stripe.Key.IsZero() {
 		return nil, nil //nolint:nilnil // nobody is asked, and that is no error
 	}
@@ -51,7 +52,7 @@ func (e *Estate) liveDeliveries(ctx context.Context, since time.Time) (*migratio
 	if err != nil {
 		return nil, err
 	}
-	out := &migration.LiveDeliveries{Provider: "Stripe", Undelivered: len(found)}
+	out := &evidence.LiveDeliveries{Provider: "Stripe", Undelivered: len(found)}
 	for _, f := range found[:min(len(found), replayNamed)] {
 		out.Events = append(out.Events, f.Event.ID)
 	}

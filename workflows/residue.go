@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // stampField is where the app stamps a job's authority in its data, and movedTo what the move adds, so that the target's workers run it.
@@ -92,7 +93,7 @@ func moveResidue() Step {
 						for i, q := range facts.Queues {
 							facts.Queues[i].Moved = moved[q.Queue]
 						}
-						return facts, c.Prove(ctx, migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", facts)
+						return facts, c.Prove(ctx, evidence.Residue, migration.Observed, "counts of every state of every queue on the source", facts)
 					},
 				},
 			}
@@ -143,16 +144,16 @@ func moveLeft(ctx context.Context, c *Call) (any, error) {
 
 // residue counts what is not finished on the source, in every queue that is found there, not the pipeline's alone: all of them go with the
 // server. Shadow copies are left out: they carry no side effects, and their originals are in the order ledger.
-func (e *Estate) residue(ctx context.Context, mid string) (migration.ResidueFacts, error) {
+func (e *Estate) residue(ctx context.Context, mid string) (evidence.ResidueFacts, error) {
 	source, _, err := e.Source(ctx, mid)
 	if err != nil {
-		return migration.ResidueFacts{}, err
+		return evidence.ResidueFacts{}, err
 	}
 	return e.residueOn(ctx, source)
 }
 
-func (e *Estate) residueOn(ctx context.Context, source redis.UniversalClient) (migration.ResidueFacts, error) {
-	var facts migration.ResidueFacts
+func (e *Estate) residueOn(ctx context.Context, source redis.UniversalClient) (evidence.ResidueFacts, error) {
+	var facts evidence.ResidueFacts
 	others, err := e.otherQueues(ctx, source)
 	if err != nil {
 		return facts, err
@@ -162,7 +163,7 @@ func (e *Estate) residueOn(ctx context.Context, source redis.UniversalClient) (m
 		if err != nil {
 			return facts, fmt.Errorf("%s: %w", q.Name, err)
 		}
-		facts.Queues = append(facts.Queues, migration.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
+		facts.Queues = append(facts.Queues, evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
 	}
 	return facts, nil
 }

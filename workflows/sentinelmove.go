@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // sentinelMove takes every key from the single server to the Sentinel master by a replication swap. The sentinels look away meanwhile,
@@ -316,12 +317,12 @@ func (c *Call) canaryAccepted(ctx context.Context, endpoint string) error {
 }
 
 // readiness reads the Sentinel deployment's readiness as evidence.
-func (e *Estate) readiness(ctx context.Context) (migration.ReadinessFacts, error) {
+func (e *Estate) readiness(ctx context.Context) (evidence.ReadinessFacts, error) {
 	checks, err := e.cluster.Readiness(ctx)
 	if err != nil {
-		return migration.ReadinessFacts{}, err
+		return evidence.ReadinessFacts{}, err
 	}
-	var facts migration.ReadinessFacts
+	var facts evidence.ReadinessFacts
 	for _, c := range checks {
 		facts.Checks = append(facts.Checks, migration.Gate(c))
 	}
@@ -333,7 +334,7 @@ func (e *Estate) readiness(ctx context.Context) (migration.ReadinessFacts, error
 func (c *Call) recordReadiness(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	var facts migration.ReadinessFacts
+	var facts evidence.ReadinessFacts
 	err := await(ctx, 500*time.Millisecond, func(ctx context.Context) (err error) {
 		if facts, err = c.readiness(ctx); err != nil {
 			return notYet("%v", err)
@@ -346,5 +347,5 @@ func (c *Call) recordReadiness(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", facts)
+	return c.Evidence(ctx, evidence.Readiness, migration.Observed, "SENTINEL and INFO on every node", facts)
 }

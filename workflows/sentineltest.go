@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // sentinelTest fails over twice: once planned, to see that everything is set up, and once by making the master unresponsive, so that
@@ -89,7 +90,7 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		// A master that went away and was not replaced is a result, and it ends a row of good ones. A test that never began is none.
 		if report.NewMaster == "" && len(report.Timeline) > 0 && ctx.Err() == nil {
-			err = errors.Join(err, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel", facts))
+			err = errors.Join(err, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel", facts))
 		}
 		return nil, err
 	}
@@ -98,11 +99,11 @@ func automaticFailover(ctx context.Context, c *Call) (any, error) {
 	}
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
-	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
+	return facts, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
 }
 
-func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {
-	return migration.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
+func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) evidence.FailoverFacts {
+	return evidence.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
 		FirstAddMS: firstAddMS, BlockedMS: r.BlockedMS, RecoveredMS: r.RecoveredMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
 }
 
@@ -173,7 +174,7 @@ func (p *probe) backAfter(start time.Time) int64 {
 		}
 	}
 	if refused || last.Equal(start) {
-		return migration.FailoverLimitMS + 1
+		return evidence.FailoverLimitMS + 1
 	}
 	return back
 }
@@ -182,7 +183,7 @@ func (p *probe) backAfter(start time.Time) int64 {
 const stalledLimit = 60 * time.Second
 
 // followed notes in facts what became of the jobs that the app accepted.
-func (p *probe) followed(ctx context.Context, c *Call, facts *migration.FailoverFacts) error {
+func (p *probe) followed(ctx context.Context, c *Call, facts *evidence.FailoverFacts) error {
 	known, err := p.outcomes(ctx, c.ingestion, stalledLimit, facts)
 	switch {
 	case err != nil:
@@ -197,7 +198,7 @@ func (p *probe) followed(ctx context.Context, c *Call, facts *migration.Failover
 
 // outcomes waits until every job that the app accepted has run, at most for limit, and counts those that never did and the runs beyond the
 // first. A journal that was replaced meanwhile, or that nobody answers for, tells nothing.
-func (p *probe) outcomes(ctx context.Context, app *ingestion.Client, limit time.Duration, facts *migration.FailoverFacts) (known bool, err error) {
+func (p *probe) outcomes(ctx context.Context, app *ingestion.Client, limit time.Duration, facts *evidence.FailoverFacts) (known bool, err error) {
 	runs := map[string]int{}
 	for _, s := range p.seen { // the probe has ended
 		if s.ok {

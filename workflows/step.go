@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Step is one workflow: what it needs, what it would do, and how each of its actions is done and undone. Doing must be idempotent: an
@@ -97,7 +98,7 @@ func (c *Call) Prove(ctx context.Context, check string, proof migration.Proof, s
 	if err != nil {
 		return err
 	}
-	rule, _ := migration.CheckOf(check)
+	rule, _ := evidence.Of(check)
 	met, measured, err := rule.Judge(raw)
 	if err == nil && !met {
 		err = fmt.Errorf("%s (want: %s)", measured, rule.Limit)
