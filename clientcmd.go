@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // remote are the options of the commands that talk to a running server. The password is read from the environment only: arguments are
@@ -189,7 +190,7 @@ func printRun(w io.Writer, r migration.Run) {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", a.State, a.Title, a.Detail)
 	}
 	for _, a := range r.Actions {
-		var f migration.WatchFacts
+		var f evidence.WatchFacts
 		if json.Unmarshal(a.Output, &f) != nil { // of another kind, or none
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // SignIn opens a session; the client uses it from then on.
@@ -333,7 +334,7 @@ func (c *Client) BreakerProof(ctx context.Context, mid string) (BreakerProof, er
 }
 
 // SubmitScan keeps what a scan of the app's source found as evidence.
-func (c *Client) SubmitScan(ctx context.Context, mid string, f migration.ScanFacts) error {
+func (c *Client) SubmitScan(ctx context.Context, mid string, f evidence.ScanFacts) error {
 	return c.call(ctx, http.MethodPost, at(mid, "scans"), f, nil)
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Attestation is what a worker says of itself about once a second: who it is, which flag revision everything it has in flight uses, and
@@ -369,15 +370,15 @@ func (c Connection) flag(option string) *bool {
 }
 
 // Intakes gives what live workers attest of their durable intake. Only those count that hold a producer: the others take no orders.
-func (f *Fleet) Intakes() migration.IntakeFacts {
-	var facts migration.IntakeFacts
+func (f *Fleet) Intakes() evidence.IntakeFacts {
+	var facts evidence.IntakeFacts
 	for _, m := range f.Attestations() {
 		if !slices.ContainsFunc(m.Connections, func(c Connection) bool { return c.Role == "producer" }) {
 			continue
 		}
-		i := migration.IntakeInstance{Instance: m.Instance}
+		i := evidence.IntakeInstance{Instance: m.Instance}
 		if n := m.Intake; n != nil {
-			i = migration.IntakeInstance{Instance: m.Instance, Durable: true, Backlog: n.Backlog, OldestMS: n.OldestMS, Bytes: n.Bytes, MaxBytes: n.MaxBytes, Accepted: n.Accepted, Refused: n.Refused, Damaged: n.Damaged}
+			i = evidence.IntakeInstance{Instance: m.Instance, Durable: true, Backlog: n.Backlog, OldestMS: n.OldestMS, Bytes: n.Bytes, MaxBytes: n.MaxBytes, Accepted: n.Accepted, Refused: n.Refused, Damaged: n.Damaged}
 		}
 		facts.Instances = append(facts.Instances, i)
 	}
@@ -385,14 +386,14 @@ func (f *Fleet) Intakes() migration.IntakeFacts {
 }
 
 // Producers gives what live workers attest of their producer connections.
-func (f *Fleet) Producers() migration.AttestationFacts {
-	var facts migration.AttestationFacts
+func (f *Fleet) Producers() evidence.AttestationFacts {
+	var facts evidence.AttestationFacts
 	for _, m := range f.Attestations() {
 		for _, c := range m.Connections {
 			if c.Role != "producer" {
 				continue
 			}
-			p := migration.ProducerOptions{Instance: m.Instance, Queue: c.Queue, Side: c.Side, Endpoint: c.Endpoint}
+			p := evidence.ProducerOptions{Instance: m.Instance, Queue: c.Queue, Side: c.Side, Endpoint: c.Endpoint}
 			p.EnableOfflineQueue, p.SkipWaitingForReady = c.flag("enableOfflineQueue"), c.flag("skipWaitingForReady")
 			if raw, ok := c.Options["commandTimeout"]; ok {
 				_ = json.Unmarshal(raw, &p.CommandTimeoutMS) // absent or null stays 0, which no check accepts

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 type clock struct {
@@ -239,7 +240,7 @@ func TestEveryLiveWorkerThatTakesOrdersTellsOfItsIntakeOrThatItHasNone(t *testin
 			t.Fatal(err)
 		}
 	}
-	want := []migration.IntakeInstance{{Instance: "with", Durable: true, Backlog: 3, Bytes: 10, MaxBytes: 100, OldestMS: 50, Accepted: 4, Refused: 2, Damaged: 1}, {Instance: "without"}}
+	want := []evidence.IntakeInstance{{Instance: "with", Durable: true, Backlog: 3, Bytes: 10, MaxBytes: 100, OldestMS: 50, Accepted: 4, Refused: 2, Damaged: 1}, {Instance: "without"}}
 	if got := f.Intakes(); !slices.Equal(got.Instances, want) {
 		t.Errorf("got %+v", got)
 	} else if sum, all := got.Totals(); all || sum.Backlog != 3 {

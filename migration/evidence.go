@@ -3,8 +3,6 @@ package migration
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -20,11 +18,11 @@ const (
 	Documented Proof = "documented"
 )
 
-// Evidence is one measured fact at one time. It is append-only and holds no verdict: what it means is computed by Evaluate, so that a
-// better rule judges old facts too.
+// Evidence is one measured fact at one time. It is append-only and holds no verdict: what it means is
+// computed by evidence.Evaluate, so that a better rule judges old facts too.
 type Evidence struct {
 	ID         int64           `json:"id"`
-	Check      string          `json:"check"` // which entry of Checks judges it
+	Check      string          `json:"check"` // id of the check that judges it
 	Proof      Proof           `json:"proof"`
 	Facts      json.RawMessage `json:"facts"`
 	Source     string          `json:"source"`           // how it was measured, in a word or command
@@ -119,68 +117,6 @@ func (c Checklist) MetCount() int {
 	return n
 }
 
-// Evaluate judges a plan's criteria by the latest evidence of each check, and by history (newest first, the latest included) for the
-// checks of Plan.Repeated. It is the only place where evidence becomes a verdict. Evidence dated after now (a clock that went back) is
-// inconclusive, never green.
-func Evaluate(now time.Time, p Plan, latest map[string]Evidence, history map[string][]Evidence) Checklist {
-	settled := map[string]bool{}
-	judge := func(c Criterion) Item { return evaluate(now, p, c, latest, history, settled) }
-	// A requirement may stop ageing when another criterion is met, so those are judged first; they must not wait on each other.
-	for _, c := range p.Criteria {
-		for _, r := range c.Requires {
-			if r.Until == "" || settled[r.Until] {
-				continue
-			}
-			for _, u := range p.Criteria {
-				if u.ID == r.Until && judge(u).Verdict == Met {
-					settled[u.ID] = true
-				}
-			}
-		}
-	}
-	out := make(Checklist, 0, len(p.Criteria))
-	for _, c := range p.Criteria {
-		out = append(out, judge(c))
-	}
-	return out
-}
-
-// severity orders verdicts from worst to best: a measured failure is said before a missing or old measurement.
-var severity = map[Verdict]int{Unmet: 0, Unknown: 1, Stale: 2, Met: 3}
-
-func evaluate(now time.Time, p Plan, c Criterion, latest map[string]Evidence, history map[string][]Evidence, settled map[string]bool) Item {
-	item := Item{Criterion: c, Verdict: Met}
-	var why []string
-	for _, r := range c.Requires {
-		f := find(now, r, latest, settled[r.Until])
-		if r.MinCount > 1 {
-			f = repeated(now, r, f, history[r.Check])
-		}
-		if f.Evidence == nil && !outside[r.Check] {
-			f.Next = firstStep(p, c.ID, f.Next)
-		}
-		item.Findings = append(item.Findings, f)
-		if severity[f.Verdict] < severity[item.Verdict] {
-			item.Verdict, item.Next = f.Verdict, f.Next
-			why = []string{f.Measured}
-		} else if f.Verdict == item.Verdict {
-			why = append(why, f.Measured)
-		}
-	}
-	item.Why = strings.Join(why, "; ")
-	return item
-}
-
-// firstStep names the step that begins to show a criterion.
-func firstStep(p Plan, criterion, otherwise string) string {
-	for _, s := range p.Steps {
-		if slices.Contains(s.Proves, criterion) {
-			return "run the step " + s.Title
-		}
-	}
-	return otherwise
-}
-
 // Words gives a duration for people, in its largest fitting unit: "40 s", "15 min", "3 h", "30 d".
 func Words(d time.Duration) string {
 	switch {
@@ -192,69 +128,4 @@ func Words(d time.Duration) string {
 		return fmt.Sprintf("%d h", d/time.Hour)
 	}
 	return fmt.Sprintf("%d d", d/(24*time.Hour))
-}
-
-func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool) Finding {
-	check := checks[r.Check]
-	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unmet, MaxAge: r.MaxAge, Next: check.Next,
-		Measured: check.Title + ": nothing shows it yet"}
-	e, ok := latest[r.Check]
-	if !ok {
-		return f
-	}
-	f.Verdict = Unknown
-	f.Evidence, f.Settled = &e, settled
-	met, measured, err := check.Judge(e.Facts)
-	expiredAgo, isExpired := expired(r.Check, e.Facts, now)
-	age := now.Sub(e.ObservedAt)
-	switch {
-	case err != nil:
-		f.Measured = check.Title + ": the evidence cannot be read: " + err.Error()
-	case !met:
-		f.Verdict, f.Measured = Unmet, measured
-	case age < -time.Minute:
-		f.Measured = fmt.Sprintf("%s: the evidence is dated %s in the future; check the clocks", check.Title, Words(-age))
-	case r.MaxAge > 0 && age > r.MaxAge && !settled:
-		f.Verdict = Stale
-		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)", measured, Words(age), Words(r.MaxAge))
-	case isExpired && !settled:
-		f.Verdict, f.Measured = Stale, fmt.Sprintf("%s, but a decision in it expired %s ago", measured, Words(expiredAgo))
-	default:
-		f.Verdict, f.Measured, f.Next = Met, measured, ""
-	}
-	return f
-}
-
-// repeated adds to a finding how many observations in a row held. Observations of one run count once, and what cannot be judged neither
-// counts nor breaks the row. Too few is Unmet: the tests that are missing were never made, or are too long ago.
-func repeated(now time.Time, r Requirement, f Finding, history []Evidence) Finding {
-	f.MinCount = r.MinCount
-	check := checks[r.Check]
-	f.Limit = fmt.Sprintf("%s, %d times in a row", check.Limit, r.MinCount)
-	if r.MaxAge > 0 {
-		f.Limit += " within " + Words(r.MaxAge)
-	}
-	runs := map[string]bool{}
-	for _, e := range history {
-		met, _, err := check.Judge(e.Facts)
-		age := now.Sub(e.ObservedAt)
-		if err != nil || age < -time.Minute {
-			continue
-		}
-		if !met || r.MaxAge > 0 && age > r.MaxAge && !f.Settled {
-			break
-		}
-		if e.RunID != "" && runs[e.RunID] {
-			continue
-		}
-		runs[e.RunID] = true
-		f.Count++
-	}
-	if f.Verdict == Met && f.Count < r.MinCount {
-		f.Verdict, f.Next = Unmet, check.Next
-		f.Measured = fmt.Sprintf("%d of %d in a row; the last: %s", f.Count, r.MinCount, f.Measured)
-	} else if f.Verdict == Met {
-		f.Measured = fmt.Sprintf("%d in a row (%d needed); the last: %s", f.Count, r.MinCount, f.Measured)
-	}
-	return f
 }

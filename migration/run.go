@@ -328,6 +328,36 @@ type Overview struct {
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }
 
+// LedgerFacts are the figures of the order ledger, from the whole journal of the ingestion app. They are
+// also the evidence of the check order-ledger.
+type LedgerFacts struct {
+	Orders       int `json:"orders"`
+	Acknowledged int `json:"acknowledged"`
+	Fulfilled    int `json:"fulfilled"`
+	// Pending are acknowledged, not yet applied, and still within their time.
+	Pending int `json:"pending"`
+	// PendingSource are those of the pending orders that were put on the source: they must be gone
+	// before it is.
+	PendingSource int `json:"pending_source"`
+	// Held are those of the pending orders that wait in the app's durable intake.
+	Held int `json:"held,omitempty"`
+	// HeldLate are those of the held orders that have waited for longer than an order may take.
+	HeldLate   int `json:"held_late,omitempty"`
+	Lost       int `json:"lost"`
+	Duplicated int `json:"duplicated"`
+	// Examples are ids of lost or duplicated orders.
+	Examples []string `json:"examples,omitempty"`
+}
+
+// Alert is a check of the audit that was ok once and is a problem now.
+type Alert struct {
+	Node     string `json:"node"`
+	Check    string `json:"check"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"`
+	Measured string `json:"measured"`
+}
+
 // Share is how many of some orders had the target as their authority.
 type Share struct {
 	Target int `json:"target"`

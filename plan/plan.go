@@ -9,19 +9,20 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 //go:embed initiative.yaml
 var initiative []byte
 
-// Parse reads a plan and validates it against the workflows there are. Unknown keys, unknown checks and unknown steps are Invalid, each
-// named, with the line where YAML itself is wrong.
+// Parse reads a plan and validates it against the workflows and the checks there are. Unknown keys,
+// unknown checks and unknown steps are Invalid, each named, with the line where YAML itself is wrong.
 func Parse(text []byte, workflows []string) (migration.Plan, error) {
 	var p migration.Plan
 	if err := yaml.UnmarshalWithOptions(text, &p, yaml.DisallowUnknownField()); err != nil {
 		return p, migration.Errorf(migration.Invalid, "the plan is not readable: %s", yaml.FormatError(err, false, true))
 	}
-	return p, p.Validate(workflows)
+	return p, p.Validate(workflows, evidence.IDs())
 }
 
 // Read reads a plan from a file; an empty path gives the embedded initiative.

@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/scan"
 	"github.com/switchyard-dev/switchyard/twin"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Report is what a rehearsal found. Orders are counted from the provider's own list and the app's own sink, not from Switchyard.
@@ -365,7 +366,7 @@ func (r *rehearsal) measure(run migration.Run) {
 				r.report.FreezeMS = v.FreezeMS
 			}
 		case "automatic":
-			var v migration.FailoverFacts
+			var v evidence.FailoverFacts
 			if json.Unmarshal(a.Output, &v) == nil && r.killedAt.IsZero() {
 				r.report.Failover = Failover{v.ElectionMS, v.FirstAddMS, v.LostAcknowledged}
 			}
@@ -515,12 +516,12 @@ func (r *rehearsal) verdicts(ctx context.Context) error {
 		for _, i := range o.Checklist {
 			r.report.Criteria = append(r.report.Criteria, CriterionState{i.Criterion.ID, i.Verdict, i.Why})
 		}
-		rollback, err := r.ada.Evidence(ctx, r.mid, migration.CheckRollback, 1)
+		rollback, err := r.ada.Evidence(ctx, r.mid, evidence.Rollback, 1)
 		if err != nil {
 			return err
 		}
 		if len(rollback) > 0 {
-			var f migration.RollbackFacts
+			var f evidence.RollbackFacts
 			if err := json.Unmarshal(rollback[0].Facts, &f); err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // decode reads a JSON body strictly: unknown fields are a mistake, so that a misspelt one is not silently ignored. An empty body leaves v.
@@ -115,7 +116,7 @@ func (s *Server) apiEvidence(c *fiber.Ctx) error {
 		return err
 	}
 	check := c.Query("check")
-	if _, known := migration.CheckOf(check); check != "" && !known {
+	if _, known := evidence.Of(check); check != "" && !known {
 		return migration.Errorf(migration.Invalid, "there is no check %q", check)
 	}
 	all, err := s.control.Evidence(c.UserContext(), c.Params("mid"), check, limit)

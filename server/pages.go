@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -315,7 +316,7 @@ func (s *Server) evidence(c *fiber.Ctx) error {
 // judged says what one observation showed by itself, whatever its age.
 func judged(e migration.Evidence) web.Judged {
 	j := web.Judged{Evidence: e, Verdict: migration.Unknown}
-	check, ok := migration.CheckOf(e.Check)
+	check, ok := evidence.Of(e.Check)
 	if !ok {
 		j.Measured = e.Check + ": this version knows no such check"
 		return j

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func (s *Server) breaker(c *fiber.Ctx) error { return s.breakerWith(c, nil) }
@@ -35,7 +36,7 @@ func (s *Server) apiBreaker(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiSubmitScan(c *fiber.Ctx) error {
-	var in migration.ScanFacts
+	var in evidence.ScanFacts
 	if err := decode(c, &in); err != nil {
 		return err
 	}
@@ -65,8 +66,8 @@ func (s *Server) scanForm(c *fiber.Ctx) error {
 	return c.Redirect("/m/"+url.PathEscape(mid)+"/breaker", fiber.StatusSeeOther)
 }
 
-func scanFile(c *fiber.Ctx) (migration.ScanFacts, error) {
-	var facts migration.ScanFacts
+func scanFile(c *fiber.Ctx) (evidence.ScanFacts, error) {
+	var facts evidence.ScanFacts
 	h, err := c.FormFile("scan")
 	if err != nil {
 		return facts, migration.Errorf(migration.Invalid, "choose the file that switchyard scan --evidence wrote")

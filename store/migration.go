@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 type migrationRow struct {
@@ -111,7 +112,7 @@ func (r evidenceRow) value() migration.Evidence {
 
 // AddEvidence appends one observation and returns it with its id.
 func (s *Store) AddEvidence(ctx context.Context, mid string, e migration.Evidence) (migration.Evidence, error) {
-	if _, ok := migration.CheckOf(e.Check); !ok {
+	if _, ok := evidence.Of(e.Check); !ok {
 		return e, migration.Errorf(migration.Invalid, "evidence for the unknown check %q", e.Check)
 	}
 	r := evidenceRow{MigrationID: mid, Check: e.Check, Proof: string(e.Proof), Facts: string(e.Facts), Source: e.Source, RunID: e.RunID, ObservedAt: millis(e.ObservedAt)}

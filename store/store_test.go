@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store/pgtest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 var noon = time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
@@ -76,7 +77,7 @@ func wantKind(t testing.TB, err error, k migration.Kind) {
 	}
 }
 
-func evidence(check, facts string) migration.Evidence {
+func measured(check, facts string) migration.Evidence {
 	return migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), Source: "test", ObservedAt: noon}
 }
 
@@ -88,7 +89,7 @@ func run(id, step, who string) migration.Run {
 func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		_, err := s.AddEvidence(t.Context(), mid, evidence(migration.CheckPolicy, `{}`))
+		_, err := s.AddEvidence(t.Context(), mid, measured(evidence.Policy, `{}`))
 		ok(t, err)
 		createSet(t, s, mid)
 		revise(t, s, mid, `{"flags":{}}`)
@@ -110,16 +111,16 @@ func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
 func TestTheLatestEvidenceOfEachCheckCounts(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		for _, e := range []migration.Evidence{evidence(migration.CheckPolicy, `{"n":1}`), evidence(migration.CheckOff, `{"n":2}`), evidence(migration.CheckPolicy, `{"n":3}`)} {
+		for _, e := range []migration.Evidence{measured(evidence.Policy, `{"n":1}`), measured(evidence.Off, `{"n":2}`), measured(evidence.Policy, `{"n":3}`)} {
 			_, err := s.AddEvidence(t.Context(), mid, e)
 			ok(t, err)
 		}
 		latest, err := s.LatestEvidence(t.Context(), mid)
 		ok(t, err)
-		if len(latest) != 2 || string(latest[migration.CheckPolicy].Facts) != `{"n":3}` || !latest[migration.CheckPolicy].ObservedAt.Equal(noon) {
+		if len(latest) != 2 || string(latest[evidence.Policy].Facts) != `{"n":3}` || !latest[evidence.Policy].ObservedAt.Equal(noon) {
 			t.Fatalf("latest %v", latest)
 		}
-		all, err := s.Evidence(t.Context(), mid, migration.CheckPolicy, 10)
+		all, err := s.Evidence(t.Context(), mid, evidence.Policy, 10)
 		ok(t, err)
 		if len(all) != 2 || all[0].ID < all[1].ID {
 			t.Fatalf("not newest first: %v", all)
@@ -136,16 +137,16 @@ func TestTheLatestEvidenceOfEachCheckCounts(t *testing.T) {
 func TestEvidenceThatCannotBeRightIsRefused(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		_, err := s.AddEvidence(t.Context(), mid, evidence("no-such-check", `{}`))
+		_, err := s.AddEvidence(t.Context(), mid, measured("no-such-check", `{}`))
 		wantKind(t, err, migration.Invalid)
-		guess := evidence(migration.CheckPolicy, `{}`)
+		guess := measured(evidence.Policy, `{}`)
 		guess.Proof = "guessed"
-		for rule, e := range map[string]migration.Evidence{"facts that are no JSON": evidence(migration.CheckPolicy, `{`), "an unknown proof": guess} {
+		for rule, e := range map[string]migration.Evidence{"facts that are no JSON": measured(evidence.Policy, `{`), "an unknown proof": guess} {
 			if _, err := s.AddEvidence(t.Context(), mid, e); err == nil {
 				t.Errorf("%s was stored", rule)
 			}
 		}
-		if _, err := s.AddEvidence(t.Context(), "no-such-migration", evidence(migration.CheckPolicy, `{}`)); err == nil {
+		if _, err := s.AddEvidence(t.Context(), "no-such-migration", measured(evidence.Policy, `{}`)); err == nil {
 			t.Error("evidence of no migration was stored")
 		}
 	})
@@ -407,8 +408,8 @@ func TestReopeningKeepsEverything(t *testing.T) {
 			ctx, url := t.Context(), database(t)
 			s := openURL(t, url)
 			ok(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Orders", Plan: migration.Plan{Name: "Plan", Criteria: []migration.Criterion{{ID: "noeviction",
-				Requires: []migration.Requirement{{Check: migration.CheckPolicy, MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada", CreatedAt: noon}))
-			_, err := s.AddEvidence(ctx, mid, evidence(migration.CheckPolicy, `{"nodes":[]}`))
+				Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada", CreatedAt: noon}))
+			_, err := s.AddEvidence(ctx, mid, measured(evidence.Policy, `{"nodes":[]}`))
 			ok(t, err)
 			createSet(t, s, mid)
 			revise(t, s, mid, `{"flags":{}}`)

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Breaker is the page of what shows that an add fails at once when Redis does.
@@ -66,7 +66,7 @@ func benchWords(c workflows.BenchCell) string {
 	return text
 }
 
-func scanStatus(f migration.ScanFinding) status {
+func scanStatus(f evidence.ScanFinding) status {
 	switch {
 	case f.Verdict == "PASS":
 		return status{"ok", "circle-check", "Pass"}
@@ -78,7 +78,7 @@ func scanStatus(f migration.ScanFinding) status {
 	return status{"warn", "hand", "Review"}
 }
 
-func scanSummary(f migration.ScanFacts) string {
+func scanSummary(f evidence.ScanFacts) string {
 	pass, fail, open, decided := 0, 0, 0, 0
 	for _, x := range f.Findings {
 		switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // outputOf reads what an action of a run gave so far; false: nothing yet.
@@ -67,7 +68,7 @@ func approvalWords(a migration.ActionPlan, r migration.Run) string {
 }
 
 // fenceStatus is where a watched window stands.
-func fenceStatus(f migration.WatchFacts, a migration.RunAction, now time.Time) status {
+func fenceStatus(f evidence.WatchFacts, a migration.RunAction, now time.Time) status {
 	switch {
 	case a.State == migration.ActionUndone:
 		return status{"idle", "undo-2", "Undone"}
@@ -81,17 +82,17 @@ func fenceStatus(f migration.WatchFacts, a migration.RunAction, now time.Time) s
 	return status{"run", "clock", left(f, now) + " left"}
 }
 
-func left(f migration.WatchFacts, now time.Time) string {
+func left(f evidence.WatchFacts, now time.Time) string {
 	return span(max(0, f.Ends().Sub(now).Truncate(time.Second)))
 }
 
 // permille is how much of the window has passed.
-func permille(f migration.WatchFacts, now time.Time) string {
+func permille(f evidence.WatchFacts, now time.Time) string {
 	return strconv.Itoa(int(min(1000, max(0, 1000*now.Sub(f.Since).Seconds()/f.WindowSeconds))))
 }
 
 // here counts the clients that were connected at the last look.
-func here(f migration.WatchFacts) (n int) {
+func here(f evidence.WatchFacts) (n int) {
 	for _, k := range f.Knocks {
 		if k.Connected {
 			n++
@@ -100,12 +101,12 @@ func here(f migration.WatchFacts) (n int) {
 	return n
 }
 
-func windowWords(f migration.WatchFacts) string {
+func windowWords(f evidence.WatchFacts) string {
 	return migration.Words(time.Duration(f.WindowSeconds * float64(time.Second)))
 }
 
 // fenceWords says what a person should know and do about the window.
-func fenceWords(f migration.WatchFacts, now time.Time) string {
+func fenceWords(f evidence.WatchFacts, now time.Time) string {
 	switch {
 	case f.Over:
 		return "Nobody knocked for " + windowWords(f) + ". Since then only the servers count; if anybody tries, the power-off is refused."
@@ -117,14 +118,14 @@ func fenceWords(f migration.WatchFacts, now time.Time) string {
 	return "Writes are refused and reads go on. If nobody comes, the window of " + windowWords(f) + " ends in " + left(f, now) + "."
 }
 
-func unseenWords(n migration.WatchedNode) string {
+func unseenWords(n evidence.WatchedNode) string {
 	if n.Unseen == "" {
 		return "every command is seen"
 	}
 	return "connections and counts alone: " + n.Unseen
 }
 
-func who(k migration.Knock) string {
+func who(k evidence.Knock) string {
 	if k.Addr == "" {
 		return "left before it could be seen"
 	}
@@ -132,7 +133,7 @@ func who(k migration.Knock) string {
 }
 
 // aboutKnock is what else is known of a client.
-func aboutKnock(k migration.Knock) string {
+func aboutKnock(k evidence.Knock) string {
 	var l []string
 	if k.Connected {
 		l = append(l, "still there")
@@ -154,7 +155,7 @@ func dash(s string) string {
 }
 
 // backupProof says how far the backup is proven.
-func backupProof(b migration.BackupFacts) string {
+func backupProof(b evidence.BackupFacts) string {
 	switch {
 	case b.Differences > 0:
 		return fmt.Sprintf("It differs from the source in %s keys.", number(int64(b.Differences)))
@@ -166,7 +167,7 @@ func backupProof(b migration.BackupFacts) string {
 	return "Read back and compared with the source."
 }
 
-func backupStatus(b migration.BackupFacts) status {
+func backupStatus(b evidence.BackupFacts) status {
 	switch {
 	case !b.Verified || b.Differences > 0:
 		return status{"bad", "octagon-x", "Not equal"}
@@ -176,7 +177,7 @@ func backupStatus(b migration.BackupFacts) status {
 	return status{"ok", "circle-check", "Restored and equal"}
 }
 
-func backupFacts(b migration.BackupFacts) []migration.Fact {
+func backupFacts(b evidence.BackupFacts) []migration.Fact {
 	var l list
 	method := "DUMP of every key"
 	if b.Method == "replication" {

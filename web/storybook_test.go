@@ -21,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/static"
 	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // story is one page with everything on it that a person may see.
@@ -58,25 +59,25 @@ func storyOverview(t *testing.T) migration.Overview {
 	}
 	latest := map[string]migration.Evidence{}
 	for _, e := range []migration.Evidence{
-		seen(2*time.Minute, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy", migration.PolicyFacts{Nodes: []migration.NodePolicy{
+		seen(2*time.Minute, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy", evidence.PolicyFacts{Nodes: []evidence.NodePolicy{
 			{Node: "10.0.0.4:6379", Policy: "noeviction", ReadBy: "CONFIG GET"}, {Node: "10.0.0.5:6379", Policy: "noeviction", ReadBy: "CONFIG GET"}}}),
-		seen(20*time.Minute, migration.CheckReadiness, migration.Observed, "SENTINEL MASTERS", migration.ReadinessFacts{Master: "10.0.0.5:6379",
+		seen(20*time.Minute, evidence.Readiness, migration.Observed, "SENTINEL MASTERS", evidence.ReadinessFacts{Master: "10.0.0.5:6379",
 			Checks: []migration.Gate{{ID: "quorum", Title: "Quorum", OK: true}}}),
-		seen(3*time.Hour, migration.CheckFailover, migration.Observed, "canary writes during a failover", migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.4:6379",
+		seen(3*time.Hour, evidence.Failover, migration.Observed, "canary writes during a failover", evidence.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.4:6379",
 			NewMaster: "10.0.0.5:6379", ElectionMS: 3200, FirstWriteMS: 4100, FirstAddMS: 4400, Acknowledged: 812}),
-		seen(4*time.Second, migration.CheckAttestation, migration.Attested, "worker attestation", migration.AttestationFacts{Producers: []migration.ProducerOptions{
+		seen(4*time.Second, evidence.Attestation, migration.Attested, "worker attestation", evidence.AttestationFacts{Producers: []evidence.ProducerOptions{
 			{Instance: "web.1", Queue: "order-ingestion", Endpoint: "sentinel", EnableOfflineQueue: &off, CommandTimeoutMS: 2000, SkipWaitingForReady: &on}}}),
-		seen(26*time.Hour, migration.CheckDrill, migration.Observed, "faults injected into the producer's connection", migration.DrillFacts{Recovered: true,
-			Cases: []migration.DrillCase{{Fault: "frozen server", Status: 200, MS: 9100, LimitMS: 5000}}}),
-		seen(26*time.Hour, migration.CheckRetries, migration.Observed, "deliveries refused and followed", migration.RetryFacts{Refused: 40, Recovered: 40, AppliedOnce: 40, LongestMS: 61300,
-			Providers: []migration.ProviderRetries{{Provider: "Stripe", Refused: 38, Recovered: 38, AppliedOnce: 38, LongestMS: 61300, WindowSeconds: 259_200, Proof: "documented"},
+		seen(26*time.Hour, evidence.Drill, migration.Observed, "faults injected into the producer's connection", evidence.DrillFacts{Recovered: true,
+			Cases: []evidence.DrillCase{{Fault: "frozen server", Status: 200, MS: 9100, LimitMS: 5000}}}),
+		seen(26*time.Hour, evidence.Retries, migration.Observed, "deliveries refused and followed", evidence.RetryFacts{Refused: 40, Recovered: 40, AppliedOnce: 40, LongestMS: 61300,
+			Providers: []evidence.ProviderRetries{{Provider: "Stripe", Refused: 38, Recovered: 38, AppliedOnce: 38, LongestMS: 61300, WindowSeconds: 259_200, Proof: "documented"},
 				{Provider: "ClickFunnels 2.0", Refused: 2, Recovered: 2, AppliedOnce: 2, LongestMS: 15200, WindowSeconds: 4875, Proof: "community"}, {Provider: "COPE", Proof: "observed"}}}),
 	} {
 		latest[e.Check] = e
 	}
 	m := migration.Migration{ID: "order-pipeline", Name: "Order pipeline", Plan: p, EventDate: storyTime.Add(4 * 24 * time.Hour).Truncate(24 * time.Hour), CreatedBy: "ada"}
 	o := migration.Overview{Migration: m, Plan: p, Routing: migration.Routing{Stage: migration.StageLive, Ramp: 25, Source: migration.SourceSentinel, Revision: 17},
-		Checklist: migration.Evaluate(storyTime, p, latest, nil), Phase: "Cutting over: live at 25 %", At: storyTime,
+		Checklist: evidence.Evaluate(storyTime, p, latest, nil), Phase: "Cutting over: live at 25 %", At: storyTime,
 		Orders:  migration.LedgerFacts{Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3},
 		Workers: []migration.Worker{{Instance: "web.1", Service: "ingestion", Version: "1.0.0", BullMQ: "6.7.0", Revision: 17, SeenAt: storyTime.Add(-time.Second)}},
 		NextSteps: []migration.NextStep{
@@ -257,9 +258,9 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	q.Static = workflows.Proven{Verdict: migration.Unmet, Text: "at src/queues.ts:14: commandTimeout is not set, needs 1 to 4500 ms: on a frozen or unreachable Redis, add() hangs"}
 	q.Attestation = workflows.Proven{Verdict: migration.Unmet, Text: "order-ingestion on sentinel of web.1 has no commandTimeout: an add hangs on a frozen server"}
 	for i, f := range out.Faults {
-		k := migration.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
+		k := evidence.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
 		if f.ID == "cold-start" || f.ID == "frozen" || f.ID == "blackhole" {
-			k = migration.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, MS: 12_000, LimitMS: 2500, Hung: true, Enqueued: true}
+			k = evidence.BenchCase{Queue: q.Queue, Fault: f.ID, Title: f.Title, MS: 12_000, LimitMS: 2500, Hung: true, Enqueued: true}
 		}
 		ok, why := k.OK()
 		cell := workflows.BenchCell{OK: ok, Why: why, Case: k}
@@ -274,15 +275,15 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	durable := workflows.QueueProof{Queue: "payments", Static: workflows.Proven{Verdict: migration.Met, Text: "at src/payments.ts:9"}, Attestation: reports.Attestation, Instance: "web.1",
 		Bench: map[string]workflows.BenchCell{}, Intake: map[string]workflows.BenchCell{}}
 	for i, f := range out.Faults {
-		plain := migration.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
-		kept := migration.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Intake: true, Status: 200, MS: int64(2 + i), LimitMS: 2500, Enqueued: true, RecoveredMS: 258}
+		plain := evidence.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i), LimitMS: 2500}
+		kept := evidence.BenchCase{Queue: durable.Queue, Fault: f.ID, Title: f.Title, Intake: true, Status: 200, MS: int64(2 + i), LimitMS: 2500, Enqueued: true, RecoveredMS: 258}
 		switch f.ID {
 		case "reply-lost":
 			plain.Status, plain.Enqueued = 200, true
 		case "cold-start":
 			kept.Enqueued, kept.Left, kept.RecoveredMS, kept.Note = false, 2, -1, "redis connection is reconnecting"
 		}
-		for into, k := range map[*map[string]workflows.BenchCell]migration.BenchCase{&durable.Bench: plain, &durable.Intake: kept} {
+		for into, k := range map[*map[string]workflows.BenchCell]evidence.BenchCase{&durable.Bench: plain, &durable.Intake: kept} {
 			ok, why := k.OK()
 			(*into)[f.ID] = workflows.BenchCell{OK: ok, Why: why, Case: k}
 		}
@@ -290,9 +291,9 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	invoices := workflows.QueueProof{Queue: "invoices", Static: durable.Static, Attestation: reports.Attestation, Refused: "queue invoices is none of order-ingestion, payments"}
 	out.Queues = []workflows.QueueProof{q, durable, invoices, reports}
 	out.DrillAt = &at
-	out.Live = []workflows.DrillRow{{Case: migration.DrillCase{Fault: "connections cut and not coming back", Queue: q.Queue, Status: 503, MS: 3, LimitMS: 2500, Note: "redis connection is reconnecting"}, OK: true},
-		{Case: migration.DrillCase{Fault: "server frozen", Queue: q.Queue, Status: 200, MS: 4012, LimitMS: 2500}}}
-	out.Scan = &workflows.ScanProof{At: at, By: "ci", Facts: migration.ScanFacts{Source: "shop/ingestion", Commit: "4f1c2aa", Files: 214, Findings: []migration.ScanFinding{
+	out.Live = []workflows.DrillRow{{Case: evidence.DrillCase{Fault: "connections cut and not coming back", Queue: q.Queue, Status: 503, MS: 3, LimitMS: 2500, Note: "redis connection is reconnecting"}, OK: true},
+		{Case: evidence.DrillCase{Fault: "server frozen", Queue: q.Queue, Status: 200, MS: 4012, LimitMS: 2500}}}
+	out.Scan = &workflows.ScanProof{At: at, By: "ci", Facts: evidence.ScanFacts{Source: "shop/ingestion", Commit: "4f1c2aa", Files: 214, Findings: []evidence.ScanFinding{
 		{ID: "1", Role: "queue", Verdict: "PASS", Queue: "reports", At: "src/reports.ts:26", Expr: `new Queue("reports", { connection: producing, ...ready })`},
 		{ID: "2", Role: "queue", Verdict: "FAIL", Queue: "order-ingestion", At: "src/queues.ts:14", Expr: `new Queue("order-ingestion", { connection })`, Reasons: []string{"commandTimeout is not set, needs 1 to 4500 ms: on a frozen or unreachable Redis, add() hangs"},
 			Fix: `new Queue("order-ingestion", { connection: connection.duplicate({ commandTimeout: 2000 }), skipWaitingForReady: true })`},
@@ -342,13 +343,13 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 		{ID: "power-off", Title: "Power every old server off", Changes: "the servers stop", Undo: "boots them again", Approval: migration.ApprovalOne},
 		{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good", Approval: migration.ApprovalTwo},
 	}
-	nodes := []migration.WatchedNode{{Address: "10.0.0.5:6379", Fenced: true}, {Address: "10.0.0.4:6379", Fenced: true, Unseen: "MONITOR: NOPERM this user has no permissions to run the 'monitor' command"}}
-	quiet := migration.WatchFacts{Nodes: []migration.WatchedNode{{Address: "10.0.0.5:6379", Unseen: "MONITOR is not used here"}}, WindowSeconds: 259200, Began: ago(96 * time.Hour), Since: ago(96 * time.Hour), SeenAt: ago(24 * time.Hour), Over: true,
+	nodes := []evidence.WatchedNode{{Address: "10.0.0.5:6379", Fenced: true}, {Address: "10.0.0.4:6379", Fenced: true, Unseen: "MONITOR: NOPERM this user has no permissions to run the 'monitor' command"}}
+	quiet := evidence.WatchFacts{Nodes: []evidence.WatchedNode{{Address: "10.0.0.5:6379", Unseen: "MONITOR is not used here"}}, WindowSeconds: 259200, Began: ago(96 * time.Hour), Since: ago(96 * time.Hour), SeenAt: ago(24 * time.Hour), Over: true,
 		Findings: []migration.Gate{{ID: "clients", Title: "Nobody but Switchyard is connected or sends commands", OK: true, Measured: "nobody", Limit: "nobody"},
 			{ID: "writes", Title: "No write", OK: true, Measured: "0 writes", Limit: "0 writes"}, {ID: "residue", Title: "Nothing is left on the source", OK: true, Measured: "0 jobs in 4 queues", Limit: "0 jobs in every queue"}}}
-	backup := migration.BackupFacts{File: "backups/source-4b1f09c2aa.rdb", Method: "replication", TakenAt: ago(23 * time.Hour), Seconds: 5.9, Keys: 100_009, Bytes: 18_021_253, SHA256: "3b68263999897cff9b91679fb03458f8ed6303c50b6cdffab1544bfe57655525",
+	backup := evidence.BackupFacts{File: "backups/source-4b1f09c2aa.rdb", Method: "replication", TakenAt: ago(23 * time.Hour), Seconds: 5.9, Keys: 100_009, Bytes: 18_021_253, SHA256: "3b68263999897cff9b91679fb03458f8ed6303c50b6cdffab1544bfe57655525",
 		Verified: true, Restored: true, Compared: 100_009}
-	fence := migration.WatchFacts{Nodes: nodes, WindowSeconds: 86400, Began: ago(23 * time.Hour), Since: ago(40 * time.Second), SeenAt: ago(time.Second), Knocks: []migration.Knock{
+	fence := evidence.WatchFacts{Nodes: nodes, WindowSeconds: 86400, Began: ago(23 * time.Hour), Since: ago(40 * time.Second), SeenAt: ago(time.Second), Knocks: []evidence.Knock{
 		{Node: "10.0.0.5:6379", Addr: "10.0.7.21:51544", Name: "bull:cmVwb3J0cw==", User: "default", Library: "ioredis 5.4.1", Command: "evalsha", Times: 4, Refused: 812, Connected: true, FirstSeen: ago(22 * time.Hour), LastSeen: ago(time.Second)},
 		{Node: "10.0.0.5:6379", Addr: "10.0.7.40:40112", Name: "<script>alert(1)</script>", User: "cron", Command: "get", Times: 1, FirstSeen: ago(5 * time.Hour), LastSeen: ago(5 * time.Hour)},
 		{Node: "10.0.0.4:6379", Command: "lpush", Times: 2, Refused: 2, FirstSeen: ago(3 * time.Hour), LastSeen: ago(40 * time.Second)}}}
@@ -356,7 +357,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 	calm.Knocks, calm.Since = nil, ago(9*time.Hour+20*time.Minute)
 	over := calm
 	over.Knocks, over.Over = fence.Knocks[1:2], true
-	at := func(state migration.RunState, done int, fence migration.WatchFacts) migration.Run {
+	at := func(state migration.RunState, done int, fence evidence.WatchFacts) migration.Run {
 		r := storyRun(migration.RunRunning)
 		r.Step, r.Params, r.State, r.Progress = "decommission", migration.Params{}, state, ""
 		r.Plan = migration.StepPlan{Step: "decommission", Summary: "Release the app from the source, prove that it is quiet, fence it, back it up, power every old server off and delete it.",
@@ -419,7 +420,7 @@ func stories(t *testing.T) map[string]story {
 	o2.OpenRun, o2.NextSteps = &waiting, []migration.NextStep{{Verb: "approve", Step: "cutover", RunID: waiting.ID, Title: "Approve: Cut over by flag to live at 50 %", Why: "Look at what will happen, then approve or reject."}}
 	out["overview-viewer"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer), page: Overview(o2, storyTime, viewer)}
 	bare := o
-	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = migration.Evaluate(storyTime, o.Plan, nil, nil), nil, migration.LedgerFacts{}, nil
+	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = evidence.Evaluate(storyTime, o.Plan, nil, nil), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer), page: Overview(bare, storyTime, engineer)}
 
 	auditStep := Step{MigrationID: o.Migration.ID, Status: o.Steps[0], Now: storyTime, Who: engineer, Proves: o.Checklist[:1],
@@ -523,7 +524,7 @@ func stories(t *testing.T) map[string]story {
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
 	out["run-failed"] = run(failed, engineer)
 	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
-	tested := func(facts ...migration.FailoverFacts) migration.Run {
+	tested := func(facts ...evidence.FailoverFacts) migration.Run {
 		r := storyRun(migration.RunSucceeded)
 		r.Step, r.Actions = "sentinel-test", slices.Clone(r.Actions)
 		for i, f := range facts {
@@ -532,10 +533,10 @@ func stories(t *testing.T) map[string]story {
 		return r
 	}
 	out["run-failover"] = run(tested(
-		migration.FailoverFacts{Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379", ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002},
-		migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650,
+		evidence.FailoverFacts{Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379", ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002},
+		evidence.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650,
 			FirstAddMS: 4380, Acknowledged: 2391, Adds: 210, RunAgain: 1}), engineer)
-	failedOver := tested(migration.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 10_200,
+	failedOver := tested(evidence.FailoverFacts{Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379", DetectMS: 10_200,
 		ElectionMS: 11_400, FirstWriteMS: 12_100, FirstAddMS: 36_100, Acknowledged: 2391, LostAcknowledged: 3, Adds: 120, LostAdds: 1})
 	out["run-failover-late"] = run(failedOver, viewer)
 
@@ -670,8 +671,8 @@ func stories(t *testing.T) map[string]story {
 	before := last
 	before.RunID, before.ObservedAt = "09c2aa4b1f", last.ObservedAt.Add(-24*time.Hour)
 	repeated.Criteria[1].Requires[1].MinCount = 3
-	row := migration.Evaluate(storyTime, repeated, map[string]migration.Evidence{migration.CheckReadiness: *o.Checklist[1].Findings[0].Evidence, migration.CheckFailover: last},
-		map[string][]migration.Evidence{migration.CheckFailover: {last, before}})
+	row := evidence.Evaluate(storyTime, repeated, map[string]migration.Evidence{evidence.Readiness: *o.Checklist[1].Findings[0].Evidence, evidence.Failover: last},
+		map[string][]migration.Evidence{evidence.Failover: {last, before}})
 	out["evidence-row"] = story{frame: frame("Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover", engineer), page: EvidencePage(Evidence{MigrationID: o.Migration.ID, Item: row[1],
 		Steps: []migration.PlanStep{o.Plan.Steps[2], o.Plan.Steps[3]}, History: judged, Now: storyTime})}
 	out["notifications"] = story{frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", engineer), page: NotificationsPage(Notifications{MigrationID: o.Migration.ID, Notifications: storyNotifications(), Now: storyTime, Who: engineer})}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // status is one entry of the closed vocabulary of states: a tone, an icon whose shape differs without colour, and a word.
@@ -372,7 +373,7 @@ func live(workers []migration.Worker) int {
 func ledgerSeen(c migration.Checklist) time.Time {
 	for _, i := range c {
 		for _, f := range i.Findings {
-			if f.Check == migration.CheckLedger && f.Evidence != nil {
+			if f.Check == evidence.Ledger && f.Evidence != nil {
 				return f.Evidence.ObservedAt
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // attestProducers has an instance attest a safe producer of each queue.
@@ -50,7 +51,7 @@ func TestADrillTriesEveryQueueThatIsAttestedAndSaysWhichTheAppRefuses(t *testing
 	if want := []string{"orders", "audit", "reports"}; !slices.Equal(asked, want) {
 		t.Fatalf("tried %v, want %v", asked, want)
 	}
-	var cases []migration.BenchCase
+	var cases []evidence.BenchCase
 	ok(t, json.Unmarshal(r.Actions[0].Output, &cases))
 	for i, c := range cases {
 		if good, why := c.OK(); good || c.Queue != asked[i] || !strings.Contains(why, "queue "+c.Queue+" is none of payments") {
@@ -69,24 +70,24 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 		ok(t, err)
 		raw, err := json.Marshal(facts)
 		ok(t, err)
-		check, _ := migration.CheckOf(migration.CheckAttestation)
+		check, _ := evidence.Of(evidence.Attestation)
 		if got, text, err := check.Judge(raw); err != nil || got != met || !strings.Contains(text, says) {
 			t.Errorf("%t %q %v, want %t %q", got, text, err, met, says)
 		}
 	}
 	want(true, "skipWaitingForReady: 1") // nothing is left out before the first drill
-	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test", migration.DrillFacts{Bench: []migration.BenchCase{{Queue: "orders"}}}))
+	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{{Queue: "orders"}}}))
 	want(true, "skipWaitingForReady: 1")
 	b.attestProducers(t, "web.2", "orders", "reports")
 	want(false, "the last drill did not try (reports)")
-	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test",
-		migration.DrillFacts{Attested: []string{"orders", "reports", "nightly"}, Bench: []migration.BenchCase{{Queue: "orders"}, {Queue: "reports"}}}))
+	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test",
+		evidence.DrillFacts{Attested: []string{"orders", "reports", "nightly"}, Bench: []evidence.BenchCase{{Queue: "orders"}, {Queue: "reports"}}}))
 	scan := func(queues ...string) {
-		facts := migration.ScanFacts{Source: "shop"}
+		facts := evidence.ScanFacts{Source: "shop"}
 		for _, q := range queues {
-			facts.Findings = append(facts.Findings, migration.ScanFinding{ID: q, Queue: q})
+			facts.Findings = append(facts.Findings, evidence.ScanFinding{ID: q, Queue: q})
 		}
-		ok(t, b.engine.record(t.Context(), mid, "", migration.CheckScan, migration.Attested, "test", facts))
+		ok(t, b.engine.record(t.Context(), mid, "", evidence.Scan, migration.Attested, "test", facts))
 	}
 	scan("orders", "reports", "nightly") // nightly's app is restarting
 	want(true, "skipWaitingForReady: 3")
@@ -96,12 +97,12 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 
 func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
 	t.Parallel()
-	scanned := migration.ScanFacts{Findings: []migration.ScanFinding{{Queue: "orders"}, {Queue: "mail"}, {Queue: "mail"}, {Queue: "reports"}, {Queue: ""}, {Queue: "audit"}}}
+	scanned := evidence.ScanFacts{Findings: []evidence.ScanFinding{{Queue: "orders"}, {Queue: "mail"}, {Queue: "mail"}, {Queue: "reports"}, {Queue: ""}, {Queue: "audit"}}}
 	should, only := unattested(scanned, []string{"orders", "elsewhere"}, []string{"reports", "unused"})
 	if !slices.Equal(should, []string{"audit", "mail"}) || !slices.Equal(only, []string{"reports"}) {
 		t.Errorf("should be attested %q, by the scan alone %q", should, only)
 	}
-	if should, only := unattested(migration.ScanFacts{}, nil, []string{"reports"}); should != nil || only != nil {
+	if should, only := unattested(evidence.ScanFacts{}, nil, []string{"reports"}); should != nil || only != nil {
 		t.Errorf("without a scan: %q, %q", should, only)
 	}
 }
@@ -109,7 +110,7 @@ func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
 func TestTheMatrixKeepsTheDurableIntakeApart(t *testing.T) {
 	t.Parallel()
 	b := openBench(t, settings(t.TempDir()), planOf(false))
-	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckDrill, migration.Observed, "test", migration.DrillFacts{Bench: []migration.BenchCase{
+	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{
 		{Queue: "orders", Fault: "frozen", Status: 503, MS: 2000, LimitMS: 2500, Instance: "web.1"},
 		{Queue: "orders", Fault: "frozen", Intake: true, Status: 200, MS: 4, LimitMS: 2500, Left: 1, RecoveredMS: -1, Instance: "web.1"},
 		{Queue: "reports", Refused: "queue reports is none of orders"}}}))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/breaker"
 )
 
@@ -17,13 +18,13 @@ import (
 const mostFindings = 5000
 
 // SubmitScan keeps what a scan of an app's source found as evidence: attested by whoever submits it. Engineers only. Invalid when it cannot be one.
-func (c *Control) SubmitScan(ctx context.Context, a migration.Actor, mid string, f migration.ScanFacts) error {
+func (c *Control) SubmitScan(ctx context.Context, a migration.Actor, mid string, f evidence.ScanFacts) error {
 	err := c.submitScan(ctx, a, mid, f)
 	c.audit(ctx, a, "scan", fmt.Sprintf("%.200s %.60s", f.Source, f.Commit), fmt.Sprintf("%d findings", len(f.Findings)), err)
 	return err
 }
 
-func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string, f migration.ScanFacts) error {
+func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string, f evidence.ScanFacts) error {
 	if err := engineer(a); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string,
 		}
 		seen[x.ID] = true
 	}
-	return c.engine.Record(ctx, mid, "", migration.CheckScan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
+	return c.engine.Record(ctx, mid, "", evidence.Scan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
 }
 
 // BreakerProof is what shows, queue by queue, that an add fails at once when Redis does: the source, the running app, and faults.
@@ -82,9 +83,9 @@ type Proven struct {
 
 // BenchCell is one fault tried on one queue's options.
 type BenchCell struct {
-	OK   bool                `json:"ok"`
-	Why  string              `json:"why,omitempty"`
-	Case migration.BenchCase `json:"case"`
+	OK   bool               `json:"ok"`
+	Why  string             `json:"why,omitempty"`
+	Case evidence.BenchCase `json:"case"`
 	// TooLate are the providers that would have given up waiting by then.
 	TooLate []string `json:"too_late,omitempty"`
 }
@@ -98,16 +99,16 @@ type FaultColumn struct {
 
 // ScanProof is the last submitted scan.
 type ScanProof struct {
-	At    time.Time           `json:"at"`
-	By    string              `json:"by"`
-	Facts migration.ScanFacts `json:"facts"`
+	At    time.Time          `json:"at"`
+	By    string             `json:"by"`
+	Facts evidence.ScanFacts `json:"facts"`
 }
 
 // DrillRow is one fault of the real source.
 type DrillRow struct {
-	Case    migration.DrillCase `json:"case"`
-	OK      bool                `json:"ok"`
-	TooLate []string            `json:"too_late,omitempty"`
+	Case    evidence.DrillCase `json:"case"`
+	OK      bool               `json:"ok"`
+	TooLate []string           `json:"too_late,omitempty"`
 }
 
 // DeadlineProof is how long a provider waits for an answer.
@@ -143,15 +144,15 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 		}
 		return names
 	}
-	var drilled migration.DrillFacts
-	if e, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(e.Facts, &drilled) == nil {
+	var drilled evidence.DrillFacts
+	if e, ok := latest[evidence.Drill]; ok && json.Unmarshal(e.Facts, &drilled) == nil {
 		out.DrillAt = &e.ObservedAt
 	}
 	for _, k := range drilled.Cases {
 		out.Live = append(out.Live, DrillRow{Case: k, OK: k.Status == 503 && k.MS <= k.LimitMS, TooLate: tooLate(k.MS, k.Status != 0)})
 	}
-	var scanned migration.ScanFacts
-	if e, ok := latest[migration.CheckScan]; ok && json.Unmarshal(e.Facts, &scanned) == nil {
+	var scanned evidence.ScanFacts
+	if e, ok := latest[evidence.Scan]; ok && json.Unmarshal(e.Facts, &scanned) == nil {
 		out.Scan = &ScanProof{At: e.ObservedAt, By: strings.TrimPrefix(e.Source, "switchyard scan, submitted by "), Facts: scanned}
 	}
 	attested := c.env.Workers.Producers()
@@ -201,16 +202,16 @@ func staticProof(s *ScanProof, queue string) Proven {
 	if s == nil {
 		return Proven{migration.Unknown, "no scan was submitted"}
 	}
-	named := slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != queue })
+	named := slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f evidence.ScanFinding) bool { return f.Queue != queue })
 	how := "at "
 	if len(named) == 0 {
-		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f migration.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") })
+		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f evidence.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") })
 		how = "made where the queue is not named, at "
 	}
 	if len(named) == 0 {
 		return Proven{migration.Unknown, "no place in the source makes it"}
 	}
-	slices.SortStableFunc(named, func(a, b migration.ScanFinding) int { // what is open first
+	slices.SortStableFunc(named, func(a, b evidence.ScanFinding) int { // what is open first
 		switch {
 		case a.Open() == b.Open():
 			return 0
@@ -233,8 +234,8 @@ func staticProof(s *ScanProof, queue string) Proven {
 	return Proven{migration.Met, how + strings.Join(places[:min(3, len(places))], ", ")}
 }
 
-func attestedProof(f migration.AttestationFacts, queue string) Proven {
-	var own migration.AttestationFacts
+func attestedProof(f evidence.AttestationFacts, queue string) Proven {
+	var own evidence.AttestationFacts
 	for _, p := range f.Producers {
 		if p.Queue == queue {
 			own.Producers = append(own.Producers, p)
@@ -247,7 +248,7 @@ func attestedProof(f migration.AttestationFacts, queue string) Proven {
 	if err != nil {
 		return Proven{migration.Unknown, err.Error()}
 	}
-	check, _ := migration.CheckOf(migration.CheckAttestation)
+	check, _ := evidence.Of(evidence.Attestation)
 	met, text, err := check.Judge(raw)
 	switch {
 	case err != nil:

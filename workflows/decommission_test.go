@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // oldServer is a bench whose step does some of the decommission's actions on a real server.
@@ -51,15 +52,15 @@ func output[T any](r migration.Run, id string) (v T) {
 }
 
 // awaitKnock waits until the page would show a client.
-func (b *bench) awaitKnock(t *testing.T, id string, is func(migration.Knock) bool) migration.Knock {
+func (b *bench) awaitKnock(t *testing.T, id string, is func(evidence.Knock) bool) evidence.Knock {
 	t.Helper()
-	var found migration.Knock
+	var found evidence.Knock
 	redistest.Eventually(t, patience, func() error {
 		r, err := b.Run(t.Context(), id)
 		if err != nil {
 			return err
 		}
-		f := output[migration.WatchFacts](r, fenceWindow)
+		f := output[evidence.WatchFacts](r, fenceWindow)
 		i := slices.IndexFunc(f.Knocks, is)
 		if i < 0 {
 			return fmt.Errorf("run %s (%s): it is not among %+v", r.State, r.Error, f.Knocks)
@@ -90,7 +91,7 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 		return err
 	})
 	r := b.begin(t, "one")
-	k := b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return strings.HasPrefix(k.Name, "bull:") })
+	k := b.awaitKnock(t, r.ID, func(k evidence.Knock) bool { return strings.HasPrefix(k.Name, "bull:") })
 	if !k.Connected || !strings.HasPrefix(k.Addr, "127.0.0.1:") || k.User != "default" || k.Times == 0 {
 		t.Errorf("%+v", k)
 	}
@@ -99,17 +100,17 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 	if !strings.Contains(string(out), "NOREPLICAS") {
 		t.Fatalf("the write was not refused: %s", out)
 	}
-	b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return k.Refused > 0 })
+	b.awaitKnock(t, r.ID, func(k evidence.Knock) bool { return k.Refused > 0 })
 	stop()
 	r = b.awaitState(t, r.ID, migration.RunSucceeded)
 	f := output[fenceOutput](r, fenceWindow)
-	if !f.Over || len(f.Tallies) != 1 || f.SeenAt.Sub(f.Since) < 2*time.Second || slices.ContainsFunc(f.Knocks, func(k migration.Knock) bool { return k.Connected }) {
+	if !f.Over || len(f.Tallies) != 1 || f.SeenAt.Sub(f.Since) < 2*time.Second || slices.ContainsFunc(f.Knocks, func(k evidence.Knock) bool { return k.Connected }) {
 		t.Errorf("%+v", f)
 	}
-	evidence, err := b.Evidence(t.Context(), mid, migration.CheckFence, 1)
+	history, err := b.Evidence(t.Context(), mid, evidence.Fence, 1)
 	ok(t, err)
-	rule, _ := migration.CheckOf(migration.CheckFence)
-	if met, says, err := rule.Judge(evidence[0].Facts); !met || err != nil {
+	rule, _ := evidence.Of(evidence.Fence)
+	if met, says, err := rule.Judge(history[0].Facts); !met || err != nil {
 		t.Errorf("%s %v", says, err)
 	}
 	// Whoever comes after the window stops the power-off.
@@ -139,7 +140,7 @@ func TestAFenceThatSomebodyLiftsEndsTheRunAndIsTakenBack(t *testing.T) {
 			return errors.Join(errors.New("not fenced"), err)
 		}
 		r, err := b.Run(t.Context(), r.ID)
-		if f := output[migration.WatchFacts](r, fenceWindow); err != nil || f.WindowSeconds != 60 {
+		if f := output[evidence.WatchFacts](r, fenceWindow); err != nil || f.WindowSeconds != 60 {
 			return fmt.Errorf("no window yet: %w", err)
 		}
 		return nil
@@ -158,7 +159,7 @@ func TestACancelledFenceWindowLiftsTheFence(t *testing.T) {
 	app := s.Foreign("shop")
 	ok(t, app.Ping(t.Context()).Err())
 	r := b.begin(t, "one")
-	b.awaitKnock(t, r.ID, func(k migration.Knock) bool { return k.Name == "shop" })
+	b.awaitKnock(t, r.ID, func(k evidence.Knock) bool { return k.Name == "shop" })
 	if err := app.Set(t.Context(), "k", "v", 0).Err(); err == nil {
 		t.Fatal("the fence let a write through")
 	}
@@ -213,7 +214,7 @@ func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 	cfg := settings(t.TempDir())
 	st := decommission(cfg)
 	p := planOf(false, st)
-	p.Criteria = append(p.Criteria, migration.Criterion{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: migration.CheckDrill}}})
+	p.Criteria = append(p.Criteria, migration.Criterion{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: evidence.Drill}}})
 	b := openBench(t, cfg, p, st)
 	_, err := b.Start(t.Context(), ada, mid, migration.StepDecommission, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Cutover is complete", "Policy: unmet", "Breaker: unmet", "Order ledger is closed", "Nothing is left on the source", "Both servers' events")

@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 var (
@@ -149,7 +150,7 @@ func step(id string, approval migration.Approval, actions ...Action) Step {
 
 // planOf is a plan whose steps are those, each needing the one before when chained.
 func planOf(chained bool, steps ...Step) migration.Plan {
-	p := migration.Plan{Name: "Test", Criteria: []migration.Criterion{{ID: "noeviction", Title: "Policy", Requires: []migration.Requirement{{Check: migration.CheckPolicy, MaxAge: time.Hour}}}}}
+	p := migration.Plan{Name: "Test", Criteria: []migration.Criterion{{ID: "noeviction", Title: "Policy", Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}}}}
 	for i, s := range steps {
 		ps := migration.PlanStep{ID: s.ID, Title: "Step " + s.ID}
 		if chained && i > 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/alarm"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // monitor keeps looking at what a step has shown once, so that a criterion turns unmet by itself when the world changes behind our back.
@@ -43,46 +44,46 @@ type watch struct {
 }
 
 var watches = []watch{
-	{migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+	{evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
 		facts, _, err := e.Servers.Policies(ctx, mid, false)
 		return facts, err
 	}, true, nil},
-	{migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+	{evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
 		_, facts, err := e.Servers.Audits(ctx, mid)
 		return facts, err
 	}, false, environment.SameAudit},
-	{migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.Readiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
 		return e.Servers.Readiness(ctx)
 	}, false, nil},
-	{migration.CheckTargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.TargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
 		return e.Managed.Present(ctx)
 	}, true, nil},
-	{migration.CheckTargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.TargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
 		return e.Probe.Again(ctx)
 	}, false, nil},
-	{migration.CheckAttestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+	{evidence.Attestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
 		facts, err := e.Workers.Attestation(ctx, mid)
 		if err == nil && len(facts.Producers) == 0 {
 			err = migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
 		}
 		return facts, err
 	}, true, nil},
-	{migration.CheckIntake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.Intake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
 		facts := e.Workers.Intakes()
 		if len(facts.Instances) == 0 {
 			return nil, migration.Errorf(migration.Unavailable, "no live app that takes orders attests")
 		}
 		return facts, nil
 	}, false, nil},
-	{migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
+	{evidence.Residue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
 		return r.Stage == migration.StageComplete && r.HasSource()
 	}, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
 		return e.Servers.Residue(ctx, mid)
 	}, false, nil},
-	{migration.CheckLedger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.Ledger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
 		return e.Journal.Facts()
 	}, false, nil},
-	{migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+	{evidence.Off, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
 		return e.Host.Off(ctx)
 	}, true, nil},
 }
@@ -158,7 +159,7 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	if err != nil {
 		return err
 	}
-	check, _ := migration.CheckOf(w.check)
+	check, _ := evidence.Of(w.check)
 	was, _, errWas := check.Judge(last.Facts)
 	is, _, errIs := check.Judge(raw)
 	same := was == is && (errWas == nil) == (errIs == nil)
@@ -171,7 +172,7 @@ func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, la
 	if same && little && (fresh == 0 || age < fresh/2) && age < time.Hour {
 		return nil
 	}
-	if w.check == migration.CheckAudit {
+	if w.check == evidence.Audit {
 		m.alert(mig, last.Facts, raw)
 	}
 	return m.engine.Record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)

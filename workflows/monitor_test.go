@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // openReal opens a Control with the real steps, the monitor and the journal's reader, and gives the migration's id.
@@ -104,7 +105,7 @@ func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurB
 
 	ok(t, redis.ConfigSet(ctx, "maxmemory-policy", "volatile-ttl").Err())
 	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "volatile-ttl")
-	latest, err := b.Evidence(ctx, m, migration.CheckPolicy, 1)
+	latest, err := b.Evidence(ctx, m, evidence.Policy, 1)
 	ok(t, err)
 	if latest[0].RunID != "" || latest[0].Proof != migration.Observed {
 		t.Fatalf("evidence %+v", latest[0])
@@ -123,7 +124,7 @@ func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurB
 	}
 	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "allkeys-lru")
 	// A look that says nothing new leaves no row.
-	if all, err := b.Evidence(ctx, m, migration.CheckPolicy, 100); err != nil || len(all) > 8 {
+	if all, err := b.Evidence(ctx, m, evidence.Policy, 100); err != nil || len(all) > 8 {
 		t.Fatalf("%d rows of evidence, %v", len(all), err)
 	}
 }
@@ -135,12 +136,12 @@ func TestEvidenceOfAServerThatIsGoneIsKeptAndNotRenewed(t *testing.T) {
 	b.succeed(t, m, migration.StepAudit)
 	b.awaitVerdict(t, m, "noeviction", migration.Met, "")
 	srv.Kill()
-	before, err := b.Evidence(t.Context(), m, migration.CheckPolicy, 100)
+	before, err := b.Evidence(t.Context(), m, evidence.Policy, 100)
 	ok(t, err)
 	mig, err := b.store.Migration(t.Context(), m)
 	ok(t, err)
 	ok(t, newMonitor(b.estate, b.engine, b.notifier, slog.New(slog.DiscardHandler)).look(t.Context(), mig))
-	after, err := b.Evidence(t.Context(), m, migration.CheckPolicy, 100)
+	after, err := b.Evidence(t.Context(), m, evidence.Policy, 100)
 	ok(t, err)
 	if len(after) != len(before) {
 		t.Fatalf("%d rows became %d", len(before), len(after))

@@ -8,27 +8,28 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // holding are facts that satisfy each check.
 var holding = map[string]string{
-	migration.CheckPolicy:      `{"nodes":[{"node":"a:1","policy":"noeviction"}]}`,
-	migration.CheckReadiness:   `{"master":"a:1","checks":[{"ok":true}]}`,
-	migration.CheckFailover:    `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40}`,
-	migration.CheckTargetPlan:  `{"fixed_1gb":true,"tls":true,"state":"active"}`,
-	migration.CheckTargetConn:  `{"tls_verified":true,"answered":["EVALSHA"]}`,
-	migration.CheckAttestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
-	migration.CheckDrill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
-	migration.CheckScan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
-	migration.CheckRetries:     `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe","refused":1}]}`,
-	migration.CheckDualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
-	migration.CheckRollback:    `{"workers":1}`,
-	migration.CheckResidue:     `{"queues":[{"queue":"q"}]}`,
-	migration.CheckLedger:      `{"acknowledged":1,"fulfilled":1}`,
-	migration.CheckQuiet:       `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
-	migration.CheckFence:       `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`,
-	migration.CheckBackup:      `{"sha256":"x","verified":true}`,
-	migration.CheckOff:         `{"servers":[{"status":"deleted"}]}`,
+	evidence.Policy:      `{"nodes":[{"node":"a:1","policy":"noeviction"}]}`,
+	evidence.Readiness:   `{"master":"a:1","checks":[{"ok":true}]}`,
+	evidence.Failover:    `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40}`,
+	evidence.TargetPlan:  `{"fixed_1gb":true,"tls":true,"state":"active"}`,
+	evidence.TargetConn:  `{"tls_verified":true,"answered":["EVALSHA"]}`,
+	evidence.Attestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
+	evidence.Drill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
+	evidence.Scan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
+	evidence.Retries:     `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe","refused":1}]}`,
+	evidence.DualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
+	evidence.Rollback:    `{"workers":1}`,
+	evidence.Residue:     `{"queues":[{"queue":"q"}]}`,
+	evidence.Ledger:      `{"acknowledged":1,"fulfilled":1}`,
+	evidence.Quiet:       `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
+	evidence.Fence:       `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`,
+	evidence.Backup:      `{"sha256":"x","verified":true}`,
+	evidence.Off:         `{"servers":[{"status":"deleted"}]}`,
 }
 
 // walk is a view that is led along the whole way.
@@ -64,7 +65,7 @@ func (w *walk) at(stage migration.Stage, ramp int) {
 
 // first is what is recommended now, as "verb step to move"; empty when nothing is left.
 func (w *walk) first() string {
-	w.v.checklist = migration.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv, nil)
+	w.v.checklist = evidence.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv, nil)
 	next := w.v.nextSteps()
 	if len(next) == 0 {
 		return ""
@@ -87,31 +88,31 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w := startWalk(t)
 	w.want("the audit comes first", "start audit")
 	w.did(migration.StepAudit)
-	w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1","policy":"allkeys-lru"}]}`, time.Minute)
+	w.shows(evidence.Policy, `{"nodes":[{"node":"a:1","policy":"allkeys-lru"}]}`, time.Minute)
 	w.want("a policy that evicts is fixed", "start fix-policy")
-	w.shows(migration.CheckPolicy, holding[migration.CheckPolicy], time.Minute)
+	w.shows(evidence.Policy, holding[evidence.Policy], time.Minute)
 	w.want("a policy that is right needs no fix", "start sentinel-move")
-	w.did(migration.StepSentinelMove, migration.CheckReadiness)
+	w.did(migration.StepSentinelMove, evidence.Readiness)
 	w.v.routing.Source = migration.SourceSentinel
 	w.want("a deployment is tested", "start sentinel-test")
-	w.did(migration.StepSentinelTest, migration.CheckFailover)
+	w.did(migration.StepSentinelTest, evidence.Failover)
 	w.want("then the breaker", "start breaker-drill")
-	w.did(migration.StepBreakerDrill, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
+	w.did(migration.StepBreakerDrill, evidence.Scan, evidence.Drill, evidence.Attestation)
 	w.want("then the retries", "start webhook-retry")
-	w.did(migration.StepWebhookRetry, migration.CheckRetries)
+	w.did(migration.StepWebhookRetry, evidence.Retries)
 	w.want("then the target", "start provision")
-	w.did(migration.StepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+	w.did(migration.StepProvision, evidence.TargetPlan, evidence.TargetConn)
 	w.want("cutover begins with copies", "start cutover to dualwrite")
 	w.at(migration.StageDualWrite, 0)
 	w.want("copies are run", "start cutover to shadow")
 	w.at(migration.StageShadow, 0)
 	w.want("the way back is rehearsed before live", "start cutover to dualwrite")
 	w.at(migration.StageDualWrite, 0)
-	w.shows(migration.CheckRollback, holding[migration.CheckRollback], time.Minute)
+	w.shows(evidence.Rollback, holding[evidence.Rollback], time.Minute)
 	w.want("and forward again", "start cutover to shadow")
 	w.at(migration.StageShadow, 0)
 	w.want("both sides are compared", "start dual-write-validation")
-	w.did(migration.StepDualWrite, migration.CheckDualWrite)
+	w.did(migration.StepDualWrite, evidence.DualWrite)
 	w.want("live starts with the smallest share", "start cutover to live at 10 %")
 	for _, s := range []struct {
 		ramp int
@@ -126,9 +127,9 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.want("the other queues go whole", "start move-queues")
 	w.did(migration.StepMoveQueues)
 	w.want("what is left is moved", "start move-residue")
-	w.did(migration.StepMoveResidue, migration.CheckResidue)
+	w.did(migration.StepMoveResidue, evidence.Residue)
 	w.want("the old server goes last", "start decommission")
-	w.did(migration.StepDecommission, migration.CheckQuiet, migration.CheckFence, migration.CheckLedger, migration.CheckBackup, migration.CheckOff)
+	w.did(migration.StepDecommission, evidence.Quiet, evidence.Fence, evidence.Ledger, evidence.Backup, evidence.Off)
 	w.v.routing.Source = migration.SourceNone
 	w.want("nothing is left to do", "")
 	if w.v.phase() != "Complete: every criterion is met" || w.v.checklist.MetCount() != 7 {
@@ -136,7 +137,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	}
 	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
 	w.v.at = w.v.at.AddDate(1, 0, 0)
-	for _, check := range []string{migration.CheckTargetPlan, migration.CheckTargetConn, migration.CheckAttestation, migration.CheckLedger, migration.CheckOff} {
+	for _, check := range []string{evidence.TargetPlan, evidence.TargetConn, evidence.Attestation, evidence.Ledger, evidence.Off} {
 		w.shows(check, holding[check], time.Minute)
 	}
 	w.want("a year later", "")
@@ -149,12 +150,12 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 	t.Parallel()
 	ready := func(t *testing.T) *walk {
 		w := startWalk(t)
-		w.did(migration.StepAudit, migration.CheckPolicy)
-		w.did(migration.StepSentinelMove, migration.CheckReadiness)
-		w.did(migration.StepSentinelTest, migration.CheckFailover)
-		w.did(migration.StepBreakerDrill, migration.CheckScan, migration.CheckDrill, migration.CheckAttestation)
-		w.did(migration.StepWebhookRetry, migration.CheckRetries)
-		w.did(migration.StepProvision, migration.CheckTargetPlan, migration.CheckTargetConn)
+		w.did(migration.StepAudit, evidence.Policy)
+		w.did(migration.StepSentinelMove, evidence.Readiness)
+		w.did(migration.StepSentinelTest, evidence.Failover)
+		w.did(migration.StepBreakerDrill, evidence.Scan, evidence.Drill, evidence.Attestation)
+		w.did(migration.StepWebhookRetry, evidence.Retries)
+		w.did(migration.StepProvision, evidence.TargetPlan, evidence.TargetConn)
 		return w
 	}
 	for rule, c := range map[string]struct {
@@ -162,11 +163,11 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		want   string
 	}{
 		"nothing changed":                  {func(*walk) {}, "start cutover to dualwrite"},
-		"the policy was changed back":      {func(w *walk) { w.shows(migration.CheckPolicy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
-		"the failover test has become old": {func(w *walk) { w.shows(migration.CheckFailover, holding[migration.CheckFailover], 721*time.Hour) }, "start sentinel-test"},
-		"the scan has become old":          {func(w *walk) { w.shows(migration.CheckScan, holding[migration.CheckScan], 721*time.Hour) }, "scan breaker-drill"},
-		"the drill has become old":         {func(w *walk) { w.shows(migration.CheckDrill, holding[migration.CheckDrill], 721*time.Hour) }, "start breaker-drill"},
-		"the database was deleted":         {func(w *walk) { w.shows(migration.CheckTargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
+		"the policy was changed back":      {func(w *walk) { w.shows(evidence.Policy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
+		"the failover test has become old": {func(w *walk) { w.shows(evidence.Failover, holding[evidence.Failover], 721*time.Hour) }, "start sentinel-test"},
+		"the scan has become old":          {func(w *walk) { w.shows(evidence.Scan, holding[evidence.Scan], 721*time.Hour) }, "scan breaker-drill"},
+		"the drill has become old":         {func(w *walk) { w.shows(evidence.Drill, holding[evidence.Drill], 721*time.Hour) }, "start breaker-drill"},
+		"the database was deleted":         {func(w *walk) { w.shows(evidence.TargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
 		"a run was taken back":             {func(w *walk) { w.v.runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
 		"a run waits for approval": {func(w *walk) {
 			w.v.open = &migration.Run{ID: "r", Step: migration.StepProvision, State: migration.RunAwaitingApproval}

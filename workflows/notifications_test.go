@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // receiver stands in for PagerDuty's Events API, for Slack and for any webhook: it notes what it takes, and can be down.
@@ -389,21 +390,21 @@ func TestAnIntakeThatHoldsOrdersIsToldToPeople(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		rule string
-		is   migration.IntakeInstance
+		is   evidence.IntakeInstance
 		want []string
 	}{
-		{"a moment's backlog is how it works", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
-		{"orders that wait", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100}, []string{"warning m/intake/held/web.1"}},
-		{"half of the room is used", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100}, []string{"error m/intake/held/web.1"}},
-		{"it is nearly full", migration.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100}, []string{"critical m/intake/held/web.1"}},
-		{"files that are full of what is enqueued go by themselves", migration.IntakeInstance{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
-		{"kept orders are damaged", migration.IntakeInstance{Durable: true, MaxBytes: 100, Damaged: 1}, []string{"critical m/intake/damaged/web.1"}},
-		{"no intake", migration.IntakeInstance{}, nil},
+		{"a moment's backlog is how it works", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
+		{"orders that wait", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100}, []string{"warning m/intake/held/web.1"}},
+		{"half of the room is used", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100}, []string{"error m/intake/held/web.1"}},
+		{"it is nearly full", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100}, []string{"critical m/intake/held/web.1"}},
+		{"files that are full of what is enqueued go by themselves", evidence.IntakeInstance{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
+		{"kept orders are damaged", evidence.IntakeInstance{Durable: true, MaxBytes: 100, Damaged: 1}, []string{"critical m/intake/damaged/web.1"}},
+		{"no intake", evidence.IntakeInstance{}, nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			tc.is.Instance = "web.1"
-			s := judgeIntakes(migration.IntakeFacts{Instances: []migration.IntakeInstance{tc.is}}, "m", "")
+			s := judgeIntakes(evidence.IntakeFacts{Instances: []evidence.IntakeInstance{tc.is}}, "m", "")
 			var got []string
 			for _, a := range s.alerts {
 				got = append(got, string(a.Severity)+" "+a.Key)
@@ -439,13 +440,13 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 			t.Fatalf("%s: %q, want %q", rule, got, keys)
 		}
 	}
-	evidence := func(check string, facts any) {
+	measure := func(check string, facts any) {
 		t.Helper()
 		ok(t, b.engine.record(t.Context(), mid, "", check, migration.Observed, "test", facts))
 		b.time.advance(time.Second)
 	}
 	policy := func(p string) {
-		evidence(migration.CheckPolicy, migration.PolicyFacts{Nodes: []migration.NodePolicy{{Node: "source", Policy: p}}})
+		measure(evidence.Policy, evidence.PolicyFacts{Nodes: []evidence.NodePolicy{{Node: "source", Policy: p}}})
 	}
 	want("nothing is known, nothing is wrong")
 	policy("allkeys-lru")
@@ -461,14 +462,14 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	policy("noeviction")
 	want("it was looked at", "ledger/unknown warning")
 
-	finding := func(state string, was bool) migration.AuditFacts {
-		return migration.AuditFacts{Nodes: []migration.NodeAudit{{Node: "10.0.0.4:6379", Findings: []migration.AuditFinding{{ID: "persistence", Title: "Persistence", Severity: "high", State: state, WasOK: was, Measured: "CANARY-key"}}}}}
+	finding := func(state string, was bool) evidence.AuditFacts {
+		return evidence.AuditFacts{Nodes: []evidence.NodeAudit{{Node: "10.0.0.4:6379", Findings: []evidence.AuditFinding{{ID: "persistence", Title: "Persistence", Severity: "high", State: state, WasOK: was, Measured: "CANARY-key"}}}}}
 	}
-	evidence(migration.CheckAudit, finding("problem", false))
+	measure(evidence.Audit, finding("problem", false))
 	want("a problem that was always there is a finding", "ledger/unknown warning")
-	evidence(migration.CheckAudit, finding("problem", true))
+	measure(evidence.Audit, finding("problem", true))
 	want("a check that was well", "audit/10.0.0.4:6379/persistence error", "ledger/unknown warning")
-	evidence(migration.CheckAudit, finding("ok", true))
+	measure(evidence.Audit, finding("ok", true))
 	want("well again", "ledger/unknown warning")
 
 	now := b.time.now()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing.T) {
@@ -110,24 +111,24 @@ func TestAProviderThatIsNotKnownIsSaidWithThoseThatAre(t *testing.T) {
 func TestTheAdviceCountsOnAnIntakeOnlyAsFarAsItReaches(t *testing.T) {
 	t.Parallel()
 	const without = "Shopify: orders are lost. Take orders in durably."
-	full := migration.IntakeInstance{Instance: "web.1", Durable: true, MaxBytes: 600 * orderBytes} // 600 orders: ten hours at one a minute
+	full := evidence.IntakeInstance{Instance: "web.1", Durable: true, MaxBytes: 600 * orderBytes} // 600 orders: ten hours at one a minute
 	for _, tc := range []struct {
 		rule      string
-		instances []migration.IntakeInstance
+		instances []evidence.IntakeInstance
 		whatIf    time.Duration
 		perMinute float64
 		want      string
 	}{
-		{"no instance has one", []migration.IntakeInstance{{Instance: "web.1"}}, 5 * time.Hour, 1, without},
+		{"no instance has one", []evidence.IntakeInstance{{Instance: "web.1"}}, 5 * time.Hour, 1, without},
 		{"nobody attests", nil, 5 * time.Hour, 1, without},
-		{"one of two has one", []migration.IntakeInstance{full, {Instance: "web.2"}}, 5 * time.Hour, 1, "Only 1 of 2 instances have a durable intake: what the others get depends on the providers' retries. " + without},
-		{"the rate is not known", []migration.IntakeInstance{full}, 5 * time.Hour, 0, without},
-		{"the room is enough", []migration.IntakeInstance{full}, 5 * time.Hour, 1, "No order is refused: about 300 would wait in the durable intake, which has room for about 10 h, and be enqueued afterwards."},
-		{"the room is not enough", []migration.IntakeInstance{full}, 11 * time.Hour, 1, "The durable intake has room for about 10 h of orders. After that they are refused, and those of Shopify may be lost. Give it more room (maxBytes)."},
+		{"one of two has one", []evidence.IntakeInstance{full, {Instance: "web.2"}}, 5 * time.Hour, 1, "Only 1 of 2 instances have a durable intake: what the others get depends on the providers' retries. " + without},
+		{"the rate is not known", []evidence.IntakeInstance{full}, 5 * time.Hour, 0, without},
+		{"the room is enough", []evidence.IntakeInstance{full}, 5 * time.Hour, 1, "No order is refused: about 300 would wait in the durable intake, which has room for about 10 h, and be enqueued afterwards."},
+		{"the room is not enough", []evidence.IntakeInstance{full}, 11 * time.Hour, 1, "The durable intake has room for about 10 h of orders. After that they are refused, and those of Shopify may be lost. Give it more room (maxBytes)."},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			if got := intakeOutlook(migration.IntakeFacts{Instances: tc.instances}, tc.perMinute).advice(tc.whatIf, tc.perMinute, without, []string{"Shopify"}); got != tc.want {
+			if got := intakeOutlook(evidence.IntakeFacts{Instances: tc.instances}, tc.perMinute).advice(tc.whatIf, tc.perMinute, without, []string{"Shopify"}); got != tc.want {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})

@@ -22,6 +22,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const managedPassword = "managed-CANARY"
@@ -134,10 +135,10 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != upstash.Fixed1GB || !strings.HasPrefix(vars[targetVar], "rediss://default:"+managedPassword+"@") {
 		t.Errorf("databases %+v", rig.api.Databases())
 	}
-	evidence, err := rig.Evidence(t.Context(), mid, migration.CheckTargetConn, 1)
+	history, err := rig.Evidence(t.Context(), mid, evidence.TargetConn, 1)
 	ok(t, err)
-	var facts migration.TargetConnFacts
-	ok(t, json.Unmarshal(evidence[0].Facts, &facts))
+	var facts evidence.TargetConnFacts
+	ok(t, json.Unmarshal(history[0].Facts, &facts))
 	if len(facts.Refused) > 0 || len(facts.Answered) != 22 || facts.Pings != tryPings || facts.LatencyUS == 0 || facts.LatencyP99 < facts.LatencyUS || facts.WakeUS == 0 || facts.RequestBytes != tryRequest {
 		t.Errorf("%+v", facts)
 	}
@@ -151,7 +152,7 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	}
 	log, err := rig.Log(t.Context(), run.ID, 0, 100)
 	ok(t, err)
-	for _, v := range []any{before, after, run, evidence, log} {
+	for _, v := range []any{before, after, run, history, log} {
 		if text, _ := json.Marshal(v); strings.Contains(string(text), "CANARY") {
 			t.Errorf("a secret in %s", text)
 		}
@@ -251,7 +252,7 @@ func TestTheMonitorSeesASecondDatabaseAndADeletedOne(t *testing.T) {
 	facts, err := rig.estate.targetPlan(t.Context(), first.ID)
 	ok(t, err)
 	raw, _ := json.Marshal(facts)
-	check, _ := migration.CheckOf(migration.CheckTargetPlan)
+	check, _ := evidence.Of(evidence.TargetPlan)
 	if met, measured, err := check.Judge(raw); met || err != nil || !strings.Contains(measured, second.ID) {
 		t.Errorf("%v, %s, %v", met, measured, err)
 	}

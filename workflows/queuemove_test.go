@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // The shop's other queues, which no flag routes, share the old server with the pipeline. They are found, move whole with what flows tie to them,
@@ -33,7 +34,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 	_, err := b.Start(t.Context(), ada, mid, migration.StepMoveQueues, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Managed plan", "not shown yet")
-	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
+	ok(t, b.engine.record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
 
 	left := func() (queues []string) {
 		t.Helper()
@@ -116,7 +117,7 @@ func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
 	s := moveQueues()
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
-	ok(t, b.engine.record(t.Context(), mid, "", migration.CheckTargetPlan, migration.Observed, "test", json.RawMessage(holding[migration.CheckTargetPlan])))
+	ok(t, b.engine.record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
 
 	r := b.begin(t, migration.StepMoveQueues)
 	redistest.Eventually(t, patience, func() error {

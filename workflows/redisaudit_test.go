@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t *testing.T) {
@@ -105,7 +106,7 @@ func TestTheAuditIsKeptItsFixesAreAppliedAndTakenBackAndWhatGetsWorseIsAnAlert(t
 			t.Errorf("taken back, %s is %s", name, got)
 		}
 	}
-	if rows, err := b.Evidence(ctx, m, migration.CheckAudit, 100); err != nil || len(rows) > 12 {
+	if rows, err := b.Evidence(ctx, m, evidence.Audit, 100); err != nil || len(rows) > 12 {
 		t.Errorf("%d rows of evidence, %v", len(rows), err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
@@ -27,8 +27,8 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 		{"refused, then accepted", []probed{at(50, 60, true), at(160, 170, false), at(270, 280, false), at(900, 950, true), at(1000, 1010, true)}, 950},
 		{"a refusal before the start does not count", []probed{at(-50, -40, false), at(50, 60, true)}, 0},
 		{"one that was left waiting counts without a refusal", []probed{at(50, 60, true), at(160, 4200, true)}, 4200},
-		{"refused to the end", []probed{at(50, 60, true), at(160, 170, false)}, migration.FailoverLimitMS + 1},
-		{"no answer at all", nil, migration.FailoverLimitMS + 1},
+		{"refused to the end", []probed{at(50, 60, true), at(160, 170, false)}, evidence.FailoverLimitMS + 1},
+		{"no answer at all", nil, evidence.FailoverLimitMS + 1},
 		{"interrupted twice counts to the second return", []probed{at(10, 20, false), at(30, 40, true), at(50, 60, false), at(70, 80, true)}, 80},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -51,15 +51,15 @@ func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
 		events []string
 		epochs []string // of the answers, the last one for all further ones
 		known  bool
-		want   migration.FailoverFacts
+		want   evidence.FailoverFacts
 	}{
-		{"each ran once", []string{ran("a"), ran("b")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
-		{"one never ran", []string{ran("a")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2, LostAdds: 1}},
-		{"one ran three times", []string{ran("a"), ran("b"), ran("a"), ran("a")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2, RunAgain: 2}},
-		{"shadow runs and other orders do not count", []string{ran("a"), ran("b"), ran("order_1"), strings.Replace(ran("a"), "authoritative", "shadow", 1)}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
-		{"a refused one need not run", []string{ran("a"), ran("b")}, []string{"e"}, true, migration.FailoverFacts{Adds: 2}},
-		{"a journal that was replaced tells nothing", []string{ran("a"), ran("b")}, []string{"e", "other"}, false, migration.FailoverFacts{}},
-		{"an app that does not answer tells nothing", nil, nil, false, migration.FailoverFacts{}},
+		{"each ran once", []string{ran("a"), ran("b")}, []string{"e"}, true, evidence.FailoverFacts{Adds: 2}},
+		{"one never ran", []string{ran("a")}, []string{"e"}, true, evidence.FailoverFacts{Adds: 2, LostAdds: 1}},
+		{"one ran three times", []string{ran("a"), ran("b"), ran("a"), ran("a")}, []string{"e"}, true, evidence.FailoverFacts{Adds: 2, RunAgain: 2}},
+		{"shadow runs and other orders do not count", []string{ran("a"), ran("b"), ran("order_1"), strings.Replace(ran("a"), "authoritative", "shadow", 1)}, []string{"e"}, true, evidence.FailoverFacts{Adds: 2}},
+		{"a refused one need not run", []string{ran("a"), ran("b")}, []string{"e"}, true, evidence.FailoverFacts{Adds: 2}},
+		{"a journal that was replaced tells nothing", []string{ran("a"), ran("b")}, []string{"e", "other"}, false, evidence.FailoverFacts{}},
+		{"an app that does not answer tells nothing", nil, nil, false, evidence.FailoverFacts{}},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
@@ -78,7 +78,7 @@ func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
 			}))
 			t.Cleanup(srv.Close)
 			p := &probe{from: 7, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
-			var got migration.FailoverFacts
+			var got evidence.FailoverFacts
 			known, err := p.outcomes(t.Context(), ingestion.New(srv.URL, "token", nil), 300*time.Millisecond, &got)
 			if err != nil || known != tc.known || got != tc.want {
 				t.Errorf("%+v, known %v, %v; want %+v, known %v", got, known, err, tc.want, tc.known)

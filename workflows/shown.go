@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/notify"
 	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/provision"
 )
 
@@ -117,7 +118,7 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 		}
 	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok {
-		out.Now, out.NowAt = facts, v.Latest[migration.CheckAudit].ObservedAt
+		out.Now, out.NowAt = facts, v.Latest[evidence.Audit].ObservedAt
 		if v.Routing.HasSource() {
 			out.Alerts = facts.Alerts()
 		}

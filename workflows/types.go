@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/costs"
 	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/outage"
 	"github.com/switchyard-dev/switchyard/workflows/steps"
 	"github.com/switchyard-dev/switchyard/workflows/steps/provision"
@@ -57,9 +58,9 @@ type RedisAudit struct {
 	At      time.Time      `json:"at"`
 	Reports []audit.Report `json:"reports"` // by node
 	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt is zero before it looked.
-	Now    migration.AuditFacts `json:"now"`
-	NowAt  time.Time            `json:"now_at"`
-	Alerts []migration.Alert    `json:"alerts,omitempty"`
+	Now    evidence.AuditFacts `json:"now"`
+	NowAt  time.Time           `json:"now_at"`
+	Alerts []migration.Alert   `json:"alerts,omitempty"`
 }
 
 // The values that those types take.

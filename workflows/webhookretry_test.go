@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T) {
@@ -18,20 +18,20 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 		stories []ledger.RetryStory
 		kept    []ledger.RetryStory
 		senders []string
-		want    []migration.ProviderRetries
+		want    []evidence.ProviderRetries
 	}{
-		{"each by itself, the busiest first", []ledger.RetryStory{back("shopify", 900), back("stripe", 500), back("stripe", 700)}, nil, []string{"stripe", "shopify"}, []migration.ProviderRetries{
+		{"each by itself, the busiest first", []ledger.RetryStory{back("shopify", 900), back("stripe", 500), back("stripe", 700)}, nil, []string{"stripe", "shopify"}, []evidence.ProviderRetries{
 			{Provider: "Stripe", Refused: 2, Recovered: 2, AppliedOnce: 2, LongestMS: 700, WindowSeconds: 72 * 3600, Proof: "documented"},
 			{Provider: "Shopify", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 900, WindowSeconds: 4 * 3600, Proof: "documented"}}},
-		{"what others tell is not documented", []ledger.RetryStory{back("clickfunnels", 1)}, nil, nil, []migration.ProviderRetries{
+		{"what others tell is not documented", []ledger.RetryStory{back("clickfunnels", 1)}, nil, nil, []evidence.ProviderRetries{
 			{Provider: "ClickFunnels 2.0", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 81*60 + 15, Proof: "community"}}},
-		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, nil, []string{"stripe", "cope"}, []migration.ProviderRetries{
+		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, nil, []string{"stripe", "cope"}, []evidence.ProviderRetries{
 			{Provider: "Stripe", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 72 * 3600, Proof: "documented"}, {Provider: "COPE", Proof: "observed"}}},
 		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Provider: "copecart", Acknowledged: true, Applied: 2, RecoveredAfterMS: 5}}, nil, nil,
-			[]migration.ProviderRetries{{Provider: "CopeCart", Refused: 2, Recovered: 1, LongestMS: 5, WindowSeconds: 3 * 3600, Proof: "documented"}}},
-		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, nil, []migration.ProviderRetries{
+			[]evidence.ProviderRetries{{Provider: "CopeCart", Refused: 2, Recovered: 1, LongestMS: 5, WindowSeconds: 3 * 3600, Proof: "documented"}}},
+		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, nil, []evidence.ProviderRetries{
 			{Provider: "an unnamed provider", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 2}, {Provider: "paypal", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1}}},
-		{"kept by the durable intake instead of refused", nil, []ledger.RetryStory{back("shopify", 9)}, []string{"shopify"}, []migration.ProviderRetries{
+		{"kept by the durable intake instead of refused", nil, []ledger.RetryStory{back("shopify", 9)}, []string{"shopify"}, []evidence.ProviderRetries{
 			{Provider: "Shopify", Kept: 1, WindowSeconds: 4 * 3600, Proof: "documented"}}},
 		{"nobody", nil, nil, nil, nil},
 	} {
@@ -41,7 +41,7 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 			if !slices.Equal(got.Providers, tc.want) {
 				t.Errorf("%+v\nwant %+v", got.Providers, tc.want)
 			}
-			var sum migration.RetryFacts
+			var sum evidence.RetryFacts
 			for _, p := range got.Providers {
 				sum.Refused, sum.Recovered, sum.AppliedOnce, sum.LongestMS = sum.Refused+p.Refused, sum.Recovered+p.Recovered, sum.AppliedOnce+p.AppliedOnce, max(sum.LongestMS, p.LongestMS)
 			}

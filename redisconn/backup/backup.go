@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Methods of a backup.
@@ -45,41 +46,41 @@ const spare = 64 << 20
 
 // Take backs a server up and verifies the backup. Nobody should write meanwhile: what changes between the snapshot and the comparison is a
 // difference. A difference is no error, see the facts; an error means that there is no backup, and leaves no file.
-func Take(ctx context.Context, src redis.UniversalClient, o Options) (migration.BackupFacts, error) {
+func Take(ctx context.Context, src redis.UniversalClient, o Options) (evidence.BackupFacts, error) {
 	began := time.Now()
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
 	server, err := redisconn.Inspect(ctx, src)
 	if err != nil {
-		return migration.BackupFacts{}, fmt.Errorf("backup: %w", err)
+		return evidence.BackupFacts{}, fmt.Errorf("backup: %w", err)
 	}
 	need := max(server.UsedMemory, 0) + spare
 	if free := diskFree(o.Dir); free >= 0 && free < need {
-		return migration.BackupFacts{}, migration.Errorf(migration.Blocked, "backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there", o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
+		return evidence.BackupFacts{}, migration.Errorf(migration.Blocked, "backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there", o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
 	}
 	binary, noServer := scratch.Find(o.RedisServer)
 	if free := memoryFree(); noServer == nil && free >= 0 && free < need {
 		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the source's data may need %d MB", free>>20, need>>20)
 	}
-	f := migration.BackupFacts{TakenAt: began.UTC()}
+	f := evidence.BackupFacts{TakenAt: began.UTC()}
 	if noServer == nil {
 		f, err = takeStream(ctx, src, binary, o, f)
 		if err == nil || !errors.Is(err, errUseless) || ctx.Err() != nil {
 			return finish(f, began, o, err)
 		}
-		f = migration.BackupFacts{TakenAt: began.UTC(), Why: err.Error()}
+		f = evidence.BackupFacts{TakenAt: began.UTC(), Why: err.Error()}
 	}
 	f, err = takeDump(ctx, src, binary, noServer, o, f)
 	return finish(f, began, o, err)
 }
 
-func finish(f migration.BackupFacts, began time.Time, o Options, err error) (migration.BackupFacts, error) {
+func finish(f evidence.BackupFacts, began time.Time, o Options, err error) (evidence.BackupFacts, error) {
 	if err != nil {
 		for _, extension := range []string{".rdb", ".dump"} {
 			_ = os.Remove(filepath.Join(o.Dir, o.Name+extension))
 		}
-		return migration.BackupFacts{}, fmt.Errorf("backup: %w", err)
+		return evidence.BackupFacts{}, fmt.Errorf("backup: %w", err)
 	}
 	f.Seconds = time.Since(began).Seconds()
 	return f, nil
@@ -89,7 +90,7 @@ func finish(f migration.BackupFacts, began time.Time, o Options, err error) (mig
 var errUseless = errors.New("no backup by the replication stream")
 
 // takeStream writes the source's snapshot to a file and loads that.
-func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
 	o.Progress("writing the snapshot that the source's replication stream gives")
 	path := filepath.Join(o.Dir, o.Name+".rdb")
 	snapshot, err := save(ctx, src, path)
@@ -147,7 +148,7 @@ func readBack(path string, want keycopy.Snapshot) (string, error) {
 }
 
 // takeDump copies key by key. Without a scratch server the file is read back and compared with the source by itself.
-func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noServer error, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noServer error, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
 	o.Progress("copying every key with DUMP")
 	path := filepath.Join(o.Dir, o.Name+".dump")
 	report, err := redisconn.Backup(ctx, src, path)
@@ -180,7 +181,7 @@ func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noS
 }
 
 // compare compares every database of the source with the scratch server's.
-func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, o Options, f migration.BackupFacts) (migration.BackupFacts, error) {
+func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
 	databases, err := databasesOf(ctx, src, s.Client())
 	if err != nil {
 		return f, err
@@ -208,7 +209,7 @@ func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, 
 	return judged(f, total), nil
 }
 
-func judged(f migration.BackupFacts, r redisconn.CompareReport) migration.BackupFacts {
+func judged(f evidence.BackupFacts, r redisconn.CompareReport) evidence.BackupFacts {
 	f.Verified, f.Differences = true, int(r.Missing+r.Extra+r.Value+r.Expiry)
 	for _, d := range r.Differences[:min(len(r.Differences), 20)] {
 		f.Examples = append(f.Examples, d.What+": "+d.Key)

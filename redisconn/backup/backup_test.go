@@ -12,10 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/backup"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func start(t *testing.T, config ...string) *redistest.Server {
@@ -23,7 +23,7 @@ func start(t *testing.T, config ...string) *redistest.Server {
 	return redistest.Start(t, redistest.Password("pw"), redistest.Config(append([]string{"repl-diskless-sync-delay 0"}, config...)...))
 }
 
-func take(t *testing.T, c redis.UniversalClient, o backup.Options) migration.BackupFacts {
+func take(t *testing.T, c redis.UniversalClient, o backup.Options) evidence.BackupFacts {
 	t.Helper()
 	o.Name = "source"
 	if o.Dir == "" {
@@ -79,7 +79,7 @@ func TestABackupOf100000JobsRestoresAndComparesEqual(t *testing.T) {
 }
 
 // changed backs a server up whose data is changed between the snapshot and the comparison.
-func changed(t *testing.T, o backup.Options, change func(redis.UniversalClient)) migration.BackupFacts {
+func changed(t *testing.T, o backup.Options, change func(redis.UniversalClient)) evidence.BackupFacts {
 	t.Helper()
 	s := start(t)
 	c := s.Client()

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/costs"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Each of these looks says what is wrong now. They read what the monitor and the steps have found, and find nothing themselves.
@@ -66,7 +67,7 @@ func (n *Notifier) intake(_ context.Context, mig migration.Migration) (seen, err
 	return judgeIntakes(n.Workers.Intakes(), mig.ID, n.link(mig.ID, "outage")), nil
 }
 
-func judgeIntakes(facts migration.IntakeFacts, mid, link string) seen {
+func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 	var s seen
 	if len(facts.Instances) > 0 { // an instance that is gone is no longer told of: the order ledger knows what it has taken with it
 		s.judged = []string{notify.Key(mid, "intake")}
@@ -224,7 +225,7 @@ func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen,
 	if err != nil {
 		return seen{}, err
 	}
-	for _, i := range migration.Evaluate(n.Now(), mig.Plan, latest, history) {
+	for _, i := range evidence.Evaluate(n.Now(), mig.Plan, latest, history) {
 		was := slices.Contains(met, i.Criterion.ID)
 		switch {
 		case i.Verdict == migration.Met && !was:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Call is what an action is given.
@@ -54,7 +55,7 @@ func (c *Call) Prove(ctx context.Context, check string, proof migration.Proof, s
 	if err != nil {
 		return err
 	}
-	rule, _ := migration.CheckOf(check)
+	rule, _ := evidence.Of(check)
 	met, measured, err := rule.Judge(raw)
 	if err == nil && !met {
 		err = fmt.Errorf("%s (want: %s)", measured, rule.Limit)

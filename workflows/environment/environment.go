@@ -14,7 +14,6 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/heroku"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/linode"
@@ -22,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Environment is every part, as the configuration describes it. Who assembles the program holds it; a step is handed parts.
@@ -75,7 +75,7 @@ func Open(o Options) (*Environment, error) {
 		return nil, err
 	}
 	e.Managed = &Managed{API: e.Servers.upstash, Name: cfg.Target.Upstash.DatabaseName, servers: e.Servers}
-	e.Probe = &Probe{servers: e.Servers, now: o.Now, tried: map[string]migration.TargetConnFacts{}}
+	e.Probe = &Probe{servers: e.Servers, now: o.Now, tried: map[string]evidence.TargetConnFacts{}}
 	e.Host = &Host{API: host, Machines: machinesOf(cfg.Source), servers: e.Servers}
 	e.Load = &Load{servers: e.Servers, now: o.Now, all: map[string]*meter{}}
 	e.Streams = &Streams{servers: e.Servers, journal: e.Journal, store: o.Store, deadlines: cfg.Migration.OrderDeadlines, log: o.Log, now: o.Now, notify: o.Notify}

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/linode"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Host is where the old servers' machines are rented.
@@ -55,8 +55,8 @@ func (h *Host) RememberOld(ctx context.Context, addresses []string) error {
 }
 
 // Off looks at every old server: what its host says of it, and whether anything answers at its address.
-func (h *Host) Off(ctx context.Context) (migration.OffFacts, error) {
-	var facts migration.OffFacts
+func (h *Host) Off(ctx context.Context) (evidence.OffFacts, error) {
+	var facts evidence.OffFacts
 	for _, m := range h.Machines {
 		inst, err := h.API.Instance(ctx, m.ID)
 		switch {
@@ -65,14 +65,14 @@ func (h *Host) Off(ctx context.Context) (migration.OffFacts, error) {
 		case err != nil:
 			return facts, fmt.Errorf("%s (Linode %d): %w", m.Label, m.ID, err)
 		}
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: m.Label, Status: inst.Status})
+		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: m.Label, Status: inst.Status})
 	}
 	var addrs []string
 	if ok, err := h.servers.store.Setting(ctx, oldAddresses, &addrs); err != nil || !ok {
 		return facts, engine.OrMissing(err, "the addresses of the old servers are not known")
 	}
 	for _, a := range addrs {
-		facts.Servers = append(facts.Servers, migration.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
+		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
 	}
 	return facts, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/httpapi"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Managed is the managed service, and the database there that the configuration asks for.
@@ -19,21 +20,21 @@ type Managed struct {
 }
 
 // Plan reads from the managed service's API what the database is, and whether there are others of its name. One that is gone has the state "deleted".
-func (m *Managed) Plan(ctx context.Context, id string) (migration.TargetPlanFacts, error) {
+func (m *Managed) Plan(ctx context.Context, id string) (evidence.TargetPlanFacts, error) {
 	all, err := m.API.List(ctx)
 	if err != nil {
-		return migration.TargetPlanFacts{}, err
+		return evidence.TargetPlanFacts{}, err
 	}
 	var db upstash.Database
 	if i := slices.IndexFunc(all, func(d upstash.Database) bool { return d.ID == id }); i >= 0 {
 		db = all[i]
 	} else if db, err = m.API.Get(ctx, id, false); httpapi.Status(err) == http.StatusNotFound {
-		return migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: id, Name: m.Name, State: "deleted", PlanNote: "it is gone"}, nil
+		return evidence.TargetPlanFacts{Provider: "Upstash", DatabaseID: id, Name: m.Name, State: "deleted", PlanNote: "it is gone"}, nil
 	} else if err != nil {
-		return migration.TargetPlanFacts{}, err
+		return evidence.TargetPlanFacts{}, err
 	}
 	fixed, why := db.Fixed1GB()
-	facts := migration.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
+	facts := evidence.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
 		Eviction: db.Eviction || db.DBEviction, TLS: db.TLS, State: db.State, AutoUpgrade: db.AutoUpgrade}
 	for _, other := range upstash.Named(all, db.Name) {
 		if other.ID != id {
@@ -45,13 +46,13 @@ func (m *Managed) Plan(ctx context.Context, id string) (migration.TargetPlanFact
 }
 
 // Present is Plan of the database that is the target. Unavailable before one is provisioned.
-func (m *Managed) Present(ctx context.Context) (migration.TargetPlanFacts, error) {
+func (m *Managed) Present(ctx context.Context) (evidence.TargetPlanFacts, error) {
 	id, err := m.servers.TargetID(ctx)
 	if err != nil {
-		return migration.TargetPlanFacts{}, err
+		return evidence.TargetPlanFacts{}, err
 	}
 	if id == "" {
-		return migration.TargetPlanFacts{}, migration.Errorf(migration.Unavailable, "no managed database is provisioned")
+		return evidence.TargetPlanFacts{}, migration.Errorf(migration.Unavailable, "no managed database is provisioned")
 	}
 	return m.Plan(ctx, id)
 }
@@ -66,5 +67,5 @@ func (m *Managed) EvictsNothing(ctx context.Context, c *engine.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts)
+	return c.Prove(ctx, evidence.TargetPlan, migration.Observed, "developer API", facts)
 }

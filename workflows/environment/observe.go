@@ -11,12 +11,13 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
 // What was evicted counts from the last observation on; anew begins to count now, after a fix.
-func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (migration.PolicyFacts, []redisconn.Facts, error) {
-	var facts, last migration.PolicyFacts
+func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (evidence.PolicyFacts, []redisconn.Facts, error) {
+	var facts, last evidence.PolicyFacts
 	nodes, err := s.SourceNodes(ctx, mid)
 	if err != nil {
 		return facts, nil, err
@@ -27,7 +28,7 @@ func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (migratio
 		if err != nil {
 			return facts, nil, err
 		}
-		if ev, ok := latest[migration.CheckPolicy]; ok {
+		if ev, ok := latest[evidence.Policy]; ok {
 			_ = json.Unmarshal(ev.Facts, &last) // facts of another version: counting begins now
 		}
 	}
@@ -37,7 +38,7 @@ func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (migratio
 		if err != nil {
 			return facts, nil, fmt.Errorf("%s: %w", n.Address, redisconn.Explain(err))
 		}
-		p := migration.NodePolicy{Node: n.Address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
+		p := evidence.NodePolicy{Node: n.Address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
 		facts.Nodes = append(facts.Nodes, p.After(last))
 		all = append(all, f)
 	}
@@ -45,8 +46,8 @@ func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (migratio
 }
 
 // Audits judges every node that holds jobs by the checks that need no look at the keys. A node that cannot be read is an error.
-func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, migration.AuditFacts, error) {
-	var facts migration.AuditFacts
+func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, evidence.AuditFacts, error) {
+	var facts evidence.AuditFacts
 	nodes, err := s.SourceNodes(ctx, mid)
 	if err != nil {
 		return nil, facts, err
@@ -76,13 +77,13 @@ func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, migra
 }
 
 // AuditFacts takes from reports what is looked at again and again, in an order that does not depend on what was found.
-func AuditFacts(reports []audit.Report) migration.AuditFacts {
-	var out migration.AuditFacts
+func AuditFacts(reports []audit.Report) evidence.AuditFacts {
+	var out evidence.AuditFacts
 	for _, r := range reports {
-		n := migration.NodeAudit{Node: r.Address}
+		n := evidence.NodeAudit{Node: r.Address}
 		for _, c := range audit.Catalogue() {
 			if f, ok := r.Finding(c.ID); ok && !c.Scan {
-				n.Findings = append(n.Findings, migration.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
+				n.Findings = append(n.Findings, evidence.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
 			}
 		}
 		out.Nodes = append(out.Nodes, n)
@@ -90,16 +91,16 @@ func AuditFacts(reports []audit.Report) migration.AuditFacts {
 	return out
 }
 
-func AuditFactsOf(latest map[string]migration.Evidence) (migration.AuditFacts, bool) {
-	e, ok := latest[migration.CheckAudit]
+func AuditFactsOf(latest map[string]migration.Evidence) (evidence.AuditFacts, bool) {
+	e, ok := latest[evidence.Audit]
 	if !ok {
-		return migration.AuditFacts{}, false
+		return evidence.AuditFacts{}, false
 	}
 	return DecodeAudit(e.Facts)
 }
 
-func DecodeAudit(raw []byte) (migration.AuditFacts, bool) {
-	var f migration.AuditFacts
+func DecodeAudit(raw []byte) (evidence.AuditFacts, bool) {
+	var f evidence.AuditFacts
 	return f, json.Unmarshal(raw, &f) == nil
 }
 
@@ -110,12 +111,12 @@ func SameAudit(last, now []byte) bool {
 }
 
 // Readiness reads the Sentinel deployment's readiness as evidence.
-func (s *Servers) Readiness(ctx context.Context) (migration.ReadinessFacts, error) {
+func (s *Servers) Readiness(ctx context.Context) (evidence.ReadinessFacts, error) {
 	checks, err := s.Cluster.Readiness(ctx)
 	if err != nil {
-		return migration.ReadinessFacts{}, err
+		return evidence.ReadinessFacts{}, err
 	}
-	var facts migration.ReadinessFacts
+	var facts evidence.ReadinessFacts
 	for _, c := range checks {
 		facts.Checks = append(facts.Checks, migration.Gate(c))
 	}
@@ -127,7 +128,7 @@ func (s *Servers) Readiness(ctx context.Context) (migration.ReadinessFacts, erro
 func (s *Servers) RecordReadiness(ctx context.Context, c *engine.Call) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	var facts migration.ReadinessFacts
+	var facts evidence.ReadinessFacts
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) (err error) {
 		if facts, err = s.Readiness(ctx); err != nil {
 			return engine.NotYet("%v", err)
@@ -140,5 +141,5 @@ func (s *Servers) RecordReadiness(ctx context.Context, c *engine.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, migration.CheckReadiness, migration.Observed, "SENTINEL and INFO on every node", facts)
+	return c.Evidence(ctx, evidence.Readiness, migration.Observed, "SENTINEL and INFO on every node", facts)
 }

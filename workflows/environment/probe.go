@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -36,14 +36,14 @@ type Probe struct {
 	now     func() time.Time
 
 	mu    sync.Mutex
-	tried map[string]migration.TargetConnFacts // the last whole try, by address
+	tried map[string]evidence.TargetConnFacts // the last whole try, by address
 }
 
 // Again is for the monitor: it tries the commands every tryAgain, and measures the latency in between.
-func (p *Probe) Again(ctx context.Context) (migration.TargetConnFacts, error) {
+func (p *Probe) Again(ctx context.Context) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
-		return migration.TargetConnFacts{}, err
+		return evidence.TargetConnFacts{}, err
 	}
 	p.mu.Lock()
 	facts, known := p.tried[endpoint.Address()]
@@ -58,13 +58,13 @@ func (p *Probe) Again(ctx context.Context) (migration.TargetConnFacts, error) {
 // Try tries on the target what BullMQ 6.7 does there: its scripts are sent once and called by their hash, use cjson and cmsgpack and build keys
 // dynamically; workers wait in BZPOPMIN for what other connections add; events are a stream. DUMP and RESTORE are not needed by the job-wise move.
 // It also sends a request of twice the largest payload (0: a small one), and measures the latency from here. Its keys are its own, and expire.
-func (p *Probe) Try(ctx context.Context, largest int64) (migration.TargetConnFacts, error) {
+func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
-		return migration.TargetConnFacts{}, err
+		return evidence.TargetConnFacts{}, err
 	}
 	// go-redis verifies the certificate unless told otherwise, and it is never told otherwise here.
-	facts := migration.TargetConnFacts{Address: endpoint.Address(), TLSVerified: endpoint.TLS()}
+	facts := evidence.TargetConnFacts{Address: endpoint.Address(), TLSVerified: endpoint.TLS()}
 	count := watchPings
 	if largest > 0 {
 		count = tryPings
@@ -121,7 +121,7 @@ func (p *Probe) Try(ctx context.Context, largest int64) (migration.TargetConnFac
 	facts.TriedAt = &now
 	p.mu.Lock()
 	if p.tried == nil {
-		p.tried = map[string]migration.TargetConnFacts{}
+		p.tried = map[string]evidence.TargetConnFacts{}
 	}
 	p.tried[endpoint.Address()] = facts
 	p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *Probe) Try(ctx context.Context, largest int64) (migration.TargetConnFac
 }
 
 // pings measures the round trip.
-func pings(ctx context.Context, c redis.UniversalClient, n int, facts *migration.TargetConnFacts) error {
+func pings(ctx context.Context, c redis.UniversalClient, n int, facts *evidence.TargetConnFacts) error {
 	took := make([]time.Duration, n)
 	for i := range took {
 		start := time.Now()
@@ -157,7 +157,7 @@ redis.call('SET', ARGV[1] .. ':lua', v.a, 'PX', 60000); return redis.call('GET',
 type trial struct {
 	client redis.UniversalClient
 	key    string
-	facts  *migration.TargetConnFacts
+	facts  *evidence.TargetConnFacts
 }
 
 func (t trial) sub(part string) string { return t.key + ":" + part }

@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // EachQueue does something to every queue on a server, shadow queues included.
@@ -65,17 +65,17 @@ func (s *Servers) OtherQueues(ctx context.Context, c redis.UniversalClient) ([]b
 
 // Residue counts what is not finished on the source, in every queue that is found there, not the pipeline's alone: all of them go with the
 // server. Shadow copies are left out: they carry no side effects, and their originals are in the order ledger.
-func (s *Servers) Residue(ctx context.Context, mid string) (migration.ResidueFacts, error) {
+func (s *Servers) Residue(ctx context.Context, mid string) (evidence.ResidueFacts, error) {
 	source, _, err := s.Source(ctx, mid)
 	if err != nil {
-		return migration.ResidueFacts{}, err
+		return evidence.ResidueFacts{}, err
 	}
 	return s.ResidueOn(ctx, source)
 }
 
 // ResidueOn is Residue of one server.
-func (s *Servers) ResidueOn(ctx context.Context, source redis.UniversalClient) (migration.ResidueFacts, error) {
-	var facts migration.ResidueFacts
+func (s *Servers) ResidueOn(ctx context.Context, source redis.UniversalClient) (evidence.ResidueFacts, error) {
+	var facts evidence.ResidueFacts
 	others, err := s.OtherQueues(ctx, source)
 	if err != nil {
 		return facts, err
@@ -85,7 +85,7 @@ func (s *Servers) ResidueOn(ctx context.Context, source redis.UniversalClient) (
 		if err != nil {
 			return facts, fmt.Errorf("%s: %w", q.Name, err)
 		}
-		facts.Queues = append(facts.Queues, migration.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
+		facts.Queues = append(facts.Queues, evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
 	}
 	return facts, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -40,7 +41,7 @@ func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
 	if err != nil {
 		return v, err
 	}
-	v.Checklist = migration.Evaluate(v.At, v.Migration.Plan, v.Latest, history)
+	v.Checklist = evidence.Evaluate(v.At, v.Migration.Plan, v.Latest, history)
 	return v, nil
 }
 

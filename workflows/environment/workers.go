@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Workers is who reads a migration's flags, and what they attest.
@@ -94,7 +95,7 @@ func WorkerName(w migration.Worker) string {
 }
 
 // AttestedQueues are the queues with a producer connection, sorted; never nil.
-func AttestedQueues(f migration.AttestationFacts) []string {
+func AttestedQueues(f evidence.AttestationFacts) []string {
 	names := []string{}
 	for _, p := range f.Producers {
 		names = append(names, p.Queue)
@@ -104,18 +105,18 @@ func AttestedQueues(f migration.AttestationFacts) []string {
 }
 
 // Attestation is what live workers attest, which of their queues the last drill left out, and which queues of the source they leave out.
-func (w *Workers) Attestation(ctx context.Context, mid string) (migration.AttestationFacts, error) {
+func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.AttestationFacts, error) {
 	facts := w.Producers()
 	latest, err := w.latest(ctx, mid)
 	if err != nil {
 		return facts, err
 	}
-	var last migration.DrillFacts
-	var scanned migration.ScanFacts
-	if drilled, ok := latest[migration.CheckDrill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
+	var last evidence.DrillFacts
+	var scanned evidence.ScanFacts
+	if drilled, ok := latest[evidence.Drill]; ok && json.Unmarshal(drilled.Facts, &last) == nil {
 		facts.Undrilled = last.Untried(AttestedQueues(facts))
 	}
-	if scan, ok := latest[migration.CheckScan]; ok {
+	if scan, ok := latest[evidence.Scan]; ok {
 		if err := json.Unmarshal(scan.Facts, &scanned); err != nil {
 			return facts, fmt.Errorf("the submitted scan: %w", err)
 		}
@@ -126,7 +127,7 @@ func (w *Workers) Attestation(ctx context.Context, mid string) (migration.Attest
 }
 
 // Unattested are the queues that the source names and nobody attests, sorted: those that should be attested, and those that the configuration leaves to the scan.
-func Unattested(scanned migration.ScanFacts, attested, scanOnly []string) (should, only []string) {
+func Unattested(scanned evidence.ScanFacts, attested, scanOnly []string) (should, only []string) {
 	var names []string
 	for _, f := range scanned.Findings {
 		if f.Queue != "" && !slices.Contains(attested, f.Queue) {

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Clock reads it from the app's journal, the workers and the configuration.
@@ -147,7 +148,7 @@ const orderBytes = 8 << 10
 const measuredBacklog = 100
 
 // intakeOutlook gives nil where no instance has an intake.
-func intakeOutlook(f migration.IntakeFacts, perMinute float64) *IntakeOutlook {
+func intakeOutlook(f evidence.IntakeFacts, perMinute float64) *IntakeOutlook {
 	sum, _ := f.Totals()
 	o := IntakeOutlook{Instances: len(f.Instances), Backlog: sum.Backlog, OldestMS: sum.OldestMS, Bytes: sum.Bytes, MaxBytes: sum.MaxBytes, Refused: sum.Refused, PerOrder: orderBytes, Guessed: true}
 	for _, i := range f.Instances {

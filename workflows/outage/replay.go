@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const (
@@ -44,7 +45,7 @@ type ReplayResult struct {
 }
 
 // Live asks Stripe what it could not deliver since a time; nil without a key.
-func (c *Clock) Live(ctx context.Context, since time.Time) (*migration.LiveDeliveries, error) {
+func (c *Clock) Live(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error) {
 	if c.Config.Stripe.Key.IsZero() {
 		return nil, nil //nolint:nilnil // nobody is asked, and that is no error
 	}
@@ -52,7 +53,7 @@ func (c *Clock) Live(ctx context.Context, since time.Time) (*migration.LiveDeliv
 	if err != nil {
 		return nil, err
 	}
-	out := &migration.LiveDeliveries{Provider: "Stripe", Undelivered: len(found)}
+	out := &evidence.LiveDeliveries{Provider: "Stripe", Undelivered: len(found)}
 	for _, f := range found[:min(len(found), replayNamed)] {
 		out.Events = append(out.Events, f.Event.ID)
 	}

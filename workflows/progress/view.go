@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // GateResidue names the gate that nothing may be left on the source before it is decommissioned.
@@ -80,7 +81,7 @@ func (v View) Met(check string) bool {
 	if !ok {
 		return false
 	}
-	c, _ := migration.CheckOf(check)
+	c, _ := evidence.Of(check)
 	held, _, err := c.Judge(e.Facts)
 	return held && err == nil
 }
@@ -90,11 +91,11 @@ func (v View) Done(step string) bool {
 	switch step {
 	case migration.StepFixPolicy:
 		// Not a matter of having been run: the policy itself counts, and it may be set back behind our back.
-		return v.LatestRun(migration.StepAudit) != nil && v.Met(migration.CheckPolicy)
+		return v.LatestRun(migration.StepAudit) != nil && v.Met(evidence.Policy)
 	case migration.StepCutover:
 		return v.Routing.Stage == migration.StageComplete
 	case migration.StepDualWrite:
-		return v.Met(migration.CheckDualWrite)
+		return v.Met(evidence.DualWrite)
 	case migration.StepMoveResidue:
 		if GateRemoved(GateResidue) {
 			return true
@@ -108,7 +109,7 @@ func (v View) Done(step string) bool {
 }
 
 // proofOf names the check that a step exists to satisfy.
-var proofOf = map[string]string{migration.StepSentinelTest: migration.CheckFailover, migration.StepBreakerDrill: migration.CheckDrill, migration.StepWebhookRetry: migration.CheckRetries, migration.StepProvision: migration.CheckTargetPlan}
+var proofOf = map[string]string{migration.StepSentinelTest: evidence.Failover, migration.StepBreakerDrill: evidence.Drill, migration.StepWebhookRetry: evidence.Retries, migration.StepProvision: evidence.TargetPlan}
 
 // Needs gives one gate for each step that must be done before.
 func (v View) Needs(step string) []migration.Gate {
@@ -180,7 +181,7 @@ func (v View) NextSteps() []migration.NextStep {
 		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + r.Params.Suffix(), Why: "It is under way."}}
 	}
 	var out []migration.NextStep
-	if f, ok := v.Finding(migration.CheckScan); ok && f.Verdict != migration.Met && v.Latest[migration.CheckDrill].Check != "" {
+	if f, ok := v.Finding(evidence.Scan); ok && f.Verdict != migration.Met && v.Latest[evidence.Drill].Check != "" {
 		out = append(out, migration.NextStep{Verb: "scan", Step: migration.StepBreakerDrill, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
 	}
 	for _, s := range v.Steps() {
@@ -211,10 +212,10 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 	case migration.StageDualWrite:
 		return migration.StageMove{To: migration.StageShadow}, "The target runs the copies with side effects off, and results are compared.", true
 	case migration.StageShadow:
-		if !v.Met(migration.CheckRollback) {
+		if !v.Met(evidence.Rollback) {
 			return migration.StageMove{To: migration.StageDualWrite}, "Rehearse the way back once before the target gets authority.", true
 		}
-		if !v.Met(migration.CheckDualWrite) {
+		if !v.Met(evidence.DualWrite) {
 			return migration.StageMove{}, "", false // the validation is next
 		}
 		return migration.StageMove{To: migration.StageLive, Ramp: v.Ramp[0]}, fmt.Sprintf("The target gets authority for %d %% of orders.", v.Ramp[0]), true
@@ -260,7 +261,7 @@ func (v View) SourceThere() migration.Gate {
 
 // CheckGate is the gate that the newest evidence of a check holds and is fresh.
 func (v View) CheckGate(check string) migration.Gate {
-	c, _ := migration.CheckOf(check)
+	c, _ := evidence.Of(check)
 	g := migration.Gate{ID: "check:" + check, Title: c.Title, OK: v.Met(check), Measured: "shown", Limit: c.Limit}
 	if !g.OK {
 		g.Measured, g.Next = "not shown yet", c.Next

@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/audit"
 	"github.com/switchyard-dev/switchyard/workflows/steps/breaker"
 	"github.com/switchyard-dev/switchyard/workflows/steps/cutover"
@@ -31,7 +32,7 @@ type Given struct {
 	Store       *store.Store
 	Now         func() time.Time
 	// Live asks a payment provider what it could not deliver since a time; nil where nobody can be asked.
-	Live func(ctx context.Context, since time.Time) (*migration.LiveDeliveries, error)
+	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
 }
 
 // All gives every step, by id.

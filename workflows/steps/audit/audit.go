@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -60,7 +61,7 @@ func (s Parts) Step() engine.Step {
 						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
 							facts.Nodes[i].Node, srv.Version, srv.Role, srv.MaxMemoryPolicy, srv.Keys, environment.Megabytes(srv.UsedMemory), limitText(srv.MaxMemory), srv.EvictedKeys, onOff(srv.AOFEnabled), srv.ConnectedClients, passwordText(srv.DefaultUserNoPass))
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
 						return nil, err
 					}
 					return s.auditAll(ctx, c)
@@ -120,7 +121,7 @@ func (s Parts) auditAll(ctx context.Context, c *engine.Call) ([]audit.Report, er
 		return nil, err
 	}
 	last, _ := environment.AuditFactsOf(latest)
-	return reports, c.Evidence(ctx, migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts.After(last))
+	return reports, c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts.After(last))
 }
 
 // census gives an audit the census that pages show, and waits for one that is being taken.

@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -69,7 +70,7 @@ func (s Parts) FixPolicy() engine.Step {
 					if err != nil {
 						return nil, err
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
 						return nil, err
 					}
 					return former, s.auditEvidence(ctx, c)
@@ -97,7 +98,7 @@ func (s Parts) FixPolicy() engine.Step {
 					if err != nil {
 						return err
 					}
-					if err := c.Evidence(ctx, migration.CheckPolicy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
 						return err
 					}
 					return s.auditEvidence(ctx, c)
@@ -164,7 +165,7 @@ func (s Parts) auditEvidence(ctx context.Context, c *engine.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, migration.CheckAudit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts)
+	return c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts)
 }
 
 func limitText(bytes int64) string {

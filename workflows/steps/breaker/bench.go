@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 const Bench = "bench"
@@ -67,7 +68,7 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Workers.AwaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
 		return nil, err
 	}
-	var out []migration.BenchCase
+	var out []evidence.BenchCase
 	for _, q := range s.benchQueues() {
 		cases, err := b.Run(ctx, drilled{s.App}, q, Faults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
 		for _, k := range cases {
@@ -97,12 +98,12 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	return out, nil
 }
 
-func benchCase(k drill.Case) migration.BenchCase {
+func benchCase(k drill.Case) evidence.BenchCase {
 	ms := k.Recovered.Milliseconds()
 	if k.Recovered < 0 {
 		ms = -1
 	}
-	return migration.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: AnswerLimit.Milliseconds(), Hung: k.Hung,
+	return evidence.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: AnswerLimit.Milliseconds(), Hung: k.Hung,
 		Enqueued: k.Enqueued, Strays: k.Strays, Left: k.Left, RecoveredMS: ms, Note: k.Note, Instance: k.Instance, Refused: k.Refused}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -75,7 +76,7 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						if intakes := s.Workers.Intakes(); len(intakes.Instances) > 0 {
-							if err := c.Evidence(ctx, migration.CheckIntake, migration.Attested, "attestation by the running app", intakes); err != nil {
+							if err := c.Evidence(ctx, evidence.Intake, migration.Attested, "attestation by the running app", intakes); err != nil {
 								return nil, err
 							}
 						}
@@ -84,7 +85,7 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						facts.Undrilled = nil // they are drilled next
-						return facts, c.Prove(ctx, migration.CheckAttestation, migration.Attested, "attestation by the running app", facts)
+						return facts, c.Prove(ctx, evidence.Attestation, migration.Attested, "attestation by the running app", facts)
 					},
 				},
 				{
@@ -165,7 +166,7 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Servers.LiftFaults(ctx, c.Run.MigrationID); err != nil {
 		return nil, err
 	}
-	var facts migration.DrillFacts
+	var facts evidence.DrillFacts
 	if ok, err := c.Output(ctx, Bench, &facts.Bench); err != nil || !ok {
 		return nil, engine.OrMissing(err, "the run did not record what the app made of the faults on the drill's own server")
 	}
@@ -187,11 +188,11 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	facts.Attested = environment.AttestedQueues(s.Workers.Producers()) // also those that came up meanwhile
-	return facts, c.Prove(ctx, migration.CheckDrill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
+	return facts, c.Prove(ctx, evidence.Drill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
 }
 
 // inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
-func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []migration.DrillCase, err error) {
+func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []evidence.DrillCase, err error) {
 	master, err := s.Servers.SourceMaster(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
@@ -209,7 +210,7 @@ func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []mig
 	begun := time.Now()
 	for len(cases) == 0 || time.Since(begun) < f.watch {
 		r, err := s.App.Canary(ctx, environment.CanaryID())
-		d := migration.DrillCase{Fault: f.name, Side: "source", Queue: s.Queues[0], LimitMS: AnswerLimit.Milliseconds()}
+		d := evidence.DrillCase{Fault: f.name, Side: "source", Queue: s.Queues[0], LimitMS: AnswerLimit.Milliseconds()}
 		if err != nil {
 			d.Note = err.Error()
 		} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -150,8 +151,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				}
 				took := c.Now().Sub(set)
 				if !former.Forward(p.Move()) {
-					return nil, c.Evidence(ctx, migration.CheckRollback, migration.Observed, "flag change to acknowledgement by every live worker",
-						migration.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
+					return nil, c.Evidence(ctx, evidence.Rollback, migration.Observed, "flag change to acknowledgement by every live worker",
+						evidence.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
 				}
 				return map[string]any{"workers": workers, "ms": took.Milliseconds()}, nil
 			},
@@ -211,7 +212,7 @@ func (s Parts) forwardGates(ctx context.Context, v progress.View, m migration.St
 	criteria := []string{"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry"}
 	if m.To.Index() >= migration.StageLive.Index() {
 		criteria = append(criteria, "parallel-validated")
-		gates = append(gates, v.CheckGate(migration.CheckRollback))
+		gates = append(gates, v.CheckGate(evidence.Rollback))
 	}
 	for _, id := range criteria {
 		for _, item := range v.Checklist {

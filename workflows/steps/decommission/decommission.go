@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -51,7 +52,7 @@ func (s Parts) Step() engine.Step {
 			}
 			out.Gates = append(out.Gates, stage, s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.ClosedGate(), s.Streams.Gate(ctx, v.Migration.ID))
 			if !progress.GateRemoved(progress.GateResidue) {
-				out.Gates = append(out.Gates, v.CheckGate(migration.CheckResidue))
+				out.Gates = append(out.Gates, v.CheckGate(evidence.Residue))
 			}
 			// Released already: this run was interrupted after that point, and goes on without what it can no longer reach.
 			if v.Routing.Source != migration.SourceNone {
@@ -96,7 +97,7 @@ func otherCriteria(v progress.View) []migration.Gate {
 }
 
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
-func nothingLeft(residue migration.ResidueFacts, err error) migration.Gate {
+func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 	g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs in every queue", OK: err == nil, Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues))}
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
@@ -221,7 +222,7 @@ func (s Parts) actions() []engine.Action {
 				if facts, err = s.Host.Off(ctx); err != nil {
 					return nil, err
 				}
-				return facts, c.Prove(ctx, migration.CheckOff, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
+				return facts, c.Prove(ctx, evidence.Off, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
 			},
 		},
 	}
@@ -388,7 +389,7 @@ func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
 		case facts.Method == backup.Dump:
 			source = "DUMP of every key, restored into a scratch server and compared in both directions"
 		}
-		return facts, c.Prove(ctx, migration.CheckBackup, migration.Observed, source, facts)
+		return facts, c.Prove(ctx, evidence.Backup, migration.Observed, source, facts)
 	}
 	return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
 }
@@ -457,7 +458,7 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 	facts, err := s.Host.Off(ctx)
 	if err == nil {
 		raw, _ := json.Marshal(facts) // of strings and booleans
-		rule, _ := migration.CheckOf(migration.CheckOff)
+		rule, _ := evidence.Of(evidence.Off)
 		g.OK, g.Measured, err = rule.Judge(raw)
 	}
 	if err != nil {
@@ -472,7 +473,7 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 // backupThere: the file that was verified is still in the data folder.
 func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
 	g := migration.Gate{ID: "backup", Title: "The verified backup is there", Next: "copy it back into the data folder, or cancel this run and start it again"}
-	var facts migration.BackupFacts
+	var facts evidence.BackupFacts
 	ok, err := c.Output(ctx, "backup", &facts)
 	if err != nil || !ok {
 		g.Measured = "none was taken"
@@ -513,7 +514,7 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 		return err
 	}
 	if progress.GateRemoved(progress.GateResidue) {
-		return c.Evidence(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
+		return c.Evidence(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
 	}
-	return c.Prove(ctx, migration.CheckLedger, migration.Observed, "the app's whole journal", facts)
+	return c.Prove(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
 }

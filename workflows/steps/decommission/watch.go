@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -31,13 +32,13 @@ const (
 
 // quietOutput is what the proof of quiet leaves for the fence.
 type quietOutput struct {
-	migration.WatchFacts
+	evidence.WatchFacts
 	Events map[string]string `json:"events"` // last entry of each queue's events stream
 }
 
 // fenceOutput is what the fence's window leaves for the power-off.
 type fenceOutput struct {
-	migration.WatchFacts
+	evidence.WatchFacts
 	Tallies map[string]redisconn.Tally `json:"tallies"` // of each server, at the window's end
 }
 
@@ -59,7 +60,7 @@ type vigil struct {
 	c        *engine.Call
 	nodes    []environment.Node
 	watchers []*redisconn.Watcher
-	facts    migration.WatchFacts
+	facts    evidence.WatchFacts
 	fenced   bool
 	writes   int64
 	blind    time.Time // since when a server does not answer; zero: they do
@@ -68,7 +69,7 @@ type vigil struct {
 // keepVigil begins to watch; a fenced server also with MONITOR, since nothing should come there.
 func (s Parts) keepVigil(ctx context.Context, c *engine.Call, nodes []environment.Node, window time.Duration, fenced bool) (*vigil, error) {
 	now := c.Now().UTC()
-	v := &vigil{c: c, nodes: nodes, fenced: fenced, facts: migration.WatchFacts{WindowSeconds: window.Seconds(), Began: now, Since: now, SeenAt: now, Knocks: []migration.Knock{}}}
+	v := &vigil{c: c, nodes: nodes, fenced: fenced, facts: evidence.WatchFacts{WindowSeconds: window.Seconds(), Began: now, Since: now, SeenAt: now, Knocks: []evidence.Knock{}}}
 	for _, n := range nodes {
 		w, err := redisconn.Watch(ctx, n.Client, fenced)
 		if err != nil {
@@ -76,7 +77,7 @@ func (s Parts) keepVigil(ctx context.Context, c *engine.Call, nodes []environmen
 			return nil, fmt.Errorf("%s: %w", n.Address, err)
 		}
 		v.watchers = append(v.watchers, w)
-		v.facts.Nodes = append(v.facts.Nodes, migration.WatchedNode{Address: n.Address, Fenced: fenced})
+		v.facts.Nodes = append(v.facts.Nodes, evidence.WatchedNode{Address: n.Address, Fenced: fenced})
 	}
 	return v, nil
 }
@@ -146,7 +147,7 @@ func host(addr string) string {
 
 // knock takes a visit in.
 func (v *vigil) knock(address string, visit redisconn.Visit, now time.Time) {
-	i := slices.IndexFunc(v.facts.Knocks, func(k migration.Knock) bool {
+	i := slices.IndexFunc(v.facts.Knocks, func(k evidence.Knock) bool {
 		return k.Node == address && host(k.Addr) == host(visit.Addr) && k.Name == visit.Name
 	})
 	if i < 0 && len(v.facts.Knocks) >= maxKnocks && visit.Addr != "" {
@@ -155,8 +156,8 @@ func (v *vigil) knock(address string, visit redisconn.Visit, now time.Time) {
 	}
 	if i < 0 {
 		i = len(v.facts.Knocks)
-		v.facts.Knocks = append(v.facts.Knocks, migration.Knock{Node: address, Name: visit.Name, FirstSeen: now})
-		k := migration.Knock{Addr: visit.Addr, Name: visit.Name}
+		v.facts.Knocks = append(v.facts.Knocks, evidence.Knock{Node: address, Name: visit.Name, FirstSeen: now})
+		k := evidence.Knock{Addr: visit.Addr, Name: visit.Name}
 		v.c.Warn("%s uses %s: last command %s", k.Who(), address, cmp.Or(visit.Cmd, "not seen"))
 	}
 	k := &v.facts.Knocks[i]
@@ -216,7 +217,7 @@ func (s Parts) holdFence(ctx context.Context, c *engine.Call, window time.Durati
 				return nil, err
 			}
 			c.Log("nobody knocked for %s; before that %d clients did", migration.Words(window), len(out.Knocks))
-			return out, c.Prove(ctx, migration.CheckFence, migration.Observed, "CLIENT LIST, MONITOR and the servers' own counts of refused commands", out.WatchFacts)
+			return out, c.Prove(ctx, evidence.Fence, migration.Observed, "CLIENT LIST, MONITOR and the servers' own counts of refused commands", out.WatchFacts)
 		}
 		if now := fmt.Sprint(v.facts.Knocks); now != knocks || v.facts.SeenAt.Sub(saved) >= saveEvery {
 			saved, knocks = v.facts.SeenAt, now
@@ -233,7 +234,7 @@ func (s Parts) holdFence(ctx context.Context, c *engine.Call, window time.Durati
 	}
 }
 
-func fenceProgress(f migration.WatchFacts) string {
+func fenceProgress(f evidence.WatchFacts) string {
 	var there []string
 	for _, k := range f.Knocks {
 		if k.Connected {
@@ -370,7 +371,7 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 	if v.facts.Over {
 		c.Log("nobody used %d servers for %s", len(nodes), migration.Words(window))
 	}
-	if err := c.Prove(ctx, migration.CheckQuiet, migration.Observed, "CLIENT LIST, the servers' own counts of commands and writes, every queue and its events", v.facts); err != nil {
+	if err := c.Prove(ctx, evidence.Quiet, migration.Observed, "CLIENT LIST, the servers' own counts of commands and writes, every queue and its events", v.facts); err != nil {
 		return nil, fmt.Errorf("the old servers are not quiet: %s", told(migration.Failing(v.facts.Findings)))
 	}
 	return out, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -57,7 +58,7 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	var facts migration.DualWriteFacts
+	var facts evidence.DualWriteFacts
 	err := engine.Await(ctx, 250*time.Millisecond, func(context.Context) error {
 		r, err := s.Routing.Read(ctx, c.Run.MigrationID)
 		if err != nil {
@@ -76,7 +77,7 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			until = now
 		}
 		sum := ledger.Window(w.From.UnixMilli(), until.UnixMilli(), now, s.Journal.Deadline())
-		facts = migration.DualWriteFacts{Orders: sum.ShadowExpected, MinOrders: s.MinOrders, Copied: sum.ShadowEnqueued, Compared: sum.ShadowCompared,
+		facts = evidence.DualWriteFacts{Orders: sum.ShadowExpected, MinOrders: s.MinOrders, Copied: sum.ShadowEnqueued, Compared: sum.ShadowCompared,
 			Mismatches: sum.Mismatches, Duplicated: sum.Duplicated, Lost: sum.Lost, WindowSeconds: int64(until.Sub(w.From).Seconds())}
 		c.Progress("%d of %d orders compared, %d differ", facts.Compared, facts.MinOrders, facts.Mismatches)
 		if facts.Mismatches > 0 || facts.Lost > 0 || facts.Duplicated > 0 {
@@ -93,5 +94,5 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return facts, c.Prove(ctx, migration.CheckDualWrite, migration.Observed, "the app's journal of both sides", facts)
+	return facts, c.Prove(ctx, evidence.DualWrite, migration.Observed, "the app's journal of both sides", facts)
 }

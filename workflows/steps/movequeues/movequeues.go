@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -70,7 +71,7 @@ func (s Parts) Step() engine.Step {
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
 				Impact: "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again."}
-			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(migration.CheckTargetPlan)) // which says that the target evicts nothing
+			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(evidence.TargetPlan)) // which says that the target evicts nothing
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err

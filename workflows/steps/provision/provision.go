@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -85,7 +86,7 @@ func (s Parts) Step() engine.Step {
 						if err != nil {
 							return nil, err
 						}
-						return facts, c.Prove(ctx, migration.CheckTargetConn, migration.Observed, "commands on the database itself", facts)
+						return facts, c.Prove(ctx, evidence.TargetConn, migration.Observed, "commands on the database itself", facts)
 					},
 				},
 				{
@@ -192,7 +193,7 @@ func (s Parts) createDatabase(ctx context.Context, c *engine.Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Prove(ctx, migration.CheckTargetPlan, migration.Observed, "developer API", facts); err != nil {
+	if err := c.Prove(ctx, evidence.TargetPlan, migration.Observed, "developer API", facts); err != nil {
 		return nil, fmt.Errorf("%w: mend the database in the managed service's console; pay-as-you-go bills every idle poll of BullMQ", err)
 	}
 	if err := s.Servers.UseTarget(ctx, db.ID); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -99,7 +100,7 @@ func (s Parts) Step() engine.Step {
 						for i, q := range facts.Queues {
 							facts.Queues[i].Moved = moved[q.Queue]
 						}
-						return facts, c.Prove(ctx, migration.CheckResidue, migration.Observed, "counts of every state of every queue on the source", facts)
+						return facts, c.Prove(ctx, evidence.Residue, migration.Observed, "counts of every state of every queue on the source", facts)
 					},
 				},
 			}

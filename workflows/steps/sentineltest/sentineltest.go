@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -98,7 +99,7 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 	if err != nil {
 		// A master that went away and was not replaced is a result, and it ends a row of good ones. A test that never began is none.
 		if report.NewMaster == "" && len(report.Timeline) > 0 && ctx.Err() == nil {
-			err = errors.Join(err, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel", facts))
+			err = errors.Join(err, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel", facts))
 		}
 		return nil, err
 	}
@@ -107,11 +108,11 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 	}
 	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
-	return facts, c.Prove(ctx, migration.CheckFailover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
+	return facts, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
 }
 
-func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) migration.FailoverFacts {
-	return migration.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
+func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) evidence.FailoverFacts {
+	return evidence.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
 		FirstAddMS: firstAddMS, BlockedMS: r.BlockedMS, RecoveredMS: r.RecoveredMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
 }
 
@@ -182,7 +183,7 @@ func (p *probe) backAfter(start time.Time) int64 {
 		}
 	}
 	if refused || last.Equal(start) {
-		return migration.FailoverLimitMS + 1
+		return evidence.FailoverLimitMS + 1
 	}
 	return back
 }
@@ -191,7 +192,7 @@ func (p *probe) backAfter(start time.Time) int64 {
 const stalledLimit = 60 * time.Second
 
 // followed notes in facts what became of the jobs that the app accepted.
-func (p *probe) followed(ctx context.Context, c *engine.Call, app environment.App, facts *migration.FailoverFacts) error {
+func (p *probe) followed(ctx context.Context, c *engine.Call, app environment.App, facts *evidence.FailoverFacts) error {
 	known, err := p.outcomes(ctx, app, stalledLimit, facts)
 	switch {
 	case err != nil:
@@ -206,7 +207,7 @@ func (p *probe) followed(ctx context.Context, c *engine.Call, app environment.Ap
 
 // outcomes waits until every job that the app accepted has run, at most for limit, and counts those that never did and the runs beyond the
 // first. A journal that was replaced meanwhile, or that nobody answers for, tells nothing.
-func (p *probe) outcomes(ctx context.Context, app environment.App, limit time.Duration, facts *migration.FailoverFacts) (known bool, err error) {
+func (p *probe) outcomes(ctx context.Context, app environment.App, limit time.Duration, facts *evidence.FailoverFacts) (known bool, err error) {
 	runs := map[string]int{}
 	for _, s := range p.seen { // the probe has ended
 		if s.ok {

@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -26,7 +27,7 @@ type Parts struct {
 	Workers *environment.Workers
 	Journal *environment.Journal
 	// Live asks a payment provider what it could not deliver since a time; nil where nobody can be asked.
-	Live func(ctx context.Context, since time.Time) (*migration.LiveDeliveries, error)
+	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
 }
 
 const (
@@ -48,7 +49,7 @@ type refusal struct {
 }
 
 // facts tells what became of the orders that were refused or kept since.
-func (r refusal) facts(orders *ledger.Journal, now time.Time) migration.RetryFacts {
+func (r refusal) facts(orders *ledger.Journal, now time.Time) evidence.RetryFacts {
 	kept, until := cmp.Or(r.Kept, r.From), cmp.Or(r.Until, now)
 	return retryFacts(orders.Retries(r.From.UnixMilli()), orders.Kept(kept.UnixMilli(), until.UnixMilli()), senders(orders, now))
 }
@@ -128,7 +129,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		if facts.Refused+facts.Kept < refuseOrders {
 			return engine.NotYet("%d of %d orders came to be refused", facts.Refused+facts.Kept, refuseOrders)
 		}
-		if i := slices.IndexFunc(facts.Providers, func(p migration.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
+		if i := slices.IndexFunc(facts.Providers, func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
 			return engine.NotYet("no order of %s came to be refused", facts.Providers[i].Provider)
 		}
 		return nil
@@ -146,7 +147,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 	if ok, err := c.Output(ctx, "refuse", &r); err != nil || !ok {
 		return nil, engine.OrMissing(err, "the run did not record when it refused orders")
 	}
-	var facts migration.RetryFacts
+	var facts evidence.RetryFacts
 	err := engine.Await(ctx, time.Second, func(context.Context) error {
 		orders, err := s.Journal.Read()
 		if err != nil {
@@ -172,7 +173,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return facts, c.Prove(ctx, migration.CheckRetries, migration.Observed, "the app's journal of deliveries and executions", facts)
+	return facts, c.Prove(ctx, evidence.Retries, migration.Observed, "the app's journal of deliveries and executions", facts)
 }
 
 // senders gives the providers that sent orders within the last week.
@@ -181,12 +182,12 @@ func senders(orders *ledger.Journal, now time.Time) []string {
 }
 
 // retryFacts sums up what became of refused orders and of those that the app's intake kept, by provider, and names those of the senders of which there was none.
-func retryFacts(stories, kept []ledger.RetryStory, senders []string) migration.RetryFacts {
-	var facts migration.RetryFacts
-	by := map[string]*migration.ProviderRetries{}
-	provider := func(id string) *migration.ProviderRetries {
+func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.RetryFacts {
+	var facts evidence.RetryFacts
+	by := map[string]*evidence.ProviderRetries{}
+	provider := func(id string) *evidence.ProviderRetries {
 		if by[id] == nil {
-			by[id] = &migration.ProviderRetries{Provider: cmp.Or(id, "an unnamed provider")}
+			by[id] = &evidence.ProviderRetries{Provider: cmp.Or(id, "an unnamed provider")}
 			if p, ok := webhooks.ByID(id); ok {
 				by[id].Provider, by[id].Proof, by[id].WindowSeconds = p.Name, string(p.Schedule.Level), int64(p.Schedule.Window.Seconds())
 			}
@@ -230,7 +231,7 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) migration.R
 	for _, p := range by {
 		facts.Providers = append(facts.Providers, *p)
 	}
-	slices.SortFunc(facts.Providers, func(a, b migration.ProviderRetries) int {
+	slices.SortFunc(facts.Providers, func(a, b evidence.ProviderRetries) int {
 		return cmp.Or(cmp.Compare(b.Refused, a.Refused), cmp.Compare(a.Provider, b.Provider))
 	})
 	return facts

@@ -1,0 +1,51 @@
+package evidence
+
+import "github.com/switchyard-dev/switchyard/migration"
+
+var backupRows = []row{
+	{
+		rule:  "equal when read back",
+		facts: `{"file":"a.gz","keys":12,"sha256":"ab","verified":true}`,
+		want:  migration.Met,
+		says:  "12 keys",
+	},
+	{
+		rule: "restored",
+		facts: `{"file":"a.rdb","method":"replication","keys":12,"sha256":"ab","verified":true,
+			"restored":true}`,
+		want: migration.Met,
+		says: "restored into a scratch server",
+	},
+	{
+		rule: "only read back",
+		facts: `{"file":"a.dump","keys":12,"sha256":"ab","verified":true,
+			"not_restored":"no redis-server"}`,
+		want: migration.Met,
+		says: "not restored into a server: no redis-server",
+	},
+	{
+		rule: "differs and names a key",
+		facts: `{"file":"a.rdb","keys":12,"sha256":"ab","verified":true,"restored":true,
+			"differences":1,"examples":["value: bull:q:1"]}`,
+		want: migration.Unmet,
+		says: "value: bull:q:1",
+	},
+	{
+		rule:  "not read back",
+		facts: `{"file":"a.gz","keys":12,"sha256":"ab"}`,
+		want:  migration.Unmet,
+		says:  "differs",
+	},
+	{
+		rule:  "differs",
+		facts: `{"file":"a.gz","keys":12,"sha256":"ab","verified":true,"differences":2}`,
+		want:  migration.Unmet,
+		says:  "in 2 keys",
+	},
+	{
+		rule:  "not written",
+		facts: `{"verified":true}`,
+		want:  migration.Unknown,
+		says:  "no backup",
+	},
+}

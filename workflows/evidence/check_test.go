@@ -1,0 +1,144 @@
+package evidence
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// row is facts, and what they amount to. Unknown stands for an error of the judge.
+type row struct {
+	rule, facts string
+	want        migration.Verdict
+	says        string
+}
+
+// rows are the tests of each check's judge; they are next to the check's file.
+var rows = map[string][]row{
+	Policy:      policyRows,
+	Audit:       auditRows,
+	Readiness:   readinessRows,
+	Failover:    failoverRows,
+	TargetPlan:  targetPlanRows,
+	TargetConn:  targetConnRows,
+	Attestation: attestationRows,
+	Intake:      intakeRows,
+	Scan:        scanRows,
+	Drill:       drillRows,
+	Retries:     retriesRows,
+	DualWrite:   dualWriteRows,
+	Rollback:    rollbackRows,
+	Residue:     residueRows,
+	Ledger:      ledgerRows,
+	Quiet:       quietRows,
+	Fence:       fenceRows,
+	Backup:      backupRows,
+	Off:         offRows,
+}
+
+func TestJudges(t *testing.T) {
+	t.Parallel()
+	for _, check := range All() {
+		for _, row := range rows[check.ID] {
+			t.Run(check.ID+": "+row.rule, func(t *testing.T) {
+				t.Parallel()
+				met, says, err := check.Judge(json.RawMessage(row.facts))
+				got := migration.Unmet
+				switch {
+				case err != nil:
+					got, says = migration.Unknown, err.Error()
+				case met:
+					got = migration.Met
+				}
+				if got != row.want || !strings.Contains(says, row.says) {
+					t.Errorf("%s: %s (%v), want %s: %s", got, says, err, row.want, row.says)
+				}
+			})
+		}
+	}
+}
+
+// neverSays are the verdicts that a judge has no facts for.
+var neverSays = map[string]migration.Verdict{
+	Rollback:   migration.Unmet,   // a rollback that failed is not recorded
+	TargetPlan: migration.Unknown, // whatever is not known of the plan is wrong
+}
+
+func TestEveryCheckIsComplete(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range All() {
+		if c.ID == "" || seen[c.ID] {
+			t.Errorf("id %q is missing or used twice", c.ID)
+		}
+		seen[c.ID] = true
+		if c.Title == "" || c.Limit == "" || c.Next == "" || c.Judge == nil {
+			t.Errorf("%s lacks a title, a limit, a next action or a judge", c.ID)
+			continue
+		}
+		found := map[migration.Verdict]bool{}
+		for _, row := range rows[c.ID] {
+			found[row.want] = true
+		}
+		for _, v := range []migration.Verdict{migration.Met, migration.Unmet, migration.Unknown} {
+			if found[v] == (neverSays[c.ID] == v) {
+				t.Errorf("%s: rows for %v only", c.ID, found)
+			}
+		}
+	}
+	for id := range rows {
+		if !seen[id] {
+			t.Errorf("rows for %q, which is not in the list of checks", id)
+		}
+	}
+}
+
+// Facts with a field that the type lacks, or half of a document, are an error, also where
+// the rest would be met.
+func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
+	t.Parallel()
+	for _, c := range All() {
+		for _, row := range rows[c.ID] {
+			if row.want != migration.Met {
+				continue
+			}
+			strange := `{"trust_me":true,` + strings.TrimPrefix(row.facts, "{")
+			for _, facts := range []string{strange, row.facts[:len(row.facts)/2]} {
+				if _, _, err := c.Judge(json.RawMessage(facts)); err == nil {
+					t.Errorf("%s reads %s", c.ID, facts)
+				}
+			}
+		}
+	}
+}
+
+// Whatever is stored by mistake: nothing, the wrong shape or half a document never counts
+// as met.
+func TestNoCheckIsMetByFactsThatSayNothing(t *testing.T) {
+	t.Parallel()
+	nulls := `{"nodes":null,"checks":null,"cases":null,"servers":null,"queues":null,
+		"producers":null}`
+	for _, c := range All() {
+		for _, facts := range []string{
+			``, `null`, `{}`, `[]`, `""`, `true`, `{"met":true}`, nulls, `{`,
+		} {
+			if met, _, _ := c.Judge(json.RawMessage(facts)); met {
+				t.Errorf("%s is met by %q", c.ID, facts)
+			}
+		}
+	}
+}
+
+func TestChecksAreFoundByTheirIDs(t *testing.T) {
+	t.Parallel()
+	for _, id := range IDs() {
+		if c, ok := Of(id); !ok || c.ID != id {
+			t.Errorf("%s is %q", id, c.ID)
+		}
+	}
+	if _, ok := Of("no-such-check"); ok {
+		t.Error("an unknown check exists")
+	}
+}

@@ -1,0 +1,162 @@
+package evidence
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Drill is the id of the check of the circuit-breaker drill.
+const Drill = "breaker-drill"
+
+var drillCheck = Check{
+	ID:    Drill,
+	Title: "Breaker drill",
+	Limit: "503 before the provider's deadline for every fault, on every queue with a producer",
+	Next:  "run the step Circuit-breaker drill",
+	Judge: judge(judgeDrill),
+}
+
+// DrillFacts is the evidence of Drill.
+type DrillFacts struct {
+	Cases     []DrillCase `json:"cases"`
+	Recovered bool        `json:"recovered"` // 200 again after the last fault
+	// Bench are the faults that no real server is put through.
+	Bench []BenchCase `json:"bench"`
+	// Attested are the queues for which a live worker attested a producer when the drill
+	// ended; null: a drill of a version that did not look.
+	Attested []string `json:"attested"`
+}
+
+// DrillCase is one fault and what a webhook got meanwhile.
+type DrillCase struct {
+	Fault   string `json:"fault"`
+	Side    string `json:"side"`
+	Queue   string `json:"queue"`
+	Status  int    `json:"status"` // HTTP status; 0: no answer
+	MS      int64  `json:"ms"`
+	LimitMS int64  `json:"limit_ms"`
+	Note    string `json:"note,omitempty"`
+}
+
+// BenchCase is one fault of a server of the drill's own, and what the app's own options
+// made of it there.
+type BenchCase struct {
+	Queue string `json:"queue"`
+	Fault string `json:"fault"` // id, such as cold-start; "" with Refused
+	Title string `json:"title"`
+	// Intake says that a durable intake is in front of the producer: the answer comes from
+	// disk, the job later.
+	Intake   bool  `json:"intake,omitempty"`
+	Status   int   `json:"status"` // HTTP status; 0: no answer
+	MS       int64 `json:"ms"`
+	LimitMS  int64 `json:"limit_ms"`
+	Hung     bool  `json:"hung"`     // no answer as long as the drill waited
+	Enqueued bool  `json:"enqueued"` // the job was there in the end, whatever was answered
+	// Strays counts the jobs in the end under ids that nobody gave them.
+	Strays int `json:"strays,omitempty"`
+	Left   int `json:"left,omitempty"` // events on the intake's disk in the end
+	// RecoveredMS is the time after the fault until a job was accepted again or the intake had
+	// delivered; -1: not as long as the drill waited.
+	RecoveredMS int64  `json:"recovered_ms"`
+	Note        string `json:"note,omitempty"`
+	Instance    string `json:"instance,omitempty"` // of the app, where it tells
+	// Refused is why the app let nothing be tried on this queue.
+	Refused string `json:"refused,omitempty"`
+}
+
+// OK says whether a provider would have got what makes it deliver again, and why not.
+// After a lost reply an answer of 200 is right when the job is there: the app has asked
+// again by itself. From an intake 200 is right at once, when the job is there in the end.
+func (c BenchCase) OK() (ok bool, why string) {
+	switch {
+	case c.Refused != "":
+		return false, "not tried, the app refuses it: " + c.Refused
+	case c.Hung:
+		return false, fmt.Sprintf("no answer within %d ms", c.MS)
+	case c.Intake && c.Status != 200:
+		return false, fmt.Sprintf("status %d (want 200: the event is kept on disk)", c.Status)
+	case c.Left > 0:
+		return false, fmt.Sprintf("events still on disk after the fault: %d (%s)", c.Left, c.Note)
+	case c.Status == 200 && !c.Enqueued:
+		return false, "answered 200, but the job is not there: the order is lost"
+	case c.Strays > 0:
+		return false, fmt.Sprintf("jobs under ids that nobody gave them: %d; an order that is "+
+			"delivered again is applied twice",
+			c.Strays)
+	case c.Status != 503 && c.Status != 200:
+		return false, fmt.Sprintf("status %d (want 503)", c.Status)
+	case c.MS > c.LimitMS:
+		return false, fmt.Sprintf("status %d after %d ms (limit %d ms)",
+			c.Status, c.MS, c.LimitMS)
+	case c.RecoveredMS < 0:
+		return false, "no job was accepted again after the fault"
+	}
+	return true, ""
+}
+
+// Name is the case for people.
+func (c BenchCase) Name() string {
+	name := c.Queue
+	if c.Title != "" {
+		name += ", " + c.Title
+	}
+	if c.Intake {
+		name += ", durable intake"
+	}
+	return name
+}
+
+// Untried are queues of a list that have no case in Bench.
+func (f DrillFacts) Untried(queues []string) (out []string) {
+	for _, q := range queues {
+		if !slices.ContainsFunc(f.Bench, func(c BenchCase) bool { return c.Queue == q }) {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+func judgeDrill(f DrillFacts) (bool, string, error) {
+	if len(f.Cases) == 0 {
+		return false, "", fmt.Errorf("no fault was injected")
+	}
+	var worst int64
+	for _, c := range f.Cases {
+		if c.Status != 503 || c.MS > c.LimitMS {
+			return false, fmt.Sprintf("%s: status %d after %d ms (want 503 within %d ms)",
+				c.Fault, c.Status, c.MS, c.LimitMS), nil
+		}
+		worst = max(worst, c.MS)
+	}
+	if !f.Recovered {
+		return false, "the app did not accept jobs again after the drill", nil
+	}
+	if len(f.Bench) == 0 {
+		return false, "cold start, packet loss and a full memory were not tried: the drill is " +
+			"of an older version, run it again", nil
+	}
+	durable := 0
+	for _, c := range f.Bench {
+		if ok, why := c.OK(); !ok {
+			return false, c.Name() + ": " + why, nil
+		}
+		worst = max(worst, c.MS)
+		if c.Intake {
+			durable++
+		}
+	}
+	if f.Attested == nil {
+		return false, "whether the app has producers of other queues was not looked at: the " +
+			"drill is of an older version, run it again", nil
+	}
+	if left := f.Untried(f.Attested); len(left) > 0 {
+		return false, "not tried, though the app attests a producer: " + list(left), nil
+	}
+	text := fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again "+
+		"afterwards",
+		len(f.Cases)+len(f.Bench)-durable, worst)
+	if durable > 0 {
+		text += fmt.Sprintf("; %d more acknowledged from disk and delivered once", durable)
+	}
+	return true, text, nil
+}

@@ -1,0 +1,42 @@
+package evidence
+
+import "fmt"
+
+// DualWrite is the id of the check of the dual write.
+const DualWrite = "dual-write"
+
+var dualWriteCheck = Check{
+	ID:    DualWrite,
+	Title: "Dual-write validation",
+	Limit: "every order on both sides, every result equal",
+	Next:  "run the step Dual-write validation",
+	Judge: judge(judgeDualWrite),
+}
+
+// DualWriteFacts is the evidence of DualWrite.
+type DualWriteFacts struct {
+	Orders        int   `json:"orders"`     // authoritative adds in the window
+	MinOrders     int   `json:"min_orders"` // fewer shows too little
+	Copied        int   `json:"copied"`     // with a shadow copy on the other side
+	Compared      int   `json:"compared"`   // whose copy ran and was compared
+	Mismatches    int   `json:"mismatches"`
+	Duplicated    int   `json:"duplicated"`
+	Lost          int   `json:"lost"`
+	WindowSeconds int64 `json:"window_seconds"`
+}
+
+func judgeDualWrite(f DualWriteFacts) (bool, string, error) {
+	switch {
+	case f.Mismatches > 0 || f.Lost > 0 || f.Duplicated > 0:
+		return false, fmt.Sprintf("%d results differ, %d orders lost, %d applied twice",
+			f.Mismatches, f.Lost, f.Duplicated), nil
+	case f.Orders == 0 || f.Orders < f.MinOrders:
+		return false, "", fmt.Errorf("only %d orders in the window, %d are needed",
+			f.Orders, f.MinOrders)
+	case f.Copied < f.Orders || f.Compared < f.Orders:
+		return false, fmt.Sprintf("of %d orders %d were copied and %d compared",
+			f.Orders, f.Copied, f.Compared), nil
+	}
+	return true, fmt.Sprintf("%d orders in %d s on both sides, %d results compared, 0 differ",
+		f.Orders, f.WindowSeconds, f.Compared), nil
+}

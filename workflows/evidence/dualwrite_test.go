@@ -1,0 +1,60 @@
+package evidence
+
+import "github.com/switchyard-dev/switchyard/migration"
+
+var dualWriteRows = []row{
+	{
+		rule:  "every order on both sides",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"window_seconds":60}`,
+		want:  migration.Met,
+		says:  "0 differ",
+	},
+	{
+		rule:  "a result differs",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"mismatches":1}`,
+		want:  migration.Unmet,
+		says:  "1 results differ",
+	},
+	{
+		rule:  "a difference counts before there are enough orders",
+		facts: `{"orders":1,"min_orders":100,"copied":1,"compared":1,"mismatches":1}`,
+		want:  migration.Unmet,
+		says:  "1 results differ",
+	},
+	{
+		rule:  "an order was lost",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"lost":1}`,
+		want:  migration.Unmet,
+		says:  "1 orders lost",
+	},
+	{
+		rule:  "an order was applied twice",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"duplicated":1}`,
+		want:  migration.Unmet,
+		says:  "1 applied twice",
+	},
+	{
+		rule:  "a copy is missing",
+		facts: `{"orders":100,"min_orders":100,"copied":99,"compared":99}`,
+		want:  migration.Unmet,
+		says:  "99 were copied",
+	},
+	{
+		rule:  "a comparison is missing",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":99}`,
+		want:  migration.Unmet,
+		says:  "99 compared",
+	},
+	{
+		rule:  "too few orders",
+		facts: `{"orders":99,"min_orders":100,"copied":99,"compared":99}`,
+		want:  migration.Unknown,
+		says:  "only 99 orders",
+	},
+	{
+		rule:  "no order at all",
+		facts: `{}`,
+		want:  migration.Unknown,
+		says:  "only 0 orders",
+	},
+}

@@ -1,0 +1,48 @@
+package evidence
+
+import "github.com/switchyard-dev/switchyard/migration"
+
+var ledgerRows = []row{
+	{
+		rule:  "every order once",
+		facts: `{"orders":9,"acknowledged":9,"fulfilled":8,"pending":1}`,
+		want:  migration.Met,
+		says:  "1 under way on the target",
+	},
+	{
+		rule:  "one lost",
+		facts: `{"acknowledged":9,"fulfilled":8,"lost":1,"examples":["ord_1"]}`,
+		want:  migration.Unmet,
+		says:  "1 orders lost, 0 applied twice: ord_1",
+	},
+	{
+		rule:  "one twice",
+		facts: `{"acknowledged":9,"fulfilled":9,"duplicated":1,"examples":["ord_2"]}`,
+		want:  migration.Unmet,
+		says:  "1 applied twice: ord_2",
+	},
+	{
+		rule:  "one still on the source",
+		facts: `{"acknowledged":9,"fulfilled":8,"pending":1,"pending_source":1}`,
+		want:  migration.Unknown,
+		says:  "still under way",
+	},
+	{
+		rule:  "some wait in the durable intake",
+		facts: `{"orders":9,"acknowledged":9,"fulfilled":7,"pending":2,"held":2}`,
+		want:  migration.Met,
+		says:  "2 of them in the app's durable intake",
+	},
+	{
+		rule:  "some wait there for too long",
+		facts: `{"orders":9,"acknowledged":9,"fulfilled":7,"pending":2,"held":2,"held_late":1}`,
+		want:  migration.Unknown,
+		says:  "1 acknowledged orders wait in the app's durable intake",
+	},
+	{
+		rule:  "no order",
+		facts: `{}`,
+		want:  migration.Unknown,
+		says:  "no order was acknowledged",
+	},
+}

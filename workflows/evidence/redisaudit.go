@@ -1,0 +1,127 @@
+package evidence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// Audit is the id of the check of the Redis audit.
+const Audit = "redis-audit"
+
+var auditCheck = Check{
+	ID:    Audit,
+	Title: "Redis audit",
+	Limit: "no critical or high problem on any node that holds jobs",
+	Next:  "look at the audit's findings; the step Fix the eviction policy sets what it can",
+	Judge: judge(judgeAudit),
+}
+
+// AuditFacts is the evidence of Audit: what of the audit can be looked at again at any
+// time, without the keys.
+type AuditFacts struct {
+	Nodes []NodeAudit `json:"nodes"`
+}
+
+// NodeAudit is one server's.
+type NodeAudit struct {
+	Node     string         `json:"node"`
+	Findings []AuditFinding `json:"findings"`
+}
+
+// AuditFinding is one check of package audit.
+type AuditFinding struct {
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"` // critical, high, medium, low, info
+	State    string `json:"state"`    // ok, problem, unknown
+	Measured string `json:"measured"`
+	// WasOK: it was ok once, so a problem is a change for the worse.
+	WasOK bool `json:"was_ok,omitempty"`
+}
+
+// After carries on what was ok before.
+func (f AuditFacts) After(last AuditFacts) AuditFacts {
+	was := map[[2]string]bool{}
+	for _, n := range last.Nodes {
+		for _, x := range n.Findings {
+			was[[2]string{n.Node, x.ID}] = x.WasOK || x.State == "ok"
+		}
+	}
+	for i, n := range f.Nodes {
+		for j, x := range n.Findings {
+			f.Nodes[i].Findings[j].WasOK = was[[2]string{n.Node, x.ID}]
+		}
+	}
+	return f
+}
+
+// Alerts gives what has become worse.
+func (f AuditFacts) Alerts() []migration.Alert {
+	var out []migration.Alert
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			if x.State == "problem" && x.WasOK {
+				out = append(out, migration.Alert{
+					Node:     n.Node,
+					Check:    x.ID,
+					Title:    x.Title,
+					Severity: x.Severity,
+					Measured: x.Measured,
+				})
+			}
+		}
+	}
+	return out
+}
+
+// Problems counts the problems by severity.
+func (f AuditFacts) Problems() map[string]int {
+	out := map[string]int{}
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			if x.State == "problem" {
+				out[x.Severity]++
+			}
+		}
+	}
+	return out
+}
+
+// Same reports whether two say the same but for the figures.
+func (f AuditFacts) Same(other AuditFacts) bool {
+	return slices.EqualFunc(f.Nodes, other.Nodes, func(a, b NodeAudit) bool {
+		return a.Node == b.Node &&
+			slices.EqualFunc(a.Findings, b.Findings, func(x, y AuditFinding) bool {
+				x.Measured, y.Measured = "", ""
+				return x == y
+			})
+	})
+}
+
+func judgeAudit(f AuditFacts) (bool, string, error) {
+	if len(f.Nodes) == 0 {
+		return false, "", fmt.Errorf("no server was audited")
+	}
+	var bad, unknown []string
+	for _, n := range f.Nodes {
+		for _, x := range n.Findings {
+			grave := x.Severity == "critical" || x.Severity == "high"
+			switch {
+			case grave && x.State == "problem":
+				bad = append(bad, fmt.Sprintf("%s on %s: %s", x.Title, n.Node, x.Measured))
+			case grave && x.State != "ok":
+				unknown = append(unknown, fmt.Sprintf("%s on %s", x.Title, n.Node))
+			}
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return false, strings.Join(bad, "; "), nil
+	case len(unknown) > 0:
+		return false, "", fmt.Errorf("not known: %s", list(unknown))
+	}
+	return true, fmt.Sprintf("no critical or high problem on %d nodes", len(f.Nodes)), nil
+}

@@ -1,0 +1,139 @@
+package evidence
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Retries is the id of the check of the senders' webhook retries.
+const Retries = "webhook-retries"
+
+var retriesCheck = Check{
+	ID:    Retries,
+	Title: "Webhook retries",
+	Limit: "every order refused with a 503 came back, or was kept by durable intake, " +
+		"and was applied once",
+	Next:  "run the step Webhook-retry test",
+	Judge: judge(judgeRetries),
+}
+
+// RetryFacts is the evidence of Retries.
+type RetryFacts struct {
+	Refused int `json:"refused"` // orders answered 503 during the test
+	// Recovered counts those of them that were delivered again by the provider and acknowledged.
+	Recovered    int `json:"recovered"`
+	AppliedOnce  int `json:"applied_once"`
+	AppliedTwice int `json:"applied_twice"`
+	// Kept counts the orders that the app's durable intake acknowledged during the test, while
+	// they could not be enqueued.
+	Kept int `json:"kept,omitempty"`
+	// KeptApplied counts those of them that were enqueued afterwards and applied once.
+	KeptApplied int `json:"kept_applied,omitempty"`
+	// KeptMS is the longest that one of them waited for its job.
+	KeptMS  int64    `json:"kept_ms,omitempty"`
+	Missing []string `json:"missing,omitempty"`
+	// LongestMS is the longest time from a 503 to the acknowledged retry.
+	LongestMS int64 `json:"longest_ms"`
+	// Providers are all whose orders were refused, or who sends orders here.
+	Providers []ProviderRetries `json:"providers"`
+	// Live is what the provider itself says of its deliveries since the test began; nil
+	// when it was not asked.
+	Live *LiveDeliveries `json:"live,omitempty"`
+}
+
+// ProviderRetries is what was seen of one provider's retries, and what is known of how
+// long it would go on.
+type ProviderRetries struct {
+	Provider string `json:"provider"` // its name
+	// Refused is 0 for a provider that sends orders here but whose retries were not tried.
+	Refused     int   `json:"refused"`
+	Kept        int   `json:"kept,omitempty"`
+	Recovered   int   `json:"recovered"`
+	AppliedOnce int   `json:"applied_once"`
+	LongestMS   int64 `json:"longest_ms"`
+	// WindowSeconds is the time from the first try to the last; 0: nobody states it.
+	WindowSeconds int64 `json:"window_seconds"`
+	// Proof is who states the window: documented (by the provider), observed, community or
+	// assumed.
+	Proof string `json:"proof"`
+}
+
+// window says how long the provider would go on, by whom. It is never observed here.
+func (p ProviderRetries) window() string {
+	length := fmt.Sprintf("%d min", p.WindowSeconds/60)
+	if p.WindowSeconds%3600 == 0 {
+		length = fmt.Sprintf("%d h", p.WindowSeconds/3600)
+	}
+	switch {
+	case p.WindowSeconds == 0:
+		return "window not documented"
+	case p.Proof == "documented":
+		return length + " documented"
+	default:
+		return fmt.Sprintf("window not documented, %s: %s", p.Proof, length)
+	}
+}
+
+// LiveDeliveries is what a provider's own API says.
+type LiveDeliveries struct {
+	Provider    string   `json:"provider"`
+	Undelivered int      `json:"undelivered"` // events that an endpoint has not taken
+	Events      []string `json:"events,omitempty"`
+}
+
+func judgeRetries(f RetryFacts) (bool, string, error) {
+	switch {
+	case f.Refused == 0 && f.Kept == 0:
+		return false, "", fmt.Errorf("no order was refused, so no retry was seen")
+	case f.AppliedTwice > 0:
+		return false, fmt.Sprintf("%d orders were applied twice", f.AppliedTwice), nil
+	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
+		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied",
+			f.Recovered, f.Refused, f.AppliedOnce), nil
+	case f.KeptApplied < f.Kept:
+		return false, fmt.Sprintf("%d of %d orders that the durable intake kept were applied",
+			f.KeptApplied, f.Kept), nil
+	}
+	if f.Live != nil && f.Live.Undelivered > 0 {
+		return false, fmt.Sprintf("%s says that %d events since then are not delivered: %s",
+			f.Live.Provider, f.Live.Undelivered, list(f.Live.Events)), nil
+	}
+	var tried, kept, untried []string
+	for _, p := range f.Providers {
+		if p.Kept > 0 {
+			kept = append(kept, fmt.Sprintf("%s %d", p.Provider, p.Kept))
+		}
+		if p.Refused == 0 {
+			if p.Kept == 0 {
+				untried = append(untried, p.Provider)
+			}
+			continue
+		}
+		tried = append(tried, fmt.Sprintf("%s %d (slowest after %s; %s)",
+			p.Provider, p.Refused, seconds(p.LongestMS), p.window()))
+	}
+	if len(tried) == 0 && len(kept) == 0 {
+		return false, "", fmt.Errorf("whose orders were refused is not told: " +
+			"the test is of an older version, run it again")
+	}
+	var parts []string
+	if len(tried) > 0 {
+		parts = append(parts, fmt.Sprintf("%d orders refused with 503, all delivered again and "+
+			"applied once: %s. First retries observed; full retry windows not tested",
+			f.Refused, list(tried)))
+	}
+	if len(kept) > 0 {
+		parts = append(parts, fmt.Sprintf("%d orders acknowledged from the durable intake while "+
+			"none could be enqueued, all enqueued within %s and applied once: %s",
+			f.Kept, seconds(f.KeptMS), list(kept)))
+	}
+	measured := strings.Join(parts, ". ")
+	if len(untried) > 0 {
+		measured += ". NOT TRIED: " + list(untried) +
+			" (orders come from there, but none was refused; run the step again when some do)"
+	}
+	if f.Live != nil {
+		measured += "; " + f.Live.Provider + " itself says that nothing is undelivered"
+	}
+	return true, measured, nil
+}

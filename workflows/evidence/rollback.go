@@ -1,0 +1,31 @@
+package evidence
+
+import "fmt"
+
+// Rollback is the id of the check of a rehearsed rollback.
+const Rollback = "rollback-rehearsed"
+
+var rollbackCheck = Check{
+	ID:    Rollback,
+	Title: "Rollback rehearsal",
+	Limit: "a stage was rolled back and every live worker followed",
+	Next:  "roll a stage back once, before live",
+	Judge: judge(judgeRollback),
+}
+
+// RollbackFacts is the evidence of Rollback.
+type RollbackFacts struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// RollbackMS is the time from the flag change to the acknowledgement of every live worker.
+	RollbackMS int64 `json:"rollback_ms"`
+	Workers    int   `json:"workers"`
+}
+
+func judgeRollback(f RollbackFacts) (bool, string, error) {
+	if f.Workers == 0 {
+		return false, "", fmt.Errorf("no live worker took part")
+	}
+	return true, fmt.Sprintf("%s rolled back to %s in %s, acknowledged by %d workers",
+		f.From, f.To, seconds(f.RollbackMS), f.Workers), nil
+}

@@ -1,0 +1,92 @@
+package evidence
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Scan is the id of the check of the app's source code.
+const Scan = "breaker-scan"
+
+var scanCheck = Check{
+	ID:      Scan,
+	Title:   "Source scan",
+	Limit:   "every producer passes or has an accepted exception",
+	Next:    "scan the app's source code: switchyard scan DIR --submit (from CI or your machine)",
+	Judge:   judge(judgeScan),
+	Expires: scanExpires,
+	Outside: true,
+}
+
+// ScanFacts is the evidence of Scan: what a scan of an app's source found.
+type ScanFacts struct {
+	// Source is what was scanned, such as the repository's name.
+	Source   string        `json:"source"`
+	Commit   string        `json:"commit,omitempty"` // of the source
+	Files    int           `json:"files"`
+	Findings []ScanFinding `json:"findings"`
+}
+
+// ScanFinding is one place that makes a producer, or one that could not be read.
+type ScanFinding struct {
+	ID      string   `json:"id"`
+	Role    string   `json:"role"`
+	Verdict string   `json:"verdict"`         // PASS, FAIL, REVIEW
+	Queue   string   `json:"queue,omitempty"` // empty: the source does not tell
+	At      string   `json:"at"`              // file:line
+	Expr    string   `json:"expression"`
+	Reasons []string `json:"reasons,omitempty"`
+	Fix     string   `json:"fix,omitempty"`
+	// DecidedBy settles a REVIEW until a day.
+	DecidedBy string `json:"decided_by,omitempty"`
+	// DecidedUntil is the moment from which it counts no more.
+	DecidedUntil time.Time `json:"decided_until,omitzero"`
+}
+
+// Open says whether the finding blocks: it fails, or is to be reviewed and nobody decided.
+func (f ScanFinding) Open() bool {
+	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || f.DecidedBy == "")
+}
+
+func judgeScan(f ScanFacts) (bool, string, error) {
+	if len(f.Findings) == 0 {
+		return false, "", fmt.Errorf("no place that makes a producer was found in %d files of "+
+			"%s: that proves nothing",
+			f.Files, f.Source)
+	}
+	decided := 0
+	for _, v := range []string{"FAIL", "REVIEW", ""} {
+		for _, x := range f.Findings {
+			if x.Open() && (x.Verdict == v || v == "") {
+				return false, fmt.Sprintf("%s: %s %s",
+					x.At, x.Verdict, strings.Join(x.Reasons, "; ")), nil
+			}
+			if v == "" && x.DecidedBy != "" {
+				decided++
+			}
+		}
+	}
+	text := fmt.Sprintf("%d places in %s make a producer, and each fails when Redis does",
+		len(f.Findings), f.Source)
+	if decided > 0 {
+		text += fmt.Sprintf(" (accepted exceptions: %d)", decided)
+	}
+	return true, text, nil
+}
+
+// scanExpires is when the first decision expires.
+func scanExpires(raw json.RawMessage) time.Time {
+	var f ScanFacts
+	var first time.Time
+	if json.Unmarshal(raw, &f) != nil {
+		return first
+	}
+	for _, x := range f.Findings {
+		if !x.DecidedUntil.IsZero() && (first.IsZero() || x.DecidedUntil.Before(first)) {
+			first = x.DecidedUntil
+		}
+	}
+	return first
+}

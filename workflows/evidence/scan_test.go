@@ -1,0 +1,55 @@
+package evidence
+
+import "github.com/switchyard-dev/switchyard/migration"
+
+var scanRows = []row{
+	{
+		rule: "every place passes",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","role":"queue",
+			"verdict":"PASS","at":"q.ts:3","expression":"new Queue()"}]}`,
+		want: migration.Met,
+		says: "1 places in shop",
+	},
+	{
+		rule: "one fails",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"r","verdict":"REVIEW",
+			"at":"a.ts:1"},
+			{"id":"a","verdict":"FAIL","at":"q.ts:3","reasons":["enableOfflineQueue: not set"]}]}`,
+		want: migration.Unmet,
+		says: "q.ts:3: FAIL enableOfflineQueue",
+	},
+	{
+		rule: "one is to be reviewed",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"REVIEW",
+			"at":"q.ts:3","reasons":["not known"]}]}`,
+		want: migration.Unmet,
+		says: "q.ts:3: REVIEW not known",
+	},
+	{
+		rule: "one was decided on",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"REVIEW",
+			"at":"q.ts:3","decided_by":"ada","decided_until":"2027-01-01T00:00:00Z"}]}`,
+		want: migration.Met,
+		says: "accepted exceptions: 1",
+	},
+	{
+		rule: "a failure cannot be decided on",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FAIL","at":"q.ts:3",
+			"decided_by":"ada"}]}`,
+		want: migration.Unmet,
+		says: "FAIL",
+	},
+	{
+		rule: "a verdict of nobody",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FINE",
+			"at":"q.ts:3"}]}`,
+		want: migration.Unmet,
+		says: "FINE",
+	},
+	{
+		rule:  "nothing found proves nothing",
+		facts: `{"source":"shop","files":3,"findings":[]}`,
+		want:  migration.Unknown,
+		says:  "proves nothing",
+	},
+}

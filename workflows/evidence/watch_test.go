@@ -1,0 +1,55 @@
+package evidence
+
+import "github.com/switchyard-dev/switchyard/migration"
+
+var quietRows = []row{
+	{
+		rule:  "a whole window",
+		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
+		want:  migration.Met,
+		says:  "nobody used 1 servers for 60 s",
+	},
+	{
+		rule: "not over",
+		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"since":"2026-11-23T14:00:00Z",
+			"seen_at":"2026-11-23T14:00:20Z"}`,
+		want: migration.Unmet,
+		says: "for 20 s of 60 s",
+	},
+	{
+		rule: "a finding",
+		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true,
+			"findings":[{"title":"Queues",
+			"measured":"1 job"}]}`,
+		want: migration.Unmet,
+		says: "Queues: 1 job",
+	},
+	{
+		rule:  "no server",
+		facts: `{"nodes":[]}`,
+		want:  migration.Unknown,
+		says:  "no server",
+	},
+}
+
+var fenceRows = []row{
+	{
+		rule: "a whole window",
+		facts: `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,
+			"knocks":[{"addr":"c:1"}]}`,
+		want: migration.Met,
+		says: "before that 1 clients did",
+	},
+	{
+		rule:  "one takes writes",
+		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
+		want:  migration.Unmet,
+		says:  "h:1 takes writes",
+	},
+	{
+		rule:  "no server",
+		facts: `{}`,
+		want:  migration.Unknown,
+		says:  "no server",
+	},
+}
