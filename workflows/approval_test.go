@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 // awaitWaiting waits until a run waits with an action.
@@ -26,7 +27,7 @@ func (b *bench) awaitWaiting(t *testing.T, id, action string) migration.Run {
 	return r
 }
 
-func (n *notes) needs(approval migration.Approval, id string, do func(context.Context, *Call) error) Action {
+func (n *notes) needs(approval migration.Approval, id string, do func(context.Context, *engine.Call) error) engine.Action {
 	a := n.act(id, do)
 	a.Approval = approval
 	return a
@@ -112,7 +113,7 @@ func TestAnApprovalIsRefusedWithEverythingThatDoesNotHold(t *testing.T) {
 	n := newNotes()
 	holds := false
 	last := n.needs(migration.ApprovalOne, "b", nil)
-	last.Ready = func(context.Context, *Call) []migration.Gate {
+	last.Ready = func(context.Context, *engine.Call) []migration.Gate {
 		return []migration.Gate{{Title: "Fence", Measured: "lifted", Limit: "on", OK: holds}, {Title: "Backup", Measured: "gone", Limit: "there", OK: holds}, {Title: "Fine", OK: true}}
 	}
 	s := step("one", migration.ApprovalNone, n.act("a", nil), last)
@@ -151,7 +152,7 @@ func TestTheAnswersOfARunNameItsPart(t *testing.T) {
 			t.Errorf("%s: %s %d", id, run, n)
 		}
 	}
-	actions := []Action{{}, {}, {}, {}}
+	actions := []engine.Action{{}, {}, {}, {}}
 	actions[1].Approval, actions[3].Approval = migration.ApprovalOne, migration.ApprovalTwo
 	var got []int
 	for answers := range 3 {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/steps/breaker"
 )
 
 // attestProducers has an instance attest a safe producer of each queue.
@@ -39,12 +41,18 @@ func TestADrillTriesEveryQueueThatIsAttestedAndSaysWhichTheAppRefuses(t *testing
 	t.Cleanup(app.Close)
 	cfg := settings(t.TempDir())
 	cfg.Ingestion.URL, cfg.Queues = app.URL, []string{"orders"}
-	s := step("drill", migration.ApprovalNone, Action{ActionPlan: migration.ActionPlan{ID: actionBench, Title: "try"}, Do: drillBench, Timeout: time.Minute})
-	b := openBench(t, cfg, planOf(false, s), s)
+	whole := real(migration.StepBreakerDrill)
+	b := openBench(t, cfg, planOf(false, whole, real("drill")), whole)
+	for _, a := range b.steps[migration.StepBreakerDrill].Actions(migration.Params{}) {
+		if a.ID == breaker.Bench {
+			b.steps["drill"] = step("drill", migration.ApprovalNone, a)
+		}
+	}
 	b.time.advance(5 * time.Second) // since the start: every worker has had the time to be heard
 	b.attestProducers(t, "web.1", "reports", "orders", "audit")
 	b.attestProducers(t, "web.2", "reports")
-	if text := b.estate.benchEstimate(); !strings.Contains(text, "each of 3 queues (orders, audit, reports)") {
+	plan, err := b.Plan(t.Context(), mid, migration.StepBreakerDrill, migration.Params{})
+	if text := plan.Impact; !strings.Contains(text, "each of 3 queues (orders, audit, reports)") {
 		t.Errorf("the plan says %q", text)
 	}
 	r := b.awaitState(t, b.begin(t, "drill").ID, migration.RunSucceeded)
@@ -66,7 +74,7 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 	b.attestProducers(t, "web.1", "orders")
 	want := func(met bool, says string) {
 		t.Helper()
-		facts, err := b.estate.attestation(t.Context(), mid)
+		facts, err := b.env.Workers.Attestation(t.Context(), mid)
 		ok(t, err)
 		raw, err := json.Marshal(facts)
 		ok(t, err)
@@ -76,18 +84,18 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 		}
 	}
 	want(true, "skipWaitingForReady: 1") // nothing is left out before the first drill
-	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{{Queue: "orders"}}}))
+	ok(t, b.engine.Record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{{Queue: "orders"}}}))
 	want(true, "skipWaitingForReady: 1")
 	b.attestProducers(t, "web.2", "orders", "reports")
 	want(false, "the last drill did not try (reports)")
-	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test",
+	ok(t, b.engine.Record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test",
 		evidence.DrillFacts{Attested: []string{"orders", "reports", "nightly"}, Bench: []evidence.BenchCase{{Queue: "orders"}, {Queue: "reports"}}}))
 	scan := func(queues ...string) {
 		facts := evidence.ScanFacts{Source: "shop"}
 		for _, q := range queues {
 			facts.Findings = append(facts.Findings, evidence.ScanFinding{ID: q, Queue: q})
 		}
-		ok(t, b.engine.record(t.Context(), mid, "", evidence.Scan, migration.Attested, "test", facts))
+		ok(t, b.engine.Record(t.Context(), mid, "", evidence.Scan, migration.Attested, "test", facts))
 	}
 	scan("orders", "reports", "nightly") // nightly's app is restarting
 	want(true, "skipWaitingForReady: 3")
@@ -98,11 +106,11 @@ func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
 	t.Parallel()
 	scanned := evidence.ScanFacts{Findings: []evidence.ScanFinding{{Queue: "orders"}, {Queue: "mail"}, {Queue: "mail"}, {Queue: "reports"}, {Queue: ""}, {Queue: "audit"}}}
-	should, only := unattested(scanned, []string{"orders", "elsewhere"}, []string{"reports", "unused"})
+	should, only := environment.Unattested(scanned, []string{"orders", "elsewhere"}, []string{"reports", "unused"})
 	if !slices.Equal(should, []string{"audit", "mail"}) || !slices.Equal(only, []string{"reports"}) {
 		t.Errorf("should be attested %q, by the scan alone %q", should, only)
 	}
-	if should, only := unattested(evidence.ScanFacts{}, nil, []string{"reports"}); should != nil || only != nil {
+	if should, only := environment.Unattested(evidence.ScanFacts{}, nil, []string{"reports"}); should != nil || only != nil {
 		t.Errorf("without a scan: %q, %q", should, only)
 	}
 }
@@ -110,7 +118,7 @@ func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
 func TestTheMatrixKeepsTheDurableIntakeApart(t *testing.T) {
 	t.Parallel()
 	b := openBench(t, settings(t.TempDir()), planOf(false))
-	ok(t, b.engine.record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{
+	ok(t, b.engine.Record(t.Context(), mid, "", evidence.Drill, migration.Observed, "test", evidence.DrillFacts{Bench: []evidence.BenchCase{
 		{Queue: "orders", Fault: "frozen", Status: 503, MS: 2000, LimitMS: 2500, Instance: "web.1"},
 		{Queue: "orders", Fault: "frozen", Intake: true, Status: 200, MS: 4, LimitMS: 2500, Left: 1, RecoveredMS: -1, Instance: "web.1"},
 		{Queue: "reports", Refused: "queue reports is none of orders"}}}))

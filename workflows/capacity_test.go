@@ -53,7 +53,7 @@ func TestCostAndCapacityComeFromCountersAndTheHostsPriceList(t *testing.T) {
 
 	client := srv.Client()
 	for range 31 { // an hour and two minutes of readings, with 50 scripts of 10 commands between any two
-		ok(t, b.estate.measure(ctx, mid))
+		ok(t, b.env.Load.Measure(ctx, mid))
 		for range 50 {
 			ok(t, client.Eval(ctx, `for i = 1, 10 do redis.call("INCR", "n") end return 1`, nil).Err())
 		}
@@ -83,7 +83,7 @@ func TestCostAndCapacityComeFromCountersAndTheHostsPriceList(t *testing.T) {
 
 	// A server that stops is a gap that is shown; a machine that is gone keeps its last price.
 	srv.Kill()
-	ok(t, b.estate.measure(ctx, mid))
+	ok(t, b.env.Load.Measure(ctx, mid))
 	host.Close()
 	b.time.advance(48 * time.Hour)
 	a, err = b.Capacity(ctx, mid)

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
 // gated gives a step a gate that can be closed, and a summary that can change.
-func gated(s Step, open *atomic.Bool, summary *atomic.Value) Step {
-	s.Look = func(context.Context, *Estate, migration.Params) (Outlook, error) {
+func gated(s Step, open *atomic.Bool, summary *atomic.Value) engine.Step {
+	s.Plan = func(context.Context, progress.View, migration.Params) (engine.PlanResult, error) {
 		text, _ := summary.Load().(string)
-		return Outlook{Summary: "do " + s.ID + text, Gates: []migration.Gate{{ID: "door", Title: "Door", OK: open.Load(), Measured: "measured", Limit: "open", Next: "open it"}}}, nil
+		return engine.PlanResult{Summary: "do " + s.ID + text, Gates: []migration.Gate{{ID: "door", Title: "Door", OK: open.Load(), Measured: "measured", Limit: "open", Next: "open it"}}}, nil
 	}
 	return s
 }
@@ -211,7 +213,7 @@ func TestARollbackTakesASucceededRunBackInReverse(t *testing.T) {
 	looks := n.act("look", nil)
 	looks.Undo = nil
 	a := n.act("a", nil)
-	a.Undo = func(ctx context.Context, c *Call) error {
+	a.Undo = func(ctx context.Context, c *engine.Call) error {
 		var output string
 		if _, err := c.Output(ctx, "a", &output); err != nil || output != "output of a" {
 			return errors.New("the output of the run that is taken back is not there")
@@ -276,7 +278,7 @@ func TestARollbackThatIsKilledGoesOnAndCannotBeCancelled(t *testing.T) {
 	n := newNotes()
 	a := n.act("a", nil)
 	hang := hangsOnce()
-	a.Undo = func(ctx context.Context, c *Call) error { n.add("undo a"); return hang(ctx, c) }
+	a.Undo = func(ctx context.Context, c *engine.Call) error { n.add("undo a"); return hang(ctx, c) }
 	s := step("one", migration.ApprovalNone, a, n.act("b", nil))
 	cfg, p := settings(t.TempDir()), planOf(false, s)
 	first := openBench(t, cfg, p, s)
@@ -294,8 +296,8 @@ func TestARollbackThatIsKilledGoesOnAndCannotBeCancelled(t *testing.T) {
 func TestInternalErrorsStayOutOfTheAuditLog(t *testing.T) {
 	t.Parallel()
 	s := step("one", migration.ApprovalNone)
-	s.Look = func(context.Context, *Estate, migration.Params) (Outlook, error) {
-		return Outlook{}, errors.New("dial with hunter2-CANARY")
+	s.Plan = func(context.Context, progress.View, migration.Params) (engine.PlanResult, error) {
+		return engine.PlanResult{}, errors.New("dial with hunter2-CANARY")
 	}
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s)
 	_, err := b.Start(t.Context(), ada, mid, "one", migration.Params{}, "")

@@ -102,7 +102,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			cfg := settings(t.TempDir())
 			cfg.Source.Standalone.URL = migration.Secret(src.URL())
 			cfg.Queues = []string{"orders"}
-			b := openBench(t, cfg, planOf(false, auditStep()), auditStep())
+			b := openBench(t, cfg, planOf(false, real(migration.StepAudit)), real(migration.StepAudit))
 			b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 			report := func() ReportLine {
 				t.Helper()

@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -29,7 +30,7 @@ func oldServer(t *testing.T, s *redistest.Server, window time.Duration, ids ...s
 	cfg.Source.Standalone.URL = migration.Secret(s.URL())
 	cfg.Migration.QuietWindow, cfg.Migration.FenceWindow = window, window
 	all := decommissionActions(cfg)
-	actions := []Action{{ActionPlan: migration.ActionPlan{ID: "release", Title: "Remember the server"}, Do: func(context.Context, *Call) (any, error) {
+	actions := []engine.Action{{ActionPlan: migration.ActionPlan{ID: "release", Title: "Remember the server"}, Do: func(context.Context, *engine.Call) (any, error) {
 		return oldServers{Master: s.Addr(), Address: []string{s.Addr()}}, nil
 	}}}
 	for _, id := range ids {
@@ -212,7 +213,7 @@ func TestWhoeverUsesAQuietServerIsListedWithEverythingElse(t *testing.T) {
 func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t.TempDir())
-	st := decommission(cfg)
+	st := real(migration.StepDecommission)
 	p := planOf(false, st)
 	p.Criteria = append(p.Criteria, migration.Criterion{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: evidence.Drill}}})
 	b := openBench(t, cfg, p, st)

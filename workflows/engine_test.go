@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 func TestActionsRunInOrderAndTheirOutputsAreKept(t *testing.T) {
 	t.Parallel()
 	n := newNotes()
-	s := step("one", migration.ApprovalNone, n.act("a", nil), n.act("b", func(ctx context.Context, c *Call) error {
+	s := step("one", migration.ApprovalNone, n.act("a", nil), n.act("b", func(ctx context.Context, c *engine.Call) error {
 		var before string
 		if ok, err := c.Output(ctx, "a", &before); err != nil || !ok || before != "output of a" {
 			return errors.New("the output of a is not there: " + before)
@@ -54,7 +55,7 @@ func TestAnUndoThatFailsIsSaidAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	n := newNotes()
 	stuck := n.act("b", nil)
-	stuck.Undo = func(context.Context, *Call) error { n.add("undo b"); return errors.New("it is stuck") }
+	stuck.Undo = func(context.Context, *engine.Call) error { n.add("undo b"); return errors.New("it is stuck") }
 	s := step("one", migration.ApprovalNone, n.act("a", nil), stuck, n.act("c", fails))
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s)
 	r := b.awaitState(t, b.begin(t, "one").ID, migration.RunFailed)
@@ -89,7 +90,7 @@ func TestAnUndoIsNotInterrupted(t *testing.T) {
 	n := newNotes()
 	release := make(chan struct{})
 	a := n.act("a", fails)
-	a.Undo = func(ctx context.Context, _ *Call) error {
+	a.Undo = func(ctx context.Context, _ *engine.Call) error {
 		n.add("undo a")
 		select {
 		case <-release:
@@ -198,7 +199,7 @@ func TestAProcessKilledWhileUndoingGoesOnUndoing(t *testing.T) {
 	n := newNotes()
 	b1 := n.act("b", nil)
 	hang := hangsOnce()
-	b1.Undo = func(ctx context.Context, c *Call) error { n.add("undo b"); return hang(ctx, c) }
+	b1.Undo = func(ctx context.Context, c *engine.Call) error { n.add("undo b"); return hang(ctx, c) }
 	s := step("one", migration.ApprovalNone, n.act("a", nil), b1, n.act("c", fails))
 	cfg, p := settings(t.TempDir()), planOf(false, s)
 	first := openBench(t, cfg, p, s)

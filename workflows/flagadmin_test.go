@@ -16,7 +16,7 @@ const plainFlag = `{"state":"ENABLED","variants":{"on":true,"off":false},"defaul
 func openFlags(t *testing.T) *bench {
 	t.Helper()
 	b := openBench(t, settings(t.TempDir()), planOf(false))
-	_, err := b.estate.setRouting(t.Context(), mid, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, "test", "start", "")
+	_, err := b.env.Routing.Set(t.Context(), mid, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, "test", "start", "")
 	ok(t, err)
 	ok(t, b.store.CreateUser(t.Context(), ada.Name, ada.Role, "x", b.now()))
 	return b
@@ -41,7 +41,7 @@ func TestOnlyStepsChangeManagedFlags(t *testing.T) {
 	if len(v.Flags) != 5 {
 		t.Errorf("%d flags, want mine and the four managed ones", len(v.Flags))
 	}
-	r, err := b.estate.Routing(t.Context(), mid)
+	r, err := b.env.Routing.Read(t.Context(), mid)
 	ok(t, err)
 	if r.Stage != migration.StageOff || r.Revision != 2 {
 		t.Errorf("routing %+v", r)
@@ -144,7 +144,7 @@ func TestAScheduledMoveWhoseGatesDoNotHoldMovesNothing(t *testing.T) {
 	if all[0].State != migration.ScheduleFailed || all[0].Result == "" {
 		t.Errorf("schedules %+v", all)
 	}
-	r, err := b.estate.Routing(t.Context(), mid)
+	r, err := b.env.Routing.Read(t.Context(), mid)
 	ok(t, err)
 	if r.Stage != migration.StageOff {
 		t.Errorf("routing %+v", r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +19,9 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
 var (
@@ -107,17 +110,17 @@ func (n *notes) want(t *testing.T, lines ...string) {
 }
 
 // act is an action that notes that it was done and undone. do, if given, decides how it ends.
-func (n *notes) act(id string, do func(ctx context.Context, c *Call) error) Action {
-	return Action{
+func (n *notes) act(id string, do func(ctx context.Context, c *engine.Call) error) engine.Action {
+	return engine.Action{
 		ActionPlan: migration.ActionPlan{ID: id, Title: "Action " + id, Changes: "something", Undo: "puts it back"},
-		Do: func(ctx context.Context, c *Call) (any, error) {
+		Do: func(ctx context.Context, c *engine.Call) (any, error) {
 			n.add("do %s", id)
 			if do == nil {
 				return "output of " + id, nil
 			}
 			return "output of " + id, do(ctx, c)
 		},
-		Undo: func(ctx context.Context, c *Call) error {
+		Undo: func(ctx context.Context, c *engine.Call) error {
 			n.add("undo %s", id)
 			return nil
 		},
@@ -125,31 +128,34 @@ func (n *notes) act(id string, do func(ctx context.Context, c *Call) error) Acti
 }
 
 // fails is an action's end.
-func fails(context.Context, *Call) error { return errors.New("it did not work") }
+func fails(context.Context, *engine.Call) error { return errors.New("it did not work") }
 
 // hangs until it is interrupted.
-func hangs(ctx context.Context, _ *Call) error { <-ctx.Done(); return ctx.Err() }
+func hangs(ctx context.Context, _ *engine.Call) error { <-ctx.Done(); return ctx.Err() }
 
 // hangsOnce hangs the first time and works from then on.
-func hangsOnce() func(context.Context, *Call) error {
+func hangsOnce() func(context.Context, *engine.Call) error {
 	var once sync.Once
-	return func(ctx context.Context, _ *Call) (err error) {
+	return func(ctx context.Context, _ *engine.Call) (err error) {
 		once.Do(func() { <-ctx.Done(); err = ctx.Err() })
 		return err
 	}
 }
 
 // step is a fake step of those actions, without gates.
-func step(id string, approval migration.Approval, actions ...Action) Step {
-	return Step{ID: id, Approval: approval, Irreversible: approval == migration.ApprovalTwo,
-		Look: func(context.Context, *Estate, migration.Params) (Outlook, error) {
-			return Outlook{Summary: "do " + id, Impact: "none"}, nil
+func step(id string, approval migration.Approval, actions ...engine.Action) engine.Step {
+	return engine.Step{ID: id, Approval: approval, Irreversible: approval == migration.ApprovalTwo,
+		Plan: func(context.Context, progress.View, migration.Params) (engine.PlanResult, error) {
+			return engine.PlanResult{Summary: "do " + id, Impact: "none"}, nil
 		},
-		Actions: func(migration.Params) []Action { return actions }}
+		Actions: func(migration.Params) []engine.Action { return actions }}
 }
 
+// real stands for a step of the catalogue.
+func real(id string) engine.Step { return engine.Step{ID: id} }
+
 // planOf is a plan whose steps are those, each needing the one before when chained.
-func planOf(chained bool, steps ...Step) migration.Plan {
+func planOf(chained bool, steps ...engine.Step) migration.Plan {
 	p := migration.Plan{Name: "Test", Criteria: []migration.Criterion{{ID: "noeviction", Title: "Policy", Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}}}}
 	for i, s := range steps {
 		ps := migration.PlanStep{ID: s.ID, Title: "Step " + s.ID}
@@ -183,7 +189,7 @@ type bench struct {
 
 // openBench opens a Control the way Open does, with the given steps instead of the catalogue, and on SQLite without
 // monitor and journal. On PostgreSQL every bench of a database is a replica of it.
-func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...Step) *bench {
+func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...engine.Step) *bench {
 	t.Helper()
 	st, err := store.Open(t.Context(), cfg.Database().Reveal())
 	if err != nil {
@@ -191,20 +197,20 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	}
 	clk := &clock{}
 	log := slog.New(slog.DiscardHandler)
-	c := &Control{cfg: cfg, store: st, log: log, now: clk.now, hashing: make(chan struct{}, 2), done: make(chan struct{}), scheduled: make(chan struct{}, 1), steps: map[string]Step{},
+	c := &Control{cfg: cfg, store: st, log: log, now: clk.now, hashing: make(chan struct{}, 2), done: make(chan struct{}), scheduled: make(chan struct{}, 1),
 		readers: Readers{Flags: flags.NewHolder(flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Keys: []flags.Key{{ID: "worker-token", Name: "worker_token", Set: mid}}, Now: clk.now, Log: log}), Fleet: fleet.New(clk.now)}}
 	close(c.done)
-	if c.estate, err = openEstate(cfg, st, c.readers, log, clk.now); err != nil {
+	if err := c.assemble(); err != nil {
 		t.Fatal(err)
 	}
+	catalogued := maps.Clone(c.steps)
+	clear(c.steps)
 	for _, s := range catalogue {
+		if s.Actions == nil {
+			s = catalogued[s.ID]
+		}
 		c.steps[s.ID] = s
 	}
-	c.engine = newEngine(st, c.estate, c.steps, log, clk.now)
-	if c.notifier, err = newNotifier(c.estate, log); err != nil {
-		t.Fatal(err)
-	}
-	c.estate.notify, c.engine.notify = c.notify, c.notify
 	if _, err := st.Migration(t.Context(), mid); err != nil {
 		if err := st.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: name, Plan: p, EventDate: clk.now(), CreatedBy: "test", CreatedAt: clk.now()}); err != nil {
 			t.Fatal(err)
@@ -216,12 +222,12 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...S
 	var ctx context.Context
 	ctx, c.stop = context.WithCancel(context.Background())
 	if st.Postgres() { // who leads is decided among the replicas
-		c.monitor, c.done = newMonitor(c.estate, c.engine, c.notifier, log), make(chan struct{})
+		c.done = make(chan struct{})
 		go func() {
 			defer close(c.done)
 			c.background(ctx)
 		}()
-	} else if err := c.engine.launch(ctx); err != nil {
+	} else if err := c.engine.Launch(ctx); err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{c, clk, sync.OnceValue(c.Close)}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
@@ -21,7 +22,7 @@ func openReal(t *testing.T, redisURL string, log *slog.Logger) (*bench, string) 
 	t.Helper()
 	cfg := settings(t.TempDir())
 	cfg.Source.Standalone.URL = migration.Secret(redisURL)
-	cfg.Ingestion.URL = newJournal(t).URL
+	cfg.Ingestion.URL = ingestiontest.NewJournal(t).URL
 	cfg.Migration.MonitorInterval = 100 * time.Millisecond
 	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: password}}
 	c, err := Open(t.Context(), cfg, readersOf(t, cfg), log)

@@ -19,7 +19,9 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -118,21 +120,21 @@ func (b *bench) observe(t *testing.T) {
 
 func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T) {
 	t.Parallel()
-	pager, slack, j := newReceiver(t), newReceiver(t), newJournal(t)
+	pager, slack, j := newReceiver(t), newReceiver(t), ingestiontest.NewJournal(t)
 	cfg := settings(t.TempDir())
 	cfg.Ingestion.URL, cfg.Providers, cfg.Notifications = j.URL, []config.Provider{{ID: "shopify"}}, pagerAndSlack(pager, slack)
 	b := openBench(t, cfg, planOf(false))
 	start := b.time.now()
 	deliver := func(order string, status int, at time.Time) {
-		j.set(func() {
-			j.events = append(j.events, map[string]any{"seq": len(j.events) + 1, "at": at.UnixMilli(), "type": "delivery", "order": order, "provider": "shopify", "status": status})
+		j.Set(func() {
+			j.Events = append(j.Events, map[string]any{"seq": len(j.Events) + 1, "at": at.UnixMilli(), "type": "delivery", "order": order, "provider": "shopify", "status": status})
 		})
 	}
 	look := func() {
 		t.Helper()
 		for more := true; more; {
 			var err error
-			more, err = b.estate.ledger.poll(t.Context())
+			more, err = b.env.Journal.Poll(t.Context())
 			ok(t, err)
 		}
 		b.observe(t)
@@ -161,7 +163,7 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 		t.Fatalf("%+v", shown.Alerts)
 	}
 
-	j.set(func() { j.down = true }) // what cannot be observed is not over
+	j.Set(func() { j.Down = true }) // what cannot be observed is not over
 	b.time.advance(20 * time.Minute)
 	b.observe(t)
 	b.flush(t)
@@ -170,7 +172,7 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 			t.Fatalf("an outage that cannot be seen was ended: %s", line)
 		}
 	}
-	j.set(func() { j.down = false })
+	j.Set(func() { j.Down = false })
 
 	ahead := b.time.ahead
 	ok(t, b.close())
@@ -330,7 +332,7 @@ func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	changes, reads, bad := step("change", migration.ApprovalOne, n.act("a", nil)), step("read", migration.ApprovalNone, n.act("b", nil)), step("bad", migration.ApprovalNone, n.act("c", fails))
 	readsNothing := n.act("b", nil)
 	readsNothing.Changes = ""
-	reads.Actions = func(migration.Params) []Action { return []Action{readsNothing} }
+	reads.Actions = func(migration.Params) []engine.Action { return []engine.Action{readsNothing} }
 	cfg := settings(t.TempDir())
 	cfg.PublicURL = "https://switchyard.example.com/"
 	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: "CANARY"}}
@@ -422,7 +424,7 @@ func TestAnIntakeThatHoldsOrdersIsToldToPeople(t *testing.T) {
 func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t.TempDir())
-	j := newJournal(t)
+	j := ingestiontest.NewJournal(t)
 	cfg.Ingestion.URL = j.URL
 	b := openBench(t, cfg, planOf(false))
 	want := func(rule string, keys ...string) {
@@ -442,7 +444,7 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	}
 	measure := func(check string, facts any) {
 		t.Helper()
-		ok(t, b.engine.record(t.Context(), mid, "", check, migration.Observed, "test", facts))
+		ok(t, b.engine.Record(t.Context(), mid, "", check, migration.Observed, "test", facts))
 		b.time.advance(time.Second)
 	}
 	policy := func(p string) {
@@ -474,11 +476,11 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 
 	now := b.time.now()
 	for i := range 12 {
-		j.order(fmt.Sprintf("lost-%d", i), now.Add(-time.Hour), false)
+		j.Order(fmt.Sprintf("lost-%d", i), now.Add(-time.Hour), false)
 	}
 	for more := true; more; {
 		var err error
-		more, err = b.estate.ledger.poll(t.Context())
+		more, err = b.env.Journal.Poll(t.Context())
 		ok(t, err)
 	}
 	want("orders are lost, by the application's record: that is known", "ledger/lost critical")
@@ -488,7 +490,7 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	if text := string(open[i].Event); strings.Count(text, "lost-") != namedOrders || !strings.Contains(text, "and 2 more") {
 		t.Errorf("%s", text)
 	}
-	j.set(func() { j.down = true })
+	j.Set(func() { j.Down = true })
 	b.time.advance(time.Minute)
 	want("what cannot be observed is not over", "ledger/lost critical")
 

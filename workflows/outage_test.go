@@ -8,26 +8,27 @@ import (
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing.T) {
 	t.Parallel()
-	j := newJournal(t)
+	j := ingestiontest.NewJournal(t)
 	cfg := settings(t.TempDir())
 	cfg.Ingestion.URL = j.URL
 	cfg.Providers = []config.Provider{{ID: "shopify", MeanValue: 50, Currency: "EUR"}}
 	b := openBench(t, cfg, planOf(false))
 	now := b.time.now()
 	deliver := func(order, provider string, status int, ago time.Duration) {
-		j.set(func() {
-			j.events = append(j.events, map[string]any{"seq": len(j.events) + 1, "at": now.Add(-ago).UnixMilli(), "type": "delivery", "order": order, "provider": provider, "status": status})
+		j.Set(func() {
+			j.Events = append(j.Events, map[string]any{"seq": len(j.Events) + 1, "at": now.Add(-ago).UnixMilli(), "type": "delivery", "order": order, "provider": provider, "status": status})
 		})
 	}
 	read := func(whatIf time.Duration) (Outage, map[string]ProviderOutage) {
 		t.Helper()
 		for {
-			more, err := b.estate.ledger.poll(t.Context())
+			more, err := b.env.Journal.Poll(t.Context())
 			ok(t, err)
 			if !more {
 				break
@@ -82,7 +83,7 @@ func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing
 	}
 
 	// An app that does not answer refuses, or takes in, nobody knows what: the clock runs from when it was known last.
-	j.set(func() { j.down = true })
+	j.Set(func() { j.Down = true })
 	b.time.advance(time.Hour)
 	o, err := b.Outage(t.Context(), mid, 0)
 	ok(t, err)

@@ -8,13 +8,14 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 // batches is a pausable action of three batches. The test lets each go on. calls, if not nil, is given the action's call.
-func (n *notes) batches(id string, next <-chan struct{}, calls chan<- *Call) Action {
+func (n *notes) batches(id string, next <-chan struct{}, calls chan<- *engine.Call) engine.Action {
 	a := n.act(id, nil)
 	a.Pausable = true
-	a.Do = func(ctx context.Context, c *Call) (any, error) {
+	a.Do = func(ctx context.Context, c *engine.Call) (any, error) {
 		if calls != nil {
 			calls <- c
 		}
@@ -67,7 +68,7 @@ const heldByBob = "paused by bob: nothing more travels until somebody lets it go
 
 func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 	t.Parallel()
-	n, next, calls := newNotes(), make(chan struct{}), make(chan *Call, 2)
+	n, next, calls := newNotes(), make(chan struct{}), make(chan *engine.Call, 2)
 	s := step("one", migration.ApprovalNone, n.batches("copy", next, calls), n.act("b", nil))
 	cfg, p := settings(t.TempDir()), planOf(false, s)
 	first := openBench(t, cfg, p, s)

@@ -67,7 +67,7 @@ func newManagedRig(t *testing.T) *managedRig {
 	ok(t, err)
 	rig.heroku, err = providerstest.NewHeroku(providerstest.HerokuConfig{Token: "heroku-CANARY", Apps: map[string]map[string]string{"shop": {"PORT": "0"}}, Backend: restarts(func(vars map[string]string) {
 		if vars[targetVar] != "" { // the app comes back, and its workers say so
-			ok(t, rig.estate.workers.Attest(fleet.Attestation{Service: "shop", Instance: "web.1", Connections: []fleet.Connection{{Side: "source", Role: "producer", Status: "ready"},
+			ok(t, rig.env.Workers.Attest(fleet.Attestation{Service: "shop", Instance: "web.1", Connections: []fleet.Connection{{Side: "source", Role: "producer", Status: "ready"},
 				{Side: "target", Role: "producer", Status: "ready"}}}, fleet.Who{Set: mid}))
 		}
 	})})
@@ -78,7 +78,7 @@ func newManagedRig(t *testing.T) *managedRig {
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.CAFile, u.DatabaseName = up.URL+"/v2", "ops@example.com", "upstash-CANARY", rig.managed.CAFile, "orders"
 	cfg.Heroku.API, cfg.Heroku.Token, cfg.Heroku.App = hk.URL, "heroku-CANARY", "shop"
-	s := provision()
+	s := real(migration.StepProvision)
 	rig.bench = openBench(t, cfg, planOf(false, s), s)
 	rig.estate.settle = time.Millisecond
 	return rig
@@ -112,7 +112,7 @@ func (rig *managedRig) create(t *testing.T, change func(*upstash.CreateRequest))
 	t.Helper()
 	req := rig.estate.wantedDatabase()
 	change(&req)
-	db, err := rig.estate.upstash.Create(t.Context(), req)
+	db, err := rig.env.Managed.API.Create(t.Context(), req)
 	ok(t, err)
 	return db
 }
@@ -204,7 +204,7 @@ func TestProvisionRefuses(t *testing.T) {
 			}
 		}, "api", []string{"2 databases named"}},
 		"a wrong key": {func(_ *testing.T, rig *managedRig) {
-			rig.estate.upstash = upstash.New(rig.cfg.Target.Upstash.API, "ops@example.com", "wrong", nil)
+			rig.env.Managed.API = upstash.New(rig.cfg.Target.Upstash.API, "ops@example.com", "wrong", nil)
 		},
 			"api", []string{"401"}},
 		"a source that does not answer: its size is not known":      {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "size", []string{"not known"}},
@@ -249,15 +249,15 @@ func TestTheMonitorSeesASecondDatabaseAndADeletedOne(t *testing.T) {
 	rig := newManagedRig(t)
 	first := rig.create(t, func(*upstash.CreateRequest) {})
 	second := rig.create(t, func(*upstash.CreateRequest) {})
-	facts, err := rig.estate.targetPlan(t.Context(), first.ID)
+	facts, err := rig.env.Managed.Plan(t.Context(), first.ID)
 	ok(t, err)
 	raw, _ := json.Marshal(facts)
 	check, _ := evidence.Of(evidence.TargetPlan)
 	if met, measured, err := check.Judge(raw); met || err != nil || !strings.Contains(measured, second.ID) {
 		t.Errorf("%v, %s, %v", met, measured, err)
 	}
-	ok(t, rig.estate.upstash.Delete(t.Context(), first.ID))
-	if facts, err = rig.estate.targetPlan(t.Context(), first.ID); err != nil || facts.State != "deleted" {
+	ok(t, rig.env.Managed.API.Delete(t.Context(), first.ID))
+	if facts, err = rig.env.Managed.Plan(t.Context(), first.ID); err != nil || facts.State != "deleted" {
 		t.Errorf("%+v, %v", facts, err)
 	}
 }
@@ -280,10 +280,10 @@ func TestTheTargetIsNotTriedAtEveryLook(t *testing.T) {
 		ok(t, err)
 		return n
 	}
-	_, err := rig.estate.probeTarget(t.Context())
+	_, err := rig.env.Probe.Again(t.Context())
 	ok(t, err)
 	start := commands()
-	facts, err := rig.estate.probeTarget(t.Context())
+	facts, err := rig.env.Probe.Again(t.Context())
 	ok(t, err)
 	few := commands() - start
 	if len(facts.Answered) != 22 || facts.Pings != watchPings || few > 20 {
@@ -291,7 +291,7 @@ func TestTheTargetIsNotTriedAtEveryLook(t *testing.T) {
 	}
 	rig.time.advance(tryAgain + time.Second)
 	start = commands()
-	_, err = rig.estate.probeTarget(t.Context())
+	_, err = rig.env.Probe.Again(t.Context())
 	ok(t, err)
 	if many := commands() - start; many < few+20 {
 		t.Errorf("%d commands after %s", many, tryAgain)
@@ -356,7 +356,7 @@ func TestExports(t *testing.T) {
 	cfg := settings(t.TempDir())
 	cfg.Heroku.App, cfg.Heroku.Token, cfg.Target.Upstash.APIKey = "shop", "heroku-CANARY", "upstash-CANARY"
 	cfg.Target.Upstash.Email, cfg.Target.Upstash.DatabaseName = "mail-CANARY@example.com", `orders "${x}" %{y}`
-	s := provision()
+	s := real(migration.StepProvision)
 	b := openBench(t, cfg, planOf(false, s), s)
 	for format, golden := range map[string]string{"terraform": "managed-redis.tf", "helm": "managed-redis-values.yaml"} {
 		got, err := b.Export(t.Context(), mid, format)
@@ -391,6 +391,6 @@ func TestQueuesAreNotMovedToADatabaseThatEvicts(t *testing.T) {
 	if _, err := doMoveQueues(t.Context(), c); err == nil || !strings.Contains(err.Error(), "eviction is on") {
 		t.Errorf("got %v", err)
 	}
-	ok(t, rig.estate.upstash.DisableEviction(t.Context(), db.ID))
+	ok(t, rig.env.Managed.API.DisableEviction(t.Context(), db.ID))
 	ok(t, c.targetEvictsNothing(t.Context()))
 }

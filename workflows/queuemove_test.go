@@ -29,16 +29,16 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	cfg := settings(t.TempDir())
 	cfg.Source.Standalone.URL = migration.Secret(src.URL())
 	cfg.Queues = []string{"order-ingestion"}
-	s := moveQueues()
+	s := real(migration.StepMoveQueues)
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
 	_, err := b.Start(t.Context(), ada, mid, migration.StepMoveQueues, migration.Params{}, "")
 	wantKind(t, err, migration.Blocked, "Managed plan", "not shown yet")
-	ok(t, b.engine.record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
+	ok(t, b.engine.Record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
 
 	left := func() (queues []string) {
 		t.Helper()
-		facts, err := b.estate.residue(t.Context(), mid)
+		facts, err := b.env.Servers.Residue(t.Context(), mid)
 		ok(t, err)
 		for _, q := range facts.Queues {
 			if q.Pending > 0 {
@@ -114,10 +114,10 @@ func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
 	cfg := settings(t.TempDir())
 	cfg.Source.Standalone.URL = migration.Secret(src.URL())
 	cfg.Move.TargetRate = 400 // a second of copying is a hundred jobs
-	s := moveQueues()
+	s := real(migration.StepMoveQueues)
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
-	ok(t, b.engine.record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
+	ok(t, b.engine.Record(t.Context(), mid, "", evidence.TargetPlan, migration.Observed, "test", json.RawMessage(holding[evidence.TargetPlan])))
 
 	r := b.begin(t, migration.StepMoveQueues)
 	redistest.Eventually(t, patience, func() error {
@@ -167,7 +167,7 @@ func TestMovingTheOtherQueuesIsRefusedWithEveryReason(t *testing.T) {
 	bullmqtest.Major(4).Add(t, src, "mail", bullmqtest.Task{Name: "r", Opts: map[string]any{"repeat": map[string]any{"every": 60_000}}})
 	cfg := settings(t.TempDir())
 	cfg.Source.Standalone.URL = migration.Secret(src.URL())
-	s := moveQueues()
+	s := real(migration.StepMoveQueues)
 	b := openBench(t, cfg, planOf(false, s), s)
 	b.estate.target, b.estate.targetEndpoint = dst.Client(), redisconn.Endpoint{Name: "target"}
 	_, err := b.Start(t.Context(), ada, mid, migration.StepMoveQueues, migration.Params{}, "")

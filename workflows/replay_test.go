@@ -17,13 +17,14 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
 
 func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 	t.Parallel()
-	j := newJournal(t)
+	j := ingestiontest.NewJournal(t)
 	var taken []string
 	broken := map[string]int{}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,16 +61,16 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 		body := fmt.Sprintf(`{"id":"evt_%s","object":"event","type":"checkout.session.completed","created":%d,"data":{"object":{"id":%q}}}`, order, now.Add(time.Duration(i-10)*time.Minute).Unix(), order)
 		ok(t, stripe.Add([]byte(body), order != "lost-2"))
 	}
-	j.order("known", now.Add(-9*time.Minute), true)
-	in := Replay{Provider: "stripe", Since: now.Add(-time.Hour), Look: true}
+	j.Order("known", now.Add(-9*time.Minute), true)
+	in := Replay{Provider: "stripe", Since: now.Add(-time.Hour), Plan: true}
 
 	_, err := b.ReplayLost(ctx, ada, mid, in)
 	wantKind(t, err, migration.Blocked, "stripe.key")
-	b.estate.cfg.Stripe.API, b.estate.cfg.Stripe.Key = api.URL, "rk_CANARY"
+	b.outage.Config.Stripe.API, b.outage.Config.Stripe.Key = api.URL, "rk_CANARY"
 	_, err = b.ReplayLost(ctx, ada, mid, in)
 	wantKind(t, err, migration.Unavailable) // the ledger is not read yet: what is missing is not known
 	for more := true; more; {
-		more, err = b.estate.ledger.poll(ctx)
+		more, err = b.env.Journal.Poll(ctx)
 		ok(t, err)
 	}
 	_, err = b.ReplayLost(ctx, carol, mid, in)
@@ -98,7 +99,7 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 	if out.Enqueued != 3 || out.Left != 0 || !slices.Equal(taken, []string{"evt_lost-1", "evt_lost-2", "evt_lost-3"}) {
 		t.Fatalf("%+v, taken %v", out, taken)
 	}
-	live, err := b.estate.liveDeliveries(ctx, in.Since)
+	live, err := b.outage.Live(ctx, in.Since)
 	ok(t, err)
 	if live.Undelivered != 1 || !slices.Equal(live.Events, []string{"evt_lost-2"}) {
 		t.Errorf("what Stripe says of its deliveries: %+v", live)
@@ -112,7 +113,7 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 
 // intake is an app that takes bodies in by the order that they name, once each, and journals it.
 type intake struct {
-	*journal
+	*ingestiontest.Journal
 	t      *testing.T
 	mu     sync.Mutex
 	taken  map[string]int // by provider and order
@@ -122,7 +123,7 @@ type intake struct {
 
 func (a *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/switchyard/replay" {
-		a.journal.ServeHTTP(w, r)
+		a.Journal.ServeHTTP(w, r)
 		return
 	}
 	a.mu.Lock()
@@ -141,7 +142,7 @@ func (a *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.taken[p.ID+" "+e.Object]++; a.taken[p.ID+" "+e.Object] == 1 {
-		a.order(orderID(e), time.Now(), true)
+		a.Order(orderID(e), time.Now(), true)
 	}
 	a.bodies[e.Object] = body
 	_, _ = w.Write([]byte(`{"received":true}`))
@@ -150,7 +151,7 @@ func (a *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // openIntake is a bench whose app takes replays.
 func openIntake(t *testing.T) (*bench, *intake) {
 	t.Helper()
-	a := &intake{journal: newJournal(t), t: t, taken: map[string]int{}, bodies: map[string][]byte{}, status: map[string]int{}}
+	a := &intake{Journal: ingestiontest.NewJournal(t), t: t, taken: map[string]int{}, bodies: map[string][]byte{}, status: map[string]int{}}
 	app := httptest.NewServer(a)
 	t.Cleanup(app.Close)
 	cfg := settings(t.TempDir())
@@ -163,7 +164,7 @@ func (b *bench) catchUp(t *testing.T) {
 	t.Helper()
 	for more := true; more; {
 		var err error
-		more, err = b.estate.ledger.poll(t.Context())
+		more, err = b.env.Journal.Poll(t.Context())
 		ok(t, err)
 	}
 }
@@ -211,7 +212,7 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 			in := Replay{Provider: id, Since: now.Add(-time.Hour)}
 			_, err := b.ReplayLost(t.Context(), ada, mid, in)
 			wantKind(t, err, migration.Blocked, c.unset, "as a file")
-			limit := c.serve(t, &b.estate.cfg)
+			limit := c.serve(t, &b.outage.Config)
 			limit(2)
 			_, err = b.ReplayLost(t.Context(), carol, mid, in)
 			wantKind(t, err, migration.Forbidden)
@@ -244,7 +245,7 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 				}
 			}
 
-			b.estate.cfg.Stripe.Key, b.estate.cfg.Shopify.Token, b.estate.cfg.ClickFunnels.Token = "CANARY_wrong", "CANARY_wrong", "CANARY_wrong"
+			b.outage.Config.Stripe.Key, b.outage.Config.Shopify.Token, b.outage.Config.ClickFunnels.Token = "CANARY_wrong", "CANARY_wrong", "CANARY_wrong"
 			_, err = b.ReplayLost(t.Context(), ada, mid, in)
 			wantKind(t, err, migration.Unavailable, "401")
 			entries, aerr := b.Audit(t.Context(), 0, 50)
@@ -263,7 +264,7 @@ func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
 	b.catchUp(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	b.estate.ingestion = ingestion.New(serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	b.outage.App.Client = ingestion.New(serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client left
 		cancel()
 		<-r.Context().Done()
@@ -275,7 +276,7 @@ func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
 	}
 	ctx, done := context.WithTimeout(t.Context(), time.Second)
 	defer done()
-	b.estate.cfg.ClickFunnels = config.ClickFunnels{Workspace: 1, Token: "cf_CANARY", API: serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))}
+	b.outage.Config.ClickFunnels = config.ClickFunnels{Workspace: 1, Token: "cf_CANARY", API: serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))}
 	_, err = b.ReplayLost(ctx, ada, mid, Replay{Provider: "clickfunnels", Since: time.Now().Add(-time.Hour)})
 	wantKind(t, err, migration.Unavailable, "ask for less time back")
 }
@@ -296,9 +297,9 @@ func TestWhatPeopleShouldLookAtIsToldAndNotHandedOver(t *testing.T) {
 	api.Add(webhookstest.ShopifyOrder{ID: 1, CreatedAt: now, Updated: now.Add(-time.Minute), Status: "PARTIALLY_REFUNDED"})
 	api.Add(webhookstest.ShopifyOrder{ID: 2, CreatedAt: now, Updated: now.Add(-time.Minute)})
 	api.Add(webhookstest.ShopifyOrder{ID: 3, CreatedAt: now, Updated: now.Add(-time.Minute), Status: "PENDING"})
-	b.estate.cfg.Shopify = config.Shopify{API: serve(t, api), Token: "shpat_CANARY"}
+	b.outage.Config.Shopify = config.Shopify{API: serve(t, api), Token: "shpat_CANARY"}
 	for _, look := range []bool{true, false} {
-		out, err := b.ReplayLost(t.Context(), ada, mid, Replay{Provider: "shopify", Since: now.Add(-time.Hour), Look: look})
+		out, err := b.ReplayLost(t.Context(), ada, mid, Replay{Provider: "shopify", Since: now.Add(-time.Hour), Plan: look})
 		ok(t, err)
 		if out.Missing != 2 || out.Enqueued != one(!look) || out.Left != one(look) || len(out.Refused) != 1 || !strings.Contains(out.Refused[0], "1: it was refunded in part since: look at it") {
 			t.Errorf("look %v: %+v", look, out)
@@ -323,7 +324,7 @@ func TestAnExportOfEveryProviderIsHandedOverOnce(t *testing.T) {
 			}
 			events, err := ReadEvents(p.ID, file)
 			ok(t, err)
-			in := Replay{Provider: p.ID, Events: events, Look: true}
+			in := Replay{Provider: p.ID, Events: events, Plan: true}
 			_, err = b.ReplayLost(t.Context(), ada, mid, in)
 			wantKind(t, err, migration.Unavailable) // the ledger is not read yet
 			b.catchUp(t)

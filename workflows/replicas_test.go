@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/store/pgtest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -45,7 +46,7 @@ func TestARunOfALeaderWhoseConnectionBreaksIsCarriedToTheEndOnceByAnotherReplica
 	n, cfg := newNotes(), replicated(t)
 	var first *bench
 	hangs := hangsOnce()
-	s := step("one", migration.ApprovalNone, n.act("a", nil), n.act("b", func(ctx context.Context, c *Call) error {
+	s := step("one", migration.ApprovalNone, n.act("a", nil), n.act("b", func(ctx context.Context, c *engine.Call) error {
 		err := hangs(ctx, c)
 		if err != nil {
 			first.stop() // it must not win the lead again
@@ -70,7 +71,7 @@ func TestAChangeScheduledAtAReplicaThatDoesNotLeadHappensOnce(t *testing.T) {
 	t.Parallel()
 	cfg := replicated(t)
 	leads := openBench(t, cfg, planOf(false))
-	_, err := leads.estate.setRouting(t.Context(), mid, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, "test", "start", "")
+	_, err := leads.env.Routing.Set(t.Context(), mid, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, "test", "start", "")
 	ok(t, err)
 	ok(t, leads.store.CreateUser(t.Context(), ada.Name, ada.Role, "x", leads.now()))
 	follows := openBench(t, cfg, planOf(false))
@@ -119,10 +120,10 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	}
 	r, err := follows.Start(t.Context(), ada, mid, "one", migration.Params{}, "")
 	ok(t, err)
-	await("change Step one waits for approval")
+	engine.Await("change Step one waits for approval")
 	_, err = follows.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
 	ok(t, err)
-	await("change Step one is done")
+	engine.Await("change Step one is done")
 	redistest.Eventually(t, patience, func() error { // what is sent and not noted is sent again
 		sent, err := follows.store.Notifications(t.Context(), mid, "", 10)
 		if err == nil && slices.ContainsFunc(sent, func(n store.Notification) bool { return n.SentAt == nil }) {
@@ -134,7 +135,7 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	back, err := follows.Rollback(t.Context(), ada, r.ID)
 	ok(t, err)
 	follows.awaitState(t, back.ID, migration.RunSucceeded)
-	await("change Rollback of Step one is done")
+	engine.Await("change Rollback of Step one is done")
 	if want := []string{"change Step one waits for approval", "change Step one has begun", "change Step one is done", "change Rollback of Step one has begun", "change Rollback of Step one is done"}; !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}

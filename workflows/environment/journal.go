@@ -46,7 +46,7 @@ func newJournal(c *ingestion.Client, deadline time.Duration, log *slog.Logger, n
 // Run follows the journal until ctx ends.
 func (t *Journal) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		more, err := t.poll(ctx)
+		more, err := t.Poll(ctx)
 		t.mu.Lock()
 		if err != nil && t.err == nil && ctx.Err() == nil {
 			t.log.Warn("the order journal cannot be read; the ledger is not current", "err", err)
@@ -63,7 +63,7 @@ func (t *Journal) Run(ctx context.Context) {
 	}
 }
 
-func (t *Journal) poll(ctx context.Context) (more bool, err error) {
+func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	started := t.now()

@@ -1,4 +1,4 @@
-package workflows
+package sentineltest
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -79,7 +80,7 @@ func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
 			t.Cleanup(srv.Close)
 			p := &probe{from: 7, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
 			var got evidence.FailoverFacts
-			known, err := p.outcomes(t.Context(), ingestion.New(srv.URL, "token", nil), 300*time.Millisecond, &got)
+			known, err := p.outcomes(t.Context(), environment.App{Client: ingestion.New(srv.URL, "token", nil)}, 300*time.Millisecond, &got)
 			if err != nil || known != tc.known || got != tc.want {
 				t.Errorf("%+v, known %v, %v; want %+v, known %v", got, known, err, tc.want, tc.known)
 			}

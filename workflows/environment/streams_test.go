@@ -1,4 +1,4 @@
-package workflows
+package environment
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ func TestAnAlertIsOneLineWithStableFieldsWhenItOpensAndOneWhenItIsSettled(t *tes
 	t.Parallel()
 	var out bytes.Buffer
 	told := 0
-	s := &streams{e: &Estate{notify: func(topic string) { told++ }}, log: slog.New(slog.NewJSONHandler(&out, nil))}
+	s := &follower{Streams: &Streams{notify: func(topic string) { told++ }, log: slog.New(slog.NewJSONHandler(&out, nil))}}
 	x := ledger.Exception{Queue: "order-ingestion", Job: "evt_1", Verdict: ledger.Late, At: 1000, Detail: "not ended"}
 	s.alert([]ledger.Exception{x})
 	x.SettledBy, x.SettledAt = "it took effect after all", 43_000

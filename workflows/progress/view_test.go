@@ -1,4 +1,4 @@
-package workflows
+package progress_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+	"github.com/switchyard-dev/switchyard/workflows/steps"
 )
 
 // holding are facts that satisfy each check.
@@ -35,45 +37,45 @@ var holding = map[string]string{
 // walk is a view that is led along the whole way.
 type walk struct {
 	t *testing.T
-	v view
+	v progress.View
 }
 
 func startWalk(t *testing.T) *walk {
 	t.Helper()
-	p, err := plan.Read("", StepIDs())
+	p, err := plan.Read("", steps.IDs())
 	ok(t, err)
 	now := time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
-	return &walk{t, view{migration: migration.Migration{ID: mid, Name: name, Plan: p, EventDate: now.AddDate(0, 0, 28)}, ramp: []int{10, 50, 100}, at: now,
-		routing: migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, latestEv: map[string]migration.Evidence{}}}
+	return &walk{t, progress.View{Migration: migration.Migration{ID: "orders", Name: "Orders of the shop", Plan: p, EventDate: now.AddDate(0, 0, 28)}, Ramp: []int{10, 50, 100}, At: now,
+		Routing: migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, Latest: map[string]migration.Evidence{}}}
 }
 
 func (w *walk) shows(check, facts string, ago time.Duration) {
-	w.v.latestEv[check] = migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), ObservedAt: w.v.at.Add(-ago)}
+	w.v.Latest[check] = migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), ObservedAt: w.v.At.Add(-ago)}
 }
 
 // did adds a run of a step that succeeded, with the evidence it gathers.
 func (w *walk) did(step string, checks ...string) {
-	w.v.runs = append([]migration.Run{{ID: fmt.Sprint("run-", len(w.v.runs)), Step: step, State: migration.RunSucceeded}}, w.v.runs...)
+	w.v.Runs = append([]migration.Run{{ID: fmt.Sprint("run-", len(w.v.Runs)), Step: step, State: migration.RunSucceeded}}, w.v.Runs...)
 	for _, c := range checks {
 		w.shows(c, holding[c], time.Minute)
 	}
 }
 
 func (w *walk) at(stage migration.Stage, ramp int) {
-	w.v.routing.Stage, w.v.routing.Ramp = stage, ramp
+	w.v.Routing.Stage, w.v.Routing.Ramp = stage, ramp
 }
 
 // first is what is recommended now, as "verb step to move"; empty when nothing is left.
 func (w *walk) first() string {
-	w.v.checklist = evidence.Evaluate(w.v.at, w.v.migration.Plan, w.v.latestEv, nil)
-	next := w.v.nextSteps()
+	w.v.Checklist = evidence.Evaluate(w.v.At, w.v.Migration.Plan, w.v.Latest, nil)
+	next := w.v.NextSteps()
 	if len(next) == 0 {
 		return ""
 	}
 	if next[0].Title == "" || next[0].Why == "" {
 		w.t.Errorf("%s %s lacks a title or a reason", next[0].Verb, next[0].Step)
 	}
-	return next[0].Verb + " " + next[0].Step + params(next[0].Params)
+	return next[0].Verb + " " + next[0].Step + next[0].Params.Suffix()
 }
 
 func (w *walk) want(rule, want string) {
@@ -93,7 +95,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.shows(evidence.Policy, holding[evidence.Policy], time.Minute)
 	w.want("a policy that is right needs no fix", "start sentinel-move")
 	w.did(migration.StepSentinelMove, evidence.Readiness)
-	w.v.routing.Source = migration.SourceSentinel
+	w.v.Routing.Source = migration.SourceSentinel
 	w.want("a deployment is tested", "start sentinel-test")
 	w.did(migration.StepSentinelTest, evidence.Failover)
 	w.want("then the breaker", "start breaker-drill")
@@ -130,19 +132,19 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.did(migration.StepMoveResidue, evidence.Residue)
 	w.want("the old server goes last", "start decommission")
 	w.did(migration.StepDecommission, evidence.Quiet, evidence.Fence, evidence.Ledger, evidence.Backup, evidence.Off)
-	w.v.routing.Source = migration.SourceNone
+	w.v.Routing.Source = migration.SourceNone
 	w.want("nothing is left to do", "")
-	if w.v.phase() != "Complete: every criterion is met" || w.v.checklist.MetCount() != 7 {
-		t.Fatalf("%s, %d criteria met: %+v", w.v.phase(), w.v.checklist.MetCount(), w.v.checklist)
+	if w.v.Phase() != "Complete: every criterion is met" || w.v.Checklist.MetCount() != 7 {
+		t.Fatalf("%s, %d criteria met: %+v", w.v.Phase(), w.v.Checklist.MetCount(), w.v.Checklist)
 	}
 	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
-	w.v.at = w.v.at.AddDate(1, 0, 0)
+	w.v.At = w.v.At.AddDate(1, 0, 0)
 	for _, check := range []string{evidence.TargetPlan, evidence.TargetConn, evidence.Attestation, evidence.Ledger, evidence.Off} {
 		w.shows(check, holding[check], time.Minute)
 	}
 	w.want("a year later", "")
-	if w.v.checklist.MetCount() != 7 {
-		t.Fatalf("a year later %d criteria are met: %+v", w.v.checklist.MetCount(), w.v.checklist)
+	if w.v.Checklist.MetCount() != 7 {
+		t.Fatalf("a year later %d criteria are met: %+v", w.v.Checklist.MetCount(), w.v.Checklist)
 	}
 }
 
@@ -168,15 +170,15 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		"the scan has become old":          {func(w *walk) { w.shows(evidence.Scan, holding[evidence.Scan], 721*time.Hour) }, "scan breaker-drill"},
 		"the drill has become old":         {func(w *walk) { w.shows(evidence.Drill, holding[evidence.Drill], 721*time.Hour) }, "start breaker-drill"},
 		"the database was deleted":         {func(w *walk) { w.shows(evidence.TargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
-		"a run was taken back":             {func(w *walk) { w.v.runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
+		"a run was taken back":             {func(w *walk) { w.v.Runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
 		"a run waits for approval": {func(w *walk) {
-			w.v.open = &migration.Run{ID: "r", Step: migration.StepProvision, State: migration.RunAwaitingApproval}
+			w.v.Open = &migration.Run{ID: "r", Step: migration.StepProvision, State: migration.RunAwaitingApproval}
 		}, "approve provision"},
 		"a run is under way": {func(w *walk) {
-			w.v.open = &migration.Run{ID: "r", Step: migration.StepCutover, Params: migration.Params{To: migration.StageShadow}, State: migration.RunRunning}
+			w.v.Open = &migration.Run{ID: "r", Step: migration.StepCutover, Params: migration.Params{To: migration.StageShadow}, State: migration.RunRunning}
 		}, "watch cutover to shadow"},
 		"a run is being undone": {func(w *walk) {
-			w.v.open = &migration.Run{ID: "r", Step: migration.StepCutover, State: migration.RunUndoing}
+			w.v.Open = &migration.Run{ID: "r", Step: migration.StepCutover, State: migration.RunUndoing}
 		}, "watch cutover"},
 		"the validation is not offered too soon": {func(w *walk) { w.at(migration.StageDualWrite, 0) }, "start cutover to shadow"},
 	} {
@@ -192,14 +194,21 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 func TestAFailedStepIsShownAsFailedAndOfferedAgain(t *testing.T) {
 	t.Parallel()
 	w := startWalk(t)
-	w.v.runs = []migration.Run{{ID: "r1", Step: migration.StepAudit, State: migration.RunFailed, Error: "it broke"}}
+	w.v.Runs = []migration.Run{{ID: "r1", Step: migration.StepAudit, State: migration.RunFailed, Error: "it broke"}}
 	w.want("after a failure", "start audit")
-	for _, s := range w.v.steps() {
+	for _, s := range w.v.Steps() {
 		if s.PlanStep.ID == migration.StepAudit && (s.State != migration.StepFailed || s.Why != "it broke" || s.LastRun == nil) {
 			t.Fatalf("status %+v", s)
 		}
 		if s.PlanStep.ID == migration.StepFixPolicy && (s.State != migration.StepBlocked || s.Why != "needs Audit the source Redis") {
 			t.Fatalf("status %+v", s)
 		}
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
