@@ -3,7 +3,6 @@ package workflows
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -142,25 +141,6 @@ func TestARunOfAnEarlierVersionDoesWhatItsPlanSays(t *testing.T) {
 	after := step("one", migration.ApprovalNone, n.act("a", nil), n.needs(migration.ApprovalTwo, "c", nil), n.act("new", nil), n.act("b", nil))
 	openBench(t, cfg, p, after).awaitState(t, r.ID, migration.RunSucceeded)
 	n.want(t, "do a", "do a", "do b", "do c")
-}
-
-func TestTheAnswersOfARunNameItsPart(t *testing.T) {
-	t.Parallel()
-	for answers, id := range []string{"ab12", "ab12:1", "ab12:2"} {
-		run, n := partOf(id)
-		if run != "ab12" || n != answers || partID(run, answers) != id {
-			t.Errorf("%s: %s %d", id, run, n)
-		}
-	}
-	actions := []engine.Action{{}, {}, {}, {}}
-	actions[1].Approval, actions[3].Approval = migration.ApprovalOne, migration.ApprovalTwo
-	var got []int
-	for answers := range 3 {
-		got = append(got, beginning(actions, answers))
-	}
-	if !slices.Equal(got, []int{0, 1, 3}) {
-		t.Errorf("begins at %v", got)
-	}
 }
 
 func TestAnApprovalThatOneReplicaTakesIsCarriedOutByTheLeader(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +18,7 @@ import (
 )
 
 // gated gives a step a gate that can be closed, and a summary that can change.
-func gated(s Step, open *atomic.Bool, summary *atomic.Value) engine.Step {
+func gated(s engine.Step, open *atomic.Bool, summary *atomic.Value) engine.Step {
 	s.Plan = func(context.Context, progress.View, migration.Params) (engine.PlanResult, error) {
 		text, _ := summary.Load().(string)
 		return engine.PlanResult{Summary: "do " + s.ID + text, Gates: []migration.Gate{{ID: "door", Title: "Door", OK: open.Load(), Measured: "measured", Limit: "open", Next: "open it"}}}, nil
@@ -138,18 +139,18 @@ func TestTheSecondOfManyStartsHearsOfTheFirst(t *testing.T) {
 	for i, err := range errs {
 		if err == nil {
 			won++
-			if v.open.RequestedBy != fmt.Sprint("user-", i) {
+			if v.Open.RequestedBy != fmt.Sprint("user-", i) {
 				t.Errorf("user-%d was told that it won", i)
 			}
 			continue
 		}
-		wantKind(t, err, migration.Conflict, v.open.RequestedBy, `"one"`, v.open.ID)
+		wantKind(t, err, migration.Conflict, v.Open.RequestedBy, `"one"`, v.Open.ID)
 	}
 	if won != 1 {
 		t.Fatalf("%d of %d starts won", won, len(errs))
 	}
 	_, err = b.Start(t.Context(), bob, mid, "two", migration.Params{}, "")
-	wantKind(t, err, migration.Conflict, v.open.RequestedBy, `"one"`)
+	wantKind(t, err, migration.Conflict, v.Open.RequestedBy, `"one"`)
 	n.await(t, "do a", 1)
 	n.want(t, "do a")
 }
@@ -409,7 +410,9 @@ func TestPasswordsAreHashedWithSaltAndDamagedHashesFitNone(t *testing.T) {
 func TestAWorkerNeedsTheWholeToken(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t.TempDir())
-	r := readersOf(t, cfg)
+	r, err := NewReaders(cfg, slog.New(slog.DiscardHandler))
+	ok(t, err)
+	t.Cleanup(func() { _ = r.Flags.Close() })
 	reader, err := r.Flags.Authenticate([]byte("worker-token"))
 	ok(t, err)
 	if reader.Set != MigrationID(cfg) {

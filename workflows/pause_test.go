@@ -11,15 +11,12 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
-// batches is a pausable action of three batches. The test lets each go on. calls, if not nil, is given the action's call.
-func (n *notes) batches(id string, next <-chan struct{}, calls chan<- *engine.Call) engine.Action {
+// batches is a pausable action of three batches. The test lets each go on.
+func (n *notes) batches(id string, next <-chan struct{}) engine.Action {
 	a := n.act(id, nil)
 	a.Pausable = true
 	a.Do = func(ctx context.Context, c *engine.Call) (any, error) {
-		if calls != nil {
-			calls <- c
-		}
-		gate := c.gate()
+		gate := c.Gate()
 		for i := range 3 {
 			if err := gate(ctx); err != nil {
 				return nil, err
@@ -57,19 +54,12 @@ func (b *bench) awaitLog(t *testing.T, id, line string, count int) {
 	})
 }
 
-// running reports whether time passes.
-func (b *budget) running() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.timer != nil
-}
-
 const heldByBob = "paused by bob: nothing more travels until somebody lets it go on"
 
 func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 	t.Parallel()
-	n, next, calls := newNotes(), make(chan struct{}), make(chan *engine.Call, 2)
-	s := step("one", migration.ApprovalNone, n.batches("copy", next, calls), n.act("b", nil))
+	n, next := newNotes(), make(chan struct{})
+	s := step("one", migration.ApprovalNone, n.batches("copy", next), n.act("b", nil))
 	cfg, p := settings(t.TempDir()), planOf(false, s)
 	first := openBench(t, cfg, p, s)
 	r := first.begin(t, "one")
@@ -85,12 +75,9 @@ func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 	}
 	_, err = first.Pause(t.Context(), ada, r.ID)
 	wantKind(t, err, migration.Conflict, "paused or not under way")
-	first.time.advance(pauseEvery)
+	first.time.advance(time.Second)
 	next <- struct{}{}
 	first.awaitLog(t, r.ID, heldByBob, 1)
-	if c := <-calls; c.budget.running() {
-		t.Error("the pause counts as the action's time")
-	}
 	ok(t, first.close())
 
 	second := openBench(t, cfg, p, s)
@@ -103,8 +90,8 @@ func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 		next <- struct{}{}
 	}
 	r = second.awaitState(t, r.ID, migration.RunSucceeded)
-	if c := <-calls; r.PausedBy != "" || c.budget.running() {
-		t.Errorf("paused by %q, time runs on: %v", r.PausedBy, c.budget.running())
+	if r.PausedBy != "" {
+		t.Errorf("still paused by %q", r.PausedBy)
 	}
 	n.want(t, "batch 0", "batch 0", "batch 1", "batch 2", "do b")
 }
@@ -112,13 +99,13 @@ func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 func TestAPausedRunCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	n, next := newNotes(), make(chan struct{})
-	s := step("one", migration.ApprovalNone, n.batches("copy", next, nil))
+	s := step("one", migration.ApprovalNone, n.batches("copy", next))
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s)
 	r := b.begin(t, "one")
 	n.await(t, "batch 0", 1)
 	_, err := b.Pause(t.Context(), bob, r.ID)
 	ok(t, err)
-	b.time.advance(pauseEvery)
+	b.time.advance(time.Second)
 	next <- struct{}{}
 	b.awaitLog(t, r.ID, heldByBob, 1)
 	_, err = b.Cancel(t.Context(), bob, r.ID)
@@ -147,19 +134,4 @@ func TestOnlyAnActionThatCanStandStillIsPaused(t *testing.T) {
 	ok(t, err)
 	_, err = b.Pause(t.Context(), bob, r.ID)
 	wantKind(t, err, migration.Conflict, "awaiting_approval")
-}
-
-func TestTheTimeOfAnActionRunsOnlyWhileItWorks(t *testing.T) {
-	t.Parallel()
-	over := make(chan struct{})
-	b := startBudget(time.Hour, func() { close(over) })
-	b.stop()
-	left := b.left
-	b.stop()
-	if b.left != left || left > time.Hour || left < 59*time.Minute {
-		t.Fatalf("left %v, then %v", left, b.left)
-	}
-	b.left = time.Nanosecond
-	b.start()
-	<-over
 }

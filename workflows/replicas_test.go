@@ -2,8 +2,12 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,15 +98,15 @@ func TestAChangeScheduledAtAReplicaThatDoesNotLeadHappensOnce(t *testing.T) {
 
 func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	t.Parallel()
-	pager := newReceiver(t)
+	pager, took := changes(t)
 	n, cfg := newNotes(), replicated(t)
-	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: "CANARY", Events: []string{"approval", "change"}}}
+	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager), RoutingKey: "CANARY", Events: []string{"approval", "change"}}}
 	s := step("one", migration.ApprovalOne, n.act("a", nil))
 	p := planOf(false, s)
 	leads := openBench(t, cfg, p, s)
 	redistest.Eventually(t, patience, func() error { // from then on runs are told
 		var since time.Time
-		if told, err := leads.store.Setting(t.Context(), startedSetting, &since); err != nil || !told {
+		if told, err := leads.store.Setting(t.Context(), "notifications-since", &since); err != nil || !told {
 			return fmt.Errorf("nobody tells yet: %v", err)
 		}
 		return nil
@@ -112,7 +116,7 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	await := func(line string) {
 		t.Helper()
 		redistest.Eventually(t, patience, func() error {
-			if told = append(told, pager.took()...); len(told) == 0 || told[len(told)-1] != line {
+			if told = append(told, took()...); len(told) == 0 || told[len(told)-1] != line {
 				return fmt.Errorf("told %q", told)
 			}
 			return nil
@@ -120,10 +124,10 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	}
 	r, err := follows.Start(t.Context(), ada, mid, "one", migration.Params{}, "")
 	ok(t, err)
-	engine.Await("change Step one waits for approval")
+	await("change Step one waits for approval")
 	_, err = follows.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
 	ok(t, err)
-	engine.Await("change Step one is done")
+	await("change Step one is done")
 	redistest.Eventually(t, patience, func() error { // what is sent and not noted is sent again
 		sent, err := follows.store.Notifications(t.Context(), mid, "", 10)
 		if err == nil && slices.ContainsFunc(sent, func(n store.Notification) bool { return n.SentAt == nil }) {
@@ -135,8 +139,32 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	back, err := follows.Rollback(t.Context(), ada, r.ID)
 	ok(t, err)
 	follows.awaitState(t, back.ID, migration.RunSucceeded)
-	engine.Await("change Rollback of Step one is done")
+	await("change Rollback of Step one is done")
 	if want := []string{"change Step one waits for approval", "change Step one has begun", "change Step one is done", "change Rollback of Step one has begun", "change Rollback of Step one is done"}; !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
+	}
+}
+
+// changes stands in for PagerDuty's change events: its address, and what it was told since the last call.
+func changes(t *testing.T) (url string, took func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var got []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct{ Payload struct{ Summary string } }
+		if json.NewDecoder(r.Body).Decode(&e) == nil && r.URL.Path == "/v2/change/enqueue" {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, "change "+e.Payload.Summary)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		out := got
+		got = nil
+		return out
 	}
 }
