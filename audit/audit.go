@@ -1,6 +1,7 @@
-// Package audit judges a Redis that runs BullMQ by a catalogue of checks: what each reads, its limit, why it matters to jobs, what to do about it, and
-// whether Switchyard can do it. It reads only. What cannot be read is Unknown and says why; that never counts as OK. Apply of package workflows carries
-// fixes out.
+// Package audit judges a Redis that runs BullMQ by a catalogue of checks: what each
+// reads, its limit, why it matters to jobs, what to do about it, and whether Switchyard
+// can do it. It reads only. What cannot be read is Unknown and says why; that never
+// counts as OK. Apply of package workflows carries fixes out.
 package audit
 
 import (
@@ -52,16 +53,18 @@ type Setting struct {
 // Fix is a change that Switchyard can make: CONFIG SET, CONFIG REWRITE, read back.
 type Fix struct {
 	Settings []Setting `json:"settings"`
-	// Survives: the server has a configuration file to write the setting to. Whether it can write it is known afterwards.
+	// Survives: the server has a configuration file to write the setting to. Whether it
+	// can write it is known afterwards.
 	Survives bool   `json:"survives_restart"`
 	Risk     string `json:"risk"`
 }
 
 // Finding is one check's answer about one server.
 type Finding struct {
-	ID       string   `json:"id"`
-	Title    string   `json:"title"`
-	Severity Severity `json:"severity"` // of the problem found, else the worst that the check knows
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	// of the problem found, else the worst that the check knows
+	Severity Severity `json:"severity"`
 	State    State    `json:"state"`
 	Measured string   `json:"measured"` // or why it is not known
 	Limit    string   `json:"limit"`
@@ -72,7 +75,8 @@ type Finding struct {
 	Examples []string `json:"examples,omitempty"` // keys
 }
 
-// Report is what an audit of one server found. Findings are ordered: problems by severity, then what is not known, then what is well.
+// Report is what an audit of one server found. Findings are ordered: problems by
+// severity, then what is not known, then what is well.
 type Report struct {
 	Address  string        `json:"address"` // host:port, without credentials
 	Version  string        `json:"version"`
@@ -127,13 +131,16 @@ func (r Report) Finding(id string) (Finding, bool) {
 
 // Options say what to read.
 type Options struct {
-	// NoScan leaves out everything that looks at keys. Checks that need it are then left out of the report, since nothing was asked of them.
+	// NoScan leaves out everything that looks at keys. Checks that need it are then
+	// left out of the report, since nothing was asked of them.
 	NoScan bool
-	// Census, if not nil, is what a census of the server found. Take one with bullmq.TakeSurvey.
+	// Census, if not nil, is what a census of the server found. Take one with
+	// bullmq.TakeSurvey.
 	Census *bullmq.Survey
 	// CensusNote says why there is no Census.
 	CensusNote string
-	// Share is the part of the time, 0 to 1, in which the scan keeps the server busy. Zero: 0.25.
+	// Share is the part of the time, 0 to 1, in which the scan keeps the server busy.
+	// Zero: 0.25.
 	Share float64
 	// Progress, if not nil, is told how many keys were seen, of about how many.
 	Progress func(seen, total int64)
@@ -151,7 +158,14 @@ func Run(ctx context.Context, c redis.UniversalClient, o Options) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{Address: f.address, Version: f.version(), Role: f.info["role"], At: started, Settings: f.configErr == "", Findings: judge(f)}
+	r := Report{
+		Address:  f.address,
+		Version:  f.version(),
+		Role:     f.info["role"],
+		At:       started,
+		Settings: f.configErr == "",
+		Findings: judge(f),
+	}
 	r.Took = time.Since(started)
 	return r, nil
 }
@@ -167,19 +181,26 @@ func judge(f *facts) []Finding {
 		if o.state == "" {
 			o = unknown("the check did not decide")
 		}
-		finding := Finding{ID: c.ID, Title: c.Title, Severity: cmp.Or(o.severity, c.Severity), State: o.state, Measured: o.measured, Limit: c.Limit, Why: c.Why, Commands: c.Commands,
+		finding := Finding{ID: c.ID, Title: c.Title, Severity: cmp.Or(o.severity, c.Severity),
+			State: o.state, Measured: o.measured, Limit: c.Limit, Why: c.Why,
+			Commands: c.Commands,
 			Examples: o.examples}
 		if o.state == Problem {
 			finding.Remedy = cmp.Or(o.remedy, c.Remedy)
 			if len(o.settings) > 0 && f.configErr == "" {
-				finding.Fix = &Fix{Settings: o.settings, Survives: f.info["config_file"] != "", Risk: c.Risk}
+				finding.Fix = &Fix{
+					Settings: o.settings,
+					Survives: f.info["config_file"] != "",
+					Risk:     c.Risk,
+				}
 			}
 		}
 		out = append(out, finding)
 	}
 	rank := map[State]int{Problem: 0, Unknown: 1, OK: 2}
 	slices.SortStableFunc(out, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), cmp.Compare(slices.Index(Severities, a.Severity), slices.Index(Severities, b.Severity)))
+		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), cmp.Compare(
+			slices.Index(Severities, a.Severity), slices.Index(Severities, b.Severity)))
 	})
 	return out
 }

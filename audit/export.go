@@ -43,7 +43,8 @@ func Write(w io.Writer, format string, reports ...Report) error {
 
 // Summary says in a line how a server stands.
 func (r Report) Summary() string {
-	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown), r.Count(OK))
+	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown),
+		r.Count(OK))
 	if n := len(r.Problems(Critical)); n > 0 {
 		s = fmt.Sprintf("%d critical; ", n) + s
 	}
@@ -51,7 +52,8 @@ func (r Report) Summary() string {
 }
 
 func (r Report) head() string {
-	return fmt.Sprintf("%s: Redis %s, %s, %s, in %.1f s", r.Address, r.Version, r.Role, r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Took.Seconds())
+	return fmt.Sprintf("%s: Redis %s, %s, %s, in %.1f s", r.Address, r.Version, r.Role,
+		r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Took.Seconds())
 }
 
 // mark is what stands before a finding.
@@ -95,7 +97,8 @@ func writeText(w io.Writer, reports []Report) error {
 				continue
 			}
 			indent := strings.Repeat(" ", 32)
-			fmt.Fprintf(&b, "%slimit: %s\n%swhy: %s\n%sdo: %s\n", indent, f.Limit, indent, f.Why, indent, f.Remedy)
+			fmt.Fprintf(&b, "%slimit: %s\n%swhy: %s\n%sdo: %s\n", indent, f.Limit, indent,
+				f.Why, indent, f.Remedy)
 			if f.Fix != nil {
 				fmt.Fprintf(&b, "%sSwitchyard can: %s\n", indent, f.Fix.Change())
 			}
@@ -117,8 +120,11 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 	var b strings.Builder
 	b.WriteString("# Redis audit\n")
 	for _, r := range reports {
-		fmt.Fprintf(&b, "\n## %s\n\nRedis %s, %s, %s. %s.\n\n", cell(r.Address), cell(r.Version), cell(r.Role), r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Summary())
-		b.WriteString("| | Check | Found | Limit | Why | What to do |\n|---|---|---|---|---|---|\n")
+		fmt.Fprintf(&b, "\n## %s\n\nRedis %s, %s, %s. %s.\n\n", cell(r.Address),
+			cell(r.Version), cell(r.Role), r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"),
+			r.Summary())
+		b.WriteString(
+			"| | Check | Found | Limit | Why | What to do |\n|---|---|---|---|---|---|\n")
 		for _, f := range r.Findings {
 			do := f.Remedy
 			if f.Fix != nil {
@@ -128,7 +134,8 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 			if len(f.Examples) > 0 {
 				found += " (" + strings.Join(f.Examples, ", ") + ")"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.mark(), cell(f.Title), cell(found), cell(f.Limit), cell(f.Why), cell(do))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.mark(), cell(f.Title),
+				cell(found), cell(f.Limit), cell(f.Why), cell(do))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -136,7 +143,9 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 }
 
 var page = template.Must(template.New("audit").Funcs(template.FuncMap{
-	"mark": Finding.mark, "head": Report.head, "join": func(s []string) string { return strings.Join(s, ", ") }, "change": func(x *Fix) string { return x.Change() },
+	"mark": Finding.mark, "head": Report.head, "join": func(s []string) string {
+		return strings.Join(s, ", ")
+	}, "change": func(x *Fix) string { return x.Change() },
 }).Parse(`<!doctype html>
 <html lang="en">
 <head>

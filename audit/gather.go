@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// facts is everything that was read of one server. What is denied has its reason in an error text.
+// facts is everything that was read of one server. What is denied has its reason in an
+// error text.
 type facts struct {
 	address     string
 	tls         *tls.ConnectionState // of a connection to it; nil without TLS
@@ -56,7 +57,9 @@ type kernel struct {
 }
 
 // settings are what checks read. Everything else, passwords among it, is dropped at once.
-var settings = []string{"maxmemory-policy", "save", "appendfsync", "bind", "protected-mode", "port", "timeout", "tcp-keepalive", "maxclients", "client-output-buffer-limit", "slowlog-log-slower-than",
+var settings = []string{"maxmemory-policy", "save", "appendfsync", "bind", "protected-mode",
+	"port", "timeout", "tcp-keepalive", "maxclients", "client-output-buffer-limit",
+	"slowlog-log-slower-than",
 	"latency-monitor-threshold", "min-replicas-to-write", "repl-backlog-size"}
 
 // pings is how many answers the median is of.
@@ -69,7 +72,8 @@ func gather(ctx context.Context, c redis.UniversalClient, o Options) (*facts, er
 		return nil, err
 	}
 	if slices.Contains(basic.Unknown, "default_user_nopass") {
-		f.openErr = "the server tells neither who may sign in (ACL) nor how it treats a stranger"
+		f.openErr =
+			"the server tells neither who may sign in (ACL) nor how it treats a stranger"
 	}
 	f.openDefault = basic.DefaultUserNoPass
 	text, err := c.Info(ctx, "all").Result()
@@ -142,7 +146,8 @@ func (f *facts) accessList(ctx context.Context, c redis.UniversalClient) error {
 	}
 	f.users = len(lines)
 	for _, l := range lines {
-		if words := strings.Fields(l); len(words) > 2 && words[1] != "default" && slices.Contains(words, "on") && slices.Contains(words, "nopass") {
+		if words := strings.Fields(l); len(words) > 2 && words[1] != "default" &&
+			slices.Contains(words, "on") && slices.Contains(words, "nopass") {
 			f.openUsers = append(f.openUsers, words[1])
 		}
 	}
@@ -213,20 +218,25 @@ func (f *facts) connection(ctx context.Context, c redis.UniversalClient) {
 	f.tls = &s
 }
 
-// machine reads what the kernel says, where the server's process is one of this machine: its title holds its port.
+// machine reads what the kernel says, where the server's process is one of this
+// machine: its title holds its port.
 func machine(root, pid, port string) *kernel {
 	if _, err := strconv.Atoi(pid); err != nil {
 		return nil
 	}
 	title, err := os.ReadFile(filepath.Join(root, "/proc", pid, "cmdline"))
-	if err != nil || !strings.Contains(string(title), "redis") && !strings.Contains(string(title), "valkey") || !strings.Contains(string(title), ":"+port) {
+	if err != nil || !strings.Contains(string(title), "redis") &&
+		!strings.Contains(string(title), "valkey") ||
+		!strings.Contains(string(title), ":"+port) {
 		return nil
 	}
 	k := &kernel{}
-	if b, err := os.ReadFile(filepath.Join(root, "/proc/sys/vm/overcommit_memory")); err == nil {
+	if b, err := os.ReadFile(filepath.Join(root,
+		"/proc/sys/vm/overcommit_memory")); err == nil {
 		k.overcommit = strings.TrimSpace(string(b))
 	}
-	if b, err := os.ReadFile(filepath.Join(root, "/sys/kernel/mm/transparent_hugepage/enabled")); err == nil {
+	if b, err := os.ReadFile(filepath.Join(root,
+		"/sys/kernel/mm/transparent_hugepage/enabled")); err == nil {
 		_, rest, _ := strings.Cut(string(b), "[")
 		k.hugePages, _, _ = strings.Cut(rest, "]")
 	}
@@ -252,7 +262,8 @@ func (f *facts) version() string {
 	return f.info["redis_version"]
 }
 
-// expiring is how many keys have an expiry, of all databases; -1 when the server does not say.
+// expiring is how many keys have an expiry, of all databases; -1 when the server does
+// not say.
 func (f *facts) expiring() int64 {
 	sum := int64(0)
 	for k, v := range f.info {
@@ -279,7 +290,8 @@ func loopback(address string) bool {
 	return address == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// listens says where the server takes connections: "loopback", "private" (addresses of private networks), "everywhere", or "" when it does not say.
+// listens says where the server takes connections: "loopback", "private" (addresses of
+// private networks), "everywhere", or "" when it does not say.
 func (f *facts) listens() string {
 	bind, known := f.config["bind"]
 	if !known {

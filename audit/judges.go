@@ -16,7 +16,8 @@ func evictionPolicy(f *facts) outcome {
 	}
 	switch policy {
 	case "":
-		return unknown("the server tells its policy neither by CONFIG GET nor by INFO; read it in the service's console or API")
+		return unknown("the server tells its policy neither by CONFIG GET nor by INFO; read " +
+			"it in the service's console or API")
 	case "noeviction":
 		return ok("noeviction (%s)", by)
 	}
@@ -83,11 +84,13 @@ func stuck(f *facts) outcome {
 	schedulers := 0
 	for _, q := range f.census.Queues {
 		if q.LimitedEver {
-			examples = append(examples, fmt.Sprintf("%s: the rate limit's window has no end", q.Queue))
+			examples = append(examples,
+				fmt.Sprintf("%s: the rate limit's window has no end", q.Queue))
 		}
 		for _, s := range q.Schedulers {
 			if schedulers++; s.PendingMissing {
-				examples = append(examples, fmt.Sprintf("%s: scheduler %s has no next job", q.Queue, s.ID))
+				examples = append(examples,
+					fmt.Sprintf("%s: scheduler %s has no next job", q.Queue, s.ID))
 			}
 		}
 	}
@@ -121,18 +124,23 @@ func headroom(f *facts) outcome {
 	case !known || !usedKnown:
 		return noInfo("maxmemory and used_memory")
 	case limit == 0 && f.configErr != "":
-		return unknown("%s used; the server reports no limit and does not show its settings: the service's plan may set one elsewhere", mega(used))
+		return unknown("%s used; the server reports no limit and does not show its settings: "+
+			"the service's plan may set one elsewhere", mega(used))
 	case limit == 0:
 		total, known := f.number("total_system_memory")
 		if !known || total == 0 {
-			return unknown("%s used; the server has no limit of its own and does not tell what the machine has", mega(used))
+			return unknown("%s used; the server has no limit of its own and does not tell "+
+				"what the machine has", mega(used))
 		}
 		if used > total*8/10 {
-			return problem("%s used, %d %% of the machine's %s, without a limit", mega(used), used*100/total, mega(total))
+			return problem("%s used, %d %% of the machine's %s, without a limit", mega(used),
+				used*100/total, mega(total))
 		}
-		return ok("%s used, %d %% of the machine's %s, without a limit", mega(used), used*100/total, mega(total))
+		return ok("%s used, %d %% of the machine's %s, without a limit", mega(used),
+			used*100/total, mega(total))
 	}
-	notCounted, _ := f.number("mem_not_counted_for_evict") // replicas' and the append-only file's buffers
+	// replicas' and the append-only file's buffers
+	notCounted, _ := f.number("mem_not_counted_for_evict")
 	counted := max(used-notCounted, 0)
 	peak, _ := f.number("used_memory_peak")
 	switch share, most := counted*100/limit, peak*100/limit; {
@@ -141,9 +149,11 @@ func headroom(f *facts) outcome {
 	case share >= 80:
 		return problem("%s of %s used, %d %%", mega(counted), mega(limit), share).as(High)
 	case most >= 90:
-		return problem("%s of %s used, %d %%, but it was %d %% at its peak", mega(counted), mega(limit), share, most).as(Medium)
+		return problem("%s of %s used, %d %%, but it was %d %% at its peak", mega(counted),
+			mega(limit), share, most).as(Medium)
 	default:
-		return ok("%s of %s used, %d %%, %d %% at its peak", mega(counted), mega(limit), share, most)
+		return ok("%s of %s used, %d %%, %d %% at its peak", mega(counted), mega(limit),
+			share, most)
 	}
 }
 
@@ -152,9 +162,12 @@ func persistence(f *facts) outcome {
 	switch f.info["aof_enabled"] {
 	case "1":
 		if sync := f.config["appendfsync"]; sync == "no" {
-			return problem("append-only file, but appendfsync no: the kernel decides when, usually after 30 s").as(Medium).byDoing("CONFIG SET appendfsync everysec, then CONFIG REWRITE.")
+			return problem("append-only file, but appendfsync no: the kernel decides when, " +
+				"usually after 30 s").as(Medium).byDoing(
+				"CONFIG SET appendfsync everysec, then CONFIG REWRITE.")
 		} else if sync == "" {
-			return unknown("append-only file; how often it is written through is not known: %s", f.configErr)
+			return unknown("append-only file; how often it is written through is not known: %s",
+				f.configErr)
 		} else {
 			return ok("append-only file, appendfsync %s", sync)
 		}
@@ -164,11 +177,13 @@ func persistence(f *facts) outcome {
 	}
 	switch {
 	case !saveKnown:
-		return unknown("no append-only file; whether there are snapshots is not known: %s", f.configErr)
+		return unknown("no append-only file; whether there are snapshots is not known: %s",
+			f.configErr)
 	case save == "":
 		return problem("none: neither an append-only file nor snapshots")
 	}
-	return problem("snapshots alone (save %s): up to everything since the last one is lost", save).as(Medium)
+	return problem("snapshots alone (save %s): up to everything since the last one is lost",
+		save).as(Medium)
 }
 
 func persistenceStatus(f *facts) outcome {
@@ -197,13 +212,17 @@ func persistenceStatus(f *facts) outcome {
 	last, _ := f.number("rdb_last_save_time")
 	changes, _ := f.number("rdb_changes_since_last_save")
 	now, _ := f.number("server_time_usec")
-	if age := time.Duration(now/1e6-last) * time.Second; save != "" && now > 0 && last > 0 && changes > 0 && age > 2*longestSave(save) {
-		return problem("the last snapshot is %d min old, with %d changes since; %s asks for one every %d min at least", int(age.Minutes()), changes, "save "+save, int(longestSave(save).Minutes())).as(High)
+	if age := time.Duration(now/1e6-last) * time.Second; save != "" && now > 0 && last > 0 &&
+		changes > 0 && age > 2*longestSave(save) {
+		return problem("the last snapshot is %d min old, with %d changes since; %s asks for "+
+			"one every %d min at least", int(age.Minutes()), changes, "save "+save,
+			int(longestSave(save).Minutes())).as(High)
 	}
 	return ok("the last ones went well")
 }
 
-// longestSave is the longest span of the setting "save", which is pairs of seconds and changes.
+// longestSave is the longest span of the setting "save", which is pairs of seconds and
+// changes.
 func longestSave(save string) time.Duration {
 	longest := 0
 	for i, field := range strings.Fields(save) {
@@ -221,9 +240,11 @@ func role(f *facts) outcome {
 	case f.info["role"] == "":
 		return noInfo("its role")
 	case f.info["role"] == "slave" && f.info["master_link_status"] != "up":
-		return problem("replica of %s:%s, the link is %s", f.info["master_host"], f.info["master_port"], f.info["master_link_status"])
+		return problem("replica of %s:%s, the link is %s", f.info["master_host"],
+			f.info["master_port"], f.info["master_link_status"])
 	case f.info["role"] == "slave":
-		return ok("replica of %s:%s, the link is up", f.info["master_host"], f.info["master_port"])
+		return ok("replica of %s:%s, the link is up", f.info["master_host"],
+			f.info["master_port"])
 	}
 	return ok("%s", f.info["role"])
 }
@@ -244,10 +265,12 @@ func minReplicas(f *facts) outcome {
 	case !known:
 		return noInfo("how many replicas are connected")
 	case want >= fenced:
-		return problem("the server is fenced by Switchyard (min-replicas-to-write %d): it takes no writes, as intended after its queues were moved", want).as(Info).
+		return problem("the server is fenced by Switchyard (min-replicas-to-write %d): it "+
+			"takes no writes, as intended after its queues were moved", want).as(Info).
 			byDoing("Nothing, if its queues live elsewhere now; else roll the move back.")
 	case goodKnown && want > good:
-		return problem("%d required, %d are there and current: every add is refused now", want, good)
+		return problem(
+			"%d required, %d are there and current: every add is refused now", want, good)
 	case want > have:
 		return problem("%d required, %d connected: every add is refused now", want, have)
 	case have >= 2 && want == 0:
@@ -280,7 +303,8 @@ func defaultUser(f *facts) outcome {
 	case !f.openDefault:
 		return ok("refused")
 	case f.listens() == "loopback":
-		return problem("let in; it listens on loopback alone, so every program of the machine").as(Medium)
+		return problem(
+			"let in; it listens on loopback alone, so every program of the machine").as(Medium)
 	}
 	return problem("let in")
 }
@@ -289,7 +313,8 @@ func exposure(f *facts) outcome {
 	where := f.listens()
 	if where == "" {
 		if ip := f.address; ip != "" && !loopback(ip) {
-			return unknown("where it listens is not known: %s. It is reached at %s: make sure that only the apps can", f.configErr, ip)
+			return unknown("where it listens is not known: %s. It is reached at %s: make "+
+				"sure that only the apps can", f.configErr, ip)
 		}
 		return unknown("where it listens is not known: %s", f.configErr)
 	}
@@ -301,17 +326,23 @@ func exposure(f *facts) outcome {
 	case where == "loopback":
 		return ok("loopback alone (%s)", bind)
 	case f.openErr != "" && f.config["protected-mode"] != "yes":
-		return unknown("listens on %s without protected-mode; whether a password is asked for is not known", bind)
+		return unknown("listens on %s without protected-mode; whether a password is asked "+
+			"for is not known", bind)
 	case f.openDefault && f.config["protected-mode"] != "yes":
-		return problem("listens on %s, without protected-mode, and lets clients in without a password: whoever reaches it owns it", bind)
+		return problem("listens on %s, without protected-mode, and lets clients in without a "+
+			"password: whoever reaches it owns it", bind)
 	case f.openDefault:
-		return ok("listens on %s, but protected-mode refuses everybody beyond this machine while there is no password", bind)
+		return ok("listens on %s, but protected-mode refuses everybody beyond this machine "+
+			"while there is no password", bind)
 	case where == "private":
 		return ok("private addresses (%s), a password is asked for", bind)
 	case f.config["port"] == "0":
-		return problem("listens on every address (%s) with TLS and a password: only a firewall keeps strangers away", bind).as(Low)
+		return problem("listens on every address (%s) with TLS and a password: only a "+
+			"firewall keeps strangers away", bind).as(Low)
 	}
-	return problem("listens on every address (%s) with a password: only a firewall keeps strangers away", bind).as(Medium)
+	return problem(
+		"listens on every address (%s) with a password: only a firewall keeps strangers away",
+		bind).as(Medium)
 }
 
 func encryption(f *facts) outcome {
@@ -327,13 +358,18 @@ func encryption(f *facts) outcome {
 		case !loopback(f.address):
 			return problem("none: the audit itself came to %s in the clear", f.address)
 		case where == "":
-			return unknown("none on the way to %s, which is this machine; where else it listens is not known", f.address)
+			return unknown("none on the way to %s, which is this machine; where else it "+
+				"listens is not known", f.address)
 		}
-		return problem("none on port %s, which others reach too (bind %q)", f.config["port"], f.config["bind"])
+		return problem("none on port %s, which others reach too (bind %q)", f.config["port"],
+			f.config["bind"])
 	case !plainKnown:
-		return unknown("TLS on the way here; whether it also listens in the clear is not known: %s", f.configErr)
+		return unknown(
+			"TLS on the way here; whether it also listens in the clear is not known: %s",
+			f.configErr)
 	case plain != 0 && where != "loopback":
-		return problem("TLS, but it also listens in the clear on port %d", plain).as(Medium).byDoing("port 0 in redis.conf once every client uses rediss://.")
+		return problem("TLS, but it also listens in the clear on port %d",
+			plain).as(Medium).byDoing("port 0 in redis.conf once every client uses rediss://.")
 	}
 	return ok("TLS alone")
 }
@@ -349,16 +385,20 @@ func certificate(f *facts) outcome {
 	days := int(left.Hours() / 24)
 	switch {
 	case f.tls.Version < tls.VersionTLS12:
-		return problem("%s", tls.VersionName(f.tls.Version)).as(High).byDoing("tls-protocols \"TLSv1.2 TLSv1.3\" in redis.conf.")
+		return problem("%s", tls.VersionName(f.tls.Version)).as(High).byDoing(
+			"tls-protocols \"TLSv1.2 TLSv1.3\" in redis.conf.")
 	case days < 7:
-		return problem("it ends in %d days, %s", days, f.tls.PeerCertificates[0].NotAfter.UTC().Format("2 Jan 2006 15:04 UTC"))
+		return problem("it ends in %d days, %s", days,
+			f.tls.PeerCertificates[0].NotAfter.UTC().Format("2 Jan 2006 15:04 UTC"))
 	case days <= 21:
-		return problem("it ends in %d days, %s", days, f.tls.PeerCertificates[0].NotAfter.UTC().Format("2 Jan 2006")).as(High)
+		return problem("it ends in %d days, %s", days,
+			f.tls.PeerCertificates[0].NotAfter.UTC().Format("2 Jan 2006")).as(High)
 	}
 	return ok("%s, %d days left", tls.VersionName(f.tls.Version), days)
 }
 
-// patched is the first version of each series with the fix for CVE-2025-49844: redis/docker-library-redis#478 and docker-library/official-images#20011.
+// patched is the first version of each series with the fix for CVE-2025-49844:
+// redis/docker-library-redis#478 and docker-library/official-images#20011.
 var patched = map[string]int{"6.2": 20, "7.2": 11, "7.4": 6, "8.0": 4, "8.2": 2}
 
 // patchedValkey likewise, by Valkey's release notes of October 2025.
@@ -380,16 +420,21 @@ func version(f *facts) outcome {
 	case name == "Redis" && !at(5, 0):
 		return problem("Redis %s: BullMQ refuses to start", text)
 	case name == "Redis" && !at(6, 2):
-		return problem("Redis %s: below what BullMQ asks for, and without security fixes", text).as(High)
+		return problem("Redis %s: below what BullMQ asks for, and without security fixes",
+			text).as(High)
 	case known && patch < fix:
-		return problem("%s %s lacks the fix for CVE-2025-49844, which is in %s.%d", name, text, series, fix).as(High)
+		return problem("%s %s lacks the fix for CVE-2025-49844, which is in %s.%d", name, text,
+			series, fix).as(High)
 	case !known && name == "Redis" && !at(7, 2):
-		return problem("Redis %s: the series gets no fixes any more (7.0: since July 2024), so also not the one for CVE-2025-49844", text).as(High)
+		return problem("Redis %s: the series gets no fixes any more (7.0: since July 2024), "+
+			"so also not the one for CVE-2025-49844", text).as(High)
 	}
 	if !known { // younger than the fix
-		return ok("%s %s, younger than the fix for CVE-2025-49844; newer advisories are not known here", name, text)
+		return ok("%s %s, younger than the fix for CVE-2025-49844; newer advisories are not "+
+			"known here", name, text)
 	}
-	return ok("%s %s has the fix for CVE-2025-49844; newer advisories are not known here", name, text)
+	return ok("%s %s has the fix for CVE-2025-49844; newer advisories are not known here", name,
+		text)
 }
 
 func maxMemory(f *facts) outcome {
@@ -401,7 +446,8 @@ func maxMemory(f *facts) outcome {
 	used, _ := f.number("used_memory")
 	switch {
 	case limit == 0 && f.configErr != "":
-		return unknown("the server reports no limit and does not show its settings: the service's plan may set one elsewhere")
+		return unknown("the server reports no limit and does not show its settings: the " +
+			"service's plan may set one elsewhere")
 	case limit == 0 && totalKnown && used > total/2:
 		return problem("no limit; %s of the machine's %s used", mega(used), mega(total))
 	case limit == 0:
@@ -409,7 +455,9 @@ func maxMemory(f *facts) outcome {
 	case totalKnown && total > 0 && limit > total:
 		return problem("%s, more than the machine's %s", mega(limit), mega(total))
 	case totalKnown && total > 0 && limit > total*3/4:
-		return problem("%s, %d %% of the machine's %s: a child process that saves may not find room", mega(limit), limit*100/total, mega(total)).as(Medium)
+		return problem(
+			"%s, %d %% of the machine's %s: a child process that saves may not find room",
+			mega(limit), limit*100/total, mega(total)).as(Medium)
 	case !totalKnown:
 		return ok("%s; what the machine has is not known", mega(limit))
 	}
@@ -438,9 +486,11 @@ func replication(f *facts) outcome {
 		case line == "":
 			return noInfo("the state of its replicas")
 		case state != "online":
-			bad = append(bad, fmt.Sprintf("%s:%s is %s", infoText(line, "ip"), infoText(line, "port"), state))
+			bad = append(bad,
+				fmt.Sprintf("%s:%s is %s", infoText(line, "ip"), infoText(line, "port"), state))
 		case lag > maxLag:
-			bad = append(bad, fmt.Sprintf("%s:%s is %d s behind", infoText(line, "ip"), infoText(line, "port"), lag))
+			bad = append(bad, fmt.Sprintf("%s:%s is %d s behind", infoText(line, "ip"),
+				infoText(line, "port"), lag))
 		}
 	}
 	if len(bad) > 0 {
@@ -469,7 +519,9 @@ func timeout(f *facts) outcome {
 	return problem("%d s", n).fixed(f.set("timeout", "0"))
 }
 
-func rejected(f *facts) outcome { return f.counter("rejected_connections", "connections refused") }
+func rejected(f *facts) outcome {
+	return f.counter("rejected_connections", "connections refused")
+}
 
 func clientLimit(f *facts) outcome {
 	have, known := f.number("connected_clients")
@@ -547,11 +599,13 @@ func largeJobs(f *facts) outcome {
 	case s.jobs == 0:
 		return ok("there are no jobs")
 	case s.largest >= hugeData:
-		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large, s.jobs, mega(s.largest))
+		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large,
+			s.jobs, mega(s.largest))
 		o.examples = s.largeKeys
 		return o
 	case s.large > 0:
-		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large, s.jobs, mega(s.largest)).as(Medium)
+		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large,
+			s.jobs, mega(s.largest)).as(Medium)
 		o.examples = s.largeKeys
 		return o
 	default:
@@ -571,7 +625,8 @@ func slowScripts(f *facts) outcome {
 	var worst time.Duration
 	what, slow := "", 0
 	for _, e := range f.slow {
-		if e.Duration < 50*time.Millisecond || len(e.Args) == 0 || slices.Contains(admin, strings.ToLower(e.Args[0])) {
+		if e.Duration < 50*time.Millisecond || len(e.Args) == 0 ||
+			slices.Contains(admin, strings.ToLower(e.Args[0])) {
 			continue
 		}
 		if slow++; e.Duration > worst {
@@ -581,25 +636,30 @@ func slowScripts(f *facts) outcome {
 	if slow == 0 {
 		return ok("none of %d slow commands took 50 ms", len(f.slow))
 	}
-	o := problem("%d of %d slow commands took 50 ms or more, the slowest %d ms (%s)", slow, len(f.slow), worst.Milliseconds(), what)
+	o := problem("%d of %d slow commands took 50 ms or more, the slowest %d ms (%s)", slow,
+		len(f.slow), worst.Milliseconds(), what)
 	if worst < time.Second {
 		o = o.as(Medium)
 	}
 	return o
 }
 
-// admin are commands that people and tools use, which may be slow without being the queues' fault.
-var admin = []string{"save", "bgsave", "bgrewriteaof", "debug", "shutdown", "config", "psync", "sync", "replicaof", "slaveof", "flushall", "flushdb"}
+// admin are commands that people and tools use, which may be slow without being the
+// queues' fault.
+var admin = []string{"save", "bgsave", "bgrewriteaof", "debug", "shutdown", "config", "psync",
+	"sync", "replicaof", "slaveof", "flushall", "flushdb"}
 
 func growth(f *facts) outcome {
 	s := f.scan
 	if s.finished >= 100_000 {
-		return problem("%d finished jobs; the longest part is %s with %d entries", s.finished, s.longestKey, s.longest)
+		return problem("%d finished jobs; the longest part is %s with %d entries", s.finished,
+			s.longestKey, s.longest)
 	}
 	if s.longestKey == "" {
 		return ok("0 finished jobs")
 	}
-	return ok("%d finished jobs; the longest part is %s with %d entries", s.finished, s.longestKey, s.longest)
+	return ok("%d finished jobs; the longest part is %s with %d entries", s.finished,
+		s.longestKey, s.longest)
 }
 
 func bigKeys(f *facts) outcome {
@@ -624,14 +684,17 @@ func users(f *facts) outcome {
 	case len(f.openUsers) > 0:
 		return problem("%s", strings.Join(f.openUsers, ", "))
 	}
-	return ok("every user but the default one, which is a check of its own, has a password or is off: %d users", f.users)
+	return ok("every user but the default one, which is a check of its own, has a password "+
+		"or is off: %d users", f.users)
 }
 
 func foreignKeys(f *facts) outcome {
 	s := f.scan
 	switch {
 	case s.foreignLimit > 0:
-		return problem("%d of %d keys are of no queue, and of the first %d of those %d expire, as a cache's do", s.foreign, s.keys, min(s.foreign, scanSample), s.foreignLimit)
+		return problem("%d of %d keys are of no queue, and of the first %d of those %d "+
+			"expire, as a cache's do", s.foreign, s.keys, min(s.foreign, scanSample),
+			s.foreignLimit)
 	case s.foreign > 0:
 		return ok("%d of %d keys are of no queue; none of them expires", s.foreign, s.keys)
 	}
@@ -643,7 +706,8 @@ func outputBuffers(f *facts) outcome {
 	cut, _ := f.number("client_output_buffer_limit_disconnections") // Redis 7.2
 	evicted, _ := f.number("evicted_clients")
 	if cut > 0 || evicted > 0 {
-		return problem("%d clients cut off for their output, %d evicted for memory, %s", cut, evicted, f.upFor())
+		return problem("%d clients cut off for their output, %d evicted for memory, %s", cut,
+			evicted, f.upFor())
 	}
 	if !known {
 		return f.noConfig("client-output-buffer-limit")
@@ -656,7 +720,8 @@ func outputBuffers(f *facts) outcome {
 		soft, _ := strconv.ParseInt(fields[i+2], 10, 64)
 		switch class := fields[i]; {
 		case class == "normal" && (hard != 0 || soft != 0):
-			bad = append(bad, fmt.Sprintf("normal clients are cut off at %s", mega(max(hard, soft))))
+			bad = append(bad,
+				fmt.Sprintf("normal clients are cut off at %s", mega(max(hard, soft))))
 			copy(want[i+1:], []string{"0", "0", "0"})
 		case (class == "slave" || class == "replica") && hard != 0 && hard < 256<<20:
 			bad = append(bad, fmt.Sprintf("replicas are cut off at %s", mega(hard)))
@@ -664,7 +729,8 @@ func outputBuffers(f *facts) outcome {
 		}
 	}
 	if len(bad) > 0 {
-		return problem("%s", strings.Join(bad, "; ")).fixed(f.set("client-output-buffer-limit", strings.Join(want, " ")))
+		return problem("%s", strings.Join(bad, "; ")).fixed(f.set("client-output-buffer-limit",
+			strings.Join(want, " ")))
 	}
 	return ok("%s", value)
 }
@@ -680,15 +746,20 @@ func latencyCheck(f *facts) outcome {
 	case len(bad) > 0:
 		return problem("%s", strings.Join(bad, ", "))
 	case f.answer > 10*time.Millisecond:
-		return problem("half of the answers to PING took %.1f ms or more from where the audit ran", f.answer.Seconds()*1000).as(Low).
+		return problem(
+			"half of the answers to PING took %.1f ms or more from where the audit ran",
+			f.answer.Seconds()*1000).as(Low).
 			byDoing("Audit from where the apps run. If it is the same there, move them nearer.")
 	case f.spikesErr != "":
-		return unknown("%s; PING is answered within %.2f ms", f.spikesErr, f.answer.Seconds()*1000)
+		return unknown("%s; PING is answered within %.2f ms", f.spikesErr,
+			f.answer.Seconds()*1000)
 	}
 	if n, known := f.setting("latency-monitor-threshold"); !known || n == 0 || n > 500 {
-		return unknown("the latency monitor is off; PING is answered within %.2f ms", f.answer.Seconds()*1000)
+		return unknown("the latency monitor is off; PING is answered within %.2f ms",
+			f.answer.Seconds()*1000)
 	}
-	return ok("%d events, none above 500 ms; PING is answered within %.2f ms", len(f.spikes), f.answer.Seconds()*1000)
+	return ok("%d events, none above 500 ms; PING is answered within %.2f ms", len(f.spikes),
+		f.answer.Seconds()*1000)
 }
 
 func fork(f *facts) outcome {
@@ -714,9 +785,11 @@ func swap(f *facts) outcome {
 	case used < small:
 		return ok("%s used", mega(used))
 	case resident*10 < used*9:
-		return problem("%s used, only %s in memory: the rest is swapped out", mega(used), mega(resident)).as(High)
+		return problem("%s used, only %s in memory: the rest is swapped out", mega(used),
+			mega(resident)).as(High)
 	case resident*10 > used*15 && resident-used > small:
-		return problem("%s used take %s: fragmentation %d.%02d", mega(used), mega(resident), resident/used, resident*100/used%100)
+		return problem("%s used take %s: fragmentation %d.%02d", mega(used), mega(resident),
+			resident/used, resident*100/used%100)
 	}
 	return ok("%s used, %s resident", mega(used), mega(resident))
 }
@@ -724,7 +797,8 @@ func swap(f *facts) outcome {
 func overcommit(f *facts) outcome {
 	switch {
 	case f.local == nil || f.local.overcommit == "":
-		return unknown("no command tells it: run sysctl vm.overcommit_memory on the server's machine")
+		return unknown(
+			"no command tells it: run sysctl vm.overcommit_memory on the server's machine")
 	case f.local.overcommit == "1":
 		return ok("1")
 	}
@@ -734,7 +808,8 @@ func overcommit(f *facts) outcome {
 func hugePages(f *facts) outcome {
 	switch {
 	case f.local == nil || f.local.hugePages == "":
-		return unknown("no command tells it: look at /sys/kernel/mm/transparent_hugepage/enabled on the server's machine")
+		return unknown("no command tells it: look at " +
+			"/sys/kernel/mm/transparent_hugepage/enabled on the server's machine")
 	case f.local.hugePages == "always":
 		return problem("always")
 	}
@@ -779,7 +854,8 @@ func otherDatabases(f *facts) outcome {
 	}
 	var others []string
 	for k, v := range f.info {
-		if n, is := strings.CutPrefix(k, "db"); is && n != "0" && strings.HasPrefix(v, "keys=") {
+		if n, is := strings.CutPrefix(k, "db"); is && n != "0" &&
+			strings.HasPrefix(v, "keys=") {
 			others = append(others, fmt.Sprintf("%s holds %d keys", n, infoField(v, "keys")))
 		}
 	}

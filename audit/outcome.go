@@ -66,7 +66,8 @@ func mega(bytes int64) string {
 	return fmt.Sprintf("%d bytes", bytes)
 }
 
-// upFor says how long counters have counted. CONFIG RESETSTAT also sets them to 0, which the server does not tell.
+// upFor says how long counters have counted. CONFIG RESETSTAT also sets them to 0,
+// which the server does not tell.
 func (f *facts) upFor() string {
 	n, ok := f.number("uptime_in_seconds")
 	if !ok {

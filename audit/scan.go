@@ -14,7 +14,8 @@ import (
 
 const (
 	scanBatch = 200
-	// scanSample is how many jobs, and how many other keys, are measured. SCAN gives keys in the order of their hashes, so the first ones are a fair sample.
+	// scanSample is how many jobs, and how many other keys, are measured. SCAN gives
+	// keys in the order of their hashes, so the first ones are a fair sample.
 	scanSample   = 20_000
 	scanExamples = 10
 )
@@ -36,14 +37,17 @@ type scan struct {
 	finished     int64 // entries in completed and failed, of all queues
 	longest      int64 // of the longest of those lists and of the event streams
 	longestKey   string
-	braces       bool     // every queue's prefix holds a hash tag
-	sized        int64    // keys whose memory was asked for: every list of every queue, and the first foreignSized others
-	sizeDenied   bool     // MEMORY USAGE is not allowed
-	biggest      int64    // bytes
-	big          []string // keys of at least bigKey bytes
+	braces       bool // every queue's prefix holds a hash tag
+	// keys whose memory was asked for: every list of every queue, and the first
+	// foreignSized others
+	sized      int64
+	sizeDenied bool     // MEMORY USAGE is not allowed
+	biggest    int64    // bytes
+	big        []string // keys of at least bigKey bytes
 }
 
-// bigKey is how big a value of the smallest managed plans may be (Upstash: 100 MB). foreignSized are how many keys of no queue are measured.
+// bigKey is how big a value of the smallest managed plans may be (Upstash: 100 MB).
+// foreignSized are how many keys of no queue are measured.
 const (
 	bigKey       = 100_000_000
 	foreignSized = 2_000
@@ -59,8 +63,11 @@ type scanner struct {
 	owner bullmq.Owner
 }
 
-// scanKeys looks at every key of the database in batches, with rests between them. It reads only, without scripts.
-func scanKeys(ctx context.Context, c redis.UniversalClient, o Options, noExpiries bool) (*scan, error) {
+// scanKeys looks at every key of the database in batches, with rests between them. It
+// reads only, without scripts.
+func scanKeys(
+	ctx context.Context, c redis.UniversalClient, o Options, noExpiries bool,
+) (*scan, error) {
 	queues, err := bullmq.Discover(ctx, c)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,8 @@ func scanKeys(ctx context.Context, c redis.UniversalClient, o Options, noExpirie
 	s := &scanner{c: c, share: o.Share, owner: bullmq.NewOwner(queues)}
 	s.queues, s.noExpiries, s.braces = queues, noExpiries, true
 	for _, q := range queues {
-		s.braces = s.braces && strings.Contains(q.Prefix, "{") && strings.Contains(q.Prefix, "}")
+		s.braces = s.braces && strings.Contains(q.Prefix, "{") &&
+			strings.Contains(q.Prefix, "}")
 		if err := s.growth(ctx, q); err != nil {
 			return nil, err
 		}
@@ -143,7 +151,11 @@ func (s *scanner) memory(ctx context.Context, keys []string) error {
 // growth measures what grows for as long as nobody bounds it.
 func (s *scanner) growth(ctx context.Context, q bullmq.Queue) error {
 	p := s.c.Pipeline()
-	sizes := map[string]*redis.IntCmd{q.Key("completed"): p.ZCard(ctx, q.Key("completed")), q.Key("failed"): p.ZCard(ctx, q.Key("failed")), q.Key("events"): p.XLen(ctx, q.Key("events"))}
+	sizes := map[string]*redis.IntCmd{
+		q.Key("completed"): p.ZCard(ctx, q.Key("completed")),
+		q.Key("failed"):    p.ZCard(ctx, q.Key("failed")),
+		q.Key("events"):    p.XLen(ctx, q.Key("events")),
+	}
 	if _, err := p.Exec(ctx); err != nil && !isReply(err) {
 		return err
 	}
@@ -182,7 +194,8 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 		_, part, ours := s.owner.Of(k)
 		r := read{key: k, foreign: !ours, mortal: ours && !bullmq.MayExpire(part)}
 		switch {
-		case strings.HasPrefix(k, "fenced:") || strings.Contains(k, "::relay:"): // of a queue that was moved away, and BullMQ's own
+		case strings.HasPrefix(k, "fenced:") || strings.Contains(k, "::relay:"):
+			// of a queue that was moved away, and BullMQ's own
 			continue
 		case r.foreign:
 			if s.foreign++; s.foreign <= scanSample && !s.noExpiries {
