@@ -10,11 +10,14 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// actScript does to one job what BullMQ's own job.retry(), job.promote() or job.remove() does (reprocessJob, promote and removeJob of 5.81 and
-// 6.7), or says why not. KEYS: job, meta, wait, paused, active, marker, prioritized, pc, events, delayed, completed, failed, waiting-children,
-// stalled. ARGV: id, action, major version of the layout, "prefix:queue:". Returns "" when done.
+// actScript does to one job what BullMQ's own job.retry(), job.promote() or
+// job.remove() does (reprocessJob, promote and removeJob of 5.81 and 6.7), or says why
+// not. KEYS: job, meta, wait, paused, active, marker, prioritized, pc, events, delayed,
+// completed, failed, waiting-children, stalled. ARGV: id, action, major version of the
+// layout, "prefix:queue:". Returns "" when done.
 //
-// The versions differ in where the jobs of a paused queue wait, and in whether a retried job keeps its priority.
+// The versions differ in where the jobs of a paused queue wait, and in whether a
+// retried job keeps its priority.
 var actScript = redis.NewScript(`
 local id, action, v6, base = ARGV[1], ARGV[2], tonumber(ARGV[3]) >= 6, ARGV[4]
 local job = KEYS[1]
@@ -73,17 +76,22 @@ type JobAction string
 
 // What can be done to a job.
 const (
-	RetryJob   JobAction = "retry"   // a failed or completed one waits again; attempts made stay counted
+	// a failed or completed one waits again; attempts made stay counted
+	RetryJob   JobAction = "retry"
 	PromoteJob JobAction = "promote" // a delayed one waits now
 	RemoveJob  JobAction = "remove"  // any that no worker holds is deleted with its log
 )
 
-// ActOnJob does to a job what BullMQ's own method of that name does, in one script. It refuses (kind Blocked, saying why) what is in the wrong
-// state, held by a worker, part of a flow or the next job of a scheduler, and queues of BullMQ before 5, whose rules differ. NotFound when there
-// is no such job.
-func ActOnJob(ctx context.Context, c redis.UniversalClient, q Queue, id string, action JobAction) error {
+// ActOnJob does to a job what BullMQ's own method of that name does, in one script. It
+// refuses (kind Blocked, saying why) what is in the wrong state, held by a worker, part
+// of a flow or the next job of a scheduler, and queues of BullMQ before 5, whose rules
+// differ. NotFound when there is no such job.
+func ActOnJob(
+	ctx context.Context, c redis.UniversalClient, q Queue, id string, action JobAction,
+) error {
 	if action != RetryJob && action != PromoteJob && action != RemoveJob {
-		return migration.Errorf(migration.Invalid, "unknown action %q on a job: retry, promote and remove are known", action)
+		return migration.Errorf(migration.Invalid,
+			"unknown action %q on a job: retry, promote and remove are known", action)
 	}
 	j, err := FindJob(ctx, c, q, id)
 	if err != nil {
@@ -94,10 +102,13 @@ func ActOnJob(ctx context.Context, c redis.UniversalClient, q Queue, id string, 
 		return err
 	}
 	if n.major() < 5 {
-		return migration.Errorf(migration.Blocked, "%s job %s of %s: the queue is of BullMQ %q, and this is done exactly for 5 and 6 only: do it in the app", action, id, q, n.Version)
+		return migration.Errorf(migration.Blocked, "%s job %s of %s: the queue is of BullMQ "+
+			"%q, and this is done exactly for 5 and 6 only: do it in the app", action, id,
+			q, n.Version)
 	}
 	keys := []string{q.Key(j.ID)}
-	for _, part := range []string{"meta", "wait", "paused", "active", "marker", "prioritized", "pc", "events", "delayed", "completed", "failed", "waiting-children", "stalled"} {
+	for _, part := range []string{"meta", "wait", "paused", "active", "marker", "prioritized",
+		"pc", "events", "delayed", "completed", "failed", "waiting-children", "stalled"} {
 		keys = append(keys, q.Key(part))
 	}
 	why, err := actScript.Run(ctx, c, keys, id, string(action), n.major(), q.Key("")).Text()

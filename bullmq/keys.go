@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Owner tells which of some queues a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
+// Owner tells which of some queues a key belongs to, and what follows "prefix:name:".
+// Of two queues whose names begin alike the longer one wins.
 type Owner map[string]Queue
 
 // NewOwner makes an Owner of what Discover found.
@@ -32,17 +33,21 @@ func (o Owner) Of(key string) (q Queue, part string, ok bool) {
 	return Queue{}, "", false
 }
 
-// MayExpire reports whether BullMQ gives a key of a queue a time to live, by what follows the queue's name: locks, the check for stalled jobs, the
-// rate limit's window, and deduplication keys. Any other key that expires takes jobs, or their place in line, with it.
+// MayExpire reports whether BullMQ gives a key of a queue a time to live, by what
+// follows the queue's name: locks, the check for stalled jobs, the rate limit's window,
+// and deduplication keys. Any other key that expires takes jobs, or their place in
+// line, with it.
 func MayExpire(part string) bool {
 	switch part {
 	case "stalled-check", "limiter":
 		return true
 	}
-	return strings.HasPrefix(part, "de:") || strings.HasPrefix(part, "limiter:") || strings.HasSuffix(part, ":lock")
+	return strings.HasPrefix(part, "de:") || strings.HasPrefix(part, "limiter:") ||
+		strings.HasSuffix(part, ":lock")
 }
 
-// IsJob reports whether a key of a queue is a job's hash, by what follows the queue's name.
+// IsJob reports whether a key of a queue is a job's hash, by what follows the queue's
+// name.
 func IsJob(part string) bool {
 	id, kind := jobKey(part)
 	return kind == "job" && id != ""
@@ -60,5 +65,6 @@ func Lists() []string {
 	return out
 }
 
-// GrowingParts are the parts of a queue that grow for as long as nobody bounds them: finished jobs and the stream of events.
+// GrowingParts are the parts of a queue that grow for as long as nobody bounds them:
+// finished jobs and the stream of events.
 var GrowingParts = []string{"completed", "failed", "events"}

@@ -16,18 +16,21 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// mergeBatch is how many jobs travel in one round trip: three commands each, well below a managed plan's commands per second.
+// mergeBatch is how many jobs travel in one round trip: three commands each, well below
+// a managed plan's commands per second.
 const mergeBatch = 100
 
 // MergeOptions says how Merge moves jobs.
 type MergeOptions struct {
-	// Ledger is the key of a hash on the target that remembers every job moved there, for example "switchyard:import:<run>". Required. It is
-	// what makes a second attempt harmless after the job was moved, run and deleted, so keep it until the source is gone and use the same
-	// one for every attempt.
+	// Ledger is the key of a hash on the target that remembers every job moved there,
+	// for example "switchyard:import:<run>". Required. It is what makes a second
+	// attempt harmless after the job was moved, run and deleted, so keep it until the
+	// source is gone and use the same one for every attempt.
 	Ledger string
 	// Rewrite, if not nil, changes a job's data on the way.
 	Rewrite func(id string, data []byte) ([]byte, error)
-	// Pace bounds what is asked of both servers: three commands a job, a script counted as one. Its gate pauses the move between two batches, or ends it.
+	// Pace bounds what is asked of both servers: three commands a job, a script counted
+	// as one. Its gate pauses the move between two batches, or ends it.
 	Pace pace.Pace
 	// Progress, if not nil, is told several times a second, with jobs for keys.
 	Progress func(pace.Progress)
@@ -35,20 +38,24 @@ type MergeOptions struct {
 
 // MergeReport says what one call of Merge did.
 type MergeReport struct {
-	Moved        int            `json:"moved"`
-	AlreadyThere int            `json:"already_there"` // moved by an earlier attempt, now also gone from the source
-	Conflicts    int            `json:"conflicts"`     // left on the source: the target has another job with the same id
-	ByState      map[string]int `json:"by_state"`      // of those moved
-	ConflictIDs  []string       `json:"conflict_ids"`
+	Moved int `json:"moved"`
+	// moved by an earlier attempt, now also gone from the source
+	AlreadyThere int `json:"already_there"`
+	// left on the source: the target has another job with the same id
+	Conflicts   int            `json:"conflicts"`
+	ByState     map[string]int `json:"by_state"` // of those moved
+	ConflictIDs []string       `json:"conflict_ids"`
 }
 
-// states are where Merge takes jobs from, in the order it moves them. A due delayed job may turn into a waiting one meanwhile, never the
-// other way, so delayed comes first: whatever is promoted is found again in the next pass.
+// states are where Merge takes jobs from, in the order it moves them. A due delayed job
+// may turn into a waiting one meanwhile, never the other way, so delayed comes first:
+// whatever is promoted is found again in the next pass.
 var states = []string{"delayed", "wait", "paused", "prioritized", "failed"}
 
-// luaLocate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id, "prefix:queue:de:".
-// Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or "",
-// deduplication id that the job holds or "", ms until that ends or -1}.
+// luaLocate finds out in which state a job is and gives its content. KEYS: job, then
+// one key per state. ARGV: id, "prefix:queue:de:". Returns false when the job is in
+// none of the states, else {state number, score or "", job hash, logs, why it cannot be
+// moved or "", deduplication id that the job holds or "", ms until that ends or -1}.
 const luaLocate = `
 local state, score = 0, ''
 for i = 2, 6 do
@@ -72,9 +79,11 @@ if dedup ~= '' and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then ends = re
 return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why, dedup, ends}
 `
 
-// luaImport stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
-// delayed, prioritized, failed. ARGV: id, state, score, key of the deduplication or "", ms until that ends, number of hash values, hash..., logs...
-// Returns 1 moved, 0 known to the ledger, -1 another job has the id, or had it at an earlier attempt.
+// luaImport stores one job on the target unless the ledger knows it. KEYS: job, ledger,
+// meta, id, pc, marker, events, then wait, paused, delayed, prioritized, failed. ARGV:
+// id, state, score, key of the deduplication or "", ms until that ends, number of hash
+// values, hash..., logs... Returns 1 moved, 0 known to the ledger, -1 another job has
+// the id, or had it at an earlier attempt.
 const luaImport = `
 local known = redis.call('HGET', KEYS[2], ARGV[1])
 if known then return known == 'conflict' and -1 or 0 end
@@ -124,9 +133,10 @@ elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'ev
 return 1
 `
 
-// luaRemove deletes a moved job from the source, with its hold on a deduplication id, and says so in the events as BullMQ would: whoever follows
-// them must not take the job for lost. KEYS: job, then one key per state, then active, events, meta. ARGV: id, "prefix:queue:de:".
-// Returns 1 removed, 0 was not there, -1 is being processed.
+// luaRemove deletes a moved job from the source, with its hold on a deduplication id,
+// and says so in the events as BullMQ would: whoever follows them must not take the job
+// for lost. KEYS: job, then one key per state, then active, events, meta. ARGV: id,
+// "prefix:queue:de:". Returns 1 removed, 0 was not there, -1 is being processed.
 const luaRemove = `
 if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
 local n, prev = 0, ''
@@ -144,18 +154,32 @@ redis.call('XADD', KEYS[8], 'MAXLEN', '~', redis.call('HGET', KEYS[9], 'opts.max
 return 1
 `
 
-// Merge moves what is left of a queue on src into the same queue on dst, which may be in use: job by job, oldest first, each exactly once.
-// Waiting, delayed, prioritized and failed jobs move; completed ones stay. Per job the target stores it and notes it in the ledger in one
-// script, then the source deletes it in another; an interruption between the two is made good by running Merge again, with the same ledger.
-// Idle workers of the target are woken.
+// Merge moves what is left of a queue on src into the same queue on dst, which may be
+// in use: job by job, oldest first, each exactly once. Waiting, delayed, prioritized
+// and failed jobs move; completed ones stay. Per job the target stores it and notes it
+// in the ledger in one script, then the source deletes it in another; an interruption
+// between the two is made good by running Merge again, with the same ledger. Idle
+// workers of the target are woken.
 //
-// The source must be paused with no job active, or a worker could run a job between the two scripts. Merge refuses (kind Blocked, listing
-// why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows: those have to move as a whole.
-// A deduplication id goes with the job that holds it, for as long as it had to go. A job whose id the target already holds by another way is left on the source and reported, by later attempts
-// too: with ids made from the provider's event it is the same order, added on both servers.
-func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
-	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}},
-		pacer: pace.New(o.Pace, pace.Work{Source: src, Batch: mergeBatch, PerSource: 2, PerTarget: 1, Tell: o.Progress})}
+// The source must be paused with no job active, or a worker could run a job between the
+// two scripts. Merge refuses (kind Blocked, listing why) before it moves anything when
+// that is not so, or when there are schedulers or jobs that belong to flows: those have
+// to move as a whole. A deduplication id goes with the job that holds it, for as long
+// as it had to go. A job whose id the target already holds by another way is left on
+// the source and reported, by later attempts too: with ids made from the provider's
+// event it is the same order, added on both servers.
+func Merge(
+	ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions,
+) (MergeReport, error) {
+	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{},
+		report: MergeReport{ByState: map[string]int{}},
+		pacer: pace.New(o.Pace, pace.Work{
+			Source:    src,
+			Batch:     mergeBatch,
+			PerSource: 2,
+			PerTarget: 1,
+			Tell:      o.Progress,
+		})}
 	if err := m.run(ctx); err != nil {
 		return m.report, fmt.Errorf("merge %s: %w", q, err)
 	}
@@ -183,14 +207,16 @@ type job struct {
 
 func (m *merger) run(ctx context.Context) error {
 	if m.o.Ledger == "" {
-		return migration.Errorf(migration.Invalid, "no ledger given: expected the key of a hash on the target")
+		return migration.Errorf(migration.Invalid,
+			"no ledger given: expected the key of a hash on the target")
 	}
 	if err := m.preflight(ctx); err != nil {
 		return err
 	}
 	m.pacer.Start(ctx)
 	defer m.pacer.End()
-	// Producers may still add, and workers promote delayed jobs: go on until a pass finds nothing left.
+	// Producers may still add, and workers promote delayed jobs: go on until a pass
+	// finds nothing left.
 	for {
 		moved := 0
 		for _, state := range states {
@@ -224,13 +250,17 @@ func (m *merger) preflight(ctx context.Context) error {
 		why = append(why, "the source queue is not paused: pause it")
 	}
 	if n.Active > 0 {
-		why = append(why, fmt.Sprintf("%d jobs are being processed at the source: wait until it is idle", n.Active))
+		why = append(why, fmt.Sprintf(
+			"%d jobs are being processed at the source: wait until it is idle", n.Active))
 	}
 	if n.Schedulers > 0 {
-		why = append(why, fmt.Sprintf("%d schedulers: recreate them on the target and remove them from the source", n.Schedulers))
+		why = append(why, fmt.Sprintf(
+			"%d schedulers: recreate them on the target and remove them from the source",
+			n.Schedulers))
 	}
 	if n.WaitingChildren > 0 {
-		why = append(why, fmt.Sprintf("%d jobs wait for children: let the flows finish first", n.WaitingChildren))
+		why = append(why, fmt.Sprintf("%d jobs wait for children: let the flows finish first",
+			n.WaitingChildren))
 	}
 	old, err := m.src.Exists(ctx, m.q.Key("priority")).Result()
 	if err != nil {
@@ -261,12 +291,14 @@ func (m *merger) preflight(ctx context.Context) error {
 		why = append(why, fmt.Sprintf("%d jobs: each %s", reasons[r], r))
 	}
 	if len(why) > 0 {
-		return migration.Errorf(migration.Blocked, "nothing was moved: %s", strings.Join(why, "; "))
+		return migration.Errorf(migration.Blocked, "nothing was moved: %s",
+			strings.Join(why, "; "))
 	}
 	return nil
 }
 
-// ids lists a state's jobs, the one to move first in front. Fake ids of BullMQ 3 and 4 and jobs in conflict are left out.
+// ids lists a state's jobs, the one to move first in front. Fake ids of BullMQ 3 and 4
+// and jobs in conflict are left out.
 func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
 	var ids []string
 	var err error
@@ -279,7 +311,9 @@ func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
 	if err != nil {
 		return nil, redisconn.Explain(err)
 	}
-	return slices.DeleteFunc(ids, func(id string) bool { return isMarker(id) || m.conflicts[id] }), nil
+	return slices.DeleteFunc(ids, func(id string) bool {
+		return isMarker(id) || m.conflicts[id]
+	}), nil
 }
 
 // move moves some jobs and gives how many left the source.
@@ -296,7 +330,8 @@ func (m *merger) move(ctx context.Context, ids []string) (int, error) {
 	}
 	for i, j := range jobs {
 		if j.why != "" {
-			return 0, migration.Errorf(migration.Blocked, "job %s came up meanwhile and cannot be moved: it %s", j.id, j.why)
+			return 0, migration.Errorf(migration.Blocked,
+				"job %s came up meanwhile and cannot be moved: it %s", j.id, j.why)
 		}
 		if jobs[i].hash, err = m.rewrite(j); err != nil {
 			return 0, err
@@ -331,7 +366,8 @@ func (m *merger) rewrite(j job) ([]string, error) {
 	return hash, nil
 }
 
-// locate reads jobs from the source; those that are in none of the states any more are left out.
+// locate reads jobs from the source; those that are in none of the states any more are
+// left out.
 func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
 		return p.Eval(ctx, luaLocate, m.sourceKeys(id), id, m.q.Key("de:"))
@@ -349,7 +385,12 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 			return nil, fmt.Errorf("job %s: read: %w", ids[i], redisconn.Explain(err))
 		}
 		state, _ := parts[0].(int64)
-		j := job{id: ids[i], state: states[state-1], hash: toStrings(parts[2]), logs: toStrings(parts[3])}
+		j := job{
+			id:    ids[i],
+			state: states[state-1],
+			hash:  toStrings(parts[2]),
+			logs:  toStrings(parts[3]),
+		}
 		j.score, _ = parts[1].(string)
 		j.why, _ = parts[4].(string)
 		j.dedup, _ = parts[5].(string)
@@ -359,11 +400,13 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	return out, nil
 }
 
-// importJobs stores jobs on the target and gives the ids that are certainly there: those may be removed from the source.
+// importJobs stores jobs on the target and gives the ids that are certainly there:
+// those may be removed from the source.
 func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, err error) {
 	cmds, err := pipelined(ctx, m.dst, jobs, func(p redis.Pipeliner, j job) *redis.Cmd {
 		keys := []string{m.q.Key(j.id), m.o.Ledger}
-		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused", "delayed", "prioritized", "failed"} {
+		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused",
+			"delayed", "prioritized", "failed"} {
 			keys = append(keys, m.q.Key(part))
 		}
 		dedup := ""
@@ -382,7 +425,8 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 	for i, cmd := range cmds {
 		n, err := cmd.Int()
 		if err != nil {
-			return nil, fmt.Errorf("job %s: store on the target: %w", jobs[i].id, redisconn.Explain(err))
+			return nil, fmt.Errorf("job %s: store on the target: %w", jobs[i].id,
+				redisconn.Explain(err))
 		}
 		switch n {
 		case 1:
@@ -404,7 +448,8 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 // remove deletes jobs from the source that the target has.
 func (m *merger) remove(ctx context.Context, ids []string) error {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
-		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active"), m.q.Key("events"), m.q.Key("meta")), id, m.q.Key("de:"))
+		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active"),
+			m.q.Key("events"), m.q.Key("meta")), id, m.q.Key("de:"))
 	})
 	if err != nil {
 		return err
@@ -412,10 +457,13 @@ func (m *merger) remove(ctx context.Context, ids []string) error {
 	for i, cmd := range cmds {
 		n, err := cmd.Int()
 		if err != nil {
-			return fmt.Errorf("job %s: remove from the source: %w", ids[i], redisconn.Explain(err))
+			return fmt.Errorf("job %s: remove from the source: %w", ids[i],
+				redisconn.Explain(err))
 		}
 		if n < 0 {
-			return migration.Errorf(migration.Conflict, "job %s is on the target and is being processed at the source at the same time: somebody resumed the source queue; pause it and look for a double run", ids[i])
+			return migration.Errorf(migration.Conflict, "job %s is on the target and is "+
+				"being processed at the source at the same time: somebody resumed the source "+
+				"queue; pause it and look for a double run", ids[i])
 		}
 	}
 	return nil
@@ -429,8 +477,12 @@ func (m *merger) sourceKeys(id string) []string {
 	return keys
 }
 
-// pipelined sends one command per item in one round trip. A lost connection is an error; a command's own error stays with it.
-func pipelined[T any](ctx context.Context, c redis.UniversalClient, items []T, cmd func(redis.Pipeliner, T) *redis.Cmd) ([]*redis.Cmd, error) {
+// pipelined sends one command per item in one round trip. A lost connection is an
+// error; a command's own error stays with it.
+func pipelined[T any](
+	ctx context.Context, c redis.UniversalClient, items []T,
+	cmd func(redis.Pipeliner, T) *redis.Cmd,
+) ([]*redis.Cmd, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}

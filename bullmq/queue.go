@@ -1,8 +1,10 @@
-// Package bullmq knows how BullMQ keeps a queue in Redis: where its jobs are, how to count, pause and resume them under the rules of the
-// BullMQ version that owns the queue, how to move what is left of a queue onto another server exactly once, and how to prove from the
-// application's journal that no order was lost or run twice.
+// Package bullmq knows how BullMQ keeps a queue in Redis: where its jobs are, how to
+// count, pause and resume them under the rules of the BullMQ version that owns the
+// queue, how to move what is left of a queue onto another server exactly once, and how
+// to prove from the application's journal that no order was lost or run twice.
 //
-// The layout is that of BullMQ 3 to 6, read from its sources and measured against real BullMQ. This package never runs a job.
+// The layout is that of BullMQ 3 to 6, read from its sources and measured against real
+// BullMQ. This package never runs a job.
 package bullmq
 
 import (
@@ -20,7 +22,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// DefaultPrefix is the first part of BullMQ's keys unless the application chooses another.
+// DefaultPrefix is the first part of BullMQ's keys unless the application chooses
+// another.
 const DefaultPrefix = "bull"
 
 // Queue is one BullMQ queue on some server.
@@ -55,15 +58,18 @@ func (q Queue) prefix() string {
 	return q.Prefix
 }
 
-// parts are the keys that show a queue, with their types. The type tells them from a job whose id happens to be "meta", and from the
-// "<job>:failed" hash of a flow.
-var parts = map[string]string{"meta": "hash", "id": "string", "events": "stream", "wait": "list", "paused": "list", "active": "list",
-	"delayed": "zset", "completed": "zset", "failed": "zset", "prioritized": "zset", "waiting-children": "zset", "repeat": "zset"}
+// parts are the keys that show a queue, with their types. The type tells them from a
+// job whose id happens to be "meta", and from the "<job>:failed" hash of a flow.
+var parts = map[string]string{"meta": "hash", "id": "string", "events": "stream",
+	"wait": "list", "paused": "list", "active": "list",
+	"delayed": "zset", "completed": "zset", "failed": "zset", "prioritized": "zset",
+	"waiting-children": "zset", "repeat": "zset"}
 
 // proof are the parts one of which every queue has.
 var proof = map[string]bool{"meta": true, "id": true, "events": true}
 
-// Discover finds the queues on a server by scanning its keys (SCAN, and TYPE of those that could be a queue's). The prefix may hold colons.
+// Discover finds the queues on a server by scanning its keys (SCAN, and TYPE of those
+// that could be a queue's). The prefix may hold colons.
 func Discover(ctx context.Context, c redis.UniversalClient) ([]Queue, error) {
 	found := map[Queue]bool{}
 	var cursor uint64
@@ -94,7 +100,9 @@ func proven(found map[Queue]bool) []Queue {
 	return out
 }
 
-func discover(ctx context.Context, c redis.UniversalClient, keys []string, found map[Queue]bool) error {
+func discover(
+	ctx context.Context, c redis.UniversalClient, keys []string, found map[Queue]bool,
+) error {
 	kinds := map[string]*redis.StatusCmd{}
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, k := range keys {
@@ -130,18 +138,21 @@ func split(key string) (q Queue, part string, ok bool) {
 
 // Counts is what a queue holds.
 type Counts struct {
-	Queue           string `json:"queue"`
-	Version         string `json:"version"` // meta.version without "bullmq:"; "" before 4.18 and where only a FlowProducer adds
-	Paused          bool   `json:"paused"`
-	Waiting         int64  `json:"waiting"` // with those in the list that BullMQ before 6 keeps while paused
-	Active          int64  `json:"active"`
-	Delayed         int64  `json:"delayed"`
-	Prioritized     int64  `json:"prioritized"`
-	WaitingChildren int64  `json:"waiting_children"`
-	Completed       int64  `json:"completed"`
-	Failed          int64  `json:"failed"`
-	Schedulers      int64  `json:"schedulers"`
-	OldestJobAgeMS  int64  `json:"oldest_job_age_ms"` // of the job next in line, since it was added; 0 when none waits
+	Queue string `json:"queue"`
+	// meta.version without "bullmq:"; "" before 4.18 and where only a FlowProducer adds
+	Version string `json:"version"`
+	Paused  bool   `json:"paused"`
+	// with those in the list that BullMQ before 6 keeps while paused
+	Waiting         int64 `json:"waiting"`
+	Active          int64 `json:"active"`
+	Delayed         int64 `json:"delayed"`
+	Prioritized     int64 `json:"prioritized"`
+	WaitingChildren int64 `json:"waiting_children"`
+	Completed       int64 `json:"completed"`
+	Failed          int64 `json:"failed"`
+	Schedulers      int64 `json:"schedulers"`
+	// of the job next in line, since it was added; 0 when none waits
+	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
 }
 
 // Pending is every job that is not completed: what would be lost with the server.
@@ -149,24 +160,30 @@ func (c Counts) Pending() int64 {
 	return c.Waiting + c.Active + c.Delayed + c.Prioritized + c.WaitingChildren + c.Failed
 }
 
-// Census counts a queue's jobs by state, all at one moment. It reads only, without scripts.
+// Census counts a queue's jobs by state, all at one moment. It reads only, without
+// scripts.
 func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, error) {
 	tx := c.TxPipeline()
 	meta := tx.HMGet(ctx, q.Key("meta"), "version", "paused")
 	now := tx.Time(ctx)
-	lists, newest, oldest := map[string]*redis.IntCmd{}, map[string]*redis.StringCmd{}, map[string]*redis.StringCmd{}
+	lists, newest, oldest := map[string]*redis.IntCmd{}, map[string]*redis.StringCmd{},
+		map[string]*redis.StringCmd{}
 	for _, l := range []string{"wait", "paused", "active"} {
-		lists[l], newest[l], oldest[l] = tx.LLen(ctx, q.Key(l)), tx.LIndex(ctx, q.Key(l), 0), tx.LIndex(ctx, q.Key(l), -1)
+		lists[l], newest[l], oldest[l] = tx.LLen(ctx, q.Key(l)), tx.LIndex(ctx, q.Key(l), 0),
+			tx.LIndex(ctx, q.Key(l), -1)
 	}
 	sets := map[string]*redis.IntCmd{}
-	for _, s := range []string{"delayed", "prioritized", "waiting-children", "completed", "failed", "repeat"} {
+	for _, s := range []string{"delayed", "prioritized", "waiting-children", "completed",
+		"failed", "repeat"} {
 		sets[s] = tx.ZCard(ctx, q.Key(s))
 	}
 	if _, err := tx.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return Counts{}, fmt.Errorf("census of %s: %w", q, redisconn.Explain(err))
 	}
-	out := Counts{Queue: q.String(), Active: lists["active"].Val(), Delayed: sets["delayed"].Val(), Prioritized: sets["prioritized"].Val(),
-		WaitingChildren: sets["waiting-children"].Val(), Completed: sets["completed"].Val(), Failed: sets["failed"].Val(), Schedulers: sets["repeat"].Val()}
+	out := Counts{Queue: q.String(), Active: lists["active"].Val(),
+		Delayed: sets["delayed"].Val(), Prioritized: sets["prioritized"].Val(),
+		WaitingChildren: sets["waiting-children"].Val(), Completed: sets["completed"].Val(),
+		Failed: sets["failed"].Val(), Schedulers: sets["repeat"].Val()}
 	if v, ok := meta.Val()[0].(string); ok {
 		out.Version = strings.TrimPrefix(v, "bullmq:")
 	}
@@ -174,7 +191,8 @@ func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, erro
 	next := ""
 	for _, l := range []string{"wait", "paused"} {
 		out.Waiting += lists[l].Val()
-		// BullMQ 3 and 4 wake blocked workers with a fake id "0:<delay>" at an end of the list.
+		// BullMQ 3 and 4 wake blocked workers with a fake id "0:<delay>" at an end of
+		// the list.
 		if isMarker(newest[l].Val()) || isMarker(oldest[l].Val()) {
 			out.Waiting--
 		}
@@ -208,7 +226,8 @@ func Residue(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, err
 	return Census(ctx, c, q)
 }
 
-// WaitIdle waits until no job of the queue is being processed. When ctx ends first the error says how many still were at the last look.
+// WaitIdle waits until no job of the queue is being processed. When ctx ends first the
+// error says how many still were at the last look.
 func WaitIdle(ctx context.Context, c redis.UniversalClient, q Queue) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -221,19 +240,22 @@ func WaitIdle(ctx context.Context, c redis.UniversalClient, q Queue) error {
 		switch deadline, set := ctx.Deadline(); {
 		case err == nil && n == 0:
 			return nil
-		case err != nil && ctx.Err() == nil && (!set || time.Until(deadline) > 0): // the server's fault, not the deadline's
+		case err != nil && ctx.Err() == nil && (!set || time.Until(deadline) > 0):
+			// the server's fault, not the deadline's
 			return fmt.Errorf("wait until %s is idle: %w", q, redisconn.Explain(err))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait until %s is idle: %s jobs are still active: %w", q, still, context.Cause(ctx))
+			return fmt.Errorf("wait until %s is idle: %s jobs are still active: %w", q, still,
+				context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
 }
 
-// Workers lists the workers connected to the server for a queue, as "name address", by the name BullMQ gives their connection. A worker's
-// second connection, on which it waits, has no name; a connection is not proof that the worker takes jobs.
+// Workers lists the workers connected to the server for a queue, as "name address", by
+// the name BullMQ gives their connection. A worker's second connection, on which it
+// waits, has no name; a connection is not proof that the worker takes jobs.
 func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, error) {
 	clients, err := redisconn.ForeignClients(ctx, c)
 	if err != nil {
@@ -250,13 +272,17 @@ func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, e
 	return out, nil
 }
 
-// workerName is how BullMQ names a worker's connection, followed by ":w:" and the worker's name if it has one.
+// workerName is how BullMQ names a worker's connection, followed by ":w:" and the
+// worker's name if it has one.
 func workerName(q Queue) string {
 	return q.prefix() + ":" + base64.StdEncoding.EncodeToString([]byte(q.Name))
 }
 
-// OnBoth gives the ids of jobs that are waiting, delayed or prioritized on a and that b has a job of too, among the first limit of each state.
-func OnBoth(ctx context.Context, a, b redis.UniversalClient, q Queue, limit int64) ([]string, error) {
+// OnBoth gives the ids of jobs that are waiting, delayed or prioritized on a and that b
+// has a job of too, among the first limit of each state.
+func OnBoth(
+	ctx context.Context, a, b redis.UniversalClient, q Queue, limit int64,
+) ([]string, error) {
 	var both []string
 	for _, part := range []string{"wait", "paused", "delayed", "prioritized"} {
 		list := a.ZRange

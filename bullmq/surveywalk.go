@@ -17,7 +17,9 @@ import (
 // discover finds the queues as Discover does, at the survey's pace.
 func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
 	found := map[Queue]bool{}
-	err := s.keys(ctx, surveyNames, func(keys []string) error { return discover(ctx, s.c, keys, found) })
+	err := s.keys(ctx, surveyNames, func(keys []string) error {
+		return discover(ctx, s.c, keys, found)
+	})
 	return proven(found), err
 }
 
@@ -43,7 +45,8 @@ func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) er
 }
 
 // jobIndexes are the lists and sorted sets whose entries are jobs.
-var jobIndexes = []string{"wait", "paused", "active", "delayed", "prioritized", "waiting-children", "completed", "failed"}
+var jobIndexes = []string{"wait", "paused", "active", "delayed", "prioritized",
+	"waiting-children", "completed", "failed"}
 
 func isList(part string) bool { return part == "wait" || part == "paused" || part == "active" }
 
@@ -77,7 +80,9 @@ func (s *surveyor) indexes(ctx context.Context, sq *surveyed) error {
 }
 
 // entries gives the ids of an index in batches.
-func (s *surveyor) entries(ctx context.Context, key string, list bool, batch func([]string)) error {
+func (s *surveyor) entries(
+	ctx context.Context, key string, list bool, batch func([]string),
+) error {
 	const size = surveyIDs
 	for at := int64(0); ; at += size {
 		started := time.Now()
@@ -134,7 +139,11 @@ func (s *surveyor) scan(ctx context.Context) error {
 			}
 			switch id, sub := jobKey(part); sub {
 			case "job":
-				r := read{sq: sq, id: id, fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name")}
+				r := read{
+					sq:     sq,
+					id:     id,
+					fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name"),
+				}
 				if maphash.String(s.seed, id)%sq.step == 0 {
 					r.size = p.HStrLen(ctx, k, "data")
 					if s.noMemory == nil {
@@ -151,7 +160,8 @@ func (s *surveyor) scan(ctx context.Context) error {
 					job, ttl := p.Get(ctx, k), p.PTTL(ctx, k)
 					later = append(later, func() {
 						if job.Err() == nil {
-							sq.Dedup = append(sq.Dedup, DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
+							sq.Dedup = append(sq.Dedup,
+								DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
 						}
 					})
 				}
@@ -198,7 +208,8 @@ func (s *surveyor) scan(ctx context.Context) error {
 	})
 }
 
-// children notes the queues of a parent's pending children, some at a time: a flow may have very many.
+// children notes the queues of a parent's pending children, some at a time: a flow may
+// have very many.
 func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error {
 	for cursor := uint64(0); ; {
 		started := time.Now()
@@ -221,7 +232,8 @@ func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error
 	}
 }
 
-// owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
+// owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two
+// queues whose names begin alike the longer one wins.
 func (s *surveyor) owner(key string) (*surveyed, string) {
 	for end := len(key); end > 0; {
 		at := strings.LastIndexByte(key[:end], ':')
@@ -236,8 +248,9 @@ func (s *surveyor) owner(key string) (*surveyed, string) {
 	return nil, ""
 }
 
-// jobKey tells what a key of a queue is by what follows the queue's name: "job" with its id, a job's "dependencies", a deduplication key "de" or
-// "dn" with its id, else "".
+// jobKey tells what a key of a queue is by what follows the queue's name: "job" with
+// its id, a job's "dependencies", a deduplication key "de" or "dn" with its id, else
+// "".
 func jobKey(part string) (id, kind string) {
 	if _, is := parts[part]; is {
 		return "", ""
@@ -300,8 +313,9 @@ func (s *surveyor) tie(sq *surveyed, key string) {
 	}
 }
 
-// orphans finds jobs in no list, and ids without a job. What looks like one in the first reading may just have been on its way, so the lists are
-// read again, and what still does is looked up at one moment.
+// orphans finds jobs in no list, and ids without a job. What looks like one in the
+// first reading may just have been on its way, so the lists are read again, and what
+// still does is looked up at one moment.
 func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	if sq.MovedBy != "" {
 		sq.Copies = int64(len(sq.doubtful))
@@ -315,7 +329,8 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 			for _, id := range ids {
 				h := maphash.String(s.seed, id)
 				again = append(again, h)
-				_, was := slices.BinarySearch(sq.listed, h) // later ones were added behind the scan's back
+				// later ones were added behind the scan's back
+				_, was := slices.BinarySearch(sq.listed, h)
 				if _, seen := slices.BinarySearch(sq.seen, h); was && !seen && !isMarker(id) {
 					empty = append(empty, id)
 				}
@@ -337,9 +352,12 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	return err
 }
 
-// confirm counts the ids whose job is there or not, and listed or not, as wanted. The first surveyProofs of those whose job is as wanted are looked up
-// in the lists at the same moment; that the others are (not) listed is known from two readings.
-func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, there, listed bool) (n int64, err error) {
+// confirm counts the ids whose job is there or not, and listed or not, as wanted. The
+// first surveyProofs of those whose job is as wanted are looked up in the lists at the
+// same moment; that the others are (not) listed is known from two readings.
+func (s *surveyor) confirm(
+	ctx context.Context, sq *surveyed, ids []string, there, listed bool,
+) (n int64, err error) {
 	proofs, examples := 0, 0
 	for batch := range slices.Chunk(ids, surveyKeys) {
 		found := make([]*redis.IntCmd, len(batch))
@@ -371,7 +389,9 @@ func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, ther
 }
 
 // proof looks at one moment whether a job is there and listed as wanted.
-func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, listed bool) (bool, error) {
+func (s *surveyor) proof(
+	ctx context.Context, sq *surveyed, id string, there, listed bool,
+) (bool, error) {
 	started := time.Now()
 	p := s.c.TxPipeline()
 	found := p.Exists(ctx, sq.Queue.Key(id))
@@ -387,11 +407,14 @@ func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, li
 	if err := connectionError(p.Exec(ctx)); err != nil {
 		return false, err
 	}
-	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool { return c.Err() == nil }) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
+	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool {
+		return c.Err() == nil
+	}) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
 	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
 }
 
-// memory estimates what the queue takes: the sampled jobs, as many times as there are more jobs, and the indexes.
+// memory estimates what the queue takes: the sampled jobs, as many times as there are
+// more jobs, and the indexes.
 func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 	slices.Sort(sq.sizes)
 	at := func(share float64) int64 {
@@ -400,15 +423,23 @@ func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 		}
 		return sq.sizes[min(len(sq.sizes)-1, int(share*float64(len(sq.sizes))))]
 	}
-	sq.Payload = Distribution{Sampled: len(sq.sizes), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+	sq.Payload = Distribution{
+		Sampled: len(sq.sizes),
+		P50:     at(0.5),
+		P95:     at(0.95),
+		P99:     at(0.99),
+		Max:     at(1),
+	}
 	jobs := int64(len(sq.seen))
 	if s.noMemory != nil {
 		var sum int64
 		for _, n := range sq.sizes {
-			sum += n + 700 // a job of 1 KB takes 1.74 KB with its fields and its place in the keyspace
+			// a job of 1 KB takes 1.74 KB with its fields and its place in the keyspace
+			sum += n + 700
 		}
 		sq.MemoryBytes = sum * jobs / max(1, int64(len(sq.sizes)))
-		sq.MemoryNote = "estimated from the size of the data, because the server does not allow MEMORY USAGE"
+		sq.MemoryNote = "estimated from the size of the data, because the server does not " +
+			"allow MEMORY USAGE"
 		return nil
 	}
 	sq.MemoryBytes = sq.MemoryBytes * jobs / max(1, int64(len(sq.memory)))

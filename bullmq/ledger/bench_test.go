@@ -53,8 +53,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The scripts write what BullMQ 6 writes for one job that is added, run and removed when complete: 4 entries of the events stream and its keys. KEYS are
-// the queue's prefix with its colon.
+// The scripts write what BullMQ 6 writes for one job that is added, run and removed
+// when complete: 4 entries of the events stream and its keys. KEYS are the queue's
+// prefix with its colon.
 var (
 	addScript = redis.NewScript(`local p, id = KEYS[1], ARGV[1]
 redis.call("INCR", p .. "id")
@@ -79,8 +80,9 @@ redis.call("DEL", p .. id, p .. id .. ":logs", p .. id .. ":dependencies", p .. 
 redis.call("XADD", p .. "events", "MAXLEN", "~", 1000000, "*", "event", "completed", "jobId", id, "returnvalue", ARGV[2], "prev", "active")`)
 )
 
-// load adds and runs jobs on servers until its standard input ends, and serves the journal that an application would keep. It prints the journal's
-// address first, and at the end how many jobs there were.
+// load adds and runs jobs on servers until its standard input ends, and serves the
+// journal that an application would keep. It prints the journal's address first, and at
+// the end how many jobs there were.
 func load(ctx context.Context, ports []string) error {
 	journal := &madeJournal{}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,7 +100,8 @@ func load(ctx context.Context, ports []string) error {
 	for i, port := range ports {
 		side := []string{ledger.Source, ledger.Target}[i]
 		sides.Go(func() {
-			n, err := loadSide(ctx, redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, Protocol: 2}), side, loadRate/len(ports), journal)
+			n, err := loadSide(ctx, redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port,
+				Protocol: 2}), side, loadRate/len(ports), journal)
 			counts[i] = n
 			failed <- err
 		})
@@ -117,8 +120,11 @@ func load(ctx context.Context, ports []string) error {
 	return nil
 }
 
-// loadSide adds rate jobs a second; each runs a tick after it was added, and ends a tick later.
-func loadSide(ctx context.Context, c *redis.Client, side string, rate int, j *madeJournal) (n int, err error) {
+// loadSide adds rate jobs a second; each runs a tick after it was added, and ends a
+// tick later.
+func loadSide(
+	ctx context.Context, c *redis.Client, side string, rate int, j *madeJournal,
+) (n int, err error) {
 	defer func() { _ = c.Close() }()
 	bg := context.WithoutCancel(ctx)
 	for _, s := range []*redis.Script{addScript, takeScript, finishScript} {
@@ -135,7 +141,8 @@ func loadSide(ctx context.Context, c *redis.Client, side string, rate int, j *ma
 	began := time.Now()
 	for tick := time.NewTicker(loadTick); ; <-tick.C {
 		var fresh []string
-		for due := int(time.Since(began).Seconds() * float64(rate)); ctx.Err() == nil && n < due; n++ {
+		for due := int(time.Since(began).Seconds() * float64(rate)); ctx.Err() == nil &&
+			n < due; n++ {
 			fresh = append(fresh, fmt.Sprintf("stripe_evt_%s_%09d", side, n))
 		}
 		now := time.Now().UnixMilli()
@@ -155,11 +162,24 @@ func loadSide(ctx context.Context, c *redis.Client, side string, rate int, j *ma
 			return n, err
 		}
 		for _, id := range fresh {
-			j.add(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id, Side: side, OK: true, Stage: "off", Authority: side, Revision: 7, Digest: "44136fa355b3678a"})
-			j.add(ledger.Event{Type: ledger.EventDelivery, Order: id, EventID: id, Provider: "stripe", Status: 200, MS: 4})
+			j.add(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id, Side: side,
+				OK: true, Stage: "off", Authority: side, Revision: 7,
+				Digest: "44136fa355b3678a"})
+			j.add(ledger.Event{Type: ledger.EventDelivery, Order: id, EventID: id,
+				Provider: "stripe", Status: 200, MS: 4})
 		}
 		for _, id := range active {
-			j.add(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: id, Side: side, Mode: ledger.ModeAuthoritative, Outcome: ledger.OutcomeApplied, Result: "9f86d081884c7d65", Attempt: 1, Digest: "44136fa355b3678a"})
+			j.add(ledger.Event{
+				Type:    ledger.EventExecuted,
+				Order:   id,
+				JobID:   id,
+				Side:    side,
+				Mode:    ledger.ModeAuthoritative,
+				Outcome: ledger.OutcomeApplied,
+				Result:  "9f86d081884c7d65",
+				Attempt: 1,
+				Digest:  "44136fa355b3678a",
+			})
 		}
 		if len(fresh)+len(waiting)+len(active) == 0 && ctx.Err() != nil {
 			return n, nil
@@ -191,7 +211,8 @@ func (j *madeJournal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j.mu.Lock()
 	events := j.events[min(after, len(j.events)):min(after+limit, len(j.events))]
 	j.mu.Unlock()
-	_ = json.NewEncoder(w).Encode(ingestion.Journal{Epoch: "made", Next: int64(after + len(events)), Events: events})
+	_ = json.NewEncoder(w).Encode(ingestion.Journal{Epoch: "made",
+		Next: int64(after + len(events)), Events: events})
 }
 
 // loader is the running load.
@@ -214,7 +235,8 @@ func startLoad(b testing.TB, servers ...*redistest.Server) *loader {
 		ports = append(ports, strconv.Itoa(s.Port))
 	}
 	l := &loader{b: b, cmd: exec.CommandContext(b.Context(), self)}
-	l.cmd.Env, l.cmd.Stderr = append(os.Environ(), loadEnv+"="+strings.Join(ports, ",")), os.Stderr
+	l.cmd.Env, l.cmd.Stderr = append(os.Environ(),
+		loadEnv+"="+strings.Join(ports, ",")), os.Stderr
 	if l.in, err = l.cmd.StdinPipe(); err != nil {
 		b.Fatal(err)
 	}
@@ -300,13 +322,16 @@ func residentMB(b testing.TB) float64 {
 	return float64(pages*os.Getpagesize()) / (1 << 20)
 }
 
-// BenchmarkLedger follows 5,000 jobs a second on two servers, with their journal, into a SQLite file, as the control plane does. It fails when the ledger
-// does not keep up, raises anything, has a minute that proves nothing, or adds 5 % of a core to a server.
+// BenchmarkLedger follows 5,000 jobs a second on two servers, with their journal, into
+// a SQLite file, as the control plane does. It fails when the ledger does not keep up,
+// raises anything, has a minute that proves nothing, or adds 5 % of a core to a server.
 func BenchmarkLedger(b *testing.B) {
 	for range b.N {
 		servers := []*redistest.Server{redistest.Start(b), redistest.Start(b)}
 		clients := []redis.UniversalClient{servers[0].Client(), servers[1].Client()}
-		alone := measureCPU(b, clients, servers, loadAlone, func(*loader) func(int) { return nil })
+		alone := measureCPU(b, clients, servers, loadAlone, func(*loader) func(int) {
+			return nil
+		})
 		f := &following{b: b, servers: servers, clients: clients}
 		with := measureCPU(b, clients, servers, loadTime, f.start)
 		for i, side := range []string{"source", "target"} {
@@ -315,15 +340,19 @@ func BenchmarkLedger(b *testing.B) {
 			b.ReportMetric(added, side+"-added-%")                   // of a core
 			b.ReportMetric(added/alone[i]*100, side+"-added/load-%") // of what the load takes
 			if added >= 5 {
-				b.Errorf("the ledger adds %.1f %% of a core to the %s, the limit is 5 %%; the load itself takes %.1f %%", added, side, alone[i])
+				b.Errorf("the ledger adds %.1f %% of a core to the %s, the limit is 5 %%; "+
+					"the load itself takes %.1f %%", added, side, alone[i])
 			}
 		}
 	}
 }
 
-// measureCPU runs the load for d and gives the percentage of a core that each server took. follow may begin something beside it, and gets the number
-// of jobs at the end.
-func measureCPU(b *testing.B, clients []redis.UniversalClient, servers []*redistest.Server, d time.Duration, follow func(*loader) func(jobs int)) [2]float64 {
+// measureCPU runs the load for d and gives the percentage of a core that each server
+// took. follow may begin something beside it, and gets the number of jobs at the end.
+func measureCPU(
+	b *testing.B, clients []redis.UniversalClient, servers []*redistest.Server,
+	d time.Duration, follow func(*loader) func(jobs int),
+) [2]float64 {
 	b.Helper()
 	for _, c := range clients {
 		if err := c.FlushAll(b.Context()).Err(); err != nil {
@@ -367,7 +396,8 @@ func (f *following) start(load *loader) func(int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := st.CreateMigration(b.Context(), migration.Migration{ID: "m", Name: "Bench", CreatedBy: "bench", CreatedAt: time.Now()}); err != nil {
+	if err := st.CreateMigration(b.Context(), migration.Migration{ID: "m", Name: "Bench",
+		CreatedBy: "bench", CreatedAt: time.Now()}); err != nil {
 		b.Fatal(err)
 	}
 	l := ledger.NewStreams(ledger.Options{})
@@ -375,7 +405,8 @@ func (f *following) start(load *loader) func(int) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var tasks sync.WaitGroup
 	now := func() int64 { return time.Now().UnixMilli() }
-	lanes := []ledger.Lane{lane(ledger.Source, false), lane(ledger.Target, false), lane(ledger.Source, true), lane(ledger.Target, true)}
+	lanes := []ledger.Lane{lane(ledger.Source, false), lane(ledger.Target, false),
+		lane(ledger.Source, true), lane(ledger.Target, true)}
 	for i, at := range lanes {
 		q := bullmq.Queue{Prefix: "bull", Name: "orders"}
 		if at.Shadow {
@@ -476,7 +507,8 @@ func (f *following) start(load *loader) func(int) {
 			}
 			return n
 		}
-		for end := time.Now().Add(time.Minute); closed() < int64(jobs) && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); closed() < int64(jobs) &&
+			time.Now().Before(end); {
 			<-time.After(200 * time.Millisecond)
 			save()
 		}
@@ -486,14 +518,17 @@ func (f *following) start(load *loader) func(int) {
 			b.Errorf("%d of %d jobs were folded", got, jobs)
 		}
 		if len(db.exceptions) > 0 || len(db.lives) > 0 {
-			b.Errorf("%d exceptions, such as %+v; %d lives open", len(db.exceptions), first(db.exceptions), len(db.lives))
+			b.Errorf("%d exceptions, such as %+v; %d lives open", len(db.exceptions),
+				first(db.exceptions), len(db.lives))
 		}
 		for _, w := range db.windows {
-			if w.State == ledger.Inconclusive && !slices.Equal(w.Reasons, []string{ledger.Began}) {
+			if w.State == ledger.Inconclusive &&
+				!slices.Equal(w.Reasons, []string{ledger.Began}) {
 				b.Errorf("a minute of %s proves nothing: %v", w.Lane, w.Reasons)
 			}
 		}
-		if s := orders.Summary(time.Now(), time.Minute); s.Orders != jobs || s.Fulfilled != jobs || s.Lost+s.Duplicated+s.Mismatches+s.Pending != 0 {
+		if s := orders.Summary(time.Now(), time.Minute); s.Orders != jobs ||
+			s.Fulfilled != jobs || s.Lost+s.Duplicated+s.Mismatches+s.Pending != 0 {
 			b.Errorf("the journal's side: %+v", s)
 		}
 		var entries int64
@@ -517,7 +552,8 @@ func (f *following) start(load *loader) func(int) {
 		}
 		b.ReportMetric(fileMB(b, dir), "database-MB")
 		if limit := int64(5000); lagged[len(lagged)-1] > limit {
-			b.Errorf("the ledger was up to %d ms behind, the limit is %d ms", lagged[len(lagged)-1], limit)
+			b.Errorf("the ledger was up to %d ms behind, the limit is %d ms",
+				lagged[len(lagged)-1], limit)
 		}
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"time"
 )
 
-// Cursor is how far a lane was read, and what was counted up to there. It is kept with the lives it led to, in one transaction, so that a restart
-// goes on as if nothing had been.
+// Cursor is how far a lane was read, and what was counted up to there. It is kept with
+// the lives it led to, in one transaction, so that a restart goes on as if nothing had
+// been.
 type Cursor struct {
-	Lane  Lane     `json:"lane"`
-	Upto  Position `json:"upto"` // the last entry that was read
-	At    int64    `json:"at"`   // unix ms, the server's clock: everything that happened before is read
-	Error string   `json:"error,omitempty"`
+	Lane Lane     `json:"lane"`
+	Upto Position `json:"upto"` // the last entry that was read
+	// unix ms, the server's clock: everything that happened before is read
+	At    int64  `json:"at"`
+	Error string `json:"error,omitempty"`
 
 	Entries int64 `json:"entries"` // read
 	Adds    int64 `json:"adds"`    // added, duplicated, deduplicated
@@ -22,8 +24,9 @@ type Cursor struct {
 	Closed  int64 `json:"closed"`
 	Retries int   `json:"retries"`
 
-	// The bases are what the server's own counters stood at when Entries, Adds and Open were 0, set at the first reading that reached the end and
-	// again after a gap. Based is false before.
+	// The bases are what the server's own counters stood at when Entries, Adds and Open
+	// were 0, set at the first reading that reached the end and again after a gap.
+	// Based is false before.
 	Based       bool  `json:"based"`
 	BaseEntries int64 `json:"base_entries"`
 	BaseAdds    int64 `json:"base_adds"`
@@ -36,8 +39,8 @@ type lane struct {
 	windows map[int64]*Window
 	listed  int64            // jobs in lists at the last reading
 	looked  map[string]int64 // when a job was looked at on the server
-	// since the last reading that reached the end: jobs that came without an "added", those that ended without an entry, and those there was no
-	// room for.
+	// since the last reading that reached the end: jobs that came without an "added",
+	// those that ended without an entry, and those there was no room for.
 	arrivals, silent, overflow int64
 }
 
@@ -55,9 +58,10 @@ type Window struct {
 
 // The states of a window.
 const (
-	Running      = "running"      // not over, or not read to its end
-	Conclusive   = "conclusive"   // every entry was read and the server's counters agree
-	Inconclusive = "inconclusive" // entries were missed or the counters disagree: it proves nothing
+	Running    = "running"    // not over, or not read to its end
+	Conclusive = "conclusive" // every entry was read and the server's counters agree
+	// entries were missed or the counters disagree: it proves nothing
+	Inconclusive = "inconclusive"
 )
 
 // Began is the reason of the minute in which reading began.
@@ -69,7 +73,13 @@ func (l *lane) window(ms int64) *Window {
 	from := ms - ms%minute
 	w := l.windows[from]
 	if w == nil {
-		w = &Window{Lane: l.Lane, From: from, State: Running, Events: map[string]int64{}, Digest: 14695981039346656037}
+		w = &Window{
+			Lane:   l.Lane,
+			From:   from,
+			State:  Running,
+			Events: map[string]int64{},
+			Digest: 14695981039346656037,
+		}
 		l.windows[from] = w
 	}
 	return w
@@ -98,7 +108,8 @@ func (l *lane) note(e Entry) {
 	}
 }
 
-// Reading is what one transaction on a lane's server gave: entries after the cursor, and the server's own counters at that moment.
+// Reading is what one transaction on a lane's server gave: entries after the cursor,
+// and the server's own counters at that moment.
 type Reading struct {
 	Entries []Entry
 	End     bool     // there are no more
@@ -111,13 +122,15 @@ type Reading struct {
 	Listed  int64    // of those, in lists: to look for one takes as long as they are
 }
 
-// Read folds a reading in. A history that is not the one that was read before, or that was trimmed before it was read, makes every window since
-// the last complete reading inconclusive, and every open job of the lane unsure.
+// Read folds a reading in. A history that is not the one that was read before, or that
+// was trimmed before it was read, makes every window since the last complete reading
+// inconclusive, and every open job of the lane unsure.
 func (l *Streams) Read(at Lane, r Reading) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln := l.lane(at)
-	first := !ln.Based // what is read before the first end is history: nobody knows whether it is whole
+	// what is read before the first end is history: nobody knows whether it is whole
+	first := !ln.Based
 	before := ln.At
 	if first {
 		before = r.At
@@ -127,10 +140,12 @@ func (l *Streams) Read(at Lane, r Reading) {
 	switch {
 	case first:
 	case r.Last.Before(ln.Upto):
-		why = fmt.Sprintf("the stream ends at %s, before what was read (%s): a failover or a restore has lost entries, or it was deleted", r.Last, ln.Upto)
+		why = fmt.Sprintf("the stream ends at %s, before what was read (%s): a failover or a "+
+			"restore has lost entries, or it was deleted", r.Last, ln.Upto)
 		ln.Upto = r.Last
 	case r.Added < 0 && ln.Upto.Before(r.First):
-		why = fmt.Sprintf("the stream begins at %s, after what was read (%s), and this server does not count its entries: some may have been trimmed", r.First, ln.Upto)
+		why = fmt.Sprintf("the stream begins at %s, after what was read (%s), and this "+
+			"server does not count its entries: some may have been trimmed", r.First, ln.Upto)
 	}
 	for _, e := range r.Entries {
 		if e.At.Before(ln.Upto) || e.At == ln.Upto {
@@ -148,13 +163,16 @@ func (l *Streams) Read(at Lane, r Reading) {
 	if !first && r.Added >= 0 && why == "" {
 		switch missed := r.Added - ln.BaseEntries - ln.Entries; {
 		case missed > 0:
-			why = fmt.Sprintf("%d entries were trimmed before they were read: raise streams.events.maxLen in the application", missed)
+			why = fmt.Sprintf("%d entries were trimmed before they were read: raise "+
+				"streams.events.maxLen in the application", missed)
 		case missed < 0:
-			why = fmt.Sprintf("the server counts %d entries fewer than were read: a failover or a restore has lost them", -missed)
+			why = fmt.Sprintf("the server counts %d entries fewer than were read: a failover "+
+				"or a restore has lost them", -missed)
 		}
 	}
 	if why == "" && ln.overflow > 0 {
-		why = fmt.Sprintf("%d jobs were not followed, because %d are open", ln.overflow, len(l.lives))
+		why = fmt.Sprintf("%d jobs were not followed, because %d are open", ln.overflow,
+			len(l.lives))
 	}
 	if why != "" {
 		l.gap(ln, before, r.At, why)
@@ -169,18 +187,24 @@ func (l *Streams) Read(at Lane, r Reading) {
 	ln.closeWindows(r.At, first)
 }
 
-// compare holds the server's counters against what was read. The base of jobs may only change by jobs that came without an "added".
+// compare holds the server's counters against what was read. The base of jobs may only
+// change by jobs that came without an "added".
 func (l *Streams) compare(ln *lane, before int64, r Reading) {
 	if adds := r.Adds - ln.BaseAdds; adds != ln.Adds {
-		l.doubt(ln, before, r.At, fmt.Sprintf("the id counter rose by %d, the stream tells of %d adds", adds, ln.Adds))
+		l.doubt(ln, before, r.At, fmt.Sprintf(
+			"the id counter rose by %d, the stream tells of %d adds", adds, ln.Adds))
 	}
-	// Jobs in the lists that the stream does not tell of: fewer when one shows itself, more when one is given up on whose id is still listed.
-	if unknown := r.Jobs - ln.Open; unknown < ln.BaseJobs-ln.arrivals || unknown > ln.BaseJobs+ln.silent {
-		l.doubt(ln, before, r.At, fmt.Sprintf("%d jobs are in the queue's lists; %d are open by the stream, and %d were there unknown", r.Jobs, ln.Open, ln.BaseJobs))
+	// Jobs in the lists that the stream does not tell of: fewer when one shows itself,
+	// more when one is given up on whose id is still listed.
+	if unknown := r.Jobs - ln.Open; unknown < ln.BaseJobs-ln.arrivals ||
+		unknown > ln.BaseJobs+ln.silent {
+		l.doubt(ln, before, r.At, fmt.Sprintf("%d jobs are in the queue's lists; %d are open "+
+			"by the stream, and %d were there unknown", r.Jobs, ln.Open, ln.BaseJobs))
 	}
 }
 
-// base sets what the counters are compared with from now on, so that one disagreement is told once.
+// base sets what the counters are compared with from now on, so that one disagreement
+// is told once.
 func (l *lane) base(r Reading) {
 	l.Based = true
 	l.BaseEntries, l.BaseAdds, l.BaseJobs = r.Added-l.Entries, r.Adds-l.Adds, r.Jobs-l.Open
@@ -200,7 +224,8 @@ func (l *Streams) gap(ln *lane, from, until int64, why string) {
 }
 
 func (l *Streams) doubt(ln *lane, from, until int64, why string) {
-	from = max(from, until-60*minute) // windows before were closed, and are marked in the store if they were not
+	// windows before were closed, and are marked in the store if they were not
+	from = max(from, until-60*minute)
 	for at := from - from%minute; at <= until; at += minute {
 		w := ln.window(at)
 		w.State = Inconclusive
@@ -210,7 +235,8 @@ func (l *Streams) doubt(ln *lane, from, until int64, why string) {
 	}
 }
 
-// closeWindows closes the minutes that are over at a moment up to which everything was read. The minute in which reading began is not whole.
+// closeWindows closes the minutes that are over at a moment up to which everything was
+// read. The minute in which reading began is not whole.
 func (l *lane) closeWindows(at int64, first bool) {
 	if first {
 		for from := range l.windows {
@@ -233,7 +259,11 @@ func (l *lane) closeWindows(at int64, first bool) {
 func (l *Streams) lane(at Lane) *lane {
 	ln := l.lanes[at]
 	if ln == nil {
-		ln = &lane{Cursor: Cursor{Lane: at}, windows: map[int64]*Window{}, looked: map[string]int64{}}
+		ln = &lane{
+			Cursor:  Cursor{Lane: at},
+			windows: map[int64]*Window{},
+			looked:  map[string]int64{},
+		}
 		l.lanes[at] = ln
 	}
 	return ln
@@ -247,7 +277,8 @@ func (l *Streams) Failed(at Lane, err error) {
 	l.dirty.Lanes[at] = true
 }
 
-// Drop forgets a lane whose server is there no more. What its jobs did there stays in their lives, and nothing more is expected of it.
+// Drop forgets a lane whose server is there no more. What its jobs did there stays in
+// their lives, and nothing more is expected of it.
 func (l *Streams) Drop(at Lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,7 +318,12 @@ type changes struct {
 }
 
 func newChanges() changes {
-	return changes{Lanes: map[Lane]bool{}, lives: map[lifeKey]bool{}, ended: map[lifeKey]bool{}, exceptions: map[exceptionKey]bool{}}
+	return changes{
+		Lanes:      map[Lane]bool{},
+		lives:      map[lifeKey]bool{},
+		ended:      map[lifeKey]bool{},
+		exceptions: map[exceptionKey]bool{},
+	}
 }
 
 func (c *changes) life(k lifeKey)           { c.lives[k] = true }
@@ -303,8 +339,9 @@ type Checkpoint struct {
 	Exceptions []Exception
 }
 
-// Changes gives what changed since the last call, and forgets it: it has to be saved whole, in one transaction, or the ledger has to be made anew from
-// what was saved (see Restore). Closed windows leave the memory.
+// Changes gives what changed since the last call, and forgets it: it has to be saved
+// whole, in one transaction, or the ledger has to be made anew from what was saved (see
+// Restore). Closed windows leave the memory.
 func (l *Streams) Changes() Checkpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -344,12 +381,14 @@ func (l *Streams) Changes() Checkpoint {
 	c.Done = l.dirty.Done
 	l.dirty = newChanges()
 	slices.SortFunc(c.Windows, func(a, b Window) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Lane.place(), b.Lane.place()), cmp.Compare(a.Lane.Queue, b.Lane.Queue))
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Lane.place(), b.Lane.place()),
+			cmp.Compare(a.Lane.Queue, b.Lane.Queue))
 	})
 	return c
 }
 
-// RestoreStreams makes a ledger of what was saved: cursors, windows that are not closed, open lives, hashes (the oldest first), exceptions not settled.
+// RestoreStreams makes a ledger of what was saved: cursors, windows that are not
+// closed, open lives, hashes (the oldest first), exceptions not settled.
 func RestoreStreams(o Options, c Checkpoint) *Streams {
 	l := NewStreams(o)
 	for _, cur := range c.Cursors {

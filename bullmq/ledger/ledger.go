@@ -1,9 +1,12 @@
-// Package ledger accounts for every order by id over both sides: from what the application promised and did (its journal, see Orders), and from
-// what BullMQ itself says happened (the events streams of both servers, see Ledger). Neither is believed alone: the journal does not see what an
-// application that has crashed no longer told, the streams do not see what a payment provider was promised.
+// Package ledger accounts for every order by id over both sides: from what the
+// application promised and did (its journal, see Orders), and from what BullMQ itself
+// says happened (the events streams of both servers, see Ledger). Neither is believed
+// alone: the journal does not see what an application that has crashed no longer told,
+// the streams do not see what a payment provider was promised.
 //
-// Everything is folded as it arrives. What has come to its end and is in order becomes counters, a digest and eight bytes that recognise the job
-// if it should ever run again; what is not in order keeps its id for good.
+// Everything is folded as it arrives. What has come to its end and is in order becomes
+// counters, a digest and eight bytes that recognise the job if it should ever run
+// again; what is not in order keeps its id for good.
 package ledger
 
 import (
@@ -20,12 +23,16 @@ type Verdict string
 
 // The verdicts. Loss and Double are red until they are settled.
 const (
-	Loss     Verdict = "loss"     // added, not ended, and its server has not got it any more, or has its id without the job
-	Double   Verdict = "double"   // took effect twice
-	Stray    Verdict = "stray"    // added on a side to which the application did not send it
-	Ghost    Verdict = "ghost"    // ran, although the application has no record of it
-	Mismatch Verdict = "mismatch" // run and shadow run came to different results, or a worker got other data than was sent
-	Late     Verdict = "late"     // not ended within the deadline
+	// added, not ended, and its server has not got it any more, or has its id without
+	// the job
+	Loss   Verdict = "loss"
+	Double Verdict = "double" // took effect twice
+	Stray  Verdict = "stray"  // added on a side to which the application did not send it
+	Ghost  Verdict = "ghost"  // ran, although the application has no record of it
+	// run and shadow run came to different results, or a worker got other data than was
+	// sent
+	Mismatch Verdict = "mismatch"
+	Late     Verdict = "late" // not ended within the deadline
 )
 
 // Verdicts lists them, the worst first.
@@ -38,7 +45,8 @@ type Exception struct {
 	Verdict Verdict `json:"verdict"`
 	At      int64   `json:"at"` // unix ms, when it was found
 	Detail  string  `json:"detail"`
-	// SettledBy says what shows that no order came to harm, and SettledAt when (unix ms); "" and 0 while nothing does.
+	// SettledBy says what shows that no order came to harm, and SettledAt when (unix
+	// ms); "" and 0 while nothing does.
 	SettledBy string `json:"settled_by,omitempty"`
 	SettledAt int64  `json:"settled_at,omitempty"`
 }
@@ -48,10 +56,15 @@ type Options struct {
 	Deadline time.Duration // within which an order has to end [5 min]
 	// Deadlines are those of single queues, by Lane.Queue.
 	Deadlines map[string]time.Duration
-	Linger    time.Duration // how long after its last event a life may still get news before it is judged and folded [10 s]
-	Open      int           // lives that may be open at once; more make windows inconclusive [200,000]
-	Done      int           // ended lives that are recognised when they come again, at least; twice as many at most [500,000]
-	Recent    int           // ended lives that are kept whole [20,000]
+	// how long after its last event a life may still get news before it is judged and
+	// folded [10 s]
+	Linger time.Duration
+	// lives that may be open at once; more make windows inconclusive [200,000]
+	Open int
+	// ended lives that are recognised when they come again, at least; twice as many at
+	// most [500,000]
+	Done   int
+	Recent int // ended lives that are kept whole [20,000]
 }
 
 func (o Options) withDefaults() Options {
@@ -65,23 +78,27 @@ func (o Options) withDefaults() Options {
 
 // Stay is what one lane saw of one job. Times are unix ms by that server's clock.
 type Stay struct {
-	// State is of the last event: waiting, active, delayed, waiting-children; or its end: completed, failed, removed; gone without a word; released with
-	// its server.
-	State     string `json:"state"`
-	At        int64  `json:"at"` // of the last event
-	AddedAt   int64  `json:"added_at,omitempty"`
-	Due       int64  `json:"due,omitempty"` // while delayed
-	Added     int    `json:"added,omitempty"`
-	Active    int    `json:"active,omitempty"`    // attempts begun
-	Completed int    `json:"completed,omitempty"` // completions that were to take effect: all but those whose outcome says otherwise
-	Harmless  int    `json:"harmless,omitempty"`  // completions whose outcome says that nothing was done, see Outcome…
-	Failed    int    `json:"failed,omitempty"`    // moved to failed, for good unless somebody retries
-	Retried   int    `json:"retried,omitempty"`   // attempts after the first
-	Stalled   int    `json:"stalled,omitempty"`
-	Result    string `json:"result,omitempty"`
+	// State is of the last event: waiting, active, delayed, waiting-children; or its
+	// end: completed, failed, removed; gone without a word; released with its server.
+	State   string `json:"state"`
+	At      int64  `json:"at"` // of the last event
+	AddedAt int64  `json:"added_at,omitempty"`
+	Due     int64  `json:"due,omitempty"` // while delayed
+	Added   int    `json:"added,omitempty"`
+	Active  int    `json:"active,omitempty"` // attempts begun
+	// completions that were to take effect: all but those whose outcome says otherwise
+	Completed int `json:"completed,omitempty"`
+	// completions whose outcome says that nothing was done, see Outcome…
+	Harmless int `json:"harmless,omitempty"`
+	// moved to failed, for good unless somebody retries
+	Failed  int    `json:"failed,omitempty"`
+	Retried int    `json:"retried,omitempty"` // attempts after the first
+	Stalled int    `json:"stalled,omitempty"`
+	Result  string `json:"result,omitempty"`
 	// Unsure: entries were missed while the job was here, so State may be old.
 	Unsure bool `json:"unsure,omitempty"`
-	// Missing is the stream's end at a moment when the server had not got the job as it should; what the stream says up to there decides.
+	// Missing is the stream's end at a moment when the server had not got the job as it
+	// should; what the stream says up to there decides.
 	Missing *Position `json:"missing,omitempty"`
 	Why     string    `json:"why,omitempty"` // of Missing
 }
@@ -97,12 +114,15 @@ func (s *Stay) open() bool {
 	return true
 }
 
-// Life is everything the streams said of one job: a stay for each lane it was in, by Lane.place.
+// Life is everything the streams said of one job: a stay for each lane it was in, by
+// Lane.place.
 type Life struct {
-	Queue  string `json:"queue"`
-	Job    string `json:"job"`
-	Before bool   `json:"before,omitempty"` // a job of this id took effect before this life began
-	// Partial: it was met without an "added", so what was before is not known; or it was moved here.
+	Queue string `json:"queue"`
+	Job   string `json:"job"`
+	// a job of this id took effect before this life began
+	Before bool `json:"before,omitempty"`
+	// Partial: it was met without an "added", so what was before is not known; or it
+	// was moved here.
 	Partial bool     `json:"partial,omitempty"`
 	Stays   [4]*Stay `json:"stays"` // source, source shadow, target, target shadow
 	saved   bool
@@ -114,7 +134,8 @@ var Places = [4]string{"source", "source (shadow)", "target", "target (shadow)"}
 // Open reports whether any of its stays has not ended.
 func (l *Life) Open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open) }
 
-// copiesOnly: what is open are shadow copies. They may wait for ever where no worker runs them, and must not keep the rest from being judged.
+// copiesOnly: what is open are shadow copies. They may wait for ever where no worker
+// runs them, and must not keep the rest from being judged.
 func (l *Life) copiesOnly() bool { return !l.Stays[0].open() && !l.Stays[2].open() }
 
 // first is when it was added, as far as that is known.
@@ -147,7 +168,8 @@ type Streams struct {
 	o     Options
 	lives map[lifeKey]*Life
 	lanes map[Lane]*lane
-	// done are hashes of ended jobs that took effect, in two generations: when the younger is full, the older is forgotten.
+	// done are hashes of ended jobs that took effect, in two generations: when the
+	// younger is full, the older is forgotten.
 	done, older map[uint64]struct{}
 	recent      []*Life // a ring
 	recentAt    int
@@ -162,13 +184,15 @@ type exceptionKey struct {
 
 // NewStreams makes an empty ledger.
 func NewStreams(o Options) *Streams {
-	return &Streams{o: o.withDefaults(), lives: map[lifeKey]*Life{}, lanes: map[Lane]*lane{}, done: map[uint64]struct{}{}, older: map[uint64]struct{}{},
+	return &Streams{o: o.withDefaults(), lives: map[lifeKey]*Life{}, lanes: map[Lane]*lane{},
+		done: map[uint64]struct{}{}, older: map[uint64]struct{}{},
 		exceptions: map[exceptionKey]*Exception{}, dirty: newChanges()}
 }
 
 // hash recognises a job. It is stable over restarts, since it is kept in the database.
 func hash(k lifeKey) uint64 {
-	// FNV-1a, 64 bits, over length, queue and job, so that no two pairs are the same bytes.
+	// FNV-1a, 64 bits, over length, queue and job, so that no two pairs are the same
+	// bytes.
 	const prime = 1099511628211
 	h := uint64(14695981039346656037)
 	for _, s := range [2]string{k.queue, k.job} {
@@ -212,15 +236,20 @@ func (l *Streams) fold(at Lane, ln *lane, e Entry) {
 	switch e.Event {
 	case "added":
 		state = "waiting"
-	case "waiting", "active", "delayed", "waiting-children", "completed", "failed", "removed", "stalled", "prioritized":
-	default: // progress, duplicated, deduplicated, debounced, retries-exhausted: the job stays where it is
+	case "waiting", "active", "delayed", "waiting-children", "completed", "failed", "removed",
+		"stalled", "prioritized":
+	default:
+		// progress, duplicated, deduplicated, debounced, retries-exhausted: the job
+		// stays where it is
 		return
 	}
 	k := lifeKey{at.Queue, e.Job}
 	life := l.lives[k]
 	if life == nil {
 		if e.Event == "removed" || e.Event == "stalled" {
-			return // of a job that ended before, mostly: completed jobs are removed by hand or by the app
+			// of a job that ended before, mostly: completed jobs are removed by hand or
+			// by the app
+			return
 		}
 		if len(l.lives) >= l.o.Open {
 			ln.overflow++
@@ -244,7 +273,9 @@ func (l *Streams) fold(at Lane, ln *lane, e Entry) {
 	case is && !was:
 		ln.Open++
 		if e.Event != "added" {
-			ln.arrivals++ // it came into the queue before it was watched, was moved here, or is retried by hand
+			// it came into the queue before it was watched, was moved here, or is
+			// retried by hand
+			ln.arrivals++
 		}
 	case was && !is:
 		ln.Open--
@@ -293,9 +324,11 @@ type Facts struct {
 	Acknowledged bool // the provider was answered 2xx
 	Applied      int  // how often it took effect
 	Canary       bool
-	// Sent are the places, as in Life.Stays, to which an add was tried; one that failed may have landed all the same. All false: not known any more.
+	// Sent are the places, as in Life.Stays, to which an add was tried; one that failed
+	// may have landed all the same. All false: not known any more.
 	Sent [4]bool
-	// Different says which data differ, see Event.Digest; "" when none do or nothing is told.
+	// Different says which data differ, see Event.Digest; "" when none do or nothing is
+	// told.
 	Different string
 }
 
@@ -305,9 +338,11 @@ type Record interface {
 	Since() int64 // unix ms of its first event; 0 while there is none
 }
 
-// Judge looks at every life that may have come to its end, or is overdue, and folds what is in order. Nothing is folded that any lane of its queue
-// was not read beyond: while a server cannot be read, lives stay open. told is up to when the journal is known:
-// nothing younger is judged by what it does not hold. now is unix ms by the servers' clock, or near it. O(open lives).
+// Judge looks at every life that may have come to its end, or is overdue, and folds
+// what is in order. Nothing is folded that any lane of its queue was not read beyond:
+// while a server cannot be read, lives stay open. told is up to when the journal is
+// known: nothing younger is judged by what it does not hold. now is unix ms by the
+// servers' clock, or near it. O(open lives).
 func (l *Streams) Judge(now, told int64, j Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -324,8 +359,10 @@ func (l *Streams) Judge(now, told int64, j Record) {
 		if life.Open() {
 			deadline := cmp.Or(l.o.Deadlines[k.queue], l.o.Deadline).Milliseconds()
 			if late, since := life.late(now, deadline); late {
-				l.raise(now, life, Late, fmt.Sprintf("not ended %s after it was added or due, the limit is %s: %s", (time.Duration(now-since)*time.Millisecond).Round(time.Second),
-					time.Duration(deadline)*time.Millisecond, life.where()))
+				l.raise(now, life, Late,
+					fmt.Sprintf("not ended %s after it was added or due, the limit is %s: %s",
+						(time.Duration(now-since)*time.Millisecond).Round(time.Second),
+						time.Duration(deadline)*time.Millisecond, life.where()))
 			}
 			if !life.copiesOnly() || now-last < deadline {
 				continue
@@ -340,7 +377,8 @@ func (l *Streams) Judge(now, told int64, j Record) {
 	l.settle(now, j, told)
 }
 
-// late: an open stay whose job should have ended, by when it was added or, if it was delayed, by when it was due.
+// late: an open stay whose job should have ended, by when it was added or, if it was
+// delayed, by when it was due.
 func (life *Life) late(now, deadline int64) (bool, int64) {
 	for i, s := range life.Stays {
 		if i%2 == 1 || !s.open() {
@@ -371,7 +409,8 @@ func trim(s string) string {
 	return s
 }
 
-// judgeMissing decides on stays that their server has not got: once the stream was read past that moment and has told no end, there is none.
+// judgeMissing decides on stays that their server has not got: once the stream was read
+// past that moment and has told no end, there is none.
 func (l *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 	for i, s := range life.Stays {
 		if !s.open() || s.Missing == nil {
@@ -385,13 +424,18 @@ func (l *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 		f := j.Job(life.Job)
 		switch {
 		case s.Unsure && (f.Applied > 0 || shadow):
-			// Its end was among the entries that were missed; the journal says that it took effect.
+			// Its end was among the entries that were missed; the journal says that it
+			// took effect.
 		case s.Unsure && told < s.Missing.MS+l.o.Deadline.Milliseconds() && f.Known:
-			continue // it ended while nobody looked: the journal has until the deadline to say how
+			// it ended while nobody looked: the journal has until the deadline to say
+			// how
+			continue
 		case shadow:
-			l.raise(now, life, Mismatch, fmt.Sprintf("the shadow copy on %s is gone without having run: %s", Places[i], s.Why))
+			l.raise(now, life, Mismatch, fmt.Sprintf(
+				"the shadow copy on %s is gone without having run: %s", Places[i], s.Why))
 		default:
-			l.raise(now, life, Loss, fmt.Sprintf("%s on %s, then %s", cmp.Or(s.State, "added"), Places[i], s.Why))
+			l.raise(now, life, Loss,
+				fmt.Sprintf("%s on %s, then %s", cmp.Or(s.State, "added"), Places[i], s.Why))
 		}
 		s.State, s.Missing = gone, nil
 		ln.Open--
@@ -445,17 +489,20 @@ func (l *Streams) judge(now int64, life *Life, j Record) {
 		l.raise(now, life, Loss, "removed before it ran: "+life.ends())
 	}
 	if took+harmless+before == 0 && failed > 0 {
-		l.raise(now, life, Late, "failed for good: "+life.ends()+"; it runs when somebody retries it")
+		l.raise(now, life, Late,
+			"failed for good: "+life.ends()+"; it runs when somebody retries it")
 	}
 	if took > 0 && !f.Known && !life.Partial && j.Since() > 0 && j.Since() <= life.first() {
-		l.raise(now, life, Ghost, fmt.Sprintf("ran (%s), although the application has no record of it", life.completions()))
+		l.raise(now, life, Ghost, fmt.Sprintf(
+			"ran (%s), although the application has no record of it", life.completions()))
 	}
 	for i, s := range life.Stays {
 		if s == nil || s.Added == 0 || !f.Known {
 			continue
 		}
 		if f.Sent != [4]bool{} && !f.Sent[i] {
-			l.raise(now, life, Stray, fmt.Sprintf("added on %s, to which the application did not send it", Places[i]))
+			l.raise(now, life, Stray,
+				fmt.Sprintf("added on %s, to which the application did not send it", Places[i]))
 		}
 	}
 	different := f.Different
@@ -504,7 +551,8 @@ func (life *Life) results() (real, shadow string, differ bool) {
 	return real, shadow, real != "" && shadow != "" && real != shadow
 }
 
-// close folds a life. Only what took effect is remembered: a job that was removed may be added again.
+// close folds a life. Only what took effect is remembered: a job that was removed may
+// be added again.
 func (l *Streams) close(k lifeKey, life *Life) {
 	took := false
 	for i, s := range life.Stays {
@@ -526,7 +574,8 @@ func (l *Streams) close(k lifeKey, life *Life) {
 		l.markDone(k)
 	}
 	delete(l.lives, k)
-	delete(l.dirty.lives, k) // one that began and ended since the last save never touches the database
+	// one that began and ended since the last save never touches the database
+	delete(l.dirty.lives, k)
 	if life.saved {
 		l.dirty.ended[k] = true
 	}
@@ -543,7 +592,13 @@ func (l *Streams) raise(now int64, life *Life, v Verdict, detail string) {
 	if l.exceptions[k] != nil {
 		return
 	}
-	l.exceptions[k] = &Exception{Queue: life.Queue, Job: life.Job, Verdict: v, At: now, Detail: detail}
+	l.exceptions[k] = &Exception{
+		Queue:   life.Queue,
+		Job:     life.Job,
+		Verdict: v,
+		At:      now,
+		Detail:  detail,
+	}
 	l.dirty.exception(k)
 }
 
@@ -556,13 +611,15 @@ func (l *Streams) settle(now int64, j Record, told int64) {
 		life := l.lives[k.lifeKey]
 		f := j.Job(e.Job)
 		switch {
-		case e.Verdict == Late && life == nil && told > e.At && (f.Applied > 0 || !f.Known && l.wasDone(k.lifeKey)):
+		case e.Verdict == Late && life == nil && told > e.At &&
+			(f.Applied > 0 || !f.Known && l.wasDone(k.lifeKey)):
 			e.SettledBy = "it ended after all"
 		case e.Verdict == Late && f.Applied == 1:
 			e.SettledBy = "it took effect after all"
 		case e.Verdict == Loss && f.Applied == 1:
 			e.SettledBy = "the application's record: it took effect, once"
-		case (e.Verdict == Double || e.Verdict == Stray || e.Verdict == Ghost) && f.Known && f.Applied == 1 && told > e.At:
+		case (e.Verdict == Double || e.Verdict == Stray || e.Verdict == Ghost) && f.Known &&
+			f.Applied == 1 && told > e.At:
 			e.SettledBy = "the application's record: it took effect once"
 		default:
 			continue
@@ -572,8 +629,9 @@ func (l *Streams) settle(now int64, j Record, told int64) {
 	}
 }
 
-// Find gives what is known of a job of any queue: its life while it is open or recent, its exceptions that are not settled, and whether a job of
-// that id is known to have taken effect.
+// Find gives what is known of a job of any queue: its life while it is open or recent,
+// its exceptions that are not settled, and whether a job of that id is known to have
+// taken effect.
 func (l *Streams) Find(job string) (lives []Life, done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -607,8 +665,9 @@ func (life *Life) copy() Life {
 	return out
 }
 
-// Overdue gives up to n jobs of a lane that have been open for longer than grace without news, those first that were not looked at for longest:
-// whoever watches the lane looks at them on the server and tells Seen.
+// Overdue gives up to n jobs of a lane that have been open for longer than grace
+// without news, those first that were not looked at for longest: whoever watches the
+// lane looks at them on the server and tells Seen.
 func (l *Streams) Overdue(at Lane, now int64, grace time.Duration, n int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -624,12 +683,15 @@ func (l *Streams) Overdue(at Lane, now int64, grace time.Duration, n int) []stri
 	var found []due
 	for k, life := range l.lives {
 		s := life.Stays[place]
-		if k.queue != at.Queue || !s.open() || now-s.At < grace.Milliseconds() && !s.Unsure || s.Missing != nil {
+		if k.queue != at.Queue || !s.open() || now-s.At < grace.Milliseconds() && !s.Unsure ||
+			s.Missing != nil {
 			continue
 		}
 		found = append(found, due{k.job, max(s.At, ln.looked[k.job])})
 	}
-	slices.SortFunc(found, func(a, b due) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.job, b.job)) })
+	slices.SortFunc(found, func(a, b due) int {
+		return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.job, b.job))
+	})
 	jobs := make([]string, 0, min(n, len(found)))
 	for _, d := range found[:min(n, len(found))] {
 		jobs = append(jobs, d.job)
@@ -644,8 +706,8 @@ type Look struct {
 	End   Position // of the stream at that moment
 }
 
-// Seen tells what a lane's server has of a job. A job that is not there as it should be is missing from then on: Judge decides when the stream
-// was read up to that moment.
+// Seen tells what a lane's server has of a job. A job that is not there as it should be
+// is missing from then on: Judge decides when the stream was read up to that moment.
 func (l *Streams) Seen(at Lane, job string, now int64, look Look) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -674,7 +736,8 @@ func (l *Streams) Seen(at Lane, job string, now int64, look Look) {
 	case look.Hash:
 		s.Missing, s.Why = &look.End, "its id is in no list: no worker finds it"
 	case look.State != "":
-		s.Missing, s.Why = &look.End, "its data is gone while its id is "+look.State+": a worker would run it with empty data"
+		s.Missing, s.Why = &look.End, "its data is gone while its id is "+look.State+
+			": a worker would run it with empty data"
 	default:
 		s.Missing, s.Why = &look.End, "neither its data nor its id is on the server"
 	}

@@ -16,8 +16,9 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 )
 
-// world is two servers, an application and its journal, in memory: what BullMQ writes for each thing that happens, in its order. Faults are put in by
-// name, and each says which job the ledger has to name, and as what.
+// world is two servers, an application and its journal, in memory: what BullMQ writes
+// for each thing that happens, in its order. Faults are put in by name, and each says
+// which job the ledger has to name, and as what.
 type world struct {
 	rnd    *rand.Rand
 	now    int64
@@ -25,7 +26,8 @@ type world struct {
 	orders *ledger.Journal
 	seq    int64
 	want   map[string][]ledger.Verdict // by job: the first must be raised, the others may be
-	// digests: the app tells what jobs carry; it is what was sent but where carries says otherwise, by job and whether it is the copy.
+	// digests: the app tells what jobs carry; it is what was sent but where carries
+	// says otherwise, by job and whether it is the copy.
 	digests bool
 	carries map[string]string
 }
@@ -57,13 +59,17 @@ func lane(side string, shadow bool) ledger.Lane {
 	return ledger.Lane{Side: side, Queue: queueName, Shadow: shadow}
 }
 
-var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("target", false), lane("target", true)}
+var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("target", false),
+	lane("target", true)}
 
 func newWorld(seed uint64) *world {
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000, lanes: map[ledger.Lane]*server{}, orders: ledger.NewJournal(), want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
+	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000,
+		lanes: map[ledger.Lane]*server{}, orders: ledger.NewJournal(),
+		want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
 	w.digests = seed%2 == 0
 	for _, l := range allLanes {
-		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{}, data: map[string]bool{}}
+		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{},
+			data: map[string]bool{}}
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
 	return w
@@ -79,7 +85,8 @@ func (w *world) event(at ledger.Lane, event, job string, more ...string) {
 	s := w.lanes[at]
 	w.now += int64(w.rnd.IntN(3))
 	s.seq++
-	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now, s.seq), append([]string{"event", event, "jobId", job}, more...))
+	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now, s.seq),
+		append([]string{"event", event, "jobId", job}, more...))
 	if err != nil {
 		panic(err)
 	}
@@ -87,7 +94,8 @@ func (w *world) event(at ledger.Lane, event, job string, more ...string) {
 	s.written++
 }
 
-// add is BullMQ's add: a second one with the same id, while the job is there, is a "duplicated".
+// add is BullMQ's add: a second one with the same id, while the job is there, is a
+// "duplicated".
 func (w *world) add(at ledger.Lane, job string) {
 	s := w.lanes[at]
 	s.id++
@@ -107,15 +115,18 @@ func (w *world) add(at ledger.Lane, job string) {
 
 // intake takes a webhook: routes it, adds it, answers it.
 func (w *world) intake(job, side string, shadow string) {
-	// The server keeps the data of the first delivery; every other app is an older one, which tells no digests.
+	// The server keeps the data of the first delivery; every other app is an older one,
+	// which tells no digests.
 	digest := ""
 	if w.digests {
 		digest = "sent-" + job
 	}
-	w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side, OK: true, Stage: stageOf(shadow), Digest: digest})
+	w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side,
+		OK: true, Stage: stageOf(shadow), Digest: digest})
 	w.add(lane(side, false), job)
 	if shadow != "" {
-		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: shadow, Shadow: true, OK: true, Stage: stageOf(shadow), Digest: digest})
+		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: shadow,
+			Shadow: true, OK: true, Stage: stageOf(shadow), Digest: digest})
 		w.add(lane(shadow, true), job)
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: job, Status: 200})
@@ -160,8 +171,10 @@ func (w *world) run(at ledger.Lane, job, result string) {
 	if w.digests {
 		digest = cmp.Or(w.carries[at.String()+job], "sent-"+job)
 	}
-	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: job, JobID: job, Side: at.Side, Mode: mode, Outcome: outcome, Result: result, Digest: digest})
-	value, _ := json.Marshal(map[string]string{"order": job, "outcome": outcome, "result": result})
+	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: job, JobID: job, Side: at.Side,
+		Mode: mode, Outcome: outcome, Result: result, Digest: digest})
+	value, _ := json.Marshal(map[string]string{"order": job, "outcome": outcome,
+		"result": result})
 	w.event(at, "completed", job, "returnvalue", string(value), "prev", "active")
 	delete(s.state, job)
 	delete(s.hash, job) // removeOnComplete
@@ -204,7 +217,8 @@ func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 	l.Read(at, r)
 }
 
-// recorder is a database: it keeps what a ledger gives to be saved, and gives back what a restarted one needs.
+// recorder is a database: it keeps what a ledger gives to be saved, and gives back what
+// a restarted one needs.
 type recorder struct {
 	cursors    map[ledger.Lane]ledger.Cursor
 	windows    map[string]ledger.Window
@@ -214,7 +228,8 @@ type recorder struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{map[ledger.Lane]ledger.Cursor{}, map[string]ledger.Window{}, map[[2]string]ledger.Life{}, nil, map[string]ledger.Exception{}}
+	return &recorder{map[ledger.Lane]ledger.Cursor{}, map[string]ledger.Window{},
+		map[[2]string]ledger.Life{}, nil, map[string]ledger.Exception{}}
 }
 
 func (r *recorder) save(c ledger.Checkpoint) {
@@ -238,7 +253,8 @@ func (r *recorder) save(c ledger.Checkpoint) {
 
 func (r *recorder) checkpoint(t *testing.T) ledger.Checkpoint {
 	t.Helper()
-	c := ledger.Checkpoint{Cursors: slices.Collect(maps.Values(r.cursors)), Lives: slices.Collect(maps.Values(r.lives)), Done: r.done}
+	c := ledger.Checkpoint{Cursors: slices.Collect(maps.Values(r.cursors)),
+		Lives: slices.Collect(maps.Values(r.lives)), Done: r.done}
 	for _, w := range r.windows {
 		if w.State != ledger.Conclusive {
 			c.Windows = append(c.Windows, w)
@@ -292,7 +308,8 @@ var faults = map[string]func(w *world, job, side, shadow string){
 		}
 	},
 	"it is added on the wrong side": func(w *world, job, side, shadow string) {
-		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side, OK: true, Stage: "complete"})
+		w.tell(ledger.Event{Type: ledger.EventEnqueued, Order: job, JobID: job, Side: side,
+			OK: true, Stage: "complete"})
 		w.tell(ledger.Event{Type: ledger.EventDelivery, Order: job, Status: 200})
 		w.add(lane(other(side), false), job)
 		w.run(lane(other(side), false), job, "r")
@@ -315,7 +332,8 @@ var faults = map[string]func(w *world, job, side, shadow string){
 	"it runs again long after": func(w *world, job, side, shadow string) {
 		w.intake(job, side, "")
 		w.run(lane(side, false), job, "r")
-		w.want[job] = []ledger.Verdict{ledger.Double, ledger.Stray} // the second run comes in the test, after the first life was closed
+		// the second run comes in the test, after the first life was closed
+		w.want[job] = []ledger.Verdict{ledger.Double, ledger.Stray}
 	},
 	"nobody sent it": func(w *world, job, side, shadow string) {
 		w.add(lane(side, false), job)
@@ -353,7 +371,8 @@ var faults = map[string]func(w *world, job, side, shadow string){
 		w.intake(job, side, "")
 		at := lane(side, false)
 		w.event(at, "active", job)
-		w.tell(ledger.Event{Type: ledger.EventFailed, JobID: job, Side: side, Mode: ledger.ModeAuthoritative, Digest: "nothing"})
+		w.tell(ledger.Event{Type: ledger.EventFailed, JobID: job, Side: side,
+			Mode: ledger.ModeAuthoritative, Digest: "nothing"})
 		w.event(at, "failed", job, "failedReason", "no data")
 		w.lanes[at].state[job] = "failed"
 		w.want[job] = []ledger.Verdict{ledger.Mismatch, ledger.Late}
@@ -379,8 +398,9 @@ func other(side string) string {
 	return ledger.Source
 }
 
-// Every fault is found by its job's id, and nothing else is raised, whatever else goes on: order of events over lanes, readings of any size, restarts
-// from what was saved at any moment.
+// Every fault is found by its job's id, and nothing else is raised, whatever else goes
+// on: order of events over lanes, readings of any size, restarts from what was saved at
+// any moment.
 func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(faults))
@@ -390,7 +410,8 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 	}
 	for seed := range seeds {
 		w := newWorld(seed)
-		opts := ledger.Options{Deadline: time.Minute, Linger: time.Second, Done: 10_000, Recent: 5}
+		opts := ledger.Options{Deadline: time.Minute, Linger: time.Second,
+			Done: 10_000, Recent: 5}
 		l, db := ledger.NewStreams(opts), newRecorder()
 		for _, at := range allLanes { // everything is watched from the start
 			w.read(l, at, 100)
@@ -405,7 +426,9 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 			w.now += advance
 			w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "tick", Status: 500})
 			for _, at := range allLanes {
-				if cut[at] > 0 { // the connection is down: nothing is read, and nothing may be judged by that
+				// the connection is down: nothing is read, and nothing may be judged by
+				// that
+				if cut[at] > 0 {
 					cut[at]--
 					l.Failed(at, errors.New("connection reset by peer"))
 					continue
@@ -423,7 +446,8 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 				db.save(l.Changes())
 			}
 			if w.rnd.IntN(10) == 0 {
-				l = ledger.RestoreStreams(opts, db.checkpoint(t)) // killed: what came after the last save is read again
+				// killed: what came after the last save is read again
+				l = ledger.RestoreStreams(opts, db.checkpoint(t))
 			}
 		}
 		faultAt := w.rnd.IntN(60)
@@ -486,8 +510,10 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 		db.save(l.Changes())
 		db.judged(t, fmt.Sprintf("seed %d, %s", seed, fault), w.want)
 		for _, win := range db.windows {
-			if win.State == ledger.Inconclusive && !slices.Contains(win.Reasons, "reading began in this minute") && !touchesCounters(fault) {
-				t.Errorf("seed %d, %s: %v of %d is inconclusive: %v", seed, fault, win.Lane, win.From, win.Reasons)
+			if win.State == ledger.Inconclusive && !slices.Contains(win.Reasons,
+				"reading began in this minute") && !touchesCounters(fault) {
+				t.Errorf("seed %d, %s: %v of %d is inconclusive: %v", seed, fault, win.Lane,
+					win.From, win.Reasons)
 			}
 		}
 		if t.Failed() {
@@ -496,9 +522,11 @@ func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 	}
 }
 
-// touchesCounters: jobs that vanish behind BullMQ's back are a disagreement of the counters too.
+// touchesCounters: jobs that vanish behind BullMQ's back are a disagreement of the
+// counters too.
 func touchesCounters(fault string) bool {
-	return strings.Contains(fault, "deleted") || strings.Contains(fault, "falls out") || strings.Contains(fault, "fails for good")
+	return strings.Contains(fault, "deleted") || strings.Contains(fault, "falls out") ||
+		strings.Contains(fault, "fails for good")
 }
 
 // judged holds what was raised against what was to be.
@@ -522,7 +550,8 @@ func (r *recorder) judged(t *testing.T, what string, want map[string][]ledger.Ve
 func TestATrimmedStreamIsInconclusiveAndTheJournalSaysHowItEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
-	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}),
+		newRecorder()
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -551,10 +580,12 @@ func TestATrimmedStreamIsInconclusiveAndTheJournalSaysHowItEnded(t *testing.T) {
 	}
 	db.judged(t, "trimmed", map[string][]ledger.Verdict{"lost": {ledger.Loss, ledger.Late}})
 	gap := db.windows[fmt.Sprint(at, trimFrom-trimFrom%60_000)]
-	if gap.State != ledger.Inconclusive || !strings.Contains(strings.Join(gap.Reasons, " "), "trimmed before they were read") {
+	if gap.State != ledger.Inconclusive ||
+		!strings.Contains(strings.Join(gap.Reasons, " "), "trimmed before they were read") {
 		t.Errorf("the minute of the gap is %s: %v", gap.State, gap.Reasons)
 	}
-	if last := db.windows[fmt.Sprint(at, (w.now-60_000)-(w.now-60_000)%60_000)]; last.State != ledger.Conclusive {
+	if last := db.windows[fmt.Sprint(at,
+		(w.now-60_000)-(w.now-60_000)%60_000)]; last.State != ledger.Conclusive {
 		t.Errorf("a minute after it is %s: %v", last.State, last.Reasons)
 	}
 }
@@ -562,7 +593,8 @@ func TestATrimmedStreamIsInconclusiveAndTheJournalSaysHowItEnded(t *testing.T) {
 func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(2)
-	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}),
+		newRecorder()
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -571,14 +603,17 @@ func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *t
 	before, written := len(s.stream), s.written
 	w.run(at, "again", "r")
 	w.read(l, at, 100)
-	// The replica that takes over never heard of the run: the worker runs the job again, and the application catches it.
+	// The replica that takes over never heard of the run: the worker runs the job
+	// again, and the application catches it.
 	s.stream, s.written = s.stream[:before], written
 	s.hash["again"], s.state["again"] = true, "wait"
 	w.now += 2000
 	w.read(l, at, 100)
 	w.event(at, "active", "again")
-	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: "again", JobID: "again", Side: ledger.Source, Outcome: ledger.OutcomeSuppressed})
-	w.event(at, "completed", "again", "returnvalue", "null") // an app that does not say what a run did
+	w.tell(ledger.Event{Type: ledger.EventExecuted, Order: "again", JobID: "again",
+		Side: ledger.Source, Outcome: ledger.OutcomeSuppressed})
+	// an app that does not say what a run did
+	w.event(at, "completed", "again", "returnvalue", "null")
 	delete(s.hash, "again")
 	delete(s.state, "again")
 	for range 90 {
@@ -592,9 +627,10 @@ func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *t
 	if e.Job != "again" || !strings.Contains(e.SettledBy, "once") {
 		t.Errorf("exceptions: %+v", db.exceptions)
 	}
-	inconclusive := slices.ContainsFunc(slices.Collect(maps.Values(db.windows)), func(win ledger.Window) bool {
-		return strings.Contains(strings.Join(win.Reasons, " "), "lost entries")
-	})
+	inconclusive := slices.ContainsFunc(slices.Collect(maps.Values(db.windows)),
+		func(win ledger.Window) bool {
+			return strings.Contains(strings.Join(win.Reasons, " "), "lost entries")
+		})
 	if !inconclusive {
 		t.Errorf("no window tells of the lost entries: %+v", db.windows)
 	}
@@ -612,7 +648,9 @@ func TestMoreOpenJobsThanAreFollowedMakeTheMinuteInconclusive(t *testing.T) {
 	}
 	w.read(l, at, 1000)
 	db.save(l.Changes())
-	if got := db.windows[fmt.Sprint(at, w.now-w.now%60_000)]; got.State != ledger.Inconclusive || !strings.Contains(strings.Join(got.Reasons, " "), "not followed") {
+	if got := db.windows[fmt.Sprint(at,
+		w.now-w.now%60_000)]; got.State != ledger.Inconclusive ||
+		!strings.Contains(strings.Join(got.Reasons, " "), "not followed") {
 		t.Errorf("%+v", got)
 	}
 	if n := len(db.lives); n != 10 {
@@ -634,12 +672,15 @@ func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.
 	for i := range n {
 		id := strconv.Itoa(i)
 		at += 10
-		tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: "job-" + id, Side: ledger.Source, OK: true})
+		tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: "job-" + id,
+			Side: ledger.Source, OK: true})
 		tell(ledger.Event{Type: ledger.EventDelivery, Order: id, Status: 200})
-		tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: "job-" + id, Outcome: ledger.OutcomeApplied})
+		tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: "job-" + id,
+			Outcome: ledger.OutcomeApplied})
 	}
 	s := o.Summary(time.UnixMilli(at), time.Minute)
-	if s.Orders != n || s.Fulfilled != n || s.Acknowledged != n || s.Lost+s.Duplicated+s.Pending != 0 {
+	if s.Orders != n || s.Fulfilled != n || s.Acknowledged != n ||
+		s.Lost+s.Duplicated+s.Pending != 0 {
 		t.Fatalf("%+v", s)
 	}
 	story, found := o.Find("0")
@@ -649,14 +690,17 @@ func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.
 	if f := o.Job("job-0"); !f.Known || f.Applied != 1 {
 		t.Errorf("%+v", f)
 	}
-	tell(ledger.Event{Type: ledger.EventExecuted, Order: "0", JobID: "job-0", Outcome: ledger.OutcomeApplied})
-	if s = o.Summary(time.UnixMilli(at), time.Minute); s.Orders != n || s.Duplicated != 1 || !slices.Equal(s.DuplicatedIDs, []string{"0"}) {
+	tell(ledger.Event{Type: ledger.EventExecuted, Order: "0", JobID: "job-0",
+		Outcome: ledger.OutcomeApplied})
+	if s = o.Summary(time.UnixMilli(at), time.Minute); s.Orders != n || s.Duplicated != 1 ||
+		!slices.Equal(s.DuplicatedIDs, []string{"0"}) {
 		t.Errorf("after a second run of a folded order: %+v", s)
 	}
 }
 
 func FuzzParseEntry(f *testing.F) {
-	f.Add("1795500000000-0", "event", "completed", "jobId", "x", "returnvalue", `{"outcome":"applied","result":"a"}`)
+	f.Add("1795500000000-0", "event", "completed", "jobId", "x", "returnvalue",
+		`{"outcome":"applied","result":"a"}`)
 	f.Add("1-1", "event", "delayed", "jobId", "repeat:a:1", "delay", "1e300")
 	f.Add("-1--1", "", "", "", "", "", "")
 	f.Fuzz(func(t *testing.T, id, a, b, c, d, x, y string) {
@@ -677,7 +721,8 @@ func FuzzParseEntry(f *testing.F) {
 		l := ledger.NewStreams(ledger.Options{})
 		at := lane(ledger.Source, false)
 		l.Read(at, ledger.Reading{At: 1, End: true})
-		l.Read(at, ledger.Reading{At: 2, Entries: []ledger.Entry{e}, End: true, Added: 1, Last: e.At})
+		l.Read(at, ledger.Reading{At: 2, Entries: []ledger.Entry{e}, End: true, Added: 1,
+			Last: e.At})
 		l.Judge(1<<60, 1<<60, ledger.NewJournal())
 		l.Changes()
 	})
@@ -707,7 +752,8 @@ func TestHistoryOfSeveralPagesIsNotConclusive(t *testing.T) {
 func TestACopyThatWaitsForEverDoesNotKeepItsOrderFromBeingJudged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(5)
-	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}),
+		newRecorder()
 	for _, at := range allLanes {
 		w.read(l, at, 100)
 	}
@@ -752,13 +798,15 @@ func TestNothingIsJudgedWhileASideWasNeverRead(t *testing.T) {
 	l.Judge(w.now, w.now, w.orders)
 	db.save(l.Changes())
 	if len(db.done) != 0 || len(db.lives) != 1 {
-		t.Errorf("%d jobs were folded, %d are open: what the target says is not known", len(db.done), len(db.lives))
+		t.Errorf("%d jobs were folded, %d are open: what the target says is not known",
+			len(db.done), len(db.lives))
 	}
 	l.Drop(lane(ledger.Target, false))
 	l.Judge(w.now, w.now, w.orders)
 	db.save(l.Changes())
 	if len(db.done) != 1 || len(db.lives) != 0 {
-		t.Errorf("%d jobs were folded, %d are open, with the target gone", len(db.done), len(db.lives))
+		t.Errorf("%d jobs were folded, %d are open, with the target gone", len(db.done),
+			len(db.lives))
 	}
 }
 
@@ -772,11 +820,13 @@ func TestALaneThatCannotBeReadSaysSo(t *testing.T) {
 	}
 }
 
-// A life that is saved, ends, and begins and ends again before the next save leaves no row; one that begins and ends between two saves never had one.
+// A life that is saved, ends, and begins and ends again before the next save leaves no
+// row; one that begins and ends between two saves never had one.
 func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(7)
-	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}), newRecorder()
+	l, db := ledger.NewStreams(ledger.Options{Deadline: time.Minute, Linger: time.Second}),
+		newRecorder()
 	at := lane(ledger.Source, false)
 	judge := func() {
 		w.now += 3000
@@ -803,15 +853,18 @@ func TestNoLifeStaysInTheDatabaseAfterItEnded(t *testing.T) {
 	judge()
 	c := l.Changes()
 	db.save(c)
-	if len(db.lives) != 0 || len(c.Lives) != 0 || !slices.Equal(c.Ended, [][2]string{{queueName, "again"}}) {
-		t.Errorf("left in the database: %v; saved: %d lives, %v ended", db.lives, len(c.Lives), c.Ended)
+	if len(db.lives) != 0 || len(c.Lives) != 0 ||
+		!slices.Equal(c.Ended, [][2]string{{queueName, "again"}}) {
+		t.Errorf("left in the database: %v; saved: %d lives, %v ended", db.lives,
+			len(c.Lives), c.Ended)
 	}
 }
 
 func TestAQueuesOwnDeadlineCountsInsteadOfTheGeneralOneAndItsEndIsToldOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(8)
-	l := ledger.NewStreams(ledger.Options{Deadline: time.Hour, Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
+	l := ledger.NewStreams(ledger.Options{Deadline: time.Hour,
+		Deadlines: map[string]time.Duration{queueName: time.Minute}, Linger: time.Second})
 	at := lane(ledger.Source, false)
 	w.read(l, at, 100)
 	w.now += 61_000
@@ -831,7 +884,8 @@ func TestAQueuesOwnDeadlineCountsInsteadOfTheGeneralOneAndItsEndIsToldOnce(t *te
 	for range 10 {
 		step(2000)
 	}
-	if len(told) != 1 || told[0].Verdict != ledger.Late || told[0].SettledAt != 0 || !strings.Contains(told[0].Detail, "the limit is 1m0s") {
+	if len(told) != 1 || told[0].Verdict != ledger.Late || told[0].SettledAt != 0 ||
+		!strings.Contains(told[0].Detail, "the limit is 1m0s") {
 		t.Fatalf("over the deadline: %+v", told)
 	}
 	w.run(at, "slow", "r")

@@ -13,10 +13,11 @@ import (
 
 // Event is one entry of the ingestion application's journal.
 type Event struct {
-	Seq   int64  `json:"seq"`
-	At    int64  `json:"at"` // unix ms
-	Type  string `json:"type"`
-	Epoch string `json:"epoch,omitempty"` // of the journal it comes from; set by whoever reads several
+	Seq  int64  `json:"seq"`
+	At   int64  `json:"at"` // unix ms
+	Type string `json:"type"`
+	// of the journal it comes from; set by whoever reads several
+	Epoch string `json:"epoch,omitempty"`
 
 	Order     string `json:"order"`
 	Canary    bool   `json:"canary,omitempty"`
@@ -37,14 +38,16 @@ type Event struct {
 	Outcome   string `json:"outcome,omitempty"`
 	Result    string `json:"result,omitempty"`
 	Attempt   int    `json:"attempt,omitempty"`
-	// Digest recognises the job's data without its routing stamp: as it was added, and as the worker got it. Older apps do not tell.
+	// Digest recognises the job's data without its routing stamp: as it was added, and
+	// as the worker got it. Older apps do not tell.
 	Digest string `json:"digest,omitempty"`
 }
 
 // The journal's types, modes and outcomes.
 const (
 	EventDelivery = "delivery" // a webhook was answered with Status
-	EventKept     = "kept"     // the order is on the app's own disk (durable intake), to be enqueued later
+	// the order is on the app's own disk (durable intake), to be enqueued later
+	EventKept     = "kept"
 	EventEnqueued = "enqueued" // a job was added, or OK is false
 	EventExecuted = "executed" // a worker ran a job
 	EventFailed   = "failed"   // a worker's attempt failed; BullMQ tries again
@@ -64,17 +67,23 @@ const maxIDs = 20
 
 // Bounds of what Orders keeps in memory.
 const (
-	keepOrders  = 100_000          // orders that are kept whole, at least
-	foldAfter   = 10 * time.Minute // an order that is in order is folded into its minute's counters no sooner than this after its last event
-	foldSoon    = 30 * time.Second // ... or than this, when there are twice as many as are kept
-	knownOrders = 250_000          // folded orders that are recognised when they come again, at least; twice as many at most
+	keepOrders = 100_000 // orders that are kept whole, at least
+	// an order that is in order is folded into its minute's counters no sooner than
+	// this after its last event
+	foldAfter = 10 * time.Minute
+	foldSoon  = 30 * time.Second // ... or than this, when there are twice as many as are kept
+	// folded orders that are recognised when they come again, at least; twice as many
+	// at most
+	knownOrders = 250_000
 )
 
-// Journal folds the journal into what happened to each order. It is the proof of "none lost, none twice": it looks only at what was promised
-// to the payment provider (a 2xx) and at what took effect. One goroutine may Apply while others read.
+// Journal folds the journal into what happened to each order. It is the proof of "none
+// lost, none twice": it looks only at what was promised to the payment provider (a 2xx)
+// and at what took effect. One goroutine may Apply while others read.
 //
-// Memory is bounded by what is not in order: of an order that was acknowledged and took effect once, long ago, only its minute's counters and
-// eight bytes that recognise it are kept; every other one is kept whole, for good.
+// Memory is bounded by what is not in order: of an order that was acknowledged and took
+// effect once, long ago, only its minute's counters and eight bytes that recognise it
+// are kept; every other one is kept whole, for good.
 type Journal struct {
 	mu       sync.RWMutex
 	keep     int
@@ -84,31 +93,37 @@ type Journal struct {
 	last     map[string]int64  // highest sequence number by journal
 	since    int64             // unix ms of the first event
 	newest   int64
-	applied  int                      // events
-	foldNext int                      // how many they are when it is worth looking for orders to fold
+	applied  int // events
+	// how many they are when it is worth looking for orders to fold
+	foldNext int
 	folded   map[int64]*Summary       // by the minute of the first add
 	arrivals map[string]map[int64]int // first deliveries, by provider and hour
 	backlog  Backlog
-	// known gives the minute of a folded order, by its hash; knownJobs the same by its job's id.
+	// known gives the minute of a folded order, by its hash; knownJobs the same by its
+	// job's id.
 	known, knownJobs generations
 }
 
-// Backlog is what the app says of its durable intake at the end of the journal: orders that are on its disk and not enqueued yet.
+// Backlog is what the app says of its durable intake at the end of the journal: orders
+// that are on its disk and not enqueued yet.
 type Backlog struct {
 	Orders int
 	Oldest int64 // when the oldest of them was taken in, unix ms; 0 when there is none
 }
 
-// Backlog takes in what the app says of its durable intake, as of the end of the journal that was read. It keeps orders from being lost that are not:
-// an order that the journal calls kept and that has no job yet is in the intake, unless everything in there is younger.
+// Backlog takes in what the app says of its durable intake, as of the end of the
+// journal that was read. It keeps orders from being lost that are not: an order that
+// the journal calls kept and that has no job yet is in the intake, unless everything in
+// there is younger.
 func (l *Journal) Backlog(b Backlog) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.backlog = b
 }
 
-// waits says whether an order has no job yet and is in the app's intake for all that is known. One that the intake lost from among younger ones is not in
-// there any more than they are; one from among older ones is found when those are gone.
+// waits says whether an order has no job yet and is in the app's intake for all that is
+// known. One that the intake lost from among younger ones is not in there any more than
+// they are; one from among older ones is found when those are gone.
 func (b Backlog) waits(o *order) bool {
 	return o.kept != 0 && o.added == 0 && b.Orders > 0 && o.kept >= b.Oldest
 }
@@ -169,7 +184,8 @@ type order struct {
 	story          []Moment
 }
 
-// cargo is what one job of an order carried: digests of what was sent, by whether it was a shadow copy, and of what workers got; each once.
+// cargo is what one job of an order carried: digests of what was sent, by whether it
+// was a shadow copy, and of what workers got; each once.
 type cargo struct {
 	job  string
 	sent [2][]string
@@ -181,7 +197,8 @@ type gotCargo struct {
 	shadow       bool
 }
 
-// maxCargo bounds the different digests that are remembered of one job. Who sends one job with more different data than that cannot be told what ran.
+// maxCargo bounds the different digests that are remembered of one job. Who sends one
+// job with more different data than that cannot be told what ran.
 const maxCargo = 16
 
 // carries notes the digest of an event; "" says nothing.
@@ -206,7 +223,8 @@ func (o *order) carries(e Event) {
 			d = sent[same] // kept once
 		}
 	}
-	if g := (gotCargo{d, e.Side, e.Mode == ModeShadow}); !slices.Contains(c.got, g) && len(c.got) < maxCargo {
+	if g := (gotCargo{d, e.Side, e.Mode == ModeShadow}); !slices.Contains(c.got, g) &&
+		len(c.got) < maxCargo {
 		c.got = append(c.got, g)
 	}
 }
@@ -218,7 +236,8 @@ func copyIndex(shadow bool) int {
 	return 0
 }
 
-// differs says which data differ, of one job or, for "", of any; "" when none do, or nothing is told.
+// differs says which data differ, of one job or, for "", of any; "" when none do, or
+// nothing is told.
 func (o *order) differs(job string) string {
 	for _, c := range o.cargo {
 		if job != "" && c.job != job {
@@ -231,23 +250,28 @@ func (o *order) differs(job string) string {
 	return ""
 }
 
-// differs: a provider may deliver an event again with other bytes, of which BullMQ keeps the first, so what a worker got has to be any of what was sent.
-// It is looked at late, since a fast worker's entry may come before the sender's.
+// differs: a provider may deliver an event again with other bytes, of which BullMQ
+// keeps the first, so what a worker got has to be any of what was sent. It is looked at
+// late, since a fast worker's entry may come before the sender's.
 func (c *cargo) differs() string {
 	real, copies := c.sent[0], c.sent[1]
 	for _, d := range copies {
 		if len(real) > 0 && !slices.Contains(real, d) {
-			return fmt.Sprintf("the shadow copy was sent with data %s, the order with %s", d, strings.Join(real, " or "))
+			return fmt.Sprintf("the shadow copy was sent with data %s, the order with %s", d,
+				strings.Join(real, " or "))
 		}
 	}
 	run, copied := "", ""
 	for _, g := range c.got {
-		if len(real)+len(copies) > 0 && !slices.Contains(real, g.digest) && !slices.Contains(copies, g.digest) {
+		if len(real)+len(copies) > 0 && !slices.Contains(real, g.digest) &&
+			!slices.Contains(copies, g.digest) {
 			sent := real
 			if len(sent) == 0 {
 				sent = copies
 			}
-			return fmt.Sprintf("the worker on %s%s got data %s, what was sent is %s", cmp.Or(g.side, "a side not told"), shadowWord(g.shadow), g.digest, strings.Join(sent, " or "))
+			return fmt.Sprintf("the worker on %s%s got data %s, what was sent is %s",
+				cmp.Or(g.side, "a side not told"), shadowWord(g.shadow), g.digest,
+				strings.Join(sent, " or "))
 		}
 		if g.shadow {
 			copied = cmp.Or(copied, g.digest)
@@ -272,22 +296,28 @@ type Moment struct {
 
 func (o *order) tell(at int64, what string) {
 	if len(o.story) < maxStory {
-		o.story = append(o.story, Moment{at, unique.Make(what).Value()}) // the same few words for every order
+		// the same few words for every order
+		o.story = append(o.story, Moment{at, unique.Make(what).Value()})
 	}
 }
 
-// inOrder: nothing is to be said of it any more. What was answered 503 is kept, for the story of its recovery.
+// inOrder: nothing is to be said of it any more. What was answered 503 is kept, for the
+// story of its recovery.
 func (o *order) inOrder() bool {
-	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 && (!o.shadowExpected || o.compared && o.result == o.shadow) && o.differs("") == ""
+	return o.acknowledged != 0 && o.firstEnqueued != 0 && o.applied == 1 && o.rejected == 0 &&
+		(!o.shadowExpected || o.compared && o.result == o.shadow) && o.differs("") == ""
 }
 
 // NewJournal makes an empty ledger.
 func NewJournal() *Journal {
-	return &Journal{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{}, canaries: map[string]bool{}, last: map[string]int64{}, arrivals: map[string]map[int64]int{}, folded: map[int64]*Summary{},
+	return &Journal{keep: keepOrders, orders: map[string]*order{}, jobs: map[string]*order{},
+		canaries: map[string]bool{}, last: map[string]int64{},
+		arrivals: map[string]map[int64]int{}, folded: map[int64]*Summary{},
 		known: newGenerations(knownOrders), knownJobs: newGenerations(knownOrders)}
 }
 
-// Apply folds one event in. An event of a journal that was folded before (by its sequence number) is ignored, so a reader may go back.
+// Apply folds one event in. An event of a journal that was folded before (by its
+// sequence number) is ignored, so a reader may go back.
 func (l *Journal) Apply(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -344,7 +374,8 @@ func (l *Journal) Apply(e Event) {
 		if e.Mode != ModeShadow {
 			o.failures++
 		}
-		o.tell(e.At, fmt.Sprintf("an attempt failed on %s%s", cmp.Or(e.Side, "a side not told"), shadowWord(e.Mode == ModeShadow)))
+		o.tell(e.At, fmt.Sprintf("an attempt failed on %s%s", cmp.Or(e.Side, "a side not told"),
+			shadowWord(e.Mode == ModeShadow)))
 	}
 }
 
@@ -366,7 +397,8 @@ func (l *Journal) arrived(provider string, at int64) {
 	}
 }
 
-// Rates gives the orders a minute that each provider sent for the first time, over the whole hours that touch a time (unix ms), or since the journal began.
+// Rates gives the orders a minute that each provider sent for the first time, over the
+// whole hours that touch a time (unix ms), or since the journal began.
 func (l *Journal) Rates(sinceMS, nowMS int64) map[string]float64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -406,7 +438,15 @@ func (l *Journal) open(id string) *order {
 	if !ok {
 		return o
 	}
-	*o = order{id: id, firstEnqueued: minute, acknowledged: minute, applied: 1, last: minute, story: []Moment{{minute, "acknowledged and applied once in this minute; what happened in it was folded"}}}
+	*o = order{
+		id:            id,
+		firstEnqueued: minute,
+		acknowledged:  minute,
+		applied:       1,
+		last:          minute,
+		story: []Moment{{minute,
+			"acknowledged and applied once in this minute; what happened in it was folded"}},
+	}
 	l.known.drop(h)
 	if b := l.folded[minute]; b != nil {
 		var s Summary
@@ -416,7 +456,8 @@ func (l *Journal) open(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. O(orders), once in a quarter as many events.
+// fold turns the oldest orders that are in order into counters. O(orders), once in a
+// quarter as many events.
 func (l *Journal) fold() {
 	l.foldNext = l.applied + len(l.orders)/4
 	after := foldAfter
@@ -433,7 +474,9 @@ func (l *Journal) fold() {
 			found = append(found, old{o.last, o})
 		}
 	}
-	slices.SortFunc(found, func(a, b old) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.o.id, b.o.id)) })
+	slices.SortFunc(found, func(a, b old) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.o.id, b.o.id))
+	})
 	for _, f := range found[:min(len(found), len(l.orders)-l.keep)] {
 		o := f.o
 		m := o.firstEnqueued - o.firstEnqueued%minute
@@ -460,7 +503,13 @@ func (l *Journal) Job(id string) Facts {
 		return Facts{Known: true, Canary: true}
 	}
 	if o := l.jobs[id]; o != nil {
-		return Facts{Known: true, Acknowledged: o.acknowledged != 0, Applied: o.applied, Sent: o.sent, Different: o.differs(id)}
+		return Facts{
+			Known:        true,
+			Acknowledged: o.acknowledged != 0,
+			Applied:      o.applied,
+			Sent:         o.sent,
+			Different:    o.differs(id),
+		}
 	}
 	if _, ok := l.knownJobs.find(hash(lifeKey{job: id})); ok {
 		return Facts{Known: true, Acknowledged: true, Applied: 1}
@@ -484,8 +533,9 @@ type Story struct {
 	Applied      int      `json:"applied"`             // 1 is right
 	Suppressed   int      `json:"suppressed"`          // second runs that were caught
 	Different    string   `json:"different,omitempty"` // which data differ
-	Folded       bool     `json:"folded"`              // long done, in order: the moments are not kept
-	Moments      []Moment `json:"moments"`
+	// long done, in order: the moments are not kept
+	Folded  bool     `json:"folded"`
+	Moments []Moment `json:"moments"`
 }
 
 // Find gives an order by its own id or its job's.
@@ -497,7 +547,8 @@ func (l *Journal) Find(id string) (Story, bool) {
 		o = l.jobs[id]
 	}
 	if o != nil {
-		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs), Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed,
+		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs),
+			Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed,
 			Different: o.differs(""), Moments: slices.Clone(o.story)}, true
 	}
 	h := hash(lifeKey{job: id})
@@ -508,7 +559,14 @@ func (l *Journal) Find(id string) (Story, bool) {
 	if !ok {
 		return Story{}, false
 	}
-	return Story{Order: id, Acknowledged: true, Applied: 1, Folded: true, Moments: []Moment{{m, "added, acknowledged and applied once, in the minute that began then"}}}, true
+	return Story{
+		Order:        id,
+		Acknowledged: true,
+		Applied:      1,
+		Folded:       true,
+		Moments: []Moment{{m,
+			"added, acknowledged and applied once, in the minute that began then"}},
+	}, true
 }
 
 func (o *order) delivered(e Event) {
@@ -535,7 +593,8 @@ func (o *order) enqueued(e Event) {
 	if !e.OK {
 		how = "could not be added to"
 	}
-	o.tell(e.At, fmt.Sprintf("%s %s%s in stage %s", how, e.Side, shadowWord(e.Shadow), cmp.Or(e.Stage, "unknown")))
+	o.tell(e.At, fmt.Sprintf("%s %s%s in stage %s", how, e.Side, shadowWord(e.Shadow),
+		cmp.Or(e.Stage, "unknown")))
 	if e.Shadow {
 		o.shadowEnqueued = o.shadowEnqueued || e.OK
 		return
@@ -554,7 +613,8 @@ func (o *order) enqueued(e Event) {
 }
 
 func (o *order) executed(e Event) {
-	o.tell(e.At, fmt.Sprintf("run on %s%s: %s", cmp.Or(e.Side, "a side not told"), shadowWord(e.Mode == ModeShadow), e.Outcome))
+	o.tell(e.At, fmt.Sprintf("run on %s%s: %s", cmp.Or(e.Side, "a side not told"),
+		shadowWord(e.Mode == ModeShadow), e.Outcome))
 	switch e.Outcome {
 	case OutcomeApplied:
 		o.applied++
@@ -577,45 +637,64 @@ type Summary struct {
 	Fulfilled     int      `json:"fulfilled"`    // took effect, once or more
 	Duplicated    int      `json:"duplicated"`   // took effect more than once
 	DuplicatedIDs []string `json:"duplicated_ids,omitempty"`
-	Suppressed    int      `json:"suppressed"`     // second runs that were caught
-	Pending       int      `json:"pending"`        // acknowledged, not fulfilled, younger than grace
-	PendingSource int      `json:"pending_source"` // of the pending ones, those whose job was put on the source
-	Held          int      `json:"held"`           // of the pending ones, those that wait in the app's durable intake, however long
-	HeldLate      int      `json:"held_late"`      // of those, the ones that have been waiting for longer than grace
-	Lost          int      `json:"lost"`           // acknowledged, not fulfilled, older than grace
-	LostIDs       []string `json:"lost_ids,omitempty"`
-	Rejected503   int      `json:"rejected_503"`   // orders that were answered 503 at least once
-	RetriedOK     int      `json:"retried_ok"`     // of those, acknowledged by a later delivery
-	Misrouted     int      `json:"misrouted"`      // runs on a side without authority
-	Failures      int      `json:"failures"`       // failed attempts that counted
-	NotEnqueued   int      `json:"not_enqueued"`   // acknowledged although no authoritative add is recorded
-	OldestOpenMS  int64    `json:"oldest_open_ms"` // age of the oldest pending or lost order since its acknowledgement
+	Suppressed    int      `json:"suppressed"` // second runs that were caught
+	// acknowledged, not fulfilled, younger than grace
+	Pending int `json:"pending"`
+	// of the pending ones, those whose job was put on the source
+	PendingSource int `json:"pending_source"`
+	// of the pending ones, those that wait in the app's durable intake, however long
+	Held int `json:"held"`
+	// of those, the ones that have been waiting for longer than grace
+	HeldLate int `json:"held_late"`
+	// acknowledged, not fulfilled, older than grace
+	Lost    int      `json:"lost"`
+	LostIDs []string `json:"lost_ids,omitempty"`
+	// orders that were answered 503 at least once
+	Rejected503 int `json:"rejected_503"`
+	RetriedOK   int `json:"retried_ok"` // of those, acknowledged by a later delivery
+	Misrouted   int `json:"misrouted"`  // runs on a side without authority
+	Failures    int `json:"failures"`   // failed attempts that counted
+	// acknowledged although no authoritative add is recorded
+	NotEnqueued int `json:"not_enqueued"`
+	// age of the oldest pending or lost order since its acknowledgement
+	OldestOpenMS int64 `json:"oldest_open_ms"`
 
 	OnTarget       int `json:"on_target"`       // whose job was last put on the target
 	ShadowExpected int `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
 	ShadowEnqueued int `json:"shadow_enqueued"` // of those, the copy was added
 	ShadowCompared int `json:"shadow_compared"` // both results are known
-	// Mismatches are orders whose run and shadow run came to different results, or whose data differ: the latter are counted in DataMismatches too.
-	Mismatches     int      `json:"mismatches"`
-	DataMismatches int      `json:"data_mismatches"` // a worker got other data than was sent, or the copy was another
+	// Mismatches are orders whose run and shadow run came to different results, or
+	// whose data differ: the latter are counted in DataMismatches too.
+	Mismatches int `json:"mismatches"`
+	// a worker got other data than was sent, or the copy was another
+	DataMismatches int      `json:"data_mismatches"`
 	MismatchIDs    []string `json:"mismatch_ids,omitempty"`
 }
 
-// Summary sums up every order. An order acknowledged longer than grace ago that has not taken effect is lost; before that it is pending. One that waits
-// in the app's durable intake is pending however long (see Backlog); after that its grace begins with its job.
+// Summary sums up every order. An order acknowledged longer than grace ago that has not
+// taken effect is lost; before that it is pending. One that waits in the app's durable
+// intake is pending however long (see Backlog); after that its grace begins with its
+// job.
 func (l *Journal) Summary(now time.Time, grace time.Duration) Summary {
-	return l.summary(now, grace, func(*order) bool { return true }, func(int64) bool { return true })
+	return l.summary(now, grace, func(*order) bool {
+		return true
+	}, func(int64) bool { return true })
 }
 
-// Window sums up the orders whose first authoritative add was attempted in [sinceMS, untilMS), unix ms; untilMS 0 is no end. Of orders long done and
-// in order (see Orders) it counts whole minutes only: those of a minute that the window cuts are left out.
+// Window sums up the orders whose first authoritative add was attempted in [sinceMS,
+// untilMS), unix ms; untilMS 0 is no end. Of orders long done and in order (see Orders)
+// it counts whole minutes only: those of a minute that the window cuts are left out.
 func (l *Journal) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
 	return l.summary(now, grace, func(o *order) bool {
-		return o.firstEnqueued >= sinceMS && o.firstEnqueued != 0 && (untilMS == 0 || o.firstEnqueued < untilMS)
+		return o.firstEnqueued >= sinceMS && o.firstEnqueued != 0 &&
+			(untilMS == 0 || o.firstEnqueued < untilMS)
 	}, func(m int64) bool { return m >= sinceMS && (untilMS == 0 || m+minute <= untilMS) })
 }
 
-func (l *Journal) summary(now time.Time, grace time.Duration, include func(*order) bool, whole func(minute int64) bool) Summary {
+func (l *Journal) summary(
+	now time.Time, grace time.Duration, include func(*order) bool,
+	whole func(minute int64) bool,
+) Summary {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var s Summary
@@ -657,7 +736,8 @@ func (s *Summary) add(o *order, now, grace int64, backlog Backlog) {
 			s.OldestOpenMS = max(s.OldestOpenMS, age)
 			since := o.acknowledged
 			if o.kept != 0 {
-				since = max(since, o.added) // its time for running begins when there is a job to run
+				// its time for running begins when there is a job to run
+				since = max(since, o.added)
 			}
 			switch {
 			case held:
@@ -716,17 +796,21 @@ type Delivery struct {
 
 // RetryStory is what became of an order that was answered 503.
 type RetryStory struct {
-	Order        string     `json:"order"`
-	Provider     string     `json:"provider"`   // as the journal names it; empty when it does not
+	Order string `json:"order"`
+	// as the journal names it; empty when it does not
+	Provider     string     `json:"provider"`
 	Deliveries   []Delivery `json:"deliveries"` // all of them, in order of arrival
 	Acknowledged bool       `json:"acknowledged"`
 	Applied      int        `json:"applied"` // 1 is right
-	// RecoveredAfterMS is from the first 503 to the first acknowledgement after it; 0 while there is none.
+	// RecoveredAfterMS is from the first 503 to the first acknowledgement after it; 0
+	// while there is none.
 	RecoveredAfterMS int64 `json:"recovered_after_ms"`
 }
 
-// Kept tells of every order that the app's durable intake took between sinceMS and untilMS (unix ms, both included) and that had no job until then: the
-// orders that an outage up to untilMS held up. RecoveredAfterMS is until the job was added. The earliest first.
+// Kept tells of every order that the app's durable intake took between sinceMS and
+// untilMS (unix ms, both included) and that had no job until then: the orders that an
+// outage up to untilMS held up. RecoveredAfterMS is until the job was added. The
+// earliest first.
 func (l *Journal) Kept(sinceMS, untilMS int64) []RetryStory {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -739,13 +823,21 @@ func (l *Journal) Kept(sinceMS, untilMS int64) []RetryStory {
 		if o.kept < sinceMS || o.kept > untilMS || o.added != 0 && o.added < untilMS {
 			continue
 		}
-		s := RetryStory{Order: o.id, Provider: o.provider, Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0, Applied: o.applied}
+		s := RetryStory{
+			Order:        o.id,
+			Provider:     o.provider,
+			Deliveries:   slices.Clone(o.deliveries),
+			Acknowledged: o.acknowledged != 0,
+			Applied:      o.applied,
+		}
 		if o.added != 0 {
 			s.RecoveredAfterMS = o.added - o.kept
 		}
 		found = append(found, held{o.kept, s})
 	}
-	slices.SortFunc(found, func(a, b held) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.s.Order, b.s.Order)) })
+	slices.SortFunc(found, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.s.Order, b.s.Order))
+	})
 	out := make([]RetryStory, len(found))
 	for i, f := range found {
 		out[i] = f.s
@@ -762,19 +854,25 @@ func (o *order) recoveredAfter() int64 {
 	return 0
 }
 
-// Retries tells the story of every order that was answered 503 at or after sinceMS (unix ms), the earliest first.
+// Retries tells the story of every order that was answered 503 at or after sinceMS
+// (unix ms), the earliest first.
 func (l *Journal) Retries(sinceMS int64) []RetryStory {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var out []RetryStory
 	for _, o := range l.orders {
-		if slices.ContainsFunc(o.deliveries, func(d Delivery) bool { return d.Status == 503 && d.At >= sinceMS }) {
-			out = append(out, RetryStory{Order: o.id, Provider: o.provider, Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0, Applied: o.applied,
+		if slices.ContainsFunc(o.deliveries, func(d Delivery) bool {
+			return d.Status == 503 && d.At >= sinceMS
+		}) {
+			out = append(out, RetryStory{Order: o.id, Provider: o.provider,
+				Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0,
+				Applied:          o.applied,
 				RecoveredAfterMS: o.recoveredAfter()})
 		}
 	}
 	slices.SortFunc(out, func(a, b RetryStory) int {
-		return cmp.Or(cmp.Compare(a.Deliveries[0].At, b.Deliveries[0].At), cmp.Compare(a.Order, b.Order))
+		return cmp.Or(cmp.Compare(a.Deliveries[0].At, b.Deliveries[0].At),
+			cmp.Compare(a.Order, b.Order))
 	})
 	return out
 }

@@ -27,11 +27,13 @@ func (j *journal) add(at int64, e ledger.Event) *journal {
 }
 
 func (j *journal) enqueued(at int64, order, stage string) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: true, Stage: stage})
+	return j.add(at,
+		ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: true, Stage: stage})
 }
 
 func (j *journal) shadow(at int64, order string, ok bool) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: ok, Shadow: true, Stage: "shadow"})
+	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: ok,
+		Shadow: true, Stage: "shadow"})
 }
 
 func (j *journal) answered(at int64, order string, status int) *journal {
@@ -39,16 +41,19 @@ func (j *journal) answered(at int64, order string, status int) *journal {
 }
 
 func (j *journal) executed(at int64, order, outcome, result string) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome, Result: result})
+	return j.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome,
+		Result: result})
 }
 
 // sent and got are an add and a run that tell the digest of the job's data.
 func (j *journal) sent(at int64, order, digest string, shadow bool) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, JobID: "job-" + order, OK: true, Stage: "live", Shadow: shadow, Digest: digest})
+	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order,
+		JobID: "job-" + order, OK: true, Stage: "live", Shadow: shadow, Digest: digest})
 }
 
 func (j *journal) got(at int64, order, outcome, digest string) *journal {
-	e := ledger.Event{Type: ledger.EventExecuted, Order: order, JobID: "job-" + order, Side: ledger.Source, Outcome: outcome, Result: "h", Digest: digest}
+	e := ledger.Event{Type: ledger.EventExecuted, Order: order, JobID: "job-" + order,
+		Side: ledger.Source, Outcome: outcome, Result: "h", Digest: digest}
 	if outcome == ledger.OutcomeCompared {
 		e.Mode, e.Side = ledger.ModeShadow, ledger.Target
 	}
@@ -71,36 +76,62 @@ func TestLedgerVerdicts(t *testing.T) {
 		j    *journal
 		want ledger.Summary
 	}{
-		{"acknowledged and applied once is fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h"),
+		{"acknowledged and applied once is fulfilled", new(journal).enqueued(1, "a",
+			"off").answered(2, "a", 200).executed(3, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
-		{"acknowledged and never applied is lost after the grace", new(journal).enqueued(1, "a", "off").answered(2, "a", 200),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2}},
-		{"within the grace it is pending", new(journal).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
+		{"acknowledged and never applied is lost after the grace",
+			new(journal).enqueued(1, "a", "off").answered(2, "a", 200),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"},
+				OldestOpenMS: now - 2}},
+		{"within the grace it is pending",
+			new(journal).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
-		{"a late run makes a lost order fulfilled", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
+		{"a late run makes a lost order fulfilled", new(journal).enqueued(1, "a",
+			"off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
-		{"applied twice is a duplicate", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "applied", "h"),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1, DuplicatedIDs: []string{"a"}}},
-		{"a second run that was caught is none", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "suppressed", "h"),
+		{"applied twice is a duplicate", new(journal).enqueued(1, "a", "off").answered(2, "a",
+			200).executed(3, "a", "applied", "h").executed(4, "a", "applied", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1,
+				DuplicatedIDs: []string{"a"}}},
+		{"a second run that was caught is none",
+			new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
+				"applied", "h").executed(4, "a", "suppressed", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Suppressed: 1}},
-		{"a shadow run does not fulfil", new(journal).enqueued(1, "a", "shadow").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "compared", "h"),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"}, OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
-		{"a misrouted run does not fulfil", new(journal).enqueued(1, "a", "off").answered(now, "a", 200).executed(3, "a", "misrouted", ""),
+		{"a shadow run does not fulfil", new(journal).enqueued(1, "a", "shadow").shadow(1, "a",
+			true).answered(2, "a", 200).executed(3, "a", "compared", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"},
+				OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
+		{"a misrouted run does not fulfil", new(journal).enqueued(1, "a", "off").answered(now,
+			"a", 200).executed(3, "a", "misrouted", ""),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
-		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503), ledger.Summary{Orders: 1, Rejected503: 1}},
-		{"a 503 that was delivered again", new(journal).answered(2, "a", 503).enqueued(3, "a", "off").answered(4, "a", 200).executed(5, "a", "applied", "h"),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1, RetriedOK: 1}},
-		{"an acknowledgement before the 503 is no retry", new(journal).enqueued(1, "a", "off").answered(2, "a", 200).answered(3, "a", 503).executed(5, "a", "applied", "h"),
+		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503),
+			ledger.Summary{Orders: 1, Rejected503: 1}},
+		{"a 503 that was delivered again", new(journal).answered(2, "a", 503).enqueued(3, "a",
+			"off").answered(4, "a", 200).executed(5, "a", "applied", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1,
+				RetriedOK: 1}},
+		{"an acknowledgement before the 503 is no retry", new(journal).enqueued(1, "a",
+			"off").answered(2, "a", 200).answered(3, "a", 503).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1}},
-		{"equal results are compared", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1}},
-		{"different results are a mismatch", new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a", 200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1, ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1, MismatchIDs: []string{"a"}}},
-		{"a failed shadow add shows", new(journal).enqueued(1, "a", "dualwrite").shadow(1, "a", false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
+		{"equal results are compared",
+			new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
+				200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
+				ShadowEnqueued: 1, ShadowCompared: 1}},
+		{"different results are a mismatch",
+			new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
+				200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
+				ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1,
+				MismatchIDs: []string{"a"}}},
+		{"a failed shadow add shows", new(journal).enqueued(1, "a", "dualwrite").shadow(1, "a",
+			false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
 		{"an acknowledgement without an add shows", new(journal).answered(now, "a", 200),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
-		{"canaries are not orders", new(journal).add(1, ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c", 200).executed(3, "c", "canary", "").
+		{"canaries are not orders", new(journal).add(1,
+			ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c",
+			200).executed(3, "c", "canary", "").
 			executed(4, "d", "canary", ""), ledger.Summary{}},
 	} {
 		got := tt.j.ledger().Summary(time.UnixMilli(now), grace)
@@ -117,35 +148,61 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 		j    *journal
 		want string // "": nothing differs
 	}{
-		{"the same data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d1"), ""},
-		{"an app that tells no digest of the run", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", ""), ""},
-		{"an app that tells no digest of the add", new(journal).sent(1, "a", "", false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
-		{"the run is journalled before the add", new(journal).got(1, "a", "applied", "d1").sent(2, "a", "d1", false).answered(2, "a", 200), ""},
-		{"another delivery with other bytes, of which the first is run", new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
-		{"two jobs of one order have data of their own", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", "d1").
-			add(4, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b", OK: true, Shadow: true, Digest: "d2"}).
-			add(5, ledger.Event{Type: ledger.EventExecuted, Order: "a", JobID: "job-b", Outcome: "compared", Mode: "shadow", Result: "h", Digest: "d2"}), ""},
-		{"the worker got other data", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).got(3, "a", "applied", "d2"), "the worker on source got data d2, what was sent is d1"},
-		{"the worker got the data of the order's other job", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
-			add(3, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b", OK: true, Digest: "d2"}).got(4, "a", "applied", "d2"), "got data d2, what was sent is d1"},
-		{"the worker got nothing, and knows the job alone", new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
-			add(3, ledger.Event{Type: ledger.EventFailed, JobID: "job-a", Side: ledger.Target, Digest: "e0"}), "the worker on target got data e0, what was sent is d1"},
-		{"the shadow run got other data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
+		{"the same data",
+			new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
+				200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d1"), ""},
+		{"an app that tells no digest of the run", new(journal).sent(1, "a", "d1",
+			false).answered(2, "a", 200).got(3, "a", "applied", ""), ""},
+		{"an app that tells no digest of the add", new(journal).sent(1, "a", "",
+			false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
+		{"the run is journalled before the add", new(journal).got(1, "a", "applied",
+			"d1").sent(2, "a", "d1", false).answered(2, "a", 200), ""},
+		{"another delivery with other bytes, of which the first is run",
+			new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).answered(2, "a",
+				200).got(3, "a", "applied", "d1"), ""},
+		{"two jobs of one order have data of their own", new(journal).sent(1, "a", "d1",
+			false).answered(2, "a", 200).got(3, "a", "applied", "d1").
+			add(4, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b",
+				OK: true, Shadow: true, Digest: "d2"}).
+			add(5, ledger.Event{Type: ledger.EventExecuted, Order: "a", JobID: "job-b",
+				Outcome: "compared", Mode: "shadow", Result: "h", Digest: "d2"}), ""},
+		{"the worker got other data", new(journal).sent(1, "a", "d1", false).answered(2, "a",
+			200).got(3, "a", "applied", "d2"),
+			"the worker on source got data d2, what was sent is d1"},
+		{"the worker got the data of the order's other job",
+			new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+				add(3, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b",
+					OK: true, Digest: "d2"}).got(4, "a", "applied", "d2"),
+			"got data d2, what was sent is d1"},
+		{"the worker got nothing, and knows the job alone",
+			new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+				add(3, ledger.Event{Type: ledger.EventFailed, JobID: "job-a",
+					Side:   ledger.Target,
+					Digest: "e0"}), "the worker on target got data e0, what was sent is d1"},
+		{"the shadow run got other data",
+			new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
+				200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
 			"the worker on target (shadow) got data d2, what was sent is d1"},
-		{"the copy was sent with other data", new(journal).sent(1, "a", "d1", false).sent(1, "a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1"), "the shadow copy was sent with data d2, the order with d1"},
-		{"run and copy are of different deliveries", new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).sent(2, "a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
+		{"the copy was sent with other data", new(journal).sent(1, "a", "d1", false).sent(1,
+			"a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1"),
+			"the shadow copy was sent with data d2, the order with d1"},
+		{"run and copy are of different deliveries", new(journal).sent(1, "a", "d1",
+			false).sent(2, "a", "d2", false).sent(2, "a", "d2", true).answered(2, "a",
+			200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
 			"the run got data d1, the shadow run d2"},
 	} {
 		l := tt.j.ledger()
 		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job("job-a").Different
 		found, _ := l.Find("a")
 		if tt.want == "" {
-			if s.Mismatches+s.DataMismatches+len(s.MismatchIDs) != 0 || story != "" || found.Different != "" {
+			if s.Mismatches+s.DataMismatches+len(s.MismatchIDs) != 0 || story != "" ||
+				found.Different != "" {
 				t.Errorf("%s: %+v, %s, %s", tt.rule, s, story, found.Different)
 			}
 			continue
 		}
-		if s.Mismatches != 1 || s.DataMismatches != 1 || !slices.Equal(s.MismatchIDs, []string{"a"}) || !strings.Contains(story, tt.want) || found.Different != story {
+		if s.Mismatches != 1 || s.DataMismatches != 1 || !slices.Equal(s.MismatchIDs,
+			[]string{"a"}) || !strings.Contains(story, tt.want) || found.Different != story {
 			t.Errorf("%s: %+v, %s", tt.rule, s, story)
 		}
 	}
@@ -174,17 +231,37 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 		now     int64
 		want    ledger.Summary
 	}{
-		"in the intake, however long":                          {waiting, &ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
-		"in the intake, within its time":                       {waiting, &ledger.Backlog{Orders: 1, Oldest: 100}, 10_000, ledger.Summary{Pending: 1, Held: 1}},
-		"the intake is empty and no job was made":              {waiting, &ledger.Backlog{}, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
-		"everything in the intake is younger":                  {waiting, &ledger.Backlog{Orders: 5, Oldest: 101}, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
-		"the app does not tell of its intake":                  {waiting, nil, long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
-		"enqueued late: its time begins with its job":          {released, &ledger.Backlog{}, long + grace, ledger.Summary{Pending: 1}},
-		"enqueued and never run is lost":                       {released, &ledger.Backlog{Orders: 9, Oldest: 1}, long + grace + 1, ledger.Summary{Lost: 1}},
-		"a backlog does not vouch for what was enqueued":       {(&journal{}).enqueued(100, "a", "live").answered(101, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 1}, long, ledger.Summary{Lost: 1}},
-		"a failed try leaves it in the intake":                 {(&journal{}).kept(100, "a").answered(101, "a", 200).add(200, ledger.Event{Type: ledger.EventEnqueued, Order: "a"}), &ledger.Backlog{Orders: 1, Oldest: 99}, long, ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
-		"lost once, taken in again by the provider's retry":    {(&journal{}).kept(100, "a").answered(101, "a", 200).kept(500, "a").answered(501, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 499}, 10_000, ledger.Summary{Pending: 1, Held: 1}},
-		"run although it is still in the intake: once is once": {(&journal{}).kept(100, "a").answered(101, "a", 200).executed(300, "a", ledger.OutcomeApplied, "r"), &ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Fulfilled: 1}},
+		"in the intake, however long": {waiting,
+			&ledger.Backlog{Orders: 1, Oldest: 100}, long,
+			ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
+		"in the intake, within its time": {waiting,
+			&ledger.Backlog{Orders: 1, Oldest: 100}, 10_000,
+			ledger.Summary{Pending: 1, Held: 1}},
+		"the intake is empty and no job was made": {waiting, &ledger.Backlog{},
+			long, ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"everything in the intake is younger": {waiting,
+			&ledger.Backlog{Orders: 5, Oldest: 101}, long,
+			ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"the app does not tell of its intake": {waiting, nil, long,
+			ledger.Summary{Lost: 1, NotEnqueued: 1}},
+		"enqueued late: its time begins with its job": {released, &ledger.Backlog{},
+			long + grace, ledger.Summary{Pending: 1}},
+		"enqueued and never run is lost": {released,
+			&ledger.Backlog{Orders: 9, Oldest: 1}, long + grace + 1, ledger.Summary{Lost: 1}},
+		"a backlog does not vouch for what was enqueued": {(&journal{}).enqueued(100, "a",
+			"live").answered(101, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 1}, long,
+			ledger.Summary{Lost: 1}},
+		"a failed try leaves it in the intake": {(&journal{}).kept(100,
+			"a").answered(101, "a", 200).add(200, ledger.Event{Type: ledger.EventEnqueued,
+			Order: "a"}), &ledger.Backlog{Orders: 1, Oldest: 99}, long,
+			ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
+		"lost once, taken in again by the provider's retry": {(&journal{}).kept(100,
+			"a").answered(101, "a", 200).kept(500, "a").answered(501, "a", 200),
+			&ledger.Backlog{Orders: 1, Oldest: 499}, 10_000,
+			ledger.Summary{Pending: 1, Held: 1}},
+		"run although it is still in the intake: once is once": {(&journal{}).kept(100,
+			"a").answered(101, "a", 200).executed(300, "a", ledger.OutcomeApplied, "r"),
+			&ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Fulfilled: 1}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			l := tc.j.ledger()
@@ -219,7 +296,8 @@ func TestOrdersThatAnOutageHeldUpAreToldUntilTheirJobWasAdded(t *testing.T) {
 
 func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {
 	t.Parallel()
-	j := new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a", "applied", "h")
+	j := new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
+		"applied", "h")
 	l := j.ledger()
 	for _, e := range j.events {
 		l.Apply(e)
@@ -238,18 +316,22 @@ func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {
 
 func TestLedgerWindowAndRetries(t *testing.T) {
 	t.Parallel()
-	j := new(journal).enqueued(10, "a", "off").answered(11, "a", 200).executed(12, "a", "applied", "h").
-		answered(20, "b", 503).enqueued(25, "b", "off").answered(30, "b", 200).executed(31, "b", "applied", "h").
+	j := new(journal).enqueued(10, "a", "off").answered(11, "a", 200).executed(12, "a",
+		"applied", "h").
+		answered(20, "b", 503).enqueued(25, "b", "off").answered(30, "b", 200).executed(31, "b",
+		"applied", "h").
 		answered(40, "c", 503)
 	l := j.ledger()
-	if s := l.Window(20, 40, time.UnixMilli(50), time.Second); s.Orders != 1 || s.RetriedOK != 1 {
+	if s := l.Window(20, 40, time.UnixMilli(50), time.Second); s.Orders != 1 ||
+		s.RetriedOK != 1 {
 		t.Errorf("window: %+v", s)
 	}
 	if s := l.Window(20, 0, time.UnixMilli(50), time.Second); s.Orders != 1 {
 		t.Errorf("open window: %+v", s)
 	}
 	got := l.Retries(15)
-	if len(got) != 2 || got[0].Order != "b" || !got[0].Acknowledged || got[0].Applied != 1 || len(got[0].Deliveries) != 2 || got[1].Order != "c" || got[1].Acknowledged {
+	if len(got) != 2 || got[0].Order != "b" || !got[0].Acknowledged || got[0].Applied != 1 ||
+		len(got[0].Deliveries) != 2 || got[1].Order != "c" || got[1].Acknowledged {
 		t.Errorf("retries: %+v", got)
 	}
 	if got := l.Retries(35); len(got) != 1 || got[0].Order != "c" {

@@ -13,22 +13,30 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// ReadLane reads up to n entries of a queue's events stream after a position, and the server's counters, all of one moment (MULTI). Cost on the server:
-// O(n) for the entries; the counters are O(1). It reads nothing but the stream, so that jobs that were removed are seen too.
-func ReadLane(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, after Position, n int64) (Reading, error) {
+// ReadLane reads up to n entries of a queue's events stream after a position, and the
+// server's counters, all of one moment (MULTI). Cost on the server: O(n) for the
+// entries; the counters are O(1). It reads nothing but the stream, so that jobs that
+// were removed are seen too.
+func ReadLane(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, after Position, n int64,
+) (Reading, error) {
 	tx := c.TxPipeline()
 	now := tx.Time(ctx)
 	id := tx.Get(ctx, q.Key("id"))
 	info := tx.XInfoStream(ctx, q.Key("events"))
-	lists := []*redis.IntCmd{tx.LLen(ctx, q.Key("wait")), tx.LLen(ctx, q.Key("paused")), tx.LLen(ctx, q.Key("active")), tx.ZCard(ctx, q.Key("delayed")),
+	lists := []*redis.IntCmd{tx.LLen(ctx, q.Key("wait")), tx.LLen(ctx, q.Key("paused")),
+		tx.LLen(ctx, q.Key("active")), tx.ZCard(ctx, q.Key("delayed")),
 		tx.ZCard(ctx, q.Key("prioritized")), tx.ZCard(ctx, q.Key("waiting-children"))}
-	// BullMQ 3 and 4 keep a marker "0:<delay>" at an end of the waiting list, which is no job.
-	ends := []*redis.StringCmd{tx.LIndex(ctx, q.Key("wait"), 0), tx.LIndex(ctx, q.Key("wait"), -1)}
+	// BullMQ 3 and 4 keep a marker "0:<delay>" at an end of the waiting list, which is
+	// no job.
+	ends := []*redis.StringCmd{tx.LIndex(ctx, q.Key("wait"), 0),
+		tx.LIndex(ctx, q.Key("wait"), -1)}
 	entries := tx.XRangeN(ctx, q.Key("events"), "("+after.String(), "+", n)
 	if _, err := tx.Exec(ctx); err != nil && !isAnswer(err) {
 		return Reading{}, redisconn.Explain(err)
 	}
-	for _, cmd := range []redis.Cmder{now, entries, lists[0], lists[1], lists[2], lists[3], lists[4], lists[5]} {
+	for _, cmd := range []redis.Cmder{now, entries, lists[0], lists[1], lists[2], lists[3],
+		lists[4], lists[5]} {
 		if err := cmd.Err(); err != nil {
 			return Reading{}, fmt.Errorf("%s: %w", q, redisconn.Explain(err))
 		}
@@ -81,21 +89,27 @@ func ReadLane(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, afte
 	return r, nil
 }
 
-// isAnswer says that the server answered with an error, or nil: the single commands tell which.
+// isAnswer says that the server answered with an error, or nil: the single commands
+// tell which.
 func isAnswer(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 	return ok
 }
 
-// lookBatch is how many jobs are looked at in one transaction: each takes an LPOS over three lists, O(their length).
+// lookBatch is how many jobs are looked at in one transaction: each takes an LPOS over
+// three lists, O(their length).
 const lookBatch = 10
 
-// fromTail: jobs that are looked at are the oldest, and those are near the end that BullMQ takes from.
+// fromTail: jobs that are looked at are the oldest, and those are near the end that
+// BullMQ takes from.
 var fromTail = redis.LPosArgs{Rank: -1}
 
 // LookAt says what a server has of jobs, each of one moment with the end of the stream.
-func LookAt(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs []string) (map[string]Look, error) {
-	lists, sets := []string{"wait", "active", "paused"}, []string{"delayed", "prioritized", "waiting-children", "completed", "failed"}
+func LookAt(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs []string,
+) (map[string]Look, error) {
+	lists, sets := []string{"wait", "active", "paused"}, []string{"delayed", "prioritized",
+		"waiting-children", "completed", "failed"}
 	out := make(map[string]Look, len(jobs))
 	for len(jobs) > 0 {
 		batch := jobs[:min(lookBatch, len(jobs))]
@@ -147,15 +161,21 @@ func LookAt(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs [
 const (
 	readPage  = 5000
 	readEvery = 200 * time.Millisecond // while entries come
-	readIdle  = 5 * time.Second        // how long one wait for an entry lasts; a queue at rest is read once in this time
+	// how long one wait for an entry lasts; a queue at rest is read once in this time
+	readIdle  = 5 * time.Second
 	lookEvery = 2 * time.Second
 	lookGrace = 3 * time.Second // a job without news for so long is looked at
 	lookLimit = 100             // jobs looked at in one round, at most
-	lookScan  = 500_000         // list entries that one round may go through: about 10 ms of the server's time
+	// list entries that one round may go through: about 10 ms of the server's time
+	lookScan = 500_000
 )
 
-// Follow reads a lane into the ledger until ctx ends or an error; whoever calls it tells the ledger (Failed) and calls again. now gives unix ms.
-func (l *Streams) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now func() int64) error {
+// Follow reads a lane into the ledger until ctx ends or an error; whoever calls it
+// tells the ledger (Failed) and calls again. now gives unix ms.
+func (l *Streams) Follow(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane,
+	now func() int64,
+) error {
 	var looked int64
 	for {
 		for {
@@ -179,15 +199,22 @@ func (l *Streams) Follow(ctx context.Context, c redis.UniversalClient, q bullmq.
 			return ctx.Err()
 		case <-time.After(readEvery):
 		}
-		// Wakes with the next entry; what it gives is read again above, together with the counters.
-		err := c.XRead(ctx, &redis.XReadArgs{Streams: []string{q.Key("events"), l.After(at).String()}, Count: 1, Block: readIdle}).Err()
+		// Wakes with the next entry; what it gives is read again above, together with
+		// the counters.
+		err := c.XRead(ctx, &redis.XReadArgs{
+			Streams: []string{q.Key("events"), l.After(at).String()},
+			Count:   1,
+			Block:   readIdle,
+		}).Err()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return redisconn.Explain(err)
 		}
 	}
 }
 
-func (l *Streams) lookRound(ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64) error {
+func (l *Streams) lookRound(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64,
+) error {
 	jobs := l.Overdue(at, now, lookGrace, int(min(lookLimit, 1+lookScan/(1+l.listed(at)))))
 	if len(jobs) == 0 {
 		return nil

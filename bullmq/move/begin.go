@@ -17,7 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 )
 
-// begin checks that the move can be exact, then pauses the target and notes on both servers how it found them. It may be repeated.
+// begin checks that the move can be exact, then pauses the target and notes on both
+// servers how it found them. It may be repeated.
 func (m *mover) begin(ctx context.Context) error {
 	m.tell("begin", 0)
 	began, err := m.noted(ctx, m.dst, "begun")
@@ -33,12 +34,14 @@ func (m *mover) begin(ctx context.Context) error {
 		return err
 	}
 	if len(why) > 0 {
-		return migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(why, "; "))
+		return migration.Errorf(migration.Blocked, "nothing was changed: %s",
+			strings.Join(why, "; "))
 	}
 	m.mirror = keycopy.NewMirror(ctx, m.src, m.dst, m.path, m.pacer, m.see)
 	m.pacer.PerKey(m.mirror.Commands())
-	// What an earlier attempt, or an earlier move, copied may be gone from the source since: a job that came back under the same id would count as
-	// a duplicate and never run.
+	// What an earlier attempt, or an earlier move, copied may be gone from the source
+	// since: a job that came back under the same id would count as a duplicate and
+	// never run.
 	if began || m.o.Replaces != "" {
 		if err := m.wipeContent(ctx); err != nil {
 			return err
@@ -55,7 +58,8 @@ func (m *mover) begin(ctx context.Context) error {
 	return nil
 }
 
-// beginQueue notes, once, whether each side was paused, and where the target's counter begins.
+// beginQueue notes, once, whether each side was paused, and where the target's counter
+// begins.
 func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts) error {
 	base := q.Key("")
 	err := m.src.HSetNX(ctx, m.record(), "paused:"+base, bit(n.Paused)).Err()
@@ -68,10 +72,12 @@ func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts)
 	}
 	paused := bit(there.Paused)
 	if m.o.Replaces != "" { // that move paused it; what counts is how it was before
-		if was, err := m.dst.HGet(ctx, "switchyard:move:"+m.o.Replaces, "paused:"+base).Result(); err == nil {
+		if was, err := m.dst.HGet(ctx, "switchyard:move:"+m.o.Replaces,
+			"paused:"+base).Result(); err == nil {
 			paused = was
 		} else if !errors.Is(err, redis.Nil) {
-			return fmt.Errorf("read the record of move %s: %w", m.o.Replaces, redisconn.Explain(err))
+			return fmt.Errorf("read the record of move %s: %w", m.o.Replaces,
+				redisconn.Explain(err))
 		}
 	}
 	if err := m.dst.HSetNX(ctx, m.record(), "paused:"+base, paused).Err(); err != nil {
@@ -84,14 +90,17 @@ func (m *mover) beginQueue(ctx context.Context, q bullmq.Queue, n bullmq.Counts)
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("%s: %w", q.Key("id"), redisconn.Explain(err))
 	}
-	// The counter and the note of it in one script: a second attempt must not take the first one's head start for use by producers.
-	if err := startScript.Run(ctx, m.dst, []string{m.record(), q.Key("id")}, "start:"+base, id+headStart).Err(); err != nil {
+	// The counter and the note of it in one script: a second attempt must not take the
+	// first one's head start for use by producers.
+	if err := startScript.Run(ctx, m.dst, []string{m.record(), q.Key("id")}, "start:"+base,
+		id+headStart).Err(); err != nil {
 		return fmt.Errorf("set the target's counter: %w", redisconn.Explain(err))
 	}
 	return nil
 }
 
-// KEYS: record, id. ARGV: field of the record, where the counter begins unless it is higher.
+// KEYS: record, id. ARGV: field of the record, where the counter begins unless it is
+// higher.
 var startScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 0 end
 local id = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
@@ -108,7 +117,9 @@ func bit(b bool) string {
 }
 
 // preflight gives the reasons why the move cannot be exact.
-func (m *mover) preflight(ctx context.Context, counts map[bullmq.Queue]bullmq.Counts, began bool) ([]string, error) {
+func (m *mover) preflight(
+	ctx context.Context, counts map[bullmq.Queue]bullmq.Counts, began bool,
+) ([]string, error) {
 	var why []string
 	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	for _, q := range m.o.Queues {
@@ -118,21 +129,27 @@ func (m *mover) preflight(ctx context.Context, counts map[bullmq.Queue]bullmq.Co
 			return nil, err
 		}
 		if len(legacy) > 0 {
-			add("%s has %d repeatable jobs of the kind that BullMQ 6 refuses to run (%s): make job schedulers of them (upsertJobScheduler) and remove these (removeRepeatableByKey)",
+			add("%s has %d repeatable jobs of the kind that BullMQ 6 refuses to run (%s): "+
+				"make job schedulers of them (upsertJobScheduler) and remove these "+
+				"(removeRepeatableByKey)",
 				q, len(legacy), strings.Join(legacy[:min(3, len(legacy))], ", "))
 		}
 		there, err := bullmq.Census(ctx, m.dst, q)
 		if err != nil {
 			return nil, err
 		}
-		if major(there.Version) != 0 && (major(there.Version) < 5 || major(there.Version) < major(n.Version)) {
-			add("%s is used by BullMQ %s on the target and %s on the source: the target's apps need version 5 or later, and none older than the source's", q, there.Version, orUnknown(n.Version))
+		if major(there.Version) != 0 &&
+			(major(there.Version) < 5 || major(there.Version) < major(n.Version)) {
+			add("%s is used by BullMQ %s on the target and %s on the source: the target's "+
+				"apps need version 5 or later, and none older than the source's", q,
+				there.Version, orUnknown(n.Version))
 		}
 		if began {
 			continue
 		}
 		if jobs := there.Pending() + there.Completed + there.Schedulers; jobs > 0 {
-			add("%s holds %d jobs and schedulers on the target already: a whole queue moves into an empty one only; use the move job by job, or empty it", q, jobs)
+			add("%s holds %d jobs and schedulers on the target already: a whole queue moves "+
+				"into an empty one only; use the move job by job, or empty it", q, jobs)
 		}
 		if m.o.Replaces == "" {
 			orphans, err := m.hasContent(ctx, q)
@@ -140,17 +157,20 @@ func (m *mover) preflight(ctx context.Context, counts map[bullmq.Queue]bullmq.Co
 				return nil, err
 			}
 			if orphans != "" {
-				add("%s has keys on the target that belong to no listed job (%s): look at them and remove them", q, orphans)
+				add("%s has keys on the target that belong to no listed job (%s): look at "+
+					"them and remove them", q, orphans)
 			}
 		}
 	}
 	if m.o.Replaces != "" && !began {
 		ok, err := m.src.HExists(ctx, "switchyard:move:"+m.o.Replaces, "activated").Result()
 		if err != nil {
-			return nil, fmt.Errorf("read the record of move %s: %w", m.o.Replaces, redisconn.Explain(err))
+			return nil, fmt.Errorf("read the record of move %s: %w", m.o.Replaces,
+				redisconn.Explain(err))
 		}
 		if !ok {
-			add("the source has no record that move %s was completed there, so what the target holds may be the only copy", m.o.Replaces)
+			add("the source has no record that move %s was completed there, so what the "+
+				"target holds may be the only copy", m.o.Replaces)
 		}
 	}
 	more, err := m.probe(ctx)
@@ -170,7 +190,8 @@ func orUnknown(version string) string {
 	return version
 }
 
-// legacyRepeatables gives the entries of "repeat" that are no job schedulers: those have a hash with an iteration count.
+// legacyRepeatables gives the entries of "repeat" that are no job schedulers: those
+// have a hash with an iteration count.
 func (m *mover) legacyRepeatables(ctx context.Context, q bullmq.Queue) ([]string, error) {
 	ids, err := m.src.ZRange(ctx, q.Key("repeat"), 0, -1).Result()
 	if err != nil {
@@ -194,12 +215,14 @@ func (m *mover) legacyRepeatables(ctx context.Context, q bullmq.Queue) ([]string
 			}
 		}
 	}
-	// A scheduler that was removed between the two looks has no hash either. Both at once tell it from one that never had one.
+	// A scheduler that was removed between the two looks has no hash either. Both at
+	// once tell it from one that never had one.
 	for _, id := range suspects {
 		var is *redis.BoolCmd
 		var there *redis.FloatCmd
 		_, err := m.src.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			there, is = p.ZScore(ctx, q.Key("repeat"), id), p.HExists(ctx, q.Key("repeat:"+id), "ic")
+			there, is = p.ZScore(ctx, q.Key("repeat"), id), p.HExists(ctx,
+				q.Key("repeat:"+id), "ic")
 			return nil
 		})
 		switch {
@@ -232,7 +255,8 @@ func (m *mover) hasContent(ctx context.Context, q bullmq.Queue) (string, error) 
 	}
 }
 
-// probe tries the target: eviction policy, room, and the commands that the move and BullMQ need, values of the source's format among them.
+// probe tries the target: eviction policy, room, and the commands that the move and
+// BullMQ need, values of the source's format among them.
 func (m *mover) probe(ctx context.Context) ([]string, error) {
 	var why []string
 	info, err := infoOf(ctx, m.dst)
@@ -241,9 +265,12 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	}
 	switch policy := info["maxmemory_policy"]; {
 	case policy == "" && !m.o.EvictionOff:
-		why = append(why, "the target does not tell its maxmemory-policy: make sure that eviction is off, and say so")
+		why = append(why, "the target does not tell its maxmemory-policy: make sure that "+
+			"eviction is off, and say so")
 	case policy != "" && policy != "noeviction":
-		why = append(why, fmt.Sprintf("the target's maxmemory-policy is %s: it has to be noeviction, or jobs disappear", policy))
+		why = append(why, fmt.Sprintf(
+			"the target's maxmemory-policy is %s: it has to be noeviction, or jobs disappear",
+			policy))
 	}
 	size, err := m.size(ctx)
 	if err != nil {
@@ -252,7 +279,9 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64) // 0 or absent: no limit known
 	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
 	if limit > 0 && limit-used < size*3/2 {
-		why = append(why, fmt.Sprintf("the target has %d MB free of %d MB: the queues need about %d MB, and half as much again for room", (limit-used)>>20, limit>>20, size>>20))
+		why = append(why, fmt.Sprintf("the target has %d MB free of %d MB: the queues need "+
+			"about %d MB, and half as much again for room", (limit-used)>>20,
+			limit>>20, size>>20))
 	}
 	key := m.record() + ":probe"
 	found, err := m.probePath(ctx, key)
@@ -268,8 +297,11 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	}
 	var tries []try
 	if m.path == keycopy.Typed { // each once, as the copy uses them
-		for _, args := range [][]any{{"SET", key, "v"}, {"APPEND", key, "v"}, {"DEL", key}, {"RPUSH", key, "v"}, {"DEL", key}, {"SADD", key, "v"}, {"DEL", key}, {"ZADD", key, 1, "v"},
-			{"DEL", key}, {"HSET", key, "f", "v"}, {"PEXPIREAT", key, time.Now().Add(time.Hour).UnixMilli()}} {
+		for _, args := range [][]any{{"SET", key, "v"}, {"APPEND", key, "v"}, {"DEL", key},
+			{"RPUSH", key, "v"}, {"DEL", key}, {"SADD", key, "v"}, {"DEL", key},
+			{"ZADD", key, 1, "v"},
+			{"DEL", key}, {"HSET", key, "f", "v"},
+			{"PEXPIREAT", key, time.Now().Add(time.Hour).UnixMilli()}} {
 			tries = append(tries, try{args[0].(string), args})
 		}
 	}
@@ -281,18 +313,21 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	}...)
 	for _, t := range tries {
 		err := m.dst.Do(ctx, t.args...).Err()
-		if _, isReply := errors.AsType[redis.Error](err); err != nil && !errors.Is(err, redis.Nil) {
+		if _, isReply := errors.AsType[redis.Error](err); err != nil &&
+			!errors.Is(err, redis.Nil) {
 			if !isReply {
 				return nil, redisconn.Explain(err)
 			}
-			why = append(why, fmt.Sprintf("the target does not take %s: %v", t.what, redisconn.Explain(err)))
+			why = append(why,
+				fmt.Sprintf("the target does not take %s: %v", t.what, redisconn.Explain(err)))
 		}
 	}
 	return why, nil
 }
 
-// probePath finds how keys can travel: as DUMP payloads, if the source gives one and the target takes it, else by commands of their type. It
-// reports false when the source has none of the queues.
+// probePath finds how keys can travel: as DUMP payloads, if the source gives one and
+// the target takes it, else by commands of their type. It reports false when the source
+// has none of the queues.
 func (m *mover) probePath(ctx context.Context, key string) (found bool, err error) {
 	for _, q := range m.o.Queues {
 		for _, part := range []string{"meta", "id"} { // one of which every queue has
@@ -321,12 +356,15 @@ func (m *mover) probePath(ctx context.Context, key string) (found bool, err erro
 	return found, nil
 }
 
-// size estimates the group's memory on the source from a sample of its jobs, in bytes, and how many content keys it has. What is asked of the source has
-// no size of its own, however large the jobs are.
+// size estimates the group's memory on the source from a sample of its jobs, in bytes,
+// and how many content keys it has. What is asked of the source has no size of its own,
+// however large the jobs are.
 func (m *mover) size(ctx context.Context) (int64, error) {
 	const (
 		sample = 50
-		rest   = 600 // bytes of a hash in memory besides its large fields: 1.74 KB for 1 KB of payload
+		// bytes of a hash in memory besides its large fields: 1.74 KB for 1 KB of
+		// payload
+		rest = 600
 	)
 	large := []string{"data", "opts", "returnvalue", "stacktrace"}
 	var sum, seen, keys int64
@@ -392,8 +430,10 @@ func infoOf(ctx context.Context, c redis.UniversalClient) (map[string]string, er
 	return out, nil
 }
 
-// Check gives every reason why a move would be refused now, in words; none when it may begin or has begun. It changes nothing but for keys of
-// its own on the target, which it removes. Flows that reach out of the queues are found by Groups, and by the move itself.
+// Check gives every reason why a move would be refused now, in words; none when it may
+// begin or has begun. It changes nothing but for keys of its own on the target, which
+// it removes. Flows that reach out of the queues are found by Groups, and by the move
+// itself.
 func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) ([]string, error) {
 	m, err := newMover(src, dst, o)
 	if err != nil {

@@ -25,8 +25,10 @@ func TestTheSetOfHashesHoldsWhatAMapHolds(t *testing.T) {
 			s.add(h)
 			want[h] = true
 		}
-		if other := uint64(1 + random.IntN(30_000)); s.has(other) != want[other] || s.has(h) != want[h] {
-			t.Fatalf("%d and %d: %v %v, want %v %v", other, h, s.has(other), s.has(h), want[other], want[h])
+		if other := uint64(1 + random.IntN(30_000)); s.has(other) != want[other] ||
+			s.has(h) != want[h] {
+			t.Fatalf("%d and %d: %v %v, want %v %v", other, h, s.has(other), s.has(h),
+				want[other], want[h])
 		}
 	}
 	n := 0

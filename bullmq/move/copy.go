@@ -19,10 +19,13 @@ import (
 // batchKeys is how many keys travel in one round trip at most.
 const batchKeys = 500
 
-// pass copies keys as they are now, deletes on the target those that are gone, reads both sides back and compares them by typed value and
-// expiry: see keycopy.Mirror. It gives the keys that differ: on a living source those that changed in between, on a fenced one a fault. Copying a key again is
-// harmless.
-func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []string, err error) {
+// pass copies keys as they are now, deletes on the target those that are gone, reads
+// both sides back and compares them by typed value and expiry: see keycopy.Mirror. It
+// gives the keys that differ: on a living source those that changed in between, on a
+// fenced one a fault. Copying a key again is harmless.
+func (m *mover) pass(
+	ctx context.Context, batches <-chan []string,
+) (differ []string, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	for range m.pacer.Workers {
@@ -73,7 +76,8 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	scan.Go(func() error {
 		defer close(batches)
 		paced := func(ctx context.Context, n int) error {
-			defer m.worked(time.Now()) // what holds it up counts as the workers' does: see measured
+			// what holds it up counts as the workers' does: see measured
+			defer m.worked(time.Now())
 			return m.pacer.Source(ctx, n)
 		}
 		return m.scan(ctx, m.src, paced, func(keys []string) error {
@@ -93,8 +97,12 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	return differ, scan.Wait()
 }
 
-// scan gives every content key of the group, in batches. pace, if not nil, is asked before each command.
-func (m *mover) scan(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, batch func([]string) error) error {
+// scan gives every content key of the group, in batches. pace, if not nil, is asked
+// before each command.
+func (m *mover) scan(
+	ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error,
+	batch func([]string) error,
+) error {
 	for _, q := range m.o.Queues {
 		var cursor uint64
 		var keys []string
@@ -130,7 +138,8 @@ func (m *mover) scan(ctx context.Context, c redis.UniversalClient, pace func(con
 
 // escape makes a literal of a key for MATCH.
 func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`).Replace(s)
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`,
+		`\^`).Replace(s)
 }
 
 // copyBatch copies and compares keys, and gives those that differ.
@@ -168,9 +177,12 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 	return append(differ, wrong...), err
 }
 
-// withoutEndlessLimits gives the keys but for rate limits without an end, which would never count again on the target: they are not copied.
+// withoutEndlessLimits gives the keys but for rate limits without an end, which would
+// never count again on the target: they are not copied.
 func (m *mover) withoutEndlessLimits(ctx context.Context, keys []string) ([]string, error) {
-	at := slices.IndexFunc(keys, func(k string) bool { return strings.HasSuffix(k, ":limiter") })
+	at := slices.IndexFunc(keys, func(k string) bool {
+		return strings.HasSuffix(k, ":limiter")
+	})
 	if at < 0 {
 		return keys, nil
 	}
@@ -191,7 +203,8 @@ func (m *mover) withoutEndlessLimits(ctx context.Context, keys []string) ([]stri
 	return slices.Concat(keys[:at+1], rest), nil
 }
 
-// see takes in what the mirror compared: which queues outside the group a key of a flow names, and which jobs count their attempts by old names.
+// see takes in what the mirror compared: which queues outside the group a key of a flow
+// names, and which jobs count their attempts by old names.
 func (m *mover) see(key, kind string, parts [][]byte) {
 	note := func(other string) {
 		if _, _, ok := m.queueOf(other); !ok {
@@ -203,7 +216,8 @@ func (m *mover) see(key, kind string, parts [][]byte) {
 	m.seeing.Lock()
 	defer m.seeing.Unlock()
 	switch {
-	case kind == "hash" && !strings.HasSuffix(key, ":processed") && !strings.HasSuffix(key, ":failed"):
+	case kind == "hash" && !strings.HasSuffix(key, ":processed") &&
+		!strings.HasSuffix(key, ":failed"):
 		for i := 0; i+1 < len(parts); i += 2 {
 			switch field := string(parts[i]); {
 			case field == "parentKey" && len(parts[i+1]) > 0:
@@ -222,11 +236,13 @@ func (m *mover) see(key, kind string, parts [][]byte) {
 	}
 }
 
-// attempts are the fields by which BullMQ 3 and 4 count attempts, then those of later versions for the same.
+// attempts are the fields by which BullMQ 3 and 4 count attempts, then those of later
+// versions for the same.
 var attempts = [4]string{"attemptsMade", "attemptsStarted", "atm", "ats"}
 
-// renameAll gives those of the keys that were seen to count attempts by old names the new ones on the target, reads them back, and gives the keys that are not
-// as they should be.
+// renameAll gives those of the keys that were seen to count attempts by old names the
+// new ones on the target, reads them back, and gives the keys that are not as they
+// should be.
 func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, err error) {
 	if !m.renameAttempts {
 		return nil, nil
@@ -261,7 +277,8 @@ func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, e
 	for i, k := range jobs {
 		v, err := got[i].Result()
 		if err != nil {
-			return nil, fmt.Errorf("key %q: read from the target: %w", k, redisconn.Explain(err))
+			return nil, fmt.Errorf("key %q: read from the target: %w", k,
+				redisconn.Explain(err))
 		}
 		for n := range 2 {
 			is, _ := v[n+2].(string)
@@ -274,7 +291,8 @@ func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, e
 	return wrong, nil
 }
 
-// pipe sends commands in one round trip. The error is that of the connection; a command's own error stays with it.
+// pipe sends commands in one round trip. The error is that of the connection; a
+// command's own error stays with it.
 func pipe(ctx context.Context, c redis.UniversalClient, fill func(redis.Pipeliner)) error {
 	p := c.Pipeline()
 	fill(p)

@@ -20,8 +20,10 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// Calls that the mover makes on either server are cut off, each fifth, others per version, each in three ways: before the
-// server saw it, after it has done it, or in the middle of a pipeline, on what real BullMQ of each version left; then the move is run again. The target must hold the same, whatever was cut.
+// Calls that the mover makes on either server are cut off, each fifth, others per
+// version, each in three ways: before the server saw it, after it has done it, or in
+// the middle of a pipeline, on what real BullMQ of each version left; then the move is
+// run again. The target must hold the same, whatever was cut.
 func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -30,7 +32,8 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 			from, to := src.Client(), dst.Client()
 			major.Populate(t, src, "orders")
 			filled := take(t, from)
-			o := move.Options{Run: "r", Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
+			o := move.Options{Run: "r",
+				Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
 			// attempt reports whether the fault was reached.
 			attempt := func(at int, fault *redistest.Fault, when redistest.When) bool {
 				t.Helper()
@@ -57,13 +60,16 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 				t.Fatalf("the target holds %d keys only", len(want))
 			}
 			kills := 0
-			for side, c := range map[string]redis.UniversalClient{"source": from, "target": to} {
+			for side, c := range map[string]redis.UniversalClient{"source": from,
+				"target": to} {
 				fault := &redistest.Fault{}
 				c.AddHook(fault)
-				for _, when := range []redistest.When{redistest.Before, redistest.After, redistest.Half} {
+				for _, when := range []redistest.When{redistest.Before, redistest.After,
+					redistest.Half} {
 					for at := int(major) - 2; attempt(at, fault, when); at += 5 {
 						if got := contents(t, to); !maps.Equal(got, want) {
-							t.Fatalf("%s, call %d, %v: %s", side, at, when, difference(got, want))
+							t.Fatalf("%s, call %d, %v: %s", side, at, when,
+								difference(got, want))
 						}
 						kills++
 					}
@@ -85,7 +91,8 @@ func take(t *testing.T, c redis.UniversalClient) snapshot {
 	out := snapshot{}
 	for _, k := range c.Keys(t.Context(), "*").Val() {
 		v := out[k]
-		v.dump, v.expireAt = c.Dump(t.Context(), k).Val(), max(0, c.Do(t.Context(), "PEXPIRETIME", k).Val().(int64))
+		v.dump, v.expireAt = c.Dump(t.Context(), k).Val(), max(0,
+			c.Do(t.Context(), "PEXPIRETIME", k).Val().(int64))
 		out[k] = v
 	}
 	return out
@@ -109,12 +116,14 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	}
 }
 
-// contents is every key of a server with its typed value, but for the move's record, the event streams and the server's own keys.
+// contents is every key of a server with its typed value, but for the move's record,
+// the event streams and the server's own keys.
 func contents(t *testing.T, c redis.UniversalClient) map[string]string {
 	t.Helper()
 	ctx, out := t.Context(), map[string]string{}
 	for _, k := range c.Keys(ctx, "*").Val() {
-		if strings.HasPrefix(k, "switchyard:") || strings.HasSuffix(k, ":events") || strings.HasSuffix(k, ":stalled-check") {
+		if strings.HasPrefix(k, "switchyard:") || strings.HasSuffix(k, ":events") ||
+			strings.HasSuffix(k, ":stalled-check") {
 			continue
 		}
 		var v any
@@ -153,7 +162,8 @@ func difference(got, want map[string]string) string {
 	return "no difference"
 }
 
-// shop is a producer and a worker that keep BullMQ 6's rules, in Go, so that hundreds of moves can be tried under them.
+// shop is a producer and a worker that keep BullMQ 6's rules, in Go, so that hundreds
+// of moves can be tried under them.
 type shop struct {
 	c     redis.UniversalClient
 	q     bullmq.Queue
@@ -195,7 +205,8 @@ func (s *shop) produce(ctx context.Context, name string) {
 		if i%2 == 0 {
 			id = fmt.Sprintf("%s_%d", name, i)
 		}
-		if id, err := shopAdd.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id).Text(); err == nil && id != "" {
+		if id, err := shopAdd.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")},
+			id).Text(); err == nil && id != "" {
 			s.added <- id
 		}
 		time.Sleep(100 * time.Microsecond)
@@ -211,14 +222,17 @@ func (s *shop) work(ctx context.Context, random *rand.Rand) {
 			continue
 		}
 		s.done <- id
-		if err := shopDone.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id, random.IntN(2)).Err(); err != nil {
+		if err := shopDone.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id,
+			random.IntN(2)).Err(); err != nil {
 			panic(err)
 		}
 	}
 }
 
-// A producer and a worker go on at the source, another pair at the target, while the mover is killed again and again at a random call; now and
-// then the move is taken back in between and begun again. Every job that was acknowledged runs exactly once, on one side or the other.
+// A producer and a worker go on at the source, another pair at the target, while the
+// mover is killed again and again at a random call; now and then the move is taken back
+// in between and begun again. Every job that was acknowledged runs exactly once, on one
+// side or the other.
 func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
@@ -233,10 +247,12 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	for seed := seedOf(t); kills < 600; seed++ {
 		random := newRandom(seed, 1)
 		q := bullmq.Queue{Name: fmt.Sprintf("q%d", seed)}
-		if err := from.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").Err(); err != nil {
+		if err := from.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0",
+			"opts.maxLenEvents", "10000").Err(); err != nil {
 			t.Fatal(err)
 		}
-		s := &shop{c: from, q: q, added: make(chan string, 1_000_000), done: make(chan string, 1_000_000)}
+		s := &shop{c: from, q: q, added: make(chan string, 1_000_000),
+			done: make(chan string, 1_000_000)}
 		there := &shop{c: to, q: q, added: s.added, done: s.done}
 		producing, endProducing := context.WithCancel(t.Context())
 		working, endWorking := context.WithCancel(t.Context())
@@ -246,9 +262,13 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 		workers.Go(func() { s.work(working, workerSeeds[0]) })
 		workers.Go(func() { there.work(working, workerSeeds[1]) })
 
-		o := move.Options{Run: fmt.Sprintf("r%d", seed), Queues: []bullmq.Queue{q}, Drain: 10 * time.Second}
-		// Every other time somebody adds on the target during the copy already. Such a move is not taken back.
-		early := sync.OnceFunc(func() { producers.Go(func() { there.produce(producing, "b") }) })
+		o := move.Options{Run: fmt.Sprintf("r%d", seed), Queues: []bullmq.Queue{q},
+			Drain: 10 * time.Second}
+		// Every other time somebody adds on the target during the copy already. Such a
+		// move is not taken back.
+		early := sync.OnceFunc(func() {
+			producers.Go(func() { there.produce(producing, "b") })
+		})
 		mayGoBack := seed%2 == 0
 		if !mayGoBack {
 			o.Ready = func(move.Prediction) bool { early(); return true }
@@ -316,7 +336,9 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				for id, runs := range owed {
 					if runs == 0 {
-						t.Fatalf("seed %d: %s of %d jobs never ran: source %v, target %v", seed, id, len(owed), from.Exists(t.Context(), q.Key(id)), to.Exists(t.Context(), q.Key(id)))
+						t.Fatalf("seed %d: %s of %d jobs never ran: source %v, target %v", seed,
+							id, len(owed), from.Exists(t.Context(), q.Key(id)),
+							to.Exists(t.Context(), q.Key(id)))
 					}
 				}
 			}
@@ -328,10 +350,12 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			t.Fatalf("seed %d: %s ran once more", seed, id)
 		default:
 		}
-		// Nothing of jobs that ran and were deleted on the source stayed behind on the target.
+		// Nothing of jobs that ran and were deleted on the source stayed behind on the
+		// target.
 		for _, k := range to.Keys(t.Context(), q.Key("*")).Val() {
 			id := strings.TrimPrefix(k, q.Key(""))
-			if _, isJob := owed[id]; isJob && to.ZScore(t.Context(), q.Key("completed"), id).Err() != nil {
+			if _, isJob := owed[id]; isJob &&
+				to.ZScore(t.Context(), q.Key("completed"), id).Err() != nil {
 				t.Fatalf("seed %d: %s is on the target and in no list", seed, id)
 			}
 		}

@@ -12,9 +12,12 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Groups sorts queues into those that flows tie to one another: each group has to move as one. It reads every key of the queues once, in
-// batches. A tie to a queue that is not among them is left for Move to refuse.
-func Groups(ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue) ([][]bullmq.Queue, error) {
+// Groups sorts queues into those that flows tie to one another: each group has to move
+// as one. It reads every key of the queues once, in batches. A tie to a queue that is
+// not among them is left for Move to refuse.
+func Groups(
+	ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue,
+) ([][]bullmq.Queue, error) {
 	g := make(groups, len(queues))
 	for i := range g {
 		g[i] = i
@@ -54,7 +57,8 @@ func Groups(ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue)
 	return out, nil
 }
 
-// groups is a union-find: each entry names another member of the same group, a root itself.
+// groups is a union-find: each entry names another member of the same group, a root
+// itself.
 type groups []int
 
 func (g groups) root(i int) int {
@@ -75,7 +79,8 @@ func ties(ctx context.Context, c redis.UniversalClient, keys []string) ([]string
 			if strings.HasSuffix(k, ":dependencies") {
 				children = append(children, p.SMembers(ctx, k))
 			} else {
-				parents = append(parents, p.HGet(ctx, k, "parentKey")) // of what is no hash: an error that means no
+				// of what is no hash: an error that means no
+				parents = append(parents, p.HGet(ctx, k, "parentKey"))
 			}
 		}
 	}); err != nil {

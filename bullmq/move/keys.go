@@ -11,17 +11,23 @@ type kind int
 
 const (
 	content kind = iota // jobs and all else that is copied while the queue lives
-	index               // where jobs are listed: taken whole at the fence, put in place at the activation
-	skipped             // locks, markers and the like: of this server and this moment, wrong on another one
+	// where jobs are listed: taken whole at the fence, put in place at the activation
+	index
+	// locks, markers and the like: of this server and this moment, wrong on another one
+	skipped
 )
 
-// indexes are the parts of a queue that say in which state a job is, and "pc", which numbers prioritized jobs. BullMQ 3 lists its
-// prioritized jobs in "priority" too, beside "wait", where they stand in the right order; later versions do not read it.
-var indexes = []string{"wait", "paused", "delayed", "prioritized", "waiting-children", "completed", "failed", "repeat", "pc"}
+// indexes are the parts of a queue that say in which state a job is, and "pc", which
+// numbers prioritized jobs. BullMQ 3 lists its prioritized jobs in "priority" too,
+// beside "wait", where they stand in the right order; later versions do not read it.
+var indexes = []string{"wait", "paused", "delayed", "prioritized", "waiting-children",
+	"completed", "failed", "repeat", "pc"}
 
-// skippedParts are never copied. "meta" and "id" have rules of their own. "events" stays: consumers on the target hold positions in its
-// own stream, and the order ledger reads both.
-var skippedParts = map[string]bool{"active": true, "marker": true, "stalled": true, "stalled-check": true, "events": true, "meta": true, "id": true,
+// skippedParts are never copied. "meta" and "id" have rules of their own. "events"
+// stays: consumers on the target hold positions in its own stream, and the order ledger
+// reads both.
+var skippedParts = map[string]bool{"active": true, "marker": true, "stalled": true,
+	"stalled-check": true, "events": true, "meta": true, "id": true,
 	"priority": true}
 
 // classify says what to do with a key, given what follows "<prefix>:<queue>:".
@@ -60,10 +66,12 @@ func (m *mover) stagedKey(q bullmq.Queue, part string) string {
 	return "switchyard:move:" + m.o.Run + ":" + q.Key(part)
 }
 
-// record is the hash, on either server, in which the move notes what it did there. It is written by the same scripts that do it.
+// record is the hash, on either server, in which the move notes what it did there. It
+// is written by the same scripts that do it.
 func (m *mover) record() string { return "switchyard:move:" + m.o.Run }
 
-// queueOf gives the queue of the group that a key belongs to, and what follows its prefix.
+// queueOf gives the queue of the group that a key belongs to, and what follows its
+// prefix.
 func (m *mover) queueOf(key string) (q bullmq.Queue, part string, ok bool) {
 	for _, q := range m.o.Queues {
 		if part, ok := strings.CutPrefix(key, q.Key("")); ok {

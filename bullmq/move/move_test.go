@@ -14,8 +14,9 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// Real BullMQ of every version fills two queues with all its features; a producer and a worker of that version go on while the queues move to
-// a worker of version 6. Each job runs exactly once, wherever.
+// Real BullMQ of every version fills two queues with all its features; a producer and a
+// worker of that version go on while the queues move to a worker of version 6. Each job
+// runs exactly once, wherever.
 func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -29,7 +30,8 @@ func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 			for len(runs) < 15 { // some run before
 				runs[(<-worker.Jobs).Key()]++
 			}
-			o := move.Options{Run: "r1", Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
+			o := move.Options{Run: "r1",
+				Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
 			added := 0
 			o.Ready = func(move.Prediction) bool { added++; return added > 3 }
 			report, err := move.Move(t.Context(), src.Client(), dst.Client(), o)
@@ -56,8 +58,12 @@ func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 	}
 }
 
-// awaitRuns waits until every expected key has run, then looks for second runs for a moment.
-func awaitRuns(t *testing.T, runs map[string]int, expected map[string]bool, workers ...*bullmqtest.Worker) {
+// awaitRuns waits until every expected key has run, then looks for second runs for a
+// moment.
+func awaitRuns(
+	t *testing.T, runs map[string]int, expected map[string]bool,
+	workers ...*bullmqtest.Worker,
+) {
 	t.Helper()
 	missing := maps.Clone(expected)
 	for k := range runs {
@@ -80,7 +86,8 @@ func awaitRuns(t *testing.T, runs map[string]int, expected map[string]bool, work
 			t.Logf("%d jobs, %d ticks", len(runs), ticks)
 			return
 		case <-deadline:
-			t.Fatalf("%d jobs did not run: %v", len(missing), slices.Sorted(maps.Keys(missing))[:min(20, len(missing))])
+			t.Fatalf("%d jobs did not run: %v", len(missing),
+				slices.Sorted(maps.Keys(missing))[:min(20, len(missing))])
 		}
 		k := e.Key()
 		if k == "tick" {

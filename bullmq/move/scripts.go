@@ -2,7 +2,8 @@ package move
 
 import "github.com/redis/go-redis/v9"
 
-// luaAppend puts one list at the right end of another, where the oldest jobs are, or moves it when there is no other.
+// luaAppend puts one list at the right end of another, where the oldest jobs are, or
+// moves it when there is no other.
 const luaAppend = `
 local function append(from, to)
   if redis.call('EXISTS', from) == 0 then return end
@@ -22,11 +23,14 @@ local function raise(key, value)
 end
 `
 
-// fenceScript takes every index of the queues away, at one moment, so that no worker finds a job any more: the fence and the snapshot in
-// one. KEYS: the record. ARGV: prefix of the fenced keys, how many ids to leave unused for those that late producers get, then "prefix:queue:" of
-// each queue. Returns {0, why} and changes nothing when a queue is not paused or a job is active, else {1}.
+// fenceScript takes every index of the queues away, at one moment, so that no worker
+// finds a job any more: the fence and the snapshot in one. KEYS: the record. ARGV:
+// prefix of the fenced keys, how many ids to leave unused for those that late producers
+// get, then "prefix:queue:" of each queue. Returns {0, why} and changes nothing when a
+// queue is not paused or a job is active, else {1}.
 //
-// Renaming takes no time, however many jobs there are. What producers still add afterwards waits in new lists, held by the pause.
+// Renaming takes no time, however many jobs there are. What producers still add
+// afterwards waits in new lists, held by the pause.
 var fenceScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], 'fenced') == 1 then return {1} end
 for i = 3, #ARGV do
@@ -49,7 +53,8 @@ redis.call('HSET', KEYS[1], 'fenced', redis.call('TIME')[1])
 return {1}
 `)
 
-// unfenceScript puts the indexes back, together with what was added meanwhile. KEYS and ARGV as of fenceScript.
+// unfenceScript puts the indexes back, together with what was added meanwhile. KEYS and
+// ARGV as of fenceScript.
 var unfenceScript = redis.NewScript(luaAppend + `
 for i = 3, #ARGV do
   local base = ARGV[i]
@@ -66,12 +71,14 @@ redis.call('HDEL', KEYS[1], 'fenced')
 return 1
 `)
 
-// activateScript puts the staged indexes in place and lets workers at them, at one moment. KEYS: the record. ARGV: prefix of the staged keys,
-// then for each queue: "prefix:queue:", the source's id counter, the counter the target began with, "1" to leave it paused. Returns {0, why}
-// and changes nothing when ids could collide, else {1, jobs that were added on the target too and are kept once}.
+// activateScript puts the staged indexes in place and lets workers at them, at one
+// moment. KEYS: the record. ARGV: prefix of the staged keys, then for each queue:
+// "prefix:queue:", the source's id counter, the counter the target began with, "1" to
+// leave it paused. Returns {0, why} and changes nothing when ids could collide, else
+// {1, jobs that were added on the target too and are kept once}.
 //
-// Jobs that were added on the target meanwhile stay; they stand behind the moved ones. Markers wake workers at once, which else sleep up to
-// their drainDelay.
+// Jobs that were added on the target meanwhile stay; they stand behind the moved ones.
+// Markers wake workers at once, which else sleep up to their drainDelay.
 var activateScript = redis.NewScript(luaAppend + `
 if redis.call('HEXISTS', KEYS[1], 'activated') == 1 then return {1, 0} end
 for i = 2, #ARGV, 4 do
@@ -129,8 +136,9 @@ redis.call('HSET', KEYS[1], 'activated', redis.call('TIME')[1])
 return {1, twice}
 `)
 
-// renameAttempts gives job hashes of BullMQ 3 and 4 the names that later versions count attempts by. Those read the old name too, and
-// prefer it, but never raise it: a job that fails would be tried again without end. KEYS: job hashes.
+// renameAttempts gives job hashes of BullMQ 3 and 4 the names that later versions count
+// attempts by. Those read the old name too, and prefer it, but never raise it: a job
+// that fails would be tried again without end. KEYS: job hashes.
 var renameAttempts = redis.NewScript(`
 for _, key in ipairs(KEYS) do
   for old, new in pairs({attemptsMade = 'atm', attemptsStarted = 'ats'}) do
