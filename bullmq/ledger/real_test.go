@@ -19,14 +19,14 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// sides are two real servers whose queue "orders" is followed into a ledger, with what
-// the application would have recorded.
+// sides are two real servers whose queue "orders" is followed, and what the
+// application would have recorded.
 type sides struct {
 	t       *testing.T
 	servers map[string]*redistest.Server
 	l       *ledger.Streams
 	mu      sync.Mutex
-	orders  *ledger.Journal
+	journal *ledger.Journal
 	seq     int64
 	db      *recorder
 }
@@ -34,7 +34,7 @@ type sides struct {
 func followBoth(t *testing.T) *sides {
 	t.Helper()
 	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t),
-		ledger.Target: redistest.Start(t)}, orders: ledger.NewJournal(), db: newRecorder(),
+		ledger.Target: redistest.Start(t)}, journal: ledger.NewJournal(), db: newRecorder(),
 		l: ledger.NewStreams(ledger.Options{Linger: 500 * time.Millisecond,
 			Deadline: 30 * time.Second})}
 	s.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
@@ -60,11 +60,11 @@ func (s *sides) tell(e ledger.Event) {
 	defer s.mu.Unlock()
 	s.seq++
 	e.Seq, e.At = s.seq, time.Now().UnixMilli()
-	s.orders.Apply(e)
+	s.journal.Apply(e)
 }
 
-// add has real BullMQ add jobs, and records what the application would: sent there,
-// acknowledged, and, as ran, applied once.
+// add has real BullMQ add jobs, and records what the application would: sent there and
+// acknowledged. ran records that they took effect.
 func (s *sides) add(m bullmqtest.Major, side string, tasks []bullmqtest.Task) {
 	s.t.Helper()
 	for _, task := range tasks {
@@ -82,14 +82,14 @@ func (s *sides) ran(e bullmqtest.Executed, outcome string) {
 	s.tell(ledger.Event{Type: ledger.EventExecuted, Order: e.ID, JobID: e.ID, Outcome: outcome})
 }
 
-// until judges and saves until done says so.
+// until judges and saves until done returns true.
 func (s *sides) until(what string, done func() bool) {
 	s.t.Helper()
 	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for {
 		now := time.Now().UnixMilli()
-		s.l.Judge(now, now, s.orders)
+		s.l.Judge(now, now, s.journal)
 		s.db.save(s.l.Changes())
 		if done() {
 			return
@@ -103,13 +103,13 @@ func (s *sides) until(what string, done func() bool) {
 	}
 }
 
-// digest is dataDigest of clients/node, of data without a stamp.
+// digest is clients/node's dataDigest, for data without a routing stamp.
 func digest(data string) string {
 	h := sha256.Sum256([]byte(data))
 	return hex.EncodeToString(h[:8])
 }
 
-// doubts are the reasons of all windows but that reading began.
+// doubts returns the reasons of all windows, except that reading began.
 func (s *sides) doubts() (all []string) {
 	for _, w := range s.db.windows {
 		for _, r := range w.Reasons {
@@ -121,8 +121,8 @@ func (s *sides) doubts() (all []string) {
 	return all
 }
 
-// The server's own counters agree with what was read, for every version, and nothing is
-// raised.
+// For every version, the server's own counters agree with what was read, and
+// nothing is raised.
 func TestRealQueuesInOrderRaiseNothing(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{4, 5, 6} {
@@ -237,8 +237,8 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	<-workers[0].Jobs
 	s.until("a job that nobody sent", raised(ledger.Ghost, "nobody"))
 
-	// Entries are trimmed before they are read: the lane is held up by a transaction
-	// that does it all at once.
+	// Entries are trimmed before they are read: one transaction does it all at
+	// once.
 	if _, err := source.Client().TxPipelined(t.Context(), func(p redis.Pipeliner) error {
 		p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events",
 			Values: []any{"event", "added", "jobId", "unread"}})

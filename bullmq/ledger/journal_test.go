@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,128 +14,128 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 )
 
-// journal builds events with rising sequence numbers; times are unix ms.
-type journal struct {
+// script builds events with rising sequence numbers; times are unix ms.
+type script struct {
 	seq    int64
 	events []ledger.Event
 }
 
-func (j *journal) add(at int64, e ledger.Event) *journal {
-	j.seq++
-	e.Seq, e.At = j.seq, at
-	j.events = append(j.events, e)
-	return j
+func (s *script) add(at int64, e ledger.Event) *script {
+	s.seq++
+	e.Seq, e.At = s.seq, at
+	s.events = append(s.events, e)
+	return s
 }
 
-func (j *journal) enqueued(at int64, order, stage string) *journal {
-	return j.add(at,
+func (s *script) enqueued(at int64, order, stage string) *script {
+	return s.add(at,
 		ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: true, Stage: stage})
 }
 
-func (j *journal) shadow(at int64, order string, ok bool) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: ok,
+func (s *script) shadow(at int64, order string, ok bool) *script {
+	return s.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order, OK: ok,
 		Shadow: true, Stage: "shadow"})
 }
 
-func (j *journal) answered(at int64, order string, status int) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventDelivery, Order: order, Status: status})
+func (s *script) answered(at int64, order string, status int) *script {
+	return s.add(at, ledger.Event{Type: ledger.EventDelivery, Order: order, Status: status})
 }
 
-func (j *journal) executed(at int64, order, outcome, result string) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome,
+func (s *script) executed(at int64, order, outcome, result string) *script {
+	return s.add(at, ledger.Event{Type: ledger.EventExecuted, Order: order, Outcome: outcome,
 		Result: result})
 }
 
-// sent and got are an add and a run that tell the digest of the job's data.
-func (j *journal) sent(at int64, order, digest string, shadow bool) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order,
+// sent and got are an add and a run that report the digest of the job's data.
+func (s *script) sent(at int64, order, digest string, shadow bool) *script {
+	return s.add(at, ledger.Event{Type: ledger.EventEnqueued, Order: order,
 		JobID: "job-" + order, OK: true, Stage: "live", Shadow: shadow, Digest: digest})
 }
 
-func (j *journal) got(at int64, order, outcome, digest string) *journal {
+func (s *script) got(at int64, order, outcome, digest string) *script {
 	e := ledger.Event{Type: ledger.EventExecuted, Order: order, JobID: "job-" + order,
 		Side: ledger.Source, Outcome: outcome, Result: "h", Digest: digest}
 	if outcome == ledger.OutcomeCompared {
 		e.Mode, e.Side = ledger.ModeShadow, ledger.Target
 	}
-	return j.add(at, e)
+	return s.add(at, e)
 }
 
-func (j *journal) ledger() *ledger.Journal {
-	l := ledger.NewJournal()
-	for _, e := range j.events {
-		l.Apply(e)
+func (s *script) journal() *ledger.Journal {
+	j := ledger.NewJournal()
+	for _, e := range s.events {
+		j.Apply(e)
 	}
-	return l
+	return j
 }
 
-func TestLedgerVerdicts(t *testing.T) {
+func TestJournalVerdicts(t *testing.T) {
 	t.Parallel()
 	const now, grace = 100_000, 10 * time.Second
 	for _, tt := range []struct {
 		rule string
-		j    *journal
+		j    *script
 		want ledger.Summary
 	}{
-		{"acknowledged and applied once is fulfilled", new(journal).enqueued(1, "a",
+		{"acknowledged and applied once is fulfilled", new(script).enqueued(1, "a",
 			"off").answered(2, "a", 200).executed(3, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
 		{"acknowledged and never applied is lost after the grace",
-			new(journal).enqueued(1, "a", "off").answered(2, "a", 200),
+			new(script).enqueued(1, "a", "off").answered(2, "a", 200),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"},
 				OldestOpenMS: now - 2}},
 		{"within the grace it is pending",
-			new(journal).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
+			new(script).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
-		{"a late run makes a lost order fulfilled", new(journal).enqueued(1, "a",
+		{"a late run makes a lost order fulfilled", new(script).enqueued(1, "a",
 			"off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
-		{"applied twice is a duplicate", new(journal).enqueued(1, "a", "off").answered(2, "a",
+		{"applied twice is a duplicate", new(script).enqueued(1, "a", "off").answered(2, "a",
 			200).executed(3, "a", "applied", "h").executed(4, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Duplicated: 1,
 				DuplicatedIDs: []string{"a"}}},
 		{"a second run that was caught is none",
-			new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
+			new(script).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
 				"applied", "h").executed(4, "a", "suppressed", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Suppressed: 1}},
-		{"a shadow run does not fulfil", new(journal).enqueued(1, "a", "shadow").shadow(1, "a",
+		{"a shadow run does not fulfil", new(script).enqueued(1, "a", "shadow").shadow(1, "a",
 			true).answered(2, "a", 200).executed(3, "a", "compared", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Lost: 1, LostIDs: []string{"a"},
 				OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
-		{"a misrouted run does not fulfil", new(journal).enqueued(1, "a", "off").answered(now,
+		{"a misrouted run does not fulfil", new(script).enqueued(1, "a", "off").answered(now,
 			"a", 200).executed(3, "a", "misrouted", ""),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
-		{"a 503 alone promises nothing", new(journal).answered(2, "a", 503),
+		{"a 503 alone promises nothing", new(script).answered(2, "a", 503),
 			ledger.Summary{Orders: 1, Rejected503: 1}},
-		{"a 503 that was delivered again", new(journal).answered(2, "a", 503).enqueued(3, "a",
+		{"a 503 that was delivered again", new(script).answered(2, "a", 503).enqueued(3, "a",
 			"off").answered(4, "a", 200).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1,
 				RetriedOK: 1}},
-		{"an acknowledgement before the 503 is no retry", new(journal).enqueued(1, "a",
+		{"an acknowledgement before the 503 is no retry", new(script).enqueued(1, "a",
 			"off").answered(2, "a", 200).answered(3, "a", 503).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, Rejected503: 1}},
 		{"equal results are compared",
-			new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
+			new(script).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
 				200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
 				ShadowEnqueued: 1, ShadowCompared: 1}},
 		{"different results are a mismatch",
-			new(journal).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
+			new(script).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
 				200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
 				ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1,
 				MismatchIDs: []string{"a"}}},
-		{"a failed shadow add shows", new(journal).enqueued(1, "a", "dualwrite").shadow(1, "a",
+		{"a failed shadow add shows", new(script).enqueued(1, "a", "dualwrite").shadow(1, "a",
 			false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
-		{"an acknowledgement without an add shows", new(journal).answered(now, "a", 200),
+		{"an acknowledgement without an add shows", new(script).answered(now, "a", 200),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
-		{"canaries are not orders", new(journal).add(1,
+		{"canaries are not orders", new(script).add(1,
 			ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c",
 			200).executed(3, "c", "canary", "").
 			executed(4, "d", "canary", ""), ledger.Summary{}},
 	} {
-		got := tt.j.ledger().Summary(time.UnixMilli(now), grace)
+		got := tt.j.journal().Summary(time.UnixMilli(now), grace)
 		if g, w := marshal(t, got), marshal(t, tt.want); g != w {
 			t.Errorf("%s:\n got %s\nwant %s", tt.rule, g, w)
 		}
@@ -145,53 +146,53 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		rule string
-		j    *journal
+		j    *script
 		want string // "": nothing differs
 	}{
 		{"the same data",
-			new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
+			new(script).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
 				200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d1"), ""},
-		{"an app that tells no digest of the run", new(journal).sent(1, "a", "d1",
+		{"an app that tells no digest of the run", new(script).sent(1, "a", "d1",
 			false).answered(2, "a", 200).got(3, "a", "applied", ""), ""},
-		{"an app that tells no digest of the add", new(journal).sent(1, "a", "",
+		{"an app that tells no digest of the add", new(script).sent(1, "a", "",
 			false).answered(2, "a", 200).got(3, "a", "applied", "d1"), ""},
-		{"the run is journalled before the add", new(journal).got(1, "a", "applied",
+		{"the run is journalled before the add", new(script).got(1, "a", "applied",
 			"d1").sent(2, "a", "d1", false).answered(2, "a", 200), ""},
 		{"another delivery with other bytes, of which the first is run",
-			new(journal).sent(1, "a", "d1", false).sent(2, "a", "d2", false).answered(2, "a",
+			new(script).sent(1, "a", "d1", false).sent(2, "a", "d2", false).answered(2, "a",
 				200).got(3, "a", "applied", "d1"), ""},
-		{"two jobs of one order have data of their own", new(journal).sent(1, "a", "d1",
+		{"two jobs of one order have data of their own", new(script).sent(1, "a", "d1",
 			false).answered(2, "a", 200).got(3, "a", "applied", "d1").
 			add(4, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b",
 				OK: true, Shadow: true, Digest: "d2"}).
 			add(5, ledger.Event{Type: ledger.EventExecuted, Order: "a", JobID: "job-b",
 				Outcome: "compared", Mode: "shadow", Result: "h", Digest: "d2"}), ""},
-		{"the worker got other data", new(journal).sent(1, "a", "d1", false).answered(2, "a",
+		{"the worker got other data", new(script).sent(1, "a", "d1", false).answered(2, "a",
 			200).got(3, "a", "applied", "d2"),
-			"the worker on source got data d2, what was sent is d1"},
+			"the worker on source got data d2, but d1 was sent"},
 		{"the worker got the data of the order's other job",
-			new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+			new(script).sent(1, "a", "d1", false).answered(2, "a", 200).
 				add(3, ledger.Event{Type: ledger.EventEnqueued, Order: "a", JobID: "job-b",
 					OK: true, Digest: "d2"}).got(4, "a", "applied", "d2"),
-			"got data d2, what was sent is d1"},
+			"got data d2, but d1 was sent"},
 		{"the worker got nothing, and knows the job alone",
-			new(journal).sent(1, "a", "d1", false).answered(2, "a", 200).
+			new(script).sent(1, "a", "d1", false).answered(2, "a", 200).
 				add(3, ledger.Event{Type: ledger.EventFailed, JobID: "job-a",
 					Side:   ledger.Target,
-					Digest: "e0"}), "the worker on target got data e0, what was sent is d1"},
+					Digest: "e0"}), "the worker on target got data e0, but d1 was sent"},
 		{"the shadow run got other data",
-			new(journal).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
+			new(script).sent(1, "a", "d1", false).sent(1, "a", "d1", true).answered(2, "a",
 				200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
-			"the worker on target (shadow) got data d2, what was sent is d1"},
-		{"the copy was sent with other data", new(journal).sent(1, "a", "d1", false).sent(1,
+			"the worker on target (shadow) got data d2, but d1 was sent"},
+		{"the copy was sent with other data", new(script).sent(1, "a", "d1", false).sent(1,
 			"a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1"),
 			"the shadow copy was sent with data d2, the order with d1"},
-		{"run and copy are of different deliveries", new(journal).sent(1, "a", "d1",
+		{"run and copy are of different deliveries", new(script).sent(1, "a", "d1",
 			false).sent(2, "a", "d2", false).sent(2, "a", "d2", true).answered(2, "a",
 			200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),
 			"the run got data d1, the shadow run d2"},
 	} {
-		l := tt.j.ledger()
+		l := tt.j.journal()
 		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job("job-a").Different
 		found, _ := l.Find("a")
 		if tt.want == "" {
@@ -217,16 +218,16 @@ func marshal(t *testing.T, v any) string {
 	return string(b)
 }
 
-func (j *journal) kept(at int64, order string) *journal {
-	return j.add(at, ledger.Event{Type: ledger.EventKept, Order: order})
+func (s *script) kept(at int64, order string) *script {
+	return s.add(at, ledger.Event{Type: ledger.EventKept, Order: order})
 }
 
 func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 	const grace, long = 60_000, 1_000_000
-	waiting := (&journal{}).kept(100, "a").answered(101, "a", 200)
-	released := (&journal{}).kept(100, "a").answered(101, "a", 200).enqueued(long, "a", "live")
+	waiting := (&script{}).kept(100, "a").answered(101, "a", 200)
+	released := (&script{}).kept(100, "a").answered(101, "a", 200).enqueued(long, "a", "live")
 	for rule, tc := range map[string]struct {
-		j       *journal
+		j       *script
 		backlog *ledger.Backlog
 		now     int64
 		want    ledger.Summary
@@ -248,23 +249,23 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 			long + grace, ledger.Summary{Pending: 1}},
 		"enqueued and never run is lost": {released,
 			&ledger.Backlog{Orders: 9, Oldest: 1}, long + grace + 1, ledger.Summary{Lost: 1}},
-		"a backlog does not vouch for what was enqueued": {(&journal{}).enqueued(100, "a",
+		"a backlog does not vouch for what was enqueued": {(&script{}).enqueued(100, "a",
 			"live").answered(101, "a", 200), &ledger.Backlog{Orders: 1, Oldest: 1}, long,
 			ledger.Summary{Lost: 1}},
-		"a failed try leaves it in the intake": {(&journal{}).kept(100,
+		"a failed try leaves it in the intake": {(&script{}).kept(100,
 			"a").answered(101, "a", 200).add(200, ledger.Event{Type: ledger.EventEnqueued,
 			Order: "a"}), &ledger.Backlog{Orders: 1, Oldest: 99}, long,
 			ledger.Summary{Pending: 1, Held: 1, HeldLate: 1}},
-		"lost once, taken in again by the provider's retry": {(&journal{}).kept(100,
+		"lost once, taken in again by the provider's retry": {(&script{}).kept(100,
 			"a").answered(101, "a", 200).kept(500, "a").answered(501, "a", 200),
 			&ledger.Backlog{Orders: 1, Oldest: 499}, 10_000,
 			ledger.Summary{Pending: 1, Held: 1}},
-		"run although it is still in the intake: once is once": {(&journal{}).kept(100,
+		"run although it is still in the intake: once is once": {(&script{}).kept(100,
 			"a").answered(101, "a", 200).executed(300, "a", ledger.OutcomeApplied, "r"),
 			&ledger.Backlog{Orders: 1, Oldest: 100}, long, ledger.Summary{Fulfilled: 1}},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			l := tc.j.ledger()
+			l := tc.j.journal()
 			if tc.backlog != nil {
 				l.Backlog(*tc.backlog)
 			}
@@ -279,12 +280,12 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 }
 
 func TestOrdersThatAnOutageHeldUpAreToldUntilTheirJobWasAdded(t *testing.T) {
-	l := (&journal{}).
+	l := (&script{}).
 		kept(90, "before").enqueued(95, "before", "off").
 		kept(100, "a").answered(101, "a", 200).enqueued(260, "a", "off").
 		kept(150, "waits").
 		kept(160, "on its way").enqueued(165, "on its way", "off").
-		kept(250, "after").enqueued(255, "after", "off").ledger()
+		kept(250, "after").enqueued(255, "after", "off").journal()
 	var got []string
 	for _, s := range l.Kept(100, 200) {
 		got = append(got, fmt.Sprint(s.Order, " ", s.RecoveredAfterMS))
@@ -294,11 +295,11 @@ func TestOrdersThatAnOutageHeldUpAreToldUntilTheirJobWasAdded(t *testing.T) {
 	}
 }
 
-func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {
+func TestJournalIgnoresWhatItHasFolded(t *testing.T) {
 	t.Parallel()
-	j := new(journal).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
+	j := new(script).enqueued(1, "a", "off").answered(2, "a", 200).executed(3, "a",
 		"applied", "h")
-	l := j.ledger()
+	l := j.journal()
 	for _, e := range j.events {
 		l.Apply(e)
 	}
@@ -314,14 +315,14 @@ func TestLedgerIgnoresWhatItHasFolded(t *testing.T) {
 	}
 }
 
-func TestLedgerWindowAndRetries(t *testing.T) {
+func TestJournalWindowAndRetries(t *testing.T) {
 	t.Parallel()
-	j := new(journal).enqueued(10, "a", "off").answered(11, "a", 200).executed(12, "a",
+	j := new(script).enqueued(10, "a", "off").answered(11, "a", 200).executed(12, "a",
 		"applied", "h").
 		answered(20, "b", 503).enqueued(25, "b", "off").answered(30, "b", 200).executed(31, "b",
 		"applied", "h").
 		answered(40, "c", 503)
-	l := j.ledger()
+	l := j.journal()
 	if s := l.Window(20, 40, time.UnixMilli(50), time.Second); s.Orders != 1 ||
 		s.RetriedOK != 1 {
 		t.Errorf("window: %+v", s)
@@ -339,7 +340,7 @@ func TestLedgerWindowAndRetries(t *testing.T) {
 	}
 }
 
-func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
+func TestJournalReadersMayRunBesideTheWriter(t *testing.T) {
 	t.Parallel()
 	l := ledger.NewJournal()
 	var wg sync.WaitGroup
@@ -351,7 +352,7 @@ func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
 			}
 		})
 	}
-	j := new(journal)
+	j := new(script)
 	for i := range 500 {
 		j.answered(int64(i), string(rune('a'+i%26)), []int{200, 503}[i%2])
 	}
@@ -359,4 +360,44 @@ func TestLedgerReadersMayRunBesideTheWriter(t *testing.T) {
 		l.Apply(e)
 	}
 	wg.Wait()
+}
+
+// Many orders that are in order leave nothing behind but their counters.
+func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.T) {
+	t.Parallel()
+	o := ledger.NewJournal()
+	seq, at := int64(0), int64(1_795_500_000_000)
+	tell := func(e ledger.Event) {
+		seq++
+		e.Seq, e.At = seq, at
+		o.Apply(e)
+	}
+	const n = 150_000
+	for i := range n {
+		id := strconv.Itoa(i)
+		at += 10
+		tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: "job-" + id,
+			Side: ledger.Source, OK: true})
+		tell(ledger.Event{Type: ledger.EventDelivery, Order: id, Status: 200})
+		tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: "job-" + id,
+			Outcome: ledger.OutcomeApplied})
+	}
+	s := o.Summary(time.UnixMilli(at), time.Minute)
+	if s.Orders != n || s.Fulfilled != n || s.Acknowledged != n ||
+		s.Lost+s.Duplicated+s.Pending != 0 {
+		t.Fatalf("%+v", s)
+	}
+	story, found := o.Find("0")
+	if !found || !story.Folded {
+		t.Fatalf("the oldest order is still kept whole: %+v %v", story, found)
+	}
+	if f := o.Job("job-0"); !f.Known || f.Applied != 1 {
+		t.Errorf("%+v", f)
+	}
+	tell(ledger.Event{Type: ledger.EventExecuted, Order: "0", JobID: "job-0",
+		Outcome: ledger.OutcomeApplied})
+	if s = o.Summary(time.UnixMilli(at), time.Minute); s.Orders != n || s.Duplicated != 1 ||
+		!slices.Equal(s.DuplicatedIDs, []string{"0"}) {
+		t.Errorf("after a second run of a folded order: %+v", s)
+	}
 }
