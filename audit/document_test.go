@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the catalogue into docs/audit.md")
 
-// table is the catalogue as the documentation shows it.
+// table is the catalogue as the documentation presents it.
 func table() string {
 	var b strings.Builder
 	b.WriteString("| Check | Up to | Limit | Why it matters to jobs | Read by | Where CONFIG " +
@@ -27,7 +27,7 @@ func table() string {
 	return b.String()
 }
 
-// Run with -update after a change of the catalogue.
+// Run with -update after changing the catalogue.
 func TestTheDocumentListsTheCatalogue(t *testing.T) {
 	t.Parallel()
 	const file, begin, end = "../docs/audit.md", "<!-- catalogue -->\n",

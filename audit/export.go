@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Formats are what Write knows.
+// Formats lists what Write can write.
 var Formats = []string{"text", "markdown", "html", "json"}
 
-// ContentType gives a format's media type and the end of its file's name.
+// ContentType returns a format's media type and file extension.
 func ContentType(format string) (media, extension string) {
 	switch format {
 	case "markdown":
@@ -24,7 +24,7 @@ func ContentType(format string) (media, extension string) {
 	return "text/plain; charset=utf-8", "txt"
 }
 
-// Write writes reports in a format of Formats; JSON is an array of Report.
+// Write writes reports in one of Formats; JSON is an array of Report.
 func Write(w io.Writer, format string, reports ...Report) error {
 	switch format {
 	case "text":
@@ -41,7 +41,7 @@ func Write(w io.Writer, format string, reports ...Report) error {
 	return fmt.Errorf("audit: no format %q", format)
 }
 
-// Summary says in a line how a server stands.
+// Summary describes a server's state in one line.
 func (r Report) Summary() string {
 	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown),
 		r.Count(OK))
@@ -56,7 +56,7 @@ func (r Report) head() string {
 		r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Took.Seconds())
 }
 
-// mark is what stands before a finding.
+// mark is what precedes a finding.
 func (f Finding) mark() string {
 	if f.State == Problem {
 		return strings.ToUpper(string(f.Severity))
@@ -64,7 +64,7 @@ func (f Finding) mark() string {
 	return string(f.State)
 }
 
-// Change says what a fix sets, in words.
+// Change describes in words what a fix sets.
 func (x Fix) Change() string {
 	var parts []string
 	for _, s := range x.Settings {
@@ -111,7 +111,7 @@ func writeText(w io.Writer, reports []Report) error {
 	return err
 }
 
-// cell makes text fit a cell of a Markdown table.
+// cell escapes text for a cell of a Markdown table.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'").Replace(s)
 }
