@@ -21,7 +21,7 @@ func newEvent(key string) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added"}}
 }
 
-// snapshot is every key of a server, to put it back into the same state many times.
+// snapshot is every key of a server, to restore the same state many times.
 type snapshot map[string]string
 
 func take(t *testing.T, c redis.UniversalClient) snapshot {
@@ -45,9 +45,9 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	}
 }
 
-// Every attempt is cut at one call, before or after the server did it, and run again
-// until it succeeds. The worker deletes what it completes, so only the ledger can tell
-// that a job has been moved.
+// Every attempt is cut at one call, before or after the server executed it, and run
+// again until it succeeds. The worker deletes what it completes, so only the ledger
+// can tell that a job has been moved.
 func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
@@ -95,8 +95,8 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 					t.Fatalf("%s call %d (after %v): %+v", side.name, call, after, r)
 				}
 				collect(t, w, to, q, runs, attempt, 8)
-				// A worker reports a job just before BullMQ deletes it; until then the
-				// next attempt's job would be in conflict with it.
+				// A worker reports a job just before BullMQ deletes it; until then
+				// the next attempt's job would conflict with it.
 				if err := bullmq.WaitIdle(ctx, to, q); err != nil {
 					t.Fatal(err)
 				}
@@ -222,7 +222,7 @@ func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
 	}
 	added := bullmqtest.Major(6).Add(t, src, q.Name, tasks...)
 	to := dst.Client()
-	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be looked at
+	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be inspected
 		t.Fatal(err)
 	}
 	started := time.Now()
@@ -269,8 +269,8 @@ func TestMergeNeverOverwritesAJobOfTheTarget(t *testing.T) {
 	if name := dst.Client().HGet(ctx, q.Key("stripe_1"), "name").Val(); name != "own" {
 		t.Errorf("the target's job is now %q", name)
 	}
-	// The target's own job may be done and deleted by the time of the next attempt: it
-	// is the same event all the same.
+	// The target's own job may be done and deleted by the next attempt: it is the
+	// same event all the same.
 	dst.Client().Del(ctx, q.Key("stripe_1"))
 	if r, err = bullmq.Merge(ctx, src.Client(), dst.Client(), q,
 		bullmq.MergeOptions{Ledger: "l"}); err != nil || r.Moved != 0 || r.Conflicts != 1 {
@@ -353,7 +353,7 @@ func TestMergeTakesADeduplicationIDAlongWithTheJobThatHoldsIt(t *testing.T) {
 		ttl > time.Minute {
 		t.Errorf("the throttle ends in %v", ttl)
 	}
-	v6.Add(t, dst, q.Name, dedup("late", "s", 0)) // held off by the moved job
+	v6.Add(t, dst, q.Name, dedup("late", "s", 0)) // held back by the moved job
 	w := v6.Work(t, dst, q.Name)
 	got := w.Expect(t, 4)
 	slices.Sort(got)

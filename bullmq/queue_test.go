@@ -88,7 +88,7 @@ func TestCensusCountsEveryState(t *testing.T) {
 	}
 }
 
-// ids gives prefix_0 ... prefix_n-1.
+// ids returns prefix_0 ... prefix_n-1.
 func ids(prefix string, n int) []string {
 	var out []string
 	for _, p := range bullmqtest.Plain(prefix, n) {
@@ -97,7 +97,7 @@ func ids(prefix string, n int) []string {
 	return out
 }
 
-// sameSet compares without order.
+// sameSet compares without regard to order.
 func sameSet(a, b []string) bool {
 	a, b = slices.Clone(a), slices.Clone(b)
 	slices.Sort(a)
@@ -162,8 +162,8 @@ func its(m bullmqtest.Major) func(*testing.T, *redistest.Server, bullmq.Queue) e
 	}
 }
 
-// A flag set by hand on a version 5 queue leaves jobs in both lists; version 5's own
-// resume would lose those that wait.
+// A flag set by hand on a version 5 queue leaves jobs in both lists; version 5's
+// own resume would lose those that wait.
 func TestHazardResumeMergesBothListsInOrder(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
@@ -192,7 +192,7 @@ func TestResumeWakesIdleWorkersForDelayedJobs(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c, q := s.Client(), bullmq.Queue{Name: "orders"}
-	w := bullmqtest.Major(6).Work(t, s, q.Name) // asks again after 60 s only, unless woken
+	w := bullmqtest.Major(6).Work(t, s, q.Name) // looks again only after 60 s unless woken
 	if err := bullmq.Pause(t.Context(), c, q); err != nil {
 		t.Fatal(err)
 	}

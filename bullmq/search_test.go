@@ -23,8 +23,8 @@ func path(t testing.TB, text string) bullmq.FieldPath {
 	return p
 }
 
-// searched searches to the end, by as many calls as it takes, and gives what was found,
-// sorted, each once.
+// searched searches to the end, in as many calls as it takes, and returns what was
+// found, sorted and without duplicates.
 func searched(
 	t *testing.T, c redis.UniversalClient, o bullmq.SearchOptions,
 ) (found []string, last bullmq.SearchResult) {
@@ -129,8 +129,8 @@ func TestASearchFindsAValueWhereItIsAndNowhereElse(t *testing.T) {
 	}
 }
 
-// However often a search ends early and goes on, it has looked at every job in the end,
-// also under a writer that makes the server rehash.
+// However often a search stops early and continues, it has looked at every job in
+// the end, even while a writer makes the server rehash.
 func TestASearchThatGoesOnPassesNoJobOver(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
@@ -195,7 +195,7 @@ func TestASearchThatIsNotDoneSaysSo(t *testing.T) {
 	if err != nil || r.Next == "" || r.Keys >= r.Total {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	// A cursor of a server that is gone would pass jobs over.
+	// A cursor of a server that is gone would skip jobs.
 	srv.Kill()
 	srv.Restart()
 	o.After = r.Next
@@ -221,8 +221,8 @@ func TestFieldPathsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// A path that is read means what was written: names with dots and backslashes escaped
-// are read back as they were.
+// A parsed path means what was written: names with dots and backslashes escaped are
+// read back unchanged.
 func FuzzParseFieldPath(f *testing.F) {
 	for _, s := range []string{"a", "a.b", `a\.b`, `a\\.b`, "items.0.ä", "\x00"} {
 		f.Add(s)

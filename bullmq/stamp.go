@@ -11,13 +11,13 @@ import (
 
 // RewriteStamp sets keys inside one field of a JSON document, for example
 // {"movedTo":"target"} inside "_switchyard", and leaves every other byte of the
-// document as it is: numbers keep their digits, keys their order, strings their
-// escapes. A missing field is added at the end of the document, a missing key at the
-// end of the field. Where a name occurs twice the last one is changed, which is the one
-// JavaScript reads.
+// document alone: numbers keep their digits, keys their order, strings their
+// escapes. A missing field is added at the end of the document, a missing key at
+// the end of the field. Where a name occurs twice the last one is changed, which is
+// the one JavaScript reads.
 //
-// It fails when data is not one JSON object, or when the field is there but is not an
-// object.
+// It fails when data is not a single JSON object, or when the field exists but is
+// not an object.
 func RewriteStamp(data []byte, field string, set map[string]any) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("rewrite stamp: the data is not JSON")
@@ -48,8 +48,8 @@ func RewriteStamp(data []byte, field string, set map[string]any) ([]byte, error)
 		} else if data, err = inner.insert(data, k, value); err != nil {
 			return nil, err
 		}
-		// offsets behind the change have moved; the stamp itself still begins where it
-		// did
+		// offsets behind the change have shifted; the stamp itself still begins
+		// where it did
 		inner, _ = parseObject(data, at.value)
 	}
 	return data, nil
@@ -61,7 +61,7 @@ type span struct {
 	members     []memberSpan
 }
 
-// memberSpan is where one "key": value is.
+// memberSpan is where one "key": value pair is.
 type memberSpan struct{ key, keyEnd, value, end int }
 
 // parseObject reads the object that begins at i of a valid document; false when
@@ -76,7 +76,7 @@ func parseObject(b []byte, i int) (span, bool) {
 			i = skipSpace(b, i+1)
 		}
 		m := memberSpan{key: i, keyEnd: skipString(b, i)}
-		m.value = skipSpace(b, skipSpace(b, m.keyEnd)+1) // behind the colon
+		m.value = skipSpace(b, skipSpace(b, m.keyEnd)+1) // after the colon
 		m.end = skipValue(b, m.value)
 		o.members = append(o.members, m)
 		i = skipSpace(b, m.end)
@@ -121,7 +121,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipString gives the index behind the string that begins at i.
+// skipString returns the index after the string that begins at i.
 func skipString(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {
@@ -131,7 +131,7 @@ func skipString(b []byte, i int) int {
 	return i + 1
 }
 
-// skipValue gives the index behind the value that begins at i of a valid document.
+// skipValue returns the index after the value that begins at i of a valid document.
 func skipValue(b []byte, i int) int {
 	depth := 0
 	for i < len(b) {

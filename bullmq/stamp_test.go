@@ -45,7 +45,7 @@ func TestRewriteStampChangesNothingElse(t *testing.T) {
 	}
 }
 
-// checkStamp holds RewriteStamp to its promise for one document.
+// checkStamp checks RewriteStamp's promise for one document.
 func checkStamp(t interface{ Fatalf(string, ...any) }, data []byte) {
 	set := map[string]any{"movedTo": "target", "revision": 12.0}
 	before := bytes.Clone(data)

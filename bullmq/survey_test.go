@@ -60,7 +60,7 @@ func TestSurveySeesEveryFeatureOfEveryVersion(t *testing.T) {
 					q.IndexedWithoutHash, q.StalledCount, q.Examples)
 			}
 			jobs := q.Counts.Pending() + q.Counts.Completed
-			// Census takes a fake id in the midst of the list for a job
+			// Census counts a marker id in the middle of the list as a job
 			if major < 5 && int64(q.Payload.Sampled) == jobs-1 {
 				jobs--
 			}
@@ -224,8 +224,8 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 	}
 }
 
-// Jobs that are added, run and removed while the survey looks are no orphans, however
-// often it looks.
+// Jobs that are added, run and removed while the survey looks are not orphans,
+// however often it looks.
 func TestSurveyOfABusyQueueRaisesNoFalseAlarm(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
@@ -266,7 +266,7 @@ func TestSurveyOfAServerThatDeniesMuchSaysWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// What Refresh reads anew is what a survey of that moment says; the rest stays as it was.
+// What Refresh updates matches a survey of that moment; the rest stays as it was.
 func TestRefreshTellsTheCheapPartsAsAWholeSurveyDoes(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Back takes a move back that has not activated the target: the source gets its indexes
-// again, with what was added meanwhile, and goes on as it was; the target is left as it
-// was found. It may be repeated. After the activation it refuses (kind Blocked): the
-// source's copies are out of date then, and only a move in the other direction brings
-// the jobs back.
+// Back takes back a move that has not activated the target: the source gets its
+// indexes back, with what was added meanwhile, and continues as before; the target
+// is left as it was found. It may be repeated. After the activation it refuses
+// (kind Blocked): the source's copies are then out of date, and only a move in the
+// other direction brings the jobs back.
 func Back(ctx context.Context, src, dst redis.UniversalClient, o Options) error {
 	m, err := newMover(src, dst, o)
 	if err != nil {
@@ -39,7 +39,8 @@ func (m *mover) back(ctx context.Context) error {
 		return migration.Errorf(migration.Blocked, "the target's workers have been let at "+
 			"the jobs: move the queues in the other direction instead")
 	}
-	// From here on Move must not activate: it would read a target that is being emptied.
+	// From here on Move must not activate, or it would read a target that is being
+	// emptied.
 	isFenced, err := m.noted(ctx, m.src, "fenced")
 	if err != nil {
 		return err
@@ -96,10 +97,10 @@ func (m *mover) resumeSource(ctx context.Context) error {
 	return nil
 }
 
-// wipeContent removes the copies from the target, but not what belongs to jobs that are
+// wipeContent removes the copies from the target, except what belongs to jobs
 // listed there.
 func (m *mover) wipeContent(ctx context.Context) error {
-	const some = 100_000 // keys that are held in memory
+	const some = 100_000 // keys held in memory
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
@@ -124,8 +125,8 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	// Read after the scan, so that a job added in between is either listed or was not
-	// seen.
+	// Read after the scan, so that a job added in between is either listed or was
+	// not seen.
 	own := map[string]bool{}
 	for _, part := range append([]string{"active"}, jobStates...) {
 		err := eachChunk(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part),
@@ -153,11 +154,11 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 	return nil
 }
 
-// Sweep carries over what producers added on the source after the fence, job by job,
-// exactly once: see bullmq.Merge, whose ledger it keeps on the target. It may be
+// Sweep carries over what producers added on the source after the fence, job by
+// job, exactly once, using bullmq.Merge with a ledger on the target. It may be
 // repeated as long as producers still know the source. The source's workers find
 // nothing, since its queues stay paused; what cannot travel job by job (flows,
-// schedulers) stays, and is the error.
+// schedulers) stays and is returned as an error.
 func Sweep(
 	ctx context.Context, src, dst redis.UniversalClient, o Options,
 ) (map[string]bullmq.MergeReport, error) {

@@ -16,9 +16,9 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of 100
-// B, or BENCH_JOBS jobs of BENCH_PAYLOAD bytes (64). freeze-ms is the time in which no
-// job could run, RSS-MB the most memory that the process held during a move.
+// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of
+// 100 B, or BENCH_JOBS jobs of BENCH_PAYLOAD bytes (64). freeze-ms is how long no
+// job could run, RSS-MB the process's peak memory during a move.
 func BenchmarkMove(b *testing.B) {
 	sizes := []struct{ jobs, payload int }{{100_000, 960}, {1_000_000, 64}}
 	if n, err := strconv.Atoi(os.Getenv("BENCH_JOBS")); err == nil {
@@ -112,14 +112,14 @@ func fillQueueWith(b testing.TB, c redis.UniversalClient, q bullmq.Queue, jobs, 
 	c.HSet(b.Context(), q.Key("meta"), "version", "bullmq:6.7.0")
 }
 
-// forgetRSS gives back what the process does not need, and lets its peak begin anew.
+// forgetRSS returns unused memory and resets the peak.
 func forgetRSS() {
 	debug.FreeOSMemory()
-	// no such file: not Linux, and rss gives 0
+	// no such file: not Linux, and rss returns 0
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// rss is this process' resident memory at its peak since forgetRSS, in bytes.
+// rss returns this process's peak resident memory since forgetRSS, in bytes.
 func rss() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -20,10 +20,11 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// Calls that the mover makes on either server are cut off, each fifth, others per
-// version, each in three ways: before the server saw it, after it has done it, or in
-// the middle of a pipeline, on what real BullMQ of each version left; then the move is
-// run again. The target must hold the same, whatever was cut.
+// Calls that the mover makes on either server are cut: every fifth one, a different
+// selection per version, and each in three ways: before the server saw it, after it
+// was executed, or in the middle of a pipeline, on what real BullMQ of each version
+// left. Then the move is run again. The target must hold the same, whatever was
+// cut.
 func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 	}
 }
 
-// snapshot is every key of a server, to put it back into the same state many times.
+// snapshot is every key of a server, to restore the same state many times.
 type snapshot map[string]struct {
 	dump     string
 	expireAt int64 // unix ms; 0 never
@@ -116,7 +117,7 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	}
 }
 
-// contents is every key of a server with its typed value, but for the move's record,
+// contents is every key of a server with its typed value, except the move's record,
 // the event streams and the server's own keys.
 func contents(t *testing.T, c redis.UniversalClient) map[string]string {
 	t.Helper()
@@ -162,8 +163,8 @@ func difference(got, want map[string]string) string {
 	return "no difference"
 }
 
-// shop is a producer and a worker that keep BullMQ 6's rules, in Go, so that hundreds
-// of moves can be tried under them.
+// shop is a producer and a worker that follow BullMQ 6's rules, in Go, so that
+// hundreds of moves can be tested under them.
 type shop struct {
 	c     redis.UniversalClient
 	q     bullmq.Queue
@@ -178,7 +179,8 @@ if ARGV[1] ~= '' then
   id = ARGV[1]
   if redis.call('EXISTS', KEYS[1] .. id) == 1 then return '' end
 end
-redis.call('HSET', KEYS[1] .. id, 'name', 'order', 'data', '{}', 'opts', '{}', 'timestamp', '1', 'delay', '0', 'priority', '0')
+redis.call('HSET', KEYS[1] .. id, 'name', 'order', 'data', '{}', 'opts', '{}', 'timestamp', '1',
+  'delay', '0', 'priority', '0')
 redis.call('LPUSH', KEYS[1] .. 'wait', id)
 return tostring(id)`)
 	shopTake = redis.NewScript(`
@@ -192,13 +194,16 @@ return id`)
 redis.call('LREM', KEYS[1] .. 'active', -1, ARGV[1])
 redis.call('DEL', KEYS[1] .. ARGV[1] .. ':lock')
 if ARGV[2] == '1' then redis.call('DEL', KEYS[1] .. ARGV[1])
-else redis.call('HSET', KEYS[1] .. ARGV[1], 'finishedOn', '3', 'returnvalue', 'null') redis.call('ZADD', KEYS[1] .. 'completed', 3, ARGV[1]) end
+else
+  redis.call('HSET', KEYS[1] .. ARGV[1], 'finishedOn', '3', 'returnvalue', 'null')
+  redis.call('ZADD', KEYS[1] .. 'completed', 3, ARGV[1])
+end
 return 1`)
 )
 
 func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// produce adds jobs, with own and automatic ids, until ctx ends.
+// produce adds jobs, with explicit and automatic ids, until ctx ends.
 func (s *shop) produce(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		id := ""
@@ -229,16 +234,16 @@ func (s *shop) work(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// A producer and a worker go on at the source, another pair at the target, while the
-// mover is killed again and again at a random call; now and then the move is taken back
-// in between and begun again. Every job that was acknowledged runs exactly once, on one
-// side or the other.
+// One producer and worker stay on the source, another pair works on the target,
+// while the mover is killed again and again at a random call; now and then the move
+// is taken back in between and started again. Every acknowledged job runs exactly
+// once, on one side or the other.
 func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
 	from, to := src.Client(), dst.Client()
 	faults := [2]*redistest.Fault{{}, {}}
-	// The mover has clients of its own, so that only its calls are cut.
+	// The mover has its own clients, so that only its calls are cut.
 	mine := [2]redis.UniversalClient{src.Client(), dst.Client()}
 	for i, c := range mine {
 		c.AddHook(faults[i])
@@ -264,8 +269,8 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 
 		o := move.Options{Run: fmt.Sprintf("r%d", seed), Queues: []bullmq.Queue{q},
 			Drain: 10 * time.Second}
-		// Every other time somebody adds on the target during the copy already. Such a
-		// move is not taken back.
+		// Every other time, somebody adds on the target during the copy already.
+		// Such a move is not taken back.
 		early := sync.OnceFunc(func() {
 			producers.Go(func() { there.produce(producing, "b") })
 		})
@@ -288,7 +293,7 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 				}
 				backs++
 				if err == nil {
-					err = redistest.ErrCut // and begin again
+					err = redistest.ErrCut // start again
 				}
 			} else {
 				_, err = move.Move(t.Context(), mine[0], mine[1], o)
@@ -350,8 +355,8 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			t.Fatalf("seed %d: %s ran once more", seed, id)
 		default:
 		}
-		// Nothing of jobs that ran and were deleted on the source stayed behind on the
-		// target.
+		// Nothing of jobs that ran and were deleted on the source is left behind on
+		// the target.
 		for _, k := range to.Keys(t.Context(), q.Key("*")).Val() {
 			id := strings.TrimPrefix(k, q.Key(""))
 			if _, isJob := owed[id]; isJob &&

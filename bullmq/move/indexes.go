@@ -17,16 +17,16 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// indexChunk is how many entries of an index one command reads or writes, so that no
-// server is held up for long and no request gets too big.
+// indexChunk is how many entries of an index one command reads or writes, so that
+// no server is blocked for long and no request gets too big.
 const indexChunk = 10_000
 
 // jobStates are the indexes whose entries are ids of jobs.
 var jobStates = []string{"wait", "paused", "delayed", "prioritized", "waiting-children",
 	"completed", "failed"}
 
-// trial stages the living indexes once, to know how long the queue will stand still for
-// it, and how many commands that takes.
+// trial stages the live indexes once, to learn how long that will keep the queue at
+// a standstill, and how many commands it takes.
 func (m *mover) trial(ctx context.Context) error {
 	started, waited, commands := time.Now(), m.pacer.Waited.Load(),
 		m.pacer.TargetCommands.Load()
@@ -42,8 +42,8 @@ func (m *mover) trial(ctx context.Context) error {
 	return m.unstage(ctx)
 }
 
-// stage puts the fenced indexes beside their places on the target, reads them back and
-// compares.
+// stage puts the fenced indexes next to their final places on the target, reads
+// them back and compares.
 func (m *mover) stage(ctx context.Context) error {
 	m.tell("stage", 0)
 	g, gctx := errgroup.WithContext(ctx)
@@ -71,10 +71,10 @@ func (m *mover) stage(ctx context.Context) error {
 	return nil
 }
 
-// stageIndex copies one index from a key of the source into its staging place, without
-// the fake ids of BullMQ 3 and 4 and without ids that have no job, reads it back, and
-// gives how many entries it has. fenced: the source changes no more, so every id has
-// been seen.
+// stageIndex copies one index from a key of the source into its staging place,
+// without the marker ids of BullMQ 3 and 4 and without ids that have no job, reads
+// it back, and returns how many entries it has. fenced means that the source no
+// longer changes, so every id has been seen.
 func (m *mover) stageIndex(
 	ctx context.Context, q bullmq.Queue, part, from string, fenced bool,
 ) (int64, error) {
@@ -107,10 +107,10 @@ func (m *mover) stageIndex(
 	case "list", "zset":
 	default:
 		return 0, migration.Errorf(migration.Blocked,
-			"%s has type %s: this is no BullMQ queue", from, kind)
+			"%s has type %s: this is not a BullMQ queue", from, kind)
 	}
-	// One chunk is read while the one before it is written: what is in memory does not
-	// grow with the queue.
+	// One chunk is read while the previous one is written: memory does not grow
+	// with the queue.
 	chunks := make(chan []string, 1)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -167,7 +167,7 @@ func (m *mover) stageIndex(
 	return n, nil
 }
 
-// stageChunk adds entries behind the at that are staged already, reads them back and
+// stageChunk adds entries after the at entries staged already, reads them back and
 // compares.
 func (m *mover) stageChunk(
 	ctx context.Context, staged, kind string, entries []string, at int64,
@@ -212,7 +212,7 @@ func (m *mover) stageChunk(
 	return nil
 }
 
-// withContent leaves out the entries that are no jobs: see stageIndex.
+// withContent leaves out the entries that are not jobs: see stageIndex.
 func (m *mover) withContent(
 	ctx context.Context, q bullmq.Queue, entries []string, step int, note bool,
 ) ([]string, error) {
@@ -270,11 +270,11 @@ func (m *mover) withContent(
 	return out, nil
 }
 
-// isMarker knows the fake ids by which BullMQ 3 and 4 wake blocked workers.
+// isMarker recognises the marker ids by which BullMQ 3 and 4 wake blocked workers.
 func isMarker(id string) bool { return strings.HasPrefix(id, "0:") }
 
-// eachChunk gives the ids of a list from left to right, or ids and scores of a sorted
-// set. pace is asked before each command.
+// eachChunk passes on the ids of a list from left to right, or ids and scores of a
+// sorted set. pace is asked before each command.
 func eachChunk(
 	ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error,
 	key, kind string, each func([]string) error,
@@ -302,7 +302,8 @@ func eachChunk(
 	}
 }
 
-// stepOf is how many strings an entry of an index takes: a sorted set's has a score.
+// stepOf is how many strings an entry of an index takes: a sorted set's has a
+// score.
 func stepOf(kind string) int {
 	if kind == "zset" {
 		return 2
@@ -318,7 +319,7 @@ func kindOf(part string) string {
 	return "zset"
 }
 
-// firsts gives every other entry: ids without their scores.
+// firsts returns every other entry: ids without their scores.
 func firsts(entries []string) []string {
 	out := make([]string, 0, len(entries)/2)
 	for i := 0; i < len(entries); i += 2 {
@@ -341,8 +342,8 @@ func (m *mover) unstage(ctx context.Context) error {
 	return nil
 }
 
-// activate carries over the settings of the queues and lets the target's workers at the
-// jobs.
+// activate carries over the settings of the queues and lets the target's workers
+// take the jobs.
 func (m *mover) activate(ctx context.Context) error {
 	m.tell("activate", 0)
 	begun, err := m.src.HGetAll(ctx, m.record()).Result()
@@ -378,10 +379,10 @@ func (m *mover) activate(ctx context.Context) error {
 	return nil
 }
 
-// copySettings carries over the queue's own settings: global rate limit, concurrency,
-// length of the event stream. The pause is the move's. The version is that of whoever
-// uses the target; until somebody does, it is the source's, unless the move made a
-// later version's jobs of them.
+// copySettings carries over the queue's own settings: global rate limit,
+// concurrency, length of the event stream. Pausing belongs to the move. The version
+// is that of whoever uses the target; until somebody does, it is the source's,
+// unless the move made a later version's jobs of them.
 func (m *mover) copySettings(ctx context.Context, q bullmq.Queue) error {
 	meta, err := m.src.HGetAll(ctx, q.Key("meta")).Result()
 	if err != nil {

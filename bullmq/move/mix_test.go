@@ -20,7 +20,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// seedOf is where the random choices of a test begin: MOVE_SEED, or another one each
+// seedOf is the seed for a test's random choices: MOVE_SEED, or a new one each
 // time. It is logged.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
@@ -38,7 +38,7 @@ type mixed struct {
 
 	mu      sync.Mutex
 	owed    map[string]bool // key of each job that is to run once
-	version map[string]int  // that the job's data had last
+	version map[string]int  // latest version of the job's data
 	runs    map[string]int
 	ran     map[string]int    // version that ran
 	ticks   map[string]string // id of a scheduler's job -> side that ran it
@@ -91,7 +91,7 @@ func (m *mixed) work(w *bullmqtest.Worker, side string) {
 	}
 }
 
-// tell gives the mixer a command and waits until it was obeyed.
+// tell sends the mixer a command and waits until it was executed.
 func (m *mixed) tell(format string, args ...any) error {
 	line := fmt.Sprintf(format, args...)
 	if err := m.mixer.Tell("%s", line); err != nil {
@@ -117,13 +117,13 @@ func (m *mixed) missing(queue string) (keys []string) {
 	return keys
 }
 
-// Real BullMQ does with two queues at random whatever it offers (adds of every kind,
-// flows, deduplication, schedulers, retries, updates, promotions, removals, pauses by
-// others) and runs the jobs, while the mover is cut off again and again at a random
-// call on either side, before, after and in the middle of what the server did, and now
-// and then takes the move back. Every job that was acknowledged and not removed runs
-// exactly once, with the data it had last; no removed job runs; no scheduler's job runs
-// on both sides.
+// Real BullMQ does everything it can with two queues at random (adds of every kind,
+// flows, deduplication, schedulers, retries, updates, promotions, removals, pauses
+// by others) and runs the jobs, while the mover is cut again and again at a random
+// call on either side, before, after and in the middle of what the server did, and
+// now and then takes the move back. Every job that was acknowledged and not removed
+// runs exactly once, with its latest data; no removed job runs; no scheduler's job
+// runs on both sides.
 func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 	t.Parallel()
 	const moves = 8
@@ -153,8 +153,8 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 		o := move.Options{Run: "r-" + name, Queues: []bullmq.Queue{{Name: name},
 			{Name: name + "-children"}}, Drain: 20 * time.Second}
 		calm := false
-		// What cannot follow a moved queue job by job (flows, schedulers) or not at all
-		// (a removal) ends before the queue stands still.
+		// What cannot follow a moved queue job by job (flows, schedulers) or at all
+		// (a removal) stops before the queue stands still.
 		o.Ready = func(move.Prediction) bool {
 			if calm {
 				return true
@@ -182,7 +182,7 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 					if err = m.tell("go %s", name); err != nil {
 						t.Fatal(err)
 					}
-					err = redistest.ErrCut // begin again
+					err = redistest.ErrCut // start again
 				} else if strings.Contains(err.Error(), "other direction") {
 					err = redistest.ErrCut // it was activated: Move says so
 				}

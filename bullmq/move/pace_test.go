@@ -17,7 +17,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// runAll lets a worker at a side until every job has run, and fails for those that run
+// runAll runs a worker on a side until every job has run, and fails if one runs
 // again.
 func runAll(t *testing.T, s *shop, jobs map[string]int) {
 	t.Helper()
@@ -92,7 +92,7 @@ func TestAGateThatHoldsStopsTheCopyAndLettingGoFinishesIt(t *testing.T) {
 		last = now
 	}
 	s := &shop{c: p.from, q: p.q}
-	for i := range 100 { // the source works on
+	for i := range 100 { // the source keeps working
 		if err := shopAdd.Run(t.Context(), s.c, []string{p.q.Key("")},
 			fmt.Sprint("late", i)).Err(); err != nil {
 			t.Fatal(err)
@@ -156,8 +156,8 @@ func TestAGateThatGivesAnErrorLeavesTheSourceUntouchedAndRunning(t *testing.T) {
 	}
 }
 
-// Whenever a move is cancelled, it may be taken back, and the source is as it was; or
-// it may be run again, and every job is on the target.
+// Whenever a move is cancelled, it can be taken back, and the source is as it was;
+// or it can be run again, and every job is on the target.
 func TestAMoveMayBeCancelledAtAnyPhase(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -210,9 +210,9 @@ func TestAMoveMayBeCancelledAtAnyPhase(t *testing.T) {
 	}
 }
 
-// tally is a hook that holds the commands of a client against a rate: no more may have
-// been sent by any moment than the rate gives since the beginning, and a twentieth of a
-// second's worth at once.
+// tally is a hook that checks the commands of a client against a rate: at any
+// moment no more may have been sent than the rate allows since the beginning, plus
+// a twentieth of a second's worth.
 type tally struct {
 	rate  float64
 	began time.Time
@@ -250,7 +250,8 @@ func (h *tally) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (h *tally) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if cmds[0].Name() != "client" && cmds[0].Name() != "hello" { // of a new connection
+		// sent by every new connection
+		if cmds[0].Name() != "client" && cmds[0].Name() != "hello" {
 			h.sent(len(cmds))
 		}
 		return next(ctx, cmds)
@@ -293,8 +294,8 @@ func TestTheRatesAreKept(t *testing.T) {
 	}
 }
 
-// A service slows down whoever exceeds its rate, so the stand lasts as long as the rate
-// makes it.
+// A service slows down whoever exceeds its rate, so the standstill lasts as long as
+// the rate makes it.
 func TestTheTargetsRateIsInThePrediction(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -332,7 +333,7 @@ func TestTheSourcesLatencyHoldsTheCopyUpAndNotTheStand(t *testing.T) {
 	fillQueue(t, p.from, p.q, 1000)
 	slow, standing := make(chan struct{}), false
 	once := sync.OnceFunc(func() { close(slow) })
-	p.o.Pace.MaxLatency = time.Nanosecond // no server answers in that
+	p.o.Pace.MaxLatency = time.Nanosecond // no server answers that fast
 	p.o.Pace.Gate = func(ctx context.Context) error {
 		select {
 		case <-slow:

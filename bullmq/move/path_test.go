@@ -19,8 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// otherVersion is a hook that answers RESTORE as a server does that does not know the
-// format of the payload.
+// otherVersion is a hook that answers RESTORE like a server that does not know the
+// payload's format.
 type otherVersion struct{}
 
 func (otherVersion) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -46,7 +46,8 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 func (refusal) RedisError()     {}
 
-// What real BullMQ leaves arrives the same by commands of each type as by RESTORE.
+// What real BullMQ leaves arrives the same through commands of each type as through
+// RESTORE.
 func TestTheTargetIsTheSameWithoutRestore(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestATargetThatTakesNeitherPathIsRefused(t *testing.T) {
 	}
 }
 
-// widest is a hook that remembers the largest request.
+// widest is a hook that records the largest request.
 type widest struct {
 	mu sync.Mutex
 	n  int

@@ -23,7 +23,7 @@ func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
 	return proven(found), err
 }
 
-// keys gives every key of the server in batches of about that size.
+// keys passes every key of the server to f, in batches of about that size.
 func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) error) error {
 	var cursor uint64
 	for {
@@ -79,7 +79,7 @@ func (s *surveyor) indexes(ctx context.Context, sq *surveyed) error {
 	return nil
 }
 
-// entries gives the ids of an index in batches.
+// entries passes the ids of an index to f, in batches.
 func (s *surveyor) entries(
 	ctx context.Context, key string, list bool, batch func([]string),
 ) error {
@@ -180,7 +180,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 				}
 				return err
 			}
-			if fields[3] == nil { // gone meanwhile, or no job: every job has a name
+			if fields[3] == nil { // gone meanwhile, or not a job: every job has a name
 				continue
 			}
 			s.job(r.sq, r.id, fields)
@@ -208,8 +208,8 @@ func (s *surveyor) scan(ctx context.Context) error {
 	})
 }
 
-// children notes the queues of a parent's pending children, some at a time: a flow may
-// have very many.
+// children notes the queues of a parent's pending children, a few at a time: a flow
+// may have very many.
 func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error {
 	for cursor := uint64(0); ; {
 		started := time.Now()
@@ -232,8 +232,8 @@ func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error
 	}
 }
 
-// owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two
-// queues whose names begin alike the longer one wins.
+// owner returns the queue a key belongs to, and the part after "prefix:name:". If
+// the names of two queues match, the longer one wins.
 func (s *surveyor) owner(key string) (*surveyed, string) {
 	for end := len(key); end > 0; {
 		at := strings.LastIndexByte(key[:end], ':')
@@ -248,9 +248,9 @@ func (s *surveyor) owner(key string) (*surveyed, string) {
 	return nil, ""
 }
 
-// jobKey tells what a key of a queue is by what follows the queue's name: "job" with
-// its id, a job's "dependencies", a deduplication key "de" or "dn" with its id, else
-// "".
+// jobKey says what a key of a queue is, given the part after the queue's name:
+// "job" with its id, a job's "dependencies", a deduplication key "de" or "dn" with
+// its id, otherwise "".
 func jobKey(part string) (id, kind string) {
 	if _, is := parts[part]; is {
 		return "", ""
@@ -275,7 +275,7 @@ func jobKey(part string) (id, kind string) {
 		return rest, first
 	case first == "metrics":
 		return "", ""
-	case first == "repeat": // an iteration's job ends in its time, a scheduler does not
+	case first == "repeat": // an iteration's job ends eventually, a scheduler does not
 		at := strings.LastIndexByte(rest, ':')
 		if _, err := strconv.ParseInt(rest[at+1:], 10, 64); at < 0 || err != nil {
 			return "", ""
@@ -284,7 +284,7 @@ func jobKey(part string) (id, kind string) {
 	return part, "job"
 }
 
-// job takes in one job's hash. fields: parentKey, atm, attemptsMade, name.
+// job records one job's hash. fields: parentKey, atm, attemptsMade, name.
 func (s *surveyor) job(sq *surveyed, id string, fields []any) {
 	h := maphash.String(s.seed, id)
 	sq.seen = append(sq.seen, h)
@@ -305,7 +305,8 @@ func (s *surveyor) job(sq *surveyed, id string, fields []any) {
 	}
 }
 
-// tie notes that a flow connects a queue with the one of a parent's or child's key.
+// tie records that a flow connects a queue with the one of a parent's or child's
+// key.
 func (s *surveyor) tie(sq *surveyed, key string) {
 	other := key[:strings.LastIndexByte(key, ':')+1]
 	if other != sq.Queue.Key("") && other != "" {
@@ -313,9 +314,9 @@ func (s *surveyor) tie(sq *surveyed, key string) {
 	}
 }
 
-// orphans finds jobs in no list, and ids without a job. What looks like one in the
-// first reading may just have been on its way, so the lists are read again, and what
-// still does is looked up at one moment.
+// orphans finds jobs in no list, and ids without a job. What looks like one at
+// first may just have been in transit, so the lists are read again, and what still
+// does is checked atomically.
 func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	if sq.MovedBy != "" {
 		sq.Copies = int64(len(sq.doubtful))
@@ -329,7 +330,7 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 			for _, id := range ids {
 				h := maphash.String(s.seed, id)
 				again = append(again, h)
-				// later ones were added behind the scan's back
+				// later ones were added behind the scan
 				_, was := slices.BinarySearch(sq.listed, h)
 				if _, seen := slices.BinarySearch(sq.seen, h); was && !seen && !isMarker(id) {
 					empty = append(empty, id)
@@ -352,9 +353,9 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	return err
 }
 
-// confirm counts the ids whose job is there or not, and listed or not, as wanted. The
-// first surveyProofs of those whose job is as wanted are looked up in the lists at the
-// same moment; that the others are (not) listed is known from two readings.
+// confirm counts the ids whose job exists or not, and is listed or not, as wanted.
+// The first surveyProofs of them are checked in the lists atomically; for the
+// others two readings have to suffice.
 func (s *surveyor) confirm(
 	ctx context.Context, sq *surveyed, ids []string, there, listed bool,
 ) (n int64, err error) {
@@ -388,7 +389,7 @@ func (s *surveyor) confirm(
 	return n, nil
 }
 
-// proof looks at one moment whether a job is there and listed as wanted.
+// proof checks atomically whether a job exists and is listed as wanted.
 func (s *surveyor) proof(
 	ctx context.Context, sq *surveyed, id string, there, listed bool,
 ) (bool, error) {
@@ -413,8 +414,8 @@ func (s *surveyor) proof(
 	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
 }
 
-// memory estimates what the queue takes: the sampled jobs, as many times as there are
-// more jobs, and the indexes.
+// memory estimates the memory of a queue: the sampled jobs, scaled up, and the
+// indexes.
 func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 	slices.Sort(sq.sizes)
 	at := func(share float64) int64 {
@@ -434,7 +435,8 @@ func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 	if s.noMemory != nil {
 		var sum int64
 		for _, n := range sq.sizes {
-			// a job of 1 KB takes 1.74 KB with its fields and its place in the keyspace
+			// a job of 1 KB takes 1.74 KB with its fields and its place in the
+			// keyspace
 			sum += n + 700
 		}
 		sq.MemoryBytes = sum * jobs / max(1, int64(len(sq.sizes)))
@@ -452,13 +454,13 @@ func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 		return err
 	}
 	for _, n := range sizes {
-		sq.MemoryBytes += n.Val() // 0 for what is not there
+		sq.MemoryBytes += n.Val() // 0 for what does not exist
 	}
 	sq.MemoryNote = fmt.Sprintf("MEMORY USAGE of the lists and of %d jobs", len(sq.memory))
 	return nil
 }
 
-// groups puts queues together that flows tie to one another.
+// groups collects queues that flows tie to one another.
 func (s *surveyor) groups() {
 	group := map[string]*[]Queue{}
 	for _, sq := range s.order {

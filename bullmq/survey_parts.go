@@ -25,7 +25,7 @@ func (s *surveyor) counts(ctx context.Context, sq *surveyed) (err error) {
 	return nil
 }
 
-// details reads what a queue says of itself.
+// details reads what a queue's own keys say about it.
 func (s *surveyor) details(ctx context.Context, sq *surveyed) error {
 	q := sq.Queue
 	p := s.c.TxPipeline()
@@ -51,7 +51,7 @@ func (s *surveyor) details(ctx context.Context, sq *surveyed) error {
 			Duration: time.Duration(number(meta.Val()[1])) * time.Millisecond}
 	}
 	sq.Concurrency = number(meta.Val()[2])
-	// go-redis gives -1 and -2 as they are
+	// go-redis returns -1 and -2 unchanged
 	sq.Limited, sq.LimitedEver = limiter.Val() != -2, limiter.Val() == -1
 	due := func(z []redis.Z) *time.Time {
 		if len(z) == 0 {
@@ -140,8 +140,8 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 	return nil
 }
 
-// stalled counts active jobs whose worker has given no sign of life for the length of a
-// lock.
+// stalled counts active jobs whose worker has shown no sign of life for the
+// duration of a lock.
 func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 	q := sq.Queue
 	var ids []string
@@ -163,8 +163,8 @@ func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 			if locks[i].Err() != nil || locks[i].Val() != 0 {
 				continue
 			}
-			// It may just have ended. LPOS takes time in proportion to the list, so it
-			// is asked of the few that look stalled.
+			// It may just have ended. LPOS takes time proportional to the list, so
+			// it is only asked for the few that look stalled.
 			var active *redis.IntCmd
 			if err := s.timed(ctx, func(p redis.Pipeliner) {
 				active = p.LPos(ctx, q.Key("active"), id, redis.LPosArgs{})

@@ -16,8 +16,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// What we do to a job leaves the same keys as what BullMQ's own method leaves, for both
-// versions, paused or not.
+// Our action leaves the same keys as BullMQ's own method, for both versions, paused
+// or not.
 func TestActingOnAJobLeavesWhatBullMQLeaves(t *testing.T) {
 	for _, major := range []bullmqtest.Major{5, 6} {
 		for _, c := range []struct {
@@ -85,7 +85,8 @@ func TestActingOnAJobLeavesWhatBullMQLeaves(t *testing.T) {
 	}
 }
 
-// values is every key with its value; of an event stream the events without their times.
+// values is every key with its value; for an event stream, the events without their
+// times.
 func values(t *testing.T, c redis.UniversalClient) map[string]string {
 	t.Helper()
 	ctx, out := t.Context(), map[string]string{}
@@ -143,7 +144,7 @@ func TestActingOnAJobIsRefusedWhereItWouldDoHarm(t *testing.T) {
 		{"orders", scheduled, bullmq.RemoveJob, migration.Blocked, "next job of a scheduler"},
 		{"orders", scheduled, bullmq.PromoteJob, migration.Blocked, "next job of a scheduler"},
 		{"orders", "nobody", bullmq.RemoveJob, migration.NotFound, "nobody"},
-		{"orders", "custom_1", "obliterate", migration.Invalid, "retry, promote and remove"},
+		{"orders", "custom_1", "obliterate", migration.Invalid, "retry, promote or remove"},
 		{"old", "j", bullmq.PromoteJob, migration.Blocked, "4.18.3"},
 	} {
 		err := bullmq.ActOnJob(t.Context(), c, bullmq.Queue{Name: r.queue}, r.id, r.action)
