@@ -10,8 +10,10 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// BenchmarkAuditOfAMillionKeys audits a server that holds a million jobs: its settings alone, with a look at the keys as hard as it goes, at the pace of the
-// step, and with keys that expire, whose expiry is then read one by one. rss-MB is the most memory this process ever had.
+// BenchmarkAuditOfAMillionKeys audits a server that holds a million jobs: its
+// settings only, with an unthrottled scan of the keys, at the pace of the step, and
+// with keys that expire, whose expiry has to be read one by one. rss-MB is the peak
+// memory of this process.
 func BenchmarkAuditOfAMillionKeys(b *testing.B) {
 	s := redistest.Start(b)
 	c := s.Client()
@@ -46,7 +48,8 @@ func BenchmarkAuditOfAMillionKeys(b *testing.B) {
 	audit("keys and their expiry", Options{Share: 1})
 	b.Run("census", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := bullmq.TakeSurvey(b.Context(), c, bullmq.SurveyOptions{Share: 1}); err != nil {
+			if _, err := bullmq.TakeSurvey(b.Context(), c,
+				bullmq.SurveyOptions{Share: 1}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -54,7 +57,8 @@ func BenchmarkAuditOfAMillionKeys(b *testing.B) {
 	})
 }
 
-// peak is the most memory this process had resident, in MB; 0 where the system does not tell.
+// peak returns the process's peak resident memory in MB, or 0 where the system does
+// not report it.
 func peak() int {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

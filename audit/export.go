@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Formats are what Write knows.
+// Formats lists what Write can write.
 var Formats = []string{"text", "markdown", "html", "json"}
 
-// ContentType gives a format's media type and the end of its file's name.
+// ContentType returns a format's media type and file extension.
 func ContentType(format string) (media, extension string) {
 	switch format {
 	case "markdown":
@@ -24,7 +24,7 @@ func ContentType(format string) (media, extension string) {
 	return "text/plain; charset=utf-8", "txt"
 }
 
-// Write writes reports in a format of Formats; JSON is an array of Report.
+// Write writes reports in one of Formats; JSON is an array of Report.
 func Write(w io.Writer, format string, reports ...Report) error {
 	switch format {
 	case "text":
@@ -41,9 +41,10 @@ func Write(w io.Writer, format string, reports ...Report) error {
 	return fmt.Errorf("audit: no format %q", format)
 }
 
-// Summary says in a line how a server stands.
+// Summary describes a server's state in one line.
 func (r Report) Summary() string {
-	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown), r.Count(OK))
+	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown),
+		r.Count(OK))
 	if n := len(r.Problems(Critical)); n > 0 {
 		s = fmt.Sprintf("%d critical; ", n) + s
 	}
@@ -51,10 +52,11 @@ func (r Report) Summary() string {
 }
 
 func (r Report) head() string {
-	return fmt.Sprintf("%s: Redis %s, %s, %s, in %.1f s", r.Address, r.Version, r.Role, r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Took.Seconds())
+	return fmt.Sprintf("%s: Redis %s, %s, %s, in %.1f s", r.Address, r.Version, r.Role,
+		r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Took.Seconds())
 }
 
-// mark is what stands before a finding.
+// mark is what precedes a finding.
 func (f Finding) mark() string {
 	if f.State == Problem {
 		return strings.ToUpper(string(f.Severity))
@@ -62,7 +64,7 @@ func (f Finding) mark() string {
 	return string(f.State)
 }
 
-// Change says what a fix sets, in words.
+// Change describes in words what a fix sets.
 func (x Fix) Change() string {
 	var parts []string
 	for _, s := range x.Settings {
@@ -95,7 +97,8 @@ func writeText(w io.Writer, reports []Report) error {
 				continue
 			}
 			indent := strings.Repeat(" ", 32)
-			fmt.Fprintf(&b, "%slimit: %s\n%swhy: %s\n%sdo: %s\n", indent, f.Limit, indent, f.Why, indent, f.Remedy)
+			fmt.Fprintf(&b, "%slimit: %s\n%swhy: %s\n%sdo: %s\n", indent, f.Limit, indent,
+				f.Why, indent, f.Remedy)
 			if f.Fix != nil {
 				fmt.Fprintf(&b, "%sSwitchyard can: %s\n", indent, f.Fix.Change())
 			}
@@ -108,7 +111,7 @@ func writeText(w io.Writer, reports []Report) error {
 	return err
 }
 
-// cell makes text fit a cell of a Markdown table.
+// cell escapes text for a cell of a Markdown table.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'").Replace(s)
 }
@@ -117,8 +120,11 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 	var b strings.Builder
 	b.WriteString("# Redis audit\n")
 	for _, r := range reports {
-		fmt.Fprintf(&b, "\n## %s\n\nRedis %s, %s, %s. %s.\n\n", cell(r.Address), cell(r.Version), cell(r.Role), r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"), r.Summary())
-		b.WriteString("| | Check | Found | Limit | Why | What to do |\n|---|---|---|---|---|---|\n")
+		fmt.Fprintf(&b, "\n## %s\n\nRedis %s, %s, %s. %s.\n\n", cell(r.Address),
+			cell(r.Version), cell(r.Role), r.At.UTC().Format("2 Jan 2006 15:04:05 UTC"),
+			r.Summary())
+		b.WriteString(
+			"| | Check | Found | Limit | Why | What to do |\n|---|---|---|---|---|---|\n")
 		for _, f := range r.Findings {
 			do := f.Remedy
 			if f.Fix != nil {
@@ -128,7 +134,8 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 			if len(f.Examples) > 0 {
 				found += " (" + strings.Join(f.Examples, ", ") + ")"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.mark(), cell(f.Title), cell(found), cell(f.Limit), cell(f.Why), cell(do))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", f.mark(), cell(f.Title),
+				cell(found), cell(f.Limit), cell(f.Why), cell(do))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -136,7 +143,9 @@ func writeMarkdown(w io.Writer, reports []Report) error {
 }
 
 var page = template.Must(template.New("audit").Funcs(template.FuncMap{
-	"mark": Finding.mark, "head": Report.head, "join": func(s []string) string { return strings.Join(s, ", ") }, "change": func(x *Fix) string { return x.Change() },
+	"mark": Finding.mark, "head": Report.head, "join": func(s []string) string {
+		return strings.Join(s, ", ")
+	}, "change": func(x *Fix) string { return x.Change() },
 }).Parse(`<!doctype html>
 <html lang="en">
 <head>

@@ -14,42 +14,48 @@ import (
 
 const (
 	scanBatch = 200
-	// scanSample is how many jobs, and how many other keys, are measured. SCAN gives keys in the order of their hashes, so the first ones are a fair sample.
+	// scanSample is how many jobs, and how many other keys, are measured. SCAN
+	// returns keys in the order of their hashes, so the first ones are a fair
+	// sample.
 	scanSample   = 20_000
 	scanExamples = 10
 )
 
-// scan is what a look at the keys found.
+// scan is what a scan of the keys found.
 type scan struct {
 	queues       []bullmq.Queue
-	keys         int64 // seen, of the database the connection is of
-	foreign      int64 // of those, of no queue
+	keys         int64 // seen, in the connection's database
+	foreign      int64 // of those, belonging to no queue
 	foreignLimit int64 // of those measured, with an expiry
 	expiries     int64 // keys of queues whose expiry was read
-	noExpiries   bool  // the server has no key that expires, so none was read
-	mortal       int64 // keys of queues that expire and must not
+	noExpiries   bool  // no key of the server expires, so no expiry was read
+	mortal       int64 // keys of queues that expire but must not
 	mortalKeys   []string
 	jobs         int64 // measured
 	largest      int64 // bytes of the largest job's data
 	large        int64 // jobs whose data is at least largeData
 	largeKeys    []string
-	finished     int64 // entries in completed and failed, of all queues
-	longest      int64 // of the longest of those lists and of the event streams
+	finished     int64 // entries in completed and failed, in all queues
+	longest      int64 // the longest of those lists and of the event streams
 	longestKey   string
-	braces       bool     // every queue's prefix holds a hash tag
-	sized        int64    // keys whose memory was asked for: every list of every queue, and the first foreignSized others
-	sizeDenied   bool     // MEMORY USAGE is not allowed
-	biggest      int64    // bytes
-	big          []string // keys of at least bigKey bytes
+	braces       bool // every queue's prefix contains a hash tag
+	// keys whose memory was asked for: every list of every queue, and the first
+	// foreignSized others
+	sized      int64
+	sizeDenied bool     // MEMORY USAGE is not allowed
+	biggest    int64    // bytes
+	big        []string // keys of at least bigKey bytes
 }
 
-// bigKey is how big a value of the smallest managed plans may be (Upstash: 100 MB). foreignSized are how many keys of no queue are measured.
+// bigKey is the largest value the smallest managed plans allow (Upstash: 100 MB).
+// foreignSized is how many keys that belong to no queue are measured.
 const (
 	bigKey       = 100_000_000
 	foreignSized = 2_000
 )
 
-// largeData is when a job's data is large. RedisInsight flags strings of 100 kB.
+// largeData is the size from which a job's data counts as large. RedisInsight flags
+// strings of 100 kB.
 const largeData = 100_000
 
 type scanner struct {
@@ -59,8 +65,11 @@ type scanner struct {
 	owner bullmq.Owner
 }
 
-// scanKeys looks at every key of the database in batches, with rests between them. It reads only, without scripts.
-func scanKeys(ctx context.Context, c redis.UniversalClient, o Options, noExpiries bool) (*scan, error) {
+// scanKeys looks at every key of the database in batches, pausing between them. It
+// only reads, without scripts.
+func scanKeys(
+	ctx context.Context, c redis.UniversalClient, o Options, noExpiries bool,
+) (*scan, error) {
 	queues, err := bullmq.Discover(ctx, c)
 	if err != nil {
 		return nil, err
@@ -72,7 +81,8 @@ func scanKeys(ctx context.Context, c redis.UniversalClient, o Options, noExpirie
 	s := &scanner{c: c, share: o.Share, owner: bullmq.NewOwner(queues)}
 	s.queues, s.noExpiries, s.braces = queues, noExpiries, true
 	for _, q := range queues {
-		s.braces = s.braces && strings.Contains(q.Prefix, "{") && strings.Contains(q.Prefix, "}")
+		s.braces = s.braces && strings.Contains(q.Prefix, "{") &&
+			strings.Contains(q.Prefix, "}")
 		if err := s.growth(ctx, q); err != nil {
 			return nil, err
 		}
@@ -126,7 +136,7 @@ func (s *scanner) memory(ctx context.Context, keys []string) error {
 	}
 	for i, c := range sizes {
 		switch n, err := c.Result(); {
-		case errors.Is(err, redis.Nil): // it is not there
+		case errors.Is(err, redis.Nil): // it is gone
 		case err != nil:
 			s.sizeDenied = true
 		default:
@@ -140,10 +150,14 @@ func (s *scanner) memory(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// growth measures what grows for as long as nobody bounds it.
+// growth measures everything that grows without bound unless limited.
 func (s *scanner) growth(ctx context.Context, q bullmq.Queue) error {
 	p := s.c.Pipeline()
-	sizes := map[string]*redis.IntCmd{q.Key("completed"): p.ZCard(ctx, q.Key("completed")), q.Key("failed"): p.ZCard(ctx, q.Key("failed")), q.Key("events"): p.XLen(ctx, q.Key("events"))}
+	sizes := map[string]*redis.IntCmd{
+		q.Key("completed"): p.ZCard(ctx, q.Key("completed")),
+		q.Key("failed"):    p.ZCard(ctx, q.Key("failed")),
+		q.Key("events"):    p.XLen(ctx, q.Key("events")),
+	}
 	if _, err := p.Exec(ctx); err != nil && !isReply(err) {
 		return err
 	}
@@ -182,7 +196,8 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 		_, part, ours := s.owner.Of(k)
 		r := read{key: k, foreign: !ours, mortal: ours && !bullmq.MayExpire(part)}
 		switch {
-		case strings.HasPrefix(k, "fenced:") || strings.Contains(k, "::relay:"): // of a queue that was moved away, and BullMQ's own
+		case strings.HasPrefix(k, "fenced:") || strings.Contains(k, "::relay:"):
+			// of a queue that was moved away, or BullMQ's own
 			continue
 		case r.foreign:
 			if s.foreign++; s.foreign <= scanSample && !s.noExpiries {

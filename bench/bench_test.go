@@ -29,11 +29,15 @@ func TestCoreListsAreReadInTheKernelsForm(t *testing.T) {
 func TestPeersHaveANameAnAddressAndAProcess(t *testing.T) {
 	t.Parallel()
 	got, err := parsePeers("flagd=http://127.0.0.1:8016,123; other=http://127.0.0.1:1/,4", "")
-	want := []peer{{"flagd", "http://127.0.0.1:8016", 123, staticFlag, targetedFlag}, {"other", "http://127.0.0.1:1", 4, staticFlag, targetedFlag}}
+	want := []peer{
+		{"flagd", "http://127.0.0.1:8016", 123, staticFlag, targetedFlag},
+		{"other", "http://127.0.0.1:1", 4, staticFlag, targetedFlag},
+	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
-	for _, bad := range []string{"flagd", "flagd=http://127.0.0.1:8016", "=http://127.0.0.1:1,4", "flagd=127.0.0.1,4"} {
+	for _, bad := range []string{"flagd", "flagd=http://127.0.0.1:8016",
+		"=http://127.0.0.1:1,4", "flagd=127.0.0.1,4"} {
 		if _, err := parsePeers(bad, ""); err == nil {
 			t.Errorf("%q was taken for a peer", bad)
 		}

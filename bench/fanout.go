@@ -40,7 +40,8 @@ type fanOut struct {
 	Kind        string `json:"kind"`
 	Subscribers int    `json:"subscribers"`
 	Connections int    `json:"connections"`
-	// P50, P99 and Max count from the start of the API's answer; who was told before it counts as 0.
+	// P50, P99 and Max count from the start of the API's answer; who was told before it
+	// counts as 0.
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
 	Max float64 `json:"max_ms"`
@@ -51,30 +52,42 @@ type fanOut struct {
 	Note     string  `json:"note,omitempty"`
 }
 
-// crowd is what a subscriber tells: once that it is there, once that it has got the change.
+// crowd is what a subscriber tells: once that it is there, once that it has got the
+// change.
 type crowd struct {
 	ready chan bool
 	told  chan time.Time
 	fail  func(error)
 }
 
-// openFunc opens n subscribers, and returns on how many connections while they go on until ctx ends. Each holds revision.
-type openFunc func(ctx context.Context, srv *server, n int, revision int64, c crowd) (connections int, wait func(), err error)
+// openFunc opens n subscribers, and returns on how many connections while they go on
+// until ctx ends. Each holds revision.
+type openFunc func(ctx context.Context, srv *server, n int, revision int64,
+	c crowd) (connections int, wait func(), err error)
 
-func (s settings) fanOut(ctx context.Context, srv *server, r *report, kind string, open openFunc) (err error) {
+func (s settings) fanOut(
+	ctx context.Context, srv *server, r *report, kind string, open openFunc,
+) (err error) {
 	n, note, err := affordable(s.subscribers)
 	if err != nil {
 		return err
 	}
-	held, err := srv.change(ctx, "kill", api.FlagKill{Key: killFlag, Killed: true, Reason: "bench: before the subscribers"})
+	held, err := srv.change(ctx, "kill", api.FlagKill{
+		Key:    killFlag,
+		Killed: true,
+		Reason: "bench: before the subscribers",
+	})
 	if err != nil {
 		return err
 	}
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	late, done := context.WithTimeoutCause(run, fanOutPatience, fmt.Errorf("not all of %d %s subscribers were served within %s", n, kind, fanOutPatience))
+	late, done := context.WithTimeoutCause(run, fanOutPatience, fmt.Errorf(
+		"not all of %d %s subscribers were served within %s", n, kind, fanOutPatience))
 	defer done()
-	c := crowd{ready: make(chan bool, n), told: make(chan time.Time, n), fail: func(err error) { cancel(err) }}
+	c := crowd{ready: make(chan bool, n), told: make(chan time.Time, n), fail: func(err error) {
+		cancel(err)
+	}}
 	connections, wait, err := open(late, srv, n, held.revision, c)
 	if err != nil {
 		return cause(late, err)
@@ -85,7 +98,8 @@ func (s settings) fanOut(ctx context.Context, srv *server, r *report, kind strin
 	if f.IdleRSS, err = residentMB(srv.pid); err != nil {
 		return err
 	}
-	change, err := srv.change(late, "kill", api.FlagKill{Key: killFlag, Killed: false, Reason: "bench"})
+	change, err := srv.change(late, "kill",
+		api.FlagKill{Key: killFlag, Killed: false, Reason: "bench"})
 	if err != nil {
 		return cause(late, err)
 	}
@@ -102,8 +116,11 @@ func (s settings) fanOut(ctx context.Context, srv *server, r *report, kind strin
 		return err
 	}
 	slices.SortFunc(times, time.Time.Compare)
-	after := func(i int, since time.Time) float64 { return max(0, times[i].Sub(since).Seconds()*1000) }
-	f.P50, f.P99, f.Max = after(n/2, change.answered), after(n*99/100, change.answered), after(n-1, change.answered)
+	after := func(i int, since time.Time) float64 {
+		return max(0, times[i].Sub(since).Seconds()*1000)
+	}
+	f.P50, f.P99, f.Max = after(n/2, change.answered), after(n*99/100, change.answered),
+		after(n-1, change.answered)
 	f.MaxAsked = after(n-1, change.asked)
 	r.FanOut = append(r.FanOut, f)
 	return nil
@@ -117,8 +134,8 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// affordable is how many subscribers the limit of open files allows. Go programs raise theirs to the hard limit when they start, this one
-// and the server.
+// affordable is how many subscribers the limit of open files allows. Go programs raise
+// theirs to the hard limit when they start, this one and the server.
 func affordable(n int) (int, string, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -128,12 +145,15 @@ func affordable(n int) (int, string, error) {
 		return n, "", nil
 	}
 	if limit.Max < 2*spareFiles {
-		return 0, "", fmt.Errorf("the hard limit of open files is %d: at least %d are needed, raise it with ulimit -Hn", limit.Max, 2*spareFiles)
+		return 0, "", fmt.Errorf("the hard limit of open files is %d: at least %d are "+
+			"needed, raise it with ulimit -Hn", limit.Max, 2*spareFiles)
 	}
-	return int(limit.Max) - spareFiles, fmt.Sprintf("not %d: the hard limit of open files is %d", n, limit.Max), nil
+	return int(limit.Max) - spareFiles,
+		fmt.Sprintf("not %d: the hard limit of open files is %d", n, limit.Max), nil
 }
 
-// await lets start run n times, no more than opening of them not ready at once, and returns when all are ready.
+// await lets start run n times, no more than opening of them not ready at once, and
+// returns when all are ready.
 func (c crowd) await(ctx context.Context, n int, start func(i int) error) error {
 	arrived := func() error {
 		select {
@@ -162,7 +182,9 @@ func (c crowd) await(ctx context.Context, n int, start func(i int) error) error 
 }
 
 // openSSE subscribes as OFREP says: at the address that a bulk answer gives.
-func openSSE(ctx context.Context, srv *server, n int, revision int64, c crowd) (int, func(), error) {
+func openSSE(
+	ctx context.Context, srv *server, n int, revision int64, c crowd,
+) (int, func(), error) {
 	a, err := send(ctx, "POST", srv.url+bulkPath, srv.worker, "", []byte(orderContext))
 	if err != nil {
 		return 0, nil, err
@@ -170,11 +192,14 @@ func openSSE(ctx context.Context, srv *server, n int, revision int64, c crowd) (
 	var bulk struct {
 		EventStreams []struct{ Endpoint struct{ RequestURI string } }
 	}
-	if err := json.Unmarshal(a.body, &bulk); err != nil || a.status != http.StatusOK || len(bulk.EventStreams) == 0 {
-		return 0, nil, errors.Join(fmt.Errorf("the bulk answer has no eventStreams: %d", a.status), err)
+	if err := json.Unmarshal(a.body, &bulk); err != nil || a.status != http.StatusOK ||
+		len(bulk.EventStreams) == 0 {
+		return 0, nil,
+			errors.Join(fmt.Errorf("the bulk answer has no eventStreams: %d", a.status), err)
 	}
 	host := strings.TrimPrefix(srv.url, "http://")
-	request := "GET " + bulk.EventStreams[0].Endpoint.RequestURI + " HTTP/1.1\r\nHost: " + host + "\r\nAccept: text/event-stream\r\n\r\n"
+	request := "GET " + bulk.EventStreams[0].Endpoint.RequestURI + " HTTP/1.1\r\nHost: " +
+		host + "\r\nAccept: text/event-stream\r\n\r\n"
 	var readers sync.WaitGroup
 	err = c.await(ctx, n, func(int) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
@@ -194,8 +219,9 @@ func openSSE(ctx context.Context, srv *server, n int, revision int64, c crowd) (
 	return n, readers.Wait, err
 }
 
-// readSSE reads until the stream ends, which is an error. The first id means that the stream is open; data of a higher revision than held
-// is the change: a server may tell again what has just changed.
+// readSSE reads until the stream ends, which is an error. The first id means that the
+// stream is open; data of a higher revision than held is the change: a server may tell
+// again what has just changed.
 func readSSE(conn net.Conn, request string, held int64, c crowd) error {
 	if _, err := io.WriteString(conn, request); err != nil {
 		return err
@@ -232,7 +258,8 @@ func openSync(ctx context.Context, srv *server, n int, _ int64, c crowd) (int, f
 		}
 	}
 	for range min(n, syncConnections) {
-		conn, err := grpc.NewClient("passthrough:///"+srv.sync, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("passthrough:///"+srv.sync,
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			wait()
 			return 0, nil, err
@@ -240,7 +267,8 @@ func openSync(ctx context.Context, srv *server, n int, _ int64, c crowd) (int, f
 		conns = append(conns, conn)
 	}
 	err := c.await(ctx, n, func(i int) error {
-		stream, err := syncv1grpc.NewFlagSyncServiceClient(conns[i%len(conns)]).SyncFlags(ctx, &syncv1.SyncFlagsRequest{})
+		stream, err := syncv1grpc.NewFlagSyncServiceClient(conns[i%len(conns)]).SyncFlags(ctx,
+			&syncv1.SyncFlagsRequest{})
 		if err != nil {
 			return err
 		}
@@ -254,7 +282,8 @@ func openSync(ctx context.Context, srv *server, n int, _ int64, c crowd) (int, f
 	return len(conns), wait, err
 }
 
-// readSync reads until the stream ends, which is an error. The first message is the set, the second one the change.
+// readSync reads until the stream ends, which is an error. The first message is the
+// set, the second one the change.
 func readSync(stream grpc.ServerStreamingClient[syncv1.SyncFlagsResponse], c crowd) error {
 	for first := true; ; first = false {
 		if _, err := stream.Recv(); err != nil {

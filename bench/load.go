@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// connections is how many wrk keeps open, each with one request under way: enough to keep the server's core busy all the time.
+// connections is how many wrk keeps open, each with one request under way: enough to
+// keep the server's core busy all the time.
 const connections = 16
 
 // row is one kind of request to one server.
@@ -23,14 +24,16 @@ type row struct {
 	Requests int64   `json:"requests"`
 	PerSec   float64 `json:"requests_per_second"`
 	CPU      float64 `json:"cpu_us_per_request"`
-	// Busy is the share of the time in which the server was running, in percent. Far below 100 something else kept the cores busy, and the
-	// other figures are worse than the server is.
+	// Busy is the share of the time in which the server was running, in percent. Far
+	// below 100 something else kept the cores busy, and the other figures are worse
+	// than the server is.
 	Busy  float64 `json:"server_busy_percent"`
 	P50   float64 `json:"p50_ms"`
 	P99   float64 `json:"p99_ms"`
 	RSS   float64 `json:"rss_mb"`
 	Limit float64 `json:"limit_cpu_us,omitempty"`
-	// CPURatio and P99Ratio are a peer's figures by ours: above 1 we are cheaper, or faster.
+	// CPURatio and P99Ratio are a peer's figures by ours: above 1 we are cheaper, or
+	// faster.
 	CPURatio float64 `json:"cpu_ratio,omitempty"`
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
 	Skipped  string  `json:"skipped,omitempty"` // why nothing was measured
@@ -51,7 +54,9 @@ var kinds = []struct {
 	held  bool // If-None-Match names what is served
 }{
 	{"single, static", 15, func(t target) string { return bulkPath + "/" + t.static }, false},
-	{"single, targeted", 15, func(t target) string { return bulkPath + "/" + t.targeted }, false},
+	{"single, targeted", 15, func(t target) string {
+		return bulkPath + "/" + t.targeted
+	}, false},
 	{"bulk", 25, func(target) string { return bulkPath }, false},
 	{"bulk, not modified", 8, func(target) string { return bulkPath }, true},
 }
@@ -80,7 +85,8 @@ func (s settings) rows(ctx context.Context, srv *server, r *report) error {
 		ours.Limit = k.limit
 		r.Rows = append(r.Rows, ours)
 		for _, p := range append([]peer{reference}, s.peers...) {
-			theirs, err := s.load(ctx, target{p.name, p.url, srv.worker, p.pid, p.static, p.targeted}, i, srv.dir)
+			theirs, err := s.load(ctx,
+				target{p.name, p.url, srv.worker, p.pid, p.static, p.targeted}, i, srv.dir)
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", k.name, p.name, err)
 			}
@@ -105,8 +111,9 @@ func (s settings) export(ctx context.Context, srv *server) error {
 	return os.WriteFile(filepath.Join(s.out, "bench-flags.json"), a.body, 0o600)
 }
 
-// load measures one kind of request. That the answers are what they should be is looked at before and after: a new entity tag in between
-// would turn the cheapest request into another one, so then it is measured again.
+// load measures one kind of request. That the answers are what they should be is looked
+// at before and after: a new entity tag in between would turn the cheapest request into
+// another one, so then it is measured again.
 func (s settings) load(ctx context.Context, t target, kind int, dir string) (row, error) {
 	k := kinds[kind]
 	out, url := row{Name: k.name, Server: t.name}, t.url+k.path(t)
@@ -163,7 +170,8 @@ func (r *row) measure(ctx context.Context, pid int, url, script string, seconds 
 	}
 	used, took := after-before, time.Duration(w.Micros)*time.Microsecond
 	r.Requests, r.PerSec = w.Requests, float64(w.Requests)/took.Seconds()
-	r.CPU, r.Busy = float64(used.Microseconds())/float64(w.Requests), 100*used.Seconds()/took.Seconds()
+	r.CPU, r.Busy = float64(used.Microseconds())/float64(w.Requests),
+		100*used.Seconds()/took.Seconds()
 	r.P50, r.P99 = w.P50/1000, w.P99/1000
 	r.RSS, err = residentMB(pid)
 	return err
@@ -192,7 +200,8 @@ type wrkResult struct {
 func luaScript(token, tag string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wrk.method = \"POST\"\nwrk.body = %q\n", orderContext)
-	fmt.Fprintf(&b, "wrk.headers[\"Content-Type\"] = \"application/json\"\nwrk.headers[\"Authorization\"] = %q\n", "Bearer "+token)
+	fmt.Fprintf(&b, "wrk.headers[\"Content-Type\"] = "+
+		"\"application/json\"\nwrk.headers[\"Authorization\"] = %q\n", "Bearer "+token)
 	if tag != "" {
 		fmt.Fprintf(&b, "wrk.headers[\"If-None-Match\"] = %q\n", tag)
 	}
@@ -207,7 +216,8 @@ end
 
 func wrk(ctx context.Context, url, script string, seconds int) (wrkResult, error) {
 	var r wrkResult
-	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(seconds)+"s", "--latency", "-s", script, url)
+	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections),
+		"-d"+strconv.Itoa(seconds)+"s", "--latency", "-s", script, url)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("wrk: %w: %s", err, text)

@@ -16,9 +16,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// referenceName is the server that every run measures beside ours: the same HTTP library, giving the bytes of our answers to whoever asks. It
-// knows no keys, evaluates nothing and counts nothing, so what it costs is the network and the library on this machine; no server of the
-// protocol can cost less there.
+// referenceName is the server that every run measures beside ours: the same HTTP
+// library, giving the bytes of our answers to whoever asks. It knows no keys, evaluates
+// nothing and counts nothing, so what it costs is the network and the library on this
+// machine; no server of the protocol can cost less there.
 const referenceName = "bare fasthttp"
 
 // recorded is an answer of ours that the reference repeats.
@@ -27,9 +28,11 @@ type recorded struct {
 	Body []byte `json:"body"`
 }
 
-// startReference starts this program again as the reference, on the server's core, with our answers to the requests that are measured. It ends
-// with ctx.
-func startReference(ctx context.Context, own target, core, dir string) (_ peer, stop func(), err error) {
+// startReference starts this program again as the reference, on the server's core, with
+// our answers to the requests that are measured. It ends with ctx.
+func startReference(
+	ctx context.Context, own target, core, dir string,
+) (_ peer, stop func(), err error) {
 	answers := map[string]recorded{}
 	for _, k := range kinds {
 		a, err := send(ctx, "POST", own.url+k.path(own), own.token, "", []byte(orderContext))
@@ -71,7 +74,8 @@ func startReference(ctx context.Context, own target, core, dir string) (_ peer, 
 		stop()
 		return peer{}, nil, fmt.Errorf("the reference did not start: %w", err)
 	}
-	return peer{referenceName, "http://" + strings.TrimSpace(line), cmd.Process.Pid, own.static, own.targeted}, stop, nil
+	return peer{referenceName, "http://" + strings.TrimSpace(line), cmd.Process.Pid, own.static,
+		own.targeted}, stop, nil
 }
 
 // serveReference says its address on a line of its own and answers until it is ended.

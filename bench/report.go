@@ -22,22 +22,31 @@ type report struct {
 
 func (r *report) print(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) } // Flush returns what failed
-	p("\nServer on core %s (GOMAXPROCS=1; authentication, metrics and tracing on: %d batches of traces), load on core %s: wrk with %d connections, %d s a row.\n",
+	// Flush returns what failed
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+	p("\nServer on core %s (GOMAXPROCS=1; authentication, metrics and tracing on: %d batches "+
+		"of traces), load on core %s: wrk with %d connections, %d s a row.\n",
 		r.ServerCore, r.Spans, r.ClientCore, connections, r.Seconds)
-	p("request\tserver\tper second\tbusy %%\tCPU µs\tlimit\tp50 ms\tp99 ms\tRSS MB\tlimit\tCPU peer/ours\tp99 peer/ours\t\n")
+	p("request\tserver\tper second\tbusy %%\tCPU µs\tlimit\tp50 ms\tp99 ms\tRSS " +
+		"MB\tlimit\tCPU peer/ours\tp99 peer/ours\t\n")
 	for _, row := range r.Rows {
 		if row.Skipped != "" {
 			p("%s\t%s\tskipped: %s\t\n", row.Name, row.Server, row.Skipped)
 			continue
 		}
-		p("%s\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.2f\t%.2f\t%.0f\t%s\t%s\t%s\t\n", row.Name, row.Server, row.PerSec, row.Busy, row.CPU, within(row.CPU, row.Limit), row.P50, row.P99, row.RSS,
-			within(row.RSS, limitRSS*min(1, row.Limit)), ratio(row.CPURatio), ratio(row.P99Ratio))
+		p("%s\t%s\t%.0f\t%.0f\t%.1f\t%s\t%.2f\t%.2f\t%.0f\t%s\t%s\t%s\t\n", row.Name,
+			row.Server, row.PerSec, row.Busy, row.CPU, within(row.CPU, row.Limit), row.P50,
+			row.P99, row.RSS,
+			within(row.RSS, limitRSS*min(1, row.Limit)), ratio(row.CPURatio),
+			ratio(row.P99Ratio))
 	}
-	p("\nOne change of a flag to idle subscribers, in ms from the start of the API's answer (told before it: 0), and to the last one from the request.\n")
-	p("stream\tsubscribers\tconnections\tp50\tp99\tmax\tmax from request\tRSS MB idle\tRSS MB after\t\n")
+	p("\nOne change of a flag to idle subscribers, in ms from the start of the API's answer " +
+		"(told before it: 0), and to the last one from the request.\n")
+	p("stream\tsubscribers\tconnections\tp50\tp99\tmax\tmax from request\tRSS MB idle\tRSS " +
+		"MB after\t\n")
 	for _, f := range r.FanOut {
-		p("%s\t%d\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\n", f.Kind, f.Subscribers, f.Connections, f.P50, f.P99, f.Max, f.MaxAsked, f.IdleRSS, f.RSS, f.Note)
+		p("%s\t%d\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\n", f.Kind, f.Subscribers,
+			f.Connections, f.P50, f.P99, f.Max, f.MaxAsked, f.IdleRSS, f.RSS, f.Note)
 	}
 	return w.Flush()
 }

@@ -39,12 +39,15 @@ const (
 
 // benchFlags make ten of the four flags that route orders: half of them with targeting.
 var benchFlags = map[string]json.RawMessage{
-	killFlag:            json.RawMessage(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on","metadata":{"type":"kill-switch"}}`),
-	targetedFlag:        targeted(`{"if":[{"ends_with":[{"var":"email"},"@example.com"]},"on","off"]}`),
+	killFlag: json.RawMessage(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on","metadata":{"type":"kill-switch"}}`),
+	targetedFlag: targeted(
+		`{"if":[{"ends_with":[{"var":"email"},"@example.com"]},"on","off"]}`),
 	"bench-starts-with": targeted(`{"if":[{"starts_with":[{"var":"email"},"a@"]},"on","off"]}`),
-	"bench-in":          targeted(`{"if":[{"in":[{"var":"email"},["b@example.com","a@example.com"]]},"on","off"]}`),
-	"bench-equal":       targeted(`{"if":[{"==":[{"var":"targetingKey"},"order-1"]},"on","off"]}`),
-	"bench-fractional":  targeted(`{"fractional":[["on",50],["off",50]]}`),
+	"bench-in": targeted(
+		`{"if":[{"in":[{"var":"email"},["b@example.com","a@example.com"]]},"on","off"]}`),
+	"bench-equal": targeted(
+		`{"if":[{"==":[{"var":"targetingKey"},"order-1"]},"on","off"]}`),
+	"bench-fractional": targeted(`{"fractional":[["on",50],["off",50]]}`),
 }
 
 func targeted(rule string) json.RawMessage {
@@ -67,7 +70,8 @@ type server struct {
 	exit   error
 }
 
-// startServer returns a server that answers, with benchFlags in its set. It ends with ctx at the latest.
+// startServer returns a server that answers, with benchFlags in its set. It ends with
+// ctx at the latest.
 func startServer(ctx context.Context, binary, core string) (_ *server, err error) {
 	s := &server{worker: rand.Text(), ended: make(chan struct{}), cancel: func() {}}
 	if s.dir, err = os.MkdirTemp("", "switchyard-bench-"); err != nil {
@@ -91,8 +95,10 @@ func startServer(ctx context.Context, binary, core string) (_ *server, err error
 	}
 	running, cancel := context.WithCancel(ctx)
 	s.cancel = cancel
-	cmd := exec.CommandContext(running, "taskset", "-c", core, binary, "serve", "--config", file)
-	cmd.Env = append(neutral(os.Environ()), "GOMAXPROCS=1", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+s.sink.addr)
+	cmd := exec.CommandContext(running, "taskset", "-c", core, binary, "serve",
+		"--config", file)
+	cmd.Env = append(neutral(os.Environ()), "GOMAXPROCS=1",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+s.sink.addr)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopPatience
@@ -121,7 +127,8 @@ func neutral(env []string) []string {
 	return kept
 }
 
-// configure writes the least that a server needs. The order path is not there: nothing here asks it.
+// configure writes the least that a server needs. The order path is not there: nothing
+// here asks it.
 func (s *server) configure(ctx context.Context, password string) (file string, err error) {
 	var addr [3]string
 	for i := range addr {
@@ -167,14 +174,18 @@ func (s *server) seed(ctx context.Context, password string) error {
 	return err
 }
 
-// change asks for a change of flags and says when it was asked for and when the answer began.
+// change asks for a change of flags and says when it was asked for and when the answer
+// began.
 func (s *server) change(ctx context.Context, verb string, in any) (t changed, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return t, err
 	}
-	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { t.asked = time.Now() }, GotFirstResponseByte: func() { t.answered = time.Now() }}
-	a, err := send(httptrace.WithClientTrace(ctx, trace), "POST", s.url+"/api/v1/migrations/"+s.migrationID+"/flags/"+verb, s.session, "", body)
+	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+		t.asked = time.Now()
+	}, GotFirstResponseByte: func() { t.answered = time.Now() }}
+	a, err := send(httptrace.WithClientTrace(ctx, trace), "POST",
+		s.url+"/api/v1/migrations/"+s.migrationID+"/flags/"+verb, s.session, "", body)
 	if err != nil {
 		return t, err
 	}
@@ -234,7 +245,8 @@ func (s *server) stop() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// explain adds to an error whether the server has ended by itself, and the end of its log.
+// explain adds to an error whether the server has ended by itself, and the end of its
+// log.
 func (s *server) explain(err error) error {
 	if s.pid != 0 {
 		select {
@@ -264,10 +276,11 @@ func openSink(ctx context.Context) (*sink, error) {
 		return nil, err
 	}
 	s := &sink{addr: ln.Addr().String(), ended: make(chan error, 1)}
-	s.http = &http.Server{ReadHeaderTimeout: startPatience, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		s.requests.Add(1)
-	})}
+	s.http = &http.Server{ReadHeaderTimeout: startPatience,
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			s.requests.Add(1)
+		})}
 	go func() { s.ended <- s.http.Serve(ln) }()
 	return s, nil
 }
@@ -287,7 +300,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return parseCPUTime(string(text))
 }
 
-// parseCPUTime reads fields 14 and 15 of /proc/<pid>/stat. The name, field 2, may hold spaces and parentheses.
+// parseCPUTime reads fields 14 and 15 of /proc/<pid>/stat. The name, field 2, may hold
+// spaces and parentheses.
 func parseCPUTime(stat string) (time.Duration, error) {
 	const tick = time.Second / 100 // what the kernel tells programs, on every architecture
 	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])

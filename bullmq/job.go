@@ -13,15 +13,16 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Job is one job whole, as BullMQ keeps it.
+// Job is one whole job, as BullMQ stores it.
 type Job struct {
 	Queue Queue  `json:"queue"`
 	ID    string `json:"id"`
 	Name  string `json:"name"`
-	// State is waiting, active, delayed, prioritized, waiting-children, completed or failed; "" when no list names the job, so that BullMQ will
-	// never run it.
+	// State is waiting, active, delayed, prioritized, waiting-children, completed
+	// or failed; "" when no list holds the job, so that BullMQ will never run it.
 	State string `json:"state"`
-	// Moved says that the queue was moved away: a job in no list is a copy then of one on the other side.
+	// Moved means that the queue was moved away: a job in no list is then a copy of
+	// one on the other side.
 	Moved           bool            `json:"moved,omitempty"`
 	Data            json.RawMessage `json:"data,omitempty"`
 	Opts            json.RawMessage `json:"opts,omitempty"`
@@ -32,7 +33,7 @@ type Job struct {
 	Priority        int64           `json:"priority"`
 	AttemptsMade    int64           `json:"attempts_made"`
 	AttemptsStarted int64           `json:"attempts_started"`
-	Stalled         int64           `json:"stalled"` // how often its worker was lost
+	Stalled         int64           `json:"stalled"` // how many times its worker was lost
 	ReturnValue     string          `json:"return_value,omitempty"`
 	FailedReason    string          `json:"failed_reason,omitempty"`
 	Progress        string          `json:"progress,omitempty"`
@@ -48,18 +49,20 @@ type Job struct {
 	Bytes           int             `json:"bytes"`  // of Data
 }
 
-// movedField of "meta" says that package move took the queue's lists away, and under which prefix they are.
+// movedField of "meta" means that package move took the queue's lists away; it
+// holds the prefix they are under.
 const movedField = "switchyard:moved"
 
 // logsShown is how many lines of a job's log are read.
 const logsShown = 100
 
-// states of jobs by the index that names them.
-var stateOf = map[string]string{"wait": "waiting", "paused": "waiting", "active": "active", "delayed": "delayed", "prioritized": "prioritized",
+// stateOf maps indexes to the state of the jobs in them.
+var stateOf = map[string]string{"wait": "waiting", "paused": "waiting", "active": "active",
+	"delayed": "delayed", "prioritized": "prioritized",
 	"waiting-children": "waiting-children", "completed": "completed", "failed": "failed"}
 
-// FindJob reads one job at one moment; NotFound when there is no such job. It looks through the waiting list, which takes time in proportion to
-// its length.
+// FindJob reads one job atomically; NotFound when there is no such job. It searches
+// the waiting list, which takes time proportional to its length.
 func FindJob(ctx context.Context, c redis.UniversalClient, q Queue, id string) (Job, error) {
 	if _, kind := jobKey(id); kind != "job" {
 		return Job{}, migration.Errorf(migration.NotFound, "%s has no job %q", q, id)
@@ -103,11 +106,20 @@ func FindJob(ctx context.Context, c redis.UniversalClient, q Queue, id string) (
 		}
 		return nil
 	}
-	j := Job{Queue: q, ID: id, Name: h["name"], Data: raw(h["data"]), Opts: raw(h["opts"]), Timestamp: at("timestamp"), ProcessedOn: at("processedOn"), FinishedOn: at("finishedOn"),
-		Priority: number("priority"), AttemptsMade: number("atm", "attemptsMade"), AttemptsStarted: number("ats", "attemptsStarted"), Stalled: number("stc", "stalledCounter"),
-		ReturnValue: h["returnvalue"], FailedReason: h["failedReason"], Progress: h["progress"], Logs: logs.Val(), LogCount: logCount.Val(), ProcessedBy: h["pb"], DedupID: h["deid"],
-		SchedulerID: h["rjk"], ParentKey: h["parentKey"], PendingChildren: children.Val(), Locked: lock.Val() == 1, Bytes: len(h["data"]), Moved: moved.Val()}
-	_ = json.Unmarshal([]byte(h["stacktrace"]), &j.Stacktrace) // of a program we do not know: not ours to refuse
+	j := Job{Queue: q, ID: id, Name: h["name"], Data: raw(h["data"]), Opts: raw(h["opts"]),
+		Timestamp: at("timestamp"), ProcessedOn: at("processedOn"),
+		FinishedOn: at("finishedOn"),
+		Priority:   number("priority"), AttemptsMade: number("atm", "attemptsMade"),
+		AttemptsStarted: number("ats", "attemptsStarted"),
+		Stalled:         number("stc", "stalledCounter"),
+		ReturnValue:     h["returnvalue"], FailedReason: h["failedReason"],
+		Progress: h["progress"],
+		Logs:     logs.Val(), LogCount: logCount.Val(), ProcessedBy: h["pb"],
+		DedupID:     h["deid"],
+		SchedulerID: h["rjk"], ParentKey: h["parentKey"], PendingChildren: children.Val(),
+		Locked: lock.Val() == 1, Bytes: len(h["data"]), Moved: moved.Val()}
+	// written by a program we do not know: not ours to reject
+	_ = json.Unmarshal([]byte(h["stacktrace"]), &j.Stacktrace)
 	for part, cmd := range lists {
 		if cmd.Err() == nil {
 			j.State = stateOf[part]
@@ -125,7 +137,7 @@ func FindJob(ctx context.Context, c redis.UniversalClient, q Queue, id string) (
 	return j, nil
 }
 
-// raw is a JSON text, or the JSON string of what is none.
+// raw returns text if it is JSON, otherwise text as a JSON string.
 func raw(text string) json.RawMessage {
 	switch {
 	case text == "":
@@ -133,6 +145,6 @@ func raw(text string) json.RawMessage {
 	case json.Valid([]byte(text)):
 		return json.RawMessage(text)
 	}
-	b, _ := json.Marshal(text) // a string always can be
+	b, _ := json.Marshal(text) // a string can always be marshalled
 	return b
 }

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Owner tells which of some queues a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
+// Owner finds which of a set of queues a key belongs to, and the part after
+// "prefix:name:". If the names of two queues match, the longer one wins.
 type Owner map[string]Queue
 
-// NewOwner makes an Owner of what Discover found.
+// NewOwner makes an Owner from the result of Discover.
 func NewOwner(queues []Queue) Owner {
 	o := make(Owner, len(queues))
 	for _, q := range queues {
@@ -17,7 +18,7 @@ func NewOwner(queues []Queue) Owner {
 	return o
 }
 
-// Of gives a key's queue; false: no queue's.
+// Of returns a key's queue and the rest of the key; false if it belongs to none.
 func (o Owner) Of(key string) (q Queue, part string, ok bool) {
 	for end := len(key); end > 0; {
 		at := strings.LastIndexByte(key[:end], ':')
@@ -32,17 +33,21 @@ func (o Owner) Of(key string) (q Queue, part string, ok bool) {
 	return Queue{}, "", false
 }
 
-// MayExpire reports whether BullMQ gives a key of a queue a time to live, by what follows the queue's name: locks, the check for stalled jobs, the
-// rate limit's window, and deduplication keys. Any other key that expires takes jobs, or their place in line, with it.
+// MayExpire reports whether BullMQ itself sets a time to live on a key, given the
+// part after the queue's name: locks, the check for stalled jobs, the rate limit's
+// window, and deduplication keys. Any other key that expires takes jobs, or their
+// place in line, with it.
 func MayExpire(part string) bool {
 	switch part {
 	case "stalled-check", "limiter":
 		return true
 	}
-	return strings.HasPrefix(part, "de:") || strings.HasPrefix(part, "limiter:") || strings.HasSuffix(part, ":lock")
+	return strings.HasPrefix(part, "de:") || strings.HasPrefix(part, "limiter:") ||
+		strings.HasSuffix(part, ":lock")
 }
 
-// IsJob reports whether a key of a queue is a job's hash, by what follows the queue's name.
+// IsJob reports whether a key is a job's hash, given the part after the queue's
+// name.
 func IsJob(part string) bool {
 	id, kind := jobKey(part)
 	return kind == "job" && id != ""
@@ -60,5 +65,6 @@ func Lists() []string {
 	return out
 }
 
-// GrowingParts are the parts of a queue that grow for as long as nobody bounds them: finished jobs and the stream of events.
+// GrowingParts are the parts of a queue that grow without bound unless limited:
+// finished jobs and the event stream.
 var GrowingParts = []string{"completed", "failed", "events"}

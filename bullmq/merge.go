@@ -16,146 +16,69 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// mergeBatch is how many jobs travel in one round trip: three commands each, well below a managed plan's commands per second.
+// mergeBatch is how many jobs travel in one round trip: three commands each, well
+// below the command rate of a managed plan.
 const mergeBatch = 100
 
-// MergeOptions says how Merge moves jobs.
+// MergeOptions control how Merge moves jobs.
 type MergeOptions struct {
-	// Ledger is the key of a hash on the target that remembers every job moved there, for example "switchyard:import:<run>". Required. It is
-	// what makes a second attempt harmless after the job was moved, run and deleted, so keep it until the source is gone and use the same
-	// one for every attempt.
+	// Ledger is the key of a hash on the target that remembers every job moved
+	// there, for example "switchyard:import:<run>". Required. It makes a second
+	// attempt harmless after a job was moved, run and deleted; so keep it until the
+	// source is gone, and use the same one for every attempt.
 	Ledger string
-	// Rewrite, if not nil, changes a job's data on the way.
+	// Rewrite, if not nil, changes a job's data in transit.
 	Rewrite func(id string, data []byte) ([]byte, error)
-	// Pace bounds what is asked of both servers: three commands a job, a script counted as one. Its gate pauses the move between two batches, or ends it.
+	// Pace limits the load on both servers: three commands a job, counting a script
+	// as one. Its gate pauses the move between two batches, or ends it.
 	Pace pace.Pace
-	// Progress, if not nil, is told several times a second, with jobs for keys.
+	// Progress, if not nil, is called several times a second, counting jobs as
+	// keys.
 	Progress func(pace.Progress)
 }
 
-// MergeReport says what one call of Merge did.
+// MergeReport is what one call of Merge did.
 type MergeReport struct {
-	Moved        int            `json:"moved"`
-	AlreadyThere int            `json:"already_there"` // moved by an earlier attempt, now also gone from the source
-	Conflicts    int            `json:"conflicts"`     // left on the source: the target has another job with the same id
-	ByState      map[string]int `json:"by_state"`      // of those moved
-	ConflictIDs  []string       `json:"conflict_ids"`
+	Moved int `json:"moved"`
+	// moved by an earlier attempt, now also removed from the source
+	AlreadyThere int `json:"already_there"`
+	// left on the source: the target has another job with the same ID
+	Conflicts   int            `json:"conflicts"`
+	ByState     map[string]int `json:"by_state"` // of those moved
+	ConflictIDs []string       `json:"conflict_ids"`
 }
 
-// states are where Merge takes jobs from, in the order it moves them. A due delayed job may turn into a waiting one meanwhile, never the
-// other way, so delayed comes first: whatever is promoted is found again in the next pass.
+// states are those Merge takes jobs from, in the order it moves them. A due delayed
+// job may become a waiting one meanwhile, never the other way round, so delayed
+// comes first: whatever is promoted is found by the next pass.
 var states = []string{"delayed", "wait", "paused", "prioritized", "failed"}
 
-// luaLocate finds out in which state a job is and gives its content. KEYS: job, then one key per state. ARGV: id, "prefix:queue:de:".
-// Returns false when the job is in none of the states, else {state number, score or "", job hash, logs, why it cannot be moved or "",
-// deduplication id that the job holds or "", ms until that ends or -1}.
-const luaLocate = `
-local state, score = 0, ''
-for i = 2, 6 do
-  local kind = redis.call('TYPE', KEYS[i]).ok
-  if kind == 'list' then
-    if redis.call('LPOS', KEYS[i], ARGV[1]) then state = i - 1 end
-  elseif kind == 'zset' then
-    local s = redis.call('ZSCORE', KEYS[i], ARGV[1])
-    if s then state, score = i - 1, s end
-  end
-  if state > 0 then break end
-end
-if state == 0 then return false end
-local why = ''
-if redis.call('EXISTS', KEYS[1]) == 0 then why = 'has no content'
-elseif redis.call('EXISTS', KEYS[1] .. ':lock') == 1 then why = 'is being processed'
-elseif redis.call('HEXISTS', KEYS[1], 'parentKey') == 1 or redis.call('EXISTS', KEYS[1] .. ':dependencies', KEYS[1] .. ':processed', KEYS[1] .. ':failed', KEYS[1] .. ':unsuccessful') > 0 then why = 'belongs to a flow'
-elseif redis.call('HEXISTS', KEYS[1], 'rjk') == 1 then why = 'belongs to a scheduler' end
-local dedup, ends = redis.call('HGET', KEYS[1], 'deid') or '', -1
-if dedup ~= '' and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then ends = redis.call('PTTL', ARGV[2] .. dedup) else dedup = '' end
-return {state, score, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why, dedup, ends}
-`
-
-// luaImport stores one job on the target unless the ledger knows it. KEYS: job, ledger, meta, id, pc, marker, events, then wait, paused,
-// delayed, prioritized, failed. ARGV: id, state, score, key of the deduplication or "", ms until that ends, number of hash values, hash..., logs...
-// Returns 1 moved, 0 known to the ledger, -1 another job has the id, or had it at an earlier attempt.
-const luaImport = `
-local known = redis.call('HGET', KEYS[2], ARGV[1])
-if known then return known == 'conflict' and -1 or 0 end
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[2], ARGV[1], 'conflict')
-  return -1
-end
-local n = tonumber(ARGV[6])
-local hash, priority = {}, 0
-for i = 1, n, 2 do
-  hash[i], hash[i + 1] = ARGV[6 + i], ARGV[7 + i]
-  if ARGV[6 + i] == 'priority' then priority = tonumber(ARGV[7 + i]) or 0 end
-end
-redis.call('HSET', KEYS[1], unpack(hash))
--- Where another job of the target holds the same deduplication id, both were accepted, and both run.
-if ARGV[4] ~= '' and redis.call('SET', ARGV[4], ARGV[1], 'NX') and tonumber(ARGV[5]) > 0 then redis.call('PEXPIRE', ARGV[4], ARGV[5]) end
-for i = 7 + n, #ARGV do redis.call('RPUSH', KEYS[1] .. ':logs', ARGV[i]) end
-local meta = redis.call('HMGET', KEYS[3], 'paused', 'opts.maxLenEvents', 'version')
-local paused, maxEvents = meta[1], meta[2] or '10000'
-local major = tonumber(string.match(meta[3] or '', '^bullmq:(%d+)')) or 6
--- An automatic id that BullMQ would give out again would overwrite this job.
-if string.match(ARGV[1], '^%d+$') and #ARGV[1] <= 15 and tonumber(ARGV[1]) > (tonumber(redis.call('GET', KEYS[4]) or '0') or 0) then redis.call('SET', KEYS[4], ARGV[1]) end
-local state, event = ARGV[2], 'waiting'
-if state == 'delayed' then
-  redis.call('ZADD', KEYS[10], ARGV[3], ARGV[1])
-  event = 'delayed'
-elseif state == 'prioritized' then
-  redis.call('ZADD', KEYS[11], string.format('%.0f', priority * 4294967296 + redis.call('INCR', KEYS[5]) % 4294967296), ARGV[1])
-elseif state == 'failed' then
-  redis.call('ZADD', KEYS[12], ARGV[3], ARGV[1])
-  event = nil
-elseif paused and major < 6 then
-  redis.call('LPUSH', KEYS[9], ARGV[1])
-else
-  redis.call('LPUSH', KEYS[8], ARGV[1])
-end
-if event and not paused then
-  if event == 'waiting' then redis.call('ZADD', KEYS[6], 0, '0')
-  else
-    local first = redis.call('ZRANGE', KEYS[10], 0, 0, 'WITHSCORES')
-    redis.call('ZADD', KEYS[6], string.format('%.0f', math.floor(tonumber(first[2]) / 4096)), '1')
-  end
-end
-redis.call('HSET', KEYS[2], ARGV[1], state)
-if event == 'waiting' then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'event', event, 'jobId', ARGV[1])
-elseif event then redis.call('XADD', KEYS[7], 'MAXLEN', '~', maxEvents, '*', 'event', event, 'jobId', ARGV[1], 'delay', math.floor(tonumber(ARGV[3]) / 4096)) end
-return 1
-`
-
-// luaRemove deletes a moved job from the source, with its hold on a deduplication id, and says so in the events as BullMQ would: whoever follows
-// them must not take the job for lost. KEYS: job, then one key per state, then active, events, meta. ARGV: id, "prefix:queue:de:".
-// Returns 1 removed, 0 was not there, -1 is being processed.
-const luaRemove = `
-if redis.call('EXISTS', KEYS[1] .. ':lock') == 1 or redis.call('LPOS', KEYS[7], ARGV[1]) then return -1 end
-local n, prev = 0, ''
-for i = 2, 6 do
-  local kind, was = redis.call('TYPE', KEYS[i]).ok, n
-  if kind == 'list' then n = n + redis.call('LREM', KEYS[i], 0, ARGV[1])
-  elseif kind == 'zset' then n = n + redis.call('ZREM', KEYS[i], ARGV[1]) end
-  if n > was then prev = string.match(KEYS[i], '[^:]+$') end
-end
-if n == 0 then return 0 end
-local dedup = redis.call('HGET', KEYS[1], 'deid')
-if dedup and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then redis.call('DEL', ARGV[2] .. dedup) end
-redis.call('DEL', KEYS[1], KEYS[1] .. ':logs')
-redis.call('XADD', KEYS[8], 'MAXLEN', '~', redis.call('HGET', KEYS[9], 'opts.maxLenEvents') or '10000', '*', 'event', 'removed', 'jobId', ARGV[1], 'prev', prev)
-return 1
-`
-
-// Merge moves what is left of a queue on src into the same queue on dst, which may be in use: job by job, oldest first, each exactly once.
-// Waiting, delayed, prioritized and failed jobs move; completed ones stay. Per job the target stores it and notes it in the ledger in one
-// script, then the source deletes it in another; an interruption between the two is made good by running Merge again, with the same ledger.
-// Idle workers of the target are woken.
+// Merge moves what is left of a queue on src into the same queue on dst, which may
+// be in use: job by job, oldest first, each exactly once. Waiting, delayed,
+// prioritized and failed jobs move; completed ones stay. For each job one script
+// stores it on the target and notes it in the ledger, then another deletes it from
+// the source; if interrupted in between, run Merge again with the same ledger. Idle
+// workers of the target are woken.
 //
-// The source must be paused with no job active, or a worker could run a job between the two scripts. Merge refuses (kind Blocked, listing
-// why) before it moves anything when that is not so, or when there are schedulers or jobs that belong to flows: those have to move as a whole.
-// A deduplication id goes with the job that holds it, for as long as it had to go. A job whose id the target already holds by another way is left on the source and reported, by later attempts
-// too: with ids made from the provider's event it is the same order, added on both servers.
-func Merge(ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions) (MergeReport, error) {
-	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{}, report: MergeReport{ByState: map[string]int{}},
-		pacer: pace.New(o.Pace, pace.Work{Source: src, Batch: mergeBatch, PerSource: 2, PerTarget: 1, Tell: o.Progress})}
+// The source must be paused with no job active, or a worker could run a job between
+// the two scripts. Otherwise, or if there are schedulers or jobs that belong to
+// flows, which have to move as a whole, Merge refuses (kind Blocked, listing why)
+// before it moves anything. A deduplication id moves with the job that holds it,
+// for its remaining time. A job whose ID the target got in some other way is left
+// on the source and reported, by later attempts too: with IDs made from the
+// provider's event it is the same order, added on both servers.
+func Merge(
+	ctx context.Context, src, dst redis.UniversalClient, q Queue, o MergeOptions,
+) (MergeReport, error) {
+	m := &merger{src: src, dst: dst, q: q, o: o, conflicts: map[string]bool{},
+		report: MergeReport{ByState: map[string]int{}},
+		pacer: pace.New(o.Pace, pace.Work{
+			Source:    src,
+			Batch:     mergeBatch,
+			PerSource: 2,
+			PerTarget: 1,
+			Tell:      o.Progress,
+		})}
 	if err := m.run(ctx); err != nil {
 		return m.report, fmt.Errorf("merge %s: %w", q, err)
 	}
@@ -171,26 +94,28 @@ type merger struct {
 	pacer     *pace.Pacer
 }
 
-// job is one job as the source holds it.
+// job is one job as stored on the source.
 type job struct {
 	id, state, score string
 	hash             []string // name, value, name, value ...
 	logs             []string
-	why              string // it cannot be moved
+	why              string // why it cannot be moved
 	dedup            string // deduplication id that it holds
-	dedupEnds        int64  // ms; -1 with the job
+	dedupEnds        int64  // ms; -1: together with the job
 }
 
 func (m *merger) run(ctx context.Context) error {
 	if m.o.Ledger == "" {
-		return migration.Errorf(migration.Invalid, "no ledger given: expected the key of a hash on the target")
+		return migration.Errorf(migration.Invalid,
+			"no ledger given: expected the key of a hash on the target")
 	}
 	if err := m.preflight(ctx); err != nil {
 		return err
 	}
 	m.pacer.Start(ctx)
 	defer m.pacer.End()
-	// Producers may still add, and workers promote delayed jobs: go on until a pass finds nothing left.
+	// Producers may still add, and workers promote delayed jobs: continue until a
+	// pass finds nothing left.
 	for {
 		moved := 0
 		for _, state := range states {
@@ -224,13 +149,17 @@ func (m *merger) preflight(ctx context.Context) error {
 		why = append(why, "the source queue is not paused: pause it")
 	}
 	if n.Active > 0 {
-		why = append(why, fmt.Sprintf("%d jobs are being processed at the source: wait until it is idle", n.Active))
+		why = append(why, fmt.Sprintf(
+			"%d jobs are being processed at the source: wait until it is idle", n.Active))
 	}
 	if n.Schedulers > 0 {
-		why = append(why, fmt.Sprintf("%d schedulers: recreate them on the target and remove them from the source", n.Schedulers))
+		why = append(why, fmt.Sprintf(
+			"%d schedulers: recreate them on the target and remove them from the source",
+			n.Schedulers))
 	}
 	if n.WaitingChildren > 0 {
-		why = append(why, fmt.Sprintf("%d jobs wait for children: let the flows finish first", n.WaitingChildren))
+		why = append(why, fmt.Sprintf("%d jobs wait for children: let the flows finish first",
+			n.WaitingChildren))
 	}
 	old, err := m.src.Exists(ctx, m.q.Key("priority")).Result()
 	if err != nil {
@@ -261,12 +190,14 @@ func (m *merger) preflight(ctx context.Context) error {
 		why = append(why, fmt.Sprintf("%d jobs: each %s", reasons[r], r))
 	}
 	if len(why) > 0 {
-		return migration.Errorf(migration.Blocked, "nothing was moved: %s", strings.Join(why, "; "))
+		return migration.Errorf(migration.Blocked, "nothing was moved: %s",
+			strings.Join(why, "; "))
 	}
 	return nil
 }
 
-// ids lists a state's jobs, the one to move first in front. Fake ids of BullMQ 3 and 4 and jobs in conflict are left out.
+// ids lists a state's jobs, the first to move in front. Marker ids of BullMQ 3 and
+// 4 and jobs in conflict are left out.
 func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
 	var ids []string
 	var err error
@@ -279,10 +210,12 @@ func (m *merger) ids(ctx context.Context, state string) ([]string, error) {
 	if err != nil {
 		return nil, redisconn.Explain(err)
 	}
-	return slices.DeleteFunc(ids, func(id string) bool { return isMarker(id) || m.conflicts[id] }), nil
+	return slices.DeleteFunc(ids, func(id string) bool {
+		return isMarker(id) || m.conflicts[id]
+	}), nil
 }
 
-// move moves some jobs and gives how many left the source.
+// move moves some jobs and returns how many left the source.
 func (m *merger) move(ctx context.Context, ids []string) (int, error) {
 	if err := m.pacer.Source(ctx, 2*len(ids)); err != nil {
 		return 0, err
@@ -296,7 +229,8 @@ func (m *merger) move(ctx context.Context, ids []string) (int, error) {
 	}
 	for i, j := range jobs {
 		if j.why != "" {
-			return 0, migration.Errorf(migration.Blocked, "job %s came up meanwhile and cannot be moved: it %s", j.id, j.why)
+			return 0, migration.Errorf(migration.Blocked,
+				"job %s appeared meanwhile and cannot be moved: it %s", j.id, j.why)
 		}
 		if jobs[i].hash, err = m.rewrite(j); err != nil {
 			return 0, err
@@ -331,7 +265,8 @@ func (m *merger) rewrite(j job) ([]string, error) {
 	return hash, nil
 }
 
-// locate reads jobs from the source; those that are in none of the states any more are left out.
+// locate reads jobs from the source, leaving out those that are in none of the
+// states any more.
 func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
 		return p.Eval(ctx, luaLocate, m.sourceKeys(id), id, m.q.Key("de:"))
@@ -349,7 +284,12 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 			return nil, fmt.Errorf("job %s: read: %w", ids[i], redisconn.Explain(err))
 		}
 		state, _ := parts[0].(int64)
-		j := job{id: ids[i], state: states[state-1], hash: toStrings(parts[2]), logs: toStrings(parts[3])}
+		j := job{
+			id:    ids[i],
+			state: states[state-1],
+			hash:  toStrings(parts[2]),
+			logs:  toStrings(parts[3]),
+		}
 		j.score, _ = parts[1].(string)
 		j.why, _ = parts[4].(string)
 		j.dedup, _ = parts[5].(string)
@@ -359,11 +299,13 @@ func (m *merger) locate(ctx context.Context, ids []string) ([]job, error) {
 	return out, nil
 }
 
-// importJobs stores jobs on the target and gives the ids that are certainly there: those may be removed from the source.
+// importJobs stores jobs on the target and returns the ids that are certainly
+// there, and may be removed from the source.
 func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, err error) {
 	cmds, err := pipelined(ctx, m.dst, jobs, func(p redis.Pipeliner, j job) *redis.Cmd {
 		keys := []string{m.q.Key(j.id), m.o.Ledger}
-		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused", "delayed", "prioritized", "failed"} {
+		for _, part := range []string{"meta", "id", "pc", "marker", "events", "wait", "paused",
+			"delayed", "prioritized", "failed"} {
 			keys = append(keys, m.q.Key(part))
 		}
 		dedup := ""
@@ -382,7 +324,8 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 	for i, cmd := range cmds {
 		n, err := cmd.Int()
 		if err != nil {
-			return nil, fmt.Errorf("job %s: store on the target: %w", jobs[i].id, redisconn.Explain(err))
+			return nil, fmt.Errorf("job %s: store on the target: %w", jobs[i].id,
+				redisconn.Explain(err))
 		}
 		switch n {
 		case 1:
@@ -401,10 +344,11 @@ func (m *merger) importJobs(ctx context.Context, jobs []job) (there []string, er
 	return there, nil
 }
 
-// remove deletes jobs from the source that the target has.
+// remove deletes from the source jobs that the target has.
 func (m *merger) remove(ctx context.Context, ids []string) error {
 	cmds, err := pipelined(ctx, m.src, ids, func(p redis.Pipeliner, id string) *redis.Cmd {
-		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active"), m.q.Key("events"), m.q.Key("meta")), id, m.q.Key("de:"))
+		return p.Eval(ctx, luaRemove, append(m.sourceKeys(id), m.q.Key("active"),
+			m.q.Key("events"), m.q.Key("meta")), id, m.q.Key("de:"))
 	})
 	if err != nil {
 		return err
@@ -412,10 +356,13 @@ func (m *merger) remove(ctx context.Context, ids []string) error {
 	for i, cmd := range cmds {
 		n, err := cmd.Int()
 		if err != nil {
-			return fmt.Errorf("job %s: remove from the source: %w", ids[i], redisconn.Explain(err))
+			return fmt.Errorf("job %s: remove from the source: %w", ids[i],
+				redisconn.Explain(err))
 		}
 		if n < 0 {
-			return migration.Errorf(migration.Conflict, "job %s is on the target and is being processed at the source at the same time: somebody resumed the source queue; pause it and look for a double run", ids[i])
+			return migration.Errorf(migration.Conflict, "job %s is on the target and is "+
+				"being processed at the source at the same time: somebody resumed the source "+
+				"queue; pause it and check whether the job ran twice", ids[i])
 		}
 	}
 	return nil
@@ -429,8 +376,12 @@ func (m *merger) sourceKeys(id string) []string {
 	return keys
 }
 
-// pipelined sends one command per item in one round trip. A lost connection is an error; a command's own error stays with it.
-func pipelined[T any](ctx context.Context, c redis.UniversalClient, items []T, cmd func(redis.Pipeliner, T) *redis.Cmd) ([]*redis.Cmd, error) {
+// pipelined sends one command per item in one round trip. A lost connection is an
+// error; a command's own error stays with the command.
+func pipelined[T any](
+	ctx context.Context, c redis.UniversalClient, items []T,
+	cmd func(redis.Pipeliner, T) *redis.Cmd,
+) ([]*redis.Cmd, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}

@@ -21,7 +21,7 @@ func newEvent(key string) *redis.XAddArgs {
 	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added"}}
 }
 
-// snapshot is every key of a server, to put it back into the same state many times.
+// snapshot is every key of a server, to restore the same state many times.
 type snapshot map[string]string
 
 func take(t *testing.T, c redis.UniversalClient) snapshot {
@@ -45,8 +45,9 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	}
 }
 
-// Every attempt is cut at one call, before or after the server did it, and run again until it succeeds. The worker deletes what it
-// completes, so only the ledger can tell that a job has been moved.
+// Every attempt is cut at one call, before or after the server executed it, and run
+// again until it succeeds. The worker deletes what it completes, so only the ledger
+// can tell that a job has been moved.
 func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
@@ -69,36 +70,43 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 				f.Arm(0, redistest.Before)
 				filled.put(t, from)
 				cleanTarget(t, to, q)
-				o := bullmq.MergeOptions{Ledger: fmt.Sprintf("switchyard:import:%d", attempt), Rewrite: func(_ string, data []byte) ([]byte, error) {
-					return bullmq.RewriteStamp(data, "_switchyard", map[string]any{"movedTo": "target", "attempt": attempt})
-				}}
+				o := bullmq.MergeOptions{Ledger: fmt.Sprintf("switchyard:import:%d", attempt),
+					Rewrite: func(_ string, data []byte) ([]byte, error) {
+						return bullmq.RewriteStamp(data, "_switchyard",
+							map[string]any{"movedTo": "target", "attempt": attempt})
+					}}
 				f.Arm(call, after)
 				r, err := bullmq.Merge(ctx, from, to, q, o)
 				hit := f.Hit()
 				if hit != (err != nil) {
-					t.Fatalf("%s call %d (after %v): hit %v, error %v", side.name, call, after, hit, err)
+					t.Fatalf("%s call %d (after %v): hit %v, error %v", side.name, call,
+						after, hit, err)
 				}
 				if err != nil {
 					if !errors.Is(err, redistest.ErrCut) {
 						t.Fatalf("%s call %d: %v", side.name, call, err)
 					}
 					if r, err = bullmq.Merge(ctx, from, to, q, o); err != nil {
-						t.Fatalf("%s call %d (after %v), again: %v", side.name, call, after, err)
+						t.Fatalf("%s call %d (after %v), again: %v", side.name,
+							call, after, err)
 					}
 				}
 				if r.Conflicts != 0 {
 					t.Fatalf("%s call %d (after %v): %+v", side.name, call, after, r)
 				}
 				collect(t, w, to, q, runs, attempt, 8)
-				// A worker reports a job just before BullMQ deletes it; until then the next attempt's job would be in conflict with it.
+				// A worker reports a job just before BullMQ deletes it; until then
+				// the next attempt's job would conflict with it.
 				if err := bullmq.WaitIdle(ctx, to, q); err != nil {
 					t.Fatal(err)
 				}
 				if n, err := bullmq.Residue(ctx, from, q); err != nil || n.Pending() != 0 {
-					t.Fatalf("%s call %d (after %v): left behind %+v %v", side.name, call, after, n, err)
+					t.Fatalf("%s call %d (after %v): left behind %+v %v", side.name, call,
+						after, n, err)
 				}
 				if n, err := bullmq.Census(ctx, to, q); err != nil || n.Failed != 2 {
-					t.Fatalf("%s call %d (after %v): the target holds %+v %v", side.name, call, after, n, err)
+					t.Fatalf("%s call %d (after %v): the target holds %+v %v", side.name, call,
+						after, n, err)
 				}
 				if !hit {
 					break
@@ -115,13 +123,16 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 	t.Logf("%d attempts, %d jobs run", attempt, len(runs))
 }
 
-// fill makes 4 waiting, 2 delayed, 2 prioritized and 2 failed jobs with real BullMQ and pauses the queue.
+// fill makes 4 waiting, 2 delayed, 2 prioritized and 2 failed jobs with real BullMQ and
+// pauses the queue.
 func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 	t.Helper()
 	var tasks []bullmqtest.Task
 	for i := range 10 {
-		o := map[string]any{"jobId": fmt.Sprintf("stripe_evt%d", i), "removeOnComplete": true, "attempts": 1}
-		data := map[string]any{"order": map[string]any{"id": fmt.Sprintf("ord_%d", i)}, "_switchyard": map[string]any{"authority": "source"}}
+		o := map[string]any{"jobId": fmt.Sprintf("stripe_evt%d", i), "removeOnComplete": true,
+			"attempts": 1}
+		data := map[string]any{"order": map[string]any{"id": fmt.Sprintf("ord_%d", i)},
+			"_switchyard": map[string]any{"authority": "source"}}
 		switch {
 		case i < 2:
 			data["fail"] = true
@@ -165,7 +176,10 @@ func cleanTarget(t *testing.T, c redis.UniversalClient, q bullmq.Queue) {
 }
 
 // collect waits for n jobs of an attempt and counts every run.
-func collect(t *testing.T, w *bullmqtest.Worker, c redis.UniversalClient, q bullmq.Queue, runs map[string]int, attempt, n int) {
+func collect(
+	t *testing.T, w *bullmqtest.Worker, c redis.UniversalClient, q bullmq.Queue,
+	runs map[string]int, attempt, n int,
+) {
 	t.Helper()
 	deadline := time.After(15 * time.Second)
 	for mine := 0; mine < n; {
@@ -177,7 +191,8 @@ func collect(t *testing.T, w *bullmqtest.Worker, c redis.UniversalClient, q bull
 					Attempt            int
 				} `json:"_switchyard"`
 			}
-			if err := json.Unmarshal(e.Data, &data); err != nil || data.Stamp.MovedTo != "target" || data.Stamp.Authority != "source" {
+			if err := json.Unmarshal(e.Data, &data); err != nil ||
+				data.Stamp.MovedTo != "target" || data.Stamp.Authority != "source" {
 				t.Fatalf("job %s has data %s", e.ID, e.Data)
 			}
 			runs[fmt.Sprintf("attempt %d job %s", data.Stamp.Attempt, e.ID)]++
@@ -186,7 +201,9 @@ func collect(t *testing.T, w *bullmqtest.Worker, c redis.UniversalClient, q bull
 			}
 		case <-deadline:
 			held, err := bullmq.Census(t.Context(), c, q)
-			t.Fatalf("attempt %d: the worker ran %d of %d jobs; the target holds %+v %v, marker %v", attempt, mine, n, held, err,
+			t.Fatalf(
+				"attempt %d: the worker ran %d of %d jobs; the target holds %+v %v, marker %v",
+				attempt, mine, n, held, err,
 				c.ZRangeWithScores(t.Context(), q.Key("marker"), 0, -1).Val())
 		}
 	}
@@ -205,11 +222,12 @@ func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
 	}
 	added := bullmqtest.Major(6).Add(t, src, q.Name, tasks...)
 	to := dst.Client()
-	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be looked at
+	if err := bullmq.Pause(ctx, to, q); err != nil { // so that the order can be inspected
 		t.Fatal(err)
 	}
 	started := time.Now()
-	r, err := bullmq.Merge(ctx, src.Client(), to, q, bullmq.MergeOptions{Ledger: "switchyard:import:1"})
+	r, err := bullmq.Merge(ctx, src.Client(), to, q,
+		bullmq.MergeOptions{Ledger: "switchyard:import:1"})
 	if err != nil || r.Moved != 1000 || r.ByState["wait"] != 1000 {
 		t.Fatalf("got %+v %v", r, err)
 	}
@@ -222,10 +240,13 @@ func TestMergeKeepsOrderAndAutomaticIDs(t *testing.T) {
 	if to.Exists(ctx, q.Key("marker")).Val() != 0 {
 		t.Error("workers of a paused queue were woken")
 	}
-	if next := bullmqtest.Major(6).Add(t, dst, q.Name, bullmqtest.Task{Name: "new"}); next[0] != "1001" {
+	if next := bullmqtest.Major(6).Add(t, dst, q.Name,
+		bullmqtest.Task{Name: "new"}); next[0] != "1001" {
 		t.Errorf("the next automatic id is %s: it would overwrite a moved job", next[0])
 	}
-	if r, err = bullmq.Merge(ctx, src.Client(), to, q, bullmq.MergeOptions{Ledger: "switchyard:import:1"}); err != nil || r.Moved+r.AlreadyThere != 0 {
+	if r, err = bullmq.Merge(ctx, src.Client(), to, q,
+		bullmq.MergeOptions{Ledger: "switchyard:import:1"}); err != nil ||
+		r.Moved+r.AlreadyThere != 0 {
 		t.Errorf("again: %+v %v", r, err)
 	}
 }
@@ -238,17 +259,21 @@ func TestMergeNeverOverwritesAJobOfTheTarget(t *testing.T) {
 	if err := bullmq.Pause(ctx, src.Client(), q); err != nil {
 		t.Fatal(err)
 	}
-	bullmqtest.Major(6).Add(t, dst, q.Name, bullmqtest.Task{Name: "own", Opts: map[string]any{"jobId": "stripe_1"}})
+	bullmqtest.Major(6).Add(t, dst, q.Name,
+		bullmqtest.Task{Name: "own", Opts: map[string]any{"jobId": "stripe_1"}})
 	r, err := bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
-	if err != nil || r.Moved != 2 || r.Conflicts != 1 || !slices.Equal(r.ConflictIDs, []string{"stripe_1"}) {
+	if err != nil || r.Moved != 2 || r.Conflicts != 1 ||
+		!slices.Equal(r.ConflictIDs, []string{"stripe_1"}) {
 		t.Errorf("got %+v %v", r, err)
 	}
 	if name := dst.Client().HGet(ctx, q.Key("stripe_1"), "name").Val(); name != "own" {
 		t.Errorf("the target's job is now %q", name)
 	}
-	// The target's own job may be done and deleted by the time of the next attempt: it is the same event all the same.
+	// The target's own job may be done and deleted by the next attempt: it is the
+	// same event all the same.
 	dst.Client().Del(ctx, q.Key("stripe_1"))
-	if r, err = bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"}); err != nil || r.Moved != 0 || r.Conflicts != 1 {
+	if r, err = bullmq.Merge(ctx, src.Client(), dst.Client(), q,
+		bullmq.MergeOptions{Ledger: "l"}); err != nil || r.Moved != 0 || r.Conflicts != 1 {
 		t.Errorf("again: %+v %v", r, err)
 	}
 	if n, err := bullmq.Residue(ctx, src.Client(), q); err != nil || n.Waiting != 1 {
@@ -283,8 +308,10 @@ func TestMergeRefusesWhatItCannotMoveExactlyOnce(t *testing.T) {
 			src, dst := redistest.Start(t), redistest.Start(t)
 			q := bullmq.Queue{Name: "orders"}
 			tt.make(t, src, q)
-			_, err := bullmq.Merge(t.Context(), src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
-			if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), tt.want) {
+			_, err := bullmq.Merge(t.Context(), src.Client(), dst.Client(), q,
+				bullmq.MergeOptions{Ledger: "l"})
+			if migration.KindOf(err) != migration.Blocked ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want a refusal with %q", err, tt.want)
 			}
 			if n := dst.Client().DBSize(t.Context()).Val(); n != 0 {
@@ -303,9 +330,11 @@ func TestMergeTakesADeduplicationIDAlongWithTheJobThatHoldsIt(t *testing.T) {
 		if ttl > 0 {
 			opts["ttl"] = ttl
 		}
-		return bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": id, "deduplication": opts}}
+		return bullmqtest.Task{Name: "n",
+			Opts: map[string]any{"jobId": id, "deduplication": opts}}
 	}
-	v6.Add(t, src, q.Name, dedup("simple", "s", 0), dedup("throttled", "t", 60_000), dedup("contested", "c", 0))
+	v6.Add(t, src, q.Name, dedup("simple", "s", 0), dedup("throttled", "t", 60_000),
+		dedup("contested", "c", 0))
 	v6.Add(t, dst, q.Name, dedup("first", "c", 0))
 	v6.Run(t, src, q.Name, "pause", "")
 	r, err := bullmq.Merge(ctx, src.Client(), dst.Client(), q, bullmq.MergeOptions{Ledger: "l"})
@@ -320,10 +349,11 @@ func TestMergeTakesADeduplicationIDAlongWithTheJobThatHoldsIt(t *testing.T) {
 			t.Errorf("%s is still held on the source", d)
 		}
 	}
-	if ttl := dst.Client().PTTL(ctx, q.Key("de:t")).Val(); ttl <= 40*time.Second || ttl > time.Minute {
+	if ttl := dst.Client().PTTL(ctx, q.Key("de:t")).Val(); ttl <= 40*time.Second ||
+		ttl > time.Minute {
 		t.Errorf("the throttle ends in %v", ttl)
 	}
-	v6.Add(t, dst, q.Name, dedup("late", "s", 0)) // held off by the moved job
+	v6.Add(t, dst, q.Name, dedup("late", "s", 0)) // held back by the moved job
 	w := v6.Work(t, dst, q.Name)
 	got := w.Expect(t, 4)
 	slices.Sort(got)

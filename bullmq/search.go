@@ -16,14 +16,16 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// FieldPath is a place in a job's data: names of fields, and numbers of places in arrays.
+// FieldPath is a location in a job's data: field names, and indexes into arrays.
 type FieldPath []string
 
-// ParseFieldPath reads "customer.email" or "items.0.sku". A backslash takes the next character as it is: "price\.net" is one name. Invalid when it is
-// empty, longer than 256 bytes or 16 levels, has an empty name, or ends in a backslash.
+// ParseFieldPath reads "customer.email" or "items.0.sku". A backslash escapes the
+// next character: "price\.net" is one name. Invalid when it is empty, longer than
+// 256 bytes or 16 levels, has an empty name, or ends in a backslash.
 func ParseFieldPath(text string) (FieldPath, error) {
 	refuse := func(why string) (FieldPath, error) {
-		return nil, migration.Errorf(migration.Invalid, "the field %.60q %s: it is written like customer.email or items.0.sku, with \\. for a dot within a name", text, why)
+		return nil, migration.Errorf(migration.Invalid, "the field %.60q %s: write it like "+
+			"customer.email or items.0.sku, with \\. for a dot within a name", text, why)
 	}
 	if text == "" || len(text) > 256 {
 		return refuse(fmt.Sprintf("has %d bytes, not 1 to 256", len(text)))
@@ -62,7 +64,7 @@ func ParseFieldPath(text string) (FieldPath, error) {
 	return path, nil
 }
 
-// in finds what a JSON value holds at the path.
+// in returns what a JSON value holds at the path.
 func (p FieldPath) in(v any) (any, bool) {
 	for _, name := range p {
 		switch is := v.(type) {
@@ -85,7 +87,8 @@ func (p FieldPath) in(v any) (any, bool) {
 	return v, true
 }
 
-// means reports whether a value of JSON is what a person wrote: a string of the same characters, a number of the same value, true, false or null.
+// means reports whether a JSON value is what a person typed: the same string, a
+// number of the same value, true, false or null.
 func means(v any, text string) bool {
 	switch is := v.(type) {
 	case string:
@@ -96,7 +99,8 @@ func means(v any, text string) bool {
 		}
 		a, errA := is.Float64()
 		b, errB := strconv.ParseFloat(text, 64)
-		// Beyond 2^53 different numbers have one float: there only the same digits are the same.
+		// Beyond 2^53 several integers share one float: there only the same digits
+		// are equal.
 		return errA == nil && errB == nil && a == b && a > -1<<53 && a < 1<<53
 	case bool:
 		return strconv.FormatBool(is) == text
@@ -106,18 +110,20 @@ func means(v any, text string) bool {
 	return false
 }
 
-// SearchOptions says what to look for, and how hard.
+// SearchOptions control what is searched for, and how hard.
 type SearchOptions struct {
 	Path   FieldPath
 	Value  string
-	Queues []Queue // to look through. Required
-	// After goes on behind an earlier search that was not done: its Next. "": from the beginning.
+	Queues []Queue // to search. Required
+	// After continues an earlier unfinished search: its Next. "": from the
+	// beginning.
 	After string
-	// Limit ends the search after so many matches. 0: 100.
+	// Limit ends the search after that many matches. 0: 100.
 	Limit int
-	// Budget ends the search after so long. 0: no limit.
+	// Budget ends the search after that long. 0: no limit.
 	Budget time.Duration
-	// Share is the part of the time in which the search keeps the server busy, as of a survey. 0: 0.25.
+	// Share is the fraction of the time in which the search may keep the server
+	// busy, as for a survey. 0: 0.25.
 	Share float64
 }
 
@@ -128,28 +134,36 @@ type Match struct {
 	Name  string `json:"name"`
 }
 
-// SearchResult is what a search found. Unless Next is "", it is not done: what it has not found may be there all the same.
+// SearchResult is what a search found. If Next is not "", the search is unfinished:
+// a job it has not found may still be there.
 type SearchResult struct {
-	Matches    []Match `json:"matches"`
-	Keys       int64   `json:"keys"`       // looked at by this search, of jobs and others
-	Total      int64   `json:"total"`      // keys on the server
-	Searched   int64   `json:"searched"`   // jobs whose data was read
-	TooLarge   int64   `json:"too_large"`  // jobs whose data was not read, because it is larger than SearchBytes
-	Unreadable int64   `json:"unreadable"` // jobs whose data is not JSON
-	Next       string  `json:"next,omitempty"`
-	// Restarted says that After was of another server, as after a failover, so that the search began anew.
+	Matches  []Match `json:"matches"`
+	Keys     int64   `json:"keys"`     // seen by this search, jobs and others
+	Total    int64   `json:"total"`    // keys on the server
+	Searched int64   `json:"searched"` // jobs whose data was read
+	// jobs whose data was not read because it is larger than SearchBytes
+	TooLarge   int64  `json:"too_large"`
+	Unreadable int64  `json:"unreadable"` // jobs whose data is not JSON
+	Next       string `json:"next,omitempty"`
+	// Restarted means that After came from another server, as after a failover, so
+	// the search started over.
 	Restarted bool `json:"restarted,omitempty"`
 }
 
-// SearchBytes is how large data may be that a search reads.
+// SearchBytes is the largest data that a search reads.
 const SearchBytes = 1_000_000
 
-// SearchJobs looks for jobs whose data has a value at a path, in lists or in none, in batches with rests between them. O(keys of the server), whatever
-// the queues. It reads only. Every job that was there all the time is looked at once or more; one that is found twice is given twice.
-func SearchJobs(ctx context.Context, c redis.UniversalClient, o SearchOptions) (SearchResult, error) {
+// SearchJobs looks for jobs whose data has a value at a path, whether in a list or
+// not, in batches with pauses between them. O(keys of the server), whatever the
+// queues. It only reads. Every job that was there throughout is looked at at least
+// once; one that is found twice is returned twice.
+func SearchJobs(
+	ctx context.Context, c redis.UniversalClient, o SearchOptions,
+) (SearchResult, error) {
 	out := SearchResult{Matches: []Match{}}
 	if len(o.Path) == 0 || len(o.Queues) == 0 {
-		return out, migration.Errorf(migration.Invalid, "a search needs a field and at least one queue")
+		return out, migration.Errorf(migration.Invalid,
+			"a search needs a field and at least one queue")
 	}
 	if o.Share == 0 {
 		o.Share = 0.25
@@ -164,9 +178,10 @@ func SearchJobs(ctx context.Context, c redis.UniversalClient, o SearchOptions) (
 	of, at, ok := strings.Cut(cmp.Or(o.After, ":0"), ":")
 	cursor, err := strconv.ParseUint(at, 10, 64)
 	if !ok || err != nil {
-		return out, migration.Errorf(migration.Invalid, "%.60q is no place to go on from: take the next of an earlier answer", o.After)
+		return out, migration.Errorf(migration.Invalid,
+			"%.60q is not a position to continue from: use next of an earlier answer", o.After)
 	}
-	// A cursor means something only to the life of the server that gave it.
+	// A cursor is only valid for the server process that returned it.
 	server, err := redisconn.RunID(ctx, c)
 	if err == nil && o.After != "" && of != server {
 		cursor, out.Restarted = 0, true
@@ -182,12 +197,15 @@ func SearchJobs(ctx context.Context, c redis.UniversalClient, o SearchOptions) (
 	case err != nil:
 		return out, fmt.Errorf("search: %w", redisconn.Explain(err))
 	case now != server:
-		return out, migration.Errorf(migration.Unavailable, "the server was restarted or replaced during the search, so that jobs may have been passed over: search again")
+		return out, migration.Errorf(migration.Unavailable, "the server was restarted or "+
+			"replaced during the search, so jobs may have been missed: search again")
 	}
 	return out, nil
 }
 
-func (s *surveyor) search(ctx context.Context, o SearchOptions, cursor uint64, server string, out *SearchResult) (err error) {
+func (s *surveyor) search(
+	ctx context.Context, o SearchOptions, cursor uint64, server string, out *SearchResult,
+) (err error) {
 	if out.Total, err = s.c.DBSize(ctx).Result(); err != nil {
 		return err
 	}
@@ -217,7 +235,9 @@ func (s *surveyor) search(ctx context.Context, o SearchOptions, cursor uint64, s
 }
 
 // match reads the data of those keys that are jobs of the queues.
-func (s *surveyor) match(ctx context.Context, keys []string, o SearchOptions, out *SearchResult) error {
+func (s *surveyor) match(
+	ctx context.Context, keys []string, o SearchOptions, out *SearchResult,
+) error {
 	type read struct {
 		Match
 		key    string
@@ -232,7 +252,11 @@ func (s *surveyor) match(ctx context.Context, keys []string, o SearchOptions, ou
 			continue
 		}
 		if id, kind := jobKey(part); kind == "job" {
-			reads = append(reads, &read{Match: Match{Queue: sq.Queue, ID: id}, key: k, size: p.HStrLen(ctx, k, "data")})
+			reads = append(reads, &read{
+				Match: Match{Queue: sq.Queue, ID: id},
+				key:   k,
+				size:  p.HStrLen(ctx, k, "data"),
+			})
 		}
 	}
 	if len(reads) == 0 {

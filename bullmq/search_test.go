@@ -23,8 +23,11 @@ func path(t testing.TB, text string) bullmq.FieldPath {
 	return p
 }
 
-// searched searches to the end, by as many calls as it takes, and gives what was found, sorted, each once.
-func searched(t *testing.T, c redis.UniversalClient, o bullmq.SearchOptions) (found []string, last bullmq.SearchResult) {
+// searched searches to the end, in as many calls as it takes, and returns what was
+// found, sorted and without duplicates.
+func searched(
+	t *testing.T, c redis.UniversalClient, o bullmq.SearchOptions,
+) (found []string, last bullmq.SearchResult) {
 	t.Helper()
 	o.Share = 1
 	for range 1000 {
@@ -48,7 +51,11 @@ func TestASearchFindsAValueWhereItIsAndNowhereElse(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
 	v6 := bullmqtest.Major(6)
-	data := map[string]any{"customer": map[string]any{"email": "ä@example.com", "vip": true, "age": 41, "note": nil}, "items": []any{map[string]any{"sku": "A-1"}, map[string]any{"sku": "B.2"}},
+	data := map[string]any{"customer": map[string]any{"email": "ä@example.com", "vip": true,
+		"age": 41, "note": nil}, "items": []any{
+		map[string]any{"sku": "A-1"},
+		map[string]any{"sku": "B.2"},
+	},
 		"price.net": 12.5, "text": "41"}
 	job := func(id string, opts map[string]any) bullmqtest.Task {
 		o := map[string]any{"jobId": id}
@@ -57,13 +64,18 @@ func TestASearchFindsAValueWhereItIsAndNowhereElse(t *testing.T) {
 		}
 		return bullmqtest.Task{Name: "order", Data: data, Opts: o}
 	}
-	v6.Add(t, srv, "orders", job("one", nil), job("two", map[string]any{"delay": 60_000}), job("three", map[string]any{"priority": 3}),
-		bullmqtest.Task{Name: "other", Data: map[string]any{"customer": "ä@example.com", "items": "A-1"}, Opts: map[string]any{"jobId": "flat"}})
+	v6.Add(t, srv, "orders", job("one", nil), job("two", map[string]any{"delay": 60_000}),
+		job("three", map[string]any{"priority": 3}),
+		bullmqtest.Task{Name: "other", Data: map[string]any{"customer": "ä@example.com",
+			"items": "A-1"}, Opts: map[string]any{"jobId": "flat"}})
 	v6.Add(t, srv, "elsewhere", job("foreign", nil))
 	c := srv.Client()
-	for key, text := range map[string]string{"broken": `{"customer":{"email":"ä@example.com"`, "unlisted": `{"customer":{"email":"ä@example.com"},"big":9007199254740993}`,
-		"large": `{"customer":{"email":"ä@example.com"},"x":"` + strings.Repeat("x", bullmq.SearchBytes) + `"}`} {
-		if err := c.HSet(t.Context(), "bull:orders:"+key, "name", "made", "data", text, "opts", "{}", "timestamp", "1").Err(); err != nil {
+	for key, text := range map[string]string{"broken": `{"customer":{"email":"ä@example.com"`,
+		"unlisted": `{"customer":{"email":"ä@example.com"},"big":9007199254740993}`,
+		"large": `{"customer":{"email":"ä@example.com"},"x":"` + strings.Repeat("x",
+			bullmq.SearchBytes) + `"}`} {
+		if err := c.HSet(t.Context(), "bull:orders:"+key, "name", "made", "data", text, "opts",
+			"{}", "timestamp", "1").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,22 +111,26 @@ func TestASearchFindsAValueWhereItIsAndNowhereElse(t *testing.T) {
 		t.Run(q.field+"="+q.value, func(t *testing.T) {
 			t.Parallel()
 			slices.Sort(q.want)
-			got, last := searched(t, c, bullmq.SearchOptions{Path: path(t, q.field), Value: q.value, Queues: []bullmq.Queue{orders}})
+			got, last := searched(t, c, bullmq.SearchOptions{Path: path(t, q.field),
+				Value: q.value, Queues: []bullmq.Queue{orders}})
 			if !slices.Equal(got, q.want) {
 				t.Errorf("found %v, want %v", got, q.want)
 			}
-			if last.Searched < 6 || last.TooLarge != 1 || last.Unreadable != 1 || last.Keys < last.Searched || last.Total < last.Searched {
+			if last.Searched < 6 || last.TooLarge != 1 || last.Unreadable != 1 ||
+				last.Keys < last.Searched || last.Total < last.Searched {
 				t.Errorf("%+v", last)
 			}
 		})
 	}
-	got, _ := searched(t, c, bullmq.SearchOptions{Path: path(t, "items.0.sku"), Value: "A-1", Queues: []bullmq.Queue{orders, {Prefix: "bull", Name: "elsewhere"}}})
+	got, _ := searched(t, c, bullmq.SearchOptions{Path: path(t, "items.0.sku"), Value: "A-1",
+		Queues: []bullmq.Queue{orders, {Prefix: "bull", Name: "elsewhere"}}})
 	if len(got) != 4 || got[0] != "elsewhere foreign order" {
 		t.Errorf("in both queues: %v", got)
 	}
 }
 
-// However often a search ends early and goes on, it has looked at every job in the end, also under a writer that makes the server rehash.
+// However often a search stops early and continues, it has looked at every job in
+// the end, even while a writer makes the server rehash.
 func TestASearchThatGoesOnPassesNoJobOver(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t)
@@ -125,7 +141,8 @@ func TestASearchThatGoesOnPassesNoJobOver(t *testing.T) {
 		t.Helper()
 		if _, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 			for i := from; i < to; i++ {
-				p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", data, "timestamp", "1")
+				p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", data,
+					"timestamp", "1")
 			}
 			return nil
 		}); err != nil {
@@ -137,7 +154,8 @@ func TestASearchThatGoesOnPassesNoJobOver(t *testing.T) {
 		want = append(want, fmt.Sprintf("orders %d n", i))
 	}
 	slices.Sort(want)
-	o := bullmq.SearchOptions{Path: path(t, "k"), Value: "there", Queues: []bullmq.Queue{orders}, Limit: 7, Share: 1}
+	o := bullmq.SearchOptions{Path: path(t, "k"), Value: "there",
+		Queues: []bullmq.Queue{orders}, Limit: 7, Share: 1}
 	var got []string
 	for n := 1000; ; n += 500 {
 		r, err := bullmq.SearchJobs(t.Context(), c, o)
@@ -164,18 +182,20 @@ func TestASearchThatIsNotDoneSaysSo(t *testing.T) {
 	c := srv.Client()
 	if _, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for i := range 1000 {
-			p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", `{"k":1}`, "timestamp", "1")
+			p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", `{"k":1}`,
+				"timestamp", "1")
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	o := bullmq.SearchOptions{Path: path(t, "k"), Value: "2", Queues: []bullmq.Queue{{Prefix: "bull", Name: "orders"}}, Budget: 1}
+	o := bullmq.SearchOptions{Path: path(t, "k"), Value: "2",
+		Queues: []bullmq.Queue{{Prefix: "bull", Name: "orders"}}, Budget: 1}
 	r, err := bullmq.SearchJobs(t.Context(), c, o)
 	if err != nil || r.Next == "" || r.Keys >= r.Total {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	// A cursor of a server that is gone would pass jobs over.
+	// A cursor of a server that is gone would skip jobs.
 	srv.Kill()
 	srv.Restart()
 	o.After = r.Next
@@ -184,7 +204,8 @@ func TestASearchThatIsNotDoneSaysSo(t *testing.T) {
 	}
 	for _, after := range []string{"nonsense", "a:b", ":-1"} {
 		o.After = after
-		if _, err := bullmq.SearchJobs(t.Context(), c, o); migration.KindOf(err) != migration.Invalid {
+		if _, err := bullmq.SearchJobs(t.Context(), c,
+			o); migration.KindOf(err) != migration.Invalid {
 			t.Errorf("%s: %v", after, err)
 		}
 	}
@@ -192,14 +213,16 @@ func TestASearchThatIsNotDoneSaysSo(t *testing.T) {
 
 func TestFieldPathsThatAreNoneAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", ".", "a.", ".a", "a..b", `a\`, strings.Repeat("a", 257), strings.Repeat("a.", 16) + "a"} {
+	for _, text := range []string{"", ".", "a.", ".a", "a..b", `a\`, strings.Repeat("a", 257),
+		strings.Repeat("a.", 16) + "a"} {
 		if p, err := bullmq.ParseFieldPath(text); migration.KindOf(err) != migration.Invalid {
 			t.Errorf("%q: %v, %v", text, p, err)
 		}
 	}
 }
 
-// A path that is read means what was written: names with dots and backslashes escaped are read back as they were.
+// A parsed path means what was written: names with dots and backslashes escaped are
+// read back unchanged.
 func FuzzParseFieldPath(f *testing.F) {
 	for _, s := range []string{"a", "a.b", `a\.b`, `a\\.b`, "items.0.ä", "\x00"} {
 		f.Add(s)
@@ -214,7 +237,8 @@ func FuzzParseFieldPath(f *testing.F) {
 			names = append(names, strings.NewReplacer(`\`, `\\`, `.`, `\.`).Replace(n))
 		}
 		again, err := bullmq.ParseFieldPath(strings.Join(names, "."))
-		if err != nil && len(strings.Join(names, ".")) <= 256 || err == nil && !slices.Equal(again, p) {
+		if err != nil && len(strings.Join(names, ".")) <= 256 ||
+			err == nil && !slices.Equal(again, p) {
 			t.Fatalf("%q is %q, then %q, %v", text, p, again, err)
 		}
 	})

@@ -9,11 +9,15 @@ import (
 	"sort"
 )
 
-// RewriteStamp sets keys inside one field of a JSON document, for example {"movedTo":"target"} inside "_switchyard", and leaves every other
-// byte of the document as it is: numbers keep their digits, keys their order, strings their escapes. A missing field is added at the end of
-// the document, a missing key at the end of the field. Where a name occurs twice the last one is changed, which is the one JavaScript reads.
+// RewriteStamp sets keys inside one field of a JSON document, for example
+// {"movedTo":"target"} inside "_switchyard", and leaves every other byte of the
+// document alone: numbers keep their digits, keys their order, strings their
+// escapes. A missing field is added at the end of the document, a missing key at
+// the end of the field. Where a name occurs twice the last one is changed, which is
+// the one JavaScript reads.
 //
-// It fails when data is not one JSON object, or when the field is there but is not an object.
+// It fails when data is not a single JSON object, or when the field exists but is
+// not an object.
 func RewriteStamp(data []byte, field string, set map[string]any) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("rewrite stamp: the data is not JSON")
@@ -44,7 +48,9 @@ func RewriteStamp(data []byte, field string, set map[string]any) ([]byte, error)
 		} else if data, err = inner.insert(data, k, value); err != nil {
 			return nil, err
 		}
-		inner, _ = parseObject(data, at.value) // offsets behind the change have moved; the stamp itself still begins where it did
+		// offsets behind the change have shifted; the stamp itself still begins
+		// where it did
+		inner, _ = parseObject(data, at.value)
 	}
 	return data, nil
 }
@@ -55,10 +61,11 @@ type span struct {
 	members     []memberSpan
 }
 
-// memberSpan is where one "key": value is.
+// memberSpan is where one "key": value pair is.
 type memberSpan struct{ key, keyEnd, value, end int }
 
-// parseObject reads the object that begins at i of a valid document; false when something else begins there.
+// parseObject reads the object that begins at i of a valid document; false when
+// something else begins there.
 func parseObject(b []byte, i int) (span, bool) {
 	if b[i] != '{' {
 		return span{}, false
@@ -69,7 +76,7 @@ func parseObject(b []byte, i int) (span, bool) {
 			i = skipSpace(b, i+1)
 		}
 		m := memberSpan{key: i, keyEnd: skipString(b, i)}
-		m.value = skipSpace(b, skipSpace(b, m.keyEnd)+1) // behind the colon
+		m.value = skipSpace(b, skipSpace(b, m.keyEnd)+1) // after the colon
 		m.end = skipValue(b, m.value)
 		o.members = append(o.members, m)
 		i = skipSpace(b, m.end)
@@ -103,7 +110,9 @@ func (o span) insert(b []byte, name string, value []byte) ([]byte, error) {
 	return splice(b, at, at, text), nil
 }
 
-func splice(b []byte, from, to int, text []byte) []byte { return slices.Concat(b[:from], text, b[to:]) }
+func splice(b []byte, from, to int, text []byte) []byte {
+	return slices.Concat(b[:from], text, b[to:])
+}
 
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
@@ -112,7 +121,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipString gives the index behind the string that begins at i.
+// skipString returns the index after the string that begins at i.
 func skipString(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {
@@ -122,7 +131,7 @@ func skipString(b []byte, i int) int {
 	return i + 1
 }
 
-// skipValue gives the index behind the value that begins at i of a valid document.
+// skipValue returns the index after the value that begins at i of a valid document.
 func skipValue(b []byte, i int) int {
 	depth := 0
 	for i < len(b) {

@@ -15,28 +15,37 @@ func TestRewriteStampChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	set := map[string]any{"movedTo": "target", "at": 7}
 	for _, tt := range []struct{ rule, in, want string }{
-		{"a key is added to the stamp", `{"order":{"amount":1.50},"_switchyard":{"authority":"source"}}`,
+		{"a key is added to the stamp",
+			`{"order":{"amount":1.50},"_switchyard":{"authority":"source"}}`,
 			`{"order":{"amount":1.50},"_switchyard":{"authority":"source","at":7,"movedTo":"target"}}`},
-		{"a key is replaced", `{"_switchyard":{"movedTo":null,"at" : [1,{"x":"}"}] }, "z":1e2}`, `{"_switchyard":{"movedTo":"target","at" : 7 }, "z":1e2}`},
-		{"a missing stamp is added", ` { "a" : "\u00e9\"}" } `, ` { "a" : "\u00e9\"}","_switchyard":{"at":7,"movedTo":"target"} } `},
+		{"a key is replaced", `{"_switchyard":{"movedTo":null,"at" : [1,{"x":"}"}] }, "z":1e2}`,
+			`{"_switchyard":{"movedTo":"target","at" : 7 }, "z":1e2}`},
+		{"a missing stamp is added", ` { "a" : "\u00e9\"}" } `,
+			` { "a" : "\u00e9\"}","_switchyard":{"at":7,"movedTo":"target"} } `},
 		{"an empty document gets one", `{}`, `{"_switchyard":{"at":7,"movedTo":"target"}}`},
-		{"an empty stamp is filled", `{"_switchyard":{ }}`, `{"_switchyard":{"at":7,"movedTo":"target" }}`},
-		{"of two stamps the last counts", `{"_switchyard":{"at":1},"_switchyard":{"at":2}}`, `{"_switchyard":{"at":1},"_switchyard":{"at":7,"movedTo":"target"}}`},
-		{"an escaped name is the same name", `{"\u005fswitchyard":{"at":1}}`, `{"\u005fswitchyard":{"at":7,"movedTo":"target"}}`},
-		{"a stamp elsewhere is not the stamp", `{"a":{"_switchyard":{}}}`, `{"a":{"_switchyard":{}},"_switchyard":{"at":7,"movedTo":"target"}}`},
+		{"an empty stamp is filled", `{"_switchyard":{ }}`,
+			`{"_switchyard":{"at":7,"movedTo":"target" }}`},
+		{"of two stamps the last counts", `{"_switchyard":{"at":1},"_switchyard":{"at":2}}`,
+			`{"_switchyard":{"at":1},"_switchyard":{"at":7,"movedTo":"target"}}`},
+		{"an escaped name is the same name", `{"\u005fswitchyard":{"at":1}}`,
+			`{"\u005fswitchyard":{"at":7,"movedTo":"target"}}`},
+		{"a stamp elsewhere is not the stamp", `{"a":{"_switchyard":{}}}`,
+			`{"a":{"_switchyard":{}},"_switchyard":{"at":7,"movedTo":"target"}}`},
 	} {
-		if got, err := bullmq.RewriteStamp([]byte(tt.in), "_switchyard", set); err != nil || string(got) != tt.want {
+		if got, err := bullmq.RewriteStamp([]byte(tt.in), "_switchyard", set); err != nil ||
+			string(got) != tt.want {
 			t.Errorf("%s:\n got %s %v\nwant %s", tt.rule, got, err, tt.want)
 		}
 	}
-	for _, bad := range []string{``, `[]`, `"x"`, `null`, `{`, `{}{}`, `{"_switchyard":1}`, `{"_switchyard":null}`, `{"_switchyard":[]}`} {
+	for _, bad := range []string{``, `[]`, `"x"`, `null`, `{`, `{}{}`, `{"_switchyard":1}`,
+		`{"_switchyard":null}`, `{"_switchyard":[]}`} {
 		if got, err := bullmq.RewriteStamp([]byte(bad), "_switchyard", set); err == nil {
 			t.Errorf("%q gave %s", bad, got)
 		}
 	}
 }
 
-// checkStamp holds RewriteStamp to its promise for one document.
+// checkStamp checks RewriteStamp's promise for one document.
 func checkStamp(t interface{ Fatalf(string, ...any) }, data []byte) {
 	set := map[string]any{"movedTo": "target", "revision": 12.0}
 	before := bytes.Clone(data)
@@ -88,7 +97,8 @@ func TestRewriteStampProperty(t *testing.T) {
 	value := rapid.Deferred(func() *rapid.Generator[any] { return anyValue(names, 3) })
 	rapid.Check(t, func(t *rapid.T) {
 		doc := rapid.MapOf(names, value).Draw(t, "doc")
-		b, err := json.MarshalIndent(doc, rapid.SampledFrom([]string{"", " "}).Draw(t, "prefix"), rapid.SampledFrom([]string{"", "\t"}).Draw(t, "indent"))
+		b, err := json.MarshalIndent(doc, rapid.SampledFrom([]string{"", " "}).Draw(t,
+			"prefix"), rapid.SampledFrom([]string{"", "\t"}).Draw(t, "indent"))
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -97,19 +107,23 @@ func TestRewriteStampProperty(t *testing.T) {
 }
 
 func anyValue(names *rapid.Generator[string], depth int) *rapid.Generator[any] {
-	leaf := rapid.OneOf(rapid.Just[any](nil), rapid.Just[any](true), rapid.Map(rapid.String(), toAny[string]),
+	leaf := rapid.OneOf(rapid.Just[any](nil), rapid.Just[any](true),
+		rapid.Map(rapid.String(), toAny[string]),
 		rapid.Map(rapid.Float64Range(-1e9, 1e9), toAny[float64]))
 	if depth == 0 {
 		return leaf
 	}
 	inner := anyValue(names, depth-1)
-	return rapid.OneOf(leaf, rapid.Map(rapid.SliceOfN(inner, 0, 3), toAny[[]any]), rapid.Map(rapid.MapOfN(names, inner, 0, 3), toAny[map[string]any]))
+	return rapid.OneOf(leaf, rapid.Map(rapid.SliceOfN(inner, 0, 3), toAny[[]any]),
+		rapid.Map(rapid.MapOfN(names, inner, 0, 3), toAny[map[string]any]))
 }
 
 func toAny[T any](v T) any { return v }
 
 func FuzzRewriteStamp(f *testing.F) {
-	for _, s := range []string{`{}`, `{"_switchyard":{"a":1}}`, ` {"a":"\\\"}" , "_switchyard" :{ } }`, `{"_switchyard":{"movedTo":[{}],"movedTo":2}}`, `[1]`, "{\"\xff\":1}"} {
+	for _, s := range []string{`{}`, `{"_switchyard":{"a":1}}`,
+		` {"a":"\\\"}" , "_switchyard" :{ } }`, `{"_switchyard":{"movedTo":[{}],"movedTo":2}}`,
+		`[1]`, "{\"\xff\":1}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { checkStamp(t, data) })

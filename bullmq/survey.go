@@ -14,19 +14,22 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Survey is what a census of a whole server saw. It is no single moment: counts of one queue are, the rest was gathered over Took.
+// Survey is a census of a whole server. It is not atomic: the counts of one queue
+// are, the rest was gathered over Took.
 type Survey struct {
-	At      time.Time     `json:"at"` // when it was begun
+	At      time.Time     `json:"at"` // when it began
 	Took    time.Duration `json:"took"`
-	ReadAt  time.Time     `json:"read_at"` // when what Refresh reads was read last
+	ReadAt  time.Time     `json:"read_at"` // when Refresh last read its part
 	Keys    int64         `json:"keys"`
-	Foreign int64         `json:"foreign"` // of those, keys of no queue
-	Relay   int64         `json:"relay"`   // of those, keys of BullMQ's relay, "<prefix>::relay:...", which is no queue
-	Queues  []QueueSurvey `json:"queues"`  // by prefix and name
-	Groups  [][]Queue     `json:"groups"`  // queues that flows tie together: each group moves as one
+	Foreign int64         `json:"foreign"` // of those, belonging to no queue
+	// of those, keys of BullMQ's relay, "<prefix>::relay:...", which is not a queue
+	Relay  int64         `json:"relay"`
+	Queues []QueueSurvey `json:"queues"` // by prefix and name
+	// queues tied together by flows: each group moves as one
+	Groups [][]Queue `json:"groups"`
 }
 
-// Queue gives the survey of one queue.
+// Queue returns the survey of one queue.
 func (s Survey) Queue(q Queue) (QueueSurvey, bool) {
 	for _, each := range s.Queues {
 		if each.Queue.Key("") == q.Key("") {
@@ -40,48 +43,60 @@ func (s Survey) Queue(q Queue) (QueueSurvey, bool) {
 type QueueSurvey struct {
 	Queue  Queue  `json:"queue"`
 	Counts Counts `json:"counts"`
-	Layout string `json:"layout"` // major version by the keys: "3", "4", "5", "6"; "" when they do not tell
+	// major version, judged by the keys: "3", "4", "5", "6"; "" when they do not
+	// tell
+	Layout string `json:"layout"`
 
 	Workers     []WorkerConn `json:"workers"`
-	WorkersNote string       `json:"workers_note,omitempty"` // why Workers is not known
+	WorkersNote string       `json:"workers_note,omitempty"` // why Workers is unknown
 
 	DelayedFirst *time.Time       `json:"delayed_first,omitempty"`
 	DelayedLast  *time.Time       `json:"delayed_last,omitempty"`
 	DelayedOver  map[string]int64 `json:"delayed_over"` // by Horizons
-	Retrying     int64            `json:"retrying"`     // delayed jobs that were tried before
-	Schedulers   []Scheduler      `json:"schedulers"`
+	// delayed jobs that were attempted before
+	Retrying   int64       `json:"retrying"`
+	Schedulers []Scheduler `json:"schedulers"`
 
 	FlowParents  int64   `json:"flow_parents"`  // jobs with pending children
 	FlowChildren int64   `json:"flow_children"` // jobs with a parent
-	TiedTo       []Queue `json:"tied_to"`       // other queues, by flows
+	TiedTo       []Queue `json:"tied_to"`       // other queues, through flows
 
 	Dedup      []DedupKey `json:"dedup"` // at most 100
 	DedupCount int64      `json:"dedup_count"`
-	DedupNext  int64      `json:"dedup_next"` // payloads that wait for their active job's end (keepLastIfActive): jobs that are in no list yet
+	// payloads waiting for their active job to end (keepLastIfActive): jobs that
+	// are in no list yet
+	DedupNext int64 `json:"dedup_next"`
 
-	RateLimit   *RateLimit `json:"rate_limit,omitempty"` // the queue's own, for all workers
-	Limited     bool       `json:"limited"`              // a window's counter is there: workers limit the rate
-	LimitedEver bool       `json:"limited_for_ever"`     // it has no end: the limit is switched off
-	Concurrency int64      `json:"concurrency"`          // for all workers; 0 none
+	RateLimit *RateLimit `json:"rate_limit,omitempty"` // the queue's own, for all workers
+	// the counter of a window exists: workers limit the rate
+	Limited bool `json:"limited"`
+	// the counter never expires: the queue is stuck at its limit
+	LimitedEver bool  `json:"limited_for_ever"`
+	Concurrency int64 `json:"concurrency"` // for all workers; 0: no limit
 
-	HashesWithoutIndex int64    `json:"hashes_without_index"` // jobs in no list: lost to BullMQ
-	IndexedWithoutHash int64    `json:"indexed_without_hash"` // ids without a job: BullMQ runs them with empty data
-	Examples           []string `json:"examples"`             // ids of both, at most 20 each
-	MovedBy            string   `json:"moved_by,omitempty"`   // the move that took the queue's lists away; its jobs' hashes here are copies of what ran or runs elsewhere
-	Copies             int64    `json:"copies"`               // how many such hashes
-	StalledCount       int64    `json:"stalled_count"`        // active without a lock
-	Stalled            []string `json:"stalled"`              // at most 20
+	HashesWithoutIndex int64 `json:"hashes_without_index"` // jobs in no list: lost to BullMQ
+	// dangling job IDs: BullMQ runs them with empty data
+	IndexedWithoutHash int64    `json:"indexed_without_hash"`
+	Examples           []string `json:"examples"` // ids of both kinds, at most 20 each
+	// the move that took the queue's lists away; its jobs' hashes here are copies
+	// of jobs that ran or run elsewhere
+	MovedBy      string   `json:"moved_by,omitempty"`
+	Copies       int64    `json:"copies"`        // how many such hashes
+	StalledCount int64    `json:"stalled_count"` // active without a lock
+	Stalled      []string `json:"stalled"`       // at most 20
 
-	MemoryBytes int64        `json:"memory_bytes"` // estimated from Payload.Sampled jobs and the indexes
-	MemoryNote  string       `json:"memory_note"`  // how it was estimated
+	// estimated from Payload.Sampled jobs and the indexes
+	MemoryBytes int64        `json:"memory_bytes"`
+	MemoryNote  string       `json:"memory_note"` // how it was estimated
 	Payload     Distribution `json:"payload"`
 }
 
-// Horizons are the spans of DelayedOver: from which time on until the next one's.
+// Horizons are the lower bounds of the ranges counted in DelayedOver.
 var Horizons = []struct {
 	Name string
 	Span time.Duration
-}{{"overdue", 0}, {"within an hour", time.Hour}, {"within a day", 24 * time.Hour}, {"within a week", 7 * 24 * time.Hour}, {"later", 0}}
+}{{"overdue", 0}, {"within an hour", time.Hour}, {"within a day", 24 * time.Hour},
+	{"within a week", 7 * 24 * time.Hour}, {"later", 0}}
 
 // WorkerConn is a worker's connection, by the name BullMQ gives it.
 type WorkerConn struct {
@@ -93,14 +108,16 @@ type WorkerConn struct {
 
 // Scheduler is an entry of "repeat".
 type Scheduler struct {
-	ID             string    `json:"id"`
-	Pattern        string    `json:"pattern,omitempty"`
-	TZ             string    `json:"tz,omitempty"`
-	EveryMS        int64     `json:"every_ms,omitempty"`
-	Next           time.Time `json:"next"`
-	Iterations     int64     `json:"iterations"`
-	Legacy         bool      `json:"legacy"`          // a repeatable job of before 5.16, which BullMQ 6 refuses
-	PendingMissing bool      `json:"pending_missing"` // its next job is not there: it never fires again
+	ID         string    `json:"id"`
+	Pattern    string    `json:"pattern,omitempty"`
+	TZ         string    `json:"tz,omitempty"`
+	EveryMS    int64     `json:"every_ms,omitempty"`
+	Next       time.Time `json:"next"`
+	Iterations int64     `json:"iterations"`
+	// a repeatable job from before 5.16, which BullMQ 6 refuses
+	Legacy bool `json:"legacy"`
+	// its next job is missing: it never fires again
+	PendingMissing bool `json:"pending_missing"`
 }
 
 // DedupKey keeps jobs with one deduplication id from being added.
@@ -110,13 +127,13 @@ type DedupKey struct {
 	TTL   time.Duration `json:"ttl"` // 0: until the job is gone
 }
 
-// RateLimit is at most Max jobs in a Duration.
+// RateLimit allows at most Max jobs per Duration.
 type RateLimit struct {
 	Max      int64         `json:"max"`
 	Duration time.Duration `json:"duration"`
 }
 
-// Distribution is of the sizes of the jobs' data, in bytes, over a sample.
+// Distribution describes the sizes of the jobs' data, in bytes, over a sample.
 type Distribution struct {
 	Sampled int   `json:"sampled"`
 	P50     int64 `json:"p50"`
@@ -125,30 +142,36 @@ type Distribution struct {
 	Max     int64 `json:"max"`
 }
 
-// SurveyOptions says how hard a survey may work the server.
+// SurveyOptions control how hard a survey may work the server.
 type SurveyOptions struct {
-	// Share is the part of the time, 0 to 1, in which the survey keeps the server busy; it rests after each batch for that. Zero: 0.1.
+	// Share is the fraction of the time, 0 to 1, in which the survey may keep the
+	// server busy; it pauses after each batch accordingly. Zero: 0.1.
 	Share float64
-	// Progress, if not nil, is told how many keys were seen, of about how many.
+	// Progress, if not nil, is called with how many keys have been seen, out of
+	// about total.
 	Progress func(seen, total int64)
 }
 
 const (
-	// surveyKeys, surveyNames and surveyIDs are how much one round trip asks for: as little as an application does, because whatever the server does
-	// at a time is what others wait for. Keys are read one by one; names are only listed, and looked at when they may be a queue's; ids are parts
-	// of a list.
+	// surveyKeys, surveyNames and surveyIDs are how much one round trip asks for:
+	// as little as an application does, because other clients wait for whatever the
+	// server does in one go. Keys are read one by one; names are only listed, and
+	// looked at if they may be a queue's; ids are parts of a list.
 	surveyKeys     = 4
 	surveyNames    = 24
 	surveyIDs      = 50
 	surveySample   = 10_000 // jobs per queue whose size is read
 	surveyExamples = 20
 	surveyDedup    = 100
-	// surveyProofs is how many jobs of a queue are looked up one by one in lists that may be long; that takes the server O(list) each.
+	// surveyProofs is how many jobs of a queue are looked up one by one in lists
+	// that may be long, which costs the server O(list) each.
 	surveyProofs = 1000
 )
 
-// TakeSurvey looks at every key of a server, in small batches with rests between them. It reads only, without scripts. Memory is 16 bytes for
-// each job and some per queue. What the server does not allow to read (MEMORY USAGE, CLIENT LIST) is said in the notes.
+// TakeSurvey looks at every key of a server, in small batches with pauses between
+// them. It only reads, without scripts. Memory is 16 bytes per job and some per
+// queue. Whatever the server does not allow to be read (MEMORY USAGE, CLIENT LIST)
+// is mentioned in the notes.
 func TakeSurvey(ctx context.Context, c redis.UniversalClient, o SurveyOptions) (Survey, error) {
 	s := newSurveyor(ctx, c, o)
 	started := time.Now()
@@ -160,18 +183,25 @@ func TakeSurvey(ctx context.Context, c redis.UniversalClient, o SurveyOptions) (
 	return s.out, nil
 }
 
-// Refresh reads anew, of the queues that a survey found, what takes a handful of commands each, however many jobs there are: counts, delays, schedulers,
-// limits, workers, stalled jobs. What only a walk over every key tells stays as it was: queues that came since, flows, deduplication, orphans, sizes.
-func Refresh(ctx context.Context, c redis.UniversalClient, old Survey, o SurveyOptions) (Survey, error) {
+// Refresh updates, for the queues a survey found, what takes a handful of commands
+// each, however many jobs there are: counts, delays, schedulers, limits, workers,
+// stalled jobs. What only a walk over every key reveals stays as it was: queues
+// created since, flows, deduplication, orphans, sizes.
+func Refresh(
+	ctx context.Context, c redis.UniversalClient, old Survey, o SurveyOptions,
+) (Survey, error) {
 	s := newSurveyor(ctx, c, o)
 	out := old
 	out.Queues = slices.Clone(old.Queues)
 	for i, q := range out.Queues {
-		// Fake ids are only seen by a walk; a queue that had them is of BullMQ 4 until its keys say otherwise.
+		// Marker ids are only seen by a walk; a queue that had them belongs to
+		// BullMQ 4 until its keys say otherwise.
 		sq := &surveyed{QueueSurvey: q, markers: q.Layout == "4"}
-		sq.Schedulers, sq.Stalled, sq.StalledCount, sq.Workers, sq.WorkersNote = []Scheduler{}, []string{}, 0, []WorkerConn{}, ""
+		sq.Schedulers, sq.Stalled, sq.StalledCount, sq.Workers, sq.WorkersNote = []Scheduler{},
+			[]string{}, 0, []WorkerConn{}, ""
 		sq.RateLimit, sq.DelayedOver = nil, map[string]int64{}
-		for _, part := range []func(context.Context, *surveyed) error{s.counts, s.details, s.schedulers, s.stalled, s.workers} {
+		for _, part := range []func(context.Context, *surveyed) error{s.counts, s.details,
+			s.schedulers, s.stalled, s.workers} {
 			if err := part(ctx, sq); err != nil {
 				return old, fmt.Errorf("survey: %s: %w", q.Queue, redisconn.Explain(err))
 			}
@@ -187,7 +217,9 @@ func newSurveyor(ctx context.Context, c redis.UniversalClient, o SurveyOptions) 
 		o.Share = 0.1
 	}
 	return &surveyor{c: c, o: o, seed: maphash.MakeSeed(), queues: map[string]*surveyed{},
-		clients: sync.OnceValues(func() ([]redisconn.Client, error) { return redisconn.ForeignClients(ctx, c) })}
+		clients: sync.OnceValues(func() ([]redisconn.Client, error) {
+			return redisconn.ForeignClients(ctx, c)
+		})}
 }
 
 type surveyor struct {
@@ -197,19 +229,20 @@ type surveyor struct {
 	queues   map[string]*surveyed // by "prefix:name:"
 	order    []*surveyed
 	total    int64
-	noMemory error                              // why MEMORY USAGE is not to be had
-	clients  func() ([]redisconn.Client, error) // of others, asked for once
+	noMemory error                              // why MEMORY USAGE is unavailable
+	clients  func() ([]redisconn.Client, error) // of others; asked for once
 	out      Survey
 }
 
-// surveyed is a queue under way. Ids are kept as hashes: two different ones are taken for one with odds of n²/2^65.
+// surveyed is the survey of a queue in progress. Ids are kept as hashes: the odds
+// of a collision are n²/2^65.
 type surveyed struct {
 	QueueSurvey
-	listed, delayed, seen []uint64 // ids in an index; of those, delayed; jobs that were seen
-	step                  uint64   // each how-manieth job is sampled
+	listed, delayed, seen []uint64 // ids in an index; of those, delayed; jobs seen
+	step                  uint64   // every step-th job is sampled
 	sizes, memory         []int64
 	doubtful              []string // jobs that were in no index
-	markers               bool     // fake ids of BullMQ 3 and 4
+	markers               bool     // marker ids of BullMQ 3 and 4
 	ties                  map[string]bool
 }
 
@@ -222,7 +255,9 @@ func (s *surveyor) run(ctx context.Context) error {
 		return err
 	}
 	for _, q := range queues {
-		sq := &surveyed{QueueSurvey: QueueSurvey{Queue: q, DelayedOver: map[string]int64{}, Schedulers: []Scheduler{}, TiedTo: []Queue{}, Dedup: []DedupKey{}, Examples: []string{}, Stalled: []string{},
+		sq := &surveyed{QueueSurvey: QueueSurvey{Queue: q, DelayedOver: map[string]int64{},
+			Schedulers: []Scheduler{}, TiedTo: []Queue{}, Dedup: []DedupKey{},
+			Examples: []string{}, Stalled: []string{},
 			Workers: []WorkerConn{}}, ties: map[string]bool{}}
 		s.queues[q.Key("")], s.order = sq, append(s.order, sq)
 		if err := s.indexes(ctx, sq); err != nil {
@@ -233,7 +268,8 @@ func (s *surveyor) run(ctx context.Context) error {
 		return err
 	}
 	for _, sq := range s.order {
-		for _, part := range []func(context.Context, *surveyed) error{s.orphans, s.details, s.schedulers, s.stalled, s.workers, s.memory} {
+		for _, part := range []func(context.Context, *surveyed) error{s.orphans, s.details,
+			s.schedulers, s.stalled, s.workers, s.memory} {
 			if err := part(ctx, sq); err != nil {
 				return fmt.Errorf("%s: %w", sq.Queue, err)
 			}
@@ -246,7 +282,8 @@ func (s *surveyor) run(ctx context.Context) error {
 	return nil
 }
 
-// rest waits so that a batch that took a while keeps the server busy for no more than the share. A server that answers slowly gets longer rests.
+// rest pauses so that, on average, batches keep the server busy for no more than
+// the share. A server that answers slowly gets longer pauses.
 func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
 	if s.o.Share >= 1 {
 		return ctx.Err()
@@ -259,7 +296,7 @@ func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
 	}
 }
 
-// timed carries a batch out and rests.
+// timed runs a batch and rests.
 func (s *surveyor) timed(ctx context.Context, fill func(redis.Pipeliner)) error {
 	p := s.c.Pipeline()
 	fill(p)
@@ -273,7 +310,8 @@ func (s *surveyor) timed(ctx context.Context, fill func(redis.Pipeliner)) error 
 	return s.rest(ctx, time.Since(started))
 }
 
-// connectionError is nil unless the connection failed: a command's own error stays with the command.
+// connectionError is nil unless the connection failed: a command's own error stays
+// with the command.
 func connectionError(cmds []redis.Cmder, err error) error {
 	if err == nil {
 		return nil

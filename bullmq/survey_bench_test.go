@@ -20,8 +20,9 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// surveyApp names the server that the application of BenchmarkSurvey uses: the test binary, run again in a process of its own, so that what it feels
-// is the server and not our own scheduling.
+// surveyApp holds the address of the server that the application of BenchmarkSurvey
+// uses: the test binary, run again in its own process, so that it measures the
+// server and not our own scheduling.
 const surveyApp = "SWITCHYARD_BENCH_SURVEY_APP"
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// felt is what an application felt since it was last asked: how long adding a job and taking one took, in us.
+// felt is what an application experienced since it was last asked: how long adding
+// and taking a job took, in us.
 type felt struct {
 	N    int     `json:"n"`
 	P50  float64 `json:"p50"`
@@ -43,7 +45,8 @@ type felt struct {
 	P999 float64 `json:"p999"`
 }
 
-// feel adds a job and takes one, 500 times a second, until in ends. For each line that it is sent it tells what it felt since the last.
+// feel adds and takes a job 500 times a second until in ends. For each line
+// received it reports what it felt since the last.
 func feel(url string, in io.Reader, out io.Writer) error {
 	o, err := redis.ParseURL(url)
 	if err != nil {
@@ -75,7 +78,8 @@ func feel(url string, in io.Reader, out io.Writer) error {
 				}
 				return took[int(share*float64(len(took)-1))]
 			}
-			if err := json.NewEncoder(out).Encode(felt{len(took), at(0.5), at(0.99), at(0.999)}); err != nil {
+			if err := json.NewEncoder(out).Encode(felt{len(took), at(0.5), at(0.99),
+				at(0.999)}); err != nil {
 				return err
 			}
 			took = took[:0]
@@ -84,7 +88,8 @@ func feel(url string, in io.Reader, out io.Writer) error {
 		started := time.Now()
 		var next *redis.StringCmd
 		if _, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			p.HSet(ctx, "bull:orders:"+strconv.Itoa(id), "name", "order", "data", `{"n":1}`, "opts", "{}", "timestamp", "1795500000000")
+			p.HSet(ctx, "bull:orders:"+strconv.Itoa(id), "name", "order", "data", `{"n":1}`,
+				"opts", "{}", "timestamp", "1795500000000")
 			p.LPush(ctx, "bull:orders:wait", id)
 			next = p.RPop(ctx, "bull:orders:wait")
 			return nil
@@ -96,7 +101,8 @@ func feel(url string, in io.Reader, out io.Writer) error {
 	}
 }
 
-// application is feel in a process of its own. The function tells what it felt since it was last called.
+// application runs feel in a separate process. The function returns what it felt
+// since it was last called.
 func application(b *testing.B, url string) func() felt {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), os.Args[0])
@@ -130,9 +136,11 @@ func application(b *testing.B, url string) func() felt {
 	}
 }
 
-// BenchmarkSurvey surveys a server with 1,000,000 jobs in one queue while an application in a process of its own adds a job and takes one 500 times a
-// second, and compares what that application feels: p99 of one add and take, in us, in the minutes before, during the survey, and after it.
-// SWITCHYARD_BENCH_JOBS makes it shorter.
+// BenchmarkSurvey surveys a server with 1,000,000 jobs in one queue while an
+// application in its own process adds and takes a job 500 times a second, and
+// compares what that application experiences: p99 of one add and take, in us, in
+// the minutes before, during and after the survey. SWITCHYARD_BENCH_JOBS makes it
+// shorter.
 func BenchmarkSurvey(b *testing.B) {
 	srv := redistest.Start(b)
 	c := srv.Client()
@@ -144,7 +152,8 @@ func BenchmarkSurvey(b *testing.B) {
 		if _, err := c.Pipelined(b.Context(), func(p redis.Pipeliner) error {
 			ids := make([]any, 0, 2000)
 			for i := at + 1; i <= at+2000; i++ {
-				p.HSet(b.Context(), fmt.Sprint("bull:orders:", i), "name", "order", "data", `{"n":1}`, "opts", "{}", "timestamp", "1795500000000")
+				p.HSet(b.Context(), fmt.Sprint("bull:orders:", i), "name", "order", "data",
+					`{"n":1}`, "opts", "{}", "timestamp", "1795500000000")
 				ids = append(ids, i)
 			}
 			p.LPush(b.Context(), "bull:orders:wait", ids...)
@@ -178,10 +187,13 @@ func BenchmarkSurvey(b *testing.B) {
 		during := feels()
 		settle(time.Second)
 		after := settle(quiet)
-		if q, ok := s.Queue(bullmq.Queue{Prefix: "bull", Name: "orders"}); !ok || q.HashesWithoutIndex+q.IndexedWithoutHash > 0 {
-			b.Errorf("a false alarm: %d jobs in no list, %d ids without a job", q.HashesWithoutIndex, q.IndexedWithoutHash)
+		if q, ok := s.Queue(bullmq.Queue{Prefix: "bull", Name: "orders"}); !ok ||
+			q.HashesWithoutIndex+q.IndexedWithoutHash > 0 {
+			b.Errorf("a false alarm: %d jobs in no list, %d ids without a job",
+				q.HashesWithoutIndex, q.IndexedWithoutHash)
 		}
-		for name, f := range map[string]felt{"before": before, "during": during, "after": after} {
+		for name, f := range map[string]felt{"before": before, "during": during,
+			"after": after} {
 			b.ReportMetric(f.P50, "p50-"+name+"-us")
 			b.ReportMetric(f.P99, "p99-"+name+"-us")
 			b.ReportMetric(f.P999, "p99.9-"+name+"-us")
@@ -193,7 +205,7 @@ func BenchmarkSurvey(b *testing.B) {
 	b.ReportMetric(rssMB(), "RSS-MB")
 }
 
-// rssMB is the peak of this process' resident memory; 0 where /proc does not tell.
+// rssMB returns this process's peak resident memory; 0 where /proc does not tell.
 func rssMB() float64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package capacity turns what servers say of themselves, hour by hour, into rates, shares of a plan's limits, and the day on which a limit
-// would be reached. It reads no server and knows no price.
+// Package capacity turns what servers say of themselves, hour by hour, into rates,
+// shares of a plan's limits, and the day on which a limit would be reached. It reads no
+// server and knows no price.
 package capacity
 
 import (
@@ -8,13 +9,16 @@ import (
 	"time"
 )
 
-// Reading is one look at a server. The counters run since its start, which RunID tells apart.
+// Reading is one look at a server. The counters run since its start, which RunID tells
+// apart.
 type Reading struct {
 	At    time.Time
 	RunID string // INFO server: run_id; empty where it is not told
-	// Commands counts every command, those inside of scripts too (INFO stats: total_commands_processed, since Redis 7).
+	// Commands counts every command, those inside of scripts too (INFO stats:
+	// total_commands_processed, since Redis 7).
 	Commands int64
-	// Calls counts what clients surely sent themselves: scripts, and commands that no script may run. -1 where INFO commandstats is not told.
+	// Calls counts what clients surely sent themselves: scripts, and commands that no
+	// script may run. -1 where INFO commandstats is not told.
 	Calls       int64
 	NetBytes    int64 // in and out
 	Memory      int64 // bytes used
@@ -23,8 +27,9 @@ type Reading struct {
 
 // Hour is what was seen of one server in one hour.
 type Hour struct {
-	Start       time.Time     `json:"start"`
-	Seen        time.Duration `json:"seen"` // how much of the hour lies between two readings of the same server
+	Start time.Time `json:"start"`
+	// how much of the hour lies between two readings of the same server
+	Seen        time.Duration `json:"seen"`
 	Commands    int64         `json:"commands"`
 	Calls       int64         `json:"calls"` // -1: not told
 	NetBytes    int64         `json:"net_bytes"`
@@ -33,7 +38,8 @@ type Hour struct {
 	Connections int64         `json:"connections"` // most
 }
 
-// Recorder folds readings of one server into hours. The zero value is ready; it is not for several goroutines.
+// Recorder folds readings of one server into hours. The zero value is ready; it is not
+// for several goroutines.
 type Recorder struct {
 	last Reading
 	hour Hour
@@ -42,11 +48,13 @@ type Recorder struct {
 // Resume goes on with an hour that was begun before a restart.
 func (r *Recorder) Resume(h Hour) { r.hour = h }
 
-// maxGap is the longest time between two readings that still says something of its hour: over a longer one a peak is flattened.
+// maxGap is the longest time between two readings that still says something of its
+// hour: over a longer one a peak is flattened.
 const maxGap = 5 * time.Minute
 
-// Add takes a reading and gives its hour so far. A restart, another server behind the address, or a gap begins anew: the counters in between
-// belong to nobody, and the time does not count as seen.
+// Add takes a reading and gives its hour so far. A restart, another server behind the
+// address, or a gap begins anew: the counters in between belong to nobody, and the time
+// does not count as seen.
 func (r *Recorder) Add(now Reading) Hour {
 	start := now.At.Truncate(time.Hour)
 	if !r.hour.Start.Equal(start) {
@@ -55,7 +63,8 @@ func (r *Recorder) Add(now Reading) Hour {
 	h := &r.hour
 	h.Memory, h.Connections = max(h.Memory, now.Memory), max(h.Connections, now.Connections)
 	gap := now.At.Sub(r.last.At)
-	if r.last.RunID == now.RunID && gap > 0 && gap <= maxGap && now.Commands >= r.last.Commands && now.NetBytes >= r.last.NetBytes {
+	if r.last.RunID == now.RunID && gap > 0 && gap <= maxGap &&
+		now.Commands >= r.last.Commands && now.NetBytes >= r.last.NetBytes {
 		done := now.Commands - r.last.Commands
 		h.Seen += gap
 		h.Commands += done
@@ -123,15 +132,18 @@ type Trend struct {
 }
 
 const (
-	// minSpan is the least time that says anything about growth: less is one day's rhythm.
+	// minSpan is the least time that says anything about growth: less is one day's
+	// rhythm.
 	minSpan = 24 * time.Hour
-	// daily is the span from which on only like hours of different days are compared, so that the rhythm of the day is no growth.
+	// daily is the span from which on only like hours of different days are compared,
+	// so that the rhythm of the day is no growth.
 	daily     = 72 * time.Hour
 	maxPoints = 24 * 28
 )
 
-// TrendOf fits a line that single bursts do not bend: the median of the slopes between pairs of hours (Theil and Sen), over the last four
-// weeks, O(n²) of at most 672 points. False when the points span less than a day or are fewer than twelve.
+// TrendOf fits a line that single bursts do not bend: the median of the slopes between
+// pairs of hours (Theil and Sen), over the last four weeks, O(n²) of at most 672
+// points. False when the points span less than a day or are fewer than twelve.
 func TrendOf(points []Point) (Trend, bool) {
 	points = slices.Clone(points)
 	slices.SortFunc(points, func(a, b Point) int { return a.At.Compare(b.At) })
@@ -160,7 +172,12 @@ func TrendOf(points []Point) (Trend, bool) {
 		return Trend{}, false
 	}
 	slices.Sort(slopes)
-	t := Trend{PerDay: quantile(slopes, 0.5), High: quantile(slopes, 0.95), Last: last, Pairs: len(slopes)}
+	t := Trend{
+		PerDay: quantile(slopes, 0.5),
+		High:   quantile(slopes, 0.95),
+		Last:   last,
+		Pairs:  len(slopes),
+	}
 	rest := make([]float64, len(points))
 	for i, p := range points {
 		rest[i] = p.Value + t.PerDay*last.Sub(p.At).Hours()/24
@@ -181,7 +198,8 @@ func quantile(sorted []float64, q float64) float64 {
 // horizon is how far a line of four weeks may be drawn on.
 const horizon = 365 * 24 * time.Hour
 
-// Reaches tells when the line meets a limit: at its own slope, and at the pessimist's. Zero times: not within a year.
+// Reaches tells when the line meets a limit: at its own slope, and at the pessimist's.
+// Zero times: not within a year.
 func (t Trend) Reaches(limit float64) (likely, early time.Time) {
 	at := func(perDay float64) time.Time {
 		if t.Now >= limit {
@@ -205,7 +223,8 @@ type Use struct {
 	Title string  `json:"title"`
 	Unit  string  `json:"unit"` // bytes, connections, commands/s, bytes/month
 	Limit float64 `json:"limit"`
-	Value float64 `json:"value"` // the highest hour of the time looked at; a month at the mean rate for bytes/month
+	// the highest hour of the time looked at; a month at the mean rate for bytes/month
+	Value float64 `json:"value"`
 	State State   `json:"state"`
 	Why   string  `json:"why"` // what the state rests on
 	// Trend is nil while too little was seen.
@@ -225,7 +244,8 @@ const (
 	Unknown State = "unknown"
 )
 
-// Headroom is the share of a limit from which on it counts as near: a burst or a backlog must still fit.
+// Headroom is the share of a limit from which on it counts as near: a burst or a
+// backlog must still fit.
 const Headroom = 0.7
 
 // Share is how much of the limit is used.
@@ -256,15 +276,25 @@ func Uses(hours []Hour, l Limits) []Use {
 		}
 		return out
 	}
-	whole := func(h Hour) bool { return h.Seen >= 30*time.Minute } // a rate of minutes is no hour's
+	// a rate of minutes is no hour's
+	whole := func(h Hour) bool { return h.Seen >= 30*time.Minute }
 	month := Month.Seconds()
 	return []Use{
-		use("memory", "Data", "bytes", float64(l.Memory), series(func(h Hour) (float64, bool) { return float64(h.Memory), h.Memory > 0 }), highest),
-		use("commands", "Commands a second, peak", "commands/s", float64(l.CommandsPerSecond), series(func(h Hour) (float64, bool) { return h.Peak, h.Seen > 0 }), highest),
-		use("connections", "Connections", "connections", float64(l.Connections), series(func(h Hour) (float64, bool) { return float64(h.Connections), h.Connections > 0 }), highest),
-		use("bandwidth", "Traffic in a month", "bytes/month", float64(l.BytesPerMonth), series(func(h Hour) (float64, bool) {
-			return float64(h.NetBytes) / max(h.Seen.Seconds(), 1) * month, whole(h)
-		}), func([]Point) (float64, bool) { return r.NetBytes * month, r.Seen > 0 }),
+		use("memory", "Data", "bytes", float64(l.Memory), series(func(h Hour) (float64, bool) {
+			return float64(h.Memory), h.Memory > 0
+		}), highest),
+		use("commands", "Commands a second, peak", "commands/s", float64(l.CommandsPerSecond),
+			series(func(h Hour) (float64, bool) {
+				return h.Peak, h.Seen > 0
+			}), highest),
+		use("connections", "Connections", "connections", float64(l.Connections),
+			series(func(h Hour) (float64, bool) {
+				return float64(h.Connections), h.Connections > 0
+			}), highest),
+		use("bandwidth", "Traffic in a month", "bytes/month", float64(l.BytesPerMonth),
+			series(func(h Hour) (float64, bool) {
+				return float64(h.NetBytes) / max(h.Seen.Seconds(), 1) * month, whole(h)
+			}), func([]Point) (float64, bool) { return r.NetBytes * month, r.Seen > 0 }),
 	}
 }
 
@@ -276,7 +306,10 @@ func highest(points []Point) (float64, bool) {
 	return v, len(points) > 0
 }
 
-func use(id, title, unit string, limit float64, points []Point, value func([]Point) (float64, bool)) Use {
+func use(
+	id, title, unit string, limit float64, points []Point,
+	value func([]Point) (float64, bool),
+) Use {
 	u := Use{ID: id, Title: title, Unit: unit, Limit: limit, State: Unknown}
 	v, seen := value(points)
 	u.Value = v

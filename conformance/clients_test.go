@@ -69,9 +69,11 @@ func goFlagd(t *testing.T, _, syncAddr string) client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := flagd.NewProvider(flagd.WithInProcessResolver(), flagd.WithHost(host), flagd.WithPort(uint16(port)), flagd.WithRetryBackoffMaxMs(500),
+	p, err := flagd.NewProvider(flagd.WithInProcessResolver(), flagd.WithHost(host),
+		flagd.WithPort(uint16(port)), flagd.WithRetryBackoffMaxMs(500),
 		flagd.WithGrpcDialOptionsOverride([]grpc.DialOption{
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(bearer(token)),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithPerRPCCredentials(bearer(token)),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: backoff.DefaultConfig.BaseDelay, Multiplier: 1, MaxDelay: backoff.DefaultConfig.BaseDelay}}),
 		}))
 	if err != nil {
@@ -95,7 +97,8 @@ func (bearer) RequireTransportSecurity() bool { return false }
 func openFeature(t *testing.T, p openfeature.FeatureProvider) client {
 	t.Helper()
 	domain := t.Name() + fmt.Sprintf("%p", p)
-	if err := openfeature.SetNamedProvider(domain, p); err != nil { // does not wait: the server may be away
+	// does not wait: the server may be away
+	if err := openfeature.SetNamedProvider(domain, p); err != nil {
 		t.Fatal(err)
 	}
 	if s, ok := p.(interface{ Shutdown() }); ok {
@@ -107,7 +110,8 @@ func openFeature(t *testing.T, p openfeature.FeatureProvider) client {
 		at := openfeature.NewEvaluationContext(key, q.Context)
 		switch q.Type {
 		case "boolean":
-			d, _ := c.BooleanValueDetails(t.Context(), q.Flag, q.Default.(bool), at) // the details say it
+			// the details say it
+			d, _ := c.BooleanValueDetails(t.Context(), q.Flag, q.Default.(bool), at)
 			return answered(d.Value, d.EvaluationDetails)
 		case "string":
 			d, _ := c.StringValueDetails(t.Context(), q.Flag, q.Default.(string), at)
@@ -132,7 +136,8 @@ func node(script string) func(t *testing.T, addr, syncAddr string) client {
 		t.Helper()
 		cmd := exec.Command("node", script) //nolint:noctx // ends with its input
 		cmd.Dir = "clients"
-		cmd.Env = append(os.Environ(), "SWITCHYARD_URL=http://"+addr, "SWITCHYARD_SYNC_ADDR="+syncAddr, "SWITCHYARD_TOKEN="+token)
+		cmd.Env = append(os.Environ(), "SWITCHYARD_URL=http://"+addr,
+			"SWITCHYARD_SYNC_ADDR="+syncAddr, "SWITCHYARD_TOKEN="+token)
 		log := &output{}
 		cmd.Stderr = log
 		in, err := cmd.StdinPipe()

@@ -18,10 +18,12 @@ var generation = question{"eval", "generation", "number", -1, order}
 
 // setGeneration gives that flag a new value.
 func setGeneration(n int) map[string]json.RawMessage {
-	return map[string]json.RawMessage{"generation": fmt.Appendf(nil, `{"state":"ENABLED","variants":{"v%d":%d},"defaultVariant":"v%d"}`, n, n, n)}
+	return map[string]json.RawMessage{"generation": fmt.Appendf(nil,
+		`{"state":"ENABLED","variants":{"v%d":%d},"defaultVariant":"v%d"}`, n, n, n)}
 }
 
-// awaitValue asks until the client gives the value; what it gives meanwhile must be allowed.
+// awaitValue asks until the client gives the value; what it gives meanwhile must be
+// allowed.
 func awaitValue(t *testing.T, c client, q question, want any, meanwhile ...any) {
 	t.Helper()
 	began := time.Now()
@@ -36,7 +38,8 @@ func awaitValue(t *testing.T, c client, q question, want any, meanwhile ...any) 
 			}
 		}
 		if len(meanwhile) > 0 {
-			t.Fatalf("%s: %+v while waiting for %v; only %v is allowed", q.Flag, a, want, meanwhile)
+			t.Fatalf("%s: %+v while waiting for %v; only %v is allowed", q.Flag, a,
+				want, meanwhile)
 		}
 		return false
 	})
@@ -65,11 +68,26 @@ func TestOfficialClientsReadTheRoutingFlags(t *testing.T) {
 			want answer
 		}{
 			{stage, answer{Value: "off", Variant: "off", Reason: "STATIC"}},
-			{question{"eval", "order-ingestion-ramp", "number", -1, order}, answer{Value: 0., Variant: "0", Reason: "STATIC"}},
-			{question{"eval", "order-ingestion-authority", "string", "none", order}, answer{Value: "source", Variant: "source", Reason: "STATIC"}},
-			{question{"eval", "source-endpoint", "string", "none", order}, answer{Value: "standalone", Variant: "standalone", Reason: "STATIC"}},
-			{question{"eval", "unheard-of", "string", "mine", order}, answer{Value: "mine", Reason: "ERROR", ErrorCode: "FLAG_NOT_FOUND"}},
-			{question{"eval", "order-ingestion-stage", "boolean", true, order}, answer{Value: true, Reason: "ERROR", ErrorCode: "TYPE_MISMATCH"}},
+			{
+				question{"eval", "order-ingestion-ramp", "number", -1, order},
+				answer{Value: 0., Variant: "0", Reason: "STATIC"},
+			},
+			{
+				question{"eval", "order-ingestion-authority", "string", "none", order},
+				answer{Value: "source", Variant: "source", Reason: "STATIC"},
+			},
+			{
+				question{"eval", "source-endpoint", "string", "none", order},
+				answer{Value: "standalone", Variant: "standalone", Reason: "STATIC"},
+			},
+			{
+				question{"eval", "unheard-of", "string", "mine", order},
+				answer{Value: "mine", Reason: "ERROR", ErrorCode: "FLAG_NOT_FOUND"},
+			},
+			{
+				question{"eval", "order-ingestion-stage", "boolean", true, order},
+				answer{Value: true, Reason: "ERROR", ErrorCode: "TYPE_MISMATCH"},
+			},
 		} {
 			got := c(ask.question)
 			if got.ErrorMessage = ""; !reflect.DeepEqual(plain(got), plain(ask.want)) {
@@ -93,8 +111,9 @@ func TestOfficialClientsEvaluateOwnFlagsAlike(t *testing.T) {
 	p.startAndWait()
 	p.signIn()
 	p.change(map[string]json.RawMessage{
-		"new-checkout": json.RawMessage(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on"}`),
-		"limits":       json.RawMessage(`{"state":"ENABLED","variants":{"wide":{"orders":50,"tags":["a"]}},"defaultVariant":"wide"}`),
+		"new-checkout": json.RawMessage(
+			`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on"}`),
+		"limits": json.RawMessage(`{"state":"ENABLED","variants":{"wide":{"orders":50,"tags":["a"]}},"defaultVariant":"wide"}`),
 		"staff": json.RawMessage(`{"state":"ENABLED","variants":{"yes":"yes","no":"no"},"defaultVariant":"no",
 			"targeting":{"if":[{"ends_with":[{"var":"email"},"@example.com"]},"yes",null]}}`),
 		"half": json.RawMessage(`{"state":"ENABLED","variants":{"a":"a","b":"b"},"defaultVariant":"a","targeting":{"fractional":[["a",50],["b",50]]}}`),
@@ -107,12 +126,18 @@ func TestOfficialClientsEvaluateOwnFlagsAlike(t *testing.T) {
 			question
 			want answer
 		}{
-			{question{"eval", "new-checkout", "boolean", false, order}, answer{Value: true, Variant: "on", Reason: "STATIC"}},
+			{
+				question{"eval", "new-checkout", "boolean", false, order},
+				answer{Value: true, Variant: "on", Reason: "STATIC"},
+			},
 			{question{"eval", "limits", "object", map[string]any{}, order},
-				answer{Value: map[string]any{"orders": 50., "tags": []any{"a"}}, Variant: "wide", Reason: "STATIC"}},
-			{question{"eval", "staff", "string", "none", map[string]any{"targetingKey": "1", "email": "ada@example.com"}},
+				answer{Value: map[string]any{"orders": 50., "tags": []any{"a"}},
+					Variant: "wide", Reason: "STATIC"}},
+			{question{"eval", "staff", "string", "none",
+				map[string]any{"targetingKey": "1", "email": "ada@example.com"}},
 				answer{Value: "yes", Variant: "yes", Reason: "TARGETING_MATCH"}},
-			{question{"eval", "staff", "string", "none", map[string]any{"targetingKey": "1", "email": "eve@example.org"}},
+			{question{"eval", "staff", "string", "none",
+				map[string]any{"targetingKey": "1", "email": "eve@example.org"}},
 				answer{Value: "no", Variant: "no", Reason: "DEFAULT"}},
 		} {
 			if got := c(ask.question); !reflect.DeepEqual(got, ask.want) {
@@ -120,7 +145,8 @@ func TestOfficialClientsEvaluateOwnFlagsAlike(t *testing.T) {
 			}
 		}
 		for key, want := range halves {
-			got := c(question{"eval", "half", "string", "none", map[string]any{"targetingKey": key}})
+			got := c(question{"eval", "half", "string", "none",
+				map[string]any{"targetingKey": key}})
 			if got.Value != want || got.Reason != "TARGETING_MATCH" {
 				t.Errorf("half for %s: %+v, the server says %s", key, got, want)
 			}
@@ -134,7 +160,8 @@ func newHalves(t *testing.T, p *program) map[string]any {
 	halves, seen := map[string]any{}, map[any]bool{}
 	for i := range 20 {
 		key := fmt.Sprint("order-", i)
-		_, body, err := post(t.Context(), p.url()+"/ofrep/v1/evaluate/flags/half", token, "", map[string]any{"context": map[string]any{"targetingKey": key}})
+		_, body, err := post(t.Context(), p.url()+"/ofrep/v1/evaluate/flags/half", token, "",
+			map[string]any{"context": map[string]any{"targetingKey": key}})
 		var a answer
 		if err != nil || json.Unmarshal(body, &a) != nil {
 			t.Fatalf("%v %s", err, body)
@@ -198,7 +225,8 @@ func kept(k kind, last any) []any {
 	return []any{last, float64(generation.Default.(int))}
 }
 
-// away checks what a client gives while the server cannot be reached: the last value when it keeps values, else the code's default.
+// away checks what a client gives while the server cannot be reached: the last value
+// when it keeps values, else the code's default.
 func away(t *testing.T, k kind, c client, last any) {
 	t.Helper()
 	want := last

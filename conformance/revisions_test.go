@@ -17,8 +17,9 @@ import (
 
 // A storm of changes, workers and crashes.
 const (
-	changes      = 160
-	changeEvery  = 250 * time.Millisecond // what an outage delays is made up for: more than 200 a minute over all
+	changes = 160
+	// what an outage delays is made up for: more than 200 a minute over all
+	changeEvery  = 250 * time.Millisecond
 	workers      = 200
 	pollEvery    = 300 * time.Millisecond
 	crashEvery   = 8 * time.Second
@@ -27,9 +28,11 @@ const (
 	bulkEndpoint = "/ofrep/v1/evaluate/flags"
 )
 
-// TestNoWorkerSeesAnOlderRevision kills the server and its database while flags change and workers poll. No worker may be sent an older
-// revision than it has seen, nor a value that its revision never had, and none may lose the value it has. Of the changes each that was
-// acknowledged is in the history, and one that had to be repeated because its answer was lost is there once.
+// TestNoWorkerSeesAnOlderRevision kills the server and its database while flags change
+// and workers poll. No worker may be sent an older revision than it has seen, nor a
+// value that its revision never had, and none may lose the value it has. Of the changes
+// each that was acknowledged is in the history, and one that had to be repeated because
+// its answer was lost is there once.
 func TestNoWorkerSeesAnOlderRevision(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Start(t)
@@ -71,12 +74,16 @@ func TestNoWorkerSeesAnOlderRevision(t *testing.T) {
 		}
 		for revision, value := range w.seen {
 			if was, ok := history[revision]; !ok || was != value {
-				t.Errorf("worker %d saw %s = %v in revision %d; the history says %v (known: %t)", i, changedFlag, value, revision, was, ok)
+				t.Errorf(
+					"worker %d saw %s = %v in revision %d; the history says %v (known: %t)", i,
+					changedFlag, value, revision, was, ok)
 			}
 		}
 	}
-	t.Logf("%d polls of %d workers, %d without an answer; %d changes in %.1f s, %.0f a minute: %d acknowledged, %d more found in the history, %d tries failed; %d revisions",
-		polls, workers, lost, changes, took.Seconds(), changes/took.Minutes(), len(made.acknowledged), made.found, made.failed, len(history))
+	t.Logf("%d polls of %d workers, %d without an answer; %d changes in %.1f s, %.0f a "+
+		"minute: %d acknowledged, %d more found in the history, %d tries failed; %d revisions",
+		polls, workers, lost, changes, took.Seconds(), changes/took.Minutes(),
+		len(made.acknowledged), made.found, made.failed, len(history))
 }
 
 // changer makes changes one after the other, each until it is known to have happened.
@@ -103,8 +110,8 @@ func (c *changer) run(ctx context.Context, began time.Time) {
 	}
 }
 
-// make tries once, and reports whether the change is known to have happened. A conflict means that an earlier try had: nobody else changes
-// anything here.
+// make tries once, and reports whether the change is known to have happened. A conflict
+// means that an earlier try had: nobody else changes anything here.
 func (c *changer) make(ctx context.Context, n int) bool {
 	revision, status, err := c.p.tryChange(ctx, c.base, setGeneration(n))
 	switch {
@@ -130,7 +137,8 @@ func (c *changer) check(t *testing.T, history map[int64]float64) {
 	}
 	for revision, value := range c.acknowledged {
 		if was, ok := history[revision]; !ok || was != value {
-			t.Errorf("revision %d was acknowledged with %v; the history says %v (known: %t)", revision, value, was, ok)
+			t.Errorf("revision %d was acknowledged with %v; the history says %v (known: %t)",
+				revision, value, was, ok)
 		}
 	}
 	times := map[float64]int{}
@@ -142,13 +150,15 @@ func (c *changer) check(t *testing.T, history map[int64]float64) {
 			t.Errorf("change %d is in the history %d times", n, times[float64(n)])
 		}
 	}
-	first, last := slices.Min(slices.Collect(maps.Keys(history))), slices.Max(slices.Collect(maps.Keys(history)))
+	first, last := slices.Min(slices.Collect(maps.Keys(history))),
+		slices.Max(slices.Collect(maps.Keys(history)))
 	if last-first+1 != int64(len(history)) {
 		t.Errorf("%d revisions between %d and %d: some are missing", len(history), first, last)
 	}
 }
 
-// crash kills the server again and again, and the database twice, until the context ends; then both are up.
+// crash kills the server again and again, and the database twice, until the context
+// ends; then both are up.
 func crash(ctx context.Context, p *program, postgres *pgtest.Server) {
 	p.t.Helper()
 	for n := 1; tick(ctx, crashEvery); n++ {

@@ -1,4 +1,5 @@
-// Package conformance runs the official OpenFeature clients against the real program, through its crashes and those of the network.
+// Package conformance runs the official OpenFeature clients against the real program,
+// through its crashes and those of the network.
 package conformance
 
 import (
@@ -52,7 +53,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// program is `switchyard serve`, which may be killed and started again with the same addresses and data.
+// program is `switchyard serve`, which may be killed and started again with the same
+// addresses and data.
 type program struct {
 	t              *testing.T
 	addr, syncAddr string
@@ -67,7 +69,8 @@ type program struct {
 // newProgram makes the configuration; Start starts it. database may be empty: SQLite.
 func newProgram(t *testing.T, database migration.Secret) *program {
 	t.Helper()
-	p := &program{t: t, addr: freeAddr(t), syncAddr: freeAddr(t), config: filepath.Join(t.TempDir(), "switchyard.yaml"), log: &output{}}
+	p := &program{t: t, addr: freeAddr(t), syncAddr: freeAddr(t),
+		config: filepath.Join(t.TempDir(), "switchyard.yaml"), log: &output{}}
 	text := fmt.Sprintf(`addr: %s
 sync_addr: %s
 data_dir: %q
@@ -92,7 +95,8 @@ ingestion: {url: "http://127.0.0.1:1"}
 // start starts the process, without waiting for anything.
 func (p *program) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(binary, "serve", "--config", p.config) //nolint:noctx // killed by the test's end
+	//nolint:noctx // killed by the test's end
+	p.cmd = exec.Command(binary, "serve", "--config", p.config)
 	p.cmd.Stderr = p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -121,7 +125,8 @@ func (p *program) waitServing() {
 			p.t.Fatal("the server ended")
 		default:
 		}
-		status, _, err := post(p.t.Context(), p.url()+"/ofrep/v1/evaluate/flags", token, "", map[string]any{})
+		status, _, err := post(p.t.Context(), p.url()+"/ofrep/v1/evaluate/flags", token, "",
+			map[string]any{})
 		if err != nil || status != http.StatusOK {
 			return false
 		}
@@ -155,11 +160,14 @@ func (p *program) signIn() *api.Client {
 	return c
 }
 
-// tryChange changes flags as they are in revision base (0: whatever it is) and gives the new revision. After an error without a status nobody
-// knows whether it happened.
-func (p *program) tryChange(ctx context.Context, base int64, flags map[string]json.RawMessage) (revision int64, status int, err error) {
+// tryChange changes flags as they are in revision base (0: whatever it is) and gives
+// the new revision. After an error without a status nobody knows whether it happened.
+func (p *program) tryChange(
+	ctx context.Context, base int64, flags map[string]json.RawMessage,
+) (revision int64, status int, err error) {
 	edit := migration.FlagEdit{Base: base, Flags: flags, Reason: "conformance"}
-	status, body, err := post(ctx, p.url()+"/api/v1/migrations/"+set+"/flags/changes", p.session, "", edit)
+	status, body, err := post(ctx, p.url()+"/api/v1/migrations/"+set+"/flags/changes",
+		p.session, "", edit)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -185,9 +193,12 @@ func post(ctx context.Context, url, bearer, ifNoneMatch string, v any) (int, []b
 	return status, body, err
 }
 
-var loopback = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 300}}
+var loopback = &http.Client{Timeout: 10 * time.Second,
+	Transport: &http.Transport{MaxIdleConnsPerHost: 300}}
 
-func exchange(ctx context.Context, url, bearer, ifNoneMatch string, v any) (int, http.Header, []byte, error) {
+func exchange(
+	ctx context.Context, url, bearer, ifNoneMatch string, v any,
+) (int, http.Header, []byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return 0, nil, nil, err
@@ -256,7 +267,8 @@ func (o *output) String() string {
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
-// cable is the network between clients and one address of the server. While it is cut every connection breaks and none is made.
+// cable is the network between clients and one address of the server. While it is cut
+// every connection breaks and none is made.
 type cable struct {
 	addr, to string
 
@@ -273,7 +285,8 @@ func newCable(t *testing.T, to string) *cable {
 	return c
 }
 
-// mend lets connections through; clients that try meanwhile are refused, as by a machine that is not there.
+// mend lets connections through; clients that try meanwhile are refused, as by a
+// machine that is not there.
 func (c *cable) mend(t *testing.T) {
 	t.Helper()
 	ln, err := net.Listen("tcp", c.addr) //nolint:noctx // loopback does not hang

@@ -1,6 +1,7 @@
-// Package drill shows what an app's own connection options do when its Redis fails in ways that no real server should be put through: it has
-// the app open a producer of its own kind to a server of ours, through a proxy of ours, and adds jobs while either fails. No order, no real
-// queue and no real connection is touched.
+// Package drill shows what an app's own connection options do when its Redis fails in
+// ways that no real server should be put through: it has the app open a producer of its
+// own kind to a server of ours, through a proxy of ours, and adds jobs while either
+// fails. No order, no real queue and no real connection is touched.
 package drill
 
 import (
@@ -29,7 +30,8 @@ type Answer struct {
 type Opening struct {
 	ID, Queue string
 	Address   migration.Secret
-	Intake    bool // with a durable intake before it, which acknowledges from disk and enqueues later
+	// with a durable intake before it, which acknowledges from disk and enqueues later
+	Intake bool
 }
 
 // Opened is what the app made of it.
@@ -49,9 +51,11 @@ type Backlog struct {
 // Subject is the app under the drill.
 type Subject interface {
 	Open(ctx context.Context, o Opening) (Opened, error)
-	// Add adds a job over the producer of that id. An app that does not answer until ctx ends is an error that wraps ctx's.
+	// Add adds a job over the producer of that id. An app that does not answer until
+	// ctx ends is an error that wraps ctx's.
 	Add(ctx context.Context, id, job string) (Answer, error)
-	// Restart does to the producer and its intake what a restart of the process would. Backlog tells what that intake still holds.
+	// Restart does to the producer and its intake what a restart of the process would.
+	// Backlog tells what that intake still holds.
 	Restart(ctx context.Context, id string) error
 	Backlog(ctx context.Context, id string) (Backlog, error)
 	Close(ctx context.Context, id string) error
@@ -61,11 +65,13 @@ type Subject interface {
 type Limits struct {
 	// Answer is how long an add is waited for; one that takes longer hangs.
 	Answer time.Duration
-	// Recover is how long the app gets to take jobs again once the fault is over, or to deliver what it has on disk.
+	// Recover is how long the app gets to take jobs again once the fault is over, or to
+	// deliver what it has on disk.
 	Recover time.Duration
 }
 
-// Defaults are long enough to tell a hang from a slow answer: BullMQ's own back-off goes up to 20 s.
+// Defaults are long enough to tell a hang from a slow answer: BullMQ's own back-off
+// goes up to 20 s.
 func Defaults() Limits { return Limits{Answer: 12 * time.Second, Recover: 25 * time.Second} }
 
 // Case is what one fault came to.
@@ -84,7 +90,8 @@ type Case struct {
 	// Left are events that were on the intake's disk in the end.
 	Left int
 	Note string
-	// Recovered is how long after the fault a job was accepted again, or the intake had delivered everything; negative: not within Limits.Recover.
+	// Recovered is how long after the fault a job was accepted again, or the intake had
+	// delivered everything; negative: not within Limits.Recover.
 	Recovered time.Duration
 	Instance  string // of the app
 	Refused   string // why nothing was tried on this queue
@@ -104,18 +111,22 @@ type Fault struct {
 
 // Faults are all faults, in the order of the matrix.
 var Faults = []Fault{
-	{ID: "refused", Title: "Connection refused", Meaning: "Redis was killed, or its machine restarts",
+	{ID: "refused", Title: "Connection refused",
+		Meaning: "Redis was killed, or its machine restarts",
+		begin:   func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
+		end:     func(_ context.Context, b *Bench) error { return b.proxy.up() }},
+	{ID: "cold-start", Title: "Cold start while it is down",
+		Meaning: "a dyno restarts during the outage", cold: true,
 		begin: func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
 		end:   func(_ context.Context, b *Bench) error { return b.proxy.up() }},
-	{ID: "cold-start", Title: "Cold start while it is down", Meaning: "a dyno restarts during the outage", cold: true,
-		begin: func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
-		end:   func(_ context.Context, b *Bench) error { return b.proxy.up() }},
-	{ID: "frozen", Title: "Server frozen", Meaning: "the machine stalls: connections stand, nothing answers",
-		begin: func(_ context.Context, b *Bench) error { return b.server.Freeze() },
-		end:   func(_ context.Context, b *Bench) error { return b.server.Thaw() }},
-	{ID: "blackhole", Title: "Packets vanish", Meaning: "a network partition: connections stand, nothing arrives",
-		begin: func(_ context.Context, b *Bench) error { return b.proxy.swallow() },
-		end:   func(ctx context.Context, b *Bench) error { b.proxy.clean(ctx); return nil }},
+	{ID: "frozen", Title: "Server frozen",
+		Meaning: "the machine stalls: connections stand, nothing answers",
+		begin:   func(_ context.Context, b *Bench) error { return b.server.Freeze() },
+		end:     func(_ context.Context, b *Bench) error { return b.server.Thaw() }},
+	{ID: "blackhole", Title: "Packets vanish",
+		Meaning: "a network partition: connections stand, nothing arrives",
+		begin:   func(_ context.Context, b *Bench) error { return b.proxy.swallow() },
+		end:     func(ctx context.Context, b *Bench) error { b.proxy.clean(ctx); return nil }},
 	{ID: "oom", Title: "Memory full", Meaning: "maxmemory is reached under noeviction",
 		begin: func(ctx context.Context, b *Bench) error {
 			return b.server.Client().ConfigSet(ctx, "maxmemory", "1").Err()
@@ -123,12 +134,16 @@ var Faults = []Fault{
 		end: func(ctx context.Context, b *Bench) error {
 			return b.server.Client().ConfigSet(ctx, "maxmemory", "0").Err()
 		}},
-	{ID: "readonly", Title: "Demoted to a replica", Meaning: "a failover happened and the app still holds the old master",
+	{ID: "readonly", Title: "Demoted to a replica",
+		Meaning: "a failover happened and the app still holds the old master",
 		begin: func(ctx context.Context, b *Bench) error {
 			return b.server.Client().ReplicaOf(ctx, "127.0.0.1", "1").Err()
 		},
-		end: func(ctx context.Context, b *Bench) error { return b.server.Client().ReplicaOf(ctx, "NO", "ONE").Err() }},
-	{ID: "reply-lost", Title: "Reply lost after the write", Meaning: "the connection breaks between the write and its answer", once: true,
+		end: func(ctx context.Context, b *Bench) error {
+			return b.server.Client().ReplicaOf(ctx, "NO", "ONE").Err()
+		}},
+	{ID: "reply-lost", Title: "Reply lost after the write",
+		Meaning: "the connection breaks between the write and its answer", once: true,
 		begin: func(_ context.Context, b *Bench) error { return b.proxy.loseReplies() },
 		end:   func(ctx context.Context, b *Bench) error { b.proxy.clean(ctx); return nil }},
 }
@@ -138,11 +153,13 @@ type Bench struct {
 	server *scratch.Server
 	proxy  proxy
 	reach  string // host:port for the app
-	name   string // in the ids of producers: the app may still hold those of a drill that was killed
+	// in the ids of producers: the app may still hold those of a drill that was killed
+	name string
 }
 
-// NewBench starts both. The proxy listens on listen, host:port, where port 0 is one of the system's choice; advertise is how the app reaches it
-// when that differs, as behind a port forwarding. The caller closes it.
+// NewBench starts both. The proxy listens on listen, host:port, where port 0 is one of
+// the system's choice; advertise is how the app reaches it when that differs, as behind
+// a port forwarding. The caller closes it.
 func NewBench(ctx context.Context, redisServer, listen, advertise string) (*Bench, error) {
 	server, err := scratch.Start(ctx, scratch.Options{Binary: redisServer, TCP: true})
 	if err != nil {
@@ -164,14 +181,23 @@ func (b *Bench) Close() {
 
 // address is where the app reaches the bench.
 func (b *Bench) address() migration.Secret {
-	u := url.URL{Scheme: "redis", User: url.UserPassword("", b.server.Password().Reveal()), Host: b.reach}
+	u := url.URL{
+		Scheme: "redis",
+		User:   url.UserPassword("", b.server.Password().Reveal()),
+		Host:   b.reach,
+	}
 	return migration.Secret(u.String())
 }
 
-// Run puts the app's producer of a queue through each fault, one after the other, each with a producer of its own; where the app has a durable intake, then again with
-// one before the producer. It tells progress in words. A fault that could not be put or taken away is an error; what the app makes of it is a Case, whatever it is. An
-// app that does not make producers of the queue gives one Case that says so.
-func (b *Bench) Run(ctx context.Context, app Subject, queue string, faults []Fault, limits Limits, progress func(string)) ([]Case, error) {
+// Run puts the app's producer of a queue through each fault, one after the other, each
+// with a producer of its own; where the app has a durable intake, then again with one
+// before the producer. It tells progress in words. A fault that could not be put or
+// taken away is an error; what the app makes of it is a Case, whatever it is. An app
+// that does not make producers of the queue gives one Case that says so.
+func (b *Bench) Run(
+	ctx context.Context, app Subject, queue string, faults []Fault, limits Limits,
+	progress func(string),
+) ([]Case, error) {
 	var cases []Case
 	durable := false
 	for _, intake := range []bool{false, true} {
@@ -201,7 +227,9 @@ func (b *Bench) Run(ctx context.Context, app Subject, queue string, faults []Fau
 // around is how often the state of things is looked at.
 const around = 50 * time.Millisecond
 
-func (b *Bench) one(ctx context.Context, app Subject, queue string, f Fault, intake bool, limits Limits) (c Case, opened Opened, err error) {
+func (b *Bench) one(
+	ctx context.Context, app Subject, queue string, f Fault, intake bool, limits Limits,
+) (c Case, opened Opened, err error) {
 	id := b.name + "-" + f.ID
 	c = Case{Queue: queue, Fault: f.ID, Title: f.Title, Intake: intake}
 	faulty := false
@@ -223,13 +251,16 @@ func (b *Bench) one(ctx context.Context, app Subject, queue string, f Fault, int
 			return c, opened, err
 		}
 	}
-	if opened, err = app.Open(ctx, Opening{id, queue, b.address(), intake}); err != nil || opened.Refused != "" {
+	if opened, err = app.Open(ctx, Opening{id, queue, b.address(), intake}); err != nil ||
+		opened.Refused != "" {
 		return c, opened, err
 	}
 	c.Instance = opened.Instance
 	if !f.cold {
 		if !opened.Ready {
-			return c, opened, migration.Errorf(migration.Blocked, "the app did not connect to %s: is this address reachable from where it runs?", b.reach)
+			return c, opened, migration.Errorf(migration.Blocked,
+				"the app did not connect to %s: is this address reachable from where it runs?",
+				b.reach)
 		}
 		if err := b.before(ctx, app, id, intake, limits); err != nil {
 			return c, opened, err
@@ -262,15 +293,22 @@ func (b *Bench) one(ctx context.Context, app Subject, queue string, f Fault, int
 	return c, opened, err
 }
 
-// before has the app take a job while all is well: a fault that hits an app which never worked shows nothing.
-func (b *Bench) before(ctx context.Context, app Subject, id string, intake bool, limits Limits) error {
+// before has the app take a job while all is well: a fault that hits an app which never
+// worked shows nothing.
+func (b *Bench) before(
+	ctx context.Context, app Subject, id string, intake bool, limits Limits,
+) error {
 	healthy, cancel := context.WithTimeout(ctx, limits.Answer)
 	defer cancel()
 	a, err := app.Add(healthy, id, id+"-before")
 	if err != nil || a.Status != 200 {
-		blocked := migration.Errorf(migration.Blocked, "the app did not take a job before the fault: status %d %s", a.Status, a.Note)
+		blocked := migration.Errorf(migration.Blocked,
+			"the app did not take a job before the fault: status %d %s", a.Status, a.Note)
 		if a.Status == 404 {
-			blocked = migration.Errorf(migration.Blocked, "another instance of the app answered than the one that has the drill's producer (%s): give ingestion.url an address of one instance, or run one while the drill lasts", a.Note)
+			blocked = migration.Errorf(migration.Blocked, "another instance of the app "+
+				"answered than the one that has the drill's producer (%s): give "+
+				"ingestion.url an address of one instance, or run one while the drill lasts",
+				a.Note)
 		}
 		return errors.Join(blocked, err)
 	}
@@ -279,17 +317,23 @@ func (b *Bench) before(ctx context.Context, app Subject, id string, intake bool,
 	}
 	left, err := settle(healthy, app, id, func(l Backlog) bool { return l.Events == 0 })
 	if err == nil && left.Events > 0 {
-		err = migration.Errorf(migration.Blocked, "the app's intake did not deliver a job within %s before the fault: %s", limits.Answer, cmp.Or(left.Failure, "no delivery has ended"))
+		err = migration.Errorf(migration.Blocked,
+			"the app's intake did not deliver a job within %s before the fault: %s",
+			limits.Answer, cmp.Or(left.Failure, "no delivery has ended"))
 	}
 	return err
 }
 
-// outlast lets the fault last until a delivery has failed over it, so that the intake has to hold the job. A cold start is one more: the process ends and comes back meanwhile.
+// outlast lets the fault last until a delivery has failed over it, so that the intake
+// has to hold the job. A cold start is one more: the process ends and comes back
+// meanwhile.
 func outlast(ctx context.Context, app Subject, f Fault, id string, limits Limits) error {
 	failed := func() error {
 		bounded, cancel := context.WithTimeout(ctx, limits.Answer)
 		defer cancel()
-		_, err := settle(bounded, app, id, func(l Backlog) bool { return l.Failure != "" || l.Events == 0 })
+		_, err := settle(bounded, app, id, func(l Backlog) bool {
+			return l.Failure != "" || l.Events == 0
+		})
 		return err
 	}
 	if err := failed(); err != nil || !f.cold {
@@ -303,8 +347,11 @@ func outlast(ctx context.Context, app Subject, f Fault, id string, limits Limits
 	return failed()
 }
 
-// settle looks at the backlog until done holds or ctx's time is up, and gives the last look.
-func settle(ctx context.Context, app Subject, id string, done func(Backlog) bool) (last Backlog, err error) {
+// settle looks at the backlog until done holds or ctx's time is up, and gives the last
+// look.
+func settle(
+	ctx context.Context, app Subject, id string, done func(Backlog) bool,
+) (last Backlog, err error) {
 	for {
 		l, err := app.Backlog(ctx, id)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -351,7 +398,9 @@ func accepted(ctx context.Context, app Subject, id string, limits Limits, c *Cas
 }
 
 // add adds the job that the fault hits.
-func (b *Bench) add(ctx context.Context, app Subject, f Fault, id string, limits Limits, c *Case) error {
+func (b *Bench) add(
+	ctx context.Context, app Subject, f Fault, id string, limits Limits, c *Case,
+) error {
 	bounded, cancel := context.WithTimeout(ctx, limits.Answer)
 	defer cancel()
 	start := time.Now()
@@ -395,13 +444,15 @@ func (b *Bench) add(ctx context.Context, app Subject, f Fault, id string, limits
 	return nil
 }
 
-// holds reports whether a job of that id is in the server: BullMQ keeps it as <prefix>:<queue>:<id>.
+// holds reports whether a job of that id is in the server: BullMQ keeps it as
+// <prefix>:<queue>:<id>.
 func (b *Bench) holds(ctx context.Context, job string) (bool, error) {
 	keys, err := b.server.Client().Keys(ctx, "*:"+job).Result() // some dozen keys at most
 	return len(keys) > 0, err
 }
 
-// tally looks at the jobs in the server in the end: whether the one of the fault is there, and how many have an id that nobody gave them. A job is a hash
+// tally looks at the jobs in the server in the end: whether the one of the fault is
+// there, and how many have an id that nobody gave them. A job is a hash
 // <prefix>:<queue>:<id>; two of one id cannot be.
 func (b *Bench) tally(ctx context.Context, id string) (enqueued bool, strays int, err error) {
 	seen := map[string]bool{} // a scan may give a key twice
@@ -426,14 +477,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Reachable gives the host to listen on for an app at base: loopback for one on this machine, otherwise the address that leads there.
+// Reachable gives the host to listen on for an app at base: loopback for one on this
+// machine, otherwise the address that leads there.
 func Reachable(ctx context.Context, base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Hostname() == "" {
 		return "", migration.Errorf(migration.Invalid, "%q is no address", base)
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", net.JoinHostPort(u.Hostname(), "9")) // sends nothing: it only asks the routing table
+	// sends nothing: it only asks the routing table
+	conn, err := d.DialContext(ctx, "udp", net.JoinHostPort(u.Hostname(), "9"))
 	if err != nil {
 		return "", fmt.Errorf("drill: no way to %s: %w", u.Hostname(), err)
 	}

@@ -20,7 +20,8 @@ func newProxy(listen, upstream string) (proxy, error) {
 
 func (p proxy) addr() string { return p.p.Listen }
 
-// down closes every connection and refuses new ones; up takes them again, at the same address.
+// down closes every connection and refuses new ones; up takes them again, at the same
+// address.
 func (p proxy) down() { p.p.Stop() }
 
 func (p proxy) up() error {
@@ -33,14 +34,18 @@ func (p proxy) up() error {
 	return p.p.Start()
 }
 
-// swallow keeps connections open and lets nothing through, in either direction; new connections are taken and stay mute.
+// swallow keeps connections open and lets nothing through, in either direction; new
+// connections are taken and stay mute.
 func (p proxy) swallow() error {
-	return p.toxics(`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`, `{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+	return p.toxics(
+		`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`,
+		`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
 // loseReplies lets requests through and closes the connection when the answer comes.
 func (p proxy) loseReplies() error {
-	return p.toxics(`{"name":"down","type":"limit_data","stream":"downstream","attributes":{"bytes":0}}`)
+	return p.toxics(
+		`{"name":"down","type":"limit_data","stream":"downstream","attributes":{"bytes":0}}`)
 }
 
 func (p proxy) toxics(each ...string) error {

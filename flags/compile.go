@@ -7,19 +7,23 @@ import (
 	"time"
 )
 
-// Most rules use few operators on plain values. Those are turned into functions once, which take a fifth of the time that the library needs
-// to walk the rule again for each evaluation. The library stays the authority: what is not known here is handed to it, a part of a rule as
-// much as a case of an operator, and TestEvaluationIsFlagds holds both to flagd's answers.
+// Most rules use few operators on plain values. Those are turned into functions once,
+// which take a fifth of the time that the library needs to walk the rule again for each
+// evaluation. The library stays the authority: what is not known here is handed to it,
+// a part of a rule as much as a case of an operator, and TestEvaluationIsFlagds holds
+// both to flagd's answers.
 
 // scope is what a rule is applied to.
 type scope struct {
-	context map[string]any // the caller's own; gets the $flagd properties when the library needs them
+	// the caller's own; gets the $flagd properties when the library needs them
+	context map[string]any
 	key     string
 	now     time.Time
 	shared  bool // the context holds the $flagd properties of this flag
 }
 
-// expr is a part of a rule. It is not ok where only the library knows what comes out; the whole rule is then the library's.
+// expr is a part of a rule. It is not ok where only the library knows what comes out;
+// the whole rule is then the library's.
 type expr func(*scope) (v any, ok bool)
 
 // compilePart makes an expr of any part of a prepared rule.
@@ -46,7 +50,8 @@ func compilePart(logic any) expr {
 func (s *scope) full() map[string]any {
 	if !s.shared {
 		s.shared = true
-		s.context[flagdKey] = map[string]any{flagKeyName: s.key, timestampName: float64(s.now.Unix())}
+		s.context[flagdKey] = map[string]any{flagKeyName: s.key,
+			timestampName: float64(s.now.Unix())}
 	}
 	return s.context
 }
@@ -111,14 +116,26 @@ func compileAll(list []any) []expr {
 
 // binary are operators on two values.
 var binary = map[string]func(a, b any) (any, bool){
-	"==":                    equal,
-	"!=":                    func(a, b any) (any, bool) { return negated(equal(a, b)) },
-	"===":                   same,
-	"!==":                   func(a, b any) (any, bool) { return negated(same(a, b)) },
-	"<":                     func(a, b any) (any, bool) { c, ok := order(a, b); return c < 0, ok },
-	"<=":                    func(a, b any) (any, bool) { c, ok := order(a, b); return c <= 0, ok },
-	">":                     func(a, b any) (any, bool) { c, ok := order(a, b); return c > 0, ok },
-	">=":                    func(a, b any) (any, bool) { c, ok := order(a, b); return c >= 0, ok },
+	"==":  equal,
+	"!=":  func(a, b any) (any, bool) { return negated(equal(a, b)) },
+	"===": same,
+	"!==": func(a, b any) (any, bool) { return negated(same(a, b)) },
+	"<": func(a, b any) (any, bool) {
+		c, ok := order(a, b)
+		return c < 0, ok
+	},
+	"<=": func(a, b any) (any, bool) {
+		c, ok := order(a, b)
+		return c <= 0, ok
+	},
+	">": func(a, b any) (any, bool) {
+		c, ok := order(a, b)
+		return c > 0, ok
+	},
+	">=": func(a, b any) (any, bool) {
+		c, ok := order(a, b)
+		return c >= 0, ok
+	},
 	private + "starts_with": affix(strings.HasPrefix),
 	private + "ends_with":   affix(strings.HasSuffix),
 }
@@ -307,7 +324,9 @@ func compileVar(args any) expr {
 	if !ok {
 		return nil
 	}
-	path := slices.DeleteFunc(strings.Split(name, "."), func(part string) bool { return part == "" })
+	path := slices.DeleteFunc(strings.Split(name, "."), func(part string) bool {
+		return part == ""
+	})
 	if len(path) == 0 {
 		return nil
 	}
@@ -343,7 +362,10 @@ func compileVar(args any) expr {
 func compileIn(what, where any) expr {
 	a, list := compilePart(what), []any(nil)
 	if l, ok := where.([]any); ok {
-		if list = l; slices.ContainsFunc(l, func(v any) bool { _, text := v.(string); return !text }) {
+		if list = l; slices.ContainsFunc(l, func(v any) bool {
+			_, text := v.(string)
+			return !text
+		}) {
 			return nil
 		}
 		return func(s *scope) (any, bool) {
@@ -368,7 +390,8 @@ func compileIn(what, where any) expr {
 	}
 }
 
-// compileFractional knows shares that are written out, after something to bucket by or without.
+// compileFractional knows shares that are written out, after something to bucket by or
+// without.
 func compileFractional(list []any) expr {
 	if len(list) == 0 {
 		return nil
@@ -379,7 +402,10 @@ func compileFractional(list []any) expr {
 	}
 	for _, share := range shares {
 		parts, ok := share.([]any)
-		if !ok || slices.ContainsFunc(parts, func(v any) bool { _, flag := v.(bool); return !flag && !plain(v) }) {
+		if !ok || slices.ContainsFunc(parts, func(v any) bool {
+			_, flag := v.(bool)
+			return !flag && !plain(v)
+		}) {
 			return nil
 		}
 	}

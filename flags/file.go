@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// The last known good state: {"saved_at":…,"sha256":…,"state":{…}}, the checksum being that of the state's bytes as they stand.
+// The last known good state: {"saved_at":…,"sha256":…,"state":{…}}, the checksum being
+// that of the state's bytes as they stand.
 
 // maxFile bounds the file, in bytes; a larger one is not ours.
 const maxFile = 64 << 20
@@ -49,7 +50,8 @@ type stateKey struct {
 	RatePerSecond int    `json:"rate_per_second"`
 }
 
-// saveSets writes sets and the current keys to the file, and hands them to the mirror. The caller holds mu.
+// saveSets writes sets and the current keys to the file, and hands them to the mirror.
+// The caller holds mu.
 func (h *Holder) saveSets(sets map[string]*snapshot) error {
 	if h.opt.File == "" && h.mirror == nil {
 		return nil
@@ -75,7 +77,8 @@ func (h *Holder) encodeState(sets map[string]*snapshot) ([]byte, error) {
 		st.Sets = append(st.Sets, stateSet{s.set.ID, s.set.Revision, s.set.Definition})
 	}
 	for hash, r := range h.keys.Load().byHash {
-		st.Keys = append(st.Keys, stateKey{r.ID, r.Name, hex.EncodeToString(hash[:]), r.Set, r.RatePerSecond})
+		st.Keys = append(st.Keys,
+			stateKey{r.ID, r.Name, hex.EncodeToString(hash[:]), r.Set, r.RatePerSecond})
 	}
 	st.KeysKnown = h.keys.Load().known
 	raw, err := json.Marshal(st)
@@ -83,11 +86,15 @@ func (h *Holder) encodeState(sets map[string]*snapshot) ([]byte, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(raw)
-	return json.Marshal(file{SavedAt: h.opt.Now().UTC(), SHA256: hex.EncodeToString(sum[:]), State: raw})
+	return json.Marshal(file{
+		SavedAt: h.opt.Now().UTC(),
+		SHA256:  hex.EncodeToString(sum[:]),
+		State:   raw,
+	})
 }
 
-// writeFile replaces a file: written beside it, flushed to disk, then renamed, and the rename flushed too. A crash at any moment leaves
-// the old or the new one whole.
+// writeFile replaces a file: written beside it, flushed to disk, then renamed, and the
+// rename flushed too. A crash at any moment leaves the old or the new one whole.
 func writeFile(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".*")
@@ -112,7 +119,8 @@ func writeFile(path string, data []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// load puts the last known good state in force: of each set the newer of file and mirror, and the keys of what was saved last.
+// load puts the last known good state in force: of each set the newer of file and
+// mirror, and the keys of what was saved last.
 func (h *Holder) load() {
 	var found []restored
 	add := func(from string, raw []byte, err error) {
@@ -186,7 +194,8 @@ func restore(data []byte) (restored, error) {
 	}
 	sum := sha256.Sum256(f.State)
 	if hex.EncodeToString(sum[:]) != f.SHA256 {
-		return restored{}, errors.New("the checksum does not match: the state is damaged or was edited")
+		return restored{}, errors.New(
+			"the checksum does not match: the state is damaged or was edited")
 	}
 	var st state
 	if err := json.Unmarshal(f.State, &st); err != nil {
@@ -194,7 +203,8 @@ func restore(data []byte) (restored, error) {
 	}
 	r := restored{savedAt: f.SavedAt, sets: map[string]*snapshot{}, keysKnown: st.KeysKnown}
 	for _, s := range st.Sets {
-		snap, err := compile(Set{ID: s.ID, Revision: s.Revision, Definition: s.Definition}, f.SavedAt, true)
+		snap, err := compile(Set{ID: s.ID, Revision: s.Revision, Definition: s.Definition},
+			f.SavedAt, true)
 		if err != nil {
 			return restored{}, err
 		}
@@ -205,7 +215,13 @@ func restore(data []byte) (restored, error) {
 		if err != nil || len(hash) != sha256.Size {
 			return restored{}, fmt.Errorf("key %s: the hash is damaged", k.ID)
 		}
-		r.keys = append(r.keys, Key{ID: k.ID, Name: k.Name, Hash: [sha256.Size]byte(hash), Set: k.Set, RatePerSecond: k.RatePerSecond})
+		r.keys = append(r.keys, Key{
+			ID:            k.ID,
+			Name:          k.Name,
+			Hash:          [sha256.Size]byte(hash),
+			Set:           k.Set,
+			RatePerSecond: k.RatePerSecond,
+		})
 	}
 	return r, nil
 }
@@ -213,7 +229,8 @@ func restore(data []byte) (restored, error) {
 // mirrorTimeout bounds one save to the mirror, and Close.
 const mirrorTimeout = 5 * time.Second
 
-// mirror saves the latest state elsewhere, one save at a time. A slow or dead mirror costs nobody anything but its own copy's age.
+// mirror saves the latest state elsewhere, one save at a time. A slow or dead mirror
+// costs nobody anything but its own copy's age.
 type mirror struct {
 	next chan []byte // holds the latest state that is not saved yet
 	done chan error
@@ -235,7 +252,8 @@ func startMirror(to Mirror, log *slog.Logger) *mirror {
 	return m
 }
 
-// put hands over a state in place of one that still waits. Only one goroutine puts at a time.
+// put hands over a state in place of one that still waits. Only one goroutine puts at a
+// time.
 func (m *mirror) put(state []byte) {
 	select {
 	case <-m.next:

@@ -1,14 +1,21 @@
-// Package flags holds the flag sets that workers read, each as one immutable compiled snapshot, and answers from it: over OFREP (the
-// OpenFeature Remote Evaluation Protocol, 0.3.0), to Go code as an OpenFeature provider, and as whole documents for workers that
-// evaluate by themselves. It knows neither the database that flags come from nor the web framework that carries the answers.
+// Package flags holds the flag sets that workers read, each as one immutable compiled
+// snapshot, and answers from it: over OFREP (the OpenFeature Remote Evaluation
+// Protocol, 0.3.0), to Go code as an OpenFeature provider, and as whole documents for
+// workers that evaluate by themselves. It knows neither the database that flags come
+// from nor the web framework that carries the answers.
 //
-// The last good sets and keys are kept in a file, and in a mirror where there is one. A worker must never get "not found" or "not
-// allowed" because our own database failed: it gets the last known good flags, marked stale, or, when nothing was ever known, 503.
+// The last good sets and keys are kept in a file, and in a mirror where there is one. A
+// worker must never get "not found" or "not allowed" because our own database failed:
+// it gets the last known good flags, marked stale, or, when nothing was ever known,
+// 503.
 //
-// Evaluation gives what flagd's core 0.17 gives, with these differences. What flagd only warns about, or finds when somebody asks, Parse
-// refuses: what its schema does not allow, unknown operators, references to unknown evaluators and between evaluators. A context that is
-// no object, that is nested deeper than MaxDepth, or that itself holds a rule with if or an operator on lists, is INVALID_CONTEXT: flagd
-// ignores the first and can be made to run the last without end. Rules of a context know no operators of flagd's own.
+// Evaluation gives what flagd's core 0.17 gives, with these differences. What flagd
+// only warns about, or finds when somebody asks, Parse refuses: what its schema does
+// not allow, unknown operators, references to unknown evaluators and between
+// evaluators. A context that is no object, that is nested deeper than MaxDepth, or that
+// itself holds a rule with if or an operator on lists, is INVALID_CONTEXT: flagd
+// ignores the first and can be made to run the last without end. Rules of a context
+// know no operators of flagd's own.
 package flags
 
 import (
@@ -37,27 +44,32 @@ type Set struct {
 	Definition []byte // a Document as Revise stamped it
 }
 
-// ErrNotSaved means that flags are in force, but that the file still holds older ones: a restart without the database would serve those.
+// ErrNotSaved means that flags are in force, but that the file still holds older ones:
+// a restart without the database would serve those.
 var ErrNotSaved = errors.New("flags are in force but not saved as last known good")
 
-// Mirror is a second place for the last known good state, for a process that starts on an empty disk.
+// Mirror is a second place for the last known good state, for a process that starts on
+// an empty disk.
 type Mirror interface {
 	Load(ctx context.Context) ([]byte, error)
 	Save(ctx context.Context, state []byte) error
 }
 
-// Options say where the last known good state is kept, and when what is held counts as stale.
+// Options say where the last known good state is kept, and when what is held counts as
+// stale.
 type Options struct {
 	File   string // empty: none
 	Mirror Mirror // nil: none
 	Keys   []Key  // from the configuration, known without any database
-	// StaleAfter is how long a Confirm counts; 0: 10 s. It only matters once Confirm was called.
+	// StaleAfter is how long a Confirm counts; 0: 10 s. It only matters once Confirm
+	// was called.
 	StaleAfter time.Duration
 	Now        func() time.Time
 	Log        *slog.Logger
 }
 
-// Holder holds the current sets and keys. It is safe for concurrent use; reading takes no lock.
+// Holder holds the current sets and keys. It is safe for concurrent use; reading takes
+// no lock.
 type Holder struct {
 	opt       Options
 	mu        sync.Mutex // one change at a time
@@ -70,9 +82,10 @@ type Holder struct {
 	watchers map[*Watch]bool // guarded by mu
 }
 
-// NewHolder returns a holder of the last known good state: the file's, and of each set the mirror's where that is newer. It is served at
-// once, marked stale until the first Replace or Confirm. What is damaged is logged and ignored: it must not keep us from starting. Close
-// it when there is a mirror.
+// NewHolder returns a holder of the last known good state: the file's, and of each set
+// the mirror's where that is newer. It is served at once, marked stale until the first
+// Replace or Confirm. What is damaged is logged and ignored: it must not keep us from
+// starting. Close it when there is a mirror.
 func NewHolder(opt Options) *Holder {
 	if opt.StaleAfter <= 0 {
 		opt.StaleAfter = 10 * time.Second
@@ -93,7 +106,8 @@ func NewHolder(opt Options) *Holder {
 	return h
 }
 
-// Close waits until the mirror has what is in force, at most 10 s, and gives its last error. What is replaced afterwards is not mirrored.
+// Close waits until the mirror has what is in force, at most 10 s, and gives its last
+// error. What is replaced afterwards is not mirrored.
 func (h *Holder) Close() error {
 	h.mu.Lock()
 	m := h.mirror
@@ -105,9 +119,11 @@ func (h *Holder) Close() error {
 	return m.close()
 }
 
-// Replace puts a set in force and saves it: on disk first, so that a process that is killed does not come back with an older set than it
-// has served. An invalid set, an older revision, or the same revision with other contents is refused and what is held stays. An error
-// that is ErrNotSaved says that the set is in force but the file is not; the next Replace tries again. Repeating what is held is cheap.
+// Replace puts a set in force and saves it: on disk first, so that a process that is
+// killed does not come back with an older set than it has served. An invalid set, an
+// older revision, or the same revision with other contents is refused and what is held
+// stays. An error that is ErrNotSaved says that the set is in force but the file is
+// not; the next Replace tries again. Repeating what is held is cheap.
 func (h *Holder) Replace(set Set) error {
 	next, err := compile(set, h.opt.Now(), false)
 	if err != nil {
@@ -119,9 +135,14 @@ func (h *Holder) Replace(set Set) error {
 	if held != nil {
 		switch {
 		case set.Revision < held.set.Revision:
-			return migration.Errorf(migration.Conflict, "flag revision %d is older than the %d that workers hold: raise the revision above that, for instance after restoring a database", set.Revision, held.set.Revision)
-		case set.Revision == held.set.Revision && !bytes.Equal(set.Definition, held.set.Definition):
-			return migration.Errorf(migration.Conflict, "flag revision %d differs from the set of the same revision that is held: every change needs a new revision", set.Revision)
+			return migration.Errorf(migration.Conflict, "flag revision %d is older than the "+
+				"%d that workers hold: raise the revision above that, for instance after "+
+				"restoring a database", set.Revision, held.set.Revision)
+		case set.Revision == held.set.Revision &&
+			!bytes.Equal(set.Definition, held.set.Definition):
+			return migration.Errorf(migration.Conflict, "flag revision %d differs from the "+
+				"set of the same revision that is held: every change needs a new revision",
+				set.Revision)
 		case set.Revision == held.set.Revision && !h.staleSet(held) && !h.unsaved:
 			return nil
 		}
@@ -129,7 +150,9 @@ func (h *Holder) Replace(set Set) error {
 	all := maps.Clone(*h.sets.Load())
 	all[set.ID] = next
 	err = h.saveSets(all)
-	h.sets.Store(&all) // in force even when it could not be saved: a full disk must not keep a rollback from the workers
+	// in force even when it could not be saved: a full disk must not keep a rollback
+	// from the workers
+	h.sets.Store(&all)
 	h.wake(set.ID)
 	return err
 }
@@ -144,7 +167,8 @@ func (h *Holder) Unsaved() bool {
 // Confirm says that what is held was just found to be current.
 func (h *Holder) Confirm() { h.confirmed.Store(h.opt.Now().UnixNano()) }
 
-// staleSet reports whether a set is not known to be current. It is decided by the clock when asked: nothing has to run for it.
+// staleSet reports whether a set is not known to be current. It is decided by the clock
+// when asked: nothing has to run for it.
 func (h *Holder) staleSet(s *snapshot) bool {
 	confirmed := h.confirmed.Load()
 	if confirmed == 0 {
@@ -157,8 +181,9 @@ func (h *Holder) staleSet(s *snapshot) bool {
 	return h.opt.Now().UnixNano()-known > int64(h.opt.StaleAfter)
 }
 
-// Stale reports whether the flags are not known to be current: they come from a file or a mirror, or the source has not confirmed them
-// for a while; since is when they were last known to be. Nothing known at all is stale since the zero time.
+// Stale reports whether the flags are not known to be current: they come from a file or
+// a mirror, or the source has not confirmed them for a while; since is when they were
+// last known to be. Nothing known at all is stale since the zero time.
 func (h *Holder) Stale() (stale bool, since time.Time) {
 	all := *h.sets.Load()
 	if len(all) == 0 {
@@ -191,7 +216,8 @@ func (h *Holder) Held(id string) (Set, bool) {
 // IDs lists the sets that are held, sorted.
 func (h *Holder) IDs() []string { return slices.Sorted(maps.Keys(*h.sets.Load())) }
 
-// Watch tells when a set changes, or when keys do. C holds at most one signal: whoever reads it looks at what is held then.
+// Watch tells when a set changes, or when keys do. C holds at most one signal: whoever
+// reads it looks at what is held then.
 type Watch struct {
 	C      chan struct{}
 	set    string
@@ -227,7 +253,8 @@ func (h *Holder) wake(set string) {
 
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
 
-// snapshot is a set with every answer encoded. Nothing in it changes after it was published.
+// snapshot is a set with every answer encoded. Nothing in it changes after it was
+// published.
 type snapshot struct {
 	set      Set
 	tag      string // stands for the set in tags
@@ -242,7 +269,8 @@ type snapshot struct {
 	forms    [2]form  // fresh, stale
 }
 
-// form is what differs between a set that is known to be current and the same that is not.
+// form is what differs between a set that is known to be current and the same that is
+// not.
 type form struct {
 	tag  string // without what the context adds, and without the closing quote
 	etag string // whole, for a set that is not targeted
@@ -253,7 +281,8 @@ type form struct {
 // compile validates a set and encodes every answer that it can give.
 func compile(set Set, at time.Time, restored bool) (*snapshot, error) {
 	if set.Revision < 1 {
-		return nil, migration.Errorf(migration.Invalid, "flag set %s: revision %d is below 1", set.ID, set.Revision)
+		return nil, migration.Errorf(migration.Invalid, "flag set %s: revision %d is below 1",
+			set.ID, set.Revision)
 	}
 	doc, err := Parse(set.Definition)
 	if err != nil {
@@ -263,13 +292,23 @@ func compile(set Set, at time.Time, restored bool) (*snapshot, error) {
 	if meta == nil {
 		meta = map[string]any{}
 	}
-	for name, want := range map[string]any{MetaSet: set.ID, MetaSetRevision: float64(set.Revision)} {
+	for name, want := range map[string]any{MetaSet: set.ID,
+		MetaSetRevision: float64(set.Revision)} {
 		if said, ok := meta[name]; ok && said != want {
-			return nil, migration.Errorf(migration.Invalid, "metadata.%s: the document is stamped %v, but it is given as %v", name, said, want)
+			return nil, migration.Errorf(migration.Invalid,
+				"metadata.%s: the document is stamped %v, but it is given as %v",
+				name, said, want)
 		}
 	}
 	meta[MetaSet], meta[MetaSetRevision] = set.ID, float64(set.Revision)
-	s := &snapshot{set: set, tag: setTag(set.ID), doc: doc, at: at, restored: restored, byKey: make(map[string]*entry, len(doc.Flags))}
+	s := &snapshot{
+		set:      set,
+		tag:      setTag(set.ID),
+		doc:      doc,
+		at:       at,
+		restored: restored,
+		byKey:    make(map[string]*entry, len(doc.Flags)),
+	}
 	for _, key := range slices.Sorted(maps.Keys(doc.Flags)) {
 		e, err := newEntry(key, doc.Flags[key], doc.Evaluators, meta)
 		if err != nil {
@@ -290,15 +329,18 @@ func compile(set Set, at time.Time, restored bool) (*snapshot, error) {
 	return s, nil
 }
 
-// form makes what is said about the whole set. The tag is "<revision>-<the set>-<everything>": two replicas give the same.
+// form makes what is said about the whole set. The tag is "<revision>-<the
+// set>-<everything>": two replicas give the same.
 func (s *snapshot) form(meta map[string]any, stale bool) form {
 	meta = maps.Clone(meta)
 	meta["stale"] = stale
 	f := form{tail: append(append([]byte(`,"metadata":`), encode(meta)...), '}')}
 	sum := sha256.New()
-	_, _ = fmt.Fprintf(sum, "%q %d %t ", s.set.ID, s.set.Revision, stale) // a hash takes everything
+	// a hash takes everything
+	_, _ = fmt.Fprintf(sum, "%q %d %t ", s.set.ID, s.set.Revision, stale)
 	_, _ = sum.Write(s.doc.JSON())
-	f.tag = `"` + strconv.FormatInt(s.set.Revision, 10) + "-" + s.tag + "-" + hex.EncodeToString(sum.Sum(nil)[:8])
+	f.tag = `"` + strconv.FormatInt(s.set.Revision,
+		10) + "-" + s.tag + "-" + hex.EncodeToString(sum.Sum(nil)[:8])
 	if !s.targeted {
 		f.etag = f.tag + `"`
 		f.bulk = slices.Concat(s.flags, f.tail)

@@ -42,7 +42,8 @@ const split = `{"flags":{
 // at stamps a document as the control plane does.
 func at(t testing.TB, revision int64, doc string) flags.Set {
 	t.Helper()
-	return flags.Set{ID: "m1", Revision: revision, Definition: flags.Revise("m1", nil, parse(t, doc), revision).JSON()}
+	return flags.Set{ID: "m1", Revision: revision,
+		Definition: flags.Revise("m1", nil, parse(t, doc), revision).JSON()}
 }
 
 func hold(t testing.TB, opt flags.Options, set flags.Set) *flags.Holder {
@@ -74,11 +75,12 @@ func TestReplaceRefusesInvalidSetsAndKeepsTheGoodOne(t *testing.T) {
 	h := hold(t, flags.Options{}, at(t, 5, doc))
 	before := bulk(h, "", "")
 	for rule, set := range map[string]flags.Set{
-		"revision zero":        {ID: "m1", Definition: []byte(doc)},
-		"not a document":       {ID: "m1", Revision: 6, Definition: []byte(`[]`)},
-		"stamped otherwise":    {ID: "m1", Revision: 6, Definition: at(t, 5, doc).Definition},
-		"stamped for another":  {ID: "m2", Revision: 5, Definition: at(t, 5, doc).Definition},
-		"rule of no operators": {ID: "m1", Revision: 6, Definition: []byte(strings.Replace(split, `"=="`, `"is"`, 1))},
+		"revision zero":       {ID: "m1", Definition: []byte(doc)},
+		"not a document":      {ID: "m1", Revision: 6, Definition: []byte(`[]`)},
+		"stamped otherwise":   {ID: "m1", Revision: 6, Definition: at(t, 5, doc).Definition},
+		"stamped for another": {ID: "m2", Revision: 5, Definition: at(t, 5, doc).Definition},
+		"rule of no operators": {ID: "m1", Revision: 6,
+			Definition: []byte(strings.Replace(split, `"=="`, `"is"`, 1))},
 	} {
 		if err := h.Replace(set); migration.KindOf(err) != migration.Invalid {
 			t.Errorf("%s: got %v, want a refusal", rule, err)
@@ -126,8 +128,10 @@ func TestLastKnownGoodIsServedStaleUntilConfirmed(t *testing.T) {
 			t.Errorf("from the file: stale %v since %v", stale, since)
 		}
 		old := bulk(h, fresh.ETag, "")
-		if old.Status != 200 || old.ETag == fresh.ETag || bulkMetadata(t, old)["stale"] != true {
-			t.Errorf("a client must learn that the flags are stale: %d %s", old.Status, old.Body)
+		if old.Status != 200 || old.ETag == fresh.ETag ||
+			bulkMetadata(t, old)["stale"] != true {
+			t.Errorf("a client must learn that the flags are stale: %d %s",
+				old.Status, old.Body)
 		}
 		if err := h.Replace(at(t, 4, doc)); migration.KindOf(err) != migration.Conflict {
 			t.Errorf("older than the file: %v", err)
@@ -148,7 +152,9 @@ func TestUnconfirmedFlagsBecomeStaleByTheClock(t *testing.T) {
 	t.Parallel()
 	var clock atomic.Int64
 	clock.Store(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).UnixNano())
-	h := hold(t, flags.Options{Now: func() time.Time { return time.Unix(0, clock.Load()) }, StaleAfter: 10 * time.Second}, at(t, 5, doc))
+	h := hold(t, flags.Options{Now: func() time.Time {
+		return time.Unix(0, clock.Load())
+	}, StaleAfter: 10 * time.Second}, at(t, 5, doc))
 	clock.Add(int64(time.Hour))
 	if stale, _ := h.Stale(); stale {
 		t.Error("stale though nobody ever confirms")
@@ -299,7 +305,8 @@ func TestMirrorGetsTheLatestAndNeverDelays(t *testing.T) {
 
 func TestTheNewerOfFileAndMirrorCounts(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ file, mirror int64 }{"file": {7, 6}, "mirror": {6, 7}} {
+	for name, c := range map[string]struct{ file, mirror int64 }{"file": {7, 6},
+		"mirror": {6, 7}} {
 		path, m := filepath.Join(t.TempDir(), "flags.json"), &memory{}
 		hold(t, flags.Options{File: path}, at(t, c.file, doc))
 		if err := hold(t, flags.Options{Mirror: m}, at(t, c.mirror, doc)).Close(); err != nil {
@@ -318,12 +325,14 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flags.json")
 	configured := []flags.Key{{ID: "cfg", Hash: sha256.Sum256([]byte("worker")), Set: "m1"}}
 	h := open(flags.Options{File: path, Keys: configured})
-	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) != migration.Unavailable {
+	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) !=
+		migration.Unavailable {
 		t.Errorf("keys not known yet: %v", err)
 	}
 	watch := h.Watch("m1")
 	defer watch.Close()
-	other := flags.Key{ID: "k1", Name: "n", Hash: sha256.Sum256([]byte("other")), Set: "m2", RatePerSecond: 1}
+	other := flags.Key{ID: "k1", Name: "n", Hash: sha256.Sum256([]byte("other")), Set: "m2",
+		RatePerSecond: 1}
 	if err := h.ReplaceKeys([]flags.Key{other}); err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +365,8 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-watch.C
-	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) != migration.Unauthenticated {
+	if _, err := h.Authenticate([]byte("other")); migration.KindOf(err) !=
+		migration.Unauthenticated {
 		t.Errorf("revoked: %v", err)
 	}
 	if _, err := h.Authenticate([]byte("worker")); err != nil {
@@ -364,7 +374,8 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 	}
 }
 
-// Readers must see whole sets only: both flags of one answer belong to the same revision. Run with -race where cgo is there.
+// Readers must see whole sets only: both flags of one answer belong to the same
+// revision. Run with -race where cgo is there.
 func TestReadersSeeWholeSets(t *testing.T) {
 	t.Parallel()
 	set := func(rev int64) flags.Set {
@@ -381,7 +392,8 @@ func TestReadersSeeWholeSets(t *testing.T) {
 						Value int64 `json:"value"`
 					} `json:"flags"`
 				}
-				if err := json.Unmarshal(bulk(h, "", "").Body, &got); err != nil || got.Flags[0].Value != got.Flags[1].Value || got.Flags[0].Value < last {
+				if err := json.Unmarshal(bulk(h, "", "").Body, &got); err != nil ||
+					got.Flags[0].Value != got.Flags[1].Value || got.Flags[0].Value < last {
 					t.Errorf("torn or older answer: %+v after %d, %v", got, last, err)
 					return
 				}

@@ -6,13 +6,15 @@ import (
 	"strconv"
 )
 
-// A request's JSON, read in place: every poll of every worker comes through here, and encoding/json takes several times as long to check
-// it and to decode it. What is accepted and what comes out is the same as there (FuzzJSON).
+// A request's JSON, read in place: every poll of every worker comes through here, and
+// encoding/json takes several times as long to check it and to decode it. What is
+// accepted and what comes out is the same as there (FuzzJSON).
 
 // maxNesting is encoding/json's limit.
 const maxNesting = 10_000
 
-// skipValue returns the index after the value that starts at b[i], or -1 when no valid one does.
+// skipValue returns the index after the value that starts at b[i], or -1 when no valid
+// one does.
 func skipValue(b []byte, i, depth int) int {
 	if i >= len(b) {
 		return -1
@@ -34,8 +36,8 @@ func skipValue(b []byte, i, depth int) int {
 	return skipNumber(b, i)
 }
 
-// skipObject is skipValue for what starts with a brace. member, when there is one, is told of each member: where its quoted name and its
-// value begin and end.
+// skipObject is skipValue for what starts with a brace. member, when there is one, is
+// told of each member: where its quoted name and its value begin and end.
 func skipObject(b []byte, i, depth int, member func(name, nameEnd, value, valueEnd int)) int {
 	if depth >= maxNesting {
 		return -1
@@ -173,8 +175,9 @@ func skipNumber(b []byte, i int) int {
 	return i
 }
 
-// objectAt decodes the object that starts at b[i], in what is known to be valid, and gives the index after it. Of members with one name
-// the last counts. The first error is told.
+// objectAt decodes the object that starts at b[i], in what is known to be valid, and
+// gives the index after it. Of members with one name the last counts. The first error
+// is told.
 func objectAt(b []byte, i int) (out map[string]any, next int, err error) {
 	out = map[string]any{}
 	for i = skipSpace(b, i+1); b[i] != '}'; i = skipSeparator(b, i) {
@@ -231,7 +234,8 @@ func valueAt(b []byte, i int) (v any, next int, err error) {
 	return n, next, nil
 }
 
-// stringOf decodes a quoted string. Escapes and what is not ASCII, which may not be UTF-8 either, are for the library.
+// stringOf decodes a quoted string. Escapes and what is not ASCII, which may not be
+// UTF-8 either, are for the library.
 func stringOf(b []byte) string {
 	text := b[1 : len(b)-1]
 	for _, c := range text {

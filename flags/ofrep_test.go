@@ -24,13 +24,21 @@ func TestOFREP_single_evaluation(t *testing.T) {
 		status          int
 		want            string
 	}{
-		{"everybody gets it", "ratio", `{"context":{"targetingKey":"w1"}}`, 200, `{"key":"ratio","value":0.5,"reason":"STATIC","variant":"half",` + meta},
-		{"rule matches", "stage", `{"context":{"tier":"gold"}}`, 200, `{"key":"stage","value":"live","reason":"TARGETING_MATCH","variant":"live",` + meta},
-		{"rule gives null", "stage", `{"context":{}}`, 200, `{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
-		{"the last context counts", "stage", `{"context":{"tier":"gold"},"context":{}}`, 200, `{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
-		{"no context", "stage", `{}`, 200, `{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
-		{"empty body counts as {}", "stage", ``, 200, `{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
-		{"targetingKey that is no text", "stage", `{"context":{"targetingKey":5}}`, 200, `{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
+		{"everybody gets it", "ratio", `{"context":{"targetingKey":"w1"}}`, 200,
+			`{"key":"ratio","value":0.5,"reason":"STATIC","variant":"half",` + meta},
+		{"rule matches", "stage", `{"context":{"tier":"gold"}}`, 200,
+			`{"key":"stage","value":"live","reason":"TARGETING_MATCH","variant":"live",` +
+				meta},
+		{"rule gives null", "stage", `{"context":{}}`, 200,
+			`{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
+		{"the last context counts", "stage", `{"context":{"tier":"gold"},"context":{}}`, 200,
+			`{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
+		{"no context", "stage", `{}`, 200,
+			`{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
+		{"empty body counts as {}", "stage", ``, 200,
+			`{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
+		{"targetingKey that is no text", "stage", `{"context":{"targetingKey":5}}`, 200,
+			`{"key":"stage","value":"off","reason":"DEFAULT","variant":"off",` + meta},
 		{"the code's default", "code", `{}`, 200, `{"key":"code","reason":"DEFAULT",` + meta},
 		{"disabled", "out", `{}`, 200, `{"key":"out","reason":"DISABLED",` + meta},
 		{"rule gives no variant", "broken", `{}`, 400, `{"key":"broken","errorCode":"GENERAL","errorDetails":"The targeting rule of the flag gave something that is not one of its variants"}`},
@@ -42,22 +50,26 @@ func TestOFREP_single_evaluation(t *testing.T) {
 		{"array", "stage", `[]`, 400, `{"key":"stage","errorCode":"PARSE_ERROR","errorDetails":"The request body is not a JSON object"}`},
 		{"context is null", "stage", `{"a":1,"context":null}`, 400, `{"key":"stage","errorCode":"INVALID_CONTEXT","errorDetails":"The context is not a JSON object"}`},
 		{"context spelled with an escape", "ratio", `{"\u0063ontext":1}`, 400, `{"key":"ratio","errorCode":"INVALID_CONTEXT","errorDetails":"The context is not a JSON object"}`},
-		{"too large", "stage", `{"context":{"a":"` + strings.Repeat("x", flags.MaxBody) + `"}}`, 400,
+		{"too large", "stage",
+			`{"context":{"a":"` + strings.Repeat("x", flags.MaxBody) + `"}}`, 400,
 			`{"key":"stage","errorCode":"INVALID_CONTEXT","errorDetails":"The request body is larger than 65536 bytes"}`},
-		{"too deep", "stage", `{"context":{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}}`, 400,
+		{"too deep", "stage", `{"context":{"a":` + strings.Repeat("[",
+			5000) + strings.Repeat("]", 5000) + `}}`, 400,
 			`{"key":"stage","errorCode":"INVALID_CONTEXT","errorDetails":"The context is nested deeper than 64"}`},
 	} {
 		got := h.EvaluateOne("m1", c.key, []byte(c.body))
 		if got.Status != c.status || !sameJSON(t, got.Body, c.want) {
 			t.Errorf("%s: %d %s, want %d %s", c.rule, got.Status, got.Body, c.status, c.want)
 		}
-		if got.ContentType != "application/json" || got.ETag != "" || got.RetryAfter != 0 || (got.Revision == 17) != (got.Status == 200) {
+		if got.ContentType != "application/json" || got.ETag != "" || got.RetryAfter != 0 ||
+			(got.Revision == 17) != (got.Status == 200) {
 			t.Errorf("%s: headers %+v", c.rule, got)
 		}
 	}
 }
 
-// A context could otherwise make the library call itself until the stack is full, which ends the process.
+// A context could otherwise make the library call itself until the stack is full, which
+// ends the process.
 func TestAContextCannotRunWithoutEnd(t *testing.T) {
 	t.Parallel()
 	h := hold(t, flags.Options{}, at(t, 1, `{"flags":{"k":{"state":"ENABLED","variants":{"a":1},"targeting":{"if":[true,{"var":"x"}]}}}}`))
@@ -82,18 +94,21 @@ func TestOFREP_bulk_evaluation(t *testing.T) {
 		want := `{"flags":[` + strings.ReplaceAll(c.flags, "META", `{"flagSetId":"m1","flagSetRevision":3,"fractional":"v2","revision":3}`) + `]STREAMS,"metadata":{"flagSetId":"m1","flagSetRevision":3,"fractional":"v2","stale":false}}`
 		body := []byte(`{"context":{"x":true}}`)
 		plain := h.EvaluateAll("m1", flags.Request{Body: body})
-		if plain.Status != 200 || plain.ETag == "" || plain.Revision != 3 || !sameJSON(t, plain.Body, strings.Replace(want, "STREAMS", "", 1)) {
+		if plain.Status != 200 || plain.ETag == "" || plain.Revision != 3 ||
+			!sameJSON(t, plain.Body, strings.Replace(want, "STREAMS", "", 1)) {
 			t.Errorf("%s: %d %q %s", name, plain.Status, plain.ETag, plain.Body)
 		}
 		streamed := h.EvaluateAll("m1", flags.Request{Body: body, Streams: []byte(stream)})
-		if streamed.ETag != plain.ETag || !sameJSON(t, streamed.Body, strings.Replace(want, "STREAMS", `,"eventStreams":`+stream, 1)) {
+		if streamed.ETag != plain.ETag || !sameJSON(t, streamed.Body,
+			strings.Replace(want, "STREAMS", `,"eventStreams":`+stream, 1)) {
 			t.Errorf("%s with streams: %s", name, streamed.Body)
 		}
 		for body, want := range map[string]string{
 			`{"context":1}`: `{"errorCode":"INVALID_CONTEXT","errorDetails":"The context is not a JSON object"}`,
 			`{`:             `{"errorCode":"PARSE_ERROR","errorDetails":"The request body is not valid JSON"}`,
 		} {
-			if bad := bulk(h, plain.ETag, body); bad.Status != 400 || bad.ETag != "" || !sameJSON(t, bad.Body, want) {
+			if bad := bulk(h, plain.ETag, body); bad.Status != 400 || bad.ETag != "" ||
+				!sameJSON(t, bad.Body, want) {
 				t.Errorf("%s: body %s: %d %s", name, body, bad.Status, bad.Body)
 			}
 		}
@@ -107,43 +122,49 @@ func TestOFREP_not_modified(t *testing.T) {
 		tag := bulk(h, "", "{}").ETag
 		later := bulk(hold(t, flags.Options{}, at(t, 4, doc)), "", "{}").ETag
 		foreign := flags.NewHolder(flags.Options{})
-		if err := foreign.Replace(flags.Set{ID: "m2", Revision: 9, Definition: []byte(doc)}); err != nil {
+		if err := foreign.Replace(flags.Set{ID: "m2", Revision: 9,
+			Definition: []byte(doc)}); err != nil {
 			t.Fatal(err)
 		}
 		for rule, c := range map[string]struct {
 			header string
 			status int
 		}{
-			"no header":                {"", 200},
-			"the tag":                  {tag, 304},
-			"weak":                     {"W/" + tag, 304},
-			"any":                      {" * ", 304},
-			"list":                     {`"other", ` + tag, 304},
-			"list without spaces":      {`"other",W/"more",` + tag + `,"x"`, 304},
-			"comma inside a tag":       {`"a,b" , ` + tag, 304},
-			"another tag":              {`"other"`, 200},
-			"tag without quotes":       {strings.Trim(tag, `"`), 200},
-			"part of the tag":          {tag[:len(tag)-2] + `"`, 200},
-			"unterminated":             {tag[:len(tag)-1], 200},
-			"star inside a list":       {`"x", *`, 200},
-			"tag of an older answer":   {bulk(hold(t, flags.Options{}, at(t, 2, doc)), "", "{}").ETag, 200},
+			"no header":           {"", 200},
+			"the tag":             {tag, 304},
+			"weak":                {"W/" + tag, 304},
+			"any":                 {" * ", 304},
+			"list":                {`"other", ` + tag, 304},
+			"list without spaces": {`"other",W/"more",` + tag + `,"x"`, 304},
+			"comma inside a tag":  {`"a,b" , ` + tag, 304},
+			"another tag":         {`"other"`, 200},
+			"tag without quotes":  {strings.Trim(tag, `"`), 200},
+			"part of the tag":     {tag[:len(tag)-2] + `"`, 200},
+			"unterminated":        {tag[:len(tag)-1], 200},
+			"star inside a list":  {`"x", *`, 200},
+			"tag of an older answer": {bulk(hold(t, flags.Options{}, at(t, 2, doc)), "",
+				"{}").ETag, 200},
 			"reader holds a later one": {later, 304},
 			"a later one of no set":    {`"9-x"`, 200},
 			"later, but another set":   {foreign.EvaluateAll("m2", flags.Request{}).ETag, 200},
 		} {
 			got := bulk(h, c.header, "{}")
-			if got.Status != c.status || got.ETag != tag && c.header != later || got.Status == 304 && (len(got.Body) != 0 || got.ContentType != "") {
-				t.Errorf("%s, %s: %s gives %d %s, want %d", name, rule, c.header, got.Status, got.ETag, c.status)
+			if got.Status != c.status || got.ETag != tag && c.header != later ||
+				got.Status == 304 && (len(got.Body) != 0 || got.ContentType != "") {
+				t.Errorf("%s, %s: %s gives %d %s, want %d", name, rule, c.header, got.Status,
+					got.ETag, c.status)
 			}
 		}
-		if flags.HeldRevision(tag) != 3 || flags.HeldRevision(`"x", W/`+tag) != 3 || flags.HeldRevision(`"x"`) != 0 || flags.HeldRevision("") != 0 {
+		if flags.HeldRevision(tag) != 3 || flags.HeldRevision(`"x", W/`+tag) != 3 ||
+			flags.HeldRevision(`"x"`) != 0 || flags.HeldRevision("") != 0 {
 			t.Errorf("%s: held revisions of %s", name, tag)
 		}
 		if err := h.Replace(at(t, 4, doc)); err != nil {
 			t.Fatal(err)
 		}
 		if got := bulk(h, tag, "{}"); got.Status != 200 || got.ETag != later {
-			t.Errorf("%s: after a change: %d %s, another replica has %s", name, got.Status, got.ETag, later)
+			t.Errorf("%s: after a change: %d %s, another replica has %s", name, got.Status,
+				got.ETag, later)
 		}
 		same := bulk(h, later, `{"context":{"tier":"gold"}}`).Status == 304
 		if same != (name == "static") {
@@ -162,7 +183,8 @@ func TestOFREP_rules_that_read_the_time_change_the_tag_by_the_second(t *testing.
 		t.Errorf("the same second: %d", again.Status)
 	}
 	clock.Store(101)
-	if later := bulk(h, first.ETag, ""); later.Status != 200 || !bytes.Contains(later.Body, []byte(`"late"`)) {
+	if later := bulk(h, first.ETag, ""); later.Status != 200 ||
+		!bytes.Contains(later.Body, []byte(`"late"`)) {
 		t.Errorf("later: %d %s", later.Status, later.Body)
 	}
 }
@@ -170,8 +192,10 @@ func TestOFREP_rules_that_read_the_time_change_the_tag_by_the_second(t *testing.
 func TestOFREP_nothing_known_is_503_never_404(t *testing.T) {
 	t.Parallel()
 	h := flags.NewHolder(flags.Options{})
-	for _, got := range []flags.Response{h.EvaluateOne("m1", "ratio", nil), bulk(h, "*", ""), h.EvaluateOne("m1", "ratio", []byte("{"))} {
-		if got.Status != 503 || got.RetryAfter < 1 || got.ETag != "" || !bytes.Contains(got.Body, []byte(`"errorCode":"GENERAL","errorDetails":"`)) {
+	for _, got := range []flags.Response{h.EvaluateOne("m1", "ratio", nil), bulk(h, "*", ""),
+		h.EvaluateOne("m1", "ratio", []byte("{"))} {
+		if got.Status != 503 || got.RetryAfter < 1 || got.ETag != "" ||
+			!bytes.Contains(got.Body, []byte(`"errorCode":"GENERAL","errorDetails":"`)) {
 			t.Errorf("got %+v %s", got, got.Body)
 		}
 	}
@@ -186,9 +210,13 @@ func sameJSON(t *testing.T, got []byte, want string) bool {
 	return json.Unmarshal(got, &a) == nil && reflect.DeepEqual(a, b)
 }
 
-// FuzzEvaluate holds our scan of a request against encoding/json, and every answer against its shape.
+// FuzzEvaluate holds our scan of a request against encoding/json, and every answer
+// against its shape.
 func FuzzEvaluate(f *testing.F) {
-	for _, seed := range []string{"", "{}", `{"context":{}}`, ` {"a":"\"","context" : {"x":[{}]}, "b":-1e9}`, `{"context":null}`, `{"\u0063ontext":[]}`, `{"context":{},"context":1}`, "[", `"x"`, "\xff", `{"a":"\ud800"}`} {
+	for _, seed := range []string{"", "{}", `{"context":{}}`,
+		` {"a":"\"","context" : {"x":[{}]}, "b":-1e9}`, `{"context":null}`,
+		`{"\u0063ontext":[]}`, `{"context":{},"context":1}`, "[", `"x"`, "\xff",
+		`{"a":"\ud800"}`} {
 		f.Add([]byte(seed), `"a", W/"b"`)
 	}
 	h := hold(f, flags.Options{}, at(f, 3, doc))
@@ -196,18 +224,22 @@ func FuzzEvaluate(f *testing.F) {
 	f.Add([]byte("{}"), tag)
 	f.Fuzz(func(t *testing.T, body []byte, ifNoneMatch string) {
 		single, all := h.EvaluateOne("m1", "ratio", body), bulk(h, ifNoneMatch, string(body))
-		if ok := acceptable(body); ok != (single.Status == 200) || ok != (all.Status == 200 || all.Status == 304) || !ok && (single.Status != 400 || all.Status != 400) {
-			t.Errorf("body %q: acceptable %v, single %d, bulk %d", body, ok, single.Status, all.Status)
+		if ok := acceptable(body); ok != (single.Status == 200) || ok != (all.Status == 200 ||
+			all.Status == 304) || !ok && (single.Status != 400 || all.Status != 400) {
+			t.Errorf("body %q: acceptable %v, single %d, bulk %d", body, ok,
+				single.Status, all.Status)
 		}
 		for _, r := range []flags.Response{single, all} {
-			if (r.Status == 304) != (len(r.Body) == 0) || r.Status != 304 && !json.Valid(r.Body) {
+			if (r.Status == 304) != (len(r.Body) == 0) ||
+				r.Status != 304 && !json.Valid(r.Body) {
 				t.Errorf("status %d with body %q", r.Status, r.Body)
 			}
 		}
 	})
 }
 
-// acceptable is the rule in the plainest terms: empty, or an object in which every "context" is an object.
+// acceptable is the rule in the plainest terms: empty, or an object in which every
+// "context" is an object.
 func acceptable(body []byte) bool {
 	if len(body) > flags.MaxBody {
 		return false
@@ -251,7 +283,9 @@ func ten() string {
 		if i%2 == 0 {
 			targeting = `,"targeting":{"if":[{"==":[{"var":"tier"},"gold"]},"b"]}`
 		}
-		parts = append(parts, fmt.Sprintf(`"flag-%d":{"state":"ENABLED","variants":{"a":"A","b":"B"},"defaultVariant":"a"%s}`, i, targeting))
+		parts = append(parts, fmt.Sprintf(
+			`"flag-%d":{"state":"ENABLED","variants":{"a":"A","b":"B"},"defaultVariant":"a"%s}`,
+			i, targeting))
 	}
 	return `{"flags":{` + strings.Join(parts, ",") + `}}`
 }
@@ -295,13 +329,22 @@ func benchmarkOne(b *testing.B, key string) {
 }
 
 func TestPollsDoNotAllocate(t *testing.T) {
-	static, targeted := hold(t, flags.Options{}, at(t, 3, doc)), hold(t, flags.Options{}, at(t, 3, split))
+	static, targeted := hold(t, flags.Options{}, at(t, 3, doc)), hold(t, flags.Options{},
+		at(t, 3, split))
 	tag, other := bulk(static, "", string(who)).ETag, bulk(targeted, "", string(who)).ETag
 	for name, poll := range map[string]func(){
-		"bulk, not modified":           func() { sink = static.EvaluateAll("m1", flags.Request{IfNoneMatch: tag, Body: who}) },
-		"bulk, targeted, not modified": func() { sink = targeted.EvaluateAll("m1", flags.Request{IfNoneMatch: other, Body: who}) },
-		"bulk, all static":             func() { sink = static.EvaluateAll("m1", flags.Request{}) },
-		"single":                       func() { sink = static.EvaluateOne("m1", "ratio", who) },
+		"bulk, not modified": func() {
+			sink = static.EvaluateAll("m1", flags.Request{IfNoneMatch: tag, Body: who})
+		},
+		"bulk, targeted, not modified": func() {
+			sink = targeted.EvaluateAll("m1", flags.Request{IfNoneMatch: other, Body: who})
+		},
+		"bulk, all static": func() {
+			sink = static.EvaluateAll("m1", flags.Request{})
+		},
+		"single": func() {
+			sink = static.EvaluateOne("m1", "ratio", who)
+		},
 	} {
 		if n := testing.AllocsPerRun(100, poll); n >= 1 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -314,7 +357,8 @@ func ExampleHolder_EvaluateOne() {
 	if err := h.Replace(flags.Set{ID: "m1", Revision: 1, Definition: []byte(`{"flags":{"source-endpoint":{"state":"ENABLED","variants":{"standalone":"standalone"},"defaultVariant":"standalone"}}}`)}); err != nil {
 		fmt.Println(err)
 	}
-	r := h.EvaluateOne("m1", "source-endpoint", []byte(`{"context":{"targetingKey":"worker-1"}}`))
+	r := h.EvaluateOne("m1", "source-endpoint",
+		[]byte(`{"context":{"targetingKey":"worker-1"}}`))
 	fmt.Println(r.Status, string(r.Body))
 	// Output: 200 {"key":"source-endpoint","value":"standalone","reason":"STATIC","variant":"standalone","metadata":{"flagSetId":"m1","flagSetRevision":1}}
 }

@@ -57,7 +57,8 @@ func fromOracle(e *evaluator.JSON, key string, context map[string]any) given {
 
 var noContext = context.Background() // flagd's evaluator only reads a selector from it
 
-// reader decodes answers; prepared ones are the same bytes each time, and are decoded once.
+// reader decodes answers; prepared ones are the same bytes each time, and are decoded
+// once.
 type reader map[*byte]given
 
 func (r reader) read(t testing.TB, body []byte) given {
@@ -72,7 +73,8 @@ func (r reader) read(t testing.TB, body []byte) given {
 	return g
 }
 
-// Every evaluation must be what flagd's core gives: value, variant, reason, error code and metadata.
+// Every evaluation must be what flagd's core gives: value, variant, reason, error code
+// and metadata.
 func TestEvaluationIsFlagds(t *testing.T) {
 	t.Parallel()
 	seed, want := time.Now().UnixNano(), 1_000_000
@@ -104,17 +106,22 @@ func TestEvaluationIsFlagds(t *testing.T) {
 				want, res := fromOracle(theirs, key, ctx), h.EvaluateOne("s", key, body)
 				got := ours.read(t, res.Body)
 				if !reflect.DeepEqual(got, want) {
-					t.Fatalf("seed %d: flag %s of %s\ncontext %s\n  got %+v\n want %+v", seed, key, doc, body, got, want)
+					t.Fatalf("seed %d: flag %s of %s\ncontext %s\n  got %+v\n want %+v", seed,
+						key, doc, body, got, want)
 				}
 				outcomes[got.Reason+got.ErrorCode]++
 				done++
 			}
 		}
 	}
-	t.Logf("%d evaluations the same: %v; Parse refused %d of %d rules", done, outcomes, refused, refused+kept)
-	for _, o := range []string{"STATIC", "TARGETING_MATCH", "DEFAULT", "DISABLED", "PARSE_ERROR", "GENERAL"} {
+	t.Logf("%d evaluations the same: %v; Parse refused %d of %d rules", done, outcomes, refused,
+		refused+kept)
+	for _, o := range []string{"STATIC", "TARGETING_MATCH", "DEFAULT", "DISABLED",
+		"PARSE_ERROR", "GENERAL"} {
 		if outcomes[o] < done/500 {
-			t.Errorf("only %d of the evaluations were %s: the generator misses what it should try", outcomes[o], o)
+			t.Errorf(
+				"only %d of the evaluations were %s: the generator misses what it should try",
+				outcomes[o], o)
 		}
 	}
 }
@@ -124,13 +131,15 @@ type generator struct{ *rand.Rand }
 
 func pick[T any](g generator, from ...T) T { return from[g.Intn(len(from))] }
 
-// set makes a set of flags whose rules Parse accepts, and counts what it refused and kept.
+// set makes a set of flags whose rules Parse accepts, and counts what it refused and
+// kept.
 func (g generator) set(refused, kept int) (map[string]any, int, int) {
 	evaluators := map[string]any{}
 	for _, name := range []string{"internal", "split"} {
 		for {
 			rule := g.rule(2, false)
-			if accepted(map[string]any{"flags": map[string]any{}, "$evaluators": map[string]any{name: rule}}) {
+			if accepted(map[string]any{"flags": map[string]any{},
+				"$evaluators": map[string]any{name: rule}}) {
 				evaluators[name] = rule
 				break
 			}
@@ -139,22 +148,27 @@ func (g generator) set(refused, kept int) (map[string]any, int, int) {
 	byKey := map[string]any{}
 	for len(byKey) < 20 {
 		variants := pick(g,
-			map[string]any{"a": "A", "b": "B", "1": "one", "2": "two", "true": "yes", "x y": "<é>"},
+			map[string]any{"a": "A", "b": "B", "1": "one", "2": "two", "true": "yes",
+				"x y": "<é>"},
 			map[string]any{"true": true, "false": false, "a": true, "b": false},
 			map[string]any{"a": 1, "b": 2.5, "true": -3, "2": 1e20, "0": 0},
-			map[string]any{"a": map[string]any{"n": []any{1, nil, "x"}}, "b": map[string]any{}, "false": map[string]any{"é": true}})
-		f := map[string]any{"state": pick(g, "ENABLED", "ENABLED", "ENABLED", "ENABLED", "ENABLED", "ENABLED", "ENABLED", "DISABLED"), "variants": variants}
+			map[string]any{"a": map[string]any{"n": []any{1, nil, "x"}}, "b": map[string]any{},
+				"false": map[string]any{"é": true}})
+		f := map[string]any{"state": pick(g, "ENABLED", "ENABLED", "ENABLED", "ENABLED",
+			"ENABLED", "ENABLED", "ENABLED", "DISABLED"), "variants": variants}
 		if g.Intn(5) > 0 {
 			f["defaultVariant"] = pick[any](g, "a", "a", "b", nil)
 		}
 		if g.Intn(4) == 0 {
-			f["metadata"] = map[string]any{"owner": "x", "revision": g.Intn(7), "version": "own"}
+			f["metadata"] = map[string]any{"owner": "x", "revision": g.Intn(7),
+				"version": "own"}
 		}
 		if g.Intn(10) > 0 {
 			f["targeting"] = g.targeting()
 		}
 		key := fmt.Sprintf("flag-%d", len(byKey))
-		if !accepted(map[string]any{"flags": map[string]any{key: f}, "$evaluators": evaluators}) {
+		if !accepted(map[string]any{"flags": map[string]any{key: f},
+			"$evaluators": evaluators}) {
 			refused++
 			continue
 		}
@@ -162,7 +176,8 @@ func (g generator) set(refused, kept int) (map[string]any, int, int) {
 		byKey[key] = f
 	}
 	return map[string]any{"flags": byKey, "$evaluators": evaluators,
-		"metadata": map[string]any{"flagSetId": "s", "flagSetRevision": 7, "version": "v1", "fractional": "v2"}}, refused, kept
+		"metadata": map[string]any{"flagSetId": "s", "flagSetRevision": 7, "version": "v1",
+			"fractional": "v2"}}, refused, kept
 }
 
 func accepted(doc any) bool {
@@ -179,10 +194,12 @@ func (g generator) targeting() any {
 		return map[string]any{}
 	}
 	if g.Intn(3) == 0 { // what is compiled, with values that mostly meet
-		return map[string]any{"if": []any{g.everyday(), "a", map[string]any{"!": []any{g.everyday()}}, "b", g.everyday()}}
+		return map[string]any{"if": []any{g.everyday(), "a",
+			map[string]any{"!": []any{g.everyday()}}, "b", g.everyday()}}
 	}
 	if g.Intn(3) > 0 { // a rule that mostly ends in a variant, as people write them
-		return map[string]any{"if": []any{g.arg(2, true), g.result(), g.arg(2, true), g.result(), g.result()}}
+		return map[string]any{"if": []any{g.arg(2, true), g.result(), g.arg(2, true),
+			g.result(), g.result()}}
 	}
 	return g.rule(3, true)
 }
@@ -191,16 +208,20 @@ func (g generator) targeting() any {
 func (g generator) everyday() any {
 	op := func(name string, args ...any) any { return map[string]any{name: args} }
 	property := func(name string) any {
-		return map[string]any{"var": pick[any](g, name, name, []any{name}, []any{name, "a"}, []any{name, nil})}
+		return map[string]any{"var": pick[any](g, name, name, []any{name}, []any{name, "a"},
+			[]any{name, nil})}
 	}
 	value := func() any {
-		return property(pick(g, "email", "n", "version", "nested.a.b", "flag", "missing", "list", "unicode", "targetingKey"))
+		return property(pick(g, "email", "n", "version", "nested.a.b", "flag", "missing",
+			"list", "unicode", "targetingKey"))
 	}
 	text := func() any {
-		return pick[any](g, value(), value(), "a", "", "b@y.org", "a@x.org", "5", "1.2.3", "é", nil)
+		return pick[any](g, value(), value(), "a", "", "b@y.org", "a@x.org", "5",
+			"1.2.3", "é", nil)
 	}
 	number := func() any {
-		return pick[any](g, property("n"), property("n"), property("nested.a"), 0, 1, -7.5, "5", nil, op("+", "NaN"))
+		return pick[any](g, property("n"), property("n"), property("nested.a"), 0, 1, -7.5, "5",
+			nil, op("+", "NaN"))
 	}
 	either := func() (any, any) {
 		if g.Intn(2) == 0 {
@@ -216,12 +237,15 @@ func (g generator) everyday() any {
 		a, b := either()
 		return op(pick(g, "<", "<=", ">", ">="), a, b)
 	case 2:
-		return op("in", text(), pick[any](g, text(), []any{"a", "", "b@y.org", "5", "order-1"}, []any{}, []any{"1", 1}))
+		return op("in", text(), pick[any](g, text(), []any{"a", "", "b@y.org", "5", "order-1"},
+			[]any{}, []any{"1", 1}))
 	case 3:
-		return op("in", pick[any](g, number(), text()), []any{"0", "1", "5", "a@x.org", "order-1", "-7.5"})
+		return op("in", pick[any](g, number(), text()),
+			[]any{"0", "1", "5", "a@x.org", "order-1", "-7.5"})
 	case 4:
 		a, b := either()
-		return op(pick(g, "==", "==="), op("cat", a, b, pick[any](g, " ", "", a)), op("cat", pick[any](g, a, "a"), b))
+		return op(pick(g, "==", "==="), op("cat", a, b, pick[any](g, " ", "", a)),
+			op("cat", pick[any](g, a, "a"), b))
 	case 5:
 		return op(pick(g, "and", "or"), value(), op(pick(g, "!", "!!"), value()), text())
 	case 6:
@@ -245,11 +269,14 @@ func (g generator) result() any {
 }
 
 func (g generator) primitive() any {
-	return pick[any](g, nil, true, false, 0, 1, -1, 2.5, 1e20, "", "a", "b", "1", " 2 ", "x y", "é", "<&>", `"q"`, "null", "1.2.3", "v2.0.0", "a.b", "order-1", "NaN", "0x10")
+	return pick[any](g, nil, true, false, 0, 1, -1, 2.5, 1e20, "", "a", "b", "1", " 2 ", "x y",
+		"é", "<&>", `"q"`, "null", "1.2.3", "v2.0.0", "a.b", "order-1", "NaN", "0x10")
 }
 
 func (g generator) path() any {
-	return pick[any](g, "targetingKey", "email", "version", "n", "list", "list.0", "nested.a.b", "nested", "flag", "missing", "", "words", "rows", "$flagd.flagKey", "rows.1.n", "unicode", "none",
+	return pick[any](g, "targetingKey", "email", "version", "n", "list", "list.0", "nested.a.b",
+		"nested", "flag", "missing", "", "words", "rows", "$flagd.flagKey", "rows.1.n",
+		"unicode", "none",
 		[]any{"missing", "a"}, []any{"n", 3}, []any{}, 1)
 }
 
@@ -280,7 +307,8 @@ func (g generator) fractional() any {
 		for range 2 + g.Intn(3) {
 			share := []any{pick[any](g, "a", "b", "true", "zz")}
 			if g.Intn(4) > 0 {
-				share = append(share, pick[any](g, 0, 1, 25, 50, -5, 2.5, 1e9, 2147483647, 2147483648))
+				share = append(share,
+					pick[any](g, 0, 1, 25, 50, -5, 2.5, 1e9, 2147483647, 2147483648))
 			}
 			out = append(out, share)
 		}
@@ -289,12 +317,17 @@ func (g generator) fractional() any {
 	if g.Intn(2) == 0 {
 		return map[string]any{"fractional": weights()}
 	}
-	by := pick[any](g, map[string]any{"var": g.path()}, map[string]any{"cat": []any{map[string]any{"var": "$flagd.flagKey"}, map[string]any{"var": "targetingKey"}}}, g.arg(1, false))
+	by := pick[any](g, map[string]any{"var": g.path()}, map[string]any{"cat": []any{
+		map[string]any{"var": "$flagd.flagKey"},
+		map[string]any{"var": "targetingKey"},
+	}}, g.arg(1, false))
 	return map[string]any{"fractional": append([]any{by}, weights()...)}
 }
 
 func (g generator) list(depth int) any {
-	return pick[any](g, map[string]any{"var": "list"}, map[string]any{"var": "rows"}, map[string]any{"var": "words"}, map[string]any{"var": "missing"}, map[string]any{"merge": g.args(depth, false, 1, 3)})
+	return pick[any](g, map[string]any{"var": "list"}, map[string]any{"var": "rows"},
+		map[string]any{"var": "words"}, map[string]any{"var": "missing"},
+		map[string]any{"merge": g.args(depth, false, 1, 3)})
 }
 
 func (g generator) rule(depth int, refs bool) any {
@@ -309,29 +342,40 @@ func (g generator) rule(depth int, refs bool) any {
 	case 3:
 		return op(pick(g, "and", "or"), g.args(depth, refs, 1, 3))
 	case 4:
-		return op(pick(g, "!", "!!"), pick[any](g, g.args(depth, refs, 1, 1), g.arg(depth, refs)))
+		return op(pick(g, "!", "!!"),
+			pick[any](g, g.args(depth, refs, 1, 1), g.arg(depth, refs)))
 	case 5:
 		return op("if", g.args(depth, refs, 1, 5))
 	case 6:
-		return op("in", []any{g.arg(depth, refs), pick[any](g, g.list(depth), g.arg(depth, refs), []any{"a", 1, "order-1", true}, []any{[]any{0, 5}})})
+		return op("in", []any{g.arg(depth, refs), pick[any](g, g.list(depth),
+			g.arg(depth, refs), []any{"a", 1, "order-1", true}, []any{[]any{0, 5}})})
 	case 7:
 		return op("cat", pick[any](g, g.args(depth, refs, 1, 3), g.primitive()))
 	case 8:
 		return op(pick(g, "+", "*", "-", "/", "%", "min", "max"), g.args(depth, refs, 1, 3))
 	case 9:
-		return op("substr", append([]any{g.arg(depth, refs)}, pick(g, []any{1}, []any{-1}, []any{0, 2}, []any{1, -1}, []any{2, 9})...))
+		return op("substr", append([]any{g.arg(depth, refs)},
+			pick(g, []any{1}, []any{-1}, []any{0, 2}, []any{1, -1}, []any{2, 9})...))
 	case 10:
-		return op("sem_ver", []any{pick[any](g, map[string]any{"var": "version"}, g.arg(depth, refs)), pick(g, "=", "!=", "<", "<=", ">", ">=", "^", "~"), pick(g, "1.2.3", "2.0.0", "1.0.0-rc.1")})
+		return op("sem_ver", []any{pick[any](g, map[string]any{"var": "version"},
+			g.arg(depth, refs)), pick(g, "=", "!=", "<", "<=", ">", ">=", "^", "~"),
+			pick(g, "1.2.3", "2.0.0", "1.0.0-rc.1")})
 	case 11:
-		return op(pick(g, "starts_with", "ends_with"), []any{pick[any](g, map[string]any{"var": "email"}, map[string]any{"var": g.path()}), pick[any](g, "a", "@x.org", "", map[string]any{"var": "n"})})
+		return op(pick(g, "starts_with", "ends_with"),
+			[]any{pick[any](g, map[string]any{"var": "email"}, map[string]any{"var": g.path()}),
+				pick[any](g, "a", "@x.org", "", map[string]any{"var": "n"})})
 	case 12:
 		return g.fractional()
 	case 13:
-		return op(pick(g, "all", "some", "none", "filter", "map"), []any{g.list(depth), pick(g, op("==", []any{op("var", ""), "a"}), op(">", []any{op("var", "n"), 1}), g.fractional(), g.rule(depth/2, refs))})
+		return op(pick(g, "all", "some", "none", "filter", "map"),
+			[]any{g.list(depth), pick(g, op("==", []any{op("var", ""), "a"}),
+				op(">", []any{op("var", "n"), 1}), g.fractional(), g.rule(depth/2, refs))})
 	case 14:
-		return op("reduce", []any{g.list(depth), op("+", []any{op("var", "current"), op("var", "accumulator")}), pick[any](g, 0, "x", true)})
+		return op("reduce", []any{g.list(depth), op("+",
+			[]any{op("var", "current"), op("var", "accumulator")}), pick[any](g, 0, "x", true)})
 	}
-	return pick(g, op("missing", []any{"n", "email", "none"}), op("missing_some", []any{1, []any{"n", "none"}}), op("merge", g.args(depth, refs, 1, 3)))
+	return pick(g, op("missing", []any{"n", "email", "none"}), op("missing_some",
+		[]any{1, []any{"n", "none"}}), op("merge", g.args(depth, refs, 1, 3)))
 }
 
 func (g generator) context() map[string]any {
@@ -340,13 +384,19 @@ func (g generator) context() map[string]any {
 		"email":        pick[any](g, "a@x.org", "b@y.org", 3.0, nil),
 		"version":      pick[any](g, "1.2.3", "v1.2", "V2.0.0", "1.0.0-rc.1+b", "x", 1.0, nil),
 		"n":            pick[any](g, 0.0, 1.0, -7.5, 1e300, "5", "", true),
-		"list":         pick[any](g, []any{"a", 1.0, nil, true}, []any{}, []any{[]any{"a"}, map[string]any{"n": 2.0, "k": "v"}}, "list"),
-		"words":        []any{"a", "b", "x y"},
-		"rows":         []any{map[string]any{"n": 1.0, "targetingKey": "row", "$flagd": pick[any](g, 1.0, map[string]any{"flagKey": "k"}, map[string]any{"flagKey": 1.0})}, map[string]any{"n": 3.0, "k": nil}},
-		"nested":       pick[any](g, map[string]any{"a": map[string]any{"b": "a", "c": 1.0}}, map[string]any{"a": 1.0, "b": 2.0}, nil),
-		"flag":         g.Intn(2) == 0,
-		"unicode":      "é\u2028<",
-		"$flagd":       "mine",
+		"list": pick[any](g, []any{"a", 1.0, nil, true}, []any{},
+			[]any{[]any{"a"}, map[string]any{"n": 2.0, "k": "v"}}, "list"),
+		"words": []any{"a", "b", "x y"},
+		"rows": []any{
+			map[string]any{"n": 1.0, "targetingKey": "row", "$flagd": pick[any](g, 1.0,
+				map[string]any{"flagKey": "k"}, map[string]any{"flagKey": 1.0})},
+			map[string]any{"n": 3.0, "k": nil},
+		},
+		"nested": pick[any](g, map[string]any{"a": map[string]any{"b": "a", "c": 1.0}},
+			map[string]any{"a": 1.0, "b": 2.0}, nil),
+		"flag":    g.Intn(2) == 0,
+		"unicode": "é\u2028<",
+		"$flagd":  "mine",
 	}
 	for name := range all {
 		if g.Intn(5) == 0 {

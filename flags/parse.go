@@ -21,20 +21,25 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Limits of a document and of a context. Rules and contexts are walked recursively; the depth bounds the stack.
+// Limits of a document and of a context. Rules and contexts are walked recursively; the
+// depth bounds the stack.
 const (
 	MaxDocument = 4 << 20 // bytes
 	MaxDepth    = 64      // objects and arrays within each other
 )
 
-// maxInteger is the largest integer that every client reads exactly: JavaScript has only doubles.
+// maxInteger is the largest integer that every client reads exactly: JavaScript has
+// only doubles.
 const maxInteger = 1<<53 - 1
 
-// Parse reads and validates a document: flagd's own schema, and what the schema cannot say. Errors are migration.Invalid and name the
-// path of what is wrong, as in flags.k.targeting.if[0]. The flags of an exported file may be an array with keys; they become an object.
+// Parse reads and validates a document: flagd's own schema, and what the schema cannot
+// say. Errors are migration.Invalid and name the path of what is wrong, as in
+// flags.k.targeting.if[0]. The flags of an exported file may be an array with keys;
+// they become an object.
 func Parse(raw []byte) (*Document, error) {
 	if len(raw) > MaxDocument {
-		return nil, invalid("the document", "it has %d bytes, more than the %d allowed: split the set", len(raw), MaxDocument)
+		return nil, invalid("the document",
+			"it has %d bytes, more than the %d allowed: split the set", len(raw), MaxDocument)
 	}
 	tree, err := decodeStrict(raw)
 	if err != nil {
@@ -71,8 +76,9 @@ func invalid(path, format string, args ...any) error {
 	return migration.Errorf(migration.Invalid, "%s: %s", path, fmt.Sprintf(format, args...))
 }
 
-// decodeStrict decodes one JSON value, with numbers as they were written. Two members of one name are refused, since readers disagree
-// on which counts; so is text that is not UTF-8, and a number that not every client can read.
+// decodeStrict decodes one JSON value, with numbers as they were written. Two members
+// of one name are refused, since readers disagree on which counts; so is text that is
+// not UTF-8, and a number that not every client can read.
 func decodeStrict(raw []byte) (any, error) {
 	if !utf8.Valid(raw) {
 		return nil, invalid("the document", "it is not UTF-8")
@@ -105,7 +111,8 @@ func decodeValue(d *json.Decoder, path string, depth int) (any, error) {
 		return t, checkNumber(path, t)
 	case json.Delim:
 		if depth++; depth > MaxDepth {
-			return nil, invalid(or(path, "the document"), "objects and arrays are nested deeper than %d", MaxDepth)
+			return nil, invalid(or(path, "the document"),
+				"objects and arrays are nested deeper than %d", MaxDepth)
 		}
 		if t == '[' {
 			return decodeArray(d, path, depth)
@@ -154,7 +161,8 @@ func checkNumber(path string, n json.Number) error {
 		return invalid(path, "%s is not a number that can be represented", n)
 	}
 	if !strings.ContainsAny(n.String(), ".eE") && math.Abs(f) > maxInteger {
-		return invalid(path, "the integer %s is beyond %d, where JavaScript clients would round it: use a string", n, int64(maxInteger))
+		return invalid(path, "the integer %s is beyond %d, where JavaScript clients would "+
+			"round it: use a string", n, int64(maxInteger))
 	}
 	return nil
 }
@@ -173,7 +181,8 @@ func or(a, b string) string {
 	return a
 }
 
-// flagsByKey turns flags that are an array, each with its key, as flagd itself can read them, into the object that providers read.
+// flagsByKey turns flags that are an array, each with its key, as flagd itself can read
+// them, into the object that providers read.
 func flagsByKey(root map[string]any) error {
 	list, ok := root["flags"].([]any)
 	if !ok {
@@ -208,7 +217,8 @@ var operators = func() map[string]bool {
 	return set
 }()
 
-// checkRules looks at every rule for operators and references that nobody knows: flagd would find them only when a worker asks.
+// checkRules looks at every rule for operators and references that nobody knows: flagd
+// would find them only when a worker asks.
 func checkRules(root map[string]any) error {
 	evaluators, _ := root["$evaluators"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(evaluators)) {
@@ -230,7 +240,8 @@ func checkRules(root map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		path := join("flags", key)
 		if !keyPattern.MatchString(key) {
-			return invalid(path, "the key %q is not 1 to 200 letters, digits, '.', '_' and '-', the first a letter or digit", key)
+			return invalid(path, "the key %q is not 1 to 200 letters, digits, '.', '_' and "+
+				"'-', the first a letter or digit", key)
 		}
 		f, _ := byKey[key].(map[string]any)
 		if err := checkVariants(join(path, "variants"), f["variants"]); err != nil {
@@ -241,7 +252,8 @@ func checkRules(root map[string]any) error {
 			continue
 		}
 		if rule, ok := targeting.(map[string]any); !ok {
-			return invalid(join(path, "targeting"), "a rule is an object with one operator; leave it out for none")
+			return invalid(join(path, "targeting"),
+				"a rule is an object with one operator; leave it out for none")
 		} else if len(rule) == 0 {
 			continue
 		}
@@ -252,7 +264,8 @@ func checkRules(root map[string]any) error {
 	return nil
 }
 
-// checkRule checks a part of a rule. evaluators are those it may refer to; nil: none, since flagd expands references in no fixed order.
+// checkRule checks a part of a rule. evaluators are those it may refer to; nil: none,
+// since flagd expands references in no fixed order.
 func checkRule(path string, rule any, evaluators map[string]any) error {
 	switch r := rule.(type) {
 	case []any:
@@ -263,7 +276,8 @@ func checkRule(path string, rule any, evaluators map[string]any) error {
 		}
 	case map[string]any:
 		if len(r) != 1 {
-			return invalid(path, "an object in a rule has exactly one operator; this one has %d members", len(r))
+			return invalid(path,
+				"an object in a rule has exactly one operator; this one has %d members", len(r))
 		}
 		for op, args := range r {
 			at := join(path, op)
@@ -292,7 +306,8 @@ func checkRef(path string, to any, evaluators map[string]any) error {
 	return nil
 }
 
-// checkVariants refuses what the schema says unclearly: nothing to choose from, null, and several types.
+// checkVariants refuses what the schema says unclearly: nothing to choose from, null,
+// and several types.
 func checkVariants(path string, v any) error {
 	variants, ok := v.(map[string]any)
 	if !ok || len(variants) == 0 {
@@ -305,9 +320,11 @@ func checkVariants(path string, v any) error {
 		case name == "":
 			return invalid(path, "a variant's name is empty")
 		case typ == "":
-			return invalid(at, "null and arrays are no values: a flag is a boolean, string, number or object")
+			return invalid(at,
+				"null and arrays are no values: a flag is a boolean, string, number or object")
 		case hasRef(variants[name]):
-			return invalid(at, `{"$ref":…} inside a value would be replaced by the readers: name it otherwise`)
+			return invalid(at,
+				`{"$ref":…} inside a value would be replaced by the readers: name it otherwise`)
 		case i == 0:
 			first = typ
 		case typ != first:
@@ -374,14 +391,16 @@ func checkSchema(root any) error {
 	var bad *jsonschema.ValidationError
 	if err := s.Validate(root); errors.As(err, &bad) {
 		leaf := deepest(bad)
-		return invalid(pathOf(root, leaf.InstanceLocation), "%s", leaf.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+		return invalid(pathOf(root, leaf.InstanceLocation), "%s",
+			leaf.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
 	} else if err != nil {
 		return invalid("the document", "%v", err)
 	}
 	return nil
 }
 
-// deepest gives the cause that is nearest to what was written wrongly: among alternatives, the one that fitted furthest.
+// deepest gives the cause that is nearest to what was written wrongly: among
+// alternatives, the one that fitted furthest.
 func deepest(e *jsonschema.ValidationError) *jsonschema.ValidationError {
 	if len(e.Causes) == 0 {
 		return e
@@ -395,7 +414,8 @@ func deepest(e *jsonschema.ValidationError) *jsonschema.ValidationError {
 	return best
 }
 
-// weigh is how far into the document an error lies. Variants weigh nothing: they are good, but fit only one of the schema's alternatives.
+// weigh is how far into the document an error lies. Variants weigh nothing: they are
+// good, but fit only one of the schema's alternatives.
 func weigh(e *jsonschema.ValidationError) int {
 	at := e.InstanceLocation
 	if len(at) > 2 && at[0] == "flags" && at[2] == "variants" {
@@ -427,15 +447,18 @@ func pathOf(root any, location []string) string {
 // check holds a document of the right form to what only counts between its parts.
 func (d *Document) check() error {
 	if v, ok := d.Metadata[MetaFractional]; ok && v != FractionalV2 {
-		return invalid("metadata."+MetaFractional, "the algorithm %v is not known, only %q: another one would move readers to other buckets", v, FractionalV2)
+		return invalid("metadata."+MetaFractional, "the algorithm %v is not known, only %q: "+
+			"another one would move readers to other buckets", v, FractionalV2)
 	}
 	if v, ok := d.Metadata[MetaSetRevision]; ok && !wholeNumber(v) {
-		return invalid("metadata."+MetaSetRevision, "%v is not a revision: a whole number from 0", v)
+		return invalid("metadata."+MetaSetRevision,
+			"%v is not a revision: a whole number from 0", v)
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.Flags)) {
 		f, path := d.Flags[key], "flags."+key
 		if f.DefaultVariant != nil && f.Variants[*f.DefaultVariant] == nil {
-			return invalid(path+".defaultVariant", "%q is not one of its variants: %s", *f.DefaultVariant, strings.Join(slices.Sorted(maps.Keys(f.Variants)), ", "))
+			return invalid(path+".defaultVariant", "%q is not one of its variants: %s",
+				*f.DefaultVariant, strings.Join(slices.Sorted(maps.Keys(f.Variants)), ", "))
 		}
 		for _, name := range []string{MetaSet, MetaSetRevision, MetaFractional} {
 			if _, ok := f.Metadata[name]; ok {
@@ -443,7 +466,8 @@ func (d *Document) check() error {
 			}
 		}
 		if v, ok := f.Metadata[MetaRevision]; ok && !wholeNumber(v) {
-			return invalid(path+".metadata."+MetaRevision, "%v is not a revision: a whole number from 0", v)
+			return invalid(path+".metadata."+MetaRevision,
+				"%v is not a revision: a whole number from 0", v)
 		}
 	}
 	return nil

@@ -22,7 +22,8 @@ import (
 func sdkClient(t *testing.T, p openfeature.FeatureProvider) *openfeature.Client {
 	t.Helper()
 	api := isolated.NewAPI()
-	if err := api.SetProviderAndWait(t.Context(), p, openfeature.WithDomain("switchyard")); err != nil {
+	if err := api.SetProviderAndWait(t.Context(), p,
+		openfeature.WithDomain("switchyard")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -66,7 +67,8 @@ const forProviders = `{"flags":{
 	"code":{"state":"ENABLED","variants":{"a":"A"}},
 	"limits":{"state":"ENABLED","variants":{"a":{"n":1}},"defaultVariant":"a"}}}`
 
-// Both ways to the same flags, ours in the process and the official OFREP provider over HTTP, must give the same evaluations.
+// Both ways to the same flags, ours in the process and the official OFREP provider over
+// HTTP, must give the same evaluations.
 func TestProvidersThroughTheSDK(t *testing.T) {
 	t.Parallel()
 	h := hold(t, flags.Options{}, at(t, 7, forProviders))
@@ -74,18 +76,23 @@ func TestProvidersThroughTheSDK(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, ctx := sdkClient(t, p), t.Context()
-			nobody, worker := openfeature.EvaluationContext{}, openfeature.NewEvaluationContext("worker-1", map[string]any{"queue": "orders", "n": 3})
+			nobody, worker := openfeature.EvaluationContext{}, openfeature.NewEvaluationContext(
+				"worker-1", map[string]any{"queue": "orders", "n": 3})
 			for variant, c := range map[string]struct {
 				who    openfeature.EvaluationContext
 				reason openfeature.Reason
-			}{"off": {nobody, openfeature.DefaultReason}, "live": {worker, openfeature.TargetingMatchReason}} {
+			}{"off": {nobody, openfeature.DefaultReason},
+				"live": {worker, openfeature.TargetingMatchReason}} {
 				got, err := client.StringValueDetails(ctx, "stage", "default", c.who)
-				if err != nil || got.Value != variant || got.Variant != variant || got.Reason != c.reason || got.FlagMetadata["flagSetRevision"] != 7.0 || got.FlagMetadata["revision"] != 7.0 {
+				if err != nil || got.Value != variant || got.Variant != variant ||
+					got.Reason != c.reason || got.FlagMetadata["flagSetRevision"] != 7.0 ||
+					got.FlagMetadata["revision"] != 7.0 {
 					t.Errorf("string: %+v, %v", got, err)
 				}
 			}
 			ramp, err := client.IntValueDetails(ctx, "ramp", 0, worker)
-			if err != nil || ramp.Value != 25 || ramp.Variant != "25" || ramp.Reason != openfeature.StaticReason {
+			if err != nil || ramp.Value != 25 || ramp.Variant != "25" ||
+				ramp.Reason != openfeature.StaticReason {
 				t.Errorf("integer: %+v, %v", ramp, err)
 			}
 			if v, err := client.BooleanValue(ctx, "kill", true, worker); err != nil || v {
@@ -94,12 +101,14 @@ func TestProvidersThroughTheSDK(t *testing.T) {
 			if v, err := client.FloatValue(ctx, "ratio", 0, worker); err != nil || v != 0.5 {
 				t.Errorf("float: %v, %v", v, err)
 			}
-			if out, err := client.StringValueDetails(ctx, "out", "mine", worker); err != nil || out.Value != "mine" || out.Reason != openfeature.DisabledReason {
+			if out, err := client.StringValueDetails(ctx, "out", "mine", worker); err != nil ||
+				out.Value != "mine" || out.Reason != openfeature.DisabledReason {
 				t.Errorf("disabled: %+v, %v", out, err)
 			}
 			for key, code := range map[string]openfeature.ErrorCode{"nope": openfeature.FlagNotFoundCode, "broken": openfeature.ParseErrorCode, "ramp": openfeature.TypeMismatchCode} {
 				got, err := client.StringValueDetails(ctx, key, "mine", worker)
-				if err == nil || got.Value != "mine" || got.ErrorCode != code || got.Reason != openfeature.ErrorReason {
+				if err == nil || got.Value != "mine" || got.ErrorCode != code ||
+					got.Reason != openfeature.ErrorReason {
 					t.Errorf("%s: %+v, %v", key, got, err)
 				}
 			}
@@ -117,7 +126,8 @@ func TestProvidersGiveTheDefaultWhileNothingIsKnown(t *testing.T) {
 		"in process":            {flags.NewProvider(h, "m1"), openfeature.ProviderNotReadyCode},
 		"official OFREP client": {ofrep.NewProvider(serve(t, h)), openfeature.GeneralCode},
 	} {
-		got, err := sdkClient(t, c.provider).StringValueDetails(t.Context(), "stage", "off", openfeature.EvaluationContext{})
+		got, err := sdkClient(t, c.provider).StringValueDetails(t.Context(), "stage", "off",
+			openfeature.EvaluationContext{})
 		if err == nil || got.Value != "off" || got.ErrorCode != c.code {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -126,7 +136,8 @@ func TestProvidersGiveTheDefaultWhileNothingIsKnown(t *testing.T) {
 
 func TestProviderInTheProcess(t *testing.T) {
 	t.Parallel()
-	client, ctx := sdkClient(t, flags.NewProvider(hold(t, flags.Options{}, at(t, 7, forProviders)), "m1")), t.Context()
+	client, ctx := sdkClient(t,
+		flags.NewProvider(hold(t, flags.Options{}, at(t, 7, forProviders)), "m1")), t.Context()
 	nobody := openfeature.EvaluationContext{}
 	for range 2 { // what a caller changes is its own
 		v, err := client.ObjectValue(ctx, "limits", nil, nobody)
@@ -136,22 +147,26 @@ func TestProviderInTheProcess(t *testing.T) {
 		}
 		limits["n"] = 2.0
 	}
-	if got, err := client.StringValueDetails(ctx, "code", "mine", nobody); err != nil || got.Value != "mine" || got.Reason != openfeature.DefaultReason {
+	if got, err := client.StringValueDetails(ctx, "code", "mine", nobody); err != nil ||
+		got.Value != "mine" || got.Reason != openfeature.DefaultReason {
 		t.Errorf("the code's default: %+v, %v", got, err)
 	}
-	if got, err := client.IntValueDetails(ctx, "ratio", 9, nobody); err == nil || got.Value != 9 || got.ErrorCode != openfeature.TypeMismatchCode {
+	if got, err := client.IntValueDetails(ctx, "ratio", 9, nobody); err == nil ||
+		got.Value != 9 || got.ErrorCode != openfeature.TypeMismatchCode {
 		t.Errorf("half is no integer: %+v, %v", got, err)
 	}
 	if v, err := client.FloatValue(ctx, "ramp", 0, nobody); err != nil || v != 25 {
 		t.Errorf("an integer is a number: %v, %v", v, err)
 	}
-	got, err := client.StringValueDetails(ctx, "stage", "mine", openfeature.NewEvaluationContext("w", map[string]any{"f": func() {}}))
+	got, err := client.StringValueDetails(ctx, "stage", "mine",
+		openfeature.NewEvaluationContext("w", map[string]any{"f": func() {}}))
 	if err == nil || got.ErrorCode != openfeature.InvalidContextCode {
 		t.Errorf("a context that JSON cannot carry: %+v, %v", got, err)
 	}
 }
 
-// The routing of an order by any OpenFeature client is that of clients/node, which buckets by itself.
+// The routing of an order by any OpenFeature client is that of clients/node, which
+// buckets by itself.
 func TestRoutingFlagsBucketByTheOrdersKey(t *testing.T) {
 	t.Parallel()
 	d := &flags.Document{Flags: flags.RoutingFlags("orders", routingLive(30))}
@@ -161,7 +176,8 @@ func TestRoutingFlagsBucketByTheOrdersKey(t *testing.T) {
 	}
 	target := 0
 	for i := range 10000 {
-		switch v := d.Evaluate("orders-authority", map[string]any{"targetingKey": "order-" + strconv.Itoa(i)}, noTime); v.Value {
+		switch v := d.Evaluate("orders-authority",
+			map[string]any{"targetingKey": "order-" + strconv.Itoa(i)}, noTime); v.Value {
 		case "target":
 			target++
 		case "source":
@@ -170,9 +186,11 @@ func TestRoutingFlagsBucketByTheOrdersKey(t *testing.T) {
 		}
 	}
 	if target < 2800 || target > 3200 {
-		t.Errorf("%d of 10000 orders have their authority at the target, want about 3000", target)
+		t.Errorf("%d of 10000 orders have their authority at the target, want about 3000",
+			target)
 	}
-	if v := d.Evaluate("orders-authority", nil, noTime); v.Variant != "source" && v.Variant != "target" {
+	if v := d.Evaluate("orders-authority", nil, noTime); v.Variant != "source" &&
+		v.Variant != "target" {
 		t.Errorf("without a key: %+v", v)
 	}
 }

@@ -15,8 +15,9 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Rules are evaluated by the library that flagd uses, decoded once. flagd's own operators are registered under names of ours, because the
-// library's registry is the process's: a flagd provider in the same process would replace them.
+// Rules are evaluated by the library that flagd uses, decoded once. flagd's own
+// operators are registered under names of ours, because the library's registry is the
+// process's: a flagd provider in the same process would replace them.
 const private = "switchyard."
 
 func init() {
@@ -49,7 +50,8 @@ func newRule(raw json.RawMessage, evaluators map[string]json.RawMessage) (*rule,
 	return &rule{logic, compilePart(logic), readsTime(logic)}, nil
 }
 
-// prepare expands references and gives flagd's operators our names. An object with several members is a plain value to the library.
+// prepare expands references and gives flagd's operators our names. An object with
+// several members is a plain value to the library.
 func prepare(v any, evaluators map[string]json.RawMessage) (any, error) {
 	switch t := v.(type) {
 	case []any:
@@ -85,7 +87,8 @@ func prepare(v any, evaluators map[string]json.RawMessage) (any, error) {
 	return v, nil
 }
 
-// readsTime reports whether a rule may read the time: it names $flagd otherwise than for the flag's key, or computes what it reads.
+// readsTime reports whether a rule may read the time: it names $flagd otherwise than
+// for the flag's key, or computes what it reads.
 func readsTime(v any) bool {
 	switch t := v.(type) {
 	case []any:
@@ -122,14 +125,16 @@ const (
 	targetingKey  = "targetingKey"
 )
 
-// verdict is what a rule says: a variant, or null (the default variant counts), or an error code.
+// verdict is what a rule says: a variant, or null (the default variant counts), or an
+// error code.
 type verdict struct {
 	variant string
 	null    bool
 	code    string
 }
 
-// run applies the rule to a context, which gets the $flagd properties and must be the caller's own.
+// run applies the rule to a context, which gets the $flagd properties and must be the
+// caller's own.
 func (r *rule) run(key string, context map[string]any, now time.Time) verdict {
 	s := scope{context: context, key: key, now: now}
 	if out, ok := r.compiled(&s); ok {
@@ -181,7 +186,8 @@ func outcome(out any) verdict {
 // plainText reports whether a text is the same in JSON, between the quotes.
 func plainText(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' || c == '<' ||
+			c == '>' || c == '&' {
 			return false
 		}
 	}
@@ -247,8 +253,9 @@ func version(v any) (string, bool) {
 	return s, semver.IsValid(s)
 }
 
-// fractional gives one of several values by the share of each: murmur3_x86_32 of what readers are bucketed by, scaled to the sum of the
-// weights. It gives null for what flagd does.
+// fractional gives one of several values by the share of each: murmur3_x86_32 of what
+// readers are bucketed by, scaled to the sum of the weights. It gives null for what
+// flagd does.
 func fractional(values, data any) any {
 	args, ok := values.([]any)
 	context, isMap := data.(map[string]any)
@@ -295,7 +302,8 @@ func fractionOf(args []any, context map[string]any, flagKey string) any {
 	return nil
 }
 
-// weight reads [value, weight]: a whole number up to the largest int32, 1 when absent; negative ones count as 0.
+// weight reads [value, weight]: a whole number up to the largest int32, 1 when absent;
+// negative ones count as 0.
 func weight(arg any) (uint64, bool) {
 	share, ok := arg.([]any)
 	if !ok || len(share) == 0 {
@@ -316,7 +324,8 @@ func weight(arg any) (uint64, bool) {
 	return uint64(max(w, 0)), true
 }
 
-// flagKeyOf reads the flag's key as flagd does. Within filter, map and the like the context is an element, which may hold anything.
+// flagKeyOf reads the flag's key as flagd does. Within filter, map and the like the
+// context is an element, which may hold anything.
 func flagKeyOf(context map[string]any) string {
 	switch p := context[flagdKey].(type) {
 	case nil:
@@ -332,18 +341,21 @@ func flagKeyOf(context map[string]any) string {
 		FlagKey   string `json:"flagKey"`
 		Timestamp int64  `json:"timestamp"`
 	}
-	if raw, err := json.Marshal(context[flagdKey]); err != nil || json.Unmarshal(raw, &p) != nil {
+	if raw, err := json.Marshal(context[flagdKey]); err != nil ||
+		json.Unmarshal(raw, &p) != nil {
 		return ""
 	}
 	return p.FlagKey
 }
 
-// checkContext bounds what a context can make the rules do. Values of a context can become rules (if evaluates what a variable gives,
-// and the operators on lists do): one that names itself would never end, and the stack's overflow cannot be caught. So a context that is
-// nested too deeply, or that holds such a rule, is refused.
+// checkContext bounds what a context can make the rules do. Values of a context can
+// become rules (if evaluates what a variable gives, and the operators on lists do): one
+// that names itself would never end, and the stack's overflow cannot be caught. So a
+// context that is nested too deeply, or that holds such a rule, is refused.
 func checkContext(v any, depth int) error {
 	if depth > MaxDepth {
-		return fmt.Errorf("The context is nested deeper than %d", MaxDepth) //nolint:staticcheck // shown to people as it is
+		//nolint:staticcheck // shown to people as it is
+		return fmt.Errorf("The context is nested deeper than %d", MaxDepth)
 	}
 	switch t := v.(type) {
 	case []any:
@@ -357,7 +369,9 @@ func checkContext(v any, depth int) error {
 			if _, list := v.([]any); list && len(t) == 1 && depth > 1 {
 				switch name {
 				case "if", "?:", "all", "some", "none", "filter", "map", "reduce":
-					return errors.New(`The context holds a rule ("` + name + `": […]); rules belong to the flags`) //nolint:staticcheck // as above
+					//nolint:staticcheck // as above
+					return errors.New(`The context holds a rule ("` + name +
+						`": […]); rules belong to the flags`)
 				}
 			}
 			if err := checkContext(v, depth+1); err != nil {
@@ -415,14 +429,18 @@ type answer struct {
 	body   []byte
 }
 
-// newEntry encodes a flag's answers. defaults are the set's metadata; the flag's own override them.
-func newEntry(key string, f Flag, evaluators map[string]json.RawMessage, defaults map[string]any) (*entry, error) {
+// newEntry encodes a flag's answers. defaults are the set's metadata; the flag's own
+// override them.
+func newEntry(
+	key string, f Flag, evaluators map[string]json.RawMessage, defaults map[string]any,
+) (*entry, error) {
 	e := &entry{key: key}
 	meta := map[string]any{}
 	maps.Copy(meta, defaults)
 	maps.Copy(meta, f.Metadata)
 	give := func(reason string, variant *string) (*answer, error) {
-		a := &answer{Evaluation: Evaluation{Key: key, Reason: reason, Metadata: meta}, status: 200}
+		a := &answer{Evaluation: Evaluation{Key: key, Reason: reason, Metadata: meta},
+			status: 200}
 		var raw json.RawMessage
 		if variant != nil {
 			a.Variant, raw = *variant, f.Variants[*variant]
@@ -466,18 +484,23 @@ func newEntry(key string, f Flag, evaluators map[string]json.RawMessage, default
 		}
 	}
 	e.errors = map[string]*answer{
-		codeParseError: failed(key, codeParseError, "The targeting rule of the flag failed for this context", meta),
-		codeGeneral:    failed(key, codeGeneral, "The targeting rule of the flag gave something that is not one of its variants", meta),
+		codeParseError: failed(key, codeParseError,
+			"The targeting rule of the flag failed for this context", meta),
+		codeGeneral: failed(key, codeGeneral,
+			"The targeting rule of the flag gave something that is not one of its variants",
+			meta),
 	}
 	return e, nil
 }
 
 func failed(key, code, details string, meta map[string]any) *answer {
-	return &answer{Evaluation: Evaluation{Key: key, Reason: reasonError, ErrorCode: code, ErrorDetails: details, Metadata: meta},
+	return &answer{Evaluation: Evaluation{Key: key, Reason: reasonError, ErrorCode: code,
+		ErrorDetails: details, Metadata: meta},
 		status: 400, body: failure(400, key, code, details).Body}
 }
 
-// evaluate gives the answer for a context, which must be the caller's own; it may be nil for a static flag only.
+// evaluate gives the answer for a context, which must be the caller's own; it may be
+// nil for a static flag only.
 func (e *entry) evaluate(context map[string]any, now time.Time) *answer {
 	if e.static != nil {
 		return e.static

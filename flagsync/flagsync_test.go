@@ -20,12 +20,14 @@ import (
 )
 
 func set(revision int64) flags.Set {
-	return flags.Set{ID: "s", Revision: revision, Definition: fmt.Appendf(nil, `{"flags":{},"metadata":{"flagSetRevision":%d}}`, revision)}
+	return flags.Set{ID: "s", Revision: revision, Definition: fmt.Appendf(nil,
+		`{"flags":{},"metadata":{"flagSetRevision":%d}}`, revision)}
 }
 
 func TestStreamsGetTheSetItsChangesAndEndUnavailableAndStrangersAreRefused(t *testing.T) {
 	t.Parallel()
-	h := flags.NewHolder(flags.Options{Keys: []flags.Key{{Name: "k", Set: "s", Hash: sha256.Sum256([]byte("good"))}}})
+	h := flags.NewHolder(flags.Options{Keys: []flags.Key{{Name: "k", Set: "s",
+		Hash: sha256.Sum256([]byte("good"))}}})
 	if err := h.Replace(set(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,8 @@ func TestStreamsGetTheSetItsChangesAndEndUnavailableAndStrangersAreRefused(t *te
 		t.Fatal(err)
 	}
 	go func() { _ = s.Serve(ln) }()
-	conn, err := grpc.NewClient(ln.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(ln.Addr().String(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +50,10 @@ func TestStreamsGetTheSetItsChangesAndEndUnavailableAndStrangersAreRefused(t *te
 	c := syncv1grpc.NewFlagSyncServiceClient(conn)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for selector, want := range map[string]codes.Code{"": codes.Unauthenticated, "apiKey=foul": codes.Unavailable} {
-		if _, err := c.FetchAllFlags(ctx, &syncv1.FetchAllFlagsRequest{Selector: selector}); status.Code(err) != want {
+	for selector, want := range map[string]codes.Code{"": codes.Unauthenticated,
+		"apiKey=foul": codes.Unavailable} {
+		if _, err := c.FetchAllFlags(ctx,
+			&syncv1.FetchAllFlagsRequest{Selector: selector}); status.Code(err) != want {
 			t.Errorf("selector %q: %v, want %v", selector, err, want)
 		}
 	}

@@ -42,8 +42,10 @@ type served struct {
 
 func serve(t *testing.T, opt flagsync.Options) served {
 	t.Helper()
-	opt.Addr, opt.Flags, opt.Fleet = "127.0.0.1:0", flags.NewHolder(flags.Options{}), fleet.New(time.Now)
-	must(t, opt.Flags.ReplaceKeys([]flags.Key{{ID: "1", Name: "k", Set: "s", Hash: sha256.Sum256([]byte("good"))}}))
+	opt.Addr, opt.Flags, opt.Fleet = "127.0.0.1:0", flags.NewHolder(flags.Options{}),
+		fleet.New(time.Now)
+	must(t, opt.Flags.ReplaceKeys(
+		[]flags.Key{{ID: "1", Name: "k", Set: "s", Hash: sha256.Sum256([]byte("good"))}}))
 	must(t, opt.Flags.Replace(set(1)))
 	s, err := flagsync.New(opt)
 	must(t, err)
@@ -60,7 +62,9 @@ func serve(t *testing.T, opt flagsync.Options) served {
 	return served{s, opt.Flags, opt.Fleet, ln.Addr().String()}
 }
 
-func (s served) dial(t *testing.T, creds credentials.TransportCredentials) syncv1grpc.FlagSyncServiceClient {
+func (s served) dial(
+	t *testing.T, creds credentials.TransportCredentials,
+) syncv1grpc.FlagSyncServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(creds))
 	must(t, err)
@@ -107,9 +111,11 @@ func TestASelectorOfAnotherSetIsRefusedAndTheOwnIsFine(t *testing.T) {
 	s := serve(t, flagsync.Options{})
 	c := s.dial(t, insecure.NewCredentials())
 	ctx := metadata.AppendToOutgoingContext(within(t), "authorization", "Bearer good")
-	for selector, want := range map[string]codes.Code{"": codes.OK, "s": codes.OK, "flagSetId=s": codes.OK, "flagSetId=other": codes.PermissionDenied} {
+	for selector, want := range map[string]codes.Code{"": codes.OK, "s": codes.OK,
+		"flagSetId=s": codes.OK, "flagSetId=other": codes.PermissionDenied} {
 		_, err := c.FetchAllFlags(ctx, &syncv1.FetchAllFlagsRequest{Selector: selector})
-		if status.Code(err) != want || want != codes.OK && !strings.Contains(err.Error(), "names another flag set") {
+		if status.Code(err) != want ||
+			want != codes.OK && !strings.Contains(err.Error(), "names another flag set") {
 			t.Errorf("fetch with selector %q: %v, want %v", selector, err, want)
 		}
 		st, err := c.SyncFlags(ctx, &syncv1.SyncFlagsRequest{Selector: selector})
@@ -156,8 +162,10 @@ func TestNamesThatAreTooLongOrNotPrintableCountAsAbsent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, flagsync.Options{})
 	c := s.dial(t, insecure.NewCredentials())
-	ctx := metadata.AppendToOutgoingContext(within(t), "x-worker-service", strings.Repeat("x", 201), "x-worker-version", strings.Repeat("v", 200))
-	st, err := c.SyncFlags(ctx, &syncv1.SyncFlagsRequest{Selector: "apiKey=good", ProviderId: strings.Repeat("x", 199) + "é"})
+	ctx := metadata.AppendToOutgoingContext(within(t), "x-worker-service",
+		strings.Repeat("x", 201), "x-worker-version", strings.Repeat("v", 200))
+	st, err := c.SyncFlags(ctx, &syncv1.SyncFlagsRequest{Selector: "apiKey=good",
+		ProviderId: strings.Repeat("x", 199) + "é"})
 	must(t, err)
 	_, err = st.Recv()
 	must(t, err)
@@ -176,7 +184,8 @@ func TestOversizedMetadataIsRefusedWithTheLimit(t *testing.T) {
 	s := serve(t, flagsync.Options{})
 	c := s.dial(t, insecure.NewCredentials())
 	open(t, within(t), c) // the connection knows the server's settings
-	ctx := metadata.AppendToOutgoingContext(within(t), "x-worker-service", strings.Repeat("x", 32<<10))
+	ctx := metadata.AppendToOutgoingContext(within(t), "x-worker-service",
+		strings.Repeat("x", 32<<10))
 	_, err := c.FetchAllFlags(ctx, &syncv1.FetchAllFlagsRequest{Selector: "apiKey=good"})
 	if err == nil || !strings.Contains(err.Error(), "16384") {
 		t.Errorf("got %v, want the limit in it", err)
@@ -191,11 +200,15 @@ func TestAReaderThatNeverReadsHoldsUpNobody(t *testing.T) {
 	st := open(t, ctx, s.dial(t, insecure.NewCredentials()))
 	_, err := st.Recv()
 	must(t, err)
-	for revision := int64(2); revision <= 40; revision++ { // far more than a connection's window
+	// far more than a connection's window
+	for revision := int64(2); revision <= 40; revision++ {
 		big := set(revision)
-		big.Definition = fmt.Appendf(nil, `{"flags":{},"metadata":{"flagSetRevision":%d,"note":"%s"}}`, revision, strings.Repeat("x", 1<<20))
+		big.Definition = fmt.Appendf(nil,
+			`{"flags":{},"metadata":{"flagSetRevision":%d,"note":"%s"}}`, revision,
+			strings.Repeat("x", 1<<20))
 		must(t, s.flags.Replace(big))
-		if m, err := st.Recv(); err != nil || m.GetFlagConfiguration() != string(big.Definition) {
+		if m, err := st.Recv(); err != nil ||
+			m.GetFlagConfiguration() != string(big.Definition) {
 			t.Fatalf("revision %d: %v", revision, err)
 		}
 	}
@@ -211,7 +224,8 @@ func TestWithACertificateTrustingClientsAreServedAndPlainTextIsRefused(t *testin
 	_, err = s.dial(t, trusting).FetchAllFlags(ctx, &syncv1.FetchAllFlagsRequest{})
 	must(t, err)
 	for name, creds := range map[string]credentials.TransportCredentials{"plain text": insecure.NewCredentials(), "a client without the certificate": credentials.NewTLS(nil)} {
-		if _, err := s.dial(t, creds).FetchAllFlags(ctx, &syncv1.FetchAllFlagsRequest{}); status.Code(err) != codes.Unavailable {
+		if _, err := s.dial(t, creds).FetchAllFlags(ctx,
+			&syncv1.FetchAllFlagsRequest{}); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -222,15 +236,19 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:        true, BasicConstraintsValid: true}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	must(t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	must(t, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
-	must(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	must(t, os.WriteFile(certFile,
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
+	must(t, os.WriteFile(keyFile,
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 	return certFile, keyFile
 }

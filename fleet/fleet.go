@@ -1,6 +1,8 @@
-// Package fleet knows which worker holds which revision of which flag set. Workers tell in three ways: they attest, they poll (the entity
-// tag they send names what they hold), or they keep a stream open (what was sent last counts). It is kept in memory: a moment after a
-// restart it is complete again, and Warm says whether that moment has passed.
+// Package fleet knows which worker holds which revision of which flag set. Workers tell
+// in three ways: they attest, they poll (the entity tag they send names what they
+// hold), or they keep a stream open (what was sent last counts). It is kept in memory:
+// a moment after a restart it is complete again, and Warm says whether that moment has
+// passed.
 package fleet
 
 import (
@@ -17,8 +19,9 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Attestation is what a worker says of itself about once a second: who it is, which flag revision everything it has in flight uses, and
-// the connections it holds with the options in force.
+// Attestation is what a worker says of itself about once a second: who it is, which
+// flag revision everything it has in flight uses, and the connections it holds with the
+// options in force.
 type Attestation struct {
 	Service       string                     `json:"service"`
 	Instance      string                     `json:"instance"`
@@ -34,7 +37,8 @@ type Attestation struct {
 	Leaving bool `json:"leaving"`
 }
 
-// Intake is a durable intake: events are on the worker's disk before they are acknowledged. The counters are since the process began.
+// Intake is a durable intake: events are on the worker's disk before they are
+// acknowledged. The counters are since the process began.
 type Intake struct {
 	Backlog   int   `json:"backlog"`   // events that are not enqueued
 	Bytes     int64 `json:"bytes"`     // on disk
@@ -43,7 +47,8 @@ type Intake struct {
 	Accepted  int64 `json:"accepted"`  // taken in
 	Delivered int64 `json:"delivered"` // enqueued
 	Refused   int64 `json:"refused"`   // for want of room, or of a disk that works
-	Damaged   int64 `json:"damaged"`   // lines that could not be read at the start; their files are kept
+	// lines that could not be read at the start; their files are kept
+	Damaged int64 `json:"damaged"`
 }
 
 // Connection is one Redis connection of a worker process.
@@ -56,8 +61,10 @@ type Connection struct {
 	Options  map[string]json.RawMessage `json:"options"` // effective, read from the live client
 }
 
-// Who is a reader as it names itself, with the key and the address it comes from. Without Instance, all readers of a key and address
-// are one line. It is comparable, so that counting a poll allocates nothing; its texts may be borrowed, since what is kept is a copy.
+// Who is a reader as it names itself, with the key and the address it comes from.
+// Without Instance, all readers of a key and address are one line. It is comparable, so
+// that counting a poll allocates nothing; its texts may be borrowed, since what is kept
+// is a copy.
 type Who struct {
 	Service, Instance, Version string
 	Key                        string // name
@@ -66,8 +73,10 @@ type Who struct {
 }
 
 func (w Who) clone() Who {
-	return Who{Service: strings.Clone(w.Service), Instance: strings.Clone(w.Instance), Version: strings.Clone(w.Version),
-		Key: strings.Clone(w.Key), Address: strings.Clone(w.Address), Set: strings.Clone(w.Set)}
+	return Who{Service: strings.Clone(w.Service), Instance: strings.Clone(w.Instance),
+		Version: strings.Clone(w.Version),
+		Key:     strings.Clone(w.Key), Address: strings.Clone(w.Address),
+		Set: strings.Clone(w.Set)}
 }
 
 // Ways a worker is heard of, the most telling first.
@@ -79,7 +88,8 @@ const (
 )
 
 const (
-	// liveFor is how long a worker counts as live after its last word. Attestations come once a second.
+	// liveFor is how long a worker counts as live after its last word. Attestations
+	// come once a second.
 	liveFor = 5 * time.Second
 	// A poller is live for three of its own intervals, between liveFor and this.
 	maxLiveFor = 2 * time.Minute
@@ -122,13 +132,20 @@ type replica struct {
 
 // New returns an empty fleet. now is time.Now outside tests.
 func New(now func() time.Time) *Fleet {
-	return &Fleet{now: now, started: now(), polls: map[Who]*poll{}, streams: map[*Stream]bool{}, others: map[string]replica{}}
+	return &Fleet{
+		now:     now,
+		started: now(),
+		polls:   map[Who]*poll{},
+		streams: map[*Stream]bool{},
+		others:  map[string]replica{},
+	}
 }
 
 // Warm reports whether every live worker has had the time to be heard since the start.
 func (f *Fleet) Warm() bool { return f.now().Sub(f.started) >= liveFor }
 
-// Attest takes in one attestation; the instance's former one is replaced. Leaving forgets the instance.
+// Attest takes in one attestation; the instance's former one is replaced. Leaving
+// forgets the instance.
 func (f *Fleet) Attest(a Attestation, who Who) error {
 	if a.Instance == "" || a.Service == "" {
 		return migration.Errorf(migration.Invalid, "an attestation needs service and instance")
@@ -143,7 +160,8 @@ func (f *Fleet) Attest(a Attestation, who Who) error {
 	return nil
 }
 
-// Poll counts one evaluation request. held is the revision that the reader is known to hold after it, 0 when it keeps nothing.
+// Poll counts one evaluation request. held is the revision that the reader is known to
+// hold after it, 0 when it keeps nothing.
 func (f *Fleet) Poll(who Who, held int64) {
 	f.pollsMu.RLock()
 	p := f.polls[who]
@@ -214,14 +232,16 @@ func (f *Fleet) Merge(id string, workers []migration.Worker) {
 // Own lists what this process hears itself, for Merge elsewhere.
 func (f *Fleet) Own() []migration.Worker { return f.list(false) }
 
-// Workers lists every reader heard of in the last hour, by set, service, instance and address. A reader heard of in several ways is
-// one line.
+// Workers lists every reader heard of in the last hour, by set, service, instance and
+// address. A reader heard of in several ways is one line.
 func (f *Fleet) Workers() []migration.Worker { return f.list(true) }
 
-// Live lists the live readers of a set that hold a revision (those that ask each time hold none, and are never behind).
+// Live lists the live readers of a set that hold a revision (those that ask each time
+// hold none, and are never behind).
 func (f *Fleet) Live(set string) []migration.Worker {
 	return slices.DeleteFunc(f.list(true), func(w migration.Worker) bool {
-		return !w.Live || w.Set != set || w.Revision == 0 && !slices.Contains(w.Via, ViaAttestation)
+		return !w.Live || w.Set != set ||
+			w.Revision == 0 && !slices.Contains(w.Via, ViaAttestation)
 	})
 }
 
@@ -244,8 +264,11 @@ func (f *Fleet) list(others bool) []migration.Worker {
 	f.attested.Range(func(_, v any) bool {
 		if a, ok := v.(*attested); ok {
 			raw, _ := json.Marshal(a.Attestation) // plain data
-			add(migration.Worker{Instance: a.Instance, Service: a.Service, Version: a.Version, BullMQ: a.BullMQ, Set: a.who.Set, Via: []string{ViaAttestation}, Revision: a.Revision,
-				Key: a.who.Key, Address: a.who.Address, Identified: true, SeenAt: a.seen, Live: now.Sub(a.seen) <= liveFor, Attestation: raw})
+			add(migration.Worker{Instance: a.Instance, Service: a.Service, Version: a.Version,
+				BullMQ: a.BullMQ, Set: a.who.Set, Via: []string{ViaAttestation},
+				Revision: a.Revision,
+				Key:      a.who.Key, Address: a.who.Address, Identified: true, SeenAt: a.seen,
+				Live: now.Sub(a.seen) <= liveFor, Attestation: raw})
 		}
 		return true
 	})
@@ -276,13 +299,16 @@ func (f *Fleet) list(others bool) []migration.Worker {
 		out = append(out, *w)
 	}
 	slices.SortFunc(out, func(a, b migration.Worker) int {
-		return cmp.Or(cmp.Compare(a.Set, b.Set), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Address, b.Address))
+		return cmp.Or(cmp.Compare(a.Set, b.Set), cmp.Compare(a.Service, b.Service),
+			cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Key, b.Key),
+			cmp.Compare(a.Address, b.Address))
 	})
 	return out
 }
 
 func (w Who) worker(via string, revision int64, seen time.Time, live bool) migration.Worker {
-	return migration.Worker{Instance: w.Instance, Service: w.Service, Version: w.Version, Set: w.Set, Via: []string{via}, Revision: revision, Key: w.Key, Address: w.Address,
+	return migration.Worker{Instance: w.Instance, Service: w.Service, Version: w.Version,
+		Set: w.Set, Via: []string{via}, Revision: revision, Key: w.Key, Address: w.Address,
 		Identified: w.Instance != "", SeenAt: seen, Live: live}
 }
 
@@ -290,8 +316,9 @@ func rank(via string) int {
 	return slices.Index([]string{ViaAttestation, ViaStream, ViaPoll, ViaSSE}, via)
 }
 
-// merge makes one line of two. The revision is that of the more telling way: an attestation says what is in use, a stream only what was
-// sent. Of two equal ways the lower one counts, so that two processes behind one name cannot hide each other.
+// merge makes one line of two. The revision is that of the more telling way: an
+// attestation says what is in use, a stream only what was sent. Of two equal ways the
+// lower one counts, so that two processes behind one name cannot hide each other.
 func merge(into *migration.Worker, w migration.Worker) {
 	best := func(m *migration.Worker) int {
 		b := len(m.Via) + rank(ViaSSE)
@@ -314,7 +341,8 @@ func merge(into *migration.Worker, w migration.Worker) {
 	if len(w.Attestation) > 0 {
 		into.Attestation, into.BullMQ = w.Attestation, w.BullMQ
 	}
-	into.Service, into.Version = cmp.Or(into.Service, w.Service), cmp.Or(into.Version, w.Version)
+	into.Service, into.Version = cmp.Or(into.Service, w.Service),
+		cmp.Or(into.Version, w.Version)
 	into.Live = into.Live || w.Live
 	if w.SeenAt.After(into.SeenAt) {
 		into.SeenAt = w.SeenAt
@@ -344,10 +372,13 @@ func (f *Fleet) sweep() {
 		}
 		return true
 	})
-	f.forget(func(_ Who, p *poll) bool { return now.UnixNano()-p.seen.Load() > int64(rememberFor) })
+	f.forget(func(_ Who, p *poll) bool {
+		return now.UnixNano()-p.seen.Load() > int64(rememberFor)
+	})
 }
 
-// Attestations lists what live workers last said of themselves to this process, by instance.
+// Attestations lists what live workers last said of themselves to this process, by
+// instance.
 func (f *Fleet) Attestations() []Attestation {
 	var live []Attestation
 	f.attested.Range(func(_, v any) bool {
@@ -356,11 +387,14 @@ func (f *Fleet) Attestations() []Attestation {
 		}
 		return true
 	})
-	slices.SortFunc(live, func(a, b Attestation) int { return cmp.Compare(a.Instance, b.Instance) })
+	slices.SortFunc(live, func(a, b Attestation) int {
+		return cmp.Compare(a.Instance, b.Instance)
+	})
 	return live
 }
 
-// flag gives an option that is true or false; nil when it is absent, null or something else, for what is not said is not known.
+// flag gives an option that is true or false; nil when it is absent, null or something
+// else, for what is not said is not known.
 func (c Connection) flag(option string) *bool {
 	var v *bool
 	if json.Unmarshal(c.Options[option], &v) != nil {
@@ -369,16 +403,29 @@ func (c Connection) flag(option string) *bool {
 	return v
 }
 
-// Intakes gives what live workers attest of their durable intake. Only those count that hold a producer: the others take no orders.
+// Intakes gives what live workers attest of their durable intake. Only those count that
+// hold a producer: the others take no orders.
 func (f *Fleet) Intakes() evidence.IntakeFacts {
 	var facts evidence.IntakeFacts
 	for _, m := range f.Attestations() {
-		if !slices.ContainsFunc(m.Connections, func(c Connection) bool { return c.Role == "producer" }) {
+		if !slices.ContainsFunc(m.Connections, func(c Connection) bool {
+			return c.Role == "producer"
+		}) {
 			continue
 		}
 		i := evidence.IntakeInstance{Instance: m.Instance}
 		if n := m.Intake; n != nil {
-			i = evidence.IntakeInstance{Instance: m.Instance, Durable: true, Backlog: n.Backlog, OldestMS: n.OldestMS, Bytes: n.Bytes, MaxBytes: n.MaxBytes, Accepted: n.Accepted, Refused: n.Refused, Damaged: n.Damaged}
+			i = evidence.IntakeInstance{
+				Instance: m.Instance,
+				Durable:  true,
+				Backlog:  n.Backlog,
+				OldestMS: n.OldestMS,
+				Bytes:    n.Bytes,
+				MaxBytes: n.MaxBytes,
+				Accepted: n.Accepted,
+				Refused:  n.Refused,
+				Damaged:  n.Damaged,
+			}
 		}
 		facts.Instances = append(facts.Instances, i)
 	}
@@ -393,10 +440,17 @@ func (f *Fleet) Producers() evidence.AttestationFacts {
 			if c.Role != "producer" {
 				continue
 			}
-			p := evidence.ProducerOptions{Instance: m.Instance, Queue: c.Queue, Side: c.Side, Endpoint: c.Endpoint}
-			p.EnableOfflineQueue, p.SkipWaitingForReady = c.flag("enableOfflineQueue"), c.flag("skipWaitingForReady")
+			p := evidence.ProducerOptions{
+				Instance: m.Instance,
+				Queue:    c.Queue,
+				Side:     c.Side,
+				Endpoint: c.Endpoint,
+			}
+			p.EnableOfflineQueue, p.SkipWaitingForReady = c.flag("enableOfflineQueue"),
+				c.flag("skipWaitingForReady")
 			if raw, ok := c.Options["commandTimeout"]; ok {
-				_ = json.Unmarshal(raw, &p.CommandTimeoutMS) // absent or null stays 0, which no check accepts
+				// absent or null stays 0, which no check accepts
+				_ = json.Unmarshal(raw, &p.CommandTimeoutMS)
 			}
 			facts.Producers = append(facts.Producers, p)
 		}

@@ -34,12 +34,15 @@ func start() (*Fleet, *clock) {
 }
 
 func named(instance string) Who {
-	return Who{Service: "ingestion", Instance: instance, Version: "1", Key: "worker_token", Address: "127.0.0.1", Set: "orders"}
+	return Who{Service: "ingestion", Instance: instance, Version: "1", Key: "worker_token",
+		Address: "127.0.0.1", Set: "orders"}
 }
 
 func attest(t *testing.T, f *Fleet, instance string, revision int64) {
 	t.Helper()
-	if err := f.Attest(Attestation{Service: "ingestion", Instance: instance, Revision: revision}, Who{Set: "orders", Key: "worker_token", Address: "127.0.0.1"}); err != nil {
+	if err := f.Attest(Attestation{Service: "ingestion", Instance: instance,
+		Revision: revision},
+		Who{Set: "orders", Key: "worker_token", Address: "127.0.0.1"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -64,7 +67,8 @@ func TestAnAttestationOutweighsWhatAStreamWasSentAndAPollClaims(t *testing.T) {
 	}
 	attest(t, f, "web.1", 7)
 	w := one(t, f)
-	if w.Revision != 7 || !slices.Equal(w.Via, []string{ViaAttestation, ViaStream, ViaPoll}) || !w.Live {
+	if w.Revision != 7 ||
+		!slices.Equal(w.Via, []string{ViaAttestation, ViaStream, ViaPoll}) || !w.Live {
 		t.Errorf("got %+v, want revision 7 by attestation, stream, poll", w)
 	}
 }
@@ -151,7 +155,8 @@ func TestWhoLeavesInGoodOrderIsForgottenAtOnce(t *testing.T) {
 	f, _ := start()
 	f.Poll(named("web.1"), 3)
 	attest(t, f, "web.1", 3)
-	if err := f.Attest(Attestation{Service: "ingestion", Instance: "web.1", Leaving: true}, Who{Set: "orders"}); err != nil {
+	if err := f.Attest(Attestation{Service: "ingestion", Instance: "web.1", Leaving: true},
+		Who{Set: "orders"}); err != nil {
 		t.Fatal(err)
 	}
 	if all := f.Workers(); len(all) != 0 {
@@ -240,7 +245,9 @@ func TestEveryLiveWorkerThatTakesOrdersTellsOfItsIntakeOrThatItHasNone(t *testin
 			t.Fatal(err)
 		}
 	}
-	want := []evidence.IntakeInstance{{Instance: "with", Durable: true, Backlog: 3, Bytes: 10, MaxBytes: 100, OldestMS: 50, Accepted: 4, Refused: 2, Damaged: 1}, {Instance: "without"}}
+	want := []evidence.IntakeInstance{{Instance: "with", Durable: true, Backlog: 3, Bytes: 10,
+		MaxBytes: 100, OldestMS: 50, Accepted: 4, Refused: 2, Damaged: 1},
+		{Instance: "without"}}
 	if got := f.Intakes(); !slices.Equal(got.Instances, want) {
 		t.Errorf("got %+v", got)
 	} else if sum, all := got.Totals(); all || sum.Backlog != 3 {
@@ -262,10 +269,13 @@ func TestOnlyProducersOfLiveWorkersAttestTheirOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.Producers().Producers
-	if len(got) != 3 || got[0].SkipWaitingForReady == nil || !*got[0].SkipWaitingForReady || got[0].EnableOfflineQueue == nil || *got[0].EnableOfflineQueue || got[0].CommandTimeoutMS != 2000 || got[0].Instance != "i" {
+	if len(got) != 3 || got[0].SkipWaitingForReady == nil || !*got[0].SkipWaitingForReady ||
+		got[0].EnableOfflineQueue == nil || *got[0].EnableOfflineQueue ||
+		got[0].CommandTimeoutMS != 2000 || got[0].Instance != "i" {
 		t.Fatalf("producers %+v", got)
 	}
-	if got[1].EnableOfflineQueue != nil || got[1].CommandTimeoutMS != 0 || got[2].EnableOfflineQueue != nil || got[2].SkipWaitingForReady != nil {
+	if got[1].EnableOfflineQueue != nil || got[1].CommandTimeoutMS != 0 ||
+		got[2].EnableOfflineQueue != nil || got[2].SkipWaitingForReady != nil {
 		t.Fatalf("values that are none count: %+v", got[1:])
 	}
 	c.pass(liveFor + time.Second)

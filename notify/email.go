@@ -29,7 +29,8 @@ type SMTP struct {
 	Password migration.Secret
 	From     string
 	To       []string
-	// TLSConfig is for servers whose certificate no public authority vouches for. Nil: the system's.
+	// TLSConfig is for servers whose certificate no public authority vouches for. Nil:
+	// the system's.
 	TLSConfig *tls.Config
 }
 
@@ -44,10 +45,12 @@ func NewEmail(s SMTP) (Channel, error) {
 	host, port, err := net.SplitHostPort(s.Addr)
 	n, errPort := strconv.Atoi(port)
 	if err != nil || errPort != nil || host == "" {
-		return nil, migration.Errorf(migration.Invalid, "%q is not host:port of a mail server", s.Addr)
+		return nil, migration.Errorf(migration.Invalid,
+			"%q is not host:port of a mail server", s.Addr)
 	}
 	if s.Security == PlainTCP && !IsLoopback(host) {
-		return nil, migration.Errorf(migration.Invalid, "a mail server that is not on this machine needs starttls or tls")
+		return nil, migration.Errorf(migration.Invalid,
+			"a mail server that is not on this machine needs starttls or tls")
 	}
 	c := email{s, host, n}
 	if _, err := c.message(Event{}); err != nil {
@@ -56,7 +59,8 @@ func NewEmail(s SMTP) (Channel, error) {
 	return c, nil
 }
 
-// message is an event as a mail. Mails about one thing are one thread; a repeat has the same Message-ID.
+// message is an event as a mail. Mails about one thing are one thread; a repeat has the
+// same Message-ID.
 func (c email) message(e Event) (*mail.Msg, error) {
 	e = e.Bounded()
 	m := mail.NewMsg()
@@ -69,7 +73,8 @@ func (c email) message(e Event) (*mail.Msg, error) {
 	m.SetMessageIDWithValue(digest(e.ID)[:32] + "@switchyard")
 	m.SetGenHeader(mail.HeaderReferences, thread)
 	m.SetGenHeader(mail.HeaderInReplyTo, thread)
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: so that no out-of-office note answers
+	// RFC 3834: so that no out-of-office note answers
+	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	text := e.heading() + "\n\n" + e.Source + ", " + e.At.UTC().Format(time.RFC1123) + "\n"
 	if e.Text != "" {
 		text += "\n" + e.Text + "\n"
@@ -102,12 +107,15 @@ func (c email) Send(ctx context.Context, e Event) error {
 		dial := &tls.Dialer{NetDialer: d, Config: conf}
 		options = append(options, mail.WithSSL(), mail.WithDialContextFunc(dial.DialContext))
 	case PlainTCP:
-		options = append(options, mail.WithTLSPolicy(mail.NoTLS), mail.WithDialContextFunc(d.DialContext))
+		options = append(options, mail.WithTLSPolicy(mail.NoTLS),
+			mail.WithDialContextFunc(d.DialContext))
 	default:
-		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory), mail.WithDialContextFunc(d.DialContext))
+		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory),
+			mail.WithDialContextFunc(d.DialContext))
 	}
 	if c.smtp.Username != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(c.smtp.Username), mail.WithPassword(c.smtp.Password.Reveal()))
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover),
+			mail.WithUsername(c.smtp.Username), mail.WithPassword(c.smtp.Password.Reveal()))
 	}
 	client, err := mail.NewClient(c.host, options...)
 	if err != nil {
@@ -125,13 +133,16 @@ func smtpFailure(err error) error {
 	}
 	if e, ok := errors.AsType[*mail.SendError](err); ok {
 		if e.ErrorCode() != 0 {
-			return failure("the mail server answered %d to the message or an address in it", e.ErrorCode())
+			return failure("the mail server answered %d to the message or an address in it",
+				e.ErrorCode())
 		}
 		return failure("the mail server did not take the message")
 	}
 	if e, ok := errors.AsType[*textproto.Error](err); ok {
 		if e.Code == 535 || e.Code == 534 || e.Code == 530 {
-			return failure("the mail server does not let this user in (%d): look at username and password", e.Code)
+			return failure(
+				"the mail server does not let this user in (%d): look at username and password",
+				e.Code)
 		}
 		return failure("the mail server answered %d", e.Code)
 	}
@@ -141,5 +152,6 @@ func smtpFailure(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return failure("the mail server's certificate is not valid")
 	}
-	return failure("the dialogue with the mail server failed; it may offer no TLS, or no way to sign in")
+	return failure(
+		"the dialogue with the mail server failed; it may offer no TLS, or no way to sign in")
 }

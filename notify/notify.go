@@ -1,9 +1,12 @@
-// Package notify sends what people must hear of to Slack, PagerDuty, a signed webhook or an e-mail address. It knows what a message looks
-// like there and why one was not taken; what is worth a message, when it is tried again and what was sent already is its caller's.
+// Package notify sends what people must hear of to Slack, PagerDuty, a signed webhook
+// or an e-mail address. It knows what a message looks like there and why one was not
+// taken; what is worth a message, when it is tried again and what was sent already is
+// its caller's.
 //
-// A message may come twice: after a crash between sending and writing down that it was sent. Its Key and ID are then the same, and
-// receivers go by them: PagerDuty by dedup_key, webhooks by webhook-id, mail programs by Message-ID. No error of this package names a
-// credential, nor quotes what a server answered, which may repeat one.
+// A message may come twice: after a crash between sending and writing down that it was
+// sent. Its Key and ID are then the same, and receivers go by them: PagerDuty by
+// dedup_key, webhooks by webhook-id, mail programs by Message-ID. No error of this
+// package names a credential, nor quotes what a server answered, which may repeat one.
 package notify
 
 import (
@@ -51,10 +54,12 @@ func (s Severity) Less(other Severity) bool {
 	return slices.Index(Severities, s) < slices.Index(Severities, other)
 }
 
-// Event is one message. Its texts hold no credential, no payload and no customer's data; an order's id is all that is told of an order.
+// Event is one message. Its texts hold no credential, no payload and no customer's
+// data; an order's id is all that is told of an order.
 type Event struct {
-	// ID is the message's own; a repeat has the same. Key is the same for everything that is said of one thing: an alert, its
-	// escalations and its end. At most 255 characters: Key makes one.
+	// ID is the message's own; a repeat has the same. Key is the same for everything
+	// that is said of one thing: an alert, its escalations and its end. At most 255
+	// characters: Key makes one.
 	ID       string    `json:"id"`
 	Key      string    `json:"key"`
 	Kind     Kind      `json:"kind"`
@@ -66,8 +71,8 @@ type Event struct {
 	At       time.Time `json:"at"`
 }
 
-// Channel is one place that messages go to. Send returns once the receiver has taken the message on, or an error: a *Failure, unless ctx
-// ended.
+// Channel is one place that messages go to. Send returns once the receiver has taken
+// the message on, or an error: a *Failure, unless ctx ended.
 type Channel interface {
 	Send(ctx context.Context, e Event) error
 }
@@ -80,7 +85,8 @@ const (
 	Timeout = 10 * time.Second
 )
 
-// Key joins parts to a stable key. One that would be too long ends in a hash of the whole.
+// Key joins parts to a stable key. One that would be too long ends in a hash of the
+// whole.
 func Key(parts ...string) string {
 	key := strings.Join(parts, "/")
 	if len(key) <= maxKey {
@@ -95,9 +101,11 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Bounded gives the event with texts that every receiver takes: no control characters, and not longer than people read.
+// Bounded gives the event with texts that every receiver takes: no control characters,
+// and not longer than people read.
 func (e Event) Bounded() Event {
-	e.Title, e.Text = clip(line(e.Title), maxTitle), clip(strings.TrimSpace(clean(e.Text)), maxText)
+	e.Title, e.Text = clip(line(e.Title), maxTitle),
+		clip(strings.TrimSpace(clean(e.Text)), maxText)
 	e.Source = clip(line(e.Source), maxTitle)
 	return e
 }
@@ -132,7 +140,8 @@ func (e Event) heading() string {
 	return e.Title
 }
 
-// Failure is why a message was not taken. Its text is for everybody: it holds no credential.
+// Failure is why a message was not taken. Its text is for everybody: it holds no
+// credential.
 type Failure struct {
 	Reason string
 	// Wait is how long the receiver asked to be left alone. 0: it did not say.
@@ -153,7 +162,8 @@ func failure(format string, args ...any) *Failure {
 	return &Failure{Reason: fmt.Sprintf(format, args...)}
 }
 
-// hiding takes credentials out of whatever a channel's error says: nothing should have put them there, and a library might.
+// hiding takes credentials out of whatever a channel's error says: nothing should have
+// put them there, and a library might.
 func hiding(err error, secrets ...migration.Secret) error {
 	if err == nil {
 		return nil

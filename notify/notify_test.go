@@ -32,7 +32,17 @@ const canary = "CANARY-secret"
 var begun = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 func alertOf(key string, s Severity) Event {
-	return Event{ID: key + "@1/" + string(s), Key: key, Kind: Alert, Severity: s, Source: "Orders", Title: "Stripe: 2 orders are <refused> & missing\r\nBcc: x", Text: "evt_1, evt_2", URL: "https://switchyard.example.com/m/orders/outage", At: begun}
+	return Event{
+		ID:       key + "@1/" + string(s),
+		Key:      key,
+		Kind:     Alert,
+		Severity: s,
+		Source:   "Orders",
+		Title:    "Stripe: 2 orders are <refused> & missing\r\nBcc: x",
+		Text:     "evt_1, evt_2",
+		URL:      "https://switchyard.example.com/m/orders/outage",
+		At:       begun,
+	}
 }
 
 func end(e Event) Event { e.Kind, e.ID = Resolve, e.Key+"@1/end"; return e }
@@ -55,14 +65,15 @@ type standIn struct {
 func newStandIn(t *testing.T, answer func(http.ResponseWriter, request)) *standIn {
 	t.Helper()
 	s := &standIn{answer: answer}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		got := request{r.URL.Path, r.Header, b}
-		s.mu.Lock()
-		s.got = append(s.got, got)
-		s.mu.Unlock()
-		s.answer(w, got)
-	}))
+	s.Server = httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			got := request{r.URL.Path, r.Header, b}
+			s.mu.Lock()
+			s.got = append(s.got, got)
+			s.mu.Unlock()
+			s.answer(w, got)
+		}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -73,7 +84,8 @@ func answers(status int, header ...string) func(http.ResponseWriter, request) {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
-		_, _ = w.Write(append([]byte("you sent "+r.path+" "), r.body...)) // a server may repeat what it got
+		// a server may repeat what it got
+		_, _ = w.Write(append([]byte("you sent "+r.path+" "), r.body...))
 	}
 }
 
@@ -88,7 +100,8 @@ func made(t *testing.T) func(Channel, error) Channel {
 }
 
 func signingSecret() migration.Secret {
-	return migration.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte(canary+"-of-thirty-two-bytes-length")))
+	return migration.Secret("whsec_" +
+		base64.StdEncoding.EncodeToString([]byte(canary+"-of-thirty-two-bytes-length")))
 }
 
 func TestSlackGetsOneMessageWhoseTextCannotBecomeALinkOrAMention(t *testing.T) {
@@ -96,20 +109,24 @@ func TestSlackGetsOneMessageWhoseTextCannotBecomeALinkOrAMention(t *testing.T) {
 	s := newStandIn(t, answers(200))
 	e := alertOf("orders/outage/stripe", Warning)
 	e.Text = "<!channel> & more"
-	if err := made(t)(NewSlack(migration.Secret(s.URL+"/services/T/B/"+canary))).Send(t.Context(), e); err != nil {
+	if err := made(t)(NewSlack(migration.Secret(s.URL+"/services/T/B/"+canary))).
+		Send(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 	var m struct{ Text string }
 	if err := json.Unmarshal(s.got[0].body, &m); err != nil {
 		t.Fatal(err)
 	}
-	want := "*WARNING: Stripe: 2 orders are &lt;refused&gt; &amp; missing Bcc: x*\nOrders\n&lt;!channel&gt; &amp; more\n<https://switchyard.example.com/m/orders/outage|Open in Switchyard>"
+	want := "*WARNING: Stripe: 2 orders are &lt;refused&gt; &amp; missing Bcc: " +
+		"x*\nOrders\n&lt;!channel&gt; &amp; " +
+		"more\n<https://switchyard.example.com/m/orders/outage|Open in Switchyard>"
 	if m.Text != want {
 		t.Errorf("%q, want %q", m.Text, want)
 	}
 }
 
-// eventsAPI is PagerDuty's Events API as documented: 202 or 400, and one incident for each dedup_key that is open.
+// eventsAPI is PagerDuty's Events API as documented: 202 or 400, and one incident for
+// each dedup_key that is open.
 type eventsAPI struct {
 	open    map[string]string // dedup_key to the severity of its first trigger
 	opened  int
@@ -137,7 +154,8 @@ func (a *eventsAPI) answer(w http.ResponseWriter, r request) {
 	}
 	trigger := e.Action == "trigger"
 	if trigger || r.path == "/v2/change/enqueue" {
-		if e.Payload == nil || e.Payload.Summary == "" || len([]rune(e.Payload.Summary)) > 1024 || e.Payload.Source == "" {
+		if e.Payload == nil || e.Payload.Summary == "" ||
+			len([]rune(e.Payload.Summary)) > 1024 || e.Payload.Source == "" {
 			bad("payload")
 			return
 		}
@@ -149,11 +167,13 @@ func (a *eventsAPI) answer(w http.ResponseWriter, r request) {
 	switch {
 	case r.path == "/v2/change/enqueue":
 		a.changes++
-	case r.path != "/v2/enqueue" || !trigger && e.Action != "resolve" || len(e.DedupKey) > 255 || e.DedupKey == "":
+	case r.path != "/v2/enqueue" || !trigger && e.Action != "resolve" ||
+		len(e.DedupKey) > 255 || e.DedupKey == "":
 		bad("event_action")
 		return
 	case trigger:
-		if !strings.Contains("critical error warning info", e.Payload.Severity) || e.Payload.Severity == "" {
+		if !strings.Contains("critical error warning info", e.Payload.Severity) ||
+			e.Payload.Severity == "" {
 			bad("severity")
 			return
 		}
@@ -192,13 +212,15 @@ func TestPagerDutyHasOneIncidentForEachKeyAndChangesWakeNobody(t *testing.T) {
 	send(end(e))
 	send(end(alertOf(long, Error)))
 	for _, k := range []Kind{Approval, Change, Test} {
-		send(Event{ID: "x", Key: "orders/run/1", Kind: k, Severity: Info, Source: "Orders", Title: strings.Repeat("x", 5000), At: begun})
+		send(Event{ID: "x", Key: "orders/run/1", Kind: k, Severity: Info, Source: "Orders",
+			Title: strings.Repeat("x", 5000), At: begun})
 	}
 	if len(api.open) != 0 || api.opened != 2 || api.changes != 3 {
 		t.Fatalf("%+v", api)
 	}
 	err := made(t)(NewPagerDuty(s.URL, "CANARY-short")).Send(t.Context(), e)
-	if err == nil || !strings.Contains(err.Error(), "400") || strings.Contains(err.Error(), "CANARY") {
+	if err == nil || !strings.Contains(err.Error(), "400") ||
+		strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("a wrong key: %v", err)
 	}
 }
@@ -223,14 +245,17 @@ func TestWebhooksAreSignedByTheStandardAndARepeatHasTheSameID(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if a, b := s.got[0].header.Get("webhook-id"), s.got[1].header.Get("webhook-id"); a == "" || a != b {
+	if a, b := s.got[0].header.Get("webhook-id"),
+		s.got[1].header.Get("webhook-id"); a == "" || a != b {
 		t.Errorf("ids %q and %q", a, b)
 	}
 	if err := verifier.Verify(append(s.got[0].body, ' '), s.got[0].header); err == nil {
 		t.Error("a changed body is accepted")
 	}
 	var got webhookBody
-	if err := json.Unmarshal(s.got[0].body, &got); err != nil || got.Type != Alert || got.Data.Key != e.Key || got.Data.Title != "Stripe: 2 orders are <refused> & missing Bcc: x" {
+	if err := json.Unmarshal(s.got[0].body, &got); err != nil || got.Type != Alert ||
+		got.Data.Key != e.Key ||
+		got.Data.Title != "Stripe: 2 orders are <refused> & missing Bcc: x" {
 		t.Errorf("%+v %v", got, err)
 	}
 }
@@ -245,12 +270,16 @@ func TestARefusalIsToldWithoutTheAnswerTheAddressOrTheKey(t *testing.T) {
 		says   string
 		wait   time.Duration
 	}{
-		"a rate limit gives the time to wait":   {answers(429, "Retry-After", "7"), "429", 7 * time.Second},
-		"a wait has a limit":                    {answers(429, "Retry-After", "999999"), "429", maxWait},
-		"a malformed message is a 400":          {answers(400), "400", 0},
-		"a wrong key asks to look at it":        {answers(403), "look at the configured address", 0},
+		"a rate limit gives the time to wait": {answers(429, "Retry-After", "7"), "429",
+			7 * time.Second},
+		"a wait has a limit": {answers(429, "Retry-After", "999999"),
+			"429", maxWait},
+		"a malformed message is a 400": {answers(400), "400", 0},
+		"a wrong key asks to look at it": {answers(403),
+			"look at the configured address", 0},
 		"a failing server is tried again later": {answers(500), "500", 0},
-		"a redirect is not followed":            {answers(307, "Location", elsewhere.URL), "redirects are not followed", 0},
+		"a redirect is not followed": {answers(307, "Location", elsewhere.URL),
+			"redirects are not followed", 0},
 		"an endless answer is not read to its end": {func(w http.ResponseWriter, _ request) {
 			w.WriteHeader(503)
 			for range 1000 {
@@ -270,12 +299,15 @@ func TestARefusalIsToldWithoutTheAnswerTheAddressOrTheKey(t *testing.T) {
 			for name, ch := range map[string]Channel{
 				"slack":     made(t)(NewSlack(migration.Secret(base + "/services/" + canary))),
 				"pagerduty": made(t)(NewPagerDuty(base, canary)),
-				"webhook":   made(t)(NewWebhook(migration.Secret(base+"/"+canary), signingSecret())),
+				"webhook": made(t)(NewWebhook(migration.Secret(base+"/"+canary),
+					signingSecret())),
 			} {
 				err := ch.Send(t.Context(), alertOf("orders/x", Error))
-				if err == nil || !strings.Contains(err.Error(), c.says) || WaitOf(err) != c.wait {
+				if err == nil || !strings.Contains(err.Error(), c.says) ||
+					WaitOf(err) != c.wait {
 					t.Errorf("%s: %v, waits %s", name, err, WaitOf(err))
-				} else if strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "you sent") {
+				} else if strings.Contains(err.Error(), "CANARY") ||
+					strings.Contains(err.Error(), "you sent") {
 					t.Errorf("%s tells too much: %v", name, err)
 				}
 			}
@@ -293,8 +325,12 @@ func TestOnlyAddressesThatMayBeReachedAreDialled(t *testing.T) {
 	for address, c := range map[string]struct {
 		loopback, ok bool
 	}{
-		"203.0.113.9:443": {false, true}, "10.1.2.3:443": {false, true}, "127.0.0.1:443": {false, false}, "127.0.0.1:80": {true, true}, "[::1]:443": {false, false},
-		"169.254.169.254:80": {false, false}, "[::ffff:169.254.169.254]:80": {false, false}, "[fe80::1]:443": {false, false}, "0.0.0.0:443": {false, false}, "224.0.0.1:443": {false, false},
+		"203.0.113.9:443": {false, true}, "10.1.2.3:443": {false, true},
+		"127.0.0.1:443": {false, false}, "127.0.0.1:80": {true, true},
+		"[::1]:443":          {false, false},
+		"169.254.169.254:80": {false, false}, "[::ffff:169.254.169.254]:80": {false, false},
+		"[fe80::1]:443": {false, false}, "0.0.0.0:443": {false, false},
+		"224.0.0.1:443":  {false, false},
 		"203.0.113.9:80": {true, false},
 	} {
 		if err := dialControl(c.loopback)("tcp", address, nil); (err == nil) != c.ok {
@@ -308,14 +344,20 @@ func TestSettingsThatCouldNotWorkAreRefusedWithoutBeingQuoted(t *testing.T) {
 	for rule, err := range map[string]error{
 		"plain http to another machine": second(NewSlack("http://hooks.example.com/" + canary)),
 		"no address":                    second(NewSlack("not a url " + canary)),
-		"another scheme":                second(NewWebhook("ftp://127.0.0.1/"+canary, signingSecret())),
-		"a short signing secret":        second(NewWebhook("https://example.com/", "whsec_Q0FOQVJZ")),
-		"no base64":                     second(NewWebhook("https://example.com/", canary)),
-		"plain SMTP to another machine": second(NewEmail(SMTP{Addr: "mail.example.com:25", Security: PlainTCP, From: "a@example.com", To: []string{"b@example.com"}})),
-		"no port":                       second(NewEmail(SMTP{Addr: "mail.example.com", From: "a@example.com", To: []string{"b@example.com"}})),
-		"no address to write to":        second(NewEmail(SMTP{Addr: "mail.example.com:587", From: "a@example.com", To: []string{"nobody"}})),
+		"another scheme": second(NewWebhook("ftp://127.0.0.1/"+canary,
+			signingSecret())),
+		"a short signing secret": second(NewWebhook("https://example.com/",
+			"whsec_Q0FOQVJZ")),
+		"no base64": second(NewWebhook("https://example.com/", canary)),
+		"plain SMTP to another machine": second(NewEmail(SMTP{Addr: "mail.example.com:25",
+			Security: PlainTCP, From: "a@example.com", To: []string{"b@example.com"}})),
+		"no port": second(NewEmail(SMTP{Addr: "mail.example.com",
+			From: "a@example.com", To: []string{"b@example.com"}})),
+		"no address to write to": second(NewEmail(SMTP{Addr: "mail.example.com:587",
+			From: "a@example.com", To: []string{"nobody"}})),
 	} {
-		if migration.KindOf(err) != migration.Invalid || err == nil || strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "Q0FO") {
+		if migration.KindOf(err) != migration.Invalid || err == nil ||
+			strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "Q0FO") {
 			t.Errorf("%s: %v", rule, err)
 		}
 	}
@@ -328,13 +370,16 @@ func TestKeysAreStableAndFitEveryReceiver(t *testing.T) {
 	if got := Key("orders", "outage", "stripe"); got != "orders/outage/stripe" {
 		t.Error(got)
 	}
-	a, b := Key("orders", strings.Repeat("x", 300)+"a"), Key("orders", strings.Repeat("x", 300)+"b")
-	if a == b || len(a) > 255 || a != Key("orders", strings.Repeat("x", 300)+"a") || !strings.HasPrefix(a, "orders/xxx") {
+	a, b := Key("orders", strings.Repeat("x", 300)+"a"), Key("orders",
+		strings.Repeat("x", 300)+"b")
+	if a == b || len(a) > 255 || a != Key("orders", strings.Repeat("x", 300)+"a") ||
+		!strings.HasPrefix(a, "orders/xxx") {
 		t.Errorf("%q %q", a, b)
 	}
 }
 
-// smtpServer is a mail server that speaks the dialogue of RFC 5321 with STARTTLS and AUTH PLAIN.
+// smtpServer is a mail server that speaks the dialogue of RFC 5321 with STARTTLS and
+// AUTH PLAIN.
 type smtpServer struct {
 	addr  string
 	roots *x509.CertPool
@@ -351,7 +396,14 @@ func newSMTPServer(t *testing.T) *smtpServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -373,7 +425,9 @@ func newSMTPServer(t *testing.T) *smtpServer {
 				return
 			}
 			tasks.Go(func() {
-				s.serve(conn, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12})
+				s.serve(conn,
+					&tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der},
+						PrivateKey: key}}, MinVersion: tls.VersionTLS12})
 			})
 		}
 	})
@@ -445,7 +499,15 @@ func (s *smtpServer) serve(conn net.Conn, conf *tls.Config) {
 }
 
 func (s *smtpServer) settings(password migration.Secret) SMTP {
-	return SMTP{Addr: s.addr, Security: StartTLS, Username: "switchyard", Password: password, From: "switchyard@example.com", To: []string{"oncall@example.com", "lead@example.com"}, TLSConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}}
+	return SMTP{
+		Addr:      s.addr,
+		Security:  StartTLS,
+		Username:  "switchyard",
+		Password:  password,
+		From:      "switchyard@example.com",
+		To:        []string{"oncall@example.com", "lead@example.com"},
+		TLSConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
+	}
 }
 
 func TestMailGoesEncryptedSignedInAndInOneThread(t *testing.T) {
@@ -470,13 +532,17 @@ func TestMailGoesEncryptedSignedInAndInOneThread(t *testing.T) {
 		got = append(got, msg)
 	}
 	first, again, last := got[0].Header, got[1].Header, got[2].Header
-	if first.Get("Message-ID") != again.Get("Message-ID") || first.Get("Message-ID") == last.Get("Message-ID") || first.Get("References") != last.Get("References") || first.Get("Bcc") != "" {
+	if first.Get("Message-ID") != again.Get("Message-ID") ||
+		first.Get("Message-ID") == last.Get("Message-ID") ||
+		first.Get("References") != last.Get("References") || first.Get("Bcc") != "" {
 		t.Errorf("%v\n%v\n%v", first, again, last)
 	}
-	if s := first.Get("Subject"); !strings.HasPrefix(s, "[Switchyard] CRITICAL: Stripe: 2 orders") {
+	if s := first.Get("Subject"); !strings.HasPrefix(s,
+		"[Switchyard] CRITICAL: Stripe: 2 orders") {
 		t.Errorf("subject %q", s)
 	}
-	if to := first.Get("To"); !strings.Contains(to, "oncall@example.com") || !strings.Contains(to, "lead@example.com") {
+	if to := first.Get("To"); !strings.Contains(to, "oncall@example.com") ||
+		!strings.Contains(to, "lead@example.com") {
 		t.Errorf("to %q", to)
 	}
 }
@@ -487,11 +553,21 @@ func TestAMailServersRefusalIsToldWithoutItsWords(t *testing.T) {
 		change func(*smtpServer, *SMTP)
 		says   string
 	}{
-		"no STARTTLS is no way to send":            {func(s *smtpServer, _ *SMTP) { s.plain = true }, "TLS"},
-		"a wrong password asks to look at it":      {func(_ *smtpServer, c *SMTP) { c.Password = canary + "-wrong" }, "535"},
-		"a message that is refused gives the code": {func(s *smtpServer, _ *SMTP) { s.full = true }, "452"},
-		"a certificate that nobody vouches for":    {func(_ *smtpServer, c *SMTP) { c.TLSConfig = nil }, "certificate"},
-		"a server that is not there":               {func(_ *smtpServer, c *SMTP) { c.Addr = "127.0.0.1:1" }, "refused"},
+		"no STARTTLS is no way to send": {func(s *smtpServer, _ *SMTP) {
+			s.plain = true
+		}, "TLS"},
+		"a wrong password asks to look at it": {func(_ *smtpServer, c *SMTP) {
+			c.Password = canary + "-wrong"
+		}, "535"},
+		"a message that is refused gives the code": {func(s *smtpServer, _ *SMTP) {
+			s.full = true
+		}, "452"},
+		"a certificate that nobody vouches for": {func(_ *smtpServer, c *SMTP) {
+			c.TLSConfig = nil
+		}, "certificate"},
+		"a server that is not there": {func(_ *smtpServer, c *SMTP) {
+			c.Addr = "127.0.0.1:1"
+		}, "refused"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -499,7 +575,8 @@ func TestAMailServersRefusalIsToldWithoutItsWords(t *testing.T) {
 			settings := s.settings(canary)
 			c.change(s, &settings)
 			err := made(t)(NewEmail(settings)).Send(t.Context(), alertOf("orders/x", Error))
-			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") {
+			if err == nil || !strings.Contains(err.Error(), c.says) ||
+				strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("%v", err)
 			}
 		})
@@ -514,7 +591,8 @@ func TestAReceiverThatHangsIsGivenUpOn(t *testing.T) {
 	defer close(release)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := made(t)(NewSlack(migration.Secret(s.URL+"/"+canary))).Send(ctx, alertOf("orders/x", Error))
+	err := made(t)(NewSlack(migration.Secret(s.URL+"/"+canary))).Send(ctx,
+		alertOf("orders/x", Error))
 	if err == nil || strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("%v", err)
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// slack posts to an incoming webhook (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
+// slack posts to an incoming webhook
+// (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
 type slack struct {
 	url migration.Secret
 	poster
@@ -21,7 +22,8 @@ func NewSlack(url migration.Secret) (Channel, error) {
 	return slack{url, p}, err
 }
 
-// mrkdwn escapes what would be a link, a mention or an entity (https://docs.slack.dev/messaging/formatting-message-text).
+// mrkdwn escapes what would be a link, a mention or an entity
+// (https://docs.slack.dev/messaging/formatting-message-text).
 var mrkdwn = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // Send implements Channel.

@@ -14,7 +14,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// webhook posts events as JSON, signed by the rules of https://www.standardwebhooks.com, so that receivers can use any of its libraries.
+// webhook posts events as JSON, signed by the rules of
+// https://www.standardwebhooks.com, so that receivers can use any of its libraries.
 type webhook struct {
 	url, secret migration.Secret
 	signer      *standardwebhooks.Webhook
@@ -22,11 +23,13 @@ type webhook struct {
 	poster
 }
 
-// NewWebhook sends to url and signs with secret: whsec_ and base64, of 24 to 64 bytes as the standard asks for.
+// NewWebhook sends to url and signs with secret: whsec_ and base64, of 24 to 64 bytes
+// as the standard asks for.
 func NewWebhook(url, secret migration.Secret) (Channel, error) {
 	signer, err := standardwebhooks.NewWebhook(secret.Reveal())
 	if err != nil || !ValidSigningSecret(secret) {
-		return nil, migration.Errorf(migration.Invalid, "the signing secret must be whsec_ and 24 to 64 random bytes in base64")
+		return nil, migration.Errorf(migration.Invalid,
+			"the signing secret must be whsec_ and 24 to 64 random bytes in base64")
 	}
 	p, err := newPoster(url)
 	return webhook{url, secret, signer, time.Now, p}, err
@@ -54,7 +57,8 @@ func (w webhook) Send(ctx context.Context, e Event) error {
 	header.Set(standardwebhooks.HeaderWebhookID, id)
 	header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
 	header.Set(standardwebhooks.HeaderWebhookSignature, signature)
-	return hiding(w.post(ctx, w.url, body, header, http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent), w.url, w.secret)
+	return hiding(w.post(ctx, w.url, body, header, http.StatusOK, http.StatusCreated,
+		http.StatusAccepted, http.StatusNoContent), w.url, w.secret)
 }
 
 // ValidSigningSecret reports whether a webhook can be signed with it.

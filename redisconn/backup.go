@@ -15,25 +15,30 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// backupBatch is how many keys are read in one transaction: the server answers others between two batches.
+// backupBatch is how many keys are read in one transaction: the server answers others
+// between two batches.
 const backupBatch = 200
 
 // BackupReport describes a backup file.
 type BackupReport struct {
-	Path     string    `json:"path"`
-	Server   string    `json:"server"` // address and version it was taken from
-	TakenAt  time.Time `json:"taken_at"`
-	Keys     int64     `json:"keys"`
-	Bytes    int64     `json:"bytes"`    // size of the file
-	SHA256   string    `json:"sha256"`   // of the file's content up to the checksum it ends with
-	Vanished int64     `json:"vanished"` // keys that expired or were deleted while it was taken
-	// Writes the server counted while the backup was read; anything but 0 means it is not one moment's state.
+	Path    string    `json:"path"`
+	Server  string    `json:"server"` // address and version it was taken from
+	TakenAt time.Time `json:"taken_at"`
+	Keys    int64     `json:"keys"`
+	Bytes   int64     `json:"bytes"` // size of the file
+	// of the file's content up to the checksum it ends with
+	SHA256   string `json:"sha256"`
+	Vanished int64  `json:"vanished"` // keys that expired or were deleted while it was taken
+	// Writes the server counted while the backup was read; anything but 0 means it is
+	// not one moment's state.
 	WritesMeanwhile int64 `json:"writes_meanwhile"`
 }
 
-// Backup writes every key of database 0 to a file: its value as DUMP gives it, its expiry, and a digest of the typed value, by which
-// CompareBackup can judge a live server. The file is written beside path with mode 0600, synced, and renamed, so path is either absent or
-// complete. It is one moment's state only when nobody writes meanwhile: fence the server first and look at WritesMeanwhile.
+// Backup writes every key of database 0 to a file: its value as DUMP gives it, its
+// expiry, and a digest of the typed value, by which CompareBackup can judge a live
+// server. The file is written beside path with mode 0600, synced, and renamed, so path
+// is either absent or complete. It is one moment's state only when nobody writes
+// meanwhile: fence the server first and look at WritesMeanwhile.
 //
 // It refuses a server that holds keys in other databases, since those would be missing.
 func Backup(ctx context.Context, c redis.UniversalClient, path string) (BackupReport, error) {
@@ -51,7 +56,8 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	}
 	info := infoReader{values: ParseInfo(before)}
 	if _, others := info.keyspace(); len(others) > 0 {
-		return BackupReport{}, migration.Errorf(migration.Blocked, "databases %v hold keys; only database 0 can be backed up: move or delete them first", others)
+		return BackupReport{}, migration.Errorf(migration.Blocked, "databases %v hold keys; "+
+			"only database 0 can be backed up: move or delete them first", others)
 	}
 	tmp, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -59,7 +65,11 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	}
 	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
 	defer tmp.Close()
-	header := backupHeader{Format: backupFormat, Server: serverName(c, info.values["redis_version"]), TakenAt: time.Now().UTC()}
+	header := backupHeader{
+		Format:  backupFormat,
+		Server:  serverName(c, info.values["redis_version"]),
+		TakenAt: time.Now().UTC(),
+	}
 	w, err := newBackupWriter(tmp, header)
 	if err != nil {
 		return BackupReport{}, err
@@ -128,19 +138,24 @@ func serverName(c redis.UniversalClient, version string) string {
 	return name
 }
 
-// writesBetween is Unreported when the server does not count writes; after a snapshot the count starts at zero again.
+// writesBetween is Unreported when the server does not count writes; after a snapshot
+// the count starts at zero again.
 func writesBetween(before, after map[string]string) int64 {
 	b, a := infoReader{values: before}, infoReader{values: after}
 	const key = "rdb_changes_since_last_save"
 	nb, na := b.number("", key), a.number("", key)
-	if nb == Unreported || na == Unreported || before["rdb_last_save_time"] != after["rdb_last_save_time"] {
+	if nb == Unreported || na == Unreported ||
+		before["rdb_last_save_time"] != after["rdb_last_save_time"] {
 		return na
 	}
 	return na - nb
 }
 
-// scanKeys gives every key once, in batches. SCAN itself may give a key twice, and gives every key that exists all the while.
-func scanKeys(ctx context.Context, c redis.UniversalClient, batch func(keys []string) error) error {
+// scanKeys gives every key once, in batches. SCAN itself may give a key twice, and
+// gives every key that exists all the while.
+func scanKeys(
+	ctx context.Context, c redis.UniversalClient, batch func(keys []string) error,
+) error {
 	seen := map[string]struct{}{}
 	var cursor uint64
 	for {
@@ -166,7 +181,8 @@ func scanKeys(ctx context.Context, c redis.UniversalClient, batch func(keys []st
 	}
 }
 
-// VerifyBackup reads a backup file to its end and checks its header, its count and its checksum.
+// VerifyBackup reads a backup file to its end and checks its header, its count and its
+// checksum.
 func VerifyBackup(path string) (BackupReport, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -181,7 +197,14 @@ func VerifyBackup(path string) (BackupReport, error) {
 	if err != nil {
 		return BackupReport{}, fmt.Errorf("verify backup: %w", err)
 	}
-	return BackupReport{Path: path, Server: header.Server, TakenAt: header.TakenAt, Keys: keys, Bytes: st.Size(), SHA256: hex.EncodeToString(sum)}, nil
+	return BackupReport{
+		Path:    path,
+		Server:  header.Server,
+		TakenAt: header.TakenAt,
+		Keys:    keys,
+		Bytes:   st.Size(),
+		SHA256:  hex.EncodeToString(sum),
+	}, nil
 }
 
 // RestoreReport says what RestoreBackup did.
@@ -191,9 +214,12 @@ type RestoreReport struct {
 	Expired      int64 `json:"expired"`       // their time had run out
 }
 
-// RestoreBackup puts the keys of a backup file onto a server, with their expiry times. A key that exists there is left as it is, so it
-// can run again after an interruption; CompareBackup tells whether the result is right. The file is verified first.
-func RestoreBackup(ctx context.Context, path string, c redis.UniversalClient) (RestoreReport, error) {
+// RestoreBackup puts the keys of a backup file onto a server, with their expiry times.
+// A key that exists there is left as it is, so it can run again after an interruption;
+// CompareBackup tells whether the result is right. The file is verified first.
+func RestoreBackup(
+	ctx context.Context, path string, c redis.UniversalClient,
+) (RestoreReport, error) {
 	var r RestoreReport
 	err := eachBatch(path, func(batch []entry) error { return restore(ctx, c, batch, &r) })
 	if err != nil {
@@ -202,7 +228,9 @@ func RestoreBackup(ctx context.Context, path string, c redis.UniversalClient) (R
 	return r, nil
 }
 
-func restore(ctx context.Context, c redis.UniversalClient, batch []entry, r *RestoreReport) error {
+func restore(
+	ctx context.Context, c redis.UniversalClient, batch []entry, r *RestoreReport,
+) error {
 	pipe := c.Pipeline()
 	var cmds []*redis.Cmd
 	now := time.Now().UnixMilli()
@@ -211,7 +239,8 @@ func restore(ctx context.Context, c redis.UniversalClient, batch []entry, r *Res
 			r.Expired++
 			continue
 		}
-		cmds = append(cmds, pipe.Do(ctx, "RESTORE", e.key, max(e.expireAt, 0), e.dump, "ABSTTL"))
+		cmds = append(cmds,
+			pipe.Do(ctx, "RESTORE", e.key, max(e.expireAt, 0), e.dump, "ABSTTL"))
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !isReply(err) {
 		return Explain(err)
@@ -280,10 +309,13 @@ func (r *CompareReport) Add(key, what string, n *int64) {
 	}
 }
 
-// CompareBackup compares a server with a backup file, key by key: type, value (sets, hashes and the like without regard to order) and
-// expiry time, and looks for keys the backup does not have. It compares values, not DUMP bytes: those differ between servers for equal
-// values.
-func CompareBackup(ctx context.Context, path string, c redis.UniversalClient) (CompareReport, error) {
+// CompareBackup compares a server with a backup file, key by key: type, value (sets,
+// hashes and the like without regard to order) and expiry time, and looks for keys the
+// backup does not have. It compares values, not DUMP bytes: those differ between
+// servers for equal values.
+func CompareBackup(
+	ctx context.Context, path string, c redis.UniversalClient,
+) (CompareReport, error) {
 	var r CompareReport
 	known := map[string]struct{}{}
 	reader := newEntryReader(ctx, c)
@@ -333,7 +365,8 @@ func (r *CompareReport) compare(want, live []entry, tolerance int64) {
 			r.Add(w.key, "missing", &r.Missing)
 		case got.digest != w.digest:
 			r.Add(w.key, "value", &r.Value)
-		case got.expireAt != w.expireAt && (got.expireAt < 0 || w.expireAt < 0 || abs(got.expireAt-w.expireAt) > tolerance):
+		case got.expireAt != w.expireAt &&
+			(got.expireAt < 0 || w.expireAt < 0 || abs(got.expireAt-w.expireAt) > tolerance):
 			r.Add(w.key, "expiry", &r.Expiry)
 		}
 	}
@@ -358,7 +391,8 @@ func (h backupHeader) line() ([]byte, error) {
 // entry is one key of a backup or of a live server.
 type entry struct {
 	key      string
-	expireAt int64             // unix ms; -1 is never
-	digest   [sha256.Size]byte // of the typed value, without regard to order where the type has none
-	dump     string            // DUMP payload; "" when read for comparison
+	expireAt int64 // unix ms; -1 is never
+	// of the typed value, without regard to order where the type has none
+	digest [sha256.Size]byte
+	dump   string // DUMP payload; "" when read for comparison
 }

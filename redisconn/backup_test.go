@@ -19,7 +19,8 @@ func fill(t *testing.T, c redis.UniversalClient) {
 	ctx := t.Context()
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range 500 {
-			p.HSet(ctx, fmt.Sprintf("bull:q:%d", i), "name", "order", "data", fmt.Sprintf(`{"i":%d}`, i), "opts", "{}")
+			p.HSet(ctx, fmt.Sprintf("bull:q:%d", i), "name", "order", "data",
+				fmt.Sprintf(`{"i":%d}`, i), "opts", "{}")
 			p.LPush(ctx, "bull:q:wait", i)
 			p.ZAdd(ctx, "bull:q:delayed", redis.Z{Score: float64(i) * 4096.5, Member: i})
 			p.SAdd(ctx, "set", i, "x"+fmt.Sprint(i))
@@ -39,31 +40,38 @@ func fill(t *testing.T, c redis.UniversalClient) {
 func TestBackupRestoreCompare(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	src, scratch := redistest.Start(t, redistest.Password("pw")).Client(), redistest.Start(t).Client()
+	src, scratch := redistest.Start(t, redistest.Password("pw")).Client(),
+		redistest.Start(t).Client()
 	fill(t, src)
 	path := filepath.Join(t.TempDir(), "linode.backup")
 	b, err := redisconn.Backup(ctx, src, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := src.DBSize(ctx).Val(); b.Keys != size || b.WritesMeanwhile != 0 || b.SHA256 == "" {
+	if size := src.DBSize(ctx).Val(); b.Keys != size || b.WritesMeanwhile != 0 ||
+		b.SHA256 == "" {
 		t.Errorf("got %+v, the server holds %d keys", b, size)
 	}
-	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 || st.Size() != b.Bytes {
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 ||
+		st.Size() != b.Bytes {
 		t.Errorf("file: %v %v", st, err)
 	}
-	if v, err := redisconn.VerifyBackup(path); err != nil || v.SHA256 != b.SHA256 || v.Keys != b.Keys {
+	if v, err := redisconn.VerifyBackup(path); err != nil || v.SHA256 != b.SHA256 ||
+		v.Keys != b.Keys {
 		t.Errorf("verify: %+v %v", v, err)
 	}
 	r, err := redisconn.RestoreBackup(ctx, path, scratch)
 	if err != nil || r.Restored != b.Keys {
 		t.Fatalf("restore: %+v %v", r, err)
 	}
-	if r, err = redisconn.RestoreBackup(ctx, path, scratch); err != nil || r.AlreadyThere != b.Keys {
+	if r, err = redisconn.RestoreBackup(ctx, path, scratch); err != nil ||
+		r.AlreadyThere != b.Keys {
 		t.Errorf("restore again: %+v %v", r, err)
 	}
-	for name, c := range map[string]redis.UniversalClient{"source": src, "scratch server": scratch} {
-		if cmp, err := redisconn.CompareBackup(ctx, path, c); err != nil || !cmp.Same || cmp.Keys != b.Keys {
+	for name, c := range map[string]redis.UniversalClient{"source": src,
+		"scratch server": scratch} {
+		if cmp, err := redisconn.CompareBackup(ctx, path, c); err != nil || !cmp.Same ||
+			cmp.Keys != b.Keys {
 			t.Errorf("compare with the %s: %+v %v", name, cmp, err)
 		}
 	}
@@ -72,7 +80,8 @@ func TestBackupRestoreCompare(t *testing.T) {
 	scratch.Del(ctx, "bull:q:8")
 	scratch.Set(ctx, "new", "v", 0)
 	cmp, err := redisconn.CompareBackup(ctx, path, scratch)
-	if err != nil || cmp.Same || cmp.Value != 1 || cmp.Expiry != 1 || cmp.Missing != 1 || cmp.Extra != 1 || len(cmp.Differences) != 4 {
+	if err != nil || cmp.Same || cmp.Value != 1 || cmp.Expiry != 1 || cmp.Missing != 1 ||
+		cmp.Extra != 1 || len(cmp.Differences) != 4 {
 		t.Errorf("after four changes: %+v %v", cmp, err)
 	}
 }
@@ -114,7 +123,8 @@ func TestBackupRefusesOtherDatabases(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	c := s.Client()
-	if err := c.Do(t.Context(), "EVAL", "redis.call('SELECT', 3) return redis.call('SET', 'k', 'v')", 0).Err(); err != nil {
+	if err := c.Do(t.Context(), "EVAL",
+		"redis.call('SELECT', 3) return redis.call('SET', 'k', 'v')", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "b")

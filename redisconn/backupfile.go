@@ -12,10 +12,12 @@ import (
 	"io"
 )
 
-// The file: one JSON line (backupHeader); per key 'K', key, expiry, digest, dump; at the end 'E', the number of keys, and the sha256 of
-// everything before it. Lengths and numbers are varints of encoding/binary.
+// The file: one JSON line (backupHeader); per key 'K', key, expiry, digest, dump; at
+// the end 'E', the number of keys, and the sha256 of everything before it. Lengths and
+// numbers are varints of encoding/binary.
 
-// maxField bounds one field when reading, so that a damaged length does not ask for all memory. Redis's own limit is 512 MB.
+// maxField bounds one field when reading, so that a damaged length does not ask for all
+// memory. Redis's own limit is 512 MB.
 const maxField = 512 << 20
 
 type backupWriter struct {
@@ -90,7 +92,9 @@ func (h *hashReader) Read(p []byte) (int, error) {
 }
 
 // readBackup gives every entry of a file, then checks the count and the checksum.
-func readBackup(f io.Reader, each func(entry) error) (h backupHeader, keys int64, sum []byte, err error) {
+func readBackup(
+	f io.Reader, each func(entry) error,
+) (h backupHeader, keys int64, sum []byte, err error) {
 	r := &hashReader{r: bufio.NewReaderSize(f, 1<<20), sum: sha256.New()}
 	line, err := readLine(r)
 	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != backupFormat {

@@ -9,14 +9,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// conn is a client that counts the commands it sends, per server, so that Quiet can tell our own use of a server from others'.
+// conn is a client that counts the commands it sends, per server, so that Quiet can
+// tell our own use of a server from others'.
 type conn struct {
 	*redis.Client
 	used *usage
 }
 
 func newConn(c *redis.Client, server string) *conn {
-	u, _ := usages.LoadOrStore(server, &usage{issued: map[string]int64{}, answered: map[string]int64{}})
+	u, _ := usages.LoadOrStore(server,
+		&usage{issued: map[string]int64{}, answered: map[string]int64{}})
 	c.AddHook(u.(*usage))
 	return &conn{Client: c, used: u.(*usage)}
 }
@@ -24,7 +26,8 @@ func newConn(c *redis.Client, server string) *conn {
 // usages holds one usage per server address this process ever opened.
 var usages sync.Map
 
-// usage counts commands of this process on one server, by lower-case name: when they are issued and when they are answered.
+// usage counts commands of this process on one server, by lower-case name: when they
+// are issued and when they are answered.
 type usage struct {
 	mu               sync.Mutex
 	issued, answered map[string]int64
@@ -51,7 +54,9 @@ func (u *usage) copyOf(m map[string]int64) map[string]int64 {
 
 // DialHook implements redis.Hook.
 func (u *usage) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return next(ctx, network, addr)
+	}
 }
 
 // ProcessHook implements redis.Hook.

@@ -17,7 +17,8 @@ const (
 	Standalone Kind = "standalone"
 	// Sentinel is a master with replicas, found by asking Redis Sentinels.
 	Sentinel Kind = "sentinel"
-	// Managed is a provider's Redis, reached by its URL; many administrative commands are denied there.
+	// Managed is a provider's Redis, reached by its URL; many administrative commands
+	// are denied there.
 	Managed Kind = "managed"
 )
 
@@ -37,7 +38,8 @@ type Endpoint struct {
 	CAFile string // optional PEM file; with Sentinel its presence also turns TLS on
 }
 
-// Validate reports the first field that is wrong and what is expected there. The text never holds a URL or a password.
+// Validate reports the first field that is wrong and what is expected there. The text
+// never holds a URL or a password.
 func (e Endpoint) Validate() error {
 	switch e.Kind {
 	case Standalone, Managed:
@@ -45,7 +47,8 @@ func (e Endpoint) Validate() error {
 		return err
 	case Sentinel:
 		if e.MasterName == "" {
-			return e.invalid("master name", "the name the sentinels watch the master under, for example mymaster")
+			return e.invalid("master name",
+				"the name the sentinels watch the master under, for example mymaster")
 		}
 		if len(e.SentinelAddrs) == 0 {
 			return e.invalid("sentinel addresses", "host:port of every sentinel")
@@ -63,8 +66,9 @@ func (e Endpoint) Validate() error {
 	}
 }
 
-// Address is where the endpoint is, without credentials: "host:port", or "master@host:port,host:port" for a Sentinel deployment.
-// An endpoint that does not validate gives "".
+// Address is where the endpoint is, without credentials: "host:port", or
+// "master@host:port,host:port" for a Sentinel deployment. An endpoint that does not
+// validate gives "".
 func (e Endpoint) Address() string {
 	if e.Validate() != nil {
 		return ""
@@ -88,7 +92,8 @@ func (e Endpoint) TLS() bool {
 	return err == nil && u.Scheme == "rediss"
 }
 
-// parseURL checks the URL. Errors of url.Parse and redis.ParseURL quote the URL with its password, so they are never wrapped.
+// parseURL checks the URL. Errors of url.Parse and redis.ParseURL quote the URL with
+// its password, so they are never wrapped.
 func (e Endpoint) parseURL() (*url.URL, error) {
 	const want = "a URL like rediss://user:password@host:6379"
 	if e.URL.IsZero() {
@@ -96,7 +101,8 @@ func (e Endpoint) parseURL() (*url.URL, error) {
 	}
 	u, err := url.Parse(e.URL.Reveal())
 	if err != nil {
-		return nil, e.invalid("URL", want+"; it is not a redis:// URL (special characters in the password must be percent-encoded)")
+		return nil, e.invalid("URL", want+"; it is not a redis:// URL (special characters in "+
+			"the password must be percent-encoded)")
 	}
 	if u.Scheme != "redis" && u.Scheme != "rediss" {
 		return nil, e.invalid("URL", want+"; it is not a redis:// URL")
@@ -108,7 +114,8 @@ func (e Endpoint) parseURL() (*url.URL, error) {
 		return nil, e.invalid("URL", want+"; its port is not between 1 and 65535")
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
-		return nil, e.invalid("URL", want+"; it has a query or a fragment, which is not supported")
+		return nil, e.invalid("URL",
+			want+"; it has a query or a fragment, which is not supported")
 	}
 	if db := strings.Trim(u.Path, "/"); db != "" {
 		if n, err := strconv.Atoi(db); err != nil || n < 0 {
@@ -119,7 +126,8 @@ func (e Endpoint) parseURL() (*url.URL, error) {
 }
 
 func (e Endpoint) invalid(field, want string) error {
-	return migration.Errorf(migration.Invalid, "Redis endpoint %s: %s: expected %s", e.label(), field, want)
+	return migration.Errorf(migration.Invalid, "Redis endpoint %s: %s: expected %s", e.label(),
+		field, want)
 }
 
 // label names the endpoint in messages.

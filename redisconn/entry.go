@@ -15,7 +15,8 @@ import (
 // entryReader reads keys with their typed values.
 type entryReader struct {
 	c redis.UniversalClient
-	// absolute: the server has PEXPIRETIME (Redis 7). Otherwise expiry is TIME + PTTL, read in one transaction.
+	// absolute: the server has PEXPIRETIME (Redis 7). Otherwise expiry is TIME + PTTL,
+	// read in one transaction.
 	absolute  bool
 	tolerance int64 // ms by which two readings of one expiry time may differ
 }
@@ -28,12 +29,14 @@ func newEntryReader(ctx context.Context, c redis.UniversalClient) *entryReader {
 	return r
 }
 
-// AbsoluteExpiry reports whether the server tells when a key expires (PEXPIRETIME, Redis 7). Others tell how long it lasts (PTTL).
+// AbsoluteExpiry reports whether the server tells when a key expires (PEXPIRETIME,
+// Redis 7). Others tell how long it lasts (PTTL).
 func AbsoluteExpiry(ctx context.Context, c redis.UniversalClient) bool {
 	return c.Do(ctx, "PEXPIRETIME", "switchyard:none").Err() == nil
 }
 
-// TypedRead gives the command that reads a whole value of a type, and whether its elements have no order of their own.
+// TypedRead gives the command that reads a whole value of a type, and whether its
+// elements have no order of their own.
 func TypedRead(kind, key string) (args []any, unordered int, err error) {
 	switch kind {
 	case "string":
@@ -49,7 +52,8 @@ func TypedRead(kind, key string) (args []any, unordered int, err error) {
 	case "stream":
 		return []any{"XRANGE", key, "-", "+"}, 0, nil
 	default:
-		return nil, 0, fmt.Errorf("key %q has type %s, which this program cannot read", key, kind)
+		return nil, 0,
+			fmt.Errorf("key %q has type %s, which this program cannot read", key, kind)
 	}
 }
 
@@ -151,7 +155,8 @@ func (r *entryReader) entry(p pending, now int64, dump bool) (entry, bool, error
 	return e, true, nil
 }
 
-// digest sums a type and a value. With unordered n the value is a list of groups of n elements whose order does not matter.
+// digest sums a type and a value. With unordered n the value is a list of groups of n
+// elements whose order does not matter.
 func digest(kind string, parts []any, unordered int) [sha256.Size]byte {
 	h := sha256.New()
 	writeValue(h, kind)

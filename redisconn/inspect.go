@@ -15,42 +15,49 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Unreported is the value of a number the server did not report. Managed services leave out whole sections of INFO.
+// Unreported is the value of a number the server did not report. Managed services leave
+// out whole sections of INFO.
 const Unreported = -1
 
-// Facts is what one server says about itself. What it does not say stays "" or Unreported and is listed in Unknown by its JSON name;
-// a flag listed there is false without meaning it.
+// Facts is what one server says about itself. What it does not say stays "" or
+// Unreported and is listed in Unknown by its JSON name; a flag listed there is false
+// without meaning it.
 type Facts struct {
-	Role              string `json:"role"`              // INFO replication: master or slave
-	Version           string `json:"version"`           // INFO server: redis_version
-	RunID             string `json:"run_id"`            // INFO server: another one after each start; "" where it is not told
-	MaxMemoryPolicy   string `json:"max_memory_policy"` // noeviction, allkeys-lru ...
-	PolicySource      string `json:"policy_source"`     // "CONFIG GET" or "INFO memory"
-	MaxMemory         int64  `json:"max_memory"`        // bytes; 0 is no limit
-	UsedMemory        int64  `json:"used_memory"`       // bytes
-	UsedMemoryPeak    int64  `json:"used_memory_peak"`  // bytes
-	EvictedKeys       int64  `json:"evicted_keys"`      // since the server started
-	ConnectedClients  int64  `json:"connected_clients"`
-	BlockedClients    int64  `json:"blocked_clients"`
-	Keys              int64  `json:"keys"`                // over all databases
-	OtherDatabases    []int  `json:"other_databases"`     // databases besides 0 that hold keys
-	AOFEnabled        bool   `json:"aof_enabled"`         // append-only file
-	SavePoints        string `json:"save_points"`         // CONFIG GET save; "" with a known value is no snapshots
-	LastBgsaveOK      bool   `json:"last_bgsave_ok"`      // rdb_last_bgsave_status
-	LastAOFWriteOK    bool   `json:"last_aof_write_ok"`   // aof_last_write_status
-	ConnectedReplicas int    `json:"connected_replicas"`  // of a master
-	MasterHost        string `json:"master_host"`         // of a replica
-	MasterPort        string `json:"master_port"`         // of a replica
-	MasterLinkUp      bool   `json:"master_link_up"`      // of a replica
-	ReplOffset        int64  `json:"repl_offset"`         // bytes: master_repl_offset, or slave_repl_offset of a replica
-	MinReplicas       int64  `json:"min_replicas"`        // min-replicas-to-write
-	UptimeSeconds     int64  `json:"uptime_seconds"`      //
-	DefaultUserNoPass bool   `json:"default_user_nopass"` // a client without a password is let in
+	Role    string `json:"role"`    // INFO replication: master or slave
+	Version string `json:"version"` // INFO server: redis_version
+	// INFO server: another one after each start; "" where it is not told
+	RunID            string `json:"run_id"`
+	MaxMemoryPolicy  string `json:"max_memory_policy"` // noeviction, allkeys-lru ...
+	PolicySource     string `json:"policy_source"`     // "CONFIG GET" or "INFO memory"
+	MaxMemory        int64  `json:"max_memory"`        // bytes; 0 is no limit
+	UsedMemory       int64  `json:"used_memory"`       // bytes
+	UsedMemoryPeak   int64  `json:"used_memory_peak"`  // bytes
+	EvictedKeys      int64  `json:"evicted_keys"`      // since the server started
+	ConnectedClients int64  `json:"connected_clients"`
+	BlockedClients   int64  `json:"blocked_clients"`
+	Keys             int64  `json:"keys"`            // over all databases
+	OtherDatabases   []int  `json:"other_databases"` // databases besides 0 that hold keys
+	AOFEnabled       bool   `json:"aof_enabled"`     // append-only file
+	// CONFIG GET save; "" with a known value is no snapshots
+	SavePoints        string `json:"save_points"`
+	LastBgsaveOK      bool   `json:"last_bgsave_ok"`     // rdb_last_bgsave_status
+	LastAOFWriteOK    bool   `json:"last_aof_write_ok"`  // aof_last_write_status
+	ConnectedReplicas int    `json:"connected_replicas"` // of a master
+	MasterHost        string `json:"master_host"`        // of a replica
+	MasterPort        string `json:"master_port"`        // of a replica
+	MasterLinkUp      bool   `json:"master_link_up"`     // of a replica
+	// bytes: master_repl_offset, or slave_repl_offset of a replica
+	ReplOffset    int64 `json:"repl_offset"`
+	MinReplicas   int64 `json:"min_replicas"`   // min-replicas-to-write
+	UptimeSeconds int64 `json:"uptime_seconds"` //
+	// a client without a password is let in
+	DefaultUserNoPass bool `json:"default_user_nopass"`
 
 	Unknown []string `json:"unknown,omitempty"`
 }
 
-// Inspect reads a server's facts: INFO, CONFIG GET where it is allowed, and whether a client needs a password. It changes nothing. It fails only when INFO itself fails.
+// Inspect reads a server's facts: INFO, CONFIG GET where it is allowed, and whether a
+// client needs a password. It changes nothing. It fails only when INFO itself fails.
 func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	text, err := c.Info(ctx).Result()
 	if err != nil {
@@ -90,7 +97,8 @@ func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	case err != nil && !isDenied(err):
 		return Facts{}, fmt.Errorf("inspect: CONFIG GET: %w", Explain(err))
 	default:
-		if f.MaxMemoryPolicy = i.text("max_memory_policy", "maxmemory_policy"); f.MaxMemoryPolicy != "" {
+		if f.MaxMemoryPolicy = i.text("max_memory_policy",
+			"maxmemory_policy"); f.MaxMemoryPolicy != "" {
 			f.PolicySource = "INFO memory"
 		}
 	}
@@ -110,18 +118,23 @@ func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	return f, nil
 }
 
-// Config reads settings by name with CONFIG GET; a setting the server does not have is left out. Where CONFIG is denied it gives an
-// error of kind Blocked.
-func Config(ctx context.Context, c redis.UniversalClient, names ...string) (map[string]string, error) {
+// Config reads settings by name with CONFIG GET; a setting the server does not have is
+// left out. Where CONFIG is denied it gives an error of kind Blocked.
+func Config(
+	ctx context.Context, c redis.UniversalClient, names ...string,
+) (map[string]string, error) {
 	out, err := getConfig(ctx, c, names...)
 	if isDenied(err) {
-		return nil, migration.Errorf(migration.Blocked, "the server does not let this user read its settings (CONFIG GET): %w", err)
+		return nil, migration.Errorf(migration.Blocked,
+			"the server does not let this user read its settings (CONFIG GET): %w", err)
 	}
 	return out, err
 }
 
 // getConfig asks for one setting per command: several at once need Redis 7.
-func getConfig(ctx context.Context, c redis.UniversalClient, names ...string) (map[string]string, error) {
+func getConfig(
+	ctx context.Context, c redis.UniversalClient, names ...string,
+) (map[string]string, error) {
 	out := map[string]string{}
 	for _, n := range names {
 		got, err := c.ConfigGet(ctx, n).Result()
@@ -135,10 +148,12 @@ func getConfig(ctx context.Context, c redis.UniversalClient, names ...string) (m
 	return out, nil
 }
 
-// letsInWithoutPassword asks the access list for the default user. Where that is denied it opens one connection that does not sign in and
-// sends PING, which needs no rights but shows on the server as a refused stranger.
+// letsInWithoutPassword asks the access list for the default user. Where that is denied
+// it opens one connection that does not sign in and sends PING, which needs no rights
+// but shows on the server as a refused stranger.
 func letsInWithoutPassword(ctx context.Context, c redis.UniversalClient) (bool, error) {
-	if user, err := c.Do(ctx, "ACL", "GETUSER", "default").Slice(); err == nil && len(user) >= 2 {
+	if user, err := c.Do(ctx, "ACL", "GETUSER", "default").Slice(); err == nil &&
+		len(user) >= 2 {
 		flags, _ := user[1].([]any)
 		return slices.Contains(flags, any("nopass")) && slices.Contains(flags, any("on")), nil
 	}
@@ -168,7 +183,8 @@ func pingRaw(nc net.Conn) (bool, error) {
 		return false, err
 	case strings.HasPrefix(line, "+PONG"):
 		return true, nil
-	case strings.HasPrefix(line, "-NOAUTH"), strings.HasPrefix(line, "-NOPERM"), strings.HasPrefix(line, "-DENIED"):
+	case strings.HasPrefix(line, "-NOAUTH"), strings.HasPrefix(line, "-NOPERM"),
+		strings.HasPrefix(line, "-DENIED"):
 		return false, nil
 	default:
 		return false, fmt.Errorf("unexpected answer to PING")
@@ -225,7 +241,8 @@ func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
 	return all, nil
 }
 
-// keyspace sums the keys of all databases and lists the databases besides 0 that hold any. INFO leaves out empty databases.
+// keyspace sums the keys of all databases and lists the databases besides 0 that hold
+// any. INFO leaves out empty databases.
 func (i *infoReader) keyspace() (keys int64, others []int) {
 	for k, v := range i.values {
 		db, err := strconv.Atoi(strings.TrimPrefix(k, "db"))

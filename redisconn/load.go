@@ -9,24 +9,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Load is what a server has done since its start and holds now. What it does not tell is Unreported.
+// Load is what a server has done since its start and holds now. What it does not tell
+// is Unreported.
 type Load struct {
-	RunID       string // another one after each start; "" where it is not told
-	Commands    int64  // INFO stats: total_commands_processed; since Redis 7 with what scripts run
-	Calls       int64  // of Commands, those that only a client can have sent: see clientOnly. INFO commandstats
-	NetBytes    int64  // total_net_input_bytes + total_net_output_bytes
-	UsedMemory  int64  // bytes
-	Connections int64  // connected_clients
-	PerSecond   int64  // commands, in the server's own last moments: instantaneous_ops_per_sec
-	Uptime      int64  // seconds
+	RunID string // another one after each start; "" where it is not told
+	// INFO stats: total_commands_processed; since Redis 7 with what scripts run
+	Commands int64
+	// of Commands, those that only a client can have sent: see clientOnly. INFO
+	// commandstats
+	Calls       int64
+	NetBytes    int64 // total_net_input_bytes + total_net_output_bytes
+	UsedMemory  int64 // bytes
+	Connections int64 // connected_clients
+	PerSecond   int64 // commands, in the server's own last moments: instantaneous_ops_per_sec
+	Uptime      int64 // seconds
 	// Unknown are the names of INFO, of those above, that the server did not tell.
 	Unknown []string
 }
 
-// clientOnly are the commands that no script runs: scripts themselves, blocking pops, and what concerns the connection. Redis refuses each inside
-// of a script (flag noscript of COMMAND INFO). What BullMQ sends beside scripts and is not listed, such as HGETALL, cannot be told from what scripts run.
-var clientOnly = map[string]bool{"eval": true, "evalsha": true, "eval_ro": true, "evalsha_ro": true, "fcall": true, "fcall_ro": true, "bzpopmin": true, "bzpopmax": true, "blpop": true, "brpop": true,
-	"brpoplpush": true, "blmove": true, "blmpop": true, "bzmpop": true, "multi": true, "exec": true, "hello": true, "auth": true, "client": true, "script": true, "subscribe": true, "psubscribe": true, "watch": true}
+// clientOnly are the commands that no script runs: scripts themselves, blocking pops,
+// and what concerns the connection. Redis refuses each inside of a script (flag
+// noscript of COMMAND INFO). What BullMQ sends beside scripts and is not listed, such
+// as HGETALL, cannot be told from what scripts run.
+var clientOnly = map[string]bool{"eval": true, "evalsha": true, "eval_ro": true,
+	"evalsha_ro": true, "fcall": true, "fcall_ro": true, "bzpopmin": true, "bzpopmax": true,
+	"blpop": true, "brpop": true,
+	"brpoplpush": true, "blmove": true, "blmpop": true, "bzmpop": true, "multi": true,
+	"exec": true, "hello": true, "auth": true, "client": true, "script": true,
+	"subscribe": true, "psubscribe": true, "watch": true}
 
 // ReadLoad reads a server's counters: two INFO commands.
 func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
@@ -35,14 +45,19 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 		return Load{}, fmt.Errorf("load: %w", Explain(err))
 	}
 	i := infoReader{values: ParseInfo(text)}
-	l := Load{RunID: i.values["run_id"], Commands: i.number("total_commands_processed", "total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
-		Connections: i.number("connected_clients", "connected_clients"), PerSecond: i.number("instantaneous_ops_per_sec", "instantaneous_ops_per_sec"), Uptime: i.number("uptime_in_seconds", "uptime_in_seconds"),
-		Calls: Unreported, NetBytes: Unreported}
-	if in, out := i.number("total_net_input_bytes", "total_net_input_bytes"), i.number("total_net_output_bytes", "total_net_output_bytes"); in >= 0 && out >= 0 {
+	l := Load{RunID: i.values["run_id"], Commands: i.number("total_commands_processed",
+		"total_commands_processed"), UsedMemory: i.number("used_memory", "used_memory"),
+		Connections: i.number("connected_clients", "connected_clients"),
+		PerSecond:   i.number("instantaneous_ops_per_sec", "instantaneous_ops_per_sec"),
+		Uptime:      i.number("uptime_in_seconds", "uptime_in_seconds"),
+		Calls:       Unreported, NetBytes: Unreported}
+	if in, out := i.number("total_net_input_bytes", "total_net_input_bytes"),
+		i.number("total_net_output_bytes", "total_net_output_bytes"); in >= 0 && out >= 0 {
 		l.NetBytes = in + out
 	}
 	l.Unknown = i.unknown
-	if text, err = c.Info(ctx, "commandstats").Result(); err != nil || !strings.Contains(text, "cmdstat_") {
+	if text, err = c.Info(ctx, "commandstats").Result(); err != nil ||
+		!strings.Contains(text, "cmdstat_") {
 		return l, nil // a managed service tells no commandstats
 	}
 	l.Calls = 0

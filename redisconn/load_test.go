@@ -15,21 +15,25 @@ func TestLoadTellsWhatClientsSentFromWhatScriptsRan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Eval(ctx, `for i = 1, 100 do redis.call("INCR", "n") end return 1`, nil).Err(); err != nil {
+	if err := c.Eval(ctx, `for i = 1, 100 do redis.call("INCR", "n") end return 1`,
+		nil).Err(); err != nil {
 		t.Fatal(err)
 	}
 	after, err := redisconn.ReadLoad(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// EVALSHA or EVAL, and the two INFO commands of the reading before; a new connection of the pool may say HELLO and CLIENT SETINFO.
+	// EVALSHA or EVAL, and the two INFO commands of the reading before; a new
+	// connection of the pool may say HELLO and CLIENT SETINFO.
 	if n := after.Commands - before.Commands; n < 101 || n > 115 {
 		t.Errorf("%d commands", n)
 	}
 	if n := after.Calls - before.Calls; n < 1 || n > 10 {
 		t.Errorf("%d calls", n)
 	}
-	if after.RunID == "" || after.RunID != before.RunID || after.NetBytes <= before.NetBytes || after.UsedMemory <= 0 || after.Connections < 1 || after.PerSecond < 0 || after.Uptime < 0 || len(after.Unknown) > 0 {
+	if after.RunID == "" || after.RunID != before.RunID || after.NetBytes <= before.NetBytes ||
+		after.UsedMemory <= 0 || after.Connections < 1 || after.PerSecond < 0 ||
+		after.Uptime < 0 || len(after.Unknown) > 0 {
 		t.Errorf("%+v", after)
 	}
 }

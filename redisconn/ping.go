@@ -12,20 +12,24 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Ping asks the server for a sign of life and turns what comes back into an error a person can act on (kind Unavailable). A server
-// that does not check the password is not an error here; Facts.DefaultUserNoPass reports it. The result never contains the URL.
+// Ping asks the server for a sign of life and turns what comes back into an error a
+// person can act on (kind Unavailable). A server that does not check the password is
+// not an error here; Facts.DefaultUserNoPass reports it. The result never contains the
+// URL.
 func Ping(ctx context.Context, c redis.UniversalClient) error {
 	return Explain(c.Ping(ctx).Err())
 }
 
-// RunID tells one life of a server from another: it changes with every start, and with a failover. "" where the server does not tell.
+// RunID tells one life of a server from another: it changes with every start, and with
+// a failover. "" where the server does not tell.
 func RunID(ctx context.Context, c redis.UniversalClient) (string, error) {
 	text, err := c.Info(ctx, "server").Result()
 	return ParseInfo(text)["run_id"], err
 }
 
-// Explain says in plain words why a server could not be used. It gives nil for nil, and errors it does not know unchanged apart from
-// the kind Unavailable. The cause stays reachable with errors.Is and errors.As.
+// Explain says in plain words why a server could not be used. It gives nil for nil, and
+// errors it does not know unchanged apart from the kind Unavailable. The cause stays
+// reachable with errors.Is and errors.As.
 func Explain(err error) error {
 	if err == nil {
 		return nil
@@ -44,7 +48,8 @@ func Explain(err error) error {
 	case strings.Contains(text, "connection refused"):
 		return unavailable("unreachable: nothing listens at the address", err)
 	case errors.As(err, &certErr):
-		return unavailable("the server's certificate is signed by an authority that is not trusted here: check the CA file", err)
+		return unavailable("the server's certificate is signed by an authority that is not "+
+			"trusted here: check the CA file", err)
 	case errors.As(err, &hostErr), errors.As(err, &invalidErr):
 		return unavailable("the server's certificate is not valid for it", err)
 	case strings.Contains(text, "no such host"):
@@ -63,21 +68,25 @@ func unavailable(what string, err error) error {
 }
 
 func isPasswordError(text string) bool {
-	return strings.Contains(text, "WRONGPASS") || strings.Contains(text, "NOAUTH") || strings.Contains(text, "invalid password")
+	return strings.Contains(text, "WRONGPASS") || strings.Contains(text, "NOAUTH") ||
+		strings.Contains(text, "invalid password")
 }
 
-// isReply reports whether err is the server's own answer, as opposed to a lost connection or a timeout.
+// isReply reports whether err is the server's own answer, as opposed to a lost
+// connection or a timeout.
 func isReply(err error) bool {
 	var r redis.Error
 	return errors.As(err, &r)
 }
 
-// isDenied reports whether the server refuses a command to this user or does not have it, as managed services do.
+// isDenied reports whether the server refuses a command to this user or does not have
+// it, as managed services do.
 func isDenied(err error) bool {
 	if err == nil || !isReply(err) {
 		return false
 	}
 	text := strings.ToLower(err.Error())
 	return strings.HasPrefix(text, "noperm") || strings.Contains(text, "unknown command") ||
-		strings.Contains(text, "unknown subcommand") || strings.Contains(text, "not supported") || strings.Contains(text, "not allowed")
+		strings.Contains(text, "unknown subcommand") ||
+		strings.Contains(text, "not supported") || strings.Contains(text, "not allowed")
 }

@@ -20,11 +20,12 @@ type Client struct {
 	AgeSec  int64  `json:"age_sec"`
 	IdleSec int64  `json:"idle_sec"`
 	Flags   string `json:"flags"`
-	Library string `json:"library,omitempty"` // name and version, of clients that tell them to a Redis 7.2 or later
+	// name and version, of clients that tell them to a Redis 7.2 or later
+	Library string `json:"library,omitempty"`
 }
 
-// ForeignClients lists who else is connected: everybody who sent a command but Switchyard (by its client name), replicas
-// and masters, and sentinels.
+// ForeignClients lists who else is connected: everybody who sent a command but
+// Switchyard (by its client name), replicas and masters, and sentinels.
 func ForeignClients(ctx context.Context, c redis.UniversalClient) ([]Client, error) {
 	all, err := clients(ctx, c)
 	return slices.DeleteFunc(all, func(cl Client) bool { return !cl.foreign() }), err
@@ -49,13 +50,17 @@ func parseClient(line string) Client {
 		f[k] = v
 	}
 	number := func(k string) int64 { n, _ := strconv.ParseInt(f[k], 10, 64); return n }
-	return Client{ID: number("id"), Addr: f["addr"], Name: f["name"], User: f["user"], Cmd: f["cmd"],
-		AgeSec: number("age"), IdleSec: number("idle"), Flags: f["flags"], Library: strings.TrimSpace(f["lib-name"] + " " + f["lib-ver"])}
+	return Client{ID: number("id"), Addr: f["addr"], Name: f["name"], User: f["user"],
+		Cmd:    f["cmd"],
+		AgeSec: number("age"), IdleSec: number("idle"), Flags: f["flags"],
+		Library: strings.TrimSpace(f["lib-name"] + " " + f["lib-ver"])}
 }
 
-// foreign leaves out connections that have not sent anything yet: they used nothing, and one of our own may just be signing in.
+// foreign leaves out connections that have not sent anything yet: they used nothing,
+// and one of our own may just be signing in.
 func (c Client) foreign() bool {
-	return c.ID != 0 && c.Cmd != "NULL" && !belongs(c.Name) && !strings.ContainsAny(c.Flags, "SM")
+	return c.ID != 0 && c.Cmd != "NULL" && !belongs(c.Name) &&
+		!strings.ContainsAny(c.Flags, "SM")
 }
 
 // belongs reports whether a connection's name is ours or a sentinel's.
@@ -63,10 +68,14 @@ func belongs(name string) bool {
 	return strings.HasPrefix(name, ClientName) || strings.HasPrefix(name, "sentinel-")
 }
 
-// housekeeping are commands that do not use the data: monitoring, sign-in, replication, sentinels' hellos.
-var housekeeping = map[string]bool{"info": true, "client": true, "ping": true, "config": true, "hello": true, "auth": true, "acl": true, "role": true,
-	"dbsize": true, "replconf": true, "psync": true, "sync": true, "publish": true, "subscribe": true, "slowlog": true, "latency": true,
-	"memory": true, "monitor": true, "select": true, "command": true, "multi": true, "exec": true, "time": true, "quit": true}
+// housekeeping are commands that do not use the data: monitoring, sign-in, replication,
+// sentinels' hellos.
+var housekeeping = map[string]bool{"info": true, "client": true, "ping": true, "config": true,
+	"hello": true, "auth": true, "acl": true, "role": true,
+	"dbsize": true, "replconf": true, "psync": true, "sync": true, "publish": true,
+	"subscribe": true, "slowlog": true, "latency": true,
+	"memory": true, "monitor": true, "select": true, "command": true, "multi": true,
+	"exec": true, "time": true, "quit": true}
 
 // sample is the state of the counters at one moment.
 type sample struct {
@@ -83,7 +92,9 @@ type sample struct {
 func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 	var s sample
 	own, counted := c.(*conn)
-	if counted { // before the server's counters: every own command the server counts later is missing here
+	// before the server's counters: every own command the server counts later is
+	// missing here
+	if counted {
 		s.ownAnswered = own.used.copyOf(own.used.answered)
 	}
 	text, err := c.Info(ctx, "all").Result()
@@ -94,7 +105,8 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 		s.ownIssued = own.used.copyOf(own.used.issued)
 	}
 	info := ParseInfo(text)
-	s.runID, s.lastSave, s.replica = info["run_id"], info["rdb_last_save_time"], info["role"] == "slave"
+	s.runID, s.lastSave, s.replica = info["run_id"], info["rdb_last_save_time"],
+		info["role"] == "slave"
 	s.changes = Unreported
 	if n, err := strconv.ParseInt(info["rdb_changes_since_last_save"], 10, 64); err == nil {
 		s.changes = n
@@ -106,7 +118,8 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 			name, _, _ = strings.Cut(name, "|")
 			s.commands[name] += infoField(v, "calls=")
 			s.rejected[name] += infoField(v, "rejected_calls=")
-		case k == "errorstat_NOREPLICAS", k == "errorstat_NOPERM", k == "errorstat_NOAUTH", k == "errorstat_READONLY":
+		case k == "errorstat_NOREPLICAS", k == "errorstat_NOPERM", k == "errorstat_NOAUTH",
+			k == "errorstat_READONLY":
 			s.refused += infoField(v, "count=")
 		}
 	}

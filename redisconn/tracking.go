@@ -12,12 +12,14 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// trackingEvery is how often what the server pushed is read, so that it does not pile up in the server's memory.
+// trackingEvery is how often what the server pushed is read, so that it does not pile
+// up in the server's memory.
 const trackingEvery = 50 * time.Millisecond
 
-// Tracking tells which keys of a server changed, by the server's own invalidation messages (CLIENT TRACKING ON BCAST, Redis 6): every
-// write, expiry and eviction of a key with one of the prefixes, those made by scripts included. It needs no setting of the server and costs it
-// memory only for messages that were not read yet.
+// Tracking tells which keys of a server changed, by the server's own invalidation
+// messages (CLIENT TRACKING ON BCAST, Redis 6): every write, expiry and eviction of a
+// key with one of the prefixes, those made by scripts included. It needs no setting of
+// the server and costs it memory only for messages that were not read yet.
 type Tracking struct {
 	client *redis.Client
 	conn   *redis.Conn
@@ -31,17 +33,26 @@ type Tracking struct {
 	err     error // the messages have a gap: nothing said from then on is complete
 }
 
-// Track begins to follow the keys with any of the prefixes. Every change the server makes after Track returned is told by Changed. A server
-// that does not know CLIENT TRACKING, or denies it, is an error.
-func Track(ctx context.Context, c redis.UniversalClient, prefixes ...string) (*Tracking, error) {
+// Track begins to follow the keys with any of the prefixes. Every change the server
+// makes after Track returned is told by Changed. A server that does not know CLIENT
+// TRACKING, or denies it, is an error.
+func Track(
+	ctx context.Context, c redis.UniversalClient, prefixes ...string,
+) (*Tracking, error) {
 	has, ok := c.(interface{ Options() *redis.Options })
 	if !ok {
 		return nil, fmt.Errorf("track keys: a %T has no single server", c)
 	}
 	o := *has.Options()
-	o.Protocol, o.PoolSize, o.MinIdleConns, o.PushNotificationProcessor = 3, 1, 0, redis.NewPushNotificationProcessor()
+	o.Protocol, o.PoolSize, o.MinIdleConns, o.PushNotificationProcessor = 3, 1, 0,
+		redis.NewPushNotificationProcessor()
 	client := redis.NewClient(&o)
-	t := &Tracking{client: client, conn: client.Conn(), ended: make(chan struct{}), changed: map[string]struct{}{}}
+	t := &Tracking{
+		client:  client,
+		conn:    client.Conn(),
+		ended:   make(chan struct{}),
+		changed: map[string]struct{}{},
+	}
 	if err := t.begin(ctx, prefixes); err != nil {
 		_ = t.conn.Close()
 		_ = client.Close()
@@ -69,8 +80,11 @@ func (t *Tracking) begin(ctx context.Context, prefixes []string) error {
 	return err
 }
 
-// HandlePushNotification implements push.NotificationHandler: ["invalidate", [key...]], or nil for keys when everything was flushed.
-func (t *Tracking) HandlePushNotification(_ context.Context, _ push.NotificationHandlerContext, message []any) error {
+// HandlePushNotification implements push.NotificationHandler: ["invalidate", [key...]],
+// or nil for keys when everything was flushed.
+func (t *Tracking) HandlePushNotification(
+	_ context.Context, _ push.NotificationHandlerContext, message []any,
+) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	keys, ok := []any(nil), false
@@ -78,7 +92,8 @@ func (t *Tracking) HandlePushNotification(_ context.Context, _ push.Notification
 		keys, ok = message[1].([]any)
 	}
 	if !ok {
-		t.err = migration.Errorf(migration.Conflict, "the server was emptied while its keys were followed")
+		t.err = migration.Errorf(migration.Conflict,
+			"the server was emptied while its keys were followed")
 		return nil
 	}
 	for _, k := range keys {
@@ -103,7 +118,8 @@ func (t *Tracking) follow(ctx context.Context) {
 	}
 }
 
-// read takes in what the server pushed before it answers: messages of a write leave the server before any later reply does.
+// read takes in what the server pushed before it answers: messages of a write leave the
+// server before any later reply does.
 func (t *Tracking) read(ctx context.Context) {
 	t.reading.Lock()
 	defer t.reading.Unlock()
@@ -113,14 +129,17 @@ func (t *Tracking) read(ctx context.Context) {
 	switch {
 	case t.err != nil || ctx.Err() != nil:
 	case err != nil:
-		t.err = migration.Errorf(migration.Unavailable, "the connection that follows the keys was lost: %w", Explain(err))
+		t.err = migration.Errorf(migration.Unavailable,
+			"the connection that follows the keys was lost: %w", Explain(err))
 	case id != t.id:
-		t.err = migration.Errorf(migration.Unavailable, "the connection that follows the keys was replaced")
+		t.err = migration.Errorf(migration.Unavailable,
+			"the connection that follows the keys was replaced")
 	}
 }
 
-// Changed gives the keys that changed since the last call, with every write that was acknowledged to anybody before this call. An error
-// means that changes may have been missed, for good: track anew and look at every key.
+// Changed gives the keys that changed since the last call, with every write that was
+// acknowledged to anybody before this call. An error means that changes may have been
+// missed, for good: track anew and look at every key.
 func (t *Tracking) Changed(ctx context.Context) ([]string, error) {
 	t.read(ctx)
 	t.mu.Lock()

@@ -36,7 +36,9 @@ func TestTrackingTellsEveryAcknowledgedChange(t *testing.T) {
 		}
 		c.Set(ctx, "bull:ordersX:a", 1, 0)
 		// A script's writes, and a deletion, count as well.
-		if err := c.Eval(ctx, `redis.call('LPUSH', 'bull:mail:wait', 1) redis.call('DEL', KEYS[1]) return 1`, []string{want[0]}).Err(); err != nil {
+		if err := c.Eval(ctx,
+			`redis.call('LPUSH', 'bull:mail:wait', 1) redis.call('DEL', KEYS[1]) return 1`,
+			[]string{want[0]}).Err(); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, "bull:mail:wait")
@@ -62,12 +64,15 @@ func TestTrackingSaysThatItMissedSomething(t *testing.T) {
 		do   func(*testing.T, *redistest.Server)
 	}{
 		{"connection cut", func(t *testing.T, s *redistest.Server) {
-			if err := s.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+			if err := s.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME",
+				"yes").Err(); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"server restarted", func(_ *testing.T, s *redistest.Server) { s.Kill(); s.Restart() }},
-		{"server emptied", func(t *testing.T, s *redistest.Server) { s.Client().FlushAll(t.Context()) }},
+		{"server emptied", func(t *testing.T, s *redistest.Server) {
+			s.Client().FlushAll(t.Context())
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

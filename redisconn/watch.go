@@ -30,28 +30,35 @@ type Visit struct {
 // Look is what a Watcher saw since the look before.
 type Look struct {
 	At time.Time
-	// Visits are all that were seen. One whose Addr is empty was counted by the server and had left before anybody could see who it was.
+	// Visits are all that were seen. One whose Addr is empty was counted by the server
+	// and had left before anybody could see who it was.
 	Visits []Visit
 	// Writes are those that took effect; Unreported where the server does not count them.
 	Writes int64
-	// Restarted: the server's counters begin anew, so what happened before its start is not known.
+	// Restarted: the server's counters begin anew, so what happened before its start is
+	// not known.
 	Restarted bool
 	// Unseen says why single commands are not seen; empty while MONITOR runs.
 	Unseen string
 }
 
-// Watcher tells who uses a server besides this process (by its client name), replicas, masters and sentinels. It looks at the connections,
-// at the server's counters of commands, writes and refusals and, where that is asked for, at every command with MONITOR, which also names
-// connections that come and go between two looks. MONITOR does not show what the server refuses before it carries it out; that is counted,
-// by command, and its sender named if it sent anything else, as every client does that signs in.
+// Watcher tells who uses a server besides this process (by its client name), replicas,
+// masters and sentinels. It looks at the connections, at the server's counters of
+// commands, writes and refusals and, where that is asked for, at every command with
+// MONITOR, which also names connections that come and go between two looks. MONITOR
+// does not show what the server refuses before it carries it out; that is counted, by
+// command, and its sender named if it sent anything else, as every client does that
+// signs in.
 //
-// Commands that only look after the server (INFO, PING ...) do not count in the counters, but their senders are named. Writes and scripts of this
-// process do count, so run none meanwhile.
+// Commands that only look after the server (INFO, PING ...) do not count in the
+// counters, but their senders are named. Writes and scripts of this process do count,
+// so run none meanwhile.
 type Watcher struct {
 	c       redis.UniversalClient
 	monitor bool
 	before  sample
-	known   map[string]Client // by address, of connections that were listed at the last two looks
+	// by address, of connections that were listed at the last two looks
+	known   map[string]Client
 	counted map[int64]bool    // ids of connections that were told of
 	unsure  map[string]*heard // not known yet whose they are
 	ahead   map[string]int64  // commands that MONITOR showed and the counters did not have yet
@@ -59,10 +66,18 @@ type Watcher struct {
 	unseen  string
 }
 
-// Watch begins to watch; what comes after it returned is told by Look. monitor asks for MONITOR: it costs the server a copy of every command,
-// so use it where next to none are expected.
+// Watch begins to watch; what comes after it returned is told by Look. monitor asks for
+// MONITOR: it costs the server a copy of every command, so use it where next to none
+// are expected.
 func Watch(ctx context.Context, c redis.UniversalClient, monitor bool) (*Watcher, error) {
-	w := &Watcher{c: c, monitor: monitor, known: map[string]Client{}, counted: map[int64]bool{}, unsure: map[string]*heard{}, ahead: map[string]int64{}}
+	w := &Watcher{
+		c:       c,
+		monitor: monitor,
+		known:   map[string]Client{},
+		counted: map[int64]bool{},
+		unsure:  map[string]*heard{},
+		ahead:   map[string]int64{},
+	}
 	w.listen(ctx)
 	var err error
 	if w.before, err = takeSample(ctx, c); err != nil {
@@ -104,7 +119,8 @@ func (w *Watcher) Look(ctx context.Context) (Look, error) {
 
 func (w *Watcher) look(ctx context.Context) (Look, error) {
 	l := Look{At: time.Now()}
-	// In this order MONITOR has shown everything that the counters have, and who was heard and is not listed has left.
+	// In this order MONITOR has shown everything that the counters have, and who was
+	// heard and is not listed has left.
 	after, err := takeSample(ctx, w.c)
 	if err != nil {
 		return l, err
@@ -150,7 +166,8 @@ func (w *Watcher) look(ctx context.Context) (Look, error) {
 	return l, nil
 }
 
-// settleTime is how long a connection may take to say who it is: one of ours does so right after it signed in.
+// settleTime is how long a connection may take to say who it is: one of ours does so
+// right after it signed in.
 const settleTime = time.Second
 
 // settling reports that a new connection has only signed in so far.
@@ -168,7 +185,9 @@ func introduces(command string) bool {
 }
 
 // hear takes in what MONITOR told.
-func (w *Watcher) hear(fresh map[string]*heard, at map[string]Client, visits map[string]*Visit) {
+func (w *Watcher) hear(
+	fresh map[string]*heard, at map[string]Client, visits map[string]*Visit,
+) {
 	told := w.unsure
 	w.unsure = map[string]*heard{}
 	for addr, h := range fresh {
@@ -185,8 +204,10 @@ func (w *Watcher) hear(fresh map[string]*heard, at map[string]Client, visits map
 		if belongs(cl.Name) || strings.ContainsAny(cl.Flags, "SM") || belongs(h.name) {
 			continue
 		}
-		// Ours say their name in one breath with signing in, so one that has gone without doing so is not ours.
-		if h.onlyIntroduced() && h.name == "" && cl.Name == "" && time.Since(h.first) < settleTime && listed {
+		// Ours say their name in one breath with signing in, so one that has gone
+		// without doing so is not ours.
+		if h.onlyIntroduced() && h.name == "" && cl.Name == "" &&
+			time.Since(h.first) < settleTime && listed {
 			w.unsure[addr] = h
 			continue
 		}
@@ -219,12 +240,13 @@ func (w *Watcher) count(l *Look, after sample, visits map[string]*Visit) {
 	l.Writes = Unreported
 	if after.changes != Unreported && before.changes != Unreported {
 		l.Writes = after.changes
-		if before.lastSave == after.lastSave { // a snapshot in between starts the count at zero again
+		// a snapshot in between starts the count at zero again
+		if before.lastSave == after.lastSave {
 			l.Writes = after.changes - before.changes
 		}
 	}
-	// A key that expires on the master reaches its replicas as a DEL. Nobody else can delete on a replica, and any other write shows on the
-	// master as well.
+	// A key that expires on the master reaches its replicas as a DEL. Nobody else can
+	// delete on a replica, and any other write shows on the master as well.
 	expired := map[string]bool{"del": after.replica, "unlink": after.replica}
 	for name := range expired {
 		if after.replica && l.Writes != Unreported {
@@ -232,7 +254,9 @@ func (w *Watcher) count(l *Look, after sample, visits map[string]*Visit) {
 		}
 	}
 	if l.Restarted {
-		l.Writes = 0 // loading is none; what came before the first look is not known, and Restarted says so
+		// loading is none; what came before the first look is not known, and Restarted
+		// says so
+		l.Writes = 0
 	}
 	if l.Restarted { // what came before is not known, and the look says so
 		l.Writes = 0
@@ -247,7 +271,8 @@ func (w *Watcher) count(l *Look, after sample, visits map[string]*Visit) {
 			heard[name] += n
 		}
 	}
-	// What MONITOR could not show is somebody's: of the only one who is there, else nobody knows whose.
+	// What MONITOR could not show is somebody's: of the only one who is there, else
+	// nobody knows whose.
 	commands := map[string]int64{}
 	for name, n := range after.commands {
 		if refused := after.rejected[name] - before.rejected[name]; refused > 0 {
@@ -256,7 +281,8 @@ func (w *Watcher) count(l *Look, after sample, visits map[string]*Visit) {
 		if housekeeping[name] || expired[name] {
 			continue
 		}
-		switch used := n - before.commands[name] - (after.ownIssued[name] - before.ownAnswered[name]); {
+		switch used := n - before.commands[name] -
+			(after.ownIssued[name] - before.ownAnswered[name]); {
 		case used > heard[name]:
 			commands[name] += used - heard[name]
 		case used < heard[name]:
@@ -314,9 +340,11 @@ func (h *heard) onlyIntroduced() bool {
 }
 
 const (
-	// maxHeard bounds how many connections are told apart between two looks; more are one, without an address.
+	// maxHeard bounds how many connections are told apart between two looks; more are
+	// one, without an address.
 	maxHeard = 1000
-	// maxLine is how much of a command MONITOR's reader keeps: its name and who sent it come first.
+	// maxLine is how much of a command MONITOR's reader keeps: its name and who sent it
+	// come first.
 	maxLine = 512
 )
 
@@ -336,7 +364,8 @@ type monitor struct {
 // marks makes every mark another one.
 var marks atomic.Int64
 
-// take gives what was shown since the last call and before this one. It waits for that, but only for a moment: the connection may be slow or gone.
+// take gives what was shown since the last call and before this one. It waits for that,
+// but only for a moment: the connection may be slow or gone.
 func (m *monitor) take(ctx context.Context, c redis.UniversalClient) map[string]*heard {
 	mark, marked := fmt.Sprintf("switchyard-%d", marks.Add(1)), make(chan map[string]*heard, 1)
 	m.mu.Lock()
@@ -367,7 +396,12 @@ func startMonitor(ctx context.Context, c redis.UniversalClient) (*monitor, error
 	if err != nil {
 		return nil, Explain(err)
 	}
-	m := &monitor{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), ended: make(chan struct{}), heard: map[string]*heard{}}
+	m := &monitor{
+		conn:  conn,
+		in:    bufio.NewReaderSize(conn, 64<<10),
+		ended: make(chan struct{}),
+		heard: map[string]*heard{},
+	}
 	requests := [][]string{{"CLIENT", "SETNAME", ClientName + "-watch"}, {"MONITOR"}}
 	if o.Password != "" {
 		auth := []string{"AUTH", o.Username, o.Password}
@@ -441,8 +475,8 @@ func (m *monitor) read() {
 	}
 }
 
-// tell takes in a line: 1700000000.123456 [0 127.0.0.1:54321] "lpush" "k" "v". Commands within scripts have "lua" for an address: their
-// script was shown.
+// tell takes in a line: 1700000000.123456 [0 127.0.0.1:54321] "lpush" "k" "v". Commands
+// within scripts have "lua" for an address: their script was shown.
 func (m *monitor) tell(line string) {
 	_, rest, ok := strings.Cut(line, " [")
 	where, command, found := strings.Cut(rest, "] ")
@@ -491,7 +525,8 @@ func (m *monitor) tell(line string) {
 	}
 }
 
-// quoted gives the first words of a command as MONITOR shows it. One that is cut off is not given.
+// quoted gives the first words of a command as MONITOR shows it. One that is cut off is
+// not given.
 func quoted(text string, most int) []string {
 	var words []string
 	for len(words) < most {

@@ -60,7 +60,8 @@ func TestNobodyIsSeenWhileOnlyThisProcessReads(t *testing.T) {
 		for range 20 {
 			own.Get(t.Context(), "k")
 			own.Info(t.Context())
-			if l := look(t, w); len(l.Visits) != 0 || l.Writes != 0 || l.Restarted || (l.Unseen == "") != monitor {
+			if l := look(t, w); len(l.Visits) != 0 || l.Writes != 0 || l.Restarted ||
+				(l.Unseen == "") != monitor {
 				t.Fatalf("monitor %v: %+v", monitor, l)
 			}
 		}
@@ -72,14 +73,17 @@ func TestAShortConnectionThatWritesIsCountedAndWithMonitorNamed(t *testing.T) {
 	for _, monitor := range []bool{false, true} {
 		s := redistest.Start(t)
 		w := watch(t, s.Client(), monitor)
-		app := redis.NewClient(&redis.Options{Addr: s.Addr(), DisableIdentity: true, ClientName: "shop"})
+		app := redis.NewClient(&redis.Options{Addr: s.Addr(), DisableIdentity: true,
+			ClientName: "shop"})
 		app.Incr(t.Context(), "n")
 		app.Close()
 		l := look(t, w)
-		if l.Writes != 1 || len(l.Visits) != 1 || l.Visits[0].Commands["incr"] != 1 || l.Visits[0].Connections != 1 {
+		if l.Writes != 1 || len(l.Visits) != 1 || l.Visits[0].Commands["incr"] != 1 ||
+			l.Visits[0].Connections != 1 {
 			t.Fatalf("monitor %v: %+v", monitor, l)
 		}
-		if v := l.Visits[0]; monitor && (v.Name != "shop" || !strings.HasPrefix(v.Addr, "127.0.0.1:") || v.Cmd != "incr") || !monitor && v.Addr != "" {
+		if v := l.Visits[0]; monitor && (v.Name != "shop" || !strings.HasPrefix(v.Addr,
+			"127.0.0.1:") || v.Cmd != "incr") || !monitor && v.Addr != "" {
 			t.Errorf("monitor %v: %+v", monitor, v)
 		}
 		if l := look(t, w); len(l.Visits) != 0 || l.Writes != 0 {
@@ -96,7 +100,8 @@ func TestAnIdleConnectionIsSeenAtEveryLookAndCountedOnce(t *testing.T) {
 	w := watch(t, s.Client(), true)
 	for i := range 3 {
 		l := look(t, w)
-		if len(l.Visits) != 1 || l.Visits[0].Name != "idle-worker" || l.Visits[0].Cmd != "ping" || l.Visits[0].Connections != int64(1-min(i, 1)) {
+		if len(l.Visits) != 1 || l.Visits[0].Name != "idle-worker" ||
+			l.Visits[0].Cmd != "ping" || l.Visits[0].Connections != int64(1-min(i, 1)) {
 			t.Fatalf("look %d: %+v", i, l)
 		}
 	}
@@ -120,7 +125,8 @@ func TestAReplicaWhoseMasterExpiresAKeyIsQuiet(t *testing.T) {
 	if err := m.Set(t.Context(), "short", "v", 150*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := m.Do(t.Context(), "WAIT", 1, 2000).Int(); err != nil || n != 1 { // the write itself belongs before the watch
+	// the write itself belongs before the watch
+	if n, err := m.Do(t.Context(), "WAIT", 1, 2000).Int(); err != nil || n != 1 {
 		t.Fatalf("the replica did not take the key: %d %v", n, err)
 	}
 	ofMaster, ofReplica := watch(t, master.Client(), true), watch(t, c, true)
@@ -139,7 +145,8 @@ func TestAReplicaWhoseMasterExpiresAKeyIsQuiet(t *testing.T) {
 
 func TestWhoTriesToWriteOnAFencedServerIsSeen(t *testing.T) {
 	t.Parallel()
-	fenced := func(t *testing.T, opts ...redistest.Option) (*redistest.Server, *redisconn.Watcher) {
+	fenced := func(t *testing.T,
+		opts ...redistest.Option) (*redistest.Server, *redisconn.Watcher) {
 		s := redistest.Start(t, opts...)
 		c := s.Client()
 		if _, err := redisconn.Fence(t.Context(), c); err != nil {
@@ -149,26 +156,31 @@ func TestWhoTriesToWriteOnAFencedServerIsSeen(t *testing.T) {
 	}
 	cli := func(t *testing.T, s *redistest.Server, args ...string) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "redis-cli", append([]string{"-p", strconv.Itoa(s.Port)}, args...)...)
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "NOREPLICAS") {
+		cmd := exec.CommandContext(t.Context(), "redis-cli",
+			append([]string{"-p", strconv.Itoa(s.Port)}, args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil ||
+			!strings.Contains(string(out), "NOREPLICAS") {
 			t.Fatalf("%s %v", out, err)
 		}
 	}
-	t.Run("redis-cli that signs in, tries LPUSH and leaves at once, by its address", func(t *testing.T) {
-		t.Parallel()
-		s, w := fenced(t, redistest.Password("pw"))
-		cli(t, s, "--no-auth-warning", "-a", "pw", "LPUSH", "k", "v")
-		v := awaitVisit(t, w)
-		if !strings.HasPrefix(v.Addr, "127.0.0.1:") || v.Refused != 1 || v.Commands["lpush"] != 1 || v.Cmd != "lpush" {
-			t.Errorf("%+v", v)
-		}
-	})
+	t.Run("redis-cli that signs in, tries LPUSH and leaves at once, by its address",
+		func(t *testing.T) {
+			t.Parallel()
+			s, w := fenced(t, redistest.Password("pw"))
+			cli(t, s, "--no-auth-warning", "-a", "pw", "LPUSH", "k", "v")
+			v := awaitVisit(t, w)
+			if !strings.HasPrefix(v.Addr, "127.0.0.1:") || v.Refused != 1 ||
+				v.Commands["lpush"] != 1 || v.Cmd != "lpush" {
+				t.Errorf("%+v", v)
+			}
+		})
 	t.Run("the same without a password, counted by its command", func(t *testing.T) {
 		t.Parallel()
 		s, w := fenced(t)
 		cli(t, s, "LPUSH", "k", "v")
 		v := awaitVisit(t, w)
-		if v.Addr != "" || v.Refused != 1 || v.Commands["lpush"] != 1 || v.Cmd != "lpush" || v.Connections != 1 {
+		if v.Addr != "" || v.Refused != 1 || v.Commands["lpush"] != 1 || v.Cmd != "lpush" ||
+			v.Connections != 1 {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -187,7 +199,8 @@ func TestWhoTriesToWriteOnAFencedServerIsSeen(t *testing.T) {
 		}
 		scripts, refused := int64(0), int64(0)
 		for _, v := range l.Visits {
-			scripts, refused = scripts+v.Commands["evalsha"]+v.Commands["eval"], refused+v.Refused
+			scripts, refused = scripts+v.Commands["evalsha"]+v.Commands["eval"],
+				refused+v.Refused
 		}
 		if scripts == 0 || refused == 0 || l.Writes != 0 {
 			t.Errorf("%+v", l)
@@ -199,7 +212,8 @@ func TestWhoTriesToWriteOnAFencedServerIsSeen(t *testing.T) {
 		app := s.Foreign("reader")
 		app.Get(t.Context(), "k")
 		app.Close()
-		if v := awaitVisit(t, w); v.Name != "reader" || v.Refused != 0 || v.Commands["get"] != 1 {
+		if v := awaitVisit(t, w); v.Name != "reader" || v.Refused != 0 ||
+			v.Commands["get"] != 1 {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -229,7 +243,8 @@ func TestWhereMonitorIsRefusedTheLookSaysSo(t *testing.T) {
 	if l := look(t, w); !strings.Contains(l.Unseen, "NOPERM") {
 		t.Fatalf("%+v", l)
 	}
-	app := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: "pw", DisableIdentity: true})
+	app := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: "pw",
+		DisableIdentity: true})
 	app.Incr(t.Context(), "n")
 	app.Close()
 	if l := look(t, w); len(l.Visits) != 1 || l.Visits[0].Commands["incr"] != 1 {
@@ -263,11 +278,14 @@ func TestNeitherClientNorScriptTextMisleadsTheMonitor(t *testing.T) {
 	s := redistest.Start(t)
 	w := watch(t, s.Client(), true)
 	app := s.Foreign("shop")
-	app.Eval(t.Context(), `return redis.call("SET", KEYS[1], ARGV[1]) -- ] "lua" [0 127.0.0.1:1] "get"`, []string{"k\r\n]"}, strings.Repeat("x", 1<<20))
+	app.Eval(t.Context(),
+		`return redis.call("SET", KEYS[1], ARGV[1]) -- ] "lua" [0 127.0.0.1:1] "get"`,
+		[]string{"k\r\n]"}, strings.Repeat("x", 1<<20))
 	app.Get(t.Context(), "k")
 	app.Close()
 	l := look(t, w)
-	if len(l.Visits) != 1 || l.Visits[0].Commands["eval"] != 1 || l.Visits[0].Commands["get"] != 1 || l.Visits[0].Name != "shop" {
+	if len(l.Visits) != 1 || l.Visits[0].Commands["eval"] != 1 ||
+		l.Visits[0].Commands["get"] != 1 || l.Visits[0].Name != "shop" {
 		t.Fatalf("%+v", l)
 	}
 }

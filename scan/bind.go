@@ -57,9 +57,10 @@ type touch struct {
 }
 
 type class struct {
-	unit    *unit
-	node    *ast.ClassLiteral
-	fields  map[string][]ast.Expression // initializers and assignments to this.NAME; nil where it is not known
+	unit *unit
+	node *ast.ClassLiteral
+	// initializers and assignments to this.NAME; nil where it is not known
+	fields  map[string][]ast.Expression
 	methods map[string]*ast.MethodDefinition
 	static  map[string]ast.Expression
 	ctor    *ast.FunctionLiteral
@@ -88,7 +89,8 @@ func (u *unit) bind() {
 		u.walk(s, at)
 	}
 	for _, w := range u.writes {
-		if id, ok := w.target.(*ast.Identifier); ok && !w.member && !decorates(w.value, string(id.Name)) {
+		if id, ok := w.target.(*ast.Identifier); ok && !w.member &&
+			!decorates(w.value, string(id.Name)) {
 			if b := u.names[id].find(string(id.Name)); b != nil {
 				b.sources = append(b.sources, source{expr: w.value})
 			}
@@ -96,10 +98,12 @@ func (u *unit) bind() {
 	}
 }
 
-// decorates says whether a value is the class of that name with its decorators, as esbuild writes it: C = __decorateClass([...], C).
+// decorates says whether a value is the class of that name with its decorators, as
+// esbuild writes it: C = __decorateClass([...], C).
 func decorates(value ast.Expression, name string) bool {
 	c, ok := value.(*ast.CallExpression)
-	return ok && isName(c.Callee, "__decorateClass") && len(c.ArgumentList) == 2 && isName(c.ArgumentList[1], name)
+	return ok && isName(c.Callee, "__decorateClass") && len(c.ArgumentList) == 2 &&
+		isName(c.ArgumentList[1], name)
 }
 
 func inner(at place) place {
@@ -117,7 +121,9 @@ func (u *unit) declare(s *scope, name string) *binding {
 }
 
 // pattern declares what a target binds, with the value it gets.
-func (u *unit) pattern(t ast.Expression, src source, at place, in *scope, param ast.Node, index int) {
+func (u *unit) pattern(
+	t ast.Expression, src source, at place, in *scope, param ast.Node, index int,
+) {
 	switch t := t.(type) {
 	case *ast.Identifier:
 		b := u.declare(in, string(t.Name))
@@ -149,7 +155,8 @@ func (u *unit) pattern(t ast.Expression, src source, at place, in *scope, param 
 				}
 				u.pattern(&p.Name, s, at, in, param, index)
 			case *ast.PropertyKeyed:
-				u.pattern(p.Value, deeper(src, keyName(p.Key, p.Computed)), at, in, param, index)
+				u.pattern(p.Value, deeper(src, keyName(p.Key, p.Computed)), at, in,
+					param, index)
 				if p.Computed {
 					u.walk(p.Key, at)
 				}
@@ -185,7 +192,8 @@ func (u *unit) function(node ast.Node, params *ast.ParameterList, at place) plac
 		u.pattern(p, source{}, at, at.scope, node, i)
 	}
 	if params.Rest != nil {
-		u.pattern(params.Rest, source{path: []string{restOf}}, at, at.scope, node, len(params.List))
+		u.pattern(params.Rest, source{path: []string{restOf}}, at, at.scope, node,
+			len(params.List))
 	}
 	return at
 }
@@ -233,7 +241,8 @@ func (u *unit) walk(n ast.Node, at place) {
 	case *ast.ForStatement, *ast.ForInStatement, *ast.ForOfStatement, *ast.SwitchStatement:
 		u.children(n, inner(at))
 	case *ast.ForIntoVar:
-		u.pattern(n.Binding.Target, source{path: []string{restOf}, expr: nil}, at, functionScope(at.scope), nil, 0)
+		u.pattern(n.Binding.Target, source{path: []string{restOf}, expr: nil}, at,
+			functionScope(at.scope), nil, 0)
 		u.unknown(n.Binding.Target, at)
 	case *ast.ForDeclaration:
 		u.pattern(n.Target, source{}, at, at.scope, nil, 0)
@@ -282,7 +291,8 @@ func (u *unit) walk(n ast.Node, at place) {
 			}
 		}
 	case *ast.UnaryExpression:
-		if n.Operator == token.DELETE || n.Operator == token.INCREMENT || n.Operator == token.DECREMENT {
+		if n.Operator == token.DELETE || n.Operator == token.INCREMENT ||
+			n.Operator == token.DECREMENT {
 			u.assigned(n.Operand, nil)
 		}
 		u.walk(n.Operand, at)
@@ -329,7 +339,8 @@ func (u *unit) give(e ast.Expression) {
 	}
 }
 
-// quiet keeps what a module exports from counting as given away: imports of it are followed.
+// quiet keeps what a module exports from counting as given away: imports of it are
+// followed.
 func (u *unit) quiet(e ast.Expression) {
 	u.silent[e] = true
 	o, ok := e.(*ast.ObjectLiteral)
@@ -400,7 +411,14 @@ func (u *unit) functionLiteral(n *ast.FunctionLiteral, at place, expression bool
 }
 
 func (u *unit) class(n *ast.ClassLiteral, at place) {
-	c := &class{unit: u, node: n, fields: map[string][]ast.Expression{}, methods: map[string]*ast.MethodDefinition{}, static: map[string]ast.Expression{}, touched: map[string][]touch{}}
+	c := &class{
+		unit:    u,
+		node:    n,
+		fields:  map[string][]ast.Expression{},
+		methods: map[string]*ast.MethodDefinition{},
+		static:  map[string]ast.Expression{},
+		touched: map[string][]touch{},
+	}
 	u.classOf[n] = c
 	if n.SuperClass != nil {
 		u.walk(n.SuperClass, at)
@@ -517,17 +535,33 @@ func (u *unit) patternWrites(t ast.Expression, at place) {
 	}
 }
 
-// assigned notes a write. A write to a member changes what the variable at its root holds.
+// assigned notes a write. A write to a member changes what the variable at its root
+// holds.
 func (u *unit) assigned(target, value ast.Expression) {
 	switch t := target.(type) {
 	case *ast.Identifier:
 		u.writes = append(u.writes, write{target: t, value: value})
 	case *ast.DotExpression:
-		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: string(t.Identifier.Name)})
+		u.writes = append(u.writes, write{
+			target: t.Left,
+			value:  value,
+			member: true,
+			name:   string(t.Identifier.Name),
+		})
 	case *ast.PrivateDotExpression:
-		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: "#" + string(t.Identifier.Name)})
+		u.writes = append(u.writes, write{
+			target: t.Left,
+			value:  value,
+			member: true,
+			name:   "#" + string(t.Identifier.Name),
+		})
 	case *ast.BracketExpression:
-		u.writes = append(u.writes, write{target: t.Left, value: value, member: true, name: keyName(t.Member, true)})
+		u.writes = append(u.writes, write{
+			target: t.Left,
+			value:  value,
+			member: true,
+			name:   keyName(t.Member, true),
+		})
 	}
 }
 
@@ -544,7 +578,8 @@ func (u *unit) exported(left *ast.DotExpression, right ast.Expression, at place)
 		}
 		return true
 	}
-	if d, ok := left.Left.(*ast.DotExpression); isName(left.Left, "exports") || ok && isName(d.Left, "module") && d.Identifier.Name == "exports" {
+	if d, ok := left.Left.(*ast.DotExpression); isName(left.Left, "exports") ||
+		ok && isName(d.Left, "module") && d.Identifier.Name == "exports" {
 		_, many := u.exports[name]
 		// TypeScript's own output first says exports.a = exports.b = void 0.
 		if old, had := u.exports[name]; had && isVoid(old.expr) {
@@ -606,7 +641,8 @@ func (u *unit) call(n *ast.CallExpression, at place) {
 			u.callees[a] = n
 		case *ast.ThisExpression:
 			if d, ok := n.Callee.(*ast.DotExpression); ok && isName(d.Left, "Object") {
-				u.writes = append(u.writes, write{target: a, member: true, name: unknownKey, call: n})
+				u.writes = append(u.writes,
+					write{target: a, member: true, name: unknownKey, call: n})
 			}
 		case *ast.BinaryExpression: // (Name || (Name = {})): how namespaces are filled
 			if id, ok := a.Left.(*ast.Identifier); ok && a.Operator == token.LOGICAL_OR {

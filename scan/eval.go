@@ -235,7 +235,9 @@ func (x *evaluator) sources(b *binding, en *env) *value {
 		return not(b.name + " gets no value here")
 	}
 	v := oneOf(vs...)
-	if !slices.ContainsFunc(v.each(), func(v *value) bool { return v.kind == object || v.kind == instance || v.kind == array }) {
+	if !slices.ContainsFunc(v.each(), func(v *value) bool {
+		return v.kind == object || v.kind == instance || v.kind == array
+	}) {
 		return v
 	}
 	x.p.isChanged(b)
@@ -251,7 +253,12 @@ func (x *evaluator) sources(b *binding, en *env) *value {
 			return &value{kind: object, other: why}
 		case instance:
 			if v.of.kind == symbol {
-				return &value{kind: instance, of: v.of, args: v.args, over: &value{kind: object, other: why}}
+				return &value{
+					kind: instance,
+					of:   v.of,
+					args: v.args,
+					over: &value{kind: object, other: why},
+				}
 			}
 		}
 		return why
@@ -298,7 +305,8 @@ func (x *evaluator) parameter(b *binding, en *env) *value {
 		}
 	} else if call := b.unit.callees[b.param]; call != nil && b.index == 0 {
 		// promise.then(x => ...)
-		if d, ok := call.Callee.(*ast.DotExpression); ok && d.Identifier.Name == "then" && len(call.ArgumentList) > 0 && call.ArgumentList[0] == b.param {
+		if d, ok := call.Callee.(*ast.DotExpression); ok && d.Identifier.Name == "then" &&
+			len(call.ArgumentList) > 0 && call.ArgumentList[0] == b.param {
 			arg = x.eval(b.unit, d.Left, nil)
 		}
 	}
@@ -400,8 +408,13 @@ func (x *evaluator) binary(u *unit, e *ast.BinaryExpression, en *env) *value {
 		return l
 	case token.LOGICAL_OR, token.LOGICAL_AND:
 		t := l.truthy()
-		if t == nil && e.Operator == token.LOGICAL_AND { // what is left of it then is false, or like it
-			return oneOf(&value{kind: boolean, opaque: true, why: "it depends on " + u.text(e.Left)}, x.eval(u, e.Right, en))
+		// what is left of it then is false, or like it
+		if t == nil && e.Operator == token.LOGICAL_AND {
+			return oneOf(&value{
+				kind:   boolean,
+				opaque: true,
+				why:    "it depends on " + u.text(e.Left),
+			}, x.eval(u, e.Right, en))
 		}
 		if t == nil {
 			return oneOf(l, x.eval(u, e.Right, en))
@@ -467,7 +480,8 @@ func (x *evaluator) member(v *value, name string) *value {
 			return x.eval(v.class.unit, s, nil)
 		}
 	case undefined, null:
-		return not("a member of " + map[bool]string{true: "undefined", false: "null"}[v.kind == undefined] + ": " + name)
+		return not("a member of " + map[bool]string{true: "undefined",
+			false: "null"}[v.kind == undefined] + ": " + name)
 	}
 	return not("the member " + name + " is not known")
 }
@@ -488,7 +502,12 @@ func (x *evaluator) of(v *value, name string) *value {
 
 func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	if m := c.methods[name]; m != nil {
-		f := &value{kind: function, unit: c.unit, node: m.Body, env: &env{parent: en, this: this}}
+		f := &value{
+			kind: function,
+			unit: c.unit,
+			node: m.Body,
+			env:  &env{parent: en, this: this},
+		}
 		if m.Kind == ast.PropertyKindGet {
 			return x.invoke(f, nil, false)
 		}
@@ -502,7 +521,8 @@ func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	}
 	x.p.settle(c, name)
 	if x.p.written[name] {
-		return not("this." + name + " may be changed: a member of this name is assigned elsewhere")
+		return not("this." + name +
+			" may be changed: a member of this name is assigned elsewhere")
 	}
 	if len(c.fields[unknownKey]) > 0 {
 		return not("this." + name + " may be changed: a member is assigned by a computed name")
@@ -510,7 +530,8 @@ func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	list, ok := c.fields[name]
 	if !ok {
 		if c.node.SuperClass != nil {
-			if s := x.eval(c.unit, c.node.SuperClass, nil); s.kind == classValue && s.class != c {
+			if s := x.eval(c.unit, c.node.SuperClass, nil); s.kind == classValue &&
+				s.class != c {
 				return x.field(s.class, name, this, nil)
 			}
 		}
@@ -526,7 +547,9 @@ func (x *evaluator) field(c *class, name string, this *value, en *env) *value {
 	return oneOf(vs...)
 }
 
-func (x *evaluator) construct(u *unit, callee ast.Expression, args []ast.Expression, en *env) *value {
+func (x *evaluator) construct(
+	u *unit, callee ast.Expression, args []ast.Expression, en *env,
+) *value {
 	c := x.eval(u, callee, en)
 	vs, more := x.list(u, args, en)
 	if more {
@@ -553,7 +576,9 @@ func (x *evaluator) call(u *unit, e *ast.CallExpression, en *env) *value {
 		return v
 	}
 	switch {
-	case isName(e.Callee, "__toESM") || isName(e.Callee, "__toCommonJS") || isName(e.Callee, "__importDefault") || isName(e.Callee, "__importStar") || isName(e.Callee, "__commonJS"):
+	case isName(e.Callee, "__toESM") || isName(e.Callee, "__toCommonJS") ||
+		isName(e.Callee, "__importDefault") || isName(e.Callee, "__importStar") ||
+		isName(e.Callee, "__commonJS"):
 		if len(e.ArgumentList) > 0 {
 			return x.eval(u, e.ArgumentList[0], en)
 		}
@@ -614,7 +639,9 @@ func callee(e *ast.CallExpression) ast.Expression {
 }
 
 // method knows a few methods of the language and of clients; nil: another one.
-func (x *evaluator) method(u *unit, e *ast.CallExpression, d *ast.DotExpression, en *env) *value {
+func (x *evaluator) method(
+	u *unit, e *ast.CallExpression, d *ast.DotExpression, en *env,
+) *value {
 	name := string(d.Identifier.Name)
 	if id, ok := d.Left.(*ast.Identifier); ok && u.names[id].find(string(id.Name)) == nil {
 		switch string(id.Name) + "." + name {
@@ -719,7 +746,8 @@ func (x *evaluator) returned(u *unit, body []ast.Statement, en *env) *value {
 	return oneOf(vs...)
 }
 
-// returns collects what the return statements give; ends says that every path has one, or throws.
+// returns collects what the return statements give; ends says that every path has one,
+// or throws.
 func (x *evaluator) returns(u *unit, body []ast.Statement, en *env) (vs []*value, ends bool) {
 	for _, s := range body {
 		var more []*value
@@ -788,8 +816,9 @@ func (x *evaluator) returns(u *unit, body []ast.Statement, en *env) (vs []*value
 	return vs, false
 }
 
-// longest is the largest number that a function of a number can give; +Inf when it is not bounded, NaN when that is not known. never says that
-// it can give something that is no number: then a client gives up.
+// longest is the largest number that a function of a number can give; +Inf when it is
+// not bounded, NaN when that is not known. never says that it can give something that
+// is no number: then a client gives up.
 func (x *evaluator) longest(f *value) (most float64, never bool) {
 	var results []ast.Expression
 	ends := true

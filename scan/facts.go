@@ -6,11 +6,25 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Facts is what is told of a report as evidence: of the source nothing but the constructions themselves. source says what was scanned.
+// Facts is what is told of a report as evidence: of the source nothing but the
+// constructions themselves. source says what was scanned.
 func (r Report) Facts(source, commit string) evidence.ScanFacts {
-	f := evidence.ScanFacts{Source: source, Commit: commit, Files: r.Files, Findings: []evidence.ScanFinding{}}
+	f := evidence.ScanFacts{
+		Source:   source,
+		Commit:   commit,
+		Files:    r.Files,
+		Findings: []evidence.ScanFinding{},
+	}
 	for _, x := range r.Findings {
-		out := evidence.ScanFinding{ID: x.ID, Role: string(x.Role), Verdict: string(x.Verdict), Queue: x.Queue, At: x.At.String(), Expr: short(x.Expr, 200), Fix: short(x.Fix, 500)}
+		out := evidence.ScanFinding{
+			ID:      x.ID,
+			Role:    string(x.Role),
+			Verdict: string(x.Verdict),
+			Queue:   x.Queue,
+			At:      x.At.String(),
+			Expr:    short(x.Expr, 200),
+			Fix:     short(x.Fix, 500),
+		}
 		for _, why := range x.Why() {
 			out.Reasons = append(out.Reasons, short(why, 200))
 		}

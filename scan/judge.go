@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Limits of the options. Shopify gives a webhook five seconds in all (docs, 2026), so a refusal must come before; BullMQ's own strategy waits up to
-// 20 s between attempts, and was measured to refuse 18 s after Redis was back.
+// Limits of the options. Shopify gives a webhook five seconds in all (docs, 2026), so a
+// refusal must come before; BullMQ's own strategy waits up to 20 s between attempts,
+// and was measured to refuse 18 s after Redis was back.
 const (
 	maxCommandTimeout = 4500 // ms
 	maxConnectTimeout = 5000 // ms
@@ -45,15 +46,29 @@ type option struct {
 
 // The reasons were measured with bullmq 5.81.5 and 6.7.0 on real servers.
 var producerOptions = []option{
-	{"enableOfflineQueue", "connection", "false", "while Redis is gone, add() waits in memory instead of failing", "enableOfflineQueue: false", isBool(false)},
-	{"commandTimeout", "connection", "1 to 4500 ms", "on a frozen or unreachable Redis, add() hangs", "commandTimeout: 2000", within(1, maxCommandTimeout)},
-	{"maxRetriesPerRequest", "connection", "0 or 1", "an add() whose reply is lost is sent again and again, and may be two jobs", "maxRetriesPerRequest: 1", within(0, maxRetries)},
-	{"connectTimeout", "connection", "1 to 5000 ms", "after an outage each attempt at an unreachable address takes 10 s", "connectTimeout: 2000", within(1, maxConnectTimeout)},
+	{"enableOfflineQueue", "connection", "false",
+		"while Redis is gone, add() waits in memory instead of failing",
+		"enableOfflineQueue: false", isBool(false)},
+	{"commandTimeout", "connection", "1 to 4500 ms",
+		"on a frozen or unreachable Redis, add() hangs", "commandTimeout: 2000",
+		within(1, maxCommandTimeout)},
+	{"maxRetriesPerRequest", "connection", "0 or 1",
+		"an add() whose reply is lost is sent again and again, and may be two jobs",
+		"maxRetriesPerRequest: 1", within(0, maxRetries)},
+	{"connectTimeout", "connection", "1 to 5000 ms",
+		"after an outage each attempt at an unreachable address takes 10 s",
+		"connectTimeout: 2000", within(1, maxConnectTimeout)},
 	{"retryStrategy", "connection", "at most 2000 ms between attempts, for ever", "BullMQ waits up to 20 s between attempts: it goes on refusing long after Redis is back",
 		"retryStrategy: (n) => Math.min(n * 200, 1000)", retries},
-	{"autoResendUnfulfilledCommands", "connection", "not false", "an add() that was under way when the connection broke never ends", "autoResendUnfulfilledCommands: true", notFalse},
-	{"skipWaitingForReady", "queue", "true", "a process that starts while Redis is down hangs in its first add()", "skipWaitingForReady: true", isBool(true)},
-	{"skipVersionCheck", "queue", "true", "with skipWaitingForReady alone, a process that started while Redis was down refuses for ever, also after Redis is back", "skipVersionCheck: true", isBool(true)},
+	{"autoResendUnfulfilledCommands", "connection", "not false",
+		"an add() that was under way when the connection broke never ends",
+		"autoResendUnfulfilledCommands: true", notFalse},
+	{"skipWaitingForReady", "queue", "true",
+		"a process that starts while Redis is down hangs in its first add()",
+		"skipWaitingForReady: true", isBool(true)},
+	{"skipVersionCheck", "queue", "true", "with skipWaitingForReady alone, a process that " +
+		"started while Redis was down refuses for ever, also after Redis is back",
+		"skipVersionCheck: true", isBool(true)},
 }
 
 func isBool(want bool) func(*program, *value, string) (state, string) {
@@ -233,17 +248,20 @@ func (p *program) client(v *value) (kind string, opts *value) {
 	return anyClient, not(cmpOr(v.why, "the connection is "+v.String()))
 }
 
-// redisOptions are the options of new Redis(...): of several, ioredis takes the first that says something.
+// redisOptions are the options of new Redis(...): of several, ioredis takes the first
+// that says something.
 func redisOptions(args []*value, over *value) *value {
 	o := record(map[string]*value{})
 	for i, a := range args {
 		address := a.kind != either || len(a.any) > 0
 		for _, one := range a.each() {
-			if one.kind != text && one.kind != number && one.kind != undefined && one.kind != null {
+			if one.kind != text && one.kind != number && one.kind != undefined &&
+				one.kind != null {
 				address = false
 			}
 		}
-		if address || a.kind == unknown && i < len(args)-1 { // a port, a host, a URL: before the options only those are allowed
+		// a port, a host, a URL: before the options only those are allowed
+		if address || a.kind == unknown && i < len(args)-1 {
 			continue
 		}
 		o = spread(spread(record(map[string]*value{}), a), o)
@@ -271,7 +289,8 @@ func (p *program) checkProducer(opts *value) []Check {
 			kind, from := p.client(c)
 			if o.place == "queue" {
 				v := (&evaluator{p: p}).member2(opts, o.name)
-				if o.name == "skipVersionCheck" && kind != cluster && v.kind == undefined { // BullMQ looks for it in the connection too
+				// BullMQ looks for it in the connection too
+				if o.name == "skipVersionCheck" && kind != cluster && v.kind == undefined {
 					v = (&evaluator{p: p}).member2(from, o.name)
 				}
 				if kind == noClient || kind == anyClient {
@@ -299,7 +318,14 @@ func (p *program) checkProducer(opts *value) []Check {
 				note(o.test(p, one, kind))
 			}
 		}
-		out = append(out, Check{Option: o.name, Place: o.place, State: together(states), Seen: strings.Join(seen, ", or "), Needs: o.needs, Why: o.why})
+		out = append(out, Check{
+			Option: o.name,
+			Place:  o.place,
+			State:  together(states),
+			Seen:   strings.Join(seen, ", or "),
+			Needs:  o.needs,
+			Why:    o.why,
+		})
 	}
 	return out
 }
@@ -321,7 +347,8 @@ func (x *evaluator) member2(v *value, name string) *value {
 	})
 }
 
-// together is bad only when it is so in every case, and ok only when it is so in every case.
+// together is bad only when it is so in every case, and ok only when it is so in every
+// case.
 func together(states []state) state {
 	first := states[0]
 	for _, s := range states[1:] {
@@ -370,7 +397,8 @@ func (f Finding) fix() string {
 		if f.Verdict == Pass {
 			return ""
 		}
-		return "new Producer({ queue, connection: producerOptions(endpoint, purpose) }), without safe: false."
+		return "new Producer({ queue, connection: producerOptions(endpoint, purpose) }), " +
+			"without safe: false."
 	}
 	if len(conn)+len(queue) == 0 {
 		return ""
@@ -397,7 +425,8 @@ func (f Finding) fix() string {
 		return "BullModule.registerQueue({ name: " + name + ", " + list + " }), not in forRoot; and @Processor(name, { connection }) with a connection of its own: " +
 			"else it takes the queue's, and a command timeout cuts its blocking read."
 	case RoleNestFlow:
-		return "BullModule.registerFlowProducer({ name: " + name + ", " + list + " }), not in forRoot: processors take theirs from there."
+		return "BullModule.registerFlowProducer({ name: " + name + ", " + list +
+			" }), not in forRoot: processors take theirs from there."
 	case RoleSubclass:
 		return "super(name, { ...options, " + list + " })." + workers
 	}

@@ -19,7 +19,8 @@ func isNest(v *value) bool {
 	return v.kind == symbol && (slices.Contains(nest, v.pkg) || v.pkg == "@nestjs/bull")
 }
 
-// nest judges the registrations of Nest modules. A queue gets what forRoot says, under what its registration says.
+// nest judges the registrations of Nest modules. A queue gets what forRoot says, under
+// what its registration says.
 func (p *program) nest() []Finding {
 	var regs []registration
 	type root struct{ key, opts *value }
@@ -51,7 +52,9 @@ func (p *program) nest() []Finding {
 				continue
 			}
 			name := string(d.Identifier.Name)
-			if !slices.Contains([]string{"forRoot", "forRootAsync", "registerQueue", "registerQueueAsync", "registerFlowProducer", "registerFlowProducerAsync"}, name) {
+			if !slices.Contains([]string{"forRoot", "forRootAsync", "registerQueue",
+				"registerQueueAsync", "registerFlowProducer",
+				"registerFlowProducerAsync"}, name) {
 				continue
 			}
 			m := p.eval(u, d.Left, nil)
@@ -83,9 +86,13 @@ func (p *program) nest() []Finding {
 					}
 					for _, it := range items {
 						if name == "registerQueueAsync" || name == "registerFlowProducerAsync" {
-							it = spread(x.async(it, "createRegisterQueueOptions"), record(map[string]*value{"name": x.member2(it, "name"), "configKey": x.member2(it, "configKey")}))
+							it = spread(x.async(it, "createRegisterQueueOptions"),
+								record(map[string]*value{"name": x.member2(it, "name"),
+									"configKey": x.member2(it, "configKey")}))
 						}
-						regs = append(regs, registration{u, c, it, name == "registerFlowProducer" || name == "registerFlowProducerAsync", m.pkg == "@nestjs/bull"})
+						regs = append(regs,
+							registration{u, c, it, name == "registerFlowProducer" ||
+								name == "registerFlowProducerAsync", m.pkg == "@nestjs/bull"})
 					}
 				}
 			}
@@ -111,8 +118,10 @@ func (p *program) nest() []Finding {
 		}
 		if r.old {
 			f.Role, f.Verdict = RoleOld, Review
-			f.Reasons = []string{"this is bull, not bullmq: its client is set up otherwise, and Switchyard moves BullMQ queues only"}
-			f.Fix = "Move the queue to @nestjs/bullmq, or decide with a date until when it stays as it is."
+			f.Reasons = []string{"this is bull, not bullmq: its client is set up otherwise, " +
+				"and Switchyard moves BullMQ queues only"}
+			f.Fix = "Move the queue to @nestjs/bullmq, or decide with a date until when it " +
+				"stays as it is."
 			effective[f.Queue] = undef
 			out = append(out, f)
 			continue
@@ -120,9 +129,11 @@ func (p *program) nest() []Finding {
 		key := x.member2(r.item, "configKey")
 		var shared []*value
 		for _, ro := range roots {
-			if ro.key.kind == undefined && key.kind == undefined || ro.key.kind == text && key.kind == text && !key.opaque && !ro.key.opaque && ro.key.text == key.text {
+			if ro.key.kind == undefined && key.kind == undefined || ro.key.kind == text &&
+				key.kind == text && !key.opaque && !ro.key.opaque && ro.key.text == key.text {
 				shared = append(shared, ro.opts)
-			} else if ro.key.kind != text && ro.key.kind != undefined || key.kind != text && key.kind != undefined {
+			} else if ro.key.kind != text && ro.key.kind != undefined ||
+				key.kind != text && key.kind != undefined {
 				shared = append(shared, not("which forRoot it belongs to"))
 			}
 		}
@@ -144,9 +155,13 @@ func (p *program) nest() []Finding {
 		if len(i.args) > 0 {
 			name = i.args[0]
 		}
-		if name.kind == text && !name.opaque && effective[name.text] == nil && !unnamed || name.kind == undefined && effective["default"] == nil && !unnamed {
-			out = append(out, Finding{Role: RoleNestQueue, Verdict: Review, At: i.unit.at(i.call), Expr: i.unit.text(i.call), Queue: name.text, key: "inject " + name.text,
-				Reasons: []string{"no registration of this queue is found in the folder"}, Fix: "Scan the folder that registers it too, or decide."})
+		if name.kind == text && !name.opaque && effective[name.text] == nil && !unnamed ||
+			name.kind == undefined && effective["default"] == nil && !unnamed {
+			out = append(out,
+				Finding{Role: RoleNestQueue, Verdict: Review, At: i.unit.at(i.call),
+					Expr: i.unit.text(i.call), Queue: name.text, key: "inject " + name.text,
+					Reasons: []string{"no registration of this queue is found in the folder"},
+					Fix:     "Scan the folder that registers it too, or decide."})
 		}
 	}
 	for _, w := range processors {
@@ -164,13 +179,20 @@ func (p *program) nest() []Finding {
 		if conn.kind == undefined && name.kind == text && effective[name.text] != nil {
 			conn = x.member2(effective[name.text], "connection")
 		}
-		f := Finding{At: w.unit.at(w.call), Expr: w.unit.text(w.call), Queue: name.text, key: "processor " + name.text}
+		f := Finding{
+			At:    w.unit.at(w.call),
+			Expr:  w.unit.text(w.call),
+			Queue: name.text,
+			key:   "processor " + name.text,
+		}
 		if conn.kind == undefined {
 			continue
 		}
 		if f = p.worker(f, conn); f.Verdict != "" {
-			f.Reasons = append(f.Reasons, "@nestjs/bullmq gives the processor the connection of the queue, unless @Processor has one")
-			f.Fix = "@Processor(name, { connection: { ...connection, maxRetriesPerRequest: null } }), without commandTimeout and enableOfflineQueue."
+			f.Reasons = append(f.Reasons, "@nestjs/bullmq gives the processor the connection "+
+				"of the queue, unless @Processor has one")
+			f.Fix = "@Processor(name, { connection: { ...connection, maxRetriesPerRequest: " +
+				"null } }), without commandTimeout and enableOfflineQueue."
 			out = append(out, f)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/go-sourcemap/sourcemap"
 )
 
-// maxDepth bounds how deep a source may nest: parsers descend by recursion, and a stack that is used up ends the process.
+// maxDepth bounds how deep a source may nest: parsers descend by recursion, and a stack
+// that is used up ends the process.
 const maxDepth = 2000
 
 var loaders = map[string]api.Loader{
@@ -23,12 +24,16 @@ var loaders = map[string]api.Loader{
 	".js": api.LoaderJSX, ".mjs": api.LoaderJSX, ".cjs": api.LoaderJSX, ".jsx": api.LoaderJSX,
 }
 
-// supported turns into older forms what the AST parser does not read. Class fields stay: they are where connections are kept.
+// supported turns into older forms what the AST parser does not read. Class fields
+// stay: they are where connections are kept.
 var supported = map[string]bool{
-	"async-generator": false, "for-await": false, "dynamic-import": false, "logical-assignment": false, "class-private-brand-check": false,
-	"using": false, "decorators": false, "import-meta": false, "regexp-lookbehind-assertions": false, "regexp-named-capture-groups": false,
-	"regexp-unicode-property-escapes": false, "regexp-dot-all-flag": false, "regexp-sticky-and-unicode-flags": false,
-	"regexp-match-indices": false, "regexp-set-notation": false, "hashbang": false,
+	"async-generator": false, "for-await": false, "dynamic-import": false,
+	"logical-assignment": false, "class-private-brand-check": false,
+	"using": false, "decorators": false, "import-meta": false,
+	"regexp-lookbehind-assertions": false, "regexp-named-capture-groups": false,
+	"regexp-unicode-property-escapes": false, "regexp-dot-all-flag": false,
+	"regexp-sticky-and-unicode-flags": false,
+	"regexp-match-indices":            false, "regexp-set-notation": false, "hashbang": false,
 }
 
 const tsconfigRaw = `{"compilerOptions":{"experimentalDecorators":true,"useDefineForClassFields":true}}`
@@ -44,7 +49,8 @@ type unit struct {
 	names   map[*ast.Identifier]*scope // where each identifier is used
 	classes map[*ast.ThisExpression]*class
 	classOf map[*ast.ClassLiteral]*class
-	callees map[ast.Node]*ast.CallExpression // functions that are written as an argument, by the call they are given to
+	// functions that are written as an argument, by the call they are given to
+	callees map[ast.Node]*ast.CallExpression
 	exports map[string]export
 	stars   []ast.Expression // export * from: values of modules
 	whole   []ast.Expression // module.exports = ...
@@ -117,7 +123,8 @@ func (u *unit) text(n ast.Node) string {
 	return s
 }
 
-// parse reads a file with esbuild, which knows TypeScript, JSX and decorators, and then as an AST.
+// parse reads a file with esbuild, which knows TypeScript, JSX and decorators, and then
+// as an AST.
 func parse(name string, source []byte) (u *unit, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -131,7 +138,8 @@ func parse(name string, source []byte) (u *unit, err error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := parser.ParseFile(nil, name, js, parser.IgnoreRegExpErrors, parser.WithDisableSourceMaps)
+	program, err := parser.ParseFile(nil, name, js, parser.IgnoreRegExpErrors,
+		parser.WithDisableSourceMaps)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +154,10 @@ func toJS(name string, source []byte) (string, []byte, error) {
 		loader = api.LoaderJS
 	}
 	res := api.Transform(string(source), api.TransformOptions{
-		Sourcefile: path.Base(name), Loader: loader, Format: api.FormatCommonJS, Platform: api.PlatformNeutral, Sourcemap: api.SourceMapExternal,
-		SourcesContent: api.SourcesContentExclude, Target: api.ES2022, Supported: supported, TsconfigRaw: tsconfigRaw, LegalComments: api.LegalCommentsNone,
+		Sourcefile: path.Base(name), Loader: loader, Format: api.FormatCommonJS,
+		Platform: api.PlatformNeutral, Sourcemap: api.SourceMapExternal,
+		SourcesContent: api.SourcesContentExclude, Target: api.ES2022, Supported: supported,
+		TsconfigRaw: tsconfigRaw, LegalComments: api.LegalCommentsNone,
 		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
 	})
 	if len(res.Errors) == 0 {
@@ -159,36 +169,45 @@ func toJS(name string, source []byte) (string, []byte, error) {
 	return "", nil, told(res.Errors)
 }
 
-// awaiting reads a module that awaits at its top, which has no CommonJS form: a bundle of it alone, whose imports are stand-ins.
+// awaiting reads a module that awaits at its top, which has no CommonJS form: a bundle
+// of it alone, whose imports are stand-ins.
 func awaiting(name string, source []byte, loader api.Loader) (string, []byte, error) {
 	const entry, self, outside = "entry", "self", "outside"
 	stub := api.Plugin{Name: "alone", Setup: func(b api.PluginBuild) {
-		b.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			switch {
-			case a.Kind == api.ResolveEntryPoint:
-				return api.OnResolveResult{Path: entry, Namespace: entry}, nil
-			case a.Namespace == entry:
-				return api.OnResolveResult{Path: path.Base(name), Namespace: self}, nil
-			}
-			return api.OnResolveResult{Path: a.Path + ".cjs", Namespace: outside}, nil // by this ending it has module.exports
-		})
-		b.OnLoad(api.OnLoadOptions{Filter: ".*"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
-			text, l := "", api.LoaderJS
-			switch a.Namespace {
-			case entry:
-				text = `import * as m from "self"; __whole(m)`
-			case self:
-				text, l = string(source), loader
-			case outside:
-				text = fmt.Sprintf("module.exports = __outside(%q)", strings.TrimSuffix(a.Path, ".cjs"))
-			}
-			return api.OnLoadResult{Contents: &text, Loader: l}, nil
-		})
+		b.OnResolve(api.OnResolveOptions{Filter: ".*"},
+			func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+				switch {
+				case a.Kind == api.ResolveEntryPoint:
+					return api.OnResolveResult{Path: entry, Namespace: entry}, nil
+				case a.Namespace == entry:
+					return api.OnResolveResult{Path: path.Base(name), Namespace: self}, nil
+				}
+				// by this ending it has module.exports
+				return api.OnResolveResult{Path: a.Path + ".cjs", Namespace: outside}, nil
+			})
+		b.OnLoad(api.OnLoadOptions{Filter: ".*"},
+			func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+				text, l := "", api.LoaderJS
+				switch a.Namespace {
+				case entry:
+					text = `import * as m from "self"; __whole(m)`
+				case self:
+					text, l = string(source), loader
+				case outside:
+					text = fmt.Sprintf("module.exports = __outside(%q)",
+						strings.TrimSuffix(a.Path, ".cjs"))
+				}
+				return api.OnLoadResult{Contents: &text, Loader: l}, nil
+			})
 	}}
 	res := api.Build(api.BuildOptions{
-		EntryPoints: []string{entry}, Bundle: true, Write: false, Outdir: "out", Format: api.FormatESModule, Platform: api.PlatformNode, Sourcemap: api.SourceMapExternal,
-		SourcesContent: api.SourcesContentExclude, Target: api.ES2022, Supported: supported, TsconfigRaw: tsconfigRaw, LegalComments: api.LegalCommentsNone,
-		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent, TreeShaking: api.TreeShakingFalse, Plugins: []api.Plugin{stub},
+		EntryPoints: []string{entry}, Bundle: true, Write: false, Outdir: "out",
+		Format: api.FormatESModule, Platform: api.PlatformNode,
+		Sourcemap:      api.SourceMapExternal,
+		SourcesContent: api.SourcesContentExclude, Target: api.ES2022, Supported: supported,
+		TsconfigRaw: tsconfigRaw, LegalComments: api.LegalCommentsNone,
+		Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
+		TreeShaking: api.TreeShakingFalse, Plugins: []api.Plugin{stub},
 	})
 	if len(res.Errors) > 0 {
 		return "", nil, told(res.Errors)
@@ -220,7 +239,8 @@ func told(messages []api.Message) error {
 	return errors.New(m.Text)
 }
 
-// nested tells a source that would use up the stack: brackets, or operators before an operand. Strings count as code, which errs on the safe side.
+// nested tells a source that would use up the stack: brackets, or operators before an
+// operand. Strings count as code, which errs on the safe side.
 func nested(source []byte) bool {
 	depth, run := 0, 0
 	for _, c := range source {
@@ -230,7 +250,8 @@ func nested(source []byte) bool {
 		case ')', ']', '}', '>':
 			depth = max(depth-1, 0)
 		case '\n':
-			// A comparison is no bracket: whatever is left of it ends with its line, unless the lines themselves nest.
+			// A comparison is no bracket: whatever is left of it ends with its line,
+			// unless the lines themselves nest.
 		}
 		switch c {
 		case '!', '~', '+', '-', ' ', '\t', '\n':

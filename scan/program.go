@@ -116,7 +116,8 @@ func (p *program) changes() {
 	}
 }
 
-// isChanged looks at the functions that a variable is given to, the first time that it matters.
+// isChanged looks at the functions that a variable is given to, the first time that it
+// matters.
 func (p *program) isChanged(b *binding) {
 	list := b.touched
 	b.touched = nil
@@ -142,7 +143,8 @@ func (p *program) settle(c *class, name string) {
 	}
 }
 
-// own is the field of a class that a write inside of it changes: this.field.x = 1, this[name] = x.
+// own is the field of a class that a write inside of it changes: this.field.x = 1,
+// this[name] = x.
 func (u *unit) own(w write) (*class, string) {
 	name := w.name
 	for e := w.target; ; {
@@ -247,12 +249,15 @@ func (u *unit) foreign(e ast.Expression) bool {
 }
 
 // harmless functions do not change what they are given.
-var harmless = []string{"JSON.stringify", "Object.keys", "Object.entries", "Object.values", "Object.freeze", "Object.seal", "structuredClone", "String", "Boolean", "Number"}
+var harmless = []string{"JSON.stringify", "Object.keys", "Object.entries", "Object.values",
+	"Object.freeze", "Object.seal", "structuredClone", "String", "Boolean", "Number"}
 
-// mayChange says whether a call may change what it is given. Classes of packages get options, they do not write them.
+// mayChange says whether a call may change what it is given. Classes of packages get
+// options, they do not write them.
 func (p *program) mayChange(u *unit, w write) bool {
 	name := u.text(w.call.Callee)
-	if slices.Contains(harmless, name) || strings.HasPrefix(name, "console.") || strings.Contains(strings.ToLower(name), "log") {
+	if slices.Contains(harmless, name) || strings.HasPrefix(name, "console.") ||
+		strings.Contains(strings.ToLower(name), "log") {
 		return false
 	}
 	if name == "Object.assign" || name == "Object.defineProperty" {
@@ -263,12 +268,15 @@ func (p *program) mayChange(u *unit, w write) bool {
 	}
 	f := p.eval(u, callee(w.call), nil)
 	if f.kind == symbol {
-		return f.pkg == "lodash" || strings.HasPrefix(f.pkg, "lodash") || f.pkg == "deepmerge" || f.pkg == "defu"
+		return f.pkg == "lodash" || strings.HasPrefix(f.pkg, "lodash") ||
+			f.pkg == "deepmerge" || f.pkg == "defu"
 	}
 	if f.kind != function {
-		// A method of something unknown: registries and loggers take options as they are; those that write are named so.
+		// A method of something unknown: registries and loggers take options as they
+		// are; those that write are named so.
 		lower := strings.ToLower(name)
-		for _, verb := range []string{"merge", "assign", "extend", "default", "patch", "harden", "set", "override", "mutate", "apply"} {
+		for _, verb := range []string{"merge", "assign", "extend", "default", "patch", "harden",
+			"set", "override", "mutate", "apply"} {
 			if strings.Contains(lower, verb) {
 				return true
 			}
@@ -281,7 +289,8 @@ func (p *program) mayChange(u *unit, w write) bool {
 		if !inside.member {
 			continue
 		}
-		if b := p.root(f.unit, inside.target, 0); b != nil && b.param == f.node && b.index == i {
+		if b := p.root(f.unit, inside.target, 0); b != nil && b.param == f.node &&
+			b.index == i {
 			if inside.call == nil || inside.call != w.call && p.mayChangeOnce(f.unit, inside) {
 				return true
 			}
@@ -367,7 +376,8 @@ func standIn(e ast.Expression) (string, bool) {
 		if !ok {
 			continue
 		}
-		if call, ok := a.Right.(*ast.CallExpression); ok && isName(call.Callee, "__outside") && len(call.ArgumentList) == 1 {
+		if call, ok := a.Right.(*ast.CallExpression); ok && isName(call.Callee, "__outside") &&
+			len(call.ArgumentList) == 1 {
 			if lit, ok := call.ArgumentList[0].(*ast.StringLiteral); ok {
 				return string(lit.Value), true
 			}
@@ -397,14 +407,16 @@ func (p *program) find(u *unit, spec string) *value {
 	}
 	pkg, sub := packageOf(spec)
 	if dir, ok := p.works[pkg]; ok {
-		for _, at := range []string{path.Join(dir, sub), path.Join(dir, "src", sub), path.Join(dir, "lib", sub)} {
+		for _, at := range []string{path.Join(dir, sub), path.Join(dir, "src", sub),
+			path.Join(dir, "lib", sub)} {
 			if v := p.file(at, spec); v.kind != unknown {
 				return v
 			}
 		}
 		return not("the package " + pkg + " of this folder: its entry is not found")
 	}
-	if strings.HasPrefix(spec, "@/") || strings.HasPrefix(spec, "~") || strings.HasPrefix(spec, "#") {
+	if strings.HasPrefix(spec, "@/") || strings.HasPrefix(spec, "~") ||
+		strings.HasPrefix(spec, "#") {
 		return not("import of " + spec + ": no path alias of a tsconfig.json leads to it")
 	}
 	return &value{kind: symbol, pkg: pkg}
@@ -428,13 +440,15 @@ func (p *program) aliased(t tsPaths, spec string) *value {
 			best, rest = pattern, ""
 			break
 		}
-		if star && strings.HasPrefix(spec, before) && strings.HasSuffix(spec, after) && len(spec) >= len(before)+len(after) && len(before) >= len(best)-1 {
+		if star && strings.HasPrefix(spec, before) && strings.HasSuffix(spec, after) &&
+			len(spec) >= len(before)+len(after) && len(before) >= len(best)-1 {
 			best, rest = pattern, spec[len(before):len(spec)-len(after)]
 		}
 	}
 	if best != "" {
 		for _, target := range t.alias[best] {
-			if v := p.file(path.Join(t.base, strings.Replace(target, "*", rest, 1)), spec); v.kind != unknown {
+			if v := p.file(path.Join(t.base, strings.Replace(target, "*", rest, 1)),
+				spec); v.kind != unknown {
 				return v
 			}
 		}

@@ -32,10 +32,12 @@ func TestIDsStayWhenLinesMoveAndOptionsChange(t *testing.T) {
 		return out
 	}
 	before := ids(complete)
-	if after := ids("\n\n// moved\n" + strings.Replace(complete, "skipVersionCheck: true", "skipVersionCheck: false", 1)); !slices.Equal(before, after) {
+	if after := ids("\n\n// moved\n" + strings.Replace(complete, "skipVersionCheck: true",
+		"skipVersionCheck: false", 1)); !slices.Equal(before, after) {
 		t.Errorf("%v became %v", before, after)
 	}
-	if other := ids(strings.Replace(complete, "'orders'", "'mails'", 1)); slices.Equal(before, other) {
+	if other := ids(strings.Replace(complete, "'orders'", "'mails'",
+		1)); slices.Equal(before, other) {
 		t.Error("another queue has the same id")
 	}
 	twice := ids(complete + "export const r = new Queue('orders', {});\n")
@@ -53,16 +55,23 @@ func TestOnlyADecisionThatHoldsSettlesAReview(t *testing.T) {
 		green             bool
 		note              string
 	}{
-		"it counts until its day":   {unclear, id, "2026-11-26", true, ""},
-		"and within a year":         {unclear, id, "2027-11-01", true, ""},
-		"expired":                   {unclear, id, "2026-11-25", false, "expired on 2026-11-25: a.ts:3 is open again"},
-		"for ever":                  {unclear, id, "2036-01-01", false, "the longest is a year"},
-		"of something that is gone": {unclear, "0123456789ab", "2026-12-31", false, "no longer there"},
-		"a FAIL stays one":          {strings.Replace(unclear, "skipVersionCheck: true", "", 1), id, "2026-12-31", false, "does not count: a.ts:3 fails"},
-		"a PASS needs none":         {complete, passing, "2026-12-31", true, "is not needed"},
+		"it counts until its day": {unclear, id, "2026-11-26", true, ""},
+		"and within a year":       {unclear, id, "2027-11-01", true, ""},
+		"expired": {unclear, id, "2026-11-25", false,
+			"expired on 2026-11-25: a.ts:3 is open again"},
+		"for ever": {unclear, id, "2036-01-01", false,
+			"the longest is a year"},
+		"of something that is gone": {unclear, "0123456789ab", "2026-12-31", false,
+			"no longer there"},
+		"a FAIL stays one": {strings.Replace(unclear, "skipVersionCheck: true", "", 1),
+			id, "2026-12-31", false, "does not count: a.ts:3 fails"},
+		"a PASS needs none": {complete, passing, "2026-12-31", true, "is not needed"},
 	} {
-		r := scanned(t, map[string]string{"a.ts": c.source, ReviewsFile: fmt.Sprintf("reviews:\n- {id: %q, decision: safe, by: ann, reason: looked, until: %s}\n", c.id, c.until)})
-		if r.Green() != c.green || !strings.Contains(strings.Join(r.Notes, "\n"), c.note) || c.note == "" && len(r.Notes) > 0 {
+		r := scanned(t, map[string]string{"a.ts": c.source, ReviewsFile: fmt.Sprintf(
+			"reviews:\n- {id: %q, decision: safe, by: ann, reason: looked, until: %s}\n",
+			c.id, c.until)})
+		if r.Green() != c.green || !strings.Contains(strings.Join(r.Notes, "\n"), c.note) ||
+			c.note == "" && len(r.Notes) > 0 {
 			t.Errorf("%s: green %v, notes %q", rule, r.Green(), r.Notes)
 		}
 	}
@@ -71,14 +80,17 @@ func TestOnlyADecisionThatHoldsSettlesAReview(t *testing.T) {
 func TestAReviewsFileThatIsWrongIsAnError(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: soon}":                                                                  "must be a day",
-		"reviews:\n- {id: a, decision: unsafe, by: ann, reason: x, until: 2026-12-01}":                                                          "only safe can be decided",
-		"reviews:\n- {id: a, decision: safe, reason: x, until: 2026-12-01}":                                                                     "by and reason are required",
-		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: 2026-12-01, level: 3}":                                                  "level",
-		"reviews: [{id: a, decision: safe, by: b, reason: x, until: 2026-12-01}, {id: a, decision: safe, by: b, reason: x, until: 2026-12-01}]": "twice",
+		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: soon}":                 "must be a day",
+		"reviews:\n- {id: a, decision: unsafe, by: ann, reason: x, until: 2026-12-01}":         "only safe can be decided",
+		"reviews:\n- {id: a, decision: safe, reason: x, until: 2026-12-01}":                    "by and reason are required",
+		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: 2026-12-01, level: 3}": "level",
+		"reviews: [{id: a, decision: safe, by: b, reason: x, until: 2026-12-01}, {id: a, " +
+			"decision: safe, by: b, reason: x, until: 2026-12-01}]": "twice",
 		"review: []": "review",
 	} {
-		_, err := run(t.Context(), fstest.MapFS{"a.ts": {Data: []byte(unclear)}, ReviewsFile: {Data: []byte(text)}}, Options{MaxFiles: 9, MaxFileSize: 1 << 20, Now: now})
+		_, err := run(t.Context(),
+			fstest.MapFS{"a.ts": {Data: []byte(unclear)}, ReviewsFile: {Data: []byte(text)}},
+			Options{MaxFiles: 9, MaxFileSize: 1 << 20, Now: now})
 		if migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -111,12 +123,14 @@ func TestWhatIsNotReadIsToldOrCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("a.ts", complete)
-	for _, name := range []string{"node_modules/x/a.js", "dist/a.js", "test/a.ts", "src/a.spec.ts", "src/__tests__/a.ts", ".next/a.js", "types.d.ts"} {
+	for _, name := range []string{"node_modules/x/a.js", "dist/a.js", "test/a.ts",
+		"src/a.spec.ts", "src/__tests__/a.ts", ".next/a.js", "types.d.ts"} {
 		write(name, bad)
 	}
 	write("large.ts", bad+"/*"+strings.Repeat("x", 4096)+"*/")
 	write("deep.ts", strings.Repeat("[", 100_000))
-	for from, to := range map[string]string{"link.ts": outside, "linked": filepath.Dir(outside), "inside.ts": "a.ts", "loop": "."} {
+	for from, to := range map[string]string{"link.ts": outside, "linked": filepath.Dir(outside),
+		"inside.ts": "a.ts", "loop": "."} {
 		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
 			t.Fatal(err)
 		}
@@ -125,22 +139,27 @@ func TestWhatIsNotReadIsToldOrCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"a.ts:3 PASS queue orders", "deep.ts:1 REVIEW file", "large.ts:1 REVIEW file", "link.ts:1 REVIEW file", "linked:1 REVIEW file"}
+	want := []string{"a.ts:3 PASS queue orders", "deep.ts:1 REVIEW file",
+		"large.ts:1 REVIEW file", "link.ts:1 REVIEW file", "linked:1 REVIEW file"}
 	if got := shown(r); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if want := map[string]int{"packages": 1, "built": 1, "tests": 3, "hidden": 1, "types": 1, "links": 2}; !maps.Equal(r.Excluded, want) {
+	if want := map[string]int{"packages": 1, "built": 1, "tests": 3, "hidden": 1, "types": 1,
+		"links": 2}; !maps.Equal(r.Excluded, want) {
 		t.Errorf("not read: %v", r.Excluded)
 	}
-	if _, err := Run(t.Context(), dir, Options{MaxFiles: 1, MaxFileSize: 1 << 20}); migration.KindOf(err) != migration.Invalid {
+	if _, err := Run(t.Context(), dir, Options{MaxFiles: 1,
+		MaxFileSize: 1 << 20}); migration.KindOf(err) != migration.Invalid {
 		t.Errorf("too many files: %v", err)
 	}
-	if _, err := Run(t.Context(), filepath.Join(dir, "none"), Options{}); migration.KindOf(err) != migration.NotFound {
+	if _, err := Run(t.Context(), filepath.Join(dir, "none"),
+		Options{}); migration.KindOf(err) != migration.NotFound {
 		t.Errorf("no folder: %v", err)
 	}
 }
 
-// sarifShape is what code scanning asks of SARIF 2.1.0, after the schema of OASIS: nothing that it does not know, everything that it requires.
+// sarifShape is what code scanning asks of SARIF 2.1.0, after the schema of OASIS:
+// nothing that it does not know, everything that it requires.
 const sarifShape = `{
 "type": "object", "required": ["version", "runs", "$schema"], "additionalProperties": false,
 "properties": {"$schema": {"type": "string"}, "version": {"const": "2.1.0"}, "runs": {"type": "array", "minItems": 1, "items": {
@@ -166,14 +185,18 @@ func TestSARIFHasItsShape(t *testing.T) {
 	t.Parallel()
 	id := scanned(t, map[string]string{"a b/ü.ts": unclear}).Findings[0].ID
 	r := scanned(t, map[string]string{
-		"a b/ü.ts": unclear, "pass.ts": complete, "fail.js": "new (require('bullmq').Queue)('q')", "broken.ts": "new Queue(",
-		ReviewsFile: "reviews:\n- {id: " + id + ", decision: safe, by: ann, reason: looked, until: 2026-12-01}\n- {id: gone, decision: safe, by: ann, reason: looked, until: 2026-12-01}\n",
+		"a b/ü.ts": unclear, "pass.ts": complete,
+		"fail.js": "new (require('bullmq').Queue)('q')", "broken.ts": "new Queue(",
+		ReviewsFile: "reviews:\n- {id: " + id + ", decision: safe, by: ann, reason: looked, " +
+			"until: 2026-12-01}\n- {id: gone, decision: safe, by: ann, reason: looked, " +
+			"until: 2026-12-01}\n",
 	})
 	var b bytes.Buffer
 	if err := WriteSARIF(&b, r, "1.2.3"); err != nil {
 		t.Fatal(err)
 	}
-	if file := os.Getenv("SWITCHYARD_SARIF_OUT"); file != "" { // to hold it against the whole schema by hand
+	// to hold it against the whole schema by hand
+	if file := os.Getenv("SWITCHYARD_SARIF_OUT"); file != "" {
 		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -215,9 +238,11 @@ func TestSARIFHasItsShape(t *testing.T) {
 	}
 	var levels []string
 	for _, res := range log.Runs[0].Results {
-		levels = append(levels, fmt.Sprintf("%s %s %d", res.Locations[0].Physical.Artifact.URI, res.Level, len(res.Suppressions)))
+		levels = append(levels, fmt.Sprintf("%s %s %d", res.Locations[0].Physical.Artifact.URI,
+			res.Level, len(res.Suppressions)))
 	}
-	want := []string{"a%20b/%C3%BC.ts warning 1", "broken.ts warning 0", "fail.js error 0", "pass.ts none 0"}
+	want := []string{"a%20b/%C3%BC.ts warning 1", "broken.ts warning 0", "fail.js error 0",
+		"pass.ts none 0"}
 	if !slices.Equal(levels, want) {
 		t.Errorf("%q", levels)
 	}
@@ -225,12 +250,15 @@ func TestSARIFHasItsShape(t *testing.T) {
 
 func TestTheTextSaysWhatToWrite(t *testing.T) {
 	t.Parallel()
-	r := scanned(t, map[string]string{"src/a.ts": strings.Replace(complete, "commandTimeout: 2000, ", "", 1)})
+	r := scanned(t, map[string]string{"src/a.ts": strings.Replace(complete,
+		"commandTimeout: 2000, ", "", 1)})
 	var b strings.Builder
 	if err := WriteText(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"FAIL    src/a.ts:3  queue orders", "commandTimeout: not set, needs 1 to 4500 ms", `fix: new Queue("orders", { connection: { ...connection, commandTimeout: 2000 } })`,
+	for _, want := range []string{"FAIL    src/a.ts:3  queue orders",
+		"commandTimeout: not set, needs 1 to 4500 ms",
+		`fix: new Queue("orders", { connection: { ...connection, commandTimeout: 2000 } })`,
 		"1 files read: 0 PASS, 1 FAIL, 0 REVIEW, 0 reviewed"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -238,7 +266,8 @@ func TestTheTextSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-// Whatever the source is, the scan ends and says something about a file that it cannot read.
+// Whatever the source is, the scan ends and says something about a file that it cannot
+// read.
 func FuzzScan(f *testing.F) {
 	for _, files := range corpus(f) {
 		for name, text := range files {

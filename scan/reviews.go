@@ -13,7 +13,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// ReviewsFile holds decisions on what the scan could not tell, in the folder that is scanned.
+// ReviewsFile holds decisions on what the scan could not tell, in the folder that is
+// scanned.
 const ReviewsFile = ".switchyard-reviews.yaml"
 
 // longestDecision bounds how far ahead a decision may hold.
@@ -21,11 +22,13 @@ const longestDecision = 366 * 24 * time.Hour
 
 // Decision settles one REVIEW for a time.
 type Decision struct {
-	ID       string `yaml:"id" json:"id"`
-	Decision string `yaml:"decision" json:"decision"` // safe: somebody looked, and it fails as it should
+	ID string `yaml:"id" json:"id"`
+	// safe: somebody looked, and it fails as it should
+	Decision string `yaml:"decision" json:"decision"`
 	By       string `yaml:"by" json:"by"`
 	Reason   string `yaml:"reason" json:"reason"`
-	Until    string `yaml:"until" json:"until"` // the last day on which it counts, 2006-01-02, UTC
+	// the last day on which it counts, 2006-01-02, UTC
+	Until string `yaml:"until" json:"until"`
 
 	until time.Time
 }
@@ -48,13 +51,17 @@ func readReviews(files fs.FS) ([]Decision, error) {
 		d := &doc.Reviews[i]
 		at := fmt.Sprintf("%s: review %d (%s)", ReviewsFile, i+1, d.ID)
 		if d.ID == "" || d.By == "" || d.Reason == "" {
-			return nil, migration.Errorf(migration.Invalid, "%s: id, by and reason are required", at)
+			return nil, migration.Errorf(migration.Invalid,
+				"%s: id, by and reason are required", at)
 		}
 		if d.Decision != "safe" {
-			return nil, migration.Errorf(migration.Invalid, "%s: the decision is %q; only safe can be decided, anything else is to be fixed in the source", at, d.Decision)
+			return nil, migration.Errorf(migration.Invalid, "%s: the decision is %q; only "+
+				"safe can be decided, anything else is to be fixed in the source",
+				at, d.Decision)
 		}
 		if d.until, err = time.Parse(time.DateOnly, d.Until); err != nil {
-			return nil, migration.Errorf(migration.Invalid, "%s: until is %q, and must be a day such as 2026-12-31", at, d.Until)
+			return nil, migration.Errorf(migration.Invalid,
+				"%s: until is %q, and must be a day such as 2026-12-31", at, d.Until)
 		}
 		if slices.ContainsFunc(doc.Reviews[:i], func(o Decision) bool { return o.ID == d.ID }) {
 			return nil, migration.Errorf(migration.Invalid, "%s: the id is there twice", at)
@@ -68,7 +75,8 @@ func (r *Report) decide(ds []Decision, now time.Time) {
 	for _, d := range ds {
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == d.ID })
 		note := func(format string, a ...any) {
-			r.Notes = append(r.Notes, "decision "+d.ID+" of "+d.By+" "+fmt.Sprintf(format, a...))
+			r.Notes = append(r.Notes,
+				"decision "+d.ID+" of "+d.By+" "+fmt.Sprintf(format, a...))
 		}
 		switch end := d.until.Add(24 * time.Hour); {
 		case i < 0:

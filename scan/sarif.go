@@ -77,27 +77,43 @@ type (
 )
 
 var sarifRules = map[Role]string{
-	RoleQueue: "A BullMQ Queue fails at once when its Redis does", RoleFlow: "A BullMQ FlowProducer fails at once when its Redis does",
-	RoleSubclass: "A class that extends a BullMQ producer fails at once when its Redis does", RoleNestQueue: "A queue of a Nest module fails at once when its Redis does",
-	RoleNestFlow: "A flow producer of a Nest module fails at once when its Redis does", RoleProducer: "A Producer of @switchyard/bullmq keeps its bounds",
-	RoleWorker: "A worker has no options of a producer", RoleOld: "A queue of bull is decided on", RoleClass: "A producer's class is not handed on unseen",
-	RoleFile: "A file can be read",
+	RoleQueue:     "A BullMQ Queue fails at once when its Redis does",
+	RoleFlow:      "A BullMQ FlowProducer fails at once when its Redis does",
+	RoleSubclass:  "A class that extends a BullMQ producer fails at once when its Redis does",
+	RoleNestQueue: "A queue of a Nest module fails at once when its Redis does",
+	RoleNestFlow:  "A flow producer of a Nest module fails at once when its Redis does",
+	RoleProducer:  "A Producer of @switchyard/bullmq keeps its bounds",
+	RoleWorker:    "A worker has no options of a producer",
+	RoleOld:       "A queue of bull is decided on",
+	RoleClass:     "A producer's class is not handed on unseen",
+	RoleFile:      "A file can be read",
 }
 
-// WriteSARIF writes the report as SARIF 2.1.0. Paths are relative to the folder that was scanned.
+// WriteSARIF writes the report as SARIF 2.1.0. Paths are relative to the folder that
+// was scanned.
 func WriteSARIF(w io.Writer, r Report, version string) error {
-	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "switchyard scan", Version: version}}, Results: []sarifResult{}, ColumnKind: "utf16CodeUnits"}
+	run := sarifRun{
+		Tool:       sarifTool{sarifDriver{Name: "switchyard scan", Version: version}},
+		Results:    []sarifResult{},
+		ColumnKind: "utf16CodeUnits",
+	}
 	for _, role := range slices.Sorted(maps.Keys(sarifRules)) {
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ruleID(role), sarifText{sarifRules[role]}})
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules,
+			sarifRule{ruleID(role), sarifText{sarifRules[role]}})
 	}
 	inv := sarifInvocation{ExecutionSuccessful: true}
 	for _, n := range r.Notes {
-		inv.Notifications = append(inv.Notifications, sarifNotification{"warning", sarifText{n}})
+		inv.Notifications = append(inv.Notifications,
+			sarifNotification{"warning", sarifText{n}})
 	}
 	run.Invocations = []sarifInvocation{inv}
 	for _, f := range r.Findings {
-		res := sarifResult{RuleID: ruleID(f.Role), Message: sarifText{f.Message()}, Fingerprints: map[string]string{"switchyardId/v1": f.ID},
-			Locations: []sarifLocation{{sarifPhysical{sarifArtifact{(&url.URL{Path: f.At.File}).EscapedPath(), "%SRCROOT%"}, sarifRegion{f.At.Line, f.At.Column}}}}}
+		res := sarifResult{RuleID: ruleID(f.Role), Message: sarifText{f.Message()},
+			Fingerprints: map[string]string{"switchyardId/v1": f.ID},
+			Locations: []sarifLocation{{sarifPhysical{
+				sarifArtifact{(&url.URL{Path: f.At.File}).EscapedPath(), "%SRCROOT%"},
+				sarifRegion{f.At.Line, f.At.Column},
+			}}}}
 		switch f.Verdict {
 		case Pass:
 			res.Kind, res.Level = "pass", "none"
@@ -107,14 +123,16 @@ func WriteSARIF(w io.Writer, r Report, version string) error {
 			res.Kind, res.Level = "fail", "warning"
 		}
 		if d := f.Decision; d != nil {
-			res.Suppressions = []sarifSuppression{{"external", "accepted", d.Reason + " (" + d.By + ", until " + d.Until + ")"}}
+			res.Suppressions = []sarifSuppression{{"external", "accepted",
+				d.Reason + " (" + d.By + ", until " + d.Until + ")"}}
 		}
 		run.Results = append(run.Results, res)
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}})
+	return e.Encode(sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0",
+		[]sarifRun{run}})
 }
 
 func ruleID(r Role) string { return "breaker/" + string(r) }
@@ -128,7 +146,8 @@ func (f Finding) Message() string {
 	return strings.Join(parts, ". ")
 }
 
-// Why lists what speaks against it: the options that are missing or wrong, and what the source does not tell.
+// Why lists what speaks against it: the options that are missing or wrong, and what the
+// source does not tell.
 func (f Finding) Why() []string {
 	var out []string
 	for _, c := range f.Checks {

@@ -1,5 +1,7 @@
-// Package scan reads TypeScript and JavaScript and says for every place that makes a BullMQ producer whether its connection fails when Redis does:
-// PASS, FAIL with the fix, or REVIEW where the source does not tell. It runs nothing and needs no Node. What it cannot read is REVIEW, never PASS.
+// Package scan reads TypeScript and JavaScript and says for every place that makes a
+// BullMQ producer whether its connection fails when Redis does: PASS, FAIL with the
+// fix, or REVIEW where the source does not tell. It runs nothing and needs no Node.
+// What it cannot read is REVIEW, never PASS.
 package scan
 
 import (
@@ -59,12 +61,15 @@ type Finding struct {
 }
 
 // Open says whether the finding blocks.
-func (f Finding) Open() bool { return f.Verdict == Fail || f.Verdict == Review && f.Decision == nil }
+func (f Finding) Open() bool {
+	return f.Verdict == Fail || f.Verdict == Review && f.Decision == nil
+}
 
 // Report of a scan.
 type Report struct {
-	Files    int            `json:"files"`    // read
-	Excluded map[string]int `json:"excluded"` // files by why they were not read; folders count as one
+	Files int `json:"files"` // read
+	// files by why they were not read; folders count as one
+	Excluded map[string]int `json:"excluded"`
 	Findings []Finding      `json:"findings"`
 	Notes    []string       `json:"notes,omitempty"` // about decisions
 }
@@ -86,7 +91,8 @@ func (r Report) Counts() (pass, fail, review, decided int) {
 	return
 }
 
-// Green says whether every construction passes or was decided on. Nothing found is not green: it proves nothing.
+// Green says whether every construction passes or was decided on. Nothing found is not
+// green: it proves nothing.
 func (r Report) Green() bool {
 	_, fail, review, _ := r.Counts()
 	return len(r.Findings) > 0 && fail == 0 && review == 0
@@ -100,8 +106,10 @@ type Options struct {
 }
 
 var skipDirs = map[string]string{
-	"node_modules": "packages", "bower_components": "packages", "dist": "built", "coverage": "built",
-	"testdata": "tests", "test": "tests", "tests": "tests", "__tests__": "tests", "__mocks__": "tests", "__fixtures__": "tests",
+	"node_modules": "packages", "bower_components": "packages", "dist": "built",
+	"coverage": "built",
+	"testdata": "tests", "test": "tests", "tests": "tests", "__tests__": "tests",
+	"__mocks__": "tests", "__fixtures__": "tests",
 }
 
 var (
@@ -115,7 +123,8 @@ var otherSources = []string{".vue", ".svelte", ".astro", ".coffee", ".civet"}
 
 // Run scans a folder. Symbolic links are not followed.
 //
-// Errors: NotFound when there is no such folder, Invalid when a limit or the reviews file is wrong, Unavailable when the time of ctx is up.
+// Errors: NotFound when there is no such folder, Invalid when a limit or the reviews
+// file is wrong, Unavailable when the time of ctx is up.
 func Run(ctx context.Context, dir string, o Options) (Report, error) {
 	o.MaxFileSize = cmp.Or(o.MaxFileSize, 1<<20)
 	o.MaxFiles = cmp.Or(o.MaxFiles, 50_000)
@@ -129,13 +138,21 @@ func Run(ctx context.Context, dir string, o Options) (Report, error) {
 	defer root.Close()
 	r, err := run(ctx, root.FS(), o)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return Report{}, migration.Errorf(migration.Unavailable, "the scan was not done in its time: nothing is known")
+		return Report{}, migration.Errorf(migration.Unavailable,
+			"the scan was not done in its time: nothing is known")
 	}
 	return r, err
 }
 
 func run(ctx context.Context, files fs.FS, o Options) (Report, error) {
-	p := &program{units: map[string]*unit{}, broken: map[string]string{}, paths: map[string]tsPaths{}, works: map[string]string{}, subs: map[*class][]*class{}, written: map[string]bool{}}
+	p := &program{
+		units:   map[string]*unit{},
+		broken:  map[string]string{},
+		paths:   map[string]tsPaths{},
+		works:   map[string]string{},
+		subs:    map[*class][]*class{},
+		written: map[string]bool{},
+	}
 	r := Report{Excluded: map[string]int{}}
 	names, err := p.list(ctx, files, o, &r)
 	if err != nil {
@@ -162,14 +179,17 @@ func run(ctx context.Context, files fs.FS, o Options) (Report, error) {
 }
 
 func unread(name, why string) Finding {
-	return Finding{Role: RoleFile, Verdict: Review, At: Position{name, 1, 1}, Expr: path.Base(name), key: "file", Reasons: []string{"the file was not read: " + why},
+	return Finding{Role: RoleFile, Verdict: Review, At: Position{name, 1, 1},
+		Expr: path.Base(name), key: "file", Reasons: []string{"the file was not read: " + why},
 		Fix: "Look for queues in it, and decide."}
 }
 
-// identify sorts findings and gives each its id: file, role, what names the queue, and the how-manieth of those.
+// identify sorts findings and gives each its id: file, role, what names the queue, and
+// the how-manieth of those.
 func identify(fs []Finding) {
 	slices.SortStableFunc(fs, func(a, b Finding) int {
-		return cmp.Or(strings.Compare(a.At.File, b.At.File), a.At.Line-b.At.Line, a.At.Column-b.At.Column, strings.Compare(a.key, b.key))
+		return cmp.Or(strings.Compare(a.At.File, b.At.File), a.At.Line-b.At.Line,
+			a.At.Column-b.At.Column, strings.Compare(a.key, b.key))
 	})
 	seen := map[string]int{}
 	for i, f := range fs {
@@ -181,7 +201,9 @@ func identify(fs []Finding) {
 }
 
 // list finds the files to read, and what says how imports are resolved.
-func (p *program) list(ctx context.Context, files fs.FS, o Options, r *Report) ([]string, error) {
+func (p *program) list(
+	ctx context.Context, files fs.FS, o Options, r *Report,
+) ([]string, error) {
 	var names, configs []string
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -220,7 +242,8 @@ func (p *program) list(ctx context.Context, files fs.FS, o Options, r *Report) (
 		switch {
 		case slices.Contains(otherSources, path.Ext(name)):
 			if b, err := fs.ReadFile(files, name); err != nil || mentions.Match(b) {
-				p.refused = append(p.refused, unread(name, "this language is not read, and it speaks of BullMQ"))
+				p.refused = append(p.refused,
+					unread(name, "this language is not read, and it speaks of BullMQ"))
 			}
 			return nil
 		case !source:
@@ -238,11 +261,13 @@ func (p *program) list(ctx context.Context, files fs.FS, o Options, r *Report) (
 			return nil
 		}
 		if info.Size() > o.MaxFileSize {
-			p.broken[name] = fmt.Sprintf("it has %d bytes, the limit is %d", info.Size(), o.MaxFileSize)
+			p.broken[name] = fmt.Sprintf("it has %d bytes, the limit is %d", info.Size(),
+				o.MaxFileSize)
 			return nil
 		}
 		if len(names) == o.MaxFiles {
-			return migration.Errorf(migration.Invalid, "the folder has more than %d source files: scan its parts", o.MaxFiles)
+			return migration.Errorf(migration.Invalid,
+				"the folder has more than %d source files: scan its parts", o.MaxFiles)
 		}
 		names = append(names, name)
 		return nil
@@ -256,7 +281,8 @@ func (p *program) list(ctx context.Context, files fs.FS, o Options, r *Report) (
 	return names, nil
 }
 
-// link looks where a symbolic link leads. Inside the folder its target is read at its own place; outside it is not read.
+// link looks where a symbolic link leads. Inside the folder its target is read at its
+// own place; outside it is not read.
 func (p *program) link(files fs.FS, name string, source bool, r *Report) {
 	info, err := fs.Stat(files, name)
 	if err == nil {
@@ -264,11 +290,13 @@ func (p *program) link(files fs.FS, name string, source bool, r *Report) {
 		return
 	}
 	if source || info == nil && path.Ext(name) == "" {
-		p.refused = append(p.refused, unread(name, "it is a symbolic link that leads out of the folder, or nowhere"))
+		p.refused = append(p.refused,
+			unread(name, "it is a symbolic link that leads out of the folder, or nowhere"))
 	}
 }
 
-// configure reads path aliases and names of packages. Comments and trailing commas are allowed there, as in TypeScript.
+// configure reads path aliases and names of packages. Comments and trailing commas are
+// allowed there, as in TypeScript.
 func (p *program) configure(files fs.FS, name string) {
 	dir := path.Dir(name)
 	if path.Base(name) == "package.json" {

@@ -15,7 +15,8 @@ import (
 
 var wanted = regexp.MustCompile(`// want(-file)?: (.*)$`)
 
-// expected are the findings that the comments of a fixture ask for: file, line, verdict, role and queue.
+// expected are the findings that the comments of a fixture ask for: file, line,
+// verdict, role and queue.
 func expected(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -49,7 +50,8 @@ func expected(t *testing.T, dir string) []string {
 func shown(r Report) []string {
 	var out []string
 	for _, f := range r.Findings {
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%s:%d %s %s %s", f.At.File, f.At.Line, f.Verdict, f.Role, f.Queue)))
+		out = append(out, strings.TrimSpace(fmt.Sprintf("%s:%d %s %s %s", f.At.File, f.At.Line,
+			f.Verdict, f.Role, f.Queue)))
 	}
 	slices.Sort(out)
 	return out
@@ -80,7 +82,8 @@ func TestEveryShapeOfTheCorpusGetsItsVerdict(t *testing.T) {
 			want := append(expected(t, dir), unmarked[d.Name()]...)
 			slices.Sort(want)
 			if got := shown(r); !slices.Equal(got, want) {
-				t.Errorf("found\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+				t.Errorf("found\n  %s\nwant\n  %s", strings.Join(got, "\n  "),
+					strings.Join(want, "\n  "))
 				for _, f := range r.Findings {
 					t.Logf("%s %s %v", f.At, f.Verdict, f.Reasons)
 				}
@@ -110,7 +113,8 @@ const connection = { host: 'r', enableOfflineQueue: false, maxRetriesPerRequest:
 export const q = new Queue('orders', { connection, skipWaitingForReady: true, skipVersionCheck: true });
 `
 
-// Each option that a passing fixture has is taken away, or changed, one by one: nothing of that may pass.
+// Each option that a passing fixture has is taken away, or changed, one by one: nothing
+// of that may pass.
 func TestWithoutOneOptionNothingPasses(t *testing.T) {
 	t.Parallel()
 	mutants := map[*regexp.Regexp]string{
@@ -139,7 +143,8 @@ func TestWithoutOneOptionNothingPasses(t *testing.T) {
 				without[file] = what.ReplaceAllString(text, "")
 				changed = changed || without[file] != text
 			}
-			if !changed || name == "function-returning-options" && option == "commandTimeout" { // the caller gives it
+			// the caller gives it
+			if !changed || name == "function-returning-options" && option == "commandTimeout" {
 				continue
 			}
 			n++
@@ -182,7 +187,8 @@ func corpus(t testing.TB) map[string]map[string]string {
 	return out
 }
 
-// What is bad may hide in ways that a reader of one line does not see. None of them may pass.
+// What is bad may hide in ways that a reader of one line does not see. None of them may
+// pass.
 func TestNothingPassesThatIsNotCertain(t *testing.T) {
 	t.Parallel()
 	const safe = `const safe = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2000, connectTimeout: 2000, retryStrategy: () => 500 };

@@ -31,8 +31,10 @@ var bullmq = []string{"bullmq", "@taskforcesh/bullmq-pro"}
 var nest = []string{"@nestjs/bullmq", "@taskforcesh/nestjs-bullmq-pro"}
 
 // notQueues are packages whose Queue has nothing to do with Redis.
-var notQueues = []string{"aws-cdk-lib", "@aws-cdk/", "@pulumi/", "@cdktf/", "p-queue", "queue", "yocto-queue", "typescript-collections", "@datastructures-js/", "async", "better-queue",
-	"sst", "denque", "tinyqueue", "fastq", "@aws-sdk/", "@google-cloud/", "@azure/", "faktory-worker", "js-sdsl", "buckets-js", "@cloudflare/", "cloudflare:workers"}
+var notQueues = []string{"aws-cdk-lib", "@aws-cdk/", "@pulumi/", "@cdktf/", "p-queue", "queue",
+	"yocto-queue", "typescript-collections", "@datastructures-js/", "async", "better-queue",
+	"sst", "denque", "tinyqueue", "fastq", "@aws-sdk/", "@google-cloud/", "@azure/",
+	"faktory-worker", "js-sdsl", "buckets-js", "@cloudflare/", "cloudflare:workers"}
 
 func roleOf(pkg, name string) Role {
 	switch {
@@ -53,7 +55,8 @@ func roleOf(pkg, name string) Role {
 	return ""
 }
 
-var queueNames = []string{"Queue", "FlowProducer", "QueuePro", "FlowProducerPro", "Bull", "BullQueue"}
+var queueNames = []string{"Queue", "FlowProducer", "QueuePro", "FlowProducerPro", "Bull",
+	"BullQueue"}
 
 // super goes one class up: the class that is extended, and what its constructor gets.
 func (p *program) super(c *class, args []*value) (base *value, up []*value, why string) {
@@ -123,7 +126,8 @@ func (p *program) sites() []Finding {
 	for _, u := range p.sorted {
 		for _, c := range sortedClasses(u) {
 			role := p.roleOfClass(&value{kind: classValue, class: c})
-			if role != RoleQueue && role != RoleFlow || built[c] || len(p.subs[c]) > 0 && c.ctor == nil {
+			if role != RoleQueue && role != RoleFlow || built[c] ||
+				len(p.subs[c]) > 0 && c.ctor == nil {
 				continue
 			}
 			out = append(out, p.subclass(c, role))
@@ -214,14 +218,19 @@ func (p *program) maybe(u *unit, n *ast.NewExpression, c *value, f Finding) []Fi
 			name = cmpOr(name, u.text(n.Callee))
 			f.Reasons = append(f.Reasons, "it is not known which "+name+" this is: "+one.why)
 		case symbol:
-			if !slices.Contains(queueNames, one.name) && !p.likeQueue(u, n) || slices.Contains(bullmq, one.pkg) || slices.ContainsFunc(notQueues, func(s string) bool {
-				return one.pkg == s || strings.HasSuffix(s, "/") && strings.HasPrefix(one.pkg, s)
-			}) {
+			if !slices.Contains(queueNames, one.name) && !p.likeQueue(u, n) ||
+				slices.Contains(bullmq, one.pkg) ||
+				slices.ContainsFunc(notQueues, func(s string) bool {
+					return one.pkg == s ||
+						strings.HasSuffix(s, "/") && strings.HasPrefix(one.pkg, s)
+				}) {
 				continue
 			}
-			f.Reasons = append(f.Reasons, "whether "+one.name+" of "+one.pkg+" is a BullMQ queue is not known")
+			f.Reasons = append(f.Reasons,
+				"whether "+one.name+" of "+one.pkg+" is a BullMQ queue is not known")
 		case classValue:
-			if b := p.based(one.class); b.kind == unknown && slices.Contains(queueNames, lastName(one.class.node.SuperClass)) {
+			if b := p.based(one.class); b.kind == unknown &&
+				slices.Contains(queueNames, lastName(one.class.node.SuperClass)) {
 				f.Reasons = append(f.Reasons, "it is not known what its class extends: "+b.why)
 			}
 		}
@@ -234,13 +243,15 @@ func (p *program) maybe(u *unit, n *ast.NewExpression, c *value, f Finding) []Fi
 	return []Finding{f}
 }
 
-// likeQueue says whether something is given what a Queue is given: a name, and options with a connection.
+// likeQueue says whether something is given what a Queue is given: a name, and options
+// with a connection.
 func (p *program) likeQueue(u *unit, n *ast.NewExpression) bool {
 	if len(n.ArgumentList) != 2 {
 		return false
 	}
 	for _, o := range p.eval(u, n.ArgumentList[1], nil).each() {
-		if o.kind == object && (o.props["connection"] != nil || o.props["defaultJobOptions"] != nil) {
+		if o.kind == object &&
+			(o.props["connection"] != nil || o.props["defaultJobOptions"] != nil) {
 			return true
 		}
 	}
@@ -257,13 +268,15 @@ func (p *program) queueName(u *unit, args []ast.Expression, i int, en *env) (nam
 	return "", u.text(args[i])
 }
 
-// judged holds what is constructed to what its role needs. en gives parameters their values.
+// judged holds what is constructed to what its role needs. en gives parameters their
+// values.
 func (p *program) judged(u *unit, n *ast.NewExpression, c *value, role Role, en *env) Finding {
 	f := Finding{Role: role, At: u.at(n), Expr: u.text(n)}
 	x := &evaluator{p: p}
 	args, more := x.list(u, n.ArgumentList, en)
 	if more {
-		args = append(args, not("arguments that are spread"), not("arguments that are spread"), not("arguments that are spread"))
+		args = append(args, not("arguments that are spread"), not("arguments that are spread"),
+			not("arguments that are spread"))
 	}
 	own := args
 	for of := c; of.kind == classValue; {
@@ -293,7 +306,8 @@ func (p *program) judged(u *unit, n *ast.NewExpression, c *value, role Role, en 
 	switch role {
 	case RoleOld:
 		f.Verdict = Review
-		f.Reasons = []string{"this is bull, not bullmq: its client is set up otherwise, and Switchyard moves BullMQ queues only"}
+		f.Reasons = []string{"this is bull, not bullmq: its client is set up otherwise, and " +
+			"Switchyard moves BullMQ queues only"}
 		f.Fix = "Move the queue to bullmq, or decide with a date until when it stays as it is."
 	case RoleWorker:
 		return p.worker(f, x.member2(arg(2), "connection"))
@@ -325,7 +339,8 @@ func (f *Finding) settle() {
 	f.Fix = f.fix()
 }
 
-// ours judges a Producer of clients/node: it waits for the connection and bounds each add, so only the client's options matter.
+// ours judges a Producer of clients/node: it waits for the connection and bounds each
+// add, so only the client's options matter.
 func (p *program) ours(f *Finding, cfg *value) {
 	x := &evaluator{p: p}
 	if q := x.member2(cfg, "queue"); q.kind == text && !q.opaque {
@@ -333,12 +348,20 @@ func (p *program) ours(f *Finding, cfg *value) {
 	}
 	conn := x.member2(cfg, "connection").mapped(func(v *value) *value {
 		if v.kind == object { // it makes an ioredis client of them
-			return &value{kind: instance, of: &value{kind: symbol, pkg: "ioredis", name: "Redis"}, args: []*value{v}}
+			return &value{
+				kind: instance,
+				of:   &value{kind: symbol, pkg: "ioredis", name: "Redis"},
+				args: []*value{v},
+			}
 		}
 		return v
 	})
 	yes := truth(true)
-	for _, c := range p.checkProducer(record(map[string]*value{"connection": conn, "skipWaitingForReady": yes, "skipVersionCheck": yes})) {
+	for _, c := range p.checkProducer(record(map[string]*value{
+		"connection":          conn,
+		"skipWaitingForReady": yes,
+		"skipVersionCheck":    yes,
+	})) {
 		if c.Place == "connection" {
 			f.Checks = append(f.Checks, c)
 		}
@@ -354,7 +377,14 @@ func (p *program) ours(f *Finding, cfg *value) {
 		s, _ := isBool(true)(p, one, "")
 		states = append(states, s)
 	}
-	f.Checks = append(f.Checks, Check{Option: "safe", Place: "queue", State: together(states), Seen: safe.String(), Needs: "true", Why: "without the gate and the deadline an add can hang"})
+	f.Checks = append(f.Checks, Check{
+		Option: "safe",
+		Place:  "queue",
+		State:  together(states),
+		Seen:   safe.String(),
+		Needs:  "true",
+		Why:    "without the gate and the deadline an add can hang",
+	})
 	f.settle()
 }
 
@@ -372,21 +402,27 @@ func (p *program) worker(f Finding, conn *value) Finding {
 		offline = offline && v.kind == boolean && !v.bool
 	}
 	if timeout {
-		f.Reasons = append(f.Reasons, "commandTimeout on a worker's connection cuts its blocking read")
+		f.Reasons = append(f.Reasons,
+			"commandTimeout on a worker's connection cuts its blocking read")
 	}
 	if offline {
-		f.Reasons = append(f.Reasons, "enableOfflineQueue: false on a worker's connection makes it fail where it should wait")
+		f.Reasons = append(f.Reasons, "enableOfflineQueue: false on a worker's connection "+
+			"makes it fail where it should wait")
 	}
 	if len(f.Reasons) == 0 {
 		return Finding{}
 	}
 	f.Role, f.Verdict = RoleWorker, Fail
-	f.Fix = "Give workers a connection of their own: { ...connection, maxRetriesPerRequest: null }, without commandTimeout and enableOfflineQueue."
+	f.Fix = "Give workers a connection of their own: { ...connection, maxRetriesPerRequest: " +
+		"null }, without commandTimeout and enableOfflineQueue."
 	return f
 }
 
-// byCallers judges a construction inside a function for every call of it, when all are seen.
-func (p *program) byCallers(u *unit, n *ast.NewExpression, c *value, role Role, f Finding) Finding {
+// byCallers judges a construction inside a function for every call of it, when all are
+// seen.
+func (p *program) byCallers(
+	u *unit, n *ast.NewExpression, c *value, role Role, f Finding,
+) Finding {
 	fn := u.within[n]
 	var found []Finding
 	see := func(cu *unit, at ast.Node, args []*value, more bool) {
@@ -488,8 +524,14 @@ func rank(v Verdict) int { return slices.Index([]Verdict{Pass, Review, Fail}, v)
 
 // subclass judges a class that nobody constructs by name: what its constructor hands up.
 func (p *program) subclass(c *class, role Role) Finding {
-	f := Finding{Role: RoleSubclass, At: c.unit.at(c.node), Expr: "class " + className(c), key: "class " + className(c)}
-	args := []*value{not("the caller decides"), not("the caller decides"), not("the caller decides")}
+	f := Finding{
+		Role: RoleSubclass,
+		At:   c.unit.at(c.node),
+		Expr: "class " + className(c),
+		key:  "class " + className(c),
+	}
+	args := []*value{not("the caller decides"), not("the caller decides"),
+		not("the caller decides")}
 	of := &value{kind: classValue, class: c}
 	for of.kind == classValue {
 		base, up, why := p.super(of.class, args)
@@ -530,8 +572,10 @@ func (p *program) handedOn(u *unit) []Finding {
 		}
 		v := p.eval(u, e, nil)
 		if role := p.roleOfClass(v); role == RoleQueue || role == RoleFlow || role == RoleOld {
-			out = append(out, Finding{Role: RoleClass, Verdict: Review, At: u.at(e), Expr: u.text(e), key: u.text(e),
-				Reasons: []string{"the class is handed on: what is constructed with it is not seen"}})
+			out = append(out, Finding{Role: RoleClass, Verdict: Review, At: u.at(e),
+				Expr: u.text(e), key: u.text(e),
+				Reasons: []string{"the class is handed on: what is constructed with it is " +
+					"not seen"}})
 		}
 	}
 	return out
@@ -573,13 +617,19 @@ func (x *evaluator) builtin(f *value, args []*value) *value {
 		switch f.name {
 		case "producerOptions":
 			return record(map[string]*value{
-				"enableOfflineQueue": truth(false), "maxRetriesPerRequest": num(1), "commandTimeout": num(2000), "connectTimeout": num(2000),
+				"enableOfflineQueue": truth(false), "maxRetriesPerRequest": num(1),
+				"commandTimeout": num(2000), "connectTimeout": num(2000),
 				"retryStrategy": x.p.safeRetry(),
 			})
 		case "unsafeProducerOptions":
 			return record(map[string]*value{})
 		case "workerOptions":
-			return record(map[string]*value{"enableOfflineQueue": truth(true), "maxRetriesPerRequest": nulled, "connectTimeout": num(5000), "retryStrategy": x.p.safeRetry()})
+			return record(map[string]*value{
+				"enableOfflineQueue":   truth(true),
+				"maxRetriesPerRequest": nulled,
+				"connectTimeout":       num(5000),
+				"retryStrategy":        x.p.safeRetry(),
+			})
 		}
 	case "redis", "@redis/client":
 		if f.name == "createClient" {

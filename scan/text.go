@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// WriteText writes the report for people: what fails first, then what is to be decided, then what passes.
+// WriteText writes the report for people: what fails first, then what is to be decided,
+// then what passes.
 func WriteText(w io.Writer, r Report) error {
 	var b strings.Builder
 	for _, v := range []Verdict{Fail, Review, Pass} {
@@ -22,7 +23,8 @@ func WriteText(w io.Writer, r Report) error {
 		fmt.Fprintf(&b, "NOTE    %s\n", n)
 	}
 	pass, fail, review, decided := r.Counts()
-	fmt.Fprintf(&b, "%d files read: %d PASS, %d FAIL, %d REVIEW, %d reviewed", r.Files, pass, fail, review, decided)
+	fmt.Fprintf(&b, "%d files read: %d PASS, %d FAIL, %d REVIEW, %d reviewed", r.Files, pass,
+		fail, review, decided)
 	if len(r.Excluded) > 0 {
 		var out []string
 		for _, why := range slices.Sorted(maps.Keys(r.Excluded)) {
@@ -62,7 +64,9 @@ func (f Finding) text(b *strings.Builder) {
 	var order []string
 	for _, r := range f.Reasons {
 		name, why, found := strings.Cut(r, ": ")
-		if !found || !slices.ContainsFunc(producerOptions, func(o option) bool { return o.name == name }) {
+		if !found || !slices.ContainsFunc(producerOptions, func(o option) bool {
+			return o.name == name
+		}) {
 			name, why = "", r
 		}
 		if of[why] == nil {

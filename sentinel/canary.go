@@ -13,13 +13,16 @@ import (
 )
 
 const (
-	canaryEvery   = 5 * time.Millisecond
-	canaryTimeout = 500 * time.Millisecond // one attempt; a frozen master must not stall the next one
-	canaryKeep    = time.Hour              // the key goes away by itself should we die
+	canaryEvery = 5 * time.Millisecond
+	// one attempt; a frozen master must not stall the next one
+	canaryTimeout = 500 * time.Millisecond
+	canaryKeep    = time.Hour // the key goes away by itself should we die
 )
 
-// canary is an application in miniature: through a failover client it adds unique members to a set, one after the other, and counts a
-// write as acknowledged once a replica has it too (WAIT 1). It remembers what was acknowledged, to look for it after a failover.
+// canary is an application in miniature: through a failover client it adds unique
+// members to a set, one after the other, and counts a write as acknowledged once a
+// replica has it too (WAIT 1). It remembers what was acknowledged, to look for it after
+// a failover.
 type canary struct {
 	key    string
 	client redis.UniversalClient
@@ -38,7 +41,13 @@ func startCanary(ctx context.Context, e redisconn.Endpoint) (*canary, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	w := &canary{key: "switchyard:canary:" + rand.Text(), client: client, stop: stop, done: make(chan struct{}), acked: map[string]struct{}{}}
+	w := &canary{
+		key:    "switchyard:canary:" + rand.Text(),
+		client: client,
+		stop:   stop,
+		done:   make(chan struct{}),
+		acked:  map[string]struct{}{},
+	}
 	go w.run(ctx)
 	return w, nil
 }
@@ -66,7 +75,8 @@ func (w *canary) run(ctx context.Context) {
 	}
 }
 
-// write is one attempt. Anything but a clear yes is no: the member may be stored all the same, which does not count.
+// write is one attempt. Anything but a clear yes is no: the member may be stored all
+// the same, which does not count.
 func (w *canary) write(ctx context.Context, member string) bool {
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
@@ -100,7 +110,8 @@ func (w *canary) firstAfter(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// longestGap is the longest time between two acknowledged writes from t on, counting the last one before t.
+// longestGap is the longest time between two acknowledged writes from t on, counting
+// the last one before t.
 func (w *canary) longestGap(t time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -113,7 +124,8 @@ func (w *canary) longestGap(t time.Time) time.Duration {
 	return gap
 }
 
-// finish stops writing, counts the acknowledged members that are not there, and deletes the key.
+// finish stops writing, counts the acknowledged members that are not there, and deletes
+// the key.
 func (w *canary) finish(ctx context.Context) (acknowledged, lost int, err error) {
 	w.stop()
 	<-w.done
@@ -127,7 +139,8 @@ func (w *canary) finish(ctx context.Context) (acknowledged, lost int, err error)
 		}
 	}
 	if err := w.client.Unlink(ctx, w.key).Err(); err != nil {
-		return len(w.acked), lost, fmt.Errorf("delete the canary's writes: %w", redisconn.Explain(err))
+		return len(w.acked), lost,
+			fmt.Errorf("delete the canary's writes: %w", redisconn.Explain(err))
 	}
 	return len(w.acked), lost, nil
 }

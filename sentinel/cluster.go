@@ -1,7 +1,9 @@
-// Package sentinel knows a Redis Sentinel deployment: what its sentinels say, whether a failover would work, how long one takes and what it
-// loses as an application sees it, and how a standalone server's data moves onto it by replication.
+// Package sentinel knows a Redis Sentinel deployment: what its sentinels say, whether a
+// failover would work, how long one takes and what it loses as an application sees it,
+// and how a standalone server's data moves onto it by replication.
 //
-// It reaches the servers over the network only; it never starts, stops or signals a process.
+// It reaches the servers over the network only; it never starts, stops or signals a
+// process.
 package sentinel
 
 import (
@@ -21,17 +23,21 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// ErrSuspended says that no sentinel watches the master: Suspend was called and Resume was not.
-var ErrSuspended = errors.New("no sentinel watches the master: it is suspended or was never set up")
+// ErrSuspended says that no sentinel watches the master: Suspend was called and Resume
+// was not.
+var ErrSuspended = errors.New(
+	"no sentinel watches the master: it is suspended or was never set up")
 
 // pollEvery is how often waiting functions look again.
 const pollEvery = 50 * time.Millisecond
 
 // Cluster is one Sentinel deployment. It is safe for concurrent use.
 type Cluster struct {
-	// Zones gives the failure domain of servers by address, as far as somebody told. Set it before use.
+	// Zones gives the failure domain of servers by address, as far as somebody told.
+	// Set it before use.
 	Zones map[string]string
-	// Followers are servers, as host:port, that may replicate from the master without being part of the deployment. Set it before use.
+	// Followers are servers, as host:port, that may replicate from the master without
+	// being part of the deployment. Set it before use.
 	Followers []string
 
 	endpoint  redisconn.Endpoint
@@ -92,8 +98,9 @@ func each[T any](c *Cluster, ask func(s member) (T, error)) ([]T, []error) {
 	return out, errs
 }
 
-// Master gives the address that the majority of the configured sentinels name. Without a majority the error says who says what; when no
-// reachable sentinel watches the master it wraps ErrSuspended.
+// Master gives the address that the majority of the configured sentinels name. Without
+// a majority the error says who says what; when no reachable sentinel watches the
+// master it wraps ErrSuspended.
 func (c *Cluster) Master(ctx context.Context) (string, error) {
 	answers, errs := each(c, func(s member) (string, error) { return c.masterBy(ctx, s) })
 	votes := map[string]int{}
@@ -120,7 +127,9 @@ func (c *Cluster) Master(ctx context.Context) (string, error) {
 	if reached > 0 && suspended == reached {
 		return "", fmt.Errorf("master %s: %w", c.endpoint.MasterName, ErrSuspended)
 	}
-	return "", migration.Errorf(migration.Unavailable, "no majority of the sentinels names one master %s: %s", c.endpoint.MasterName, strings.Join(said, "; "))
+	return "", migration.Errorf(migration.Unavailable,
+		"no majority of the sentinels names one master %s: %s", c.endpoint.MasterName,
+		strings.Join(said, "; "))
 }
 
 func (c *Cluster) masterBy(ctx context.Context, s member) (string, error) {
@@ -137,8 +146,8 @@ func (c *Cluster) masterBy(ctx context.Context, s member) (string, error) {
 	return net.JoinHostPort(got[0], got[1]), nil
 }
 
-// NodeAddrs gives the address of every data node of the deployment: the master first, then the replicas that could become it. See
-// Replica.Member.
+// NodeAddrs gives the address of every data node of the deployment: the master first,
+// then the replicas that could become it. See Replica.Member.
 func (c *Cluster) NodeAddrs(ctx context.Context) ([]string, error) {
 	t, err := c.Topology(ctx)
 	if err != nil {
@@ -170,20 +179,24 @@ type Topology struct {
 	Sentinels         []Member  `json:"sentinels"`
 }
 
-// Replica is a replica as the sentinels know it. After a failover the former master is one, at first with flags s_down.
+// Replica is a replica as the sentinels know it. After a failover the former master is
+// one, at first with flags s_down.
 type Replica struct {
 	Addr     string `json:"addr"`
 	Flags    string `json:"flags"`  // "slave" alone is healthy
 	Link     string `json:"link"`   // master-link-status: ok or err
 	Offset   int64  `json:"offset"` // slave-repl-offset, bytes
 	Priority int    `json:"priority"`
-	// Member: a node of the deployment, up or down. A server that only follows the master is not one: it has priority 0, or no sentinel
-	// could ever sign in to it. The standalone server that Switch made a replica is such a follower.
+	// Member: a node of the deployment, up or down. A server that only follows the
+	// master is not one: it has priority 0, or no sentinel could ever sign in to it.
+	// The standalone server that Switch made a replica is such a follower.
 	Member bool `json:"member"`
 }
 
 // Promotable reports whether a sentinel could make this replica the master.
-func (r Replica) Promotable() bool { return r.Flags == "slave" && r.Link == "ok" && r.Priority > 0 }
+func (r Replica) Promotable() bool {
+	return r.Flags == "slave" && r.Link == "ok" && r.Priority > 0
+}
 
 // Member is one configured sentinel.
 type Member struct {
@@ -207,7 +220,8 @@ type view struct {
 	member    Member
 }
 
-// Topology asks every sentinel and puts the answers together. It fails only when there is no majority on the master.
+// Topology asks every sentinel and puts the answers together. It fails only when there
+// is no majority on the master.
 func (c *Cluster) Topology(ctx context.Context) (Topology, error) {
 	master, err := c.Master(ctx)
 	if err != nil {
@@ -225,14 +239,17 @@ func (c *Cluster) topology(master string, views []view) Topology {
 			continue
 		}
 		t.MasterFlags = v.master["flags"]
-		t.Quorum, t.ParallelSyncs = number(v.master["quorum"]), number(v.master["parallel-syncs"])
-		t.DownAfterMS, t.FailoverTimeoutMS = int64(number(v.master["down-after-milliseconds"])), int64(number(v.master["failover-timeout"]))
+		t.Quorum, t.ParallelSyncs = number(v.master["quorum"]),
+			number(v.master["parallel-syncs"])
+		t.DownAfterMS, t.FailoverTimeoutMS = int64(number(v.master["down-after-milliseconds"])),
+			int64(number(v.master["failover-timeout"]))
 	}
 	t.Replicas = replicas(views, master)
 	return t
 }
 
-// replicas merges what the sentinels say about the replicas: a replica is only as healthy as its worst report.
+// replicas merges what the sentinels say about the replicas: a replica is only as
+// healthy as its worst report.
 func replicas(views []view, master string) []Replica {
 	byAddr := map[string]Replica{}
 	for _, v := range views {
@@ -240,8 +257,10 @@ func replicas(views []view, master string) []Replica {
 			continue
 		}
 		for _, m := range v.replicas {
-			r := Replica{Addr: net.JoinHostPort(m["ip"], m["port"]), Flags: m["flags"], Link: m["master-link-status"],
-				Offset: int64(number(m["slave-repl-offset"])), Priority: number(m["slave-priority"])}
+			r := Replica{Addr: net.JoinHostPort(m["ip"], m["port"]), Flags: m["flags"],
+				Link:     m["master-link-status"],
+				Offset:   int64(number(m["slave-repl-offset"])),
+				Priority: number(m["slave-priority"])}
 			r.Member = r.Priority > 0 && m["runid"] != ""
 			known, ok := byAddr[r.Addr]
 			member := r.Member || known.Member
@@ -270,8 +289,10 @@ func (c *Cluster) view(ctx context.Context, s member) view {
 		return v
 	}
 	v.member.Reachable = true
-	v.member.Master, v.member.Flags = net.JoinHostPort(v.master["ip"], v.master["port"]), v.master["flags"]
-	v.member.Replicas, v.member.Others = number(v.master["num-slaves"]), number(v.master["num-other-sentinels"])
+	v.member.Master, v.member.Flags = net.JoinHostPort(v.master["ip"], v.master["port"]),
+		v.master["flags"]
+	v.member.Replicas, v.member.Others = number(v.master["num-slaves"]),
+		number(v.master["num-other-sentinels"])
 	if v.replicas, err = s.client.Replicas(ctx, c.endpoint.MasterName).Result(); err != nil {
 		v.member.Error = redisconn.Explain(err).Error()
 	}
@@ -291,7 +312,8 @@ func (c *Cluster) view(ctx context.Context, s member) view {
 	return v
 }
 
-// await polls until ok gives nil; the error of a deadline or a cancellation carries the last reason.
+// await polls until ok gives nil; the error of a deadline or a cancellation carries the
+// last reason.
 func await(ctx context.Context, what string, ok func() error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -302,14 +324,16 @@ func await(ctx context.Context, what string, ok func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return migration.Errorf(migration.Unavailable, "%s: %v: %w", what, last, context.Cause(ctx))
+			return migration.Errorf(migration.Unavailable, "%s: %v: %w", what, last,
+				context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
 }
 
-// healthy reports the first thing that is not as it should be after a failover: disagreement, a replica missing or not following, a
-// sentinel that does not see everybody.
+// healthy reports the first thing that is not as it should be after a failover:
+// disagreement, a replica missing or not following, a sentinel that does not see
+// everybody.
 func (c *Cluster) healthy(ctx context.Context, nodes []string) error {
 	t, err := c.Topology(ctx)
 	if err != nil {
@@ -320,8 +344,10 @@ func (c *Cluster) healthy(ctx context.Context, nodes []string) error {
 	}
 	for _, s := range t.Sentinels {
 		if s.Master != t.Master || s.Replicas < len(nodes)-1 || s.Others != len(c.sentinels)-1 {
-			return fmt.Errorf("sentinel %s: master %s, %d of %d replicas, %d of %d other sentinels %s",
-				s.Addr, s.Master, s.Replicas, len(nodes)-1, s.Others, len(c.sentinels)-1, s.Error)
+			return fmt.Errorf(
+				"sentinel %s: master %s, %d of %d replicas, %d of %d other sentinels %s",
+				s.Addr, s.Master, s.Replicas, len(nodes)-1, s.Others,
+				len(c.sentinels)-1, s.Error)
 		}
 	}
 	for _, r := range t.Replicas {

@@ -18,46 +18,62 @@ import (
 )
 
 const (
-	// electionBudget is what sentinels may need beyond down-after: agreeing that the master is down, a random delay of up to 1 s, the vote,
-	// the promotion. Measured 1.1-1.2 s on an idle machine.
+	// electionBudget is what sentinels may need beyond down-after: agreeing that the
+	// master is down, a random delay of up to 1 s, the vote, the promotion. Measured
+	// 1.1-1.2 s on an idle machine.
 	electionBudget = 5 * time.Second
-	// returnBudget is what the old master may need to come back as a replica: a sentinel converts it about 8 s after it answers again.
+	// returnBudget is what the old master may need to come back as a replica: a
+	// sentinel converts it about 8 s after it answers again.
 	returnBudget = 60 * time.Second
-	// pauseBudget is how long a planned failover holds writes back at most; the pause ends by itself.
+	// pauseBudget is how long a planned failover holds writes back at most; the pause
+	// ends by itself.
 	pauseBudget = 10 * time.Second
 )
 
-// TimelinePoint is one thing that happened, in milliseconds since the failover was started.
+// TimelinePoint is one thing that happened, in milliseconds since the failover was
+// started.
 type TimelinePoint struct {
 	AtMS  int64  `json:"at_ms"`
 	Event string `json:"event"`
 }
 
-// FailoverReport is what one failover looked like to an application that uses a failover client and waits for one replica.
+// FailoverReport is what one failover looked like to an application that uses a
+// failover client and waits for one replica.
 type FailoverReport struct {
-	Kind             string          `json:"kind"`       // planned, automatic or external
-	StartedAt        time.Time       `json:"started_at"` // when the master was made to go; all times below are milliseconds from then
-	OldMaster        string          `json:"old_master"`
-	NewMaster        string          `json:"new_master"`
-	DetectMS         int64           `json:"detect_ms"`      // until the sentinels agreed that the master is down; 0 when planned
-	ElectionMS       int64           `json:"election_ms"`    // until the sentinels named the new master
-	FirstWriteMS     int64           `json:"first_write_ms"` // until the application's first acknowledged write on it
-	BlockedMS        int64           `json:"blocked_ms"`     // longest time without an acknowledged write
-	RecoveredMS      int64           `json:"recovered_ms"`   // until the old master was a healthy replica
+	Kind string `json:"kind"` // planned, automatic or external
+	// when the master was made to go; all times below are milliseconds from then
+	StartedAt time.Time `json:"started_at"`
+	OldMaster string    `json:"old_master"`
+	NewMaster string    `json:"new_master"`
+	// until the sentinels agreed that the master is down; 0 when planned
+	DetectMS int64 `json:"detect_ms"`
+	// until the sentinels named the new master
+	ElectionMS int64 `json:"election_ms"`
+	// until the application's first acknowledged write on it
+	FirstWriteMS int64 `json:"first_write_ms"`
+	// longest time without an acknowledged write
+	BlockedMS int64 `json:"blocked_ms"`
+	// until the old master was a healthy replica
+	RecoveredMS      int64           `json:"recovered_ms"`
 	Acknowledged     int             `json:"acknowledged"`
 	LostAcknowledged int             `json:"lost_acknowledged"`
 	Timeline         []TimelinePoint `json:"timeline"`
 }
 
-// PlannedFailover moves the master to a replica without losing a write: it holds writes back, waits until every replica has all of them,
-// fences the old master, asks a sentinel for a failover, and makes the old master a replica of the new one. It refuses (kind Blocked, with
-// the gates) when Readiness does not hold. log, if not nil, is told each step. A plain SENTINEL FAILOVER would lose about a second of
+// PlannedFailover moves the master to a replica without losing a write: it holds writes
+// back, waits until every replica has all of them, fences the old master, asks a
+// sentinel for a failover, and makes the old master a replica of the new one. It
+// refuses (kind Blocked, with the gates) when Readiness does not hold. log, if not nil,
+// is told each step. A plain SENTINEL FAILOVER would lose about a second of
 // acknowledged writes.
-func (c *Cluster) PlannedFailover(ctx context.Context, log func(string)) (FailoverReport, error) {
+func (c *Cluster) PlannedFailover(
+	ctx context.Context, log func(string),
+) (FailoverReport, error) {
 	return c.drill(ctx, "planned", log, func(d *drill) error {
 		master := c.Node(d.report.OldMaster)
 		d.cleanup = func(ctx context.Context) error { return thaw(ctx, master) }
-		if err := master.Do(ctx, "CLIENT", "PAUSE", pauseBudget.Milliseconds(), "WRITE").Err(); err != nil {
+		if err := master.Do(ctx, "CLIENT", "PAUSE", pauseBudget.Milliseconds(),
+			"WRITE").Err(); err != nil {
 			return redisconn.Explain(err)
 		}
 		d.note("writes are held back")
@@ -65,7 +81,8 @@ func (c *Cluster) PlannedFailover(ctx context.Context, log func(string)) (Failov
 			return err
 		}
 		d.note("every replica has every write")
-		// The held-back writes must fail, not be acknowledged, should the pause end before the old master is a replica.
+		// The held-back writes must fail, not be acknowledged, should the pause end
+		// before the old master is a replica.
 		if _, err := redisconn.Fence(ctx, master); err != nil {
 			return err
 		}
@@ -88,12 +105,17 @@ func (c *Cluster) PlannedFailover(ctx context.Context, log func(string)) (Failov
 	})
 }
 
-// AutomaticFailover makes the master deaf and lets the sentinels find out and act by themselves, as they would after a crash. It needs no
-// access to the server's process: CLIENT PAUSE ALL holds back every command, the sentinels' PING too. The master is fenced first (see
-// redisconn.Fence), so that commands held back by the pause are refused when it ends instead of being acknowledged by a master that is
-// about to be demoted. The pause ends by itself after down-after plus 5 s; the fence is lifted once the old master is a replica, also when
-// ctx ends, and at the start of the next drill should this process die. It refuses when Readiness does not hold.
-func (c *Cluster) AutomaticFailover(ctx context.Context, log func(string)) (FailoverReport, error) {
+// AutomaticFailover makes the master deaf and lets the sentinels find out and act by
+// themselves, as they would after a crash. It needs no access to the server's process:
+// CLIENT PAUSE ALL holds back every command, the sentinels' PING too. The master is
+// fenced first (see redisconn.Fence), so that commands held back by the pause are
+// refused when it ends instead of being acknowledged by a master that is about to be
+// demoted. The pause ends by itself after down-after plus 5 s; the fence is lifted once
+// the old master is a replica, also when ctx ends, and at the start of the next drill
+// should this process die. It refuses when Readiness does not hold.
+func (c *Cluster) AutomaticFailover(
+	ctx context.Context, log func(string),
+) (FailoverReport, error) {
 	return c.drill(ctx, "automatic", log, func(d *drill) error {
 		node := c.Node(d.report.OldMaster)
 		pause := time.Duration(d.before.DownAfterMS)*time.Millisecond + electionBudget
@@ -101,12 +123,15 @@ func (c *Cluster) AutomaticFailover(ctx context.Context, log func(string)) (Fail
 		if err != nil {
 			return err
 		}
-		d.cleanup = func(ctx context.Context) error { return redisconn.Unfence(ctx, node, before["min-replicas-to-write"]) }
+		d.cleanup = func(ctx context.Context) error {
+			return redisconn.Unfence(ctx, node, before["min-replicas-to-write"])
+		}
 		// Fence before pausing: afterwards this connection is held back too.
 		if _, err := redisconn.Fence(ctx, node); err != nil {
 			return err
 		}
-		if err := node.Do(ctx, "CLIENT", "PAUSE", pause.Milliseconds(), "ALL").Err(); err != nil {
+		if err := node.Do(ctx, "CLIENT", "PAUSE", pause.Milliseconds(),
+			"ALL").Err(); err != nil {
 			return redisconn.Explain(err)
 		}
 		d.note(fmt.Sprintf("the master is deaf for %s", pause))
@@ -114,11 +139,17 @@ func (c *Cluster) AutomaticFailover(ctx context.Context, log func(string)) (Fail
 	})
 }
 
-// ObserveFailover measures a failover that somebody else causes: cause is called once the application in miniature is writing, and makes
-// the master go away (or waits for it to). Afterwards it waits until every node of before is healthy again; cause or whoever it works with
-// brings the old master back.
-func (c *Cluster) ObserveFailover(ctx context.Context, log func(string), cause func(ctx context.Context, master string) error) (FailoverReport, error) {
-	return c.drill(ctx, "external", log, func(d *drill) error { return cause(ctx, d.report.OldMaster) })
+// ObserveFailover measures a failover that somebody else causes: cause is called once
+// the application in miniature is writing, and makes the master go away (or waits for
+// it to). Afterwards it waits until every node of before is healthy again; cause or
+// whoever it works with brings the old master back.
+func (c *Cluster) ObserveFailover(
+	ctx context.Context, log func(string),
+	cause func(ctx context.Context, master string) error,
+) (FailoverReport, error) {
+	return c.drill(ctx, "external", log, func(d *drill) error {
+		return cause(ctx, d.report.OldMaster)
+	})
 }
 
 // drill is one failover being made and measured.
@@ -138,8 +169,15 @@ type drill struct {
 	seen     map[string]time.Time // first time of each sentinel event
 }
 
-func (c *Cluster) drill(ctx context.Context, kind string, log func(string), trigger func(*drill) error) (FailoverReport, error) {
-	d := &drill{c: c, log: log, seen: map[string]time.Time{}, report: FailoverReport{Kind: kind}}
+func (c *Cluster) drill(
+	ctx context.Context, kind string, log func(string), trigger func(*drill) error,
+) (FailoverReport, error) {
+	d := &drill{
+		c:      c,
+		log:    log,
+		seen:   map[string]time.Time{},
+		report: FailoverReport{Kind: kind},
+	}
 	if err := d.run(ctx, trigger); err != nil {
 		return d.finished(), fmt.Errorf("%s failover: %w", kind, err)
 	}
@@ -179,11 +217,13 @@ func (d *drill) run(ctx context.Context, trigger func(*drill) error) error {
 		return err
 	}
 	d.report.Acknowledged, d.report.LostAcknowledged, err = w.finish(ctx)
-	d.note(fmt.Sprintf("%d acknowledged writes, %d of them lost", d.report.Acknowledged, d.report.LostAcknowledged))
+	d.note(fmt.Sprintf("%d acknowledged writes, %d of them lost", d.report.Acknowledged,
+		d.report.LostAcknowledged))
 	return err
 }
 
-// prepare clears what an interrupted drill left behind, refuses when a failover would not work, and notes the settings of before.
+// prepare clears what an interrupted drill left behind, refuses when a failover would
+// not work, and notes the settings of before.
 func (d *drill) prepare(ctx context.Context) error {
 	nodes, err := d.c.NodeAddrs(ctx)
 	if err != nil {
@@ -201,9 +241,14 @@ func (d *drill) prepare(ctx context.Context) error {
 	if unmet := migration.Failing(checks); len(unmet) > 0 {
 		var names []string
 		for _, g := range unmet {
-			names = append(names, fmt.Sprintf("%s (%s; expected %s)", g.Title, g.Measured, g.Limit))
+			names = append(names,
+				fmt.Sprintf("%s (%s; expected %s)", g.Title, g.Measured, g.Limit))
 		}
-		return &migration.Error{Kind: migration.Blocked, Blockers: unmet, Text: "not ready: " + strings.Join(names, "; ")}
+		return &migration.Error{
+			Kind:     migration.Blocked,
+			Blockers: unmet,
+			Text:     "not ready: " + strings.Join(names, "; "),
+		}
 	}
 	if d.before, err = d.c.Monitor(ctx); err != nil {
 		return err
@@ -213,9 +258,11 @@ func (d *drill) prepare(ctx context.Context) error {
 	return nil
 }
 
-// watch waits for the new master, the application's first write on it, and the old master's return as a replica.
+// watch waits for the new master, the application's first write on it, and the old
+// master's return as a replica.
 func (d *drill) watch(ctx context.Context, w *canary) error {
-	switchCtx, cancel := context.WithTimeoutCause(ctx, time.Duration(d.before.DownAfterMS+d.before.FailoverTimeoutMS)*time.Millisecond+2*electionBudget,
+	switchCtx, cancel := context.WithTimeoutCause(ctx, time.Duration(d.before.DownAfterMS+
+		d.before.FailoverTimeoutMS)*time.Millisecond+2*electionBudget,
 		errors.New("the sentinels did not name a new master in time"))
 	defer cancel()
 	if err := await(switchCtx, "wait for a new master", func() error {
@@ -240,7 +287,8 @@ func (d *drill) watch(ctx context.Context, w *canary) error {
 			return fmt.Errorf("make %s a replica: %w", d.before.Master, err)
 		}
 	}
-	writeCtx, cancel := context.WithTimeoutCause(ctx, returnBudget, errors.New("no acknowledged write in time"))
+	writeCtx, cancel := context.WithTimeoutCause(ctx, returnBudget,
+		errors.New("no acknowledged write in time"))
 	defer cancel()
 	var first time.Time
 	if err := await(writeCtx, "wait for the first write on the new master", func() error {
@@ -254,7 +302,8 @@ func (d *drill) watch(ctx context.Context, w *canary) error {
 	}
 	d.report.FirstWriteMS = first.Sub(d.start).Milliseconds()
 	d.add(first, "the application writes again")
-	returnCtx, cancel := context.WithTimeoutCause(ctx, returnBudget, errors.New("the old master did not come back as a replica in time"))
+	returnCtx, cancel := context.WithTimeoutCause(ctx, returnBudget,
+		errors.New("the old master did not come back as a replica in time"))
 	defer cancel()
 	if err := await(returnCtx, "wait for the old master", func() error {
 		now, err := d.c.Master(ctx)
@@ -267,7 +316,8 @@ func (d *drill) watch(ctx context.Context, w *canary) error {
 		}
 		old, err := replicationOf(ctx, d.c.Node(d.before.Master))
 		if err == nil && (old.role != "slave" || !old.linkUp || old.master != now) {
-			err = fmt.Errorf("%s has role %s of %q, link up %v", d.before.Master, old.role, old.master, old.linkUp)
+			err = fmt.Errorf("%s has role %s of %q, link up %v", d.before.Master, old.role,
+				old.master, old.linkUp)
 		}
 		if err == nil {
 			err = d.c.healthy(ctx, d.before.Nodes)
@@ -282,10 +332,13 @@ func (d *drill) watch(ctx context.Context, w *canary) error {
 	return nil
 }
 
-// lift undoes the trigger, whatever happened. A deaf master does not answer before its pause ends, so it keeps trying; and a master that
-// was voted out stays fenced until a sentinel has made it a replica, lest it acknowledge writes that are about to be thrown away.
+// lift undoes the trigger, whatever happened. A deaf master does not answer before its
+// pause ends, so it keeps trying; and a master that was voted out stays fenced until a
+// sentinel has made it a replica, lest it acknowledge writes that are about to be
+// thrown away.
 func (d *drill) lift(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(d.before.DownAfterMS)*time.Millisecond+electionBudget+returnBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		time.Duration(d.before.DownAfterMS)*time.Millisecond+electionBudget+returnBudget)
 	defer cancel()
 	return await(ctx, "lift the fence of "+d.before.Master, func() error {
 		old, err := replicationOf(ctx, d.c.Node(d.before.Master))
@@ -298,11 +351,13 @@ func (d *drill) lift(ctx context.Context) error {
 				return err
 			}
 			if t.MasterFlags != "master" {
-				return fmt.Errorf("it is a master, while the sentinels name %s with flags %s", t.Master, t.MasterFlags)
+				return fmt.Errorf("it is a master, while the sentinels name %s with flags %s",
+					t.Master, t.MasterFlags)
 			}
 			if t.Master != d.before.Master {
-				// Voted out. Sentinels make it a replica some 10 s after it answers again; until then applications that did not move on
-				// are refused there.
+				// Voted out. Sentinels make it a replica some 10 s after it answers
+				// again; until then applications that did not move on are refused
+				// there.
 				host, port, err := net.SplitHostPort(t.Master)
 				if err != nil {
 					return err
@@ -317,7 +372,8 @@ func (d *drill) lift(ctx context.Context) error {
 	})
 }
 
-// replicasEqual waits until every replica has applied what the paused master produced: a sentinel may choose any of them.
+// replicasEqual waits until every replica has applied what the paused master produced:
+// a sentinel may choose any of them.
 func (c *Cluster) replicasEqual(ctx context.Context, d *drill) error {
 	for _, addr := range d.before.Nodes {
 		if addr == d.before.Master {
@@ -343,13 +399,15 @@ func (c *Cluster) requestFailover(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// listen records what the sentinels announce about the master until the returned function is called.
+// listen records what the sentinels announce about the master until the returned
+// function is called.
 func (d *drill) listen(ctx context.Context) (stop func()) {
 	var subs []*redis.PubSub
 	var wg sync.WaitGroup
 	for _, s := range d.c.sentinels {
 		sub := s.client.PSubscribe(ctx, "+*", "-*")
-		if _, err := sub.Receive(ctx); err != nil { // subscribed; without this the first events may be missed
+		// subscribed; without this the first events may be missed
+		if _, err := sub.Receive(ctx); err != nil {
 			_ = sub.Close()
 			continue
 		}
@@ -369,13 +427,17 @@ func (d *drill) listen(ctx context.Context) (stop func()) {
 }
 
 // announcements are the sentinels' events worth a place in the timeline.
-var announcements = []string{"+sdown", "-sdown", "+odown", "-odown", "+new-epoch", "+try-failover", "+elected-leader", "+selected-slave",
-	"+promoted-slave", "+failover-end", "+switch-master", "+convert-to-slave", "-failover-abort-no-good-slave", "-failover-abort-not-elected"}
+var announcements = []string{"+sdown", "-sdown", "+odown", "-odown", "+new-epoch",
+	"+try-failover", "+elected-leader", "+selected-slave",
+	"+promoted-slave", "+failover-end", "+switch-master", "+convert-to-slave",
+	"-failover-abort-no-good-slave", "-failover-abort-not-elected"}
 
-// announced notes the first of each event about the old master or the deployment, not of each sentinel's.
+// announced notes the first of each event about the old master or the deployment, not
+// of each sentinel's.
 func (d *drill) announced(event, payload string) {
 	host, port, _ := net.SplitHostPort(d.before.Master)
-	about := event == "+new-epoch" || strings.HasPrefix(payload, d.before.Name+" ") || strings.Contains(payload, "master "+d.before.Name+" ") ||
+	about := event == "+new-epoch" || strings.HasPrefix(payload, d.before.Name+" ") ||
+		strings.Contains(payload, "master "+d.before.Name+" ") ||
 		strings.Contains(payload, "slave "+d.before.Master+" "+host+" "+port)
 	if !slices.Contains(announcements, event) || !about {
 		return
@@ -405,7 +467,8 @@ func (d *drill) note(event string) { d.add(time.Now(), event) }
 
 func (d *drill) add(at time.Time, event string) {
 	d.mu.Lock()
-	d.timeline = append(d.timeline, TimelinePoint{AtMS: at.Sub(d.start).Milliseconds(), Event: event})
+	d.timeline = append(d.timeline,
+		TimelinePoint{AtMS: at.Sub(d.start).Milliseconds(), Event: event})
 	d.mu.Unlock()
 	if d.log != nil {
 		d.log(event)
@@ -417,18 +480,23 @@ func (d *drill) finished() FailoverReport {
 	defer d.mu.Unlock()
 	d.report.StartedAt = d.start
 	d.report.Timeline = slices.Clone(d.timeline)
-	sort.SliceStable(d.report.Timeline, func(i, j int) bool { return d.report.Timeline[i].AtMS < d.report.Timeline[j].AtMS })
+	sort.SliceStable(d.report.Timeline, func(i, j int) bool {
+		return d.report.Timeline[i].AtMS < d.report.Timeline[j].AtMS
+	})
 	return d.report
 }
 
-// demoteOld makes the old master a replica and cuts the connections that applications still have to it, as a sentinel would. One that waits
-// there (a blocked read, a write that CLIENT PAUSE holds back) or that gets READONLY does not look for the new master by itself.
+// demoteOld makes the old master a replica and cuts the connections that applications
+// still have to it, as a sentinel would. One that waits there (a blocked read, a write
+// that CLIENT PAUSE holds back) or that gets READONLY does not look for the new master
+// by itself.
 func demoteOld(ctx context.Context, old redis.UniversalClient, host, port string) error {
 	if err := replicaOf(ctx, old, host, port); err != nil {
 		return err
 	}
 	for _, kind := range []string{"normal", "pubsub"} {
-		if err := old.Do(ctx, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Err(); err != nil {
+		if err := old.Do(ctx, "CLIENT", "KILL", "TYPE", kind, "SKIPME",
+			"yes").Err(); err != nil {
 			return fmt.Errorf("CLIENT KILL: %w", redisconn.Explain(err))
 		}
 	}

@@ -12,11 +12,15 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
-// deployment starts a healthy master with two replicas and three sentinels, with passwords. On a busy machine a shorter down-after than 2 s
-// makes the sentinels fail over servers that merely wait for the processor.
-func deployment(t *testing.T, opts ...redistest.Option) (*redistest.Sentinel, *sentinel.Cluster) {
+// deployment starts a healthy master with two replicas and three sentinels, with
+// passwords. On a busy machine a shorter down-after than 2 s makes the sentinels fail
+// over servers that merely wait for the processor.
+func deployment(
+	t *testing.T, opts ...redistest.Option,
+) (*redistest.Sentinel, *sentinel.Cluster) {
 	t.Helper()
-	d := redistest.StartSentinel(t, 2, append([]redistest.Option{redistest.Password("data"), redistest.SentinelPassword("watch"), redistest.DownAfter(2 * time.Second)}, opts...)...)
+	d := redistest.StartSentinel(t, 2, append([]redistest.Option{redistest.Password("data"),
+		redistest.SentinelPassword("watch"), redistest.DownAfter(2 * time.Second)}, opts...)...)
 	c := sentinel.New(d.Endpoint())
 	t.Cleanup(c.Close)
 	return d, c
@@ -30,7 +34,8 @@ func TestCriterion_sentinel_failover_planned(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", r)
-	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster || r.ElectionMS <= 0 || r.FirstWriteMS < r.ElectionMS {
+	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster ||
+		r.ElectionMS <= 0 || r.FirstWriteMS < r.ElectionMS {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -43,12 +48,15 @@ func TestCriterion_sentinel_failover_automatic(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", r)
-	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster || r.DetectMS < 1000 || r.ElectionMS < r.DetectMS || r.FirstWriteMS < r.ElectionMS {
+	if r.LostAcknowledged != 0 || r.Acknowledged < 20 || r.NewMaster == r.OldMaster ||
+		r.DetectMS < 1000 || r.ElectionMS < r.DetectMS || r.FirstWriteMS < r.ElectionMS {
 		t.Errorf("got %+v", r)
 	}
 	for _, n := range d.Nodes {
-		if f, err := redisconn.Inspect(t.Context(), n.Client()); err != nil || f.MinReplicas != 0 {
-			t.Errorf("%s: min-replicas-to-write is %d after the drill, %v", n.Addr(), f.MinReplicas, err)
+		if f, err := redisconn.Inspect(t.Context(), n.Client()); err != nil ||
+			f.MinReplicas != 0 {
+			t.Errorf("%s: min-replicas-to-write is %d after the drill, %v", n.Addr(),
+				f.MinReplicas, err)
 		}
 	}
 }
@@ -74,7 +82,8 @@ func TestAutomaticFailoverLiftsTheFenceWhenCancelled(t *testing.T) {
 		t.Errorf("min-replicas-to-write %d, %v", f.MinReplicas, err)
 	}
 	if now, err := c.Master(t.Context()); err != nil || now != old && f.Role != "slave" {
-		t.Errorf("the fence was lifted from %s, a master, while the sentinels name %s (%v)", old, now, err)
+		t.Errorf("the fence was lifted from %s, a master, while the sentinels name %s (%v)",
+			old, now, err)
 	}
 }
 
@@ -129,10 +138,12 @@ func TestObserveFailoverOfAKilledMaster(t *testing.T) {
 func TestADrillDoesNotStartOnADeploymentThatIsNotReady(t *testing.T) {
 	t.Parallel()
 	d, c := deployment(t)
-	if err := d.Nodes[2].Client().ConfigSet(t.Context(), "maxmemory-policy", "volatile-lru").Err(); err != nil {
+	if err := d.Nodes[2].Client().ConfigSet(t.Context(), "maxmemory-policy",
+		"volatile-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PlannedFailover(t.Context(), nil); migration.KindOf(err) != migration.Blocked {
+	if _, err := c.PlannedFailover(t.Context(),
+		nil); migration.KindOf(err) != migration.Blocked {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// A single server's data moves onto a generated deployment, whose users are others than the single server's; afterwards all checks pass.
+// A single server's data moves onto a generated deployment, whose users are others than
+// the single server's; afterwards all checks pass.
 func TestASingleServerMovesOntoAGeneratedDeployment(t *testing.T) {
 	t.Parallel()
 	spec := deploytest.Spec(t, t.TempDir(), 1)
@@ -30,14 +31,16 @@ func TestASingleServerMovesOntoAGeneratedDeployment(t *testing.T) {
 	}
 	master := c.Node(watch.Master)
 	host, port, _ := strings.Cut(source.Addr(), ":")
-	if err := sentinel.StartReplication(t.Context(), master, source.Client(), host, port, source.Endpoint().Credentials()); err != nil {
+	if err := sentinel.StartReplication(t.Context(), master, source.Client(), host, port,
+		source.Endpoint().Credentials()); err != nil {
 		t.Fatal(err)
 	}
 	if err := sentinel.WaitSynced(t.Context(), master, nil); err != nil {
 		t.Fatal(err)
 	}
 	host, port, _ = strings.Cut(watch.Master, ":")
-	if _, err := sentinel.Switch(t.Context(), master, source.Client(), host, port, d.Endpoint().Credentials()); err != nil {
+	if _, err := sentinel.Switch(t.Context(), master, source.Client(), host, port,
+		d.Endpoint().Credentials()); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Resume(t.Context(), watch); err != nil {
@@ -59,8 +62,10 @@ func TestASwapBetweenTLSAndPlainTextIsRefused(t *testing.T) {
 	t.Parallel()
 	d := redistest.Start(t, redistest.TLS(), redistest.Config("tls-replication yes"))
 	source := redistest.Start(t)
-	err := sentinel.StartReplication(t.Context(), d.Client(), source.Client(), source.Host, "1", redisconn.Credentials{})
-	if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), "speaks none") {
+	err := sentinel.StartReplication(t.Context(), d.Client(), source.Client(), source.Host, "1",
+		redisconn.Credentials{})
+	if migration.KindOf(err) != migration.Blocked ||
+		!strings.Contains(err.Error(), "speaks none") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,7 +21,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// failing gives the ids of the checks that do not hold, and complains about one that does not say enough.
+// failing gives the ids of the checks that do not hold, and complains about one that
+// does not say enough.
 func failing(t *testing.T, c *sentinel.Cluster) []string {
 	t.Helper()
 	checks, err := c.Readiness(t.Context())
@@ -91,13 +92,15 @@ func (b broken) config(n *redistest.Server, setting, value string) (undo func())
 		b.Fatal(err)
 	}
 	return func() {
-		if err := c.ConfigSet(context.WithoutCancel(b.Context()), setting, old[setting]).Err(); err != nil {
+		if err := c.ConfigSet(context.WithoutCancel(b.Context()), setting,
+			old[setting]).Err(); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// Every misconfiguration is made on a real deployment from the generated files, on which nothing is wrong before and after.
+// Every misconfiguration is made on a real deployment from the generated files, on
+// which nothing is wrong before and after.
 func TestReadinessDetects(t *testing.T) {
 	t.Parallel()
 	d := deploytest.Start(t, deploytest.Spec(t, t.TempDir(), 2), nil)
@@ -110,91 +113,137 @@ func TestReadinessDetects(t *testing.T) {
 		want []string
 		make func(b broken) (undo func())
 	}{
-		{"a quorum of one", []string{"quorum"}, func(b broken) func() { b.set("quorum", "1"); return func() { b.set("quorum", "2") } }},
-		{"a quorum larger than the sentinels", []string{"quorum", "ckquorum"}, func(b broken) func() { b.set("quorum", "4"); return func() { b.set("quorum", "2") } }},
-		{"settings that differ", []string{"settings"}, func(b broken) func() { b.set("quorum", "3", 1); return func() { b.set("quorum", "2", 1) } }},
-		{"parallel-syncs", []string{"parallel-syncs"}, func(b broken) func() { b.set("parallel-syncs", "2"); return func() { b.set("parallel-syncs", "1") } }},
-		{"a failure that would be noticed too late", []string{"down-after"}, func(b broken) func() {
-			b.set("down-after-milliseconds", "60000")
-			return func() { b.set("down-after-milliseconds", "2000") }
+		{"a quorum of one", []string{"quorum"}, func(b broken) func() {
+			b.set("quorum", "1")
+			return func() { b.set("quorum", "2") }
 		}},
+		{"a quorum larger than the sentinels", []string{"quorum", "ckquorum"},
+			func(b broken) func() {
+				b.set("quorum", "4")
+				return func() { b.set("quorum", "2") }
+			}},
+		{"settings that differ", []string{"settings"}, func(b broken) func() {
+			b.set("quorum", "3", 1)
+			return func() { b.set("quorum", "2", 1) }
+		}},
+		{"parallel-syncs", []string{"parallel-syncs"}, func(b broken) func() {
+			b.set("parallel-syncs", "2")
+			return func() { b.set("parallel-syncs", "1") }
+		}},
+		{"a failure that would be noticed too late", []string{"down-after"},
+			func(b broken) func() {
+				b.set("down-after-milliseconds", "60000")
+				return func() { b.set("down-after-milliseconds", "2000") }
+			}},
 		{"a sentinel with the wrong auth-pass", []string{"auth-pass"}, func(b broken) func() {
 			b.set("auth-pass", "wrong", 0)
 			return func() { b.set("auth-pass", b.d.Spec.Secrets.Sentinel.Reveal(), 0) }
 		}},
-		{"replica-priority 0", []string{"replica-priority"}, func(b broken) func() { return b.config(b.replica(), "replica-priority", "0") }},
-		{"min-replicas that a failover would violate", []string{"min-replicas"}, func(b broken) func() { return b.config(b.replica(), "min-replicas-to-write", "2") }},
-		{"an eviction policy", []string{"noeviction"}, func(b broken) func() { return b.config(b.replica(), "maxmemory-policy", "volatile-lru") }},
-		{"a masterauth that does not fit", []string{"masterauth"}, func(b broken) func() { return b.config(b.replica(), "masterauth", "wrong") }},
+		{"replica-priority 0", []string{"replica-priority"}, func(b broken) func() {
+			return b.config(b.replica(), "replica-priority", "0")
+		}},
+		{"min-replicas that a failover would violate", []string{"min-replicas"},
+			func(b broken) func() {
+				return b.config(b.replica(), "min-replicas-to-write", "2")
+			}},
+		{"an eviction policy", []string{"noeviction"}, func(b broken) func() {
+			return b.config(b.replica(), "maxmemory-policy", "volatile-lru")
+		}},
+		{"a masterauth that does not fit", []string{"masterauth"}, func(b broken) func() {
+			return b.config(b.replica(), "masterauth", "wrong")
+		}},
 		{"a node that forgets", []string{"persistence"}, func(b broken) func() {
 			n := b.replica()
 			save, aof := b.config(n, "save", ""), b.config(n, "appendonly", "no")
 			return func() { aof(); save() }
 		}},
-		{"a failure domain that holds everything", []string{"failure-domain"}, func(b broken) func() {
-			b.c.Zones = map[string]string{}
-			for a := range d.Spec.Zones() {
-				b.c.Zones[a] = "one"
-			}
-			return func() { b.c.Zones = d.Spec.Zones() }
-		}},
-		{"a server without a failure domain", []string{"failure-domain"}, func(b broken) func() {
-			b.c.Zones = d.Spec.Zones()
-			delete(b.c.Zones, b.replica().Addr())
-			return func() { b.c.Zones = d.Spec.Zones() }
-		}},
-		{"a replica that lags", []string{"replication-lag"}, func(b broken) func() { n := b.replica(); n.Freeze(); return n.Thaw }},
-		{"a replica that is gone", []string{"stale-replicas", "announce-ip"}, func(b broken) func() { n := b.replica(); n.Kill(); return n.Restart }},
-		{"a sentinel that is gone", []string{"sentinels", "stale-sentinels", "announce-ip"}, func(b broken) func() {
-			s := b.d.Guards[b.d.Spec.Hosts[2].SentinelAddr()]
-			s.Kill()
-			return s.Restart
-		}},
-		{"a replica that announces an address that nobody reaches", []string{"announce-ip", "stale-replicas"}, func(b broken) func() {
-			n := b.replica()
-			undo := b.config(n, "replica-announce-ip", "127.0.0.99")
-			b.c.Node(n.Addr()).Do(b.Context(), "client", "kill", "type", "master") // the address is told when the link is made
-			return func() {
-				undo()
-				b.c.Node(n.Addr()).Do(b.Context(), "client", "kill", "type", "master")
-				redistest.Eventually(b, 10*time.Second, func() error {
-					master, _ := b.c.Master(b.Context())
-					if info := b.c.Node(master).Info(b.Context(), "replication").Val(); strings.Contains(info, "127.0.0.99") || !strings.Contains(info, "slave1:") {
-						return fmt.Errorf("not attached again: %s", info)
-					}
-					return nil
-				})
-				b.sentinels(nil, "sentinel", "reset", b.d.Spec.MasterName)
-			}
-		}},
-		{"a sentinel that nobody configured", []string{"stale-sentinels"}, func(b broken) func() {
-			h := b.d.Spec.Hosts[0]
-			text, err := os.ReadFile(filepath.Join(h.Dir, "sentinel.conf"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			var lines []string
-			port := redistest.FreePort(b)
-			for line := range strings.Lines(string(text)) {
-				if strings.HasPrefix(line, "sentinel myid") || strings.HasPrefix(line, "sentinel known-") {
-					continue
+		{"a failure domain that holds everything", []string{"failure-domain"},
+			func(b broken) func() {
+				b.c.Zones = map[string]string{}
+				for a := range d.Spec.Zones() {
+					b.c.Zones[a] = "one"
 				}
-				lines = append(lines, strings.ReplaceAll(line, fmt.Sprint(h.SentinelPort), fmt.Sprint(port)))
-			}
-			file := filepath.Join(t.TempDir(), "sentinel.conf")
-			if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600); err != nil {
-				b.Fatal(err)
-			}
-			fourth := redistest.StartFile(t, redistest.Server{Host: h.Address, Port: port, Username: "switchyard", Password: b.d.Spec.Secrets.Admin.Reveal(), CAFile: b.d.Endpoint().CAFile}, file, "--sentinel")
-			return func() {
-				fourth.Kill()
-				b.sentinels(nil, "sentinel", "reset", b.d.Spec.MasterName)
-			}
+				return func() { b.c.Zones = d.Spec.Zones() }
+			}},
+		{"a server without a failure domain", []string{"failure-domain"},
+			func(b broken) func() {
+				b.c.Zones = d.Spec.Zones()
+				delete(b.c.Zones, b.replica().Addr())
+				return func() { b.c.Zones = d.Spec.Zones() }
+			}},
+		{"a replica that lags", []string{"replication-lag"}, func(b broken) func() {
+			n := b.replica()
+			n.Freeze()
+			return n.Thaw
 		}},
+		{"a replica that is gone", []string{"stale-replicas", "announce-ip"},
+			func(b broken) func() {
+				n := b.replica()
+				n.Kill()
+				return n.Restart
+			}},
+		{"a sentinel that is gone", []string{"sentinels", "stale-sentinels", "announce-ip"},
+			func(b broken) func() {
+				s := b.d.Guards[b.d.Spec.Hosts[2].SentinelAddr()]
+				s.Kill()
+				return s.Restart
+			}},
+		{"a replica that announces an address that nobody reaches",
+			[]string{"announce-ip", "stale-replicas"}, func(b broken) func() {
+				n := b.replica()
+				undo := b.config(n, "replica-announce-ip", "127.0.0.99")
+				// the address is told when the link is made
+				b.c.Node(n.Addr()).Do(b.Context(), "client", "kill", "type", "master")
+				return func() {
+					undo()
+					b.c.Node(n.Addr()).Do(b.Context(), "client", "kill", "type", "master")
+					redistest.Eventually(b, 10*time.Second, func() error {
+						master, _ := b.c.Master(b.Context())
+						if info := b.c.Node(master).Info(b.Context(),
+							"replication").Val(); strings.Contains(info, "127.0.0.99") ||
+							!strings.Contains(info, "slave1:") {
+							return fmt.Errorf("not attached again: %s", info)
+						}
+						return nil
+					})
+					b.sentinels(nil, "sentinel", "reset", b.d.Spec.MasterName)
+				}
+			}},
+		{"a sentinel that nobody configured", []string{"stale-sentinels"},
+			func(b broken) func() {
+				h := b.d.Spec.Hosts[0]
+				text, err := os.ReadFile(filepath.Join(h.Dir, "sentinel.conf"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				var lines []string
+				port := redistest.FreePort(b)
+				for line := range strings.Lines(string(text)) {
+					if strings.HasPrefix(line, "sentinel myid") ||
+						strings.HasPrefix(line, "sentinel known-") {
+						continue
+					}
+					lines = append(lines,
+						strings.ReplaceAll(line, fmt.Sprint(h.SentinelPort), fmt.Sprint(port)))
+				}
+				file := filepath.Join(t.TempDir(), "sentinel.conf")
+				if err := os.WriteFile(file, []byte(strings.Join(lines, "")),
+					0o600); err != nil {
+					b.Fatal(err)
+				}
+				fourth := redistest.StartFile(t, redistest.Server{Host: h.Address, Port: port,
+					Username: "switchyard", Password: b.d.Spec.Secrets.Admin.Reveal(),
+					CAFile: b.d.Endpoint().CAFile}, file, "--sentinel")
+				return func() {
+					fourth.Kill()
+					b.sentinels(nil, "sentinel", "reset", b.d.Spec.MasterName)
+				}
+			}},
 		{"a sentinel whose clock jumped", []string{"tilt"}, func(b broken) func() {
 			s := b.d.Guards[b.d.Spec.Hosts[2].SentinelAddr()]
 			s.Freeze()
-			<-time.After(3 * time.Second) // the fault itself: TILT is for a process that stood still for 2 s or more
+			// the fault itself: TILT is for a process that stood still for 2 s or more
+			<-time.After(3 * time.Second)
 			s.Thaw()
 			return nil // it lasts 30 s; this is the last case
 		}},
@@ -208,7 +257,8 @@ func TestReadinessDetects(t *testing.T) {
 				ids = failing(t, c)
 				for _, id := range tc.want {
 					if !slices.Contains(ids, id) {
-						return fmt.Errorf("want %v among the failing checks, got %v", tc.want, ids)
+						return fmt.Errorf("want %v among the failing checks, got %v",
+							tc.want, ids)
 					}
 				}
 				return nil
@@ -225,7 +275,8 @@ func TestReadinessDetects(t *testing.T) {
 	}
 }
 
-// Two hosts that are one, and one node of another version: another build of the same program.
+// Two hosts that are one, and one node of another version: another build of the same
+// program.
 func TestReadinessDetectsOneHostAndAnotherVersion(t *testing.T) {
 	t.Parallel()
 	s := deploytest.Spec(t, t.TempDir(), 1)
@@ -260,7 +311,8 @@ func anotherVersion(t *testing.T) string {
 	last := len(f.Version) - 1
 	other := f.Version[:last] + string('0'+(f.Version[last]-'0'+1)%10)
 	file := filepath.Join(t.TempDir(), "redis-server")
-	if err := os.WriteFile(file, bytes.ReplaceAll(program, []byte("\x00"+f.Version+"\x00"), []byte("\x00"+other+"\x00")), 0o700); err != nil {
+	if err := os.WriteFile(file, bytes.ReplaceAll(program, []byte("\x00"+f.Version+"\x00"),
+		[]byte("\x00"+other+"\x00")), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file

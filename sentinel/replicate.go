@@ -14,12 +14,14 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// The move of a standalone server's data onto a Sentinel deployment: StartReplication, WaitSynced, Switch. Its sentinels must be suspended
-// meanwhile. Each function looks at the servers' roles first, so each can run again after an interruption at any point.
+// The move of a standalone server's data onto a Sentinel deployment: StartReplication,
+// WaitSynced, Switch. Its sentinels must be suspended meanwhile. Each function looks at
+// the servers' roles first, so each can run again after an interruption at any point.
 
 const (
 	freezeLimit = 5 * time.Second // the pause ends by itself after this, whatever happens to us
-	equalLimit  = 2 * time.Second // how long the offsets may take to be equal before the switch is called off
+	// how long the offsets may take to be equal before the switch is called off
+	equalLimit  = 2 * time.Second
 	followLimit = 15 * time.Second
 )
 
@@ -49,11 +51,19 @@ func replicationOf(ctx context.Context, c redis.UniversalClient) (replication, e
 		}
 		return n
 	}
-	r := replication{role: v["role"], version: v["redis_version"], id: v["master_replid"], previousID: v["master_replid2"], offset: integer("master_repl_offset")}
+	r := replication{
+		role:       v["role"],
+		version:    v["redis_version"],
+		id:         v["master_replid"],
+		previousID: v["master_replid2"],
+		offset:     integer("master_repl_offset"),
+	}
 	if r.role == "slave" {
 		r.master = net.JoinHostPort(v["master_host"], v["master_port"])
-		r.linkUp, r.syncing = v["master_link_status"] == "up", v["master_sync_in_progress"] == "1"
-		r.syncLeft, r.offset, r.read = integer("master_sync_left_bytes"), integer("slave_repl_offset"), integer("slave_read_repl_offset")
+		r.linkUp, r.syncing = v["master_link_status"] == "up",
+			v["master_sync_in_progress"] == "1"
+		r.syncLeft, r.offset, r.read = integer("master_sync_left_bytes"),
+			integer("slave_repl_offset"), integer("slave_read_repl_offset")
 	}
 	return r, nil
 }
@@ -63,10 +73,15 @@ func (r replication) follows(s replication) bool {
 	return r.role == "slave" && r.linkUp && r.id == s.id
 }
 
-// StartReplication makes newMaster a replica of source, which copies all data. It refuses when newMaster holds keys of its own (they would
-// be deleted), follows somebody else, or is older than source. sourceHost and sourcePort are source's address as newMaster reaches it. It
-// does nothing when newMaster already follows source, or when the switch has already happened.
-func StartReplication(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourceSignIn redisconn.Credentials) error {
+// StartReplication makes newMaster a replica of source, which copies all data. It
+// refuses when newMaster holds keys of its own (they would be deleted), follows
+// somebody else, or is older than source. sourceHost and sourcePort are source's
+// address as newMaster reaches it. It does nothing when newMaster already follows
+// source, or when the switch has already happened.
+func StartReplication(
+	ctx context.Context, newMaster, source redis.UniversalClient,
+	sourceHost, sourcePort string, sourceSignIn redisconn.Credentials,
+) error {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return fmt.Errorf("start replication: %w", err)
@@ -76,11 +91,16 @@ func StartReplication(ctx context.Context, newMaster, source redis.UniversalClie
 	case s.follows(n):
 		return nil // switched already
 	case s.role != "master":
-		return migration.Errorf(migration.Conflict, "start replication: the source is a replica of %s: expected a master", s.master)
+		return migration.Errorf(migration.Conflict,
+			"start replication: the source is a replica of %s: expected a master", s.master)
 	case n.role == "slave" && n.master != address:
-		return migration.Errorf(migration.Conflict, "start replication: the new master already follows %s: expected an empty master or a replica of %s", n.master, address)
+		return migration.Errorf(migration.Conflict, "start replication: the new master "+
+			"already follows %s: expected an empty master or a replica of %s",
+			n.master, address)
 	case olderThan(n.version, s.version):
-		return migration.Errorf(migration.Blocked, "start replication: the new master runs Redis %s and the source %s: a replica must not be older; upgrade it first", n.version, s.version)
+		return migration.Errorf(migration.Blocked, "start replication: the new master runs "+
+			"Redis %s and the source %s: a replica must not be older; upgrade it first",
+			n.version, s.version)
 	}
 	if n.role == "master" {
 		keys, err := newMaster.DBSize(ctx).Result()
@@ -88,7 +108,9 @@ func StartReplication(ctx context.Context, newMaster, source redis.UniversalClie
 			return fmt.Errorf("start replication: %w", redisconn.Explain(err))
 		}
 		if keys > 0 {
-			return migration.Errorf(migration.Blocked, "start replication: the new master holds %d keys, which replication would delete: expected 0; empty it first if they may go", keys)
+			return migration.Errorf(migration.Blocked, "start replication: the new master "+
+				"holds %d keys, which replication would delete: expected 0; empty it first "+
+				"if they may go", keys)
 		}
 	}
 	if err := sameTransport(ctx, newMaster, source); err != nil {
@@ -103,9 +125,12 @@ func StartReplication(ctx context.Context, newMaster, source redis.UniversalClie
 	return nil
 }
 
-// WaitSynced waits until newMaster has a copy of its master's data and follows its writes. progress, if not nil, is told how many bytes are
-// missing, -1 when that is not known yet.
-func WaitSynced(ctx context.Context, newMaster redis.UniversalClient, progress func(offsetGap int64)) error {
+// WaitSynced waits until newMaster has a copy of its master's data and follows its
+// writes. progress, if not nil, is told how many bytes are missing, -1 when that is not
+// known yet.
+func WaitSynced(
+	ctx context.Context, newMaster redis.UniversalClient, progress func(offsetGap int64),
+) error {
 	var last replication
 	err := await(ctx, "wait for replication", func() error {
 		r, err := replicationOf(ctx, newMaster)
@@ -125,31 +150,40 @@ func WaitSynced(ctx context.Context, newMaster redis.UniversalClient, progress f
 		}
 		switch {
 		case r.syncing:
-			return fmt.Errorf("the first copy from %s is under way, %d bytes left", r.master, r.syncLeft)
+			return fmt.Errorf("the first copy from %s is under way, %d bytes left",
+				r.master, r.syncLeft)
 		case !r.linkUp:
-			return fmt.Errorf("no link to %s: check that it is reachable from there and that the password is right", r.master)
+			return fmt.Errorf("no link to %s: check that it is reachable from there and that "+
+				"the password is right", r.master)
 		}
 		return nil
 	})
 	if err == nil && last.role != "slave" {
-		return migration.Errorf(migration.Conflict, "wait for replication: the server is not a replica; start the replication first")
+		return migration.Errorf(migration.Conflict,
+			"wait for replication: the server is not a replica; start the replication first")
 	}
 	return err
 }
 
-// StopReplication undoes StartReplication before Switch: newMaster forgets source, deletes the copied data, and gets its own deployment's
-// password back for following masters. It refuses once source is a replica, and it never deletes keys of a newMaster
-// that is a master.
-func StopReplication(ctx context.Context, newMaster, source redis.UniversalClient, newSignIn redisconn.Credentials) error {
+// StopReplication undoes StartReplication before Switch: newMaster forgets source,
+// deletes the copied data, and gets its own deployment's password back for following
+// masters. It refuses once source is a replica, and it never deletes keys of a
+// newMaster that is a master.
+func StopReplication(
+	ctx context.Context, newMaster, source redis.UniversalClient,
+	newSignIn redisconn.Credentials,
+) error {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return fmt.Errorf("stop replication: %w", err)
 	}
 	if s.role != "master" {
-		return migration.Errorf(migration.Conflict, "stop replication: the source is a replica of %s: the switch has happened; switch back first", s.master)
+		return migration.Errorf(migration.Conflict, "stop replication: the source is a "+
+			"replica of %s: the switch has happened; switch back first", s.master)
 	}
 	if n.role == "slave" {
-		// One write to the socket: the copy is not left behind as a master's own data by an interruption in between.
+		// One write to the socket: the copy is not left behind as a master's own data
+		// by an interruption in between.
 		if _, err := newMaster.Pipelined(ctx, func(p redis.Pipeliner) error {
 			p.Do(ctx, "REPLICAOF", "NO", "ONE")
 			p.FlushAll(ctx)
@@ -163,7 +197,9 @@ func StopReplication(ctx context.Context, newMaster, source redis.UniversalClien
 		return fmt.Errorf("stop replication: %w", redisconn.Explain(err))
 	}
 	if keys > 0 {
-		return migration.Errorf(migration.Blocked, "stop replication: the server is a master with %d keys of its own: they are not deleted; empty it by hand if they may go", keys)
+		return migration.Errorf(migration.Blocked, "stop replication: the server is a master "+
+			"with %d keys of its own: they are not deleted; empty it by hand if they may go",
+			keys)
 	}
 	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("stop replication: %w", err)
@@ -173,17 +209,24 @@ func StopReplication(ctx context.Context, newMaster, source redis.UniversalClien
 
 // SwitchReport says what a switch cost.
 type SwitchReport struct {
-	FreezeMS int64 `json:"freeze_ms"` // how long writes were held back; 0 when it had happened before
-	Offset   int64 `json:"offset"`    // bytes of the replication stream at which the roles changed
+	// how long writes were held back; 0 when it had happened before
+	FreezeMS int64 `json:"freeze_ms"`
+	// bytes of the replication stream at which the roles changed
+	Offset int64 `json:"offset"`
 }
 
-// Switch swaps the roles: newMaster becomes the master, source its replica (so that late writers get READONLY at once). Writes on source
-// are held back by CLIENT PAUSE while newMaster catches up to the last byte; then source is fenced, so that nothing is acknowledged there
-// any more even if this process dies, and the roles change. newHost, newPort and newSignIn are newMaster's, as source reaches it.
+// Switch swaps the roles: newMaster becomes the master, source its replica (so that
+// late writers get READONLY at once). Writes on source are held back by CLIENT PAUSE
+// while newMaster catches up to the last byte; then source is fenced, so that nothing
+// is acknowledged there any more even if this process dies, and the roles change.
+// newHost, newPort and newSignIn are newMaster's, as source reaches it.
 //
-// Before newMaster is promoted any error undoes everything, and its text says that nothing happened. Once it is promoted, running Switch
-// again completes it.
-func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) (SwitchReport, error) {
+// Before newMaster is promoted any error undoes everything, and its text says that
+// nothing happened. Once it is promoted, running Switch again completes it.
+func Switch(
+	ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string,
+	newSignIn redisconn.Credentials,
+) (SwitchReport, error) {
 	n, s, err := both(ctx, newMaster, source)
 	if err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: %w", err)
@@ -195,7 +238,9 @@ func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHos
 	case n.role == "master" && s.role == "master" && n.previousID == s.id:
 		return finishSwitch(ctx, newMaster, source, newHost, newPort, newSignIn)
 	case !n.follows(s) || s.role != "master":
-		return SwitchReport{}, migration.Errorf(migration.Blocked, "switch: the new master (role %s, of %q, link up %v) does not follow the source (role %s): nothing was changed; start the replication and wait for it first",
+		return SwitchReport{}, migration.Errorf(migration.Blocked, "switch: the new master "+
+			"(role %s, of %q, link up %v) does not follow the source (role %s): nothing was "+
+			"changed; start the replication and wait for it first",
 			n.role, n.master, n.linkUp, s.role)
 	}
 	started := time.Now()
@@ -204,15 +249,19 @@ func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHos
 		undo, cancel := detached(ctx)
 		defer cancel()
 		if uerr := thaw(undo, source); uerr != nil {
-			return SwitchReport{}, fmt.Errorf("switch: %w; the source may still refuse writes: %w", err, uerr)
+			return SwitchReport{}, fmt.Errorf(
+				"switch: %w; the source may still refuse writes: %w", err, uerr)
 		}
-		return SwitchReport{}, fmt.Errorf("switch: nothing happened, the source is the master as before: %w", err)
+		return SwitchReport{}, fmt.Errorf(
+			"switch: nothing happened, the source is the master as before: %w", err)
 	}
-	// From here on there is no way back but forward: finish even when the caller gives up.
+	// From here on there is no way back but forward: finish even when the caller gives
+	// up.
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	if err := newMaster.Do(ctx, "REPLICAOF", "NO", "ONE").Err(); err != nil {
-		return SwitchReport{}, fmt.Errorf("switch: promote: %w (unknown whether it happened; the source is fenced; run the switch again)", redisconn.Explain(err))
+		return SwitchReport{}, fmt.Errorf("switch: promote: %w (unknown whether it happened; "+
+			"the source is fenced; run the switch again)", redisconn.Explain(err))
 	}
 	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
@@ -221,9 +270,13 @@ func Switch(ctx context.Context, newMaster, source redis.UniversalClient, newHos
 	return r, settle(ctx, newMaster, source, newSignIn)
 }
 
-// SwitchBack is Switch in the other direction, for a rollback: source becomes the master again and newMaster its replica, losing nothing.
-// newMaster's sentinels must be suspended before.
-func SwitchBack(ctx context.Context, newMaster, source redis.UniversalClient, sourceHost, sourcePort string, sourceSignIn redisconn.Credentials) (SwitchReport, error) {
+// SwitchBack is Switch in the other direction, for a rollback: source becomes the
+// master again and newMaster its replica, losing nothing. newMaster's sentinels must be
+// suspended before.
+func SwitchBack(
+	ctx context.Context, newMaster, source redis.UniversalClient,
+	sourceHost, sourcePort string, sourceSignIn redisconn.Credentials,
+) (SwitchReport, error) {
 	r, err := Switch(ctx, source, newMaster, sourceHost, sourcePort, sourceSignIn)
 	if err != nil {
 		return r, fmt.Errorf("switch back: %w", err)
@@ -231,15 +284,20 @@ func SwitchBack(ctx context.Context, newMaster, source redis.UniversalClient, so
 	return r, nil
 }
 
-// freeze holds writes on source back, waits until newMaster has every byte, and fences source.
-func freeze(ctx context.Context, newMaster, source redis.UniversalClient) (offset int64, err error) {
-	if err := source.Do(ctx, "CLIENT", "PAUSE", freezeLimit.Milliseconds(), "WRITE").Err(); err != nil {
+// freeze holds writes on source back, waits until newMaster has every byte, and fences
+// source.
+func freeze(
+	ctx context.Context, newMaster, source redis.UniversalClient,
+) (offset int64, err error) {
+	if err := source.Do(ctx, "CLIENT", "PAUSE", freezeLimit.Milliseconds(),
+		"WRITE").Err(); err != nil {
 		return 0, redisconn.Explain(err)
 	}
 	if _, err := equalOffsets(ctx, newMaster, source); err != nil {
 		return 0, err
 	}
-	// The pause ends by itself; the fence does not. After it nothing is acknowledged on source, so equal offsets now are final.
+	// The pause ends by itself; the fence does not. After it nothing is acknowledged on
+	// source, so equal offsets now are final.
 	if _, err := redisconn.Fence(ctx, source); err != nil {
 		return 0, err
 	}
@@ -247,7 +305,8 @@ func freeze(ctx context.Context, newMaster, source redis.UniversalClient) (offse
 }
 
 func equalOffsets(ctx context.Context, replica, master redis.UniversalClient) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, equalLimit, fmt.Errorf("not equal within %s", equalLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, equalLimit,
+		fmt.Errorf("not equal within %s", equalLimit))
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -261,7 +320,8 @@ func equalOffsets(ctx context.Context, replica, master redis.UniversalClient) (i
 		}
 		select {
 		case <-ctx.Done():
-			return 0, migration.Errorf(migration.Unavailable, "the replica is %d bytes behind: %w", m.offset-r.offset, context.Cause(ctx))
+			return 0, migration.Errorf(migration.Unavailable,
+				"the replica is %d bytes behind: %w", m.offset-r.offset, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
@@ -275,14 +335,20 @@ func thaw(ctx context.Context, source redis.UniversalClient) error {
 	return source.Do(ctx, "CLIENT", "UNPAUSE").Err()
 }
 
-// finishSwitch completes a switch that was interrupted after newMaster was promoted. The fence proves that source took no write since.
-func finishSwitch(ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) (SwitchReport, error) {
+// finishSwitch completes a switch that was interrupted after newMaster was promoted.
+// The fence proves that source took no write since.
+func finishSwitch(
+	ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string,
+	newSignIn redisconn.Credentials,
+) (SwitchReport, error) {
 	fenced, err := redisconn.Fenced(ctx, source)
 	if err != nil {
 		return SwitchReport{}, fmt.Errorf("switch: %w", err)
 	}
 	if !fenced {
-		return SwitchReport{}, migration.Errorf(migration.Conflict, "switch: both servers are masters and the source is not fenced, so each may hold writes the other lacks: compare them before going on")
+		return SwitchReport{}, migration.Errorf(migration.Conflict, "switch: both servers "+
+			"are masters and the source is not fenced, so each may hold writes the other "+
+			"lacks: compare them before going on")
 	}
 	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
@@ -294,41 +360,55 @@ func finishSwitch(ctx context.Context, newMaster, source redis.UniversalClient, 
 	return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newSignIn)
 }
 
-// demote makes source a replica that no sentinel would promote. Clients get READONLY from here on, so the fence and the pause can go.
-func demote(ctx context.Context, source redis.UniversalClient, newHost, newPort string, newSignIn redisconn.Credentials) error {
+// demote makes source a replica that no sentinel would promote. Clients get READONLY
+// from here on, so the fence and the pause can go.
+func demote(
+	ctx context.Context, source redis.UniversalClient, newHost, newPort string,
+	newSignIn redisconn.Credentials,
+) error {
 	if err := source.ConfigSet(ctx, "replica-priority", "0").Err(); err != nil {
-		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; run the switch again: %w", redisconn.Explain(err))
+		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; "+
+			"run the switch again: %w", redisconn.Explain(err))
 	}
 	if err := setMasterAuth(ctx, source, newSignIn); err != nil {
-		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; run the switch again: %w", err)
+		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; "+
+			"run the switch again: %w", err)
 	}
 	if err := replicaOf(ctx, source, newHost, newPort); err != nil {
-		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; run the switch again: %w", err)
+		return fmt.Errorf("switch: the new master is promoted, the source is still fenced; "+
+			"run the switch again: %w", err)
 	}
 	return nil
 }
 
-// settle tidies up after the roles changed: no fence, no pause, the promoted server promotable and able to follow its own deployment's
-// masters, the demoted one following. It changes nothing that is right already.
-func settle(ctx context.Context, newMaster, source redis.UniversalClient, newSignIn redisconn.Credentials) error {
+// settle tidies up after the roles changed: no fence, no pause, the promoted server
+// promotable and able to follow its own deployment's masters, the demoted one
+// following. It changes nothing that is right already.
+func settle(
+	ctx context.Context, newMaster, source redis.UniversalClient,
+	newSignIn redisconn.Credentials,
+) error {
 	if err := thaw(ctx, source); err != nil {
 		return fmt.Errorf("switch: the roles have changed; lifting the fence: %w", err)
 	}
 	if err := newMaster.ConfigSet(ctx, "replica-priority", "100").Err(); err != nil {
-		return fmt.Errorf("switch: the roles have changed; replica-priority: %w", redisconn.Explain(err))
+		return fmt.Errorf("switch: the roles have changed; replica-priority: %w",
+			redisconn.Explain(err))
 	}
 	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("switch: the roles have changed; masterauth: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, followLimit, fmt.Errorf("not within %s", followLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, followLimit,
+		fmt.Errorf("not within %s", followLimit))
 	defer cancel()
-	return await(ctx, "switch: the roles have changed, but the old server does not follow", func() error {
-		n, s, err := both(ctx, newMaster, source)
-		if err == nil && !s.follows(n) {
-			err = fmt.Errorf("role %s, of %q, link up %v", s.role, s.master, s.linkUp)
-		}
-		return err
-	})
+	return await(ctx, "switch: the roles have changed, but the old server does not follow",
+		func() error {
+			n, s, err := both(ctx, newMaster, source)
+			if err == nil && !s.follows(n) {
+				err = fmt.Errorf("role %s, of %q, link up %v", s.role, s.master, s.linkUp)
+			}
+			return err
+		})
 }
 
 func both(ctx context.Context, a, b redis.UniversalClient) (ra, rb replication, err error) {
@@ -338,8 +418,11 @@ func both(ctx context.Context, a, b redis.UniversalClient) (ra, rb replication, 
 	return ra, rb, err
 }
 
-// setMasterAuth changes whom c signs in as to its master; both settings, since the former user may not be known there.
-func setMasterAuth(ctx context.Context, c redis.UniversalClient, as redisconn.Credentials) error {
+// setMasterAuth changes whom c signs in as to its master; both settings, since the
+// former user may not be known there.
+func setMasterAuth(
+	ctx context.Context, c redis.UniversalClient, as redisconn.Credentials,
+) error {
 	if err := c.ConfigSet(ctx, "masteruser", as.User).Err(); err != nil {
 		return fmt.Errorf("masteruser: %w", redisconn.Explain(err))
 	}
@@ -356,7 +439,8 @@ func replicaOf(ctx context.Context, c redis.UniversalClient, host, port string) 
 	return rewrite(ctx, c)
 }
 
-// rewrite makes settings outlive a restart. A server without a configuration file cannot; that is how its operator runs it.
+// rewrite makes settings outlive a restart. A server without a configuration file
+// cannot; that is how its operator runs it.
 func rewrite(ctx context.Context, c redis.UniversalClient) error {
 	err := c.ConfigRewrite(ctx).Err()
 	if err != nil && !strings.Contains(err.Error(), "without a config file") {
@@ -365,13 +449,16 @@ func rewrite(ctx context.Context, c redis.UniversalClient) error {
 	return nil
 }
 
-// olderThan compares "major.minor" of two versions; the snapshot format changes with those.
+// olderThan compares "major.minor" of two versions; the snapshot format changes with
+// those.
 func olderThan(a, b string) bool {
 	var a1, a2, b1, b2 int
 	_, errA := fmt.Sscanf(a, "%d.%d", &a1, &a2)
 	_, errB := fmt.Sscanf(b, "%d.%d", &b1, &b2)
 	if errA != nil || errB != nil {
-		return false // a version that does not read as one is no reason to refuse; the servers themselves will
+		// a version that does not read as one is no reason to refuse; the servers
+		// themselves will
+		return false
 	}
 	return a1 < b1 || a1 == b1 && a2 < b2
 }
@@ -381,8 +468,9 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 }
 
-// sameTransport refuses a swap between a server that replicates over TLS only and one that speaks none: after the roles have changed the
-// old server has to follow the new one, which it cannot.
+// sameTransport refuses a swap between a server that replicates over TLS only and one
+// that speaks none: after the roles have changed the old server has to follow the new
+// one, which it cannot.
 func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient) error {
 	n, err := redisconn.Config(ctx, newMaster, "tls-replication")
 	if err != nil {
@@ -393,8 +481,10 @@ func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient)
 		return redisconn.Explain(err)
 	}
 	if n["tls-replication"] == "yes" && (s["tls-port"] == "" || s["tls-port"] == "0") {
-		return migration.Errorf(migration.Blocked, "the new master replicates over TLS (tls-replication yes) and the source speaks none (tls-port 0): expected the same on both; "+
-			"give the source a TLS port, or build the deployment without TLS on a private network (plain_text: true)")
+		return migration.Errorf(migration.Blocked, "the new master replicates over TLS "+
+			"(tls-replication yes) and the source speaks none (tls-port 0): expected the "+
+			"same on both; give the source a TLS port, or build the deployment without TLS "+
+			"on a private network (plain_text: true)")
 	}
 	return nil
 }

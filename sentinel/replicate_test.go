@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
-// writer is an application: it adds unique members to whichever of the servers takes them, and remembers what was acknowledged.
+// writer is an application: it adds unique members to whichever of the servers takes
+// them, and remembers what was acknowledged.
 type writer struct {
 	stop  context.CancelFunc
 	done  chan struct{}
@@ -67,7 +68,8 @@ func (w *writer) await(t *testing.T, n int) {
 	})
 }
 
-// lost stops the writer and counts the acknowledged members that the server does not hold.
+// lost stops the writer and counts the acknowledged members that the server does not
+// hold.
 func (w *writer) lost(t *testing.T, c redis.UniversalClient) (acked, lost int) {
 	t.Helper()
 	w.stop()
@@ -96,7 +98,8 @@ type swap struct {
 
 func newSwap(t *testing.T) *swap {
 	t.Helper()
-	s := &swap{source: redistest.Start(t, redistest.Password("old"), redistest.Config("appendonly yes", "repl-diskless-sync-delay 0"))}
+	s := &swap{source: redistest.Start(t, redistest.Password("old"),
+		redistest.Config("appendonly yes", "repl-diskless-sync-delay 0"))}
 	s.d, s.c = deployment(t)
 	m, err := s.c.Suspend(t.Context())
 	if err != nil {
@@ -104,7 +107,8 @@ func newSwap(t *testing.T) *swap {
 	}
 	// The settings survive a store.
 	b, err := json.Marshal(m)
-	if err != nil || strings.Contains(string(b), "data") || json.Unmarshal(b, &s.monitor) != nil {
+	if err != nil || strings.Contains(string(b), "data") ||
+		json.Unmarshal(b, &s.monitor) != nil {
 		t.Fatalf("the monitor's JSON: %s %v", b, err)
 	}
 	s.src, s.dst = s.source.Client(), s.c.Node(m.Master)
@@ -115,7 +119,8 @@ func (s *swap) replicate(t *testing.T) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.source.Addr())
 	for range 2 { // again changes nothing
-		if err := sentinel.StartReplication(t.Context(), s.dst, s.src, host, port, redisconn.Credentials{Password: "old"}); err != nil {
+		if err := sentinel.StartReplication(t.Context(), s.dst, s.src, host, port,
+			redisconn.Credentials{Password: "old"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,12 +131,14 @@ func (s *swap) replicate(t *testing.T) {
 
 func (s *swap) forward(ctx context.Context) (sentinel.SwitchReport, error) {
 	host, port, _ := net.SplitHostPort(s.monitor.Master)
-	return sentinel.Switch(ctx, s.dst, s.src, host, port, redisconn.Credentials{Password: "data"})
+	return sentinel.Switch(ctx, s.dst, s.src, host, port,
+		redisconn.Credentials{Password: "data"})
 }
 
 func (s *swap) back(ctx context.Context) (sentinel.SwitchReport, error) {
 	host, port, _ := net.SplitHostPort(s.source.Addr())
-	return sentinel.SwitchBack(ctx, s.dst, s.src, host, port, redisconn.Credentials{Password: "old"})
+	return sentinel.SwitchBack(ctx, s.dst, s.src, host, port,
+		redisconn.Credentials{Password: "old"})
 }
 
 func TestSwapAndSwapBackUnderWritesLosesNothing(t *testing.T) {
@@ -175,7 +182,8 @@ func TestSwapAndSwapBackUnderWritesLosesNothing(t *testing.T) {
 	if lost != 0 {
 		t.Errorf("%d of %d acknowledged writes are lost", lost, acked)
 	}
-	if err := s.src.Set(ctx, "late", "v", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "READONLY") {
+	if err := s.src.Set(ctx, "late", "v", 0).Err(); err == nil ||
+		!strings.HasPrefix(err.Error(), "READONLY") {
 		t.Errorf("a late write on the old server: %v", err)
 	}
 }
@@ -219,7 +227,8 @@ func TestSwitchCanRunAgainAfterAnInterruptionAtAnyCommand(t *testing.T) {
 	}
 }
 
-// breaker makes one command's reply get lost: the server does it, the caller sees an error.
+// breaker makes one command's reply get lost: the server does it, the caller sees an
+// error.
 type breaker struct {
 	mu    sync.Mutex
 	count int
@@ -252,7 +261,9 @@ func (b *breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (b *breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b *breaker) ProcessPipelineHook(
+	next redis.ProcessPipelineHook,
+) redis.ProcessPipelineHook {
 	return next
 }
 
@@ -261,13 +272,15 @@ func TestStartReplicationRefusesToDeleteData(t *testing.T) {
 	src, dst := redistest.Start(t), redistest.Start(t)
 	host, port, _ := net.SplitHostPort(src.Addr())
 	dst.Client().Set(t.Context(), "precious", "v", 0)
-	if err := sentinel.StartReplication(t.Context(), dst.Client(), src.Client(), host, port, redisconn.Credentials{}); err == nil || !strings.Contains(err.Error(), "1 keys") {
+	if err := sentinel.StartReplication(t.Context(), dst.Client(), src.Client(), host, port,
+		redisconn.Credentials{}); err == nil || !strings.Contains(err.Error(), "1 keys") {
 		t.Errorf("got %v", err)
 	}
 	if dst.Client().Exists(t.Context(), "precious").Val() != 1 {
 		t.Error("the key is gone")
 	}
-	if _, err := sentinel.Switch(t.Context(), dst.Client(), src.Client(), "127.0.0.1", "1", redisconn.Credentials{}); migration.KindOf(err) != migration.Blocked {
+	if _, err := sentinel.Switch(t.Context(), dst.Client(), src.Client(), "127.0.0.1", "1",
+		redisconn.Credentials{}); migration.KindOf(err) != migration.Blocked {
 		t.Error("switched without replication")
 	}
 	if err := sentinel.WaitSynced(t.Context(), dst.Client(), nil); err == nil {
@@ -277,18 +290,21 @@ func TestStartReplicationRefusesToDeleteData(t *testing.T) {
 
 func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	t.Parallel()
-	src, dst := redistest.Start(t, redistest.Config("repl-diskless-sync-delay 0")), redistest.Start(t)
+	src, dst := redistest.Start(t, redistest.Config("repl-diskless-sync-delay 0")),
+		redistest.Start(t)
 	host, port, _ := net.SplitHostPort(src.Addr())
 	ctx := t.Context()
 	src.Client().Set(ctx, "k", "v", 0)
-	if err := sentinel.StartReplication(ctx, dst.Client(), src.Client(), host, port, redisconn.Credentials{}); err != nil {
+	if err := sentinel.StartReplication(ctx, dst.Client(), src.Client(), host, port,
+		redisconn.Credentials{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := sentinel.WaitSynced(ctx, dst.Client(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := sentinel.StopReplication(ctx, dst.Client(), src.Client(), redisconn.Credentials{}); err != nil {
+		if err := sentinel.StopReplication(ctx, dst.Client(), src.Client(),
+			redisconn.Credentials{}); err != nil {
 			t.Fatal(err)
 		}
 	}

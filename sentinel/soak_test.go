@@ -38,8 +38,11 @@ type appLine struct {
 	At    int64  `json:"at"`
 }
 
-// startApp runs the application; plain is with the options that BullMQ documents instead of the safe ones.
-func startApp(t testing.TB, d *deploytest.Deployment, queue string, plain bool, replicas int) *app {
+// startApp runs the application; plain is with the options that BullMQ documents
+// instead of the safe ones.
+func startApp(
+	t testing.TB, d *deploytest.Deployment, queue string, plain bool, replicas int,
+) *app {
 	t.Helper()
 	a := &app{acked: map[string]int64{}, ran: map[string]int{}}
 	type address struct {
@@ -57,8 +60,12 @@ func startApp(t testing.TB, d *deploytest.Deployment, queue string, plain bool, 
 		n, _ := strconv.Atoi(port)
 		sentinels = append(sentinels, address{host, n})
 	}
-	text, err := json.Marshal(map[string]any{"queue": queue, "plain": plain, "replicas": replicas, "endpoint": map[string]any{"sentinels": sentinels, "name": e.MasterName,
-		"username": e.Username, "password": e.Password.Reveal(), "sentinelUsername": e.SentinelUsername, "sentinelPassword": e.SentinelPassword.Reveal(), "ca": string(ca)}})
+	text, err := json.Marshal(map[string]any{"queue": queue, "plain": plain,
+		"replicas": replicas,
+		"endpoint": map[string]any{"sentinels": sentinels, "name": e.MasterName,
+			"username": e.Username, "password": e.Password.Reveal(),
+			"sentinelUsername": e.SentinelUsername,
+			"sentinelPassword": e.SentinelPassword.Reveal(), "ca": string(ca)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,14 +125,17 @@ func (a *app) flows(t testing.TB) {
 			}
 		}
 		if n < 20 {
-			return fmt.Errorf("%d of 20 new jobs were acknowledged and run; last acknowledged %d ms ago, last run %d ms ago, last error %q", n, time.Now().UnixMilli()-slices.Max(append(a.times, 0)),
+			return fmt.Errorf("%d of 20 new jobs were acknowledged and run; last "+
+				"acknowledged %d ms ago, last run %d ms ago, last error %q", n,
+				time.Now().UnixMilli()-slices.Max(append(a.times, 0)),
 				time.Now().UnixMilli()-a.last, a.firstError)
 		}
 		return nil
 	})
 }
 
-// settled stops the producer, waits until the worker has nothing left, and tells how many acknowledged jobs never ran and how often one ran again.
+// settled stops the producer, waits until the worker has nothing left, and tells how
+// many acknowledged jobs never ran and how often one ran again.
 func (a *app) settled(t testing.TB) (acknowledged, lost, again int) {
 	t.Helper()
 	a.stopProducer()
@@ -158,7 +168,8 @@ type variant struct {
 	replicas int  // that must confirm an add before it counts
 }
 
-// The applications of the soak. The safe options with WAIT 1 are what Switchyard recommends.
+// The applications of the soak. The safe options with WAIT 1 are what Switchyard
+// recommends.
 var (
 	documented = variant{"documented options", true, 0}
 	safe       = variant{"safe options", false, 0}
@@ -172,7 +183,9 @@ type measured struct {
 	acknowledged, lost, runAgain int
 }
 
-const tableHead = "| failover | application | runs | election s (min / median / max) | longest time without an add s | acknowledged adds lost | jobs run again |\n|---|---|---|---|---|---|---|"
+const tableHead = "| failover | application | runs | election s (min / median / max) | " +
+	"longest time without an add s | acknowledged adds lost | jobs run again " +
+	"|\n|---|---|---|---|---|---|---|"
 
 func (m measured) String() string {
 	spread := func(d []time.Duration) string {
@@ -180,17 +193,23 @@ func (m measured) String() string {
 		r := func(v time.Duration) string { return fmt.Sprintf("%.2f", v.Seconds()) }
 		return r(d[0]) + " / " + r(d[len(d)/2]) + " / " + r(d[len(d)-1])
 	}
-	return fmt.Sprintf("| %s | %d | %s | %s | %d of %d | %d |", m.kind, len(m.gaps), spread(m.election), spread(m.gaps), m.lost, m.acknowledged, m.runAgain)
+	return fmt.Sprintf("| %s | %d | %s | %s | %d of %d | %d |", m.kind, len(m.gaps),
+		spread(m.election), spread(m.gaps), m.lost, m.acknowledged, m.runAgain)
 }
 
-// soak fails over n times in one way, under BullMQ applications, and waits each time until all of them and the deployment are well again.
-func soak(t testing.TB, d *deploytest.Deployment, c *sentinel.Cluster, kind string, n int, variants ...variant) []measured {
+// soak fails over n times in one way, under BullMQ applications, and waits each time
+// until all of them and the deployment are well again.
+func soak(
+	t testing.TB, d *deploytest.Deployment, c *sentinel.Cluster, kind string, n int,
+	variants ...variant,
+) []measured {
 	t.Helper()
 	out := make([]measured, len(variants))
 	apps := make([]*app, len(variants))
 	for i, v := range variants {
 		out[i].kind = kind + " | " + v.name
-		apps[i] = startApp(t, d, fmt.Sprintf("soak-%s-%d", strings.Fields(kind)[0], i), v.plain, v.replicas)
+		apps[i] = startApp(t, d, fmt.Sprintf("soak-%s-%d", strings.Fields(kind)[0], i),
+			v.plain, v.replicas)
 	}
 	for _, a := range apps {
 		a.flows(t)
@@ -212,16 +231,19 @@ func soak(t testing.TB, d *deploytest.Deployment, c *sentinel.Cluster, kind stri
 			t.Fatalf("%s failover %d: %v\n%+v", kind, i+1, err, r)
 		}
 		if kind == "planned" && r.LostAcknowledged > 0 {
-			t.Errorf("%s failover %d lost %d of %d acknowledged canary writes", kind, i+1, r.LostAcknowledged, r.Acknowledged)
+			t.Errorf("%s failover %d lost %d of %d acknowledged canary writes", kind, i+1,
+				r.LostAcknowledged, r.Acknowledged)
 		}
 		said := ""
 		for j, a := range apps {
 			a.flows(t)
 			gap := a.gap(start, time.Now())
-			out[j].election, out[j].gaps = append(out[j].election, time.Duration(r.ElectionMS)*time.Millisecond), append(out[j].gaps, gap)
+			out[j].election, out[j].gaps = append(out[j].election,
+				time.Duration(r.ElectionMS)*time.Millisecond), append(out[j].gaps, gap)
 			said += fmt.Sprintf(", %s %s", variants[j].name, gap)
 		}
-		t.Logf("%s %d: election %d ms, canary %d ms%s; recovered %d ms", kind, i+1, r.ElectionMS, r.BlockedMS, said, r.RecoveredMS)
+		t.Logf("%s %d: election %d ms, canary %d ms%s; recovered %d ms", kind, i+1,
+			r.ElectionMS, r.BlockedMS, said, r.RecoveredMS)
 	}
 	for i, a := range apps {
 		out[i].acknowledged, out[i].lost, out[i].runAgain = a.settled(t)
@@ -258,7 +280,8 @@ func table(t testing.TB, rows []measured) {
 	t.Log("\n" + text)
 }
 
-// A BullMQ application goes on after planned and unplanned failovers of the generated deployment; the planned ones lose nothing.
+// A BullMQ application goes on after planned and unplanned failovers of the generated
+// deployment; the planned ones lose nothing.
 func TestABullMQApplicationOutlivesFailovers(t *testing.T) {
 	t.Parallel()
 	d, c := soaked(t)

@@ -13,10 +13,12 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// settleTime bounds how long sentinels may take to find the replicas (INFO every 10 s) and each other (a hello every 2 s).
+// settleTime bounds how long sentinels may take to find the replicas (INFO every 10 s)
+// and each other (a hello every 2 s).
 const settleTime = 40 * time.Second
 
-// Monitor is what is needed to make the sentinels watch the master again. It holds no secret and can be stored as JSON.
+// Monitor is what is needed to make the sentinels watch the master again. It holds no
+// secret and can be stored as JSON.
 type Monitor struct {
 	Name              string   `json:"name"`
 	Master            string   `json:"master"`
@@ -27,20 +29,24 @@ type Monitor struct {
 	ParallelSyncs     int      `json:"parallel_syncs"`
 }
 
-// Monitor reads the settings without changing anything. Store them before Suspend: once no sentinel watches the master, nobody knows them.
+// Monitor reads the settings without changing anything. Store them before Suspend: once
+// no sentinel watches the master, nobody knows them.
 func (c *Cluster) Monitor(ctx context.Context) (Monitor, error) {
 	t, err := c.Topology(ctx)
 	if err != nil {
 		return Monitor{}, err
 	}
 	return Monitor{Name: t.Name, Master: t.Master, Nodes: t.nodes(), Quorum: t.Quorum,
-		DownAfterMS: t.DownAfterMS, FailoverTimeoutMS: t.FailoverTimeoutMS, ParallelSyncs: t.ParallelSyncs}, nil
+		DownAfterMS: t.DownAfterMS, FailoverTimeoutMS: t.FailoverTimeoutMS,
+		ParallelSyncs: t.ParallelSyncs}, nil
 }
 
-// Suspend reads the settings and makes every sentinel stop watching the master (SENTINEL REMOVE), so that it may become a replica without
-// being failed over. Clients that ask the sentinels then find no master. It can run again after an interruption as long as one sentinel
-// still watches; when none does the error wraps ErrSuspended, and the stored Monitor is what Resume needs. Every sentinel must be
-// reachable: one left watching would start a failover.
+// Suspend reads the settings and makes every sentinel stop watching the master
+// (SENTINEL REMOVE), so that it may become a replica without being failed over. Clients
+// that ask the sentinels then find no master. It can run again after an interruption as
+// long as one sentinel still watches; when none does the error wraps ErrSuspended, and
+// the stored Monitor is what Resume needs. Every sentinel must be reachable: one left
+// watching would start a failover.
 func (c *Cluster) Suspend(ctx context.Context) (Monitor, error) {
 	m, err := c.settings(ctx)
 	if err != nil {
@@ -59,19 +65,22 @@ func (c *Cluster) Suspend(ctx context.Context) (Monitor, error) {
 	return m, nil
 }
 
-// settings is Monitor, but content with a single sentinel that still watches: the others may have been suspended already.
+// settings is Monitor, but content with a single sentinel that still watches: the
+// others may have been suspended already.
 func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 	views, _ := each(c, func(s member) (view, error) { return c.view(ctx, s), nil })
 	var best *view
 	for i, v := range views {
 		if !v.member.Reachable {
-			return Monitor{}, migration.Errorf(migration.Unavailable, "sentinel %s is unreachable: %s", v.member.Addr, v.member.Error)
+			return Monitor{}, migration.Errorf(migration.Unavailable,
+				"sentinel %s is unreachable: %s", v.member.Addr, v.member.Error)
 		}
 		if v.member.Master == "" {
 			continue
 		}
 		if best != nil && best.member.Master != v.member.Master {
-			return Monitor{}, migration.Errorf(migration.Conflict, "sentinel %s names %s as the master and %s names %s: wait for the failover to end",
+			return Monitor{}, migration.Errorf(migration.Conflict, "sentinel %s names %s as "+
+				"the master and %s names %s: wait for the failover to end",
 				best.member.Addr, best.member.Master, v.member.Addr, v.member.Master)
 		}
 		best = &views[i]
@@ -80,32 +89,44 @@ func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 		return Monitor{}, ErrSuspended
 	}
 	t := c.topology(best.member.Master, views)
-	return Monitor{Name: c.endpoint.MasterName, Master: t.Master, Nodes: t.nodes(), Quorum: number(best.master["quorum"]),
-		DownAfterMS: int64(number(best.master["down-after-milliseconds"])), FailoverTimeoutMS: int64(number(best.master["failover-timeout"])),
-		ParallelSyncs: number(best.master["parallel-syncs"])}, nil
+	return Monitor{Name: c.endpoint.MasterName, Master: t.Master, Nodes: t.nodes(),
+		Quorum:            number(best.master["quorum"]),
+		DownAfterMS:       int64(number(best.master["down-after-milliseconds"])),
+		FailoverTimeoutMS: int64(number(best.master["failover-timeout"])),
+		ParallelSyncs:     number(best.master["parallel-syncs"])}, nil
 }
 
-// Resume makes every sentinel watch m.Master again with the settings of before and the endpoint's password, and waits until all agree, see
-// every node of m and each other. It can run again at any time: a sentinel that watches the right master is only given the settings.
+// Resume makes every sentinel watch m.Master again with the settings of before and the
+// endpoint's password, and waits until all agree, see every node of m and each other.
+// It can run again at any time: a sentinel that watches the right master is only given
+// the settings.
 func (c *Cluster) Resume(ctx context.Context, m Monitor) error {
 	host, port, err := net.SplitHostPort(m.Master)
 	if err != nil || m.Name != c.endpoint.MasterName || m.Quorum < 1 || m.DownAfterMS < 1 {
-		return migration.Errorf(migration.Invalid, "resume: the stored settings do not fit: name %q, master %q, quorum %d, down-after %d ms", m.Name, m.Master, m.Quorum, m.DownAfterMS)
+		return migration.Errorf(migration.Invalid, "resume: the stored settings do not fit: "+
+			"name %q, master %q, quorum %d, down-after %d ms", m.Name, m.Master, m.Quorum,
+			m.DownAfterMS)
 	}
 	info, err := replicationOf(ctx, c.Node(m.Master))
 	if err != nil {
 		return fmt.Errorf("resume: %s: %w", m.Master, err)
 	}
 	if info.role != "master" {
-		return migration.Errorf(migration.Conflict, "resume: %s is a replica of %s: sentinels would fail it over; make it the master first", m.Master, info.master)
+		return migration.Errorf(migration.Conflict, "resume: %s is a replica of %s: "+
+			"sentinels would fail it over; make it the master first", m.Master, info.master)
 	}
-	_, errs := each(c, func(s member) (struct{}, error) { return struct{}{}, c.watch(ctx, s, m, host, port) })
+	_, errs := each(c, func(s member) (struct{}, error) {
+		return struct{}{}, c.watch(ctx, s, m, host, port)
+	})
 	if err := c.joined(errs); err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, fmt.Errorf("not within %s", settleTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTime,
+		fmt.Errorf("not within %s", settleTime))
 	defer cancel()
-	if err := await(ctx, "resume", func() error { return c.healthy(ctx, m.Nodes) }); err != nil {
+	if err := await(ctx, "resume", func() error {
+		return c.healthy(ctx, m.Nodes)
+	}); err != nil {
 		return err
 	}
 	return nil
@@ -119,7 +140,8 @@ func (c *Cluster) watch(ctx context.Context, s member, m Monitor, host, port str
 		}
 	}
 	if now != m.Master {
-		if err := s.client.Monitor(ctx, m.Name, host, port, strconv.Itoa(m.Quorum)).Err(); err != nil {
+		if err := s.client.Monitor(ctx, m.Name, host, port,
+			strconv.Itoa(m.Quorum)).Err(); err != nil {
 			return err
 		}
 	}
@@ -154,9 +176,11 @@ func (c *Cluster) joined(errs []error) error {
 	if len(said) == 0 {
 		return nil
 	}
-	return migration.Errorf(migration.Unavailable, "sentinel %s", strings.Join(said, "; sentinel "))
+	return migration.Errorf(migration.Unavailable, "sentinel %s",
+		strings.Join(said, "; sentinel "))
 }
 
 func isNoSuchMaster(err error) bool {
-	return err != nil && (redis.HasErrorPrefix(err, "ERR No such master") || strings.Contains(err.Error(), "No such master"))
+	return err != nil && (redis.HasErrorPrefix(err, "ERR No such master") ||
+		strings.Contains(err.Error(), "No such master"))
 }

@@ -1,5 +1,6 @@
-// Package static holds the assets of the web pages: style, script, icons and font. Files are embedded, named after their content
-// and compressed once, on first use, so that a browser may keep them for ever. It never reads the disk.
+// Package static holds the assets of the web pages: style, script, icons and font.
+// Files are embedded, named after their content and compressed once, on first use, so
+// that a browser may keep them for ever. It never reads the disk.
 package static
 
 import (
@@ -30,7 +31,8 @@ type Asset struct {
 	gzip   []byte
 }
 
-// Encoded picks the smallest form that an Accept-Encoding header allows, and the Content-Encoding it has; "" means as it is.
+// Encoded picks the smallest form that an Accept-Encoding header allows, and the
+// Content-Encoding it has; "" means as it is.
 func (a Asset) Encoded(accept string) (body []byte, encoding string) {
 	for _, form := range []struct {
 		name string
@@ -43,7 +45,8 @@ func (a Asset) Encoded(accept string) (body []byte, encoding string) {
 	return a.Body, ""
 }
 
-// accepts reports whether an Accept-Encoding header names the encoding without refusing it (q=0).
+// accepts reports whether an Accept-Encoding header names the encoding without refusing
+// it (q=0).
 func accepts(header, encoding string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, q, _ := strings.Cut(strings.TrimSpace(part), ";")
@@ -55,7 +58,8 @@ func accepts(header, encoding string) bool {
 	return false
 }
 
-// URL is the address of an asset by its plain name, such as "app.css". An unknown name is a mistake in the program, so it panics.
+// URL is the address of an asset by its plain name, such as "app.css". An unknown name
+// is a mistake in the program, so it panics.
 func URL(name string) string {
 	u, ok := build().urls[name]
 	if !ok {
@@ -75,15 +79,18 @@ type built struct {
 	assets map[string]Asset  // hashed name -> file
 }
 
-// build hashes and compresses on first use: a command that serves no page does not pay for it.
+// build hashes and compresses on first use: a command that serves no page does not pay
+// for it.
 var build = sync.OnceValue(func() built {
 	b := built{map[string]string{}, map[string]Asset{}}
 	b.add("icons.svg", read("icons.svg"))
 	b.add("logo.svg", read("logo.svg"))
 	b.add("inter.woff2", read("vendor/inter-latin.woff2"))
 	// One script: each further file costs a round trip before the page is live.
-	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"), read("vendor/htmx-sse-4.0.1.min.js"), read("app.js")}, []byte("\n")))
-	b.add("app.css", bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])))
+	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
+		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js")}, []byte("\n")))
+	b.add("app.css",
+		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])))
 	return b
 })
 
@@ -96,7 +103,8 @@ func read(name string) []byte {
 }
 
 var types = map[string]string{
-	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2",
+	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml", ".woff2": "font/woff2",
 }
 
 func (b *built) add(name string, body []byte) {

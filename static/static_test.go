@@ -31,7 +31,8 @@ func TestAssetsAreNamedAfterTheirContentAndSurviveCompression(t *testing.T) {
 			}
 			plain, err := io.ReadAll(r)
 			if err != nil || !bytes.Equal(plain, a.Body) || len(body) >= len(a.Body) {
-				t.Errorf("%s as %s: %d of %d bytes, %v", name, encoding, len(body), len(a.Body), err)
+				t.Errorf("%s as %s: %d of %d bytes, %v", name, encoding, len(body),
+					len(a.Body), err)
 			}
 		}
 	}
@@ -41,7 +42,8 @@ func TestEncodingFollowsWhatTheBrowserAccepts(t *testing.T) {
 	t.Parallel()
 	a, _ := Find(strings.TrimPrefix(URL("app.css"), Prefix))
 	for accept, want := range map[string]string{
-		"": "", "identity": "", "gzip": "gzip", "gzip, deflate, br": "br", "br;q=0, gzip;q=0.8": "gzip", "br ; q=0.0": "", "gzip;q=1.0": "gzip",
+		"": "", "identity": "", "gzip": "gzip", "gzip, deflate, br": "br",
+		"br;q=0, gzip;q=0.8": "gzip", "br ; q=0.0": "", "gzip;q=1.0": "gzip",
 	} {
 		if _, got := a.Encoded(accept); got != want {
 			t.Errorf("Accept-Encoding %q gives %q, want %q", accept, got, want)

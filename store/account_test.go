@@ -48,11 +48,13 @@ func TestTheDatabaseHoldsNoTokenThatCouldBeUsed(t *testing.T) {
 		ok(t, s.CreateUser(t.Context(), "ada", migration.RoleEngineer, "hash", noon))
 		ok(t, s.CreateSession(t.Context(), "token-CANARY", "ada", noon))
 		var stored string
-		ok(t, s.SQL().QueryRowContext(t.Context(), "SELECT token_hash FROM sessions").Scan(&stored))
+		ok(t, s.SQL().QueryRowContext(t.Context(),
+			"SELECT token_hash FROM sessions").Scan(&stored))
 		if strings.Contains(stored, "CANARY") {
 			t.Fatal("the token itself is stored")
 		}
-		_, err := s.Session(t.Context(), stored, noon.Add(-time.Hour), noon.Add(-time.Hour), noon)
+		_, err := s.Session(t.Context(), stored, noon.Add(-time.Hour),
+			noon.Add(-time.Hour), noon)
 		wantKind(t, err, migration.Unauthenticated)
 	})
 }
@@ -62,7 +64,8 @@ func TestFailedSignInsAreCountedBySubjectWithinAWindowAndForgottenAfterADay(t *t
 	onBoth(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		for i := range 3 {
-			ok(t, s.NoteSignInFailure(ctx, "user ada", noon.Add(time.Duration(i)*10*time.Minute)))
+			ok(t, s.NoteSignInFailure(ctx, "user ada",
+				noon.Add(time.Duration(i)*10*time.Minute)))
 		}
 		ok(t, s.NoteSignInFailure(ctx, "from 10.0.0.1", noon))
 		count := func(subject string, since time.Time) int64 {
@@ -99,7 +102,8 @@ func TestAUserHasOneOfTheKnownRoles(t *testing.T) {
 	})
 }
 
-// tamper changes the audit log the way somebody with the database would: without the triggers.
+// tamper changes the audit log the way somebody with the database would: without the
+// triggers.
 func tamper(t *testing.T, s *Store, statement string) {
 	t.Helper()
 	drop := []string{"DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete"}
@@ -115,19 +119,26 @@ func tamper(t *testing.T, s *Store, statement string) {
 func TestAChangeOfTheAuditLogShows(t *testing.T) {
 	t.Parallel()
 	for rule, c := range map[string]struct{ statement, says string }{
-		"a changed actor":              {"UPDATE audit_log SET actor = 'eve' WHERE seq = 3", "line 3"},
-		"a changed result":             {"UPDATE audit_log SET result = 'refused' WHERE seq = 1", "line 1"},
-		"a changed time":               {"UPDATE audit_log SET at = at + 1 WHERE seq = 5", "line 5"},
-		"a removed line":               {"DELETE FROM audit_log WHERE seq = 2", "line 3"},
-		"a removed first line":         {"DELETE FROM audit_log WHERE seq = 1", "line 2"},
-		"text moved to another column": {"UPDATE audit_log SET subject = subject || detail, detail = '' WHERE seq = 4", "line 4"},
-		"two lines exchanged":          {"UPDATE audit_log SET seq = CASE seq WHEN 2 THEN -3 ELSE -2 END WHERE seq IN (2, 3); UPDATE audit_log SET seq = -seq WHERE seq < 0", "line 2"},
+		"a changed actor": {"UPDATE audit_log SET actor = 'eve' WHERE seq = 3",
+			"line 3"},
+		"a changed result": {"UPDATE audit_log SET result = 'refused' WHERE seq = 1", "line 1"},
+		"a changed time": {"UPDATE audit_log SET at = at + 1 WHERE seq = 5",
+			"line 5"},
+		"a removed line":       {"DELETE FROM audit_log WHERE seq = 2", "line 3"},
+		"a removed first line": {"DELETE FROM audit_log WHERE seq = 1", "line 2"},
+		"text moved to another column": {"UPDATE audit_log SET subject = subject || detail, " +
+			"detail = '' WHERE seq = 4", "line 4"},
+		"two lines exchanged": {"UPDATE audit_log SET seq = CASE seq WHEN 2 THEN -3 " +
+			"ELSE -2 END WHERE seq IN (2, 3); UPDATE audit_log SET seq = -seq WHERE seq < 0",
+			"line 2"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(t *testing.T, s *Store) {
 				for i := range 5 {
-					ok(t, s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Subject: "audit", Detail: fmt.Sprint("line ", i), Result: "ok"}))
+					ok(t, s.AppendAudit(t.Context(),
+						migration.AuditEntry{At: noon, Actor: "ada", Action: "start",
+							Subject: "audit", Detail: fmt.Sprint("line ", i), Result: "ok"}))
 				}
 				ok(t, s.VerifyAudit(t.Context()))
 				tamper(t, s, c.statement)
@@ -147,7 +158,8 @@ func TestLinesOfTheAuditLogWrittenAtOnceMakeOneChain(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
-				if err := s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: strconv.Itoa(i), Action: "start", Result: "ok"}); err != nil {
+				if err := s.AppendAudit(t.Context(), migration.AuditEntry{At: noon,
+					Actor: strconv.Itoa(i), Action: "start", Result: "ok"}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -158,7 +170,8 @@ func TestLinesOfTheAuditLogWrittenAtOnceMakeOneChain(t *testing.T) {
 		ok(t, err)
 		rest, err := s.Audit(t.Context(), page[14].Seq, 15)
 		ok(t, err)
-		if len(page) != 15 || len(rest) != 5 || page[0].Seq < page[1].Seq || rest[0].Seq != page[14].Seq-1 {
+		if len(page) != 15 || len(rest) != 5 || page[0].Seq < page[1].Seq ||
+			rest[0].Seq != page[14].Seq-1 {
 			t.Fatalf("%d lines, then %d", len(page), len(rest))
 		}
 	})

@@ -15,13 +15,17 @@ import (
 
 func createSet(t testing.TB, s *Store, id string) {
 	t.Helper()
-	ok(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: id, MigrationID: mid, Name: "Set " + id, CreatedBy: "ada", CreatedAt: noon}))
+	ok(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: id, MigrationID: mid,
+		Name: "Set " + id, CreatedBy: "ada", CreatedAt: noon}))
 }
 
 // revise makes a definition the latest of a set.
 func revise(t testing.TB, s *Store, set, definition string) migration.FlagSetRevision {
 	t.Helper()
-	r, err := s.ReviseFlagSet(t.Context(), set, 0, func(json.RawMessage, int64) (json.RawMessage, error) { return json.RawMessage(definition), nil }, "ada", "because", "r1", noon)
+	r, err := s.ReviseFlagSet(t.Context(), set, 0,
+		func(json.RawMessage, int64) (json.RawMessage, error) {
+			return json.RawMessage(definition), nil
+		}, "ada", "because", "r1", noon)
 	ok(t, err)
 	return r
 }
@@ -36,11 +40,14 @@ func TestAFlagSetOnlyEverGetsNewRevisions(t *testing.T) {
 			definition string
 			want       int64
 		}{{`{"n":1}`, 1}, {`{"n":1}`, 1}, {`{"n":2}`, 2}, {`{ "n": 2 }`, 3}, {`{"n":1}`, 4}} {
-			if r := revise(t, s, mid, c.definition); r.Revision != c.want || string(r.Definition) != c.definition || !r.At.Equal(noon) {
+			if r := revise(t, s, mid, c.definition); r.Revision != c.want ||
+				string(r.Definition) != c.definition || !r.At.Equal(noon) {
 				t.Fatalf("change %d made %+v, want revision %d", i, r, c.want)
 			}
 		}
-		if r, err := s.FlagSetRevision(t.Context(), mid, 3); err != nil || string(r.Definition) != `{ "n": 2 }` || r.Actor != "ada" || r.Reason != "because" || r.RunID != "r1" {
+		if r, err := s.FlagSetRevision(t.Context(), mid, 3); err != nil ||
+			string(r.Definition) != `{ "n": 2 }` || r.Actor != "ada" || r.Reason != "because" ||
+			r.RunID != "r1" {
 			t.Fatalf("revision 3 is %+v, %v", r, err)
 		}
 		page, err := s.FlagSetHistory(t.Context(), mid, 0, 3)
@@ -63,13 +70,15 @@ func TestAChangeSeesTheLatestDefinitionAndTheNumberItMakes(t *testing.T) {
 		}
 		var calls []call
 		for i := range 3 {
-			_, err := s.ReviseFlagSet(t.Context(), mid, 0, func(now json.RawMessage, next int64) (json.RawMessage, error) {
-				calls = append(calls, call{string(now), next})
-				return fmt.Appendf(nil, `{"n":%d}`, i), nil
-			}, "ada", "", "", noon)
+			_, err := s.ReviseFlagSet(t.Context(), mid, 0,
+				func(now json.RawMessage, next int64) (json.RawMessage, error) {
+					calls = append(calls, call{string(now), next})
+					return fmt.Appendf(nil, `{"n":%d}`, i), nil
+				}, "ada", "", "", noon)
 			ok(t, err)
 		}
-		if want := []call{{"", 1}, {`{"n":0}`, 2}, {`{"n":1}`, 3}}; fmt.Sprint(calls) != fmt.Sprint(want) {
+		if want := []call{{"", 1}, {`{"n":0}`, 2},
+			{`{"n":1}`, 3}}; fmt.Sprint(calls) != fmt.Sprint(want) {
 			t.Fatalf("got %v, want %v", calls, want)
 		}
 	})
@@ -81,16 +90,22 @@ func TestAChangeThatIsRefusedChangesNothing(t *testing.T) {
 		createSet(t, s, mid)
 		revise(t, s, mid, `{}`)
 		refused := errors.New("refused")
-		give := func(definition string, err error) func(json.RawMessage, int64) (json.RawMessage, error) {
-			return func(json.RawMessage, int64) (json.RawMessage, error) { return json.RawMessage(definition), err }
+		give := func(definition string, err error) func(json.RawMessage,
+			int64) (json.RawMessage, error) {
+			return func(json.RawMessage, int64) (json.RawMessage, error) {
+				return json.RawMessage(definition), err
+			}
 		}
-		if _, err := s.ReviseFlagSet(t.Context(), mid, 0, give("", refused), "ada", "", "", noon); !errors.Is(err, refused) {
+		if _, err := s.ReviseFlagSet(t.Context(), mid, 0, give("", refused), "ada", "", "",
+			noon); !errors.Is(err, refused) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := s.ReviseFlagSet(t.Context(), mid, 0, give("{", nil), "ada", "", "", noon); err == nil {
+		if _, err := s.ReviseFlagSet(t.Context(), mid, 0, give("{", nil), "ada", "", "",
+			noon); err == nil {
 			t.Error("a definition that is no JSON was stored")
 		}
-		_, err := s.ReviseFlagSet(t.Context(), "no-such-set", 0, give("{}", nil), "ada", "", "", noon)
+		_, err := s.ReviseFlagSet(t.Context(), "no-such-set", 0, give("{}", nil), "ada",
+			"", "", noon)
 		wantKind(t, err, migration.NotFound)
 		_, err = s.ReviseFlagSet(t.Context(), mid, 7, give(`{"n":7}`, nil), "eve", "", "", noon)
 		wantKind(t, err, migration.Conflict)
@@ -105,22 +120,24 @@ func TestAChangeThatIsRefusedChangesNothing(t *testing.T) {
 	})
 }
 
-// A set is changed through several stores at once, as replicas do; on SQLite there is one.
+// A set is changed through several stores at once, as replicas do; on SQLite there is
+// one.
 func changeAtOnce(t *testing.T, stores []*Store) {
 	const each = 15
 	revisions := make([]int64, each*len(stores))
 	var all sync.WaitGroup
 	for i := range revisions {
 		all.Go(func() {
-			r, err := stores[i%len(stores)].ReviseFlagSet(t.Context(), mid, 0, func(now json.RawMessage, _ int64) (json.RawMessage, error) {
-				var seen []int
-				if now != nil {
-					if err := json.Unmarshal(now, &seen); err != nil {
-						return nil, err
+			r, err := stores[i%len(stores)].ReviseFlagSet(t.Context(), mid, 0,
+				func(now json.RawMessage, _ int64) (json.RawMessage, error) {
+					var seen []int
+					if now != nil {
+						if err := json.Unmarshal(now, &seen); err != nil {
+							return nil, err
+						}
 					}
-				}
-				return json.Marshal(append(seen, i))
-			}, "ada", "", "", noon)
+					return json.Marshal(append(seen, i))
+				}, "ada", "", "", noon)
 			if err != nil {
 				t.Error(err)
 			}
@@ -161,7 +178,10 @@ func TestOfManyChangesFromOneRevisionOneWins(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range errs {
 			all.Go(func() {
-				_, errs[i] = s.ReviseFlagSet(t.Context(), mid, 1, func(json.RawMessage, int64) (json.RawMessage, error) { return fmt.Appendf(nil, `{"n":%d}`, i), nil },
+				_, errs[i] = s.ReviseFlagSet(t.Context(), mid, 1,
+					func(json.RawMessage, int64) (json.RawMessage, error) {
+						return fmt.Appendf(nil, `{"n":%d}`, i), nil
+					},
 					"ada", "", "", noon)
 			})
 		}
@@ -200,13 +220,17 @@ func TestRevisionsOnlyGoUpAlsoThroughSQL(t *testing.T) {
 func TestFlagSetsAreListedWithTheirLatestRevision(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		ok(t, s.CreateMigration(t.Context(), migration.Migration{ID: "other", Name: "Other", CreatedBy: "ada", CreatedAt: noon}))
+		ok(t, s.CreateMigration(t.Context(),
+			migration.Migration{ID: "other", Name: "Other", CreatedBy: "ada", CreatedAt: noon}))
 		createSet(t, s, mid)
 		createSet(t, s, "b-set")
-		ok(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: "other", MigrationID: "other", Name: "Other", CreatedBy: "ada", CreatedAt: noon.Add(-time.Hour)}))
-		wantKind(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: mid, MigrationID: mid}), migration.Conflict)
+		ok(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: "other", MigrationID: "other",
+			Name: "Other", CreatedBy: "ada", CreatedAt: noon.Add(-time.Hour)}))
+		wantKind(t, s.CreateFlagSet(t.Context(), migration.FlagSet{ID: mid, MigrationID: mid}),
+			migration.Conflict)
 		for _, id := range []string{"", "-set", "Set"} {
-			if s.CreateFlagSet(t.Context(), migration.FlagSet{ID: id, MigrationID: mid}) == nil {
+			if s.CreateFlagSet(t.Context(),
+				migration.FlagSet{ID: id, MigrationID: mid}) == nil {
 				t.Errorf("a set with the id %q was stored", id)
 			}
 		}
@@ -233,7 +257,8 @@ func TestAKeyIsRevokedOnceAndForGood(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
 		createSet(t, s, mid)
-		key := migration.APIKey{ID: "k1", Name: "Worker", Set: mid, Prefix: "sy_ab", Hash: []byte{1, 255}, RatePerSecond: 5, CreatedBy: "ada", CreatedAt: noon}
+		key := migration.APIKey{ID: "k1", Name: "Worker", Set: mid, Prefix: "sy_ab",
+			Hash: []byte{1, 255}, RatePerSecond: 5, CreatedBy: "ada", CreatedAt: noon}
 		ok(t, s.CreateAPIKey(t.Context(), key))
 		same := key
 		same.ID = "k2"
@@ -245,7 +270,8 @@ func TestAKeyIsRevokedOnceAndForGood(t *testing.T) {
 		wantKind(t, s.RevokeAPIKey(t.Context(), "k9", noon), migration.NotFound)
 		keys, err := s.APIKeys(t.Context())
 		ok(t, err)
-		if len(keys) != 1 || !keys[0].RevokedAt.Equal(noon) || !bytes.Equal(keys[0].Hash, key.Hash) || keys[0].RatePerSecond != 5 || keys[0].Set != mid {
+		if len(keys) != 1 || !keys[0].RevokedAt.Equal(noon) || !bytes.Equal(keys[0].Hash,
+			key.Hash) || keys[0].RatePerSecond != 5 || keys[0].Set != mid {
 			t.Fatalf("keys %+v", keys)
 		}
 	})
@@ -257,13 +283,18 @@ func TestAScheduleEndsOnce(t *testing.T) {
 		createSet(t, s, mid)
 		createSet(t, s, "b-set")
 		for i, set := range []string{mid, "b-set", mid} {
-			ok(t, s.CreateFlagSchedule(t.Context(), migration.FlagSchedule{ID: fmt.Sprint("s", i), Set: set, At: noon.Add(-time.Duration(i) * time.Hour),
-				Edit: &migration.FlagEdit{Base: 3, Reason: "later"}, CreatedBy: "ada", CreatedAt: noon}))
+			ok(t, s.CreateFlagSchedule(t.Context(), migration.FlagSchedule{ID: fmt.Sprint("s",
+				i), Set: set, At: noon.Add(-time.Duration(i) * time.Hour),
+				Edit: &migration.FlagEdit{Base: 3, Reason: "later"}, CreatedBy: "ada",
+				CreatedAt: noon}))
 		}
 		errs := make([]error, 10)
 		var all sync.WaitGroup
 		for i := range errs {
-			all.Go(func() { errs[i] = s.EndFlagSchedule(t.Context(), "s0", migration.ScheduleDone, fmt.Sprint("by ", i)) })
+			all.Go(func() {
+				errs[i] = s.EndFlagSchedule(t.Context(), "s0", migration.ScheduleDone,
+					fmt.Sprint("by ", i))
+			})
 		}
 		all.Wait()
 		won := 0
@@ -279,7 +310,8 @@ func TestAScheduleEndsOnce(t *testing.T) {
 		}
 		pending, err := s.FlagSchedules(t.Context(), mid, true)
 		ok(t, err)
-		if len(pending) != 1 || pending[0].ID != "s2" || pending[0].Edit.Reason != "later" || pending[0].Move != nil {
+		if len(pending) != 1 || pending[0].ID != "s2" || pending[0].Edit.Reason != "later" ||
+			pending[0].Move != nil {
 			t.Errorf("pending %+v", pending)
 		}
 		all3, err := s.FlagSchedules(t.Context(), "", false)

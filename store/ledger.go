@@ -10,14 +10,17 @@ import (
 	"gorm.io/gorm"
 )
 
-// LedgerRow is one row of the order ledger. Which of the fields identify it depends on the table; Body is the ledger's own JSON.
+// LedgerRow is one row of the order ledger. Which of the fields identify it depends on
+// the table; Body is the ledger's own JSON.
 type LedgerRow struct {
 	Lane, Queue, Job, Verdict, State string
-	Start, At, SettledAt             int64  // unix ms
-	Body                             string // JSON; not json.RawMessage, which database/sql does not scan from text
+	Start, At, SettledAt             int64 // unix ms
+	// JSON; not json.RawMessage, which database/sql does not scan from text
+	Body string
 }
 
-// LedgerState is what the order ledger of one migration has to be saved, or what a restarted one goes on from.
+// LedgerState is what the order ledger of one migration has to be saved, or what a
+// restarted one goes on from.
 type LedgerState struct {
 	Cursors    []LedgerRow // Lane
 	Windows    []LedgerRow // Lane, Start, State
@@ -33,7 +36,8 @@ const rowsAtOnce = 200
 // table is rows of one table; the first columns are its key.
 type table [][]any
 
-// insert writes them over what is there. Of two with the same key the later one counts: ids that differ only in bytes that no text has become one.
+// insert writes them over what is there. Of two with the same key the later one counts:
+// ids that differ only in bytes that no text has become one.
 func (t table) insert(tx *gorm.DB, into string, keys int, conflict string) error {
 	at := make(map[string]int, len(t))
 	unique := make(table, 0, len(t))
@@ -48,23 +52,28 @@ func (t table) insert(tx *gorm.DB, into string, keys int, conflict string) error
 	}
 	for some := range slices.Chunk(unique, rowsAtOnce) {
 		one := "(?" + strings.Repeat(", ?", len(some[0])-1) + ")"
-		if err := tx.Exec("INSERT INTO "+into+" VALUES "+one+strings.Repeat(", "+one, len(some)-1)+" ON CONFLICT "+conflict, slices.Concat(some...)...).Error; err != nil {
+		if err := tx.Exec("INSERT INTO "+into+" VALUES "+one+strings.Repeat(", "+one, len(some)-
+			1)+" ON CONFLICT "+conflict, slices.Concat(some...)...).Error; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// SaveLedger saves a change in one transaction. Windows that were conclusive before keepFrom (unix ms) are forgotten, and all but the newest keepDone
-// hashes, roughly; exceptions never are.
-func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepFrom int64, keepDone int) error {
+// SaveLedger saves a change in one transaction. Windows that were conclusive before
+// keepFrom (unix ms) are forgotten, and all but the newest keepDone hashes, roughly;
+// exceptions never are.
+func (s *Store) SaveLedger(
+	ctx context.Context, mid string, c LedgerState, keepFrom int64, keepDone int,
+) error {
 	return s.failure(s.transact(ctx, func(tx *gorm.DB) error {
 		do := func(sql string, args ...any) error { return tx.Exec(sql, args...).Error }
 		var rows table
 		for _, r := range c.Cursors {
 			rows = append(rows, []any{mid, r.Lane, r.Body})
 		}
-		if err := rows.insert(tx, `ledger_cursors (migration_id, lane, body)`, 2, `(migration_id, lane) DO UPDATE SET body = excluded.body`); err != nil {
+		if err := rows.insert(tx, `ledger_cursors (migration_id, lane, body)`, 2,
+			`(migration_id, lane) DO UPDATE SET body = excluded.body`); err != nil {
 			return err
 		}
 		rows = rows[:0]
@@ -78,7 +87,8 @@ func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepF
 		for _, r := range c.Lives {
 			rows = append(rows, []any{mid, text(r.Queue), text(r.Job), r.Body})
 		}
-		if err := rows.insert(tx, `ledger_lives (migration_id, queue, job, body)`, 3, `(migration_id, queue, job) DO UPDATE SET body = excluded.body`); err != nil {
+		if err := rows.insert(tx, `ledger_lives (migration_id, queue, job, body)`, 3,
+			`(migration_id, queue, job) DO UPDATE SET body = excluded.body`); err != nil {
 			return err
 		}
 		ended := map[string][]any{} // jobs by queue
@@ -94,9 +104,11 @@ func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepF
 		}
 		rows = rows[:0]
 		for _, r := range c.Exceptions {
-			rows = append(rows, []any{mid, text(r.Queue), text(r.Job), r.Verdict, r.At, r.SettledAt, r.Body})
+			rows = append(rows,
+				[]any{mid, text(r.Queue), text(r.Job), r.Verdict, r.At, r.SettledAt, r.Body})
 		}
-		if err := rows.insert(tx, `ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body)`, 4,
+		if err := rows.insert(tx,
+			`ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body)`, 4,
 			`(migration_id, queue, job, verdict) DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`); err != nil {
 			return err
 		}
@@ -105,7 +117,8 @@ func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepF
 			for _, h := range c.Done {
 				hashes = binary.BigEndian.AppendUint64(hashes, h)
 			}
-			if err := do(`INSERT INTO ledger_done (migration_id, n, hashes) VALUES (?, ?, ?)`, mid, len(c.Done), hashes); err != nil {
+			if err := do(`INSERT INTO ledger_done (migration_id, n, hashes) VALUES (?, ?, ?)`,
+				mid, len(c.Done), hashes); err != nil {
 				return err
 			}
 			// The newest rows that hold keepDone hashes together stay.
@@ -118,8 +131,9 @@ func (s *Store) SaveLedger(ctx context.Context, mid string, c LedgerState, keepF
 	}))
 }
 
-// LoadLedger gives what a restarted ledger goes on from: every cursor and open life, the windows that are not closed, the hashes (the oldest first)
-// and the exceptions that are not settled.
+// LoadLedger gives what a restarted ledger goes on from: every cursor and open life,
+// the windows that are not closed, the hashes (the oldest first) and the exceptions
+// that are not settled.
 func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err error) {
 	db := s.db.WithContext(ctx)
 	read := func(into *[]LedgerRow, sql string) {
@@ -127,7 +141,8 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 			err = db.Raw(sql, mid).Scan(into).Error
 		}
 	}
-	read(&c.Cursors, `SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`)
+	read(&c.Cursors,
+		`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`)
 	read(&c.Windows, `SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND state = 'running' ORDER BY start, lane`)
 	read(&c.Lives, `SELECT queue, job, body FROM ledger_lives WHERE migration_id = ?`)
 	read(&c.Exceptions, `SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND settled_at = 0`)
@@ -135,12 +150,14 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 		return c, s.failure(err)
 	}
 	var done []struct{ Hashes []byte }
-	if err := db.Raw(`SELECT hashes FROM ledger_done WHERE migration_id = ? ORDER BY seq`, mid).Scan(&done).Error; err != nil {
+	if err := db.Raw(`SELECT hashes FROM ledger_done WHERE migration_id = ? ORDER BY seq`,
+		mid).Scan(&done).Error; err != nil {
 		return c, s.failure(err)
 	}
 	for _, d := range done {
 		if len(d.Hashes)%8 != 0 {
-			return c, fmt.Errorf("the ledger's hashes of migration %s are damaged: %d bytes", mid, len(d.Hashes))
+			return c, fmt.Errorf("the ledger's hashes of migration %s are damaged: %d bytes",
+				mid, len(d.Hashes))
 		}
 		for b := range slices.Chunk(d.Hashes, 8) {
 			c.Done = append(c.Done, binary.BigEndian.Uint64(b))
@@ -151,17 +168,23 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 
 // LedgerCursors gives how far each lane was read.
 func (s *Store) LedgerCursors(ctx context.Context, mid string) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`, mid).Scan(&rows).Error
+	err = s.db.WithContext(ctx).Raw(
+		`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`,
+		mid).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 
 // DropLedgerCursor forgets how far a lane was read whose server is there no more.
 func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string) error {
-	return s.failure(s.db.WithContext(ctx).Exec(`DELETE FROM ledger_cursors WHERE migration_id = ? AND lane = ?`, mid, lane).Error)
+	return s.failure(s.db.WithContext(ctx).Exec(
+		`DELETE FROM ledger_cursors WHERE migration_id = ? AND lane = ?`, mid, lane).Error)
 }
 
-// LedgerWindows gives the windows that began at or after since (unix ms), the newest first, at most limit.
-func (s *Store) LedgerWindows(ctx context.Context, mid string, since int64, limit int) (rows []LedgerRow, err error) {
+// LedgerWindows gives the windows that began at or after since (unix ms), the newest
+// first, at most limit.
+func (s *Store) LedgerWindows(
+	ctx context.Context, mid string, since int64, limit int,
+) (rows []LedgerRow, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane LIMIT ?`, mid, since, limit).Scan(&rows).Error
 	return rows, s.failure(err)
 }
@@ -174,11 +197,14 @@ type LedgerFilter struct {
 }
 
 // LedgerExceptions gives exceptions, not settled ones first, then the newest.
-func (s *Store) LedgerExceptions(ctx context.Context, mid string, f LedgerFilter) (rows []LedgerRow, err error) {
+func (s *Store) LedgerExceptions(
+	ctx context.Context, mid string, f LedgerFilter,
+) (rows []LedgerRow, err error) {
 	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
 		AND (? = '' OR (settled_at = 0) = (? = 'open'))
 		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job, queue, verdict LIMIT ? OFFSET ?`,
-		mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit, f.Offset).Scan(&rows).Error
+		mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit,
+		f.Offset).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 
@@ -196,13 +222,18 @@ func (s *Store) LedgerCounts(ctx context.Context, mid string) (rows []LedgerCoun
 }
 
 // LedgerLives gives the open lives of a job id, in any queue.
-func (s *Store) LedgerLives(ctx context.Context, mid, job string) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, body FROM ledger_lives WHERE migration_id = ? AND job = ?`, mid, text(job)).Scan(&rows).Error
+func (s *Store) LedgerLives(
+	ctx context.Context, mid, job string,
+) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(
+		`SELECT queue, job, body FROM ledger_lives WHERE migration_id = ? AND job = ?`, mid,
+		text(job)).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 
 // LedgerOpen counts the open lives.
 func (s *Store) LedgerOpen(ctx context.Context, mid string) (n int64, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT COUNT(*) FROM ledger_lives WHERE migration_id = ?`, mid).Scan(&n).Error
+	err = s.db.WithContext(ctx).Raw(`SELECT COUNT(*) FROM ledger_lives WHERE migration_id = ?`,
+		mid).Scan(&n).Error
 	return n, s.failure(err)
 }

@@ -21,20 +21,28 @@ type migrationRow struct {
 func (migrationRow) TableName() string { return "migrations" }
 
 func (r migrationRow) value() (migration.Migration, error) {
-	m := migration.Migration{ID: r.ID, Name: r.Name, EventDate: fromMillis(r.EventDate), CreatedBy: r.CreatedBy, CreatedAt: fromMillis(r.CreatedAt)}
+	m := migration.Migration{
+		ID:        r.ID,
+		Name:      r.Name,
+		EventDate: fromMillis(r.EventDate),
+		CreatedBy: r.CreatedBy,
+		CreatedAt: fromMillis(r.CreatedAt),
+	}
 	if err := json.Unmarshal([]byte(r.Plan), &m.Plan); err != nil {
 		return m, fmt.Errorf("plan of migration %s: %w", r.ID, err)
 	}
 	return m, nil
 }
 
-// CreateMigration stores a migration with its own copy of the plan. Conflict when the id is taken.
+// CreateMigration stores a migration with its own copy of the plan. Conflict when the
+// id is taken.
 func (s *Store) CreateMigration(ctx context.Context, m migration.Migration) error {
 	plan, err := toJSON(m.Plan)
 	if err != nil {
 		return err
 	}
-	err = s.db.WithContext(ctx).Create(&migrationRow{m.ID, m.Name, plan, millis(m.EventDate), m.CreatedBy, millis(m.CreatedAt)}).Error
+	err = s.db.WithContext(ctx).Create(&migrationRow{m.ID, m.Name, plan, millis(m.EventDate),
+		m.CreatedBy, millis(m.CreatedAt)}).Error
 	if isUnique(err) {
 		return migration.Errorf(migration.Conflict, "a migration %q exists already", m.ID)
 	}
@@ -77,19 +85,22 @@ func (settingRow) TableName() string { return "settings" }
 // Setting reads a small fact into v; it reports whether there is one.
 func (s *Store) Setting(ctx context.Context, key string, v any) (bool, error) {
 	var rows []settingRow
-	if err := s.db.WithContext(ctx).Where("key = ?", key).Find(&rows).Error; err != nil || len(rows) == 0 {
+	if err := s.db.WithContext(ctx).Where("key = ?", key).Find(&rows).Error; err != nil ||
+		len(rows) == 0 {
 		return false, err
 	}
 	return true, json.Unmarshal([]byte(rows[0].Value), v)
 }
 
-// SetSetting stores a small fact under a key, replacing what was there. Never a credential.
+// SetSetting stores a small fact under a key, replacing what was there. Never a
+// credential.
 func (s *Store) SetSetting(ctx context.Context, key string, v any) error {
 	b, err := toJSON(v)
 	if err != nil {
 		return err
 	}
-	return s.db.WithContext(ctx).Exec("INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, b).Error
+	return s.db.WithContext(ctx).Exec("INSERT INTO settings (key, value) VALUES (?, ?) ON "+
+		"CONFLICT (key) DO UPDATE SET value = excluded.value", key, b).Error
 }
 
 type evidenceRow struct {
@@ -106,16 +117,28 @@ type evidenceRow struct {
 func (evidenceRow) TableName() string { return "evidence" }
 
 func (r evidenceRow) value() migration.Evidence {
-	return migration.Evidence{ID: r.ID, Check: r.Check, Proof: migration.Proof(r.Proof), Facts: json.RawMessage(r.Facts), Source: r.Source,
+	return migration.Evidence{ID: r.ID, Check: r.Check, Proof: migration.Proof(r.Proof),
+		Facts: json.RawMessage(r.Facts), Source: r.Source,
 		RunID: r.RunID, ObservedAt: fromMillis(r.ObservedAt)}
 }
 
 // AddEvidence appends one observation and returns it with its id.
-func (s *Store) AddEvidence(ctx context.Context, mid string, e migration.Evidence) (migration.Evidence, error) {
+func (s *Store) AddEvidence(
+	ctx context.Context, mid string, e migration.Evidence,
+) (migration.Evidence, error) {
 	if _, ok := evidence.Of(e.Check); !ok {
-		return e, migration.Errorf(migration.Invalid, "evidence for the unknown check %q", e.Check)
+		return e, migration.Errorf(migration.Invalid,
+			"evidence for the unknown check %q", e.Check)
 	}
-	r := evidenceRow{MigrationID: mid, Check: e.Check, Proof: string(e.Proof), Facts: string(e.Facts), Source: e.Source, RunID: e.RunID, ObservedAt: millis(e.ObservedAt)}
+	r := evidenceRow{
+		MigrationID: mid,
+		Check:       e.Check,
+		Proof:       string(e.Proof),
+		Facts:       string(e.Facts),
+		Source:      e.Source,
+		RunID:       e.RunID,
+		ObservedAt:  millis(e.ObservedAt),
+	}
 	if err := s.db.WithContext(ctx).Create(&r).Error; err != nil {
 		return e, fmt.Errorf("add evidence for %s: %w", e.Check, err)
 	}
@@ -123,10 +146,13 @@ func (s *Store) AddEvidence(ctx context.Context, mid string, e migration.Evidenc
 }
 
 // LatestEvidence returns the newest observation of each check.
-func (s *Store) LatestEvidence(ctx context.Context, mid string) (map[string]migration.Evidence, error) {
+func (s *Store) LatestEvidence(
+	ctx context.Context, mid string,
+) (map[string]migration.Evidence, error) {
 	var rows []evidenceRow
 	err := s.db.WithContext(ctx).
-		Where(`id IN (SELECT max(id) FROM evidence WHERE migration_id = ? GROUP BY "check")`, mid).Find(&rows).Error
+		Where(`id IN (SELECT max(id) FROM evidence WHERE migration_id = ? GROUP BY "check")`,
+			mid).Find(&rows).Error
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +164,9 @@ func (s *Store) LatestEvidence(ctx context.Context, mid string) (map[string]migr
 }
 
 // Evidence lists the observations of a check (empty: of all), newest first.
-func (s *Store) Evidence(ctx context.Context, mid, check string, limit int) ([]migration.Evidence, error) {
+func (s *Store) Evidence(
+	ctx context.Context, mid, check string, limit int,
+) ([]migration.Evidence, error) {
 	q := s.db.WithContext(ctx).Where("migration_id = ?", mid).Order("id DESC").Limit(limit)
 	if check != "" {
 		q = q.Where(`"check" = ?`, check)

@@ -72,13 +72,16 @@ type notificationRow struct {
 func (notificationRow) TableName() string { return "notification_outbox" }
 
 func (r notificationRow) value() Notification {
-	return Notification{r.ID, r.Channel, r.EventID, r.Key, r.Kind, json.RawMessage(r.Event), fromMillis(r.CreatedAt), r.Tries, fromMillis(r.NextAt), optional(r.SentAt), optional(r.GivenUpAt), r.Error}
+	return Notification{r.ID, r.Channel, r.EventID, r.Key, r.Kind, json.RawMessage(r.Event),
+		fromMillis(r.CreatedAt), r.Tries, fromMillis(r.NextAt), optional(r.SentAt),
+		optional(r.GivenUpAt), r.Error}
 }
 
 // OpenAlerts gives a migration's open alerts, oldest first.
 func (s *Store) OpenAlerts(ctx context.Context, mid string) ([]OpenAlert, error) {
 	var rows []openAlertRow
-	if err := s.db.WithContext(ctx).Where("migration_id = ?", mid).Order("opened_at, key").Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Where("migration_id = ?",
+		mid).Order("opened_at, key").Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	out := make([]OpenAlert, len(rows))
@@ -88,31 +91,40 @@ func (s *Store) OpenAlerts(ctx context.Context, mid string) ([]OpenAlert, error)
 	return out, nil
 }
 
-// AlertChange is what has become of alerts, with the messages that tell it: either all of it is written or nothing.
+// AlertChange is what has become of alerts, with the messages that tell it: either all
+// of it is written or nothing.
 type AlertChange struct {
 	Save  []OpenAlert // new ones, and those that have changed
 	Close []string    // keys of those that are over
 	Tell  []Notification
 }
 
-// SaveAlerts writes a change. A message about an alert takes the place of those about it that its channel still waits for: a channel that
-// is down owes at most the last alert and its end. A message whose event the channel has had is left out.
+// SaveAlerts writes a change. A message about an alert takes the place of those about
+// it that its channel still waits for: a channel that is down owes at most the last
+// alert and its end. A message whose event the channel has had is left out.
 func (s *Store) SaveAlerts(ctx context.Context, mid string, c AlertChange) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		for _, a := range c.Save {
-			if err := tx.Exec("INSERT INTO notification_alerts (key, migration_id, severity, event, opened_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET severity = excluded.severity, event = excluded.event",
-				text(a.Key), mid, a.Severity, text(string(a.Event)), millis(a.OpenedAt)).Error; err != nil {
+			if err := tx.Exec("INSERT INTO notification_alerts (key, migration_id, severity, "+
+				"event, opened_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "+
+				"severity = excluded.severity, event = excluded.event",
+				text(a.Key), mid, a.Severity, text(string(a.Event)),
+				millis(a.OpenedAt)).Error; err != nil {
 				return err
 			}
 		}
 		if len(c.Close) > 0 {
-			if err := tx.Exec("DELETE FROM notification_alerts WHERE migration_id = ? AND key IN ?", mid, c.Close).Error; err != nil {
+			if err := tx.Exec(
+				"DELETE FROM notification_alerts WHERE migration_id = ? AND key IN ?", mid,
+				c.Close).Error; err != nil {
 				return err
 			}
 		}
 		for _, n := range c.Tell {
 			if n.Kind == "alert" {
-				if err := tx.Exec("DELETE FROM notification_outbox WHERE channel = ? AND key = ? AND sent_at IS NULL AND given_up_at IS NULL", n.Channel, text(n.Key)).Error; err != nil {
+				if err := tx.Exec("DELETE FROM notification_outbox WHERE channel = ? AND key "+
+					"= ? AND sent_at IS NULL AND given_up_at IS NULL", n.Channel,
+					text(n.Key)).Error; err != nil {
 					return err
 				}
 			}
@@ -125,19 +137,30 @@ func (s *Store) SaveAlerts(ctx context.Context, mid string, c AlertChange) error
 }
 
 func queue(tx *gorm.DB, n Notification) error {
-	return tx.Exec("INSERT INTO notification_outbox (channel, event_id, key, kind, event, created_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (channel, event_id) DO NOTHING",
-		n.Channel, text(n.EventID), text(n.Key), n.Kind, text(string(n.Event)), millis(n.CreatedAt), millis(n.CreatedAt)).Error
+	return tx.Exec("INSERT INTO notification_outbox (channel, event_id, key, kind, event, "+
+		"created_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (channel, event_id) "+
+		"DO NOTHING",
+		n.Channel, text(n.EventID), text(n.Key), n.Kind, text(string(n.Event)),
+		millis(n.CreatedAt), millis(n.CreatedAt)).Error
 }
 
-// ToldChannels gives which channels an alert's present time was told to, or is about to be.
-func (s *Store) ToldChannels(ctx context.Context, key string, since time.Time) (channels []string, err error) {
-	err = s.db.WithContext(ctx).Model(&notificationRow{}).Where("key = ? AND kind = 'alert' AND created_at >= ?", text(key), millis(since)).Distinct().Order("channel").Pluck("channel", &channels).Error
+// ToldChannels gives which channels an alert's present time was told to, or is about to
+// be.
+func (s *Store) ToldChannels(
+	ctx context.Context, key string, since time.Time,
+) (channels []string, err error) {
+	err = s.db.WithContext(ctx).Model(&notificationRow{}).Where(
+		"key = ? AND kind = 'alert' AND created_at >= ?", text(key),
+		millis(since)).Distinct().Order("channel").Pluck("channel", &channels).Error
 	return channels, err
 }
 
-// DueNotifications gives what a channel is to be sent now, oldest first. What is about the same thing as an earlier message that has to
-// wait is not among it, so that an alert's end does not come before its beginning.
-func (s *Store) DueNotifications(ctx context.Context, channel string, now time.Time, limit int) ([]Notification, error) {
+// DueNotifications gives what a channel is to be sent now, oldest first. What is about
+// the same thing as an earlier message that has to wait is not among it, so that an
+// alert's end does not come before its beginning.
+func (s *Store) DueNotifications(
+	ctx context.Context, channel string, now time.Time, limit int,
+) ([]Notification, error) {
 	var rows []notificationRow
 	err := s.db.WithContext(ctx).Raw(`SELECT * FROM notification_outbox AS n WHERE channel = ? AND sent_at IS NULL AND given_up_at IS NULL AND next_at <= ?
 		AND NOT EXISTS (SELECT 1 FROM notification_outbox AS o WHERE o.channel = n.channel AND o.key = n.key AND o.id < n.id AND o.sent_at IS NULL AND o.given_up_at IS NULL AND o.next_at > ?)
@@ -149,18 +172,28 @@ func (s *Store) DueNotifications(ctx context.Context, channel string, now time.T
 	return out, err
 }
 
-// NotificationSent notes that a channel took a message. id 0: one that was not in the outbox.
-func (s *Store) NotificationSent(ctx context.Context, channel string, id int64, at time.Time) error {
+// NotificationSent notes that a channel took a message. id 0: one that was not in the
+// outbox.
+func (s *Store) NotificationSent(
+	ctx context.Context, channel string, id int64, at time.Time,
+) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("UPDATE notification_outbox SET sent_at = ?, tries = tries + 1, error = '' WHERE id = ?", millis(at), id).Error; err != nil {
+		if err := tx.Exec("UPDATE notification_outbox SET sent_at = ?, tries = tries + 1, "+
+			"error = '' WHERE id = ?", millis(at), id).Error; err != nil {
 			return err
 		}
-		return tx.Exec("INSERT INTO notification_channels (name, sent, sent_at) VALUES (?, 1, ?) ON CONFLICT (name) DO UPDATE SET sent = notification_channels.sent + 1, sent_at = excluded.sent_at", channel, millis(at)).Error
+		return tx.Exec("INSERT INTO notification_channels (name, sent, sent_at) VALUES (?, "+
+			"1, ?) ON CONFLICT (name) DO UPDATE SET sent = notification_channels.sent + 1, "+
+			"sent_at = excluded.sent_at", channel, millis(at)).Error
 	})
 }
 
-// NotificationFailed notes that a channel did not take a message, and when it is tried again; nil: never. reason holds no credential.
-func (s *Store) NotificationFailed(ctx context.Context, channel string, id int64, reason string, next *time.Time, at time.Time) error {
+// NotificationFailed notes that a channel did not take a message, and when it is tried
+// again; nil: never. reason holds no credential.
+func (s *Store) NotificationFailed(
+	ctx context.Context, channel string, id int64, reason string, next *time.Time,
+	at time.Time,
+) error {
 	set := map[string]any{"tries": gorm.Expr("tries + 1"), "error": text(reason)}
 	if next != nil {
 		set["next_at"] = millis(*next)
@@ -168,10 +201,14 @@ func (s *Store) NotificationFailed(ctx context.Context, channel string, id int64
 		set["given_up_at"] = millis(at)
 	}
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Model(&notificationRow{}).Where("id = ?", id).Updates(set).Error; err != nil {
+		if err := tx.Model(&notificationRow{}).Where("id = ?",
+			id).Updates(set).Error; err != nil {
 			return err
 		}
-		return tx.Exec("INSERT INTO notification_channels (name, failed, failed_at, error) VALUES (?, 1, ?, ?) ON CONFLICT (name) DO UPDATE SET failed = notification_channels.failed + 1, failed_at = excluded.failed_at, error = excluded.error",
+		return tx.Exec("INSERT INTO notification_channels (name, failed, failed_at, error) "+
+			"VALUES (?, 1, ?, ?) ON CONFLICT (name) DO UPDATE SET failed = "+
+			"notification_channels.failed + 1, failed_at = excluded.failed_at, error = "+
+			"excluded.error",
 			channel, millis(at), text(reason)).Error
 	})
 }
@@ -185,18 +222,30 @@ func (s *Store) ChannelHealth(ctx context.Context) (map[string]ChannelHealth, er
 		Error            string
 	}
 	db := s.db.WithContext(ctx)
-	if err := db.Raw("SELECT name, sent, failed, sent_at, failed_at, error FROM notification_channels").Scan(&rows).Error; err != nil {
+	if err := db.Raw(
+		"SELECT name, sent, failed, sent_at, failed_at, error FROM notification_channels").
+		Scan(&rows).Error; err != nil {
 		return nil, err
 	}
 	out := make(map[string]ChannelHealth, len(rows))
 	for _, r := range rows {
-		out[r.Name] = ChannelHealth{Name: r.Name, Sent: r.Sent, Failed: r.Failed, SentAt: optional(r.SentAt), FailedAt: optional(r.FailedAt), Error: r.Error}
+		out[r.Name] = ChannelHealth{
+			Name:     r.Name,
+			Sent:     r.Sent,
+			Failed:   r.Failed,
+			SentAt:   optional(r.SentAt),
+			FailedAt: optional(r.FailedAt),
+			Error:    r.Error,
+		}
 	}
 	var counts []struct {
 		Channel          string
 		Waiting, GivenUp int64
 	}
-	if err := db.Raw("SELECT channel, SUM(CASE WHEN given_up_at IS NULL THEN 1 ELSE 0 END) AS waiting, SUM(CASE WHEN given_up_at IS NULL THEN 0 ELSE 1 END) AS given_up FROM notification_outbox WHERE sent_at IS NULL GROUP BY channel").Scan(&counts).Error; err != nil {
+	if err := db.Raw("SELECT channel, SUM(CASE WHEN given_up_at IS NULL THEN 1 ELSE 0 END) " +
+		"AS waiting, SUM(CASE WHEN given_up_at IS NULL THEN 0 ELSE 1 END) AS given_up FROM " +
+		"notification_outbox WHERE sent_at IS NULL GROUP BY channel").Scan(&counts).
+		Error; err != nil {
 		return nil, err
 	}
 	for _, c := range counts {
@@ -207,9 +256,14 @@ func (s *Store) ChannelHealth(ctx context.Context) (map[string]ChannelHealth, er
 	return out, nil
 }
 
-// Notifications lists the messages about a key (empty: about anything) of a migration's, newest first. Keys begin with the migration's id.
-func (s *Store) Notifications(ctx context.Context, mid, key string, limit int) ([]Notification, error) {
-	q := s.db.WithContext(ctx).Where("key >= ? AND key < ?", mid+"/", mid+"0").Order("id DESC").Limit(limit) // '0' comes after '/'
+// Notifications lists the messages about a key (empty: about anything) of a
+// migration's, newest first. Keys begin with the migration's id.
+func (s *Store) Notifications(
+	ctx context.Context, mid, key string, limit int,
+) ([]Notification, error) {
+	// '0' comes after '/'
+	q := s.db.WithContext(ctx).Where("key >= ? AND key < ?", mid+"/",
+		mid+"0").Order("id DESC").Limit(limit)
 	if key != "" {
 		q = q.Where("key = ?", text(key))
 	}
@@ -224,13 +278,18 @@ func (s *Store) Notifications(ctx context.Context, mid, key string, limit int) (
 	return out, nil
 }
 
-// TidyNotifications forgets messages that were sent or given up before a time, and everything of channels that are no more.
-func (s *Store) TidyNotifications(ctx context.Context, channels []string, before time.Time) error {
+// TidyNotifications forgets messages that were sent or given up before a time, and
+// everything of channels that are no more.
+func (s *Store) TidyNotifications(
+	ctx context.Context, channels []string, before time.Time,
+) error {
 	if len(channels) == 0 {
 		channels = []string{""}
 	}
 	return s.transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("DELETE FROM notification_outbox WHERE channel NOT IN ? OR sent_at < ? OR given_up_at < ?", channels, millis(before), millis(before)).Error; err != nil {
+		if err := tx.Exec("DELETE FROM notification_outbox WHERE channel NOT IN ? OR sent_at "+
+			"< ? OR given_up_at < ?", channels, millis(before),
+			millis(before)).Error; err != nil {
 			return err
 		}
 		return tx.Exec("DELETE FROM notification_channels WHERE name NOT IN ?", channels).Error

@@ -25,13 +25,15 @@ import (
 const (
 	// connectTimeout is how long a server may take to let us in.
 	connectTimeout = 3 * time.Second
-	// patience is how long one answer of the server may take; longer than the statement timeout, which the server keeps by itself. It
-	// is for a server that is frozen or out of reach, which keeps nothing.
+	// patience is how long one answer of the server may take; longer than the statement
+	// timeout, which the server keeps by itself. It is for a server that is frozen or
+	// out of reach, which keeps nothing.
 	patience = 20 * time.Second
 )
 
-// Session settings of every connection, in milliseconds or seconds as PostgreSQL wants them; the URL may give others. The keepalives let the
-// server notice a machine that is gone, and with it free its locks.
+// Session settings of every connection, in milliseconds or seconds as PostgreSQL wants
+// them; the URL may give others. The keepalives let the server notice a machine that is
+// gone, and with it free its locks.
 var sessionSettings = map[string]string{
 	"application_name":                    "switchyard",
 	"statement_timeout":                   "15000",
@@ -58,7 +60,8 @@ type postgres struct {
 func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
 	config, err := pgx.ParseConfig(url.Reveal())
 	if err != nil { // the parser's error quotes the URL
-		return nil, migration.Errorf(migration.Invalid, "the database URL cannot be read: want postgres://user:password@host:5432/database")
+		return nil, migration.Errorf(migration.Invalid,
+			"the database URL cannot be read: want postgres://user:password@host:5432/database")
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -68,7 +71,8 @@ func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
 			config.RuntimeParams[key] = value
 		}
 	}
-	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}).DialContext
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true,
+		Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}).DialContext
 	p := &postgres{url, config}
 	pooled := config.Copy()
 	pooled.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -84,21 +88,27 @@ func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	s := &Store{sql: pool, pg: p}
-	first, cancel := context.WithTimeoutCause(ctx, config.ConnectTimeout, errors.New("no answer"))
+	first, cancel := context.WithTimeoutCause(ctx, config.ConnectTimeout,
+		errors.New("no answer"))
 	defer cancel()
 	if err := pool.PingContext(first); err != nil {
 		return nil, errors.Join(p.unavailable(err), s.Close())
 	}
 	// Replicas that start at once bring the schema up to date one after the other.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockSchema), lock.WithLockTimeout(1, 60))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockSchema),
+		lock.WithLockTimeout(1, 60))
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	dialector := translating{gormpostgres.New(gormpostgres.Config{Conn: pool}).(*gormpostgres.Dialector), p}
-	return s.opened(ctx, dialector, goose.DialectPostgres, "migrations/postgres", goose.WithSessionLocker(locker))
+	dialector :=
+		translating{gormpostgres.New(gormpostgres.Config{Conn: pool}).(*gormpostgres.Dialector),
+			p}
+	return s.opened(ctx, dialector, goose.DialectPostgres, "migrations/postgres",
+		goose.WithSessionLocker(locker))
 }
 
-// Postgres reports whether the database is a PostgreSQL server, which other replicas may share.
+// Postgres reports whether the database is a PostgreSQL server, which other replicas
+// may share.
 func (s *Store) Postgres() bool { return s.pg != nil }
 
 // URL is the PostgreSQL server's, as it was given; empty on SQLite.
@@ -109,7 +119,8 @@ func (s *Store) URL() migration.Secret {
 	return s.pg.url
 }
 
-// onlyOne makes transactions of all replicas that ask for the same lock go one after the other, until each ends. On SQLite they do anyway.
+// onlyOne makes transactions of all replicas that ask for the same lock go one after
+// the other, until each ends. On SQLite they do anyway.
 func (s *Store) onlyOne(tx *gorm.DB, lock int64) error {
 	if !s.Postgres() {
 		return nil
@@ -126,8 +137,8 @@ type translating struct {
 // Translate implements gorm.ErrorTranslator.
 func (t translating) Translate(err error) error { return t.pg.failure(err) }
 
-// failure makes an error of the connection, rather than of the statement, Unavailable. Other errors stay as they are, also those of a
-// context that the caller ended.
+// failure makes an error of the connection, rather than of the statement, Unavailable.
+// Other errors stay as they are, also those of a context that the caller ended.
 func (p *postgres) failure(err error) error {
 	if err == nil || !lost(err) {
 		return err
@@ -137,7 +148,8 @@ func (p *postgres) failure(err error) error {
 
 func (p *postgres) unavailable(err error) error {
 	address := net.JoinHostPort(p.config.Host, strconv.Itoa(int(p.config.Port)))
-	return migration.Errorf(migration.Unavailable, "database %q at %s does not answer: %s", p.config.Database, address, cause(err))
+	return migration.Errorf(migration.Unavailable, "database %q at %s does not answer: %s",
+		p.config.Database, address, cause(err))
 }
 
 // cause is the innermost reason; what is around it quotes parts of the URL.
@@ -167,7 +179,8 @@ func lost(err error) bool {
 		switch e.Code {
 		case "57014", "55P03", "25P03": // statement, lock and idle transaction timeouts
 			return true
-		case "57P01", "57P02", "57P03", "53300": // shutting down, crashed, starting up, too many connections
+		case "57P01", "57P02", "57P03", "53300":
+			// shutting down, crashed, starting up, too many connections
 			return true
 		}
 		return e.Code[:2] == "08"
@@ -179,10 +192,12 @@ func lost(err error) bool {
 		return false
 	}
 	_, ofNetwork := errors.AsType[net.Error](err)
-	return ofNetwork || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn)
+	return ofNetwork || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn)
 }
 
-// patientConn lets no read take longer than patience. A deadline that is set on it and ends earlier, such as that of a context, counts.
+// patientConn lets no read take longer than patience. A deadline that is set on it and
+// ends earlier, such as that of a context, counts.
 type patientConn struct {
 	net.Conn
 	patience time.Duration

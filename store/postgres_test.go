@@ -23,7 +23,8 @@ import (
 // long is a deadline that only keeps a broken test from hanging.
 const long = 60 * time.Second
 
-// twoReplicas opens two stores on one new PostgreSQL database, with one migration and its flag set in it.
+// twoReplicas opens two stores on one new PostgreSQL database, with one migration and
+// its flag set in it.
 func twoReplicas(t *testing.T) (*Store, *Store) {
 	t.Helper()
 	url := pgtest.Database(t).Reveal()
@@ -92,7 +93,10 @@ func TestAChangeFromARevisionThatAnotherReplicaHasReplacedIsAConflict(t *testing
 	a, b := twoReplicas(t)
 	revise(t, a, mid, `{"n":1}`)
 	revise(t, b, mid, `{"n":2}`)
-	_, err := a.ReviseFlagSet(t.Context(), mid, 1, func(json.RawMessage, int64) (json.RawMessage, error) { return json.RawMessage(`{}`), nil }, "eve", "", "", noon)
+	_, err := a.ReviseFlagSet(t.Context(), mid, 1,
+		func(json.RawMessage, int64) (json.RawMessage, error) {
+			return json.RawMessage(`{}`), nil
+		}, "eve", "", "", noon)
 	wantKind(t, err, migration.Conflict)
 }
 
@@ -102,7 +106,9 @@ func TestReplicasWriteOneChainOfAuditLines(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			if err := []*Store{a, b}[i%2].AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: strconv.Itoa(i), Action: "start", Result: "ok"}); err != nil {
+			if err := []*Store{a, b}[i%2].AppendAudit(t.Context(),
+				migration.AuditEntry{At: noon, Actor: strconv.Itoa(i), Action: "start",
+					Result: "ok"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -118,7 +124,8 @@ func TestOfRunsThatReplicasStartAtOnceOneWins(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			errs[i] = []*Store{a, b}[i%2].CreateRun(t.Context(), run(fmt.Sprint("run-", i), "audit", "ada"))
+			errs[i] = []*Store{a, b}[i%2].CreateRun(t.Context(),
+				run(fmt.Sprint("run-", i), "audit", "ada"))
 		})
 	}
 	all.Wait()
@@ -165,15 +172,27 @@ func TestWhatOneReplicaChangesTheOthersHear(t *testing.T) {
 	}{
 		{"flags:orders", func() error { revise(t, a, mid, `{}`); return nil }},
 		{"flags:b-set", func() error {
-			return a.CreateFlagSet(ctx, migration.FlagSet{ID: "b-set", MigrationID: mid, CreatedAt: noon})
+			return a.CreateFlagSet(ctx,
+				migration.FlagSet{ID: "b-set", MigrationID: mid, CreatedAt: noon})
 		}},
-		{"keys", func() error { return a.CreateAPIKey(ctx, migration.APIKey{ID: "k1", Set: mid, CreatedAt: noon}) }},
+		{"keys", func() error {
+			return a.CreateAPIKey(ctx, migration.APIKey{ID: "k1", Set: mid, CreatedAt: noon})
+		}},
 		{"keys", func() error { return a.RevokeAPIKey(ctx, "k1", noon) }},
-		{"schedules", func() error { return a.CreateFlagSchedule(ctx, migration.FlagSchedule{ID: "s1", Set: mid, At: noon}) }},
-		{"schedules", func() error { return a.EndFlagSchedule(ctx, "s1", migration.ScheduleDone, "") }},
+		{"schedules", func() error {
+			return a.CreateFlagSchedule(ctx,
+				migration.FlagSchedule{ID: "s1", Set: mid, At: noon})
+		}},
+		{"schedules", func() error {
+			return a.EndFlagSchedule(ctx, "s1", migration.ScheduleDone, "")
+		}},
 		{"runs:r1", func() error { return a.CreateRun(ctx, run("r1", "audit", "ada")) }},
-		{"runs:r1", func() error { return a.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil, noon) }},
-		{"runs:r1", func() error { return a.AppendLog(ctx, "r1", "one", "info", "line", noon) }},
+		{"runs:r1", func() error {
+			return a.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil, noon)
+		}},
+		{"runs:r1", func() error {
+			return a.AppendLog(ctx, "r1", "one", "info", "line", noon)
+		}},
 	} {
 		start := time.Now()
 		ok(t, c.change())
@@ -224,7 +243,8 @@ func TestAfterThePostgresWasKilledEverythingWorksAgain(t *testing.T) {
 	within(t, "leadership", terms)
 }
 
-// lead leads in the background; each time of leading is told by its context. What leads ends with its context.
+// lead leads in the background; each time of leading is told by its context. What leads
+// ends with its context.
 func lead(t *testing.T, s *Store) <-chan context.Context {
 	t.Helper()
 	terms := make(chan context.Context, 10)
@@ -250,10 +270,13 @@ func TestALeaderWhoseConnectionIsLostLeadsNoMore(t *testing.T) {
 	a, b := twoReplicas(t)
 	first := within(t, "the first leader", lead(t, a))
 	others := lead(t, b)
-	// One that asks in vain has asked for the lock when the server shows it idle after that question.
+	// One that asks in vain has asked for the lock when the server shows it idle after
+	// that question.
 	eventually(t, "the other one asks", func() error {
 		var n int
-		err := a.SQL().QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND query LIKE '%pg_try_advisory_lock%'").Scan(&n)
+		err := a.SQL().QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity "+
+			"WHERE datname = current_database() AND state = 'idle' AND query LIKE "+
+			"'%pg_try_advisory_lock%'").Scan(&n)
 		if err == nil && n == 0 {
 			err = errors.New("nobody has asked")
 		}
@@ -265,13 +288,16 @@ func TestALeaderWhoseConnectionIsLostLeadsNoMore(t *testing.T) {
 	default:
 	}
 	start := time.Now()
-	_, err := a.SQL().ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND granted")
+	_, err := a.SQL().ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM "+
+		"pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database "+
+		"WHERE datname = current_database()) AND granted")
 	ok(t, err)
 	within(t, "the end of the first leader", first.Done())
 	t.Logf("the leader noticed after %s", time.Since(start))
 }
 
-// leadUntilKilled is what the test binary does instead of testing where leaderURL is set: it leads, and says so.
+// leadUntilKilled is what the test binary does instead of testing where leaderURL is
+// set: it leads, and says so.
 func leadUntilKilled(url string) {
 	s, err := Open(context.Background(), url)
 	if err == nil {
@@ -308,13 +334,15 @@ func TestALeaderThatEndsIsReplaced(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	leads, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- a.Lead(ctx, func(ctx context.Context) { close(leads) }) // it stays the leader after returning
+		// it stays the leader after returning
+		ended <- a.Lead(ctx, func(ctx context.Context) { close(leads) })
 	}()
 	within(t, "the first leader", leads)
 	others := lead(t, b)
 	start := time.Now()
 	cancel()
-	if err := within(t, "the end of the first leader", ended); !errors.Is(err, context.Canceled) {
+	if err := within(t, "the end of the first leader", ended); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("Lead gave %v", err)
 	}
 	within(t, "the second leader", others)
@@ -344,7 +372,8 @@ func TestAReplicaSharesWhatItHasHeard(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		worker := func(instance string) []migration.Worker {
-			return []migration.Worker{{Instance: instance, Set: mid, Revision: 3, Via: []string{"poll"}, SeenAt: noon}}
+			return []migration.Worker{{Instance: instance, Set: mid, Revision: 3,
+				Via: []string{"poll"}, SeenAt: noon}}
 		}
 		ok(t, s.SaveReplica(ctx, "a", worker("w0"), noon.Add(-25*time.Hour)))
 		ok(t, s.SaveReplica(ctx, "gone", worker("w1"), noon.Add(-time.Minute)))
@@ -355,7 +384,9 @@ func TestAReplicaSharesWhatItHasHeard(t *testing.T) {
 		ok(t, s.DropReplica(ctx, "ended"))
 		got, err := s.Replicas(ctx, noon.Add(-time.Second))
 		ok(t, err)
-		if len(got) != 2 || len(got["b"]) != 0 || len(got["a"]) != 1 || got["a"][0].Instance != "w2" || got["a"][0].Revision != 3 || !got["a"][0].SeenAt.Equal(noon) {
+		if len(got) != 2 || len(got["b"]) != 0 || len(got["a"]) != 1 ||
+			got["a"][0].Instance != "w2" || got["a"][0].Revision != 3 ||
+			!got["a"][0].SeenAt.Equal(noon) {
 			t.Fatalf("replicas %+v", got)
 		}
 	})
@@ -370,7 +401,8 @@ func TestFreeTextMayHoldAnyBytes(t *testing.T) {
 		ok(t, s.AppendLog(ctx, "r1", "one", "info", odd, noon))
 		ok(t, s.SetProgress(ctx, "r1", odd, nil))
 		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionFailed, odd, nil, noon))
-		ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Detail: odd, Result: "ok"}))
+		ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start",
+			Detail: odd, Result: "ok"}))
 		ok(t, s.VerifyAudit(ctx))
 		lines, err := s.Log(ctx, "r1", 0, 10)
 		ok(t, err)
@@ -383,7 +415,8 @@ func TestFreeTextMayHoldAnyBytes(t *testing.T) {
 func TestALogOfNoRunIsNotFound(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		wantKind(t, s.AppendLog(t.Context(), "no-such-run", "", "info", "line", noon), migration.NotFound)
+		wantKind(t, s.AppendLog(t.Context(), "no-such-run", "", "info", "line", noon),
+			migration.NotFound)
 	})
 }
 
@@ -417,14 +450,22 @@ func TestAPostgresThatCannotBeUsedIsUnavailableAndNoErrorTellsThePassword(t *tes
 		kind migration.Kind
 		says string
 	}{
-		"nobody listens":     {"postgres://ada:CANARY@" + closed.Addr().String() + "/orders", migration.Unavailable, "connection refused"},
-		"nobody answers":     {"postgres://ada:CANARY@" + silent(t) + "/orders", migration.Unavailable, "no answer in time"},
-		"no such host":       {"postgresql://ada:CANARY@db.invalid/orders", migration.Unavailable, "lookup"},
-		"a wrong password":   {"postgres://tester:CANARY@" + good.Host + "/orders", migration.Unavailable, "28P01"},
-		"no such database":   {strings.Replace(good.String(), good.Path, "/no-such-database", 1), migration.Unavailable, "3D000"},
-		"no TLS":             {strings.Replace(good.String(), "sslmode=disable", "sslmode=require", 1), migration.Unavailable, "TLS"},
-		"a URL that is none": {"postgres://ada:CANARY@[/orders", migration.Invalid, "cannot be read"},
-		"a bad parameter":    {"postgres://ada:CANARY@127.0.0.1/orders?connect_timeout=CANARY", migration.Invalid, "cannot be read"},
+		"nobody listens": {"postgres://ada:CANARY@" + closed.Addr().String() + "/orders",
+			migration.Unavailable, "connection refused"},
+		"nobody answers": {"postgres://ada:CANARY@" + silent(t) + "/orders",
+			migration.Unavailable, "no answer in time"},
+		"no such host": {"postgresql://ada:CANARY@db.invalid/orders",
+			migration.Unavailable, "lookup"},
+		"a wrong password": {"postgres://tester:CANARY@" + good.Host + "/orders",
+			migration.Unavailable, "28P01"},
+		"no such database": {strings.Replace(good.String(), good.Path, "/no-such-database",
+			1), migration.Unavailable, "3D000"},
+		"no TLS": {strings.Replace(good.String(), "sslmode=disable",
+			"sslmode=require", 1), migration.Unavailable, "TLS"},
+		"a URL that is none": {"postgres://ada:CANARY@[/orders", migration.Invalid,
+			"cannot be read"},
+		"a bad parameter": {"postgres://ada:CANARY@127.0.0.1/orders?connect_timeout=CANARY",
+			migration.Invalid, "cannot be read"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -434,7 +475,8 @@ func TestAPostgresThatCannotBeUsedIsUnavailableAndNoErrorTellsThePassword(t *tes
 			if !strings.Contains(err.Error(), c.says) {
 				t.Errorf("does not say %q: %v", c.says, err)
 			}
-			if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, "CANARY") || strings.Contains(text, password) {
+			if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text,
+				"CANARY") || strings.Contains(text, password) {
 				t.Errorf("tells the password: %s", text)
 			}
 		})
@@ -473,7 +515,10 @@ func TestAQueryEndsWithItsContextAndALockThatIsHeldTooLongIsUnavailable(t *testi
 	_, err = tx.ExecContext(t.Context(), "SELECT id FROM flag_sets FOR UPDATE")
 	ok(t, err)
 	change := func(ctx context.Context, s *Store) error {
-		_, err := s.ReviseFlagSet(ctx, mid, 0, func(json.RawMessage, int64) (json.RawMessage, error) { return json.RawMessage(`{}`), nil }, "ada", "", "", noon)
+		_, err := s.ReviseFlagSet(ctx, mid, 0,
+			func(json.RawMessage, int64) (json.RawMessage, error) {
+				return json.RawMessage(`{}`), nil
+			}, "ada", "", "", noon)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -499,10 +544,11 @@ func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
 	ok(t, err)
 	calls := 0
 	change := func(needed int64) error {
-		_, err := a.ReviseFlagSet(t.Context(), mid, 0, func(json.RawMessage, int64) (json.RawMessage, error) {
-			calls++
-			return fmt.Appendf(nil, `{"n":%d}`, calls), nil
-		}, "ada", "", "", time.UnixMilli(needed))
+		_, err := a.ReviseFlagSet(t.Context(), mid, 0,
+			func(json.RawMessage, int64) (json.RawMessage, error) {
+				calls++
+				return fmt.Appendf(nil, `{"n":%d}`, calls), nil
+			}, "ada", "", "", time.UnixMilli(needed))
 		return err
 	}
 	ok(t, change(3))

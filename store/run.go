@@ -37,9 +37,12 @@ type runRow struct {
 func (runRow) TableName() string { return "runs" }
 
 func (r runRow) value() (migration.Run, error) {
-	run := migration.Run{ID: r.ID, MigrationID: r.MigrationID, Step: r.Step, State: migration.RunState(r.State), Rollback: r.Rollback,
-		RolledBackBy: r.RolledBackBy, RequestedBy: r.RequestedBy, DecidedBy: r.DecidedBy, Comment: r.Comment, CancelledBy: r.CancelledBy, Error: r.Error,
-		PausedBy: r.PausedBy, Progress: r.Progress, CreatedAt: fromMillis(r.CreatedAt), StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
+	run := migration.Run{ID: r.ID, MigrationID: r.MigrationID, Step: r.Step,
+		State: migration.RunState(r.State), Rollback: r.Rollback,
+		RolledBackBy: r.RolledBackBy, RequestedBy: r.RequestedBy, DecidedBy: r.DecidedBy,
+		Comment: r.Comment, CancelledBy: r.CancelledBy, Error: r.Error,
+		PausedBy: r.PausedBy, Progress: r.Progress, CreatedAt: fromMillis(r.CreatedAt),
+		StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
 	if err := json.Unmarshal([]byte(r.Params), &run.Params); err != nil {
 		return run, fmt.Errorf("params of run %s: %w", r.ID, err)
 	}
@@ -52,8 +55,9 @@ func (r runRow) value() (migration.Run, error) {
 	return run, nil
 }
 
-// CreateRun stores a new run with its actions, all pending. Conflict, naming who runs what, when the migration has an open run already:
-// the unique index decides, so of many at once exactly one wins.
+// CreateRun stores a new run with its actions, all pending. Conflict, naming who runs
+// what, when the migration has an open run already: the unique index decides, so of
+// many at once exactly one wins.
 func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
 	params, err := toJSON(run.Params)
 	if err != nil {
@@ -64,13 +68,20 @@ func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
 		return err
 	}
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		row := runRow{ID: run.ID, MigrationID: run.MigrationID, Step: run.Step, Params: params, State: string(run.State), Rollback: run.Rollback,
-			Plan: plan, RequestedBy: run.RequestedBy, Measure: "null", CreatedAt: millis(run.CreatedAt)}
+		row := runRow{ID: run.ID, MigrationID: run.MigrationID, Step: run.Step, Params: params,
+			State: string(run.State), Rollback: run.Rollback,
+			Plan: plan, RequestedBy: run.RequestedBy, Measure: "null",
+			CreatedAt: millis(run.CreatedAt)}
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
 		for _, a := range run.Plan.Actions {
-			if err := tx.Create(&actionRow{RunID: run.ID, ActionID: a.ID, State: string(migration.ActionPending), Output: "null"}).Error; err != nil {
+			if err := tx.Create(&actionRow{
+				RunID:    run.ID,
+				ActionID: a.ID,
+				State:    string(migration.ActionPending),
+				Output:   "null",
+			}).Error; err != nil {
 				return err
 			}
 		}
@@ -79,10 +90,13 @@ func (s *Store) CreateRun(ctx context.Context, run migration.Run) error {
 	if isUnique(err) {
 		open, findErr := s.OpenRun(ctx, run.MigrationID)
 		if findErr != nil || open == nil {
-			return migration.Errorf(migration.Conflict, "another run was just started; look again")
+			return migration.Errorf(migration.Conflict,
+				"another run was just started; look again")
 		}
-		return migration.Errorf(migration.Conflict, "%s already runs %q (run %s, %s, since %s): wait for it, or cancel it",
-			open.RequestedBy, open.Step, open.ID, open.State, open.CreatedAt.Format(time.TimeOnly+" UTC"))
+		return migration.Errorf(migration.Conflict,
+			"%s already runs %q (run %s, %s, since %s): wait for it, or cancel it",
+			open.RequestedBy, open.Step, open.ID, open.State,
+			open.CreatedAt.Format(time.TimeOnly+" UTC"))
 	}
 	return err
 }
@@ -104,10 +118,12 @@ func (s *Store) Run(ctx context.Context, id string) (migration.Run, error) {
 	return run, err
 }
 
-// OpenRun returns the migration's open run with its actions, or nil when nothing is under way.
+// OpenRun returns the migration's open run with its actions, or nil when nothing is
+// under way.
 func (s *Store) OpenRun(ctx context.Context, mid string) (*migration.Run, error) {
 	var r runRow
-	err := s.db.WithContext(ctx).Where("migration_id = ? AND finished_at IS NULL", mid).Take(&r).Error
+	err := s.db.WithContext(ctx).Where("migration_id = ? AND finished_at IS NULL",
+		mid).Take(&r).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil //nolint:nilnil // "nothing is open" is an answer of its own, not an error.
 	}
@@ -125,9 +141,13 @@ func (s *Store) OpenRun(ctx context.Context, mid string) (*migration.Run, error)
 	return &run, err
 }
 
-// Runs lists a migration's runs of a step (empty: of all), newest first, without their actions.
-func (s *Store) Runs(ctx context.Context, mid, step string, limit int) ([]migration.Run, error) {
-	q := s.db.WithContext(ctx).Where("migration_id = ?", mid).Order("created_at DESC, rowid DESC").Limit(limit)
+// Runs lists a migration's runs of a step (empty: of all), newest first, without their
+// actions.
+func (s *Store) Runs(
+	ctx context.Context, mid, step string, limit int,
+) ([]migration.Run, error) {
+	q := s.db.WithContext(ctx).Where("migration_id = ?",
+		mid).Order("created_at DESC, rowid DESC").Limit(limit)
 	if step != "" {
 		q = q.Where("step = ?", step)
 	}
@@ -149,7 +169,8 @@ func (s *Store) Runs(ctx context.Context, mid, step string, limit int) ([]migrat
 // RunsInState lists the runs of all migrations in a state, oldest first.
 func (s *Store) RunsInState(ctx context.Context, state migration.RunState) ([]string, error) {
 	var ids []string
-	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?", string(state)).Order("created_at, rowid").Pluck("id", &ids).Error
+	err := s.db.WithContext(ctx).Model(&runRow{}).Where("state = ?",
+		string(state)).Order("created_at, rowid").Pluck("id", &ids).Error
 	return ids, err
 }
 
@@ -158,11 +179,19 @@ type RunChange struct {
 	DecidedBy, Comment, CancelledBy, Error string
 }
 
-// MoveRun changes a run's state if it is in one of from, else Conflict. Final states set the finishing time and, for a successful
-// rollback, mark the run it took back.
-func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunState, to migration.RunState, c RunChange, at time.Time) error {
+// MoveRun changes a run's state if it is in one of from, else Conflict. Final states
+// set the finishing time and, for a successful rollback, mark the run it took back.
+func (s *Store) MoveRun(
+	ctx context.Context, id string, from []migration.RunState, to migration.RunState,
+	c RunChange, at time.Time,
+) error {
 	set := map[string]any{"state": string(to)}
-	for column, v := range map[string]string{"decided_by": c.DecidedBy, "comment": c.Comment, "cancelled_by": c.CancelledBy, "error": c.Error} {
+	for column, v := range map[string]string{
+		"decided_by":   c.DecidedBy,
+		"comment":      c.Comment,
+		"cancelled_by": c.CancelledBy,
+		"error":        c.Error,
+	} {
 		if v != "" {
 			set[column] = text(v)
 		}
@@ -186,27 +215,33 @@ func (s *Store) MoveRun(ctx context.Context, id string, from []migration.RunStat
 			if err := tx.Where("id = ?", id).Take(&r).Error; err != nil {
 				return missing(err, "there is no run %q", id)
 			}
-			return migration.Errorf(migration.Conflict, "run %s is %s now, so it cannot become %s", id, r.State, to)
+			return migration.Errorf(migration.Conflict,
+				"run %s is %s now, so it cannot become %s", id, r.State, to)
 		}
 		if to != migration.RunSucceeded {
 			return nil
 		}
-		return tx.Exec("UPDATE runs SET rolled_back_by = ? WHERE id = (SELECT rollback FROM runs WHERE id = ?)", id, id).Error
+		return tx.Exec("UPDATE runs SET rolled_back_by = ? WHERE id = (SELECT rollback FROM "+
+			"runs WHERE id = ?)", id, id).Error
 	})
 }
 
 // RequestCancel notes who wants an open run stopped; the engine reads it.
 func (s *Store) RequestCancel(ctx context.Context, id, who string) error {
-	res := s.db.WithContext(ctx).Model(&runRow{}).Where("id = ? AND finished_at IS NULL AND cancelled_by = ''", id).Update("cancelled_by", who)
+	res := s.db.WithContext(ctx).Model(&runRow{}).Where(
+		"id = ? AND finished_at IS NULL AND cancelled_by = ''", id).Update("cancelled_by", who)
 	if res.Error == nil && res.RowsAffected != 1 {
-		return migration.Errorf(migration.Conflict, "run %s is finished or being cancelled already", id)
+		return migration.Errorf(migration.Conflict,
+			"run %s is finished or being cancelled already", id)
 	}
 	return res.Error
 }
 
-// SetPaused notes who holds a running run up, or, with "", that it goes on; the engine reads it. Conflict when that is so already.
+// SetPaused notes who holds a running run up, or, with "", that it goes on; the engine
+// reads it. Conflict when that is so already.
 func (s *Store) SetPaused(ctx context.Context, id, who string) error {
-	q, is := s.db.WithContext(ctx).Model(&runRow{}).Where("id = ? AND state = ?", id, string(migration.RunRunning)), "paused or not under way"
+	q, is := s.db.WithContext(ctx).Model(&runRow{}).Where("id = ? AND state = ?", id,
+		string(migration.RunRunning)), "paused or not under way"
 	if who != "" {
 		q = q.Where("paused_by = '' AND cancelled_by = ''")
 	} else {
@@ -214,24 +249,30 @@ func (s *Store) SetPaused(ctx context.Context, id, who string) error {
 	}
 	res := q.Update("paused_by", who)
 	if res.Error == nil && res.RowsAffected != 1 {
-		return migration.Errorf(migration.Conflict, "run %s is %s now: look at it again", id, is)
+		return migration.Errorf(migration.Conflict,
+			"run %s is %s now: look at it again", id, is)
 	}
 	return res.Error
 }
 
 // PausedBy gives who holds a run up; "" nobody.
 func (s *Store) PausedBy(ctx context.Context, id string) (who string, err error) {
-	err = s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Select("paused_by").Take(&who).Error
+	err = s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?",
+		id).Select("paused_by").Take(&who).Error
 	return who, missing(err, "there is no run %q", id)
 }
 
-// SetProgress writes the run's line of progress, and its figures; nil when there are none.
-func (s *Store) SetProgress(ctx context.Context, id, progress string, m *migration.Measure) error {
+// SetProgress writes the run's line of progress, and its figures; nil when there are
+// none.
+func (s *Store) SetProgress(
+	ctx context.Context, id, progress string, m *migration.Measure,
+) error {
 	figures, err := toJSON(m)
 	if err != nil {
 		return err
 	}
-	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?", id).Updates(map[string]any{"progress": text(progress), "measure": figures}).Error
+	return s.db.WithContext(ctx).Model(&runRow{}).Where("id = ?",
+		id).Updates(map[string]any{"progress": text(progress), "measure": figures}).Error
 }
 
 type approvalRow struct {
@@ -248,52 +289,79 @@ func (approvalRow) TableName() string { return "run_approvals" }
 
 func (s *Store) approvals(ctx context.Context, id string) ([]migration.Consent, error) {
 	var rows []approvalRow
-	if err := s.db.WithContext(ctx).Where("run_id = ?", id).Order("seq").Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Where("run_id = ?",
+		id).Order("seq").Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	var out []migration.Consent
 	for _, r := range rows {
-		out = append(out, migration.Consent{Action: r.ActionID, Approved: r.Approved, By: r.By, Comment: r.Comment, At: fromMillis(r.At)})
+		out = append(out, migration.Consent{
+			Action:   r.ActionID,
+			Approved: r.Approved,
+			By:       r.By,
+			Comment:  r.Comment,
+			At:       fromMillis(r.At),
+		})
 	}
 	return out, nil
 }
 
 const answered = "(SELECT count(*) FROM run_approvals WHERE run_id = runs.id)"
 
-// HoldRun lets a running run wait for its next approval, after that many answers. False: it is cancelled instead. Asked again, as by a
-// process that takes over, it changes nothing.
+// HoldRun lets a running run wait for its next approval, after that many answers.
+// False: it is cancelled instead. Asked again, as by a process that takes over, it
+// changes nothing.
 func (s *Store) HoldRun(ctx context.Context, id string, answers int) (held bool, err error) {
 	err = s.transact(ctx, func(tx *gorm.DB) error {
-		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by = '' AND "+answered+" = ?", id, string(migration.RunRunning), answers).
-			Updates(map[string]any{"state": string(migration.RunAwaitingApproval), "paused_by": "", "measure": "null"})
+		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by = '' AND "+
+			answered+" = ?", id, string(migration.RunRunning), answers).
+			Updates(map[string]any{
+				"state":     string(migration.RunAwaitingApproval),
+				"paused_by": "",
+				"measure":   "null",
+			})
 		if res.Error != nil || res.RowsAffected == 1 {
 			held = true
 			return res.Error
 		}
 		var cancelled int64
-		res = tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by <> '' AND "+answered+" = ?", id, string(migration.RunRunning), answers).Count(&cancelled)
+		res = tx.Model(&runRow{}).Where("id = ? AND state = ? AND cancelled_by <> '' AND "+
+			answered+" = ?", id, string(migration.RunRunning), answers).Count(&cancelled)
 		held = cancelled == 0
 		return res.Error
 	})
 	return held, err
 }
 
-// AnswerRun writes the answer to a run that waits before an action, after that many answers, and lets it go on: with the action, or to be
-// cancelled by whom. Conflict when it does not wait there any more.
-func (s *Store) AnswerRun(ctx context.Context, id string, answers int, c migration.Consent, cancelledBy string) error {
+// AnswerRun writes the answer to a run that waits before an action, after that many
+// answers, and lets it go on: with the action, or to be cancelled by whom. Conflict
+// when it does not wait there any more.
+func (s *Store) AnswerRun(
+	ctx context.Context, id string, answers int, c migration.Consent, cancelledBy string,
+) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		set := map[string]any{"state": string(migration.RunQueued)}
 		if cancelledBy != "" {
 			set["cancelled_by"] = cancelledBy
 		}
-		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND started_at IS NOT NULL AND "+answered+" = ?", id, string(migration.RunAwaitingApproval), answers).Updates(set)
+		res := tx.Model(&runRow{}).Where("id = ? AND state = ? AND started_at IS NOT NULL AND "+
+			answered+" = ?", id, string(migration.RunAwaitingApproval), answers).Updates(set)
 		if res.Error != nil {
 			return res.Error
 		}
 		if res.RowsAffected != 1 {
-			return migration.Errorf(migration.Conflict, "run %s does not wait for that any more: look at it again", id)
+			return migration.Errorf(migration.Conflict,
+				"run %s does not wait for that any more: look at it again", id)
 		}
-		return tx.Create(&approvalRow{RunID: id, Seq: answers, ActionID: c.Action, Approved: c.Approved, By: c.By, Comment: text(c.Comment), At: millis(c.At)}).Error
+		return tx.Create(&approvalRow{
+			RunID:    id,
+			Seq:      answers,
+			ActionID: c.Action,
+			Approved: c.Approved,
+			By:       c.By,
+			Comment:  text(c.Comment),
+			At:       millis(c.At),
+		}).Error
 	})
 }
 
@@ -321,7 +389,13 @@ func (s *Store) actions(ctx context.Context, run migration.Run) ([]migration.Run
 	out := make([]migration.RunAction, 0, len(run.Plan.Actions))
 	for _, p := range run.Plan.Actions {
 		r := byID[p.ID]
-		a := migration.RunAction{ActionPlan: p, State: migration.ActionState(r.State), Detail: r.Detail, StartedAt: optional(r.StartedAt), FinishedAt: optional(r.FinishedAt)}
+		a := migration.RunAction{
+			ActionPlan: p,
+			State:      migration.ActionState(r.State),
+			Detail:     r.Detail,
+			StartedAt:  optional(r.StartedAt),
+			FinishedAt: optional(r.FinishedAt),
+		}
 		if r.Output != "null" {
 			a.Output = json.RawMessage(r.Output)
 		}
@@ -331,7 +405,10 @@ func (s *Store) actions(ctx context.Context, run migration.Run) ([]migration.Run
 }
 
 // SaveAction writes where one action of a run stands. A nil output leaves the stored one.
-func (s *Store) SaveAction(ctx context.Context, runID, actionID string, state migration.ActionState, detail string, output json.RawMessage, at time.Time) error {
+func (s *Store) SaveAction(
+	ctx context.Context, runID, actionID string, state migration.ActionState,
+	detail string, output json.RawMessage, at time.Time,
+) error {
 	set := map[string]any{"state": string(state), "detail": text(detail)}
 	switch state {
 	case migration.ActionRunning:
@@ -343,7 +420,8 @@ func (s *Store) SaveAction(ctx context.Context, runID, actionID string, state mi
 	if output != nil {
 		set["output"] = string(output)
 	}
-	res := s.db.WithContext(ctx).Model(&actionRow{}).Where("run_id = ? AND action_id = ?", runID, actionID).Updates(set)
+	res := s.db.WithContext(ctx).Model(&actionRow{}).Where("run_id = ? AND action_id = ?",
+		runID, actionID).Updates(set)
 	if res.Error == nil && res.RowsAffected != 1 {
 		return migration.Errorf(migration.NotFound, "run %s has no action %q", runID, actionID)
 	}
@@ -361,26 +439,39 @@ type logRow struct {
 
 func (logRow) TableName() string { return "run_log" }
 
-// AppendLog adds a line to a run's log. Lines of a run are committed in the order of their numbers, so that who reads on from the last
-// number misses none.
-func (s *Store) AppendLog(ctx context.Context, runID, action, level, message string, at time.Time) error {
+// AppendLog adds a line to a run's log. Lines of a run are committed in the order of
+// their numbers, so that who reads on from the last number misses none.
+func (s *Store) AppendLog(
+	ctx context.Context, runID, action, level, message string, at time.Time,
+) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		if err := lockRow(tx, "runs", runID); err != nil {
 			return missing(err, "there is no run %q", runID)
 		}
-		return tx.Exec("INSERT INTO run_log (run_id, at, action, level, message) VALUES (?,?,?,?,?)", runID, millis(at), action, level, text(message)).Error
+		return tx.Exec(
+			"INSERT INTO run_log (run_id, at, action, level, message) VALUES (?,?,?,?,?)",
+			runID, millis(at), action, level, text(message)).Error
 	})
 }
 
 // Log lists a run's log lines after a sequence number, oldest first.
-func (s *Store) Log(ctx context.Context, runID string, after int64, limit int) ([]migration.LogLine, error) {
+func (s *Store) Log(
+	ctx context.Context, runID string, after int64, limit int,
+) ([]migration.LogLine, error) {
 	var rows []logRow
-	if err := s.db.WithContext(ctx).Where("run_id = ? AND seq > ?", runID, after).Order("seq").Limit(limit).Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Where("run_id = ? AND seq > ?", runID,
+		after).Order("seq").Limit(limit).Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	out := make([]migration.LogLine, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, migration.LogLine{Seq: r.Seq, At: fromMillis(r.At), Action: r.Action, Level: r.Level, Message: r.Message})
+		out = append(out, migration.LogLine{
+			Seq:     r.Seq,
+			At:      fromMillis(r.At),
+			Action:  r.Action,
+			Level:   r.Level,
+			Message: r.Message,
+		})
 	}
 	return out, nil
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// versionOne makes a database with the first version of the schema and the given rows of the table that held flags then.
+// versionOne makes a database with the first version of the schema and the given rows
+// of the table that held flags then.
 func versionOne(t *testing.T, file string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+file)
@@ -34,15 +35,18 @@ func TestFlagsOfTheFirstVersionKeepEveryRevision(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "switchyard.db")
 	row := func(migration string, revision int, key, value, actor string) string {
-		return fmt.Sprintf("INSERT INTO flag_revisions (migration_id, revision, key, value, actor, reason, run_id, at) VALUES ('%s', %d, '%s', '%s', '%s', 'because', 'r%d', %d)",
+		return fmt.Sprintf("INSERT INTO flag_revisions (migration_id, revision, key, value, "+
+			"actor, reason, run_id, at) VALUES ('%s', %d, '%s', '%s', '%s', 'because', 'r%d', %d)",
 			migration, revision, key, value, actor, revision, noon.UnixMilli()+int64(revision))
 	}
 	versionOne(t, file,
-		"INSERT INTO migrations VALUES ('orders', 'Orders', '{}', 0, 'ada', 1), ('empty', 'Empty', '{}', 0, 'ada', 2), ('other', 'Other', '{}', 0, 'bob', 3)",
+		"INSERT INTO migrations VALUES ('orders', 'Orders', '{}', 0, 'ada', 1), ('empty', "+
+			"'Empty', '{}', 0, 'ada', 2), ('other', 'Other', '{}', 0, 'bob', 3)",
 		row("orders", 1, "stage", `"off"`, "ada"), row("orders", 1, "ramp", `0`, "ada"),
 		row("other", 1, "stage", `"live"`, "bob"),
 		row("orders", 2, "stage", `"live"`, "bob"),
-		row("orders", 3, "ramp", `10`, "ada"), row("orders", 3, "a key with \"quotes\"", `true`, "ada"),
+		row("orders", 3, "ramp", `10`, "ada"),
+		row("orders", 3, "a key with \"quotes\"", `true`, "ada"),
 		row("orders", 4, "stage", `"off"`, "eve"))
 	s := openURL(t, file)
 
@@ -60,7 +64,9 @@ func TestFlagsOfTheFirstVersionKeepEveryRevision(t *testing.T) {
 	}
 	for i, r := range history {
 		revision := int64(len(want) - i)
-		if r.Revision != revision || r.Actor != actors[i] || r.Reason != "because" || r.RunID != fmt.Sprint("r", revision) || r.At.UnixMilli() != noon.UnixMilli()+revision {
+		if r.Revision != revision || r.Actor != actors[i] || r.Reason != "because" ||
+			r.RunID != fmt.Sprint("r", revision) ||
+			r.At.UnixMilli() != noon.UnixMilli()+revision {
 			t.Errorf("revision %d is %+v", revision, r)
 		}
 		if got := values(t, r.Definition); fmt.Sprint(got) != fmt.Sprint(want[i]) {
@@ -73,7 +79,8 @@ func TestFlagsOfTheFirstVersionKeepEveryRevision(t *testing.T) {
 	for _, f := range sets {
 		got[f.ID+" of "+f.MigrationID] = f.Revision
 	}
-	if want := map[string]int64{"orders of orders": 4, "empty of empty": 0, "other of other": 1}; !maps.Equal(got, want) {
+	if want := map[string]int64{"orders of orders": 4, "empty of empty": 0,
+		"other of other": 1}; !maps.Equal(got, want) {
 		t.Errorf("sets %v, want %v", got, want)
 	}
 	if r := revise(t, s, mid, `{"flags":{}}`); r.Revision != 5 {

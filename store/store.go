@@ -1,6 +1,7 @@
-// Package store keeps what Switchyard knows: migrations, evidence, runs, flag sets, accounts and the audit log; on SQLite, or on
-// PostgreSQL where several replicas share the work. SQL files own the schema and its invariants; evidence, flag revisions and the audit log
-// are append-only by trigger. It computes no verdict.
+// Package store keeps what Switchyard knows: migrations, evidence, runs, flag sets,
+// accounts and the audit log; on SQLite, or on PostgreSQL where several replicas share
+// the work. SQL files own the schema and its invariants; evidence, flag revisions and
+// the audit log are append-only by trigger. It computes no verdict.
 package store
 
 import (
@@ -30,8 +31,9 @@ import (
 //go:embed migrations
 var schema embed.FS
 
-// Store is the database. Its methods are safe for concurrent use and return migration.Error where a caller can act on the kind. On
-// PostgreSQL a database that does not answer is Unavailable.
+// Store is the database. Its methods are safe for concurrent use and return
+// migration.Error where a caller can act on the kind. On PostgreSQL a database that
+// does not answer is Unavailable.
 type Store struct {
 	db   *gorm.DB
 	sql  *sql.DB
@@ -39,22 +41,34 @@ type Store struct {
 	pg   *postgres // nil on SQLite
 }
 
-// Open opens a database and brings its schema up to date. postgres:// and postgresql:// are a PostgreSQL server, shared by any number of
-// replicas; one that does not answer within 3 s is Unavailable. Anything else is a SQLite file, with or without sqlite: or file: before it,
-// that is created when it is missing and that one process at a time may hold: a second one gets Conflict, because runs are resumed by
-// whoever opens it. Errors name a server's host and database, never the URL, which may carry a password.
+// Open opens a database and brings its schema up to date. postgres:// and postgresql://
+// are a PostgreSQL server, shared by any number of replicas; one that does not answer
+// within 3 s is Unavailable. Anything else is a SQLite file, with or without sqlite: or
+// file: before it, that is created when it is missing and that one process at a time
+// may hold: a second one gets Conflict, because runs are resumed by whoever opens it.
+// Errors name a server's host and database, never the URL, which may carry a password.
 func Open(ctx context.Context, databaseURL string) (*Store, error) {
-	if strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://") {
+	if strings.HasPrefix(databaseURL, "postgres://") ||
+		strings.HasPrefix(databaseURL, "postgresql://") {
 		return openPostgres(ctx, migration.Secret(databaseURL))
 	}
 	return openSQLite(ctx, sqliteFile(databaseURL))
 }
 
-// opened brings the schema up to date and puts gorm on the pool; on an error it closes everything.
-func (s *Store) opened(ctx context.Context, d gorm.Dialector, dialect goose.Dialect, folder string, options ...goose.ProviderOption) (*Store, error) {
+// opened brings the schema up to date and puts gorm on the pool; on an error it closes
+// everything.
+func (s *Store) opened(
+	ctx context.Context, d gorm.Dialector, dialect goose.Dialect, folder string,
+	options ...goose.ProviderOption,
+) (*Store, error) {
 	err := s.migrate(ctx, dialect, folder, options)
 	if err == nil {
-		s.db, err = gorm.Open(d, &gorm.Config{Logger: logger.Discard, SkipDefaultTransaction: true, DisableAutomaticPing: true, TranslateError: s.Postgres()})
+		s.db, err = gorm.Open(d, &gorm.Config{
+			Logger:                 logger.Discard,
+			SkipDefaultTransaction: true,
+			DisableAutomaticPing:   true,
+			TranslateError:         s.Postgres(),
+		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -62,12 +76,16 @@ func (s *Store) opened(ctx context.Context, d gorm.Dialector, dialect goose.Dial
 	return s, nil
 }
 
-func (s *Store) migrate(ctx context.Context, dialect goose.Dialect, folder string, options []goose.ProviderOption) error {
+func (s *Store) migrate(
+	ctx context.Context, dialect goose.Dialect, folder string,
+	options []goose.ProviderOption,
+) error {
 	files, err := fs.Sub(schema, folder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(dialect, s.sql, files, append(options, goose.WithSlog(slog.New(slog.DiscardHandler)))...)
+	provider, err := goose.NewProvider(dialect, s.sql, files,
+		append(options, goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return fmt.Errorf("schema: %w", err)
 	}
@@ -77,7 +95,8 @@ func (s *Store) migrate(ctx context.Context, dialect goose.Dialect, folder strin
 	return nil
 }
 
-// SQL is the connection pool. On SQLite the workflow engine shares it, so that there is one file to back up.
+// SQL is the connection pool. On SQLite the workflow engine shares it, so that there is
+// one file to back up.
 func (s *Store) SQL() *sql.DB { return s.sql }
 
 // Ping reports whether the database answers.
@@ -99,7 +118,8 @@ func (s *Store) failure(err error) error {
 	return s.pg.failure(err)
 }
 
-// transact carries f out in one transaction; on PostgreSQL again, a few times, when the server gave it up in favour of another one.
+// transact carries f out in one transaction; on PostgreSQL again, a few times, when the
+// server gave it up in favour of another one.
 func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 	for tries := 1; ; tries++ {
 		err := s.db.WithContext(ctx).Transaction(f)
@@ -109,13 +129,16 @@ func (s *Store) transact(ctx context.Context, f func(tx *gorm.DB) error) error {
 	}
 }
 
-// lockRow makes transactions that lock the same row go one after the other. On SQLite they do anyway: they begin as writers.
+// lockRow makes transactions that lock the same row go one after the other. On SQLite
+// they do anyway: they begin as writers.
 func lockRow(tx *gorm.DB, table, id string) error {
 	var found string
-	return tx.Table(table).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Select("id").Where("id = ?", id).Take(&found).Error
+	return tx.Table(table).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
+		Select("id").Where("id = ?", id).Take(&found).Error
 }
 
-// isCollision says that PostgreSQL gave a transaction up because of another one: a serialization failure or a deadlock.
+// isCollision says that PostgreSQL gave a transaction up because of another one: a
+// serialization failure or a deadlock.
 func isCollision(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01")
@@ -123,14 +146,15 @@ func isCollision(err error) bool {
 
 func isUnique(err error) bool {
 	if e, ok := errors.AsType[*moderncsqlite.Error](err); ok {
-		return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+		return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE ||
+			e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "23505"
 }
 
-// text is what both databases can keep of free text, which may come from another program: PostgreSQL takes no zero byte and nothing that
-// is not UTF-8.
+// text is what both databases can keep of free text, which may come from another
+// program: PostgreSQL takes no zero byte and nothing that is not UTF-8.
 func text(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 }

@@ -28,9 +28,12 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// dialects are the databases; each makes an empty one of the test's own and gives its URL.
+// dialects are the databases; each makes an empty one of the test's own and gives its
+// URL.
 var dialects = map[string]func(t testing.TB) string{
-	"sqlite":   func(t testing.TB) string { return filepath.Join(t.TempDir(), "a folder", "my #1?.db") },
+	"sqlite": func(t testing.TB) string {
+		return filepath.Join(t.TempDir(), "a folder", "my #1?.db")
+	},
 	"postgres": func(t testing.TB) string { return pgtest.Database(t).Reveal() },
 }
 
@@ -47,7 +50,8 @@ func onBoth(t *testing.T, f func(t *testing.T, s *Store)) {
 
 func withMigration(t testing.TB, s *Store) *Store {
 	t.Helper()
-	ok(t, s.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: "Orders", EventDate: noon.AddDate(0, 0, 28), CreatedBy: "ada", CreatedAt: noon,
+	ok(t, s.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: "Orders",
+		EventDate: noon.AddDate(0, 0, 28), CreatedBy: "ada", CreatedAt: noon,
 		Plan: migration.Plan{Name: "Plan", Steps: []migration.PlanStep{{ID: "audit"}}}}))
 	return s
 }
@@ -78,12 +82,17 @@ func wantKind(t testing.TB, err error, k migration.Kind) {
 }
 
 func measured(check, facts string) migration.Evidence {
-	return migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), Source: "test", ObservedAt: noon}
+	return migration.Evidence{Check: check, Proof: migration.Observed,
+		Facts: json.RawMessage(facts), Source: "test", ObservedAt: noon}
 }
 
 func run(id, step, who string) migration.Run {
-	return migration.Run{ID: id, MigrationID: mid, Step: step, State: migration.RunQueued, RequestedBy: who, CreatedAt: noon,
-		Plan: migration.StepPlan{Step: step, Hash: "h", Actions: []migration.ActionPlan{{ID: "one", Title: "One"}, {ID: "two", Title: "Two"}}}}
+	return migration.Run{ID: id, MigrationID: mid, Step: step, State: migration.RunQueued,
+		RequestedBy: who, CreatedAt: noon,
+		Plan: migration.StepPlan{Step: step, Hash: "h", Actions: []migration.ActionPlan{
+			{ID: "one", Title: "One"},
+			{ID: "two", Title: "Two"},
+		}}}
 }
 
 func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
@@ -93,14 +102,16 @@ func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
 		ok(t, err)
 		createSet(t, s, mid)
 		revise(t, s, mid, `{"flags":{}}`)
-		ok(t, s.AppendAudit(t.Context(), migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
+		ok(t, s.AppendAudit(t.Context(),
+			migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
 		for _, statement := range []string{
 			`UPDATE evidence SET facts = '{"a":1}'`, `DELETE FROM evidence`,
 			`UPDATE flag_set_revisions SET definition = '{}'`, `DELETE FROM flag_set_revisions`,
 			`UPDATE audit_log SET actor = 'eve'`, `DELETE FROM audit_log`,
 		} {
 			t.Run(statement, func(t *testing.T) {
-				if _, err := s.SQL().ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+				if _, err := s.SQL().ExecContext(t.Context(), statement); err == nil ||
+					!strings.Contains(err.Error(), "append-only") {
 					t.Fatalf("got %v", err)
 				}
 			})
@@ -111,13 +122,16 @@ func TestHistoryIsAppendOnlyAlsoThroughSQL(t *testing.T) {
 func TestTheLatestEvidenceOfEachCheckCounts(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		for _, e := range []migration.Evidence{measured(evidence.Policy, `{"n":1}`), measured(evidence.Off, `{"n":2}`), measured(evidence.Policy, `{"n":3}`)} {
+		for _, e := range []migration.Evidence{measured(evidence.Policy, `{"n":1}`),
+			measured(evidence.Off, `{"n":2}`),
+			measured(evidence.Policy, `{"n":3}`)} {
 			_, err := s.AddEvidence(t.Context(), mid, e)
 			ok(t, err)
 		}
 		latest, err := s.LatestEvidence(t.Context(), mid)
 		ok(t, err)
-		if len(latest) != 2 || string(latest[evidence.Policy].Facts) != `{"n":3}` || !latest[evidence.Policy].ObservedAt.Equal(noon) {
+		if len(latest) != 2 || string(latest[evidence.Policy].Facts) != `{"n":3}` ||
+			!latest[evidence.Policy].ObservedAt.Equal(noon) {
 			t.Fatalf("latest %v", latest)
 		}
 		all, err := s.Evidence(t.Context(), mid, evidence.Policy, 10)
@@ -128,7 +142,8 @@ func TestTheLatestEvidenceOfEachCheckCounts(t *testing.T) {
 		if all, err = s.Evidence(t.Context(), mid, "", 2); err != nil || len(all) != 2 {
 			t.Fatalf("the limit is not kept: %v %v", all, err)
 		}
-		if latest, err = s.LatestEvidence(t.Context(), "other"); err != nil || len(latest) != 0 {
+		if latest, err = s.LatestEvidence(t.Context(), "other"); err != nil ||
+			len(latest) != 0 {
 			t.Fatalf("another migration's evidence: %v %v", latest, err)
 		}
 	})
@@ -146,7 +161,8 @@ func TestEvidenceThatCannotBeRightIsRefused(t *testing.T) {
 				t.Errorf("%s was stored", rule)
 			}
 		}
-		if _, err := s.AddEvidence(t.Context(), "no-such-migration", measured(evidence.Policy, `{}`)); err == nil {
+		if _, err := s.AddEvidence(t.Context(), "no-such-migration",
+			measured(evidence.Policy, `{}`)); err == nil {
 			t.Error("evidence of no migration was stored")
 		}
 	})
@@ -160,13 +176,15 @@ func TestOfFiftyStartsAtOnceExactlyOneWins(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range n {
 			all.Go(func() {
-				errs[i] = s.CreateRun(t.Context(), run(fmt.Sprintf("run-%d", i), "audit", fmt.Sprintf("user-%d", i)))
+				errs[i] = s.CreateRun(t.Context(),
+					run(fmt.Sprintf("run-%d", i), "audit", fmt.Sprintf("user-%d", i)))
 			})
 		}
 		all.Wait()
 		open, err := s.OpenRun(t.Context(), mid)
 		ok(t, err)
-		if open == nil || len(open.Actions) != 2 || open.Actions[0].State != migration.ActionPending {
+		if open == nil || len(open.Actions) != 2 ||
+			open.Actions[0].State != migration.ActionPending {
 			t.Fatalf("open run %+v", open)
 		}
 		won := 0
@@ -202,21 +220,29 @@ func TestARunMovesOnlyFromTheStatesThatAreGiven(t *testing.T) {
 		waiting.State = migration.RunAwaitingApproval
 		ok(t, s.CreateRun(ctx, waiting))
 		from := []migration.RunState{migration.RunAwaitingApproval}
-		ok(t, s.MoveRun(ctx, "r1", from, migration.RunQueued, RunChange{DecidedBy: "bob", Comment: "go"}, noon))
-		err := s.MoveRun(ctx, "r1", from, migration.RunRejected, RunChange{DecidedBy: "eve"}, noon)
+		ok(t, s.MoveRun(ctx, "r1", from, migration.RunQueued,
+			RunChange{DecidedBy: "bob", Comment: "go"}, noon))
+		err := s.MoveRun(ctx, "r1", from, migration.RunRejected,
+			RunChange{DecidedBy: "eve"}, noon)
 		wantKind(t, err, migration.Conflict)
 		if !strings.Contains(err.Error(), "queued now") {
 			t.Errorf("does not say what it is: %v", err)
 		}
-		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunQueued}, migration.RunRunning, RunChange{}, noon.Add(time.Second)))
-		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunRunning, RunChange{}, noon.Add(time.Minute)))
-		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning}, migration.RunSucceeded, RunChange{}, noon.Add(time.Hour)))
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunQueued},
+			migration.RunRunning, RunChange{}, noon.Add(time.Second)))
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning},
+			migration.RunRunning, RunChange{}, noon.Add(time.Minute)))
+		ok(t, s.MoveRun(ctx, "r1", []migration.RunState{migration.RunRunning},
+			migration.RunSucceeded, RunChange{}, noon.Add(time.Hour)))
 		r, err := s.Run(ctx, "r1")
 		ok(t, err)
-		if r.DecidedBy != "bob" || r.Comment != "go" || !r.StartedAt.Equal(noon.Add(time.Second)) || !r.FinishedAt.Equal(noon.Add(time.Hour)) || r.State != migration.RunSucceeded {
+		if r.DecidedBy != "bob" || r.Comment != "go" ||
+			!r.StartedAt.Equal(noon.Add(time.Second)) ||
+			!r.FinishedAt.Equal(noon.Add(time.Hour)) || r.State != migration.RunSucceeded {
 			t.Fatalf("run %+v", r)
 		}
-		wantKind(t, s.MoveRun(ctx, "no-such-run", from, migration.RunQueued, RunChange{}, noon), migration.NotFound)
+		wantKind(t, s.MoveRun(ctx, "no-such-run", from, migration.RunQueued, RunChange{}, noon),
+			migration.NotFound)
 		wantKind(t, s.RequestCancel(ctx, "r1", "eve"), migration.Conflict)
 	})
 }
@@ -235,7 +261,9 @@ func TestOfManyWhoDecideOneWins(t *testing.T) {
 				to = migration.RunRejected
 			}
 			all.Go(func() {
-				errs[i] = s.MoveRun(t.Context(), "r1", []migration.RunState{migration.RunAwaitingApproval}, to, RunChange{DecidedBy: strconv.Itoa(i)}, noon)
+				errs[i] = s.MoveRun(t.Context(), "r1",
+					[]migration.RunState{migration.RunAwaitingApproval}, to,
+					RunChange{DecidedBy: strconv.Itoa(i)}, noon)
 			})
 		}
 		all.Wait()
@@ -264,11 +292,13 @@ func TestASuccessfulRollbackMarksTheRunItTookBack(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Store) {
 				ctx := t.Context()
 				ok(t, s.CreateRun(ctx, run("first", "audit", "ada")))
-				ok(t, s.MoveRun(ctx, "first", []migration.RunState{migration.RunQueued}, migration.RunSucceeded, RunChange{}, noon))
+				ok(t, s.MoveRun(ctx, "first", []migration.RunState{migration.RunQueued},
+					migration.RunSucceeded, RunChange{}, noon))
 				back := run("back", "audit", "ada")
 				back.Rollback = "first"
 				ok(t, s.CreateRun(ctx, back))
-				ok(t, s.MoveRun(ctx, "back", []migration.RunState{migration.RunQueued}, c.end, RunChange{}, noon))
+				ok(t, s.MoveRun(ctx, "back", []migration.RunState{migration.RunQueued}, c.end,
+					RunChange{}, noon))
 				first, err := s.Run(ctx, "first")
 				ok(t, err)
 				if first.RolledBackBy != c.want {
@@ -299,18 +329,21 @@ func TestARunIsPausedOnlyWhileItRunsAndNoLongerThanThat(t *testing.T) {
 		ok(t, s.CreateRun(ctx, first))
 		move := func(to migration.RunState) {
 			t.Helper()
-			ok(t, s.MoveRun(ctx, "r1", []migration.RunState{first.State, migration.RunRunning, migration.RunUndoing}, to, RunChange{}, noon))
+			ok(t, s.MoveRun(ctx, "r1", []migration.RunState{first.State, migration.RunRunning,
+				migration.RunUndoing}, to, RunChange{}, noon))
 		}
 		wantKind(t, s.SetPaused(ctx, "r1", "bob"), migration.Conflict)
 		move(migration.RunRunning)
 		wantKind(t, s.SetPaused(ctx, "r1", ""), migration.Conflict)
 		ok(t, s.SetPaused(ctx, "r1", "bob"))
 		wantKind(t, s.SetPaused(ctx, "r1", "eve"), migration.Conflict)
-		ok(t, s.SetProgress(ctx, "r1", "half way", &migration.Measure{What: "mail", Done: 5, Total: 10}))
+		ok(t, s.SetProgress(ctx, "r1", "half way",
+			&migration.Measure{What: "mail", Done: 5, Total: 10}))
 		move(migration.RunRunning) // as a restart does
 		r, err := s.Run(ctx, "r1")
 		ok(t, err)
-		if by, err := s.PausedBy(ctx, "r1"); err != nil || by != "bob" || r.PausedBy != "bob" || r.Measure == nil || r.Measure.Done != 5 {
+		if by, err := s.PausedBy(ctx, "r1"); err != nil || by != "bob" || r.PausedBy != "bob" ||
+			r.Measure == nil || r.Measure.Done != 5 {
 			t.Fatalf("paused by %q, %q, measure %+v, %v", by, r.PausedBy, r.Measure, err)
 		}
 		ok(t, s.SetPaused(ctx, "r1", ""))
@@ -332,19 +365,25 @@ func TestActionsKeepTheirOutputUntilTheyGiveANewOne(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		ok(t, s.CreateRun(ctx, run("r1", "audit", "ada")))
-		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", json.RawMessage(`{"was":"lru"}`), noon))
-		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil, noon.Add(time.Second)))
-		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionDone, "", nil, noon.Add(time.Minute)))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "",
+			json.RawMessage(`{"was":"lru"}`), noon))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionRunning, "", nil,
+			noon.Add(time.Second)))
+		ok(t, s.SaveAction(ctx, "r1", "one", migration.ActionDone, "", nil,
+			noon.Add(time.Minute)))
 		r, err := s.Run(ctx, "r1")
 		ok(t, err)
 		a := r.Actions[0]
-		if string(a.Output) != `{"was":"lru"}` || a.State != migration.ActionDone || !a.StartedAt.Equal(noon) || !a.FinishedAt.Equal(noon.Add(time.Minute)) || a.Title != "One" {
+		if string(a.Output) != `{"was":"lru"}` || a.State != migration.ActionDone ||
+			!a.StartedAt.Equal(noon) || !a.FinishedAt.Equal(noon.Add(time.Minute)) ||
+			a.Title != "One" {
 			t.Fatalf("action %+v", a)
 		}
 		if r.Actions[1].Output != nil || r.Actions[1].State != migration.ActionPending {
 			t.Fatalf("action %+v", r.Actions[1])
 		}
-		wantKind(t, s.SaveAction(ctx, "r1", "three", migration.ActionDone, "", nil, noon), migration.NotFound)
+		wantKind(t, s.SaveAction(ctx, "r1", "three", migration.ActionDone, "", nil, noon),
+			migration.NotFound)
 	})
 }
 
@@ -386,7 +425,8 @@ func TestTheFileAndItsFolderArePrivate(t *testing.T) {
 	ok(t, os.Chmod(shared, 0o755))
 	dir := filepath.Join(shared, "data")
 	paths := []string{dir}
-	for _, file := range []string{filepath.Join(dir, "switchyard.db"), filepath.Join(shared, "switchyard.db")} {
+	for _, file := range []string{filepath.Join(dir, "switchyard.db"),
+		filepath.Join(shared, "switchyard.db")} {
 		s := openURL(t, file)
 		ok(t, s.CreateUser(t.Context(), "ada", migration.RoleEngineer, "hash", noon))
 		paths = append(paths, file, file+"-wal", file+".lock")
@@ -407,8 +447,12 @@ func TestReopeningKeepsEverything(t *testing.T) {
 			t.Parallel()
 			ctx, url := t.Context(), database(t)
 			s := openURL(t, url)
-			ok(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Orders", Plan: migration.Plan{Name: "Plan", Criteria: []migration.Criterion{{ID: "noeviction",
-				Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada", CreatedAt: noon}))
+			ok(t, s.CreateMigration(ctx,
+				migration.Migration{ID: mid, Name: "Orders", Plan: migration.Plan{Name: "Plan",
+					Criteria: []migration.Criterion{{ID: "noeviction",
+						Requires: []migration.Requirement{{Check: evidence.Policy,
+							MaxAge: time.Hour}}}}}, EventDate: noon, CreatedBy: "ada",
+					CreatedAt: noon}))
 			_, err := s.AddEvidence(ctx, mid, measured(evidence.Policy, `{"nodes":[]}`))
 			ok(t, err)
 			createSet(t, s, mid)
@@ -417,7 +461,8 @@ func TestReopeningKeepsEverything(t *testing.T) {
 			ok(t, s.SetProgress(ctx, "r1", "half way", nil))
 			ok(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "hash", noon))
 			ok(t, s.CreateSession(ctx, "token", "ada", noon))
-			ok(t, s.AppendAudit(ctx, migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
+			ok(t, s.AppendAudit(ctx,
+				migration.AuditEntry{At: noon, Actor: "ada", Action: "start", Result: "ok"}))
 			ok(t, s.SetSetting(ctx, "target", map[string]string{"database_id": "db1"}))
 			ok(t, s.NoteSignInFailure(ctx, "user ada", noon))
 			ok(t, s.Close())
@@ -431,23 +476,29 @@ func TestReopeningKeepsEverything(t *testing.T) {
 			if e, err := s.LatestEvidence(ctx, mid); err != nil || len(e) != 1 {
 				t.Errorf("evidence %v, %v", e, err)
 			}
-			if r, err := s.FlagSetRevision(ctx, mid, 0); err != nil || r.Revision != 1 || string(r.Definition) != `{"flags":{}}` {
+			if r, err := s.FlagSetRevision(ctx, mid, 0); err != nil || r.Revision != 1 ||
+				string(r.Definition) != `{"flags":{}}` {
 				t.Errorf("flags %+v, %v", r, err)
 			}
-			if r, err := s.OpenRun(ctx, mid); err != nil || r.ID != "r1" || r.Progress != "half way" || r.Plan.Hash != "h" {
+			if r, err := s.OpenRun(ctx, mid); err != nil || r.ID != "r1" ||
+				r.Progress != "half way" || r.Plan.Hash != "h" {
 				t.Errorf("run %+v, %v", r, err)
 			}
-			if ids, err := s.RunsInState(ctx, migration.RunQueued); err != nil || len(ids) != 1 {
+			if ids, err := s.RunsInState(ctx, migration.RunQueued); err != nil ||
+				len(ids) != 1 {
 				t.Errorf("queued %v, %v", ids, err)
 			}
-			if a, err := s.Session(ctx, "token", noon.Add(-time.Hour), noon.Add(-time.Hour), noon); err != nil || a.Role != migration.RoleEngineer {
+			if a, err := s.Session(ctx, "token", noon.Add(-time.Hour), noon.Add(-time.Hour),
+				noon); err != nil || a.Role != migration.RoleEngineer {
 				t.Errorf("session of %+v, %v", a, err)
 			}
-			if n, err := s.SignInFailures(ctx, "user ada", noon.Add(-time.Hour)); err != nil || n != 1 {
+			if n, err := s.SignInFailures(ctx, "user ada",
+				noon.Add(-time.Hour)); err != nil || n != 1 {
 				t.Errorf("failures %d, %v", n, err)
 			}
 			var ref map[string]string
-			if found, err := s.Setting(ctx, "target", &ref); err != nil || !found || ref["database_id"] != "db1" {
+			if found, err := s.Setting(ctx, "target", &ref); err != nil || !found ||
+				ref["database_id"] != "db1" {
 				t.Errorf("setting %v, %v", ref, err)
 			}
 			ok(t, s.VerifyAudit(ctx))
@@ -472,8 +523,10 @@ func TestWhatIsNotThereIsNotFoundAndWhatIsThereIsAConflict(t *testing.T) {
 		if r, err := s.OpenRun(ctx, mid); err != nil || r != nil {
 			t.Errorf("open run %v, %v", r, err)
 		}
-		wantKind(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Again"}), migration.Conflict)
+		wantKind(t, s.CreateMigration(ctx, migration.Migration{ID: mid, Name: "Again"}),
+			migration.Conflict)
 		ok(t, s.CreateUser(ctx, "ada", migration.RoleViewer, "hash", noon))
-		wantKind(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "other", noon), migration.Conflict)
+		wantKind(t, s.CreateUser(ctx, "ada", migration.RoleEngineer, "other", noon),
+			migration.Conflict)
 	})
 }

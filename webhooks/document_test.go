@@ -35,7 +35,8 @@ func short(d time.Duration) string {
 func (s Source) cite() string {
 	text := string(s.Level)
 	if s.URL != "" {
-		text = fmt.Sprintf("[%s](%s) %s", s.Level, strings.NewReplacer("(", "%28", ")", "%29").Replace(s.URL), s.Read)
+		text = fmt.Sprintf("[%s](%s) %s", s.Level,
+			strings.NewReplacer("(", "%28", ")", "%29").Replace(s.URL), s.Read)
 	}
 	if s.Note != "" {
 		text += ": " + s.Note
@@ -53,7 +54,9 @@ func yes(b bool) string {
 func document() string {
 	var b strings.Builder
 	all := append(Senders(), Variants()...)
-	b.WriteString("| Provider | Setup | Tries after the first | First loss after | No loss up to | Time stated | Proof of the time | of the waits |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| Provider | Setup | Tries after the first | First loss after | No loss " +
+		"up to | Time stated | Proof of the time | of the waits " +
+		"|\n|---|---|---|---|---|---|---|---|\n")
 	for _, p := range all {
 		s := p.Schedule
 		tries, window := "not stated", "not stated"
@@ -67,11 +70,14 @@ func document() string {
 		if s.NoLoss > 0 {
 			safe = short(s.NoLoss)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", p.Name, p.Variant, tries, short(s.Last()), safe, window, s.Level, s.Spacing.Level)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", p.Name, p.Variant, tries,
+			short(s.Last()), safe, window, s.Level, s.Spacing.Level)
 	}
 	for _, p := range all[:len(Senders())] {
 		fmt.Fprintf(&b, "\n### %s (%s)\n\n| | | Source |\n|---|---|---|\n", p.Name, p.Variant)
-		row := func(name, value string, s Source) { fmt.Fprintf(&b, "| %s | %s | %s |\n", name, value, s.cite()) }
+		row := func(name, value string, s Source) {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, value, s.cite())
+		}
 		tolerance := "carries no time"
 		if p.Tolerance > 0 {
 			tolerance = "at most " + short(p.Tolerance) + " old or ahead"
@@ -88,7 +94,8 @@ func document() string {
 		if p.Schedule.Window > 0 {
 			stated = "until " + short(p.Schedule.Window)
 			if p.Schedule.Retries > 0 {
-				stated = fmt.Sprintf("%d within %s", p.Schedule.Retries, short(p.Schedule.Window))
+				stated = fmt.Sprintf("%d within %s", p.Schedule.Retries,
+					short(p.Schedule.Window))
 			}
 		}
 		if p.Schedule.Terminal != "" {
@@ -128,7 +135,8 @@ func waits(all []time.Duration) string {
 }
 
 func TestTheDocumentShowsTheFiguresAsTheyAre(t *testing.T) {
-	const file, begin, end = "../docs/webhooks.md", "<!-- providers -->\n", "<!-- end of providers -->"
+	const file, begin, end = "../docs/webhooks.md", "<!-- providers -->\n",
+		"<!-- end of providers -->"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -146,15 +154,19 @@ func TestTheDocumentShowsTheFiguresAsTheyAre(t *testing.T) {
 		return
 	}
 	if want != string(text) {
-		t.Error("docs/webhooks.md does not show the providers as they are: go test ./webhooks -run Document -update")
+		t.Error("docs/webhooks.md does not show the providers as they are: go test " +
+			"./webhooks -run Document -update")
 	}
 }
 
 func TestEveryFigureSaysWhereItComesFrom(t *testing.T) {
 	t.Parallel()
 	for _, p := range append(Senders(), Variants()...) {
-		sources := map[string]Source{"signature": p.Signature, "dedupe key": p.Dedupe, "success": p.SuccessOf, "deadline": p.Deadline.Source, "retries": p.Schedule.Source, "spacing": p.Schedule.Spacing,
-			"redirects": p.Redirects.Source, "pinned": p.Pinned.Source, "recovery": p.Recovery.Source}
+		sources := map[string]Source{"signature": p.Signature, "dedupe key": p.Dedupe,
+			"success": p.SuccessOf, "deadline": p.Deadline.Source, "retries": p.Schedule.Source,
+			"spacing":   p.Schedule.Spacing,
+			"redirects": p.Redirects.Source, "pinned": p.Pinned.Source,
+			"recovery": p.Recovery.Source}
 		if p.Removal.What != "" {
 			sources["removal"] = p.Removal.Source
 		}
@@ -162,7 +174,8 @@ func TestEveryFigureSaysWhereItComesFrom(t *testing.T) {
 			switch s.Level {
 			case Documented, Observed, Community:
 				if !strings.HasPrefix(s.URL, "https://") || s.Read == "" {
-					t.Errorf("%s: %s is %s without a source and a date: %+v", p.ID, what, s.Level, s)
+					t.Errorf("%s: %s is %s without a source and a date: %+v", p.ID,
+						what, s.Level, s)
 				}
 			case Assumed:
 				if s.Note == "" || s.URL != "" {
@@ -172,7 +185,9 @@ func TestEveryFigureSaysWhereItComesFrom(t *testing.T) {
 				t.Errorf("%s: %s has no level", p.ID, what)
 			}
 		}
-		if p.Name == "" || p.Variant == "" || p.Header == "" || p.DedupeBy == "" || p.SuccessRule == "" || p.Deadline.Total == 0 || p.Recovery.Action == "" || p.Trap == "" {
+		if p.Name == "" || p.Variant == "" || p.Header == "" || p.DedupeBy == "" ||
+			p.SuccessRule == "" || p.Deadline.Total == 0 || p.Recovery.Action == "" ||
+			p.Trap == "" {
 			t.Errorf("%s: something is not said", p.ID)
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/switchyard-dev/switchyard/webhooks"
 )
 
-// What a failover and a long outage do to a shop with ten orders a minute from each provider.
+// What a failover and a long outage do to a shop with ten orders a minute from each
+// provider.
 func ExampleWhatIf() {
 	var flows []webhooks.Flow
 	for _, p := range webhooks.Senders() {
@@ -46,13 +47,16 @@ func ExampleWhatIf() {
 func ExampleRead() {
 	began := time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC)
 	flows := []webhooks.Flow{{Sender: webhooks.CopeCart(), PerMinute: 2, MeanValue: 9900}}
-	readings, err := webhooks.Read(flows, began, began.Add(2*time.Hour), webhooks.DefaultThresholds)
+	readings, err := webhooks.Read(flows, began, began.Add(2*time.Hour),
+		webhooks.DefaultThresholds)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	r := readings[0]
-	fmt.Printf("%s: %s, first loss at %s in %s, %d orders worth %.2f at risk, next try of the first %s\n",
-		r.Sender, r.Severity, r.FirstLoss.Format("15:04"), r.Left, r.AtRisk, float64(r.ValueAtRisk)/100, r.NextRetry.Format("15:04"))
+	fmt.Printf("%s: %s, first loss at %s in %s, %d orders worth %.2f at risk, next try of "+
+		"the first %s\n",
+		r.Sender, r.Severity, r.FirstLoss.Format("15:04"), r.Left, r.AtRisk,
+		float64(r.ValueAtRisk)/100, r.NextRetry.Format("15:04"))
 	// Output: copecart: critical, first loss at 11:00 in 1h0m0s, 241 orders worth 23859.00 at risk, next try of the first 10:06
 }

@@ -12,8 +12,10 @@ import (
 // exportMistakes is how many bad places of a file are told.
 const exportMistakes = 5
 
-// ReadEvents reads a file of the provider's events, each the body of one webhook: JSON objects one after another, such as one a line, or one array of them. Either
-// all of them name an order, or the error (Invalid) tells the lines where those begin that do not.
+// ReadEvents reads a file of the provider's events, each the body of one webhook: JSON
+// objects one after another, such as one a line, or one array of them. Either all of
+// them name an order, or the error (Invalid) tells the lines where those begin that do
+// not.
 func (p Sender) ReadEvents(file []byte) ([]json.RawMessage, error) {
 	file = bytes.TrimPrefix(file, []byte("\ufeff")) // as some programs write it
 	var out []json.RawMessage
@@ -32,7 +34,8 @@ func (p Sender) ReadEvents(file []byte) ([]json.RawMessage, error) {
 		at := d.InputOffset()
 		if list && !d.More() {
 			if _, err := d.Token(); err != nil {
-				mistake(int64(len(file)), "is the end, and the list is not: the file is cut off")
+				mistake(int64(len(file)),
+					"is the end, and the list is not: the file is cut off")
 			} else if rest := bytes.TrimLeft(file[d.InputOffset():], space); len(rest) > 0 {
 				mistake(int64(len(file)-len(rest)), "goes on after the list")
 			}
@@ -48,7 +51,8 @@ func (p Sender) ReadEvents(file []byte) ([]json.RawMessage, error) {
 		at = int64(len(file) - len(rest))
 		var body json.RawMessage
 		if err := d.Decode(&body); err != nil {
-			mistake(at, "is no JSON object, or a cut-off one") // not the error: it quotes the file, and does not know the line
+			// not the error: it quotes the file, and does not know the line
+			mistake(at, "is no JSON object, or a cut-off one")
 			break
 		}
 		if _, err := p.Identify(nil, body); err != nil {
@@ -58,7 +62,8 @@ func (p Sender) ReadEvents(file []byte) ([]json.RawMessage, error) {
 	}
 	switch {
 	case len(mistakes) > 0:
-		return nil, migration.Errorf(migration.Invalid, "nothing was handed over: %s", strings.Join(mistakes, "; "))
+		return nil, migration.Errorf(migration.Invalid, "nothing was handed over: %s",
+			strings.Join(mistakes, "; "))
 	case len(out) == 0:
 		return nil, migration.Errorf(migration.Invalid, "the file holds no event")
 	}

@@ -16,8 +16,10 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Each fuzz test says that whatever comes in, nothing is accepted but what the secret signs within the tolerance, by a second computation
-// that shares no code with the first: Stripe's library for the two schemes of that form, the standard library for the others.
+// Each fuzz test says that whatever comes in, nothing is accepted but what the secret
+// signs within the tolerance, by a second computation that shares no code with the
+// first: Stripe's library for the two schemes of that form, the standard library for
+// the others.
 
 func seed(f *testing.F, p Sender) {
 	f.Helper()
@@ -34,12 +36,16 @@ func seed(f *testing.F, p Sender) {
 	}
 	f.Add("", "", []byte("{}"), int64(0))
 	f.Add("t=,v1=", "-1", []byte(""), int64(-1))
-	f.Add("t=9223372036854775807,v1=00", "9223372036854775807", []byte("null"), int64(9223372036854775807))
+	f.Add("t=9223372036854775807,v1=00", "9223372036854775807", []byte("null"),
+		int64(9223372036854775807))
 	f.Add("v1=00,t=1,v0=11", "0x10", []byte("[]"), int64(1))
 	f.Add("====", "1e9", []byte("\x00\xff"), int64(1))
 }
 
-func fuzz(f *testing.F, p Sender, proven func(header, second string, body []byte, now int64) bool) {
+func fuzz(
+	f *testing.F, p Sender,
+	proven func(header, second string, body []byte, now int64) bool,
+) {
 	f.Helper()
 	seed(f, p)
 	verify := func(header, second string, body []byte, now int64) error {
@@ -57,12 +63,14 @@ func fuzz(f *testing.F, p Sender, proven func(header, second string, body []byte
 	if s, ok := p.scheme.(split); ok {
 		second = h.Get(s.timestamp)
 	}
-	if err := verify(h.Get(p.Header), second, body, anOrder.At.Unix()); err != nil || !proven(h.Get(p.Header), second, body, anOrder.At.Unix()) {
+	if err := verify(h.Get(p.Header), second, body, anOrder.At.Unix()); err != nil ||
+		!proven(h.Get(p.Header), second, body, anOrder.At.Unix()) {
 		f.Fatalf("a right signature is refused: %v", err)
 	}
 	f.Fuzz(func(t *testing.T, header, second string, body []byte, now int64) {
 		err := verify(header, second, body, now)
-		accepted := err == nil || migration.KindOf(err) == migration.Invalid // Invalid: signed, but no object
+		// Invalid: signed, but no object
+		accepted := err == nil || migration.KindOf(err) == migration.Invalid
 		if accepted && !proven(header, second, body, now) {
 			t.Fatalf("accepted %q %q for %q: %v", header, second, body, err)
 		}
@@ -78,7 +86,8 @@ func within(seconds string, now int64, tolerance time.Duration) bool {
 		return false
 	}
 	limit := int64(tolerance.Seconds())
-	return at <= now && now-at >= 0 && now-at <= limit || at > now && at-now > 0 && at-now <= limit
+	return at <= now && now-at >= 0 && now-at <= limit ||
+		at > now && at-now > 0 && at-now <= limit
 }
 
 func byStripe(p Sender) func(string, string, []byte, int64) bool {
@@ -92,14 +101,16 @@ func byStripe(p Sender) func(string, string, []byte, int64) bool {
 		if webhook.ValidatePayloadIgnoringTolerance(body, compact, secretA.Reveal()) == nil {
 			return true
 		}
-		// The library refuses a header with a part that it does not know the form of; ours passes over such parts.
+		// The library refuses a header with a part that it does not know the form of;
+		// ours passes over such parts.
 		var known []string
 		for pair := range strings.SplitSeq(compact, ",") {
 			if strings.Count(pair, "=") == 1 {
 				known = append(known, pair)
 			}
 		}
-		return webhook.ValidatePayloadIgnoringTolerance(body, strings.Join(known, ","), secretA.Reveal()) == nil
+		return webhook.ValidatePayloadIgnoringTolerance(body, strings.Join(known, ","),
+			secretA.Reveal()) == nil
 	}
 }
 
@@ -107,7 +118,8 @@ func FuzzStripe(f *testing.F) {
 	p := Stripe()
 	known := byStripe(p)
 	fuzz(f, p, func(header, second string, body []byte, now int64) bool {
-		return webhook.ValidatePayloadIgnoringTolerance(body, header, secretA.Reveal()) == nil && known(header, second, body, now)
+		return webhook.ValidatePayloadIgnoringTolerance(body, header,
+			secretA.Reveal()) == nil && known(header, second, body, now)
 	})
 }
 
@@ -118,14 +130,16 @@ func FuzzClickFunnels(f *testing.F) {
 	fuzz(f, p, func(header, second string, body []byte, now int64) bool {
 		m := hmac.New(sha256.New, []byte(secretA.Reveal()))
 		m.Write([]byte(second + "." + string(body)))
-		return strings.ToLower(header) == hex.EncodeToString(m.Sum(nil)) && within(second, now, p.Tolerance)
+		return strings.ToLower(header) == hex.EncodeToString(m.Sum(nil)) &&
+			within(second, now, p.Tolerance)
 	})
 }
 
 func bareSignature(header, _ string, body []byte, _ int64) bool {
 	m := hmac.New(sha256.New, []byte(secretA.Reveal()))
 	m.Write(body)
-	return strings.NewReplacer("\r", "", "\n", "").Replace(header) == base64.StdEncoding.EncodeToString(m.Sum(nil))
+	return strings.NewReplacer("\r", "", "\n",
+		"").Replace(header) == base64.StdEncoding.EncodeToString(m.Sum(nil))
 }
 
 func FuzzShopify(f *testing.F) { fuzz(f, Shopify(), bareSignature) }

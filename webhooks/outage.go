@@ -16,11 +16,13 @@ type Flow struct {
 	Sender    Sender
 	PerMinute float64 // evenly
 	MeanValue int64   // of an order, in minor units of the currency
-	// FirstFailed is when the first delivery of this provider was refused; zero: when the outage began. Not used with Refused.
+	// FirstFailed is when the first delivery of this provider was refused; zero: when
+	// the outage began. Not used with Refused.
 	FirstFailed time.Time
-	// Refused is what is known to have been refused and not to have come since, with the time of the first try. With it Read counts and
-	// sums up these; the rate is then only for what a removed endpoint is not sent any more. Nil: Read estimates by rate and
-	// mean value. Empty: none was refused, and a Reading has no times.
+	// Refused is what is known to have been refused and not to have come since, with
+	// the time of the first try. With it Read counts and sums up these; the rate is
+	// then only for what a removed endpoint is not sent any more. Nil: Read estimates
+	// by rate and mean value. Empty: none was refused, and a Reading has no times.
 	Refused []Order
 }
 
@@ -31,7 +33,8 @@ type Severity string
 const (
 	// Late: orders come late; by what is documented none is lost yet.
 	Late Severity = "late"
-	// Warning: a part of the time is used up, or nothing is documented that one could rely on.
+	// Warning: a part of the time is used up, or nothing is documented that one could
+	// rely on.
 	Warning Severity = "warning"
 	// Critical: a loss cannot be excluded any more, or is near.
 	Critical Severity = "critical"
@@ -45,7 +48,8 @@ type Thresholds struct {
 	Critical float64
 }
 
-// DefaultThresholds warn at a quarter and alarm at half: retries thin out, so little is tried in the second half.
+// DefaultThresholds warn at a quarter and alarm at half: retries thin out, so little is
+// tried in the second half.
 var DefaultThresholds = Thresholds{Warning: 0.25, Critical: 0.5}
 
 // Validate refuses thresholds that are not in order.
@@ -53,25 +57,30 @@ func (t Thresholds) Validate() error {
 	if t.Warning > 0 && t.Warning <= t.Critical && t.Critical <= 1 {
 		return nil
 	}
-	return migration.Errorf(migration.Invalid, "alert thresholds are shares of the time to the first loss, 0 < warning <= critical <= 1; these are %v and %v", t.Warning, t.Critical)
+	return migration.Errorf(migration.Invalid, "alert thresholds are shares of the time to "+
+		"the first loss, 0 < warning <= critical <= 1; these are %v and %v",
+		t.Warning, t.Critical)
 }
 
-// Reading is what an outage means for one provider at a moment, on the assumption that every delivery since the first failed one is refused
-// with a 503. Times are as modelled.
+// Reading is what an outage means for one provider at a moment, on the assumption that
+// every delivery since the first failed one is refused with a 503. Times are as
+// modelled.
 type Reading struct {
 	Sender      string
 	FirstFailed time.Time
 	NextRetry   time.Time     // of the first order that failed; zero: none is left
 	FirstLoss   time.Time     // when that order's last try fails
 	Left        time.Duration // until FirstLoss; negative: since
-	LossBefore  time.Time     // a loss is excluded until then by what is documented; FirstFailed when nothing is
+	// a loss is excluded until then by what is documented; FirstFailed when nothing is
+	LossBefore time.Time
 
 	AtRisk      int // refused and still to be tried again
 	ValueAtRisk int64
 	Lost        int // dropped, or never sent
 	ValueLost   int64
 
-	RemovedAt time.Time // when the provider removes its endpoint if the outage lasts; zero: not known to
+	// when the provider removes its endpoint if the outage lasts; zero: not known to
+	RemovedAt time.Time
 	Removal   string
 	Recovery  string
 	Severity  Severity
@@ -90,16 +99,26 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 			return nil, err
 		}
 		p, s := f.Sender, f.Sender.Schedule
-		r := Reading{Sender: p.ID, Recovery: p.Recovery.Action, Removal: p.Removal.What, Severity: Late, Proof: s.Level, Spacing: s.Spacing.Level}
+		r := Reading{
+			Sender:   p.ID,
+			Recovery: p.Recovery.Action,
+			Removal:  p.Removal.What,
+			Severity: Late,
+			Proof:    s.Level,
+			Spacing:  s.Spacing.Level,
+		}
 		first := cmp.Or(f.FirstFailed, began)
 		if f.Refused != nil {
 			if len(f.Refused) == 0 { // none was refused yet: there is nothing to count down
 				out = append(out, r)
 				continue
 			}
-			first = slices.MinFunc(f.Refused, func(a, b Order) int { return a.At.Compare(b.At) }).At
+			first = slices.MinFunc(f.Refused, func(a, b Order) int {
+				return a.At.Compare(b.At)
+			}).At
 		}
-		r.FirstFailed, r.FirstLoss, r.LossBefore = first, first.Add(s.Last()), first.Add(s.NoLoss)
+		r.FirstFailed, r.FirstLoss, r.LossBefore = first, first.Add(s.Last()),
+			first.Add(s.NoLoss)
 		if f.Refused == nil {
 			// Tries at this very moment fail too, hence the nanosecond.
 			c := f.count(now.Sub(first) + 1)
@@ -124,7 +143,8 @@ func Read(flows []Flow, began, now time.Time, t Thresholds) ([]Reading, error) {
 	return out, nil
 }
 
-// sum counts the refused orders that are known, and estimates those that were not sent since the endpoint is gone.
+// sum counts the refused orders that are known, and estimates those that were not sent
+// since the endpoint is gone.
 func (r *Reading) sum(f Flow, now time.Time) {
 	p, last := f.Sender, f.Sender.Schedule.Last()
 	removed := p.Removal.AfterLastTry && !now.Before(r.FirstLoss)
@@ -168,23 +188,27 @@ type Verdict string
 const (
 	// ArriveLate: every order comes, by what is documented.
 	ArriveLate Verdict = "late"
-	// Uncertain: every order comes by the model, but nothing that is documented excludes a loss.
+	// Uncertain: every order comes by the model, but nothing that is documented
+	// excludes a loss.
 	Uncertain Verdict = "uncertain"
 	// LoseOrders: orders are lost.
 	LoseOrders Verdict = "lost"
 )
 
-// Forecast is what an outage of a certain length does to one provider's orders without durable intake.
+// Forecast is what an outage of a certain length does to one provider's orders without
+// durable intake.
 type Forecast struct {
-	Sender     string
-	Verdict    Verdict
-	Refused    int // orders that are triggered in the outage
-	Lost       int // of those
-	ValueLost  int64
-	LatestBy   time.Duration // an order that is not lost, if any, comes at most this long after the outage
-	LosesUntil string        // when not empty: orders go on being lost after the outage, until then
-	Recovery   string        // when orders are lost or may be
-	Proof      Level         // of how long the provider tries
+	Sender    string
+	Verdict   Verdict
+	Refused   int // orders that are triggered in the outage
+	Lost      int // of those
+	ValueLost int64
+	// an order that is not lost, if any, comes at most this long after the outage
+	LatestBy time.Duration
+	// when not empty: orders go on being lost after the outage, until then
+	LosesUntil string
+	Recovery   string // when orders are lost or may be
+	Proof      Level  // of how long the provider tries
 }
 
 // Prospect is the answer to "what if it is down for that long?".
@@ -200,7 +224,8 @@ type Prospect struct {
 // WhatIf says what an outage of a length does, from the first refused order to the last.
 func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 	if outage < 0 {
-		return Prospect{}, migration.Errorf(migration.Invalid, "an outage cannot last %s", outage)
+		return Prospect{}, migration.Errorf(migration.Invalid,
+			"an outage cannot last %s", outage)
 	}
 	out := Prospect{Outage: outage}
 	for _, f := range flows {
@@ -209,7 +234,15 @@ func WhatIf(flows []Flow, outage time.Duration) (Prospect, error) {
 		}
 		p, s := f.Sender, f.Sender.Schedule
 		c := f.count(outage)
-		fc := Forecast{Sender: p.ID, Verdict: ArriveLate, Refused: c.failed, Lost: c.lost, ValueLost: int64(c.lost) * f.MeanValue, LatestBy: s.longestWait(outage), Proof: s.Level}
+		fc := Forecast{
+			Sender:    p.ID,
+			Verdict:   ArriveLate,
+			Refused:   c.failed,
+			Lost:      c.lost,
+			ValueLost: int64(c.lost) * f.MeanValue,
+			LatestBy:  s.longestWait(outage),
+			Proof:     s.Level,
+		}
 		switch {
 		case outage > s.Last():
 			fc.Verdict = LoseOrders
@@ -255,7 +288,9 @@ func (p Prospect) advice(flows []Flow) string {
 	add(uncertain, ": nothing that is documented excludes a loss.")
 	add(lost, ": orders are lost.")
 	if len(p.NeedsIt) > 0 && p.Outage > 0 {
-		parts = append(parts, fmt.Sprintf("Take orders in durably: write each down before the queue, answer success, enqueue later. %s need it; a longer 503 does not help.", strings.Join(p.NeedsIt, ", ")))
+		parts = append(parts, fmt.Sprintf("Take orders in durably: write each down before "+
+			"the queue, answer success, enqueue later. %s need it; a longer 503 does not help.",
+			strings.Join(p.NeedsIt, ", ")))
 	}
 	return cmp.Or(strings.Join(parts, " "), "Nothing is refused.")
 }
@@ -263,7 +298,8 @@ func (p Prospect) advice(flows []Flow) string {
 // counts is how orders fare that are triggered from the first failed one on, for a while.
 type counts struct{ failed, lost int }
 
-// count counts for an outage that lasts for d: tries before its end fail, at its end they do not.
+// count counts for an outage that lasts for d: tries before its end fail, at its end
+// they do not.
 func (f Flow) count(d time.Duration) counts {
 	s := f.Sender.Schedule
 	c := counts{failed: f.orders(d)}
@@ -295,8 +331,8 @@ func (f Flow) interval() time.Duration {
 	return max(1, time.Duration(math.Round(float64(time.Minute)/f.PerMinute)))
 }
 
-// longestWait gives how long after an outage the last of the orders may come that are not lost: the longest gap between tries that the
-// outage reaches into.
+// longestWait gives how long after an outage the last of the orders may come that are
+// not lost: the longest gap between tries that the outage reaches into.
 func (s Schedule) longestWait(outage time.Duration) time.Duration {
 	if outage <= 0 {
 		return 0
@@ -313,13 +349,19 @@ func (s Schedule) longestWait(outage time.Duration) time.Duration {
 
 func (f Flow) validate() error {
 	if f.PerMinute < 0 || math.IsNaN(f.PerMinute) || f.PerMinute > 1e6 {
-		return migration.Errorf(migration.Invalid, "%s: %v orders a minute; the rate is between 0 and a million", f.Sender.Name, f.PerMinute)
+		return migration.Errorf(migration.Invalid,
+			"%s: %v orders a minute; the rate is between 0 and a million", f.Sender.Name,
+			f.PerMinute)
 	}
 	if f.PerMinute > 0 && f.PerMinute < 1e-4 {
-		return migration.Errorf(migration.Invalid, "%s: %v orders a minute is less than one in a week; use 0 for none", f.Sender.Name, f.PerMinute)
+		return migration.Errorf(migration.Invalid,
+			"%s: %v orders a minute is less than one in a week; use 0 for none", f.Sender.Name,
+			f.PerMinute)
 	}
 	if f.MeanValue < 0 {
-		return migration.Errorf(migration.Invalid, "%s: the mean value of an order is %d; it cannot be negative", f.Sender.Name, f.MeanValue)
+		return migration.Errorf(migration.Invalid,
+			"%s: the mean value of an order is %d; it cannot be negative", f.Sender.Name,
+			f.MeanValue)
 	}
 	return nil
 }

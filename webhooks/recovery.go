@@ -22,16 +22,18 @@ import (
 type Found struct {
 	Event Event
 	Body  []byte // as the provider lists it; Recoverer.Body makes of it what an app takes in
-	// Undelivered is how many endpoints have not taken it; 0 when the provider does not tell.
+	// Undelivered is how many endpoints have not taken it; 0 when the provider does not
+	// tell.
 	Undelivered int
-	// Hold is why people should look at it before it is taken in, such as "it was refunded in part since"; empty: nothing speaks against it.
+	// Hold is why people should look at it before it is taken in, such as "it was
+	// refunded in part since"; empty: nothing speaks against it.
 	Hold string
 }
 
 // Recoverer asks a provider for what was lost. It only reads.
 type Recoverer interface {
-	// Missing gives what the provider has since a time and known does not know, oldest first. An error means that the list is not complete:
-	// nothing is given then.
+	// Missing gives what the provider has since a time and known does not know, oldest
+	// first. An error means that the list is not complete: nothing is given then.
 	Missing(ctx context.Context, since time.Time, known func(Event) bool) ([]Found, error)
 	// Body gives the body of something found in the shape of the provider's webhook.
 	Body(ctx context.Context, f Found) ([]byte, error)
@@ -40,42 +42,53 @@ type Recoverer interface {
 // mostFound bounds what one Missing reads.
 const mostFound = 200_000
 
-// StripeEvents recovers events through Stripe's API: https://docs.stripe.com/webhooks/process-undelivered-events
+// StripeEvents recovers events through Stripe's API:
+// https://docs.stripe.com/webhooks/process-undelivered-events
 type StripeEvents struct {
 	Base string       // empty: Stripe's
 	HTTP *http.Client // nil: one of its own
 	Key  migration.Secret
 	// Types keeps to these types of events, at most 20; empty: all.
 	Types []string
-	// Acknowledged also looks at events that an endpoint answered with success: they too are missing when they were lost behind the answer,
-	// as in a Redis that evicts jobs.
+	// Acknowledged also looks at events that an endpoint answered with success: they
+	// too are missing when they were lost behind the answer, as in a Redis that evicts
+	// jobs.
 	Acknowledged bool
 	Now          func() time.Time // nil: time.Now
 }
 
 const (
 	stripeBase = "https://api.stripe.com"
-	// stripeKeeps is how far back events are listed: https://docs.stripe.com/api/events/list
+	// stripeKeeps is how far back events are listed:
+	// https://docs.stripe.com/api/events/list
 	stripeKeeps = 30 * 24 * time.Hour
-	// stripePage keeps a page of large events within what httpapi reads. The API allows 100.
+	// stripePage keeps a page of large events within what httpapi reads. The API allows
+	// 100.
 	stripePage  = 50
 	stripeTypes = 20
 )
 
 // Missing implements Recoverer. Events are known by their id (Event.Key, Event.JobID).
-func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(Event) bool) ([]Found, error) {
+func (s StripeEvents) Missing(
+	ctx context.Context, since time.Time, known func(Event) bool,
+) ([]Found, error) {
 	now := time.Now
 	if s.Now != nil {
 		now = s.Now
 	}
 	if age := now().Sub(since); age > stripeKeeps {
-		return nil, migration.Errorf(migration.Invalid, "Stripe lists events of the last 30 days; %s is %.0f days ago: ask from a later time, and take what is older from an export of payments",
+		return nil, migration.Errorf(migration.Invalid, "Stripe lists events of the last 30 "+
+			"days; %s is %.0f days ago: ask from a later time, and take what is older from "+
+			"an export of payments",
 			since.UTC().Format(time.DateTime), age.Hours()/24)
 	}
 	if len(s.Types) > stripeTypes {
-		return nil, migration.Errorf(migration.Invalid, "Stripe takes at most %d types of events in one question; these are %d: ask for fewer, or for all", stripeTypes, len(s.Types))
+		return nil, migration.Errorf(migration.Invalid, "Stripe takes at most %d types of "+
+			"events in one question; these are %d: ask for fewer, or for all", stripeTypes,
+			len(s.Types))
 	}
-	query := url.Values{"limit": {strconv.Itoa(stripePage)}, "created[gte]": {strconv.FormatInt(since.Unix(), 10)}}
+	query := url.Values{"limit": {strconv.Itoa(stripePage)},
+		"created[gte]": {strconv.FormatInt(since.Unix(), 10)}}
 	if !s.Acknowledged {
 		query.Set("delivery_success", "false")
 	}
@@ -93,7 +106,8 @@ func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(E
 			HasMore bool              `json:"has_more"`
 		}
 		if err := s.get(ctx, api, "/v1/events?"+query.Encode(), &page); err != nil {
-			return nil, fmt.Errorf("list Stripe's events since %s: %w", since.UTC().Format(time.RFC3339), err)
+			return nil, fmt.Errorf("list Stripe's events since %s: %w",
+				since.UTC().Format(time.RFC3339), err)
 		}
 		last := ""
 		for _, raw := range page.Data {
@@ -115,7 +129,9 @@ func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(E
 			slices.Reverse(out)
 			return out, nil
 		case last == "" || last == query.Get("starting_after"):
-			return nil, fmt.Errorf("list Stripe's events: the API says that there is more after %q but gives none", last)
+			return nil, fmt.Errorf(
+				"list Stripe's events: the API says that there is more after %q but gives none",
+				last)
 		case seen >= mostFound:
 			return nil, tooMany("Stripe", seen)
 		}
@@ -123,7 +139,8 @@ func (s StripeEvents) Missing(ctx context.Context, since time.Time, known func(E
 	}
 }
 
-// Body implements Recoverer: an event of Stripe's list is the same object as in the webhook, though not the same bytes.
+// Body implements Recoverer: an event of Stripe's list is the same object as in the
+// webhook, though not the same bytes.
 func (s StripeEvents) Body(_ context.Context, f Found) ([]byte, error) { return f.Body, nil }
 
 // get is httpapi's Do for Stripe's form of errors: https://docs.stripe.com/api/errors
@@ -142,7 +159,12 @@ func (s StripeEvents) get(ctx context.Context, api httpapi.Client, path string, 
 			message = strings.ReplaceAll(message, key, "redacted")
 		}
 		where, _, _ := strings.Cut(path, "?")
-		return &httpapi.Error{API: "stripe", Call: "GET " + where, Status: status, Message: message}
+		return &httpapi.Error{
+			API:     "stripe",
+			Call:    "GET " + where,
+			Status:  status,
+			Message: message,
+		}
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return fmt.Errorf("stripe: the answer is not the documented JSON (%d bytes)", len(body))
@@ -150,8 +172,9 @@ func (s StripeEvents) get(ctx context.Context, api httpapi.Client, path string, 
 	return nil
 }
 
-// ShopifyOrders recovers orders through Shopify's Admin API, since events themselves are not kept:
-// https://shopify.dev/docs/apps/build/webhooks/best-practices (reconciliation). The API gives the last 60 days unless the app may read all orders.
+// ShopifyOrders recovers orders through Shopify's Admin API, since events themselves
+// are not kept: https://shopify.dev/docs/apps/build/webhooks/best-practices
+// (reconciliation). The API gives the last 60 days unless the app may read all orders.
 // The token needs the scopes read_orders and read_customers.
 type ShopifyOrders struct {
 	Shop    string       // as example.myshopify.com
@@ -167,11 +190,12 @@ const ShopifyVersion = "2026-10"
 
 const (
 	shopifyPage = 50
-	// shopifyLines keeps the cost of one order below the 1,000 points that a question may cost: an object is a point, a line has three.
+	// shopifyLines keeps the cost of one order below the 1,000 points that a question
+	// may cost: an object is a point, a line has three.
 	// https://shopify.dev/docs/apps/build/apis/graphql-admin/rate-limits
 	shopifyLines = 250
-	// shopifyTries bounds how often a throttled question is asked; the budget refills within seconds:
-	// https://shopify.dev/docs/api/usage/limits
+	// shopifyTries bounds how often a throttled question is asked; the budget refills
+	// within seconds: https://shopify.dev/docs/api/usage/limits
 	shopifyTries = 10
 	shopifyWait  = 2 * time.Second
 	shopifyQuery = `query($first: Int!, $after: String, $query: String!) {
@@ -195,15 +219,19 @@ const (
 
 var shopHost = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*\.myshopify\.com$`)
 
-// Missing implements Recoverer. It gives orders that are paid, as the topic orders/paid does. They are known by Event.Object, the number that
-// webhooks carry as id; Event.Key is that too, not the key of a webhook, because one order has many events: take it in by that, since a webhook of
-// the same order may still come.
-func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(Event) bool) ([]Found, error) {
+// Missing implements Recoverer. It gives orders that are paid, as the topic orders/paid
+// does. They are known by Event.Object, the number that webhooks carry as id; Event.Key
+// is that too, not the key of a webhook, because one order has many events: take it in
+// by that, since a webhook of the same order may still come.
+func (s ShopifyOrders) Missing(
+	ctx context.Context, since time.Time, known func(Event) bool,
+) ([]Found, error) {
 	var out []Found
 	given := map[string]bool{} // an order that is updated meanwhile comes again at the end
 	after := ""
 	for seen := 0; ; {
-		variables := map[string]any{"first": shopifyPage, "query": "updated_at:>='" + since.UTC().Format(time.RFC3339) + "'"}
+		variables := map[string]any{"first": shopifyPage,
+			"query": "updated_at:>='" + since.UTC().Format(time.RFC3339) + "'"}
 		if after != "" {
 			variables["after"] = after
 		}
@@ -215,7 +243,8 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 			err = errors.New("shopify: the answer is not the documented JSON")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list Shopify's orders since %s: %w", since.UTC().Format(time.RFC3339), err)
+			return nil, fmt.Errorf("list Shopify's orders since %s: %w",
+				since.UTC().Format(time.RFC3339), err)
 		}
 		page := data.Orders
 		for _, raw := range page.Nodes {
@@ -227,7 +256,14 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 			if id == "" {
 				return nil, errors.New("list Shopify's orders: one has no id")
 			}
-			e := Event{Sender: "shopify", ID: o.text("id"), Type: "order", Object: id, Created: o.time("createdAt"), Key: id}
+			e := Event{
+				Sender:  "shopify",
+				ID:      o.text("id"),
+				Type:    "order",
+				Object:  id,
+				Created: o.time("createdAt"),
+				Key:     id,
+			}
 			paid, hold := shopifyPaid(o)
 			if paid && !given[id] && !known(e) {
 				given[id] = true
@@ -239,7 +275,8 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 		case !page.PageInfo.HasNextPage:
 			return out, nil
 		case next == "" || next == after:
-			return nil, errors.New("list Shopify's orders: the API says that there is more but not from where")
+			return nil, errors.New(
+				"list Shopify's orders: the API says that there is more but not from where")
 		case seen >= mostFound:
 			return nil, tooMany("Shopify", seen)
 		default:
@@ -248,7 +285,8 @@ func (s ShopifyOrders) Missing(ctx context.Context, since time.Time, known func(
 	}
 }
 
-// shopifyPaid says whether an order was paid and is not given back as a whole, and what of it people should look at first:
+// shopifyPaid says whether an order was paid and is not given back as a whole, and what
+// of it people should look at first:
 // https://shopify.dev/docs/api/admin-graphql/latest/enums/OrderDisplayFinancialStatus
 func shopifyPaid(o object) (paid bool, hold string) {
 	switch o.text("displayFinancialStatus") {
@@ -265,7 +303,8 @@ func shopifyPaid(o object) (paid bool, hold string) {
 	return false, ""
 }
 
-// Body implements Recoverer: the order as the webhook orders/paid has it, as far as an app needs it, with prices before discounts in the shop's currency.
+// Body implements Recoverer: the order as the webhook orders/paid has it, as far as an
+// app needs it, with prices before discounts in the shop's currency.
 // https://shopify.dev/docs/api/admin-graphql/latest/objects/Order
 func (s ShopifyOrders) Body(ctx context.Context, f Found) ([]byte, error) {
 	type money struct {
@@ -299,7 +338,8 @@ func (s ShopifyOrders) Body(ctx context.Context, f Found) ([]byte, error) {
 		}
 		o := data.Order
 		if o == nil {
-			return nil, migration.Errorf(migration.NotFound, "Shopify has no order %s any more", f.Event.Object)
+			return nil, migration.Errorf(migration.NotFound, "Shopify has no order %s any more",
+				f.Event.Object)
 		}
 		for _, raw := range o.LineItems.Nodes {
 			var item struct {
@@ -308,20 +348,27 @@ func (s ShopifyOrders) Body(ctx context.Context, f Found) ([]byte, error) {
 				OriginalUnitPriceSet money   `json:"originalUnitPriceSet"`
 			}
 			if err := json.Unmarshal(raw, &item); err != nil {
-				return nil, fmt.Errorf("read Shopify's order %s: a line is not the documented JSON", f.Event.Object)
+				return nil, fmt.Errorf(
+					"read Shopify's order %s: a line is not the documented JSON",
+					f.Event.Object)
 			}
-			lines = append(lines, line{item.SKU, item.Quantity, item.OriginalUnitPriceSet.ShopMoney.Amount})
+			lines = append(lines,
+				line{item.SKU, item.Quantity, item.OriginalUnitPriceSet.ShopMoney.Amount})
 		}
 		switch next := o.LineItems.PageInfo.EndCursor; {
 		case !o.LineItems.PageInfo.HasNextPage:
-			body := map[string]any{"id": json.Number(f.Event.Object), "admin_graphql_api_id": f.Event.ID, "name": o.Name, "created_at": o.CreatedAt, "test": o.Test, "financial_status": "paid",
-				"total_price": o.TotalPriceSet.ShopMoney.Amount, "currency": o.CurrencyCode, "customer": nil, "line_items": lines}
+			body := map[string]any{"id": json.Number(f.Event.Object),
+				"admin_graphql_api_id": f.Event.ID, "name": o.Name, "created_at": o.CreatedAt,
+				"test": o.Test, "financial_status": "paid",
+				"total_price": o.TotalPriceSet.ShopMoney.Amount, "currency": o.CurrencyCode,
+				"customer": nil, "line_items": lines}
 			if o.Customer != nil {
 				body["customer"] = map[string]any{"id": o.Customer.LegacyResourceID}
 			}
 			return json.Marshal(body)
 		case next == "" || next == after:
-			return nil, fmt.Errorf("read Shopify's order %s: the API says that there are more lines but not from where", f.Event.Object)
+			return nil, fmt.Errorf("read Shopify's order %s: the API says that there are "+
+				"more lines but not from where", f.Event.Object)
 		default:
 			after = next
 			variables["after"] = next
@@ -338,19 +385,28 @@ type shopifyNodes struct {
 	Nodes []json.RawMessage `json:"nodes"`
 }
 
-// ask asks one question and decodes its data into out. GraphQL answers errors with a 200; being throttled is one of them, and is waited for.
-func (s ShopifyOrders) ask(ctx context.Context, query string, variables map[string]any, out any) error {
+// ask asks one question and decodes its data into out. GraphQL answers errors with a
+// 200; being throttled is one of them, and is waited for.
+func (s ShopifyOrders) ask(
+	ctx context.Context, query string, variables map[string]any, out any,
+) error {
 	base, version, wait := s.Base, cmp.Or(s.Version, ShopifyVersion), s.Wait
 	if base == "" {
 		if !shopHost.MatchString(s.Shop) {
-			return migration.Errorf(migration.Invalid, "%q is not a shop's address: give it as example.myshopify.com", s.Shop)
+			return migration.Errorf(migration.Invalid,
+				"%q is not a shop's address: give it as example.myshopify.com", s.Shop)
 		}
 		base = "https://" + s.Shop
 	}
 	if wait == nil {
 		wait = pause
 	}
-	api := httpapi.Client{API: "shopify", Base: base, HTTP: s.HTTP, Header: http.Header{"X-Shopify-Access-Token": {s.Token.Reveal()}}}
+	api := httpapi.Client{
+		API:    "shopify",
+		Base:   base,
+		HTTP:   s.HTTP,
+		Header: http.Header{"X-Shopify-Access-Token": {s.Token.Reveal()}},
+	}
 	for try := 1; ; try++ {
 		var answer struct {
 			Data   json.RawMessage `json:"data"`
@@ -359,12 +415,15 @@ func (s ShopifyOrders) ask(ctx context.Context, query string, variables map[stri
 				Extensions struct{ Code string }
 			} `json:"errors"`
 		}
-		if err := api.Do(ctx, http.MethodPost, "/admin/api/"+url.PathEscape(version)+"/graphql.json", map[string]any{"query": query, "variables": variables}, &answer); err != nil {
+		if err := api.Do(ctx, http.MethodPost,
+			"/admin/api/"+url.PathEscape(version)+"/graphql.json",
+			map[string]any{"query": query, "variables": variables}, &answer); err != nil {
 			return err
 		}
 		if len(answer.Errors) == 0 {
 			if err := json.Unmarshal(answer.Data, out); err != nil {
-				return errors.New("shopify: the answer is not the documented JSON") // not %w: it may quote a customer's data
+				// not %w: it may quote a customer's data
+				return errors.New("shopify: the answer is not the documented JSON")
 			}
 			return nil
 		}
@@ -374,7 +433,8 @@ func (s ShopifyOrders) ask(ctx context.Context, query string, variables map[stri
 			if token := s.Token.Reveal(); token != "" {
 				message = strings.ReplaceAll(message, token, "redacted")
 			}
-			return migration.Errorf(migration.Unavailable, "shopify answered %s: %s", e.Extensions.Code, message)
+			return migration.Errorf(migration.Unavailable, "shopify answered %s: %s",
+				e.Extensions.Code, message)
 		}
 		if err := wait(ctx, shopifyWait); err != nil {
 			return err
@@ -394,5 +454,6 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func tooMany(name string, n int) error {
-	return migration.Errorf(migration.Invalid, "%s has more than %d entries since then: ask from a later time, in parts", name, n)
+	return migration.Errorf(migration.Invalid,
+		"%s has more than %d entries since then: ask from a later time, in parts", name, n)
 }

@@ -18,7 +18,8 @@ const (
 	read     = "2026-11-26" // looked up again
 )
 
-// Senders gives the five setups that are planned with, by id. Where it is not known which of several setups a shop has, it is the worse one.
+// Senders gives the five setups that are planned with, by id. Where it is not known
+// which of several setups a shop has, it is the worse one.
 func Senders() []Sender {
 	return []Sender{Stripe(), Shopify(), ClickFunnels(), CopeCart(), COPE()}
 }
@@ -43,27 +44,42 @@ func Stripe() Sender {
 	const page = "https://docs.stripe.com/webhooks"
 	return Sender{
 		ID: "stripe", Name: "Stripe", Variant: "live mode",
-		Signature: Source{Level: Documented, URL: page + "#verify-manually", Read: read}, Header: "Stripe-Signature", Tolerance: 300 * time.Second,
-		Dedupe: Source{Level: Documented, URL: page + "#handle-duplicate-events", Read: read}, DedupeBy: "event id",
-		SuccessRule: "any 2xx", SuccessOf: Source{Level: Documented, URL: page, Read: read}, Reply: `{"received":true}`,
-		Deadline: Deadline{Source: Source{Level: Assumed, Note: "Stripe says \"quickly\" and states no time"}, Total: 10 * time.Second},
+		Signature: Source{Level: Documented, URL: page + "#verify-manually", Read: read},
+		Header:    "Stripe-Signature", Tolerance: 300 * time.Second,
+		Dedupe: Source{Level: Documented, URL: page + "#handle-duplicate-events",
+			Read: read},
+		DedupeBy:    "event id",
+		SuccessRule: "any 2xx", SuccessOf: Source{Level: Documented, URL: page, Read: read},
+		Reply: `{"received":true}`,
+		Deadline: Deadline{Source: Source{Level: Assumed,
+			Note: "Stripe says \"quickly\" and states no time"}, Total: 10 * time.Second},
 		Schedule: Schedule{
 			Source: Source{Level: Documented, URL: page + "#automatic-retries", Read: read, Note: "up to three days with exponential back-off; the number of tries is not stated"},
 			Window: 72 * time.Hour,
-			Waits: []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, 80 * time.Minute, 160 * time.Minute, 320 * time.Minute, 640 * time.Minute,
-				12 * time.Hour, 12 * time.Hour, 12 * time.Hour, 12 * time.Hour, 165 * time.Minute},
-			Spacing: Source{Level: Assumed, Note: "doubling from 5 min to at most 12 h, the last at 72 h"},
-			NoLoss:  36 * time.Hour,
+			Waits: []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute,
+				40 * time.Minute, 80 * time.Minute, 160 * time.Minute, 320 * time.Minute,
+				640 * time.Minute,
+				12 * time.Hour, 12 * time.Hour, 12 * time.Hour, 12 * time.Hour,
+				165 * time.Minute},
+			Spacing: Source{Level: Assumed,
+				Note: "doubling from 5 min to at most 12 h, the last at 72 h"},
+			NoLoss: 36 * time.Hour,
 		},
 		Redirects: Trait{Source: Source{Level: Documented, URL: "https://support.stripe.com/questions/webhooks-what-to-do-when-the-http-status-code-starts-with-a-three-(3xx)", Read: read,
 			Note: "any redirect is a failure"}},
 		Pinned: Trait{Source: Source{Level: Assumed, Note: "not stated"}},
-		Removal: Removal{Source: Source{Level: Community, URL: page, Read: planRead, Note: "after how long is not stated; a disabled endpoint gets no further retries"},
+		Removal: Removal{Source: Source{Level: Community, URL: page, Read: planRead,
+			Note: "after how long is not stated; a disabled endpoint gets no further retries"},
 			What: "Stripe may disable the endpoint"},
-		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://docs.stripe.com/webhooks/process-undelivered-events", Read: read},
-			Action: "List events with delivery_success=false and take in those that are not known; or resend from the dashboard (15 days) or the CLI (30 days).", For: 30 * 24 * time.Hour},
-		Trap:   "A disabled endpoint stops the retries. In a sandbox there are only three retries over a few hours, so 72 h cannot be seen there.",
-		scheme: official{}, object: "data.object.id", identify: stripeEvent, request: stripeOrder,
+		Recovery: Recovery{Source: Source{Level: Documented,
+			URL: "https://docs.stripe.com/webhooks/process-undelivered-events", Read: read},
+			Action: "List events with delivery_success=false and take in those that are not " +
+				"known; or resend from the dashboard (15 days) or the CLI (30 days).",
+			For: 30 * 24 * time.Hour},
+		Trap: "A disabled endpoint stops the retries. In a sandbox there are only three " +
+			"retries over a few hours, so 72 h cannot be seen there.",
+		scheme: official{}, object: "data.object.id", identify: stripeEvent,
+		request: stripeOrder,
 	}
 }
 
@@ -72,13 +88,17 @@ func StripeSandbox() Sender {
 	p := Stripe()
 	p.Variant = "sandbox"
 	p.Schedule = Schedule{
-		Source:  Source{Level: Documented, URL: "https://docs.stripe.com/webhooks#automatic-retries", Read: read, Note: "three times over a few hours"},
-		Retries: 3, Waits: []time.Duration{time.Hour, time.Hour, time.Hour}, Spacing: Source{Level: Assumed, Note: "one an hour"}, NoLoss: time.Hour,
+		Source: Source{Level: Documented,
+			URL: "https://docs.stripe.com/webhooks#automatic-retries", Read: read,
+			Note: "three times over a few hours"},
+		Retries: 3, Waits: []time.Duration{time.Hour, time.Hour, time.Hour},
+		Spacing: Source{Level: Assumed, Note: "one an hour"}, NoLoss: time.Hour,
 	}
 	return p
 }
 
-// Shopify with subscriptions made through the Admin API, the worse case: they are deleted.
+// Shopify with subscriptions made through the Admin API, the worse case: they are
+// deleted.
 func Shopify() Sender {
 	const (
 		https   = "https://shopify.dev/docs/apps/build/webhooks/subscribe/https"
@@ -86,61 +106,95 @@ func Shopify() Sender {
 	)
 	return Sender{
 		ID: "shopify", Name: "Shopify", Variant: "subscription by Admin API",
-		Signature: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries", Read: planRead}, Header: "X-Shopify-Hmac-Sha256",
-		Dedupe:      Source{Level: Documented, URL: "https://shopify.dev/apps/build/webhooks/ignore-duplicates", Read: planRead, Note: "the header is not part of what is signed"},
+		Signature: Source{Level: Documented,
+			URL:  "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries",
+			Read: planRead}, Header: "X-Shopify-Hmac-Sha256",
+		Dedupe: Source{Level: Documented,
+			URL: "https://shopify.dev/apps/build/webhooks/ignore-duplicates", Read: planRead,
+			Note: "the header is not part of what is signed"},
 		DedupeBy:    "X-Shopify-Event-Id, else the order's id",
-		SuccessRule: "any 2xx", SuccessOf: Source{Level: Documented, URL: https, Read: read}, Reply: "",
-		Deadline: Deadline{Source: Source{Level: Documented, URL: https, Read: planRead}, Connect: time.Second, Total: 5 * time.Second},
+		SuccessRule: "any 2xx",
+		SuccessOf:   Source{Level: Documented, URL: https, Read: read}, Reply: "",
+		Deadline: Deadline{Source: Source{Level: Documented, URL: https, Read: planRead},
+			Connect: time.Second, Total: 5 * time.Second},
 		Schedule: Schedule{
 			Source:  Source{Level: Documented, URL: changed, Read: read, Note: "8 times over 4 hours, exponential, since 2024-09-10; many pages still tell of 19 times in 48 h"},
 			Retries: 8, Window: 4 * time.Hour, Waits: doubling(8, 4*time.Hour),
-			Spacing: Source{Level: Assumed, Note: "doubling, the last at 4 h"}, NoLoss: 2 * time.Hour,
+			Spacing: Source{Level: Assumed, Note: "doubling, the last at 4 h"},
+			NoLoss:  2 * time.Hour,
 		},
-		Redirects: Trait{Source: Source{Level: Assumed, Note: "integrators quote an earlier document that redirects are errors; the page itself was not found"}},
-		Pinned:    Trait{Source: Source{Level: Documented, URL: changed, Read: read}, Holds: true},
+		Redirects: Trait{Source: Source{Level: Assumed, Note: "integrators quote an earlier " +
+			"document that redirects are errors; the page itself was not found"}},
+		Pinned: Trait{Source: Source{Level: Documented, URL: changed, Read: read},
+			Holds: true},
 		Removal: Removal{Source: Source{Level: Documented, URL: https, Read: planRead,
-			Note: "after 8 consecutive failures; read as the last retry of one event. What becomes of other pending retries is not stated: taken as dropped"},
+			Note: "after 8 consecutive failures; read as the last retry of one event. What " +
+				"becomes of other pending retries is not stated: taken as dropped"},
 			What: "the subscription is deleted", AfterLastTry: true, StopsPending: true},
-		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://shopify.dev/docs/apps/build/webhooks/best-practices", Read: planRead},
-			Action: "Subscribe again, then take in orders by updated_at from before the outage through the Admin API."},
-		Trap:   "Retries go to the address that was configured when the event was triggered: changing the address does not redirect them. Keep the old address answering.",
+		Recovery: Recovery{Source: Source{Level: Documented,
+			URL: "https://shopify.dev/docs/apps/build/webhooks/best-practices", Read: planRead},
+			Action: "Subscribe again, then take in orders by updated_at from before the " +
+				"outage through the Admin API."},
+		Trap: "Retries go to the address that was configured when the event was triggered: " +
+			"changing the address does not redirect them. Keep the old address answering.",
 		scheme: bare{}, object: "id", identify: shopifyEvent, request: shopifyOrder,
 	}
 }
 
-// ShopifyAppConfig is Shopify with subscriptions declared in the app's configuration, which are not deleted.
+// ShopifyAppConfig is Shopify with subscriptions declared in the app's configuration,
+// which are not deleted.
 func ShopifyAppConfig() Sender {
 	p := Shopify()
 	p.Variant = "subscription in the app's configuration"
 	p.Removal = Removal{}
-	p.Recovery.Action = "Take in orders by updated_at from before the outage through the Admin API."
+	p.Recovery.Action =
+		"Take in orders by updated_at from before the outage through the Admin API."
 	return p
 }
 
 const bulletTrain = "https://github.com/bullet-train-co/bullet_train-core/tree/main/bullet_train-outgoing_webhooks"
 
-// ClickFunnels is ClickFunnels 2.0. Its retries are unpublished; they are taken from the library whose names its webhooks carry.
+// ClickFunnels is ClickFunnels 2.0. Its retries are unpublished; they are taken from
+// the library whose names its webhooks carry.
 func ClickFunnels() Sender {
-	library := func(note string) Source { return Source{Level: Community, URL: bulletTrain, Read: read, Note: note} }
-	verify := Source{Level: Documented, URL: "https://developers.myclickfunnels.com/docs/signature-verification", Read: planRead}
+	library := func(note string) Source {
+		return Source{Level: Community, URL: bulletTrain, Read: read, Note: note}
+	}
+	verify := Source{
+		Level: Documented,
+		URL:   "https://developers.myclickfunnels.com/docs/signature-verification",
+		Read:  planRead,
+	}
 	return Sender{
 		ID: "clickfunnels", Name: "ClickFunnels 2.0", Variant: "six tries",
-		Signature: verify, Header: "X-Webhook-ClickFunnels-Signature", Tolerance: 600 * time.Second,
-		Dedupe: library(""), DedupeBy: "event_id, else the order's id",
+		Signature: verify, Header: "X-Webhook-ClickFunnels-Signature",
+		Tolerance: 600 * time.Second,
+		Dedupe:    library(""), DedupeBy: "event_id, else the order's id",
 		SuccessRule: "any 2xx", SuccessOf: library(""), Reply: `{"received":true}`,
-		Deadline: Deadline{Source: library("the library sets none; 60 s to connect and to read are its language's"), Connect: time.Minute, Total: time.Minute},
+		Deadline: Deadline{Source: library(
+			"the library sets none; 60 s to connect and to read are its language's"),
+			Connect: time.Minute, Total: time.Minute},
 		Schedule: Schedule{
-			Source:  library("ClickFunnels publishes no schedule. Classic: none found either, so take it as no retry"),
-			Retries: 5, Window: 81*time.Minute + 15*time.Second, Waits: []time.Duration{15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
+			Source: library("ClickFunnels publishes no schedule. Classic: none found " +
+				"either, so take it as no retry"),
+			Retries: 5, Window: 81*time.Minute + 15*time.Second, Waits: []time.Duration{15 *
+				time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
 			Spacing: library("15 s, 1 m, 5 m, 15 m, 1 h after a failure"),
 		},
 		Redirects: Trait{Source: library("its HTTP call does not follow any")},
-		Pinned:    Trait{Source: library("the address is stored with the delivery when the event is made"), Holds: true},
-		Removal:   Removal{Source: library("off unless configured: 50 exhausted deliveries, then 3 days"), What: "the endpoint may be deactivated"},
-		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://developers.myclickfunnels.com/reference/order", Read: read, Note: "events are not listed, only orders"},
+		Pinned: Trait{Source: library(
+			"the address is stored with the delivery when the event is made"), Holds: true},
+		Removal: Removal{Source: library(
+			"off unless configured: 50 exhausted deliveries, then 3 days"),
+			What: "the endpoint may be deactivated"},
+		Recovery: Recovery{Source: Source{Level: Documented,
+			URL: "https://developers.myclickfunnels.com/reference/order", Read: read,
+			Note: "events are not listed, only orders"},
 			Action: "List orders through the API and take in those that are not known."},
-		Trap:   "4xx answers are retried like 5xx. The secret is shown once, when the endpoint is made.",
-		scheme: split{timestamp: "X-Webhook-ClickFunnels-Timestamp"}, object: "subject_id", identify: clickFunnelsEvent, request: clickFunnelsOrder,
+		Trap: "4xx answers are retried like 5xx. The secret is shown once, when the " +
+			"endpoint is made.",
+		scheme: split{timestamp: "X-Webhook-ClickFunnels-Timestamp"}, object: "subject_id",
+		identify: clickFunnelsEvent, request: clickFunnelsOrder,
 	}
 }
 
@@ -150,13 +204,19 @@ func ClickFunnelsSevenTries() Sender {
 	p.Variant = "seven tries"
 	p.Schedule.Retries, p.Schedule.Window = 6, p.Schedule.Window+24*time.Hour
 	p.Schedule.Waits = append(p.Schedule.Waits, 24*time.Hour)
-	p.Schedule.Spacing.Note = "as before, and once more after 24 h (library of 2025-07-11 and later)"
+	p.Schedule.Spacing.Note =
+		"as before, and once more after 24 h (library of 2025-07-11 and later)"
 	return p
 }
 
 // CopeCart sends IPN, its older form. Its document is known through those who quote it.
 func CopeCart() Sender {
-	ipn := Source{Level: Documented, URL: "https://s3.eu-central-1.amazonaws.com/shared.copecart.com/IPN_CopeCart_v_1.6.7_.pdf", Read: read, Note: "as quoted by integrators"}
+	ipn := Source{
+		Level: Documented,
+		URL:   "https://s3.eu-central-1.amazonaws.com/shared.copecart.com/IPN_CopeCart_v_1.6.7_.pdf",
+		Read:  read,
+		Note:  "as quoted by integrators",
+	}
 	evenly := make([]time.Duration, 10)
 	for i := range evenly {
 		evenly[i] = 18 * time.Minute
@@ -167,37 +227,60 @@ func CopeCart() Sender {
 		Signature: ipn, Header: "X-Copecart-Signature",
 		Dedupe: ipn, DedupeBy: "transaction_id and event_type (there is no event id)",
 		SuccessRule: "2xx with a body of exactly OK", SuccessOf: ipn, Reply: "OK",
-		Deadline:  Deadline{Source: nothing("not found"), Total: 10 * time.Second},
-		Schedule:  Schedule{Source: ipn, Retries: 10, Window: 3 * time.Hour, Waits: evenly, Spacing: nothing("evenly, every 18 min"), NoLoss: 90 * time.Minute},
+		Deadline: Deadline{Source: nothing("not found"), Total: 10 * time.Second},
+		Schedule: Schedule{Source: ipn, Retries: 10, Window: 3 * time.Hour, Waits: evenly,
+			Spacing: nothing("evenly, every 18 min"), NoLoss: 90 * time.Minute},
 		Redirects: Trait{Source: nothing("not found; taken as a failure")},
 		Pinned:    Trait{Source: nothing("not found")},
-		Recovery:  Recovery{Source: nothing("no API was found, neither for orders nor to send a notification again"), Action: "Export the orders of the time from the vendor's pages, or ask support to send the notifications again."},
-		Trap:      "Any other body, such as JSON with a 200, is a failure: the order comes eleven times.",
-		scheme:    bare{}, object: "order_id", identify: copeCartEvent, request: copeCartOrder, exactly: "OK",
+		Recovery: Recovery{
+			Source: nothing(
+				"no API was found, neither for orders nor to send a notification again"),
+			Action: "Export the orders of the time from the vendor's pages, or ask support " +
+				"to send the notifications again.",
+		},
+		Trap: "Any other body, such as JSON with a 200, is a failure: the order comes " +
+			"eleven times.",
+		scheme: bare{}, object: "order_id", identify: copeCartEvent, request: copeCartOrder,
+		exactly: "OK",
 	}
 }
 
 // COPE is the newer platform of CopeCart's vendor.
 func COPE() Sender {
-	sample := Source{Level: Observed, URL: "https://github.com/copecart/integration-samples", Read: read}
-	docs := Source{Level: Documented, URL: "https://docs.cope.com/webhooks/overview", Read: read}
+	sample := Source{
+		Level: Observed,
+		URL:   "https://github.com/copecart/integration-samples",
+		Read:  read,
+	}
+	docs := Source{
+		Level: Documented,
+		URL:   "https://docs.cope.com/webhooks/overview",
+		Read:  read,
+	}
 	like := CopeCart().Schedule.Waits
 	return Sender{
 		ID: "cope", Name: "COPE", Variant: "CloudEvents",
 		Signature: sample, Header: "X-Cope-Signature", Tolerance: 300 * time.Second,
 		Dedupe: docs, DedupeBy: "CloudEvents source and id, else X-Cope-Event-Id",
 		SuccessRule: "any 2xx", SuccessOf: docs, Reply: `{"status":"received"}`,
-		Deadline: Deadline{Source: Source{Level: Assumed, Note: "not found"}, Total: 10 * time.Second},
+		Deadline: Deadline{Source: Source{Level: Assumed, Note: "not found"},
+			Total: 10 * time.Second},
 		Schedule: Schedule{
-			Source: Source{Level: Observed, URL: sample.URL, Read: read, Note: "5xx is retried with back-off; how often and how long is not stated"},
-			Waits:  like, Spacing: Source{Level: Assumed, Note: "as CopeCart's IPN, ten times in 3 h"}, Terminal: "4xx",
+			Source: Source{Level: Observed, URL: sample.URL, Read: read,
+				Note: "5xx is retried with back-off; how often and how long is not stated"},
+			Waits: like, Spacing: Source{Level: Assumed,
+				Note: "as CopeCart's IPN, ten times in 3 h"}, Terminal: "4xx",
 		},
 		Redirects: Trait{Source: Source{Level: Assumed, Note: "not found; taken as a failure"}},
 		Pinned:    Trait{Source: Source{Level: Assumed, Note: "not found"}},
-		Recovery: Recovery{Source: Source{Level: Documented, URL: "https://docs.cope.com/webhooks/deliveries", Read: read, Note: "for how long back is not stated; no route of an API for it was found"},
+		Recovery: Recovery{Source: Source{Level: Documented,
+			URL: "https://docs.cope.com/webhooks/deliveries", Read: read,
+			Note: "for how long back is not stated; no route of an API for it was found"},
 			Action: "Replay the failed deliveries of the time; a bulk replay is a job."},
-		Trap:   "A 4xx ends the retries at once: never answer 401, 404 or 429 because something of your own is down.",
-		scheme: timed{}, object: "subject", identify: copeEvent, request: copeOrder, terminal4x: true,
+		Trap: "A 4xx ends the retries at once: never answer 401, 404 or 429 because " +
+			"something of your own is down.",
+		scheme: timed{}, object: "subject", identify: copeEvent, request: copeOrder,
+		terminal4x: true,
 	}
 }
 
@@ -213,7 +296,8 @@ func doubling(n int, total time.Duration) []time.Duration {
 	return out
 }
 
-// object is a JSON object whose fields are read for what they are worth: one that is missing or of an odd type never costs an order.
+// object is a JSON object whose fields are read for what they are worth: one that is
+// missing or of an odd type never costs an order.
 type object map[string]json.RawMessage
 
 func decode(body []byte) (object, error) {
@@ -227,7 +311,8 @@ func decode(body []byte) (object, error) {
 	return o, nil
 }
 
-// text reads text or a number, which providers use for ids alike; empty when it is neither.
+// text reads text or a number, which providers use for ids alike; empty when it is
+// neither.
 func (o object) text(name string) string {
 	var s string
 	if json.Unmarshal(o[name], &s) == nil {
@@ -258,21 +343,39 @@ func (o object) time(name string) time.Time {
 }
 
 func stripeEvent(_ http.Header, e object) Event {
-	return Event{ID: e.text("id"), Type: e.text("type"), Object: e.object("data").object("object").text("id"), Created: e.time("created")}
+	return Event{
+		ID:      e.text("id"),
+		Type:    e.text("type"),
+		Object:  e.object("data").object("object").text("id"),
+		Created: e.time("created"),
+	}
 }
 
 func stripeOrder(_ http.Header, o Order, _ int) []byte {
-	session := o.with(map[string]any{"id": o.ID, "object": "checkout.session", "amount_total": o.Value, "currency": "eur", "payment_status": "paid"}, "customer", "items", func(i Item) map[string]any {
+	session := o.with(map[string]any{
+		"id":             o.ID,
+		"object":         "checkout.session",
+		"amount_total":   o.Value,
+		"currency":       "eur",
+		"payment_status": "paid",
+	}, "customer", "items", func(i Item) map[string]any {
 		return map[string]any{"sku": i.SKU, "qty": i.Qty, "price": i.Price}
 	})
 	return encode(map[string]any{
-		"id": cmp.Or(o.Event, "evt_"+o.ID), "object": "event", "api_version": "2026-03-25.dahlia", "created": o.At.Unix(), "type": "checkout.session.completed", "livemode": true,
+		"id": cmp.Or(o.Event, "evt_"+o.ID), "object": "event",
+		"api_version": "2026-03-25.dahlia", "created": o.At.Unix(),
+		"type": "checkout.session.completed", "livemode": true,
 		"pending_webhooks": 1, "data": map[string]any{"object": session},
 	})
 }
 
 func shopifyEvent(h http.Header, order object) Event {
-	out := Event{ID: h.Get("X-Shopify-Event-Id"), Type: h.Get("X-Shopify-Topic"), Object: order.text("id"), Created: order.time("created_at")}
+	out := Event{
+		ID:      h.Get("X-Shopify-Event-Id"),
+		Type:    h.Get("X-Shopify-Topic"),
+		Object:  order.text("id"),
+		Created: order.time("created_at"),
+	}
 	out.Key = cmp.Or(out.ID, orderKey(out.Object))
 	return out
 }
@@ -282,7 +385,13 @@ func shopifyOrder(h http.Header, o Order, try int) []byte {
 	h.Set("X-Shopify-Event-Id", cmp.Or(o.Event, "event-"+o.ID))
 	h.Set("X-Shopify-Webhook-Id", "delivery-"+o.ID+"-"+strconv.Itoa(try))
 	h.Set("X-Shopify-Triggered-At", o.At.UTC().Format(time.RFC3339Nano))
-	body := map[string]any{"id": o.ID, "created_at": o.At.UTC().Format(time.RFC3339), "financial_status": "paid", "currency": "EUR", "total_price": euros(o.Value)}
+	body := map[string]any{
+		"id":               o.ID,
+		"created_at":       o.At.UTC().Format(time.RFC3339),
+		"financial_status": "paid",
+		"currency":         "EUR",
+		"total_price":      euros(o.Value),
+	}
 	if o.Customer != "" {
 		body["customer"] = map[string]any{"id": o.Customer}
 	}
@@ -290,35 +399,59 @@ func shopifyOrder(h http.Header, o Order, try int) []byte {
 }
 
 func clickFunnelsEvent(_ http.Header, e object) Event {
-	out := Event{ID: e.text("event_id"), Type: e.text("event_type"), Object: cmp.Or(e.text("subject_id"), e.object("data").text("id")), Created: e.time("created_at")}
+	out := Event{
+		ID:      e.text("event_id"),
+		Type:    e.text("event_type"),
+		Object:  cmp.Or(e.text("subject_id"), e.object("data").text("id")),
+		Created: e.time("created_at"),
+	}
 	out.Key = cmp.Or(out.ID, orderKey(out.Object))
 	return out
 }
 
 func clickFunnelsOrder(_ http.Header, o Order, _ int) []byte {
-	data := o.with(map[string]any{"id": o.ID, "currency": "EUR", "total_amount": euros(o.Value)}, "contact_id", "line_items", func(i Item) map[string]any {
-		return map[string]any{"quantity": i.Qty, "products_variant": map[string]any{"sku": i.SKU}, "products_price": map[string]any{"amount": euros(i.Price), "currency": "EUR"}}
+	data := o.with(map[string]any{
+		"id":           o.ID,
+		"currency":     "EUR",
+		"total_amount": euros(o.Value),
+	}, "contact_id", "line_items", func(i Item) map[string]any {
+		return map[string]any{
+			"quantity":         i.Qty,
+			"products_variant": map[string]any{"sku": i.SKU},
+			"products_price":   map[string]any{"amount": euros(i.Price), "currency": "EUR"},
+		}
 	})
-	return encode(map[string]any{"event_id": cmp.Or(o.Event, "cf-"+o.ID), "event_type": "one-time-order.completed", "subject_type": "Order", "subject_id": o.ID, "api_version": 2,
-		"created_at": o.At.UTC().Format(time.RFC3339), "data": data})
+	return encode(map[string]any{"event_id": cmp.Or(o.Event, "cf-"+o.ID),
+		"event_type": "one-time-order.completed", "subject_type": "Order", "subject_id": o.ID,
+		"api_version": 2,
+		"created_at":  o.At.UTC().Format(time.RFC3339), "data": data})
 }
 
 func copeCartEvent(_ http.Header, e object) Event {
 	out := Event{Type: e.text("event_type"), Object: e.text("order_id")}
 	// Types hold no dash, so that the last two dashes part the key in one way only.
-	if transaction := e.text("transaction_id"); transaction != "" && out.Type != "" && !strings.Contains(out.Type, "-") {
+	if transaction := e.text("transaction_id"); transaction != "" && out.Type != "" &&
+		!strings.Contains(out.Type, "-") {
 		out.Key = transaction + "--" + out.Type
 	}
 	return out
 }
 
 func copeCartOrder(_ http.Header, o Order, _ int) []byte {
-	return encode(o.with(map[string]any{"event_type": "payment.made", "transaction_id": cmp.Or(o.Event, "tx-"+o.ID), "order_id": o.ID, "payment_status": "paid", "transaction_currency": "EUR",
-		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().Format(time.DateOnly)}, "buyer_id", "line_items", decimal))
+	return encode(o.with(map[string]any{"event_type": "payment.made",
+		"transaction_id": cmp.Or(o.Event, "tx-"+o.ID), "order_id": o.ID,
+		"payment_status": "paid", "transaction_currency": "EUR",
+		"transaction_amount": euros(o.Value), "transaction_date": o.At.UTC().
+					Format(time.DateOnly)}, "buyer_id", "line_items", decimal))
 }
 
 func copeEvent(h http.Header, e object) Event {
-	out := Event{ID: e.text("id"), Type: cmp.Or(e.text("type"), e.text("event_type")), Object: e.text("subject"), Created: e.time("time")}
+	out := Event{
+		ID:      e.text("id"),
+		Type:    cmp.Or(e.text("type"), e.text("event_type")),
+		Object:  e.text("subject"),
+		Created: e.time("time"),
+	}
 	switch source := e.text("source"); {
 	case out.ID == "":
 		out.ID = h.Get("X-Cope-Event-Id")
@@ -331,12 +464,19 @@ func copeEvent(h http.Header, e object) Event {
 func copeOrder(h http.Header, o Order, _ int) []byte {
 	id := cmp.Or(o.Event, "evt_"+o.ID)
 	h.Set("X-Cope-Event-Id", id)
-	data := o.with(map[string]any{"order": map[string]any{"uuid": o.ID}, "amount": o.Value, "currency": "EUR"}, "customer_id", "items", minor)
-	return encode(map[string]any{"specversion": "1.0", "source": "/cope/payments", "id": id, "type": "cope.payment.sale.succeeded", "subject": o.ID,
-		"time": o.At.UTC().Format(time.RFC3339), "datacontenttype": "application/json", "data": data})
+	data := o.with(map[string]any{
+		"order":    map[string]any{"uuid": o.ID},
+		"amount":   o.Value,
+		"currency": "EUR",
+	}, "customer_id", "items", minor)
+	return encode(map[string]any{"specversion": "1.0", "source": "/cope/payments", "id": id,
+		"type": "cope.payment.sale.succeeded", "subject": o.ID,
+		"time": o.At.UTC().Format(time.RFC3339), "datacontenttype": "application/json",
+		"data": data})
 }
 
-// orderKey is the dedupe key of an order that comes without an event, as from a provider's API.
+// orderKey is the dedupe key of an order that comes without an event, as from a
+// provider's API.
 func orderKey(id string) string {
 	if id == "" {
 		return ""
@@ -344,9 +484,13 @@ func orderKey(id string) string {
 	return "order-" + id
 }
 
-// with adds to the object that has the amount what else is known of the order, by name; an empty customer is no field. The line_items of Shopify and
-// ClickFunnels are as these document them, for the others' customers and items the names are what examples/ingestion reads.
-func (o Order) with(body map[string]any, customer, items string, line func(Item) map[string]any) map[string]any {
+// with adds to the object that has the amount what else is known of the order, by name;
+// an empty customer is no field. The line_items of Shopify and ClickFunnels are as
+// these document them, for the others' customers and items the names are what
+// examples/ingestion reads.
+func (o Order) with(
+	body map[string]any, customer, items string, line func(Item) map[string]any,
+) map[string]any {
 	if o.Customer != "" && customer != "" {
 		body[customer] = o.Customer
 	}

@@ -18,7 +18,8 @@ import (
 
 // scheme is a way to sign. Secrets handed to it are never empty strings.
 type scheme interface {
-	verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error
+	verify(p Sender, h http.Header, body []byte, secrets []migration.Secret,
+		now time.Time) error
 	sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time)
 }
 
@@ -33,32 +34,39 @@ func usable(secrets []migration.Secret) []migration.Secret {
 	return out
 }
 
-// single gives the one value of a header. Several are refused: an app and a proxy could look at different ones.
+// single gives the one value of a header. Several are refused: an app and a proxy could
+// look at different ones.
 func single(p Sender, h http.Header, name string) (string, error) {
 	values := h.Values(name)
 	if len(values) != 1 || values[0] == "" {
-		return "", migration.Errorf(migration.Unauthenticated, "a webhook of %s has one header %s; this one has %d", p.Name, name, len(values))
+		return "", migration.Errorf(migration.Unauthenticated,
+			"a webhook of %s has one header %s; this one has %d", p.Name, name, len(values))
 	}
 	return values[0], nil
 }
 
 func unproven(p Sender, secrets []migration.Secret) error {
 	if len(secrets) == 0 {
-		return migration.Errorf(migration.Unauthenticated, "there is no secret to check webhooks of %s with: configure the one that the provider shows", p.Name)
+		return migration.Errorf(migration.Unauthenticated, "there is no secret to check "+
+			"webhooks of %s with: configure the one that the provider shows", p.Name)
 	}
 	return migration.Errorf(migration.Unauthenticated,
-		"%s does not match the body with any of %d secrets: check the secret, and that nothing changes the body before this check", p.Header, len(secrets))
+		"%s does not match the body with any of %d secrets: check the secret, and that "+
+			"nothing changes the body before this check", p.Header, len(secrets))
 }
 
-// fresh checks the time in a signature against now, both ways: a time far ahead would stay valid for as long.
+// fresh checks the time in a signature against now, both ways: a time far ahead would
+// stay valid for as long.
 func fresh(p Sender, seconds string, now time.Time) error {
 	unix, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return migration.Errorf(migration.Unauthenticated, "the time in the signature of %s is not a number of seconds", p.Name)
+		return migration.Errorf(migration.Unauthenticated,
+			"the time in the signature of %s is not a number of seconds", p.Name)
 	}
 	if skew := now.Sub(time.Unix(unix, 0)); skew > p.Tolerance || skew < -p.Tolerance {
 		return migration.Errorf(migration.Unauthenticated,
-			"the signature of %s is %s old, at most %s either way is accepted: check this machine's clock", p.Name, skew.Round(time.Second), p.Tolerance)
+			"the signature of %s is %s old, at most %s either way is accepted: check this "+
+				"machine's clock", p.Name, skew.Round(time.Second), p.Tolerance)
 	}
 	return nil
 }
@@ -82,7 +90,8 @@ func proves(given []byte, secrets []migration.Secret, parts ...[]byte) bool {
 	return ok
 }
 
-// fields reads "t=1,v1=ab,v1=cd". Exactly one t is allowed, so that the time that is checked is the time that is signed.
+// fields reads "t=1,v1=ab,v1=cd". Exactly one t is allowed, so that the time that is
+// checked is the time that is signed.
 func fields(p Sender, header string) (t string, v1 []string, err error) {
 	times := 0
 	for pair := range strings.SplitSeq(header, ",") {
@@ -96,16 +105,20 @@ func fields(p Sender, header string) (t string, v1 []string, err error) {
 		}
 	}
 	if times != 1 || len(v1) == 0 {
-		return "", nil, migration.Errorf(migration.Unauthenticated, "%s of %s is not t=TIME,v1=SIGNATURE", p.Header, p.Name)
+		return "", nil, migration.Errorf(migration.Unauthenticated,
+			"%s of %s is not t=TIME,v1=SIGNATURE", p.Header, p.Name)
 	}
 	return t, v1, nil
 }
 
-// official is Stripe's scheme by Stripe's library: hex HMAC-SHA256 of "t.body", one v1 for each active secret. The library measures age by the
-// machine's clock and takes any time ahead of it, so age is checked here.
+// official is Stripe's scheme by Stripe's library: hex HMAC-SHA256 of "t.body", one v1
+// for each active secret. The library measures age by the machine's clock and takes any
+// time ahead of it, so age is checked here.
 type official struct{}
 
-func (official) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (official) verify(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time,
+) error {
 	header, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -126,14 +139,18 @@ func (official) verify(p Sender, h http.Header, body []byte, secrets []migration
 	return fresh(p, t, now)
 }
 
-func (official) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (official) sign(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time,
+) {
 	timed{}.sign(p, h, body, secrets, at)
 }
 
 // timed is the same scheme by hand, for COPE.
 type timed struct{}
 
-func (timed) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (timed) verify(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time,
+) error {
 	header, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -144,7 +161,8 @@ func (timed) verify(p Sender, h http.Header, body []byte, secrets []migration.Se
 	}
 	ok := false
 	for _, text := range v1 {
-		if given, err := hex.DecodeString(text); err == nil && proves(given, secrets, []byte(t+"."), body) {
+		if given, err := hex.DecodeString(text); err == nil &&
+			proves(given, secrets, []byte(t+"."), body) {
 			ok = true
 		}
 	}
@@ -154,7 +172,9 @@ func (timed) verify(p Sender, h http.Header, body []byte, secrets []migration.Se
 	return fresh(p, t, now)
 }
 
-func (timed) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (timed) sign(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time,
+) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	header := "t=" + t
 	for _, s := range secrets {
@@ -163,12 +183,15 @@ func (timed) sign(p Sender, h http.Header, body []byte, secrets []migration.Secr
 	h.Set(p.Header, header)
 }
 
-// split is ClickFunnels' scheme: hex HMAC-SHA256 of "timestamp.body", with the time in a header of its own.
+// split is ClickFunnels' scheme: hex HMAC-SHA256 of "timestamp.body", with the time in
+// a header of its own.
 type split struct{ timestamp string }
 
 var digits = regexp.MustCompile(`^[0-9]{1,12}$`)
 
-func (s split) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time) error {
+func (s split) verify(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, now time.Time,
+) error {
 	signature, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -178,7 +201,8 @@ func (s split) verify(p Sender, h http.Header, body []byte, secrets []migration.
 		return err
 	}
 	if !digits.MatchString(t) {
-		return migration.Errorf(migration.Unauthenticated, "%s of %s is not a number of seconds", s.timestamp, p.Name)
+		return migration.Errorf(migration.Unauthenticated,
+			"%s of %s is not a number of seconds", s.timestamp, p.Name)
 	}
 	given, err := hex.DecodeString(signature)
 	if err != nil || !proves(given, secrets, []byte(t+"."), body) {
@@ -187,7 +211,9 @@ func (s split) verify(p Sender, h http.Header, body []byte, secrets []migration.
 	return fresh(p, t, now)
 }
 
-func (s split) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time) {
+func (s split) sign(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, at time.Time,
+) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	h.Set(s.timestamp, t)
 	for _, secret := range secrets[:min(1, len(secrets))] {
@@ -195,11 +221,14 @@ func (s split) sign(p Sender, h http.Header, body []byte, secrets []migration.Se
 	}
 }
 
-// bare is the scheme of Shopify and CopeCart: base64 HMAC-SHA256 of the body. It holds no time: whoever captured a delivery can send it
-// again for ever, and only the dedupe key stops it.
+// bare is the scheme of Shopify and CopeCart: base64 HMAC-SHA256 of the body. It holds
+// no time: whoever captured a delivery can send it again for ever, and only the dedupe
+// key stops it.
 type bare struct{}
 
-func (bare) verify(p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) error {
+func (bare) verify(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time,
+) error {
 	signature, err := single(p, h, p.Header)
 	if err != nil {
 		return err
@@ -211,7 +240,9 @@ func (bare) verify(p Sender, h http.Header, body []byte, secrets []migration.Sec
 	return nil
 }
 
-func (bare) sign(p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time) {
+func (bare) sign(
+	p Sender, h http.Header, body []byte, secrets []migration.Secret, _ time.Time,
+) {
 	for _, secret := range secrets[:min(1, len(secrets))] {
 		h.Set(p.Header, base64.StdEncoding.EncodeToString(mac(secret, body)))
 	}
@@ -225,8 +256,9 @@ func digest(body []byte) string {
 // identifier is what may stand in a BullMQ job id as it is; a colon may not.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
 
-// JobID gives the job id of the event: the same for every delivery of it, different for any other event of any provider. A key that may not
-// stand in a job id is replaced by its hash.
+// JobID gives the job id of the event: the same for every delivery of it, different for
+// any other event of any provider. A key that may not stand in a job id is replaced by
+// its hash.
 func (e Event) JobID() string {
 	key := e.Key
 	if !identifier.MatchString(key) {
@@ -235,8 +267,10 @@ func (e Event) JobID() string {
 	return e.Sender + "_" + key
 }
 
-// OrderID gives the id that names the event's order in an app's journal: the provider's own at Stripe, else with the provider before it, since
-// two providers may use the same. A colon stands in no id of Stripe's and in no job id. Empty when the event names no order.
+// OrderID gives the id that names the event's order in an app's journal: the provider's
+// own at Stripe, else with the provider before it, since two providers may use the
+// same. A colon stands in no id of Stripe's and in no job id. Empty when the event
+// names no order.
 func (e Event) OrderID() string {
 	id := e.Object
 	switch {

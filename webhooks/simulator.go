@@ -16,7 +16,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Timeline is virtual time: what is to happen is done in order of its time, at once. It is used from one goroutine, except Now.
+// Timeline is virtual time: what is to happen is done in order of its time, at once. It
+// is used from one goroutine, except Now.
 type Timeline struct {
 	mu    sync.Mutex
 	now   time.Time
@@ -27,14 +28,16 @@ type Timeline struct {
 // NewTimeline starts at a time.
 func NewTimeline(start time.Time) *Timeline { return &Timeline{now: start} }
 
-// Now gives the virtual time; safe for concurrent use, as by the app that receives deliveries.
+// Now gives the virtual time; safe for concurrent use, as by the app that receives
+// deliveries.
 func (t *Timeline) Now() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.now
 }
 
-// At does something at a time, after what was planned before for the same time. A time that is past is now.
+// At does something at a time, after what was planned before for the same time. A time
+// that is past is now.
 func (t *Timeline) At(when time.Time, do func(context.Context) error) {
 	if now := t.Now(); when.Before(now) {
 		when = now
@@ -43,7 +46,8 @@ func (t *Timeline) At(when time.Time, do func(context.Context) error) {
 	heap.Push(&t.queue, entry{when, t.count, do})
 }
 
-// Run does everything up to and including until, which is then the time. It stops at the first error.
+// Run does everything up to and including until, which is then the time. It stops at
+// the first error.
 func (t *Timeline) Run(ctx context.Context, until time.Time) error {
 	for len(t.queue) > 0 && !t.queue[0].when.After(until) {
 		if err := ctx.Err(); err != nil {
@@ -130,13 +134,16 @@ type Simulator struct {
 	Address func(time.Time) string
 	// Transport carries requests; nil: http.DefaultTransport.
 	Transport http.RoundTripper
-	// Took gives the virtual time that an answer took, to be held against the deadline; nil: none. Real time counts against it too.
+	// Took gives the virtual time that an answer took, to be held against the deadline;
+	// nil: none. Real time counts against it too.
 	Took func(*http.Response) time.Duration
 	// Seed makes what is random the same in every run.
 	Seed uint64
-	// Duplicates is the share of orders that come a second time although the first time was a success, as every provider warns of.
+	// Duplicates is the share of orders that come a second time although the first time
+	// was a success, as every provider warns of.
 	Duplicates float64
-	// Scatter spreads first tries over this long, so that orders do not come in their order.
+	// Scatter spreads first tries over this long, so that orders do not come in their
+	// order.
 	Scatter time.Duration
 
 	random  *rand.Rand
@@ -150,7 +157,9 @@ func (s *Simulator) Send(orders []Order) {
 	s.random = rand.New(rand.NewPCG(s.Seed, 0)) //nolint:gosec // nothing here is secret
 	s.client = &http.Client{Transport: s.Transport}
 	if !s.Sender.Redirects.Holds {
-		s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		s.client.CheckRedirect = func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}
 	}
 	for _, o := range orders {
 		t := &Trace{Order: o, Outcome: Pending}
@@ -192,12 +201,16 @@ func (s *Simulator) try(ctx context.Context, t *Trace, n int, again time.Duratio
 	case a.Success:
 		t.Outcome, t.At = Delivered, now
 		if again > 0 {
-			s.Timeline.At(now.Add(again), func(ctx context.Context) error { return s.try(ctx, t, n+1, 0) })
+			s.Timeline.At(now.Add(again), func(ctx context.Context) error {
+				return s.try(ctx, t, n+1, 0)
+			})
 		}
 	case !s.Sender.Retryable(a.Status):
 		t.drop(now, fmt.Sprintf("a %d ends the retries", a.Status))
 	case n < len(offsets):
-		s.Timeline.At(t.first.Add(offsets[n]), func(ctx context.Context) error { return s.try(ctx, t, n+1, again) })
+		s.Timeline.At(t.first.Add(offsets[n]), func(ctx context.Context) error {
+			return s.try(ctx, t, n+1, again)
+		})
 	default:
 		t.drop(now, "the last try failed")
 		s.remove(now)
@@ -205,7 +218,8 @@ func (s *Simulator) try(ctx context.Context, t *Trace, n int, again time.Duratio
 	return nil
 }
 
-// remove does to the endpoint what the provider does when an order has failed for the last time.
+// remove does to the endpoint what the provider does when an order has failed for the
+// last time.
 func (s *Simulator) remove(now time.Time) {
 	if r := s.Sender.Removal; r.AfterLastTry && s.removed.IsZero() {
 		s.removed = now
@@ -219,7 +233,8 @@ func (s *Simulator) remove(now time.Time) {
 
 func (t *Trace) drop(at time.Time, why string) { t.Outcome, t.At, t.Reason = Dropped, at, why }
 
-// attempt makes one request. Only the end of ctx is an error; everything else is what the provider sees.
+// attempt makes one request. Only the end of ctx is an error; everything else is what
+// the provider sees.
 func (s *Simulator) attempt(ctx context.Context, t *Trace, n int) (Attempt, error) {
 	now, p := s.Timeline.Now(), s.Sender
 	a := Attempt{At: now, Address: t.address}
@@ -229,7 +244,8 @@ func (s *Simulator) attempt(ctx context.Context, t *Trace, n int) (Attempt, erro
 	header, body := p.Request(t.Order, n, s.Secrets(now), now)
 	bounded, cancel := context.WithTimeoutCause(ctx, p.Deadline.Total, errDeadline)
 	defer cancel()
-	req, err := http.NewRequestWithContext(bounded, http.MethodPost, a.Address, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(bounded, http.MethodPost, a.Address,
+		bytes.NewReader(body))
 	if err != nil {
 		return a, err
 	}
@@ -264,10 +280,12 @@ func (s *Simulator) attempt(ctx context.Context, t *Trace, n int) (Attempt, erro
 
 var errDeadline = errors.New("no answer within the deadline")
 
-// Resubscribe makes a new endpoint after the provider removed the old one. What was dropped stays dropped.
+// Resubscribe makes a new endpoint after the provider removed the old one. What was
+// dropped stays dropped.
 func (s *Simulator) Resubscribe() { s.removed = time.Time{} }
 
-// Removed gives when the provider removed the endpoint; zero while it has not, or after Resubscribe.
+// Removed gives when the provider removed the endpoint; zero while it has not, or after
+// Resubscribe.
 func (s *Simulator) Removed() time.Time { return s.removed }
 
 // Traces gives every order, in the order of Send.
@@ -280,7 +298,8 @@ func (s *Simulator) Traces() []Trace {
 	return out
 }
 
-// Dropped gives the ids of the orders that the provider will not send again, in the order of Send.
+// Dropped gives the ids of the orders that the provider will not send again, in the
+// order of Send.
 func (s *Simulator) Dropped() []string { return s.with(Dropped) }
 
 // Pending gives the ids of the orders that will still be tried, in the order of Send.

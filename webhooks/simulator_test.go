@@ -30,17 +30,23 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func answer(status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{}}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)),
+		Header: http.Header{}}
 }
 
 // simulate sends orders to a handler that sees the virtual time.
-func simulate(t failer, p Sender, orders []Order, until time.Time, handle func(now time.Time, r *http.Request) *http.Response) *Simulator {
+func simulate(
+	t failer, p Sender, orders []Order, until time.Time,
+	handle func(now time.Time, r *http.Request) *http.Response,
+) *Simulator {
 	t.Helper()
 	timeline := NewTimeline(start)
 	s := &Simulator{Sender: p, Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 		Address: func(time.Time) string { return "http://app.test/in" }}
-	s.Transport = transport(func(r *http.Request) *http.Response { return handle(timeline.Now(), r) })
+	s.Transport = transport(func(r *http.Request) *http.Response {
+		return handle(timeline.Now(), r)
+	})
 	s.Send(orders)
 	if err := timeline.Run(context.Background(), until); err != nil {
 		t.Fatalf("%v", err)
@@ -53,7 +59,10 @@ func one() []Order { return []Order{{ID: "a", At: start, Value: 1}} }
 func TestAnOrderIsTriedAtTheTimesOfTheScheduleAndThenDropped(t *testing.T) {
 	t.Parallel()
 	for _, p := range append(Senders(), Variants()...) {
-		s := simulate(t, p, one(), start.Add(200*time.Hour), func(time.Time, *http.Request) *http.Response { return answer(503, "") })
+		s := simulate(t, p, one(), start.Add(200*time.Hour),
+			func(time.Time, *http.Request) *http.Response {
+				return answer(503, "")
+			})
 		tr := s.Traces()[0]
 		want := []time.Time{start}
 		for _, o := range p.Schedule.Offsets() {
@@ -63,7 +72,8 @@ func TestAnOrderIsTriedAtTheTimesOfTheScheduleAndThenDropped(t *testing.T) {
 		for _, a := range tr.Attempts {
 			got = append(got, a.At)
 		}
-		if !slices.Equal(got, want) || tr.Outcome != Dropped || !tr.At.Equal(want[len(want)-1]) {
+		if !slices.Equal(got, want) || tr.Outcome != Dropped ||
+			!tr.At.Equal(want[len(want)-1]) {
 			t.Errorf("%s %s: %s, tried at %v, not %v", p.ID, p.Variant, tr.Outcome, got, want)
 		}
 	}
@@ -74,13 +84,18 @@ func TestTheFiguresOfTheSchedulesAreThoseOfTheSources(t *testing.T) {
 	for id, want := range map[string]struct {
 		tries int // in all; 0: not stated
 		last  time.Duration
-	}{"stripe": {0, 72 * time.Hour}, "shopify": {9, 4 * time.Hour}, "clickfunnels": {6, 81*time.Minute + 15*time.Second}, "copecart": {11, 3 * time.Hour}} {
+	}{"stripe": {0, 72 * time.Hour}, "shopify": {9, 4 * time.Hour},
+		"clickfunnels": {6, 81*time.Minute + 15*time.Second}, "copecart": {11, 3 * time.Hour}} {
 		p, _ := ByID(id)
-		if s := p.Schedule; s.Last() != want.last || s.Window != want.last || s.Retries != len(s.Waits) && s.Retries != 0 || want.tries != 0 && len(s.Waits)+1 != want.tries {
-			t.Errorf("%s: %d retries, %d waits, last after %s", id, s.Retries, len(s.Waits), s.Last())
+		if s := p.Schedule; s.Last() != want.last || s.Window != want.last ||
+			s.Retries != len(s.Waits) && s.Retries != 0 ||
+			want.tries != 0 && len(s.Waits)+1 != want.tries {
+			t.Errorf("%s: %d retries, %d waits, last after %s", id, s.Retries,
+				len(s.Waits), s.Last())
 		}
 	}
-	if p := ClickFunnelsSevenTries(); len(p.Schedule.Waits)+1 != 7 || p.Schedule.Last() != 25*time.Hour+21*time.Minute+15*time.Second || len(ClickFunnels().Schedule.Waits) != 5 {
+	if p := ClickFunnelsSevenTries(); len(p.Schedule.Waits)+1 != 7 || p.Schedule.Last() != 25*
+		time.Hour+21*time.Minute+15*time.Second || len(ClickFunnels().Schedule.Waits) != 5 {
 		t.Errorf("seven tries: %v", p.Schedule.Waits)
 	}
 	for _, p := range append(Senders(), Variants()...) {
@@ -100,8 +115,12 @@ func TestTheFiguresOfTheSchedulesAreThoseOfTheSources(t *testing.T) {
 
 func TestCopeCartTakesOnlyABodyOfExactlyOK(t *testing.T) {
 	t.Parallel()
-	for body, delivered := range map[string]bool{"OK": true, "OK\n": false, "ok": false, "": false, `{"received":true}`: false, `"OK"`: false} {
-		s := simulate(t, CopeCart(), one(), start.Add(24*time.Hour), func(time.Time, *http.Request) *http.Response { return answer(200, body) })
+	for body, delivered := range map[string]bool{"OK": true, "OK\n": false, "ok": false,
+		"": false, `{"received":true}`: false, `"OK"`: false} {
+		s := simulate(t, CopeCart(), one(), start.Add(24*time.Hour),
+			func(time.Time, *http.Request) *http.Response {
+				return answer(200, body)
+			})
 		tr := s.Traces()[0]
 		if (tr.Outcome == Delivered) != delivered || !delivered && len(tr.Attempts) != 11 {
 			t.Errorf("%q: %s after %d tries", body, tr.Outcome, len(tr.Attempts))
@@ -120,7 +139,10 @@ func TestCopeCartTakesOnlyABodyOfExactlyOK(t *testing.T) {
 func TestARefusalThatEndsTheRetriesLosesTheOrderAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, p := range Senders() {
-		s := simulate(t, p, one(), start.Add(100*time.Hour), func(time.Time, *http.Request) *http.Response { return answer(429, "") })
+		s := simulate(t, p, one(), start.Add(100*time.Hour),
+			func(time.Time, *http.Request) *http.Response {
+				return answer(429, "")
+			})
 		if tr := s.Traces()[0]; (len(tr.Attempts) == 1) != (p.ID == "cope") {
 			t.Errorf("%s: %d tries after 429s", p.ID, len(tr.Attempts))
 		}
@@ -140,7 +162,8 @@ func TestNoProviderFollowsARedirectAndItCountsAsAFailure(t *testing.T) {
 		return resp
 	}
 	for _, p := range Senders() {
-		if tr := simulate(t, p, one(), start.Add(100*time.Hour), handle).Traces()[0]; tr.Outcome != Dropped || tr.Attempts[0].Status != 308 {
+		if tr := simulate(t, p, one(), start.Add(100*time.Hour),
+			handle).Traces()[0]; tr.Outcome != Dropped || tr.Attempts[0].Status != 308 {
 			t.Errorf("%s: %s, %+v", p.ID, tr.Outcome, tr.Attempts[0])
 		}
 	}
@@ -149,16 +172,21 @@ func TestNoProviderFollowsARedirectAndItCountsAsAFailure(t *testing.T) {
 	}
 	p := Stripe()
 	p.Redirects.Holds = true // one that does
-	if tr := simulate(t, p, one(), start.Add(time.Hour), handle).Traces()[0]; tr.Outcome != Delivered || hits != 1 {
+	if tr := simulate(t, p, one(), start.Add(time.Hour),
+		handle).Traces()[0]; tr.Outcome != Delivered || hits != 1 {
 		t.Errorf("a follower: %s", tr.Outcome)
 	}
 }
 
 func TestRetriesGoToTheAddressOfTheTriggerWhereTheProviderPinsIt(t *testing.T) {
 	t.Parallel()
-	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
 	defer old.Close()
-	fresh := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") }))
+	fresh := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "OK")
+	}))
 	defer fresh.Close()
 	for _, p := range Senders() {
 		timeline := NewTimeline(start)
@@ -202,7 +230,8 @@ func TestAnAnswerAfterTheDeadlineIsAFailureAlthoughTheAppTookTheOrder(t *testing
 	if err := timeline.Run(t.Context(), start.Add(5*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if tr := s.Traces()[0]; len(tr.Attempts) != 2 || tr.Attempts[0].Success || tr.Attempts[0].Status != 0 || !tr.Attempts[1].Success {
+	if tr := s.Traces()[0]; len(tr.Attempts) != 2 || tr.Attempts[0].Success ||
+		tr.Attempts[0].Status != 0 || !tr.Attempts[1].Success {
 		t.Errorf("%+v", tr.Attempts)
 	}
 }
@@ -237,7 +266,8 @@ func TestADeletedSubscriptionSendsNothingUntilThereIsANewOne(t *testing.T) {
 	t.Parallel()
 	var orders []Order
 	for i := range 12 {
-		orders = append(orders, Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Hour)})
+		orders = append(orders,
+			Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Hour)})
 	}
 	timeline := NewTimeline(start)
 	s := &Simulator{Sender: Shopify(), Timeline: timeline,
@@ -249,15 +279,20 @@ func TestADeletedSubscriptionSendsNothingUntilThereIsANewOne(t *testing.T) {
 		}
 		return answer(200, "")
 	})
-	timeline.At(start.Add(7*time.Hour+30*time.Minute), func(context.Context) error { s.Resubscribe(); return nil })
+	timeline.At(start.Add(7*time.Hour+30*time.Minute), func(context.Context) error {
+		s.Resubscribe()
+		return nil
+	})
 	s.Send(orders)
 	if err := timeline.Run(t.Context(), start.Add(20*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Dropped(); !slices.Equal(got, []string{"0", "1", "2", "3", "4", "5", "6", "7"}) {
+	if got := s.Dropped(); !slices.Equal(got,
+		[]string{"0", "1", "2", "3", "4", "5", "6", "7"}) {
 		t.Errorf("dropped %v", got)
 	}
-	if tr := s.Traces()[6]; len(tr.Attempts) != 0 || !strings.Contains(tr.Reason, "never sent") {
+	if tr := s.Traces()[6]; len(tr.Attempts) != 0 ||
+		!strings.Contains(tr.Reason, "never sent") {
 		t.Errorf("%+v", tr)
 	}
 }
@@ -267,7 +302,8 @@ func TestTheSameSeedGivesTheSameRunAndOrdersComeOutOfOrder(t *testing.T) {
 	run := func(seed uint64) ([]Trace, []string) {
 		var came []string
 		timeline := NewTimeline(start)
-		s := &Simulator{Sender: Stripe(), Timeline: timeline, Seed: seed, Duplicates: 0.3, Scatter: 10 * time.Minute,
+		s := &Simulator{Sender: Stripe(), Timeline: timeline, Seed: seed, Duplicates: 0.3,
+			Scatter: 10 * time.Minute,
 			Secrets: func(time.Time) []migration.Secret { return []migration.Secret{secretA} },
 			Address: func(time.Time) string { return "http://app.test" }}
 		s.Transport = transport(func(r *http.Request) *http.Response {
@@ -280,7 +316,8 @@ func TestTheSameSeedGivesTheSameRunAndOrdersComeOutOfOrder(t *testing.T) {
 		})
 		var orders []Order
 		for i := range 50 {
-			orders = append(orders, Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Second)})
+			orders = append(orders,
+				Order{ID: strconv.Itoa(i), At: start.Add(time.Duration(i) * time.Second)})
 		}
 		s.Send(orders)
 		if err := timeline.Run(t.Context(), start.Add(100*time.Hour)); err != nil {

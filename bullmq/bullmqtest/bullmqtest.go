@@ -1,5 +1,6 @@
-// Package bullmqtest lets real BullMQ, versions 3 to 6 from npm, add, run and change jobs for tests. The repository's npm workspace installs
-// it; the programs are in bullmq/testdata/bullmq.
+// Package bullmqtest lets real BullMQ, versions 3 to 6 from npm, add, run and change
+// jobs for tests. The repository's npm workspace installs it; the programs are in
+// bullmq/testdata/bullmq.
 package bullmqtest
 
 import (
@@ -27,32 +28,41 @@ var fixtures = func() string {
 	return filepath.Join(filepath.Dir(file), "..", "testdata", "bullmq")
 }()
 
-// installed reports whether real BullMQ is there; the repository's npm workspace installs it.
+// installed checks that real BullMQ is there; the repository's npm workspace
+// installs it.
 var installed = sync.OnceValue(func() error {
-	node := exec.Command("node", "--input-type=module", "-e", "for (const v of ['', 3, 4, 5]) await import('bullmq' + v)")
+	node := exec.Command("node", "--input-type=module", "-e",
+		"for (const v of ['', 3, 4, 5]) await import('bullmq' + v)")
 	node.Dir = fixtures
 	if out, err := node.CombinedOutput(); err != nil {
-		return fmt.Errorf("the tests use real BullMQ, which is not installed: run make node first: %w\n%s", err, out)
+		return fmt.Errorf(
+			"the tests use real BullMQ, which is not installed: run make node first: %w\n%s",
+			err, out)
 	}
 	return nil
 })
 
-// Major selects the BullMQ of the fixtures.
+// Major selects one of the fixtures' BullMQ versions.
 type Major int
 
-// Command is a fixture's program, see testdata/bullmq/fixture.mjs for its verbs; env is more environment ("PREFIX=shop").
-func (m Major) Command(t testing.TB, s *redistest.Server, queue, verb string, env ...string) *exec.Cmd {
+// Command returns a command that runs a fixture's program; see
+// testdata/bullmq/fixture.mjs for its verbs. env adds to the environment
+// ("PREFIX=shop").
+func (m Major) Command(
+	t testing.TB, s *redistest.Server, queue, verb string, env ...string,
+) *exec.Cmd {
 	t.Helper()
 	if err := installed(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "fixture.mjs", strconv.Itoa(s.Port), queue, verb)
+	cmd := exec.CommandContext(t.Context(), "node", "fixture.mjs", strconv.Itoa(s.Port),
+		queue, verb)
 	cmd.Dir = fixtures
 	cmd.Env = append(append(os.Environ(), "BULLMQ="+strconv.Itoa(int(m))), env...)
 	return cmd
 }
 
-// Run lets real BullMQ do one thing and gives what it printed.
+// Run lets real BullMQ do one thing and returns what it printed.
 func (m Major) Run(t testing.TB, s *redistest.Server, queue, verb, stdin string) string {
 	t.Helper()
 	cmd := m.Command(t, s, queue, verb)
@@ -72,7 +82,7 @@ type Task struct {
 	Opts map[string]any `json:"opts,omitempty"`
 }
 
-// Add adds jobs with real BullMQ and gives their ids.
+// Add adds jobs with real BullMQ and returns their ids.
 func (m Major) Add(t testing.TB, s *redistest.Server, queue string, tasks ...Task) []string {
 	t.Helper()
 	b, err := json.Marshal(tasks)
@@ -86,19 +96,21 @@ func (m Major) Add(t testing.TB, s *redistest.Server, queue string, tasks ...Tas
 	return ids
 }
 
-// Plain gives n jobs with ids prefix_0, prefix_1 ...
+// Plain returns n jobs with ids prefix_0, prefix_1 ...
 func Plain(prefix string, n int) []Task {
 	var out []Task
 	for i := range n {
-		out = append(out, Task{Name: "order", Data: map[string]any{"n": i}, Opts: map[string]any{"jobId": fmt.Sprintf("%s_%d", prefix, i)}})
+		out = append(out, Task{Name: "order", Data: map[string]any{"n": i},
+			Opts: map[string]any{"jobId": fmt.Sprintf("%s_%d", prefix, i)}})
 	}
 	return out
 }
 
 // Populated is what a populated queue holds.
 type Populated struct {
-	Jobs      []string `json:"jobs"`      // data.k of every job that is still to run, each once
-	Scheduler int      `json:"scheduler"` // ms between the runs of scheduler "tick"; 0: the version has none
+	Jobs []string `json:"jobs"` // data.k of every job still to run, each once
+	// ms between the runs of scheduler "tick"; 0: the version has none
+	Scheduler int `json:"scheduler"`
 }
 
 // Populate fills a queue and <queue>-children with every feature the version has.
@@ -127,9 +139,12 @@ func (e Executed) Key() string {
 	return d.K
 }
 
-// Node runs a program of ours with node until the test ends: line gets each line that it prints after "ready". Stop, or the end of its
-// standard input, ends it.
-func Node(t testing.TB, line func([]byte), env []string, file string, args ...string) (stop func()) {
+// Node runs one of our programs with node until the test ends; line receives each
+// line that it prints after "ready". Stop, or the end of its standard input, ends
+// it.
+func Node(
+	t testing.TB, line func([]byte), env []string, file string, args ...string,
+) (stop func()) {
 	t.Helper()
 	if err := installed(); err != nil {
 		t.Fatal(err)
@@ -145,7 +160,8 @@ type Worker struct {
 	*program
 }
 
-// Work starts a worker for a queue, or for several with commas between them, and waits until it is ready. It ends with the test.
+// Work starts a worker for a queue, or for several separated by commas, and waits
+// until it is ready. It ends with the test.
 func (m Major) Work(t testing.TB, s *redistest.Server, queue string, env ...string) *Worker {
 	t.Helper()
 	w := &Worker{Jobs: make(chan Executed, 100_000)}
@@ -158,17 +174,22 @@ func (m Major) Work(t testing.TB, s *redistest.Server, queue string, env ...stri
 	return w
 }
 
-// Producer is a program that adds jobs until it is stopped. Added is each acknowledged id, closed when it has ended.
+// Producer is a program that adds jobs until it is stopped. Added receives each
+// acknowledged id and is closed when the program has ended.
 type Producer struct {
 	Added chan string
 	*program
 }
 
 // Produce starts a producer and waits until it is ready. It ends with the test.
-func (m Major) Produce(t testing.TB, s *redistest.Server, queue string, env ...string) *Producer {
+func (m Major) Produce(
+	t testing.TB, s *redistest.Server, queue string, env ...string,
+) *Producer {
 	t.Helper()
 	p := &Producer{Added: make(chan string, 1_000_000)}
-	p.program = start(t, m.Command(t, s, queue, "produce", env...), func(line []byte) { p.Added <- string(line) })
+	p.program = start(t, m.Command(t, s, queue, "produce", env...), func(line []byte) {
+		p.Added <- string(line)
+	})
 	go func() {
 		<-p.ended
 		close(p.Added)
@@ -176,37 +197,40 @@ func (m Major) Produce(t testing.TB, s *redistest.Server, queue string, env ...s
 	return p
 }
 
-// Mixed is one thing that a Mixer did, acknowledged by BullMQ.
+// Mixed is one thing that a Mixer did and BullMQ acknowledged.
 type Mixed struct {
 	Queue  string `json:"q"`
 	Add    string `json:"add"` // key of a job that is to run once
 	Update string `json:"update"`
-	V      int    `json:"v"`      // that data.v of job Update is now
-	Remove string `json:"remove"` // key of a job that is not to run any more
-	Done   string `json:"done"`   // command that was obeyed
+	V      int    `json:"v"`      // version that data.v of job Update is now
+	Remove string `json:"remove"` // key of a job that must not run any more
+	Done   string `json:"done"`   // command that was executed
 	Error  string `json:"error"`
 }
 
-// Mixer is a program that does with queues whatever BullMQ offers, at random.
+// Mixer is a program that does everything BullMQ can do with queues, at random.
 type Mixer struct {
 	Lines chan Mixed
 	*program
 }
 
-// Mix starts a mixer of several queues, with commas between them, and waits until it is ready. It ends with the test.
+// Mix starts a mixer on several queues, separated by commas, and waits until it is
+// ready. It ends with the test.
 func (m Major) Mix(t testing.TB, s *redistest.Server, queues string, seed uint64) *Mixer {
 	t.Helper()
 	x := &Mixer{Lines: make(chan Mixed, 1_000_000)}
-	x.program = start(t, m.Command(t, s, queues, "mix", fmt.Sprint("SEED=", seed)), func(line []byte) {
-		var one Mixed
-		if json.Unmarshal(line, &one) == nil {
-			x.Lines <- one
-		}
-	})
+	x.program = start(t, m.Command(t, s, queues, "mix", fmt.Sprint("SEED=", seed)),
+		func(line []byte) {
+			var one Mixed
+			if json.Unmarshal(line, &one) == nil {
+				x.Lines <- one
+			}
+		})
 	return x
 }
 
-// Tell gives the mixer a command: see testdata/bullmq/fixture.mjs. It is obeyed once Lines says so.
+// Tell sends the mixer a command: see testdata/bullmq/fixture.mjs. It is done once
+// Lines says so.
 func (x *Mixer) Tell(format string, args ...any) error {
 	_, err := fmt.Fprintf(x.stdin, format+"\n", args...)
 	return err
@@ -218,7 +242,7 @@ type program struct {
 	ended chan struct{} // all its output was read
 }
 
-// Stop lets the program finish what it does and waits for its end.
+// Stop lets the program finish what it is doing and waits for it to end.
 func (p *program) Stop() {
 	_ = p.stdin.Close()
 	<-p.ended
@@ -267,7 +291,7 @@ func start(t testing.TB, cmd *exec.Cmd, line func([]byte)) *program {
 	return p
 }
 
-// Expect waits for the worker to run n jobs and gives their ids in order.
+// Expect waits for the worker to run n jobs and returns their ids in order.
 func (w *Worker) Expect(t testing.TB, n int) []string {
 	t.Helper()
 	deadline := time.After(15 * time.Second)
@@ -283,7 +307,8 @@ func (w *Worker) Expect(t testing.TB, n int) []string {
 	return ids
 }
 
-// ExpectNone fails when the worker runs a job within a moment that is long for an idle worker (it takes a job within 10 ms).
+// ExpectNone fails if the worker runs a job within a moment that is long for an
+// idle worker (which takes a job within 10 ms).
 func (w *Worker) ExpectNone(t testing.TB) {
 	t.Helper()
 	select {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Lane is one queue on one side, the real one or its shadow, where copies run without side effects.
+// Lane is one queue on one side: the real one, or its shadow, where copies run
+// without side effects.
 type Lane struct {
 	Side   string `json:"side"` // Source, Target
 	Queue  string `json:"queue"`
@@ -27,7 +28,7 @@ func (l Lane) String() string {
 	return l.Side + " " + l.Queue
 }
 
-// place is a lane's index within a life.
+// place is a lane's index within Life.Stays.
 func (l Lane) place() int {
 	i := 0
 	if l.Side == Target {
@@ -39,7 +40,8 @@ func (l Lane) place() int {
 	return i
 }
 
-// Position is the id of a stream's entry: the server's clock in unix ms, and a sequence within it. The zero one is before every entry.
+// Position is the id of a stream entry: the server's clock in unix ms, and a
+// sequence number. The zero position precedes every entry.
 type Position struct {
 	MS  int64 `json:"ms"`
 	Seq int64 `json:"seq"`
@@ -54,30 +56,37 @@ func ParsePosition(s string) (Position, error) {
 		p.Seq, err = strconv.ParseInt(seq, 10, 64)
 	}
 	if !ok || err != nil || p.MS < 0 || p.Seq < 0 {
-		return Position{}, fmt.Errorf("%.60q is no id of a stream entry, which looks like 1795500000000-0", s)
+		return Position{}, fmt.Errorf(
+			"%.60q is not a stream entry id such as 1795500000000-0", s)
 	}
 	return p, nil
 }
 
 func (p Position) String() string { return fmt.Sprintf("%d-%d", p.MS, p.Seq) }
 
-// Before orders positions.
-func (p Position) Before(q Position) bool { return p.MS < q.MS || p.MS == q.MS && p.Seq < q.Seq }
+// Before reports whether p precedes q.
+func (p Position) Before(q Position) bool {
+	return p.MS < q.MS || p.MS == q.MS && p.Seq < q.Seq
+}
 
-// Entry is one entry of a queue's events stream, which BullMQ writes in the same script as the change it tells of.
+// Entry is one entry of a queue's events stream. BullMQ writes it in the same
+// script as the change it reports.
 type Entry struct {
 	At    Position
 	Event string // added, waiting, active, completed, ...
-	Job   string // "" where the event is of no job: drained, paused, resumed, cleaned
-	Due   int64  // delayed: unix ms; 0 is none
-	// Outcome and Result are fields of a completed job's return value, when it is a JSON object that has them: what the run did (an Outcome…) and a
-	// hash of what came of it. Outcome is "" for an app that does not say.
+	// "" for events that concern no single job: drained, paused, resumed, cleaned
+	Job string
+	Due int64 // of delayed: unix ms; 0 for none
+	// Outcome and Result are fields of a completed job's return value, if it is a
+	// JSON object that has them: what the run did (an Outcome constant) and a hash
+	// of its result. Outcome is "" for an app that does not report it.
 	Outcome string
 	Result  string
 }
 
-// ParseEntry reads an entry as Redis gives it: its id and its fields, names and values in turn. An odd number of fields, a name twice or no event
-// is an error: an entry that is not understood must not pass for one that says nothing.
+// ParseEntry reads an entry as Redis returns it: its id and its fields, names and
+// values alternating. An odd number of fields, two events or none is an error: an
+// entry we do not understand must not pass for one that says nothing.
 func ParseEntry(id string, fields []string) (Entry, error) {
 	at, err := ParsePosition(id)
 	if err != nil {
@@ -85,7 +94,9 @@ func ParseEntry(id string, fields []string) (Entry, error) {
 	}
 	e := Entry{At: at}
 	if len(fields)%2 != 0 {
-		return Entry{}, fmt.Errorf("stream entry %s has %d fields, which is not names and values in turn", id, len(fields))
+		return Entry{}, fmt.Errorf(
+			"stream entry %s has %d fields, which are not pairs of name and value", id,
+			len(fields))
 	}
 	for i := 0; i < len(fields); i += 2 {
 		value := fields[i+1]
@@ -112,9 +123,11 @@ func ParseEntry(id string, fields []string) (Entry, error) {
 	return e, nil
 }
 
-// readReturn takes outcome and result from a return value. An app may return anything; what is no such object says nothing.
+// readReturn extracts outcome and result from a return value. An app may return
+// anything; whatever is not such an object is ignored.
 func readReturn(value string) (outcome, result string) {
-	if !strings.HasPrefix(value, "{") || !strings.Contains(value, `"outcome"`) && !strings.Contains(value, `"result"`) {
+	if !strings.HasPrefix(value, "{") ||
+		!strings.Contains(value, `"outcome"`) && !strings.Contains(value, `"result"`) {
 		return "", ""
 	}
 	var r struct {

@@ -19,27 +19,33 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// sides are two real servers whose queue "orders" is followed into a ledger, with what the application would have recorded.
+// sides are two real servers whose queue "orders" is followed, and what the
+// application would have recorded.
 type sides struct {
 	t       *testing.T
 	servers map[string]*redistest.Server
 	l       *ledger.Streams
 	mu      sync.Mutex
-	orders  *ledger.Journal
+	journal *ledger.Journal
 	seq     int64
 	db      *recorder
 }
 
 func followBoth(t *testing.T) *sides {
 	t.Helper()
-	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t), ledger.Target: redistest.Start(t)}, orders: ledger.NewJournal(), db: newRecorder(),
-		l: ledger.NewStreams(ledger.Options{Linger: 500 * time.Millisecond, Deadline: 30 * time.Second})}
+	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t),
+		ledger.Target: redistest.Start(t)}, journal: ledger.NewJournal(), db: newRecorder(),
+		l: ledger.NewStreams(ledger.Options{Linger: 500 * time.Millisecond,
+			Deadline: 30 * time.Second})}
 	s.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for side, srv := range s.servers {
 		wg.Go(func() {
-			err := s.l.Follow(ctx, srv.Client(), bullmq.Queue{Prefix: "bull", Name: "orders"}, lane(side, false), func() int64 { return time.Now().UnixMilli() })
+			err := s.l.Follow(ctx, srv.Client(), bullmq.Queue{Prefix: "bull", Name: "orders"},
+				lane(side, false), func() int64 {
+					return time.Now().UnixMilli()
+				})
 			if ctx.Err() == nil {
 				t.Errorf("following the %s: %v", side, err)
 			}
@@ -54,15 +60,17 @@ func (s *sides) tell(e ledger.Event) {
 	defer s.mu.Unlock()
 	s.seq++
 	e.Seq, e.At = s.seq, time.Now().UnixMilli()
-	s.orders.Apply(e)
+	s.journal.Apply(e)
 }
 
-// add has real BullMQ add jobs, and records what the application would: sent there, acknowledged, and, as ran, applied once.
+// add has real BullMQ add jobs, and records what the application would: sent there and
+// acknowledged. ran records that they took effect.
 func (s *sides) add(m bullmqtest.Major, side string, tasks []bullmqtest.Task) {
 	s.t.Helper()
 	for _, task := range tasks {
 		id := task.Opts["jobId"].(string)
-		s.tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id, Side: side, OK: true})
+		s.tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id,
+			Side: side, OK: true})
 		s.tell(ledger.Event{Type: ledger.EventDelivery, Order: id, Status: 200})
 	}
 	for part := range slices.Chunk(tasks, 5000) {
@@ -74,33 +82,34 @@ func (s *sides) ran(e bullmqtest.Executed, outcome string) {
 	s.tell(ledger.Event{Type: ledger.EventExecuted, Order: e.ID, JobID: e.ID, Outcome: outcome})
 }
 
-// until judges and saves until done says so.
+// until judges and saves until done returns true.
 func (s *sides) until(what string, done func() bool) {
 	s.t.Helper()
 	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for {
 		now := time.Now().UnixMilli()
-		s.l.Judge(now, now, s.orders)
+		s.l.Judge(now, now, s.journal)
 		s.db.save(s.l.Changes())
 		if done() {
 			return
 		}
 		select {
 		case <-deadline.C:
-			s.t.Fatalf("%s: exceptions %+v, %d lives open", what, s.db.exceptions, len(s.db.lives))
+			s.t.Fatalf("%s: exceptions %+v, %d lives open", what, s.db.exceptions,
+				len(s.db.lives))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// digest is dataDigest of clients/node, of data without a stamp.
+// digest is clients/node's dataDigest, for data without a routing stamp.
 func digest(data string) string {
 	h := sha256.Sum256([]byte(data))
 	return hex.EncodeToString(h[:8])
 }
 
-// doubts are the reasons of all windows but that reading began.
+// doubts returns the reasons of all windows, except that reading began.
 func (s *sides) doubts() (all []string) {
 	for _, w := range s.db.windows {
 		for _, r := range w.Reasons {
@@ -112,7 +121,8 @@ func (s *sides) doubts() (all []string) {
 	return all
 }
 
-// The server's own counters agree with what was read, for every version, and nothing is raised.
+// For every version, the server's own counters agree with what was read, and
+// nothing is raised.
 func TestRealQueuesInOrderRaiseNothing(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{4, 5, 6} {
@@ -134,7 +144,9 @@ func TestRealQueuesInOrderRaiseNothing(t *testing.T) {
 					s.ran(<-workers[side].Jobs, ledger.OutcomeApplied)
 				}
 			}
-			s.until("not everything was folded", func() bool { return len(s.db.done) == 2*n && len(s.db.lives) == 0 })
+			s.until("not everything was folded", func() bool {
+				return len(s.db.done) == 2*n && len(s.db.lives) == 0
+			})
 			s.db.judged(t, "clean", nil)
 			if d := s.doubts(); len(d) > 0 {
 				t.Errorf("inconclusive: %v", d)
@@ -155,10 +167,12 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	v6 := bullmqtest.Major(6)
 	source, target := s.servers[ledger.Source], s.servers[ledger.Target]
 	one := func(id string) []bullmqtest.Task {
-		return []bullmqtest.Task{{Name: "order", Opts: map[string]any{"jobId": id, "removeOnComplete": true}}}
+		return []bullmqtest.Task{{Name: "order",
+			Opts: map[string]any{"jobId": id, "removeOnComplete": true}}}
 	}
 	delayed := func(id string) []bullmqtest.Task {
-		return []bullmqtest.Task{{Name: "order", Opts: map[string]any{"jobId": id, "delay": 600_000}}}
+		return []bullmqtest.Task{{Name: "order",
+			Opts: map[string]any{"jobId": id, "delay": 600_000}}}
 	}
 	workers := []*bullmqtest.Worker{v6.Work(t, source, "orders"), v6.Work(t, target, "orders")}
 	raised := func(v ledger.Verdict, id string) func() bool {
@@ -166,7 +180,10 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	}
 
 	s.add(v6, ledger.Source, delayed("hashless"))
-	s.until("not seen", func() bool { lives, _ := s.l.Find("hashless"); return len(lives) == 1 })
+	s.until("not seen", func() bool {
+		lives, _ := s.l.Find("hashless")
+		return len(lives) == 1
+	})
 	source.Client().Del(t.Context(), "bull:orders:hashless")
 	s.until("a deleted hash", raised(ledger.Loss, "hashless"))
 	if e := s.db.exceptions["loss hashless"]; !strings.Contains(e.Detail, "empty data") {
@@ -183,13 +200,20 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 		t.Errorf("settled by %s, although it took effect twice", e.SettledBy)
 	}
 
-	// Data that changes behind the app's back, and data that an eviction takes: the job still runs.
+	// Data that changes behind the app's back, and data that an eviction takes: the job
+	// still runs.
 	for id, spoil := range map[string]func(key string) error{
-		"changed": func(key string) error { return target.Client().HSet(t.Context(), key, "data", `{"n":2}`).Err() },
-		"evicted": func(key string) error { return target.Client().Del(t.Context(), key).Err() },
+		"changed": func(key string) error {
+			return target.Client().HSet(t.Context(), key, "data", `{"n":2}`).Err()
+		},
+		"evicted": func(key string) error {
+			return target.Client().Del(t.Context(), key).Err()
+		},
 	} {
-		task := bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1}, Opts: map[string]any{"jobId": id}}
-		s.tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id, Side: ledger.Target, OK: true, Digest: digest(`{"n":1}`)})
+		task := bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1},
+			Opts: map[string]any{"jobId": id}}
+		s.tell(ledger.Event{Type: ledger.EventEnqueued, Order: id, JobID: id,
+			Side: ledger.Target, OK: true, Digest: digest(`{"n":1}`)})
 		s.tell(ledger.Event{Type: ledger.EventDelivery, Order: id, Status: 200})
 		v6.Run(t, target, "orders", "pause", "")
 		v6.Add(t, target, "orders", task)
@@ -198,9 +222,13 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 		}
 		v6.Run(t, target, "orders", "resume", "")
 		got := <-workers[1].Jobs
-		s.tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: got.ID, Side: ledger.Target, Outcome: ledger.OutcomeApplied, Digest: digest(string(got.Data))})
+		s.tell(ledger.Event{Type: ledger.EventExecuted, Order: id, JobID: got.ID,
+			Side: ledger.Target, Outcome: ledger.OutcomeApplied,
+			Digest: digest(string(got.Data))})
 		s.until("data that was "+id, raised(ledger.Mismatch, id))
-		if e := s.db.exceptions["mismatch "+id]; !strings.Contains(e.Detail, digest(string(got.Data))) || !strings.Contains(e.Detail, digest(`{"n":1}`)) || e.SettledBy != "" {
+		if e := s.db.exceptions["mismatch "+id]; !strings.Contains(e.Detail,
+			digest(string(got.Data))) || !strings.Contains(e.Detail, digest(`{"n":1}`)) ||
+			e.SettledBy != "" {
 			t.Errorf("%s: %+v", id, e)
 		}
 	}
@@ -209,14 +237,18 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	<-workers[0].Jobs
 	s.until("a job that nobody sent", raised(ledger.Ghost, "nobody"))
 
-	// Entries are trimmed before they are read: the lane is held up by a transaction that does it all at once.
+	// Entries are trimmed before they are read: one transaction does it all at
+	// once.
 	if _, err := source.Client().TxPipelined(t.Context(), func(p redis.Pipeliner) error {
-		p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events", Values: []any{"event", "added", "jobId", "unread"}})
+		p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events",
+			Values: []any{"event", "added", "jobId", "unread"}})
 		p.XTrimMaxLen(t.Context(), "bull:orders:events", 0)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	v6.Add(t, source, "orders", delayed("after")...)
-	s.until("a trimmed stream", func() bool { return strings.Contains(strings.Join(s.doubts(), " "), "1 entries were trimmed") })
+	s.until("a trimmed stream", func() bool {
+		return strings.Contains(strings.Join(s.doubts(), " "), "1 entries were trimmed")
+	})
 }

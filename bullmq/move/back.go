@@ -13,9 +13,11 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Back takes a move back that has not activated the target: the source gets its indexes again, with what was added meanwhile, and goes on as
-// it was; the target is left as it was found. It may be repeated. After the activation it refuses (kind Blocked): the source's copies are out of
-// date then, and only a move in the other direction brings the jobs back.
+// Back takes back a move that has not activated the target: the source gets its
+// indexes back, with what was added meanwhile, and continues as before; the target
+// is left as it was found. It may be repeated. After the activation it refuses
+// (kind Blocked): the source's copies are then out of date, and only a move in the
+// other direction brings the jobs back.
 func Back(ctx context.Context, src, dst redis.UniversalClient, o Options) error {
 	m, err := newMover(src, dst, o)
 	if err != nil {
@@ -34,15 +36,18 @@ func (m *mover) back(ctx context.Context) error {
 		return err
 	}
 	if activated {
-		return migration.Errorf(migration.Blocked, "the target's workers have been let at the jobs: move the queues in the other direction instead")
+		return migration.Errorf(migration.Blocked, "the target's workers have been let at "+
+			"the jobs: move the queues in the other direction instead")
 	}
-	// From here on Move must not activate: it would read a target that is being emptied.
+	// From here on Move must not activate, or it would read a target that is being
+	// emptied.
 	isFenced, err := m.noted(ctx, m.src, "fenced")
 	if err != nil {
 		return err
 	}
 	if isFenced {
-		if err := unfenceScript.Run(ctx, m.src, []string{m.record()}, m.fenceArgs()...).Err(); err != nil {
+		if err := unfenceScript.Run(ctx, m.src, []string{m.record()},
+			m.fenceArgs()...).Err(); err != nil {
 			return fmt.Errorf("put the source's indexes back: %w", redisconn.Explain(err))
 		}
 	}
@@ -92,9 +97,10 @@ func (m *mover) resumeSource(ctx context.Context) error {
 	return nil
 }
 
-// wipeContent removes the copies from the target, but not what belongs to jobs that are listed there.
+// wipeContent removes the copies from the target, except what belongs to jobs
+// listed there.
 func (m *mover) wipeContent(ctx context.Context) error {
-	const some = 100_000 // keys that are held in memory
+	const some = 100_000 // keys held in memory
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
@@ -119,20 +125,24 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	// Read after the scan, so that a job added in between is either listed or was not seen.
+	// Read after the scan, so that a job added in between is either listed or was
+	// not seen.
 	own := map[string]bool{}
 	for _, part := range append([]string{"active"}, jobStates...) {
-		err := eachChunk(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part), func(entries []string) error {
-			for _, id := range entries {
-				own[id] = true
-			}
-			return nil
-		})
+		err := eachChunk(ctx, m.dst, m.pacer.Target, q.Key(part), kindOf(part),
+			func(entries []string) error {
+				for _, id := range entries {
+					own[id] = true
+				}
+				return nil
+			})
 		if err != nil {
 			return err
 		}
 	}
-	keys = slices.DeleteFunc(keys, func(k string) bool { return own[jobOf(strings.TrimPrefix(k, q.Key("")))] })
+	keys = slices.DeleteFunc(keys, func(k string) bool {
+		return own[jobOf(strings.TrimPrefix(k, q.Key("")))]
+	})
 	for drop := range slices.Chunk(keys, batchKeys) {
 		if err := m.pacer.Target(ctx, 1); err != nil {
 			return err
@@ -144,10 +154,14 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 	return nil
 }
 
-// Sweep carries over what producers added on the source after the fence, job by job, exactly once: see bullmq.Merge, whose ledger it keeps on
-// the target. It may be repeated as long as producers still know the source. The source's workers find nothing, since its queues stay
-// paused; what cannot travel job by job (flows, schedulers) stays, and is the error.
-func Sweep(ctx context.Context, src, dst redis.UniversalClient, o Options) (map[string]bullmq.MergeReport, error) {
+// Sweep carries over what producers added on the source after the fence, job by
+// job, exactly once, using bullmq.Merge with a ledger on the target. It may be
+// repeated as long as producers still know the source. The source's workers find
+// nothing, since its queues stay paused; what cannot travel job by job (flows,
+// schedulers) stays and is returned as an error.
+func Sweep(
+	ctx context.Context, src, dst redis.UniversalClient, o Options,
+) (map[string]bullmq.MergeReport, error) {
 	m, err := newMover(src, dst, o)
 	if err != nil {
 		return nil, err
@@ -158,12 +172,14 @@ func Sweep(ctx context.Context, src, dst redis.UniversalClient, o Options) (map[
 			return nil, fmt.Errorf("sweep %s: %w", m.names(), err)
 		}
 		if !ok {
-			return nil, migration.Errorf(migration.Blocked, "sweep %s: the move %s is not complete", m.names(), o.Run)
+			return nil, migration.Errorf(migration.Blocked,
+				"sweep %s: the move %s is not complete", m.names(), o.Run)
 		}
 	}
 	reports := map[string]bullmq.MergeReport{}
 	for _, q := range o.Queues {
-		r, err := bullmq.Merge(ctx, src, dst, q, bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.Name})
+		r, err := bullmq.Merge(ctx, src, dst, q,
+			bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.Name})
 		reports[q.String()] = r
 		if err != nil {
 			return reports, err

@@ -16,8 +16,9 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of 100 B, or BENCH_JOBS jobs of BENCH_PAYLOAD bytes (64). freeze-ms is the time
-// in which no job could run, RSS-MB the most memory that the process held during a move.
+// BenchmarkMove moves a queue under a producer: 100,000 jobs of 1 KB, 1,000,000 of
+// 100 B, or BENCH_JOBS jobs of BENCH_PAYLOAD bytes (64). freeze-ms is how long no
+// job could run, RSS-MB the process's peak memory during a move.
 func BenchmarkMove(b *testing.B) {
 	sizes := []struct{ jobs, payload int }{{100_000, 960}, {1_000_000, 64}}
 	if n, err := strconv.Atoi(os.Getenv("BENCH_JOBS")); err == nil {
@@ -29,7 +30,9 @@ func BenchmarkMove(b *testing.B) {
 	}
 	for _, size := range sizes {
 		for _, path := range []string{move.PathRestore, move.PathTyped} {
-			b.Run(fmt.Sprintf("jobs=%d/%s", size.jobs, path), func(b *testing.B) { benchmarkMove(b, size.jobs, size.payload, path) })
+			b.Run(fmt.Sprintf("jobs=%d/%s", size.jobs, path), func(b *testing.B) {
+				benchmarkMove(b, size.jobs, size.payload, path)
+			})
 		}
 	}
 }
@@ -62,7 +65,8 @@ func benchmarkMove(b *testing.B, jobs, payload int, path string) {
 		}()
 		forgetRSS()
 		b.StartTimer()
-		r, err := move.Move(b.Context(), from, to, move.Options{Run: fmt.Sprint("r", i), Queues: []bullmq.Queue{q}})
+		r, err := move.Move(b.Context(), from, to,
+			move.Options{Run: fmt.Sprint("r", i), Queues: []bullmq.Queue{q}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -93,7 +97,8 @@ func fillQueueWith(b testing.TB, c redis.UniversalClient, q bullmq.Queue, jobs, 
 	for at := 0; at < jobs; at += 1000 {
 		_, err := c.Pipelined(b.Context(), func(p redis.Pipeliner) error {
 			for i := at + 1; i <= at+1000; i++ {
-				p.HSet(b.Context(), q.Key(fmt.Sprint(i)), "name", "order", "data", fmt.Sprintf(`{"n":%d,"pad":"%s"}`, i, pad), "opts", `{"attempts":3}`,
+				p.HSet(b.Context(), q.Key(fmt.Sprint(i)), "name", "order", "data",
+					fmt.Sprintf(`{"n":%d,"pad":"%s"}`, i, pad), "opts", `{"attempts":3}`,
 					"timestamp", "1795500000000", "delay", "0", "priority", "0")
 				p.LPush(b.Context(), q.Key("wait"), i)
 			}
@@ -107,13 +112,14 @@ func fillQueueWith(b testing.TB, c redis.UniversalClient, q bullmq.Queue, jobs, 
 	c.HSet(b.Context(), q.Key("meta"), "version", "bullmq:6.7.0")
 }
 
-// forgetRSS gives back what the process does not need, and lets its peak begin anew.
+// forgetRSS returns unused memory and resets the peak.
 func forgetRSS() {
 	debug.FreeOSMemory()
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // no such file: not Linux, and rss gives 0
+	// no such file: not Linux, and rss returns 0
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// rss is this process' resident memory at its peak since forgetRSS, in bytes.
+// rss returns this process's peak resident memory since forgetRSS, in bytes.
 func rss() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// copied remembers which keys are on the target, in about 11 bytes each, so that ids without content are found without asking for a million others while
-// the queue stands still. Two keys have the same hash with odds of about n²/2^65: 1 in 30 million for a million keys; then a job without content could
-// pass as one with.
+// copied remembers which keys are on the target, in about 11 bytes each, so that
+// ids without content are found without asking for a million others while the queue
+// stands still. Two keys share a hash with odds of about n²/2^65: 1 in 30 million
+// for a million keys; then a job without content could be missed.
 type copied struct {
 	seed maphash.Seed
 	mu   sync.Mutex
@@ -22,14 +23,14 @@ func (c *copied) add(key string)         { c.set.add(c.hash(key)) }
 func (c *copied) remove(key string)      { c.set.remove(c.hash(key)) }
 func (c *copied) has(key string) bool    { return c.set.has(c.hash(key)) }
 
-// hashSet holds hashes other than 0 in tables with linear probing, each of which grows by itself: a map takes 36 bytes for an entry, and twice that
-// while it grows.
+// hashSet holds hashes other than 0 in tables with linear probing that grow
+// independently: a map takes 36 bytes per entry, and twice that while it grows.
 type hashSet [256]struct {
 	slots []uint64 // 0: free
 	n     int
 }
 
-// find gives where a hash is, or would be.
+// find returns where a hash is, or would be.
 func find(slots []uint64, h uint64) int {
 	i := home(slots, h)
 	for slots[i] != 0 && slots[i] != h {
@@ -77,7 +78,7 @@ func (s *hashSet) remove(h uint64) {
 		return
 	}
 	t.n--
-	// Those behind it move up, unless that would put them before their home.
+	// Entries behind it move up, unless that would put them before their home slot.
 	for i := free; ; {
 		if i++; i == len(t.slots) {
 			i = 0
@@ -86,7 +87,8 @@ func (s *hashSet) remove(h uint64) {
 			t.slots[free] = 0
 			return
 		}
-		if at := home(t.slots, t.slots[i]); (i-at+len(t.slots))%len(t.slots) >= (i-free+len(t.slots))%len(t.slots) {
+		if at := home(t.slots, t.slots[i]); (i-at+len(t.slots))%len(t.slots) >= (i-free+
+			len(t.slots))%len(t.slots) {
 			t.slots[free] = t.slots[i]
 			free = i
 		}

@@ -11,9 +11,9 @@ func TestTheSetOfHashesHoldsWhatAMapHolds(t *testing.T) {
 	var s hashSet
 	want := map[uint64]bool{}
 	for range 300_000 {
-		h := uint64(1 + random.IntN(30_000)) // low hashes: all homes are at the front
+		h := uint64(1 + random.IntN(30_000)) // low hashes: all home slots are at the front
 		if random.IntN(2) == 0 {
-			h = h << 49 // few tables: long runs that go round
+			h = h << 49 // few tables: long runs that wrap around
 		}
 		if h == 0 {
 			continue
@@ -25,8 +25,10 @@ func TestTheSetOfHashesHoldsWhatAMapHolds(t *testing.T) {
 			s.add(h)
 			want[h] = true
 		}
-		if other := uint64(1 + random.IntN(30_000)); s.has(other) != want[other] || s.has(h) != want[h] {
-			t.Fatalf("%d and %d: %v %v, want %v %v", other, h, s.has(other), s.has(h), want[other], want[h])
+		if other := uint64(1 + random.IntN(30_000)); s.has(other) != want[other] ||
+			s.has(h) != want[h] {
+			t.Fatalf("%d and %d: %v %v, want %v %v", other, h, s.has(other), s.has(h),
+				want[other], want[h])
 		}
 	}
 	n := 0

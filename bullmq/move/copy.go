@@ -19,10 +19,13 @@ import (
 // batchKeys is how many keys travel in one round trip at most.
 const batchKeys = 500
 
-// pass copies keys as they are now, deletes on the target those that are gone, reads both sides back and compares them by typed value and
-// expiry: see keycopy.Mirror. It gives the keys that differ: on a living source those that changed in between, on a fenced one a fault. Copying a key again is
-// harmless.
-func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []string, err error) {
+// pass copies keys as they are now, deletes on the target those that are gone,
+// reads both sides back and compares them by typed value and expiry: see
+// keycopy.Mirror. It returns the keys that differ: on a live source these changed
+// in between, on a fenced one they are a fault. Copying a key again is harmless.
+func (m *mover) pass(
+	ctx context.Context, batches <-chan []string,
+) (differ []string, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
 	for range m.pacer.Workers {
@@ -46,7 +49,7 @@ func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []str
 	}
 	err = g.Wait()
 	if err != nil {
-		go func() { // whoever fills the channel must not wait for ever
+		go func() { // whoever fills the channel must not block forever
 			for range batches {
 			}
 		}()
@@ -56,7 +59,7 @@ func (m *mover) pass(ctx context.Context, batches <-chan []string) (differ []str
 
 func (m *mover) worked(since time.Time) { m.working.Add(int64(time.Since(since))) }
 
-// passList is pass over a list.
+// passList runs pass over a list.
 func (m *mover) passList(ctx context.Context, keys []string) ([]string, error) {
 	batches := make(chan []string, len(keys)/batchKeys+1)
 	for b := range slices.Chunk(keys, batchKeys) {
@@ -66,14 +69,15 @@ func (m *mover) passList(ctx context.Context, keys []string) ([]string, error) {
 	return m.pass(ctx, batches)
 }
 
-// passAll is pass over every content key of the group that SCAN finds.
+// passAll runs pass over every content key of the group that SCAN finds.
 func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	batches := make(chan []string, 2*m.pacer.Workers)
 	scan, ctx := errgroup.WithContext(ctx)
 	scan.Go(func() error {
 		defer close(batches)
 		paced := func(ctx context.Context, n int) error {
-			defer m.worked(time.Now()) // what holds it up counts as the workers' does: see measured
+			// delays count as they do for the workers: see measured
+			defer m.worked(time.Now())
 			return m.pacer.Source(ctx, n)
 		}
 		return m.scan(ctx, m.src, paced, func(keys []string) error {
@@ -93,8 +97,12 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	return differ, scan.Wait()
 }
 
-// scan gives every content key of the group, in batches. pace, if not nil, is asked before each command.
-func (m *mover) scan(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, batch func([]string) error) error {
+// scan passes every content key of the group to f, in batches. pace, if not nil, is
+// asked before each command.
+func (m *mover) scan(
+	ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error,
+	batch func([]string) error,
+) error {
 	for _, q := range m.o.Queues {
 		var cursor uint64
 		var keys []string
@@ -128,12 +136,13 @@ func (m *mover) scan(ctx context.Context, c redis.UniversalClient, pace func(con
 	return nil
 }
 
-// escape makes a literal of a key for MATCH.
+// escape escapes a key for MATCH.
 func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`).Replace(s)
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`,
+		`\^`).Replace(s)
 }
 
-// copyBatch copies and compares keys, and gives those that differ.
+// copyBatch copies and compares keys, and returns those that differ.
 func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, err error) {
 	keep, err := m.withoutEndlessLimits(ctx, keys)
 	if err != nil {
@@ -168,9 +177,12 @@ func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, 
 	return append(differ, wrong...), err
 }
 
-// withoutEndlessLimits gives the keys but for rate limits without an end, which would never count again on the target: they are not copied.
+// withoutEndlessLimits returns the keys except rate limits that never expire, which
+// would block the target: they are not copied.
 func (m *mover) withoutEndlessLimits(ctx context.Context, keys []string) ([]string, error) {
-	at := slices.IndexFunc(keys, func(k string) bool { return strings.HasSuffix(k, ":limiter") })
+	at := slices.IndexFunc(keys, func(k string) bool {
+		return strings.HasSuffix(k, ":limiter")
+	})
 	if at < 0 {
 		return keys, nil
 	}
@@ -185,13 +197,14 @@ func (m *mover) withoutEndlessLimits(ctx context.Context, keys []string) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	if ttl == -1 { // go-redis gives the number as it is: no end
+	if ttl == -1 { // go-redis returns the number unchanged: no expiry
 		return slices.Concat(keys[:at], rest), nil
 	}
 	return slices.Concat(keys[:at+1], rest), nil
 }
 
-// see takes in what the mirror compared: which queues outside the group a key of a flow names, and which jobs count their attempts by old names.
+// see records what the mirror compared: which queues outside the group a flow's key
+// names, and which jobs count their attempts under old names.
 func (m *mover) see(key, kind string, parts [][]byte) {
 	note := func(other string) {
 		if _, _, ok := m.queueOf(other); !ok {
@@ -203,7 +216,8 @@ func (m *mover) see(key, kind string, parts [][]byte) {
 	m.seeing.Lock()
 	defer m.seeing.Unlock()
 	switch {
-	case kind == "hash" && !strings.HasSuffix(key, ":processed") && !strings.HasSuffix(key, ":failed"):
+	case kind == "hash" && !strings.HasSuffix(key, ":processed") &&
+		!strings.HasSuffix(key, ":failed"):
 		for i := 0; i+1 < len(parts); i += 2 {
 			switch field := string(parts[i]); {
 			case field == "parentKey" && len(parts[i+1]) > 0:
@@ -222,11 +236,12 @@ func (m *mover) see(key, kind string, parts [][]byte) {
 	}
 }
 
-// attempts are the fields by which BullMQ 3 and 4 count attempts, then those of later versions for the same.
+// attempts are the fields in which BullMQ 3 and 4 count attempts, then those of
+// later versions.
 var attempts = [4]string{"attemptsMade", "attemptsStarted", "atm", "ats"}
 
-// renameAll gives those of the keys that were seen to count attempts by old names the new ones on the target, reads them back, and gives the keys that are not
-// as they should be.
+// renameAll renames, on the target, the attempt counters of those keys that use the
+// old names, reads them back, and returns the keys that are not as they should be.
 func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, err error) {
 	if !m.renameAttempts {
 		return nil, nil
@@ -261,7 +276,8 @@ func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, e
 	for i, k := range jobs {
 		v, err := got[i].Result()
 		if err != nil {
-			return nil, fmt.Errorf("key %q: read from the target: %w", k, redisconn.Explain(err))
+			return nil, fmt.Errorf("key %q: read from the target: %w", k,
+				redisconn.Explain(err))
 		}
 		for n := range 2 {
 			is, _ := v[n+2].(string)
@@ -274,7 +290,8 @@ func (m *mover) renameAll(ctx context.Context, keys []string) (wrong []string, e
 	return wrong, nil
 }
 
-// pipe sends commands in one round trip. The error is that of the connection; a command's own error stays with it.
+// pipe sends commands in one round trip. The error is the connection's; a command's
+// own error stays with the command.
 func pipe(ctx context.Context, c redis.UniversalClient, fill func(redis.Pipeliner)) error {
 	p := c.Pipeline()
 	fill(p)

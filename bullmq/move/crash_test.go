@@ -20,8 +20,11 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// Calls that the mover makes on either server are cut off, each fifth, others per version, each in three ways: before the
-// server saw it, after it has done it, or in the middle of a pipeline, on what real BullMQ of each version left; then the move is run again. The target must hold the same, whatever was cut.
+// Calls that the mover makes on either server are cut: every fifth one, a different
+// selection per version, and each in three ways: before the server saw it, after it
+// was executed, or in the middle of a pipeline, on what real BullMQ of each version
+// left. Then the move is run again. The target must hold the same, whatever was
+// cut.
 func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -30,7 +33,8 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 			from, to := src.Client(), dst.Client()
 			major.Populate(t, src, "orders")
 			filled := take(t, from)
-			o := move.Options{Run: "r", Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
+			o := move.Options{Run: "r",
+				Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
 			// attempt reports whether the fault was reached.
 			attempt := func(at int, fault *redistest.Fault, when redistest.When) bool {
 				t.Helper()
@@ -57,13 +61,16 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 				t.Fatalf("the target holds %d keys only", len(want))
 			}
 			kills := 0
-			for side, c := range map[string]redis.UniversalClient{"source": from, "target": to} {
+			for side, c := range map[string]redis.UniversalClient{"source": from,
+				"target": to} {
 				fault := &redistest.Fault{}
 				c.AddHook(fault)
-				for _, when := range []redistest.When{redistest.Before, redistest.After, redistest.Half} {
+				for _, when := range []redistest.When{redistest.Before, redistest.After,
+					redistest.Half} {
 					for at := int(major) - 2; attempt(at, fault, when); at += 5 {
 						if got := contents(t, to); !maps.Equal(got, want) {
-							t.Fatalf("%s, call %d, %v: %s", side, at, when, difference(got, want))
+							t.Fatalf("%s, call %d, %v: %s", side, at, when,
+								difference(got, want))
 						}
 						kills++
 					}
@@ -74,7 +81,7 @@ func TestTheTargetIsTheSameWhereverTheMoverIsKilled(t *testing.T) {
 	}
 }
 
-// snapshot is every key of a server, to put it back into the same state many times.
+// snapshot is every key of a server, to restore the same state many times.
 type snapshot map[string]struct {
 	dump     string
 	expireAt int64 // unix ms; 0 never
@@ -85,7 +92,8 @@ func take(t *testing.T, c redis.UniversalClient) snapshot {
 	out := snapshot{}
 	for _, k := range c.Keys(t.Context(), "*").Val() {
 		v := out[k]
-		v.dump, v.expireAt = c.Dump(t.Context(), k).Val(), max(0, c.Do(t.Context(), "PEXPIRETIME", k).Val().(int64))
+		v.dump, v.expireAt = c.Dump(t.Context(), k).Val(), max(0,
+			c.Do(t.Context(), "PEXPIRETIME", k).Val().(int64))
 		out[k] = v
 	}
 	return out
@@ -109,12 +117,14 @@ func (s snapshot) put(t *testing.T, c redis.UniversalClient) {
 	}
 }
 
-// contents is every key of a server with its typed value, but for the move's record, the event streams and the server's own keys.
+// contents is every key of a server with its typed value, except the move's record,
+// the event streams and the server's own keys.
 func contents(t *testing.T, c redis.UniversalClient) map[string]string {
 	t.Helper()
 	ctx, out := t.Context(), map[string]string{}
 	for _, k := range c.Keys(ctx, "*").Val() {
-		if strings.HasPrefix(k, "switchyard:") || strings.HasSuffix(k, ":events") || strings.HasSuffix(k, ":stalled-check") {
+		if strings.HasPrefix(k, "switchyard:") || strings.HasSuffix(k, ":events") ||
+			strings.HasSuffix(k, ":stalled-check") {
 			continue
 		}
 		var v any
@@ -153,7 +163,8 @@ func difference(got, want map[string]string) string {
 	return "no difference"
 }
 
-// shop is a producer and a worker that keep BullMQ 6's rules, in Go, so that hundreds of moves can be tried under them.
+// shop is a producer and a worker that follow BullMQ 6's rules, in Go, so that
+// hundreds of moves can be tested under them.
 type shop struct {
 	c     redis.UniversalClient
 	q     bullmq.Queue
@@ -168,7 +179,8 @@ if ARGV[1] ~= '' then
   id = ARGV[1]
   if redis.call('EXISTS', KEYS[1] .. id) == 1 then return '' end
 end
-redis.call('HSET', KEYS[1] .. id, 'name', 'order', 'data', '{}', 'opts', '{}', 'timestamp', '1', 'delay', '0', 'priority', '0')
+redis.call('HSET', KEYS[1] .. id, 'name', 'order', 'data', '{}', 'opts', '{}', 'timestamp', '1',
+  'delay', '0', 'priority', '0')
 redis.call('LPUSH', KEYS[1] .. 'wait', id)
 return tostring(id)`)
 	shopTake = redis.NewScript(`
@@ -182,20 +194,24 @@ return id`)
 redis.call('LREM', KEYS[1] .. 'active', -1, ARGV[1])
 redis.call('DEL', KEYS[1] .. ARGV[1] .. ':lock')
 if ARGV[2] == '1' then redis.call('DEL', KEYS[1] .. ARGV[1])
-else redis.call('HSET', KEYS[1] .. ARGV[1], 'finishedOn', '3', 'returnvalue', 'null') redis.call('ZADD', KEYS[1] .. 'completed', 3, ARGV[1]) end
+else
+  redis.call('HSET', KEYS[1] .. ARGV[1], 'finishedOn', '3', 'returnvalue', 'null')
+  redis.call('ZADD', KEYS[1] .. 'completed', 3, ARGV[1])
+end
 return 1`)
 )
 
 func newRandom(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// produce adds jobs, with own and automatic ids, until ctx ends.
+// produce adds jobs, with explicit and automatic ids, until ctx ends.
 func (s *shop) produce(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		id := ""
 		if i%2 == 0 {
 			id = fmt.Sprintf("%s_%d", name, i)
 		}
-		if id, err := shopAdd.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id).Text(); err == nil && id != "" {
+		if id, err := shopAdd.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")},
+			id).Text(); err == nil && id != "" {
 			s.added <- id
 		}
 		time.Sleep(100 * time.Microsecond)
@@ -211,20 +227,23 @@ func (s *shop) work(ctx context.Context, random *rand.Rand) {
 			continue
 		}
 		s.done <- id
-		if err := shopDone.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id, random.IntN(2)).Err(); err != nil {
+		if err := shopDone.Run(context.WithoutCancel(ctx), s.c, []string{s.q.Key("")}, id,
+			random.IntN(2)).Err(); err != nil {
 			panic(err)
 		}
 	}
 }
 
-// A producer and a worker go on at the source, another pair at the target, while the mover is killed again and again at a random call; now and
-// then the move is taken back in between and begun again. Every job that was acknowledged runs exactly once, on one side or the other.
+// One producer and worker stay on the source, another pair works on the target,
+// while the mover is killed again and again at a random call; now and then the move
+// is taken back in between and started again. Every acknowledged job runs exactly
+// once, on one side or the other.
 func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	t.Parallel()
 	src, dst := redistest.Start(t), redistest.Start(t)
 	from, to := src.Client(), dst.Client()
 	faults := [2]*redistest.Fault{{}, {}}
-	// The mover has clients of its own, so that only its calls are cut.
+	// The mover has its own clients, so that only its calls are cut.
 	mine := [2]redis.UniversalClient{src.Client(), dst.Client()}
 	for i, c := range mine {
 		c.AddHook(faults[i])
@@ -233,10 +252,12 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 	for seed := seedOf(t); kills < 600; seed++ {
 		random := newRandom(seed, 1)
 		q := bullmq.Queue{Name: fmt.Sprintf("q%d", seed)}
-		if err := from.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").Err(); err != nil {
+		if err := from.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0",
+			"opts.maxLenEvents", "10000").Err(); err != nil {
 			t.Fatal(err)
 		}
-		s := &shop{c: from, q: q, added: make(chan string, 1_000_000), done: make(chan string, 1_000_000)}
+		s := &shop{c: from, q: q, added: make(chan string, 1_000_000),
+			done: make(chan string, 1_000_000)}
 		there := &shop{c: to, q: q, added: s.added, done: s.done}
 		producing, endProducing := context.WithCancel(t.Context())
 		working, endWorking := context.WithCancel(t.Context())
@@ -246,9 +267,13 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 		workers.Go(func() { s.work(working, workerSeeds[0]) })
 		workers.Go(func() { there.work(working, workerSeeds[1]) })
 
-		o := move.Options{Run: fmt.Sprintf("r%d", seed), Queues: []bullmq.Queue{q}, Drain: 10 * time.Second}
-		// Every other time somebody adds on the target during the copy already. Such a move is not taken back.
-		early := sync.OnceFunc(func() { producers.Go(func() { there.produce(producing, "b") }) })
+		o := move.Options{Run: fmt.Sprintf("r%d", seed), Queues: []bullmq.Queue{q},
+			Drain: 10 * time.Second}
+		// Every other time, somebody adds on the target during the copy already.
+		// Such a move is not taken back.
+		early := sync.OnceFunc(func() {
+			producers.Go(func() { there.produce(producing, "b") })
+		})
 		mayGoBack := seed%2 == 0
 		if !mayGoBack {
 			o.Ready = func(move.Prediction) bool { early(); return true }
@@ -268,7 +293,7 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 				}
 				backs++
 				if err == nil {
-					err = redistest.ErrCut // and begin again
+					err = redistest.ErrCut // start again
 				}
 			} else {
 				_, err = move.Move(t.Context(), mine[0], mine[1], o)
@@ -316,7 +341,9 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				for id, runs := range owed {
 					if runs == 0 {
-						t.Fatalf("seed %d: %s of %d jobs never ran: source %v, target %v", seed, id, len(owed), from.Exists(t.Context(), q.Key(id)), to.Exists(t.Context(), q.Key(id)))
+						t.Fatalf("seed %d: %s of %d jobs never ran: source %v, target %v", seed,
+							id, len(owed), from.Exists(t.Context(), q.Key(id)),
+							to.Exists(t.Context(), q.Key(id)))
 					}
 				}
 			}
@@ -328,10 +355,12 @@ func TestNothingIsLostOrDoubledWhileTheMoverIsKilled(t *testing.T) {
 			t.Fatalf("seed %d: %s ran once more", seed, id)
 		default:
 		}
-		// Nothing of jobs that ran and were deleted on the source stayed behind on the target.
+		// Nothing of jobs that ran and were deleted on the source is left behind on
+		// the target.
 		for _, k := range to.Keys(t.Context(), q.Key("*")).Val() {
 			id := strings.TrimPrefix(k, q.Key(""))
-			if _, isJob := owed[id]; isJob && to.ZScore(t.Context(), q.Key("completed"), id).Err() != nil {
+			if _, isJob := owed[id]; isJob &&
+				to.ZScore(t.Context(), q.Key("completed"), id).Err() != nil {
 				t.Fatalf("seed %d: %s is on the target and in no list", seed, id)
 			}
 		}

@@ -12,9 +12,12 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Groups sorts queues into those that flows tie to one another: each group has to move as one. It reads every key of the queues once, in
-// batches. A tie to a queue that is not among them is left for Move to refuse.
-func Groups(ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue) ([][]bullmq.Queue, error) {
+// Groups partitions queues into those that flows tie together: each group has to
+// move as one. It reads every key of the queues once, in batches. A tie to a queue
+// that is not in the list is left for Move to refuse.
+func Groups(
+	ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue,
+) ([][]bullmq.Queue, error) {
 	g := make(groups, len(queues))
 	for i := range g {
 		g[i] = i
@@ -54,7 +57,8 @@ func Groups(ctx context.Context, c redis.UniversalClient, queues []bullmq.Queue)
 	return out, nil
 }
 
-// groups is a union-find: each entry names another member of the same group, a root itself.
+// groups is a union-find: each entry names another member of the same group, a root
+// names itself.
 type groups []int
 
 func (g groups) root(i int) int {
@@ -66,7 +70,7 @@ func (g groups) root(i int) int {
 
 func (g groups) join(i, j int) { g[max(g.root(i), g.root(j))] = min(g.root(i), g.root(j)) }
 
-// ties gives the keys of parents and children that some keys name.
+// ties returns the keys of parents and children that some keys name.
 func ties(ctx context.Context, c redis.UniversalClient, keys []string) ([]string, error) {
 	var parents []*redis.StringCmd
 	var children []*redis.StringSliceCmd
@@ -75,7 +79,8 @@ func ties(ctx context.Context, c redis.UniversalClient, keys []string) ([]string
 			if strings.HasSuffix(k, ":dependencies") {
 				children = append(children, p.SMembers(ctx, k))
 			} else {
-				parents = append(parents, p.HGet(ctx, k, "parentKey")) // of what is no hash: an error that means no
+				// not a hash: the error means that there is none
+				parents = append(parents, p.HGet(ctx, k, "parentKey"))
 			}
 		}
 	}); err != nil {

@@ -17,15 +17,19 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// indexChunk is how many entries of an index one command reads or writes, so that no server is held up for long and no request gets too big.
+// indexChunk is how many entries of an index one command reads or writes, so that
+// no server is blocked for long and no request gets too big.
 const indexChunk = 10_000
 
 // jobStates are the indexes whose entries are ids of jobs.
-var jobStates = []string{"wait", "paused", "delayed", "prioritized", "waiting-children", "completed", "failed"}
+var jobStates = []string{"wait", "paused", "delayed", "prioritized", "waiting-children",
+	"completed", "failed"}
 
-// trial stages the living indexes once, to know how long the queue will stand still for it, and how many commands that takes.
+// trial stages the live indexes once, to learn how long that will keep the queue at
+// a standstill, and how many commands it takes.
 func (m *mover) trial(ctx context.Context) error {
-	started, waited, commands := time.Now(), m.pacer.Waited.Load(), m.pacer.TargetCommands.Load()
+	started, waited, commands := time.Now(), m.pacer.Waited.Load(),
+		m.pacer.TargetCommands.Load()
 	for _, q := range m.o.Queues {
 		for _, part := range indexes {
 			if _, err := m.stageIndex(ctx, q, part, q.Key(part), false); err != nil {
@@ -38,7 +42,8 @@ func (m *mover) trial(ctx context.Context) error {
 	return m.unstage(ctx)
 }
 
-// stage puts the fenced indexes beside their places on the target, reads them back and compares.
+// stage puts the fenced indexes next to their final places on the target, reads
+// them back and compares.
 func (m *mover) stage(ctx context.Context) error {
 	m.tell("stage", 0)
 	g, gctx := errgroup.WithContext(ctx)
@@ -66,9 +71,13 @@ func (m *mover) stage(ctx context.Context) error {
 	return nil
 }
 
-// stageIndex copies one index from a key of the source into its staging place, without the fake ids of BullMQ 3 and 4 and without ids that
-// have no job, reads it back, and gives how many entries it has. fenced: the source changes no more, so every id has been seen.
-func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from string, fenced bool) (int64, error) {
+// stageIndex copies one index from a key of the source into its staging place,
+// without the marker ids of BullMQ 3 and 4 and without ids that have no job, reads
+// it back, and returns how many entries it has. fenced means that the source no
+// longer changes, so every id has been seen.
+func (m *mover) stageIndex(
+	ctx context.Context, q bullmq.Queue, part, from string, fenced bool,
+) (int64, error) {
 	staged := m.stagedKey(q, part)
 	if err := m.pacer.Source(ctx, 2); err != nil {
 		return 0, err
@@ -97,9 +106,11 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		return 1, nil
 	case "list", "zset":
 	default:
-		return 0, migration.Errorf(migration.Blocked, "%s has type %s: this is no BullMQ queue", from, kind)
+		return 0, migration.Errorf(migration.Blocked,
+			"%s has type %s: this is not a BullMQ queue", from, kind)
 	}
-	// One chunk is read while the one before it is written: what is in memory does not grow with the queue.
+	// One chunk is read while the previous one is written: memory does not grow
+	// with the queue.
 	chunks := make(chan []string, 1)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -118,7 +129,8 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 		for entries := range chunks {
 			if part != "repeat" {
 				var err error
-				if entries, err = m.withContent(gctx, q, entries, stepOf(kind), fenced); err != nil {
+				if entries, err = m.withContent(gctx, q, entries, stepOf(kind),
+					fenced); err != nil {
 					return err
 				}
 			}
@@ -148,14 +160,18 @@ func (m *mover) stageIndex(ctx context.Context, q bullmq.Queue, part, from strin
 			return 0, fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
 		}
 		if there != n {
-			return 0, migration.Errorf(migration.Conflict, "%s was not stored as it was sent: %d entries, %d sent", staged, there, n)
+			return 0, migration.Errorf(migration.Conflict,
+				"%s was not stored as it was sent: %d entries, %d sent", staged, there, n)
 		}
 	}
 	return n, nil
 }
 
-// stageChunk adds entries behind the at that are staged already, reads them back and compares.
-func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []string, at int64) error {
+// stageChunk adds entries after the at entries staged already, reads them back and
+// compares.
+func (m *mover) stageChunk(
+	ctx context.Context, staged, kind string, entries []string, at int64,
+) error {
 	if err := m.pacer.Target(ctx, 2); err != nil {
 		return err
 	}
@@ -189,13 +205,17 @@ func (m *mover) stageChunk(ctx context.Context, staged, kind string, entries []s
 		return fmt.Errorf("%s: %w", staged, redisconn.Explain(err))
 	}
 	if !slices.Equal(is, entries) {
-		return migration.Errorf(migration.Conflict, "%s was not stored as it was sent: %d entries from %d on differ", staged, len(entries)/stepOf(kind), at)
+		return migration.Errorf(migration.Conflict,
+			"%s was not stored as it was sent: %d entries from %d on differ", staged,
+			len(entries)/stepOf(kind), at)
 	}
 	return nil
 }
 
-// withContent leaves out the entries that are no jobs: see stageIndex.
-func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []string, step int, note bool) ([]string, error) {
+// withContent leaves out the entries that are not jobs: see stageIndex.
+func (m *mover) withContent(
+	ctx context.Context, q bullmq.Queue, entries []string, step int, note bool,
+) ([]string, error) {
 	var doubtful []string
 	m.copied.mu.Lock()
 	for i := 0; i < len(entries); i += step {
@@ -226,7 +246,8 @@ func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []strin
 			case n == 0:
 				empty[id] = true
 			case note: // the source is fenced, so it should have been seen
-				return nil, migration.Errorf(migration.Conflict, "job %s was not copied: start again", q.Key(id))
+				return nil, migration.Errorf(migration.Conflict,
+					"job %s was not copied: start again", q.Key(id))
 			}
 		}
 	}
@@ -249,11 +270,15 @@ func (m *mover) withContent(ctx context.Context, q bullmq.Queue, entries []strin
 	return out, nil
 }
 
-// isMarker knows the fake ids by which BullMQ 3 and 4 wake blocked workers.
+// isMarker recognises the marker ids by which BullMQ 3 and 4 wake blocked workers.
 func isMarker(id string) bool { return strings.HasPrefix(id, "0:") }
 
-// eachChunk gives the ids of a list from left to right, or ids and scores of a sorted set. pace is asked before each command.
-func eachChunk(ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error, key, kind string, each func([]string) error) error {
+// eachChunk passes on the ids of a list from left to right, or ids and scores of a
+// sorted set. pace is asked before each command.
+func eachChunk(
+	ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error,
+	key, kind string, each func([]string) error,
+) error {
 	for at := int64(0); ; at += indexChunk {
 		if err := pace(ctx, 1); err != nil {
 			return err
@@ -277,7 +302,8 @@ func eachChunk(ctx context.Context, c redis.UniversalClient, pace func(context.C
 	}
 }
 
-// stepOf is how many strings an entry of an index takes: a sorted set's has a score.
+// stepOf is how many strings an entry of an index takes: a sorted set's has a
+// score.
 func stepOf(kind string) int {
 	if kind == "zset" {
 		return 2
@@ -293,7 +319,7 @@ func kindOf(part string) string {
 	return "zset"
 }
 
-// firsts gives every other entry: ids without their scores.
+// firsts returns every other entry: ids without their scores.
 func firsts(entries []string) []string {
 	out := make([]string, 0, len(entries)/2)
 	for i := 0; i < len(entries); i += 2 {
@@ -316,7 +342,8 @@ func (m *mover) unstage(ctx context.Context) error {
 	return nil
 }
 
-// activate carries over the settings of the queues and lets the target's workers at the jobs.
+// activate carries over the settings of the queues and lets the target's workers
+// take the jobs.
 func (m *mover) activate(ctx context.Context) error {
 	m.tell("activate", 0)
 	begun, err := m.src.HGetAll(ctx, m.record()).Result()
@@ -345,14 +372,17 @@ func (m *mover) activate(ctx context.Context) error {
 	}
 	if done, _ := reply[0].(int64); done != 1 {
 		why, _ := reply[1].(string)
-		return migration.Errorf(migration.Blocked, "activate the target: %s: take the move back", why)
+		return migration.Errorf(migration.Blocked,
+			"activate the target: %s: take the move back", why)
 	}
 	m.report.Twice, _ = reply[1].(int64)
 	return nil
 }
 
-// copySettings carries over the queue's own settings: global rate limit, concurrency, length of the event stream. The pause is the move's. The
-// version is that of whoever uses the target; until somebody does, it is the source's, unless the move made a later version's jobs of them.
+// copySettings carries over the queue's own settings: global rate limit,
+// concurrency, length of the event stream. Pausing belongs to the move. The version
+// is that of whoever uses the target; until somebody does, it is the source's,
+// unless the move made a later version's jobs of them.
 func (m *mover) copySettings(ctx context.Context, q bullmq.Queue) error {
 	meta, err := m.src.HGetAll(ctx, q.Key("meta")).Result()
 	if err != nil {

@@ -10,21 +10,29 @@ import (
 type kind int
 
 const (
-	content kind = iota // jobs and all else that is copied while the queue lives
-	index               // where jobs are listed: taken whole at the fence, put in place at the activation
-	skipped             // locks, markers and the like: of this server and this moment, wrong on another one
+	content kind = iota // jobs and everything else that is copied while the queue is live
+	// lists of jobs: taken whole at the fence, put in place at the activation
+	index
+	// locks, markers and the like: they belong to this server and moment, and would
+	// be wrong on another
+	skipped
 )
 
-// indexes are the parts of a queue that say in which state a job is, and "pc", which numbers prioritized jobs. BullMQ 3 lists its
-// prioritized jobs in "priority" too, beside "wait", where they stand in the right order; later versions do not read it.
-var indexes = []string{"wait", "paused", "delayed", "prioritized", "waiting-children", "completed", "failed", "repeat", "pc"}
+// indexes are the parts of a queue that say in which state a job is, and "pc",
+// which numbers prioritized jobs. BullMQ 3 also lists its prioritized jobs in
+// "priority", besides "wait", where they are in the right order; later versions do
+// not read it.
+var indexes = []string{"wait", "paused", "delayed", "prioritized", "waiting-children",
+	"completed", "failed", "repeat", "pc"}
 
-// skippedParts are never copied. "meta" and "id" have rules of their own. "events" stays: consumers on the target hold positions in its
-// own stream, and the order ledger reads both.
-var skippedParts = map[string]bool{"active": true, "marker": true, "stalled": true, "stalled-check": true, "events": true, "meta": true, "id": true,
+// skippedParts are never copied. "meta" and "id" have their own rules. "events"
+// stays: consumers on the target hold positions in its own stream, and the order
+// ledger reads both.
+var skippedParts = map[string]bool{"active": true, "marker": true, "stalled": true,
+	"stalled-check": true, "events": true, "meta": true, "id": true,
 	"priority": true}
 
-// classify says what to do with a key, given what follows "<prefix>:<queue>:".
+// classify says what to do with a key, given the part after "<prefix>:<queue>:".
 func classify(part string) kind {
 	for _, p := range indexes {
 		if part == p {
@@ -40,7 +48,7 @@ func classify(part string) kind {
 // sub are the keys that belong to one job, besides its hash.
 var sub = []string{":logs", ":dependencies", ":processed", ":failed", ":unsuccessful"}
 
-// jobOf gives the id of the job that a content key belongs to.
+// jobOf returns the id of the job that a content key belongs to.
 func jobOf(part string) string {
 	for _, s := range sub {
 		if id, ok := strings.CutSuffix(part, s); ok {
@@ -60,10 +68,12 @@ func (m *mover) stagedKey(q bullmq.Queue, part string) string {
 	return "switchyard:move:" + m.o.Run + ":" + q.Key(part)
 }
 
-// record is the hash, on either server, in which the move notes what it did there. It is written by the same scripts that do it.
+// record is the hash, on either server, in which the move records what it did
+// there. It is written by the same scripts that do it.
 func (m *mover) record() string { return "switchyard:move:" + m.o.Run }
 
-// queueOf gives the queue of the group that a key belongs to, and what follows its prefix.
+// queueOf returns the queue of the group that a key belongs to, and the part after
+// its prefix.
 func (m *mover) queueOf(key string) (q bullmq.Queue, part string, ok bool) {
 	for _, q := range m.o.Queues {
 		if part, ok := strings.CutPrefix(key, q.Key("")); ok {

@@ -20,7 +20,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// seedOf is where the random choices of a test begin: MOVE_SEED, or another one each time. It is logged.
+// seedOf is the seed for a test's random choices: MOVE_SEED, or a new one each
+// time. It is logged.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
 	seed, err := strconv.ParseUint(os.Getenv("MOVE_SEED"), 10, 64)
@@ -37,7 +38,7 @@ type mixed struct {
 
 	mu      sync.Mutex
 	owed    map[string]bool // key of each job that is to run once
-	version map[string]int  // that the job's data had last
+	version map[string]int  // latest version of the job's data
 	runs    map[string]int
 	ran     map[string]int    // version that ran
 	ticks   map[string]string // id of a scheduler's job -> side that ran it
@@ -90,7 +91,7 @@ func (m *mixed) work(w *bullmqtest.Worker, side string) {
 	}
 }
 
-// tell gives the mixer a command and waits until it was obeyed.
+// tell sends the mixer a command and waits until it was executed.
 func (m *mixed) tell(format string, args ...any) error {
 	line := fmt.Sprintf(format, args...)
 	if err := m.mixer.Tell("%s", line); err != nil {
@@ -116,10 +117,13 @@ func (m *mixed) missing(queue string) (keys []string) {
 	return keys
 }
 
-// Real BullMQ does with two queues at random whatever it offers (adds of every kind, flows, deduplication, schedulers, retries, updates, promotions, removals,
-// pauses by others) and runs the jobs, while the mover is cut off again and again at a random call on either side, before, after and in the middle
-// of what the server did, and now and then takes the move back. Every job that was acknowledged and not removed runs exactly once, with the data it had
-// last; no removed job runs; no scheduler's job runs on both sides.
+// Real BullMQ does everything it can with two queues at random (adds of every kind,
+// flows, deduplication, schedulers, retries, updates, promotions, removals, pauses
+// by others) and runs the jobs, while the mover is cut again and again at a random
+// call on either side, before, after and in the middle of what the server did, and
+// now and then takes the move back. Every job that was acknowledged and not removed
+// runs exactly once, with its latest data; no removed job runs; no scheduler's job
+// runs on both sides.
 func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 	t.Parallel()
 	const moves = 8
@@ -131,21 +135,26 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 		names = append(names, fmt.Sprint("m", i))
 		both = append(both, names[i], names[i]+"-children")
 	}
-	m := &mixed{mixer: v6.Mix(t, src, strings.Join(names, ","), seed), owed: map[string]bool{}, version: map[string]int{}, runs: map[string]int{}, ran: map[string]int{}, ticks: map[string]string{},
-		done: make(chan string, 100)}
+	m := &mixed{mixer: v6.Mix(t, src, strings.Join(names, ","), seed), owed: map[string]bool{},
+		version: map[string]int{}, runs: map[string]int{}, ran: map[string]int{},
+		ticks: map[string]string{},
+		done:  make(chan string, 100)}
 	go m.follow()
 	go m.work(v6.Work(t, src, strings.Join(both, ",")), "source")
 	go m.work(v6.Work(t, dst, strings.Join(both, ",")), "target")
 
-	mine, faults := [2]redis.UniversalClient{src.Client(), dst.Client()}, [2]*redistest.Fault{{}, {}}
+	mine, faults := [2]redis.UniversalClient{src.Client(), dst.Client()},
+		[2]*redistest.Fault{{}, {}}
 	for i, c := range mine {
 		c.AddHook(faults[i])
 	}
 	kills, backs := 0, 0
 	for _, name := range names {
-		o := move.Options{Run: "r-" + name, Queues: []bullmq.Queue{{Name: name}, {Name: name + "-children"}}, Drain: 20 * time.Second}
+		o := move.Options{Run: "r-" + name, Queues: []bullmq.Queue{{Name: name},
+			{Name: name + "-children"}}, Drain: 20 * time.Second}
 		calm := false
-		// What cannot follow a moved queue job by job (flows, schedulers) or not at all (a removal) ends before the queue stands still.
+		// What cannot follow a moved queue job by job (flows, schedulers) or at all
+		// (a removal) stops before the queue stands still.
 		o.Ready = func(move.Prediction) bool {
 			if calm {
 				return true
@@ -173,7 +182,7 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 					if err = m.tell("go %s", name); err != nil {
 						t.Fatal(err)
 					}
-					err = redistest.ErrCut // begin again
+					err = redistest.ErrCut // start again
 				} else if strings.Contains(err.Error(), "other direction") {
 					err = redistest.ErrCut // it was activated: Move says so
 				}
@@ -217,7 +226,8 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 		}
 		redistest.Eventually(t, 30*time.Second, func() error {
 			if keys := m.missing(name); len(keys) > 0 {
-				return fmt.Errorf("%s: %d jobs did not run: %s", name, len(keys), whereabouts(t.Context(), mine, o.Queues, keys[:min(5, len(keys))]))
+				return fmt.Errorf("%s: %d jobs did not run: %s", name, len(keys),
+					whereabouts(t.Context(), mine, o.Queues, keys[:min(5, len(keys))]))
 			}
 			return nil
 		})
@@ -229,24 +239,30 @@ func TestNothingIsLostOrDoubledWhateverBullMQDoes(t *testing.T) {
 			t.Errorf("%s ran %d times, owed %v", k, n, m.owed[k])
 		}
 		if n > 0 && m.ran[k] != m.version[k] {
-			t.Errorf("%s ran with version %d of its data, the last was %d", k, m.ran[k], m.version[k])
+			t.Errorf("%s ran with version %d of its data, the last was %d", k, m.ran[k],
+				m.version[k])
 		}
 	}
 	for _, w := range m.wrong {
 		t.Error(w)
 	}
-	t.Logf("%d kills in %d moves, %d times taken back, %d jobs, %d with changed data, %d ticks", kills, moves, backs, len(m.owed), len(m.version), len(m.ticks))
+	t.Logf("%d kills in %d moves, %d times taken back, %d jobs, %d with changed data, %d ticks",
+		kills, moves, backs, len(m.owed), len(m.version), len(m.ticks))
 }
 
 // whereabouts says which indexes of both sides hold jobs.
-func whereabouts(ctx context.Context, sides [2]redis.UniversalClient, queues []bullmq.Queue, keys []string) string {
+func whereabouts(
+	ctx context.Context, sides [2]redis.UniversalClient, queues []bullmq.Queue,
+	keys []string,
+) string {
 	var out strings.Builder
 	for _, k := range keys {
 		fmt.Fprintf(&out, "\n%s:", k)
 		for i, c := range sides {
 			for _, q := range queues {
 				j, err := bullmq.FindJob(ctx, c, q, k)
-				fmt.Fprintf(&out, " %s %s: %q %v;", [2]string{"source", "target"}[i], q.Name, j.State, err)
+				fmt.Fprintf(&out, " %s %s: %q %v;", [2]string{"source", "target"}[i], q.Name,
+					j.State, err)
 			}
 		}
 	}

@@ -8,14 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/bullmq/move"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// Real BullMQ of every version fills two queues with all its features; a producer and a worker of that version go on while the queues move to
-// a worker of version 6. Each job runs exactly once, wherever.
+// Real BullMQ of every version fills two queues with all its features; a producer
+// and a worker of that version continue while the queues move to a worker of
+// version 6. Each job runs exactly once, on either side.
 func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -29,7 +32,8 @@ func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 			for len(runs) < 15 { // some run before
 				runs[(<-worker.Jobs).Key()]++
 			}
-			o := move.Options{Run: "r1", Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
+			o := move.Options{Run: "r1",
+				Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
 			added := 0
 			o.Ready = func(move.Prediction) bool { added++; return added > 3 }
 			report, err := move.Move(t.Context(), src.Client(), dst.Client(), o)
@@ -56,8 +60,12 @@ func TestEveryJobRunsOnceAcrossTheMoveFromBullMQ(t *testing.T) {
 	}
 }
 
-// awaitRuns waits until every expected key has run, then looks for second runs for a moment.
-func awaitRuns(t *testing.T, runs map[string]int, expected map[string]bool, workers ...*bullmqtest.Worker) {
+// awaitRuns waits until every expected key has run, then looks for second runs for a
+// moment.
+func awaitRuns(
+	t *testing.T, runs map[string]int, expected map[string]bool,
+	workers ...*bullmqtest.Worker,
+) {
 	t.Helper()
 	missing := maps.Clone(expected)
 	for k := range runs {
@@ -80,7 +88,8 @@ func awaitRuns(t *testing.T, runs map[string]int, expected map[string]bool, work
 			t.Logf("%d jobs, %d ticks", len(runs), ticks)
 			return
 		case <-deadline:
-			t.Fatalf("%d jobs did not run: %v", len(missing), slices.Sorted(maps.Keys(missing))[:min(20, len(missing))])
+			t.Fatalf("%d jobs did not run: %v", len(missing),
+				slices.Sorted(maps.Keys(missing))[:min(20, len(missing))])
 		}
 		k := e.Key()
 		if k == "tick" {
@@ -99,4 +108,74 @@ func awaitRuns(t *testing.T, runs map[string]int, expected map[string]bool, work
 			linger = time.After(time.Second)
 		}
 	}
+}
+
+const v6 = bullmqtest.Major(6)
+
+// pair is two servers, and a move of queue "orders" from one to the other.
+type pair struct {
+	src, dst *redistest.Server
+	from, to redis.UniversalClient
+	q        bullmq.Queue
+	o        move.Options
+}
+
+func (p *pair) move(t *testing.T) move.Report {
+	t.Helper()
+	r, err := move.Move(t.Context(), p.from, p.to, p.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func start(t *testing.T, opts ...redistest.Option) *pair {
+	t.Helper()
+	p := &pair{src: redistest.Start(t), dst: redistest.Start(t, opts...),
+		q: bullmq.Queue{Name: "orders"}}
+	p.from, p.to = p.src.Client(), p.dst.Client()
+	p.o = move.Options{Run: "r1", Queues: []bullmq.Queue{p.q}}
+	return p
+}
+
+// job makes one plain job with the given options.
+func job(k string, opts map[string]any) bullmqtest.Task {
+	return bullmqtest.Task{Name: "order", Data: map[string]any{"k": k}, Opts: opts}
+}
+
+// keysOf waits for n jobs and returns their data.k in the order they ran.
+func keysOf(t *testing.T, w *bullmqtest.Worker, n int) []string {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	var out []string
+	for len(out) < n {
+		select {
+		case e := <-w.Jobs:
+			out = append(out, e.Key())
+		case <-deadline:
+			t.Fatalf("%d of %d jobs ran: %v", len(out), n, out)
+		}
+	}
+	return out
+}
+
+// drain returns what a worker has run so far.
+func drain(w *bullmqtest.Worker) (out []string) {
+	for {
+		select {
+		case e := <-w.Jobs:
+			out = append(out, e.Key())
+		default:
+			return out
+		}
+	}
+}
+
+func field(line, name string) string {
+	for f := range strings.FieldsSeq(line) {
+		if v, ok := strings.CutPrefix(f, name+"="); ok {
+			return v
+		}
+	}
+	return ""
 }

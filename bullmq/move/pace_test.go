@@ -17,7 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// runAll lets a worker at a side until every job has run, and fails for those that run again.
+// runAll runs a worker on a side until every job has run, and fails if one runs
+// again.
 func runAll(t *testing.T, s *shop, jobs map[string]int) {
 	t.Helper()
 	working, end := context.WithCancel(t.Context())
@@ -47,7 +48,8 @@ func TestAGateThatHoldsStopsTheCopyAndLettingGoFinishesIt(t *testing.T) {
 	p := start(t)
 	const jobs, batches = 10_000, 3
 	fillQueue(t, p.from, p.q, jobs)
-	release, asked, ticks, standing := make(chan struct{}), atomic.Int64{}, make(chan move.Progress), atomic.Bool{}
+	release, asked, ticks, standing := make(chan struct{}), atomic.Int64{},
+		make(chan move.Progress), atomic.Bool{}
 	p.o.Pace.Gate = func(ctx context.Context) error {
 		if standing.Load() {
 			t.Error("the gate was asked while the queue stood still")
@@ -90,8 +92,9 @@ func TestAGateThatHoldsStopsTheCopyAndLettingGoFinishesIt(t *testing.T) {
 		last = now
 	}
 	s := &shop{c: p.from, q: p.q}
-	for i := range 100 { // the source works on
-		if err := shopAdd.Run(t.Context(), s.c, []string{p.q.Key("")}, fmt.Sprint("late", i)).Err(); err != nil {
+	for i := range 100 { // the source keeps working
+		if err := shopAdd.Run(t.Context(), s.c, []string{p.q.Key("")},
+			fmt.Sprint("late", i)).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,24 +140,29 @@ func TestAGateThatGivesAnErrorLeavesTheSourceUntouchedAndRunning(t *testing.T) {
 		t.Error(d)
 	}
 	s := &shop{c: p.from, q: p.q}
-	if id, err := shopTake.Run(t.Context(), s.c, []string{p.q.Key("")}).Text(); err != nil || id != "1" {
+	if id, err := shopTake.Run(t.Context(), s.c,
+		[]string{p.q.Key("")}).Text(); err != nil || id != "1" {
 		t.Errorf("the source's worker got %q %v", id, err)
 	}
-	if err := shopDone.Run(t.Context(), s.c, []string{p.q.Key("")}, "1", "1").Err(); err != nil {
+	if err := shopDone.Run(t.Context(), s.c, []string{p.q.Key("")}, "1",
+		"1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	p.o.Pace.Gate = nil
 	p.move(t)
-	if n := p.to.LLen(t.Context(), p.q.Key("wait")).Val(); n != 2999 || p.to.Exists(t.Context(), p.q.Key("1")).Val() != 0 {
+	if n := p.to.LLen(t.Context(), p.q.Key("wait")).Val(); n != 2999 ||
+		p.to.Exists(t.Context(), p.q.Key("1")).Val() != 0 {
 		t.Errorf("%d jobs moved, or one that was done", n)
 	}
 }
 
-// Whenever a move is cancelled, it may be taken back, and the source is as it was; or it may be run again, and every job is on the target.
+// Whenever a move is cancelled, it can be taken back, and the source is as it was;
+// or it can be run again, and every job is on the target.
 func TestAMoveMayBeCancelledAtAnyPhase(t *testing.T) {
 	t.Parallel()
 	p := start(t)
-	for _, phase := range []string{"begin", "copy", "pause", "fence", "settle", "stage", "activate"} {
+	for _, phase := range []string{"begin", "copy", "pause", "fence", "settle", "stage",
+		"activate"} {
 		for _, then := range []string{"back", "again"} {
 			for _, c := range []redis.UniversalClient{p.from, p.to} {
 				if err := c.FlushAll(t.Context()).Err(); err != nil {
@@ -202,8 +210,9 @@ func TestAMoveMayBeCancelledAtAnyPhase(t *testing.T) {
 	}
 }
 
-// tally is a hook that holds the commands of a client against a rate: no more may have been sent by any moment than the rate gives since the beginning,
-// and a twentieth of a second's worth at once.
+// tally is a hook that checks the commands of a client against a rate: at any
+// moment no more may have been sent than the rate allows since the beginning, plus
+// a twentieth of a second's worth.
 type tally struct {
 	rate  float64
 	began time.Time
@@ -241,7 +250,8 @@ func (h *tally) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (h *tally) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if cmds[0].Name() != "client" && cmds[0].Name() != "hello" { // of a new connection
+		// sent by every new connection
+		if cmds[0].Name() != "client" && cmds[0].Name() != "hello" {
 			h.sent(len(cmds))
 		}
 		return next(ctx, cmds)
@@ -251,8 +261,14 @@ func (h *tally) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 func TestTheRatesAreKept(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*pair, *tally) redis.UniversalClient{
-		"source": func(p *pair, h *tally) redis.UniversalClient { p.o.Pace.SourceRate = int(h.rate); return p.from },
-		"target": func(p *pair, h *tally) redis.UniversalClient { p.o.Pace.TargetRate = int(h.rate); return p.to },
+		"source": func(p *pair, h *tally) redis.UniversalClient {
+			p.o.Pace.SourceRate = int(h.rate)
+			return p.from
+		},
+		"target": func(p *pair, h *tally) redis.UniversalClient {
+			p.o.Pace.TargetRate = int(h.rate)
+			return p.to
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -278,13 +294,15 @@ func TestTheRatesAreKept(t *testing.T) {
 	}
 }
 
-// A service slows down whoever exceeds its rate, so the stand lasts as long as the rate makes it.
+// A service slows down whoever exceeds its rate, so the standstill lasts as long as
+// the rate makes it.
 func TestTheTargetsRateIsInThePrediction(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	const jobs = 100
 	for i := range jobs {
-		if err := shopAdd.Run(t.Context(), p.from, []string{p.q.Key("")}, fmt.Sprint("j", i)).Err(); err != nil {
+		if err := shopAdd.Run(t.Context(), p.from, []string{p.q.Key("")},
+			fmt.Sprint("j", i)).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -299,10 +317,12 @@ func TestTheTargetsRateIsInThePrediction(t *testing.T) {
 		rounds++
 		return rounds > 1
 	}
-	if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil || !strings.Contains(err.Error(), "stand still for about") {
+	if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil ||
+		!strings.Contains(err.Error(), "stand still for about") {
 		t.Fatalf("got %v", err)
 	}
-	if n, err := bullmq.Census(t.Context(), p.from, p.q); err != nil || n.Paused || n.Waiting != jobs {
+	if n, err := bullmq.Census(t.Context(), p.from, p.q); err != nil || n.Paused ||
+		n.Waiting != jobs {
 		t.Errorf("the source: %+v %v", n, err)
 	}
 }
@@ -313,7 +333,7 @@ func TestTheSourcesLatencyHoldsTheCopyUpAndNotTheStand(t *testing.T) {
 	fillQueue(t, p.from, p.q, 1000)
 	slow, standing := make(chan struct{}), false
 	once := sync.OnceFunc(func() { close(slow) })
-	p.o.Pace.MaxLatency = time.Nanosecond // no server answers in that
+	p.o.Pace.MaxLatency = time.Nanosecond // no server answers that fast
 	p.o.Pace.Gate = func(ctx context.Context) error {
 		select {
 		case <-slow:

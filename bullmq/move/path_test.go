@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// otherVersion is a hook that answers RESTORE as a server does that does not know the format of the payload.
+// otherVersion is a hook that answers RESTORE like a server that does not know the
+// payload's format.
 type otherVersion struct{}
 
 func (otherVersion) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -34,7 +35,9 @@ func (o otherVersion) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (o otherVersion) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (o otherVersion) ProcessPipelineHook(
+	next redis.ProcessPipelineHook,
+) redis.ProcessPipelineHook {
 	return next
 }
 
@@ -43,7 +46,8 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 func (refusal) RedisError()     {}
 
-// What real BullMQ leaves arrives the same by commands of each type as by RESTORE.
+// What real BullMQ leaves arrives the same through commands of each type as through
+// RESTORE.
 func TestTheTargetIsTheSameWithoutRestore(t *testing.T) {
 	for _, major := range []bullmqtest.Major{3, 4, 5, 6} {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
@@ -54,13 +58,17 @@ func TestTheTargetIsTheSameWithoutRestore(t *testing.T) {
 			from.Set(t.Context(), "bull:orders:de:soon", "1", time.Hour)
 			filled := take(t, from)
 			dumpless := map[string]func() redis.UniversalClient{
-				move.PathRestore: func() redis.UniversalClient { return redistest.Start(t).Client() },
+				move.PathRestore: func() redis.UniversalClient {
+					return redistest.Start(t).Client()
+				},
 				"renamed": func() redis.UniversalClient {
-					return redistest.Start(t, redistest.Config(`rename-command RESTORE ""`)).Client()
+					return redistest.Start(t,
+						redistest.Config(`rename-command RESTORE ""`)).Client()
 				},
 				"denied": func() redis.UniversalClient {
 					c := redistest.Start(t).Client()
-					if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "-restore").Err(); err != nil {
+					if err := c.Do(t.Context(), "ACL", "SETUSER", "default",
+						"-restore").Err(); err != nil {
 						t.Fatal(err)
 					}
 					return c
@@ -75,8 +83,10 @@ func TestTheTargetIsTheSameWithoutRestore(t *testing.T) {
 			for name, target := range dumpless {
 				filled.put(t, from)
 				to := target()
-				o := move.Options{Run: "r", Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
-				if why, err := move.Check(t.Context(), from, to, o); err != nil || len(why) > 0 {
+				o := move.Options{Run: "r",
+					Queues: []bullmq.Queue{{Name: "orders"}, {Name: "orders-children"}}}
+				if why, err := move.Check(t.Context(), from, to, o); err != nil ||
+					len(why) > 0 {
 					t.Fatalf("%s: %v %v", name, why, err)
 				}
 				r, err := move.Move(t.Context(), from, to, o)
@@ -97,14 +107,16 @@ func TestTheTargetIsTheSameWithoutRestore(t *testing.T) {
 			}
 			want := got[move.PathRestore]
 			if len(want) < 50 || ends[move.PathRestore]["bull:orders:de:soon"] <= 0 {
-				t.Fatalf("%d keys on the target, of which one ends at %d", len(want), ends[move.PathRestore]["bull:orders:de:soon"])
+				t.Fatalf("%d keys on the target, of which one ends at %d", len(want),
+					ends[move.PathRestore]["bull:orders:de:soon"])
 			}
 			for name, is := range got {
 				if !maps.Equal(is, want) {
 					t.Errorf("%s: %s", name, difference(is, want))
 				}
 				if !maps.Equal(ends[name], ends[move.PathRestore]) {
-					t.Errorf("%s: keys end at %v, want %v", name, ends[name], ends[move.PathRestore])
+					t.Errorf("%s: keys end at %v, want %v", name, ends[name],
+						ends[move.PathRestore])
 				}
 			}
 		})
@@ -116,12 +128,13 @@ func TestATargetThatTakesNeitherPathIsRefused(t *testing.T) {
 	p := start(t, redistest.Config(`rename-command RESTORE ""`, `rename-command HSET ""`))
 	v6.Add(t, p.src, "orders", job("a", nil))
 	why, err := move.Check(t.Context(), p.from, p.to, p.o)
-	if err != nil || len(why) != 1 || !strings.Contains(why[0], "the target does not take HSET") {
+	if err != nil || len(why) != 1 ||
+		!strings.Contains(why[0], "the target does not take HSET") {
 		t.Errorf("%v %v", why, err)
 	}
 }
 
-// widest is a hook that remembers the largest request.
+// widest is a hook that records the largest request.
 type widest struct {
 	mu sync.Mutex
 	n  int
@@ -176,7 +189,8 @@ func TestAFieldThatNoServiceTakesEndsTheMoveAndNamesItsJob(t *testing.T) {
 	p.from.HSet(t.Context(), p.q.Key("77"), "data", noise(9<<20))
 	before := contents(t, p.from)
 	_, err := move.Move(t.Context(), p.from, p.to, p.o)
-	if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), `"bull:orders:77"`) || !strings.Contains(err.Error(), "9.0 MB") {
+	if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(),
+		`"bull:orders:77"`) || !strings.Contains(err.Error(), "9.0 MB") {
 		t.Errorf("got %v", err)
 	}
 	if !maps.Equal(contents(t, p.from), before) {
@@ -197,10 +211,12 @@ func TestLargeJobsTravelInRequestsThatAServiceTakes(t *testing.T) {
 			p := start(t, opts...)
 			for i := range 3 {
 				id := fmt.Sprint("big", i)
-				if err := shopAdd.Run(t.Context(), p.from, []string{p.q.Key("")}, id).Err(); err != nil {
+				if err := shopAdd.Run(t.Context(), p.from, []string{p.q.Key("")},
+					id).Err(); err != nil {
 					t.Fatal(err)
 				}
-				p.from.HSet(t.Context(), p.q.Key(id), "data", noise(6<<20), "returnvalue", noise(5<<20))
+				p.from.HSet(t.Context(), p.q.Key(id), "data", noise(6<<20), "returnvalue",
+					noise(5<<20))
 				for range 50 {
 					p.from.RPush(t.Context(), p.q.Key(id)+":logs", noise(200_000))
 				}

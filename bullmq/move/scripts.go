@@ -2,7 +2,8 @@ package move
 
 import "github.com/redis/go-redis/v9"
 
-// luaAppend puts one list at the right end of another, where the oldest jobs are, or moves it when there is no other.
+// luaAppend puts one list at the right end of another, where the oldest jobs are,
+// or moves it when there is no other.
 const luaAppend = `
 local function append(from, to)
   if redis.call('EXISTS', from) == 0 then return end
@@ -18,27 +19,37 @@ local function union(from, to)
   redis.call('DEL', from)
 end
 local function raise(key, value)
-  if value and tonumber(value) > (tonumber(redis.call('GET', key) or '0') or 0) then redis.call('SET', key, value) end
+  if value and tonumber(value) > (tonumber(redis.call('GET', key) or '0') or 0) then
+    redis.call('SET', key, value)
+  end
 end
 `
 
-// fenceScript takes every index of the queues away, at one moment, so that no worker finds a job any more: the fence and the snapshot in
-// one. KEYS: the record. ARGV: prefix of the fenced keys, how many ids to leave unused for those that late producers get, then "prefix:queue:" of
-// each queue. Returns {0, why} and changes nothing when a queue is not paused or a job is active, else {1}.
+// fenceScript takes away every index of the queues atomically, so that no worker
+// finds a job any more: the fence and the snapshot in one. KEYS: the record. ARGV:
+// prefix of the fenced keys, how many ids to leave unused for late producers, then
+// "prefix:queue:" of each queue. Returns {0, why} and changes nothing when a queue
+// is not paused or a job is active, otherwise {1}.
 //
-// Renaming takes no time, however many jobs there are. What producers still add afterwards waits in new lists, held by the pause.
+// Renaming is instant, however many jobs there are. What producers still add
+// afterwards waits in new lists, held by the pause.
 var fenceScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], 'fenced') == 1 then return {1} end
 for i = 3, #ARGV do
   local base = ARGV[i]
-  if redis.call('HEXISTS', base .. 'meta', 'paused') == 0 then return {0, base .. ' was resumed by somebody'} end
+  if redis.call('HEXISTS', base .. 'meta', 'paused') == 0 then
+    return {0, base .. ' was resumed by somebody'}
+  end
   local n = redis.call('LLEN', base .. 'active')
   if n > 0 then return {0, base .. ' has ' .. n .. ' active jobs'} end
 end
 for i = 3, #ARGV do
   local base = ARGV[i]
-  for _, part in ipairs({'wait', 'paused', 'delayed', 'prioritized', 'priority', 'waiting-children', 'completed', 'failed', 'repeat', 'pc'}) do
-    if redis.call('EXISTS', base .. part) == 1 then redis.call('RENAME', base .. part, ARGV[1] .. base .. part) end
+  for _, part in ipairs({'wait', 'paused', 'delayed', 'prioritized', 'priority',
+    'waiting-children', 'completed', 'failed', 'repeat', 'pc'}) do
+    if redis.call('EXISTS', base .. part) == 1 then
+      redis.call('RENAME', base .. part, ARGV[1] .. base .. part)
+    end
   end
   redis.call('DEL', base .. 'marker')
   redis.call('HSET', KEYS[1], 'id:' .. base, redis.call('GET', base .. 'id') or '0')
@@ -49,13 +60,15 @@ redis.call('HSET', KEYS[1], 'fenced', redis.call('TIME')[1])
 return {1}
 `)
 
-// unfenceScript puts the indexes back, together with what was added meanwhile. KEYS and ARGV as of fenceScript.
+// unfenceScript puts the indexes back, together with what was added meanwhile. KEYS
+// and ARGV as for fenceScript.
 var unfenceScript = redis.NewScript(luaAppend + `
 for i = 3, #ARGV do
   local base = ARGV[i]
   append(ARGV[1] .. base .. 'wait', base .. 'wait')
   append(ARGV[1] .. base .. 'paused', base .. 'paused')
-  for _, part in ipairs({'delayed', 'prioritized', 'priority', 'waiting-children', 'completed', 'failed', 'repeat'}) do
+  for _, part in ipairs({'delayed', 'prioritized', 'priority', 'waiting-children', 'completed',
+    'failed', 'repeat'}) do
     union(ARGV[1] .. base .. part, base .. part)
   end
   raise(base .. 'pc', redis.call('GET', ARGV[1] .. base .. 'pc'))
@@ -66,18 +79,20 @@ redis.call('HDEL', KEYS[1], 'fenced')
 return 1
 `)
 
-// activateScript puts the staged indexes in place and lets workers at them, at one moment. KEYS: the record. ARGV: prefix of the staged keys,
-// then for each queue: "prefix:queue:", the source's id counter, the counter the target began with, "1" to leave it paused. Returns {0, why}
-// and changes nothing when ids could collide, else {1, jobs that were added on the target too and are kept once}.
+// activateScript puts the staged indexes in place and admits workers, atomically.
+// KEYS: the record. ARGV: prefix of the staged keys, then for each queue:
+// "prefix:queue:", the source's id counter, the counter the target began with, "1"
+// to leave it paused. Returns {0, why} and changes nothing when ids could collide,
+// otherwise {1, jobs that were also added on the target and are kept once}.
 //
-// Jobs that were added on the target meanwhile stay; they stand behind the moved ones. Markers wake workers at once, which else sleep up to
-// their drainDelay.
+// Jobs that were added on the target meanwhile stay, behind the moved ones. Markers
+// wake workers at once, which otherwise sleep up to their drainDelay.
 var activateScript = redis.NewScript(luaAppend + `
 if redis.call('HEXISTS', KEYS[1], 'activated') == 1 then return {1, 0} end
 for i = 2, #ARGV, 4 do
   local id = redis.call('GET', ARGV[i] .. 'id')
   if tonumber(ARGV[i + 1]) > tonumber(ARGV[i + 2]) and id and id ~= ARGV[i + 2] then
-    return {0, ARGV[i] .. ': jobs were added on the target with numbers that the source has given out too'}
+    return {0, ARGV[i] .. ': jobs were added on the target with ids that the source has given out too'}
   end
 end
 local twice = 0
@@ -85,9 +100,12 @@ for i = 2, #ARGV, 4 do
   local base, staged = ARGV[i], ARGV[1] .. ARGV[i]
   local function isMoved(id)
     for _, part in ipairs({'wait', 'paused'}) do
-      if redis.call('EXISTS', staged .. part) == 1 and redis.call('LPOS', staged .. part, id) then return true end
+      if redis.call('EXISTS', staged .. part) == 1 and redis.call('LPOS', staged .. part, id) then
+        return true
+      end
     end
-    for _, part in ipairs({'delayed', 'prioritized', 'waiting-children', 'completed', 'failed'}) do
+    for _, part in ipairs({'delayed', 'prioritized', 'waiting-children', 'completed',
+      'failed'}) do
       if redis.call('ZSCORE', staged .. part, id) then return true end
     end
     return false
@@ -110,27 +128,38 @@ for i = 2, #ARGV, 4 do
   local line = (stay and major < 6) and 'paused' or 'wait'
   append(staged .. 'wait', base .. line)
   append(staged .. 'paused', base .. line)
-  for _, part in ipairs({'delayed', 'prioritized', 'waiting-children', 'completed', 'failed', 'repeat'}) do
+  for _, part in ipairs({'delayed', 'prioritized', 'waiting-children', 'completed', 'failed',
+    'repeat'}) do
     union(staged .. part, base .. part)
   end
   raise(base .. 'pc', redis.call('GET', staged .. 'pc'))
   redis.call('DEL', staged .. 'pc')
-  if redis.call('GET', base .. 'id') == ARGV[i + 2] then redis.call('SET', base .. 'id', ARGV[i + 1]) end
+  if redis.call('GET', base .. 'id') == ARGV[i + 2] then
+    redis.call('SET', base .. 'id', ARGV[i + 1])
+  end
   raise(base .. 'id', ARGV[i + 1])
   if not stay then
     redis.call('HDEL', base .. 'meta', 'paused')
-    if redis.call('EXISTS', base .. 'wait') == 1 or redis.call('EXISTS', base .. 'prioritized') == 1 then redis.call('ZADD', base .. 'marker', 0, '0') end
+    if redis.call('EXISTS', base .. 'wait') == 1
+      or redis.call('EXISTS', base .. 'prioritized') == 1 then
+      redis.call('ZADD', base .. 'marker', 0, '0')
+    end
     local first = redis.call('ZRANGE', base .. 'delayed', 0, 0, 'WITHSCORES')
-    if first[2] then redis.call('ZADD', base .. 'marker', string.format('%.0f', math.floor(tonumber(first[2]) / 4096)), '1') end
-    redis.call('XADD', base .. 'events', 'MAXLEN', '~', redis.call('HGET', base .. 'meta', 'opts.maxLenEvents') or '10000', '*', 'event', 'resumed')
+    if first[2] then
+      redis.call('ZADD', base .. 'marker',
+        string.format('%.0f', math.floor(tonumber(first[2]) / 4096)), '1')
+    end
+    redis.call('XADD', base .. 'events', 'MAXLEN', '~',
+      redis.call('HGET', base .. 'meta', 'opts.maxLenEvents') or '10000', '*', 'event', 'resumed')
   end
 end
 redis.call('HSET', KEYS[1], 'activated', redis.call('TIME')[1])
 return {1, twice}
 `)
 
-// renameAttempts gives job hashes of BullMQ 3 and 4 the names that later versions count attempts by. Those read the old name too, and
-// prefer it, but never raise it: a job that fails would be tried again without end. KEYS: job hashes.
+// renameAttempts renames the attempt counters in job hashes of BullMQ 3 and 4 to
+// what later versions use. Those also read the old name, and prefer it, but never
+// increment it: a failing job would be retried without end. KEYS: job hashes.
 var renameAttempts = redis.NewScript(`
 for _, key in ipairs(KEYS) do
   for old, new in pairs({attemptsMade = 'atm', attemptsStarted = 'ats'}) do

@@ -1,5 +1,6 @@
-// Package backup takes the last backup of a server before it is deleted, and proves that it is one: the file is restored into a scratch
-// server, and that server is compared with the source, key by key and in both directions.
+// Package backup takes the last backup of a server before it is deleted, and proves
+// that it is one: the file is restored into a scratch server, and that server is
+// compared with the source, key by key and in both directions.
 package backup
 
 import (
@@ -25,7 +26,8 @@ import (
 
 // Methods of a backup.
 const (
-	// Replication: the source's replication stream; the file is an RDB file, which any redis-server loads.
+	// Replication: the source's replication stream; the file is an RDB file, which any
+	// redis-server loads.
 	Replication = "replication"
 	// Dump: every key by DUMP, in a file of Switchyard's own.
 	Dump = "dump"
@@ -44,9 +46,12 @@ type Options struct {
 // spare is what a disk or a machine must have left, in bytes.
 const spare = 64 << 20
 
-// Take backs a server up and verifies the backup. Nobody should write meanwhile: what changes between the snapshot and the comparison is a
-// difference. A difference is no error, see the facts; an error means that there is no backup, and leaves no file.
-func Take(ctx context.Context, src redis.UniversalClient, o Options) (evidence.BackupFacts, error) {
+// Take backs a server up and verifies the backup. Nobody should write meanwhile: what
+// changes between the snapshot and the comparison is a difference. A difference is no
+// error, see the facts; an error means that there is no backup, and leaves no file.
+func Take(
+	ctx context.Context, src redis.UniversalClient, o Options,
+) (evidence.BackupFacts, error) {
 	began := time.Now()
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -57,11 +62,14 @@ func Take(ctx context.Context, src redis.UniversalClient, o Options) (evidence.B
 	}
 	need := max(server.UsedMemory, 0) + spare
 	if free := diskFree(o.Dir); free >= 0 && free < need {
-		return evidence.BackupFacts{}, migration.Errorf(migration.Blocked, "backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there", o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
+		return evidence.BackupFacts{}, migration.Errorf(migration.Blocked,
+			"backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there",
+			o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
 	}
 	binary, noServer := scratch.Find(o.RedisServer)
 	if free := memoryFree(); noServer == nil && free >= 0 && free < need {
-		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the source's data may need %d MB", free>>20, need>>20)
+		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the "+
+			"source's data may need %d MB", free>>20, need>>20)
 	}
 	f := evidence.BackupFacts{TakenAt: began.UTC()}
 	if noServer == nil {
@@ -75,7 +83,9 @@ func Take(ctx context.Context, src redis.UniversalClient, o Options) (evidence.B
 	return finish(f, began, o, err)
 }
 
-func finish(f evidence.BackupFacts, began time.Time, o Options, err error) (evidence.BackupFacts, error) {
+func finish(
+	f evidence.BackupFacts, began time.Time, o Options, err error,
+) (evidence.BackupFacts, error) {
 	if err != nil {
 		for _, extension := range []string{".rdb", ".dump"} {
 			_ = os.Remove(filepath.Join(o.Dir, o.Name+extension))
@@ -90,7 +100,10 @@ func finish(f evidence.BackupFacts, began time.Time, o Options, err error) (evid
 var errUseless = errors.New("no backup by the replication stream")
 
 // takeStream writes the source's snapshot to a file and loads that.
-func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
+func takeStream(
+	ctx context.Context, src redis.UniversalClient, binary string, o Options,
+	f evidence.BackupFacts,
+) (evidence.BackupFacts, error) {
 	o.Progress("writing the snapshot that the source's replication stream gives")
 	path := filepath.Join(o.Dir, o.Name+".rdb")
 	snapshot, err := save(ctx, src, path)
@@ -100,7 +113,8 @@ func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o
 		}
 		return f, err
 	}
-	f.Method, f.File, f.Keys, f.Bytes = Replication, filepath.Base(path), snapshot.Keys(), snapshot.Bytes
+	f.Method, f.File, f.Keys, f.Bytes = Replication, filepath.Base(path), snapshot.Keys(),
+		snapshot.Bytes
 	if f.SHA256, err = readBack(path, snapshot); err != nil {
 		return f, err
 	}
@@ -108,14 +122,18 @@ func takeStream(ctx context.Context, src redis.UniversalClient, binary string, o
 	s, err := scratch.Start(ctx, scratch.Options{Binary: binary, Snapshot: path})
 	if err != nil {
 		_ = os.Remove(path)
-		return f, fmt.Errorf("%w: %w", errUseless, err) // as with modules or a newer format: by DUMP it may still be verified
+		// as with modules or a newer format: by DUMP it may still be verified
+		return f, fmt.Errorf("%w: %w", errUseless, err)
 	}
 	defer s.Close()
 	return compare(ctx, src, s, o, f)
 }
 
-// save writes the file beside path with mode 0600, syncs it and renames it, so path is either absent or complete.
-func save(ctx context.Context, src redis.UniversalClient, path string) (keycopy.Snapshot, error) {
+// save writes the file beside path with mode 0600, syncs it and renames it, so path is
+// either absent or complete.
+func save(
+	ctx context.Context, src redis.UniversalClient, path string,
+) (keycopy.Snapshot, error) {
 	tmp, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return keycopy.Snapshot{}, err
@@ -139,7 +157,8 @@ func readBack(path string, want keycopy.Snapshot) (string, error) {
 	sum := sha256.New()
 	got, err := keycopy.Verify(io.TeeReader(file, sum))
 	if err == nil && (got.Bytes != want.Bytes || got.Keys() != want.Keys()) {
-		err = fmt.Errorf("%d bytes and %d keys were written, %d and %d are read back", want.Bytes, want.Keys(), got.Bytes, got.Keys())
+		err = fmt.Errorf("%d bytes and %d keys were written, %d and %d are read back",
+			want.Bytes, want.Keys(), got.Bytes, got.Keys())
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", filepath.Base(path), err)
@@ -147,15 +166,20 @@ func readBack(path string, want keycopy.Snapshot) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// takeDump copies key by key. Without a scratch server the file is read back and compared with the source by itself.
-func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noServer error, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
+// takeDump copies key by key. Without a scratch server the file is read back and
+// compared with the source by itself.
+func takeDump(
+	ctx context.Context, src redis.UniversalClient, binary string, noServer error,
+	o Options, f evidence.BackupFacts,
+) (evidence.BackupFacts, error) {
 	o.Progress("copying every key with DUMP")
 	path := filepath.Join(o.Dir, o.Name+".dump")
 	report, err := redisconn.Backup(ctx, src, path)
 	if err != nil {
 		return f, err
 	}
-	f.Method, f.File, f.Keys, f.Bytes, f.SHA256 = Dump, filepath.Base(path), report.Keys, report.Bytes, report.SHA256
+	f.Method, f.File, f.Keys, f.Bytes, f.SHA256 = Dump, filepath.Base(path), report.Keys,
+		report.Bytes, report.SHA256
 	if noServer == nil {
 		s, err := scratch.Start(ctx, scratch.Options{Binary: binary})
 		if err == nil {
@@ -181,7 +205,10 @@ func takeDump(ctx context.Context, src redis.UniversalClient, binary string, noS
 }
 
 // compare compares every database of the source with the scratch server's.
-func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, o Options, f evidence.BackupFacts) (evidence.BackupFacts, error) {
+func compare(
+	ctx context.Context, src redis.UniversalClient, s *scratch.Server, o Options,
+	f evidence.BackupFacts,
+) (evidence.BackupFacts, error) {
 	databases, err := databasesOf(ctx, src, s.Client())
 	if err != nil {
 		return f, err
@@ -194,16 +221,20 @@ func compare(ctx context.Context, src redis.UniversalClient, s *scratch.Server, 
 			return f, err
 		}
 		to := s.Open(db)
-		r, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{Progress: func(p keycopy.Progress) {
-			o.Progress(fmt.Sprintf("comparing the scratch server with the source: %d of %d keys", p.Keys, p.Total))
-		}})
+		r, err := keycopy.Compare(ctx, from, to,
+			keycopy.CompareOptions{Progress: func(p keycopy.Progress) {
+				o.Progress(fmt.Sprintf(
+					"comparing the scratch server with the source: %d of %d keys",
+					p.Keys, p.Total))
+			}})
 		_ = to.Close()
 		_ = from.Close()
 		if err != nil {
 			return f, err
 		}
 		f.Compared += r.Keys
-		total.Missing, total.Extra, total.Value, total.Expiry = total.Missing+r.Missing, total.Extra+r.Extra, total.Value+r.Value, total.Expiry+r.Expiry
+		total.Missing, total.Extra, total.Value, total.Expiry = total.Missing+r.Missing,
+			total.Extra+r.Extra, total.Value+r.Value, total.Expiry+r.Expiry
 		total.Differences = append(total.Differences, r.Differences...)
 	}
 	return judged(f, total), nil

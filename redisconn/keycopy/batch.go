@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// batch holds the raw replies of one pipeline in one buffer: no reply costs an allocation of its own, and those that find no room are read
-// and dropped.
+// batch holds the raw replies of one pipeline in one buffer: no reply costs an
+// allocation of its own, and those that find no room are read and dropped.
 type batch struct {
 	buf   []byte
 	limit int
@@ -48,7 +48,8 @@ var batches = sync.Pool{New: func() any { return &batch{} }}
 
 func newBatch() *batch {
 	b := batches.Get().(*batch)
-	b.buf, b.items, b.left, b.big, b.denied, b.limit = b.buf[:0], b.items[:0], nil, nil, false, batchBytes
+	b.buf, b.items, b.left, b.big, b.denied, b.limit = b.buf[:0], b.items[:0], nil, nil,
+		false, batchBytes
 	b.gone = nil
 	return b
 }
@@ -130,7 +131,8 @@ func (s *slot) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadFrom implements io.ReaderFrom, so that the content of a reply is read to where it stays.
+// ReadFrom implements io.ReaderFrom, so that the content of a reply is read to where it
+// stays.
 func (s *slot) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
 	if !ok {
@@ -163,7 +165,8 @@ func grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// sizing chooses how many keys go into a pipeline, by how large the values of the last one were.
+// sizing chooses how many keys go into a pipeline, by how large the values of the last
+// one were.
 type sizing struct {
 	want int // bytes
 	n    int
@@ -171,8 +174,9 @@ type sizing struct {
 
 func newSizing(want int) *sizing { return &sizing{want: want, n: firstKeys} }
 
-// keys is how many of the waiting keys go, at most most. A few more than that go along: SCAN gives a little more than it is asked for, and what
-// is left over would cost a round trip of its own.
+// keys is how many of the waiting keys go, at most most. A few more than that go along:
+// SCAN gives a little more than it is asked for, and what is left over would cost a
+// round trip of its own.
 func (s *sizing) keys(waiting, most int) int {
 	n := min(s.n, most)
 	if waiting <= n+n/4 {
@@ -244,7 +248,8 @@ func serverTime(p []byte) (int64, error) {
 	return sec*1000 + usec/1000, errors.Join(err1, err2)
 }
 
-// parse appends the strings of a raw reply to dst, those of nested arrays in order; nil is a nil slice. The strings are parts of p.
+// parse appends the strings of a raw reply to dst, those of nested arrays in order; nil
+// is a nil slice. The strings are parts of p.
 func parse(p []byte, dst [][]byte) ([][]byte, error) {
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')

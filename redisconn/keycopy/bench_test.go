@@ -31,7 +31,8 @@ const (
 	envFullCheck = "SWITCHYARD_BENCH_FULLCHECK"
 )
 
-// estate is two servers, the source with hashes like BullMQ's jobs: 7 fields, about 200 B, one in twenty with an expiry.
+// estate is two servers, the source with hashes like BullMQ's jobs: 7 fields, about 200
+// B, one in twenty with an expiry.
 type estate struct {
 	src, dst *redistest.Server
 	from, to redis.UniversalClient
@@ -56,18 +57,21 @@ func newEstate(b *testing.B) *estate {
   if i % 20 == 0 then redis.call('PEXPIRE', k, 86400000) end
 end return 1`
 	for at := int64(1); at <= e.keys; at += 1000 {
-		if err := e.from.Eval(b.Context(), fill, nil, at, min(at+999, e.keys)).Err(); err != nil {
+		if err := e.from.Eval(b.Context(), fill, nil, at,
+			min(at+999, e.keys)).Err(); err != nil {
 			b.Fatal(err)
 		}
 	}
 	return e
 }
 
-// row measures one way: keys/s, how that compares to the reference, CPU seconds of the source and its snapshot process, our own memory at its peak.
+// row measures one way: keys/s, how that compares to the reference, CPU seconds of the
+// source and its snapshot process, our own memory at its peak.
 func (e *estate) row(b *testing.B, reference float64, do func()) (keysPerSecond float64) {
 	b.Helper()
 	debug.FreeOSMemory()
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew; Linux only
+	// the peak begins anew; Linux only
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	main0, child0 := cpu(b, e.from)
 	began := time.Now()
 	do()
@@ -100,7 +104,8 @@ func cpu(b *testing.B, c redis.UniversalClient) (own, children float64) {
 	return own, children
 }
 
-// peak is this process' resident memory at its peak, in bytes; 0 where the system does not tell.
+// peak is this process' resident memory at its peak, in bytes; 0 where the system does
+// not tell.
 func peak() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -114,8 +119,9 @@ func peak() int64 {
 	return kb << 10
 }
 
-// BenchmarkCopy: reference is what go-redis alone makes of SCAN, DUMP with PEXPIRETIME, and RESTORE, overlapped with the same number of
-// connections and keys per pipeline, without anything around it.
+// BenchmarkCopy: reference is what go-redis alone makes of SCAN, DUMP with PEXPIRETIME,
+// and RESTORE, overlapped with the same number of connections and keys per pipeline,
+// without anything around it.
 func BenchmarkCopy(b *testing.B) {
 	e := newEstate(b)
 	flush := func(b *testing.B) {
@@ -146,8 +152,10 @@ func BenchmarkCopy(b *testing.B) {
 			for b.Loop() {
 				reference := paired(b)
 				e.row(b, reference, func() {
-					r, err := keycopy.Copy(b.Context(), e.from, e.to, keycopy.Options{Path: path})
-					if err != nil || r.Path != path || e.to.DBSize(b.Context()).Val() != e.keys {
+					r, err := keycopy.Copy(b.Context(), e.from, e.to,
+						keycopy.Options{Path: path})
+					if err != nil || r.Path != path ||
+						e.to.DBSize(b.Context()).Val() != e.keys {
 						b.Fatalf("%+v %v", r, err)
 					}
 				})
@@ -181,7 +189,8 @@ func BenchmarkCompare(b *testing.B) {
 	b.Run("switchyard", func(b *testing.B) {
 		for b.Loop() {
 			e.row(b, reference, func() {
-				if r, err := keycopy.Compare(b.Context(), e.from, e.to, keycopy.CompareOptions{}); err != nil || !r.Same || r.Keys != e.keys {
+				if r, err := keycopy.Compare(b.Context(), e.from, e.to,
+					keycopy.CompareOptions{}); err != nil || !r.Same || r.Keys != e.keys {
 					b.Fatalf("%+v %v", r, err)
 				}
 			})
@@ -193,7 +202,8 @@ func BenchmarkCompare(b *testing.B) {
 func (e *estate) bare(b *testing.B) {
 	const batch, workers = 500, 4
 	open := func(addr string) *redis.Client {
-		c := redis.NewClient(&redis.Options{Addr: addr, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 2 * workers})
+		c := redis.NewClient(&redis.Options{Addr: addr, Protocol: 2, MaxRetries: -1,
+			DisableIdentity: true, PoolSize: 2 * workers})
 		b.Cleanup(func() { _ = c.Close() })
 		return c
 	}
@@ -222,7 +232,8 @@ func (e *estate) bare(b *testing.B) {
 	for range workers {
 		readers.Go(func() error {
 			for keys := range names {
-				d := dumped{keys, make([]*redis.StringCmd, len(keys)), make([]*redis.DurationCmd, len(keys))}
+				d := dumped{keys, make([]*redis.StringCmd, len(keys)),
+					make([]*redis.DurationCmd, len(keys))}
 				_, err := src.Pipelined(rctx, func(p redis.Pipeliner) error {
 					for i, k := range keys {
 						d.dump[i], d.at[i] = p.Dump(rctx, k), p.PExpireTime(rctx, k)
@@ -243,7 +254,8 @@ func (e *estate) bare(b *testing.B) {
 			for d := range read {
 				_, err := dst.Pipelined(ctx, func(p redis.Pipeliner) error {
 					for i, k := range d.keys {
-						p.Do(ctx, "restore", k, max(d.at[i].Val().Milliseconds(), 0), d.dump[i].Val(), "replace", "absttl")
+						p.Do(ctx, "restore", k, max(d.at[i].Val().Milliseconds(), 0),
+							d.dump[i].Val(), "replace", "absttl")
 					}
 					return nil
 				})
@@ -265,7 +277,8 @@ func (e *estate) bare(b *testing.B) {
 // shake runs RedisShake in its scan mode with 1000 keys per SCAN, its fastest here.
 func (e *estate) shake(b *testing.B, program string) {
 	dir := b.TempDir()
-	config := fmt.Sprintf("[scan_reader]\naddress = %q\ncount = 1000\nscan = true\nksn = false\n[redis_writer]\naddress = %q\n[advanced]\nlog_level = \"warn\"\ndir = %q\n",
+	config := fmt.Sprintf("[scan_reader]\naddress = %q\ncount = 1000\nscan = true\nksn = "+
+		"false\n[redis_writer]\naddress = %q\n[advanced]\nlog_level = \"warn\"\ndir = %q\n",
 		e.src.Addr(), e.dst.Addr(), dir)
 	file := filepath.Join(dir, "shake.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -279,7 +292,8 @@ func (e *estate) shake(b *testing.B, program string) {
 
 // fullCheck runs redis-full-check in the mode that compares values, once.
 func (e *estate) fullCheck(b *testing.B, program string) {
-	e.other(b, program, "-s", e.src.Addr(), "-t", e.dst.Addr(), "-m", "1", "--comparetimes=1", "--qps=5000000")
+	e.other(b, program, "-s", e.src.Addr(), "-t", e.dst.Addr(), "-m", "1", "--comparetimes=1",
+		"--qps=5000000")
 }
 
 func (e *estate) other(b *testing.B, program string, args ...string) {
@@ -292,7 +306,8 @@ func (e *estate) other(b *testing.B, program string, args ...string) {
 	}
 }
 
-// BenchmarkLarge is about our memory: values of 1 and 6 MB among small ones, and some that travel in chunks, about 1 GB in all.
+// BenchmarkLarge is about our memory: values of 1 and 6 MB among small ones, and some
+// that travel in chunks, about 1 GB in all.
 func BenchmarkLarge(b *testing.B) {
 	e := &estate{src: server(b, "rdbcompression no"), dst: server(b)}
 	e.from, e.to = e.src.Client(), e.dst.Client()
@@ -331,7 +346,8 @@ return 1`
 	b.Run("compare", func(b *testing.B) {
 		for b.Loop() {
 			e.row(b, 0, func() {
-				if r, err := keycopy.Compare(ctx, e.from, e.to, keycopy.CompareOptions{}); err != nil || !r.Same {
+				if r, err := keycopy.Compare(ctx, e.from, e.to,
+					keycopy.CompareOptions{}); err != nil || !r.Same {
 					b.Fatalf("%+v %v", r, err)
 				}
 			})

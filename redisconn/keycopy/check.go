@@ -12,29 +12,35 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// streamMax is how long a stream may take by the target's rate limit: the source's snapshot process lives that long, and memory that is
-// written meanwhile is there twice. In seconds.
+// streamMax is how long a stream may take by the target's rate limit: the source's
+// snapshot process lives that long, and memory that is written meanwhile is there
+// twice. In seconds.
 const streamMax = 60
 
 // Plan is what a copy will do, found without changing anything.
 type Plan struct {
-	Refusals       []string `json:"refusals"` // why it cannot: measured value, limit, what to do
-	Path           Path     `json:"path"`
-	Why            string   `json:"why"` // it is not the stream, or was not in the end
-	DB             int      `json:"db"`
-	Keys           int64    `json:"keys"`
-	SourceBytes    int64    `json:"source_bytes"` // used_memory
-	TargetFree     int64    `json:"target_free"`  // bytes; -1 no limit known
-	TargetKeys     int64    `json:"target_keys"`
-	OtherDatabases []int    `json:"other_databases"` // of the source that hold keys and are not copied
-	ETASeconds     float64  `json:"eta_seconds"`     // by the rate limits alone; 0 without
+	// why it cannot: measured value, limit, what to do
+	Refusals    []string `json:"refusals"`
+	Path        Path     `json:"path"`
+	Why         string   `json:"why"` // it is not the stream, or was not in the end
+	DB          int      `json:"db"`
+	Keys        int64    `json:"keys"`
+	SourceBytes int64    `json:"source_bytes"` // used_memory
+	TargetFree  int64    `json:"target_free"`  // bytes; -1 no limit known
+	TargetKeys  int64    `json:"target_keys"`
+	// of the source that hold keys and are not copied
+	OtherDatabases []int   `json:"other_databases"`
+	ETASeconds     float64 `json:"eta_seconds"` // by the rate limits alone; 0 without
 }
 
-// Check plans a copy and gives every reason against it at once. It changes nothing; whether the target takes RESTORE shows with the first keys
-// and changes the path only. An error means that a server could not be asked.
+// Check plans a copy and gives every reason against it at once. It changes nothing;
+// whether the target takes RESTORE shows with the first keys and changes the path only.
+// An error means that a server could not be asked.
 func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan, error) {
 	p := Plan{Refusals: []string{}, OtherDatabases: []int{}, TargetFree: -1}
-	refuse := func(format string, args ...any) { p.Refusals = append(p.Refusals, fmt.Sprintf(format, args...)) }
+	refuse := func(format string, args ...any) {
+		p.Refusals = append(p.Refusals, fmt.Sprintf(format, args...))
+	}
 	switch o.Path {
 	case "", Auto, Stream, Scan, Typed:
 	default:
@@ -48,7 +54,8 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 	if err != nil {
 		return p, fmt.Errorf("target: %w", err)
 	}
-	p.DB, p.Keys, p.SourceBytes, p.TargetKeys = from.db, from.size, max(from.facts.UsedMemory, 0), to.size
+	p.DB, p.Keys, p.SourceBytes, p.TargetKeys = from.db, from.size,
+		max(from.facts.UsedMemory, 0), to.size
 	for _, db := range from.databases {
 		if db != p.DB {
 			p.OtherDatabases = append(p.OtherDatabases, db)
@@ -58,16 +65,20 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 		refuse("source and target are the same server (%s): name two servers", by)
 	}
 	if to.facts.Role == "slave" {
-		refuse("the target is a replica of %s:%s and takes no writes: name its master", to.facts.MasterHost, to.facts.MasterPort)
+		refuse("the target is a replica of %s:%s and takes no writes: name its master",
+			to.facts.MasterHost, to.facts.MasterPort)
 	}
 	if to.size > 0 && !o.Overwrite {
-		refuse("the target holds %d keys, expected none: empty it, or allow overwriting, which replaces keys of the same name and keeps others", to.size)
+		refuse("the target holds %d keys, expected none: empty it, or allow overwriting, "+
+			"which replaces keys of the same name and keeps others", to.size)
 	}
 	switch policy := to.facts.MaxMemoryPolicy; {
 	case policy == "" && !o.EvictionOff:
-		refuse("the target does not tell its maxmemory-policy, expected noeviction: make sure that eviction is off, and say so")
+		refuse("the target does not tell its maxmemory-policy, expected noeviction: make " +
+			"sure that eviction is off, and say so")
 	case policy != "" && policy != "noeviction":
-		refuse("the target's maxmemory-policy is %s, expected noeviction: set it, or keys disappear", policy)
+		refuse("the target's maxmemory-policy is %s, expected noeviction: set it, or keys "+
+			"disappear", policy)
 	}
 	limit := o.TargetMemory
 	if limit <= 0 {
@@ -80,7 +91,9 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 			room = limit
 		}
 		if room < p.SourceBytes {
-			refuse("the target has room for %s of %s and the source uses %s: raise the target's memory limit, or delete what is not needed", mb(room), mb(limit), mb(p.SourceBytes))
+			refuse("the target has room for %s of %s and the source uses %s: raise the "+
+				"target's memory limit, or delete what is not needed", mb(room), mb(limit),
+				mb(p.SourceBytes))
 		}
 	}
 	p.Path, p.Why = choose(o, from, p)
@@ -108,11 +121,15 @@ func choose(o Options, from answers, p Plan) (Path, string) {
 	if o.Path == Typed || o.Path == Scan || o.Path == Stream {
 		return o.Path, ""
 	}
-	if total := from.number("total_system_memory"); total > 0 && 2*from.facts.UsedMemory > total {
-		return Scan, fmt.Sprintf("a snapshot may need as much memory again: the source uses %s of its machine's %s", mb(from.facts.UsedMemory), mb(total))
+	if total := from.number("total_system_memory"); total > 0 &&
+		2*from.facts.UsedMemory > total {
+		return Scan, fmt.Sprintf(
+			"a snapshot may need as much memory again: the source uses %s of its machine's %s",
+			mb(from.facts.UsedMemory), mb(total))
 	}
 	if s := (Pace{TargetRate: o.TargetRate}).Seconds(p.Keys, 1, 0); s > streamMax {
-		return Scan, fmt.Sprintf("the target's rate makes it %.0f s, and the source should not keep a snapshot for more than %d s", s, streamMax)
+		return Scan, fmt.Sprintf("the target's rate makes it %.0f s, and the source should "+
+			"not keep a snapshot for more than %d s", s, streamMax)
 	}
 	return Stream, ""
 }
@@ -146,7 +163,8 @@ func ask(ctx context.Context, c redis.UniversalClient) (answers, error) {
 	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
 			a.info[k] = v
-			if db, err := strconv.Atoi(strings.TrimPrefix(k, "db")); err == nil && strings.HasPrefix(k, "db") && strings.HasPrefix(v, "keys=") {
+			if db, err := strconv.Atoi(strings.TrimPrefix(k, "db")); err == nil &&
+				strings.HasPrefix(k, "db") && strings.HasPrefix(v, "keys=") {
 				a.databases = append(a.databases, db)
 			}
 		}
@@ -161,7 +179,8 @@ func ask(ctx context.Context, c redis.UniversalClient) (answers, error) {
 	return a, nil
 }
 
-// sameServer compares run ids, which a server makes at its start, or addresses where it does not tell it.
+// sameServer compares run ids, which a server makes at its start, or addresses where it
+// does not tell it.
 func sameServer(a, b answers) (same bool, by string) {
 	if id, other := a.info["run_id"], b.info["run_id"]; id != "" && other != "" {
 		return id == other, "run id " + id

@@ -20,29 +20,35 @@ import (
 )
 
 const (
-	// maxAgain is how many keys that differ are looked at a second time. With more there is no point: it is no race with a writer.
+	// maxAgain is how many keys that differ are looked at a second time. With more
+	// there is no point: it is no race with a writer.
 	maxAgain = 10_000
 	// maxShapes bounds what is remembered about which keys have which type.
 	maxShapes = 1000
-	// relativeTolerance is by how much two expiry times may differ, in ms, when a server tells only how long a key lasts: each is then the sum of
-	// two readings.
+	// relativeTolerance is by how much two expiry times may differ, in ms, when a
+	// server tells only how long a key lasts: each is then the sum of two readings.
 	relativeTolerance = 1000
 )
 
 // CompareOptions says how to compare.
 type CompareOptions struct {
 	Pace
-	// Progress, if not nil, is told several times a second, by one goroutine, and once at the end.
+	// Progress, if not nil, is told several times a second, by one goroutine, and once
+	// at the end.
 	Progress func(Progress)
 }
 
-// Compare compares every key of src's database with dst's, and looks for keys that only dst has: type, value (hashes and sets without regard to
-// order), expiry time to the millisecond; of streams also counters, groups, consumers and pending entries, but for when those were delivered. Expiry
-// of single fields of a hash (Redis 7.4) is not compared. What differs at first is looked at once more at the end, so that a writer's last change is not a
-// difference. It takes 2 commands for a key on each side.
+// Compare compares every key of src's database with dst's, and looks for keys that only
+// dst has: type, value (hashes and sets without regard to order), expiry time to the
+// millisecond; of streams also counters, groups, consumers and pending entries, but for
+// when those were delivered. Expiry of single fields of a hash (Redis 7.4) is not
+// compared. What differs at first is looked at once more at the end, so that a writer's
+// last change is not a difference. It takes 2 commands for a key on each side.
 //
 // dst needs Redis 6.2 for values above maxValue.
-func Compare(ctx context.Context, src, dst redis.UniversalClient, o CompareOptions) (redisconn.CompareReport, error) {
+func Compare(
+	ctx context.Context, src, dst redis.UniversalClient, o CompareOptions,
+) (redisconn.CompareReport, error) {
 	c := &comparer{sides: [2]redis.UniversalClient{src, dst}, shapes: map[string]string{}}
 	c.report.Differences = []redisconn.Difference{}
 	if err := c.compare(ctx, o); err != nil {
@@ -89,7 +95,13 @@ func (c *comparer) compare(ctx context.Context, o CompareOptions) error {
 	for i, cl := range c.sides {
 		c.absolute[i] = redisconn.AbsoluteExpiry(ctx, cl)
 	}
-	c.Pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: 2, PerTarget: 2, Tell: o.Progress})
+	c.Pacer = pace.New(o.Pace, pace.Work{
+		Source:    src,
+		Batch:     batchKeys,
+		PerSource: 2,
+		PerTarget: 2,
+		Tell:      o.Progress,
+	})
 	c.Total.Store(size)
 	c.Start(ctx)
 	defer c.End()
@@ -106,10 +118,12 @@ func (c *comparer) compare(ctx context.Context, o CompareOptions) error {
 	return c.lookAgain(ctx)
 }
 
-// covered reports that nothing can be on the target alone: every key of the source was found there, and both hold exactly so many. A key that
-// expired and was not removed yet would count, but SCAN removes those it meets on a master.
+// covered reports that nothing can be on the target alone: every key of the source was
+// found there, and both hold exactly so many. A key that expired and was not removed
+// yet would count, but SCAN removes those it meets on a master.
 func (c *comparer) covered(ctx context.Context) (bool, error) {
-	if len(c.again) > 0 || c.report.Missing+c.report.Value+c.report.Expiry+c.report.Expired > 0 {
+	if len(c.again) > 0 ||
+		c.report.Missing+c.report.Value+c.report.Expiry+c.report.Expired > 0 {
 		return false, nil
 	}
 	for i, cl := range c.sides {
@@ -149,7 +163,8 @@ func (c *comparer) forth(ctx context.Context) error {
 	})
 }
 
-// note takes in what was found, and puts differences aside for a second look. c.mu is locked.
+// note takes in what was found, and puts differences aside for a second look. c.mu is
+// locked.
 func (c *comparer) note(key string, f finding) {
 	switch {
 	case f == goneFromBoth:
@@ -225,7 +240,9 @@ func (c *comparer) lookAgain(ctx context.Context) error {
 	keys := slices.Compact(c.again)
 	for len(keys) > 0 {
 		n := w.size.keys(len(keys), c.Batch)
-		left, err := c.compareBatch(ctx, w, keys[:n], func(key string, f finding) { c.count(key, f) })
+		left, err := c.compareBatch(ctx, w, keys[:n], func(key string, f finding) {
+			c.count(key, f)
+		})
 		if err != nil {
 			return err
 		}
@@ -250,12 +267,16 @@ func (b *batch) reset(n int) {
 }
 
 // each gives the keys of a side to the workers.
-func (c *comparer) each(ctx context.Context, side int, do func(context.Context, *pair, []string) error) error {
+func (c *comparer) each(
+	ctx context.Context, side int, do func(context.Context, *pair, []string) error,
+) error {
 	g, ctx := errgroup.WithContext(ctx)
 	names := make(chan []string, 2*c.Workers)
 	g.Go(func() error {
 		defer close(names)
-		return scan(ctx, c.sides[side], c.Pacer, func(keys []string) error { return send(ctx, names, keys) })
+		return scan(ctx, c.sides[side], c.Pacer, func(keys []string) error {
+			return send(ctx, names, keys)
+		})
 	})
 	for range c.Workers {
 		g.Go(func() error {
@@ -271,7 +292,8 @@ func (c *comparer) each(ctx context.Context, side int, do func(context.Context, 
 	return g.Wait()
 }
 
-// shape is what keys of one kind have in common: what follows the last colon, a number or not. It is a guess that costs a second reading when it is wrong.
+// shape is what keys of one kind have in common: what follows the last colon, a number
+// or not. It is a guess that costs a second reading when it is wrong.
 func shape(key string) string {
 	last := key[strings.LastIndexByte(key, ':')+1:]
 	if last == "" || last[0] >= '0' && last[0] <= '9' {
@@ -287,8 +309,11 @@ func (c *comparer) guess(key string) string {
 	return "hash"
 }
 
-// compareBatch compares keys with one pipeline on each side; the type is guessed, and asked for where that was wrong. It gives the keys that found no room.
-func (c *comparer) compareBatch(ctx context.Context, w *pair, keys []string, note func(string, finding)) (left []string, err error) {
+// compareBatch compares keys with one pipeline on each side; the type is guessed, and
+// asked for where that was wrong. It gives the keys that found no room.
+func (c *comparer) compareBatch(
+	ctx context.Context, w *pair, keys []string, note func(string, finding),
+) (left []string, err error) {
 	kinds := make([]string, len(keys))
 	c.mu.Lock()
 	for i, k := range keys {
@@ -343,8 +368,11 @@ func (c *comparer) compareBatch(ctx context.Context, w *pair, keys []string, not
 	return left, nil
 }
 
-// readBoth reads keys on both sides by commands of their supposed type and notes what it finds. left found no room, wrong are of another type on the source.
-func (c *comparer) readBoth(ctx context.Context, w *pair, keys, kinds []string, note func(string, finding)) (left, wrong []string, err error) {
+// readBoth reads keys on both sides by commands of their supposed type and notes what
+// it finds. left found no room, wrong are of another type on the source.
+func (c *comparer) readBoth(
+	ctx context.Context, w *pair, keys, kinds []string, note func(string, finding),
+) (left, wrong []string, err error) {
 	if len(keys) == 0 {
 		return nil, nil, nil
 	}
@@ -378,7 +406,8 @@ func (c *comparer) readBoth(ctx context.Context, w *pair, keys, kinds []string, 
 	for i, k := range keys {
 		a, b := &w.replies[0].slots[2*i], &w.replies[1].slots[2*i]
 		sum += max(a.size, b.size)
-		if a.dropped || b.dropped || w.replies[0].slots[2*i+1].dropped || w.replies[1].slots[2*i+1].dropped {
+		if a.dropped || b.dropped || w.replies[0].slots[2*i+1].dropped ||
+			w.replies[1].slots[2*i+1].dropped {
 			left = append(left, k)
 			continue
 		}
@@ -410,7 +439,9 @@ func (c *comparer) compared(keys, bytes int64) {
 	}
 }
 
-func (c *comparer) readSide(ctx context.Context, side int, b *batch, keys, kinds []string) error {
+func (c *comparer) readSide(
+	ctx context.Context, side int, b *batch, keys, kinds []string,
+) error {
 	b.reset(2*len(keys) + 1)
 	pipe := c.sides[side].Pipeline()
 	expiry := "pexpiretime"
@@ -495,7 +526,8 @@ func (c *comparer) judge(w *pair, i int, kind string, now [2]int64) (finding, er
 	return equal, nil
 }
 
-// absent is a key that is on one side only. When it is due by now, it may be there because that side has not looked at the clock yet.
+// absent is a key that is on one side only. When it is due by now, it may be there
+// because that side has not looked at the clock yet.
 func (c *comparer) absent(expireAt int64, f finding) finding {
 	if expireAt >= 0 && expireAt <= time.Now().UnixMilli() {
 		return goneFromBoth
@@ -513,7 +545,8 @@ func (c *comparer) sameExpiry(a, b int64) bool {
 	return max(a-b, b-a) <= relativeTolerance
 }
 
-// fewPairs is up to how many fields each is looked for among the other side's; with more, both sides are sorted.
+// fewPairs is up to how many fields each is looked for among the other side's; with
+// more, both sides are sorted.
 const fewPairs = 16
 
 // sameParts compares two values element by element, exactly.
@@ -546,7 +579,8 @@ func sameScore(a, b []byte) bool {
 	return err1 == nil && err2 == nil && x == y
 }
 
-// sameUnordered compares groups of n elements without regard to the order of the groups. The first element of a group is there once.
+// sameUnordered compares groups of n elements without regard to the order of the
+// groups. The first element of a group is there once.
 func sameUnordered(a, b [][]byte, n int) bool {
 	groups := len(a) / n
 	if groups > fewPairs {
@@ -640,7 +674,9 @@ func (c *comparer) judgeLarge(ctx context.Context, key string) (finding, error) 
 	return equal, nil
 }
 
-func expiryOf(ctx context.Context, cl redis.UniversalClient, absolute bool, key string) (int64, error) {
+func expiryOf(
+	ctx context.Context, cl redis.UniversalClient, absolute bool, key string,
+) (int64, error) {
 	if absolute {
 		at, err := cl.Do(ctx, "PEXPIRETIME", key).Int64()
 		return at, redisconn.Explain(err)
@@ -658,9 +694,16 @@ func expiryOf(ctx context.Context, cl redis.UniversalClient, absolute bool, key 
 
 var errDiffers = errors.New("differs")
 
-// sameLarge compares lengths, then walks over the source's value and looks each chunk up on the target.
+// sameLarge compares lengths, then walks over the source's value and looks each chunk
+// up on the target.
 func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error) {
-	length := map[string]string{"string": "strlen", "list": "llen", "hash": "hlen", "set": "scard", "zset": "zcard"}[kind]
+	length := map[string]string{
+		"string": "strlen",
+		"list":   "llen",
+		"hash":   "hlen",
+		"set":    "scard",
+		"zset":   "zcard",
+	}[kind]
 	var n [2]int64
 	for side, cl := range c.sides {
 		var err error
@@ -694,7 +737,9 @@ func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error
 	return err == nil, err
 }
 
-func (c *comparer) sameChunk(ctx context.Context, kind, key string, at int, parts [][]byte) (bool, error) {
+func (c *comparer) sameChunk(
+	ctx context.Context, kind, key string, at int, parts [][]byte,
+) (bool, error) {
 	var args []any
 	step := 1
 	switch kind {
@@ -729,21 +774,25 @@ func (c *comparer) sameChunk(ctx context.Context, kind, key string, at int, part
 	case "string", "list":
 		return slices.EqualFunc(parts, got, bytes.Equal), nil
 	case "set":
-		return len(got) == len(parts) && !slices.ContainsFunc(got, func(b []byte) bool { return string(b) != "1" }), nil
+		return len(got) == len(parts) && !slices.ContainsFunc(got, func(b []byte) bool {
+			return string(b) != "1"
+		}), nil
 	}
 	if len(got)*2 != len(parts) {
 		return false, nil
 	}
 	for i, v := range got {
 		want := parts[2*i+1]
-		if v == nil || kind == "hash" && !bytes.Equal(v, want) || kind == "zset" && !sameScore(v, want) {
+		if v == nil || kind == "hash" && !bytes.Equal(v, want) ||
+			kind == "zset" && !sameScore(v, want) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// sameStream compares entries in chunks, then counters, groups, consumers and pending entries.
+// sameStream compares entries in chunks, then counters, groups, consumers and pending
+// entries.
 func (c *comparer) sameStream(ctx context.Context, key string) (bool, error) {
 	var info [2]*streamInfo
 	for side, cl := range c.sides {
@@ -760,16 +809,19 @@ func (c *comparer) sameStream(ctx context.Context, key string) (bool, error) {
 		return false, nil
 	}
 	same, err := c.sameSequence(func(side int, each func(string) error) error {
-		return eachEntry(ctx, c.sides[side], c.Pacer, key, func(id string, fields []any) error { return each(fmt.Sprintf("%q %q", id, fields)) })
+		return eachEntry(ctx, c.sides[side], c.Pacer, key, func(id string, fields []any) error {
+			return each(fmt.Sprintf("%q %q", id, fields))
+		})
 	})
 	if err != nil || !same {
 		return false, err
 	}
 	for _, g := range info[0].groups {
 		same, err := c.sameSequence(func(side int, each func(string) error) error {
-			return eachPending(ctx, c.sides[side], c.Pacer, key, g.name, func(id, consumer string, _, delivered int64) error {
-				return each(fmt.Sprintf("%q %q %d", id, consumer, delivered))
-			})
+			return eachPending(ctx, c.sides[side], c.Pacer, key, g.name,
+				func(id, consumer string, _, delivered int64) error {
+					return each(fmt.Sprintf("%q %q %d", id, consumer, delivered))
+				})
 		})
 		if err != nil || !same {
 			return false, err
@@ -787,12 +839,16 @@ func (s *streamInfo) equal(o *streamInfo) bool {
 	return slices.EqualFunc(s.groups, o.groups, func(a, b streamGroup) bool {
 		slices.Sort(a.consumers)
 		slices.Sort(b.consumers)
-		return a.name == b.name && a.last == b.last && (a.read == b.read || a.read == "" || b.read == "") && a.pending == b.pending && slices.Equal(a.consumers, b.consumers)
+		return a.name == b.name && a.last == b.last && (a.read == b.read || a.read == "" ||
+			b.read == "") && a.pending == b.pending && slices.Equal(a.consumers, b.consumers)
 	})
 }
 
-// sameSequence compares two sequences that are read side by side, by their sums, so that neither is held.
-func (c *comparer) sameSequence(read func(side int, each func(string) error) error) (bool, error) {
+// sameSequence compares two sequences that are read side by side, by their sums, so
+// that neither is held.
+func (c *comparer) sameSequence(
+	read func(side int, each func(string) error) error,
+) (bool, error) {
 	var sums [2]sequence
 	for side := range sums {
 		sums[side] = newSequence()

@@ -18,12 +18,15 @@ import (
 )
 
 const (
-	// batchKeys is how many keys travel in one pipeline; batchBytes how many bytes of values at most.
+	// batchKeys is how many keys travel in one pipeline; batchBytes how many bytes of
+	// values at most.
 	batchKeys  = 500
 	batchBytes = 1 << 20
-	// firstKeys is the size of the first pipelines, before it is known how large the values are: the source holds all replies of a pipeline.
+	// firstKeys is the size of the first pipelines, before it is known how large the
+	// values are: the source holds all replies of a pipeline.
 	firstKeys = 32
-	// maxValue is up to where a value travels in one request. Managed services refuse requests of more than 10 MB.
+	// maxValue is up to where a value travels in one request. Managed services refuse
+	// requests of more than 10 MB.
 	maxValue = 8 << 20
 	// maxHeavy is how many batches above batchBytes there may be at once.
 	maxHeavy = 2
@@ -33,7 +36,9 @@ const (
 type Path string
 
 const (
-	Auto   Path = "auto" // the zero value too: stream where the source allows it and can afford it, otherwise scan
+	// the zero value too: stream where the source allows it and can afford it,
+	// otherwise scan
+	Auto   Path = "auto"
 	Stream Path = "stream"
 	Scan   Path = "scan"
 	Typed  Path = "typed"
@@ -42,20 +47,24 @@ const (
 // Options says how to copy. The zero value copies at full speed into an empty target.
 type Options struct {
 	Path Path
-	// Overwrite allows a target that holds keys: those of the same name are replaced, others stay.
+	// Overwrite allows a target that holds keys: those of the same name are replaced,
+	// others stay.
 	Overwrite bool
-	// EvictionOff says that somebody made sure that the target evicts nothing, for services that do not tell their maxmemory-policy.
+	// EvictionOff says that somebody made sure that the target evicts nothing, for
+	// services that do not tell their maxmemory-policy.
 	EvictionOff bool
-	// TargetMemory is what the target may hold, in bytes, for services that do not report maxmemory. 0: what it reports.
+	// TargetMemory is what the target may hold, in bytes, for services that do not
+	// report maxmemory. 0: what it reports.
 	TargetMemory int64
 	// Pace bounds what the copy asks of both servers.
 	Pace
-	// Progress, if not nil, is told several times a second, by one goroutine, and once at the end.
+	// Progress, if not nil, is told several times a second, by one goroutine, and once
+	// at the end.
 	Progress func(Progress)
 }
 
-// Pace bounds what is asked of both servers: see package pace. A source cuts a stream that its gate holds for longer than its repl-timeout (60 s by
-// default).
+// Pace bounds what is asked of both servers: see package pace. A source cuts a stream
+// that its gate holds for longer than its repl-timeout (60 s by default).
 type Pace = pace.Pace
 
 // Progress is how far a copy or a comparison is.
@@ -64,24 +73,31 @@ type Progress = pace.Progress
 // Report is what a copy did.
 type Report struct {
 	Plan
-	Path           Path    `json:"path"` // that the keys travelled
-	Keys           int64   `json:"keys"` // written; one that SCAN gave twice counts twice
-	Typed          int64   `json:"typed"`
-	Large          int64   `json:"large"`    // of those written by type, the ones that travelled in chunks
-	Vanished       int64   `json:"vanished"` // deleted or expired between being found and being read
-	Bytes          int64   `json:"bytes"`
-	Libraries      int     `json:"libraries"` // function libraries in the snapshot, which are not copied; only the stream shows them
+	Path  Path  `json:"path"` // that the keys travelled
+	Keys  int64 `json:"keys"` // written; one that SCAN gave twice counts twice
+	Typed int64 `json:"typed"`
+	// of those written by type, the ones that travelled in chunks
+	Large int64 `json:"large"`
+	// deleted or expired between being found and being read
+	Vanished int64 `json:"vanished"`
+	Bytes    int64 `json:"bytes"`
+	// function libraries in the snapshot, which are not copied; only the stream shows
+	// them
+	Libraries      int     `json:"libraries"`
 	Milliseconds   int64   `json:"milliseconds"`
 	KeysPerSecond  float64 `json:"keys_per_second"`
 	SourceCommands int64   `json:"source_commands"`
 	TargetCommands int64   `json:"target_commands"`
 }
 
-// Copy copies every key of src's database to dst's. It refuses (kind Blocked, with every reason) before it changes anything; see Check. After any
-// other error the target holds a part of the keys, and the one under way may be half there: run it again with Overwrite. The clients must not
-// retry commands by themselves (redisconn.Open's do not).
+// Copy copies every key of src's database to dst's. It refuses (kind Blocked, with
+// every reason) before it changes anything; see Check. After any other error the target
+// holds a part of the keys, and the one under way may be half there: run it again with
+// Overwrite. The clients must not retry commands by themselves (redisconn.Open's do
+// not).
 //
-// Not copied: other databases (Plan.OtherDatabases), function libraries, users and settings.
+// Not copied: other databases (Plan.OtherDatabases), function libraries, users and
+// settings.
 func Copy(ctx context.Context, src, dst redis.UniversalClient, o Options) (Report, error) {
 	r, err := copyAll(ctx, src, dst, o)
 	if err != nil {
@@ -97,19 +113,28 @@ func copyAll(ctx context.Context, src, dst redis.UniversalClient, o Options) (Re
 		return Report{Plan: plan}, err
 	}
 	if len(plan.Refusals) > 0 {
-		return Report{Plan: plan}, migration.Errorf(migration.Blocked, "nothing was changed: %s", strings.Join(plan.Refusals, "; "))
+		return Report{Plan: plan}, migration.Errorf(migration.Blocked,
+			"nothing was changed: %s", strings.Join(plan.Refusals, "; "))
 	}
 	c := &copier{src: src, dst: dst, o: o, plan: plan, heavy: newHeavy()}
 	c.absolute = redisconn.AbsoluteExpiry(ctx, src)
 	perTarget, perSource := plan.Path.commands()
-	c.Pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, PerSource: perSource, PerTarget: perTarget, Tell: o.Progress})
+	c.Pacer = pace.New(o.Pace, pace.Work{
+		Source:    src,
+		Batch:     batchKeys,
+		PerSource: perSource,
+		PerTarget: perTarget,
+		Tell:      o.Progress,
+	})
 	c.Total.Store(plan.Keys)
 	c.Start(ctx)
 	path, err := c.copy(ctx)
 	c.End()
 	elapsed := time.Since(began)
-	return Report{Plan: c.plan, Path: path, Keys: c.Keys.Load(), Typed: c.typed.Load(), Large: c.large.Load(), Vanished: c.vanished.Load(), Bytes: c.Bytes.Load(),
-		Libraries: c.libraries, Milliseconds: elapsed.Milliseconds(), KeysPerSecond: float64(c.Keys.Load()) / elapsed.Seconds(),
+	return Report{Plan: c.plan, Path: path, Keys: c.Keys.Load(), Typed: c.typed.Load(),
+		Large: c.large.Load(), Vanished: c.vanished.Load(), Bytes: c.Bytes.Load(),
+		Libraries: c.libraries, Milliseconds: elapsed.Milliseconds(),
+		KeysPerSecond:  float64(c.Keys.Load()) / elapsed.Seconds(),
 		SourceCommands: c.SourceCommands.Load(), TargetCommands: c.TargetCommands.Load()}, err
 }
 
@@ -118,12 +143,14 @@ type copier struct {
 	src, dst redis.UniversalClient
 	o        Options
 	plan     Plan
-	absolute bool        // the source has PEXPIRETIME
-	heavy    chan []byte // buffers for values above batchBytes, handed round so that they are no garbage
+	absolute bool // the source has PEXPIRETIME
+	// buffers for values above batchBytes, handed round so that they are no garbage
+	heavy    chan []byte
 	oneLarge sync.Mutex
 	mirror   bool // keys that are gone are deleted on the target, and who calls counts keys
 
-	refuses   atomic.Bool // the target takes no payload of the source's version, or no RESTORE at all
+	// the target takes no payload of the source's version, or no RESTORE at all
+	refuses   atomic.Bool
 	typed     atomic.Int64
 	large     atomic.Int64
 	vanished  atomic.Int64
@@ -139,7 +166,8 @@ func (c *copier) copy(ctx context.Context) (Path, error) {
 		if err == nil || !errors.As(err, &closed) || c.o.Path == Stream {
 			return path, err
 		}
-		// What was written so far is written again: another moment's values, but whole ones.
+		// What was written so far is written again: another moment's values, but whole
+		// ones.
 		c.plan.Why = closed.Error()
 		c.Keys.Store(0)
 		c.Bytes.Store(0)
@@ -164,7 +192,9 @@ func (c *copier) copyScan(ctx context.Context) error {
 	read := make(chan *batch, c.Workers)
 	g.Go(func() error {
 		defer close(names)
-		return scan(ctx, c.src, c.Pacer, func(keys []string) error { return send(ctx, names, keys) })
+		return scan(ctx, c.src, c.Pacer, func(keys []string) error {
+			return send(ctx, names, keys)
+		})
 	})
 	readers, inner := errgroup.WithContext(ctx)
 	for range c.Workers {
@@ -180,8 +210,12 @@ func (c *copier) copyScan(ctx context.Context) error {
 	return g.Wait()
 }
 
-// scan gives every key that is there all the while, in lists of at most batchKeys. SCAN may give a key twice.
-func scan(ctx context.Context, c redis.UniversalClient, p *pace.Pacer, found func([]string) error) error {
+// scan gives every key that is there all the while, in lists of at most batchKeys. SCAN
+// may give a key twice.
+func scan(
+	ctx context.Context, c redis.UniversalClient, p *pace.Pacer,
+	found func([]string) error,
+) error {
 	var cursor uint64
 	for {
 		if err := p.Source(ctx, 1); err != nil {
@@ -215,15 +249,21 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- *batch) error {
 	size := newSizing(batchBytes)
 	for keys := range names {
-		if err := c.readKeys(ctx, keys, size, func(ctx context.Context, b *batch) error { return send(ctx, out, b) }); err != nil {
+		if err := c.readKeys(ctx, keys, size, func(ctx context.Context, b *batch) error {
+			return send(ctx, out, b)
+		}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readKeys reads keys as DUMP gives them and hands the batches to pass, or copies them by type.
-func (c *copier) readKeys(ctx context.Context, keys []string, size *sizing, pass func(context.Context, *batch) error) error {
+// readKeys reads keys as DUMP gives them and hands the batches to pass, or copies them
+// by type.
+func (c *copier) readKeys(
+	ctx context.Context, keys []string, size *sizing,
+	pass func(context.Context, *batch) error,
+) error {
 	for len(keys) > 0 {
 		if c.refuses.Load() {
 			return c.copyTyped(ctx, keys)
@@ -239,7 +279,8 @@ func (c *copier) readKeys(ctx context.Context, keys []string, size *sizing, pass
 			continue
 		}
 		big := b.big
-		if keys = keys[n:]; len(b.left) > 0 { // they found no room in the batch: again, in smaller ones
+		// they found no room in the batch: again, in smaller ones
+		if keys = keys[n:]; len(b.left) > 0 {
 			keys = append(b.left, keys...)
 		}
 		if err := c.pass(ctx, b, pass); err != nil {
@@ -255,7 +296,9 @@ func (c *copier) readKeys(ctx context.Context, keys []string, size *sizing, pass
 }
 
 // pass hands a batch on, if there is anything in it.
-func (c *copier) pass(ctx context.Context, b *batch, to func(context.Context, *batch) error) error {
+func (c *copier) pass(
+	ctx context.Context, b *batch, to func(context.Context, *batch) error,
+) error {
 	if len(b.items)+len(b.gone) == 0 {
 		b.free(c)
 		return nil
@@ -263,8 +306,12 @@ func (c *copier) pass(ctx context.Context, b *batch, to func(context.Context, *b
 	return to(ctx, b)
 }
 
-// readBig reads one value with the room of a whole request, or lets it be copied in chunks when it needs more.
-func (c *copier) readBig(ctx context.Context, key string, size *sizing, pass func(context.Context, *batch) error) error {
+// readBig reads one value with the room of a whole request, or lets it be copied in
+// chunks when it needs more.
+func (c *copier) readBig(
+	ctx context.Context, key string, size *sizing,
+	pass func(context.Context, *batch) error,
+) error {
 	if c.refuses.Load() {
 		return c.copyTyped(ctx, []string{key})
 	}
@@ -279,9 +326,12 @@ func (c *copier) readBig(ctx context.Context, key string, size *sizing, pass fun
 	return c.pass(ctx, b, pass)
 }
 
-// dump reads keys in one pipeline. Payloads that find no room in the batch are left, or big when they would find none in an empty one. With heavy there
-// is room for one of maxValue.
-func (c *copier) dump(ctx context.Context, keys []string, size *sizing, heavy bool) (*batch, error) {
+// dump reads keys in one pipeline. Payloads that find no room in the batch are left, or
+// big when they would find none in an empty one. With heavy there is room for one of
+// maxValue.
+func (c *copier) dump(
+	ctx context.Context, keys []string, size *sizing, heavy bool,
+) (*batch, error) {
 	if err := c.Source(ctx, 2*len(keys)); err != nil {
 		return nil, err
 	}
@@ -390,7 +440,8 @@ func (c *copier) writeBatch(ctx context.Context, b *batch) error {
 	return c.copyTyped(ctx, refused)
 }
 
-// restore writes a batch in one pipeline and gives the keys whose payload the target refused.
+// restore writes a batch in one pipeline and gives the keys whose payload the target
+// refused.
 func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err error) {
 	if err := c.Target(ctx, len(b.items)+len(b.gone)); err != nil {
 		return nil, err
@@ -403,9 +454,11 @@ func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err e
 	for i, it := range b.items {
 		payload := b.buf[it.from:it.to:it.to]
 		if it.expireAt == 0 {
-			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, zero, payload, "replace"))
+			_ = pipe.Process(ctx,
+				answers.command(ctx, i, "restore", it.key, zero, payload, "replace"))
 		} else {
-			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, it.expireAt, payload, "replace", "absttl"))
+			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, it.expireAt,
+				payload, "replace", "absttl"))
 		}
 	}
 	for i, k := range b.gone {
@@ -456,15 +509,19 @@ var zero any = int64(0)
 func writeError(key, text string) error {
 	switch {
 	case strings.HasPrefix(text, "OOM"), strings.Contains(text, "capacity quota exceeded"):
-		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it more memory, then run this again (a copy: with overwrite)", key, text)
+		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it "+
+			"more memory, then run this again (a copy: with overwrite)", key, text)
 	case strings.HasPrefix(text, "READONLY"):
-		return migration.Errorf(migration.Blocked, "key %q: the target is a replica (%s): name its master as the target", key, text)
+		return migration.Errorf(migration.Blocked,
+			"key %q: the target is a replica (%s): name its master as the target", key, text)
 	}
 	return fmt.Errorf("key %q: write to the target: %s", key, text)
 }
 
-// isDenied reports whether a server does not have a command or does not let this user use it.
+// isDenied reports whether a server does not have a command or does not let this user
+// use it.
 func isDenied(text string) bool {
 	text = strings.ToLower(text)
-	return strings.HasPrefix(text, "noperm") || strings.Contains(text, "unknown command") || strings.Contains(text, "not supported") || strings.Contains(text, "not allowed by")
+	return strings.HasPrefix(text, "noperm") || strings.Contains(text, "unknown command") ||
+		strings.Contains(text, "not supported") || strings.Contains(text, "not allowed by")
 }

@@ -22,10 +22,12 @@ import (
 
 var paths = []keycopy.Path{keycopy.Stream, keycopy.Scan, keycopy.Typed}
 
-// server starts one that sends its snapshot at once and tells a digest of what it holds, which is our second opinion.
+// server starts one that sends its snapshot at once and tells a digest of what it
+// holds, which is our second opinion.
 func server(t testing.TB, config ...string) *redistest.Server {
 	t.Helper()
-	return redistest.Start(t, redistest.Config(append([]string{"repl-diskless-sync-delay 0", "enable-debug-command yes"}, config...)...))
+	return redistest.Start(t, redistest.Config(append([]string{"repl-diskless-sync-delay 0",
+		"enable-debug-command yes"}, config...)...))
 }
 
 func digest(t testing.TB, c redis.UniversalClient) string {
@@ -37,7 +39,8 @@ func digest(t testing.TB, c redis.UniversalClient) string {
 	return d
 }
 
-// mustBeSame checks by our comparison, in both directions, and by the servers' own digest.
+// mustBeSame checks by our comparison, in both directions, and by the servers' own
+// digest.
 func mustBeSame(t testing.TB, src, dst redis.UniversalClient) {
 	t.Helper()
 	for _, c := range [][2]redis.UniversalClient{{src, dst}, {dst, src}} {
@@ -53,8 +56,10 @@ func mustBeSame(t testing.TB, src, dst redis.UniversalClient) {
 
 func TestEveryPathMakesAnEqualCopyOfEveryType(t *testing.T) {
 	t.Parallel()
-	for _, config := range [][]string{nil, {"hash-max-listpack-entries 0", "zset-max-listpack-entries 0", "set-max-intset-entries 0", "list-max-listpack-size 3", "rdbcompression no",
-		"repl-diskless-sync no"}} {
+	for _, config := range [][]string{nil,
+		{"hash-max-listpack-entries 0", "zset-max-listpack-entries 0",
+			"set-max-intset-entries 0", "list-max-listpack-size 3", "rdbcompression no",
+			"repl-diskless-sync no"}} {
 		src := server(t, config...)
 		from := src.Client()
 		for _, path := range paths {
@@ -67,7 +72,8 @@ func TestEveryPathMakesAnEqualCopyOfEveryType(t *testing.T) {
 						dropDeletedPending(t, from)
 					}
 					r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path})
-					if err != nil || r.Path != path || r.Keys != 700 || (path == keycopy.Typed) != (r.Typed > 0) {
+					if err != nil || r.Path != path || r.Keys != 700 ||
+						(path == keycopy.Typed) != (r.Typed > 0) {
 						t.Fatalf("%+v %v", r, err)
 					}
 					mustBeSame(t, from, to)
@@ -77,7 +83,8 @@ func TestEveryPathMakesAnEqualCopyOfEveryType(t *testing.T) {
 	}
 }
 
-// dropDeletedPending acknowledges pending entries that the stream does not have any more: no command makes such.
+// dropDeletedPending acknowledges pending entries that the stream does not have any
+// more: no command makes such.
 func dropDeletedPending(t *testing.T, c redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
@@ -86,7 +93,8 @@ func dropDeletedPending(t *testing.T, c redis.UniversalClient) {
 			continue
 		}
 		for _, g := range c.XInfoGroups(ctx, k).Val() {
-			for _, p := range c.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: k, Group: g.Name, Start: "-", End: "+", Count: 10_000}).Val() {
+			for _, p := range c.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: k,
+				Group: g.Name, Start: "-", End: "+", Count: 10_000}).Val() {
 				if len(c.XRange(ctx, k, p.ID, p.ID).Val()) == 0 {
 					c.XAck(ctx, k, g.Name, p.ID)
 				}
@@ -110,7 +118,8 @@ func TestValuesTooLargeForOneRequestTravelInChunks(t *testing.T) {
 		from.RPush(ctx, "list", string(block), i, "small")
 		from.HSet(ctx, "hash", i, string(block))
 		from.SAdd(ctx, "set", fmt.Sprint(i)+string(block))
-		from.ZAdd(ctx, "zset", redis.Z{Score: float64(i), Member: fmt.Sprint(i) + string(block)})
+		from.ZAdd(ctx, "zset",
+			redis.Z{Score: float64(i), Member: fmt.Sprint(i) + string(block)})
 		from.XAdd(ctx, &redis.XAddArgs{Stream: "stream", Values: []any{"f", string(block)}})
 		from.Set(ctx, fmt.Sprint("middle", i), string(block), 0)
 	}
@@ -126,8 +135,12 @@ func TestValuesTooLargeForOneRequestTravelInChunks(t *testing.T) {
 			t.Fatalf("%s: %+v %v", path, rep, err)
 		}
 		if path == keycopy.Typed { // it has no way for what FillRandom leaves pending
-			noStream := func(x differing) bool { return from.Type(ctx, x.Key).Val() != "stream" }
-			if d, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{}); err != nil || d.Missing+d.Extra+d.Expiry != 0 || slices.ContainsFunc(d.Differences, noStream) {
+			noStream := func(x differing) bool {
+				return from.Type(ctx, x.Key).Val() != "stream"
+			}
+			if d, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{}); err != nil ||
+				d.Missing+d.Extra+d.Expiry != 0 ||
+				slices.ContainsFunc(d.Differences, noStream) {
 				t.Fatalf("%s: %+v %v", path, d, err)
 			}
 		} else {
@@ -162,7 +175,8 @@ func TestEachKindOfDifferenceIsFound(t *testing.T) {
 	from := src.Client()
 	_, err := from.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range 2000 {
-			p.HSet(ctx, fmt.Sprint("bull:q:", i), "name", "order", "data", strings.Repeat("x", 70), "opts", "{}")
+			p.HSet(ctx, fmt.Sprint("bull:q:", i), "name", "order", "data",
+				strings.Repeat("x", 70), "opts", "{}")
 		}
 		p.Set(ctx, "s", "v", 0)
 		p.Set(ctx, "empty", "", 0)
@@ -178,7 +192,8 @@ func TestEachKindOfDifferenceIsFound(t *testing.T) {
 		p.XAdd(ctx, &redis.XAddArgs{Stream: "x", ID: "1-1", Values: []any{"f", "v"}})
 		p.XAdd(ctx, &redis.XAddArgs{Stream: "x", ID: "2-1", Values: []any{"f", "v"}})
 		p.XGroupCreate(ctx, "x", "g", "0")
-		p.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Consumer: "c", Streams: []string{"x", ">"}, Count: 1})
+		p.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Consumer: "c",
+			Streams: []string{"x", ">"}, Count: 1})
 		return nil
 	})
 	if err != nil {
@@ -199,45 +214,65 @@ func TestEachKindOfDifferenceIsFound(t *testing.T) {
 		key, what string
 		args      []any
 	}{
-		"a key missing":                    {"bull:q:77", "missing", []any{"DEL", "bull:q:77"}},
-		"a key more":                       {"more", "extra", []any{"SET", "more", "v"}},
-		"a field changed":                  {"bull:q:78", "value", []any{"HSET", "bull:q:78", "opts", "[]"}},
-		"a field renamed":                  {"bull:q:78", "value", []any{"EVAL", "redis.call('HDEL', KEYS[1], 'opts') redis.call('HSET', KEYS[1], 'optz', '{}')", 1, "bull:q:78"}},
-		"a field more":                     {"bull:q:79", "value", []any{"HSET", "bull:q:79", "more", ""}},
-		"two values exchanged":             {"bull:q:80", "value", []any{"HSET", "bull:q:80", "name", "{}", "opts", "order"}},
-		"one of many fields changed":       {"manyfields", "value", []any{"HSET", "manyfields", 39, 38}},
-		"one of many members changed":      {"manymembers", "value", []any{"EVAL", "redis.call('SREM', KEYS[1], 'm7') redis.call('SADD', KEYS[1], 'm40')", 1, "manymembers"}},
-		"an expiry more":                   {"bull:q:81", "expiry", []any{"PEXPIREAT", "bull:q:81", at}},
-		"an expiry less":                   {"ttl", "expiry", []any{"PERSIST", "ttl"}},
-		"an expiry one millisecond later":  {"ttl", "expiry", []any{"PEXPIREAT", "ttl", at + 1}},
-		"a string changed":                 {"s", "value", []any{"SET", "s", "w"}},
-		"an empty string that is a list":   {"empty", "value", []any{"EVAL", "redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], '')", 1, "empty"}},
-		"a string that is a hash":          {"s", "value", []any{"EVAL", "redis.call('DEL', KEYS[1]) redis.call('HSET', KEYS[1], 'v', '')", 1, "s"}},
-		"a hash that is a string":          {"bull:q:82", "value", []any{"SET", "bull:q:82", "v"}},
-		"a set that is a list":             {"set", "value", []any{"EVAL", "redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], 'a', 'b')", 1, "set"}},
-		"a list in another order":          {"l", "value", []any{"RPOPLPUSH", "l", "l"}},
-		"a member more":                    {"ints", "value", []any{"SADD", "ints", 4}},
-		"a score changed":                  {"z", "value", []any{"ZINCRBY", "z", "1e-10", "b"}},
-		"an entry of a stream deleted":     {"x", "value", []any{"XDEL", "x", "1-1"}},
-		"a stream's last id":               {"x", "value", []any{"XSETID", "x", "9-9"}},
-		"a group more":                     {"x", "value", []any{"XGROUP", "CREATE", "x", "g2", "0"}},
-		"a group at another entry":         {"x", "value", []any{"XGROUP", "SETID", "x", "g", "2-1"}},
-		"a pending entry acknowledged":     {"x", "value", []any{"XACK", "x", "g", "1-1"}},
-		"a pending entry of somebody else": {"x", "value", []any{"XCLAIM", "x", "g", "c2", 0, "1-1"}},
-		"a consumer more":                  {"x", "value", []any{"XGROUP", "CREATECONSUMER", "x", "g", "c3"}},
+		"a key missing": {"bull:q:77", "missing", []any{"DEL", "bull:q:77"}},
+		"a key more":    {"more", "extra", []any{"SET", "more", "v"}},
+		"a field changed": {"bull:q:78", "value",
+			[]any{"HSET", "bull:q:78", "opts", "[]"}},
+		"a field renamed": {"bull:q:78", "value", []any{"EVAL",
+			"redis.call('HDEL', KEYS[1], 'opts') redis.call('HSET', KEYS[1], 'optz', '{}')", 1,
+			"bull:q:78"}},
+		"a field more": {"bull:q:79", "value",
+			[]any{"HSET", "bull:q:79", "more", ""}},
+		"two values exchanged": {"bull:q:80", "value",
+			[]any{"HSET", "bull:q:80", "name", "{}", "opts", "order"}},
+		"one of many fields changed": {"manyfields", "value",
+			[]any{"HSET", "manyfields", 39, 38}},
+		"one of many members changed": {"manymembers", "value", []any{"EVAL",
+			"redis.call('SREM', KEYS[1], 'm7') redis.call('SADD', KEYS[1], 'm40')", 1,
+			"manymembers"}},
+		"an expiry more": {"bull:q:81", "expiry",
+			[]any{"PEXPIREAT", "bull:q:81", at}},
+		"an expiry less": {"ttl", "expiry", []any{"PERSIST", "ttl"}},
+		"an expiry one millisecond later": {"ttl", "expiry",
+			[]any{"PEXPIREAT", "ttl", at + 1}},
+		"a string changed": {"s", "value", []any{"SET", "s", "w"}},
+		"an empty string that is a list": {"empty", "value", []any{"EVAL",
+			"redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], '')", 1, "empty"}},
+		"a string that is a hash": {"s", "value", []any{"EVAL",
+			"redis.call('DEL', KEYS[1]) redis.call('HSET', KEYS[1], 'v', '')", 1, "s"}},
+		"a hash that is a string": {"bull:q:82", "value",
+			[]any{"SET", "bull:q:82", "v"}},
+		"a set that is a list": {"set", "value", []any{"EVAL",
+			"redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], 'a', 'b')", 1, "set"}},
+		"a list in another order":      {"l", "value", []any{"RPOPLPUSH", "l", "l"}},
+		"a member more":                {"ints", "value", []any{"SADD", "ints", 4}},
+		"a score changed":              {"z", "value", []any{"ZINCRBY", "z", "1e-10", "b"}},
+		"an entry of a stream deleted": {"x", "value", []any{"XDEL", "x", "1-1"}},
+		"a stream's last id":           {"x", "value", []any{"XSETID", "x", "9-9"}},
+		"a group more": {"x", "value",
+			[]any{"XGROUP", "CREATE", "x", "g2", "0"}},
+		"a group at another entry": {"x", "value",
+			[]any{"XGROUP", "SETID", "x", "g", "2-1"}},
+		"a pending entry acknowledged": {"x", "value", []any{"XACK", "x", "g", "1-1"}},
+		"a pending entry of somebody else": {"x", "value",
+			[]any{"XCLAIM", "x", "g", "c2", 0, "1-1"}},
+		"a consumer more": {"x", "value",
+			[]any{"XGROUP", "CREATECONSUMER", "x", "g", "c3"}},
 	} {
 		if err := to.Do(ctx, m.args...).Err(); err != nil && err != redis.Nil {
 			t.Fatalf("%s: %v", rule, err)
 		}
 		r, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{})
-		if err != nil || r.Same || len(r.Differences) != 1 || r.Differences[0] != (differing{Key: m.key, What: m.what}) {
+		if err != nil || r.Same || len(r.Differences) != 1 ||
+			r.Differences[0] != (differing{Key: m.key, What: m.what}) {
 			t.Errorf("%s: got %+v %v", rule, r, err)
 		}
 		back := map[string]string{"missing": "extra", "extra": "missing"}[m.what]
 		if back == "" {
 			back = m.what
 		}
-		if r, err := keycopy.Compare(ctx, to, from, keycopy.CompareOptions{}); err != nil || len(r.Differences) != 1 || r.Differences[0] != (differing{Key: m.key, What: back}) {
+		if r, err := keycopy.Compare(ctx, to, from, keycopy.CompareOptions{}); err != nil ||
+			len(r.Differences) != 1 || r.Differences[0] != (differing{Key: m.key, What: back}) {
 			t.Errorf("%s, the other way round: got %+v %v", rule, r, err)
 		}
 		if m.what == "extra" {
@@ -248,7 +283,8 @@ func TestEachKindOfDifferenceIsFound(t *testing.T) {
 		if m.key == "ttl" {
 			ttl = at
 		}
-		if err := to.Do(ctx, "RESTORE", m.key, ttl, keep[m.key], "REPLACE", "ABSTTL").Err(); err != nil {
+		if err := to.Do(ctx, "RESTORE", m.key, ttl, keep[m.key], "REPLACE",
+			"ABSTTL").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -267,7 +303,8 @@ func TestAKeyThatWasExchangedIsFoundOnBothSides(t *testing.T) {
 	}
 }
 
-// Thousands of differences are more than are looked at twice; all are counted, the first hundred are listed.
+// Thousands of differences are more than are looked at twice; all are counted, the
+// first hundred are listed.
 func TestManyDifferencesAreAllCounted(t *testing.T) {
 	t.Parallel()
 	from, to := server(t).Client(), server(t).Client()
@@ -276,11 +313,13 @@ func TestManyDifferencesAreAllCounted(t *testing.T) {
 	to.Eval(t.Context(), fill, nil, 11_000, "b")
 	r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{})
 	if err != nil || r.Missing != 12_000 || r.Extra != 11_000 || len(r.Differences) != 100 {
-		t.Errorf("got %d missing, %d extra, %d listed, %v", r.Missing, r.Extra, len(r.Differences), err)
+		t.Errorf("got %d missing, %d extra, %d listed, %v", r.Missing, r.Extra,
+			len(r.Differences), err)
 	}
 }
 
-// Each call on either server is cut off, before the server saw it, after it has done it, or in the middle of a pipeline; run again, the target is the same.
+// Each call on either server is cut off, before the server saw it, after it has done
+// it, or in the middle of a pipeline; run again, the target is the same.
 func TestACopyThatWasCutOffIsRunAgain(t *testing.T) {
 	t.Parallel()
 	for _, path := range []keycopy.Path{keycopy.Scan, keycopy.Typed, keycopy.Stream} {
@@ -298,7 +337,8 @@ func TestACopyThatWasCutOffIsRunAgain(t *testing.T) {
 				mine[side] = s.Client()
 				fault := &redistest.Fault{}
 				mine[side].AddHook(fault)
-				for _, when := range []redistest.When{redistest.Before, redistest.After, redistest.Half} {
+				for _, when := range []redistest.When{redistest.Before, redistest.After,
+					redistest.Half} {
 					for at := 1; ; at += 2 {
 						to.FlushAll(t.Context())
 						o := keycopy.Options{Path: path, Pace: keycopy.Pace{Workers: 1}}
@@ -310,7 +350,8 @@ func TestACopyThatWasCutOffIsRunAgain(t *testing.T) {
 						}
 						if err != nil {
 							o.Overwrite = true
-							if _, err := keycopy.Copy(t.Context(), mine["source"], mine["target"], o); err != nil {
+							if _, err := keycopy.Copy(t.Context(), mine["source"],
+								mine["target"], o); err != nil {
 								t.Fatalf("%s, call %d, %v: again: %v", side, at, when, err)
 							}
 						}
@@ -341,7 +382,8 @@ func TestAStreamThatIsCutOffGoesOnByScan(t *testing.T) {
 	cuts := 0
 	for at := int64(1); ; at = at*2 + 7 {
 		to.FlushAll(t.Context())
-		c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1, DisableIdentity: true, ContextTimeoutEnabled: true})
+		c := redis.NewClient(&redis.Options{Addr: p.addr, Protocol: 2, MaxRetries: -1,
+			DisableIdentity: true, ContextTimeoutEnabled: true})
 		cut := p.arm("PSYNC", at)
 		r, err := keycopy.Copy(t.Context(), c, to, keycopy.Options{})
 		_ = c.Close()
@@ -374,7 +416,8 @@ func TestWithoutPSYNCOnTheSourceTheCopyScans(t *testing.T) {
 	}
 	mustBeSame(t, from, to)
 	to.FlushAll(t.Context())
-	if r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: keycopy.Stream}); err == nil {
+	if r, err := keycopy.Copy(t.Context(), from, to,
+		keycopy.Options{Path: keycopy.Stream}); err == nil {
 		t.Errorf("a stream was asked for: got %+v", r)
 	}
 }
@@ -385,10 +428,15 @@ type otherVersion struct{}
 func (otherVersion) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (otherVersion) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error { spoil(cmd); return next(ctx, cmd) }
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		spoil(cmd)
+		return next(ctx, cmd)
+	}
 }
 
-func (otherVersion) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (otherVersion) ProcessPipelineHook(
+	next redis.ProcessPipelineHook,
+) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, c := range cmds {
 			spoil(c)
@@ -414,7 +462,9 @@ func TestATargetThatRefusesPayloadsGetsValuesByType(t *testing.T) {
 	denied.Client().Do(t.Context(), "ACL", "SETUSER", "default", "-restore")
 	spoiled := server(t).Client()
 	spoiled.AddHook(otherVersion{})
-	for rule, to := range map[string]redis.UniversalClient{"no such command": server(t, `rename-command RESTORE ""`).Client(), "not allowed": denied.Client(), "another version": spoiled} {
+	for rule, to := range map[string]redis.UniversalClient{"no such command": server(t,
+		`rename-command RESTORE ""`).Client(), "not allowed": denied.Client(),
+		"another version": spoiled} {
 		for _, path := range []keycopy.Path{keycopy.Auto, keycopy.Scan} {
 			to.FlushAll(t.Context())
 			r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path})
@@ -435,7 +485,8 @@ func TestServersWithoutAbsoluteExpiryAreCopiedAndCompared(t *testing.T) {
 	dropDeletedPending(t, from)
 	for _, path := range paths {
 		to.FlushAll(t.Context())
-		if _, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path}); err != nil {
+		if _, err := keycopy.Copy(t.Context(), from, to,
+			keycopy.Options{Path: path}); err != nil {
 			t.Fatal(err)
 		}
 		mustBeSame(t, from, to)
@@ -447,7 +498,8 @@ func TestServersWithoutAbsoluteExpiryAreCopiedAndCompared(t *testing.T) {
 		}
 	}
 	to.PExpireAt(t.Context(), k, time.Now().Add(time.Minute))
-	if r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{}); err != nil || r.Expiry != 1 {
+	if r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{}); err != nil ||
+		r.Expiry != 1 {
 		t.Errorf("got %+v %v", r, err)
 	}
 }
@@ -456,13 +508,15 @@ func TestOnlyTheURLsDatabaseIsCopied(t *testing.T) {
 	t.Parallel()
 	src := server(t)
 	src.Client().Set(t.Context(), "k0", "v", 0)
-	three := redis.NewClient(&redis.Options{Addr: src.Addr(), DB: 3, Protocol: 2, MaxRetries: -1, DisableIdentity: true})
+	three := redis.NewClient(&redis.Options{Addr: src.Addr(), DB: 3, Protocol: 2,
+		MaxRetries: -1, DisableIdentity: true})
 	defer func() { _ = three.Close() }()
 	three.Set(t.Context(), "k3", "v", 0)
 	for _, path := range paths {
 		to := server(t).Client()
 		r, err := keycopy.Copy(t.Context(), three, to, keycopy.Options{Path: path})
-		if err != nil || !slices.Equal(r.OtherDatabases, []int{0}) || !slices.Equal(to.Keys(t.Context(), "*").Val(), []string{"k3"}) {
+		if err != nil || !slices.Equal(r.OtherDatabases, []int{0}) ||
+			!slices.Equal(to.Keys(t.Context(), "*").Val(), []string{"k3"}) {
 			t.Errorf("%s: %+v %v", path, r, err)
 		}
 	}
@@ -486,18 +540,23 @@ func TestEveryReasonAgainstACopyIsGivenAtOnce(t *testing.T) {
 			t.Errorf("%q is not in %s", want, all)
 		}
 	}
-	if _, err := keycopy.Copy(ctx, from, to, keycopy.Options{}); migration.KindOf(err) != migration.Blocked || to.Get(ctx, "k").Val() != "v" || to.DBSize(ctx).Val() != 1 {
+	if _, err := keycopy.Copy(ctx, from, to,
+		keycopy.Options{}); migration.KindOf(err) != migration.Blocked ||
+		to.Get(ctx, "k").Val() != "v" || to.DBSize(ctx).Val() != 1 {
 		t.Errorf("got %v", err)
 	}
-	if p, err := keycopy.Check(ctx, from, from, keycopy.Options{Overwrite: true}); err != nil || len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "same server") {
+	if p, err := keycopy.Check(ctx, from, from, keycopy.Options{Overwrite: true}); err != nil ||
+		len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "same server") {
 		t.Errorf("same server: got %q %v", p.Refusals, err)
 	}
 	to.ConfigSet(ctx, "maxmemory", "0")
 	to.ConfigSet(ctx, "maxmemory-policy", "noeviction")
-	if p, err := keycopy.Check(ctx, from, to, keycopy.Options{Overwrite: true}); err != nil || len(p.Refusals) != 0 {
+	if p, err := keycopy.Check(ctx, from, to, keycopy.Options{Overwrite: true}); err != nil ||
+		len(p.Refusals) != 0 {
 		t.Errorf("nothing is wrong any more: got %q %v", p.Refusals, err)
 	}
-	if p, err := keycopy.Check(ctx, from, to, keycopy.Options{Overwrite: true, TargetMemory: 1 << 20}); err != nil || len(p.Refusals) != 1 {
+	if p, err := keycopy.Check(ctx, from, to, keycopy.Options{Overwrite: true,
+		TargetMemory: 1 << 20}); err != nil || len(p.Refusals) != 1 {
 		t.Errorf("a plan of 1 MB: got %q %v", p.Refusals, err)
 	}
 }
@@ -509,7 +568,8 @@ func TestAReplicaIsNoTarget(t *testing.T) {
 	if err := to.Do(t.Context(), "REPLICAOF", master.Host, master.Port).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := keycopy.Check(t.Context(), from.Client(), to, keycopy.Options{}); err != nil || len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "replica of "+master.Host) {
+	if p, err := keycopy.Check(t.Context(), from.Client(), to, keycopy.Options{}); err != nil ||
+		len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0], "replica of "+master.Host) {
 		t.Errorf("got %q %v", p.Refusals, err)
 	}
 }
@@ -520,15 +580,19 @@ func TestATargetThatBecomesFullIsSaidToBeFull(t *testing.T) {
 	for i := range 100 {
 		from.Set(t.Context(), fmt.Sprint(i), strings.Repeat(fmt.Sprint(i), 30_000), 0)
 	}
-	limit := func(context.Context) error { return to.ConfigSet(t.Context(), "maxmemory", "3mb").Err() }
+	limit := func(context.Context) error {
+		return to.ConfigSet(t.Context(), "maxmemory", "3mb").Err()
+	}
 	for _, path := range paths {
 		to.ConfigSet(t.Context(), "maxmemory", "0")
 		to.FlushAll(t.Context())
-		_, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path, Pace: keycopy.Pace{Gate: limit}})
+		_, err := keycopy.Copy(t.Context(), from, to,
+			keycopy.Options{Path: path, Pace: keycopy.Pace{Gate: limit}})
 		if path == keycopy.Stream && err == nil {
 			continue // all was sent before the gate was asked again
 		}
-		if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(), "full") {
+		if migration.KindOf(err) != migration.Blocked ||
+			!strings.Contains(err.Error(), "full") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -559,7 +623,8 @@ func TestTheGatePausesAndEndsACopy(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() {
-			_, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path, Pace: keycopy.Pace{Gate: gate, Workers: 1}})
+			_, err := keycopy.Copy(t.Context(), from, to,
+				keycopy.Options{Path: path, Pace: keycopy.Pace{Gate: gate, Workers: 1}})
 			ended <- err
 		}()
 		<-waiting
@@ -573,12 +638,19 @@ func TestTheGatePausesAndEndsACopy(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
-		_, err := keycopy.Copy(ctx, from, to, keycopy.Options{Path: path, Overwrite: true, Pace: keycopy.Pace{Gate: func(context.Context) error { cancel(enough); return nil }}})
+		_, err := keycopy.Copy(ctx, from, to, keycopy.Options{Path: path, Overwrite: true,
+			Pace: keycopy.Pace{Gate: func(context.Context) error {
+				cancel(enough)
+				return nil
+			}}})
 		if !errors.Is(err, enough) && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v", path, err)
 		}
 	}
-	r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{Pace: keycopy.Pace{Gate: func(context.Context) error { return enough }}})
+	r, err := keycopy.Compare(t.Context(), from, to,
+		keycopy.CompareOptions{Pace: keycopy.Pace{Gate: func(context.Context) error {
+			return enough
+		}}})
 	if !errors.Is(err, enough) || r.Same {
 		t.Errorf("compare: %+v %v", r, err)
 	}
@@ -593,13 +665,15 @@ func TestARateIsKeptAndForetold(t *testing.T) {
 		to.FlushAll(t.Context())
 		before := commands(t, to)
 		began := time.Now()
-		r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path, Pace: keycopy.Pace{TargetRate: rate, SourceRate: 4 * rate}})
+		r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path,
+			Pace: keycopy.Pace{TargetRate: rate, SourceRate: 4 * rate}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		took, sent := time.Since(began).Seconds(), commands(t, to)-before
 		if least := float64(r.TargetCommands-rate/20) / rate; took < least {
-			t.Errorf("%s: %d commands in %.3f s, expected at least %.3f s", path, r.TargetCommands, took, least)
+			t.Errorf("%s: %d commands in %.3f s, expected at least %.3f s", path,
+				r.TargetCommands, took, least)
 		}
 		if n := r.TargetCommands; sent < n || sent > n+20 { // and those of the check before
 			t.Errorf("%s: counted %d commands, the target got %d", path, n, sent)
@@ -633,8 +707,12 @@ func TestProgressEndsWithEverything(t *testing.T) {
 	for _, path := range paths {
 		to.FlushAll(t.Context())
 		var last keycopy.Progress
-		r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path, Progress: func(p keycopy.Progress) { last = p }})
-		if err != nil || last.Keys != 300 || last.Total != 300 || last.Bytes != r.Bytes || r.Bytes == 0 || last.ETASeconds != 0 {
+		r, err := keycopy.Copy(t.Context(), from, to,
+			keycopy.Options{Path: path, Progress: func(p keycopy.Progress) {
+				last = p
+			}})
+		if err != nil || last.Keys != 300 || last.Total != 300 || last.Bytes != r.Bytes ||
+			r.Bytes == 0 || last.ETASeconds != 0 {
 			t.Errorf("%s: %+v %+v %v", path, last, r, err)
 		}
 	}
@@ -653,7 +731,8 @@ func TestADifferenceThatIsGoneAtTheSecondLookIsNone(t *testing.T) {
 		}
 		return nil
 	}
-	r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{Pace: keycopy.Pace{Gate: gate, Workers: 1}})
+	r, err := keycopy.Compare(t.Context(), from, to,
+		keycopy.CompareOptions{Pace: keycopy.Pace{Gate: gate, Workers: 1}})
 	if err != nil || !r.Same || asked < 4 {
 		t.Errorf("asked %d times: %+v %v", asked, r, err)
 	}
@@ -668,7 +747,8 @@ func TestWhatRealBullMQLeavesIsCopied(t *testing.T) {
 	}
 	for _, path := range paths {
 		to := server(t).Client()
-		if r, err := keycopy.Copy(t.Context(), from, to, keycopy.Options{Path: path}); err != nil || r.Keys < 100 {
+		if r, err := keycopy.Copy(t.Context(), from, to,
+			keycopy.Options{Path: path}); err != nil || r.Keys < 100 {
 			t.Fatalf("%s: %+v %v", path, r, err)
 		}
 		mustBeSame(t, from, to)
@@ -699,7 +779,8 @@ func TestASlowSourceIsLeftTimeToAnswerOthers(t *testing.T) {
 	from.AddHook(&slowPings{})
 	heldBack := make(chan struct{})
 	told := sync.OnceFunc(func() { close(heldBack) })
-	o := keycopy.Options{Path: keycopy.Scan, Pace: keycopy.Pace{MaxLatency: 5 * time.Millisecond, Gate: func(ctx context.Context) error {
+	o := keycopy.Options{Path: keycopy.Scan, Pace: keycopy.Pace{MaxLatency: 5 *
+		time.Millisecond, Gate: func(ctx context.Context) error {
 		select {
 		case <-heldBack:
 			return nil

@@ -10,9 +10,10 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// Mirror makes keys that its caller names on one server what they are on another, and compares them, in bounded memory as Copy and Compare do. Its methods
-// may be called by several goroutines; none may name a key that another is at. The pacer is the caller's: Mirror waits by it and counts
-// bytes and commands, the caller counts keys.
+// Mirror makes keys that its caller names on one server what they are on another, and
+// compares them, in bounded memory as Copy and Compare do. Its methods may be called by
+// several goroutines; none may name a key that another is at. The pacer is the
+// caller's: Mirror waits by it and counts bytes and commands, the caller counts keys.
 type Mirror struct {
 	c     *copier
 	cmp   *comparer
@@ -20,11 +21,23 @@ type Mirror struct {
 	pairs sync.Pool // *pair
 }
 
-// NewMirror prepares a mirror that begins with path Scan or Typed; from Scan it turns to Typed by itself when a server refuses. see, if not nil, is
-// given the values of the source that the target holds too, as it compares them: parts as the reply of the typed read gives them, valid during
-// the call; those of a large value come in several calls.
-func NewMirror(ctx context.Context, src, dst redis.UniversalClient, path Path, p *pace.Pacer, see func(key, kind string, parts [][]byte)) *Mirror {
-	m := &Mirror{c: &copier{Pacer: p, src: src, dst: dst, heavy: newHeavy(), mirror: true}, cmp: &comparer{Pacer: p, sides: [2]redis.UniversalClient{src, dst}, shapes: map[string]string{},
+// NewMirror prepares a mirror that begins with path Scan or Typed; from Scan it turns
+// to Typed by itself when a server refuses. see, if not nil, is given the values of the
+// source that the target holds too, as it compares them: parts as the reply of the
+// typed read gives them, valid during the call; those of a large value come in several
+// calls.
+func NewMirror(
+	ctx context.Context, src, dst redis.UniversalClient, path Path, p *pace.Pacer,
+	see func(key, kind string, parts [][]byte),
+) *Mirror {
+	m := &Mirror{c: &copier{
+		Pacer:  p,
+		src:    src,
+		dst:    dst,
+		heavy:  newHeavy(),
+		mirror: true,
+	}, cmp: &comparer{Pacer: p, sides: [2]redis.UniversalClient{src, dst},
+		shapes:    map[string]string{},
 		uncounted: true, see: see}}
 	m.c.refuses.Store(path == Typed)
 	m.c.absolute = redisconn.AbsoluteExpiry(ctx, src)
@@ -42,15 +55,19 @@ func (m *Mirror) Path() Path {
 	return Scan
 }
 
-// Copy writes keys to the target as they are on the source now, and deletes there those that are gone. A key given again is harmless.
+// Copy writes keys to the target as they are on the source now, and deletes there those
+// that are gone. A key given again is harmless.
 func (m *Mirror) Copy(ctx context.Context, keys []string) error {
 	size := m.sizes.Get().(*sizing)
 	defer m.sizes.Put(size)
 	return m.c.readKeys(ctx, keys, size, m.c.writeBatch)
 }
 
-// Compare looks whether keys are the same on both sides, and tells of each whether it is, and whether the source has it.
-func (m *Mirror) Compare(ctx context.Context, keys []string, each func(key string, same, there bool)) error {
+// Compare looks whether keys are the same on both sides, and tells of each whether it
+// is, and whether the source has it.
+func (m *Mirror) Compare(
+	ctx context.Context, keys []string, each func(key string, same, there bool),
+) error {
 	w := m.pairs.Get().(*pair)
 	defer m.pairs.Put(w)
 	var mu sync.Mutex
@@ -70,7 +87,8 @@ func (m *Mirror) Compare(ctx context.Context, keys []string, each func(key strin
 	return nil
 }
 
-// Commands is how many commands a key takes on each side to be copied and compared, at least.
+// Commands is how many commands a key takes on each side to be copied and compared, at
+// least.
 func (m *Mirror) Commands() (source, target int) {
 	target, source = m.Path().commands()
 	return source + 2, target + 2

@@ -42,7 +42,8 @@ func newProxy(t *testing.T, to string) *proxy {
 	return p
 }
 
-// arm cuts the next connection that sends a command, when it got so many bytes after it. The function it gives tells whether that happened.
+// arm cuts the next connection that sends a command, when it got so many bytes after
+// it. The function it gives tells whether that happened.
 func (p *proxy) arm(command string, left int64) (cut func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

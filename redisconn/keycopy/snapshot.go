@@ -27,12 +27,15 @@ func (s Snapshot) Keys() (n int64) {
 	return n
 }
 
-// ErrNoStream is wrapped by the errors of Save about a source that gives no snapshot, or gave a part of one.
+// ErrNoStream is wrapped by the errors of Save about a source that gives no snapshot,
+// or gave a part of one.
 var ErrNoStream = errors.New("the source gives no snapshot")
 
-// Save writes a snapshot of all of the source's databases to w, as its replication stream gives it: one moment's state, in the format of RDB files,
-// which any redis-server of that version or later loads. It is parsed to its checksum on the way, in a few hundred kilobytes of memory whatever its
-// size. After an error what was written is worth nothing.
+// Save writes a snapshot of all of the source's databases to w, as its replication
+// stream gives it: one moment's state, in the format of RDB files, which any
+// redis-server of that version or later loads. It is parsed to its checksum on the way,
+// in a few hundred kilobytes of memory whatever its size. After an error what was
+// written is worth nothing.
 func Save(ctx context.Context, c redis.UniversalClient, w io.Writer) (Snapshot, error) {
 	s, err := openStream(ctx, c)
 	if err != nil {
@@ -65,7 +68,8 @@ func Verify(file io.Reader) (Snapshot, error) {
 	}
 	found.Bytes = r.Offset()
 	if n, err := io.Copy(io.Discard, r); err != nil || n != 0 {
-		return Snapshot{}, fmt.Errorf("snapshot: %d bytes after its end (%w)", n, errors.Join(rdb.ErrDamaged, err))
+		return Snapshot{}, fmt.Errorf("snapshot: %d bytes after its end (%w)", n,
+			errors.Join(rdb.ErrDamaged, err))
 	}
 	return found, nil
 }
@@ -89,7 +93,8 @@ func walkSnapshot(src io.Reader) (Snapshot, *rdb.Reader, error) {
 	}
 }
 
-// behind passes on all but the last bytes, which are the mark that ends a stream and no part of the snapshot.
+// behind passes on all but the last bytes, which are the mark that ends a stream and no
+// part of the snapshot.
 type behind struct {
 	w     io.Writer
 	by    int

@@ -19,10 +19,12 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/rdb"
 )
 
-// streamSilence is how long the source may say nothing. While it forks it sends an empty line every repl-ping-replica-period (10 s by default).
+// streamSilence is how long the source may say nothing. While it forks it sends an
+// empty line every repl-ping-replica-period (10 s by default).
 const streamSilence = time.Minute
 
-// streamError says that the stream cannot be had or was lost: the keys can still travel by SCAN.
+// streamError says that the stream cannot be had or was lost: the keys can still travel
+// by SCAN.
 type streamError struct{ err error }
 
 // Error implements error.
@@ -37,7 +39,8 @@ const payloadEnd = 2 + 8
 // probeKey is where it is tried whether the target takes a payload; it expires by itself.
 const probeKey = "switchyard:keycopy:probe"
 
-// copyStream writes what the snapshot holds as it arrives. Values too large for one request are read from the living source.
+// copyStream writes what the snapshot holds as it arrives. Values too large for one
+// request are read from the living source.
 func (c *copier) copyStream(ctx context.Context) error {
 	s, err := openStream(ctx, c.src)
 	if err != nil {
@@ -53,7 +56,8 @@ func (c *copier) copyStream(ctx context.Context) error {
 		return err
 	}
 	if !taken {
-		return &streamError{fmt.Errorf("the target refuses values of its format (RDB version %d)", r.Version())}
+		return &streamError{fmt.Errorf(
+			"the target refuses values of its format (RDB version %d)", r.Version())}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	read := make(chan *batch, max(1, c.Workers/2))
@@ -98,7 +102,9 @@ func (c *copier) takes(ctx context.Context, version uint16) (bool, error) {
 }
 
 // readStream makes batches of the snapshot's keys.
-func (c *copier) readStream(ctx context.Context, s *stream, r *rdb.Reader, out chan<- *batch, large chan<- string) error {
+func (c *copier) readStream(
+	ctx context.Context, s *stream, r *rdb.Reader, out chan<- *batch, large chan<- string,
+) error {
 	var b *batch
 	flush := func() error {
 		if b == nil || len(b.items) == 0 {
@@ -145,7 +151,12 @@ func (c *copier) readStream(ctx context.Context, s *stream, r *rdb.Reader, out c
 		at := len(b.buf)
 		b.buf = grow(b.buf, len(e.Value)+payloadEnd)[:at]
 		b.buf = rdb.AppendPayload(b.buf, e.Value, r.Version())
-		b.items = append(b.items, item{key: string(e.Key), expireAt: e.ExpireAt, from: at, to: len(b.buf)})
+		b.items = append(b.items, item{
+			key:      string(e.Key),
+			expireAt: e.ExpireAt,
+			from:     at,
+			to:       len(b.buf),
+		})
 	}
 	c.libraries = r.Libraries()
 	if err := s.finished(r); err != nil {
@@ -163,7 +174,8 @@ type stream struct {
 	stop func() bool
 }
 
-// openStream asks for a snapshot as a replica would that wants nothing else, and waits until it begins.
+// openStream asks for a snapshot as a replica would that wants nothing else, and waits
+// until it begins.
 func openStream(ctx context.Context, c redis.UniversalClient) (*stream, error) {
 	has, ok := c.(interface{ Options() *redis.Options })
 	if !ok {
@@ -196,9 +208,14 @@ func (s *stream) begin(o *redis.Options) error {
 			return redisconn.Explain(err)
 		}
 	}
-	// rdb-only (Redis 7): writes are not sent after the snapshot, and WAIT does not count us. Older servers do not know it; there the connection
-	// ends with the snapshot without having acknowledged anything.
-	for _, args := range [][]string{{"CLIENT", "SETNAME", redisconn.ClientName + "-copy"}, {"REPLCONF", "rdb-only", "1"}, {"REPLCONF", "capa", "eof"}} {
+	// rdb-only (Redis 7): writes are not sent after the snapshot, and WAIT does not
+	// count us. Older servers do not know it; there the connection ends with the
+	// snapshot without having acknowledged anything.
+	for _, args := range [][]string{
+		{"CLIENT", "SETNAME", redisconn.ClientName + "-copy"},
+		{"REPLCONF", "rdb-only", "1"},
+		{"REPLCONF", "capa", "eof"},
+	} {
 		if _, err := s.ask(args...); err != nil && !isAnswer(err) {
 			return err
 		}
@@ -218,7 +235,8 @@ func (s *stream) begin(o *redis.Options) error {
 		s.mark = []byte(mark)
 		return nil
 	}
-	if s.left, err = strconv.ParseInt(strings.TrimPrefix(line, "$"), 10, 64); err != nil || line[0] != '$' {
+	if s.left, err = strconv.ParseInt(strings.TrimPrefix(line, "$"), 10, 64); err != nil ||
+		line[0] != '$' {
 		return fmt.Errorf("PSYNC: unexpected answer %.60q", line)
 	}
 	return nil

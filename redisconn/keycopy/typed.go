@@ -15,16 +15,19 @@ import (
 )
 
 const (
-	// chunkBytes is how much of a large value is read and written at once; an element may be as large as maxValue.
+	// chunkBytes is how much of a large value is read and written at once; an element
+	// may be as large as maxValue.
 	chunkBytes = 2 << 20
-	// scanBytes is how much one step of a scan may give at least: a bucket with several large elements comes at once.
+	// scanBytes is how much one step of a scan may give at least: a bucket with several
+	// large elements comes at once.
 	scanBytes = 4 * maxValue
 	// chunkElements is how many elements are asked for at first.
 	chunkElements = 1000
 )
 
-// copyTyped reads keys by commands of their type and writes them anew: deleted, written, given their expiry, in one pipeline. It takes 2 commands
-// on the target for a key, 3 with an expiry.
+// copyTyped reads keys by commands of their type and writes them anew: deleted,
+// written, given their expiry, in one pipeline. It takes 2 commands on the target for a
+// key, 3 with an expiry.
 func (c *copier) copyTyped(ctx context.Context, keys []string) error {
 	kinds, err := c.kinds(ctx, keys)
 	if err != nil {
@@ -57,7 +60,9 @@ func (c *copier) kinds(ctx context.Context, keys []string) (map[string]string, e
 	return kindsOf(ctx, c.src, keys)
 }
 
-func kindsOf(ctx context.Context, cl redis.UniversalClient, keys []string) (map[string]string, error) {
+func kindsOf(
+	ctx context.Context, cl redis.UniversalClient, keys []string,
+) (map[string]string, error) {
 	pipe := cl.Pipeline()
 	replies := make([]*redis.StatusCmd, len(keys))
 	for i, k := range keys {
@@ -73,8 +78,11 @@ func kindsOf(ctx context.Context, cl redis.UniversalClient, keys []string) (map[
 	return kinds, nil
 }
 
-// typedBatch copies keys in one pipeline on each side and gives those that found no room. Streams go one by one.
-func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string]string, size *sizing) (left []string, err error) {
+// typedBatch copies keys in one pipeline on each side and gives those that found no
+// room. Streams go one by one.
+func (c *copier) typedBatch(
+	ctx context.Context, keys []string, kinds map[string]string, size *sizing,
+) (left []string, err error) {
 	if err := c.Source(ctx, 2*len(keys)); err != nil {
 		return nil, err
 	}
@@ -100,7 +108,8 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 		}
 		args, _, err := redisconn.TypedRead(kinds[k], k)
 		if err != nil {
-			return nil, migration.Errorf(migration.Blocked, "the target refuses RESTORE: %w", err)
+			return nil, migration.Errorf(migration.Blocked,
+				"the target refuses RESTORE: %w", err)
 		}
 		i := len(small)
 		_ = pipe.Process(ctx, b.command(ctx, 2*i, args...))
@@ -141,7 +150,8 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 		}
 		parts, err := parse(b.reply(2*i), nil)
 		if err != nil {
-			if strings.HasPrefix(err.Error(), "WRONGTYPE") { // replaced between the two readings
+			// replaced between the two readings
+			if strings.HasPrefix(err.Error(), "WRONGTYPE") {
 				return c.retype(ctx, append(left, small[i:]...), w, kinds)
 			}
 			return nil, fmt.Errorf("key %q: read from the source: %w", k, err)
@@ -167,8 +177,11 @@ func (c *copier) typedBatch(ctx context.Context, keys []string, kinds map[string
 	return left, nil
 }
 
-// retype writes what was read before the first key whose type had changed, and gives the rest to be read again.
-func (c *copier) retype(ctx context.Context, again []string, w *typedWriter, kinds map[string]string) ([]string, error) {
+// retype writes what was read before the first key whose type had changed, and gives
+// the rest to be read again.
+func (c *copier) retype(
+	ctx context.Context, again []string, w *typedWriter, kinds map[string]string,
+) ([]string, error) {
 	if err := w.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -209,9 +222,16 @@ func (w *typedWriter) gone(key string) {
 	}
 }
 
-// write adds elements as the reply of the typed read gives them: of a hash field and value, of a sorted set member and score.
+// write adds elements as the reply of the typed read gives them: of a hash field and
+// value, of a sorted set member and score.
 func (w *typedWriter) write(kind, key string, parts [][]byte) {
-	command := map[string]string{"string": "set", "list": "rpush", "hash": "hset", "set": "sadd", "zset": "zadd"}[kind]
+	command := map[string]string{
+		"string": "set",
+		"list":   "rpush",
+		"hash":   "hset",
+		"set":    "sadd",
+		"zset":   "zadd",
+	}[kind]
 	args := make([]any, 0, 2+len(parts))
 	args = append(args, command, key)
 	if kind == "zset" {
@@ -244,7 +264,9 @@ func (w *typedWriter) chunk(ctx context.Context, kind, key string, parts [][]byt
 			here += len(p)
 		}
 		if here > maxValue {
-			return migration.Errorf(migration.Blocked, "it has an element of %s, more than the %s that travel in one request: make it smaller on the source, or delete the key",
+			return migration.Errorf(migration.Blocked, "it has an element of %s, more than "+
+				"the %s that travel in one request: make it smaller on the source, or delete "+
+				"the key",
 				mb(int64(here)), mb(maxValue))
 		}
 		if size > 0 && size+here > chunkBytes {
@@ -285,8 +307,9 @@ func (w *typedWriter) flush(ctx context.Context) error {
 	return nil
 }
 
-// copyLarge copies one value in chunks: deleted, appended to, given its expiry. While it travels the key on the target is half there, and a value
-// that somebody writes to meanwhile is of no one moment.
+// copyLarge copies one value in chunks: deleted, appended to, given its expiry. While
+// it travels the key on the target is half there, and a value that somebody writes to
+// meanwhile is of no one moment.
 func (c *copier) copyLarge(ctx context.Context, key string) error {
 	err := c.large1(ctx, key)
 	if err != nil {
@@ -307,7 +330,8 @@ func (c *copier) large1(ctx context.Context, key string) error {
 		return w.flush(ctx)
 	}
 	if _, _, err := redisconn.TypedRead(kind, key); err != nil {
-		return migration.Errorf(migration.Blocked, "its value is above %s or the target refuses RESTORE: %w", mb(maxValue), err)
+		return migration.Errorf(migration.Blocked,
+			"its value is above %s or the target refuses RESTORE: %w", mb(maxValue), err)
 	}
 	w.add("del", key)
 	if kind == "stream" {
@@ -362,9 +386,12 @@ func (c *copier) expiry(ctx context.Context, key string) (int64, error) {
 	return at, nil
 }
 
-// walk reads a value in chunks of about chunkBytes, and gives elements as the typed read does. Elements of hashes, sets and sorted sets may come
-// twice.
-func walk(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, kind, key string, each func(parts [][]byte) error) error {
+// walk reads a value in chunks of about chunkBytes, and gives elements as the typed
+// read does. Elements of hashes, sets and sorted sets may come twice.
+func walk(
+	ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, kind, key string,
+	each func(parts [][]byte) error,
+) error {
 	n := chunkElements // as many elements, or of a string as many KB
 	if kind == "string" {
 		n = chunkBytes
@@ -406,7 +433,9 @@ func walk(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, kind, ke
 			continue
 		}
 		if s.dropped {
-			return migration.Errorf(migration.Blocked, "%d of its elements together have %s, more than the %s that can be held at once: make them smaller on the source, or delete the key",
+			return migration.Errorf(migration.Blocked, "%d of its elements together have %s, "+
+				"more than the %s that can be held at once: make them smaller on the source, "+
+				"or delete the key",
 				n, mb(s.size), mb(scanBytes))
 		}
 		parts, err := parse(b.reply(0), nil)
@@ -445,7 +474,8 @@ func nonEmpty(parts [][]byte) [][]byte {
 	return parts
 }
 
-// largeStream adds entries, counters, groups, consumers and pending entries. Those pending that were deleted from the stream cannot be made again.
+// largeStream adds entries, counters, groups, consumers and pending entries. Those
+// pending that were deleted from the stream cannot be made again.
 func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) error {
 	if err := c.Source(ctx, 4); err != nil {
 		return err
@@ -480,7 +510,8 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 	}
 	setID := []any{"xsetid", key, s.counters["last-generated-id"]}
 	if n, ok := s.counters["entries-added"]; ok {
-		setID = append(setID, "entriesadded", n, "maxdeletedid", s.counters["max-deleted-entry-id"])
+		setID = append(setID, "entriesadded", n, "maxdeletedid",
+			s.counters["max-deleted-entry-id"])
 	}
 	w.add(setID...)
 	for _, g := range s.groups {
@@ -492,13 +523,16 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 		for _, consumer := range g.consumers {
 			w.add("xgroup", "createconsumer", key, g.name, consumer)
 		}
-		err := eachPending(ctx, c.src, c.Pacer, key, g.name, func(id, consumer string, idle, delivered int64) error {
-			w.add("xclaim", key, g.name, consumer, 0, id, "idle", idle, "retrycount", delivered, "force", "justid")
-			if len(w.cmds) >= batchKeys {
-				return w.flush(ctx)
-			}
-			return nil
-		})
+		err := eachPending(ctx, c.src, c.Pacer, key, g.name,
+			func(id, consumer string, idle, delivered int64) error {
+				w.add("xclaim", key, g.name, consumer, 0, id, "idle", idle,
+					"retrycount", delivered,
+					"force", "justid")
+				if len(w.cmds) >= batchKeys {
+					return w.flush(ctx)
+				}
+				return nil
+			})
 		if err != nil {
 			return err
 		}
@@ -508,7 +542,8 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 
 // streamInfo is what a stream has beside its entries.
 type streamInfo struct {
-	counters map[string]string // last-generated-id and, from Redis 7 on, entries-added and max-deleted-entry-id
+	// last-generated-id and, from Redis 7 on, entries-added and max-deleted-entry-id
+	counters map[string]string
 	groups   []streamGroup
 }
 
@@ -521,7 +556,9 @@ type streamGroup struct {
 var errGone = errors.New("the key is gone")
 
 // readStreamInfo gives errGone for a key that is not there any more.
-func readStreamInfo(ctx context.Context, cl redis.UniversalClient, key string) (*streamInfo, error) {
+func readStreamInfo(
+	ctx context.Context, cl redis.UniversalClient, key string,
+) (*streamInfo, error) {
 	info, err := cl.Do(ctx, "XINFO", "STREAM", key).Slice()
 	if err != nil {
 		if redis.HasErrorPrefix(err, "ERR no such key") {
@@ -572,7 +609,10 @@ func pairs(list []any) map[string]any {
 }
 
 // eachEntry gives a stream's entries in chunks.
-func eachEntry(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key string, each func(id string, fields []any) error) error {
+func eachEntry(
+	ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key string,
+	each func(id string, fields []any) error,
+) error {
 	from := "-"
 	size := newSizing(chunkBytes)
 	for {
@@ -609,7 +649,10 @@ func eachEntry(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key
 }
 
 // eachPending gives a group's pending entries in chunks.
-func eachPending(ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key, group string, each func(id, consumer string, idle, delivered int64) error) error {
+func eachPending(
+	ctx context.Context, cl redis.UniversalClient, p *pace.Pacer, key, group string,
+	each func(id, consumer string, idle, delivered int64) error,
+) error {
 	from := "-"
 	for {
 		if err := p.Source(ctx, 1); err != nil {

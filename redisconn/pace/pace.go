@@ -1,6 +1,7 @@
-// Package pace holds work between two Redis servers to what they can bear, and tells how far it is: commands per second on either side, a pause
-// before each batch while the source answers slowly, a gate of the caller's that may hold the work or end it, and the time that is left by the
-// pace seen. It knows nothing of what the work is.
+// Package pace holds work between two Redis servers to what they can bear, and tells
+// how far it is: commands per second on either side, a pause before each batch while
+// the source answers slowly, a gate of the caller's that may hold the work or end it,
+// and the time that is left by the pace seen. It knows nothing of what the work is.
 package pace
 
 import (
@@ -18,17 +19,19 @@ import (
 )
 
 const (
-	// defaultWorkers is how many connections read and how many write. Four are within a tenth of the best measured with more.
+	// defaultWorkers is how many connections read and how many write. Four are within a
+	// tenth of the best measured with more.
 	defaultWorkers = 4
 	// tellEvery is how often progress is told.
 	tellEvery = 250 * time.Millisecond
-	// pingEvery is how often the source's latency is measured; pingWindow how many of the last answers count, pingRound after how many it is
-	// judged anew.
+	// pingEvery is how often the source's latency is measured; pingWindow how many of
+	// the last answers count, pingRound after how many it is judged anew.
 	pingEvery  = 20 * time.Millisecond
 	pingWindow = 100
 	pingRound  = 25
-	// The pause before each batch begins at firstPause, doubles with each round that is too slow, up to maxPause, and shrinks by an eighth with
-	// each that is not, down to nothing.
+	// The pause before each batch begins at firstPause, doubles with each round that is
+	// too slow, up to maxPause, and shrinks by an eighth with each that is not, down to
+	// nothing.
 	firstPause = time.Millisecond
 	maxPause   = time.Second
 )
@@ -37,15 +40,18 @@ const (
 type Pace struct {
 	SourceRate int // commands per second; 0 no limit
 	TargetRate int // commands per second; 0 no limit
-	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later than this. 0: no limit.
+	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later
+	// than this. 0: no limit.
 	MaxLatency time.Duration
 	// Workers is how many connections read, and how many write. 0: 4.
 	Workers int
-	// Gate, if not nil, is called before each batch, by several goroutines; it may wait (to pause) or give an error (to end).
+	// Gate, if not nil, is called before each batch, by several goroutines; it may wait
+	// (to pause) or give an error (to end).
 	Gate func(context.Context) error
 }
 
-// Seconds is how long so many keys take at least by the rate limits, with so many commands per key on each side.
+// Seconds is how long so many keys take at least by the rate limits, with so many
+// commands per key on each side.
 func (p Pace) Seconds(keys int64, perTarget, perSource int) (seconds float64) {
 	if p.TargetRate > 0 {
 		seconds = float64(max(keys, 0)*int64(perTarget)) / float64(p.TargetRate)
@@ -62,9 +68,11 @@ type Progress struct {
 	Total         int64   `json:"total"` // keys when it began
 	Bytes         int64   `json:"bytes"` // of values, as they travel
 	KeysPerSecond float64 `json:"keys_per_second"`
-	ETASeconds    float64 `json:"eta_seconds"`    // from that pace, or from the rate limits when they allow less; 0 not known yet
-	LatencyMS     float64 `json:"latency_ms"`     // p99 of our own PINGs on the source; 0 without MaxLatency
-	BackingOffMS  float64 `json:"backing_off_ms"` // the pause before each batch because of it
+	// from that pace, or from the rate limits when they allow less; 0 not known yet
+	ETASeconds float64 `json:"eta_seconds"`
+	// p99 of our own PINGs on the source; 0 without MaxLatency
+	LatencyMS    float64 `json:"latency_ms"`
+	BackingOffMS float64 `json:"backing_off_ms"` // the pause before each batch because of it
 }
 
 // Work says what is paced.
@@ -73,7 +81,8 @@ type Work struct {
 	Batch  int // keys per pipeline at most
 	// PerSource and PerTarget are how many commands a key takes there.
 	PerSource, PerTarget int
-	// Tell, if not nil, is told several times a second, by one goroutine, and once at the end.
+	// Tell, if not nil, is told several times a second, by one goroutine, and once at
+	// the end.
 	Tell func(Progress)
 }
 
@@ -81,10 +90,12 @@ type Work struct {
 type Counters struct {
 	Keys, Bytes                    atomic.Int64
 	SourceCommands, TargetCommands atomic.Int64
-	Waited                         atomic.Int64 // ns that Source, Target and Gate held goroutines up, summed over them
+	// ns that Source, Target and Gate held goroutines up, summed over them
+	Waited atomic.Int64
 }
 
-// Pacer holds the work to its pace. Its methods may be called by several goroutines, but for PerKey, Start, End and Hurry.
+// Pacer holds the work to its pace. Its methods may be called by several goroutines,
+// but for PerKey, Start, End and Hurry.
 type Pacer struct {
 	Counters
 	Total   atomic.Int64 // keys, for the time that is left
@@ -103,20 +114,30 @@ type Pacer struct {
 	lastAt     time.Time
 }
 
-// New makes a Pacer that lets commands through at its rates, and measures and tells nothing until Start.
+// New makes a Pacer that lets commands through at its rates, and measures and tells
+// nothing until Start.
 func New(pace Pace, work Work) *Pacer {
-	p := &Pacer{pace: pace, work: work, Batch: work.Batch, fromS: limiter(pace.SourceRate), toT: limiter(pace.TargetRate)}
+	p := &Pacer{
+		pace:  pace,
+		work:  work,
+		Batch: work.Batch,
+		fromS: limiter(pace.SourceRate),
+		toT:   limiter(pace.TargetRate),
+	}
 	if p.Workers = pace.Workers; p.Workers <= 0 {
 		p.Workers = defaultWorkers
 	}
-	if has, ok := work.Source.(interface{ Options() *redis.Options }); ok && has.Options().PoolSize > 2 { // one finds keys, one measures
+	// one finds keys, one measures
+	if has, ok := work.Source.(interface{ Options() *redis.Options }); ok &&
+		has.Options().PoolSize > 2 {
 		p.Workers = min(p.Workers, has.Options().PoolSize-2)
 	}
 	p.PerKey(work.PerSource, work.PerTarget)
 	return p
 }
 
-// PerKey says how many commands a key takes on each side, for a caller that learns it after New. Not during the work.
+// PerKey says how many commands a key takes on each side, for a caller that learns it
+// after New. Not during the work.
 func (p *Pacer) PerKey(source, target int) {
 	p.work.PerSource, p.work.PerTarget, p.Batch = source, target, p.work.Batch
 	p.limitBatch(p.pace.SourceRate, source)
@@ -152,8 +173,9 @@ func (p *Pacer) End() {
 	}
 }
 
-// Hurry ends what protects a living source: from then on neither the gate, nor the source's latency, nor its rate holds anything up. The target's rate still
-// does, since a service enforces it anyway.
+// Hurry ends what protects a living source: from then on neither the gate, nor the
+// source's latency, nor its rate holds anything up. The target's rate still does, since
+// a service enforces it anyway.
 func (p *Pacer) Hurry() {
 	p.hurry.Store(true)
 	p.Batch = p.work.Batch
@@ -314,11 +336,14 @@ func (p *Pacer) Progress(at time.Time) Progress {
 		p.smooth += (now - p.smooth) / 8
 		p.lastKeys, p.lastAt = keys, at
 	}
-	return Progress{Keys: keys, Total: total, Bytes: p.Bytes.Load(), KeysPerSecond: p.smooth, ETASeconds: p.eta(total-keys, p.smooth),
-		LatencyMS: float64(p.throttle.p99.Load()) / 1e6, BackingOffMS: float64(p.throttle.delay.Load()) / 1e6}
+	return Progress{Keys: keys, Total: total, Bytes: p.Bytes.Load(), KeysPerSecond: p.smooth,
+		ETASeconds:   p.eta(total-keys, p.smooth),
+		LatencyMS:    float64(p.throttle.p99.Load()) / 1e6,
+		BackingOffMS: float64(p.throttle.delay.Load()) / 1e6}
 }
 
-// eta is how long so many keys take at a pace in keys/s, in seconds, unless the rate limits allow less. Pace 0: by the limits alone.
+// eta is how long so many keys take at a pace in keys/s, in seconds, unless the rate
+// limits allow less. Pace 0: by the limits alone.
 func (p *Pacer) eta(keys int64, pace float64) float64 {
 	seconds := 0.0
 	if pace > 0 {

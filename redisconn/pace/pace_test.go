@@ -48,12 +48,13 @@ func TestTheTimeLeftIsWhatTheSlowerSideAllows(t *testing.T) {
 		seen float64
 		want float64
 	}{
-		"by the pace seen":                           {Pace{}, 1000, 1000},
-		"by the target's rate":                       {Pace{TargetRate: 500}, 1000, 2000},
-		"by the source's rate, two commands a key":   {Pace{SourceRate: 1000}, 5000, 2000},
-		"by the pace seen when the rates allow more": {Pace{SourceRate: 100_000, TargetRate: 100_000}, 1000, 1000},
-		"not known yet":                              {Pace{}, 0, 0},
-		"by the rates before anything was seen":      {Pace{TargetRate: 10_000}, 0, 100},
+		"by the pace seen":                         {Pace{}, 1000, 1000},
+		"by the target's rate":                     {Pace{TargetRate: 500}, 1000, 2000},
+		"by the source's rate, two commands a key": {Pace{SourceRate: 1000}, 5000, 2000},
+		"by the pace seen when the rates allow more": {Pace{SourceRate: 100_000,
+			TargetRate: 100_000}, 1000, 1000},
+		"not known yet":                         {Pace{}, 0, 0},
+		"by the rates before anything was seen": {Pace{TargetRate: 10_000}, 0, 100},
 	} {
 		p := Pacer{pace: c.pace, work: Work{PerTarget: 1, PerSource: 2}}
 		if got := p.eta(1_000_000, c.seen); got != c.want {

@@ -2,7 +2,8 @@ package rdb
 
 import "encoding/binary"
 
-// tables are for eight bytes at a time. hash/crc64 does so for its own polynomials, and for others only above 2 KB: a job's payload has 200 B.
+// tables are for eight bytes at a time. hash/crc64 does so for its own polynomials, and
+// for others only above 2 KB: a job's payload has 200 B.
 var tables = func() (t [8][256]uint64) {
 	const jones = 0x95AC9329AC4BC9B5 // crc64.c of Redis: the Jones polynomial, reflected
 	for i := range 256 {
@@ -28,8 +29,10 @@ var tables = func() (t [8][256]uint64) {
 func CRC64(crc uint64, p []byte) uint64 {
 	for len(p) >= 8 {
 		crc ^= binary.LittleEndian.Uint64(p)
-		crc = tables[7][byte(crc)] ^ tables[6][byte(crc>>8)] ^ tables[5][byte(crc>>16)] ^ tables[4][byte(crc>>24)] ^
-			tables[3][byte(crc>>32)] ^ tables[2][byte(crc>>40)] ^ tables[1][byte(crc>>48)] ^ tables[0][crc>>56]
+		crc = tables[7][byte(crc)] ^ tables[6][byte(crc>>8)] ^ tables[5][byte(crc>>16)] ^
+			tables[4][byte(crc>>24)] ^
+			tables[3][byte(crc>>32)] ^ tables[2][byte(crc>>40)] ^ tables[1][byte(crc>>48)] ^
+			tables[0][crc>>56]
 		p = p[8:]
 	}
 	for _, b := range p {
@@ -38,7 +41,8 @@ func CRC64(crc uint64, p []byte) uint64 {
 	return crc
 }
 
-// AppendPayload appends what RESTORE takes for a value of a snapshot: type and value as they are there, the format's version, a checksum.
+// AppendPayload appends what RESTORE takes for a value of a snapshot: type and value as
+// they are there, the format's version, a checksum.
 func AppendPayload(dst []byte, value []byte, version uint16) []byte {
 	at := len(dst)
 	dst = append(dst, value...)

@@ -11,19 +11,22 @@ import (
 // ErrDamaged is wrapped by errors about bytes that cannot be a snapshot.
 var ErrDamaged = errors.New("damaged snapshot")
 
-// ErrUnknown is wrapped by errors about a part of a newer or foreign format. What follows cannot be read, since its length is not known.
+// ErrUnknown is wrapped by errors about a part of a newer or foreign format. What
+// follows cannot be read, since its length is not known.
 var ErrUnknown = errors.New("unknown part of a snapshot")
 
 // Entry is one key. Its slices hold until the next call of Next.
 type Entry struct {
 	DB       int
 	Key      []byte
-	ExpireAt int64  // unix ms; 0 never
-	Value    []byte // type byte and value, for AppendPayload; nil when Size is above the reader's limit
-	Size     int64  // bytes of type and value
+	ExpireAt int64 // unix ms; 0 never
+	// type byte and value, for AppendPayload; nil when Size is above the reader's limit
+	Value []byte
+	Size  int64 // bytes of type and value
 }
 
-// Reader reads a snapshot from a stream. It holds one buffer and at most one value up to its limit, whatever the snapshot's size.
+// Reader reads a snapshot from a stream. It holds one buffer and at most one value up
+// to its limit, whatever the snapshot's size.
 type Reader struct {
 	src    io.Reader
 	buf    []byte
@@ -48,7 +51,8 @@ type Reader struct {
 // bufferSize is how much is read at once, in bytes.
 const bufferSize = 256 << 10
 
-// NewReader reads the header. Values of more than limit bytes are walked over and given without their bytes.
+// NewReader reads the header. Values of more than limit bytes are walked over and given
+// without their bytes.
 func NewReader(src io.Reader, limit int64) (*Reader, error) {
 	r := &Reader{src: src, buf: make([]byte, bufferSize), limit: limit}
 	var header [9]byte
@@ -57,7 +61,8 @@ func NewReader(src io.Reader, limit int64) (*Reader, error) {
 	}
 	n, err := strconv.ParseUint(string(header[5:]), 10, 16)
 	if string(header[:5]) != "REDIS" || err != nil || n == 0 {
-		return nil, fmt.Errorf("%w: it begins with %q instead of REDIS and a version", ErrDamaged, header[:])
+		return nil, fmt.Errorf("%w: it begins with %q instead of REDIS and a version",
+			ErrDamaged, header[:])
 	}
 	r.version = uint16(n)
 	return r, nil
@@ -99,7 +104,8 @@ const (
 	maxKeyLength = 512 << 20 // proto-max-bulk-len: no client can make a longer one
 )
 
-// Next gives the next key, and io.EOF after the last one, when the checksum was right. Every other error is final.
+// Next gives the next key, and io.EOF after the last one, when the checksum was right.
+// Every other error is final.
 func (r *Reader) Next() (Entry, error) {
 	e := Entry{}
 	for {
@@ -235,7 +241,8 @@ const (
 // value walks over a value.
 func (r *Reader) value(kind byte) error {
 	switch kind {
-	case typeString, typeZipmap, typeListZiplist, typeIntset, typeZsetZiplist, typeHashZiplist, typeHashListpack, typeZsetListpack, typeSetListpack:
+	case typeString, typeZipmap, typeListZiplist, typeIntset, typeZsetZiplist, typeHashZiplist,
+		typeHashListpack, typeZsetListpack, typeSetListpack:
 		return r.string()
 	case typeList, typeSet, typeQuicklist:
 		return r.repeat(r.string)
@@ -285,14 +292,16 @@ func (r *Reader) value(kind byte) error {
 	return fmt.Errorf("%w: value type %d", ErrUnknown, kind)
 }
 
-// stream: listpacks by first id, counters, then groups with their pending entries and consumers.
+// stream: listpacks by first id, counters, then groups with their pending entries and
+// consumers.
 func (r *Reader) stream(kind byte) error {
 	if err := r.repeat(func() error { return r.times(2, r.string) }); err != nil {
 		return err
 	}
 	counters, inGroup := 3, 2 // length and last id; the group's last id
 	if kind != typeStream {
-		counters, inGroup = 8, 3 // and first id, highest deleted id, entries added; and entries read
+		// and first id, highest deleted id, entries added; and entries read
+		counters, inGroup = 8, 3
 	}
 	if err := r.times(counters, r.skipLength); err != nil {
 		return err
@@ -625,7 +634,8 @@ func (r *Reader) full(p []byte) error {
 	return nil
 }
 
-// take appends n bytes; memory grows with what is really there, not with what a damaged length claims.
+// take appends n bytes; memory grows with what is really there, not with what a damaged
+// length claims.
 func (r *Reader) take(dst []byte, n uint64) ([]byte, error) {
 	if n > maxKeyLength {
 		return dst, fmt.Errorf("%w: a key of %d bytes", ErrDamaged, n)

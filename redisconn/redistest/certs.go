@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// writeCerts makes a CA and a server certificate for loopback, valid for an hour, and gives the three PEM files.
+// writeCerts makes a CA and a server certificate for loopback, valid for an hour, and
+// gives the three PEM files.
 func writeCerts(t testing.TB, dir string) (certFile, keyFile, caFile string) {
 	t.Helper()
 	check := func(err error) {
@@ -38,8 +39,9 @@ func writeCerts(t testing.TB, dir string) (certFile, keyFile, caFile string) {
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "redistest"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	check(err)
@@ -50,5 +52,6 @@ func writeCerts(t testing.TB, dir string) (certFile, keyFile, caFile string) {
 		check(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 		return file
 	}
-	return write("server.crt", "CERTIFICATE", leafDER), write("server.key", "PRIVATE KEY", keyDER), write("ca.crt", "CERTIFICATE", caDER)
+	return write("server.crt", "CERTIFICATE", leafDER),
+		write("server.key", "PRIVATE KEY", keyDER), write("ca.crt", "CERTIFICATE", caDER)
 }

@@ -17,10 +17,13 @@ type When int
 const (
 	Before When = iota // the server never sees it
 	After              // the server has done it, the reply is lost
-	Half               // of a pipeline the server has done the first half; of one command alone as After; of a pipeline of one nothing
+	// of a pipeline the server has done the first half; of one command alone as After;
+	// of a pipeline of one nothing
+	Half
 )
 
-// Fault is a redis.Hook that cuts one call off, as a killed process or a lost connection would.
+// Fault is a redis.Hook that cuts one call off, as a killed process or a lost
+// connection would.
 type Fault struct {
 	mu    sync.Mutex
 	at, n int

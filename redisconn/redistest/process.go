@@ -18,8 +18,9 @@ type process struct {
 	done chan struct{} // closed once the process is gone and reaped
 }
 
-// starter starts every child on one operating-system thread that never ends: the kernel kills a child with Pdeathsig when the thread
-// that forked it ends, and Go ends threads at will.
+// starter starts every child on one operating-system thread that never ends: the kernel
+// kills a child with Pdeathsig when the thread that forked it ends, and Go ends threads
+// at will.
 var starter = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go func() {
@@ -35,9 +36,11 @@ var starter = sync.OnceValue(func() chan<- func() {
 func startProcess(dir, program string, args ...string) (*process, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not installed: the tests use real Redis servers (Debian and Ubuntu: apt-get install redis-server): %w", program, err)
+		return nil, fmt.Errorf("%s is not installed: the tests use real Redis servers "+
+			"(Debian and Ubuntu: apt-get install redis-server): %w", program, err)
 	}
-	p := &process{cmd: exec.Command(path, args...), log: &logBuffer{}, done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args...), log: &logBuffer{},
+		done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = childAttr()

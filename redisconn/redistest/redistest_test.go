@@ -26,18 +26,23 @@ func TestKillFreezeThawRestart(t *testing.T) {
 		t.Fatal("a killed server answers")
 	}
 	s.Restart()
-	redistest.Eventually(t, 5*time.Second, func() error { return redisconn.Ping(t.Context(), c) })
+	redistest.Eventually(t, 5*time.Second, func() error {
+		return redisconn.Ping(t.Context(), c)
+	})
 	s.Freeze()
 	if redisconn.Ping(t.Context(), c) == nil {
 		t.Fatal("a frozen server answers")
 	}
 	s.Thaw()
-	redistest.Eventually(t, 5*time.Second, func() error { return redisconn.Ping(t.Context(), c) })
+	redistest.Eventually(t, 5*time.Second, func() error {
+		return redisconn.Ping(t.Context(), c)
+	})
 }
 
 func TestSentinelDeploymentIsHealthy(t *testing.T) {
 	t.Parallel()
-	d := redistest.StartSentinel(t, 2, redistest.Password("secret"), redistest.SentinelPassword("other"))
+	d := redistest.StartSentinel(t, 2, redistest.Password("secret"),
+		redistest.SentinelPassword("other"))
 	if err := redisconn.Ping(t.Context(), d.Client()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,19 +27,23 @@ type Sentinel struct {
 	s settings
 }
 
-// StartSentinel runs a master with replicas and three sentinels (quorum 2) until the test ends, and waits until every sentinel knows
-// every replica and both other sentinels. The data nodes keep an append-only file and do not evict.
+// StartSentinel runs a master with replicas and three sentinels (quorum 2) until the
+// test ends, and waits until every sentinel knows every replica and both other
+// sentinels. The data nodes keep an append-only file and do not evict.
 func StartSentinel(t testing.TB, replicas int, opts ...Option) *Sentinel {
 	t.Helper()
 	s := apply(opts)
 	d := &Sentinel{t: t, s: s}
-	// repl-diskless-sync-delay 0: a replica is attached at once instead of after the default 5 s.
-	common := append([]string{"appendonly yes", "maxmemory-policy noeviction", "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"}, s.config...)
+	// repl-diskless-sync-delay 0: a replica is attached at once instead of after the
+	// default 5 s.
+	common := append([]string{"appendonly yes", "maxmemory-policy noeviction",
+		"repl-diskless-sync-delay 0", "repl-ping-replica-period 1"}, s.config...)
 	for i := range replicas + 1 {
 		node := s
 		node.config = common
 		if i > 0 {
-			node.config = append(append([]string{}, common...), fmt.Sprintf("replicaof %s %d", d.Nodes[0].Host, d.Nodes[0].Port))
+			node.config = append(append([]string{}, common...),
+				fmt.Sprintf("replicaof %s %d", d.Nodes[0].Host, d.Nodes[0].Port))
 		}
 		d.Nodes = append(d.Nodes, start(t, node))
 	}
@@ -52,7 +56,8 @@ func StartSentinel(t testing.TB, replicas int, opts ...Option) *Sentinel {
 
 func (d *Sentinel) startSentinel() *Server {
 	d.t.Helper()
-	srv := &Server{Host: "127.0.0.1", Password: d.s.sentinelPassword, Dir: d.t.TempDir(), t: d.t, program: "redis-server"}
+	srv := &Server{Host: "127.0.0.1", Password: d.s.sentinelPassword, Dir: d.t.TempDir(),
+		t: d.t, program: "redis-server"}
 	master := d.Nodes[0]
 	var err error
 	for range 5 {
@@ -60,15 +65,19 @@ func (d *Sentinel) startSentinel() *Server {
 		lines := []string{
 			"bind 127.0.0.1", "port " + strconv.Itoa(srv.Port), "dir " + srv.Dir,
 			fmt.Sprintf("sentinel monitor %s %s %d 2", MasterName, master.Host, master.Port),
-			fmt.Sprintf("sentinel down-after-milliseconds %s %d", MasterName, d.s.downAfter.Milliseconds()),
-			fmt.Sprintf("sentinel failover-timeout %s %d", MasterName, d.s.failoverTimeout.Milliseconds()),
+			fmt.Sprintf("sentinel down-after-milliseconds %s %d", MasterName,
+				d.s.downAfter.Milliseconds()),
+			fmt.Sprintf("sentinel failover-timeout %s %d", MasterName,
+				d.s.failoverTimeout.Milliseconds()),
 			fmt.Sprintf("sentinel parallel-syncs %s 1", MasterName),
 		}
 		if d.s.password != "" {
-			lines = append(lines, fmt.Sprintf("sentinel auth-pass %s %s", MasterName, d.s.password))
+			lines = append(lines,
+				fmt.Sprintf("sentinel auth-pass %s %s", MasterName, d.s.password))
 		}
 		if d.s.sentinelPassword != "" {
-			lines = append(lines, "requirepass "+d.s.sentinelPassword, "sentinel sentinel-pass "+d.s.sentinelPassword)
+			lines = append(lines, "requirepass "+d.s.sentinelPassword,
+				"sentinel sentinel-pass "+d.s.sentinelPassword)
 		}
 		srv.args = append(arguments(d.t, srv.Dir, "sentinel.conf", lines, false), "--sentinel")
 		if err = srv.run(); err == nil {
@@ -82,7 +91,8 @@ func (d *Sentinel) startSentinel() *Server {
 // Endpoint describes the deployment the way Switchyard's configuration does.
 func (d *Sentinel) Endpoint() redisconn.Endpoint {
 	e := redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, MasterName: MasterName,
-		Password: migration.Secret(d.s.password), SentinelPassword: migration.Secret(d.s.sentinelPassword)}
+		Password:         migration.Secret(d.s.password),
+		SentinelPassword: migration.Secret(d.s.sentinelPassword)}
 	for _, s := range d.Sentinels {
 		e.SentinelAddrs = append(e.SentinelAddrs, s.Addr())
 	}
@@ -112,7 +122,8 @@ func (d *Sentinel) Node(addr string) *Server {
 	return nil
 }
 
-// AwaitHealthy waits until every sentinel agrees on the master, sees it and all its replicas up, and knows both other sentinels.
+// AwaitHealthy waits until every sentinel agrees on the master, sees it and all its
+// replicas up, and knows both other sentinels.
 func (d *Sentinel) AwaitHealthy(within time.Duration) {
 	d.t.Helper()
 	Eventually(d.t, within, d.healthy)
@@ -130,8 +141,10 @@ func (d *Sentinel) healthy() error {
 			return err
 		}
 		masters[net.JoinHostPort(m["ip"], m["port"])] = true
-		if m["flags"] != "master" || m["num-slaves"] != strconv.Itoa(len(d.Nodes)-1) || m["num-other-sentinels"] != strconv.Itoa(len(d.Sentinels)-1) {
-			return fmt.Errorf("sentinel %s: flags %s, replicas %s, other sentinels %s", s.Addr(), m["flags"], m["num-slaves"], m["num-other-sentinels"])
+		if m["flags"] != "master" || m["num-slaves"] != strconv.Itoa(len(d.Nodes)-1) ||
+			m["num-other-sentinels"] != strconv.Itoa(len(d.Sentinels)-1) {
+			return fmt.Errorf("sentinel %s: flags %s, replicas %s, other sentinels %s",
+				s.Addr(), m["flags"], m["num-slaves"], m["num-other-sentinels"])
 		}
 		replicas, err := c.Replicas(ctx, MasterName).Result()
 		if err != nil {
@@ -139,7 +152,8 @@ func (d *Sentinel) healthy() error {
 		}
 		for _, r := range replicas {
 			if r["flags"] != "slave" || r["master-link-status"] != "ok" {
-				return fmt.Errorf("sentinel %s: replica %s:%s flags %s, link %s", s.Addr(), r["ip"], r["port"], r["flags"], r["master-link-status"])
+				return fmt.Errorf("sentinel %s: replica %s:%s flags %s, link %s", s.Addr(),
+					r["ip"], r["port"], r["flags"], r["master-link-status"])
 			}
 		}
 	}

@@ -23,7 +23,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// startDeadline bounds how long a server may take to answer; a loaded machine is slow, a broken configuration fails at once.
+// startDeadline bounds how long a server may take to answer; a loaded machine is slow,
+// a broken configuration fails at once.
 const startDeadline = 20 * time.Second
 
 // Option changes how a server or a Sentinel deployment is started.
@@ -44,10 +45,12 @@ func Config(lines ...string) Option {
 	return func(s *settings) { s.config = append(s.config, lines...) }
 }
 
-// TLS makes the server speak TLS only, with a certificate of a CA made for this test (Server.CAFile).
+// TLS makes the server speak TLS only, with a certificate of a CA made for this test
+// (Server.CAFile).
 func TLS() Option { return func(s *settings) { s.tls = true } }
 
-// NoConfigFile starts the server with arguments instead of a file, so that CONFIG REWRITE is impossible.
+// NoConfigFile starts the server with arguments instead of a file, so that CONFIG
+// REWRITE is impossible.
 func NoConfigFile() Option { return func(s *settings) { s.noConfigFile = true } }
 
 // SentinelPassword sets requirepass on the sentinels.
@@ -57,7 +60,9 @@ func SentinelPassword(p string) Option { return func(s *settings) { s.sentinelPa
 func DownAfter(d time.Duration) Option { return func(s *settings) { s.downAfter = d } }
 
 // FailoverTimeout sets the sentinels' failover-timeout (default 6 s).
-func FailoverTimeout(d time.Duration) Option { return func(s *settings) { s.failoverTimeout = d } }
+func FailoverTimeout(d time.Duration) Option {
+	return func(s *settings) { s.failoverTimeout = d }
+}
 
 // Server is one running redis-server (or redis-sentinel).
 type Server struct {
@@ -76,7 +81,8 @@ type Server struct {
 	proc    *process
 }
 
-// Start runs a redis-server on a free loopback port until the test ends. Without options: no password, no persistence, noeviction.
+// Start runs a redis-server on a free loopback port until the test ends. Without
+// options: no password, no persistence, noeviction.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	return start(t, apply(opts))
@@ -92,17 +98,21 @@ func apply(opts []Option) settings {
 
 func start(t testing.TB, s settings) *Server {
 	t.Helper()
-	srv := &Server{Host: "127.0.0.1", Password: s.password, Dir: t.TempDir(), t: t, program: "redis-server"}
-	base := []string{"bind 127.0.0.1", `save ""`, "appendonly no", "loglevel notice", "dir " + srv.Dir}
+	srv := &Server{Host: "127.0.0.1", Password: s.password, Dir: t.TempDir(), t: t,
+		program: "redis-server"}
+	base := []string{"bind 127.0.0.1", `save ""`, "appendonly no", "loglevel notice",
+		"dir " + srv.Dir}
 	if s.tls {
 		cert, key, ca := writeCerts(t, srv.Dir)
 		srv.CAFile = ca
-		base = append(base, "tls-cert-file "+cert, "tls-key-file "+key, "tls-ca-cert-file "+ca, "tls-auth-clients no")
+		base = append(base, "tls-cert-file "+cert, "tls-key-file "+key, "tls-ca-cert-file "+ca,
+			"tls-auth-clients no")
 	}
 	if s.password != "" {
 		base = append(base, "requirepass "+s.password, "masterauth "+s.password)
 	}
-	// A free port can be taken by somebody else before the server binds it: try again with another one.
+	// A free port can be taken by somebody else before the server binds it: try again
+	// with another one.
 	var err error
 	for range 5 {
 		srv.Port = freePort(t)
@@ -121,12 +131,14 @@ func start(t testing.TB, s settings) *Server {
 	return nil
 }
 
-// arguments gives the command line for a configuration, writing it to a file unless that is not wanted.
+// arguments gives the command line for a configuration, writing it to a file unless
+// that is not wanted.
 func arguments(t testing.TB, dir, name string, lines []string, noFile bool) []string {
 	t.Helper()
 	if !noFile {
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"),
+			0o600); err != nil {
 			t.Fatalf("redistest: %v", err)
 		}
 		return []string{file}
@@ -139,7 +151,8 @@ func arguments(t testing.TB, dir, name string, lines []string, noFile bool) []st
 	return args
 }
 
-// quiet turns off go-redis's own log lines about servers that are down, which is what these tests are about.
+// quiet turns off go-redis's own log lines about servers that are down, which is what
+// these tests are about.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(&logging.VoidLogger{}) })
 
 // run starts the process and waits until it answers PING.
@@ -166,7 +179,8 @@ func (s *Server) run() error {
 	})
 	if last != nil || err != nil {
 		p.kill()
-		return fmt.Errorf("%s on port %d did not start: %w\n%s", s.program, s.Port, errors.Join(last, err), p.log)
+		return fmt.Errorf("%s on port %d did not start: %w\n%s", s.program, s.Port,
+			errors.Join(last, err), p.log)
 	}
 	if _, measures := s.t.(*testing.B); slices.Contains(s.args, "--sentinel") && !measures {
 		return hurry(c)
@@ -174,11 +188,14 @@ func (s *Server) run() error {
 	return nil
 }
 
-// hurry makes a sentinel ask its servers every second instead of every 10 s: tests need not wait until it notices that one came back. What a failover
-// is about stays: how a failure is found, the election, and for how long an old master that comes back is let alone. A benchmark has sentinels as delivered.
+// hurry makes a sentinel ask its servers every second instead of every 10 s: tests need
+// not wait until it notices that one came back. What a failover is about stays: how a
+// failure is found, the election, and for how long an old master that comes back is let
+// alone. A benchmark has sentinels as delivered.
 func hurry(c redis.UniversalClient) error {
 	err := c.Do(context.Background(), "sentinel", "debug", "info-period", 1000).Err()
-	if reply := redis.Error(nil); err != nil && !errors.As(err, &reply) { // before Redis 7 there is no such command, and it takes the 10 s
+	// before Redis 7 there is no such command, and it takes the 10 s
+	if reply := redis.Error(nil); err != nil && !errors.As(err, &reply) {
 		return fmt.Errorf("sentinel debug: %w", err)
 	}
 	return nil
@@ -199,9 +216,11 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// Endpoint describes the server the way Switchyard's configuration does: Managed when it speaks TLS, Standalone otherwise.
+// Endpoint describes the server the way Switchyard's configuration does: Managed when
+// it speaks TLS, Standalone otherwise.
 func (s *Server) Endpoint() redisconn.Endpoint {
-	e := redisconn.Endpoint{Name: "test", Kind: redisconn.Standalone, URL: migration.Secret(s.URL())}
+	e := redisconn.Endpoint{Name: "test", Kind: redisconn.Standalone,
+		URL: migration.Secret(s.URL())}
 	if s.CAFile != "" {
 		e.Kind, e.CAFile = redisconn.Managed, s.CAFile
 	}
@@ -228,11 +247,13 @@ func (s *Server) open() redis.UniversalClient {
 	return c
 }
 
-// Foreign opens a client that Switchyard does not recognise as its own, as an application would, closed when the test ends. With TLS use
-// an own client and CAFile.
+// Foreign opens a client that Switchyard does not recognise as its own, as an
+// application would, closed when the test ends. With TLS use an own client and CAFile.
 func (s *Server) Foreign(name string) *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: s.Password, ClientName: name, MaxRetries: -1, Protocol: 2,
-		DialTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 3 * time.Second, ContextTimeoutEnabled: true, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: s.Password, ClientName: name,
+		MaxRetries: -1, Protocol: 2,
+		DialTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 3 * time.Second, ContextTimeoutEnabled: true, DisableIdentity: true})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -248,7 +269,8 @@ func (s *Server) Restart() {
 	}
 }
 
-// Freeze stops the server without closing its sockets (SIGSTOP): connections hang. Thaw undoes it.
+// Freeze stops the server without closing its sockets (SIGSTOP): connections hang. Thaw
+// undoes it.
 func (s *Server) Freeze() { s.proc.signal(syscall.SIGSTOP) }
 
 // Thaw lets a frozen server go on.
@@ -257,12 +279,14 @@ func (s *Server) Thaw() { s.proc.signal(syscall.SIGCONT) }
 // Pid is the process id.
 func (s *Server) Pid() int { return s.proc.cmd.Process.Pid }
 
-// StartFile runs a redis-server with a configuration file that is there already, until the test ends. as says where it will listen and how
-// to sign in; args go after the file ("--sentinel").
+// StartFile runs a redis-server with a configuration file that is there already, until
+// the test ends. as says where it will listen and how to sign in; args go after the
+// file ("--sentinel").
 func StartFile(t testing.TB, as Server, file string, args ...string) *Server {
 	t.Helper()
 	s := as
-	s.t, s.program, s.args, s.Dir = t, as.Program, append([]string{file}, args...), filepath.Dir(file)
+	s.t, s.program, s.args, s.Dir = t, as.Program, append([]string{file}, args...),
+		filepath.Dir(file)
 	if s.program == "" {
 		s.program = "redis-server"
 	}

@@ -11,10 +11,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// FillRandom writes n keys of every type and, by their sizes, every encoding (int, embstr, raw; listpack and quicklist with packed and plain
-// nodes; intset, listpack or hashtable; listpack and skiplist; streams with groups, consumers, pending and deleted entries), with binary,
-// empty, compressible and numeric content. A quarter has an expiry, none of which is due within the hour. The same seed gives the same
-// keys and values but for the expiry and stream delivery times.
+// FillRandom writes n keys of every type and, by their sizes, every encoding (int,
+// embstr, raw; listpack and quicklist with packed and plain nodes; intset, listpack or
+// hashtable; listpack and skiplist; streams with groups, consumers, pending and deleted
+// entries), with binary, empty, compressible and numeric content. A quarter has an
+// expiry, none of which is due within the hour. The same seed gives the same keys and
+// values but for the expiry and stream delivery times.
 func FillRandom(t testing.TB, c redis.UniversalClient, seed uint64, n int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 7))
@@ -26,13 +28,15 @@ func FillRandom(t testing.TB, c redis.UniversalClient, seed uint64, n int) {
 				key := randomKey(r, i)
 				randomValue(t, p, r, key)
 				if r.IntN(4) == 0 {
-					p.PExpireAt(ctx, key, now.Add(time.Hour+time.Duration(r.Int64N(int64(1000*time.Hour)))))
+					p.PExpireAt(ctx, key,
+						now.Add(time.Hour+time.Duration(r.Int64N(int64(1000*time.Hour)))))
 				}
 			}
 			return nil
 		})
 		for _, cmd := range cmds {
-			if err := cmd.Err(); err != nil && err != redis.Nil { // nil: nothing was left to read in a group
+			// nil: nothing was left to read in a group
+			if err := cmd.Err(); err != nil && err != redis.Nil {
 				t.Fatalf("redistest: fill: %v", err)
 			}
 		}
@@ -62,7 +66,8 @@ func randomBytes(r *rand.Rand, n int) string {
 	return string(b)
 }
 
-// randomElement is seldom large: a few of 10 to 20 KB make plain nodes and strings of several reads.
+// randomElement is seldom large: a few of 10 to 20 KB make plain nodes and strings of
+// several reads.
 func randomElement(r *rand.Rand) string {
 	switch r.IntN(12) {
 	case 0:
@@ -105,14 +110,17 @@ func randomValue(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string) {
 	case 2:
 		args("RPUSH", func(int) []any { return []any{randomElement(r)} })
 	case 3:
-		args("HSET", func(i int) []any { return []any{fmt.Sprint(i%3, randomElement(r)), randomElement(r)} })
+		args("HSET", func(i int) []any {
+			return []any{fmt.Sprint(i%3, randomElement(r)), randomElement(r)}
+		})
 	case 4:
 		args("SADD", func(int) []any { return []any{r.Int64() >> r.IntN(63)} })
 	case 5:
 		args("SADD", func(int) []any { return []any{randomElement(r)} })
 	case 6:
 		args("ZADD", func(i int) []any {
-			score := []any{i, r.Float64(), r.NormFloat64() * 1e18, "inf", "-inf", 1.1e-300, 4096 * float64(r.IntN(1<<40))}[r.IntN(7)]
+			score := []any{i, r.Float64(), r.NormFloat64() * 1e18, "inf", "-inf", 1.1e-300,
+				4096 * float64(r.IntN(1<<40))}[r.IntN(7)]
 			return []any{score, randomElement(r)}
 		})
 	default:
@@ -120,7 +128,8 @@ func randomValue(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string) {
 	}
 }
 
-// randomStream may end without entries, with entries deleted in between, and with pending entries that were deleted.
+// randomStream may end without entries, with entries deleted in between, and with
+// pending entries that were deleted.
 func randomStream(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string, n int) {
 	ctx := t.Context()
 	for i := range n {
@@ -128,14 +137,16 @@ func randomStream(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string, n i
 		if r.IntN(3) == 0 {
 			values = append(values, randomElement(r), randomElement(r))
 		}
-		p.XAdd(ctx, &redis.XAddArgs{Stream: key, ID: fmt.Sprintf("%d-%d", 1+i/3, 1+i%3), Values: values})
+		p.XAdd(ctx, &redis.XAddArgs{Stream: key, ID: fmt.Sprintf("%d-%d", 1+i/3, 1+i%3),
+			Values: values})
 	}
 	for g := range r.IntN(3) {
 		group := fmt.Sprint("g", g, randomElement(r))
 		p.XGroupCreate(ctx, key, group, "0")
 		p.XGroupCreateConsumer(ctx, key, group, "idle")
 		for range r.IntN(3) {
-			p.Do(ctx, "XREADGROUP", "GROUP", group, fmt.Sprint("c", r.IntN(2)), "COUNT", 1+r.IntN(20), "STREAMS", key, ">")
+			p.Do(ctx, "XREADGROUP", "GROUP", group, fmt.Sprint("c", r.IntN(2)), "COUNT",
+				1+r.IntN(20), "STREAMS", key, ">")
 			p.Do(ctx, "XACK", key, group, "1-1", "1-3")
 		}
 	}

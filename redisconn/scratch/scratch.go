@@ -1,5 +1,6 @@
-// Package scratch runs a redis-server of our own for a while: to restore a backup into, or to let fail in ways that no real server should be
-// put through. It keeps nothing, listens where nobody else comes to, and ends with this process, however that ends.
+// Package scratch runs a redis-server of our own for a while: to restore a backup into,
+// or to let fail in ways that no real server should be put through. It keeps nothing,
+// listens where nobody else comes to, and ends with this process, however that ends.
 package scratch
 
 import (
@@ -30,9 +31,11 @@ const patience = 20 * time.Second
 type Options struct {
 	// Binary is the redis-server; see Find.
 	Binary string
-	// Snapshot is an RDB file to load, which stays as it is; empty: the server holds nothing.
+	// Snapshot is an RDB file to load, which stays as it is; empty: the server holds
+	// nothing.
 	Snapshot string
-	// TCP has it listen on a loopback port with a password of its own. Without it only this user's processes reach it, by a socket in the file system.
+	// TCP has it listen on a loopback port with a password of its own. Without it only
+	// this user's processes reach it, by a socket in the file system.
 	TCP bool
 }
 
@@ -46,24 +49,28 @@ type Server struct {
 	client    *redis.Client
 }
 
-// Find gives the path of the redis-server to use: the configured one, or that of the PATH. Blocked when there is none, or when it is switched off by "off".
+// Find gives the path of the redis-server to use: the configured one, or that of the
+// PATH. Blocked when there is none, or when it is switched off by "off".
 func Find(configured string) (string, error) {
 	if configured == "off" {
-		return "", migration.Errorf(migration.Blocked, "a redis-server of our own is switched off in the configuration (redis_server: off)")
+		return "", migration.Errorf(migration.Blocked, "a redis-server of our own is "+
+			"switched off in the configuration (redis_server: off)")
 	}
 	if configured == "" {
 		configured = "redis-server"
 	}
 	path, err := exec.LookPath(configured)
 	if err != nil {
-		return "", migration.Errorf(migration.Blocked, "no redis-server on this machine (%s): install it, or name its path in the configuration", configured)
+		return "", migration.Errorf(migration.Blocked, "no redis-server on this machine "+
+			"(%s): install it, or name its path in the configuration", configured)
 	}
 	return path, nil
 }
 
 // Start runs a server and returns once everything is loaded. The caller closes it.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	dir, err := os.MkdirTemp("", "switchyard-scratch-") // short: a socket's path has about 100 bytes
+	// short: a socket's path has about 100 bytes
+	dir, err := os.MkdirTemp("", "switchyard-scratch-")
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +83,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func (s *Server) start(ctx context.Context, o Options) error {
-	lines := []string{"dir " + s.dir, `save ""`, "appendonly no", "daemonize no", "maxmemory 0", "maxmemory-policy noeviction", "databases 1024", "dbfilename scratch.rdb",
+	lines := []string{"dir " + s.dir, `save ""`, "appendonly no", "daemonize no", "maxmemory 0",
+		"maxmemory-policy noeviction", "databases 1024", "dbfilename scratch.rdb",
 		"unixsocket " + s.socket(), "unixsocketperm 700"}
 	if o.TCP {
 		port, err := freePort()
@@ -85,7 +93,8 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		}
 		s.password = migration.Secret(rand.Text())
 		s.addr = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
-		lines = append(lines, "bind 127.0.0.1", fmt.Sprintf("port %d", port), "requirepass "+s.password.Reveal())
+		lines = append(lines, "bind 127.0.0.1", fmt.Sprintf("port %d", port),
+			"requirepass "+s.password.Reveal())
 	} else {
 		lines = append(lines, "port 0")
 	}
@@ -100,10 +109,12 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	}
 	s.cmd = exec.Command(o.Binary, "-")
 	s.cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
-	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir, s.cmd.SysProcAttr = &s.log, &s.log, s.dir, childAttr()
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir, s.cmd.SysProcAttr = &s.log, &s.log,
+		s.dir, childAttr()
 	started := make(chan error, 1)
 	go func() {
-		// The kernel ends the child together with the thread that forked it, so this one stays with it.
+		// The kernel ends the child together with the thread that forked it, so this
+		// one stays with it.
 		runtime.LockOSThread()
 		err := s.cmd.Start()
 		started <- err
@@ -154,8 +165,11 @@ func (s *Server) Client() *redis.Client { return s.client }
 
 // Open gives a client of one of its databases; the caller closes it.
 func (s *Server) Open(db int) *redis.Client {
-	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), Password: s.password.Reveal(), DB: db, MaxRetries: -1, Protocol: 2, DisableIdentity: true,
-		ClientName: redisconn.ClientName, ContextTimeoutEnabled: true, DialerRetries: 1, ReadTimeout: time.Minute, WriteTimeout: time.Minute})
+	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(),
+		Password: s.password.Reveal(), DB: db, MaxRetries: -1, Protocol: 2,
+		DisableIdentity: true,
+		ClientName:      redisconn.ClientName, ContextTimeoutEnabled: true, DialerRetries: 1,
+		ReadTimeout: time.Minute, WriteTimeout: time.Minute})
 }
 
 // Addr is its host:port, empty without TCP; Password is what signs in there.

@@ -19,7 +19,8 @@ func TestAScratchServerIsReachedFreezesAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for rule, o := range map[string]scratch.Options{"by socket alone": {Binary: binary}, "by TCP with a password": {Binary: binary, TCP: true}} {
+	for rule, o := range map[string]scratch.Options{"by socket alone": {Binary: binary},
+		"by TCP with a password": {Binary: binary, TCP: true}} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			s, err := scratch.Start(t.Context(), o)
@@ -35,8 +36,10 @@ func TestAScratchServerIsReachedFreezesAndLeavesNothing(t *testing.T) {
 				t.Errorf("address %q, password %v", s.Addr(), s.Password())
 			}
 			if o.TCP {
-				for password, works := range map[string]bool{"": false, s.Password().Reveal(): true} {
-					c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: password, MaxRetries: -1})
+				for password, works := range map[string]bool{"": false,
+					s.Password().Reveal(): true} {
+					c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: password,
+						MaxRetries: -1})
 					if err := c.Ping(t.Context()).Err(); (err == nil) != works {
 						t.Errorf("with password %t: %v", password != "", err)
 					}

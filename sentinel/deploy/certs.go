@@ -13,14 +13,16 @@ import (
 	"time"
 )
 
-// How long certificates are valid. Renewing a server's needs no restart: CONFIG SET tls-cert-file reads it again.
+// How long certificates are valid. Renewing a server's needs no restart: CONFIG SET
+// tls-cert-file reads it again.
 const (
 	authorityYears   = 10
 	certificateYears = 2
 )
 
-// Certificates makes the deployment's own certificate authority and one certificate per host (and one for all Kubernetes pods), signed by
-// it. Every call makes new keys; a PlainText deployment needs none.
+// Certificates makes the deployment's own certificate authority and one certificate per
+// host (and one for all Kubernetes pods), signed by it. Every call makes new keys; a
+// PlainText deployment needs none.
 func Certificates(s Spec, now time.Time) ([]File, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -33,9 +35,12 @@ func Certificates(s Spec, now time.Time) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Redis " + s.MasterName + " authority"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(authorityYears, 0, 0), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1),
+		Subject:   pkix.Name{CommonName: "Redis " + s.MasterName + " authority"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(authorityYears, 0, 0), IsCA: true,
+		BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(),
+		authorityKey)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +59,11 @@ func Certificates(s Spec, now time.Time) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: authority.NotBefore, NotAfter: now.AddDate(certificateYears, 0, 0),
-			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+		c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+			NotBefore: authority.NotBefore, NotAfter: now.AddDate(certificateYears, 0, 0),
+			KeyUsage: x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth,
+				x509.ExtKeyUsageClientAuth}}
 		for _, h := range hosts {
 			if ip := net.ParseIP(h); ip != nil {
 				c.IPAddresses = append(c.IPAddresses, ip)
@@ -63,7 +71,8 @@ func Certificates(s Spec, now time.Time) ([]File, error) {
 				c.DNSNames = append(c.DNSNames, h)
 			}
 		}
-		der, err := x509.CreateCertificate(rand.Reader, c, authority, key.Public(), authorityKey)
+		der, err := x509.CreateCertificate(rand.Reader, c, authority, key.Public(),
+			authorityKey)
 		if err != nil {
 			return err
 		}
@@ -71,7 +80,9 @@ func Certificates(s Spec, now time.Time) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		out = append(out, File{dir + "/ca.crt", ca, false}, File{dir + "/redis.crt", block("CERTIFICATE", der), false}, File{dir + "/redis.key", block("PRIVATE KEY", private), true})
+		out = append(out, File{dir + "/ca.crt", ca, false},
+			File{dir + "/redis.crt", block("CERTIFICATE", der), false},
+			File{dir + "/redis.key", block("PRIVATE KEY", private), true})
 		return nil
 	}
 	for _, h := range s.Hosts {
@@ -79,8 +90,10 @@ func Certificates(s Spec, now time.Time) ([]File, error) {
 			return nil, fmt.Errorf("certificate of %s: %w", h.Name, err)
 		}
 	}
-	pods := []string{fmt.Sprintf("*.redis.%s.svc.cluster.local", s.Namespace), fmt.Sprintf("*.sentinel.%s.svc.cluster.local", s.Namespace),
-		fmt.Sprintf("redis.%s.svc.cluster.local", s.Namespace), fmt.Sprintf("sentinel.%s.svc.cluster.local", s.Namespace)}
+	pods := []string{fmt.Sprintf("*.redis.%s.svc.cluster.local", s.Namespace),
+		fmt.Sprintf("*.sentinel.%s.svc.cluster.local", s.Namespace),
+		fmt.Sprintf("redis.%s.svc.cluster.local", s.Namespace),
+		fmt.Sprintf("sentinel.%s.svc.cluster.local", s.Namespace)}
 	if err := issue("tls/kubernetes", "redis", pods); err != nil {
 		return nil, fmt.Errorf("certificate of the pods: %w", err)
 	}

@@ -34,17 +34,25 @@ func parse(t *testing.T, text string) deploy.Spec {
 func TestGenerateRefusesWhatCouldNotWorkAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ rule, from, to, says string }{
-		{"one replica needs a decision", "roles: [replica, sentinel] }\n  - { name: c", "roles: [sentinel] }\n  - { name: c", "say what to give up"},
+		{"one replica needs a decision", "roles: [replica, sentinel] }\n  - { name: c",
+			"roles: [sentinel] }\n  - { name: c", "say what to give up"},
 		{"an address is used once", "192.0.2.2", "192.0.2.1", "fail together"},
-		{"three sentinels", "zone: rack-3, roles: [replica, sentinel]", "zone: rack-3, roles: [replica]", "there are 2"},
-		{"one master", "roles: [replica, sentinel] }\n  - { name: c", "roles: [master, sentinel] }\n  - { name: c", "exactly one"},
-		{"the loss of a zone leaves a majority", "rack-3", "rack-2", "1 of 3 sentinels are left, 2 are needed"},
+		{"three sentinels", "zone: rack-3, roles: [replica, sentinel]",
+			"zone: rack-3, roles: [replica]", "there are 2"},
+		{"one master", "roles: [replica, sentinel] }\n  - { name: c",
+			"roles: [master, sentinel] }\n  - { name: c", "exactly one"},
+		{"the loss of a zone leaves a majority", "rack-3", "rack-2",
+			"1 of 3 sentinels are left, 2 are needed"},
 		{"a zone is needed", "zone: rack-3", "zone: ''", "failure domain is needed"},
-		{"loopback is not reachable", "192.0.2.2", "127.0.0.1", "not reachable from another host"},
-		{"a known role", "[replica, sentinel] }\n  - { name: c", "[slave, sentinel] }\n  - { name: c", "none of master, replica, sentinel"},
+		{"loopback is not reachable", "192.0.2.2", "127.0.0.1",
+			"not reachable from another host"},
+		{"a known role", "[replica, sentinel] }\n  - { name: c",
+			"[slave, sentinel] }\n  - { name: c", "none of master, replica, sentinel"},
 		{"no port in an address", "192.0.2.2", "'192.0.2.2:6379'", "has no port"},
-		{"memory as Redis writes it", "master_name: orders", "max_memory: lots", "not like 768mb"},
-		{"no directive smuggled in by a path", "master_name: orders", "tls_dir: \"/x\\nrequirepass y\"", "absolute path"},
+		{"memory as Redis writes it", "master_name: orders", "max_memory: lots",
+			"not like 768mb"},
+		{"no directive smuggled in by a path", "master_name: orders",
+			"tls_dir: \"/x\\nrequirepass y\"", "absolute path"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
@@ -53,12 +61,14 @@ func TestGenerateRefusesWhatCouldNotWorkAndSaysWhy(t *testing.T) {
 				t.Fatal("the case changes nothing")
 			}
 			_, err := deploy.Generate(parse(t, text))
-			if migration.KindOf(err) != migration.Invalid || !strings.Contains(fmt.Sprint(err), tc.says) {
+			if migration.KindOf(err) != migration.Invalid ||
+				!strings.Contains(fmt.Sprint(err), tc.says) {
 				t.Errorf("got %v, want %q", err, tc.says)
 			}
 		})
 	}
-	if _, err := deploy.Parse([]byte("hosts: []\nport: 1\n")); migration.KindOf(err) != migration.Invalid {
+	if _, err := deploy.Parse([]byte("hosts: []\nport: 1\n")); migration.KindOf(err) !=
+		migration.Invalid {
 		t.Errorf("an unknown key: %v", err)
 	}
 }
@@ -66,7 +76,8 @@ func TestGenerateRefusesWhatCouldNotWorkAndSaysWhy(t *testing.T) {
 func TestGenerateIsCompleteStableAndKeepsSecretsInSecretFiles(t *testing.T) {
 	t.Parallel()
 	s := parse(t, ok)
-	s.Secrets = deploy.Secrets{Admin: "secret-of-the-admin", App: "secret-of-the-app", Replica: "secret-of-the-replica", Sentinel: "secret-of-the-sentinel"}
+	s.Secrets = deploy.Secrets{Admin: "secret-of-the-admin", App: "secret-of-the-app",
+		Replica: "secret-of-the-replica", Sentinel: "secret-of-the-sentinel"}
 	files, err := deploy.Generate(s)
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +104,11 @@ func TestGenerateIsCompleteStableAndKeepsSecretsInSecretFiles(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"README.md", "secrets.env", "hosts/a/redis.conf", "hosts/a/users.acl", "hosts/a/switchyard-redis.service", "hosts/b/sentinel.conf", "hosts/b/sentinel-users.acl",
-		"hosts/b/switchyard-sentinel.service", "hosts/c/compose.yaml", "kubernetes/redis.yaml", "kubernetes/secret.yaml"} {
+	for _, path := range []string{"README.md", "secrets.env", "hosts/a/redis.conf",
+		"hosts/a/users.acl", "hosts/a/switchyard-redis.service", "hosts/b/sentinel.conf",
+		"hosts/b/sentinel-users.acl",
+		"hosts/b/switchyard-sentinel.service", "hosts/c/compose.yaml", "kubernetes/redis.yaml",
+		"kubernetes/secret.yaml"} {
 		if got[path] == "" {
 			t.Errorf("%s is missing", path)
 		}
@@ -105,7 +119,9 @@ func TestGenerateIsCompleteStableAndKeepsSecretsInSecretFiles(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(got["kubernetes/secret.yaml"]), &secret); err != nil {
 		t.Fatal(err)
 	}
-	if c := secret.StringData["redis-1.conf"]; !strings.Contains(c, "\nreplicaof redis-0.redis.redis.svc.cluster.local 6379\n") || !strings.Contains(c, "\ndir /data\n") {
+	if c := secret.StringData["redis-1.conf"]; !strings.Contains(c,
+		"\nreplicaof redis-0.redis.redis.svc.cluster.local 6379\n") ||
+		!strings.Contains(c, "\ndir /data\n") {
 		t.Errorf("the second pod: %s", c)
 	}
 	if !strings.Contains(got["hosts/a/sentinel.conf"], "resolve-hostnames yes") {
@@ -120,10 +136,12 @@ func TestAPasswordThatIsNotGivenIsAPlaceholder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if f.Path == "hosts/b/users.acl" && !strings.Contains(string(f.Text), "user app on >${REDIS_APP_PASSWORD} ") {
+		if f.Path == "hosts/b/users.acl" &&
+			!strings.Contains(string(f.Text), "user app on >${REDIS_APP_PASSWORD} ") {
 			t.Errorf("%s", f.Text)
 		}
-		if f.Path == "hosts/b/redis.conf" && !strings.Contains(string(f.Text), "masterauth ${REDIS_REPLICA_PASSWORD}\n") {
+		if f.Path == "hosts/b/redis.conf" &&
+			!strings.Contains(string(f.Text), "masterauth ${REDIS_REPLICA_PASSWORD}\n") {
 			t.Errorf("%s", f.Text)
 		}
 	}
@@ -149,12 +167,14 @@ func TestCertificatesAreForTheHostAndVerify(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(got["tls/ca.crt"])
-	for dir, name := range map[string]string{"a": "192.0.2.1", "c": "redis-c.example.com", "kubernetes": "redis-2.redis.redis.svc.cluster.local"} {
+	for dir, name := range map[string]string{"a": "192.0.2.1", "c": "redis-c.example.com",
+		"kubernetes": "redis-2.redis.redis.svc.cluster.local"} {
 		pair, err := tls.X509KeyPair(got["tls/"+dir+"/redis.crt"], got["tls/"+dir+"/redis.key"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); err != nil {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots,
+			DNSName: name}); err != nil {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}

@@ -11,8 +11,9 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// Real servers from the generated files, with TLS and access lists: a failover works, the application gets its master again, and it may
-// not do what only an administrator may.
+// Real servers from the generated files, with TLS and access lists: a failover works,
+// the application gets its master again, and it may not do what only an administrator
+// may.
 func TestTheGeneratedDeploymentFailsOver(t *testing.T) {
 	t.Parallel()
 	d := deploytest.Start(t, deploytest.Spec(t, t.TempDir(), 2), nil)
@@ -44,6 +45,8 @@ func TestTheGeneratedDeploymentFailsOver(t *testing.T) {
 		return err
 	})
 	t.Logf("elected after %s", time.Since(killed))
-	redistest.Eventually(t, 10*time.Second, func() error { return app.Set(t.Context(), "bull:q:2", "x", 0).Err() })
+	redistest.Eventually(t, 10*time.Second, func() error {
+		return app.Set(t.Context(), "bull:q:2", "x", 0).Err()
+	})
 	t.Logf("the application writes after %s", time.Since(killed))
 }

@@ -1,5 +1,7 @@
-// Package deploy writes the files of a Sentinel deployment: configuration of every server, access lists, certificates, and how to run them
-// under systemd, Compose or Kubernetes. It is pure: a Spec goes in, files come out, nothing is dialled and nothing is written.
+// Package deploy writes the files of a Sentinel deployment: configuration of every
+// server, access lists, certificates, and how to run them under systemd, Compose or
+// Kubernetes. It is pure: a Spec goes in, files come out, nothing is dialled and
+// nothing is written.
 package deploy
 
 import (
@@ -18,7 +20,8 @@ import (
 // Role is what a host runs; a host may have several.
 type Role string
 
-// Roles of a host. Master is where the data is first; after a failover any data node may be it.
+// Roles of a host. Master is where the data is first; after a failover any data node
+// may be it.
 const (
 	Master   Role = "master"
 	Replica  Role = "replica"
@@ -27,15 +30,19 @@ const (
 
 // Host is one machine (or a rehearsal of one).
 type Host struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"` // IP address or DNS name that the other hosts and the applications reach it by
-	Zone    string `yaml:"zone"`    // failure domain: what fails together has the same one
+	Name string `yaml:"name"`
+	// IP address or DNS name that the other hosts and the applications reach it by
+	Address string `yaml:"address"`
+	Zone    string `yaml:"zone"` // failure domain: what fails together has the same one
 	Roles   []Role `yaml:"roles"`
 
-	RedisPort    int    `yaml:"redis_port,omitempty"`    // default 6379
-	SentinelPort int    `yaml:"sentinel_port,omitempty"` // default 26379
-	Bind         string `yaml:"bind,omitempty"`          // default: the address; needed where the address is translated on the way (NAT)
-	Dir          string `yaml:"dir,omitempty"`           // data and configuration; the servers rewrite the latter. Default /var/lib/switchyard-redis
+	RedisPort    int `yaml:"redis_port,omitempty"`    // default 6379
+	SentinelPort int `yaml:"sentinel_port,omitempty"` // default 26379
+	// default: the address; needed where the address is translated on the way (NAT)
+	Bind string `yaml:"bind,omitempty"`
+	// data and configuration; the servers rewrite the latter. Default
+	// /var/lib/switchyard-redis
+	Dir string `yaml:"dir,omitempty"`
 }
 
 // Has reports whether the host has that role.
@@ -48,45 +55,57 @@ func (h Host) Data() bool { return h.Has(Master) || h.Has(Replica) }
 func (h Host) RedisAddr() string { return net.JoinHostPort(h.Address, fmt.Sprint(h.RedisPort)) }
 
 // SentinelAddr is host:port of the sentinel.
-func (h Host) SentinelAddr() string { return net.JoinHostPort(h.Address, fmt.Sprint(h.SentinelPort)) }
+func (h Host) SentinelAddr() string {
+	return net.JoinHostPort(h.Address, fmt.Sprint(h.SentinelPort))
+}
 
 // Prefer says what one replica is to give up; with two nothing has to be.
 type Prefer string
 
-// One replica gives either. PreferWrites goes on without a replica; PreferCopies refuses writes that no replica could get.
+// One replica gives either. PreferWrites goes on without a replica; PreferCopies
+// refuses writes that no replica could get.
 const (
 	PreferWrites Prefer = "writes"
 	PreferCopies Prefer = "copies"
 )
 
-// Secrets are the passwords of the deployment's users. One that is empty becomes a placeholder, ${REDIS_ADMIN_PASSWORD} and so on.
+// Secrets are the passwords of the deployment's users. One that is empty becomes a
+// placeholder, ${REDIS_ADMIN_PASSWORD} and so on.
 type Secrets struct {
-	Admin    migration.Secret // user switchyard: everything
-	App      migration.Secret // user app: what BullMQ needs
-	Replica  migration.Secret // user replica: one data node to another
-	Sentinel migration.Secret // user sentinel: a sentinel to the data nodes and to other sentinels
+	Admin   migration.Secret // user switchyard: everything
+	App     migration.Secret // user app: what BullMQ needs
+	Replica migration.Secret // user replica: one data node to another
+	// user sentinel: a sentinel to the data nodes and to other sentinels
+	Sentinel migration.Secret
 }
 
 // Spec is a deployment. Zero values get the default that its field names.
 type Spec struct {
-	MasterName string `yaml:"master_name,omitempty"` // what the sentinels call the master. Default mymaster
+	// what the sentinels call the master. Default mymaster
+	MasterName string `yaml:"master_name,omitempty"`
 	Hosts      []Host `yaml:"hosts"`
-	Prefer     Prefer `yaml:"prefer,omitempty"`     // writes or copies; needed with one replica
-	MaxMemory  string `yaml:"max_memory,omitempty"` // as redis.conf writes it. Default 768mb, for a machine of 1 GB
-	PlainText  bool   `yaml:"plain_text,omitempty"` // no TLS: only where nobody else is on the network
-	TLSDir     string `yaml:"tls_dir,omitempty"`    // where ca.crt, redis.crt and redis.key are on each host. Default Dir/tls
+	Prefer     Prefer `yaml:"prefer,omitempty"` // writes or copies; needed with one replica
+	// as redis.conf writes it. Default 768mb, for a machine of 1 GB
+	MaxMemory string `yaml:"max_memory,omitempty"`
+	// no TLS: only where nobody else is on the network
+	PlainText bool `yaml:"plain_text,omitempty"`
+	// where ca.crt, redis.crt and redis.key are on each host. Default Dir/tls
+	TLSDir string `yaml:"tls_dir,omitempty"`
 	// Rehearsal allows several hosts on one address, which is no redundancy.
-	Rehearsal bool    `yaml:"rehearsal,omitempty"`
-	Namespace string  `yaml:"namespace,omitempty"` // of the Kubernetes manifests. Default redis
-	Image     string  `yaml:"image,omitempty"`     // of Compose and Kubernetes. Default redis:7.4-alpine
-	Secrets   Secrets `yaml:"-"`
+	Rehearsal bool   `yaml:"rehearsal,omitempty"`
+	Namespace string `yaml:"namespace,omitempty"` // of the Kubernetes manifests. Default redis
+	// of Compose and Kubernetes. Default redis:7.4-alpine
+	Image   string  `yaml:"image,omitempty"`
+	Secrets Secrets `yaml:"-"`
 }
 
-// The times of the generated configuration. See the comments in templates/sentinel.conf for why.
+// The times of the generated configuration. See the comments in templates/sentinel.conf
+// for why.
 const (
 	DownAfter       = 2 * time.Second
 	FailoverTimeout = 6 * time.Second
-	// RestartDelay is how long a data node that died stays away: by then another one is the master.
+	// RestartDelay is how long a data node that died stays away: by then another one is
+	// the master.
 	RestartDelay = DownAfter + 6*time.Second
 	maxLag       = 3 // seconds, min-replicas-max-lag
 )
@@ -95,7 +114,8 @@ const (
 func Parse(text []byte) (Spec, error) {
 	var s Spec
 	if err := yaml.UnmarshalWithOptions(text, &s, yaml.DisallowUnknownField()); err != nil {
-		return s, migration.Errorf(migration.Invalid, "the deployment is not readable: %s", yaml.FormatError(err, false, true))
+		return s, migration.Errorf(migration.Invalid, "the deployment is not readable: %s",
+			yaml.FormatError(err, false, true))
 	}
 	return s, nil
 }
@@ -152,11 +172,15 @@ func (s Spec) with(role func(Host) bool) []Host {
 
 // DataHosts are the hosts that run a data node, the master first.
 func (s Spec) DataHosts() []Host {
-	return append(s.with(func(h Host) bool { return h.Has(Master) }), s.with(func(h Host) bool { return h.Has(Replica) })...)
+	return append(s.with(func(h Host) bool {
+		return h.Has(Master)
+	}), s.with(func(h Host) bool { return h.Has(Replica) })...)
 }
 
 // SentinelHosts are the hosts that run a sentinel.
-func (s Spec) SentinelHosts() []Host { return s.with(func(h Host) bool { return h.Has(Sentinel) }) }
+func (s Spec) SentinelHosts() []Host {
+	return s.with(func(h Host) bool { return h.Has(Sentinel) })
+}
 
 // Replicas is how many replicas there are.
 func (s Spec) Replicas() int { return len(s.DataHosts()) - 1 }
@@ -175,7 +199,8 @@ func (s Spec) Zones() map[string]string {
 // Quorum is a majority of the sentinels.
 func (s Spec) Quorum() int { return len(s.SentinelHosts())/2 + 1 }
 
-// MinReplicas is min-replicas-to-write: 1 with two replicas, and with one if copies are preferred.
+// MinReplicas is min-replicas-to-write: 1 with two replicas, and with one if copies are
+// preferred.
 func (s Spec) MinReplicas() int {
 	if s.Replicas() >= 2 || s.Prefer == PreferCopies {
 		return 1
@@ -200,10 +225,14 @@ func (s Spec) Validate() error {
 		}
 	}
 	s = s.withDefaults()
-	need(word.MatchString(s.MasterName), "master_name: %q must be letters, digits, dots and dashes", s.MasterName)
-	need(memory.MatchString(s.MaxMemory), "max_memory: %q is not like 768mb or 2gb", s.MaxMemory)
-	need(word.MatchString(s.Namespace) && !strings.Contains(s.Namespace, "."), "namespace: %q is no Kubernetes name", s.Namespace)
-	need(s.TLSDir == "" || path.MatchString(s.TLSDir), "tls_dir: %q is not an absolute path without spaces", s.TLSDir)
+	need(word.MatchString(s.MasterName),
+		"master_name: %q must be letters, digits, dots and dashes", s.MasterName)
+	need(memory.MatchString(s.MaxMemory), "max_memory: %q is not like 768mb or 2gb",
+		s.MaxMemory)
+	need(word.MatchString(s.Namespace) && !strings.Contains(s.Namespace, "."),
+		"namespace: %q is no Kubernetes name", s.Namespace)
+	need(s.TLSDir == "" || path.MatchString(s.TLSDir),
+		"tls_dir: %q is not an absolute path without spaces", s.TLSDir)
 	need(!strings.ContainsAny(s.Image, " \t\n\"'"), "image: %q is no image name", s.Image)
 	names, addrs, taken := map[string]bool{}, map[string]string{}, map[string]string{}
 	for i, h := range s.Hosts {
@@ -211,47 +240,75 @@ func (s Spec) Validate() error {
 		if h.Name != "" {
 			at += " " + h.Name
 		}
-		need(word.MatchString(h.Name), "%s: name: letters, digits, dots and dashes are needed, it is %q", at, h.Name)
+		need(word.MatchString(h.Name),
+			"%s: name: letters, digits, dots and dashes are needed, it is %q", at, h.Name)
 		need(!names[h.Name], "%s: the name is used twice", at)
 		names[h.Name] = true
-		need(net.ParseIP(h.Address) != nil || word.MatchString(h.Address), "%s: address: %q is neither an IP address nor a DNS name, and has no port", at, h.Address)
+		need(net.ParseIP(h.Address) != nil || word.MatchString(h.Address),
+			"%s: address: %q is neither an IP address nor a DNS name, and has no port",
+			at, h.Address)
 		if ip := net.ParseIP(h.Address); ip != nil && !s.Rehearsal {
-			need(!ip.IsLoopback() && !ip.IsUnspecified(), "%s: address: %s is not reachable from another host", at, h.Address)
+			need(!ip.IsLoopback() && !ip.IsUnspecified(),
+				"%s: address: %s is not reachable from another host", at, h.Address)
 		}
 		if other, ok := addrs[h.Address]; ok && !s.Rehearsal {
-			need(false, "%s: address: %s is also that of %s; two servers on one machine fail together (rehearsal: true allows it)", at, h.Address, other)
+			need(false, "%s: address: %s is also that of %s; two servers on one machine fail "+
+				"together (rehearsal: true allows it)", at, h.Address, other)
 		}
 		addrs[h.Address] = h.Name
-		need(h.Zone != "", "%s: zone: the failure domain is needed, for example the data centre and the physical host", at)
-		need(len(h.Roles) > 0, "%s: roles: master, replica and sentinel are possible, none is given", at)
+		need(h.Zone != "", "%s: zone: the failure domain is needed, for example the data "+
+			"centre and the physical host", at)
+		need(len(h.Roles) > 0,
+			"%s: roles: master, replica and sentinel are possible, none is given", at)
 		for _, r := range h.Roles {
-			need(r == Master || r == Replica || r == Sentinel, "%s: roles: %q is none of master, replica, sentinel", at, r)
+			need(r == Master || r == Replica || r == Sentinel,
+				"%s: roles: %q is none of master, replica, sentinel", at, r)
 		}
-		need(!h.Has(Master) || !h.Has(Replica), "%s: roles: a data node is the master or a replica at first, not both", at)
-		need(h.RedisPort > 0 && h.RedisPort < 65536 && h.SentinelPort > 0 && h.SentinelPort < 65536, "%s: redis_port, sentinel_port: between 1 and 65535", at)
+		need(!h.Has(Master) || !h.Has(Replica),
+			"%s: roles: a data node is the master or a replica at first, not both", at)
+		need(h.RedisPort > 0 && h.RedisPort < 65536 && h.SentinelPort > 0 &&
+			h.SentinelPort < 65536, "%s: redis_port, sentinel_port: between 1 and 65535", at)
 		for _, a := range usedAddrs(h) {
 			other, twice := taken[a]
 			need(!twice, "%s: %s is also an address of %s", at, a, other)
 			taken[a] = h.Name
 		}
-		need(path.MatchString(h.Dir), "%s: dir: %q is not an absolute path without spaces", at, h.Dir)
-		need(bindable.MatchString(h.Bind), "%s: bind: %q is no list of IP addresses", at, h.Bind)
+		need(path.MatchString(h.Dir),
+			"%s: dir: %q is not an absolute path without spaces", at, h.Dir)
+		need(bindable.MatchString(h.Bind),
+			"%s: bind: %q is no list of IP addresses", at, h.Bind)
 	}
-	masters, sentinels := len(s.with(func(h Host) bool { return h.Has(Master) })), len(s.SentinelHosts())
+	masters, sentinels := len(s.with(func(h Host) bool {
+		return h.Has(Master)
+	})), len(s.SentinelHosts())
 	need(masters == 1, "hosts: exactly one has the role master, there are %d", masters)
-	need(s.Replicas() == 1 || s.Replicas() == 2, "hosts: 1 or 2 replicas are supported, there are %d", s.Replicas())
-	need(sentinels >= 3 && sentinels%2 == 1, "hosts: 3 sentinels or a larger odd number are needed, there are %d: with fewer the loss of one leaves no majority, and an even number adds none", sentinels)
-	need(s.Prefer == "" || s.Prefer == PreferWrites || s.Prefer == PreferCopies, "prefer: %q is neither writes nor copies", s.Prefer)
-	need(s.Replicas() != 1 || s.Prefer != "", "prefer: with one replica say what to give up when it is lost: writes (go on, unreplicated writes can be lost) or copies (refuse writes until it is back)")
+	need(s.Replicas() == 1 || s.Replicas() == 2,
+		"hosts: 1 or 2 replicas are supported, there are %d", s.Replicas())
+	need(sentinels >= 3 && sentinels%2 == 1, "hosts: 3 sentinels or a larger odd number are "+
+		"needed, there are %d: with fewer the loss of one leaves no majority, and an even "+
+		"number adds none", sentinels)
+	need(s.Prefer == "" || s.Prefer == PreferWrites || s.Prefer == PreferCopies,
+		"prefer: %q is neither writes nor copies", s.Prefer)
+	need(s.Replicas() != 1 || s.Prefer != "", "prefer: with one replica say what to give up "+
+		"when it is lost: writes (go on, unreplicated writes can be lost) or copies (refuse "+
+		"writes until it is back)")
 	if len(bad) == 0 {
 		bad = append(bad, s.zones()...)
 	}
-	for name, v := range map[string]migration.Secret{"admin": s.Secrets.Admin, "app": s.Secrets.App, "replica": s.Secrets.Replica, "sentinel": s.Secrets.Sentinel} {
-		need(v.IsZero() || password.MatchString(v.Reveal()), "the %s password must be 16 to 512 of the characters A-Z a-z 0-9 _ . ~ + / = -", name)
+	for name, v := range map[string]migration.Secret{
+		"admin":    s.Secrets.Admin,
+		"app":      s.Secrets.App,
+		"replica":  s.Secrets.Replica,
+		"sentinel": s.Secrets.Sentinel,
+	} {
+		need(v.IsZero() || password.MatchString(v.Reveal()),
+			"the %s password must be 16 to 512 of the characters A-Z a-z 0-9 _ . ~ + / = -",
+			name)
 	}
 	if len(bad) > 0 {
 		slices.Sort(bad)
-		return migration.Errorf(migration.Invalid, "the deployment has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))
+		return migration.Errorf(migration.Invalid, "the deployment has %d mistakes:\n- %s",
+			len(bad), strings.Join(bad, "\n- "))
 	}
 	return nil
 }
@@ -286,10 +343,14 @@ func (s Spec) zones() []string {
 			return n
 		}
 		if n := outside(s.SentinelHosts()); n < s.Quorum() {
-			bad = append(bad, fmt.Sprintf("zone %s: without it %d of %d sentinels are left, %d are needed to elect a master; put sentinels in three zones", h.Zone, n, len(s.SentinelHosts()), s.Quorum()))
+			bad = append(bad, fmt.Sprintf("zone %s: without it %d of %d sentinels are left, "+
+				"%d are needed to elect a master; put sentinels in three zones", h.Zone, n,
+				len(s.SentinelHosts()), s.Quorum()))
 		}
 		if outside(s.DataHosts()) == 0 {
-			bad = append(bad, fmt.Sprintf("zone %s: without it no data node is left; put the replica in another zone", h.Zone))
+			bad = append(bad, fmt.Sprintf(
+				"zone %s: without it no data node is left; put the replica in another zone",
+				h.Zone))
 		}
 	}
 	return bad

@@ -1,4 +1,5 @@
-// Package deploytest runs a generated Sentinel deployment on loopback: the files that package deploy writes, with real servers.
+// Package deploytest runs a generated Sentinel deployment on loopback: the files that
+// package deploy writes, with real servers.
 package deploytest
 
 import (
@@ -27,17 +28,21 @@ type Deployment struct {
 	t testing.TB
 }
 
-// Spec gives a rehearsal of n replicas and three sentinels on three loopback addresses, with passwords, below dir.
+// Spec gives a rehearsal of n replicas and three sentinels on three loopback addresses,
+// with passwords, below dir.
 func Spec(t testing.TB, dir string, replicas int) deploy.Spec {
 	t.Helper()
 	s := deploy.Spec{Rehearsal: true, MasterName: "orders", MaxMemory: "100mb",
-		Secrets: deploy.Secrets{Admin: "admin-of-the-rehearsal", App: "app-of-the-rehearsal", Replica: "replica-of-the-rehearsal", Sentinel: "sentinel-of-the-rehearsal"}}
+		Secrets: deploy.Secrets{Admin: "admin-of-the-rehearsal", App: "app-of-the-rehearsal",
+			Replica: "replica-of-the-rehearsal", Sentinel: "sentinel-of-the-rehearsal"}}
 	if replicas == 1 {
 		s.Prefer = deploy.PreferWrites
 	}
 	for i := range 3 {
-		h := deploy.Host{Name: string(rune('a' + i)), Address: fmt.Sprint("127.0.0.", i+1), Zone: fmt.Sprint("zone-", i+1), Roles: []deploy.Role{deploy.Sentinel},
-			RedisPort: redistest.FreePort(t), SentinelPort: redistest.FreePort(t), Dir: filepath.Join(dir, string(rune('a'+i)))}
+		h := deploy.Host{Name: string(rune('a' + i)), Address: fmt.Sprint("127.0.0.", i+1),
+			Zone: fmt.Sprint("zone-", i+1), Roles: []deploy.Role{deploy.Sentinel},
+			RedisPort: redistest.FreePort(t), SentinelPort: redistest.FreePort(t),
+			Dir: filepath.Join(dir, string(rune('a'+i)))}
 		switch {
 		case i == 0:
 			h.Roles = append(h.Roles, deploy.Master)
@@ -49,8 +54,9 @@ func Spec(t testing.TB, dir string, replicas int) deploy.Spec {
 	return s
 }
 
-// Start generates the deployment, puts its files where an operator would, and runs it until the test ends. programs, if not nil, gives
-// another redis-server for single hosts, by name.
+// Start generates the deployment, puts its files where an operator would, and runs it
+// until the test ends. programs, if not nil, gives another redis-server for single
+// hosts, by name.
 func Start(t testing.TB, s deploy.Spec, programs map[string]string) *Deployment {
 	t.Helper()
 	files, err := deploy.Generate(s)
@@ -61,7 +67,8 @@ func Start(t testing.TB, s deploy.Spec, programs map[string]string) *Deployment 
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Deployment{Spec: s, t: t, Nodes: map[string]*redistest.Server{}, Guards: map[string]*redistest.Server{}}
+	d := &Deployment{Spec: s, t: t, Nodes: map[string]*redistest.Server{},
+		Guards: map[string]*redistest.Server{}}
 	for _, f := range append(files, certs...) {
 		text := string(f.Text)
 		for _, h := range s.Hosts {
@@ -76,16 +83,19 @@ func Start(t testing.TB, s deploy.Spec, programs map[string]string) *Deployment 
 	for _, h := range s.DataHosts() {
 		server := d.server(h, h.RedisPort)
 		server.Program = programs[h.Name]
-		d.Nodes[h.RedisAddr()] = redistest.StartFile(t, server, filepath.Join(h.Dir, "redis.conf"))
+		d.Nodes[h.RedisAddr()] = redistest.StartFile(t, server,
+			filepath.Join(h.Dir, "redis.conf"))
 	}
 	for _, h := range s.SentinelHosts() {
-		d.Guards[h.SentinelAddr()] = redistest.StartFile(t, d.server(h, h.SentinelPort), filepath.Join(h.Dir, "sentinel.conf"), "--sentinel")
+		d.Guards[h.SentinelAddr()] = redistest.StartFile(t, d.server(h, h.SentinelPort),
+			filepath.Join(h.Dir, "sentinel.conf"), "--sentinel")
 	}
 	return d
 }
 
 func (d *Deployment) server(h deploy.Host, port int) redistest.Server {
-	s := redistest.Server{Host: h.Address, Port: port, Username: "switchyard", Password: d.Spec.Secrets.Admin.Reveal()}
+	s := redistest.Server{Host: h.Address, Port: port, Username: "switchyard",
+		Password: d.Spec.Secrets.Admin.Reveal()}
 	if !d.Spec.PlainText {
 		s.CAFile = filepath.Join(h.Dir, "tls", "ca.crt")
 	}
@@ -108,10 +118,14 @@ func (d *Deployment) Endpoint() redisconn.Endpoint {
 }
 
 // AppEndpoint is how an application reaches it.
-func (d *Deployment) AppEndpoint() redisconn.Endpoint { return d.endpoint("app", d.Spec.Secrets.App) }
+func (d *Deployment) AppEndpoint() redisconn.Endpoint {
+	return d.endpoint("app", d.Spec.Secrets.App)
+}
 
 func (d *Deployment) endpoint(user string, password migration.Secret) redisconn.Endpoint {
-	e := redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, MasterName: d.Spec.MasterName, Username: user, Password: password, SentinelUsername: user, SentinelPassword: password}
+	e := redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel,
+		MasterName: d.Spec.MasterName, Username: user, Password: password,
+		SentinelUsername: user, SentinelPassword: password}
 	for _, h := range d.Spec.SentinelHosts() {
 		e.SentinelAddrs = append(e.SentinelAddrs, h.SentinelAddr())
 	}
@@ -121,7 +135,8 @@ func (d *Deployment) endpoint(user string, password migration.Secret) redisconn.
 	return e
 }
 
-// Kill ends the master at once and starts it again after the time that the generated units wait; it fits sentinel.ObserveFailover.
+// Kill ends the master at once and starts it again after the time that the generated
+// units wait; it fits sentinel.ObserveFailover.
 func (d *Deployment) Kill(_ context.Context, master string) error {
 	node := d.Nodes[master]
 	node.Kill()
@@ -129,7 +144,8 @@ func (d *Deployment) Kill(_ context.Context, master string) error {
 	return nil
 }
 
-// Freeze stops the master without closing its connections (SIGSTOP), and lets it go on after the same time.
+// Freeze stops the master without closing its connections (SIGSTOP), and lets it go on
+// after the same time.
 func (d *Deployment) Freeze(_ context.Context, master string) error {
 	node := d.Nodes[master]
 	node.Freeze()

@@ -1,5 +1,6 @@
-// Package pgtest starts a real PostgreSQL server for tests: on loopback, on a free port, with a data folder of its own, and gone when the
-// test ends, even when the test binary is killed (on Linux).
+// Package pgtest starts a real PostgreSQL server for tests: on loopback, on a free
+// port, with a data folder of its own, and gone when the test ends, even when the test
+// binary is killed (on Linux).
 package pgtest
 
 import (
@@ -33,15 +34,17 @@ const ready = "database system is ready to accept connections"
 type Server struct {
 	dir, password string
 	port          int
-	account       *syscall.Credential // who runs it, since PostgreSQL refuses root; nil: who runs the test
-	databases     atomic.Int64
+	// who runs it, since PostgreSQL refuses root; nil: who runs the test
+	account   *syscall.Credential
+	databases atomic.Int64
 
 	cmd  *exec.Cmd
 	log  *log
 	gone chan struct{} // closed once the process is gone and reaped
 }
 
-// Start starts a server of the test's own, for tests that kill it. It is gone when the test ends.
+// Start starts a server of the test's own, for tests that kill it. It is gone when the
+// test ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	s, err := start()
@@ -57,7 +60,8 @@ var shared struct {
 	get func() (*Server, error)
 }
 
-// Main runs a package's tests and ends the server that Database has started for them: func TestMain(m *testing.M) { pgtest.Main(m) }.
+// Main runs a package's tests and ends the server that Database has started for them:
+// func TestMain(m *testing.M) { pgtest.Main(m) }.
 func Main(m *testing.M) {
 	var started *Server
 	shared.ok, shared.get = true, sync.OnceValues(func() (*Server, error) {
@@ -72,7 +76,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Database makes a database of the test's own on the server that all tests of the package share, and gives its URL. Its package needs Main.
+// Database makes a database of the test's own on the server that all tests of the
+// package share, and gives its URL. Its package needs Main.
 func Database(t testing.TB) migration.Secret {
 	t.Helper()
 	if !shared.ok {
@@ -93,7 +98,8 @@ func (s *Server) Database(t testing.TB) migration.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }() // nothing is under way on it
+	// nothing is under way on it
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
@@ -104,12 +110,14 @@ func (s *Server) Database(t testing.TB) migration.Secret {
 func (s *Server) URL() migration.Secret { return s.url("postgres") }
 
 func (s *Server) url(database string) migration.Secret {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("tester", s.password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: database,
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("tester", s.password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: database,
 		RawQuery: "sslmode=disable"}
 	return migration.Secret(u.String())
 }
 
-// Kill kills the server with SIGKILL: nothing is flushed, and its connections break. Its other processes end when they notice.
+// Kill kills the server with SIGKILL: nothing is flushed, and its connections break.
+// Its other processes end when they notice.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil {
@@ -163,7 +171,8 @@ func (s *Server) create() error {
 			return err
 		}
 	}
-	cmd := s.command(initdb, "-D", filepath.Join(s.dir, "data"), "-E", "UTF8", "--locale=C", "-U", "tester", "--auth=scram-sha-256", "--pwfile="+passwords, "--no-sync")
+	cmd := s.command(initdb, "-D", filepath.Join(s.dir, "data"), "-E", "UTF8", "--locale=C",
+		"-U", "tester", "--auth=scram-sha-256", "--pwfile="+passwords, "--no-sync")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -174,7 +183,8 @@ func (s *Server) create() error {
 func (s *Server) giveAway(paths ...string) error {
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return fmt.Errorf("PostgreSQL does not run as root, and there is no account for it: %w", err)
+		return fmt.Errorf(
+			"PostgreSQL does not run as root, and there is no account for it: %w", err)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
@@ -203,8 +213,8 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run starts the server and waits until it takes connections. After a kill it waits for the processes of the former one: until they are
-// gone PostgreSQL refuses to start.
+// run starts the server and waits until it takes connections. After a kill it waits for
+// the processes of the former one: until they are gone PostgreSQL refuses to start.
 func (s *Server) run() error {
 	postgres, err := program("postgres")
 	if err != nil {
@@ -214,7 +224,8 @@ func (s *Server) run() error {
 		if err = s.runOnce(postgres); err == nil {
 			return nil
 		}
-		if !strings.Contains(err.Error(), "pre-existing shared memory block") || time.Now().After(deadline) {
+		if !strings.Contains(err.Error(), "pre-existing shared memory block") ||
+			time.Now().After(deadline) {
 			return fmt.Errorf("pgtest: %w", err)
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -222,11 +233,14 @@ func (s *Server) run() error {
 }
 
 func (s *Server) runOnce(postgres string) error {
-	cmd := s.command(postgres, "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "shared_buffers=16MB", "-c", "logging_collector=off", "-c", "log_destination=stderr")
+	cmd := s.command(postgres, "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.port),
+		"-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "shared_buffers=16MB", "-c",
+		"logging_collector=off", "-c", "log_destination=stderr")
 	s.log = &log{ready: make(chan struct{})}
 	cmd.Stderr = s.log
-	cmd.WaitDelay = time.Second // the processes of a killed server may hold the pipe for a moment
+	// the processes of a killed server may hold the pipe for a moment
+	cmd.WaitDelay = time.Second
 	started := make(chan error)
 	starter() <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {
@@ -249,8 +263,8 @@ func (s *Server) runOnce(postgres string) error {
 	}
 }
 
-// starter starts servers on one operating-system thread that never ends: the kernel signals them when the thread that forked them ends,
-// and Go ends threads at will.
+// starter starts servers on one operating-system thread that never ends: the kernel
+// signals them when the thread that forked them ends, and Go ends threads at will.
 var starter = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go func() {
@@ -294,12 +308,14 @@ func program(name string) (string, error) {
 	if file, err := exec.LookPath(name); err == nil {
 		return file, nil
 	}
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/local/bin/", "/usr/local/opt/postgresql*/bin/", "/opt/homebrew/opt/postgresql*/bin/"} {
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/local/bin/",
+		"/usr/local/opt/postgresql*/bin/", "/opt/homebrew/opt/postgresql*/bin/"} {
 		if found, _ := filepath.Glob(pattern + name); len(found) > 0 {
 			return found[len(found)-1], nil
 		}
 	}
-	return "", fmt.Errorf("PostgreSQL's %s is missing: install the server with make setup-test", name)
+	return "", fmt.Errorf(
+		"PostgreSQL's %s is missing: install the server with make setup-test", name)
 }
 
 // log keeps what a server says, and tells when it says that it is ready.

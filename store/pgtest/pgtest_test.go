@@ -9,7 +9,8 @@ import (
 
 func TestAMissingServerSaysWhatToInstall(t *testing.T) {
 	t.Parallel()
-	if _, err := program("no-such-program-of-postgres"); err == nil || !strings.Contains(err.Error(), "make setup-test") {
+	if _, err := program("no-such-program-of-postgres"); err == nil ||
+		!strings.Contains(err.Error(), "make setup-test") {
 		t.Fatalf("got %v", err)
 	}
 }

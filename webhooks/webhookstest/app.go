@@ -1,5 +1,6 @@
-// Package webhookstest has what webhooks are tried against: an ingestion app with and without durable intake, and stand-ins of the APIs
-// that providers offer to get lost events back.
+// Package webhookstest has what webhooks are tried against: an ingestion app with and
+// without durable intake, and stand-ins of the APIs that providers offer to get lost
+// events back.
 package webhookstest
 
 import (
@@ -35,7 +36,8 @@ type App struct {
 	Now     func() time.Time
 	// Enqueue adds a job; adding the same id again does nothing.
 	Enqueue func(context.Context, Job) error
-	// Intake, when there is one, takes every order first; Drain enqueues later. Without, a failed add is answered with a 503.
+	// Intake, when there is one, takes every order first; Drain enqueues later.
+	// Without, a failed add is answered with a 503.
 	Intake *Intake
 
 	Accepted atomic.Int64 // deliveries answered with success, doubles included
@@ -77,7 +79,8 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, p.Reply) // an error means that the provider left
 }
 
-// Queue adds jobs to a list of Redis, each id once, as BullMQ's add does with a job id of one's own.
+// Queue adds jobs to a list of Redis, each id once, as BullMQ's add does with a job id
+// of one's own.
 type Queue struct{ Redis redis.UniversalClient }
 
 var add = redis.NewScript(`
@@ -96,7 +99,8 @@ func (q Queue) Waiting(ctx context.Context) ([]string, error) {
 	return q.Redis.LRange(ctx, "orders:wait", 0, -1).Result()
 }
 
-// Intake is a write-ahead log of orders in a SQLite file. What Take returned from is on disk and survives a killed process.
+// Intake is a write-ahead log of orders in a SQLite file. What Take returned from is on
+// disk and survives a killed process.
 type Intake struct{ db *sql.DB }
 
 // OpenIntake opens or creates the file.
@@ -115,16 +119,22 @@ func OpenIntake(ctx context.Context, file string) (*Intake, error) {
 
 // Take keeps an order; one that is already kept is left as it is.
 func (i *Intake) Take(ctx context.Context, j Job) error {
-	_, err := i.db.ExecContext(ctx, `INSERT INTO intake (job, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, j.ID, j.Data)
+	_, err := i.db.ExecContext(ctx,
+		`INSERT INTO intake (job, data) VALUES (?, ?) ON CONFLICT DO NOTHING`, j.ID, j.Data)
 	return err
 }
 
-// Drain enqueues what waits, oldest first, until one cannot be added; that is no loss, it stays. It gives how many were enqueued. Killed
-// between the add and the note of it, it adds again: enqueue must take an id once.
-func (i *Intake) Drain(ctx context.Context, enqueue func(context.Context, Job) error) (int, error) {
+// Drain enqueues what waits, oldest first, until one cannot be added; that is no loss,
+// it stays. It gives how many were enqueued. Killed between the add and the note of it,
+// it adds again: enqueue must take an id once.
+func (i *Intake) Drain(
+	ctx context.Context, enqueue func(context.Context, Job) error,
+) (int, error) {
 	for n := 0; ; n++ {
 		var j Job
-		err := i.db.QueryRowContext(ctx, `SELECT job, data FROM intake WHERE enqueued = 0 ORDER BY n LIMIT 1`).Scan(&j.ID, &j.Data)
+		err := i.db.QueryRowContext(ctx,
+			`SELECT job, data FROM intake WHERE enqueued = 0 ORDER BY n LIMIT 1`).Scan(&j.ID,
+			&j.Data)
 		if errors.Is(err, sql.ErrNoRows) {
 			return n, nil
 		}

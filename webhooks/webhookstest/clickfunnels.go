@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// ClickFunnels stands in for the list of orders of ClickFunnels' API 2.0: bearer token, sorting by id or updated_at, the filters id, contact_id and
-// order_type, pages of 20 after an id with Pagination-Next and Link, and the statuses 400, 401, 404 and 429. What of it is documented and what was
-// observed is said at webhooks.ClickFunnelsOrders; assumed are the words of errors, what an unknown parameter answers, and that a cursor is the place that its
-// order has now.
+// ClickFunnels stands in for the list of orders of ClickFunnels' API 2.0: bearer token,
+// sorting by id or updated_at, the filters id, contact_id and order_type, pages of 20
+// after an id with Pagination-Next and Link, and the statuses 400, 401, 404 and 429.
+// What of it is documented and what was observed is said at
+// webhooks.ClickFunnelsOrders; assumed are the words of errors, what an unknown
+// parameter answers, and that a cursor is the place that its order has now.
 type ClickFunnels struct {
 	Token     string
 	Workspace int
@@ -40,7 +42,9 @@ type ClickFunnelsOrder struct {
 func (c *ClickFunnels) Put(o ClickFunnelsOrder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.orders = append(slices.DeleteFunc(c.orders, func(other ClickFunnelsOrder) bool { return other.ID == o.ID }), o)
+	c.orders = append(slices.DeleteFunc(c.orders, func(other ClickFunnelsOrder) bool {
+		return other.ID == o.ID
+	}), o)
 }
 
 // Limit makes the next n requests fail with a 429.
@@ -66,15 +70,19 @@ func (c *ClickFunnels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fail := func(status int, message string) { send(w, status, map[string]any{"error": message}) }
+	fail := func(status int, message string) {
+		send(w, status, map[string]any{"error": message})
+	}
 	switch {
-	case subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.Token)) != 1:
+	case subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")),
+		[]byte("Bearer "+c.Token)) != 1:
 		fail(http.StatusUnauthorized, "Invalid authorization token")
 	case c.limits > 0:
 		c.limits--
 		w.Header().Set("Retry-After", "0")
 		fail(http.StatusTooManyRequests, "Rate limit reached")
-	case r.Method != http.MethodGet || r.URL.Path != fmt.Sprintf("/api/v2/workspaces/%d/orders", c.Workspace):
+	case r.Method != http.MethodGet ||
+		r.URL.Path != fmt.Sprintf("/api/v2/workspaces/%d/orders", c.Workspace):
 		fail(http.StatusNotFound, "Not found")
 	default:
 		c.asked++
@@ -82,9 +90,12 @@ func (c *ClickFunnels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *ClickFunnels) list(w http.ResponseWriter, r *http.Request, q url.Values, fail func(int, string)) {
+func (c *ClickFunnels) list(
+	w http.ResponseWriter, r *http.Request, q url.Values, fail func(int, string),
+) {
 	for name := range q {
-		if !slices.Contains([]string{"after", "sort_order", "sort_property", "filter[id]", "filter[contact_id]", "filter[order_type]"}, name) {
+		if !slices.Contains([]string{"after", "sort_order", "sort_property", "filter[id]",
+			"filter[contact_id]", "filter[order_type]"}, name) {
 			fail(http.StatusBadRequest, "unknown parameter "+name)
 			return
 		}
@@ -125,10 +136,17 @@ func (c *ClickFunnels) list(w http.ResponseWriter, r *http.Request, q url.Values
 		if o.Canceled {
 			canceled = o.Updated.UTC().Format(time.RFC3339Nano)
 		}
-		page = append(page, map[string]any{"id": o.ID, "public_id": fmt.Sprintf("p%d", o.ID), "order_number": fmt.Sprintf("#%d", 1000+o.ID), "workspace_id": c.Workspace, "contact_id": 7, "live_mode": true, "order_type": kind,
-			"billing_status": cmp.Or(o.Billing, "paid"), "service_status": "completed", "total_amount": "49.90", "currency": "EUR", "canceled_at": canceled,
-			"created_at": o.Created.UTC().Format(time.RFC3339Nano), "updated_at": o.Updated.UTC().Format(time.RFC3339Nano),
-			"line_items": []any{map[string]any{"id": o.ID, "quantity": 1, "products_variant": map[string]any{"id": 1, "sku": "course"}, "products_price": map[string]any{"id": 2, "amount": "49.90", "currency": "EUR"}}}})
+		page = append(page, map[string]any{"id": o.ID, "public_id": fmt.Sprintf("p%d", o.ID),
+			"order_number": fmt.Sprintf("#%d", 1000+o.ID), "workspace_id": c.Workspace,
+			"contact_id": 7, "live_mode": true, "order_type": kind,
+			"billing_status": cmp.Or(o.Billing, "paid"), "service_status": "completed",
+			"total_amount": "49.90", "currency": "EUR", "canceled_at": canceled,
+			"created_at": o.Created.UTC().Format(time.RFC3339Nano),
+			"updated_at": o.Updated.UTC().Format(time.RFC3339Nano),
+			"line_items": []any{map[string]any{"id": o.ID, "quantity": 1,
+				"products_variant": map[string]any{"id": 1, "sku": "course"},
+				"products_price": map[string]any{"id": 2, "amount": "49.90",
+					"currency": "EUR"}}}})
 		last = o.ID
 	}
 	if more {

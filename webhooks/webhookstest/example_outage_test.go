@@ -18,7 +18,8 @@ import (
 	"github.com/switchyard-dev/switchyard/webhooks"
 )
 
-// example is the real example app with its Redis, and the providers that send to it, on one timeline.
+// example is the real example app with its Redis, and the providers that send to it, on
+// one timeline.
 type example struct {
 	t        *testing.T
 	timeline *webhooks.Timeline
@@ -28,7 +29,9 @@ type example struct {
 }
 
 // startExample runs the app with a clock in a file; env is added to its variables.
-func startExample(t *testing.T, redisURL, clock string, env ...string) (string, *ingestion.Client) {
+func startExample(
+	t *testing.T, redisURL, clock string, env ...string,
+) (string, *ingestion.Client) {
 	t.Helper()
 	env = append(env, "SOURCE_REDIS_URL="+redisURL, "CLOCK="+clock)
 	for _, p := range webhooks.Senders() {
@@ -36,7 +39,8 @@ func startExample(t *testing.T, redisURL, clock string, env ...string) (string, 
 		if p.ID == "stripe" {
 			name = "WEBHOOK_SECRET"
 		}
-		env = append(env, fmt.Sprintf("%s=%s,%s", name, secretsOf(p.ID)[0].Reveal(), secretsOf(p.ID)[1].Reveal()))
+		env = append(env, fmt.Sprintf("%s=%s,%s", name, secretsOf(p.ID)[0].Reveal(),
+			secretsOf(p.ID)[1].Reveal()))
 	}
 	return ingestiontest.Start(t, "test/clock.mjs", env...)
 }
@@ -44,10 +48,12 @@ func startExample(t *testing.T, redisURL, clock string, env ...string) (string, 
 // runExample is run with the example app in the place of the one of this package.
 func runExample(t *testing.T, env ...string) *example {
 	t.Helper()
-	e := &example{t: t, timeline: webhooks.NewTimeline(begin), redis: redistest.Start(t, redistest.Config("appendonly yes", "appendfsync no", "save ''"))}
+	e := &example{t: t, timeline: webhooks.NewTimeline(begin), redis: redistest.Start(t,
+		redistest.Config("appendonly yes", "appendfsync no", "save ''"))}
 	clock := filepath.Join(t.TempDir(), "clock")
 	tick := func(now time.Time) {
-		if err := os.WriteFile(clock, []byte(strconv.FormatInt(now.UnixMilli(), 10)), 0o600); err != nil {
+		if err := os.WriteFile(clock, []byte(strconv.FormatInt(now.UnixMilli(), 10)),
+			0o600); err != nil {
 			t.Error(err)
 		}
 	}
@@ -56,10 +62,12 @@ func runExample(t *testing.T, env ...string) *example {
 	url, e.app = startExample(t, e.redis.URL(), clock, env...)
 	e.ready()
 	e.timeline.At(down, func(ctx context.Context) error {
-		// A job that runs while its server is killed comes again only when its lock is over, which is real time.
+		// A job that runs while its server is killed comes again only when its lock is
+		// over, which is real time.
 		redistest.Eventually(t, 20*time.Second, func() error {
 			for _, list := range []string{"wait", "active"} {
-				if n, err := e.redis.Client().LLen(ctx, "bull:order-ingestion:"+list).Result(); err != nil || n > 0 {
+				if n, err := e.redis.Client().LLen(ctx,
+					"bull:order-ingestion:"+list).Result(); err != nil || n > 0 {
 					return fmt.Errorf("%d jobs in %s: %w", n, list, err)
 				}
 			}
@@ -80,13 +88,15 @@ func runExample(t *testing.T, env ...string) *example {
 	return e
 }
 
-// ready waits until the app would take an order: its connection is back a second or so after its server, which in virtual time would be hours.
+// ready waits until the app would take an order: its connection is back a second or so
+// after its server, which in virtual time would be hours.
 func (e *example) ready() {
 	e.t.Helper()
 	n := 0
 	redistest.Eventually(e.t, 20*time.Second, func() error {
 		n++
-		r, err := e.app.Canary(e.t.Context(), fmt.Sprintf("canary_%d_%d", e.timeline.Now().Unix(), n))
+		r, err := e.app.Canary(e.t.Context(),
+			fmt.Sprintf("canary_%d_%d", e.timeline.Now().Unix(), n))
 		if err == nil && r.Status != 200 {
 			err = fmt.Errorf("status %d: %s", r.Status, r.Error)
 		}
@@ -94,7 +104,8 @@ func (e *example) ready() {
 	})
 }
 
-// check says that exactly the orders that were not dropped were applied, each once, although some came twice.
+// check says that exactly the orders that were not dropped were applied, each once,
+// although some came twice.
 func (e *example) check() {
 	e.t.Helper()
 	kept, deliveries := map[string]bool{}, 0
@@ -137,16 +148,20 @@ func (e *example) check() {
 	})
 	for id, n := range applied {
 		if !kept[id] || n != 1 {
-			e.t.Errorf("%s was applied %d times, its provider has it as delivered: %v", id, n, kept[id])
+			e.t.Errorf("%s was applied %d times, its provider has it as delivered: %v", id,
+				n, kept[id])
 		}
 	}
 	if doubles := deliveries - len(kept); doubles < 50 {
-		e.t.Errorf("only %d deliveries came twice: that nothing is doubled proves little", doubles)
+		e.t.Errorf("only %d deliveries came twice: that nothing is doubled proves little",
+			doubles)
 	}
-	e.t.Logf("%d deliveries answered with success, %d orders applied once", deliveries, len(applied))
+	e.t.Logf("%d deliveries answered with success, %d orders applied once", deliveries,
+		len(applied))
 }
 
-// TestTheExampleAppWithoutDurableIntakeLosesWhatTheSchedulesSay sends 72 hours of all five providers to the real app, over a real Redis that is away for five of them.
+// TestTheExampleAppWithoutDurableIntakeLosesWhatTheSchedulesSay sends 72 hours of all
+// five providers to the real app, over a real Redis that is away for five of them.
 func TestTheExampleAppWithoutDurableIntakeLosesWhatTheSchedulesSay(t *testing.T) {
 	t.Parallel()
 	e := runExample(t)
@@ -154,14 +169,16 @@ func TestTheExampleAppWithoutDurableIntakeLosesWhatTheSchedulesSay(t *testing.T)
 	e.check()
 }
 
-// TestTheExampleAppWithDurableIntakeLosesNothing is the same with orders kept on disk: no provider meets a refusal in the outage, and nothing is doubled.
+// TestTheExampleAppWithDurableIntakeLosesNothing is the same with orders kept on disk:
+// no provider meets a refusal in the outage, and nothing is doubled.
 func TestTheExampleAppWithDurableIntakeLosesNothing(t *testing.T) {
 	t.Parallel()
 	e := runExample(t, "INTAKE=durable")
 	for _, s := range e.senders {
 		for _, tr := range s.Traces() {
 			if first := tr.Attempts[0]; tr.Outcome != webhooks.Delivered || !first.Success {
-				t.Errorf("%s %s: %s, first answered %d %s", s.Sender.Name, tr.Order.ID, tr.Outcome, first.Status, first.Error)
+				t.Errorf("%s %s: %s, first answered %d %s", s.Sender.Name, tr.Order.ID,
+					tr.Outcome, first.Status, first.Error)
 			}
 		}
 	}

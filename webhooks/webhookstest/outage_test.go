@@ -38,15 +38,19 @@ type estate struct {
 }
 
 func secretsOf(id string) []migration.Secret {
-	return []migration.Secret{migration.Secret("new secret of " + id), migration.Secret("old secret of " + id)}
+	return []migration.Secret{migration.Secret("new secret of " + id),
+		migration.Secret("old secret of " + id)}
 }
 
-// run sends an order each twelve minutes from each provider for 72 hours and takes Redis away for five of them.
+// run sends an order each twelve minutes from each provider for 72 hours and takes
+// Redis away for five of them.
 func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 	t.Helper()
-	e := &estate{t: t, timeline: webhooks.NewTimeline(begin), redis: redistest.Start(t, redistest.Config("appendonly yes", "appendfsync no", "save ''"))}
+	e := &estate{t: t, timeline: webhooks.NewTimeline(begin), redis: redistest.Start(t,
+		redistest.Config("appendonly yes", "appendfsync no", "save ''"))}
 	e.queue = Queue{e.redis.Client()}
-	e.app = &App{Now: e.timeline.Now, Enqueue: e.queue.Add, Secrets: map[string][]migration.Secret{}}
+	e.app = &App{Now: e.timeline.Now, Enqueue: e.queue.Add,
+		Secrets: map[string][]migration.Secret{}}
 	file := filepath.Join(t.TempDir(), "intake.db")
 	if durable {
 		e.open(file)
@@ -57,8 +61,11 @@ func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 	e.timeline.At(down, func(context.Context) error { e.redis.Kill(); return nil })
 	e.timeline.At(up, func(ctx context.Context) error {
 		e.redis.Restart()
-		// The client answers from memory for up to a second after a server is back; in virtual time that would be hours.
-		redistest.Eventually(t, 10*time.Second, func() error { return e.queue.Redis.Ping(ctx).Err() })
+		// The client answers from memory for up to a second after a server is back; in
+		// virtual time that would be hours.
+		redistest.Eventually(t, 10*time.Second, func() error {
+			return e.queue.Redis.Ping(ctx).Err()
+		})
 		return nil
 	})
 	for _, p := range providers {
@@ -75,8 +82,12 @@ func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 				return nil // what waits, waits
 			})
 		}
-		// The app is killed and started again in the middle of the outage, and once more after an order was added but not yet noted so.
-		e.timeline.At(down.Add(outage/3), func(context.Context) error { e.open(file); return nil })
+		// The app is killed and started again in the middle of the outage, and once
+		// more after an order was added but not yet noted so.
+		e.timeline.At(down.Add(outage/3), func(context.Context) error {
+			e.open(file)
+			return nil
+		})
 		e.timeline.At(up.Add(time.Second), func(ctx context.Context) error {
 			killed := errors.New("killed")
 			if n, err := e.app.Intake.Drain(ctx, func(ctx context.Context, j Job) error {
@@ -97,11 +108,17 @@ func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 	return e
 }
 
-// sendAll has each provider send its orders to an app; tick is told the time before each try.
-func sendAll(timeline *webhooks.Timeline, providers []webhooks.Sender, url string, tick func(time.Time)) (senders []*webhooks.Simulator) {
+// sendAll has each provider send its orders to an app; tick is told the time before
+// each try.
+func sendAll(
+	timeline *webhooks.Timeline, providers []webhooks.Sender, url string,
+	tick func(time.Time),
+) (senders []*webhooks.Simulator) {
 	for n, p := range providers {
-		s := &webhooks.Simulator{Sender: p, Timeline: timeline, Seed: uint64(n), Duplicates: 0.05,
-			// The secret is replaced in the middle of the outage: what is signed anew then is signed with the new one.
+		s := &webhooks.Simulator{Sender: p, Timeline: timeline, Seed: uint64(n),
+			Duplicates: 0.05,
+			// The secret is replaced in the middle of the outage: what is signed anew
+			// then is signed with the new one.
 			Secrets: func(now time.Time) []migration.Secret {
 				tick(now)
 				both := secretsOf(p.ID)
@@ -131,7 +148,8 @@ func (e *estate) open(file string) {
 func orders(provider string) []webhooks.Order {
 	var out []webhooks.Order
 	for at := begin; at.Before(begin.Add(simulated)); at = at.Add(every) {
-		out = append(out, webhooks.Order{ID: fmt.Sprintf("%s_%s", provider, at.Format("02_150405")), At: at, Value: 4900})
+		out = append(out, webhooks.Order{ID: fmt.Sprintf("%s_%s", provider,
+			at.Format("02_150405")), At: at, Value: 4900})
 	}
 	return out
 }
@@ -174,14 +192,16 @@ func eventOf(t *testing.T, p webhooks.Sender, o webhooks.Order) webhooks.Event {
 	return e
 }
 
-// check says that exactly the orders that were not dropped are queued, each once, although some came twice.
+// check says that exactly the orders that were not dropped are queued, each once,
+// although some came twice.
 func (e *estate) check() {
 	e.t.Helper()
 	queued := e.waiting()
 	kept := 0
 	for _, s := range e.senders {
 		for _, tr := range s.Traces() {
-			if job := eventOf(e.t, s.Sender, tr.Order).JobID(); queued[job] != (tr.Outcome == webhooks.Delivered) {
+			if job := eventOf(e.t, s.Sender,
+				tr.Order).JobID(); queued[job] != (tr.Outcome == webhooks.Delivered) {
 				e.t.Errorf("%s: %s, queued %v", tr.Order.ID, tr.Outcome, queued[job])
 			}
 			if tr.Outcome == webhooks.Delivered {
@@ -193,28 +213,36 @@ func (e *estate) check() {
 		e.t.Errorf("%d jobs, %d orders", len(queued), kept)
 	}
 	if doubles := e.app.Accepted.Load() - int64(kept); doubles < 50 {
-		e.t.Errorf("only %d deliveries came twice: that nothing is doubled proves little", doubles)
+		e.t.Errorf("only %d deliveries came twice: that nothing is doubled proves little",
+			doubles)
 	}
 }
 
-// dropped says by id which orders each provider drops without durable intake, and fails where it is not so.
+// dropped says by id which orders each provider drops without durable intake, and fails
+// where it is not so.
 func dropped(t *testing.T, senders []*webhooks.Simulator) {
 	t.Helper()
 	never := begin.Add(simulated)
-	// The last try comes this long after the first, so what was triggered in the first outage-minus-that is lost. By hand, not by the schedules.
+	// The last try comes this long after the first, so what was triggered in the first
+	// outage-minus-that is lost. By hand, not by the schedules.
 	lost := map[string][]string{
-		"stripe":       nil,
-		"shopify":      between("shopify", down, never), // the subscription is deleted at down + 4 h, with all that waits, and nobody makes a new one
-		"clickfunnels": between("clickfunnels", down, up.Add(-(81*time.Minute + 15*time.Second))),
-		"copecart":     between("copecart", down, up.Add(-3*time.Hour)),
-		"cope":         between("cope", down, up.Add(-3*time.Hour)),
+		"stripe": nil,
+		// the subscription is deleted at down + 4 h, with all that waits, and nobody
+		// makes a new one
+		"shopify": between("shopify", down, never),
+		"clickfunnels": between("clickfunnels", down,
+			up.Add(-(81*time.Minute + 15*time.Second))),
+		"copecart": between("copecart", down, up.Add(-3*time.Hour)),
+		"cope":     between("cope", down, up.Add(-3*time.Hour)),
 	}
 	for _, s := range senders {
 		id := s.Sender.ID
 		if got := s.Dropped(); !slices.Equal(got, lost[id]) {
-			t.Errorf("%s dropped %d orders, not %d: %v, not %v", id, len(got), len(lost[id]), abridged(got), abridged(lost[id]))
+			t.Errorf("%s dropped %d orders, not %d: %v, not %v", id, len(got), len(lost[id]),
+				abridged(got), abridged(lost[id]))
 		} else {
-			t.Logf("%-12s drops %3d of %d orders: %v", id, len(got), len(s.Traces()), abridged(got))
+			t.Logf("%-12s drops %3d of %d orders: %v", id, len(got), len(s.Traces()),
+				abridged(got))
 		}
 		if p := s.Pending(); len(p) > 0 {
 			t.Errorf("%s still has %v", id, p)
@@ -235,8 +263,10 @@ func TestWithoutDurableIntakeEachProviderDropsWhatItsScheduleSays(t *testing.T) 
 func TestASubscriptionInTheAppsConfigurationLosesItsFirstHourOnly(t *testing.T) {
 	t.Parallel()
 	e := run(t, []webhooks.Sender{webhooks.ShopifyAppConfig()}, false)
-	if got, want := e.senders[0].Dropped(), between("shopify", down, down.Add(time.Hour)); !slices.Equal(got, want) {
-		t.Errorf("dropped %d orders, not %d: %v, not %v", len(got), len(want), abridged(got), abridged(want))
+	if got, want := e.senders[0].Dropped(), between("shopify", down,
+		down.Add(time.Hour)); !slices.Equal(got, want) {
+		t.Errorf("dropped %d orders, not %d: %v, not %v", len(got), len(want), abridged(got),
+			abridged(want))
 	}
 }
 
@@ -260,7 +290,8 @@ func TestWithDurableIntakeNoOrderIsLostAndNoneDoubled(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.check()
-	t.Logf("%d orders, %d deliveries answered with success, %d jobs", len(e.senders)*len(orders("")), e.app.Accepted.Load(), len(e.waiting()))
+	t.Logf("%d orders, %d deliveries answered with success, %d jobs",
+		len(e.senders)*len(orders("")), e.app.Accepted.Load(), len(e.waiting()))
 }
 
 func abridged(ids []string) []string {

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// Shopify stands in for the queries orders and order of Shopify's Admin API (GraphQL): authentication, the updated_at filter, cursors, also those of an
-// order's lines, throttling and errors in a 200. It reads the variables, not the query: it answers order where that has an id, else orders, with the
-// fields that are asked here.
+// Shopify stands in for the queries orders and order of Shopify's Admin API (GraphQL):
+// authentication, the updated_at filter, cursors, also those of an order's lines,
+// throttling and errors in a 200. It reads the variables, not the query: it answers
+// order where that has an id, else orders, with the fields that are asked here.
 type Shopify struct {
 	Token string
 
@@ -50,7 +51,9 @@ func (s *Shopify) Add(o ShopifyOrder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.orders = append(s.orders, o)
-	slices.SortStableFunc(s.orders, func(a, b ShopifyOrder) int { return a.Updated.Compare(b.Updated) })
+	slices.SortStableFunc(s.orders, func(a, b ShopifyOrder) int {
+		return a.Updated.Compare(b.Updated)
+	})
 }
 
 // Throttle makes the next n questions find the budget used up.
@@ -69,8 +72,10 @@ var (
 func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Shopify-Access-Token")), []byte(s.Token)) != 1 {
-		send(w, http.StatusUnauthorized, map[string]any{"errors": "[API] Invalid API key or access token (unrecognized login or wrong password)"})
+	if subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Shopify-Access-Token")),
+		[]byte(s.Token)) != 1 {
+		send(w, http.StatusUnauthorized, map[string]any{"errors": "[API] Invalid API key or " +
+			"access token (unrecognized login or wrong password)"})
 		return
 	}
 	if r.Method != http.MethodPost || !graphqlPath.MatchString(r.URL.Path) {
@@ -78,7 +83,8 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fail := func(code, message string) {
-		send(w, http.StatusOK, map[string]any{"errors": []any{map[string]any{"message": message, "extensions": map[string]any{"code": code}}}})
+		send(w, http.StatusOK, map[string]any{"errors": []any{map[string]any{"message": message,
+			"extensions": map[string]any{"code": code}}}})
 	}
 	var q struct {
 		Query     string
@@ -87,7 +93,8 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			After, Query, ID string
 		}
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil || !strings.Contains(q.Query, "orders(") && !strings.Contains(q.Query, "order(id:") {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil ||
+		!strings.Contains(q.Query, "orders(") && !strings.Contains(q.Query, "order(id:") {
 		send(w, http.StatusBadRequest, map[string]any{"errors": map[string]any{"query": "Required parameter missing or invalid"}})
 		return
 	}
@@ -129,19 +136,27 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			more = true
 			break
 		}
-		node := map[string]any{"id": o.gid(), "legacyResourceId": strconv.FormatInt(o.ID, 10), "name": fmt.Sprintf("#%d", o.ID), "createdAt": o.CreatedAt.UTC().Format(time.RFC3339),
-			"updatedAt": o.Updated.UTC().Format(time.RFC3339), "cancelledAt": nil, "displayFinancialStatus": cmp.Or(o.Status, "PAID")}
+		node := map[string]any{"id": o.gid(), "legacyResourceId": strconv.FormatInt(o.ID, 10),
+			"name":      fmt.Sprintf("#%d", o.ID),
+			"createdAt": o.CreatedAt.UTC().Format(time.RFC3339),
+			"updatedAt": o.Updated.UTC().Format(time.RFC3339), "cancelledAt": nil,
+			"displayFinancialStatus": cmp.Or(o.Status, "PAID")}
 		if !o.CancelledAt.IsZero() {
 			node["cancelledAt"] = o.CancelledAt.UTC().Format(time.RFC3339)
 		}
 		nodes = append(nodes, node)
 		end = cursor
 	}
-	send(w, http.StatusOK, map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": nodes, "pageInfo": map[string]any{"hasNextPage": more, "endCursor": end}}}})
+	send(w, http.StatusOK,
+		map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": nodes,
+			"pageInfo": map[string]any{"hasNextPage": more, "endCursor": end}}}})
 }
 
 // one answers the order of an id with a page of its lines; one that is not there is null.
-func (s *Shopify) one(w http.ResponseWriter, fail func(code, message string), id string, first int, after string) {
+func (s *Shopify) one(
+	w http.ResponseWriter, fail func(code, message string), id string, first int,
+	after string,
+) {
 	i := slices.IndexFunc(s.orders, func(o ShopifyOrder) bool { return o.gid() == id })
 	if i < 0 {
 		send(w, http.StatusOK, map[string]any{"data": map[string]any{"order": nil}})
@@ -166,15 +181,22 @@ func (s *Shopify) one(w http.ResponseWriter, fail func(code, message string), id
 		if l.SKU != "" {
 			sku = l.SKU
 		}
-		lines = append(lines, map[string]any{"sku": sku, "quantity": l.Quantity, "originalUnitPriceSet": money(l.Price)})
+		lines = append(lines, map[string]any{"sku": sku, "quantity": l.Quantity,
+			"originalUnitPriceSet": money(l.Price)})
 	}
 	var customer any
 	if o.Customer != 0 {
 		customer = map[string]any{"legacyResourceId": strconv.FormatInt(o.Customer, 10)}
 	}
-	send(w, http.StatusOK, map[string]any{"data": map[string]any{"order": map[string]any{"name": fmt.Sprintf("#%d", o.ID), "createdAt": o.CreatedAt.UTC().Format(time.RFC3339), "test": false,
-		"currencyCode": o.Currency, "totalPriceSet": money(o.Total), "customer": customer,
-		"lineItems": map[string]any{"nodes": lines, "pageInfo": map[string]any{"hasNextPage": end < len(o.Lines), "endCursor": strconv.Itoa(end)}}}}})
+	send(w, http.StatusOK,
+		map[string]any{"data": map[string]any{"order": map[string]any{"name": fmt.Sprintf("#%d",
+			o.ID), "createdAt": o.CreatedAt.UTC().Format(time.RFC3339), "test": false,
+			"currencyCode": o.Currency, "totalPriceSet": money(o.Total), "customer": customer,
+			"lineItems": map[string]any{"nodes": lines,
+				"pageInfo": map[string]any{"hasNextPage": end < len(o.Lines),
+					"endCursor": strconv.Itoa(end)}}}}})
 }
 
-func place(o ShopifyOrder) string { return fmt.Sprintf("%020d/%020d", o.Updated.UnixNano(), o.ID) }
+func place(o ShopifyOrder) string {
+	return fmt.Sprintf("%020d/%020d", o.Updated.UnixNano(), o.ID)
+}

@@ -22,10 +22,14 @@ func serveShopify(t *testing.T, s *Shopify) webhooks.ShopifyOrders {
 	s.Token = shopToken
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return webhooks.ShopifyOrders{Base: server.URL, Token: shopToken, Wait: func(context.Context, time.Duration) error { return nil }}
+	return webhooks.ShopifyOrders{Base: server.URL, Token: shopToken,
+		Wait: func(context.Context, time.Duration) error {
+			return nil
+		}}
 }
 
-var _ = []webhooks.Recoverer{webhooks.StripeEvents{}, webhooks.ShopifyOrders{}, webhooks.ClickFunnelsOrders{}}
+var _ = []webhooks.Recoverer{webhooks.StripeEvents{}, webhooks.ShopifyOrders{},
+	webhooks.ClickFunnelsOrders{}}
 
 func TestOrdersThatShopifyNeverSentAreFoundByTheirUpdate(t *testing.T) {
 	t.Parallel()
@@ -33,10 +37,14 @@ func TestOrdersThatShopifyNeverSentAreFoundByTheirUpdate(t *testing.T) {
 	orders := serveShopify(t, api)
 	for i := range 137 {
 		// Many share a second.
-		api.Add(ShopifyOrder{ID: int64(1000 + i), CreatedAt: begin, Updated: begin.Add(time.Duration(i/30) * time.Second)})
+		api.Add(ShopifyOrder{ID: int64(1000 + i), CreatedAt: begin,
+			Updated: begin.Add(time.Duration(i/30) * time.Second)})
 	}
 	api.Throttle(2)
-	found, err := orders.Missing(t.Context(), begin.Add(time.Second), func(e webhooks.Event) bool { return e.Object == "1050" })
+	found, err := orders.Missing(t.Context(), begin.Add(time.Second),
+		func(e webhooks.Event) bool {
+			return e.Object == "1050"
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,28 +68,42 @@ func TestShopifysRefusalsAreErrorsThatHideTheToken(t *testing.T) {
 	wrong.Token = "shpat_wrong"
 	elsewhere := webhooks.ShopifyOrders{Shop: "evil.example/.myshopify.com", Token: shopToken}
 	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		send(w, 200, map[string]any{"errors": []any{map[string]any{"message": "Access denied for " + r.Header.Get("X-Shopify-Access-Token"), "extensions": map[string]any{"code": "ACCESS_DENIED"}}}})
+		send(w, 200,
+			map[string]any{"errors": []any{map[string]any{"message": "Access denied for " +
+				r.Header.Get("X-Shopify-Access-Token"),
+				"extensions": map[string]any{"code": "ACCESS_DENIED"}}}})
 	}))
 	defer denied.Close()
-	looping := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		send(w, 200, map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": []any{}, "pageInfo": map[string]any{"hasNextPage": true, "endCursor": "x"}}}})
-	}))
+	looping := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			send(w, 200,
+				map[string]any{"data": map[string]any{"orders": map[string]any{"nodes": []any{},
+					"pageInfo": map[string]any{"hasNextPage": true, "endCursor": "x"}}}})
+		}))
 	defer looping.Close()
-	nothing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w, 200, map[string]any{}) }))
+	nothing := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			send(w, 200, map[string]any{})
+		}))
 	defer nothing.Close()
 	at := func(url string) webhooks.ShopifyOrders { o := orders; o.Base = url; return o }
 	for name, c := range map[string]struct {
 		orders webhooks.ShopifyOrders
 		says   string
-	}{"wrong token": {wrong, "401"}, "not a shop": {elsewhere, "not a shop's address"}, "no right to read": {at(denied.URL), "ACCESS_DENIED"}, "the same page for ever": {at(looping.URL), "there is more"},
-		"another answer": {at(nothing.URL), "documented JSON"}} {
+	}{"wrong token": {wrong, "401"}, "not a shop": {elsewhere, "not a shop's address"},
+		"no right to read":       {at(denied.URL), "ACCESS_DENIED"},
+		"the same page for ever": {at(looping.URL), "there is more"},
+		"another answer":         {at(nothing.URL), "documented JSON"}} {
 		found, err := c.orders.Missing(t.Context(), begin, nothingKnown)
-		if err == nil || !strings.Contains(err.Error(), c.says) || len(found) > 0 || strings.Contains(err.Error(), "shpat_") {
+		if err == nil || !strings.Contains(err.Error(), c.says) || len(found) > 0 ||
+			strings.Contains(err.Error(), "shpat_") {
 			t.Errorf("%s: %d found, %v", name, len(found), err)
 		}
 	}
 	api.Throttle(1000)
-	if _, err := orders.Missing(t.Context(), begin, nothingKnown); migration.KindOf(err) != migration.Unavailable || !strings.Contains(err.Error(), "THROTTLED") {
+	if _, err := orders.Missing(t.Context(), begin,
+		nothingKnown); migration.KindOf(err) != migration.Unavailable ||
+		!strings.Contains(err.Error(), "THROTTLED") {
 		t.Errorf("always throttled: %v", err)
 	}
 	api.Throttle(1)
@@ -97,7 +119,9 @@ func TestAnOrderOfShopifyIsGivenInTheShapeOfItsWebhook(t *testing.T) {
 	t.Parallel()
 	api := &Shopify{}
 	orders := serveShopify(t, api)
-	want := map[string]any{"id": 1001.0, "admin_graphql_api_id": "gid://shopify/Order/1001", "name": "#1001", "created_at": begin.Format(time.RFC3339), "total_price": "515.0", "currency": "EUR",
+	want := map[string]any{"id": 1001.0, "admin_graphql_api_id": "gid://shopify/Order/1001",
+		"name": "#1001", "created_at": begin.Format(time.RFC3339), "total_price": "515.0",
+		"currency": "EUR",
 		"customer": map[string]any{"id": 7.0}, "test": false, "financial_status": "paid"}
 	var lines []ShopifyLine
 	var wantLines []any
@@ -108,11 +132,14 @@ func TestAnOrderOfShopifyIsGivenInTheShapeOfItsWebhook(t *testing.T) {
 			l.SKU, sku = "", nil
 		}
 		lines = append(lines, l)
-		wantLines = append(wantLines, map[string]any{"sku": sku, "quantity": float64(i + 1), "price": "2.0"})
+		wantLines = append(wantLines,
+			map[string]any{"sku": sku, "quantity": float64(i + 1), "price": "2.0"})
 	}
 	want["line_items"] = wantLines
-	api.Add(ShopifyOrder{ID: 1001, CreatedAt: begin, Updated: begin, Total: "515.0", Currency: "EUR", Customer: 7, Lines: lines})
-	api.Add(ShopifyOrder{ID: 1002, CreatedAt: begin, Updated: begin.Add(time.Second), Total: "1.0", Currency: "EUR"})
+	api.Add(ShopifyOrder{ID: 1001, CreatedAt: begin, Updated: begin, Total: "515.0",
+		Currency: "EUR", Customer: 7, Lines: lines})
+	api.Add(ShopifyOrder{ID: 1002, CreatedAt: begin, Updated: begin.Add(time.Second),
+		Total: "1.0", Currency: "EUR"})
 	found, err := orders.Missing(t.Context(), begin, nothingKnown)
 	if err != nil || len(found) != 2 {
 		t.Fatalf("%d found, %v", len(found), err)
@@ -127,10 +154,14 @@ func TestAnOrderOfShopifyIsGivenInTheShapeOfItsWebhook(t *testing.T) {
 	if err != nil || e.Object != "1001" || !e.Created.Equal(begin) {
 		t.Errorf("its own body is not known as the order: %+v, %v", e, err)
 	}
-	if body, err = orders.Body(t.Context(), found[1]); err != nil || !strings.Contains(string(body), `"customer":null,`) || !strings.Contains(string(body), `"line_items":[]`) {
+	if body, err = orders.Body(t.Context(), found[1]); err != nil ||
+		!strings.Contains(string(body), `"customer":null,`) ||
+		!strings.Contains(string(body), `"line_items":[]`) {
 		t.Errorf("without customer and lines: %v: %s", err, body)
 	}
-	if _, err := orders.Body(t.Context(), webhooks.Found{Event: webhooks.Event{ID: "gid://shopify/Order/9", Object: "9"}}); migration.KindOf(err) != migration.NotFound {
+	if _, err := orders.Body(t.Context(),
+		webhooks.Found{Event: webhooks.Event{ID: "gid://shopify/Order/9",
+			Object: "9"}}); migration.KindOf(err) != migration.NotFound {
 		t.Errorf("an order that is gone: %v", err)
 	}
 }
@@ -142,8 +173,11 @@ func TestOfShopifyOnlyPaidOrdersAreMissingAndDoubtfulOnesAreHeld(t *testing.T) {
 		found bool
 		hold  string
 	}{
-		"paid": {ShopifyOrder{}, true, ""}, "not paid yet": {ShopifyOrder{Status: "PENDING"}, false, ""}, "authorized": {ShopifyOrder{Status: "AUTHORIZED"}, false, ""},
-		"given back": {ShopifyOrder{Status: "REFUNDED"}, false, ""}, "given back in part": {ShopifyOrder{Status: "PARTIALLY_REFUNDED"}, true, "refunded in part"},
+		"paid": {ShopifyOrder{}, true, ""}, "not paid yet": {ShopifyOrder{Status: "PENDING"},
+			false, ""}, "authorized": {ShopifyOrder{Status: "AUTHORIZED"}, false, ""},
+		"given back": {ShopifyOrder{Status: "REFUNDED"}, false, ""},
+		"given back in part": {ShopifyOrder{Status: "PARTIALLY_REFUNDED"}, true,
+			"refunded in part"},
 		"paid and cancelled": {ShopifyOrder{CancelledAt: begin}, true, "cancelled"},
 	} {
 		api := &Shopify{}
@@ -151,7 +185,9 @@ func TestOfShopifyOnlyPaidOrdersAreMissingAndDoubtfulOnesAreHeld(t *testing.T) {
 		c.order.ID, c.order.Updated = 1, begin
 		api.Add(c.order)
 		found, err := orders.Missing(t.Context(), begin, nothingKnown)
-		if err != nil || (len(found) == 1) != c.found || c.found && (found[0].Hold == "") != (c.hold == "") || c.found && !strings.Contains(found[0].Hold, c.hold) {
+		if err != nil || (len(found) == 1) != c.found ||
+			c.found && (found[0].Hold == "") != (c.hold == "") ||
+			c.found && !strings.Contains(found[0].Hold, c.hold) {
 			t.Errorf("%s: %+v, %v", rule, found, err)
 		}
 	}

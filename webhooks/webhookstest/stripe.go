@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// Stripe stands in for the part of Stripe's API that lists events: authentication, filters, pagination and errors as documented at
-// https://docs.stripe.com/api/events/list, /pagination and /errors. It leaves out type with wildcards, expand and connected accounts.
+// Stripe stands in for the part of Stripe's API that lists events: authentication,
+// filters, pagination and errors as documented at
+// https://docs.stripe.com/api/events/list, /pagination and /errors. It leaves out type
+// with wildcards, expand and connected accounts.
 type Stripe struct {
 	Key string
 	Now func() time.Time
@@ -30,7 +32,8 @@ type stripeEvent struct {
 	delivered bool
 }
 
-// Add adds an event as it was sent in a webhook. Delivered says whether every endpoint took it.
+// Add adds an event as it was sent in a webhook. Delivered says whether every endpoint
+// took it.
 func (s *Stripe) Add(body []byte, delivered bool) error {
 	var e map[string]any
 	if err := json.Unmarshal(body, &e); err != nil {
@@ -46,12 +49,15 @@ func (s *Stripe) Add(body []byte, delivered bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := time.Unix(int64(created), 0)
-	i, _ := slices.BinarySearchFunc(s.events, at, func(e stripeEvent, at time.Time) int { return at.Compare(e.created) })
+	i, _ := slices.BinarySearchFunc(s.events, at, func(e stripeEvent, at time.Time) int {
+		return at.Compare(e.created)
+	})
 	s.events = slices.Insert(s.events, i, stripeEvent{id, kind, at, e, delivered})
 	return nil
 }
 
-// Delivered says that every endpoint has taken an event now. One that is not known is ignored.
+// Delivered says that every endpoint has taken an event now. One that is not known is
+// ignored.
 func (s *Stripe) Delivered(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,14 +86,18 @@ func (s *Stripe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case key == "":
-		refuse(w, http.StatusUnauthorized, "invalid_request_error", "", "", "You did not provide an API key.")
+		refuse(w, http.StatusUnauthorized, "invalid_request_error", "", "",
+			"You did not provide an API key.")
 	case subtle.ConstantTimeCompare([]byte(key), []byte(s.Key)) != 1:
-		refuse(w, http.StatusUnauthorized, "invalid_request_error", "", "", "Invalid API Key provided: sk_test_****")
+		refuse(w, http.StatusUnauthorized, "invalid_request_error", "", "",
+			"Invalid API Key provided: sk_test_****")
 	case s.limits > 0:
 		s.limits--
-		refuse(w, http.StatusTooManyRequests, "invalid_request_error", "rate_limit", "", "Request rate limit exceeded.")
+		refuse(w, http.StatusTooManyRequests, "invalid_request_error", "rate_limit", "",
+			"Request rate limit exceeded.")
 	case r.Method != http.MethodGet || r.URL.Path != "/v1/events":
-		refuse(w, http.StatusNotFound, "invalid_request_error", "", "", fmt.Sprintf("Unrecognized request URL (%s: %s).", r.Method, r.URL.Path))
+		refuse(w, http.StatusNotFound, "invalid_request_error", "", "",
+			fmt.Sprintf("Unrecognized request URL (%s: %s).", r.Method, r.URL.Path))
 	default:
 		s.list(w, r.URL.Query())
 	}
@@ -97,10 +107,12 @@ func (s *Stripe) list(w http.ResponseWriter, q url.Values) {
 	bad := func(param, message string) {
 		refuse(w, http.StatusBadRequest, "invalid_request_error", "", param, message)
 	}
-	known := []string{"limit", "starting_after", "ending_before", "delivery_success", "type", "types[]", "created", "created[gt]", "created[gte]", "created[lt]", "created[lte]"}
+	known := []string{"limit", "starting_after", "ending_before", "delivery_success", "type",
+		"types[]", "created", "created[gt]", "created[gte]", "created[lt]", "created[lte]"}
 	for name := range q {
 		if !slices.Contains(known, name) {
-			refuse(w, http.StatusBadRequest, "invalid_request_error", "parameter_unknown", name, "Received unknown parameter: "+name)
+			refuse(w, http.StatusBadRequest, "invalid_request_error", "parameter_unknown", name,
+				"Received unknown parameter: "+name)
 			return
 		}
 	}
@@ -138,16 +150,21 @@ func (s *Stripe) list(w http.ResponseWriter, q url.Values) {
 	}
 	page, more, cursor := all, false, q.Get("starting_after")+q.Get("ending_before")
 	if cursor != "" {
-		// The cursor need not match the filters: what counts is its place in the whole list.
-		place := func(id string) int { return slices.IndexFunc(s.events, func(e stripeEvent) bool { return e.id == id }) }
+		// The cursor need not match the filters: what counts is its place in the whole
+		// list.
+		place := func(id string) int {
+			return slices.IndexFunc(s.events, func(e stripeEvent) bool { return e.id == id })
+		}
 		at := place(cursor)
 		if at < 0 {
-			refuse(w, http.StatusBadRequest, "invalid_request_error", "resource_missing", "starting_after", "No such event: '"+cursor+"'")
+			refuse(w, http.StatusBadRequest, "invalid_request_error", "resource_missing",
+				"starting_after", "No such event: '"+cursor+"'")
 			return
 		}
 		page = nil
 		for _, e := range all {
-			if q.Get("starting_after") != "" && place(e.id) > at || q.Get("ending_before") != "" && place(e.id) < at {
+			if q.Get("starting_after") != "" && place(e.id) > at ||
+				q.Get("ending_before") != "" && place(e.id) < at {
 				page = append(page, e)
 			}
 		}
@@ -163,7 +180,8 @@ func (s *Stripe) list(w http.ResponseWriter, q url.Values) {
 	for _, e := range page {
 		data = append(data, e.body)
 	}
-	send(w, http.StatusOK, map[string]any{"object": "list", "url": "/v1/events", "has_more": more, "data": data})
+	send(w, http.StatusOK,
+		map[string]any{"object": "list", "url": "/v1/events", "has_more": more, "data": data})
 }
 
 func match(e stripeEvent, q url.Values) (bool, error) {
@@ -178,13 +196,20 @@ func match(e stripeEvent, q url.Values) (bool, error) {
 	}
 	created := e.created.Unix()
 	for name, holds := range map[string]func(int64) bool{
-		"created": func(n int64) bool { return created == n }, "created[gt]": func(n int64) bool { return created > n }, "created[gte]": func(n int64) bool { return created >= n },
-		"created[lt]": func(n int64) bool { return created < n }, "created[lte]": func(n int64) bool { return created <= n },
+		"created": func(n int64) bool {
+			return created == n
+		}, "created[gt]": func(n int64) bool {
+			return created > n
+		}, "created[gte]": func(n int64) bool { return created >= n },
+		"created[lt]": func(n int64) bool {
+			return created < n
+		}, "created[lte]": func(n int64) bool { return created <= n },
 	} {
 		if text := q.Get(name); text != "" {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				return false, fmt.Errorf("Invalid integer: %s", text) //nolint:staticcheck // Stripe's words
+				//nolint:staticcheck // Stripe's words
+				return false, fmt.Errorf("Invalid integer: %s", text)
 			}
 			if !holds(n) {
 				return false, nil

@@ -35,13 +35,16 @@ func nothingKnown(webhooks.Event) bool { return false }
 
 func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 	t.Parallel()
-	// Four days without the queue: Stripe gives the first day's orders up. Every order is an event of its list.
+	// Four days without the queue: Stripe gives the first day's orders up. Every order
+	// is an event of its list.
 	p := webhooks.Stripe()
 	timeline := webhooks.NewTimeline(begin)
 	known := map[string]bool{}
-	app := &App{Now: timeline.Now, Secrets: map[string][]migration.Secret{p.ID: secretsOf(p.ID)}}
+	app := &App{Now: timeline.Now,
+		Secrets: map[string][]migration.Secret{p.ID: secretsOf(p.ID)}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if now := timeline.Now(); now.After(begin.Add(6*time.Hour)) && now.Before(begin.Add(102*time.Hour)) {
+		if now := timeline.Now(); now.After(begin.Add(6*time.Hour)) &&
+			now.Before(begin.Add(102*time.Hour)) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -54,11 +57,15 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 	}
 	defer intake.Close()
 	app.Intake = intake
-	sim := &webhooks.Simulator{Sender: p, Timeline: timeline, Secrets: func(time.Time) []migration.Secret { return secretsOf(p.ID) },
+	sim := &webhooks.Simulator{Sender: p, Timeline: timeline,
+		Secrets: func(time.Time) []migration.Secret {
+			return secretsOf(p.ID)
+		},
 		Address: func(time.Time) string { return server.URL + "/webhooks/stripe" }}
 	var sent []webhooks.Order
 	for i := range 150 {
-		sent = append(sent, webhooks.Order{ID: fmt.Sprintf("cs_%03d", i), At: begin.Add(time.Duration(i) * time.Hour)})
+		sent = append(sent, webhooks.Order{ID: fmt.Sprintf("cs_%03d", i),
+			At: begin.Add(time.Duration(i) * time.Hour)})
 	}
 	sim.Send(sent)
 	end := begin.Add(200 * time.Hour)
@@ -74,7 +81,10 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 		}
 	}
 	take := func() {
-		if _, err := intake.Drain(t.Context(), func(_ context.Context, j Job) error { known[j.ID] = true; return nil }); err != nil {
+		if _, err := intake.Drain(t.Context(), func(_ context.Context, j Job) error {
+			known[j.ID] = true
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +102,8 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 	var ids []string
 	for _, f := range found {
 		ids = append(ids, f.Event.Object)
-		if f.Undelivered != 1 || !json.Valid(f.Body) || f.Event.Type != "checkout.session.completed" {
+		if f.Undelivered != 1 || !json.Valid(f.Body) ||
+			f.Event.Type != "checkout.session.completed" {
 			t.Errorf("%+v", f)
 		}
 		if err := intake.Take(t.Context(), Job{f.Event.JobID(), f.Body}); err != nil {
@@ -103,7 +114,8 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 		t.Errorf("found %v, dropped %v", ids, dropped)
 	}
 	take()
-	if again, err := recovery.Missing(t.Context(), begin, isKnown); err != nil || len(again) > 0 || len(known) != 150 {
+	if again, err := recovery.Missing(t.Context(), begin, isKnown); err != nil ||
+		len(again) > 0 || len(known) != 150 {
 		t.Errorf("%d are still missing, %d known, %v", len(again), len(known), err)
 	}
 }
@@ -114,7 +126,8 @@ func TestMissingReadsEveryPageAndKeepsToItsFilters(t *testing.T) {
 	events := serveStripe(t, api)
 	for i := range 173 {
 		// Many share a second: the cursor is an id, not a time.
-		body := fmt.Sprintf(`{"id":"evt_%03d","type":"%s","created":%d}`, i, []string{"a.b", "c.d"}[i%2], begin.Unix()+int64(i/40))
+		body := fmt.Sprintf(`{"id":"evt_%03d","type":"%s","created":%d}`, i,
+			[]string{"a.b", "c.d"}[i%2], begin.Unix()+int64(i/40))
 		if err := api.Add([]byte(body), i%3 == 0); err != nil {
 			t.Fatal(err)
 		}
@@ -157,10 +170,13 @@ func TestAnIncompleteListIsAnErrorThatSaysWhatToDoAndHidesTheKey(t *testing.T) {
 	wrong := events
 	wrong.Key = "sk_test_wrong_key"
 	lying := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		send(w, 200, map[string]any{"object": "list", "has_more": true, "data": []any{map[string]any{"id": "evt_1"}}})
+		send(w, 200, map[string]any{"object": "list", "has_more": true,
+			"data": []any{map[string]any{"id": "evt_1"}}})
 	}))
 	defer lying.Close()
-	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w, 200, map[string]any{"has_more": true}) }))
+	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		send(w, 200, map[string]any{"has_more": true})
+	}))
 	defer empty.Close()
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, "x", "", "", "you sent "+r.Header.Get("Authorization"))
@@ -183,10 +199,12 @@ func TestAnIncompleteListIsAnErrorThatSaysWhatToDoAndHidesTheKey(t *testing.T) {
 		"the key comes back":      {at(echo.URL), begin, "redacted", 400},
 	} {
 		found, err := c.events.Missing(t.Context(), c.since, nothingKnown)
-		if err == nil || !strings.Contains(err.Error(), c.says) || len(found) > 0 || httpapi.Status(err) != c.status {
+		if err == nil || !strings.Contains(err.Error(), c.says) || len(found) > 0 ||
+			httpapi.Status(err) != c.status {
 			t.Errorf("%s: %d found, status %d, %v", name, len(found), httpapi.Status(err), err)
 		}
-		if err != nil && (strings.Contains(err.Error(), stripeKey) || strings.Contains(err.Error(), "wrong_key")) {
+		if err != nil && (strings.Contains(err.Error(), stripeKey) ||
+			strings.Contains(err.Error(), "wrong_key")) {
 			t.Errorf("%s: the error shows the key: %v", name, err)
 		}
 	}
@@ -197,15 +215,19 @@ func TestStripesOwnClientReadsTheStandIn(t *testing.T) {
 	api := &Stripe{Now: func() time.Time { return begin.Add(time.Hour) }}
 	events := serveStripe(t, api)
 	for i := range 33 {
-		_, body := webhooks.Stripe().Request(webhooks.Order{ID: strconv.Itoa(i), At: begin.Add(time.Duration(i) * time.Second)}, 0, nil, begin)
+		_, body := webhooks.Stripe().Request(webhooks.Order{ID: strconv.Itoa(i),
+			At: begin.Add(time.Duration(i) * time.Second)}, 0, nil, begin)
 		if err := api.Add(body, i%2 == 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{URL: &events.Base, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}})
+	backend := stripe.GetBackendWithConfig(stripe.APIBackend,
+		&stripe.BackendConfig{URL: &events.Base,
+			LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}})
 	sc := event.Client{B: backend, Key: stripeKey}
 	for _, backwards := range []bool{false, true} {
-		params := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false), CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: begin.Unix()}}
+		params := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false),
+			CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: begin.Unix()}}
 		params.Limit = stripe.Int64(5)
 		if backwards {
 			params.EndingBefore = stripe.String("evt_0")

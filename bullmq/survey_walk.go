@@ -17,11 +17,13 @@ import (
 // discover finds the queues as Discover does, at the survey's pace.
 func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
 	found := map[Queue]bool{}
-	err := s.keys(ctx, surveyNames, func(keys []string) error { return discover(ctx, s.c, keys, found) })
+	err := s.keys(ctx, surveyNames, func(keys []string) error {
+		return discover(ctx, s.c, keys, found)
+	})
 	return proven(found), err
 }
 
-// keys gives every key of the server in batches of about that size.
+// keys passes every key of the server to f, in batches of about that size.
 func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) error) error {
 	var cursor uint64
 	for {
@@ -43,7 +45,8 @@ func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) er
 }
 
 // jobIndexes are the lists and sorted sets whose entries are jobs.
-var jobIndexes = []string{"wait", "paused", "active", "delayed", "prioritized", "waiting-children", "completed", "failed"}
+var jobIndexes = []string{"wait", "paused", "active", "delayed", "prioritized",
+	"waiting-children", "completed", "failed"}
 
 func isList(part string) bool { return part == "wait" || part == "paused" || part == "active" }
 
@@ -76,8 +79,10 @@ func (s *surveyor) indexes(ctx context.Context, sq *surveyed) error {
 	return nil
 }
 
-// entries gives the ids of an index in batches.
-func (s *surveyor) entries(ctx context.Context, key string, list bool, batch func([]string)) error {
+// entries passes the ids of an index to f, in batches.
+func (s *surveyor) entries(
+	ctx context.Context, key string, list bool, batch func([]string),
+) error {
 	const size = surveyIDs
 	for at := int64(0); ; at += size {
 		started := time.Now()
@@ -134,7 +139,11 @@ func (s *surveyor) scan(ctx context.Context) error {
 			}
 			switch id, sub := jobKey(part); sub {
 			case "job":
-				r := read{sq: sq, id: id, fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name")}
+				r := read{
+					sq:     sq,
+					id:     id,
+					fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name"),
+				}
 				if maphash.String(s.seed, id)%sq.step == 0 {
 					r.size = p.HStrLen(ctx, k, "data")
 					if s.noMemory == nil {
@@ -151,7 +160,8 @@ func (s *surveyor) scan(ctx context.Context) error {
 					job, ttl := p.Get(ctx, k), p.PTTL(ctx, k)
 					later = append(later, func() {
 						if job.Err() == nil {
-							sq.Dedup = append(sq.Dedup, DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
+							sq.Dedup = append(sq.Dedup,
+								DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
 						}
 					})
 				}
@@ -170,7 +180,7 @@ func (s *surveyor) scan(ctx context.Context) error {
 				}
 				return err
 			}
-			if fields[3] == nil { // gone meanwhile, or no job: every job has a name
+			if fields[3] == nil { // gone meanwhile, or not a job: every job has a name
 				continue
 			}
 			s.job(r.sq, r.id, fields)
@@ -198,7 +208,8 @@ func (s *surveyor) scan(ctx context.Context) error {
 	})
 }
 
-// children notes the queues of a parent's pending children, some at a time: a flow may have very many.
+// children notes the queues of a parent's pending children, a few at a time: a flow
+// may have very many.
 func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error {
 	for cursor := uint64(0); ; {
 		started := time.Now()
@@ -221,7 +232,8 @@ func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error
 	}
 }
 
-// owner gives the queue that a key belongs to, and what follows "prefix:name:". Of two queues whose names begin alike the longer one wins.
+// owner returns the queue a key belongs to, and the part after "prefix:name:". If
+// the names of two queues match, the longer one wins.
 func (s *surveyor) owner(key string) (*surveyed, string) {
 	for end := len(key); end > 0; {
 		at := strings.LastIndexByte(key[:end], ':')
@@ -236,8 +248,9 @@ func (s *surveyor) owner(key string) (*surveyed, string) {
 	return nil, ""
 }
 
-// jobKey tells what a key of a queue is by what follows the queue's name: "job" with its id, a job's "dependencies", a deduplication key "de" or
-// "dn" with its id, else "".
+// jobKey says what a key of a queue is, given the part after the queue's name:
+// "job" with its id, a job's "dependencies", a deduplication key "de" or "dn" with
+// its id, otherwise "".
 func jobKey(part string) (id, kind string) {
 	if _, is := parts[part]; is {
 		return "", ""
@@ -262,7 +275,7 @@ func jobKey(part string) (id, kind string) {
 		return rest, first
 	case first == "metrics":
 		return "", ""
-	case first == "repeat": // an iteration's job ends in its time, a scheduler does not
+	case first == "repeat": // an iteration's job ends eventually, a scheduler does not
 		at := strings.LastIndexByte(rest, ':')
 		if _, err := strconv.ParseInt(rest[at+1:], 10, 64); at < 0 || err != nil {
 			return "", ""
@@ -271,7 +284,7 @@ func jobKey(part string) (id, kind string) {
 	return part, "job"
 }
 
-// job takes in one job's hash. fields: parentKey, atm, attemptsMade, name.
+// job records one job's hash. fields: parentKey, atm, attemptsMade, name.
 func (s *surveyor) job(sq *surveyed, id string, fields []any) {
 	h := maphash.String(s.seed, id)
 	sq.seen = append(sq.seen, h)
@@ -292,7 +305,8 @@ func (s *surveyor) job(sq *surveyed, id string, fields []any) {
 	}
 }
 
-// tie notes that a flow connects a queue with the one of a parent's or child's key.
+// tie records that a flow connects a queue with the one of a parent's or child's
+// key.
 func (s *surveyor) tie(sq *surveyed, key string) {
 	other := key[:strings.LastIndexByte(key, ':')+1]
 	if other != sq.Queue.Key("") && other != "" {
@@ -300,8 +314,9 @@ func (s *surveyor) tie(sq *surveyed, key string) {
 	}
 }
 
-// orphans finds jobs in no list, and ids without a job. What looks like one in the first reading may just have been on its way, so the lists are
-// read again, and what still does is looked up at one moment.
+// orphans finds jobs in no list, and ids without a job. What looks like one at
+// first may just have been in transit, so the lists are read again, and what still
+// does is checked atomically.
 func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	if sq.MovedBy != "" {
 		sq.Copies = int64(len(sq.doubtful))
@@ -315,7 +330,8 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 			for _, id := range ids {
 				h := maphash.String(s.seed, id)
 				again = append(again, h)
-				_, was := slices.BinarySearch(sq.listed, h) // later ones were added behind the scan's back
+				// later ones were added behind the scan
+				_, was := slices.BinarySearch(sq.listed, h)
 				if _, seen := slices.BinarySearch(sq.seen, h); was && !seen && !isMarker(id) {
 					empty = append(empty, id)
 				}
@@ -337,9 +353,12 @@ func (s *surveyor) orphans(ctx context.Context, sq *surveyed) error {
 	return err
 }
 
-// confirm counts the ids whose job is there or not, and listed or not, as wanted. The first surveyProofs of those whose job is as wanted are looked up
-// in the lists at the same moment; that the others are (not) listed is known from two readings.
-func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, there, listed bool) (n int64, err error) {
+// confirm counts the ids whose job exists or not, and is listed or not, as wanted.
+// The first surveyProofs of them are checked in the lists atomically; for the
+// others two readings have to suffice.
+func (s *surveyor) confirm(
+	ctx context.Context, sq *surveyed, ids []string, there, listed bool,
+) (n int64, err error) {
 	proofs, examples := 0, 0
 	for batch := range slices.Chunk(ids, surveyKeys) {
 		found := make([]*redis.IntCmd, len(batch))
@@ -370,8 +389,10 @@ func (s *surveyor) confirm(ctx context.Context, sq *surveyed, ids []string, ther
 	return n, nil
 }
 
-// proof looks at one moment whether a job is there and listed as wanted.
-func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, listed bool) (bool, error) {
+// proof checks atomically whether a job exists and is listed as wanted.
+func (s *surveyor) proof(
+	ctx context.Context, sq *surveyed, id string, there, listed bool,
+) (bool, error) {
 	started := time.Now()
 	p := s.c.TxPipeline()
 	found := p.Exists(ctx, sq.Queue.Key(id))
@@ -387,11 +408,14 @@ func (s *surveyor) proof(ctx context.Context, sq *surveyed, id string, there, li
 	if err := connectionError(p.Exec(ctx)); err != nil {
 		return false, err
 	}
-	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool { return c.Err() == nil }) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
+	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool {
+		return c.Err() == nil
+	}) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
 	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
 }
 
-// memory estimates what the queue takes: the sampled jobs, as many times as there are more jobs, and the indexes.
+// memory estimates the memory of a queue: the sampled jobs, scaled up, and the
+// indexes.
 func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 	slices.Sort(sq.sizes)
 	at := func(share float64) int64 {
@@ -400,15 +424,24 @@ func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 		}
 		return sq.sizes[min(len(sq.sizes)-1, int(share*float64(len(sq.sizes))))]
 	}
-	sq.Payload = Distribution{Sampled: len(sq.sizes), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+	sq.Payload = Distribution{
+		Sampled: len(sq.sizes),
+		P50:     at(0.5),
+		P95:     at(0.95),
+		P99:     at(0.99),
+		Max:     at(1),
+	}
 	jobs := int64(len(sq.seen))
 	if s.noMemory != nil {
 		var sum int64
 		for _, n := range sq.sizes {
-			sum += n + 700 // a job of 1 KB takes 1.74 KB with its fields and its place in the keyspace
+			// a job of 1 KB takes 1.74 KB with its fields and its place in the
+			// keyspace
+			sum += n + 700
 		}
 		sq.MemoryBytes = sum * jobs / max(1, int64(len(sq.sizes)))
-		sq.MemoryNote = "estimated from the size of the data, because the server does not allow MEMORY USAGE"
+		sq.MemoryNote = "estimated from the size of the data, because the server does not " +
+			"allow MEMORY USAGE"
 		return nil
 	}
 	sq.MemoryBytes = sq.MemoryBytes * jobs / max(1, int64(len(sq.memory)))
@@ -421,13 +454,13 @@ func (s *surveyor) memory(ctx context.Context, sq *surveyed) error {
 		return err
 	}
 	for _, n := range sizes {
-		sq.MemoryBytes += n.Val() // 0 for what is not there
+		sq.MemoryBytes += n.Val() // 0 for what does not exist
 	}
 	sq.MemoryNote = fmt.Sprintf("MEMORY USAGE of the lists and of %d jobs", len(sq.memory))
 	return nil
 }
 
-// groups puts queues together that flows tie to one another.
+// groups collects queues that flows tie to one another.
 func (s *surveyor) groups() {
 	group := map[string]*[]Queue{}
 	for _, sq := range s.order {

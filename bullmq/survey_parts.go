@@ -25,14 +25,15 @@ func (s *surveyor) counts(ctx context.Context, sq *surveyed) (err error) {
 	return nil
 }
 
-// details reads what a queue says of itself.
+// details reads what a queue's own keys say about it.
 func (s *surveyor) details(ctx context.Context, sq *surveyed) error {
 	q := sq.Queue
 	p := s.c.TxPipeline()
 	now := p.Time(ctx)
 	meta := p.HMGet(ctx, q.Key("meta"), "max", "duration", "concurrency")
 	limiter := p.PTTL(ctx, q.Key("limiter"))
-	first, last := p.ZRangeWithScores(ctx, q.Key("delayed"), 0, 0), p.ZRangeWithScores(ctx, q.Key("delayed"), -1, -1)
+	first, last := p.ZRangeWithScores(ctx, q.Key("delayed"), 0, 0), p.ZRangeWithScores(ctx,
+		q.Key("delayed"), -1, -1)
 	kinds := map[string]*redis.IntCmd{}
 	for _, part := range []string{"marker", "prioritized", "priority", "pc", "paused"} {
 		kinds[part] = p.Exists(ctx, q.Key(part))
@@ -40,12 +41,18 @@ func (s *surveyor) details(ctx context.Context, sq *surveyed) error {
 	if _, err := p.Exec(ctx); err != nil {
 		return err
 	}
-	number := func(v any) int64 { text, _ := v.(string); n, _ := strconv.ParseInt(text, 10, 64); return n }
+	number := func(v any) int64 {
+		text, _ := v.(string)
+		n, _ := strconv.ParseInt(text, 10, 64)
+		return n
+	}
 	if limit := number(meta.Val()[0]); limit > 0 {
-		sq.RateLimit = &RateLimit{Max: limit, Duration: time.Duration(number(meta.Val()[1])) * time.Millisecond}
+		sq.RateLimit = &RateLimit{Max: limit,
+			Duration: time.Duration(number(meta.Val()[1])) * time.Millisecond}
 	}
 	sq.Concurrency = number(meta.Val()[2])
-	sq.Limited, sq.LimitedEver = limiter.Val() != -2, limiter.Val() == -1 // go-redis gives -1 and -2 as they are
+	// go-redis returns -1 and -2 unchanged
+	sq.Limited, sq.LimitedEver = limiter.Val() != -2, limiter.Val() == -1
 	due := func(z []redis.Z) *time.Time {
 		if len(z) == 0 {
 			return nil
@@ -103,7 +110,8 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 		return err
 	}
 	for batch := range slices.Chunk(entries, surveyKeys) {
-		hashes, pending := make([]*redis.SliceCmd, len(batch)), make([]*redis.IntCmd, len(batch))
+		hashes, pending := make([]*redis.SliceCmd, len(batch)),
+			make([]*redis.IntCmd, len(batch))
 		if err := s.timed(ctx, func(p redis.Pipeliner) {
 			for i, z := range batch {
 				id, _ := z.Member.(string)
@@ -116,7 +124,14 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 		for i, z := range batch {
 			id, _ := z.Member.(string)
 			text := func(n int) string { v, _ := hashes[i].Val()[n].(string); return v }
-			sc := Scheduler{ID: id, Pattern: text(1), TZ: text(2), Next: time.UnixMilli(int64(z.Score)).UTC(), Legacy: text(0) == "", PendingMissing: pending[i].Val() == 0}
+			sc := Scheduler{
+				ID:             id,
+				Pattern:        text(1),
+				TZ:             text(2),
+				Next:           time.UnixMilli(int64(z.Score)).UTC(),
+				Legacy:         text(0) == "",
+				PendingMissing: pending[i].Val() == 0,
+			}
 			sc.EveryMS, _ = strconv.ParseInt(text(3), 10, 64)
 			sc.Iterations, _ = strconv.ParseInt(text(0), 10, 64)
 			sq.Schedulers = append(sq.Schedulers, sc)
@@ -125,11 +140,14 @@ func (s *surveyor) schedulers(ctx context.Context, sq *surveyed) error {
 	return nil
 }
 
-// stalled counts active jobs whose worker has given no sign of life for the length of a lock.
+// stalled counts active jobs whose worker has shown no sign of life for the
+// duration of a lock.
 func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 	q := sq.Queue
 	var ids []string
-	if err := s.entries(ctx, q.Key("active"), true, func(some []string) { ids = append(ids, some...) }); err != nil {
+	if err := s.entries(ctx, q.Key("active"), true, func(some []string) {
+		ids = append(ids, some...)
+	}); err != nil {
 		return err
 	}
 	for batch := range slices.Chunk(ids, surveyIDs) {
@@ -145,9 +163,12 @@ func (s *surveyor) stalled(ctx context.Context, sq *surveyed) error {
 			if locks[i].Err() != nil || locks[i].Val() != 0 {
 				continue
 			}
-			// It may just have ended. LPOS takes time in proportion to the list, so it is asked of the few that look stalled.
+			// It may just have ended. LPOS takes time proportional to the list, so
+			// it is only asked for the few that look stalled.
 			var active *redis.IntCmd
-			if err := s.timed(ctx, func(p redis.Pipeliner) { active = p.LPos(ctx, q.Key("active"), id, redis.LPosArgs{}) }); err != nil {
+			if err := s.timed(ctx, func(p redis.Pipeliner) {
+				active = p.LPos(ctx, q.Key("active"), id, redis.LPosArgs{})
+			}); err != nil {
 				return err
 			}
 			if active.Err() == nil {
@@ -172,7 +193,12 @@ func (s *surveyor) workers(ctx context.Context, sq *surveyed) error {
 	own := workerName(sq.Queue)
 	for _, cl := range clients {
 		if name, is := strings.CutPrefix(cl.Name, own+":w:"); is || cl.Name == own {
-			sq.Workers = append(sq.Workers, WorkerConn{Name: strings.TrimPrefix(name, own), Addr: cl.Addr, Age: cl.AgeSec, Idle: cl.IdleSec})
+			sq.Workers = append(sq.Workers, WorkerConn{
+				Name: strings.TrimPrefix(name, own),
+				Addr: cl.Addr,
+				Age:  cl.AgeSec,
+				Idle: cl.IdleSec,
+			})
 		}
 	}
 	return nil
