@@ -14,6 +14,7 @@ import (
 
 	"buf.build/gen/go/open-feature/flagd/grpc/go/flagd/sync/v1/syncv1grpc"
 	syncv1 "buf.build/gen/go/open-feature/flagd/protocolbuffers/go/flagd/sync/v1"
+	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -85,20 +86,17 @@ func New(opt Options) (*Server, error) {
 // Bind listens on the configured address, waiting a moment for a predecessor to leave it.
 func (s *Server) Bind(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
-	for try := 1; ; try++ {
+	ln, err := backoff.Retry(ctx, func() (net.Listener, error) {
 		ln, err := lc.Listen(ctx, "tcp", s.opt.Addr)
-		if err == nil {
-			return ln, nil
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, backoff.Permanent(err)
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
-			return nil, fmt.Errorf("flag sync: listen on %s: %w", s.opt.Addr, err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("flag sync: listen on %s: %w", s.opt.Addr, context.Cause(ctx))
-		case <-time.After(bindWait):
-		}
+		return ln, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(bindWait)), backoff.WithMaxTries(bindTries))
+	if err != nil {
+		return nil, fmt.Errorf("flag sync: listen on %s: %w", s.opt.Addr, err)
 	}
+	return ln, nil
 }
 
 // Serve answers until Stop.

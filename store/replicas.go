@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -127,15 +128,18 @@ func whileConnected(ctx context.Context, conn *pgx.Conn, f func(ctx context.Cont
 	return err
 }
 
-// dedicated carries f out on a connection of its own, on a new one whenever f returns, until ctx ends; it returns ctx's error. Closing the
-// connection frees the locks that it holds.
+// dedicated carries f out on a connection of its own, on a new one whenever f returns, until ctx
+// ends; it returns ctx's error. Closing the connection frees the locks that it holds. The waits grow,
+// and differ between replicas, so that a database that comes back is not met by all of them at once.
 func (p *postgres) dedicated(ctx context.Context, f func(conn *pgx.Conn) error) error {
-	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
-	wait := shortest
+	waits := backoff.ExponentialBackOff{
+		InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second,
+		Multiplier: 2, RandomizationFactor: backoff.DefaultRandomizationFactor,
+	}
 	for ctx.Err() == nil {
 		conn, err := pgx.ConnectConfig(ctx, p.config.Copy())
 		if err == nil {
-			wait = shortest
+			waits.Reset()
 			_ = f(conn) // whatever it was, a new connection is the answer
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			_ = conn.Close(closing) // it may be lost already
@@ -143,9 +147,8 @@ func (p *postgres) dedicated(ctx context.Context, f func(conn *pgx.Conn) error) 
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-time.After(waits.NextBackOff()):
 		}
-		wait = min(2*wait, longest)
 	}
 	return ctx.Err()
 }

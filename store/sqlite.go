@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/pressly/goose/v3"
 	"gorm.io/driver/sqlite"
 
@@ -62,17 +63,13 @@ func openSQLite(ctx context.Context, file string) (*Store, error) {
 
 // flock waits a moment for the lock: a process that was just killed may not be gone yet.
 func flock(ctx context.Context, f *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return migration.Errorf(migration.Conflict, "another switchyard uses %s: stop it, or give this one a data_dir of its own", f.Name())
-		case <-time.After(50 * time.Millisecond):
-		}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		return struct{}{}, syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(50*time.Millisecond)),
+		backoff.WithMaxElapsedTime(3*time.Second))
+	if err != nil {
+		return migration.Errorf(migration.Conflict,
+			"another switchyard uses %s: stop it, or give this one a data_dir of its own", f.Name())
 	}
+	return nil
 }
