@@ -203,15 +203,6 @@ type Check struct {
 // Catalogue gives every check, by priority.
 func Catalogue() []Check { return slices.Clone(catalogue) }
 
-// CheckOf finds a check by its id.
-func CheckOf(id string) (Check, bool) {
-	i := slices.IndexFunc(catalogue, func(c Check) bool { return c.ID == id })
-	if i < 0 {
-		return Check{}, false
-	}
-	return catalogue[i], true
-}
-
 // outcome is what a check decides.
 type outcome struct {
 	state    State

@@ -203,11 +203,6 @@ func (c Counts) major() int {
 	return m
 }
 
-// Residue is Census of a queue that is being left; see Counts.Pending.
-func Residue(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, error) {
-	return Census(ctx, c, q)
-}
-
 // WaitIdle waits until no job of the queue is being processed. When ctx ends first the error says how many still were at the last look.
 func WaitIdle(ctx context.Context, c redis.UniversalClient, q Queue) error {
 	tick := time.NewTicker(50 * time.Millisecond)

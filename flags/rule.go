@@ -411,7 +411,6 @@ type entry struct {
 type answer struct {
 	Evaluation
 	status int
-	raw    json.RawMessage // the value; nil: the code's default
 	body   []byte
 }
 
@@ -426,7 +425,6 @@ func newEntry(key string, f Flag, evaluators map[string]json.RawMessage, default
 		var raw json.RawMessage
 		if variant != nil {
 			a.Variant, raw = *variant, f.Variants[*variant]
-			a.raw = raw
 			if err := json.Unmarshal(raw, &a.Value); err != nil {
 				return nil, err
 			}

@@ -41,11 +41,11 @@ func TestInspectReadsConfigThenInfoAndNeverAssumes(t *testing.T) {
 	}
 }
 
-func TestSetPolicy(t *testing.T) {
+func TestSetConfig(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Config("maxmemory-policy allkeys-lru"))
 	c := s.Client()
-	previous, persisted, err := redisconn.SetPolicy(t.Context(), c, "noeviction")
+	previous, persisted, err := redisconn.SetConfig(t.Context(), c, "maxmemory-policy", "noeviction")
 	if err != nil || previous != "allkeys-lru" || !persisted {
 		t.Fatalf("got %q %v %v", previous, persisted, err)
 	}
@@ -55,15 +55,15 @@ func TestSetPolicy(t *testing.T) {
 	if f, err := redisconn.Inspect(t.Context(), c); err != nil || f.MaxMemoryPolicy != "noeviction" {
 		t.Errorf("after a restart: %q %v", f.MaxMemoryPolicy, err)
 	}
-	if _, _, err := redisconn.SetPolicy(t.Context(), c, "no-such-policy"); err == nil {
+	if _, _, err := redisconn.SetConfig(t.Context(), c, "maxmemory-policy", "no-such-policy"); err == nil {
 		t.Error("an unknown policy was accepted")
 	}
 	bare := redistest.Start(t, redistest.NoConfigFile(), redistest.Config("maxmemory-policy allkeys-lru"))
-	if previous, persisted, err := redisconn.SetPolicy(t.Context(), bare.Client(), "noeviction"); err != nil || previous != "allkeys-lru" || persisted {
+	if previous, persisted, err := redisconn.SetConfig(t.Context(), bare.Client(), "maxmemory-policy", "noeviction"); err != nil || previous != "allkeys-lru" || persisted {
 		t.Errorf("without a configuration file: %q %v %v", previous, persisted, err)
 	}
 	managed := redistest.Start(t, redistest.Config("user default on nopass ~* &* +@all -config"))
-	if _, _, err := redisconn.SetPolicy(t.Context(), managed.Client(), "noeviction"); migration.KindOf(err) != migration.Blocked {
+	if _, _, err := redisconn.SetConfig(t.Context(), managed.Client(), "maxmemory-policy", "noeviction"); migration.KindOf(err) != migration.Blocked {
 		t.Errorf("managed: %v", err)
 	}
 }

@@ -12,15 +12,12 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// SetPolicy sets maxmemory-policy in the running server and writes it to its configuration file, then reads it back. It gives the policy
-// that was in force before. persisted is false, without an error, when the server has no configuration file or may not write it: the
-// policy then lasts until the server restarts. Setting the policy it already has is harmless. Where CONFIG is denied (managed services)
-// the error is of kind Blocked: the provider's console or API sets it there.
-func SetPolicy(ctx context.Context, c redis.UniversalClient, policy string) (previous string, persisted bool, err error) {
-	return SetConfig(ctx, c, "maxmemory-policy", policy)
-}
-
-// SetConfig sets one setting as SetPolicy does. The value is given as CONFIG GET gives it, or reading back finds a difference.
+// SetConfig sets one setting in the running server and writes it to its configuration file, then
+// reads it back. The value is given as CONFIG GET gives it, or reading back finds a difference. It
+// returns the value that was in force before. persisted is false, without an error, when the server
+// has no configuration file or may not write it: the value then lasts until the server restarts.
+// Setting the value that it already has is harmless. Where CONFIG is denied (managed services) the
+// error is of kind Blocked: the provider's console or API sets it there.
 func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string) (previous string, persisted bool, err error) {
 	before, err := Config(ctx, c, name)
 	if err != nil {

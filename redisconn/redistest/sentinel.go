@@ -18,6 +18,8 @@ import (
 // MasterName is what the sentinels of StartSentinel watch the master under.
 const MasterName = "mymaster"
 
+const failoverTimeout = 6 * time.Second
+
 // Sentinel is a master, its replicas and three sentinels.
 type Sentinel struct {
 	Nodes     []*Server // Nodes[0] starts as the master
@@ -61,7 +63,7 @@ func (d *Sentinel) startSentinel() *Server {
 			"bind 127.0.0.1", "port " + strconv.Itoa(srv.Port), "dir " + srv.Dir,
 			fmt.Sprintf("sentinel monitor %s %s %d 2", MasterName, master.Host, master.Port),
 			fmt.Sprintf("sentinel down-after-milliseconds %s %d", MasterName, d.s.downAfter.Milliseconds()),
-			fmt.Sprintf("sentinel failover-timeout %s %d", MasterName, d.s.failoverTimeout.Milliseconds()),
+			fmt.Sprintf("sentinel failover-timeout %s %d", MasterName, failoverTimeout.Milliseconds()),
 			fmt.Sprintf("sentinel parallel-syncs %s 1", MasterName),
 		}
 		if d.s.password != "" {
