@@ -6,7 +6,7 @@ TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 export CGO_ENABLED = 0
 
-.PHONY: help run test build bench soak lint generate dev reset setup setup-bench node
+.PHONY: help run test build bench soak lint measure generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: ## vet, format, golangci-lint (first build takes minutes)
 	go vet ./...
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GOLANGCI) run
+
+measure: ## how large the packages are, how wide their lines
+	@go run ./scripts/measure
 
 generate: ## templ pages to Go
 	$(TEMPL) generate

@@ -61,6 +61,7 @@ var imports = map[string][]string{
 	"rehearse":                {"twin", "api", "scan", "workflows/evidence"},
 	"bench":                   {"api"},
 	"conformance":             {},
+	"scripts/measure":         {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
 	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "sentinel", "sentinel/deploy", "scan", "workflows/evidence"},

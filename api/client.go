@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
@@ -130,18 +132,20 @@ func passing(err error) bool {
 
 // try repeats do until it succeeds, fails for good, or patience ends.
 func (c *Client) try(ctx context.Context, do func() error) error {
-	deadline := time.Now().Add(c.patience)
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := do()
-		if err == nil || !passing(err) || time.Now().Add(wait).After(deadline) {
-			return err
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if last = do(); last != nil && !passing(last) {
+			return struct{}{}, backoff.Permanent(last)
 		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(wait):
-		}
+		return struct{}{}, last
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second,
+		Multiplier: 2, RandomizationFactor: backoff.DefaultRandomizationFactor,
+	}), backoff.WithMaxElapsedTime(max(c.patience, 1))) // 0 would mean without end
+	if err != nil && !errors.Is(err, last) { // ctx ended between two attempts
+		return errors.Join(err, last)
 	}
+	return err
 }
 
 func (c *Client) get(ctx context.Context, path string, out any) error {

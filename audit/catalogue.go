@@ -76,12 +76,3 @@ type Check struct {
 
 // Catalogue returns every check, by priority.
 func Catalogue() []Check { return slices.Clone(catalogue) }
-
-// CheckOf finds a check by its ID.
-func CheckOf(id string) (Check, bool) {
-	i := slices.IndexFunc(catalogue, func(c Check) bool { return c.ID == id })
-	if i < 0 {
-		return Check{}, false
-	}
-	return catalogue[i], true
-}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,7 +75,7 @@ func TestJudgesReadWhatServersSay(t *testing.T) {
 			"maxmemory:100\nused_memory:50\nused_memory_peak:97", Problem, Medium,
 			"97 % at its peak"},
 	} {
-		check, _ := CheckOf(c.check)
+		check := catalogue[slices.IndexFunc(catalogue, func(k Check) bool { return k.ID == c.check })]
 		if o := check.judge(&facts{info: parseInfo(c.info),
 			config: map[string]string{}}); o.state != c.state || o.severity != c.severity ||
 			!strings.Contains(o.measured, c.says) {

@@ -100,7 +100,7 @@ func TestMergeRunsEveryJobOnceWhereverItIsInterrupted(t *testing.T) {
 				if err := bullmq.WaitIdle(ctx, to, q); err != nil {
 					t.Fatal(err)
 				}
-				if n, err := bullmq.Residue(ctx, from, q); err != nil || n.Pending() != 0 {
+				if n, err := bullmq.Census(ctx, from, q); err != nil || n.Pending() != 0 {
 					t.Fatalf("%s call %d (after %v): left behind %+v %v", side.name, call,
 						after, n, err)
 				}
@@ -276,7 +276,7 @@ func TestMergeNeverOverwritesAJobOfTheTarget(t *testing.T) {
 		bullmq.MergeOptions{Ledger: "l"}); err != nil || r.Moved != 0 || r.Conflicts != 1 {
 		t.Errorf("again: %+v %v", r, err)
 	}
-	if n, err := bullmq.Residue(ctx, src.Client(), q); err != nil || n.Waiting != 1 {
+	if n, err := bullmq.Census(ctx, src.Client(), q); err != nil || n.Waiting != 1 {
 		t.Errorf("the source holds %+v %v", n, err)
 	}
 }

@@ -525,9 +525,3 @@ func (c Config) Event(now time.Time) time.Time {
 	}
 	return now.AddDate(0, 0, 28).UTC().Truncate(24 * time.Hour)
 }
-
-// IsInvalid reports whether an error is a mistake in the configuration or in a plan, as opposed to a failure of the machine.
-func IsInvalid(err error) bool {
-	var e *migration.Error
-	return errors.As(err, &e) && e.Kind == migration.Invalid
-}

@@ -117,7 +117,7 @@ func TestASecretMayNameAVariable(t *testing.T) {
 		t.Error("a variable was not read")
 	}
 	delete(vars, "REDIS_URL")
-	if _, err := load(t, text, env(vars)); !config.IsInvalid(err) || !strings.Contains(err.Error(), "REDIS_URL, which is not set") {
+	if _, err := load(t, text, env(vars)); migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), "REDIS_URL, which is not set") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -196,7 +196,7 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 				}
 				return
 			}
-			if !config.IsInvalid(err) || !strings.Contains(err.Error(), c.says) {
+			if migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v, want it to say %s", err, c.says)
 			}
 			if strings.Contains(err.Error(), "CANARY") {
@@ -236,15 +236,12 @@ func TestNoDamageOfTheFileMakesAnErrorQuoteASecret(t *testing.T) {
 	})
 }
 
-func TestAMissingFileIsAMistakeAndOtherErrorsAreNot(t *testing.T) {
+func TestAMissingFileIsAMistake(t *testing.T) {
 	t.Parallel()
-	if _, err := config.Load(filepath.Join(t.TempDir(), "gone.yaml"), noEnv); !config.IsInvalid(err) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := config.Load(filepath.Join(t.TempDir(), "gone.yaml"), noEnv); migration.KindOf(err) != migration.Invalid || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if config.IsInvalid(errors.New("disk")) || config.IsInvalid(nil) {
-		t.Error("a failure of the machine counts as a mistake")
-	}
-	if _, err := config.Load("", noEnv); !config.IsInvalid(err) || !strings.Contains(err.Error(), "worker_token") {
+	if _, err := config.Load("", noEnv); migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), "worker_token") {
 		t.Errorf("without any file: %v", err)
 	}
 }

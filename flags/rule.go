@@ -425,7 +425,6 @@ type entry struct {
 type answer struct {
 	Evaluation
 	status int
-	raw    json.RawMessage // the value; nil: the code's default
 	body   []byte
 }
 
@@ -444,7 +443,6 @@ func newEntry(
 		var raw json.RawMessage
 		if variant != nil {
 			a.Variant, raw = *variant, f.Variants[*variant]
-			a.raw = raw
 			if err := json.Unmarshal(raw, &a.Value); err != nil {
 				return nil, err
 			}

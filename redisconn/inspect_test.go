@@ -15,19 +15,16 @@ import (
 
 func TestInspectReadsConfigThenInfoAndNeverAssumes(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t, redistest.Password("pw"),
-		redistest.Config("maxmemory 64mb", "maxmemory-policy allkeys-lru", "appendonly yes"))
-	managed := redistest.Start(t, redistest.TLS(), redistest.Password("pw"),
-		redistest.Config("maxmemory-policy noeviction",
-			"user default on >pw ~* &* +@all -config -acl"))
+	s := redistest.Start(t, redistest.Password("pw"), redistest.Config("maxmemory 64mb", "maxmemory-policy allkeys-lru", "appendonly yes"))
+	managed := redistest.Start(t, redistest.TLS(), redistest.Password("pw"), redistest.Config("maxmemory-policy noeviction",
+		"user default on >pw ~* &* +@all -config -acl"))
 	mute := redistest.Start(t, redistest.Config("user default on nopass ~* &* +@all -config"))
 
 	f, err := redisconn.Inspect(t.Context(), s.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.MaxMemoryPolicy != "allkeys-lru" || f.PolicySource != "CONFIG GET" ||
-		f.MaxMemory != 64<<20 || !f.AOFEnabled || f.Role != "master" ||
+	if f.MaxMemoryPolicy != "allkeys-lru" || f.PolicySource != "CONFIG GET" || f.MaxMemory != 64<<20 || !f.AOFEnabled || f.Role != "master" ||
 		f.DefaultUserNoPass || f.EvictedKeys != 0 || f.MinReplicas != 0 || len(f.Unknown) != 0 {
 		t.Errorf("standalone: %+v", f)
 	}
@@ -35,48 +32,38 @@ func TestInspectReadsConfigThenInfoAndNeverAssumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.MaxMemoryPolicy != "noeviction" || f.PolicySource != "INFO memory" ||
-		f.DefaultUserNoPass || f.MinReplicas != redisconn.Unreported ||
-		!slices.Contains(f.Unknown, "save_points") ||
-		slices.Contains(f.Unknown, "default_user_nopass") {
+	if f.MaxMemoryPolicy != "noeviction" || f.PolicySource != "INFO memory" || f.DefaultUserNoPass || f.MinReplicas != redisconn.Unreported ||
+		!slices.Contains(f.Unknown, "save_points") || slices.Contains(f.Unknown, "default_user_nopass") {
 		t.Errorf("managed: %+v", f)
 	}
-	if f, err = redisconn.Inspect(t.Context(), mute.Client()); err != nil ||
-		!f.DefaultUserNoPass {
+	if f, err = redisconn.Inspect(t.Context(), mute.Client()); err != nil || !f.DefaultUserNoPass {
 		t.Errorf("no password: %+v %v", f, err)
 	}
 }
 
-func TestSetPolicy(t *testing.T) {
+func TestSetConfig(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Config("maxmemory-policy allkeys-lru"))
 	c := s.Client()
-	previous, persisted, err := redisconn.SetPolicy(t.Context(), c, "noeviction")
+	previous, persisted, err := redisconn.SetConfig(t.Context(), c, "maxmemory-policy", "noeviction")
 	if err != nil || previous != "allkeys-lru" || !persisted {
 		t.Fatalf("got %q %v %v", previous, persisted, err)
 	}
 	s.Kill()
 	s.Restart()
-	redistest.Eventually(t, 5*time.Second, func() error {
-		return redisconn.Ping(t.Context(), c)
-	})
-	if f, err := redisconn.Inspect(t.Context(), c); err != nil ||
-		f.MaxMemoryPolicy != "noeviction" {
+	redistest.Eventually(t, 5*time.Second, func() error { return redisconn.Ping(t.Context(), c) })
+	if f, err := redisconn.Inspect(t.Context(), c); err != nil || f.MaxMemoryPolicy != "noeviction" {
 		t.Errorf("after a restart: %q %v", f.MaxMemoryPolicy, err)
 	}
-	if _, _, err := redisconn.SetPolicy(t.Context(), c, "no-such-policy"); err == nil {
+	if _, _, err := redisconn.SetConfig(t.Context(), c, "maxmemory-policy", "no-such-policy"); err == nil {
 		t.Error("an unknown policy was accepted")
 	}
-	bare := redistest.Start(t, redistest.NoConfigFile(),
-		redistest.Config("maxmemory-policy allkeys-lru"))
-	if previous, persisted, err := redisconn.SetPolicy(t.Context(), bare.Client(),
-		"noeviction"); err != nil || previous != "allkeys-lru" || persisted {
+	bare := redistest.Start(t, redistest.NoConfigFile(), redistest.Config("maxmemory-policy allkeys-lru"))
+	if previous, persisted, err := redisconn.SetConfig(t.Context(), bare.Client(), "maxmemory-policy", "noeviction"); err != nil || previous != "allkeys-lru" || persisted {
 		t.Errorf("without a configuration file: %q %v %v", previous, persisted, err)
 	}
-	managed := redistest.Start(t,
-		redistest.Config("user default on nopass ~* &* +@all -config"))
-	if _, _, err := redisconn.SetPolicy(t.Context(), managed.Client(),
-		"noeviction"); migration.KindOf(err) != migration.Blocked {
+	managed := redistest.Start(t, redistest.Config("user default on nopass ~* &* +@all -config"))
+	if _, _, err := redisconn.SetConfig(t.Context(), managed.Client(), "maxmemory-policy", "noeviction"); migration.KindOf(err) != migration.Blocked {
 		t.Errorf("managed: %v", err)
 	}
 }
@@ -90,12 +77,10 @@ func TestFenceRefusesWritesAndRemembersTheSettingOfBefore(t *testing.T) {
 			t.Fatalf("got %q %v", previous, err)
 		}
 	}
-	if err := app.Set(t.Context(), "k", "v", 0).Err(); err == nil ||
-		!strings.HasPrefix(err.Error(), "NOREPLICAS") {
+	if err := app.Set(t.Context(), "k", "v", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOREPLICAS") {
 		t.Errorf("a write on a fenced server: %v", err)
 	}
-	if err := app.Eval(t.Context(), "return redis.call('SET',KEYS[1],'v')",
-		[]string{"k"}).Err(); err == nil {
+	if err := app.Eval(t.Context(), "return redis.call('SET',KEYS[1],'v')", []string{"k"}).Err(); err == nil {
 		t.Error("a script wrote on a fenced server")
 	}
 	if err := app.Get(t.Context(), "k").Err(); err != redis.Nil {

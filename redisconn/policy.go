@@ -12,23 +12,13 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// SetPolicy sets maxmemory-policy in the running server and writes it to its
-// configuration file, then reads it back. It gives the policy that was in force before.
-// persisted is false, without an error, when the server has no configuration file or
-// may not write it: the policy then lasts until the server restarts. Setting the policy
-// it already has is harmless. Where CONFIG is denied (managed services) the error is of
-// kind Blocked: the provider's console or API sets it there.
-func SetPolicy(
-	ctx context.Context, c redis.UniversalClient, policy string,
-) (previous string, persisted bool, err error) {
-	return SetConfig(ctx, c, "maxmemory-policy", policy)
-}
-
-// SetConfig sets one setting as SetPolicy does. The value is given as CONFIG GET gives
-// it, or reading back finds a difference.
-func SetConfig(
-	ctx context.Context, c redis.UniversalClient, name, value string,
-) (previous string, persisted bool, err error) {
+// SetConfig sets one setting in the running server and writes it to its configuration file, then
+// reads it back. The value is given as CONFIG GET gives it, or reading back finds a difference. It
+// returns the value that was in force before. persisted is false, without an error, when the server
+// has no configuration file or may not write it: the value then lasts until the server restarts.
+// Setting the value that it already has is harmless. Where CONFIG is denied (managed services) the
+// error is of kind Blocked: the provider's console or API sets it there.
+func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string) (previous string, persisted bool, err error) {
 	before, err := Config(ctx, c, name)
 	if err != nil {
 		return "", false, fmt.Errorf("set %s: %w", name, err)
@@ -36,8 +26,7 @@ func SetConfig(
 	previous = before[name]
 	if err := c.ConfigSet(ctx, name, value).Err(); err != nil {
 		if isDenied(err) {
-			err = migration.Errorf(migration.Blocked,
-				"the server does not let this user change its settings (CONFIG SET): %w", err)
+			err = migration.Errorf(migration.Blocked, "the server does not let this user change its settings (CONFIG SET): %w", err)
 		}
 		return previous, false, fmt.Errorf("set %s to %q: %w", name, value, err)
 	}
@@ -51,26 +40,22 @@ func SetConfig(
 		return previous, persisted, fmt.Errorf("set %s to %q: read back: %w", name, value, err)
 	}
 	if after[name] != value {
-		return previous, persisted,
-			fmt.Errorf("set %s to %q: the server still says %q", name, value, after[name])
+		return previous, persisted, fmt.Errorf("set %s to %q: the server still says %q", name, value, after[name])
 	}
 	return previous, persisted, nil
 }
 
 const minReplicas = "min-replicas-to-write"
 
-// fenceBase is added to min-replicas-to-write by Fence. No deployment has that many
-// replicas, so every write is refused, and the setting of before can be read from the
-// fenced value: Fence can run again after a crash without losing it.
+// fenceBase is added to min-replicas-to-write by Fence. No deployment has that many replicas, so every write is refused, and the
+// setting of before can be read from the fenced value: Fence can run again after a crash without losing it.
 const fenceBase = 1000
 
-// Fence refuses every write to this node from the next command on: it asks for more
-// replicas than any deployment has (min-replicas-to-write), so writes get NOREPLICAS,
-// from scripts too, on open connections as well as new ones, while reads work and no
-// data is touched. The setting is written to the configuration file when there is one;
-// without one a restart lifts the fence. It gives the setting of before, for Unfence;
-// on a node that is already fenced, the setting from before that. It stops clients, not
-// a replica's own replication stream.
+// Fence refuses every write to this node from the next command on: it asks for more replicas than any deployment has
+// (min-replicas-to-write), so writes get NOREPLICAS, from scripts too, on open connections as well as new ones, while reads work and no
+// data is touched. The setting is written to the configuration file when there is one; without one a restart lifts the fence. It gives
+// the setting of before, for Unfence; on a node that is already fenced, the setting from before that. It stops clients, not a replica's
+// own replication stream.
 func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err error) {
 	n, err := minReplicasOf(ctx, c)
 	if err != nil {
@@ -85,9 +70,8 @@ func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err e
 	return strconv.Itoa(n), nil
 }
 
-// Unfence undoes Fence. previous is what Fence gave; when it is empty it is read from
-// the fenced value. A node that is not fenced and has no previous setting given is left
-// alone.
+// Unfence undoes Fence. previous is what Fence gave; when it is empty it is read from the fenced value. A node that is not fenced and has
+// no previous setting given is left alone.
 func Unfence(ctx context.Context, c redis.UniversalClient, previous string) error {
 	if previous == "" {
 		n, err := minReplicasOf(ctx, c)

@@ -1,16 +1,14 @@
 package server
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-dev/switchyard/flags"
 )
@@ -26,8 +24,19 @@ const (
 )
 
 // latencyBounds are the buckets of the time that an answer takes, without reading and sending it.
-var latencyBounds = [...]time.Duration{5 * time.Microsecond, 10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond,
-	250 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 25 * time.Millisecond, 100 * time.Millisecond, time.Second}
+var latencyBounds = [...]time.Duration{
+	5 * time.Microsecond,
+	10 * time.Microsecond,
+	25 * time.Microsecond,
+	50 * time.Microsecond,
+	100 * time.Microsecond,
+	250 * time.Microsecond,
+	time.Millisecond,
+	5 * time.Millisecond,
+	25 * time.Millisecond,
+	100 * time.Millisecond,
+	time.Second,
+}
 
 // flagTraffic counts requests for flags; counting takes no lock.
 type flagTraffic struct {
@@ -61,12 +70,12 @@ func (c *counters[T]) get(name string) *T {
 	return next[name]
 }
 
-// list gives the counters by name.
-func (c *counters[T]) list() (names []string, all map[string]*T) {
+// list gives the counters by name; nobody may change the map.
+func (c *counters[T]) list() map[string]*T {
 	if p := c.all.Load(); p != nil {
-		all = *p
+		return *p
 	}
-	return slices.Sorted(maps.Keys(all)), all
+	return nil
 }
 
 // count counts an answered evaluation.
@@ -98,43 +107,43 @@ func (t *flagTraffic) count(c *fiber.Ctx, took time.Duration) {
 // limited counts a request that came too soon.
 func (t *flagTraffic) limited(r *flags.Reader) { t.refused.get(r.ID).Add(1) }
 
+var (
+	metricFlagRequests = counter("switchyard_flag_requests_total",
+		"Evaluations over OFREP, by flag set and by what they were answered with; "+
+			"without a set where nobody was let in.", "set", "kind")
+	metricFlagSeconds = prometheus.NewDesc("switchyard_flag_request_seconds",
+		"Time to answer an evaluation, without reading and sending it.", nil, nil)
+	metricFlagRateLimited = counter("switchyard_flag_rate_limited_total",
+		"Requests that came faster than their key may ask, by the key's id.", "key")
+	metricFlagStreams = gauge("switchyard_flag_streams",
+		"Open streams that tell of changes.", "set")
+	metricFlagRevision = gauge("switchyard_flag_revision",
+		"Revision of each flag set that is in force here.", "set")
+	metricFlagsStaleness = gauge("switchyard_flags_stale_seconds",
+		"How long ago the flags were last known to be current; 0 while they are.")
+	metricFlagsUnsaved = gauge("switchyard_flags_unsaved",
+		"1 while the last known good file lags behind what is in force.")
+)
+
 // flagMetrics tells how flags are read. It asks only what is in memory.
-func (s *Server) flagMetrics(metric writeMetric) {
-	var requests, refused, latency, streams, revisions []string
-	names, sets := s.flagTraffic.sets.list()
-	for _, set := range names {
+func (s *Server) flagMetrics(found *samples) {
+	for set, kinds := range s.flagTraffic.sets.list() {
 		for kind, name := range requestKinds {
-			requests = append(requests, fmt.Sprintf("{set=%q,kind=%q} %d", set, name, sets[set][kind].Load()))
+			found.add(metricFlagRequests, float64(kinds[kind].Load()), set, name)
 		}
 	}
-	metric("switchyard_flag_requests_total", "counter", "Evaluations over OFREP, by flag set and by what they were answered with; without a set where nobody was let in.", requests...)
-	sum := int64(0)
-	for i := range s.flagTraffic.buckets {
-		bound := "+Inf"
-		if i < len(latencyBounds) {
-			bound = strconv.FormatFloat(latencyBounds[i].Seconds(), 'g', -1, 64)
-		}
-		sum += s.flagTraffic.buckets[i].Load()
-		latency = append(latency, fmt.Sprintf("_bucket{le=%q} %d", bound, sum))
+	*found = append(*found, s.flagTraffic.latency())
+	for id, refused := range s.flagTraffic.refused.list() {
+		found.add(metricFlagRateLimited, float64(refused.Load()), id)
 	}
-	latency = append(latency, fmt.Sprintf("_sum %.9f", time.Duration(s.flagTraffic.nanos.Load()).Seconds()), fmt.Sprintf("_count %d", sum))
-	metric("switchyard_flag_request_seconds", "histogram", "Time to answer an evaluation, without reading and sending it.", latency...)
-	names, keys := s.flagTraffic.refused.list()
-	for _, id := range names {
-		refused = append(refused, fmt.Sprintf("{key=%q} %d", id, keys[id].Load()))
+	for set, n := range s.streams.counts() {
+		found.add(metricFlagStreams, float64(n), set)
 	}
-	metric("switchyard_flag_rate_limited_total", "counter", "Requests that came faster than their key may ask, by the key's id.", refused...)
-	counts := s.streams.counts()
-	for _, set := range slices.Sorted(maps.Keys(counts)) {
-		streams = append(streams, fmt.Sprintf("{set=%q} %d", set, counts[set]))
-	}
-	metric("switchyard_flag_streams", "gauge", "Open streams that tell of changes.", streams...)
 	for _, id := range s.readers.Flags.IDs() {
 		if held, ok := s.readers.Flags.Held(id); ok {
-			revisions = append(revisions, fmt.Sprintf("{set=%q} %d", id, held.Revision))
+			found.add(metricFlagRevision, float64(held.Revision), id)
 		}
 	}
-	metric("switchyard_flag_revision", "gauge", "Revision of each flag set that is in force here.", revisions...)
 	age := 0.0
 	if stale, since := s.readers.Flags.Stale(); stale {
 		if since.IsZero() {
@@ -142,10 +151,18 @@ func (s *Server) flagMetrics(metric writeMetric) {
 		}
 		age = time.Since(since).Seconds()
 	}
-	metric("switchyard_flags_stale_seconds", "gauge", "How long ago the flags were last known to be current; 0 while they are.", fmt.Sprintf(" %.3f", age))
-	unsaved := 0
-	if s.readers.Flags.Unsaved() {
-		unsaved = 1
+	found.add(metricFlagsStaleness, age)
+	found.add(metricFlagsUnsaved, truth(s.readers.Flags.Unsaved()))
+}
+
+func (t *flagTraffic) latency() prometheus.Metric {
+	sum, buckets := uint64(0), map[float64]uint64{}
+	for i := range t.buckets {
+		sum += uint64(t.buckets[i].Load())
+		if i < len(latencyBounds) { // the last one has no bound: the library adds it
+			buckets[latencyBounds[i].Seconds()] = sum
+		}
 	}
-	metric("switchyard_flags_unsaved", "gauge", "1 while the last known good file lags behind what is in force.", fmt.Sprintf(" %d", unsaved))
+	took := time.Duration(t.nanos.Load()).Seconds()
+	return prometheus.MustNewConstHistogram(metricFlagSeconds, sum, took, buckets)
 }

@@ -156,7 +156,7 @@ func TestEveryExceptionIsReachedByPageAndFilterAndLeadsToItsOrder(t *testing.T) 
 	}
 	m := b.get("/metrics").text
 	for _, want := range []string{`switchyard_ledger_verdict{migration="order-pipeline",verdict="broken"} 1`, `switchyard_ledger_late_orders{migration="order-pipeline"} 120`,
-		`switchyard_ledger_exceptions{migration="order-pipeline",verdict="double",state="settled"} 1`, `switchyard_ledger_exceptions_total{migration="order-pipeline",verdict="loss"} 1`} {
+		`switchyard_ledger_exceptions{migration="order-pipeline",state="settled",verdict="double"} 1`, `switchyard_ledger_exceptions_total{migration="order-pipeline",verdict="loss"} 1`} {
 		if !strings.Contains(m, want+"\n") {
 			t.Errorf("/metrics lacks %s", want)
 		}

@@ -344,7 +344,7 @@ func TestWithoutADatabaseFlagsAreServedAndTheRestSaysWhatIsMissing(t *testing.T)
 		t.Errorf("%d %s", r.status, r.text)
 	}
 	text := ask(t, "GET", st.url+"/metrics", "").text
-	for _, want := range []string{"switchyard_database_up 0\n", `switchyard_flag_revision{set="set-a"} 1` + "\n", `switchyard_flag_requests_total{set="set-a",kind="single"} 1` + "\n"} {
+	for _, want := range []string{"switchyard_database_up 0\n", `switchyard_flag_revision{set="set-a"} 1` + "\n", `switchyard_flag_requests_total{kind="single",set="set-a"} 1` + "\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}

@@ -217,8 +217,8 @@ func TestMetricsSayWhatIsKnownAndNothingMore(t *testing.T) {
 	b := st.browser(t, "", "")
 	text := b.get("/metrics").text
 	for _, want := range []string{
-		`switchyard_criterion{migration="order-pipeline",criterion="noeviction",verdict="unmet"} 1`,
-		`switchyard_criterion{migration="order-pipeline",criterion="noeviction",verdict="met"} 0`,
+		`switchyard_criterion{criterion="noeviction",migration="order-pipeline",verdict="unmet"} 1`,
+		`switchyard_criterion{criterion="noeviction",migration="order-pipeline",verdict="met"} 0`,
 		`switchyard_criteria_met{migration="order-pipeline"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/pressly/goose/v3"
 	"gorm.io/driver/sqlite"
 
@@ -41,15 +42,14 @@ func openSQLite(ctx context.Context, file string) (*Store, error) {
 		_ = lock.Close()
 		return nil, err
 	}
-	// SQLite would make the file readable by everybody; its companions (-wal, -shm) get
-	// the mode of the file.
+	// SQLite would make the file readable by everybody; its companions (-wal, -shm) get the mode of the file.
 	db, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database file: %w", err), lock.Close())
 	}
 	_ = db.Close() // nothing was written
-	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the
-	// timeout. FULL: a lost commit could be an approval whose effect already happened.
+	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the timeout. FULL: a lost commit could be an
+	// approval whose effect already happened.
 	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() +
 		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	pool, err := sql.Open("sqlite", dsn)
@@ -58,25 +58,18 @@ func openSQLite(ctx context.Context, file string) (*Store, error) {
 	}
 	pool.SetMaxOpenConns(8)
 	s := &Store{sql: pool, lock: lock}
-	return s.opened(ctx, sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}),
-		goose.DialectSQLite3, "migrations/sqlite")
+	return s.opened(ctx, sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}), goose.DialectSQLite3, "migrations/sqlite")
 }
 
 // flock waits a moment for the lock: a process that was just killed may not be gone yet.
 func flock(ctx context.Context, f *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return migration.Errorf(migration.Conflict,
-				"another switchyard uses %s: stop it, or give this one a data_dir of its own",
-				f.Name())
-		case <-time.After(50 * time.Millisecond):
-		}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		return struct{}{}, syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(50*time.Millisecond)),
+		backoff.WithMaxElapsedTime(3*time.Second))
+	if err != nil {
+		return migration.Errorf(migration.Conflict,
+			"another switchyard uses %s: stop it, or give this one a data_dir of its own", f.Name())
 	}
+	return nil
 }

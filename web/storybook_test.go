@@ -126,7 +126,8 @@ func storyPlan() migration.StepPlan {
 
 func storyAudit() workflows.RedisAudit {
 	found := func(id string, state audit.State, severity audit.Severity, measured string) audit.Finding {
-		c, _ := audit.CheckOf(id)
+		all := audit.Catalogue()
+		c := all[slices.IndexFunc(all, func(c audit.Check) bool { return c.ID == id })]
 		f := audit.Finding{ID: id, Title: c.Title, Severity: severity, State: state, Measured: measured, Limit: c.Limit, Why: c.Why, Commands: c.Commands}
 		if state == audit.Problem {
 			f.Remedy = c.Remedy

@@ -23,7 +23,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
-	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // serverCPU returns the seconds of CPU time a server has used.
@@ -220,7 +220,7 @@ func (f *following) start(load *loader) func(int) {
 		l.Judge(now(), upto, journal)
 		began := time.Now()
 		c := l.Changes()
-		state, err := workflows.LedgerState(c)
+		state, err := environment.LedgerState(c)
 		if err == nil {
 			err = st.SaveLedger(b.Context(), "m", state, now()-7*24*3600*1000, 1_000_000)
 		}

@@ -136,13 +136,23 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (status 
 			}
 			return status, body, err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, nil, errors.Join(refusal, context.Cause(ctx))
+		if ended := Pause(ctx, wait); ended != nil {
+			return 0, nil, errors.Join(refusal, ended)
 		}
+	}
+}
+
+// Pause waits that long, or returns the cause of ctx when that ends first. The clients of APIs use it
+// in retry loops of their own, not a library: the API names the wait, one that is too long is reported
+// with what the API said, and the last attempt's answer is a result.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

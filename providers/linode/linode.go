@@ -105,20 +105,9 @@ func (c *Client) change(ctx context.Context, do func(context.Context) error) err
 		if wait > maxWait {
 			return err // told rather than waited for
 		}
-		if pauseErr := pause(ctx, wait); pauseErr != nil {
+		if pauseErr := httpapi.Pause(ctx, wait); pauseErr != nil {
 			return fmt.Errorf("%w: %w", err, pauseErr)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

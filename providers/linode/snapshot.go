@@ -9,6 +9,7 @@ import (
 	"github.com/linode/linodego"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/httpapi"
 )
 
 // Snapshot is the manual snapshot of a machine. There is one place for it: taking another replaces it, and deleting the machine deletes it.
@@ -60,7 +61,7 @@ func (c *Client) Snapshot(ctx context.Context, id int, label string) (Snapshot, 
 			if looks == settleLooks {
 				return Snapshot{}, migration.Errorf(migration.Unavailable, "whether snapshot %s of linode instance %d (%s) was begun is not known: %w. Run this again: it looks first", label, id, inst.Label, err)
 			}
-			if err := pause(ctx, c.api.GetPollDelay()); err != nil {
+			if err := httpapi.Pause(ctx, c.api.GetPollDelay()); err != nil {
 				return Snapshot{}, err
 			}
 		}
@@ -79,7 +80,7 @@ func (c *Client) waitSnapshot(ctx context.Context, id int, label string) (Snapsh
 		case snap.Status == string(linodego.SnapshotSuccessful):
 			return snap, nil
 		}
-		if err := pause(ctx, c.api.GetPollDelay()); err != nil {
+		if err := httpapi.Pause(ctx, c.api.GetPollDelay()); err != nil {
 			return snap, fmt.Errorf("snapshot %s of linode instance %d is %s: %w", label, id, snap.Status, err)
 		}
 	}

@@ -109,7 +109,7 @@ func (c *Client) createOnce(ctx context.Context, want CreateRequest, o EnsureOpt
 	}
 	for i := range looks {
 		if i > 0 || unknown {
-			if waitErr := wait(ctx, o.Every); waitErr != nil {
+			if waitErr := httpapi.Pause(ctx, o.Every); waitErr != nil {
 				return Database{}, false, fmt.Errorf("%w, and whether it exists was not found out: %w", err, waitErr)
 			}
 		}
@@ -132,7 +132,7 @@ func (c *Client) createOnce(ctx context.Context, want CreateRequest, o EnsureOpt
 func (c *Client) awaitActive(ctx context.Context, db Database, o EnsureOptions) (Database, error) {
 	for i := range o.Looks {
 		if i > 0 {
-			if err := wait(ctx, o.Every); err != nil {
+			if err := httpapi.Pause(ctx, o.Every); err != nil {
 				return db, fmt.Errorf("database %s (%s) is %s: %w", db.Name, db.ID, db.State, err)
 			}
 		}
@@ -151,15 +151,4 @@ func (c *Client) awaitActive(ctx context.Context, db Database, o EnsureOptions) 
 	}
 	return db, migration.Errorf(migration.Unavailable, "the database %s (%s) is %s%s, not active, after %s: look in the provider's console, then run this again", db.Name, db.ID, db.State,
 		strings.TrimSuffix(" ("+db.ModifyingState+")", " ()"), time.Duration(o.Looks-1)*o.Every)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

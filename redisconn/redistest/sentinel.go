@@ -18,6 +18,8 @@ import (
 // MasterName is what the sentinels of StartSentinel watch the master under.
 const MasterName = "mymaster"
 
+const failoverTimeout = 6 * time.Second
+
 // Sentinel is a master, its replicas and three sentinels.
 type Sentinel struct {
 	Nodes     []*Server // Nodes[0] starts as the master
@@ -68,7 +70,7 @@ func (d *Sentinel) startSentinel() *Server {
 			fmt.Sprintf("sentinel down-after-milliseconds %s %d", MasterName,
 				d.s.downAfter.Milliseconds()),
 			fmt.Sprintf("sentinel failover-timeout %s %d", MasterName,
-				d.s.failoverTimeout.Milliseconds()),
+				failoverTimeout.Milliseconds()),
 			fmt.Sprintf("sentinel parallel-syncs %s 1", MasterName),
 		}
 		if d.s.password != "" {

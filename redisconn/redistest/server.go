@@ -34,7 +34,7 @@ type settings struct {
 	password, sentinelPassword string
 	config                     []string
 	tls, noConfigFile          bool
-	downAfter, failoverTimeout time.Duration
+	downAfter                  time.Duration
 }
 
 // Password sets requirepass (and masterauth in a Sentinel deployment).
@@ -58,11 +58,6 @@ func SentinelPassword(p string) Option { return func(s *settings) { s.sentinelPa
 
 // DownAfter sets the sentinels' down-after-milliseconds (default 1 s).
 func DownAfter(d time.Duration) Option { return func(s *settings) { s.downAfter = d } }
-
-// FailoverTimeout sets the sentinels' failover-timeout (default 6 s).
-func FailoverTimeout(d time.Duration) Option {
-	return func(s *settings) { s.failoverTimeout = d }
-}
 
 // Server is one running redis-server (or redis-sentinel).
 type Server struct {
@@ -89,7 +84,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 }
 
 func apply(opts []Option) settings {
-	s := settings{downAfter: time.Second, failoverTimeout: 6 * time.Second}
+	s := settings{downAfter: time.Second}
 	for _, o := range opts {
 		o(&s)
 	}

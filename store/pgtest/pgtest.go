@@ -106,9 +106,6 @@ func (s *Server) Database(t testing.TB) migration.Secret {
 	return s.url(name)
 }
 
-// URL is that of the database postgres, with the password.
-func (s *Server) URL() migration.Secret { return s.url("postgres") }
-
 func (s *Server) url(database string) migration.Secret {
 	u := url.URL{Scheme: "postgres", User: url.UserPassword("tester", s.password),
 		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: database,
