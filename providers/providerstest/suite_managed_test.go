@@ -2,6 +2,7 @@ package providerstest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,194 +11,383 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/heroku"
-	"github.com/switchyard-dev/switchyard/providers/httpapi"
-	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 )
 
-// provider is what the suite asks of every client: one resource that is ensured, read, changed by somebody else, and removed. What exists is told by
-// the stand-in, not by the client.
-type provider interface {
-	// Ensure brings the resource about as wanted. It is called again after an error, as a workflow does.
-	Ensure(ctx context.Context) error
-	// Read gives the resource's settings as the client sees them.
-	Read(ctx context.Context) (string, error)
-	// Remove is called again after an error.
-	Remove(ctx context.Context) error
-
-	// World gives every resource that exists, by id, with its settings.
+// managedWorld is what the suite does behind a managed service's back.
+type managedWorld interface {
+	// World gives every database that exists, by id, with its settings.
 	World() map[string]string
-	// Drift changes the resource behind the client's back.
+	// Drift has somebody switch eviction on in the wanted database, Mend off again.
 	Drift()
-	// Faults are those of the stand-in.
+	Mend()
+	// Vanish removes the wanted database.
+	Vanish()
 	Faults() *providerstest.Faults
 }
 
-// subject is a provider of the suite.
-type subject struct {
-	open func(t *testing.T) provider
-	// wanted is what Ensure brings about, bystander what was there before and must stay as it is.
+// managedSubject is an implementation of providers.Managed in the suite.
+type managedSubject struct {
+	is   string // its type
+	open func(t *testing.T) (providers.Managed, managedWorld)
+	can  providers.ManagedCan
+	said providers.Said // the proofs alone count
+	// wanted is what Ensure brings about, bystander what was there before and must stay
+	// as it is.
 	wanted, bystander string
-	// kinds are the faults that the provider's world can show.
-	kinds []providerstest.Kind
-}
-
-var everyKind = []providerstest.Kind{providerstest.Throttled, providerstest.ErrorBefore, providerstest.ErrorAfter, providerstest.BadGateway, providerstest.CutBefore, providerstest.CutAfter,
-	providerstest.Truncated, providerstest.Silent, providerstest.Late}
-
-var subjects = map[string]subject{
-	"upstash that loses what it created": {openUpstashSubject(false, 2), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true", everyKind},
-	"upstash":                            {openUpstashSubject(false, 0), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true", everyKind},
-	"upstash with unique names": {openUpstashSubject(true, 0), "orders fixed_1gb us-east-1 eviction=false", "cache payg us-east-1 eviction=true",
-		everyKind},
-	"linode": {openLinodeSubject, "redis-linode snapshot=before-delete", "other running snapshot=", everyKind},
-	"heroku": {openHerokuSubject, "TARGET_REDIS_URL=rediss://managed", "PORT=0", everyKind},
+	// kinds are the faults that the service's world can show.
+	kinds    []providerstest.Kind
+	patience time.Duration
 }
 
 const (
-	suiteSeeds  = 40
-	suiteFaults = 8  // of one phase
-	suiteTries  = 40 // of one phase; every try meets a fault or ends the phase
+	upstashWanted    = "orders fixed_1gb us-east-1 eviction=false"
+	upstashBystander = "cache payg us-east-1 eviction=true"
 )
 
-// Whatever goes wrong on the way, and however often a step is run again, there is one resource as wanted in the end and none besides it, or an error that
-// names every one there is.
-func TestEveryProviderEnsuresExactlyOne(t *testing.T) {
+var (
+	upstashCan  = providers.ManagedCan{Create: true, StopEviction: true}
+	upstashSaid = proofs(migration.Observed, migration.Observed, migration.Documented,
+		migration.Observed, migration.Observed)
+)
+
+// proofs are those of a Said: plan, limits, price, region, server.
+func proofs(plan, limits, price, region, server migration.Proof) providers.Said {
+	b := func(p migration.Proof) providers.Basis { return providers.Basis{Proof: p} }
+	return providers.Said{Plan: b(plan), Limits: b(limits), Price: b(price), Region: b(region),
+		Server: b(server)}
+}
+
+var managedSubjects = map[string]managedSubject{
+	"upstash that loses what it created": {"*upstash.Managed", openUpstash(false, 2), upstashCan,
+		upstashSaid, upstashWanted, upstashBystander, everyKind, 0},
+	"upstash": {"*upstash.Managed", openUpstash(false, 0), upstashCan, upstashSaid,
+		upstashWanted, upstashBystander, everyKind, 0},
+	"upstash with unique names": {"*upstash.Managed", openUpstash(true, 0), upstashCan,
+		upstashSaid, upstashWanted, upstashBystander, everyKind, 0},
+	"a database at a URL": {"*byurl.Managed", openURL, providers.ManagedCan{},
+		proofs(migration.Attested, migration.Attested, migration.Attested, migration.Attested,
+			migration.Observed),
+		"eviction=false written=0", "", everyKind, 1500 * time.Millisecond},
+}
+
+// final: two of a name, and what the service will not do, do not change by asking again.
+func managedFinal(err error) bool {
+	kind := migration.KindOf(err)
+	return kind == migration.Conflict || kind == migration.Blocked
+}
+
+// Whatever goes wrong on the way, there is one database as wanted in the end and none
+// besides it, or an error that names every one there is.
+func TestEveryManagedServiceEnsuresExactlyOne(t *testing.T) {
 	t.Parallel()
-	for name, s := range subjects {
+	for name, s := range managedSubjects {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var all sync.WaitGroup
-			for seed := range uint64(suiteSeeds) {
-				all.Go(func() { // waiting is most of it
-					if err := exercise(t, s, rand.New(rand.NewPCG(seed, 1))); err != nil { //nolint:gosec // a test's choice
-						t.Errorf("seed %d: %v", seed, err)
-					}
-				})
-			}
-			all.Wait()
+			eachSeed(t, func(r *rand.Rand) error { return s.exercise(t, r) })
 		})
 	}
 }
 
-func exercise(t *testing.T, s subject, r *rand.Rand) error {
-	p := s.open(t)
+func (s managedSubject) exercise(t *testing.T, r *rand.Rand) error {
 	ctx := t.Context()
-	before := p.World()
-	others := maps.Clone(before)
+	m, w := s.open(t)
+	tr := trial{w.Faults(), r, s.kinds, s.patience, managedFinal}
+	others := maps.Clone(w.World())
 	maps.DeleteFunc(others, func(_, settings string) bool { return settings != s.bystander })
 	ours := func() map[string]string {
-		w := p.World()
-		maps.DeleteFunc(w, func(id, _ string) bool { _, other := others[id]; return other })
-		return w
+		now := w.World()
+		maps.DeleteFunc(now, func(id, _ string) bool { _, other := others[id]; return other })
+		return now
 	}
-	phases := []struct {
-		name string
-		do   func(context.Context) error
-		want int
-	}{{"ensure", p.Ensure, 1}, {"ensure again", p.Ensure, 1}, {"ensure after a change by somebody else", p.Ensure, 1}, {"remove", p.Remove, 0}}
-	for i, phase := range phases {
-		if i == 2 {
-			p.Drift()
-		}
-		if err := unsettled(p, s, r, func() error { return phase.do(ctx) }); err != nil {
-			now := ours()
-			if migration.KindOf(err) != migration.Conflict || !slices.ContainsFunc(p.Faults().Seen(), func(f string) bool { return strings.Contains(f, string(providerstest.Late)) }) {
-				return fmt.Errorf("%s: %w\nfaults: %v", phase.name, err, p.Faults().Seen())
-			}
-			// Two were made because one create took effect after it had been given up. All that is left is to name both: nobody's data is deleted.
-			for id := range now {
-				if !strings.Contains(err.Error(), id) {
-					return fmt.Errorf("%s: %s exists and is not named by %w", phase.name, id, err)
+	ensure := func(ctx context.Context) error { _, _, err := m.Ensure(ctx, nil); return err }
+	for _, phase := range []string{"ensure", "again", "after somebody switched eviction on"} {
+		if phase == "after somebody switched eviction on" {
+			w.Drift()
+			if !s.can.StopEviction {
+				err := tr.unsettled(ctx, ensure)
+				if err := refused(err, providers.ErrUnsupported); err != nil {
+					return fmt.Errorf("%s: %w", phase, err)
 				}
+				w.Mend()
 			}
-			return nil
 		}
-		got := ours()
-		if len(got) != phase.want {
-			return fmt.Errorf("%s: there are %d: %v\nfaults: %v", phase.name, len(got), got, p.Faults().Seen())
+		if err := tr.unsettled(ctx, ensure); err != nil {
+			return s.namesEvery(err, ours(), w.Faults().Seen(), phase)
 		}
-		for _, settings := range got {
-			if settings != s.wanted {
-				return fmt.Errorf("%s: %q, want %q\nfaults: %v", phase.name, settings, s.wanted, p.Faults().Seen())
-			}
-			var read string
-			if err := again(func() (err error) { read, err = p.Read(ctx); return err }); err != nil || read != s.wanted {
-				return fmt.Errorf("%s: read %q, %w", phase.name, read, err)
-			}
+		if err := s.asWanted(ctx, tr, m, ours()); err != nil {
+			return fmt.Errorf("%s: %w\nfaults: %v", phase, err, w.Faults().Seen())
 		}
 		for id, settings := range others {
-			if p.World()[id] != settings {
-				return fmt.Errorf("%s: the bystander is %q, was %q", phase.name, p.World()[id], settings)
+			if now := w.World()[id]; now != settings {
+				return fmt.Errorf("%s: the bystander is %q, was %q", phase, now, settings)
 			}
 		}
 	}
 	return nil
 }
 
-// unsettled repeats do while faults come, and once more without any after everything that was under way has landed. A conflict is the end: repeating does
-// not help.
-func unsettled(p provider, s subject, r *rand.Rand, do func() error) error {
-	left := suiteFaults
-	var mu sync.Mutex
-	p.Faults().Inject(func(providerstest.Request) providerstest.Fault {
-		mu.Lock()
-		defer mu.Unlock()
-		if left == 0 || r.IntN(100) >= 40 {
-			return providerstest.Fault{}
+// namesEvery: two were made because one create took effect after it had been given up.
+// All that is left then is to name both, since nobody's data is deleted.
+func (s managedSubject) namesEvery(
+	err error,
+	now map[string]string,
+	seen []string,
+	phase string,
+) error {
+	late := func(f string) bool { return strings.Contains(f, string(providerstest.Late)) }
+	if migration.KindOf(err) != migration.Conflict || !slices.ContainsFunc(seen, late) {
+		return fmt.Errorf("%s: %w\nfaults: %v", phase, err, seen)
+	}
+	for id := range now {
+		if !strings.Contains(err.Error(), id) {
+			return fmt.Errorf("%s: %s exists and is not named by %w", phase, id, err)
 		}
-		left--
-		return providerstest.Fault{Kind: s.kinds[r.IntN(len(s.kinds))], After: 1 + r.IntN(9)}
-	})
-	err := again(do)
-	p.Faults().Inject(nil)
-	p.Faults().Land()
-	if migration.KindOf(err) == migration.Conflict && err != nil {
+	}
+	return nil
+}
+
+// asWanted: there is one, as wanted, and every method says so.
+func (s managedSubject) asWanted(
+	ctx context.Context, tr trial, m providers.Managed, world map[string]string,
+) error {
+	if len(world) != 1 {
+		return fmt.Errorf("there are %d: %v", len(world), world)
+	}
+	for id, settings := range world {
+		if settings != s.wanted {
+			return fmt.Errorf("%q, want %q", settings, s.wanted)
+		}
+		return tr.again(ctx, func(ctx context.Context) error { return s.reads(ctx, m, id) })
+	}
+	return nil
+}
+
+func (s managedSubject) reads(ctx context.Context, m providers.Managed, id string) error {
+	found, err := m.Find(ctx)
+	if err != nil {
 		return err
 	}
-	return again(do)
+	if bad := migration.Failing(found.Fit); !found.Exists || found.Database.ID != id ||
+		len(bad) > 0 {
+		return fmt.Errorf("found %+v, want %s", found, id)
+	}
+	db, err := m.Describe(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !db.PlanFits || db.PlanNote == "" || db.Eviction || !db.TLS || db.Plan.MaxBytes == 0 ||
+		db.State != providers.StateActive || len(db.SameName) > 0 {
+		return fmt.Errorf("described as %+v", db)
+	}
+	access, err := m.Access(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(access.URL.Reveal(), "rediss://") || access.From == "" {
+		return errors.New("no URL of TLS, or nobody knows where it is from")
+	}
+	if text := fmt.Sprintf("%+v %+v %+v", found, db, access); strings.Contains(text, canary) {
+		return fmt.Errorf("a credential is in %s", text)
+	}
+	return errors.Join(
+		based("the plan", db.Said.Plan, s.said.Plan.Proof),
+		based("a limit", db.Said.Limits, s.said.Limits.Proof),
+		based("the price", db.Said.Price, s.said.Price.Proof),
+		based("the region", db.Said.Region, s.said.Region.Proof),
+		based("the server's state", db.Said.Server, s.said.Server.Proof),
+		based("all of it", db.Said.Basis(), providers.Weakest(s.said.Plan, s.said.Region,
+			s.said.Server).Proof))
 }
 
-// again repeats do until it gives no error, or one that repeating does not help against. A busy machine may be slower than the client is patient, also without faults.
-func again(do func() error) (err error) {
-	for range suiteTries {
-		if err = do(); err == nil || migration.KindOf(err) == migration.Conflict {
-			break
+// managedAbilities are what a service can do: a test where it can, and one where it
+// cannot.
+var managedAbilities = map[string]struct {
+	has           func(providers.ManagedCan) bool
+	with, without func(ctx context.Context, m providers.Managed, w managedWorld) error
+}{
+	"Create": {func(c providers.ManagedCan) bool { return c.Create }, creates, createsNone},
+	"StopEviction": {func(c providers.ManagedCan) bool { return c.StopEviction },
+		stopsEviction, leavesEviction},
+}
+
+func TestEveryManagedServiceDoesWhatItCanAndRefusesTheRest(t *testing.T) {
+	t.Parallel()
+	everyAbility(t, providers.ManagedCan{}, slices.Collect(maps.Keys(managedAbilities)))
+	for name, s := range managedSubjects {
+		for ability, a := range managedAbilities {
+			t.Run(name+"/"+ability, func(t *testing.T) {
+				t.Parallel()
+				m, w := s.open(t)
+				if can := m.Offer().Can; can != s.can {
+					t.Fatalf("it says that it can %+v, declared is %+v", can, s.can)
+				}
+				test := a.without
+				if a.has(s.can) {
+					test = a.with
+				}
+				if err := test(t.Context(), m, w); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 	}
-	return err
 }
 
-// impatient is the HTTP client of the suite: a silent server must not hold it up for long. It must be slower than a busy machine, or a create that is only slow is
-// given up.
-func impatient() *http.Client { return &http.Client{Timeout: 1500 * time.Millisecond} }
+// wantedOne ensures the database and gives its id.
+func wantedOne(ctx context.Context, m providers.Managed) (id string, err error) {
+	err = errors.New("not tried")
+	for range suiteTries { // one of the services loses what it created
+		var db providers.Database
+		if db, _, err = m.Ensure(ctx, nil); err == nil {
+			return db.ID, nil
+		}
+	}
+	return "", err
+}
 
-type upstashSubject struct {
-	api    *providerstest.Upstash
+func creates(ctx context.Context, m providers.Managed, w managedWorld) error {
+	first, err := wantedOne(ctx, m)
+	if err != nil {
+		return err
+	}
+	before := len(w.World())
+	w.Vanish()
+	if db, err := m.Describe(ctx, first); err != nil || db.State != providers.StateDeleted {
+		return fmt.Errorf("it is gone and %q (%w)", db.State, err)
+	}
+	if found, err := m.Find(ctx); err != nil || found.Exists ||
+		len(migration.Failing(found.Fit)) > 0 {
+		return fmt.Errorf("before it is created again: %+v (%w)", found, err)
+	}
+	var told string
+	db, created, err := m.Ensure(ctx, func(db providers.Database, _ bool) error {
+		told = db.ID
+		return nil
+	})
+	if err != nil || !created || db.ID == first || told != db.ID || len(w.World()) != before {
+		return fmt.Errorf("created %v, %s (told %s), %d exist: %w", created, db.ID, told,
+			len(w.World()), err)
+	}
+	return nil
+}
+
+func createsNone(ctx context.Context, m providers.Managed, w managedWorld) error {
+	id, err := wantedOne(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.Vanish()
+	if _, err := m.Describe(ctx, id); migration.KindOf(err) != migration.Unavailable {
+		return fmt.Errorf("describing what does not answer: %w", err)
+	}
+	told := false
+	_, created, err := m.Ensure(
+		ctx,
+		func(providers.Database, bool) error { told = true; return nil },
+	)
+	if created || told || len(w.World()) > 0 {
+		return fmt.Errorf("created %v, told %v, there are %v", created, told, w.World())
+	}
+	if err := refused(err, providers.ErrUnsupported); err != nil {
+		return err
+	}
+	if !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), m.Offer().Key) {
+		return fmt.Errorf("neither %s nor %s is named: %w", id, m.Offer().Key, err)
+	}
+	return nil
+}
+
+func stopsEviction(ctx context.Context, m providers.Managed, w managedWorld) error {
+	id, err := wantedOne(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.Drift()
+	if db, err := m.Describe(ctx, id); err != nil || !db.Eviction {
+		return fmt.Errorf("eviction is on and not seen (%w)", err)
+	}
+	if found, err := m.Find(ctx); err != nil || len(migration.Failing(found.Fit)) > 0 {
+		return fmt.Errorf("what Ensure mends is held against it: %+v (%w)", found.Fit, err)
+	}
+	db, _, err := m.Ensure(ctx, nil)
+	if err != nil || db.Eviction {
+		return fmt.Errorf("eviction %v: %w", db.Eviction, err)
+	}
+	return nil
+}
+
+func leavesEviction(ctx context.Context, m providers.Managed, w managedWorld) error {
+	if _, err := wantedOne(ctx, m); err != nil {
+		return err
+	}
+	w.Drift()
+	before := w.World()
+	found, err := m.Find(ctx)
+	bad := migration.Failing(found.Fit)
+	if err != nil || len(bad) != 1 || bad[0].ID != "eviction" || bad[0].Next == "" {
+		return fmt.Errorf("gates that do not hold: %+v (%w)", bad, err)
+	}
+	_, _, err = m.Ensure(ctx, nil)
+	if err := refused(err, providers.ErrUnsupported); err != nil {
+		return err
+	}
+	if !strings.Contains(err.Error(), "Eviction") || !maps.Equal(w.World(), before) {
+		return fmt.Errorf("eviction is not named, or something changed: %w", err)
+	}
+	return nil
+}
+
+// A database of another id than the configured one is not described as if it were that.
+func TestNoManagedServiceTakesOneDatabaseForAnother(t *testing.T) {
+	t.Parallel()
+	for name, s := range managedSubjects {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := s.open(t)
+			if _, err := wantedOne(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			const other = "elsewhere.example.com:6379"
+			db, err := m.Describe(t.Context(), other)
+			if err == nil && db.State != providers.StateDeleted {
+				t.Errorf("described as %+v", db)
+			}
+			if access, err := m.Access(t.Context(), other); err == nil || !access.URL.IsZero() {
+				t.Error("access to a database that is not the target's")
+			}
+		})
+	}
+}
+
+type upstashWorld struct {
+	api *providerstest.Upstash
+	// goes: the stand-in loses the first database.
 	client *upstash.Client
 }
 
-// openUpstashSubject opens one whose first database is gone after so many reads; 0: it stays.
-func openUpstashSubject(unique bool, goneAfter int) func(*testing.T) provider {
-	return func(t *testing.T) provider {
-		api, err := providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com", Key: key, Backend: &cloud{}, StatePath: filepath.Join(t.TempDir(), "u.json"), UniqueNames: unique})
+// openUpstash opens one whose first database is gone after so many reads; 0: it stays.
+func openUpstash(unique bool, goneAfter int) func(*testing.T) (providers.Managed, managedWorld) {
+	return func(t *testing.T) (providers.Managed, managedWorld) {
+		api, err := providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com",
+			Key: canary, Backend: &cloud{}, StatePath: filepath.Join(t.TempDir(), "u.json"),
+			UniqueNames: unique})
 		if err != nil {
 			t.Error(err)
-			return nil
+			return nil, nil
 		}
 		srv := httptest.NewServer(api)
 		t.Cleanup(srv.Close)
-		p := &upstashSubject{api, upstash.New(srv.URL+"/v2", "ops@example.com", key, impatient())}
+		client := upstash.New(srv.URL+"/v2", "ops@example.com", canary, impatient())
 		other := request
 		other.DatabaseName, other.Plan, other.Eviction = "cache", upstash.PayAsYouGo, true
-		if _, err := p.client.Create(t.Context(), other); err != nil {
+		if _, err := client.Create(t.Context(), other); err != nil {
 			t.Error(err)
 		}
 		api.Partly(func(nth int) providerstest.Partial {
@@ -206,190 +396,33 @@ func openUpstashSubject(unique bool, goneAfter int) func(*testing.T) provider {
 			}
 			return providerstest.Partial{ReadyAfter: 2, GoneAfter: goneAfter}
 		})
-		return p
+		m := &upstash.Managed{Client: client, Want: request, Looks: 4, Every: time.Millisecond}
+		return m, upstashWorld{api, client}
 	}
 }
 
-func (p *upstashSubject) Ensure(ctx context.Context) error {
-	_, _, err := p.client.Ensure(ctx, request, upstash.EnsureOptions{Looks: 4, Every: time.Millisecond})
-	return err
-}
-
-func (p *upstashSubject) Read(ctx context.Context) (string, error) {
-	db, _, err := p.client.FindByName(ctx, "orders")
-	name, _ := db.PlanName()
-	return fmt.Sprintf("%s %s %s eviction=%v", db.Name, name, db.PrimaryRegion, db.Eviction), err
-}
-
-func (p *upstashSubject) Remove(ctx context.Context) error {
-	db, found, err := p.client.FindByName(ctx, "orders")
-	if err != nil || !found {
-		return err
-	}
-	if err := p.client.Delete(ctx, db.ID); httpapi.Status(err) != http.StatusNotFound {
-		return err
-	}
-	return nil
-}
-
-func (p *upstashSubject) World() map[string]string {
+func (w upstashWorld) World() map[string]string {
 	out := map[string]string{}
-	for _, d := range p.api.Databases() {
+	for _, d := range w.api.Databases() {
 		out[d.ID] = fmt.Sprintf("%s %s %s eviction=%v", d.Name, d.Plan, d.Region, d.Eviction)
 	}
 	return out
 }
 
-func (p *upstashSubject) Drift() {
-	for _, d := range p.api.Databases() {
-		if d.Name == "orders" {
-			rec := httptest.NewRecorder()
-			r := httptest.NewRequest(http.MethodPost, "/v2/redis/enable-eviction/"+d.ID, nil)
-			r.SetBasicAuth("ops@example.com", key)
-			p.api.ServeHTTP(rec, r)
+func (w upstashWorld) Drift()  { w.send(http.MethodPost, "enable-eviction") }
+func (w upstashWorld) Mend()   { w.send(http.MethodPost, "disable-eviction") }
+func (w upstashWorld) Vanish() { w.send(http.MethodDelete, "database") }
+
+// send does something to the wanted database behind the client's back.
+func (w upstashWorld) send(method, what string) {
+	for _, d := range w.api.Databases() {
+		if d.Name != request.DatabaseName {
+			continue
 		}
+		r := httptest.NewRequest(method, "/v2/redis/"+what+"/"+d.ID, nil)
+		r.SetBasicAuth("ops@example.com", canary)
+		w.api.ServeHTTP(httptest.NewRecorder(), r)
 	}
 }
 
-func (p *upstashSubject) Faults() *providerstest.Faults { return &p.api.Faults }
-
-type linodeSubject struct {
-	api    *providerstest.Linode
-	client *linode.Client
-}
-
-// instant is a LinodeBackend whose actions take no time.
-type instant struct{}
-
-func (instant) Shutdown(context.Context, int) error { return nil }
-func (instant) Boot(context.Context, int) error     { return nil }
-func (instant) Delete(context.Context, int) error   { return nil }
-
-func openLinodeSubject(t *testing.T) provider {
-	api, err := providerstest.NewLinode(providerstest.LinodeConfig{Token: key, Backend: instant{}, StatePath: filepath.Join(t.TempDir(), "l.json"), Instances: []providerstest.LinodeInstance{
-		{ID: 1, Label: "redis-linode", Status: "running", Backups: providerstest.LinodeBackups{Enabled: true}, Snapshot: &providerstest.LinodeSnapshot{ID: 90, Label: "old", Status: "successful", Created: "2026-01-01T00:00:00"}},
-		{ID: 2, Label: "other", Status: "running"}}})
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	t.Cleanup(api.Close)
-	srv := httptest.NewServer(api)
-	t.Cleanup(srv.Close)
-	client, err := linode.New(srv.URL, key, impatient())
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	client.Poll(2 * time.Millisecond)
-	return &linodeSubject{api, client}
-}
-
-func (p *linodeSubject) Ensure(ctx context.Context) error {
-	_, err := p.client.Snapshot(ctx, 1, "before-delete")
-	return err
-}
-
-func (p *linodeSubject) Read(ctx context.Context) (string, error) {
-	inst, err := p.client.Instance(ctx, 1)
-	if err != nil {
-		return "", err
-	}
-	snap, err := p.client.Snapshot(ctx, 1, "before-delete") // it is there: taken for the wanted one
-	return inst.Label + " snapshot=" + snap.Label, err
-}
-
-// Remove is what decommissioning does: off, then deleted by its label.
-func (p *linodeSubject) Remove(ctx context.Context) error {
-	if err := p.client.Shutdown(ctx, 1); linode.NotFound(err) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if err := p.client.WaitStatus(ctx, 1, linode.Offline); err != nil {
-		return err
-	}
-	if err := p.client.Delete(ctx, 1, "redis-linode"); !linode.NotFound(err) {
-		return err
-	}
-	return nil
-}
-
-func (p *linodeSubject) World() map[string]string {
-	out := map[string]string{}
-	for _, i := range p.api.Instances() {
-		label := ""
-		if i.Snapshot != nil {
-			label = i.Snapshot.Label
-		}
-		if i.Label == "other" {
-			label = ""
-			i.Label += " " + i.Status
-		}
-		out[fmt.Sprint(i.ID)] = i.Label + " snapshot=" + label
-	}
-	return out
-}
-
-// Drift replaces the snapshot by another one.
-func (p *linodeSubject) Drift() {
-	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodGet} {
-		r := httptest.NewRequest(method, "/v4/linode/instances/1/backups", strings.NewReader(`{"label":"nightly"}`))
-		r.Header.Set("Authorization", "Bearer "+key)
-		p.api.ServeHTTP(httptest.NewRecorder(), r)
-	}
-}
-
-func (p *linodeSubject) Faults() *providerstest.Faults { return &p.api.Faults }
-
-type herokuSubject struct {
-	api    *providerstest.Heroku
-	client *heroku.Client
-}
-
-// running is a HerokuBackend that restarts nothing.
-type running struct{}
-
-func (running) ConfigChanged(context.Context, string, map[string]string) error { return nil }
-
-func openHerokuSubject(t *testing.T) provider {
-	api, err := providerstest.NewHeroku(providerstest.HerokuConfig{Token: key, Backend: running{}, StatePath: filepath.Join(t.TempDir(), "h.json"), Apps: map[string]map[string]string{"shop": {"PORT": "0"}}})
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	srv := httptest.NewServer(api)
-	t.Cleanup(srv.Close)
-	return &herokuSubject{api, heroku.New(srv.URL, key, impatient())}
-}
-
-func (p *herokuSubject) Ensure(ctx context.Context) error {
-	return second(p.client.SetConfigVars(ctx, "shop", map[string]*migration.Secret{"TARGET_REDIS_URL": secret("rediss://managed")}))
-}
-
-func (p *herokuSubject) Read(ctx context.Context) (string, error) {
-	vars, err := p.client.ConfigVars(ctx, "shop")
-	return "TARGET_REDIS_URL=" + vars["TARGET_REDIS_URL"].Reveal(), err
-}
-
-func (p *herokuSubject) Remove(ctx context.Context) error {
-	return second(p.client.SetConfigVars(ctx, "shop", map[string]*migration.Secret{"TARGET_REDIS_URL": nil}))
-}
-
-func (p *herokuSubject) World() map[string]string {
-	out := map[string]string{}
-	vars, _ := p.api.ConfigVars("shop")
-	for name, value := range vars {
-		out[name] = name + "=" + value
-	}
-	return out
-}
-
-func (p *herokuSubject) Drift() {
-	r := httptest.NewRequest(http.MethodPatch, "/apps/shop/config-vars", strings.NewReader(`{"TARGET_REDIS_URL":"rediss://elsewhere"}`))
-	r.Header.Set("Authorization", "Bearer "+key)
-	r.Header.Set("Accept", "application/vnd.heroku+json; version=3")
-	p.api.ServeHTTP(httptest.NewRecorder(), r)
-}
-
-func (p *herokuSubject) Faults() *providerstest.Faults { return &p.api.Faults }
+func (w upstashWorld) Faults() *providerstest.Faults { return &w.api.Faults }
