@@ -156,6 +156,38 @@ func TestTheEvidenceNamesWhoSaidItAndWhatWasSeen(t *testing.T) {
 	}
 }
 
+// The word of somebody that a machine is off is about one time: after it ran again, that nothing
+// answers is not that it was switched off.
+func TestNobodysWordOutlivesTheNextStart(t *testing.T) {
+	t.Parallel()
+	answer := error(syscall.ECONNREFUSED)
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return answering(answer)(ctx, network, address)
+	}
+	h := host(notes{}, 0, dial)
+	if err := h.Confirm(t.Context(), providers.SwitchedOff, box, "ada", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.PowerOff(t.Context(), box); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.PowerOn(t.Context(), box); !errors.Is(err, providers.ErrByHand) {
+		t.Errorf("switched on, and nothing answers: %v", err)
+	}
+	answer = nil
+	if err := h.PowerOn(t.Context(), box); err != nil {
+		t.Error(err)
+	}
+	answer = syscall.ECONNREFUSED // it crashed
+	if err := h.PowerOff(t.Context(), box); !errors.Is(err, providers.ErrByHand) {
+		t.Errorf("off by a word of before it ran: %v", err)
+	}
+	if state, err := h.Describe(t.Context(), box); err != nil ||
+		state.Status != providers.MachineSilent {
+		t.Errorf("%+v, %v", state, err)
+	}
+}
+
 func TestAWaitForSilenceCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	h := host(notes{}, time.Hour, answering(syscall.ECONNREFUSED))

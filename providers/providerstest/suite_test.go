@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // The suite that every implementation of an interface of package providers passes.
@@ -43,6 +45,11 @@ var everyKind = []providerstest.Kind{
 
 // canary is in every credential of the suite. It must show nowhere.
 const canary = "CANARY"
+
+func TestMain(m *testing.M) {
+	redisconn.LogTo(slog.New(slog.DiscardHandler)) // every fault would be remarked on
+	os.Exit(m.Run())
+}
 
 // eachSeed runs a test of one seed for all of them, at once: waiting is most of it.
 func eachSeed(t *testing.T, run func(r *rand.Rand) error) {
