@@ -19,6 +19,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/byhand"
 )
 
 // Config is everything that `switchyard serve` needs to know. A Secret may be given as "env:NAME", which reads the variable NAME, so that
@@ -199,8 +200,14 @@ type Drill struct {
 
 // Source is where the queues are now, and the Sentinel deployment they move to first.
 type Source struct {
-	Standalone Standalone `yaml:"standalone"`
-	Sentinel   Sentinel   `yaml:"sentinel"`
+	// Machines is who switches the servers' machines off and deletes them: linode, which is the
+	// default, or by-hand, a person.
+	Machines string `yaml:"machines"`
+	// SilentFor is for how long nothing may answer at a machine before a person's word counts that it
+	// is off.
+	SilentFor  time.Duration `yaml:"silent_for"`
+	Standalone Standalone    `yaml:"standalone"`
+	Sentinel   Sentinel      `yaml:"sentinel"`
 }
 
 // Standalone is the single Redis.
@@ -208,6 +215,7 @@ type Standalone struct {
 	URL         migration.Secret `yaml:"url"`
 	LinodeID    int              `yaml:"linode_id"`
 	LinodeLabel string           `yaml:"linode_label"`
+	Machine     byhand.Machine   `yaml:"machine"` // with machines: by-hand
 }
 
 // Sentinel is a Sentinel deployment.
@@ -238,14 +246,10 @@ type Node struct {
 	// Addrs are the host:port of what runs there, data node and sentinel, as the sentinels know them.
 	Addrs []string `yaml:"addrs"`
 	// Zone is the failure domain: what fails together has the same one.
-	Zone        string `yaml:"zone"`
-	LinodeID    int    `yaml:"linode_id"`
-	LinodeLabel string `yaml:"linode_label"`
-}
-
-// Target is the managed Redis.
-type Target struct {
-	Upstash Upstash `yaml:"upstash"`
+	Zone        string         `yaml:"zone"`
+	LinodeID    int            `yaml:"linode_id"`
+	LinodeLabel string         `yaml:"linode_label"`
+	Machine     byhand.Machine `yaml:"machine"` // with machines: by-hand
 }
 
 // Upstash is an account of the managed service and the database to create or adopt there.
@@ -276,6 +280,8 @@ type Heroku struct {
 type Ingestion struct {
 	URL   string           `yaml:"url"`
 	Token migration.Secret `yaml:"token"`
+	// ConfigVars is who sets the app's variables: heroku, which is the default, or by-hand, a person.
+	ConfigVars string `yaml:"config_vars"`
 }
 
 // Default returns the configuration that applies where nothing is given.
@@ -289,7 +295,8 @@ func Default() Config {
 			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
 		// The plan that the target has to be on allows 10,000 commands per second for everybody.
 		Move:   Move{TargetRate: 8000, MaxLatency: 20 * time.Millisecond, MaxFreeze: 5 * time.Second},
-		Target: Target{Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
+		Source: Source{SilentFor: time.Minute},
+		Target: Target{Upstash: Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
 		Linode: Linode{API: "https://api.linode.com"},
 		Heroku: Heroku{API: "https://api.heroku.com"},
 		Stripe: Stripe{API: "https://api.stripe.com", Types: []string{"checkout.session.completed"}},
@@ -448,6 +455,7 @@ func (c Config) Validate() error {
 	for i, n := range c.Notifications {
 		n.validate(fmt.Sprintf("notifications[%d]", i), c.Notifications[:i], need)
 	}
+	c.validateServices(need)
 	last := 0
 	for _, p := range c.Migration.Ramp {
 		need(p > last && p <= 100, "migration.ramp", "percentages must ascend from 1 to 100")

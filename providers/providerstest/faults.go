@@ -104,6 +104,16 @@ func (f *Faults) Seen() []string {
 	return append([]string(nil), f.seen...)
 }
 
+// Take chooses the fault of a request, for a stand-in that does not speak HTTP and makes it happen
+// itself. What is late by now has happened when it returns.
+func (f *Faults) Take(method, path string) Fault {
+	fault, due := f.next(method, path)
+	for _, do := range due {
+		do()
+	}
+	return fault
+}
+
 // next chooses the fault of a request and gives the late effects that are due before it.
 func (f *Faults) next(method, path string) (Fault, []func()) {
 	f.mu.Lock()
