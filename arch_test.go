@@ -62,7 +62,13 @@ var imports = map[string][]string{
 	"conformance":             {},
 	"examples/flags/go-ofrep": {},
 	"examples/flags/go-flagd": {},
-	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "sentinel", "sentinel/deploy", "scan"},
+	"cli": {
+		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "flagsync", "plan",
+		"redisconn", "redisconn/keycopy", "rehearse", "scan", "sentinel", "sentinel/deploy", "server",
+		"twin", "workflows",
+	},
+	"e2e": {},
+	"":    {"cli"},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {

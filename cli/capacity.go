@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 type capacityCmd struct{ remote }
 
 // Run prints what the servers cost and need. It fails when a limit of the plan is exceeded.
-func (c capacityCmd) Run(s *surroundings) error {
+func (c capacityCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

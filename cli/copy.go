@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func (c twoServers) pace() keycopy.Pace {
 }
 
 // open makes clients for both; the function closes them.
-func (c twoServers) open(s *surroundings) (src, dst redis.UniversalClient, closeBoth func(), err error) {
+func (c twoServers) open(s *shell) (src, dst redis.UniversalClient, closeBoth func(), err error) {
 	if c.SourceRate < 0 || c.TargetRate < 0 || c.Workers < 0 || c.MaxLatency < 0 {
 		return nil, nil, nil, migration.Errorf(migration.Invalid, "rates, latency and workers are above zero, or left out")
 	}
@@ -58,7 +58,7 @@ func (c twoServers) open(s *surroundings) (src, dst redis.UniversalClient, close
 	}, nil
 }
 
-func openURL(s *surroundings, name, given, env, ca string) (redis.UniversalClient, error) {
+func openURL(s *shell, name, given, env, ca string) (redis.UniversalClient, error) {
 	if given == "" {
 		given = s.getenv(env)
 	}
@@ -102,7 +102,7 @@ type copyCmd struct {
 }
 
 // Run copies every key of one database to another server.
-func (c copyCmd) Run(s *surroundings) error {
+func (c copyCmd) Run(s *shell) error {
 	src, dst, closeBoth, err := c.open(s)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func printCopy(w io.Writer, r keycopy.Report) {
 type compareCmd struct{ twoServers }
 
 // Run compares every key of two databases. It fails when they differ.
-func (c compareCmd) Run(s *surroundings) error {
+func (c compareCmd) Run(s *shell) error {
 	src, dst, closeBoth, err := c.open(s)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (c compareCmd) Run(s *surroundings) error {
 	return c.compare(s, src, dst)
 }
 
-func (c compareCmd) compare(s *surroundings, src, dst redis.UniversalClient) error {
+func (c compareCmd) compare(s *shell, src, dst redis.UniversalClient) error {
 	r, err := keycopy.Compare(s.ctx, src, dst, keycopy.CompareOptions{Pace: c.pace(), Progress: progress(s.stderr)})
 	if s.ctx.Err() != nil {
 		return migration.Errorf(migration.Conflict, "interrupted after %d keys: nothing is known of the others", r.Keys)

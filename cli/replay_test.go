@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -82,7 +82,7 @@ func TestReplayTakesAFileWholeOrNotAtAll(t *testing.T) {
 	} {
 		asked, answer = nil, c.answer
 		var out, errs bytes.Buffer
-		code := run(t.Context(), append([]string{"replay", "--url", server.URL, "--user", "ada"}, c.args...), func(name string) string { return map[string]string{"SWITCHYARD_PASSWORD": "p"}[name] }, &out, &errs)
+		code := Run(t.Context(), append([]string{"replay", "--url", server.URL, "--user", "ada"}, c.args...), func(name string) string { return map[string]string{"SWITCHYARD_PASSWORD": "p"}[name] }, &out, &errs)
 		var sizes []int
 		for _, r := range asked {
 			sizes = append(sizes, len(r.Events))

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"crypto/rand"
@@ -41,7 +41,7 @@ type sentinelGenerateCmd struct {
 }
 
 // Run writes the files.
-func (c sentinelGenerateCmd) Run(s *surroundings) error {
+func (c sentinelGenerateCmd) Run(s *shell) error {
 	spec, err := c.spec()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ type sentinelCheckCmd struct {
 }
 
 // Run prints every check and fails when one does not hold.
-func (c sentinelCheckCmd) Run(s *surroundings) error {
+func (c sentinelCheckCmd) Run(s *shell) error {
 	e, zones, err := c.deployment(s)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (c sentinelCheckCmd) Run(s *surroundings) error {
 	return nil
 }
 
-func (c sentinelCheckCmd) deployment(s *surroundings) (redisconn.Endpoint, map[string]string, error) {
+func (c sentinelCheckCmd) deployment(s *shell) (redisconn.Endpoint, map[string]string, error) {
 	zones := map[string]string{}
 	if c.Spec != "" {
 		spec, err := readSpec(c.Spec)

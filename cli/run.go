@@ -1,116 +1,15 @@
-package main
+package cli
 
 import (
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 )
-
-// remote are the options of the commands that talk to a running server. The password is read from the environment only: arguments are
-// seen by everybody on the machine.
-type remote struct {
-	URL       string `help:"The server; SWITCHYARD_URL." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
-	User      string `help:"Account; SWITCHYARD_USER. Its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER" required:""`
-	Migration string `help:"Migration. Default: the only one." placeholder:"ID"`
-	JSON      bool   `help:"Print JSON."`
-}
-
-// open signs in and finds the migration.
-func (r remote) open(s *surroundings) (*api.Client, string, error) {
-	password := s.getenv("SWITCHYARD_PASSWORD")
-	if password == "" {
-		return nil, "", migration.Errorf(migration.Invalid, "set SWITCHYARD_PASSWORD to the password of %s", r.User)
-	}
-	c := api.New(r.URL, "").WithPatience(0)
-	if _, err := c.SignIn(s.ctx, r.User, migration.Secret(password)); err != nil {
-		return nil, "", fmt.Errorf("sign in at %s: %w", r.URL, err)
-	}
-	if r.Migration != "" {
-		return c, r.Migration, nil
-	}
-	all, err := c.Migrations(s.ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	if len(all) != 1 {
-		return nil, "", migration.Errorf(migration.Invalid, "there are %d migrations: choose one with --migration", len(all))
-	}
-	return c, all[0].ID, nil
-}
-
-func (r remote) print(w io.Writer, v any, text func(io.Writer)) error {
-	return printed(w, r.JSON, v, text)
-}
-
-// printed writes v as JSON, or as text in columns that tabs part.
-func printed(w io.Writer, asJSON bool, v any, text func(io.Writer)) error {
-	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	text(t)
-	return t.Flush()
-}
-
-type statusCmd struct {
-	remote
-}
-
-// Run prints where the migration stands.
-func (c statusCmd) Run(s *surroundings) error {
-	client, mid, err := c.open(s)
-	if err != nil {
-		return err
-	}
-	o, err := client.Overview(s.ctx, mid)
-	if err != nil {
-		return err
-	}
-	return c.print(s.stdout, o, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s: %s\n\n", o.Migration.Name, o.Phase)
-		for _, i := range o.Checklist {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
-		}
-		for _, a := range o.Alerts {
-			_, _ = fmt.Fprintf(w, "ALERT\t%s on %s\twas well and is not now: %s\n", a.Title, a.Node, a.Measured)
-		}
-		orders := fmt.Sprintf("%d acknowledged, %d applied, %d lost, %d twice", o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
-		if o.OrdersError != "" {
-			orders = "no figures: " + o.OrdersError
-		}
-		_, _ = fmt.Fprintf(w, "\n%d of %d criteria are met. Orders: %s.\n\nNext:\n", o.Checklist.MetCount(), len(o.Checklist), orders)
-		for _, n := range o.NextSteps {
-			_, _ = fmt.Fprintf(w, "  %s\t%s\n", command(n), n.Title)
-		}
-	})
-}
-
-// command is how a next step is done from a shell.
-func command(n migration.NextStep) string {
-	switch n.Verb {
-	case "approve":
-		return "switchyard run approve " + n.RunID
-	case "watch":
-		return "switchyard run show " + n.RunID
-	}
-	line := "switchyard step start " + n.Step
-	if n.Params.To != "" {
-		line += " --to " + string(n.Params.To)
-	}
-	if n.Params.Ramp != 0 {
-		line += fmt.Sprintf(" --ramp %d", n.Params.Ramp)
-	}
-	return line
-}
 
 type stepCmd struct {
 	Plan  stepPlanCmd  `cmd:"" help:"Show what a step would do, without doing it."`
@@ -127,7 +26,7 @@ type stepArgs struct {
 type stepPlanCmd struct{ stepArgs }
 
 // Run prints a plan.
-func (c stepPlanCmd) Run(s *surroundings) error {
+func (c stepPlanCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -162,7 +61,7 @@ func (c stepPlanCmd) Run(s *surroundings) error {
 type stepStartCmd struct{ stepArgs }
 
 // Run starts a step.
-func (c stepStartCmd) Run(s *surroundings) error {
+func (c stepStartCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -246,7 +145,7 @@ type runArgs struct {
 }
 
 // act opens the server, does one thing to the run and prints it.
-func (c runArgs) act(s *surroundings, do func(*api.Client) (migration.Run, error)) error {
+func (c runArgs) act(s *shell, do func(*api.Client) (migration.Run, error)) error {
 	client, _, err := c.open(s)
 	if err != nil {
 		return err
@@ -261,7 +160,7 @@ func (c runArgs) act(s *surroundings, do func(*api.Client) (migration.Run, error
 type runShowCmd struct{ runArgs }
 
 // Run prints a run with its log.
-func (c runShowCmd) Run(s *surroundings) error {
+func (c runShowCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
 		run, err := client.Run(s.ctx, c.runArgs.Run)
 		if err != nil || c.JSON {
@@ -283,7 +182,7 @@ type runApproveCmd struct {
 }
 
 // Run approves a run.
-func (c runApproveCmd) Run(s *surroundings) error {
+func (c runApproveCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
 		return client.Approve(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName, Action: c.Action})
 	})
@@ -296,7 +195,7 @@ type runRejectCmd struct {
 }
 
 // Run rejects a run.
-func (c runRejectCmd) Run(s *surroundings) error {
+func (c runRejectCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) {
 		return client.Reject(s.ctx, c.runArgs.Run, api.Decision{Comment: c.Comment, Action: c.Action})
 	})
@@ -305,27 +204,27 @@ func (c runRejectCmd) Run(s *surroundings) error {
 type runPauseCmd struct{ runArgs }
 
 // Run pauses a run.
-func (c runPauseCmd) Run(s *surroundings) error {
+func (c runPauseCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Pause(s.ctx, c.runArgs.Run) })
 }
 
 type runResumeCmd struct{ runArgs }
 
 // Run lets a run go on.
-func (c runResumeCmd) Run(s *surroundings) error {
+func (c runResumeCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Resume(s.ctx, c.runArgs.Run) })
 }
 
 type runCancelCmd struct{ runArgs }
 
 // Run cancels a run.
-func (c runCancelCmd) Run(s *surroundings) error {
+func (c runCancelCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Cancel(s.ctx, c.runArgs.Run) })
 }
 
 type runRollbackCmd struct{ runArgs }
 
 // Run takes a run back.
-func (c runRollbackCmd) Run(s *surroundings) error {
+func (c runRollbackCmd) Run(s *shell) error {
 	return c.act(s, func(client *api.Client) (migration.Run, error) { return client.Rollback(s.ctx, c.runArgs.Run) })
 }

@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,7 +22,11 @@ var (
 	plain    = sync.OnceValues(func() (string, error) { return build("") })
 )
 
+// TestMain works from the root of the repository, as people do: the program finds the example app there by default.
 func TestMain(m *testing.M) {
+	if err := os.Chdir(".."); err != nil {
+		panic(err)
+	}
 	var err error
 	if binaries, err = os.MkdirTemp("", "switchyard-test-"); err != nil {
 		panic(err)
@@ -135,45 +138,5 @@ func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
 		if c.ID == "source-decommissioned" && c.Verdict == migration.Met {
 			t.Errorf("source-decommissioned is met although %d orders are lost", r.Orders.Lost)
 		}
-	}
-}
-
-func TestBadInputIsNamedAndNothingIsStarted(t *testing.T) {
-	t.Parallel()
-	write := func(name, text string) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	const secret = "canary-s3cret"
-	for _, tc := range []struct {
-		rule string
-		args []string
-		want string
-	}{
-		{"an unknown configuration key", []string{"serve", "--config", write("c.yaml", "adddr: x\n")}, "adddr"},
-		{"a source that is no Redis URL", []string{"serve", "--config", write("c.yaml", "worker_token: x\ningestion: {url: http://127.0.0.1:1}\nsource: {standalone: {url: \"http://u:"+secret+"@h:1\"}}\ndata_dir: "+t.TempDir()+"\n")}, "not a redis:// URL"},
-		{"a plan with an unknown check", []string{"plan", "check", write("p.yaml", "name: p\ncriteria: [{id: a, title: t, why: w, requires: [{check: nonsense}]}]\n")}, "nonsense"},
-		{"an unknown fault", []string{"rehearse", "--auto", "--faults", "earthquake"}, "earthquake"},
-		{"too few orders", []string{"rehearse", "--auto", "--orders", "5"}, "at least 500"},
-		{"an unknown command", []string{"fly"}, "fly"},
-		{"a reset of a folder that is no twin's", []string{"reset", "--dir", t.TempDir()}, "no twin's folder"},
-	} {
-		t.Run(tc.rule, func(t *testing.T) {
-			t.Parallel()
-			var out, errs bytes.Buffer
-			code := run(t.Context(), tc.args, func(string) string { return "" }, &out, &errs)
-			if code != exitUsage {
-				t.Errorf("exit code %d, not %d", code, exitUsage)
-			}
-			if !strings.Contains(errs.String(), tc.want) {
-				t.Errorf("says %q, which does not name %q", errs.String(), tc.want)
-			}
-			if strings.Contains(errs.String(), secret) {
-				t.Errorf("a secret is printed: %s", errs.String())
-			}
-		})
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 func TestScanFromAShellSaysWhatFails(t *testing.T) {
 	t.Parallel()
-	const corpus = "scan/testdata/corpus/"
+	const corpus = "../scan/testdata/corpus/"
 	sarif := filepath.Join(t.TempDir(), "scan.sarif")
 	for rule, c := range map[string]struct {
 		args []string
@@ -33,7 +33,7 @@ func TestScanFromAShellSaysWhatFails(t *testing.T) {
 		"too little time":          {[]string{corpus + "no-options", "--timeout", "1ns"}, exitFailed, "", "nothing is known"},
 	} {
 		var out, errs bytes.Buffer
-		code := run(t.Context(), append([]string{"scan"}, c.args...), func(string) string { return "" }, &out, &errs)
+		code := Run(t.Context(), append([]string{"scan"}, c.args...), func(string) string { return "" }, &out, &errs)
 		if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errs.String(), c.errs) {
 			t.Errorf("%s: exit %d\n%s\n%s", rule, code, out.String(), errs.String())
 		}
@@ -47,7 +47,7 @@ func TestScanFromAShellSaysWhatFails(t *testing.T) {
 // The example routes its orders through a Producer whose breaker a drill may switch off, and its second app was never made safe.
 func TestScanTellsTheTruthAboutTheExample(t *testing.T) {
 	t.Parallel()
-	r, err := scan.Run(t.Context(), "examples/ingestion", scan.Options{})
+	r, err := scan.Run(t.Context(), filepath.Join("..", "examples", "ingestion"), scan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

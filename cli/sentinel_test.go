@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -16,11 +16,11 @@ func TestSentinelGenerateWritesEverythingAndPrintsNoPassword(t *testing.T) {
 	args := []string{"sentinel", "generate", "--out", dir, "--host", "a=192.0.2.1,rack-1,master+sentinel", "--host", "b=192.0.2.2,rack-2,replica+sentinel", "--host", "c=192.0.2.3,rack-3,sentinel"}
 	var out, errs bytes.Buffer
 	none := func(string) string { return "" }
-	if code := run(t.Context(), args, none, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "say what to give up") {
+	if code := Run(t.Context(), args, none, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "say what to give up") {
 		t.Fatalf("exit %d: %s", code, &errs)
 	}
 	args = append(args, "--prefer", "writes")
-	if code := run(t.Context(), args, none, &out, &errs); code != 0 {
+	if code := Run(t.Context(), args, none, &out, &errs); code != 0 {
 		t.Fatalf("exit %d: %s", code, &errs)
 	}
 	secrets, err := os.ReadFile(filepath.Join(dir, "secrets.env"))
@@ -44,7 +44,7 @@ func TestSentinelGenerateWritesEverythingAndPrintsNoPassword(t *testing.T) {
 	if n != 4 || !strings.Contains(out.String(), "Replicas: 1, min-replicas-to-write 0, quorum 2 of 3") {
 		t.Errorf("%d passwords; printed %s", n, &out)
 	}
-	if code := run(t.Context(), args, none, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "is not empty") {
+	if code := Run(t.Context(), args, none, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "is not empty") {
 		t.Errorf("written over: exit %d: %s", code, &errs)
 	}
 }
@@ -56,14 +56,14 @@ func TestSentinelCheckFailsWhenSomethingIsNotReady(t *testing.T) {
 		return map[string]string{envSentinel: "redis+sentinel://:data@" + strings.Join(d.Endpoint().SentinelAddrs, ",") + "/" + redistest.MasterName, envSentinelPassword: "watch"}[name]
 	}
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"sentinel", "check"}, env, &out, &errs); code != 0 {
+	if code := Run(t.Context(), []string{"sentinel", "check"}, env, &out, &errs); code != 0 {
 		t.Fatalf("exit %d: %s%s", code, &out, &errs)
 	}
 	if err := d.Nodes[1].Client().ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()
-	if code := run(t.Context(), []string{"sentinel", "check"}, env, &out, &errs); code != exitFailed || !strings.Contains(out.String(), "FAIL") || !strings.Contains(out.String(), "allkeys-lru") {
+	if code := Run(t.Context(), []string{"sentinel", "check"}, env, &out, &errs); code != exitFailed || !strings.Contains(out.String(), "FAIL") || !strings.Contains(out.String(), "allkeys-lru") {
 		t.Errorf("exit %d: %s%s", code, &out, &errs)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -31,7 +31,7 @@ type scanCmd struct {
 }
 
 // Run scans, prints the report, and fails unless every producer passes or was decided on.
-func (c scanCmd) Run(s *surroundings) error {
+func (c scanCmd) Run(s *shell) error {
 	if c.Timeout <= 0 {
 		return migration.Errorf(migration.Invalid, "the timeout is above 0")
 	}
@@ -76,7 +76,7 @@ func (c scanCmd) Run(s *surroundings) error {
 }
 
 // hand gives the report on as evidence, whatever it says.
-func (c scanCmd) hand(s *surroundings, r scan.Report) error {
+func (c scanCmd) hand(s *shell, r scan.Report) error {
 	if c.Evidence == "" && !c.Submit {
 		return nil
 	}

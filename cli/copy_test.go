@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -11,12 +11,12 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// shell runs a command with two URLs in the environment.
-func shell(t *testing.T, source, target string, args ...string) (code int, stdout, stderr string) {
+// copyShell runs a command with two URLs in the environment.
+func copyShell(t *testing.T, source, target string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	env := map[string]string{envCopySource: source, envCopyTarget: target}
-	code = run(t.Context(), args, func(k string) string { return env[k] }, &out, &errs)
+	code = Run(t.Context(), args, func(k string) string { return env[k] }, &out, &errs)
 	return code, out.String(), errs.String()
 }
 
@@ -27,7 +27,7 @@ func TestCopyAndCompareFromAShell(t *testing.T) {
 	redistest.FillRandom(t, src.Client(), 1, 300)
 	ca := []string{"--target-ca", dst.CAFile}
 	both := func(args ...string) (int, string, string) {
-		return shell(t, src.URL(), dst.URL(), append(args, ca...)...)
+		return copyShell(t, src.URL(), dst.URL(), append(args, ca...)...)
 	}
 
 	code, out, errs := both("copy", "--dry-run", "--target-rate", "100")
@@ -65,7 +65,7 @@ func TestAnInterruptedCopyIsNoSuccess(t *testing.T) {
 	env := map[string]string{envCopySource: src.URL(), envCopyTarget: dst.URL()}
 	for _, command := range []string{"copy", "compare"} {
 		var out, errs bytes.Buffer
-		if code := run(ctx, []string{command}, func(k string) string { return env[k] }, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
+		if code := Run(ctx, []string{command}, func(k string) string { return env[k] }, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
 			t.Errorf("%s: exit %d, %s", command, code, errs.String())
 		}
 	}
@@ -85,7 +85,7 @@ func TestCopyNeverPrintsAPassword(t *testing.T) {
 		"wrong password":  {src.URL(), "redis://:hush@" + src.Addr(), exitFailed},
 		"the same server": {src.URL(), src.URL(), exitFailed},
 	} {
-		code, out, errs := shell(t, c.source, c.target, "copy")
+		code, out, errs := copyShell(t, c.source, c.target, "copy")
 		if all := out + errs; code != c.code || strings.Contains(all, "hush") || strings.Contains(all, "s3cret") || errs == "" {
 			t.Errorf("%s: exit %d, %s", rule, code, all)
 		}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ type notificationsCmd struct {
 type notificationsListCmd struct{ remote }
 
 // Run lists channels and open alerts.
-func (c notificationsListCmd) Run(s *surroundings) error {
+func (c notificationsListCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ type notificationsTestCmd struct {
 }
 
 // Run sends a test. It fails when the channel does not take it.
-func (c notificationsTestCmd) Run(s *surroundings) error {
+func (c notificationsTestCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ type inSet struct {
 type flagsListCmd struct{ inSet }
 
 // Run lists the flags.
-func (c flagsListCmd) Run(s *surroundings) error {
+func (c flagsListCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ type flagsHistoryCmd struct {
 }
 
 // Run lists revisions.
-func (c flagsHistoryCmd) Run(s *surroundings) error {
+func (c flagsHistoryCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func printChanges(w io.Writer, all []migration.FlagDiff) {
 type flagsExportCmd struct{ inSet }
 
 // Run prints the document.
-func (c flagsExportCmd) Run(s *surroundings) error {
+func (c flagsExportCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ type flagsCheckCmd struct {
 }
 
 // Run checks a file.
-func (c flagsCheckCmd) Run(s *surroundings) error {
+func (c flagsCheckCmd) Run(s *shell) error {
 	raw, err := os.ReadFile(c.File)
 	if err != nil {
 		return migration.Errorf(migration.Invalid, "%w", err)
@@ -124,7 +124,7 @@ type flagsImportCmd struct {
 }
 
 // Run imports a file.
-func (c flagsImportCmd) Run(s *surroundings) error {
+func (c flagsImportCmd) Run(s *shell) error {
 	raw, err := os.ReadFile(c.File)
 	if err != nil {
 		return migration.Errorf(migration.Invalid, "%w", err)
@@ -150,7 +150,7 @@ func (c flagsImportCmd) Run(s *surroundings) error {
 }
 
 // revised prints the revision that a change made.
-func (c inSet) revised(s *surroundings, r migration.FlagSetRevision, err error) error {
+func (c inSet) revised(s *shell, r migration.FlagSetRevision, err error) error {
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ type killSwitch struct {
 	Reason string `help:"Why, for the history." required:""`
 }
 
-func (c killSwitch) set(s *surroundings, killed bool) error {
+func (c killSwitch) set(s *shell, killed bool) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -178,12 +178,12 @@ func (c killSwitch) set(s *surroundings, killed bool) error {
 type flagsKillCmd struct{ killSwitch }
 
 // Run kills.
-func (c flagsKillCmd) Run(s *surroundings) error { return c.set(s, true) }
+func (c flagsKillCmd) Run(s *shell) error { return c.set(s, true) }
 
 type flagsRestoreCmd struct{ killSwitch }
 
 // Run restores.
-func (c flagsRestoreCmd) Run(s *surroundings) error { return c.set(s, false) }
+func (c flagsRestoreCmd) Run(s *shell) error { return c.set(s, false) }
 
 type flagsRollbackCmd struct {
 	inSet
@@ -192,7 +192,7 @@ type flagsRollbackCmd struct {
 }
 
 // Run rolls back.
-func (c flagsRollbackCmd) Run(s *surroundings) error {
+func (c flagsRollbackCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ type keysCmd struct {
 type keysListCmd struct{ remote }
 
 // Run lists keys.
-func (c keysListCmd) Run(s *surroundings) error {
+func (c keysListCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ type keysCreateCmd struct {
 }
 
 // Run makes a key.
-func (c keysCreateCmd) Run(s *surroundings) error {
+func (c keysCreateCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -256,7 +256,7 @@ type keysRevokeCmd struct {
 }
 
 // Run ends a key.
-func (c keysRevokeCmd) Run(s *surroundings) error {
+func (c keysRevokeCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

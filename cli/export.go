@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ type exportCmd struct {
 }
 
 // Run prints the file.
-func (c exportCmd) Run(s *surroundings) error {
+func (c exportCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ type ledgerCmd struct {
 }
 
 // Run prints the order ledger, or the life of one order. It fails when the ledger is not clean, or when something of the order is not settled.
-func (c ledgerCmd) Run(s *surroundings) error {
+func (c ledgerCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ type auditCmd struct {
 }
 
 // Run audits and prints the report. It fails when something is as bad as FailOn, or worse.
-func (c auditCmd) Run(s *surroundings) error {
+func (c auditCmd) Run(s *shell) error {
 	if c.Share <= 0 || c.Share > 1 {
 		return migration.Errorf(migration.Invalid, "the share is above 0 and at most 1")
 	}

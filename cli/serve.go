@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flagsync"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/server"
 	"github.com/switchyard-dev/switchyard/workflows"
@@ -21,7 +20,7 @@ type serveCmd struct {
 }
 
 // Run serves until the context ends, then drains.
-func (c serveCmd) Run(s *surroundings) error {
+func (c serveCmd) Run(s *shell) error {
 	cfg, err := config.Load(c.Config, s.getenv)
 	if err != nil {
 		return err
@@ -118,31 +117,4 @@ func awaitControl(ctx context.Context, control *workflows.Control, cfg config.Co
 			return nil, err
 		}
 	}
-}
-
-type planCmd struct {
-	Check planCheckCmd `cmd:"" help:"Check a plan file and name every mistake in it."`
-	Show  planShowCmd  `cmd:"" help:"Print the embedded plan, to start your own from."`
-}
-
-type planCheckCmd struct {
-	File string `arg:"" help:"Plan file (YAML)." type:"path"`
-}
-
-// Run checks a plan.
-func (c planCheckCmd) Run(s *surroundings) error {
-	p, err := plan.Read(c.File, workflows.StepIDs())
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.stdout, "%s: %d criteria, %d steps, %d milestones: no mistake found\n", p.Name, len(p.Criteria), len(p.Steps), len(p.Milestones))
-	return err
-}
-
-type planShowCmd struct{}
-
-// Run prints the embedded plan.
-func (planShowCmd) Run(s *surroundings) error {
-	_, err := s.stdout.Write(plan.Initiative())
-	return err
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -11,40 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/workflows"
 )
-
-type reportCmd struct {
-	remote
-}
-
-// Run prints what would break if the source were left now. It fails when something blocks or is unknown.
-func (c reportCmd) Run(s *surroundings) error {
-	client, mid, err := c.open(s)
-	if err != nil {
-		return err
-	}
-	r, err := client.CutoverReport(s.ctx, mid)
-	if err != nil {
-		return err
-	}
-	err = c.print(s.stdout, r, func(w io.Writer) {
-		for _, l := range r.Lines {
-			word := strings.ToUpper(string(l.Severity))
-			if l.Severity == workflows.SeverityUnknown {
-				word = "UNKNOWN"
-			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", word, l.Queue, l.Title, l.Measured)
-			if l.Clear != "" {
-				_, _ = fmt.Fprintf(w, "\t\t\t-> %s\n", l.Clear)
-			}
-		}
-	})
-	if err == nil && !r.Ready {
-		err = migration.Errorf(migration.Blocked, "something stands against leaving the source now")
-	}
-	return err
-}
 
 type jobsCmd struct {
 	Find    jobsFindCmd    `cmd:"" help:"Look for a job id in every queue of both sides."`
@@ -60,7 +27,7 @@ type jobsFindCmd struct {
 }
 
 // Run prints what both sides have of a job id. It fails when a side could not be looked through.
-func (c jobsFindCmd) Run(s *surroundings) error {
+func (c jobsFindCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -106,7 +73,7 @@ type jobsSearchCmd struct {
 }
 
 // Run searches both sides to their end and prints each job once. It fails when a side could not be looked through.
-func (c jobsSearchCmd) Run(s *surroundings) error {
+func (c jobsSearchCmd) Run(s *shell) error {
 	if c.Value == "-" {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -168,7 +135,7 @@ type oneJob struct {
 	ID     string `arg:"" help:"Id of the job."`
 }
 
-func (c oneJob) change(s *surroundings, action bullmq.JobAction) error {
+func (c oneJob) change(s *shell, action bullmq.JobAction) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
@@ -183,10 +150,10 @@ type (
 )
 
 // Run retries a job.
-func (c jobsRetryCmd) Run(s *surroundings) error { return c.change(s, bullmq.RetryJob) }
+func (c jobsRetryCmd) Run(s *shell) error { return c.change(s, bullmq.RetryJob) }
 
 // Run promotes a job.
-func (c jobsPromoteCmd) Run(s *surroundings) error { return c.change(s, bullmq.PromoteJob) }
+func (c jobsPromoteCmd) Run(s *shell) error { return c.change(s, bullmq.PromoteJob) }
 
 // Run removes a job.
-func (c jobsRemoveCmd) Run(s *surroundings) error { return c.change(s, bullmq.RemoveJob) }
+func (c jobsRemoveCmd) Run(s *shell) error { return c.change(s, bullmq.RemoveJob) }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ type outageCmd struct {
 }
 
 // Run prints the outage clock and what an outage of a length would do. It fails while orders are lost, or a loss cannot be excluded any more.
-func (c outageCmd) Run(s *surroundings) error {
+func (c outageCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 func auditShell(t *testing.T, url string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), append([]string{"audit"}, args...), func(k string) string { return map[string]string{envAudit: url}[k] }, &out, &errs)
+	code = Run(t.Context(), append([]string{"audit"}, args...), func(k string) string { return map[string]string{envAudit: url}[k] }, &out, &errs)
 	return code, out.String(), errs.String()
 }
 

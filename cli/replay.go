@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -29,7 +29,7 @@ type replayCmd struct {
 }
 
 // Run fetches what was lost, or reads it from a file, and hands it to the app. It fails while any is left, or when looking finds any.
-func (c replayCmd) Run(s *surroundings) error {
+func (c replayCmd) Run(s *shell) error {
 	requests := []api.Replay{{Provider: c.Provider, Since: time.Now().Add(-c.Back), Look: c.Look}}
 	if c.File != "" {
 		var err error
