@@ -97,7 +97,7 @@ var checks = map[string]Check{
 	CheckOff:    {"Source off", "every old server powered off and unreachable", "run the step Decommission", judge(judgeOff)},
 	CheckIntake: {"Durable intake", "every app that takes orders keeps them on disk before it acknowledges them, none was refused or damaged", "start the app with DurableIntake of @switchyard/bullmq",
 		judge(judgeIntake)},
-	CheckScan: {"Source scan", "every place that makes a producer passes, or was decided on", "run switchyard scan DIR --submit over the app's source, in CI or by hand", judge(judgeScan)},
+	CheckScan: {"Source scan", "every place that makes a producer passes, or was decided on", "run " + ScanCommand + " over the app's source, in CI or by hand", judge(judgeScan)},
 }
 
 // outside are checks whose evidence no step gathers: their Next says who brings it.

@@ -404,7 +404,7 @@ func BreakerPage(v Breaker) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = cli("switchyard scan DIR --submit").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = cli(migration.ScanCommand).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

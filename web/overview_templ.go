@@ -786,7 +786,7 @@ func nextPanel(o migration.Overview, who Who) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(nextCLI(o.NextSteps[0])).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(o.NextSteps[0].Command()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -249,7 +249,7 @@ func TestNumbersAndTimesReadTheSameEverywhere(t *testing.T) {
 
 func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 	t.Parallel()
-	pattern := regexp.MustCompile(`^switchyard (step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?|run (show|approve|pause|resume|cancel|rollback) [0-9a-z]+( --action [a-z-]+)?( --confirm-name "[^"]+")?|report|ledger|capacity|notifications|outage --for \d+[smh]|replay PROVIDER --file FILE|scan DIR --submit|export terraform)$`)
+	pattern := regexp.MustCompile(`^switchyard (step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?|run (show|approve|pause|resume|cancel|rollback) [0-9a-z]+( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?|report|ledger|capacity|notifications|outage --for \d+[smh]|replay PROVIDER --file FILE|scan DIR --submit|export terraform)$`)
 	for name, s := range stories(t) {
 		for _, n := range elements(t, s.render(t)) {
 			if command, ok := attr(n, "data-copy"); ok && !strings.HasPrefix(command, "swy_") && !pattern.MatchString(command) { // a token is no command

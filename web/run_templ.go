@@ -468,7 +468,7 @@ func RunPage(v Run) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.Run.State.Open() {
-			templ_7745c5c3_Err = cli(runCLI("show", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("show", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1026,7 +1026,7 @@ func decision(v Run) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if mayApprove(v) == "" {
-				templ_7745c5c3_Err = cli(approveCLI(v)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = cli(v.Run.ApproveCommand(v.MigrationName)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1237,7 +1237,7 @@ func pausePanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("resume", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("resume", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1275,7 +1275,7 @@ func pausePanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("pause", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("pause", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1363,7 +1363,7 @@ func cancelPanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("cancel", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("cancel", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1556,7 +1556,7 @@ func rollbackPanel(v Run) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = cli(runCLI("rollback", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = cli(migration.RunCommand("rollback", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -979,7 +979,7 @@ func startPanel(v Step) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = cli(startCLI(v.Status.PlanStep.ID, v.Params)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = cli(migration.StartCommand(v.Status.PlanStep.ID, v.Params)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

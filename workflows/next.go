@@ -244,15 +244,20 @@ func (v view) nextSteps() []migration.NextStep {
 	if r := v.open; r != nil {
 		s, _ := v.migration.Plan.Step(r.Step)
 		if r.State == migration.RunAwaitingApproval {
-			why := "Look at what will happen, then approve or reject."
+			next := migration.NextStep{
+				Verb: migration.VerbApprove, Step: r.Step, Params: r.Params, RunID: r.ID,
+				Title: "Approve: " + s.Title + params(r.Params),
+				Why:   "Look at what will happen, then approve or reject.",
+			}
 			if r.Needs() == migration.ApprovalTwo {
-				why = fmt.Sprintf("Irreversible: somebody other than %s must approve it.", r.RequestedBy)
+				next.ConfirmName = v.migration.Name
+				next.Why = fmt.Sprintf("Irreversible: somebody other than %s must approve it.", r.RequestedBy)
 			}
-			title := "Approve: " + s.Title + params(r.Params)
 			if a, ok := r.Waiting(); ok {
-				title += ": " + a.Title
+				next.Action = a.ID
+				next.Title += ": " + a.Title
 			}
-			return []migration.NextStep{{Verb: "approve", Step: r.Step, Params: r.Params, RunID: r.ID, Title: title, Why: why}}
+			return []migration.NextStep{next}
 		}
 		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + params(r.Params), Why: "It is under way."}}
 	}
