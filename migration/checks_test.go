@@ -161,8 +161,8 @@ var judgements = map[string][]judged{
 		{"no order", `{}`, Unknown, "no order was acknowledged"},
 	},
 	CheckQuiet: {
-		{"a whole window", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`, Met, "nobody used 1 servers for 60 s"},
-		{"not over", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"since":"2026-11-23T14:00:00Z","seen_at":"2026-11-23T14:00:20Z"}`, Unmet, "for 20 s of 60 s"},
+		{"a whole window", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`, Met, "nobody used 1 servers for 1 min"},
+		{"not over", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"since":"2026-11-23T14:00:00Z","seen_at":"2026-11-23T14:00:20Z"}`, Unmet, "for 20 s of 1 min"},
 		{"a finding", `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true,"findings":[{"title":"Queues","measured":"1 job"}]}`, Unmet, "Queues: 1 job"},
 		{"no server", `{"nodes":[]}`, Unknown, "no server"},
 	},

@@ -181,19 +181,6 @@ func firstStep(p Plan, criterion, otherwise string) string {
 	return otherwise
 }
 
-// Words gives a duration for people, in its largest fitting unit: "40 s", "15 min", "3 h", "30 d".
-func Words(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d d", d/(24*time.Hour))
-}
-
 func find(now time.Time, r Requirement, latest map[string]Evidence, settled bool) Finding {
 	check := checks[r.Check]
 	f := Finding{Check: r.Check, Title: check.Title, Limit: check.Limit, Verdict: Unmet, MaxAge: r.MaxAge, Next: check.Next,
