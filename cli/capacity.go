@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -13,7 +12,10 @@ import (
 
 type capacityCmd struct{ remote }
 
-// Run prints what the servers cost and need. It fails when a limit of the plan is exceeded.
+// Help tells when the command fails.
+func (capacityCmd) Help() string { return "Fails when a limit of the plan is exceeded." }
+
+// Run prints what the servers cost and need.
 func (c capacityCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -23,7 +25,7 @@ func (c capacityCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(s.stdout, a, func(w io.Writer) { writeCapacity(w, a) }); err != nil {
+	if err := c.print(s, a, func(t table) { writeCapacity(t, a) }); err != nil {
 		return err
 	}
 	var over []string
@@ -35,43 +37,47 @@ func (c capacityCmd) Run(s *shell) error {
 		}
 	}
 	if len(over) > 0 {
-		return migration.Errorf(migration.Blocked, "more than %s allows: %s", a.Plan.Title, strings.Join(over, ", "))
+		return migration.Errorf(migration.Blocked,
+			"more than %s allows: %s", a.Plan.Title, strings.Join(over, ", "))
 	}
 	return nil
 }
 
-func writeCapacity(w io.Writer, a api.Capacity) {
+func writeCapacity(t table, a api.Capacity) {
 	for _, p := range a.Phases {
 		sum := fmt.Sprintf("$%.2f a month", p.USD)
 		if !p.Complete {
 			sum = "at least " + sum
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", p.ID, sum)
+		t.row("%s\t%s", p.ID, sum)
 		for _, l := range p.Lines {
-			price := "not known"
-			if l.USD != nil {
-				price = fmt.Sprintf("$%.2f", *l.USD)
-			}
-			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\n", l.What, price, l.Source)
+			t.row("  %s\t%s\t%s", l.What, price(l.USD), l.Source)
 		}
 	}
 	if m := a.PayAsYouGo; m != nil {
-		least := "not told"
-		if m.Low != nil {
-			least = fmt.Sprintf("$%.2f", *m.Low)
-		}
-		_, _ = fmt.Fprintf(w, "by use\t%s to $%.2f a month against $%.2f fixed: %s (%s on the %s, %.1f commands/s)\n", least, m.High, m.Fixed, m.Cheaper(), m.Rates.Seen.Round(time.Minute), m.Side, m.Rates.Commands)
+		t.row("pay-as-you-go\t%s to $%.2f a month, fixed $%.2f: %s "+
+			"(%s of data from the %s, %.1f commands/s)", price(m.Low), m.High, m.Fixed, m.Cheaper(),
+			migration.Words(m.Rates.Seen.Round(time.Minute)), m.Side, m.Rates.Commands)
 	}
 	for _, side := range a.Sides {
 		if side.Error != "" {
-			_, _ = fmt.Fprintf(w, "%s\tnot measured now: %s\n", side.Side, side.Error)
+			t.row("%s\tnot measured now: %s", side.Side, side.Error)
 		}
 		for _, u := range side.Uses {
 			date := ""
 			if u.Likely != nil {
 				date = ", reached " + u.Likely.UTC().Format(time.DateOnly)
 			}
-			_, _ = fmt.Fprintf(w, "%s %s\t%s\t%.0f of %.0f %s (%.1f %%)%s: %s\n", side.Side, u.ID, strings.ToUpper(string(u.State)), u.Value, u.Limit, u.Unit, u.Share()*100, date, u.Why)
+			t.row("%s %s\t%s\t%.0f of %.0f %s (%.1f %%)%s: %s",
+				side.Side, u.ID, strings.ToUpper(string(u.State)), u.Value, u.Limit, u.Unit,
+				u.Share()*100, date, u.Why)
 		}
 	}
+}
+
+func price(usd *float64) string {
+	if usd == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("$%.2f", *usd)
 }

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// exportCmd prints what the step Provision would bring about. It holds no secret.
+// exportCmd prints what the step Provision would do. It holds no secret.
 type exportCmd struct {
 	remote
 	Format string `arg:"" help:"terraform or helm." enum:"terraform,helm"`
@@ -22,10 +22,9 @@ func (c exportCmd) Run(s *shell) error {
 		return err
 	}
 	if c.JSON {
-		return c.print(s.stdout, e, nil)
+		return c.print(s, e, nil)
 	}
-	_, err = io.WriteString(s.stdout, e.Text)
-	if err != nil {
+	if _, err = io.WriteString(s.stdout, e.Text); err != nil {
 		return fmt.Errorf("write %s: %w", e.File, err)
 	}
 	return nil

@@ -1,9 +1,8 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"os"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/flags"
@@ -15,10 +14,10 @@ type flagsCmd struct {
 	History  flagsHistoryCmd  `cmd:"" help:"List revisions: who changed what, and why."`
 	Export   flagsExportCmd   `cmd:"" help:"Print a set in flagd's flag definition format."`
 	Check    flagsCheckCmd    `cmd:"" help:"Check a file in flagd's format, without a server."`
-	Import   flagsImportCmd   `cmd:"" help:"Replace a set by a file, managed flags apart. Shows what changes; --dry-run stops there."`
+	Import   flagsImportCmd   `cmd:"" help:"Replace a set by a file, except for managed flags."`
 	Kill     flagsKillCmd     `cmd:"" help:"Make a kill switch serve off to everybody."`
 	Restore  flagsRestoreCmd  `cmd:"" help:"Make a kill switch serve on again."`
-	Rollback flagsRollbackCmd `cmd:"" help:"Bring back what a revision said, managed flags apart."`
+	Rollback flagsRollbackCmd `cmd:"" help:"Restore a revision, except for managed flags."`
 }
 
 // inSet are the options of commands about one flag set.
@@ -39,14 +38,15 @@ func (c flagsListCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, v, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "set %s, revision %d\n\nFLAG\tSERVES\tTO\tREVISION\tBY\tWHY\n", v.ID, v.Revision)
+	return c.print(s, v, func(t table) {
+		t.row("set %s, revision %d\n", v.ID, v.Revision)
+		t.row("FLAG\tSERVES\tTO\tREVISION\tBY\tWHY")
 		for _, f := range v.Flags {
 			to := "everyone"
 			if f.Targeted {
 				to = "by targeting"
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%v\t%s\t%d\t%s\t%s\n", f.Key, f.Value, to, f.Revision, f.Actor, f.Reason)
+			t.row("%s\t%v\t%s\t%d\t%s\t%s", f.Key, f.Value, to, f.Revision, f.Actor, f.Reason)
 		}
 	})
 }
@@ -66,18 +66,18 @@ func (c flagsHistoryCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, all, func(w io.Writer) {
+	return c.print(s, all, func(t table) {
 		for _, r := range all {
-			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", r.Revision, r.At.Format("2006-01-02 15:04:05"), r.Actor, r.Reason)
-			printChanges(w, r.Changes)
+			t.row("%d\t%s\t%s\t%s", r.Revision, r.At.Format(time.DateTime), r.Actor, r.Reason)
+			writeChanges(t, r.Changes)
 		}
 	})
 }
 
-func printChanges(w io.Writer, all []migration.FlagDiff) {
+func writeChanges(t table, all []migration.FlagDiff) {
 	for _, d := range all {
 		for _, l := range d.Lines {
-			_, _ = fmt.Fprintf(w, "\t%s\t%s\n", d.Key, l)
+			t.row("\t%s\t%s", d.Key, l)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (c flagsExportCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s\n", v.Definition)
+	_, err = s.stdout.Write(append(v.Definition, '\n'))
 	return err
 }
 
@@ -104,16 +104,22 @@ type flagsCheckCmd struct {
 
 // Run checks a file.
 func (c flagsCheckCmd) Run(s *shell) error {
-	raw, err := os.ReadFile(c.File)
-	if err != nil {
-		return migration.Errorf(migration.Invalid, "%w", err)
-	}
-	doc, err := flags.Parse(raw)
+	_, doc, err := readFlags(c.File)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.stdout, "%d flags: no mistake found\n", len(doc.Flags))
-	return err
+	return printed(s, false, nil, func(t table) {
+		t.row("%s: no mistake found", count(len(doc.Flags), "flag"))
+	})
+}
+
+func readFlags(file string) ([]byte, *flags.Document, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, migration.Errorf(migration.Invalid, "%w", err)
+	}
+	doc, err := flags.Parse(raw)
+	return raw, doc, err
 }
 
 type flagsImportCmd struct {
@@ -125,11 +131,8 @@ type flagsImportCmd struct {
 
 // Run imports a file.
 func (c flagsImportCmd) Run(s *shell) error {
-	raw, err := os.ReadFile(c.File)
+	raw, _, err := readFlags(c.File)
 	if err != nil {
-		return migration.Errorf(migration.Invalid, "%w", err)
-	}
-	if _, err := flags.Parse(raw); err != nil {
 		return err
 	}
 	client, mid, err := c.open(s)
@@ -142,9 +145,9 @@ func (c flagsImportCmd) Run(s *shell) error {
 		return err
 	}
 	if c.DryRun {
-		return c.print(s.stdout, check, func(w io.Writer) { printChanges(w, check.Changes) })
+		return c.print(s, check, func(t table) { writeChanges(t, check.Changes) })
 	}
-	edit.Base = check.Base // what is shown is what is done
+	edit.Base = check.Base // so that only what is shown is done
 	r, err := client.EditFlags(s.ctx, mid, c.Set, edit)
 	return c.revised(s, r, err)
 }
@@ -154,9 +157,9 @@ func (c inSet) revised(s *shell, r migration.FlagSetRevision, err error) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, r, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "set %s is at revision %d\n", r.Set, r.Revision)
-		printChanges(w, r.Changes)
+	return c.print(s, r, func(t table) {
+		t.row("set %s is at revision %d", r.Set, r.Revision)
+		writeChanges(t, r.Changes)
 	})
 }
 
@@ -171,7 +174,8 @@ func (c killSwitch) set(s *shell, killed bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := client.KillFlag(s.ctx, mid, c.Set, api.FlagKill{Key: c.Key, Killed: killed, Reason: c.Reason})
+	kill := api.FlagKill{Key: c.Key, Killed: killed, Reason: c.Reason}
+	r, err := client.KillFlag(s.ctx, mid, c.Set, kill)
 	return c.revised(s, r, err)
 }
 
@@ -187,7 +191,7 @@ func (c flagsRestoreCmd) Run(s *shell) error { return c.set(s, false) }
 
 type flagsRollbackCmd struct {
 	inSet
-	Revision int64  `arg:"" help:"The revision to go back to."`
+	Revision int64  `arg:"" help:"The revision to restore."`
 	Reason   string `help:"Why, for the history." required:""`
 }
 
@@ -197,14 +201,15 @@ func (c flagsRollbackCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	r, err := client.RollbackFlags(s.ctx, mid, c.Set, api.FlagRollback{Revision: c.Revision, Reason: c.Reason})
+	back := api.FlagRollback{Revision: c.Revision, Reason: c.Reason}
+	r, err := client.RollbackFlags(s.ctx, mid, c.Set, back)
 	return c.revised(s, r, err)
 }
 
 type keysCmd struct {
 	List   keysListCmd   `cmd:"" help:"List the keys of programs that read flags."`
-	Create keysCreateCmd `cmd:"" help:"Make a key and print its token, this once."`
-	Revoke keysRevokeCmd `cmd:"" help:"End a key, at once."`
+	Create keysCreateCmd `cmd:"" help:"Create a key and print its token, only this once."`
+	Revoke keysRevokeCmd `cmd:"" help:"Revoke a key, at once."`
 }
 
 type keysListCmd struct{ remote }
@@ -219,14 +224,15 @@ func (c keysListCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, all, func(w io.Writer) {
-		_, _ = fmt.Fprintln(w, "ID\tNAME\tSET\tTOKEN\tA SECOND\tSTATE")
+	return c.print(s, all, func(t table) {
+		t.row("ID\tNAME\tSET\tTOKEN\tREQUESTS/S\tSTATE")
 		for _, k := range all {
 			state := "in use"
 			if k.RevokedAt != nil {
 				state = "revoked " + k.RevokedAt.Format("2006-01-02 15:04")
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s…\t%d\t%s\n", k.ID, k.Name, k.Set, k.Prefix, k.RatePerSecond, state)
+			t.row("%s\t%s\t%s\t%s…\t%d\t%s",
+				k.ID, k.Name, k.Set, k.Prefix, k.RatePerSecond, state)
 		}
 	})
 }
@@ -234,20 +240,21 @@ func (c keysListCmd) Run(s *shell) error {
 type keysCreateCmd struct {
 	inSet
 	Name string `arg:"" help:"Who will use it."`
-	Rate int    `help:"Requests a second; 0 is no bound."`
+	Rate int    `help:"Rate limit in requests per second; 0 is unlimited."`
 }
 
-// Run makes a key.
+// Run creates a key.
 func (c keysCreateCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
 		return err
 	}
-	k, err := client.CreateKey(s.ctx, mid, api.NewKey{Set: c.Set, Name: c.Name, RatePerSecond: c.Rate})
+	key := api.NewKey{Set: c.Set, Name: c.Name, RatePerSecond: c.Rate}
+	k, err := client.CreateKey(s.ctx, mid, key)
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, k, func(w io.Writer) { _, _ = fmt.Fprintln(w, k.Token) })
+	return c.print(s, k, func(t table) { t.row("%s", k.Token) })
 }
 
 type keysRevokeCmd struct {
@@ -255,7 +262,7 @@ type keysRevokeCmd struct {
 	ID string `arg:"" help:"The key's id."`
 }
 
-// Run ends a key.
+// Run revokes a key.
 func (c keysRevokeCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -14,11 +14,11 @@ import (
 )
 
 type jobsCmd struct {
-	Find    jobsFindCmd    `cmd:"" help:"Look for a job id in every queue of both sides."`
-	Search  jobsSearchCmd  `cmd:"" help:"Look for jobs by a field of their data, on both sides."`
-	Retry   jobsRetryCmd   `cmd:"" help:"Let a failed or completed job wait again."`
-	Promote jobsPromoteCmd `cmd:"" help:"Let a delayed job wait now."`
-	Remove  jobsRemoveCmd  `cmd:"" help:"Delete a job. Nothing brings it back."`
+	Find    jobsFindCmd    `cmd:"" help:"Find a job by its id, in every queue of both sides."`
+	Search  jobsSearchCmd  `cmd:"" help:"Find jobs by a field of their data, on both sides."`
+	Retry   jobsRetryCmd   `cmd:"" help:"Move a failed or completed job back to waiting."`
+	Promote jobsPromoteCmd `cmd:"" help:"Move a delayed job to waiting."`
+	Remove  jobsRemoveCmd  `cmd:"" help:"Delete a job, for good."`
 }
 
 type jobsFindCmd struct {
@@ -26,7 +26,7 @@ type jobsFindCmd struct {
 	ID string `arg:"" help:"Id of the job."`
 }
 
-// Run prints what both sides have of a job id. It fails when a side could not be looked through.
+// Run prints what both sides have of a job id. It fails when a side could not be searched.
 func (c jobsFindCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -36,43 +36,49 @@ func (c jobsFindCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	unknown := ""
+	if err := c.print(s, found, func(t table) { writeJobs(t, found) }); err != nil {
+		return err
+	}
 	for _, side := range found.Sides {
 		if side.Error != "" {
-			unknown = fmt.Sprintf("the %s is not known: %s", side.Side, side.Error)
+			return migration.Errorf(migration.Unavailable,
+				"the %s could not be searched: %s", side.Side, side.Error)
 		}
 	}
-	err = c.print(s.stdout, found, func(w io.Writer) {
-		for _, side := range found.Sides {
-			if len(side.Jobs) == 0 && side.Error == "" {
-				_, _ = fmt.Fprintf(w, "%s\tno such job in %d queues\n", side.Side, side.Queues)
-			}
-			for _, j := range side.Jobs {
-				state := j.State
-				switch {
-				case state == "" && j.Moved:
-					state = "moved away, a copy"
-				case state == "":
-					state = "in no list"
-				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d attempts\t%s\n", side.Side, j.Queue, j.Name, state, j.AttemptsMade, j.Data)
-			}
+	return nil
+}
+
+func writeJobs(t table, found api.FoundJobs) {
+	for _, side := range found.Sides {
+		if len(side.Jobs) == 0 && side.Error == "" {
+			t.row("%s\tno such job in %s", side.Side, count(side.Queues, "queue"))
 		}
-	})
-	if err == nil && unknown != "" {
-		err = migration.Errorf(migration.Unavailable, "%s", unknown)
+		for _, j := range side.Jobs {
+			state := cmp.Or(j.State, "in no list")
+			if j.State == "" && j.Moved {
+				state = "moved away, a copy"
+			}
+			t.row("%s\t%s\t%s\t%s\t%s\t%s", side.Side, j.Queue, j.Name, state,
+				count(j.AttemptsMade, "attempt"), j.Data)
+		}
 	}
-	return err
 }
 
 type jobsSearchCmd struct {
 	remote
 	Field string `help:"Field of the data, such as customer.email or items.0.sku." required:""`
-	Value string `help:"Its value, exactly. -: the first line of standard input, for values that the shell's history should not keep." required:""`
-	Queue string `help:"Look through this queue only."`
+	Value string `help:"Its exact value; - reads it from standard input." required:""`
+	Queue string `help:"Search only this queue."`
 }
 
-// Run searches both sides to their end and prints each job once. It fails when a side could not be looked through.
+// Help tells why a value may come from standard input.
+func (jobsSearchCmd) Help() string {
+	return "--value - takes the first line of standard input, for values that should not stay in " +
+		"the shell's history."
+}
+
+// Run searches both sides to their end and prints each job once. It fails when a side could not
+// be searched.
 func (c jobsSearchCmd) Run(s *shell) error {
 	if c.Value == "-" {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
@@ -85,53 +91,31 @@ func (c jobsSearchCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	type match struct {
-		Side string `json:"side"`
-		bullmq.Match
+	in := api.JobSearch{Field: c.Field, Value: c.Value, Queue: c.Queue}
+	found, skipped, err := client.SearchAllJobs(s.ctx, mid, in)
+	if err != nil {
+		return err
 	}
-	found, seen := []match{}, map[match]bool{}
-	var notes []string
-	for in := (api.JobSearch{Field: c.Field, Value: c.Value, Queue: c.Queue}); ; {
-		m, err := client.SearchJobs(s.ctx, mid, in)
-		if err != nil {
-			return err
-		}
-		for _, side := range m.Sides {
-			if side.Error != "" {
-				return migration.Errorf(migration.Unavailable, "the %s is not known: %s", side.Side, side.Error)
-			}
-			if n := side.Result.TooLarge + side.Result.Unreadable; n > 0 {
-				notes = append(notes, fmt.Sprintf("%s: the data of %d jobs is too large or not JSON, and was not looked at", side.Side, n))
-			}
-			for _, j := range side.Result.Matches {
-				if at := (match{side.Side, j}); !seen[at] {
-					seen[at], found = true, append(found, at)
-				}
-			}
-		}
-		if in.After = m.Next(); in.After == nil {
-			break
-		}
-	}
-	return c.print(s.stdout, found, func(w io.Writer) {
+	return c.print(s, found, func(t table) {
 		for _, j := range found {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", j.Side, j.Queue, j.ID, j.Name)
+			t.row("%s\t%s\t%s\t%s", j.Side, j.Queue, j.ID, j.Name)
 		}
 		if len(found) == 0 {
-			_, _ = fmt.Fprintln(w, "no job on either side carries this value")
+			t.row("no job on either side has this value")
 		}
-		for _, n := range notes {
-			_, _ = fmt.Fprintln(w, n)
+		for _, n := range skipped {
+			t.row("%s: %s not searched: the data is too large or not JSON",
+				n.Side, count(n.Count, "job"))
 		}
 	})
 }
 
-// oneJob names a job, and why something is done to it.
+// oneJob names a job, and why it is changed.
 type oneJob struct {
 	remote
 	Side   string `help:"Where the job is." enum:"source,target" required:""`
-	Queue  string `help:"Queue, with its prefix before a colon unless that is bull." required:""`
-	Reason string `help:"Kept in the audit log." required:""`
+	Queue  string `help:"Queue, as PREFIX:NAME unless the prefix is bull." required:""`
+	Reason string `help:"Why, for the audit log." required:""`
 	ID     string `arg:"" help:"Id of the job."`
 }
 
@@ -140,7 +124,9 @@ func (c oneJob) change(s *shell, action bullmq.JobAction) error {
 	if err != nil {
 		return err
 	}
-	return client.ChangeJob(s.ctx, mid, api.JobChange{Side: c.Side, Queue: c.Queue, ID: c.ID, Action: action, Reason: c.Reason})
+	return client.ChangeJob(s.ctx, mid, api.JobChange{
+		Side: c.Side, Queue: c.Queue, ID: c.ID, Action: action, Reason: c.Reason,
+	})
 }
 
 type (

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -13,10 +11,15 @@ import (
 
 type ledgerCmd struct {
 	remote
-	Order string `arg:"" optional:"" help:"Id of an order or of its job: tells its life instead."`
+	Order string `arg:"" optional:"" help:"Id of an order or its job: show its timeline."`
 }
 
-// Run prints the order ledger, or the life of one order. It fails when the ledger is not clean, or when something of the order is not settled.
+// Help tells when the command fails.
+func (ledgerCmd) Help() string {
+	return "Fails unless the ledger is clean, or while an exception of the order is open."
+}
+
+// Run prints the order ledger, or the timeline of one order.
 func (c ledgerCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -25,7 +28,7 @@ func (c ledgerCmd) Run(s *shell) error {
 	if c.Order != "" {
 		o, err := client.LedgerOrder(s.ctx, mid, c.Order)
 		if err == nil {
-			err = c.print(s.stdout, o, func(w io.Writer) { writeLife(w, o) })
+			err = c.print(s, o, func(t table) { writeLife(t, o) })
 		}
 		for _, e := range o.Exceptions {
 			if err == nil && e.SettledBy == "" {
@@ -38,62 +41,69 @@ func (c ledgerCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	err = c.print(s.stdout, l, func(w io.Writer) { writeLedger(w, l) })
+	err = c.print(s, l, func(t table) { writeLedger(t, l) })
 	if err == nil && l.Verdict != workflows.LedgerClean {
-		err = migration.Errorf(migration.Blocked, "the ledger is %s: %s", l.Verdict, strings.Join(l.Reasons, "; "))
+		err = migration.Errorf(migration.Blocked,
+			"the ledger is %s: %s", l.Verdict, strings.Join(l.Reasons, "; "))
 	}
 	return err
 }
 
-func writeLedger(w io.Writer, l workflows.LedgerOverview) {
-	_, _ = fmt.Fprintf(w, "%s\t%s\n", strings.ToUpper(l.Verdict), strings.Join(l.Reasons, "; "))
+func writeLedger(t table, l workflows.LedgerOverview) {
+	t.row("%s\t%s", strings.ToUpper(l.Verdict), strings.Join(l.Reasons, "; "))
 	if j := l.Journal; j != nil {
-		_, _ = fmt.Fprintf(w, "journal\t%d orders, %d acknowledged, %d applied, %d lost, %d twice, %d different\n", j.Orders, j.Acknowledged, j.Fulfilled, j.Lost, j.Duplicated, j.Mismatches)
+		t.row("journal\t%s, %d acknowledged, %d processed, %d lost, %d processed twice, "+
+			"%d with another result", count(j.Orders, "order"), j.Acknowledged, j.Fulfilled, j.Lost,
+			j.Duplicated, j.Mismatches)
 	}
 	for _, lane := range l.Lanes {
 		state := "current"
 		if !lane.Current {
 			state = "NOT CURRENT"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s, %d entries, %d adds, %d open %s\n", lane.Lane, state, lane.Entries, lane.Adds, lane.Cursor.Open, lane.Error)
+		t.row("%s\t%s, %d entries, %d adds, %d open %s", lane.Lane, state, lane.Entries, lane.Adds,
+			lane.Cursor.Open, lane.Error)
 	}
 	for _, n := range l.Counts {
-		_, _ = fmt.Fprintf(w, "%s\t%d open, %d settled\n", n.Verdict, n.Open, n.Settled)
+		t.row("%s\t%d open, %d resolved", n.Verdict, n.Open, n.Settled)
 	}
-	writeExceptions(w, l.Exceptions)
+	writeExceptions(t, l.Exceptions)
 }
 
-func writeLife(w io.Writer, o workflows.LedgerOrder) {
+func writeLife(t table, o workflows.LedgerOrder) {
 	if j := o.Journal; j != nil {
-		_, _ = fmt.Fprintf(w, "journal\tacknowledged %v, applied %d times, %d second runs caught\n", j.Acknowledged, j.Applied, j.Suppressed)
+		t.row("journal\tacknowledged %v, processed %s, %d second runs caught",
+			j.Acknowledged, count(j.Applied, "time"), j.Suppressed)
 		for _, m := range j.Moments {
-			_, _ = fmt.Fprintf(w, "  %s\t%s\n", clock(m.At), m.What)
+			t.row("  %s\t%s", clock(m.At), m.What)
 		}
 	}
 	for _, life := range o.Lives {
 		for i, stay := range life.Stays {
-			if stay != nil {
-				_, _ = fmt.Fprintf(w, "%s\t%s: %s since %s, %d attempts, %d completed\n", ledger.Places[i], life.Job, stay.State, clock(stay.At), stay.Active, stay.Completed+stay.Harmless)
+			if stay == nil {
+				continue
 			}
+			t.row("%s\t%s: %s since %s, %s, %d completed", ledger.Places[i], life.Job, stay.State,
+				clock(stay.At), count(stay.Active, "attempt"), stay.Completed+stay.Harmless)
 		}
 	}
 	if o.Done && len(o.Lives) == 0 {
-		_, _ = fmt.Fprintln(w, "events\tit took effect; what happened on the way was folded")
+		t.row("events\tprocessed; the details are no longer kept")
 	}
-	writeExceptions(w, o.Exceptions)
+	writeExceptions(t, o.Exceptions)
 	if o.Note != "" {
-		_, _ = fmt.Fprintf(w, "note\t%s\n", o.Note)
+		t.row("note\t%s", o.Note)
 	}
 }
 
-func writeExceptions(w io.Writer, found []ledger.Exception) {
+func writeExceptions(t table, found []ledger.Exception) {
 	for _, e := range found {
-		settled := "NOT SETTLED"
+		state := "OPEN"
 		if e.SettledBy != "" {
-			settled = "settled by " + e.SettledBy
+			state = "resolved by " + e.SettledBy
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s %s: %s; %s\n", e.Verdict, clock(e.At), e.Job, e.Detail, settled)
+		t.row("%s\t%s %s: %s; %s", e.Verdict, clock(e.At), e.Job, e.Detail, state)
 	}
 }
 
-func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05") }
+func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.DateTime) }

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -11,11 +9,14 @@ import (
 )
 
 type notificationsCmd struct {
-	List notificationsListCmd `cmd:"" default:"withargs" help:"List the channels and the open alerts. Fails while a channel does."`
-	Test notificationsTestCmd `cmd:"" help:"Send one channel a test, which wakes nobody."`
+	List notificationsListCmd `cmd:"" default:"withargs" help:"List the channels and open alerts."`
+	Test notificationsTestCmd `cmd:"" help:"Send one channel a test, which pages nobody."`
 }
 
 type notificationsListCmd struct{ remote }
+
+// Help tells when the command fails.
+func (notificationsListCmd) Help() string { return "Fails while a channel does." }
 
 // Run lists channels and open alerts.
 func (c notificationsListCmd) Run(s *shell) error {
@@ -27,7 +28,7 @@ func (c notificationsListCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(s.stdout, n, func(w io.Writer) { writeNotifications(w, n) }); err != nil {
+	if err := c.print(s, n, func(t table) { writeNotifications(t, n) }); err != nil {
 		return err
 	}
 	var failing []string
@@ -37,33 +38,32 @@ func (c notificationsListCmd) Run(s *shell) error {
 		}
 	}
 	if len(failing) > 0 {
-		return migration.Errorf(migration.Blocked, "notifications do not get through: %s", strings.Join(failing, "; "))
+		return migration.Errorf(migration.Blocked,
+			"notifications cannot be delivered: %s", strings.Join(failing, "; "))
 	}
 	return nil
 }
 
-func writeNotifications(w io.Writer, n api.Notifications) {
-	when := func(t *time.Time) string {
-		if t == nil {
-			return "never"
-		}
-		return t.UTC().Format(time.RFC3339)
-	}
+func writeNotifications(t table, n api.Notifications) {
 	for _, a := range n.Alerts {
-		_, _ = fmt.Fprintf(w, "%s\tsince %s\t%s\n", strings.ToUpper(a.Severity), a.Since.UTC().Format(time.RFC3339), a.Title)
+		since := a.Since.UTC().Format(time.RFC3339)
+		t.row("%s\tsince %s\t%s", strings.ToUpper(a.Severity), since, a.Title)
 	}
 	for _, c := range n.Channels {
-		state := "works"
+		sent, state := "never", "works"
+		if c.SentAt != nil {
+			sent = c.SentAt.UTC().Format(time.RFC3339)
+		}
 		switch {
 		case c.Failing():
 			state = "FAILS: " + c.Error
 		case c.SentAt == nil:
 			state = "nothing sent yet"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\tlast sent %s\t%d waiting\t%s\n", c.Name, c.Type, when(c.SentAt), c.Waiting, state)
+		t.row("%s\t%s\tlast sent %s\t%d waiting\t%s", c.Name, c.Type, sent, c.Waiting, state)
 	}
 	if len(n.Channels) == 0 {
-		_, _ = fmt.Fprintln(w, "no channel is configured, so nobody is told")
+		t.row("No channels configured. Alerts are not sent.")
 	}
 }
 
@@ -72,7 +72,7 @@ type notificationsTestCmd struct {
 	remote
 }
 
-// Run sends a test. It fails when the channel does not take it.
+// Run sends a test. It fails when the channel does not accept it.
 func (c notificationsTestCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -82,5 +82,5 @@ func (c notificationsTestCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, ch, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s has taken a test\n", ch.Name) })
+	return c.print(s, ch, func(t table) { t.row("%s accepted a test", ch.Name) })
 }

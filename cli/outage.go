@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -12,10 +11,15 @@ import (
 
 type outageCmd struct {
 	remote
-	For time.Duration `default:"25s" help:"Length of the outage that is asked about, such as 25s or 5h."`
+	For time.Duration `default:"25s" help:"Length of the outage to simulate, such as 25s or 5h."`
 }
 
-// Run prints the outage clock and what an outage of a length would do. It fails while orders are lost, or a loss cannot be excluded any more.
+// Help tells when the command fails.
+func (outageCmd) Help() string {
+	return "Fails while orders are being lost, or when a loss cannot be excluded any more."
+}
+
+// Run prints the retry deadlines and what an outage of a length would do.
 func (c outageCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -25,7 +29,7 @@ func (c outageCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(s.stdout, o, func(w io.Writer) { writeOutage(w, o) }); err != nil {
+	if err := c.print(s, o, func(t table) { writeOutage(t, o) }); err != nil {
 		return err
 	}
 	var urgent []string
@@ -38,28 +42,32 @@ func (c outageCmd) Run(s *shell) error {
 	case len(urgent) > 0:
 		return migration.Errorf(migration.Blocked, "%s", strings.Join(urgent, ", "))
 	case o.Unknown != "":
-		return migration.Errorf(migration.Unavailable, "it is not known whether orders are refused: %s", o.Unknown)
+		return migration.Errorf(migration.Unavailable,
+			"unknown whether orders are being rejected: %s", o.Unknown)
 	}
 	return nil
 }
 
-func writeOutage(w io.Writer, o api.Outage) {
+func writeOutage(t table, o api.Outage) {
 	if o.Since == nil {
-		_, _ = fmt.Fprintln(w, "now\tno order is missing")
+		t.row("now\tno order is missing")
 	} else {
-		_, _ = fmt.Fprintf(w, "now\torders are missing since %s\n", o.Since.UTC().Format(time.RFC3339))
+		t.row("now\torders are missing since %s", o.Since.UTC().Format(time.RFC3339))
 	}
 	for _, p := range o.Providers {
 		if c := p.Clock; c != nil {
-			_, _ = fmt.Fprintf(w, "  %s\t%s, %d orders not back, first loss %s (%s)\t%s\n", p.Provider.Name, strings.ToUpper(c.Severity), p.Missing, c.FirstLoss.UTC().Format(time.RFC3339), c.Confidence, p.Provider.Recovery.Text)
+			t.row("  %s\t%s, %s missing, first loss %s (%s)\t%s", p.Provider.Name,
+				strings.ToUpper(c.Severity), count(p.Missing, "order"),
+				c.FirstLoss.UTC().Format(time.RFC3339), c.Confidence, p.Provider.Recovery.Text)
 		}
 	}
-	_, _ = fmt.Fprintf(w, "%s\t%s\n", o.WhatIf, o.Prospect.Advice)
+	t.row("%s\t%s", migration.Words(o.WhatIf), o.Prospect.Advice)
 	for _, p := range o.Providers {
-		counted := "how many is not known"
-		if p.PerMinute > 0 {
-			counted = fmt.Sprintf("%d refused, %d lost", p.Forecast.Refused, p.Forecast.Lost)
+		counted := "unknown how many"
+		if f := p.Forecast; p.PerMinute > 0 {
+			counted = fmt.Sprintf("%d rejected, %d lost", f.Refused, f.Lost)
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s, %s (%s)\t%s\n", p.Provider.Name, strings.ToUpper(p.Forecast.Verdict), counted, p.Forecast.Confidence, p.Forecast.Recovery)
+		t.row("  %s\t%s, %s (%s)\t%s", p.Provider.Name, strings.ToUpper(p.Forecast.Verdict),
+			counted, p.Forecast.Confidence, p.Forecast.Recovery)
 	}
 }

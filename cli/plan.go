@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -22,8 +20,10 @@ func (c planCheckCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s: %d criteria, %d steps, %d milestones: no mistake found\n", p.Name, len(p.Criteria), len(p.Steps), len(p.Milestones))
-	return err
+	return printed(s, false, nil, func(t table) {
+		t.row("%s: %d criteria, %s, %s: no mistake found", p.Name, len(p.Criteria),
+			count(len(p.Steps), "step"), count(len(p.Milestones), "milestone"))
+	})
 }
 
 type planShowCmd struct{}

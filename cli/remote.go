@@ -10,20 +10,30 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// remote are the options of the commands that talk to a running server. The password is read from the environment only: arguments are
-// seen by everybody on the machine.
+// remote are the options of commands that talk to a running server. The password is read from
+// the environment only: everybody on the machine can see arguments.
 type remote struct {
-	URL       string `help:"The server; SWITCHYARD_URL." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
-	User      string `help:"Account; SWITCHYARD_USER. Its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER" required:""`
+	server
+	JSON bool `help:"Print JSON."`
+}
+
+// server is which server, who asks it, and about which migration.
+type server struct {
+	URL       string `help:"The server." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
+	User      string `help:"Account. Its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER"`
 	Migration string `help:"Migration. Default: the only one." placeholder:"ID"`
-	JSON      bool   `help:"Print JSON."`
 }
 
 // open signs in and finds the migration.
-func (r remote) open(s *shell) (*api.Client, string, error) {
+func (r server) open(s *shell) (*api.Client, string, error) {
+	if r.User == "" {
+		return nil, "", migration.Errorf(migration.Invalid,
+			"say who you are: --user, or SWITCHYARD_USER")
+	}
 	password := s.getenv("SWITCHYARD_PASSWORD")
 	if password == "" {
-		return nil, "", migration.Errorf(migration.Invalid, "set SWITCHYARD_PASSWORD to the password of %s", r.User)
+		return nil, "", migration.Errorf(migration.Invalid,
+			"set SWITCHYARD_PASSWORD to the password of %s", r.User)
 	}
 	c := api.New(r.URL, "").WithPatience(0)
 	if _, err := c.SignIn(s.ctx, r.User, migration.Secret(password)); err != nil {
@@ -37,23 +47,42 @@ func (r remote) open(s *shell) (*api.Client, string, error) {
 		return nil, "", err
 	}
 	if len(all) != 1 {
-		return nil, "", migration.Errorf(migration.Invalid, "there are %d migrations: choose one with --migration", len(all))
+		return nil, "", migration.Errorf(migration.Invalid,
+			"there are %d migrations: choose one with --migration", len(all))
 	}
 	return c, all[0].ID, nil
 }
 
-func (r remote) print(w io.Writer, v any, text func(io.Writer)) error {
-	return printed(w, r.JSON, v, text)
+// print writes v as JSON where that was asked for, else as text.
+func (r remote) print(s *shell, v any, text func(table)) error {
+	return printed(s, r.JSON, v, text)
 }
 
-// printed writes v as JSON, or as text in columns that tabs part.
-func printed(w io.Writer, asJSON bool, v any, text func(io.Writer)) error {
+func printed(s *shell, asJSON bool, v any, text func(table)) error {
 	if asJSON {
-		e := json.NewEncoder(w)
+		e := json.NewEncoder(s.stdout)
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	text(t)
+	t := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	text(table{t})
 	return t.Flush()
+}
+
+// table is text in columns.
+type table struct{ w io.Writer }
+
+// row writes one line, in which tabs end a column. What cannot be written shows when the table
+// ends.
+func (t table) row(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.w, format, args...)
+	_, _ = fmt.Fprintln(t.w)
+}
+
+// count writes a number with its noun: 1 key, 2 keys.
+func count[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

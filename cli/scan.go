@@ -13,27 +13,32 @@ import (
 	"github.com/switchyard-dev/switchyard/scan"
 )
 
-// scanCmd proves from the source that every producer fails when its Redis does. It needs no Switchyard server.
+// scanCmd proves from the source that every producer fails when its Redis does.
 type scanCmd struct {
-	Dir      string `arg:"" help:"Folder with the TypeScript and JavaScript of the app." type:"path"`
+	server
+	Dir      string `arg:"" help:"Folder with the app's TypeScript and JavaScript." type:"path"`
 	JSON     bool   `name:"json" help:"Print the report as JSON."`
-	SARIF    string `name:"sarif" help:"Write the report as SARIF 2.1.0 too, for code scanning in CI." type:"path" placeholder:"FILE"`
-	Evidence string `help:"Write what was found as evidence for Switchyard to this file; the page Breaker takes it." type:"path" placeholder:"FILE"`
-	Submit   bool   `help:"Send what was found to a Switchyard server as evidence; only places, verdicts and reasons leave this machine."`
-	Source   string `help:"What was scanned, such as the repository's name. Default: the folder's name."`
+	SARIF    string `name:"sarif" help:"Also write SARIF 2.1.0." type:"path" placeholder:"FILE"`
+	Evidence string `help:"Also write evidence for Switchyard." type:"path" placeholder:"FILE"`
+	Submit   bool   `help:"Send the evidence to a Switchyard server."`
+	Source   string `help:"What was scanned. Default: the folder's name."`
 	Commit   string `help:"Commit of the source."`
-	Remote   struct {
-		URL       string `help:"With --submit: the server." env:"SWITCHYARD_URL" default:"http://127.0.0.1:8080"`
-		User      string `help:"With --submit: account; its password is SWITCHYARD_PASSWORD." env:"SWITCHYARD_USER"`
-		Migration string `help:"With --submit: migration. Default: the only one." placeholder:"ID"`
-	} `embed:""`
-	Timeout time.Duration `help:"Give up after this time: then nothing is known." default:"5m"`
+
+	Timeout time.Duration `help:"Give up after this time." default:"5m"`
+}
+
+// Help tells what happens to the result.
+func (scanCmd) Help() string {
+	return "Fails unless every BullMQ producer fails fast when its Redis does, or is an accepted " +
+		"exception. Code scanning takes the SARIF file. Evidence is sent with --submit, by the " +
+		"account --user, or uploaded on the page Circuit breaker; it holds places, verdicts and " +
+		"reasons, and no source. Without --submit, no Switchyard server is needed."
 }
 
 // Run scans, prints the report, and fails unless every producer passes or was decided on.
 func (c scanCmd) Run(s *shell) error {
 	if c.Timeout <= 0 {
-		return migration.Errorf(migration.Invalid, "the timeout is above 0")
+		return migration.Errorf(migration.Invalid, "--timeout must be above 0")
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, c.Timeout)
 	defer cancel()
@@ -51,15 +56,7 @@ func (c scanCmd) Run(s *shell) error {
 			return err
 		}
 	}
-	if c.JSON {
-		e := json.NewEncoder(s.stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		err = e.Encode(r)
-	} else {
-		err = scan.WriteText(s.stdout, r)
-	}
-	if err != nil {
+	if err := c.print(s, r); err != nil {
 		return err
 	}
 	if err := c.hand(s, r); err != nil {
@@ -69,13 +66,25 @@ func (c scanCmd) Run(s *shell) error {
 		return nil
 	}
 	if len(r.Findings) == 0 {
-		return migration.Errorf(migration.Conflict, "no BullMQ producer was found in %d files: that proves nothing", r.Files)
+		return migration.Errorf(migration.Conflict,
+			"no BullMQ producer was found in %s: that proves nothing", count(r.Files, "file"))
 	}
 	_, fail, review, _ := r.Counts()
-	return migration.Errorf(migration.Conflict, "%d producers fail, %d are to be decided", fail, review)
+	return migration.Errorf(migration.Conflict,
+		"producers that fail: %d, that need review: %d", fail, review)
 }
 
-// hand gives the report on as evidence, whatever it says.
+func (c scanCmd) print(s *shell, r scan.Report) error {
+	if !c.JSON {
+		return scan.WriteText(s.stdout, r)
+	}
+	e := json.NewEncoder(s.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// hand passes the report on as evidence, whatever it says.
 func (c scanCmd) hand(s *shell, r scan.Report) error {
 	if c.Evidence == "" && !c.Submit {
 		return nil
@@ -93,10 +102,7 @@ func (c scanCmd) hand(s *shell, r scan.Report) error {
 	if !c.Submit {
 		return nil
 	}
-	if c.Remote.User == "" {
-		return migration.Errorf(migration.Invalid, "--submit needs --user, or SWITCHYARD_USER")
-	}
-	client, mid, err := remote{URL: c.Remote.URL, User: c.Remote.User, Migration: c.Remote.Migration}.open(s)
+	client, mid, err := c.open(s)
 	if err != nil {
 		return err
 	}

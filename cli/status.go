@@ -1,17 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
-	"io"
 	"strings"
 
+	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/workflows"
 )
 
-type statusCmd struct {
-	remote
-}
+type statusCmd struct{ remote }
 
 // Run prints where the migration stands.
 func (c statusCmd) Run(s *shell) error {
@@ -23,48 +21,36 @@ func (c statusCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	return c.print(s.stdout, o, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "%s: %s\n\n", o.Migration.Name, o.Phase)
-		for _, i := range o.Checklist {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
-		}
-		for _, a := range o.Alerts {
-			_, _ = fmt.Fprintf(w, "ALERT\t%s on %s\twas well and is not now: %s\n", a.Title, a.Node, a.Measured)
-		}
-		orders := fmt.Sprintf("%d acknowledged, %d applied, %d lost, %d twice", o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
-		if o.OrdersError != "" {
-			orders = "no figures: " + o.OrdersError
-		}
-		_, _ = fmt.Fprintf(w, "\n%d of %d criteria are met. Orders: %s.\n\nNext:\n", o.Checklist.MetCount(), len(o.Checklist), orders)
-		for _, n := range o.NextSteps {
-			_, _ = fmt.Fprintf(w, "  %s\t%s\n", command(n), n.Title)
-		}
-	})
+	return c.print(s, o, func(t table) { writeStatus(t, o) })
 }
 
-// command is how a next step is done from a shell.
-func command(n migration.NextStep) string {
-	switch n.Verb {
-	case "approve":
-		return "switchyard run approve " + n.RunID
-	case "watch":
-		return "switchyard run show " + n.RunID
+func writeStatus(t table, o migration.Overview) {
+	t.row("%s: %s\n", o.Migration.Name, o.Phase)
+	for _, i := range o.Checklist {
+		t.row("%s\t%s\t%s", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
 	}
-	line := "switchyard step start " + n.Step
-	if n.Params.To != "" {
-		line += " --to " + string(n.Params.To)
+	for _, a := range o.Alerts {
+		t.row("ALERT\t%s\tno longer OK on %s: %s", a.Title, a.Node, a.Measured)
 	}
-	if n.Params.Ramp != 0 {
-		line += fmt.Sprintf(" --ramp %d", n.Params.Ramp)
+	orders := "no figures: " + o.OrdersError
+	if o.OrdersError == "" {
+		orders = fmt.Sprintf("%d acknowledged, %d processed, %d lost, %d processed twice",
+			o.Orders.Acknowledged, o.Orders.Fulfilled, o.Orders.Lost, o.Orders.Duplicated)
 	}
-	return line
+	met := o.Checklist.MetCount()
+	t.row("\n%d of %d criteria are met. Orders: %s.", met, len(o.Checklist), orders)
+	t.row("\nNext:")
+	for _, n := range o.NextSteps {
+		t.row("  %s\t%s", n.Command(), n.Title)
+	}
 }
 
-type reportCmd struct {
-	remote
-}
+type reportCmd struct{ remote }
 
-// Run prints what would break if the source were left now. It fails when something blocks or is unknown.
+// Help tells when the command fails.
+func (reportCmd) Help() string { return "Fails when something blocks the cutover, or is unknown." }
+
+// Run prints what would break if the source were left now.
 func (c reportCmd) Run(s *shell) error {
 	client, mid, err := c.open(s)
 	if err != nil {
@@ -74,20 +60,19 @@ func (c reportCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	err = c.print(s.stdout, r, func(w io.Writer) {
-		for _, l := range r.Lines {
-			word := strings.ToUpper(string(l.Severity))
-			if l.Severity == workflows.SeverityUnknown {
-				word = "UNKNOWN"
-			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", word, l.Queue, l.Title, l.Measured)
-			if l.Clear != "" {
-				_, _ = fmt.Fprintf(w, "\t\t\t-> %s\n", l.Clear)
-			}
-		}
-	})
+	err = c.print(s, r, func(t table) { writeReport(t, r) })
 	if err == nil && !r.Ready {
-		err = migration.Errorf(migration.Blocked, "something stands against leaving the source now")
+		err = migration.Errorf(migration.Blocked, "something blocks a cutover now")
 	}
 	return err
+}
+
+func writeReport(t table, r api.CutoverReport) {
+	for _, l := range r.Lines {
+		word := cmp.Or(strings.ToUpper(string(l.Severity)), "UNKNOWN")
+		t.row("%s\t%s\t%s\t%s", word, l.Queue, l.Title, l.Measured)
+		if l.Clear != "" {
+			t.row("\t\t\t-> %s", l.Clear)
+		}
+	}
 }

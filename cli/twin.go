@@ -1,31 +1,44 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/twin"
 )
 
+// app is the example app that a twin runs.
+type app struct {
+	Ingestion string `help:"The built example app." default:"examples/ingestion" type:"path"`
+	Durable   bool   `help:"The app has a durable intake." name:"durable-intake"`
+}
+
 type twinCmd struct {
-	Dir       string  `help:"Folder for the twin's data." default:".switchyard/twin" type:"path"`
-	Addr      string  `help:"Where to serve Switchyard. Default: a free port, chosen once." placeholder:"HOST:PORT"`
-	Rate      float64 `help:"Orders per second." default:"5"`
-	Ingestion string  `help:"The example ingestion app, built." default:"examples/ingestion" type:"path"`
-	Durable   bool    `help:"The app keeps orders on disk before it acknowledges them (durable intake)." name:"durable-intake"`
+	app
+	Dir  string  `help:"Folder for the twin's data." default:".switchyard/twin" type:"path"`
+	Addr string  `help:"Address of the pages. Default: a free port." placeholder:"HOST:PORT"`
+	Rate float64 `help:"Orders per second." default:"5"`
+}
+
+// Help tells what a twin is.
+func (twinCmd) Help() string {
+	return "Real Redis servers and sentinels, stand-ins of the providers' APIs, the example app, " +
+		"order traffic and Switchyard, until Ctrl-C. With --durable-intake the app keeps orders " +
+		"on disk before it acknowledges them."
 }
 
 // Run keeps the twin up until the context ends.
 func (c twinCmd) Run(s *shell) error {
 	if c.Rate < 0 || c.Rate > 2000 {
-		return migration.Errorf(migration.Invalid, "--rate %g: orders per second from 0 to 2000", c.Rate)
+		return migration.Errorf(migration.Invalid,
+			"--rate %g: from 0 to 2000 orders per second", c.Rate)
 	}
-	t, err := startTwin(s, twin.Config{Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate, DurableIntake: c.Durable})
+	t, err := startTwin(s, twin.Config{
+		Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate, DurableIntake: c.Durable,
+	})
 	if err != nil {
 		return err
 	}
@@ -35,8 +48,9 @@ func (c twinCmd) Run(s *shell) error {
 	for _, a := range t.Accounts() {
 		out("  %-6s %s  (%s)", a.Name, a.Password, a.Role)
 	}
-	out("\nada works through the steps; irreversible ones need grace to approve; lee may only look.")
-	out("Orders arrive at %g a second. Data and logs are in %s. Ctrl-C ends everything; make reset forgets it.\n", c.Rate, c.Dir)
+	out("\nada works through the steps; grace approves the irreversible ones; lee can only look.")
+	out("%g orders arrive per second. Data and logs are in %s.", c.Rate, c.Dir)
+	out("Ctrl-C ends everything; make reset removes the data.\n")
 	<-s.ctx.Done()
 	out("ending: orders, app, servers ...")
 	return t.Close()
@@ -59,24 +73,5 @@ type resetCmd struct {
 
 // Run removes the data of every twin under the folder.
 func (c resetCmd) Run(s *shell) error {
-	if filepath.Base(c.Dir) != ".switchyard" && filepath.Base(filepath.Dir(c.Dir)) != ".switchyard" {
-		return migration.Errorf(migration.Invalid, "%s is no twin's folder: give .switchyard or one in it", c.Dir)
-	}
-	log := slog.New(slog.NewTextHandler(s.stderr, nil))
-	entries, err := os.ReadDir(c.Dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(filepath.Join(c.Dir, "state.json")); err == nil {
-		return twin.Reset(c.Dir, log)
-	}
-	for _, e := range entries {
-		if err := twin.Reset(filepath.Join(c.Dir, e.Name()), log); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(c.Dir)
+	return twin.ResetAll(c.Dir, slog.New(slog.NewTextHandler(s.stderr, nil)))
 }

@@ -17,10 +17,12 @@ import (
 	"time"
 )
 
-// pathTimeout bounds the browser's path, and the test with it: it takes about five minutes on two cores.
+// pathTimeout bounds the browser's path, and the test with it: it takes about five minutes on
+// two cores.
 const pathTimeout = 12 * time.Minute
 
-// TestBrowserClicksTheWholePath works through a whole migration in a browser, on a twin of its own. See e2e/path.mjs for what it looks at.
+// TestBrowserClicksTheWholePath works through a whole migration in a browser, on a twin of its
+// own. See e2e/path.mjs for what it looks at.
 func TestBrowserClicksTheWholePath(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), pathTimeout)
@@ -40,11 +42,16 @@ func TestBrowserClicksTheWholePath(t *testing.T) {
 	}
 
 	scan := filepath.Join(t.TempDir(), "scan.json")
-	if out, err := exec.CommandContext(ctx, binary, "scan", filepath.Join("examples", "ingestion"), "--evidence", scan).CombinedOutput(); err != nil {
-		t.Fatalf("switchyard scan: %v\n%s", err, out)
+	source := filepath.Join("examples", "ingestion")
+	scanned, err := exec.CommandContext(ctx, binary, "scan", source, "--evidence", scan).
+		CombinedOutput()
+	if err != nil {
+		t.Fatalf("switchyard scan: %v\n%s", err, scanned)
 	}
-	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "path.mjs"), twin.url, twin.passwords["ada"], twin.passwords["grace"], twin.passwords["lee"], pictures, scan)
-	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends when its pipe to node does
+	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "path.mjs"), twin.url,
+		twin.passwords["ada"], twin.passwords["grace"], twin.passwords["lee"], pictures, scan)
+	// The browser ends when its pipe to node does.
+	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()
 	t.Logf("path:\n%s", out)
@@ -106,7 +113,8 @@ var (
 	accountLine = regexp.MustCompile(`(?m)^  (\w+) +(\S+)  \((engineer|viewer)\)$`)
 )
 
-// startTwinProcess starts a twin and waits until it has said where it is and who can sign in. Whatever happens, nothing of it stays.
+// startTwinProcess starts a twin and waits until it has said where it is and who can sign in.
+// Whatever happens, nothing of it stays.
 func startTwinProcess(ctx context.Context, t *testing.T, binary, dir string) *twinProcess {
 	t.Helper()
 	p := &twinProcess{dir: dir, passwords: map[string]string{}, ended: make(chan error, 1)}

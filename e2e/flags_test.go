@@ -15,7 +15,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
-// TestBrowserEditsFlags works on flags in a browser, against a server that has nothing but its database. See e2e/flags.mjs.
+// TestBrowserEditsFlags works on flags in a browser, against a server that has nothing but its
+// database. See e2e/flags.mjs.
 func TestBrowserEditsFlags(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -25,8 +26,16 @@ func TestBrowserEditsFlags(t *testing.T) {
 	binary := buildBinary(t, "")
 	addr := freeAddr(t)
 	config := filepath.Join(dir, "switchyard.yaml")
-	text := fmt.Sprintf("addr: %s\nsync_addr: %s\ndata_dir: %q\nworker_token: worker-token\nfirst_run_users:\n  - {name: ada, role: engineer, password: %s}\n  - {name: grace, role: viewer, password: %s}\n"+
-		"source: {standalone: {url: \"redis://127.0.0.1:1\"}}\ningestion: {url: \"http://127.0.0.1:1\"}\n", addr, freeAddr(t), filepath.Join(dir, "data"), password, viewerPassword)
+	text := fmt.Sprintf(`addr: %s
+sync_addr: %s
+data_dir: %q
+worker_token: worker-token
+first_run_users:
+  - {name: ada, role: engineer, password: %s}
+  - {name: grace, role: viewer, password: %s}
+source: {standalone: {url: "redis://127.0.0.1:1"}}
+ingestion: {url: "http://127.0.0.1:1"}
+`, addr, freeAddr(t), filepath.Join(dir, "data"), password, viewerPassword)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +63,10 @@ func TestBrowserEditsFlags(t *testing.T) {
 		return resp.Body.Close()
 	})
 	pictures := filepath.Join("test-results", "flag-pictures") // kept, to be looked at
-	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "flags.mjs"), "http://"+addr, password, viewerPassword, pictures)
-	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the browser ends when its pipe to node does
+	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "flags.mjs"),
+		"http://"+addr, password, viewerPassword, pictures)
+	// The browser ends when its pipe to node does.
+	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()
 	t.Logf("flags:\n%s", out)

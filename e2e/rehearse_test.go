@@ -3,11 +3,9 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,59 +14,17 @@ import (
 	"github.com/switchyard-dev/switchyard/rehearse"
 )
 
-// binaries is the folder of what buildBinary built, and plain builds the program as people run it, once for all tests.
-var (
-	binaries string
-	plain    = sync.OnceValues(func() (string, error) { return build("") })
-)
-
-// TestMain works from the root of the repository, as people do: the program finds the example app there by default.
-func TestMain(m *testing.M) {
-	if err := os.Chdir(".."); err != nil {
-		panic(err)
-	}
-	var err error
-	if binaries, err = os.MkdirTemp("", "switchyard-test-"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(binaries)
-	os.Exit(code)
-}
-
-func build(tags string) (string, error) {
-	binary := filepath.Join(binaries, "switchyard"+tags)
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", binary, ".") //nolint:noctx // for all tests, not for one
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
-}
-
-// buildBinary gives switchyard as people run it, or a variant that tags choose.
-func buildBinary(t *testing.T, tags string) string {
-	t.Helper()
-	if _, err := os.Stat("examples/ingestion/dist/main.js"); err != nil {
-		t.Fatal("the ingestion app is not built: run make node first")
-	}
-	built := plain
-	if tags != "" {
-		built = func() (string, error) { return build(tags) }
-	}
-	binary, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return binary
-}
-
-// runRehearsal runs the command as a person would, and gives its report and exit code.
-func runRehearsal(t *testing.T, binary string, env []string, args ...string) (rehearse.Report, int) {
+// rehearsal runs the command as a person would, and gives its report and exit code.
+func rehearsal(
+	t *testing.T, binary string, env []string, args ...string,
+) (rehearse.Report, int) {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.json")
-	cmd := exec.Command(binary, append([]string{"rehearse", "--auto", "--report", file, "--keep", "--dir", filepath.Join(dir, "twin")}, args...)...) //nolint:noctx // ended in Cleanup, in order
+	args = append([]string{
+		"rehearse", "--auto", "--report", file, "--keep", "--dir", filepath.Join(dir, "twin"),
+	}, args...)
+	cmd := exec.Command(binary, args...) //nolint:noctx // ended in Cleanup, in order
 	cmd.Env = append(os.Environ(), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -101,11 +57,13 @@ func runRehearsal(t *testing.T, binary string, env []string, args ...string) (re
 func TestRehearsalWithFaultsLosesNothingAndMeetsEveryCriterion(t *testing.T) {
 	t.Parallel()
 	const orders = 1500
-	r, code := runRehearsal(t, buildBinary(t, ""), nil, "--orders", "1500", "--rate", "150", "--faults", "kill-master,freeze-source,kill-serve,kill-serve,kill-serve")
+	r, code := rehearsal(t, buildBinary(t, ""), nil, "--orders", "1500", "--rate", "150",
+		"--faults", "kill-master,freeze-source,kill-serve,kill-serve,kill-serve")
 	if code != 0 {
 		t.Errorf("exit code %d: %s", code, r.Error)
 	}
-	if o := r.Orders; o.Sent != orders || o.Fulfilled != orders || o.Lost != 0 || o.Duplicated != 0 {
+	o := r.Orders
+	if o.Sent != orders || o.Fulfilled != orders || o.Lost != 0 || o.Duplicated != 0 {
 		t.Errorf("orders: %+v", o)
 	}
 	if len(r.Criteria) != 7 {
@@ -124,10 +82,13 @@ func TestRehearsalWithFaultsLosesNothingAndMeetsEveryCriterion(t *testing.T) {
 	}
 }
 
-// Decommission while delayed orders are still on the source, which the removed gate would have refused.
+// The source is decommissioned while delayed orders are still on it, which the removed gate
+// would have refused.
 func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
 	t.Parallel()
-	r, code := runRehearsal(t, buildBinary(t, "removedgates"), []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}, "--orders", "1500", "--rate", "150", "--deadline", "50s")
+	without := []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}
+	r, code := rehearsal(t, buildBinary(t, "removedgates"), without,
+		"--orders", "1500", "--rate", "150", "--deadline", "50s")
 	if code == 0 {
 		t.Error("the rehearsal passed")
 	}
