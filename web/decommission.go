@@ -82,7 +82,7 @@ func fenceStatus(f migration.WatchFacts, a migration.RunAction, now time.Time) s
 }
 
 func left(f migration.WatchFacts, now time.Time) string {
-	return span(max(0, f.Ends().Sub(now).Truncate(time.Second)))
+	return migration.Words(f.Ends().Sub(now).Round(time.Second))
 }
 
 // permille is how much of the window has passed.
@@ -189,6 +189,6 @@ func backupFacts(b migration.BackupFacts) []migration.Fact {
 	l.add("Compared", b.Compared > 0, "%s keys, %s differences", number(b.Compared), number(int64(b.Differences)))
 	l.add("Size", true, "%s bytes", number(b.Bytes))
 	l.add("SHA-256", true, "%s", b.SHA256)
-	l.add("Took", b.Seconds > 0, "%.1f s", b.Seconds)
+	l.add("Took", b.Seconds > 0, "%s", migration.Words(time.Duration(b.Seconds*float64(time.Second))))
 	return l
 }

@@ -436,7 +436,7 @@ func counts(f migration.Finding) string {
 	case f.MaxAge == 0:
 		return "ever: a fact about the past"
 	}
-	return limit(f.MaxAge)
+	return migration.Words(f.MaxAge)
 }
 
 func proofText(p migration.Proof) string {

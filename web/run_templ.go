@@ -356,13 +356,13 @@ func RunPage(v Run) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.Run.State != migration.RunAwaitingApproval || v.Run.StartedAt != nil {
-			templ_7745c5c3_Err = fact("Waited", span(waited(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact("Waited", migration.Words(waited(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
 		if v.Run.StartedAt != nil {
-			templ_7745c5c3_Err = fact("Worked", span(worked(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact("Worked", migration.Words(worked(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
