@@ -4,7 +4,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$VERSION" -o /switchyard .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-X github.com/switchyard-dev/switchyard/cli.version=$VERSION" -o /switchyard .
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

@@ -18,7 +18,7 @@ test: setup-test build node ## every test: Go, Node, browser, a rehearsal
 	scripts/test
 
 build: ## bin/switchyard
-	go build -ldflags "-X main.version=$(VERSION)" -o bin/switchyard .
+	go build -ldflags "-X github.com/switchyard-dev/switchyard/cli.version=$(VERSION)" -o bin/switchyard .
 
 bench: setup setup-bench build node ## what flags cost, with ratios to peers, the job move, the order ledger, the copy of a million keys (BENCH=-quick: shorter)
 	go test -run '^$$' -bench . -benchmem -benchtime 1x ./bullmq ./bullmq/move ./bullmq/ledger ./redisconn/keycopy

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,10 +141,10 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"a ramp above 100":                     {"[5, 50, 100]", "[5, 101]", "migration.ramp: percentages must ascend"},
 		"an empty ramp":                        {"[5, 50, 100]", "[]", "migration.ramp: must end at 100"},
 		"a date that is none":                  {`"2026-12-24"`, `"2026-13-24"`, `"2026-13-24" is not a date`},
-		"a duration that is none":              {"soak: 10m", "soak: ten", "ten"},
-		"a negative soak":                      {"soak: 10m", "soak: -1m", "must be positive"},
+		"a duration that is none":              {"soak: 10m", "soak: ten", "migration.soak: a duration such as"},
+		"a negative soak":                      {"soak: 10m", "soak: -1m", "migration.soak: must not be negative"},
 		"a validation that needs no order":     {"  soak: 10m", "  min_validation_orders: 0", "min_validation_orders: must be positive"},
-		"a short password":                     {"password-CANARY-2", "CANARY", "first_run_users[0]: a name and a password of 12"},
+		"a short password":                     {"password-CANARY-2", "CANARY", "first_run_users[0].password: 12 characters"},
 		"an unknown role":                      {"role: engineer", "role: admin", "first_run_users[0].role: viewer or engineer"},
 		"sentinels without a master":           {"    master: orders\n", "", "source.sentinel.master"},
 		"a channel without a name":             {"queues:", "notifications: [{type: slack, url: 'https://h/CANARY'}]\nqueues:", "notifications[0].name: a name of its own"},
@@ -173,13 +174,13 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"YAML broken after a password":         {"    sentinel_password:", "   sentinel_password:", "config file"},
 		"YAML broken before a password":        {"    master: orders", "    master: [orders", "config file"},
 		"a password with an open quote":        {`"sentinel-CANARY-4"`, `"sentinel-CANARY-4`, "config file"},
-		"a password after a forgotten colon":   {"password: password-CANARY-2", "password password-CANARY-2", "config file"},
-		"a password with a comma":              {"password: password-CANARY-2", "password: pass,word-CANARY-2", "config file"},
+		"a password after a forgotten colon":   {"password: password-CANARY-2", "password password-CANARY-2", "first_run_users[0].?: there is no such key (line 5)"},
+		"a password with a comma":              {"password: password-CANARY-2", "password: pass,word-CANARY-2", "first_run_users[0].?: there is no such key (line 5)"},
 		"a password without its space":         {"worker_token: worker", "worker_token:worker", "config file"},
-		"a password where a list belongs":      {"password: password-CANARY-2", "password: [password-CANARY-2]", "config file"},
-		"a password where a number belongs":    {"  standalone:\n", "  standalone:\n    linode_id: CANARY\n", "config file"},
-		"a password where a group belongs":     {"linode:\n  token: linode-CANARY-7", "linode: linode-CANARY-7", "config file"},
-		"a password where a date belongs":      {`"2026-12-24"`, "[CANARY-4]", "config file"},
+		"a password where a list belongs":      {"password: password-CANARY-2", "password: [password-CANARY-2]", "first_run_users[0].password: text is needed"},
+		"a password where a number belongs":    {"  standalone:\n", "  standalone:\n    linode_id: CANARY\n", "source.standalone.linode_id: a number is needed"},
+		"a password where a group belongs":     {"linode:\n  token: linode-CANARY-7", "linode: linode-CANARY-7", "linode: a group of keys is needed"},
+		"a password where a date belongs":      {`"2026-12-24"`, "[CANARY-4]", "migration.event_date: text is needed"},
 		"the same key twice, with a password":  {"  token: linode-CANARY-7\n", "  token: linode-CANARY-7\n  token: linode-CANARY-7\n", "config file"},
 		"a list item in the middle of a group": {"  token: heroku-CANARY-8\n", "  - token: heroku-CANARY-8\n", "config file"},
 		"a tab before a password":              {"  token: heroku", "\ttoken: heroku", "config file"},
@@ -206,17 +207,82 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAreNamedAtOnce(t *testing.T) {
+func TestEveryMistakeIsListedInTheOrderOfTheFile(t *testing.T) {
 	t.Parallel()
-	text := strings.NewReplacer("[5, 50, 100]", "[5]", "role: engineer", "role: admin", "queues: [order-ingestion]", "queues: []").Replace(whole)
-	_, err := load(t, text, noEnv)
-	if err == nil {
-		t.Fatal("no error")
+	_, err := load(t, `
+stripe: {api: stripe.com, types: checkout}
+queues: ["a:b"]
+adddr: 127.0.0.1:9090
+migration:
+  ramp: [5, 50]
+  soak: ten
+  order_deadlines: {b: 1m, a: 1m}
+  name: ""
+ingestion: {url: http://127.0.0.1:3000}
+notifications:
+  - {type: slack, secret: env:NOT_SET, name: a}
+  - name: a
+    type: pigeon
+first_run_users: [{role: admin, password: env:NOT_SET_EITHER}]
+cors_origins: [https://shop.example.com, https://shop.example.com/path]
+drill: yes
+clickfunnels:
+  workspace: 42
+`, noEnv)
+	if migration.KindOf(err) != migration.Invalid {
+		t.Fatal(err)
 	}
-	for _, key := range []string{"migration.ramp", "first_run_users[0].role", "queues"} {
-		if !strings.Contains(err.Error(), key) {
-			t.Errorf("does not name %s: %v", key, err)
-		}
+	lines := strings.Split(err.Error(), "\n- ")
+	if !strings.HasSuffix(lines[0], "switchyard.yaml has 22 mistakes:") {
+		t.Error(lines[0])
+	}
+	want := []string{
+		"stripe.api: an http(s) URL without credentials is needed (line 2)",
+		"stripe.types: a list is needed (line 2)",
+		`queues[0]: "a:b" is no queue name: BullMQ allows no colon (line 3)`,
+		"adddr: there is no such key (line 4)",
+		"migration.ramp: must end at 100 (line 6)",
+		"migration.soak: a duration such as 15s, 10m or 72h is needed (line 7)",
+		"migration.order_deadlines.b: must be of one of queues, positive and at most " +
+			"order_deadline, after which an order counts as lost (line 8)",
+		"migration.order_deadlines.a: must be of one of queues, positive and at most " +
+			"order_deadline, after which an order counts as lost (line 8)",
+		"migration.name: is needed (line 9)",
+		"notifications[0].url: is needed for slack",
+		"notifications[0].secret: refers to the environment variable NOT_SET, which is not set (line 12)",
+		"notifications[1].name: a name of its own is needed: up to 40 letters, digits, dots, " +
+			"dashes and underscores (line 13)",
+		"notifications[1].type: slack, pagerduty, webhook or email (line 14)",
+		"first_run_users[0].name: is needed",
+		"first_run_users[0].role: viewer or engineer (line 15)",
+		"first_run_users[0].password: refers to the environment variable NOT_SET_EITHER, which " +
+			"is not set (line 15)",
+		"cors_origins[1]: an origin like https://shop.example.com is needed (line 16)",
+		"drill: a group of keys is needed (line 17)",
+		"clickfunnels.api: is needed: the team's address, as https://example.myclickfunnels.com",
+		"clickfunnels.token: is needed: an API token of the team",
+		"worker_token: is needed: workers read their flags with it",
+		"source.standalone.url: is needed: redis://:password@host:port",
+	}
+	if got := lines[1:]; !slices.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Aliases are read by the library; where one mistake is elsewhere, they are found all the same.
+func TestAliasesAreNoMistakes(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer(
+		"soak: 10m", "soak: &short 10m\n  fence_window: *short",
+		"role: engineer", "role: admin",
+	).Replace(whole)
+	c, err := load(t, text, noEnv)
+	if err == nil || strings.Count(err.Error(), "\n- ") != 1 || c.Migration.FenceWindow != 10*time.Minute {
+		t.Errorf("%v, %s", err, c.Migration.FenceWindow)
+	}
+	_, err = load(t, strings.Replace(text, "queues:", "queus:", 1), noEnv)
+	if err == nil || strings.Count(err.Error(), "\n- ") != 2 {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package migration
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
@@ -115,17 +114,4 @@ func (c Checklist) MetCount() int {
 		}
 	}
 	return n
-}
-
-// Words gives a duration for people, in its largest fitting unit: "40 s", "15 min", "3 h", "30 d".
-func Words(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d d", d/(24*time.Hour))
 }

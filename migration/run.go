@@ -297,12 +297,16 @@ const (
 
 // NextStep is one thing that a person can do now. The first of a list is the recommended one. Interfaces offer exactly these.
 type NextStep struct {
-	Verb   string `json:"verb"` // start, approve, watch, scan: bring what a scan of the source found
+	Verb   string `json:"verb"` // start, approve, watch, scan
 	Step   string `json:"step"`
 	Params Params `json:"params"`
 	RunID  string `json:"run_id,omitempty"`
-	Title  string `json:"title"`
-	Why    string `json:"why"`
+	// Action is what the run waits with, as Run.Waiting gives it; empty: its start.
+	Action string `json:"action,omitempty"`
+	// ConfirmName is the migration's name, where it must be typed to approve.
+	ConfirmName string `json:"confirm_name,omitempty"`
+	Title       string `json:"title"`
+	Why         string `json:"why"`
 }
 
 // Overview is everything the first page and its API answer show.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
@@ -47,7 +48,7 @@ func benchWords(c workflows.BenchCell) string {
 	k := c.Case
 	answer := fmt.Sprintf("%d after %d ms", k.Status, k.MS)
 	if k.Hung {
-		answer = fmt.Sprintf("no answer in %d s", k.MS/1000)
+		answer = "no answer in " + migration.Words(time.Duration(k.MS)*time.Millisecond)
 	}
 	job := "no job"
 	if k.Enqueued {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/capacity"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -52,7 +53,7 @@ func meteredStatus(m workflows.MeteredCost) status {
 
 // meteredVerdict says in a sentence what follows.
 func meteredVerdict(m workflows.MeteredCost) string {
-	seen := fmt.Sprintf("Measured on the %s for %s: ", m.Side, span(m.Rates.Seen))
+	seen := fmt.Sprintf("Measured on the %s for %s: ", m.Side, migration.Words(m.Rates.Seen))
 	switch {
 	case !m.Enough:
 		return seen + "too short to decide on; an hour is the least."

@@ -83,7 +83,7 @@ func fenceStatus(f evidence.WatchFacts, a migration.RunAction, now time.Time) st
 }
 
 func left(f evidence.WatchFacts, now time.Time) string {
-	return span(max(0, f.Ends().Sub(now).Truncate(time.Second)))
+	return migration.Words(f.Ends().Sub(now).Round(time.Second))
 }
 
 // permille is how much of the window has passed.
@@ -190,6 +190,6 @@ func backupFacts(b evidence.BackupFacts) []migration.Fact {
 	l.add("Compared", b.Compared > 0, "%s keys, %s differences", number(b.Compared), number(int64(b.Differences)))
 	l.add("Size", true, "%s bytes", number(b.Bytes))
 	l.add("SHA-256", true, "%s", b.SHA256)
-	l.add("Took", b.Seconds > 0, "%.1f s", b.Seconds)
+	l.add("Took", b.Seconds > 0, "%s", migration.Words(time.Duration(b.Seconds*float64(time.Second))))
 	return l
 }

@@ -5,11 +5,12 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
@@ -436,7 +437,7 @@ func counts(f migration.Finding) string {
 	case f.MaxAge == 0:
 		return "ever: a fact about the past"
 	}
-	return limit(f.MaxAge)
+	return migration.Words(f.MaxAge)
 }
 
 func proofText(p migration.Proof) string {

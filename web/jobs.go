@@ -164,7 +164,7 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 	l.add("Deduplication", q.DedupCount > 0, "%s ids hold further jobs off", number(q.DedupCount))
 	l.add("Hidden payloads", q.DedupNext > 0, "%s wait for an active job's end", number(q.DedupNext))
 	if q.RateLimit != nil {
-		l.add("Rate limit", true, "%s jobs in %s", number(q.RateLimit.Max), span(q.RateLimit.Duration))
+		l.add("Rate limit", true, "%s jobs in %s", number(q.RateLimit.Max), migration.Words(q.RateLimit.Duration))
 	}
 	l.add("Worker rate limit", q.Limited, "its counter is there%s", map[bool]string{true: " and never ends: the limit is off"}[q.LimitedEver])
 	l.add("Concurrency", q.Concurrency > 0, "%s for all workers", number(q.Concurrency))
@@ -175,7 +175,7 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 	l.add("Payload", q.Payload.Sampled > 0, "half up to %s, 95 %% up to %s, 99 %% up to %s, largest %s, of %s jobs looked at", size(q.Payload.P50), size(q.Payload.P95), size(q.Payload.P99),
 		size(q.Payload.Max), number(q.Payload.Sampled))
 	if q.Counts.OldestJobAgeMS > 0 {
-		l.add("Next job has waited", true, "%s", span(time.Duration(q.Counts.OldestJobAgeMS)*time.Millisecond))
+		l.add("Next job has waited", true, "%s", migration.Words(time.Duration(q.Counts.OldestJobAgeMS)*time.Millisecond))
 	}
 	return l
 }

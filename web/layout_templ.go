@@ -5,10 +5,12 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
 
-import "github.com/switchyard-dev/switchyard/static"
+	"github.com/switchyard-dev/switchyard/static"
+)
 
 type place struct{ section, label, icon, path string }
 

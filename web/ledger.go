@@ -98,7 +98,7 @@ func laneFacts(l workflows.LedgerLane) []migration.Fact {
 		f.add("Read to", true, "not read to its end yet")
 	} else {
 		f.add("Read to", true, "%s, entry %s", stamp(time.UnixMilli(l.At)), l.Upto)
-		f.add("Lag", true, "%s", span(time.Duration(l.LagMS)*time.Millisecond))
+		f.add("Lag", true, "%s", migration.Words(time.Duration(l.LagMS)*time.Millisecond))
 	}
 	f.add("Open jobs", true, "%s", number(l.Open))
 	f.add("Folded jobs", true, "%s", number(l.Closed))

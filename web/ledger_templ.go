@@ -5,15 +5,16 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
-	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/workflows"
 	"net/url"
 	"time"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // LedgerAlert warns on the overview while the ledger is not clean or orders are late.

@@ -67,7 +67,7 @@ func intakeStatus(i *workflows.IntakeOutlook) status {
 func intakeWords(i *workflows.IntakeOutlook) string {
 	text := fmt.Sprintf("%d of %d instances keep each order on disk before they acknowledge it, and enqueue it when Redis takes it.", i.Durable, i.Instances)
 	if i.Lasts > 0 {
-		text += " At the rate of now the room is enough for an outage of " + span(i.Lasts) + "."
+		text += " At the rate of now the room is enough for an outage of " + migration.Words(i.Lasts) + "."
 	}
 	if i.Guessed {
 		text += fmt.Sprintf(" An order is taken for %d KiB until some wait.", i.PerOrder>>10)
@@ -125,16 +125,6 @@ func lengthAt(d time.Duration) string {
 		}
 	}
 	return strconv.Itoa(len(Lengths) - 1)
-}
-
-func length(d time.Duration) string {
-	if d < 2*time.Minute && d%time.Second == 0 || d < time.Second {
-		return fmt.Sprintf("%d s", d/time.Second)
-	}
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return span(d)
 }
 
 // flagLength writes a length as the command takes it.
@@ -221,7 +211,7 @@ func leftWords(c workflows.OutageClock) string {
 	if c.Left <= 0 {
 		return "the first order was lost " + migration.Words(-c.Left) + " ago"
 	}
-	return length(c.Left.Round(time.Second)) + " until the first order is lost for good"
+	return migration.Words(c.Left) + " until the first order is lost for good"
 }
 
 // missingWords says how many orders are not back: counted, or estimated where nobody knows.

@@ -5,13 +5,14 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
-	"github.com/switchyard-dev/switchyard/migration"
 	"strconv"
 	"time"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Overview is the first page: how far the migration is, what is proven, and what to do next.
@@ -786,7 +787,7 @@ func nextPanel(o migration.Overview, who Who) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(nextCLI(o.NextSteps[0])).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(o.NextSteps[0].Command()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

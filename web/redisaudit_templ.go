@@ -5,14 +5,15 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
-	"github.com/switchyard-dev/switchyard/audit"
-	"github.com/switchyard-dev/switchyard/migration"
 	"strconv"
 	"strings"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
+	"github.com/switchyard-dev/switchyard/audit"
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // RedisAuditPage shows the last audit of the source: every check on every node, the problems first, and what has become worse since.

@@ -5,13 +5,14 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
-	"github.com/switchyard-dev/switchyard/migration"
 	"time"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // RunPage shows one attempt at a step: the decision, the progress, the log, and the ways out of it.
@@ -356,13 +357,13 @@ func RunPage(v Run) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.Run.State != migration.RunAwaitingApproval || v.Run.StartedAt != nil {
-			templ_7745c5c3_Err = fact("Waited", span(waited(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact("Waited", migration.Words(waited(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
 		if v.Run.StartedAt != nil {
-			templ_7745c5c3_Err = fact("Worked", span(worked(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact("Worked", migration.Words(worked(v.Run, v.Now))).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -468,7 +469,7 @@ func RunPage(v Run) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.Run.State.Open() {
-			templ_7745c5c3_Err = cli(runCLI("show", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("show", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1026,7 +1027,7 @@ func decision(v Run) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if mayApprove(v) == "" {
-				templ_7745c5c3_Err = cli(approveCLI(v)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = cli(v.Run.ApproveCommand(v.MigrationName)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1237,7 +1238,7 @@ func pausePanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("resume", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("resume", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1275,7 +1276,7 @@ func pausePanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("pause", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("pause", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1363,7 +1364,7 @@ func cancelPanel(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = cli(runCLI("cancel", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = cli(migration.RunCommand("cancel", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1556,7 +1557,7 @@ func rollbackPanel(v Run) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = cli(runCLI("rollback", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = cli(migration.RunCommand("rollback", v.Run.ID)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -5,15 +5,16 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
-	"github.com/switchyard-dev/switchyard/audit"
-	"github.com/switchyard-dev/switchyard/migration"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+
+	"github.com/switchyard-dev/switchyard/audit"
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // StepPage shows one step: why, what it would do now, what must hold first, and how it went before.
@@ -979,7 +980,7 @@ func startPanel(v Step) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = cli(startCLI(v.Status.PlanStep.ID, v.Params)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = cli(migration.StartCommand(v.Status.PlanStep.ID, v.Params)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

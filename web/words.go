@@ -94,10 +94,7 @@ func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
 	}
 	moving := pausedBy == ""
 	l.add("Pace", moving && m.PerSecond > 0, "%s %s per second", number(int64(m.PerSecond)), m.Unit)
-	left := fmt.Sprintf("%.0f s", max(m.ETASeconds, 1))
-	if m.ETASeconds >= 60 {
-		left = span(time.Duration(m.ETASeconds) * time.Second)
-	}
+	left := migration.Words(time.Duration(max(m.ETASeconds, 1)) * time.Second)
 	l.add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", left)
 	l.add("Changed since copied", m.Phase != "jobs", "%s keys", number(int64(m.Changed)))
 	l.add("Would stand still for", m.FreezeMS > 0, "about %s ms if it did now", number(m.FreezeMS))
@@ -181,37 +178,6 @@ func age(now, t time.Time) string {
 	}
 }
 
-// span writes a duration for people: 8.2 s, 4:05 min, 3 h 20 min, 3 d 4 h.
-func span(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0 s"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%d:%02d min", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
-	}
-}
-
-// limit writes how old something may grow, in whole units.
-func limit(d time.Duration) string {
-	for _, u := range []struct {
-		of   time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
-		if d >= u.of && d%u.of == 0 {
-			return fmt.Sprintf("%d %s", d/u.of, u.name)
-		}
-	}
-	return span(d)
-}
-
 // countdown says how far away a date is, in days.
 func countdown(now, t time.Time) string {
 	days := int(t.Truncate(24*time.Hour).Sub(now.Truncate(24*time.Hour)).Hours() / 24)
@@ -287,48 +253,10 @@ func nextURL(mid string, n migration.NextStep) string {
 	if n.RunID != "" {
 		return migrationURL(mid, "runs", n.RunID)
 	}
-	if n.Verb == "scan" {
+	if n.Verb == migration.VerbScan {
 		return migrationURL(mid, "breaker") + "#scan"
 	}
 	return StepURL(mid, n.Step, n.Params)
-}
-
-// The same verbs on the command line.
-
-func startCLI(step string, p migration.Params) string {
-	cmd := "switchyard step start " + step
-	if p.To != "" {
-		cmd += " --to " + string(p.To)
-	}
-	if p.Ramp != 0 {
-		cmd += " --ramp " + strconv.Itoa(p.Ramp)
-	}
-	return cmd
-}
-
-func runCLI(verb, id string) string { return "switchyard run " + verb + " " + id }
-
-func approveCLI(v Run) string {
-	cmd := runCLI("approve", v.Run.ID)
-	if a, ok := v.Run.Waiting(); ok {
-		cmd += " --action " + a.ID
-	}
-	if v.Run.Needs() == migration.ApprovalTwo {
-		cmd += " --confirm-name " + strconv.Quote(v.MigrationName)
-	}
-	return cmd
-}
-
-func nextCLI(n migration.NextStep) string {
-	switch n.Verb {
-	case "approve":
-		return runCLI("approve", n.RunID)
-	case "watch":
-		return runCLI("show", n.RunID)
-	case "scan":
-		return "switchyard scan DIR --submit"
-	}
-	return startCLI(n.Step, n.Params)
 }
 
 // deciding is the finding that gave an item its verdict.
@@ -407,9 +335,9 @@ func took(a migration.RunAction, now time.Time) string {
 	case a.StartedAt == nil:
 		return ""
 	case a.FinishedAt != nil:
-		return span(a.FinishedAt.Sub(*a.StartedAt))
+		return migration.Words(a.FinishedAt.Sub(*a.StartedAt))
 	}
-	return span(now.Sub(*a.StartedAt))
+	return migration.Words(now.Sub(*a.StartedAt))
 }
 
 // milestoneStatus says whether a milestone was kept, is near, or was missed. A milestone without a step has only a date.

@@ -47,7 +47,7 @@ func TestARunWaitsBeforeEachActionThatNeedsAnApprovalOfItsOwnOverRestarts(t *tes
 	b.awaitWaiting(t, r.ID, "b")
 	o, err := b.Overview(t.Context(), mid)
 	ok(t, err)
-	if next := o.NextSteps[0]; next.Verb != "approve" || next.RunID != r.ID || next.Title != "Approve: Step one: Action b" {
+	if next := o.NextSteps[0]; next.Verb != "approve" || next.RunID != r.ID || next.Action != "b" || next.Title != "Approve: Step one: Action b" {
 		t.Fatalf("next step %+v", next)
 	}
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true})

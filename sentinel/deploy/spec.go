@@ -1,7 +1,6 @@
-// Package deploy writes the files of a Sentinel deployment: configuration of every
-// server, access lists, certificates, and how to run them under systemd, Compose or
-// Kubernetes. It is pure: a Spec goes in, files come out, nothing is dialled and
-// nothing is written.
+// Package deploy makes the files of a Sentinel deployment: configuration of every server,
+// access lists, certificates, and how to run them under systemd, Compose or Kubernetes. It is
+// pure but for Write: a Spec goes in, files come out, and no server is dialled.
 package deploy
 
 import (

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Scan is the id of the check of the app's source code.
@@ -14,7 +16,7 @@ var scanCheck = Check{
 	ID:      Scan,
 	Title:   "Source scan",
 	Limit:   "every producer passes or has an accepted exception",
-	Next:    "scan the app's source code: switchyard scan DIR --submit (from CI or your machine)",
+	Next:    "scan the app's source code: " + migration.ScanCommand + " (from CI or your machine)",
 	Judge:   judge(judgeScan),
 	Expires: scanExpires,
 	Outside: true,

@@ -7,14 +7,14 @@ var quietRows = []row{
 		rule:  "a whole window",
 		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
 		want:  migration.Met,
-		says:  "nobody used 1 servers for 60 s",
+		says:  "nobody used 1 servers for 1 min",
 	},
 	{
 		rule: "not over",
 		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"since":"2026-11-23T14:00:00Z",
 			"seen_at":"2026-11-23T14:00:20Z"}`,
 		want: migration.Unmet,
-		says: "for 20 s of 60 s",
+		says: "for 20 s of 1 min",
 	},
 	{
 		rule: "a finding",

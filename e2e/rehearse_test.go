@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/rehearse"
+)
+
+// rehearsal runs the command as a person would, and gives its report and exit code.
+func rehearsal(
+	t *testing.T, binary string, env []string, args ...string,
+) (rehearse.Report, int) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "report.json")
+	args = append([]string{
+		"rehearse", "--auto", "--report", file, "--keep", "--dir", filepath.Join(dir, "twin"),
+	}, args...)
+	cmd := exec.Command(binary, args...) //nolint:noctx // ended in Cleanup, in order
+	cmd.Env = append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	select {
+	case <-ended:
+	case <-t.Context().Done():
+		t.Fatalf("the rehearsal does not end:\n%s", out.String())
+	case <-time.After(12 * time.Minute):
+		t.Fatalf("the rehearsal does not end:\n%s", out.String())
+	}
+	t.Logf("%s", out.String())
+	var r rehearse.Report
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("no report: %v", err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r, cmd.ProcessState.ExitCode()
+}
+
+func TestRehearsalWithFaultsLosesNothingAndMeetsEveryCriterion(t *testing.T) {
+	t.Parallel()
+	const orders = 1500
+	r, code := rehearsal(t, buildBinary(t, ""), nil, "--orders", "1500", "--rate", "150",
+		"--faults", "kill-master,freeze-source,kill-serve,kill-serve,kill-serve")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, r.Error)
+	}
+	o := r.Orders
+	if o.Sent != orders || o.Fulfilled != orders || o.Lost != 0 || o.Duplicated != 0 {
+		t.Errorf("orders: %+v", o)
+	}
+	if len(r.Criteria) != 7 {
+		t.Errorf("%d criteria, not 7", len(r.Criteria))
+	}
+	for _, c := range r.Criteria {
+		if c.Verdict != migration.Met {
+			t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Why)
+		}
+	}
+	if r.RollbackMS == 0 {
+		t.Error("no rollback was exercised")
+	}
+	if r.Failover.ElectionMS == 0 || r.Failover.LostAcknowledged != 0 {
+		t.Errorf("failover: %+v", r.Failover)
+	}
+}
+
+// The source is decommissioned while delayed orders are still on it, which the removed gate
+// would have refused.
+func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
+	t.Parallel()
+	without := []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}
+	r, code := rehearsal(t, buildBinary(t, "removedgates"), without,
+		"--orders", "1500", "--rate", "150", "--deadline", "50s")
+	if code == 0 {
+		t.Error("the rehearsal passed")
+	}
+	if r.Orders.Lost == 0 {
+		t.Errorf("no order was lost, so the gate was not needed here: %+v", r.Orders)
+	}
+	for _, c := range r.Criteria {
+		if c.ID == "source-decommissioned" && c.Verdict == migration.Met {
+			t.Errorf("source-decommissioned is met although %d orders are lost", r.Orders.Lost)
+		}
+	}
+}
