@@ -279,7 +279,7 @@ func (b *Bench) before(ctx context.Context, app Subject, id string, intake bool,
 	}
 	left, err := settle(healthy, app, id, func(l Backlog) bool { return l.Events == 0 })
 	if err == nil && left.Events > 0 {
-		err = migration.Errorf(migration.Blocked, "the app's intake did not deliver a job within %s before the fault: %s", limits.Answer, cmp.Or(left.Failure, "no delivery has ended"))
+		err = migration.Errorf(migration.Blocked, "the app's intake did not deliver a job within %s before the fault: %s", migration.Words(limits.Answer), cmp.Or(left.Failure, "no delivery has ended"))
 	}
 	return err
 }
@@ -386,7 +386,7 @@ func (b *Bench) add(ctx context.Context, app Subject, f Fault, id string, limits
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.err != nil && bounded.Err() != nil:
-		c.Hung, c.Note = true, fmt.Sprintf("no answer within %s", limits.Answer)
+		c.Hung, c.Note = true, "no answer within "+migration.Words(limits.Answer)
 	case r.err != nil:
 		c.Note = r.err.Error()
 	default:

@@ -109,7 +109,7 @@ func (c *Cluster) AutomaticFailover(ctx context.Context, log func(string)) (Fail
 		if err := node.Do(ctx, "CLIENT", "PAUSE", pause.Milliseconds(), "ALL").Err(); err != nil {
 			return redisconn.Explain(err)
 		}
-		d.note(fmt.Sprintf("the master is deaf for %s", pause))
+		d.note("the master is deaf for " + migration.Words(pause))
 		return nil
 	})
 }

@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -247,7 +248,7 @@ func freeze(ctx context.Context, newMaster, source redis.UniversalClient) (offse
 }
 
 func equalOffsets(ctx context.Context, replica, master redis.UniversalClient) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, equalLimit, fmt.Errorf("not equal within %s", equalLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, equalLimit, errors.New("not equal within "+migration.Words(equalLimit)))
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -320,7 +321,7 @@ func settle(ctx context.Context, newMaster, source redis.UniversalClient, newSig
 	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("switch: the roles have changed; masterauth: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, followLimit, fmt.Errorf("not within %s", followLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, followLimit, errors.New("not within "+migration.Words(followLimit)))
 	defer cancel()
 	return await(ctx, "switch: the roles have changed, but the old server does not follow", func() error {
 		n, s, err := both(ctx, newMaster, source)

@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -103,7 +104,7 @@ func (c *Cluster) Resume(ctx context.Context, m Monitor) error {
 	if err := c.joined(errs); err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, fmt.Errorf("not within %s", settleTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTime, errors.New("not within "+migration.Words(settleTime)))
 	defer cancel()
 	if err := await(ctx, "resume", func() error { return c.healthy(ctx, m.Nodes) }); err != nil {
 		return err
