@@ -319,7 +319,7 @@ func (b *Bench) before(
 	if err == nil && left.Events > 0 {
 		err = migration.Errorf(migration.Blocked,
 			"the app's intake did not deliver a job within %s before the fault: %s",
-			limits.Answer, cmp.Or(left.Failure, "no delivery has ended"))
+			migration.Words(limits.Answer), cmp.Or(left.Failure, "no delivery has ended"))
 	}
 	return err
 }
@@ -435,7 +435,7 @@ func (b *Bench) add(
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.err != nil && bounded.Err() != nil:
-		c.Hung, c.Note = true, fmt.Sprintf("no answer within %s", limits.Answer)
+		c.Hung, c.Note = true, "no answer within "+migration.Words(limits.Answer)
 	case r.err != nil:
 		c.Note = r.err.Error()
 	default:

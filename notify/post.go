@@ -131,11 +131,11 @@ func hint(status int) string {
 // be the credential itself; what it wraps does not.
 func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("it did not answer within %s", Timeout)
+		return "it did not answer within " + migration.Words(Timeout)
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		if e.Timeout() {
-			return fmt.Sprintf("it did not answer within %s", Timeout)
+			return "it did not answer within " + migration.Words(Timeout)
 		}
 		return reason(e.Err)
 	}

@@ -134,7 +134,7 @@ func (c *Cluster) AutomaticFailover(
 			"ALL").Err(); err != nil {
 			return redisconn.Explain(err)
 		}
-		d.note(fmt.Sprintf("the master is deaf for %s", pause))
+		d.note("the master is deaf for " + migration.Words(pause))
 		return nil
 	})
 }

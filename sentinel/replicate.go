@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -306,7 +307,7 @@ func freeze(
 
 func equalOffsets(ctx context.Context, replica, master redis.UniversalClient) (int64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, equalLimit,
-		fmt.Errorf("not equal within %s", equalLimit))
+		errors.New("not equal within "+migration.Words(equalLimit)))
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -399,7 +400,7 @@ func settle(
 		return fmt.Errorf("switch: the roles have changed; masterauth: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, followLimit,
-		fmt.Errorf("not within %s", followLimit))
+		errors.New("not within "+migration.Words(followLimit)))
 	defer cancel()
 	return await(ctx, "switch: the roles have changed, but the old server does not follow",
 		func() error {

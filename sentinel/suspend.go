@@ -2,6 +2,7 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -122,7 +123,7 @@ func (c *Cluster) Resume(ctx context.Context, m Monitor) error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, settleTime,
-		fmt.Errorf("not within %s", settleTime))
+		errors.New("not within "+migration.Words(settleTime)))
 	defer cancel()
 	if err := await(ctx, "resume", func() error {
 		return c.healthy(ctx, m.Nodes)

@@ -100,7 +100,7 @@ func explain(err error) failure {
 			f.text = fmt.Sprintf("A request may have at most %d bytes.", bodyLimit)
 		}
 	} else if errors.Is(err, context.DeadlineExceeded) {
-		f = failure{kind: migration.Unavailable, status: http.StatusServiceUnavailable, text: fmt.Sprintf("It took longer than %s. Nothing more was tried; look at the present state before you try again.", answerTimeout)}
+		f = failure{kind: migration.Unavailable, status: http.StatusServiceUnavailable, text: fmt.Sprintf("It took longer than %s. Nothing more was tried; look at the present state before you try again.", migration.Words(answerTimeout))}
 	} else {
 		f = failure{kind: migration.Internal, status: http.StatusInternalServerError, text: "It was logged. If it happens again, give your operator the request id."}
 	}

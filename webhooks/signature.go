@@ -66,7 +66,7 @@ func fresh(p Sender, seconds string, now time.Time) error {
 	if skew := now.Sub(time.Unix(unix, 0)); skew > p.Tolerance || skew < -p.Tolerance {
 		return migration.Errorf(migration.Unauthenticated,
 			"the signature of %s is %s old, at most %s either way is accepted: check this "+
-				"machine's clock", p.Name, skew.Round(time.Second), p.Tolerance)
+				"machine's clock", p.Name, migration.Words(skew), migration.Words(p.Tolerance))
 	}
 	return nil
 }
