@@ -1,4 +1,5 @@
-// Command switchyard takes BullMQ queues off a single Redis without losing or double-processing an order, and proves it.
+// Command switchyard takes BullMQ queues off a single Redis without losing or
+// double-processing an order, and proves it.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Package config reads Switchyard's configuration: one YAML file plus a few environment variables. Unknown keys are errors, and so is
-// every value that could not work, each named with what is expected.
+// Package config reads Switchyard's configuration: one YAML file plus a few environment
+// variables. Unknown keys are errors, and so is every value that could not work, each named
+// with what is expected.
 package config
 
 import (
@@ -11,20 +12,24 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/byhand"
 )
 
-// Config is everything that `switchyard serve` needs to know. A Secret may be given as "env:NAME", which reads the variable NAME, so that
-// the file itself can be kept anywhere.
+// Config is everything that `switchyard serve` needs to know. A Secret may be given as
+// "env:NAME", which reads the variable NAME, so that the file itself can be kept anywhere.
 type Config struct {
 	// Addr is where the pages, the API and the flags are served; SWITCHYARD_ADDR.
 	Addr string `yaml:"addr"`
-	// SyncAddr is where workers that evaluate by themselves get whole flag sets (gRPC, flagd.sync.v1); SWITCHYARD_SYNC_ADDR. "off": nowhere.
+	// SyncAddr is where workers that evaluate by themselves get whole flag sets (gRPC,
+	// flagd.sync.v1); SWITCHYARD_SYNC_ADDR. "off": nowhere.
 	SyncAddr string `yaml:"sync_addr"`
-	// SyncTLS is the certificate of SyncAddr; without it the stream is plain text, for loopback and private networks.
+	// SyncTLS is the certificate of SyncAddr; without it the stream is plain text, for
+	// loopback and private networks.
 	SyncTLS TLS `yaml:"sync_tls"`
 	// DataDir holds the database, the last known good flags and backups; SWITCHYARD_DATA_DIR.
 	DataDir string `yaml:"data_dir"`
-	// DatabaseURL is a SQLite file, or postgres://… for several replicas; SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
+	// DatabaseURL is a SQLite file, or postgres://… for several replicas;
+	// SWITCHYARD_DATABASE_URL. Default: switchyard.db in DataDir.
 	DatabaseURL migration.Secret `yaml:"database_url"`
-	// FirstRunUsers are created when there is no account yet. Without any, two engineers get random passwords that are printed once.
+	// FirstRunUsers are created when there is no account yet. Without any, two engineers
+	// get random passwords that are printed once.
 	FirstRunUsers []User `yaml:"first_run_users"`
 	// WorkerToken is what ingestion workers send to read flags and to attest.
 	WorkerToken migration.Secret `yaml:"worker_token"`
@@ -40,8 +45,9 @@ type Config struct {
 	Migration Migration `yaml:"migration"`
 	Move      Move      `yaml:"move"`
 	Drill     Drill     `yaml:"drill"`
-	// RedisServer is the redis-server that breaker drills, and the check of the last backup, run for a while. Empty: the one of the PATH; "off":
-	// none, so that the backup is only read back and a drill cannot run.
+	// RedisServer is the redis-server that breaker drills, and the check of the last
+	// backup, run for a while. Empty: the one of the PATH; "off": none, so that the backup
+	// is only read back and a drill cannot run.
 	RedisServer string `yaml:"redis_server"`
 	// Queues are the BullMQ queues to move, with the default prefix.
 	Queues    []string  `yaml:"queues"`
@@ -54,7 +60,8 @@ type Config struct {
 	Stripe       Stripe       `yaml:"stripe"`
 	Shopify      Shopify      `yaml:"shopify"`
 	ClickFunnels ClickFunnels `yaml:"clickfunnels"`
-	// Providers are the payment providers that send orders, for the outage clock. Without any, those seen in the app's journal count.
+	// Providers are the payment providers that send orders, for the outage clock. Without
+	// any, those seen in the app's journal count.
 	Providers []Provider `yaml:"providers"`
 	// OutageAlerts are the thresholds of the outage clock.
 	OutageAlerts OutageAlerts `yaml:"outage_alerts"`
@@ -64,7 +71,8 @@ type Config struct {
 	Notifications []Notification `yaml:"notifications"`
 }
 
-// OutageAlerts are shares of the time to the first loss that may pass before an alert: a warning, and a critical one.
+// OutageAlerts are shares of the time to the first loss that may pass before an alert: a
+// warning, and a critical one.
 type OutageAlerts struct {
 	Warning  float64 `yaml:"warning"`
 	Critical float64 `yaml:"critical"`
@@ -74,21 +82,24 @@ type OutageAlerts struct {
 type Notification struct {
 	Name string `yaml:"name"`
 	Type string `yaml:"type"` // slack, pagerduty, webhook, email
-	// URL of slack and webhook is a credential. PagerDuty's is the Events API of another service region than the US.
+	// URL of slack and webhook is a credential. PagerDuty's is the Events API of another
+	// service region than the US.
 	URL        migration.Secret `yaml:"url"`
 	RoutingKey migration.Secret `yaml:"routing_key"` // pagerduty
 	Secret     migration.Secret `yaml:"secret"`      // webhook: what it is signed with, whsec_…
 	SMTP       SMTP             `yaml:"smtp"`        // email
 	// Events are approval, change and alert. Empty: all.
 	Events []string `yaml:"events"`
-	// MinSeverity is the least severe alert that is told: info, warning, error or critical. Empty: warning. Approvals and changes have none.
+	// MinSeverity is the least severe alert that is told: info, warning, error or critical.
+	// Empty: warning. Approvals and changes have none.
 	MinSeverity string `yaml:"min_severity"`
 }
 
 // SMTP is a mail server and who writes to whom.
 type SMTP struct {
-	Addr     string           `yaml:"addr"`     // host:port
-	Security string           `yaml:"security"` // starttls, tls, or none on this machine. Empty: starttls
+	Addr string `yaml:"addr"` // host:port
+	// starttls, tls, or none on this machine. Empty: starttls
+	Security string           `yaml:"security"`
 	Username string           `yaml:"username"`
 	Password migration.Secret `yaml:"password"`
 	From     string           `yaml:"from"`
@@ -113,7 +124,8 @@ type Shopify struct {
 
 // ClickFunnels is the workspace whose orders may be read.
 type ClickFunnels struct {
-	API       string           `yaml:"api"`       // the team's address: https://example.myclickfunnels.com
+	// the team's address: https://example.myclickfunnels.com
+	API       string           `yaml:"api"`
 	Workspace int              `yaml:"workspace"` // its number
 	Token     migration.Secret `yaml:"token"`
 }
@@ -121,7 +133,8 @@ type ClickFunnels struct {
 // Provider is one sender of orders.
 type Provider struct {
 	ID string `yaml:"id"` // stripe, shopify, clickfunnels, copecart, cope
-	// Variant is another setup of the same provider, such as "sandbox"; see docs/webhooks.md. Empty: the one that is planned with.
+	// Variant is another setup of the same provider, such as "sandbox"; see
+	// docs/webhooks.md. Empty: the one that is planned with.
 	Variant string `yaml:"variant"`
 	// OrdersPerMinute is what it sends on average. 0: measured from the app's journal.
 	OrdersPerMinute float64 `yaml:"orders_per_minute"`
@@ -152,7 +165,8 @@ type Migration struct {
 	MonitorInterval time.Duration `yaml:"monitor_interval"`
 	// QuietWindow is how long nobody may use the source before it is powered off.
 	QuietWindow time.Duration `yaml:"quiet_window"`
-	// FenceWindow is how long the fenced source is held, without anybody knocking, before it may be powered off.
+	// FenceWindow is how long the fenced source is held, without anybody knocking, before
+	// it may be powered off.
 	FenceWindow time.Duration `yaml:"fence_window"`
 	// Soak is how long a new stage is watched before its move counts as done.
 	Soak time.Duration `yaml:"soak"`
@@ -171,19 +185,23 @@ type Move struct {
 	// SourceRate and TargetRate are commands per second; 0 is no limit.
 	SourceRate int `yaml:"source_rate"`
 	TargetRate int `yaml:"target_rate"`
-	// MaxLatency slows a move down while the source answers 1 in 100 of our PINGs later; 0 is no limit.
+	// MaxLatency slows a move down while the source answers 1 in 100 of our PINGs later; 0
+	// is no limit.
 	MaxLatency time.Duration `yaml:"max_latency"`
-	// MaxFreeze refuses to let queues stand still that would do so for longer, by the prediction; 0 is no limit.
+	// MaxFreeze refuses to let queues stand still that would do so for longer, by the
+	// prediction; 0 is no limit.
 	MaxFreeze time.Duration `yaml:"max_freeze"`
 }
 
 // Drill is how the ingestion app reaches the server that a breaker drill runs.
 type Drill struct {
-	// Listen is host:port. Empty: the address of this machine that leads to the app, and a port of the system's choice.
+	// Listen is host:port. Empty: the address of this machine that leads to the app, and a
+	// port of the system's choice.
 	Listen string `yaml:"listen"`
 	// Advertise is the host:port that the app is told, where that differs from Listen.
 	Advertise string `yaml:"advertise"`
-	// ScanOnly are queues whose producers are made by commands that end: they attest nothing and take no drill, so the scan of the source alone speaks for them.
+	// ScanOnly are queues whose producers are made by commands that end: they attest
+	// nothing and take no drill, so the scan of the source alone speaks for them.
 	ScanOnly []string `yaml:"scan_only"`
 }
 
@@ -192,8 +210,8 @@ type Source struct {
 	// Machines is who switches the servers' machines off and deletes them: linode, which is the
 	// default, or by-hand, a person.
 	Machines string `yaml:"machines"`
-	// SilentFor is for how long nothing may answer at a machine before a person's word counts that it
-	// is off.
+	// SilentFor is for how long nothing may answer at a machine before a person's word
+	// counts that it is off.
 	SilentFor  time.Duration `yaml:"silent_for"`
 	Standalone Standalone    `yaml:"standalone"`
 	Sentinel   Sentinel      `yaml:"sentinel"`
@@ -209,9 +227,10 @@ type Standalone struct {
 
 // Sentinel is a Sentinel deployment.
 type Sentinel struct {
-	Addrs            []string         `yaml:"addrs"`
-	Master           string           `yaml:"master"`
-	Username         string           `yaml:"username"` // ACL user of the data nodes; empty: the default user
+	Addrs  []string `yaml:"addrs"`
+	Master string   `yaml:"master"`
+	// ACL user of the data nodes; empty: the default user
+	Username         string           `yaml:"username"`
 	Password         migration.Secret `yaml:"password"`
 	SentinelUsername string           `yaml:"sentinel_username"`
 	SentinelPassword migration.Secret `yaml:"sentinel_password"`
@@ -232,7 +251,8 @@ func (s Sentinel) Zones() map[string]string {
 
 // Node is one machine of the Sentinel deployment.
 type Node struct {
-	// Addrs are the host:port of what runs there, data node and sentinel, as the sentinels know them.
+	// Addrs are the host:port of what runs there, data node and sentinel, as the sentinels
+	// know them.
 	Addrs []string `yaml:"addrs"`
 	// Zone is the failure domain: what fails together has the same one.
 	Zone        string         `yaml:"zone"`
@@ -269,7 +289,8 @@ type Heroku struct {
 type Ingestion struct {
 	URL   string           `yaml:"url"`
 	Token migration.Secret `yaml:"token"`
-	// ConfigVars is who sets the app's variables: heroku, which is the default, or by-hand, a person.
+	// ConfigVars is who sets the app's variables: heroku, which is the default, or by-hand,
+	// a person.
 	ConfigVars string `yaml:"config_vars"`
 }
 
@@ -280,15 +301,37 @@ func Default() Config {
 		SyncAddr: "127.0.0.1:8015",
 		DataDir:  ".switchyard/data",
 		Queues:   []string{"order-ingestion"},
-		Migration: Migration{Name: "Order pipeline", MonitorInterval: 15 * time.Second, QuietWindow: 72 * time.Hour, FenceWindow: 24 * time.Hour, Soak: 10 * time.Minute,
-			MinValidationOrders: 1000, OrderDeadline: 15 * time.Minute, Ramp: []int{10, 50, 100}},
+		Migration: Migration{
+			Name:                "Order pipeline",
+			MonitorInterval:     15 * time.Second,
+			QuietWindow:         72 * time.Hour,
+			FenceWindow:         24 * time.Hour,
+			Soak:                10 * time.Minute,
+			MinValidationOrders: 1000,
+			OrderDeadline:       15 * time.Minute,
+			Ramp:                []int{10, 50, 100},
+		},
 		// The plan that the target has to be on allows 10,000 commands per second for everybody.
-		Move:   Move{TargetRate: 8000, MaxLatency: 20 * time.Millisecond, MaxFreeze: 5 * time.Second},
+		Move: Move{
+			TargetRate: 8000,
+			MaxLatency: 20 * time.Millisecond,
+			MaxFreeze:  5 * time.Second,
+		},
 		Source: Source{SilentFor: time.Minute},
-		Target: Target{Upstash: Upstash{API: "https://api.upstash.com/v2", Platform: "aws", PrimaryRegion: "us-east-1", DatabaseName: "orders-bullmq"}},
+		Target: Target{
+			Upstash: Upstash{
+				API:           "https://api.upstash.com/v2",
+				Platform:      "aws",
+				PrimaryRegion: "us-east-1",
+				DatabaseName:  "orders-bullmq",
+			},
+		},
 		Linode: Linode{API: "https://api.linode.com"},
 		Heroku: Heroku{API: "https://api.heroku.com"},
-		Stripe: Stripe{API: "https://api.stripe.com", Types: []string{"checkout.session.completed"}},
+		Stripe: Stripe{
+			API:   "https://api.stripe.com",
+			Types: []string{"checkout.session.completed"},
+		},
 		// Retries thin out, so little is tried in the second half.
 		OutageAlerts: OutageAlerts{Warning: 0.25, Critical: 0.5},
 	}

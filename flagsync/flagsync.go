@@ -1,5 +1,6 @@
-// Package flagsync serves whole flag sets over gRPC (flagd.sync.v1) to workers that evaluate by themselves. It reads only what is in
-// memory, so it goes on without a database. It never ends a stream with OK: a client that sees OK never reconnects.
+// Package flagsync serves whole flag sets over gRPC (flagd.sync.v1) to workers that
+// evaluate by themselves. It reads only what is in memory, so it goes on without a
+// database. It never ends a stream with OK: a client that sees OK never reconnects.
 package flagsync
 
 import (
@@ -47,9 +48,10 @@ type Server struct {
 }
 
 const (
-	maxStreams     = 10_000   // on one connection
-	maxRequest     = 64 << 10 // bytes
-	maxHeaders     = 16 << 10 // bytes of one call's metadata; clients are told and refuse to send more
+	maxStreams = 10_000   // on one connection
+	maxRequest = 64 << 10 // bytes
+	// bytes of one call's metadata; clients are told and refuse to send more
+	maxHeaders     = 16 << 10
 	minPing        = 5 * time.Second
 	pingAfter      = 20 * time.Second
 	pingPatience   = 10 * time.Second
@@ -61,23 +63,40 @@ const (
 // New returns a server that does not listen yet. The error says what is wrong with the certificate.
 func New(opt Options) (*Server, error) {
 	if (opt.CertFile == "") != (opt.KeyFile == "") {
-		return nil, migration.Errorf(migration.Invalid, "flag sync: TLS needs both a certificate and a key file: set both or none")
+		return nil, migration.Errorf(
+			migration.Invalid,
+			"flag sync: TLS needs both a certificate and a key file: set both or none",
+		)
 	}
 	settings := []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxRecvMsgSize(maxRequest), grpc.MaxHeaderListSize(maxHeaders),
-		// Clients ping every few seconds; the default policy would cut them off. Our own pings find peers that vanished.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.MaxConcurrentStreams(
+			maxStreams,
+		), grpc.MaxRecvMsgSize(maxRequest), grpc.MaxHeaderListSize(maxHeaders),
+		// Clients ping every few seconds; the default policy would cut them off. Our own
+		// pings find peers that vanished.
+		grpc.KeepaliveEnforcementPolicy(
+			keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true},
+		),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingPatience}),
 	}
 	if opt.CertFile != "" {
 		tls, err := credentials.NewServerTLSFromFile(opt.CertFile, opt.KeyFile)
 		if err != nil {
-			return nil, migration.Errorf(migration.Invalid, "flag sync: read the TLS certificate: %w", err)
+			return nil, migration.Errorf(
+				migration.Invalid,
+				"flag sync: read the TLS certificate: %w",
+				err,
+			)
 		}
 		settings = append(settings, grpc.Creds(tls))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{opt: opt, grpc: grpc.NewServer(settings...), done: make(chan struct{}), stop: cancel}
+	s := &Server{
+		opt:  opt,
+		grpc: grpc.NewServer(settings...),
+		done: make(chan struct{}),
+		stop: cancel,
+	}
 	context.AfterFunc(ctx, func() { close(s.done) })
 	syncv1grpc.RegisterFlagSyncServiceServer(s.grpc, s)
 	return s, nil
@@ -107,7 +126,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Stop ends every stream with Unavailable and returns when they have ended, or cuts them when ctx ends first.
+// Stop ends every stream with Unavailable and returns when they have ended, or cuts them
+// when ctx ends first.
 func (s *Server) Stop(ctx context.Context) {
 	s.stop()
 	cut := context.AfterFunc(ctx, s.grpc.Stop)
@@ -115,9 +135,13 @@ func (s *Server) Stop(ctx context.Context) {
 	s.grpc.GracefulStop()
 }
 
-// SyncFlags sends the whole set at once and after every change. The sync context stays empty: clients merge it into the context of
-// every evaluation, where it could change what targeting sees.
-func (s *Server) SyncFlags(req *syncv1.SyncFlagsRequest, stream grpc.ServerStreamingServer[syncv1.SyncFlagsResponse]) error {
+// SyncFlags sends the whole set at once and after every change. The sync context stays
+// empty: clients merge it into the context of every evaluation, where it could change what
+// targeting sees.
+func (s *Server) SyncFlags(
+	req *syncv1.SyncFlagsRequest,
+	stream grpc.ServerStreamingServer[syncv1.SyncFlagsResponse],
+) error {
 	token, r, err := s.admit(stream.Context(), req.GetSelector())
 	if err != nil {
 		return err
@@ -152,7 +176,10 @@ func (s *Server) SyncFlags(req *syncv1.SyncFlagsRequest, stream grpc.ServerStrea
 }
 
 // FetchAllFlags gives the whole set once.
-func (s *Server) FetchAllFlags(ctx context.Context, req *syncv1.FetchAllFlagsRequest) (*syncv1.FetchAllFlagsResponse, error) {
+func (s *Server) FetchAllFlags(
+	ctx context.Context,
+	req *syncv1.FetchAllFlagsRequest,
+) (*syncv1.FetchAllFlagsResponse, error) {
 	_, r, err := s.admit(ctx, req.GetSelector())
 	if err != nil {
 		return nil, err
@@ -165,8 +192,12 @@ func (s *Server) FetchAllFlags(ctx context.Context, req *syncv1.FetchAllFlagsReq
 	return &syncv1.FetchAllFlagsResponse{FlagConfiguration: string(set.Definition)}, nil
 }
 
-// GetMetadata gives nothing: the call is deprecated, and what it gives clients merge into every evaluation's context.
-func (s *Server) GetMetadata(ctx context.Context, _ *syncv1.GetMetadataRequest) (*syncv1.GetMetadataResponse, error) {
+// GetMetadata gives nothing: the call is deprecated, and what it gives clients merge into
+// every evaluation's context.
+func (s *Server) GetMetadata(
+	ctx context.Context,
+	_ *syncv1.GetMetadataRequest,
+) (*syncv1.GetMetadataResponse, error) {
 	if _, _, err := s.admit(ctx, ""); err != nil {
 		return nil, err
 	}
@@ -174,7 +205,10 @@ func (s *Server) GetMetadata(ctx context.Context, _ *syncv1.GetMetadataRequest) 
 }
 
 // admit authenticates a call and takes it off the key's rate.
-func (s *Server) admit(ctx context.Context, selector string) (token string, r *flags.Reader, err error) {
+func (s *Server) admit(
+	ctx context.Context,
+	selector string,
+) (token string, r *flags.Reader, err error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	selector = cmp.Or(selector, first(md, "flagd-selector"))
 	bearer, ok := strings.CutPrefix(first(md, "authorization"), "Bearer ")
@@ -187,16 +221,27 @@ func (s *Server) admit(ctx context.Context, selector string) (token string, r *f
 		token, selector = cmp.Or(token, t), ""
 	}
 	if token == "" {
-		return "", nil, status.Error(codes.Unauthenticated, "a token is needed: metadata authorization or x-api-key, or the selector apiKey=")
+		return "", nil, status.Error(
+			codes.Unauthenticated,
+			"a token is needed: metadata authorization or x-api-key, or the selector apiKey=",
+		)
 	}
 	if r, err = s.opt.Flags.Authenticate([]byte(token)); err != nil {
 		return "", nil, refusal(err)
 	}
 	if wanted := strings.TrimPrefix(selector, "flagSetId="); wanted != "" && wanted != r.Set {
-		return "", nil, status.Error(codes.PermissionDenied, "the selector names another flag set than the key reads: leave it empty or use the set's own key")
+		return "", nil, status.Error(
+			codes.PermissionDenied,
+			"the selector names another flag set than the key reads: leave it empty or use the set's own key",
+		)
 	}
 	if wait, ok := r.Allow(); !ok {
-		return "", nil, status.Errorf(codes.ResourceExhausted, "the key's rate of %d a second is used up: try again in %d s", r.RatePerSecond, wait)
+		return "", nil, status.Errorf(
+			codes.ResourceExhausted,
+			"the key's rate of %d a second is used up: try again in %d s",
+			r.RatePerSecond,
+			wait,
+		)
 	}
 	return token, r, nil
 }
@@ -216,7 +261,10 @@ func (s *Server) still(token, set string) error {
 func (s *Server) held(id string) (flags.Set, error) {
 	set, ok := s.opt.Flags.Held(id)
 	if !ok {
-		return set, status.Error(codes.Unavailable, "the flag set is not known yet: try again in a moment")
+		return set, status.Error(
+			codes.Unavailable,
+			"the flag set is not known yet: try again in a moment",
+		)
 	}
 	return set, nil
 }
@@ -231,8 +279,13 @@ func refusal(err error) error {
 // who names the reader: by its metadata, else by the provider id, else by key and address only.
 func who(ctx context.Context, r *flags.Reader, providerID string) fleet.Who {
 	md, _ := metadata.FromIncomingContext(ctx)
-	w := fleet.Who{Service: identity(first(md, "x-worker-service")), Instance: cmp.Or(identity(first(md, "x-worker-instance")), identity(providerID)),
-		Version: identity(first(md, "x-worker-version")), Key: r.Name, Set: r.Set}
+	w := fleet.Who{
+		Service:  identity(first(md, "x-worker-service")),
+		Instance: cmp.Or(identity(first(md, "x-worker-instance")), identity(providerID)),
+		Version:  identity(first(md, "x-worker-version")),
+		Key:      r.Name,
+		Set:      r.Set,
+	}
 	if p, ok := peer.FromContext(ctx); ok {
 		w.Address = p.Addr.String()
 		if host, _, err := net.SplitHostPort(w.Address); err == nil {
@@ -242,7 +295,8 @@ func who(ctx context.Context, r *flags.Reader, providerID string) fleet.Who {
 	return w
 }
 
-// identity reads a name that a worker gives itself, as OFREP's headers are read: too long or not printable ASCII counts as absent.
+// identity reads a name that a worker gives itself, as OFREP's headers are read: too long
+// or not printable ASCII counts as absent.
 func identity(s string) string {
 	if len(s) > maxIdentityLen {
 		return ""

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// Kind classes an error by what the caller can do about it. The server maps kinds to HTTP statuses in one place.
+// Kind classes an error by what the caller can do about it. The server maps kinds to HTTP
+// statuses in one place.
 type Kind string
 
 const (
@@ -28,7 +29,8 @@ const (
 	Internal Kind = "internal"
 )
 
-// Error is an error with a kind. Text is for people: what is missing, the measured value, the limit, the next action.
+// Error is an error with a kind. Text is for people: what is missing, the measured value,
+// the limit, the next action.
 type Error struct {
 	Kind     Kind
 	Text     string
@@ -56,7 +58,8 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// Gate is one precondition: what was measured against which limit, and what to do when it does not hold.
+// Gate is one precondition: what was measured against which limit, and what to do when it
+// does not hold.
 type Gate struct {
 	ID       string `json:"id"`
 	Title    string `json:"title"`

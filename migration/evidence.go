@@ -17,16 +17,18 @@ const (
 	Documented Proof = "documented"
 )
 
-// Evidence is one measured fact at one time. It is append-only and holds no verdict: what it means is
-// computed by evidence.Evaluate, so that a better rule judges old facts too.
+// Evidence is one measured fact at one time. It is append-only and holds no verdict: what
+// it means is computed by evidence.Evaluate, so that a better rule judges old facts too.
 type Evidence struct {
-	ID         int64           `json:"id"`
-	Check      string          `json:"check"` // id of the check that judges it
-	Proof      Proof           `json:"proof"`
-	Facts      json.RawMessage `json:"facts"`
-	Source     string          `json:"source"`           // how it was measured, in a word or command
-	RunID      string          `json:"run_id,omitempty"` // the run that gathered it; empty: the monitor
-	ObservedAt time.Time       `json:"observed_at"`
+	ID    int64           `json:"id"`
+	Check string          `json:"check"` // id of the check that judges it
+	Proof Proof           `json:"proof"`
+	Facts json.RawMessage `json:"facts"`
+	// how it was measured, in a word or command
+	Source string `json:"source"`
+	// the run that gathered it; empty: the monitor
+	RunID      string    `json:"run_id,omitempty"`
+	ObservedAt time.Time `json:"observed_at"`
 }
 
 // Verdict is what evidence amounts to. Only Met counts; the zero value is Unknown.
@@ -53,10 +55,12 @@ type Finding struct {
 	Next     string        `json:"next,omitempty"`
 	MaxAge   time.Duration `json:"max_age"`
 	Evidence *Evidence     `json:"evidence,omitempty"`
-	// Count is how many observations in a row held, of the MinCount that are wanted; both 0 where one is enough.
+	// Count is how many observations in a row held, of the MinCount that are wanted; both 0
+	// where one is enough.
 	Count    int `json:"count,omitempty"`
 	MinCount int `json:"min_count,omitempty"`
-	// Settled: the subject is gone (its Until criterion is met), so the evidence does not age any more.
+	// Settled: the subject is gone (its Until criterion is met), so the evidence does not
+	// age any more.
 	Settled bool `json:"settled,omitempty"`
 }
 

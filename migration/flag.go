@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// FlagSet is a named set of flags: what one kind of reader gets. Each migration has one with its own id, which routes its orders;
-// engineers may add others. A reader's key belongs to one set.
+// FlagSet is a named set of flags: what one kind of reader gets. Each migration has one
+// with its own id, which routes its orders; engineers may add others. A reader's key
+// belongs to one set.
 type FlagSet struct {
 	ID          string    `json:"id"`
 	MigrationID string    `json:"migration_id"`
@@ -16,7 +17,8 @@ type FlagSet struct {
 	CreatedAt   time.Time `json:"created_at"`
 }
 
-// FlagSetRevision is a whole flag set as one change left it. Revisions are never changed; going back makes a new one.
+// FlagSetRevision is a whole flag set as one change left it. Revisions are never changed;
+// going back makes a new one.
 type FlagSetRevision struct {
 	Set        string          `json:"set"`
 	Revision   int64           `json:"revision"`
@@ -29,7 +31,8 @@ type FlagSetRevision struct {
 	Changes []FlagDiff `json:"changes,omitempty"`
 }
 
-// FlagDiff is what a change does to one flag. Key is empty for what belongs to the whole set ($evaluators, metadata).
+// FlagDiff is what a change does to one flag. Key is empty for what belongs to the whole
+// set ($evaluators, metadata).
 type FlagDiff struct {
 	Key    string          `json:"key"`
 	Kind   string          `json:"kind"`             // added, removed, changed
@@ -38,9 +41,11 @@ type FlagDiff struct {
 	After  json.RawMessage `json:"after,omitempty"`  // absent when removed
 }
 
-// FlagEdit is a change that is asked for: some flags, or a whole document. Exactly one of Flags and Document is given.
+// FlagEdit is a change that is asked for: some flags, or a whole document. Exactly one of
+// Flags and Document is given.
 type FlagEdit struct {
-	// Base is the revision the change was made from; another one now is a Conflict. 0 does not check.
+	// Base is the revision the change was made from; another one now is a Conflict. 0 does
+	// not check.
 	Base int64 `json:"base"`
 	// Flags are new definitions by key; null removes a flag.
 	Flags map[string]json.RawMessage `json:"flags,omitempty"`
@@ -64,7 +69,8 @@ type FlagSchedule struct {
 	At  time.Time `json:"at"`
 	// Edit is what will be changed; nil where Move is given.
 	Edit *FlagEdit `json:"edit,omitempty"`
-	// Move is a cutover move; who scheduled it approves it in advance, and every gate must still hold at the time.
+	// Move is a cutover move; who scheduled it approves it in advance, and every gate must
+	// still hold at the time.
 	Move      *StageMove `json:"move,omitempty"`
 	State     string     `json:"state"` // pending, done, failed, cancelled
 	Result    string     `json:"result,omitempty"`
@@ -74,13 +80,15 @@ type FlagSchedule struct {
 
 // States of a schedule.
 const (
-	SchedulePending   = "pending"
-	ScheduleDone      = "done"
-	ScheduleFailed    = "failed" // a gate did not hold, or the set had moved on; nothing was changed
+	SchedulePending = "pending"
+	ScheduleDone    = "done"
+	// a gate did not hold, or the set had moved on; nothing was changed
+	ScheduleFailed    = "failed"
 	ScheduleCancelled = "cancelled"
 )
 
-// APIKey lets a program read one flag set and attest. The token itself is shown once and never stored.
+// APIKey lets a program read one flag set and attest. The token itself is shown once and
+// never stored.
 type APIKey struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
@@ -96,40 +104,46 @@ type APIKey struct {
 
 // FlagInfo is one flag of a set as people look at it.
 type FlagInfo struct {
-	Key        string          `json:"key"`
-	ValueType  string          `json:"value_type"` // boolean, string, number, object
-	Type       string          `json:"type"`       // migration, kill-switch, or empty
-	ManagedBy  string          `json:"managed_by"` // the step that alone may change it; empty: anybody who may act
-	State      string          `json:"state"`      // ENABLED, DISABLED
-	Variant    string          `json:"variant"`    // the default variant; empty: the code's default
-	Value      any             `json:"value"`      // what the default variant gives; null: the code's default
-	Targeted   bool            `json:"targeted"`   // some readers may get another variant
+	Key       string `json:"key"`
+	ValueType string `json:"value_type"` // boolean, string, number, object
+	Type      string `json:"type"`       // migration, kill-switch, or empty
+	// the step that alone may change it; empty: anybody who may act
+	ManagedBy string `json:"managed_by"`
+	State     string `json:"state"`   // ENABLED, DISABLED
+	Variant   string `json:"variant"` // the default variant; empty: the code's default
+	// what the default variant gives; null: the code's default
+	Value      any             `json:"value"`
+	Targeted   bool            `json:"targeted"` // some readers may get another variant
 	Definition json.RawMessage `json:"definition"`
 	Revision   int64           `json:"revision"` // of its last change, with who, why and when
 	Actor      string          `json:"actor"`
 	Reason     string          `json:"reason"`
 	RunID      string          `json:"run_id,omitempty"`
 	At         time.Time       `json:"at"`
-	Hint       string          `json:"hint,omitempty"` // why it may have outlived its use; empty: it has not
+	// why it may have outlived its use; empty: it has not
+	Hint string `json:"hint,omitempty"`
 }
 
 // FlagSetView is a flag set as it is now.
 type FlagSetView struct {
 	FlagSet
-	Stale      bool            `json:"stale"` // served from the last known good state
-	StaleSince *time.Time      `json:"stale_since,omitempty"`
-	Flags      []FlagInfo      `json:"flags"`      // by key
-	Definition json.RawMessage `json:"definition"` // the whole document, as workers that evaluate by themselves get it
+	Stale      bool       `json:"stale"` // served from the last known good state
+	StaleSince *time.Time `json:"stale_since,omitempty"`
+	Flags      []FlagInfo `json:"flags"` // by key
+	// the whole document, as workers that evaluate by themselves get it
+	Definition json.RawMessage `json:"definition"`
 }
 
-// FlagSource is the key of the flag that names the source server. The routing's other flags are one of each for a queue: see StageFlag,
-// RampFlag and AuthorityFlag. They are in the flag set that has the migration's id.
+// FlagSource is the key of the flag that names the source server. The routing's other flags
+// are one of each for a queue: see StageFlag, RampFlag and AuthorityFlag. They are in the
+// flag set that has the migration's id.
 const FlagSource = "source-endpoint"
 
 // StageFlag is the key of the flag that holds a queue's stage.
 func StageFlag(queue string) string { return queue + "-stage" }
 
-// RampFlag is the key of the flag that holds the share of orders, in percent, for which the target has authority.
+// RampFlag is the key of the flag that holds the share of orders, in percent, for which the
+// target has authority.
 func RampFlag(queue string) string { return queue + "-ramp" }
 
 // AuthorityFlag is the key of the flag that answers an order's authority: source or target.

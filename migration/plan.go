@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Plan is the initiative as data: what must be true at the end (criteria), the way there (steps), when (milestones relative to the
-// event), what it costs, what may go wrong and what was ruled out. It is read from YAML (package plan); a migration is created from
-// one and keeps its own copy.
+// Plan is the initiative as data: what must be true at the end (criteria), the way there
+// (steps), when (milestones relative to the event), what it costs, what may go wrong and
+// what was ruled out. It is read from YAML (package plan); a migration is created from one
+// and keeps its own copy.
 type Plan struct {
 	Name       string      `yaml:"name" json:"name"`
 	Event      string      `yaml:"event" json:"event"`
@@ -34,11 +35,14 @@ type Criterion struct {
 type Requirement struct {
 	// Check is the id of a check.
 	Check string `yaml:"check" json:"check"`
-	// MaxAge is how long an observation counts; older is stale. Zero means that it does not age (a fact about the past).
+	// MaxAge is how long an observation counts; older is stale. Zero means that it does not
+	// age (a fact about the past).
 	MaxAge time.Duration `yaml:"max_age" json:"max_age"`
-	// MinCount is how many observations in a row must hold, each within MaxAge, the newest last. 0 and 1: the newest alone decides.
+	// MinCount is how many observations in a row must hold, each within MaxAge, the newest
+	// last. 0 and 1: the newest alone decides.
 	MinCount int `yaml:"min_count" json:"min_count,omitempty"`
-	// Until names a criterion after whose meeting this observation no longer ages, because its subject is gone.
+	// Until names a criterion after whose meeting this observation no longer ages, because
+	// its subject is gone.
 	Until string `yaml:"until" json:"until,omitempty"`
 }
 
@@ -100,8 +104,9 @@ type Option struct {
 	RevisitWhen string `yaml:"revisit_when" json:"revisit_when"`
 }
 
-// Validate reports every mistake of a plan at once: unknown checks, unknown or doubled ids, needs that
-// name no step. workflows lists the ids that a step may have, checks the ids of the checks.
+// Validate reports every mistake of a plan at once: unknown checks, unknown or doubled ids,
+// needs that name no step. workflows lists the ids that a step may have, checks the ids of
+// the checks.
 func (p Plan) Validate(workflows, checks []string) error {
 	var bad []string
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
@@ -129,7 +134,13 @@ func (p Plan) Validate(workflows, checks []string) error {
 				say("criteria.%s.requires.%s.max_age: %s is negative", c.ID, r.Check, r.MaxAge)
 			}
 			if r.MinCount < 0 || r.MinCount > MaxMinCount {
-				say("criteria.%s.requires.%s.min_count: %d is not between 0 and %d", c.ID, r.Check, r.MinCount, MaxMinCount)
+				say(
+					"criteria.%s.requires.%s.min_count: %d is not between 0 and %d",
+					c.ID,
+					r.Check,
+					r.MinCount,
+					MaxMinCount,
+				)
 			}
 		}
 	}
@@ -156,7 +167,12 @@ func (p Plan) Validate(workflows, checks []string) error {
 	for _, c := range p.Criteria {
 		for _, r := range c.Requires {
 			if r.Until != "" && !criteria[r.Until] {
-				say("criteria.%s.requires.%s.until: %q is not a criterion of this plan", c.ID, r.Check, r.Until)
+				say(
+					"criteria.%s.requires.%s.until: %q is not a criterion of this plan",
+					c.ID,
+					r.Check,
+					r.Until,
+				)
 			}
 		}
 	}
@@ -166,7 +182,12 @@ func (p Plan) Validate(workflows, checks []string) error {
 		}
 	}
 	if len(bad) > 0 {
-		return Errorf(Invalid, "the plan has %d mistakes:\n- %s", len(bad), strings.Join(bad, "\n- "))
+		return Errorf(
+			Invalid,
+			"the plan has %d mistakes:\n- %s",
+			len(bad),
+			strings.Join(bad, "\n- "),
+		)
 	}
 	return nil
 }

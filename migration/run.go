@@ -25,15 +25,18 @@ type Actor struct {
 type RunState string
 
 const (
-	// RunAwaitingApproval: planned, waiting for a person. Left by approve (queued), reject or expiry (rejected), cancel (cancelled).
-	// Also before an action that needs an approval of its own, see Run.Waiting: there approve, reject and cancel all lead to queued, the
-	// latter two for taking back what was done.
+	// RunAwaitingApproval: planned, waiting for a person. Left by approve (queued), reject
+	// or expiry (rejected), cancel (cancelled). Also before an action that needs an
+	// approval of its own, see Run.Waiting: there approve, reject and cancel all lead to
+	// queued, the latter two for taking back what was done.
 	RunAwaitingApproval RunState = "awaiting_approval"
 	// RunQueued: allowed to start; the engine picks it up at once, also after a restart.
 	RunQueued RunState = "queued"
-	// RunRunning: actions are being carried out. A killed process resumes it at the first action not finished.
+	// RunRunning: actions are being carried out. A killed process resumes it at the first
+	// action not finished.
 	RunRunning RunState = "running"
-	// RunUndoing: an action failed or the run was cancelled; finished actions are being undone in reverse.
+	// RunUndoing: an action failed or the run was cancelled; finished actions are being
+	// undone in reverse.
 	RunUndoing RunState = "undoing"
 	// RunSucceeded: every action done. Final, until rolled back by another run.
 	RunSucceeded RunState = "succeeded"
@@ -76,7 +79,8 @@ type Params struct {
 // Move gives the parameters as a stage move.
 func (p Params) Move() StageMove { return StageMove(p) }
 
-// Suffix completes the name of a step by its parameters, for people: " to live at 10 %"; empty where there are none.
+// Suffix completes the name of a step by its parameters, for people: " to live at 10 %";
+// empty where there are none.
 func (p Params) Suffix() string {
 	if p == (Params{}) {
 		return ""
@@ -92,7 +96,8 @@ const (
 	ApprovalNone Approval = "none"
 	// ApprovalOne: an engineer, also the one who asked, confirms the plan that is shown.
 	ApprovalOne Approval = "one"
-	// ApprovalTwo: irreversible; an engineer other than the one who asked types the migration's name.
+	// ApprovalTwo: irreversible; an engineer other than the one who asked types the
+	// migration's name.
 	ApprovalTwo Approval = "two"
 )
 
@@ -104,7 +109,8 @@ type ActionPlan struct {
 	Undo    string `json:"undo,omitempty"`    // how it is taken back; empty with Changes: it is not
 	// Pausable: it can be held up and let go on at any time.
 	Pausable bool `json:"pausable,omitempty"`
-	// Approval is what the run waits for before this action; empty: the run's own approval covers it.
+	// Approval is what the run waits for before this action; empty: the run's own approval
+	// covers it.
 	Approval Approval `json:"approval,omitempty"`
 }
 
@@ -117,7 +123,8 @@ type Consent struct {
 	At       time.Time `json:"at"`
 }
 
-// Waiting gives the action that the run waits with for an approval. A run that waits for its start waits with none.
+// Waiting gives the action that the run waits with for an approval. A run that waits for
+// its start waits with none.
 func (r Run) Waiting() (ActionPlan, bool) {
 	if r.State != RunAwaitingApproval || r.StartedAt == nil {
 		return ActionPlan{}, false
@@ -145,25 +152,31 @@ func (r Run) Needs() Approval {
 
 // Measure is how far an action is that copies many things.
 type Measure struct {
-	What         string  `json:"what"`                  // the queues
-	Phase        string  `json:"phase"`                 // of a whole move: copy, pause, fence, settle, activate; "jobs": one by one
-	Unit         string  `json:"unit"`                  // what is counted: keys, jobs
-	Done         int64   `json:"done"`                  // copied and compared, or moved
-	Total        int64   `json:"total,omitempty"`       // about how many there are; 0: not known
-	PerSecond    float64 `json:"per_second,omitempty"`  // units
-	ETASeconds   float64 `json:"eta_seconds,omitempty"` // of the copy, at the present pace and the limits; 0: not known
-	Changed      int     `json:"changed"`               // keys that changed since they were copied
-	FreezeMS     int64   `json:"freeze_ms"`             // predicted: how long the queues would stand still if they did now
-	LatencyMS    float64 `json:"latency_ms,omitempty"`  // of the source, p99; 0: not measured
-	BackingOffMS float64 `json:"backing_off_ms"`        // rest before each batch, because the source answers slowly
+	What string `json:"what"` // the queues
+	// of a whole move: copy, pause, fence, settle, activate; "jobs": one by one
+	Phase     string  `json:"phase"`
+	Unit      string  `json:"unit"`                 // what is counted: keys, jobs
+	Done      int64   `json:"done"`                 // copied and compared, or moved
+	Total     int64   `json:"total,omitempty"`      // about how many there are; 0: not known
+	PerSecond float64 `json:"per_second,omitempty"` // units
+	// of the copy, at the present pace and the limits; 0: not known
+	ETASeconds float64 `json:"eta_seconds,omitempty"`
+	Changed    int     `json:"changed"` // keys that changed since they were copied
+	// predicted: how long the queues would stand still if they did now
+	FreezeMS  int64   `json:"freeze_ms"`
+	LatencyMS float64 `json:"latency_ms,omitempty"` // of the source, p99; 0: not measured
+	// rest before each batch, because the source answers slowly
+	BackingOffMS float64 `json:"backing_off_ms"`
 }
 
-// StepPlan is what a step would do now: computed without changing anything, and bound by its hash to the approval given for it.
+// StepPlan is what a step would do now: computed without changing anything, and bound by
+// its hash to the approval given for it.
 type StepPlan struct {
-	Step         string       `json:"step"`
-	Params       Params       `json:"params"`
-	Summary      string       `json:"summary"`
-	Impact       string       `json:"impact"` // what orders and people will notice, and for how long
+	Step    string `json:"step"`
+	Params  Params `json:"params"`
+	Summary string `json:"summary"`
+	// what orders and people will notice, and for how long
+	Impact       string       `json:"impact"`
 	Approval     Approval     `json:"approval"`
 	Irreversible bool         `json:"irreversible"`
 	Gates        []Gate       `json:"gates"`
@@ -171,7 +184,8 @@ type StepPlan struct {
 	Observed     []Fact       `json:"observed,omitempty"` // what planning found
 	// Settings are the servers' settings that it will change; they are part of what is approved.
 	Settings []SettingChange `json:"settings,omitempty"`
-	// ConfigVars are the apps' config vars that it will change; they are part of what is approved. Values are never shown.
+	// ConfigVars are the apps' config vars that it will change; they are part of what is
+	// approved. Values are never shown.
 	ConfigVars []ConfigVarChange `json:"config_vars,omitempty"`
 	Hash       string            `json:"hash"` // of what is to be done, not of what was observed
 }
@@ -219,7 +233,8 @@ type Run struct {
 	Comment     string   `json:"comment,omitempty"`
 	CancelledBy string   `json:"cancelled_by,omitempty"`
 	Error       string   `json:"error,omitempty"` // why it failed, in words for people
-	// PausedBy is who holds the run up; empty while it goes on. What cannot be held up is finished first.
+	// PausedBy is who holds the run up; empty while it goes on. What cannot be held up is
+	// finished first.
 	PausedBy string `json:"paused_by,omitempty"`
 	Progress string `json:"progress,omitempty"`
 	// Measure is the same in figures, where the action under way has any.
@@ -295,7 +310,8 @@ const (
 	StepSkipped StepState = "skipped"
 )
 
-// NextStep is one thing that a person can do now. The first of a list is the recommended one. Interfaces offer exactly these.
+// NextStep is one thing that a person can do now. The first of a list is the recommended
+// one. Interfaces offer exactly these.
 type NextStep struct {
 	Verb   string `json:"verb"` // start, approve, watch, scan
 	Step   string `json:"step"`
@@ -332,8 +348,8 @@ type Overview struct {
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }
 
-// LedgerFacts are the figures of the order ledger, from the whole journal of the ingestion app. They are
-// also the evidence of the check order-ledger.
+// LedgerFacts are the figures of the order ledger, from the whole journal of the ingestion
+// app. They are also the evidence of the check order-ledger.
 type LedgerFacts struct {
 	Orders       int `json:"orders"`
 	Acknowledged int `json:"acknowledged"`
@@ -375,17 +391,21 @@ type Worker struct {
 	Version  string `json:"version"`
 	BullMQ   string `json:"bullmq"`
 	Set      string `json:"set"` // the flag set it reads
-	// Via is how it is heard of: attestation, poll, stream, sse. The first is what Revision is taken from.
+	// Via is how it is heard of: attestation, poll, stream, sse. The first is what Revision
+	// is taken from.
 	Via []string `json:"via"`
-	// Revision is the flag set's revision it holds. From an attestation: what everything in flight uses. From polls: what it last said to
-	// hold. From a stream: what was last sent. 0: it holds none, it asks each time.
+	// Revision is the flag set's revision it holds. From an attestation: what everything in
+	// flight uses. From polls: what it last said to hold. From a stream: what was last
+	// sent. 0: it holds none, it asks each time.
 	Revision int64  `json:"revision"`
 	Key      string `json:"key"` // name of the key it reads with
 	Address  string `json:"address,omitempty"`
-	// Identified: it told its service and instance. Else readers of one key and address are one line.
-	Identified  bool            `json:"identified"`
-	SeenAt      time.Time       `json:"seen_at"`
-	Live        bool            `json:"live"` // heard of lately; how lately depends on how often it speaks
+	// Identified: it told its service and instance. Else readers of one key and address are
+	// one line.
+	Identified bool      `json:"identified"`
+	SeenAt     time.Time `json:"seen_at"`
+	// heard of lately; how lately depends on how often it speaks
+	Live        bool            `json:"live"`
 	Attestation json.RawMessage `json:"attestation,omitempty"`
 }
 
@@ -397,6 +417,7 @@ type AuditEntry struct {
 	Action  string    `json:"action"`
 	Subject string    `json:"subject"`
 	Detail  string    `json:"detail"`
-	Result  string    `json:"result"` // of a request: ok, refused; of a run that ended: succeeded, failed, cancelled
-	Hash    string    `json:"hash"`
+	// of a request: ok, refused; of a run that ended: succeeded, failed, cancelled
+	Result string `json:"result"`
+	Hash   string `json:"hash"`
 }

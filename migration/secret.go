@@ -5,16 +5,19 @@ import (
 	"log/slog"
 )
 
-// Secret is a credential: a password, an API key, or a URL that carries one. Printing, logging or encoding it gives "redacted", so a secret
-// that strays into a log line, an error, a page or a JSON answer does not leak. Reveal is the single, greppable way out. fmt calls no
-// methods on unexported struct fields, so do not print a struct that hides one.
+// Secret is a credential: a password, an API key, or a URL that carries one. Printing,
+// logging or encoding it gives "redacted", so a secret that strays into a log line, an
+// error, a page or a JSON answer does not leak. Reveal is the single, greppable way out.
+// fmt calls no methods on unexported struct fields, so do not print a struct that hides
+// one.
 //
 // It reads from text (YAML, JSON, environment) like a string; it never writes itself back.
 type Secret string
 
 const redacted = "redacted"
 
-// Reveal returns the credential itself, for the one place that hands it to the service it belongs to.
+// Reveal returns the credential itself, for the one place that hands it to the service it
+// belongs to.
 func (s Secret) Reveal() string { return string(s) }
 
 // IsZero reports whether no credential was given.

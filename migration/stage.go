@@ -2,20 +2,25 @@ package migration
 
 import "slices"
 
-// Stage is where a queue stands on its way from the source to the target. The names are LaunchDarkly's migration stages.
-// What each stage means for producers and workers is in docs/stages.md; the zero value is not a stage.
+// Stage is where a queue stands on its way from the source to the target. The names are
+// LaunchDarkly's migration stages. What each stage means for producers and workers is in
+// docs/stages.md; the zero value is not a stage.
 type Stage string
 
 const (
-	// StageOff is the start: everything on the source. Reached from nothing, or by rolling back from dualwrite.
+	// StageOff is the start: everything on the source. Reached from nothing, or by rolling
+	// back from dualwrite.
 	StageOff Stage = "off"
 	// StageDualWrite enqueues on the source and leaves a shadow copy waiting on the target.
 	StageDualWrite Stage = "dualwrite"
-	// StageShadow also runs the shadow copies on the target, with side effects off, and compares results.
+	// StageShadow also runs the shadow copies on the target, with side effects off, and
+	// compares results.
 	StageShadow Stage = "shadow"
-	// StageLive gives the target authority for a percentage of order keys (the ramp); the other side runs the shadow copy.
+	// StageLive gives the target authority for a percentage of order keys (the ramp); the
+	// other side runs the shadow copy.
 	StageLive Stage = "live"
-	// StageRampDown gives the target all authority; a copy waits on the source so that a rollback loses nothing.
+	// StageRampDown gives the target all authority; a copy waits on the source so that a
+	// rollback loses nothing.
 	StageRampDown Stage = "rampdown"
 	// StageComplete uses the target alone; the source drains.
 	StageComplete Stage = "complete"
@@ -46,8 +51,9 @@ const (
 
 // Routing is what the flags of one queue say.
 type Routing struct {
-	Stage  Stage          `json:"stage"`
-	Ramp   int            `json:"ramp"` // percent of order keys whose authority is the target while the stage is live
+	Stage Stage `json:"stage"`
+	// percent of order keys whose authority is the target while the stage is live
+	Ramp   int            `json:"ramp"`
 	Source SourceEndpoint `json:"source_endpoint"`
 	// Revision is the flag set's revision this routing was read at.
 	Revision int64 `json:"revision"`
@@ -67,20 +73,33 @@ func (r Routing) Forward(m StageMove) bool {
 	return m.To.Index() > r.Stage.Index()
 }
 
-// Check reports whether the move is one of the protocol's transitions: adjacent stages in either direction, or a change of ramp
-// within live. It knows nothing of gates; those depend on evidence. The same table is in docs/stages.md.
+// Check reports whether the move is one of the protocol's transitions: adjacent stages in
+// either direction, or a change of ramp within live. It knows nothing of gates; those
+// depend on evidence. The same table is in docs/stages.md.
 func (r Routing) Check(m StageMove) error {
 	if !m.To.Valid() {
-		return Errorf(Invalid, "unknown stage %q: the stages are off, dualwrite, shadow, live, rampdown, complete", m.To)
+		return Errorf(
+			Invalid,
+			"unknown stage %q: the stages are off, dualwrite, shadow, live, rampdown, complete",
+			m.To,
+		)
 	}
 	if m.To == StageLive && (m.Ramp < 1 || m.Ramp > 100) {
-		return Errorf(Invalid, "ramp %d %% is out of range: live needs a ramp from 1 to 100", m.Ramp)
+		return Errorf(
+			Invalid,
+			"ramp %d %% is out of range: live needs a ramp from 1 to 100",
+			m.Ramp,
+		)
 	}
 	if m.To != StageLive && m.Ramp != 0 {
 		return Errorf(Invalid, "stage %s has no ramp: give ramp only with live", m.To)
 	}
 	if !r.Stage.Valid() {
-		return Errorf(Conflict, "the queue is at the unknown stage %q: set it to a known one by hand first", r.Stage)
+		return Errorf(
+			Conflict,
+			"the queue is at the unknown stage %q: set it to a known one by hand first",
+			r.Stage,
+		)
 	}
 	step := m.To.Index() - r.Stage.Index()
 	switch {
@@ -89,9 +108,19 @@ func (r Routing) Check(m StageMove) error {
 	case step == 0:
 		return Errorf(Conflict, "the queue is already at %s", r)
 	case step > 1 || step < -1:
-		return Errorf(Invalid, "cannot move from %s to %s: only adjacent stages, next is %s", r.Stage, m.To, adjacent(r.Stage, step))
+		return Errorf(
+			Invalid,
+			"cannot move from %s to %s: only adjacent stages, next is %s",
+			r.Stage,
+			m.To,
+			adjacent(r.Stage, step),
+		)
 	case m.To == StageRampDown && r.Stage == StageLive && r.Ramp < 100:
-		return Errorf(Blocked, "cannot move to rampdown at a ramp of %d %%: first move to live at 100 %%", r.Ramp)
+		return Errorf(
+			Blocked,
+			"cannot move to rampdown at a ramp of %d %%: first move to live at 100 %%",
+			r.Ramp,
+		)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package plan reads migration plans from YAML. The initiative that Switchyard was built for is embedded as the default.
+// Package plan reads migration plans from YAML. The initiative that Switchyard was built
+// for is embedded as the default.
 package plan
 
 import (
@@ -15,12 +16,17 @@ import (
 //go:embed initiative.yaml
 var initiative []byte
 
-// Parse reads a plan and validates it against the workflows and the checks there are. Unknown keys,
-// unknown checks and unknown steps are Invalid, each named, with the line where YAML itself is wrong.
+// Parse reads a plan and validates it against the workflows and the checks there are.
+// Unknown keys, unknown checks and unknown steps are Invalid, each named, with the line
+// where YAML itself is wrong.
 func Parse(text []byte, workflows []string) (migration.Plan, error) {
 	var p migration.Plan
 	if err := yaml.UnmarshalWithOptions(text, &p, yaml.DisallowUnknownField()); err != nil {
-		return p, migration.Errorf(migration.Invalid, "the plan is not readable: %s", yaml.FormatError(err, false, true))
+		return p, migration.Errorf(
+			migration.Invalid,
+			"the plan is not readable: %s",
+			yaml.FormatError(err, false, true),
+		)
 	}
 	return p, p.Validate(workflows, evidence.IDs())
 }

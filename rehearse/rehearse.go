@@ -1,5 +1,6 @@
-// Package rehearse runs the whole migration unattended on a twin, as a client of the public API: it does what the server's next steps
-// offer, approves as a second person, makes faults on the way, and counts every order from outside Switchyard.
+// Package rehearse runs the whole migration unattended on a twin, as a client of the public
+// API: it does what the server's next steps offer, approves as a second person, makes
+// faults on the way, and counts every order from outside Switchyard.
 package rehearse
 
 import (
@@ -22,18 +23,20 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Report is what a rehearsal found. Orders are counted from the provider's own list and the app's own sink, not from Switchyard.
+// Report is what a rehearsal found. Orders are counted from the provider's own list and the
+// app's own sink, not from Switchyard.
 type Report struct {
-	Orders     OrderCount       `json:"orders"`
-	Other      OtherCount       `json:"other_queues"`
-	Criteria   []CriterionState `json:"criteria"`
-	Steps      []StepTime       `json:"steps"`
-	Failover   Failover         `json:"failover"`
-	FreezeMS   int64            `json:"freeze_ms"`   // writes held back during the replication swap
-	RollbackMS int64            `json:"rollback_ms"` // flag change to acknowledgement by every worker, of the rehearsed rollback
-	Faults     []string         `json:"faults"`
-	Seconds    float64          `json:"seconds"`
-	Error      string           `json:"error,omitempty"` // why the migration did not get to its end
+	Orders   OrderCount       `json:"orders"`
+	Other    OtherCount       `json:"other_queues"`
+	Criteria []CriterionState `json:"criteria"`
+	Steps    []StepTime       `json:"steps"`
+	Failover Failover         `json:"failover"`
+	FreezeMS int64            `json:"freeze_ms"` // writes held back during the replication swap
+	// flag change to acknowledgement by every worker, of the rehearsed rollback
+	RollbackMS int64    `json:"rollback_ms"`
+	Faults     []string `json:"faults"`
+	Seconds    float64  `json:"seconds"`
+	Error      string   `json:"error,omitempty"` // why the migration did not get to its end
 }
 
 // OrderCount counts orders.
@@ -48,7 +51,8 @@ type OrderCount struct {
 	TwiceIDs     []string `json:"duplicated_ids,omitempty"`
 }
 
-// OtherCount counts the jobs of the shop's other queues, which moved whole: what ran on the target in the end.
+// OtherCount counts the jobs of the shop's other queues, which moved whole: what ran on the
+// target in the end.
 type OtherCount struct {
 	Added int      `json:"added"`
 	Ran   int      `json:"ran"`
@@ -77,13 +81,18 @@ type Failover struct {
 	LostAcknowledged int   `json:"lost_acknowledged"`
 }
 
-// OK reports whether nothing was lost or doubled, every order was fulfilled, and every criterion is met.
+// OK reports whether nothing was lost or doubled, every order was fulfilled, and every
+// criterion is met.
 func (r Report) OK() bool {
 	met := len(r.Criteria) > 0
 	for _, c := range r.Criteria {
 		met = met && c.Verdict == migration.Met
 	}
-	return met && r.Error == "" && r.Other.Added > 0 && r.Other.Ran == r.Other.Added && len(r.Other.Lost)+len(r.Other.Twice) == 0 && r.Orders.Lost == 0 && r.Orders.Duplicated == 0 && r.Orders.Fulfilled == r.Orders.Sent
+	return met && r.Error == "" && r.Other.Added > 0 && r.Other.Ran == r.Other.Added &&
+		len(r.Other.Lost)+len(r.Other.Twice) == 0 &&
+		r.Orders.Lost == 0 &&
+		r.Orders.Duplicated == 0 &&
+		r.Orders.Fulfilled == r.Orders.Sent
 }
 
 // Options of a rehearsal.
@@ -127,7 +136,12 @@ func Run(ctx context.Context, o Options) (Report, error) {
 }
 
 func (r *rehearsal) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.Out, "%6.1fs  %s\n", time.Since(r.started).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(
+		r.Out,
+		"%6.1fs  %s\n",
+		time.Since(r.started).Seconds(),
+		fmt.Sprintf(format, args...),
+	)
 }
 
 func (r *rehearsal) run(ctx context.Context) error {
@@ -146,7 +160,8 @@ func (r *rehearsal) run(ctx context.Context) error {
 		return fmt.Errorf("the twin has %d migrations, not one", len(all))
 	}
 	r.mid, r.name = all[0].ID, all[0].Name
-	// Orders keep arriving: a third of them in a steady drip, the rest in bursts at the full rate with every step.
+	// Orders keep arriving: a third of them in a steady drip, the rest in bursts at the
+	// full rate with every step.
 	drip, stop := context.WithCancel(ctx)
 	dripped := make(chan struct{})
 	go func() {
@@ -164,13 +179,15 @@ func (r *rehearsal) signIn(ctx context.Context, i int) (*api.Client, error) {
 	return c, err
 }
 
-// expected is about how long a rehearsal takes, and bursts how many steps it has; they only shape the traffic.
+// expected is about how long a rehearsal takes, and bursts how many steps it has; they only
+// shape the traffic.
 const (
 	expected = 3 * time.Minute
 	bursts   = 20
 )
 
-// MinValidation is how many orders a dual-write validation should see in a rehearsal of that many orders.
+// MinValidation is how many orders a dual-write validation should see in a rehearsal of
+// that many orders.
 func MinValidation(orders int) int { return min(max(orders/25, 20), 500) }
 
 func (r *rehearsal) drip(ctx context.Context) {
@@ -199,7 +216,11 @@ func (r *rehearsal) follow(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if stuck := time.Since(moved); stuck > r.StuckAfter {
-			return fmt.Errorf("nothing moved for %s: %w", stuck.Round(time.Second), errors.Join(last, errors.New("see the steps")))
+			return fmt.Errorf(
+				"nothing moved for %s: %w",
+				stuck.Round(time.Second),
+				errors.Join(last, errors.New("see the steps")),
+			)
 		}
 		o, err := r.ada.Overview(ctx, r.mid)
 		if err != nil {
@@ -210,7 +231,11 @@ func (r *rehearsal) follow(ctx context.Context) error {
 			return nil
 		}
 		if len(o.NextSteps) == 0 {
-			last = fmt.Errorf("nothing is left to do, but %d of %d criteria are met", o.Checklist.MetCount(), len(o.Checklist))
+			last = fmt.Errorf(
+				"nothing is left to do, but %d of %d criteria are met",
+				o.Checklist.MetCount(),
+				len(o.Checklist),
+			)
 			if r.done(o) {
 				return last
 			}
@@ -241,7 +266,8 @@ func (r *rehearsal) follow(ctx context.Context) error {
 	}
 }
 
-// scan brings what the source of the app says of its producers, as CI does. Each time anew: it is quick.
+// scan brings what the source of the app says of its producers, as CI does. Each time anew:
+// it is quick.
 func (r *rehearsal) scan(ctx context.Context) error {
 	dir := r.Twin.IngestionDir()
 	found, err := scan.Run(ctx, dir, scan.Options{})
@@ -251,7 +277,8 @@ func (r *rehearsal) scan(ctx context.Context) error {
 	return r.ada.SubmitScan(ctx, r.mid, found.Facts(filepath.Base(dir), ""))
 }
 
-// done reports whether waiting could not change the checklist for the better: decommissioned, and still not met.
+// done reports whether waiting could not change the checklist for the better:
+// decommissioned, and still not met.
 func (r *rehearsal) done(o migration.Overview) bool {
 	for _, i := range o.Checklist {
 		if i.Verdict == migration.Unmet && i.Criterion.ID == "source-decommissioned" {
@@ -263,8 +290,13 @@ func (r *rehearsal) done(o migration.Overview) bool {
 	return false
 }
 
-// take does one next step. notYet says why it could not be done at this moment; err ends the rehearsal.
-func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[]string) (notYet, err error) {
+// take does one next step. notYet says why it could not be done at this moment; err ends
+// the rehearsal.
+func (r *rehearsal) take(
+	ctx context.Context,
+	next migration.NextStep,
+	faults *[]string,
+) (notYet, err error) {
 	switch next.Verb {
 	case "scan":
 		return nil, r.scan(ctx)
@@ -279,7 +311,16 @@ func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[
 			who = r.ada
 		}
 		r.say("  approval of %s", cmp.Or(action.Title, "the start"))
-		_, err = who.Approve(ctx, next.RunID, api.Decision{Comment: "rehearsal", ConfirmName: r.name, PlanHash: run.Plan.Hash, Action: action.ID})
+		_, err = who.Approve(
+			ctx,
+			next.RunID,
+			api.Decision{
+				Comment:     "rehearsal",
+				ConfirmName: r.name,
+				PlanHash:    run.Plan.Hash,
+				Action:      action.ID,
+			},
+		)
 		return waitable(err)
 	case "watch":
 		return nil, r.watch(ctx, next.RunID, faults)
@@ -300,7 +341,8 @@ func (r *rehearsal) take(ctx context.Context, next migration.NextStep, faults *[
 	return nil, nil
 }
 
-// waitable tells what time may mend, an unmet precondition or somebody else's run, from what it cannot.
+// waitable tells what time may mend, an unmet precondition or somebody else's run, from
+// what it cannot.
 func waitable(err error) (notYet, fatal error) {
 	switch migration.KindOf(err) {
 	case migration.Blocked, migration.Conflict, migration.Unavailable:
@@ -309,13 +351,19 @@ func waitable(err error) (notYet, fatal error) {
 	return nil, err
 }
 
-// watch follows a run to its end. A run that failed took back what it had done; the next steps will offer it again.
+// watch follows a run to its end. A run that failed took back what it had done; the next
+// steps will offer it again.
 func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) error {
 	run, err := r.ada.Run(ctx, id)
 	if err != nil {
 		return err
 	}
-	if i := slices.Index(*faults, twin.KillServe); i >= 0 && slices.Contains([]string{migration.StepSentinelMove, migration.StepCutover, migration.StepDecommission}, run.Step) && r.killsLeft(run, *faults) {
+	if i := slices.Index(*faults, twin.KillServe); i >= 0 &&
+		slices.Contains(
+			[]string{migration.StepSentinelMove, migration.StepCutover, migration.StepDecommission},
+			run.Step,
+		) &&
+		r.killsLeft(run, *faults) {
 		*faults = slices.Delete(*faults, i, i+1)
 		pause(ctx, 700*time.Millisecond)
 		r.say("fault: kill -9 of switchyard serve during %s", run.Step)
@@ -337,7 +385,8 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 	return nil
 }
 
-// killsLeft spreads the kills over the way: one during the swap, one during the cutover, the rest during the decommission.
+// killsLeft spreads the kills over the way: one during the swap, one during the cutover,
+// the rest during the decommission.
 func (r *rehearsal) killsLeft(run migration.Run, faults []string) bool {
 	left := 0
 	for _, f := range faults {
@@ -375,8 +424,16 @@ func (r *rehearsal) measure(run migration.Run) {
 }
 
 // faultsBefore makes the faults that are due before a step, and gives the rest.
-func (r *rehearsal) faultsBefore(ctx context.Context, next migration.NextStep, faults []string) ([]string, error) {
-	due := map[string]string{migration.StepSentinelMove: twin.FreezeSource, migration.StepBreakerDrill: twin.KillMaster, migration.StepMoveResidue: twin.KillIngestion}
+func (r *rehearsal) faultsBefore(
+	ctx context.Context,
+	next migration.NextStep,
+	faults []string,
+) ([]string, error) {
+	due := map[string]string{
+		migration.StepSentinelMove: twin.FreezeSource,
+		migration.StepBreakerDrill: twin.KillMaster,
+		migration.StepMoveResidue:  twin.KillIngestion,
+	}
 	name := due[next.Step]
 	i := slices.Index(faults, name)
 	if name == "" || i < 0 {
@@ -405,7 +462,10 @@ func (r *rehearsal) faultsBefore(ctx context.Context, next migration.NextStep, f
 			return faults, nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return faults, fmt.Errorf("no new master a minute after the old one was killed: %w", err)
+			return faults, fmt.Errorf(
+				"no new master a minute after the old one was killed: %w",
+				err,
+			)
 		}
 	}
 }
@@ -478,7 +538,13 @@ func (r *rehearsal) others(ctx context.Context) error {
 		}
 		r.report.Other.Ran++
 	}
-	r.say("the shop's other queues: %d jobs added, %d ran on the target, %d lost, %d twice", r.report.Other.Added, r.report.Other.Ran, len(r.report.Other.Lost), len(r.report.Other.Twice))
+	r.say(
+		"the shop's other queues: %d jobs added, %d ran on the target, %d lost, %d twice",
+		r.report.Other.Added,
+		r.report.Other.Ran,
+		len(r.report.Other.Lost),
+		len(r.report.Other.Twice),
+	)
 	return nil
 }
 
@@ -504,7 +570,8 @@ func (r *rehearsal) applied(ctx context.Context) (map[string]int, error) {
 	}
 }
 
-// verdicts reads the criteria once Switchyard itself has seen the last order: what the ledger owes turns up as lost only after its deadline.
+// verdicts reads the criteria once Switchyard itself has seen the last order: what the
+// ledger owes turns up as lost only after its deadline.
 func (r *rehearsal) verdicts(ctx context.Context) error {
 	for deadline := time.Now().Add(2 * time.Minute); ; pause(ctx, time.Second) {
 		o, err := r.ada.Overview(ctx, r.mid)
@@ -514,7 +581,10 @@ func (r *rehearsal) verdicts(ctx context.Context) error {
 		r.report.Criteria = nil
 		settled := o.Orders.Acknowledged == r.report.Orders.Acknowledged && o.Orders.Pending == 0
 		for _, i := range o.Checklist {
-			r.report.Criteria = append(r.report.Criteria, CriterionState{i.Criterion.ID, i.Verdict, i.Why})
+			r.report.Criteria = append(
+				r.report.Criteria,
+				CriterionState{i.Criterion.ID, i.Verdict, i.Why},
+			)
 		}
 		rollback, err := r.ada.Evidence(ctx, r.mid, evidence.Rollback, 1)
 		if err != nil {
@@ -533,7 +603,8 @@ func (r *rehearsal) verdicts(ctx context.Context) error {
 	}
 }
 
-// firstAdd gives the milliseconds from a moment until a webhook was accepted again after one had failed; 0 when none failed.
+// firstAdd gives the milliseconds from a moment until a webhook was accepted again after
+// one had failed; 0 when none failed.
 func firstAdd(orders []twin.Order, since time.Time) int64 {
 	var all []twin.Delivery
 	for _, o := range orders {

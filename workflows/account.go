@@ -17,7 +17,8 @@ import (
 const (
 	sessionLife = 12 * time.Hour
 	sessionIdle = 30 * time.Minute
-	// failuresAllowed per account and per address within failureWindow; then sign-in pauses for them.
+	// failuresAllowed per account and per address within failureWindow; then sign-in pauses
+	// for them.
 	failuresAllowed = 10
 	failureWindow   = 15 * time.Minute
 )
@@ -32,7 +33,15 @@ func hashPassword(password string) string {
 	_, _ = rand.Read(salt[:]) // never fails, by its documentation
 	key := argon2.IDKey([]byte(password), salt[:], argonTime, argonMemory, argonThreads, argonKey)
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt[:]), b64.EncodeToString(key))
+	return fmt.Sprintf(
+		"$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version,
+		argonMemory,
+		argonTime,
+		argonThreads,
+		b64.EncodeToString(salt[:]),
+		b64.EncodeToString(key),
+	)
 }
 
 func checkPassword(encoded, password string) bool {
@@ -58,9 +67,13 @@ func checkPassword(encoded, password string) bool {
 // nobody's password is checked for unknown names, so that they take as long as known ones.
 var nobody = hashPassword("nobody signs in with this")
 
-// SignIn checks a password and gives a session token. remote is where the attempt comes from. Failures are counted per account and per
-// address and survive a restart; too many give Unavailable until the window passes.
-func (c *Control) SignIn(ctx context.Context, name, password, remote string) (string, migration.Actor, error) {
+// SignIn checks a password and gives a session token. remote is where the attempt comes
+// from. Failures are counted per account and per address and survive a restart; too many
+// give Unavailable until the window passes.
+func (c *Control) SignIn(
+	ctx context.Context,
+	name, password, remote string,
+) (string, migration.Actor, error) {
 	refused := migration.Errorf(migration.Unauthenticated, "name or password is wrong")
 	subjects := []string{"user " + name, "from " + remote}
 	for _, s := range subjects {
@@ -69,7 +82,12 @@ func (c *Control) SignIn(ctx context.Context, name, password, remote string) (st
 			return "", migration.Actor{}, err
 		}
 		if n >= failuresAllowed {
-			return "", migration.Actor{}, migration.Errorf(migration.Unavailable, "too many failed sign-ins (%d in %s): wait some minutes and try again", n, failureWindow)
+			return "", migration.Actor{}, migration.Errorf(
+				migration.Unavailable,
+				"too many failed sign-ins (%d in %s): wait some minutes and try again",
+				n,
+				failureWindow,
+			)
 		}
 	}
 	actor, encoded, err := c.store.User(ctx, name)

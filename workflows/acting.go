@@ -9,12 +9,28 @@ import (
 )
 
 // Audit lists the audit log, newest first; before is a sequence number to page on from.
-func (c *Control) Audit(ctx context.Context, before int64, limit int) ([]migration.AuditEntry, error) {
+func (c *Control) Audit(
+	ctx context.Context,
+	before int64,
+	limit int,
+) ([]migration.AuditEntry, error) {
 	return c.store.Audit(ctx, before, limit)
 }
 
-func (c *Control) audit(ctx context.Context, a migration.Actor, action, subject, detail string, err error) {
-	e := migration.AuditEntry{At: c.now(), Actor: a.Name, Action: action, Subject: subject, Detail: detail, Result: "ok"}
+func (c *Control) audit(
+	ctx context.Context,
+	a migration.Actor,
+	action, subject, detail string,
+	err error,
+) {
+	e := migration.AuditEntry{
+		At:      c.now(),
+		Actor:   a.Name,
+		Action:  action,
+		Subject: subject,
+		Detail:  detail,
+		Result:  "ok",
+	}
 	if err != nil {
 		e.Result, e.Detail = "refused", err.Error()
 		if migration.KindOf(err) == migration.Internal {
@@ -26,7 +42,8 @@ func (c *Control) audit(ctx context.Context, a migration.Actor, action, subject,
 	}
 }
 
-// MayAct refuses viewers, and keeps in the audit log what they tried: for what is asked before anything is changed.
+// MayAct refuses viewers, and keeps in the audit log what they tried: for what is asked
+// before anything is changed.
 func (c *Control) MayAct(ctx context.Context, a migration.Actor, action, subject string) error {
 	err := engineer(a)
 	if err != nil {
@@ -37,7 +54,12 @@ func (c *Control) MayAct(ctx context.Context, a migration.Actor, action, subject
 
 func engineer(a migration.Actor) error {
 	if a.Role != migration.RoleEngineer {
-		return migration.Errorf(migration.Forbidden, "%s is a %s and may look but not act: sign in as an engineer", a.Name, a.Role)
+		return migration.Errorf(
+			migration.Forbidden,
+			"%s is a %s and may look but not act: sign in as an engineer",
+			a.Name,
+			a.Role,
+		)
 	}
 	return nil
 }

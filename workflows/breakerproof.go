@@ -17,14 +17,32 @@ import (
 // mostFindings bounds a submitted scan.
 const mostFindings = 5000
 
-// SubmitScan keeps what a scan of an app's source found as evidence: attested by whoever submits it. Engineers only. Invalid when it cannot be one.
-func (c *Control) SubmitScan(ctx context.Context, a migration.Actor, mid string, f evidence.ScanFacts) error {
+// SubmitScan keeps what a scan of an app's source found as evidence: attested by whoever
+// submits it. Engineers only. Invalid when it cannot be one.
+func (c *Control) SubmitScan(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	f evidence.ScanFacts,
+) error {
 	err := c.submitScan(ctx, a, mid, f)
-	c.audit(ctx, a, "scan", fmt.Sprintf("%.200s %.60s", f.Source, f.Commit), fmt.Sprintf("%d findings", len(f.Findings)), err)
+	c.audit(
+		ctx,
+		a,
+		"scan",
+		fmt.Sprintf("%.200s %.60s", f.Source, f.Commit),
+		fmt.Sprintf("%d findings", len(f.Findings)),
+		err,
+	)
 	return err
 }
 
-func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string, f evidence.ScanFacts) error {
+func (c *Control) submitScan(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	f evidence.ScanFacts,
+) error {
 	if err := engineer(a); err != nil {
 		return err
 	}
@@ -32,27 +50,57 @@ func (c *Control) submitScan(ctx context.Context, a migration.Actor, mid string,
 		return err
 	}
 	if f.Source == "" || len(f.Source) > 200 || len(f.Commit) > 100 || f.Files < 0 {
-		return migration.Errorf(migration.Invalid, "a scan says what was scanned: source, up to 200 characters; commit, up to 100")
+		return migration.Errorf(
+			migration.Invalid,
+			"a scan says what was scanned: source, up to 200 characters; commit, up to 100",
+		)
 	}
 	if len(f.Findings) > mostFindings {
-		return migration.Errorf(migration.Invalid, "the scan has %d findings; %d is the limit: scan the app's folder, not the whole repository", len(f.Findings), mostFindings)
+		return migration.Errorf(
+			migration.Invalid,
+			"the scan has %d findings; %d is the limit: scan the app's folder, not the whole repository",
+			len(f.Findings),
+			mostFindings,
+		)
 	}
 	seen := map[string]bool{}
 	for i, x := range f.Findings {
 		switch {
 		case x.ID == "" || x.At == "" || seen[x.ID]:
-			return migration.Errorf(migration.Invalid, "finding %d of the scan: an id of its own and a place are needed", i+1)
+			return migration.Errorf(
+				migration.Invalid,
+				"finding %d of the scan: an id of its own and a place are needed",
+				i+1,
+			)
 		case x.Verdict != "PASS" && x.Verdict != "FAIL" && x.Verdict != "REVIEW":
-			return migration.Errorf(migration.Invalid, "finding %d of the scan: the verdict %.20q is none of PASS, FAIL, REVIEW", i+1, x.Verdict)
+			return migration.Errorf(
+				migration.Invalid,
+				"finding %d of the scan: the verdict %.20q is none of PASS, FAIL, REVIEW",
+				i+1,
+				x.Verdict,
+			)
 		case x.DecidedBy != "" && (x.DecidedUntil.IsZero() || x.DecidedUntil.After(c.now().Add(367*24*time.Hour))):
-			return migration.Errorf(migration.Invalid, "finding %d of the scan: a decision holds until a day within a year", i+1)
+			return migration.Errorf(
+				migration.Invalid,
+				"finding %d of the scan: a decision holds until a day within a year",
+				i+1,
+			)
 		}
 		seen[x.ID] = true
 	}
-	return c.engine.Record(ctx, mid, "", evidence.Scan, migration.Attested, "switchyard scan, submitted by "+a.Name, f)
+	return c.engine.Record(
+		ctx,
+		mid,
+		"",
+		evidence.Scan,
+		migration.Attested,
+		"switchyard scan, submitted by "+a.Name,
+		f,
+	)
 }
 
-// BreakerProof is what shows, queue by queue, that an add fails at once when Redis does: the source, the running app, and faults.
+// BreakerProof is what shows, queue by queue, that an add fails at once when Redis does:
+// the source, the running app, and faults.
 type BreakerProof struct {
 	Queues  []QueueProof    `json:"queues"`
 	Faults  []FaultColumn   `json:"faults"` // columns of the matrix
@@ -64,11 +112,13 @@ type BreakerProof struct {
 
 // QueueProof is one queue.
 type QueueProof struct {
-	Queue       string               `json:"queue"`
-	Static      Proven               `json:"static"`
-	Attestation Proven               `json:"attestation"`
-	Bench       map[string]BenchCell `json:"bench"`            // by fault; a fault that is missing was not tried
-	Intake      map[string]BenchCell `json:"intake,omitempty"` // the same with a durable intake before the producer; of an app that has none, nothing
+	Queue       string `json:"queue"`
+	Static      Proven `json:"static"`
+	Attestation Proven `json:"attestation"`
+	// by fault; a fault that is missing was not tried
+	Bench map[string]BenchCell `json:"bench"`
+	// the same with a durable intake before the producer; of an app that has none, nothing
+	Intake map[string]BenchCell `json:"intake,omitempty"`
 	// Refused is why the app let nothing be tried on the queue.
 	Refused string `json:"refused,omitempty"`
 	// Instance is which of the app's instances the faults were tried on, where it tells.
@@ -134,7 +184,19 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	var waits []webhooks.Sender
 	for _, p := range webhooks.Senders() {
 		waits = append(waits, p)
-		out.Limits = append(out.Limits, DeadlineProof{p.Name, p.Deadline.Total.Milliseconds(), SourcedText{Text: migration.Words(p.Deadline.Total), Level: string(p.Deadline.Level), URL: p.Deadline.URL, Note: p.Deadline.Note}})
+		out.Limits = append(
+			out.Limits,
+			DeadlineProof{
+				p.Name,
+				p.Deadline.Total.Milliseconds(),
+				SourcedText{
+					Text:  migration.Words(p.Deadline.Total),
+					Level: string(p.Deadline.Level),
+					URL:   p.Deadline.URL,
+					Note:  p.Deadline.Note,
+				},
+			},
+		)
 	}
 	tooLate := func(ms int64, answered bool) (names []string) {
 		for _, p := range waits {
@@ -149,11 +211,22 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 		out.DrillAt = &e.ObservedAt
 	}
 	for _, k := range drilled.Cases {
-		out.Live = append(out.Live, DrillRow{Case: k, OK: k.Status == 503 && k.MS <= k.LimitMS, TooLate: tooLate(k.MS, k.Status != 0)})
+		out.Live = append(
+			out.Live,
+			DrillRow{
+				Case:    k,
+				OK:      k.Status == 503 && k.MS <= k.LimitMS,
+				TooLate: tooLate(k.MS, k.Status != 0),
+			},
+		)
 	}
 	var scanned evidence.ScanFacts
 	if e, ok := latest[evidence.Scan]; ok && json.Unmarshal(e.Facts, &scanned) == nil {
-		out.Scan = &ScanProof{At: e.ObservedAt, By: strings.TrimPrefix(e.Source, "switchyard scan, submitted by "), Facts: scanned}
+		out.Scan = &ScanProof{
+			At:    e.ObservedAt,
+			By:    strings.TrimPrefix(e.Source, "switchyard scan, submitted by "),
+			Facts: scanned,
+		}
 	}
 	attested := c.env.Workers.Producers()
 	names := slices.Clone(c.cfg.Queues)
@@ -170,8 +243,14 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	}
 	slices.Sort(names)
 	for _, q := range slices.Compact(names) {
-		row := QueueProof{Queue: q, Static: staticProof(out.Scan, q), Attestation: attestedProof(attested, q), Bench: map[string]BenchCell{}}
-		if slices.Contains(c.cfg.Drill.ScanOnly, q) && row.Attestation.Verdict == migration.Unknown {
+		row := QueueProof{
+			Queue:       q,
+			Static:      staticProof(out.Scan, q),
+			Attestation: attestedProof(attested, q),
+			Bench:       map[string]BenchCell{},
+		}
+		if slices.Contains(c.cfg.Drill.ScanOnly, q) &&
+			row.Attestation.Verdict == migration.Unknown {
 			row.Attestation.Text = "made by commands that end, says the configuration: the source alone counts"
 		}
 		for _, k := range drilled.Bench {
@@ -197,15 +276,22 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 	return out, nil
 }
 
-// staticProof is what the source says of a queue: the places that name it, else those that name none and may be it.
+// staticProof is what the source says of a queue: the places that name it, else those that
+// name none and may be it.
 func staticProof(s *ScanProof, queue string) Proven {
 	if s == nil {
 		return Proven{migration.Unknown, "no scan was submitted"}
 	}
-	named := slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f evidence.ScanFinding) bool { return f.Queue != queue })
+	named := slices.DeleteFunc(
+		slices.Clone(s.Facts.Findings),
+		func(f evidence.ScanFinding) bool { return f.Queue != queue },
+	)
 	how := "at "
 	if len(named) == 0 {
-		named = slices.DeleteFunc(slices.Clone(s.Facts.Findings), func(f evidence.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") })
+		named = slices.DeleteFunc(
+			slices.Clone(s.Facts.Findings),
+			func(f evidence.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") },
+		)
 		how = "made where the queue is not named, at "
 	}
 	if len(named) == 0 {

@@ -23,8 +23,9 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps"
 )
 
-// Control is everything a person or a program can do with Switchyard. Pages, API and command line call it and nothing below it, so they
-// offer the same verbs and the same next steps.
+// Control is everything a person or a program can do with Switchyard. Pages, API and
+// command line call it and nothing below it, so they offer the same verbs and the same next
+// steps.
 type Control struct {
 	cfg       config.Config
 	store     *store.Store
@@ -46,9 +47,15 @@ type Control struct {
 	changed   atomic.Pointer[func(topic string)]
 }
 
-// Open opens the database, resumes the runs that were under way and starts looking after the servers. At the very first start it creates
-// the migration from the plan, and the accounts. Close ends it.
-func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Logger) (*Control, error) {
+// Open opens the database, resumes the runs that were under way and starts looking after
+// the servers. At the very first start it creates the migration from the plan, and the
+// accounts. Close ends it.
+func Open(
+	ctx context.Context,
+	cfg config.Config,
+	readers Readers,
+	log *slog.Logger,
+) (*Control, error) {
 	p, err := plan.Read(cfg.Migration.PlanFile, steps.IDs())
 	if err != nil {
 		return nil, err
@@ -57,11 +64,21 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{cfg: cfg, store: st, log: log, now: time.Now, scheduled: make(chan struct{}, 1), hashing: make(chan struct{}, 2), done: make(chan struct{}), readers: readers}
+	c := &Control{
+		cfg:       cfg,
+		store:     st,
+		log:       log,
+		now:       time.Now,
+		scheduled: make(chan struct{}, 1),
+		hashing:   make(chan struct{}, 2),
+		done:      make(chan struct{}),
+		readers:   readers,
+	}
 	if err := c.assemble(); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	// Two replicas may meet at their very first start: who comes second finds what the first has made.
+	// Two replicas may meet at their very first start: who comes second finds what the
+	// first has made.
 	for err = c.firstRun(ctx, p); migration.KindOf(err) == migration.Conflict && err != nil && ctx.Err() == nil; err = c.firstRun(ctx, p) {
 		log.Info("another replica is making the first migration; looking again")
 	}
@@ -78,28 +95,77 @@ func Open(ctx context.Context, cfg config.Config, readers Readers, log *slog.Log
 
 // assemble opens the environment and hands its parts to whoever needs them.
 func (c *Control) assemble() (err error) {
-	c.env, err = environment.Open(environment.Options{Config: c.cfg, Store: c.store, Flags: c.readers.Flags, Fleet: c.readers.Fleet,
-		Log: c.log, Now: c.now, Notify: c.notify})
+	c.env, err = environment.Open(
+		environment.Options{
+			Config: c.cfg,
+			Store:  c.store,
+			Flags:  c.readers.Flags,
+			Fleet:  c.readers.Fleet,
+			Log:    c.log,
+			Now:    c.now,
+			Notify: c.notify,
+		},
+	)
 	if err != nil {
 		return err
 	}
 	e := c.env
-	c.outage = &outage.Clock{Journal: e.Journal, Workers: e.Workers, App: e.App, Config: c.cfg, Now: c.now}
-	c.costs = &costs.Book{Servers: e.Servers, Routing: e.Routing, Load: e.Load, Managed: e.Managed, Host: e.Host, Settings: c.store,
-		Source: c.cfg.Source, Now: c.now}
-	c.steps = steps.All(steps.Given{Config: c.cfg, Environment: e, Store: c.store, Now: c.now, Live: c.outage.Live})
+	c.outage = &outage.Clock{
+		Journal: e.Journal,
+		Workers: e.Workers,
+		App:     e.App,
+		Config:  c.cfg,
+		Now:     c.now,
+	}
+	c.costs = &costs.Book{
+		Servers:  e.Servers,
+		Routing:  e.Routing,
+		Load:     e.Load,
+		Managed:  e.Managed,
+		Host:     e.Host,
+		Settings: c.store,
+		Source:   c.cfg.Source,
+		Now:      c.now,
+	}
+	c.steps = steps.All(
+		steps.Given{Config: c.cfg, Environment: e, Store: c.store, Now: c.now, Live: c.outage.Live},
+	)
 	c.engine = engine.New(c.store, c.steps, c.log, c.now, c.notify)
-	c.notifier, err = alarm.New(alarm.Options{Config: c.cfg, Store: c.store, Views: e.Views, Routing: e.Routing, Workers: e.Workers,
-		Streams: e.Streams, Load: e.Load, Outage: c.outage, Costs: c.costs, Log: c.log, Now: c.now, Notify: c.notify})
+	c.notifier, err = alarm.New(
+		alarm.Options{
+			Config:  c.cfg,
+			Store:   c.store,
+			Views:   e.Views,
+			Routing: e.Routing,
+			Workers: e.Workers,
+			Streams: e.Streams,
+			Load:    e.Load,
+			Outage:  c.outage,
+			Costs:   c.costs,
+			Log:     c.log,
+			Now:     c.now,
+			Notify:  c.notify,
+		},
+	)
 	if err != nil {
 		return err
 	}
-	c.monitor = &monitor{env: e, store: c.store, every: c.cfg.Migration.MonitorInterval, engine: c.engine, notifier: c.notifier,
-		log: c.log, now: c.now, notify: c.notify, ill: map[string]bool{}}
+	c.monitor = &monitor{
+		env:      e,
+		store:    c.store,
+		every:    c.cfg.Migration.MonitorInterval,
+		engine:   c.engine,
+		notifier: c.notifier,
+		log:      c.log,
+		now:      c.now,
+		notify:   c.notify,
+		ill:      map[string]bool{},
+	}
 	return nil
 }
 
-// background runs until ctx ends: the ledger and the flags' readers are fed in every replica, runs and watches belong to the leader.
+// background runs until ctx ends: the ledger and the flags' readers are fed in every
+// replica, runs and watches belong to the leader.
 func (c *Control) background(ctx context.Context) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { c.env.Journal.Run(ctx) })
@@ -133,7 +199,8 @@ func (c *Control) lead(ctx context.Context) {
 	tasks.Wait()
 }
 
-// followStreams follows the servers' events for the first migration: the queues, and the servers, are its.
+// followStreams follows the servers' events for the first migration: the queues, and the
+// servers, are its.
 func (c *Control) followStreams(ctx context.Context) {
 	for {
 		all, err := c.store.Migrations(ctx)
@@ -162,7 +229,10 @@ var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
 // MigrationID is the id that the configured migration gets: its name as a slug.
 func MigrationID(cfg config.Config) string {
-	return cmp.Or(strings.Trim(notSlug.ReplaceAllString(strings.ToLower(cfg.Migration.Name), "-"), "-"), "migration")
+	return cmp.Or(
+		strings.Trim(notSlug.ReplaceAllString(strings.ToLower(cfg.Migration.Name), "-"), "-"),
+		"migration",
+	)
 }
 
 func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
@@ -210,9 +280,23 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 	users := c.cfg.FirstRunUsers
 	if len(users) == 0 {
 		for _, name := range []string{"engineer", "second"} {
-			users = append(users, config.User{Name: name, Role: migration.RoleEngineer, Password: migration.Secret(newToken()[:24])})
+			users = append(
+				users,
+				config.User{
+					Name:     name,
+					Role:     migration.RoleEngineer,
+					Password: migration.Secret(newToken()[:24]),
+				},
+			)
 		}
-		users = append(users, config.User{Name: "lead", Role: migration.RoleViewer, Password: migration.Secret(newToken()[:24])})
+		users = append(
+			users,
+			config.User{
+				Name:     "lead",
+				Role:     migration.RoleViewer,
+				Password: migration.Secret(newToken()[:24]),
+			},
+		)
 		c.created = users
 	}
 	for _, u := range users {
@@ -223,11 +307,12 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 	return nil
 }
 
-// NewAccounts gives the accounts that were made with random passwords at this very start, so that they can be shown once. Later starts
-// give none.
+// NewAccounts gives the accounts that were made with random passwords at this very start,
+// so that they can be shown once. Later starts give none.
 func (c *Control) NewAccounts() []config.User { return c.created }
 
-// OnChange has f called whenever something that pages show has changed. Topics: overview, flags, queues, notifications, run:<id>. f must not block.
+// OnChange has f called whenever something that pages show has changed. Topics: overview,
+// flags, queues, notifications, run:<id>. f must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {

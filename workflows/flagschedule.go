@@ -16,12 +16,16 @@ import (
 const (
 	// maxSchedule is how far ahead a change may be planned.
 	maxSchedule = 366 * 24 * time.Hour
-	// missedAfter is how late a change may still happen by itself. Later, what it was meant for may be over.
+	// missedAfter is how late a change may still happen by itself. Later, what it was meant
+	// for may be over.
 	missedAfter = 15 * time.Minute
 )
 
 // FlagSchedules lists a set's scheduled changes, by time, also those that have ended.
-func (c *Control) FlagSchedules(ctx context.Context, mid, set string) ([]migration.FlagSchedule, error) {
+func (c *Control) FlagSchedules(
+	ctx context.Context,
+	mid, set string,
+) ([]migration.FlagSchedule, error) {
 	s, err := c.flagSet(ctx, mid, set)
 	if err != nil {
 		return nil, err
@@ -29,15 +33,26 @@ func (c *Control) FlagSchedules(ctx context.Context, mid, set string) ([]migrati
 	return c.store.FlagSchedules(ctx, s.ID, false)
 }
 
-// ScheduleFlags keeps a change for later. Set (empty: the migration's own), At and either Edit or Move are given. Whoever schedules a
-// cutover move approves it in advance; every gate must still hold when its time has come, or nothing is done.
-func (c *Control) ScheduleFlags(ctx context.Context, a migration.Actor, mid string, s migration.FlagSchedule) (migration.FlagSchedule, error) {
+// ScheduleFlags keeps a change for later. Set (empty: the migration's own), At and either
+// Edit or Move are given. Whoever schedules a cutover move approves it in advance; every
+// gate must still hold when its time has come, or nothing is done.
+func (c *Control) ScheduleFlags(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	s migration.FlagSchedule,
+) (migration.FlagSchedule, error) {
 	s, err := c.scheduleFlags(ctx, a, mid, s)
 	c.audit(ctx, a, "flags-schedule", s.Set, s.ID+" at "+s.At.UTC().Format(time.RFC3339), err)
 	return s, err
 }
 
-func (c *Control) scheduleFlags(ctx context.Context, a migration.Actor, mid string, s migration.FlagSchedule) (migration.FlagSchedule, error) {
+func (c *Control) scheduleFlags(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	s migration.FlagSchedule,
+) (migration.FlagSchedule, error) {
 	if err := engineer(a); err != nil {
 		return s, err
 	}
@@ -51,11 +66,24 @@ func (c *Control) scheduleFlags(ctx context.Context, a migration.Actor, mid stri
 	case (s.Edit != nil) == (s.Move != nil):
 		return s, migration.Errorf(migration.Invalid, "give either an edit or a move")
 	case !s.At.After(now) || s.At.Sub(now) > maxSchedule:
-		return s, migration.Errorf(migration.Invalid, "at: %s is not within the next year; now is %s", s.At.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return s, migration.Errorf(
+			migration.Invalid,
+			"at: %s is not within the next year; now is %s",
+			s.At.UTC().Format(time.RFC3339),
+			now.UTC().Format(time.RFC3339),
+		)
 	case s.Move != nil && s.Set != mid:
-		return s, migration.Errorf(migration.Invalid, "move: only the migration's own flag set %s is moved", mid)
+		return s, migration.Errorf(
+			migration.Invalid,
+			"move: only the migration's own flag set %s is moved",
+			mid,
+		)
 	case s.Move != nil && (!s.Move.To.Valid() || s.Move.To == migration.StageLive && (s.Move.Ramp < 1 || s.Move.Ramp > 100) || s.Move.To != migration.StageLive && s.Move.Ramp != 0):
-		return s, migration.Errorf(migration.Invalid, "move: %s is no stage of the migration with a fitting ramp: live takes 1 to 100, the others none", s.Move)
+		return s, migration.Errorf(
+			migration.Invalid,
+			"move: %s is no stage of the migration with a fitting ramp: live takes 1 to 100, the others none",
+			s.Move,
+		)
 	case s.Edit != nil:
 		if err := short("reason", s.Edit.Reason, maxReason); err != nil {
 			return s, err
@@ -94,10 +122,16 @@ func (c *Control) cancelFlagSchedule(ctx context.Context, a migration.Actor, mid
 		return err
 	}
 	found := slices.ContainsFunc(all, func(s migration.FlagSchedule) bool {
-		return s.ID == id && slices.ContainsFunc(sets, func(set migration.FlagSet) bool { return set.ID == s.Set })
+		return s.ID == id &&
+			slices.ContainsFunc(sets, func(set migration.FlagSet) bool { return set.ID == s.Set })
 	})
 	if !found {
-		return migration.Errorf(migration.NotFound, "migration %s has no scheduled change %q: look at the list of schedules for what can be cancelled", mid, id)
+		return migration.Errorf(
+			migration.NotFound,
+			"migration %s has no scheduled change %q: look at the list of schedules for what can be cancelled",
+			mid,
+			id,
+		)
 	}
 	if err := c.store.EndFlagSchedule(ctx, id, migration.ScheduleCancelled, "cancelled by "+a.Name); err != nil {
 		return err
@@ -114,7 +148,8 @@ func (c *Control) wakeSchedules() {
 	}
 }
 
-// runSchedules carries scheduled changes out when they are due, until ctx ends. Only the leader runs it.
+// runSchedules carries scheduled changes out when they are due, until ctx ends. Only the
+// leader runs it.
 func (c *Control) runSchedules(ctx context.Context) {
 	for ctx.Err() == nil {
 		next := c.dueSchedules(ctx)
@@ -147,7 +182,8 @@ func (c *Control) dueSchedules(ctx context.Context) time.Duration {
 			c.log.Error("scheduled change; trying again", "schedule", s.ID, "err", err)
 			return 5 * time.Second
 		}
-		if err := c.store.EndFlagSchedule(ctx, s.ID, state, result); err != nil && migration.KindOf(err) != migration.Conflict {
+		if err := c.store.EndFlagSchedule(ctx, s.ID, state, result); err != nil &&
+			migration.KindOf(err) != migration.Conflict {
 			c.log.Error("scheduled change; trying again", "schedule", s.ID, "err", err)
 			return 5 * time.Second
 		}
@@ -156,11 +192,19 @@ func (c *Control) dueSchedules(ctx context.Context) time.Duration {
 	return longest
 }
 
-// carryOut does one scheduled change as who scheduled it. What is in place already counts as done, so that a kill between doing and noting
-// it does not do it twice. An error means that the outcome is unknown.
-func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state, result string, err error) {
+// carryOut does one scheduled change as who scheduled it. What is in place already counts
+// as done, so that a kill between doing and noting it does not do it twice. An error means
+// that the outcome is unknown.
+func (c *Control) carryOut(
+	ctx context.Context,
+	s migration.FlagSchedule,
+) (state, result string, err error) {
 	if late := c.now().Sub(s.At); late > missedAfter {
-		return migration.ScheduleFailed, fmt.Sprintf("was missed: Switchyard was not there at %s, and %s later is too late", s.At.UTC().Format(time.RFC3339), late.Round(time.Minute)), nil
+		return migration.ScheduleFailed, fmt.Sprintf(
+			"was missed: Switchyard was not there at %s, and %s later is too late",
+			s.At.UTC().Format(time.RFC3339),
+			late.Round(time.Minute),
+		), nil
 	}
 	a, _, err := c.store.User(ctx, s.CreatedBy)
 	if migration.KindOf(err) == migration.NotFound && err != nil {
@@ -188,7 +232,10 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 				return "", "", err
 			}
 			if len(touched) > 0 {
-				return migration.ScheduleFailed, "changed since it was scheduled: " + strings.Join(touched, ", ") + "; look at it, and schedule it again", nil
+				return migration.ScheduleFailed, "changed since it was scheduled: " + strings.Join(
+					touched,
+					", ",
+				) + "; look at it, and schedule it again", nil
 			}
 			edit.Base = 0 // what else has changed does not matter
 		}
@@ -202,16 +249,36 @@ func (c *Control) carryOut(ctx context.Context, s migration.FlagSchedule) (state
 	if routing.Stage == s.Move.To && routing.Ramp == s.Move.Ramp {
 		return migration.ScheduleDone, "the queue is at " + s.Move.String(), nil
 	}
-	run, err := c.Start(ctx, a, mid, migration.StepCutover, migration.Params{To: s.Move.To, Ramp: s.Move.Ramp}, "")
+	run, err := c.Start(
+		ctx,
+		a,
+		mid,
+		migration.StepCutover,
+		migration.Params{To: s.Move.To, Ramp: s.Move.Ramp},
+		"",
+	)
 	if err == nil && run.State == migration.RunAwaitingApproval {
-		run, err = c.Decide(ctx, a, run.ID, Decision{Approve: true, Comment: "scheduled by " + a.Name + " at " + s.CreatedAt.UTC().Format(time.RFC3339)})
+		run, err = c.Decide(
+			ctx,
+			a,
+			run.ID,
+			Decision{
+				Approve: true,
+				Comment: "scheduled by " + a.Name + " at " + s.CreatedAt.UTC().Format(time.RFC3339),
+			},
+		)
 	}
 	return ended("run "+run.ID, err)
 }
 
-// touchedSince lists what an edit would overwrite that others have changed since its base: the flags it names, or every flag that no step
-// manages where it replaces the whole document.
-func (c *Control) touchedSince(ctx context.Context, set string, edit migration.FlagEdit) ([]string, error) {
+// touchedSince lists what an edit would overwrite that others have changed since its base:
+// the flags it names, or every flag that no step manages where it replaces the whole
+// document.
+func (c *Control) touchedSince(
+	ctx context.Context,
+	set string,
+	edit migration.FlagEdit,
+) ([]string, error) {
 	_, base, err := c.document(ctx, set, edit.Base)
 	if err != nil {
 		return nil, err

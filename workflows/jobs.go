@@ -18,7 +18,8 @@ type FoundJobs struct {
 	Sides []SideJobs `json:"sides"`
 }
 
-// SideJobs is what one side has of an id, in any of its queues. Error says why it could not be looked up; then Jobs says nothing.
+// SideJobs is what one side has of an id, in any of its queues. Error says why it could not
+// be looked up; then Jobs says nothing.
 type SideJobs struct {
 	Side     string       `json:"side"` // source, target
 	Endpoint string       `json:"endpoint"`
@@ -27,11 +28,20 @@ type SideJobs struct {
 	Jobs     []bullmq.Job `json:"jobs"`
 }
 
-// FindJobs looks for a job id in every queue of both sides. What the job carries, its data, result and log, is left out for a viewer: payloads of
-// orders are personal data, and to watch the migration nobody needs them.
-func (c *Control) FindJobs(ctx context.Context, a migration.Actor, mid, id string) (FoundJobs, error) {
+// FindJobs looks for a job id in every queue of both sides. What the job carries, its data,
+// result and log, is left out for a viewer: payloads of orders are personal data, and to
+// watch the migration nobody needs them.
+func (c *Control) FindJobs(
+	ctx context.Context,
+	a migration.Actor,
+	mid, id string,
+) (FoundJobs, error) {
 	if id == "" || len(id) > 512 {
-		return FoundJobs{}, migration.Errorf(migration.Invalid, "a job id has 1 to 512 bytes: got %d", len(id))
+		return FoundJobs{}, migration.Errorf(
+			migration.Invalid,
+			"a job id has 1 to 512 bytes: got %d",
+			len(id),
+		)
 	}
 	if _, err := c.store.Migration(ctx, mid); err != nil {
 		return FoundJobs{}, err
@@ -39,22 +49,42 @@ func (c *Control) FindJobs(ctx context.Context, a migration.Actor, mid, id strin
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	out := FoundJobs{ID: id}
-	// Which queues there are is known from the last survey: looking for them anew would read every key of both servers.
+	// Which queues there are is known from the last survey: looking for them anew would
+	// read every key of both servers.
 	both := c.env.Surveys.Both(ctx, c.env.Servers, mid)
 	source, _, err := c.env.Servers.Source(ctx, mid)
-	out.Sides = append(out.Sides, findJobs(ctx, both[0], source, err, id, a.Role == migration.RoleEngineer))
+	out.Sides = append(
+		out.Sides,
+		findJobs(ctx, both[0], source, err, id, a.Role == migration.RoleEngineer),
+	)
 	target, _, err := c.env.Servers.Target(ctx)
-	out.Sides = append(out.Sides, findJobs(ctx, both[1], target, err, id, a.Role == migration.RoleEngineer))
+	out.Sides = append(
+		out.Sides,
+		findJobs(ctx, both[1], target, err, id, a.Role == migration.RoleEngineer),
+	)
 	return out, nil
 }
 
-func findJobs(ctx context.Context, side SideSurvey, client redis.UniversalClient, err error, id string, whole bool) SideJobs {
-	out := SideJobs{Side: side.Side, Endpoint: side.Endpoint, Jobs: []bullmq.Job{}, Queues: len(side.Survey.Queues)}
+func findJobs(
+	ctx context.Context,
+	side SideSurvey,
+	client redis.UniversalClient,
+	err error,
+	id string,
+	whole bool,
+) SideJobs {
+	out := SideJobs{
+		Side:     side.Side,
+		Endpoint: side.Endpoint,
+		Jobs:     []bullmq.Job{},
+		Queues:   len(side.Survey.Queues),
+	}
 	if err != nil {
 		out.Error = environment.InWords(err)
 		return out
 	}
-	if side.Survey.At.IsZero() { // an old survey still names the queues; of none, nothing can be said
+	// an old survey still names the queues; of none, nothing can be said
+	if side.Survey.At.IsZero() {
 		out.Error = side.Error
 		return out
 	}
@@ -83,14 +113,32 @@ type JobChange struct {
 	Reason string           `json:"reason"` // for the audit log
 }
 
-// ChangeJob retries, promotes or removes a job. Engineers only; a reason is needed; done or refused, it is in the audit log.
-func (c *Control) ChangeJob(ctx context.Context, a migration.Actor, mid string, in JobChange) error {
+// ChangeJob retries, promotes or removes a job. Engineers only; a reason is needed; done or
+// refused, it is in the audit log.
+func (c *Control) ChangeJob(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in JobChange,
+) error {
 	err := c.changeJob(ctx, a, mid, in)
-	c.audit(ctx, a, string("job-"+in.Action), fmt.Sprintf("%s on the %s: %s", in.Queue, in.Side, in.ID), in.Reason, err)
+	c.audit(
+		ctx,
+		a,
+		string("job-"+in.Action),
+		fmt.Sprintf("%s on the %s: %s", in.Queue, in.Side, in.ID),
+		in.Reason,
+		err,
+	)
 	return err
 }
 
-func (c *Control) changeJob(ctx context.Context, a migration.Actor, mid string, in JobChange) error {
+func (c *Control) changeJob(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in JobChange,
+) error {
 	if err := engineer(a); err != nil {
 		return err
 	}
@@ -108,7 +156,11 @@ func (c *Control) changeJob(ctx context.Context, a migration.Actor, mid string, 
 	case "target":
 		client, _, err = c.env.Servers.Target(ctx)
 	default:
-		err = migration.Errorf(migration.Invalid, "unknown side %q: source and target are known", in.Side)
+		err = migration.Errorf(
+			migration.Invalid,
+			"unknown side %q: source and target are known",
+			in.Side,
+		)
 	}
 	if err != nil {
 		return err
@@ -129,17 +181,21 @@ type QueueDetail struct {
 	Sides []QueueView `json:"sides"`
 }
 
-// QueueView is one side's queue. Error says why it is not known; Queue is nil when the side has no such queue.
+// QueueView is one side's queue. Error says why it is not known; Queue is nil when the side
+// has no such queue.
 type QueueView struct {
-	Side     string              `json:"side"` // source, target
-	Endpoint string              `json:"endpoint"`
-	Error    string              `json:"error,omitempty"`
-	At       *time.Time          `json:"at,omitempty"`        // when counts, delays, schedulers, limits and workers were read
-	WalkedAt *time.Time          `json:"walked_at,omitempty"` // when every key was looked at, for all the rest
+	Side     string `json:"side"` // source, target
+	Endpoint string `json:"endpoint"`
+	Error    string `json:"error,omitempty"`
+	// when counts, delays, schedulers, limits and workers were read
+	At *time.Time `json:"at,omitempty"`
+	// when every key was looked at, for all the rest
+	WalkedAt *time.Time          `json:"walked_at,omitempty"`
 	Queue    *bullmq.QueueSurvey `json:"queue,omitempty"`
 }
 
-// Queue gives one queue on both sides from the last survey; NotFound when both were read and neither has it.
+// Queue gives one queue on both sides from the last survey; NotFound when both were read
+// and neither has it.
 func (c *Control) Queue(ctx context.Context, mid, name string) (QueueDetail, error) {
 	both, err := c.Surveys(ctx, mid)
 	if err != nil {

@@ -18,10 +18,12 @@ const searchBudget = 6 * time.Second
 
 // JobSearch is what to look for in the data of jobs.
 type JobSearch struct {
-	Field string `json:"field"`           // see bullmq.ParseFieldPath
-	Value string `json:"value"`           // a string, or a number, true, false or null as JSON writes them
+	Field string `json:"field"` // see bullmq.ParseFieldPath
+	// a string, or a number, true, false or null as JSON writes them
+	Value string `json:"value"`
 	Queue string `json:"queue,omitempty"` // as bullmq.Queue prints it; "" all
-	// After goes on behind an earlier search: the Next of each side, by source and target. A side that is left out then was done.
+	// After goes on behind an earlier search: the Next of each side, by source and target.
+	// A side that is left out then was done.
 	After map[string]string `json:"after,omitempty"`
 }
 
@@ -44,7 +46,8 @@ func (m JobMatches) Next() map[string]string {
 	return next
 }
 
-// SideMatches is what was found on one side. Error says why it could not be looked through, or not to its end.
+// SideMatches is what was found on one side. Error says why it could not be looked through,
+// or not to its end.
 type SideMatches struct {
 	Side     string              `json:"side"` // source, target
 	Endpoint string              `json:"endpoint"`
@@ -53,9 +56,16 @@ type SideMatches struct {
 	Result   bullmq.SearchResult `json:"result"`
 }
 
-// SearchJobs looks for jobs by a field of their data on both sides at once, for some seconds. Engineers only: whoever may ask what data holds can read it,
-// and payloads of orders are personal data. Who looked through which field is in the audit log; for what value is not.
-func (c *Control) SearchJobs(ctx context.Context, a migration.Actor, mid string, in JobSearch) (JobMatches, error) {
+// SearchJobs looks for jobs by a field of their data on both sides at once, for some
+// seconds. Engineers only: whoever may ask what data holds can read it, and payloads of
+// orders are personal data. Who looked through which field is in the audit log; for what
+// value is not.
+func (c *Control) SearchJobs(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in JobSearch,
+) (JobMatches, error) {
 	out, err := c.searchJobs(ctx, a, mid, in)
 	if in.After == nil || err != nil { // one line for each search, not for each part of it
 		where := "all queues"
@@ -67,7 +77,12 @@ func (c *Control) SearchJobs(ctx context.Context, a migration.Actor, mid string,
 	return out, err
 }
 
-func (c *Control) searchJobs(ctx context.Context, a migration.Actor, mid string, in JobSearch) (JobMatches, error) {
+func (c *Control) searchJobs(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in JobSearch,
+) (JobMatches, error) {
 	out := JobMatches{Sides: []SideMatches{}}
 	if err := engineer(a); err != nil {
 		return out, err
@@ -77,11 +92,19 @@ func (c *Control) searchJobs(ctx context.Context, a migration.Actor, mid string,
 		return out, err
 	}
 	if len(in.Value) > 1024 {
-		return out, migration.Errorf(migration.Invalid, "the value has %d bytes: at most 1024 are looked for", len(in.Value))
+		return out, migration.Errorf(
+			migration.Invalid,
+			"the value has %d bytes: at most 1024 are looked for",
+			len(in.Value),
+		)
 	}
 	for side := range in.After {
 		if side != "source" && side != "target" {
-			return out, migration.Errorf(migration.Invalid, "unknown side %.40q: source and target are known", side)
+			return out, migration.Errorf(
+				migration.Invalid,
+				"unknown side %.40q: source and target are known",
+				side,
+			)
 		}
 	}
 	if _, err := c.store.Migration(ctx, mid); err != nil {
@@ -102,7 +125,19 @@ func (c *Control) searchJobs(ctx context.Context, a migration.Actor, mid string,
 			continue
 		}
 		all.Go(func() {
-			sides[i] = searchSide(ctx, s, side.client, side.err, in.Queue, bullmq.SearchOptions{Path: path, Value: in.Value, After: after, Budget: searchBudget})
+			sides[i] = searchSide(
+				ctx,
+				s,
+				side.client,
+				side.err,
+				in.Queue,
+				bullmq.SearchOptions{
+					Path:   path,
+					Value:  in.Value,
+					After:  after,
+					Budget: searchBudget,
+				},
+			)
 		})
 	}
 	all.Wait()
@@ -114,8 +149,19 @@ func (c *Control) searchJobs(ctx context.Context, a migration.Actor, mid string,
 	return out, nil
 }
 
-func searchSide(ctx context.Context, side SideSurvey, client redis.UniversalClient, err error, queue string, o bullmq.SearchOptions) SideMatches {
-	out := SideMatches{Side: side.Side, Endpoint: side.Endpoint, Result: bullmq.SearchResult{Matches: []bullmq.Match{}}}
+func searchSide(
+	ctx context.Context,
+	side SideSurvey,
+	client redis.UniversalClient,
+	err error,
+	queue string,
+	o bullmq.SearchOptions,
+) SideMatches {
+	out := SideMatches{
+		Side:     side.Side,
+		Endpoint: side.Endpoint,
+		Result:   bullmq.SearchResult{Matches: []bullmq.Match{}},
+	}
 	switch {
 	case err != nil:
 		out.Error = environment.InWords(err)

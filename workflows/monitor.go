@@ -15,8 +15,9 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// monitor keeps looking at what a step has shown once, so that a criterion turns unmet by itself when the world changes behind our back.
-// It observes nothing that no step has observed: before anything ran there is no evidence.
+// monitor keeps looking at what a step has shown once, so that a criterion turns unmet by
+// itself when the world changes behind our back. It observes nothing that no step has
+// observed: before anything ran there is no evidence.
 type monitor struct {
 	env      *environment.Environment
 	store    *store.Store
@@ -26,7 +27,8 @@ type monitor struct {
 	now      func() time.Time
 	notify   func(topic string)
 	log      *slog.Logger
-	ill      map[string]bool // checks that could not be observed the last time, so that each is logged once
+	// checks that could not be observed the last time, so that each is logged once
+	ill map[string]bool
 }
 
 // watch is one check that can be observed again at any time without changing anything.
@@ -37,55 +39,142 @@ type watch struct {
 	// while says whether there is still something to observe. Nil: always.
 	while func(r migration.Routing) bool
 	look  func(ctx context.Context, e *environment.Environment, mid string) (any, error)
-	// exact: any change of the facts is worth a row. Otherwise only a change of what they amount to is.
+	// exact: any change of the facts is worth a row. Otherwise only a change of what they
+	// amount to is.
 	exact bool
 	// same, when given, says instead whether the facts are worth no row.
 	same func(last, now []byte) bool
 }
 
 var watches = []watch{
-	{evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-		facts, _, err := e.Servers.Policies(ctx, mid, false)
-		return facts, err
-	}, true, nil},
-	{evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", migration.Routing.HasSource, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-		_, facts, err := e.Servers.Audits(ctx, mid)
-		return facts, err
-	}, false, environment.SameAudit},
-	{evidence.Readiness, migration.Observed, "SENTINEL and INFO on every node", func(r migration.Routing) bool { return r.Source == migration.SourceSentinel }, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-		return e.Servers.Readiness(ctx)
-	}, false, nil},
-	{evidence.TargetPlan, migration.Observed, "developer API", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-		return e.Managed.Present(ctx)
-	}, true, nil},
-	{evidence.TargetConn, migration.Observed, "commands on the database itself", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-		return e.Probe.Again(ctx)
-	}, false, nil},
-	{evidence.Attestation, migration.Attested, "attestation by the running app", nil, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-		facts, err := e.Workers.Attestation(ctx, mid)
-		if err == nil && len(facts.Producers) == 0 {
-			err = migration.Errorf(migration.Unavailable, "no live worker attests a producer connection")
-		}
-		return facts, err
-	}, true, nil},
-	{evidence.Intake, migration.Attested, "attestation by the running app", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-		facts := e.Workers.Intakes()
-		if len(facts.Instances) == 0 {
-			return nil, migration.Errorf(migration.Unavailable, "no live app that takes orders attests")
-		}
-		return facts, nil
-	}, false, nil},
-	{evidence.Residue, migration.Observed, "counts of every state of every queue on the source", func(r migration.Routing) bool {
-		return r.Stage == migration.StageComplete && r.HasSource()
-	}, func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-		return e.Servers.Residue(ctx, mid)
-	}, false, nil},
-	{evidence.Ledger, migration.Observed, "the app's whole journal", nil, func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-		return e.Journal.Facts()
-	}, false, nil},
-	{evidence.Off, migration.Observed, "Linode API, and a connection attempt to each old address", nil, func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-		return e.Host.Off(ctx)
-	}, true, nil},
+	{
+		evidence.Policy,
+		migration.Observed,
+		"CONFIG GET maxmemory-policy, INFO",
+		migration.Routing.HasSource,
+		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+			facts, _, err := e.Servers.Policies(ctx, mid, false)
+			return facts, err
+		},
+		true,
+		nil,
+	},
+	{
+		evidence.Audit,
+		migration.Observed,
+		"INFO, CONFIG GET, SLOWLOG, LATENCY on every node",
+		migration.Routing.HasSource,
+		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+			_, facts, err := e.Servers.Audits(ctx, mid)
+			return facts, err
+		},
+		false,
+		environment.SameAudit,
+	},
+	{
+		evidence.Readiness,
+		migration.Observed,
+		"SENTINEL and INFO on every node",
+		func(r migration.Routing) bool { return r.Source == migration.SourceSentinel },
+		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+			return e.Servers.Readiness(ctx)
+		},
+		false,
+		nil,
+	},
+	{
+		evidence.TargetPlan,
+		migration.Observed,
+		"developer API",
+		nil,
+		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+			return e.Managed.Present(ctx)
+		},
+		true,
+		nil,
+	},
+	{
+		evidence.TargetConn,
+		migration.Observed,
+		"commands on the database itself",
+		nil,
+		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+			return e.Probe.Again(ctx)
+		},
+		false,
+		nil,
+	},
+	{
+		evidence.Attestation,
+		migration.Attested,
+		"attestation by the running app",
+		nil,
+		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+			facts, err := e.Workers.Attestation(ctx, mid)
+			if err == nil && len(facts.Producers) == 0 {
+				err = migration.Errorf(
+					migration.Unavailable,
+					"no live worker attests a producer connection",
+				)
+			}
+			return facts, err
+		},
+		true,
+		nil,
+	},
+	{
+		evidence.Intake,
+		migration.Attested,
+		"attestation by the running app",
+		nil,
+		func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+			facts := e.Workers.Intakes()
+			if len(facts.Instances) == 0 {
+				return nil, migration.Errorf(
+					migration.Unavailable,
+					"no live app that takes orders attests",
+				)
+			}
+			return facts, nil
+		},
+		false,
+		nil,
+	},
+	{
+		evidence.Residue,
+		migration.Observed,
+		"counts of every state of every queue on the source",
+		func(r migration.Routing) bool {
+			return r.Stage == migration.StageComplete && r.HasSource()
+		},
+		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+			return e.Servers.Residue(ctx, mid)
+		},
+		false,
+		nil,
+	},
+	{
+		evidence.Ledger,
+		migration.Observed,
+		"the app's whole journal",
+		nil,
+		func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+			return e.Journal.Facts()
+		},
+		false,
+		nil,
+	},
+	{
+		evidence.Off,
+		migration.Observed,
+		"Linode API, and a connection attempt to each old address",
+		nil,
+		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+			return e.Host.Off(ctx)
+		},
+		true,
+		nil,
+	},
 }
 
 // run looks every interval until ctx ends.
@@ -134,7 +223,8 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 		bounded, cancel := context.WithTimeout(ctx, 8*time.Second)
 		facts, err := w.look(bounded, m.env, mig.ID)
 		cancel()
-		// What cannot be observed is not evidence of anything: the last observation grows old and turns stale by itself.
+		// What cannot be observed is not evidence of anything: the last observation grows
+		// old and turns stale by itself.
 		if err != nil {
 			if !m.ill[w.check] && ctx.Err() == nil {
 				m.log.Warn("cannot observe", "check", w.check, "err", err)
@@ -152,9 +242,15 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 	return nil
 }
 
-// keep appends an observation when it says something new, or when the last one is half way to being stale: the evidence table must not
-// grow by a row for every look.
-func (m *monitor) keep(ctx context.Context, mig migration.Migration, w watch, last migration.Evidence, facts any) error {
+// keep appends an observation when it says something new, or when the last one is half way
+// to being stale: the evidence table must not grow by a row for every look.
+func (m *monitor) keep(
+	ctx context.Context,
+	mig migration.Migration,
+	w watch,
+	last migration.Evidence,
+	facts any,
+) error {
 	raw, err := json.Marshal(facts)
 	if err != nil {
 		return err
@@ -189,7 +285,19 @@ func (m *monitor) alert(mig migration.Migration, last, now []byte) {
 	}
 	for _, a := range is.Alerts() {
 		if !before[key(a)] {
-			m.log.Warn("alert", "migration", mig.ID, "node", a.Node, "check", a.Check, "severity", a.Severity, "measured", a.Measured)
+			m.log.Warn(
+				"alert",
+				"migration",
+				mig.ID,
+				"node",
+				a.Node,
+				"check",
+				a.Check,
+				"severity",
+				a.Severity,
+				"measured",
+				a.Measured,
+			)
 		}
 		delete(before, key(a))
 	}

@@ -31,7 +31,11 @@ func (c *Control) Migrations(ctx context.Context) ([]migration.Migration, error)
 }
 
 // Evidence lists the observations of a check (empty: of all), newest first.
-func (c *Control) Evidence(ctx context.Context, mid, check string, limit int) ([]migration.Evidence, error) {
+func (c *Control) Evidence(
+	ctx context.Context,
+	mid, check string,
+	limit int,
+) ([]migration.Evidence, error) {
 	if _, err := c.store.Migration(ctx, mid); err != nil {
 		return nil, err
 	}
@@ -59,8 +63,18 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	if err != nil {
 		return migration.Overview{}, err
 	}
-	o := migration.Overview{Migration: v.Migration, Plan: v.Migration.Plan, Routing: v.Routing, Checklist: v.Checklist, Steps: v.Steps(), NextSteps: v.NextSteps(),
-		OpenRun: v.Open, Workers: c.env.Workers.Workers(), Phase: v.Phase(), At: v.At}
+	o := migration.Overview{
+		Migration: v.Migration,
+		Plan:      v.Migration.Plan,
+		Routing:   v.Routing,
+		Checklist: v.Checklist,
+		Steps:     v.Steps(),
+		NextSteps: v.NextSteps(),
+		OpenRun:   v.Open,
+		Workers:   c.env.Workers.Workers(),
+		Phase:     v.Phase(),
+		At:        v.At,
+	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok && v.Routing.HasSource() {
 		o.Alerts, o.AuditProblems = facts.Alerts(), facts.Problems()
 	}

@@ -21,25 +21,39 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// Readers is what programs that read flags meet: the flags and keys as they are held in memory, and who holds what. It needs no database,
-// so it serves before one answers and after one has died; Control feeds it.
+// Readers is what programs that read flags meet: the flags and keys as they are held in
+// memory, and who holds what. It needs no database, so it serves before one answers and
+// after one has died; Control feeds it.
 type Readers struct {
 	Flags *flags.Holder
 	Fleet *fleet.Fleet
 }
 
-// NewReaders gives the last known good flags at once, from the data folder or else from the mirror. The mirror's address must be a Redis URL.
+// NewReaders gives the last known good flags at once, from the data folder or else from the
+// mirror. The mirror's address must be a Redis URL.
 func NewReaders(cfg config.Config, log *slog.Logger) (Readers, error) {
 	opt := flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Log: log}
 	if !cfg.FlagMirrorURL.IsZero() {
-		c, err := redisconn.Open(redisconn.Endpoint{Name: "flag mirror", Kind: redisconn.Standalone, URL: cfg.FlagMirrorURL})
+		c, err := redisconn.Open(
+			redisconn.Endpoint{
+				Name: "flag mirror",
+				Kind: redisconn.Standalone,
+				URL:  cfg.FlagMirrorURL,
+			},
+		)
 		if err != nil {
 			return Readers{}, migration.Errorf(migration.Invalid, "flag_mirror_url: %w", err)
 		}
 		opt.Mirror = mirror{c}
 	}
-	_ = os.MkdirAll(cfg.DataDir, 0o700) // without it the flags are in force all the same, only not saved
-	worker := flags.Key{ID: "worker-token", Name: "worker_token", Hash: sha256.Sum256([]byte(cfg.WorkerToken.Reveal())), Set: MigrationID(cfg)}
+	// without it the flags are in force all the same, only not saved
+	_ = os.MkdirAll(cfg.DataDir, 0o700)
+	worker := flags.Key{
+		ID:   "worker-token",
+		Name: "worker_token",
+		Hash: sha256.Sum256([]byte(cfg.WorkerToken.Reveal())),
+		Set:  MigrationID(cfg),
+	}
 	opt.Keys = []flags.Key{worker}
 	return Readers{Flags: flags.NewHolder(opt), Fleet: fleet.New(time.Now)}, nil
 }
@@ -63,11 +77,13 @@ func (m mirror) Save(ctx context.Context, state []byte) error {
 	return m.redis.Set(ctx, mirrorKey, state, 0).Err()
 }
 
-// refreshEvery is how often stored flags are looked at again without being told: for a notification that was lost.
+// refreshEvery is how often stored flags are looked at again without being told: for a
+// notification that was lost.
 const refreshEvery = time.Second
 
-// feedReaders keeps what readers get in step with the database until ctx ends: at once where the database tells of a change, within
-// refreshEvery where it does not. A database that does not answer leaves everything as it is; it then grows stale.
+// feedReaders keeps what readers get in step with the database until ctx ends: at once
+// where the database tells of a change, within refreshEvery where it does not. A database
+// that does not answer leaves everything as it is; it then grows stale.
 func (c *Control) feedReaders(ctx context.Context) {
 	told := make(chan struct{}, 1)
 	var tasks sync.WaitGroup
@@ -103,7 +119,11 @@ func (c *Control) feedReaders(ctx context.Context) {
 		cancel()
 		if (err != nil) != ill && ctx.Err() == nil { // once for each change
 			if ill = err != nil; ill {
-				c.log.Error("the database does not tell the flags; the last known good ones stay in force", "err", err)
+				c.log.Error(
+					"the database does not tell the flags; the last known good ones stay in force",
+					"err",
+					err,
+				)
 			} else {
 				c.log.Info("the database tells the flags again")
 			}
@@ -112,7 +132,8 @@ func (c *Control) feedReaders(ctx context.Context) {
 	tasks.Wait()
 }
 
-// runChanged follows what another replica did to a run: the leader starts a queued one and interrupts a cancelled one.
+// runChanged follows what another replica did to a run: the leader starts a queued one and
+// interrupts a cancelled one.
 func (c *Control) runChanged(ctx context.Context, id string) {
 	run, err := c.store.Run(ctx, id)
 	if err != nil {
@@ -127,7 +148,8 @@ func (c *Control) runChanged(ctx context.Context, id string) {
 	c.engine.Changed(id)
 }
 
-// shareFleet tells the other replicas which workers this one hears, and takes in what they hear: a gate must count them all.
+// shareFleet tells the other replicas which workers this one hears, and takes in what they
+// hear: a gate must count them all.
 func (c *Control) shareFleet(ctx context.Context) {
 	id := newToken()[:16]
 	ticker := time.NewTicker(refreshEvery)
@@ -176,7 +198,16 @@ func (c *Control) serveKeys(ctx context.Context) error {
 	var keys []flags.Key
 	for _, k := range all {
 		if k.RevokedAt == nil {
-			keys = append(keys, flags.Key{ID: k.ID, Name: k.Name, Hash: [sha256.Size]byte(k.Hash), Set: k.Set, RatePerSecond: k.RatePerSecond})
+			keys = append(
+				keys,
+				flags.Key{
+					ID:            k.ID,
+					Name:          k.Name,
+					Hash:          [sha256.Size]byte(k.Hash),
+					Set:           k.Set,
+					RatePerSecond: k.RatePerSecond,
+				},
+			)
 		}
 	}
 	if err := c.readers.Flags.ReplaceKeys(keys); err != nil && !errors.Is(err, flags.ErrNotSaved) {

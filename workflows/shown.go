@@ -17,7 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps/provision"
 )
 
-// Queues counts the jobs on both sides, now: of the pipeline's queues, and of every other one that the last survey saw.
+// Queues counts the jobs on both sides, now: of the pipeline's queues, and of every other
+// one that the last survey saw.
 func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
 	if err := c.known(ctx, mid); err != nil {
 		return QueueBoard{}, err
@@ -43,7 +44,8 @@ func (c *Control) LedgerOverview(ctx context.Context, mid string) (LedgerOvervie
 	return c.env.Streams.Overview(ctx, mid)
 }
 
-// LedgerOrder gives the life of one order, by its own id or its job's. NotFound when nobody has heard of it.
+// LedgerOrder gives the life of one order, by its own id or its job's. NotFound when nobody
+// has heard of it.
 func (c *Control) LedgerOrder(ctx context.Context, mid, id string) (LedgerOrder, error) {
 	if err := c.known(ctx, mid); err != nil {
 		return LedgerOrder{}, err
@@ -51,8 +53,13 @@ func (c *Control) LedgerOrder(ctx context.Context, mid, id string) (LedgerOrder,
 	return c.env.Streams.Order(ctx, mid, id)
 }
 
-// LedgerExceptions lists what was wrong with any order, not settled first, and says how many there are with this filter.
-func (c *Control) LedgerExceptions(ctx context.Context, mid string, f LedgerFilter) (found []ledger.Exception, total int64, err error) {
+// LedgerExceptions lists what was wrong with any order, not settled first, and says how
+// many there are with this filter.
+func (c *Control) LedgerExceptions(
+	ctx context.Context,
+	mid string,
+	f LedgerFilter,
+) (found []ledger.Exception, total int64, err error) {
 	if err := c.known(ctx, mid); err != nil {
 		return nil, 0, err
 	}
@@ -67,7 +74,8 @@ func (c *Control) Outage(ctx context.Context, mid string, whatIf time.Duration) 
 	return c.outage.Read(whatIf)
 }
 
-// Capacity gives what is paid in each phase, what paying by use would come to, and how much of the plan's limits each side needs.
+// Capacity gives what is paid in each phase, what paying by use would come to, and how much
+// of the plan's limits each side needs.
 func (c *Control) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	if err := c.known(ctx, mid); err != nil {
 		return Capacity{}, err
@@ -75,7 +83,8 @@ func (c *Control) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	return c.costs.Capacity(ctx, mid)
 }
 
-// CutoverReport tells what would break if the source were left now, line by line, and how to clear it. It reads only.
+// CutoverReport tells what would break if the source were left now, line by line, and how
+// to clear it. It reads only.
 func (c *Control) CutoverReport(ctx context.Context, mid string) (CutoverReport, error) {
 	v, err := c.view(ctx, mid)
 	if err != nil {
@@ -103,7 +112,10 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	}
 	last := v.LatestRun(migration.StepAudit)
 	if last == nil {
-		return RedisAudit{}, migration.Errorf(migration.NotFound, "the source was not audited yet: run the step Audit the source Redis")
+		return RedisAudit{}, migration.Errorf(
+			migration.NotFound,
+			"the source was not audited yet: run the step Audit the source Redis",
+		)
 	}
 	run, err := c.store.Run(ctx, last.ID)
 	if err != nil {
@@ -113,7 +125,10 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	for _, a := range run.Actions {
 		if a.ID == audit.Inspect && a.Output != nil {
 			if err := json.Unmarshal(a.Output, &out.Reports); err != nil {
-				return RedisAudit{}, migration.Errorf(migration.NotFound, "the last audit is of an older version: run the step Audit the source Redis again")
+				return RedisAudit{}, migration.Errorf(
+					migration.NotFound,
+					"the last audit is of an older version: run the step Audit the source Redis again",
+				)
 			}
 		}
 	}
@@ -126,22 +141,46 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	return out, nil
 }
 
-// ReplayLost hands to the app what was lost: what the provider's API has, or what the caller gives. The app takes it in as a webhook: an order that is there
-// already is not doubled. Nothing is handed over before all of it is read and known by its order. Engineers only. Unavailable while the order ledger is not
-// current: what is missing is not known then.
-func (c *Control) ReplayLost(ctx context.Context, a migration.Actor, mid string, in Replay) (ReplayResult, error) {
+// ReplayLost hands to the app what was lost: what the provider's API has, or what the
+// caller gives. The app takes it in as a webhook: an order that is there already is not
+// doubled. Nothing is handed over before all of it is read and known by its order.
+// Engineers only. Unavailable while the order ledger is not current: what is missing is not
+// known then.
+func (c *Control) ReplayLost(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in Replay,
+) (ReplayResult, error) {
 	out, err := c.replayLost(ctx, a, mid, in)
 	if !in.Look || err != nil {
 		what := fmt.Sprintf("%.40s since %s", in.Provider, in.Since.UTC().Format(time.RFC3339))
 		if len(in.Events) > 0 {
 			what = fmt.Sprintf("%.40s, %d events of an export", in.Provider, len(in.Events))
 		}
-		c.audit(ctx, a, "replay", what, fmt.Sprintf("%d missing, %d enqueued, %d refused", out.Missing, out.Enqueued, len(out.Refused)), err)
+		c.audit(
+			ctx,
+			a,
+			"replay",
+			what,
+			fmt.Sprintf(
+				"%d missing, %d enqueued, %d refused",
+				out.Missing,
+				out.Enqueued,
+				len(out.Refused),
+			),
+			err,
+		)
 	}
 	return out, err
 }
 
-func (c *Control) replayLost(ctx context.Context, a migration.Actor, mid string, in Replay) (ReplayResult, error) {
+func (c *Control) replayLost(
+	ctx context.Context,
+	a migration.Actor,
+	mid string,
+	in Replay,
+) (ReplayResult, error) {
 	none := ReplayResult{Events: []string{}, Refused: []string{}}
 	if err := engineer(a); err != nil {
 		return none, err
@@ -170,14 +209,23 @@ func (c *Control) AlertCounts(ctx context.Context, mid string) (map[notify.Sever
 	return c.notifier.AlertCounts(ctx, mid)
 }
 
-// TestNotification sends one channel a message that wakes nobody, now and once. Conflict says why it was not taken.
-func (c *Control) TestNotification(ctx context.Context, a migration.Actor, mid, name string) (NotificationChannel, error) {
+// TestNotification sends one channel a message that wakes nobody, now and once. Conflict
+// says why it was not taken.
+func (c *Control) TestNotification(
+	ctx context.Context,
+	a migration.Actor,
+	mid, name string,
+) (NotificationChannel, error) {
 	channel, err := c.testNotification(ctx, a, mid, name)
 	c.audit(ctx, a, "test", "notification channel "+name, "", err)
 	return channel, err
 }
 
-func (c *Control) testNotification(ctx context.Context, a migration.Actor, mid, name string) (NotificationChannel, error) {
+func (c *Control) testNotification(
+	ctx context.Context,
+	a migration.Actor,
+	mid, name string,
+) (NotificationChannel, error) {
 	if err := engineer(a); err != nil {
 		return NotificationChannel{}, err
 	}

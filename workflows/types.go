@@ -57,7 +57,8 @@ type RedisAudit struct {
 	RunID   string         `json:"run_id"`
 	At      time.Time      `json:"at"`
 	Reports []audit.Report `json:"reports"` // by node
-	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt is zero before it looked.
+	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt
+	// is zero before it looked.
 	Now    evidence.AuditFacts `json:"now"`
 	NowAt  time.Time           `json:"now_at"`
 	Alerts []migration.Alert   `json:"alerts,omitempty"`

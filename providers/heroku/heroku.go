@@ -1,5 +1,6 @@
-// Package heroku reads and changes the config vars of an app through the Heroku Platform API v3. Changing one restarts every
-// dyno of the app, so it is how an app learns a new endpoint, never how traffic is cut over.
+// Package heroku reads and changes the config vars of an app through the Heroku Platform
+// API v3. Changing one restarts every dyno of the app, so it is how an app learns a new
+// endpoint, never how traffic is cut over.
 package heroku
 
 import (
@@ -21,17 +22,21 @@ type APIError = httpapi.Error
 // Client talks to the API. It is safe for concurrent use.
 type Client struct{ api httpapi.Client }
 
-// New returns a client. An empty base means DefaultBase; hc may be nil. The token needs read and write access to the app's
-// protected config vars (OAuth scope write-protected).
+// New returns a client. An empty base means DefaultBase; hc may be nil. The token needs
+// read and write access to the app's protected config vars (OAuth scope write-protected).
 func New(base string, token migration.Secret, hc *http.Client) *Client {
 	if base == "" {
 		base = DefaultBase
 	}
-	header := http.Header{"Accept": {"application/vnd.heroku+json; version=3"}, "User-Agent": {"switchyard"}}
+	header := http.Header{
+		"Accept":     {"application/vnd.heroku+json; version=3"},
+		"User-Agent": {"switchyard"},
+	}
 	return &Client{httpapi.Client{API: "heroku", Base: base, Key: token, HTTP: hc, Header: header}}
 }
 
-// ConfigVars returns all config vars of an app, by name or id of the app. Values are secrets: most of them carry a credential.
+// ConfigVars returns all config vars of an app, by name or id of the app. Values are
+// secrets: most of them carry a credential.
 func (c *Client) ConfigVars(ctx context.Context, app string) (map[string]migration.Secret, error) {
 	path, err := varsPath(app)
 	if err != nil {
@@ -44,9 +49,14 @@ func (c *Client) ConfigVars(ctx context.Context, app string) (map[string]migrati
 	return vars, nil
 }
 
-// SetConfigVars sets the given config vars and deletes those whose value is nil; others stay. It reads them first and changes
-// nothing when all are so already, because every change restarts the app; changed says whether it did.
-func (c *Client) SetConfigVars(ctx context.Context, app string, vars map[string]*migration.Secret) (changed bool, err error) {
+// SetConfigVars sets the given config vars and deletes those whose value is nil; others
+// stay. It reads them first and changes nothing when all are so already, because every
+// change restarts the app; changed says whether it did.
+func (c *Client) SetConfigVars(
+	ctx context.Context,
+	app string,
+	vars map[string]*migration.Secret,
+) (changed bool, err error) {
 	have, err := c.ConfigVars(ctx, app)
 	if err != nil {
 		return false, err

@@ -1,6 +1,8 @@
-// Package httpapi makes JSON requests to the documented HTTP APIs of providers. It knows deadlines, size limits, rate limits and
-// how to keep credentials out of errors; it knows no API. It never follows a redirect, since that could carry a credential
-// elsewhere, and never repeats a request that may have taken effect: only one that reads, and one that got a 429, which says that it has not.
+// Package httpapi makes JSON requests to the documented HTTP APIs of providers. It knows
+// deadlines, size limits, rate limits and how to keep credentials out of errors; it knows
+// no API. It never follows a redirect, since that could carry a credential elsewhere, and
+// never repeats a request that may have taken effect: only one that reads, and one that got
+// a 429, which says that it has not.
 package httpapi
 
 import (
@@ -24,13 +26,16 @@ import (
 const (
 	// MaxResponse bounds an answer, in bytes; a longer one is an error.
 	MaxResponse = 4 << 20
-	// Timeout bounds one request, the reading of its answer included, unless Client.Timeout says otherwise.
+	// Timeout bounds one request, the reading of its answer included, unless Client.Timeout
+	// says otherwise.
 	Timeout = 20 * time.Second
-	// MaxWait bounds the wait that a 429 may ask for before one attempt; a longer one is reported instead of waited for.
+	// MaxWait bounds the wait that a 429 may ask for before one attempt; a longer one is
+	// reported instead of waited for.
 	MaxWait = 30 * time.Second
 	// maxAttempts counts the first request too.
 	maxAttempts = 3
-	// defaultWait is the wait after a 429 that names none, readWait the first one before a read is repeated.
+	// defaultWait is the wait after a 429 that names none, readWait the first one before a
+	// read is repeated.
 	defaultWait = time.Second
 	readWait    = 200 * time.Millisecond
 )
@@ -46,7 +51,13 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s answered %d %s to %s", e.API, e.Status, http.StatusText(e.Status), e.Call)
+	text := fmt.Sprintf(
+		"%s answered %d %s to %s",
+		e.API,
+		e.Status,
+		http.StatusText(e.Status),
+		e.Call,
+	)
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
@@ -59,8 +70,8 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Status gives the HTTP status of an Error in err's chain; 0 if there is none, as when no answer came and the outcome of the
-// request is unknown.
+// Status gives the HTTP status of an Error in err's chain; 0 if there is none, as when no
+// answer came and the outcome of the request is unknown.
 func Status(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -74,16 +85,19 @@ type Client struct {
 	Base   string       // URL that paths are appended to
 	HTTP   *http.Client // nil: a client of its own
 	Header http.Header  // sent with every request
-	// Email and Key are sent as HTTP Basic when Email is set, else Key is sent as a Bearer token when set.
+	// Email and Key are sent as HTTP Basic when Email is set, else Key is sent as a Bearer
+	// token when set.
 	Email string
 	Key   migration.Secret
-	// PlainHTTP allows sending Key over http to a host other than loopback, for a service inside the same network.
+	// PlainHTTP allows sending Key over http to a host other than loopback, for a service
+	// inside the same network.
 	PlainHTTP bool
 	Timeout   time.Duration // of one request; 0: Timeout
 }
 
-// Do sends in as JSON (nil: no body) and decodes the answer into out (nil: the answer is dropped). Any status but 2xx is an
-// *Error. Other errors mean that no complete answer came: what a changing request did is then unknown.
+// Do sends in as JSON (nil: no body) and decodes the answer into out (nil: the answer is
+// dropped). Any status but 2xx is an *Error. Other errors mean that no complete answer
+// came: what a changing request did is then unknown.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	status, body, err := c.Send(ctx, method, path, in)
 	if err != nil {
@@ -97,14 +111,25 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		// Not %w and not the body: either may quote a password out of the answer.
-		return fmt.Errorf("%s: the answer to %s %s is not the documented JSON (%d bytes)", c.API, method, path, len(body))
+		return fmt.Errorf(
+			"%s: the answer to %s %s is not the documented JSON (%d bytes)",
+			c.API,
+			method,
+			path,
+			len(body),
+		)
 	}
 	return nil
 }
 
-// Send is Do for calls with more than one good status: it gives status and body as they are. A 429 is retried within bounds
-// and is then an *Error. A GET is also repeated, within the same bounds, when it got a 5xx or the connection broke; not when it timed out.
-func (c *Client) Send(ctx context.Context, method, path string, in any) (status int, body []byte, err error) {
+// Send is Do for calls with more than one good status: it gives status and body as they
+// are. A 429 is retried within bounds and is then an *Error. A GET is also repeated, within
+// the same bounds, when it got a 5xx or the connection broke; not when it timed out.
+func (c *Client) Send(
+	ctx context.Context,
+	method, path string,
+	in any,
+) (status int, body []byte, err error) {
 	var payload []byte
 	if in != nil {
 		if payload, err = json.Marshal(in); err != nil {
@@ -142,9 +167,10 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (status 
 	}
 }
 
-// Pause waits that long, or returns the cause of ctx when that ends first. The clients of APIs use it
-// in retry loops of their own, not a library: the API names the wait, one that is too long is reported
-// with what the API said, and the last attempt's answer is a result.
+// Pause waits that long, or returns the cause of ctx when that ends first. The clients of
+// APIs use it in retry loops of their own, not a library: the API names the wait, one that
+// is too long is reported with what the API said, and the last attempt's answer is a
+// result.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -156,7 +182,8 @@ func Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// broke reports whether a connection ended before the answer was complete, as opposed to one that took too long or was never tried.
+// broke reports whether a connection ended before the answer was complete, as opposed to
+// one that took too long or was never tried.
 func broke(err error) bool {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return false
@@ -165,19 +192,33 @@ func broke(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isOp && op.Op != "dial"
 }
 
-func (c *Client) once(ctx context.Context, method, path string, payload []byte) (int, http.Header, []byte, error) {
+func (c *Client) once(
+	ctx context.Context,
+	method, path string,
+	payload []byte,
+) (int, http.Header, []byte, error) {
 	limit := c.Timeout
 	if limit == 0 {
 		limit = Timeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Base, "/")+path, bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(
+		ctx,
+		method,
+		strings.TrimSuffix(c.Base, "/")+path,
+		bytes.NewReader(payload),
+	)
 	if err != nil {
 		return 0, nil, nil, c.scrub(fmt.Sprintf("%s %s", method, path), err)
 	}
 	if !c.Key.IsZero() && !c.PlainHTTP && !Confidential(req.URL) {
-		return 0, nil, nil, fmt.Errorf("%s: %s://%s is not https: credentials are not sent in the clear", c.API, req.URL.Scheme, req.URL.Host)
+		return 0, nil, nil, fmt.Errorf(
+			"%s: %s://%s is not https: credentials are not sent in the clear",
+			c.API,
+			req.URL.Scheme,
+			req.URL.Host,
+		)
 	}
 	req.Header.Set("Accept", "application/json")
 	if payload != nil {
@@ -202,7 +243,13 @@ func (c *Client) once(ctx context.Context, method, path string, payload []byte) 
 		return 0, nil, nil, c.scrub(fmt.Sprintf("%s %s", method, path), err)
 	}
 	if len(body) > MaxResponse {
-		return 0, nil, nil, fmt.Errorf("%s: the answer to %s %s is larger than %d bytes", c.API, method, path, MaxResponse)
+		return 0, nil, nil, fmt.Errorf(
+			"%s: the answer to %s %s is larger than %d bytes",
+			c.API,
+			method,
+			path,
+			MaxResponse,
+		)
 	}
 	return resp.StatusCode, resp.Header, body, nil
 }
@@ -216,7 +263,8 @@ func (c *Client) client() *http.Client {
 	return &hc
 }
 
-// scrub names the call and drops the URL, which may carry user information; the cause stays for errors.Is.
+// scrub names the call and drops the URL, which may carry user information; the cause stays
+// for errors.Is.
 func (c *Client) scrub(call string, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -225,10 +273,17 @@ func (c *Client) scrub(call string, err error) error {
 }
 
 func (c *Client) refusal(method, path string, status int, body []byte, wait time.Duration) *Error {
-	return &Error{API: c.API, Call: method + " " + path, Status: status, Message: c.message(body), RetryAfter: wait}
+	return &Error{
+		API:        c.API,
+		Call:       method + " " + path,
+		Status:     status,
+		Message:    c.message(body),
+		RetryAfter: wait,
+	}
 }
 
-// message reads what the provider says out of an error body: {"message"}, {"error"}, a JSON string, or short plain text.
+// message reads what the provider says out of an error body: {"message"}, {"error"}, a JSON
+// string, or short plain text.
 func (c *Client) message(body []byte) string {
 	var object struct {
 		Message string `json:"message"`
@@ -244,9 +299,14 @@ func (c *Client) message(body []byte) string {
 	case !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
 		text = string(body)
 	}
-	if key := c.Key.Reveal(); key != "" { // a server that echoes the request must not get it into our log
+	// a server that echoes the request must not get it into our log
+	if key := c.Key.Reveal(); key != "" {
 		text = strings.ReplaceAll(text, key, "redacted")
-		text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(c.Email+":"+key)), "redacted")
+		text = strings.ReplaceAll(
+			text,
+			base64.StdEncoding.EncodeToString([]byte(c.Email+":"+key)),
+			"redacted",
+		)
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > 300 {

@@ -1,5 +1,6 @@
-// Package ingestion is a client of the control endpoints that an ingestion app built on @switchyard/bullmq serves: its journal of
-// what happened to every order, a canary job, and health. It never sends orders.
+// Package ingestion is a client of the control endpoints that an ingestion app built on
+// @switchyard/bullmq serves: its journal of what happened to every order, a canary job, and
+// health. It never sends orders.
 package ingestion
 
 import (
@@ -21,21 +22,23 @@ type Client struct {
 	api httpapi.Client
 }
 
-// New returns a client for the app at base, such as http://ingestion:3000. hc may be nil. The app is part of the same
-// deployment, so plain http is allowed.
+// New returns a client for the app at base, such as http://ingestion:3000. hc may be nil.
+// The app is part of the same deployment, so plain http is allowed.
 func New(base string, token migration.Secret, hc *http.Client) *Client {
-	return &Client{httpapi.Client{API: "ingestion", Base: base, Key: token, HTTP: hc, PlainHTTP: true}}
+	return &Client{
+		httpapi.Client{API: "ingestion", Base: base, Key: token, HTTP: hc, PlainHTTP: true},
+	}
 }
 
 // Journal is one page of the app's append-only journal.
 type Journal struct {
-	// Epoch names the journal itself: when it changes, the journal was replaced and sequence numbers start again, so drop this
-	// page and read again from 0.
+	// Epoch names the journal itself: when it changes, the journal was replaced and
+	// sequence numbers start again, so drop this page and read again from 0.
 	Epoch string `json:"epoch"`
 	// Next is the sequence number to pass as after for the following page.
 	Next int64 `json:"next"`
-	// Events are JSON objects with at least seq, at (unix milliseconds) and type, in ascending seq. They are left encoded:
-	// the reader knows the types it wants.
+	// Events are JSON objects with at least seq, at (unix milliseconds) and type, in
+	// ascending seq. They are left encoded: the reader knows the types it wants.
 	Events []json.RawMessage `json:"events"`
 	// Intake is the app's durable intake as of the end of the journal; empty where it has none.
 	Intake Intake `json:"intake"`
@@ -47,17 +50,30 @@ type Intake struct {
 	OldestAt int64 `json:"oldestAt"` // when the oldest of them came, unix ms; 0: there is none
 }
 
-// Journal returns up to limit events after sequence number after. No events means that the end is reached.
+// Journal returns up to limit events after sequence number after. No events means that the
+// end is reached.
 func (c *Client) Journal(ctx context.Context, after int64, limit int) (Journal, error) {
 	var page Journal
-	path := "/switchyard/journal?after=" + strconv.FormatInt(after, 10) + "&limit=" + strconv.Itoa(limit)
+	path := "/switchyard/journal?after=" + strconv.FormatInt(
+		after,
+		10,
+	) + "&limit=" + strconv.Itoa(
+		limit,
+	)
 	if err := c.api.Do(ctx, http.MethodGet, path, nil, &page); err != nil {
 		return Journal{}, fmt.Errorf("journal after %d: %w", after, err)
 	}
-	// Events that do not advance would make the reader loop forever. Without events next may be anything: the journal of a new
-	// epoch may be shorter than what was read of the old one.
+	// Events that do not advance would make the reader loop forever. Without events next
+	// may be anything: the journal of a new epoch may be shorter than what was read of the
+	// old one.
 	if page.Epoch == "" || len(page.Events) > 0 && page.Next <= after {
-		return Journal{}, fmt.Errorf("journal after %d: the app answered epoch %q, next %d with %d events", after, page.Epoch, page.Next, len(page.Events))
+		return Journal{}, fmt.Errorf(
+			"journal after %d: the app answered epoch %q, next %d with %d events",
+			after,
+			page.Epoch,
+			page.Next,
+			len(page.Events),
+		)
 	}
 	return page, nil
 }
@@ -73,18 +89,28 @@ type CanaryResult struct {
 	RoundTrip time.Duration `json:"-"`
 }
 
-// Canary sends a job through the same path as an order, without effect. A refusal (503) is a result, not an error; an error
-// means that the app gave no such answer.
+// Canary sends a job through the same path as an order, without effect. A refusal (503) is
+// a result, not an error; an error means that the app gave no such answer.
 func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
 	start := time.Now()
-	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/canary", map[string]string{"id": id})
+	status, body, err := c.api.Send(
+		ctx,
+		http.MethodPost,
+		"/switchyard/canary",
+		map[string]string{"id": id},
+	)
 	took := time.Since(start)
 	if err != nil {
 		return CanaryResult{}, fmt.Errorf("canary %s: %w", id, err)
 	}
 	var res CanaryResult
-	if status != http.StatusOK && status != http.StatusServiceUnavailable || json.Unmarshal(body, &res) != nil {
-		return CanaryResult{}, fmt.Errorf("canary %s: the app answered status %d, want 200 or 503 with a result", id, status)
+	if status != http.StatusOK && status != http.StatusServiceUnavailable ||
+		json.Unmarshal(body, &res) != nil {
+		return CanaryResult{}, fmt.Errorf(
+			"canary %s: the app answered status %d, want 200 or 503 with a result",
+			id,
+			status,
+		)
 	}
 	res.Status, res.RoundTrip = status, took
 	return res, nil
@@ -92,16 +118,24 @@ func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
 
 // DrillOpened is what the app made of the opening of a producer for a drill.
 type DrillOpened struct {
-	Ready    bool   `json:"ready"`    // connected within the app's patience
-	Intake   bool   `json:"intake"`   // the app acknowledges from disk: DrillOpen can ask for that too
-	Instance string `json:"instance"` // which of the app's instances has it; "" where it does not tell
+	Ready bool `json:"ready"` // connected within the app's patience
+	// the app acknowledges from disk: DrillOpen can ask for that too
+	Intake bool `json:"intake"`
+	// which of the app's instances has it; "" where it does not tell
+	Instance string `json:"instance"`
 	// Refused is why the app makes no producer of this queue (422); then nothing is open.
 	Refused string `json:"-"`
 }
 
-// DrillOpen has the app make a producer of its own kind for one of its queues, to a Redis of the drill's, named id; with intake, behind a durable intake in a folder of
-// its own. An app that knows no drills answers 404.
-func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migration.Secret, intake bool) (DrillOpened, error) {
+// DrillOpen has the app make a producer of its own kind for one of its queues, to a Redis
+// of the drill's, named id; with intake, behind a durable intake in a folder of its own. An
+// app that knows no drills answers 404.
+func (c *Client) DrillOpen(
+	ctx context.Context,
+	id, queue string,
+	address migration.Secret,
+	intake bool,
+) (DrillOpened, error) {
 	in := struct {
 		Op     string `json:"op"`
 		ID     string `json:"id"`
@@ -111,7 +145,8 @@ func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migrat
 	}{"open", id, queue, address.Reveal(), intake}
 	var out DrillOpened
 	err := c.api.Do(ctx, http.MethodPost, drillPath, in, &out)
-	if refusal, ok := errors.AsType[*httpapi.Error](err); ok && refusal.Status == http.StatusUnprocessableEntity {
+	if refusal, ok := errors.AsType[*httpapi.Error](err); ok &&
+		refusal.Status == http.StatusUnprocessableEntity {
 		return DrillOpened{Refused: refusal.Message}, nil
 	}
 	if err != nil {
@@ -120,15 +155,17 @@ func (c *Client) DrillOpen(ctx context.Context, id, queue string, address migrat
 	return out, nil
 }
 
-// DrillRestart does to the producer and the intake of a drill what a restart of the app's process would. The intake's folder stays.
+// DrillRestart does to the producer and the intake of a drill what a restart of the app's
+// process would. The intake's folder stays.
 func (c *Client) DrillRestart(ctx context.Context, id string) error {
 	return c.drill(ctx, "restart", id, nil)
 }
 
 // DrillBacklog is what an intake of a drill has not delivered.
 type DrillBacklog struct {
-	Backlog int    `json:"backlog"` // events on disk
-	Failure string `json:"failure"` // of the last delivery that failed; "" while none has since the start
+	Backlog int `json:"backlog"` // events on disk
+	// of the last delivery that failed; "" while none has since the start
+	Failure string `json:"failure"`
 }
 
 // DrillBacklog asks for it.
@@ -144,34 +181,55 @@ func (c *Client) drill(ctx context.Context, op, id string, out any) error {
 	return nil
 }
 
-// DrillAdd adds a job over such a producer. Any status that the app answers is a result; an error means that it gave no answer.
+// DrillAdd adds a job over such a producer. Any status that the app answers is a result; an
+// error means that it gave no answer.
 func (c *Client) DrillAdd(ctx context.Context, id, job string) (CanaryResult, error) {
 	start := time.Now()
-	status, body, err := c.api.Send(ctx, http.MethodPost, drillPath, map[string]string{"op": "add", "id": id, "job": job})
+	status, body, err := c.api.Send(
+		ctx,
+		http.MethodPost,
+		drillPath,
+		map[string]string{"op": "add", "id": id, "job": job},
+	)
 	took := time.Since(start)
 	if err != nil {
 		return CanaryResult{}, fmt.Errorf("drill %s: %w", id, err)
 	}
 	var res CanaryResult
 	if err := json.Unmarshal(body, &res); err != nil {
-		return CanaryResult{}, fmt.Errorf("drill %s: the app answered status %d without a result", id, status)
+		return CanaryResult{}, fmt.Errorf(
+			"drill %s: the app answered status %d without a result",
+			id,
+			status,
+		)
 	}
 	res.Status, res.RoundTrip = status, took
 	return res, nil
 }
 
-// DrillClose ends such a producer, and removes its intake's folder; one that is not open is no error.
+// DrillClose ends such a producer, and removes its intake's folder; one that is not open is
+// no error.
 func (c *Client) DrillClose(ctx context.Context, id string) error {
 	return c.drill(ctx, "close", id, nil)
 }
 
 const drillPath = "/switchyard/drill"
 
-// Replay gives the app a body of a provider's (its id as in webhooks.Sender) that never reached it, in the shape of the provider's webhook. The app takes
-// it in as it does a webhook, so one that it has already is not doubled. A status other than 200 is a refusal with the app's reason, not an error; an error
-// means that there was no answer.
-func (c *Client) Replay(ctx context.Context, provider string, event json.RawMessage) (status int, reason string, err error) {
-	status, body, err := c.api.Send(ctx, http.MethodPost, "/switchyard/replay?provider="+url.QueryEscape(provider), event)
+// Replay gives the app a body of a provider's (its id as in webhooks.Sender) that never
+// reached it, in the shape of the provider's webhook. The app takes it in as it does a
+// webhook, so one that it has already is not doubled. A status other than 200 is a refusal
+// with the app's reason, not an error; an error means that there was no answer.
+func (c *Client) Replay(
+	ctx context.Context,
+	provider string,
+	event json.RawMessage,
+) (status int, reason string, err error) {
+	status, body, err := c.api.Send(
+		ctx,
+		http.MethodPost,
+		"/switchyard/replay?provider="+url.QueryEscape(provider),
+		event,
+	)
 	if err != nil {
 		return 0, "", fmt.Errorf("replay: %w", err)
 	}

@@ -71,6 +71,14 @@ func (j *Journal) Order(id string, at time.Time, applied bool) {
 	add(map[string]any{"type": "enqueued", "side": "source", "ok": true, "stage": "off"})
 	add(map[string]any{"type": "delivery", "status": 200})
 	if applied {
-		add(map[string]any{"type": "executed", "side": "source", "mode": "authoritative", "outcome": "applied", "result": "r"})
+		add(
+			map[string]any{
+				"type":    "executed",
+				"side":    "source",
+				"mode":    "authoritative",
+				"outcome": "applied",
+				"result":  "r",
+			},
+		)
 	}
 }

@@ -1,4 +1,5 @@
-// Package ingestiontest runs the example app as a process of its own, for tests of what speaks to it.
+// Package ingestiontest runs the example app as a process of its own, for tests of what
+// speaks to it.
 package ingestiontest
 
 import (
@@ -17,13 +18,24 @@ import (
 
 const token = "ingestion-test-token"
 
-// Start runs a program of examples/ingestion, such as dist/main.js, until the test ends, and gives its address and a client of it. It has a data folder of its own and
-// no control plane; env names its Redis and everything else, and at least one provider's secret.
+// Start runs a program of examples/ingestion, such as dist/main.js, until the test ends,
+// and gives its address and a client of it. It has a data folder of its own and no control
+// plane; env names its Redis and everything else, and at least one provider's secret.
 func Start(t testing.TB, program string, env ...string) (string, *ingestion.Client) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("node", filepath.Join(filepath.Dir(here), "..", "..", "examples", "ingestion", program)) //nolint:noctx // ended in Cleanup
-	cmd.Env = append(os.Environ(), "PORT=0", "SWITCHYARD_URL=http://127.0.0.1:1", "SWITCHYARD_TOKEN=none", "INGESTION_TOKEN="+token, "DATA_DIR="+t.TempDir())
+	cmd := exec.Command(
+		"node",
+		filepath.Join(filepath.Dir(here), "..", "..", "examples", "ingestion", program),
+	) //nolint:noctx // ended in Cleanup
+	cmd.Env = append(
+		os.Environ(),
+		"PORT=0",
+		"SWITCHYARD_URL=http://127.0.0.1:1",
+		"SWITCHYARD_TOKEN=none",
+		"INGESTION_TOKEN="+token,
+		"DATA_DIR="+t.TempDir(),
+	)
 	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()

@@ -1,10 +1,11 @@
-// Package providerstest serves stand-ins for the paid APIs that a migration talks to: the Upstash developer API, the Linode
-// API v4 and the Heroku Platform API. They keep the documented paths, authentication, JSON shapes, validation and error forms,
-// so that the real clients run against them unchanged; what each leaves out is said at its constructor.
+// Package providerstest serves stand-ins for the paid APIs that a migration talks to: the
+// Upstash developer API, the Linode API v4 and the Heroku Platform API. They keep the
+// documented paths, authentication, JSON shapes, validation and error forms, so that the
+// real clients run against them unchanged; what each leaves out is said at its constructor.
 //
-// A stand-in decides what the API answers; what happens in the world (a Redis server starts, an app restarts) is done by the
-// backend handed to it. State lives in a JSON file and survives a restart. Every stand-in can be told to go wrong:
-// see Faults.
+// A stand-in decides what the API answers; what happens in the world (a Redis server
+// starts, an app restarts) is done by the backend handed to it. State lives in a JSON file
+// and survives a restart. Every stand-in can be told to go wrong: see Faults.
 package providerstest
 
 import (
@@ -22,7 +23,8 @@ import (
 // maxBody bounds a request body, in bytes. The largest documented request is well below it.
 const maxBody = 64 << 10
 
-// loadState reads the JSON state file into v. No file (or no path) leaves v as it is: a first start.
+// loadState reads the JSON state file into v. No file (or no path) leaves v as it is: a
+// first start.
 func loadState(path string, v any) error {
 	if path == "" {
 		return nil
@@ -40,7 +42,8 @@ func loadState(path string, v any) error {
 	return nil
 }
 
-// saveState replaces the state file, readable by its owner only because it holds passwords. A crash leaves the old or the new one.
+// saveState replaces the state file, readable by its owner only because it holds passwords.
+// A crash leaves the old or the new one.
 func saveState(path string, v any) error {
 	if path == "" {
 		return nil
@@ -49,7 +52,8 @@ func saveState(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // created with mode 0600
+	// created with mode 0600
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
@@ -73,7 +77,8 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 	return json.Unmarshal(body, v)
 }
 
-// send answers with a JSON body. An encoding error cannot happen for the types used here; a write error means the client left.
+// send answers with a JSON body. An encoding error cannot happen for the types used here; a
+// write error means the client left.
 func send(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -25,7 +25,8 @@ const (
 	ErrorBefore Kind = "500 without effect"
 	// ErrorAfter answers 500 after the effect.
 	ErrorAfter Kind = "500 after the effect"
-	// BadGateway answers 502 with an HTML page after the effect, as a proxy does that has lost the answer.
+	// BadGateway answers 502 with an HTML page after the effect, as a proxy does that has
+	// lost the answer.
 	BadGateway Kind = "502 after the effect"
 	// CutBefore closes the connection, without effect.
 	CutBefore Kind = "cut without effect"
@@ -35,8 +36,8 @@ const (
 	Truncated Kind = "truncated answer"
 	// Silent never answers after the effect: the client runs into its own timeout.
 	Silent Kind = "no answer after the effect"
-	// Late closes the connection, and the effect comes only before the Fault.After-th request from then on: a client that looks at once does not
-	// see it.
+	// Late closes the connection, and the effect comes only before the Fault.After-th
+	// request from then on: a client that looks at once does not see it.
 	Late Kind = "effect after the client gave up"
 )
 
@@ -68,7 +69,8 @@ type lateEffect struct {
 	do   func()
 }
 
-// Limit makes the next n authenticated requests fail with 429 and the header Retry-After in seconds; below zero leaves the header out.
+// Limit makes the next n authenticated requests fail with 429 and the header Retry-After in
+// seconds; below zero leaves the header out.
 func (f *Faults) Limit(n, retryAfter int) {
 	f.Inject(func(Request) Fault {
 		if n <= 0 {
@@ -79,7 +81,8 @@ func (f *Faults) Limit(n, retryAfter int) {
 	})
 }
 
-// Inject has choose say what happens to each authenticated request, in the order of their coming; nil ends it.
+// Inject has choose say what happens to each authenticated request, in the order of their
+// coming; nil ends it.
 func (f *Faults) Inject(choose func(Request) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,8 +146,14 @@ func (f *Faults) next(method, path string) (Fault, []func()) {
 	return fault, due
 }
 
-// serve answers a request with handle, or as its fault wants. refuse is the provider's error form. It must be called with nothing locked.
-func (f *Faults) serve(w http.ResponseWriter, r *http.Request, refuse func(w http.ResponseWriter, status int, message string), handle http.HandlerFunc) {
+// serve answers a request with handle, or as its fault wants. refuse is the provider's
+// error form. It must be called with nothing locked.
+func (f *Faults) serve(
+	w http.ResponseWriter,
+	r *http.Request,
+	refuse func(w http.ResponseWriter, status int, message string),
+	handle http.HandlerFunc,
+) {
 	fault, due := f.next(r.Method, r.URL.Path)
 	for _, do := range due {
 		do()
@@ -187,7 +196,8 @@ func (f *Faults) serve(w http.ResponseWriter, r *http.Request, refuse func(w htt
 		panic(http.ErrAbortHandler)
 	case Silent:
 		effect()
-		_, _ = io.Copy(io.Discard, r.Body) // the server notices that a client has left once the request was read
+		// the server notices that a client has left once the request was read
+		_, _ = io.Copy(io.Discard, r.Body)
 		select {
 		case <-r.Context().Done():
 		case <-time.After(time.Minute): // a client without a timeout

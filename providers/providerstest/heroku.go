@@ -12,12 +12,14 @@ import (
 
 // HerokuBackend does what the platform does to an app.
 type HerokuBackend interface {
-	// ConfigChanged asks for a restart of the app with these variables. It must not wait for the app to be up: the platform
-	// answers the API call before the dynos have restarted.
+	// ConfigChanged asks for a restart of the app with these variables. It must not wait
+	// for the app to be up: the platform answers the API call before the dynos have
+	// restarted.
 	ConfigChanged(ctx context.Context, app string, vars map[string]string) error
 }
 
-// HerokuConfig configures the stand-in. Apps are the variables at the first start; afterwards the state file counts.
+// HerokuConfig configures the stand-in. Apps are the variables at the first start;
+// afterwards the state file counts.
 type HerokuConfig struct {
 	Token     string
 	Apps      map[string]map[string]string
@@ -25,13 +27,16 @@ type HerokuConfig struct {
 	StatePath string // JSON, mode 0600: config vars hold credentials
 }
 
-// Heroku is a stand-in for the Heroku Platform API v3, the part about config vars (https://api.heroku.com).
+// Heroku is a stand-in for the Heroku Platform API v3, the part about config vars
+// (https://api.heroku.com).
 //
-// Kept: Bearer token; the Accept header that names version 3 (else 406); GET and PATCH /apps/{app}/config-vars, null deletes;
-// every PATCH restarts the app, also one that changes nothing; the answer carries all variables; error bodies
-// {"id","message"}; statuses 400 401 404 406 422 429.
+// Kept: Bearer token; the Accept header that names version 3 (else 406); GET and PATCH
+// /apps/{app}/config-vars, null deletes; every PATCH restarts the app, also one that
+// changes nothing; the answer carries all variables; error bodies {"id","message"};
+// statuses 400 401 404 406 422 429.
 //
-// Left out: app ids (names only), releases, add-ons, the RateLimit-Remaining header, protected add-on variables.
+// Left out: app ids (names only), releases, add-ons, the RateLimit-Remaining header,
+// protected add-on variables.
 type Heroku struct {
 	Faults
 	cfg  HerokuConfig
@@ -86,12 +91,23 @@ func (h *Heroku) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Heroku) route(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "application/vnd.heroku+json; version=3") {
-		herokuError(w, http.StatusNotAcceptable, "not_acceptable", "Set the Accept header application/vnd.heroku+json; version=3")
+		herokuError(
+			w,
+			http.StatusNotAcceptable,
+			"not_acceptable",
+			"Set the Accept header application/vnd.heroku+json; version=3",
+		)
 		return
 	}
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if len(path) != 3 || path[0] != "apps" || path[2] != "config-vars" || r.Method != http.MethodGet && r.Method != http.MethodPatch {
-		herokuError(w, http.StatusNotFound, "not_found", "The requested API endpoint was not found.")
+	if len(path) != 3 || path[0] != "apps" || path[2] != "config-vars" ||
+		r.Method != http.MethodGet && r.Method != http.MethodPatch {
+		herokuError(
+			w,
+			http.StatusNotFound,
+			"not_found",
+			"The requested API endpoint was not found.",
+		)
 		return
 	}
 	// Held across the backend call, so that restarts are asked for in the order of the changes.
@@ -113,7 +129,12 @@ func (h *Heroku) route(w http.ResponseWriter, r *http.Request) {
 func (h *Heroku) patch(w http.ResponseWriter, r *http.Request, app string) {
 	var raw map[string]any
 	if err := decode(w, r, &raw); err != nil || raw == nil {
-		herokuError(w, http.StatusBadRequest, "bad_request", "Unable to parse the JSON request body.")
+		herokuError(
+			w,
+			http.StatusBadRequest,
+			"bad_request",
+			"Unable to parse the JSON request body.",
+		)
 		return
 	}
 	next := maps.Clone(h.apps[app])
@@ -121,14 +142,24 @@ func (h *Heroku) patch(w http.ResponseWriter, r *http.Request, app string) {
 		text, isText := value.(string)
 		switch {
 		case !herokuVar.MatchString(name):
-			herokuError(w, http.StatusUnprocessableEntity, "invalid_params", "Config var names are letters, digits and underscores.")
+			herokuError(
+				w,
+				http.StatusUnprocessableEntity,
+				"invalid_params",
+				"Config var names are letters, digits and underscores.",
+			)
 			return
 		case value == nil:
 			delete(next, name)
 		case isText:
 			next[name] = text
 		default:
-			herokuError(w, http.StatusUnprocessableEntity, "invalid_params", "Config var "+name+" must be a string or null.")
+			herokuError(
+				w,
+				http.StatusUnprocessableEntity,
+				"invalid_params",
+				"Config var "+name+" must be a string or null.",
+			)
 			return
 		}
 	}
@@ -140,10 +171,16 @@ func (h *Heroku) patch(w http.ResponseWriter, r *http.Request, app string) {
 		return
 	}
 	if err := h.cfg.Backend.ConfigChanged(context.WithoutCancel(r.Context()), app, maps.Clone(next)); err != nil {
-		// Taken back, else the next attempt would find the variables set and the app never restarted.
+		// Taken back, else the next attempt would find the variables set and the app never
+		// restarted.
 		h.apps[app] = before
 		err = errors.Join(err, saveState(h.cfg.StatePath, h.apps))
-		herokuError(w, http.StatusInternalServerError, "internal_server_error", "The app did not restart: "+err.Error())
+		herokuError(
+			w,
+			http.StatusInternalServerError,
+			"internal_server_error",
+			"The app did not restart: "+err.Error(),
+		)
 		return
 	}
 	send(w, http.StatusOK, next)

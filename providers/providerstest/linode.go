@@ -15,14 +15,16 @@ import (
 	"time"
 )
 
-// LinodeBackend does what the cloud does to a machine. Every method returns once it is done and may be called again.
+// LinodeBackend does what the cloud does to a machine. Every method returns once it is done
+// and may be called again.
 type LinodeBackend interface {
 	Shutdown(ctx context.Context, id int) error
 	Boot(ctx context.Context, id int) error
 	Delete(ctx context.Context, id int) error
 }
 
-// LinodeInstance is one machine. Status is the API's word: running, offline, shutting_down, booting.
+// LinodeInstance is one machine. Status is the API's word: running, offline, shutting_down,
+// booting.
 type LinodeInstance struct {
 	ID     int      `json:"id"`
 	Label  string   `json:"label"`
@@ -32,7 +34,8 @@ type LinodeInstance struct {
 	Type   string   `json:"type"`
 
 	Backups LinodeBackups `json:"backups"`
-	// Snapshot and SnapshotBegun are the manual snapshot and the one under way; the API shows them under backups.
+	// Snapshot and SnapshotBegun are the manual snapshot and the one under way; the API
+	// shows them under backups.
 	Snapshot      *LinodeSnapshot `json:"stand_in_snapshot,omitempty"`
 	SnapshotBegun *LinodeSnapshot `json:"stand_in_snapshot_begun,omitempty"`
 }
@@ -42,7 +45,8 @@ type LinodeBackups struct {
 	Enabled bool `json:"enabled"`
 }
 
-// LinodeSnapshot is a manual snapshot. Status is the API's word: pending, running, successful, failed.
+// LinodeSnapshot is a manual snapshot. Status is the API's word: pending, running,
+// successful, failed.
 type LinodeSnapshot struct {
 	ID        int     `json:"id"`
 	Label     string  `json:"label"`
@@ -53,15 +57,21 @@ type LinodeSnapshot struct {
 	Available bool    `json:"available"`
 }
 
-// linodeTypes are the plans whose prices the stand-in tells, as GET /linode/types/{id} answers (read 2026-09; backups are an add-on).
+// linodeTypes are the plans whose prices the stand-in tells, as GET /linode/types/{id}
+// answers (read 2026-09; backups are an add-on).
 var linodeTypes = map[string]json.RawMessage{
-	"g6-nanode-1": json.RawMessage(`{"id":"g6-nanode-1","label":"Nanode 1GB","class":"nanode","memory":1024,"disk":25600,"vcpus":1,"transfer":1000,"price":{"hourly":0.0075,"monthly":5.0},
-		"region_prices":[{"id":"id-cgk","hourly":0.009,"monthly":6.0}],"addons":{"backups":{"price":{"hourly":0.003,"monthly":2.0},"region_prices":[]}}}`),
-	"g6-standard-1": json.RawMessage(`{"id":"g6-standard-1","label":"Linode 2GB","class":"standard","memory":2048,"disk":51200,"vcpus":1,"transfer":2000,"price":{"hourly":0.018,"monthly":12.0},
-		"region_prices":[],"addons":{"backups":{"price":{"hourly":0.004,"monthly":2.5},"region_prices":[]}}}`),
+	"g6-nanode-1": json.RawMessage(
+		`{"id":"g6-nanode-1","label":"Nanode 1GB","class":"nanode","memory":1024,"disk":25600,"vcpus":1,"transfer":1000,"price":{"hourly":0.0075,"monthly":5.0},
+		"region_prices":[{"id":"id-cgk","hourly":0.009,"monthly":6.0}],"addons":{"backups":{"price":{"hourly":0.003,"monthly":2.0},"region_prices":[]}}}`,
+	),
+	"g6-standard-1": json.RawMessage(
+		`{"id":"g6-standard-1","label":"Linode 2GB","class":"standard","memory":2048,"disk":51200,"vcpus":1,"transfer":2000,"price":{"hourly":0.018,"monthly":12.0},
+		"region_prices":[],"addons":{"backups":{"price":{"hourly":0.004,"monthly":2.5},"region_prices":[]}}}`,
+	),
 }
 
-// LinodeConfig configures the stand-in. Instances are what exists at the first start; afterwards the state file counts.
+// LinodeConfig configures the stand-in. Instances are what exists at the first start;
+// afterwards the state file counts.
 type LinodeConfig struct {
 	Token     string
 	Instances []LinodeInstance
@@ -69,18 +79,23 @@ type LinodeConfig struct {
 	StatePath string
 }
 
-// Linode is a stand-in for the Linode API v4, the part about one instance (https://api.linode.com/v4).
+// Linode is a stand-in for the Linode API v4, the part about one instance
+// (https://api.linode.com/v4).
 //
-// Kept: Bearer token; list (one page), get, shutdown, boot, delete; the prices of two plans; backups (one manual snapshot, which another replaces; in_progress until it is done;
-// refused while the Backups service is off), backups/enable and backups/cancel, which deletes them; {} as the answer of an action; shutdown and boot go on
-// after the answer (shutting_down, booting) as they do on the real service; "Linode busy." with status 400 while they do;
-// error bodies {"errors":[{"reason"}]}; statuses 400 401 404 429 500.
+// Kept: Bearer token; list (one page), get, shutdown, boot, delete; the prices of two
+// plans; backups (one manual snapshot, which another replaces; in_progress until it is
+// done; refused while the Backups service is off), backups/enable and backups/cancel, which
+// deletes them; {} as the answer of an action; shutdown and boot go on after the answer
+// (shutting_down, booting) as they do on the real service; "Linode busy." with status 400
+// while they do; error bodies {"errors":[{"reason"}]}; statuses 400 401 404 429 500.
 //
-// Chosen where the reference is silent: shutting down what is off, and booting what runs, succeeds and changes nothing; an
-// action that fails puts the status back; a snapshot is pending, then running, then successful in as many reads; without the Backups service it is
-// refused with 400.
+// Chosen where the reference is silent: shutting down what is off, and booting what runs,
+// succeeds and changes nothing; an action that fails puts the status back; a snapshot is
+// pending, then running, then successful in as many reads; without the Backups service it
+// is refused with 400.
 //
-// Left out: everything else of the API, events, automatic backups, restoring, filters; delete happens before the answer, not after it.
+// Left out: everything else of the API, events, automatic backups, restoring, filters;
+// delete happens before the answer, not after it.
 type Linode struct {
 	Faults
 	cfg    LinodeConfig
@@ -101,8 +116,8 @@ const (
 	linodeBooting      = "booting"
 )
 
-// NewLinode returns the stand-in and takes up the actions that a former process left unfinished. Errors: incomplete
-// configuration, unreadable state file. Close it when done.
+// NewLinode returns the stand-in and takes up the actions that a former process left
+// unfinished. Errors: incomplete configuration, unreadable state file. Close it when done.
 func NewLinode(cfg LinodeConfig) (*Linode, error) {
 	if cfg.Token == "" || cfg.Backend == nil {
 		return nil, errors.New("linode stand-in needs Token and Backend")
@@ -135,7 +150,10 @@ func NewLinode(cfg LinodeConfig) (*Linode, error) {
 func (l *Linode) Instances() []LinodeInstance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.SortedFunc(maps.Values(l.all), func(a, b LinodeInstance) int { return a.ID - b.ID })
+	return slices.SortedFunc(
+		maps.Values(l.all),
+		func(a, b LinodeInstance) int { return a.ID - b.ID },
+	)
 }
 
 // SnapshotsTaken counts the manual snapshots that were begun, replaced ones too.
@@ -164,7 +182,8 @@ func (l *Linode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Linode) route(w http.ResponseWriter, r *http.Request) {
-	if id, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/types/"); ok && r.Method == http.MethodGet {
+	if id, ok := strings.CutPrefix(r.URL.Path, "/v4/linode/types/"); ok &&
+		r.Method == http.MethodGet {
 		if t, ok := linodeTypes[id]; ok {
 			send(w, http.StatusOK, t)
 		} else {
@@ -182,7 +201,11 @@ func (l *Linode) route(w http.ResponseWriter, r *http.Request) {
 		for i := range all {
 			all[i].Snapshot, all[i].SnapshotBegun = nil, nil
 		}
-		send(w, http.StatusOK, map[string]any{"data": all, "page": 1, "pages": 1, "results": len(all)})
+		send(
+			w,
+			http.StatusOK,
+			map[string]any{"data": all, "page": 1, "pages": 1, "results": len(all)},
+		)
 		return
 	}
 	idText, action, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
@@ -237,7 +260,10 @@ const linodeTime = "2006-01-02T15:04:05"
 
 // backups shows the snapshots, and takes the one under way one step on; mu is held.
 func (l *Linode) backups(w http.ResponseWriter, inst LinodeInstance) {
-	answer := map[string]any{"automatic": []any{}, "snapshot": map[string]any{"current": inst.Snapshot, "in_progress": inst.SnapshotBegun}}
+	answer := map[string]any{
+		"automatic": []any{},
+		"snapshot":  map[string]any{"current": inst.Snapshot, "in_progress": inst.SnapshotBegun},
+	}
 	if begun := inst.SnapshotBegun; begun != nil {
 		next := *begun
 		switch begun.Status {
@@ -267,13 +293,24 @@ func (l *Linode) snapshot(w http.ResponseWriter, r *http.Request, inst LinodeIns
 		linodeError(w, http.StatusBadRequest, "Linode busy.")
 	default:
 		l.snapshots++
-		inst.SnapshotBegun = &LinodeSnapshot{ID: l.snapshots, Label: req.Label, Type: "snapshot", Status: "pending", Created: time.Now().UTC().Format(linodeTime)}
+		inst.SnapshotBegun = &LinodeSnapshot{
+			ID:      l.snapshots,
+			Label:   req.Label,
+			Type:    "snapshot",
+			Status:  "pending",
+			Created: time.Now().UTC().Format(linodeTime),
+		}
 		l.keep(w, inst, inst.SnapshotBegun)
 	}
 }
 
 // act begins an asynchronous action; mu is held.
-func (l *Linode) act(w http.ResponseWriter, inst LinodeInstance, goal, meanwhile string, do func(context.Context, int) error) {
+func (l *Linode) act(
+	w http.ResponseWriter,
+	inst LinodeInstance,
+	goal, meanwhile string,
+	do func(context.Context, int) error,
+) {
 	if l.closed || inst.Status != linodeRunning && inst.Status != linodeOffline {
 		linodeError(w, http.StatusBadRequest, "Linode busy.")
 		return
@@ -293,8 +330,8 @@ func (l *Linode) act(w http.ResponseWriter, inst LinodeInstance, goal, meanwhile
 	send(w, http.StatusOK, struct{}{})
 }
 
-// start carries an action out and settles the status. One that Close interrupts keeps its transitional status, so that the
-// next process takes it up.
+// start carries an action out and settles the status. One that Close interrupts keeps its
+// transitional status, so that the next process takes it up.
 func (l *Linode) start(id int, do func(context.Context, int) error, goal, before string) {
 	l.jobs.Go(func() {
 		err := do(l.ctx, id)
@@ -307,7 +344,15 @@ func (l *Linode) start(id int, do func(context.Context, int) error, goal, before
 		inst.Status = goal
 		if err != nil {
 			inst.Status = before
-			slog.Error("linode stand-in: action did not succeed", "instance", id, "goal", goal, "err", err)
+			slog.Error(
+				"linode stand-in: action did not succeed",
+				"instance",
+				id,
+				"goal",
+				goal,
+				"err",
+				err,
+			)
 		}
 		l.all[id] = inst
 		if err := saveState(l.cfg.StatePath, l.all); err != nil {
@@ -322,7 +367,11 @@ func (l *Linode) remove(w http.ResponseWriter, r *http.Request, inst LinodeInsta
 		return
 	}
 	if err := l.cfg.Backend.Delete(context.WithoutCancel(r.Context()), inst.ID); err != nil {
-		linodeError(w, http.StatusInternalServerError, fmt.Sprintf("instance %d was not deleted: %v", inst.ID, err))
+		linodeError(
+			w,
+			http.StatusInternalServerError,
+			fmt.Sprintf("instance %d was not deleted: %v", inst.ID, err),
+		)
 		return
 	}
 	delete(l.all, inst.ID)

@@ -17,8 +17,12 @@ import (
 
 // UpstashBackend does what the managed service does behind its API.
 type UpstashBackend interface {
-	// CreateDatabase starts the database and returns once it accepts connections: host name or address, port, password.
-	CreateDatabase(ctx context.Context, spec UpstashSpec) (endpoint string, port int, password string, err error)
+	// CreateDatabase starts the database and returns once it accepts connections: host name
+	// or address, port, password.
+	CreateDatabase(
+		ctx context.Context,
+		spec UpstashSpec,
+	) (endpoint string, port int, password string, err error)
 	// DeleteDatabase stops it and drops its data.
 	DeleteDatabase(ctx context.Context, id string) error
 	// Stats reads figures off the running database.
@@ -47,13 +51,16 @@ type UpstashStats struct {
 type UpstashConfig struct {
 	Email, Key string
 	Backend    UpstashBackend
-	// StatePath is a JSON file for the databases, passwords included (mode 0600). Empty: state is lost with the process.
+	// StatePath is a JSON file for the databases, passwords included (mode 0600). Empty:
+	// state is lost with the process.
 	StatePath string
-	// UniqueNames refuses a second database of one name with 400. Whether the service does is not documented; off is the harder case.
+	// UniqueNames refuses a second database of one name with 400. Whether the service does
+	// is not documented; off is the harder case.
 	UniqueNames bool
 }
 
-// UpstashDatabase is a database that the stand-in knows, for whoever must start it again after a restart.
+// UpstashDatabase is a database that the stand-in knows, for whoever must start it again
+// after a restart.
 type UpstashDatabase struct {
 	UpstashSpec
 	Endpoint string
@@ -61,19 +68,22 @@ type UpstashDatabase struct {
 	Password migration.Secret
 }
 
-// Upstash is a stand-in for the Upstash developer API, redis part (https://api.upstash.com/v2, OpenAPI document 1.0.0 as
-// published in August 2026).
+// Upstash is a stand-in for the Upstash developer API, redis part
+// (https://api.upstash.com/v2, OpenAPI document 1.0.0 as published in August 2026).
 //
-// Kept: HTTP Basic email:key; list, get with credentials=hide, create, delete, change-plan, enable- and disable-eviction and -autoupgrade, stats;
-// required fields, the enums of platform, region and plan; the fields of Database that clients decide by; error bodies
-// {"code","message"}; statuses 400 401 404 405 429 500. A database without a named plan is pay-as-you-go.
+// Kept: HTTP Basic email:key; list, get with credentials=hide, create, delete, change-plan,
+// enable- and disable-eviction and -autoupgrade, stats; required fields, the enums of
+// platform, region and plan; the fields of Database that clients decide by; error bodies
+// {"code","message"}; statuses 400 401 404 405 429 500. A database without a named plan is
+// pay-as-you-go.
 //
-// Chosen where the document is silent: an unknown database is 404, names need not be unique (the harder case for adoption),
-// a list carries no passwords, every fixed plan has type "paid" and the data size of its plan as db_disk_threshold, and
-// creation answers only when the database is ready.
+// Chosen where the document is silent: an unknown database is 404, names need not be unique
+// (the harder case for adoption), a list carries no passwords, every fixed plan has type
+// "paid" and the data size of its plan as db_disk_threshold, and creation answers only when
+// the database is ready.
 //
-// Left out: teams, backups, budgets, read regions, TLS switching, REST tokens, time series other than the last point; eviction
-// changes the API's answer, not the backend.
+// Left out: teams, backups, budgets, read regions, TLS switching, REST tokens, time series
+// other than the last point; eviction changes the API's answer, not the backend.
 type Upstash struct {
 	Faults
 	cfg UpstashConfig
@@ -88,13 +98,15 @@ type Upstash struct {
 
 // Partial is a creation that is not complete when it is answered.
 type Partial struct {
-	// ReadyAfter is how many reads (list or get) see the new database passive, with a change under way.
+	// ReadyAfter is how many reads (list or get) see the new database passive, with a
+	// change under way.
 	ReadyAfter int
 	// GoneAfter is after how many reads the new database is gone again; 0: it stays.
 	GoneAfter int
 }
 
-// Partly has choose say how the nth creation from now (from 0) goes on after its answer; nil ends it.
+// Partly has choose say how the nth creation from now (from 0) goes on after its answer;
+// nil ends it.
 func (u *Upstash) Partly(choose func(nth int) Partial) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -126,7 +138,8 @@ type upstashRecord struct {
 	DB   upstashDatabase `json:"database"`
 }
 
-// upstashDatabase is the documented Database schema, with the password that the API returns unless told to hide it.
+// upstashDatabase is the documented Database schema, with the password that the API returns
+// unless told to hide it.
 type upstashDatabase struct {
 	ID                 string          `json:"database_id"`
 	Name               string          `json:"database_name"`
@@ -193,8 +206,22 @@ var upstashPlans = map[string]struct {
 }
 
 var upstashRegions = map[string][]string{
-	"aws": {"us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "eu-central-1", "eu-west-1", "eu-west-2", "sa-east-1",
-		"ap-south-1", "ap-northeast-1", "ap-southeast-1", "ap-southeast-2", "af-south-1"},
+	"aws": {
+		"us-east-1",
+		"us-east-2",
+		"us-west-1",
+		"us-west-2",
+		"ca-central-1",
+		"eu-central-1",
+		"eu-west-1",
+		"eu-west-2",
+		"sa-east-1",
+		"ap-south-1",
+		"ap-northeast-1",
+		"ap-southeast-1",
+		"ap-southeast-2",
+		"af-south-1",
+	},
 	"gcp": {"us-central1", "us-east4", "europe-west1", "asia-northeast1"},
 }
 
@@ -212,8 +239,15 @@ func (u *Upstash) Databases() []UpstashDatabase {
 	var out []UpstashDatabase
 	for _, r := range u.records() {
 		out = append(out, UpstashDatabase{
-			UpstashSpec: UpstashSpec{ID: r.DB.ID, Name: r.DB.Name, Region: r.DB.PrimaryRegion, Plan: r.Plan,
-				DiskBytes: r.DB.DiskThreshold, Eviction: r.DB.Eviction, TLS: r.DB.TLS},
+			UpstashSpec: UpstashSpec{
+				ID:        r.DB.ID,
+				Name:      r.DB.Name,
+				Region:    r.DB.PrimaryRegion,
+				Plan:      r.Plan,
+				DiskBytes: r.DB.DiskThreshold,
+				Eviction:  r.DB.Eviction,
+				TLS:       r.DB.TLS,
+			},
 			Endpoint: r.DB.Endpoint, Port: r.DB.Port, Password: migration.Secret(r.DB.Password),
 		})
 	}
@@ -231,7 +265,8 @@ func (u *Upstash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (u *Upstash) route(w http.ResponseWriter, r *http.Request) {
-	// Matched by hand: /redis/{id}/change-plan and /redis/disable-eviction/{id} overlap, which ServeMux refuses.
+	// Matched by hand: /redis/{id}/change-plan and /redis/disable-eviction/{id} overlap,
+	// which ServeMux refuses.
 	path := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, "/v2"), "/"), "/")
 	if !strings.HasPrefix(r.URL.Path, "/v2/redis/") || len(path) > 3 {
 		upstashError(w, http.StatusNotFound, "no such endpoint")
@@ -331,22 +366,45 @@ func (u *Upstash) create(w http.ResponseWriter, r *http.Request) {
 		upstashError(w, http.StatusBadRequest, "platform must be aws or gcp")
 		return
 	case !slices.Contains(regions, req.Region):
-		upstashError(w, http.StatusBadRequest, fmt.Sprintf("primary_region %q is not a region of %s", req.Region, req.Platform))
+		upstashError(
+			w,
+			http.StatusBadRequest,
+			fmt.Sprintf("primary_region %q is not a region of %s", req.Region, req.Platform),
+		)
 		return
 	case !known:
 		upstashError(w, http.StatusBadRequest, fmt.Sprintf("plan %q does not exist", req.Plan))
 		return
 	}
-	if u.cfg.UniqueNames && slices.ContainsFunc(u.records(), func(r upstashRecord) bool { return r.DB.Name == req.Name }) {
+	if u.cfg.UniqueNames &&
+		slices.ContainsFunc(
+			u.records(),
+			func(r upstashRecord) bool { return r.DB.Name == req.Name },
+		) {
 		upstashError(w, http.StatusBadRequest, fmt.Sprintf("database name %q is taken", req.Name))
 		return
 	}
 	// TLS cannot be switched off on the real service, whatever the request says.
-	spec := UpstashSpec{ID: uuid(), Name: req.Name, Region: req.Region, Plan: req.Plan, DiskBytes: plan.disk, Eviction: req.Eviction, TLS: true}
+	spec := UpstashSpec{
+		ID:        uuid(),
+		Name:      req.Name,
+		Region:    req.Region,
+		Plan:      req.Plan,
+		DiskBytes: plan.disk,
+		Eviction:  req.Eviction,
+		TLS:       true,
+	}
 	// A client that gives up does not stop the service from creating the database.
-	endpoint, port, password, err := u.cfg.Backend.CreateDatabase(context.WithoutCancel(r.Context()), spec)
+	endpoint, port, password, err := u.cfg.Backend.CreateDatabase(
+		context.WithoutCancel(r.Context()),
+		spec,
+	)
 	if err != nil {
-		upstashError(w, http.StatusInternalServerError, "database could not be created: "+err.Error())
+		upstashError(
+			w,
+			http.StatusInternalServerError,
+			"database could not be created: "+err.Error(),
+		)
 		return
 	}
 	rec := upstashRecord{Plan: req.Plan, DB: upstashDatabase{
@@ -354,9 +412,17 @@ func (u *Upstash) create(w http.ResponseWriter, r *http.Request) {
 		TLS: true, Password: password, MaxClients: 10_000, MemoryThreshold: 3 * gib, RequestLimit: 8024278031528736858, Budget: req.Budget,
 		PrimaryRegion: req.Region, PrimaryMembers: []string{req.Region}, AllMembers: []string{req.Region}, ReadRegions: []string{},
 		Eviction: req.Eviction, DBEviction: req.Eviction, ResourceSize: "L", DBType: "pebble",
-		ConnIdleTimeout: int64(6 * time.Hour), LuaTimeout: int64(250 * time.Millisecond), LuaCreditsPerMin: int64(10 * time.Second),
+		ConnIdleTimeout: int64(
+			6 * time.Hour,
+		), LuaTimeout: int64(250 * time.Millisecond), LuaCreditsPerMin: int64(10 * time.Second),
 		ACLEnabled: "false", ACLDefaultUser: "true", Replicas: 5, CustomerID: u.cfg.Email,
-		SecurityAddons: map[string]bool{"ipWhitelisting": false, "vpcPeering": false, "privateLink": false, "tlsMutualAuth": false, "encryptionAtRest": false},
+		SecurityAddons: map[string]bool{
+			"ipWhitelisting":   false,
+			"vpcPeering":       false,
+			"privateLink":      false,
+			"tlsMutualAuth":    false,
+			"encryptionAtRest": false,
+		},
 	}}
 	rec.setPlan(req.Plan)
 	u.answer(w, func() {
@@ -372,7 +438,11 @@ func (u *Upstash) create(w http.ResponseWriter, r *http.Request) {
 func (u *Upstash) remove(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if err := u.cfg.Backend.DeleteDatabase(context.WithoutCancel(r.Context()), id); err != nil {
-		upstashError(w, http.StatusInternalServerError, "database could not be deleted: "+err.Error())
+		upstashError(
+			w,
+			http.StatusInternalServerError,
+			"database could not be deleted: "+err.Error(),
+		)
 		return
 	}
 	u.answer(w, func() { delete(u.dbs, id) }, "OK")
@@ -430,7 +500,9 @@ func (u *Upstash) stats(w http.ResponseWriter, r *http.Request) {
 	point := func(y int64) []map[string]any { return []map[string]any{{"x": now, "y": y}} }
 	send(w, http.StatusOK, map[string]any{
 		"current_storage": s.StorageBytes, "connection_count": point(s.Connections), "keyspace": point(s.Keys), "diskusage": point(s.StorageBytes),
-		"throughput": point(0), "latency_99": point(0), "command_counts": []any{}, "total_monthly_bandwidth": 0,
+		"throughput": point(
+			0,
+		), "latency_99": point(0), "command_counts": []any{}, "total_monthly_bandwidth": 0,
 		"total_monthly_requests": 0, "total_monthly_billing": 0, "queue_optimized": false,
 	})
 }
@@ -473,7 +545,14 @@ func (r *upstashRecord) setPlan(name string) {
 }
 
 func upstashError(w http.ResponseWriter, status int, message string) {
-	send(w, status, map[string]string{"code": strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_")), "message": message})
+	send(
+		w,
+		status,
+		map[string]string{
+			"code":    strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_")),
+			"message": message,
+		},
+	)
 }
 
 func uuid() string {

@@ -1,6 +1,7 @@
 // Package upstash is a client of the Upstash developer API, redis part, as documented at
-// https://upstash.com/docs/devops/developer-api (OpenAPI document 1.0.0, August 2026). It never creates a second database to
-// make sure of the first: callers look for one by name, create, and look again when the outcome of a create is unknown.
+// https://upstash.com/docs/devops/developer-api (OpenAPI document 1.0.0, August 2026). It
+// never creates a second database to make sure of the first: callers look for one by name,
+// create, and look again when the outcome of a create is unknown.
 package upstash
 
 import (
@@ -29,19 +30,28 @@ type APIError = httpapi.Error
 // Client talks to the API on behalf of one account. It is safe for concurrent use.
 type Client struct{ api httpapi.Client }
 
-// New returns a client. An empty base means DefaultBase; hc may be nil. The API accepts native accounts only, not those of a
-// marketplace, with email and API key as HTTP Basic.
+// New returns a client. An empty base means DefaultBase; hc may be nil. The API accepts
+// native accounts only, not those of a marketplace, with email and API key as HTTP Basic.
 func New(base, email string, key migration.Secret, hc *http.Client) *Client {
 	if base == "" {
 		base = DefaultBase
 	}
 	// The API asks automated clients to name themselves.
 	header := http.Header{"User-Agent": {"switchyard"}}
-	return &Client{httpapi.Client{API: "upstash", Base: base, Email: email, Key: key, HTTP: hc, Header: header}}
+	return &Client{
+		httpapi.Client{
+			API:    "upstash",
+			Base:   base,
+			Email:  email,
+			Key:    key,
+			HTTP:   hc,
+			Header: header,
+		},
+	}
 }
 
-// Database is a managed Redis as the API describes it: schema Database, the fields that decide something here. Sizes are in
-// bytes, durations in nanoseconds.
+// Database is a managed Redis as the API describes it: schema Database, the fields that
+// decide something here. Sizes are in bytes, durations in nanoseconds.
 type Database struct {
 	ID             string `json:"database_id"`
 	Name           string `json:"database_name"`
@@ -76,13 +86,15 @@ type Database struct {
 	Password migration.Secret `json:"password"`
 }
 
-// PlanName tells the plan of an existing database by the names that Create and ChangePlan take; why says from what, or why it
-// cannot be told, in which case name is empty.
+// PlanName tells the plan of an existing database by the names that Create and ChangePlan
+// take; why says from what, or why it cannot be told, in which case name is empty.
 //
-// No documented field names the plan. The schema gives type (free, payg, pro, paid) and db_disk_threshold ("total disk size
-// limit that can be used for the database currently"), and the vendor's plan table gives every plan its data size. A fixed
-// plan is therefore a paid type whose limit is that plan's data size. A pay-as-you-go database has 100 GB, and the document's own
-// example shows type "paid" with 100 GB: for that size a paid type does not tell fixed from pay-as-you-go.
+// No documented field names the plan. The schema gives type (free, payg, pro, paid) and
+// db_disk_threshold ("total disk size limit that can be used for the database currently"),
+// and the vendor's plan table gives every plan its data size. A fixed plan is therefore a
+// paid type whose limit is that plan's data size. A pay-as-you-go database has 100 GB, and
+// the document's own example shows type "paid" with 100 GB: for that size a paid type does
+// not tell fixed from pay-as-you-go.
 func (d Database) PlanName() (name, why string) {
 	seen := fmt.Sprintf("type %q, db_disk_threshold %d bytes", d.Type, d.DiskThreshold)
 	switch d.Type {
@@ -92,7 +104,10 @@ func (d Database) PlanName() (name, why string) {
 	default:
 		return "", "the API's documents do not know this type: " + seen
 	}
-	i := slices.IndexFunc(plans, func(p Plan) bool { return p.MonthlyUSD > 0 && p.MaxBytes == d.DiskThreshold })
+	i := slices.IndexFunc(
+		plans,
+		func(p Plan) bool { return p.MonthlyUSD > 0 && p.MaxBytes == d.DiskThreshold },
+	)
 	switch {
 	case i < 0:
 		return "", "no plan has this data size: " + seen
@@ -102,7 +117,8 @@ func (d Database) PlanName() (name, why string) {
 	return plans[i].Name, seen
 }
 
-// Fixed1GB reports whether the database is on the plan Fixed 1 GB, and from what that was told (see PlanName).
+// Fixed1GB reports whether the database is on the plan Fixed 1 GB, and from what that was
+// told (see PlanName).
 func (d Database) Fixed1GB() (ok bool, why string) {
 	name, why := d.PlanName()
 	if name != Fixed1GB && name != "" {
@@ -111,8 +127,8 @@ func (d Database) Fixed1GB() (ok bool, why string) {
 	return name == Fixed1GB, why
 }
 
-// Host is the host name to connect to. The API may give a slug such as beloved-stallion-58500 instead, which is the first label
-// of a name under upstash.io.
+// Host is the host name to connect to. The API may give a slug such as
+// beloved-stallion-58500 instead, which is the first label of a name under upstash.io.
 func (d Database) Host() string {
 	if d.Endpoint == "" || d.Endpoint == "localhost" || strings.ContainsAny(d.Endpoint, ".:") {
 		return d.Endpoint
@@ -123,24 +139,31 @@ func (d Database) Host() string {
 // Addr is host:port for a Redis client.
 func (d Database) Addr() string { return net.JoinHostPort(d.Host(), strconv.Itoa(d.Port)) }
 
-// URL is the connection URL, rediss:// when TLS is on. It carries the password, hence a secret; empty without a password.
+// URL is the connection URL, rediss:// when TLS is on. It carries the password, hence a
+// secret; empty without a password.
 func (d Database) URL() migration.Secret {
 	if d.Password.IsZero() {
 		return ""
 	}
-	u := url.URL{Scheme: "redis", User: url.UserPassword("default", d.Password.Reveal()), Host: d.Addr()}
+	u := url.URL{
+		Scheme: "redis",
+		User:   url.UserPassword("default", d.Password.Reveal()),
+		Host:   d.Addr(),
+	}
 	if d.TLS {
 		u.Scheme = "rediss"
 	}
 	return migration.Secret(u.String())
 }
 
-// CreateRequest asks for a database (schema CreateDatabaseRequest). Name, platform and region are required by the API.
+// CreateRequest asks for a database (schema CreateDatabaseRequest). Name, platform and
+// region are required by the API.
 type CreateRequest struct {
 	DatabaseName  string `json:"database_name"`
 	Platform      string `json:"platform"`       // aws or gcp
 	PrimaryRegion string `json:"primary_region"` // such as us-east-1
-	// Plan by its API name. Without one the account's default is used, pay-as-you-go or free; Create refuses that.
+	// Plan by its API name. Without one the account's default is used, pay-as-you-go or
+	// free; Create refuses that.
 	Plan     string `json:"plan"`
 	Eviction bool   `json:"eviction"`
 	TLS      bool   `json:"tls"`
@@ -159,13 +182,15 @@ type Stats struct {
 	Latency99             []DataPoint `json:"latency_99"`
 }
 
-// DataPoint is one value of a time series; At is the API's text, such as "2023-05-22 10:59:23.426 +0000 UTC".
+// DataPoint is one value of a time series; At is the API's text, such as "2023-05-22
+// 10:59:23.426 +0000 UTC".
 type DataPoint struct {
 	At    string  `json:"x"`
 	Value float64 `json:"y"`
 }
 
-// List returns the databases of the account. Rely on Get for credentials: the documents do not promise them here.
+// List returns the databases of the account. Rely on Get for credentials: the documents do
+// not promise them here.
 func (c *Client) List(ctx context.Context) ([]Database, error) {
 	var dbs []Database
 	if err := c.api.Do(ctx, http.MethodGet, "/redis/databases", nil, &dbs); err != nil {
@@ -174,8 +199,9 @@ func (c *Client) List(ctx context.Context) ([]Database, error) {
 	return dbs, nil
 }
 
-// FindByName returns the database of that name, without its password, and whether there is one. Two of the same name are an
-// error of kind Conflict: the API does not promise that names are unique, and choosing one could lose the other's jobs.
+// FindByName returns the database of that name, without its password, and whether there is
+// one. Two of the same name are an error of kind Conflict: the API does not promise that
+// names are unique, and choosing one could lose the other's jobs.
 func (c *Client) FindByName(ctx context.Context, name string) (db Database, found bool, err error) {
 	dbs, err := c.List(ctx)
 	if err != nil {
@@ -187,8 +213,13 @@ func (c *Client) FindByName(ctx context.Context, name string) (db Database, foun
 		for _, d := range named {
 			ids = append(ids, d.ID)
 		}
-		return Database{}, false, migration.Errorf(migration.Conflict, "upstash has %d databases named %q (%s): delete or rename those that are not wanted; nothing was changed",
-			len(named), name, strings.Join(ids, ", "))
+		return Database{}, false, migration.Errorf(
+			migration.Conflict,
+			"upstash has %d databases named %q (%s): delete or rename those that are not wanted; nothing was changed",
+			len(named),
+			name,
+			strings.Join(ids, ", "),
+		)
 	}
 	if len(named) == 0 {
 		return Database{}, false, nil
@@ -224,44 +255,81 @@ func (c *Client) Get(ctx context.Context, id string, withCredentials bool) (Data
 	return db, nil
 }
 
-// Create makes a database and returns it, with its password. It is not idempotent: when it fails without an APIError the
-// database may exist all the same, so ask FindByName before trying again.
+// Create makes a database and returns it, with its password. It is not idempotent: when it
+// fails without an APIError the database may exist all the same, so ask FindByName before
+// trying again.
 //
 // Use Ensure, which does.
 func (c *Client) Create(ctx context.Context, req CreateRequest) (Database, error) {
 	if req.DatabaseName == "" || req.Platform == "" || req.PrimaryRegion == "" || req.Plan == "" {
-		return Database{}, migration.Errorf(migration.Invalid,
-			"a database needs name (%q), platform (%q), primary region (%q) and plan (%q)", req.DatabaseName, req.Platform, req.PrimaryRegion, req.Plan)
+		return Database{}, migration.Errorf(
+			migration.Invalid,
+			"a database needs name (%q), platform (%q), primary region (%q) and plan (%q)",
+			req.DatabaseName,
+			req.Platform,
+			req.PrimaryRegion,
+			req.Plan,
+		)
 	}
 	var db Database
 	if err := c.api.Do(ctx, http.MethodPost, "/redis/database", req, &db); err != nil {
 		return Database{}, fmt.Errorf("create database %s: %w", req.DatabaseName, err)
 	}
 	if db.ID == "" {
-		return Database{}, fmt.Errorf("create database %s: upstash answered without a database_id", req.DatabaseName)
+		return Database{}, fmt.Errorf(
+			"create database %s: upstash answered without a database_id",
+			req.DatabaseName,
+		)
 	}
 	return db, nil
 }
 
-// Delete removes a database and its data. It cannot be undone. One that does not exist is an APIError with status 404.
+// Delete removes a database and its data. It cannot be undone. One that does not exist is
+// an APIError with status 404.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	return c.change(ctx, http.MethodDelete, "/redis/database/", id, "", nil, "delete database")
 }
 
-// ChangePlan moves a database to another plan, such as Fixed1GB, with automatic upgrades off: they would change the price.
+// ChangePlan moves a database to another plan, such as Fixed1GB, with automatic upgrades
+// off: they would change the price.
 func (c *Client) ChangePlan(ctx context.Context, id, plan string) error {
 	body := map[string]any{"plan_name": plan, "auto_upgrade": false}
-	return c.change(ctx, http.MethodPost, "/redis/", id, "/change-plan", body, "change plan of database")
+	return c.change(
+		ctx,
+		http.MethodPost,
+		"/redis/",
+		id,
+		"/change-plan",
+		body,
+		"change plan of database",
+	)
 }
 
-// DisableEviction makes a full database refuse writes instead of dropping keys, which is what BullMQ needs.
+// DisableEviction makes a full database refuse writes instead of dropping keys, which is
+// what BullMQ needs.
 func (c *Client) DisableEviction(ctx context.Context, id string) error {
-	return c.change(ctx, http.MethodPost, "/redis/disable-eviction/", id, "", nil, "disable eviction of database")
+	return c.change(
+		ctx,
+		http.MethodPost,
+		"/redis/disable-eviction/",
+		id,
+		"",
+		nil,
+		"disable eviction of database",
+	)
 }
 
 // DisableAutoUpgrade keeps the database on its plan when it is full.
 func (c *Client) DisableAutoUpgrade(ctx context.Context, id string) error {
-	return c.change(ctx, http.MethodPost, "/redis/disable-autoupgrade/", id, "", nil, "disable automatic upgrades of database")
+	return c.change(
+		ctx,
+		http.MethodPost,
+		"/redis/disable-autoupgrade/",
+		id,
+		"",
+		nil,
+		"disable automatic upgrades of database",
+	)
 }
 
 // Stats returns usage figures of a database.
@@ -277,7 +345,12 @@ func (c *Client) Stats(ctx context.Context, id string) (Stats, error) {
 	return s, nil
 }
 
-func (c *Client) change(ctx context.Context, method, before, id, after string, body any, what string) error {
+func (c *Client) change(
+	ctx context.Context,
+	method, before, id, after string,
+	body any,
+	what string,
+) error {
 	path, err := idPath(before, id, after)
 	if err != nil {
 		return err

@@ -16,10 +16,16 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Each of these looks says what is wrong now. They read what the monitor and the steps have found, and find nothing themselves.
+// Each of these looks says what is wrong now. They read what the monitor and the steps have
+// found, and find nothing themselves.
 
-// outageSeverity is what a severity of the outage clock is to people who are woken by it; "late" is no alert: the retries bring those orders.
-var outageSeverity = map[webhooks.Severity]notify.Severity{webhooks.Warning: notify.Warning, webhooks.Critical: notify.Error, webhooks.Losing: notify.Critical}
+// outageSeverity is what a severity of the outage clock is to people who are woken by it;
+// "late" is no alert: the retries bring those orders.
+var outageSeverity = map[webhooks.Severity]notify.Severity{
+	webhooks.Warning:  notify.Warning,
+	webhooks.Critical: notify.Error,
+	webhooks.Losing:   notify.Critical,
+}
 
 func (n *Notifier) outage(_ context.Context, mig migration.Migration) (seen, error) {
 	o, err := n.Outage.Read(0)
@@ -39,37 +45,66 @@ func (n *Notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 			continue
 		}
 		loss := p.Clock.FirstLoss.UTC().Format("15:04 UTC on 2006-01-02")
-		title := fmt.Sprintf("%s: %s refused and %s not come back; the first is lost at %s", p.Provider.Name, orders(p.Missing, "was", "were"), plural(p.Missing, "has", "have"), loss)
+		title := fmt.Sprintf(
+			"%s: %s refused and %s not come back; the first is lost at %s",
+			p.Provider.Name,
+			orders(p.Missing, "was", "were"),
+			plural(p.Missing, "has", "have"),
+			loss,
+		)
 		switch {
 		case o.Unknown != "":
-			title = fmt.Sprintf("%s: orders may be refused, nobody knows how many; the first would be lost at %s", p.Provider.Name, loss)
+			title = fmt.Sprintf(
+				"%s: orders may be refused, nobody knows how many; the first would be lost at %s",
+				p.Provider.Name,
+				loss,
+			)
 		case severity == notify.Critical:
-			title = fmt.Sprintf("%s has stopped trying: of %d refused orders that have not come back %d %s lost", p.Provider.Name, p.Missing, p.Clock.Lost, plural(p.Clock.Lost, "is", "are"))
+			title = fmt.Sprintf(
+				"%s has stopped trying: of %d refused orders that have not come back %d %s lost",
+				p.Provider.Name,
+				p.Missing,
+				p.Clock.Lost,
+				plural(p.Clock.Lost, "is", "are"),
+			)
 		}
 		text := named(p.Orders, p.Missing)
 		if p.Provider.Recovery.Text != "" {
 			text += " Way back: " + p.Provider.Recovery.Text
 		}
-		s.alerts = append(s.alerts, notify.Event{Key: notify.Key(mig.ID, "outage", p.Provider.ID), Severity: severity, Title: title, Text: strings.TrimSpace(text), URL: n.link(mig.ID, "outage")})
+		s.alerts = append(
+			s.alerts,
+			notify.Event{
+				Key:      notify.Key(mig.ID, "outage", p.Provider.ID),
+				Severity: severity,
+				Title:    title,
+				Text:     strings.TrimSpace(text),
+				URL:      n.link(mig.ID, "outage"),
+			},
+		)
 	}
 	return s, nil
 }
 
 const (
-	// heldLong is how long an order may wait in a durable intake before somebody is told: the intake hides an outage from providers, and would from people.
+	// heldLong is how long an order may wait in a durable intake before somebody is told:
+	// the intake hides an outage from providers, and would from people.
 	heldLong = 2 * time.Minute
 	// intakeFull and intakeFilling are the shares of an intake's room from which it is urgent.
 	intakeFull, intakeFilling = 0.9, 0.5
 )
 
-// intake goes by what live apps attest of their durable intake. While none attests, what was wrong stays wrong.
+// intake goes by what live apps attest of their durable intake. While none attests, what
+// was wrong stays wrong.
 func (n *Notifier) intake(_ context.Context, mig migration.Migration) (seen, error) {
 	return judgeIntakes(n.Workers.Intakes(), mig.ID, n.link(mig.ID, "outage")), nil
 }
 
 func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 	var s seen
-	if len(facts.Instances) > 0 { // an instance that is gone is no longer told of: the order ledger knows what it has taken with it
+	// an instance that is gone is no longer told of: the order ledger knows what it has
+	// taken with it
+	if len(facts.Instances) > 0 {
 		s.judged = []string{notify.Key(mid, "intake")}
 	}
 	for _, i := range facts.Instances {
@@ -77,7 +112,15 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 			continue
 		}
 		add := func(id string, severity notify.Severity, title string) {
-			s.alerts = append(s.alerts, notify.Event{Key: notify.Key(mid, "intake", id, i.Instance), Severity: severity, Title: title, URL: link})
+			s.alerts = append(
+				s.alerts,
+				notify.Event{
+					Key:      notify.Key(mid, "intake", id, i.Instance),
+					Severity: severity,
+					Title:    title,
+					URL:      link,
+				},
+			)
 		}
 		waiting, used := time.Duration(i.OldestMS)*time.Millisecond, 0.0
 		if i.MaxBytes > 0 {
@@ -91,10 +134,29 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 			case used >= intakeFilling:
 				severity = notify.Error
 			}
-			add("held", severity, fmt.Sprintf("%s on the disk of %s and cannot be enqueued, the oldest for %s; %.0f %% of the room is used", orders(i.Backlog, "waits", "wait"), i.Instance, migration.Words(waiting), 100*used))
+			add(
+				"held",
+				severity,
+				fmt.Sprintf(
+					"%s on the disk of %s and cannot be enqueued, the oldest for %s; %.0f %% of the room is used",
+					orders(i.Backlog, "waits", "wait"),
+					i.Instance,
+					migration.Words(waiting),
+					100*used,
+				),
+			)
 		}
 		if i.Damaged > 0 {
-			add("damaged", notify.Critical, fmt.Sprintf("%d %s of the intake of %s cannot be read from its disk any more: orders that were acknowledged may be lost", i.Damaged, plural(int(i.Damaged), "line", "lines"), i.Instance))
+			add(
+				"damaged",
+				notify.Critical,
+				fmt.Sprintf(
+					"%d %s of the intake of %s cannot be read from its disk any more: orders that were acknowledged may be lost",
+					i.Damaged,
+					plural(int(i.Damaged), "line", "lines"),
+					i.Instance,
+				),
+			)
 		}
 	}
 	return s
@@ -125,10 +187,14 @@ func named(ids []string, total int) string {
 	return text + "."
 }
 
-var auditSeverity = map[string]notify.Severity{"critical": notify.Critical, "high": notify.Error, "medium": notify.Warning}
+var auditSeverity = map[string]notify.Severity{
+	"critical": notify.Critical,
+	"high":     notify.Error,
+	"medium":   notify.Warning,
+}
 
-// audit goes by the last look at the servers' settings and counters; where they cannot be looked at, what was wrong stays wrong. What was
-// measured is not told: it may name a key.
+// audit goes by the last look at the servers' settings and counters; where they cannot be
+// looked at, what was wrong stays wrong. What was measured is not told: it may name a key.
 func (n *Notifier) audit(ctx context.Context, mig migration.Migration) (seen, error) {
 	latest, err := n.Store.LatestEvidence(ctx, mig.ID)
 	if err != nil {
@@ -148,12 +214,21 @@ func (n *Notifier) audit(ctx context.Context, mig migration.Migration) (seen, er
 		if !ok {
 			severity = notify.Info
 		}
-		s.alerts = append(s.alerts, notify.Event{Key: notify.Key(mig.ID, "audit", a.Node, a.Check), Severity: severity, Title: fmt.Sprintf("%s was well on %s and is not any more", a.Title, a.Node), URL: n.link(mig.ID, "redis-audit")})
+		s.alerts = append(
+			s.alerts,
+			notify.Event{
+				Key:      notify.Key(mig.ID, "audit", a.Node, a.Check),
+				Severity: severity,
+				Title:    fmt.Sprintf("%s was well on %s and is not any more", a.Title, a.Node),
+				URL:      n.link(mig.ID, "redis-audit"),
+			},
+		)
 	}
 	return s, nil
 }
 
-// orders goes by the order ledger: lost, doubled, different, late, broken by the streams, or not known for a while.
+// orders goes by the order ledger: lost, doubled, different, late, broken by the streams,
+// or not known for a while.
 func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, error) {
 	o, err := n.Streams.Overview(ctx, mig.ID)
 	if err != nil {
@@ -162,18 +237,46 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 	key := func(id string) string { return notify.Key(mig.ID, "ledger", id) }
 	var s seen
 	add := func(id string, severity notify.Severity, title, text string) {
-		s.alerts = append(s.alerts, notify.Event{Key: key(id), Severity: severity, Title: title, Text: text, URL: n.link(mig.ID, "ledger")})
+		s.alerts = append(
+			s.alerts,
+			notify.Event{
+				Key:      key(id),
+				Severity: severity,
+				Title:    title,
+				Text:     text,
+				URL:      n.link(mig.ID, "ledger"),
+			},
+		)
 	}
 	if j := o.Journal; j != nil {
 		s.judged = append(s.judged, key("lost"), key("duplicated"), key("different"))
 		if j.Lost > 0 {
-			add("lost", notify.Critical, orders(j.Lost, "was", "were")+" acknowledged and not fulfilled in time", named(j.LostIDs, j.Lost))
+			add(
+				"lost",
+				notify.Critical,
+				orders(j.Lost, "was", "were")+" acknowledged and not fulfilled in time",
+				named(j.LostIDs, j.Lost),
+			)
 		}
 		if j.Duplicated > 0 {
-			add("duplicated", notify.Critical, orders(j.Duplicated, "has", "have")+" taken effect more than once", named(j.DuplicatedIDs, j.Duplicated))
+			add(
+				"duplicated",
+				notify.Critical,
+				orders(j.Duplicated, "has", "have")+" taken effect more than once",
+				named(j.DuplicatedIDs, j.Duplicated),
+			)
 		}
 		if j.Mismatches > 0 {
-			add("different", notify.Error, orders(j.Mismatches, "has", "have")+" come to different results or data on the two sides", named(j.MismatchIDs, j.Mismatches))
+			add(
+				"different",
+				notify.Error,
+				orders(
+					j.Mismatches,
+					"has",
+					"have",
+				)+" come to different results or data on the two sides",
+				named(j.MismatchIDs, j.Mismatches),
+			)
 		}
 	}
 	s.judged = append(s.judged, key("late"), key("jobs"))
@@ -181,14 +284,27 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 		add("late", notify.Warning, orders(late, "is", "are")+" over the deadline", "")
 	}
 	clear := o.Journal == nil || o.Journal.Lost+o.Journal.Duplicated+o.Journal.Mismatches == 0
-	if o.Verdict == environment.LedgerBroken && clear { // the application's record has not said it above
-		add("jobs", notify.Error, "The order ledger is broken: by the queues' events jobs are lost, doubled or different", "")
+	// the application's record has not said it above
+	if o.Verdict == environment.LedgerBroken && clear {
+		add(
+			"jobs",
+			notify.Error,
+			"The order ledger is broken: by the queues' events jobs are lost, doubled or different",
+			"",
+		)
 	}
 	if o.Verdict != environment.LedgerInconclusive {
 		s.judged = append(s.judged, key("unknown"))
 	}
 	if n.doubted(mig.ID, o.Verdict == environment.LedgerInconclusive) >= doubtFor {
-		add("unknown", notify.Warning, "The order ledger has been inconclusive for "+migration.Words(doubtFor)+" or more: a lost order would not be seen", "")
+		add(
+			"unknown",
+			notify.Warning,
+			"The order ledger has been inconclusive for "+migration.Words(
+				doubtFor,
+			)+" or more: a lost order would not be seen",
+			"",
+		)
 	}
 	return s, nil
 }
@@ -208,7 +324,8 @@ func (n *Notifier) doubted(mid string, inconclusive bool) time.Duration {
 	return now.Sub(n.doubtSince[mid])
 }
 
-// metSetting is the prefix of what is remembered of a migration's criteria: those that were met once.
+// metSetting is the prefix of what is remembered of a migration's criteria: those that were
+// met once.
 const metSetting = "criteria-met:"
 
 func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen, error) {
@@ -230,13 +347,27 @@ func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen,
 		switch {
 		case i.Verdict == migration.Met && !was:
 			met, more = append(met, i.Criterion.ID), true
-			n.Log.Info("criterion is met for the first time", "migration", mig.ID, "criterion", i.Criterion.ID)
+			n.Log.Info(
+				"criterion is met for the first time",
+				"migration",
+				mig.ID,
+				"criterion",
+				i.Criterion.ID,
+			)
 		case i.Verdict != migration.Met && was:
 			severity := notify.Warning // the evidence is old, or is gone
 			if i.Verdict == migration.Unmet {
 				severity = notify.Error
 			}
-			s.alerts = append(s.alerts, notify.Event{Key: notify.Key(mig.ID, "criterion", i.Criterion.ID), Severity: severity, Title: fmt.Sprintf("%s was met and is %s", i.Criterion.Title, i.Verdict), URL: n.link(mig.ID, "evidence", i.Criterion.ID)})
+			s.alerts = append(
+				s.alerts,
+				notify.Event{
+					Key:      notify.Key(mig.ID, "criterion", i.Criterion.ID),
+					Severity: severity,
+					Title:    fmt.Sprintf("%s was met and is %s", i.Criterion.Title, i.Verdict),
+					URL:      n.link(mig.ID, "evidence", i.Criterion.ID),
+				},
+			)
 		}
 	}
 	if more {
@@ -255,7 +386,8 @@ func (n *Notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 		return last.seen, nil
 	}
 	var shown costs.Capacity
-	asked, cancel := context.WithTimeout(ctx, 3*time.Second) // the other looks are not to wait for the managed service's API
+	// the other looks are not to wait for the managed service's API
+	asked, cancel := context.WithTimeout(ctx, 3*time.Second)
 	limits := n.Costs.PlanLimits(asked, &shown)
 	cancel()
 	var s seen
@@ -273,11 +405,25 @@ func (n *Notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 			if !ok {
 				continue
 			}
-			title := fmt.Sprintf("The %s needs %.0f %% of what %s allows: %s", side, 100*u.Share(), shown.Plan.Title, strings.ToLower(u.Title))
+			title := fmt.Sprintf(
+				"The %s needs %.0f %% of what %s allows: %s",
+				side,
+				100*u.Share(),
+				shown.Plan.Title,
+				strings.ToLower(u.Title),
+			)
 			if u.Likely != nil {
 				title += ", and all of it from about " + u.Likely.UTC().Format(time.DateOnly)
 			}
-			s.alerts = append(s.alerts, notify.Event{Key: key, Severity: severity, Title: title, URL: n.link(mig.ID, "capacity")})
+			s.alerts = append(
+				s.alerts,
+				notify.Event{
+					Key:      key,
+					Severity: severity,
+					Title:    title,
+					URL:      n.link(mig.ID, "capacity"),
+				},
+			)
 		}
 	}
 	n.mu.Lock()
@@ -286,4 +432,7 @@ func (n *Notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 	return s, nil
 }
 
-var capacitySeverity = map[capacity.State]notify.Severity{capacity.Near: notify.Warning, capacity.Over: notify.Error}
+var capacitySeverity = map[capacity.State]notify.Severity{
+	capacity.Near: notify.Warning,
+	capacity.Over: notify.Error,
+}

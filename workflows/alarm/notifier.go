@@ -1,4 +1,5 @@
-// Package alarm tells people what they must hear of: approvals, changes and alerts. It judges what the monitor and the steps have found.
+// Package alarm tells people what they must hear of: approvals, changes and alerts. It
+// judges what the monitor and the steps have found.
 package alarm
 
 import (
@@ -43,36 +44,44 @@ type Options struct {
 const (
 	// notifyEvery is how often runs are looked at and messages are due without anybody saying so.
 	notifyEvery = 5 * time.Second
-	// firstWait and longestWait bound how long a message that was not taken waits for its next try; the wait doubles in between.
+	// firstWait and longestWait bound how long a message that was not taken waits for its
+	// next try; the wait doubles in between.
 	firstWait   = 5 * time.Second
 	longestWait = 15 * time.Minute
-	// newsFor is how long an approval or a change is news: later it is given up. An alert and its end never are.
+	// newsFor is how long an approval or a change is news: later it is given up. An alert
+	// and its end never are.
 	newsFor = 24 * time.Hour
-	// sentKept is how long it is remembered what was sent. More than newsFor, or the same would be sent again.
+	// sentKept is how long it is remembered what was sent. More than newsFor, or the same
+	// would be sent again.
 	sentKept = 30 * 24 * time.Hour
 	// capacityEvery is how often capacity is looked at: the managed service's API is asked for it.
 	capacityEvery = 5 * time.Minute
-	// doubtFor is how long the ledger may be inconclusive before that is an alert: an app that restarts is no news.
+	// doubtFor is how long the ledger may be inconclusive before that is an alert: an app
+	// that restarts is no news.
 	doubtFor = 5 * time.Minute
 	// namedOrders is how many orders a message names.
 	namedOrders = 10
 )
 
-// Notifier tells people what they must hear of. What is to be told is written to the store first, by the look that finds it, and sent from
-// there by whoever leads: a message is sent at least once, also over a restart, and a channel that is down keeps neither the others nor a
-// step waiting.
+// Notifier tells people what they must hear of. What is to be told is written to the store
+// first, by the look that finds it, and sent from there by whoever leads: a message is sent
+// at least once, also over a restart, and a channel that is down keeps neither the others
+// nor a step waiting.
 type Notifier struct {
 	Options
 	outlets   []*outlet
 	publicURL string
 	wake      chan struct{} // holds at most one: look at the runs
 
-	told map[string]bool // events of runs that are in the outbox for certain; only run's goroutine has it
+	// events of runs that are in the outbox for certain; only run's goroutine has it
+	told map[string]bool
 
 	mu         sync.Mutex
 	doubtSince map[string]time.Time // by migration
 	capacity   map[string]capacityLook
-	caughtUp   map[string]bool // migrations whose open alerts this process has offered to every channel: one may be new
+	// migrations whose open alerts this process has offered to every channel: one may be
+	// new
+	caughtUp map[string]bool
 }
 
 type capacityLook struct {
@@ -92,14 +101,24 @@ type outlet struct {
 
 // New opens the configured channels. An error is one of the configuration.
 func New(o Options) (*Notifier, error) {
-	n := &Notifier{Options: o, publicURL: strings.TrimSuffix(o.Config.PublicURL, "/"), wake: make(chan struct{}, 1), told: map[string]bool{},
-		doubtSince: map[string]time.Time{}, capacity: map[string]capacityLook{}, caughtUp: map[string]bool{}}
+	n := &Notifier{
+		Options:    o,
+		publicURL:  strings.TrimSuffix(o.Config.PublicURL, "/"),
+		wake:       make(chan struct{}, 1),
+		told:       map[string]bool{},
+		doubtSince: map[string]time.Time{},
+		capacity:   map[string]capacityLook{},
+		caughtUp:   map[string]bool{},
+	}
 	for _, c := range o.Config.Notifications {
 		channel, err := openChannel(c)
 		if err != nil {
 			return nil, migration.Errorf(migration.Invalid, "notifications: %s: %w", c.Name, err)
 		}
-		n.outlets = append(n.outlets, &outlet{Notification: c, channel: channel, wake: make(chan struct{}, 1)})
+		n.outlets = append(
+			n.outlets,
+			&outlet{Notification: c, channel: channel, wake: make(chan struct{}, 1)},
+		)
 	}
 	return n, nil
 }
@@ -114,7 +133,16 @@ func openChannel(c config.Notification) (notify.Channel, error) {
 		return notify.NewWebhook(c.URL, c.Secret)
 	case "email":
 		s := c.SMTP
-		return notify.NewEmail(notify.SMTP{Addr: s.Addr, Security: cmp.Or(s.Security, notify.StartTLS), Username: s.Username, Password: s.Password, From: s.From, To: s.To})
+		return notify.NewEmail(
+			notify.SMTP{
+				Addr:     s.Addr,
+				Security: cmp.Or(s.Security, notify.StartTLS),
+				Username: s.Username,
+				Password: s.Password,
+				From:     s.From,
+				To:       s.To,
+			},
+		)
 	}
 	return nil, migration.Errorf(migration.Invalid, "%q is no type of a channel", c.Type)
 }
@@ -194,7 +222,8 @@ func (n *Notifier) serve(ctx context.Context, o *outlet) {
 	}
 }
 
-// sendDue tries everything that is due at a channel once. more: it got on, so that there may be more.
+// sendDue tries everything that is due at a channel once. more: it got on, so that there
+// may be more.
 func (n *Notifier) sendDue(ctx context.Context, o *outlet) (more bool, err error) {
 	now := n.Now()
 	o.mu.Lock()
@@ -224,15 +253,22 @@ func (n *Notifier) sendDue(ctx context.Context, o *outlet) (more bool, err error
 	return more, nil
 }
 
-// send gives a channel one message and writes down how that went. A process that ends in between sends it again.
-func (n *Notifier) send(ctx context.Context, o *outlet, e notify.Event, d store.Notification) (sent bool, err error) {
+// send gives a channel one message and writes down how that went. A process that ends in
+// between sends it again.
+func (n *Notifier) send(
+	ctx context.Context,
+	o *outlet,
+	e notify.Event,
+	d store.Notification,
+) (sent bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, notify.Timeout)
 	failed := o.channel.Send(bounded, e)
 	cancel()
 	if failed != nil && ctx.Err() != nil {
 		return false, ctx.Err() // nobody knows whether it was taken
 	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // what was taken is noted also by a process that is told to stop
+	// what was taken is noted also by a process that is told to stop
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	now := n.Now()
 	o.mu.Lock()
@@ -255,7 +291,17 @@ func (n *Notifier) send(ctx context.Context, o *outlet, e notify.Event, d store.
 		at = nil
 	}
 	if changed || at == nil {
-		n.Log.Warn("notification not sent", "channel", o.Name, "key", d.Key, "reason", failed.Error(), "given_up", at == nil)
+		n.Log.Warn(
+			"notification not sent",
+			"channel",
+			o.Name,
+			"key",
+			d.Key,
+			"reason",
+			failed.Error(),
+			"given_up",
+			at == nil,
+		)
 	}
 	return false, n.Store.NotificationFailed(ctx, o.Name, d.ID, failed.Error(), at, now)
 }
@@ -283,7 +329,11 @@ func (n *Notifier) link(mid string, path ...string) string {
 }
 
 // messages are an event's, one for each channel that takes it.
-func (n *Notifier) messages(e notify.Event, at time.Time, channels ...string) ([]store.Notification, error) {
+func (n *Notifier) messages(
+	e notify.Event,
+	at time.Time,
+	channels ...string,
+) ([]store.Notification, error) {
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
@@ -291,21 +341,35 @@ func (n *Notifier) messages(e notify.Event, at time.Time, channels ...string) ([
 	var out []store.Notification
 	for _, o := range n.outlets {
 		if o.takes(e) && (e.Kind != notify.Resolve || slices.Contains(channels, o.Name)) {
-			out = append(out, store.Notification{Channel: o.Name, EventID: e.ID, Key: e.Key, Kind: string(e.Kind), Event: raw, CreatedAt: at})
+			out = append(
+				out,
+				store.Notification{
+					Channel:   o.Name,
+					EventID:   e.ID,
+					Key:       e.Key,
+					Kind:      string(e.Kind),
+					Event:     raw,
+					CreatedAt: at,
+				},
+			)
 		}
 	}
 	return out, nil
 }
 
-// seen is what a look has found: what is wrong now, and the keys, with all that begin with them and a slash, that it could judge. An alert
-// that could not be judged stays as it is: what cannot be observed is not over.
+// seen is what a look has found: what is wrong now, and the keys, with all that begin with
+// them and a slash, that it could judge. An alert that could not be judged stays as it is:
+// what cannot be observed is not over.
 type seen struct {
 	alerts []notify.Event
 	judged []string
 }
 
 func (s seen) judges(key string) bool {
-	return slices.ContainsFunc(s.judged, func(j string) bool { return key == j || strings.HasPrefix(key, j+"/") })
+	return slices.ContainsFunc(
+		s.judged,
+		func(j string) bool { return key == j || strings.HasPrefix(key, j+"/") },
+	)
 }
 
 // Observe compares what is wrong now with what was, and has the difference told.
@@ -318,7 +382,11 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 			errs = append(errs, err)
 			continue
 		}
-		found.alerts, found.judged = append(found.alerts, s.alerts...), append(found.judged, s.judged...)
+		found.alerts, found.judged = append(
+			found.alerts,
+			s.alerts...), append(
+			found.judged,
+			s.judged...)
 	}
 	return errors.Join(append(errs, n.compare(ctx, mig, found))...)
 }
@@ -341,7 +409,8 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 		e.Kind, e.Source, e.At = notify.Alert, mig.Name, now
 		was, is := before[e.Key]
 		delete(before, e.Key)
-		if is && !notify.Severity(was.Severity).Less(e.Severity) { // told already; better is not over
+		// told already; better is not over
+		if is && !notify.Severity(was.Severity).Less(e.Severity) {
 			if caughtUp {
 				continue
 			}
@@ -370,9 +439,24 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 		if err != nil {
 			return err
 		}
-		change.Save = append(change.Save, store.OpenAlert{Key: e.Key, Severity: string(e.Severity), Event: raw, OpenedAt: opened})
+		change.Save = append(
+			change.Save,
+			store.OpenAlert{Key: e.Key, Severity: string(e.Severity), Event: raw, OpenedAt: opened},
+		)
 		change.Tell = append(change.Tell, messages...)
-		n.Log.Warn("alert begins", "migration", mig.ID, "key", e.Key, "severity", e.Severity, "title", e.Title, "escalated", is)
+		n.Log.Warn(
+			"alert begins",
+			"migration",
+			mig.ID,
+			"key",
+			e.Key,
+			"severity",
+			e.Severity,
+			"title",
+			e.Title,
+			"escalated",
+			is,
+		)
 	}
 	for _, key := range slices.Sorted(maps.Keys(before)) {
 		if !found.judges(key) {
@@ -387,8 +471,16 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 		if err != nil {
 			return err
 		}
-		e.Kind, e.At, e.ID = notify.Resolve, now, fmt.Sprintf("%s@%d/end", key, was.OpenedAt.UnixMilli())
-		e.Text = "It began at " + was.OpenedAt.UTC().Format("15:04:05 UTC on 2006-01-02") + " and lasted " + migration.Words(now.Sub(was.OpenedAt).Round(time.Second)) + "."
+		e.Kind, e.At, e.ID = notify.Resolve, now, fmt.Sprintf(
+			"%s@%d/end",
+			key,
+			was.OpenedAt.UnixMilli(),
+		)
+		e.Text = "It began at " + was.OpenedAt.UTC().
+			Format("15:04:05 UTC on 2006-01-02") +
+			" and lasted " + migration.Words(
+			now.Sub(was.OpenedAt).Round(time.Second),
+		) + "."
 		messages, err := n.messages(e, now, told...)
 		if err != nil {
 			return err
@@ -416,8 +508,8 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 // startedSetting is when runs began to be told, so that those of before are not.
 const startedSetting = "notifications-since"
 
-// tellRuns has told how runs stand: it goes by what the store says of them, so nothing is missed that happened while nobody led. What was
-// told before is left out by the outbox.
+// tellRuns has told how runs stand: it goes by what the store says of them, so nothing is
+// missed that happened while nobody led. What was told before is left out by the outbox.
 func (n *Notifier) tellRuns(ctx context.Context) error {
 	if len(n.outlets) == 0 {
 		return nil
@@ -448,7 +540,8 @@ func (n *Notifier) tellRuns(ctx context.Context) error {
 		var ids []string
 		for _, r := range slices.Backward(runs) {
 			for _, e := range n.runEvents(mig, r) {
-				waits := e.Kind == notify.Approval && r.State == migration.RunAwaitingApproval // that is news for as long as it does
+				// that is news for as long as it does
+				waits := e.Kind == notify.Approval && r.State == migration.RunAwaitingApproval
 				if e.At.Before(since) && !waits || n.told[e.ID] {
 					continue
 				}
@@ -475,8 +568,9 @@ func (n *Notifier) tellRuns(ctx context.Context) error {
 	return nil
 }
 
-// runEvents are what a run has to tell: that it waits for approval, or, when it changes something, that it began and how it ended. The
-// error of a run is not told: it may quote a server. Its page shows it.
+// runEvents are what a run has to tell: that it waits for approval, or, when it changes
+// something, that it began and how it ended. The error of a run is not told: it may quote a
+// server. Its page shows it.
 func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.Event {
 	title := r.Step
 	if s, ok := mig.Plan.Step(r.Step); ok {
@@ -493,8 +587,17 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 		title = "Rollback of " + title
 	}
 	event := func(kind notify.Kind, severity notify.Severity, state, says, text string, at time.Time) notify.Event {
-		return notify.Event{ID: notify.Key(mig.ID, "run", r.ID) + "/" + state, Key: notify.Key(mig.ID, "run", r.ID), Kind: kind, Severity: severity, Source: mig.Name, Title: title + " " + says, Text: text,
-			URL: n.link(mig.ID, "runs", r.ID), At: at}
+		return notify.Event{
+			ID:       notify.Key(mig.ID, "run", r.ID) + "/" + state,
+			Key:      notify.Key(mig.ID, "run", r.ID),
+			Kind:     kind,
+			Severity: severity,
+			Source:   mig.Name,
+			Title:    title + " " + says,
+			Text:     text,
+			URL:      n.link(mig.ID, "runs", r.ID),
+			At:       at,
+		}
 	}
 	var out []notify.Event
 	if r.State == migration.RunAwaitingApproval {
@@ -509,10 +612,30 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 		if r.Plan.Impact != "" {
 			text += " Impact: " + r.Plan.Impact
 		}
-		out = append(out, event(notify.Approval, notify.Warning, fmt.Sprintf("approval-%d", len(r.Approvals)), says, text, r.CreatedAt))
+		out = append(
+			out,
+			event(
+				notify.Approval,
+				notify.Warning,
+				fmt.Sprintf("approval-%d", len(r.Approvals)),
+				says,
+				text,
+				r.CreatedAt,
+			),
+		)
 	}
 	if r.State == migration.RunRejected && r.FinishedAt != nil {
-		out = append(out, event(notify.Approval, notify.Info, "rejected", "was rejected by "+r.DecidedBy, "", *r.FinishedAt))
+		out = append(
+			out,
+			event(
+				notify.Approval,
+				notify.Info,
+				"rejected",
+				"was rejected by "+r.DecidedBy,
+				"",
+				*r.FinishedAt,
+			),
+		)
 	}
 	if len(changes) == 0 || r.StartedAt == nil {
 		return out
@@ -521,19 +644,56 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 	if r.DecidedBy != "" {
 		by += ", approved by " + r.DecidedBy
 	}
-	out = append(out, event(notify.Change, notify.Info, "started", "has begun", by+".\n"+strings.Join(changes, "\n"), *r.StartedAt))
+	out = append(
+		out,
+		event(
+			notify.Change,
+			notify.Info,
+			"started",
+			"has begun",
+			by+".\n"+strings.Join(changes, "\n"),
+			*r.StartedAt,
+		),
+	)
 	if r.FinishedAt == nil {
 		return out
 	}
 	took := "After " + migration.Words(r.FinishedAt.Sub(*r.StartedAt).Round(time.Second)) + "."
 	switch r.State {
 	case migration.RunSucceeded:
-		out = append(out, event(notify.Change, notify.Info, "ended", "is done", took, *r.FinishedAt))
+		out = append(
+			out,
+			event(notify.Change, notify.Info, "ended", "is done", took, *r.FinishedAt),
+		)
 	case migration.RunFailed:
-		out = append(out, event(notify.Change, notify.Error, "ended", "has failed", took+" The run's page says why, and what was taken back.", *r.FinishedAt))
+		out = append(
+			out,
+			event(
+				notify.Change,
+				notify.Error,
+				"ended",
+				"has failed",
+				took+" The run's page says why, and what was taken back.",
+				*r.FinishedAt,
+			),
+		)
 	case migration.RunCancelled:
-		out = append(out, event(notify.Change, notify.Warning, "ended", "was cancelled by "+r.CancelledBy, took+" What it had done was taken back, as far as its page says.", *r.FinishedAt))
-	case migration.RunAwaitingApproval, migration.RunRejected, migration.RunQueued, migration.RunRunning, migration.RunUndoing:
+		out = append(
+			out,
+			event(
+				notify.Change,
+				notify.Warning,
+				"ended",
+				"was cancelled by "+r.CancelledBy,
+				took+" What it had done was taken back, as far as its page says.",
+				*r.FinishedAt,
+			),
+		)
+	case migration.RunAwaitingApproval,
+		migration.RunRejected,
+		migration.RunQueued,
+		migration.RunRunning,
+		migration.RunUndoing:
 	}
 	return out
 }

@@ -73,7 +73,12 @@ func (c NotificationChannel) Failing() bool {
 
 // Notifications gives the channels, the open alerts and what was sent last.
 func (n *Notifier) Notifications(ctx context.Context, mid string) (Notifications, error) {
-	out := Notifications{At: n.Now(), Channels: []NotificationChannel{}, Alerts: []NotifiedAlert{}, Recent: []NotificationSent{}}
+	out := Notifications{
+		At:       n.Now(),
+		Channels: []NotificationChannel{},
+		Alerts:   []NotifiedAlert{},
+		Recent:   []NotificationSent{},
+	}
 	var err error
 	if out.Channels, err = n.Channels(ctx); err != nil {
 		return out, err
@@ -87,13 +92,24 @@ func (n *Notifier) Notifications(ctx context.Context, mid string) (Notifications
 		if err := json.Unmarshal(a.Event, &e); err != nil {
 			return out, fmt.Errorf("alert %s: %w", a.Key, err)
 		}
-		shown := NotifiedAlert{Key: a.Key, Severity: a.Severity, Title: e.Title, Text: e.Text, Since: a.OpenedAt, Told: []AlertTold{}}
+		shown := NotifiedAlert{
+			Key:      a.Key,
+			Severity: a.Severity,
+			Title:    e.Title,
+			Text:     e.Text,
+			Since:    a.OpenedAt,
+			Told:     []AlertTold{},
+		}
 		messages, err := n.Store.Notifications(ctx, mid, a.Key, 50)
 		if err != nil {
 			return out, err
 		}
 		for _, m := range messages { // newest first: the last one to each channel counts
-			if m.Kind == string(notify.Alert) && !m.CreatedAt.Before(a.OpenedAt) && !slices.ContainsFunc(shown.Told, func(t AlertTold) bool { return t.Channel == m.Channel }) {
+			if m.Kind == string(notify.Alert) && !m.CreatedAt.Before(a.OpenedAt) &&
+				!slices.ContainsFunc(
+					shown.Told,
+					func(t AlertTold) bool { return t.Channel == m.Channel },
+				) {
 				shown.Told = append(shown.Told, AlertTold{m.Channel, m.SentAt})
 			}
 		}
@@ -108,7 +124,20 @@ func (n *Notifier) Notifications(ctx context.Context, mid string) (Notifications
 		if err := json.Unmarshal(m.Event, &e); err != nil {
 			return out, fmt.Errorf("notification %d: %w", m.ID, err)
 		}
-		out.Recent = append(out.Recent, NotificationSent{Channel: m.Channel, Kind: m.Kind, Severity: string(e.Severity), Title: e.Title, Created: m.CreatedAt, Tries: m.Tries, SentAt: m.SentAt, GivenUp: m.GivenUpAt != nil, Error: m.Error})
+		out.Recent = append(
+			out.Recent,
+			NotificationSent{
+				Channel:  m.Channel,
+				Kind:     m.Kind,
+				Severity: string(e.Severity),
+				Title:    e.Title,
+				Created:  m.CreatedAt,
+				Tries:    m.Tries,
+				SentAt:   m.SentAt,
+				GivenUp:  m.GivenUpAt != nil,
+				Error:    m.Error,
+			},
+		)
 	}
 	return out, nil
 }
@@ -125,8 +154,22 @@ func (n *Notifier) Channels(ctx context.Context) ([]NotificationChannel, error) 
 		if len(events) == 0 {
 			events = []string{"approval", "change", "alert"}
 		}
-		out = append(out, NotificationChannel{Name: o.Name, Type: o.Type, Events: events, MinSeverity: string(o.minSeverity()), Sent: h.Sent, Failed: h.Failed, Waiting: h.Waiting, GivenUp: h.GivenUp,
-			SentAt: h.SentAt, FailedAt: h.FailedAt, Error: h.Error})
+		out = append(
+			out,
+			NotificationChannel{
+				Name:        o.Name,
+				Type:        o.Type,
+				Events:      events,
+				MinSeverity: string(o.minSeverity()),
+				Sent:        h.Sent,
+				Failed:      h.Failed,
+				Waiting:     h.Waiting,
+				GivenUp:     h.GivenUp,
+				SentAt:      h.SentAt,
+				FailedAt:    h.FailedAt,
+				Error:       h.Error,
+			},
+		)
 	}
 	return out, nil
 }
@@ -147,7 +190,8 @@ func (n *Notifier) AlertCounts(ctx context.Context, mid string) (map[notify.Seve
 	return out, nil
 }
 
-// Test sends one channel a message that wakes nobody, now and once. Conflict says why it was not taken.
+// Test sends one channel a message that wakes nobody, now and once. Conflict says why it
+// was not taken.
 func (n *Notifier) Test(ctx context.Context, by, mid, name string) (NotificationChannel, error) {
 	mig, err := n.Store.Migration(ctx, mid)
 	if err != nil {
@@ -160,8 +204,17 @@ func (n *Notifier) Test(ctx context.Context, by, mid, name string) (Notification
 			continue
 		}
 		now := n.Now()
-		e := notify.Event{ID: notify.Key(mid, "test", name) + "@" + strconv.FormatInt(now.UnixMilli(), 10), Key: notify.Key(mid, "test", name), Kind: notify.Test, Severity: notify.Info, Source: mig.Name,
-			Title: "Test of the channel " + name, Text: by + " asked for it. Nothing is wrong.", URL: n.link(mid, "notifications"), At: now}
+		e := notify.Event{
+			ID:       notify.Key(mid, "test", name) + "@" + strconv.FormatInt(now.UnixMilli(), 10),
+			Key:      notify.Key(mid, "test", name),
+			Kind:     notify.Test,
+			Severity: notify.Info,
+			Source:   mig.Name,
+			Title:    "Test of the channel " + name,
+			Text:     by + " asked for it. Nothing is wrong.",
+			URL:      n.link(mid, "notifications"),
+			At:       now,
+		}
 		if _, err := n.send(ctx, o, e, store.Notification{Key: e.Key, CreatedAt: now}); err != nil {
 			return NotificationChannel{}, err
 		}
@@ -171,12 +224,24 @@ func (n *Notifier) Test(ctx context.Context, by, mid, name string) (Notification
 		}
 		channel := all[len(names)-1]
 		if channel.Failing() {
-			return channel, migration.Errorf(migration.Conflict, "the test was not taken: %s", channel.Error)
+			return channel, migration.Errorf(
+				migration.Conflict,
+				"the test was not taken: %s",
+				channel.Error,
+			)
 		}
 		return channel, nil
 	}
 	if len(names) == 0 {
-		return NotificationChannel{}, migration.Errorf(migration.NotFound, "no notification channel is configured: see docs/notifications.md")
+		return NotificationChannel{}, migration.Errorf(
+			migration.NotFound,
+			"no notification channel is configured: see docs/notifications.md",
+		)
 	}
-	return NotificationChannel{}, migration.Errorf(migration.NotFound, "there is no notification channel %.40q; there is %s", name, strings.Join(names, ", "))
+	return NotificationChannel{}, migration.Errorf(
+		migration.NotFound,
+		"there is no notification channel %.40q; there is %s",
+		name,
+		strings.Join(names, ", "),
+	)
 }

@@ -1,4 +1,5 @@
-// Package costs tells what the servers cost, and how much of the managed plan's limits the queues need.
+// Package costs tells what the servers cost, and how much of the managed plan's limits the
+// queues need.
 package costs
 
 import (
@@ -34,7 +35,8 @@ type Book struct {
 	Now      func() time.Time
 }
 
-// Capacity gives what is paid in each phase, what paying by use would come to, and how much of the plan's limits each side needs.
+// Capacity gives what is paid in each phase, what paying by use would come to, and how much
+// of the plan's limits each side needs.
 func (b *Book) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	routing, err := b.Routing.Read(ctx, mid)
 	if err != nil {
@@ -47,7 +49,12 @@ func (b *Book) Capacity(ctx context.Context, mid string) (Capacity, error) {
 		if err != nil {
 			return Capacity{}, err
 		}
-		l := SideLoad{Side: side, Rates: capacity.RatesOf(hours), Uses: capacity.Uses(hours, limits), Hours: hours}
+		l := SideLoad{
+			Side:  side,
+			Rates: capacity.RatesOf(hours),
+			Uses:  capacity.Uses(hours, limits),
+			Hours: hours,
+		}
 		if _, endpoint, err := b.Servers.Side(ctx, mid, side); err != nil {
 			l.Error = environment.InWords(err)
 		} else {
@@ -70,7 +77,8 @@ func (b *Book) Capacity(ctx context.Context, mid string) (Capacity, error) {
 const (
 	// LoadShown is how many days of hours rates and shares rest on.
 	LoadShown = 28 * 24 * time.Hour
-	// rateShown is the time that a bill is projected from: whole weeks, for shops have a weekly rhythm.
+	// rateShown is the time that a bill is projected from: whole weeks, for shops have a
+	// weekly rhythm.
 	rateShown = 7 * 24 * time.Hour
 	// priceFresh is how old a machine's price may be before its host is asked again.
 	priceFresh = 24 * time.Hour
@@ -84,9 +92,10 @@ type Capacity struct {
 	Phase      string       `json:"phase"` // the one the migration is in: now, interim, after
 	Phases     []CostPhase  `json:"phases"`
 	PayAsYouGo *MeteredCost `json:"pay_as_you_go,omitempty"` // nil: nothing measured
-	Plan       upstash.Plan `json:"plan"`                    // the plan whose limits are held against
-	PlanNote   string       `json:"plan_note"`               // where its limits come from
-	Sides      []SideLoad   `json:"sides"`
+	// the plan whose limits are held against
+	Plan     upstash.Plan `json:"plan"`
+	PlanNote string       `json:"plan_note"` // where its limits come from
+	Sides    []SideLoad   `json:"sides"`
 }
 
 // Phases of the cost, in their order.
@@ -117,7 +126,8 @@ type CostLine struct {
 type MeteredCost struct {
 	Side  string         `json:"side"` // where it was measured
 	Rates capacity.Rates `json:"rates"`
-	// Low counts a script as one command, High also what it runs: the service does not document which it bills. Low is nil where the server does not tell them apart.
+	// Low counts a script as one command, High also what it runs: the service does not
+	// document which it bills. Low is nil where the server does not tell them apart.
 	Low  *float64 `json:"low_usd"`
 	High float64  `json:"high_usd"`
 	// Fixed is the plan's price.
@@ -160,7 +170,8 @@ func costPhase(r migration.Routing) string {
 	return CostInterim
 }
 
-// PlanLimits gives the limits of the plan that the target has to be on; where the database exists, as the database itself has them.
+// PlanLimits gives the limits of the plan that the target has to be on; where the database
+// exists, as the database itself has them.
 func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
 	out.Plan, _ = upstash.PlanOf(upstash.Fixed1GB)
 	out.PlanNote = "price list of " + upstash.PricedAt + "; connections are the example in the API's document until the database tells its own"
@@ -178,12 +189,20 @@ func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
 			}
 		}
 	}
-	return capacity.Limits{Memory: out.Plan.MaxBytes, Connections: out.Plan.MaxConnections, CommandsPerSecond: out.Plan.MaxCommandsPerSecond, BytesPerMonth: out.Plan.BandwidthBytes}
+	return capacity.Limits{
+		Memory:            out.Plan.MaxBytes,
+		Connections:       out.Plan.MaxConnections,
+		CommandsPerSecond: out.Plan.MaxCommandsPerSecond,
+		BytesPerMonth:     out.Plan.BandwidthBytes,
+	}
 }
 
 // metered projects a bill by use from the last week of one side. Nil when nothing was seen.
 func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
-	recent := slices.DeleteFunc(slices.Clone(l.Hours), func(h capacity.Hour) bool { return h.Start.Before(now.Add(-rateShown)) })
+	recent := slices.DeleteFunc(
+		slices.Clone(l.Hours),
+		func(h capacity.Hour) bool { return h.Start.Before(now.Add(-rateShown)) },
+	)
 	rates := capacity.RatesOf(recent)
 	if rates.Seen == 0 {
 		return nil
@@ -193,7 +212,13 @@ func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
 		memory = max(memory, h.Memory)
 	}
 	traffic := int64(rates.NetBytes * capacity.Month.Seconds())
-	m := &MeteredCost{Side: l.Side, Rates: rates, High: upstash.PayAsYouGoMonthly(rates.Commands, memory, traffic), Fixed: plan.MonthlyUSD, Enough: rates.Seen >= enoughSeen}
+	m := &MeteredCost{
+		Side:   l.Side,
+		Rates:  rates,
+		High:   upstash.PayAsYouGoMonthly(rates.Commands, memory, traffic),
+		Fixed:  plan.MonthlyUSD,
+		Enough: rates.Seen >= enoughSeen,
+	}
 	if rates.Calls >= 0 {
 		low := upstash.PayAsYouGoMonthly(rates.Calls, memory, traffic)
 		m.Low = &low
@@ -201,7 +226,8 @@ func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
 	return m
 }
 
-// pricesSetting keeps the prices of machines, which can no longer be asked for once a machine is deleted.
+// pricesSetting keeps the prices of machines, which can no longer be asked for once a
+// machine is deleted.
 const pricesSetting = "machine-prices"
 
 type machinePrice struct {
@@ -226,7 +252,11 @@ func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error
 		if !ok {
 			return CostLine{What: what, Source: failed[id]}
 		}
-		usd, source := p.Machine+p.Backups, fmt.Sprintf("%s at Linode, price of %s", p.Plan, p.At.Format(time.DateOnly))
+		usd, source := p.Machine+p.Backups, fmt.Sprintf(
+			"%s at Linode, price of %s",
+			p.Plan,
+			p.At.Format(time.DateOnly),
+		)
 		if p.Backups > 0 {
 			source += fmt.Sprintf(", of which $%.2f for backups", p.Backups)
 		}
@@ -236,16 +266,34 @@ func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error
 	single := line("The single Redis", s.Standalone.LinodeID, "source.standalone.linode_id")
 	var nodes []CostLine
 	for i, n := range s.Sentinel.Nodes {
-		nodes = append(nodes, line(orElse(n.LinodeLabel, fmt.Sprintf("Sentinel node %d", i+1)), n.LinodeID, fmt.Sprintf("source.sentinel.nodes[%d].linode_id", i)))
+		nodes = append(
+			nodes,
+			line(
+				orElse(n.LinodeLabel, fmt.Sprintf("Sentinel node %d", i+1)),
+				n.LinodeID,
+				fmt.Sprintf("source.sentinel.nodes[%d].linode_id", i),
+			),
+		)
 	}
 	if len(s.Sentinel.Addrs) > 0 && len(nodes) == 0 {
-		nodes = append(nodes, CostLine{What: "Sentinel nodes", Source: "source.sentinel.nodes is not configured"})
+		nodes = append(
+			nodes,
+			CostLine{What: "Sentinel nodes", Source: "source.sentinel.nodes is not configured"},
+		)
 	}
 	fixed := plan.MonthlyUSD
-	managed := CostLine{What: "Upstash " + plan.Title, USD: &fixed, Source: "price list of " + upstash.PricedAt}
+	managed := CostLine{
+		What:   "Upstash " + plan.Title,
+		USD:    &fixed,
+		Source: "price list of " + upstash.PricedAt,
+	}
 	phases := []CostPhase{
 		{ID: CostNow, Title: "Now: the single Redis", Lines: []CostLine{single}},
-		{ID: CostInterim, Title: "Interim: Sentinel, the way back, and the managed Redis from its provisioning on", Lines: slices.Concat([]CostLine{single}, nodes, []CostLine{managed})},
+		{
+			ID:    CostInterim,
+			Title: "Interim: Sentinel, the way back, and the managed Redis from its provisioning on",
+			Lines: slices.Concat([]CostLine{single}, nodes, []CostLine{managed}),
+		},
 		{ID: CostAfter, Title: "After: the managed Redis alone", Lines: []CostLine{managed}},
 	}
 	for i := range phases {
@@ -268,8 +316,9 @@ func orElse(s, other string) string {
 	return s
 }
 
-// machinePrices gives what each configured machine costs, and why where it is not known. A price is asked for once a day; the last one known
-// counts where the host does not answer or the machine is gone.
+// machinePrices gives what each configured machine costs, and why where it is not known. A
+// price is asked for once a day; the last one known counts where the host does not answer
+// or the machine is gone.
 func (b *Book) machinePrices(ctx context.Context) (map[int]machinePrice, map[int]string, error) {
 	known := map[int]machinePrice{}
 	if _, err := b.Settings.Setting(ctx, pricesSetting, &known); err != nil {
@@ -289,7 +338,13 @@ func (b *Book) machinePrices(ctx context.Context) (map[int]machinePrice, map[int
 			failed[m.ID] = environment.InWords(err)
 			continue
 		}
-		known[m.ID] = machinePrice{Label: inst.Label, Plan: p.Plan, Machine: p.Machine, Backups: p.Backups, At: b.Now()}
+		known[m.ID] = machinePrice{
+			Label:   inst.Label,
+			Plan:    p.Plan,
+			Machine: p.Machine,
+			Backups: p.Backups,
+			At:      b.Now(),
+		}
 	}
 	if maps.Equal(before, known) {
 		return known, failed, nil

@@ -1,4 +1,5 @@
-// Package cutoverreport tells what would break if the source were left at this moment, line by line, and how to clear it.
+// Package cutoverreport tells what would break if the source were left at this moment, line
+// by line, and how to clear it.
 package cutoverreport
 
 import (
@@ -16,7 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
-// Severity is what a line of the cutover report amounts to. The zero value is Unknown, which blocks: a wrong green is worse than a red.
+// Severity is what a line of the cutover report amounts to. The zero value is Unknown,
+// which blocks: a wrong green is worse than a red.
 type Severity string
 
 const (
@@ -64,8 +66,16 @@ func Take(ctx context.Context, e *environment.Environment, v progress.View) Cuto
 		r.twice(ctx, both[0].Survey)
 	}
 	out := CutoverReport{At: v.At, Ready: true, Lines: r.lines}
-	rank := map[Severity]int{SeverityBlocks: 0, SeverityUnknown: 1, SeverityCareful: 2, SeverityClear: 3}
-	slices.SortStableFunc(out.Lines, func(a, b ReportLine) int { return rank[a.Severity] - rank[b.Severity] })
+	rank := map[Severity]int{
+		SeverityBlocks:  0,
+		SeverityUnknown: 1,
+		SeverityCareful: 2,
+		SeverityClear:   3,
+	}
+	slices.SortStableFunc(
+		out.Lines,
+		func(a, b ReportLine) int { return rank[a.Severity] - rank[b.Severity] },
+	)
 	for _, l := range out.Lines {
 		out.Ready = out.Ready && (l.Severity == SeverityClear || l.Severity == SeverityCareful)
 	}
@@ -90,14 +100,26 @@ func (r *reporter) found(l ReportLine, is bool, otherwise string) {
 
 // side says whether the side could be read at all.
 func (r *reporter) side(s environment.SideSurvey) {
-	l := ReportLine{ID: s.Side, Title: title(s.Side) + " can be read", Severity: SeverityUnknown, Measured: s.Error, Clear: "make the server reachable, or wait until it was read"}
+	l := ReportLine{
+		ID:       s.Side,
+		Title:    title(s.Side) + " can be read",
+		Severity: SeverityUnknown,
+		Measured: s.Error,
+		Clear:    "make the server reachable, or wait until it was read",
+	}
 	if s.Reading != "" {
 		l.Measured += "; " + s.Reading
 	}
 	if s.Usable() {
 		l.Severity, l.Clear = SeverityClear, ""
-		l.Measured = fmt.Sprintf("%d keys, %d queues, counted %s ago; every key looked at %s ago, which took %s", s.Survey.Keys, len(s.Survey.Queues), r.v.At.Sub(s.Survey.ReadAt).Round(time.Second),
-			r.v.At.Sub(s.Survey.At).Round(time.Second), s.Survey.Took.Round(time.Millisecond))
+		l.Measured = fmt.Sprintf(
+			"%d keys, %d queues, counted %s ago; every key looked at %s ago, which took %s",
+			s.Survey.Keys,
+			len(s.Survey.Queues),
+			r.v.At.Sub(s.Survey.ReadAt).Round(time.Second),
+			r.v.At.Sub(s.Survey.At).Round(time.Second),
+			s.Survey.Took.Round(time.Millisecond),
+		)
 	}
 	r.add(l)
 }
@@ -107,7 +129,13 @@ func title(side string) string { return strings.ToUpper(side[:1]) + side[1:] }
 // fleet says whether the workers would hear of it.
 func (r *reporter) fleet() {
 	g := r.e.Workers.Gate(r.v.Migration.ID, r.v.Routing.Revision, true)
-	l := ReportLine{ID: "workers", Title: g.Title, Severity: SeverityBlocks, Measured: g.Measured, Clear: g.Next}
+	l := ReportLine{
+		ID:       "workers",
+		Title:    g.Title,
+		Severity: SeverityBlocks,
+		Measured: g.Measured,
+		Clear:    g.Next,
+	}
 	r.found(l, !g.OK, g.Measured)
 }
 
@@ -115,32 +143,76 @@ func (r *reporter) fleet() {
 func (r *reporter) ledger() {
 	ledger, err := r.e.Journal.Read()
 	if err != nil {
-		r.add(ReportLine{ID: "ledger", Title: "Order ledger", Severity: SeverityUnknown, Measured: environment.InWords(err), Clear: "make sure the ingestion app is up"})
+		r.add(
+			ReportLine{
+				ID:       "ledger",
+				Title:    "Order ledger",
+				Severity: SeverityUnknown,
+				Measured: environment.InWords(err),
+				Clear:    "make sure the ingestion app is up",
+			},
+		)
 		return
 	}
 	s := ledger.Summary(r.v.At, r.e.Journal.Deadline())
-	r.found(ReportLine{ID: "ledger", Title: "Order ledger", Severity: SeverityBlocks, Measured: fmt.Sprintf("%d orders lost, %d applied twice", s.Lost, s.Duplicated),
-		Clear: "find out why before anything is switched", Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs)}, s.Lost+s.Duplicated > 0, fmt.Sprintf("%d acknowledged, none lost, none twice", s.Acknowledged))
+	r.found(
+		ReportLine{
+			ID:       "ledger",
+			Title:    "Order ledger",
+			Severity: SeverityBlocks,
+			Measured: fmt.Sprintf("%d orders lost, %d applied twice", s.Lost, s.Duplicated),
+			Clear:    "find out why before anything is switched",
+			Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs),
+		},
+		s.Lost+s.Duplicated > 0,
+		fmt.Sprintf("%d acknowledged, none lost, none twice", s.Acknowledged),
+	)
 	var waiting []string
 	for _, story := range ledger.Retries(0) {
 		if !story.Acknowledged {
 			waiting = append(waiting, story.Order)
 		}
 	}
-	r.found(ReportLine{ID: "provider-retries", Title: "Deliveries the providers will repeat", Severity: SeverityCareful, Measured: fmt.Sprintf("%d orders were answered 503 and not delivered again yet", len(waiting)),
-		Clear: "they come to whichever side takes orders by then; keep the app's address the same until they have", Examples: some(waiting)}, len(waiting) > 0, "none is due")
+	r.found(
+		ReportLine{
+			ID:       "provider-retries",
+			Title:    "Deliveries the providers will repeat",
+			Severity: SeverityCareful,
+			Measured: fmt.Sprintf(
+				"%d orders were answered 503 and not delivered again yet",
+				len(waiting),
+			),
+			Clear:    "they come to whichever side takes orders by then; keep the app's address the same until they have",
+			Examples: some(waiting),
+		},
+		len(waiting) > 0,
+		"none is due",
+	)
 }
 
 // streams says what both servers' events tell.
 func (r *reporter) streams(ctx context.Context) {
 	g := r.e.Streams.Gate(ctx, r.v.Migration.ID)
-	r.found(ReportLine{ID: g.ID, Title: g.Title, Severity: SeverityBlocks, Measured: g.Measured, Clear: g.Next}, !g.OK, g.Measured)
+	r.found(
+		ReportLine{
+			ID:       g.ID,
+			Title:    g.Title,
+			Severity: SeverityBlocks,
+			Measured: g.Measured,
+			Clear:    g.Next,
+		},
+		!g.OK,
+		g.Measured,
+	)
 }
 
 // queue looks at one queue of the source.
 func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	n, name := q.Counts, q.Queue.String()
-	routed := slices.ContainsFunc(r.e.Servers.Queues, func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") })
+	routed := slices.ContainsFunc(
+		r.e.Servers.Queues,
+		func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") },
+	)
 	leave := "run the step Move the other queues"
 	if routed {
 		leave = "they move with the step Move what is left once the cutover is complete; before that, wait for them"
@@ -149,15 +221,51 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		return // copies without side effects
 	}
 	line := func(id, what string, sev Severity, is bool, measured, clear, otherwise string, examples ...string) {
-		r.found(ReportLine{ID: id, Queue: name, Title: what, Severity: sev, Measured: measured, Clear: clear, Examples: examples}, is, otherwise)
+		r.found(
+			ReportLine{
+				ID:       id,
+				Queue:    name,
+				Title:    what,
+				Severity: sev,
+				Measured: measured,
+				Clear:    clear,
+				Examples: examples,
+			},
+			is,
+			otherwise,
+		)
 	}
-	line("waiting", "Jobs in line", SeverityBlocks, n.Waiting+n.Prioritized+n.Active > 0, fmt.Sprintf("%d waiting, %d prioritized, %d active", n.Waiting, n.Prioritized, n.Active), leave, "none")
+	line(
+		"waiting",
+		"Jobs in line",
+		SeverityBlocks,
+		n.Waiting+n.Prioritized+n.Active > 0,
+		fmt.Sprintf("%d waiting, %d prioritized, %d active", n.Waiting, n.Prioritized, n.Active),
+		leave,
+		"none",
+	)
 	dates := ""
 	if q.DelayedFirst != nil && q.DelayedLast != nil {
 		dates = fmt.Sprintf(", due from %s to %s", when(*q.DelayedFirst), when(*q.DelayedLast))
 	}
-	line("delayed", "Delayed jobs", SeverityBlocks, n.Delayed > 0, fmt.Sprintf("%d%s; %d of them wait for another try", n.Delayed, dates, q.Retrying), leave, "none")
-	line("failed", "Failed jobs", SeverityCareful, n.Failed > 0, fmt.Sprintf("%d", n.Failed), "retry or remove them, or move them too: "+leave, "none")
+	line(
+		"delayed",
+		"Delayed jobs",
+		SeverityBlocks,
+		n.Delayed > 0,
+		fmt.Sprintf("%d%s; %d of them wait for another try", n.Delayed, dates, q.Retrying),
+		leave,
+		"none",
+	)
+	line(
+		"failed",
+		"Failed jobs",
+		SeverityCareful,
+		n.Failed > 0,
+		fmt.Sprintf("%d", n.Failed),
+		"retry or remove them, or move them too: "+leave,
+		"none",
+	)
 	var legacy, dead, ticks []string
 	for _, s := range q.Schedulers {
 		switch {
@@ -169,28 +277,100 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 			ticks = append(ticks, fmt.Sprintf("%s at %s", s.ID, when(s.Next)))
 		}
 	}
-	line("repeatable", "Repeatable jobs of the kind BullMQ 6 refuses", SeverityBlocks, len(legacy) > 0, fmt.Sprintf("%d", len(legacy)), "make job schedulers of them with upsertJobScheduler, then removeRepeatableByKey", "none", some(legacy)...)
-	line("scheduler-dead", "Schedulers whose next job is missing", SeverityBlocks, len(dead) > 0, fmt.Sprintf("%d, which never run again", len(dead)), "upsertJobScheduler in the app makes the next job", "none", some(dead)...)
+	line(
+		"repeatable",
+		"Repeatable jobs of the kind BullMQ 6 refuses",
+		SeverityBlocks,
+		len(legacy) > 0,
+		fmt.Sprintf("%d", len(legacy)),
+		"make job schedulers of them with upsertJobScheduler, then removeRepeatableByKey",
+		"none",
+		some(legacy)...)
+	line(
+		"scheduler-dead",
+		"Schedulers whose next job is missing",
+		SeverityBlocks,
+		len(dead) > 0,
+		fmt.Sprintf("%d, which never run again", len(dead)),
+		"upsertJobScheduler in the app makes the next job",
+		"none",
+		some(dead)...)
 	move := "run the step Move the other queues: schedulers move with their queue"
 	if routed {
 		move = "upsertJobScheduler on the target, then removeJobScheduler on the source: on both, every run happens twice"
 	}
-	line("schedulers", "Job schedulers", SeverityBlocks, len(ticks) > 0, fmt.Sprintf("%d", len(ticks)), move, "none", some(ticks)...)
-	line("flows", "Jobs that wait for children", SeverityBlocks, n.WaitingChildren > 0, fmt.Sprintf("%d parents, %d with pending children", n.WaitingChildren, q.FlowParents), "let the flows finish, or move the queues as a whole", "none")
-	line("stalled", "Active jobs without a living worker", SeverityBlocks, q.StalledCount > 0, fmt.Sprintf("%d", q.StalledCount), "keep one worker on the source until its stalled check has returned them", "none", q.Stalled...)
-	line("orphans", "Jobs that no list names", SeverityBlocks, q.HashesWithoutIndex > 0, fmt.Sprintf("%d, which BullMQ will never run", q.HashesWithoutIndex), "look at each: add it again, or delete its key", "none", q.Examples...)
-	line("empty", "Listed ids without a job", SeverityBlocks, q.IndexedWithoutHash > 0, fmt.Sprintf("%d, which BullMQ would run with empty data", q.IndexedWithoutHash), "find the orders in the ledger, then remove the ids: eviction or a deletion took the jobs", "none", q.Examples...)
+	line(
+		"schedulers",
+		"Job schedulers",
+		SeverityBlocks,
+		len(ticks) > 0,
+		fmt.Sprintf("%d", len(ticks)),
+		move,
+		"none",
+		some(ticks)...)
+	line(
+		"flows",
+		"Jobs that wait for children",
+		SeverityBlocks,
+		n.WaitingChildren > 0,
+		fmt.Sprintf("%d parents, %d with pending children", n.WaitingChildren, q.FlowParents),
+		"let the flows finish, or move the queues as a whole",
+		"none",
+	)
+	line(
+		"stalled",
+		"Active jobs without a living worker",
+		SeverityBlocks,
+		q.StalledCount > 0,
+		fmt.Sprintf("%d", q.StalledCount),
+		"keep one worker on the source until its stalled check has returned them",
+		"none",
+		q.Stalled...)
+	line(
+		"orphans",
+		"Jobs that no list names",
+		SeverityBlocks,
+		q.HashesWithoutIndex > 0,
+		fmt.Sprintf("%d, which BullMQ will never run", q.HashesWithoutIndex),
+		"look at each: add it again, or delete its key",
+		"none",
+		q.Examples...)
+	line(
+		"empty",
+		"Listed ids without a job",
+		SeverityBlocks,
+		q.IndexedWithoutHash > 0,
+		fmt.Sprintf("%d, which BullMQ would run with empty data", q.IndexedWithoutHash),
+		"find the orders in the ledger, then remove the ids: eviction or a deletion took the jobs",
+		"none",
+		q.Examples...)
 	var endless []string
 	for _, d := range q.Dedup {
 		if d.TTL == 0 {
 			endless = append(endless, d.ID)
 		}
 	}
-	line("dedup", "Deduplication", SeverityCareful, q.DedupCount+q.DedupNext > 0, fmt.Sprintf("%d ids hold further jobs off, %d of the first %d until their job is gone; %d payloads wait for an active job's end", q.DedupCount, len(endless), len(q.Dedup), q.DedupNext),
-		"each side knows its own ids alone: the same id can be added once on each during the dual run", "none", some(endless)...)
+	line(
+		"dedup",
+		"Deduplication",
+		SeverityCareful,
+		q.DedupCount+q.DedupNext > 0,
+		fmt.Sprintf(
+			"%d ids hold further jobs off, %d of the first %d until their job is gone; %d payloads wait for an active job's end",
+			q.DedupCount,
+			len(endless),
+			len(q.Dedup),
+			q.DedupNext,
+		),
+		"each side knows its own ids alone: the same id can be added once on each during the dual run",
+		"none",
+		some(endless)...)
 	limits := []string{}
 	if q.RateLimit != nil {
-		limits = append(limits, fmt.Sprintf("%d jobs in %s for the queue", q.RateLimit.Max, q.RateLimit.Duration))
+		limits = append(
+			limits,
+			fmt.Sprintf("%d jobs in %s for the queue", q.RateLimit.Max, q.RateLimit.Duration),
+		)
 	}
 	if q.Limited {
 		limits = append(limits, "workers limit their rate")
@@ -198,19 +378,49 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	if q.Concurrency > 0 {
 		limits = append(limits, fmt.Sprintf("%d jobs at once", q.Concurrency))
 	}
-	line("limits", "Limits that count on each side alone", SeverityCareful, len(limits) > 0, strings.Join(limits, "; "), "halve them for the dual run where the outside world cannot bear twice as much", "none")
-	line("limiter", "Rate limit counter without an end", SeverityBlocks, q.LimitedEver, "the counter never starts again, so the limit is off", "delete the key "+q.Queue.Key("limiter"), "none")
+	line(
+		"limits",
+		"Limits that count on each side alone",
+		SeverityCareful,
+		len(limits) > 0,
+		strings.Join(limits, "; "),
+		"halve them for the dual run where the outside world cannot bear twice as much",
+		"none",
+	)
+	line(
+		"limiter",
+		"Rate limit counter without an end",
+		SeverityBlocks,
+		q.LimitedEver,
+		"the counter never starts again, so the limit is off",
+		"delete the key "+q.Queue.Key("limiter"),
+		"none",
+	)
 	r.versions(q, target)
 	r.ends(q, target)
 }
 
-// versions looks for two majors on one queue: they pause in different ways, and one's resume loses what the other put aside.
+// versions looks for two majors on one queue: they pause in different ways, and one's
+// resume loses what the other put aside.
 func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey) {
-	l := ReportLine{ID: "versions", Queue: q.Queue.String(), Title: "BullMQ versions", Severity: SeverityCareful}
+	l := ReportLine{
+		ID:       "versions",
+		Queue:    q.Queue.String(),
+		Title:    "BullMQ versions",
+		Severity: SeverityCareful,
+	}
 	there, known := target.Survey.Queue(q.Queue)
-	l.Measured = fmt.Sprintf("%s on the source, %s on the target", orNone(q.Layout), orNone(there.Layout))
+	l.Measured = fmt.Sprintf(
+		"%s on the source, %s on the target",
+		orNone(q.Layout),
+		orNone(there.Layout),
+	)
 	l.Clear = "pause and resume with Switchyard only: BullMQ's own resume of another version loses jobs; and bring the apps to one version"
-	r.found(l, known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout, l.Measured)
+	r.found(
+		l,
+		known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout,
+		l.Measured,
+	)
 }
 
 // when is a date as people read it.
@@ -225,7 +435,14 @@ func orNone(layout string) string {
 
 // ends looks at who would run the jobs then.
 func (r *reporter) ends(q bullmq.QueueSurvey, target environment.SideSurvey) {
-	l := ReportLine{ID: "target-workers", Queue: q.Queue.String(), Title: "Workers on the target", Severity: SeverityBlocks, Measured: "none: jobs would wait", Clear: "start the queue's workers on the target"}
+	l := ReportLine{
+		ID:       "target-workers",
+		Queue:    q.Queue.String(),
+		Title:    "Workers on the target",
+		Severity: SeverityBlocks,
+		Measured: "none: jobs would wait",
+		Clear:    "start the queue's workers on the target",
+	}
 	there, known := target.Survey.Queue(q.Queue)
 	switch {
 	case !target.Usable():
@@ -239,8 +456,18 @@ func (r *reporter) ends(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	}
 	r.found(l, len(there.Workers) == 0, fmt.Sprintf("%d connected", len(there.Workers)))
 	if q.WorkersNote == "" {
-		r.found(ReportLine{ID: "source-workers", Queue: q.Queue.String(), Title: "Workers on the source", Severity: SeverityCareful, Measured: fmt.Sprintf("%d connected", len(q.Workers)),
-			Clear: "they have nothing to do once the queue is empty; stop them before the decommission"}, len(q.Workers) > 0, "none")
+		r.found(
+			ReportLine{
+				ID:       "source-workers",
+				Queue:    q.Queue.String(),
+				Title:    "Workers on the source",
+				Severity: SeverityCareful,
+				Measured: fmt.Sprintf("%d connected", len(q.Workers)),
+				Clear:    "they have nothing to do once the queue is empty; stop them before the decommission",
+			},
+			len(q.Workers) > 0,
+			"none",
+		)
 	}
 }
 
@@ -255,14 +482,28 @@ func (r *reporter) flows(s bullmq.Survey) {
 		for _, other := range own.TiedTo {
 			tied = append(tied, other.String())
 		}
-		r.found(ReportLine{ID: "flows-across", Queue: q.String(), Title: "Flows into other queues", Severity: SeverityBlocks, Measured: strings.Join(tied, ", "),
-			Clear: "a child that completes on one side never releases a parent on the other: route these queues together, or let the flows finish first"}, len(tied) > 0, "none")
+		r.found(
+			ReportLine{
+				ID:       "flows-across",
+				Queue:    q.String(),
+				Title:    "Flows into other queues",
+				Severity: SeverityBlocks,
+				Measured: strings.Join(tied, ", "),
+				Clear:    "a child that completes on one side never releases a parent on the other: route these queues together, or let the flows finish first",
+			},
+			len(tied) > 0,
+			"none",
+		)
 	}
 }
 
 // room compares what the source holds with what the target has free.
 func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
-	l := ReportLine{ID: "memory", Title: "Room on the target", Clear: "take a larger plan, or drain the queues first"}
+	l := ReportLine{
+		ID:    "memory",
+		Title: "Room on the target",
+		Clear: "take a larger plan, or drain the queues first",
+	}
 	var need int64
 	for _, q := range s.Queues {
 		if q.MovedBy == "" {
@@ -278,9 +519,17 @@ func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 	case err != nil:
 		l.Measured, l.Clear = environment.InWords(err), "make the target readable"
 	case facts.MaxMemory == 0:
-		l.Severity, l.Measured, l.Clear = SeverityCareful, fmt.Sprintf("the target tells no limit; the queues take about %s", environment.Megabytes(need)), "compare with the plan's size"
+		l.Severity, l.Measured, l.Clear = SeverityCareful, fmt.Sprintf(
+			"the target tells no limit; the queues take about %s",
+			environment.Megabytes(need),
+		), "compare with the plan's size"
 	default:
-		l.Severity, l.Measured = SeverityClear, fmt.Sprintf("%s free of %s; the queues take about %s", environment.Megabytes(free), environment.Megabytes(facts.MaxMemory), environment.Megabytes(need))
+		l.Severity, l.Measured = SeverityClear, fmt.Sprintf(
+			"%s free of %s; the queues take about %s",
+			environment.Megabytes(free),
+			environment.Megabytes(facts.MaxMemory),
+			environment.Megabytes(need),
+		)
 		if need*3/2 > free {
 			l.Severity = SeverityBlocks
 		} else {
@@ -290,7 +539,8 @@ func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 	r.add(l)
 }
 
-// twice looks for jobs in line on the source whose id the target knows too: they would run on both, or stay behind as a conflict.
+// twice looks for jobs in line on the source whose id the target knows too: they would run
+// on both, or stay behind as a conflict.
 func (r *reporter) twice(ctx context.Context, s bullmq.Survey) {
 	const looked = 1000
 	source, _, err := r.e.Servers.Source(ctx, r.v.Migration.ID)
@@ -299,7 +549,13 @@ func (r *reporter) twice(ctx context.Context, s bullmq.Survey) {
 		target, _, err = r.e.Servers.Target(ctx)
 	}
 	for _, q := range r.e.Servers.Queues {
-		l := ReportLine{ID: "duplicates", Queue: q.String(), Title: "Ids that both sides know", Severity: SeverityBlocks, Clear: "look at both in the order ledger, then remove the one that has not run"}
+		l := ReportLine{
+			ID:       "duplicates",
+			Queue:    q.String(),
+			Title:    "Ids that both sides know",
+			Severity: SeverityBlocks,
+			Clear:    "look at both in the order ledger, then remove the one that has not run",
+		}
 		if _, ok := s.Queue(q); !ok {
 			continue
 		}
@@ -308,11 +564,19 @@ func (r *reporter) twice(ctx context.Context, s bullmq.Survey) {
 			both, err = bullmq.OnBoth(ctx, source, target, q, looked)
 		}
 		if err != nil {
-			l.Severity, l.Measured, l.Clear = SeverityUnknown, environment.InWords(err), "make both sides readable"
+			l.Severity, l.Measured, l.Clear = SeverityUnknown, environment.InWords(
+				err,
+			), "make both sides readable"
 			r.add(l)
 			continue
 		}
-		l.Measured, l.Examples = fmt.Sprintf("%d of the first %d jobs in each state", len(both), looked), some(both)
+		l.Measured, l.Examples = fmt.Sprintf(
+			"%d of the first %d jobs in each state",
+			len(both),
+			looked,
+		), some(
+			both,
+		)
 		r.found(l, len(both) > 0, "none")
 	}
 }

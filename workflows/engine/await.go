@@ -10,8 +10,9 @@ import (
 // ErrNotYet makes Await go on looking.
 var ErrNotYet = errors.New("not yet")
 
-// Await looks every interval until ready gives nil. ready returns an error wrapping ErrNotYet, saying what it waits for, to be asked again;
-// any other error ends the wait. When the context ends first, what was waited for is the error.
+// Await looks every interval until ready gives nil. ready returns an error wrapping
+// ErrNotYet, saying what it waits for, to be asked again; any other error ends the wait.
+// When the context ends first, what was waited for is the error.
 func Await(ctx context.Context, every time.Duration, ready func(context.Context) error) error {
 	for {
 		err := ready(ctx)

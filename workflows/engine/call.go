@@ -42,12 +42,25 @@ func (c *Call) Measured(m migration.Measure, format string, args ...any) {
 }
 
 // Evidence records facts that the run observed.
-func (c *Call) Evidence(ctx context.Context, check string, proof migration.Proof, source string, facts any) error {
+func (c *Call) Evidence(
+	ctx context.Context,
+	check string,
+	proof migration.Proof,
+	source string,
+	facts any,
+) error {
 	return c.engine.Record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts)
 }
 
-// Prove records facts and gives an error when they do not satisfy their check, so that a run whose result is bad does not succeed.
-func (c *Call) Prove(ctx context.Context, check string, proof migration.Proof, source string, facts any) error {
+// Prove records facts and gives an error when they do not satisfy their check, so that a
+// run whose result is bad does not succeed.
+func (c *Call) Prove(
+	ctx context.Context,
+	check string,
+	proof migration.Proof,
+	source string,
+	facts any,
+) error {
 	if err := c.Evidence(ctx, check, proof, source, facts); err != nil {
 		return err
 	}
@@ -82,16 +95,26 @@ func (c *Call) Output(ctx context.Context, action string, v any) (bool, error) {
 	return false, nil
 }
 
-// Remember keeps an output of the present action before it is done, for Undo after a kill in the middle.
+// Remember keeps an output of the present action before it is done, for Undo after a kill
+// in the middle.
 func (c *Call) Remember(ctx context.Context, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return c.engine.store.SaveAction(ctx, c.Run.ID, c.Action, migration.ActionRunning, "", b, c.engine.now())
+	return c.engine.store.SaveAction(
+		ctx,
+		c.Run.ID,
+		c.Action,
+		migration.ActionRunning,
+		"",
+		b,
+		c.engine.now(),
+	)
 }
 
-// OrMissing gives err, or, where an earlier action did not leave what is needed, a conflict that says so.
+// OrMissing gives err, or, where an earlier action did not leave what is needed, a conflict
+// that says so.
 func OrMissing(err error, text string) error {
 	if err != nil {
 		return err
@@ -99,7 +122,8 @@ func OrMissing(err error, text string) error {
 	return migration.Errorf(migration.Conflict, "%s", text)
 }
 
-// Ready gives what must hold for an action's own approval now; nothing where the person alone decides.
+// Ready gives what must hold for an action's own approval now; nothing where the person
+// alone decides.
 func (e *Engine) Ready(ctx context.Context, run migration.Run, action string) []migration.Gate {
 	for _, known := range e.steps[run.Step].Actions(run.Params) {
 		if known.ID == action && known.Ready != nil {

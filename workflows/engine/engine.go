@@ -13,14 +13,16 @@ import (
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
-	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // lets DBOS use the store's SQLite file
+	// lets DBOS use the store's SQLite file
+	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store"
 )
 
-// Engine carries runs out on DBOS Transact. DBOS remembers which actions are done, so that a process that was killed goes on with the
-// first one that is not. What an action gives is a value, also when it fails: an error of the engine itself stops the run where it is and
+// Engine carries runs out on DBOS Transact. DBOS remembers which actions are done, so that
+// a process that was killed goes on with the first one that is not. What an action gives is
+// a value, also when it fails: an error of the engine itself stops the run where it is and
 // undoes nothing, because an unknown state is no reason to change production.
 type Engine struct {
 	store  *store.Store
@@ -32,17 +34,20 @@ type Engine struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	mu      sync.Mutex
-	dbos    dbos.Context                       // nil: another replica carries runs out, or none does
+	mu sync.Mutex
+	// nil: another replica carries runs out, or none does
+	dbos    dbos.Context
 	cancels map[string]context.CancelCauseFunc // of the action under way, by run
 }
 
-// engineVersion names the history format of runs for DBOS. It is pinned because DBOS would otherwise leave the runs of another build
-// alone for ever. Change it when an action of a step is renamed or moved.
+// engineVersion names the history format of runs for DBOS. It is pinned because DBOS would
+// otherwise leave the runs of another build alone for ever. Change it when an action of a
+// step is renamed or moved.
 const engineVersion = "1"
 
-// executorID is fixed: one process at a time launches the engine (the SQLite file's lock, or the leader's lock on Postgres), so whoever
-// launches it owns all runs, also those that a former leader left behind.
+// executorID is fixed: one process at a time launches the engine (the SQLite file's lock,
+// or the leader's lock on Postgres), so whoever launches it owns all runs, also those that
+// a former leader left behind.
 const executorID = "switchyard"
 
 var errCancelled = errors.New("cancelled")
@@ -55,15 +60,35 @@ type outcome struct {
 	Untouched bool `json:"untouched,omitempty"`
 }
 
-// New gives an engine for steps, by id. notify is called with the topic of whatever has changed: run:<id>, overview; it must not block.
-func New(st *store.Store, steps map[string]Step, log *slog.Logger, now func() time.Time, notify func(topic string)) *Engine {
-	return &Engine{store: st, steps: steps, log_: log, now: now, notify: notify, cancels: map[string]context.CancelCauseFunc{}}
+// New gives an engine for steps, by id. notify is called with the topic of whatever has
+// changed: run:<id>, overview; it must not block.
+func New(
+	st *store.Store,
+	steps map[string]Step,
+	log *slog.Logger,
+	now func() time.Time,
+	notify func(topic string),
+) *Engine {
+	return &Engine{
+		store:   st,
+		steps:   steps,
+		log_:    log,
+		now:     now,
+		notify:  notify,
+		cancels: map[string]context.CancelCauseFunc{},
+	}
 }
 
-// Launch opens DBOS on the store's database and resumes every run that was under way. close ends it; then it may be launched again.
+// Launch opens DBOS on the store's database and resumes every run that was under way. close
+// ends it; then it may be launched again.
 func (e *Engine) Launch(ctx context.Context) error {
 	ctx, e.stop = context.WithCancel(ctx)
-	cfg := dbos.Config{AppName: "switchyard", ApplicationVersion: engineVersion, ExecutorID: executorID, Logger: slog.New(quiet{e.log_.Handler()})}
+	cfg := dbos.Config{
+		AppName:            "switchyard",
+		ApplicationVersion: engineVersion,
+		ExecutorID:         executorID,
+		Logger:             slog.New(quiet{e.log_.Handler()}),
+	}
 	if e.store.Postgres() {
 		cfg.DatabaseURL = e.store.URL().Reveal()
 	} else {
@@ -76,7 +101,12 @@ func (e *Engine) Launch(ctx context.Context) error {
 	e.mu.Lock()
 	e.dbos = d // from here on start takes runs, so that none falls between this and the list below
 	e.mu.Unlock()
-	dbos.RegisterWorkflow(d, e.workflow, dbos.WithWorkflowName("run"), dbos.WithMaxRecoveryAttempts(1_000_000))
+	dbos.RegisterWorkflow(
+		d,
+		e.workflow,
+		dbos.WithWorkflowName("run"),
+		dbos.WithMaxRecoveryAttempts(1_000_000),
+	)
 	if err := dbos.Launch(d); err != nil {
 		return fmt.Errorf("workflow engine: %w", err)
 	}
@@ -108,11 +138,12 @@ func (e *Engine) Close() {
 	e.tasks.Wait()
 }
 
-// Start hands a run to DBOS. It may be called again for the same run: the workflow id makes it one. An engine error is tried again
-// until it passes or the process ends. Where another replica carries runs out it does nothing: the database tells that one.
+// Start hands a run to DBOS. It may be called again for the same run: the workflow id makes
+// it one. An engine error is tried again until it passes or the process ends. Where another
+// replica carries runs out it does nothing: the database tells that one.
 //
-// What is between two approvals of a run is a part, and each part a workflow of its own: while a run waits for a person, the engine has nothing
-// of it (see docs/adr/0001).
+// What is between two approvals of a run is a part, and each part a workflow of its own:
+// while a run waits for a person, the engine has nothing of it (see docs/adr/0001).
 func (e *Engine) Start(id string) {
 	e.mu.Lock() // until the task is counted: close waits for all of them
 	defer e.mu.Unlock()
@@ -123,7 +154,10 @@ func (e *Engine) Start(id string) {
 	e.tasks.Go(func() {
 		for first := true; d.Err() == nil; first = false {
 			var before migration.Run
-			if e.persist(d, func() (err error) { before, err = e.store.Run(d, id); return err }) != nil {
+			if e.persist(
+				d,
+				func() (err error) { before, err = e.store.Run(d, id); return err },
+			) != nil {
 				return
 			}
 			wid := partID(id, len(before.Approvals))
@@ -136,15 +170,21 @@ func (e *Engine) Start(id string) {
 			}
 			if err == nil {
 				run, readErr := e.store.Run(d, id)
-				if readErr == nil && (!run.State.Open() || run.State == migration.RunAwaitingApproval) {
+				if readErr == nil &&
+					(!run.State.Open() || run.State == migration.RunAwaitingApproval) {
 					return
 				}
-				if readErr == nil && len(run.Approvals) != len(before.Approvals) { // answered meanwhile: on with the next part
+				// answered meanwhile: on with the next part
+				if readErr == nil && len(run.Approvals) != len(before.Approvals) {
 					continue
 				}
-				err = fmt.Errorf("the workflow ended but the run is open: %w", errors.Join(readErr, ErrNotYet))
+				err = fmt.Errorf(
+					"the workflow ended but the run is open: %w",
+					errors.Join(readErr, ErrNotYet),
+				)
 			}
-			// A process that was told to stop, as opposed to killed, leaves its runs cancelled in DBOS: no error, they only need a push.
+			// A process that was told to stop, as opposed to killed, leaves its runs
+			// cancelled in DBOS: no error, they only need a push.
 			if !first || !errors.Is(err, dbos.ErrAwaitedWorkflowCancelled) {
 				e.log_.Error("workflow engine error; trying again", "run", id, "err", err)
 				select {
@@ -160,7 +200,8 @@ func (e *Engine) Start(id string) {
 	})
 }
 
-// partID names the part of a run after that many answers. The first is named by the run alone, as when there were no others.
+// partID names the part of a run after that many answers. The first is named by the run
+// alone, as when there were no others.
 func partID(run string, answers int) string {
 	if answers == 0 {
 		return run
@@ -174,7 +215,8 @@ func partOf(wid string) (run string, answers int) {
 	return run, answers
 }
 
-// approved gives the actions in the order of the plan that was approved, which may be that of an earlier version.
+// approved gives the actions in the order of the plan that was approved, which may be that
+// of an earlier version.
 func approved(run migration.Run, known []Action) []Action {
 	var out []Action
 	for _, p := range run.Plan.Actions {
@@ -192,7 +234,8 @@ func approved(run migration.Run, known []Action) []Action {
 	return out
 }
 
-// beginning is the action with which a part begins: the first, or the one that the last answer was about.
+// beginning is the action with which a part begins: the first, or the one that the last
+// answer was about.
 func beginning(actions []Action, answers int) int {
 	for i, a := range actions {
 		if a.Approval == "" {
@@ -205,13 +248,21 @@ func beginning(actions []Action, answers int) int {
 	return 0
 }
 
-// workflow is one part of a run from start to end. Everything in it that is not a DBOS step must be deterministic.
+// workflow is one part of a run from start to end. Everything in it that is not a DBOS step
+// must be deterministic.
 func (e *Engine) workflow(ctx dbos.Context, wid string) (string, error) {
 	id, answers := partOf(wid)
 	run, err := dbos.RunAsStep(ctx, func(ctx context.Context) (migration.Run, error) {
 		var run migration.Run
 		err := e.persist(ctx, func() (err error) {
-			moved := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunQueued, migration.RunRunning}, migration.RunRunning, store.RunChange{}, e.now())
+			moved := e.store.MoveRun(
+				ctx,
+				id,
+				[]migration.RunState{migration.RunQueued, migration.RunRunning},
+				migration.RunRunning,
+				store.RunChange{},
+				e.now(),
+			)
 			if moved != nil && migration.KindOf(moved) != migration.Conflict {
 				return moved
 			}
@@ -226,7 +277,12 @@ func (e *Engine) workflow(ctx dbos.Context, wid string) (string, error) {
 	}
 	step, ok := e.steps[run.Step]
 	if !ok {
-		return "", e.finish(ctx, id, migration.RunFailed, fmt.Sprintf("this version knows no step %q", run.Step))
+		return "", e.finish(
+			ctx,
+			id,
+			migration.RunFailed,
+			fmt.Sprintf("this version knows no step %q", run.Step),
+		)
 	}
 	actions := step.Actions(run.Params)
 	if run.Rollback != "" {
@@ -275,13 +331,24 @@ func (e *Engine) rollback(ctx dbos.Context, run migration.Run, actions []Action)
 	return "succeeded", e.finish(ctx, run.ID, migration.RunSucceeded, "")
 }
 
-// giveUp undoes what a failed or cancelled run did, the interrupted action included, and says what could not be undone.
-func (e *Engine) giveUp(ctx dbos.Context, run migration.Run, done []Action, why outcome) (string, error) {
+// giveUp undoes what a failed or cancelled run did, the interrupted action included, and
+// says what could not be undone.
+func (e *Engine) giveUp(
+	ctx dbos.Context,
+	run migration.Run,
+	done []Action,
+	why outcome,
+) (string, error) {
 	final, reason := migration.RunFailed, why.Failed
 	if why.Cancelled {
 		final, reason = migration.RunCancelled, "cancelled; what was done has been taken back"
-		if n := len(run.Approvals); n > 0 && !run.Approvals[n-1].Approved && run.Approvals[n-1].Comment != "" {
-			reason = fmt.Sprintf("not approved by %s: %s; what was done has been taken back", run.Approvals[n-1].By, run.Approvals[n-1].Comment)
+		if n := len(run.Approvals); n > 0 && !run.Approvals[n-1].Approved &&
+			run.Approvals[n-1].Comment != "" {
+			reason = fmt.Sprintf(
+				"not approved by %s: %s; what was done has been taken back",
+				run.Approvals[n-1].By,
+				run.Approvals[n-1].Comment,
+			)
 		}
 	}
 	if err := e.move(ctx, run.ID, migration.RunUndoing); err != nil {
@@ -306,7 +373,10 @@ func (e *Engine) giveUp(ctx dbos.Context, run migration.Run, done []Action, why 
 // hold lets the run wait for the approval of an action. False: it is cancelled.
 func (e *Engine) hold(ctx dbos.Context, id string, answers int, a Action) (bool, error) {
 	return dbos.RunAsStep(ctx, func(ctx context.Context) (held bool, err error) {
-		err = e.persist(ctx, func() (err error) { held, err = e.store.HoldRun(ctx, id, answers); return err })
+		err = e.persist(
+			ctx,
+			func() (err error) { held, err = e.store.HoldRun(ctx, id, answers); return err },
+		)
 		if err == nil && held {
 			e.log(id, a.ID, "info", "waits for the approval of: "+a.Title)
 			e.progress(id, "waits for the approval of: "+a.Title, nil)
@@ -320,8 +390,15 @@ func undo(a Action) func(context.Context, *Call) (any, error) {
 	return func(ctx context.Context, c *Call) (any, error) { return nil, a.Undo(ctx, c) }
 }
 
-// perform carries out one action as a DBOS step. prefix is "undo:" for taking back within a run that went wrong.
-func (e *Engine) perform(ctx dbos.Context, run migration.Run, a Action, do func(context.Context, *Call) (any, error), prefix string) (outcome, error) {
+// perform carries out one action as a DBOS step. prefix is "undo:" for taking back within a
+// run that went wrong.
+func (e *Engine) perform(
+	ctx dbos.Context,
+	run migration.Run,
+	a Action,
+	do func(context.Context, *Call) (any, error),
+	prefix string,
+) (outcome, error) {
 	return dbos.RunAsStep(ctx, func(ctx context.Context) (outcome, error) {
 		undoing := prefix != "" || run.Rollback != ""
 		out, err := e.attempt(ctx, run, a, do, undoing)
@@ -330,9 +407,18 @@ func (e *Engine) perform(ctx dbos.Context, run migration.Run, a Action, do func(
 	}, dbos.WithStepName(prefix+a.ID))
 }
 
-func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do func(context.Context, *Call) (any, error), undoing bool) (outcome, error) {
+func (e *Engine) attempt(
+	ctx context.Context,
+	run migration.Run,
+	a Action,
+	do func(context.Context, *Call) (any, error),
+	undoing bool,
+) (outcome, error) {
 	save := func(state migration.ActionState, detail string, output json.RawMessage) error {
-		return e.persist(ctx, func() error { return e.store.SaveAction(ctx, run.ID, a.ID, state, detail, output, e.now()) })
+		return e.persist(
+			ctx,
+			func() error { return e.store.SaveAction(ctx, run.ID, a.ID, state, detail, output, e.now()) },
+		)
 	}
 	var current migration.Run
 	if err := e.persist(ctx, func() (err error) { current, err = e.store.Run(ctx, run.ID); return err }); err != nil {
@@ -340,7 +426,10 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	}
 	// An undo is never interrupted: half of it would be worse than all of it.
 	if current.CancelledBy != "" && !undoing {
-		untouched := slices.ContainsFunc(current.Actions, func(was migration.RunAction) bool { return was.ID == a.ID && was.State == migration.ActionPending })
+		untouched := slices.ContainsFunc(
+			current.Actions,
+			func(was migration.RunAction) bool { return was.ID == a.ID && was.State == migration.ActionPending },
+		)
 		return outcome{Cancelled: true, Untouched: untouched}, nil
 	}
 	if err := save(migration.ActionRunning, "", nil); err != nil {
@@ -364,7 +453,8 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 	}
 	result, err := do(cancellable, &Call{Run: current, Action: a.ID, engine: e, budget: budget})
 	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
-	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) && errors.Is(err, context.Canceled) {
+	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) &&
+		errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("it took longer than %s", timeout)
 	}
 	e.watch(run.ID, nil)
@@ -393,7 +483,13 @@ func (e *Engine) attempt(ctx context.Context, run migration.Run, a Action, do fu
 		return outcome{Cancelled: true}, save(migration.ActionFailed, "cancelled", nil)
 	}
 	e.log(run.ID, a.ID, "error", err.Error())
-	return outcome{Failed: a.Title + ": " + err.Error()}, save(migration.ActionFailed, err.Error(), nil)
+	return outcome{
+			Failed: a.Title + ": " + err.Error(),
+		}, save(
+			migration.ActionFailed,
+			err.Error(),
+			nil,
+		)
 }
 
 func (e *Engine) cancelledBy(ctx context.Context, id string) string {
@@ -406,7 +502,14 @@ func (e *Engine) cancelledBy(ctx context.Context, id string) string {
 func (e *Engine) move(ctx dbos.Context, id string, to migration.RunState) error {
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		err := e.persist(ctx, func() error {
-			err := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunRunning, to}, to, store.RunChange{}, e.now())
+			err := e.store.MoveRun(
+				ctx,
+				id,
+				[]migration.RunState{migration.RunRunning, to},
+				to,
+				store.RunChange{},
+				e.now(),
+			)
 			if migration.KindOf(err) == migration.Conflict {
 				return nil
 			}
@@ -421,7 +524,18 @@ func (e *Engine) move(ctx dbos.Context, id string, to migration.RunState) error 
 func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reason string) error {
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		err := e.persist(ctx, func() error {
-			err := e.store.MoveRun(ctx, id, []migration.RunState{migration.RunQueued, migration.RunRunning, migration.RunUndoing}, to, store.RunChange{Error: reason}, e.now())
+			err := e.store.MoveRun(
+				ctx,
+				id,
+				[]migration.RunState{
+					migration.RunQueued,
+					migration.RunRunning,
+					migration.RunUndoing,
+				},
+				to,
+				store.RunChange{Error: reason},
+				e.now(),
+			)
 			if migration.KindOf(err) == migration.Conflict { // written before a kill
 				return nil
 			}
@@ -439,7 +553,8 @@ func (e *Engine) finish(ctx dbos.Context, id string, to migration.RunState, reas
 	return err
 }
 
-// audit notes how a run ended. The run itself is the record; a log that cannot be written does not keep it open.
+// audit notes how a run ended. The run itself is the record; a log that cannot be written
+// does not keep it open.
 func (e *Engine) audit(ctx context.Context, id string, to migration.RunState, reason string) {
 	run, err := e.store.Run(ctx, id)
 	if err == nil {
@@ -447,7 +562,17 @@ func (e *Engine) audit(ctx context.Context, id string, to migration.RunState, re
 		if reason != "" {
 			detail += ": " + reason
 		}
-		err = e.store.AppendAudit(ctx, migration.AuditEntry{At: e.now(), Actor: "switchyard", Action: "finish", Subject: run.Step + run.Params.Suffix(), Detail: detail, Result: string(to)})
+		err = e.store.AppendAudit(
+			ctx,
+			migration.AuditEntry{
+				At:      e.now(),
+				Actor:   "switchyard",
+				Action:  "finish",
+				Subject: run.Step + run.Params.Suffix(),
+				Detail:  detail,
+				Result:  string(to),
+			},
+		)
 	}
 	if err != nil {
 		e.log_.Error("audit log", "run", id, "err", err)
@@ -474,7 +599,8 @@ func (e *Engine) Cancel(id string) {
 	}
 }
 
-// persist writes until it is written. A database that does not answer is no result of an action, so it must not become one.
+// persist writes until it is written. A database that does not answer is no result of an
+// action, so it must not become one.
 func (e *Engine) persist(ctx context.Context, write func() error) error {
 	for {
 		err := write()
@@ -490,12 +616,25 @@ func (e *Engine) persist(ctx context.Context, write func() error) error {
 	}
 }
 
-func (e *Engine) Record(ctx context.Context, mid, runID, check string, proof migration.Proof, source string, facts any) error {
+func (e *Engine) Record(
+	ctx context.Context,
+	mid, runID, check string,
+	proof migration.Proof,
+	source string,
+	facts any,
+) error {
 	b, err := json.Marshal(facts)
 	if err != nil {
 		return err
 	}
-	ev := migration.Evidence{Check: check, Proof: proof, Facts: b, Source: source, RunID: runID, ObservedAt: e.now()}
+	ev := migration.Evidence{
+		Check:      check,
+		Proof:      proof,
+		Facts:      b,
+		Source:     source,
+		RunID:      runID,
+		ObservedAt: e.now(),
+	}
 	err = e.persist(ctx, func() error { _, err := e.store.AddEvidence(ctx, mid, ev); return err })
 	e.notify("overview")
 	return err

@@ -9,8 +9,10 @@ import (
 // pauseEvery is how often an action looks whether its run is paused.
 const pauseEvery = 300 * time.Millisecond
 
-// Gate gives what an action that copies much calls between its batches: it waits while somebody holds the run up. Whether that is so is read from
-// the database, so that it holds over a restart and wherever it was asked for. Waiting does not count as the action's time.
+// Gate gives what an action that copies much calls between its batches: it waits while
+// somebody holds the run up. Whether that is so is read from the database, so that it holds
+// over a restart and wherever it was asked for. Waiting does not count as the action's
+// time.
 func (c *Call) Gate() func(context.Context) error {
 	var mu sync.Mutex // several workers of one action come here
 	var looked time.Time
@@ -24,7 +26,9 @@ func (c *Call) Gate() func(context.Context) error {
 		for ctx.Err() == nil {
 			who, err := c.engine.store.PausedBy(ctx, c.Run.ID)
 			if err != nil && held == "" {
-				break // a database that does not answer holds nothing up that was not held up before
+				// a database that does not answer holds nothing up that was not held up
+				// before
+				break
 			}
 			if err == nil && who == "" {
 				break
@@ -47,7 +51,8 @@ func (c *Call) Gate() func(context.Context) error {
 	}
 }
 
-// budget is how long an attempt may work; then it calls a function, once. While it is stopped no time passes.
+// budget is how long an attempt may work; then it calls a function, once. While it is
+// stopped no time passes.
 type budget struct {
 	mu      sync.Mutex
 	left    time.Duration

@@ -14,18 +14,22 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
-// Step is one workflow: what it needs, what it would do, and how each of its actions is done and undone. Doing must be idempotent: an
-// action that was under way when the process died is carried out again from its start.
+// Step is one workflow: what it needs, what it would do, and how each of its actions is
+// done and undone. Doing must be idempotent: an action that was under way when the process
+// died is carried out again from its start.
 type Step struct {
 	ID       string
 	Approval migration.Approval
 	// Irreversible steps cannot be rolled back once they succeeded.
 	Irreversible bool
-	// Plan plans without changing anything: what is known now, and what must hold. v is what decides what may be done next, read at one time.
+	// Plan plans without changing anything: what is known now, and what must hold. v is
+	// what decides what may be done next, read at one time.
 	Plan func(ctx context.Context, v progress.View, p migration.Params) (PlanResult, error)
-	// Actions are carried out in order. What they are may depend on the parameters alone, so that a resumed run has the same.
+	// Actions are carried out in order. What they are may depend on the parameters alone,
+	// so that a resumed run has the same.
 	Actions func(p migration.Params) []Action
-	// Reverse gives the parameters of a forward run that takes a run back, for steps whose way back is a run of the same step.
+	// Reverse gives the parameters of a forward run that takes a run back, for steps whose
+	// way back is a run of the same step.
 	Reverse func(run migration.Run) (migration.Params, error)
 }
 
@@ -45,23 +49,40 @@ type PlanResult struct {
 type Action struct {
 	migration.ActionPlan
 	Do func(ctx context.Context, c *Call) (output any, err error)
-	// Undo takes back what Do did, also when Do stopped half way. Nil: there is nothing to take back.
+	// Undo takes back what Do did, also when Do stopped half way. Nil: there is nothing to
+	// take back.
 	Undo func(ctx context.Context, c *Call) error
-	// Ready tells what must hold for the action's own approval to be given. Nil: nothing but the person.
+	// Ready tells what must hold for the action's own approval to be given. Nil: nothing
+	// but the person.
 	Ready func(ctx context.Context, c *Call) []migration.Gate
 	// Timeout bounds one attempt at Do or Undo. Zero: 2 minutes.
 	Timeout time.Duration
 }
 
-// PlanFor gives what a step would do. The hash covers what is to be done and not what was seen, so that an approval stays valid while queues
-// move on, and becomes void when the plan itself changes.
-func (s Step) PlanFor(ctx context.Context, v progress.View, p migration.Params) (migration.StepPlan, error) {
+// PlanFor gives what a step would do. The hash covers what is to be done and not what was
+// seen, so that an approval stays valid while queues move on, and becomes void when the
+// plan itself changes.
+func (s Step) PlanFor(
+	ctx context.Context,
+	v progress.View,
+	p migration.Params,
+) (migration.StepPlan, error) {
 	out, err := s.Plan(ctx, v, p)
 	if err != nil {
 		return migration.StepPlan{}, err
 	}
-	plan := migration.StepPlan{Step: s.ID, Params: p, Summary: out.Summary, Impact: out.Impact, Approval: s.Approval, Irreversible: s.Irreversible,
-		Gates: out.Gates, Observed: out.Observed, Settings: out.Settings, ConfigVars: out.ConfigVars}
+	plan := migration.StepPlan{
+		Step:         s.ID,
+		Params:       p,
+		Summary:      out.Summary,
+		Impact:       out.Impact,
+		Approval:     s.Approval,
+		Irreversible: s.Irreversible,
+		Gates:        out.Gates,
+		Observed:     out.Observed,
+		Settings:     out.Settings,
+		ConfigVars:   out.ConfigVars,
+	}
 	if out.Approval != "" {
 		plan.Approval = out.Approval
 	}
@@ -84,16 +105,31 @@ func (s Step) RollbackPlan(run migration.Run) (migration.StepPlan, error) {
 	plan := migration.StepPlan{Step: s.ID, Params: run.Params, Approval: migration.ApprovalOne,
 		Summary: fmt.Sprintf("Take back run %s of %s: %s", run.ID, run.Step, run.Plan.Summary)}
 	if s.Irreversible {
-		return plan, migration.Errorf(migration.Blocked, "%s is irreversible: what it did cannot be taken back", s.ID)
+		return plan, migration.Errorf(
+			migration.Blocked,
+			"%s is irreversible: what it did cannot be taken back",
+			s.ID,
+		)
 	}
 	actions := s.Actions(run.Params)
 	for i := len(actions) - 1; i >= 0; i-- {
 		if a := actions[i]; a.Undo != nil {
-			plan.Actions = append(plan.Actions, migration.ActionPlan{ID: a.ID, Title: "Take back: " + a.Title, Changes: a.ActionPlan.Undo})
+			plan.Actions = append(
+				plan.Actions,
+				migration.ActionPlan{
+					ID:      a.ID,
+					Title:   "Take back: " + a.Title,
+					Changes: a.ActionPlan.Undo,
+				},
+			)
 		}
 	}
 	if len(plan.Actions) == 0 {
-		return plan, migration.Errorf(migration.Blocked, "%s changed nothing, so there is nothing to take back", s.ID)
+		return plan, migration.Errorf(
+			migration.Blocked,
+			"%s changed nothing, so there is nothing to take back",
+			s.ID,
+		)
 	}
 	var err error
 	plan.Hash, err = hash("rollback", run.ID, plan.Actions)
@@ -109,7 +145,8 @@ func hash(parts ...any) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// Blocked gives nil when every gate holds, and else an error of the kind Blocked that carries those that do not.
+// Blocked gives nil when every gate holds, and else an error of the kind Blocked that
+// carries those that do not.
 func Blocked(step string, gates []migration.Gate) error {
 	failing := migration.Failing(gates)
 	if len(failing) == 0 {
@@ -119,7 +156,14 @@ func Blocked(step string, gates []migration.Gate) error {
 	for _, g := range failing {
 		list = append(list, fmt.Sprintf("%s: %s (want %s)", g.Title, g.Measured, g.Limit))
 	}
-	err := migration.Errorf(migration.Blocked, "%s cannot start, %d of %d preconditions are unmet: %s", step, len(failing), len(gates), strings.Join(list, "; "))
+	err := migration.Errorf(
+		migration.Blocked,
+		"%s cannot start, %d of %d preconditions are unmet: %s",
+		step,
+		len(failing),
+		len(gates),
+		strings.Join(list, "; "),
+	)
 	if e, ok := errors.AsType[*migration.Error](err); ok {
 		e.Blockers = failing
 	}

@@ -1,6 +1,8 @@
-// Package environment is what a migration touches outside, in the parts that steps are handed: the servers of both sides, the routing flags and the
-// workers that read them, the app's journal of orders, the servers' own streams of events, surveys of the queues, the managed service and the host.
-// It also observes: what it reads of them is the facts that checks judge.
+// Package environment is what a migration touches outside, in the parts that steps are
+// handed: the servers of both sides, the routing flags and the workers that read them, the
+// app's journal of orders, the servers' own streams of events, surveys of the queues, the
+// managed service and the host. It also observes: what it reads of them is the facts that
+// checks judge.
 package environment
 
 import (
@@ -24,7 +26,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Environment is every part, as the configuration describes it. Who assembles the program holds it; a step is handed parts.
+// Environment is every part, as the configuration describes it. Who assembles the program
+// holds it; a step is handed parts.
 type Environment struct {
 	Views   *Views
 	Servers *Servers
@@ -68,17 +71,40 @@ func Open(o Options) (*Environment, error) {
 		App:     App{app},
 		Vars:    heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
 		Journal: newJournal(app, cfg.Migration.OrderDeadline, o.Log, o.Now),
-		Routing: &Routing{store: o.Store, holder: o.Flags, queues: cfg.Queues, log: o.Log, now: o.Now, notify: o.Notify},
-		Workers: &Workers{Fleet: o.Fleet, latest: o.Store.LatestEvidence, scanOnly: cfg.Drill.ScanOnly},
+		Routing: &Routing{
+			store:  o.Store,
+			holder: o.Flags,
+			queues: cfg.Queues,
+			log:    o.Log,
+			now:    o.Now,
+			notify: o.Notify,
+		},
+		Workers: &Workers{
+			Fleet:    o.Fleet,
+			latest:   o.Store.LatestEvidence,
+			scanOnly: cfg.Drill.ScanOnly,
+		},
 	}
 	if e.Servers, err = openServers(cfg, o.Store, e.Routing); err != nil {
 		return nil, err
 	}
-	e.Managed = &Managed{API: e.Servers.upstash, Name: cfg.Target.Upstash.DatabaseName, servers: e.Servers}
+	e.Managed = &Managed{
+		API:     e.Servers.upstash,
+		Name:    cfg.Target.Upstash.DatabaseName,
+		servers: e.Servers,
+	}
 	e.Probe = &Probe{servers: e.Servers, now: o.Now, tried: map[string]evidence.TargetConnFacts{}}
 	e.Host = &Host{API: host, Machines: machinesOf(cfg.Source), servers: e.Servers}
 	e.Load = &Load{servers: e.Servers, now: o.Now, all: map[string]*meter{}}
-	e.Streams = &Streams{servers: e.Servers, journal: e.Journal, store: o.Store, deadlines: cfg.Migration.OrderDeadlines, log: o.Log, now: o.Now, notify: o.Notify}
+	e.Streams = &Streams{
+		servers:   e.Servers,
+		journal:   e.Journal,
+		store:     o.Store,
+		deadlines: cfg.Migration.OrderDeadlines,
+		log:       o.Log,
+		now:       o.Now,
+		notify:    o.Notify,
+	}
 	e.Views = &Views{store: o.Store, routing: e.Routing, ramp: cfg.Migration.Ramp, now: o.Now}
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
@@ -94,8 +120,17 @@ func (e *Environment) Close() {
 func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers, error) {
 	t := cfg.Target.Upstash
 	s := &Servers{store: st, routing: routing, targetCA: t.CAFile,
-		upstash:            upstash.New(t.API, t.Email, t.APIKey, &http.Client{Timeout: 15 * time.Second}),
-		StandaloneEndpoint: redisconn.Endpoint{Name: "standalone", Kind: redisconn.Standalone, URL: cfg.Source.Standalone.URL},
+		upstash: upstash.New(
+			t.API,
+			t.Email,
+			t.APIKey,
+			&http.Client{Timeout: 15 * time.Second},
+		),
+		StandaloneEndpoint: redisconn.Endpoint{
+			Name: "standalone",
+			Kind: redisconn.Standalone,
+			URL:  cfg.Source.Standalone.URL,
+		},
 	}
 	for _, q := range cfg.Queues {
 		s.Queues = append(s.Queues, bullmq.Queue{Prefix: "bull", Name: q})
@@ -108,13 +143,23 @@ func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers
 	if len(c.Addrs) == 0 {
 		return s, nil
 	}
-	s.SentinelEndpoint = redisconn.Endpoint{Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: c.Addrs, MasterName: c.Master,
-		Username: c.Username, Password: c.Password, SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword, CAFile: c.CAFile}
+	s.SentinelEndpoint = redisconn.Endpoint{
+		Name:             "sentinel",
+		Kind:             redisconn.Sentinel,
+		SentinelAddrs:    c.Addrs,
+		MasterName:       c.Master,
+		Username:         c.Username,
+		Password:         c.Password,
+		SentinelUsername: c.SentinelUsername,
+		SentinelPassword: c.SentinelPassword,
+		CAFile:           c.CAFile,
+	}
 	if s.Sentinel, err = redisconn.Open(s.SentinelEndpoint); err != nil {
 		return nil, fmt.Errorf("source.sentinel: %w", err)
 	}
 	s.Cluster = sentinel.New(s.SentinelEndpoint)
 	s.Cluster.Zones = c.Zones()
-	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()} // it follows the new master once the queues have moved
+	// it follows the new master once the queues have moved
+	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()}
 	return s, nil
 }

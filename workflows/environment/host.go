@@ -49,12 +49,14 @@ func (h *Host) Each(do func(Machine) error) error {
 // oldAddresses is remembered for the time when the servers cannot be asked any more.
 const oldAddresses = "old-servers"
 
-// RememberOld keeps the addresses of the old servers for the time when they cannot be asked any more.
+// RememberOld keeps the addresses of the old servers for the time when they cannot be asked
+// any more.
 func (h *Host) RememberOld(ctx context.Context, addresses []string) error {
 	return h.servers.store.SetSetting(ctx, oldAddresses, addresses)
 }
 
-// Off looks at every old server: what its host says of it, and whether anything answers at its address.
+// Off looks at every old server: what its host says of it, and whether anything answers at
+// its address.
 func (h *Host) Off(ctx context.Context) (evidence.OffFacts, error) {
 	var facts evidence.OffFacts
 	for _, m := range h.Machines {
@@ -65,14 +67,25 @@ func (h *Host) Off(ctx context.Context) (evidence.OffFacts, error) {
 		case err != nil:
 			return facts, fmt.Errorf("%s (Linode %d): %w", m.Label, m.ID, err)
 		}
-		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: m.Label, Status: inst.Status})
+		facts.Servers = append(
+			facts.Servers,
+			evidence.ServerOff{Label: m.Label, Status: inst.Status},
+		)
 	}
 	var addrs []string
 	if ok, err := h.servers.store.Setting(ctx, oldAddresses, &addrs); err != nil || !ok {
 		return facts, engine.OrMissing(err, "the addresses of the old servers are not known")
 	}
 	for _, a := range addrs {
-		facts.Servers = append(facts.Servers, evidence.ServerOff{Label: "Redis", Address: a, Status: "offline", Reachable: answers(ctx, a)})
+		facts.Servers = append(
+			facts.Servers,
+			evidence.ServerOff{
+				Label:     "Redis",
+				Address:   a,
+				Status:    "offline",
+				Reachable: answers(ctx, a),
+			},
+		)
 	}
 	return facts, nil
 }

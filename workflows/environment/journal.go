@@ -15,8 +15,9 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
-// Journal follows the ingestion app's journal into the order ledger. The ledger is rebuilt from the journal's first event at every start, so
-// it never depends on what an earlier process saw.
+// Journal follows the ingestion app's journal into the order ledger. The ledger is rebuilt
+// from the journal's first event at every start, so it never depends on what an earlier
+// process saw.
 type Journal struct {
 	client *ingestion.Client
 	log    *slog.Logger
@@ -35,11 +36,17 @@ type Journal struct {
 const (
 	JournalEvery = 250 * time.Millisecond
 	JournalPage  = 2000
-	// journalFresh is how long ago the end of the journal may have been reached for the ledger to count as current.
+	// journalFresh is how long ago the end of the journal may have been reached for the
+	// ledger to count as current.
 	journalFresh = 3 * time.Second
 )
 
-func newJournal(c *ingestion.Client, deadline time.Duration, log *slog.Logger, now func() time.Time) *Journal {
+func newJournal(
+	c *ingestion.Client,
+	deadline time.Duration,
+	log *slog.Logger,
+	now func() time.Time,
+) *Journal {
 	return &Journal{client: c, deadline: deadline, log: log, now: now, ledger: ledger.NewJournal()}
 }
 
@@ -75,7 +82,11 @@ func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
 	defer t.mu.Unlock()
 	if page.Epoch != t.epoch {
 		if t.epoch != "" {
-			t.log.Warn("the app's journal was replaced; the ledger starts again", "epoch", page.Epoch)
+			t.log.Warn(
+				"the app's journal was replaced; the ledger starts again",
+				"epoch",
+				page.Epoch,
+			)
 		}
 		first := t.epoch == "" && t.next == 0
 		t.epoch = page.Epoch
@@ -107,7 +118,10 @@ func (t *Journal) Read() (*ledger.Journal, error) {
 	defer t.mu.Unlock()
 	if age := t.now().Sub(t.current); age > journalFresh {
 		if t.err != nil { // said in the log
-			return nil, migration.Errorf(migration.Unavailable, "the order ledger is not current, because the ingestion app's journal cannot be read")
+			return nil, migration.Errorf(
+				migration.Unavailable,
+				"the order ledger is not current, because the ingestion app's journal cannot be read",
+			)
 		}
 		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
 	}
@@ -137,7 +151,10 @@ func (t *Journal) AsOf(ctx context.Context, moment time.Time) (*ledger.Journal, 
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.current.Before(moment) {
-			return engine.NotYet("the order ledger has not caught up with %s", moment.Format(time.TimeOnly))
+			return engine.NotYet(
+				"the order ledger has not caught up with %s",
+				moment.Format(time.TimeOnly),
+			)
 		}
 		return nil
 	})
@@ -147,20 +164,35 @@ func (t *Journal) AsOf(ctx context.Context, moment time.Time) (*ledger.Journal, 
 	return t.Read()
 }
 
-// Facts gives the ledger as evidence. Orders that were acknowledged less than deadline ago and are not applied yet are pending.
+// Facts gives the ledger as evidence. Orders that were acknowledged less than deadline ago
+// and are not applied yet are pending.
 func (t *Journal) Facts() (migration.LedgerFacts, error) {
 	l, err := t.Read()
 	if err != nil {
 		return migration.LedgerFacts{}, err
 	}
 	s := l.Summary(t.now(), t.deadline)
-	return migration.LedgerFacts{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled, Pending: s.Pending, PendingSource: s.PendingSource, Held: s.Held, HeldLate: s.HeldLate, Lost: s.Lost,
-		Duplicated: s.Duplicated, Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs)}, nil
+	return migration.LedgerFacts{
+		Orders:        s.Orders,
+		Acknowledged:  s.Acknowledged,
+		Fulfilled:     s.Fulfilled,
+		Pending:       s.Pending,
+		PendingSource: s.PendingSource,
+		Held:          s.Held,
+		HeldLate:      s.HeldLate,
+		Lost:          s.Lost,
+		Duplicated:    s.Duplicated,
+		Examples:      slices.Concat(s.LostIDs, s.DuplicatedIDs),
+	}, nil
 }
 
 // Gate: no move while orders are missing or doubled, or while nobody knows.
 func (t *Journal) Gate() migration.Gate {
-	g := migration.Gate{ID: "ledger", Title: "Order ledger", Limit: "current, 0 lost, 0 applied twice, 0 different"}
+	g := migration.Gate{
+		ID:    "ledger",
+		Title: "Order ledger",
+		Limit: "current, 0 lost, 0 applied twice, 0 different",
+	}
 	ledger, err := t.Read()
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
@@ -168,8 +200,16 @@ func (t *Journal) Gate() migration.Gate {
 	}
 	s := ledger.Summary(t.now(), t.deadline)
 	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Mismatches == 0
-	g.Measured = fmt.Sprintf("%d orders, %d lost, %d applied twice, %d different", s.Orders, s.Lost, s.Duplicated, s.Mismatches)
-	if s.Held > 0 { // they go where the flags say when they are enqueued: no reason to keep the flags, and maybe one to change them
+	g.Measured = fmt.Sprintf(
+		"%d orders, %d lost, %d applied twice, %d different",
+		s.Orders,
+		s.Lost,
+		s.Duplicated,
+		s.Mismatches,
+	)
+	// they go where the flags say when they are enqueued: no reason to keep the flags, and
+	// maybe one to change them
+	if s.Held > 0 {
 		g.Measured += fmt.Sprintf("; %d wait in the app's durable intake", s.Held)
 	}
 	if !g.OK {
@@ -183,7 +223,11 @@ func (t *Journal) Deadline() time.Duration { return t.deadline }
 
 // ClosedGate: every acknowledged order must have been applied once, and none be under way.
 func (t *Journal) ClosedGate() migration.Gate {
-	g := migration.Gate{ID: "ledger-closed", Title: "Order ledger is closed", Limit: "0 lost, 0 applied twice, and the source owes nothing"}
+	g := migration.Gate{
+		ID:    "ledger-closed",
+		Title: "Order ledger is closed",
+		Limit: "0 lost, 0 applied twice, and the source owes nothing",
+	}
 	ledger, err := t.Read()
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
@@ -191,7 +235,14 @@ func (t *Journal) ClosedGate() migration.Gate {
 	}
 	s := ledger.Summary(t.now(), t.deadline)
 	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Acknowledged > 0
-	g.Measured = fmt.Sprintf("%d acknowledged, %d applied, %d under way, %d lost, %d twice", s.Acknowledged, s.Fulfilled, s.Pending, s.Lost, s.Duplicated)
+	g.Measured = fmt.Sprintf(
+		"%d acknowledged, %d applied, %d under way, %d lost, %d twice",
+		s.Acknowledged,
+		s.Fulfilled,
+		s.Pending,
+		s.Lost,
+		s.Duplicated,
+	)
 	if !g.OK {
 		g.Next = "look at the orders that the ledger names"
 	}

@@ -32,7 +32,8 @@ type meter struct {
 // Sides are the two sides, by name.
 var Sides = []string{"source", "target"}
 
-// Measure reads the counters of both sides and saves the hour. A side that does not answer, or is not there, is a gap.
+// Measure reads the counters of both sides and saves the hour. A side that does not answer,
+// or is not there, is a gap.
 func (l *Load) Measure(ctx context.Context, mid string) error {
 	for _, side := range Sides {
 		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -71,16 +72,36 @@ func (l *Load) measureSide(ctx context.Context, mid, side string) error {
 		return nil //nolint:nilerr // it is kept and shown: a side that cannot be read is a gap
 	}
 	m.err = ""
-	hour := m.recorder.Add(capacity.Reading{At: now, RunID: load.RunID, Commands: load.Commands, Calls: load.Calls, NetBytes: max(load.NetBytes, 0), Memory: load.UsedMemory, Connections: load.Connections})
+	hour := m.recorder.Add(
+		capacity.Reading{
+			At:          now,
+			RunID:       load.RunID,
+			Commands:    load.Commands,
+			Calls:       load.Calls,
+			NetBytes:    max(load.NetBytes, 0),
+			Memory:      load.UsedMemory,
+			Connections: load.Connections,
+		},
+	)
 	body, err := json.Marshal(hour)
 	if err != nil {
 		return err
 	}
-	return l.servers.store.SaveLoadHour(ctx, mid, side, store.LoadHour{Start: hour.Start, Body: body}, now.Add(-loadKept))
+	return l.servers.store.SaveLoadHour(
+		ctx,
+		mid,
+		side,
+		store.LoadHour{Start: hour.Start, Body: body},
+		now.Add(-loadKept),
+	)
 }
 
 // Hours gives the hours of a side since a time, oldest first.
-func (l *Load) Hours(ctx context.Context, mid, side string, since time.Time) ([]capacity.Hour, error) {
+func (l *Load) Hours(
+	ctx context.Context,
+	mid, side string,
+	since time.Time,
+) ([]capacity.Hour, error) {
 	rows, err := l.servers.store.LoadHours(ctx, mid, side, since)
 	if err != nil {
 		return nil, err

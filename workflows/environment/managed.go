@@ -19,7 +19,8 @@ type Managed struct {
 	servers *Servers
 }
 
-// Plan reads from the managed service's API what the database is, and whether there are others of its name. One that is gone has the state "deleted".
+// Plan reads from the managed service's API what the database is, and whether there are
+// others of its name. One that is gone has the state "deleted".
 func (m *Managed) Plan(ctx context.Context, id string) (evidence.TargetPlanFacts, error) {
 	all, err := m.API.List(ctx)
 	if err != nil {
@@ -34,8 +35,19 @@ func (m *Managed) Plan(ctx context.Context, id string) (evidence.TargetPlanFacts
 		return evidence.TargetPlanFacts{}, err
 	}
 	fixed, why := db.Fixed1GB()
-	facts := evidence.TargetPlanFacts{Provider: "Upstash", DatabaseID: db.ID, Name: db.Name, Region: db.PrimaryRegion, Fixed1GB: fixed, PlanNote: why,
-		Eviction: db.Eviction || db.DBEviction, TLS: db.TLS, State: db.State, AutoUpgrade: db.AutoUpgrade}
+	facts := evidence.TargetPlanFacts{
+		Provider:   "Upstash",
+		DatabaseID: db.ID,
+		Name:       db.Name,
+		Region:     db.PrimaryRegion,
+		Fixed1GB:   fixed,
+		PlanNote:   why,
+		Eviction: db.Eviction ||
+			db.DBEviction,
+		TLS:         db.TLS,
+		State:       db.State,
+		AutoUpgrade: db.AutoUpgrade,
+	}
 	for _, other := range upstash.Named(all, db.Name) {
 		if other.ID != id {
 			facts.SameName = append(facts.SameName, other.ID)
@@ -52,12 +64,16 @@ func (m *Managed) Present(ctx context.Context) (evidence.TargetPlanFacts, error)
 		return evidence.TargetPlanFacts{}, err
 	}
 	if id == "" {
-		return evidence.TargetPlanFacts{}, migration.Errorf(migration.Unavailable, "no managed database is provisioned")
+		return evidence.TargetPlanFacts{}, migration.Errorf(
+			migration.Unavailable,
+			"no managed database is provisioned",
+		)
 	}
 	return m.Plan(ctx, id)
 }
 
-// EvictsNothing asks the managed service now. The gate of a step asks for evidence, which may be older than the moment of the move.
+// EvictsNothing asks the managed service now. The gate of a step asks for evidence, which
+// may be older than the moment of the move.
 func (m *Managed) EvictsNothing(ctx context.Context, c *engine.Call) error {
 	id, err := m.servers.TargetID(ctx)
 	if err != nil || id == "" {

@@ -18,8 +18,8 @@ type Node struct {
 	Close   func() error
 }
 
-// SourceNodes gives every server behind the present source side: the single server, or each data node of the Sentinel deployment, because
-// any of them may become the master.
+// SourceNodes gives every server behind the present source side: the single server, or each
+// data node of the Sentinel deployment, because any of them may become the master.
 func (s *Servers) SourceNodes(ctx context.Context, mid string) ([]Node, error) {
 	r, err := s.routing.Read(ctx, mid)
 	if err != nil {
@@ -27,7 +27,9 @@ func (s *Servers) SourceNodes(ctx context.Context, mid string) ([]Node, error) {
 	}
 	switch r.Source {
 	case migration.SourceStandalone:
-		return []Node{{s.StandaloneEndpoint.Address(), s.Standalone, func() error { return nil }}}, nil
+		return []Node{
+			{s.StandaloneEndpoint.Address(), s.Standalone, func() error { return nil }},
+		}, nil
 	case migration.SourceSentinel:
 		return s.SentinelNodes(ctx)
 	}
@@ -52,7 +54,10 @@ func (s *Servers) SentinelNodes(ctx context.Context) ([]Node, error) {
 
 // ErrNoSentinel says that a step needs a deployment that is not configured.
 func ErrNoSentinel() error {
-	return migration.Errorf(migration.Blocked, "no Sentinel deployment is configured: set source.sentinel in the configuration")
+	return migration.Errorf(
+		migration.Blocked,
+		"no Sentinel deployment is configured: set source.sentinel in the configuration",
+	)
 }
 
 // CloseNodes closes the connections.
@@ -112,8 +117,18 @@ func (s *Servers) LiftFaults(ctx context.Context, mid string) error {
 }
 
 // Reachable is the gate that a server answers.
-func Reachable(ctx context.Context, c redis.UniversalClient, endpoint redisconn.Endpoint) migration.Gate {
-	g := migration.Gate{ID: "reachable:" + endpoint.Name, Title: "Redis " + endpoint.Name + " answers", OK: true, Measured: endpoint.Address() + " answers", Limit: "PING answers"}
+func Reachable(
+	ctx context.Context,
+	c redis.UniversalClient,
+	endpoint redisconn.Endpoint,
+) migration.Gate {
+	g := migration.Gate{
+		ID:       "reachable:" + endpoint.Name,
+		Title:    "Redis " + endpoint.Name + " answers",
+		OK:       true,
+		Measured: endpoint.Address() + " answers",
+		Limit:    "PING answers",
+	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := redisconn.Ping(ctx, c); err != nil {

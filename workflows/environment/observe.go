@@ -14,9 +14,14 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Policies reads the eviction policy of every server that holds jobs now. A server that cannot be read is an error: it must not be passed over.
-// What was evicted counts from the last observation on; anew begins to count now, after a fix.
-func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (evidence.PolicyFacts, []redisconn.Facts, error) {
+// Policies reads the eviction policy of every server that holds jobs now. A server that
+// cannot be read is an error: it must not be passed over. What was evicted counts from the
+// last observation on; anew begins to count now, after a fix.
+func (s *Servers) Policies(
+	ctx context.Context,
+	mid string,
+	anew bool,
+) (evidence.PolicyFacts, []redisconn.Facts, error) {
 	var facts, last evidence.PolicyFacts
 	nodes, err := s.SourceNodes(ctx, mid)
 	if err != nil {
@@ -38,15 +43,25 @@ func (s *Servers) Policies(ctx context.Context, mid string, anew bool) (evidence
 		if err != nil {
 			return facts, nil, fmt.Errorf("%s: %w", n.Address, redisconn.Explain(err))
 		}
-		p := evidence.NodePolicy{Node: n.Address, Policy: f.MaxMemoryPolicy, ReadBy: f.PolicySource, EvictedKeys: f.EvictedKeys, RunID: f.RunID}
+		p := evidence.NodePolicy{
+			Node:        n.Address,
+			Policy:      f.MaxMemoryPolicy,
+			ReadBy:      f.PolicySource,
+			EvictedKeys: f.EvictedKeys,
+			RunID:       f.RunID,
+		}
 		facts.Nodes = append(facts.Nodes, p.After(last))
 		all = append(all, f)
 	}
 	return facts, all, nil
 }
 
-// Audits judges every node that holds jobs by the checks that need no look at the keys. A node that cannot be read is an error.
-func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, evidence.AuditFacts, error) {
+// Audits judges every node that holds jobs by the checks that need no look at the keys. A
+// node that cannot be read is an error.
+func (s *Servers) Audits(
+	ctx context.Context,
+	mid string,
+) ([]audit.Report, evidence.AuditFacts, error) {
 	var facts evidence.AuditFacts
 	nodes, err := s.SourceNodes(ctx, mid)
 	if err != nil {
@@ -76,14 +91,24 @@ func (s *Servers) Audits(ctx context.Context, mid string) ([]audit.Report, evide
 	return reports, facts.After(last), nil
 }
 
-// AuditFacts takes from reports what is looked at again and again, in an order that does not depend on what was found.
+// AuditFacts takes from reports what is looked at again and again, in an order that does
+// not depend on what was found.
 func AuditFacts(reports []audit.Report) evidence.AuditFacts {
 	var out evidence.AuditFacts
 	for _, r := range reports {
 		n := evidence.NodeAudit{Node: r.Address}
 		for _, c := range audit.Catalogue() {
 			if f, ok := r.Finding(c.ID); ok && !c.Scan {
-				n.Findings = append(n.Findings, evidence.AuditFinding{ID: f.ID, Title: f.Title, Severity: string(f.Severity), State: string(f.State), Measured: f.Measured})
+				n.Findings = append(
+					n.Findings,
+					evidence.AuditFinding{
+						ID:       f.ID,
+						Title:    f.Title,
+						Severity: string(f.Severity),
+						State:    string(f.State),
+						Measured: f.Measured,
+					},
+				)
 			}
 		}
 		out.Nodes = append(out.Nodes, n)
@@ -124,7 +149,8 @@ func (s *Servers) Readiness(ctx context.Context) (evidence.ReadinessFacts, error
 	return facts, err
 }
 
-// RecordReadiness waits until the deployment is ready and records it; replicas need a moment after a change of roles.
+// RecordReadiness waits until the deployment is ready and records it; replicas need a
+// moment after a change of roles.
 func (s *Servers) RecordReadiness(ctx context.Context, c *engine.Call) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
@@ -141,5 +167,11 @@ func (s *Servers) RecordReadiness(ctx context.Context, c *engine.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, evidence.Readiness, migration.Observed, "SENTINEL and INFO on every node", facts)
+	return c.Evidence(
+		ctx,
+		evidence.Readiness,
+		migration.Observed,
+		"SENTINEL and INFO on every node",
+		facts,
+	)
 }

@@ -16,12 +16,14 @@ import (
 )
 
 const (
-	// tryAgain is how long the commands that were tried count; until then a look measures the latency only. The database is billed or bounded by command, and
-	// it does not forget commands by the minute.
+	// tryAgain is how long the commands that were tried count; until then a look measures
+	// the latency only. The database is billed or bounded by command, and it does not
+	// forget commands by the minute.
 	tryAgain   = 10 * time.Minute
 	tryPings   = 20
 	watchPings = 3
-	// tryRequest and watchRequest are the sizes of the large request, in bytes, that is tried when the step runs and when it is tried again later.
+	// tryRequest and watchRequest are the sizes of the large request, in bytes, that is
+	// tried when the step runs and when it is tried again later.
 	tryRequest   = 1 << 20
 	watchRequest = 64 << 10
 	// maxTryRequest bounds it where the census has seen larger payloads.
@@ -39,7 +41,8 @@ type Probe struct {
 	tried map[string]evidence.TargetConnFacts // the last whole try, by address
 }
 
-// Again is for the monitor: it tries the commands every tryAgain, and measures the latency in between.
+// Again is for the monitor: it tries the commands every tryAgain, and measures the latency
+// in between.
 func (p *Probe) Again(ctx context.Context) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
@@ -55,9 +58,11 @@ func (p *Probe) Again(ctx context.Context) (evidence.TargetConnFacts, error) {
 	return facts, err
 }
 
-// Try tries on the target what BullMQ 6.7 does there: its scripts are sent once and called by their hash, use cjson and cmsgpack and build keys
-// dynamically; workers wait in BZPOPMIN for what other connections add; events are a stream. DUMP and RESTORE are not needed by the job-wise move.
-// It also sends a request of twice the largest payload (0: a small one), and measures the latency from here. Its keys are its own, and expire.
+// Try tries on the target what BullMQ 6.7 does there: its scripts are sent once and called
+// by their hash, use cjson and cmsgpack and build keys dynamically; workers wait in
+// BZPOPMIN for what other connections add; events are a stream. DUMP and RESTORE are not
+// needed by the job-wise move. It also sends a request of twice the largest payload (0: a
+// small one), and measures the latency from here. Its keys are its own, and expire.
 func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFacts, error) {
 	client, endpoint, err := p.servers.Target(ctx)
 	if err != nil {
@@ -109,7 +114,9 @@ func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFact
 			if ctx.Err() != nil {
 				return facts, ctx.Err()
 			}
-			if _, isReply := errors.AsType[redis.Error](err); !isReply && !errors.Is(err, errNotAsNeeded) { // the connection, not the command: nothing is known
+			// the connection, not the command: nothing is known
+			if _, isReply := errors.AsType[redis.Error](err); !isReply &&
+				!errors.Is(err, errNotAsNeeded) {
 				return facts, fmt.Errorf("%s on %s: %w", try.name, endpoint.Address(), err)
 			}
 			facts.Refused = append(facts.Refused, try.name)
@@ -129,7 +136,12 @@ func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFact
 }
 
 // pings measures the round trip.
-func pings(ctx context.Context, c redis.UniversalClient, n int, facts *evidence.TargetConnFacts) error {
+func pings(
+	ctx context.Context,
+	c redis.UniversalClient,
+	n int,
+	facts *evidence.TargetConnFacts,
+) error {
 	took := make([]time.Duration, n)
 	for i := range took {
 		start := time.Now()
@@ -216,10 +228,12 @@ func (t trial) script(ctx context.Context) error {
 	return err
 }
 
-// noScript: ioredis sends a script whole when the server answers NOSCRIPT, and fails on anything else.
+// noScript: ioredis sends a script whole when the server answers NOSCRIPT, and fails on
+// anything else.
 func (t trial) noScript(ctx context.Context) error {
 	err := t.client.EvalSha(ctx, strings.Repeat("0", 40), nil).Err()
-	if _, isReply := errors.AsType[redis.Error](err); err == nil || isReply && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+	if _, isReply := errors.AsType[redis.Error](err); err == nil ||
+		isReply && !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return errNotAsNeeded
 	}
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -257,7 +271,8 @@ func (t trial) wake(ctx context.Context) error {
 	return err
 }
 
-// awaitWaiting looks for the waiting connection for a while. A server that does not show it is taken at its word: that BZPOPMIN waits was tried before.
+// awaitWaiting looks for the waiting connection for a while. A server that does not show it
+// is taken at its word: that BZPOPMIN waits was tried before.
 func (t trial) awaitWaiting(ctx context.Context) error {
 	const looks, between = 20, 10 * time.Millisecond
 	for range looks {

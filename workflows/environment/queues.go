@@ -27,7 +27,11 @@ func (s *Servers) EachQueue(do func(q bullmq.Queue) error) error {
 }
 
 // PauseAndDrain stops workers from taking jobs and waits until none is in progress.
-func (s *Servers) PauseAndDrain(ctx context.Context, c *engine.Call, client redis.UniversalClient) error {
+func (s *Servers) PauseAndDrain(
+	ctx context.Context,
+	c *engine.Call,
+	client redis.UniversalClient,
+) error {
 	if err := s.EachQueue(func(q bullmq.Queue) error { return bullmq.Pause(ctx, client, q) }); err != nil {
 		return err
 	}
@@ -38,7 +42,11 @@ func (s *Servers) PauseAndDrain(ctx context.Context, c *engine.Call, client redi
 }
 
 // ResumeQueues lets workers take jobs again.
-func (s *Servers) ResumeQueues(ctx context.Context, c *engine.Call, client redis.UniversalClient) error {
+func (s *Servers) ResumeQueues(
+	ctx context.Context,
+	c *engine.Call,
+	client redis.UniversalClient,
+) error {
 	err := s.EachQueue(func(q bullmq.Queue) error { return bullmq.Resume(ctx, client, q) })
 	if err == nil {
 		c.Log("queues resumed")
@@ -46,25 +54,32 @@ func (s *Servers) ResumeQueues(ctx context.Context, c *engine.Call, client redis
 	return err
 }
 
-// ShadowQueue is where shadow copies of a queue wait: a queue of its own, because a copy with the same job id in the same queue would
-// swallow a later authoritative job.
+// ShadowQueue is where shadow copies of a queue wait: a queue of its own, because a copy
+// with the same job id in the same queue would swallow a later authoritative job.
 func ShadowQueue(q bullmq.Queue) bullmq.Queue {
 	return bullmq.Queue{Prefix: q.Prefix, Name: q.Name + "-shadow"}
 }
 
 // OtherQueues are the queues on a server that are not the pipeline's.
-func (s *Servers) OtherQueues(ctx context.Context, c redis.UniversalClient) ([]bullmq.Queue, error) {
+func (s *Servers) OtherQueues(
+	ctx context.Context,
+	c redis.UniversalClient,
+) ([]bullmq.Queue, error) {
 	all, err := bullmq.Discover(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(q bullmq.Queue) bool {
-		return slices.ContainsFunc(s.Queues, func(own bullmq.Queue) bool { return q == own || q == ShadowQueue(own) })
+		return slices.ContainsFunc(
+			s.Queues,
+			func(own bullmq.Queue) bool { return q == own || q == ShadowQueue(own) },
+		)
 	}), nil
 }
 
-// Residue counts what is not finished on the source, in every queue that is found there, not the pipeline's alone: all of them go with the
-// server. Shadow copies are left out: they carry no side effects, and their originals are in the order ledger.
+// Residue counts what is not finished on the source, in every queue that is found there,
+// not the pipeline's alone: all of them go with the server. Shadow copies are left out:
+// they carry no side effects, and their originals are in the order ledger.
 func (s *Servers) Residue(ctx context.Context, mid string) (evidence.ResidueFacts, error) {
 	source, _, err := s.Source(ctx, mid)
 	if err != nil {
@@ -74,7 +89,10 @@ func (s *Servers) Residue(ctx context.Context, mid string) (evidence.ResidueFact
 }
 
 // ResidueOn is Residue of one server.
-func (s *Servers) ResidueOn(ctx context.Context, source redis.UniversalClient) (evidence.ResidueFacts, error) {
+func (s *Servers) ResidueOn(
+	ctx context.Context,
+	source redis.UniversalClient,
+) (evidence.ResidueFacts, error) {
 	var facts evidence.ResidueFacts
 	others, err := s.OtherQueues(ctx, source)
 	if err != nil {
@@ -85,12 +103,16 @@ func (s *Servers) ResidueOn(ctx context.Context, source redis.UniversalClient) (
 		if err != nil {
 			return facts, fmt.Errorf("%s: %w", q.Name, err)
 		}
-		facts.Queues = append(facts.Queues, evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()})
+		facts.Queues = append(
+			facts.Queues,
+			evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()},
+		)
 	}
 	return facts, nil
 }
 
-// boardPatience is how long the board waits for a survey: small servers are read within that, so that their board is whole at once.
+// boardPatience is how long the board waits for a survey: small servers are read within
+// that, so that their board is whole at once.
 const boardPatience = 300 * time.Millisecond
 
 // QueueBoard is the queues of both sides at one time.
@@ -99,28 +121,51 @@ type QueueBoard struct {
 	Sides []QueueSide `json:"sides"`
 }
 
-// QueueSide is the queues on one server. Error says why it could not be read, in words; then Queues is empty.
+// QueueSide is the queues on one server. Error says why it could not be read, in words;
+// then Queues is empty.
 type QueueSide struct {
 	Side     string          `json:"side"` // source, target
 	Endpoint string          `json:"endpoint"`
 	Address  string          `json:"address"`
 	Error    string          `json:"error,omitempty"`
 	Queues   []bullmq.Counts `json:"queues"`
-	// Looking says that queues which no flag routes are still being looked for, so that there may be more than Queues; "" when they are known.
+	// Looking says that queues which no flag routes are still being looked for, so that
+	// there may be more than Queues; "" when they are known.
 	Looking string `json:"looking,omitempty"`
 }
 
-// Board counts the jobs on both sides, now: of the pipeline's queues, and of every other one that the last survey saw.
-func (s *Servers) Board(ctx context.Context, surveys *Surveys, mid string, at time.Time) QueueBoard {
+// Board counts the jobs on both sides, now: of the pipeline's queues, and of every other
+// one that the last survey saw.
+func (s *Servers) Board(
+	ctx context.Context,
+	surveys *Surveys,
+	mid string,
+	at time.Time,
+) QueueBoard {
 	source, endpoint, err := s.Source(ctx, mid)
-	board := QueueBoard{At: at, Sides: []QueueSide{s.count(ctx, surveys, "source", source, endpoint, err)}}
+	board := QueueBoard{
+		At:    at,
+		Sides: []QueueSide{s.count(ctx, surveys, "source", source, endpoint, err)},
+	}
 	target, endpoint, err := s.Target(ctx)
 	board.Sides = append(board.Sides, s.count(ctx, surveys, "target", target, endpoint, err))
 	return board
 }
 
-func (s *Servers) count(ctx context.Context, surveys *Surveys, side string, client redis.UniversalClient, endpoint redisconn.Endpoint, err error) QueueSide {
-	out := QueueSide{Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(), Queues: []bullmq.Counts{}}
+func (s *Servers) count(
+	ctx context.Context,
+	surveys *Surveys,
+	side string,
+	client redis.UniversalClient,
+	endpoint redisconn.Endpoint,
+	err error,
+) QueueSide {
+	out := QueueSide{
+		Side:     side,
+		Endpoint: endpoint.Name,
+		Address:  endpoint.Address(),
+		Queues:   []bullmq.Counts{},
+	}
 	var all []bullmq.Queue
 	for _, q := range s.Queues {
 		all = append(all, q, ShadowQueue(q))
@@ -134,7 +179,10 @@ func (s *Servers) count(ctx context.Context, surveys *Surveys, side string, clie
 			}
 		}
 		for _, q := range last.Survey.Queues {
-			if !slices.ContainsFunc(all, func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") }) {
+			if !slices.ContainsFunc(
+				all,
+				func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") },
+			) {
 				all = append(all, q.Queue)
 			}
 		}

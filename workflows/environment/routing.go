@@ -14,8 +14,9 @@ import (
 	"github.com/switchyard-dev/switchyard/store"
 )
 
-// Routing reads and writes what tells workers where to go: the routing flags of a migration's flag set. The queues of a migration move
-// together, so every queue's flags say the same.
+// Routing reads and writes what tells workers where to go: the routing flags of a
+// migration's flag set. The queues of a migration move together, so every queue's flags say
+// the same.
 type Routing struct {
 	store  *store.Store
 	holder *flags.Holder
@@ -32,10 +33,16 @@ func (f *Routing) Read(ctx context.Context, mid string) (migration.Routing, erro
 }
 
 // Since also gives when the stage was last changed.
-func (f *Routing) Since(ctx context.Context, mid string) (r migration.Routing, since time.Time, err error) {
+func (f *Routing) Since(
+	ctx context.Context,
+	mid string,
+) (r migration.Routing, since time.Time, err error) {
 	now, err := f.store.FlagSetRevision(ctx, mid, 0)
 	if migration.KindOf(err) == migration.NotFound && err != nil {
-		return migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, since, nil
+		return migration.Routing{
+			Stage:  migration.StageOff,
+			Source: migration.SourceStandalone,
+		}, since, nil
 	}
 	if err != nil {
 		return r, since, err
@@ -50,32 +57,47 @@ func (f *Routing) Since(ctx context.Context, mid string) (r migration.Routing, s
 	return r, since, err
 }
 
-// Set writes the routing as one revision of the flag set and serves it. The revision is what workers must acknowledge.
-func (f *Routing) Set(ctx context.Context, mid string, r migration.Routing, actor, reason, runID string) (int64, error) {
-	revision, err := f.store.ReviseFlagSet(ctx, mid, 0, func(now json.RawMessage, next int64) (json.RawMessage, error) {
-		before := &flags.Document{}
-		if now != nil {
-			var err error
-			if before, err = flags.Parse(now); err != nil {
-				return nil, err
+// Set writes the routing as one revision of the flag set and serves it. The revision is
+// what workers must acknowledge.
+func (f *Routing) Set(
+	ctx context.Context,
+	mid string,
+	r migration.Routing,
+	actor, reason, runID string,
+) (int64, error) {
+	revision, err := f.store.ReviseFlagSet(
+		ctx,
+		mid,
+		0,
+		func(now json.RawMessage, next int64) (json.RawMessage, error) {
+			before := &flags.Document{}
+			if now != nil {
+				var err error
+				if before, err = flags.Parse(now); err != nil {
+					return nil, err
+				}
 			}
-		}
-		after := before.Clone()
-		if after.Flags == nil {
-			after.Flags = map[string]flags.Flag{}
-		}
-		after.Flags[migration.FlagSource] = flags.SourceFlag(r.Source)
-		for _, q := range f.queues {
-			maps.Copy(after.Flags, flags.RoutingFlags(q, r))
-		}
-		if now == nil {
-			before = nil
-		}
-		if after = flags.Revise(mid, before, after, next); after == nil {
-			return now, nil
-		}
-		return after.JSON(), nil
-	}, actor, reason, runID, f.now())
+			after := before.Clone()
+			if after.Flags == nil {
+				after.Flags = map[string]flags.Flag{}
+			}
+			after.Flags[migration.FlagSource] = flags.SourceFlag(r.Source)
+			for _, q := range f.queues {
+				maps.Copy(after.Flags, flags.RoutingFlags(q, r))
+			}
+			if now == nil {
+				before = nil
+			}
+			if after = flags.Revise(mid, before, after, next); after == nil {
+				return now, nil
+			}
+			return after.JSON(), nil
+		},
+		actor,
+		reason,
+		runID,
+		f.now(),
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +112,8 @@ func (f *Routing) Serve(ctx context.Context) error {
 	}
 	changed := false
 	for _, s := range sets {
-		if held, ok := f.holder.Held(s.ID); s.Revision == 0 || ok && held.Revision == s.Revision && !f.holder.Unsaved() {
+		if held, ok := f.holder.Held(s.ID); s.Revision == 0 ||
+			ok && held.Revision == s.Revision && !f.holder.Unsaved() {
 			continue
 		}
 		now, err := f.store.FlagSetRevision(ctx, s.ID, 0)
@@ -99,7 +122,12 @@ func (f *Routing) Serve(ctx context.Context) error {
 		}
 		switch err := f.holder.Replace(flags.Set{ID: s.ID, Revision: now.Revision, Definition: now.Definition}); {
 		case errors.Is(err, flags.ErrNotSaved):
-			f.log.Error("the flags are in force, but their last known good copy is not on disk", "err", err) // a full disk must not stop a move back
+			// a full disk must not stop a move back
+			f.log.Error(
+				"the flags are in force, but their last known good copy is not on disk",
+				"err",
+				err,
+			)
 		case err != nil:
 			return fmt.Errorf("publish flags: %w", err)
 		}

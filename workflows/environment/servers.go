@@ -15,15 +15,17 @@ import (
 	"github.com/switchyard-dev/switchyard/store"
 )
 
-// Servers are the Redis servers of both sides, as the configuration describes them. Connections are opened lazily and no credential is kept: the
-// target's comes from the managed service's API each time the process starts.
+// Servers are the Redis servers of both sides, as the configuration describes them.
+// Connections are opened lazily and no credential is kept: the target's comes from the
+// managed service's API each time the process starts.
 type Servers struct {
 	// Queues are the pipeline's.
 	Queues []bullmq.Queue
 	// Standalone is the single server that everything starts on.
 	Standalone         redis.UniversalClient
 	StandaloneEndpoint redisconn.Endpoint
-	// Sentinel is the way through the Sentinel deployment, Cluster the deployment itself; both nil where none is configured.
+	// Sentinel is the way through the Sentinel deployment, Cluster the deployment itself;
+	// both nil where none is configured.
 	Sentinel         redis.UniversalClient
 	SentinelEndpoint redisconn.Endpoint
 	Cluster          *sentinel.Cluster
@@ -39,7 +41,10 @@ type Servers struct {
 }
 
 // Source gives the server that the flags name as the source side now. NotFound once they name none.
-func (s *Servers) Source(ctx context.Context, mid string) (redis.UniversalClient, redisconn.Endpoint, error) {
+func (s *Servers) Source(
+	ctx context.Context,
+	mid string,
+) (redis.UniversalClient, redisconn.Endpoint, error) {
 	r, err := s.routing.Read(ctx, mid)
 	if err != nil {
 		return nil, redisconn.Endpoint{}, err
@@ -50,10 +55,14 @@ func (s *Servers) Source(ctx context.Context, mid string) (redis.UniversalClient
 	case r.Source == migration.SourceSentinel && s.Cluster != nil:
 		return s.Sentinel, s.SentinelEndpoint, nil
 	}
-	return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the flags name no source server any more")
+	return nil, redisconn.Endpoint{}, migration.Errorf(
+		migration.NotFound,
+		"the flags name no source server any more",
+	)
 }
 
-// Target gives the managed database, asking its provider for the credentials the first time. NotFound before it is provisioned.
+// Target gives the managed database, asking its provider for the credentials the first
+// time. NotFound before it is provisioned.
 func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.Endpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,13 +75,25 @@ func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.
 		return nil, redisconn.Endpoint{}, err
 	}
 	if !ok {
-		return nil, redisconn.Endpoint{}, migration.Errorf(migration.NotFound, "the managed Redis is not provisioned yet: run the step Provision the managed Redis")
+		return nil, redisconn.Endpoint{}, migration.Errorf(
+			migration.NotFound,
+			"the managed Redis is not provisioned yet: run the step Provision the managed Redis",
+		)
 	}
 	db, err := s.upstash.Get(ctx, ref.DatabaseID, true)
 	if err != nil {
-		return nil, redisconn.Endpoint{}, migration.Errorf(migration.Unavailable, "the managed service's API did not tell the database's address: %w", err)
+		return nil, redisconn.Endpoint{}, migration.Errorf(
+			migration.Unavailable,
+			"the managed service's API did not tell the database's address: %w",
+			err,
+		)
 	}
-	endpoint := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: s.targetCA}
+	endpoint := redisconn.Endpoint{
+		Name:   "managed",
+		Kind:   redisconn.Managed,
+		URL:    db.URL(),
+		CAFile: s.targetCA,
+	}
 	c, err := redisconn.Open(endpoint)
 	if err != nil {
 		return nil, redisconn.Endpoint{}, err
@@ -109,7 +130,8 @@ func (s *Servers) UseTarget(ctx context.Context, id string) error {
 	return s.store.SetSetting(ctx, targetSetting, targetRef{DatabaseID: id})
 }
 
-// ForgetTarget drops the connection and what is remembered of the database; the database itself stays.
+// ForgetTarget drops the connection and what is remembered of the database; the database
+// itself stays.
 func (s *Servers) ForgetTarget(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +143,10 @@ func (s *Servers) ForgetTarget(ctx context.Context) error {
 }
 
 // Side gives one side's server.
-func (s *Servers) Side(ctx context.Context, mid, side string) (redis.UniversalClient, redisconn.Endpoint, error) {
+func (s *Servers) Side(
+	ctx context.Context,
+	mid, side string,
+) (redis.UniversalClient, redisconn.Endpoint, error) {
 	if side == "target" {
 		return s.Target(ctx)
 	}

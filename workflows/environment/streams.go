@@ -20,16 +20,18 @@ import (
 const (
 	// streamsEvery is how often the ledger of the streams is judged and saved.
 	streamsEvery = time.Second
-	// streamsFresh is how long ago a lane may have been read to its end for it to be current: two waits for an entry, and something for a slow answer.
+	// streamsFresh is how long ago a lane may have been read to its end for it to be
+	// current: two waits for an entry, and something for a slow answer.
 	streamsFresh = 15 * time.Second
 	// keepWindows is for how long minutes that are in order are kept; the others are kept for good.
 	keepWindows = 7 * 24 * time.Hour
-	// keepDone is how many jobs that took effect are recognised when they come again; the ledger holds up to twice as many.
+	// keepDone is how many jobs that took effect are recognised when they come again; the
+	// ledger holds up to twice as many.
 	keepDone = 1_000_000
 )
 
-// Streams follows the events streams of the pipeline's queues on both sides into the ledger, and saves it. The leader alone runs it; everybody
-// reads what it saved.
+// Streams follows the events streams of the pipeline's queues on both sides into the
+// ledger, and saves it. The leader alone runs it; everybody reads what it saved.
 type Streams struct {
 	servers   *Servers
 	journal   *Journal
@@ -48,7 +50,8 @@ type follower struct {
 	mid string
 }
 
-// Follow follows the streams of a migration until ctx ends. When saving fails, everything is read again from what was saved last.
+// Follow follows the streams of a migration until ctx ends. When saving fails, everything
+// is read again from what was saved last.
 func (s *Streams) Follow(ctx context.Context, mid string) {
 	f := &follower{s, mid}
 	for ctx.Err() == nil {
@@ -71,14 +74,19 @@ func (s *follower) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l := ledger.RestoreStreams(ledger.Options{Deadline: s.journal.deadline, Deadlines: s.deadlines, Done: keepDone / 2}, from)
+	l := ledger.RestoreStreams(
+		ledger.Options{Deadline: s.journal.deadline, Deadlines: s.deadlines, Done: keepDone / 2},
+		from,
+	)
 	s.live.Store(l)
 	defer s.live.Store(nil)
 	following, cancel := context.WithCancel(ctx)
 	var lanes sync.WaitGroup
 	defer func() {
 		cancel()
-		if ctx.Err() == nil { // else nobody follows after us: what still waits for an entry at its server ends by itself, and neither saves nor says anything
+		// else nobody follows after us: what still waits for an entry at its server ends by
+		// itself, and neither saves nor says anything
+		if ctx.Err() == nil {
 			lanes.Wait()
 		}
 	}()
@@ -116,10 +124,22 @@ func (s *follower) once(ctx context.Context) error {
 	}
 }
 
-// alert says once in the log that something is wrong with an order, and once that it is settled. A monitor may look for "order ledger" and these fields.
+// alert says once in the log that something is wrong with an order, and once that it is
+// settled. A monitor may look for "order ledger" and these fields.
 func (s *follower) alert(changed []ledger.Exception) {
 	for _, x := range changed {
-		fields := []any{"alert", "order_" + string(x.Verdict), "verdict", string(x.Verdict), "queue", x.Queue, "job", x.Job, "detail", x.Detail}
+		fields := []any{
+			"alert",
+			"order_" + string(x.Verdict),
+			"verdict",
+			string(x.Verdict),
+			"queue",
+			x.Queue,
+			"job",
+			x.Job,
+			"detail",
+			x.Detail,
+		}
 		if x.SettledAt == 0 {
 			s.log.Warn("order ledger", append(fields, "state", "open")...)
 		} else {
@@ -129,7 +149,8 @@ func (s *follower) alert(changed []ledger.Exception) {
 	}
 }
 
-// client gives the server of a side; nil, without an error, when the side is not there: not provisioned yet, or released.
+// client gives the server of a side; nil, without an error, when the side is not there: not
+// provisioned yet, or released.
 func (s *follower) client(ctx context.Context, side string) (redis.UniversalClient, error) {
 	var c redis.UniversalClient
 	var err error
@@ -165,7 +186,8 @@ func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue
 		c, err := s.client(ctx, at.Side)
 		if err == nil && c == nil {
 			l.Drop(at)
-			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String()); err != nil && ctx.Err() == nil {
+			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String()); err != nil &&
+				ctx.Err() == nil {
 				s.log.Warn("order ledger", "lane", at.String(), "err", err)
 			}
 		} else {
@@ -216,7 +238,10 @@ func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
 		out.Cursors = append(out.Cursors, store.LedgerRow{Lane: x.Lane.String(), Body: body(x)})
 	}
 	for _, x := range c.Windows {
-		out.Windows = append(out.Windows, store.LedgerRow{Lane: x.Lane.String(), Start: x.From, State: x.State, Body: body(x)})
+		out.Windows = append(
+			out.Windows,
+			store.LedgerRow{Lane: x.Lane.String(), Start: x.From, State: x.State, Body: body(x)},
+		)
 	}
 	for _, x := range c.Lives {
 		out.Lives = append(out.Lives, store.LedgerRow{Queue: x.Queue, Job: x.Job, Body: body(x)})
@@ -225,7 +250,17 @@ func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
 		out.Ended = append(out.Ended, store.LedgerRow{Queue: x[0], Job: x[1]})
 	}
 	for _, x := range c.Exceptions {
-		out.Exceptions = append(out.Exceptions, store.LedgerRow{Queue: x.Queue, Job: x.Job, Verdict: string(x.Verdict), At: x.At, SettledAt: x.SettledAt, Body: body(x)})
+		out.Exceptions = append(
+			out.Exceptions,
+			store.LedgerRow{
+				Queue:     x.Queue,
+				Job:       x.Job,
+				Verdict:   string(x.Verdict),
+				At:        x.At,
+				SettledAt: x.SettledAt,
+				Body:      body(x),
+			},
+		)
 	}
 	out.Done = c.Done
 	return out, err

@@ -26,7 +26,8 @@ const (
 	LedgerInconclusive = "inconclusive" // something could not be read: it proves nothing
 )
 
-// LedgerOverview is the order ledger at one moment: what the application recorded, and what both servers' streams say.
+// LedgerOverview is the order ledger at one moment: what the application recorded, and what
+// both servers' streams say.
 type LedgerOverview struct {
 	At         time.Time          `json:"at"`
 	Verdict    string             `json:"verdict"`
@@ -51,10 +52,12 @@ const ledgerHour = time.Hour
 
 // LedgerOrder is everything that is known of one order or job id.
 type LedgerOrder struct {
-	ID         string             `json:"id"`
-	Journal    *ledger.Story      `json:"journal,omitempty"` // what the application recorded
-	Lives      []ledger.Life      `json:"lives"`             // what the streams said: while it is open, or recent
-	Done       bool               `json:"done"`              // the streams said before that it took effect
+	ID      string        `json:"id"`
+	Journal *ledger.Story `json:"journal,omitempty"` // what the application recorded
+	// what the streams said: while it is open, or recent
+	Lives []ledger.Life `json:"lives"`
+	// the streams said before that it took effect
+	Done       bool               `json:"done"`
 	Exceptions []ledger.Exception `json:"exceptions"`
 	Note       string             `json:"note,omitempty"` // what is not known, and why
 }
@@ -85,7 +88,13 @@ type LedgerFilter = store.LedgerFilter
 // Overview gives the order ledger at this moment.
 func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, error) {
 	now := s.now()
-	out := LedgerOverview{At: now, Lanes: []LedgerLane{}, Windows: []ledger.Window{}, Exceptions: []ledger.Exception{}, Reasons: []string{}}
+	out := LedgerOverview{
+		At:         now,
+		Lanes:      []LedgerLane{},
+		Windows:    []ledger.Window{},
+		Exceptions: []ledger.Exception{},
+		Reasons:    []string{},
+	}
 	broken, doubt := []string{}, []string{}
 	if orders, err := s.journal.Read(); err != nil {
 		doubt = append(doubt, InWords(err))
@@ -116,7 +125,13 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 		}
 	}
 	if gaps > 0 {
-		doubt = append(doubt, fmt.Sprintf("%d minutes of the last hour are inconclusive: for their orders only the application's record speaks", gaps))
+		doubt = append(
+			doubt,
+			fmt.Sprintf(
+				"%d minutes of the last hour are inconclusive: for their orders only the application's record speaks",
+				gaps,
+			),
+		)
 	}
 	if out.Counts, err = s.counts(ctx, mid); err != nil {
 		return out, err
@@ -142,7 +157,10 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 }
 
 // Now says what by the streams is wrong, what of them is not current, and how far each lane is.
-func (s *Streams) Now(ctx context.Context, mid string) (red, stale []string, lanes []LedgerLane, err error) {
+func (s *Streams) Now(
+	ctx context.Context,
+	mid string,
+) (red, stale []string, lanes []LedgerLane, err error) {
 	rows, err := s.store.LedgerCursors(ctx, mid)
 	if err != nil {
 		return nil, nil, nil, err
@@ -159,9 +177,20 @@ func (s *Streams) Now(ctx context.Context, mid string) (red, stale []string, lan
 		switch {
 		case l.Current:
 		case cur.Error != "":
-			stale = append(stale, fmt.Sprintf("the events of %s cannot be read: %s", cur.Lane, cur.Error))
+			stale = append(
+				stale,
+				fmt.Sprintf("the events of %s cannot be read: %s", cur.Lane, cur.Error),
+			)
 		default:
-			stale = append(stale, fmt.Sprintf("the events of %s were read to their end %s ago, the limit is %s", cur.Lane, (time.Duration(l.LagMS)*time.Millisecond).Round(time.Second), streamsFresh))
+			stale = append(
+				stale,
+				fmt.Sprintf(
+					"the events of %s were read to their end %s ago, the limit is %s",
+					cur.Lane,
+					(time.Duration(l.LagMS)*time.Millisecond).Round(time.Second),
+					streamsFresh,
+				),
+			)
 		}
 	}
 	if len(cursors) == 0 {
@@ -172,12 +201,24 @@ func (s *Streams) Now(ctx context.Context, mid string) (red, stale []string, lan
 		return nil, nil, nil, err
 	}
 	for _, n := range counts {
-		if n.Open > 0 && slices.Contains([]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch}, n.Verdict) {
+		if n.Open > 0 &&
+			slices.Contains(
+				[]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch},
+				n.Verdict,
+			) {
 			jobs := "jobs are"
 			if n.Open == 1 {
 				jobs = "job is"
 			}
-			red = append(red, fmt.Sprintf("by the streams %d %s a %s that nothing settles", n.Open, jobs, n.Verdict))
+			red = append(
+				red,
+				fmt.Sprintf(
+					"by the streams %d %s a %s that nothing settles",
+					n.Open,
+					jobs,
+					n.Verdict,
+				),
+			)
 		}
 	}
 	return red, stale, lanes, nil
@@ -204,10 +245,15 @@ func (s *Streams) counts(ctx context.Context, mid string) ([]LedgerCount, error)
 	return out, nil
 }
 
-// Gate: no move forward while a side's events are not followed, or tell of a lost, doubled or different order that nothing settles. Minutes that
-// are inconclusive do not block for ever: for their orders the application's record speaks, which the journal's gate asks.
+// Gate: no move forward while a side's events are not followed, or tell of a lost, doubled
+// or different order that nothing settles. Minutes that are inconclusive do not block for
+// ever: for their orders the application's record speaks, which the journal's gate asks.
 func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
-	g := migration.Gate{ID: "streams", Title: "Both servers' events", Limit: "followed to their end, no loss, double or mismatch that nothing settles"}
+	g := migration.Gate{
+		ID:    "streams",
+		Title: "Both servers' events",
+		Limit: "followed to their end, no loss, double or mismatch that nothing settles",
+	}
 	red, stale, lanes, err := s.Now(ctx, mid)
 	switch {
 	case err != nil:
@@ -222,7 +268,8 @@ func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
 	return g
 }
 
-// AwaitLeft waits until nobody follows the source's streams any more, once the flags name no source: what we read is use too.
+// AwaitLeft waits until nobody follows the source's streams any more, once the flags name
+// no source: what we read is use too.
 func (s *Streams) AwaitLeft(ctx context.Context, mid string) error {
 	return engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
 		_, _, lanes, err := s.Now(ctx, mid)
@@ -238,11 +285,16 @@ func (s *Streams) AwaitLeft(ctx context.Context, mid string) error {
 	})
 }
 
-// Order gives the life of one order, by its own id or its job's. NotFound when nobody has heard of it.
+// Order gives the life of one order, by its own id or its job's. NotFound when nobody has
+// heard of it.
 func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error) {
 	out := LedgerOrder{ID: id, Lives: []ledger.Life{}, Exceptions: []ledger.Exception{}}
 	if id == "" || len(id) > 512 {
-		return out, migration.Errorf(migration.Invalid, "an order's id has 1 to 512 bytes: got %d", len(id))
+		return out, migration.Errorf(
+			migration.Invalid,
+			"an order's id has 1 to 512 bytes: got %d",
+			len(id),
+		)
 	}
 	orders, told := s.journal.SoFar()
 	jobs := []string{id}
@@ -272,7 +324,8 @@ func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error
 			out.Lives, out.Done = append(out.Lives, lives...), out.Done || done
 			continue
 		}
-		// Another replica follows the streams: what it saved is a moment old, and holds open lives only.
+		// Another replica follows the streams: what it saved is a moment old, and holds
+		// open lives only.
 		if rows, err = s.store.LedgerLives(ctx, mid, job); err != nil {
 			return out, err
 		}
@@ -284,22 +337,48 @@ func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error
 		out.Note = "another replica follows the streams: of ended jobs it tells only what was wrong with them"
 	}
 	if out.Journal == nil && len(out.Lives)+len(out.Exceptions) == 0 && !out.Done {
-		return out, migration.Errorf(migration.NotFound, "neither the application's journal nor the streams have heard of %q", id)
+		return out, migration.Errorf(
+			migration.NotFound,
+			"neither the application's journal nor the streams have heard of %q",
+			id,
+		)
 	}
 	return out, nil
 }
 
-// Exceptions lists what was wrong with any order, not settled first, and says how many there are with this filter.
-func (s *Streams) Exceptions(ctx context.Context, mid string, f LedgerFilter) (found []ledger.Exception, total int64, err error) {
+// Exceptions lists what was wrong with any order, not settled first, and says how many
+// there are with this filter.
+func (s *Streams) Exceptions(
+	ctx context.Context,
+	mid string,
+	f LedgerFilter,
+) (found []ledger.Exception, total int64, err error) {
 	switch {
 	case f.Verdict != "" && !slices.Contains(ledger.Verdicts, ledger.Verdict(f.Verdict)):
-		return nil, 0, migration.Errorf(migration.Invalid, "unknown verdict %.40q: the verdicts are %v", f.Verdict, ledger.Verdicts)
+		return nil, 0, migration.Errorf(
+			migration.Invalid,
+			"unknown verdict %.40q: the verdicts are %v",
+			f.Verdict,
+			ledger.Verdicts,
+		)
 	case f.State != "" && f.State != "open" && f.State != "settled":
-		return nil, 0, migration.Errorf(migration.Invalid, "unknown state %.40q: an exception is open or settled", f.State)
+		return nil, 0, migration.Errorf(
+			migration.Invalid,
+			"unknown state %.40q: an exception is open or settled",
+			f.State,
+		)
 	case f.Limit < 1 || f.Limit > 10_000:
-		return nil, 0, migration.Errorf(migration.Invalid, "limit %d: 1 to 10000 exceptions are given at once", f.Limit)
+		return nil, 0, migration.Errorf(
+			migration.Invalid,
+			"limit %d: 1 to 10000 exceptions are given at once",
+			f.Limit,
+		)
 	case f.Offset < 0:
-		return nil, 0, migration.Errorf(migration.Invalid, "offset %d: the first exception is at 0", f.Offset)
+		return nil, 0, migration.Errorf(
+			migration.Invalid,
+			"offset %d: the first exception is at 0",
+			f.Offset,
+		)
 	}
 	counts, err := s.counts(ctx, mid)
 	if err != nil {

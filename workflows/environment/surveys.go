@@ -13,17 +13,20 @@ import (
 )
 
 const (
-	// surveyFresh is how old what a survey says may be before it is read again. Walking over every key of a large server takes minutes, so that waits
-	// for walkRests times as long as the last walk took; until then only what costs little is read again.
+	// surveyFresh is how old what a survey says may be before it is read again. Walking
+	// over every key of a large server takes minutes, so that waits for walkRests times as
+	// long as the last walk took; until then only what costs little is read again.
 	surveyFresh = 30 * time.Second
 	walkRests   = 5
-	// surveyStale is how old a reading may be before it says nothing any more; a walk may be as much older as it rests and takes.
+	// surveyStale is how old a reading may be before it says nothing any more; a walk may
+	// be as much older as it rests and takes.
 	surveyStale = 2 * time.Minute
 	// SurveyPatience is how long somebody who asks is kept waiting for the first one.
 	SurveyPatience = 2 * time.Second
 )
 
-// SideSurvey is the latest survey of one side. Error says why there is none, or none that is recent; then Survey may still be an old one.
+// SideSurvey is the latest survey of one side. Error says why there is none, or none that
+// is recent; then Survey may still be an old one.
 type SideSurvey struct {
 	Side     string        `json:"side"` // source, target
 	Endpoint string        `json:"endpoint"`
@@ -36,7 +39,8 @@ type SideSurvey struct {
 // Usable reports whether the survey may be relied on.
 func (s SideSurvey) Usable() bool { return s.Error == "" && !s.Survey.At.IsZero() }
 
-// Surveys takes surveys in the background, one at a time per server, and remembers the last of each.
+// Surveys takes surveys in the background, one at a time per server, and remembers the last
+// of each.
 type Surveys struct {
 	ctx context.Context // ends with the process
 	now func() time.Time
@@ -59,7 +63,14 @@ func newSurveys(ctx context.Context, now func() time.Time) *Surveys {
 }
 
 // Get gives the last survey of a server. It has what is old read again, and waits a moment for it.
-func (s *Surveys) Get(ctx context.Context, side string, c redis.UniversalClient, e redisconn.Endpoint, err error, patience time.Duration) SideSurvey {
+func (s *Surveys) Get(
+	ctx context.Context,
+	side string,
+	c redis.UniversalClient,
+	e redisconn.Endpoint,
+	err error,
+	patience time.Duration,
+) SideSurvey {
 	out := SideSurvey{Side: side, Endpoint: e.Name, Address: e.Address()}
 	if err != nil {
 		out.Error = InWords(err)
@@ -117,11 +128,15 @@ func (s *Surveys) Get(ctx context.Context, side string, c redis.UniversalClient,
 // walk takes a whole survey.
 func (s *Surveys) walk(st *surveyState, c redis.UniversalClient) {
 	began := s.now()
-	survey, err := bullmq.TakeSurvey(s.ctx, c, bullmq.SurveyOptions{Progress: func(seen, total int64) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		st.seen, st.total = seen, total
-	}})
+	survey, err := bullmq.TakeSurvey(
+		s.ctx,
+		c,
+		bullmq.SurveyOptions{Progress: func(seen, total int64) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			st.seen, st.total = seen, total
+		}},
+	)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(st.walking)
@@ -157,8 +172,12 @@ func (s *Surveys) Both(ctx context.Context, servers *Servers, mid string) []Side
 	target, targetEndpoint, targetErr := servers.Target(ctx)
 	out := make([]SideSurvey, 2)
 	var both sync.WaitGroup
-	both.Go(func() { out[0] = s.Get(ctx, "source", source, sourceEndpoint, sourceErr, SurveyPatience) })
-	both.Go(func() { out[1] = s.Get(ctx, "target", target, targetEndpoint, targetErr, SurveyPatience) })
+	both.Go(
+		func() { out[0] = s.Get(ctx, "source", source, sourceEndpoint, sourceErr, SurveyPatience) },
+	)
+	both.Go(
+		func() { out[1] = s.Get(ctx, "target", target, targetEndpoint, targetErr, SurveyPatience) },
+	)
 	both.Wait()
 	return out
 }

@@ -46,10 +46,14 @@ func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
 }
 
 // History gives the observations of the checks that a plan wants several of in a row.
-func (r *Views) History(ctx context.Context, m migration.Migration) (map[string][]migration.Evidence, error) {
+func (r *Views) History(
+	ctx context.Context,
+	m migration.Migration,
+) (map[string][]migration.Evidence, error) {
 	history := map[string][]migration.Evidence{}
 	for _, check := range m.Plan.Repeated() {
-		// Twice the count: some may be inconclusive, or of one run. Longer rows are not counted further than that.
+		// Twice the count: some may be inconclusive, or of one run. Longer rows are not
+		// counted further than that.
 		rows, err := r.store.Evidence(ctx, m.ID, check, 2*migration.MaxMinCount)
 		if err != nil {
 			return nil, err

@@ -21,20 +21,25 @@ type Workers struct {
 	scanOnly []string
 }
 
-// ackTimeout is how long workers get to take a flag change over. They poll several times a second; the rest is for slow moments.
+// ackTimeout is how long workers get to take a flag change over. They poll several times a
+// second; the rest is for slow moments.
 const ackTimeout = 45 * time.Second
 
-// AwaitWarm waits until every live worker has had the time to be heard since the start of this process.
+// AwaitWarm waits until every live worker has had the time to be heard since the start of
+// this process.
 func (w *Workers) AwaitWarm(ctx context.Context) error {
 	return engine.Await(ctx, 100*time.Millisecond, func(context.Context) error {
 		if !w.Warm() {
-			return engine.NotYet("Switchyard has just started, and workers get a few seconds to report")
+			return engine.NotYet(
+				"Switchyard has just started, and workers get a few seconds to report",
+			)
 		}
 		return nil
 	})
 }
 
-// Await waits until every live worker uses the flag revision for everything it has in flight, and returns how many there are.
+// Await waits until every live worker uses the flag revision for everything it has in
+// flight, and returns how many there are.
 func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -43,12 +48,24 @@ func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (in
 		live := w.Live(c.Run.MigrationID)
 		n = len(live)
 		if n == 0 {
-			return engine.NotYet("no live worker reports itself; is the ingestion app up, and does it reach Switchyard?")
+			return engine.NotYet(
+				"no live worker reports itself; is the ingestion app up, and does it reach Switchyard?",
+			)
 		}
 		for _, l := range live {
 			if l.Revision < revision {
-				c.Progress("waiting for %s to take over flag revision %d (it holds %d)", l.Instance, revision, l.Revision)
-				return engine.NotYet("worker %s holds flag revision %d, not %d", l.Instance, l.Revision, revision)
+				c.Progress(
+					"waiting for %s to take over flag revision %d (it holds %d)",
+					l.Instance,
+					revision,
+					l.Revision,
+				)
+				return engine.NotYet(
+					"worker %s holds flag revision %d, not %d",
+					l.Instance,
+					l.Revision,
+					revision,
+				)
 			}
 		}
 		return nil
@@ -61,7 +78,11 @@ func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (in
 
 // Gate holds when every live reader of a flag set holds its revision. needed asks for at least one.
 func (w *Workers) Gate(set string, revision int64, needed bool) migration.Gate {
-	g := migration.Gate{ID: "workers", Title: "Live workers follow the flags", Limit: fmt.Sprintf("all at flag revision %d", revision)}
+	g := migration.Gate{
+		ID:    "workers",
+		Title: "Live workers follow the flags",
+		Limit: fmt.Sprintf("all at flag revision %d", revision),
+	}
 	if needed {
 		g.Limit = "at least one, " + g.Limit
 	}
@@ -104,7 +125,8 @@ func AttestedQueues(f evidence.AttestationFacts) []string {
 	return slices.Compact(names)
 }
 
-// Attestation is what live workers attest, which of their queues the last drill left out, and which queues of the source they leave out.
+// Attestation is what live workers attest, which of their queues the last drill left out,
+// and which queues of the source they leave out.
 func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.AttestationFacts, error) {
 	facts := w.Producers()
 	latest, err := w.latest(ctx, mid)
@@ -121,12 +143,18 @@ func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.Attesta
 			return facts, fmt.Errorf("the submitted scan: %w", err)
 		}
 	}
-	// An app that restarts attests nothing for a moment: what it attested when it was drilled holds.
-	facts.Unattested, facts.ScanOnly = Unattested(scanned, slices.Concat(AttestedQueues(facts), last.Attested), w.scanOnly)
+	// An app that restarts attests nothing for a moment: what it attested when it was
+	// drilled holds.
+	facts.Unattested, facts.ScanOnly = Unattested(
+		scanned,
+		slices.Concat(AttestedQueues(facts), last.Attested),
+		w.scanOnly,
+	)
 	return facts, nil
 }
 
-// Unattested are the queues that the source names and nobody attests, sorted: those that should be attested, and those that the configuration leaves to the scan.
+// Unattested are the queues that the source names and nobody attests, sorted: those that
+// should be attested, and those that the configuration leaves to the scan.
 func Unattested(scanned evidence.ScanFacts, attested, scanOnly []string) (should, only []string) {
 	var names []string
 	for _, f := range scanned.Findings {
@@ -146,7 +174,13 @@ func Unattested(scanned evidence.ScanFacts, attested, scanOnly []string) (should
 }
 
 // PointSource tells workers which server is the source side, and waits until they follow.
-func (w *Workers) PointSource(ctx context.Context, c *engine.Call, routing *Routing, to migration.SourceEndpoint, reason string) error {
+func (w *Workers) PointSource(
+	ctx context.Context,
+	c *engine.Call,
+	routing *Routing,
+	to migration.SourceEndpoint,
+	reason string,
+) error {
 	r, err := routing.Read(ctx, c.Run.MigrationID)
 	if err != nil {
 		return err

@@ -13,7 +13,11 @@ import (
 func provider(id string) (webhooks.Sender, error) {
 	p, known := webhooks.ByID(id)
 	if !known {
-		return p, migration.Errorf(migration.Invalid, "%.40q is no provider: stripe, shopify, clickfunnels, copecart or cope", id)
+		return p, migration.Errorf(
+			migration.Invalid,
+			"%.40q is no provider: stripe, shopify, clickfunnels, copecart or cope",
+			id,
+		)
 	}
 	return p, nil
 }
@@ -32,17 +36,33 @@ type export struct {
 	events   []json.RawMessage
 }
 
-// Missing implements webhooks.Recoverer: all of it, whatever its time, in its order. The same event twice counts once.
-func (x export) Missing(_ context.Context, _ time.Time, known func(webhooks.Event) bool) ([]webhooks.Found, error) {
+// Missing implements webhooks.Recoverer: all of it, whatever its time, in its order. The
+// same event twice counts once.
+func (x export) Missing(
+	_ context.Context,
+	_ time.Time,
+	known func(webhooks.Event) bool,
+) ([]webhooks.Found, error) {
 	if len(x.events) > ReplayMost {
-		return nil, migration.Errorf(migration.Invalid, "events holds %d, and one request may hold %d: hand over the rest with another, as switchyard replay --file does", len(x.events), ReplayMost)
+		return nil, migration.Errorf(
+			migration.Invalid,
+			"events holds %d, and one request may hold %d: hand over the rest with another, as switchyard replay --file does",
+			len(x.events),
+			ReplayMost,
+		)
 	}
 	var out []webhooks.Found
 	given := map[string]bool{}
 	for i, body := range x.events {
 		e, err := x.provider.Identify(nil, body)
 		if err != nil {
-			return nil, migration.Errorf(migration.Invalid, "nothing was handed over: event %d of %d %w", i+1, len(x.events), err)
+			return nil, migration.Errorf(
+				migration.Invalid,
+				"nothing was handed over: event %d of %d %w",
+				i+1,
+				len(x.events),
+				err,
+			)
 		}
 		if !given[e.Key] && !known(e) {
 			out = append(out, webhooks.Found{Event: e, Body: body})

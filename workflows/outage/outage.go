@@ -1,4 +1,5 @@
-// Package outage reads the outage clock: what payment providers' retries mean for orders that are refused now, or would be, and brings back what they gave up on.
+// Package outage reads the outage clock: what payment providers' retries mean for orders
+// that are refused now, or would be, and brings back what they gave up on.
 package outage
 
 import (
@@ -31,19 +32,23 @@ const (
 	rateWindow = 24 * time.Hour
 	// atRiskShown is how many orders at risk are named.
 	atRiskShown = 50
-	// cents is how many minor units a unit of a currency has here; currencies without any are a hundred times too fine, not wrong.
+	// cents is how many minor units a unit of a currency has here; currencies without any
+	// are a hundred times too fine, not wrong.
 	cents = 100
 )
 
 // Outage is what the providers' retries mean for orders that are refused now, or would be.
 type Outage struct {
 	At time.Time `json:"at"`
-	// Since is when the first order was refused that has not come back; nil: none is missing, or it is not known.
+	// Since is when the first order was refused that has not come back; nil: none is
+	// missing, or it is not known.
 	Since *time.Time `json:"since"`
-	// Unknown says why it is not known whether orders are refused. The clock then runs from when it was known last.
+	// Unknown says why it is not known whether orders are refused. The clock then runs from
+	// when it was known last.
 	Unknown   string           `json:"unknown,omitempty"`
 	Providers []ProviderOutage `json:"providers"`
-	// Intake is what the app's instances keep on disk instead of refusing it; nil: none of them does.
+	// Intake is what the app's instances keep on disk instead of refusing it; nil: none of
+	// them does.
 	Intake   *IntakeOutlook `json:"intake"`
 	WhatIf   time.Duration  `json:"what_if"` // the length asked about, ns
 	Prospect OutageProspect `json:"prospect"`
@@ -57,12 +62,14 @@ type ProviderOutage struct {
 	MeanValue float64       `json:"mean_value"`         // 0: not known
 	Currency  string        `json:"currency,omitempty"` //
 	Clock     *OutageClock  `json:"clock,omitempty"`    // nil: no order of it is missing
-	Missing   int           `json:"missing"`            // refused orders that have not come back, by the app's journal
-	Orders    []string      `json:"orders,omitempty"`   // the first of these
-	Forecast  Forecast      `json:"forecast"`           // of the what-if
-	Sends     bool          `json:"sends"`              // it is configured, or was seen to send
-	CanAsk    bool          `json:"can_ask"`            // for what was lost: a replay needs no file
-	Ask       string        `json:"ask"`                // what it then lists, or what is missing and to do instead
+	// refused orders that have not come back, by the app's journal
+	Missing  int      `json:"missing"`
+	Orders   []string `json:"orders,omitempty"` // the first of these
+	Forecast Forecast `json:"forecast"`         // of the what-if
+	Sends    bool     `json:"sends"`            // it is configured, or was seen to send
+	CanAsk   bool     `json:"can_ask"`          // for what was lost: a replay needs no file
+	// what it then lists, or what is missing and to do instead
+	Ask string `json:"ask"`
 }
 
 // ProviderFacts is what is known of a provider's retries, each figure with how sure it is.
@@ -106,7 +113,8 @@ type OutageClock struct {
 	Confidence  string        `json:"confidence"`
 }
 
-// Forecast is what an outage of the length asked about does to one provider's orders, without durable intake.
+// Forecast is what an outage of the length asked about does to one provider's orders,
+// without durable intake.
 type Forecast struct {
 	Verdict    string        `json:"verdict"` // late, uncertain, lost
 	Refused    int           `json:"refused"`
@@ -125,17 +133,20 @@ type OutageProspect struct {
 	Advice  string   `json:"advice"`
 }
 
-// IntakeOutlook is the durable intake of all live instances that take orders, and how far it reaches.
+// IntakeOutlook is the durable intake of all live instances that take orders, and how far
+// it reaches.
 type IntakeOutlook struct {
-	Instances int   `json:"instances"`
-	Durable   int   `json:"durable"` // of these, the ones that have one; the others refuse orders in an outage
-	Backlog   int   `json:"backlog"`
-	OldestMS  int64 `json:"oldest_ms"`
-	Bytes     int64 `json:"bytes"`
-	MaxBytes  int64 `json:"max_bytes"`
-	Refused   int64 `json:"refused"` // since the instances began
-	// PerOrder is the bytes of an order on disk: measured, or else a generous guess. Lasts is how long an outage the room is enough for, at the rate that orders
-	// come now; 0: the rate is not known.
+	Instances int `json:"instances"`
+	// of these, the ones that have one; the others refuse orders in an outage
+	Durable  int   `json:"durable"`
+	Backlog  int   `json:"backlog"`
+	OldestMS int64 `json:"oldest_ms"`
+	Bytes    int64 `json:"bytes"`
+	MaxBytes int64 `json:"max_bytes"`
+	Refused  int64 `json:"refused"` // since the instances began
+	// PerOrder is the bytes of an order on disk: measured, or else a generous guess. Lasts
+	// is how long an outage the room is enough for, at the rate that orders come now; 0:
+	// the rate is not known.
 	PerOrder int64         `json:"per_order"`
 	Guessed  bool          `json:"guessed"`
 	Lasts    time.Duration `json:"lasts"`
@@ -150,14 +161,24 @@ const measuredBacklog = 100
 // intakeOutlook gives nil where no instance has an intake.
 func intakeOutlook(f evidence.IntakeFacts, perMinute float64) *IntakeOutlook {
 	sum, _ := f.Totals()
-	o := IntakeOutlook{Instances: len(f.Instances), Backlog: sum.Backlog, OldestMS: sum.OldestMS, Bytes: sum.Bytes, MaxBytes: sum.MaxBytes, Refused: sum.Refused, PerOrder: orderBytes, Guessed: true}
+	o := IntakeOutlook{
+		Instances: len(f.Instances),
+		Backlog:   sum.Backlog,
+		OldestMS:  sum.OldestMS,
+		Bytes:     sum.Bytes,
+		MaxBytes:  sum.MaxBytes,
+		Refused:   sum.Refused,
+		PerOrder:  orderBytes,
+		Guessed:   true,
+	}
 	for _, i := range f.Instances {
 		o.Durable += one(i.Durable)
 	}
 	if o.Durable == 0 {
 		return nil
 	}
-	if o.Backlog >= measuredBacklog && o.Bytes > 0 { // files hold delivered orders too, so this is rather too much
+	// files hold delivered orders too, so this is rather too much
+	if o.Backlog >= measuredBacklog && o.Bytes > 0 {
 		o.PerOrder, o.Guessed = max(o.Bytes/int64(o.Backlog), 1), false
 	}
 	if perMinute > 0 {
@@ -167,21 +188,43 @@ func intakeOutlook(f evidence.IntakeFacts, perMinute float64) *IntakeOutlook {
 	return &o
 }
 
-// advice says what an outage of a length comes to with the intake, given the advice without, and the providers whose orders may be lost without.
-func (o *IntakeOutlook) advice(whatIf time.Duration, perMinute float64, without string, losing []string) string {
+// advice says what an outage of a length comes to with the intake, given the advice
+// without, and the providers whose orders may be lost without.
+func (o *IntakeOutlook) advice(
+	whatIf time.Duration,
+	perMinute float64,
+	without string,
+	losing []string,
+) string {
 	switch {
 	case o == nil:
 		return without
 	case o.Durable < o.Instances:
-		return fmt.Sprintf("Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. %s", o.Durable, o.Instances, without)
+		return fmt.Sprintf(
+			"Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. %s",
+			o.Durable,
+			o.Instances,
+			without,
+		)
 	case perMinute <= 0:
 		return without
 	case whatIf > o.Lasts && len(losing) > 0:
-		return fmt.Sprintf("The durable intake has room for about %s of orders. After that they are refused, and those of %s may be lost. Give it more room (maxBytes).", migration.Words(o.Lasts), strings.Join(losing, ", "))
+		return fmt.Sprintf(
+			"The durable intake has room for about %s of orders. After that they are refused, and those of %s may be lost. Give it more room (maxBytes).",
+			migration.Words(o.Lasts),
+			strings.Join(losing, ", "),
+		)
 	case whatIf > o.Lasts:
-		return fmt.Sprintf("The durable intake has room for about %s of orders. After that they are refused, and come late.", migration.Words(o.Lasts))
+		return fmt.Sprintf(
+			"The durable intake has room for about %s of orders. After that they are refused, and come late.",
+			migration.Words(o.Lasts),
+		)
 	}
-	return fmt.Sprintf("No order is refused: about %.0f would wait in the durable intake, which has room for about %s, and be enqueued afterwards.", math.Ceil(whatIf.Minutes()*perMinute), migration.Words(o.Lasts))
+	return fmt.Sprintf(
+		"No order is refused: about %.0f would wait in the durable intake, which has room for about %s, and be enqueued afterwards.",
+		math.Ceil(whatIf.Minutes()*perMinute),
+		migration.Words(o.Lasts),
+	)
 }
 
 type sender struct {
@@ -216,10 +259,18 @@ func (c *Clock) Read(whatIf time.Duration) (Outage, error) {
 		if out.Unknown == "" { // what is known is counted; otherwise it is estimated by rate
 			flows[i].Refused = []webhooks.Order{}
 			for _, story := range s.missing {
-				flows[i].Refused = append(flows[i].Refused, webhooks.Order{ID: story.Order, At: time.UnixMilli(firstRefusal([]ledger.RetryStory{story})).UTC(), Value: s.flow.MeanValue})
+				flows[i].Refused = append(
+					flows[i].Refused,
+					webhooks.Order{
+						ID:    story.Order,
+						At:    time.UnixMilli(firstRefusal([]ledger.RetryStory{story})).UTC(),
+						Value: s.flow.MeanValue,
+					},
+				)
 			}
 		}
-		if first := s.flow.FirstFailed; !first.IsZero() && (out.Since == nil || first.Before(*out.Since)) {
+		if first := s.flow.FirstFailed; !first.IsZero() &&
+			(out.Since == nil || first.Before(*out.Since)) {
 			out.Since = &first
 		}
 	}
@@ -239,8 +290,16 @@ func (c *Clock) Read(whatIf time.Duration) (Outage, error) {
 		}
 	}
 	for i, s := range senders {
-		p := ProviderOutage{Provider: providerFacts(s.flow.Sender), PerMinute: s.flow.PerMinute, RateFrom: s.rateFrom, MeanValue: s.value, Currency: s.currency, Missing: len(s.missing),
-			Forecast: forecastOf(prospect.Forecasts[i]), Sends: s.sends}
+		p := ProviderOutage{
+			Provider:  providerFacts(s.flow.Sender),
+			PerMinute: s.flow.PerMinute,
+			RateFrom:  s.rateFrom,
+			MeanValue: s.value,
+			Currency:  s.currency,
+			Missing:   len(s.missing),
+			Forecast:  forecastOf(prospect.Forecasts[i]),
+			Sends:     s.sends,
+		}
 		for _, story := range s.missing[:min(len(s.missing), atRiskShown)] {
 			p.Orders = append(p.Orders, story.Order)
 		}
@@ -261,14 +320,19 @@ func (c *Clock) Read(whatIf time.Duration) (Outage, error) {
 		}
 	}
 	out.Intake = intakeOutlook(c.Workers.Intakes(), perMinute)
-	out.Prospect = OutageProspect{Lost: advised.Lost, NeedsIt: advised.NeedsIt, Advice: out.Intake.advice(whatIf, perMinute, advised.Advice, advised.NeedsIt)}
+	out.Prospect = OutageProspect{
+		Lost:    advised.Lost,
+		NeedsIt: advised.NeedsIt,
+		Advice:  out.Intake.advice(whatIf, perMinute, advised.Advice, advised.NeedsIt),
+	}
 	if i := out.Intake; i != nil && i.Durable == i.Instances && whatIf <= i.Lasts {
 		out.Prospect.Lost, out.Prospect.NeedsIt = 0, nil // no order is refused
 	}
 	return out, nil
 }
 
-// senders are the providers whose orders count: the configured ones and those seen in the journal; where there is neither, all that are known.
+// senders are the providers whose orders count: the configured ones and those seen in the
+// journal; where there is neither, all that are known.
 func (c *Clock) senders(orders *ledger.Journal, now time.Time) ([]sender, error) {
 	seen := orders.Rates(now.Add(-rateWindow).UnixMilli(), now.UnixMilli())
 	missing := map[string][]ledger.RetryStory{}
@@ -279,7 +343,17 @@ func (c *Clock) senders(orders *ledger.Journal, now time.Time) ([]sender, error)
 	}
 	var out []sender
 	add := func(p webhooks.Sender, set config.Provider, sends bool) {
-		s := sender{flow: webhooks.Flow{Sender: p, PerMinute: set.OrdersPerMinute, MeanValue: int64(math.Round(set.MeanValue * cents))}, value: set.MeanValue, currency: set.Currency, missing: missing[p.ID], sends: sends}
+		s := sender{
+			flow: webhooks.Flow{
+				Sender:    p,
+				PerMinute: set.OrdersPerMinute,
+				MeanValue: int64(math.Round(set.MeanValue * cents)),
+			},
+			value:    set.MeanValue,
+			currency: set.Currency,
+			missing:  missing[p.ID],
+			sends:    sends,
+		}
 		switch rate := seen[p.ID]; {
 		case set.OrdersPerMinute > 0:
 			s.rateFrom = "configured"
@@ -308,7 +382,10 @@ func (c *Clock) senders(orders *ledger.Journal, now time.Time) ([]sender, error)
 		add(p, config.Provider{}, sends || len(missing[p.ID]) > 0)
 	}
 	slices.SortStableFunc(out, func(a, b sender) int {
-		return cmp.Or(-cmp.Compare(one(a.sends), one(b.sends)), cmp.Compare(a.flow.Sender.Schedule.NoLoss, b.flow.Sender.Schedule.NoLoss))
+		return cmp.Or(
+			-cmp.Compare(one(a.sends), one(b.sends)),
+			cmp.Compare(a.flow.Sender.Schedule.NoLoss, b.flow.Sender.Schedule.NoLoss),
+		)
 	})
 	return out, nil
 }
@@ -357,14 +434,38 @@ func providerOf(id, variant string) (webhooks.Sender, error) {
 		variants = append(variants, fmt.Sprintf("%q", p.Variant))
 	}
 	if len(variants) > 0 {
-		return webhooks.Sender{}, migration.Errorf(migration.Invalid, "providers: %s has no variant %q; there is %s", id, variant, strings.Join(variants, ", "))
+		return webhooks.Sender{}, migration.Errorf(
+			migration.Invalid,
+			"providers: %s has no variant %q; there is %s",
+			id,
+			variant,
+			strings.Join(variants, ", "),
+		)
 	}
-	return webhooks.Sender{}, migration.Errorf(migration.Invalid, "providers: %q is not known; there is %s", id, strings.Join(names, ", "))
+	return webhooks.Sender{}, migration.Errorf(
+		migration.Invalid,
+		"providers: %q is not known; there is %s",
+		id,
+		strings.Join(names, ", "),
+	)
 }
 
 func clockOf(r webhooks.Reading) *OutageClock {
-	c := &OutageClock{FirstFailed: r.FirstFailed, FirstLoss: r.FirstLoss, Left: r.Left, LossBefore: r.LossBefore, AtRisk: r.AtRisk, ValueAtRisk: float64(r.ValueAtRisk) / cents, Lost: r.Lost,
-		ValueLost: float64(r.ValueLost) / cents, Removal: r.Removal, Severity: string(r.Severity), Confidence: string(r.Spacing)}
+	c := &OutageClock{
+		FirstFailed: r.FirstFailed,
+		FirstLoss:   r.FirstLoss,
+		Left:        r.Left,
+		LossBefore:  r.LossBefore,
+		AtRisk:      r.AtRisk,
+		ValueAtRisk: float64(r.ValueAtRisk) / cents,
+		Lost:        r.Lost,
+		ValueLost: float64(
+			r.ValueLost,
+		) / cents,
+		Removal:    r.Removal,
+		Severity:   string(r.Severity),
+		Confidence: string(r.Spacing),
+	}
 	if !r.NextRetry.IsZero() {
 		c.NextRetry = &r.NextRetry
 	}
@@ -375,8 +476,16 @@ func clockOf(r webhooks.Reading) *OutageClock {
 }
 
 func forecastOf(f webhooks.Forecast) Forecast {
-	return Forecast{Verdict: string(f.Verdict), Refused: f.Refused, Lost: f.Lost, ValueLost: float64(f.ValueLost) / cents, LatestBy: f.LatestBy, LosesUntil: f.LosesUntil, Recovery: f.Recovery,
-		Confidence: string(f.Proof)}
+	return Forecast{
+		Verdict:    string(f.Verdict),
+		Refused:    f.Refused,
+		Lost:       f.Lost,
+		ValueLost:  float64(f.ValueLost) / cents,
+		LatestBy:   f.LatestBy,
+		LosesUntil: f.LosesUntil,
+		Recovery:   f.Recovery,
+		Confidence: string(f.Proof),
+	}
 }
 
 func providerFacts(p webhooks.Sender) ProviderFacts {
@@ -391,7 +500,24 @@ func providerFacts(p webhooks.Sender) ProviderFacts {
 	if p.Schedule.NoLoss > 0 {
 		noLoss = migration.Words(p.Schedule.NoLoss)
 	}
-	return ProviderFacts{ID: p.ID, Name: p.Name, Variant: p.Variant, Success: p.SuccessRule, Deadline: text(migration.Words(p.Deadline.Total), p.Deadline.Source),
-		Schedule: text(tries, p.Schedule.Source), NoLoss: text(noLoss, p.Schedule.Source), LastTry: text(migration.Words(p.Schedule.Last()), p.Schedule.Spacing),
-		After: text(cmp.Or(p.Removal.What, "it stops trying"), p.Removal.Source), Recovery: text(p.Recovery.Action, p.Recovery.Source), DedupeBy: text(p.DedupeBy, p.Dedupe), Trap: p.Trap}
+	return ProviderFacts{
+		ID:       p.ID,
+		Name:     p.Name,
+		Variant:  p.Variant,
+		Success:  p.SuccessRule,
+		Deadline: text(migration.Words(p.Deadline.Total), p.Deadline.Source),
+		Schedule: text(
+			tries,
+			p.Schedule.Source,
+		),
+		NoLoss:  text(noLoss, p.Schedule.Source),
+		LastTry: text(migration.Words(p.Schedule.Last()), p.Schedule.Spacing),
+		After: text(
+			cmp.Or(p.Removal.What, "it stops trying"),
+			p.Removal.Source,
+		),
+		Recovery: text(p.Recovery.Action, p.Recovery.Source),
+		DedupeBy: text(p.DedupeBy, p.Dedupe),
+		Trap:     p.Trap,
+	}
 }

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// ReplayMost is how many events one replay hands to the app, and takes from a caller; more are for another one.
+	// ReplayMost is how many events one replay hands to the app, and takes from a caller;
+	// more are for another one.
 	ReplayMost = 500
 	// replayBack is how far back a provider is asked: Stripe lists no older events.
 	replayBack = 30 * 24 * time.Hour
@@ -30,18 +31,25 @@ type Replay struct {
 	Since time.Time `json:"since,omitzero"`
 	// Look only tells what is missing.
 	Look bool `json:"look"`
-	// Events are bodies of webhooks, from an export of the provider's: it is not asked then. At most ReplayMost, within the size of a request.
+	// Events are bodies of webhooks, from an export of the provider's: it is not asked
+	// then. At most ReplayMost, within the size of a request.
 	Events []json.RawMessage `json:"events,omitempty"`
 }
 
 // ReplayResult is what became of it.
 type ReplayResult struct {
-	Missing  int      `json:"missing"` // what the provider has or the caller gave, and the order ledger does not know as acknowledged
-	Known    int      `json:"known"`   // what it does know as acknowledged: nothing is done about it
-	Events   []string `json:"events"`  // the first missing ones: ids of events for Stripe, of orders for the others
+	// what the provider has or the caller gave, and the order ledger does not know as
+	// acknowledged
+	Missing int `json:"missing"`
+	// what it does know as acknowledged: nothing is done about it
+	Known int `json:"known"`
+	// the first missing ones: ids of events for Stripe, of orders for the others
+	Events   []string `json:"events"`
 	Enqueued int      `json:"enqueued"`
-	Refused  []string `json:"refused"` // the first that were not taken, with the reason: the app's, or why people should look at it before
-	Left     int      `json:"left"`    // missing and neither enqueued nor refused: ask again
+	// the first that were not taken, with the reason: the app's, or why people should look
+	// at it before
+	Refused []string `json:"refused"`
+	Left    int      `json:"left"` // missing and neither enqueued nor refused: ask again
 }
 
 // Live asks Stripe what it could not deliver since a time; nil without a key.
@@ -49,7 +57,8 @@ func (c *Clock) Live(ctx context.Context, since time.Time) (*evidence.LiveDelive
 	if c.Config.Stripe.Key.IsZero() {
 		return nil, nil //nolint:nilnil // nobody is asked, and that is no error
 	}
-	found, err := c.stripeEvents(false).Missing(ctx, since, func(webhooks.Event) bool { return false })
+	found, err := c.stripeEvents(false).
+		Missing(ctx, since, func(webhooks.Event) bool { return false })
 	if err != nil {
 		return nil, err
 	}
@@ -61,36 +70,70 @@ func (c *Clock) Live(ctx context.Context, since time.Time) (*evidence.LiveDelive
 }
 
 func (c *Clock) stripeEvents(acknowledged bool) webhooks.StripeEvents {
-	return webhooks.StripeEvents{Base: c.Config.Stripe.API, Key: c.Config.Stripe.Key, Types: c.Config.Stripe.Types, Acknowledged: acknowledged, Now: c.Now}
+	return webhooks.StripeEvents{
+		Base:         c.Config.Stripe.API,
+		Key:          c.Config.Stripe.Key,
+		Types:        c.Config.Stripe.Types,
+		Acknowledged: acknowledged,
+		Now:          c.Now,
+	}
 }
 
-// recoverer is who asks a provider, and what it lists, for people. An error has the kind Blocked and says what to do: a key is missing, or there is no API.
+// recoverer is who asks a provider, and what it lists, for people. An error has the kind
+// Blocked and says what to do: a key is missing, or there is no API.
 func (c *Clock) recoverer(p webhooks.Sender) (r webhooks.Recoverer, lists string, err error) {
 	const file = "or hand over an export of it as a file"
 	switch shopify, funnels := c.Config.Shopify, c.Config.ClickFunnels; p.ID {
 	case "stripe":
 		if c.Config.Stripe.Key.IsZero() {
-			return nil, "", migration.Errorf(migration.Blocked, "no key of Stripe is configured: set stripe.key to a restricted key that may read events, %s", file)
+			return nil, "", migration.Errorf(
+				migration.Blocked,
+				"no key of Stripe is configured: set stripe.key to a restricted key that may read events, %s",
+				file,
+			)
 		}
 		return c.stripeEvents(true), "Stripe lists the events of the last 30 days.", nil
 	case "shopify":
 		if shopify.Token.IsZero() {
-			return nil, "", migration.Errorf(migration.Blocked, "no token of Shopify is configured: set shopify.shop, and shopify.token with read_orders and read_customers, %s", file)
+			return nil, "", migration.Errorf(
+				migration.Blocked,
+				"no token of Shopify is configured: set shopify.shop, and shopify.token with read_orders and read_customers, %s",
+				file,
+			)
 		}
-		return webhooks.ShopifyOrders{Base: shopify.API, Shop: shopify.Shop, Token: shopify.Token}, "Shopify lists paid orders by their last change.", nil
+		return webhooks.ShopifyOrders{
+			Base:  shopify.API,
+			Shop:  shopify.Shop,
+			Token: shopify.Token,
+		}, "Shopify lists paid orders by their last change.", nil
 	case "clickfunnels":
 		if funnels.Token.IsZero() {
-			return nil, "", migration.Errorf(migration.Blocked, "no token of ClickFunnels is configured: set clickfunnels.api, clickfunnels.workspace and clickfunnels.token, %s", file)
+			return nil, "", migration.Errorf(
+				migration.Blocked,
+				"no token of ClickFunnels is configured: set clickfunnels.api, clickfunnels.workspace and clickfunnels.token, %s",
+				file,
+			)
 		}
-		return webhooks.ClickFunnelsOrders{Base: funnels.API, Workspace: funnels.Workspace, Token: funnels.Token}, "ClickFunnels lists paid one-time orders by their last change.", nil
+		return webhooks.ClickFunnelsOrders{
+			Base:      funnels.API,
+			Workspace: funnels.Workspace,
+			Token:     funnels.Token,
+		}, "ClickFunnels lists paid one-time orders by their last change.", nil
 	}
-	return nil, "", migration.Errorf(migration.Blocked, "no API of %s is known that lists orders or sends them again. %s What comes of it can be handed over as a file", p.Name, p.Recovery.Action)
+	return nil, "", migration.Errorf(
+		migration.Blocked,
+		"no API of %s is known that lists orders or sends them again. %s What comes of it can be handed over as a file",
+		p.Name,
+		p.Recovery.Action,
+	)
 }
 
-// orderID is under which id the app's journal, and so the order ledger, knows the order of an event.
+// orderID is under which id the app's journal, and so the order ledger, knows the order of
+// an event.
 func orderID(ev webhooks.Event) string { return ev.OrderID() }
 
-// eventName is how people find something again: Stripe's events by their own id, the others' by the order's.
+// eventName is how people find something again: Stripe's events by their own id, the
+// others' by the order's.
 func eventName(ev webhooks.Event) string {
 	if ev.Sender == "stripe" && ev.ID != "" {
 		return ev.ID
@@ -110,7 +153,10 @@ func (c *Clock) Replay(ctx context.Context, in Replay) (ReplayResult, error) {
 			return out, err
 		}
 		if in.Since.IsZero() || in.Since.After(c.Now()) || c.Now().Sub(in.Since) > replayBack {
-			return out, migration.Errorf(migration.Invalid, "since must lie within the last 30 days")
+			return out, migration.Errorf(
+				migration.Invalid,
+				"since must lie within the last 30 days",
+			)
 		}
 	}
 	orders, err := c.Journal.Read()
@@ -130,15 +176,26 @@ func (c *Clock) Replay(ctx context.Context, in Replay) (ReplayResult, error) {
 	case err != nil && len(in.Events) > 0:
 		return out, err
 	case errors.Is(err, context.DeadlineExceeded):
-		return out, migration.Errorf(migration.Unavailable, "%s has more since then than can be read within one request: ask for less time back, or hand over an export of it as a file", p.Name)
+		return out, migration.Errorf(
+			migration.Unavailable,
+			"%s has more since then than can be read within one request: ask for less time back, or hand over an export of it as a file",
+			p.Name,
+		)
 	case err != nil:
 		return out, migration.Errorf(migration.Unavailable, "%s cannot be asked: %w", p.Name, err)
 	}
 	return c.handOver(ctx, from, lost, in.Look, out)
 }
 
-// handOver gives the app what was lost, unless it is only looked at. It ends early when the queue is down, or nobody answers: what is left is for another replay.
-func (c *Clock) handOver(ctx context.Context, from webhooks.Recoverer, lost []webhooks.Found, look bool, out ReplayResult) (ReplayResult, error) {
+// handOver gives the app what was lost, unless it is only looked at. It ends early when the
+// queue is down, or nobody answers: what is left is for another replay.
+func (c *Clock) handOver(
+	ctx context.Context,
+	from webhooks.Recoverer,
+	lost []webhooks.Found,
+	look bool,
+	out ReplayResult,
+) (ReplayResult, error) {
 	out.Missing = len(lost)
 	refused := 0
 	refuse := func(f webhooks.Found, why string) {
@@ -184,7 +241,11 @@ func (c *Clock) handOver(ctx context.Context, from webhooks.Recoverer, lost []we
 			continue
 		}
 		if err == nil && status == http.StatusNotFound {
-			return out, migration.Errorf(migration.Blocked, "the app takes no replays of %s (404): serve POST /switchyard/replay, see examples/ingestion", f.Event.Sender)
+			return out, migration.Errorf(
+				migration.Blocked,
+				"the app takes no replays of %s (404): serve POST /switchyard/replay, see examples/ingestion",
+				f.Event.Sender,
+			)
 		}
 		if err != nil {
 			refuse(f, environment.InWords(err))

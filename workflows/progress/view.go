@@ -1,4 +1,5 @@
-// Package progress says where a migration stands and what can be done next. It is worked out from what was read; nothing here reads.
+// Package progress says where a migration stands and what can be done next. It is worked
+// out from what was read; nothing here reads.
 package progress
 
 import (
@@ -51,7 +52,8 @@ func (v View) StepIDs() []string {
 // LatestRun is the newest forward run of a step that succeeded and was not taken back.
 func (v View) LatestRun(step string) *migration.Run {
 	for i, r := range v.Runs {
-		if r.Step == step && r.Rollback == "" && r.State == migration.RunSucceeded && r.RolledBackBy == "" {
+		if r.Step == step && r.Rollback == "" && r.State == migration.RunSucceeded &&
+			r.RolledBackBy == "" {
 			return &v.Runs[i]
 		}
 	}
@@ -90,7 +92,8 @@ func (v View) Met(check string) bool {
 func (v View) Done(step string) bool {
 	switch step {
 	case migration.StepFixPolicy:
-		// Not a matter of having been run: the policy itself counts, and it may be set back behind our back.
+		// Not a matter of having been run: the policy itself counts, and it may be set back
+		// behind our back.
 		return v.LatestRun(migration.StepAudit) != nil && v.Met(evidence.Policy)
 	case migration.StepCutover:
 		return v.Routing.Stage == migration.StageComplete
@@ -109,7 +112,12 @@ func (v View) Done(step string) bool {
 }
 
 // proofOf names the check that a step exists to satisfy.
-var proofOf = map[string]string{migration.StepSentinelTest: evidence.Failover, migration.StepBreakerDrill: evidence.Drill, migration.StepWebhookRetry: evidence.Retries, migration.StepProvision: evidence.TargetPlan}
+var proofOf = map[string]string{
+	migration.StepSentinelTest: evidence.Failover,
+	migration.StepBreakerDrill: evidence.Drill,
+	migration.StepWebhookRetry: evidence.Retries,
+	migration.StepProvision:    evidence.TargetPlan,
+}
 
 // Needs gives one gate for each step that must be done before.
 func (v View) Needs(step string) []migration.Gate {
@@ -117,7 +125,13 @@ func (v View) Needs(step string) []migration.Gate {
 	var gates []migration.Gate
 	for _, id := range s.Needs {
 		need, _ := v.Migration.Plan.Step(id)
-		g := migration.Gate{ID: "step:" + id, Title: need.Title, OK: v.Done(id), Limit: "done", Measured: "done"}
+		g := migration.Gate{
+			ID:       "step:" + id,
+			Title:    need.Title,
+			OK:       v.Done(id),
+			Limit:    "done",
+			Measured: "done",
+		}
 		if !g.OK {
 			g.Measured, g.Next = "not done", "run the step "+need.Title
 		}
@@ -170,19 +184,49 @@ func (v View) NextSteps() []migration.NextStep {
 		if r.State == migration.RunAwaitingApproval {
 			why := "Look at what will happen, then approve or reject."
 			if r.Needs() == migration.ApprovalTwo {
-				why = fmt.Sprintf("Irreversible: somebody other than %s must approve it.", r.RequestedBy)
+				why = fmt.Sprintf(
+					"Irreversible: somebody other than %s must approve it.",
+					r.RequestedBy,
+				)
 			}
 			title := "Approve: " + s.Title + r.Params.Suffix()
 			if a, ok := r.Waiting(); ok {
 				title += ": " + a.Title
 			}
-			return []migration.NextStep{{Verb: "approve", Step: r.Step, Params: r.Params, RunID: r.ID, Title: title, Why: why}}
+			return []migration.NextStep{
+				{
+					Verb:   "approve",
+					Step:   r.Step,
+					Params: r.Params,
+					RunID:  r.ID,
+					Title:  title,
+					Why:    why,
+				},
+			}
 		}
-		return []migration.NextStep{{Verb: "watch", Step: r.Step, Params: r.Params, RunID: r.ID, Title: "Watch: " + s.Title + r.Params.Suffix(), Why: "It is under way."}}
+		return []migration.NextStep{
+			{
+				Verb:   "watch",
+				Step:   r.Step,
+				Params: r.Params,
+				RunID:  r.ID,
+				Title:  "Watch: " + s.Title + r.Params.Suffix(),
+				Why:    "It is under way.",
+			},
+		}
 	}
 	var out []migration.NextStep
-	if f, ok := v.Finding(evidence.Scan); ok && f.Verdict != migration.Met && v.Latest[evidence.Drill].Check != "" {
-		out = append(out, migration.NextStep{Verb: "scan", Step: migration.StepBreakerDrill, Title: "Scan the app's source", Why: f.Measured + ". The drill has shown some queues; the source shows every place that makes one."})
+	if f, ok := v.Finding(evidence.Scan); ok && f.Verdict != migration.Met &&
+		v.Latest[evidence.Drill].Check != "" {
+		out = append(
+			out,
+			migration.NextStep{
+				Verb:  "scan",
+				Step:  migration.StepBreakerDrill,
+				Title: "Scan the app's source",
+				Why:   f.Measured + ". The drill has shown some queues; the source shows every place that makes one.",
+			},
+		)
 	}
 	for _, s := range v.Steps() {
 		switch s.State {
@@ -191,7 +235,16 @@ func (v View) NextSteps() []migration.NextStep {
 		}
 		if s.PlanStep.ID == migration.StepCutover {
 			if move, why, ok := v.NextMove(); ok {
-				out = append(out, migration.NextStep{Verb: "start", Step: migration.StepCutover, Params: migration.Params(move), Title: "Cut over: move to " + move.String(), Why: why})
+				out = append(
+					out,
+					migration.NextStep{
+						Verb:   "start",
+						Step:   migration.StepCutover,
+						Params: migration.Params(move),
+						Title:  "Cut over: move to " + move.String(),
+						Why:    why,
+					},
+				)
 			}
 			continue
 		}
@@ -199,7 +252,15 @@ func (v View) NextSteps() []migration.NextStep {
 		if s.PlanStep.ID == migration.StepDualWrite && v.Routing.Stage != migration.StageShadow {
 			continue
 		}
-		out = append(out, migration.NextStep{Verb: "start", Step: s.PlanStep.ID, Title: s.PlanStep.Title, Why: s.PlanStep.Why})
+		out = append(
+			out,
+			migration.NextStep{
+				Verb:  "start",
+				Step:  s.PlanStep.ID,
+				Title: s.PlanStep.Title,
+				Why:   s.PlanStep.Why,
+			},
+		)
 	}
 	return out
 }
@@ -208,26 +269,48 @@ func (v View) NextSteps() []migration.NextStep {
 func (v View) NextMove() (migration.StageMove, string, bool) {
 	switch r := v.Routing; r.Stage {
 	case migration.StageOff:
-		return migration.StageMove{To: migration.StageDualWrite}, "Orders stay on the source; each leaves a waiting copy on the target.", true
+		return migration.StageMove{
+			To: migration.StageDualWrite,
+		}, "Orders stay on the source; each leaves a waiting copy on the target.", true
 	case migration.StageDualWrite:
-		return migration.StageMove{To: migration.StageShadow}, "The target runs the copies with side effects off, and results are compared.", true
+		return migration.StageMove{
+			To: migration.StageShadow,
+		}, "The target runs the copies with side effects off, and results are compared.", true
 	case migration.StageShadow:
 		if !v.Met(evidence.Rollback) {
-			return migration.StageMove{To: migration.StageDualWrite}, "Rehearse the way back once before the target gets authority.", true
+			return migration.StageMove{
+				To: migration.StageDualWrite,
+			}, "Rehearse the way back once before the target gets authority.", true
 		}
 		if !v.Met(evidence.DualWrite) {
 			return migration.StageMove{}, "", false // the validation is next
 		}
-		return migration.StageMove{To: migration.StageLive, Ramp: v.Ramp[0]}, fmt.Sprintf("The target gets authority for %d %% of orders.", v.Ramp[0]), true
+		return migration.StageMove{
+				To:   migration.StageLive,
+				Ramp: v.Ramp[0],
+			}, fmt.Sprintf(
+				"The target gets authority for %d %% of orders.",
+				v.Ramp[0],
+			), true
 	case migration.StageLive:
 		for _, p := range v.Ramp {
 			if p > r.Ramp {
-				return migration.StageMove{To: migration.StageLive, Ramp: p}, fmt.Sprintf("The target gets authority for %d %% of orders.", p), true
+				return migration.StageMove{
+						To:   migration.StageLive,
+						Ramp: p,
+					}, fmt.Sprintf(
+						"The target gets authority for %d %% of orders.",
+						p,
+					), true
 			}
 		}
-		return migration.StageMove{To: migration.StageRampDown}, "All orders run on the target; a copy waits on the source, so a rollback loses nothing.", true
+		return migration.StageMove{
+			To: migration.StageRampDown,
+		}, "All orders run on the target; a copy waits on the source, so a rollback loses nothing.", true
 	case migration.StageRampDown:
-		return migration.StageMove{To: migration.StageComplete}, "Orders use the target alone; the source drains.", true
+		return migration.StageMove{
+			To: migration.StageComplete,
+		}, "Orders use the target alone; the source drains.", true
 	}
 	return migration.StageMove{}, "", false
 }
@@ -252,7 +335,13 @@ func (v View) Phase() string {
 
 // SourceThere is the gate that the source was not released.
 func (v View) SourceThere() migration.Gate {
-	g := migration.Gate{ID: "source", Title: "The source still serves", OK: v.Routing.Source != migration.SourceNone, Measured: string(v.Routing.Source), Limit: "standalone or sentinel"}
+	g := migration.Gate{
+		ID:       "source",
+		Title:    "The source still serves",
+		OK:       v.Routing.Source != migration.SourceNone,
+		Measured: string(v.Routing.Source),
+		Limit:    "standalone or sentinel",
+	}
 	if !g.OK {
 		g.Next = "the source was released for decommission; there is nothing to move back to"
 	}
@@ -262,7 +351,13 @@ func (v View) SourceThere() migration.Gate {
 // CheckGate is the gate that the newest evidence of a check holds and is fresh.
 func (v View) CheckGate(check string) migration.Gate {
 	c, _ := evidence.Of(check)
-	g := migration.Gate{ID: "check:" + check, Title: c.Title, OK: v.Met(check), Measured: "shown", Limit: c.Limit}
+	g := migration.Gate{
+		ID:       "check:" + check,
+		Title:    c.Title,
+		OK:       v.Met(check),
+		Measured: "shown",
+		Limit:    c.Limit,
+	}
 	if !g.OK {
 		g.Measured, g.Next = "not shown yet", c.Next
 	}

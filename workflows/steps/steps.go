@@ -1,4 +1,5 @@
-// Package steps is the catalogue of workflows. Each step is a folder of its own and is handed the parts of the environment that it needs.
+// Package steps is the catalogue of workflows. Each step is a folder of its own and is
+// handed the parts of the environment that it needs.
 package steps
 
 import (
@@ -31,7 +32,8 @@ type Given struct {
 	Environment *environment.Environment
 	Store       *store.Store
 	Now         func() time.Time
-	// Live asks a payment provider what it could not deliver since a time; nil where nobody can be asked.
+	// Live asks a payment provider what it could not deliver since a time; nil where nobody
+	// can be asked.
 	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
 }
 

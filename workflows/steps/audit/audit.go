@@ -33,8 +33,8 @@ const censusPatience = 90 * time.Second
 // auditTimeout bounds an audit with all its keys.
 const auditTimeout = 20 * time.Minute
 
-// Step reads the source and changes nothing. What matters most to BullMQ, the eviction policy, is evidence of a criterion; the whole report is the
-// action's output.
+// Step reads the source and changes nothing. What matters most to BullMQ, the eviction
+// policy, is evidence of a criterion; the whole report is the action's output.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepAudit,
@@ -44,22 +44,42 @@ func (s Parts) Step() engine.Step {
 			if err != nil {
 				return engine.PlanResult{}, err
 			}
-			return engine.PlanResult{Summary: fmt.Sprintf("Judge the source Redis by %d checks: settings, counters, keys and jobs.", len(audit.Catalogue())),
+			return engine.PlanResult{
+				Summary: fmt.Sprintf(
+					"Judge the source Redis by %d checks: settings, counters, keys and jobs.",
+					len(audit.Catalogue()),
+				),
 				Impact: "Nothing changes. INFO, CONFIG GET, SLOWLOG and LATENCY of every node; the keys are looked at in small batches with rests between them.",
-				Gates:  []migration.Gate{environment.Reachable(ctx, c, endpoint)}}, nil
+				Gates:  []migration.Gate{environment.Reachable(ctx, c, endpoint)},
+			}, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
-				ActionPlan: migration.ActionPlan{ID: Inspect, Title: "Read the settings, counters and keys of every node, and judge them"},
-				Timeout:    auditTimeout,
+				ActionPlan: migration.ActionPlan{
+					ID:    Inspect,
+					Title: "Read the settings, counters and keys of every node, and judge them",
+				},
+				Timeout: auditTimeout,
 				Do: func(ctx context.Context, c *engine.Call) (any, error) {
 					facts, servers, err := s.Servers.Policies(ctx, c.Run.MigrationID, false)
 					if err != nil {
 						return nil, err
 					}
 					for i, srv := range servers {
-						c.Log("%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
-							facts.Nodes[i].Node, srv.Version, srv.Role, srv.MaxMemoryPolicy, srv.Keys, environment.Megabytes(srv.UsedMemory), limitText(srv.MaxMemory), srv.EvictedKeys, onOff(srv.AOFEnabled), srv.ConnectedClients, passwordText(srv.DefaultUserNoPass))
+						c.Log(
+							"%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
+							facts.Nodes[i].Node,
+							srv.Version,
+							srv.Role,
+							srv.MaxMemoryPolicy,
+							srv.Keys,
+							environment.Megabytes(srv.UsedMemory),
+							limitText(srv.MaxMemory),
+							srv.EvictedKeys,
+							onOff(srv.AOFEnabled),
+							srv.ConnectedClients,
+							passwordText(srv.DefaultUserNoPass),
+						)
 					}
 					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
 						return nil, err
@@ -85,7 +105,8 @@ func passwordText(open bool) string {
 	return "asks for a password"
 }
 
-// auditAll judges every node by every check, with the keys and jobs of the one that takes writes: replicas hold the same.
+// auditAll judges every node by every check, with the keys and jobs of the one that takes
+// writes: replicas hold the same.
 func (s Parts) auditAll(ctx context.Context, c *engine.Call) ([]audit.Report, error) {
 	nodes, err := s.Servers.SourceNodes(ctx, c.Run.MigrationID)
 	if err != nil {
@@ -98,7 +119,10 @@ func (s Parts) auditAll(ctx context.Context, c *engine.Call) ([]audit.Report, er
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Address, err)
 		}
-		o := audit.Options{NoScan: basic.Role == "slave", Progress: func(seen, total int64) { c.Progress("%s: %d of about %d keys", n.Address, seen, total) }}
+		o := audit.Options{
+			NoScan:   basic.Role == "slave",
+			Progress: func(seen, total int64) { c.Progress("%s: %d of about %d keys", n.Address, seen, total) },
+		}
 		if !o.NoScan {
 			if err := s.census(ctx, c, &o); err != nil {
 				return nil, err
@@ -109,7 +133,8 @@ func (s Parts) auditAll(ctx context.Context, c *engine.Call) ([]audit.Report, er
 			return nil, fmt.Errorf("%s: %w", n.Address, err)
 		}
 		r.Address = n.Address
-		for _, f := range slices.Backward(r.Problems(audit.Medium)) { // the worst is the last line, where people look
+		// the worst is the last line, where people look
+		for _, f := range slices.Backward(r.Problems(audit.Medium)) {
 			c.Warn("%s: %s, %s: %s", n.Address, f.Severity, f.Title, f.Measured)
 		}
 		c.Log("%s: %s", n.Address, r.Summary())
@@ -121,7 +146,13 @@ func (s Parts) auditAll(ctx context.Context, c *engine.Call) ([]audit.Report, er
 		return nil, err
 	}
 	last, _ := environment.AuditFactsOf(latest)
-	return reports, c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts.After(last))
+	return reports, c.Evidence(
+		ctx,
+		evidence.Audit,
+		migration.Observed,
+		"INFO, CONFIG GET, SLOWLOG, LATENCY on every node",
+		facts.After(last),
+	)
 }
 
 // census gives an audit the census that pages show, and waits for one that is being taken.

@@ -18,23 +18,45 @@ import (
 // formerSettings are settings by node and name, as they were before.
 type formerSettings map[string]map[string]string
 
-// FixPolicy sets noeviction on every node that holds jobs, and with it whatever else the audit finds that can be set without harm.
+// FixPolicy sets noeviction on every node that holds jobs, and with it whatever else the
+// audit finds that can be set without harm.
 func (s Parts) FixPolicy() engine.Step {
 	return engine.Step{
 		ID:       migration.StepFixPolicy,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, now and in its configuration file, and the other settings listed below.",
-				Impact: "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones."}
+			out := engine.PlanResult{
+				Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, now and in its configuration file, and the other settings listed below.",
+				Impact:  "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones.",
+			}
 			facts, servers, err := s.Servers.Policies(ctx, v.Migration.ID, false)
 			if err != nil {
-				return out, migration.Errorf(migration.Unavailable, "the source cannot be read: %w", err)
+				return out, migration.Errorf(
+					migration.Unavailable,
+					"the source cannot be read: %w",
+					err,
+				)
 			}
 			for i, n := range facts.Nodes {
-				out.Observed = append(out.Observed, migration.Fact{Label: n.Node, Value: fmt.Sprintf("%s, %d keys evicted so far", n.Policy, n.EvictedKeys)})
+				out.Observed = append(
+					out.Observed,
+					migration.Fact{
+						Label: n.Node,
+						Value: fmt.Sprintf("%s, %d keys evicted so far", n.Policy, n.EvictedKeys),
+					},
+				)
 				srv := servers[i]
-				g := migration.Gate{ID: "headroom:" + n.Node, Title: "Memory headroom on " + n.Node, OK: srv.MaxMemory <= 0 || srv.UsedMemory < srv.MaxMemory*9/10,
-					Measured: fmt.Sprintf("%s of %s used", environment.Megabytes(srv.UsedMemory), limitText(srv.MaxMemory)), Limit: "below 90 %"}
+				g := migration.Gate{
+					ID:    "headroom:" + n.Node,
+					Title: "Memory headroom on " + n.Node,
+					OK:    srv.MaxMemory <= 0 || srv.UsedMemory < srv.MaxMemory*9/10,
+					Measured: fmt.Sprintf(
+						"%s of %s used",
+						environment.Megabytes(srv.UsedMemory),
+						limitText(srv.MaxMemory),
+					),
+					Limit: "below 90 %",
+				}
 				if !g.OK {
 					g.Next = "raise maxmemory first: with noeviction a full server refuses every new job"
 				}
@@ -42,15 +64,23 @@ func (s Parts) FixPolicy() engine.Step {
 			}
 			reports, _, err := s.Servers.Audits(ctx, v.Migration.ID)
 			if err != nil {
-				return out, migration.Errorf(migration.Unavailable, "the source cannot be audited: %w", err)
+				return out, migration.Errorf(
+					migration.Unavailable,
+					"the source cannot be audited: %w",
+					err,
+				)
 			}
 			out.Settings = settable(reports)
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
-				ActionPlan: migration.ActionPlan{ID: "set-noeviction", Title: "Set maxmemory-policy noeviction and the settings listed, and read each back",
-					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG REWRITE", Undo: "sets the former values again"},
+				ActionPlan: migration.ActionPlan{
+					ID:      "set-noeviction",
+					Title:   "Set maxmemory-policy noeviction and the settings listed, and read each back",
+					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG REWRITE",
+					Undo:    "sets the former values again",
+				},
 				Do: func(ctx context.Context, c *engine.Call) (any, error) {
 					nodes, err := s.Servers.SourceNodes(ctx, c.Run.MigrationID)
 					if err != nil {
@@ -117,16 +147,34 @@ func settable(reports []audit.Report) []migration.SettingChange {
 				continue
 			}
 			for _, set := range f.Fix.Settings {
-				out = append(out, migration.SettingChange{Node: r.Address, Name: set.Name, From: set.From, To: set.To, Check: f.ID, Why: f.Why, Risk: f.Fix.Risk, Survives: f.Fix.Survives})
+				out = append(
+					out,
+					migration.SettingChange{
+						Node:     r.Address,
+						Name:     set.Name,
+						From:     set.From,
+						To:       set.To,
+						Check:    f.ID,
+						Why:      f.Why,
+						Risk:     f.Fix.Risk,
+						Survives: f.Fix.Survives,
+					},
+				)
 			}
 		}
 	}
 	return out
 }
 
-// apply sets on one node what was approved for it, and the policy in any case. Former values are kept before they are changed, so that a second attempt
-// does not take the new ones for them.
-func (s Parts) apply(ctx context.Context, c *engine.Call, n environment.Node, former formerSettings) error {
+// apply sets on one node what was approved for it, and the policy in any case. Former
+// values are kept before they are changed, so that a second attempt does not take the new
+// ones for them.
+func (s Parts) apply(
+	ctx context.Context,
+	c *engine.Call,
+	n environment.Node,
+	former formerSettings,
+) error {
 	want := []migration.SettingChange{{Name: "maxmemory-policy", To: "noeviction"}}
 	for _, set := range c.Run.Plan.Settings {
 		if set.Node == n.Address && set.Name != "maxmemory-policy" {
@@ -153,7 +201,11 @@ func (s Parts) apply(ctx context.Context, c *engine.Call, n environment.Node, fo
 		}
 		c.Log("%s: %s %s -> %s, read back", n.Address, set.Name, previous, set.To)
 		if !persisted {
-			c.Warn("%s has no writable configuration file: %s is lost when it restarts", n.Address, set.Name)
+			c.Warn(
+				"%s has no writable configuration file: %s is lost when it restarts",
+				n.Address,
+				set.Name,
+			)
 		}
 	}
 	return nil
@@ -165,7 +217,13 @@ func (s Parts) auditEvidence(ctx context.Context, c *engine.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Evidence(ctx, evidence.Audit, migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node", facts)
+	return c.Evidence(
+		ctx,
+		evidence.Audit,
+		migration.Observed,
+		"INFO, CONFIG GET, SLOWLOG, LATENCY on every node",
+		facts,
+	)
 }
 
 func limitText(bytes int64) string {

@@ -23,12 +23,14 @@ const Bench = "bench"
 var Faults = drill.Faults
 
 const (
-	// benchUsual and benchWorst are how long one queue takes: where adds fail in time, and where each hangs until the drill gives up. Durable intake takes as long again.
+	// benchUsual and benchWorst are how long one queue takes: where adds fail in time, and
+	// where each hangs until the drill gives up. Durable intake takes as long again.
 	benchUsual, benchWorst = 10 * time.Second, 5 * time.Minute
 	benchTimeout           = 3 * time.Hour
 )
 
-// benchQueues are those of the configuration, then the others that a live worker attests a producer of.
+// benchQueues are those of the configuration, then the others that a live worker attests a
+// producer of.
 func (s Parts) benchQueues() []string {
 	names := slices.Clone(s.Queues)
 	for _, q := range environment.AttestedQueues(s.Workers.Producers()) {
@@ -42,11 +44,20 @@ func (s Parts) benchQueues() []string {
 func (s Parts) benchEstimate() string {
 	queues := s.benchQueues()
 	n := time.Duration(len(queues))
-	return fmt.Sprintf("It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
-		len(Faults), len(queues), strings.Join(queues, ", "), migration.Words(n*benchUsual), migration.Words(n*benchWorst))
+	return fmt.Sprintf(
+		"It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
+		len(
+			Faults,
+		),
+		len(queues),
+		strings.Join(queues, ", "),
+		migration.Words(n*benchUsual),
+		migration.Words(n*benchWorst),
+	)
 }
 
-// drillBench has the app open producers with its own options to a server of the drill's, and lets that fail in every way. No order is touched.
+// drillBench has the app open producers with its own options to a server of the drill's,
+// and lets that fail in every way. No order is touched.
 func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	binary, err := scratch.Find(s.RedisServer)
 	if err != nil {
@@ -65,12 +76,20 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	defer b.Close()
-	if err := s.Workers.AwaitWarm(ctx); err != nil { // a queue that nobody has had the time to attest would be left out
+	// a queue that nobody has had the time to attest would be left out
+	if err := s.Workers.AwaitWarm(ctx); err != nil {
 		return nil, err
 	}
 	var out []evidence.BenchCase
 	for _, q := range s.benchQueues() {
-		cases, err := b.Run(ctx, drilled{s.App}, q, Faults, drill.Defaults(), func(s string) { c.Progress("%s", s) })
+		cases, err := b.Run(
+			ctx,
+			drilled{s.App},
+			q,
+			Faults,
+			drill.Defaults(),
+			func(s string) { c.Progress("%s", s) },
+		)
 		for _, k := range cases {
 			found := benchCase(k)
 			verdict := "as it should"
@@ -79,17 +98,34 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 			}
 			out = append(out, found)
 			if k.Refused != "" {
-				c.Warn("%s: %s; add the queue to Drill's queues in the app, or have the app that makes it serve the drill", found.Name(), verdict)
+				c.Warn(
+					"%s: %s; add the queue to Drill's queues in the app, or have the app that makes it serve the drill",
+					found.Name(),
+					verdict,
+				)
 				continue
 			}
 			again := "accepted again"
 			if k.Intake {
 				again = "all delivered"
 			}
-			c.Log("%s: %s; status %d after %d ms, job there: %t, %s after %d ms %s", found.Name(), verdict, found.Status, found.MS, found.Enqueued, again, found.RecoveredMS, k.Note)
+			c.Log(
+				"%s: %s; status %d after %d ms, job there: %t, %s after %d ms %s",
+				found.Name(),
+				verdict,
+				found.Status,
+				found.MS,
+				found.Enqueued,
+				again,
+				found.RecoveredMS,
+				k.Note,
+			)
 		}
 		if httpapi.Status(err) == http.StatusNotFound {
-			return nil, migration.Errorf(migration.Blocked, "the app knows no drills (404): serve POST /switchyard/drill with Drill of @switchyard/bullmq, then run the step again")
+			return nil, migration.Errorf(
+				migration.Blocked,
+				"the app knows no drills (404): serve POST /switchyard/drill with Drill of @switchyard/bullmq, then run the step again",
+			)
 		}
 		if err != nil {
 			return nil, err
@@ -103,8 +139,23 @@ func benchCase(k drill.Case) evidence.BenchCase {
 	if k.Recovered < 0 {
 		ms = -1
 	}
-	return evidence.BenchCase{Queue: k.Queue, Fault: k.Fault, Title: k.Title, Intake: k.Intake, Status: k.Status, MS: k.Took.Milliseconds(), LimitMS: AnswerLimit.Milliseconds(), Hung: k.Hung,
-		Enqueued: k.Enqueued, Strays: k.Strays, Left: k.Left, RecoveredMS: ms, Note: k.Note, Instance: k.Instance, Refused: k.Refused}
+	return evidence.BenchCase{
+		Queue:       k.Queue,
+		Fault:       k.Fault,
+		Title:       k.Title,
+		Intake:      k.Intake,
+		Status:      k.Status,
+		MS:          k.Took.Milliseconds(),
+		LimitMS:     AnswerLimit.Milliseconds(),
+		Hung:        k.Hung,
+		Enqueued:    k.Enqueued,
+		Strays:      k.Strays,
+		Left:        k.Left,
+		RecoveredMS: ms,
+		Note:        k.Note,
+		Instance:    k.Instance,
+		Refused:     k.Refused,
+	}
 }
 
 // drilled is the app as a drill sees it.
@@ -113,7 +164,12 @@ type drilled struct{ app environment.App }
 // Open implements drill.Subject.
 func (d drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
 	r, err := d.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
-	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance, Refused: r.Refused}, err
+	return drill.Opened{
+		Ready:    r.Ready,
+		Intake:   r.Intake,
+		Instance: r.Instance,
+		Refused:  r.Refused,
+	}, err
 }
 
 // Add implements drill.Subject.
@@ -123,7 +179,12 @@ func (d drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) 
 }
 
 // Restart implements drill.Subject.
-func (d drilled) Restart(ctx context.Context, id string) error { return d.app.DrillRestart(ctx, id) }
+func (d drilled) Restart(
+	ctx context.Context,
+	id string,
+) error {
+	return d.app.DrillRestart(ctx, id)
+}
 
 // Backlog implements drill.Subject.
 func (d drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {

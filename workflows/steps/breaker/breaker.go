@@ -29,7 +29,8 @@ type Parts struct {
 	RedisServer string // the program for the drill's own server; empty: looked for
 }
 
-// AnswerLimit is how fast a webhook must get its 503: half of the shortest deadline of the four providers (Shopify: 5 s in all).
+// AnswerLimit is how fast a webhook must get its 503: half of the shortest deadline of the
+// four providers (Shopify: 5 s in all).
 const AnswerLimit = 2500 * time.Millisecond
 
 const (
@@ -38,21 +39,33 @@ const (
 	frozenFor = 4 * time.Second
 )
 
-// Step makes the source fail in three ways and looks at what a webhook gets meanwhile: the connection is cut and does not come
-// back, the server refuses writes, the server is frozen and answers nothing. The last is the one that enableOfflineQueue alone does not
-// cover.
+// Step makes the source fail in three ways and looks at what a webhook gets meanwhile: the
+// connection is cut and does not come back, the server refuses writes, the server is frozen
+// and answers nothing. The last is the one that enableOfflineQueue alone does not cover.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepBreakerDrill,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
-				Impact: "The first part touches no order. " + s.benchEstimate() + " In the second part, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start."}
-			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.Routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.Routing.String(), Limit: "off, dualwrite or shadow"}
+			out := engine.PlanResult{
+				Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
+				Impact:  "The first part touches no order. " + s.benchEstimate() + " In the second part, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start.",
+			}
+			stage := migration.Gate{
+				ID:       "stage",
+				Title:    "The source is the authority",
+				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
+				Measured: v.Routing.String(),
+				Limit:    "off, dualwrite or shadow",
+			}
 			if !stage.OK {
 				stage.Next = "the drill faults the source, where no order goes any more"
 			}
-			out.Gates = append(out.Gates, stage, s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true))
+			out.Gates = append(
+				out.Gates,
+				stage,
+				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+			)
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
@@ -63,14 +76,28 @@ func (s Parts) Step() engine.Step {
 				if p.EnableOfflineQueue != nil {
 					off = fmt.Sprint(*p.EnableOfflineQueue)
 				}
-				out.Observed = append(out.Observed, migration.Fact{Label: p.Queue + " on " + p.Endpoint, Value: fmt.Sprintf("enableOfflineQueue %s, commandTimeout %d ms (%s)", off, p.CommandTimeoutMS, p.Instance)})
+				out.Observed = append(
+					out.Observed,
+					migration.Fact{
+						Label: p.Queue + " on " + p.Endpoint,
+						Value: fmt.Sprintf(
+							"enableOfflineQueue %s, commandTimeout %d ms (%s)",
+							off,
+							p.CommandTimeoutMS,
+							p.Instance,
+						),
+					},
+				)
 			}
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "attest", Title: "Ask every live worker for its connection options"},
+					ActionPlan: migration.ActionPlan{
+						ID:    "attest",
+						Title: "Ask every live worker for its connection options",
+					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						if err := s.Workers.AwaitWarm(ctx); err != nil {
 							return nil, err
@@ -85,18 +112,35 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						facts.Undrilled = nil // they are drilled next
-						return facts, c.Prove(ctx, evidence.Attestation, migration.Attested, "attestation by the running app", facts)
+						return facts, c.Prove(
+							ctx,
+							evidence.Attestation,
+							migration.Attested,
+							"attestation by the running app",
+							facts,
+						)
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: Bench, Title: fmt.Sprintf("Try the app's own options on a server of the drill's: %d faults on each queue", len(Faults))},
-					Timeout:    benchTimeout,
-					Do:         s.drillBench,
+					ActionPlan: migration.ActionPlan{
+						ID: Bench,
+						Title: fmt.Sprintf(
+							"Try the app's own options on a server of the drill's: %d faults on each queue",
+							len(Faults),
+						),
+					},
+					Timeout: benchTimeout,
+					Do:      s.drillBench,
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "drill", Title: "Inject the faults", Changes: "the source cuts connections, refuses writes and freezes, seconds each", Undo: "lifts the write fence and the pause"},
-					Do:         s.injectFaults,
-					Undo:       func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
+					ActionPlan: migration.ActionPlan{
+						ID:      "drill",
+						Title:   "Inject the faults",
+						Changes: "the source cuts connections, refuses writes and freezes, seconds each",
+						Undo:    "lifts the write fence and the pause",
+					},
+					Do:   s.injectFaults,
+					Undo: func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
 				},
 			}
 		},
@@ -120,8 +164,9 @@ var faults = []fault{
 			if err != nil {
 				return err
 			}
-			// One transaction, so that no client reconnects between the pause and the cut. The pause covers reads as well, so
-			// that a client which reconnects does not become ready.
+			// One transaction, so that no client reconnects between the pause and the cut.
+			// The pause covers reads as well, so that a client which reconnects does not
+			// become ready.
 			_, err = master.TxPipelined(ctx, func(p redis.Pipeliner) error {
 				for _, cl := range clients {
 					p.Do(ctx, "CLIENT", "KILL", "ID", cl.ID)
@@ -131,7 +176,8 @@ var faults = []fault{
 			})
 			return err
 		},
-		end:   func(context.Context, redis.UniversalClient) error { return nil }, // the pause ends by itself, and nothing gets through before
+		// the pause ends by itself, and nothing gets through before
+		end:   func(context.Context, redis.UniversalClient) error { return nil },
 		watch: cutFor - 200*time.Millisecond,
 	},
 	{
@@ -168,7 +214,10 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 	}
 	var facts evidence.DrillFacts
 	if ok, err := c.Output(ctx, Bench, &facts.Bench); err != nil || !ok {
-		return nil, engine.OrMissing(err, "the run did not record what the app made of the faults on the drill's own server")
+		return nil, engine.OrMissing(
+			err,
+			"the run did not record what the app made of the faults on the drill's own server",
+		)
 	}
 	for _, f := range faults {
 		if err := s.App.CanaryAccepted(ctx, c, endpoint.Name); err != nil {
@@ -187,12 +236,23 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Workers.AwaitWarm(ctx); err != nil {
 		return nil, err
 	}
-	facts.Attested = environment.AttestedQueues(s.Workers.Producers()) // also those that came up meanwhile
-	return facts, c.Prove(ctx, evidence.Drill, migration.Observed, "faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options", facts)
+	// also those that came up meanwhile
+	facts.Attested = environment.AttestedQueues(s.Workers.Producers())
+	return facts, c.Prove(
+		ctx,
+		evidence.Drill,
+		migration.Observed,
+		"faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options",
+		facts,
+	)
 }
 
 // inject begins one fault, offers canary jobs while it lasts, and ends it whatever happens.
-func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []evidence.DrillCase, err error) {
+func (s Parts) inject(
+	ctx context.Context,
+	c *engine.Call,
+	f fault,
+) (cases []evidence.DrillCase, err error) {
 	master, err := s.Servers.SourceMaster(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
@@ -210,13 +270,20 @@ func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []evi
 	begun := time.Now()
 	for len(cases) == 0 || time.Since(begun) < f.watch {
 		r, err := s.App.Canary(ctx, environment.CanaryID())
-		d := evidence.DrillCase{Fault: f.name, Side: "source", Queue: s.Queues[0], LimitMS: AnswerLimit.Milliseconds()}
+		d := evidence.DrillCase{
+			Fault:   f.name,
+			Side:    "source",
+			Queue:   s.Queues[0],
+			LimitMS: AnswerLimit.Milliseconds(),
+		}
 		if err != nil {
 			d.Note = err.Error()
 		} else {
 			d.Status, d.MS, d.Note = r.Status, r.RoundTrip.Milliseconds(), r.Error
 		}
-		if worse := len(cases) > 0 && cases[0].Status == 503 && (d.Status != 503 || d.MS > cases[0].MS); len(cases) == 0 {
+		if worse := len(cases) > 0 && cases[0].Status == 503 && (d.Status != 503 || d.MS > cases[0].MS); len(
+			cases,
+		) == 0 {
 			cases = append(cases, d)
 		} else if worse {
 			cases[0] = d // the worst answer stands for the fault
@@ -227,6 +294,12 @@ func (s Parts) inject(ctx context.Context, c *engine.Call, f fault) (cases []evi
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	c.Log("%s: the worst of the answers was %d after %d ms %s", f.name, cases[0].Status, cases[0].MS, cases[0].Note)
+	c.Log(
+		"%s: the worst of the answers was %d after %d ms %s",
+		f.name,
+		cases[0].Status,
+		cases[0].MS,
+		cases[0].Note,
+	)
 	return cases, nil
 }

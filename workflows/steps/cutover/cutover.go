@@ -26,7 +26,8 @@ type Parts struct {
 	Soak time.Duration
 }
 
-// Step moves the queue by one stage, forward or back. A forward move is gated and watched for a while; a move back is always allowed.
+// Step moves the queue by one stage, forward or back. A forward move is gated and watched
+// for a while; a move back is always allowed.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepCutover,
@@ -35,14 +36,26 @@ func (s Parts) Step() engine.Step {
 			if p == (migration.Params{}) {
 				move, _, ok := v.NextMove()
 				if !ok {
-					return engine.PlanResult{}, migration.Errorf(migration.Invalid, "say where to: give the stage to move to (the queue is at %s)", v.Routing)
+					return engine.PlanResult{}, migration.Errorf(
+						migration.Invalid,
+						"say where to: give the stage to move to (the queue is at %s)",
+						v.Routing,
+					)
 				}
-				return engine.PlanResult{}, migration.Errorf(migration.Invalid, "say where to: give the stage to move to (the queue is at %s, next is %s)", v.Routing, move)
+				return engine.PlanResult{}, migration.Errorf(
+					migration.Invalid,
+					"say where to: give the stage to move to (the queue is at %s, next is %s)",
+					v.Routing,
+					move,
+				)
 			}
 			if err := v.Routing.Check(p.Move()); err != nil {
 				return engine.PlanResult{}, err
 			}
-			out := engine.PlanResult{Summary: fmt.Sprintf("Move the queue from %s to %s.", v.Routing, p.Move()), Impact: impact[p.To]}
+			out := engine.PlanResult{
+				Summary: fmt.Sprintf("Move the queue from %s to %s.", v.Routing, p.Move()),
+				Impact:  impact[p.To],
+			}
 			if v.Routing.Forward(p.Move()) {
 				out.Gates = s.forwardGates(ctx, v, p.Move())
 			} else {
@@ -63,7 +76,11 @@ func (s Parts) Step() engine.Step {
 				}
 			}
 			if !former.Stage.Valid() {
-				return migration.Params{}, migration.Errorf(migration.Conflict, "run %s did not record the stage before it", run.ID)
+				return migration.Params{}, migration.Errorf(
+					migration.Conflict,
+					"run %s did not record the stage before it",
+					run.ID,
+				)
 			}
 			return migration.Params{To: former.Stage, Ramp: former.Ramp}, nil
 		},
@@ -83,8 +100,12 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 	title := "Set the stage flag to " + p.Move().String()
 	return []engine.Action{
 		{
-			ActionPlan: migration.ActionPlan{ID: "set-flags", Title: title, Changes: "the routing flags; orders that are stamped already keep their stamp",
-				Undo: "sets the former stage again"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "set-flags",
+				Title:   title,
+				Changes: "the routing flags; orders that are stamped already keep their stamp",
+				Undo:    "sets the former stage again",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				v, err := s.Views.Read(ctx, c.Run.MigrationID)
 				if err != nil {
@@ -94,7 +115,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if known, err := c.Output(ctx, c.Action, &former); err != nil {
 					return nil, err
 				} else if !known {
-					// The gates were checked when the run was approved; this is the last look before production changes.
+					// The gates were checked when the run was approved; this is the last
+					// look before production changes.
 					if v.Routing.Forward(p.Move()) {
 						if err := engine.Blocked(migration.StepCutover, s.forwardGates(ctx, v, p.Move())); err != nil {
 							return nil, err
@@ -105,7 +127,14 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					}
 				}
 				next := migration.Routing{Stage: p.To, Ramp: p.Ramp, Source: v.Routing.Source}
-				revision, err := s.Routing.Set(ctx, c.Run.MigrationID, next, c.Run.RequestedBy, "cutover to "+p.Move().String(), c.Run.ID)
+				revision, err := s.Routing.Set(
+					ctx,
+					c.Run.MigrationID,
+					next,
+					c.Run.RequestedBy,
+					"cutover to "+p.Move().String(),
+					c.Run.ID,
+				)
 				if err != nil {
 					return nil, err
 				}
@@ -122,7 +151,14 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					return err
 				}
 				former.Source = now.Source
-				revision, err := s.Routing.Set(ctx, c.Run.MigrationID, former, "switchyard", "cutover taken back to "+former.String(), c.Run.ID)
+				revision, err := s.Routing.Set(
+					ctx,
+					c.Run.MigrationID,
+					former,
+					"switchyard",
+					"cutover taken back to "+former.String(),
+					c.Run.ID,
+				)
 				if err != nil {
 					return err
 				}
@@ -131,7 +167,10 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "await-workers", Title: "Wait until every live worker uses the new flags for everything in flight"},
+			ActionPlan: migration.ActionPlan{
+				ID:    "await-workers",
+				Title: "Wait until every live worker uses the new flags for everything in flight",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				var former migration.Routing
 				if _, err := c.Output(ctx, "set-flags", &former); err != nil {
@@ -151,15 +190,28 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				}
 				took := c.Now().Sub(set)
 				if !former.Forward(p.Move()) {
-					return nil, c.Evidence(ctx, evidence.Rollback, migration.Observed, "flag change to acknowledgement by every live worker",
-						evidence.RollbackFacts{From: former.String(), To: p.Move().String(), RollbackMS: took.Milliseconds(), Workers: workers})
+					return nil, c.Evidence(
+						ctx,
+						evidence.Rollback,
+						migration.Observed,
+						"flag change to acknowledgement by every live worker",
+						evidence.RollbackFacts{
+							From:       former.String(),
+							To:         p.Move().String(),
+							RollbackMS: took.Milliseconds(),
+							Workers:    workers,
+						},
+					)
 				}
 				return map[string]any{"workers": workers, "ms": took.Milliseconds()}, nil
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "soak", Title: "Watch the order ledger for a while"},
-			Timeout:    s.Soak + 2*time.Minute,
+			ActionPlan: migration.ActionPlan{
+				ID:    "soak",
+				Title: "Watch the order ledger for a while",
+			},
+			Timeout: s.Soak + 2*time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				var former migration.Routing
 				if _, err := c.Output(ctx, "set-flags", &former); err != nil {
@@ -174,7 +226,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 	}
 }
 
-// soak watches the ledger: nothing may be lost, applied twice or different while the new stage settles.
+// soak watches the ledger: nothing may be lost, applied twice or different while the new
+// stage settles.
 func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 	started := c.Now()
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
@@ -184,7 +237,12 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 		}
 		sum := ledger.Summary(c.Now(), s.Journal.Deadline())
 		if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
-			return fmt.Errorf("the ledger shows %d lost, %d applied twice, %d different results", sum.Lost, sum.Duplicated, sum.Mismatches)
+			return fmt.Errorf(
+				"the ledger shows %d lost, %d applied twice, %d different results",
+				sum.Lost,
+				sum.Duplicated,
+				sum.Mismatches,
+			)
 		}
 		red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
 		if err != nil {
@@ -197,7 +255,11 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 		if left <= 0 {
 			return nil
 		}
-		c.Progress("watching for another %s: %d orders, 0 lost, 0 twice, 0 different", left.Round(time.Second), sum.Orders)
+		c.Progress(
+			"watching for another %s: %d orders, 0 lost, 0 twice, 0 different",
+			left.Round(time.Second),
+			sum.Orders,
+		)
 		return engine.NotYet("soaking")
 	})
 	if err == nil {
@@ -207,9 +269,24 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 }
 
 // forwardGates are the preconditions of a move towards the target.
-func (s Parts) forwardGates(ctx context.Context, v progress.View, m migration.StageMove) []migration.Gate {
-	gates := []migration.Gate{v.SourceThere(), s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.Gate(), s.Streams.Gate(ctx, v.Migration.ID)}
-	criteria := []string{"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry"}
+func (s Parts) forwardGates(
+	ctx context.Context,
+	v progress.View,
+	m migration.StageMove,
+) []migration.Gate {
+	gates := []migration.Gate{
+		v.SourceThere(),
+		s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+		s.Journal.Gate(),
+		s.Streams.Gate(ctx, v.Migration.ID),
+	}
+	criteria := []string{
+		"noeviction",
+		"sentinel-failover",
+		"target-provisioned",
+		"circuit-breaker",
+		"webhook-retry",
+	}
 	if m.To.Index() >= migration.StageLive.Index() {
 		criteria = append(criteria, "parallel-validated")
 		gates = append(gates, v.CheckGate(evidence.Rollback))
@@ -219,7 +296,17 @@ func (s Parts) forwardGates(ctx context.Context, v progress.View, m migration.St
 			if item.Criterion.ID != id {
 				continue
 			}
-			gates = append(gates, migration.Gate{ID: "criterion:" + id, Title: item.Criterion.Title, OK: item.Verdict == migration.Met, Measured: item.Why, Limit: "met", Next: item.Next})
+			gates = append(
+				gates,
+				migration.Gate{
+					ID:       "criterion:" + id,
+					Title:    item.Criterion.Title,
+					OK:       item.Verdict == migration.Met,
+					Measured: item.Why,
+					Limit:    "met",
+					Next:     item.Next,
+				},
+			)
 		}
 	}
 	if m.To == migration.StageShadow {
@@ -231,15 +318,25 @@ func (s Parts) forwardGates(ctx context.Context, v progress.View, m migration.St
 // copyWithin is how long after an order its copy may take; the app gives it a second.
 const copyWithin = 3 * time.Second
 
-// parityGate: since dualwrite began every order must have left its copy on the target. Orders of this very moment are not counted yet.
+// parityGate: since dualwrite began every order must have left its copy on the target.
+// Orders of this very moment are not counted yet.
 func (s Parts) parityGate(v progress.View) migration.Gate {
-	g := migration.Gate{ID: "parity", Title: "Every order left a copy", Limit: "some orders, none without a copy"}
+	g := migration.Gate{
+		ID:    "parity",
+		Title: "Every order left a copy",
+		Limit: "some orders, none without a copy",
+	}
 	ledger, err := s.Journal.Read()
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
 		return g
 	}
-	sum := ledger.Window(v.StageSince.UnixMilli(), v.At.Add(-copyWithin).UnixMilli(), v.At, s.Journal.Deadline())
+	sum := ledger.Window(
+		v.StageSince.UnixMilli(),
+		v.At.Add(-copyWithin).UnixMilli(),
+		v.At,
+		s.Journal.Deadline(),
+	)
 	g.OK = sum.ShadowExpected > 0 && sum.ShadowEnqueued == sum.ShadowExpected
 	g.Measured = fmt.Sprintf("%d of %d orders left a copy", sum.ShadowEnqueued, sum.ShadowExpected)
 	if !g.OK {

@@ -37,33 +37,59 @@ type Parts struct {
 	RedisServer string        // the program that a backup is restored into; empty: looked for
 }
 
-// Step proves that nobody uses the old servers, backs them up, fences them, and only then powers them off and deletes them.
+// Step proves that nobody uses the old servers, backs them up, fences them, and only then
+// powers them off and deletes them.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
-		ID:           migration.StepDecommission,
-		Approval:     migration.ApprovalOne, // of what can be taken back; what cannot waits for its own
+		ID: migration.StepDecommission,
+		// of what can be taken back; what cannot waits for its own
+		Approval:     migration.ApprovalOne,
 		Irreversible: true,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Release the app from the source, prove that it is quiet, fence it, back it up, power every old server off and delete it.",
-				Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and backups at the host. What was on them is in the backup file of this run."}
-			stage := migration.Gate{ID: "stage", Title: "Cutover is complete", OK: v.Routing.Stage == migration.StageComplete, Measured: v.Routing.String(), Limit: "complete"}
+			out := engine.PlanResult{
+				Summary: "Release the app from the source, prove that it is quiet, fence it, back it up, power every old server off and delete it.",
+				Impact:  "Deleted for good: the single Redis, every Sentinel node, their disks and backups at the host. What was on them is in the backup file of this run.",
+			}
+			stage := migration.Gate{
+				ID:       "stage",
+				Title:    "Cutover is complete",
+				OK:       v.Routing.Stage == migration.StageComplete,
+				Measured: v.Routing.String(),
+				Limit:    "complete",
+			}
 			if !stage.OK {
 				stage.Next = "finish the cutover first"
 			}
-			out.Gates = append(out.Gates, stage, s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.ClosedGate(), s.Streams.Gate(ctx, v.Migration.ID))
+			out.Gates = append(
+				out.Gates,
+				stage,
+				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Journal.ClosedGate(),
+				s.Streams.Gate(ctx, v.Migration.ID),
+			)
 			if !progress.GateRemoved(progress.GateResidue) {
 				out.Gates = append(out.Gates, v.CheckGate(evidence.Residue))
 			}
-			// Released already: this run was interrupted after that point, and goes on without what it can no longer reach.
+			// Released already: this run was interrupted after that point, and goes on
+			// without what it can no longer reach.
 			if v.Routing.Source != migration.SourceNone {
 				out.Gates = append(out.Gates, otherCriteria(v)...)
 				if !progress.GateRemoved(progress.GateResidue) {
-					out.Gates = append(out.Gates, nothingLeft(s.Servers.Residue(ctx, v.Migration.ID)))
+					out.Gates = append(
+						out.Gates,
+						nothingLeft(s.Servers.Residue(ctx, v.Migration.ID)),
+					)
 				}
 			}
 			for _, m := range s.Host.Machines {
 				inst, err := s.Host.API.Instance(ctx, m.ID)
-				g := migration.Gate{ID: fmt.Sprintf("host:%d", m.ID), Title: fmt.Sprintf("Linode %d is %s", m.ID, m.Label), Limit: m.Label, OK: err == nil && inst.Label == m.Label, Measured: inst.Label}
+				g := migration.Gate{
+					ID:       fmt.Sprintf("host:%d", m.ID),
+					Title:    fmt.Sprintf("Linode %d is %s", m.ID, m.Label),
+					Limit:    m.Label,
+					OK:       err == nil && inst.Label == m.Label,
+					Measured: inst.Label,
+				}
 				if err != nil {
 					g.Measured = err.Error()
 				}
@@ -71,7 +97,17 @@ func (s Parts) Step() engine.Step {
 					g.Next = "correct the id or the label in the configuration: a server is deleted only when both fit"
 				}
 				out.Gates = append(out.Gates, g)
-				out.Observed = append(out.Observed, migration.Fact{Label: m.Label, Value: fmt.Sprintf("Linode %d, %s, is powered off and deleted", m.ID, inst.Status)})
+				out.Observed = append(
+					out.Observed,
+					migration.Fact{
+						Label: m.Label,
+						Value: fmt.Sprintf(
+							"Linode %d, %s, is powered off and deleted",
+							m.ID,
+							inst.Status,
+						),
+					},
+				)
 			}
 			return out, nil
 		},
@@ -87,7 +123,13 @@ func otherCriteria(v progress.View) []migration.Gate {
 		if slices.Contains(step.Proves, i.Criterion.ID) {
 			continue
 		}
-		g := migration.Gate{ID: "criterion:" + i.Criterion.ID, Title: i.Criterion.Title, OK: i.Verdict == migration.Met, Measured: i.Why, Limit: "met"}
+		g := migration.Gate{
+			ID:       "criterion:" + i.Criterion.ID,
+			Title:    i.Criterion.Title,
+			OK:       i.Verdict == migration.Met,
+			Measured: i.Why,
+			Limit:    "met",
+		}
 		if !g.OK {
 			g.Measured, g.Next = string(i.Verdict)+": "+i.Why, i.Next
 		}
@@ -98,7 +140,13 @@ func otherCriteria(v progress.View) []migration.Gate {
 
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
 func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
-	g := migration.Gate{ID: "residue", Title: "Nothing is left on the source", Limit: "0 jobs in every queue", OK: err == nil, Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues))}
+	g := migration.Gate{
+		ID:       "residue",
+		Title:    "Nothing is left on the source",
+		Limit:    "0 jobs in every queue",
+		OK:       err == nil,
+		Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues)),
+	}
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
 	}
@@ -109,7 +157,10 @@ func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 		}
 	}
 	if len(left) > 0 {
-		g.OK, g.Measured, g.Next = false, strings.Join(left, ", "), "run the step Move the other queues, or Move what is left, again"
+		g.OK, g.Measured, g.Next = false, strings.Join(
+			left,
+			", ",
+		), "run the step Move the other queues, or Move what is left, again"
 	}
 	return g
 }
@@ -122,7 +173,10 @@ type oldServers struct {
 }
 
 // nodes opens a connection to every old data server.
-func (s Parts) oldNodes(ctx context.Context, c *engine.Call) (oldServers, []environment.Node, error) {
+func (s Parts) oldNodes(
+	ctx context.Context,
+	c *engine.Call,
+) (oldServers, []environment.Node, error) {
 	var old oldServers
 	ok, err := c.Output(ctx, "release", &old)
 	if err != nil || !ok {
@@ -139,70 +193,127 @@ func (s Parts) actions() []engine.Action {
 	quiet, window := s.QuietWindow, s.FenceWindow
 	return []engine.Action{
 		{
-			ActionPlan: migration.ActionPlan{ID: "release", Title: "Tell the app to drop every connection to the source", Changes: "flag source-endpoint: none", Undo: "sets the former source again"},
-			Do:         s.release,
+			ActionPlan: migration.ActionPlan{
+				ID:      "release",
+				Title:   "Tell the app to drop every connection to the source",
+				Changes: "flag source-endpoint: none",
+				Undo:    "sets the former source again",
+			},
+			Do: s.release,
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				var old oldServers
 				if ok, err := c.Output(ctx, "release", &old); err != nil || !ok {
 					return err
 				}
-				return s.Workers.PointSource(ctx, c, s.Routing, old.Source, "decommission taken back")
+				return s.Workers.PointSource(
+					ctx,
+					c,
+					s.Routing,
+					old.Source,
+					"decommission taken back",
+				)
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "stand-down", Title: "Let the sentinels look away for good", Changes: "SENTINEL REMOVE on each sentinel: no failover from now on", Undo: "SENTINEL MONITOR with the same settings"},
-			Do:         s.standDown,
+			ActionPlan: migration.ActionPlan{
+				ID:      "stand-down",
+				Title:   "Let the sentinels look away for good",
+				Changes: "SENTINEL REMOVE on each sentinel: no failover from now on",
+				Undo:    "SENTINEL MONITOR with the same settings",
+			},
+			Do: s.standDown,
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				var m sentinel.Monitor
-				if ok, err := c.Output(ctx, "stand-down", &m); err != nil || !ok || s.Servers.Cluster == nil {
+				if ok, err := c.Output(ctx, "stand-down", &m); err != nil || !ok ||
+					s.Servers.Cluster == nil {
 					return err
 				}
 				return s.Servers.Cluster.Resume(ctx, m)
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "quiet", Title: fmt.Sprintf("Watch for %s that nobody uses the old servers", migration.Words(quiet))},
-			Timeout:    quiet*2 + 30*time.Minute,
-			Do:         func(ctx context.Context, c *engine.Call) (any, error) { return s.proveQuiet(ctx, c, quiet) },
+			ActionPlan: migration.ActionPlan{
+				ID: "quiet",
+				Title: fmt.Sprintf(
+					"Watch for %s that nobody uses the old servers",
+					migration.Words(quiet),
+				),
+			},
+			Timeout: quiet*2 + 30*time.Minute,
+			Do:      func(ctx context.Context, c *engine.Call) (any, error) { return s.proveQuiet(ctx, c, quiet) },
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "fence", Title: "Fence every old server against writes", Changes: "min-replicas-to-write on every node: writes are refused, scripts too; reads go on", Undo: "lifts the fence", Approval: migration.ApprovalOne},
-			Do:         s.fence,
-			Undo:       s.unfence,
+			ActionPlan: migration.ActionPlan{
+				ID:       "fence",
+				Title:    "Fence every old server against writes",
+				Changes:  "min-replicas-to-write on every node: writes are refused, scripts too; reads go on",
+				Undo:     "lifts the fence",
+				Approval: migration.ApprovalOne,
+			},
+			Do:   s.fence,
+			Undo: s.unfence,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "backup", Title: "Back the source up, restore the backup into a scratch server and compare it with the source"},
-			Timeout:    2 * time.Hour,
-			Do:         s.finalBackup,
+			ActionPlan: migration.ActionPlan{
+				ID:    "backup",
+				Title: "Back the source up, restore the backup into a scratch server and compare it with the source",
+			},
+			Timeout: 2 * time.Hour,
+			Do:      s.finalBackup,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: FenceWindow, Title: fmt.Sprintf("Hold the fence until nobody has knocked for %s", migration.Words(window))},
-			Timeout:    window + knocksTimeout,
-			Do:         func(ctx context.Context, c *engine.Call) (any, error) { return s.holdFence(ctx, c, window) },
+			ActionPlan: migration.ActionPlan{
+				ID: FenceWindow,
+				Title: fmt.Sprintf(
+					"Hold the fence until nobody has knocked for %s",
+					migration.Words(window),
+				),
+			},
+			Timeout: window + knocksTimeout,
+			Do:      func(ctx context.Context, c *engine.Call) (any, error) { return s.holdFence(ctx, c, window) },
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "last-look", Title: "Wait until every order that was put on the source is applied, and nothing is lost or doubled"},
-			Timeout:    s.Journal.Deadline() + 2*time.Minute,
+			ActionPlan: migration.ActionPlan{
+				ID:    "last-look",
+				Title: "Wait until every order that was put on the source is applied, and nothing is lost or doubled",
+			},
+			Timeout: s.Journal.Deadline() + 2*time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				return nil, s.closeLedger(ctx, c)
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "power-off", Title: "Power every old server off", Changes: "the servers stop", Undo: "boots them again", Approval: migration.ApprovalOne},
-			Timeout:    10 * time.Minute,
-			Ready:      s.mayPowerOff,
-			Do:         s.powerOff,
-			Undo:       s.powerOn,
+			ActionPlan: migration.ActionPlan{
+				ID:       "power-off",
+				Title:    "Power every old server off",
+				Changes:  "the servers stop",
+				Undo:     "boots them again",
+				Approval: migration.ApprovalOne,
+			},
+			Timeout: 10 * time.Minute,
+			Ready:   s.mayPowerOff,
+			Do:      s.powerOff,
+			Undo:    s.powerOn,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "snapshot", Title: "Keep a snapshot of each server at the host, as long as the server exists", Changes: "a server's former manual snapshot is replaced, where its Backups service is on", Undo: "not needed: the server is as it was"},
-			Timeout:    time.Hour,
-			Do:         s.snapshots,
+			ActionPlan: migration.ActionPlan{
+				ID:      "snapshot",
+				Title:   "Keep a snapshot of each server at the host, as long as the server exists",
+				Changes: "a server's former manual snapshot is replaced, where its Backups service is on",
+				Undo:    "not needed: the server is as it was",
+			},
+			Timeout: time.Hour,
+			Do:      s.snapshots,
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "delete", Title: "Check that nothing answers there, and delete the servers", Changes: "the servers, their disks and their backups at the host are deleted for good", Approval: migration.ApprovalTwo},
-			Ready:      s.mayDelete,
-			Timeout:    10 * time.Minute,
+			ActionPlan: migration.ActionPlan{
+				ID:       "delete",
+				Title:    "Check that nothing answers there, and delete the servers",
+				Changes:  "the servers, their disks and their backups at the host are deleted for good",
+				Approval: migration.ApprovalTwo,
+			},
+			Ready:   s.mayDelete,
+			Timeout: 10 * time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				facts, err := s.Host.Off(ctx)
 				if err != nil {
@@ -210,7 +321,11 @@ func (s Parts) actions() []engine.Action {
 				}
 				for _, s := range facts.Servers {
 					if s.Reachable {
-						return nil, fmt.Errorf("%s still answers at %s after its power-off: nothing is deleted", s.Label, s.Address)
+						return nil, fmt.Errorf(
+							"%s still answers at %s after its power-off: nothing is deleted",
+							s.Label,
+							s.Address,
+						)
 					}
 				}
 				if err := s.Host.Each(func(m environment.Machine) error {
@@ -222,14 +337,21 @@ func (s Parts) actions() []engine.Action {
 				if facts, err = s.Host.Off(ctx); err != nil {
 					return nil, err
 				}
-				return facts, c.Prove(ctx, evidence.Off, migration.Observed, "Linode API, and a connection attempt to each old address", facts)
+				return facts, c.Prove(
+					ctx,
+					evidence.Off,
+					migration.Observed,
+					"Linode API, and a connection attempt to each old address",
+					facts,
+				)
 			},
 		},
 	}
 }
 
-// snapshots asks the host for a snapshot of each machine at rest: the way back until the machine is deleted, and its snapshots with it. A machine
-// without the paid Backups service has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
+// snapshots asks the host for a snapshot of each machine at rest: the way back until the
+// machine is deleted, and its snapshots with it. A machine without the paid Backups service
+// has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
 func (s Parts) snapshots(ctx context.Context, c *engine.Call) (any, error) {
 	taken := []string{}
 	err := s.Host.Each(func(m environment.Machine) error {
@@ -260,14 +382,19 @@ func (s Parts) release(ctx context.Context, c *engine.Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		old = oldServers{Source: r.Source, Master: s.Servers.StandaloneEndpoint.Address(), Address: []string{s.Servers.StandaloneEndpoint.Address()}}
+		old = oldServers{
+			Source:  r.Source,
+			Master:  s.Servers.StandaloneEndpoint.Address(),
+			Address: []string{s.Servers.StandaloneEndpoint.Address()},
+		}
 		if s.Servers.Cluster != nil {
 			addrs, err := s.Servers.Cluster.NodeAddrs(ctx)
 			if err != nil {
 				return nil, err
 			}
 			for _, a := range addrs {
-				if a != s.Servers.StandaloneEndpoint.Address() { // which Sentinel knows as a fenced replica
+				// which Sentinel knows as a fenced replica
+				if a != s.Servers.StandaloneEndpoint.Address() {
 					old.Address = append(old.Address, a)
 				}
 			}
@@ -284,11 +411,18 @@ func (s Parts) release(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	return old, s.Workers.PointSource(ctx, c, s.Routing, migration.SourceNone, "decommission: drop every connection to the source")
+	return old, s.Workers.PointSource(
+		ctx,
+		c,
+		s.Routing,
+		migration.SourceNone,
+		"decommission: drop every connection to the source",
+	)
 }
 
-// standDown ends the sentinels' watch. They keep trying the old single server, which they know as a replica but cannot sign in to, and
-// such a nameless connection cannot be told from a forgotten client.
+// standDown ends the sentinels' watch. They keep trying the old single server, which they
+// know as a replica but cannot sign in to, and such a nameless connection cannot be told
+// from a forgotten client.
 func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
 	if s.Servers.Cluster == nil {
 		return nil, nil
@@ -306,7 +440,8 @@ func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil && !errors.Is(err, sentinel.ErrSuspended) {
+	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
+		!errors.Is(err, sentinel.ErrSuspended) {
 		return nil, err
 	}
 	return m, nil
@@ -324,7 +459,8 @@ func (s Parts) fence(ctx context.Context, c *engine.Call) (any, error) {
 		}
 	}
 	c.Log("%d servers refuse every write", len(nodes))
-	// The last moment at which anything could come was just now, and the proof of quiet may be some time ago.
+	// The last moment at which anything could come was just now, and the proof of quiet may
+	// be some time ago.
 	var quiet quietOutput
 	if ok, err := c.Output(ctx, "quiet", &quiet); err != nil || !ok {
 		return nil, err
@@ -333,7 +469,9 @@ func (s Parts) fence(ctx context.Context, c *engine.Call) (any, error) {
 		if n.Address != old.Master {
 			continue
 		}
-		if failing := migration.Failing(s.cameSince(ctx, c, n.Client, quiet.Events)); len(failing) > 0 {
+		if failing := migration.Failing(s.cameSince(ctx, c, n.Client, quiet.Events)); len(
+			failing,
+		) > 0 {
 			return nil, fmt.Errorf("something came after the proof of quiet: %s", told(failing))
 		}
 	}
@@ -367,16 +505,30 @@ func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
 		if n.Address != old.Master {
 			continue
 		}
-		facts, err := backup.Take(ctx, n.Client, backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: s.RedisServer,
-			Progress: func(what string) { c.Progress("%s", what) }})
+		facts, err := backup.Take(
+			ctx,
+			n.Client,
+			backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: s.RedisServer,
+				Progress: func(what string) { c.Progress("%s", what) }},
+		)
 		if err != nil {
 			return nil, err
 		}
 		facts.File = filepath.Join("backups", facts.File)
-		if err := c.Remember(ctx, facts); err != nil { // the page shows it also when it is not good enough
+		// the page shows it also when it is not good enough
+		if err := c.Remember(ctx, facts); err != nil {
 			return nil, err
 		}
-		c.Log("%d keys of %s in %s, %d bytes, by %s, %d keys compared, %d differences", facts.Keys, n.Address, facts.File, facts.Bytes, facts.Method, facts.Compared, facts.Differences)
+		c.Log(
+			"%d keys of %s in %s, %d bytes, by %s, %d keys compared, %d differences",
+			facts.Keys,
+			n.Address,
+			facts.File,
+			facts.Bytes,
+			facts.Method,
+			facts.Compared,
+			facts.Differences,
+		)
 		for _, why := range []string{facts.Why, facts.NotRestored} {
 			if why != "" {
 				c.Warn("the backup shows less than it could: %s", why)
@@ -391,10 +543,16 @@ func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
 		}
 		return facts, c.Prove(ctx, evidence.Backup, migration.Observed, source, facts)
 	}
-	return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
+	return nil, migration.Errorf(
+		migration.Conflict,
+		"the master %s is none of the old servers %v",
+		old.Master,
+		old.Address,
+	)
 }
 
-// mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be days old.
+// mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be
+// days old.
 func (s Parts) mayPowerOff(ctx context.Context, c *engine.Call) []migration.Gate {
 	gates := []migration.Gate{s.backupThere(ctx, c), s.Journal.ClosedGate()}
 	return append(gates, s.fenceHolds(ctx, c)...)
@@ -421,7 +579,8 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 	})
 }
 
-// powerOn boots the servers and waits until they answer, since what was done before is taken back on them.
+// powerOn boots the servers and waits until they answer, since what was done before is
+// taken back on them.
 func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
 	err := s.Host.Each(func(m environment.Machine) error {
 		if err := s.Host.API.Boot(ctx, m.ID); err != nil {
@@ -454,7 +613,11 @@ func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
 
 // mayDelete gives what must hold for what cannot be undone.
 func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
-	g := migration.Gate{ID: "off", Title: "Every old server is off", Limit: "offline, and nothing answers"}
+	g := migration.Gate{
+		ID:    "off",
+		Title: "Every old server is off",
+		Limit: "offline, and nothing answers",
+	}
 	facts, err := s.Host.Off(ctx)
 	if err == nil {
 		raw, _ := json.Marshal(facts) // of strings and booleans
@@ -472,7 +635,11 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 
 // backupThere: the file that was verified is still in the data folder.
 func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
-	g := migration.Gate{ID: "backup", Title: "The verified backup is there", Next: "copy it back into the data folder, or cancel this run and start it again"}
+	g := migration.Gate{
+		ID:    "backup",
+		Title: "The verified backup is there",
+		Next:  "copy it back into the data folder, or cancel this run and start it again",
+	}
 	var facts evidence.BackupFacts
 	ok, err := c.Output(ctx, "backup", &facts)
 	if err != nil || !ok {
@@ -489,12 +656,17 @@ func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
 	case !facts.Verified || facts.Differences > 0:
 		g.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
 	default:
-		g.OK, g.Measured, g.Next = true, fmt.Sprintf("%d keys, sha256 %.12s…", facts.Keys, facts.SHA256), ""
+		g.OK, g.Measured, g.Next = true, fmt.Sprintf(
+			"%d keys, sha256 %.12s…",
+			facts.Keys,
+			facts.SHA256,
+		), ""
 	}
 	return g
 }
 
-// closeLedger waits until no acknowledged order is under way and records what the whole journal says.
+// closeLedger waits until no acknowledged order is under way and records what the whole
+// journal says.
 func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 	var facts migration.LedgerFacts
 	err := engine.Await(ctx, 500*time.Millisecond, func(context.Context) (err error) {
@@ -502,11 +674,22 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 			return engine.NotYet("%v", err)
 		}
 		if facts.Lost > 0 || facts.Duplicated > 0 {
-			return fmt.Errorf("%d orders lost, %d applied twice: %v", facts.Lost, facts.Duplicated, facts.Examples)
+			return fmt.Errorf(
+				"%d orders lost, %d applied twice: %v",
+				facts.Lost,
+				facts.Duplicated,
+				facts.Examples,
+			)
 		}
 		if facts.PendingSource > 0 && !progress.GateRemoved(progress.GateResidue) {
-			c.Progress("%d orders that were put on the source are still under way", facts.PendingSource)
-			return engine.NotYet("%d orders that were put on the source are still under way", facts.PendingSource)
+			c.Progress(
+				"%d orders that were put on the source are still under way",
+				facts.PendingSource,
+			)
+			return engine.NotYet(
+				"%d orders that were put on the source are still under way",
+				facts.PendingSource,
+			)
 		}
 		return nil
 	})
@@ -514,7 +697,13 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 		return err
 	}
 	if progress.GateRemoved(progress.GateResidue) {
-		return c.Evidence(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
+		return c.Evidence(
+			ctx,
+			evidence.Ledger,
+			migration.Observed,
+			"the app's whole journal",
+			facts,
+		)
 	}
 	return c.Prove(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
 }

@@ -22,7 +22,8 @@ import (
 const (
 	// FenceWindow is the id of the action that holds the fence.
 	FenceWindow = "fence-window"
-	// knocksTimeout is how long clients may go on knocking before the run gives up and lifts the fence.
+	// knocksTimeout is how long clients may go on knocking before the run gives up and
+	// lifts the fence.
 	knocksTimeout = 30 * 24 * time.Hour
 	// blindFor is how long an old server may not answer the watch before the run gives up.
 	blindFor = 5 * time.Minute
@@ -67,9 +68,26 @@ type vigil struct {
 }
 
 // keepVigil begins to watch; a fenced server also with MONITOR, since nothing should come there.
-func (s Parts) keepVigil(ctx context.Context, c *engine.Call, nodes []environment.Node, window time.Duration, fenced bool) (*vigil, error) {
+func (s Parts) keepVigil(
+	ctx context.Context,
+	c *engine.Call,
+	nodes []environment.Node,
+	window time.Duration,
+	fenced bool,
+) (*vigil, error) {
 	now := c.Now().UTC()
-	v := &vigil{c: c, nodes: nodes, fenced: fenced, facts: evidence.WatchFacts{WindowSeconds: window.Seconds(), Began: now, Since: now, SeenAt: now, Knocks: []evidence.Knock{}}}
+	v := &vigil{
+		c:      c,
+		nodes:  nodes,
+		fenced: fenced,
+		facts: evidence.WatchFacts{
+			WindowSeconds: window.Seconds(),
+			Began:         now,
+			Since:         now,
+			SeenAt:        now,
+			Knocks:        []evidence.Knock{},
+		},
+	}
 	for _, n := range nodes {
 		w, err := redisconn.Watch(ctx, n.Client, fenced)
 		if err != nil {
@@ -77,7 +95,10 @@ func (s Parts) keepVigil(ctx context.Context, c *engine.Call, nodes []environmen
 			return nil, fmt.Errorf("%s: %w", n.Address, err)
 		}
 		v.watchers = append(v.watchers, w)
-		v.facts.Nodes = append(v.facts.Nodes, evidence.WatchedNode{Address: n.Address, Fenced: fenced})
+		v.facts.Nodes = append(
+			v.facts.Nodes,
+			evidence.WatchedNode{Address: n.Address, Fenced: fenced},
+		)
 	}
 	return v, nil
 }
@@ -88,7 +109,8 @@ func (v *vigil) close() {
 	}
 }
 
-// look looks at every server once. A visit begins the window anew; so does a moment in which a server could not be looked at.
+// look looks at every server once. A visit begins the window anew; so does a moment in
+// which a server could not be looked at.
 func (v *vigil) look(ctx context.Context) error {
 	now := v.c.Now().UTC()
 	v.facts.SeenAt = now
@@ -102,7 +124,11 @@ func (v *vigil) look(ctx context.Context) error {
 		if err == nil && v.fenced {
 			var on bool
 			if on, err = redisconn.Fenced(ctx, v.nodes[i].Client); err == nil && !on {
-				return migration.Errorf(migration.Conflict, "%s takes writes again: somebody lifted its fence, or it restarted without a configuration file to keep it in", address)
+				return migration.Errorf(
+					migration.Conflict,
+					"%s takes writes again: somebody lifted its fence, or it restarted without a configuration file to keep it in",
+					address,
+				)
 			}
 		}
 		if ctx.Err() != nil {
@@ -115,7 +141,10 @@ func (v *vigil) look(ctx context.Context) error {
 		v.facts.Nodes[i].Unseen = l.Unseen
 		if l.Restarted {
 			v.facts.Since = now
-			v.c.Warn("%s restarted: what came before its start is not known, so the window starts again", address)
+			v.c.Warn(
+				"%s restarted: what came before its start is not known, so the window starts again",
+				address,
+			)
 		}
 		v.writes += max(l.Writes, 0)
 		for _, visit := range l.Visits {
@@ -151,17 +180,37 @@ func (v *vigil) knock(address string, visit redisconn.Visit, now time.Time) {
 		return k.Node == address && host(k.Addr) == host(visit.Addr) && k.Name == visit.Name
 	})
 	if i < 0 && len(v.facts.Knocks) >= maxKnocks && visit.Addr != "" {
-		v.knock(address, redisconn.Visit{Connections: visit.Connections, Refused: visit.Refused, Client: redisconn.Client{Cmd: visit.Cmd}}, now)
+		v.knock(
+			address,
+			redisconn.Visit{
+				Connections: visit.Connections,
+				Refused:     visit.Refused,
+				Client:      redisconn.Client{Cmd: visit.Cmd},
+			},
+			now,
+		)
 		return
 	}
 	if i < 0 {
 		i = len(v.facts.Knocks)
-		v.facts.Knocks = append(v.facts.Knocks, evidence.Knock{Node: address, Name: visit.Name, FirstSeen: now})
+		v.facts.Knocks = append(
+			v.facts.Knocks,
+			evidence.Knock{Node: address, Name: visit.Name, FirstSeen: now},
+		)
 		k := evidence.Knock{Addr: visit.Addr, Name: visit.Name}
 		v.c.Warn("%s uses %s: last command %s", k.Who(), address, cmp.Or(visit.Cmd, "not seen"))
 	}
 	k := &v.facts.Knocks[i]
-	k.Addr, k.User, k.Library, k.Command = visit.Addr, cmp.Or(visit.User, k.User), cmp.Or(visit.Library, k.Library), cmp.Or(visit.Cmd, k.Command)
+	k.Addr, k.User, k.Library, k.Command = visit.Addr, cmp.Or(
+		visit.User,
+		k.User,
+	), cmp.Or(
+		visit.Library,
+		k.Library,
+	), cmp.Or(
+		visit.Cmd,
+		k.Command,
+	)
 	k.Times, k.Refused, k.LastSeen = k.Times+visit.Connections, k.Refused+visit.Refused, now
 	k.Connected = visit.Connected
 }
@@ -174,7 +223,8 @@ func every(window time.Duration) time.Duration {
 // saveEvery bounds how often the page's figures are written while nothing happens.
 const saveEvery = 5 * time.Second
 
-// holdFence watches the fenced servers until nobody has knocked for a whole window. Who knocks is shown, and begins the window anew.
+// holdFence watches the fenced servers until nobody has knocked for a whole window. Who
+// knocks is shown, and begins the window anew.
 func (s Parts) holdFence(ctx context.Context, c *engine.Call, window time.Duration) (any, error) {
 	_, nodes, err := s.oldNodes(ctx, c)
 	if err != nil {
@@ -216,10 +266,21 @@ func (s Parts) holdFence(ctx context.Context, c *engine.Call, window time.Durati
 			if err := c.Remember(ctx, out); err != nil {
 				return nil, err
 			}
-			c.Log("nobody knocked for %s; before that %d clients did", migration.Words(window), len(out.Knocks))
-			return out, c.Prove(ctx, evidence.Fence, migration.Observed, "CLIENT LIST, MONITOR and the servers' own counts of refused commands", out.WatchFacts)
+			c.Log(
+				"nobody knocked for %s; before that %d clients did",
+				migration.Words(window),
+				len(out.Knocks),
+			)
+			return out, c.Prove(
+				ctx,
+				evidence.Fence,
+				migration.Observed,
+				"CLIENT LIST, MONITOR and the servers' own counts of refused commands",
+				out.WatchFacts,
+			)
 		}
-		if now := fmt.Sprint(v.facts.Knocks); now != knocks || v.facts.SeenAt.Sub(saved) >= saveEvery {
+		if now := fmt.Sprint(v.facts.Knocks); now != knocks ||
+			v.facts.SeenAt.Sub(saved) >= saveEvery {
 			saved, knocks = v.facts.SeenAt, now
 			if err := c.Remember(ctx, out); err != nil {
 				return nil, err
@@ -242,9 +303,16 @@ func fenceProgress(f evidence.WatchFacts) string {
 		}
 	}
 	if len(there) > 0 {
-		return fmt.Sprintf("still there, so the window does not begin: %s", strings.Join(there, ", "))
+		return fmt.Sprintf(
+			"still there, so the window does not begin: %s",
+			strings.Join(there, ", "),
+		)
 	}
-	return fmt.Sprintf("nobody knocked for %s; the window ends at %s UTC", migration.Words(f.SeenAt.Sub(f.Since).Truncate(time.Second)), f.Ends().Format(time.DateTime))
+	return fmt.Sprintf(
+		"nobody knocked for %s; the window ends at %s UTC",
+		migration.Words(f.SeenAt.Sub(f.Since).Truncate(time.Second)),
+		f.Ends().Format(time.DateTime),
+	)
 }
 
 func tallies(ctx context.Context, nodes []environment.Node) (map[string]redisconn.Tally, error) {
@@ -259,11 +327,26 @@ func tallies(ctx context.Context, nodes []environment.Node) (map[string]rediscon
 	return out, nil
 }
 
-// fenceHolds: the window passed, every server refuses writes, and nobody has tried since the window's end, when nobody watched any more.
+// fenceHolds: the window passed, every server refuses writes, and nobody has tried since
+// the window's end, when nobody watched any more.
 func (s Parts) fenceHolds(ctx context.Context, c *engine.Call) []migration.Gate {
-	windowed := slices.ContainsFunc(c.Run.Plan.Actions, func(a migration.ActionPlan) bool { return a.ID == FenceWindow }) // not in plans of earlier versions
-	window := migration.Gate{ID: FenceWindow, Title: "Nobody knocked for a whole window, nor since", Limit: "nobody", Next: "find out who it is, cancel this run and start it again: its window names who knocks"}
-	fenced := migration.Gate{ID: "fence", Title: "Every old server refuses writes", Limit: "fenced", Next: "cancel this run and start it again"}
+	// not in plans of earlier versions
+	windowed := slices.ContainsFunc(
+		c.Run.Plan.Actions,
+		func(a migration.ActionPlan) bool { return a.ID == FenceWindow },
+	)
+	window := migration.Gate{
+		ID:    FenceWindow,
+		Title: "Nobody knocked for a whole window, nor since",
+		Limit: "nobody",
+		Next:  "find out who it is, cancel this run and start it again: its window names who knocks",
+	}
+	fenced := migration.Gate{
+		ID:    "fence",
+		Title: "Every old server refuses writes",
+		Limit: "fenced",
+		Next:  "cancel this run and start it again",
+	}
 	var out fenceOutput
 	if ok, err := c.Output(ctx, FenceWindow, &out); windowed && (err != nil || !ok || !out.Over) {
 		window.Measured = "the window is not over"
@@ -303,15 +386,18 @@ func (s Parts) fenceHolds(ctx context.Context, c *engine.Call) []migration.Gate 
 		return []migration.Gate{fenced}
 	}
 	if window.OK = len(came) == 0; window.OK {
-		window.Measured, window.Next = "nobody since "+out.Since.UTC().Format(time.DateTime)+" UTC", ""
+		window.Measured, window.Next = "nobody since "+out.Since.UTC().
+			Format(time.DateTime)+
+			" UTC", ""
 	} else {
 		window.Measured = strings.Join(came, "; ")
 	}
 	return []migration.Gate{fenced, window}
 }
 
-// proveQuiet watches the servers for a window while they would still take writes. Whoever uses them ends it, since what they put there would be lost;
-// everything that is not as it should be is listed.
+// proveQuiet watches the servers for a window while they would still take writes. Whoever
+// uses them ends it, since what they put there would be lost; everything that is not as it
+// should be is listed.
 func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Duration) (any, error) {
 	old, nodes, err := s.oldNodes(ctx, c)
 	if err != nil {
@@ -325,15 +411,22 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 		}
 	}
 	if master == nil {
-		return nil, migration.Errorf(migration.Conflict, "the master %s is none of the old servers %v", old.Master, old.Address)
+		return nil, migration.Errorf(
+			migration.Conflict,
+			"the master %s is none of the old servers %v",
+			old.Master,
+			old.Address,
+		)
 	}
-	// A worker that is just closing its connections is no user. After that the window starts, and any use is a finding.
+	// A worker that is just closing its connections is no user. After that the window
+	// starts, and any use is a finding.
 	settled, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := s.Streams.AwaitLeft(settled, c.Run.MigrationID); err != nil {
 		return nil, err
 	}
-	_ = engine.Await(settled, 500*time.Millisecond, func(ctx context.Context) error { // who stays is found below, with everything else
+	// who stays is found below, with everything else
+	_ = engine.Await(settled, 500*time.Millisecond, func(ctx context.Context) error {
 		for _, n := range nodes {
 			clients, err := redisconn.ForeignClients(ctx, n.Client)
 			if err != nil {
@@ -372,13 +465,22 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 		c.Log("nobody used %d servers for %s", len(nodes), migration.Words(window))
 	}
 	if err := c.Prove(ctx, evidence.Quiet, migration.Observed, "CLIENT LIST, the servers' own counts of commands and writes, every queue and its events", v.facts); err != nil {
-		return nil, fmt.Errorf("the old servers are not quiet: %s", told(migration.Failing(v.facts.Findings)))
+		return nil, fmt.Errorf(
+			"the old servers are not quiet: %s",
+			told(migration.Failing(v.facts.Findings)),
+		)
 	}
 	return out, nil
 }
 
-// watchQuiet looks until the window is over or, once somebody was seen, for a little longer, so that all are named and not the first alone.
-func (s Parts) watchQuiet(ctx context.Context, c *engine.Call, v *vigil, window time.Duration) error {
+// watchQuiet looks until the window is over or, once somebody was seen, for a little
+// longer, so that all are named and not the first alone.
+func (s Parts) watchQuiet(
+	ctx context.Context,
+	c *engine.Call,
+	v *vigil,
+	window time.Duration,
+) error {
 	c.Progress("watching %d servers for %s", len(v.nodes), migration.Words(window))
 	tick := time.NewTicker(every(window))
 	defer tick.Stop()
@@ -392,7 +494,8 @@ func (s Parts) watchQuiet(ctx context.Context, c *engine.Call, v *vigil, window 
 		if until.IsZero() && (len(v.facts.Knocks) > 0 || v.writes > 0) {
 			until = now.Add(min(window/4, 10*time.Second))
 		}
-		if !until.IsZero() && now.After(until) || until.IsZero() && now.Sub(v.facts.Since) >= window {
+		if !until.IsZero() && now.After(until) ||
+			until.IsZero() && now.Sub(v.facts.Since) >= window {
 			return nil
 		}
 		if now.Sub(saved) >= saveEvery {
@@ -400,7 +503,12 @@ func (s Parts) watchQuiet(ctx context.Context, c *engine.Call, v *vigil, window 
 			if err := c.Remember(ctx, quietOutput{WatchFacts: v.facts}); err != nil {
 				return err
 			}
-			c.Progress("%d servers quiet for %s of %s", len(v.nodes), migration.Words(now.Sub(v.facts.Since).Truncate(time.Second)), migration.Words(window))
+			c.Progress(
+				"%d servers quiet for %s of %s",
+				len(v.nodes),
+				migration.Words(now.Sub(v.facts.Since).Truncate(time.Second)),
+				migration.Words(window),
+			)
 		}
 		select {
 		case <-ctx.Done():
@@ -412,15 +520,40 @@ func (s Parts) watchQuiet(ctx context.Context, c *engine.Call, v *vigil, window 
 
 // use says whether anybody used the servers.
 func (v *vigil) use() []migration.Gate {
-	clients := migration.Gate{ID: "clients", Title: "Nobody but Switchyard is connected or sends commands", Limit: "nobody", OK: len(v.facts.Knocks) == 0, Measured: "nobody"}
+	clients := migration.Gate{
+		ID:       "clients",
+		Title:    "Nobody but Switchyard is connected or sends commands",
+		Limit:    "nobody",
+		OK:       len(v.facts.Knocks) == 0,
+		Measured: "nobody",
+	}
 	if !clients.OK {
 		var who []string
 		for _, k := range v.facts.Knocks {
-			who = append(who, fmt.Sprintf("%s on %s (user %s, last command %s%s)", k.Who(), k.Node, cmp.Or(k.User, "not seen"), cmp.Or(k.Command, "not seen"), strings.TrimSuffix(", "+k.Library, ", ")))
+			who = append(
+				who,
+				fmt.Sprintf(
+					"%s on %s (user %s, last command %s%s)",
+					k.Who(),
+					k.Node,
+					cmp.Or(k.User, "not seen"),
+					cmp.Or(k.Command, "not seen"),
+					strings.TrimSuffix(", "+k.Library, ", "),
+				),
+			)
 		}
-		clients.Measured, clients.Next = strings.Join(who, ", "), "stop these apps or point them at the target, then start the decommission again"
+		clients.Measured, clients.Next = strings.Join(
+			who,
+			", ",
+		), "stop these apps or point them at the target, then start the decommission again"
 	}
-	writes := migration.Gate{ID: "writes", Title: "No write", Limit: "0 writes", OK: v.writes == 0, Measured: fmt.Sprintf("%d writes", v.writes)}
+	writes := migration.Gate{
+		ID:       "writes",
+		Title:    "No write",
+		Limit:    "0 writes",
+		OK:       v.writes == 0,
+		Measured: fmt.Sprintf("%d writes", v.writes),
+	}
 	if !writes.OK {
 		writes.Next = "find out who wrote: the clients above, or a job of the machine itself"
 	}
@@ -428,7 +561,11 @@ func (v *vigil) use() []migration.Gate {
 }
 
 // events gives the last entry of each queue's events stream; "" where there is none.
-func (s Parts) events(ctx context.Context, c *engine.Call, source redis.UniversalClient) (map[string]string, error) {
+func (s Parts) events(
+	ctx context.Context,
+	c *engine.Call,
+	source redis.UniversalClient,
+) (map[string]string, error) {
 	others, err := s.Servers.OtherQueues(ctx, source)
 	if err != nil {
 		return nil, err
@@ -448,8 +585,18 @@ func (s Parts) events(ctx context.Context, c *engine.Call, source redis.Universa
 }
 
 // cameSince: no queue holds a job, and no queue's events went on.
-func (s Parts) cameSince(ctx context.Context, c *engine.Call, source redis.UniversalClient, before map[string]string) []migration.Gate {
-	g := migration.Gate{ID: "events", Title: "No queue's events went on", Limit: "no new entry", Measured: fmt.Sprintf("%d streams, no new entry", len(before))}
+func (s Parts) cameSince(
+	ctx context.Context,
+	c *engine.Call,
+	source redis.UniversalClient,
+	before map[string]string,
+) []migration.Gate {
+	g := migration.Gate{
+		ID:       "events",
+		Title:    "No queue's events went on",
+		Limit:    "no new entry",
+		Measured: fmt.Sprintf("%d streams, no new entry", len(before)),
+	}
 	after, err := s.events(ctx, c, source)
 	var grew []string
 	for q, id := range after {
@@ -462,7 +609,10 @@ func (s Parts) cameSince(ctx context.Context, c *engine.Call, source redis.Unive
 	case err != nil:
 		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
 	case len(grew) > 0:
-		g.Measured, g.Next = "new entries in "+strings.Join(grew, ", "), "an app still adds or runs jobs there: stop it, and move what it added"
+		g.Measured, g.Next = "new entries in "+strings.Join(
+			grew,
+			", ",
+		), "an app still adds or runs jobs there: stop it, and move what it added"
 	default:
 		g.OK = true
 	}

@@ -25,25 +25,34 @@ type Parts struct {
 const validateWithin = 6 * time.Hour
 
 type window struct {
-	From  time.Time `json:"from"`
-	Until time.Time `json:"until"` // zero while it is open: orders that arrive later are not waited for
+	From time.Time `json:"from"`
+	// zero while it is open: orders that arrive later are not waited for
+	Until time.Time `json:"until"`
 }
 
-// Step compares every order of a window on both sides: the same orders enqueued, the same results, nothing lost, nothing
-// applied twice.
+// Step compares every order of a window on both sides: the same orders enqueued, the same
+// results, nothing lost, nothing applied twice.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepDualWrite,
 		Approval: migration.ApprovalNone,
 		Plan: func(context.Context, progress.View, migration.Params) (engine.PlanResult, error) {
-			return engine.PlanResult{Summary: fmt.Sprintf("Compare every order on both sides until %d have been compared.", s.MinOrders),
-				Impact: "Nothing changes; it watches the orders that arrive."}, nil
+			return engine.PlanResult{
+				Summary: fmt.Sprintf(
+					"Compare every order on both sides until %d have been compared.",
+					s.MinOrders,
+				),
+				Impact: "Nothing changes; it watches the orders that arrive.",
+			}, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
-				ActionPlan: migration.ActionPlan{ID: "compare", Title: "Compare the orders of a window on both sides"},
-				Timeout:    validateWithin,
-				Do:         s.compareWindow,
+				ActionPlan: migration.ActionPlan{
+					ID:    "compare",
+					Title: "Compare the orders of a window on both sides",
+				},
+				Timeout: validateWithin,
+				Do:      s.compareWindow,
 			}}
 		},
 	}
@@ -65,7 +74,11 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			return err
 		}
 		if r.Stage != migration.StageShadow {
-			return migration.Errorf(migration.Conflict, "the queue is at %s: results are compared in the shadow stage", r)
+			return migration.Errorf(
+				migration.Conflict,
+				"the queue is at %s: results are compared in the shadow stage",
+				r,
+			)
 		}
 		ledger, err := s.Journal.Read()
 		if err != nil {
@@ -77,9 +90,22 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			until = now
 		}
 		sum := ledger.Window(w.From.UnixMilli(), until.UnixMilli(), now, s.Journal.Deadline())
-		facts = evidence.DualWriteFacts{Orders: sum.ShadowExpected, MinOrders: s.MinOrders, Copied: sum.ShadowEnqueued, Compared: sum.ShadowCompared,
-			Mismatches: sum.Mismatches, Duplicated: sum.Duplicated, Lost: sum.Lost, WindowSeconds: int64(until.Sub(w.From).Seconds())}
-		c.Progress("%d of %d orders compared, %d differ", facts.Compared, facts.MinOrders, facts.Mismatches)
+		facts = evidence.DualWriteFacts{
+			Orders:        sum.ShadowExpected,
+			MinOrders:     s.MinOrders,
+			Copied:        sum.ShadowEnqueued,
+			Compared:      sum.ShadowCompared,
+			Mismatches:    sum.Mismatches,
+			Duplicated:    sum.Duplicated,
+			Lost:          sum.Lost,
+			WindowSeconds: int64(until.Sub(w.From).Seconds()),
+		}
+		c.Progress(
+			"%d of %d orders compared, %d differ",
+			facts.Compared,
+			facts.MinOrders,
+			facts.Mismatches,
+		)
 		if facts.Mismatches > 0 || facts.Lost > 0 || facts.Duplicated > 0 {
 			return nil // that is the result
 		}
@@ -87,12 +113,24 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			w.Until = now
 		}
 		if w.Until.IsZero() || facts.Copied < facts.Orders || facts.Compared < facts.Orders {
-			return engine.NotYet("%d orders, %d copied, %d compared; %d are needed", facts.Orders, facts.Copied, facts.Compared, facts.MinOrders)
+			return engine.NotYet(
+				"%d orders, %d copied, %d compared; %d are needed",
+				facts.Orders,
+				facts.Copied,
+				facts.Compared,
+				facts.MinOrders,
+			)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return facts, c.Prove(ctx, evidence.DualWrite, migration.Observed, "the app's journal of both sides", facts)
+	return facts, c.Prove(
+		ctx,
+		evidence.DualWrite,
+		migration.Observed,
+		"the app's journal of both sides",
+		facts,
+	)
 }

@@ -36,17 +36,26 @@ type Settings interface {
 	SetSetting(ctx context.Context, key string, v any) error
 }
 
-// pace is what a move may ask of both servers, by the configuration, and holds it up while its run is paused.
+// pace is what a move may ask of both servers, by the configuration, and holds it up while
+// its run is paused.
 func (s Parts) pace(c *engine.Call) pace.Pace {
-	return pace.Pace{SourceRate: s.Move.SourceRate, TargetRate: s.Move.TargetRate, MaxLatency: s.Move.MaxLatency, Gate: c.Gate()}
+	return pace.Pace{
+		SourceRate: s.Move.SourceRate,
+		TargetRate: s.Move.TargetRate,
+		MaxLatency: s.Move.MaxLatency,
+		Gate:       c.Gate(),
+	}
 }
 
-// drainLimit is how long jobs in progress may take once a queue was paused; then it is resumed and the move given up.
+// drainLimit is how long jobs in progress may take once a queue was paused; then it is
+// resumed and the move given up.
 const drainLimit = 2 * time.Minute
 
-// queueMove is what is remembered of one move of whole queues, so that a later run goes on with it, sweeps again, or takes it back.
+// queueMove is what is remembered of one move of whole queues, so that a later run goes on
+// with it, sweeps again, or takes it back.
 type queueMove struct {
-	Run    string         `json:"run"`            // of package move; "" before the first one, and after the queues came back
+	// of package move; "" before the first one, and after the queues came back
+	Run    string         `json:"run"`
 	Back   string         `json:"back,omitempty"` // the move that brought them back before
 	Queues []bullmq.Queue `json:"queues"`
 	Done   bool           `json:"done"`
@@ -62,16 +71,20 @@ func (m queueMove) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Step moves the queues that no flag routes. The pipeline's own queues change sides by flag, order by order; the shop's other queues share
-// the old server with them, and would go down with it.
+// Step moves the queues that no flag routes. The pipeline's own queues change sides by
+// flag, order by order; the shop's other queues share the old server with them, and would
+// go down with it.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepMoveQueues,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
-				Impact: "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again."}
-			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(evidence.TargetPlan)) // which says that the target evicts nothing
+			out := engine.PlanResult{
+				Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
+				Impact:  "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again.",
+			}
+			// which says that the target evicts nothing
+			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(evidence.TargetPlan))
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
@@ -82,10 +95,18 @@ func (s Parts) Step() engine.Step {
 			}
 			others, err := s.Servers.OtherQueues(ctx, source)
 			if err != nil {
-				return out, migration.Errorf(migration.Unavailable, "the queues on %s cannot be listed: %w", endpoint.Address(), err)
+				return out, migration.Errorf(
+					migration.Unavailable,
+					"the queues on %s cannot be listed: %w",
+					endpoint.Address(),
+					err,
+				)
 			}
 			if len(others) == 0 {
-				out.Observed = append(out.Observed, migration.Fact{Label: "Other queues", Value: "none"})
+				out.Observed = append(
+					out.Observed,
+					migration.Fact{Label: "Other queues", Value: "none"},
+				)
 				return out, nil
 			}
 			planned, err := s.planQueueMoves(ctx, v.Migration.ID, source, others)
@@ -111,15 +132,24 @@ func (s Parts) Step() engine.Step {
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "move-queues", Title: "Move each group of queues", Changes: "jobs, schedulers and settings leave the source and run on the target",
-						Undo: "moves them back to the source", Pausable: true},
+					ActionPlan: migration.ActionPlan{
+						ID:       "move-queues",
+						Title:    "Move each group of queues",
+						Changes:  "jobs, schedulers and settings leave the source and run on the target",
+						Undo:     "moves them back to the source",
+						Pausable: true,
+					},
 					Timeout: 6 * time.Hour,
 					Do:      s.doMoveQueues,
 					Undo:    s.undoMoveQueues,
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "sweep", Title: "Carry over what was added on the source meanwhile", Changes: "late jobs leave the source and run on the target",
-						Undo: "they go back with their queue"},
+					ActionPlan: migration.ActionPlan{
+						ID:      "sweep",
+						Title:   "Carry over what was added on the source meanwhile",
+						Changes: "late jobs leave the source and run on the target",
+						Undo:    "they go back with their queue",
+					},
 					Timeout: 2 * time.Hour,
 					Do:      s.sweepQueues,
 					Undo:    func(context.Context, *engine.Call) error { return nil },
@@ -129,8 +159,16 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
-func queueMoveGate(ctx context.Context, source, target redis.UniversalClient, p queueMove) (migration.Gate, error) {
-	g := migration.Gate{ID: "queues:" + p.Queues[0].String(), Title: p.names() + " can be moved", Limit: "nothing stands against it"}
+func queueMoveGate(
+	ctx context.Context,
+	source, target redis.UniversalClient,
+	p queueMove,
+) (migration.Gate, error) {
+	g := migration.Gate{
+		ID:    "queues:" + p.Queues[0].String(),
+		Title: p.names() + " can be moved",
+		Limit: "nothing stands against it",
+	}
 	if p.Done {
 		g.OK, g.Measured = true, "moved already; late jobs are carried over"
 		return g, nil
@@ -145,17 +183,37 @@ func queueMoveGate(ctx context.Context, source, target redis.UniversalClient, p 
 	return g, nil
 }
 
-func queueFact(ctx context.Context, source, target redis.UniversalClient, q bullmq.Queue) (migration.Fact, error) {
+func queueFact(
+	ctx context.Context,
+	source, target redis.UniversalClient,
+	q bullmq.Queue,
+) (migration.Fact, error) {
 	n, err := bullmq.Census(ctx, source, q)
 	if err != nil {
-		return migration.Fact{}, migration.Errorf(migration.Unavailable, "%s cannot be counted: %w", q, err)
+		return migration.Fact{}, migration.Errorf(
+			migration.Unavailable,
+			"%s cannot be counted: %w",
+			q,
+			err,
+		)
 	}
 	waiting := "its workers on the target cannot be counted"
 	if workers, err := bullmq.Workers(ctx, target, q); err == nil {
 		waiting = fmt.Sprintf("%d workers on the target", len(workers))
 	}
-	return migration.Fact{Label: q.String(), Value: fmt.Sprintf("%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s",
-		n.Waiting, n.Active, n.Delayed, n.Prioritized, n.Failed, n.Schedulers, waiting)}, nil
+	return migration.Fact{
+		Label: q.String(),
+		Value: fmt.Sprintf(
+			"%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s",
+			n.Waiting,
+			n.Active,
+			n.Delayed,
+			n.Prioritized,
+			n.Failed,
+			n.Schedulers,
+			waiting,
+		),
+	}, nil
 }
 
 func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
@@ -167,14 +225,22 @@ func (s Parts) queueMoves(ctx context.Context, mid string) ([]queueMove, error) 
 }
 
 // planQueueMoves gives the moves that were begun, and one for each group of queues that is in none.
-func (s Parts) planQueueMoves(ctx context.Context, mid string, source redis.UniversalClient, others []bullmq.Queue) ([]queueMove, error) {
+func (s Parts) planQueueMoves(
+	ctx context.Context,
+	mid string,
+	source redis.UniversalClient,
+	others []bullmq.Queue,
+) ([]queueMove, error) {
 	moves, err := s.queueMoves(ctx, mid)
 	if err != nil {
 		return nil, err
 	}
 	var rest []bullmq.Queue
 	for _, q := range others {
-		if !slices.ContainsFunc(moves, func(m queueMove) bool { return slices.Contains(m.Queues, q) }) {
+		if !slices.ContainsFunc(
+			moves,
+			func(m queueMove) bool { return slices.Contains(m.Queues, q) },
+		) {
 			rest = append(rest, q)
 		}
 	}
@@ -189,7 +255,14 @@ func (s Parts) planQueueMoves(ctx context.Context, mid string, source redis.Univ
 }
 
 func (m queueMove) options() move.Options {
-	return move.Options{Run: cmp.Or(m.Run, "planned"), Queues: m.Queues, Replaces: m.Back, Drain: drainLimit, EvictionOff: true} // the gate asks for CheckTargetPlan, and the move itself asks again
+	// the gate asks for CheckTargetPlan, and the move itself asks again
+	return move.Options{
+		Run:         cmp.Or(m.Run, "planned"),
+		Queues:      m.Queues,
+		Replaces:    m.Back,
+		Drain:       drainLimit,
+		EvictionOff: true,
+	}
 }
 
 func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
@@ -227,9 +300,28 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 		o := m.options()
 		o.Pace, o.MaxFreeze = s.pace(c), s.Move.MaxFreeze
 		o.Progress = func(p move.Progress) {
-			c.Measured(migration.Measure{What: m.names(), Phase: p.Phase, Unit: "keys", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, Changed: p.Changed,
-				FreezeMS: p.FreezeMS, LatencyMS: p.LatencyMS, BackingOffMS: p.BackingOffMS},
-				"%s: %s, %d keys copied of about %d, %d changed since; would stand still for %d ms", m.names(), p.Phase, p.Keys, p.Total, p.Changed, p.FreezeMS)
+			c.Measured(
+				migration.Measure{
+					What:         m.names(),
+					Phase:        p.Phase,
+					Unit:         "keys",
+					Done:         p.Keys,
+					Total:        p.Total,
+					PerSecond:    p.KeysPerSecond,
+					ETASeconds:   p.ETASeconds,
+					Changed:      p.Changed,
+					FreezeMS:     p.FreezeMS,
+					LatencyMS:    p.LatencyMS,
+					BackingOffMS: p.BackingOffMS,
+				},
+				"%s: %s, %d keys copied of about %d, %d changed since; would stand still for %d ms",
+				m.names(),
+				p.Phase,
+				p.Keys,
+				p.Total,
+				p.Changed,
+				p.FreezeMS,
+			)
 		}
 		report, err := move.Move(ctx, source, target, o)
 		if err != nil {
@@ -239,10 +331,23 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 		if err := s.Settings.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
 			return nil, err
 		}
-		c.Log("%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and compared, %d of them at the stand; jobs %v", m.names(), report.CopyMS, report.FreezeMS,
-			report.PredictedMS, report.Keys, report.Changed, report.Jobs)
+		c.Log(
+			"%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and compared, %d of them at the stand; jobs %v",
+			m.names(),
+			report.CopyMS,
+			report.FreezeMS,
+			report.PredictedMS,
+			report.Keys,
+			report.Changed,
+			report.Jobs,
+		)
 		if len(report.Empty) > 0 {
-			c.Log("%s: %d ids were listed without a job and left out: %v", m.names(), len(report.Empty), report.Empty)
+			c.Log(
+				"%s: %d ids were listed without a job and left out: %v",
+				m.names(),
+				len(report.Empty),
+				report.Empty,
+			)
 		}
 	}
 	return moves, nil
@@ -271,7 +376,12 @@ func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
 				c.Log("%s: %d late jobs carried over", q, r.Moved)
 			}
 			if r.Conflicts > 0 {
-				c.Log("%s: %d late jobs stay on the source, because the target holds others of the same id: %v", q, r.Conflicts, r.ConflictIDs)
+				c.Log(
+					"%s: %d late jobs stay on the source, because the target holds others of the same id: %v",
+					q,
+					r.Conflicts,
+					r.ConflictIDs,
+				)
 			}
 		}
 		if err != nil {
@@ -281,8 +391,8 @@ func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
 	return moves, s.Settings.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves)
 }
 
-// undoMoveQueues brings every queue back: one that was not let at by the target's workers as if nothing had been, the others by a move in the
-// other direction.
+// undoMoveQueues brings every queue back: one that was not let at by the target's workers
+// as if nothing had been, the others by a move in the other direction.
 func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
 	if err != nil {
@@ -305,7 +415,17 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 		if migration.KindOf(err) == migration.Blocked { // the target's workers have been at it
 			if _, err = move.Sweep(ctx, source, target, m.options()); err == nil {
 				after.Back = m.Run + "-back"
-				_, err = move.Move(ctx, target, source, move.Options{Run: after.Back, Queues: m.Queues, Replaces: m.Run, Drain: drainLimit})
+				_, err = move.Move(
+					ctx,
+					target,
+					source,
+					move.Options{
+						Run:      after.Back,
+						Queues:   m.Queues,
+						Replaces: m.Run,
+						Drain:    drainLimit,
+					},
+				)
 			}
 		}
 		if err != nil {

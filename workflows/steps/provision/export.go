@@ -20,7 +20,11 @@ var exports = map[string]struct{ template, file string }{
 	"helm":      {"values.yaml.tmpl", "managed-redis-values.yaml"},
 }
 
-var exportTemplates = template.Must(template.New("").Funcs(template.FuncMap{"hcl": hclString, "yaml": yamlString}).ParseFS(exportFiles, "export/*.tmpl"))
+var exportTemplates = template.Must(
+	template.New("").
+		Funcs(template.FuncMap{"hcl": hclString, "yaml": yamlString}).
+		ParseFS(exportFiles, "export/*.tmpl"),
+)
 
 // Export is a file for those who apply their changes by themselves. It holds no secret.
 type Export struct {
@@ -43,15 +47,23 @@ func yamlString(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// ExportFor writes what the step would bring about as Terraform, or as values for Helm. An unknown format is Invalid.
+// ExportFor writes what the step would bring about as Terraform, or as values for Helm. An
+// unknown format is Invalid.
 func ExportFor(format, name string, target config.Upstash, app string) (Export, error) {
 	e, ok := exports[format]
 	if !ok {
-		return Export{}, migration.Errorf(migration.Invalid, "there is no format %.20q: terraform and helm are", format)
+		return Export{}, migration.Errorf(
+			migration.Invalid,
+			"there is no format %.20q: terraform and helm are",
+			format,
+		)
 	}
 	var b strings.Builder
 	err := exportTemplates.ExecuteTemplate(&b, e.template, map[string]any{
-		"Migration": strings.Join(strings.Fields(name), " "), "Database": wantedDatabase(target), "Plan": wantedPlan,
+		"Migration": strings.Join(
+			strings.Fields(name),
+			" ",
+		), "Database": wantedDatabase(target), "Plan": wantedPlan,
 		"PricedAt": upstash.PricedAt, "App": app, "Var": targetVar, "Secret": "managed-redis",
 	})
 	return Export{format, e.file, b.String()}, err

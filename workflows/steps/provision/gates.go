@@ -46,20 +46,31 @@ type measured struct {
 }
 
 const (
-	// loadWindow is the shortest span over which two looks tell a rate, loadMemory how old the first of them may be.
+	// loadWindow is the shortest span over which two looks tell a rate, loadMemory how old
+	// the first of them may be.
 	loadWindow = 5 * time.Second
 	loadMemory = 10 * time.Minute
 )
 
-// load reads what a server bears from INFO. The rate of commands is the highest of three: the server's own figure for the last moments, the one since an
-// earlier look, and the average since the server started. It includes what Switchyard asks, so it is too high rather than too low.
-func (s Parts) load(ctx context.Context, c redis.UniversalClient, address string) (sourceLoad, error) {
+// load reads what a server bears from INFO. The rate of commands is the highest of three:
+// the server's own figure for the last moments, the one since an earlier look, and the
+// average since the server started. It includes what Switchyard asks, so it is too high
+// rather than too low.
+func (s Parts) load(
+	ctx context.Context,
+	c redis.UniversalClient,
+	address string,
+) (sourceLoad, error) {
 	read, err := redisconn.ReadLoad(ctx, c)
 	if err != nil {
 		return sourceLoad{}, err
 	}
 	now := loadSample{s.Now(), read}
-	l := sourceLoad{UsedMemory: read.UsedMemory, Clients: read.Connections, PerSecond: float64(read.PerSecond)}
+	l := sourceLoad{
+		UsedMemory: read.UsedMemory,
+		Clients:    read.Connections,
+		PerSecond:  float64(read.PerSecond),
+	}
 	if len(read.Unknown) > 0 {
 		return l, fmt.Errorf("INFO lacks %s", strings.Join(read.Unknown, ", "))
 	}
@@ -81,15 +92,29 @@ func (s Parts) load(ctx context.Context, c redis.UniversalClient, address string
 	}
 	l.BytesPerSecond = max(l.BytesPerSecond, float64(now.NetBytes)/uptime)
 	l.PerSecond = max(l.PerSecond, float64(now.Commands)/uptime)
-	l.How += fmt.Sprintf(", %s on average in the %s since it started", perSecond(float64(now.Commands)/uptime), roughly(time.Duration(uptime)*time.Second))
+	l.How += fmt.Sprintf(
+		", %s on average in the %s since it started",
+		perSecond(float64(now.Commands)/uptime),
+		roughly(time.Duration(uptime)*time.Second),
+	)
 	return l, nil
 }
 
 // projection compares pay-as-you-go with the fixed plan at the source's load.
 func (l sourceLoad) projection() string {
-	usd := upstash.PayAsYouGoMonthly(l.PerSecond, l.UsedMemory, int64(l.BytesPerSecond*upstash.SecondsPerMonth))
-	return fmt.Sprintf("pay-as-you-go would cost about $%s a month at the source's %s commands/s; %s costs $%.0f (prices of %s)", dollars(usd), perSecond(l.PerSecond), wantedPlan.Title,
-		wantedPlan.MonthlyUSD, upstash.PricedAt)
+	usd := upstash.PayAsYouGoMonthly(
+		l.PerSecond,
+		l.UsedMemory,
+		int64(l.BytesPerSecond*upstash.SecondsPerMonth),
+	)
+	return fmt.Sprintf(
+		"pay-as-you-go would cost about $%s a month at the source's %s commands/s; %s costs $%.0f (prices of %s)",
+		dollars(usd),
+		perSecond(l.PerSecond),
+		wantedPlan.Title,
+		wantedPlan.MonthlyUSD,
+		upstash.PricedAt,
+	)
 }
 
 // roughly gives a span in its largest unit.
@@ -119,24 +144,60 @@ func perSecond(rate float64) string {
 	return fmt.Sprintf("%.0f", rate)
 }
 
-// planGates say whether the database that is there, or would be created, is the one that the initiative asks for. db is nil when there is none.
-func planGates(t upstash.CreateRequest, db *upstash.Database, l sourceLoad, loadErr error) []migration.Gate {
+// planGates say whether the database that is there, or would be created, is the one that
+// the initiative asks for. db is nil when there is none.
+func planGates(
+	t upstash.CreateRequest,
+	db *upstash.Database,
+	l sourceLoad,
+	loadErr error,
+) []migration.Gate {
 	price := l.projection()
 	if loadErr != nil {
-		price = fmt.Sprintf("what pay-as-you-go would cost is not known, since the source's command rate cannot be read; %s costs $%.0f (prices of %s)", wantedPlan.Title, wantedPlan.MonthlyUSD, upstash.PricedAt)
+		price = fmt.Sprintf(
+			"what pay-as-you-go would cost is not known, since the source's command rate cannot be read; %s costs $%.0f (prices of %s)",
+			wantedPlan.Title,
+			wantedPlan.MonthlyUSD,
+			upstash.PricedAt,
+		)
 	}
-	plan := migration.Gate{ID: "plan", Title: "The plan is Fixed 1 GB", OK: true, Limit: wantedPlan.Title + ", not pay-as-you-go: BullMQ polls even when idle, and every poll is billed",
-		Measured: "is created on " + wantedPlan.Title + ": " + price}
-	region := migration.Gate{ID: "region", Title: "The region is the wanted one", OK: slices.Contains(upstash.Regions(t.Platform), t.PrimaryRegion), Measured: t.Platform + " " + t.PrimaryRegion,
-		Limit: "a region of the provider, and the configured one"}
+	plan := migration.Gate{
+		ID:       "plan",
+		Title:    "The plan is Fixed 1 GB",
+		OK:       true,
+		Limit:    wantedPlan.Title + ", not pay-as-you-go: BullMQ polls even when idle, and every poll is billed",
+		Measured: "is created on " + wantedPlan.Title + ": " + price,
+	}
+	region := migration.Gate{
+		ID:       "region",
+		Title:    "The region is the wanted one",
+		OK:       slices.Contains(upstash.Regions(t.Platform), t.PrimaryRegion),
+		Measured: t.Platform + " " + t.PrimaryRegion,
+		Limit:    "a region of the provider, and the configured one",
+	}
 	if !region.OK {
 		region.Next = "set target.upstash.platform to aws or gcp, and primary_region to one of its regions"
 		if known := upstash.Regions(t.Platform); known != nil {
-			region.Next = "set target.upstash.primary_region to one of: " + strings.Join(known, ", ")
+			region.Next = "set target.upstash.primary_region to one of: " + strings.Join(
+				known,
+				", ",
+			)
 		}
 	}
-	tls := migration.Gate{ID: "tls", Title: "TLS is on", OK: true, Measured: "is created with TLS", Limit: "on"}
-	eviction := migration.Gate{ID: "eviction", Title: "Eviction is off", OK: true, Measured: "is created without eviction", Limit: "off, or switched off by this step"}
+	tls := migration.Gate{
+		ID:       "tls",
+		Title:    "TLS is on",
+		OK:       true,
+		Measured: "is created with TLS",
+		Limit:    "on",
+	}
+	eviction := migration.Gate{
+		ID:       "eviction",
+		Title:    "Eviction is off",
+		OK:       true,
+		Measured: "is created without eviction",
+		Limit:    "off, or switched off by this step",
+	}
 	if db == nil {
 		return []migration.Gate{plan, region, tls, eviction}
 	}
@@ -151,7 +212,12 @@ func planGates(t upstash.CreateRequest, db *upstash.Database, l sourceLoad, load
 		plan.Next = "change its plan to Fixed 1 GB in the provider's console, or set target.upstash.database_name to a name that does not exist yet"
 	}
 	if region.OK && db.PrimaryRegion != t.PrimaryRegion {
-		region.OK, region.Measured = false, fmt.Sprintf("%s is in %s, %s is configured", db.Name, db.PrimaryRegion, t.PrimaryRegion)
+		region.OK, region.Measured = false, fmt.Sprintf(
+			"%s is in %s, %s is configured",
+			db.Name,
+			db.PrimaryRegion,
+			t.PrimaryRegion,
+		)
 		region.Next = "set target.upstash.primary_region to the database's, or database_name to another database"
 	}
 	if tls.OK, tls.Measured = db.TLS, "on"; !tls.OK {
@@ -179,19 +245,40 @@ func limits(db *upstash.Database) (p upstash.Plan, told bool) {
 
 // loadGates say whether the plan bears what the source bears now.
 func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error) []migration.Gate {
-	size := migration.Gate{ID: "size", Title: "The data fits", Limit: environment.Bytes(p.MaxBytes) + ", with a quarter to grow"}
-	connections := migration.Gate{ID: "connections", Title: "The connections fit", Limit: fmt.Sprintf("80 %% of %d", p.MaxConnections)}
+	size := migration.Gate{
+		ID:    "size",
+		Title: "The data fits",
+		Limit: environment.Bytes(p.MaxBytes) + ", with a quarter to grow",
+	}
+	connections := migration.Gate{
+		ID:    "connections",
+		Title: "The connections fit",
+		Limit: fmt.Sprintf("80 %% of %d", p.MaxConnections),
+	}
 	if !told {
 		connections.Limit += " (the example in the provider's API document: the database itself tells when it exists)"
 	}
-	commands := migration.Gate{ID: "commands", Title: "The command rate fits", Limit: fmt.Sprintf("80 %% of %d a second, above which the provider delays", p.MaxCommandsPerSecond)}
+	commands := migration.Gate{
+		ID:    "commands",
+		Title: "The command rate fits",
+		Limit: fmt.Sprintf(
+			"80 %% of %d a second, above which the provider delays",
+			p.MaxCommandsPerSecond,
+		),
+	}
 	if loadErr != nil {
 		for _, g := range []*migration.Gate{&size, &connections, &commands} {
-			g.Measured, g.Next = "not known: "+environment.InWords(loadErr), "bring the source back, or let Switchyard read INFO there"
+			g.Measured, g.Next = "not known: "+environment.InWords(
+				loadErr,
+			), "bring the source back, or let Switchyard read INFO there"
 		}
 		return []migration.Gate{size, connections, commands}
 	}
-	size.Measured = fmt.Sprintf("%s used on the source, %s with a quarter to grow", environment.Bytes(l.UsedMemory), environment.Bytes(l.UsedMemory/4*5))
+	size.Measured = fmt.Sprintf(
+		"%s used on the source, %s with a quarter to grow",
+		environment.Bytes(l.UsedMemory),
+		environment.Bytes(l.UsedMemory/4*5),
+	)
 	if size.OK = l.UsedMemory/4*5 <= p.MaxBytes; !size.OK {
 		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
 	}
@@ -205,7 +292,12 @@ func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error)
 		}
 	}
 	need := max(l.Clients, attested)
-	connections.Measured = fmt.Sprintf("%d clients on the source; %d live workers attest %d connections to it", l.Clients, workers, attested)
+	connections.Measured = fmt.Sprintf(
+		"%d clients on the source; %d live workers attest %d connections to it",
+		l.Clients,
+		workers,
+		attested,
+	)
 	if connections.OK = need*10 <= p.MaxConnections*8; !connections.OK {
 		connections.Next = "share connections in the apps, or run fewer processes: over the limit the database refuses connections"
 	}
@@ -216,13 +308,30 @@ func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error)
 	return []migration.Gate{size, connections, commands}
 }
 
-// requestOverhead is what an add sends besides the job's data: script, keys, options. The largest BullMQ script is some tens of kB, and is sent whole once.
+// requestOverhead is what an add sends besides the job's data: script, keys, options. The
+// largest BullMQ script is some tens of kB, and is sent whole once.
 const requestOverhead = 64 << 10
 
-// censusGates compare the largest payload and the largest key of the queues with the plan's limits. Without a recent census neither is known, and neither holds.
-func censusGates(ctx context.Context, p upstash.Plan, s environment.SideSurvey, source redis.UniversalClient) []migration.Gate {
-	request := migration.Gate{ID: "request", Title: "The largest payload fits in a request", Limit: environment.Bytes(p.MaxRequestBytes) + "; half of that where only a sample was measured"}
-	record := migration.Gate{ID: "record", Title: "The largest key fits in a record", Limit: environment.Bytes(p.MaxRecordBytes) + ", with a quarter to grow"}
+// censusGates compare the largest payload and the largest key of the queues with the plan's
+// limits. Without a recent census neither is known, and neither holds.
+func censusGates(
+	ctx context.Context,
+	p upstash.Plan,
+	s environment.SideSurvey,
+	source redis.UniversalClient,
+) []migration.Gate {
+	request := migration.Gate{
+		ID:    "request",
+		Title: "The largest payload fits in a request",
+		Limit: environment.Bytes(
+			p.MaxRequestBytes,
+		) + "; half of that where only a sample was measured",
+	}
+	record := migration.Gate{
+		ID:    "record",
+		Title: "The largest key fits in a record",
+		Limit: environment.Bytes(p.MaxRecordBytes) + ", with a quarter to grow",
+	}
 	if !s.Usable() {
 		why := "not known: the census of the source " + cmp.Or(s.Error, "was not taken")
 		if s.Reading != "" {
@@ -247,7 +356,12 @@ func censusGates(ctx context.Context, p upstash.Plan, s environment.SideSurvey, 
 	if int64(sampled) < jobs {
 		allowed /= 2
 	}
-	request.Measured = fmt.Sprintf("%s, the largest of %d jobs measured of %d", environment.Bytes(largest), sampled, jobs)
+	request.Measured = fmt.Sprintf(
+		"%s, the largest of %d jobs measured of %d",
+		environment.Bytes(largest),
+		sampled,
+		jobs,
+	)
 	if largest > 0 {
 		request.Measured += ", in " + where.String()
 	}
@@ -257,9 +371,16 @@ func censusGates(ctx context.Context, p upstash.Plan, s environment.SideSurvey, 
 	biggest, key, measured, err := biggestKey(ctx, source, s.Survey)
 	switch {
 	case err != nil:
-		record.Measured, record.Next = "not known: MEMORY USAGE: "+environment.InWords(err), "let Switchyard run MEMORY USAGE on the source"
+		record.Measured, record.Next = "not known: MEMORY USAGE: "+environment.InWords(
+			err,
+		), "let Switchyard run MEMORY USAGE on the source"
 	default:
-		record.Measured = fmt.Sprintf("%s, the largest of %d lists of %d queues", environment.Bytes(biggest), measured, len(s.Survey.Queues))
+		record.Measured = fmt.Sprintf(
+			"%s, the largest of %d lists of %d queues",
+			environment.Bytes(biggest),
+			measured,
+			len(s.Survey.Queues),
+		)
 		if key != "" {
 			record.Measured += ": " + key
 		}
@@ -270,8 +391,13 @@ func censusGates(ctx context.Context, p upstash.Plan, s environment.SideSurvey, 
 	return []migration.Gate{request, record}
 }
 
-// biggestKey measures every list of every queue. The server samples a handful of elements of each, so it costs little.
-func biggestKey(ctx context.Context, c redis.UniversalClient, s bullmq.Survey) (size int64, key string, measured int, err error) {
+// biggestKey measures every list of every queue. The server samples a handful of elements
+// of each, so it costs little.
+func biggestKey(
+	ctx context.Context,
+	c redis.UniversalClient,
+	s bullmq.Survey,
+) (size int64, key string, measured int, err error) {
 	const batch = 50 // what a server answers in well under a millisecond
 	var keys []string
 	for _, q := range s.Queues {

@@ -25,29 +25,46 @@ type Parts struct {
 	Move    config.Move
 }
 
-// stampField is where the app stamps a job's authority in its data, and movedTo what the move adds, so that the target's workers run it.
+// stampField is where the app stamps a job's authority in its data, and movedTo what the
+// move adds, so that the target's workers run it.
 const (
 	stampField = "_switchyard"
 	movedTo    = "movedTo"
 )
 
-// importLedger is the hash on the target that remembers which jobs were moved there. It stays until decommission: jobs that are removed
-// when they complete leave no other trace.
+// importLedger is the hash on the target that remembers which jobs were moved there. It
+// stays until decommission: jobs that are removed when they complete leave no other trace.
 const importLedger = "switchyard:import"
 
-// Step moves the jobs that are left on the source, delayed, retrying and failed ones mostly, to the live target, each exactly once.
+// Step moves the jobs that are left on the source, delayed, retrying and failed ones
+// mostly, to the live target, each exactly once.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepMoveResidue,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Pause the source's queues, let jobs in progress finish, and move every job that is left to the target, one by one.",
-				Impact: "Delayed and retrying orders of the source run on the target from then on, at the time they were due. New orders are not touched."}
-			stage := migration.Gate{ID: "stage", Title: "Cutover is complete", OK: v.Routing.Stage == migration.StageComplete, Measured: v.Routing.String(), Limit: "complete"}
+			out := engine.PlanResult{
+				Summary: "Pause the source's queues, let jobs in progress finish, and move every job that is left to the target, one by one.",
+				Impact:  "Delayed and retrying orders of the source run on the target from then on, at the time they were due. New orders are not touched.",
+			}
+			stage := migration.Gate{
+				ID:       "stage",
+				Title:    "Cutover is complete",
+				OK:       v.Routing.Stage == migration.StageComplete,
+				Measured: v.Routing.String(),
+				Limit:    "complete",
+			}
 			if !stage.OK {
 				stage.Next = "finish the cutover first"
 			}
-			out.Gates = append(out.Gates, stage, v.SourceThere(), s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.Gate(), s.Streams.Gate(ctx, v.Migration.ID))
+			out.Gates = append(
+				out.Gates,
+				stage,
+				v.SourceThere(),
+				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Journal.Gate(),
+				s.Streams.Gate(ctx, v.Migration.ID),
+			)
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
@@ -55,16 +72,40 @@ func (s Parts) Step() engine.Step {
 			for _, q := range s.Servers.Queues {
 				counts, err := bullmq.Census(ctx, source, q)
 				if err != nil {
-					return out, migration.Errorf(migration.Unavailable, "%s on %s cannot be counted: %w", q.Name, endpoint.Address(), err)
+					return out, migration.Errorf(
+						migration.Unavailable,
+						"%s on %s cannot be counted: %w",
+						q.Name,
+						endpoint.Address(),
+						err,
+					)
 				}
-				out.Observed = append(out.Observed, migration.Fact{Label: q.Name, Value: fmt.Sprintf("%d waiting, %d active, %d delayed, %d prioritized, %d failed", counts.Waiting, counts.Active, counts.Delayed, counts.Prioritized, counts.Failed)})
+				out.Observed = append(
+					out.Observed,
+					migration.Fact{
+						Label: q.Name,
+						Value: fmt.Sprintf(
+							"%d waiting, %d active, %d delayed, %d prioritized, %d failed",
+							counts.Waiting,
+							counts.Active,
+							counts.Delayed,
+							counts.Prioritized,
+							counts.Failed,
+						),
+					},
+				)
 			}
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "pause-source", Title: "Pause the source's queues and let jobs in progress finish", Changes: "the source's workers take no new job", Undo: "resumes the source's queues"},
+					ActionPlan: migration.ActionPlan{
+						ID:      "pause-source",
+						Title:   "Pause the source's queues and let jobs in progress finish",
+						Changes: "the source's workers take no new job",
+						Undo:    "resumes the source's queues",
+					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
 						if err != nil {
@@ -81,13 +122,22 @@ func (s Parts) Step() engine.Step {
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "move", Title: "Move what is left, job by job", Changes: "jobs leave the source and run on the target", Undo: "moved jobs stay on the target, where they run once; the source's queues are resumed", Pausable: true},
-					Timeout:    2 * time.Hour,
-					Do:         s.moveLeft,
-					Undo:       func(context.Context, *engine.Call) error { return nil },
+					ActionPlan: migration.ActionPlan{
+						ID:       "move",
+						Title:    "Move what is left, job by job",
+						Changes:  "jobs leave the source and run on the target",
+						Undo:     "moved jobs stay on the target, where they run once; the source's queues are resumed",
+						Pausable: true,
+					},
+					Timeout: 2 * time.Hour,
+					Do:      s.moveLeft,
+					Undo:    func(context.Context, *engine.Call) error { return nil },
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "verify", Title: "Count what is left on the source"},
+					ActionPlan: migration.ActionPlan{
+						ID:    "verify",
+						Title: "Count what is left on the source",
+					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						facts, err := s.Servers.Residue(ctx, c.Run.MigrationID)
 						if err != nil {
@@ -100,7 +150,13 @@ func (s Parts) Step() engine.Step {
 						for i, q := range facts.Queues {
 							facts.Queues[i].Moved = moved[q.Queue]
 						}
-						return facts, c.Prove(ctx, evidence.Residue, migration.Observed, "counts of every state of every queue on the source", facts)
+						return facts, c.Prove(
+							ctx,
+							evidence.Residue,
+							migration.Observed,
+							"counts of every state of every queue on the source",
+							facts,
+						)
 					},
 				},
 			}
@@ -121,7 +177,12 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 	if _, err := c.Output(ctx, c.Action, &moved); err != nil {
 		return nil, err
 	}
-	limits := pace.Pace{SourceRate: s.Move.SourceRate, TargetRate: s.Move.TargetRate, MaxLatency: s.Move.MaxLatency, Gate: c.Gate()}
+	limits := pace.Pace{
+		SourceRate: s.Move.SourceRate,
+		TargetRate: s.Move.TargetRate,
+		MaxLatency: s.Move.MaxLatency,
+		Gate:       c.Gate(),
+	}
 	for _, q := range s.Servers.Queues {
 		report, err := bullmq.Merge(ctx, source, target, q, bullmq.MergeOptions{
 			Ledger: importLedger + ":" + q.Name,
@@ -130,8 +191,23 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 			},
 			Pace: limits,
 			Progress: func(p pace.Progress) {
-				c.Measured(migration.Measure{What: q.Name, Phase: "jobs", Unit: "jobs", Done: p.Keys, Total: p.Total, PerSecond: p.KeysPerSecond, ETASeconds: p.ETASeconds, LatencyMS: p.LatencyMS,
-					BackingOffMS: p.BackingOffMS}, "%s: %d of %d jobs moved", q.Name, p.Keys, p.Total)
+				c.Measured(
+					migration.Measure{
+						What:         q.Name,
+						Phase:        "jobs",
+						Unit:         "jobs",
+						Done:         p.Keys,
+						Total:        p.Total,
+						PerSecond:    p.KeysPerSecond,
+						ETASeconds:   p.ETASeconds,
+						LatencyMS:    p.LatencyMS,
+						BackingOffMS: p.BackingOffMS,
+					},
+					"%s: %d of %d jobs moved",
+					q.Name,
+					p.Keys,
+					p.Total,
+				)
 			},
 		})
 		moved[q.Name] += report.Moved
@@ -141,9 +217,21 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.Name, err)
 		}
-		c.Log("%s: %d jobs moved, %d were there already, %d conflicts %v", q.Name, report.Moved, report.AlreadyThere, report.Conflicts, report.ByState)
+		c.Log(
+			"%s: %d jobs moved, %d were there already, %d conflicts %v",
+			q.Name,
+			report.Moved,
+			report.AlreadyThere,
+			report.Conflicts,
+			report.ByState,
+		)
 		if report.Conflicts > 0 {
-			return nil, fmt.Errorf("%s: %d jobs were not moved because the target holds another job of the same id: %v; compare them by hand", q.Name, report.Conflicts, report.ConflictIDs)
+			return nil, fmt.Errorf(
+				"%s: %d jobs were not moved because the target holds another job of the same id: %v; compare them by hand",
+				q.Name,
+				report.Conflicts,
+				report.ConflictIDs,
+			)
 		}
 	}
 	return moved, nil

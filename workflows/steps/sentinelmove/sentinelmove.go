@@ -26,31 +26,56 @@ type Parts struct {
 	App     environment.App
 }
 
-// Step takes every key from the single server to the Sentinel master by a replication swap. The sentinels look away meanwhile,
-// because a watched master that becomes a replica is failed over. Queues are paused and drained first: without that, jobs in progress run
+// Step takes every key from the single server to the Sentinel master by a replication swap.
+// The sentinels look away meanwhile, because a watched master that becomes a replica is
+// failed over. Queues are paused and drained first: without that, jobs in progress run
 // twice. The old server ends as a fenced replica, so that the way back is the same swap.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepSentinelMove,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Move every queue from the single Redis to the Sentinel deployment by a replication swap.",
-				Impact: "Workers pause for some seconds. New webhooks are refused with a 503 for a few seconds and come back by the provider's retries; writes on the server itself freeze for milliseconds."}
+			out := engine.PlanResult{
+				Summary: "Move every queue from the single Redis to the Sentinel deployment by a replication swap.",
+				Impact:  "Workers pause for some seconds. New webhooks are refused with a 503 for a few seconds and come back by the provider's retries; writes on the server itself freeze for milliseconds.",
+			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
 			}
-			at := migration.Gate{ID: "source", Title: "The queues are on the single Redis", OK: v.Routing.Source == migration.SourceStandalone, Measured: string(v.Routing.Source), Limit: "standalone"}
+			at := migration.Gate{
+				ID:       "source",
+				Title:    "The queues are on the single Redis",
+				OK:       v.Routing.Source == migration.SourceStandalone,
+				Measured: string(v.Routing.Source),
+				Limit:    "standalone",
+			}
 			if !at.OK {
 				at.Next = "nothing to do: the queues were moved already"
 			}
-			stage := migration.Gate{ID: "stage", Title: "Cutover has not begun", OK: v.Routing.Stage == migration.StageOff, Measured: v.Routing.String(), Limit: "off"}
+			stage := migration.Gate{
+				ID:       "stage",
+				Title:    "Cutover has not begun",
+				OK:       v.Routing.Stage == migration.StageOff,
+				Measured: v.Routing.String(),
+				Limit:    "off",
+			}
 			if !stage.OK {
 				stage.Next = "move the queue back to off first"
 			}
-			out.Gates = append(out.Gates, at, stage, environment.Reachable(ctx, s.Servers.Standalone, s.Servers.StandaloneEndpoint), s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true))
+			out.Gates = append(
+				out.Gates,
+				at,
+				stage,
+				environment.Reachable(ctx, s.Servers.Standalone, s.Servers.StandaloneEndpoint),
+				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+			)
 			checks, err := s.Servers.Cluster.Readiness(ctx)
 			if err != nil {
-				return out, migration.Errorf(migration.Unavailable, "the Sentinel deployment cannot be read: %w", err)
+				return out, migration.Errorf(
+					migration.Unavailable,
+					"the Sentinel deployment cannot be read: %w",
+					err,
+				)
 			}
 			for _, c := range checks {
 				out.Gates = append(out.Gates, migration.Gate(c))
@@ -73,7 +98,9 @@ func (s Parts) emptyMaster(ctx context.Context) migration.Gate {
 	defer func() { _ = master.Client.Close() }()
 	n, err := master.Client.DBSize(ctx).Result()
 	if err != nil {
-		g.Measured, g.Next = redisconn.Explain(err).Error(), "make the Sentinel deployment reachable"
+		g.Measured, g.Next = redisconn.Explain(err).
+			Error(),
+			"make the Sentinel deployment reachable"
 		return g
 	}
 	if g.OK, g.Measured = n == 0, fmt.Sprintf("%d keys on %s", n, master.Address); !g.OK {
@@ -82,17 +109,23 @@ func (s Parts) emptyMaster(ctx context.Context) migration.Gate {
 	return g
 }
 
-// suspended is what the move remembers: how the sentinels watched, and which node was their master. The sentinels cannot be asked while
-// they look away.
+// suspended is what the move remembers: how the sentinels watched, and which node was their
+// master. The sentinels cannot be asked while they look away.
 type suspended struct {
 	Monitor sentinel.Monitor `json:"monitor"`
 	Master  string           `json:"master"`
 }
 
-func (s Parts) suspended(ctx context.Context, c *engine.Call) (was suspended, master redis.UniversalClient, err error) {
+func (s Parts) suspended(
+	ctx context.Context,
+	c *engine.Call,
+) (was suspended, master redis.UniversalClient, err error) {
 	ok, err := c.Output(ctx, "suspend-sentinels", &was)
 	if err != nil || !ok {
-		return was, nil, engine.OrMissing(err, "the run did not record which node was the Sentinel master")
+		return was, nil, engine.OrMissing(
+			err,
+			"the run did not record which node was the Sentinel master",
+		)
 	}
 	return was, redisconn.Node(s.Servers.SentinelEndpoint, was.Master), nil
 }
@@ -100,7 +133,12 @@ func (s Parts) suspended(ctx context.Context, c *engine.Call) (was suspended, ma
 func (s Parts) actions() []engine.Action {
 	return []engine.Action{
 		{
-			ActionPlan: migration.ActionPlan{ID: "suspend-sentinels", Title: "Let the sentinels look away", Changes: "SENTINEL REMOVE on each sentinel", Undo: "SENTINEL MONITOR with the same settings"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "suspend-sentinels",
+				Title:   "Let the sentinels look away",
+				Changes: "SENTINEL REMOVE on each sentinel",
+				Undo:    "SENTINEL MONITOR with the same settings",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				var was suspended
 				known, err := c.Output(ctx, c.Action, &was)
@@ -118,7 +156,8 @@ func (s Parts) actions() []engine.Action {
 						return nil, err
 					}
 				}
-				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil && !errors.Is(err, sentinel.ErrSuspended) {
+				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
+					!errors.Is(err, sentinel.ErrSuspended) {
 					return nil, err
 				}
 				c.Log("no sentinel watches %s now", was.Master)
@@ -133,8 +172,13 @@ func (s Parts) actions() []engine.Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "replicate", Title: "Replicate the single Redis to the Sentinel master", Changes: "the Sentinel master becomes a replica of the single Redis", Undo: "stops replication and empties the Sentinel master again"},
-			Timeout:    30 * time.Minute,
+			ActionPlan: migration.ActionPlan{
+				ID:      "replicate",
+				Title:   "Replicate the single Redis to the Sentinel master",
+				Changes: "the Sentinel master becomes a replica of the single Redis",
+				Undo:    "stops replication and empties the Sentinel master again",
+			},
+			Timeout: 30 * time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				_, master, err := s.suspended(ctx, c)
 				if err != nil {
@@ -148,7 +192,11 @@ func (s Parts) actions() []engine.Action {
 				if err := sentinel.StartReplication(ctx, master, s.Servers.Standalone, host, port, s.Servers.StandaloneEndpoint.Credentials()); err != nil {
 					return nil, err
 				}
-				return nil, sentinel.WaitSynced(ctx, master, func(gap int64) { c.Progress("replicating, %d bytes behind", gap) })
+				return nil, sentinel.WaitSynced(
+					ctx,
+					master,
+					func(gap int64) { c.Progress("replicating, %d bytes behind", gap) },
+				)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				_, master, err := s.suspended(ctx, c)
@@ -156,11 +204,21 @@ func (s Parts) actions() []engine.Action {
 					return err
 				}
 				defer func() { _ = master.Close() }()
-				return sentinel.StopReplication(ctx, master, s.Servers.Standalone, s.Servers.SentinelEndpoint.Credentials())
+				return sentinel.StopReplication(
+					ctx,
+					master,
+					s.Servers.Standalone,
+					s.Servers.SentinelEndpoint.Credentials(),
+				)
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "pause-queues", Title: "Pause the queues and let jobs in progress finish", Changes: "workers take no new job", Undo: "resumes the queues"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "pause-queues",
+				Title:   "Pause the queues and let jobs in progress finish",
+				Changes: "workers take no new job",
+				Undo:    "resumes the queues",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				return nil, s.Servers.PauseAndDrain(ctx, c, s.Servers.Standalone)
 			},
@@ -169,7 +227,12 @@ func (s Parts) actions() []engine.Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "switch", Title: "Swap the roles", Changes: "writes freeze for milliseconds; then the Sentinel master holds everything and the single Redis refuses writes", Undo: "the same swap reversed"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "switch",
+				Title:   "Swap the roles",
+				Changes: "writes freeze for milliseconds; then the Sentinel master holds everything and the single Redis refuses writes",
+				Undo:    "the same swap reversed",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				was, master, err := s.suspended(ctx, c)
 				if err != nil {
@@ -180,11 +243,22 @@ func (s Parts) actions() []engine.Action {
 				if err != nil {
 					return nil, err
 				}
-				report, err := sentinel.Switch(ctx, master, s.Servers.Standalone, host, port, s.Servers.SentinelEndpoint.Credentials())
+				report, err := sentinel.Switch(
+					ctx,
+					master,
+					s.Servers.Standalone,
+					host,
+					port,
+					s.Servers.SentinelEndpoint.Credentials(),
+				)
 				if err != nil {
 					return nil, err
 				}
-				c.Log("swapped at replication offset %d; writes were frozen for %d ms", report.Offset, report.FreezeMS)
+				c.Log(
+					"swapped at replication offset %d; writes were frozen for %d ms",
+					report.Offset,
+					report.FreezeMS,
+				)
 				return report, nil
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
@@ -197,7 +271,14 @@ func (s Parts) actions() []engine.Action {
 				if err != nil {
 					return err
 				}
-				report, err := sentinel.SwitchBack(ctx, master, s.Servers.Standalone, host, port, s.Servers.StandaloneEndpoint.Credentials())
+				report, err := sentinel.SwitchBack(
+					ctx,
+					master,
+					s.Servers.Standalone,
+					host,
+					port,
+					s.Servers.StandaloneEndpoint.Credentials(),
+				)
 				if err == nil {
 					c.Log("swapped back; writes were frozen for %d ms", report.FreezeMS)
 				}
@@ -205,7 +286,12 @@ func (s Parts) actions() []engine.Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "resume-sentinels", Title: "Let the sentinels watch the new master", Changes: "SENTINEL MONITOR on each sentinel", Undo: "SENTINEL REMOVE again"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "resume-sentinels",
+				Title:   "Let the sentinels watch the new master",
+				Changes: "SENTINEL MONITOR on each sentinel",
+				Undo:    "SENTINEL REMOVE again",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				was, master, err := s.suspended(ctx, c)
 				if err != nil {
@@ -215,23 +301,46 @@ func (s Parts) actions() []engine.Action {
 				return nil, s.Servers.Cluster.Resume(ctx, was.Monitor)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil && !errors.Is(err, sentinel.ErrSuspended) {
+				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
+					!errors.Is(err, sentinel.ErrSuspended) {
 					return err
 				}
 				return nil
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "point-workers", Title: "Point the app at Sentinel by flag", Changes: "flag source-endpoint: sentinel", Undo: "flag source-endpoint: standalone"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "point-workers",
+				Title:   "Point the app at Sentinel by flag",
+				Changes: "flag source-endpoint: sentinel",
+				Undo:    "flag source-endpoint: standalone",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
-				return nil, s.Workers.PointSource(ctx, c, s.Routing, migration.SourceSentinel, "moved onto Sentinel")
+				return nil, s.Workers.PointSource(
+					ctx,
+					c,
+					s.Routing,
+					migration.SourceSentinel,
+					"moved onto Sentinel",
+				)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				return s.Workers.PointSource(ctx, c, s.Routing, migration.SourceStandalone, "move onto Sentinel taken back")
+				return s.Workers.PointSource(
+					ctx,
+					c,
+					s.Routing,
+					migration.SourceStandalone,
+					"move onto Sentinel taken back",
+				)
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "resume-queues", Title: "Resume the queues", Changes: "workers take jobs again", Undo: "pauses the queues and lets jobs in progress finish"},
+			ActionPlan: migration.ActionPlan{
+				ID:      "resume-queues",
+				Title:   "Resume the queues",
+				Changes: "workers take jobs again",
+				Undo:    "pauses the queues and lets jobs in progress finish",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				return nil, s.Servers.ResumeQueues(ctx, c, s.Servers.Sentinel)
 			},
@@ -240,7 +349,10 @@ func (s Parts) actions() []engine.Action {
 			},
 		},
 		{
-			ActionPlan: migration.ActionPlan{ID: "verify", Title: "Check that the app accepts jobs there, and that Sentinel is ready"},
+			ActionPlan: migration.ActionPlan{
+				ID:    "verify",
+				Title: "Check that the app accepts jobs there, and that Sentinel is ready",
+			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				if err := s.App.CanaryAccepted(ctx, c, "sentinel"); err != nil {
 					return nil, err

@@ -25,39 +25,63 @@ type Parts struct {
 	Journal *environment.Journal
 }
 
-// Step fails over twice: once planned, to see that everything is set up, and once by making the master unresponsive, so that
-// Sentinel has to notice by itself. Only the second counts for the criterion.
+// Step fails over twice: once planned, to see that everything is set up, and once by making
+// the master unresponsive, so that Sentinel has to notice by itself. Only the second counts
+// for the criterion.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepSentinelTest,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: "Fail over twice: planned, then by freezing the master so that Sentinel must notice by itself.",
-				Impact: "Webhooks are refused with a 503 for about a second, then for the detection time plus a few seconds (limit 30 s); the provider's retries bring them back."}
+			out := engine.PlanResult{
+				Summary: "Fail over twice: planned, then by freezing the master so that Sentinel must notice by itself.",
+				Impact:  "Webhooks are refused with a 503 for about a second, then for the detection time plus a few seconds (limit 30 s); the provider's retries bring them back.",
+			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
 			}
-			at := migration.Gate{ID: "source", Title: "The queues are on Sentinel", OK: v.Routing.Source == migration.SourceSentinel, Measured: string(v.Routing.Source), Limit: "sentinel"}
+			at := migration.Gate{
+				ID:       "source",
+				Title:    "The queues are on Sentinel",
+				OK:       v.Routing.Source == migration.SourceSentinel,
+				Measured: string(v.Routing.Source),
+				Limit:    "sentinel",
+			}
 			if !at.OK {
 				at.Next = "run the step Move onto Sentinel"
 			}
 			out.Gates = append(out.Gates, at)
 			facts, err := s.Servers.Readiness(ctx)
 			if err != nil {
-				return out, migration.Errorf(migration.Unavailable, "the Sentinel deployment cannot be read: %w", err)
+				return out, migration.Errorf(
+					migration.Unavailable,
+					"the Sentinel deployment cannot be read: %w",
+					err,
+				)
 			}
 			out.Gates = append(out.Gates, facts.Checks...)
-			out.Observed = append(out.Observed, migration.Fact{Label: "Master", Value: facts.Master})
+			out.Observed = append(
+				out.Observed,
+				migration.Fact{Label: "Master", Value: facts.Master},
+			)
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "planned", Title: "Planned failover", Changes: "another node becomes the master", Undo: "not needed: any node may be the master"},
-					Timeout:    3 * time.Minute,
+					ActionPlan: migration.ActionPlan{
+						ID:      "planned",
+						Title:   "Planned failover",
+						Changes: "another node becomes the master",
+						Undo:    "not needed: any node may be the master",
+					},
+					Timeout: 3 * time.Minute,
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						probe := startProbe(ctx, s)
-						report, err := s.Servers.Cluster.PlannedFailover(ctx, func(s string) { c.Log("%s", s) })
+						report, err := s.Servers.Cluster.PlannedFailover(
+							ctx,
+							func(s string) { c.Log("%s", s) },
+						)
 						firstAdd := probe.stop(report.StartedAt)
 						if err != nil {
 							return nil, err
@@ -66,22 +90,41 @@ func (s Parts) Step() engine.Step {
 						if err := probe.followed(ctx, c, s.App, &facts); err != nil {
 							return nil, err
 						}
-						c.Log("planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost", facts.OldMaster, facts.NewMaster,
-							facts.BlockedMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
+						c.Log(
+							"planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost",
+							facts.OldMaster,
+							facts.NewMaster,
+							facts.BlockedMS,
+							facts.FirstAddMS,
+							facts.LostAcknowledged,
+							facts.Acknowledged,
+						)
 						if facts.LostAcknowledged+facts.LostAdds > 0 {
-							return nil, fmt.Errorf("%d acknowledged writes and %d acknowledged jobs were lost in a planned failover", facts.LostAcknowledged, facts.LostAdds)
+							return nil, fmt.Errorf(
+								"%d acknowledged writes and %d acknowledged jobs were lost in a planned failover",
+								facts.LostAcknowledged,
+								facts.LostAdds,
+							)
 						}
 						return facts, s.Servers.RecordReadiness(ctx, c)
 					},
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "automatic", Title: "Automatic failover: freeze the master", Changes: "the master stops answering until Sentinel has elected another", Undo: "not needed: it answers again by itself, as a replica"},
-					Timeout:    4 * time.Minute,
-					Do:         s.automaticFailover,
+					ActionPlan: migration.ActionPlan{
+						ID:      "automatic",
+						Title:   "Automatic failover: freeze the master",
+						Changes: "the master stops answering until Sentinel has elected another",
+						Undo:    "not needed: it answers again by itself, as a replica",
+					},
+					Timeout: 4 * time.Minute,
+					Do:      s.automaticFailover,
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "ready-again", Title: "Wait until the deployment is ready again"},
-					Do:         func(ctx context.Context, c *engine.Call) (any, error) { return nil, s.Servers.RecordReadiness(ctx, c) },
+					ActionPlan: migration.ActionPlan{
+						ID:    "ready-again",
+						Title: "Wait until the deployment is ready again",
+					},
+					Do: func(ctx context.Context, c *engine.Call) (any, error) { return nil, s.Servers.RecordReadiness(ctx, c) },
 				},
 			}
 		},
@@ -97,26 +140,63 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 	firstAdd := probe.stop(report.StartedAt)
 	facts := failoverFacts(report, firstAdd)
 	if err != nil {
-		// A master that went away and was not replaced is a result, and it ends a row of good ones. A test that never began is none.
+		// A master that went away and was not replaced is a result, and it ends a row of
+		// good ones. A test that never began is none.
 		if report.NewMaster == "" && len(report.Timeline) > 0 && ctx.Err() == nil {
-			err = errors.Join(err, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel", facts))
+			err = errors.Join(
+				err,
+				c.Prove(
+					ctx,
+					evidence.Failover,
+					migration.Observed,
+					"canary writer through Sentinel",
+					facts,
+				),
+			)
 		}
 		return nil, err
 	}
 	if err := probe.followed(ctx, c, s.App, &facts); err != nil {
 		return nil, err
 	}
-	c.Log("automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
-		facts.OldMaster, facts.NewMaster, facts.DetectMS, facts.ElectionMS, facts.FirstWriteMS, facts.FirstAddMS, facts.LostAcknowledged, facts.Acknowledged)
-	return facts, c.Prove(ctx, evidence.Failover, migration.Observed, "canary writer through Sentinel, and canary jobs through the app's BullMQ", facts)
+	c.Log(
+		"automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
+		facts.OldMaster,
+		facts.NewMaster,
+		facts.DetectMS,
+		facts.ElectionMS,
+		facts.FirstWriteMS,
+		facts.FirstAddMS,
+		facts.LostAcknowledged,
+		facts.Acknowledged,
+	)
+	return facts, c.Prove(
+		ctx,
+		evidence.Failover,
+		migration.Observed,
+		"canary writer through Sentinel, and canary jobs through the app's BullMQ",
+		facts,
+	)
 }
 
 func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) evidence.FailoverFacts {
-	return evidence.FailoverFacts{Kind: r.Kind, OldMaster: r.OldMaster, NewMaster: r.NewMaster, DetectMS: r.DetectMS, ElectionMS: r.ElectionMS, FirstWriteMS: r.FirstWriteMS,
-		FirstAddMS: firstAddMS, BlockedMS: r.BlockedMS, RecoveredMS: r.RecoveredMS, Acknowledged: r.Acknowledged, LostAcknowledged: r.LostAcknowledged}
+	return evidence.FailoverFacts{
+		Kind:             r.Kind,
+		OldMaster:        r.OldMaster,
+		NewMaster:        r.NewMaster,
+		DetectMS:         r.DetectMS,
+		ElectionMS:       r.ElectionMS,
+		FirstWriteMS:     r.FirstWriteMS,
+		FirstAddMS:       firstAddMS,
+		BlockedMS:        r.BlockedMS,
+		RecoveredMS:      r.RecoveredMS,
+		Acknowledged:     r.Acknowledged,
+		LostAcknowledged: r.LostAcknowledged,
+	}
 }
 
-// probe offers a canary job to the app several times a second and notes what became of it: what a webhook would have met.
+// probe offers a canary job to the app several times a second and notes what became of it:
+// what a webhook would have met.
 type probe struct {
 	from   int64 // the app's journal before the first one
 	cancel context.CancelFunc
@@ -157,8 +237,9 @@ func startProbe(ctx context.Context, s Parts) *probe {
 // uninterrupted is the longest time between two accepted jobs that still counts as no interruption.
 const uninterrupted = time.Second
 
-// stop ends the probe and gives the milliseconds from start until the app took jobs again for good, after having refused one or left one
-// waiting. An app that was never interrupted gives 0. One that took none to the end is past every limit.
+// stop ends the probe and gives the milliseconds from start until the app took jobs again
+// for good, after having refused one or left one waiting. An app that was never interrupted
+// gives 0. One that took none to the end is past every limit.
 func (p *probe) stop(start time.Time) int64 {
 	p.cancel()
 	p.done.Wait()
@@ -188,26 +269,45 @@ func (p *probe) backAfter(start time.Time) int64 {
 	return back
 }
 
-// stalledLimit is how long a job may stay active without its lock until BullMQ runs it again: twice the default lock duration.
+// stalledLimit is how long a job may stay active without its lock until BullMQ runs it
+// again: twice the default lock duration.
 const stalledLimit = 60 * time.Second
 
 // followed notes in facts what became of the jobs that the app accepted.
-func (p *probe) followed(ctx context.Context, c *engine.Call, app environment.App, facts *evidence.FailoverFacts) error {
+func (p *probe) followed(
+	ctx context.Context,
+	c *engine.Call,
+	app environment.App,
+	facts *evidence.FailoverFacts,
+) error {
 	known, err := p.outcomes(ctx, app, stalledLimit, facts)
 	switch {
 	case err != nil:
 		return err
 	case !known:
-		c.Warn("the app's journal was replaced or cannot be read: what became of the canary jobs is not known")
+		c.Warn(
+			"the app's journal was replaced or cannot be read: what became of the canary jobs is not known",
+		)
 	default:
-		c.Log("%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated", facts.Adds, facts.LostAdds, facts.RunAgain)
+		c.Log(
+			"%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated",
+			facts.Adds,
+			facts.LostAdds,
+			facts.RunAgain,
+		)
 	}
 	return nil
 }
 
-// outcomes waits until every job that the app accepted has run, at most for limit, and counts those that never did and the runs beyond the
-// first. A journal that was replaced meanwhile, or that nobody answers for, tells nothing.
-func (p *probe) outcomes(ctx context.Context, app environment.App, limit time.Duration, facts *evidence.FailoverFacts) (known bool, err error) {
+// outcomes waits until every job that the app accepted has run, at most for limit, and
+// counts those that never did and the runs beyond the first. A journal that was replaced
+// meanwhile, or that nobody answers for, tells nothing.
+func (p *probe) outcomes(
+	ctx context.Context,
+	app environment.App,
+	limit time.Duration,
+	facts *evidence.FailoverFacts,
+) (known bool, err error) {
 	runs := map[string]int{}
 	for _, s := range p.seen { // the probe has ended
 		if s.ok {
@@ -237,7 +337,8 @@ func (p *probe) outcomes(ctx context.Context, app environment.App, limit time.Du
 				if err := json.Unmarshal(raw, &e); err != nil {
 					return fmt.Errorf("journal event: %w", err)
 				}
-				if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted && e.Mode == ledger.ModeAuthoritative {
+				if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted &&
+					e.Mode == ledger.ModeAuthoritative {
 					runs[e.Order]++
 				}
 			}

@@ -1,4 +1,5 @@
-// Package stepstest runs steps as the server does, on a real database and engine, without pages, monitor and accounts.
+// Package stepstest runs steps as the server does, on a real database and engine, without
+// pages, monitor and accounts.
 package stepstest
 
 import (
@@ -46,7 +47,8 @@ type Bench struct {
 	Steps  map[string]engine.Step
 	Clock  *Clock
 	Fleet  *fleet.Fleet
-	// Stop ends it as a process that is told to stop does: runs stay as they are. Stopping again does nothing.
+	// Stop ends it as a process that is told to stop does: runs stay as they are. Stopping
+	// again does nothing.
 	Stop func()
 
 	runs atomic.Int64
@@ -64,8 +66,8 @@ func Settings(dir string) config.Config {
 	return cfg
 }
 
-// Open opens a bench on the configured database, which may be that of an earlier bench: its runs go on. catalogue makes the steps from the
-// environment.
+// Open opens a bench on the configured database, which may be that of an earlier bench: its
+// runs go on. catalogue makes the steps from the environment.
 func Open(t testing.TB, cfg config.Config, catalogue func(b *Bench) []engine.Step) *Bench {
 	t.Helper()
 	st, err := store.Open(t.Context(), cfg.Database().Reveal())
@@ -75,9 +77,20 @@ func Open(t testing.TB, cfg config.Config, catalogue func(b *Bench) []engine.Ste
 	b := &Bench{Config: cfg, Store: st, Clock: &Clock{}, Steps: map[string]engine.Step{}}
 	log := slog.New(slog.DiscardHandler)
 	b.Fleet = fleet.New(b.Clock.Now)
-	holder := flags.NewHolder(flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Now: b.Clock.Now, Log: log})
-	b.Env, err = environment.Open(environment.Options{Config: cfg, Store: st, Flags: holder, Fleet: b.Fleet, Log: log, Now: b.Clock.Now,
-		Notify: func(string) {}})
+	holder := flags.NewHolder(
+		flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Now: b.Clock.Now, Log: log},
+	)
+	b.Env, err = environment.Open(
+		environment.Options{
+			Config: cfg,
+			Store:  st,
+			Flags:  holder,
+			Fleet:  b.Fleet,
+			Log:    log,
+			Now:    b.Clock.Now,
+			Notify: func(string) {},
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,18 +124,35 @@ func (b *Bench) create(t testing.TB) {
 		p.Steps = append(p.Steps, migration.PlanStep{ID: id, Title: id})
 	}
 	now := b.Clock.Now()
-	m := migration.Migration{ID: Migration, Name: b.Config.Migration.Name, Plan: p, EventDate: now, CreatedBy: "test", CreatedAt: now}
+	m := migration.Migration{
+		ID:        Migration,
+		Name:      b.Config.Migration.Name,
+		Plan:      p,
+		EventDate: now,
+		CreatedBy: "test",
+		CreatedAt: now,
+	}
 	if err := b.Store.CreateMigration(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	set := migration.FlagSet{ID: Migration, MigrationID: Migration, Name: m.Name, CreatedBy: "test", CreatedAt: now}
+	set := migration.FlagSet{
+		ID:          Migration,
+		MigrationID: Migration,
+		Name:        m.Name,
+		CreatedBy:   "test",
+		CreatedAt:   now,
+	}
 	if err := b.Store.CreateFlagSet(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // Plan plans a step with the view of this moment.
-func (b *Bench) Plan(ctx context.Context, step string, p migration.Params) (migration.StepPlan, error) {
+func (b *Bench) Plan(
+	ctx context.Context,
+	step string,
+	p migration.Params,
+) (migration.StepPlan, error) {
 	v, err := b.Env.Views.Read(ctx, Migration)
 	if err != nil {
 		return migration.StepPlan{}, err
@@ -140,7 +170,8 @@ func (b *Bench) Start(t testing.TB, step string, p migration.Params) migration.R
 	return b.begin(t, migration.Run{Step: step, Params: p, Plan: plan})
 }
 
-// Rollback begins a run that takes a former one back, as its step does: action by action, or by a forward run to where it came from.
+// Rollback begins a run that takes a former one back, as its step does: action by action,
+// or by a forward run to where it came from.
 func (b *Bench) Rollback(t testing.TB, run migration.Run) migration.Run {
 	t.Helper()
 	s := b.Steps[run.Step]
@@ -155,7 +186,10 @@ func (b *Bench) Rollback(t testing.TB, run migration.Run) migration.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.begin(t, migration.Run{Step: run.Step, Params: run.Params, Plan: plan, Rollback: run.ID})
+	return b.begin(
+		t,
+		migration.Run{Step: run.Step, Params: run.Params, Plan: plan, Rollback: run.ID},
+	)
 }
 
 func (b *Bench) begin(t testing.TB, run migration.Run) migration.Run {

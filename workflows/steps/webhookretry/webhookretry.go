@@ -26,18 +26,22 @@ type Parts struct {
 	Servers *environment.Servers
 	Workers *environment.Workers
 	Journal *environment.Journal
-	// Live asks a payment provider what it could not deliver since a time; nil where nobody can be asked.
+	// Live asks a payment provider what it could not deliver since a time; nil where nobody
+	// can be asked.
 	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
 }
 
 const (
-	// refuseOrders is how many real orders the test refuses, and refuseAtMost how long it waits for them to come.
+	// refuseOrders is how many real orders the test refuses, and refuseAtMost how long it
+	// waits for them to come.
 	refuseOrders = 5
 	refuseAtMost = 60 * time.Second
-	// refuseEach is how long it goes on for providers that send orders here and of which none was refused yet.
+	// refuseEach is how long it goes on for providers that send orders here and of which
+	// none was refused yet.
 	refuseEach = 10 * time.Second
-	// retryWithin is how long the provider gets to deliver them again. Stripe's first retry comes within minutes to an hour in live mode;
-	// the run may be cancelled and started again, nothing is lost by waiting.
+	// retryWithin is how long the provider gets to deliver them again. Stripe's first retry
+	// comes within minutes to an hour in live mode; the run may be cancelled and started
+	// again, nothing is lost by waiting.
 	retryWithin = 2 * time.Hour
 )
 
@@ -51,36 +55,71 @@ type refusal struct {
 // facts tells what became of the orders that were refused or kept since.
 func (r refusal) facts(orders *ledger.Journal, now time.Time) evidence.RetryFacts {
 	kept, until := cmp.Or(r.Kept, r.From), cmp.Or(r.Until, now)
-	return retryFacts(orders.Retries(r.From.UnixMilli()), orders.Kept(kept.UnixMilli(), until.UnixMilli()), senders(orders, now))
+	return retryFacts(
+		orders.Retries(r.From.UnixMilli()),
+		orders.Kept(kept.UnixMilli(), until.UnixMilli()),
+		senders(orders, now),
+	)
 }
 
-// Step refuses real deliveries for a moment and follows each refused order until the provider's retry was applied exactly once.
+// Step refuses real deliveries for a moment and follows each refused order until the
+// provider's retry was applied exactly once.
 func (s Parts) Step() engine.Step {
 	return engine.Step{
 		ID:       migration.StepWebhookRetry,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{Summary: fmt.Sprintf("Refuse about %d real webhooks with a 503, one of each provider that sends among them if it comes in time, then follow each until the provider's retry is applied exactly once.", refuseOrders),
-				Impact: fmt.Sprintf("The source refuses writes until %d orders were refused, at most %s, and up to %s for one of each provider. They arrive late by the provider's first retry.", refuseOrders, refuseAtMost, refuseEach)}
-			stage := migration.Gate{ID: "stage", Title: "The source is the authority", OK: v.Routing.Stage.Index() <= migration.StageShadow.Index(), Measured: v.Routing.String(), Limit: "off, dualwrite or shadow"}
+			out := engine.PlanResult{
+				Summary: fmt.Sprintf(
+					"Refuse about %d real webhooks with a 503, one of each provider that sends among them if it comes in time, then follow each until the provider's retry is applied exactly once.",
+					refuseOrders,
+				),
+				Impact: fmt.Sprintf(
+					"The source refuses writes until %d orders were refused, at most %s, and up to %s for one of each provider. They arrive late by the provider's first retry.",
+					refuseOrders,
+					refuseAtMost,
+					refuseEach,
+				),
+			}
+			stage := migration.Gate{
+				ID:       "stage",
+				Title:    "The source is the authority",
+				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
+				Measured: v.Routing.String(),
+				Limit:    "off, dualwrite or shadow",
+			}
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
 			}
-			out.Gates = append(out.Gates, stage, s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true), s.Journal.Gate(), environment.Reachable(ctx, c, endpoint))
+			out.Gates = append(
+				out.Gates,
+				stage,
+				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Journal.Gate(),
+				environment.Reachable(ctx, c, endpoint),
+			)
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{ID: "refuse", Title: "Refuse some webhooks", Changes: "the source refuses writes for seconds", Undo: "lifts the write fence"},
-					Do:         s.refuse,
-					Undo:       func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
+					ActionPlan: migration.ActionPlan{
+						ID:      "refuse",
+						Title:   "Refuse some webhooks",
+						Changes: "the source refuses writes for seconds",
+						Undo:    "lifts the write fence",
+					},
+					Do:   s.refuse,
+					Undo: func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
 				},
 				{
-					ActionPlan: migration.ActionPlan{ID: "follow", Title: "Follow every refused order until it was applied once"},
-					Timeout:    retryWithin,
-					Do:         s.followRetries,
+					ActionPlan: migration.ActionPlan{
+						ID:    "follow",
+						Title: "Follow every refused order until it was applied once",
+					},
+					Timeout: retryWithin,
+					Do:      s.followRetries,
 				},
 			}
 		},
@@ -125,17 +164,31 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		}
 		// Before the fence stood, an order that is kept was only on its way.
 		facts := refusal{From: r.From, Kept: stood}.facts(orders, c.Now())
-		c.Progress("%d of %d orders refused, or kept by the app's durable intake", facts.Refused+facts.Kept, refuseOrders)
+		c.Progress(
+			"%d of %d orders refused, or kept by the app's durable intake",
+			facts.Refused+facts.Kept,
+			refuseOrders,
+		)
 		if facts.Refused+facts.Kept < refuseOrders {
-			return engine.NotYet("%d of %d orders came to be refused", facts.Refused+facts.Kept, refuseOrders)
+			return engine.NotYet(
+				"%d of %d orders came to be refused",
+				facts.Refused+facts.Kept,
+				refuseOrders,
+			)
 		}
-		if i := slices.IndexFunc(facts.Providers, func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 && time.Since(fenced) < refuseEach {
+		if i := slices.IndexFunc(facts.Providers, func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 &&
+			time.Since(fenced) < refuseEach {
 			return engine.NotYet("no order of %s came to be refused", facts.Providers[i].Provider)
 		}
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		if orders, readErr := s.Journal.Read(); readErr == nil && len(orders.Retries(r.From.UnixMilli()))+len(orders.Kept(r.From.UnixMilli(), c.Now().UnixMilli())) > 0 {
+		if orders, readErr := s.Journal.Read(); readErr == nil &&
+			len(
+				orders.Retries(r.From.UnixMilli()),
+			)+len(
+				orders.Kept(r.From.UnixMilli(), c.Now().UnixMilli()),
+			) > 0 {
 			err = nil // fewer, but some: follow those
 		}
 	}
@@ -154,34 +207,62 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 			return engine.NotYet("%v", err)
 		}
 		facts = r.facts(orders, c.Now())
-		c.Progress("%d of %d refused or kept orders were applied", facts.AppliedOnce+facts.KeptApplied, facts.Refused+facts.Kept)
+		c.Progress(
+			"%d of %d refused or kept orders were applied",
+			facts.AppliedOnce+facts.KeptApplied,
+			facts.Refused+facts.Kept,
+		)
 		if facts.Live, err = s.Live(ctx, r.From); err != nil {
 			return engine.NotYet("%v", err)
 		}
 		if l := facts.Live; l != nil && l.Undelivered > 0 && facts.AppliedTwice == 0 {
 			c.Progress("%s says that %d events are not delivered yet", l.Provider, l.Undelivered)
-			return engine.NotYet("%s says that %d events since then are not delivered: %s", l.Provider, l.Undelivered, strings.Join(l.Events, ", "))
+			return engine.NotYet(
+				"%s says that %d events since then are not delivered: %s",
+				l.Provider,
+				l.Undelivered,
+				strings.Join(l.Events, ", "),
+			)
 		}
-		if facts.AppliedTwice == 0 && (facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
-			return engine.NotYet("%d of %d refused orders came back, %d were applied", facts.Recovered, facts.Refused, facts.AppliedOnce)
+		if facts.AppliedTwice == 0 &&
+			(facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
+			return engine.NotYet(
+				"%d of %d refused orders came back, %d were applied",
+				facts.Recovered,
+				facts.Refused,
+				facts.AppliedOnce,
+			)
 		}
 		if facts.AppliedTwice == 0 && facts.KeptApplied < facts.Kept {
-			return engine.NotYet("%d of %d orders that the durable intake kept were applied", facts.KeptApplied, facts.Kept)
+			return engine.NotYet(
+				"%d of %d orders that the durable intake kept were applied",
+				facts.KeptApplied,
+				facts.Kept,
+			)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return facts, c.Prove(ctx, evidence.Retries, migration.Observed, "the app's journal of deliveries and executions", facts)
+	return facts, c.Prove(
+		ctx,
+		evidence.Retries,
+		migration.Observed,
+		"the app's journal of deliveries and executions",
+		facts,
+	)
 }
 
 // senders gives the providers that sent orders within the last week.
 func senders(orders *ledger.Journal, now time.Time) []string {
-	return slices.Collect(maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())))
+	return slices.Collect(
+		maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())),
+	)
 }
 
-// retryFacts sums up what became of refused orders and of those that the app's intake kept, by provider, and names those of the senders of which there was none.
+// retryFacts sums up what became of refused orders and of those that the app's intake kept,
+// by provider, and names those of the senders of which there was none.
 func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.RetryFacts {
 	var facts evidence.RetryFacts
 	by := map[string]*evidence.ProviderRetries{}
@@ -189,7 +270,11 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 		if by[id] == nil {
 			by[id] = &evidence.ProviderRetries{Provider: cmp.Or(id, "an unnamed provider")}
 			if p, ok := webhooks.ByID(id); ok {
-				by[id].Provider, by[id].Proof, by[id].WindowSeconds = p.Name, string(p.Schedule.Level), int64(p.Schedule.Window.Seconds())
+				by[id].Provider, by[id].Proof, by[id].WindowSeconds = p.Name, string(
+					p.Schedule.Level,
+				), int64(
+					p.Schedule.Window.Seconds(),
+				)
 			}
 		}
 		return by[id]
