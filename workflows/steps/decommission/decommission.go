@@ -3,19 +3,14 @@ package decommission
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/linode"
 	"github.com/switchyard-dev/switchyard/redisconn"
-	"github.com/switchyard-dev/switchyard/redisconn/backup"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -349,28 +344,6 @@ func (s Parts) actions() []engine.Action {
 	}
 }
 
-// snapshots asks the host for a snapshot of each machine at rest: the way back until the
-// machine is deleted, and its snapshots with it. A machine without the paid Backups service
-// has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
-func (s Parts) snapshots(ctx context.Context, c *engine.Call) (any, error) {
-	taken := []string{}
-	err := s.Host.Each(func(m environment.Machine) error {
-		c.Progress("waiting for the snapshot of %s", m.Label)
-		_, err := s.Host.API.Snapshot(ctx, m.ID, "switchyard-"+c.Run.ID)
-		switch {
-		case migration.KindOf(err) == migration.Blocked:
-			c.Log("no snapshot of %s: %v", m.Label, err)
-			return nil
-		case err != nil:
-			return err
-		}
-		c.Log("the host has a snapshot of %s", m.Label)
-		taken = append(taken, m.Label)
-		return nil
-	})
-	return taken, err
-}
-
 func (s Parts) release(ctx context.Context, c *engine.Call) (any, error) {
 	var old oldServers
 	known, err := c.Output(ctx, c.Action, &old)
@@ -420,33 +393,6 @@ func (s Parts) release(ctx context.Context, c *engine.Call) (any, error) {
 	)
 }
 
-// standDown ends the sentinels' watch. They keep trying the old single server, which they
-// know as a replica but cannot sign in to, and such a nameless connection cannot be told
-// from a forgotten client.
-func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
-	if s.Servers.Cluster == nil {
-		return nil, nil
-	}
-	var m sentinel.Monitor
-	known, err := c.Output(ctx, c.Action, &m)
-	if err != nil {
-		return nil, err
-	}
-	if !known {
-		if m, err = s.Servers.Cluster.Monitor(ctx); err != nil {
-			return nil, err
-		}
-		if err := c.Remember(ctx, m); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
-		!errors.Is(err, sentinel.ErrSuspended) {
-		return nil, err
-	}
-	return m, nil
-}
-
 func (s Parts) fence(ctx context.Context, c *engine.Call) (any, error) {
 	old, nodes, err := s.oldNodes(ctx, c)
 	if err != nil {
@@ -489,180 +435,6 @@ func (s Parts) unfence(ctx context.Context, c *engine.Call) error {
 		errs = append(errs, redisconn.Unfence(ctx, n.Client, ""))
 	}
 	return errors.Join(errs...)
-}
-
-func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
-	old, nodes, err := s.oldNodes(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	defer environment.CloseNodes(nodes)
-	dir := filepath.Join(s.DataDir, "backups")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	for _, n := range nodes {
-		if n.Address != old.Master {
-			continue
-		}
-		facts, err := backup.Take(
-			ctx,
-			n.Client,
-			backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: s.RedisServer,
-				Progress: func(what string) { c.Progress("%s", what) }},
-		)
-		if err != nil {
-			return nil, err
-		}
-		facts.File = filepath.Join("backups", facts.File)
-		// the page shows it also when it is not good enough
-		if err := c.Remember(ctx, facts); err != nil {
-			return nil, err
-		}
-		c.Log(
-			"%d keys of %s in %s, %d bytes, by %s, %d keys compared, %d differences",
-			facts.Keys,
-			n.Address,
-			facts.File,
-			facts.Bytes,
-			facts.Method,
-			facts.Compared,
-			facts.Differences,
-		)
-		for _, why := range []string{facts.Why, facts.NotRestored} {
-			if why != "" {
-				c.Warn("the backup shows less than it could: %s", why)
-			}
-		}
-		source := "the replication stream, restored into a scratch server and compared in both directions"
-		switch {
-		case !facts.Restored:
-			source = "DUMP of every key, read back and compared by type; not restored into a server"
-		case facts.Method == backup.Dump:
-			source = "DUMP of every key, restored into a scratch server and compared in both directions"
-		}
-		return facts, c.Prove(ctx, evidence.Backup, migration.Observed, source, facts)
-	}
-	return nil, migration.Errorf(
-		migration.Conflict,
-		"the master %s is none of the old servers %v",
-		old.Master,
-		old.Address,
-	)
-}
-
-// mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be
-// days old.
-func (s Parts) mayPowerOff(ctx context.Context, c *engine.Call) []migration.Gate {
-	gates := []migration.Gate{s.backupThere(ctx, c), s.Journal.ClosedGate()}
-	return append(gates, s.fenceHolds(ctx, c)...)
-}
-
-func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
-	var checked bool
-	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
-		return nil, err
-	} else if !ok { // an attempt that was cut off may have powered some off
-		if failing := migration.Failing(s.mayPowerOff(ctx, c)); len(failing) > 0 {
-			return nil, errors.New(told(failing))
-		}
-		if err := c.Remember(ctx, true); err != nil {
-			return nil, err
-		}
-	}
-	return true, s.Host.Each(func(m environment.Machine) error {
-		if err := s.Host.API.Shutdown(ctx, m.ID); err != nil {
-			return err
-		}
-		c.Progress("waiting for %s to be off", m.Label)
-		return s.Host.API.WaitStatus(ctx, m.ID, linode.Offline)
-	})
-}
-
-// powerOn boots the servers and waits until they answer, since what was done before is
-// taken back on them.
-func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
-	err := s.Host.Each(func(m environment.Machine) error {
-		if err := s.Host.API.Boot(ctx, m.ID); err != nil {
-			return err
-		}
-		return s.Host.API.WaitStatus(ctx, m.ID, linode.Running)
-	})
-	if err != nil {
-		return err
-	}
-	_, nodes, err := s.oldNodes(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer environment.CloseNodes(nodes)
-	bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	for _, n := range nodes {
-		if err := engine.Await(bounded, time.Second, func(ctx context.Context) error {
-			if err := n.Client.Ping(ctx).Err(); err != nil {
-				return engine.NotYet("%s was booted and does not answer: %v", n.Address, redisconn.Explain(err))
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// mayDelete gives what must hold for what cannot be undone.
-func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
-	g := migration.Gate{
-		ID:    "off",
-		Title: "Every old server is off",
-		Limit: "offline, and nothing answers",
-	}
-	facts, err := s.Host.Off(ctx)
-	if err == nil {
-		raw, _ := json.Marshal(facts) // of strings and booleans
-		rule, _ := evidence.Of(evidence.Off)
-		g.OK, g.Measured, err = rule.Judge(raw)
-	}
-	if err != nil {
-		g.Measured = err.Error()
-	}
-	if !g.OK {
-		g.Next = "power it off at the host, or find out what answers at its address"
-	}
-	return []migration.Gate{g, s.backupThere(ctx, c)}
-}
-
-// backupThere: the file that was verified is still in the data folder.
-func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
-	g := migration.Gate{
-		ID:    "backup",
-		Title: "The verified backup is there",
-		Next:  "copy it back into the data folder, or cancel this run and start it again",
-	}
-	var facts evidence.BackupFacts
-	ok, err := c.Output(ctx, "backup", &facts)
-	if err != nil || !ok {
-		g.Measured = "none was taken"
-		return g
-	}
-	g.Limit = fmt.Sprintf("%s, %d bytes", facts.File, facts.Bytes)
-	st, err := os.Stat(filepath.Join(s.DataDir, facts.File))
-	switch {
-	case err != nil:
-		g.Measured = facts.File + " is missing"
-	case st.Size() != facts.Bytes:
-		g.Measured = fmt.Sprintf("%s has %d bytes", facts.File, st.Size())
-	case !facts.Verified || facts.Differences > 0:
-		g.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
-	default:
-		g.OK, g.Measured, g.Next = true, fmt.Sprintf(
-			"%d keys, sha256 %.12s…",
-			facts.Keys,
-			facts.SHA256,
-		), ""
-	}
-	return g
 }
 
 // closeLedger waits until no acknowledged order is under way and records what the whole

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+func undo(a Action) func(context.Context, *Call) (any, error) {
+	return func(ctx context.Context, c *Call) (any, error) { return nil, a.Undo(ctx, c) }
+}
+
+// perform carries out one action as a DBOS step. prefix is "undo:" for taking back within a
+// run that went wrong.
+func (e *Engine) perform(
+	ctx dbos.Context,
+	run migration.Run,
+	a Action,
+	do func(context.Context, *Call) (any, error),
+	prefix string,
+) (outcome, error) {
+	return dbos.RunAsStep(ctx, func(ctx context.Context) (outcome, error) {
+		undoing := prefix != "" || run.Rollback != ""
+		out, err := e.attempt(ctx, run, a, do, undoing)
+		e.Changed(run.ID)
+		return out, err
+	}, dbos.WithStepName(prefix+a.ID))
+}
+
+func (e *Engine) attempt(
+	ctx context.Context,
+	run migration.Run,
+	a Action,
+	do func(context.Context, *Call) (any, error),
+	undoing bool,
+) (outcome, error) {
+	save := func(state migration.ActionState, detail string, output json.RawMessage) error {
+		return e.persist(
+			ctx,
+			func() error { return e.store.SaveAction(ctx, run.ID, a.ID, state, detail, output, e.now()) },
+		)
+	}
+	var current migration.Run
+	if err := e.persist(ctx, func() (err error) { current, err = e.store.Run(ctx, run.ID); return err }); err != nil {
+		return outcome{}, err
+	}
+	// An undo is never interrupted: half of it would be worse than all of it.
+	if current.CancelledBy != "" && !undoing {
+		untouched := slices.ContainsFunc(
+			current.Actions,
+			func(was migration.RunAction) bool { return was.ID == a.ID && was.State == migration.ActionPending },
+		)
+		return outcome{Cancelled: true, Untouched: untouched}, nil
+	}
+	if err := save(migration.ActionRunning, "", nil); err != nil {
+		return outcome{}, err
+	}
+	e.Changed(run.ID)
+	title := a.Title
+	if undoing {
+		title = "taking back: " + title
+	}
+	e.log(run.ID, a.ID, "info", title)
+
+	timeout := a.Timeout
+	if timeout == 0 {
+		timeout = 2 * time.Minute
+	}
+	cancellable, cancel := context.WithCancelCause(ctx)
+	budget := startBudget(timeout, func() { cancel(context.DeadlineExceeded) })
+	if !undoing {
+		e.watch(run.ID, cancel)
+	}
+	result, err := do(cancellable, &Call{Run: current, Action: a.ID, engine: e, budget: budget})
+	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
+	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) &&
+		errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("it took longer than %s", timeout)
+	}
+	e.watch(run.ID, nil)
+	budget.stop()
+	cancel(nil)
+
+	if ctx.Err() != nil {
+		// The process is going away. Nothing is written: the next one carries the action out again.
+		return outcome{}, ctx.Err()
+	}
+	state := migration.ActionDone
+	if undoing {
+		state = migration.ActionUndone
+	}
+	var output json.RawMessage
+	if err == nil && result != nil {
+		if output, err = json.Marshal(result); err != nil {
+			err = fmt.Errorf("output of %s: %w", a.ID, err)
+		}
+	}
+	if err == nil {
+		return outcome{}, save(state, "", output)
+	}
+	if cancelled && !undoing {
+		e.log(run.ID, a.ID, "warn", "cancelled by "+e.cancelledBy(ctx, run.ID))
+		return outcome{Cancelled: true}, save(migration.ActionFailed, "cancelled", nil)
+	}
+	e.log(run.ID, a.ID, "error", err.Error())
+	return outcome{
+			Failed: a.Title + ": " + err.Error(),
+		}, save(
+			migration.ActionFailed,
+			err.Error(),
+			nil,
+		)
+}
+
+func (e *Engine) cancelledBy(ctx context.Context, id string) string {
+	if run, err := e.store.Run(ctx, id); err == nil {
+		return run.CancelledBy
+	}
+	return "somebody"
+}
+
+// watch keeps the function that cancels a run's action; nil forgets it.
+func (e *Engine) watch(id string, cancel context.CancelCauseFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cancel == nil {
+		delete(e.cancels, id)
+		return
+	}
+	e.cancels[id] = cancel
+}
+
+// Cancel interrupts the action under way. Between actions the mark in the store does it.
+func (e *Engine) Cancel(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cancel := e.cancels[id]; cancel != nil {
+		cancel(errCancelled)
+	}
+}

@@ -1,0 +1,128 @@
+package decommission
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/backup"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
+	old, nodes, err := s.oldNodes(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer environment.CloseNodes(nodes)
+	dir := filepath.Join(s.DataDir, "backups")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if n.Address != old.Master {
+			continue
+		}
+		facts, err := backup.Take(
+			ctx,
+			n.Client,
+			backup.Options{Dir: dir, Name: "source-" + c.Run.ID, RedisServer: s.RedisServer,
+				Progress: func(what string) { c.Progress("%s", what) }},
+		)
+		if err != nil {
+			return nil, err
+		}
+		facts.File = filepath.Join("backups", facts.File)
+		// the page shows it also when it is not good enough
+		if err := c.Remember(ctx, facts); err != nil {
+			return nil, err
+		}
+		c.Log(
+			"%d keys of %s in %s, %d bytes, by %s, %d keys compared, %d differences",
+			facts.Keys,
+			n.Address,
+			facts.File,
+			facts.Bytes,
+			facts.Method,
+			facts.Compared,
+			facts.Differences,
+		)
+		for _, why := range []string{facts.Why, facts.NotRestored} {
+			if why != "" {
+				c.Warn("the backup shows less than it could: %s", why)
+			}
+		}
+		source := "the replication stream, restored into a scratch server and compared in both directions"
+		switch {
+		case !facts.Restored:
+			source = "DUMP of every key, read back and compared by type; not restored into a server"
+		case facts.Method == backup.Dump:
+			source = "DUMP of every key, restored into a scratch server and compared in both directions"
+		}
+		return facts, c.Prove(ctx, evidence.Backup, migration.Observed, source, facts)
+	}
+	return nil, migration.Errorf(
+		migration.Conflict,
+		"the master %s is none of the old servers %v",
+		old.Master,
+		old.Address,
+	)
+}
+
+// backupThere: the file that was verified is still in the data folder.
+func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
+	g := migration.Gate{
+		ID:    "backup",
+		Title: "The verified backup is there",
+		Next:  "copy it back into the data folder, or cancel this run and start it again",
+	}
+	var facts evidence.BackupFacts
+	ok, err := c.Output(ctx, "backup", &facts)
+	if err != nil || !ok {
+		g.Measured = "none was taken"
+		return g
+	}
+	g.Limit = fmt.Sprintf("%s, %d bytes", facts.File, facts.Bytes)
+	st, err := os.Stat(filepath.Join(s.DataDir, facts.File))
+	switch {
+	case err != nil:
+		g.Measured = facts.File + " is missing"
+	case st.Size() != facts.Bytes:
+		g.Measured = fmt.Sprintf("%s has %d bytes", facts.File, st.Size())
+	case !facts.Verified || facts.Differences > 0:
+		g.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
+	default:
+		g.OK, g.Measured, g.Next = true, fmt.Sprintf(
+			"%d keys, sha256 %.12s…",
+			facts.Keys,
+			facts.SHA256,
+		), ""
+	}
+	return g
+}
+
+// snapshots asks the host for a snapshot of each machine at rest: the way back until the
+// machine is deleted, and its snapshots with it. A machine without the paid Backups service
+// has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
+func (s Parts) snapshots(ctx context.Context, c *engine.Call) (any, error) {
+	taken := []string{}
+	err := s.Host.Each(func(m environment.Machine) error {
+		c.Progress("waiting for the snapshot of %s", m.Label)
+		_, err := s.Host.API.Snapshot(ctx, m.ID, "switchyard-"+c.Run.ID)
+		switch {
+		case migration.KindOf(err) == migration.Blocked:
+			c.Log("no snapshot of %s: %v", m.Label, err)
+			return nil
+		case err != nil:
+			return err
+		}
+		c.Log("the host has a snapshot of %s", m.Label)
+		taken = append(taken, m.Label)
+		return nil
+	})
+	return taken, err
+}

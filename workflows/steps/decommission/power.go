@@ -1,0 +1,125 @@
+package decommission
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/sentinel"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be
+// days old.
+func (s Parts) mayPowerOff(ctx context.Context, c *engine.Call) []migration.Gate {
+	gates := []migration.Gate{s.backupThere(ctx, c), s.Journal.ClosedGate()}
+	return append(gates, s.fenceHolds(ctx, c)...)
+}
+
+func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
+	var checked bool
+	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
+		return nil, err
+	} else if !ok { // an attempt that was cut off may have powered some off
+		if failing := migration.Failing(s.mayPowerOff(ctx, c)); len(failing) > 0 {
+			return nil, errors.New(told(failing))
+		}
+		if err := c.Remember(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+	return true, s.Host.Each(func(m environment.Machine) error {
+		if err := s.Host.API.Shutdown(ctx, m.ID); err != nil {
+			return err
+		}
+		c.Progress("waiting for %s to be off", m.Label)
+		return s.Host.API.WaitStatus(ctx, m.ID, linode.Offline)
+	})
+}
+
+// powerOn boots the servers and waits until they answer, since what was done before is
+// taken back on them.
+func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
+	err := s.Host.Each(func(m environment.Machine) error {
+		if err := s.Host.API.Boot(ctx, m.ID); err != nil {
+			return err
+		}
+		return s.Host.API.WaitStatus(ctx, m.ID, linode.Running)
+	})
+	if err != nil {
+		return err
+	}
+	_, nodes, err := s.oldNodes(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer environment.CloseNodes(nodes)
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for _, n := range nodes {
+		if err := engine.Await(bounded, time.Second, func(ctx context.Context) error {
+			if err := n.Client.Ping(ctx).Err(); err != nil {
+				return engine.NotYet("%s was booted and does not answer: %v", n.Address, redisconn.Explain(err))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayDelete gives what must hold for what cannot be undone.
+func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
+	g := migration.Gate{
+		ID:    "off",
+		Title: "Every old server is off",
+		Limit: "offline, and nothing answers",
+	}
+	facts, err := s.Host.Off(ctx)
+	if err == nil {
+		raw, _ := json.Marshal(facts) // of strings and booleans
+		rule, _ := evidence.Of(evidence.Off)
+		g.OK, g.Measured, err = rule.Judge(raw)
+	}
+	if err != nil {
+		g.Measured = err.Error()
+	}
+	if !g.OK {
+		g.Next = "power it off at the host, or find out what answers at its address"
+	}
+	return []migration.Gate{g, s.backupThere(ctx, c)}
+}
+
+// standDown ends the sentinels' watch. They keep trying the old single server, which they
+// know as a replica but cannot sign in to, and such a nameless connection cannot be told
+// from a forgotten client.
+func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
+	if s.Servers.Cluster == nil {
+		return nil, nil
+	}
+	var m sentinel.Monitor
+	known, err := c.Output(ctx, c.Action, &m)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		if m, err = s.Servers.Cluster.Monitor(ctx); err != nil {
+			return nil, err
+		}
+		if err := c.Remember(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
+		!errors.Is(err, sentinel.ErrSuspended) {
+		return nil, err
+	}
+	return m, nil
+}
