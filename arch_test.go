@@ -12,59 +12,173 @@ import (
 
 const module = "github.com/switchyard-dev/switchyard/"
 
-// imports says which of our packages each of our packages may import, besides migration, which everyone may. It is the rule of
-// docs/design.md; a package that is missing here fails the test, so that a new one is a decision.
+// imports says which of our packages each of our packages may import, besides migration, which
+// everyone may. It is the rule of docs/design.md; a package that is missing here fails the test,
+// so that a new one is a decision.
 var imports = map[string][]string{
-	"migration":               {},
-	"plan":                    {"workflows/evidence"},
-	"config":                  {},
-	"store":                   {"workflows/evidence"},
-	"store/pgtest":            {},
-	"redisconn":               {},
-	"redisconn/redistest":     {"redisconn"},
-	"redisconn/rdb":           {},
-	"redisconn/pace":          {"redisconn"},
-	"redisconn/keycopy":       {"redisconn", "redisconn/rdb", "redisconn/pace"},
-	"redisconn/backup":        {"redisconn", "redisconn/keycopy", "redisconn/scratch", "workflows/evidence"},
-	"bullmq":                  {"redisconn", "redisconn/pace"},
-	"bullmq/bullmqtest":       {"redisconn/redistest"},
-	"bullmq/move":             {"bullmq", "redisconn", "redisconn/pace", "redisconn/keycopy"},
-	"bullmq/ledger":           {"bullmq", "redisconn"},
-	"audit":                   {"bullmq", "redisconn"},
-	"scan":                    {"workflows/evidence"},
-	"notify":                  {},
-	"capacity":                {},
-	"redisconn/scratch":       {"redisconn"},
+	"":                  {"cli"},
+	"api":               {"bullmq", "bullmq/ledger", "workflows", "workflows/evidence"},
+	"audit":             {"bullmq", "redisconn"},
+	"bench":             {"api"},
+	"bullmq":            {"redisconn", "redisconn/pace"},
+	"bullmq/bullmqtest": {"redisconn/redistest"},
+	"bullmq/ledger":     {"bullmq", "redisconn"},
+	"bullmq/move":       {"bullmq", "redisconn", "redisconn/keycopy", "redisconn/pace"},
+	"capacity":          {},
+	"cli": {
+		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "daemon",
+		"flags", "plan", "redisconn", "redisconn/keycopy", "rehearse", "scan", "sentinel",
+		"sentinel/deploy", "twin", "workflows", "workflows/evidence",
+	},
+	"config": {
+		"providers", "providers/byhand", "providers/byurl", "providers/heroku",
+		"providers/linode", "providers/upstash", "redisconn",
+	},
+	"conformance":             {},
+	"daemon":                  {"config", "flagsync", "redisconn", "server", "workflows"},
 	"drill":                   {"redisconn/scratch"},
-	"sentinel":                {"redisconn"},
-	"sentinel/deploy":         {},
-	"sentinel/deploytest":     {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
+	"e2e":                     {},
+	"examples/flags/go-flagd": {},
+	"examples/flags/go-ofrep": {},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
 	"fleet":                   {"workflows/evidence"},
+	"migration":               {},
+	"notify":                  {},
+	"plan":                    {"workflows/evidence"},
+	"providers":               {},
+	"providers/byhand":        {"providers"},
+	"providers/byurl":         {"providers", "redisconn"},
+	"providers/heroku":        {"providers", "providers/httpapi"},
 	"providers/httpapi":       {},
-	"providers/upstash":       {"providers/httpapi"},
-	"providers/linode":        {"providers/httpapi"},
-	"providers/heroku":        {"providers/httpapi"},
 	"providers/ingestion":     {"providers/httpapi"},
 	"providers/ingestiontest": {"providers/ingestion"},
+	"providers/linode":        {"providers", "providers/httpapi"},
 	"providers/providerstest": {},
-	"webhooks":                {"providers/httpapi"},
-	"webhooks/webhookstest":   {"webhooks"},
-	"workflows/evidence":      {},
-	"workflows":               {"audit", "capacity", "plan", "config", "store", "redisconn", "redisconn/pace", "bullmq", "bullmq/move", "bullmq/ledger", "sentinel", "flags", "fleet", "providers/upstash", "providers/linode", "providers/heroku", "providers/ingestion", "providers/httpapi", "redisconn/backup", "webhooks", "drill", "redisconn/scratch", "notify", "workflows/evidence"},
-	"api":                     {"workflows", "bullmq", "bullmq/ledger", "flags", "workflows/evidence"},
-	"static":                  {},
-	"web":                     {"audit", "capacity", "workflows", "bullmq", "bullmq/ledger", "static", "workflows/evidence"},
-	"server":                  {"audit", "workflows", "flags", "fleet", "web", "static", "api", "bullmq", "workflows/evidence"},
-	"twin":                    {"redisconn", "sentinel", "providers/providerstest", "providers/ingestion", "webhooks", "webhooks/webhookstest"},
-	"rehearse":                {"twin", "api", "scan", "workflows/evidence"},
-	"bench":                   {"api"},
-	"conformance":             {},
-	"scripts/measure":         {},
-	"examples/flags/go-ofrep": {},
-	"examples/flags/go-flagd": {},
-	"":                        {"audit", "capacity", "plan", "config", "workflows", "flags", "flagsync", "server", "twin", "rehearse", "api", "redisconn", "redisconn/keycopy", "bullmq", "bullmq/ledger", "sentinel", "sentinel/deploy", "scan", "workflows/evidence"},
+	"providers/upstash":       {"providers", "providers/httpapi"},
+	"redisconn":               {},
+	"redisconn/backup": {
+		"redisconn", "redisconn/keycopy", "redisconn/scratch", "workflows/evidence",
+	},
+	"redisconn/keycopy":   {"redisconn", "redisconn/pace", "redisconn/rdb"},
+	"redisconn/pace":      {"redisconn"},
+	"redisconn/rdb":       {},
+	"redisconn/redistest": {"redisconn"},
+	"redisconn/scratch":   {"redisconn"},
+	"rehearse":            {"api", "scan", "twin", "workflows/evidence"},
+	"scan":                {"workflows/evidence"},
+	"scripts/measure":     {},
+	"sentinel":            {"redisconn"},
+	"sentinel/deploy":     {},
+	"sentinel/deploytest": {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
+	"server": {
+		"api", "audit", "bullmq", "flags", "fleet", "static", "web", "workflows",
+		"workflows/evidence",
+	},
+	"static":       {},
+	"store":        {"workflows/evidence"},
+	"store/pgtest": {},
+	"twin": {
+		"providers/ingestion", "providers/providerstest", "redisconn", "sentinel",
+		"webhooks", "webhooks/webhookstest",
+	},
+	"web": {
+		"audit", "bullmq", "bullmq/ledger", "capacity", "static", "workflows",
+		"workflows/evidence",
+	},
+	"webhooks":              {"providers/httpapi"},
+	"webhooks/webhookstest": {"webhooks"},
+	"workflows": {
+		"audit", "bullmq", "bullmq/ledger", "config", "flags", "fleet", "notify", "plan",
+		"redisconn", "store", "webhooks", "workflows/alarm", "workflows/costs",
+		"workflows/cutoverreport", "workflows/engine", "workflows/environment",
+		"workflows/evidence", "workflows/outage", "workflows/progress", "workflows/steps",
+		"workflows/steps/audit", "workflows/steps/breaker", "workflows/steps/provision",
+	},
+	"workflows/alarm": {
+		"capacity", "config", "notify", "store", "webhooks", "workflows/costs",
+		"workflows/environment", "workflows/evidence", "workflows/outage",
+	},
+	"workflows/costs": {
+		"capacity", "config", "providers/linode", "providers/upstash",
+		"workflows/environment",
+	},
+	"workflows/cutoverreport": {
+		"bullmq", "redisconn", "workflows/environment", "workflows/progress",
+	},
+	"workflows/engine": {"store", "workflows/evidence", "workflows/progress"},
+	"workflows/environment": {
+		"audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "fleet",
+		"providers/heroku", "providers/httpapi", "providers/ingestion",
+		"providers/linode", "providers/upstash", "redisconn", "sentinel", "store",
+		"workflows/engine", "workflows/evidence", "workflows/progress",
+	},
+	"workflows/evidence": {},
+	"workflows/outage": {
+		"bullmq/ledger", "config", "webhooks", "workflows/environment",
+		"workflows/evidence",
+	},
+	"workflows/progress": {"workflows/evidence"},
+	"workflows/steps": {
+		"config", "store", "workflows/engine", "workflows/environment",
+		"workflows/evidence", "workflows/steps/audit", "workflows/steps/breaker",
+		"workflows/steps/cutover", "workflows/steps/decommission",
+		"workflows/steps/dualwrite", "workflows/steps/movequeues",
+		"workflows/steps/provision", "workflows/steps/residue",
+		"workflows/steps/sentinelmove", "workflows/steps/sentineltest",
+		"workflows/steps/webhookretry",
+	},
+	"workflows/steps/audit": {
+		"audit", "redisconn", "workflows/engine", "workflows/environment",
+		"workflows/evidence", "workflows/progress",
+	},
+	"workflows/steps/breaker": {
+		"config", "drill", "providers/httpapi", "redisconn", "redisconn/scratch",
+		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"workflows/progress",
+	},
+	"workflows/steps/cutover": {
+		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"workflows/progress",
+	},
+	"workflows/steps/decommission": {
+		"providers/linode", "redisconn", "redisconn/backup", "sentinel",
+		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"workflows/progress",
+	},
+	"workflows/steps/dualwrite": {
+		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"workflows/progress",
+	},
+	"workflows/steps/movequeues": {
+		"bullmq", "bullmq/move", "config", "redisconn/pace", "workflows/engine",
+		"workflows/environment", "workflows/evidence", "workflows/progress",
+	},
+	"workflows/steps/provision": {
+		"bullmq", "config", "providers/heroku", "providers/upstash", "redisconn",
+		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"workflows/progress",
+	},
+	"workflows/steps/residue": {
+		"bullmq", "config", "redisconn/pace", "workflows/engine", "workflows/environment",
+		"workflows/evidence", "workflows/progress",
+	},
+	"workflows/steps/sentinelmove": {
+		"redisconn", "sentinel", "workflows/engine", "workflows/environment",
+		"workflows/progress",
+	},
+	"workflows/steps/sentineltest": {
+		"bullmq/ledger", "sentinel", "workflows/engine", "workflows/environment",
+		"workflows/evidence", "workflows/progress",
+	},
+	"workflows/steps/stepstest": {
+		"config", "flags", "fleet", "redisconn/redistest", "store", "workflows/engine",
+		"workflows/environment",
+	},
+	"workflows/steps/webhookretry": {
+		"bullmq/ledger", "redisconn", "webhooks", "workflows/engine",
+		"workflows/environment", "workflows/evidence", "workflows/progress",
+	},
 }
 
 func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
@@ -109,6 +223,21 @@ func TestMigrationVocabularyImportsOnlyTheStandardLibrary(t *testing.T) {
 		first, _, _ := strings.Cut(dep, "/")
 		if strings.Contains(first, ".") {
 			t.Errorf("migration depends on %s", dep)
+		}
+	}
+}
+
+func TestAStepTouchesNoOtherStepAndTheEngineNoStepAndNoServer(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range imports {
+		for _, i := range allowed {
+			isStep := strings.HasPrefix(i, "workflows/steps/")
+			switch {
+			case strings.HasPrefix(name, "workflows/steps/") && (isStep || i == "workflows"):
+				t.Errorf("%q may import %q: a step is handed what it needs", name, i)
+			case name == "workflows/engine" && (isStep || i == "workflows/environment"):
+				t.Errorf("the engine may import %q: it knows no server and no step", i)
+			}
 		}
 	}
 }
