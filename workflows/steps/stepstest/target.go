@@ -24,7 +24,11 @@ import (
 //
 // The service hands out addresses for TLS and with a password only. A server without TLS gets a
 // second port with it, so that what speaks to it in the clear, as bullmqtest does, goes on.
-func Target(t testing.TB, cfg *config.Config, srv *redistest.Server) func(*environment.Environment) {
+func Target(
+	t testing.TB,
+	cfg *config.Config,
+	srv *redistest.Server,
+) func(*environment.Environment) {
 	t.Helper()
 	backend := oneDatabase{srv: srv, port: srv.Port}
 	caFile := srv.CAFile
@@ -32,7 +36,9 @@ func Target(t testing.TB, cfg *config.Config, srv *redistest.Server) func(*envir
 		backend.port, caFile = secondPort(t, srv)
 	}
 	const email, apiKey = "ops@example.com", "upstash-CANARY"
-	api, err := providerstest.NewUpstash(providerstest.UpstashConfig{Email: email, Key: apiKey, Backend: backend})
+	api, err := providerstest.NewUpstash(
+		providerstest.UpstashConfig{Email: email, Key: apiKey, Backend: backend},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +47,9 @@ func Target(t testing.TB, cfg *config.Config, srv *redistest.Server) func(*envir
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.CAFile = service.URL+"/v2", email, apiKey, caFile
 	u.DatabaseName = cmp.Or(u.DatabaseName, "orders")
-	db, err := upstash.New(u.API, email, apiKey, service.Client()).Create(t.Context(), upstash.CreateRequest{
-		DatabaseName: u.DatabaseName, Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true})
+	db, err := upstash.New(u.API, email, apiKey, service.Client()).
+		Create(t.Context(), upstash.CreateRequest{
+			DatabaseName: u.DatabaseName, Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +68,10 @@ type oneDatabase struct {
 }
 
 // CreateDatabase gives the server. Where it asks for no password, any will do.
-func (o oneDatabase) CreateDatabase(context.Context, providerstest.UpstashSpec) (string, int, string, error) {
+func (o oneDatabase) CreateDatabase(
+	context.Context,
+	providerstest.UpstashSpec,
+) (string, int, string, error) {
 	return o.srv.Host, o.port, cmp.Or(o.srv.Password, "any"), nil
 }
 
