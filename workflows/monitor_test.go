@@ -24,7 +24,9 @@ func openReal(t *testing.T, redisURL string, log *slog.Logger) (*bench, string) 
 	cfg.Source.Standalone.URL = migration.Secret(redisURL)
 	cfg.Ingestion.URL = ingestiontest.NewJournal(t).URL
 	cfg.Migration.MonitorInterval = 100 * time.Millisecond
-	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: password}}
+	cfg.FirstRunUsers = []config.User{
+		{Name: "ada", Role: migration.RoleEngineer, Password: password},
+	}
 	c, err := Open(t.Context(), cfg, readersOf(t, cfg), log)
 	ok(t, err)
 	b := &bench{c, nil, sync.OnceValue(c.Close)}
@@ -54,7 +56,12 @@ func (b *bench) succeed(t *testing.T, m, step string) migration.Run {
 	return b.awaitState(t, r.ID, migration.RunSucceeded)
 }
 
-func (b *bench) awaitVerdict(t *testing.T, m, criterion string, want migration.Verdict, says string) {
+func (b *bench) awaitVerdict(
+	t *testing.T,
+	m, criterion string,
+	want migration.Verdict,
+	says string,
+) {
 	t.Helper()
 	redistest.Eventually(t, patience, func() error {
 		o, err := b.Overview(t.Context(), m)
@@ -72,7 +79,11 @@ func (b *bench) awaitVerdict(t *testing.T, m, criterion string, want migration.V
 
 func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurBack(t *testing.T) {
 	t.Parallel()
-	srv := redistest.Start(t, redistest.Password("redis-CANARY"), redistest.Config("maxmemory 64mb", "maxmemory-policy allkeys-lru"))
+	srv := redistest.Start(
+		t,
+		redistest.Password("redis-CANARY"),
+		redistest.Config("maxmemory 64mb", "maxmemory-policy allkeys-lru"),
+	)
 	redis := srv.Client()
 	policy := func() string {
 		t.Helper()
@@ -84,7 +95,10 @@ func TestCriterion_noeviction_TurnsUnmetByItselfWhenThePolicyIsChangedBehindOurB
 	ctx := t.Context()
 	o, err := b.Overview(ctx, m)
 	ok(t, err)
-	if o.Checklist.Verdict("noeviction") != migration.Unmet || o.NextSteps[0].Step != migration.StepAudit || o.Routing.Stage != migration.StageOff || o.Routing.Source != migration.SourceStandalone {
+	if o.Checklist.Verdict("noeviction") != migration.Unmet ||
+		o.NextSteps[0].Step != migration.StepAudit ||
+		o.Routing.Stage != migration.StageOff ||
+		o.Routing.Source != migration.SourceStandalone {
 		t.Fatalf("at the start: %+v", o.NextSteps)
 	}
 	_, err = b.Start(ctx, ada, m, migration.StepFixPolicy, migration.Params{}, "")
@@ -141,7 +155,9 @@ func TestEvidenceOfAServerThatIsGoneIsKeptAndNotRenewed(t *testing.T) {
 	ok(t, err)
 	mig, err := b.store.Migration(t.Context(), m)
 	ok(t, err)
-	ok(t, newMonitor(b.estate, b.engine, b.notifier, slog.New(slog.DiscardHandler)).look(t.Context(), mig))
+	another := *b.monitor // the one that looks by itself goes on
+	another.ill = map[string]bool{}
+	ok(t, another.look(t.Context(), mig))
 	after, err := b.Evidence(t.Context(), m, evidence.Policy, 100)
 	ok(t, err)
 	if len(after) != len(before) {
@@ -161,11 +177,17 @@ func TestAServerThatCannotBeUsedIsExplainedWithoutItsPassword(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
 			var log syncBuffer
-			b, m := openReal(t, c.url, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+			b, m := openReal(
+				t,
+				c.url,
+				slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			)
 			ctx := t.Context()
 			p, err := b.Plan(ctx, m, migration.StepAudit, migration.Params{})
 			ok(t, err)
-			if len(p.Gates) != 1 || p.Gates[0].OK || !strings.Contains(p.Gates[0].Measured, c.says) || p.Gates[0].Next == "" {
+			if len(p.Gates) != 1 || p.Gates[0].OK ||
+				!strings.Contains(p.Gates[0].Measured, c.says) ||
+				p.Gates[0].Next == "" {
 				t.Fatalf("gates %+v", p.Gates)
 			}
 			_, err = b.Start(ctx, ada, m, migration.StepAudit, migration.Params{}, "")
@@ -176,7 +198,8 @@ func TestAServerThatCannotBeUsedIsExplainedWithoutItsPassword(t *testing.T) {
 			said += err.Error()
 			board, err := b.Queues(ctx, m)
 			ok(t, err)
-			if len(board.Sides) != 2 || !strings.Contains(board.Sides[0].Error, c.says) || !strings.Contains(board.Sides[1].Error, "not provisioned yet") {
+			if len(board.Sides) != 2 || !strings.Contains(board.Sides[0].Error, c.says) ||
+				!strings.Contains(board.Sides[1].Error, "not provisioned yet") {
 				t.Fatalf("queues %+v", board.Sides)
 			}
 			entries, err := b.Audit(ctx, 0, 100)
@@ -204,7 +227,8 @@ func TestAnAddressThatIsNoneIsRefusedAtTheStartWithoutItsPassword(t *testing.T) 
 			t.Errorf("%s was accepted", url)
 			continue
 		}
-		if strings.Contains(err.Error(), "CANARY") || !strings.Contains(err.Error(), "source.standalone") {
+		if strings.Contains(err.Error(), "CANARY") ||
+			!strings.Contains(err.Error(), "source.standalone") {
 			t.Errorf("got %v", err)
 		}
 		// The file must be free again for a corrected start.

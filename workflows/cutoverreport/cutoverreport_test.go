@@ -1,4 +1,4 @@
-package workflows
+package cutoverreport
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
 // Each line of the report is set up on real servers with real BullMQ, found, cleared the way the line says, and gone.
@@ -22,7 +24,12 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 	v6, v5, v4 := bullmqtest.Major(6), bullmqtest.Major(5), bullmqtest.Major(4)
 	add := func(major bullmqtest.Major, opts map[string]any) func(*testing.T, *redistest.Server, *redistest.Server) {
 		return func(t *testing.T, src, _ *redistest.Server) {
-			major.Add(t, src, "orders", bullmqtest.Task{Name: "n", Data: map[string]any{"k": "k"}, Opts: opts})
+			major.Add(
+				t,
+				src,
+				"orders",
+				bullmqtest.Task{Name: "n", Data: map[string]any{"k": "k"}, Opts: opts},
+			)
 		}
 	}
 	drop := func(t *testing.T, src, _ *redistest.Server) {
@@ -88,7 +95,9 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				}
 				return nil
 			})
-			ok(t, err)
+			if err != nil {
+				t.Fatal(err)
+			}
 			dst.Client().ConfigSet(t.Context(), "maxmemory", "12mb")
 		}},
 		{line: "source", want: SeverityUnknown, says: "", set: func(_ *testing.T, src, _ *redistest.Server) { src.Kill() }, clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() }},
@@ -99,22 +108,31 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			t.Parallel()
 			src, dst := redistest.Start(t), redistest.Start(t)
 			v6.Run(t, src, "orders", "resume", "")
-			cfg := settings(t.TempDir())
+			cfg := stepstest.Settings(t.TempDir())
 			cfg.Source.Standalone.URL = migration.Secret(src.URL())
 			cfg.Queues = []string{"orders"}
-			b := openBench(t, cfg, planOf(false, real(migration.StepAudit)), real(migration.StepAudit))
-			b.estate.target, b.estate.targetEndpoint = dst.Client(), dst.Endpoint()
+			use := stepstest.Target(t, &cfg, dst)
+			b := stepstest.Open(t, cfg, func(*stepstest.Bench) []engine.Step { return nil })
+			use(b.Env)
 			report := func() ReportLine {
 				t.Helper()
 				if c.line != "streams" {
-					b.time.advance(2 * surveyFresh) // so that the servers are read again
+					b.Clock.Advance(time.Minute) // so that the servers are read again
 				}
-				r, err := b.CutoverReport(t.Context(), mid)
-				ok(t, err)
+				v, err := b.Env.Views.Read(t.Context(), stepstest.Migration)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+				defer cancel()
+				r := Take(ctx, b.Env, v)
 				if r.Ready {
 					t.Error("ready although the ledger is unknown")
 				}
-				i := slices.IndexFunc(r.Lines, func(l ReportLine) bool { return l.ID == c.line && (l.Queue == "" || l.Queue == "orders") })
+				i := slices.IndexFunc(
+					r.Lines,
+					func(l ReportLine) bool { return l.ID == c.line && (l.Queue == "" || l.Queue == "orders") },
+				)
 				if i < 0 {
 					return ReportLine{Measured: "no such line"}
 				}
@@ -137,7 +155,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			if c.line == "streams" { // cleared by following them
 				following, stop := context.WithCancel(t.Context())
 				var done sync.WaitGroup
-				done.Go(func() { (&streams{e: b.estate, log: b.log, mid: mid}).run(following) })
+				done.Go(func() { b.Env.Streams.Follow(following, stepstest.Migration) })
 				t.Cleanup(func() { stop(); done.Wait() })
 			}
 			redistest.Eventually(t, 15*time.Second, func() error {

@@ -1,4 +1,4 @@
-package workflows
+package outage
 
 import (
 	"fmt"
@@ -10,31 +10,36 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
 func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing.T) {
 	t.Parallel()
 	j := ingestiontest.NewJournal(t)
-	cfg := settings(t.TempDir())
+	cfg := stepstest.Settings(t.TempDir())
 	cfg.Ingestion.URL = j.URL
 	cfg.Providers = []config.Provider{{ID: "shopify", MeanValue: 50, Currency: "EUR"}}
-	b := openBench(t, cfg, planOf(false))
-	now := b.time.now()
+	b := openBench(t, cfg)
+	now := b.Clock.Now()
 	deliver := func(order, provider string, status int, ago time.Duration) {
 		j.Set(func() {
-			j.Events = append(j.Events, map[string]any{"seq": len(j.Events) + 1, "at": now.Add(-ago).UnixMilli(), "type": "delivery", "order": order, "provider": provider, "status": status})
+			j.Events = append(
+				j.Events,
+				map[string]any{
+					"seq":      len(j.Events) + 1,
+					"at":       now.Add(-ago).UnixMilli(),
+					"type":     "delivery",
+					"order":    order,
+					"provider": provider,
+					"status":   status,
+				},
+			)
 		})
 	}
 	read := func(whatIf time.Duration) (Outage, map[string]ProviderOutage) {
 		t.Helper()
-		for {
-			more, err := b.env.Journal.Poll(t.Context())
-			ok(t, err)
-			if !more {
-				break
-			}
-		}
-		o, err := b.Outage(t.Context(), mid, whatIf)
+		b.catchUp(t)
+		o, err := b.outage.Read(whatIf)
 		ok(t, err)
 		by := map[string]ProviderOutage{}
 		for _, p := range o.Providers {
@@ -51,10 +56,13 @@ func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing
 		deliver(fmt.Sprintf("ok-%d", i), provider, 200, time.Duration(180-i)*time.Minute)
 	}
 	o, by := read(25 * time.Second)
-	if o.Since != nil || o.Unknown != "" || by["shopify"].Clock != nil || len(o.Providers) != 5 || o.Providers[0].Provider.ID != "shopify" && o.Providers[0].Provider.ID != "stripe" {
+	if o.Since != nil || o.Unknown != "" || by["shopify"].Clock != nil || len(o.Providers) != 5 ||
+		o.Providers[0].Provider.ID != "shopify" && o.Providers[0].Provider.ID != "stripe" {
 		t.Fatalf("%+v", o)
 	}
-	if p := by["stripe"]; !p.Sends || p.RateFrom != "measured" || p.PerMinute < 0.3 || p.PerMinute > 0.37 || p.Forecast.Verdict != "late" {
+	if p := by["stripe"]; !p.Sends || p.RateFrom != "measured" || p.PerMinute < 0.3 ||
+		p.PerMinute > 0.37 ||
+		p.Forecast.Verdict != "late" {
 		t.Errorf("%+v", p)
 	}
 	if p := by["copecart"]; p.Sends || p.RateFrom != "not known" {
@@ -69,31 +77,37 @@ func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing
 	deliver("late", "stripe", 503, 5*time.Minute)
 	o, by = read(5 * time.Hour)
 	s := by["shopify"]
-	if s.Clock == nil || s.Missing != 2 || !slices.Equal(s.Orders, []string{"gone-1", "gone-2"}) || o.Since == nil || now.Sub(*o.Since).Round(time.Minute) != 150*time.Minute {
+	if s.Clock == nil || s.Missing != 2 || !slices.Equal(s.Orders, []string{"gone-1", "gone-2"}) ||
+		o.Since == nil ||
+		now.Sub(*o.Since).Round(time.Minute) != 150*time.Minute {
 		t.Fatalf("%+v since %v", s, o.Since)
 	}
-	if c := s.Clock; c.Severity != "critical" || c.Left.Round(time.Minute) != 90*time.Minute || c.RemovedAt == nil || c.ValueAtRisk != float64(c.AtRisk)*50 || c.AtRisk != 2 {
+	if c := s.Clock; c.Severity != "critical" || c.Left.Round(time.Minute) != 90*time.Minute ||
+		c.RemovedAt == nil ||
+		c.ValueAtRisk != float64(c.AtRisk)*50 ||
+		c.AtRisk != 2 {
 		t.Errorf("two and a half of four hours: %+v", c)
 	}
 	if c := by["stripe"].Clock; c == nil || c.Severity != "late" || c.NextRetry == nil {
 		t.Errorf("%+v", c)
 	}
-	if s.Forecast.Verdict != "lost" || s.Forecast.Lost == 0 || s.Forecast.ValueLost != float64(s.Forecast.Lost)*50 || !slices.Contains(o.Prospect.NeedsIt, "Shopify") || slices.Contains(o.Prospect.NeedsIt, "Stripe") {
+	if s.Forecast.Verdict != "lost" || s.Forecast.Lost == 0 ||
+		s.Forecast.ValueLost != float64(s.Forecast.Lost)*50 ||
+		!slices.Contains(o.Prospect.NeedsIt, "Shopify") ||
+		slices.Contains(o.Prospect.NeedsIt, "Stripe") {
 		t.Errorf("%+v %+v", s.Forecast, o.Prospect)
 	}
 
 	// An app that does not answer refuses, or takes in, nobody knows what: the clock runs from when it was known last.
 	j.Set(func() { j.Down = true })
-	b.time.advance(time.Hour)
-	o, err := b.Outage(t.Context(), mid, 0)
+	b.Clock.Advance(time.Hour)
+	o, err := b.outage.Read(0)
 	ok(t, err)
 	if o.Unknown == "" || o.Since == nil || o.Providers[0].Clock == nil {
 		t.Errorf("%+v", o)
 	}
-	_, err = b.Outage(t.Context(), mid, -time.Second)
+	_, err = b.outage.Read(-time.Second)
 	wantKind(t, err, migration.Invalid)
-	_, err = b.Outage(t.Context(), "nothing", 0)
-	wantKind(t, err, migration.NotFound)
 }
 
 func TestAProviderThatIsNotKnownIsSaidWithThoseThatAre(t *testing.T) {
@@ -112,7 +126,11 @@ func TestAProviderThatIsNotKnownIsSaidWithThoseThatAre(t *testing.T) {
 func TestTheAdviceCountsOnAnIntakeOnlyAsFarAsItReaches(t *testing.T) {
 	t.Parallel()
 	const without = "Shopify: orders are lost. Take orders in durably."
-	full := evidence.IntakeInstance{Instance: "web.1", Durable: true, MaxBytes: 600 * orderBytes} // 600 orders: ten hours at one a minute
+	full := evidence.IntakeInstance{
+		Instance: "web.1",
+		Durable:  true,
+		MaxBytes: 600 * orderBytes,
+	} // 600 orders: ten hours at one a minute
 	for _, tc := range []struct {
 		rule      string
 		instances []evidence.IntakeInstance
