@@ -26,7 +26,7 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&message)
 		title, _, _ := strings.Cut(message.Text, "\n")
 		took.Store(title)
-		w.WriteHeader(http.StatusAccepted)
+		w.WriteHeader(http.StatusOK)
 	}))
 	t.Cleanup(slack.Close)
 	cfg := settings(t.TempDir())

@@ -182,31 +182,25 @@ func (v View) NextSteps() []migration.NextStep {
 	if r := v.Open; r != nil {
 		s, _ := v.Migration.Plan.Step(r.Step)
 		if r.State == migration.RunAwaitingApproval {
-			why := "Look at what will happen, then approve or reject."
+			next := migration.NextStep{
+				Verb: migration.VerbApprove, Step: r.Step, Params: r.Params, RunID: r.ID,
+				Title: "Approve: " + s.Title + r.Params.Suffix(),
+				Why:   "Look at what will happen, then approve or reject.",
+			}
 			if r.Needs() == migration.ApprovalTwo {
-				why = fmt.Sprintf(
-					"Irreversible: somebody other than %s must approve it.",
-					r.RequestedBy,
-				)
+				next.ConfirmName = v.Migration.Name
+				next.Why = fmt.Sprintf(
+					"Irreversible: somebody other than %s must approve it.", r.RequestedBy)
 			}
-			title := "Approve: " + s.Title + r.Params.Suffix()
 			if a, ok := r.Waiting(); ok {
-				title += ": " + a.Title
+				next.Action = a.ID
+				next.Title += ": " + a.Title
 			}
-			return []migration.NextStep{
-				{
-					Verb:   "approve",
-					Step:   r.Step,
-					Params: r.Params,
-					RunID:  r.ID,
-					Title:  title,
-					Why:    why,
-				},
-			}
+			return []migration.NextStep{next}
 		}
 		return []migration.NextStep{
 			{
-				Verb:   "watch",
+				Verb:   migration.VerbWatch,
 				Step:   r.Step,
 				Params: r.Params,
 				RunID:  r.ID,
@@ -221,7 +215,7 @@ func (v View) NextSteps() []migration.NextStep {
 		out = append(
 			out,
 			migration.NextStep{
-				Verb:  "scan",
+				Verb:  migration.VerbScan,
 				Step:  migration.StepBreakerDrill,
 				Title: "Scan the app's source",
 				Why:   f.Measured + ". The drill has shown some queues; the source shows every place that makes one.",
