@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // withJournal serves an application's journal.
@@ -64,7 +65,7 @@ func withExceptions(t *testing.T, found ...ledger.Exception) func(*config.Config
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, err := workflows.LedgerState(ledger.Checkpoint{Exceptions: found})
+		state, err := environment.LedgerState(ledger.Checkpoint{Exceptions: found})
 		if err == nil {
 			err = st.SaveLedger(t.Context(), mid, state, 0, 1)
 		}
