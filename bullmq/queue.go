@@ -25,7 +25,7 @@ const DefaultPrefix = "bull"
 
 // Queue is one BullMQ queue on some server.
 type Queue struct {
-	Prefix string `json:"prefix"` // "" is DefaultPrefix
+	Prefix string `json:"prefix"` // empty: bull
 	Name   string `json:"name"`
 }
 
@@ -131,7 +131,7 @@ func split(key string) (q Queue, part string, ok bool) {
 // Counts is what a queue holds.
 type Counts struct {
 	Queue           string `json:"queue"`
-	Version         string `json:"version"` // meta.version without "bullmq:"; "" before 4.18 and where only a FlowProducer adds
+	Version         string `json:"version"` // of BullMQ; empty before 4.18, and where only a FlowProducer adds
 	Paused          bool   `json:"paused"`
 	Waiting         int64  `json:"waiting"` // with those in the list that BullMQ before 6 keeps while paused
 	Active          int64  `json:"active"`

@@ -131,13 +131,15 @@ type Match struct {
 // SearchResult is what a search found. Unless Next is "", it is not done: what it has not found may be there all the same.
 type SearchResult struct {
 	Matches    []Match `json:"matches"`
-	Keys       int64   `json:"keys"`       // looked at by this search, of jobs and others
+	Keys       int64   `json:"keys"`       // looked at by this search, those of jobs and others
 	Total      int64   `json:"total"`      // keys on the server
 	Searched   int64   `json:"searched"`   // jobs whose data was read
-	TooLarge   int64   `json:"too_large"`  // jobs whose data was not read, because it is larger than SearchBytes
+	TooLarge   int64   `json:"too_large"`  // jobs whose data is too large to be read
 	Unreadable int64   `json:"unreadable"` // jobs whose data is not JSON
-	Next       string  `json:"next,omitempty"`
-	// Restarted says that After was of another server, as after a failover, so that the search began anew.
+	// Next is given while the search is not done: what was not found may be there all the same.
+	Next string `json:"next,omitempty"`
+	// Restarted says that the server is another one than before, as after a failover, so that the
+	// search began anew.
 	Restarted bool `json:"restarted,omitempty"`
 }
 

@@ -435,7 +435,9 @@ type DrillCase struct {
 	Note    string `json:"note,omitempty"`
 }
 
-// ScanFacts is the evidence of CheckScan: what a scan of an app's source found.
+// ScanFacts is what a scan of an app's source found.
+//
+// It is the evidence of CheckScan.
 type ScanFacts struct {
 	Source   string        `json:"source"`           // what was scanned, such as the repository's name
 	Commit   string        `json:"commit,omitempty"` // of the source
@@ -446,11 +448,11 @@ type ScanFacts struct {
 // ScanFinding is one place that makes a producer, or one that could not be read.
 type ScanFinding struct {
 	ID      string   `json:"id"`
-	Role    string   `json:"role"`
-	Verdict string   `json:"verdict"`         // PASS, FAIL, REVIEW
+	Role    string   `json:"role" required:"false"`
+	Verdict string   `json:"verdict" enum:"PASS,FAIL,REVIEW"`
 	Queue   string   `json:"queue,omitempty"` // empty: the source does not tell
-	At      string   `json:"at"`              // file:line
-	Expr    string   `json:"expression"`
+	At      string   `json:"at"`              // as file:line
+	Expr    string   `json:"expression" required:"false"`
 	Reasons []string `json:"reasons,omitempty"`
 	Fix     string   `json:"fix,omitempty"`
 	// DecidedBy settles a REVIEW until a day.
@@ -784,7 +786,9 @@ func judgeResidue(f ResidueFacts) (bool, string, error) {
 	return true, fmt.Sprintf("nothing is left on the source in %s (jobs moved: %d)", strings.Join(names, ", "), moved), nil
 }
 
-// LedgerFacts is the evidence of CheckLedger, from the whole journal of the ingestion app.
+// LedgerFacts is what the whole journal of the ingestion app says of its orders.
+//
+// It is the evidence of CheckLedger.
 type LedgerFacts struct {
 	Orders       int `json:"orders"`
 	Acknowledged int `json:"acknowledged"`
@@ -883,23 +887,25 @@ func judgeOff(f OffFacts) (bool, string, error) {
 	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d old addresses", machines, len(f.Servers)-machines), nil
 }
 
-// AuditFacts is the evidence of CheckAudit: what of the audit can be looked at again at any time, without the keys.
+// AuditFacts is what of the audit can be looked at again at any time, without the keys.
+//
+// It is the evidence of CheckAudit.
 type AuditFacts struct {
-	Nodes []NodeAudit `json:"nodes"`
+	Nodes []NodeAudit `json:"nodes" nullable:"true"` // nil before the first look
 }
 
-// NodeAudit is one server's.
+// NodeAudit is one server's part of it.
 type NodeAudit struct {
 	Node     string         `json:"node"`
 	Findings []AuditFinding `json:"findings"`
 }
 
-// AuditFinding is one check of package audit.
+// AuditFinding is one check of the audit.
 type AuditFinding struct {
 	ID       string `json:"id"`
 	Title    string `json:"title"`
-	Severity string `json:"severity"` // critical, high, medium, low, info
-	State    string `json:"state"`    // ok, problem, unknown
+	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
+	State    string `json:"state" enum:"ok,problem,unknown"`
 	Measured string `json:"measured"`
 	// WasOK: it was ok once, so a problem is a change for the worse.
 	WasOK bool `json:"was_ok,omitempty"`
@@ -910,7 +916,7 @@ type Alert struct {
 	Node     string `json:"node"`
 	Check    string `json:"check"`
 	Title    string `json:"title"`
-	Severity string `json:"severity"`
+	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
 	Measured string `json:"measured"`
 }
 

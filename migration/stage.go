@@ -2,8 +2,11 @@ package migration
 
 import "slices"
 
-// Stage is where a queue stands on its way from the source to the target. The names are LaunchDarkly's migration stages.
-// What each stage means for producers and workers is in docs/stages.md; the zero value is not a stage.
+// Stage is where a queue stands on its way from the source to the target. The names are
+// LaunchDarkly's migration stages.
+//
+// What each stage means for producers and workers is in docs/stages.md; the zero value is not a
+// stage.
 type Stage string
 
 const (
@@ -11,7 +14,8 @@ const (
 	StageOff Stage = "off"
 	// StageDualWrite enqueues on the source and leaves a shadow copy waiting on the target.
 	StageDualWrite Stage = "dualwrite"
-	// StageShadow also runs the shadow copies on the target, with side effects off, and compares results.
+	// StageShadow runs the shadow copies on the target as well, with side effects off, and compares
+	// results.
 	StageShadow Stage = "shadow"
 	// StageLive gives the target authority for a percentage of order keys (the ramp); the other side runs the shadow copy.
 	StageLive Stage = "live"
@@ -55,8 +59,9 @@ type Routing struct {
 
 // StageMove is one change of routing that an engineer may ask for.
 type StageMove struct {
-	To   Stage `json:"to"`
-	Ramp int   `json:"ramp,omitempty"`
+	To Stage `json:"to"`
+	// Ramp is a percentage; only with live.
+	Ramp int `json:"ramp,omitempty"`
 }
 
 // Forward reports whether the move goes towards the target, seen from the present routing.

@@ -23,7 +23,7 @@ const (
 type RedisAudit struct {
 	RunID   string         `json:"run_id"`
 	At      time.Time      `json:"at"`
-	Reports []audit.Report `json:"reports"` // by node
+	Reports []audit.Report `json:"reports"` // one for each node
 	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt is zero before it looked.
 	Now    migration.AuditFacts `json:"now"`
 	NowAt  time.Time            `json:"now_at"`

@@ -22,10 +22,14 @@ type Plan struct {
 	MaxCommandsPerSecond int64 `json:"max_commands_per_second"`
 	MaxRequestBytes      int64 `json:"max_request_bytes"`
 	MaxRecordBytes       int64 `json:"max_record_bytes"`
-	// MaxConnections is not in the price page. It is the example of db_max_clients in the API's document, so it is a guess until the database
-	// itself says it; see Database.MaxClients.
+	// MaxConnections is not in the price page. It is the example of db_max_clients in the API's
+	// document, so it is a guess until the database itself says it.
+	//
+	// See Database.MaxClients.
 	MaxConnections int64 `json:"max_connections"`
-	// Metered plans are billed by use: MeteredMonthly.
+	// Metered: it is billed by use.
+	//
+	// See MeteredMonthly.
 	Metered bool `json:"metered"`
 }
 
