@@ -33,8 +33,9 @@ lint: ## vet, format, golangci-lint (first build takes minutes)
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GOLANGCI) run
 
-generate: ## templ pages to Go
+generate: ## templ pages to Go, the API's types to its OpenAPI document
 	$(TEMPL) generate
+	go generate ./api
 
 dev: setup build node ## like run, with ten orders a second and data of its own
 	bin/switchyard twin --dir .switchyard/dev --rate 10
