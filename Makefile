@@ -36,8 +36,9 @@ lint: ## vet, format, golangci-lint (first build takes minutes)
 measure: ## how large the packages are, how wide their lines
 	@go run ./scripts/measure
 
-generate: ## templ pages to Go
+generate: ## templ pages to Go, the API's types to its OpenAPI document
 	$(TEMPL) generate
+	go generate ./api
 
 dev: setup build node ## like run, with ten orders a second and data of its own
 	bin/switchyard twin --dir .switchyard/dev --rate 10

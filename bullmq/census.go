@@ -14,10 +14,8 @@ import (
 
 // Counts is what a queue holds.
 type Counts struct {
-	Queue string `json:"queue"`
-	// meta.version without "bullmq:"; "" before 4.18 and where only a FlowProducer
-	// adds
-	Version string `json:"version"`
+	Queue   string `json:"queue"`
+	Version string `json:"version"` // of BullMQ; empty before 4.18, and where only a FlowProducer adds
 	Paused  bool   `json:"paused"`
 	// including those in the list that BullMQ before 6 keeps while paused
 	Waiting         int64 `json:"waiting"`

@@ -27,7 +27,7 @@ const DefaultPrefix = "bull"
 
 // Queue is one BullMQ queue on some server.
 type Queue struct {
-	Prefix string `json:"prefix"` // "" means DefaultPrefix
+	Prefix string `json:"prefix"` // empty: bull
 	Name   string `json:"name"`
 }
 

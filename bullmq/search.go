@@ -137,16 +137,16 @@ type Match struct {
 // SearchResult is what a search found. If Next is not "", the search is unfinished:
 // a job it has not found may still be there.
 type SearchResult struct {
-	Matches  []Match `json:"matches"`
-	Keys     int64   `json:"keys"`     // seen by this search, jobs and others
-	Total    int64   `json:"total"`    // keys on the server
-	Searched int64   `json:"searched"` // jobs whose data was read
-	// jobs whose data was not read because it is larger than SearchBytes
-	TooLarge   int64  `json:"too_large"`
-	Unreadable int64  `json:"unreadable"` // jobs whose data is not JSON
-	Next       string `json:"next,omitempty"`
-	// Restarted means that After came from another server, as after a failover, so
-	// the search started over.
+	Matches    []Match `json:"matches"`
+	Keys       int64   `json:"keys"`       // looked at by this search, those of jobs and others
+	Total      int64   `json:"total"`      // keys on the server
+	Searched   int64   `json:"searched"`   // jobs whose data was read
+	TooLarge   int64   `json:"too_large"`  // jobs whose data is too large to be read
+	Unreadable int64   `json:"unreadable"` // jobs whose data is not JSON
+	// Next is given while the search is not done: what was not found may be there all the same.
+	Next string `json:"next,omitempty"`
+	// Restarted says that the server is another one than before, as after a failover, so that the
+	// search began anew.
 	Restarted bool `json:"restarted,omitempty"`
 }
 

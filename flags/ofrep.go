@@ -205,7 +205,9 @@ func parseTag(tag string) (revision int64, set string) {
 	return n, set
 }
 
-// Evaluation is the answer for one flag, for previews and for Go code.
+// Evaluation is the answer for one flag.
+//
+// It is for previews and for Go code.
 type Evaluation struct {
 	Key          string         `json:"key"`
 	Value        any            `json:"value,omitempty"` // absent: the code's default

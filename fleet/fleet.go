@@ -23,41 +23,45 @@ import (
 // flag revision everything it has in flight uses, and the connections it holds with the
 // options in force.
 type Attestation struct {
-	Service       string                     `json:"service"`
-	Instance      string                     `json:"instance"`
-	Version       string                     `json:"version"`
-	BullMQ        string                     `json:"bullmq"`
-	Revision      int64                      `json:"revision"`
-	Flags         map[string]json.RawMessage `json:"flags"`
-	LastKnownGood bool                       `json:"lastKnownGood"`
-	Connections   []Connection               `json:"connections"`
+	Service  string `json:"service"`
+	Instance string `json:"instance"`
+	Version  string `json:"version" required:"false"`
+	BullMQ   string `json:"bullmq" required:"false"`
+	// Revision is that of the flags it holds, but never above one that a request in flight still
+	// uses; 0: none yet.
+	Revision int64 `json:"revision" required:"false"`
+	// Flags are those it holds, by key: {value, revision}.
+	Flags map[string]json.RawMessage `json:"flags" required:"false"`
+	// LastKnownGood says that flags come from a file or cache because the server is
+	// unreachable.
+	LastKnownGood bool         `json:"lastKnownGood" required:"false"`
+	Connections   []Connection `json:"connections" required:"false"`
 	// Intake is the worker's durable intake; nil: it acknowledges what is in Redis only.
 	Intake *Intake `json:"intake,omitempty"`
 	// Leaving is the last word of a worker that ends in good order.
-	Leaving bool `json:"leaving"`
+	Leaving bool `json:"leaving" required:"false"`
 }
 
 // Intake is a durable intake: events are on the worker's disk before they are
 // acknowledged. The counters are since the process began.
 type Intake struct {
-	Backlog   int   `json:"backlog"`   // events that are not enqueued
-	Bytes     int64 `json:"bytes"`     // on disk
-	MaxBytes  int64 `json:"maxBytes"`  // above which events are refused
-	OldestMS  int64 `json:"oldestMs"`  // how long the oldest of the backlog has waited
-	Accepted  int64 `json:"accepted"`  // taken in
-	Delivered int64 `json:"delivered"` // enqueued
-	Refused   int64 `json:"refused"`   // for want of room, or of a disk that works
-	// lines that could not be read at the start; their files are kept
-	Damaged int64 `json:"damaged"`
+	Backlog   int   `json:"backlog"`                    // events that are not enqueued
+	Bytes     int64 `json:"bytes"`                      // on disk
+	MaxBytes  int64 `json:"maxBytes"`                   // above which events are refused
+	OldestMS  int64 `json:"oldestMs" required:"false"`  // how long the oldest of the backlog has waited
+	Accepted  int64 `json:"accepted" required:"false"`  // taken in
+	Delivered int64 `json:"delivered" required:"false"` // enqueued
+	Refused   int64 `json:"refused" required:"false"`   // for want of room, or of a disk that works
+	Damaged   int64 `json:"damaged" required:"false"`   // lines that could not be read at the start; their files are kept
 }
 
 // Connection is one Redis connection of a worker process.
 type Connection struct {
-	Side     string                     `json:"side"`     // source, target
-	Endpoint string                     `json:"endpoint"` // standalone, sentinel, managed
-	Role     string                     `json:"role"`     // producer, worker, shadow-worker
+	Side     string                     `json:"side" enum:"source,target"`
+	Endpoint string                     `json:"endpoint"` // of that side: standalone, sentinel, managed
+	Role     string                     `json:"role" enum:"producer,worker,shadow-worker"`
 	Queue    string                     `json:"queue"`
-	Status   string                     `json:"status"`  // ioredis: ready, reconnecting ...
+	Status   string                     `json:"status"`  // as ioredis says: ready, reconnecting ...
 	Options  map[string]json.RawMessage `json:"options"` // effective, read from the live client
 }
 

@@ -17,12 +17,14 @@ const (
 	Documented Proof = "documented"
 )
 
-// Evidence is one measured fact at one time. It is append-only and holds no verdict: what
-// it means is computed by evidence.Evaluate, so that a better rule judges old facts too.
+// Evidence is one measured fact at one time. It is append-only and holds no verdict.
+//
+// What it means is computed by Evaluate, so that a better rule judges old facts too.
 type Evidence struct {
-	ID    int64           `json:"id"`
-	Check string          `json:"check"` // id of the check that judges it
-	Proof Proof           `json:"proof"`
+	ID    int64  `json:"id"`
+	Check string `json:"check"` // id of the check that judges it
+	Proof Proof  `json:"proof"`
+	// Facts are what was measured, in the form of its check: any JSON value.
 	Facts json.RawMessage `json:"facts"`
 	// how it was measured, in a word or command
 	Source string `json:"source"`
@@ -31,7 +33,9 @@ type Evidence struct {
 	ObservedAt time.Time `json:"observed_at"`
 }
 
-// Verdict is what evidence amounts to. Only Met counts; the zero value is Unknown.
+// Verdict is what evidence amounts to. Only Met counts.
+//
+// The zero value is Unknown.
 type Verdict string
 
 const (
@@ -57,10 +61,12 @@ type Finding struct {
 	Evidence *Evidence     `json:"evidence,omitempty"`
 	// Count is how many observations in a row held, of the MinCount that are wanted; both 0
 	// where one is enough.
-	Count    int `json:"count,omitempty"`
+	Count int `json:"count,omitempty"`
+	// MinCount is how many are wanted.
 	MinCount int `json:"min_count,omitempty"`
-	// Settled: the subject is gone (its Until criterion is met), so the evidence does not
-	// age any more.
+	// Settled: its subject is gone, so the evidence does not age any more.
+	//
+	// That is so once the criterion in Requirement.Until is met.
 	Settled bool `json:"settled,omitempty"`
 }
 
@@ -70,7 +76,7 @@ type Item struct {
 	Verdict   Verdict   `json:"verdict"`
 	Why       string    `json:"why"` // the deciding finding, in words
 	Next      string    `json:"next,omitempty"`
-	Findings  []Finding `json:"findings"`
+	Findings  []Finding `json:"findings" nullable:"true"`
 }
 
 // ObservedAt is the oldest observation that the item's verdict rests on; zero when there is none.

@@ -20,9 +20,10 @@ type FlagSet struct {
 // FlagSetRevision is a whole flag set as one change left it. Revisions are never changed;
 // going back makes a new one.
 type FlagSetRevision struct {
-	Set        string          `json:"set"`
-	Revision   int64           `json:"revision"`
-	Definition json.RawMessage `json:"definition"` // flagd's flag definition format
+	Set      string `json:"set"`
+	Revision int64  `json:"revision"`
+	// Definition is in flagd's flag definition format.
+	Definition json.RawMessage `json:"definition" type:"object"`
 	Actor      string          `json:"actor"`
 	Reason     string          `json:"reason"`
 	RunID      string          `json:"run_id,omitempty"`
@@ -34,23 +35,24 @@ type FlagSetRevision struct {
 // FlagDiff is what a change does to one flag. Key is empty for what belongs to the whole
 // set ($evaluators, metadata).
 type FlagDiff struct {
-	Key    string          `json:"key"`
-	Kind   string          `json:"kind"`             // added, removed, changed
-	Lines  []string        `json:"lines"`            // for people: defaultVariant: "off" → "on"
-	Before json.RawMessage `json:"before,omitempty"` // the definition, absent when added
-	After  json.RawMessage `json:"after,omitempty"`  // absent when removed
+	Key   string   `json:"key"`
+	Kind  string   `json:"kind" enum:"added,removed,changed"`
+	Lines []string `json:"lines"` // for people: defaultVariant: "off" → "on"
+	// Before is the definition in flagd's format; absent when added.
+	Before json.RawMessage `json:"before,omitempty" type:"object"`
+	// After is the definition in flagd's format; absent when removed.
+	After json.RawMessage `json:"after,omitempty" type:"object"`
 }
 
 // FlagEdit is a change that is asked for: some flags, or a whole document. Exactly one of
 // Flags and Document is given.
 type FlagEdit struct {
-	// Base is the revision the change was made from; another one now is a Conflict. 0 does
-	// not check.
-	Base int64 `json:"base"`
+	// Base is the revision the change was made from; another one now is a conflict. 0 does not check.
+	Base int64 `json:"base" required:"false"`
 	// Flags are new definitions by key; null removes a flag.
 	Flags map[string]json.RawMessage `json:"flags,omitempty"`
 	// Document replaces everything but managed flags; flagd's format.
-	Document json.RawMessage `json:"document,omitempty"`
+	Document json.RawMessage `json:"document,omitempty" type:"object"`
 	Reason   string          `json:"reason"`
 }
 
@@ -72,7 +74,7 @@ type FlagSchedule struct {
 	// Move is a cutover move; who scheduled it approves it in advance, and every gate must
 	// still hold at the time.
 	Move      *StageMove `json:"move,omitempty"`
-	State     string     `json:"state"` // pending, done, failed, cancelled
+	State     string     `json:"state" enum:"pending,done,failed,cancelled"`
 	Result    string     `json:"result,omitempty"`
 	CreatedBy string     `json:"created_by"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -104,17 +106,19 @@ type APIKey struct {
 
 // FlagInfo is one flag of a set as people look at it.
 type FlagInfo struct {
-	Key       string `json:"key"`
-	ValueType string `json:"value_type"` // boolean, string, number, object
-	Type      string `json:"type"`       // migration, kill-switch, or empty
+	Key string `json:"key"`
+	// ValueType is empty for a flag without variants, else boolean, string, number or object.
+	ValueType string `json:"value_type"`
+	Type      string `json:"type"` // empty, migration or kill-switch
 	// the step that alone may change it; empty: anybody who may act
 	ManagedBy string `json:"managed_by"`
-	State     string `json:"state"`   // ENABLED, DISABLED
+	State     string `json:"state" enum:"ENABLED,DISABLED"`
 	Variant   string `json:"variant"` // the default variant; empty: the code's default
 	// what the default variant gives; null: the code's default
-	Value      any             `json:"value"`
-	Targeted   bool            `json:"targeted"` // some readers may get another variant
-	Definition json.RawMessage `json:"definition"`
+	Value    any  `json:"value"`
+	Targeted bool `json:"targeted"` // some readers may get another variant
+	// Definition is in flagd's flag definition format.
+	Definition json.RawMessage `json:"definition" type:"object"`
 	Revision   int64           `json:"revision"` // of its last change, with who, why and when
 	Actor      string          `json:"actor"`
 	Reason     string          `json:"reason"`
@@ -130,8 +134,9 @@ type FlagSetView struct {
 	Stale      bool       `json:"stale"` // served from the last known good state
 	StaleSince *time.Time `json:"stale_since,omitempty"`
 	Flags      []FlagInfo `json:"flags"` // by key
-	// the whole document, as workers that evaluate by themselves get it
-	Definition json.RawMessage `json:"definition"`
+	// Definition is the whole document, as workers that evaluate by themselves get it, in
+	// flagd's flag definition format.
+	Definition json.RawMessage `json:"definition" type:"object"`
 }
 
 // FlagSource is the key of the flag that names the source server. The routing's other flags

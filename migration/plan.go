@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Plan is the initiative as data: what must be true at the end (criteria), the way there
-// (steps), when (milestones relative to the event), what it costs, what may go wrong and
-// what was ruled out. It is read from YAML (package plan); a migration is created from one
-// and keeps its own copy.
+// Plan is the initiative as data: what must be true at the end (criteria), the way there (steps), when (milestones relative to the
+// event), what it costs, what may go wrong and what was ruled out.
+//
+// It is read from YAML (package plan); a migration is created from one and keeps its own copy.
 type Plan struct {
 	Name       string      `yaml:"name" json:"name"`
 	Event      string      `yaml:"event" json:"event"`
 	Summary    string      `yaml:"summary" json:"summary"`
 	Criteria   []Criterion `yaml:"criteria" json:"criteria"`
 	Steps      []PlanStep  `yaml:"steps" json:"steps"`
-	Milestones []Milestone `yaml:"milestones" json:"milestones"`
-	Costs      []Cost      `yaml:"costs" json:"costs"`
-	Risks      []Risk      `yaml:"risks" json:"risks"`
-	Eliminated []Option    `yaml:"eliminated" json:"eliminated"`
+	Milestones []Milestone `yaml:"milestones" json:"milestones" nullable:"true"`
+	Costs      []Cost      `yaml:"costs" json:"costs" nullable:"true"`
+	Risks      []Risk      `yaml:"risks" json:"risks" nullable:"true"`
+	Eliminated []Option    `yaml:"eliminated" json:"eliminated" nullable:"true"`
 }
 
 // Criterion is one entry of the completion checklist. It is met when every requirement is.
@@ -33,7 +33,7 @@ type Criterion struct {
 
 // Requirement binds a criterion to a check of the evidence.
 type Requirement struct {
-	// Check is the id of a check.
+	// Check is the ID of a check of the evidence.
 	Check string `yaml:"check" json:"check"`
 	// MaxAge is how long an observation counts; older is stale. Zero means that it does not
 	// age (a fact about the past).
@@ -62,7 +62,7 @@ func (p Plan) Repeated() []string {
 	return out
 }
 
-// PlanStep is one step of the way, bound to a workflow by id.
+// PlanStep is one step of the way.
 type PlanStep struct {
 	ID    string `yaml:"id" json:"id"` // id of a workflow
 	Title string `yaml:"title" json:"title"`
@@ -70,9 +70,9 @@ type PlanStep struct {
 	Week  string `yaml:"week" json:"week"` // when, in words of the initiative
 	Cost  string `yaml:"cost" json:"cost"`
 	// Needs lists the steps that must be done first.
-	Needs []string `yaml:"needs" json:"needs"`
+	Needs []string `yaml:"needs" json:"needs" nullable:"true"`
 	// Proves lists the criteria that this step gathers evidence for.
-	Proves []string `yaml:"proves" json:"proves"`
+	Proves []string `yaml:"proves" json:"proves" nullable:"true"`
 }
 
 // Milestone is a date relative to the event.

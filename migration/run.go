@@ -72,8 +72,9 @@ func (s RunState) Open() bool {
 
 // Params are a step's parameters; only cutover takes any.
 type Params struct {
-	To   Stage `json:"to,omitempty"`
-	Ramp int   `json:"ramp,omitempty"`
+	To Stage `json:"to,omitempty"`
+	// Ramp is the percentage of order keys whose authority is the target; only with live.
+	Ramp int `json:"ramp,omitempty" minimum:"1" maximum:"100"`
 }
 
 // Move gives the parameters as a stage move.
@@ -109,9 +110,8 @@ type ActionPlan struct {
 	Undo    string `json:"undo,omitempty"`    // how it is taken back; empty with Changes: it is not
 	// Pausable: it can be held up and let go on at any time.
 	Pausable bool `json:"pausable,omitempty"`
-	// Approval is what the run waits for before this action; empty: the run's own approval
-	// covers it.
-	Approval Approval `json:"approval,omitempty"`
+	// Approval is what the run waits for before this action; empty: the run's own approval covers it.
+	Approval Approval `json:"approval,omitempty" enum:"one,two"`
 }
 
 // Consent is an answer to a run that waited before one of its actions.
@@ -179,8 +179,8 @@ type StepPlan struct {
 	Impact       string       `json:"impact"`
 	Approval     Approval     `json:"approval"`
 	Irreversible bool         `json:"irreversible"`
-	Gates        []Gate       `json:"gates"`
-	Actions      []ActionPlan `json:"actions"`
+	Gates        []Gate       `json:"gates" nullable:"true"`
+	Actions      []ActionPlan `json:"actions" nullable:"true"`
 	Observed     []Fact       `json:"observed,omitempty"` // what planning found
 	// Settings are the servers' settings that it will change; they are part of what is approved.
 	Settings []SettingChange `json:"settings,omitempty"`
@@ -196,18 +196,18 @@ type SettingChange struct {
 	Name  string `json:"name"`
 	From  string `json:"from"`
 	To    string `json:"to"`
-	Check string `json:"check"` // of the audit
+	Check string `json:"check"` // of the audit: which one asks for it
 	Why   string `json:"why"`
 	Risk  string `json:"risk"`
 	// Survives: the server has a configuration file to write it to.
 	Survives bool `json:"survives_restart"`
 }
 
-// ConfigVarChange is one config var of one app. Change is set, changed, unchanged or removed.
+// ConfigVarChange is one config var of one app.
 type ConfigVarChange struct {
 	App    string `json:"app"`
 	Name   string `json:"name"`
-	Change string `json:"change"`
+	Change string `json:"change" enum:"set,changed,unchanged,removed"`
 	// Restarts: the app restarts with it.
 	Restarts bool `json:"restarts"`
 }
@@ -263,8 +263,9 @@ const (
 // RunAction is one action of a run as it went.
 type RunAction struct {
 	ActionPlan
-	State      ActionState     `json:"state"`
-	Detail     string          `json:"detail,omitempty"` // progress or error, in words
+	State  ActionState `json:"state"`
+	Detail string      `json:"detail,omitempty"` // progress or error, in words
+	// Output is what it told the actions after it, as any JSON value.
 	Output     json.RawMessage `json:"output,omitempty"`
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
@@ -275,7 +276,7 @@ type LogLine struct {
 	Seq     int64     `json:"seq"`
 	At      time.Time `json:"at"`
 	Action  string    `json:"action"`
-	Level   string    `json:"level"` // info, warn, error
+	Level   string    `json:"level" enum:"info,warn,error"`
 	Message string    `json:"message"`
 }
 
@@ -313,7 +314,8 @@ const (
 // NextStep is one thing that a person can do now. The first of a list is the recommended
 // one. Interfaces offer exactly these.
 type NextStep struct {
-	Verb   string `json:"verb"` // start, approve, watch, scan
+	// Verb is what to do with it; scan: bring what a scan of the source found.
+	Verb   string `json:"verb" enum:"start,approve,watch,scan"`
 	Step   string `json:"step"`
 	Params Params `json:"params"`
 	RunID  string `json:"run_id,omitempty"`
@@ -325,21 +327,22 @@ type NextStep struct {
 	Why         string `json:"why"`
 }
 
-// Overview is everything the first page and its API answer show.
+// Overview is everything about a migration at one time.
 type Overview struct {
 	Migration Migration    `json:"migration"`
 	Plan      Plan         `json:"plan"`
 	Routing   Routing      `json:"routing"`
 	Checklist Checklist    `json:"criteria"`
 	Steps     []StepStatus `json:"steps"`
-	NextSteps []NextStep   `json:"next_steps"`
+	NextSteps []NextStep   `json:"next_steps" nullable:"true"`
 	OpenRun   *Run         `json:"open_run,omitempty"`
-	Orders    LedgerFacts  `json:"orders"`
+	// Orders are all zero while the app's journal cannot be read: then nothing is known.
+	Orders LedgerFacts `json:"orders"`
 	// OrdersError says why there are no figures of orders; then Orders is zero and means nothing.
 	OrdersError string `json:"orders_error,omitempty"`
 	// Observed is how orders were really split since the stage was last changed.
 	Observed Share     `json:"observed"`
-	Workers  []Worker  `json:"workers"`
+	Workers  []Worker  `json:"workers" nullable:"true"`
 	Phase    string    `json:"phase"` // in words, for people
 	At       time.Time `json:"at"`
 	// Alerts are checks of the audit that were ok once and are a problem now.
@@ -348,8 +351,9 @@ type Overview struct {
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }
 
-// LedgerFacts are the figures of the order ledger, from the whole journal of the ingestion
-// app. They are also the evidence of the check order-ledger.
+// LedgerFacts is what the whole journal of the ingestion app says of its orders.
+//
+// It is the evidence of CheckLedger.
 type LedgerFacts struct {
 	Orders       int `json:"orders"`
 	Acknowledged int `json:"acknowledged"`
@@ -374,7 +378,7 @@ type Alert struct {
 	Node     string `json:"node"`
 	Check    string `json:"check"`
 	Title    string `json:"title"`
-	Severity string `json:"severity"`
+	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
 	Measured string `json:"measured"`
 }
 
@@ -405,7 +409,8 @@ type Worker struct {
 	Identified bool      `json:"identified"`
 	SeenAt     time.Time `json:"seen_at"`
 	// heard of lately; how lately depends on how often it speaks
-	Live        bool            `json:"live"`
+	Live bool `json:"live"`
+	// Attestation is what it said of itself last, as any JSON value.
 	Attestation json.RawMessage `json:"attestation,omitempty"`
 }
 
@@ -417,7 +422,7 @@ type AuditEntry struct {
 	Action  string    `json:"action"`
 	Subject string    `json:"subject"`
 	Detail  string    `json:"detail"`
-	// of a request: ok, refused; of a run that ended: succeeded, failed, cancelled
-	Result string `json:"result"`
+	// Result of a request is ok or refused; of a run that ended, one of the others.
+	Result string `json:"result" enum:"ok,refused,succeeded,failed,cancelled"`
 	Hash   string `json:"hash"`
 }

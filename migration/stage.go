@@ -3,8 +3,10 @@ package migration
 import "slices"
 
 // Stage is where a queue stands on its way from the source to the target. The names are
-// LaunchDarkly's migration stages. What each stage means for producers and workers is in
-// docs/stages.md; the zero value is not a stage.
+// LaunchDarkly's migration stages.
+//
+// What each stage means for producers and workers is in docs/stages.md; the zero value is not a
+// stage.
 type Stage string
 
 const (
@@ -61,8 +63,9 @@ type Routing struct {
 
 // StageMove is one change of routing that an engineer may ask for.
 type StageMove struct {
-	To   Stage `json:"to"`
-	Ramp int   `json:"ramp,omitempty"`
+	To Stage `json:"to"`
+	// Ramp is a percentage; only with live.
+	Ramp int `json:"ramp,omitempty"`
 }
 
 // Forward reports whether the move goes towards the target, seen from the present routing.

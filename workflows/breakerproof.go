@@ -106,7 +106,7 @@ type BreakerProof struct {
 	Faults  []FaultColumn   `json:"faults"` // columns of the matrix
 	Scan    *ScanProof      `json:"scan"`   // nil: none was submitted
 	DrillAt *time.Time      `json:"drill_at"`
-	Live    []DrillRow      `json:"live"` // faults of the real source
+	Live    []DrillRow      `json:"live" nullable:"true"` // faults of the real source
 	Limits  []DeadlineProof `json:"deadlines"`
 }
 

@@ -21,7 +21,7 @@ type FoundJobs struct {
 // SideJobs is what one side has of an id, in any of its queues. Error says why it could not
 // be looked up; then Jobs says nothing.
 type SideJobs struct {
-	Side     string       `json:"side"` // source, target
+	Side     string       `json:"side" enum:"source,target"`
 	Endpoint string       `json:"endpoint"`
 	Error    string       `json:"error,omitempty"`
 	Queues   int          `json:"queues"` // how many were looked through
@@ -106,11 +106,11 @@ func findJobs(
 
 // JobChange is one thing to do to one job by hand.
 type JobChange struct {
-	Side   string           `json:"side"`  // source, target
-	Queue  string           `json:"queue"` // as bullmq.Queue prints it
+	Side   string           `json:"side" enum:"source,target"`
+	Queue  string           `json:"queue"` // its name, as in paths
 	ID     string           `json:"id"`
-	Action bullmq.JobAction `json:"action"` // retry, promote, remove
-	Reason string           `json:"reason"` // for the audit log
+	Action bullmq.JobAction `json:"action"`
+	Reason string           `json:"reason"` // kept in the audit log
 }
 
 // ChangeJob retries, promotes or removes a job. Engineers only; a reason is needed; done or
@@ -184,7 +184,7 @@ type QueueDetail struct {
 // QueueView is one side's queue. Error says why it is not known; Queue is nil when the side
 // has no such queue.
 type QueueView struct {
-	Side     string `json:"side"` // source, target
+	Side     string `json:"side" enum:"source,target"`
 	Endpoint string `json:"endpoint"`
 	Error    string `json:"error,omitempty"`
 	// when counts, delays, schedulers, limits and workers were read

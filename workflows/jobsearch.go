@@ -18,12 +18,17 @@ const searchBudget = 6 * time.Second
 
 // JobSearch is what to look for in the data of jobs.
 type JobSearch struct {
-	Field string `json:"field"` // see bullmq.ParseFieldPath
-	// a string, or a number, true, false or null as JSON writes them
+	// Field is names with dots between them, such as customer.email or items.0.sku; a backslash takes
+	// the next character as it is.
+	//
+	// See bullmq.ParseFieldPath.
+	Field string `json:"field"`
+	// Value is a string, matched exactly, or a number, true, false or null as JSON writes them.
 	Value string `json:"value"`
-	Queue string `json:"queue,omitempty"` // as bullmq.Queue prints it; "" all
-	// After goes on behind an earlier search: the Next of each side, by source and target.
-	// A side that is left out then was done.
+	// Queue is the only one to search, as bullmq.Queue prints it; empty: all.
+	Queue string `json:"queue,omitempty"`
+	// After continues an earlier search: it has the next of each side, by source and target. A side
+	// that is left out was done.
 	After map[string]string `json:"after,omitempty"`
 }
 
@@ -46,14 +51,15 @@ func (m JobMatches) Next() map[string]string {
 	return next
 }
 
-// SideMatches is what was found on one side. Error says why it could not be looked through,
-// or not to its end.
+// SideMatches is what was found on one side.
 type SideMatches struct {
-	Side     string              `json:"side"` // source, target
-	Endpoint string              `json:"endpoint"`
-	Error    string              `json:"error,omitempty"`
-	Queues   int                 `json:"queues"` // how many were looked through
-	Result   bullmq.SearchResult `json:"result"`
+	Side     string `json:"side" enum:"source,target"`
+	Endpoint string `json:"endpoint"`
+	// Error says why it could not be searched, or not to its end; then Result says nothing, or
+	// too little.
+	Error  string              `json:"error,omitempty"`
+	Queues int                 `json:"queues"` // how many were looked through
+	Result bullmq.SearchResult `json:"result"`
 }
 
 // SearchJobs looks for jobs by a field of their data on both sides at once, for some

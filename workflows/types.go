@@ -56,7 +56,7 @@ type (
 type RedisAudit struct {
 	RunID   string         `json:"run_id"`
 	At      time.Time      `json:"at"`
-	Reports []audit.Report `json:"reports"` // by node
+	Reports []audit.Report `json:"reports"` // one for each node
 	// Now is what the monitor saw last of the checks that need no look at the keys; NowAt
 	// is zero before it looked.
 	Now    evidence.AuditFacts `json:"now"`

@@ -6,7 +6,9 @@ import (
 	"time"
 )
 
-// Verdict is what is wrong, or worth knowing, about a job.
+// Verdict is what evidence amounts to. Only Met counts.
+//
+// The zero value is Unknown.
 type Verdict string
 
 // The verdicts. Loss and Double are red until they are resolved.

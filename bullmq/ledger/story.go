@@ -9,7 +9,7 @@ import (
 type Story struct {
 	Order        string   `json:"order"`
 	Provider     string   `json:"provider,omitempty"`
-	Jobs         []string `json:"jobs"`
+	Jobs         []string `json:"jobs" nullable:"true"` // nil with Folded
 	Acknowledged bool     `json:"acknowledged"`
 	Applied      int      `json:"applied"`             // 1 is right
 	Suppressed   int      `json:"suppressed"`          // second runs that were caught

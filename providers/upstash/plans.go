@@ -14,10 +14,10 @@ const (
 	PriceSource = "https://upstash.com/pricing/redis"
 )
 
-// Plan is what the vendor's price page says of one plan. MaxConnections is not on that
-// page: it is the example of db_max_clients in the API's document, so it is a guess until
-// the database itself says it; see Database.MaxClients. MonthlyCommands is the limit of
-// the free plan.
+// Plan is the initiative as data: what must be true at the end (criteria), the way there (steps), when (milestones relative to the
+// event), what it costs, what may go wrong and what was ruled out.
+//
+// It is read from YAML (package plan); a migration is created from one and keeps its own copy.
 type Plan = providers.Plan
 
 const (

@@ -22,25 +22,28 @@ type Notifications struct {
 	Recent   []NotificationSent    `json:"recent"` // at most 50 messages, newest first
 }
 
-// NotificationChannel is a configured channel.
+// NotificationChannel is a configured channel, without its address and key.
 type NotificationChannel struct {
-	Name        string     `json:"name"`
-	Type        string     `json:"type"`
-	Events      []string   `json:"events"`
-	MinSeverity string     `json:"min_severity"`
-	Sent        int64      `json:"sent"`
-	Failed      int64      `json:"failed"` // attempts
-	Waiting     int64      `json:"waiting"`
-	GivenUp     int64      `json:"given_up"`
-	SentAt      *time.Time `json:"sent_at"`
-	FailedAt    *time.Time `json:"failed_at"`
-	Error       string     `json:"error,omitempty"` // of the last attempt that failed
+	Name        string   `json:"name"`
+	Type        string   `json:"type" enum:"slack,pagerduty,webhook,email"`
+	Events      []string `json:"events" enum:"approval,change,alert"`
+	MinSeverity string   `json:"min_severity" enum:"info,warning,error,critical"`
+	Sent        int64    `json:"sent"`
+	Failed      int64    `json:"failed"` // attempts
+	// Waiting are the messages that are tried again.
+	Waiting int64 `json:"waiting"`
+	// GivenUp are approvals and changes that were not taken within a day.
+	GivenUp  int64      `json:"given_up"`
+	SentAt   *time.Time `json:"sent_at"`
+	FailedAt *time.Time `json:"failed_at"`
+	Error    string     `json:"error,omitempty"` // why the last attempt that failed did
 }
 
 // NotifiedAlert is something that is wrong now.
 type NotifiedAlert struct {
+	// Key stays the same from begin to end, also when it gets worse: PagerDuty's dedup_key.
 	Key      string      `json:"key"`
-	Severity string      `json:"severity"` // the worst since it began
+	Severity string      `json:"severity" enum:"info,warning,error,critical"` // the worst since it began
 	Title    string      `json:"title"`
 	Text     string      `json:"text,omitempty"`
 	Since    time.Time   `json:"since"`
@@ -56,8 +59,8 @@ type AlertTold struct {
 // NotificationSent is one message to one channel.
 type NotificationSent struct {
 	Channel  string     `json:"channel"`
-	Kind     string     `json:"kind"`
-	Severity string     `json:"severity"`
+	Kind     string     `json:"kind" enum:"approval,change,alert,resolve"`
+	Severity string     `json:"severity" enum:"info,warning,error,critical"`
 	Title    string     `json:"title"`
 	Created  time.Time  `json:"created_at"`
 	Tries    int        `json:"tries"`

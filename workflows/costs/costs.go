@@ -88,8 +88,9 @@ const (
 
 // Capacity is what the servers cost and how much of the plan's limits the queues need.
 type Capacity struct {
-	At         time.Time    `json:"at"`
-	Phase      string       `json:"phase"` // the one the migration is in: now, interim, after
+	At time.Time `json:"at"`
+	// Phase is the one that the migration is in.
+	Phase      string       `json:"phase" enum:"now,interim,after"`
 	Phases     []CostPhase  `json:"phases"`
 	PayAsYouGo *MeteredCost `json:"pay_as_you_go,omitempty"` // nil: nothing measured
 	// the plan whose limits are held against
@@ -126,10 +127,11 @@ type CostLine struct {
 type MeteredCost struct {
 	Side  string         `json:"side"` // where it was measured
 	Rates capacity.Rates `json:"rates"`
-	// Low counts a script as one command, High also what it runs: the service does not
-	// document which it bills. Low is nil where the server does not tell them apart.
-	Low  *float64 `json:"low_usd"`
-	High float64  `json:"high_usd"`
+	// Low counts a script as one command, since the service does not document which it bills;
+	// nil where the server does not tell them apart.
+	Low *float64 `json:"low_usd"`
+	// High counts what scripts run too.
+	High float64 `json:"high_usd"`
 	// Fixed is the plan's price.
 	Fixed float64 `json:"fixed_usd"`
 	// Enough is false as long as the rates rest on less than an hour.
@@ -151,13 +153,13 @@ func (m MeteredCost) Cheaper() string {
 
 // SideLoad is what one side was seen to do, against the plan.
 type SideLoad struct {
-	Side     string          `json:"side"` // source, target
+	Side     string          `json:"side" enum:"source,target"`
 	Endpoint string          `json:"endpoint"`
 	Error    string          `json:"error,omitempty"` // why nothing is measured there now
 	Since    *time.Time      `json:"since"`           // the oldest hour; nil: none
 	Rates    capacity.Rates  `json:"rates"`
 	Uses     []capacity.Use  `json:"uses"`
-	Hours    []capacity.Hour `json:"hours"` // oldest first
+	Hours    []capacity.Hour `json:"hours" nullable:"true"` // oldest first, 28 days
 }
 
 func costPhase(r migration.Routing) string {

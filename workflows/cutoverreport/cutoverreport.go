@@ -17,8 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
-// Severity is what a line of the cutover report amounts to. The zero value is Unknown,
-// which blocks: a wrong green is worse than a red.
+// Severity is what a line of the cutover report amounts to. What could not be read blocks: a wrong
+// green is worse than a red.
 type Severity string
 
 const (

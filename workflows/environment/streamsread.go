@@ -30,7 +30,7 @@ const (
 // both servers' streams say.
 type LedgerOverview struct {
 	At         time.Time          `json:"at"`
-	Verdict    string             `json:"verdict"`
+	Verdict    string             `json:"verdict" enum:"clean,broken,inconclusive"`
 	Reasons    []string           `json:"reasons"` // for the verdict; empty when it is clean
 	Journal    *ledger.Summary    `json:"journal,omitempty"`
 	Lanes      []LedgerLane       `json:"lanes"`

@@ -19,24 +19,25 @@ var auditCheck = Check{
 	Judge: judge(judgeAudit),
 }
 
-// AuditFacts is the evidence of Audit: what of the audit can be looked at again at any
-// time, without the keys.
+// AuditFacts is what of the audit can be looked at again at any time, without the keys.
+//
+// It is the evidence of CheckAudit.
 type AuditFacts struct {
-	Nodes []NodeAudit `json:"nodes"`
+	Nodes []NodeAudit `json:"nodes" nullable:"true"` // nil before the first look
 }
 
-// NodeAudit is one server's.
+// NodeAudit is one server's part of it.
 type NodeAudit struct {
 	Node     string         `json:"node"`
 	Findings []AuditFinding `json:"findings"`
 }
 
-// AuditFinding is one check of package audit.
+// AuditFinding is one check of the audit.
 type AuditFinding struct {
 	ID       string `json:"id"`
 	Title    string `json:"title"`
-	Severity string `json:"severity"` // critical, high, medium, low, info
-	State    string `json:"state"`    // ok, problem, unknown
+	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
+	State    string `json:"state" enum:"ok,problem,unknown"`
 	Measured string `json:"measured"`
 	// WasOK: it was ok once, so a problem is a change for the worse.
 	WasOK bool `json:"was_ok,omitempty"`

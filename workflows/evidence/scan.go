@@ -22,7 +22,9 @@ var scanCheck = Check{
 	Outside: true,
 }
 
-// ScanFacts is the evidence of Scan: what a scan of an app's source found.
+// ScanFacts is what a scan of an app's source found.
+//
+// It is the evidence of CheckScan.
 type ScanFacts struct {
 	// Source is what was scanned, such as the repository's name.
 	Source   string        `json:"source"`
@@ -34,11 +36,11 @@ type ScanFacts struct {
 // ScanFinding is one place that makes a producer, or one that could not be read.
 type ScanFinding struct {
 	ID      string   `json:"id"`
-	Role    string   `json:"role"`
-	Verdict string   `json:"verdict"`         // PASS, FAIL, REVIEW
+	Role    string   `json:"role" required:"false"`
+	Verdict string   `json:"verdict" enum:"PASS,FAIL,REVIEW"`
 	Queue   string   `json:"queue,omitempty"` // empty: the source does not tell
-	At      string   `json:"at"`              // file:line
-	Expr    string   `json:"expression"`
+	At      string   `json:"at"`              // as file:line
+	Expr    string   `json:"expression" required:"false"`
 	Reasons []string `json:"reasons,omitempty"`
 	Fix     string   `json:"fix,omitempty"`
 	// DecidedBy settles a REVIEW until a day.

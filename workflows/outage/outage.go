@@ -89,8 +89,9 @@ type ProviderFacts struct {
 
 // SourcedText is a figure with its source.
 type SourcedText struct {
-	Text  string `json:"text"`
-	Level string `json:"level"` // documented, observed, community, assumed
+	Text string `json:"text"`
+	// Level is how sure it is; empty: nothing is known.
+	Level string `json:"level" enum:",documented,observed,community,assumed"`
 	URL   string `json:"url,omitempty"`
 	Note  string `json:"note,omitempty"`
 }
@@ -108,14 +109,14 @@ type OutageClock struct {
 	ValueLost   float64       `json:"value_lost"`
 	RemovedAt   *time.Time    `json:"removed_at"`
 	Removal     string        `json:"removal,omitempty"`
-	Severity    string        `json:"severity"`
+	Severity    string        `json:"severity" enum:"late,warning,critical,losing"`
 	Confidence  string        `json:"confidence"`
 }
 
 // Forecast is what an outage of the length asked about does to one provider's orders,
 // without durable intake.
 type Forecast struct {
-	Verdict    string        `json:"verdict"` // late, uncertain, lost
+	Verdict    string        `json:"verdict" enum:"late,uncertain,lost"`
 	Refused    int           `json:"refused"`
 	Lost       int           `json:"lost"`
 	ValueLost  float64       `json:"value_lost"`
@@ -128,13 +129,14 @@ type Forecast struct {
 // OutageProspect is the what-if as a whole.
 type OutageProspect struct {
 	Lost    int      `json:"lost"`
-	NeedsIt []string `json:"needs_durable_intake"`
+	NeedsIt []string `json:"needs_durable_intake" nullable:"true"`
 	Advice  string   `json:"advice"`
 }
 
 // IntakeOutlook is the durable intake of all live instances that take orders, and how far
 // it reaches.
 type IntakeOutlook struct {
+	// Instances are the live ones that take orders.
 	Instances int `json:"instances"`
 	// of these, the ones that have one; the others refuse orders in an outage
 	Durable  int   `json:"durable"`
@@ -143,12 +145,13 @@ type IntakeOutlook struct {
 	Bytes    int64 `json:"bytes"`
 	MaxBytes int64 `json:"max_bytes"`
 	Refused  int64 `json:"refused"` // since the instances began
-	// PerOrder is the bytes of an order on disk: measured, or else a generous guess. Lasts
-	// is how long an outage the room is enough for, at the rate that orders come now; 0:
-	// the rate is not known.
-	PerOrder int64         `json:"per_order"`
-	Guessed  bool          `json:"guessed"`
-	Lasts    time.Duration `json:"lasts"`
+	// PerOrder is the bytes of an order on disk: measured, or else a generous guess.
+	PerOrder int64 `json:"per_order"`
+	// Guessed says that per_order was not measured.
+	Guessed bool `json:"guessed"`
+	// Lasts is how long an outage the room is enough for, at the rate that orders come now, in
+	// nanoseconds; 0: the rate is not known.
+	Lasts time.Duration `json:"lasts"`
 }
 
 // orderBytes is what an order takes on disk where nothing was measured: a large webhook, base64.

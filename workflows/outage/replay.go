@@ -26,14 +26,13 @@ const (
 
 // Replay asks a provider for what was lost, or takes it from an export, and hands each to the app.
 type Replay struct {
-	Provider string `json:"provider"` // its id: stripe, shopify, clickfunnels, copecart, cope
+	Provider string `json:"provider" enum:"stripe,shopify,clickfunnels,copecart,cope"`
 	// Since is from when on the provider is asked. It does not count beside Events.
 	Since time.Time `json:"since,omitzero"`
 	// Look only tells what is missing.
 	Look bool `json:"look"`
-	// Events are bodies of webhooks, from an export of the provider's: it is not asked
-	// then. At most ReplayMost, within the size of a request.
-	Events []json.RawMessage `json:"events,omitempty"`
+	// Events are bodies of webhooks, from an export of the provider's: it is not asked then. At most 500, within the size of a request.
+	Events []json.RawMessage `json:"events,omitempty" type:"object" maxItems:"500"`
 }
 
 // ReplayResult is what became of it.

@@ -28,8 +28,8 @@ var exportTemplates = template.Must(
 
 // Export is a file for those who apply their changes by themselves. It holds no secret.
 type Export struct {
-	Format string `json:"format"` // terraform, helm
-	File   string `json:"file"`   // name to save it as
+	Format string `json:"format" enum:"terraform,helm"`
+	File   string `json:"file"` // name to save it as
 	Text   string `json:"text"`
 }
 
