@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/server"
+	"github.com/switchyard-dev/switchyard/server/tracing"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -32,7 +33,7 @@ func (c serveCmd) Run(s *surroundings) error {
 	if err != nil {
 		return err
 	}
-	shutTracing, err := server.Tracing(s.ctx, version, s.getenv)
+	shutTracing, err := tracing.Setup(s.ctx, version, s.getenv)
 	if err != nil {
 		return err
 	}

@@ -164,38 +164,17 @@ type KeyList struct {
 	Keys []migration.APIKey `json:"keys"`
 }
 
-// Endpoint is the server of one side, without credentials.
-type Endpoint struct {
-	Side     string `json:"side"` // source, target
-	Endpoint string `json:"endpoint"`
-	Address  string `json:"address"`
-	Error    string `json:"error,omitempty"` // why it could not be read
-}
-
-// QueueBoard is the queues of both sides at one time.
-type QueueBoard struct {
-	At    time.Time   `json:"at"`
-	Sides []QueueSide `json:"sides"`
-}
-
-// QueueSide is the queues on one server. Error says why they could not be counted; then Queues is empty.
-type QueueSide struct {
-	Endpoint
-	Queues []Queue `json:"queues"`
-	// Looking says that there may be more queues than Queues.
-	Looking string `json:"looking,omitempty"`
-}
-
-// Queue is the census of one queue.
-type Queue struct {
-	Queue   string           `json:"queue"`
-	Version string           `json:"version"` // of the BullMQ that made it; empty when it does not say
-	Paused  bool             `json:"paused"`
-	Pending int64            `json:"pending"` // every job that is not completed: what would be lost with the server
-	States  map[string]int64 `json:"states"`  // jobs by state
-	// OldestJobAgeMS is how long the job next in line has waited, in milliseconds; 0 when none waits.
-	OldestJobAgeMS int64 `json:"oldest_job_age_ms"`
-}
+// The queues of both sides at one time: see migration.QueueBoard.
+type (
+	// Endpoint is the server of one side: see migration.Endpoint.
+	Endpoint = migration.Endpoint
+	// QueueBoard is the queues of both sides: see migration.QueueBoard.
+	QueueBoard = migration.QueueBoard
+	// QueueSide is the queues on one server: see migration.QueueSide.
+	QueueSide = migration.QueueSide
+	// Queue is the census of one queue: see migration.Queue.
+	Queue = migration.Queue
+)
 
 // BreakerProof is what shows that an add fails at once when Redis does: see workflows.BreakerProof.
 type BreakerProof = workflows.BreakerProof

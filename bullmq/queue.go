@@ -149,6 +149,15 @@ func (c Counts) Pending() int64 {
 	return c.Waiting + c.Active + c.Delayed + c.Prioritized + c.WaitingChildren + c.Failed
 }
 
+// ByState gives the counts under BullMQ's names of the states.
+func (c Counts) ByState() map[string]int64 {
+	return map[string]int64{
+		"waiting": c.Waiting, "prioritized": c.Prioritized, "delayed": c.Delayed,
+		"waiting-children": c.WaitingChildren, "active": c.Active, "failed": c.Failed,
+		"completed": c.Completed,
+	}
+}
+
 // Census counts a queue's jobs by state, all at one moment. It reads only, without scripts.
 func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, error) {
 	tx := c.TxPipeline()

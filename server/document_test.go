@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/site"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -44,10 +45,10 @@ func TestTheDocumentNamesEveryRouteAndNoOther(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
 	param := regexp.MustCompile(`:([a-z]+)`)
-	routes := map[string]access{}
+	routes := map[string]site.Access{}
 	for _, r := range (&Server{}).routes() {
-		if strings.HasPrefix(r.path, "/api/") || strings.HasPrefix(r.path, "/ofrep/") {
-			routes[strings.ToLower(r.method)+" "+param.ReplaceAllString(r.path, "{$1}")] = r.who
+		if strings.HasPrefix(r.Path, "/api/") || strings.HasPrefix(r.Path, "/ofrep/") {
+			routes[strings.ToLower(r.Method)+" "+param.ReplaceAllString(r.Path, "{$1}")] = r.Who
 		}
 	}
 	documented := map[string]bool{}

@@ -8,25 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
-
-// QueueBoard is the queues of both sides at one time.
-type QueueBoard struct {
-	At    time.Time   `json:"at"`
-	Sides []QueueSide `json:"sides"`
-}
-
-// QueueSide is the queues on one server. Error says why it could not be read, in words; then Queues is empty.
-type QueueSide struct {
-	Side     string          `json:"side"` // source, target
-	Endpoint string          `json:"endpoint"`
-	Address  string          `json:"address"`
-	Error    string          `json:"error,omitempty"`
-	Queues   []bullmq.Counts `json:"queues"`
-	// Looking says that queues which no flag routes are still being looked for, so that there may be more than Queues; "" when they are known.
-	Looking string `json:"looking,omitempty"`
-}
 
 // boardPatience is how long the board waits for a survey: small servers are read within that, so that their board is whole at once.
 const boardPatience = 300 * time.Millisecond
@@ -38,21 +22,30 @@ func shadowQueue(q bullmq.Queue) bullmq.Queue {
 }
 
 // Queues counts the jobs on both sides, now: of the pipeline's queues, and of every other one that the last survey saw.
-func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
+func (c *Control) Queues(ctx context.Context, mid string) (migration.QueueBoard, error) {
 	if _, err := c.store.Migration(ctx, mid); err != nil {
-		return QueueBoard{}, err
+		return migration.QueueBoard{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	source, endpoint, err := c.estate.Source(ctx, mid)
-	board := QueueBoard{At: c.now(), Sides: []QueueSide{c.estate.count(ctx, "source", source, endpoint, err)}}
+	board := migration.QueueBoard{At: c.now()}
+	board.Sides = append(board.Sides, c.estate.count(ctx, "source", source, endpoint, err))
 	target, endpoint, err := c.estate.Target(ctx)
 	board.Sides = append(board.Sides, c.estate.count(ctx, "target", target, endpoint, err))
 	return board, nil
 }
 
-func (e *Estate) count(ctx context.Context, side string, client redis.UniversalClient, endpoint redisconn.Endpoint, err error) QueueSide {
-	s := QueueSide{Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(), Queues: []bullmq.Counts{}}
+func (e *Estate) count(
+	ctx context.Context, side string, client redis.UniversalClient, endpoint redisconn.Endpoint,
+	err error,
+) migration.QueueSide {
+	s := migration.QueueSide{
+		Endpoint: migration.Endpoint{
+			Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(),
+		},
+		Queues: []migration.Queue{},
+	}
 	var all []bullmq.Queue
 	for _, q := range e.queues {
 		all = append(all, q, shadowQueue(q))
@@ -77,12 +70,19 @@ func (e *Estate) count(ctx context.Context, side string, client redis.UniversalC
 		}
 		var counts bullmq.Counts
 		if counts, err = bullmq.Census(ctx, client, q); err == nil {
-			s.Queues = append(s.Queues, counts)
+			s.Queues = append(s.Queues, census(counts))
 		}
 	}
 	if err != nil {
 		s.Error = inWords(err)
-		s.Queues = []bullmq.Counts{}
+		s.Queues = []migration.Queue{}
 	}
 	return s
+}
+
+func census(n bullmq.Counts) migration.Queue {
+	return migration.Queue{
+		Queue: n.Queue, Version: n.Version, Paused: n.Paused, Pending: n.Pending(),
+		States: n.ByState(), OldestJobAgeMS: n.OldestJobAgeMS,
+	}
 }
