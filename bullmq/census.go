@@ -101,3 +101,12 @@ func (c Counts) major() int {
 func Residue(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, error) {
 	return Census(ctx, c, q)
 }
+
+// ByState gives the counts under BullMQ's names of the states.
+func (c Counts) ByState() map[string]int64 {
+	return map[string]int64{
+		"waiting": c.Waiting, "prioritized": c.Prioritized, "delayed": c.Delayed,
+		"waiting-children": c.WaitingChildren, "active": c.Active, "failed": c.Failed,
+		"completed": c.Completed,
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/server"
+	"github.com/switchyard-dev/switchyard/server/tracing"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -50,7 +51,7 @@ func Run(ctx context.Context, o Options) error {
 	if p.readers, err = workflows.NewReaders(o.Config, o.Log); err != nil {
 		return err
 	}
-	if p.endTracing, err = server.Tracing(ctx, o.Version, o.Getenv); err != nil {
+	if p.endTracing, err = tracing.Setup(ctx, o.Version, o.Getenv); err != nil {
 		return err
 	}
 	if p.sync, err = openSync(o.Config, p.readers); err != nil {

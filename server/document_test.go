@@ -20,6 +20,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/server/site"
 )
 
 // TestMain holds every answer that a test of this package gets from the API to the document.
@@ -228,7 +229,7 @@ func (o *operation) check(r *http.Request, sent []byte, resp *http.Response, got
 			return fmt.Errorf("the parameter %s", name)
 		}
 	}
-	tolerant := o.who == string(worker) || o.who == string(reader) // workers may be newer
+	tolerant := o.who == string(site.Worker) || o.who == string(site.Reader) // workers may be newer
 	switch {
 	case len(bytes.TrimSpace(sent)) == 0 || tolerant:
 		return nil
@@ -253,10 +254,10 @@ func TestTheDocumentNamesEveryRouteAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	param := regexp.MustCompile(`:([a-z]+)`)
-	routes := map[string]access{}
+	routes := map[string]site.Access{}
 	for _, r := range (&Server{}).routes() {
-		if strings.HasPrefix(r.path, "/api/") || strings.HasPrefix(r.path, "/ofrep/") {
-			routes[r.method+" "+param.ReplaceAllString(r.path, "{$1}")] = r.who
+		if strings.HasPrefix(r.Path, "/api/") || strings.HasPrefix(r.Path, "/ofrep/") {
+			routes[r.Method+" "+param.ReplaceAllString(r.Path, "{$1}")] = r.Who
 		}
 	}
 	for _, o := range d.operations {

@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,21 +11,23 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/net/html"
+	"github.com/PuerkitoBio/goquery"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/flags"
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/server/servertest"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // Every credential of the tests holds this word, so that one that leaks is found.
-const canary = "CANARY"
+const canary = servertest.Canary
 
 const (
 	enginePass  = canary + "-engineer-pass"
@@ -33,54 +35,44 @@ const (
 	viewerPass  = canary + "-viewer-pass"
 	redisPass   = canary + "-redis-pass"
 	workerToken = canary + "-worker-token"
+	tokenB      = canary + "-token-b"
+	tokenSlow   = canary + "-token-slow"
 )
 
-// site is a running server on a real Control, a real database and a real Redis with an evicting policy.
-type site struct {
+const (
+	mid        = "order-pipeline"
+	setA, setB = "set-a", "set-b"
+
+	bulkPath   = "/ofrep/v1/evaluate/flags"
+	streamPath = "/ofrep/v1/sse"
+)
+
+// running is a server on a real Control, a real database and a real Redis with an evicting
+// policy.
+type running struct {
 	*Server
 	url   string
 	redis *redistest.Server
-	logs  *logs
+	logs  *servertest.Log
 }
 
-type logs struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func serve(t *testing.T, change ...func(*Options)) *site {
+func serve(t *testing.T, change ...func(*Options)) *running {
 	t.Helper()
 	return serveOn(t, func(*config.Config) {}, change...)
 }
 
-// serveOn is serve with another configuration; prepare may also put something into the data folder.
-func serveOn(t *testing.T, prepare func(*config.Config), change ...func(*Options)) *site {
+// serveOn is serve with another configuration; prepare may also put something into the data
+// folder.
+func serveOn(
+	t *testing.T, prepare func(*config.Config), change ...func(*Options),
+) *running {
 	t.Helper()
-	st := &site{redis: redistest.Start(t, redistest.Password(redisPass), redistest.Config("maxmemory 100mb", "maxmemory-policy allkeys-lru")), logs: &logs{}}
-	cfg := config.Default()
-	cfg.DataDir = t.TempDir()
-	cfg.WorkerToken = workerToken
-	cfg.Source.Standalone.URL = migration.Secret(st.redis.URL())
-	cfg.Ingestion.URL, cfg.Ingestion.Token = "http://127.0.0.1:1", canary+"-ingestion-token"
-	cfg.Target.Upstash.API, cfg.Target.Upstash.APIKey = "http://127.0.0.1:1", canary+"-upstash-key"
-	cfg.Linode.API, cfg.Linode.Token = "http://127.0.0.1:1", canary+"-linode-token"
-	cfg.Heroku.API, cfg.Heroku.Token = "http://127.0.0.1:1", canary+"-heroku-token"
-	cfg.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: "http://127.0.0.1:1", RoutingKey: canary + "-routing-key"}, {Name: "chat", Type: "slack", URL: "http://127.0.0.1:1/services/" + canary}}
-	cfg.Migration.EventDate = "2026-12-24"
-	cfg.FirstRunUsers = []config.User{{Name: "ada", Role: migration.RoleEngineer, Password: enginePass}, {Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
-		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass}}
+	st := &running{
+		redis: redistest.Start(t, redistest.Password(redisPass),
+			redistest.Config("maxmemory 100mb", "maxmemory-policy allkeys-lru")),
+		logs: &servertest.Log{},
+	}
+	cfg := testConfig(t, migration.Secret(st.redis.URL()))
 	prepare(&cfg)
 	log := slog.New(slog.NewJSONHandler(st.logs, nil))
 	readers, err := workflows.NewReaders(cfg, log)
@@ -91,38 +83,120 @@ func serveOn(t *testing.T, prepare func(*config.Config), change ...func(*Options
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Control: control, Readers: readers, Addr: "127.0.0.1:0", Log: log, Version: "test"}
+	opt := Options{
+		Control: control, Readers: readers, Addr: "127.0.0.1:0", Log: log, Version: "test",
+	}
 	for _, f := range change {
 		f(&opt)
 	}
 	st.Server = New(opt)
-	ln, err := st.Bind(t.Context())
+	t.Cleanup(func() {
+		// A test may have closed it.
+		if err := control.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	st.url = listenOn(t, st.Server)
+	return st
+}
+
+// testConfig has every credential, and nobody behind the addresses but the source.
+func testConfig(t *testing.T, source migration.Secret) config.Config {
+	t.Helper()
+	const nobody = "http://127.0.0.1:1"
+	cfg := config.Default()
+	cfg.DataDir = t.TempDir()
+	cfg.WorkerToken = workerToken
+	cfg.Source.Standalone.URL = source
+	cfg.Ingestion.URL, cfg.Ingestion.Token = nobody, canary+"-ingestion-token"
+	cfg.Target.Upstash.API, cfg.Target.Upstash.APIKey = nobody, canary+"-upstash-key"
+	cfg.Linode.API, cfg.Linode.Token = nobody, canary+"-linode-token"
+	cfg.Heroku.API, cfg.Heroku.Token = nobody, canary+"-heroku-token"
+	cfg.Notifications = []config.Notification{
+		{Name: "pager", Type: "pagerduty", URL: nobody, RoutingKey: canary + "-routing-key"},
+		{Name: "chat", Type: "slack", URL: nobody + "/services/" + canary},
+	}
+	cfg.Migration.EventDate = "2026-12-24"
+	cfg.FirstRunUsers = []config.User{
+		{Name: "ada", Role: migration.RoleEngineer, Password: enginePass},
+		{Name: "linus", Role: migration.RoleEngineer, Password: secondPass},
+		{Name: "grace", Role: migration.RoleViewer, Password: viewerPass},
+	}
+	return cfg
+}
+
+func listenOn(t *testing.T, s *Server) (url string) {
+	t.Helper()
+	ln, err := s.Bind(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	st.url = "http://" + ln.Addr().String()
 	served := make(chan error, 1)
-	go func() { served <- st.Serve(ln) }()
+	go func() { served <- s.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := st.Shutdown(ctx); err != nil {
+		if err := s.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if err := control.Close(); err != nil && !errors.Is(err, os.ErrClosed) { // a test may have closed it
-			t.Error(err)
-		}
 	})
+	return "http://" + ln.Addr().String()
+}
+
+// flagsOnly is a running server that has flags and no Control.
+type flagsOnly struct {
+	*Server
+	url    string
+	holder *flags.Holder
+	fleet  *fleet.Fleet
+	logs   *servertest.Log
+}
+
+// serveFlags serves sets A and B at revision 1 with the worker token for A and two more keys.
+func serveFlags(t *testing.T, change ...func(*Options)) *flagsOnly {
+	t.Helper()
+	st := serveNoFlags(t, change...)
+	st.hold(t, setA, 1)
+	st.hold(t, setB, 1)
+	if err := st.holder.ReplaceKeys([]flags.Key{
+		servertest.Key("b", setB, tokenB, 0), servertest.Key("slow", setA, tokenSlow, 1),
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return st
 }
 
-const mid = "order-pipeline"
+func serveNoFlags(t *testing.T, change ...func(*Options)) *flagsOnly {
+	t.Helper()
+	st := &flagsOnly{logs: &servertest.Log{}, fleet: fleet.New(time.Now)}
+	log := slog.New(slog.NewJSONHandler(st.logs, nil))
+	st.holder = flags.NewHolder(flags.Options{
+		Keys: []flags.Key{servertest.Key("worker-token", setA, workerToken, 0)}, Log: log,
+	})
+	opt := Options{
+		Readers: workflows.Readers{Flags: st.holder, Fleet: st.fleet}, Addr: "127.0.0.1:0",
+		Log: log, Version: "test", StreamSecret: "secret",
+	}
+	for _, f := range change {
+		f(&opt)
+	}
+	st.Server = New(opt)
+	st.url = listenOn(t, st.Server)
+	return st
+}
+
+func (st *flagsOnly) hold(t *testing.T, set string, revision int64) {
+	t.Helper()
+	if err := st.holder.Replace(servertest.Set(set, revision)); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // as returns an API client that is signed in.
-func (st *site) as(t *testing.T, name, password string) *api.Client {
+func (st *running) as(t *testing.T, name, password string) *api.Client {
 	t.Helper()
 	c := api.New(st.url, "")
 	if _, err := c.SignIn(t.Context(), name, migration.Secret(password)); err != nil {
@@ -131,14 +205,29 @@ func (st *site) as(t *testing.T, name, password string) *api.Client {
 	return c
 }
 
+// runAudit runs the step audit to its end and gives the run.
+func (st *running) runAudit(t *testing.T) migration.Run {
+	t.Helper()
+	c := st.as(t, "ada", enginePass)
+	r, err := c.Start(t.Context(), mid, migration.StepAudit, migration.Params{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = c.Wait(t.Context(), r.ID, nil)
+	if err != nil || r.State != migration.RunSucceeded {
+		t.Fatalf("audit: %s %s %v", r.State, r.Error, err)
+	}
+	return r
+}
+
 // browser is a person at the pages: cookies, no JavaScript.
 type browser struct {
 	t    *testing.T
-	st   *site
+	st   *running
 	http *http.Client
 }
 
-func (st *site) browser(t *testing.T, name, password string) *browser {
+func (st *running) browser(t *testing.T, name, password string) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -146,7 +235,8 @@ func (st *site) browser(t *testing.T, name, password string) *browser {
 	}
 	b := &browser{t, st, &http.Client{Jar: jar, Timeout: 20 * time.Second}}
 	if name != "" {
-		resp := b.send("POST", "/sign-in", url.Values{"name": {name}, "password": {password}}, nil)
+		form := url.Values{"name": {name}, "password": {password}}
+		resp := b.send("POST", "/sign-in", form, nil)
 		if resp.status != http.StatusOK {
 			t.Fatalf("sign-in of %s: %d\n%s", name, resp.status, resp.text)
 		}
@@ -159,12 +249,15 @@ type response struct {
 	header http.Header
 	path   string // after redirects
 	text   string
-	page   *html.Node
+	page   *goquery.Document // empty when it is no page
 }
 
-func (b *browser) send(method, path string, form url.Values, header map[string]string) response {
+func (b *browser) send(
+	method, path string, form url.Values, header map[string]string,
+) response {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), method, b.st.url+path, strings.NewReader(form.Encode()))
+	body := strings.NewReader(form.Encode())
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.st.url+path, body)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -174,6 +267,11 @@ func (b *browser) send(method, path string, form url.Values, header map[string]s
 	for k, v := range header {
 		req.Header.Set(k, v)
 	}
+	return b.do(req)
+}
+
+func (b *browser) do(req *http.Request) response {
+	b.t.Helper()
 	resp, err := b.http.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -183,108 +281,86 @@ func (b *browser) send(method, path string, form url.Values, header map[string]s
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r := response{resp.StatusCode, resp.Header, resp.Request.URL.RequestURI(), string(body), nil}
+	source := ""
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
-		if r.page, err = html.Parse(strings.NewReader(r.text)); err != nil {
-			b.t.Fatal(err)
-		}
+		source = string(body)
 	}
-	return r
+	page, err := goquery.NewDocumentFromReader(strings.NewReader(source))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return response{
+		resp.StatusCode, resp.Header, resp.Request.URL.RequestURI(), string(body), page,
+	}
 }
 
 func (b *browser) get(path string) response { b.t.Helper(); return b.send("GET", path, nil, nil) }
 
-// submit sends the form that the element with this id belongs to, with its hidden fields and the values given.
-func (b *browser) submit(r response, id string, values map[string]string) response {
+// until reads a page until it is as wanted.
+func (b *browser) until(path string, ok func(response) bool) response {
 	b.t.Helper()
-	e := find(r.page, func(n *html.Node) bool { return attr(n, "id") == id })
-	if e == nil {
-		b.t.Fatalf("no #%s on %s (%d)\n%s", id, r.path, r.status, r.text)
-	}
-	form := e
-	for form != nil && form.Data != "form" {
-		form = form.Parent
-	}
-	if form == nil {
-		b.t.Fatalf("#%s is in no form", id)
-	}
-	if has(e, "disabled") {
-		b.t.Fatalf("#%s is disabled", id)
-	}
-	v := url.Values{}
-	for _, in := range all(form, func(n *html.Node) bool { return n.Data == "input" || n.Data == "textarea" }) {
-		v.Set(attr(in, "name"), attr(in, "value"))
-	}
-	for k, x := range values {
-		v.Set(k, x)
-	}
-	action := attr(form, "action")
-	if fa := attr(e, "formaction"); fa != "" {
-		action = fa
-	}
-	return b.send("POST", action, v, nil)
-}
-
-func all(n *html.Node, match func(*html.Node) bool) []*html.Node {
-	var out []*html.Node
-	for d := range n.Descendants() {
-		if d.Type == html.ElementNode && match(d) {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-func find(n *html.Node, match func(*html.Node) bool) *html.Node {
-	if found := all(n, match); len(found) > 0 {
-		return found[0]
-	}
-	return nil
-}
-
-func byID(r response, id string) *html.Node {
-	return find(r.page, func(n *html.Node) bool { return attr(n, "id") == id })
-}
-
-func attr(n *html.Node, name string) string {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
-}
-
-func has(n *html.Node, name string) bool {
-	for _, a := range n.Attr {
-		if a.Key == name {
-			return true
-		}
-	}
-	return false
-}
-
-// runAudit runs the step audit to its end and gives the run.
-func (st *site) runAudit(t *testing.T) migration.Run {
-	t.Helper()
-	c := st.as(t, "ada", enginePass)
-	r, err := c.Start(t.Context(), mid, "audit", migration.Params{}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, err = c.Wait(t.Context(), r.ID, nil); err != nil || r.State != migration.RunSucceeded {
-		t.Fatalf("audit: %s %s %v", r.State, r.Error, err)
-	}
+	var r response
+	servertest.Eventually(b.t, "page "+path, func() bool { r = b.get(path); return ok(r) })
 	return r
 }
 
-func problemOf(t *testing.T, body string) api.Problem {
-	t.Helper()
-	var p api.Problem
-	if err := json.Unmarshal([]byte(body), &p); err != nil {
-		t.Fatalf("%v in %s", err, body)
+// submit sends the form that the element with this id belongs to, with its hidden fields
+// and the values given.
+func (b *browser) submit(r response, id string, values map[string]string) response {
+	b.t.Helper()
+	e := r.find("#" + id)
+	form := e.Closest("form")
+	switch {
+	case e.Length() == 0:
+		b.t.Fatalf("no #%s on %s (%d)\n%s", id, r.path, r.status, r.text)
+	case form.Length() == 0:
+		b.t.Fatalf("#%s is in no form", id)
+	case e.Is("[disabled]"):
+		b.t.Fatalf("#%s is disabled", id)
 	}
-	return p
+	v := url.Values{}
+	form.Find("input, textarea").Each(func(_ int, in *goquery.Selection) {
+		v.Set(in.AttrOr("name", ""), in.AttrOr("value", ""))
+	})
+	for k, x := range values {
+		v.Set(k, x)
+	}
+	action := e.AttrOr("formaction", form.AttrOr("action", ""))
+	return b.send("POST", action, v, nil)
 }
 
-func asError(err error) (*migration.Error, bool) { return errors.AsType[*migration.Error](err) }
+func (r response) find(selector string) *goquery.Selection { return r.page.Find(selector) }
+
+// there reports whether the page has such an element.
+func (r response) there(selector string) bool { return r.find(selector).Length() > 0 }
+
+// csrf is the token that the page's forms carry.
+func (r response) csrf() string { return r.field("csrf") }
+
+// field is the value of the first input with this name.
+func (r response) field(name string) string {
+	return r.find(`input[name="`+name+`"]`).First().AttrOr("value", "")
+}
+
+// wants checks the status and what the page says.
+func (r response) wants(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if r.status != status {
+		t.Errorf("%s: %d, want %d", r.path, r.status, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(html.UnescapeString(r.text), text) {
+			t.Errorf("%s (%d) does not say %q\n%s", r.path, r.status, text, r.text)
+		}
+	}
+}
+
+// says reports whether a text holds all of these.
+func says(text string, all ...string) bool {
+	for _, s := range all {
+		if !strings.Contains(text, s) {
+			return false
+		}
+	}
+	return true
+}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/server/servertest"
 )
 
 func TestBindWaitsForAPredecessorThatStillHoldsThePort(t *testing.T) {
@@ -15,7 +17,7 @@ func TestBindWaitsForAPredecessorThatStillHoldsThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{opt: Options{Addr: held.Addr().String()}}
+	s := &Server{addr: held.Addr().String()}
 	trying := make(chan error, 1)
 	go func() {
 		ln, err := s.Bind(t.Context())
@@ -47,8 +49,9 @@ func TestAConnectionOnWhichNoWholeRequestComesIsClosedWithoutAnAnswer(t *testing
 	}
 	go func() { _ = s.Serve(ln) }()
 	defer func() { _ = s.Shutdown(t.Context()) }()
-	for _, sent := range []string{"", "POST /ofrep", "POST /ofrep/v1/evaluate/flags HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{"} {
-		conn := dial(t, ln.Addr().String())
+	for _, sent := range []string{"", "POST /ofrep", "POST /ofrep/v1/evaluate/flags " +
+		"HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{"} {
+		conn := servertest.Dial(t, ln.Addr().String())
 		if _, err := io.WriteString(conn, sent); err != nil {
 			t.Fatal(err)
 		}

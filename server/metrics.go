@@ -17,7 +17,7 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
-// What /metrics says of the process and of what the database holds; flagtraffic.go has the rest.
+// What /metrics says of the process and of what the database holds; flagmetrics.go has the rest.
 var (
 	metricBuildInfo = gauge("switchyard_build_info",
 		"Always 1; the version is the label.", "version")
@@ -139,14 +139,14 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	s.processMetrics(&found)
 	s.flagMetrics(&found)
 	up := false
-	if s.controlled.Load() {
+	if s.Controlled() {
 		ctx, cancel := context.WithTimeout(c.UserContext(), probeTimeout)
 		defer cancel()
 		known, err := s.migrationMetrics(ctx)
 		if up = err == nil; up {
 			found = append(found, known...)
 		} else {
-			s.log.Warn("metrics without the database", "err", err)
+			s.Log.Warn("metrics without the database", "err", err)
 		}
 	}
 	found.add(metricDatabaseUp, truth(up))
@@ -156,18 +156,18 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	}
 	return adaptor.HTTPHandler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError,
-		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ErrorLog:      slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}))(c)
 }
 
 func (s *Server) processMetrics(found *samples) {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	found.add(metricBuildInfo, 1, s.opt.Version)
+	found.add(metricBuildInfo, 1, s.Version)
 	found.add(metricStartTime, float64(s.started.Unix()))
 	found.add(metricRoutines, float64(runtime.NumGoroutine()))
 	found.add(metricHeap, float64(mem.Alloc))
-	found.add(metricEventStreams, float64(s.hub.count()))
+	found.add(metricEventStreams, float64(s.Live.Count()))
 	for class := 1; class < len(s.traffic.answers); class++ {
 		n := s.traffic.answers[class].Load()
 		found.add(metricHTTPAnswers, float64(n), fmt.Sprintf("%dxx", class))
@@ -179,30 +179,30 @@ func (s *Server) processMetrics(found *samples) {
 // would look as if the rest had gone.
 func (s *Server) migrationMetrics(ctx context.Context) (samples, error) {
 	var found samples
-	all, err := s.control.Migrations(ctx)
+	all, err := s.Control.Migrations(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range all {
-		l, err := s.control.LedgerOverview(ctx, m.ID)
+		l, err := s.Control.LedgerOverview(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
 		found.ledger(m.ID, l)
-		counts, err := s.control.AlertCounts(ctx, m.ID)
+		counts, err := s.Control.AlertCounts(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
 		for severity, n := range counts {
 			found.add(metricOpenAlerts, float64(n), m.ID, string(severity))
 		}
-		o, err := s.control.Overview(ctx, m.ID)
+		o, err := s.Control.Overview(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
 		found.overview(m.ID, o)
 	}
-	channels, err := s.control.NotificationChannels(ctx)
+	channels, err := s.Control.NotificationChannels(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/html"
-
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/servertest"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -22,19 +21,25 @@ func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
 	slack := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(slack.Close)
 	st := serveOn(t, func(c *config.Config) {
-		c.Notifications = append(c.Notifications, config.Notification{Name: "works", Type: "slack", URL: migration.Secret(slack.URL + "/services/" + canary)})
+		c.Notifications = append(
+			c.Notifications,
+			config.Notification{
+				Name: "works", Type: "slack",
+				URL: migration.Secret(slack.URL + "/services/" + canary),
+			},
+		)
 	})
 	const path = "/m/" + mid + "/notifications"
 	ada, grace := st.browser(t, "ada", enginePass), st.browser(t, "grace", viewerPass)
 	state := func(r response, channel string) string {
 		t.Helper()
-		row := find(r.page, func(n *html.Node) bool { return attr(n, "data-channel") == channel })
-		if row == nil {
+		row := r.find(`[data-channel="` + channel + `"]`)
+		if row.Length() == 0 {
 			t.Fatalf("no channel %s on %s (%d)", channel, r.path, r.status)
 		}
-		return attr(find(row, func(n *html.Node) bool { return has(n, "data-tone") }), "data-tone")
+		return row.Find("[data-tone]").AttrOr("data-tone", "")
 	}
-	if r := grace.get(path); state(r, "works") != "idle" || byID(r, "test-works") != nil {
+	if r := grace.get(path); state(r, "works") != "idle" || r.there("#test-works") {
 		t.Error("a viewer can send a test, or one was sent")
 	}
 	r := ada.submit(ada.get(path), "test-works", nil)
@@ -42,14 +47,16 @@ func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
 		t.Errorf("%d at %s", r.status, r.path)
 	}
 	r = ada.submit(r, "test-chat", nil)
-	if notice := byID(r, "notice"); r.status != http.StatusConflict || notice == nil || state(r, "chat") != "bad" || !strings.Contains(r.text, "connection refused") {
+	if r.status != http.StatusConflict || !r.there("#notice") || state(r, "chat") != "bad" ||
+		!says(r.text, "connection refused") {
 		t.Errorf("%d\n%s", r.status, r.text)
 	}
 	if r := grace.send("POST", path+"/test", map[string][]string{"channel": {"works"}}, nil); r.status != http.StatusForbidden {
 		t.Errorf("a viewer: %d", r.status)
 	}
 	n, err := st.as(t, "grace", viewerPass).Notifications(t.Context(), mid)
-	if err != nil || len(n.Channels) != 3 || n.Channels[1].Error == "" || n.Channels[2].Sent != 1 || len(n.Alerts) != 0 {
+	if err != nil || len(n.Channels) != 3 || n.Channels[1].Error == "" || n.Channels[2].Sent != 1 ||
+		len(n.Alerts) != 0 {
 		t.Errorf("%+v %v", n, err)
 	}
 	_, err = st.as(t, "ada", enginePass).TestNotification(t.Context(), mid, "chat")
@@ -57,8 +64,13 @@ func TestAnEngineerTestsAChannelAndEverybodySeesHowItFares(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	metrics := ada.get("/metrics").text
-	for _, line := range []string{`switchyard_notification_tries_total{channel="works",result="sent"} 1`, `switchyard_notification_tries_total{channel="chat",result="failed"} 2`,
-		`switchyard_notification_channel_failing{channel="chat"} 1`, `switchyard_notifications_waiting{channel="works"} 0`, `switchyard_alerts{migration="order-pipeline",severity="critical"} 0`} {
+	for _, line := range []string{
+		`switchyard_notification_tries_total{channel="works",result="sent"} 1`,
+		`switchyard_notification_tries_total{channel="chat",result="failed"} 2`,
+		`switchyard_notification_channel_failing{channel="chat"} 1`,
+		`switchyard_notifications_waiting{channel="works"} 0`,
+		`switchyard_alerts{migration="order-pipeline",severity="critical"} 0`,
+	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("no %s", line)
 		}
@@ -86,7 +98,13 @@ func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testi
 	t.Cleanup(pager.Close)
 	st := serveOn(t, func(c *config.Config) {
 		c.Migration.MonitorInterval = 100 * time.Millisecond
-		c.Notifications = []config.Notification{{Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL), RoutingKey: canary + "-routing-key", MinSeverity: "error", Events: []string{"alert"}}}
+		c.Notifications = []config.Notification{
+			{
+				Name: "pager", Type: "pagerduty", URL: migration.Secret(pager.URL),
+				RoutingKey: canary + "-routing-key", MinSeverity: "error",
+				Events: []string{"alert"},
+			},
+		}
 	})
 	set := func(policy string) {
 		t.Helper()
@@ -96,11 +114,17 @@ func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testi
 	}
 	told := func(line string) {
 		t.Helper()
-		eventually(t, line, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(got, line) })
+		servertest.Eventually(
+			t, line,
+			func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(got, line) },
+		)
 	}
 	set("noeviction")
 	st.runAudit(t)
-	eventually(t, "the criterion is seen to be met", func() bool { return strings.Contains(st.logs.String(), "criterion is met for the first time") })
+	servertest.Eventually(
+		t, "the criterion is seen to be met",
+		func() bool { return strings.Contains(st.logs.String(), "criterion is met for the first time") },
+	)
 	set("allkeys-lru")
 	told("trigger " + mid + "/criterion/noeviction")
 	n, err := st.as(t, "grace", viewerPass).Notifications(t.Context(), mid)
@@ -113,7 +137,9 @@ func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testi
 	told("resolve " + mid + "/criterion/noeviction")
 	mu.Lock()
 	defer mu.Unlock()
-	if i := slices.Index(got, "trigger "+mid+"/criterion/noeviction"); slices.Contains(got[i+1:], got[i]) {
+	if i := slices.Index(got, "trigger "+mid+"/criterion/noeviction"); slices.Contains(
+		got[i+1:], got[i],
+	) {
 		t.Errorf("told again while it was on: %q", got)
 	}
 }

@@ -2,164 +2,52 @@ package server
 
 import (
 	"bufio"
-	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/switchyard-dev/switchyard/flags"
-	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/ofrep"
+	"github.com/switchyard-dev/switchyard/server/servertest"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
-// flagSite is a running server that has flags and no Control.
-type flagSite struct {
-	*Server
-	url    string
-	holder *flags.Holder
-	fleet  *fleet.Fleet
-	logs   *logs
-}
-
-const (
-	setA, setB = "set-a", "set-b"
-	tokenB     = canary + "-token-b"
-	tokenSlow  = canary + "-token-slow"
-)
-
-func key(id, set, token string, rate int) flags.Key {
-	return flags.Key{ID: id, Name: "key " + id, Hash: sha256.Sum256([]byte(token)), Set: set, RatePerSecond: rate}
-}
-
-// definition is a set of one kill switch, as it is stored.
-func definition(set string, revision int64) flags.Set {
-	off := "off"
-	d := &flags.Document{Flags: map[string]flags.Flag{"kill": {State: "ENABLED", Variants: map[string]json.RawMessage{"on": json.RawMessage("true"), "off": json.RawMessage("false")},
-		DefaultVariant: &off, Metadata: map[string]any{flags.MetaType: flags.TypeKillSwitch}}}}
-	return flags.Set{ID: set, Revision: revision, Definition: flags.Revise(set, nil, d, revision).JSON()}
-}
-
-func (st *flagSite) hold(t *testing.T, set string, revision int64) {
-	t.Helper()
-	if err := st.holder.Replace(definition(set, revision)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// serveFlags serves sets A and B at revision 1 with the worker token for A and two more keys.
-func serveFlags(t *testing.T, change ...func(*Options)) *flagSite {
-	t.Helper()
-	st := newFlagSite(t, change...)
-	st.hold(t, setA, 1)
-	st.hold(t, setB, 1)
-	if err := st.holder.ReplaceKeys([]flags.Key{key("b", setB, tokenB, 0), key("slow", setA, tokenSlow, 1)}); err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
-
-func newFlagSite(t *testing.T, change ...func(*Options)) *flagSite {
-	t.Helper()
-	st := &flagSite{logs: &logs{}, fleet: fleet.New(time.Now)}
-	log := slog.New(slog.NewJSONHandler(st.logs, nil))
-	st.holder = flags.NewHolder(flags.Options{Keys: []flags.Key{key("worker-token", setA, workerToken, 0)}, Log: log})
-	opt := Options{Readers: workflows.Readers{Flags: st.holder, Fleet: st.fleet}, Addr: "127.0.0.1:0", Log: log, Version: "test", StreamSecret: "secret"}
-	for _, f := range change {
-		f(&opt)
-	}
-	st.Server = New(opt)
-	st.url = listenOn(t, st.Server)
-	return st
-}
-
-func listenOn(t *testing.T, s *Server) (url string) {
-	t.Helper()
-	ln, err := s.Bind(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return "http://" + ln.Addr().String()
-}
-
-type reply struct {
-	status int
-	header http.Header
-	text   string
-	json   map[string]any // nil when it is none
-}
-
-// ask sends a request as a program does.
-func ask(t *testing.T, method, url, body string, header ...string) reply {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := (&http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := reply{status: resp.StatusCode, header: resp.Header, text: string(raw)}
-	_ = json.Unmarshal(raw, &r.json) // nil says that it is none
-	return r
-}
-
 var bearerA = []string{"Authorization", "Bearer " + workerToken}
-
-// isOFREPError reports whether an answer is what official clients take for an error of the protocol.
-func (r reply) isOFREPError(key string) bool {
-	code, _ := r.json["errorCode"].(string)
-	details, _ := r.json["errorDetails"].(string)
-	named, _ := r.json["key"].(string)
-	return code != "" && details != "" && named == key && strings.HasPrefix(r.header.Get("Content-Type"), "application/json")
-}
 
 func TestWorkersReadFlagsWithEitherHeaderAndRevalidate(t *testing.T) {
 	t.Parallel()
 	st := serve(t)
-	for name, header := range map[string][]string{"bearer": {"Authorization", "Bearer " + workerToken}, "key": {"X-API-Key", workerToken}} {
-		r := ask(t, "POST", st.url+bulkPath, `{"context":{"targetingKey":"x"}}`, header...)
-		if all, _ := r.json["flags"].([]any); r.status != 200 || len(all) == 0 || r.header.Get("ETag") == "" || r.header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s: %d %s", name, r.status, r.text)
+	for name, header := range map[string][]string{
+		"bearer": {"Authorization", "Bearer " + workerToken},
+		"key":    {"X-API-Key", workerToken},
+	} {
+		r := servertest.Ask(
+			t, "POST", st.url+bulkPath, `{"context":{"targetingKey":"x"}}`,
+			header...)
+		if all, _ := r.JSON["flags"].([]any); r.Status != 200 || len(all) == 0 ||
+			r.Header.Get("ETag") == "" ||
+			r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s", name, r.Status, r.Text)
 		}
-		again := ask(t, "POST", st.url+bulkPath, `{"context":{"targetingKey":"x"}}`, append(header, "If-None-Match", r.header.Get("ETag"))...)
-		if again.status != http.StatusNotModified || again.text != "" || again.header.Get("ETag") != r.header.Get("ETag") {
-			t.Errorf("%s: %d %q for what it holds already", name, again.status, again.text)
+		again := servertest.Ask(
+			t, "POST", st.url+bulkPath, `{"context":{"targetingKey":"x"}}`,
+			append(header, "If-None-Match", r.Header.Get("ETag"))...)
+		if again.Status != http.StatusNotModified || again.Text != "" ||
+			again.Header.Get("ETag") != r.Header.Get("ETag") {
+			t.Errorf("%s: %d %q for what it holds already", name, again.Status, again.Text)
 		}
 	}
-	if r := ask(t, "POST", st.url+bulkPath+"/order-ingestion-stage", "{}", bearerA...); r.status != 200 || r.json["value"] != "off" {
-		t.Errorf("one flag: %d %s", r.status, r.text)
+	if r := servertest.Ask(t, "POST", st.url+bulkPath+"/order-ingestion-stage", "{}", bearerA...); r.Status != 200 ||
+		r.JSON["value"] != "off" {
+		t.Errorf("one flag: %d %s", r.Status, r.Text)
 	}
-	if r := ask(t, "POST", st.url+bulkPath, "{}"); r.status != 401 || !r.isOFREPError("") || r.header.Get("WWW-Authenticate") == "" {
-		t.Errorf("nobody: %d %s", r.status, r.text)
+	if r := servertest.Ask(t, "POST", st.url+bulkPath, "{}"); r.Status != 401 ||
+		!r.IsOFREPError("") ||
+		r.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("nobody: %d %s", r.Status, r.Text)
 	}
 }
 
@@ -167,12 +55,14 @@ func TestASessionReadsTheSetThatRoutesTheOrdersAndGetsNoStream(t *testing.T) {
 	t.Parallel()
 	st := serve(t)
 	token := st.as(t, "grace", viewerPass).Token().Reveal()
-	r := ask(t, "POST", st.url+bulkPath, "{}", "Authorization", "Bearer "+token)
-	if meta, _ := r.json["metadata"].(map[string]any); r.status != 200 || meta["flagSetId"] != mid || r.json["eventStreams"] != nil {
-		t.Errorf("%d %s", r.status, r.text)
+	r := servertest.Ask(t, "POST", st.url+bulkPath, "{}", "Authorization", "Bearer "+token)
+	if meta, _ := r.JSON["metadata"].(map[string]any); r.Status != 200 ||
+		meta["flagSetId"] != mid ||
+		r.JSON["eventStreams"] != nil {
+		t.Errorf("%d %s", r.Status, r.Text)
 	}
-	if r := ask(t, "POST", st.url+"/api/v1/workers/attest", `{"service":"s","instance":"i"}`, "Authorization", "Bearer "+token); r.status != 401 {
-		t.Errorf("a person attested: %d", r.status)
+	if r := servertest.Ask(t, "POST", st.url+"/api/v1/workers/attest", `{"service":"s","instance":"i"}`, "Authorization", "Bearer "+token); r.Status != 401 {
+		t.Errorf("a person attested: %d", r.Status)
 	}
 	b := st.browser(t, "ada", enginePass)
 	if r := b.send("POST", bulkPath, nil, nil); r.status != 403 {
@@ -185,12 +75,15 @@ func TestAKeyReadsItsOwnSetAndNoOther(t *testing.T) {
 	st := serveFlags(t)
 	st.hold(t, setB, 2)
 	for token, want := range map[string]string{workerToken: setA, tokenB: setB} {
-		r := ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-API-Key", token)
-		if meta, _ := r.json["metadata"].(map[string]any); r.status != 200 || r.json["value"] != false || meta["flagSetId"] != want {
-			t.Errorf("%s: %d %s", want, r.status, r.text)
+		r := servertest.Ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-API-Key", token)
+		if meta, _ := r.JSON["metadata"].(map[string]any); r.Status != 200 ||
+			r.JSON["value"] != false ||
+			meta["flagSetId"] != want {
+			t.Errorf("%s: %d %s", want, r.Status, r.Text)
 		}
-		if r := ask(t, "GET", st.url+"/api/v1/flags/definition", "", "X-API-Key", token); r.status != 200 || !strings.Contains(r.text, want) {
-			t.Errorf("%s: %d %s", want, r.status, r.text)
+		if r := servertest.Ask(t, "GET", st.url+"/api/v1/flags/definition", "", "X-API-Key", token); r.Status != 200 ||
+			!strings.Contains(r.Text, want) {
+			t.Errorf("%s: %d %s", want, r.Status, r.Text)
 		}
 	}
 }
@@ -238,21 +131,26 @@ func TestBadInputGetsTheProtocolsErrorAndNothingElse(t *testing.T) {
 		"another version":              {"POST", "/ofrep/v2/evaluate/flags", `{}`, nil, 404, "", "GENERAL"},
 		"unknown path":                 {"POST", "/ofrep/v1/evaluate", `{}`, nil, 404, "", "GENERAL"},
 	} {
-		r := ask(t, c.method, st.url+c.path, c.body, append([]string{bearerA[0], bearerA[1]}, c.header...)...)
-		code, _ := r.json["errorCode"].(string)
-		if r.status != c.status || !r.isOFREPError(c.key) || c.code != "" && code != c.code {
-			t.Errorf("%s: %d %s %v, want %d %s", name, r.status, r.text, r.header, c.status, c.code)
+		r := servertest.Ask(
+			t, c.method, st.url+c.path, c.body,
+			append([]string{bearerA[0], bearerA[1]}, c.header...)...)
+		code, _ := r.JSON["errorCode"].(string)
+		if r.Status != c.status || !r.IsOFREPError(c.key) || c.code != "" && code != c.code {
+			t.Errorf("%s: %d %s %v, want %d %s", name, r.Status, r.Text, r.Header, c.status, c.code)
 		}
-		if c.status == 401 && r.header.Get("WWW-Authenticate") == "" {
+		if c.status == 401 && r.Header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: nothing says how to authenticate", name)
 		}
-		if c.status == 405 && r.header.Get("Allow") == "" {
+		if c.status == 405 && r.Header.Get("Allow") == "" {
 			t.Errorf("%s: nothing says which method is right", name)
 		}
 	}
-	for name, body := range map[string]string{"no targetingKey": `{"context":{"plan":"x"}}`, "no context": `{}`, "empty": ``, "unknown members": `{"context":{},"x":1}`} {
-		if r := ask(t, "POST", st.url+one, body, append([]string{"Content-Type", "Application/JSON; charset=utf-8"}, bearerA...)...); r.status != 200 {
-			t.Errorf("%s: %d %s", name, r.status, r.text)
+	for name, body := range map[string]string{
+		"no targetingKey": `{"context":{"plan":"x"}}`, "no context": `{}`, "empty": ``,
+		"unknown members": `{"context":{},"x":1}`,
+	} {
+		if r := servertest.Ask(t, "POST", st.url+one, body, append([]string{"Content-Type", "Application/JSON; charset=utf-8"}, bearerA...)...); r.Status != 200 {
+			t.Errorf("%s: %d %s", name, r.Status, r.Text)
 		}
 	}
 	if strings.Contains(st.logs.String(), canary) {
@@ -263,15 +161,20 @@ func TestBadInputGetsTheProtocolsErrorAndNothingElse(t *testing.T) {
 func TestABodyThatIsNotEvenReadGetsTheProtocolsError(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
-	conn := dial(t, strings.TrimPrefix(st.url, "http://"))
-	_, _ = fmt.Fprintf(conn, "POST %s/kill HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", bulkPath, ofrepBodyLimit+1)
+	conn := servertest.Dial(t, strings.TrimPrefix(st.url, "http://"))
+	_, _ = fmt.Fprintf(
+		conn, "POST %s/kill HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", bulkPath,
+		ofrep.BodyLimit+1,
+	)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var e struct{ Key, ErrorCode string }
-	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || resp.StatusCode != 400 || e.ErrorCode != "INVALID_CONTEXT" || e.Key != "kill" {
+	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || resp.StatusCode != 400 ||
+		e.ErrorCode != "INVALID_CONTEXT" ||
+		e.Key != "kill" {
 		t.Errorf("%d %+v %v", resp.StatusCode, e, err)
 	}
 }
@@ -279,19 +182,27 @@ func TestABodyThatIsNotEvenReadGetsTheProtocolsError(t *testing.T) {
 func TestWhoAsksTooOftenIsToldHowLongToWait(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
-	var refused reply
+	var refused servertest.Reply
 	for range 50 { // at one a second
-		if refused = ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-API-Key", tokenSlow); refused.status != 200 {
+		if refused = servertest.Ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-API-Key", tokenSlow); refused.Status != 200 {
 			break
 		}
 	}
-	if after, err := strconv.Atoi(refused.header.Get("Retry-After")); refused.status != 429 || !refused.isOFREPError("kill") || err != nil || after < 1 {
-		t.Errorf("%d %s, Retry-After %q", refused.status, refused.text, refused.header.Get("Retry-After"))
+	if after, err := strconv.Atoi(refused.Header.Get("Retry-After")); refused.Status != 429 ||
+		!refused.IsOFREPError("kill") ||
+		err != nil ||
+		after < 1 {
+		t.Errorf(
+			"%d %s, Retry-After %q", refused.Status, refused.Text,
+			refused.Header.Get("Retry-After"),
+		)
 	}
-	if r := ask(t, "POST", st.url+bulkPath+"/kill", "{}", bearerA...); r.status != 200 {
-		t.Errorf("another key suffers: %d", r.status)
+	if r := servertest.Ask(t, "POST", st.url+bulkPath+"/kill", "{}", bearerA...); r.Status != 200 {
+		t.Errorf("another key suffers: %d", r.Status)
 	}
-	if text := ask(t, "GET", st.url+"/metrics", "").text; !strings.Contains(text, `switchyard_flag_rate_limited_total{key="slow"} `) {
+	if text := servertest.Ask(t, "GET", st.url+"/metrics", "").Text; !strings.Contains(
+		text, `switchyard_flag_rate_limited_total{key="slow"} `,
+	) {
 		t.Error("it is not counted")
 	}
 }
@@ -299,33 +210,40 @@ func TestWhoAsksTooOftenIsToldHowLongToWait(t *testing.T) {
 func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
-	if r := ask(t, "POST", st.url+bulkPath, "{}", "X-API-Key", tokenB); r.status != 200 {
-		t.Fatalf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "POST", st.url+bulkPath, "{}", "X-API-Key", tokenB); r.Status != 200 {
+		t.Fatalf("%d %s", r.Status, r.Text)
 	}
 	if err := st.holder.ReplaceKeys(nil); err != nil {
 		t.Fatal(err)
 	}
-	if r := ask(t, "POST", st.url+bulkPath, "{}", "X-API-Key", tokenB); r.status != 401 || !r.isOFREPError("") {
-		t.Errorf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "POST", st.url+bulkPath, "{}", "X-API-Key", tokenB); r.Status != 401 ||
+		!r.IsOFREPError("") {
+		t.Errorf("%d %s", r.Status, r.Text)
 	}
 }
 
 func TestWhatIsNotKnownYetIs503AndNever401Or404(t *testing.T) {
 	t.Parallel()
-	st := newFlagSite(t)
-	for name, header := range map[string][]string{"a key that may well exist": {"X-API-Key", tokenB}, "the worker token, without flags": {"X-API-Key", workerToken}} {
+	st := serveNoFlags(t)
+	for name, header := range map[string][]string{
+		"a key that may well exist":       {"X-API-Key", tokenB},
+		"the worker token, without flags": {"X-API-Key", workerToken},
+	} {
 		for _, path := range []string{bulkPath, bulkPath + "/kill"} {
-			r := ask(t, "POST", st.url+path, "{}", header...)
-			if r.status != 503 || !r.isOFREPError(strings.TrimPrefix(strings.TrimPrefix(path, bulkPath), "/")) || r.header.Get("Retry-After") != "1" {
-				t.Errorf("%s: %d %s %v", name, r.status, r.text, r.header)
+			r := servertest.Ask(t, "POST", st.url+path, "{}", header...)
+			if r.Status != 503 ||
+				!r.IsOFREPError(strings.TrimPrefix(strings.TrimPrefix(path, bulkPath), "/")) ||
+				r.Header.Get("Retry-After") != "1" {
+				t.Errorf("%s: %d %s %v", name, r.Status, r.Text, r.Header)
 			}
 		}
-		if r := ask(t, "GET", st.url+"/api/v1/flags/definition", "", header...); r.status != 503 || r.header.Get("Retry-After") != "1" {
-			t.Errorf("%s: definition %d %s", name, r.status, r.text)
+		if r := servertest.Ask(t, "GET", st.url+"/api/v1/flags/definition", "", header...); r.Status != 503 ||
+			r.Header.Get("Retry-After") != "1" {
+			t.Errorf("%s: definition %d %s", name, r.Status, r.Text)
 		}
 	}
-	if r := ask(t, "GET", st.url+"/readyz", ""); r.status != 503 {
-		t.Errorf("ready with nothing to serve: %s", r.text)
+	if r := servertest.Ask(t, "GET", st.url+"/readyz", ""); r.Status != 503 {
+		t.Errorf("ready with nothing to serve: %s", r.Text)
 	}
 }
 
@@ -333,18 +251,26 @@ func TestWithoutADatabaseFlagsAreServedAndTheRestSaysWhatIsMissing(t *testing.T)
 	t.Parallel()
 	st := serveFlags(t)
 	for _, r := range st.routes() {
-		got := ask(t, r.method, st.url+strings.NewReplacer(":key", "kill", ":", "", "*", "app.css").Replace(r.path), bodies[r.method+" "+r.path], bearerA...)
-		if want := 503; bare(r) == (got.status == want) {
-			t.Errorf("%s %s: %d", r.method, r.path, got.status)
-		} else if got.status == want && (got.header.Get("Retry-After") != "1" || !strings.Contains(got.text, "he database has not answered since the start")) {
-			t.Errorf("%s %s does not say what is missing: %v", r.method, r.path, got.header)
+		got := servertest.Ask(
+			t, r.Method,
+			st.url+strings.NewReplacer(":key", "kill", ":", "", "*", "app.css").Replace(r.Path),
+			bodies[r.Method+" "+r.Path],
+			bearerA...)
+		if want := 503; bare(r) == (got.Status == want) {
+			t.Errorf("%s %s: %d", r.Method, r.Path, got.Status)
+		} else if got.Status == want && (got.Header.Get("Retry-After") != "1" || !strings.Contains(got.Text, "he database has not answered since the start")) {
+			t.Errorf("%s %s does not say what is missing: %v", r.Method, r.Path, got.Header)
 		}
 	}
-	if r := ask(t, "GET", st.url+"/readyz", ""); r.status != 200 || r.json["database"] == "ok" {
-		t.Errorf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "GET", st.url+"/readyz", ""); r.Status != 200 ||
+		r.JSON["database"] == "ok" {
+		t.Errorf("%d %s", r.Status, r.Text)
 	}
-	text := ask(t, "GET", st.url+"/metrics", "").text
-	for _, want := range []string{"switchyard_database_up 0\n", `switchyard_flag_revision{set="set-a"} 1` + "\n", `switchyard_flag_requests_total{kind="single",set="set-a"} 1` + "\n"} {
+	text := servertest.Ask(t, "GET", st.url+"/metrics", "").Text
+	for _, want := range []string{
+		"switchyard_database_up 0\n", `switchyard_flag_revision{set="set-a"} 1` + "\n",
+		`switchyard_flag_requests_total{kind="single",set="set-a"} 1` + "\n",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
@@ -355,15 +281,17 @@ func TestControlMayComeLater(t *testing.T) {
 	t.Parallel()
 	var late *workflows.Control
 	st := serve(t, func(o *Options) { late, o.Control = o.Control, nil })
-	if r := ask(t, "GET", st.url+"/sign-in", "", "Accept", "text/html"); r.status != 503 || r.header.Get("Retry-After") != "1" {
-		t.Fatalf("%d", r.status)
+	if r := servertest.Ask(t, "GET", st.url+"/sign-in", "", "Accept", "text/html"); r.Status != 503 ||
+		r.Header.Get("Retry-After") != "1" {
+		t.Fatalf("%d", r.Status)
 	}
 	st.SetControl(late)
 	if _, err := st.as(t, "ada", enginePass).Overview(t.Context(), mid); err != nil {
 		t.Error(err)
 	}
-	if r := ask(t, "GET", st.url+"/readyz", ""); r.status != 200 || r.json["database"] != "ok" {
-		t.Errorf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "GET", st.url+"/readyz", ""); r.Status != 200 ||
+		r.JSON["database"] != "ok" {
+		t.Errorf("%d %s", r.Status, r.Text)
 	}
 }
 
@@ -375,19 +303,27 @@ func TestADatabaseThatFailsTakesNoFlagsAway(t *testing.T) {
 	if err := control.Close(); err != nil { // its database is closed with it
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{"bulk": bulkPath, "single": bulkPath + "/order-ingestion-stage"} {
-		if r := ask(t, "POST", st.url+path, "{}", bearerA...); r.status != 200 {
-			t.Errorf("%s: %d %s", name, r.status, r.text)
+	for name, path := range map[string]string{
+		"bulk": bulkPath, "single": bulkPath + "/order-ingestion-stage",
+	} {
+		if r := servertest.Ask(t, "POST", st.url+path, "{}", bearerA...); r.Status != 200 {
+			t.Errorf("%s: %d %s", name, r.Status, r.Text)
 		}
 		for whose, token := range map[string]string{"a session's": session, "nobody's": "wrong"} {
-			if r := ask(t, "POST", st.url+path, "{}", "Authorization", "Bearer "+token); r.status != 503 || r.json["errorCode"] == nil || r.header.Get("Retry-After") != "1" {
-				t.Errorf("%s with %s token: %d %s", name, whose, r.status, r.text)
+			if r := servertest.Ask(t, "POST", st.url+path, "{}", "Authorization", "Bearer "+token); r.Status != 503 ||
+				r.JSON["errorCode"] == nil ||
+				r.Header.Get("Retry-After") != "1" {
+				t.Errorf("%s with %s token: %d %s", name, whose, r.Status, r.Text)
 			}
 		}
 	}
-	for path, want := range map[string]string{"/readyz": `"database":"does not answer"`, "/metrics": "switchyard_database_up 0\n", "/api/v1/flags/definition": "order-ingestion-stage"} {
-		if r := ask(t, "GET", st.url+path, "", bearerA...); r.status != 200 || !strings.Contains(r.text, want) {
-			t.Errorf("%s: %d, no %s", path, r.status, want)
+	for path, want := range map[string]string{
+		"/readyz": `"database":"does not answer"`, "/metrics": "switchyard_database_up 0\n",
+		"/api/v1/flags/definition": "order-ingestion-stage",
+	} {
+		if r := servertest.Ask(t, "GET", st.url+path, "", bearerA...); r.Status != 200 ||
+			!strings.Contains(r.Text, want) {
+			t.Errorf("%s: %d, no %s", path, r.Status, want)
 		}
 	}
 }
@@ -395,7 +331,10 @@ func TestADatabaseThatFailsTakesNoFlagsAway(t *testing.T) {
 func TestAWorkerIsListedWithWhatItHolds(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
-	names := []string{"X-Worker-Service", "ingestion", "X-Worker-Instance", "web.1", "X-Worker-Version", "7"}
+	names := []string{
+		"X-Worker-Service", "ingestion", "X-Worker-Instance", "web.1", "X-Worker-Version",
+		"7",
+	}
 	find := func(instance string) migration.Worker {
 		for _, w := range st.fleet.Workers() {
 			if w.Instance == instance {
@@ -405,37 +344,57 @@ func TestAWorkerIsListedWithWhatItHolds(t *testing.T) {
 		t.Fatalf("no %q in %+v", instance, st.fleet.Workers())
 		return migration.Worker{}
 	}
-	first := ask(t, "POST", st.url+bulkPath, "{}", append(names, bearerA...)...)
-	if w := find("web.1"); w.Revision != 0 || w.Service != "ingestion" || w.Version != "7" || w.Set != setA || w.Key != "key worker-token" || w.Address != "127.0.0.1" {
+	first := servertest.Ask(t, "POST", st.url+bulkPath, "{}", append(names, bearerA...)...)
+	if w := find("web.1"); w.Revision != 0 || w.Service != "ingestion" || w.Version != "7" ||
+		w.Set != setA ||
+		w.Key != "key worker-token" ||
+		w.Address != "127.0.0.1" {
 		t.Errorf("it has not said yet what it holds: %+v", w)
 	}
-	ask(t, "POST", st.url+bulkPath, "{}", append(append(names, bearerA...), "If-None-Match", first.header.Get("ETag"))...)
+	servertest.Ask(
+		t, "POST", st.url+bulkPath, "{}",
+		append(append(names, bearerA...), "If-None-Match", first.Header.Get("ETag"))...)
 	if w := find("web.1"); w.Revision != 1 {
 		t.Errorf("%+v", w)
 	}
-	ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-Worker-Instance", "single", bearerA[0], bearerA[1])
+	servertest.Ask(
+		t, "POST", st.url+bulkPath+"/kill", "{}", "X-Worker-Instance", "single", bearerA[0],
+		bearerA[1],
+	)
 	if w := find("single"); w.Revision != 0 {
 		t.Errorf("single evaluations keep nothing: %+v", w)
 	}
-	ask(t, "GET", st.url+"/api/v1/flags/definition", "", "X-Worker-Instance", "file", bearerA[0], bearerA[1], "If-None-Match", `"1-x"`)
+	servertest.Ask(
+		t, "GET", st.url+"/api/v1/flags/definition", "", "X-Worker-Instance", "file",
+		bearerA[0], bearerA[1], "If-None-Match", `"1-x"`,
+	)
 	if w := find("file"); w.Revision != 1 {
 		t.Errorf("%+v", w)
 	}
 	st.hold(t, setA, 2)
-	refetch := ask(t, "POST", st.url+bulkPath+"?flagConfigEtag=%22x%22&flagConfigLastModified=1771622900", "{}", append(append(names, bearerA...), "If-None-Match", first.header.Get("ETag"))...)
-	if w := find("web.1"); refetch.status != 200 || w.Revision != 2 {
-		t.Errorf("it was told by a stream and does not come again: %d %+v", refetch.status, w)
+	refetch := servertest.Ask(
+		t, "POST",
+		st.url+bulkPath+"?flagConfigEtag=%22x%22&flagConfigLastModified=1771622900", "{}",
+		append(append(names, bearerA...), "If-None-Match", first.Header.Get("ETag"))...)
+	if w := find("web.1"); refetch.Status != 200 || w.Revision != 2 {
+		t.Errorf("it was told by a stream and does not come again: %d %+v", refetch.Status, w)
 	}
-	for what, bad := range map[string]string{"too long": strings.Repeat("x", maxNameLen+1), "not printable": "a\tb", "another alphabet": "ф"} {
-		ask(t, "POST", st.url+bulkPath+"/kill", "{}", "X-Worker-Instance", bad, bearerA[0], bearerA[1])
+	for what, bad := range map[string]string{
+		"too long": strings.Repeat("x", 201), "not printable": "a\tb",
+		"another alphabet": "ф",
+	} {
+		servertest.Ask(
+			t, "POST", st.url+bulkPath+"/kill", "{}", "X-Worker-Instance", bad, bearerA[0],
+			bearerA[1],
+		)
 		for _, w := range st.fleet.Workers() {
 			if w.Instance == bad {
 				t.Errorf("a name that is %s is listed", what)
 			}
 		}
 	}
-	if r := ask(t, "POST", st.url+"/api/v1/workers/attest", `{"service":"ingestion","instance":"attests","revision":1}`, "X-API-Key", tokenB); r.status != 204 {
-		t.Fatalf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "POST", st.url+"/api/v1/workers/attest", `{"service":"ingestion","instance":"attests","revision":1}`, "X-API-Key", tokenB); r.Status != 204 {
+		t.Fatalf("%d %s", r.Status, r.Text)
 	}
 	if w := find("attests"); w.Set != setB || w.Key != "key b" || w.Address != "127.0.0.1" {
 		t.Errorf("%+v", w)
@@ -446,18 +405,25 @@ func TestTheWholeDefinitionIsGivenOnceAndNeverAnOlderOne(t *testing.T) {
 	t.Parallel()
 	st := serveFlags(t)
 	url := st.url + "/api/v1/flags/definition"
-	r := ask(t, "GET", url, "", bearerA...)
-	tag := r.header.Get("ETag")
-	if r.status != 200 || r.text != string(definition(setA, 1).Definition) || r.header.Get("Content-Type") != "application/json" || tag == "" {
-		t.Errorf("%d %s %v", r.status, r.text, r.header)
+	r := servertest.Ask(t, "GET", url, "", bearerA...)
+	tag := r.Header.Get("ETag")
+	if r.Status != 200 || r.Text != string(servertest.Set(setA, 1).Definition) ||
+		r.Header.Get("Content-Type") != "application/json" ||
+		tag == "" {
+		t.Errorf("%d %s %v", r.Status, r.Text, r.Header)
 	}
-	for header, want := range map[string]int{tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"2-later"`: 304, `"0-x"`: 200, `"1-other"`: 200} {
-		if r := ask(t, "GET", url, "", append([]string{"If-None-Match", header}, bearerA...)...); r.status != want || (want == 304) != (r.text == "") {
-			t.Errorf("If-None-Match %s: %d %q", header, r.status, r.text)
+	for header, want := range map[string]int{
+		tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"2-later"`: 304,
+		`"0-x"`: 200, `"1-other"`: 200,
+	} {
+		if r := servertest.Ask(t, "GET", url, "", append([]string{"If-None-Match", header}, bearerA...)...); r.Status != want ||
+			(want == 304) != (r.Text == "") {
+			t.Errorf("If-None-Match %s: %d %q", header, r.Status, r.Text)
 		}
 	}
-	if r := ask(t, "GET", url, "", "X-API-Key", "wrong"); r.status != 401 || problemOf(t, r.text).Status != 401 {
-		t.Errorf("%d %s", r.status, r.text)
+	if r := servertest.Ask(t, "GET", url, "", "X-API-Key", "wrong"); r.Status != 401 ||
+		problemOf(t, r.Text).Status != 401 {
+		t.Errorf("%d %s", r.Status, r.Text)
 	}
 }
 
@@ -465,51 +431,69 @@ func TestPagesOfAllowedSitesReadFlagsWithAKeyAndNoOtherSiteDoes(t *testing.T) {
 	t.Parallel()
 	const shop, evil = "https://shop.example", "https://evil.example"
 	st := serve(t, func(o *Options) { o.CORSOrigins = []string{shop} })
-	post := func(origin, path string, header ...string) reply {
-		return ask(t, "POST", st.url+path, "{}", append([]string{"Origin", origin, "Sec-Fetch-Site", "cross-site"}, header...)...)
+	post := func(origin, path string, header ...string) servertest.Reply {
+		return servertest.Ask(
+			t, "POST", st.url+path, "{}",
+			append([]string{"Origin", origin, "Sec-Fetch-Site", "cross-site"}, header...)...)
 	}
 	r := post(shop, bulkPath, bearerA...)
-	if h := r.header; r.status != 200 || h.Get("Access-Control-Allow-Origin") != shop || !strings.Contains(h.Get("Access-Control-Expose-Headers"), "ETag") ||
-		h.Get("Vary") != "Origin" || h.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("%d %v", r.status, h)
+	if h := r.Header; r.Status != 200 || h.Get("Access-Control-Allow-Origin") != shop ||
+		!strings.Contains(h.Get("Access-Control-Expose-Headers"), "ETag") ||
+		h.Get("Vary") != "Origin" ||
+		h.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("%d %v", r.Status, h)
 	}
-	if r := post(shop, bulkPath+"/none", bearerA...); r.status != 404 || r.header.Get("Access-Control-Allow-Origin") != shop {
-		t.Errorf("an error: %d %v", r.status, r.header)
+	if r := post(shop, bulkPath+"/none", bearerA...); r.Status != 404 ||
+		r.Header.Get("Access-Control-Allow-Origin") != shop {
+		t.Errorf("an error: %d %v", r.Status, r.Header)
 	}
-	if r := post(shop, bulkPath, "X-API-Key", "wrong"); r.status != 401 || r.header.Get("Access-Control-Allow-Origin") != shop {
-		t.Errorf("a wrong key: %d %v", r.status, r.header)
+	if r := post(shop, bulkPath, "X-API-Key", "wrong"); r.Status != 401 ||
+		r.Header.Get("Access-Control-Allow-Origin") != shop {
+		t.Errorf("a wrong key: %d %v", r.Status, r.Header)
 	}
-	for name, r := range map[string]reply{
+	for name, r := range map[string]servertest.Reply{
 		"another site":                 post(evil, bulkPath, bearerA...),
 		"one that begins like it":      post(shop+".evil.example", bulkPath, bearerA...),
 		"the same over plain HTTP":     post("http://shop.example", bulkPath, bearerA...),
 		"no key":                       post(shop, bulkPath),
 		"another route":                post(shop, "/api/v1/workers/attest", bearerA...),
-		"a cookie instead of a key":    {status: st.browser(t, "ada", enginePass).send("POST", bulkPath, nil, map[string]string{"Origin": shop, "Sec-Fetch-Site": "cross-site"}).status},
+		"a cookie instead of a key":    {Status: st.browser(t, "ada", enginePass).send("POST", bulkPath, nil, map[string]string{"Origin": shop, "Sec-Fetch-Site": "cross-site"}).status},
 		"an opaque origin (a sandbox)": post("null", bulkPath, bearerA...),
 	} {
-		if r.status != 403 {
-			t.Errorf("%s: %d %s", name, r.status, r.text)
+		if r.Status != 403 {
+			t.Errorf("%s: %d %s", name, r.Status, r.Text)
 		}
-		if got := r.header.Get("Access-Control-Allow-Origin"); got != "" && name != "no key" {
+		if got := r.Header.Get("Access-Control-Allow-Origin"); got != "" && name != "no key" {
 			t.Errorf("%s: allowed for %s", name, got)
 		}
 	}
-	preflight := func(origin, path string) reply {
-		return ask(t, "OPTIONS", st.url+path, "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "x-api-key,if-none-match")
+	preflight := func(origin, path string) servertest.Reply {
+		return servertest.Ask(
+			t, "OPTIONS", st.url+path, "", "Origin", origin,
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers",
+			"x-api-key,if-none-match",
+		)
 	}
 	r = preflight(shop, bulkPath+"/kill")
-	if h := r.header; r.status != 204 || r.text != "" || h.Get("Access-Control-Allow-Origin") != shop || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") || h.Get("Vary") != "Origin" {
-		t.Errorf("%d %v", r.status, h)
+	if h := r.Header; r.Status != 204 || r.Text != "" ||
+		h.Get("Access-Control-Allow-Origin") != shop ||
+		!strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") ||
+		h.Get("Vary") != "Origin" {
+		t.Errorf("%d %v", r.Status, h)
 	}
-	for _, want := range []string{"If-None-Match", "X-API-Key", "Authorization", "Content-Type", "X-Worker-Service", "X-Worker-Instance", "X-Worker-Version"} {
-		if !strings.Contains(r.header.Get("Access-Control-Allow-Headers"), want) {
-			t.Errorf("%s may not be sent: %q", want, r.header.Get("Access-Control-Allow-Headers"))
+	for _, want := range []string{
+		"If-None-Match", "X-API-Key", "Authorization", "Content-Type", "X-Worker-Service",
+		"X-Worker-Instance", "X-Worker-Version",
+	} {
+		if !strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), want) {
+			t.Errorf("%s may not be sent: %q", want, r.Header.Get("Access-Control-Allow-Headers"))
 		}
 	}
-	for _, r := range []reply{preflight(evil, bulkPath), preflight(shop, "/api/v1/migrations")} {
-		if r.status < 400 || r.header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%d %v", r.status, r.header)
+	for _, r := range []servertest.Reply{
+		preflight(evil, bulkPath), preflight(shop, "/api/v1/migrations"),
+	} {
+		if r.Status < 400 || r.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%d %v", r.Status, r.Header)
 		}
 	}
 }

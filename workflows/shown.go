@@ -19,9 +19,9 @@ import (
 
 // Queues counts the jobs on both sides, now: of the pipeline's queues, and of every other
 // one that the last survey saw.
-func (c *Control) Queues(ctx context.Context, mid string) (QueueBoard, error) {
+func (c *Control) Queues(ctx context.Context, mid string) (migration.QueueBoard, error) {
 	if err := c.known(ctx, mid); err != nil {
-		return QueueBoard{}, err
+		return migration.QueueBoard{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()

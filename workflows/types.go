@@ -18,8 +18,6 @@ import (
 
 // What Control answers, so that pages, API and command line need know nothing below it.
 type (
-	QueueBoard          = environment.QueueBoard
-	QueueSide           = environment.QueueSide
 	SideSurvey          = environment.SideSurvey
 	LedgerOverview      = environment.LedgerOverview
 	LedgerOrder         = environment.LedgerOrder

@@ -46,14 +46,14 @@ func newSchemas(r *openapi31.Reflector) (*schemas, error) {
 // names of components that are not called as their type: another type has that name, or they were
 // called so before.
 var names = map[string]string{
-	"audit.Finding":      "ReportFinding",
-	"audit.Severity":     "AuditSeverity",
-	"audit.State":        "AuditState",
-	"bullmq.Match":       "JobMatch",
-	"bullmq.Queue":       "QueueName",
-	"capacity.State":     "LimitState",
-	"ledger.Verdict":     "LedgerVerdict",
-	"providers.Plan":       "ManagedPlan",
+	"audit.Finding":          "ReportFinding",
+	"audit.Severity":         "AuditSeverity",
+	"audit.State":            "AuditState",
+	"bullmq.Match":           "JobMatch",
+	"bullmq.Queue":           "QueueName",
+	"capacity.State":         "LimitState",
+	"ledger.Verdict":         "LedgerVerdict",
+	"providers.Plan":         "ManagedPlan",
 	"cutoverreport.Severity": "ReportSeverity",
 }
 

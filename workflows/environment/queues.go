@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -115,25 +116,6 @@ func (s *Servers) ResidueOn(
 // that, so that their board is whole at once.
 const boardPatience = 300 * time.Millisecond
 
-// QueueBoard is the queues of both sides at one time.
-type QueueBoard struct {
-	At    time.Time   `json:"at"`
-	Sides []QueueSide `json:"sides"`
-}
-
-// QueueSide is the queues on one server. Error says why it could not be read, in words;
-// then Queues is empty.
-type QueueSide struct {
-	Side     string          `json:"side"` // source, target
-	Endpoint string          `json:"endpoint"`
-	Address  string          `json:"address"`
-	Error    string          `json:"error,omitempty"`
-	Queues   []bullmq.Counts `json:"queues"`
-	// Looking says that queues which no flag routes are still being looked for, so that
-	// there may be more than Queues; "" when they are known.
-	Looking string `json:"looking,omitempty"`
-}
-
 // Board counts the jobs on both sides, now: of the pipeline's queues, and of every other
 // one that the last survey saw.
 func (s *Servers) Board(
@@ -141,11 +123,11 @@ func (s *Servers) Board(
 	surveys *Surveys,
 	mid string,
 	at time.Time,
-) QueueBoard {
+) migration.QueueBoard {
 	source, endpoint, err := s.Source(ctx, mid)
-	board := QueueBoard{
+	board := migration.QueueBoard{
 		At:    at,
-		Sides: []QueueSide{s.count(ctx, surveys, "source", source, endpoint, err)},
+		Sides: []migration.QueueSide{s.count(ctx, surveys, "source", source, endpoint, err)},
 	}
 	target, endpoint, err := s.Target(ctx)
 	board.Sides = append(board.Sides, s.count(ctx, surveys, "target", target, endpoint, err))
@@ -159,12 +141,12 @@ func (s *Servers) count(
 	client redis.UniversalClient,
 	endpoint redisconn.Endpoint,
 	err error,
-) QueueSide {
-	out := QueueSide{
-		Side:     side,
-		Endpoint: endpoint.Name,
-		Address:  endpoint.Address(),
-		Queues:   []bullmq.Counts{},
+) migration.QueueSide {
+	out := migration.QueueSide{
+		Endpoint: migration.Endpoint{
+			Side: side, Endpoint: endpoint.Name, Address: endpoint.Address(),
+		},
+		Queues: []migration.Queue{},
 	}
 	var all []bullmq.Queue
 	for _, q := range s.Queues {
@@ -193,12 +175,19 @@ func (s *Servers) count(
 		}
 		var counts bullmq.Counts
 		if counts, err = bullmq.Census(ctx, client, q); err == nil {
-			out.Queues = append(out.Queues, counts)
+			out.Queues = append(out.Queues, census(counts))
 		}
 	}
 	if err != nil {
 		out.Error = InWords(err)
-		out.Queues = []bullmq.Counts{}
+		out.Queues = []migration.Queue{}
 	}
 	return out
+}
+
+func census(n bullmq.Counts) migration.Queue {
+	return migration.Queue{
+		Queue: n.Queue, Version: n.Version, Paused: n.Paused, Pending: n.Pending(),
+		States: n.ByState(), OldestJobAgeMS: n.OldestJobAgeMS,
+	}
 }

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/migrationpages"
+	"github.com/switchyard-dev/switchyard/web/queuepages"
+)
+
+func (s *Server) overviewRoutes() []site.Route {
+	return []site.Route{
+		site.Get("/", site.Session, s.home),
+		site.Get("/m/:mid", site.Session, s.overview),
+		site.Get("/m/:mid/plan", site.Session, s.plan),
+		site.Get("/api/v1/migrations", site.Session, s.apiMigrations),
+		site.Get(apiMigration, site.Session, s.apiOverview),
+	}
+}
+
+// home leads to the migration; there is one.
+func (s *Server) home(c *fiber.Ctx) error {
+	all, err := s.Control.Migrations(c.UserContext())
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return migration.Errorf(migration.NotFound,
+			"there is no migration yet: it is created from the plan at the first start")
+	}
+	return c.Redirect("/m/"+all[0].ID, http.StatusSeeOther)
+}
+
+func (s *Server) overview(c *fiber.Ctx) error {
+	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
+	if err != nil {
+		return err
+	}
+	l, err := s.Control.LedgerOverview(c.UserContext(), o.Migration.ID)
+	if err != nil {
+		return err
+	}
+	at := site.Place{
+		Migration: o.Migration, Section: "overview", Title: o.Migration.Name,
+		Topics: []string{"overview"},
+	}
+	return s.Page(c, at, templ.Join(
+		queuepages.LedgerAlert(o.Migration.ID, l),
+		migrationpages.Overview(o, time.Now(), site.IdentityOf(c).Who())))
+}
+
+func (s *Server) plan(c *fiber.Ctx) error {
+	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
+	if err != nil {
+		return err
+	}
+	at := site.Place{
+		Migration: o.Migration, Section: "plan", Title: "Plan", Topics: []string{"overview"},
+	}
+	return s.Page(c, at, migrationpages.PlanPage(migrationpages.Plan{
+		MigrationID: o.Migration.ID, Plan: o.Plan, EventDate: o.Migration.EventDate,
+		Steps: o.Steps, Now: time.Now(),
+	}))
+}
+
+func (s *Server) apiMigrations(c *fiber.Ctx) error {
+	all, err := s.Control.Migrations(c.UserContext())
+	return site.Answer(c, api.MigrationList{Migrations: site.List(all)}, err)
+}
+
+func (s *Server) apiOverview(c *fiber.Ctx) error {
+	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
+	return site.Answer(c, o, err)
+}

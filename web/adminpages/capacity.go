@@ -1,0 +1,190 @@
+package adminpages
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/capacity"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Capacity is the page of cost and capacity.
+type Capacity struct {
+	MigrationID string
+	Capacity    workflows.Capacity
+	Now         time.Time
+}
+
+func dollars(usd float64) string {
+	if usd >= 1000 {
+		return "$" + ui.Number(int64(usd+0.5))
+	}
+	return fmt.Sprintf("$%.2f", usd)
+}
+
+// phaseSum is what a phase costs; of one with an unknown price at least that.
+func phaseSum(p workflows.CostPhase) string {
+	switch {
+	case p.Complete:
+		return dollars(p.USD)
+	case p.USD == 0:
+		return "not known"
+	}
+	return "at least " + dollars(p.USD)
+}
+
+func meteredRange(m workflows.MeteredCost) string {
+	if m.Low == nil {
+		return dollars(m.High)
+	}
+	return dollars(*m.Low) + " to " + dollars(m.High)
+}
+
+func meteredLow(m workflows.MeteredCost) string {
+	if m.Low == nil {
+		return "not told"
+	}
+	return dollars(*m.Low)
+}
+
+func meteredCalls(m workflows.MeteredCost) string {
+	if m.Rates.Calls < 0 {
+		return "not told"
+	}
+	return fmt.Sprintf("%.1f", m.Rates.Calls)
+}
+
+func meteredStatus(m workflows.MeteredCost) ui.Status {
+	switch m.Cheaper() {
+	case "fixed":
+		return ui.OK("Fixed is cheaper")
+	case "pay-as-you-go":
+		return ui.Warn("Use would be cheaper now")
+	}
+	return ui.Unknown("Open")
+}
+
+// meteredVerdict says in a sentence what follows.
+func meteredVerdict(m workflows.MeteredCost) string {
+	seen := fmt.Sprintf("Measured on the %s for %s: ", m.Side, migration.Words(m.Rates.Seen))
+	switch {
+	case !m.Enough:
+		return seen + "too short to decide on; an hour is the least."
+	case m.Cheaper() == "fixed":
+		return seen + fmt.Sprintf(
+			"billed by use this traffic would cost %s a month, the fixed plan costs %s.",
+			meteredRange(m),
+			dollars(m.Fixed),
+		)
+	case m.Cheaper() == "pay-as-you-go":
+		return seen + fmt.Sprintf(
+			"billed by use this traffic would cost %s a month, less than the %s of the fixed "+
+				"plan. A fixed price stays the same in an incident; a bill by use grows with "+
+				"every idle poll of every worker.",
+			meteredRange(m),
+			dollars(m.Fixed),
+		)
+	}
+	return seen + fmt.Sprintf(
+		"billed by use this traffic would cost %s a month; whether that is more than %s depends "+
+			"on how the service counts scripts, which it does not document.",
+		meteredRange(m),
+		dollars(m.Fixed),
+	)
+}
+
+func useStatus(u capacity.Use) ui.Status {
+	switch u.State {
+	case capacity.Fits:
+		return ui.OK("Fits")
+	case capacity.Near:
+		return ui.Warn("Near the limit")
+	case capacity.Over:
+		return ui.Bad("Over the limit")
+	}
+	return ui.Unknown("Not known")
+}
+
+func amount(u capacity.Use, v float64) string {
+	switch u.Unit {
+	case "bytes", "bytes/month":
+		return ui.Size(int64(v))
+	}
+	if v < 10 && v != float64(int64(v)) {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return ui.Number(int64(v + 0.5))
+}
+
+// limitDate says when a limit would be reached.
+func limitDate(u capacity.Use) string {
+	date := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+	switch {
+	case u.State == capacity.Unknown:
+		return "not known"
+	case u.State == capacity.Over:
+		return "reached"
+	case u.Trend == nil:
+		return "no date yet"
+	case u.Likely == nil && u.Early == nil:
+		return "not within a year"
+	case u.Likely == nil:
+		return "not within a year; " + date(*u.Early) + " at the worst growth seen"
+	case u.Early == nil || u.Early.Equal(*u.Likely):
+		return date(*u.Likely)
+	}
+	return date(*u.Likely) + ", at the worst growth seen " + date(*u.Early)
+}
+
+// growth is the median change a day.
+func growth(u capacity.Use) string {
+	if u.Trend == nil {
+		return ""
+	}
+	if u.Trend.PerDay == 0 {
+		return "none"
+	}
+	sign := "+"
+	v := u.Trend.PerDay
+	if v < 0 {
+		sign, v = "−", -v
+	}
+	return sign + amount(u, v) + " a day"
+}
+
+// column is one hour in the picture of a week; sizes are in the units of its view box.
+type column struct{ X, Y, Height int }
+
+const (
+	chartHours  = 7 * 24
+	chartHeight = 48
+)
+
+// columns draws the mean commands a second of the last week's hours, the highest filling
+// the height. An hour that nobody saw has none.
+func columns(hours []capacity.Hour, now time.Time) (cols []column, top float64) {
+	rate := func(h capacity.Hour) float64 { return float64(h.Commands) / h.Seen.Seconds() }
+	first := now.Truncate(time.Hour).Add(-(chartHours - 1) * time.Hour)
+	for _, h := range hours {
+		if h.Seen > 0 && !h.Start.Before(first) {
+			top = max(top, rate(h))
+		}
+	}
+	for _, h := range hours {
+		if h.Seen == 0 || h.Start.Before(first) || top == 0 {
+			continue
+		}
+		height := max(1, int(rate(h)/top*chartHeight+0.5))
+		cols = append(
+			cols,
+			column{
+				X:      int(h.Start.Sub(first)/time.Hour) * 4,
+				Y:      chartHeight - height,
+				Height: height,
+			},
+		)
+	}
+	return cols, top
+}

@@ -1,0 +1,4 @@
+package migrationpages
+
+// exportCLI prints the same as the link.
+const exportCLI = "switchyard export terraform"

@@ -1,0 +1,163 @@
+package migrationpages
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// fenceStatus is where a watched window stands.
+func fenceStatus(f evidence.WatchFacts, a migration.RunAction, now time.Time) ui.Status {
+	switch {
+	case a.State == migration.ActionUndone:
+		return ui.Idle("Undone").As("undo-2")
+	case a.State == migration.ActionFailed:
+		return ui.Bad("Failed")
+	case f.Over:
+		return ui.OK("Nobody for the whole window")
+	case here(f) > 0:
+		return ui.Bad("Somebody is knocking")
+	}
+	return ui.Running(left(f, now) + " left").As("clock")
+}
+
+func left(f evidence.WatchFacts, now time.Time) string {
+	return migration.Words(max(0, f.Ends().Sub(now).Truncate(time.Second)))
+}
+
+// permille is how much of the window has passed.
+func permille(f evidence.WatchFacts, now time.Time) string {
+	return strconv.Itoa(int(min(1000, max(0, 1000*now.Sub(f.Since).Seconds()/f.WindowSeconds))))
+}
+
+// here counts the clients that were connected at the last look.
+func here(f evidence.WatchFacts) (n int) {
+	for _, k := range f.Knocks {
+		if k.Connected {
+			n++
+		}
+	}
+	return n
+}
+
+func windowWords(f evidence.WatchFacts) string {
+	return migration.Words(time.Duration(f.WindowSeconds * float64(time.Second)))
+}
+
+// fenceWords says what a person should know and do about the window.
+func fenceWords(f evidence.WatchFacts, now time.Time) string {
+	switch {
+	case f.Over:
+		return "Nobody knocked for " + windowWords(
+			f,
+		) + ". Since then only the servers count; if anybody tries, the power-off is refused."
+	case here(f) > 0:
+		return "The window does not begin while somebody is there. Stop these apps or point " +
+			"them at the target; the window then starts by itself. Cancelling the run lifts the " +
+			"fence."
+	case len(f.Knocks) > 0:
+		return "Somebody knocked, so the window of " + windowWords(
+			f,
+		) + " started again. If nobody comes back it ends in " + left(
+			f,
+			now,
+		) + "."
+	}
+	return "Writes are refused and reads go on. If nobody comes, the window of " + windowWords(
+		f,
+	) + " ends in " + left(
+		f,
+		now,
+	) + "."
+}
+
+func unseenWords(n evidence.WatchedNode) string {
+	if n.Unseen == "" {
+		return "every command is seen"
+	}
+	return "connections and counts alone: " + n.Unseen
+}
+
+func who(k evidence.Knock) string {
+	if k.Addr == "" {
+		return "left before it could be seen"
+	}
+	return k.Addr
+}
+
+// aboutKnock is what else is known of a client.
+func aboutKnock(k evidence.Knock) string {
+	var l []string
+	if k.Connected {
+		l = append(l, "still there")
+	}
+	if k.User != "" {
+		l = append(l, "user "+k.User)
+	}
+	if k.Library != "" {
+		l = append(l, k.Library)
+	}
+	return strings.Join(append(l, "on "+k.Node), " · ")
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+// backupProof says how far the backup is proven.
+func backupProof(b evidence.BackupFacts) string {
+	switch {
+	case b.Differences > 0:
+		return fmt.Sprintf(
+			"It differs from the source in %s keys.",
+			ui.Number(int64(b.Differences)),
+		)
+	case b.Restored:
+		return "Restored into a scratch server, and every key compared with the source in both " +
+			"directions: type, value and expiry."
+	case b.NotRestored != "":
+		return "Read back and compared with the source, but not restored into a server: " + b.NotRestored + "."
+	}
+	return "Read back and compared with the source."
+}
+
+func backupStatus(b evidence.BackupFacts) ui.Status {
+	switch {
+	case !b.Verified || b.Differences > 0:
+		return ui.Bad("Not equal")
+	case !b.Restored:
+		return ui.Warn("Equal, not restored")
+	}
+	return ui.OK("Restored and equal")
+}
+
+func backupFacts(b evidence.BackupFacts) []migration.Fact {
+	var l ui.Facts
+	method := "DUMP of every key"
+	if b.Method == "replication" {
+		method = "replication stream, as an RDB file that any redis-server loads"
+	}
+	l.Add("File", true, "%s", b.File)
+	l.Add("Taken by", true, "%s", method)
+	l.Add("Not by the stream because", b.Why != "", "%s", b.Why)
+	l.Add("Keys", true, "%s", ui.Number(b.Keys))
+	l.Add(
+		"Compared",
+		b.Compared > 0,
+		"%s keys, %s differences",
+		ui.Number(b.Compared),
+		ui.Number(int64(b.Differences)),
+	)
+	l.Add("Size", true, "%s bytes", ui.Number(b.Bytes))
+	l.Add("SHA-256", true, "%s", b.SHA256)
+	l.Add("Took", b.Seconds > 0, "%.1f s", b.Seconds)
+	return l
+}

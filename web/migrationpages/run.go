@@ -1,0 +1,224 @@
+package migrationpages
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+)
+
+// Run is the page of one run.
+type Run struct {
+	MigrationID   string
+	MigrationName string
+	StepTitle     string
+	Run           migration.Run
+	Log           []migration.LogLine
+	LogSkipped    bool // earlier lines exist and are not shown
+	RollbackPlan  *migration.StepPlan
+	RollbackError string // why a rollback cannot be planned now
+	Draft         Draft
+	Now           time.Time
+	Who           ui.Who
+}
+
+// Draft is what the person typed before a refusal.
+type Draft struct {
+	Comment     string
+	ConfirmName string
+}
+
+func happening(r migration.Run) string {
+	switch s := r.State; {
+	case r.State == migration.RunAwaitingApproval && r.StartedAt == nil:
+		return "What will happen"
+	case s.Open():
+		return "What is happening"
+	case s == migration.RunRejected:
+		return "What would have happened"
+	}
+	return "What happened"
+}
+
+func errorTitle(r migration.Run) string {
+	switch r.State {
+	case migration.RunCancelled:
+		return "Stopped"
+	case migration.RunRejected:
+		return "Not approved"
+	case migration.RunUndoing:
+		return "Failed, undoing what was done"
+	}
+	return "Failed"
+}
+
+// mayApprove says why this person cannot approve; empty when they can.
+func mayApprove(v Run) string {
+	switch {
+	case !v.Who.CanAct():
+		return "You are signed in as a viewer. An engineer can do this."
+	case v.Run.Needs() == migration.ApprovalTwo && v.Run.RequestedBy == v.Who.Name:
+		return "You asked for this run, and this cannot be undone. An engineer other than you " +
+			"must approve it."
+	}
+	return ""
+}
+
+// measurePhase says what a copy is doing.
+func measurePhase(m migration.Measure, pausedBy string) string {
+	if pausedBy != "" {
+		return "Paused by " + pausedBy + "."
+	}
+	switch m.Phase {
+	case "jobs":
+		return "Moving what is left, one job after the other: each leaves the source once the " +
+			"target has it."
+	case "copy":
+		return "Copying while the queues go on working. Each copied key is compared on both sides."
+	case "pause":
+		return "Workers of the source take no further job; those at work finish."
+	case "fence", "settle", "activate":
+		return "The queues stand still for the last difference."
+	case "sweep":
+		return "Carrying over what was added on the source meanwhile."
+	}
+	return ui.Title(m.Phase)
+}
+
+func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
+	var l ui.Facts
+	did := "Copied and compared"
+	if m.Phase == "jobs" {
+		did = "Moved"
+	}
+	switch {
+	case m.Total == 0:
+		l.Add(did, true, "%s %s", ui.Number(m.Done), m.Unit)
+	case m.Done >= m.Total:
+		l.Add(did, true, "%s %s, every one once", ui.Number(m.Done), m.Unit)
+	default:
+		l.Add(did, true, "%s of about %s %s", ui.Number(m.Done), ui.Number(m.Total), m.Unit)
+	}
+	moving := pausedBy == ""
+	l.Add(
+		"Pace",
+		moving && m.PerSecond > 0,
+		"%s %s per second",
+		ui.Number(int64(m.PerSecond)),
+		m.Unit,
+	)
+	left := fmt.Sprintf("%.0f s", max(m.ETASeconds, 1))
+	if m.ETASeconds >= 60 {
+		left = migration.Words(time.Duration(m.ETASeconds) * time.Second)
+	}
+	l.Add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", left)
+	l.Add("Changed since copied", m.Phase != "jobs", "%s keys", ui.Number(int64(m.Changed)))
+	l.Add(
+		"Would stand still for",
+		m.FreezeMS > 0,
+		"about %s ms if it did now",
+		ui.Number(m.FreezeMS),
+	)
+	l.Add("Source answers in", m.LatencyMS > 0, "%.1f ms (99 of 100)", m.LatencyMS)
+	l.Add(
+		"Held back",
+		m.BackingOffMS > 0,
+		"%.0f ms before each batch, because the source answers slowly",
+		m.BackingOffMS,
+	)
+	return l
+}
+
+// waited is how long a run waited for a person, and worked how long it then took; both up
+// to now while they last.
+func waited(r migration.Run, now time.Time) time.Duration {
+	if r.StartedAt != nil {
+		return r.StartedAt.Sub(r.CreatedAt)
+	}
+	if r.FinishedAt != nil {
+		return r.FinishedAt.Sub(r.CreatedAt)
+	}
+	return now.Sub(r.CreatedAt)
+}
+
+func worked(r migration.Run, now time.Time) time.Duration {
+	switch {
+	case r.StartedAt == nil:
+		return 0
+	case r.FinishedAt != nil:
+		return r.FinishedAt.Sub(*r.StartedAt)
+	}
+	return now.Sub(*r.StartedAt)
+}
+
+func took(a migration.RunAction, now time.Time) string {
+	switch {
+	case a.StartedAt == nil:
+		return ""
+	case a.FinishedAt != nil:
+		return migration.Words(a.FinishedAt.Sub(*a.StartedAt))
+	}
+	return migration.Words(now.Sub(*a.StartedAt))
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
+// outputOf reads what an action of a run gave so far; false: nothing yet.
+func outputOf[T any](r migration.Run, action string) (T, migration.RunAction, bool) {
+	var v T
+	for _, a := range r.Actions {
+		if a.ID == action && a.Output != nil {
+			return v, a, json.Unmarshal(a.Output, &v) == nil
+		}
+	}
+	return v, migration.RunAction{}, false
+}
+
+func waitsWith(r migration.Run) string {
+	a, _ := r.Waiting()
+	return a.ID
+}
+
+func decideTitle(r migration.Run) string {
+	if a, ok := r.Waiting(); ok {
+		return "Decide: " + a.Title
+	}
+	return "Decide"
+}
+
+// ownApprovals lists the actions that an approval of the plan does not cover.
+func ownApprovals(p migration.StepPlan) string {
+	var l []string
+	for _, a := range p.Actions {
+		if a.Approval != "" {
+			l = append(l, a.Title)
+		}
+	}
+	return strings.Join(l, "; ")
+}
+
+// approvalWords says who has approved an action, or who may.
+func approvalWords(a migration.ActionPlan, r migration.Run) string {
+	for _, c := range r.Approvals {
+		if c.Action != a.ID {
+			continue
+		}
+		said := "Approved by "
+		if !c.Approved {
+			said = "Not approved by "
+		}
+		said += c.By
+		if c.Comment != "" {
+			said += ": " + c.Comment
+		}
+		return said
+	}
+	if a.Approval == migration.ApprovalTwo {
+		return "Needs an approval of its own, by somebody other than who asked for the run, " +
+			"with the name typed"
+	}
+	return "Needs an approval of its own"
+}

@@ -1,0 +1,100 @@
+package migrationpages
+
+import (
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+)
+
+func runStatus(r migration.Run) ui.Status {
+	if r.RolledBackBy != "" {
+		return ui.Idle("Rolled back").As("undo-2")
+	}
+	switch r.State {
+	case migration.RunAwaitingApproval:
+		return ui.Waiting("Waiting for approval").As("hand")
+	case migration.RunQueued:
+		return ui.Running("Queued").As("clock")
+	case migration.RunRunning:
+		if r.PausedBy != "" {
+			return ui.Waiting("Paused").As("circle-pause")
+		}
+		return ui.Running("In progress")
+	case migration.RunUndoing:
+		return ui.Warn("Undoing").As("undo-2")
+	case migration.RunSucceeded:
+		return ui.OK("Done")
+	case migration.RunFailed:
+		return ui.Bad("Failed")
+	case migration.RunCancelled:
+		return ui.Idle("Cancelled").As("ban")
+	case migration.RunRejected:
+		return ui.Idle("Rejected").As("circle-x")
+	}
+	return ui.Unknown("Unknown: " + string(r.State))
+}
+
+func stepStatus(s migration.StepStatus) ui.Status {
+	switch s.State {
+	case migration.StepTodo:
+		return ui.Ready("Ready").As("circle-dot")
+	case migration.StepBlocked:
+		return ui.Idle("Blocked").As("ban")
+	case migration.StepActive:
+		if s.LastRun != nil && s.LastRun.State == migration.RunAwaitingApproval {
+			return ui.Waiting("Waiting for approval").As("hand")
+		}
+		return ui.Running("In progress")
+	case migration.StepDone:
+		return ui.OK("Done")
+	case migration.StepFailed:
+		return ui.Bad("Failed")
+	case migration.StepSkipped:
+		return ui.Idle("Skipped")
+	}
+	return ui.Unknown("Unknown: " + string(s.State))
+}
+
+func actionStatus(a migration.RunAction) ui.Status {
+	switch a.State {
+	case migration.ActionPending:
+		return ui.Idle("Not started")
+	case migration.ActionRunning:
+		return ui.Running("In progress")
+	case migration.ActionDone:
+		return ui.OK("Done")
+	case migration.ActionFailed:
+		return ui.Bad("Failed")
+	case migration.ActionUndone:
+		return ui.Idle("Undone").As("undo-2")
+	}
+	return ui.Unknown("Unknown: " + string(a.State))
+}
+
+// milestoneStatus says whether a milestone was kept, is near, or was missed. A milestone
+// without a step has only a date.
+func milestoneStatus(
+	m migration.Milestone,
+	event time.Time,
+	steps []migration.StepStatus,
+	now time.Time,
+) ui.Status {
+	at := event.Add(m.At)
+	for _, s := range steps {
+		if s.PlanStep.ID != m.Step {
+			continue
+		}
+		if s.State == migration.StepDone || s.State == migration.StepSkipped {
+			return ui.OK("Done")
+		}
+		if now.After(at.Add(24 * time.Hour)) {
+			return ui.Warn("Overdue")
+		}
+		return stepStatus(s)
+	}
+	if now.After(at) {
+		return ui.Idle("Past").As("circle-check")
+	}
+	return ui.Idle("Later")
+}

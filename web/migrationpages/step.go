@@ -1,0 +1,86 @@
+package migrationpages
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Step is the page of one step.
+type Step struct {
+	MigrationID string
+	Status      migration.StepStatus
+	Params      migration.Params
+	Plan        migration.StepPlan
+	PlanError   string // why there is no plan; empty when there is one
+	Runs        []migration.Run
+	Open        *migration.Run // the run that holds the migration, of whichever step
+	Proves      []migration.Item
+	Cutover     *Cutover              // nil for every other step
+	Audit       *workflows.RedisAudit // of the step audit; nil before there is one
+	Now         time.Time
+	Who         ui.Who
+}
+
+// failingFirst puts what blocks on top.
+func failingFirst(gates []migration.Gate) []migration.Gate {
+	sorted := slices.Clone(gates)
+	slices.SortStableFunc(sorted, func(a, b migration.Gate) int {
+		switch {
+		case a.OK == b.OK:
+			return 0
+		case b.OK:
+			return -1
+		}
+		return 1
+	})
+	return sorted
+}
+
+// obstacle says why a step cannot be started now; empty when it can.
+func obstacle(v Step) string {
+	switch failing := migration.Failing(v.Plan.Gates); {
+	case v.Open != nil:
+		return "Another run is open: " + v.Open.Step + toMove(*v.Open) + ". One runs at a time."
+	case v.PlanError != "":
+		return "No plan can be made now: " + v.PlanError
+	case len(failing) == 1:
+		return "One precondition does not hold: " + failing[0].Title + "."
+	case len(failing) > 1:
+		return strconv.Itoa(
+			len(failing),
+		) + " preconditions do not hold; the list below says what to do about each."
+	case v.Status.State == migration.StepBlocked:
+		return v.Status.Why
+	}
+	return ""
+}
+
+func approvalText(p migration.StepPlan) string {
+	switch p.Approval {
+	case migration.ApprovalNone:
+		return "Runs at once: it needs no approval."
+	case migration.ApprovalOne:
+		return "Starting asks for approval first. An engineer, also you, confirms this plan " +
+			"before anything changes."
+	case migration.ApprovalTwo:
+		return "Starting asks for approval first. An engineer other than you must confirm this " +
+			"plan and type the migration's name."
+	}
+	return "Approval: " + string(p.Approval)
+}
+
+func startLabel(v Step) string {
+	label := "Start"
+	if v.Plan.Approval == migration.ApprovalOne || v.Plan.Approval == migration.ApprovalTwo {
+		label = "Ask for approval"
+	}
+	if v.Params.To != "" {
+		label += ": " + v.Params.Move().String()
+	}
+	return label
+}

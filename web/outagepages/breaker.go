@@ -1,0 +1,132 @@
+package outagepages
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// Breaker is the page of what shows that an add fails at once when Redis does.
+type Breaker struct {
+	MigrationID string
+	Proof       workflows.BreakerProof
+	Now         time.Time
+	Who         ui.Who
+}
+
+// provenStatus is the closed vocabulary of one kind of proof.
+func provenStatus(p workflows.Proven) ui.Status { return ui.VerdictStatus(p.Verdict) }
+
+func liveStatus(l workflows.DrillRow) ui.Status {
+	if l.OK {
+		return ui.OK("Refused in time")
+	}
+	return ui.Bad("Not as it should")
+}
+
+func openFirst(all []evidence.ScanFinding) []evidence.ScanFinding {
+	var open, rest []evidence.ScanFinding
+	for _, f := range all {
+		if f.Open() {
+			open = append(open, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	return append(open, rest...)
+}
+
+func benchStatus(c workflows.BenchCell, tried bool) ui.Status {
+	switch {
+	case !tried:
+		return ui.Unknown("Not tried")
+	case c.OK && c.Case.Intake:
+		return ui.OK("Kept")
+	case c.OK && c.Case.Status == 200:
+		return ui.OK("Taken once")
+	case c.OK:
+		return ui.OK("Refused")
+	case c.Case.Hung:
+		return ui.Bad("Hangs")
+	case c.Case.Left > 0:
+		return ui.Bad("Stuck")
+	case c.Case.Status == 200 && !c.Case.Enqueued:
+		return ui.Bad("Loses")
+	case c.Case.Strays > 0:
+		return ui.Bad("Doubles")
+	}
+	return ui.Bad("Wrong answer")
+}
+
+// benchWords is what a webhook got, and for whom it came too late.
+func benchWords(c workflows.BenchCell) string {
+	k := c.Case
+	answer := fmt.Sprintf("%d after %d ms", k.Status, k.MS)
+	if k.Hung {
+		answer = fmt.Sprintf("no answer in %d s", k.MS/1000)
+	}
+	job := "no job"
+	if k.Enqueued {
+		job = "job is there"
+	}
+	if k.Intake && c.OK {
+		job = fmt.Sprintf("delivered once, %d ms after the fault", k.RecoveredMS)
+	}
+	text := answer + ", " + job
+	if !c.OK && !k.Hung {
+		text += ": " + c.Why
+	}
+	if len(c.TooLate) > 0 {
+		text += ". Too late for " + strings.Join(c.TooLate, ", ")
+	}
+	return text
+}
+
+func scanStatus(f evidence.ScanFinding) ui.Status {
+	switch {
+	case f.Verdict == "PASS":
+		return ui.OK("Pass")
+	case f.Verdict == "FAIL":
+		return ui.Bad("Fail")
+	case f.DecidedBy != "":
+		return ui.Past("Decided")
+	}
+	return ui.Warn("Review").As("hand")
+}
+
+func scanSummary(f evidence.ScanFacts) string {
+	pass, fail, open, decided := 0, 0, 0, 0
+	for _, x := range f.Findings {
+		switch {
+		case x.Verdict == "PASS":
+			pass++
+		case x.Verdict == "FAIL":
+			fail++
+		case x.Open():
+			open++
+		default:
+			decided++
+		}
+	}
+	return fmt.Sprintf(
+		"%d files, %d pass, %d fail, %d to be reviewed, %d decided",
+		f.Files,
+		pass,
+		fail,
+		open,
+		decided,
+	)
+}
+
+// deadlines lists how long each provider waits.
+func deadlines(l []workflows.DeadlineProof) string {
+	var out []string
+	for _, d := range l {
+		out = append(out, fmt.Sprintf("%s %s (%s)", d.Provider, d.Source.Text, d.Source.Level))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,162 @@
+package queuepages
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// Jobs is the page that looks a job id up; ID is empty before somebody asks.
+type Jobs struct {
+	MigrationID string
+	ID          string
+	Found       workflows.FoundJobs
+	Who         ui.Who
+	Notice      *ui.Notice
+	Done        string // what was just done to a job
+	Search      workflows.JobSearch
+	Matches     *workflows.JobMatches // of Search; nil before somebody asks
+}
+
+// searched says how much of a side a search has looked through.
+func searched(s workflows.SideMatches) string {
+	r := s.Result
+	out := fmt.Sprintf("%s jobs of %d queues read", ui.Number(r.Searched), s.Queues)
+	if r.TooLarge > 0 {
+		out += fmt.Sprintf(
+			"; %s with more than %s of data were not",
+			ui.Number(r.TooLarge),
+			ui.Size(bullmq.SearchBytes),
+		)
+	}
+	if r.Unreadable > 0 {
+		out += fmt.Sprintf("; the data of %s is not JSON", ui.Number(r.Unreadable))
+	}
+	return out
+}
+
+// jobAction is what can be done to a job, and what people should know before.
+type jobAction struct {
+	id          bullmq.JobAction
+	title, says string
+}
+
+// jobActions gives what makes sense in the job's state. What stands against it is found
+// when it is tried.
+func jobActions(j bullmq.Job) []jobAction {
+	var out []jobAction
+	if j.Moved && j.State == "" {
+		return nil
+	}
+	switch j.State {
+	case "failed":
+		out = append(
+			out,
+			jobAction{
+				bullmq.RetryJob,
+				"Retry",
+				"A worker runs it again, at once. Its attempts stay counted.",
+			},
+		)
+	case "completed":
+		out = append(
+			out,
+			jobAction{
+				bullmq.RetryJob,
+				"Run again",
+				"A worker runs a job again that has taken effect. Only what the app recognises " +
+					"by its id is not done twice.",
+			},
+		)
+	case "delayed":
+		out = append(
+			out,
+			jobAction{
+				bullmq.PromoteJob,
+				"Promote",
+				"A worker runs it now instead of when it is due.",
+			},
+		)
+	}
+	if j.State != "active" && !j.Locked {
+		out = append(
+			out,
+			jobAction{
+				bullmq.RemoveJob,
+				"Remove",
+				"The job is deleted with its log. What it should have done is not done, and " +
+					"nothing brings it back.",
+			},
+		)
+	}
+	return out
+}
+
+func jobStatus(j bullmq.Job) ui.Status {
+	switch j.State {
+	case "completed":
+		return ui.OK("Completed")
+	case "failed":
+		return ui.Bad("Failed")
+	case "active":
+		return ui.Running("Active")
+	case "":
+		if j.Moved {
+			return ui.Past("Moved away: a copy").As("route")
+		}
+		return ui.Bad("In no list")
+	}
+	return ui.Waiting(ui.Title(j.State))
+}
+
+func jobFacts(j bullmq.Job) []migration.Fact {
+	var l ui.Facts
+	l.Add("Name", true, "%s", j.Name)
+	for _, t := range []struct {
+		label string
+		at    *time.Time
+	}{{"Added", j.Timestamp}, {"Due", j.DueAt}, {"Taken by a worker", j.ProcessedOn}, {"Finished", j.FinishedOn}} {
+		if t.at != nil {
+			l.Add(t.label, true, "%s", ui.Stamp(*t.at))
+		}
+	}
+	l.Add("Attempts", true, "%d made", j.AttemptsMade)
+	l.Add("Stalled", j.Stalled > 0, "%d times", j.Stalled)
+	l.Add("Priority", j.Priority > 0, "%d", j.Priority)
+	l.Add("Deduplication id", j.DedupID != "", "%s", j.DedupID)
+	l.Add("Scheduler", j.SchedulerID != "", "%s", j.SchedulerID)
+	l.Add("Parent", j.ParentKey != "", "%s", j.ParentKey)
+	l.Add("Children pending", j.PendingChildren > 0, "%d", j.PendingChildren)
+	l.Add("Worker", j.ProcessedBy != "", "%s", j.ProcessedBy)
+	l.Add("Locked", j.Locked, "a worker holds it")
+	l.Add("Data", true, "%s", ui.Size(int64(j.Bytes)))
+	return l
+}
+
+// jobTexts is what a job carries, for those who may see it.
+func jobTexts(j bullmq.Job) []migration.Fact {
+	var l ui.Facts
+	l.Add("Data", len(j.Data) > 0, "%s", ui.Pretty(j.Data))
+	l.Add("Options", len(j.Opts) > 0, "%s", ui.Pretty(j.Opts))
+	l.Add("Result", j.ReturnValue != "", "%s", j.ReturnValue)
+	l.Add("Progress", j.Progress != "" && j.Progress != "0", "%s", j.Progress)
+	l.Add(
+		"Why it failed",
+		j.FailedReason != "",
+		"%s\n\n%s",
+		j.FailedReason,
+		strings.Join(j.Stacktrace, "\n\n"),
+	)
+	l.Add(
+		fmt.Sprintf("Log, %d of %d lines", len(j.Logs), j.LogCount),
+		len(j.Logs) > 0,
+		"%s",
+		strings.Join(j.Logs, "\n"),
+	)
+	return l
+}

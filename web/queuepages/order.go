@@ -1,0 +1,196 @@
+package queuepages
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// LedgerOrder is the page of one order's whole life.
+type LedgerOrder struct {
+	MigrationID string
+	ID          string
+	Order       workflows.LedgerOrder
+	Unknown     string // why nothing is known; empty when something is
+	Now         time.Time
+}
+
+// moment is one line of an order's life.
+type moment struct {
+	at   int64 // unix ms
+	who  string
+	side string // source, target or ""
+	what string
+}
+
+// timeline puts everything that is known of an order in the order of time. The clocks are
+// the application's, each server's and our own.
+func timeline(o workflows.LedgerOrder) []moment {
+	var out []moment
+	if o.Journal != nil {
+		for _, m := range o.Journal.Moments {
+			out = append(out, moment{at: m.At, who: "Application", what: m.What})
+		}
+	}
+	for _, life := range o.Lives {
+		for i, s := range life.Stays {
+			if s == nil {
+				continue
+			}
+			add := func(at int64, what string) {
+				if at != 0 {
+					out = append(
+						out,
+						moment{
+							at:   at,
+							who:  ui.Title(ledger.Places[i]),
+							side: strings.Fields(ledger.Places[i])[0],
+							what: what,
+						},
+					)
+				}
+			}
+			add(s.AddedAt, "added to "+life.Queue+" as "+life.Job)
+			if s.At != s.AddedAt || s.State != "waiting" {
+				add(s.At, stayWords(s))
+			}
+			if s.Due > 0 {
+				add(s.Due, "due")
+			}
+			if s.Missing != nil {
+				add(s.Missing.MS, "looked for on the server: "+s.Why)
+			}
+		}
+	}
+	for _, e := range o.Exceptions {
+		out = append(
+			out,
+			moment{at: e.At, who: "Ledger", what: string(e.Verdict) + ": " + e.Detail},
+		)
+		if e.SettledBy != "" {
+			out = append(
+				out,
+				moment{
+					at:   e.SettledAt,
+					who:  "Ledger",
+					what: string(e.Verdict) + " settled by " + e.SettledBy,
+				},
+			)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	return out
+}
+
+func stayWords(s *ledger.Stay) string {
+	parts := []string{s.State}
+	add := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+one)
+		case n > 1:
+			parts = append(parts, strconv.Itoa(n)+" "+many)
+		}
+	}
+	add(s.Active, "attempt", "attempts")
+	add(s.Retried, "retry", "retries")
+	add(s.Stalled, "stall", "stalls")
+	add(s.Completed, "completion that took effect", "completions that took effect")
+	add(s.Harmless, "completion without effect", "completions without effect")
+	if s.Result != "" {
+		parts = append(parts, "result "+ui.Short(s.Result))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// orderStatus is of an order without exceptions: only what is known whole may look good.
+func orderStatus(o workflows.LedgerOrder) ui.Status {
+	open := slices.ContainsFunc(o.Lives, func(l ledger.Life) bool { return l.Open() })
+	switch j := o.Journal; {
+	case j != nil && (j.Applied > 1 || j.Different != ""):
+		return ui.Bad("The application's record shows harm")
+	case open || j != nil && j.Applied == 0:
+		return ui.Running("Under way, nothing found wrong so far")
+	case len(unknowns(o)) > 0:
+		return ui.Stale("Nothing was found wrong, but not everything is known").As("circle-help")
+	}
+	return ui.OK("Nothing is wrong with it")
+}
+
+// unknowns say what is not known of an order, and why.
+func unknowns(o workflows.LedgerOrder) (out []string) {
+	if o.Note != "" {
+		out = append(out, o.Note)
+	}
+	switch {
+	case o.Journal == nil:
+		out = append(
+			out,
+			"the application's journal has no record of it: what was promised to the payment "+
+				"provider is not known",
+		)
+	case o.Journal.Folded:
+		out = append(
+			out,
+			"it was in order long ago: of what the application recorded only the minute is kept",
+		)
+	}
+	if o.Done && len(o.Lives) == 0 {
+		out = append(
+			out,
+			"the streams said before that it took effect; what happened on the way was folded",
+		)
+	}
+	if !o.Done && len(o.Lives) == 0 {
+		out = append(
+			out,
+			"no stream tells of it: its job was not seen, or it ended before the streams were "+
+				"followed",
+		)
+	}
+	for _, life := range o.Lives {
+		if life.Partial {
+			out = append(
+				out,
+				"it was met without its beginning: it was added before the streams were "+
+					"followed, or was moved here",
+			)
+		}
+		if life.Before {
+			out = append(out, "a job of this id took effect before this life began")
+		}
+		for i, s := range life.Stays {
+			if s != nil && s.Unsure {
+				out = append(
+					out,
+					"entries of "+ledger.Places[i]+" were missed while it was there: its state "+
+						"may be old",
+				)
+			}
+		}
+	}
+	return out
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "Yes"
+	}
+	return "No"
+}
+
+func appliedTone(n int) string {
+	switch {
+	case n == 1:
+		return "ok"
+	case n > 1:
+		return "bad"
+	}
+	return ""
+}

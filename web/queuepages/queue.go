@@ -1,0 +1,133 @@
+package queuepages
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/ui"
+)
+
+func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
+	var l ui.Facts
+	l.Add("BullMQ", true, "%s", orUnknown(q.Counts.Version, q.Layout))
+	switch {
+	case q.WorkersNote != "":
+		l.Add("Workers", true, "not known: %s", q.WorkersNote)
+	case len(q.Workers) == 0:
+		l.Add("Workers", true, "none connected")
+	default:
+		var names []string
+		for _, w := range q.Workers {
+			names = append(names, strings.TrimSpace(w.Name+" "+w.Addr))
+		}
+		l.Add("Workers", true, "%d: %s", len(names), strings.Join(names[:min(5, len(names))], ", "))
+	}
+	if q.DelayedFirst != nil && q.DelayedLast != nil {
+		var over []string
+		for _, h := range bullmq.Horizons {
+			if n := q.DelayedOver[h.Name]; n > 0 {
+				over = append(over, fmt.Sprintf("%s %s", ui.Number(n), h.Name))
+			}
+		}
+		l.Add(
+			"Delayed",
+			true,
+			"%s; first %s, last %s",
+			strings.Join(over, ", "),
+			ui.Stamp(*q.DelayedFirst),
+			ui.Stamp(*q.DelayedLast),
+		)
+	}
+	l.Add("Waiting for another try", q.Retrying > 0, "%s", ui.Number(q.Retrying))
+	var tied []string
+	for _, t := range q.TiedTo {
+		tied = append(tied, t.String())
+	}
+	l.Add(
+		"Flows",
+		q.FlowParents+q.FlowChildren > 0,
+		"%s parents with pending children, %s children",
+		ui.Number(q.FlowParents),
+		ui.Number(q.FlowChildren),
+	)
+	l.Add("Tied by flows to", len(tied) > 0, "%s", strings.Join(tied, ", "))
+	l.Add(
+		"Deduplication",
+		q.DedupCount > 0,
+		"%s ids hold further jobs off",
+		ui.Number(q.DedupCount),
+	)
+	l.Add(
+		"Hidden payloads",
+		q.DedupNext > 0,
+		"%s wait for an active job's end",
+		ui.Number(q.DedupNext),
+	)
+	if q.RateLimit != nil {
+		l.Add(
+			"Rate limit",
+			true,
+			"%s jobs in %s",
+			ui.Number(q.RateLimit.Max),
+			migration.Words(q.RateLimit.Duration),
+		)
+	}
+	l.Add(
+		"Worker rate limit",
+		q.Limited,
+		"its counter is there%s",
+		map[bool]string{true: " and never ends: the limit is off"}[q.LimitedEver],
+	)
+	l.Add("Concurrency", q.Concurrency > 0, "%s for all workers", ui.Number(q.Concurrency))
+	l.Add(
+		"Jobs in no list",
+		q.HashesWithoutIndex > 0,
+		"%s: BullMQ never runs them",
+		ui.Number(q.HashesWithoutIndex),
+	)
+	l.Add(
+		"Ids without a job",
+		q.IndexedWithoutHash > 0,
+		"%s: BullMQ would run them with empty data",
+		ui.Number(q.IndexedWithoutHash),
+	)
+	l.Add(
+		"Stalled",
+		q.StalledCount > 0,
+		"%s active without a living worker",
+		ui.Number(q.StalledCount),
+	)
+	l.Add("Memory", true, "%s (%s)", ui.Size(q.MemoryBytes), q.MemoryNote)
+	l.Add(
+		"Payload",
+		q.Payload.Sampled > 0,
+		"half up to %s, 95 %% up to %s, 99 %% up to %s, largest %s, of %s jobs looked at",
+		ui.Size(q.Payload.P50),
+		ui.Size(q.Payload.P95),
+		ui.Size(q.Payload.P99),
+		ui.Size(q.Payload.Max),
+		ui.Number(q.Payload.Sampled),
+	)
+	if q.Counts.OldestJobAgeMS > 0 {
+		l.Add(
+			"Next job has waited",
+			true,
+			"%s",
+			migration.Words(time.Duration(q.Counts.OldestJobAgeMS)*time.Millisecond),
+		)
+	}
+	return l
+}
+
+func orUnknown(version, layout string) string {
+	switch {
+	case version != "":
+		return version
+	case layout != "":
+		return layout + " by its keys"
+	}
+	return "version not known"
+}

@@ -1,0 +1,161 @@
+package storybook
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/adminpages"
+	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
+)
+
+// storyNotifications is an outage of one provider while mail is down.
+func storyNotifications() workflows.Notifications {
+	ago := func(d time.Duration) *time.Time { t := storyTime.Add(-d); return &t }
+	all := []string{"approval", "change", "alert"}
+	outage := "Shopify: 12 orders were refused and have not come back; the first is lost at " +
+		"14:30 UTC on 2026-11-26"
+	return workflows.Notifications{At: storyTime,
+		Channels: []workflows.NotificationChannel{
+			{
+				Name: "pager", Type: "pagerduty", Events: all, MinSeverity: "error",
+				Sent: 41, SentAt: ago(2 * time.Minute),
+			},
+			{
+				Name: "payments-channel", Type: "slack", Events: all,
+				MinSeverity: "warning", Sent: 66, Failed: 1, SentAt: ago(2 * time.Minute),
+				FailedAt: ago(26 * time.Hour),
+				Error:    "it answered 429 Too Many Requests: it asks to be sent less",
+			},
+			{
+				Name: "leads", Type: "email", Events: []string{"alert"},
+				MinSeverity: "critical", Sent: 3, Failed: 9, Waiting: 1,
+				SentAt: ago(50 * time.Hour), FailedAt: ago(time.Minute),
+				Error: "the mail server does not let this user in (535): look at username and " +
+					"password",
+			},
+			{
+				Name: "ticketing", Type: "webhook", Events: []string{"change"},
+				MinSeverity: "warning",
+			},
+		},
+		Alerts: []workflows.NotifiedAlert{
+			{
+				Key: "order-pipeline/outage/shopify", Severity: "critical", Title: outage,
+				Text: "Orders: evt_1041, evt_1042, evt_1043, evt_1044, evt_1045, evt_1046, " +
+					"evt_1047, evt_1048, evt_1049, evt_1050 and 2 more. Way back: Take in " +
+					"orders by updated_at from before the outage through the Admin API.",
+				Since: storyTime.Add(
+					-70 * time.Minute,
+				),
+				Told: []workflows.AlertTold{
+					{Channel: "pager", SentAt: ago(2 * time.Minute)},
+					{Channel: "payments-channel", SentAt: ago(2 * time.Minute)},
+					{Channel: "leads"},
+				},
+			},
+			{
+				Key: "order-pipeline/capacity/source/connections", Severity: "warning",
+				Title: "The source needs 74 % of what Fixed 1 GB allows: connections",
+				Since: storyTime.Add(-3 * 24 * time.Hour),
+				Told: []workflows.AlertTold{
+					{Channel: "payments-channel", SentAt: ago(3 * 24 * time.Hour)},
+				},
+			},
+		},
+		Recent: []workflows.NotificationSent{
+			{
+				Channel: "leads", Kind: "alert", Severity: "critical", Title: outage,
+				Created: storyTime.Add(-2 * time.Minute), Tries: 2,
+				Error: "the mail server does not let this user in (535): look at username and " +
+					"password",
+			},
+			{
+				Channel: "pager", Kind: "alert", Severity: "critical", Title: outage,
+				Created: storyTime.Add(-2 * time.Minute), Tries: 1,
+				SentAt: ago(2 * time.Minute),
+			},
+			{
+				Channel: "payments-channel", Kind: "resolve", Severity: "error",
+				Title:   "noeviction was met and is unmet",
+				Created: storyTime.Add(-5 * time.Hour), Tries: 1,
+				SentAt: ago(5 * time.Hour),
+			},
+			{
+				Channel: "ticketing", Kind: "change", Severity: "info",
+				Title:   "Cutover to live 50 % has begun",
+				Created: storyTime.Add(-26 * time.Hour), Tries: 110, GivenUp: true,
+				Error: "it answered 410 Gone: look at the configured address and key",
+			},
+			{
+				Channel: "payments-channel", Kind: "approval", Severity: "warning",
+				Title:   "Cutover to live 50 % waits for approval",
+				Created: storyTime.Add(-27 * time.Hour), Tries: 1,
+				SentAt: ago(27 * time.Hour),
+			},
+		}}
+}
+
+func adminStories(t *testing.T) map[string]story {
+	t.Helper()
+	out := map[string]story{}
+	out["notifications"] = story{
+		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", engineer),
+		page: adminpages.NotificationsPage(
+			adminpages.Notifications{
+				MigrationID: mid, Notifications: storyNotifications(),
+				Now: storyTime, Who: engineer,
+			},
+		),
+	}
+	out["notifications-none"] = story{
+		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", viewer),
+		page: adminpages.NotificationsPage(
+			adminpages.Notifications{MigrationID: mid, Now: storyTime, Who: viewer},
+		),
+	}
+	out["audit"] = story{
+		frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer),
+		page: adminpages.AuditPage(
+			adminpages.Audit{
+				MigrationID: mid, Path: "/m/order-pipeline/audit", Newest: true,
+				Older: 40,
+				Entries: []migration.AuditEntry{
+					{
+						Seq: 42, At: storyTime, Actor: "ada", Action: "start",
+						Subject: "cutover to live at 50 %", Detail: "4b1f09c2aa",
+						Result: "ok", Hash: strings.Repeat("ab12", 16),
+					},
+					{
+						Seq: 41, At: storyTime.Add(-time.Minute), Actor: "grace",
+						Action: "start", Subject: "audit",
+						Detail: "grace is a viewer and may look but not act: sign in as an " +
+							"engineer",
+						Result: "refused", Hash: strings.Repeat("cd34", 16),
+					},
+				},
+			},
+		),
+	}
+	out["sign-in"] = story{
+		frame: ui.Frame{Title: "Sign in", Now: storyTime},
+		page: adminpages.SignInPage(
+			adminpages.SignIn{Name: "ada", Error: "name or password is wrong"},
+		),
+		bare: true,
+	}
+	out["failure"] = story{
+		frame: ui.Frame{Title: "Blocked", Now: storyTime},
+		page: ui.FailurePage(
+			ui.Failure{
+				Status: 412, Title: "Blocked",
+				Text:  "cutover cannot start, 1 precondition is unmet",
+				Gates: storyPlan().Gates[2:], RequestID: "b2f0",
+			},
+		),
+		bare: true,
+	}
+	return out
+}
