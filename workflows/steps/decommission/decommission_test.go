@@ -60,8 +60,17 @@ func oldServer(t *testing.T, s *redistest.Server, window time.Duration, ids ...s
 
 func partsOf(b *stepstest.Bench) Parts {
 	e := b.Env
-	return Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams, Host: e.Host,
-		QuietWindow: b.Config.Migration.QuietWindow, FenceWindow: b.Config.Migration.FenceWindow, DataDir: b.Config.DataDir}
+	return Parts{
+		Servers:     e.Servers,
+		Routing:     e.Routing,
+		Workers:     e.Workers,
+		Journal:     e.Journal,
+		Streams:     e.Streams,
+		Host:        e.Host,
+		QuietWindow: b.Config.Migration.QuietWindow,
+		FenceWindow: b.Config.Migration.FenceWindow,
+		DataDir:     b.Config.DataDir,
+	}
 }
 
 func (b *bench) begin(t *testing.T) migration.Run {
@@ -120,18 +129,28 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 	c := s.Client()
 	redistest.Eventually(t, patience, func() error {
 		clients, err := redisconn.ForeignClients(t.Context(), c)
-		if err == nil && !slices.ContainsFunc(clients, func(cl redisconn.Client) bool { return strings.HasPrefix(cl.Name, "bull:") }) {
+		if err == nil &&
+			!slices.ContainsFunc(
+				clients,
+				func(cl redisconn.Client) bool { return strings.HasPrefix(cl.Name, "bull:") },
+			) {
 			err = fmt.Errorf("no worker yet: %+v", clients)
 		}
 		return err
 	})
 	r := b.begin(t)
-	k := b.awaitKnock(t, r.ID, func(k evidence.Knock) bool { return strings.HasPrefix(k.Name, "bull:") })
-	if !k.Connected || !strings.HasPrefix(k.Addr, "127.0.0.1:") || k.User != "default" || k.Times == 0 {
+	k := b.awaitKnock(
+		t,
+		r.ID,
+		func(k evidence.Knock) bool { return strings.HasPrefix(k.Name, "bull:") },
+	)
+	if !k.Connected || !strings.HasPrefix(k.Addr, "127.0.0.1:") || k.User != "default" ||
+		k.Times == 0 {
 		t.Errorf("%+v", k)
 	}
 	// A client that comes for a moment and is refused is told of, too.
-	out, _ := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(s.Port), "LPUSH", "k", "v").CombinedOutput()
+	out, _ := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(s.Port), "LPUSH", "k", "v").
+		CombinedOutput()
 	if !strings.Contains(string(out), "NOREPLICAS") {
 		t.Fatalf("the write was not refused: %s", out)
 	}
@@ -139,7 +158,8 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 	stop()
 	r = b.Await(t, r.ID, migration.RunSucceeded)
 	f := output[fenceOutput](r, FenceWindow)
-	if !f.Over || len(f.Tallies) != 1 || f.SeenAt.Sub(f.Since) < 2*time.Second || slices.ContainsFunc(f.Knocks, func(k evidence.Knock) bool { return k.Connected }) {
+	if !f.Over || len(f.Tallies) != 1 || f.SeenAt.Sub(f.Since) < 2*time.Second ||
+		slices.ContainsFunc(f.Knocks, func(k evidence.Knock) bool { return k.Connected }) {
 		t.Errorf("%+v", f)
 	}
 	history, err := b.Store.Evidence(t.Context(), stepstest.Migration, evidence.Fence, 1)
@@ -159,7 +179,8 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 		t.Fatal("the fence let a write through")
 	}
 	failing := migration.Failing(b.parts.fenceHolds(t.Context(), call))
-	if len(failing) != 1 || failing[0].ID != FenceWindow || !strings.Contains(failing[0].Measured, "1 refused attempts") {
+	if len(failing) != 1 || failing[0].ID != FenceWindow ||
+		!strings.Contains(failing[0].Measured, "1 refused attempts") {
 		t.Fatalf("%+v", failing)
 	}
 }
@@ -212,12 +233,17 @@ func TestWhatComesAfterTheProofOfQuietStopsTheFence(t *testing.T) {
 	c := s.Client()
 	before, err := b.parts.events(t.Context(), call, c)
 	ok(t, err)
-	if failing := migration.Failing(b.parts.cameSince(t.Context(), call, c, before)); len(failing) != 0 {
+	if failing := migration.Failing(b.parts.cameSince(t.Context(), call, c, before)); len(
+		failing,
+	) != 0 {
 		t.Fatalf("%+v", failing)
 	}
-	bullmqtest.Major(6).Add(t, s, "order-ingestion", bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1}})
+	bullmqtest.Major(6).
+		Add(t, s, "order-ingestion", bullmqtest.Task{Name: "order", Data: map[string]any{"n": 1}})
 	failing := migration.Failing(b.parts.cameSince(t.Context(), call, c, before))
-	if len(failing) != 2 || failing[0].Measured != "1 jobs in order-ingestion" || !strings.Contains(failing[1].Measured, "new entries in order-ingestion") || failing[1].Next == "" {
+	if len(failing) != 2 || failing[0].Measured != "1 jobs in order-ingestion" ||
+		!strings.Contains(failing[1].Measured, "new entries in order-ingestion") ||
+		failing[1].Next == "" {
 		t.Fatalf("%+v", failing)
 	}
 }
@@ -239,19 +265,34 @@ func TestWhoeverUsesAQuietServerIsListedWithEverythingElse(t *testing.T) {
 	ok(t, two.Ping(t.Context()).Err())
 	ok(t, b.parts.watchQuiet(t.Context(), call, v, 400*time.Millisecond))
 	failing := migration.Failing(v.use())
-	if len(failing) != 2 || !strings.Contains(failing[0].Measured, `"web.1"`) || !strings.Contains(failing[0].Measured, `"web.2"`) || failing[1].Measured != "1 writes" || failing[0].Next == "" {
+	if len(failing) != 2 || !strings.Contains(failing[0].Measured, `"web.1"`) ||
+		!strings.Contains(failing[0].Measured, `"web.2"`) ||
+		failing[1].Measured != "1 writes" ||
+		failing[0].Next == "" {
 		t.Fatalf("%+v", failing)
 	}
 }
 
 func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 	t.Parallel()
-	b := stepstest.Open(t, stepstest.Settings(t.TempDir()), func(b *stepstest.Bench) []engine.Step { return []engine.Step{partsOf(b).Step()} })
+	b := stepstest.Open(
+		t,
+		stepstest.Settings(t.TempDir()),
+		func(b *stepstest.Bench) []engine.Step { return []engine.Step{partsOf(b).Step()} },
+	)
 	v, err := b.Env.Views.Read(t.Context(), stepstest.Migration)
 	ok(t, err)
 	v.Migration.Plan.Criteria = []migration.Criterion{
-		{ID: "noeviction", Title: "Policy", Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}},
-		{ID: "breaker", Title: "Breaker", Requires: []migration.Requirement{{Check: evidence.Drill}}},
+		{
+			ID:       "noeviction",
+			Title:    "Policy",
+			Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}},
+		},
+		{
+			ID:       "breaker",
+			Title:    "Breaker",
+			Requires: []migration.Requirement{{Check: evidence.Drill}},
+		},
 	}
 	v.Checklist = evidence.Evaluate(v.At, v.Migration.Plan, v.Latest, nil)
 	p, err := b.Steps[migration.StepDecommission].PlanFor(t.Context(), v, migration.Params{})

@@ -20,8 +20,17 @@ func (b *Bench) Call(t testing.TB, run migration.Run, action string) *engine.Cal
 		call = c
 		return nil
 	}
-	one := engine.Step{ID: run.Step, Actions: func(migration.Params) []engine.Action { return []engine.Action{asked} }}
-	idle := engine.New(b.Store, map[string]engine.Step{one.ID: one}, slog.New(slog.DiscardHandler), b.Clock.Now, func(string) {})
+	one := engine.Step{
+		ID:      run.Step,
+		Actions: func(migration.Params) []engine.Action { return []engine.Action{asked} },
+	}
+	idle := engine.New(
+		b.Store,
+		map[string]engine.Step{one.ID: one},
+		slog.New(slog.DiscardHandler),
+		b.Clock.Now,
+		func(string) {},
+	)
 	idle.Ready(t.Context(), run, action)
 	return call
 }
