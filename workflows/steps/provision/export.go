@@ -3,8 +3,8 @@ package provision
 import (
 	"embed"
 	"encoding/json"
-	"html/template"
 	"strings"
+	"text/template"
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"

@@ -1,11 +1,10 @@
-package workflows
+package provision
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,19 +16,23 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
 const managedPassword = "managed-CANARY"
 
 // managedRig is a source with a few jobs, a managed service with one server to give, and an app that restarts at once.
 type managedRig struct {
-	*bench
+	*stepstest.Bench
 	source  *redistest.Server
 	managed *redistest.Server
 	api     *providerstest.Upstash
@@ -38,7 +41,10 @@ type managedRig struct {
 
 type oneServer struct{ srv *redistest.Server }
 
-func (o oneServer) CreateDatabase(context.Context, providerstest.UpstashSpec) (string, int, string, error) {
+func (o oneServer) CreateDatabase(
+	context.Context,
+	providerstest.UpstashSpec,
+) (string, int, string, error) {
 	return o.srv.Host, o.srv.Port, managedPassword, nil
 }
 func (oneServer) DeleteDatabase(context.Context, string) error { return nil }
@@ -55,22 +61,61 @@ func (r restarts) ConfigChanged(_ context.Context, _ string, vars map[string]str
 
 func newManagedRig(t *testing.T) *managedRig {
 	t.Helper()
-	rig := &managedRig{source: redistest.Start(t), managed: redistest.Start(t, redistest.TLS(), redistest.Password(managedPassword))}
+	rig := &managedRig{
+		source:  redistest.Start(t),
+		managed: redistest.Start(t, redistest.TLS(), redistest.Password(managedPassword)),
+	}
 	c := rig.source.Foreign("app")
 	q := bullmq.Queue{Prefix: "bull", Name: "orders"}
-	ok(t, errors.Join(c.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").Err(), c.HSet(t.Context(), q.Key("1"), "name", "order", "data", `{"id":1}`, "timestamp", "1").Err(),
-		c.RPush(t.Context(), q.Key("wait"), "1").Err()))
-	cfg := settings(t.TempDir())
+	ok(
+		t,
+		errors.Join(
+			c.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").
+				Err(),
+			c.HSet(t.Context(), q.Key("1"), "name", "order", "data", `{"id":1}`, "timestamp", "1").
+				Err(),
+			c.RPush(t.Context(), q.Key("wait"), "1").Err(),
+		),
+	)
+	cfg := stepstest.Settings(t.TempDir())
 	cfg.Source.Standalone.URL, cfg.Queues = migration.Secret(rig.source.URL()), []string{"orders"}
 	var err error
-	rig.api, err = providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com", Key: "upstash-CANARY", Backend: oneServer{rig.managed}})
+	rig.api, err = providerstest.NewUpstash(
+		providerstest.UpstashConfig{
+			Email:   "ops@example.com",
+			Key:     "upstash-CANARY",
+			Backend: oneServer{rig.managed},
+		},
+	)
 	ok(t, err)
-	rig.heroku, err = providerstest.NewHeroku(providerstest.HerokuConfig{Token: "heroku-CANARY", Apps: map[string]map[string]string{"shop": {"PORT": "0"}}, Backend: restarts(func(vars map[string]string) {
-		if vars[targetVar] != "" { // the app comes back, and its workers say so
-			ok(t, rig.env.Workers.Attest(fleet.Attestation{Service: "shop", Instance: "web.1", Connections: []fleet.Connection{{Side: "source", Role: "producer", Status: "ready"},
-				{Side: "target", Role: "producer", Status: "ready"}}}, fleet.Who{Set: mid}))
-		}
-	})})
+	rig.heroku, err = providerstest.NewHeroku(
+		providerstest.HerokuConfig{
+			Token: "heroku-CANARY",
+			Apps:  map[string]map[string]string{"shop": {"PORT": "0"}},
+			Backend: restarts(func(vars map[string]string) {
+				if vars[targetVar] != "" { // the app comes back, and its workers say so
+					ok(
+						t,
+						rig.Env.Workers.Attest(
+							fleet.Attestation{
+								Service:  "shop",
+								Instance: "web.1",
+								Connections: []fleet.Connection{
+									{Side: "source", Role: "producer", Status: "ready"},
+									{
+										Side:   "target",
+										Role:   "producer",
+										Status: "ready",
+									},
+								},
+							},
+							fleet.Who{Set: stepstest.Migration},
+						),
+					)
+				}
+			}),
+		},
+	)
 	ok(t, err)
 	up, hk := httptest.NewServer(rig.api), httptest.NewServer(rig.heroku)
 	t.Cleanup(up.Close)
@@ -78,18 +123,53 @@ func newManagedRig(t *testing.T) *managedRig {
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.CAFile, u.DatabaseName = up.URL+"/v2", "ops@example.com", "upstash-CANARY", rig.managed.CAFile, "orders"
 	cfg.Heroku.API, cfg.Heroku.Token, cfg.Heroku.App = hk.URL, "heroku-CANARY", "shop"
-	s := real(migration.StepProvision)
-	rig.bench = openBench(t, cfg, planOf(false, s), s)
-	rig.estate.settle = time.Millisecond
+	rig.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
+		parts := partsOf(b)
+		parts.Settle = time.Millisecond
+		return []engine.Step{parts.Step()}
+	})
 	return rig
+}
+
+func partsOf(b *stepstest.Bench) Parts {
+	e := b.Env
+	return Parts{
+		Servers: e.Servers,
+		Workers: e.Workers,
+		Surveys: e.Surveys,
+		Managed: e.Managed,
+		Probe:   e.Probe,
+		Vars:    e.Vars,
+		AppName: b.Config.Heroku.App,
+		Target:  b.Config.Target.Upstash,
+		Now:     b.Clock.Now,
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// succeed carries the step out, as somebody who approved it would have it.
+func (rig *managedRig) succeed(t *testing.T) migration.Run {
+	t.Helper()
+	return rig.Await(
+		t,
+		rig.Start(t, migration.StepProvision, migration.Params{}).ID,
+		migration.RunSucceeded,
+	)
 }
 
 // look gives the plan, once the census of the source has been taken.
 func (rig *managedRig) look(t *testing.T) migration.StepPlan {
 	t.Helper()
 	var p migration.StepPlan
-	redistest.Eventually(t, patience, func() (err error) {
-		if p, err = rig.Plan(t.Context(), mid, migration.StepProvision, migration.Params{}); err == nil && strings.Contains(gate(t, p, "request").Measured, "first time") {
+	redistest.Eventually(t, stepstest.Patience, func() (err error) {
+		if p, err = rig.Plan(t.Context(), migration.StepProvision, migration.Params{}); err == nil &&
+			strings.Contains(gate(t, p, "request").Measured, "first time") {
 			err = errors.New("no census yet")
 		}
 		return err
@@ -110,9 +190,9 @@ func gate(t *testing.T, p migration.StepPlan, id string) migration.Gate {
 
 func (rig *managedRig) create(t *testing.T, change func(*upstash.CreateRequest)) upstash.Database {
 	t.Helper()
-	req := rig.estate.wantedDatabase()
+	req := wantedDatabase(rig.Config.Target.Upstash)
 	change(&req)
-	db, err := rig.env.Managed.API.Create(t.Context(), req)
+	db, err := rig.Env.Managed.API.Create(t.Context(), req)
 	ok(t, err)
 	return db
 }
@@ -124,22 +204,30 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	if bad := migration.Failing(before.Gates); len(bad) > 0 || len(before.Gates) != 12 {
 		t.Fatalf("%d gates, these do not hold: %+v", len(before.Gates), bad)
 	}
-	if want := (migration.ConfigVarChange{App: "shop", Name: targetVar, Change: "set", Restarts: true}); len(before.ConfigVars) != 1 || before.ConfigVars[0] != want {
+	if want := (migration.ConfigVarChange{App: "shop", Name: targetVar, Change: "set", Restarts: true}); len(
+		before.ConfigVars,
+	) != 1 ||
+		before.ConfigVars[0] != want {
 		t.Errorf("config vars %+v", before.ConfigVars)
 	}
 	if vars, _ := rig.heroku.ConfigVars("shop"); len(rig.api.Databases()) != 0 || len(vars) != 1 {
 		t.Fatal("planning has changed something")
 	}
-	run := rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
+	run := rig.succeed(t)
 	vars, _ := rig.heroku.ConfigVars("shop")
-	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != upstash.Fixed1GB || !strings.HasPrefix(vars[targetVar], "rediss://default:"+managedPassword+"@") {
+	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != upstash.Fixed1GB ||
+		!strings.HasPrefix(vars[targetVar], "rediss://default:"+managedPassword+"@") {
 		t.Errorf("databases %+v", rig.api.Databases())
 	}
-	history, err := rig.Evidence(t.Context(), mid, evidence.TargetConn, 1)
+	history, err := rig.Store.Evidence(t.Context(), stepstest.Migration, evidence.TargetConn, 1)
 	ok(t, err)
 	var facts evidence.TargetConnFacts
 	ok(t, json.Unmarshal(history[0].Facts, &facts))
-	if len(facts.Refused) > 0 || len(facts.Answered) != 22 || facts.Pings != tryPings || facts.LatencyUS == 0 || facts.LatencyP99 < facts.LatencyUS || facts.WakeUS == 0 || facts.RequestBytes != tryRequest {
+	if len(facts.Refused) > 0 || len(facts.Answered) != 22 || facts.Pings != 20 ||
+		facts.LatencyUS == 0 ||
+		facts.LatencyP99 < facts.LatencyUS ||
+		facts.WakeUS == 0 ||
+		facts.RequestBytes != 1<<20 {
 		t.Errorf("%+v", facts)
 	}
 	client := rig.managed.Client()
@@ -150,7 +238,7 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	if change := after.ConfigVars[0]; change.Change != "unchanged" || change.Restarts {
 		t.Errorf("config var %+v", change)
 	}
-	log, err := rig.Log(t.Context(), run.ID, 0, 100)
+	log, err := rig.Store.Log(t.Context(), run.ID, 0, 100)
 	ok(t, err)
 	for _, v := range []any{before, after, run, history, log} {
 		if text, _ := json.Marshal(v); strings.Contains(string(text), "CANARY") {
@@ -167,14 +255,16 @@ func TestProvisionUnderFaults(t *testing.T) {
 			t.Parallel()
 			rig := newManagedRig(t)
 			rig.look(t)
-			rig.api.Partly(func(int) providerstest.Partial { return providerstest.Partial{ReadyAfter: 2} })
+			rig.api.Partly(
+				func(int) providerstest.Partial { return providerstest.Partial{ReadyAfter: 2} },
+			)
 			rig.api.Inject(func(r providerstest.Request) providerstest.Fault {
 				if r.Method == http.MethodPost && r.N == 0 {
 					return providerstest.Fault{Kind: kind, After: 3}
 				}
 				return providerstest.Fault{}
 			})
-			rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
+			rig.succeed(t)
 			if dbs := rig.api.Databases(); len(dbs) != 1 || len(rig.api.Seen()) != 1 {
 				t.Errorf("%d databases after %v", len(dbs), rig.api.Seen())
 			}
@@ -204,7 +294,7 @@ func TestProvisionRefuses(t *testing.T) {
 			}
 		}, "api", []string{"2 databases named"}},
 		"a wrong key": {func(_ *testing.T, rig *managedRig) {
-			rig.env.Managed.API = upstash.New(rig.cfg.Target.Upstash.API, "ops@example.com", "wrong", nil)
+			rig.Env.Managed.API = upstash.New(rig.Config.Target.Upstash.API, "ops@example.com", "wrong", nil)
 		},
 			"api", []string{"401"}},
 		"a source that does not answer: its size is not known":      {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "size", []string{"not known"}},
@@ -222,8 +312,13 @@ func TestProvisionRefuses(t *testing.T) {
 					t.Errorf("%+v does not say %q", g, want)
 				}
 			}
-			_, err := rig.Start(t.Context(), ada, mid, migration.StepProvision, migration.Params{}, "")
-			wantKind(t, err, migration.Blocked, g.Title)
+			refused, err := rig.Plan(t.Context(), migration.StepProvision, migration.Params{})
+			ok(t, err)
+			err = engine.Blocked(migration.StepProvision, refused.Gates)
+			if migration.KindOf(err) != migration.Blocked ||
+				!strings.Contains(err.Error(), g.Title) {
+				t.Errorf("got %v, want it blocked by %q", err, g.Title)
+			}
 			if len(rig.api.Databases()) != before {
 				t.Error("something was created")
 			}
@@ -235,72 +330,25 @@ func TestProvisionSwitchesEvictionOff(t *testing.T) {
 	t.Parallel()
 	rig := newManagedRig(t)
 	rig.create(t, func(r *upstash.CreateRequest) { r.Eviction = true })
-	if g := gate(t, rig.look(t), "eviction"); !g.OK || !strings.Contains(g.Measured, "switches it off") {
+	if g := gate(t, rig.look(t), "eviction"); !g.OK ||
+		!strings.Contains(g.Measured, "switches it off") {
 		t.Errorf("%+v", g)
 	}
-	rig.awaitState(t, rig.begin(t, migration.StepProvision).ID, migration.RunSucceeded)
+	rig.succeed(t)
 	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Eviction {
 		t.Errorf("%+v", dbs)
 	}
 }
 
-func TestTheMonitorSeesASecondDatabaseAndADeletedOne(t *testing.T) {
-	t.Parallel()
-	rig := newManagedRig(t)
-	first := rig.create(t, func(*upstash.CreateRequest) {})
-	second := rig.create(t, func(*upstash.CreateRequest) {})
-	facts, err := rig.env.Managed.Plan(t.Context(), first.ID)
-	ok(t, err)
-	raw, _ := json.Marshal(facts)
-	check, _ := evidence.Of(evidence.TargetPlan)
-	if met, measured, err := check.Judge(raw); met || err != nil || !strings.Contains(measured, second.ID) {
-		t.Errorf("%v, %s, %v", met, measured, err)
-	}
-	ok(t, rig.env.Managed.API.Delete(t.Context(), first.ID))
-	if facts, err = rig.env.Managed.Plan(t.Context(), first.ID); err != nil || facts.State != "deleted" {
-		t.Errorf("%+v, %v", facts, err)
-	}
-}
-
-// The monitor asks often; the commands are tried seldom.
-func TestTheTargetIsNotTriedAtEveryLook(t *testing.T) {
-	t.Parallel()
-	rig := newManagedRig(t)
-	rig.estate.target, rig.estate.targetEndpoint = rig.managed.Client(), rig.managed.Endpoint()
-	commands := func() int64 {
-		t.Helper()
-		var n int64
-		text, err := rig.managed.Client().Info(t.Context(), "stats").Result()
-		ok(t, err)
-		for line := range strings.Lines(text) {
-			if v, found := strings.CutPrefix(line, "total_commands_processed:"); found {
-				_, err = fmt.Sscan(v, &n)
-			}
-		}
-		ok(t, err)
-		return n
-	}
-	_, err := rig.env.Probe.Again(t.Context())
-	ok(t, err)
-	start := commands()
-	facts, err := rig.env.Probe.Again(t.Context())
-	ok(t, err)
-	few := commands() - start
-	if len(facts.Answered) != 22 || facts.Pings != watchPings || few > 20 {
-		t.Errorf("%d commands, %+v", few, facts)
-	}
-	rig.time.advance(tryAgain + time.Second)
-	start = commands()
-	_, err = rig.env.Probe.Again(t.Context())
-	ok(t, err)
-	if many := commands() - start; many < few+20 {
-		t.Errorf("%d commands after %s", many, tryAgain)
-	}
-}
-
 func TestGatesOfThePlansLimits(t *testing.T) {
 	t.Parallel()
-	rig := openBench(t, settings(t.TempDir()), planOf(false))
+	parts := partsOf(
+		stepstest.Open(
+			t,
+			stepstest.Settings(t.TempDir()),
+			func(*stepstest.Bench) []engine.Step { return nil },
+		),
+	)
 	p := wantedPlan
 	for rule, c := range map[string]struct {
 		load sourceLoad
@@ -314,26 +362,38 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 		"8,000 commands a second are 80 %":        {sourceLoad{PerSecond: 8000}, "commands", true},
 		"8,001 a second are more":                 {sourceLoad{PerSecond: 8001}, "commands", false},
 	} {
-		for _, g := range rig.estate.loadGates(p, false, c.load, nil) {
-			if g.ID == c.gate && (g.OK != c.ok || g.Measured == "" || g.Limit == "" || !g.OK && g.Next == "") {
+		for _, g := range parts.loadGates(p, false, c.load, nil) {
+			if g.ID == c.gate &&
+				(g.OK != c.ok || g.Measured == "" || g.Limit == "" || !g.OK && g.Next == "") {
 				t.Errorf("%s: %+v", rule, g)
 			}
 		}
 	}
-	survey := func(payload int64, sampled int, waiting int64) SideSurvey {
-		return SideSurvey{Survey: bullmq.Survey{At: time.Now(), Queues: []bullmq.QueueSurvey{{Queue: bullmq.Queue{Name: "q"}, Counts: bullmq.Counts{Waiting: waiting}, Payload: bullmq.Distribution{Sampled: sampled, Max: payload}}}}}
+	survey := func(payload int64, sampled int, waiting int64) environment.SideSurvey {
+		return environment.SideSurvey{
+			Survey: bullmq.Survey{
+				At: time.Now(),
+				Queues: []bullmq.QueueSurvey{
+					{
+						Queue:   bullmq.Queue{Name: "q"},
+						Counts:  bullmq.Counts{Waiting: waiting},
+						Payload: bullmq.Distribution{Sampled: sampled, Max: payload},
+					},
+				},
+			},
+		}
 	}
 	source := redistest.Start(t)
 	ok(t, source.Client().RPush(t.Context(), "bull:q:wait", "1").Err())
 	for rule, c := range map[string]struct {
-		survey SideSurvey
+		survey environment.SideSurvey
 		ok     bool
 	}{
 		"9 MB, all jobs measured":      {survey(9<<20, 10, 10), true},
 		"9 MB, only a sample measured": {survey(9<<20, 10, 11), false},
 		"10 MB leave no room":          {survey(10<<20, 10, 10), false},
-		"no census":                    {SideSurvey{Error: "is being read for the first time"}, false},
-		"an old census":                {SideSurvey{Survey: survey(1, 1, 1).Survey, Error: "was last read 3m0s ago"}, false},
+		"no census":                    {environment.SideSurvey{Error: "is being read for the first time"}, false},
+		"an old census":                {environment.SideSurvey{Survey: survey(1, 1, 1).Survey, Error: "was last read 3m0s ago"}, false},
 	} {
 		gates := censusGates(t.Context(), p, c.survey, source.Client())
 		if g := gates[0]; g.OK != c.ok || !g.OK && g.Next == "" {
@@ -344,7 +404,8 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 		}
 	}
 	p.MaxRecordBytes = 10
-	if g := censusGates(t.Context(), p, survey(1, 1, 1), source.Client())[1]; g.OK || !strings.Contains(g.Measured, "bull:q:wait") {
+	if g := censusGates(t.Context(), p, survey(1, 1, 1), source.Client())[1]; g.OK ||
+		!strings.Contains(g.Measured, "bull:q:wait") {
 		t.Errorf("a key larger than a record: %+v", g)
 	}
 }
@@ -353,13 +414,11 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestExports(t *testing.T) {
 	t.Parallel()
-	cfg := settings(t.TempDir())
-	cfg.Heroku.App, cfg.Heroku.Token, cfg.Target.Upstash.APIKey = "shop", "heroku-CANARY", "upstash-CANARY"
-	cfg.Target.Upstash.Email, cfg.Target.Upstash.DatabaseName = "mail-CANARY@example.com", `orders "${x}" %{y}`
-	s := real(migration.StepProvision)
-	b := openBench(t, cfg, planOf(false, s), s)
+	target := config.Default().Target.Upstash
+	target.APIKey, target.Email, target.DatabaseName = "upstash-CANARY", "mail-CANARY@example.com", `orders "${x}" %{y}`
+	export := func(format string) (Export, error) { return ExportFor(format, "Orders of the shop", target, "shop") }
 	for format, golden := range map[string]string{"terraform": "managed-redis.tf", "helm": "managed-redis-values.yaml"} {
-		got, err := b.Export(t.Context(), mid, format)
+		got, err := export(format)
 		ok(t, err)
 		file := filepath.Join("testdata", golden)
 		if *update {
@@ -369,28 +428,18 @@ func TestExports(t *testing.T) {
 		want, err := os.ReadFile(file)
 		ok(t, err)
 		if got.Text != string(want) || got.File != golden || strings.Contains(got.Text, "CANARY") {
-			t.Errorf("%s is not %s; run go test ./workflows -run TestExports -update and read what has changed", format, file)
+			t.Errorf(
+				"%s is not %s; run go test ./workflows/steps/provision -run TestExports -update and read what has changed",
+				format,
+				file,
+			)
 		}
 	}
 	var values map[string]any
 	text, err := os.ReadFile("testdata/managed-redis-values.yaml")
 	ok(t, err)
 	ok(t, yaml.Unmarshal(text, &values))
-	if _, err := b.Export(t.Context(), mid, "pulumi"); migration.KindOf(err) != migration.Invalid {
+	if _, err := export("pulumi"); migration.KindOf(err) != migration.Invalid {
 		t.Errorf("an unknown format: %v", err)
 	}
-}
-
-// The evidence may be older than the moment of the move, so the move asks by itself.
-func TestQueuesAreNotMovedToADatabaseThatEvicts(t *testing.T) {
-	t.Parallel()
-	rig := newManagedRig(t)
-	c := &Call{Estate: rig.estate, Run: migration.Run{MigrationID: mid}, engine: rig.engine}
-	db := rig.create(t, func(r *upstash.CreateRequest) { r.Eviction = true })
-	ok(t, rig.store.SetSetting(t.Context(), targetSetting, targetRef{DatabaseID: db.ID}))
-	if _, err := doMoveQueues(t.Context(), c); err == nil || !strings.Contains(err.Error(), "eviction is on") {
-		t.Errorf("got %v", err)
-	}
-	ok(t, rig.env.Managed.API.DisableEviction(t.Context(), db.ID))
-	ok(t, c.targetEvictsNothing(t.Context()))
 }

@@ -1,0 +1,118 @@
+package environment
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// attestProducers has an instance attest a safe producer of each queue.
+func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues ...string) {
+	t.Helper()
+	safe := map[string]json.RawMessage{
+		"enableOfflineQueue":  json.RawMessage("false"),
+		"commandTimeout":      json.RawMessage("2000"),
+		"skipWaitingForReady": json.RawMessage("true"),
+	}
+	a := fleet.Attestation{
+		Service:     "shop",
+		Instance:    instance,
+		Connections: []fleet.Connection{{Role: "worker", Queue: "executed-only"}},
+	}
+	for _, q := range queues {
+		a.Connections = append(
+			a.Connections,
+			fleet.Connection{
+				Side:     "source",
+				Endpoint: "sentinel",
+				Role:     "producer",
+				Queue:    q,
+				Options:  safe,
+			},
+		)
+	}
+	if err := workers.Attest(a, fleet.Who{Instance: instance}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
+	t.Parallel()
+	b := openRig(t, config.Default())
+	attestProducers(t, b.Workers.Fleet, "web.1", "orders")
+	want := func(met bool, says string) {
+		t.Helper()
+		facts, err := b.Workers.Attestation(t.Context(), mid)
+		ok(t, err)
+		raw, err := json.Marshal(facts)
+		ok(t, err)
+		check, _ := evidence.Of(evidence.Attestation)
+		if got, text, err := check.Judge(raw); err != nil || got != met ||
+			!strings.Contains(text, says) {
+			t.Errorf("%t %q %v, want %t %q", got, text, err, met, says)
+		}
+	}
+	want(true, "skipWaitingForReady: 1") // nothing is left out before the first drill
+	b.record(
+		t,
+		evidence.Drill,
+		migration.Observed,
+		evidence.DrillFacts{Bench: []evidence.BenchCase{{Queue: "orders"}}},
+	)
+	want(true, "skipWaitingForReady: 1")
+	attestProducers(t, b.Workers.Fleet, "web.2", "orders", "reports")
+	want(false, "the last drill did not try (reports)")
+	b.record(
+		t,
+		evidence.Drill,
+		migration.Observed,
+		evidence.DrillFacts{
+			Attested: []string{"orders", "reports", "nightly"},
+			Bench:    []evidence.BenchCase{{Queue: "orders"}, {Queue: "reports"}},
+		},
+	)
+	scan := func(queues ...string) {
+		facts := evidence.ScanFacts{Source: "shop"}
+		for _, q := range queues {
+			facts.Findings = append(facts.Findings, evidence.ScanFinding{ID: q, Queue: q})
+		}
+		b.record(t, evidence.Scan, migration.Attested, facts)
+	}
+	scan("orders", "reports", "nightly") // nightly's app is restarting
+	want(true, "skipWaitingForReady: 3")
+	scan("orders", "mail")
+	want(false, "producers that no app attests (mail)")
+}
+
+func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
+	t.Parallel()
+	scanned := evidence.ScanFacts{
+		Findings: []evidence.ScanFinding{
+			{Queue: "orders"},
+			{Queue: "mail"},
+			{Queue: "mail"},
+			{Queue: "reports"},
+			{Queue: ""},
+			{Queue: "audit"},
+		},
+	}
+	should, only := Unattested(
+		scanned,
+		[]string{"orders", "elsewhere"},
+		[]string{"reports", "unused"},
+	)
+	if !slices.Equal(should, []string{"audit", "mail"}) ||
+		!slices.Equal(only, []string{"reports"}) {
+		t.Errorf("should be attested %q, by the scan alone %q", should, only)
+	}
+	if should, only := Unattested(evidence.ScanFacts{}, nil, []string{"reports"}); should != nil ||
+		only != nil {
+		t.Errorf("without a scan: %q, %q", should, only)
+	}
+}
