@@ -12,20 +12,20 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// SetPolicy sets maxmemory-policy in the running server and writes it to its
-// configuration file, then reads it back. It gives the policy that was in force before.
-// persisted is false, without an error, when the server has no configuration file or
-// may not write it: the policy then lasts until the server restarts. Setting the policy
-// it already has is harmless. Where CONFIG is denied (managed services) the error is of
-// kind Blocked: the provider's console or API sets it there.
+// SetPolicy sets maxmemory-policy on the running server and writes it to its
+// configuration file, then reads it back. It returns the previous policy. persisted
+// is false, without an error, if the server has no configuration file or may not
+// write it: the policy then lasts until the server restarts. Setting the current
+// policy again is harmless. If CONFIG is denied (managed services) the error is of
+// kind Blocked: it has to be set in the service's console or API.
 func SetPolicy(
 	ctx context.Context, c redis.UniversalClient, policy string,
 ) (previous string, persisted bool, err error) {
 	return SetConfig(ctx, c, "maxmemory-policy", policy)
 }
 
-// SetConfig sets one setting as SetPolicy does. The value is given as CONFIG GET gives
-// it, or reading back finds a difference.
+// SetConfig sets one setting as SetPolicy does. The value has to be written as
+// CONFIG GET returns it, or reading back finds a difference.
 func SetConfig(
 	ctx context.Context, c redis.UniversalClient, name, value string,
 ) (previous string, persisted bool, err error) {
@@ -37,7 +37,7 @@ func SetConfig(
 	if err := c.ConfigSet(ctx, name, value).Err(); err != nil {
 		if isDenied(err) {
 			err = migration.Errorf(migration.Blocked,
-				"the server does not let this user change its settings (CONFIG SET): %w", err)
+				"this user may not change the server's settings (CONFIG SET): %w", err)
 		}
 		return previous, false, fmt.Errorf("set %s to %q: %w", name, value, err)
 	}
@@ -60,17 +60,17 @@ func SetConfig(
 const minReplicas = "min-replicas-to-write"
 
 // fenceBase is added to min-replicas-to-write by Fence. No deployment has that many
-// replicas, so every write is refused, and the setting of before can be read from the
-// fenced value: Fence can run again after a crash without losing it.
+// replicas, so every write is refused, and the previous setting can be computed
+// from the fenced value: Fence can run again after a crash without losing it.
 const fenceBase = 1000
 
-// Fence refuses every write to this node from the next command on: it asks for more
-// replicas than any deployment has (min-replicas-to-write), so writes get NOREPLICAS,
-// from scripts too, on open connections as well as new ones, while reads work and no
-// data is touched. The setting is written to the configuration file when there is one;
-// without one a restart lifts the fence. It gives the setting of before, for Unfence;
-// on a node that is already fenced, the setting from before that. It stops clients, not
-// a replica's own replication stream.
+// Fence refuses every write to this node from the next command on: it requires more
+// replicas than any deployment has (min-replicas-to-write), so writes fail with
+// NOREPLICAS, including those from scripts, on open as well as new connections,
+// while reads work and no data is touched. The setting is written to the
+// configuration file if there is one; otherwise a restart lifts the fence. It
+// returns the previous setting, for Unfence; on a node that is fenced already, the
+// one from before that. It stops clients, not a replica's own replication stream.
 func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err error) {
 	n, err := minReplicasOf(ctx, c)
 	if err != nil {
@@ -85,9 +85,9 @@ func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err e
 	return strconv.Itoa(n), nil
 }
 
-// Unfence undoes Fence. previous is what Fence gave; when it is empty it is read from
-// the fenced value. A node that is not fenced and has no previous setting given is left
-// alone.
+// Unfence undoes Fence. previous is what Fence returned; if empty it is computed
+// from the fenced value. A node that is not fenced is left alone unless previous is
+// given.
 func Unfence(ctx context.Context, c redis.UniversalClient, previous string) error {
 	if previous == "" {
 		n, err := minReplicasOf(ctx, c)
@@ -105,7 +105,7 @@ func Unfence(ctx context.Context, c redis.UniversalClient, previous string) erro
 	return nil
 }
 
-// Fenced reports whether Fence holds on this node.
+// Fenced reports whether this node is fenced.
 func Fenced(ctx context.Context, c redis.UniversalClient) (bool, error) {
 	n, err := minReplicasOf(ctx, c)
 	return n >= fenceBase, err
