@@ -67,7 +67,8 @@ var imports = map[string][]string{
 	"redisconn/redistest": {"redisconn"},
 	"redisconn/scratch": {"redisconn"},
 	"rehearse": {"api", "scan", "twin", "workflows/evidence"},
-	"scan": {"workflows/evidence"},
+	"scan": {"scan/js", "workflows/evidence"},
+	"scan/js": {},
 	"scripts/measure": {},
 	"sentinel": {"redisconn"},
 	"sentinel/deploy": {},
@@ -185,6 +186,7 @@ var imports = map[string][]string{
 	"workflows/steps/stepstest": {
 		"config", "flags", "fleet", "providers/providerstest", "providers/upstash",
 		"redisconn/redistest", "store", "workflows/engine", "workflows/environment",
+		"workflows/progress",
 	},
 	"workflows/steps/webhookretry": {
 		"bullmq/ledger", "redisconn", "webhooks", "workflows/engine",

@@ -15,32 +15,33 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// backupBatch is how many keys are read in one transaction: the server answers others
-// between two batches.
+// backupBatch is how many keys are read in one transaction: the server serves
+// others between two batches.
 const backupBatch = 200
 
 // BackupReport describes a backup file.
 type BackupReport struct {
 	Path    string    `json:"path"`
-	Server  string    `json:"server"` // address and version it was taken from
+	Server  string    `json:"server"` // address and version of the server it was taken from
 	TakenAt time.Time `json:"taken_at"`
 	Keys    int64     `json:"keys"`
 	Bytes   int64     `json:"bytes"` // size of the file
-	// of the file's content up to the checksum it ends with
+	// of the file's content up to the checksum at its end
 	SHA256   string `json:"sha256"`
-	Vanished int64  `json:"vanished"` // keys that expired or were deleted while it was taken
-	// Writes the server counted while the backup was read; anything but 0 means it is
-	// not one moment's state.
+	Vanished int64  `json:"vanished"` // keys that expired or were deleted during the backup
+	// WritesMeanwhile is how many writes the server counted while the backup was
+	// read; if not 0, it is not a consistent state.
 	WritesMeanwhile int64 `json:"writes_meanwhile"`
 }
 
-// Backup writes every key of database 0 to a file: its value as DUMP gives it, its
-// expiry, and a digest of the typed value, by which CompareBackup can judge a live
-// server. The file is written beside path with mode 0600, synced, and renamed, so path
-// is either absent or complete. It is one moment's state only when nobody writes
-// meanwhile: fence the server first and look at WritesMeanwhile.
+// Backup writes every key of database 0 to a file: its DUMP payload, its expiry,
+// and a digest of the typed value, by which CompareBackup can judge a live server.
+// The file is written next to path with mode 0600, synced, and renamed, so path is
+// either absent or complete. It is a consistent state only if nobody writes
+// meanwhile: fence the server first and check WritesMeanwhile.
 //
-// It refuses a server that holds keys in other databases, since those would be missing.
+// It refuses a server that holds keys in other databases, since those would be
+// missing.
 func Backup(ctx context.Context, c redis.UniversalClient, path string) (BackupReport, error) {
 	r, err := backup(ctx, c, path)
 	if err != nil {
@@ -138,8 +139,8 @@ func serverName(c redis.UniversalClient, version string) string {
 	return name
 }
 
-// writesBetween is Unreported when the server does not count writes; after a snapshot
-// the count starts at zero again.
+// writesBetween is Unreported when the server does not count writes; a snapshot
+// resets the count.
 func writesBetween(before, after map[string]string) int64 {
 	b, a := infoReader{values: before}, infoReader{values: after}
 	const key = "rdb_changes_since_last_save"
@@ -151,8 +152,8 @@ func writesBetween(before, after map[string]string) int64 {
 	return na - nb
 }
 
-// scanKeys gives every key once, in batches. SCAN itself may give a key twice, and
-// gives every key that exists all the while.
+// scanKeys passes every key to f, in batches. SCAN may return a key twice; it
+// returns every key that exists throughout.
 func scanKeys(
 	ctx context.Context, c redis.UniversalClient, batch func(keys []string) error,
 ) error {
@@ -207,16 +208,17 @@ func VerifyBackup(path string) (BackupReport, error) {
 	}, nil
 }
 
-// RestoreReport says what RestoreBackup did.
+// RestoreReport is what RestoreBackup did.
 type RestoreReport struct {
 	Restored     int64 `json:"restored"`
-	AlreadyThere int64 `json:"already_there"` // left as they are: a key is never overwritten
-	Expired      int64 `json:"expired"`       // their time had run out
+	AlreadyThere int64 `json:"already_there"` // left alone: a key is never overwritten
+	Expired      int64 `json:"expired"`       // expired since the backup
 }
 
-// RestoreBackup puts the keys of a backup file onto a server, with their expiry times.
-// A key that exists there is left as it is, so it can run again after an interruption;
-// CompareBackup tells whether the result is right. The file is verified first.
+// RestoreBackup restores the keys of a backup file to a server, with their expiry
+// times. A key that exists there is left alone, so it can run again after an
+// interruption; CompareBackup tells whether the result is right. The file is
+// verified first.
 func RestoreBackup(
 	ctx context.Context, path string, c redis.UniversalClient,
 ) (RestoreReport, error) {
@@ -258,7 +260,7 @@ func restore(
 	return nil
 }
 
-// eachBatch verifies the file, then gives its entries in batches.
+// eachBatch verifies the file, then passes its entries to f in batches.
 func eachBatch(path string, batch func([]entry) error) error {
 	if _, err := VerifyBackup(path); err != nil {
 		return err
@@ -283,7 +285,7 @@ func eachBatch(path string, batch func([]entry) error) error {
 	return batch(pending)
 }
 
-// Difference is one key that is not on the server as it is in the backup.
+// Difference is one key that differs between the server and the backup.
 type Difference struct {
 	Key  string `json:"key"`
 	What string `json:"what"` // "missing", "extra", "value", "expiry"
@@ -293,7 +295,7 @@ type Difference struct {
 type CompareReport struct {
 	Same        bool         `json:"same"`
 	Keys        int64        `json:"keys"`    // compared
-	Expired     int64        `json:"expired"` // in the backup, their time ran out since
+	Expired     int64        `json:"expired"` // in the backup, expired since
 	Missing     int64        `json:"missing"`
 	Extra       int64        `json:"extra"`
 	Value       int64        `json:"value"`       // type or value differs
@@ -309,10 +311,10 @@ func (r *CompareReport) Add(key, what string, n *int64) {
 	}
 }
 
-// CompareBackup compares a server with a backup file, key by key: type, value (sets,
-// hashes and the like without regard to order) and expiry time, and looks for keys the
-// backup does not have. It compares values, not DUMP bytes: those differ between
-// servers for equal values.
+// CompareBackup compares a server with a backup file, key by key: type, value
+// (sets, hashes and the like regardless of order) and expiry time, and looks for
+// keys that the backup does not have. It compares values, not DUMP payloads, which
+// differ between servers for equal values.
 func CompareBackup(
 	ctx context.Context, path string, c redis.UniversalClient,
 ) (CompareReport, error) {
@@ -391,8 +393,8 @@ func (h backupHeader) line() ([]byte, error) {
 // entry is one key of a backup or of a live server.
 type entry struct {
 	key      string
-	expireAt int64 // unix ms; -1 is never
-	// of the typed value, without regard to order where the type has none
+	expireAt int64 // unix ms; -1 for never
+	// of the typed value, regardless of order where the type has none
 	digest [sha256.Size]byte
 	dump   string // DUMP payload; "" when read for comparison
 }

@@ -12,11 +12,11 @@ import (
 	"io"
 )
 
-// The file: one JSON line (backupHeader); per key 'K', key, expiry, digest, dump; at
-// the end 'E', the number of keys, and the sha256 of everything before it. Lengths and
-// numbers are varints of encoding/binary.
+// The file: one JSON line (backupHeader); for each key 'K', key, expiry, digest,
+// dump; at the end 'E', the number of keys, and the sha256 of everything before it.
+// Lengths and numbers are varints of encoding/binary.
 
-// maxField bounds one field when reading, so that a damaged length does not ask for all
+// maxField bounds one field when reading, so that a corrupt length does not exhaust
 // memory. Redis's own limit is 512 MB.
 const maxField = 512 << 20
 
@@ -69,7 +69,7 @@ func appendField(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// hashReader passes bytes through and sums exactly those that were consumed.
+// hashReader passes bytes through and hashes exactly those that were consumed.
 type hashReader struct {
 	r   *bufio.Reader
 	sum hash.Hash
@@ -91,7 +91,8 @@ func (h *hashReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBackup gives every entry of a file, then checks the count and the checksum.
+// readBackup passes every entry of a file to f, then checks the count and the
+// checksum.
 func readBackup(
 	f io.Reader, each func(entry) error,
 ) (h backupHeader, keys int64, sum []byte, err error) {
@@ -131,7 +132,7 @@ func readBackup(
 	}
 	switch _, err := r.r.ReadByte(); {
 	case err != io.EOF:
-		return h, keys, nil, errors.New("there is something after the end")
+		return h, keys, nil, errors.New("unexpected data after the end")
 	case count != keys:
 		return h, keys, nil, fmt.Errorf("%d keys, expected %d", keys, count)
 	case !bytes.Equal(got, want):
@@ -177,7 +178,7 @@ func readField(r *hashReader) (string, error) {
 	if n > maxField {
 		return "", errors.New("damaged: a length beyond any key or value")
 	}
-	var b bytes.Buffer // grows with what is really there
+	var b bytes.Buffer // grows only with what is really there
 	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
 		return "", err
 	}

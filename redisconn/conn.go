@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// conn is a client that counts the commands it sends, per server, so that Quiet can
-// tell our own use of a server from others'.
+// conn is a client that counts the commands it sends, per server, so that our own
+// use of a server can be told from others'.
 type conn struct {
 	*redis.Client
 	used *usage
@@ -23,10 +23,10 @@ func newConn(c *redis.Client, server string) *conn {
 	return &conn{Client: c, used: u.(*usage)}
 }
 
-// usages holds one usage per server address this process ever opened.
+// usages holds one usage per server address this process has opened.
 var usages sync.Map
 
-// usage counts commands of this process on one server, by lower-case name: when they
+// usage counts this process's commands on one server, by lower-case name: when they
 // are issued and when they are answered.
 type usage struct {
 	mu               sync.Mutex
@@ -41,7 +41,7 @@ func (u *usage) count(m map[string]int64, cmds ...redis.Cmder) {
 	}
 }
 
-// copyOf gives a copy of one of the counts.
+// copyOf returns a copy of one of the counts.
 func (u *usage) copyOf(m map[string]int64) map[string]int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -2,15 +2,15 @@ package redisconn
 
 import "github.com/switchyard-dev/switchyard/migration"
 
-// Credentials are what a server is signed in to with. Without a user they are the
+// Credentials are used to authenticate to a server. Without a user they are the
 // default user's.
 type Credentials struct {
 	User     string
 	Password migration.Secret
 }
 
-// Credentials are those that the endpoint's data servers ask for, wherever they were
-// given: in the URL, or beside it.
+// Credentials returns those of the endpoint's data servers, wherever they were
+// given: in the URL or beside it.
 func (e Endpoint) Credentials() Credentials {
 	if e.Kind == Sentinel {
 		return Credentials{e.Username, e.Password}

@@ -9,7 +9,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Kind is how an endpoint is reached. The zero value is no kind and does not validate.
+// Kind is how an endpoint is reached. The zero value is invalid.
 type Kind string
 
 const (
@@ -17,29 +17,29 @@ const (
 	Standalone Kind = "standalone"
 	// Sentinel is a master with replicas, found by asking Redis Sentinels.
 	Sentinel Kind = "sentinel"
-	// Managed is a provider's Redis, reached by its URL; many administrative commands
-	// are denied there.
+	// Managed is a hosting service's Redis, reached by its URL; many administrative
+	// commands are denied there.
 	Managed Kind = "managed"
 )
 
-// Endpoint says where one Redis deployment is and how to sign in to it.
+// Endpoint says where a Redis deployment is and how to authenticate to it.
 type Endpoint struct {
 	Name string // for people: "linode", "sentinel", "upstash"
 	Kind Kind
 	URL  migration.Secret // redis:// or rediss://, with Standalone and Managed
 
 	SentinelAddrs    []string // host:port of each sentinel, with Sentinel
-	MasterName       string   // the name the sentinels watch the master under
-	Username         string   // ACL user of the data nodes; empty: the default user
+	MasterName       string   // the name under which the sentinels monitor the master
+	Username         string   // ACL user of the data nodes; empty for the default user
 	Password         migration.Secret
-	SentinelUsername string // ACL user of the sentinels; empty: the default user
+	SentinelUsername string // ACL user of the sentinels; empty for the default user
 	SentinelPassword migration.Secret
 
 	CAFile string // optional PEM file; with Sentinel its presence also turns TLS on
 }
 
-// Validate reports the first field that is wrong and what is expected there. The text
-// never holds a URL or a password.
+// Validate reports the first invalid field and what is expected there. The text
+// never contains a URL or a password.
 func (e Endpoint) Validate() error {
 	switch e.Kind {
 	case Standalone, Managed:
@@ -48,7 +48,7 @@ func (e Endpoint) Validate() error {
 	case Sentinel:
 		if e.MasterName == "" {
 			return e.invalid("master name",
-				"the name the sentinels watch the master under, for example mymaster")
+				"the name under which the sentinels monitor the master, for example mymaster")
 		}
 		if len(e.SentinelAddrs) == 0 {
 			return e.invalid("sentinel addresses", "host:port of every sentinel")
@@ -67,8 +67,8 @@ func (e Endpoint) Validate() error {
 }
 
 // Address is where the endpoint is, without credentials: "host:port", or
-// "master@host:port,host:port" for a Sentinel deployment. An endpoint that does not
-// validate gives "".
+// "master@host:port,host:port" for a Sentinel deployment; "" for an invalid
+// endpoint.
 func (e Endpoint) Address() string {
 	if e.Validate() != nil {
 		return ""
@@ -92,8 +92,8 @@ func (e Endpoint) TLS() bool {
 	return err == nil && u.Scheme == "rediss"
 }
 
-// parseURL checks the URL. Errors of url.Parse and redis.ParseURL quote the URL with
-// its password, so they are never wrapped.
+// parseURL checks the URL. Errors of url.Parse and redis.ParseURL quote the URL
+// with its password, so they are never wrapped.
 func (e Endpoint) parseURL() (*url.URL, error) {
 	const want = "a URL like rediss://user:password@host:6379"
 	if e.URL.IsZero() {

@@ -20,7 +20,7 @@ func TestValidateNamesTheFieldAndNeverTheSecret(t *testing.T) {
 	for _, tt := range []struct {
 		rule string
 		e    redisconn.Endpoint
-		want string // "" is valid
+		want string // "" means valid
 	}{
 		{"a plain URL is valid", standalone("redis://:" + secret + "@host:6379"), ""},
 		{"a TLS URL with user and database is valid",

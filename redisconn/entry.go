@@ -15,8 +15,8 @@ import (
 // entryReader reads keys with their typed values.
 type entryReader struct {
 	c redis.UniversalClient
-	// absolute: the server has PEXPIRETIME (Redis 7). Otherwise expiry is TIME + PTTL,
-	// read in one transaction.
+	// absolute means that the server has PEXPIRETIME (Redis 7). Otherwise expiry is
+	// TIME + PTTL, read in one transaction.
 	absolute  bool
 	tolerance int64 // ms by which two readings of one expiry time may differ
 }
@@ -29,14 +29,14 @@ func newEntryReader(ctx context.Context, c redis.UniversalClient) *entryReader {
 	return r
 }
 
-// AbsoluteExpiry reports whether the server tells when a key expires (PEXPIRETIME,
-// Redis 7). Others tell how long it lasts (PTTL).
+// AbsoluteExpiry reports whether the server can return the time at which a key
+// expires (PEXPIRETIME, Redis 7), and not only the time left (PTTL).
 func AbsoluteExpiry(ctx context.Context, c redis.UniversalClient) bool {
 	return c.Do(ctx, "PEXPIRETIME", "switchyard:none").Err() == nil
 }
 
-// TypedRead gives the command that reads a whole value of a type, and whether its
-// elements have no order of their own.
+// TypedRead returns the command that reads a whole value of a type, and whether its
+// elements are unordered.
 func TypedRead(kind, key string) (args []any, unordered int, err error) {
 	switch kind {
 	case "string":
@@ -67,7 +67,8 @@ type pending struct {
 	groups    *redis.Cmd // streams only
 }
 
-// read gives the keys that exist. Value, expiry and DUMP of one key are of one moment.
+// read returns the keys that exist. Value, expiry and DUMP of one key are read
+// atomically.
 func (r *entryReader) read(ctx context.Context, keys []string, dump bool) ([]entry, error) {
 	kinds := make([]*redis.StatusCmd, len(keys))
 	if _, err := r.c.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -123,7 +124,7 @@ func (r *entryReader) read(ctx context.Context, keys []string, dump bool) ([]ent
 	return out, nil
 }
 
-// entry is false for a key that disappeared between TYPE and the transaction.
+// entry returns false for a key that disappeared between TYPE and the transaction.
 func (r *entryReader) entry(p pending, now int64, dump bool) (entry, bool, error) {
 	e := entry{key: p.key}
 	expiry, err := p.expiry.Int64()
@@ -155,8 +156,8 @@ func (r *entryReader) entry(p pending, now int64, dump bool) (entry, bool, error
 	return e, true, nil
 }
 
-// digest sums a type and a value. With unordered n the value is a list of groups of n
-// elements whose order does not matter.
+// digest hashes a type and a value. With unordered n the value is a list of groups
+// of n elements whose order does not matter.
 func digest(kind string, parts []any, unordered int) [sha256.Size]byte {
 	h := sha256.New()
 	writeValue(h, kind)
@@ -187,7 +188,7 @@ func writeUnordered(h hash.Hash, elements []any, n int) {
 	}
 }
 
-// writeValue sums a reply without ambiguity: kind, length, content.
+// writeValue writes a reply unambiguously: kind, length, content.
 func writeValue(h hash.Hash, v any) {
 	switch v := v.(type) {
 	case nil:

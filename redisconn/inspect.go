@@ -15,30 +15,30 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Unreported is the value of a number the server did not report. Managed services leave
-// out whole sections of INFO.
+// Unreported is the value of a number the server did not report. Managed services
+// omit whole sections of INFO.
 const Unreported = -1
 
-// Facts is what one server says about itself. What it does not say stays "" or
-// Unreported and is listed in Unknown by its JSON name; a flag listed there is false
-// without meaning it.
+// Facts is what one server reports about itself. What it does not report stays ""
+// or Unreported and is listed in Unknown by its JSON name; a flag listed there is
+// false without meaning it.
 type Facts struct {
 	Role    string `json:"role"`    // INFO replication: master or slave
 	Version string `json:"version"` // INFO server: redis_version
-	// INFO server: another one after each start; "" where it is not told
+	// INFO server: changes with each start; "" if not reported
 	RunID            string `json:"run_id"`
 	MaxMemoryPolicy  string `json:"max_memory_policy"` // noeviction, allkeys-lru ...
 	PolicySource     string `json:"policy_source"`     // "CONFIG GET" or "INFO memory"
-	MaxMemory        int64  `json:"max_memory"`        // bytes; 0 is no limit
+	MaxMemory        int64  `json:"max_memory"`        // bytes; 0 means no limit
 	UsedMemory       int64  `json:"used_memory"`       // bytes
 	UsedMemoryPeak   int64  `json:"used_memory_peak"`  // bytes
 	EvictedKeys      int64  `json:"evicted_keys"`      // since the server started
 	ConnectedClients int64  `json:"connected_clients"`
 	BlockedClients   int64  `json:"blocked_clients"`
-	Keys             int64  `json:"keys"`            // over all databases
+	Keys             int64  `json:"keys"`            // in all databases
 	OtherDatabases   []int  `json:"other_databases"` // databases besides 0 that hold keys
 	AOFEnabled       bool   `json:"aof_enabled"`     // append-only file
-	// CONFIG GET save; "" with a known value is no snapshots
+	// CONFIG GET save; "" means no snapshots, if known
 	SavePoints        string `json:"save_points"`
 	LastBgsaveOK      bool   `json:"last_bgsave_ok"`     // rdb_last_bgsave_status
 	LastAOFWriteOK    bool   `json:"last_aof_write_ok"`  // aof_last_write_status
@@ -48,16 +48,16 @@ type Facts struct {
 	MasterLinkUp      bool   `json:"master_link_up"`     // of a replica
 	// bytes: master_repl_offset, or slave_repl_offset of a replica
 	ReplOffset    int64 `json:"repl_offset"`
-	MinReplicas   int64 `json:"min_replicas"`   // min-replicas-to-write
-	UptimeSeconds int64 `json:"uptime_seconds"` //
-	// a client without a password is let in
+	MinReplicas   int64 `json:"min_replicas"` // min-replicas-to-write
+	UptimeSeconds int64 `json:"uptime_seconds"`
+	// clients are accepted without a password
 	DefaultUserNoPass bool `json:"default_user_nopass"`
 
 	Unknown []string `json:"unknown,omitempty"`
 }
 
-// Inspect reads a server's facts: INFO, CONFIG GET where it is allowed, and whether a
-// client needs a password. It changes nothing. It fails only when INFO itself fails.
+// Inspect reads a server's facts: INFO, CONFIG GET if allowed, and whether clients
+// need a password. It changes nothing. It fails only if INFO itself fails.
 func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	text, err := c.Info(ctx).Result()
 	if err != nil {
@@ -118,15 +118,15 @@ func Inspect(ctx context.Context, c redis.UniversalClient) (Facts, error) {
 	return f, nil
 }
 
-// Config reads settings by name with CONFIG GET; a setting the server does not have is
-// left out. Where CONFIG is denied it gives an error of kind Blocked.
+// Config reads settings by name with CONFIG GET; a setting the server does not have
+// is left out. If CONFIG is denied it returns an error of kind Blocked.
 func Config(
 	ctx context.Context, c redis.UniversalClient, names ...string,
 ) (map[string]string, error) {
 	out, err := getConfig(ctx, c, names...)
 	if isDenied(err) {
 		return nil, migration.Errorf(migration.Blocked,
-			"the server does not let this user read its settings (CONFIG GET): %w", err)
+			"this user may not read the server's settings (CONFIG GET): %w", err)
 	}
 	return out, err
 }
@@ -148,9 +148,9 @@ func getConfig(
 	return out, nil
 }
 
-// letsInWithoutPassword asks the access list for the default user. Where that is denied
-// it opens one connection that does not sign in and sends PING, which needs no rights
-// but shows on the server as a refused stranger.
+// letsInWithoutPassword looks up the default user in the access control list. If
+// that is denied it opens one unauthenticated connection and sends PING, which
+// needs no rights but counts as a refused attempt on the server.
 func letsInWithoutPassword(ctx context.Context, c redis.UniversalClient) (bool, error) {
 	if user, err := c.Do(ctx, "ACL", "GETUSER", "default").Slice(); err == nil &&
 		len(user) >= 2 {
@@ -159,7 +159,7 @@ func letsInWithoutPassword(ctx context.Context, c redis.UniversalClient) (bool, 
 	}
 	o, ok := c.(interface{ Options() *redis.Options })
 	if !ok {
-		return false, fmt.Errorf("a client of type %T does not say how it dials", c)
+		return false, fmt.Errorf("a client of type %T does not reveal how it dials", c)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+readTimeout)
 	defer cancel()
@@ -191,7 +191,7 @@ func pingRaw(nc net.Conn) (bool, error) {
 	}
 }
 
-// ParseInfo reads "name:value" lines of INFO.
+// ParseInfo parses the "name:value" lines of INFO.
 func ParseInfo(text string) map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -241,8 +241,8 @@ func Databases(ctx context.Context, c redis.UniversalClient) ([]int, error) {
 	return all, nil
 }
 
-// keyspace sums the keys of all databases and lists the databases besides 0 that hold
-// any. INFO leaves out empty databases.
+// keyspace sums the keys of all databases and lists the databases other than 0 that
+// hold any. INFO omits empty databases.
 func (i *infoReader) keyspace() (keys int64, others []int) {
 	for k, v := range i.values {
 		db, err := strconv.Atoi(strings.TrimPrefix(k, "db"))

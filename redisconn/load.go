@@ -9,11 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Load is what a server has done since its start and holds now. What it does not tell
-// is Unreported.
+// Load is what a server has done since its start and what it holds now. What it
+// does not report is Unreported.
 type Load struct {
-	RunID string // another one after each start; "" where it is not told
-	// INFO stats: total_commands_processed; since Redis 7 with what scripts run
+	RunID string // changes with each start; "" if not reported
+	// INFO stats: total_commands_processed; since Redis 7 including what scripts
+	// run
 	Commands int64
 	// of Commands, those that only a client can have sent: see clientOnly. INFO
 	// commandstats
@@ -21,16 +22,19 @@ type Load struct {
 	NetBytes    int64 // total_net_input_bytes + total_net_output_bytes
 	UsedMemory  int64 // bytes
 	Connections int64 // connected_clients
-	PerSecond   int64 // commands, in the server's own last moments: instantaneous_ops_per_sec
-	Uptime      int64 // seconds
-	// Unknown are the names of INFO, of those above, that the server did not tell.
+	// commands, averaged by the server over the last moments:
+	// instantaneous_ops_per_sec
+	PerSecond int64
+	Uptime    int64 // seconds
+	// Unknown lists those of the above, by their INFO names, that the server did
+	// not report.
 	Unknown []string
 }
 
-// clientOnly are the commands that no script runs: scripts themselves, blocking pops,
-// and what concerns the connection. Redis refuses each inside of a script (flag
-// noscript of COMMAND INFO). What BullMQ sends beside scripts and is not listed, such
-// as HGETALL, cannot be told from what scripts run.
+// clientOnly are the commands that no script runs: scripts themselves, blocking
+// pops, and commands about the connection. Redis refuses each of them in a script
+// (flag noscript of COMMAND INFO). What BullMQ sends besides scripts and is not
+// listed, such as HGETALL, cannot be told from what scripts run.
 var clientOnly = map[string]bool{"eval": true, "evalsha": true, "eval_ro": true,
 	"evalsha_ro": true, "fcall": true, "fcall_ro": true, "bzpopmin": true, "bzpopmax": true,
 	"blpop": true, "brpop": true,
@@ -58,7 +62,7 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 	l.Unknown = i.unknown
 	if text, err = c.Info(ctx, "commandstats").Result(); err != nil ||
 		!strings.Contains(text, "cmdstat_") {
-		return l, nil // a managed service tells no commandstats
+		return l, nil // a managed service does not report commandstats
 	}
 	l.Calls = 0
 	for k, v := range ParseInfo(text) {

@@ -23,8 +23,8 @@ func TestLoadTellsWhatClientsSentFromWhatScriptsRan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// EVALSHA or EVAL, and the two INFO commands of the reading before; a new
-	// connection of the pool may say HELLO and CLIENT SETINFO.
+	// EVALSHA or EVAL, and the two INFO commands of the previous reading; a new
+	// connection of the pool may send HELLO and CLIENT SETINFO.
 	if n := after.Commands - before.Commands; n < 101 || n > 115 {
 		t.Errorf("%d commands", n)
 	}

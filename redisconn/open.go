@@ -18,8 +18,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// ClientName is the CLIENT SETNAME of every connection Switchyard makes, so that it can
-// tell its own from everybody else's.
+// ClientName is the CLIENT SETNAME of every connection that Switchyard makes, so
+// that it can tell its own from all others.
 const ClientName = "switchyard"
 
 // The options of every connection, all explicit: go-redis's defaults differ between
@@ -35,11 +35,12 @@ const (
 	bulkTimeout  = time.Minute
 )
 
-// Open makes a client for an endpoint. It does not dial; Ping does. Close the client
-// when done.
+// Open makes a client for an endpoint. It does not dial; Ping does. Close the
+// client when done.
 //
-// Commands are never retried by the client: go-redis replays a write whose reply was
-// lost, so an LPUSH would run twice. A timeout therefore means "unknown", not "failed".
+// Commands are never retried by the client: go-redis repeats a write whose reply
+// was lost, so an LPUSH would run twice. A timeout therefore means "unknown", not
+// "failed".
 func Open(e Endpoint) (redis.UniversalClient, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
@@ -84,8 +85,8 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 	return newConn(c, e.Address()), nil
 }
 
-// OpenBulk is Open for work in large batches: an answer may take bulkTimeout, so that a
-// megabyte over a slow line is no lost connection.
+// OpenBulk is Open for work in large batches: a reply may take bulkTimeout, so that
+// a megabyte over a slow line does not count as a lost connection.
 func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
 	c, err := Open(e)
 	if err != nil || e.Kind == Sentinel {
@@ -94,13 +95,13 @@ func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
 	o := *c.(*conn).Options()
 	_ = c.Close() // it never dialled
 	o.ReadTimeout, o.WriteTimeout = bulkTimeout, bulkTimeout
-	o.Dialer = nil // made from these options
+	o.Dialer = nil // built from these options
 	return newConn(redis.NewClient(&o), o.Addr), nil
 }
 
-// Node makes a client for one data node of a Sentinel deployment, by its address, with
-// the deployment's password and TLS settings. It does not dial; a CA file that cannot
-// be read shows as the error of the first command.
+// Node makes a client for one data node of a Sentinel deployment, by its address,
+// with the deployment's password and TLS settings. It does not dial; if the CA file
+// cannot be read, the first command returns the error.
 func Node(e Endpoint, addr string) redis.UniversalClient {
 	o := e.nodeOptions(addr)
 	o.Username, o.Password = e.Username, e.Password.Reveal()
@@ -114,9 +115,9 @@ func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
 	return redis.NewSentinelClient(o)
 }
 
-// SignIn tries whether a server at addr takes a user and password, as a replica or a
-// sentinel would sign in there; it needs no rights. An empty password is no sign-in:
-// the server must then want none.
+// SignIn tries whether a server at addr accepts a user and password, as a replica
+// or a sentinel would send them; it needs no rights. An empty password means that
+// the server must not require one.
 func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error {
 	o := e.nodeOptions(addr)
 	o.ClientName = ""
@@ -124,9 +125,9 @@ func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error 
 	defer client.Close()
 	c := client.Conn()
 	defer c.Close()
-	// HELLO gives the connection its name, so that nobody takes it for an
-	// application's; CLIENT SETNAME may be forbidden to this user. Whether it works
-	// does not matter: a server without a password takes any here, while AUTH, which
+	// HELLO names the connection, so that nobody takes it for an application's;
+	// CLIENT SETNAME may be forbidden to this user. Whether HELLO succeeds does not
+	// matter: a server without a password accepts any here, while AUTH, which
 	// replicas send, is refused there.
 	hello := []any{"hello", 2, "setname", ClientName}
 	auth := []any{"auth", as.Password.Reveal()}
@@ -182,7 +183,7 @@ func options(addr string, tlsConfig *tls.Config) *redis.Options {
 }
 
 // tlsConfig is nil for a plaintext endpoint. The server's certificate is always
-// verified, against CAFile when it is given.
+// verified, against CAFile if given.
 func (e Endpoint) tlsConfig() (*tls.Config, error) {
 	if !e.TLS() {
 		return nil, nil
@@ -203,10 +204,10 @@ func (e Endpoint) tlsConfig() (*tls.Config, error) {
 	return c, nil
 }
 
-// LogTo sends go-redis's own remarks (a dial that failed, a sentinel that answered) to
-// a logger, at debug level: every failure also comes back as an error. Without it
-// go-redis prints them on standard error. It is a setting of the process; call it once,
-// before Open.
+// LogTo sends go-redis's own log messages (a failed dial, a sentinel's answer) to a
+// logger, at debug level: every failure is also returned as an error. Without it
+// go-redis prints them to standard error. It is a process-wide setting; call it
+// once, before Open.
 func LogTo(l *slog.Logger) { redis.SetLogger(remarks{l}) }
 
 type remarks struct{ log *slog.Logger }

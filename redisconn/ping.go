@@ -12,24 +12,24 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Ping asks the server for a sign of life and turns what comes back into an error a
-// person can act on (kind Unavailable). A server that does not check the password is
-// not an error here; Facts.DefaultUserNoPass reports it. The result never contains the
-// URL.
+// Ping asks the server for a sign of life and turns the result into an error a
+// person can act on (kind Unavailable). A server that does not check the password
+// is not an error here; Facts.DefaultUserNoPass reports it. The result never
+// contains the URL.
 func Ping(ctx context.Context, c redis.UniversalClient) error {
 	return Explain(c.Ping(ctx).Err())
 }
 
-// RunID tells one life of a server from another: it changes with every start, and with
-// a failover. "" where the server does not tell.
+// RunID identifies one run of a server: it changes with every start, and with a
+// failover. "" if the server does not report it.
 func RunID(ctx context.Context, c redis.UniversalClient) (string, error) {
 	text, err := c.Info(ctx, "server").Result()
 	return ParseInfo(text)["run_id"], err
 }
 
-// Explain says in plain words why a server could not be used. It gives nil for nil, and
-// errors it does not know unchanged apart from the kind Unavailable. The cause stays
-// reachable with errors.Is and errors.As.
+// Explain says in plain words why a server could not be used. It returns nil for
+// nil, and errors it does not know unchanged except for the kind Unavailable. The
+// cause stays reachable with errors.Is and errors.As.
 func Explain(err error) error {
 	if err == nil {
 		return nil
@@ -53,7 +53,7 @@ func Explain(err error) error {
 	case errors.As(err, &hostErr), errors.As(err, &invalidErr):
 		return unavailable("the server's certificate is not valid for it", err)
 	case strings.Contains(text, "no such host"):
-		return unavailable("unreachable: the host name is not known", err)
+		return unavailable("unreachable: the host name is unknown", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return unavailable("unreachable: no answer in time", err)
 	case strings.Contains(text, "all sentinels specified in configuration are unreachable"):
@@ -72,15 +72,15 @@ func isPasswordError(text string) bool {
 		strings.Contains(text, "invalid password")
 }
 
-// isReply reports whether err is the server's own answer, as opposed to a lost
+// isReply reports whether err is the server's reply, as opposed to a lost
 // connection or a timeout.
 func isReply(err error) bool {
 	var r redis.Error
 	return errors.As(err, &r)
 }
 
-// isDenied reports whether the server refuses a command to this user or does not have
-// it, as managed services do.
+// isDenied reports whether the server denies a command to this user or does not
+// have it, as managed services do.
 func isDenied(err error) bool {
 	if err == nil || !isReply(err) {
 		return false

@@ -20,11 +20,11 @@ type Client struct {
 	AgeSec  int64  `json:"age_sec"`
 	IdleSec int64  `json:"idle_sec"`
 	Flags   string `json:"flags"`
-	// name and version, of clients that tell them to a Redis 7.2 or later
+	// name and version, if the client reports them to Redis 7.2 or later
 	Library string `json:"library,omitempty"`
 }
 
-// ForeignClients lists who else is connected: everybody who sent a command but
+// ForeignClients lists who else is connected: everybody who sent a command except
 // Switchyard (by its client name), replicas and masters, and sentinels.
 func ForeignClients(ctx context.Context, c redis.UniversalClient) ([]Client, error) {
 	all, err := clients(ctx, c)
@@ -56,8 +56,8 @@ func parseClient(line string) Client {
 		Library: strings.TrimSpace(f["lib-name"] + " " + f["lib-ver"])}
 }
 
-// foreign leaves out connections that have not sent anything yet: they used nothing,
-// and one of our own may just be signing in.
+// foreign leaves out connections that have not sent anything yet: they have used
+// nothing, and one of our own may just be authenticating.
 func (c Client) foreign() bool {
 	return c.ID != 0 && c.Cmd != "NULL" && !belongs(c.Name) &&
 		!strings.ContainsAny(c.Flags, "SM")
@@ -68,8 +68,8 @@ func belongs(name string) bool {
 	return strings.HasPrefix(name, ClientName) || strings.HasPrefix(name, "sentinel-")
 }
 
-// housekeeping are commands that do not use the data: monitoring, sign-in, replication,
-// sentinels' hellos.
+// housekeeping are commands that do not use the data: monitoring, authentication,
+// replication, sentinels' hellos.
 var housekeeping = map[string]bool{"info": true, "client": true, "ping": true, "config": true,
 	"hello": true, "auth": true, "acl": true, "role": true,
 	"dbsize": true, "replconf": true, "psync": true, "sync": true, "publish": true,
@@ -84,7 +84,7 @@ type sample struct {
 	changes         int64
 	commands        map[string]int64
 	refused         int64            // attempts: NOREPLICAS, NOPERM, NOAUTH, READONLY
-	rejected        map[string]int64 // by command; those within scripts included
+	rejected        map[string]int64 // by command, including those inside scripts
 	ownIssued       map[string]int64
 	ownAnswered     map[string]int64
 }
@@ -92,7 +92,7 @@ type sample struct {
 func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 	var s sample
 	own, counted := c.(*conn)
-	// before the server's counters: every own command the server counts later is
+	// before the server's counters: any of our commands the server counts later is
 	// missing here
 	if counted {
 		s.ownAnswered = own.used.copyOf(own.used.answered)
@@ -101,7 +101,9 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 	if err != nil {
 		return s, Explain(err)
 	}
-	if counted { // after the server's counters: every own command the server counted is in here
+	// after the server's counters: all of our commands that the server counted are
+	// included here
+	if counted {
 		s.ownIssued = own.used.copyOf(own.used.issued)
 	}
 	info := ParseInfo(text)

@@ -7,9 +7,10 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// ParseSentinelURL reads redis+sentinel://user:password@host:port,host:port/master, or
-// rediss+sentinel:// with caFile for TLS. The sentinels get the same user and password.
-// The error never holds the URL.
+// ParseSentinelURL parses
+// redis+sentinel://user:password@host:port,host:port/master, or rediss+sentinel://
+// with caFile for TLS. The sentinels use the same user and password. The error
+// never contains the URL.
 func ParseSentinelURL(u migration.Secret, caFile string) (Endpoint, error) {
 	const want = "redis+sentinel://user:password@host:26379,host:26379/mymaster"
 	invalid := func(why string) (Endpoint, error) {

@@ -9,16 +9,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Tally is what a server has counted since its start: what it refused, and the commands
-// that use data, done or rejected.
+// Tally is what a server has counted since its start: what it refused, and the
+// commands that use data, executed or rejected.
 type Tally struct {
 	RunID    string           `json:"run_id"`
 	Refused  int64            `json:"refused"`
 	Commands map[string]int64 `json:"commands"`
 }
 
-// Count reads a server's tally. Two of them tell whether anybody used the server in
-// between, this process included.
+// Count reads a server's tally. Two of them tell whether anybody, including this
+// process, used the server in between.
 func Count(ctx context.Context, c redis.UniversalClient) (Tally, error) {
 	s, err := takeSample(ctx, c)
 	if err != nil {
@@ -26,7 +26,7 @@ func Count(ctx context.Context, c redis.UniversalClient) (Tally, error) {
 	}
 	t := Tally{RunID: s.runID, Refused: s.refused, Commands: map[string]int64{}}
 	for name, n := range s.commands {
-		// as a key that expires reaches a replica
+		// this is how an expired key reaches a replica
 		if !housekeeping[name] && (!s.replica || name != "del" && name != "unlink") {
 			t.Commands[name] = n + s.rejected[name]
 		}
@@ -34,7 +34,8 @@ func Count(ctx context.Context, c redis.UniversalClient) (Tally, error) {
 	return t, nil
 }
 
-// Since says what happened after an earlier tally, for people; nothing when nothing did.
+// Since describes in words what happened after an earlier tally; nothing if nothing
+// did.
 func (t Tally) Since(before Tally) []string {
 	if t.RunID != before.RunID {
 		return []string{"the server restarted"}

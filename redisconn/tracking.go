@@ -12,14 +12,15 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// trackingEvery is how often what the server pushed is read, so that it does not pile
-// up in the server's memory.
+// trackingEvery is how often what the server pushed is read, so that it does not
+// pile up in the server's memory.
 const trackingEvery = 50 * time.Millisecond
 
-// Tracking tells which keys of a server changed, by the server's own invalidation
-// messages (CLIENT TRACKING ON BCAST, Redis 6): every write, expiry and eviction of a
-// key with one of the prefixes, those made by scripts included. It needs no setting of
-// the server and costs it memory only for messages that were not read yet.
+// Tracking reports which keys of a server changed, using the server's own
+// invalidation messages (CLIENT TRACKING ON BCAST, Redis 6): every write, expiry
+// and eviction of a key with one of the prefixes, including those made by scripts.
+// It needs no setting on the server and only costs it memory for messages not read
+// yet.
 type Tracking struct {
 	client *redis.Client
 	conn   *redis.Conn
@@ -30,12 +31,12 @@ type Tracking struct {
 	reading sync.Mutex // one reader of conn at a time
 	mu      sync.Mutex
 	changed map[string]struct{}
-	err     error // the messages have a gap: nothing said from then on is complete
+	err     error // messages are missing: from then on nothing reported is complete
 }
 
-// Track begins to follow the keys with any of the prefixes. Every change the server
-// makes after Track returned is told by Changed. A server that does not know CLIENT
-// TRACKING, or denies it, is an error.
+// Track starts following the keys with any of the prefixes. Changed reports every
+// change the server makes after Track has returned. It fails on a server that does
+// not know CLIENT TRACKING, or denies it.
 func Track(
 	ctx context.Context, c redis.UniversalClient, prefixes ...string,
 ) (*Tracking, error) {
@@ -80,8 +81,8 @@ func (t *Tracking) begin(ctx context.Context, prefixes []string) error {
 	return err
 }
 
-// HandlePushNotification implements push.NotificationHandler: ["invalidate", [key...]],
-// or nil for keys when everything was flushed.
+// HandlePushNotification implements push.NotificationHandler: ["invalidate",
+// [key...]], or nil for keys when everything was flushed.
 func (t *Tracking) HandlePushNotification(
 	_ context.Context, _ push.NotificationHandlerContext, message []any,
 ) error {
@@ -118,8 +119,8 @@ func (t *Tracking) follow(ctx context.Context) {
 	}
 }
 
-// read takes in what the server pushed before it answers: messages of a write leave the
-// server before any later reply does.
+// read receives what the server has pushed before it answers: messages about a
+// write leave the server before any later reply does.
 func (t *Tracking) read(ctx context.Context) {
 	t.reading.Lock()
 	defer t.reading.Unlock()
@@ -137,9 +138,9 @@ func (t *Tracking) read(ctx context.Context) {
 	}
 }
 
-// Changed gives the keys that changed since the last call, with every write that was
-// acknowledged to anybody before this call. An error means that changes may have been
-// missed, for good: track anew and look at every key.
+// Changed returns the keys that changed since the last call, including every write
+// acknowledged to anybody before this call. An error means that changes may have
+// been missed, permanently: start a new Tracking and look at every key.
 func (t *Tracking) Changed(ctx context.Context) ([]string, error) {
 	t.read(ctx)
 	t.mu.Lock()
@@ -158,7 +159,7 @@ func (t *Tracking) Changed(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (t *Tracking) Close() {
 	t.stop()
 	<-t.ended

@@ -125,7 +125,7 @@ func TestAReplicaWhoseMasterExpiresAKeyIsQuiet(t *testing.T) {
 	if err := m.Set(t.Context(), "short", "v", 150*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
-	// the write itself belongs before the watch
+	// the write itself happened before the watch
 	if n, err := m.Do(t.Context(), "WAIT", 1, 2000).Int(); err != nil || n != 1 {
 		t.Fatalf("the replica did not take the key: %d %v", n, err)
 	}

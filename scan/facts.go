@@ -6,8 +6,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Facts is what is told of a report as evidence: of the source nothing but the
-// constructions themselves. source says what was scanned.
+// Facts returns the report as evidence, which contains nothing of the source but
+// the constructions themselves. source says what was scanned.
 func (r Report) Facts(source, commit string) evidence.ScanFacts {
 	f := evidence.ScanFacts{
 		Source:   source,

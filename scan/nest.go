@@ -1,53 +1,56 @@
 package scan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/dop251/goja/ast"
+
+	"github.com/switchyard-dev/switchyard/scan/js"
 )
 
-// A registration is one queue or flow producer that a Nest module asks for.
+// registration is one queue or flow producer that a Nest module registers.
 type registration struct {
-	unit *unit
+	unit *js.Unit
 	call *ast.CallExpression
-	item *value
+	item *js.Value
 	flow bool
 	old  bool
 }
 
-func isNest(v *value) bool {
-	return v.kind == symbol && (slices.Contains(nest, v.pkg) || v.pkg == "@nestjs/bull")
+func isNest(v *js.Value) bool {
+	return v.Kind == js.Import && (slices.Contains(nest, v.Pkg) || v.Pkg == "@nestjs/bull")
 }
 
-// nest judges the registrations of Nest modules. A queue gets what forRoot says, under
-// what its registration says.
-func (p *program) nest() []Finding {
+// nest judges the registrations of Nest modules. A queue's options are those of
+// forRoot, overridden by those of its registration.
+func (sc *scanner) nest() []Finding {
 	var regs []registration
-	type root struct{ key, opts *value }
+	type root struct{ key, opts *js.Value }
 	var roots []root
 	type use struct {
-		unit *unit
+		unit *js.Unit
 		call *ast.CallExpression
-		args []*value
+		args []*js.Value
 	}
 	var injects, processors []use
-	for _, u := range p.sorted {
-		for _, c := range u.calls {
-			x := &evaluator{p: p}
-			if last := lastName(callee(c)); last == "InjectQueue" || last == "Processor" {
-				f := p.eval(u, callee(c), nil)
+	for _, u := range sc.Units {
+		for _, c := range u.Calls {
+			x := sc.Evaluator()
+			if last := lastName(js.Callee(c)); last == "InjectQueue" || last == "Processor" {
+				f := sc.Eval(u, js.Callee(c), nil)
 				if !isNest(f) {
 					continue
 				}
-				args, _ := x.list(u, c.ArgumentList, nil)
-				if f.name == "InjectQueue" {
+				args, _ := x.List(u, c.ArgumentList, nil)
+				if f.Name == "InjectQueue" {
 					injects = append(injects, use{u, c, args})
-				} else if f.pkg != "@nestjs/bull" {
+				} else if f.Pkg != "@nestjs/bull" {
 					processors = append(processors, use{u, c, args})
 				}
 				continue
 			}
-			d, ok := callee(c).(*ast.DotExpression)
+			d, ok := js.Callee(c).(*ast.DotExpression)
 			if !ok {
 				continue
 			}
@@ -57,138 +60,139 @@ func (p *program) nest() []Finding {
 				"registerFlowProducerAsync"}, name) {
 				continue
 			}
-			m := p.eval(u, d.Left, nil)
-			if !isNest(m) || m.name != "BullModule" {
+			m := sc.Eval(u, d.Left, nil)
+			if !isNest(m) || m.Name != "BullModule" {
 				continue
 			}
-			args, more := x.list(u, c.ArgumentList, nil)
+			args, more := x.List(u, c.ArgumentList, nil)
 			if more {
-				args = append(args, not("arguments that are spread"))
+				args = append(args, js.NotKnown("arguments that are spread"))
 			}
 			switch name {
 			case "forRoot", "forRootAsync":
 				if len(args) == 0 {
 					continue
 				}
-				key, opts := undef, args[0]
+				key, opts := js.Undef, args[0]
 				if len(args) > 1 {
 					key, opts = args[0], args[1]
 				}
 				if name == "forRootAsync" {
-					opts = x.async(opts, "createSharedConfiguration")
+					opts = async(x, opts, "createSharedConfiguration")
 				}
 				roots = append(roots, root{key, opts})
 			default:
 				for _, a := range args {
-					items := []*value{a}
-					if a.kind == array {
-						items = a.items
+					items := []*js.Value{a}
+					if a.Kind == js.Array {
+						items = a.Items
 					}
 					for _, it := range items {
 						if name == "registerQueueAsync" || name == "registerFlowProducerAsync" {
-							it = spread(x.async(it, "createRegisterQueueOptions"),
-								record(map[string]*value{"name": x.member2(it, "name"),
-									"configKey": x.member2(it, "configKey")}))
+							it = js.Spread(async(x, it, "createRegisterQueueOptions"),
+								js.Record(map[string]*js.Value{"name": x.Option(it, "name"),
+									"configKey": x.Option(it, "configKey")}))
 						}
 						regs = append(regs,
 							registration{u, c, it, name == "registerFlowProducer" ||
-								name == "registerFlowProducerAsync", m.pkg == "@nestjs/bull"})
+								name == "registerFlowProducerAsync", m.Pkg == "@nestjs/bull"})
 					}
 				}
 			}
 		}
 	}
-	x := &evaluator{p: p}
+	x := sc.Evaluator()
 	var out []Finding
-	effective := map[string]*value{}
+	effective := map[string]*js.Value{}
 	unnamed := false
 	for _, r := range regs {
-		f := Finding{Role: RoleNestQueue, At: r.unit.at(r.call), Expr: r.unit.text(r.call)}
+		f := Finding{Role: RoleNestQueue, At: r.unit.At(r.call), Expr: r.unit.Text(r.call)}
 		if r.flow {
 			f.Role = RoleNestFlow
 		}
-		name := x.member2(r.item, "name")
+		name := x.Option(r.item, "name")
 		switch {
-		case name.kind == text && !name.opaque:
-			f.Queue, f.key = name.text, "nest "+name.text
-		case name.kind == undefined:
+		case name.Kind == js.Text && !name.Opaque:
+			f.Queue, f.key = name.Text, "nest "+name.Text
+		case name.Kind == js.Undefined:
 			f.Queue, f.key = "default", "nest default"
 		default:
 			f.key, unnamed = "nest "+name.String(), true
 		}
 		if r.old {
 			f.Role, f.Verdict = RoleOld, Review
-			f.Reasons = []string{"this is bull, not bullmq: its client is set up otherwise, " +
-				"and Switchyard moves BullMQ queues only"}
-			f.Fix = "Move the queue to @nestjs/bullmq, or decide with a date until when it " +
-				"stays as it is."
-			effective[f.Queue] = undef
+			f.Reasons = []string{"this is bull, not bullmq: its client is configured " +
+				"differently, and Switchyard only moves BullMQ queues"}
+			f.Fix = "Move the queue to @nestjs/bullmq, or accept it until a given date."
+			effective[f.Queue] = js.Undef
 			out = append(out, f)
 			continue
 		}
-		key := x.member2(r.item, "configKey")
-		var shared []*value
+		key := x.Option(r.item, "configKey")
+		var shared []*js.Value
 		for _, ro := range roots {
-			if ro.key.kind == undefined && key.kind == undefined || ro.key.kind == text &&
-				key.kind == text && !key.opaque && !ro.key.opaque && ro.key.text == key.text {
+			if ro.key.Kind == js.Undefined && key.Kind == js.Undefined ||
+				ro.key.Kind == js.Text &&
+					key.Kind == js.Text && !key.Opaque && !ro.key.Opaque &&
+					ro.key.Text == key.Text {
 				shared = append(shared, ro.opts)
-			} else if ro.key.kind != text && ro.key.kind != undefined ||
-				key.kind != text && key.kind != undefined {
-				shared = append(shared, not("which forRoot it belongs to"))
+			} else if ro.key.Kind != js.Text && ro.key.Kind != js.Undefined ||
+				key.Kind != js.Text && key.Kind != js.Undefined {
+				shared = append(shared, js.NotKnown("which forRoot it belongs to"))
 			}
 		}
-		base := record(map[string]*value{})
+		base := js.Record(map[string]*js.Value{})
 		if len(shared) == 0 {
-			if x.member2(r.item, "connection").kind == undefined {
-				base = spread(base, not("no BullModule.forRoot for it is found"))
+			if x.Option(r.item, "connection").Kind == js.Undefined {
+				base = js.Spread(base, js.NotKnown("no BullModule.forRoot for it is found"))
 			}
 		} else {
-			base = spread(base, oneOf(shared...))
+			base = js.Spread(base, js.OneOf(shared...))
 		}
-		opts := spread(base, r.item)
+		opts := js.Spread(base, r.item)
 		effective[f.Queue] = opts
-		f.producer(p, opts)
+		f.producer(sc, opts)
 		out = append(out, f)
 	}
 	for _, i := range injects {
-		name := undef
+		name := js.Undef
 		if len(i.args) > 0 {
 			name = i.args[0]
 		}
-		if name.kind == text && !name.opaque && effective[name.text] == nil && !unnamed ||
-			name.kind == undefined && effective["default"] == nil && !unnamed {
+		if name.Kind == js.Text && !name.Opaque && effective[name.Text] == nil && !unnamed ||
+			name.Kind == js.Undefined && effective["default"] == nil && !unnamed {
 			out = append(out,
-				Finding{Role: RoleNestQueue, Verdict: Review, At: i.unit.at(i.call),
-					Expr: i.unit.text(i.call), Queue: name.text, key: "inject " + name.text,
-					Reasons: []string{"no registration of this queue is found in the folder"},
-					Fix:     "Scan the folder that registers it too, or decide."})
+				Finding{Role: RoleNestQueue, Verdict: Review, At: i.unit.At(i.call),
+					Expr: i.unit.Text(i.call), Queue: name.Text, key: "inject " + name.Text,
+					Reasons: []string{"no registration of this queue was found in the folder"},
+					Fix:     "Also scan the folder that registers it, or record a decision."})
 		}
 	}
 	for _, w := range processors {
-		name, opts := undef, undef
+		name, opts := js.Undef, js.Undef
 		if len(w.args) > 0 {
 			name = w.args[0]
-			if name.kind == object {
-				opts, name = name, name.prop("name")
+			if name.Kind == js.Object {
+				opts, name = name, name.Prop("name")
 			}
 		}
 		if len(w.args) > 1 {
 			opts = w.args[1]
 		}
-		conn := x.member2(opts, "connection")
-		if conn.kind == undefined && name.kind == text && effective[name.text] != nil {
-			conn = x.member2(effective[name.text], "connection")
+		conn := x.Option(opts, "connection")
+		if conn.Kind == js.Undefined && name.Kind == js.Text && effective[name.Text] != nil {
+			conn = x.Option(effective[name.Text], "connection")
 		}
 		f := Finding{
-			At:    w.unit.at(w.call),
-			Expr:  w.unit.text(w.call),
-			Queue: name.text,
-			key:   "processor " + name.text,
+			At:    w.unit.At(w.call),
+			Expr:  w.unit.Text(w.call),
+			Queue: name.Text,
+			key:   "processor " + name.Text,
 		}
-		if conn.kind == undefined {
+		if conn.Kind == js.Undefined {
 			continue
 		}
-		if f = p.worker(f, conn); f.Verdict != "" {
+		if f = sc.worker(f, conn); f.Verdict != "" {
 			f.Reasons = append(f.Reasons, "@nestjs/bullmq gives the processor the connection "+
 				"of the queue, unless @Processor has one")
 			f.Fix = "@Processor(name, { connection: { ...connection, maxRetriesPerRequest: " +
@@ -199,27 +203,27 @@ func (p *program) nest() []Finding {
 	return out
 }
 
-// async is what a factory of an asynchronous registration gives.
-func (x *evaluator) async(o *value, method string) *value {
-	factory := x.member2(o, "useFactory")
-	if factory.kind == function {
-		return x.objects(x.invoke(factory, nil, true))
+// async evaluates the factory of an asynchronous registration.
+func async(x *js.Evaluator, o *js.Value, method string) *js.Value {
+	factory := x.Option(o, "useFactory")
+	if factory.Kind == js.Function {
+		return objects(x.Invoke(factory, nil, true))
 	}
 	for _, how := range []string{"useClass", "useExisting"} {
-		if c := x.member2(o, how); c.kind == classValue {
-			f := x.field(c.class, method, &value{kind: self, class: c.class}, nil)
-			if f.kind == function {
-				return x.objects(x.invoke(f, nil, true))
+		if c := x.Option(o, how); c.Kind == js.ClassValue {
+			f := x.Method(c.Class, method)
+			if f.Kind == js.Function {
+				return objects(x.Invoke(f, nil, true))
 			}
-			return x.objects(not(cmpOr(f.why, method)))
-		} else if c.kind != undefined {
-			return x.objects(not(how + " is not followed"))
+			return objects(js.NotKnown(cmp.Or(f.Why, method)))
+		} else if c.Kind != js.Undefined {
+			return objects(js.NotKnown(how + " is not followed"))
 		}
 	}
-	if factory.kind == undefined {
-		return x.objects(o)
+	if factory.Kind == js.Undefined {
+		return objects(o)
 	}
-	return x.objects(not("useFactory is not followed"))
+	return objects(js.NotKnown("useFactory is not followed"))
 }
 
-func (x *evaluator) objects(v *value) *value { return spread(record(map[string]*value{}), v) }
+func objects(v *js.Value) *js.Value { return js.Spread(js.Record(map[string]*js.Value{}), v) }

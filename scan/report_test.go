@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/scan/js"
 )
 
 const unclear = `import { Queue } from 'bullmq';
@@ -60,11 +61,11 @@ func TestOnlyADecisionThatHoldsSettlesAReview(t *testing.T) {
 		"expired": {unclear, id, "2026-11-25", false,
 			"expired on 2026-11-25: a.ts:3 is open again"},
 		"for ever": {unclear, id, "2036-01-01", false,
-			"the longest is a year"},
+			"the maximum is a year"},
 		"of something that is gone": {unclear, "0123456789ab", "2026-12-31", false,
 			"no longer there"},
 		"a FAIL stays one": {strings.Replace(unclear, "skipVersionCheck: true", "", 1),
-			id, "2026-12-31", false, "does not count: a.ts:3 fails"},
+			id, "2026-12-31", false, "is not valid: a.ts:3 fails"},
 		"a PASS needs none": {complete, passing, "2026-12-31", true, "is not needed"},
 	} {
 		r := scanned(t, map[string]string{"a.ts": c.source, ReviewsFile: fmt.Sprintf(
@@ -80,8 +81,8 @@ func TestOnlyADecisionThatHoldsSettlesAReview(t *testing.T) {
 func TestAReviewsFileThatIsWrongIsAnError(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: soon}":                 "must be a day",
-		"reviews:\n- {id: a, decision: unsafe, by: ann, reason: x, until: 2026-12-01}":         "only safe can be decided",
+		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: soon}":                 "must be a date",
+		"reviews:\n- {id: a, decision: unsafe, by: ann, reason: x, until: 2026-12-01}":         "only safe is allowed",
 		"reviews:\n- {id: a, decision: safe, reason: x, until: 2026-12-01}":                    "by and reason are required",
 		"reviews:\n- {id: a, decision: safe, by: ann, reason: x, until: 2026-12-01, level: 3}": "level",
 		"reviews: [{id: a, decision: safe, by: b, reason: x, until: 2026-12-01}, {id: a, " +
@@ -158,8 +159,8 @@ func TestWhatIsNotReadIsToldOrCounted(t *testing.T) {
 	}
 }
 
-// sarifShape is what code scanning asks of SARIF 2.1.0, after the schema of OASIS:
-// nothing that it does not know, everything that it requires.
+// sarifShape is what code scanning requires of SARIF 2.1.0, taken from the schema
+// of OASIS: nothing that it does not know, everything that it requires.
 const sarifShape = `{
 "type": "object", "required": ["version", "runs", "$schema"], "additionalProperties": false,
 "properties": {"$schema": {"type": "string"}, "version": {"const": "2.1.0"}, "runs": {"type": "array", "minItems": 1, "items": {
@@ -195,7 +196,7 @@ func TestSARIFHasItsShape(t *testing.T) {
 	if err := WriteSARIF(&b, r, "1.2.3"); err != nil {
 		t.Fatal(err)
 	}
-	// to hold it against the whole schema by hand
+	// to validate it against the full schema by hand
 	if file := os.Getenv("SWITCHYARD_SARIF_OUT"); file != "" {
 		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
@@ -266,7 +267,7 @@ func TestTheTextSaysWhatToWrite(t *testing.T) {
 	}
 }
 
-// Whatever the source is, the scan ends and says something about a file that it cannot
+// Whatever the source is, the scan terminates and reports every file that it cannot
 // read.
 func FuzzScan(f *testing.F) {
 	for _, files := range corpus(f) {
@@ -275,7 +276,7 @@ func FuzzScan(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, ext, text string) {
-		if _, ok := loaders[ext]; !ok {
+		if !js.IsSource("a" + ext) {
 			ext = ".ts"
 		}
 		r := scanned(t, map[string]string{"a" + ext: text, "redis.ts": complete})

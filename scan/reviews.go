@@ -13,21 +13,21 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// ReviewsFile holds decisions on what the scan could not tell, in the folder that is
-// scanned.
+// ReviewsFile holds decisions on what the scan could not tell, in the scanned
+// folder.
 const ReviewsFile = ".switchyard-reviews.yaml"
 
-// longestDecision bounds how far ahead a decision may hold.
+// longestDecision bounds how far ahead a decision may be valid.
 const longestDecision = 366 * 24 * time.Hour
 
-// Decision settles one REVIEW for a time.
+// Decision settles one REVIEW for a limited time.
 type Decision struct {
 	ID string `yaml:"id" json:"id"`
-	// safe: somebody looked, and it fails as it should
+	// "safe": somebody looked, and it fails as it should
 	Decision string `yaml:"decision" json:"decision"`
 	By       string `yaml:"by" json:"by"`
 	Reason   string `yaml:"reason" json:"reason"`
-	// the last day on which it counts, 2006-01-02, UTC
+	// the last day on which it is valid, 2006-01-02, UTC
 	Until string `yaml:"until" json:"until"`
 
 	until time.Time
@@ -55,22 +55,22 @@ func readReviews(files fs.FS) ([]Decision, error) {
 				"%s: id, by and reason are required", at)
 		}
 		if d.Decision != "safe" {
-			return nil, migration.Errorf(migration.Invalid, "%s: the decision is %q; only "+
-				"safe can be decided, anything else is to be fixed in the source",
+			return nil, migration.Errorf(migration.Invalid,
+				"%s: the decision is %q; only safe is allowed; fix anything else in the source",
 				at, d.Decision)
 		}
 		if d.until, err = time.Parse(time.DateOnly, d.Until); err != nil {
 			return nil, migration.Errorf(migration.Invalid,
-				"%s: until is %q, and must be a day such as 2026-12-31", at, d.Until)
+				"%s: until is %q, and must be a date such as 2026-12-31", at, d.Until)
 		}
 		if slices.ContainsFunc(doc.Reviews[:i], func(o Decision) bool { return o.ID == d.ID }) {
-			return nil, migration.Errorf(migration.Invalid, "%s: the id is there twice", at)
+			return nil, migration.Errorf(migration.Invalid, "%s: the id occurs twice", at)
 		}
 	}
 	return doc.Reviews, nil
 }
 
-// decide lets decisions settle reviews, and says which do not count and why.
+// decide applies decisions to reviews, and reports which are not valid and why.
 func (r *Report) decide(ds []Decision, now time.Time) {
 	for _, d := range ds {
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == d.ID })
@@ -82,13 +82,13 @@ func (r *Report) decide(ds []Decision, now time.Time) {
 		case i < 0:
 			note("is for something that is no longer there: remove it")
 		case r.Findings[i].Verdict == Fail:
-			note("does not count: %s fails, and is to be fixed", r.Findings[i].At)
+			note("is not valid: %s fails and has to be fixed", r.Findings[i].At)
 		case r.Findings[i].Verdict == Pass:
 			note("is not needed: %s passes", r.Findings[i].At)
 		case !now.Before(end):
 			note("expired on %s: %s is open again", d.Until, r.Findings[i].At)
 		case end.Sub(now) > longestDecision:
-			note("does not count: it holds until %s, and the longest is a year", d.Until)
+			note("is not valid: it runs until %s, and the maximum is a year", d.Until)
 		default:
 			r.Findings[i].Decision = &d
 		}

@@ -77,20 +77,20 @@ type (
 )
 
 var sarifRules = map[Role]string{
-	RoleQueue:     "A BullMQ Queue fails at once when its Redis does",
-	RoleFlow:      "A BullMQ FlowProducer fails at once when its Redis does",
-	RoleSubclass:  "A class that extends a BullMQ producer fails at once when its Redis does",
-	RoleNestQueue: "A queue of a Nest module fails at once when its Redis does",
-	RoleNestFlow:  "A flow producer of a Nest module fails at once when its Redis does",
-	RoleProducer:  "A Producer of @switchyard/bullmq keeps its bounds",
-	RoleWorker:    "A worker has no options of a producer",
-	RoleOld:       "A queue of bull is decided on",
-	RoleClass:     "A producer's class is not handed on unseen",
+	RoleQueue:     "A BullMQ Queue fails fast when Redis does",
+	RoleFlow:      "A BullMQ FlowProducer fails fast when Redis does",
+	RoleSubclass:  "A class that extends a BullMQ producer fails fast when Redis does",
+	RoleNestQueue: "A queue of a Nest module fails fast when Redis does",
+	RoleNestFlow:  "A flow producer of a Nest module fails fast when Redis does",
+	RoleProducer:  "A Producer of @switchyard/bullmq keeps its safety options",
+	RoleWorker:    "A worker has no producer options",
+	RoleOld:       "A bull queue has a decision",
+	RoleClass:     "A producer's class is not passed on unseen",
 	RoleFile:      "A file can be read",
 }
 
-// WriteSARIF writes the report as SARIF 2.1.0. Paths are relative to the folder that
-// was scanned.
+// WriteSARIF writes the report as SARIF 2.1.0. Paths are relative to the scanned
+// folder.
 func WriteSARIF(w io.Writer, r Report, version string) error {
 	run := sarifRun{
 		Tool:       sarifTool{sarifDriver{Name: "switchyard scan", Version: version}},
@@ -119,7 +119,7 @@ func WriteSARIF(w io.Writer, r Report, version string) error {
 			res.Kind, res.Level = "pass", "none"
 		case Fail:
 			res.Kind, res.Level = "fail", "error"
-		case Review: // kind review would make every viewer hide it: a review blocks
+		case Review: // kind "review" would make every viewer hide it, but a review blocks
 			res.Kind, res.Level = "fail", "warning"
 		}
 		if d := f.Decision; d != nil {
@@ -146,7 +146,7 @@ func (f Finding) Message() string {
 	return strings.Join(parts, ". ")
 }
 
-// Why lists what speaks against it: the options that are missing or wrong, and what the
+// Why lists the objections: the options that are missing or wrong, and what the
 // source does not tell.
 func (f Finding) Why() []string {
 	var out []string

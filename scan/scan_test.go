@@ -15,8 +15,8 @@ import (
 
 var wanted = regexp.MustCompile(`// want(-file)?: (.*)$`)
 
-// expected are the findings that the comments of a fixture ask for: file, line,
-// verdict, role and queue.
+// expected are the findings that a fixture's comments demand: file, line, verdict,
+// role and queue.
 func expected(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -57,7 +57,7 @@ func shown(r Report) []string {
 	return out
 }
 
-// unmarked are findings in places where a comment cannot stand.
+// unmarked are findings in places where a comment cannot go.
 var unmarked = map[string][]string{
 	"single-file-component": {"a.vue:1 REVIEW file"},
 }
@@ -92,7 +92,7 @@ func TestEveryShapeOfTheCorpusGetsItsVerdict(t *testing.T) {
 	}
 }
 
-// scanned runs a scan of files that are only in memory.
+// scanned runs a scan of files that only exist in memory.
 func scanned(t testing.TB, files map[string]string) Report {
 	t.Helper()
 	dir := fstest.MapFS{}
@@ -113,8 +113,8 @@ const connection = { host: 'r', enableOfflineQueue: false, maxRetriesPerRequest:
 export const q = new Queue('orders', { connection, skipWaitingForReady: true, skipVersionCheck: true });
 `
 
-// Each option that a passing fixture has is taken away, or changed, one by one: nothing
-// of that may pass.
+// Every option of a passing fixture is removed or changed, one at a time: none of
+// the results may pass.
 func TestWithoutOneOptionNothingPasses(t *testing.T) {
 	t.Parallel()
 	mutants := map[*regexp.Regexp]string{
@@ -143,13 +143,13 @@ func TestWithoutOneOptionNothingPasses(t *testing.T) {
 				without[file] = what.ReplaceAllString(text, "")
 				changed = changed || without[file] != text
 			}
-			// the caller gives it
+			// the caller sets it
 			if !changed || name == "function-returning-options" && option == "commandTimeout" {
 				continue
 			}
 			n++
 			for _, f := range scanned(t, without).Findings {
-				// An IORedis client has a good retryStrategy of its own.
+				// An ioredis client has a good retryStrategy by default.
 				if f.Verdict == Pass && !(option == "retryStrategy" && f.client == ioredis) {
 					t.Errorf("%s without %s: %s passes", name, option, f.At)
 				}
@@ -187,8 +187,8 @@ func corpus(t testing.TB) map[string]map[string]string {
 	return out
 }
 
-// What is bad may hide in ways that a reader of one line does not see. None of them may
-// pass.
+// A fault may hide in ways that someone who reads one line does not see. None of
+// them may pass.
 func TestNothingPassesThatIsNotCertain(t *testing.T) {
 	t.Parallel()
 	const safe = `const safe = { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2000, connectTimeout: 2000, retryStrategy: () => 500 };

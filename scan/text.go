@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// WriteText writes the report for people: what fails first, then what is to be decided,
-// then what passes.
+// WriteText writes the report for people: first what fails, then what needs a
+// decision, then what passes.
 func WriteText(w io.Writer, r Report) error {
 	var b strings.Builder
 	for _, v := range []Verdict{Fail, Review, Pass} {
@@ -59,7 +59,7 @@ func (f Finding) text(b *strings.Builder) {
 			fmt.Fprintf(b, "        %s: %s, needs %s: %s\n", c.Option, c.Seen, c.Needs, c.Why)
 		}
 	}
-	// The same reason for every option is one line.
+	// A reason that is the same for every option takes one line.
 	of := map[string][]string{}
 	var order []string
 	for _, r := range f.Reasons {

@@ -1,6 +1,6 @@
 // Package backup takes the last backup of a server before it is deleted, and proves
-// that it is one: the file is restored into a scratch server, and that server is
-// compared with the source, key by key and in both directions.
+// that it works: the file is restored into a scratch server, which is compared with
+// the source, key by key and in both directions.
 package backup
 
 import (
@@ -26,29 +26,30 @@ import (
 
 // Methods of a backup.
 const (
-	// Replication: the source's replication stream; the file is an RDB file, which any
-	// redis-server loads.
+	// Replication: the source's replication stream. The file is an RDB file, which
+	// any redis-server loads.
 	Replication = "replication"
-	// Dump: every key by DUMP, in a file of Switchyard's own.
+	// Dump: every key with DUMP, in a file format of Switchyard's own.
 	Dump = "dump"
 )
 
-// Options says where to and how.
+// Options say where the backup goes and how it is made.
 type Options struct {
-	// Dir and Name make the file: Name gets an extension.
+	// Dir and Name give the file; an extension is appended to Name.
 	Dir, Name string
-	// RedisServer is the program for the scratch server, as scratch.Find takes it.
+	// RedisServer is the program for the scratch server, as for scratch.Find.
 	RedisServer string
-	// Progress, if not nil, is told what is being done.
+	// Progress, if not nil, is called with a description of each step.
 	Progress func(string)
 }
 
-// spare is what a disk or a machine must have left, in bytes.
+// spare is how much space a disk or memory must have left, in bytes.
 const spare = 64 << 20
 
-// Take backs a server up and verifies the backup. Nobody should write meanwhile: what
-// changes between the snapshot and the comparison is a difference. A difference is no
-// error, see the facts; an error means that there is no backup, and leaves no file.
+// Take backs up a server and verifies the backup. Nobody should write meanwhile:
+// whatever changes between the snapshot and the comparison is a difference.
+// Differences are not an error, see the facts; an error means that there is no
+// backup, and leaves no file.
 func Take(
 	ctx context.Context, src redis.UniversalClient, o Options,
 ) (evidence.BackupFacts, error) {
@@ -97,14 +98,14 @@ func finish(
 }
 
 // errUseless is wrapped by errors after which another method may still work.
-var errUseless = errors.New("no backup by the replication stream")
+var errUseless = errors.New("no backup from the replication stream")
 
-// takeStream writes the source's snapshot to a file and loads that.
+// takeStream writes the source's snapshot to a file and loads it.
 func takeStream(
 	ctx context.Context, src redis.UniversalClient, binary string, o Options,
 	f evidence.BackupFacts,
 ) (evidence.BackupFacts, error) {
-	o.Progress("writing the snapshot that the source's replication stream gives")
+	o.Progress("writing the snapshot from the source's replication stream")
 	path := filepath.Join(o.Dir, o.Name+".rdb")
 	snapshot, err := save(ctx, src, path)
 	if err != nil {
@@ -122,15 +123,15 @@ func takeStream(
 	s, err := scratch.Start(ctx, scratch.Options{Binary: binary, Snapshot: path})
 	if err != nil {
 		_ = os.Remove(path)
-		// as with modules or a newer format: by DUMP it may still be verified
+		// as with modules or a newer format: with DUMP it may still be verified
 		return f, fmt.Errorf("%w: %w", errUseless, err)
 	}
 	defer s.Close()
 	return compare(ctx, src, s, o, f)
 }
 
-// save writes the file beside path with mode 0600, syncs it and renames it, so path is
-// either absent or complete.
+// save writes the file next to path with mode 0600, syncs and renames it, so path
+// is either absent or complete.
 func save(
 	ctx context.Context, src redis.UniversalClient, path string,
 ) (keycopy.Snapshot, error) {
@@ -147,7 +148,7 @@ func save(
 	return snapshot, redisconn.SyncRename(tmp, path)
 }
 
-// readBack reads the file from the disk to its checksum, and gives its sha256.
+// readBack reads the file from disk up to its checksum, and returns its sha256.
 func readBack(path string, want keycopy.Snapshot) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -167,7 +168,7 @@ func readBack(path string, want keycopy.Snapshot) (string, error) {
 }
 
 // takeDump copies key by key. Without a scratch server the file is read back and
-// compared with the source by itself.
+// compared with the source directly.
 func takeDump(
 	ctx context.Context, src redis.UniversalClient, binary string, noServer error,
 	o Options, f evidence.BackupFacts,
@@ -262,11 +263,11 @@ func databasesOf(ctx context.Context, clients ...redis.UniversalClient) ([]int, 
 	return slices.Compact(all), nil
 }
 
-// database gives a client of another database of the same server.
+// database returns a client for another database of the same server.
 func database(c redis.UniversalClient, db int) (*redis.Client, error) {
 	has, ok := c.(interface{ Options() *redis.Options })
 	if !ok {
-		return nil, fmt.Errorf("a client of type %T does not say how it dials", c)
+		return nil, fmt.Errorf("a client of type %T does not reveal how it dials", c)
 	}
 	o := *has.Options()
 	o.DB = db

@@ -58,7 +58,7 @@ func jobs(t *testing.T, s *redistest.Server, n int) {
 	}
 }
 
-// The Show: the backup of a 100,000-job source restores and compares equal.
+// The backup of a source with 100,000 jobs restores and compares equal.
 func TestABackupOf100000JobsRestoresAndComparesEqual(t *testing.T) {
 	s := redistest.Start(t, redistest.Config("repl-diskless-sync-delay 0"))
 	jobs(t, s, 100_000)
@@ -83,7 +83,7 @@ func TestABackupOf100000JobsRestoresAndComparesEqual(t *testing.T) {
 	}
 }
 
-// changed backs a server up whose data is changed between the snapshot and the
+// changed backs up a server whose data is changed between the snapshot and the
 // comparison.
 func changed(
 	t *testing.T, o backup.Options, change func(redis.UniversalClient),

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// diskFree is how many bytes a folder's file system has for us; -1: not known.
+// diskFree returns how many bytes of a directory's file system we may use; -1 if
+// unknown.
 func diskFree(dir string) int64 {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -16,7 +17,7 @@ func diskFree(dir string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// memoryFree is how many bytes of memory are available; -1: not known.
+// memoryFree returns how many bytes of memory are available; -1 if unknown.
 func memoryFree() int64 {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

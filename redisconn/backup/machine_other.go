@@ -2,6 +2,6 @@
 
 package backup
 
-// diskFree and memoryFree are not known here.
+// diskFree and memoryFree are unknown here.
 func diskFree(string) int64 { return -1 }
 func memoryFree() int64     { return -1 }

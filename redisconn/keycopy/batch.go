@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// batch holds the raw replies of one pipeline in one buffer: no reply costs an
-// allocation of its own, and those that find no room are read and dropped.
+// batch holds the raw replies of one pipeline in one buffer: no reply costs its own
+// allocation, and those that do not fit are read and dropped.
 type batch struct {
 	buf   []byte
 	limit int
@@ -21,10 +21,10 @@ type batch struct {
 	args  []any // of all commands, so that they share an allocation
 
 	items  []item
-	gone   []string // keys that are to be deleted: see Mirror
-	left   []string // keys whose reply found no room
-	big    []string // keys whose reply would find none in an empty batch either
-	denied bool     // the server does not let us use the command
+	gone   []string // keys to be deleted: see Mirror
+	left   []string // keys whose reply did not fit
+	big    []string // keys whose reply would not fit in an empty batch either
+	denied bool     // the server denies us the command
 	heavy  bool     // buf is one of the copier's large ones
 	spare  []byte   // then the batch's own
 }
@@ -36,11 +36,11 @@ type item struct {
 	from, to int
 }
 
-// slot is the reply to one command: what go-redis writes to as it reads.
+// slot is the reply to one command: what go-redis writes to while reading.
 type slot struct {
 	b        *batch
 	from, to int
-	size     int64 // that the reply had, also when it was dropped
+	size     int64 // size of the reply, even if it was dropped
 	dropped  bool
 }
 
@@ -62,7 +62,7 @@ func newHeavy() chan []byte {
 	return c
 }
 
-// makeHeavy gives the batch room for one value of maxValue, when there is one to be had.
+// makeHeavy gives the batch room for one value of maxValue, if available.
 func (b *batch) makeHeavy(ctx context.Context, c *copier) error {
 	select {
 	case large := <-c.heavy:
@@ -73,7 +73,7 @@ func (b *batch) makeHeavy(ctx context.Context, c *copier) error {
 	}
 }
 
-// free gives the batch and its buffer back.
+// free returns the batch and its buffer to their pools.
 func (b *batch) free(c *copier) {
 	if b.heavy {
 		c.heavy <- b.buf
@@ -95,7 +95,7 @@ func growSlots(s []slot, n int) []slot {
 func (b *batch) command(ctx context.Context, i int, args ...any) redis.Cmder {
 	b.slots[i].b = b
 	if cap(b.args)-len(b.args) < len(args) {
-		b.args = make([]any, 0, 4096) // the former one is held by the commands made so far
+		b.args = make([]any, 0, 4096) // the previous one is held by the commands made so far
 	}
 	at := len(b.args)
 	b.args = append(b.args, args...)
@@ -108,7 +108,7 @@ func (b *batch) reply(i int) []byte {
 	return b.buf[s.from:s.to]
 }
 
-// room reports whether n more bytes fit, and drops the reply when they do not.
+// room reports whether n more bytes fit, and drops the reply if they do not.
 func (s *slot) room(n int64) bool {
 	if s.size == 0 {
 		s.from = len(s.b.buf)
@@ -131,8 +131,8 @@ func (s *slot) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadFrom implements io.ReaderFrom, so that the content of a reply is read to where it
-// stays.
+// ReadFrom implements io.ReaderFrom, so that a reply is read straight into its
+// final place.
 func (s *slot) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
 	if !ok {
@@ -165,8 +165,8 @@ func grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// sizing chooses how many keys go into a pipeline, by how large the values of the last
-// one were.
+// sizing chooses how many keys go into a pipeline, judging by the size of the
+// values in the last one.
 type sizing struct {
 	want int // bytes
 	n    int
@@ -174,11 +174,11 @@ type sizing struct {
 
 func newSizing(want int) *sizing { return &sizing{want: want, n: firstKeys} }
 
-// keys is how many of the waiting keys go, at most most. A few more than that go along:
-// SCAN gives a little more than it is asked for, and what is left over would cost a
-// round trip of its own.
-func (s *sizing) keys(waiting, most int) int {
-	n := min(s.n, most)
+// keys returns how many of the waiting keys to take, at most limit. It takes a few
+// extra if few would be left: SCAN returns slightly more than it is asked for, and
+// the rest would cost another round trip.
+func (s *sizing) keys(waiting, limit int) int {
+	n := min(s.n, limit)
 	if waiting <= n+n/4 {
 		return waiting
 	}
@@ -217,7 +217,7 @@ func bulk(buf []byte, from, to int) (at, end int, kind replyKind) {
 	return from + line + 1, to - 2, replyBulk
 }
 
-// integer reads a raw integer reply.
+// integer parses a raw integer reply.
 func integer(p []byte) (int64, error) {
 	if len(p) < 4 || p[0] != ':' {
 		return 0, errors.New(errorText(p))
@@ -229,7 +229,7 @@ func integer(p []byte) (int64, error) {
 	return strconv.ParseInt(string(p), 10, 64)
 }
 
-// errorText is what a raw error reply says.
+// errorText returns the text of a raw error reply.
 func errorText(p []byte) string {
 	if len(p) > 3 && p[0] == '-' {
 		return string(p[1 : len(p)-2])
@@ -237,7 +237,7 @@ func errorText(p []byte) string {
 	return fmt.Sprintf("unexpected answer %.60q", p)
 }
 
-// serverTime reads the reply of TIME, in ms.
+// serverTime parses the reply of TIME, in ms.
 func serverTime(p []byte) (int64, error) {
 	v, err := parse(p, nil)
 	if err != nil || len(v) != 2 {
@@ -258,7 +258,7 @@ func parse(p []byte, dst [][]byte) ([][]byte, error) {
 		}
 		line := p[1 : end-1]
 		switch p[0] {
-		case '*', '%', '~': // what follows are its elements
+		case '*', '%', '~': // its elements follow
 			p = p[end+1:]
 		case '$':
 			if line[0] == '-' {

@@ -23,16 +23,18 @@ import (
 // The benchmarks read these, so that `make bench` needs nothing but this module:
 //
 //	SWITCHYARD_BENCH_KEYS       how many keys, default 1,000,000
-//	SWITCHYARD_BENCH_REDISSHAKE a redis-shake binary: its scan mode is measured in the same run
-//	SWITCHYARD_BENCH_FULLCHECK  a redis-full-check binary: its full mode is measured in the same run
+//	SWITCHYARD_BENCH_REDISSHAKE a redis-shake binary: its scan mode is measured in
+//	                            the same run
+//	SWITCHYARD_BENCH_FULLCHECK  a redis-full-check binary: its full mode is measured
+//	                            in the same run
 const (
 	envKeys      = "SWITCHYARD_BENCH_KEYS"
 	envShake     = "SWITCHYARD_BENCH_REDISSHAKE"
 	envFullCheck = "SWITCHYARD_BENCH_FULLCHECK"
 )
 
-// estate is two servers, the source with hashes like BullMQ's jobs: 7 fields, about 200
-// B, one in twenty with an expiry.
+// estate is two servers; the source holds hashes like BullMQ's jobs: 7 fields,
+// about 200 B, one in twenty with an expiry.
 type estate struct {
 	src, dst *redistest.Server
 	from, to redis.UniversalClient
@@ -65,12 +67,12 @@ end return 1`
 	return e
 }
 
-// row measures one way: keys/s, how that compares to the reference, CPU seconds of the
-// source and its snapshot process, our own memory at its peak.
+// row measures one way: keys/s, the ratio to the reference, CPU seconds of the
+// source and its snapshot process, our own peak memory.
 func (e *estate) row(b *testing.B, reference float64, do func()) (keysPerSecond float64) {
 	b.Helper()
 	debug.FreeOSMemory()
-	// the peak begins anew; Linux only
+	// resets the peak; Linux only
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	main0, child0 := cpu(b, e.from)
 	began := time.Now()
@@ -88,7 +90,7 @@ func (e *estate) row(b *testing.B, reference float64, do func()) (keysPerSecond 
 	return keysPerSecond
 }
 
-// cpu is what a server and its children used, in seconds.
+// cpu returns the CPU seconds that a server and its children used.
 func cpu(b *testing.B, c redis.UniversalClient) (own, children float64) {
 	b.Helper()
 	for line := range strings.Lines(c.Info(b.Context(), "cpu").Val()) {
@@ -104,8 +106,8 @@ func cpu(b *testing.B, c redis.UniversalClient) (own, children float64) {
 	return own, children
 }
 
-// peak is this process' resident memory at its peak, in bytes; 0 where the system does
-// not tell.
+// peak returns this process's peak resident memory in bytes; 0 where the system
+// does not report it.
 func peak() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -119,9 +121,9 @@ func peak() int64 {
 	return kb << 10
 }
 
-// BenchmarkCopy: reference is what go-redis alone makes of SCAN, DUMP with PEXPIRETIME,
-// and RESTORE, overlapped with the same number of connections and keys per pipeline,
-// without anything around it.
+// In BenchmarkCopy, reference is what plain go-redis achieves with SCAN, DUMP with
+// PEXPIRETIME, and RESTORE, overlapped, with the same number of connections and
+// keys per pipeline.
 func BenchmarkCopy(b *testing.B) {
 	e := newEstate(b)
 	flush := func(b *testing.B) {
@@ -131,7 +133,8 @@ func BenchmarkCopy(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	// paired runs the reference right before a row, so that both meet the same machine.
+	// paired runs the reference right before a row, so that both see the same
+	// conditions.
 	paired := func(b *testing.B) float64 {
 		flush(b)
 		b.StopTimer()
@@ -172,7 +175,7 @@ func BenchmarkCopy(b *testing.B) {
 	}
 }
 
-// BenchmarkCompare: both servers hold the same.
+// BenchmarkCompare compares two servers that hold the same.
 func BenchmarkCompare(b *testing.B) {
 	e := newEstate(b)
 	if _, err := keycopy.Copy(b.Context(), e.from, e.to, keycopy.Options{}); err != nil {
@@ -274,7 +277,8 @@ func (e *estate) bare(b *testing.B) {
 	}
 }
 
-// shake runs RedisShake in its scan mode with 1000 keys per SCAN, its fastest here.
+// shake runs RedisShake in scan mode with 1000 keys per SCAN, the fastest setting
+// here.
 func (e *estate) shake(b *testing.B, program string) {
 	dir := b.TempDir()
 	config := fmt.Sprintf("[scan_reader]\naddress = %q\ncount = 1000\nscan = true\nksn = "+
@@ -290,7 +294,7 @@ func (e *estate) shake(b *testing.B, program string) {
 	}
 }
 
-// fullCheck runs redis-full-check in the mode that compares values, once.
+// fullCheck runs redis-full-check once, in the mode that compares values.
 func (e *estate) fullCheck(b *testing.B, program string) {
 	e.other(b, program, "-s", e.src.Addr(), "-t", e.dst.Addr(), "-m", "1", "--comparetimes=1",
 		"--qps=5000000")
@@ -306,13 +310,13 @@ func (e *estate) other(b *testing.B, program string, args ...string) {
 	}
 }
 
-// BenchmarkLarge is about our memory: values of 1 and 6 MB among small ones, and some
-// that travel in chunks, about 1 GB in all.
+// BenchmarkLarge measures our memory: values of 1 and 6 MB among small ones, and
+// some that travel in chunks, about 1 GB in all.
 func BenchmarkLarge(b *testing.B) {
 	e := &estate{src: server(b, "rdbcompression no"), dst: server(b)}
 	e.from, e.to = e.src.Client(), e.dst.Client()
 	ctx := b.Context()
-	// Filled by the servers, so that the values are never in this process.
+	// Filled by the servers, so that the values never pass through this process.
 	const fill = `local function value(n) return string.rep(tostring(math.random()), math.floor(n / 16)) end
 local mb = 1048576
 for i = 1, 100 do redis.call('SET', 'small' .. ARGV[1] .. i, i) end

@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// streamMax is how long a stream may take by the target's rate limit: the source's
-// snapshot process lives that long, and memory that is written meanwhile is there
-// twice. In seconds.
+// streamMax is the longest that a stream may take under the target's rate limit, in
+// seconds: the source's snapshot process lives that long, and memory written
+// meanwhile exists twice.
 const streamMax = 60
 
 // Plan is what a copy will do, found without changing anything.
@@ -22,20 +22,20 @@ type Plan struct {
 	// why it cannot: measured value, limit, what to do
 	Refusals    []string `json:"refusals"`
 	Path        Path     `json:"path"`
-	Why         string   `json:"why"` // it is not the stream, or was not in the end
+	Why         string   `json:"why"` // why the path is not the stream, or was not in the end
 	DB          int      `json:"db"`
 	Keys        int64    `json:"keys"`
 	SourceBytes int64    `json:"source_bytes"` // used_memory
-	TargetFree  int64    `json:"target_free"`  // bytes; -1 no limit known
+	TargetFree  int64    `json:"target_free"`  // bytes; -1: no limit known
 	TargetKeys  int64    `json:"target_keys"`
 	// of the source that hold keys and are not copied
 	OtherDatabases []int   `json:"other_databases"`
-	ETASeconds     float64 `json:"eta_seconds"` // by the rate limits alone; 0 without
+	ETASeconds     float64 `json:"eta_seconds"` // from the rate limits alone; 0 without
 }
 
-// Check plans a copy and gives every reason against it at once. It changes nothing;
-// whether the target takes RESTORE shows with the first keys and changes the path only.
-// An error means that a server could not be asked.
+// Check plans a copy and returns every objection at once. It changes nothing.
+// Whether the target accepts RESTORE only shows with the first keys, and affects
+// just the path. An error means that a server could not be asked.
 func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan, error) {
 	p := Plan{Refusals: []string{}, OtherDatabases: []int{}, TargetFree: -1}
 	refuse := func(format string, args ...any) {
@@ -44,7 +44,7 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 	switch o.Path {
 	case "", Auto, Stream, Scan, Typed:
 	default:
-		refuse("path %q is not known: choose auto, stream, scan or typed", o.Path)
+		refuse("unknown path %q: choose auto, stream, scan or typed", o.Path)
 	}
 	from, err := ask(ctx, src)
 	if err != nil {
@@ -65,7 +65,7 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 		refuse("source and target are the same server (%s): name two servers", by)
 	}
 	if to.facts.Role == "slave" {
-		refuse("the target is a replica of %s:%s and takes no writes: name its master",
+		refuse("the target is a replica of %s:%s and accepts no writes: use its master",
 			to.facts.MasterHost, to.facts.MasterPort)
 	}
 	if to.size > 0 && !o.Overwrite {
@@ -74,8 +74,8 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 	}
 	switch policy := to.facts.MaxMemoryPolicy; {
 	case policy == "" && !o.EvictionOff:
-		refuse("the target does not tell its maxmemory-policy, expected noeviction: make " +
-			"sure that eviction is off, and say so")
+		refuse("the target does not report its maxmemory-policy, expected noeviction: make " +
+			"sure that eviction is off, and confirm it")
 	case policy != "" && policy != "noeviction":
 		refuse("the target's maxmemory-policy is %s, expected noeviction: set it, or keys "+
 			"disappear", policy)
@@ -102,7 +102,7 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 	return p, nil
 }
 
-// commands is how many a key takes on each side, at least.
+// commands returns how many commands a key takes on each side, at least.
 func (p Path) commands() (target, source int) {
 	switch p {
 	case Stream:
@@ -116,7 +116,7 @@ func (p Path) commands() (target, source int) {
 
 func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
 
-// choose gives the path, and why it is not the stream.
+// choose returns the path, and why it is not the stream.
 func choose(o Options, from answers, p Plan) (Path, string) {
 	if o.Path == Typed || o.Path == Scan || o.Path == Stream {
 		return o.Path, ""
@@ -124,23 +124,24 @@ func choose(o Options, from answers, p Plan) (Path, string) {
 	if total := from.number("total_system_memory"); total > 0 &&
 		2*from.facts.UsedMemory > total {
 		return Scan, fmt.Sprintf(
-			"a snapshot may need as much memory again: the source uses %s of its machine's %s",
+			"a snapshot may need the same amount of memory again: the source uses %s of its "+
+				"machine's %s",
 			mb(from.facts.UsedMemory), mb(total))
 	}
 	if s := (Pace{TargetRate: o.TargetRate}).Seconds(p.Keys, 1, 0); s > streamMax {
-		return Scan, fmt.Sprintf("the target's rate makes it %.0f s, and the source should "+
-			"not keep a snapshot for more than %d s", s, streamMax)
+		return Scan, fmt.Sprintf("at the target's rate it would take %.0f s, and the source "+
+			"should not keep a snapshot for more than %d s", s, streamMax)
 	}
 	return Stream, ""
 }
 
-// answers is what one server says about itself.
+// answers is what one server reports about itself.
 type answers struct {
 	facts     redisconn.Facts
 	info      map[string]string
 	addr      string
 	db        int
-	size      int64 // keys of the database
+	size      int64 // number of keys in the database
 	databases []int // that hold keys
 }
 
@@ -179,8 +180,8 @@ func ask(ctx context.Context, c redis.UniversalClient) (answers, error) {
 	return a, nil
 }
 
-// sameServer compares run ids, which a server makes at its start, or addresses where it
-// does not tell it.
+// sameServer compares run IDs, which a server chooses at its start, or addresses if
+// it does not report one.
 func sameServer(a, b answers) (same bool, by string) {
 	if id, other := a.info["run_id"], b.info["run_id"]; id != "" && other != "" {
 		return id == other, "run id " + id

@@ -22,21 +22,21 @@ const (
 	// values at most.
 	batchKeys  = 500
 	batchBytes = 1 << 20
-	// firstKeys is the size of the first pipelines, before it is known how large the
-	// values are: the source holds all replies of a pipeline.
+	// firstKeys is the size of the first pipelines, before it is known how large
+	// the values are: the source holds all replies of a pipeline.
 	firstKeys = 32
-	// maxValue is up to where a value travels in one request. Managed services refuse
-	// requests of more than 10 MB.
+	// maxValue is the size up to which a value travels in one request. Managed
+	// services refuse requests of more than 10 MB.
 	maxValue = 8 << 20
-	// maxHeavy is how many batches above batchBytes there may be at once.
+	// maxHeavy is how many batches above batchBytes may exist at once.
 	maxHeavy = 2
 )
 
-// Path is how keys travel. See the package.
+// Path is how keys travel. See the package documentation.
 type Path string
 
 const (
-	// the zero value too: stream where the source allows it and can afford it,
+	// also the zero value: stream if the source allows it and can afford it,
 	// otherwise scan
 	Auto   Path = "auto"
 	Stream Path = "stream"
@@ -44,45 +44,45 @@ const (
 	Typed  Path = "typed"
 )
 
-// Options says how to copy. The zero value copies at full speed into an empty target.
+// Options control a copy. The zero value copies at full speed into an empty target.
 type Options struct {
 	Path Path
-	// Overwrite allows a target that holds keys: those of the same name are replaced,
-	// others stay.
+	// Overwrite allows a target that holds keys: those of the same name are
+	// replaced, others stay.
 	Overwrite bool
 	// EvictionOff says that somebody made sure that the target evicts nothing, for
-	// services that do not tell their maxmemory-policy.
+	// services that do not report their maxmemory-policy.
 	EvictionOff bool
-	// TargetMemory is what the target may hold, in bytes, for services that do not
+	// TargetMemory is how many bytes the target may hold, for services that do not
 	// report maxmemory. 0: what it reports.
 	TargetMemory int64
-	// Pace bounds what the copy asks of both servers.
+	// Pace limits the load on both servers.
 	Pace
-	// Progress, if not nil, is told several times a second, by one goroutine, and once
-	// at the end.
+	// Progress, if not nil, is called several times a second, by one goroutine, and
+	// once at the end.
 	Progress func(Progress)
 }
 
-// Pace bounds what is asked of both servers: see package pace. A source cuts a stream
-// that its gate holds for longer than its repl-timeout (60 s by default).
+// Pace limits the load on both servers: see package pace. A source closes a stream
+// that the gate holds up for longer than its repl-timeout (60 s by default).
 type Pace = pace.Pace
 
-// Progress is how far a copy or a comparison is.
+// Progress is how far a copy or a comparison has come.
 type Progress = pace.Progress
 
 // Report is what a copy did.
 type Report struct {
 	Plan
-	Path  Path  `json:"path"` // that the keys travelled
-	Keys  int64 `json:"keys"` // written; one that SCAN gave twice counts twice
+	Path  Path  `json:"path"` // that the keys took
+	Keys  int64 `json:"keys"` // written; one that SCAN returned twice counts twice
 	Typed int64 `json:"typed"`
 	// of those written by type, the ones that travelled in chunks
 	Large int64 `json:"large"`
 	// deleted or expired between being found and being read
 	Vanished int64 `json:"vanished"`
 	Bytes    int64 `json:"bytes"`
-	// function libraries in the snapshot, which are not copied; only the stream shows
-	// them
+	// function libraries in the snapshot, which are not copied; only the stream
+	// reveals them
 	Libraries      int     `json:"libraries"`
 	Milliseconds   int64   `json:"milliseconds"`
 	KeysPerSecond  float64 `json:"keys_per_second"`
@@ -91,9 +91,9 @@ type Report struct {
 }
 
 // Copy copies every key of src's database to dst's. It refuses (kind Blocked, with
-// every reason) before it changes anything; see Check. After any other error the target
-// holds a part of the keys, and the one under way may be half there: run it again with
-// Overwrite. The clients must not retry commands by themselves (redisconn.Open's do
+// every reason) before it changes anything; see Check. After any other error the
+// target holds part of the keys, and the current one may be incomplete: run it
+// again with Overwrite. The clients must not retry commands (redisconn.Open's do
 // not).
 //
 // Not copied: other databases (Plan.OtherDatabases), function libraries, users and
@@ -144,12 +144,14 @@ type copier struct {
 	o        Options
 	plan     Plan
 	absolute bool // the source has PEXPIRETIME
-	// buffers for values above batchBytes, handed round so that they are no garbage
+	// buffers for values above batchBytes, passed around to spare the garbage
+	// collector
 	heavy    chan []byte
 	oneLarge sync.Mutex
-	mirror   bool // keys that are gone are deleted on the target, and who calls counts keys
+	mirror   bool // keys that are gone are deleted on the target, and the caller counts keys
 
-	// the target takes no payload of the source's version, or no RESTORE at all
+	// the target does not accept payloads of the source's version, or RESTORE at
+	// all
 	refuses   atomic.Bool
 	typed     atomic.Int64
 	large     atomic.Int64
@@ -157,7 +159,7 @@ type copier struct {
 	libraries int
 }
 
-// copy takes the planned path, and another one when that turns out not to be there.
+// copy takes the planned path, and another one if that turns out to be unavailable.
 func (c *copier) copy(ctx context.Context) (Path, error) {
 	path := c.plan.Path
 	if path == Stream {
@@ -166,8 +168,8 @@ func (c *copier) copy(ctx context.Context) (Path, error) {
 		if err == nil || !errors.As(err, &closed) || c.o.Path == Stream {
 			return path, err
 		}
-		// What was written so far is written again: another moment's values, but whole
-		// ones.
+		// What was written so far is written again: values of another moment, but
+		// whole ones.
 		c.plan.Why = closed.Error()
 		c.Keys.Store(0)
 		c.Bytes.Store(0)
@@ -185,7 +187,7 @@ func (c *copier) copy(ctx context.Context) (Path, error) {
 	return path, c.copyScan(ctx)
 }
 
-// copyScan: one goroutine finds keys, some read them, others write what was read.
+// In copyScan one goroutine finds keys, some read them, others write what was read.
 func (c *copier) copyScan(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	names := make(chan []string, 2*c.Workers)
@@ -210,8 +212,8 @@ func (c *copier) copyScan(ctx context.Context) error {
 	return g.Wait()
 }
 
-// scan gives every key that is there all the while, in lists of at most batchKeys. SCAN
-// may give a key twice.
+// scan passes every key that exists throughout to f, in lists of at most batchKeys.
+// SCAN may return a key twice.
 func scan(
 	ctx context.Context, c redis.UniversalClient, p *pace.Pacer,
 	found func([]string) error,
@@ -245,7 +247,7 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-// readAll reads the keys of names as DUMP gives them, or lets them be copied by type.
+// readAll reads the keys of names as DUMP payloads, or has them copied by type.
 func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- *batch) error {
 	size := newSizing(batchBytes)
 	for keys := range names {
@@ -258,8 +260,8 @@ func (c *copier) readAll(ctx context.Context, names <-chan []string, out chan<- 
 	return nil
 }
 
-// readKeys reads keys as DUMP gives them and hands the batches to pass, or copies them
-// by type.
+// readKeys reads keys as DUMP payloads and hands the batches to pass, or copies
+// them by type.
 func (c *copier) readKeys(
 	ctx context.Context, keys []string, size *sizing,
 	pass func(context.Context, *batch) error,
@@ -279,7 +281,7 @@ func (c *copier) readKeys(
 			continue
 		}
 		big := b.big
-		// they found no room in the batch: again, in smaller ones
+		// those did not fit into the batch: again, in smaller ones
 		if keys = keys[n:]; len(b.left) > 0 {
 			keys = append(b.left, keys...)
 		}
@@ -295,7 +297,7 @@ func (c *copier) readKeys(
 	return nil
 }
 
-// pass hands a batch on, if there is anything in it.
+// pass hands on a batch, if there is anything in it.
 func (c *copier) pass(
 	ctx context.Context, b *batch, to func(context.Context, *batch) error,
 ) error {
@@ -306,8 +308,8 @@ func (c *copier) pass(
 	return to(ctx, b)
 }
 
-// readBig reads one value with the room of a whole request, or lets it be copied in
-// chunks when it needs more.
+// readBig reads one value with the room of a whole request, or has it copied in
+// chunks if it needs more.
 func (c *copier) readBig(
 	ctx context.Context, key string, size *sizing,
 	pass func(context.Context, *batch) error,
@@ -326,9 +328,9 @@ func (c *copier) readBig(
 	return c.pass(ctx, b, pass)
 }
 
-// dump reads keys in one pipeline. Payloads that find no room in the batch are left, or
-// big when they would find none in an empty one. With heavy there is room for one of
-// maxValue.
+// dump reads keys in one pipeline. Payloads that do not fit into the batch are
+// left, or big if they would not fit into an empty one. With heavy there is room
+// for one of maxValue.
 func (c *copier) dump(
 	ctx context.Context, keys []string, size *sizing, heavy bool,
 ) (*batch, error) {
@@ -412,116 +414,10 @@ func (c *copier) dump(
 	return b, nil
 }
 
-// gone takes in a key that is not on the source any more.
+// gone records a key that is no longer on the source.
 func (c *copier) gone(b *batch, key string) {
 	c.vanished.Add(1)
 	if c.mirror {
 		b.gone = append(b.gone, key)
 	}
-}
-
-// writeAll restores batches.
-func (c *copier) writeAll(ctx context.Context, in <-chan *batch) error {
-	for b := range in {
-		if err := c.writeBatch(ctx, b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeBatch restores a batch and frees it; what the target refuses is copied by type.
-func (c *copier) writeBatch(ctx context.Context, b *batch) error {
-	refused, err := c.restore(ctx, b)
-	b.free(c)
-	if err != nil || len(refused) == 0 {
-		return err
-	}
-	return c.copyTyped(ctx, refused)
-}
-
-// restore writes a batch in one pipeline and gives the keys whose payload the target
-// refused.
-func (c *copier) restore(ctx context.Context, b *batch) (refused []string, err error) {
-	if err := c.Target(ctx, len(b.items)+len(b.gone)); err != nil {
-		return nil, err
-	}
-	answers := newBatch()
-	defer answers.free(c)
-	answers.slots = growSlots(answers.slots, len(b.items)+len(b.gone))
-	answers.args = answers.args[:0]
-	pipe := c.dst.Pipeline()
-	for i, it := range b.items {
-		payload := b.buf[it.from:it.to:it.to]
-		if it.expireAt == 0 {
-			_ = pipe.Process(ctx,
-				answers.command(ctx, i, "restore", it.key, zero, payload, "replace"))
-		} else {
-			_ = pipe.Process(ctx, answers.command(ctx, i, "restore", it.key, it.expireAt,
-				payload, "replace", "absttl"))
-		}
-	}
-	for i, k := range b.gone {
-		_ = pipe.Process(ctx, answers.command(ctx, len(b.items)+i, "unlink", k))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("write to the target: %w", redisconn.Explain(err))
-	}
-	for i, k := range b.gone {
-		if _, err := integer(answers.reply(len(b.items) + i)); err != nil {
-			return nil, writeError(k, err.Error())
-		}
-	}
-	var keys, bytes int64
-	for i, it := range b.items {
-		answer := answers.reply(i)
-		if len(answer) > 0 && answer[0] == '+' {
-			keys++
-			bytes += int64(it.to - it.from)
-			continue
-		}
-		text := errorText(answer)
-		switch {
-		case isDenied(text), strings.Contains(text, "payload version"):
-			c.refuses.Store(true)
-			refused = append(refused, it.key)
-		case strings.Contains(text, "Bad data format"), strings.Contains(text, "request size"):
-			refused = append(refused, it.key)
-		default:
-			return nil, writeError(it.key, text)
-		}
-	}
-	c.wrote(keys, bytes)
-	return refused, nil
-}
-
-// wrote counts. The caller of a mirror counts keys itself.
-func (c *copier) wrote(keys, bytes int64) {
-	if !c.mirror {
-		c.Keys.Add(keys)
-	}
-	c.Bytes.Add(bytes)
-}
-
-var zero any = int64(0)
-
-// writeError says what to do about an answer of the target.
-func writeError(key, text string) error {
-	switch {
-	case strings.HasPrefix(text, "OOM"), strings.Contains(text, "capacity quota exceeded"):
-		return migration.Errorf(migration.Blocked, "key %q: the target is full (%s): give it "+
-			"more memory, then run this again (a copy: with overwrite)", key, text)
-	case strings.HasPrefix(text, "READONLY"):
-		return migration.Errorf(migration.Blocked,
-			"key %q: the target is a replica (%s): name its master as the target", key, text)
-	}
-	return fmt.Errorf("key %q: write to the target: %s", key, text)
-}
-
-// isDenied reports whether a server does not have a command or does not let this user
-// use it.
-func isDenied(text string) bool {
-	text = strings.ToLower(text)
-	return strings.HasPrefix(text, "noperm") || strings.Contains(text, "unknown command") ||
-		strings.Contains(text, "not supported") || strings.Contains(text, "not allowed by")
 }

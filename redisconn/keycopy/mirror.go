@@ -10,10 +10,11 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 )
 
-// Mirror makes keys that its caller names on one server what they are on another, and
-// compares them, in bounded memory as Copy and Compare do. Its methods may be called by
-// several goroutines; none may name a key that another is at. The pacer is the
-// caller's: Mirror waits by it and counts bytes and commands, the caller counts keys.
+// Mirror makes keys named by its caller the same on one server as on another, and
+// compares them, in bounded memory like Copy and Compare. Its methods may be called
+// by several goroutines, but not for the same key at once. The pacer belongs to the
+// caller: Mirror waits for it and counts bytes and commands, the caller counts
+// keys.
 type Mirror struct {
 	c     *copier
 	cmp   *comparer
@@ -21,11 +22,11 @@ type Mirror struct {
 	pairs sync.Pool // *pair
 }
 
-// NewMirror prepares a mirror that begins with path Scan or Typed; from Scan it turns
-// to Typed by itself when a server refuses. see, if not nil, is given the values of the
-// source that the target holds too, as it compares them: parts as the reply of the
-// typed read gives them, valid during the call; those of a large value come in several
-// calls.
+// NewMirror prepares a mirror that begins with path Scan or Typed; from Scan it
+// switches to Typed by itself if a server refuses. see, if not nil, is called with
+// the source's values of keys that the target has too, as they are compared: parts
+// as in the reply of the typed read, valid during the call; those of a large value
+// come in several calls.
 func NewMirror(
 	ctx context.Context, src, dst redis.UniversalClient, path Path, p *pace.Pacer,
 	see func(key, kind string, parts [][]byte),
@@ -47,7 +48,7 @@ func NewMirror(
 	return m
 }
 
-// Path is how keys travel by now: Scan or Typed.
+// Path is how keys travel now: Scan or Typed.
 func (m *Mirror) Path() Path {
 	if m.c.refuses.Load() {
 		return Typed
@@ -55,16 +56,16 @@ func (m *Mirror) Path() Path {
 	return Scan
 }
 
-// Copy writes keys to the target as they are on the source now, and deletes there those
-// that are gone. A key given again is harmless.
+// Copy writes keys to the target as they are on the source now, and deletes those
+// that are gone. Passing a key again is harmless.
 func (m *Mirror) Copy(ctx context.Context, keys []string) error {
 	size := m.sizes.Get().(*sizing)
 	defer m.sizes.Put(size)
 	return m.c.readKeys(ctx, keys, size, m.c.writeBatch)
 }
 
-// Compare looks whether keys are the same on both sides, and tells of each whether it
-// is, and whether the source has it.
+// Compare reports for each key whether it is the same on both sides, and whether
+// the source has it.
 func (m *Mirror) Compare(
 	ctx context.Context, keys []string, each func(key string, same, there bool),
 ) error {
@@ -87,8 +88,8 @@ func (m *Mirror) Compare(
 	return nil
 }
 
-// Commands is how many commands a key takes on each side to be copied and compared, at
-// least.
+// Commands returns how many commands a key takes on each side to be copied and
+// compared, at least.
 func (m *Mirror) Commands() (source, target int) {
 	target, source = m.Path().commands()
 	return source + 2, target + 2

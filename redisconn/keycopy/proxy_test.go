@@ -12,13 +12,13 @@ import (
 
 type differing = redisconn.Difference
 
-// proxy passes connections on, and cuts one off.
+// proxy forwards connections, and cuts one off.
 type proxy struct {
 	addr string
 
 	mu    sync.Mutex
-	after []byte // the connection that sent this
-	left  int64  // is cut when it got so many bytes
+	after []byte // the connection that sends this
+	left  int64  // is cut after receiving so many bytes
 	cut   bool
 }
 
@@ -42,8 +42,8 @@ func newProxy(t *testing.T, to string) *proxy {
 	return p
 }
 
-// arm cuts the next connection that sends a command, when it got so many bytes after
-// it. The function it gives tells whether that happened.
+// arm cuts the next connection that sends a command, once it has received so many
+// bytes. The function returned reports whether that happened.
 func (p *proxy) arm(command string, left int64) (cut func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"hash"
 )
 
-// sequence sums texts in order, without ambiguity about where one ends.
+// sequence hashes texts in order, unambiguously about where each one ends.
 type sequence struct{ h hash.Hash }
 
 func newSequence() sequence { return sequence{sha256.New()} }

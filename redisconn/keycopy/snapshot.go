@@ -11,15 +11,15 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/rdb"
 )
 
-// Snapshot says what is in a snapshot file.
+// Snapshot describes a snapshot file.
 type Snapshot struct {
 	Version   uint16        // of the RDB format
-	Databases map[int]int64 // keys by database, those that had expired included
-	Libraries int           // of functions
+	Databases map[int]int64 // keys by database, including expired ones
+	Libraries int           // number of function libraries
 	Bytes     int64
 }
 
-// Keys of all databases.
+// Keys returns the number of keys in all databases.
 func (s Snapshot) Keys() (n int64) {
 	for _, keys := range s.Databases {
 		n += keys
@@ -27,15 +27,15 @@ func (s Snapshot) Keys() (n int64) {
 	return n
 }
 
-// ErrNoStream is wrapped by the errors of Save about a source that gives no snapshot,
-// or gave a part of one.
-var ErrNoStream = errors.New("the source gives no snapshot")
+// ErrNoStream is wrapped by the errors of Save about a source that sends no
+// snapshot, or only part of one.
+var ErrNoStream = errors.New("the source sends no snapshot")
 
-// Save writes a snapshot of all of the source's databases to w, as its replication
-// stream gives it: one moment's state, in the format of RDB files, which any
-// redis-server of that version or later loads. It is parsed to its checksum on the way,
-// in a few hundred kilobytes of memory whatever its size. After an error what was
-// written is worth nothing.
+// Save writes a snapshot of all of the source's databases to w, as received from
+// its replication stream: a consistent state, in the format of RDB files, which any
+// redis-server of that version or later loads. It is parsed up to its checksum on
+// the way, in a few hundred kilobytes of memory whatever its size. After an error,
+// discard what was written.
 func Save(ctx context.Context, c redis.UniversalClient, w io.Writer) (Snapshot, error) {
 	s, err := openStream(ctx, c)
 	if err != nil {
@@ -93,8 +93,8 @@ func walkSnapshot(src io.Reader) (Snapshot, *rdb.Reader, error) {
 	}
 }
 
-// behind passes on all but the last bytes, which are the mark that ends a stream and no
-// part of the snapshot.
+// behind passes on all but the last bytes, which are the mark that ends a stream
+// and not part of the snapshot.
 type behind struct {
 	w     io.Writer
 	by    int

@@ -19,28 +19,30 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/rdb"
 )
 
-// streamSilence is how long the source may say nothing. While it forks it sends an
+// streamSilence is how long the source may stay silent. While it forks it sends an
 // empty line every repl-ping-replica-period (10 s by default).
 const streamSilence = time.Minute
 
-// streamError says that the stream cannot be had or was lost: the keys can still travel
-// by SCAN.
+// streamError means that the stream is unavailable or was lost: the keys can still
+// travel by SCAN.
 type streamError struct{ err error }
 
 // Error implements error.
 func (e *streamError) Error() string { return "the source's stream: " + e.err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *streamError) Unwrap() error { return e.err }
 
-// payloadEnd is what follows the value in a payload: version and checksum, in bytes.
+// payloadEnd is the length of what follows the value in a payload: version and
+// checksum, in bytes.
 const payloadEnd = 2 + 8
 
-// probeKey is where it is tried whether the target takes a payload; it expires by itself.
+// probeKey is used to try whether the target accepts a payload; it expires by
+// itself.
 const probeKey = "switchyard:keycopy:probe"
 
 // copyStream writes what the snapshot holds as it arrives. Values too large for one
-// request are read from the living source.
+// request are read from the live source.
 func (c *copier) copyStream(ctx context.Context) error {
 	s, err := openStream(ctx, c.src)
 	if err != nil {
@@ -81,7 +83,7 @@ func (c *copier) copyStream(ctx context.Context) error {
 	return g.Wait()
 }
 
-// takes tries whether the target takes payloads of a version.
+// takes tries whether the target accepts payloads of a version.
 func (c *copier) takes(ctx context.Context, version uint16) (bool, error) {
 	payload := rdb.AppendPayload(nil, []byte{0, 1, 'v'}, version)
 	if err := c.Target(ctx, 2); err != nil {
@@ -169,17 +171,17 @@ func (c *copier) readStream(
 type stream struct {
 	net.Conn
 	in   *bufio.Reader
-	mark []byte // that ends the snapshot
-	left int64  // bytes of a snapshot of known length
+	mark []byte // the mark that ends the snapshot
+	left int64  // bytes left of a snapshot of known length
 	stop func() bool
 }
 
-// openStream asks for a snapshot as a replica would that wants nothing else, and waits
+// openStream asks for a snapshot like a replica that wants nothing else, and waits
 // until it begins.
 func openStream(ctx context.Context, c redis.UniversalClient) (*stream, error) {
 	has, ok := c.(interface{ Options() *redis.Options })
 	if !ok {
-		return nil, fmt.Errorf("a client of type %T does not say how it dials", c)
+		return nil, fmt.Errorf("a client of type %T does not reveal how it dials", c)
 	}
 	o := has.Options()
 	nc, err := o.Dialer(ctx, "tcp", o.Addr)
@@ -209,8 +211,8 @@ func (s *stream) begin(o *redis.Options) error {
 		}
 	}
 	// rdb-only (Redis 7): writes are not sent after the snapshot, and WAIT does not
-	// count us. Older servers do not know it; there the connection ends with the
-	// snapshot without having acknowledged anything.
+	// count us. Older servers do not know it; there the connection is closed after
+	// the snapshot without having acknowledged anything.
 	for _, args := range [][]string{
 		{"CLIENT", "SETNAME", redisconn.ClientName + "-copy"},
 		{"REPLCONF", "rdb-only", "1"},
@@ -227,7 +229,7 @@ func (s *stream) begin(o *redis.Options) error {
 	if !strings.HasPrefix(answer, "+FULLRESYNC") {
 		return fmt.Errorf("PSYNC: unexpected answer %.60q", answer)
 	}
-	line, err := s.line() // empty ones until the snapshot begins
+	line, err := s.line() // empty lines precede the snapshot
 	if err != nil {
 		return err
 	}
@@ -286,7 +288,7 @@ func (s *stream) line() (string, error) {
 	}
 }
 
-// Read implements io.Reader: the snapshot and, where it has one, the mark after it.
+// Read implements io.Reader: the snapshot and, if any, the mark after it.
 func (s *stream) Read(p []byte) (int, error) {
 	if s.mark == nil {
 		if s.left == 0 {
@@ -329,7 +331,7 @@ func (s *stream) lost(ctx context.Context, err error) error {
 	return &streamError{err}
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (s *stream) Close() error {
 	s.stop()
 	return s.Conn.Close()

@@ -1,7 +1,8 @@
-// Package pace holds work between two Redis servers to what they can bear, and tells
-// how far it is: commands per second on either side, a pause before each batch while
-// the source answers slowly, a gate of the caller's that may hold the work or end it,
-// and the time that is left by the pace seen. It knows nothing of what the work is.
+// Package pace limits work between two Redis servers to what they can bear, and
+// reports its progress: commands per second on either side, a pause before each
+// batch while the source answers slowly, a gate of the caller's that may hold up
+// the work or end it, and the time left at the current pace. It knows nothing of
+// what the work is.
 package pace
 
 import (
@@ -19,39 +20,39 @@ import (
 )
 
 const (
-	// defaultWorkers is how many connections read and how many write. Four are within a
-	// tenth of the best measured with more.
+	// defaultWorkers is how many connections read and how many write. Four are
+	// within a tenth of the best result measured with more.
 	defaultWorkers = 4
-	// tellEvery is how often progress is told.
+	// tellEvery is how often progress is reported.
 	tellEvery = 250 * time.Millisecond
-	// pingEvery is how often the source's latency is measured; pingWindow how many of
-	// the last answers count, pingRound after how many it is judged anew.
+	// pingEvery is how often the source's latency is measured; pingWindow is how
+	// many of the last answers count, pingRound after how many it is judged again.
 	pingEvery  = 20 * time.Millisecond
 	pingWindow = 100
 	pingRound  = 25
-	// The pause before each batch begins at firstPause, doubles with each round that is
-	// too slow, up to maxPause, and shrinks by an eighth with each that is not, down to
-	// nothing.
+	// The pause before each batch begins at firstPause, doubles with each round
+	// that is too slow, up to maxPause, and shrinks by an eighth with each that is
+	// not, down to nothing.
 	firstPause = time.Millisecond
 	maxPause   = time.Second
 )
 
-// Pace bounds what is asked of both servers. The zero value does not.
+// Pace limits the load on both servers. The zero value sets no limits.
 type Pace struct {
-	SourceRate int // commands per second; 0 no limit
-	TargetRate int // commands per second; 0 no limit
-	// MaxLatency slows down while the source answers 1 in 100 of our own PINGs later
-	// than this. 0: no limit.
+	SourceRate int // commands per second; 0: no limit
+	TargetRate int // commands per second; 0: no limit
+	// MaxLatency slows the work down while the p99 of our own PINGs on the source
+	// exceeds it. 0: no limit.
 	MaxLatency time.Duration
 	// Workers is how many connections read, and how many write. 0: 4.
 	Workers int
-	// Gate, if not nil, is called before each batch, by several goroutines; it may wait
-	// (to pause) or give an error (to end).
+	// Gate, if not nil, is called before each batch, by several goroutines; it may
+	// block (to pause) or return an error (to end the work).
 	Gate func(context.Context) error
 }
 
-// Seconds is how long so many keys take at least by the rate limits, with so many
-// commands per key on each side.
+// Seconds returns how long so many keys take at least under the rate limits, with
+// so many commands per key on each side.
 func (p Pace) Seconds(keys int64, perTarget, perSource int) (seconds float64) {
 	if p.TargetRate > 0 {
 		seconds = float64(max(keys, 0)*int64(perTarget)) / float64(p.TargetRate)
@@ -62,43 +63,43 @@ func (p Pace) Seconds(keys int64, perTarget, perSource int) (seconds float64) {
 	return seconds
 }
 
-// Progress is how far the work is.
+// Progress is how far the work has come.
 type Progress struct {
 	Keys          int64   `json:"keys"`
-	Total         int64   `json:"total"` // keys when it began
-	Bytes         int64   `json:"bytes"` // of values, as they travel
+	Total         int64   `json:"total"` // number of keys at the start
+	Bytes         int64   `json:"bytes"` // of values, as transferred
 	KeysPerSecond float64 `json:"keys_per_second"`
-	// from that pace, or from the rate limits when they allow less; 0 not known yet
+	// at that pace, or at the rate limits if they allow less; 0 if not known yet
 	ETASeconds float64 `json:"eta_seconds"`
 	// p99 of our own PINGs on the source; 0 without MaxLatency
 	LatencyMS    float64 `json:"latency_ms"`
-	BackingOffMS float64 `json:"backing_off_ms"` // the pause before each batch because of it
+	BackingOffMS float64 `json:"backing_off_ms"` // the resulting pause before each batch
 }
 
-// Work says what is paced.
+// Work describes what is paced.
 type Work struct {
 	Source redis.UniversalClient
 	Batch  int // keys per pipeline at most
 	// PerSource and PerTarget are how many commands a key takes there.
 	PerSource, PerTarget int
-	// Tell, if not nil, is told several times a second, by one goroutine, and once at
-	// the end.
+	// Tell, if not nil, is called several times a second, by one goroutine, and
+	// once at the end.
 	Tell func(Progress)
 }
 
-// Counters are how much was done so far. They may be read while the work is under way.
+// Counters are how much has been done. They may be read during the work.
 type Counters struct {
 	Keys, Bytes                    atomic.Int64
 	SourceCommands, TargetCommands atomic.Int64
-	// ns that Source, Target and Gate held goroutines up, summed over them
+	// ns that Source, Target and Gate delayed goroutines, summed over them
 	Waited atomic.Int64
 }
 
-// Pacer holds the work to its pace. Its methods may be called by several goroutines,
-// but for PerKey, Start, End and Hurry.
+// Pacer keeps the work at its pace. Its methods may be called by several
+// goroutines, except PerKey, Start, End and Hurry.
 type Pacer struct {
 	Counters
-	Total   atomic.Int64 // keys, for the time that is left
+	Total   atomic.Int64 // keys, for the time left
 	Workers int          // as many connections may read, and as many write
 	Batch   int          // keys per pipeline at most
 
@@ -114,8 +115,8 @@ type Pacer struct {
 	lastAt     time.Time
 }
 
-// New makes a Pacer that lets commands through at its rates, and measures and tells
-// nothing until Start.
+// New makes a Pacer that enforces its rates, but measures and reports nothing until
+// Start.
 func New(pace Pace, work Work) *Pacer {
 	p := &Pacer{
 		pace:  pace,
@@ -136,22 +137,22 @@ func New(pace Pace, work Work) *Pacer {
 	return p
 }
 
-// PerKey says how many commands a key takes on each side, for a caller that learns it
-// after New. Not during the work.
+// PerKey sets how many commands a key takes on each side, for a caller that learns
+// it after New. Not during the work.
 func (p *Pacer) PerKey(source, target int) {
 	p.work.PerSource, p.work.PerTarget, p.Batch = source, target, p.work.Batch
 	p.limitBatch(p.pace.SourceRate, source)
 	p.limitBatch(p.pace.TargetRate, target)
 }
 
-// limitBatch makes a batch a burst: a twentieth of a second's worth.
+// limitBatch makes a batch no larger than a burst: a twentieth of a second's worth.
 func (p *Pacer) limitBatch(rate, perKey int) {
 	if rate > 0 {
 		p.Batch = max(1, min(p.Batch, rate/max(1, perKey)/20))
 	}
 }
 
-// Start begins to measure and to tell, until ctx or End ends it.
+// Start starts measuring and reporting, until ctx or End ends it.
 func (p *Pacer) Start(ctx context.Context) {
 	p.lastAt, p.lastKeys = time.Now(), p.Keys.Load()
 	ctx, p.stop = context.WithCancel(ctx)
@@ -164,7 +165,7 @@ func (p *Pacer) Start(ctx context.Context) {
 	}
 }
 
-// End stops both, and tells the last time.
+// End stops both, after one last report.
 func (p *Pacer) End() {
 	p.stop()
 	p.background.Wait()
@@ -173,9 +174,9 @@ func (p *Pacer) End() {
 	}
 }
 
-// Hurry ends what protects a living source: from then on neither the gate, nor the
-// source's latency, nor its rate holds anything up. The target's rate still does, since
-// a service enforces it anyway.
+// Hurry lifts what protects a live source: from then on neither the gate, nor the
+// source's latency, nor its rate delays anything. The target's rate still does,
+// since a service enforces it anyway.
 func (p *Pacer) Hurry() {
 	p.hurry.Store(true)
 	p.Batch = p.work.Batch
@@ -202,7 +203,7 @@ func (p *Pacer) Source(ctx context.Context, n int) error {
 	return wait(ctx, p.fromS, n)
 }
 
-// Gate waits as the caller's gate and the source's latency want it.
+// Gate waits as the caller's gate and the source's latency demand.
 func (p *Pacer) Gate(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -268,7 +269,7 @@ func (p *Pacer) measure(ctx context.Context, src redis.UniversalClient) {
 		at := time.Now()
 		if err := redisconn.Ping(ctx, src); ctx.Err() == nil {
 			took := time.Since(at)
-			if err != nil { // no answer is the slowest there is
+			if err != nil { // no answer is as slow as it gets
 				took = max(took, p.throttle.limit+1)
 			}
 			p.throttle.saw(took)
@@ -289,7 +290,7 @@ type throttle struct {
 
 func (t *throttle) pause() time.Duration { return time.Duration(t.delay.Load()) }
 
-// saw takes in one answer.
+// saw records one answer.
 func (t *throttle) saw(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -325,7 +326,8 @@ func (p *Pacer) tellAll(ctx context.Context) {
 	}
 }
 
-// Progress is how far the work is. It is called by one goroutine at a time.
+// Progress returns how far the work has come. It is called by one goroutine at a
+// time.
 func (p *Pacer) Progress(at time.Time) Progress {
 	keys, total := p.Keys.Load(), p.Total.Load()
 	if d := at.Sub(p.lastAt).Seconds(); d >= tellEvery.Seconds()/2 {
@@ -342,8 +344,8 @@ func (p *Pacer) Progress(at time.Time) Progress {
 		BackingOffMS: float64(p.throttle.delay.Load()) / 1e6}
 }
 
-// eta is how long so many keys take at a pace in keys/s, in seconds, unless the rate
-// limits allow less. Pace 0: by the limits alone.
+// eta returns how many seconds so many keys take at a pace in keys/s, unless the
+// rate limits allow less. Pace 0: under the limits alone.
 func (p *Pacer) eta(keys int64, pace float64) float64 {
 	seconds := 0.0
 	if pace > 0 {

@@ -2,8 +2,8 @@ package rdb
 
 import "encoding/binary"
 
-// tables are for eight bytes at a time. hash/crc64 does so for its own polynomials, and
-// for others only above 2 KB: a job's payload has 200 B.
+// tables are for eight bytes at a time. hash/crc64 does so for its own polynomials,
+// and for others only above 2 KB: a job's payload has 200 B.
 var tables = func() (t [8][256]uint64) {
 	const jones = 0x95AC9329AC4BC9B5 // crc64.c of Redis: the Jones polynomial, reflected
 	for i := range 256 {
@@ -25,7 +25,7 @@ var tables = func() (t [8][256]uint64) {
 	return t
 }()
 
-// CRC64 goes on with Redis's checksum over p; it begins at 0.
+// CRC64 continues Redis's checksum over p; it starts at 0.
 func CRC64(crc uint64, p []byte) uint64 {
 	for len(p) >= 8 {
 		crc ^= binary.LittleEndian.Uint64(p)
@@ -41,8 +41,8 @@ func CRC64(crc uint64, p []byte) uint64 {
 	return crc
 }
 
-// AppendPayload appends what RESTORE takes for a value of a snapshot: type and value as
-// they are there, the format's version, a checksum.
+// AppendPayload appends what RESTORE takes, given a value of a snapshot: type and
+// value unchanged, the format's version, a checksum.
 func AppendPayload(dst []byte, value []byte, version uint16) []byte {
 	at := len(dst)
 	dst = append(dst, value...)

@@ -21,7 +21,7 @@ import (
 // all is no limit.
 const all = 1 << 40
 
-// snapshot makes a server write a snapshot of what it holds, and gives the file.
+// snapshot makes a server write a snapshot of its data, and returns the file.
 func snapshot(t testing.TB, s *redistest.Server, c redis.UniversalClient) []byte {
 	t.Helper()
 	if err := c.Save(t.Context()).Err(); err != nil {
@@ -34,7 +34,7 @@ func snapshot(t testing.TB, s *redistest.Server, c redis.UniversalClient) []byte
 	return b
 }
 
-// encodings are servers that store the same values in other ways.
+// encodings are servers that store the same values in different encodings.
 var encodings = map[string][]string{
 	"as configured by default": nil,
 	"nothing compressed, nothing packed": {"rdbcompression no", "hash-max-listpack-entries 0",
@@ -193,8 +193,8 @@ func TestAPartOfANewerFormatIsSaidToBeUnknown(t *testing.T) {
 	}
 }
 
-// The forms that Redis 7.0 does not write, by rdb.c of the versions that do: 7.4 for
-// hashes whose fields expire, 3.0 for scores as text.
+// The encodings that Redis 7.0 does not write, from rdb.c of the versions that do:
+// 7.4 for hashes whose fields expire, 3.0 for scores as text.
 func TestFormsOfOtherVersionsAreWalkedOver(t *testing.T) {
 	t.Parallel()
 	eight := "\x01\x02\x03\x04\x05\x06\x07\x08"
@@ -246,8 +246,8 @@ func walk(file []byte) error {
 	return err
 }
 
-// Whatever the bytes are, the reader ends with an answer, reads no further than they
-// go, and gives what it read: each value is a part of the input.
+// Whatever the bytes are, the reader terminates, does not read past the end, and
+// every value it returns is a part of the input.
 func FuzzReader(f *testing.F) {
 	// what FillRandom leaves on Redis 7.0.15: a key of every type
 	file, err := os.ReadFile("testdata/redis-7.0.rdb")

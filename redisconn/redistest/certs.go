@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// writeCerts makes a CA and a server certificate for loopback, valid for an hour, and
-// gives the three PEM files.
+// writeCerts makes a CA and a server certificate for loopback, valid for an hour,
+// and returns the three PEM files.
 func writeCerts(t testing.TB, dir string) (certFile, keyFile, caFile string) {
 	t.Helper()
 	check := func(err error) {

@@ -16,13 +16,13 @@ type When int
 
 const (
 	Before When = iota // the server never sees it
-	After              // the server has done it, the reply is lost
-	// of a pipeline the server has done the first half; of one command alone as After;
-	// of a pipeline of one nothing
+	After              // the server has executed it, the reply is lost
+	// of a pipeline the server has executed the first half; of a single command the
+	// same as After; of a pipeline of one, nothing
 	Half
 )
 
-// Fault is a redis.Hook that cuts one call off, as a killed process or a lost
+// Fault is a redis.Hook that cuts off one call, as a killed process or a lost
 // connection would.
 type Fault struct {
 	mu    sync.Mutex
@@ -31,14 +31,14 @@ type Fault struct {
 	seen  bool
 }
 
-// Arm cuts off the call that is the at-th from now on; 0 none.
+// Arm cuts off the at-th call from now; 0 for none.
 func (f *Fault) Arm(at int, when When) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at, f.n, f.when, f.seen = at, 0, when, false
 }
 
-// Hit reports whether the fault happened, and disarms it.
+// Hit reports whether the fault occurred, and disarms it.
 func (f *Fault) Hit() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,7 +46,7 @@ func (f *Fault) Hit() bool {
 	return f.seen
 }
 
-// next counts a call and tells whether it is the one.
+// next counts a call and reports whether it is the one to cut.
 func (f *Fault) next() (cut bool, when When) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

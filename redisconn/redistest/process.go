@@ -11,16 +11,16 @@ import (
 	"syscall"
 )
 
-// process is one child process, ended by its own id.
+// process is one child process, ended by its own pid.
 type process struct {
 	cmd  *exec.Cmd
 	log  *logBuffer
 	done chan struct{} // closed once the process is gone and reaped
 }
 
-// starter starts every child on one operating-system thread that never ends: the kernel
-// kills a child with Pdeathsig when the thread that forked it ends, and Go ends threads
-// at will.
+// starter starts every child on one operating-system thread that never ends: the
+// kernel kills a child with Pdeathsig when the thread that forked it ends, and Go
+// ends threads as it likes.
 var starter = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go func() {
@@ -59,9 +59,9 @@ func startProcess(dir, program string, args ...string) (*process, error) {
 // signal sends sig to this process only.
 func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
 
-// kill ends the process at once and waits until it is gone.
+// kill kills the process and waits until it is gone.
 func (p *process) kill() {
-	p.signal(syscall.SIGCONT) // a frozen process dies too, but reaping is prompter
+	p.signal(syscall.SIGCONT) // a frozen process dies too, but is reaped later
 	_ = p.cmd.Process.Signal(os.Kill)
 	<-p.done
 }

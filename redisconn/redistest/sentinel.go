@@ -15,7 +15,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// MasterName is what the sentinels of StartSentinel watch the master under.
+// MasterName is the name under which the sentinels of StartSentinel monitor the
+// master.
 const MasterName = "mymaster"
 
 const failoverTimeout = 6 * time.Second
@@ -36,8 +37,8 @@ func StartSentinel(t testing.TB, replicas int, opts ...Option) *Sentinel {
 	t.Helper()
 	s := apply(opts)
 	d := &Sentinel{t: t, s: s}
-	// repl-diskless-sync-delay 0: a replica is attached at once instead of after the
-	// default 5 s.
+	// repl-diskless-sync-delay 0: a replica is attached at once instead of after
+	// the default 5 s.
 	common := append([]string{"appendonly yes", "maxmemory-policy noeviction",
 		"repl-diskless-sync-delay 0", "repl-ping-replica-period 1"}, s.config...)
 	for i := range replicas + 1 {
@@ -101,7 +102,7 @@ func (d *Sentinel) Endpoint() redisconn.Endpoint {
 	return e
 }
 
-// Client opens a failover client of Switchyard's kind, closed when the test ends.
+// Client opens a failover client as Switchyard does, closed when the test ends.
 func (d *Sentinel) Client() redis.UniversalClient {
 	d.t.Helper()
 	c, err := redisconn.Open(d.Endpoint())
@@ -112,7 +113,7 @@ func (d *Sentinel) Client() redis.UniversalClient {
 	return c
 }
 
-// Node gives the data node at an address.
+// Node returns the data node at an address.
 func (d *Sentinel) Node(addr string) *Server {
 	d.t.Helper()
 	for _, n := range d.Nodes {

@@ -45,8 +45,8 @@ func Config(lines ...string) Option {
 	return func(s *settings) { s.config = append(s.config, lines...) }
 }
 
-// TLS makes the server speak TLS only, with a certificate of a CA made for this test
-// (Server.CAFile).
+// TLS makes the server accept TLS only, with a certificate from a CA made for this
+// test (Server.CAFile).
 func TLS() Option { return func(s *settings) { s.tls = true } }
 
 // NoConfigFile starts the server with arguments instead of a file, so that CONFIG
@@ -68,7 +68,7 @@ type Server struct {
 	CAFile   string // PEM file of the CA, with TLS
 	Dir      string
 
-	Program string // default redis-server; of StartFile
+	Program string // default redis-server; for StartFile
 
 	t       testing.TB
 	program string
@@ -106,8 +106,8 @@ func start(t testing.TB, s settings) *Server {
 	if s.password != "" {
 		base = append(base, "requirepass "+s.password, "masterauth "+s.password)
 	}
-	// A free port can be taken by somebody else before the server binds it: try again
-	// with another one.
+	// Somebody else may take a free port before the server binds it: try again with
+	// another one.
 	var err error
 	for range 5 {
 		srv.Port = freePort(t)
@@ -126,8 +126,8 @@ func start(t testing.TB, s settings) *Server {
 	return nil
 }
 
-// arguments gives the command line for a configuration, writing it to a file unless
-// that is not wanted.
+// arguments returns the command line for a configuration, writing it to a file
+// unless that is not wanted.
 func arguments(t testing.TB, dir, name string, lines []string, noFile bool) []string {
 	t.Helper()
 	if !noFile {
@@ -146,8 +146,8 @@ func arguments(t testing.TB, dir, name string, lines []string, noFile bool) []st
 	return args
 }
 
-// quiet turns off go-redis's own log lines about servers that are down, which is what
-// these tests are about.
+// quiet turns off go-redis's own log messages about servers that are down, which is
+// what these tests are about.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(&logging.VoidLogger{}) })
 
 // run starts the process and waits until it answers PING.
@@ -168,7 +168,7 @@ func (s *Server) run() error {
 			return true
 		}
 		last = c.Ping(context.Background()).Err()
-		// An answer other than "still loading" will not get better by waiting.
+		// An answer other than "still loading" will not improve by waiting.
 		var reply redis.Error
 		return last == nil || errors.As(last, &reply) && !redis.HasErrorPrefix(last, "LOADING")
 	})
@@ -183,10 +183,11 @@ func (s *Server) run() error {
 	return nil
 }
 
-// hurry makes a sentinel ask its servers every second instead of every 10 s: tests need
-// not wait until it notices that one came back. What a failover is about stays: how a
-// failure is found, the election, and for how long an old master that comes back is let
-// alone. A benchmark has sentinels as delivered.
+// hurry makes a sentinel query its servers every second instead of every 10 s:
+// tests need not wait until it notices that one came back. What matters in a
+// failover stays the same: how a failure is detected, the election, and how long a
+// returning old master is left alone. A benchmark uses sentinels with their
+// defaults.
 func hurry(c redis.UniversalClient) error {
 	err := c.Do(context.Background(), "sentinel", "debug", "info-period", 1000).Err()
 	// before Redis 7 there is no such command, and it takes the 10 s
@@ -222,7 +223,7 @@ func (s *Server) Endpoint() redisconn.Endpoint {
 	return e
 }
 
-// Client opens a client of Switchyard's kind, closed when the test ends.
+// Client opens a client as Switchyard does, closed when the test ends.
 func (s *Server) Client() redis.UniversalClient {
 	s.t.Helper()
 	c, err := redisconn.Open(s.Endpoint())
@@ -242,8 +243,9 @@ func (s *Server) open() redis.UniversalClient {
 	return c
 }
 
-// Foreign opens a client that Switchyard does not recognise as its own, as an
-// application would, closed when the test ends. With TLS use an own client and CAFile.
+// Foreign opens a client that Switchyard does not recognise as its own, like an
+// application's, closed when the test ends. With TLS make your own client, with
+// CAFile.
 func (s *Server) Foreign(name string) *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Password: s.Password, ClientName: name,
 		MaxRetries: -1, Protocol: 2,
@@ -253,7 +255,7 @@ func (s *Server) Foreign(name string) *redis.Client {
 	return c
 }
 
-// Kill ends the server at once (SIGKILL) and waits until it is gone.
+// Kill kills the server (SIGKILL) and waits until it is gone.
 func (s *Server) Kill() { s.proc.kill() }
 
 // Restart starts the server again on its port, after Kill.
@@ -268,14 +270,14 @@ func (s *Server) Restart() {
 // undoes it.
 func (s *Server) Freeze() { s.proc.signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen server go on.
+// Thaw resumes a frozen server.
 func (s *Server) Thaw() { s.proc.signal(syscall.SIGCONT) }
 
-// Pid is the process id.
+// Pid returns the process id.
 func (s *Server) Pid() int { return s.proc.cmd.Process.Pid }
 
-// StartFile runs a redis-server with a configuration file that is there already, until
-// the test ends. as says where it will listen and how to sign in; args go after the
+// StartFile runs a redis-server with an existing configuration file until the test
+// ends. as says where it will listen and how to authenticate; args go after the
 // file ("--sentinel").
 func StartFile(t testing.TB, as Server, file string, args ...string) *Server {
 	t.Helper()
@@ -291,10 +293,10 @@ func StartFile(t testing.TB, as Server, file string, args ...string) *Server {
 	return &s
 }
 
-// FreePort gives a loopback port that nothing listens on right now.
+// FreePort returns a loopback port that nothing listens on right now.
 func FreePort(t testing.TB) int { t.Helper(); return freePort(t) }
 
-// freePort gives a loopback port that nothing listens on right now.
+// freePort returns a loopback port that nothing listens on right now.
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -305,7 +307,8 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Eventually polls until ok returns nil, and fails the test with its last error after d.
+// Eventually polls until ok returns nil, and fails the test with its last error
+// after d.
 func Eventually(t testing.TB, d time.Duration, ok func() error) {
 	t.Helper()
 	var last error
@@ -314,7 +317,7 @@ func Eventually(t testing.TB, d time.Duration, ok func() error) {
 	}
 }
 
-// poll calls done every 20 ms until it is true.
+// poll calls done every 20 ms until it returns true.
 func poll(d time.Duration, done func() bool) error {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()

@@ -11,12 +11,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// FillRandom writes n keys of every type and, by their sizes, every encoding (int,
-// embstr, raw; listpack and quicklist with packed and plain nodes; intset, listpack or
-// hashtable; listpack and skiplist; streams with groups, consumers, pending and deleted
-// entries), with binary, empty, compressible and numeric content. A quarter has an
-// expiry, none of which is due within the hour. The same seed gives the same keys and
-// values but for the expiry and stream delivery times.
+// FillRandom writes n keys of every type and, through their sizes, every encoding
+// (int, embstr, raw; listpack and quicklist with packed and plain nodes; intset,
+// listpack or hashtable; listpack and skiplist; streams with groups, consumers,
+// pending and deleted entries), with binary, empty, compressible and numeric
+// content. A quarter has an expiry, none within the hour. The same seed gives the
+// same keys and values except for expiry and stream delivery times.
 func FillRandom(t testing.TB, c redis.UniversalClient, seed uint64, n int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 7))
@@ -66,8 +66,8 @@ func randomBytes(r *rand.Rand, n int) string {
 	return string(b)
 }
 
-// randomElement is seldom large: a few of 10 to 20 KB make plain nodes and strings of
-// several reads.
+// randomElement is rarely large: a few of 10 to 20 KB make plain nodes and strings
+// that take several reads.
 func randomElement(r *rand.Rand) string {
 	switch r.IntN(12) {
 	case 0:

@@ -2,7 +2,8 @@ package scratch
 
 import "syscall"
 
-// childAttr has the kernel end the server when this process ends, however that ends.
+// childAttr makes the kernel end the server when this process ends, however that
+// happens.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,6 +1,7 @@
-// Package scratch runs a redis-server of our own for a while: to restore a backup into,
-// or to let fail in ways that no real server should be put through. It keeps nothing,
-// listens where nobody else comes to, and ends with this process, however that ends.
+// Package scratch runs a temporary redis-server of our own: to restore a backup
+// into, or to break in ways that no real server should go through. It keeps
+// nothing, listens where nobody else connects, and ends with this process, however
+// that happens.
 package scratch
 
 import (
@@ -24,18 +25,18 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// patience is how long a server may say nothing before it has begun to load.
+// patience is how long a server may stay silent before it has begun to load.
 const patience = 20 * time.Second
 
 // Options say which server to run.
 type Options struct {
 	// Binary is the redis-server; see Find.
 	Binary string
-	// Snapshot is an RDB file to load, which stays as it is; empty: the server holds
-	// nothing.
+	// Snapshot is an RDB file to load, which is not modified; if empty the server
+	// holds nothing.
 	Snapshot string
-	// TCP has it listen on a loopback port with a password of its own. Without it only
-	// this user's processes reach it, by a socket in the file system.
+	// TCP makes it listen on a loopback port with a generated password. Otherwise
+	// only this user's processes reach it, through a Unix socket.
 	TCP bool
 }
 
@@ -49,12 +50,12 @@ type Server struct {
 	client    *redis.Client
 }
 
-// Find gives the path of the redis-server to use: the configured one, or that of the
-// PATH. Blocked when there is none, or when it is switched off by "off".
+// Find returns the path of the redis-server to use: the configured one, or the one
+// in PATH. Blocked if there is none, or if "off" turns it off.
 func Find(configured string) (string, error) {
 	if configured == "off" {
-		return "", migration.Errorf(migration.Blocked, "a redis-server of our own is "+
-			"switched off in the configuration (redis_server: off)")
+		return "", migration.Errorf(migration.Blocked,
+			"the local redis-server is turned off in the configuration (redis_server: off)")
 	}
 	if configured == "" {
 		configured = "redis-server"
@@ -62,14 +63,14 @@ func Find(configured string) (string, error) {
 	path, err := exec.LookPath(configured)
 	if err != nil {
 		return "", migration.Errorf(migration.Blocked, "no redis-server on this machine "+
-			"(%s): install it, or name its path in the configuration", configured)
+			"(%s): install it, or set its path in the configuration", configured)
 	}
 	return path, nil
 }
 
 // Start runs a server and returns once everything is loaded. The caller closes it.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	// short: a socket's path has about 100 bytes
+	// short: a socket's path is limited to about 100 bytes
 	dir, err := os.MkdirTemp("", "switchyard-scratch-")
 	if err != nil {
 		return nil, err
@@ -113,8 +114,8 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		s.dir, childAttr()
 	started := make(chan error, 1)
 	go func() {
-		// The kernel ends the child together with the thread that forked it, so this
-		// one stays with it.
+		// The kernel ends the child together with the thread that forked it, so
+		// this goroutine keeps the thread.
 		runtime.LockOSThread()
 		err := s.cmd.Start()
 		started <- err
@@ -133,7 +134,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 
 func (s *Server) socket() string { return filepath.Join(s.dir, "s") }
 
-// loaded waits as long as the server says that it loads.
+// loaded waits as long as the server reports that it is loading.
 func (s *Server) loaded(ctx context.Context) error {
 	silent := time.Now()
 	for {
@@ -163,7 +164,7 @@ func (s *Server) loaded(ctx context.Context) error {
 // Client is a client of database 0, closed with the server.
 func (s *Server) Client() *redis.Client { return s.client }
 
-// Open gives a client of one of its databases; the caller closes it.
+// Open returns a client for one of its databases; the caller closes it.
 func (s *Server) Open(db int) *redis.Client {
 	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(),
 		Password: s.password.Reveal(), DB: db, MaxRetries: -1, Protocol: 2,
@@ -172,19 +173,19 @@ func (s *Server) Open(db int) *redis.Client {
 		ReadTimeout: time.Minute, WriteTimeout: time.Minute})
 }
 
-// Addr is its host:port, empty without TCP; Password is what signs in there.
+// Addr is the server's host:port, empty without TCP.
 func (s *Server) Addr() string { return s.addr }
 
-// Password signs in to a server with TCP.
+// Password authenticates to a server with TCP.
 func (s *Server) Password() migration.Secret { return s.password }
 
-// Freeze stops the process as it is, with every connection open; Thaw lets it go on.
+// Freeze suspends the process with every connection open; Thaw resumes it.
 func (s *Server) Freeze() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Thaw ends Freeze. Calling it on a server that runs does nothing.
 func (s *Server) Thaw() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Close ends the server and removes what it had.
+// Close ends the server and removes its files.
 func (s *Server) Close() {
 	if s.client != nil {
 		_ = s.client.Close()
@@ -193,7 +194,7 @@ func (s *Server) Close() {
 		_ = s.cmd.Process.Signal(syscall.SIGKILL)
 		<-s.ended
 	}
-	_ = os.RemoveAll(s.dir) // a snapshot is only linked there
+	_ = os.RemoveAll(s.dir) // the snapshot is only linked there
 }
 
 func freePort() (int, error) {
@@ -220,7 +221,7 @@ func (b *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String gives the last lines.
+// String returns the last lines.
 func (b *tail) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
