@@ -34,10 +34,8 @@ func TestEvidenceClaimsNoMoreThanTheWeakestOfWhatItRestsOn(t *testing.T) {
 
 func TestARefusalSaysWhyAndIsOfKindBlocked(t *testing.T) {
 	t.Parallel()
-	err := fmt.Errorf(
-		"power off: %w",
-		providers.Refused(providers.ErrByHand, "switch %s off", "redis"),
-	)
+	err := fmt.Errorf("power off: %w",
+		providers.Refused(providers.ErrByHand, "switch %s off", "redis"))
 	if migration.KindOf(err) != migration.Blocked || !errors.Is(err, providers.ErrByHand) ||
 		errors.Is(err, providers.ErrUnsupported) || err.Error() != "power off: switch redis off" {
 		t.Errorf("%v of kind %s", err, migration.KindOf(err))
@@ -51,9 +49,8 @@ func TestWhatAServiceDoesNotAnswerIsUnavailableUnlessItSaysMore(t *testing.T) {
 	if migration.KindOf(err) != migration.Unavailable || !errors.Is(err, cause) {
 		t.Errorf("%v of kind %s", err, migration.KindOf(err))
 	}
-	if err := providers.Unanswered(migration.Errorf(migration.Conflict, "two")); migration.KindOf(
-		err,
-	) != migration.Conflict {
+	if err := providers.Unanswered(migration.Errorf(migration.Conflict,
+		"two")); migration.KindOf(err) != migration.Conflict {
 		t.Errorf("%v of kind %s", err, migration.KindOf(err))
 	}
 	if err := providers.Unanswered(nil); err != nil {

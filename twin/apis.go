@@ -33,26 +33,16 @@ var machines = map[int]struct {
 
 // serveAPIs starts the stand-ins of the paid services' APIs.
 func (t *Twin) serveAPIs() error {
-	var err error
-	if t.upstash, err = providerstest.NewUpstash(providerstest.UpstashConfig{Email: "ops@example.com", Key: t.state.Secrets["upstash"], Backend: upstashBackend{t},
-		StatePath: filepath.Join(t.cfg.Dir, "upstash.json")}); err != nil {
-		return err
-	}
-	var instances []providerstest.LinodeInstance
-	for id := 1; id <= len(machines); id++ {
-		instances = append(instances, providerstest.LinodeInstance{ID: id, Label: machines[id].label, Status: "running", IPv4: []string{"127.0.0.1"}, Type: "g6-nanode-1", Region: "us-east",
-			Backups: providerstest.LinodeBackups{Enabled: id == 1}}) // of the others there is no snapshot
-	}
-	if t.linode, err = providerstest.NewLinode(providerstest.LinodeConfig{Token: t.state.Secrets["linode-api"], Instances: instances, Backend: linodeBackend{t},
-		StatePath: filepath.Join(t.cfg.Dir, "linode.json")}); err != nil {
-		return err
-	}
-	if t.heroku, err = providerstest.NewHeroku(providerstest.HerokuConfig{Token: t.state.Secrets["heroku"], Apps: map[string]map[string]string{herokuApp: t.appConfig()},
-		Backend: herokuBackend{t}, StatePath: filepath.Join(t.cfg.Dir, "heroku.json")}); err != nil {
-		return err
-	}
 	t.stripe = &webhookstest.Stripe{Key: t.state.Secrets["stripe-api"], Now: time.Now}
-	for name, handler := range map[string]http.Handler{"upstash": t.upstash, "linode-api": t.linode, "heroku": t.heroku, "stripe-api": t.stripe} {
+	handlers := map[string]http.Handler{"stripe-api": t.stripe}
+	if !t.ByHand() {
+		if err := t.makePaid(); err != nil {
+			return err
+		}
+		handlers["upstash"], handlers["linode-api"] = t.upstash, t.linode
+		handlers["heroku"] = t.heroku
+	}
+	for name, handler := range handlers {
 		l, err := net.Listen("tcp", t.state.address(name)) //nolint:noctx // at once
 		if err != nil {
 			return fmt.Errorf("%s stand-in: %w", name, err)
@@ -64,11 +54,50 @@ func (t *Twin) serveAPIs() error {
 	return nil
 }
 
+// makePaid makes the stand-ins of the services that an account is needed for.
+func (t *Twin) makePaid() (err error) {
+	kept := func(name string) string { return filepath.Join(t.cfg.Dir, name+".json") }
+	t.upstash, err = providerstest.NewUpstash(providerstest.UpstashConfig{
+		Email: "ops@example.com", Key: t.state.Secrets["upstash"], Backend: upstashBackend{t},
+		StatePath: kept("upstash"),
+	})
+	if err != nil {
+		return err
+	}
+	var instances []providerstest.LinodeInstance
+	for id := 1; id <= len(machines); id++ {
+		instances = append(instances, providerstest.LinodeInstance{
+			ID: id, Label: machines[id].label, Status: "running", IPv4: []string{"127.0.0.1"},
+			Type: "g6-nanode-1", Region: "us-east",
+			// Of the others there is no snapshot.
+			Backups: providerstest.LinodeBackups{Enabled: id == 1},
+		})
+	}
+	t.linode, err = providerstest.NewLinode(providerstest.LinodeConfig{
+		Token: t.state.Secrets["linode-api"], Instances: instances, Backend: linodeBackend{t},
+		StatePath: kept("linode"),
+	})
+	if err != nil {
+		return err
+	}
+	t.heroku, err = providerstest.NewHeroku(providerstest.HerokuConfig{
+		Token:   t.state.Secrets["heroku"],
+		Apps:    map[string]map[string]string{herokuApp: t.appConfig()},
+		Backend: herokuBackend{t}, StatePath: kept("heroku"),
+	})
+	return err
+}
+
 type upstashBackend struct{ t *Twin }
 
-func (b upstashBackend) CreateDatabase(ctx context.Context, _ providerstest.UpstashSpec) (string, int, string, error) {
+func (b upstashBackend) CreateDatabase(
+	ctx context.Context,
+	_ providerstest.UpstashSpec,
+) (string, int, string, error) {
 	if len(b.t.upstash.Databases()) > 0 {
-		return "", 0, "", errors.New("this twin has one managed server, and it holds a database: delete that first")
+		return "", 0, "", errors.New(
+			"this twin has one managed server, and it holds a database: delete that first",
+		)
 	}
 	password := random(16)
 	// A database is new and empty, whatever a deleted one left behind.
@@ -97,7 +126,11 @@ func (b upstashBackend) Stats(ctx context.Context, _ string) (providerstest.Upst
 		if err != nil {
 			return stats, err
 		}
-		stats = providerstest.UpstashStats{StorageBytes: facts.UsedMemory, Connections: facts.ConnectedClients, Keys: facts.Keys}
+		stats = providerstest.UpstashStats{
+			StorageBytes: facts.UsedMemory,
+			Connections:  facts.ConnectedClients,
+			Keys:         facts.Keys,
+		}
 	}
 	return stats, nil
 }
@@ -151,9 +184,11 @@ func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[strin
 func (t *Twin) appConfig() map[string]string {
 	s := t.state
 	vars := map[string]string{
-		"PORT":                    strconv.Itoa(s.Ports["ingestion"]),
-		"SOURCE_REDIS_URL":        t.endpoint("linode").URL.Reveal(),
-		"SENTINEL_ADDRS":          s.address("sentinel-1") + "," + s.address("sentinel-2") + "," + s.address("sentinel-3"),
+		"PORT":             strconv.Itoa(s.Ports["ingestion"]),
+		"SOURCE_REDIS_URL": t.endpoint("linode").URL.Reveal(),
+		"SENTINEL_ADDRS": s.address("sentinel-1") + "," + s.address(
+			"sentinel-2",
+		) + "," + s.address("sentinel-3"),
 		"SENTINEL_MASTER":         masterName,
 		"SENTINEL_REDIS_PASSWORD": s.Secrets["sentinel"],
 		"TARGET_REDIS_CA":         t.caFile,

@@ -24,11 +24,14 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
-// serveInstead answers Switchyard's health check at the address that the configuration gives, and nothing else.
+// serveInstead answers Switchyard's health check at the address that the configuration
+// gives, and nothing else.
 const serveInstead = `
 const [, , flag, file] = process.argv;
 const [, host, port] = /^addr: (.+):(\d+)$/m.exec(require("fs").readFileSync(file, "utf8"));
-require("http").createServer((req, res) => res.writeHead(flag === "--config" && req.url === "/healthz" ? 200 : 503).end()).listen(Number(port), host);
+const ok = (req) => flag === "--config" && req.url === "/healthz";
+const answer = (req, res) => res.writeHead(ok(req) ? 200 : 503).end();
+require("http").createServer(answer).listen(Number(port), host);
 process.on("SIGTERM", () => process.exit(0));
 `
 
@@ -38,7 +41,8 @@ func estateConfig(t *testing.T, dir string) Config {
 	if err := os.WriteFile(script, []byte(serveInstead), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Config{Dir: dir, IngestionDir: filepath.Join("..", "examples", "ingestion"), Rate: 20, Serve: []string{"node", script}}
+	return Config{Dir: dir, IngestionDir: filepath.Join("..", "examples", "ingestion"), Rate: 20,
+		Serve: []string{"node", script}}
 }
 
 // estate starts a twin for a test; what the test leaves running ends with it.
@@ -57,7 +61,8 @@ func estate(t *testing.T, dir string) *Twin {
 // built builds the ingestion app when nobody has.
 func built(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join("..", "examples", "ingestion", "dist", "main.js")); err == nil {
+	if _, err := os.Stat(filepath.Join("..", "examples", "ingestion", "dist",
+		"main.js")); err == nil {
 		return
 	}
 	cmd := exec.CommandContext(t.Context(), "make", "node")
@@ -97,7 +102,8 @@ func TestTheEstateFromItsFirstStartToItsThird(t *testing.T) {
 	dir := t.TempDir()
 	tw := estate(t, dir)
 	everything := written(t, tw.pids.path)
-	for _, name := range []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "serve", "ingestion"} {
+	for _, name := range []string{"linode", "node-1", "node-2", "node-3", "sentinel-1",
+		"sentinel-2", "sentinel-3", "serve", "ingestion"} {
 		if !runs(everything[name]) {
 			t.Errorf("%s does not run", name)
 		}
@@ -130,7 +136,9 @@ func TestTheEstateFromItsFirstStartToItsThird(t *testing.T) {
 	if now, err := tw.MasterAddr(t.Context()); err != nil || now != master {
 		t.Errorf("the master was %s and is %s after a restart (%v)", master, now, err)
 	}
-	if got, err := open(t, redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: tw.caFile}).Get(t.Context(), "kept").Result(); err != nil || got != "yes" {
+	managed := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(),
+		CAFile: tw.caFile}
+	if got, err := open(t, managed).Get(t.Context(), "kept").Result(); err != nil || got != "yes" {
 		t.Errorf("the managed Redis has %q after a restart (%v)", got, err)
 	}
 	if !strings.Contains(environment(t, tw), "TARGET_REDIS_URL=rediss://") {
@@ -183,7 +191,8 @@ func TestTheEstateFromItsFirstStartToItsThird(t *testing.T) {
 func onlyOne(t *testing.T, dir string) {
 	t.Helper()
 	_, err := Start(t.Context(), estateConfig(t, dir))
-	if migration.KindOf(err) != migration.Conflict || !strings.Contains(err.Error(), fmt.Sprintf("pid %d", os.Getpid())) {
+	if migration.KindOf(err) != migration.Conflict ||
+		!strings.Contains(err.Error(), fmt.Sprintf("pid %d", os.Getpid())) {
 		t.Errorf("a second twin on the same folder: %v", err)
 	}
 }
@@ -194,8 +203,10 @@ func configuration(t *testing.T, tw *Twin) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if "http://"+c.Addr != tw.URL() || len(c.Source.Sentinel.Addrs) != 3 || len(c.FirstRunUsers) != 3 {
-		t.Errorf("the configuration says addr %s, sentinels %v, %d users", c.Addr, c.Source.Sentinel.Addrs, len(c.FirstRunUsers))
+	if "http://"+c.Addr != tw.URL() || len(c.Source.Sentinel.Addrs) != 3 ||
+		len(c.FirstRunUsers) != 3 {
+		t.Errorf("the configuration says addr %s, sentinels %v, %d users", c.Addr,
+			c.Source.Sentinel.Addrs, len(c.FirstRunUsers))
 	}
 	if info, err := os.Stat(tw.ConfigFile()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the configuration holds secrets, and its mode is %v (%v)", info.Mode(), err)
@@ -204,15 +215,19 @@ func configuration(t *testing.T, tw *Twin) {
 
 func policies(t *testing.T, tw *Twin) {
 	t.Helper()
-	for name, want := range map[string]string{"linode": "allkeys-lru", "node-1": "noeviction", "node-2": "noeviction", "node-3": "noeviction"} {
+	for name, want := range map[string]string{"linode": "allkeys-lru", "node-1": "noeviction",
+		"node-2": "noeviction", "node-3": "noeviction"} {
 		f, err := redisconn.Inspect(t.Context(), open(t, tw.endpoint(name)))
 		if err != nil || f.MaxMemoryPolicy != want || !f.AOFEnabled || f.DefaultUserNoPass {
-			t.Errorf("%s: policy %s (want %s), append-only file %v, open without a password %v (%v)", name, f.MaxMemoryPolicy, want, f.AOFEnabled, f.DefaultUserNoPass, err)
+			t.Errorf(
+				"%s: policy %s (want %s), append-only file %v, open without a password %v (%v)",
+				name, f.MaxMemoryPolicy, want, f.AOFEnabled, f.DefaultUserNoPass, err)
 		}
 	}
 }
 
-// flows waits until orders have gone all the way to the app's sink, then stops the traffic.
+// flows waits until orders have gone all the way to the app's sink, then stops the
+// traffic.
 func flows(t *testing.T, tw *Twin) {
 	t.Helper()
 	soon(t, 20*time.Second, "orders at the sink", func() error {
@@ -226,7 +241,8 @@ func flows(t *testing.T, tw *Twin) {
 			}
 		}
 		if len(applied) < 30 {
-			return fmt.Errorf("%d orders took effect; provider %+v", len(applied), tw.Traffic().Stats())
+			return fmt.Errorf("%d orders took effect; provider %+v", len(applied),
+				tw.Traffic().Stats())
 		}
 		return nil
 	})
@@ -240,8 +256,10 @@ func flows(t *testing.T, tw *Twin) {
 func managed(t *testing.T, tw *Twin) upstash.Database {
 	t.Helper()
 	ctx := t.Context()
-	api := upstash.New("http://"+tw.state.address("upstash")+"/v2", "ops@example.com", migration.Secret(tw.state.Secrets["upstash"]), nil)
-	spec := upstash.CreateRequest{DatabaseName: "orders-bullmq", Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true}
+	api := upstash.New("http://"+tw.state.address("upstash")+"/v2", "ops@example.com",
+		migration.Secret(tw.state.Secrets["upstash"]), nil)
+	spec := upstash.CreateRequest{DatabaseName: "orders-bullmq", Platform: "aws",
+		PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true}
 	created, err := api.Create(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +268,8 @@ func managed(t *testing.T, tw *Twin) upstash.Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: tw.caFile}
+	e := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(),
+		CAFile: tw.caFile}
 	c := open(t, e)
 	if err := c.Set(ctx, "kept", "yes", 0).Err(); err != nil {
 		t.Fatal(err)
@@ -265,23 +284,39 @@ func managed(t *testing.T, tw *Twin) upstash.Database {
 	if err := redisconn.Ping(ctx, open(t, e)); err == nil {
 		t.Error("a client that does not know the authority was let in")
 	}
-	for _, command := range []string{"CONFIG GET maxmemory-policy", "CONFIG SET maxmemory 0", "CLIENT KILL ID 1", "CLIENT PAUSE 1", "CLIENT NO-EVICT on", "REPLICAOF NO ONE",
-		"SLAVEOF NO ONE", "PSYNC ? -1", "SYNC", "ROLE", "FAILOVER ABORT", "DEBUG SLEEP 0", "MONITOR", "SLOWLOG GET", "LATENCY LATEST", "OBJECT ENCODING kept", "SAVE", "BGSAVE", "LASTSAVE",
-		"MIGRATE 127.0.0.1 1 kept 0 1", "SWAPDB 0 1", "MOVE kept 1", "SHUTDOWN NOSAVE", "SORT kept"} {
-		if err := c.Do(ctx, words(command)...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "DEBUG command not allowed") {
+	for _, command := range []string{
+		"CONFIG GET maxmemory-policy", "CONFIG SET maxmemory 0", "CLIENT KILL ID 1",
+		"CLIENT PAUSE 1", "CLIENT NO-EVICT on", "REPLICAOF NO ONE", "SLAVEOF NO ONE",
+		"PSYNC ? -1", "SYNC", "ROLE", "FAILOVER ABORT", "DEBUG SLEEP 0", "MONITOR",
+		"SLOWLOG GET", "LATENCY LATEST", "OBJECT ENCODING kept", "SAVE", "BGSAVE", "LASTSAVE",
+		"MIGRATE 127.0.0.1 1 kept 0 1", "SWAPDB 0 1", "MOVE kept 1", "SHUTDOWN NOSAVE",
+		"SORT kept",
+	} {
+		if err := c.Do(ctx, words(command)...).Err(); err == nil ||
+			!strings.Contains(err.Error(), "NOPERM") &&
+				!strings.Contains(err.Error(), "DEBUG command not allowed") {
 			t.Errorf("%s: %v; the managed service does not offer it", command, err)
 		}
 	}
 	// What BullMQ and the mover use.
-	for _, command := range []string{"INFO", "CLIENT SETNAME x", "CLIENT LIST", "CLIENT ID", "EVAL return{redis.call('incr',KEYS[1]),cjson.encode({1}),cmsgpack.pack({1})} 1 n", "SCRIPT LOAD return", "HSET h a 1 b 2",
-		"HGETALL h", "HMGET h a b", "LPUSH l 1 2", "LRANGE l 0 -1", "RPOPLPUSH l m", "LMOVE l m LEFT RIGHT", "ZADD z 1 a", "ZRANGE z 0 -1", "BZPOPMIN z 0.1", "XADD s * a 1", "XREAD COUNT 1 STREAMS s 0", "XTRIM s MAXLEN 10",
-		"SCAN 0", "TYPE h", "DUMP h", "PEXPIRETIME h", "SET k v PX 1000 NX", "PEXPIRE k 10", "WAIT 0 10", "DBSIZE", "SADD g 1", "SMEMBERS g", "COPY h h2", "RENAME h2 h3", "DEL h h3 l m s n g", "TIME", "PING"} {
+	for _, command := range []string{
+		"INFO", "CLIENT SETNAME x", "CLIENT LIST", "CLIENT ID",
+		"EVAL return{redis.call('incr',KEYS[1]),cjson.encode({1}),cmsgpack.pack({1})} 1 n",
+		"SCRIPT LOAD return", "HSET h a 1 b 2", "HGETALL h", "HMGET h a b", "LPUSH l 1 2",
+		"LRANGE l 0 -1", "RPOPLPUSH l m", "LMOVE l m LEFT RIGHT", "ZADD z 1 a", "ZRANGE z 0 -1",
+		"BZPOPMIN z 0.1", "XADD s * a 1", "XREAD COUNT 1 STREAMS s 0", "XTRIM s MAXLEN 10",
+		"SCAN 0", "TYPE h", "DUMP h", "PEXPIRETIME h", "SET k v PX 1000 NX", "PEXPIRE k 10",
+		"WAIT 0 10", "DBSIZE", "SADD g 1", "SMEMBERS g", "COPY h h2", "RENAME h2 h3",
+		"DEL h h3 l m s n g", "TIME", "PING",
+	} {
 		if err := c.Do(ctx, words(command)...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 			t.Errorf("%s: %v; the managed service offers it", command, err)
 		}
 	}
-	if f, err := redisconn.Inspect(ctx, c); err != nil || f.MaxMemoryPolicy != "noeviction" || f.PolicySource != "INFO memory" {
-		t.Errorf("the managed Redis has policy %q by %q (%v)", f.MaxMemoryPolicy, f.PolicySource, err)
+	if f, err := redisconn.Inspect(ctx, c); err != nil || f.MaxMemoryPolicy != "noeviction" ||
+		f.PolicySource != "INFO memory" {
+		t.Errorf("the managed Redis has policy %q by %q (%v)", f.MaxMemoryPolicy, f.PolicySource,
+			err)
 	}
 	return db
 }
@@ -307,12 +342,17 @@ func environment(t *testing.T, tw *Twin) string {
 func restartsTheApp(t *testing.T, tw *Twin, db upstash.Database) {
 	t.Helper()
 	before := pidOf(t, tw, "ingestion")
-	if env := environment(t, tw); strings.Contains(env, "TARGET_REDIS_URL=") || !strings.Contains(env, "TARGET_REDIS_CA=") {
-		t.Error("before the managed Redis exists, the app is to have its authority and not its address")
+	if env := environment(t, tw); strings.Contains(env, "TARGET_REDIS_URL=") ||
+		!strings.Contains(env, "TARGET_REDIS_CA=") {
+		t.Error(
+			"before the managed Redis exists, the app is to have its authority and not its address",
+		)
 	}
 	target := db.URL()
-	api := heroku.New("http://"+tw.state.address("heroku"), migration.Secret(tw.state.Secrets["heroku"]), nil)
-	if _, err := api.SetConfigVars(t.Context(), herokuApp, map[string]*migration.Secret{"TARGET_REDIS_URL": &target}); err != nil {
+	api := heroku.New("http://"+tw.state.address("heroku"),
+		migration.Secret(tw.state.Secrets["heroku"]), nil)
+	if _, err := api.SetConfigVars(t.Context(), herokuApp,
+		map[string]*migration.Secret{"TARGET_REDIS_URL": &target}); err != nil {
 		t.Fatal(err)
 	}
 	soon(t, 20*time.Second, "the app with its new variable", func() error {
@@ -381,13 +421,18 @@ func losesTheMaster(t *testing.T, tw *Twin) string {
 		return nil
 	})
 	if took := time.Since(killed); took < redisRestart {
-		t.Errorf("the killed master was back after %s; the empty server could have been taken for healthy", took)
+		t.Errorf(
+			"the killed master was back after %s; the empty server could have been taken "+
+				"for healthy",
+			took,
+		)
 	}
 	t.Logf("the old master follows after %s", time.Since(killed).Round(time.Millisecond))
 	return master
 }
 
-// freezes checks that the single Redis, while it is the source, stands still for a while and then goes on.
+// freezes checks that the single Redis, while it is the source, stands still for a while
+// and then goes on.
 func freezes(t *testing.T, tw *Twin) {
 	t.Helper()
 	c := open(t, tw.endpoint("linode"))
@@ -413,11 +458,13 @@ func freezes(t *testing.T, tw *Twin) {
 	}
 }
 
-// powerOff switches a machine off through the API and checks that one of its programs is gone.
+// powerOff switches a machine off through the API and checks that one of its programs is
+// gone.
 func powerOff(t *testing.T, tw *Twin, id int, program string) *linode.Client {
 	t.Helper()
 	before := written(t, tw.pids.path)[program]
-	api, err := linode.New("http://"+tw.state.address("linode-api"), migration.Secret(tw.state.Secrets["linode-api"]), nil)
+	api, err := linode.New("http://"+tw.state.address("linode-api"),
+		migration.Secret(tw.state.Secrets["linode-api"]), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ import (
 const (
 	// KillMaster kills the present Sentinel master's process; it comes back after 8 s.
 	KillMaster = "kill-master"
-	// FreezeSource stops the present source master's process for 3 s, short of nothing: it neither answers nor refuses.
+	// FreezeSource stops the present source master's process for 3 s, short of nothing:
+	// it neither answers nor refuses.
 	FreezeSource = "freeze-source"
 	// KillServe kills Switchyard itself; it is started again at once.
 	KillServe = "kill-serve"
@@ -29,8 +30,8 @@ const (
 // Faults lists what Fault can make.
 func Faults() []string { return []string{KillMaster, FreezeSource, KillServe, KillIngestion} }
 
-// freezeFor is shorter than Sentinel's patience with the default DownAfter plus election, so both outcomes, a thaw in time and a failover,
-// are seen.
+// freezeFor is shorter than Sentinel's patience with the default DownAfter plus election,
+// so both outcomes, a thaw in time and a failover, are seen.
 const freezeFor = 3 * time.Second
 
 // Fault makes one fault and returns once it has begun (freeze-source: once it is over).
@@ -130,7 +131,8 @@ func (t *Twin) Sink(ctx context.Context) (map[string]int, error) {
 			return nil, err
 		}
 		if epoch != "" && page.Epoch != epoch {
-			return nil, fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)", epoch, page.Epoch)
+			return nil, fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
+				epoch, page.Epoch)
 		}
 		epoch = page.Epoch
 		for _, raw := range page.Events {

@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// spawner starts every child from one operating system thread that never ends: the kernel ends a child when the thread that started it
-// does (see dieWithParent), and Go otherwise moves between threads.
+// spawner starts every child from one operating system thread that never ends: the kernel
+// ends a child when the thread that started it does (see dieWithParent), and Go otherwise
+// moves between threads.
 type spawner struct{ jobs chan func() }
 
 func newSpawner() *spawner {
@@ -39,7 +40,8 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 	return <-done
 }
 
-// process is one supervised program: started again after a while when it dies, until it is stopped.
+// process is one supervised program: started again after a while when it dies, until it
+// is stopped.
 type process struct {
 	name    string
 	dir     string // working directory
@@ -52,7 +54,8 @@ type process struct {
 	pids    *pidFile
 	log     *slog.Logger
 
-	// life lets one start, stop or restart happen at a time; retired says that it was the last.
+	// life lets one start, stop or restart happen at a time; retired says that it was the
+	// last.
 	life    sync.Mutex
 	retired bool
 
@@ -65,14 +68,16 @@ type process struct {
 // errRetired is what a start gives once the twin closes.
 var errRetired = errors.New("the twin is closing")
 
-// start begins to supervise. It returns once the program was started the first time; one that cannot be started at all is an error.
+// start begins to supervise. It returns once the program was started the first time; one
+// that cannot be started at all is an error.
 func (p *process) start() error {
 	p.life.Lock()
 	defer p.life.Unlock()
 	return p.begin()
 }
 
-// stop ends the program: SIGTERM, and SIGKILL after grace. It returns when the program is gone.
+// stop ends the program: SIGTERM, and SIGKILL after grace. It returns when the program is
+// gone.
 func (p *process) stop(grace time.Duration) {
 	p.life.Lock()
 	defer p.life.Unlock()
@@ -121,7 +126,7 @@ func (p *process) launch() error {
 	}
 	defer func() { _ = out.Close() }() // the child has its own
 	argv := p.argv()
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives every context; stop ends it
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // stop ends it, and no context
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, out, out
 	if p.env != nil {
 		cmd.Env = p.env()
@@ -141,7 +146,8 @@ func (p *process) supervise(ctx context.Context, cmd *exec.Cmd, stopped chan str
 		if ctx.Err() != nil {
 			return
 		}
-		p.log.Info("process ended; starting it again", "name", p.name, "after", p.restart, "err", err)
+		p.log.Info("process ended; starting it again", "name", p.name, "after", p.restart,
+			"err", err)
 		for {
 			select {
 			case <-ctx.Done():
@@ -196,7 +202,8 @@ func (p *process) signal(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)
 }
 
-// pidFile records who was started, so that the next start can end what a killed run left behind.
+// pidFile records who was started, so that the next start can end what a killed run left
+// behind.
 type pidFile struct {
 	path string
 	mu   sync.Mutex
@@ -205,7 +212,7 @@ type pidFile struct {
 
 type recorded struct {
 	PID     int    `json:"pid"`
-	Started string `json:"started"` // the kernel's start time of the process, which a reused pid does not share
+	Started string `json:"started"` // by the kernel; a pid that is used again has another
 }
 
 // leftovers ends the processes that a former run recorded and that still run.
@@ -226,7 +233,8 @@ func leftovers(path string, log *slog.Logger) error {
 			continue
 		}
 		log.Info("ending what a former run left behind", "name", name, "pid", r.PID)
-		if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil &&
+			!errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("end %s (pid %d): %w", name, r.PID, err)
 		}
 		for deadline := time.Now().Add(5 * time.Second); startTime(r.PID) == r.Started; {
@@ -239,7 +247,8 @@ func leftovers(path string, log *slog.Logger) error {
 	return os.Remove(path)
 }
 
-// startTime is field 22 of /proc/<pid>/stat; empty when there is no such process (or it is a zombie), or no /proc.
+// startTime is field 22 of /proc/<pid>/stat; empty when there is no such process (or it
+// is a zombie), or no /proc.
 func startTime(pid int) string {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

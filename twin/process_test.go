@@ -18,8 +18,18 @@ import (
 func sleeper(t *testing.T, restart time.Duration) *process {
 	t.Helper()
 	dir := t.TempDir()
-	p := &process{name: "sleeper", restart: restart, argv: func() []string { return []string{"sleep", "600"} }, spawn: newSpawner(),
-		pids: &pidFile{path: filepath.Join(dir, "pids.json"), pids: map[string]recorded{}}, log: slog.New(slog.DiscardHandler), logFile: filepath.Join(dir, "log")}
+	p := &process{
+		name:    "sleeper",
+		restart: restart,
+		argv:    func() []string { return []string{"sleep", "600"} },
+		spawn:   newSpawner(),
+		pids: &pidFile{
+			path: filepath.Join(dir, "pids.json"),
+			pids: map[string]recorded{},
+		},
+		log:     slog.New(slog.DiscardHandler),
+		logFile: filepath.Join(dir, "log"),
+	}
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,20 +2,16 @@ package twin
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +36,7 @@ type Delivery struct {
 	At     time.Time `json:"at"`
 	Status int       `json:"status"` // 0: no answer
 	MS     int64     `json:"ms"`
-	Error  string    `json:"error,omitempty"` // why there was no answer, or why a 2xx was no success
+	Error  string    `json:"error,omitempty"` // why no answer came, or why a 2xx was no success
 }
 
 // Success reports whether the provider took the answer for one.
@@ -51,23 +47,44 @@ type Stats struct {
 	Sent, Acknowledged, Pending, GivenUp, Deliveries, Refused int
 }
 
-// schedule is how long every provider waits before each further try. It is Stripe's exponential back-off over 72 hours scaled down, so that
-// a rehearsal of minutes sees many steps of it: after the listed waits every 5 s, giveUpAfter tries in all. What each does in truth is in webhooks.
-var schedule = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second}
+// schedule is how long every provider waits before each further try. It is Stripe's
+// exponential back-off over 72 hours scaled down, so that a rehearsal of minutes sees
+// many steps of it: after the listed waits every 5 s, giveUpAfter tries in all. What each
+// does in truth is in webhooks.
+var schedule = []time.Duration{
+	500 * time.Millisecond,
+	time.Second,
+	2 * time.Second,
+	3 * time.Second,
+	5 * time.Second,
+}
 
 const (
 	giveUpAfter     = 60
 	deliveryTimeout = 4 * time.Second
 	inFlight        = 256
-	// idleTimeout is shorter than the 5 s after which Node closes an idle connection: the client must not send on one that is just closing.
+	// idleTimeout is shorter than the 5 s after which Node closes an idle connection: the
+	// client must not send on one that is just closing.
 	idleTimeout = 3 * time.Second
 )
 
 // mix is who sends each ten orders: mostly Stripe.
-var mix = []string{"stripe", "stripe", "shopify", "stripe", "clickfunnels", "stripe", "copecart", "stripe", "cope", "stripe"}
+var mix = []string{
+	"stripe",
+	"stripe",
+	"shopify",
+	"stripe",
+	"clickfunnels",
+	"stripe",
+	"copecart",
+	"stripe",
+	"cope",
+	"stripe",
+}
 
-// Provider is the payment providers of a shop: they send a signed webhook for each order, try again on anything that is no success to the one that
-// sends it, send about one in a hundred twice as real providers do, and keep the list of every order and every answer.
+// Provider is the payment providers of a shop: they send a signed webhook for each order,
+// try again on anything that is no success to the one that sends it, send about one in a
+// hundred twice as real providers do, and keep the list of every order and every answer.
 type Provider struct {
 	url     string                      // of the app
 	secrets map[string]migration.Secret // by provider
@@ -88,11 +105,32 @@ type Provider struct {
 	wake    chan struct{}
 }
 
-// newProvider goes on with the list in file. With a limit, Offer says how many further orders may be sent; without, sending goes on for ever.
-func newProvider(file, url string, secrets map[string]migration.Secret, limit int, rate float64, events *webhookstest.Stripe) (*Provider, error) {
-	p := &Provider{events: events, url: url, secrets: secrets, limit: limit, rate: rate, orders: map[string]*Order{}, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1),
-		client: &http.Client{Timeout: deliveryTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, IdleConnTimeout: idleTimeout},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+// newProvider goes on with the list in file. With a limit, Offer says how many further
+// orders may be sent; without, sending goes on for ever.
+func newProvider(
+	file, url string,
+	secrets map[string]migration.Secret,
+	limit int,
+	rate float64,
+	events *webhookstest.Stripe,
+) (*Provider, error) {
+	p := &Provider{
+		events:  events,
+		url:     url,
+		secrets: secrets,
+		limit:   limit,
+		rate:    rate,
+		orders:  map[string]*Order{},
+		slots:   make(chan struct{}, inFlight),
+		wake:    make(chan struct{}, 1),
+		client: &http.Client{
+			Timeout: deliveryTimeout,
+			Transport: &http.Transport{
+				MaxIdleConnsPerHost: inFlight, IdleConnTimeout: idleTimeout,
+			},
+			CheckRedirect: noRedirect,
+		},
+	}
 	var err error
 	if p.journal, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
 		return nil, err
@@ -127,15 +165,18 @@ func (p *Provider) list(o *Order) {
 
 // entry is one line of the list's file.
 type entry struct {
-	ID       string     `json:"id"`
-	Provider string     `json:"provider,omitempty"` // these three with the first line of an order; empty: of an older twin, which had Stripe alone
+	ID string `json:"id"`
+	// These three come with the first line of an order. Without a provider it is of an older twin,
+	// which had Stripe alone.
+	Provider string     `json:"provider,omitempty"`
 	Event    string     `json:"event,omitempty"`
 	Sent     *time.Time `json:"sent,omitempty"`
 	Delivery *Delivery  `json:"delivery,omitempty"`
 	GivenUp  bool       `json:"given_up,omitempty"`
 }
 
-// load reads the list. A last line that a killed run did not write to its end is cut off, so that the next one does not continue it.
+// load reads the list. A last line that a killed run did not write to its end is cut off,
+// so that the next one does not continue it.
 func (p *Provider) load() error {
 	lines := bufio.NewReader(p.journal)
 	for whole := int64(0); ; {
@@ -155,7 +196,8 @@ func (p *Provider) load() error {
 		if o == nil {
 			o = &Order{ID: e.ID, Provider: cmp.Or(e.Provider, "stripe"), Event: e.Event}
 			if _, ok := webhooks.ByID(o.Provider); !ok {
-				return fmt.Errorf("the line that ends at byte %d: nobody knows the provider %q", whole, o.Provider)
+				return fmt.Errorf("the line that ends at byte %d: nobody knows the provider %q",
+					whole, o.Provider)
 			}
 			p.orders[e.ID] = o
 			p.ids = append(p.ids, e.ID)
@@ -244,7 +286,8 @@ func (p *Provider) send(ctx context.Context) {
 			ids = append(ids, p.create(now).ID)
 		}
 		if n > 0 {
-			_ = p.writer.Flush() // on the list before it is sent: a killed run's orders are known to the next
+			// On the list before it is sent: a killed run's orders are known to the next.
+			_ = p.writer.Flush()
 		}
 		p.mu.Unlock()
 		owed -= float64(n)
@@ -254,7 +297,8 @@ func (p *Provider) send(ctx context.Context) {
 	}
 }
 
-// create makes the next order; the caller holds mu. Of each ten the four that are not Stripe's have the same id, each at its own provider.
+// create makes the next order; the caller holds mu. Of each ten the four that are not
+// Stripe's have the same id, each at its own provider.
 func (p *Provider) create(now time.Time) *Order {
 	n := len(p.ids)
 	o := &Order{Provider: mix[n%len(mix)], Sent: now}
@@ -274,123 +318,6 @@ func (p *Provider) create(now time.Time) *Order {
 func (o *Order) sender() webhooks.Sender {
 	sender, _ := webhooks.ByID(o.Provider) // known since load or create
 	return sender
-}
-
-// deliver tries until a success, or gives up.
-func (p *Provider) deliver(ctx context.Context, id string) {
-	p.mu.Lock()
-	o := p.orders[id]
-	tries, sender, payment := len(o.Deliveries), o.sender(), o.payment()
-	p.mu.Unlock()
-	for {
-		d, ok := p.attempt(ctx, sender, payment, tries)
-		if !ok {
-			return
-		}
-		p.mu.Lock()
-		o.add(d)
-		p.note(entry{ID: id, Delivery: &d})
-		acknowledged := !o.Acknowledged.IsZero()
-		if acknowledged && p.events != nil {
-			p.events.Delivered(o.Event)
-		}
-		tries++
-		if !acknowledged && (tries >= giveUpAfter || !sender.Retryable(d.Status)) {
-			o.GivenUp = true
-			p.note(entry{ID: id, GivenUp: true})
-		}
-		gone := o.GivenUp
-		p.mu.Unlock()
-		if acknowledged {
-			break
-		}
-		if gone || !sleep(ctx, schedule[min(tries-1, len(schedule)-1)]) {
-			return
-		}
-	}
-	if pick(id).IntN(100) == 0 && sleep(ctx, 1500*time.Millisecond) {
-		if d, ok := p.attempt(ctx, sender, payment, tries); ok {
-			p.mu.Lock()
-			o.add(d)
-			p.note(entry{ID: id, Delivery: &d})
-			p.mu.Unlock()
-		}
-	}
-}
-
-// attempt makes one delivery, signed anew; not ok when the provider is closing.
-func (p *Provider) attempt(ctx context.Context, sender webhooks.Sender, payment webhooks.Order, try int) (Delivery, bool) {
-	select {
-	case <-ctx.Done():
-		return Delivery{}, false
-	case p.slots <- struct{}{}:
-	}
-	defer func() { <-p.slots }()
-	d := Delivery{At: time.Now()}
-	header, body := sender.Request(payment, try, []migration.Secret{p.secrets[sender.ID]}, d.At)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/webhooks/"+sender.ID, bytes.NewReader(body))
-	if err != nil {
-		return d, false
-	}
-	req.Header = header
-	if d.Status, body, err = p.answer(req); err != nil {
-		d.Status, d.Error = 0, err.Error()
-	} else if d.Status >= 200 && d.Status <= 299 && !sender.Success(d.Status, body) {
-		d.Error = "not a success: " + sender.SuccessRule
-	}
-	d.MS = time.Since(d.At).Milliseconds()
-	return d, ctx.Err() == nil
-}
-
-// answer sends a request and reads its answer to the end, so that the connection is used again.
-func (p *Provider) answer(req *http.Request) (int, []byte, error) {
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return resp.StatusCode, body, errors.Join(err, resp.Body.Close())
-}
-
-// pick gives an order's own random numbers: the same order is the same at every try and in every run.
-func pick(id string) *rand.Rand {
-	sum := sha256.Sum256([]byte(id))
-	return rand.New(rand.NewChaCha8(sum)) //nolint:gosec // nothing here is secret
-}
-
-// payment is what the webhook tells, the same at every try and after a restart. About one order in twenty fails once or twice in the worker,
-// two in a hundred are to be fulfilled some seconds later and two in a hundred half a minute later, so that retries and delayed jobs are
-// always under way.
-func (o *Order) payment() webhooks.Order {
-	r := pick("body " + o.ID)
-	out := webhooks.Order{ID: strings.TrimPrefix(o.ID, o.Provider+":"), At: o.Sent, Event: o.Event}
-	for range 1 + r.IntN(3) {
-		item := webhooks.Item{SKU: fmt.Sprintf("SKU-%03d", r.IntN(200)), Qty: 1 + r.Int64N(3), Price: 100 * (1 + r.Int64N(50))}
-		out.Value += item.Qty * item.Price
-		out.Items = append(out.Items, item)
-	}
-	fail, delay := 0, 0
-	if r.IntN(20) == 0 {
-		fail = 1 + r.IntN(2)
-	}
-	switch r.IntN(100) {
-	case 0, 1:
-		delay = 500 + r.IntN(7500)
-	case 2, 3:
-		delay = 20_000 + r.IntN(25_000)
-	}
-	out.Customer = fmt.Sprintf("cus_%04d", r.IntN(5000))
-	out.Extra = map[string]any{"switchyard_delay_ms": delay, "switchyard_fail_times": fail}
-	return out
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // Orders lists every order, oldest first.

@@ -30,7 +30,8 @@ func testSecrets() map[string]migration.Secret {
 	return secrets
 }
 
-// receiver is a webhook endpoint that answers as told, with the body that the provider wants, and keeps what it was sent.
+// receiver is a webhook endpoint that answers as told, with the body that the provider
+// wants, and keeps what it was sent.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -63,7 +64,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	e, err := p.Verify(req.Header, body, []migration.Secret{testSecrets()[p.ID]}, time.Now())
 	id := e.OrderID()
-	if err != nil || id == "" || r.jobs[id] != "" && r.jobs[id] != e.JobID() || !strings.Contains(string(body), `"switchyard_delay_ms":`) || !strings.Contains(string(body), `"sku":"SKU-`) {
+	if err != nil || id == "" || r.jobs[id] != "" && r.jobs[id] != e.JobID() ||
+		!strings.Contains(string(body), `"switchyard_delay_ms":`) ||
+		!strings.Contains(string(body), `"sku":"SKU-`) {
 		r.bad = append(r.bad, fmt.Sprintf("delivery of %s: %v, %+v, %s", p.ID, err, e, body))
 	}
 	r.jobs[id] = e.JobID()
@@ -99,10 +102,12 @@ func testProvider(t *testing.T, file, url string, limit int, rate float64) *Prov
 	return p
 }
 
-// soon polls until ok gives nil, and fails the test with the last error when the time is over.
+// soon polls until ok gives nil, and fails the test with the last error when the time is
+// over.
 func soon(t *testing.T, within time.Duration, what string, ok func() error) {
 	t.Helper()
-	if err := poll(t.Context(), within, what, func(context.Context) error { return ok() }); err != nil {
+	if err := poll(t.Context(), within, what,
+		func(context.Context) error { return ok() }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -135,11 +140,16 @@ func TestMostOrdersAreStripesAndEachOtherProviderSendsSome(t *testing.T) {
 			t.Errorf("order %s did not come under this id", o.ID)
 		}
 	}
-	if want := map[string]int{"stripe": 24, "shopify": 4, "clickfunnels": 4, "copecart": 4, "cope": 4}; !maps.Equal(n, want) {
+	if want := map[string]int{"stripe": 24, "shopify": 4, "clickfunnels": 4, "copecart": 4,
+		"cope": 4}; !maps.Equal(n, want) {
 		t.Errorf("orders by provider %v, want %v", n, want)
 	}
 	if objects["1000"] != 4 {
-		t.Errorf("order 1000 is of %d providers; that the app tells them apart is shown by the same id at four", objects["1000"])
+		t.Errorf(
+			"order 1000 is of %d providers; that the app tells them apart is shown by the same "+
+				"id at four",
+			objects["1000"],
+		)
 	}
 }
 
@@ -150,7 +160,8 @@ func TestWhatIsNoSuccessToTheProviderIsSentAgainAndWhatEndsItsRetriesIsNot(t *te
 		status          int
 		provider, error string
 	}{
-		{rule: "CopeCart takes nothing but OK", reply: `{"received":true}`, status: http.StatusOK, provider: "copecart", error: "exactly OK"},
+		{rule: "CopeCart takes nothing but OK", reply: `{"received":true}`, status: http.StatusOK,
+			provider: "copecart", error: "exactly OK"},
 		{rule: "COPE gives up at a 4xx", status: http.StatusNotFound, provider: "cope"},
 	} {
 		r := newReceiver(t, func(string, int) int { return c.status })
@@ -198,21 +209,27 @@ func TestTheProviderTriesAgainUntilItIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.check(t)
-	if s := p.Stats(); s.Acknowledged != 5 || s.Pending != 0 || s.GivenUp != 0 || s.Refused != 5 || s.Deliveries < 15 {
-		t.Errorf("stats %+v, want 5 acknowledged after 3 deliveries each, one of them answered 503", s)
+	if s := p.Stats(); s.Acknowledged != 5 || s.Pending != 0 || s.GivenUp != 0 || s.Refused != 5 ||
+		s.Deliveries < 15 {
+		t.Errorf("stats %+v, want 5 acknowledged after 3 deliveries each, one of them answered 503",
+			s)
 	}
 	for _, o := range p.Orders() {
 		for i, want := range answers {
 			if o.Deliveries[i].Status != want {
-				t.Errorf("order %s: delivery %d was answered %d, want %d", o.ID, i+1, o.Deliveries[i].Status, want)
+				t.Errorf("order %s: delivery %d was answered %d, want %d", o.ID, i+1,
+					o.Deliveries[i].Status, want)
 			}
 		}
-		if gap := o.Deliveries[1].At.Sub(o.Deliveries[0].At); gap < schedule[0] || gap > schedule[0]+time.Second {
-			t.Errorf("order %s: the second try came %s after the first, want %s", o.ID, gap, schedule[0])
+		if gap := o.Deliveries[1].At.Sub(o.Deliveries[0].At); gap < schedule[0] ||
+			gap > schedule[0]+time.Second {
+			t.Errorf("order %s: the second try came %s after the first, want %s", o.ID, gap,
+				schedule[0])
 		}
 		bodies := r.of(o.ID)
 		if bodies[0] != bodies[2] {
-			t.Errorf("order %s: the body changed between tries:\n%s\n%s", o.ID, bodies[0], bodies[2])
+			t.Errorf("order %s: the body changed between tries:\n%s\n%s", o.ID, bodies[0],
+				bodies[2])
 		}
 	}
 }
@@ -223,7 +240,8 @@ func TestTheProviderKeepsTryingWhileNobodyListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := testProvider(t, filepath.Join(t.TempDir(), "orders.jsonl"), fmt.Sprintf("http://127.0.0.1:%d/", ports[0]), 3, 100)
+	p := testProvider(t, filepath.Join(t.TempDir(), "orders.jsonl"),
+		fmt.Sprintf("http://127.0.0.1:%d/", ports[0]), 3, 100)
 	defer func() { _ = p.close() }()
 	p.Offer(3)
 	soon(t, 10*time.Second, "six refused connections", func() error {
@@ -257,7 +275,11 @@ func TestTheProviderSendsAtItsRate(t *testing.T) {
 	}
 	orders := p.Orders()
 	if first := orders[20].Sent.Sub(orders[0].Sent); first < 50*time.Millisecond {
-		t.Errorf("the first 20 orders came within %s: what was not offered yet must not pile up into a burst", first)
+		t.Errorf(
+			"the first 20 orders came within %s: what was not offered yet must not pile up into "+
+				"a burst",
+			first,
+		)
 	}
 }
 
@@ -341,8 +363,12 @@ func TestTheProviderGoesOnWithItsList(t *testing.T) {
 	if len(orders) != 6 {
 		t.Fatalf("%d orders are on the list after three runs, want 6", len(orders))
 	}
-	for i, want := range []string{"ord_000001", "ord_000002", "shopify:1000", "ord_000004", "clickfunnels:1000", "ord_000006"} {
-		if o := orders[i]; o.ID != want || o.Provider != mix[i] || o.Provider == "stripe" && o.Event != fmt.Sprintf("evt_%06d", i+1) || o.Sent.IsZero() || o.Acknowledged.IsZero() {
+	for i, want := range []string{"ord_000001", "ord_000002", "shopify:1000", "ord_000004",
+		"clickfunnels:1000", "ord_000006"} {
+		if o := orders[i]; o.ID != want || o.Provider != mix[i] ||
+			o.Provider == "stripe" && o.Event != fmt.Sprintf("evt_%06d", i+1) ||
+			o.Sent.IsZero() ||
+			o.Acknowledged.IsZero() {
 			t.Errorf("order %d on the list is %+v, want %s", i+1, o, want)
 		}
 	}
@@ -351,7 +377,9 @@ func TestTheProviderGoesOnWithItsList(t *testing.T) {
 func TestAListOfAnOlderTwinIsStripes(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "orders.jsonl")
-	if err := os.WriteFile(file, []byte(`{"id":"ord_000001","event":"evt_000001","sent":"2026-11-20T10:00:00Z"}`+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte(`{"id":"ord_000001","event":"evt_000001","sent":"2026-11-20T10:00:00Z"}`+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := newReceiver(t, accept)
@@ -361,7 +389,8 @@ func TestAListOfAnOlderTwinIsStripes(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.check(t)
-	if o := p.Orders()[0]; o.Provider != "stripe" || len(r.of("ord_000001")) == 0 || r.jobs["ord_000001"] != "stripe_evt_000001" {
+	if o := p.Orders()[0]; o.Provider != "stripe" || len(r.of("ord_000001")) == 0 ||
+		r.jobs["ord_000001"] != "stripe_evt_000001" {
 		t.Errorf("%+v, job %s", o, r.jobs["ord_000001"])
 	}
 }
@@ -388,7 +417,8 @@ func TestTheProviderGivesUpInTheEnd(t *testing.T) {
 	at := time.Now().Add(-time.Hour)
 	_ = enc.Encode(entry{ID: "ord_000001", Event: "evt_000001", Sent: &at})
 	for range giveUpAfter - 1 {
-		_ = enc.Encode(entry{ID: "ord_000001", Delivery: &Delivery{At: at, Status: http.StatusServiceUnavailable}})
+		_ = enc.Encode(entry{ID: "ord_000001",
+			Delivery: &Delivery{At: at, Status: http.StatusServiceUnavailable}})
 	}
 	if err := os.WriteFile(file, lines.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
@@ -403,7 +433,8 @@ func TestTheProviderGivesUpInTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s := p.Stats(); s.GivenUp != 1 || s.Deliveries != giveUpAfter {
-			t.Errorf("run %d: stats %+v, want one order given up after %d tries", run, s, giveUpAfter)
+			t.Errorf("run %d: stats %+v, want one order given up after %d tries", run, s,
+				giveUpAfter)
 		}
 	}
 }
@@ -413,7 +444,8 @@ func TestAnOrderIsOnTheListBeforeItIsSent(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "orders.jsonl")
 	var missing sync.Map
 	r := newReceiver(t, func(id string, _ int) int {
-		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"`+id+`"`) {
+		if text, err := os.ReadFile(file); err != nil ||
+			!strings.Contains(string(text), `"`+id+`"`) {
 			missing.Store(id, true)
 		}
 		return http.StatusOK
@@ -428,7 +460,11 @@ func TestAnOrderIsOnTheListBeforeItIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing.Range(func(id, _ any) bool {
-		t.Errorf("order %v was sent before its line was in the file: killed now, the next run would send another order under its id", id)
+		t.Errorf(
+			"order %v was sent before its line was in the file: killed now, the next "+
+				"run would send another order under its id",
+			id,
+		)
 		return true
 	})
 }
@@ -436,7 +472,8 @@ func TestAnOrderIsOnTheListBeforeItIsSent(t *testing.T) {
 func TestTheStateOfAnOlderTwinGetsTheSecretsThatItLacks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte(`{"ports":{"sync":1},"secrets":{"webhook":"kept"}}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "state.json"),
+		[]byte(`{"ports":{"sync":1},"secrets":{"webhook":"kept"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := loadState(dir, "")
@@ -444,10 +481,13 @@ func TestTheStateOfAnOlderTwinGetsTheSecretsThatItLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := s.webhookSecrets()
-	if secrets["stripe"].Reveal() != "kept" || len(secrets) != 5 || secrets["cope"].IsZero() || secrets["cope"] == secrets["shopify"] {
-		t.Errorf("%d secrets, Stripe's is kept: %t", len(secrets), secrets["stripe"].Reveal() == "kept")
+	if secrets["stripe"].Reveal() != "kept" || len(secrets) != 5 || secrets["cope"].IsZero() ||
+		secrets["cope"] == secrets["shopify"] {
+		t.Errorf("%d secrets, Stripe's is kept: %t", len(secrets),
+			secrets["stripe"].Reveal() == "kept")
 	}
-	if again, err := loadState(dir, ""); err != nil || !maps.Equal(again.webhookSecrets(), secrets) {
+	if again, err := loadState(dir, ""); err != nil || !maps.Equal(again.webhookSecrets(),
+		secrets) {
 		t.Errorf("the secrets change from start to start: %v", err)
 	}
 }

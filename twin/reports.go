@@ -14,17 +14,18 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// The shop's other app, whose queues no flag routes: examples/ingestion's reports.js. It fills its queues at the twin's first
-// start, on the old server, and works them off when a rehearsal asks, wherever they are by then.
+// The shop's other app, whose queues no flag routes: examples/ingestion's reports.js. It
+// fills its queues at the twin's first start, on the old server, and works them off when
+// a rehearsal asks, wherever they are by then.
 
-// Reports has the other app work off what is on the managed server, and gives how often each of its jobs ran. NotFound while there is no
-// managed server.
+// Reports has the other app work off what is on the managed server, and gives how often
+// each of its jobs ran. NotFound while there is no managed server.
 func (t *Twin) Reports(ctx context.Context) (map[string]int, error) {
-	all := t.upstash.Databases()
-	if len(all) == 0 {
+	password, there := t.managedPassword()
+	if !there {
 		return nil, migration.Errorf(migration.NotFound, "there is no managed server")
 	}
-	if err := t.reports(ctx, t.managedEndpoint(all[0].Password.Reveal()), "work", "ran"); err != nil {
+	if err := t.reports(ctx, t.managedEndpoint(password), "work", "ran"); err != nil {
 		return nil, err
 	}
 	ran := map[string]int{}
@@ -56,13 +57,18 @@ func (t *Twin) reports(ctx context.Context, e redisconn.Endpoint, command, file 
 	}
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, "node", main, command, t.reportsFile(file))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "REDIS_URL=" + e.URL.Reveal(), "REDIS_CA=" + e.CAFile}
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+		"REDIS_URL=" + e.URL.Reveal(), "REDIS_CA=" + e.CAFile,
+	}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &out, &out, dieWithParent()
 	if err := t.spawn.start(cmd); err != nil {
 		return fmt.Errorf("the shop's other app: %w", err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return errors.Join(fmt.Errorf("the shop's other app (%s): %w: %.500s", command, err, out.String()), context.Cause(ctx))
+		return errors.Join(
+			fmt.Errorf("the shop's other app (%s): %w: %.500s", command, err, out.String()),
+			context.Cause(ctx))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
@@ -33,23 +34,38 @@ type Account struct {
 	Password string         `json:"password"`
 }
 
-// state is what must be the same at the next start: ports, because configuration files and clients hold them, and secrets.
+// state is what must be the same at the next start: ports, because configuration files
+// and clients hold them, and secrets.
 type state struct {
 	Addr        string            `json:"addr"`
 	Ports       map[string]int    `json:"ports"`
 	Secrets     map[string]string `json:"secrets"`
 	Accounts    []Account         `json:"accounts"`
 	EventDate   string            `json:"event_date"`
-	Initialised map[string]bool   `json:"initialised"` // servers whose configuration file was written
-	Formed      bool              `json:"formed"`      // the sentinels have found each other and the replicas once
-	path        string
-	mu          sync.Mutex // over Initialised and Formed, which change while the twin runs
+	Initialised map[string]bool   `json:"initialised"` // servers whose configuration was written
+	// Formed: the sentinels have found each other and the replicas once.
+	Formed bool `json:"formed"`
+	// Managed is where the managed Redis comes from.
+	Managed string `json:"managed,omitempty"`
+	// Machines and Vars are what a person did, where no API does: of machines that do not
+	// run, whether they are off or gone, and of the app's variables those that were set.
+	Machines map[string]string `json:"machines,omitempty"`
+	Vars     map[string]string `json:"vars,omitempty"`
+	path     string
+	mu       sync.Mutex // over what changes while the twin runs: from Initialised on
 }
 
 // names of what has a port, and of the secrets.
 var (
-	portNames   = []string{"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3", "managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api"}
-	secretNames = []string{"linode", "sentinel", "upstash", "linode-api", "heroku", "ingestion", "worker", "webhook", "webhook-shopify", "webhook-clickfunnels", "webhook-copecart", "webhook-cope", "stripe-api"}
+	portNames = []string{
+		"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3",
+		"managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api",
+	}
+	secretNames = []string{
+		"linode", "sentinel", "managed", "upstash", "linode-api", "heroku", "ingestion", "worker",
+		"webhook", "webhook-shopify", "webhook-clickfunnels", "webhook-copecart", "webhook-cope",
+		"stripe-api",
+	}
 )
 
 // webhookSecrets gives what each provider signs with.
@@ -73,6 +89,9 @@ func loadState(dir, addr string) (*state, error) {
 		if err := json.Unmarshal(text, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.path, err)
 		}
+		if s.Managed == "" { // the state of a version that had no other
+			s.Managed = ManagedUpstash
+		}
 		if s.Ports["sync"] == 0 { // the state of a version without one
 			ports, err := freePorts(1)
 			if err != nil {
@@ -91,7 +110,11 @@ func loadState(dir, addr string) (*state, error) {
 			s.Ports[name] = ports[i]
 		}
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", ports[len(portNames)])
-		s.Accounts = []Account{{"ada", migration.RoleEngineer, random(9)}, {"grace", migration.RoleEngineer, random(9)}, {"lee", migration.RoleViewer, random(9)}}
+		s.Accounts = []Account{
+			{"ada", migration.RoleEngineer, random(9)},
+			{"grace", migration.RoleEngineer, random(9)},
+			{"lee", migration.RoleViewer, random(9)},
+		}
 	default:
 		return nil, err
 	}
@@ -125,10 +148,49 @@ func (s *state) setInitialised(name string, is bool) error {
 	return s.save()
 }
 
+// machine gives what a person has made of a machine; "" when it runs.
+func (s *state) machine(label string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Machines[label]
+}
+
+func (s *state) setMachine(label, state string) error {
+	s.mu.Lock()
+	if s.Machines == nil {
+		s.Machines = map[string]string{}
+	}
+	if s.Machines[label] = state; state == "" {
+		delete(s.Machines, label)
+	}
+	s.mu.Unlock()
+	return s.save()
+}
+
+// vars gives the app's variables that a person has set.
+func (s *state) vars() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.Vars)
+}
+
+func (s *state) setVar(name, value string) error {
+	s.mu.Lock()
+	if s.Vars == nil {
+		s.Vars = map[string]string{}
+	}
+	if s.Vars[name] = value; value == "" {
+		delete(s.Vars, name)
+	}
+	s.mu.Unlock()
+	return s.save()
+}
+
 func (s *state) address(name string) string { return fmt.Sprintf("127.0.0.1:%d", s.Ports[name]) }
 
-// checkFree refuses when another program took one of the twin's ports since the last run; it would answer in the twin's place. A killed
-// program of several threads can hold its ports for a moment after it is gone from the process list.
+// checkFree refuses when another program took one of the twin's ports since the last run;
+// it would answer in the twin's place. A killed program of several threads can hold its
+// ports for a moment after it is gone from the process list.
 func (s *state) checkFree(ctx context.Context, withAddr bool) error {
 	addrs := map[string]string{}
 	for name := range s.Ports {
@@ -146,7 +208,8 @@ func (s *state) checkFree(ctx context.Context, withAddr bool) error {
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		return migration.Errorf(migration.Conflict, "%w; end the program that does, or forget this twin with make reset", err)
+		return migration.Errorf(migration.Conflict,
+			"%w; end the program that does, or forget this twin with make reset", err)
 	}
 	return err
 }
@@ -159,8 +222,9 @@ func tryListen(addr string) error {
 	return l.Close()
 }
 
-// freePorts finds n ports that are free now and lie below those that the system gives to outgoing connections: one of these could hold a
-// port at the moment when a server that was restarted wants it back.
+// freePorts finds n ports that are free now and lie below those that the system gives to
+// outgoing connections: one of these could hold a port at the moment when a server that
+// was restarted wants it back.
 func freePorts(n int) ([]int, error) {
 	const lowest = 15_000
 	below := 32_768 // Linux's default
@@ -182,7 +246,8 @@ func freePorts(n int) ([]int, error) {
 			return ports, nil
 		}
 	}
-	return nil, fmt.Errorf("only %d of %d free ports were found from %d to %d", len(ports), n, lowest, below-1)
+	return nil, fmt.Errorf("only %d of %d free ports were found from %d to %d", len(ports), n,
+		lowest, below-1)
 }
 
 func random(bytes int) string {
@@ -191,10 +256,12 @@ func random(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// certificates makes a certificate authority and a server certificate for loopback where they are missing, do not belong together or expire
-// within a month, and gives their files.
+// certificates makes a certificate authority and a server certificate for loopback where
+// they are missing, do not belong together or expire within a month, and gives their
+// files.
 func certificates(dir string) (ca, cert, key string, err error) {
-	ca, cert, key = filepath.Join(dir, "ca.crt"), filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
+	ca, cert = filepath.Join(dir, "ca.crt"), filepath.Join(dir, "server.crt")
+	key = filepath.Join(dir, "server.key")
 	if usable(ca, cert, key) {
 		return ca, cert, key, nil
 	}
@@ -210,16 +277,33 @@ func certificates(dir string) (ca, cert, key string, err error) {
 		return "", "", "", err
 	}
 	from, until := time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0)
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "twin authority"}, NotBefore: from, NotAfter: until, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	server := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "twin managed Redis"}, NotBefore: from, NotAfter: until,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	authority := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "twin authority"},
+		NotBefore:             from,
+		NotAfter:              until,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	server := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: "twin managed Redis"},
+		NotBefore:    from,
+		NotAfter:     until,
+		IPAddresses: []net.IP{
+			net.IPv4(127, 0, 0, 1),
+		},
+		DNSNames:    []string{"localhost"},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
 	caDER, err := x509.CreateCertificate(rand.Reader, authority, authority, &caKey.PublicKey, caKey)
 	if err != nil {
 		return "", "", "", err
 	}
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, authority, &serverKey.PublicKey, caKey)
+	serverDER, err := x509.CreateCertificate(rand.Reader, server, authority, &serverKey.PublicKey,
+		caKey)
 	if err != nil {
 		return "", "", "", err
 	}
@@ -227,7 +311,11 @@ func certificates(dir string) (ca, cert, key string, err error) {
 	if err != nil {
 		return "", "", "", err
 	}
-	for file, block := range map[string]*pem.Block{ca: {Type: "CERTIFICATE", Bytes: caDER}, cert: {Type: "CERTIFICATE", Bytes: serverDER}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for file, block := range map[string]*pem.Block{
+		ca:   {Type: "CERTIFICATE", Bytes: caDER},
+		cert: {Type: "CERTIFICATE", Bytes: serverDER},
+		key:  {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			return "", "", "", err
 		}
@@ -246,6 +334,12 @@ func usable(ca, cert, key string) bool {
 	if err != nil || !roots.AppendCertsFromPEM(authority) {
 		return false
 	}
-	_, err = pair.Leaf.Verify(x509.VerifyOptions{DNSName: "127.0.0.1", Roots: roots, CurrentTime: time.Now().AddDate(0, 1, 0)})
+	_, err = pair.Leaf.Verify(
+		x509.VerifyOptions{
+			DNSName:     "127.0.0.1",
+			Roots:       roots,
+			CurrentTime: time.Now().AddDate(0, 1, 0),
+		},
+	)
 	return err == nil
 }

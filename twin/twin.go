@@ -22,7 +22,8 @@ import (
 
 // Config says what a twin is like.
 type Config struct {
-	// Dir is where everything is kept. A second start on the same folder goes on where the first ended.
+	// Dir is where everything is kept. A second start on the same folder goes on where
+	// the first ended.
 	Dir string
 	// IngestionDir is the example app, built: it holds dist/main.js.
 	IngestionDir string
@@ -32,13 +33,19 @@ type Config struct {
 	Orders int
 	// Rate is orders per second while traffic is on.
 	Rate float64
-	// DownAfter is how long Sentinel waits before it calls a silent master down. Default 2 s.
+	// DownAfter is how long Sentinel waits before it calls a silent master down. Default
+	// 2 s.
 	DownAfter time.Duration
 	// DurableIntake has the app keep orders on disk before it acknowledges them.
 	DurableIntake bool
-	// Serve is the command that serves Switchyard; "--config FILE" is appended. Empty: somebody else does.
+	// Managed is where the managed Redis comes from: ManagedUpstash or ManagedURL. Empty:
+	// as the folder has it, or ManagedUpstash.
+	Managed string
+	// Serve is the command that serves Switchyard; "--config FILE" is appended. Empty:
+	// somebody else does.
 	Serve []string
-	// Settings overrides the patience of the migration's steps; keys as under "migration" in the configuration.
+	// Settings overrides the patience of the migration's steps; keys as under "migration"
+	// in the configuration.
 	Settings map[string]string
 	Log      *slog.Logger
 }
@@ -67,8 +74,8 @@ type Twin struct {
 	appVars map[string]string
 }
 
-// Start brings the estate up and begins to send orders. What a killed twin left running in the same folder is ended first. Conflict when
-// another twin uses the folder.
+// Start brings the estate up and begins to send orders. What a killed twin left running
+// in the same folder is ended first. Conflict when another twin uses the folder.
 func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if cfg.DownAfter == 0 {
 		cfg.DownAfter = 2 * time.Second
@@ -81,13 +88,24 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	}
 	main := filepath.Join(cfg.IngestionDir, "dist", "main.js")
 	if _, err := os.Stat(main); err != nil {
-		return nil, migration.Errorf(migration.Invalid, "the ingestion app is not built: %s is missing; run make node, or start in the repository's folder", main)
+		return nil, migration.Errorf(
+			migration.Invalid,
+			"the ingestion app is not built: %s is missing; run make node, or start in the "+
+				"repository's folder",
+			main,
+		)
 	}
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	t := &Twin{cfg: cfg, log: cfg.Log, lock: lock, spawn: newSpawner(), servers: map[string]*process{}}
+	t := &Twin{
+		cfg:     cfg,
+		log:     cfg.Log,
+		lock:    lock,
+		spawn:   newSpawner(),
+		servers: map[string]*process{},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())
@@ -107,6 +125,9 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	if t.state, err = loadState(cfg.Dir, cfg.Addr); err != nil {
+		return nil, err
+	}
+	if err := t.settle(); err != nil {
 		return nil, err
 	}
 	if err := t.state.checkFree(ctx, len(cfg.Serve) > 0); err != nil {
@@ -133,8 +154,14 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if err := t.startApp(ctx, main); err != nil {
 		return nil, err
 	}
-	t.provider, err = newProvider(filepath.Join(cfg.Dir, "provider", "orders.jsonl"), "http://"+t.state.address("ingestion"),
-		t.state.webhookSecrets(), cfg.Orders, cfg.Rate, t.stripe)
+	t.provider, err = newProvider(
+		filepath.Join(cfg.Dir, "provider", "orders.jsonl"),
+		"http://"+t.state.address("ingestion"),
+		t.state.webhookSecrets(),
+		cfg.Orders,
+		cfg.Rate,
+		t.stripe,
+	)
 	return t, err
 }
 
@@ -165,7 +192,9 @@ func lockDir(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		pid, _ := io.ReadAll(f) // who holds it, as far as it wrote that down
 		_ = f.Close()
-		return nil, migration.Errorf(migration.Conflict, "another twin (pid %s) uses %s: stop it, or choose another folder with --dir", strings.TrimSpace(string(pid)), dir)
+		return nil, migration.Errorf(migration.Conflict,
+			"another twin (pid %s) uses %s: stop it, or choose another folder with --dir",
+			strings.TrimSpace(string(pid)), dir)
 	}
 	if err := f.Truncate(0); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -176,7 +205,8 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// startServers starts every Redis and Sentinel that is not powered off, and the APIs that can do so.
+// startServers starts every Redis and Sentinel that is not powered off, and the APIs that
+// can do so.
 func (t *Twin) startServers(ctx context.Context) error {
 	if err := t.makeServers(); err != nil {
 		return err
@@ -184,11 +214,11 @@ func (t *Twin) startServers(ctx context.Context) error {
 	if err := t.serveAPIs(); err != nil {
 		return err
 	}
-	t.appVars, _ = t.heroku.ConfigVars(herokuApp)
+	t.appVars = t.keptVars()
 	running := map[string]bool{}
-	for _, i := range t.linode.Instances() {
-		for _, name := range machines[i.ID].programs {
-			running[name] = i.Status == "running"
+	for id, m := range machines {
+		for _, name := range m.programs {
+			running[name] = t.machineRuns(id)
 		}
 	}
 	for _, name := range []string{"linode", "node-1", "node-2", "node-3"} {
@@ -217,7 +247,8 @@ func (t *Twin) startServers(ctx context.Context) error {
 			}
 		}
 	}
-	// Once they have been complete, the sentinels may rightly watch nothing: a move that was interrupted goes on by itself.
+	// Once they have been complete, the sentinels may rightly watch nothing: a move that
+	// was interrupted goes on by itself.
 	for i := 1; i <= 3 && !t.state.Formed; i++ {
 		if err := t.awaitSentinel(ctx, fmt.Sprintf("sentinel-%d", i)); err != nil {
 			return err
@@ -229,10 +260,8 @@ func (t *Twin) startServers(ctx context.Context) error {
 	if err := t.state.save(); err != nil {
 		return err
 	}
-	for _, db := range t.upstash.Databases() {
-		if err := t.startManaged(ctx, db.Password.Reveal()); err != nil {
-			return err
-		}
+	if password, there := t.managedPassword(); there {
+		return t.startManaged(ctx, password)
 	}
 	return nil
 }
@@ -246,21 +275,26 @@ func (t *Twin) startServe(ctx context.Context) error {
 	if err := t.serve.start(); err != nil {
 		return err
 	}
-	return poll(ctx, 20*time.Second, "switchyard serve (see "+t.serve.logFile+")", func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"/healthz", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("it answers %s", resp.Status)
-		}
-		return nil
-	})
+	return poll(
+		ctx,
+		20*time.Second,
+		"switchyard serve (see "+t.serve.logFile+")",
+		func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"/healthz", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("it answers %s", resp.Status)
+			}
+			return nil
+		},
+	)
 }
 
 func (t *Twin) startApp(ctx context.Context, main string) error {
@@ -275,7 +309,8 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		for k, v := range t.appVars {
 			e = append(e, k+"="+v)
 		}
-		// The last value counts: Switchyard's address may differ from the one at the time when the variables were kept, and providers may be new since.
+		// The last value counts: Switchyard's address may differ from the one at the time
+		// when the variables were kept, and providers may be new since.
 		for k, v := range t.webhookVars() {
 			e = append(e, k+"="+v)
 		}
@@ -284,18 +319,24 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		}
 		return append(e, "SWITCHYARD_URL="+t.URL())
 	}
-	app := t.process("ingestion", "", 500*time.Millisecond, func() []string { return []string{"node", main} }, env)
+	app := t.process("ingestion", "", 500*time.Millisecond,
+		func() []string { return []string{"node", main} }, env)
 	t.mu.Lock()
 	t.app = app
 	t.mu.Unlock()
 	if err := app.start(); err != nil {
 		return err
 	}
-	return poll(ctx, 20*time.Second, "the ingestion app (see "+app.logFile+")", t.ingestionClient().Healthy)
+	return poll(ctx, 20*time.Second, "the ingestion app (see "+app.logFile+")",
+		t.ingestionClient().Healthy)
 }
 
 func (t *Twin) ingestionClient() *ingestion.Client {
-	return ingestion.New("http://"+t.state.address("ingestion"), migration.Secret(t.state.Secrets["ingestion"]), nil)
+	return ingestion.New(
+		"http://"+t.state.address("ingestion"),
+		migration.Secret(t.state.Secrets["ingestion"]),
+		nil,
+	)
 }
 
 func (t *Twin) program(name string) *process {
@@ -315,7 +356,8 @@ func (t *Twin) forgetServer(name string) error {
 	return os.RemoveAll(filepath.Join(t.cfg.Dir, name))
 }
 
-// Close ends everything, in order: orders, Switchyard, the app, the servers. Data stays. It may be called again.
+// Close ends everything, in order: orders, Switchyard, the app, the servers. Data stays.
+// It may be called again.
 func (t *Twin) Close() error {
 	var errs []error
 	t.closing.Do(func() {
@@ -328,7 +370,8 @@ func (t *Twin) Close() error {
 		if t.app != nil {
 			t.app.retire(15 * time.Second)
 		}
-		// What an API is asked at this moment it does to the end, so that nothing starts behind our back.
+		// What an API is asked at this moment it does to the end, so that nothing starts
+		// behind our back.
 		drain, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
 		for _, srv := range t.apis {
@@ -378,49 +421,3 @@ func (t *Twin) Traffic() *Provider { return t.provider }
 
 // ConfigFile is the configuration for `switchyard serve`.
 func (t *Twin) ConfigFile() string { return filepath.Join(t.cfg.Dir, "switchyard.yaml") }
-
-// writeConfig writes the configuration by which Switchyard knows this estate.
-func (t *Twin) writeConfig() error {
-	s := t.state
-	settings := map[string]string{"quiet_window": "6s", "fence_window": "6s", "soak": "3s", "monitor_interval": "3s", "min_validation_orders": "100", "order_deadline": "90s"}
-	for k, v := range t.cfg.Settings {
-		settings[k] = v
-	}
-	var b strings.Builder
-	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	w("# Written by the twin at every start.")
-	w("addr: %s", s.Addr)
-	w("sync_addr: %s", s.address("sync"))
-	w("data_dir: %q", filepath.Join(t.cfg.Dir, "switchyard"))
-	w("worker_token: %q", s.Secrets["worker"])
-	w("first_run_users:")
-	for _, a := range s.Accounts {
-		w("  - {name: %s, role: %s, password: %q}", a.Name, a.Role, a.Password)
-	}
-	w("migration:")
-	w("  name: UPW order pipeline")
-	w("  event_date: %q", s.EventDate)
-	for _, k := range []string{"quiet_window", "fence_window", "soak", "monitor_interval", "min_validation_orders", "order_deadline"} {
-		w("  %s: %s", k, settings[k])
-	}
-	w("queues: [order-ingestion]")
-	w("drill: {scan_only: [reports, report-attachments]}") // of the shop's other app, which runs as commands
-	w("source:")
-	w("  standalone: {url: %q, linode_id: 1, linode_label: %s}", t.endpoint("linode").URL.Reveal(), machines[1].label)
-	w("  sentinel:")
-	w("    addrs: [%q, %q, %q]", s.address("sentinel-1"), s.address("sentinel-2"), s.address("sentinel-3"))
-	w("    master: %s", masterName)
-	w("    password: %q", s.Secrets["sentinel"])
-	w("    nodes:")
-	for id := 2; id <= 4; id++ {
-		w("      - {linode_id: %d, linode_label: %s}", id, machines[id].label)
-	}
-	w("target:")
-	w("  upstash: {api: %q, email: ops@example.com, api_key: %q, database_name: orders-bullmq, platform: aws, primary_region: us-east-1, ca_file: %q}",
-		"http://"+s.address("upstash")+"/v2", s.Secrets["upstash"], t.caFile)
-	w("linode: {api: %q, token: %q}", "http://"+s.address("linode-api"), s.Secrets["linode-api"])
-	w("heroku: {api: %q, token: %q, app: %s}", "http://"+s.address("heroku"), s.Secrets["heroku"], herokuApp)
-	w("stripe: {api: %q, key: %q}", "http://"+s.address("stripe-api"), s.Secrets["stripe-api"])
-	w("ingestion: {url: %q, token: %q}", "http://"+s.address("ingestion"), s.Secrets["ingestion"])
-	return os.WriteFile(t.ConfigFile(), []byte(b.String()), 0o600)
-}

@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// helperDir names the variable that makes the test binary run a twin instead of tests, so that a test can kill it.
+// helperDir names the variable that makes the test binary run a twin instead of tests, so
+// that a test can kill it.
 const helperDir = "SWITCHYARD_TEST_TWIN_DIR"
 
 func TestMain(m *testing.M) {
@@ -36,13 +37,15 @@ func TestMain(m *testing.M) {
 }
 
 func testConfig(dir string) Config {
-	return Config{Dir: dir, IngestionDir: filepath.Join("..", "examples", "ingestion"), Rate: 20, DownAfter: 2 * time.Second,
+	return Config{Dir: dir, IngestionDir: filepath.Join("..", "examples",
+		"ingestion"), Rate: 20, DownAfter: 2 * time.Second,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 
 func eventually(t *testing.T, within time.Duration, what string, ask func() error) {
 	t.Helper()
-	if err := poll(t.Context(), within, what, func(context.Context) error { return ask() }); err != nil {
+	if err := poll(t.Context(), within, what,
+		func(context.Context) error { return ask() }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,7 +76,8 @@ func TestAKilledTwinLeavesNothingRunningAndTheNextGoesOn(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(line) != "up" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil ||
+		strings.TrimSpace(line) != "up" {
 		t.Fatalf("the twin says %q, %v", line, err)
 	}
 	before, err := loadState(dir, "")
@@ -82,7 +86,8 @@ func TestAKilledTwinLeavesNothingRunningAndTheNextGoesOn(t *testing.T) {
 	}
 	file := filepath.Join(dir, "provider", "orders.jsonl")
 	eventually(t, 20*time.Second, "orders", func() error {
-		if text, err := os.ReadFile(file); err != nil || strings.Count(string(text), `"status":200`) < 10 {
+		if text, err := os.ReadFile(file); err != nil ||
+			strings.Count(string(text), `"status":200`) < 10 {
 			return fmt.Errorf("fewer than 10 orders acknowledged: %w", err)
 		}
 		return nil
@@ -154,23 +159,34 @@ func TestTheManagedRedisLacksWhatTheServiceLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tw.Close() })
-	api := upstash.New("http://"+tw.state.address("upstash")+"/v2", "ops@example.com", migration.Secret(tw.state.Secrets["upstash"]), http.DefaultClient)
-	db, err := api.Create(t.Context(), upstash.CreateRequest{DatabaseName: "d", Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true})
+	api := upstash.New("http://"+tw.state.address("upstash")+"/v2", "ops@example.com",
+		migration.Secret(tw.state.Secrets["upstash"]), http.DefaultClient)
+	db, err := api.Create(t.Context(),
+		upstash.CreateRequest{DatabaseName: "d", Platform: "aws", PrimaryRegion: "us-east-1",
+			Plan: upstash.Fixed1GB, TLS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := redisconn.Open(redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: db.URL(), CAFile: tw.caFile})
+	c, err := redisconn.Open(redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed,
+		URL: db.URL(), CAFile: tw.caFile})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	for _, refused := range [][]any{{"CONFIG", "GET", "maxmemory"}, {"CLIENT", "KILL", "ID", "1"}, {"CLIENT", "PAUSE", "1"}, {"REPLICAOF", "NO", "ONE"}, {"ROLE"},
-		{"MONITOR"}, {"SLOWLOG", "GET"}, {"SHUTDOWN"}, {"SAVE"}, {"PSYNC", "?", "-1"}} {
-		if err := c.Do(t.Context(), refused...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+	for _, refused := range [][]any{
+		{"CONFIG", "GET", "maxmemory"}, {"CLIENT", "KILL", "ID", "1"}, {"CLIENT", "PAUSE", "1"},
+		{"REPLICAOF", "NO", "ONE"}, {"ROLE"}, {"MONITOR"}, {"SLOWLOG", "GET"}, {"SHUTDOWN"},
+		{"SAVE"}, {"PSYNC", "?", "-1"},
+	} {
+		if err := c.Do(t.Context(), refused...).Err(); err == nil ||
+			!strings.Contains(err.Error(), "NOPERM") {
 			t.Errorf("%v: %v, not refused", refused, err)
 		}
 	}
-	for _, needed := range [][]any{{"SET", "k", "v"}, {"EVAL", "return redis.call('GET', 'k')", "0"}, {"XADD", "s", "*", "a", "b"}, {"CLIENT", "LIST"}, {"INFO"}, {"SCAN", "0"}} {
+	for _, needed := range [][]any{
+		{"SET", "k", "v"}, {"EVAL", "return redis.call('GET', 'k')", "0"},
+		{"XADD", "s", "*", "a", "b"}, {"CLIENT", "LIST"}, {"INFO"}, {"SCAN", "0"},
+	} {
 		if err := c.Do(t.Context(), needed...).Err(); err != nil {
 			t.Errorf("%v: %v", needed, err)
 		}

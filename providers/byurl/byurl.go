@@ -132,12 +132,8 @@ func (m *Managed) same(id string) error {
 func (m *Managed) look(ctx context.Context) (providers.Database, error) {
 	info, err := m.info(ctx)
 	if err != nil {
-		return providers.Database{}, migration.Errorf(
-			migration.Unavailable,
-			"%s: %w",
-			m.address(),
-			err,
-		)
+		return providers.Database{}, migration.Errorf(migration.Unavailable, "%s: %w", m.address(),
+			err)
 	}
 	said := m.settings.Plan
 	db := providers.Database{
@@ -228,13 +224,8 @@ func (m *Managed) fit(db providers.Database) []migration.Gate {
 	eviction := gate("eviction", "Eviction is off", !db.Eviction, on[db.Eviction],
 		"off; Switchyard cannot switch it off there",
 		"have its owner set maxmemory-policy to noeviction")
-	state := gate(
-		"state",
-		"The database takes writes",
-		db.State == providers.StateActive,
-		db.State,
+	state := gate("state", "The database takes writes", db.State == providers.StateActive, db.State,
 		providers.StateActive,
-		"set "+configKey+" to the URL of the primary, and wait until it answers",
-	)
+		"set "+configKey+" to the URL of the primary, and wait until it answers")
 	return []migration.Gate{plan, tls, eviction, state}
 }

@@ -77,11 +77,8 @@ func (s Settings) Check(source migration.Secret, need func(ok bool, key, want st
 	need(p.Title != "", "target.plan.title", owner+": such as Fixed 1 GB")
 	need(p.Region != "", "target.plan.region", owner+": such as us-east-1")
 	need(p.MonthlyUSD != nil, "target.plan.monthly_usd", owner+"; 0 if it costs nothing more")
-	need(
-		p.MonthlyUSD == nil || *p.MonthlyUSD >= 0,
-		"target.plan.monthly_usd",
-		"must not be negative",
-	)
+	need(p.MonthlyUSD == nil || *p.MonthlyUSD >= 0, "target.plan.monthly_usd",
+		"must not be negative")
 	for _, l := range []struct {
 		key   string
 		value *int64

@@ -119,13 +119,9 @@ func (h Host) instance(ctx context.Context, m providers.Machine) (Instance, bool
 func (h Host) labelled(ctx context.Context, m providers.Machine) (Instance, bool, error) {
 	inst, there, err := h.instance(ctx, m)
 	if err == nil && there && (m.Label == "" || inst.Label != m.Label) {
-		err = migration.Errorf(
-			migration.Conflict,
-			"linode instance %s is named %q, not %q: nothing was done to it",
-			m.ID,
-			inst.Label,
-			m.Label,
-		)
+		err = migration.Errorf(migration.Conflict,
+			"linode instance %s is named %q, not %q: nothing was done to it", m.ID, inst.Label,
+			m.Label)
 	}
 	return inst, there, err
 }

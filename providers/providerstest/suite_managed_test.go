@@ -288,10 +288,8 @@ func createsNone(ctx context.Context, m providers.Managed, w managedWorld) error
 		return fmt.Errorf("describing what does not answer: %w", err)
 	}
 	told := false
-	_, created, err := m.Ensure(
-		ctx,
-		func(providers.Database, bool) error { told = true; return nil },
-	)
+	_, created, err := m.Ensure(ctx,
+		func(providers.Database, bool) error { told = true; return nil })
 	if created || told || len(w.World()) > 0 {
 		return fmt.Errorf("created %v, told %v, there are %v", created, told, w.World())
 	}
