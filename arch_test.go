@@ -121,9 +121,10 @@ var imports = map[string][]string{
 	"workflows/engine": {"store", "workflows/evidence", "workflows/progress"},
 	"workflows/environment": {
 		"audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "fleet",
-		"providers/heroku", "providers/httpapi", "providers/ingestion",
-		"providers/linode", "providers/upstash", "redisconn", "sentinel", "store",
-		"workflows/engine", "workflows/evidence", "workflows/progress",
+		"providers/byhand", "providers/heroku", "providers/httpapi",
+		"providers/ingestion", "providers/linode", "providers/upstash", "redisconn",
+		"sentinel", "store", "workflows/engine", "workflows/evidence",
+		"workflows/progress",
 	},
 	"workflows/evidence": {},
 	"workflows/outage": {

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/byhand"
 	"github.com/switchyard-dev/switchyard/providers/heroku"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/linode"
@@ -60,8 +63,11 @@ type Options struct {
 
 // Open opens the environment. Nothing is connected to yet; an error is one of the configuration.
 func Open(o Options) (*Environment, error) {
-	hc := &http.Client{Timeout: 15 * time.Second}
 	cfg := o.Config
+	if err := unused(cfg); err != nil {
+		return nil, err
+	}
+	hc := &http.Client{Timeout: 15 * time.Second}
 	host, err := linode.New(cfg.Linode.API, cfg.Linode.Token, hc)
 	if err != nil {
 		return nil, err
@@ -162,4 +168,25 @@ func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers
 	// it follows the new master once the queues have moved
 	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()}
 	return s, nil
+}
+
+// unused refuses what the configuration can say and no step acts on yet: a target that was set and
+// not used would send orders to another server than its owner believes.
+func unused(cfg config.Config) error {
+	var keys []string
+	if !cfg.Target.Settings.IsZero() {
+		keys = append(keys, "target.url")
+	}
+	if cfg.Source.Machines == byhand.Name {
+		keys = append(keys, "source.machines: by-hand")
+	}
+	if cfg.Ingestion.ConfigVars == byhand.Name {
+		keys = append(keys, "ingestion.config_vars: by-hand")
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return migration.Errorf(migration.Invalid,
+		"no step of this version uses %s: configure target.upstash, linode and heroku instead",
+		strings.Join(keys, ", "))
 }
