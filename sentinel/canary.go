@@ -14,15 +14,15 @@ import (
 
 const (
 	canaryEvery = 5 * time.Millisecond
-	// one attempt; a frozen master must not stall the next one
+	// one attempt; a frozen master must not delay the next one
 	canaryTimeout = 500 * time.Millisecond
-	canaryKeep    = time.Hour // the key goes away by itself should we die
+	canaryKeep    = time.Hour // the key expires by itself if we die
 )
 
-// canary is an application in miniature: through a failover client it adds unique
+// canary is a miniature application: through a failover client it adds unique
 // members to a set, one after the other, and counts a write as acknowledged once a
-// replica has it too (WAIT 1). It remembers what was acknowledged, to look for it after
-// a failover.
+// replica has it too (WAIT 1). It remembers what was acknowledged, to look for it
+// after a failover.
 type canary struct {
 	key    string
 	client redis.UniversalClient
@@ -75,8 +75,8 @@ func (w *canary) run(ctx context.Context) {
 	}
 }
 
-// write is one attempt. Anything but a clear yes is no: the member may be stored all
-// the same, which does not count.
+// write is one attempt. Anything but a clear yes is a no: the member may be stored
+// all the same, which does not count.
 func (w *canary) write(ctx context.Context, member string) bool {
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
@@ -91,14 +91,14 @@ func (w *canary) write(ctx context.Context, member string) bool {
 	return added.Val() == 1 && replicas.Val() >= 1
 }
 
-// count is how many writes were acknowledged.
+// count returns how many writes were acknowledged.
 func (w *canary) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.times)
 }
 
-// firstAfter is when the first write after t was acknowledged.
+// firstAfter returns when the first write after t was acknowledged.
 func (w *canary) firstAfter(t time.Time) (time.Time, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,8 +110,8 @@ func (w *canary) firstAfter(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// longestGap is the longest time between two acknowledged writes from t on, counting
-// the last one before t.
+// longestGap returns the longest time between two acknowledged writes from t on,
+// including the last one before t.
 func (w *canary) longestGap(t time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,8 +124,8 @@ func (w *canary) longestGap(t time.Time) time.Duration {
 	return gap
 }
 
-// finish stops writing, counts the acknowledged members that are not there, and deletes
-// the key.
+// finish stops writing, counts the acknowledged members that are missing, and
+// deletes the key.
 func (w *canary) finish(ctx context.Context) (acknowledged, lost int, err error) {
 	w.stop()
 	<-w.done

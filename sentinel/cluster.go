@@ -1,8 +1,9 @@
-// Package sentinel knows a Redis Sentinel deployment: what its sentinels say, whether a
-// failover would work, how long one takes and what it loses as an application sees it,
-// and how a standalone server's data moves onto it by replication.
+// Package sentinel knows a Redis Sentinel deployment: what its sentinels report,
+// whether a failover would work, how long one takes and what it loses from an
+// application's point of view, and how a standalone server's data moves onto it by
+// replication.
 //
-// It reaches the servers over the network only; it never starts, stops or signals a
+// It only reaches the servers over the network; it never starts, stops or signals a
 // process.
 package sentinel
 
@@ -23,21 +24,21 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// ErrSuspended says that no sentinel watches the master: Suspend was called and Resume
-// was not.
+// ErrSuspended means that no sentinel monitors the master: Suspend was called and
+// Resume was not.
 var ErrSuspended = errors.New(
-	"no sentinel watches the master: it is suspended or was never set up")
+	"no sentinel monitors the master: monitoring is suspended or was never set up")
 
 // pollEvery is how often waiting functions look again.
 const pollEvery = 50 * time.Millisecond
 
 // Cluster is one Sentinel deployment. It is safe for concurrent use.
 type Cluster struct {
-	// Zones gives the failure domain of servers by address, as far as somebody told.
+	// Zones maps addresses of servers to failure domains, as far as they are known.
 	// Set it before use.
 	Zones map[string]string
-	// Followers are servers, as host:port, that may replicate from the master without
-	// being part of the deployment. Set it before use.
+	// Followers are servers, as host:port, that may replicate from the master
+	// without belonging to the deployment. Set it before use.
 	Followers []string
 
 	endpoint  redisconn.Endpoint
@@ -75,7 +76,7 @@ func (c *Cluster) Close() {
 	c.nodes = map[string]redis.UniversalClient{}
 }
 
-// Node gives the client of one data node. The Cluster closes it.
+// Node returns the client of one data node. The Cluster closes it.
 func (c *Cluster) Node(addr string) redis.UniversalClient {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +88,7 @@ func (c *Cluster) Node(addr string) redis.UniversalClient {
 	return n
 }
 
-// each asks every sentinel at once; answer i is sentinel i's.
+// each queries every sentinel concurrently; answer i is sentinel i's.
 func each[T any](c *Cluster, ask func(s member) (T, error)) ([]T, []error) {
 	out, errs := make([]T, len(c.sentinels)), make([]error, len(c.sentinels))
 	var wg sync.WaitGroup
@@ -98,9 +99,9 @@ func each[T any](c *Cluster, ask func(s member) (T, error)) ([]T, []error) {
 	return out, errs
 }
 
-// Master gives the address that the majority of the configured sentinels name. Without
-// a majority the error says who says what; when no reachable sentinel watches the
-// master it wraps ErrSuspended.
+// Master returns the address that the majority of the configured sentinels name.
+// Without a majority the error says who says what; if no reachable sentinel
+// monitors the master it wraps ErrSuspended.
 func (c *Cluster) Master(ctx context.Context) (string, error) {
 	answers, errs := each(c, func(s member) (string, error) { return c.masterBy(ctx, s) })
 	votes := map[string]int{}
@@ -110,7 +111,7 @@ func (c *Cluster) Master(ctx context.Context) (string, error) {
 		switch {
 		case errors.Is(errs[i], ErrSuspended):
 			reached, suspended = reached+1, suspended+1
-			said = append(said, s.addr+" watches no such master")
+			said = append(said, s.addr+" monitors no such master")
 		case errs[i] != nil:
 			said = append(said, s.addr+" is unreachable: "+redisconn.Explain(errs[i]).Error())
 		default:
@@ -128,7 +129,7 @@ func (c *Cluster) Master(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("master %s: %w", c.endpoint.MasterName, ErrSuspended)
 	}
 	return "", migration.Errorf(migration.Unavailable,
-		"no majority of the sentinels names one master %s: %s", c.endpoint.MasterName,
+		"no majority of the sentinels agrees on a master %s: %s", c.endpoint.MasterName,
 		strings.Join(said, "; "))
 }
 
@@ -146,8 +147,8 @@ func (c *Cluster) masterBy(ctx context.Context, s member) (string, error) {
 	return net.JoinHostPort(got[0], got[1]), nil
 }
 
-// NodeAddrs gives the address of every data node of the deployment: the master first,
-// then the replicas that could become it. See Replica.Member.
+// NodeAddrs returns the address of every data node of the deployment: the master
+// first, then the replicas that could become it. See Replica.Member.
 func (c *Cluster) NodeAddrs(ctx context.Context) ([]string, error) {
 	t, err := c.Topology(ctx)
 	if err != nil {
@@ -166,10 +167,10 @@ func (t Topology) nodes() []string {
 	return out
 }
 
-// Topology is what the sentinels know, put together.
+// Topology is the combined knowledge of the sentinels.
 type Topology struct {
 	Name              string    `json:"name"`
-	Master            string    `json:"master"` // address by majority
+	Master            string    `json:"master"` // address, by majority
 	MasterFlags       string    `json:"master_flags"`
 	Quorum            int       `json:"quorum"`
 	DownAfterMS       int64     `json:"down_after_ms"`
@@ -179,17 +180,18 @@ type Topology struct {
 	Sentinels         []Member  `json:"sentinels"`
 }
 
-// Replica is a replica as the sentinels know it. After a failover the former master is
-// one, at first with flags s_down.
+// Replica is a replica as the sentinels know it. After a failover the former master
+// is one, at first with flags s_down.
 type Replica struct {
 	Addr     string `json:"addr"`
 	Flags    string `json:"flags"`  // "slave" alone is healthy
 	Link     string `json:"link"`   // master-link-status: ok or err
 	Offset   int64  `json:"offset"` // slave-repl-offset, bytes
 	Priority int    `json:"priority"`
-	// Member: a node of the deployment, up or down. A server that only follows the
-	// master is not one: it has priority 0, or no sentinel could ever sign in to it.
-	// The standalone server that Switch made a replica is such a follower.
+	// Member means a node of the deployment, up or down. A server that only follows
+	// the master is not one: it has priority 0, or no sentinel could ever
+	// authenticate to it. The standalone server that Switch made a replica is such
+	// a follower.
 	Member bool `json:"member"`
 }
 
@@ -204,7 +206,7 @@ type Member struct {
 	Reachable bool   `json:"reachable"`
 	Error     string `json:"error,omitempty"`
 	Master    string `json:"master"` // the address it names
-	Flags     string `json:"flags"`  // of the master as it sees it
+	Flags     string `json:"flags"`  // of the master, from its point of view
 	CKQuorum  string `json:"ckquorum"`
 	QuorumOK  bool   `json:"quorum_ok"`
 	Replicas  int    `json:"replicas"` // it knows of
@@ -220,8 +222,8 @@ type view struct {
 	member    Member
 }
 
-// Topology asks every sentinel and puts the answers together. It fails only when there
-// is no majority on the master.
+// Topology asks every sentinel and combines the answers. It fails only if there is
+// no majority on the master.
 func (c *Cluster) Topology(ctx context.Context) (Topology, error) {
 	master, err := c.Master(ctx)
 	if err != nil {
@@ -312,8 +314,8 @@ func (c *Cluster) view(ctx context.Context, s member) view {
 	return v
 }
 
-// await polls until ok gives nil; the error of a deadline or a cancellation carries the
-// last reason.
+// await polls until ok returns nil; the error of a deadline or a cancellation
+// carries the last reason.
 func await(ctx context.Context, what string, ok func() error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -333,7 +335,7 @@ func await(ctx context.Context, what string, ok func() error) error {
 
 // healthy reports the first thing that is not as it should be after a failover:
 // disagreement, a replica missing or not following, a sentinel that does not see
-// everybody.
+// all others.
 func (c *Cluster) healthy(ctx context.Context, nodes []string) error {
 	t, err := c.Topology(ctx)
 	if err != nil {

@@ -2,46 +2,37 @@ package sentinel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"slices"
-	"sort"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 const (
-	// electionBudget is what sentinels may need beyond down-after: agreeing that the
-	// master is down, a random delay of up to 1 s, the vote, the promotion. Measured
-	// 1.1-1.2 s on an idle machine.
+	// electionBudget is what sentinels may need beyond down-after: agreeing that
+	// the master is down, a random delay of up to 1 s, the vote, the promotion.
+	// Measured 1.1-1.2 s on an idle machine.
 	electionBudget = 5 * time.Second
 	// returnBudget is what the old master may need to come back as a replica: a
-	// sentinel converts it about 8 s after it answers again.
+	// sentinel reconfigures it about 8 s after it answers again.
 	returnBudget = 60 * time.Second
-	// pauseBudget is how long a planned failover holds writes back at most; the pause
-	// ends by itself.
+	// pauseBudget is how long a planned failover holds back writes at most; the
+	// pause ends by itself.
 	pauseBudget = 10 * time.Second
 )
 
-// TimelinePoint is one thing that happened, in milliseconds since the failover was
-// started.
+// TimelinePoint is one event, in milliseconds since the failover was started.
 type TimelinePoint struct {
 	AtMS  int64  `json:"at_ms"`
 	Event string `json:"event"`
 }
 
-// FailoverReport is what one failover looked like to an application that uses a
-// failover client and waits for one replica.
+// FailoverReport describes one failover from the point of view of an application
+// that uses a failover client and waits for one replica.
 type FailoverReport struct {
 	Kind string `json:"kind"` // planned, automatic or external
-	// when the master was made to go; all times below are milliseconds from then
+	// when the failover was triggered; all times below are milliseconds from then
 	StartedAt time.Time `json:"started_at"`
 	OldMaster string    `json:"old_master"`
 	NewMaster string    `json:"new_master"`
@@ -60,12 +51,12 @@ type FailoverReport struct {
 	Timeline         []TimelinePoint `json:"timeline"`
 }
 
-// PlannedFailover moves the master to a replica without losing a write: it holds writes
-// back, waits until every replica has all of them, fences the old master, asks a
-// sentinel for a failover, and makes the old master a replica of the new one. It
-// refuses (kind Blocked, with the gates) when Readiness does not hold. log, if not nil,
-// is told each step. A plain SENTINEL FAILOVER would lose about a second of
-// acknowledged writes.
+// PlannedFailover moves the master to a replica without losing a write: it holds
+// back writes, waits until every replica has all of them, fences the old master,
+// asks a sentinel for a failover, and makes the old master a replica of the new
+// one. It refuses (kind Blocked, with the gates) if Readiness fails. log, if not
+// nil, is called for each step. A plain SENTINEL FAILOVER would lose about a second
+// of acknowledged writes.
 func (c *Cluster) PlannedFailover(
 	ctx context.Context, log func(string),
 ) (FailoverReport, error) {
@@ -105,14 +96,15 @@ func (c *Cluster) PlannedFailover(
 	})
 }
 
-// AutomaticFailover makes the master deaf and lets the sentinels find out and act by
-// themselves, as they would after a crash. It needs no access to the server's process:
-// CLIENT PAUSE ALL holds back every command, the sentinels' PING too. The master is
-// fenced first (see redisconn.Fence), so that commands held back by the pause are
-// refused when it ends instead of being acknowledged by a master that is about to be
-// demoted. The pause ends by itself after down-after plus 5 s; the fence is lifted once
-// the old master is a replica, also when ctx ends, and at the start of the next drill
-// should this process die. It refuses when Readiness does not hold.
+// AutomaticFailover makes the master unresponsive and lets the sentinels notice and
+// act by themselves, as they would after a crash. It needs no access to the
+// server's process: CLIENT PAUSE ALL holds back every command, including the
+// sentinels' PING. The master is fenced first (see redisconn.Fence), so that
+// commands held back by the pause are refused when it ends instead of being
+// acknowledged by a master that is about to be demoted. The pause ends by itself
+// after down-after plus 5 s; the fence is lifted once the old master is a replica,
+// even if ctx ends, and at the start of the next drill should this process die. It
+// refuses if Readiness fails.
 func (c *Cluster) AutomaticFailover(
 	ctx context.Context, log func(string),
 ) (FailoverReport, error) {
@@ -134,358 +126,8 @@ func (c *Cluster) AutomaticFailover(
 			"ALL").Err(); err != nil {
 			return redisconn.Explain(err)
 		}
-		d.note("the master is deaf for " + migration.Words(pause))
+		d.note(fmt.Sprintf("the master is unresponsive for %s", pause))
 		return nil
 	})
 }
 
-// drill is one failover being made and measured.
-type drill struct {
-	c      *Cluster
-	report FailoverReport
-	before Monitor
-	start  time.Time
-	log    func(string)
-	// switched, if set, is done once the sentinels name the new master.
-	switched func(context.Context) error
-	// cleanup, if set, undoes what the trigger did to the old master, whatever happened.
-	cleanup func(context.Context) error
-
-	mu       sync.Mutex
-	timeline []TimelinePoint
-	seen     map[string]time.Time // first time of each sentinel event
-}
-
-func (c *Cluster) drill(
-	ctx context.Context, kind string, log func(string), trigger func(*drill) error,
-) (FailoverReport, error) {
-	d := &drill{
-		c:      c,
-		log:    log,
-		seen:   map[string]time.Time{},
-		report: FailoverReport{Kind: kind},
-	}
-	if err := d.run(ctx, trigger); err != nil {
-		return d.finished(), fmt.Errorf("%s failover: %w", kind, err)
-	}
-	return d.finished(), nil
-}
-
-func (d *drill) run(ctx context.Context, trigger func(*drill) error) error {
-	if err := d.prepare(ctx); err != nil {
-		return err
-	}
-	w, err := startCanary(ctx, d.c.endpoint)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	warm, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("not within 10s"))
-	defer cancel()
-	if err := await(warm, "the application's writes are not acknowledged", func() error {
-		if n := w.count(); n < 20 {
-			return fmt.Errorf("%d of 20", n)
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	events := d.listen(ctx)
-	defer events()
-	d.start = time.Now()
-	err = trigger(d)
-	if err == nil {
-		err = d.watch(ctx, w)
-	}
-	if d.cleanup != nil {
-		err = errors.Join(err, d.lift(ctx))
-	}
-	if err != nil {
-		return err
-	}
-	d.report.Acknowledged, d.report.LostAcknowledged, err = w.finish(ctx)
-	d.note(fmt.Sprintf("%d acknowledged writes, %d of them lost", d.report.Acknowledged,
-		d.report.LostAcknowledged))
-	return err
-}
-
-// prepare clears what an interrupted drill left behind, refuses when a failover would
-// not work, and notes the settings of before.
-func (d *drill) prepare(ctx context.Context) error {
-	nodes, err := d.c.NodeAddrs(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if err := redisconn.Unfence(ctx, d.c.Node(n), ""); err != nil {
-			return fmt.Errorf("%s: %w", n, err)
-		}
-	}
-	checks, err := d.c.Readiness(ctx)
-	if err != nil {
-		return err
-	}
-	if unmet := migration.Failing(checks); len(unmet) > 0 {
-		var names []string
-		for _, g := range unmet {
-			names = append(names,
-				fmt.Sprintf("%s (%s; expected %s)", g.Title, g.Measured, g.Limit))
-		}
-		return &migration.Error{
-			Kind:     migration.Blocked,
-			Blockers: unmet,
-			Text:     "not ready: " + strings.Join(names, "; "),
-		}
-	}
-	if d.before, err = d.c.Monitor(ctx); err != nil {
-		return err
-	}
-	d.report.OldMaster = d.before.Master
-	d.start = time.Now()
-	return nil
-}
-
-// watch waits for the new master, the application's first write on it, and the old
-// master's return as a replica.
-func (d *drill) watch(ctx context.Context, w *canary) error {
-	switchCtx, cancel := context.WithTimeoutCause(ctx, time.Duration(d.before.DownAfterMS+
-		d.before.FailoverTimeoutMS)*time.Millisecond+2*electionBudget,
-		errors.New("the sentinels did not name a new master in time"))
-	defer cancel()
-	if err := await(switchCtx, "wait for a new master", func() error {
-		now, err := d.c.Master(ctx)
-		if err == nil && now == d.before.Master {
-			err = fmt.Errorf("the master is still %s", now)
-		}
-		d.report.NewMaster = now
-		return err
-	}); err != nil {
-		d.report.NewMaster = ""
-		return err
-	}
-	switched := d.since("+switch-master", time.Now())
-	d.report.ElectionMS = switched.Sub(d.start).Milliseconds()
-	if d.report.Kind != "planned" {
-		d.report.DetectMS = d.since("+odown", switched).Sub(d.start).Milliseconds()
-	}
-	d.note("the sentinels name " + d.report.NewMaster)
-	if d.switched != nil {
-		if err := d.switched(ctx); err != nil {
-			return fmt.Errorf("make %s a replica: %w", d.before.Master, err)
-		}
-	}
-	writeCtx, cancel := context.WithTimeoutCause(ctx, returnBudget,
-		errors.New("no acknowledged write in time"))
-	defer cancel()
-	var first time.Time
-	if err := await(writeCtx, "wait for the first write on the new master", func() error {
-		var ok bool
-		if first, ok = w.firstAfter(switched); !ok {
-			return errors.New("none yet")
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	d.report.FirstWriteMS = first.Sub(d.start).Milliseconds()
-	d.add(first, "the application writes again")
-	returnCtx, cancel := context.WithTimeoutCause(ctx, returnBudget,
-		errors.New("the old master did not come back as a replica in time"))
-	defer cancel()
-	if err := await(returnCtx, "wait for the old master", func() error {
-		now, err := d.c.Master(ctx)
-		if err != nil {
-			return err
-		}
-		if now != d.report.NewMaster { // a second failover, of the new master
-			d.report.NewMaster = now
-			d.note("the sentinels now name " + now)
-		}
-		old, err := replicationOf(ctx, d.c.Node(d.before.Master))
-		if err == nil && (old.role != "slave" || !old.linkUp || old.master != now) {
-			err = fmt.Errorf("%s has role %s of %q, link up %v", d.before.Master, old.role,
-				old.master, old.linkUp)
-		}
-		if err == nil {
-			err = d.c.healthy(ctx, d.before.Nodes)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	d.report.RecoveredMS = time.Since(d.start).Milliseconds()
-	d.report.BlockedMS = w.longestGap(d.start).Milliseconds()
-	d.note("the old master follows the new one")
-	return nil
-}
-
-// lift undoes the trigger, whatever happened. A deaf master does not answer before its
-// pause ends, so it keeps trying; and a master that was voted out stays fenced until a
-// sentinel has made it a replica, lest it acknowledge writes that are about to be
-// thrown away.
-func (d *drill) lift(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx),
-		time.Duration(d.before.DownAfterMS)*time.Millisecond+electionBudget+returnBudget)
-	defer cancel()
-	return await(ctx, "lift the fence of "+d.before.Master, func() error {
-		old, err := replicationOf(ctx, d.c.Node(d.before.Master))
-		if err != nil {
-			return err
-		}
-		if old.role == "master" {
-			t, err := d.c.Topology(ctx)
-			if err != nil {
-				return err
-			}
-			if t.MasterFlags != "master" {
-				return fmt.Errorf("it is a master, while the sentinels name %s with flags %s",
-					t.Master, t.MasterFlags)
-			}
-			if t.Master != d.before.Master {
-				// Voted out. Sentinels make it a replica some 10 s after it answers
-				// again; until then applications that did not move on are refused
-				// there.
-				host, port, err := net.SplitHostPort(t.Master)
-				if err != nil {
-					return err
-				}
-				if err := demoteOld(ctx, d.c.Node(d.before.Master), host, port); err != nil {
-					return err
-				}
-				d.note("the old master answers again and is made a replica")
-			}
-		}
-		return d.cleanup(ctx)
-	})
-}
-
-// replicasEqual waits until every replica has applied what the paused master produced:
-// a sentinel may choose any of them.
-func (c *Cluster) replicasEqual(ctx context.Context, d *drill) error {
-	for _, addr := range d.before.Nodes {
-		if addr == d.before.Master {
-			continue
-		}
-		if _, err := equalOffsets(ctx, c.Node(addr), c.Node(d.before.Master)); err != nil {
-			return fmt.Errorf("replica %s: %w", addr, err)
-		}
-	}
-	return nil
-}
-
-// requestFailover asks the sentinels one after the other until one accepts.
-func (c *Cluster) requestFailover(ctx context.Context) error {
-	var errs []error
-	for _, s := range c.sentinels {
-		err := s.client.Failover(ctx, c.endpoint.MasterName).Err()
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, fmt.Errorf("sentinel %s: %w", s.addr, err))
-	}
-	return errors.Join(errs...)
-}
-
-// listen records what the sentinels announce about the master until the returned
-// function is called.
-func (d *drill) listen(ctx context.Context) (stop func()) {
-	var subs []*redis.PubSub
-	var wg sync.WaitGroup
-	for _, s := range d.c.sentinels {
-		sub := s.client.PSubscribe(ctx, "+*", "-*")
-		// subscribed; without this the first events may be missed
-		if _, err := sub.Receive(ctx); err != nil {
-			_ = sub.Close()
-			continue
-		}
-		subs = append(subs, sub)
-		wg.Go(func() {
-			for m := range sub.Channel() {
-				d.announced(m.Channel, m.Payload)
-			}
-		})
-	}
-	return func() {
-		for _, s := range subs {
-			_ = s.Close()
-		}
-		wg.Wait()
-	}
-}
-
-// announcements are the sentinels' events worth a place in the timeline.
-var announcements = []string{"+sdown", "-sdown", "+odown", "-odown", "+new-epoch",
-	"+try-failover", "+elected-leader", "+selected-slave",
-	"+promoted-slave", "+failover-end", "+switch-master", "+convert-to-slave",
-	"-failover-abort-no-good-slave", "-failover-abort-not-elected"}
-
-// announced notes the first of each event about the old master or the deployment, not
-// of each sentinel's.
-func (d *drill) announced(event, payload string) {
-	host, port, _ := net.SplitHostPort(d.before.Master)
-	about := event == "+new-epoch" || strings.HasPrefix(payload, d.before.Name+" ") ||
-		strings.Contains(payload, "master "+d.before.Name+" ") ||
-		strings.Contains(payload, "slave "+d.before.Master+" "+host+" "+port)
-	if !slices.Contains(announcements, event) || !about {
-		return
-	}
-	d.mu.Lock()
-	_, again := d.seen[event]
-	if !again {
-		d.seen[event] = time.Now()
-	}
-	d.mu.Unlock()
-	if !again {
-		d.note("sentinel " + event)
-	}
-}
-
-// since is when the event was first announced, or the given time when it was missed.
-func (d *drill) since(event string, otherwise time.Time) time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if at, ok := d.seen[event]; ok {
-		return at
-	}
-	return otherwise
-}
-
-func (d *drill) note(event string) { d.add(time.Now(), event) }
-
-func (d *drill) add(at time.Time, event string) {
-	d.mu.Lock()
-	d.timeline = append(d.timeline,
-		TimelinePoint{AtMS: at.Sub(d.start).Milliseconds(), Event: event})
-	d.mu.Unlock()
-	if d.log != nil {
-		d.log(event)
-	}
-}
-
-func (d *drill) finished() FailoverReport {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.report.StartedAt = d.start
-	d.report.Timeline = slices.Clone(d.timeline)
-	sort.SliceStable(d.report.Timeline, func(i, j int) bool {
-		return d.report.Timeline[i].AtMS < d.report.Timeline[j].AtMS
-	})
-	return d.report
-}
-
-// demoteOld makes the old master a replica and cuts the connections that applications
-// still have to it, as a sentinel would. One that waits there (a blocked read, a write
-// that CLIENT PAUSE holds back) or that gets READONLY does not look for the new master
-// by itself.
-func demoteOld(ctx context.Context, old redis.UniversalClient, host, port string) error {
-	if err := replicaOf(ctx, old, host, port); err != nil {
-		return err
-	}
-	for _, kind := range []string{"normal", "pubsub"} {
-		if err := old.Do(ctx, "CLIENT", "KILL", "TYPE", kind, "SKIPME",
-			"yes").Err(); err != nil {
-			return fmt.Errorf("CLIENT KILL: %w", redisconn.Explain(err))
-		}
-	}
-	return nil
-}

@@ -13,8 +13,8 @@ import (
 )
 
 // deployment starts a healthy master with two replicas and three sentinels, with
-// passwords. On a busy machine a shorter down-after than 2 s makes the sentinels fail
-// over servers that merely wait for the processor.
+// passwords. On a busy machine a down-after below 2 s makes the sentinels fail over
+// servers that merely wait for the CPU.
 func deployment(
 	t *testing.T, opts ...redistest.Option,
 ) (*redistest.Sentinel, *sentinel.Cluster) {
@@ -118,7 +118,7 @@ func TestObserveFailoverOfAKilledMaster(t *testing.T) {
 	var killed *redistest.Server
 	r, err := c.ObserveFailover(t.Context(), func(s string) {
 		t.Log(s)
-		if killed != nil && s == "the application writes again" {
+		if killed != nil && s == "the application can write again" {
 			killed.Restart()
 		}
 	}, func(_ context.Context, master string) error {

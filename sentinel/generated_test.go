@@ -11,7 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// A single server's data moves onto a generated deployment, whose users are others than
+// A single server's data moves onto a generated deployment, whose users differ from
 // the single server's; afterwards all checks pass.
 func TestASingleServerMovesOntoAGeneratedDeployment(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// failing gives the ids of the checks that do not hold, and complains about one that
-// does not say enough.
+// failing returns the ids of the failing checks, and complains about any that does
+// not say enough.
 func failing(t *testing.T, c *sentinel.Cluster) []string {
 	t.Helper()
 	checks, err := c.Readiness(t.Context())
@@ -39,14 +39,15 @@ func failing(t *testing.T, c *sentinel.Cluster) []string {
 	return ids
 }
 
-// broken is a deployment that a case breaks and mends.
+// broken is a deployment that a test case breaks and repairs.
 type broken struct {
 	*testing.T
 	d *deploytest.Deployment
 	c *sentinel.Cluster
 }
 
-// sentinels sends a command to the sentinels at those places, all of them without any.
+// sentinels sends a command to the sentinels at those positions, or to all without
+// any.
 func (b broken) sentinels(which []int, args ...any) {
 	b.Helper()
 	for i, addr := range b.d.Endpoint().SentinelAddrs {
@@ -66,7 +67,7 @@ func (b broken) set(option, value string, which ...int) {
 	b.sentinels(which, "sentinel", "set", b.d.Spec.MasterName, option, value)
 }
 
-// replica is a data node that is not the master now.
+// replica returns a data node that is not the master now.
 func (b broken) replica() *redistest.Server {
 	b.Helper()
 	master, err := b.c.Master(b.Context())
@@ -99,8 +100,8 @@ func (b broken) config(n *redistest.Server, setting, value string) (undo func())
 	}
 }
 
-// Every misconfiguration is made on a real deployment from the generated files, on
-// which nothing is wrong before and after.
+// Every misconfiguration is made on a real deployment from the generated files,
+// which passes all checks before and after.
 func TestReadinessDetects(t *testing.T) {
 	t.Parallel()
 	d := deploytest.Start(t, deploytest.Spec(t, t.TempDir(), 2), nil)
@@ -192,7 +193,7 @@ func TestReadinessDetects(t *testing.T) {
 			[]string{"announce-ip", "stale-replicas"}, func(b broken) func() {
 				n := b.replica()
 				undo := b.config(n, "replica-announce-ip", "127.0.0.99")
-				// the address is told when the link is made
+				// the address is announced when the link is established
 				b.c.Node(n.Addr()).Do(b.Context(), "client", "kill", "type", "master")
 				return func() {
 					undo()
@@ -242,7 +243,8 @@ func TestReadinessDetects(t *testing.T) {
 		{"a sentinel whose clock jumped", []string{"tilt"}, func(b broken) func() {
 			s := b.d.Guards[b.d.Spec.Hosts[2].SentinelAddr()]
 			s.Freeze()
-			// the fault itself: TILT is for a process that stood still for 2 s or more
+			// the fault itself: TILT needs a process that stood still for 2 s or
+			// more
 			<-time.After(3 * time.Second)
 			s.Thaw()
 			return nil // it lasts 30 s; this is the last case
@@ -275,8 +277,8 @@ func TestReadinessDetects(t *testing.T) {
 	}
 }
 
-// Two hosts that are one, and one node of another version: another build of the same
-// program.
+// Two hosts that are one, and one node of another version (another build of the
+// same program).
 func TestReadinessDetectsOneHostAndAnotherVersion(t *testing.T) {
 	t.Parallel()
 	s := deploytest.Spec(t, t.TempDir(), 1)
@@ -292,7 +294,8 @@ func TestReadinessDetectsOneHostAndAnotherVersion(t *testing.T) {
 	})
 }
 
-// anotherVersion is the installed redis-server with another patch level written into it.
+// anotherVersion is the installed redis-server with another patch level written
+// into it.
 func anotherVersion(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")

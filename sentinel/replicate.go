@@ -15,13 +15,15 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// The move of a standalone server's data onto a Sentinel deployment: StartReplication,
-// WaitSynced, Switch. Its sentinels must be suspended meanwhile. Each function looks at
-// the servers' roles first, so each can run again after an interruption at any point.
+// The move of a standalone server's data onto a Sentinel deployment:
+// StartReplication, WaitSynced, Switch. Its sentinels must be suspended meanwhile.
+// Each function looks at the servers' roles first, so each can run again after an
+// interruption at any point.
 
 const (
-	freezeLimit = 5 * time.Second // the pause ends by itself after this, whatever happens to us
-	// how long the offsets may take to be equal before the switch is called off
+	// the pause ends by itself after this, whatever happens to us
+	freezeLimit = 5 * time.Second
+	// how long the offsets may take to become equal before the switch is called off
 	equalLimit  = 2 * time.Second
 	followLimit = 15 * time.Second
 )
@@ -33,7 +35,7 @@ type replication struct {
 	linkUp         bool
 	syncing        bool
 	syncLeft       int64 // bytes of the first copy still to come; -1 unknown
-	offset         int64 // bytes of the stream it has applied (replica) or produced (master)
+	offset         int64 // bytes of the stream applied (replica) or produced (master)
 	read           int64 // bytes a replica has read
 	id, previousID string
 	version        string
@@ -69,7 +71,7 @@ func replicationOf(ctx context.Context, c redis.UniversalClient) (replication, e
 	return r, nil
 }
 
-// follows reports whether replica r takes its data from the server s describes.
+// follows reports whether replica r replicates from the server that s describes.
 func (r replication) follows(s replication) bool {
 	return r.role == "slave" && r.linkUp && r.id == s.id
 }
@@ -111,7 +113,7 @@ func StartReplication(
 		if keys > 0 {
 			return migration.Errorf(migration.Blocked, "start replication: the new master "+
 				"holds %d keys, which replication would delete: expected 0; empty it first "+
-				"if they may go", keys)
+				"if they may be deleted", keys)
 		}
 	}
 	if err := sameTransport(ctx, newMaster, source); err != nil {
@@ -127,8 +129,8 @@ func StartReplication(
 }
 
 // WaitSynced waits until newMaster has a copy of its master's data and follows its
-// writes. progress, if not nil, is told how many bytes are missing, -1 when that is not
-// known yet.
+// writes. progress, if not nil, is called with the number of missing bytes, -1
+// while unknown.
 func WaitSynced(
 	ctx context.Context, newMaster redis.UniversalClient, progress func(offsetGap int64),
 ) error {
@@ -151,11 +153,11 @@ func WaitSynced(
 		}
 		switch {
 		case r.syncing:
-			return fmt.Errorf("the first copy from %s is under way, %d bytes left",
+			return fmt.Errorf("the first copy from %s is in progress, %d bytes left",
 				r.master, r.syncLeft)
 		case !r.linkUp:
 			return fmt.Errorf("no link to %s: check that it is reachable from there and that "+
-				"the password is right", r.master)
+				"the password is correct", r.master)
 		}
 		return nil
 	})
@@ -167,9 +169,9 @@ func WaitSynced(
 }
 
 // StopReplication undoes StartReplication before Switch: newMaster forgets source,
-// deletes the copied data, and gets its own deployment's password back for following
-// masters. It refuses once source is a replica, and it never deletes keys of a
-// newMaster that is a master.
+// deletes the copied data, and gets back its own deployment's password for
+// following masters. It refuses once source is a replica, and it never deletes keys
+// of a newMaster that is a master.
 func StopReplication(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 	newSignIn redisconn.Credentials,
@@ -180,11 +182,11 @@ func StopReplication(
 	}
 	if s.role != "master" {
 		return migration.Errorf(migration.Conflict, "stop replication: the source is a "+
-			"replica of %s: the switch has happened; switch back first", s.master)
+			"replica of %s: the switch has already happened; switch back first", s.master)
 	}
 	if n.role == "slave" {
-		// One write to the socket: the copy is not left behind as a master's own data
-		// by an interruption in between.
+		// One write to the socket: an interruption in between must not leave the
+		// copy behind as a master's own data.
 		if _, err := newMaster.Pipelined(ctx, func(p redis.Pipeliner) error {
 			p.Do(ctx, "REPLICAOF", "NO", "ONE")
 			p.FlushAll(ctx)
@@ -199,7 +201,8 @@ func StopReplication(
 	}
 	if keys > 0 {
 		return migration.Errorf(migration.Blocked, "stop replication: the server is a master "+
-			"with %d keys of its own: they are not deleted; empty it by hand if they may go",
+			"with %d keys of its own: they are not deleted; empty it by hand if they may be "+
+			"deleted",
 			keys)
 	}
 	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
@@ -210,17 +213,17 @@ func StopReplication(
 
 // SwitchReport says what a switch cost.
 type SwitchReport struct {
-	// how long writes were held back; 0 when it had happened before
+	// how long writes were held back; 0 if it had happened before
 	FreezeMS int64 `json:"freeze_ms"`
-	// bytes of the replication stream at which the roles changed
+	// position in the replication stream at which the roles changed
 	Offset int64 `json:"offset"`
 }
 
 // Switch swaps the roles: newMaster becomes the master, source its replica (so that
-// late writers get READONLY at once). Writes on source are held back by CLIENT PAUSE
-// while newMaster catches up to the last byte; then source is fenced, so that nothing
-// is acknowledged there any more even if this process dies, and the roles change.
-// newHost, newPort and newSignIn are newMaster's, as source reaches it.
+// late writers get READONLY at once). Writes on source are held back by CLIENT
+// PAUSE while newMaster catches up to the last byte; then source is fenced, so that
+// nothing is acknowledged there any more even if this process dies, and the roles
+// change. newHost, newPort and newSignIn are newMaster's, as source reaches it.
 //
 // Before newMaster is promoted any error undoes everything, and its text says that
 // nothing happened. Once it is promoted, running Switch again completes it.
@@ -256,8 +259,7 @@ func Switch(
 		return SwitchReport{}, fmt.Errorf(
 			"switch: nothing happened, the source is the master as before: %w", err)
 	}
-	// From here on there is no way back but forward: finish even when the caller gives
-	// up.
+	// From here on the only way is forward: finish even if the caller gives up.
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	if err := newMaster.Do(ctx, "REPLICAOF", "NO", "ONE").Err(); err != nil {
@@ -272,8 +274,8 @@ func Switch(
 }
 
 // SwitchBack is Switch in the other direction, for a rollback: source becomes the
-// master again and newMaster its replica, losing nothing. newMaster's sentinels must be
-// suspended before.
+// master again and newMaster its replica, without losing anything. newMaster's
+// sentinels must be suspended first.
 func SwitchBack(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 	sourceHost, sourcePort string, sourceSignIn redisconn.Credentials,
@@ -285,8 +287,8 @@ func SwitchBack(
 	return r, nil
 }
 
-// freeze holds writes on source back, waits until newMaster has every byte, and fences
-// source.
+// freeze holds back writes on source, waits until newMaster has every byte, and
+// fences source.
 func freeze(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 ) (offset int64, err error) {
@@ -297,8 +299,8 @@ func freeze(
 	if _, err := equalOffsets(ctx, newMaster, source); err != nil {
 		return 0, err
 	}
-	// The pause ends by itself; the fence does not. After it nothing is acknowledged on
-	// source, so equal offsets now are final.
+	// The pause ends by itself; the fence does not. After it nothing is
+	// acknowledged on source, so offsets that are equal now are final.
 	if _, err := redisconn.Fence(ctx, source); err != nil {
 		return 0, err
 	}
@@ -328,7 +330,7 @@ func equalOffsets(ctx context.Context, replica, master redis.UniversalClient) (i
 	}
 }
 
-// thaw lets source take writes again.
+// thaw lets source accept writes again.
 func thaw(ctx context.Context, source redis.UniversalClient) error {
 	if err := redisconn.Unfence(ctx, source, ""); err != nil {
 		return err
@@ -336,8 +338,8 @@ func thaw(ctx context.Context, source redis.UniversalClient) error {
 	return source.Do(ctx, "CLIENT", "UNPAUSE").Err()
 }
 
-// finishSwitch completes a switch that was interrupted after newMaster was promoted.
-// The fence proves that source took no write since.
+// finishSwitch completes a switch that was interrupted after newMaster was
+// promoted. The fence proves that source has accepted no write since.
 func finishSwitch(
 	ctx context.Context, newMaster, source redis.UniversalClient, newHost, newPort string,
 	newSignIn redisconn.Credentials,
@@ -349,7 +351,7 @@ func finishSwitch(
 	if !fenced {
 		return SwitchReport{}, migration.Errorf(migration.Conflict, "switch: both servers "+
 			"are masters and the source is not fenced, so each may hold writes the other "+
-			"lacks: compare them before going on")
+			"lacks: compare them before continuing")
 	}
 	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
@@ -361,8 +363,8 @@ func finishSwitch(
 	return SwitchReport{Offset: n.offset}, settle(ctx, newMaster, source, newSignIn)
 }
 
-// demote makes source a replica that no sentinel would promote. Clients get READONLY
-// from here on, so the fence and the pause can go.
+// demote makes source a replica that no sentinel would promote. From here on
+// clients get READONLY, so the fence and the pause can go.
 func demote(
 	ctx context.Context, source redis.UniversalClient, newHost, newPort string,
 	newSignIn redisconn.Credentials,
@@ -384,7 +386,7 @@ func demote(
 
 // settle tidies up after the roles changed: no fence, no pause, the promoted server
 // promotable and able to follow its own deployment's masters, the demoted one
-// following. It changes nothing that is right already.
+// following. It leaves alone what is right already.
 func settle(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 	newSignIn redisconn.Credentials,
@@ -419,8 +421,8 @@ func both(ctx context.Context, a, b redis.UniversalClient) (ra, rb replication, 
 	return ra, rb, err
 }
 
-// setMasterAuth changes whom c signs in as to its master; both settings, since the
-// former user may not be known there.
+// setMasterAuth changes the user with which c authenticates to its master; both
+// settings, since the previous user may not exist there.
 func setMasterAuth(
 	ctx context.Context, c redis.UniversalClient, as redisconn.Credentials,
 ) error {
@@ -440,8 +442,8 @@ func replicaOf(ctx context.Context, c redis.UniversalClient, host, port string) 
 	return rewrite(ctx, c)
 }
 
-// rewrite makes settings outlive a restart. A server without a configuration file
-// cannot; that is how its operator runs it.
+// rewrite makes settings survive a restart. A server without a configuration file
+// cannot; its operator runs it that way.
 func rewrite(ctx context.Context, c redis.UniversalClient) error {
 	err := c.ConfigRewrite(ctx).Err()
 	if err != nil && !strings.Contains(err.Error(), "without a config file") {
@@ -450,28 +452,27 @@ func rewrite(ctx context.Context, c redis.UniversalClient) error {
 	return nil
 }
 
-// olderThan compares "major.minor" of two versions; the snapshot format changes with
-// those.
+// olderThan compares "major.minor" of two versions; the snapshot format changes
+// with those.
 func olderThan(a, b string) bool {
 	var a1, a2, b1, b2 int
 	_, errA := fmt.Sscanf(a, "%d.%d", &a1, &a2)
 	_, errB := fmt.Sscanf(b, "%d.%d", &b1, &b2)
 	if errA != nil || errB != nil {
-		// a version that does not read as one is no reason to refuse; the servers
-		// themselves will
+		// an unparsable version is no reason to refuse; the servers themselves will
 		return false
 	}
 	return a1 < b1 || a1 == b1 && a2 < b2
 }
 
-// detached gives a context for what must be done even after the caller gave up.
+// detached returns a context for what must be done even after the caller gave up.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 }
 
-// sameTransport refuses a swap between a server that replicates over TLS only and one
-// that speaks none: after the roles have changed the old server has to follow the new
-// one, which it cannot.
+// sameTransport refuses a swap between a server that replicates over TLS only and
+// one without TLS: after the roles have changed the old server has to follow the
+// new one, which it could not.
 func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient) error {
 	n, err := redisconn.Config(ctx, newMaster, "tls-replication")
 	if err != nil {
@@ -483,9 +484,9 @@ func sameTransport(ctx context.Context, newMaster, source redis.UniversalClient)
 	}
 	if n["tls-replication"] == "yes" && (s["tls-port"] == "" || s["tls-port"] == "0") {
 		return migration.Errorf(migration.Blocked, "the new master replicates over TLS "+
-			"(tls-replication yes) and the source speaks none (tls-port 0): expected the "+
-			"same on both; give the source a TLS port, or build the deployment without TLS "+
-			"on a private network (plain_text: true)")
+			"(tls-replication yes) and the source has no TLS (tls-port 0): expected the same "+
+			"on both; give the source a TLS port, or build the deployment without TLS on a "+
+			"private network (plain_text: true)")
 	}
 	return nil
 }

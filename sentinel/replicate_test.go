@@ -19,8 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
 
-// writer is an application: it adds unique members to whichever of the servers takes
-// them, and remembers what was acknowledged.
+// writer is an application: it adds unique members on whichever of the servers
+// accepts them, and remembers what was acknowledged.
 type writer struct {
 	stop  context.CancelFunc
 	done  chan struct{}
@@ -68,8 +68,8 @@ func (w *writer) await(t *testing.T, n int) {
 	})
 }
 
-// lost stops the writer and counts the acknowledged members that the server does not
-// hold.
+// lost stops the writer and counts the acknowledged members that the server does
+// not hold.
 func (w *writer) lost(t *testing.T, c redis.UniversalClient) (acked, lost int) {
 	t.Helper()
 	w.stop()
@@ -105,7 +105,7 @@ func newSwap(t *testing.T) *swap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The settings survive a store.
+	// The settings survive serialization.
 	b, err := json.Marshal(m)
 	if err != nil || strings.Contains(string(b), "data") ||
 		json.Unmarshal(b, &s.monitor) != nil {
@@ -118,7 +118,7 @@ func newSwap(t *testing.T) *swap {
 func (s *swap) replicate(t *testing.T) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.source.Addr())
-	for range 2 { // again changes nothing
+	for range 2 { // the second time changes nothing
 		if err := sentinel.StartReplication(t.Context(), s.dst, s.src, host, port,
 			redisconn.Credentials{Password: "old"}); err != nil {
 			t.Fatal(err)
@@ -227,8 +227,8 @@ func TestSwitchCanRunAgainAfterAnInterruptionAtAnyCommand(t *testing.T) {
 	}
 }
 
-// breaker makes one command's reply get lost: the server does it, the caller sees an
-// error.
+// breaker loses the reply of one command: the server executes it, the caller sees
+// an error.
 type breaker struct {
 	mu    sync.Mutex
 	count int
@@ -237,7 +237,7 @@ type breaker struct {
 
 func (b *breaker) arm(at int) { b.mu.Lock(); b.count, b.at = 0, at; b.mu.Unlock() }
 
-// disarm reports whether the break happened.
+// disarm reports whether the reply was lost.
 func (b *breaker) disarm() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

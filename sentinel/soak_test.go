@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// app is a BullMQ producer and a worker behind the deployment, in processes of their own.
+// app is a BullMQ producer and a worker connected to the deployment, in processes
+// of their own.
 type app struct {
 	stopProducer, stopWorker func()
 
@@ -38,7 +39,7 @@ type appLine struct {
 	At    int64  `json:"at"`
 }
 
-// startApp runs the application; plain is with the options that BullMQ documents
+// startApp runs the application; plain uses the options that BullMQ documents
 // instead of the safe ones.
 func startApp(
 	t testing.TB, d *deploytest.Deployment, queue string, plain bool, replicas int,
@@ -98,7 +99,8 @@ func (a *app) line(note func(appLine)) func([]byte) {
 	}
 }
 
-// gap is the longest time between two acknowledged adds that ended in the window.
+// gap returns the longest time between two acknowledged adds that ended in the
+// window.
 func (a *app) gap(from, to time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,12 +136,13 @@ func (a *app) flows(t testing.TB) {
 	})
 }
 
-// settled stops the producer, waits until the worker has nothing left, and tells how
-// many acknowledged jobs never ran and how often one ran again.
+// settled stops the producer, waits until the worker has nothing left, and returns
+// how many acknowledged jobs never ran and how many ran again.
 func (a *app) settled(t testing.TB) (acknowledged, lost, again int) {
 	t.Helper()
 	a.stopProducer()
-	deadline := time.Now().Add(60 * time.Second) // stalled jobs are taken up after 30 to 60 s
+	// stalled jobs are picked up after 30 to 60 s
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		a.mu.Lock()
 		lost, again = 0, 0
@@ -163,9 +166,10 @@ func (a *app) settled(t testing.TB) (acknowledged, lost, again int) {
 
 // variant is an application's way to connect.
 type variant struct {
-	name     string
-	plain    bool // the options that BullMQ documents, instead of the safe ones of clients/node
-	replicas int  // that must confirm an add before it counts
+	name string
+	// the options that BullMQ documents, instead of the safe ones of clients/node
+	plain    bool
+	replicas int // that must confirm an add before it counts
 }
 
 // The applications of the soak. The safe options with WAIT 1 are what Switchyard
@@ -197,8 +201,8 @@ func (m measured) String() string {
 		spread(m.election), spread(m.gaps), m.lost, m.acknowledged, m.runAgain)
 }
 
-// soak fails over n times in one way, under BullMQ applications, and waits each time
-// until all of them and the deployment are well again.
+// soak fails over n times in one way, under BullMQ applications, and waits each
+// time until all of them and the deployment are healthy again.
 func soak(
 	t testing.TB, d *deploytest.Deployment, c *sentinel.Cluster, kind string, n int,
 	variants ...variant,
@@ -280,8 +284,8 @@ func table(t testing.TB, rows []measured) {
 	t.Log("\n" + text)
 }
 
-// A BullMQ application goes on after planned and unplanned failovers of the generated
-// deployment; the planned ones lose nothing.
+// A BullMQ application continues after planned and unplanned failovers of the
+// generated deployment; the planned ones lose nothing.
 func TestABullMQApplicationOutlivesFailovers(t *testing.T) {
 	t.Parallel()
 	d, c := soaked(t)

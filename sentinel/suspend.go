@@ -14,12 +14,12 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// settleTime bounds how long sentinels may take to find the replicas (INFO every 10 s)
-// and each other (a hello every 2 s).
+// settleTime bounds how long sentinels may take to find the replicas (INFO every 10
+// s) and each other (a hello every 2 s).
 const settleTime = 40 * time.Second
 
-// Monitor is what is needed to make the sentinels watch the master again. It holds no
-// secret and can be stored as JSON.
+// Monitor is what is needed to make the sentinels monitor the master again. It
+// contains no secret and can be stored as JSON.
 type Monitor struct {
 	Name              string   `json:"name"`
 	Master            string   `json:"master"`
@@ -30,8 +30,8 @@ type Monitor struct {
 	ParallelSyncs     int      `json:"parallel_syncs"`
 }
 
-// Monitor reads the settings without changing anything. Store them before Suspend: once
-// no sentinel watches the master, nobody knows them.
+// Monitor reads the settings without changing anything. Store them before Suspend:
+// once no sentinel monitors the master, nobody knows them.
 func (c *Cluster) Monitor(ctx context.Context) (Monitor, error) {
 	t, err := c.Topology(ctx)
 	if err != nil {
@@ -42,12 +42,12 @@ func (c *Cluster) Monitor(ctx context.Context) (Monitor, error) {
 		ParallelSyncs: t.ParallelSyncs}, nil
 }
 
-// Suspend reads the settings and makes every sentinel stop watching the master
-// (SENTINEL REMOVE), so that it may become a replica without being failed over. Clients
-// that ask the sentinels then find no master. It can run again after an interruption as
-// long as one sentinel still watches; when none does the error wraps ErrSuspended, and
-// the stored Monitor is what Resume needs. Every sentinel must be reachable: one left
-// watching would start a failover.
+// Suspend reads the settings and makes every sentinel stop monitoring the master
+// (SENTINEL REMOVE), so that it may become a replica without being failed over.
+// Clients that ask the sentinels then find no master. It can run again after an
+// interruption as long as one sentinel still monitors the master; if none does the
+// error wraps ErrSuspended, and Resume needs the stored Monitor. Every sentinel
+// must be reachable: one left monitoring would start a failover.
 func (c *Cluster) Suspend(ctx context.Context) (Monitor, error) {
 	m, err := c.settings(ctx)
 	if err != nil {
@@ -66,8 +66,8 @@ func (c *Cluster) Suspend(ctx context.Context) (Monitor, error) {
 	return m, nil
 }
 
-// settings is Monitor, but content with a single sentinel that still watches: the
-// others may have been suspended already.
+// settings is Monitor, but content with a single sentinel that still monitors the
+// master: the others may be suspended already.
 func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 	views, _ := each(c, func(s member) (view, error) { return c.view(ctx, s), nil })
 	var best *view
@@ -97,14 +97,14 @@ func (c *Cluster) settings(ctx context.Context) (Monitor, error) {
 		ParallelSyncs:     number(best.master["parallel-syncs"])}, nil
 }
 
-// Resume makes every sentinel watch m.Master again with the settings of before and the
-// endpoint's password, and waits until all agree, see every node of m and each other.
-// It can run again at any time: a sentinel that watches the right master is only given
-// the settings.
+// Resume makes every sentinel monitor m.Master again with the previous settings and
+// the endpoint's password, and waits until all agree, see every node of m and each
+// other. It can run again at any time: a sentinel that monitors the right master
+// only has its settings updated.
 func (c *Cluster) Resume(ctx context.Context, m Monitor) error {
 	host, port, err := net.SplitHostPort(m.Master)
 	if err != nil || m.Name != c.endpoint.MasterName || m.Quorum < 1 || m.DownAfterMS < 1 {
-		return migration.Errorf(migration.Invalid, "resume: the stored settings do not fit: "+
+		return migration.Errorf(migration.Invalid, "resume: the stored settings are invalid: "+
 			"name %q, master %q, quorum %d, down-after %d ms", m.Name, m.Master, m.Quorum,
 			m.DownAfterMS)
 	}
@@ -166,7 +166,7 @@ func (c *Cluster) watch(ctx context.Context, s member, m Monitor, host, port str
 	return nil
 }
 
-// joined is one error for all sentinels that failed.
+// joined combines the errors of all sentinels that failed.
 func (c *Cluster) joined(errs []error) error {
 	var said []string
 	for i, err := range errs {

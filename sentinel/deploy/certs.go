@@ -14,15 +14,15 @@ import (
 )
 
 // How long certificates are valid. Renewing a server's needs no restart: CONFIG SET
-// tls-cert-file reads it again.
+// tls-cert-file reloads it.
 const (
 	authorityYears   = 10
 	certificateYears = 2
 )
 
-// Certificates makes the deployment's own certificate authority and one certificate per
-// host (and one for all Kubernetes pods), signed by it. Every call makes new keys; a
-// PlainText deployment needs none.
+// Certificates makes the deployment's own certificate authority and one certificate
+// per host (and one for all Kubernetes pods), signed by it. Every call makes new
+// keys; a PlainText deployment needs none.
 func Certificates(s Spec, now time.Time) ([]File, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err

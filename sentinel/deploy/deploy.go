@@ -21,7 +21,7 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "templates/*"))
 
-// File is one file to write. Secret files must be readable by their owner only.
+// File is one file to write. Secret files must only be readable by their owner.
 type File struct {
 	Path   string // relative, with slashes
 	Text   []byte
@@ -50,8 +50,8 @@ type set struct {
 	Storage string
 }
 
-// Generate gives every file of the deployment but the certificates, in a fixed order.
-// The same Spec gives the same files.
+// Generate returns every file of the deployment except the certificates, in a fixed
+// order. The same Spec gives the same files.
 func Generate(s Spec) ([]File, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -119,8 +119,8 @@ func orPlaceholder(secret migration.Secret, name string) string {
 	return secret.Reveal()
 }
 
-// user is one line of an access list. An access list may hold no comments; README.md
-// says what the users are for.
+// user is one line of an access control list. Such a file cannot contain comments;
+// README.md says what the users are for.
 func user(name string, secret migration.Secret, placeholder, rights string) string {
 	hash := ">${" + placeholder + "}"
 	if !secret.IsZero() {
@@ -133,8 +133,8 @@ func user(name string, secret migration.Secret, placeholder, rights string) stri
 func (s Spec) dataACL() []byte {
 	return []byte("user default off\n" +
 		user("switchyard", s.Secrets.Admin, "REDIS_ADMIN_PASSWORD", "~* &* +@all") +
-		// BullMQ asks INFO at connect and CLIENT LIST for its workers; ioredis asks
-		// ROLE behind Sentinel.
+		// BullMQ sends INFO on connect and CLIENT LIST to find its workers; ioredis
+		// sends ROLE behind Sentinel.
 		user("app", s.Secrets.App, "REDIS_APP_PASSWORD", "~* &* +@all -@admin -@dangerous "+
 			"+info +role +client|list +client|setname +client|info") +
 		user("replica", s.Secrets.Replica, "REDIS_REPLICA_PASSWORD",
@@ -153,7 +153,8 @@ func (s Spec) sentinelACL() []byte {
 		user("sentinel", s.Secrets.Sentinel, "REDIS_SENTINEL_PASSWORD", "resetkeys allchannels -@all +ping +info +publish +subscribe +client|setname +sentinel|is-master-down-by-addr"))
 }
 
-// env is the passwords for the applications and for whoever fills in placeholders.
+// env holds the passwords for the applications and for whoever fills in
+// placeholders.
 func (s Spec) env() []byte {
 	var b strings.Builder
 	b.WriteString("# Passwords of the deployment. Keep this file where secrets are kept.\n")
@@ -171,8 +172,8 @@ func (s Spec) env() []byte {
 	return []byte(b.String())
 }
 
-// kubernetes gives the manifests: the configuration of every pod in one Secret, since
-// it holds passwords, and the rest.
+// kubernetes returns the manifests: the configuration of every pod in one Secret,
+// since it contains passwords, and the rest.
 func (s Spec) kubernetes() ([]File, error) {
 	k := s
 	k.TLSDir = "/tls"

@@ -11,9 +11,9 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploytest"
 )
 
-// Real servers from the generated files, with TLS and access lists: a failover works,
-// the application gets its master again, and it may not do what only an administrator
-// may.
+// Real servers from the generated files, with TLS and access control lists: a
+// failover works, the application finds its master again, and it may not do what
+// only an administrator may.
 func TestTheGeneratedDeploymentFailsOver(t *testing.T) {
 	t.Parallel()
 	d := deploytest.Start(t, deploytest.Spec(t, t.TempDir(), 2), nil)

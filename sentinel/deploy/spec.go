@@ -1,6 +1,7 @@
-// Package deploy makes the files of a Sentinel deployment: configuration of every server,
-// access lists, certificates, and how to run them under systemd, Compose or Kubernetes. It is
-// pure but for Write: a Spec goes in, files come out, and no server is dialled.
+// Package deploy renders the files of a Sentinel deployment: configuration of every
+// server, access control lists, certificates, and how to run them under systemd,
+// Compose or Kubernetes. It is pure: a Spec goes in, files come out; nothing is
+// dialled or written.
 package deploy
 
 import (
@@ -19,8 +20,8 @@ import (
 // Role is what a host runs; a host may have several.
 type Role string
 
-// Roles of a host. Master is where the data is first; after a failover any data node
-// may be it.
+// Roles of a host. Master is where the data is first; after a failover it may be
+// any data node.
 const (
 	Master   Role = "master"
 	Replica  Role = "replica"
@@ -30,14 +31,14 @@ const (
 // Host is one machine (or a rehearsal of one).
 type Host struct {
 	Name string `yaml:"name"`
-	// IP address or DNS name that the other hosts and the applications reach it by
+	// IP address or DNS name at which the other hosts and the applications reach it
 	Address string `yaml:"address"`
-	Zone    string `yaml:"zone"` // failure domain: what fails together has the same one
+	Zone    string `yaml:"zone"` // failure domain: hosts that fail together share one
 	Roles   []Role `yaml:"roles"`
 
 	RedisPort    int `yaml:"redis_port,omitempty"`    // default 6379
 	SentinelPort int `yaml:"sentinel_port,omitempty"` // default 26379
-	// default: the address; needed where the address is translated on the way (NAT)
+	// default: the address; needed behind address translation (NAT)
 	Bind string `yaml:"bind,omitempty"`
 	// data and configuration; the servers rewrite the latter. Default
 	// /var/lib/switchyard-redis
@@ -58,53 +59,53 @@ func (h Host) SentinelAddr() string {
 	return net.JoinHostPort(h.Address, fmt.Sprint(h.SentinelPort))
 }
 
-// Prefer says what one replica is to give up; with two nothing has to be.
+// Prefer says what a single replica is to give up; with two, nothing has to be.
 type Prefer string
 
-// One replica gives either. PreferWrites goes on without a replica; PreferCopies
-// refuses writes that no replica could get.
+// With one replica: PreferWrites continues without a replica; PreferCopies refuses
+// writes that no replica could receive.
 const (
 	PreferWrites Prefer = "writes"
 	PreferCopies Prefer = "copies"
 )
 
-// Secrets are the passwords of the deployment's users. One that is empty becomes a
+// Secrets are the passwords of the deployment's users. An empty one becomes a
 // placeholder, ${REDIS_ADMIN_PASSWORD} and so on.
 type Secrets struct {
 	Admin   migration.Secret // user switchyard: everything
 	App     migration.Secret // user app: what BullMQ needs
-	Replica migration.Secret // user replica: one data node to another
-	// user sentinel: a sentinel to the data nodes and to other sentinels
+	Replica migration.Secret // user replica: between data nodes
+	// user sentinel: from sentinels to data nodes and other sentinels
 	Sentinel migration.Secret
 }
 
-// Spec is a deployment. Zero values get the default that its field names.
+// Spec is a deployment. Zero fields get the default named with the field.
 type Spec struct {
-	// what the sentinels call the master. Default mymaster
+	// the sentinels' name for the master. Default mymaster
 	MasterName string `yaml:"master_name,omitempty"`
 	Hosts      []Host `yaml:"hosts"`
 	Prefer     Prefer `yaml:"prefer,omitempty"` // writes or copies; needed with one replica
-	// as redis.conf writes it. Default 768mb, for a machine of 1 GB
+	// in the syntax of redis.conf. Default 768mb, for a machine of 1 GB
 	MaxMemory string `yaml:"max_memory,omitempty"`
-	// no TLS: only where nobody else is on the network
+	// no TLS: only if nobody else is on the network
 	PlainText bool `yaml:"plain_text,omitempty"`
 	// where ca.crt, redis.crt and redis.key are on each host. Default Dir/tls
 	TLSDir string `yaml:"tls_dir,omitempty"`
 	// Rehearsal allows several hosts on one address, which is no redundancy.
 	Rehearsal bool   `yaml:"rehearsal,omitempty"`
 	Namespace string `yaml:"namespace,omitempty"` // of the Kubernetes manifests. Default redis
-	// of Compose and Kubernetes. Default redis:7.4-alpine
+	// for Compose and Kubernetes. Default redis:7.4-alpine
 	Image   string  `yaml:"image,omitempty"`
 	Secrets Secrets `yaml:"-"`
 }
 
-// The times of the generated configuration. See the comments in templates/sentinel.conf
-// for why.
+// The times in the generated configuration. See the comments in
+// templates/sentinel.conf for the reasons.
 const (
 	DownAfter       = 2 * time.Second
 	FailoverTimeout = 6 * time.Second
-	// RestartDelay is how long a data node that died stays away: by then another one is
-	// the master.
+	// RestartDelay is how long a data node that died stays down: by then another
+	// one is the master.
 	RestartDelay = DownAfter + 6*time.Second
 	maxLag       = 3 // seconds, min-replicas-max-lag
 )
@@ -113,13 +114,14 @@ const (
 func Parse(text []byte) (Spec, error) {
 	var s Spec
 	if err := yaml.UnmarshalWithOptions(text, &s, yaml.DisallowUnknownField()); err != nil {
-		return s, migration.Errorf(migration.Invalid, "the deployment is not readable: %s",
+		return s, migration.Errorf(migration.Invalid,
+			"the deployment file cannot be parsed: %s",
 			yaml.FormatError(err, false, true))
 	}
 	return s, nil
 }
 
-// withDefaults fills in what was left out.
+// withDefaults fills in what was omitted.
 func (s Spec) withDefaults() Spec {
 	orDefault := func(v *string, d string) {
 		if *v == "" {
@@ -145,7 +147,8 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
-// bindFor is the address itself and loopback, or everything when the address is a name.
+// bindFor returns the address itself and loopback, or all addresses if the address
+// is a name.
 func bindFor(address string) string {
 	ip := net.ParseIP(address)
 	switch {
@@ -169,22 +172,22 @@ func (s Spec) with(role func(Host) bool) []Host {
 	return out
 }
 
-// DataHosts are the hosts that run a data node, the master first.
+// DataHosts returns the hosts that run a data node, the master first.
 func (s Spec) DataHosts() []Host {
 	return append(s.with(func(h Host) bool {
 		return h.Has(Master)
 	}), s.with(func(h Host) bool { return h.Has(Replica) })...)
 }
 
-// SentinelHosts are the hosts that run a sentinel.
+// SentinelHosts returns the hosts that run a sentinel.
 func (s Spec) SentinelHosts() []Host {
 	return s.with(func(h Host) bool { return h.Has(Sentinel) })
 }
 
-// Replicas is how many replicas there are.
+// Replicas returns the number of replicas.
 func (s Spec) Replicas() int { return len(s.DataHosts()) - 1 }
 
-// Zones gives the failure domain of every server, by host:port.
+// Zones returns the failure domain of every server, by host:port.
 func (s Spec) Zones() map[string]string {
 	out := map[string]string{}
 	for _, h := range s.withDefaults().Hosts {
@@ -195,11 +198,11 @@ func (s Spec) Zones() map[string]string {
 	return out
 }
 
-// Quorum is a majority of the sentinels.
+// Quorum returns a majority of the sentinels.
 func (s Spec) Quorum() int { return len(s.SentinelHosts())/2 + 1 }
 
-// MinReplicas is min-replicas-to-write: 1 with two replicas, and with one if copies are
-// preferred.
+// MinReplicas returns min-replicas-to-write: 1 with two replicas, and with one if
+// copies are preferred.
 func (s Spec) MinReplicas() int {
 	if s.Replicas() >= 2 || s.Prefer == PreferCopies {
 		return 1
@@ -215,7 +218,7 @@ var (
 	bindable = regexp.MustCompile(`^[0-9A-Fa-f.:* -]+$`)
 )
 
-// Validate names every mistake at once, each with what is expected.
+// Validate reports all mistakes at once, each with what is expected.
 func (s Spec) Validate() error {
 	var bad []string
 	need := func(ok bool, format string, args ...any) {
@@ -226,13 +229,13 @@ func (s Spec) Validate() error {
 	s = s.withDefaults()
 	need(word.MatchString(s.MasterName),
 		"master_name: %q must be letters, digits, dots and dashes", s.MasterName)
-	need(memory.MatchString(s.MaxMemory), "max_memory: %q is not like 768mb or 2gb",
+	need(memory.MatchString(s.MaxMemory), "max_memory: %q is not a size such as 768mb or 2gb",
 		s.MaxMemory)
 	need(word.MatchString(s.Namespace) && !strings.Contains(s.Namespace, "."),
-		"namespace: %q is no Kubernetes name", s.Namespace)
+		"namespace: %q is not a Kubernetes name", s.Namespace)
 	need(s.TLSDir == "" || path.MatchString(s.TLSDir),
 		"tls_dir: %q is not an absolute path without spaces", s.TLSDir)
-	need(!strings.ContainsAny(s.Image, " \t\n\"'"), "image: %q is no image name", s.Image)
+	need(!strings.ContainsAny(s.Image, " \t\n\"'"), "image: %q is not an image name", s.Image)
 	names, addrs, taken := map[string]bool{}, map[string]string{}, map[string]string{}
 	for i, h := range s.Hosts {
 		at := fmt.Sprintf("hosts[%d]", i)
@@ -240,7 +243,7 @@ func (s Spec) Validate() error {
 			at += " " + h.Name
 		}
 		need(word.MatchString(h.Name),
-			"%s: name: letters, digits, dots and dashes are needed, it is %q", at, h.Name)
+			"%s: name: %q must be letters, digits, dots and dashes", at, h.Name)
 		need(!names[h.Name], "%s: the name is used twice", at)
 		names[h.Name] = true
 		need(net.ParseIP(h.Address) != nil || word.MatchString(h.Address),
@@ -255,13 +258,14 @@ func (s Spec) Validate() error {
 				"together (rehearsal: true allows it)", at, h.Address, other)
 		}
 		addrs[h.Address] = h.Name
-		need(h.Zone != "", "%s: zone: the failure domain is needed, for example the data "+
-			"centre and the physical host", at)
+		need(h.Zone != "",
+			"%s: zone: expected the failure domain, for example data centre and physical host",
+			at)
 		need(len(h.Roles) > 0,
-			"%s: roles: master, replica and sentinel are possible, none is given", at)
+			"%s: roles: expected one or more of master, replica, sentinel", at)
 		for _, r := range h.Roles {
 			need(r == Master || r == Replica || r == Sentinel,
-				"%s: roles: %q is none of master, replica, sentinel", at, r)
+				"%s: roles: %q is not master, replica or sentinel", at, r)
 		}
 		need(!h.Has(Master) || !h.Has(Replica),
 			"%s: roles: a data node is the master or a replica at first, not both", at)
@@ -275,22 +279,22 @@ func (s Spec) Validate() error {
 		need(path.MatchString(h.Dir),
 			"%s: dir: %q is not an absolute path without spaces", at, h.Dir)
 		need(bindable.MatchString(h.Bind),
-			"%s: bind: %q is no list of IP addresses", at, h.Bind)
+			"%s: bind: %q is not a list of IP addresses", at, h.Bind)
 	}
 	masters, sentinels := len(s.with(func(h Host) bool {
 		return h.Has(Master)
 	})), len(s.SentinelHosts())
-	need(masters == 1, "hosts: exactly one has the role master, there are %d", masters)
+	need(masters == 1, "hosts: expected exactly one with the role master, got %d", masters)
 	need(s.Replicas() == 1 || s.Replicas() == 2,
-		"hosts: 1 or 2 replicas are supported, there are %d", s.Replicas())
-	need(sentinels >= 3 && sentinels%2 == 1, "hosts: 3 sentinels or a larger odd number are "+
-		"needed, there are %d: with fewer the loss of one leaves no majority, and an even "+
-		"number adds none", sentinels)
+		"hosts: expected 1 or 2 replicas, got %d", s.Replicas())
+	need(sentinels >= 3 && sentinels%2 == 1, "hosts: expected an odd number of 3 or more "+
+		"sentinels, got %d: with fewer the loss of one leaves no majority, and an even "+
+		"number adds no safety", sentinels)
 	need(s.Prefer == "" || s.Prefer == PreferWrites || s.Prefer == PreferCopies,
-		"prefer: %q is neither writes nor copies", s.Prefer)
-	need(s.Replicas() != 1 || s.Prefer != "", "prefer: with one replica say what to give up "+
-		"when it is lost: writes (go on, unreplicated writes can be lost) or copies (refuse "+
-		"writes until it is back)")
+		"prefer: %q is not writes or copies", s.Prefer)
+	need(s.Replicas() != 1 || s.Prefer != "", "prefer: with one replica, say what matters "+
+		"more when it is lost: writes (continue, although unreplicated writes can be lost) "+
+		"or copies (refuse writes until it is back)")
 	if len(bad) == 0 {
 		bad = append(bad, s.zones()...)
 	}

@@ -1,5 +1,5 @@
-// Package deploytest runs a generated Sentinel deployment on loopback: the files that
-// package deploy writes, with real servers.
+// Package deploytest runs a generated Sentinel deployment on loopback: the files
+// that package deploy renders, with real servers.
 package deploytest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/switchyard-dev/switchyard/sentinel/deploy"
 )
 
-// Deployment is a running one.
+// Deployment is a running deployment.
 type Deployment struct {
 	Spec   deploy.Spec
 	Dir    string
@@ -28,8 +28,8 @@ type Deployment struct {
 	t testing.TB
 }
 
-// Spec gives a rehearsal of n replicas and three sentinels on three loopback addresses,
-// with passwords, below dir.
+// Spec returns a rehearsal of n replicas and three sentinels on three loopback
+// addresses, with passwords, below dir.
 func Spec(t testing.TB, dir string, replicas int) deploy.Spec {
 	t.Helper()
 	s := deploy.Spec{Rehearsal: true, MasterName: "orders", MaxMemory: "100mb",
@@ -54,9 +54,9 @@ func Spec(t testing.TB, dir string, replicas int) deploy.Spec {
 	return s
 }
 
-// Start generates the deployment, puts its files where an operator would, and runs it
-// until the test ends. programs, if not nil, gives another redis-server for single
-// hosts, by name.
+// Start generates the deployment, puts its files where an operator would, and runs
+// it until the test ends. programs, if not nil, names another redis-server for
+// single hosts.
 func Start(t testing.TB, s deploy.Spec, programs map[string]string) *Deployment {
 	t.Helper()
 	files, err := deploy.Generate(s)
@@ -112,12 +112,12 @@ func write(t testing.TB, file, text string) {
 	}
 }
 
-// Endpoint is how Switchyard reaches it.
+// Endpoint is how Switchyard reaches the deployment.
 func (d *Deployment) Endpoint() redisconn.Endpoint {
 	return d.endpoint("switchyard", d.Spec.Secrets.Admin)
 }
 
-// AppEndpoint is how an application reaches it.
+// AppEndpoint is how an application reaches the deployment.
 func (d *Deployment) AppEndpoint() redisconn.Endpoint {
 	return d.endpoint("app", d.Spec.Secrets.App)
 }
@@ -135,8 +135,8 @@ func (d *Deployment) endpoint(user string, password migration.Secret) redisconn.
 	return e
 }
 
-// Kill ends the master at once and starts it again after the time that the generated
-// units wait; it fits sentinel.ObserveFailover.
+// Kill kills the master and starts it again after the time that the generated units
+// wait; it fits sentinel.ObserveFailover.
 func (d *Deployment) Kill(_ context.Context, master string) error {
 	node := d.Nodes[master]
 	node.Kill()
@@ -144,7 +144,7 @@ func (d *Deployment) Kill(_ context.Context, master string) error {
 	return nil
 }
 
-// Freeze stops the master without closing its connections (SIGSTOP), and lets it go on
+// Freeze stops the master without closing its connections (SIGSTOP), and resumes it
 // after the same time.
 func (d *Deployment) Freeze(_ context.Context, master string) error {
 	node := d.Nodes[master]
