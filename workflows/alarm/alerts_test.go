@@ -126,18 +126,29 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 
 func TestAnIntakeThatHoldsOrdersIsToldToPeople(t *testing.T) {
 	t.Parallel()
+	type intake = evidence.IntakeInstance
 	for _, tc := range []struct {
 		rule string
-		is   evidence.IntakeInstance
+		is   intake
 		want []string
 	}{
-		{"a moment's backlog is how it works", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
-		{"orders that wait", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100}, []string{"warning m/intake/held/web.1"}},
-		{"half of the room is used", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100}, []string{"error m/intake/held/web.1"}},
-		{"it is nearly full", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100}, []string{"critical m/intake/held/web.1"}},
-		{"files that are full of what is enqueued go by themselves", evidence.IntakeInstance{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
-		{"kept orders are damaged", evidence.IntakeInstance{Durable: true, MaxBytes: 100, Damaged: 1}, []string{"critical m/intake/damaged/web.1"}},
-		{"no intake", evidence.IntakeInstance{}, nil},
+		{"a moment's backlog is how it works",
+			intake{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
+		{"orders that wait",
+			intake{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100},
+			[]string{"warning m/intake/held/web.1"}},
+		{"half of the room is used",
+			intake{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100},
+			[]string{"error m/intake/held/web.1"}},
+		{"it is nearly full",
+			intake{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100},
+			[]string{"critical m/intake/held/web.1"}},
+		{"files that are full of what is enqueued go by themselves",
+			intake{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
+		{"kept orders are damaged",
+			intake{Durable: true, MaxBytes: 100, Damaged: 1},
+			[]string{"critical m/intake/damaged/web.1"}},
+		{"no intake", intake{}, nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()

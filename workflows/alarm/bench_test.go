@@ -21,7 +21,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
-// receiver stands in for PagerDuty's Events API, for Slack and for any webhook: it notes what it takes, and can be down.
+// receiver stands in for PagerDuty's Events API, for Slack and for any webhook: it notes what it
+// takes, and can be down.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
