@@ -105,17 +105,9 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	mig, err := b.Store.Migration(t.Context(), mid)
 	ok(t, err)
 	const key = mid + "/ledger/lost"
-	ok(
-		t,
-		b.notifier.compare(
-			t.Context(),
-			mig,
-			seen{
-				[]notify.Event{{Key: key, Severity: notify.Error, Title: "2 orders lost"}},
-				[]string{key},
-			},
-		),
-	)
+	lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
+	found := seen{[]notify.Event{lost}, []string{key}}
+	ok(t, b.notifier.compare(t.Context(), mig, found))
 	due, err := b.Store.DueNotifications(t.Context(), "pager", b.Clock.Now(), 1)
 	ok(t, err)
 	var e notify.Event
@@ -124,12 +116,8 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	b.Stop()
 	b = openBench(t, cfg)
 	b.flush(t)
-	wantTook(
-		t,
-		pager,
-		"trigger "+key+" error",
-		"trigger "+key+" error",
-	) // the same key: one incident
+	// The same key: one incident.
+	wantTook(t, pager, "trigger "+key+" error", "trigger "+key+" error")
 }
 
 func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
@@ -144,17 +132,9 @@ func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
 		mig, err := b.Store.Migration(t.Context(), mid)
 		ok(t, err)
 		for range 2 {
-			ok(
-				t,
-				b.notifier.compare(
-					t.Context(),
-					mig,
-					seen{
-						[]notify.Event{{Key: key, Severity: notify.Error, Title: "2 orders lost"}},
-						[]string{key},
-					},
-				),
-			)
+			lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
+			found := seen{[]notify.Event{lost}, []string{key}}
+			ok(t, b.notifier.compare(t.Context(), mig, found))
 			b.flush(t)
 		}
 		b.Stop()

@@ -86,13 +86,8 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 
 	out, err := b.outage.Replay(ctx, in)
 	ok(t, err)
-	if want := []string{"evt_lost-1", "evt_lost-2", "evt_lost-3"}; !slices.Equal(
-		out.Events,
-		want,
-	) ||
-		out.Missing != 3 ||
-		out.Known != 1 ||
-		out.Enqueued != 0 ||
+	want := []string{"evt_lost-1", "evt_lost-2", "evt_lost-3"}
+	if !slices.Equal(out.Events, want) || out.Missing != 3 || out.Known != 1 || out.Enqueued != 0 ||
 		len(taken) != 0 {
 		t.Fatalf("looking: %+v, taken %v", out, taken)
 	}
@@ -277,10 +272,8 @@ func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
 	defer cancel()
 	b.outage.App.Client = ingestion.New(
 		serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(
-				io.Discard,
-				r.Body,
-			) // until then the server does not see that the client left
+			// Until then the server does not see that the client left.
+			_, _ = io.Copy(io.Discard, r.Body)
 			cancel()
 			<-r.Context().Done()
 		})),
