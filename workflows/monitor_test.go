@@ -17,7 +17,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// openReal opens a Control with the real steps, the monitor and the journal's reader, and gives the migration's id.
+// openReal opens a Control with the real steps, the monitor and the journal's reader, and gives the
+// migration's id.
 func openReal(t *testing.T, redisURL string, log *slog.Logger) (*bench, string) {
 	t.Helper()
 	cfg := settings(t.TempDir())
@@ -218,7 +219,13 @@ func TestAServerThatCannotBeUsedIsExplainedWithoutItsPassword(t *testing.T) {
 
 func TestAnAddressThatIsNoneIsRefusedAtTheStartWithoutItsPassword(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"redis://:redis-CANARY@127.0.0.1:port", "redis://:redis-CANARY@[::1", "http://:redis-CANARY@127.0.0.1:1", "redis://:redis%zzCANARY@127.0.0.1:1", ":redis-CANARY"} {
+	for _, url := range []string{
+		"redis://:redis-CANARY@127.0.0.1:port",
+		"redis://:redis-CANARY@[::1",
+		"http://:redis-CANARY@127.0.0.1:1",
+		"redis://:redis%zzCANARY@127.0.0.1:1",
+		":redis-CANARY",
+	} {
 		cfg := settings(t.TempDir())
 		cfg.Source.Standalone.URL = migration.Secret(url)
 		c, err := Open(t.Context(), cfg, readersOf(t, cfg), slog.New(slog.DiscardHandler))
@@ -241,7 +248,11 @@ func TestAnAddressThatIsNoneIsRefusedAtTheStartWithoutItsPassword(t *testing.T) 
 
 func TestTheFirstStartNamesTheMigrationAndLaterOnesKeepIt(t *testing.T) {
 	t.Parallel()
-	for given, want := range map[string]string{"Order pipeline": "order-pipeline", " Über-Queue! ": "ber-queue", "订单": "migration"} {
+	for given, want := range map[string]string{
+		"Order pipeline": "order-pipeline",
+		" Über-Queue! ":  "ber-queue",
+		"订单":             "migration",
+	} {
 		cfg := settings(t.TempDir())
 		cfg.Migration.Name = given
 		var created int

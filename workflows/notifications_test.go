@@ -26,17 +26,11 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&message)
 		title, _, _ := strings.Cut(message.Text, "\n")
 		took.Store(title)
-		w.WriteHeader(http.StatusOK)
 	}))
 	t.Cleanup(slack.Close)
 	cfg := settings(t.TempDir())
 	cfg.Notifications = []config.Notification{
-		{
-			Name:       "pager",
-			Type:       "pagerduty",
-			URL:        migration.Secret(slack.URL),
-			RoutingKey: "CANARY-routing-key",
-		},
+		{Name: "pager", Type: "pagerduty", URL: migration.Secret(slack.URL), RoutingKey: "CANARY"},
 		{Name: "slack", Type: "slack", URL: migration.Secret(slack.URL + "/services/CANARY")},
 	}
 	b := openBench(t, cfg, planOf(false))
@@ -66,9 +60,11 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 func TestAChannelThatCouldNotWorkKeepsTheServerFromStartingAndNamesItself(t *testing.T) {
 	t.Parallel()
 	for rule, c := range map[string]config.Notification{
-		"no https":              {Name: "chat", Type: "slack", URL: "http://hooks.example.com/CANARY"},
-		"a key that is no key":  {Name: "chat", Type: "webhook", URL: "https://hooks.example.com/CANARY", Secret: "CANARY"},
-		"a mail server by name": {Name: "chat", Type: "email", SMTP: config.SMTP{Addr: "mail.example.com", Password: "CANARY", From: "a@example.com", To: []string{"b@example.com"}}},
+		"no https": {Name: "chat", Type: "slack", URL: "http://hooks.example.com/CANARY"},
+		"a key that is no key": {Name: "chat", Type: "webhook",
+			URL: "https://hooks.example.com/CANARY", Secret: "CANARY"},
+		"a mail server by name": {Name: "chat", Type: "email", SMTP: config.SMTP{Addr: "mail.example.com",
+			Password: "CANARY", From: "a@example.com", To: []string{"b@example.com"}}},
 	} {
 		cfg := settings(t.TempDir())
 		cfg.Notifications = []config.Notification{c}

@@ -26,6 +26,7 @@ func TestOnlyAnEngineerReplaysAndTheAuditLogSaysWhatBecameOfIt(t *testing.T) {
 		}
 		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "evt_3") {
 			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"for a reason"}`))
 			return
 		}
 		_, _ = w.Write([]byte(`{"received":true}`))
@@ -36,14 +37,9 @@ func TestOnlyAnEngineerReplaysAndTheAuditLogSaysWhatBecameOfIt(t *testing.T) {
 	t.Cleanup(api.Close)
 	events := make([]json.RawMessage, 4)
 	for i := range events {
-		events[i] = fmt.Appendf(
-			nil,
-			`{"id":"evt_%d","object":"event","type":"checkout.session.completed",`+
-				`"created":%d,"data":{"object":{"id":"order-%d"}}}`,
-			i,
-			time.Now().Add(-time.Minute).Unix(),
-			i,
-		)
+		created := time.Now().Add(-time.Minute).Unix()
+		events[i] = fmt.Appendf(nil, `{"id":"evt_%d","object":"event","created":%d,`+
+			`"type":"checkout.session.completed","data":{"object":{"id":"order-%d"}}}`, i, created, i)
 		ok(t, stripe.Add(events[i], false))
 	}
 	cfg := settings(t.TempDir())
@@ -59,9 +55,8 @@ func TestOnlyAnEngineerReplaysAndTheAuditLogSaysWhatBecameOfIt(t *testing.T) {
 	looked.Look = true
 	export := Replay{Provider: "stripe", Events: events}
 	for what, in := range map[string]Replay{"looking": looked, "asking": asked, "an export": export} {
-		if _, err := b.ReplayLost(t.Context(), carol, mid, in); migration.KindOf(
-			err,
-		) != migration.Forbidden {
+		_, err := b.ReplayLost(t.Context(), carol, mid, in)
+		if migration.KindOf(err) != migration.Forbidden {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -86,10 +81,8 @@ func TestOnlyAnEngineerReplaysAndTheAuditLogSaysWhatBecameOfIt(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	if e := log()[0]; e.Actor != "ada" || e.Action != "replay" || e.Result != "ok" ||
-		!strings.HasPrefix(
-			e.Subject,
-			"stripe since ",
-		) || e.Detail != "4 missing, 3 enqueued, 1 refused" {
+		!strings.HasPrefix(e.Subject, "stripe since ") ||
+		e.Detail != "4 missing, 3 enqueued, 1 refused" {
 		t.Errorf("%+v", e)
 	}
 	_, err = b.ReplayLost(t.Context(), ada, mid, export)

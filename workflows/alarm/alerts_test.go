@@ -21,12 +21,8 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 	t.Parallel()
 	pager, slack, j := newReceiver(t), newReceiver(t), ingestiontest.NewJournal(t)
 	cfg := stepstest.Settings(t.TempDir())
-	cfg.Ingestion.URL, cfg.Providers, cfg.Notifications = j.URL, []config.Provider{
-		{ID: "shopify"},
-	}, pagerAndSlack(
-		pager,
-		slack,
-	)
+	cfg.Ingestion.URL, cfg.Providers = j.URL, []config.Provider{{ID: "shopify"}}
+	cfg.Notifications = pagerAndSlack(pager, slack)
 	b := openBench(t, cfg)
 	start := b.Clock.Now()
 	deliver := func(order string, status int, at time.Time) {
@@ -63,11 +59,8 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 	look()
 	wantTook(t, pager, "trigger orders/outage/shopify error")
 	told := slack.took()
-	if len(told) != 1 ||
-		!strings.HasPrefix(
-			told[0],
-			"*ERROR: Shopify: 1 order was refused and has not come back; the first is lost at ",
-		) {
+	const says = "*ERROR: Shopify: 1 order was refused and has not come back; the first is lost at "
+	if len(told) != 1 || !strings.HasPrefix(told[0], says) {
 		t.Fatalf("%q", told)
 	}
 	shown, err := b.notifier.Notifications(t.Context(), mid)
@@ -107,17 +100,12 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 	if got := pager.took(); !slices.Contains(got, "resolve orders/outage/shopify") {
 		t.Fatalf("%q", got)
 	}
-	if got := slack.took(); !slices.ContainsFunc(
-		got,
-		func(s string) bool { return strings.HasPrefix(s, "*OVER: Shopify: ") },
-	) {
+	over := func(s string) bool { return strings.HasPrefix(s, "*OVER: Shopify: ") }
+	if got := slack.took(); !slices.ContainsFunc(got, over) {
 		t.Fatalf("%q", got)
 	}
-	deliver(
-		"order-2",
-		503,
-		b.Clock.Now().Add(-3*time.Hour),
-	) // another time of the same: the same key
+	// Another time of the same: the same key.
+	deliver("order-2", 503, b.Clock.Now().Add(-3*time.Hour))
 	look()
 	if got := pager.took(); !slices.Contains(got, "trigger orders/outage/shopify error") {
 		t.Fatalf("%q", got)
@@ -126,27 +114,35 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 
 func TestAnIntakeThatHoldsOrdersIsToldToPeople(t *testing.T) {
 	t.Parallel()
+	type intake = evidence.IntakeInstance
 	for _, tc := range []struct {
 		rule string
-		is   evidence.IntakeInstance
+		is   intake
 		want []string
 	}{
-		{"a moment's backlog is how it works", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
-		{"orders that wait", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100}, []string{"warning m/intake/held/web.1"}},
-		{"half of the room is used", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100}, []string{"error m/intake/held/web.1"}},
-		{"it is nearly full", evidence.IntakeInstance{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100}, []string{"critical m/intake/held/web.1"}},
-		{"files that are full of what is enqueued go by themselves", evidence.IntakeInstance{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
-		{"kept orders are damaged", evidence.IntakeInstance{Durable: true, MaxBytes: 100, Damaged: 1}, []string{"critical m/intake/damaged/web.1"}},
-		{"no intake", evidence.IntakeInstance{}, nil},
+		{"a moment's backlog is how it works",
+			intake{Durable: true, Backlog: 9, OldestMS: 119_000, Bytes: 1, MaxBytes: 100}, nil},
+		{"orders that wait",
+			intake{Durable: true, Backlog: 9, OldestMS: 120_000, Bytes: 1, MaxBytes: 100},
+			[]string{"warning m/intake/held/web.1"}},
+		{"half of the room is used",
+			intake{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 50, MaxBytes: 100},
+			[]string{"error m/intake/held/web.1"}},
+		{"it is nearly full",
+			intake{Durable: true, Backlog: 9, OldestMS: 1, Bytes: 90, MaxBytes: 100},
+			[]string{"critical m/intake/held/web.1"}},
+		{"files that are full of what is enqueued go by themselves",
+			intake{Durable: true, Bytes: 90, MaxBytes: 100}, nil},
+		{"kept orders are damaged",
+			intake{Durable: true, MaxBytes: 100, Damaged: 1},
+			[]string{"critical m/intake/damaged/web.1"}},
+		{"no intake", intake{}, nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			tc.is.Instance = "web.1"
-			s := judgeIntakes(
-				evidence.IntakeFacts{Instances: []evidence.IntakeInstance{tc.is}},
-				"m",
-				"",
-			)
+			facts := evidence.IntakeFacts{Instances: []evidence.IntakeInstance{tc.is}}
+			s := judgeIntakes(facts, "m", "")
 			var got []string
 			for _, a := range s.alerts {
 				got = append(got, string(a.Severity)+" "+a.Key)
@@ -257,15 +253,7 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	limits := capacity.Hour{Start: b.Clock.Now().Truncate(time.Hour), Memory: 2 << 30}
 	raw, err := json.Marshal(limits)
 	ok(t, err)
-	ok(
-		t,
-		b.Store.SaveLoadHour(
-			t.Context(),
-			mid,
-			"source",
-			store.LoadHour{Start: limits.Start, Body: raw},
-			time.Time{},
-		),
-	)
+	hour := store.LoadHour{Start: limits.Start, Body: raw}
+	ok(t, b.Store.SaveLoadHour(t.Context(), mid, "source", hour, time.Time{}))
 	want("more than the plan allows", "capacity/source/memory error", "ledger/lost critical")
 }

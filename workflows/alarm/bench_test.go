@@ -21,7 +21,8 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
-// receiver stands in for PagerDuty's Events API, for Slack and for any webhook: it notes what it takes, and can be down.
+// receiver stands in for PagerDuty's Events API, for Slack and for any webhook: it notes what it
+// takes, and can be down.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -78,10 +79,9 @@ func (r *receiver) answer(status int, wait string) {
 func (r *receiver) took() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	got := slices.DeleteFunc(
-		r.got,
-		func(s string) bool { return strings.Contains(s, "ledger/unknown") },
-	) // these benches read no queue's events
+	// These benches read no queue's events.
+	unread := func(s string) bool { return strings.Contains(s, "ledger/unknown") }
+	got := slices.DeleteFunc(r.got, unread)
 	r.got = nil
 	return got
 }
@@ -195,14 +195,9 @@ func create(t *testing.T, b *stepstest.Bench, steps []engine.Step) {
 		CreatedAt: b.Clock.Now(),
 	}
 	ok(t, b.Store.CreateMigration(t.Context(), m))
-	ok(
-		t,
-		b.Store.CreateFlagSet(
-			t.Context(),
-			migration.FlagSet{ID: mid, MigrationID: mid, Name: m.Name,
-				CreatedBy: "test", CreatedAt: m.CreatedAt},
-		),
-	)
+	set := migration.FlagSet{ID: mid, MigrationID: mid, Name: m.Name, CreatedBy: "test",
+		CreatedAt: m.CreatedAt}
+	ok(t, b.Store.CreateFlagSet(t.Context(), set))
 }
 
 // readJournal reads the app's journal to its end.

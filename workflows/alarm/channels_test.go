@@ -28,17 +28,8 @@ func TestAChannelThatIsDownIsTriedAgainAndKeepsNobodyWaiting(t *testing.T) {
 	const key = mid + "/ledger/lost"
 	begin := func(s notify.Severity) {
 		t.Helper()
-		ok(
-			t,
-			b.notifier.compare(
-				t.Context(),
-				mig,
-				seen{
-					[]notify.Event{{Key: key, Severity: s, Title: "2 orders lost"}},
-					[]string{key},
-				},
-			),
-		)
+		lost := notify.Event{Key: key, Severity: s, Title: "2 orders lost"}
+		ok(t, b.notifier.compare(t.Context(), mig, seen{[]notify.Event{lost}, []string{key}}))
 		b.flush(t)
 	}
 	over := func() {
@@ -58,9 +49,7 @@ func TestAChannelThatIsDownIsTriedAgainAndKeepsNobodyWaiting(t *testing.T) {
 	ok(t, err)
 	p := shown.Channels[0]
 	if p.Name != "pager" || !p.Failing() || p.Failed != 2 || p.Waiting != 2 ||
-		!strings.Contains(p.Error, "500") ||
-		shown.Channels[1].Failing() ||
-		len(shown.Alerts) != 0 {
+		!strings.Contains(p.Error, "500") || shown.Channels[1].Failing() || len(shown.Alerts) != 0 {
 		t.Fatalf("%+v", shown.Channels)
 	}
 	b.Clock.Advance(time.Minute)
@@ -94,7 +83,9 @@ func TestAChannelThatIsDownIsTriedAgainAndKeepsNobodyWaiting(t *testing.T) {
 	wal, _ := os.ReadFile(filepath.Join(dir, "switchyard.db-wal"))
 	page, err := json.Marshal(shown)
 	ok(t, err)
-	for what, text := range map[string]string{"log": logs.String(), "database": string(rows) + string(wal), "answer": string(page)} {
+	for what, text := range map[string]string{
+		"log": logs.String(), "database": string(rows) + string(wal), "answer": string(page),
+	} {
 		if strings.Contains(text, "CANARY") {
 			t.Errorf("a secret is in the %s", what)
 		}
@@ -114,17 +105,9 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	mig, err := b.Store.Migration(t.Context(), mid)
 	ok(t, err)
 	const key = mid + "/ledger/lost"
-	ok(
-		t,
-		b.notifier.compare(
-			t.Context(),
-			mig,
-			seen{
-				[]notify.Event{{Key: key, Severity: notify.Error, Title: "2 orders lost"}},
-				[]string{key},
-			},
-		),
-	)
+	lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
+	found := seen{[]notify.Event{lost}, []string{key}}
+	ok(t, b.notifier.compare(t.Context(), mig, found))
 	due, err := b.Store.DueNotifications(t.Context(), "pager", b.Clock.Now(), 1)
 	ok(t, err)
 	var e notify.Event
@@ -133,12 +116,8 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	b.Stop()
 	b = openBench(t, cfg)
 	b.flush(t)
-	wantTook(
-		t,
-		pager,
-		"trigger "+key+" error",
-		"trigger "+key+" error",
-	) // the same key: one incident
+	// The same key: one incident.
+	wantTook(t, pager, "trigger "+key+" error", "trigger "+key+" error")
 }
 
 func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
@@ -153,17 +132,9 @@ func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
 		mig, err := b.Store.Migration(t.Context(), mid)
 		ok(t, err)
 		for range 2 {
-			ok(
-				t,
-				b.notifier.compare(
-					t.Context(),
-					mig,
-					seen{
-						[]notify.Event{{Key: key, Severity: notify.Error, Title: "2 orders lost"}},
-						[]string{key},
-					},
-				),
-			)
+			lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
+			found := seen{[]notify.Event{lost}, []string{key}}
+			ok(t, b.notifier.compare(t.Context(), mig, found))
 			b.flush(t)
 		}
 		b.Stop()

@@ -94,21 +94,13 @@ func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	failing := b.Start(t, "bad", migration.Params{})
 	failing = b.Await(t, failing.ID, migration.RunFailed)
 	tell()
-	wantTook(
-		t,
-		pager,
-		"change Rollback of Step change has begun",
-		"change Rollback of Step change is done",
-		"change Step bad has begun",
-		"change Step bad has failed",
-	)
+	wantTook(t, pager,
+		"change Rollback of Step change has begun", "change Rollback of Step change is done",
+		"change Step bad has begun", "change Step bad has failed")
 	sent, err := b.Store.Notifications(t.Context(), mid, mid+"/run/"+failing.ID, 1)
 	ok(t, err)
-	if text := string(sent[0].Event); !strings.Contains(
-		text,
-		"https://switchyard.example.com/m/orders/runs/"+failing.ID,
-	) ||
-		strings.Contains(text, "it did not work") {
+	text, page := string(sent[0].Event), "https://switchyard.example.com/m/orders/runs/"+failing.ID
+	if !strings.Contains(text, page) || strings.Contains(text, "it did not work") {
 		t.Errorf("%s", text)
 	}
 	// The next process tells nothing again, and nothing of before it was configured.

@@ -18,18 +18,17 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
-// Each line of the report is set up on real servers with real BullMQ, found, cleared the way the line says, and gone.
+// Each line of the report is set up on real servers with real BullMQ, found, cleared the way the
+// line says, and gone.
 func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 	t.Parallel()
 	v6, v5, v4 := bullmqtest.Major(6), bullmqtest.Major(5), bullmqtest.Major(4)
-	add := func(major bullmqtest.Major, opts map[string]any) func(*testing.T, *redistest.Server, *redistest.Server) {
+	type change = func(t *testing.T, src, dst *redistest.Server)
+	nothing := func(*testing.T, *redistest.Server, *redistest.Server) {}
+	add := func(major bullmqtest.Major, opts map[string]any) change {
 		return func(t *testing.T, src, _ *redistest.Server) {
-			major.Add(
-				t,
-				src,
-				"orders",
-				bullmqtest.Task{Name: "n", Data: map[string]any{"k": "k"}, Opts: opts},
-			)
+			task := bullmqtest.Task{Name: "n", Data: map[string]any{"k": "k"}, Opts: opts}
+			major.Add(t, src, "orders", task)
 		}
 	}
 	drop := func(t *testing.T, src, _ *redistest.Server) {
@@ -42,67 +41,108 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 		line string
 		want Severity
 		says string
-		set  func(*testing.T, *redistest.Server, *redistest.Server)
+		set  change
 		// clear nil: an empty queue
-		clear func(*testing.T, *redistest.Server, *redistest.Server)
+		clear change
 	}{
 		{line: "waiting", want: SeverityBlocks, says: "1 waiting", set: add(v6, nil)},
-		{line: "delayed", want: SeverityBlocks, says: "1, due from ", set: add(v6, map[string]any{"delay": 60_000})},
-		{line: "repeatable", want: SeverityBlocks, says: "1", set: add(v4, map[string]any{"repeat": map[string]any{"every": 60_000}})},
-		{line: "schedulers", want: SeverityBlocks, says: "1", set: func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "every", "") },
+		{
+			line: "delayed", want: SeverityBlocks, says: "1, due from ",
+			set: add(v6, map[string]any{"delay": 60_000}),
+		},
+		{
+			line: "repeatable", want: SeverityBlocks, says: "1",
+			set: add(v4, map[string]any{"repeat": map[string]any{"every": 60_000}}),
+		},
+		{
+			line: "schedulers", want: SeverityBlocks, says: "1",
+			set: func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "every", "") },
 			clear: func(t *testing.T, src, _ *redistest.Server) {
 				v6.Run(t, src, "orders", "call", `{"method":"removeJobScheduler","args":["hourly"]}`)
 			}},
-		{line: "flows", want: SeverityBlocks, says: "1 parents", set: func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "flow", "") },
+		{
+			line: "flows", want: SeverityBlocks, says: "1 parents",
+			set:   func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "flow", "") },
 			clear: func(t *testing.T, src, _ *redistest.Server) { v6.Work(t, src, "orders").Expect(t, 2) }},
-		{line: "flows-across", want: SeverityBlocks, says: "orders-children", set: func(t *testing.T, src, _ *redistest.Server) { v6.Populate(t, src, "orders") }},
-		{line: "stalled", want: SeverityBlocks, says: "1", set: func(t *testing.T, src, dst *redistest.Server) {
-			add(v6, nil)(t, src, dst)
-			src.Client().LMove(t.Context(), "bull:orders:wait", "bull:orders:active", "right", "left")
-		}},
-		{line: "orphans", want: SeverityBlocks, says: "1, which BullMQ will never run", set: func(t *testing.T, src, dst *redistest.Server) {
-			add(v6, nil)(t, src, dst)
-			src.Client().Del(t.Context(), "bull:orders:wait")
-		}},
-		{line: "empty", want: SeverityBlocks, says: "1, which BullMQ would run with empty data", set: func(t *testing.T, src, dst *redistest.Server) {
-			add(v6, nil)(t, src, dst)
-			src.Client().Del(t.Context(), "bull:orders:1")
-		}},
-		{line: "dedup", want: SeverityCareful, says: "1 ids hold further jobs off, 1 of", set: add(v6, map[string]any{"deduplication": map[string]any{"id": "d"}})},
-		{line: "limits", want: SeverityCareful, says: "3 jobs in 1s", set: func(t *testing.T, src, _ *redistest.Server) {
-			v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
-		}},
-		{line: "limiter", want: SeverityBlocks, says: "never starts again", set: func(t *testing.T, src, _ *redistest.Server) {
-			src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0)
-		}},
-		{line: "versions", want: SeverityCareful, says: "5 on the source, 6 on the target", set: func(t *testing.T, src, dst *redistest.Server) {
-			v5.Run(t, src, "orders", "resume", "")
-			v6.Run(t, dst, "orders", "resume", "")
-		}},
-		{line: "duplicates", want: SeverityBlocks, says: "1 of the first", set: func(t *testing.T, src, dst *redistest.Server) {
-			for _, s := range []*redistest.Server{src, dst} {
-				v6.Add(t, s, "orders", bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": "twin"}})
-			}
-		}},
-		{line: "target-workers", want: SeverityBlocks, says: "none", set: func(*testing.T, *redistest.Server, *redistest.Server) {},
-			clear: func(t *testing.T, _, dst *redistest.Server) { v6.Work(t, dst, "orders") }},
-		{line: "memory", want: SeverityBlocks, says: "the queues take about", set: func(t *testing.T, src, dst *redistest.Server) {
-			c := src.Client()
-			_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
-				for i := range 200 {
-					p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", strings.Repeat("x", 50_000))
-					p.LPush(t.Context(), "bull:orders:wait", i)
+		{
+			line: "flows-across", want: SeverityBlocks, says: "orders-children",
+			set: func(t *testing.T, src, _ *redistest.Server) { v6.Populate(t, src, "orders") },
+		},
+		{
+			line: "stalled", want: SeverityBlocks, says: "1",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				add(v6, nil)(t, src, dst)
+				src.Client().LMove(t.Context(), "bull:orders:wait", "bull:orders:active", "right", "left")
+			}},
+		{
+			line: "orphans", want: SeverityBlocks, says: "1, which BullMQ will never run",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				add(v6, nil)(t, src, dst)
+				src.Client().Del(t.Context(), "bull:orders:wait")
+			}},
+		{
+			line: "empty", want: SeverityBlocks, says: "1, which BullMQ would run with empty data",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				add(v6, nil)(t, src, dst)
+				src.Client().Del(t.Context(), "bull:orders:1")
+			}},
+		{
+			line: "dedup", want: SeverityCareful, says: "1 ids hold further jobs off, 1 of",
+			set: add(v6, map[string]any{"deduplication": map[string]any{"id": "d"}}),
+		},
+		{
+			line: "limits", want: SeverityCareful, says: "3 jobs in 1s",
+			set: func(t *testing.T, src, _ *redistest.Server) {
+				v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
+			}},
+		{
+			line: "limiter", want: SeverityBlocks, says: "never starts again",
+			set: func(t *testing.T, src, _ *redistest.Server) {
+				src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0)
+			}},
+		{
+			line: "versions", want: SeverityCareful, says: "5 on the source, 6 on the target",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				v5.Run(t, src, "orders", "resume", "")
+				v6.Run(t, dst, "orders", "resume", "")
+			}},
+		{
+			line: "duplicates", want: SeverityBlocks, says: "1 of the first",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				for _, s := range []*redistest.Server{src, dst} {
+					v6.Add(t, s, "orders", bullmqtest.Task{Name: "n", Opts: map[string]any{"jobId": "twin"}})
 				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			dst.Client().ConfigSet(t.Context(), "maxmemory", "12mb")
-		}},
-		{line: "source", want: SeverityUnknown, says: "", set: func(_ *testing.T, src, _ *redistest.Server) { src.Kill() }, clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() }},
-		{line: "streams", want: SeverityBlocks, says: "no queue's events were read yet", set: func(*testing.T, *redistest.Server, *redistest.Server) {}, clear: func(*testing.T, *redistest.Server, *redistest.Server) {}},
-		{line: "ledger", want: SeverityUnknown, says: "order ledger", set: func(*testing.T, *redistest.Server, *redistest.Server) {}, clear: func(*testing.T, *redistest.Server, *redistest.Server) {}},
+			}},
+		{line: "target-workers", want: SeverityBlocks, says: "none", set: nothing,
+			clear: func(t *testing.T, _, dst *redistest.Server) { v6.Work(t, dst, "orders") }},
+		{
+			line: "memory", want: SeverityBlocks, says: "the queues take about",
+			set: func(t *testing.T, src, dst *redistest.Server) {
+				c := src.Client()
+				_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+					for i := range 200 {
+						key := fmt.Sprint("bull:orders:", i)
+						p.HSet(t.Context(), key, "name", "n", "data", strings.Repeat("x", 50_000))
+						p.LPush(t.Context(), "bull:orders:wait", i)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				dst.Client().ConfigSet(t.Context(), "maxmemory", "12mb")
+			}},
+		{
+			line: "source", want: SeverityUnknown, says: "",
+			set:   func(_ *testing.T, src, _ *redistest.Server) { src.Kill() },
+			clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() },
+		},
+		{
+			line: "streams", want: SeverityBlocks, says: "no queue's events were read yet",
+			set:   nothing,
+			clear: nothing,
+		},
+		{line: "ledger", want: SeverityUnknown, says: "order ledger", set: nothing, clear: nothing},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
@@ -129,10 +169,9 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				if r.Ready {
 					t.Error("ready although the ledger is unknown")
 				}
-				i := slices.IndexFunc(
-					r.Lines,
-					func(l ReportLine) bool { return l.ID == c.line && (l.Queue == "" || l.Queue == "orders") },
-				)
+				i := slices.IndexFunc(r.Lines, func(l ReportLine) bool {
+					return l.ID == c.line && (l.Queue == "" || l.Queue == "orders")
+				})
 				if i < 0 {
 					return ReportLine{Measured: "no such line"}
 				}
@@ -142,6 +181,16 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				return r.Lines[i]
 			}
 			c.set(t, src, dst)
+			if c.line != "source" { // which is not there to be read
+				redistest.Eventually(t, stepstest.Patience, func() error {
+					for _, s := range b.Env.Surveys.Both(t.Context(), b.Env.Servers, stepstest.Migration) {
+						if !s.Usable() {
+							return fmt.Errorf("the %s %s", s.Side, s.Error)
+						}
+					}
+					return nil
+				})
+			}
 			if l := report(); l.Severity != c.want || !strings.Contains(l.Measured, c.says) {
 				t.Fatalf("%+v, want %q saying %q", l, c.want, c.says)
 			}

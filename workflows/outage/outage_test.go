@@ -98,7 +98,8 @@ func TestTheOutageClockRunsFromTheFirstRefusedOrderThatHasNotComeBack(t *testing
 		t.Errorf("%+v %+v", s.Forecast, o.Prospect)
 	}
 
-	// An app that does not answer refuses, or takes in, nobody knows what: the clock runs from when it was known last.
+	// Nobody knows what an app that does not answer refuses or takes in: the clock runs from when it
+	// was known last.
 	j.Set(func() { j.Down = true })
 	b.Clock.Advance(time.Hour)
 	o, err := b.outage.Read(0)
@@ -126,28 +127,36 @@ func TestAProviderThatIsNotKnownIsSaidWithThoseThatAre(t *testing.T) {
 func TestTheAdviceCountsOnAnIntakeOnlyAsFarAsItReaches(t *testing.T) {
 	t.Parallel()
 	const without = "Shopify: orders are lost. Take orders in durably."
-	full := evidence.IntakeInstance{
-		Instance: "web.1",
-		Durable:  true,
-		MaxBytes: 600 * orderBytes,
-	} // 600 orders: ten hours at one a minute
+	const tenHours = 600 * orderBytes // at one a minute
+	full := evidence.IntakeInstance{Instance: "web.1", Durable: true, MaxBytes: tenHours}
+	none := evidence.IntakeInstance{Instance: "web.1"}
+	another := evidence.IntakeInstance{Instance: "web.2"}
+	type instances = []evidence.IntakeInstance
 	for _, tc := range []struct {
 		rule      string
-		instances []evidence.IntakeInstance
+		instances instances
 		whatIf    time.Duration
 		perMinute float64
 		want      string
 	}{
-		{"no instance has one", []evidence.IntakeInstance{{Instance: "web.1"}}, 5 * time.Hour, 1, without},
+		{"no instance has one", instances{none}, 5 * time.Hour, 1, without},
 		{"nobody attests", nil, 5 * time.Hour, 1, without},
-		{"one of two has one", []evidence.IntakeInstance{full, {Instance: "web.2"}}, 5 * time.Hour, 1, "Only 1 of 2 instances have a durable intake: what the others get depends on the providers' retries. " + without},
-		{"the rate is not known", []evidence.IntakeInstance{full}, 5 * time.Hour, 0, without},
-		{"the room is enough", []evidence.IntakeInstance{full}, 5 * time.Hour, 1, "No order is refused: about 300 would wait in the durable intake, which has room for about 10 h, and be enqueued afterwards."},
-		{"the room is not enough", []evidence.IntakeInstance{full}, 11 * time.Hour, 1, "The durable intake has room for about 10 h of orders. After that they are refused, and those of Shopify may be lost. Give it more room (maxBytes)."},
+		{"one of two has one", instances{full, another}, 5 * time.Hour, 1,
+			"Only 1 of 2 instances have a durable intake: what the others get depends on the " +
+				"providers' retries. " + without},
+		{"the rate is not known", instances{full}, 5 * time.Hour, 0, without},
+		{"the room is enough", instances{full}, 5 * time.Hour, 1,
+			"No order is refused: about 300 would wait in the durable intake, which has room for " +
+				"about 10 h, and be enqueued afterwards."},
+		{"the room is not enough", instances{full}, 11 * time.Hour, 1,
+			"The durable intake has room for about 10 h of orders. After that they are refused, and " +
+				"those of Shopify may be lost. Give it more room (maxBytes)."},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			if got := intakeOutlook(evidence.IntakeFacts{Instances: tc.instances}, tc.perMinute).advice(tc.whatIf, tc.perMinute, without, []string{"Shopify"}); got != tc.want {
+			outlook := intakeOutlook(evidence.IntakeFacts{Instances: tc.instances}, tc.perMinute)
+			got := outlook.advice(tc.whatIf, tc.perMinute, without, []string{"Shopify"})
+			if got != tc.want {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})

@@ -60,12 +60,9 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 	b := openBench(t, cfg)
 	ctx, now := t.Context(), time.Now()
 	for i, order := range []string{"known", "lost-1", "lost-2", "lost-3"} {
-		body := fmt.Sprintf(
-			`{"id":"evt_%s","object":"event","type":"checkout.session.completed","created":%d,"data":{"object":{"id":%q}}}`,
-			order,
-			now.Add(time.Duration(i-10)*time.Minute).Unix(),
-			order,
-		)
+		created := now.Add(time.Duration(i-10) * time.Minute).Unix()
+		body := fmt.Sprintf(`{"id":"evt_%s","object":"event","type":"checkout.session.completed",`+
+			`"created":%d,"data":{"object":{"id":%q}}}`, order, created, order)
 		ok(t, stripe.Add([]byte(body), order != "lost-2"))
 	}
 	j.Order("known", now.Add(-9*time.Minute), true)
@@ -75,13 +72,13 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 	wantKind(t, err, migration.Blocked, "stripe.key")
 	b.outage.Config.Stripe.API, b.outage.Config.Stripe.Key = api.URL, "rk_CANARY"
 	_, err = b.outage.Replay(ctx, in)
-	wantKind(
-		t,
-		err,
-		migration.Unavailable,
-	) // the ledger is not read yet: what is missing is not known
+	wantKind(t, err, migration.Unavailable) // the ledger is not read yet: what is missing is not known
 	b.catchUp(t)
-	for rule, bad := range map[string]Replay{"a provider that is none": {Provider: "paypal", Since: in.Since}, "no time": {Provider: "stripe"}, "too long ago": {Provider: "stripe", Since: now.AddDate(0, -2, 0)}} {
+	for rule, bad := range map[string]Replay{
+		"a provider that is none": {Provider: "paypal", Since: in.Since},
+		"no time":                 {Provider: "stripe"},
+		"too long ago":            {Provider: "stripe", Since: now.AddDate(0, -2, 0)},
+	} {
 		if _, err := b.outage.Replay(ctx, bad); migration.KindOf(err) != migration.Invalid {
 			t.Errorf("%s: %v", rule, err)
 		}
@@ -89,13 +86,8 @@ func TestWhatStripeHasAndTheLedgerDoesNotKnowIsHandedToTheApp(t *testing.T) {
 
 	out, err := b.outage.Replay(ctx, in)
 	ok(t, err)
-	if want := []string{"evt_lost-1", "evt_lost-2", "evt_lost-3"}; !slices.Equal(
-		out.Events,
-		want,
-	) ||
-		out.Missing != 3 ||
-		out.Known != 1 ||
-		out.Enqueued != 0 ||
+	want := []string{"evt_lost-1", "evt_lost-2", "evt_lost-3"}
+	if !slices.Equal(out.Events, want) || out.Missing != 3 || out.Known != 1 || out.Enqueued != 0 ||
 		len(taken) != 0 {
 		t.Fatalf("looking: %+v, taken %v", out, taken)
 	}
@@ -189,7 +181,8 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 		"stripe": {"stripe.key", func(t *testing.T, cfg *config.Config) func(int) {
 			api := &webhookstest.Stripe{Key: "rk_CANARY", Now: time.Now}
 			for i := 1; i <= orders; i++ {
-				_, body := webhooks.Stripe().Request(webhooks.Order{ID: strconv.Itoa(i), At: at(i)}, 0, nil, at(i))
+				order := webhooks.Order{ID: strconv.Itoa(i), At: at(i)}
+				_, body := webhooks.Stripe().Request(order, 0, nil, at(i))
 				ok(t, api.Add(body, i%2 == 0))
 			}
 			cfg.Stripe.API, cfg.Stripe.Key = serve(t, api), "rk_CANARY"
@@ -198,7 +191,9 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 		"shopify": {"shopify.token", func(t *testing.T, cfg *config.Config) func(int) {
 			api := &webhookstest.Shopify{Token: "shpat_CANARY"}
 			for i := 1; i <= orders; i++ {
-				api.Add(webhookstest.ShopifyOrder{ID: int64(i), CreatedAt: at(i), Updated: at(i), Total: "49.90", Currency: "EUR", Lines: []webhookstest.ShopifyLine{{SKU: "course", Quantity: 1, Price: "49.90"}}})
+				api.Add(webhookstest.ShopifyOrder{ID: int64(i), CreatedAt: at(i), Updated: at(i),
+					Total: "49.90", Currency: "EUR",
+					Lines: []webhookstest.ShopifyLine{{SKU: "course", Quantity: 1, Price: "49.90"}}})
 			}
 			cfg.Shopify = config.Shopify{API: serve(t, api), Token: "shpat_CANARY"}
 			return func(int) {} // its wait is tried where it can be shortened
@@ -255,7 +250,9 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 				}
 			}
 
-			b.outage.Config.Stripe.Key, b.outage.Config.Shopify.Token, b.outage.Config.ClickFunnels.Token = "CANARY_wrong", "CANARY_wrong", "CANARY_wrong"
+			const wrong = "CANARY_wrong"
+			set := &b.outage.Config
+			set.Stripe.Key, set.Shopify.Token, set.ClickFunnels.Token = wrong, wrong, wrong
 			_, err = b.outage.Replay(t.Context(), in)
 			wantKind(t, err, migration.Unavailable, "401")
 			if strings.Contains(err.Error(), "CANARY") {
@@ -265,7 +262,8 @@ func TestEveryProviderThatCanBeAskedGivesWhatWasLostAndNothingTwice(t *testing.T
 	}
 }
 
-// What is not done when the request's time is over is left, not refused, and a list that is not complete is none.
+// What is not done when the request's time is over is left, not refused, and a list that is not
+// complete is none.
 func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	b, app := openIntake(t)
@@ -274,10 +272,8 @@ func TestAReplayThatRunsOutOfTimeSaysWhatIsLeft(t *testing.T) {
 	defer cancel()
 	b.outage.App.Client = ingestion.New(
 		serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(
-				io.Discard,
-				r.Body,
-			) // until then the server does not see that the client left
+			// Until then the server does not see that the client left.
+			_, _ = io.Copy(io.Discard, r.Body)
 			cancel()
 			<-r.Context().Done()
 		})),

@@ -47,9 +47,9 @@ func Target(
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.CAFile = service.URL+"/v2", email, apiKey, caFile
 	u.DatabaseName = cmp.Or(u.DatabaseName, "orders")
-	db, err := upstash.New(u.API, email, apiKey, service.Client()).
-		Create(t.Context(), upstash.CreateRequest{
-			DatabaseName: u.DatabaseName, Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true})
+	client := upstash.New(u.API, email, apiKey, service.Client())
+	db, err := client.Create(t.Context(), upstash.CreateRequest{DatabaseName: u.DatabaseName,
+		Platform: "aws", PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,9 +69,8 @@ type oneDatabase struct {
 
 // CreateDatabase gives the server. Where it asks for no password, any will do.
 func (o oneDatabase) CreateDatabase(
-	context.Context,
-	providerstest.UpstashSpec,
-) (string, int, string, error) {
+	context.Context, providerstest.UpstashSpec,
+) (host string, port int, password string, err error) {
 	return o.srv.Host, o.port, cmp.Or(o.srv.Password, "any"), nil
 }
 
@@ -104,8 +103,10 @@ func secondPort(t testing.TB, srv *redistest.Server) (port int, caFile string) {
 	}
 	for range 5 { // a free port can be taken by somebody else before the server listens on it
 		port = redistest.FreePort(t)
-		if err = srv.Client().Do(t.Context(), "CONFIG", "SET", "tls-cert-file", caFile, "tls-key-file", keyFile,
-			"tls-ca-cert-file", caFile, "tls-auth-clients", "no", "tls-port", port).Err(); err == nil {
+		err = srv.Client().Do(t.Context(), "CONFIG", "SET", "tls-cert-file", caFile,
+			"tls-key-file", keyFile, "tls-ca-cert-file", caFile, "tls-auth-clients", "no",
+			"tls-port", port).Err()
+		if err == nil {
 			return port, caFile
 		}
 	}

@@ -10,9 +10,10 @@ import (
 
 func TestATargetIsTheServerBehindTheManagedService(t *testing.T) {
 	t.Parallel()
+	withTLS := redistest.Start(t, redistest.TLS(), redistest.Password("managed-CANARY"))
 	for rule, srv := range map[string]*redistest.Server{
 		"a server in the clear":            redistest.Start(t),
-		"a server with TLS and a password": redistest.Start(t, redistest.TLS(), redistest.Password("managed-CANARY")),
+		"a server with TLS and a password": withTLS,
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
