@@ -130,4 +130,3 @@ func (c *Cluster) AutomaticFailover(
 		return nil
 	})
 }
-
