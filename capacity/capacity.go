@@ -219,7 +219,7 @@ func (t Trend) Reaches(limit float64) (likely, early time.Time) {
 
 // Use is a value against a limit of the plan.
 type Use struct {
-	ID string `json:"id" enum:"memory,commands,connections,bandwidth"`
+	ID    string  `json:"id" enum:"memory,commands,connections,bandwidth"`
 	Title string  `json:"title"`
 	Unit  string  `json:"unit"` // bytes, connections, commands/s, bytes/month
 	Limit float64 `json:"limit"`

@@ -5,12 +5,10 @@ package ui
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
-	"github.com/switchyard-dev/switchyard/static"
-)
+import "github.com/switchyard-dev/switchyard/static"
 
 // Page is a whole page around its content.
 func Page(f Frame, content templ.Component) templ.Component {
