@@ -6,7 +6,7 @@ TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 export CGO_ENABLED = 0
 
-.PHONY: help run test build bench soak lint measure generate dev reset setup setup-bench node
+.PHONY: help run test test-fast build bench soak lint measure generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,13 +17,14 @@ run: setup build node ## the twin, order traffic and the server on this machine,
 test: setup-test build node ## every test: Go, Node, browser, a rehearsal
 	scripts/test
 
+test-fast: ## the tests that start no server: a first answer
+	scripts/test-fast
+
 build: ## bin/switchyard
 	go build -ldflags "-X github.com/switchyard-dev/switchyard/cli.version=$(VERSION)" -o bin/switchyard .
 
 bench: setup setup-bench build node ## what flags cost, with ratios to peers, the job move, the order ledger, the copy of a million keys (BENCH=-quick: shorter)
-	go test -run '^$$' -bench . -benchmem -benchtime 1x ./bullmq ./bullmq/move ./bullmq/ledger ./redisconn/keycopy
-	go test -run '^$$' -bench . -benchmem ./flags ./fleet
-	go build -o bin/bench ./bench && exec bin/bench $(BENCH)
+	scripts/bench $(BENCH)
 
 soak: setup node ## 20 planned and 20 unplanned Sentinel failovers under BullMQ applications (about 15 min)
 	go test -run '^$$' -bench FailoversUnderBullMQ -benchtime 1x -timeout 40m ./sentinel

@@ -104,9 +104,7 @@ func measureCPU(
 ) [2]float64 {
 	b.Helper()
 	for _, c := range clients {
-		if err := c.FlushAll(b.Context()).Err(); err != nil {
-			b.Fatal(err)
-		}
+		redistest.Empty(b, c)
 	}
 	l := startLoad(b, servers...)
 	defer l.end()

@@ -49,9 +49,7 @@ func benchmarkMove(b *testing.B, jobs, payload int, path string) {
 	for i := range b.N {
 		b.StopTimer()
 		for _, c := range []redis.UniversalClient{from, to} {
-			if err := c.FlushAll(b.Context()).Err(); err != nil {
-				b.Fatal(err)
-			}
+			redistest.Empty(b, c)
 		}
 		fillQueueWith(b, from, q, jobs, payload)
 		s := &shop{c: from, q: q, added: make(chan string)}
