@@ -20,7 +20,7 @@ func TestSentinelGenerateWritesEverythingAndPrintsNoPassword(t *testing.T) {
 			"--host", "c=192.0.2.3,rack-3,sentinel",
 		}, args...)...)
 	}
-	generate("one replica").want(t, exitUsage, "", "say what to give up")
+	generate("one replica").want(t, exitUsage, "", "say what matters more")
 	generate("a bad host", "--host", "d=192.0.2.4").
 		want(t, exitUsage, "", "--host d=192.0.2.4: expected NAME=ADDRESS,ZONE,ROLES")
 	r := generate("a decision", "--prefer", "writes")

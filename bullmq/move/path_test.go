@@ -129,7 +129,7 @@ func TestATargetThatTakesNeitherPathIsRefused(t *testing.T) {
 	v6.Add(t, p.src, "orders", job("a", nil))
 	why, err := move.Check(t.Context(), p.from, p.to, p.o)
 	if err != nil || len(why) != 1 ||
-		!strings.Contains(why[0], "the target does not take HSET") {
+		!strings.Contains(why[0], "the target does not accept HSET") {
 		t.Errorf("%v %v", why, err)
 	}
 }

@@ -48,7 +48,7 @@ func TestRefusesWhatItCannotMoveExactly(t *testing.T) {
 				bullmqtest.Major(4).Run(t, p.dst, "orders", "pause", "")
 				p.to.HDel(t.Context(), "bull:orders:meta", "paused")
 			}},
-		{name: "repeatable job of the old kind", want: "repeatable jobs of the kind",
+		{name: "repeatable job of the old kind", want: "legacy repeatable jobs",
 			set: func(t *testing.T, p *pair) {
 				bullmqtest.Major(4).Add(t, p.src, "orders",
 					job("r", map[string]any{"repeat": map[string]any{"every": 3_600_000}}))
