@@ -65,7 +65,7 @@ func TestASwapBetweenTLSAndPlainTextIsRefused(t *testing.T) {
 	err := sentinel.StartReplication(t.Context(), d.Client(), source.Client(), source.Host, "1",
 		redisconn.Credentials{})
 	if migration.KindOf(err) != migration.Blocked ||
-		!strings.Contains(err.Error(), "speaks none") {
+		!strings.Contains(err.Error(), "the source has no TLS") {
 		t.Errorf("got %v", err)
 	}
 }
