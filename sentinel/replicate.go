@@ -170,7 +170,7 @@ func WaitSynced(
 
 // StopReplication undoes StartReplication before Switch: newMaster forgets source,
 // deletes the copied data, and gets back its own deployment's password for
-// following masters. It refuses once source is a replica, and it never deletes keys
+// following masters, and the priority with which sentinels promote it. It refuses once source is a replica, and it never deletes keys
 // of a newMaster that is a master.
 func StopReplication(
 	ctx context.Context, newMaster, source redis.UniversalClient,
@@ -204,6 +204,10 @@ func StopReplication(
 			"with %d keys of its own: they are not deleted; empty it by hand if they may be "+
 			"deleted",
 			keys)
+	}
+	// A switch that was switched back has left it as one that no sentinel would promote.
+	if err := newMaster.ConfigSet(ctx, "replica-priority", "100").Err(); err != nil {
+		return fmt.Errorf("stop replication: replica-priority: %w", redisconn.Explain(err))
 	}
 	if err := setMasterAuth(ctx, newMaster, newSignIn); err != nil {
 		return fmt.Errorf("stop replication: %w", err)

@@ -302,6 +302,10 @@ func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	if err := sentinel.WaitSynced(ctx, dst.Client(), nil); err != nil {
 		t.Fatal(err)
 	}
+	// as a switch that was switched back leaves it
+	if err := dst.Client().ConfigSet(ctx, "replica-priority", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := sentinel.StopReplication(ctx, dst.Client(), src.Client(),
 			redisconn.Credentials{}); err != nil {
@@ -310,5 +314,8 @@ func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	}
 	if n := dst.Client().DBSize(ctx).Val(); n != 0 || src.Client().DBSize(ctx).Val() != 1 {
 		t.Errorf("the new server holds %d keys", n)
+	}
+	if p := dst.Client().ConfigGet(ctx, "replica-priority").Val()["replica-priority"]; p != "100" {
+		t.Errorf("sentinels promote it with priority %s: 0 is never", p)
 	}
 }

@@ -37,6 +37,7 @@ type Control struct {
 	costs     *costs.Book
 	readers   Readers
 	steps     map[string]engine.Step
+	catalogue Catalogue
 	log       *slog.Logger
 	now       func() time.Time
 	scheduled chan struct{} // holds at most one: look again
@@ -47,6 +48,9 @@ type Control struct {
 	changed   atomic.Pointer[func(topic string)]
 }
 
+// Catalogue makes the steps, by id, from what they are given.
+type Catalogue func(steps.Given) map[string]engine.Step
+
 // Open opens the database, resumes the runs that were under way and starts looking after
 // the servers. At the very first start it creates the migration from the plan, and the
 // accounts. Close ends it.
@@ -55,6 +59,17 @@ func Open(
 	cfg config.Config,
 	readers Readers,
 	log *slog.Logger,
+) (*Control, error) {
+	return OpenWith(ctx, cfg, readers, log, steps.All)
+}
+
+// OpenWith is Open with another catalogue, such as one that watches what its steps do.
+func OpenWith(
+	ctx context.Context,
+	cfg config.Config,
+	readers Readers,
+	log *slog.Logger,
+	catalogue Catalogue,
 ) (*Control, error) {
 	p, err := plan.Read(cfg.Migration.PlanFile, steps.IDs())
 	if err != nil {
@@ -73,6 +88,7 @@ func Open(
 		hashing:   make(chan struct{}, 2),
 		done:      make(chan struct{}),
 		readers:   readers,
+		catalogue: catalogue,
 	}
 	if err := c.assemble(); err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -127,7 +143,7 @@ func (c *Control) assemble() (err error) {
 		Source:   c.cfg.Source,
 		Now:      c.now,
 	}
-	c.steps = steps.All(
+	c.steps = c.catalogue(
 		steps.Given{Config: c.cfg, Environment: e, Store: c.store, Now: c.now, Live: c.outage.Live},
 	)
 	c.engine = engine.New(c.store, c.steps, c.log, c.now, c.notify)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
+	"github.com/switchyard-dev/switchyard/workflows/steps"
 )
 
 var (
@@ -200,17 +200,17 @@ func openBench(t *testing.T, cfg config.Config, p migration.Plan, catalogue ...e
 	c := &Control{cfg: cfg, store: st, log: log, now: clk.now, hashing: make(chan struct{}, 2), done: make(chan struct{}), scheduled: make(chan struct{}, 1),
 		readers: Readers{Flags: flags.NewHolder(flags.Options{File: filepath.Join(cfg.DataDir, "flags.json"), Keys: []flags.Key{{ID: "worker-token", Name: "worker_token", Set: mid}}, Now: clk.now, Log: log}), Fleet: fleet.New(clk.now)}}
 	close(c.done)
-	if err := c.assemble(); err != nil {
-		t.Fatal(err)
-	}
-	catalogued := maps.Clone(c.steps)
-	clear(c.steps)
-	for _, s := range catalogue {
-		if s.Actions == nil {
-			s = catalogued[s.ID]
+	c.catalogue = func(g steps.Given) map[string]engine.Step {
+		all, some := steps.All(g), map[string]engine.Step{}
+		for _, s := range catalogue {
+			if s.Actions == nil {
+				s = all[s.ID]
+			}
+			some[s.ID] = s
 		}
-		c.steps[s.ID] = s
+		return some
 	}
+	ok(t, c.assemble())
 	if _, err := st.Migration(t.Context(), mid); err != nil {
 		if err := st.CreateMigration(t.Context(), migration.Migration{ID: mid, Name: name, Plan: p, EventDate: clk.now(), CreatedBy: "test", CreatedAt: clk.now()}); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,342 @@
+package cutover
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
+	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
+)
+
+// criteria are those that a forward move asks for, and what only moves to live and beyond do.
+var criteria = []string{
+	"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry",
+	"parallel-validated",
+}
+
+// rig is a bench with both servers, a journal, and a worker that follows the flags.
+type rig struct {
+	*stepstest.Bench
+	parts    Parts
+	journal  *ingestiontest.Journal
+	worker   *stepstest.Worker
+	src, dst *redistest.Server
+}
+
+func open(t *testing.T, soak time.Duration) *rig {
+	t.Helper()
+	r := &rig{
+		journal: ingestiontest.NewJournal(t),
+		src:     redistest.Start(t),
+		dst:     redistest.Start(t),
+	}
+	cfg := stepstest.Settings(t.TempDir())
+	cfg.Queues = []string{"orders"}
+	cfg.Source.Standalone.URL = migration.Secret(r.src.URL())
+	cfg.Ingestion.URL = r.journal.URL
+	use := stepstest.Target(t, &cfg, r.dst)
+	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
+		e := b.Env
+		r.parts = Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
+			Journal: e.Journal, Streams: e.Streams, Soak: soak}
+		return []engine.Step{r.parts.Step()}
+	})
+	use(r.Env)
+	r.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone})
+	r.worker = r.Worker(t, "web.1")
+	r.Watch(t)
+	return r
+}
+
+// write journals events, and waits until they were read.
+func (r *rig) write(t *testing.T, events ...map[string]any) {
+	t.Helper()
+	var position int64
+	r.journal.Set(func() {
+		for _, e := range events {
+			e["seq"] = len(r.journal.Events) + 1
+			if e["at"] == nil {
+				e["at"] = r.Clock.Now().UnixMilli()
+			}
+			r.journal.Events = append(r.journal.Events, e)
+		}
+		position = int64(len(r.journal.Events))
+	})
+	r.Reading(t, r.Env.Journal, position)
+}
+
+// copied is an order that was put on the source, and left a copy on the target or not.
+func copied(id string, at time.Time, copied bool) []map[string]any {
+	ms := at.UnixMilli()
+	out := []map[string]any{{"type": "enqueued", "at": ms, "order": id, "side": "source",
+		"ok": true, "stage": "dualwrite", "authority": "source"}}
+	if copied {
+		out = append(out, map[string]any{"type": "enqueued", "at": ms, "order": id,
+			"side": "target", "shadow": true, "ok": true, "stage": "dualwrite"})
+	}
+	return append(out,
+		map[string]any{"type": "delivery", "at": ms, "order": id, "status": 200},
+		map[string]any{"type": "executed", "at": ms, "order": id, "side": "source",
+			"mode": "authoritative", "outcome": "applied", "result": "r"})
+}
+
+// met has every criterion met, and the rollback shown.
+func met(v progress.View) progress.View {
+	v.Checklist = nil
+	for _, id := range criteria {
+		v.Checklist = append(v.Checklist, migration.Item{
+			Criterion: migration.Criterion{ID: id, Title: id}, Verdict: migration.Met,
+		})
+	}
+	v.Latest = map[string]migration.Evidence{evidence.Rollback: {
+		Check: evidence.Rollback, Proof: migration.Observed, ObservedAt: v.At,
+		Facts: json.RawMessage(`{"from":"dualwrite","to":"off","rollback_ms":10,"workers":1}`),
+	}}
+	return v
+}
+
+var (
+	toDualWrite = migration.StageMove{To: migration.StageDualWrite}
+	toShadow    = migration.StageMove{To: migration.StageShadow}
+	toLive      = migration.StageMove{To: migration.StageLive, Ramp: 10}
+)
+
+func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule string
+		move migration.StageMove
+		red  string // the one gate that does not hold; empty: all hold
+		make func(t *testing.T, r *rig, v *progress.View)
+	}{
+		{rule: "all hold for dual write", move: toDualWrite},
+		{rule: "all hold for live", move: toLive},
+		{rule: "the source was released", move: toDualWrite, red: "source",
+			make: func(_ *testing.T, _ *rig, v *progress.View) {
+				v.Routing.Source = migration.SourceNone
+			}},
+		{rule: "a worker is behind", move: toDualWrite, red: "workers",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				r.worker.Behind(true)
+				r.Route(t, migration.Routing{Stage: migration.StageDualWrite,
+					Source: migration.SourceStandalone})
+				v.Routing.Revision = r.View(t).Routing.Revision
+			}},
+		{rule: "an order was lost", move: toDualWrite, red: "ledger",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				long := r.Clock.Now().Add(-2 * r.parts.Journal.Deadline()).UnixMilli()
+				r.write(t, map[string]any{"type": "enqueued", "at": long, "order": "o1",
+					"side": "source", "ok": true},
+					map[string]any{"type": "delivery", "at": long, "order": "o1", "status": 200})
+			}},
+		{rule: "an order took effect twice", move: toDualWrite, red: "ledger",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				ran := map[string]any{"type": "executed", "order": "o1", "side": "source",
+					"mode": "authoritative", "outcome": "applied", "result": "r"}
+				again := map[string]any{"type": "executed", "order": "o1", "side": "target",
+					"mode": "authoritative", "outcome": "applied", "result": "r"}
+				r.write(t, ran, again)
+			}},
+		{rule: "the two sides had different results", move: toDualWrite, red: "ledger",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.write(t, append(copied("o1", r.Clock.Now(), true), map[string]any{
+					"type": "executed", "order": "o1", "side": "target", "mode": "shadow",
+					"outcome": "compared", "result": "another"})...)
+			}},
+		{rule: "the journal is not current", move: toDualWrite, red: "ledger",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.journal.Set(func() { r.journal.Down = true })
+				redistest.Eventually(t, stepstest.Patience, func() error {
+					if _, err := r.Env.Journal.Read(); err != nil {
+						return nil
+					}
+					return engine.NotYet("it is still current")
+				})
+			}},
+		{rule: "no copies are expected yet", move: toShadow, red: "parity"},
+		{rule: "every order left a copy", move: toShadow,
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				v.StageSince = v.At.Add(-time.Minute)
+				r.write(t, copied("o1", v.At.Add(-30*time.Second), true)...)
+			}},
+		{rule: "an order left no copy", move: toShadow, red: "parity",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				v.StageSince = v.At.Add(-time.Minute)
+				r.write(t, copied("o1", v.At.Add(-30*time.Second), true)...)
+				r.write(t, copied("o2", v.At.Add(-30*time.Second), false)...)
+			}},
+		{rule: "the way back was never tried", move: toLive, red: "check:" + evidence.Rollback,
+			make: func(_ *testing.T, _ *rig, v *progress.View) { v.Latest = nil }},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, 0)
+			v := met(r.View(t))
+			if tc.make != nil {
+				tc.make(t, r, &v)
+			}
+			gates := r.parts.forwardGates(t.Context(), v, tc.move)
+			want := []string{}
+			if tc.red != "" {
+				want = []string{tc.red}
+			}
+			if got := stepstest.Reds(gates); !slices.Equal(got, want) {
+				t.Errorf("red are %v, want %v: %+v", got, want, migration.Failing(gates))
+			}
+			for _, g := range migration.Failing(gates) {
+				if g.Next == "" || g.Measured == "" || g.Limit == "" {
+					t.Errorf("it does not say what was measured and what to do: %+v", g)
+				}
+			}
+		})
+	}
+}
+
+func TestTheServersEventsMustBeFollowed(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	v := met(r.View(t))
+	r.Clock.Advance(time.Hour) // nobody has read them since, as far as anybody knows
+	gates := r.parts.forwardGates(t.Context(), v, toDualWrite)
+	if got := stepstest.Reds(gates); !slices.Contains(got, "streams") {
+		t.Errorf("red are %v", got)
+	}
+}
+
+func TestEachCriterionIsAGateUntilItIsMet(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	for _, id := range criteria {
+		for _, verdict := range []migration.Verdict{migration.Unmet, migration.Unknown} {
+			for _, move := range []migration.StageMove{toDualWrite, toLive} {
+				v := met(r.View(t))
+				for i := range v.Checklist {
+					if v.Checklist[i].Criterion.ID == id {
+						v.Checklist[i].Verdict, v.Checklist[i].Why = verdict, "no evidence"
+					}
+				}
+				want := []string{"criterion:" + id}
+				if id == "parallel-validated" && move == toDualWrite {
+					want = []string{} // only the target's authority needs it
+				}
+				got := stepstest.Reds(r.parts.forwardGates(t.Context(), v, move))
+				if !slices.Equal(got, want) {
+					t.Errorf("%s %s, to %s: red are %v, want %v", id, verdict, move, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestAMoveForwardIsShownWithItsGatesAndAMoveBackNeedsNoApproval(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	forward, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	if err != nil || forward.Approval != migration.ApprovalOne || len(forward.Gates) < 4 {
+		t.Errorf("%+v, %v", forward, err)
+	}
+	r.Route(t, migration.Routing{Stage: migration.StageDualWrite,
+		Source: migration.SourceStandalone})
+	r.worker.Behind(true) // what holds a move forward up
+	back, err := r.Plan(t.Context(), migration.StepCutover,
+		migration.Params{To: migration.StageOff})
+	if err != nil || back.Approval != migration.ApprovalNone ||
+		len(migration.Failing(back.Gates)) > 0 {
+		t.Errorf("%+v, %v", back, err)
+	}
+	for _, p := range []migration.Params{{}, {To: migration.StageLive, Ramp: 10},
+		{To: migration.StageDualWrite}, {To: "elsewhere"}} {
+		if _, err := r.Plan(t.Context(), migration.StepCutover, p); err == nil {
+			t.Errorf("%+v can be planned", p)
+		}
+	}
+}
+
+func TestThePlanOfAMoveIsAnotherWhereTheQueueStandsElsewhere(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	before, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Route(t, migration.Routing{Stage: migration.StageShadow, Source: migration.SourceStandalone})
+	after, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	if err != nil || after.Hash == before.Hash {
+		t.Errorf("%v, still %s", err, after.Hash)
+	}
+}
+
+// The gates were green when the run was approved. What has turned red since stops it before
+// the flags change.
+func TestTheLastLookBeforeTheFlagsChangeIsTheRuns(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	laggard := r.Worker(t, "web.2")
+	laggard.Behind(true)
+	r.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone})
+	r.Route(t, migration.Routing{Stage: migration.StageDualWrite,
+		Source: migration.SourceStandalone}) // which it does not take over
+	r.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone})
+	before := r.View(t).Routing
+	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+	run = r.Await(t, run.ID, migration.RunFailed)
+	if !strings.Contains(run.Error, "Live workers follow the flags") {
+		t.Errorf("%s", run.Error)
+	}
+	if now := r.View(t).Routing; now != before {
+		t.Errorf("the flags say %+v, they said %+v", now, before)
+	}
+}
+
+func TestAMoveAndItsWayBackAreMeasuredAndTheWayBackIsEvidence(t *testing.T) {
+	t.Parallel()
+	r := open(t, 50*time.Millisecond)
+	run := r.Await(t, r.Start(t, migration.StepCutover, migration.Params(toDualWrite)).ID,
+		migration.RunSucceeded)
+	if now := r.View(t).Routing; now.Stage != migration.StageDualWrite {
+		t.Fatalf("the flags say %s", now)
+	}
+	if r.View(t).Met(evidence.Rollback) {
+		t.Error("a move forward counts as a rollback")
+	}
+	r.Await(t, r.Rollback(t, run).ID, migration.RunSucceeded)
+	if now := r.View(t).Routing; now.Stage != migration.StageOff {
+		t.Errorf("the flags say %s", now)
+	}
+	if !r.View(t).Met(evidence.Rollback) {
+		t.Error("the way back is no evidence")
+	}
+}
+
+func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
+	t.Parallel()
+	r := open(t, time.Hour)
+	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+	redistest.Eventually(t, stepstest.Patience, func() error {
+		now, err := r.Store.Run(t.Context(), run.ID)
+		if err == nil && !strings.Contains(now.Progress, "watching for another") {
+			err = engine.NotYet("%s: %s", now.State, now.Progress)
+		}
+		return err
+	})
+	ran := func(side string) map[string]any {
+		return map[string]any{"type": "executed", "order": "o1", "side": side,
+			"mode": "authoritative", "outcome": "applied", "result": "r"}
+	}
+	r.write(t, ran("source"), ran("target"))
+	run = r.Await(t, run.ID, migration.RunFailed)
+	if !strings.Contains(run.Error, "1 applied twice") {
+		t.Errorf("%s", run.Error)
+	}
+	if now := r.View(t).Routing; now.Stage != migration.StageOff {
+		t.Errorf("the flags still say %s", now)
+	}
+}
