@@ -238,15 +238,12 @@ func (w *world) look(ctx context.Context) outside {
 	}
 	for i, addr := range w.cfg.Source.Sentinel.Addrs {
 		c := redisconn.SentinelNode(e.Servers.SentinelEndpoint, addr)
-		masters, err := c.Masters(ctx).Result()
-		var monitored []string
-		for _, m := range masters {
-			if fields, ok := m.(map[any]any); ok {
-				monitored = append(monitored, fmt.Sprintf("%v: quorum %v, down after %v",
-					fields["name"], fields["quorum"], fields["down-after-milliseconds"]))
-			}
+		m, err := c.Master(ctx, w.cfg.Source.Sentinel.Master).Result()
+		if err != nil && strings.Contains(err.Error(), "No such master") {
+			m, err = nil, nil
 		}
-		o[fmt.Sprint("sentinel ", i)] = said(strings.Join(monitored, ", "), err)
+		o[fmt.Sprint("sentinel ", i)] = said(fmt.Sprintf("monitors %s, quorum %s, down after %s",
+			m["name"], m["quorum"], m["down-after-milliseconds"]), err)
 		_ = c.Close()
 	}
 	id, err := e.Servers.TargetID(ctx)
@@ -317,7 +314,10 @@ func (w *world) queues(ctx context.Context, c redis.UniversalClient) string {
 		if !ours {
 			is += fmt.Sprintf(" %d jobs", n.Pending())
 		}
-		if n.Paused || !ours || err != nil {
+		// An empty queue that stands still is where another has moved away from: it stays, so
+		// that what is added there late waits to be carried over.
+		if left := !ours && n.Paused && n.Pending() == 0; n.Paused && ours || !ours && !left ||
+			err != nil {
 			out = append(out, said(is, err))
 		}
 	}

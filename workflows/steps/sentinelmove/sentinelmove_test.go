@@ -1,0 +1,217 @@
+package sentinelmove
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
+)
+
+type rig struct {
+	*stepstest.Bench
+	parts      Parts
+	src        *redistest.Server
+	deployment *redistest.Sentinel
+	worker     *stepstest.Worker
+}
+
+func open(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{
+		src: redistest.Start(t, redistest.Config("appendonly yes", "repl-diskless-sync-delay 0",
+			"maxmemory-policy noeviction")),
+		deployment: redistest.StartSentinel(t, 2, redistest.Password("data"),
+			redistest.SentinelPassword("watch"), redistest.DownAfter(2*time.Second)),
+	}
+	cfg := stepstest.Settings(t.TempDir())
+	cfg.Queues = []string{"orders"}
+	cfg.Source.Standalone.URL = migration.Secret(r.src.URL())
+	e := r.deployment.Endpoint()
+	cfg.Source.Sentinel.Addrs, cfg.Source.Sentinel.Master = e.SentinelAddrs, e.MasterName
+	cfg.Source.Sentinel.Password = e.Password
+	cfg.Source.Sentinel.SentinelPassword = e.SentinelPassword
+	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
+		r.parts = Parts{Servers: b.Env.Servers, Routing: b.Env.Routing, Workers: b.Env.Workers,
+			App: b.Env.App}
+		whole := r.parts.Step()
+		all := whole.Actions(migration.Params{})
+		// The last one asks the app, which the harness of all steps has.
+		return []engine.Step{whole, stepstest.Step("swap", all[:len(all)-1]...)}
+	})
+	r.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone})
+	r.worker = r.Worker(t, "web.1")
+	r.Clock.Advance(10 * time.Second)
+	return r
+}
+
+// reds plans the step and gives the gates that do not hold.
+func (r *rig) reds(t *testing.T) []string {
+	t.Helper()
+	p, err := r.Plan(t.Context(), migration.StepSentinelMove, migration.Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range migration.Failing(p.Gates) {
+		if g.Measured == "" || g.Next == "" && g.ID != "workers" {
+			t.Errorf("it does not say what was measured and what to do: %+v", g)
+		}
+	}
+	return stepstest.Reds(p.Gates)
+}
+
+// master is the node that the sentinels call the master.
+func (r *rig) master(t *testing.T) *redistest.Server {
+	t.Helper()
+	addr, err := r.Env.Servers.Cluster.Master(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.deployment.Node(addr)
+}
+
+func TestEachGateIsGreenAndRedByItself(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	redistest.Eventually(t, stepstest.Patience, func() error {
+		if reds := r.reds(t); len(reds) > 0 {
+			return engine.NotYet("red are %v", reds)
+		}
+		return nil
+	})
+	ctx := t.Context()
+	off := migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}
+	for _, tc := range []struct {
+		rule, red string
+		make      func()
+		mend      func()
+	}{
+		{
+			"the queues were moved already", "source",
+			func() {
+				moved := off
+				moved.Source = migration.SourceSentinel
+				r.Route(t, moved)
+			},
+			func() { r.Route(t, off) },
+		},
+		{
+			"cutover has begun", "stage",
+			func() {
+				begun := off
+				begun.Stage = migration.StageDualWrite
+				r.Route(t, begun)
+			},
+			func() { r.Route(t, off) },
+		},
+		{
+			"a worker is behind", "workers",
+			func() {
+				r.worker.Behind(true)
+				r.Route(t, migration.Routing{Stage: migration.StageDualWrite, Source: off.Source})
+				r.Route(t, off)
+			},
+			func() { r.worker.Behind(false) },
+		},
+		{
+			"the new master holds a key", "empty",
+			func() { r.master(t).Client().Set(ctx, "somebody's", "data", 0) },
+			func() { r.master(t).Client().Del(ctx, "somebody's") },
+		},
+		{
+			"the single Redis does not answer", "reachable:standalone",
+			func() { r.src.Freeze() },
+			func() { r.src.Thaw() },
+		},
+	} {
+		// what follows a change of the flags or of a server may take a moment
+		tc.make()
+		redistest.Eventually(t, stepstest.Patience, func() error {
+			if reds := r.reds(t); !slices.Equal(reds, []string{tc.red}) {
+				return engine.NotYet("%s: red are %v, want %s alone", tc.rule, reds, tc.red)
+			}
+			return nil
+		})
+		tc.mend()
+		redistest.Eventually(t, stepstest.Patience, func() error {
+			if reds := r.reds(t); len(reds) > 0 {
+				return engine.NotYet("%s, mended: red are %v", tc.rule, reds)
+			}
+			return nil
+		})
+	}
+}
+
+// The 22 checks of readiness have tests of their own; here one stands for all of them.
+func TestTheDeploymentMustBeReady(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	if err := r.master(t).Client().ConfigSet(t.Context(), "maxmemory-policy",
+		"allkeys-lru").Err(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Plan(t.Context(), migration.StepSentinelMove, migration.Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Blocked(p.Step, p.Gates); err == nil ||
+		!strings.Contains(err.Error(), "allkeys-lru") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWithoutASentinelDeploymentThereIsNothingToPlan(t *testing.T) {
+	t.Parallel()
+	src := redistest.Start(t)
+	cfg := stepstest.Settings(t.TempDir())
+	cfg.Source.Standalone.URL = migration.Secret(src.URL())
+	b := stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
+		return []engine.Step{Parts{Servers: b.Env.Servers, Routing: b.Env.Routing,
+			Workers: b.Env.Workers, App: b.Env.App}.Step()}
+	})
+	_, err := b.Plan(t.Context(), migration.StepSentinelMove, migration.Params{})
+	if err == nil || !strings.Contains(err.Error(), "source.sentinel") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The keys are on the Sentinel master afterwards, the single Redis follows it and refuses
+// writes, and the way back leaves both as they were.
+func TestEveryKeyMovesAndTheSingleRedisStaysAsAReplicaThatTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	bullmqtest.Major(6).Add(t, r.src, "orders", bullmqtest.Plain("order", 20)...)
+	before := r.src.Client().DBSize(t.Context()).Val()
+	run := r.Await(t, r.Start(t, "swap", migration.Params{}).ID, migration.RunSucceeded)
+	master := r.master(t)
+	if n := master.Client().DBSize(t.Context()).Val(); n < before {
+		t.Errorf("%d keys on the master, %d were on the single Redis", n, before)
+	}
+	facts, err := redisconn.Inspect(t.Context(), r.src.Client())
+	if err != nil || facts.Role != "slave" {
+		t.Errorf("the single Redis is a %s, %v", facts.Role, err)
+	}
+	if err := r.src.Client().Set(t.Context(), "late", "write", 0).Err(); err == nil ||
+		!strings.Contains(err.Error(), "READONLY") {
+		t.Errorf("a late write gets %v", err)
+	}
+	if got := r.View(t).Routing.Source; got != migration.SourceSentinel {
+		t.Errorf("the flags say %s", got)
+	}
+	r.Await(t, r.Rollback(t, run).ID, migration.RunSucceeded)
+	if n := r.master(t).Client().DBSize(t.Context()).Val(); n != 0 {
+		t.Errorf("%d keys stay on the Sentinel master", n)
+	}
+	if err := r.src.Client().Set(t.Context(), "late", "write", 0).Err(); err != nil {
+		t.Errorf("the single Redis takes no write: %v", err)
+	}
+	if got := r.View(t).Routing.Source; got != migration.SourceStandalone {
+		t.Errorf("the flags say %s", got)
+	}
+}
