@@ -6,7 +6,7 @@ TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak lint measure generate dev reset setup setup-bench node
+.PHONY: help run test test-fast build bench soak broken-undos lint measure generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ bench: setup setup-bench build node ## what flags cost, with ratios to peers, th
 
 soak: setup node ## 20 planned and 20 unplanned Sentinel failovers under BullMQ applications (about 15 min)
 	go test -run '^$$' -bench FailoversUnderBullMQ -benchtime 1x -timeout 40m ./sentinel
+
+broken-undos: setup node ## break the undoing of each action in turn; the harness of steps must notice (about 30 min)
+	scripts/broken-undos
 
 lint: ## vet, format, golangci-lint (first build takes minutes)
 	go vet ./...

@@ -12,8 +12,12 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
-// broken makes one Undo do nothing, to show that a test here fails then.
-var broken = flag.String("broken-undo", "", "step/action whose Undo does nothing")
+var (
+	// only has one step taken every way, for whoever works on it.
+	only = flag.String("step", "", "the one step that is taken every way")
+	// broken makes one Undo do nothing, to show that the harness fails then.
+	broken = flag.String("broken-undo", "", "step/action whose Undo does nothing")
+)
 
 // ways says how the actions of steps end, and remembers what was seen of them. It outlives
 // the process whose steps it watches.

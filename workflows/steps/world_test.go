@@ -173,7 +173,11 @@ func (w *world) scan() {
 // eventually waits until ask gives nil.
 func (w *world) eventually(what string, ask func() error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	limit := patience
+	if *broken != "" {
+		limit = 15 * time.Second // it is to fail
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
 	defer cancel()
 	err := engine.Await(ctx, 100*time.Millisecond, func(context.Context) error {
 		if err := ask(); err != nil {
