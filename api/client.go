@@ -34,7 +34,10 @@ const Patience = 30 * time.Second
 func New(base string, token migration.Secret) *Client {
 	return &Client{
 		base: strings.TrimRight(base, "/"), token: token, patience: Patience,
-		http: &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http: &http.Client{
+			Timeout:       20 * time.Second,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 }
 
@@ -51,8 +54,8 @@ func (c *Client) Token() migration.Secret { return c.token }
 // errLost marks a request of which it is not known whether the server acted on it.
 var errLost = errors.New("no answer")
 
-// call sends one request and decodes its answer into out (nil: none is expected). An error is a *migration.Error; when no answer came it
-// wraps errLost.
+// call sends one request and decodes its answer into out (nil: none is expected). An
+// error is a *migration.Error; when no answer came it wraps errLost.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -78,12 +81,26 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%s %s: %w", method, path, cause)
 		}
-		return migration.Errorf(migration.Unavailable, "%s %s: %w (%v)", method, c.base+path, errLost, errors.Unwrap(err))
+		return migration.Errorf(
+			migration.Unavailable,
+			"%s %s: %w (%v)",
+			method,
+			c.base+path,
+			errLost,
+			errors.Unwrap(err),
+		)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 32<<20))
 	if err != nil {
-		return migration.Errorf(migration.Unavailable, "%s %s: %w (the answer broke off: %v)", method, c.base+path, errLost, err)
+		return migration.Errorf(
+			migration.Unavailable,
+			"%s %s: %w (the answer broke off: %v)",
+			method,
+			c.base+path,
+			errLost,
+			err,
+		)
 	}
 	if resp.StatusCode >= 300 {
 		return problem(resp, answer)
@@ -108,9 +125,12 @@ func (e *problemError) Unwrap() error { return e.error }
 
 func problem(resp *http.Response, body []byte) error {
 	var p Problem
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Kind == "" {
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/problem+json" ||
+		json.Unmarshal(body, &p) != nil ||
+		p.Kind == "" {
 		p.Kind, p.Detail = migration.Internal, "the server answered "+resp.Status
-		if resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusGatewayTimeout {
+		if resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable ||
+			resp.StatusCode == http.StatusGatewayTimeout {
 			p.Kind = migration.Unavailable
 		}
 	}
@@ -127,7 +147,9 @@ func passing(err error) bool {
 		return true
 	}
 	p, ok := errors.AsType[*problemError](err)
-	return ok && (p.status == http.StatusBadGateway || p.status == http.StatusServiceUnavailable || p.status == http.StatusGatewayTimeout)
+	return ok &&
+		(p.status == http.StatusBadGateway || p.status == http.StatusServiceUnavailable ||
+			p.status == http.StatusGatewayTimeout)
 }
 
 // try repeats do until it succeeds, fails for good, or patience ends.
@@ -152,8 +174,14 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	return c.try(ctx, func() error { return c.call(ctx, http.MethodGet, path, nil, out) })
 }
 
-// verb sends something that must take effect once. When the answer is lost, landed looks whether it did, before it is sent again.
-func (c *Client) verb(ctx context.Context, path string, in any, landed func() (migration.Run, bool, error)) (migration.Run, error) {
+// verb sends something that must take effect once. When the answer is lost, landed looks
+// whether it did, before it is sent again.
+func (c *Client) verb(
+	ctx context.Context,
+	path string,
+	in any,
+	landed func() (migration.Run, bool, error),
+) (migration.Run, error) {
 	var run migration.Run
 	lost := false
 	err := c.try(ctx, func() error {

@@ -7,7 +7,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Verbs of flags. A set "" is the migration's own. What changes something is sent once: where the answer is lost, look at the history.
+// Verbs of flags. A set "" is the migration's own. What changes something is sent once:
+// where the answer is lost, look at the history.
 
 // FlagSet gives a flag set as it is now.
 func (c *Client) FlagSet(ctx context.Context, mid, set string) (migration.FlagSetView, error) {
@@ -24,21 +25,33 @@ func (c *Client) FlagHistory(ctx context.Context, mid, set string, limit int) ([
 }
 
 // CheckFlags says what an edit would do.
-func (c *Client) CheckFlags(ctx context.Context, mid, set string, edit migration.FlagEdit) (migration.FlagCheck, error) {
+func (c *Client) CheckFlags(
+	ctx context.Context,
+	mid, set string,
+	edit migration.FlagEdit,
+) (migration.FlagCheck, error) {
 	var v migration.FlagCheck
 	err := c.call(ctx, http.MethodPost, at(mid, "flags", "check")+query("set", set), edit, &v)
 	return v, err
 }
 
 // EditFlags changes flags.
-func (c *Client) EditFlags(ctx context.Context, mid, set string, edit migration.FlagEdit) (migration.FlagSetRevision, error) {
+func (c *Client) EditFlags(
+	ctx context.Context,
+	mid, set string,
+	edit migration.FlagEdit,
+) (migration.FlagSetRevision, error) {
 	var r migration.FlagSetRevision
 	err := c.call(ctx, http.MethodPost, at(mid, "flags", "changes")+query("set", set), edit, &r)
 	return r, err
 }
 
 // RollbackFlags brings back what a revision said.
-func (c *Client) RollbackFlags(ctx context.Context, mid, set string, in FlagRollback) (migration.FlagSetRevision, error) {
+func (c *Client) RollbackFlags(
+	ctx context.Context,
+	mid, set string,
+	in FlagRollback,
+) (migration.FlagSetRevision, error) {
 	var r migration.FlagSetRevision
 	err := c.call(ctx, http.MethodPost, at(mid, "flags", "rollback")+query("set", set), in, &r)
 	return r, err

@@ -93,9 +93,14 @@ func (c *Client) Plan(ctx context.Context, mid, step string, p migration.Params)
 	return sp, err
 }
 
-// Start begins a step. A run of the same step, parameters and requester that is open already counts as the one that was asked for, so a
-// second call is harmless.
-func (c *Client) Start(ctx context.Context, mid, step string, p migration.Params, planHash string) (migration.Run, error) {
+// Start begins a step. A run of the same step, parameters and requester that is open
+// already counts as the one that was asked for, so a second call is harmless.
+func (c *Client) Start(
+	ctx context.Context,
+	mid, step string,
+	p migration.Params,
+	planHash string,
+) (migration.Run, error) {
 	me, err := c.WhoAmI(ctx)
 	if err != nil {
 		return migration.Run{}, err
@@ -108,7 +113,8 @@ func (c *Client) Start(ctx context.Context, mid, step string, p migration.Params
 		return migration.Run{}, err
 	}
 	run, err := c.verb(ctx, at(mid, "steps", step, "runs"), Start{p, planHash}, landed)
-	if refused, ok := errors.AsType[*problemError](err); ok && refused.status == http.StatusConflict && refused.runID != "" {
+	if refused, ok := errors.AsType[*problemError](err); ok && refused.status == http.StatusConflict &&
+		refused.runID != "" {
 		if open, getErr := c.Run(ctx, refused.runID); getErr == nil && mine(open) {
 			return open, nil
 		}
@@ -116,8 +122,13 @@ func (c *Client) Start(ctx context.Context, mid, step string, p migration.Params
 	return run, err
 }
 
-// watchFor notes the newest run of a step and returns a function that tells whether a newer one, that is ours, has appeared since.
-func (c *Client) watchFor(ctx context.Context, mid, step string, mine func(migration.Run) bool) (func() (migration.Run, bool, error), error) {
+// watchFor notes the newest run of a step and returns a function that tells whether a
+// newer one, that is ours, has appeared since.
+func (c *Client) watchFor(
+	ctx context.Context,
+	mid, step string,
+	mine func(migration.Run) bool,
+) (func() (migration.Run, bool, error), error) {
 	newest := func() (migration.Run, error) {
 		runs, err := c.Runs(ctx, mid, step, 1)
 		if err != nil || len(runs) == 0 {
@@ -150,7 +161,9 @@ func (c *Client) decide(ctx context.Context, runID, verb string, d Decision, app
 	return c.verb(ctx, runPath(runID, verb), d, func() (migration.Run, bool, error) {
 		r, err := c.Run(ctx, runID)
 		if err != nil || d.Action == "" {
-			return r, err == nil && r.DecidedBy == me.Name && (r.State != migration.RunAwaitingApproval || r.StartedAt != nil) && (r.State != migration.RunRejected) == approve, err
+			return r, err == nil && r.DecidedBy == me.Name &&
+				(r.State != migration.RunAwaitingApproval || r.StartedAt != nil) &&
+				(r.State != migration.RunRejected) == approve, err
 		}
 		return r, slices.ContainsFunc(r.Approvals, func(was migration.Consent) bool {
 			return was.Action == d.Action && was.By == me.Name && was.Approved == approve
@@ -192,7 +205,12 @@ func (c *Client) Rollback(ctx context.Context, runID string) (migration.Run, err
 	if err != nil {
 		return r, err
 	}
-	landed, err := c.watchFor(ctx, r.MigrationID, r.Step, func(r migration.Run) bool { return r.RequestedBy == me.Name })
+	landed, err := c.watchFor(
+		ctx,
+		r.MigrationID,
+		r.Step,
+		func(r migration.Run) bool { return r.RequestedBy == me.Name },
+	)
 	if err != nil {
 		return r, err
 	}
@@ -227,8 +245,8 @@ func (c *Client) Log(ctx context.Context, runID string, after int64) (LogPage, e
 	return p, err
 }
 
-// Wait follows a run until it needs nobody any more, or a person must decide, and returns it as it then is. each, when not nil, is called
-// with every reading.
+// Wait follows a run until it needs nobody any more, or a person must decide, and returns
+// it as it then is. each, when not nil, is called with every reading.
 func (c *Client) Wait(ctx context.Context, runID string, each func(migration.Run)) (migration.Run, error) {
 	for {
 		r, err := c.Run(ctx, runID)
@@ -401,7 +419,8 @@ func (c *Client) FindJobs(ctx context.Context, mid, id string) (FoundJobs, error
 	return f, err
 }
 
-// SearchJobs looks for jobs by a field of their data on both sides for some seconds. It is done when the matches have no Next.
+// SearchJobs looks for jobs by a field of their data on both sides for some seconds. It
+// is done when the matches have no Next.
 func (c *Client) SearchJobs(ctx context.Context, mid string, in JobSearch) (JobMatches, error) {
 	var m JobMatches
 	err := c.call(ctx, http.MethodPost, at(mid, "jobs", "search"), in, &m)

@@ -156,7 +156,8 @@ var page = template.Must(template.New("audit").Funcs(template.FuncMap{
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #8886; overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .5rem;
+  border-bottom: 1px solid #8886; overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; font-weight: 600; }
 td:nth-child(2) { min-width: 11rem; overflow-wrap: normal; }
 td:nth-child(4) { min-width: 9rem; }
@@ -180,7 +181,12 @@ code { font-family: ui-monospace, monospace; }
 <table>
 <thead><tr><th>State</th><th>Check</th><th>Found</th><th>Limit</th><th>Why, and what to do</th></tr></thead>
 <tbody>
-{{range .Findings}}<tr><td{{if eq .State "problem"}} class="{{.Severity}}"{{end}}>{{mark .}}</td><td>{{.Title}}<br><small><code>{{.ID}}</code></small></td><td>{{.Measured}}{{if .Examples}}<br><small>{{join .Examples}}</small>{{end}}</td><td>{{.Limit}}</td><td>{{.Why}}{{if .Remedy}}<br><strong>{{.Remedy}}</strong>{{end}}{{with .Fix}}<br>Switchyard can: <code>{{change .}}</code>{{end}}</td></tr>
+{{range .Findings}}<tr><td{{if eq .State "problem"}} class="{{.Severity}}"{{end}}>{{mark .}}</td>
+<td>{{.Title}}<br><small><code>{{.ID}}</code></small></td>
+<td>{{.Measured}}{{if .Examples}}<br><small>{{join .Examples}}</small>{{end}}</td>
+<td>{{.Limit}}</td>
+<td>{{.Why}}{{if .Remedy}}<br><strong>{{.Remedy}}</strong>{{end}}
+{{with .Fix}}<br>Switchyard can: <code>{{change .}}</code>{{end}}</td></tr>
 {{end}}</tbody>
 </table>
 {{end}}</body>

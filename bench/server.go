@@ -39,7 +39,10 @@ const (
 
 // benchFlags make ten of the four flags that route orders: half of them with targeting.
 var benchFlags = map[string]json.RawMessage{
-	killFlag: json.RawMessage(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on","metadata":{"type":"kill-switch"}}`),
+	killFlag: json.RawMessage(
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on",` +
+			`"metadata":{"type":"kill-switch"}}`,
+	),
 	targetedFlag: targeted(
 		`{"if":[{"ends_with":[{"var":"email"},"@example.com"]},"on","off"]}`),
 	"bench-starts-with": targeted(`{"if":[{"starts_with":[{"var":"email"},"a@"]},"on","off"]}`),
@@ -51,7 +54,9 @@ var benchFlags = map[string]json.RawMessage{
 }
 
 func targeted(rule string) json.RawMessage {
-	return json.RawMessage(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":` + rule + `}`)
+	return json.RawMessage(
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":` + rule + `}`,
+	)
 }
 
 // server is one that this program has started, in a folder that goes with it.

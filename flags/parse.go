@@ -210,7 +210,8 @@ func flagsByKey(root map[string]any) error {
 // operators are what a rule may use: JsonLogic as its schema has it, and flagd's own.
 var operators = func() map[string]bool {
 	set := map[string]bool{}
-	for _, op := range strings.Fields(`var missing missing_some if == === != !== > >= < <= % / - + * substr ! !! or and cat in min max
+	for _, op := range strings.Fields(`var missing missing_some if == === != !== > >= < <=
+		% / - + * substr ! !! or and cat in min max
 		merge map filter all none some reduce starts_with ends_with sem_ver fractional`) {
 		set[op] = true
 	}

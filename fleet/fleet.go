@@ -52,7 +52,7 @@ type Intake struct {
 	Accepted  int64 `json:"accepted" required:"false"`  // taken in
 	Delivered int64 `json:"delivered" required:"false"` // enqueued
 	Refused   int64 `json:"refused" required:"false"`   // for want of room, or of a disk that works
-	Damaged   int64 `json:"damaged" required:"false"`   // lines that could not be read at the start; their files are kept
+	Damaged   int64 `json:"damaged" required:"false"`   // lines unreadable at the start; their files are kept
 }
 
 // Connection is one Redis connection of a worker process.

@@ -18,7 +18,11 @@ import (
 // has no configuration file or may not write it: the value then lasts until the server restarts.
 // Setting the value that it already has is harmless. Where CONFIG is denied (managed services) the
 // error is of kind Blocked: the provider's console or API sets it there.
-func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string) (previous string, persisted bool, err error) {
+func SetConfig(
+	ctx context.Context,
+	c redis.UniversalClient,
+	name, value string,
+) (previous string, persisted bool, err error) {
 	before, err := Config(ctx, c, name)
 	if err != nil {
 		return "", false, fmt.Errorf("set %s: %w", name, err)
@@ -26,7 +30,8 @@ func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string)
 	previous = before[name]
 	if err := c.ConfigSet(ctx, name, value).Err(); err != nil {
 		if isDenied(err) {
-			err = migration.Errorf(migration.Blocked, "the server does not let this user change its settings (CONFIG SET): %w", err)
+			err = migration.Errorf(migration.Blocked, "the server does not let this user change "+
+				"its settings (CONFIG SET): %w", err)
 		}
 		return previous, false, fmt.Errorf("set %s to %q: %w", name, value, err)
 	}
@@ -47,14 +52,17 @@ func SetConfig(ctx context.Context, c redis.UniversalClient, name, value string)
 
 const minReplicas = "min-replicas-to-write"
 
-// fenceBase is added to min-replicas-to-write by Fence. No deployment has that many replicas, so every write is refused, and the
-// setting of before can be read from the fenced value: Fence can run again after a crash without losing it.
+// fenceBase is added to min-replicas-to-write by Fence. No deployment has that many
+// replicas, so every write is refused, and the setting of before can be read from the
+// fenced value: Fence can run again after a crash without losing it.
 const fenceBase = 1000
 
-// Fence refuses every write to this node from the next command on: it asks for more replicas than any deployment has
-// (min-replicas-to-write), so writes get NOREPLICAS, from scripts too, on open connections as well as new ones, while reads work and no
-// data is touched. The setting is written to the configuration file when there is one; without one a restart lifts the fence. It gives
-// the setting of before, for Unfence; on a node that is already fenced, the setting from before that. It stops clients, not a replica's
+// Fence refuses every write to this node from the next command on: it asks for more
+// replicas than any deployment has (min-replicas-to-write), so writes get NOREPLICAS,
+// from scripts too, on open connections as well as new ones, while reads work and no data
+// is touched. The setting is written to the configuration file when there is one; without
+// one a restart lifts the fence. It gives the setting of before, for Unfence; on a node
+// that is already fenced, the setting from before that. It stops clients, not a replica's
 // own replication stream.
 func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err error) {
 	n, err := minReplicasOf(ctx, c)
@@ -70,8 +78,9 @@ func Fence(ctx context.Context, c redis.UniversalClient) (previous string, err e
 	return strconv.Itoa(n), nil
 }
 
-// Unfence undoes Fence. previous is what Fence gave; when it is empty it is read from the fenced value. A node that is not fenced and has
-// no previous setting given is left alone.
+// Unfence undoes Fence. previous is what Fence gave; when it is empty it is read from the
+// fenced value. A node that is not fenced and has no previous setting given is left
+// alone.
 func Unfence(ctx context.Context, c redis.UniversalClient, previous string) error {
 	if previous == "" {
 		n, err := minReplicasOf(ctx, c)

@@ -51,7 +51,10 @@ func (f Finding) fix() string {
 	case RoleFlow:
 		return "new FlowProducer({ " + list + " })." + workers
 	case RoleNestQueue:
-		return "BullModule.registerQueue({ name: " + name + ", " + list + " }), not in forRoot; and @Processor(name, { connection }) with its own connection: otherwise it uses the queue's, and a command timeout interrupts its blocking read."
+		return "BullModule.registerQueue({ " +
+			"name: " + name + ", " + list + " }), not in forRoot; and @Processor(name, { " +
+			"connection }) with its own connection: otherwise it uses the queue's, and a command " +
+			"timeout interrupts its blocking read."
 	case RoleNestFlow:
 		return "BullModule.registerFlowProducer({ name: " + name + ", " + list +
 			" }), not in forRoot: processors take theirs from there."

@@ -103,5 +103,8 @@ func builtin(f *js.Value, args []*js.Value) *js.Value {
 
 // safeRetry stands for the retry strategy of clients/node.
 func safeRetry() *js.Value {
-	return &js.Value{Kind: js.Function, Node: &ast.ArrowFunctionLiteral{Body: &ast.ExpressionBody{Expression: &ast.NumberLiteral{Value: int64(1000)}}}}
+	return &js.Value{
+		Kind: js.Function,
+		Node: &ast.ArrowFunctionLiteral{Body: &ast.ExpressionBody{Expression: &ast.NumberLiteral{Value: int64(1000)}}},
+	}
 }

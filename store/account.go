@@ -74,8 +74,10 @@ func (s *Store) Session(
 		Name, Role string
 		SeenAt     int64
 	}
-	res := s.db.WithContext(ctx).Raw(`SELECT u.name, u.role, s.seen_at FROM sessions s JOIN users u ON u.name = s.user_name
-		WHERE s.token_hash = ? AND s.created_at > ? AND s.seen_at > ?`, hashToken(token), millis(since), millis(idle)).Scan(&r)
+	res := s.db.WithContext(ctx).
+		Raw(`SELECT u.name, u.role, s.seen_at FROM sessions s JOIN users u ON u.name = s.user_name
+		WHERE s.token_hash = ? AND s.created_at > ? AND s.seen_at > ?`, hashToken(token), millis(since), millis(idle)).
+		Scan(&r)
 	if res.Error != nil {
 		return migration.Actor{}, res.Error
 	}

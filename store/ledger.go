@@ -80,7 +80,8 @@ func (s *Store) SaveLedger(
 		for _, r := range c.Windows {
 			rows = append(rows, []any{mid, r.Start, r.Lane, r.State, r.Body})
 		}
-		if err := rows.insert(tx, `ledger_windows (migration_id, start, lane, state, body)`, 3, `(migration_id, start, lane) DO UPDATE SET state = excluded.state, body = excluded.body`); err != nil {
+		if err := rows.insert(tx, `ledger_windows (migration_id, start, lane, state, body)`, 3,
+			`(migration_id, start, lane) DO UPDATE SET state = excluded.state, body = excluded.body`); err != nil {
 			return err
 		}
 		rows = rows[:0]
@@ -97,7 +98,9 @@ func (s *Store) SaveLedger(
 		}
 		for queue, jobs := range ended {
 			for some := range slices.Chunk(jobs, rowsAtOnce) {
-				if err := do(`DELETE FROM ledger_lives WHERE migration_id = ? AND queue = ? AND job IN (?`+strings.Repeat(", ?", len(some)-1)+`)`, slices.Concat([]any{mid, text(queue)}, some)...); err != nil {
+				if err := do(`DELETE FROM ledger_lives WHERE migration_id = ? AND queue = ? AND job IN (?`+
+					strings.Repeat(", ?", len(some)-1)+`)`,
+					slices.Concat([]any{mid, text(queue)}, some)...); err != nil {
 					return err
 				}
 			}
@@ -109,7 +112,8 @@ func (s *Store) SaveLedger(
 		}
 		if err := rows.insert(tx,
 			`ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body)`, 4,
-			`(migration_id, queue, job, verdict) DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`); err != nil {
+			`(migration_id, queue, job, verdict)
+				DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`); err != nil {
 			return err
 		}
 		if len(c.Done) > 0 {
@@ -123,11 +127,17 @@ func (s *Store) SaveLedger(
 			}
 			// The newest rows that hold keepDone hashes together stay.
 			if err := do(`DELETE FROM ledger_done WHERE migration_id = ? AND seq IN (
-				SELECT seq FROM (SELECT seq, SUM(n) OVER (ORDER BY seq DESC) - n AS newer FROM ledger_done WHERE migration_id = ?) AS counted WHERE newer >= ?)`, mid, mid, keepDone); err != nil {
+				SELECT seq FROM (SELECT seq, SUM(n) OVER (ORDER BY seq DESC) - n AS newer
+					FROM ledger_done WHERE migration_id = ?) AS counted WHERE newer >= ?)`,
+				mid, mid, keepDone); err != nil {
 				return err
 			}
 		}
-		return do(`DELETE FROM ledger_windows WHERE migration_id = ? AND state = 'conclusive' AND start < ?`, mid, keepFrom)
+		return do(
+			`DELETE FROM ledger_windows WHERE migration_id = ? AND state = 'conclusive' AND start < ?`,
+			mid,
+			keepFrom,
+		)
 	}))
 }
 
@@ -143,9 +153,17 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 	}
 	read(&c.Cursors,
 		`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`)
-	read(&c.Windows, `SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND state = 'running' ORDER BY start, lane`)
+	read(
+		&c.Windows,
+		`SELECT lane, start, state, body FROM ledger_windows
+				WHERE migration_id = ? AND state = 'running' ORDER BY start, lane`,
+	)
 	read(&c.Lives, `SELECT queue, job, body FROM ledger_lives WHERE migration_id = ?`)
-	read(&c.Exceptions, `SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND settled_at = 0`)
+	read(
+		&c.Exceptions,
+		`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions
+				WHERE migration_id = ? AND settled_at = 0`,
+	)
 	if err != nil {
 		return c, s.failure(err)
 	}
@@ -185,7 +203,11 @@ func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string) error {
 func (s *Store) LedgerWindows(
 	ctx context.Context, mid string, since int64, limit int,
 ) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT lane, start, state, body FROM ledger_windows WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane LIMIT ?`, mid, since, limit).Scan(&rows).Error
+	err = s.db.WithContext(ctx).
+		Raw(`SELECT lane, start, state, body FROM ledger_windows
+			WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane LIMIT ?`, mid, since, limit).
+		Scan(&rows).
+		Error
 	return rows, s.failure(err)
 }
 
@@ -200,11 +222,15 @@ type LedgerFilter struct {
 func (s *Store) LedgerExceptions(
 	ctx context.Context, mid string, f LedgerFilter,
 ) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
+	err = s.db.WithContext(ctx).
+		Raw(`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions
+			WHERE migration_id = ? AND (? = '' OR job = ?) AND (? = '' OR verdict = ?)
 		AND (? = '' OR (settled_at = 0) = (? = 'open'))
 		ORDER BY CASE WHEN settled_at = 0 THEN 0 ELSE 1 END, at DESC, job, queue, verdict LIMIT ? OFFSET ?`,
-		mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit,
-		f.Offset).Scan(&rows).Error
+			mid, text(f.Job), text(f.Job), f.Verdict, f.Verdict, f.State, f.State, f.Limit,
+			f.Offset).
+		Scan(&rows).
+		Error
 	return rows, s.failure(err)
 }
 
@@ -217,7 +243,11 @@ type LedgerCount struct {
 
 // LedgerCounts counts the exceptions.
 func (s *Store) LedgerCounts(ctx context.Context, mid string) (rows []LedgerCount, err error) {
-	err = s.db.WithContext(ctx).Raw(`SELECT verdict, settled_at <> 0 AS settled, COUNT(*) AS n FROM ledger_exceptions WHERE migration_id = ? GROUP BY verdict, settled_at <> 0`, mid).Scan(&rows).Error
+	err = s.db.WithContext(ctx).
+		Raw(`SELECT verdict, settled_at <> 0 AS settled, COUNT(*) AS n FROM ledger_exceptions
+			WHERE migration_id = ? GROUP BY verdict, settled_at <> 0`, mid).
+		Scan(&rows).
+		Error
 	return rows, s.failure(err)
 }
 

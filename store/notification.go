@@ -162,9 +162,15 @@ func (s *Store) DueNotifications(
 	ctx context.Context, channel string, now time.Time, limit int,
 ) ([]Notification, error) {
 	var rows []notificationRow
-	err := s.db.WithContext(ctx).Raw(`SELECT * FROM notification_outbox AS n WHERE channel = ? AND sent_at IS NULL AND given_up_at IS NULL AND next_at <= ?
-		AND NOT EXISTS (SELECT 1 FROM notification_outbox AS o WHERE o.channel = n.channel AND o.key = n.key AND o.id < n.id AND o.sent_at IS NULL AND o.given_up_at IS NULL AND o.next_at > ?)
-		ORDER BY id LIMIT ?`, channel, millis(now), millis(now), limit).Scan(&rows).Error
+	err := s.db.WithContext(ctx).
+		Raw(`SELECT * FROM notification_outbox AS n
+			WHERE channel = ? AND sent_at IS NULL AND given_up_at IS NULL AND next_at <= ?
+		AND NOT EXISTS (SELECT 1 FROM notification_outbox AS o
+				WHERE o.channel = n.channel AND o.key = n.key AND o.id < n.id
+					AND o.sent_at IS NULL AND o.given_up_at IS NULL AND o.next_at > ?)
+		ORDER BY id LIMIT ?`, channel, millis(now), millis(now), limit).
+		Scan(&rows).
+		Error
 	out := make([]Notification, len(rows))
 	for i, r := range rows {
 		out[i] = r.value()

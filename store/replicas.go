@@ -31,7 +31,8 @@ func (s *Store) SaveReplica(ctx context.Context, id string, workers []migration.
 	if err := db.Exec("DELETE FROM replicas WHERE at < ?", millis(at.Add(-24*time.Hour))).Error; err != nil {
 		return err
 	}
-	return db.Exec("INSERT INTO replicas (id, at, workers) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at, workers = excluded.workers", id, millis(at), b).Error
+	return db.Exec("INSERT INTO replicas (id, at, workers) VALUES (?, ?, ?) ON CONFLICT (id) DO "+
+		"UPDATE SET at = excluded.at, workers = excluded.workers", id, millis(at), b).Error
 }
 
 // Replicas gives what each replica, also this one, has heard from workers, of those that saved it after since.
@@ -56,9 +57,11 @@ func (s *Store) DropReplica(ctx context.Context, id string) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM replicas WHERE id = ?", id).Error
 }
 
-// Listen calls f, one call at a time, with what has changed, whoever changed it: "flags:<set>", "keys", "schedules", "runs:<run id>".
-// An empty topic means that anything may have changed: it comes once the connection stands, and again after each time that it was lost. It
-// runs until ctx ends and returns ctx's error. On SQLite it calls nothing: one process owns the file, so nobody else changes it.
+// Listen calls f, one call at a time, with what has changed, whoever changed it:
+// "flags:<set>", "keys", "schedules", "runs:<run id>". An empty topic means that anything
+// may have changed: it comes once the connection stands, and again after each time that
+// it was lost. It runs until ctx ends and returns ctx's error. On SQLite it calls
+// nothing: one process owns the file, so nobody else changes it.
 func (s *Store) Listen(ctx context.Context, f func(topic string)) error {
 	if !s.Postgres() {
 		<-ctx.Done()
@@ -84,9 +87,11 @@ func (s *Store) Listen(ctx context.Context, f func(topic string)) error {
 	})
 }
 
-// Lead calls f while this process leads, of all that share the database, and ends f's context as soon as it may lead no more: when its
-// connection is lost, or ctx ends. f must return then; it is called again when this process leads again, and not before, also when it
-// returns early. Lead runs until ctx ends and returns ctx's error. On SQLite one process owns the file, so it always leads.
+// Lead calls f while this process leads, of all that share the database, and ends f's
+// context as soon as it may lead no more: when its connection is lost, or ctx ends. f
+// must return then; it is called again when this process leads again, and not before,
+// also when it returns early. Lead runs until ctx ends and returns ctx's error. On SQLite
+// one process owns the file, so it always leads.
 func (s *Store) Lead(ctx context.Context, f func(ctx context.Context)) error {
 	if !s.Postgres() {
 		f(ctx)
@@ -153,8 +158,9 @@ func (p *postgres) dedicated(ctx context.Context, f func(conn *pgx.Conn) error) 
 	return ctx.Err()
 }
 
-// hear waits for a notification, at most for the given time; then it asks the server whether it is still there. A connection that breaks
-// is noticed at once, a server that hangs after connectTimeout more. No notification and no error: nothing came.
+// hear waits for a notification, at most for the given time; then it asks the server
+// whether it is still there. A connection that breaks is noticed at once, a server that
+// hangs after connectTimeout more. No notification and no error: nothing came.
 func hear(ctx context.Context, conn *pgx.Conn, atMost time.Duration) (*pgconn.Notification, error) {
 	waiting, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()

@@ -48,17 +48,23 @@ func openSQLite(ctx context.Context, file string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("database file: %w", err), lock.Close())
 	}
 	_ = db.Close() // nothing was written
-	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the timeout. FULL: a lost commit could be an
-	// approval whose effect already happened.
+	// immediate: a read-then-write transaction otherwise fails with BUSY whatever the
+	// timeout. FULL: a lost commit could be an approval whose effect already happened.
 	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() +
-		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), lock.Close())
 	}
 	pool.SetMaxOpenConns(8)
 	s := &Store{sql: pool, lock: lock}
-	return s.opened(ctx, sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}), goose.DialectSQLite3, "migrations/sqlite")
+	return s.opened(
+		ctx,
+		sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}),
+		goose.DialectSQLite3,
+		"migrations/sqlite",
+	)
 }
 
 // flock waits a moment for the lock: a process that was just killed may not be gone yet.

@@ -47,7 +47,12 @@ func Stripe() Sender {
 		Deadline: Deadline{Source: Source{Level: Assumed,
 			Note: "Stripe says \"quickly\" and states no time"}, Total: 10 * time.Second},
 		Schedule: Schedule{
-			Source: Source{Level: Documented, URL: page + "#automatic-retries", Read: read, Note: "up to three days with exponential back-off; the number of tries is not stated"},
+			Source: Source{
+				Level: Documented,
+				URL:   page + "#automatic-retries",
+				Read:  read,
+				Note:  "up to three days with exponential back-off; the number of tries is not stated",
+			},
 			Window: 72 * time.Hour,
 			Waits: []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute,
 				40 * time.Minute, 80 * time.Minute, 160 * time.Minute, 320 * time.Minute,
@@ -58,8 +63,14 @@ func Stripe() Sender {
 				Note: "doubling from 5 min to at most 12 h, the last at 72 h"},
 			NoLoss: 36 * time.Hour,
 		},
-		Redirects: Trait{Source: Source{Level: Documented, URL: "https://support.stripe.com/questions/webhooks-what-to-do-when-the-http-status-code-starts-with-a-three-(3xx)", Read: read,
-			Note: "any redirect is a failure"}},
+		Redirects: Trait{
+			Source: Source{
+				Level: Documented,
+				URL:   "https://support.stripe.com/questions/webhooks-what-to-do-when-the-http-status-code-starts-with-a-three-(3xx)",
+				Read:  read,
+				Note:  "any redirect is a failure",
+			},
+		},
 		Pinned: Trait{Source: Source{Level: Assumed, Note: "not stated"}},
 		Removal: Removal{Source: Source{Level: Community, URL: page, Read: planRead,
 			Note: "after how long is not stated; a disabled endpoint gets no further retries"},
@@ -111,7 +122,8 @@ func Shopify() Sender {
 		Deadline: Deadline{Source: Source{Level: Documented, URL: https, Read: planRead},
 			Connect: time.Second, Total: 5 * time.Second},
 		Schedule: Schedule{
-			Source:  Source{Level: Documented, URL: changed, Read: read, Note: "8 times over 4 hours, exponential, since 2024-09-10; many pages still tell of 19 times in 48 h"},
+			Source: Source{Level: Documented, URL: changed, Read: read, Note: "8 times over 4 " +
+				"hours, exponential, since 2024-09-10; many pages still tell of 19 times in 48 h"},
 			Retries: 8, Window: 4 * time.Hour, Waits: doubling(8, 4*time.Hour),
 			Spacing: Source{Level: Assumed, Note: "doubling, the last at 4 h"},
 			NoLoss:  2 * time.Hour,

@@ -30,7 +30,8 @@ func (c *Control) CheckFlags(
 	if edit.Base > 0 && edit.Base != now.Revision {
 		return migration.FlagCheck{}, migration.Errorf(
 			migration.Conflict,
-			"flag set %s is at revision %d, and the change was made from revision %d: look at what %s changed, then repeat it",
+			"flag set %s is at revision %d, and the change was made from revision %d: look at "+
+				"what %s changed, then repeat it",
 			s.ID,
 			now.Revision,
 			edit.Base,

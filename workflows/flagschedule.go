@@ -78,7 +78,9 @@ func (c *Control) scheduleFlags(
 			"move: only the migration's own flag set %s is moved",
 			mid,
 		)
-	case s.Move != nil && (!s.Move.To.Valid() || s.Move.To == migration.StageLive && (s.Move.Ramp < 1 || s.Move.Ramp > 100) || s.Move.To != migration.StageLive && s.Move.Ramp != 0):
+	case s.Move != nil && (!s.Move.To.Valid() ||
+		s.Move.To == migration.StageLive && (s.Move.Ramp < 1 || s.Move.Ramp > 100) ||
+		s.Move.To != migration.StageLive && s.Move.Ramp != 0):
 		return s, migration.Errorf(
 			migration.Invalid,
 			"move: %s is no stage of the migration with a fitting ramp: live takes 1 to 100, the others none",

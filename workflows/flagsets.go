@@ -97,7 +97,9 @@ func (c *Control) createFlagSet(
 	if err := short("name", name, 60); err != nil {
 		return none, err
 	}
-	if err := c.store.CreateFlagSet(ctx, migration.FlagSet{ID: id, MigrationID: mid, Name: name, CreatedBy: a.Name, CreatedAt: c.now()}); err != nil {
+	if err := c.store.CreateFlagSet(ctx, migration.FlagSet{
+		ID: id, MigrationID: mid, Name: name, CreatedBy: a.Name, CreatedAt: c.now(),
+	}); err != nil {
 		return none, err
 	}
 	_, err := c.store.ReviseFlagSet(

@@ -140,7 +140,9 @@ func (s Spec) dataACL() []byte {
 		user("replica", s.Secrets.Replica, "REDIS_REPLICA_PASSWORD",
 			"resetkeys resetchannels -@all +psync +replconf +ping") +
 		// redis.io/docs: "Redis Access Control List authentication" of Sentinel.
-		user("sentinel", s.Secrets.Sentinel, "REDIS_SENTINEL_PASSWORD", "resetkeys allchannels -@all +multi +slaveof +ping +exec +subscribe +config|rewrite +role +publish +info +client|setname +client|kill +script|kill"))
+		user("sentinel", s.Secrets.Sentinel, "REDIS_SENTINEL_PASSWORD", "resetkeys allchannels "+
+			"-@all +multi +slaveof +ping +exec +subscribe +config|rewrite +role +publish +info "+
+			"+client|setname +client|kill +script|kill"))
 }
 
 func (s Spec) sentinelACL() []byte {
@@ -150,7 +152,8 @@ func (s Spec) sentinelACL() []byte {
 			"+info +role +hello +auth +client|setname +subscribe +psubscribe +unsubscribe "+
 			"+punsubscribe +sentinel|get-master-addr-by-name +sentinel|sentinels "+
 			"+sentinel|replicas +sentinel|slaves +sentinel|master +sentinel|masters") +
-		user("sentinel", s.Secrets.Sentinel, "REDIS_SENTINEL_PASSWORD", "resetkeys allchannels -@all +ping +info +publish +subscribe +client|setname +sentinel|is-master-down-by-addr"))
+		user("sentinel", s.Secrets.Sentinel, "REDIS_SENTINEL_PASSWORD", "resetkeys allchannels "+
+			"-@all +ping +info +publish +subscribe +client|setname +sentinel|is-master-down-by-addr"))
 }
 
 // env holds the passwords for the applications and for whoever fills in

@@ -105,12 +105,20 @@ type Intake struct{ db *sql.DB }
 
 // OpenIntake opens or creates the file.
 func OpenIntake(ctx context.Context, file string) (*Intake, error) {
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate")
+	db, err := sql.Open(
+		"sqlite",
+		"file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"+
+			"&_pragma=busy_timeout(5000)&_txlock=immediate",
+	)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS intake (n INTEGER PRIMARY KEY, job TEXT NOT NULL UNIQUE, data BLOB NOT NULL, enqueued INTEGER NOT NULL DEFAULT 0)`)
+	_, err = db.ExecContext(
+		ctx,
+		`CREATE TABLE IF NOT EXISTS intake (n INTEGER PRIMARY KEY, job TEXT NOT NULL UNIQUE,
+			data BLOB NOT NULL, enqueued INTEGER NOT NULL DEFAULT 0)`,
+	)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("intake %s: %w", file, err), db.Close())
 	}

@@ -95,7 +95,11 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil ||
 		!strings.Contains(q.Query, "orders(") && !strings.Contains(q.Query, "order(id:") {
-		send(w, http.StatusBadRequest, map[string]any{"errors": map[string]any{"query": "Required parameter missing or invalid"}})
+		send(
+			w,
+			http.StatusBadRequest,
+			map[string]any{"errors": map[string]any{"query": "Required parameter missing or invalid"}},
+		)
 		return
 	}
 	if s.throttle > 0 {

@@ -151,7 +151,8 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 				"damaged",
 				notify.Critical,
 				fmt.Sprintf(
-					"%d %s of the intake of %s cannot be read from its disk any more: orders that were acknowledged may be lost",
+					"%d %s of the intake of %s cannot be read from its disk any more: orders "+
+						"that were acknowledged may be lost",
 					i.Damaged,
 					plural(int(i.Damaged), "line", "lines"),
 					i.Instance,

@@ -184,7 +184,10 @@ func (s seen) judges(key string) bool {
 func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 	var found seen
 	var errs []error
-	for _, look := range []func(context.Context, migration.Migration) (seen, error){n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits} {
+	looks := []func(context.Context, migration.Migration) (seen, error){
+		n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits,
+	}
+	for _, look := range looks {
 		s, err := look(ctx, mig)
 		if err != nil { // what the others see must be told all the same
 			errs = append(errs, err)

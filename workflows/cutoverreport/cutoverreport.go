@@ -182,7 +182,8 @@ func (r *reporter) ledger() {
 				"%d orders were answered 503 and not delivered again yet",
 				len(waiting),
 			),
-			Clear:    "they come to whichever side takes orders by then; keep the app's address the same until they have",
+			Clear: "they come to whichever side takes orders by then; keep the app's address " +
+				"the same until they have",
 			Examples: some(waiting),
 		},
 		len(waiting) > 0,
@@ -224,7 +225,8 @@ func (r *reporter) flows(s bullmq.Survey) {
 				Title:    "Flows into other queues",
 				Severity: SeverityBlocks,
 				Measured: strings.Join(tied, ", "),
-				Clear:    "a child that completes on one side never releases a parent on the other: route these queues together, or let the flows finish first",
+				Clear: "a child that completes on one side never releases a parent on the " +
+					"other: route these queues together, or let the flows finish first",
 			},
 			len(tied) > 0,
 			"none",

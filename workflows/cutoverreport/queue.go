@@ -101,7 +101,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		some(dead)...)
 	move := "run the step Move the other queues: schedulers move with their queue"
 	if routed {
-		move = "upsertJobScheduler on the target, then removeJobScheduler on the source: on both, every run happens twice"
+		move = "upsertJobScheduler on the target, then removeJobScheduler on the source: on " +
+			"both, every run happens twice"
 	}
 	line(
 		"schedulers",
@@ -160,7 +161,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		SeverityCareful,
 		q.DedupCount+q.DedupNext > 0,
 		fmt.Sprintf(
-			"%d ids hold further jobs off, %d of the first %d until their job is gone; %d payloads wait for an active job's end",
+			"%d ids hold further jobs off, %d of the first %d until their job is gone; %d "+
+				"payloads wait for an active job's end",
 			q.DedupCount,
 			len(endless),
 			len(q.Dedup),
@@ -219,7 +221,8 @@ func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey)
 		orNone(q.Layout),
 		orNone(there.Layout),
 	)
-	l.Clear = "pause and resume with Switchyard only: BullMQ's own resume of another version loses jobs; and bring the apps to one version"
+	l.Clear = "pause and resume with Switchyard only: BullMQ's own resume of another version " +
+		"loses jobs; and bring the apps to one version"
 	r.found(
 		l,
 		known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout,

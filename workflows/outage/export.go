@@ -46,7 +46,8 @@ func (x export) Missing(
 	if len(x.events) > ReplayMost {
 		return nil, migration.Errorf(
 			migration.Invalid,
-			"events holds %d, and one request may hold %d: hand over the rest with another, as switchyard replay --file does",
+			"events holds %d, and one request may hold %d: hand over the rest with another, as "+
+				"switchyard replay --file does",
 			len(x.events),
 			ReplayMost,
 		)

@@ -62,7 +62,8 @@ func (o *IntakeOutlook) advice(
 		return without
 	case whatIf > o.Lasts && len(losing) > 0:
 		return fmt.Sprintf(
-			"The durable intake has room for about %s of orders. After that they are refused, and those of %s may be lost. Give it more room (maxBytes).",
+			"The durable intake has room for about %s of orders. After that they are refused, "+
+				"and those of %s may be lost. Give it more room (maxBytes).",
 			migration.Words(o.Lasts),
 			strings.Join(losing, ", "),
 		)
@@ -73,7 +74,8 @@ func (o *IntakeOutlook) advice(
 		)
 	}
 	return fmt.Sprintf(
-		"No order is refused: about %.0f would wait in the durable intake, which has room for about %s, and be enqueued afterwards.",
+		"No order is refused: about %.0f would wait in the durable intake, which has room for "+
+			"about %s, and be enqueued afterwards.",
 		math.Ceil(whatIf.Minutes()*perMinute),
 		migration.Words(o.Lasts),
 	)

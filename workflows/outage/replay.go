@@ -31,7 +31,8 @@ type Replay struct {
 	Since time.Time `json:"since,omitzero"`
 	// Look only tells what is missing.
 	Look bool `json:"look"`
-	// Events are bodies of webhooks, from an export of the provider's: it is not asked then. At most 500, within the size of a request.
+	// Events are bodies of webhooks, from an export of the provider's: it is not asked
+	// then. At most 500, within the size of a request.
 	Events []json.RawMessage `json:"events,omitempty" type:"object" maxItems:"500"`
 }
 
@@ -96,7 +97,8 @@ func (c *Clock) recoverer(p webhooks.Sender) (r webhooks.Recoverer, lists string
 		if shopify.Token.IsZero() {
 			return nil, "", migration.Errorf(
 				migration.Blocked,
-				"no token of Shopify is configured: set shopify.shop, and shopify.token with read_orders and read_customers, %s",
+				"no token of Shopify is configured: set shopify.shop, and shopify.token with "+
+					"read_orders and read_customers, %s",
 				file,
 			)
 		}
@@ -109,7 +111,8 @@ func (c *Clock) recoverer(p webhooks.Sender) (r webhooks.Recoverer, lists string
 		if funnels.Token.IsZero() {
 			return nil, "", migration.Errorf(
 				migration.Blocked,
-				"no token of ClickFunnels is configured: set clickfunnels.api, clickfunnels.workspace and clickfunnels.token, %s",
+				"no token of ClickFunnels is configured: set clickfunnels.api, "+
+					"clickfunnels.workspace and clickfunnels.token, %s",
 				file,
 			)
 		}
@@ -177,7 +180,8 @@ func (c *Clock) Replay(ctx context.Context, in Replay) (ReplayResult, error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return out, migration.Errorf(
 			migration.Unavailable,
-			"%s has more since then than can be read within one request: ask for less time back, or hand over an export of it as a file",
+			"%s has more since then than can be read within one request: ask for less time back, "+
+				"or hand over an export of it as a file",
 			p.Name,
 		)
 	case err != nil:

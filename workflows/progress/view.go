@@ -169,7 +169,8 @@ func (v View) Steps() []migration.StepStatus {
 			st.State, st.Why = migration.StepActive, "at "+v.Routing.String()
 		case len(failing) > 0:
 			st.State, st.Why = migration.StepBlocked, "needs "+failing[0].Title
-		case st.LastRun != nil && (st.LastRun.State == migration.RunFailed || st.LastRun.State == migration.RunCancelled):
+		case st.LastRun != nil && (st.LastRun.State == migration.RunFailed ||
+			st.LastRun.State == migration.RunCancelled):
 			st.State, st.Why = migration.StepFailed, st.LastRun.Error
 		}
 		out = append(out, st)

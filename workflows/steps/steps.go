@@ -56,8 +56,10 @@ func All(g Given) map[string]engine.Step {
 			Soak: cfg.Migration.Soak}.Step(),
 		dualwrite.Parts{Routing: e.Routing, Journal: e.Journal, MinOrders: cfg.Migration.MinValidationOrders}.Step(),
 		movequeues.Parts{Servers: e.Servers, Managed: e.Managed, Settings: g.Store, Move: cfg.Move}.Step(),
-		residue.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams, Move: cfg.Move}.Step(),
-		decommission.Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams,
+		residue.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams,
+			Move: cfg.Move}.Step(),
+		decommission.Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers,
+			Journal: e.Journal, Streams: e.Streams,
 			Host: e.Host, QuietWindow: cfg.Migration.QuietWindow, FenceWindow: cfg.Migration.FenceWindow,
 			DataDir: cfg.DataDir, RedisServer: cfg.RedisServer}.Step(),
 	} {

@@ -1,4 +1,5 @@
-// Command go-flagd prints the stage and the authority of one order key. It is sent the flags and every change, and evaluates by itself.
+// Command go-flagd prints the stage and the authority of one order key. It is sent the
+// flags and every change, and evaluates by itself.
 package main
 
 import (
@@ -25,8 +26,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	provider, err := flagd.NewProvider(flagd.WithInProcessResolver(), flagd.WithHost(host), flagd.WithPort(uint16(port)),
-		flagd.WithSelector("apiKey="+os.Getenv("SWITCHYARD_TOKEN")))
+	provider, err := flagd.NewProvider(
+		flagd.WithInProcessResolver(),
+		flagd.WithHost(host),
+		flagd.WithPort(uint16(port)),
+		flagd.WithSelector("apiKey="+os.Getenv("SWITCHYARD_TOKEN")),
+	)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -49,8 +49,9 @@ func (s Parts) Step() engine.Step {
 					"Judge the source Redis by %d checks: settings, counters, keys and jobs.",
 					len(audit.Catalogue()),
 				),
-				Impact: "Nothing changes. INFO, CONFIG GET, SLOWLOG and LATENCY of every node; the keys are looked at in small batches with rests between them.",
-				Gates:  []migration.Gate{environment.Reachable(ctx, c, endpoint)},
+				Impact: "Nothing changes. INFO, CONFIG GET, SLOWLOG and LATENCY of every node; " +
+					"the keys are looked at in small batches with rests between them.",
+				Gates: []migration.Gate{environment.Reachable(ctx, c, endpoint)},
 			}, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
@@ -67,7 +68,8 @@ func (s Parts) Step() engine.Step {
 					}
 					for i, srv := range servers {
 						c.Log(
-							"%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d keys evicted, append-only file %s, %d clients, %s",
+							"%s: Redis %s, %s, maxmemory-policy %s, %d keys, %s used of %s, %d "+
+								"keys evicted, append-only file %s, %d clients, %s",
 							facts.Nodes[i].Node,
 							srv.Version,
 							srv.Role,
@@ -81,7 +83,8 @@ func (s Parts) Step() engine.Step {
 							passwordText(srv.DefaultUserNoPass),
 						)
 					}
-					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy, INFO", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed,
+						"CONFIG GET maxmemory-policy, INFO", facts); err != nil {
 						return nil, err
 					}
 					return s.auditAll(ctx, c)

@@ -26,8 +26,9 @@ func (s Parts) FixPolicy() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, now and in its configuration file, and the other settings listed below.",
-				Impact:  "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones.",
+				Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, " +
+					"now and in its configuration file, and the other settings listed below.",
+				Impact: "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones.",
 			}
 			facts, servers, err := s.Servers.Policies(ctx, v.Migration.ID, false)
 			if err != nil {
@@ -100,7 +101,8 @@ func (s Parts) FixPolicy() engine.Step {
 					if err != nil {
 						return nil, err
 					}
-					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed,
+						"CONFIG GET maxmemory-policy after CONFIG SET", facts); err != nil {
 						return nil, err
 					}
 					return former, s.auditEvidence(ctx, c)
@@ -128,7 +130,8 @@ func (s Parts) FixPolicy() engine.Step {
 					if err != nil {
 						return err
 					}
-					if err := c.Evidence(ctx, evidence.Policy, migration.Observed, "CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
+					if err := c.Evidence(ctx, evidence.Policy, migration.Observed,
+						"CONFIG GET maxmemory-policy after the rollback", facts); err != nil {
 						return err
 					}
 					return s.auditEvidence(ctx, c)

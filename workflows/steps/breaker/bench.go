@@ -45,7 +45,8 @@ func (s Parts) benchEstimate() string {
 	queues := s.benchQueues()
 	n := time.Duration(len(queues))
 	return fmt.Sprintf(
-		"It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up to %s where adds hang; twice that where the app has a durable intake.",
+		"It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up "+
+			"to %s where adds hang; twice that where the app has a durable intake.",
 		len(
 			Faults,
 		),
@@ -124,7 +125,8 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 		if httpapi.Status(err) == http.StatusNotFound {
 			return nil, migration.Errorf(
 				migration.Blocked,
-				"the app knows no drills (404): serve POST /switchyard/drill with Drill of @switchyard/bullmq, then run the step again",
+				"the app knows no drills (404): serve POST /switchyard/drill with Drill of "+
+					"@switchyard/bullmq, then run the step again",
 			)
 		}
 		if err != nil {

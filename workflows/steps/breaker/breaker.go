@@ -48,8 +48,14 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Try every fault on a server of the drill's own, with the app's own options. Then cut, refuse and freeze the source for a few seconds each, and watch what a webhook gets.",
-				Impact:  "The first part touches no order. " + s.benchEstimate() + " In the second part, webhooks are refused with a 503 for about ten seconds in all; the provider's retries bring them back. Every fault ends by itself, also when Switchyard dies: the pauses have a time limit, and the write fence is lifted at the next start.",
+				Summary: "Try every fault on a server of the drill's own, with the app's own " +
+					"options. Then cut, refuse and freeze the source for a few seconds each, and " +
+					"watch what a webhook gets.",
+				Impact: "The first part touches no order. " + s.benchEstimate() +
+					" In the second part, webhooks are refused with a 503 for about ten seconds " +
+					"in all; the provider's retries bring them " +
+					"back. Every fault ends by itself, also when Switchyard dies: the pauses " +
+					"have a time limit, and the write fence is lifted at the next start.",
 			}
 			stage := migration.Gate{
 				ID:       "stage",
@@ -103,7 +109,8 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						if intakes := s.Workers.Intakes(); len(intakes.Instances) > 0 {
-							if err := c.Evidence(ctx, evidence.Intake, migration.Attested, "attestation by the running app", intakes); err != nil {
+							if err := c.Evidence(ctx, evidence.Intake, migration.Attested,
+								"attestation by the running app", intakes); err != nil {
 								return nil, err
 							}
 						}
@@ -139,8 +146,10 @@ func (s Parts) Step() engine.Step {
 						Changes: "the source cuts connections, refuses writes and freezes, seconds each",
 						Undo:    "lifts the write fence and the pause",
 					},
-					Do:   s.injectFaults,
-					Undo: func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
+					Do: s.injectFaults,
+					Undo: func(ctx context.Context, c *engine.Call) error {
+						return s.Servers.LiftFaults(ctx, c.Run.MigrationID)
+					},
 				},
 			}
 		},
@@ -242,7 +251,8 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 		ctx,
 		evidence.Drill,
 		migration.Observed,
-		"faults on the source, canary jobs through the app; faults on a server of the drill's own, jobs through the app's own options",
+		"faults on the source, canary jobs through the app; faults on a server of the drill's "+
+			"own, jobs through the app's own options",
 		facts,
 	)
 }

@@ -91,9 +91,10 @@ var impact = map[migration.Stage]string{
 	migration.StageOff:       "Orders use the source alone.",
 	migration.StageDualWrite: "Orders run on the source as before; each also leaves a waiting copy on the target.",
 	migration.StageShadow:    "Orders run on the source as before; the target runs the copies without side effects.",
-	migration.StageLive:      "For the given share of orders the target is the authority; the other side runs a copy without side effects.",
-	migration.StageRampDown:  "Every order runs on the target; a copy waits on the source.",
-	migration.StageComplete:  "Every new order uses the target alone. Jobs left on the source still run there.",
+	migration.StageLive: "For the given share of orders the target is the authority; the " +
+		"other side runs a copy without side effects.",
+	migration.StageRampDown: "Every order runs on the target; a copy waits on the source.",
+	migration.StageComplete: "Every new order uses the target alone. Jobs left on the source still run there.",
 }
 
 func (s Parts) actions(p migration.Params) []engine.Action {

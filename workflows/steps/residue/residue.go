@@ -44,8 +44,10 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Pause the source's queues, let jobs in progress finish, and move every job that is left to the target, one by one.",
-				Impact:  "Delayed and retrying orders of the source run on the target from then on, at the time they were due. New orders are not touched.",
+				Summary: "Pause the source's queues, let jobs in progress finish, and move every " +
+					"job that is left to the target, one by one.",
+				Impact: "Delayed and retrying orders of the source run on the target from then " +
+					"on, at the time they were due. New orders are not touched.",
 			}
 			stage := migration.Gate{
 				ID:       "stage",
@@ -227,7 +229,8 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 		)
 		if report.Conflicts > 0 {
 			return nil, fmt.Errorf(
-				"%s: %d jobs were not moved because the target holds another job of the same id: %v; compare them by hand",
+				"%s: %d jobs were not moved because the target holds another job of the same id: "+
+					"%v; compare them by hand",
 				q.Name,
 				report.Conflicts,
 				report.ConflictIDs,

@@ -37,7 +37,9 @@ func (s Parts) Step() engine.Step {
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
 				Summary: "Move every queue from the single Redis to the Sentinel deployment by a replication swap.",
-				Impact:  "Workers pause for some seconds. New webhooks are refused with a 503 for a few seconds and come back by the provider's retries; writes on the server itself freeze for milliseconds.",
+				Impact: "Workers pause for some seconds. New webhooks are refused with a 503 " +
+					"for a few seconds and come back by the provider's retries; writes on the " +
+					"server itself freeze for milliseconds.",
 			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
@@ -189,7 +191,8 @@ func (s Parts) actions() []engine.Action {
 				if err != nil {
 					return nil, err
 				}
-				if err := sentinel.StartReplication(ctx, master, s.Servers.Standalone, host, port, s.Servers.StandaloneEndpoint.Credentials()); err != nil {
+				if err := sentinel.StartReplication(ctx, master, s.Servers.Standalone, host, port,
+					s.Servers.StandaloneEndpoint.Credentials()); err != nil {
 					return nil, err
 				}
 				return nil, sentinel.WaitSynced(
@@ -228,10 +231,11 @@ func (s Parts) actions() []engine.Action {
 		},
 		{
 			ActionPlan: migration.ActionPlan{
-				ID:      "switch",
-				Title:   "Swap the roles",
-				Changes: "writes freeze for milliseconds; then the Sentinel master holds everything and the single Redis refuses writes",
-				Undo:    "the same swap reversed",
+				ID:    "switch",
+				Title: "Swap the roles",
+				Changes: "writes freeze for milliseconds; then the Sentinel master holds " +
+					"everything and the single Redis refuses writes",
+				Undo: "the same swap reversed",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				was, master, err := s.suspended(ctx, c)

@@ -34,8 +34,10 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Fail over twice: planned, then by freezing the master so that Sentinel must notice by itself.",
-				Impact:  "Webhooks are refused with a 503 for about a second, then for the detection time plus a few seconds (limit 30 s); the provider's retries bring them back.",
+				Summary: "Fail over twice: planned, then by freezing the master so that Sentinel " +
+					"must notice by itself.",
+				Impact: "Webhooks are refused with a 503 for about a second, then for the " +
+					"detection time plus a few seconds (limit 30 s); the provider's retries bring them back.",
 			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
@@ -91,7 +93,8 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						c.Log(
-							"planned failover %s -> %s: writes were blocked for %d ms, BullMQ adds again after %d ms, %d of %d acknowledged canary writes lost",
+							"planned failover %s -> %s: writes were blocked for %d ms, BullMQ "+
+								"adds again after %d ms, %d of %d acknowledged canary writes lost",
 							facts.OldMaster,
 							facts.NewMaster,
 							facts.BlockedMS,
@@ -124,7 +127,9 @@ func (s Parts) Step() engine.Step {
 						ID:    "ready-again",
 						Title: "Wait until the deployment is ready again",
 					},
-					Do: func(ctx context.Context, c *engine.Call) (any, error) { return nil, s.Servers.RecordReadiness(ctx, c) },
+					Do: func(ctx context.Context, c *engine.Call) (any, error) {
+						return nil, s.Servers.RecordReadiness(ctx, c)
+					},
 				},
 			}
 		},
@@ -160,7 +165,8 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 		return nil, err
 	}
 	c.Log(
-		"automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
+		"automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d "+
+			"ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster,
 		facts.NewMaster,
 		facts.DetectMS,

@@ -71,11 +71,14 @@ func (s Parts) Step() engine.Step {
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
 				Summary: fmt.Sprintf(
-					"Refuse about %d real webhooks with a 503, one of each provider that sends among them if it comes in time, then follow each until the provider's retry is applied exactly once.",
+					"Refuse about %d real webhooks with a 503, one of each provider that sends "+
+						"among them if it comes in time, then follow each until the provider's "+
+						"retry is applied exactly once.",
 					refuseOrders,
 				),
 				Impact: fmt.Sprintf(
-					"The source refuses writes until %d orders were refused, at most %s, and up to %s for one of each provider. They arrive late by the provider's first retry.",
+					"The source refuses writes until %d orders were refused, at most %s, and up "+
+						"to %s for one of each provider. They arrive late by the provider's first retry.",
 					refuseOrders,
 					refuseAtMost,
 					refuseEach,
@@ -110,8 +113,10 @@ func (s Parts) Step() engine.Step {
 						Changes: "the source refuses writes for seconds",
 						Undo:    "lifts the write fence",
 					},
-					Do:   s.refuse,
-					Undo: func(ctx context.Context, c *engine.Call) error { return s.Servers.LiftFaults(ctx, c.Run.MigrationID) },
+					Do: s.refuse,
+					Undo: func(ctx context.Context, c *engine.Call) error {
+						return s.Servers.LiftFaults(ctx, c.Run.MigrationID)
+					},
 				},
 				{
 					ActionPlan: migration.ActionPlan{
@@ -176,7 +181,8 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 				refuseOrders,
 			)
 		}
-		if i := slices.IndexFunc(facts.Providers, func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }); i >= 0 &&
+		untouched := func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }
+		if i := slices.IndexFunc(facts.Providers, untouched); i >= 0 &&
 			time.Since(fenced) < refuseEach {
 			return engine.NotYet("no order of %s came to be refused", facts.Providers[i].Provider)
 		}
