@@ -105,7 +105,9 @@ func (y *ways) watch(w *world, s engine.Step) engine.Step {
 	return s
 }
 
-func (y *ways) do(w *world, step string, a engine.Action) func(context.Context, *engine.Call) (any, error) {
+func (y *ways) do(
+	w *world, step string, a engine.Action,
+) func(context.Context, *engine.Call) (any, error) {
 	name := step + "/" + a.ID
 	return func(ctx context.Context, c *engine.Call) (any, error) {
 		y.mu.Lock()
@@ -137,7 +139,9 @@ func (y *ways) do(w *world, step string, a engine.Action) func(context.Context, 
 	}
 }
 
-func (y *ways) undo(w *world, step string, a engine.Action) func(context.Context, *engine.Call) error {
+func (y *ways) undo(
+	w *world, step string, a engine.Action,
+) func(context.Context, *engine.Call) error {
 	name := step + "/" + a.ID
 	return func(ctx context.Context, c *engine.Call) error {
 		y.mu.Lock()

@@ -65,7 +65,7 @@ func openWorld(t *testing.T) *world {
 		Rate: rate, Log: slog.New(slog.DiscardHandler),
 		Settings: map[string]string{
 			"quiet_window": "1s", "fence_window": "1s", "soak": "500ms", "monitor_interval": "1s",
-			"min_validation_orders": "10", "order_deadline": "60s",
+			"min_validation_orders": "10", "order_deadline": "10m",
 		},
 	})
 	if err != nil {
