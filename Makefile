@@ -44,8 +44,8 @@ generate: ## templ pages to Go, the API's types to its OpenAPI document
 	$(TEMPL) generate
 	go generate ./api
 
-dev: setup build node ## like run, with ten orders a second and data of its own
-	bin/switchyard twin --dir .switchyard/dev --rate 10
+dev: setup node ## like run, with ten orders a second and data of its own; follows the code as it changes
+	scripts/dev
 
 reset: build ## forget the twin's data
 	bin/switchyard reset

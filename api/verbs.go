@@ -306,8 +306,8 @@ func (c *Client) Ready(ctx context.Context) (map[string]string, error) {
 func query(pairs ...string) string {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			q.Set(pairs[i], pairs[i+1])
+		if pairs[i+1] != "" { //nolint:gosec // they come in pairs
+			q.Set(pairs[i], pairs[i+1]) //nolint:gosec // as above
 		}
 	}
 	if len(q) == 0 {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -174,14 +175,14 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 				})
 				redistest.Eventually(t, 20*time.Second, func() error {
 					if c.Info(t.Context(), "stats").Val() == "" {
-						return fmt.Errorf("no answer")
+						return errors.New("no answer")
 					}
 					for range 12 {
 						_ = s.Foreign("app").Ping(t.Context()).Err()
 					}
 					if text := c.Info(t.Context(), "stats").Val(); strings.Contains(text,
 						"rejected_connections:0") {
-						return fmt.Errorf("none refused yet")
+						return errors.New("none refused yet")
 					}
 					return nil
 				})

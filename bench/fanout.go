@@ -141,14 +141,14 @@ func affordable(n int) (int, string, error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, "", err
 	}
-	if uint64(n)+spareFiles <= limit.Max {
+	if uint64(n)+spareFiles <= limit.Max { //nolint:gosec // a number of streams is never negative
 		return n, "", nil
 	}
 	if limit.Max < 2*spareFiles {
 		return 0, "", fmt.Errorf("the hard limit of open files is %d: at least %d are "+
 			"needed, raise it with ulimit -Hn", limit.Max, 2*spareFiles)
 	}
-	return int(limit.Max) - spareFiles,
+	return int(limit.Max) - spareFiles, //nolint:gosec // it is less than n here
 		fmt.Sprintf("not %d: the hard limit of open files is %d", n, limit.Max), nil
 }
 

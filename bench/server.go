@@ -256,6 +256,7 @@ func (s *server) explain(err error) error {
 	if s.pid != 0 {
 		select {
 		case <-s.ended:
+			//nolint:errorlint // nil where it ended well, and then there is nothing to wrap
 			err = fmt.Errorf("%w\nthe server has ended: %v", err, s.exit)
 		default:
 		}
@@ -292,7 +293,7 @@ func openSink(ctx context.Context) (*sink, error) {
 
 func (s *sink) close() error {
 	err := s.http.Close()
-	<-s.ended
+	<-s.ended //nolint:errcheck // Serve always ends with an error, here ErrServerClosed
 	return err
 }
 

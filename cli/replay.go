@@ -83,7 +83,7 @@ func (c replayCmd) export() ([]api.Replay, error) {
 	if err != nil {
 		return nil, migration.Errorf(migration.Invalid, "--file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	text, err := io.ReadAll(io.LimitReader(f, replayFile+1))
 	if err != nil {
 		return nil, migration.Errorf(migration.Invalid, "--file: %w", err)

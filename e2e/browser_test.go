@@ -199,7 +199,7 @@ func (p *twinProcess) kill() {
 	}
 	children := p.children()
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	<-p.ended
+	<-p.ended //nolint:errcheck // it was killed
 	for _, pid := range children {
 		_ = syscall.Kill(-pid, syscall.SIGKILL)
 	}

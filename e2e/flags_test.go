@@ -40,7 +40,7 @@ ingestion: {url: "http://127.0.0.1:1"}
 		t.Fatal(err)
 	}
 	var log output
-	serve := exec.Command(binary, "serve", "--config", config)
+	serve := exec.Command(binary, "serve", "--config", config) //nolint:noctx // ended in Cleanup
 	serve.Stdout, serve.Stderr = &log, &log
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ ingestion: {url: "http://127.0.0.1:1"}
 // freeAddr gives an address on loopback that nobody listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

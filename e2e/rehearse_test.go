@@ -36,7 +36,7 @@ func rehearsal(
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // its report is judged below
 	case <-t.Context().Done():
 		t.Fatalf("the rehearsal does not end:\n%s", out.String())
 	case <-time.After(12 * time.Minute):

@@ -121,6 +121,8 @@ func writeFile(path string, data []byte) error {
 
 // load puts the last known good state in force: of each set the newer of file and
 // mirror, and the keys of what was saved last.
+//
+//nolint:contextcheck // the mirror has a time limit of its own, and the start waits for it
 func (h *Holder) load() {
 	var found []restored
 	add := func(from string, raw []byte, err error) {

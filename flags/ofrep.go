@@ -172,7 +172,6 @@ func decodeContext(raw []byte) (map[string]any, error) {
 	}
 	context, _, err := objectAt(raw, 0)
 	if err != nil {
-		//nolint:staticcheck // shown to people as it is
 		return nil, fmt.Errorf("The context cannot be read: %w", err)
 	}
 	return context, checkContext(context, 1)

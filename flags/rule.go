@@ -353,7 +353,6 @@ func flagKeyOf(context map[string]any) string {
 // context that is nested too deeply, or that holds such a rule, is refused.
 func checkContext(v any, depth int) error {
 	if depth > MaxDepth {
-		//nolint:staticcheck // shown to people as it is
 		return fmt.Errorf("The context is nested deeper than %d", MaxDepth)
 	}
 	switch t := v.(type) {
@@ -368,7 +367,6 @@ func checkContext(v any, depth int) error {
 			if _, list := v.([]any); list && len(t) == 1 && depth > 1 {
 				switch name {
 				case "if", "?:", "all", "some", "none", "filter", "map", "reduce":
-					//nolint:staticcheck // as above
 					return errors.New(`The context holds a rule ("` + name +
 						`": […]); rules belong to the flags`)
 				}

@@ -61,6 +61,8 @@ const (
 )
 
 // New returns a server that does not listen yet. The error says what is wrong with the certificate.
+//
+//nolint:contextcheck // the server lives until Stop
 func New(opt Options) (*Server, error) {
 	if (opt.CertFile == "") != (opt.KeyFile == "") {
 		return nil, migration.Errorf(

@@ -57,7 +57,7 @@ func serve(t *testing.T, opt flagsync.Options) served {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		s.Stop(now)
-		<-ended
+		<-ended //nolint:errcheck // how it ends is another test
 	})
 	return served{s, opt.Flags, opt.Fleet, ln.Addr().String()}
 }

@@ -31,7 +31,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		printed["fmt in a struct "+verb] = fmt.Sprintf(verb, h)
 	}
 	tooFew := "x"
-	printed["fmt with an argument too many"] = fmt.Sprintf(tooFew, s)
+	printed["fmt with an argument too many"] = fmt.Sprintf(tooFew, s) //nolint:staticcheck // the mistake is the test
 	printed["fmt.Sprint"] = fmt.Sprint(s, &s, h)
 	printed["error"] = fmt.Errorf("sign in with %s: %w", s, errors.New("refused")).Error()
 	printed["Error"] = Errorf(Unavailable, "connect to %v", h).Error()

@@ -142,6 +142,8 @@ func (e Event) heading() string {
 
 // Failure is why a message was not taken. Its text is for everybody: it holds no
 // credential.
+//
+//nolint:errname // it is no fault of the program: a receiver refused
 type Failure struct {
 	Reason string
 	// Wait is how long the receiver asked to be left alone. 0: it did not say.

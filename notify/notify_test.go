@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -409,7 +410,7 @@ func newSMTPServer(t *testing.T) *smtpServer {
 	cert, _ := x509.ParseCertificate(der)
 	s := &smtpServer{roots: x509.NewCertPool()}
 	s.roots.AddCert(cert)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -458,7 +459,7 @@ func (s *smtpServer) serve(conn net.Conn, conf *tls.Config) {
 		case "STARTTLS":
 			say("220 go on")
 			t := tls.Server(conn, conf)
-			if t.Handshake() != nil {
+			if t.HandshakeContext(context.Background()) != nil {
 				return
 			}
 			conn, secure, r = t, true, textproto.NewReader(bufio.NewReader(t))

@@ -64,8 +64,8 @@ func backup(ctx context.Context, c redis.UniversalClient, path string) (BackupRe
 	if err != nil {
 		return BackupReport{}, err
 	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
-	defer tmp.Close()
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing left to remove
+	defer func() { _ = tmp.Close() }()           // where it counts, it is closed and checked before
 	header := backupHeader{
 		Format:  backupFormat,
 		Server:  serverName(c, info.values["redis_version"]),
@@ -127,7 +127,7 @@ func SyncRename(tmp *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // it was only read
 	return dir.Sync()
 }
 
@@ -189,7 +189,7 @@ func VerifyBackup(path string) (BackupReport, error) {
 	if err != nil {
 		return BackupReport{}, fmt.Errorf("verify backup: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	header, keys, sum, err := readBackup(f, func(entry) error { return nil })
 	if err != nil {
 		return BackupReport{}, fmt.Errorf("verify backup %s: %w", filepath.Base(path), err)
@@ -269,7 +269,7 @@ func eachBatch(path string, batch func([]entry) error) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	var pending []entry
 	_, _, _, err = readBackup(f, func(e entry) error {
 		if pending = append(pending, e); len(pending) < backupBatch {

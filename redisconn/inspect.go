@@ -3,6 +3,7 @@ package redisconn
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -187,7 +188,7 @@ func pingRaw(nc net.Conn) (bool, error) {
 		strings.HasPrefix(line, "-DENIED"):
 		return false, nil
 	default:
-		return false, fmt.Errorf("unexpected answer to PING")
+		return false, errors.New("unexpected answer to PING")
 	}
 }
 

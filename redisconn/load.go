@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -60,9 +61,12 @@ func ReadLoad(ctx context.Context, c redis.UniversalClient) (Load, error) {
 		l.NetBytes = in + out
 	}
 	l.Unknown = i.unknown
-	if text, err = c.Info(ctx, "commandstats").Result(); err != nil ||
-		!strings.Contains(text, "cmdstat_") {
-		return l, nil // a managed service does not report commandstats
+	text, err = c.Info(ctx, "commandstats").Result()
+	if _, answered := errors.AsType[redis.Error](err); err != nil && !answered {
+		return Load{}, fmt.Errorf("load: %w", Explain(err))
+	}
+	if err != nil || !strings.Contains(text, "cmdstat_") {
+		return l, nil //nolint:nilerr // a managed service refuses commandstats or leaves it empty
 	}
 	l.Calls = 0
 	for k, v := range ParseInfo(text) {

@@ -220,12 +220,12 @@ func TestWhoTriesToWriteOnAFencedServerIsSeen(t *testing.T) {
 	t.Run("one that only connects and signs in", func(t *testing.T) {
 		t.Parallel()
 		s, w := fenced(t, redistest.Password("pw"))
-		conn, err := net.Dial("tcp", s.Addr())
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "AUTH pw\r\n")
+		_, _ = fmt.Fprintf(conn, "AUTH pw\r\n")
 		if v := awaitVisit(t, w); v.Addr != conn.LocalAddr().String() || v.Cmd != "auth" {
 			t.Errorf("%+v", v)
 		}

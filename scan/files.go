@@ -96,7 +96,7 @@ func (sc *scanner) list(
 		info, err := d.Info()
 		if err != nil {
 			sc.refused = append(sc.refused, unread(name, "no access"))
-			return nil
+			return nil //nolint:nilerr // it is reported as unread, which blocks
 		}
 		if info.Size() > o.MaxFileSize {
 			sc.Broken[name] = fmt.Sprintf("it has %d bytes, the limit is %d", info.Size(),

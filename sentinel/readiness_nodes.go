@@ -276,7 +276,8 @@ func everyNode(
 	ch := Check{ID: id, Title: title, OK: true, Limit: limit}
 	var measured []string
 	for _, n := range nodes {
-		text, ok := "", false
+		var text string
+		ok := false
 		if n.err != nil {
 			text = "not readable: " + n.err.Error()
 		} else {

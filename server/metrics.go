@@ -222,7 +222,7 @@ var allVerdicts = []migration.Verdict{
 func (s *samples) overview(mid string, o migration.Overview) {
 	for _, i := range o.Checklist {
 		for _, v := range allVerdicts {
-			s.add(metricCriterion, truth(i.Verdict == v), mid, string(i.Criterion.ID), string(v))
+			s.add(metricCriterion, truth(i.Verdict == v), mid, i.Criterion.ID, string(v))
 		}
 	}
 	s.add(metricCriteriaMet, float64(o.Checklist.MetCount()), mid)
@@ -242,7 +242,7 @@ func (s *samples) overview(mid string, o migration.Overview) {
 	type alert struct{ check, severity string }
 	seen := map[alert]bool{}
 	for _, a := range o.Alerts {
-		key := alert{a.Check, string(a.Severity)}
+		key := alert{a.Check, a.Severity}
 		if !seen[key] {
 			s.add(metricAuditAlert, 1, mid, key.check, key.severity)
 		}
@@ -281,7 +281,7 @@ func (s *samples) ledger(mid string, o workflows.LedgerOverview) {
 	for _, lane := range o.Lanes {
 		labels := []string{
 			mid,
-			string(lane.Lane.Side),
+			lane.Lane.Side,
 			lane.Lane.Queue,
 			fmt.Sprint(lane.Lane.Shadow),
 		}

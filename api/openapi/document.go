@@ -91,7 +91,7 @@ func add(r *openapi31.Reflector, op api.Operation) error {
 	if op.Description != "" {
 		oc.SetDescription(op.Description)
 	}
-	out := oc.(openapi31.OperationExposer).Operation() //nolint:errcheck,forcetypeassert // documented
+	out := oc.(openapi31.OperationExposer).Operation() // documented
 	out.WithMapOfAnythingItem("x-who", string(op.Access))
 	schemes, known := security[op.Access]
 	if !known {

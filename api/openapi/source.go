@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -35,7 +36,7 @@ func newSource() (*source, error) {
 			return &source{dir, modfile.ModulePath(mod), map[string]map[string]*declared{}}, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return nil, fmt.Errorf("find the module: no folder above has a go.mod")
+			return nil, errors.New("find the module: no folder above has a go.mod")
 		}
 	}
 }

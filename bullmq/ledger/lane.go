@@ -94,8 +94,8 @@ func (ln *lane) note(e Entry) {
 		}
 		w.Digest = (w.Digest ^ 0xff) * prime // a separator that no text contains
 	}
-	w.Digest = (w.Digest ^ uint64(e.At.MS)) * prime
-	w.Digest = (w.Digest ^ uint64(e.At.Seq)) * prime
+	w.Digest = (w.Digest ^ uint64(e.At.MS)) * prime  //nolint:gosec // any 64 bits do for a digest
+	w.Digest = (w.Digest ^ uint64(e.At.Seq)) * prime //nolint:gosec // as above
 	mix(e.Event)
 	mix(e.Job)
 	ln.Upto = e.At

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,7 +77,7 @@ redis.call("XADD", p .. "events", "MAXLEN", "~", 1000000, "*", "event", "complet
 // the number of jobs at the end.
 func load(ctx context.Context, ports []string) error {
 	journal := &madeJournal{}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func loadSide(
 			}
 			return nil
 		})
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return n, err
 		}
 		for _, id := range fresh {

@@ -75,7 +75,7 @@ func hash(k lifeKey) uint64 {
 	h := uint64(14695981039346656037)
 	for _, s := range [2]string{k.queue, k.job} {
 		var n [4]byte
-		binary.LittleEndian.PutUint32(n[:], uint32(len(s)))
+		binary.LittleEndian.PutUint32(n[:], uint32(len(s))) //nolint:gosec // any 32 bits do for a hash
 		for _, b := range n {
 			h = (h ^ uint64(b)) * prime
 		}

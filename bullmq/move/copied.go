@@ -43,7 +43,7 @@ func find(slots []uint64, h uint64) int {
 
 func home(slots []uint64, h uint64) int {
 	i, _ := bits.Mul64(h, uint64(len(slots)))
-	return int(i)
+	return int(i) //nolint:gosec // less than len(slots)
 }
 
 func (s *hashSet) has(h uint64) bool {

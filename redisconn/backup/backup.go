@@ -139,8 +139,8 @@ func save(
 	if err != nil {
 		return keycopy.Snapshot{}, err
 	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
-	defer tmp.Close()
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing left to remove
+	defer func() { _ = tmp.Close() }()           // where it counts, it is closed and checked before
 	snapshot, err := keycopy.Save(ctx, src, tmp)
 	if err != nil {
 		return snapshot, err
@@ -154,7 +154,7 @@ func readBack(path string, want keycopy.Snapshot) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	sum := sha256.New()
 	got, err := keycopy.Verify(io.TeeReader(file, sum))
 	if err == nil && (got.Bytes != want.Bytes || got.Keys() != want.Keys()) {

@@ -14,7 +14,7 @@ func diskFree(dir string) int64 {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return -1
 	}
-	return int64(st.Bavail) * st.Bsize
+	return int64(st.Bavail) * st.Bsize //nolint:gosec // no disk has 2^63 blocks
 }
 
 // memoryFree returns how many bytes of memory are available; -1 if unknown.

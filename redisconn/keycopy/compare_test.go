@@ -104,7 +104,7 @@ func TestEachKindOfDifferenceIsFound(t *testing.T) {
 		"a consumer more": {"x", "value",
 			[]any{"XGROUP", "CREATECONSUMER", "x", "g", "c3"}},
 	} {
-		if err := to.Do(ctx, m.args...).Err(); err != nil && err != redis.Nil {
+		if err := to.Do(ctx, m.args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatalf("%s: %v", rule, err)
 		}
 		r, err := keycopy.Compare(ctx, from, to, keycopy.CompareOptions{})

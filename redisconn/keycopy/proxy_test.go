@@ -2,6 +2,8 @@ package keycopy_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -24,7 +26,7 @@ type proxy struct {
 
 func newProxy(t *testing.T, to string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func (p *proxy) arm(command string, left int64) (cut func() bool) {
 
 func (p *proxy) serve(c net.Conn, to string) {
 	defer c.Close()
-	s, err := net.Dial("tcp", to)
+	s, err := new(net.Dialer).DialContext(context.Background(), "tcp", to)
 	if err != nil {
 		return
 	}
@@ -85,7 +87,7 @@ func (p *proxy) serve(c net.Conn, to string) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := s.Read(buf)
-		if err != nil && err != io.EOF || n == 0 {
+		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
 			return
 		}
 		mu.Lock()

@@ -18,6 +18,9 @@ type typedWriter struct {
 	cmds []*redis.Cmd
 }
 
+// add queues a command.
+//
+//nolint:contextcheck // it only queues; Exec has the caller's context
 func (w *typedWriter) add(args ...any) {
 	cmd := redis.NewCmd(context.Background(), args...)
 	_ = w.pipe.Process(context.Background(), cmd)

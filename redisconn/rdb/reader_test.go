@@ -74,7 +74,7 @@ func TestValuesOfASnapshotAreThoseOfDUMP(t *testing.T) {
 				keys, elsewhere := int64(0), 0
 				for {
 					e, err := r.Next()
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						break
 					}
 					if err != nil {
@@ -130,7 +130,7 @@ func TestValuesAboveTheLimitAreWalkedOver(t *testing.T) {
 	sizes := map[string]int64{}
 	for {
 		e, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -154,7 +154,7 @@ func TestWhatFollowsASnapshotCanBeRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if rest, err := io.ReadAll(r); err != nil || string(rest) != "mark" {
@@ -240,7 +240,7 @@ func walk(file []byte) error {
 	for err == nil {
 		_, err = r.Next()
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

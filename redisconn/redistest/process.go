@@ -39,6 +39,7 @@ func startProcess(dir, program string, args ...string) (*process, error) {
 		return nil, fmt.Errorf("%s is not installed: the tests use real Redis servers "+
 			"(Debian and Ubuntu: apt-get install redis-server): %w", program, err)
 	}
+	//nolint:noctx // the test's Cleanup ends it
 	p := &process{cmd: exec.Command(path, args...), log: &logBuffer{},
 		done: make(chan struct{})}
 	p.cmd.Dir = dir

@@ -138,7 +138,7 @@ func (d *Sentinel) healthy() error {
 	masters := map[string]bool{}
 	for _, s := range d.Sentinels {
 		c := redisconn.SentinelNode(d.Endpoint(), s.Addr())
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		m, err := c.Master(ctx, MasterName).Result()
 		if err != nil {
 			return err

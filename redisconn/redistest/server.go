@@ -299,7 +299,7 @@ func FreePort(t testing.TB) int { t.Helper(); return freePort(t) }
 // freePort returns a loopback port that nothing listens on right now.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}

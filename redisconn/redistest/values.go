@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -36,7 +37,7 @@ func FillRandom(t testing.TB, c redis.UniversalClient, seed uint64, n int) {
 		})
 		for _, cmd := range cmds {
 			// nil: nothing was left to read in a group
-			if err := cmd.Err(); err != nil && err != redis.Nil {
+			if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
 				t.Fatalf("redistest: fill: %v", err)
 			}
 		}
@@ -130,6 +131,8 @@ func randomValue(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string) {
 
 // randomStream may end without entries, with entries deleted in between, and with
 // pending entries that were deleted.
+//
+//nolint:contextcheck // it has the test's
 func randomStream(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string, n int) {
 	ctx := t.Context()
 	for i := range n {

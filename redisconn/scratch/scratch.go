@@ -88,7 +88,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		"maxmemory-policy noeviction", "databases 1024", "dbfilename scratch.rdb",
 		"unixsocket " + s.socket(), "unixsocketperm 700"}
 	if o.TCP {
-		port, err := freePort()
+		port, err := freePort(ctx)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	s.cmd = exec.Command(o.Binary, "-")
+	s.cmd = exec.Command(o.Binary, "-") //nolint:noctx // Close ends it
 	s.cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir, s.cmd.SysProcAttr = &s.log, &s.log,
 		s.dir, childAttr()
@@ -197,8 +197,8 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(s.dir) // the snapshot is only linked there
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

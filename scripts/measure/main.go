@@ -141,11 +141,11 @@ func measure() ([]*size, error) {
 
 func write(out io.Writer, rows []*size) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "files\tlines\tlongest\tp50\tp90\tmax\t>100\t>120\t  package (its longest file)")
+	_, _ = fmt.Fprintln(w, "files\tlines\tlongest\tp50\tp90\tmax\t>100\t>120\t  package (its longest file)")
 	for _, s := range rows {
 		sum := s.name == totalName || s.name == testsName
 		name := fmt.Sprintf("  %s (%s)", s.name, s.file)
-		fmt.Fprintf(w, "%d%s\t%d%s\t%d%s\t%d\t%d%s\t%d\t%.1f %%\t%.1f %%%s\t%s\n",
+		_, _ = fmt.Fprintf(w, "%d%s\t%d%s\t%d%s\t%d\t%d%s\t%d\t%.1f %%\t%.1f %%%s\t%s\n",
 			s.files, mark(!sum && s.files > maxFiles),
 			s.lines, mark(!sum && s.lines > maxLines),
 			s.longest, mark(s.longest > maxFile),

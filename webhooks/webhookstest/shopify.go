@@ -124,10 +124,10 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	// A cursor holds the place in the order of the list, as Shopify's do.
-	from := ""
 	nodes := make([]any, 0, q.Variables.First)
 	end, more := "", false
-	if from = q.Variables.After; from != "" && strings.Count(from, "/") != 1 {
+	from := q.Variables.After
+	if from != "" && strings.Count(from, "/") != 1 {
 		fail("BAD_REQUEST", "Invalid cursor for current pagination sort.")
 		return
 	}

@@ -77,8 +77,8 @@ func (s *Stripe) Limit(n int) {
 func (s *Stripe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, basic := "", false
-	if key, _, basic = r.BasicAuth(); !basic {
+	key, _, basic := r.BasicAuth()
+	if !basic {
 		key = r.Header.Get("Authorization")
 		if len(key) > 7 && key[:7] == "Bearer " {
 			key = key[7:]
@@ -148,7 +148,7 @@ func (s *Stripe) list(w http.ResponseWriter, q url.Values) {
 			all = append(all, e)
 		}
 	}
-	page, more, cursor := all, false, q.Get("starting_after")+q.Get("ending_before")
+	page, cursor := all, q.Get("starting_after")+q.Get("ending_before")
 	if cursor != "" {
 		// The cursor need not match the filters: what counts is its place in the whole
 		// list.
@@ -169,7 +169,8 @@ func (s *Stripe) list(w http.ResponseWriter, q url.Values) {
 			}
 		}
 	}
-	if more = len(page) > limit; more {
+	more := len(page) > limit
+	if more {
 		if q.Get("ending_before") != "" {
 			page = page[len(page)-limit:] // the ones next to the cursor
 		} else {

@@ -55,7 +55,7 @@ func TestWhatStripeDroppedInAnOutageIsFoundAndTakenInOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer intake.Close()
+	defer func() { _ = intake.Close() }()
 	app.Intake = intake
 	sim := &webhooks.Simulator{Sender: p, Timeline: timeline,
 		Secrets: func(time.Time) []migration.Secret {

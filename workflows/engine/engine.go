@@ -141,6 +141,8 @@ func (e *Engine) Close() {
 //
 // What is between two approvals of a run is a part, and each part a workflow of its own:
 // while a run waits for a person, the engine has nothing of it (see docs/adr/0001).
+//
+//nolint:contextcheck // a run outlives the request that starts it
 func (e *Engine) Start(id string) {
 	e.mu.Lock() // until the task is counted: close waits for all of them
 	defer e.mu.Unlock()
@@ -238,6 +240,7 @@ func (e *Engine) Record(
 	return err
 }
 
+//nolint:contextcheck // what a run did is written down also when it was cancelled
 func (e *Engine) log(runID, action, level, message string) {
 	if err := e.store.AppendLog(context.Background(), runID, action, level, message, e.now()); err != nil {
 		e.log_.Warn("run log", "run", runID, "err", err)
@@ -245,6 +248,7 @@ func (e *Engine) log(runID, action, level, message string) {
 	e.notify("run:" + runID)
 }
 
+//nolint:contextcheck // as above
 func (e *Engine) progress(runID, text string, m *migration.Measure) {
 	if err := e.store.SetProgress(context.Background(), runID, text, m); err != nil {
 		e.log_.Warn("progress", "run", runID, "err", err)

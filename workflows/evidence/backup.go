@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -41,7 +42,7 @@ type BackupFacts struct {
 func judgeBackup(f BackupFacts) (bool, string, error) {
 	switch {
 	case f.SHA256 == "":
-		return false, "", fmt.Errorf("no backup was written")
+		return false, "", errors.New("no backup was written")
 	case !f.Verified || f.Differences > 0:
 		differs := fmt.Sprintf("the backup differs from the source in %d keys", f.Differences)
 		if len(f.Examples) > 0 {

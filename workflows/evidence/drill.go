@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -118,7 +119,7 @@ func (f DrillFacts) Untried(queues []string) (out []string) {
 
 func judgeDrill(f DrillFacts) (bool, string, error) {
 	if len(f.Cases) == 0 {
-		return false, "", fmt.Errorf("no fault was injected")
+		return false, "", errors.New("no fault was injected")
 	}
 	var worst int64
 	for _, c := range f.Cases {

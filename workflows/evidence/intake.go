@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Intake is the id of the check of the durable intake of the apps that take orders.
 const Intake = "durable-intake"
@@ -52,7 +55,7 @@ func (f IntakeFacts) Totals() (sum IntakeInstance, all bool) {
 
 func judgeIntake(f IntakeFacts) (bool, string, error) {
 	if len(f.Instances) == 0 {
-		return false, "", fmt.Errorf("no live app that takes orders attests")
+		return false, "", errors.New("no live app that takes orders attests")
 	}
 	for _, i := range f.Instances {
 		switch {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -23,7 +24,7 @@ func judgeLedger(f migration.LedgerFacts) (bool, string, error) {
 		return false, fmt.Sprintf("%d orders lost, %d applied twice: %s",
 			f.Lost, f.Duplicated, list(f.Examples)), nil
 	case f.Acknowledged == 0:
-		return false, "", fmt.Errorf("no order was acknowledged, so nothing is shown")
+		return false, "", errors.New("no order was acknowledged, so nothing is shown")
 	case f.PendingSource > 0:
 		return false, "", fmt.Errorf("%d acknowledged orders that were put on the source are "+
 			"still under way",

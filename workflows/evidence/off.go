@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Off is the id of the check of the old servers being off.
 const Off = "source-off"
@@ -28,7 +31,7 @@ type ServerOff struct {
 
 func judgeOff(f OffFacts) (bool, string, error) {
 	if len(f.Servers) == 0 {
-		return false, "", fmt.Errorf("no server was looked at")
+		return false, "", errors.New("no server was looked at")
 	}
 	for _, s := range f.Servers {
 		if s.Reachable {

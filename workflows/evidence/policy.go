@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Policy is the id of the check of the eviction policy.
 const Policy = "maxmemory-policy"
@@ -54,7 +57,7 @@ func (n NodePolicy) After(last PolicyFacts) NodePolicy {
 
 func judgePolicy(f PolicyFacts) (bool, string, error) {
 	if len(f.Nodes) == 0 {
-		return false, "", fmt.Errorf("no server was read")
+		return false, "", errors.New("no server was read")
 	}
 	var bad, good []string
 	for _, n := range f.Nodes {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,7 +105,7 @@ func (f AuditFacts) Same(other AuditFacts) bool {
 
 func judgeAudit(f AuditFacts) (bool, string, error) {
 	if len(f.Nodes) == 0 {
-		return false, "", fmt.Errorf("no server was audited")
+		return false, "", errors.New("no server was audited")
 	}
 	var bad, unknown []string
 	for _, n := range f.Nodes {

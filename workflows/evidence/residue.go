@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Residue is the id of the check of what is left on the source.
 const Residue = "source-residue"
@@ -27,7 +30,7 @@ type QueueResidue struct {
 
 func judgeResidue(f ResidueFacts) (bool, string, error) {
 	if len(f.Queues) == 0 {
-		return false, "", fmt.Errorf("no queue was looked at")
+		return false, "", errors.New("no queue was looked at")
 	}
 	moved := 0
 	for _, q := range f.Queues {

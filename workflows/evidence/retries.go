@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -84,7 +85,7 @@ type LiveDeliveries struct {
 func judgeRetries(f RetryFacts) (bool, string, error) {
 	switch {
 	case f.Refused == 0 && f.Kept == 0:
-		return false, "", fmt.Errorf("no order was refused, so no retry was seen")
+		return false, "", errors.New("no order was refused, so no retry was seen")
 	case f.AppliedTwice > 0:
 		return false, fmt.Sprintf("%d orders were applied twice", f.AppliedTwice), nil
 	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
@@ -113,7 +114,7 @@ func judgeRetries(f RetryFacts) (bool, string, error) {
 			p.Provider, p.Refused, seconds(p.LongestMS), p.window()))
 	}
 	if len(tried) == 0 && len(kept) == 0 {
-		return false, "", fmt.Errorf("whose orders were refused is not told: " +
+		return false, "", errors.New("whose orders were refused is not told: " +
 			"the test is of an older version, run it again")
 	}
 	var parts []string

@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Rollback is the id of the check of a rehearsed rollback.
 const Rollback = "rollback-rehearsed"
@@ -24,7 +27,7 @@ type RollbackFacts struct {
 
 func judgeRollback(f RollbackFacts) (bool, string, error) {
 	if f.Workers == 0 {
-		return false, "", fmt.Errorf("no live worker took part")
+		return false, "", errors.New("no live worker took part")
 	}
 	return true, fmt.Sprintf("%s rolled back to %s in %s, acknowledged by %d workers",
 		f.From, f.To, seconds(f.RollbackMS), f.Workers), nil

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -25,7 +26,7 @@ type ReadinessFacts struct {
 
 func judgeReadiness(f ReadinessFacts) (bool, string, error) {
 	if len(f.Checks) == 0 {
-		return false, "", fmt.Errorf("no readiness check ran")
+		return false, "", errors.New("no readiness check ran")
 	}
 	if bad := migration.Failing(f.Checks); len(bad) > 0 {
 		return false, fmt.Sprintf("%s: %s (want %s)",
@@ -86,7 +87,7 @@ func judgeFailover(f FailoverFacts) (bool, string, error) {
 	case f.NewMaster == "" || f.NewMaster == f.OldMaster:
 		return false, "no new master was elected", nil
 	case f.Acknowledged == 0:
-		return false, "", fmt.Errorf("the canary acknowledged no write, so nothing is shown")
+		return false, "", errors.New("the canary acknowledged no write, so nothing is shown")
 	case f.LostAcknowledged > 0:
 		return false, fmt.Sprintf("%d of %d acknowledged writes were lost",
 			f.LostAcknowledged, f.Acknowledged), nil

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -99,7 +100,7 @@ func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
 	case len(f.Refused) > 0:
 		return false, "commands that BullMQ needs were refused: " + list(f.Refused), nil
 	case len(f.Answered) == 0:
-		return false, "", fmt.Errorf("no command was tried")
+		return false, "", errors.New("no command was tried")
 	}
 	measured := fmt.Sprintf("%s answers over verified TLS, %d of %d commands work, round trip %s",
 		f.Address, len(f.Answered), len(f.Answered), millis(f.LatencyUS))

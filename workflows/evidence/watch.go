@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func (f WatchFacts) Ends() time.Time {
 
 func (f WatchFacts) judge(fenced bool) (bool, string, error) {
 	if len(f.Nodes) == 0 {
-		return false, "", fmt.Errorf("no server was watched")
+		return false, "", errors.New("no server was watched")
 	}
 	window := migration.Words(time.Duration(f.WindowSeconds * float64(time.Second)))
 	for _, n := range f.Nodes {

@@ -260,5 +260,5 @@ func (c *Clock) handOver(
 		}
 	}
 	out.Left = out.Missing - out.Enqueued - refused
-	return out, nil
+	return out, nil //nolint:nilerr // each refusal is in out, with its reason
 }

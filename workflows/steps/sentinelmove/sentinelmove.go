@@ -80,7 +80,7 @@ func (s Parts) Step() engine.Step {
 				)
 			}
 			for _, c := range checks {
-				out.Gates = append(out.Gates, migration.Gate(c))
+				out.Gates = append(out.Gates, c)
 			}
 			out.Gates = append(out.Gates, s.emptyMaster(ctx))
 			return out, nil
