@@ -80,6 +80,7 @@ func openWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 		if t.Failed() {
+			t.Log(strings.Join(w.ways.notes, "\n"))
 			w.keep(dir)
 		}
 	})
@@ -412,9 +413,24 @@ func (w *world) decide(r migration.Run) error {
 	return err
 }
 
-// follow sees a run to a state in which it stays, approving what it waits for, and killing
-// Switchyard wherever the ways say so. It gives up when nothing moves any more.
+// follow sees a run to a state.
 func (w *world) follow(id string, want migration.RunState) migration.Run {
+	w.t.Helper()
+	r := w.end(id)
+	w.is(r, want)
+	return r
+}
+
+func (w *world) is(r migration.Run, want migration.RunState) {
+	w.t.Helper()
+	if r.State != want {
+		w.t.Fatalf("%s is %s (%s), want %s%s", r.Step, r.State, r.Error, want, w.log(r.ID))
+	}
+}
+
+// end sees a run to its end, approving what it waits for, and killing Switchyard wherever
+// the ways say so. It gives up when nothing moves any more.
+func (w *world) end(id string) migration.Run {
 	w.t.Helper()
 	var r migration.Run
 	moved, seen := time.Now(), ""
@@ -442,9 +458,6 @@ func (w *world) follow(id string, want migration.RunState) migration.Run {
 		case <-w.t.Context().Done():
 			w.t.Fatal(w.t.Context().Err())
 		}
-	}
-	if r.State != want {
-		w.t.Fatalf("%s is %s (%s), want %s%s", r.Step, r.State, r.Error, want, w.log(id))
 	}
 	return r
 }
