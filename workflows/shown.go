@@ -101,7 +101,7 @@ func (c *Control) Export(ctx context.Context, mid, format string) (Export, error
 	if err != nil {
 		return Export{}, err
 	}
-	return provision.ExportFor(format, m.Name, c.cfg.Target.Upstash, c.cfg.Heroku.App)
+	return provision.ExportFor(format, m.Name, c.env.Managed.Service.Offer(), c.env.Vars.About())
 }
 
 // RedisAudit gives the last whole audit of the source. NotFound before there is one.
