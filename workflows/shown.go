@@ -104,6 +104,9 @@ func (c *Control) Export(ctx context.Context, mid, format string) (Export, error
 	return provision.ExportFor(format, m.Name, c.env.Managed.Service.Offer(), c.env.Vars.About())
 }
 
+// Exports lists the formats that Export has for the configured service.
+func (c *Control) Exports() []string { return provision.Exports(c.env.Managed.Service.Offer()) }
+
 // RedisAudit gives the last whole audit of the source. NotFound before there is one.
 func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error) {
 	v, err := c.view(ctx, mid)

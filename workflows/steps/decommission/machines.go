@@ -13,12 +13,6 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
-// Ids of actions in which a person confirms what no API does.
-const (
-	ConfirmOff     = "powered-off"
-	ConfirmDeleted = "deleted"
-)
-
 // personBoots is how long a person may take to switch the machines on again. An undo cannot
 // be cancelled, and what is left then is said.
 const personBoots = 30 * time.Minute
@@ -140,7 +134,7 @@ func (s Parts) switchOff() []engine.Action {
 	off.ActionPlan.Undo = "waits until a person has switched on again what is off"
 	return []engine.Action{off, {
 		ActionPlan: migration.ActionPlan{
-			ID:       ConfirmOff,
+			ID:       migration.ActionConfirmedOff,
 			Title:    "Confirm that every old server is powered off",
 			Changes:  "your approval says that a person has powered them off; nothing may answer",
 			Undo:     "not needed: see the action before",
@@ -238,7 +232,7 @@ func (s Parts) remove() []engine.Action {
 	gone.Changes = "nothing yet: a person deletes " + s.labels() + ", or wipes their disks, for good"
 	return []engine.Action{gone, {
 		ActionPlan: migration.ActionPlan{
-			ID:    ConfirmDeleted,
+			ID:    migration.ActionConfirmedDeleted,
 			Title: "Confirm that the servers are deleted",
 			Changes: "your approval says that a person has deleted them, or wiped their disks; " +
 				"nothing may answer",

@@ -3,7 +3,6 @@ package provision
 import (
 	"embed"
 	"encoding/json"
-	"slices"
 	"strings"
 	"text/template"
 
@@ -62,10 +61,7 @@ func ExportFor(
 			format,
 		)
 	}
-	t := exportTemplates.Lookup(offer.Key + "." + format + ".tmpl")
-	if t == nil {
-		t = exportTemplates.Lookup(format + ".tmpl")
-	}
+	t := exportOf(format, offer)
 	if t == nil {
 		return Export{}, migration.Errorf(migration.Invalid,
 			"there is no %s of %s: Switchyard creates nothing there that it could write down",
@@ -79,15 +75,21 @@ func ExportFor(
 	return Export{format, file, b.String()}, err
 }
 
-// Exports lists the formats that there are for a service, sorted.
+// Exports lists the formats that there are for a service.
 func Exports(offer providers.Offer) []string {
 	var out []string
-	for format := range exports {
-		if exportTemplates.Lookup(offer.Key+"."+format+".tmpl") != nil ||
-			exportTemplates.Lookup(format+".tmpl") != nil {
+	for _, format := range []string{"terraform", "helm"} {
+		if exportOf(format, offer) != nil {
 			out = append(out, format)
 		}
 	}
-	slices.Sort(out)
 	return out
+}
+
+// exportOf gives a format's template for a service; nil where there is none.
+func exportOf(format string, offer providers.Offer) *template.Template {
+	if t := exportTemplates.Lookup(offer.Key + "." + format + ".tmpl"); t != nil {
+		return t
+	}
+	return exportTemplates.Lookup(format + ".tmpl")
 }

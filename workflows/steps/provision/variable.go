@@ -36,7 +36,7 @@ func (s Parts) databaseAction() migration.ActionPlan {
 func (s Parts) variable() engine.Action {
 	a := engine.Action{
 		ActionPlan: migration.ActionPlan{
-			ID:      "config-var",
+			ID:      migration.ActionConfigVar,
 			Title:   "Give the address to the app",
 			Changes: "config var " + environment.TargetVar + "; the app restarts",
 			Undo: "removes the config var, a former value of which is not kept; the app " +
