@@ -121,7 +121,8 @@ var imports = map[string][]string{
 	"workflows/engine": {"store", "workflows/evidence", "workflows/progress"},
 	"workflows/environment": {
 		"audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "fleet",
-		"providers", "providers/ingestion", "providers/silence", "redisconn", "sentinel", "store", "workflows/engine", "workflows/evidence",
+		"providers", "providers/ingestion", "providers/silence", "redisconn",
+		"sentinel", "store", "workflows/engine", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/evidence": {},
@@ -153,7 +154,8 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/decommission": {
-		"providers", "redisconn", "redisconn/backup", "sentinel", "workflows/engine", "workflows/environment", "workflows/evidence",
+		"providers", "redisconn", "redisconn/backup", "sentinel",
+		"workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/steps/dualwrite": {
@@ -165,7 +167,8 @@ var imports = map[string][]string{
 		"workflows/environment", "workflows/evidence", "workflows/progress",
 	},
 	"workflows/steps/provision": {
-		"bullmq", "capacity", "providers", "redisconn", "workflows/engine", "workflows/environment", "workflows/evidence",
+		"bullmq", "capacity", "providers", "redisconn", "workflows/engine",
+		"workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/steps/residue": {
