@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,6 +141,10 @@ func (s *Servers) SameAs(
 		nodes = append(nodes, others...)
 	}
 	defer CloseNodes(nodes)
+	// which Sentinel knows too, once it follows the new master
+	single := nodes[0].Address
+	nodes = append(nodes[:1:1], slices.DeleteFunc(slices.Clone(nodes[1:]),
+		func(n Node) bool { return n.Address == single })...)
 	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
 	var all sync.WaitGroup
 	for i, n := range nodes {

@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
@@ -444,6 +445,15 @@ func TestExports(t *testing.T) {
 	text, err := os.ReadFile("testdata/managed-redis-values.yaml")
 	ok(t, err)
 	ok(t, yaml.Unmarshal(text, &values))
+	byPerson := cfg.ConfigVars(nil, nil).About()
+	byPerson.Key, byPerson.Can = "ingestion.config_vars", providers.VarsCan{}
+	got, err := ExportFor("terraform", "Orders", cfg.Managed(nil).Offer(), byPerson)
+	ok(t, err)
+	if strings.Contains(got.Text, "heroku") || strings.Contains(got.Text, "HEROKU") ||
+		!strings.Contains(got.Text, `output "managed_redis_url" {
+  sensitive = true`) {
+		t.Errorf("for an app whose variables a person sets:\n%s", got.Text)
+	}
 	if _, err := export("pulumi"); migration.KindOf(err) != migration.Invalid {
 		t.Errorf("an unknown format: %v", err)
 	}
