@@ -48,7 +48,7 @@ var imports = map[string][]string{
 	"notify":                  {},
 	"plan":                    {"workflows/evidence"},
 	"providers":               {},
-	"providers/byhand":        {"providers"},
+	"providers/byhand":        {"providers", "providers/silence"},
 	"providers/byurl":         {"providers", "redisconn"},
 	"providers/heroku":        {"providers", "providers/httpapi"},
 	"providers/httpapi":       {},
@@ -56,6 +56,7 @@ var imports = map[string][]string{
 	"providers/ingestiontest": {"providers/ingestion"},
 	"providers/linode":        {"providers", "providers/httpapi"},
 	"providers/providerstest": {},
+	"providers/silence":       {},
 	"providers/upstash":       {"providers", "providers/httpapi"},
 	"redisconn":               {},
 	"redisconn/backup": {
@@ -102,7 +103,7 @@ var imports = map[string][]string{
 	"webhooks/webhookstest": {"webhooks"},
 	"workflows": {
 		"audit", "bullmq", "bullmq/ledger", "config", "flags", "fleet", "notify", "plan",
-		"redisconn", "store", "webhooks", "workflows/alarm", "workflows/costs",
+		"providers", "redisconn", "store", "webhooks", "workflows/alarm", "workflows/costs",
 		"workflows/cutoverreport", "workflows/engine", "workflows/environment",
 		"workflows/evidence", "workflows/outage", "workflows/progress", "workflows/steps",
 		"workflows/steps/audit", "workflows/steps/breaker", "workflows/steps/provision",
@@ -112,8 +113,7 @@ var imports = map[string][]string{
 		"workflows/environment", "workflows/evidence", "workflows/outage",
 	},
 	"workflows/costs": {
-		"capacity", "config", "providers/linode", "providers/upstash",
-		"workflows/environment",
+		"capacity", "config", "providers", "workflows/environment",
 	},
 	"workflows/cutoverreport": {
 		"bullmq", "redisconn", "workflows/environment", "workflows/progress",
@@ -121,8 +121,7 @@ var imports = map[string][]string{
 	"workflows/engine": {"store", "workflows/evidence", "workflows/progress"},
 	"workflows/environment": {
 		"audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "fleet",
-		"providers/byhand", "providers/heroku", "providers/httpapi",
-		"providers/ingestion", "providers/linode", "providers/upstash", "redisconn",
+		"providers", "providers/ingestion", "providers/silence", "redisconn",
 		"sentinel", "store", "workflows/engine", "workflows/evidence",
 		"workflows/progress",
 	},
@@ -155,7 +154,7 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/decommission": {
-		"providers/linode", "redisconn", "redisconn/backup", "sentinel",
+		"providers", "redisconn", "redisconn/backup", "sentinel",
 		"workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
@@ -168,8 +167,8 @@ var imports = map[string][]string{
 		"workflows/environment", "workflows/evidence", "workflows/progress",
 	},
 	"workflows/steps/provision": {
-		"bullmq", "config", "providers/heroku", "providers/upstash", "redisconn",
-		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"bullmq", "capacity", "providers", "redisconn", "workflows/engine",
+		"workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/steps/residue": {
@@ -222,6 +221,24 @@ func TestPackagesImportOnlyWhatTheDesignAllows(t *testing.T) {
 			ours, ok := strings.CutPrefix(i, module)
 			if ok && ours != "migration" && !slices.Contains(allowed, ours) {
 				t.Errorf("%q imports %q, which the design does not allow", name, ours)
+			}
+		}
+	}
+}
+
+// Another managed Redis, another host: a package of providers and a key of config know it, and
+// nothing of workflows. The stepstest are tests.
+func TestWorkflowsKnowNoServiceByName(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range imports {
+		if name == "workflows/steps/stepstest" || !strings.HasPrefix(name, "workflows") {
+			continue
+		}
+		for _, i := range allowed {
+			switch i {
+			case "providers/upstash", "providers/linode", "providers/heroku", "providers/byurl",
+				"providers/byhand":
+				t.Errorf("%q may import %q: it is handed an interface of providers", name, i)
 			}
 		}
 	}

@@ -318,7 +318,7 @@ func use(
 		u.Why = "not measured yet"
 		return u
 	case limit <= 0:
-		u.Why = "the plan's limit is not known"
+		u.Why = "the plan has no such limit, or it is not known"
 		return u
 	}
 	if t, ok := TrendOf(points); ok {

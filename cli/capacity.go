@@ -59,6 +59,9 @@ func writeCapacity(t table, a api.Capacity) {
 			"(%s of data from the %s, %.1f commands/s)", price(m.Low), m.High, m.Fixed, m.Cheaper(),
 			migration.Words(m.Rates.Seen.Round(time.Minute)), m.Side, m.Rates.Commands)
 	}
+	if a.NotMetered != "" {
+		t.row("pay-as-you-go\tunknown: %s", a.NotMetered)
+	}
 	for _, side := range a.Sides {
 		if side.Error != "" {
 			t.row("%s\tnot measured now: %s", side.Side, side.Error)

@@ -28,7 +28,8 @@ type rehearseCmd struct {
 func (rehearseCmd) Help() string {
 	return "Starts a twin, sends orders, and works through the migration as a client of the " +
 		"public API. Faults are kill-master, freeze-source, kill-serve (up to three times) and " +
-		"kill-ingestion. The report goes to standard output unless --report names a file. Data " +
+		"kill-ingestion. With --managed url nothing has an API: the rehearsal does what a person " +
+		"would, and confirms it. The report goes to standard output unless --report names a file. Data " +
 		"is kept in a new folder below .switchyard and removed afterwards, unless the rehearsal " +
 		"failed."
 }
@@ -51,7 +52,7 @@ func (c rehearseCmd) Run(s *shell) (err error) {
 		}
 	}
 	t, err := startTwin(s, twin.Config{
-		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable,
+		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable, Managed: c.Managed,
 		Orders: c.Orders, Rate: c.Rate, Settings: map[string]string{
 			"order_deadline":        c.Deadline,
 			"min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders)),

@@ -14,6 +14,7 @@ import (
 type app struct {
 	Ingestion string `help:"The built example app." default:"examples/ingestion" type:"path"`
 	Durable   bool   `help:"The app has a durable intake." name:"durable-intake"`
+	Managed   string `help:"upstash, or url: nothing has an API." default:"" enum:",upstash,url"`
 }
 
 type twinCmd struct {
@@ -27,7 +28,9 @@ type twinCmd struct {
 func (twinCmd) Help() string {
 	return "Real Redis servers and sentinels, stand-ins of the providers' APIs, the example app, " +
 		"order traffic and Switchyard, until Ctrl-C. With --durable-intake the app keeps orders " +
-		"on disk before it acknowledges them."
+		"on disk before it acknowledges them. With --managed url no account is needed anywhere: " +
+		"the managed Redis is at a URL from the start, and you switch machines off and set the " +
+		"app's variable by hand, by what you type here. A folder stays of the kind that it has."
 }
 
 // Run keeps the twin up until the context ends.
@@ -38,6 +41,7 @@ func (c twinCmd) Run(s *shell) error {
 	}
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate, DurableIntake: c.Durable,
+		Managed: c.Managed,
 	})
 	if err != nil {
 		return err
@@ -51,6 +55,10 @@ func (c twinCmd) Run(s *shell) error {
 	out("\nada works through the steps; grace approves the irreversible ones; lee can only look.")
 	out("%g orders arrive per second. Data and logs are in %s.", c.Rate, c.Dir)
 	out("Ctrl-C ends everything; make reset removes the data.\n")
+	if t.ByHand() {
+		out("%s\n", handHelp)
+		go hands(s.ctx, t, os.Stdin, out) // ends with the process: a read cannot be interrupted
+	}
 	<-s.ctx.Done()
 	out("ending: orders, app, servers ...")
 	return t.Close()

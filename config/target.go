@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -48,11 +49,15 @@ func (c Config) Managed(hc *http.Client) providers.Managed {
 	}
 }
 
-// Host opens the host of the old servers' machines. What people confirm goes to keeper.
-func (c Config) Host(hc *http.Client, keeper byhand.Keeper) (providers.Host, error) {
+// Host opens the host of the old servers' machines. Where people look after them, what
+// they confirm goes to keeper, and alive tells a machine that does not answer from a
+// network that is down on this side.
+func (c Config) Host(
+	hc *http.Client, keeper byhand.Keeper, alive func(context.Context) error,
+) (providers.Host, error) {
 	if c.Source.Machines == byhand.Name {
 		return byhand.NewHost(byhand.HostConfig{Machines: c.byHand(), Keeper: keeper,
-			SilentFor: c.Source.SilentFor}), nil
+			SilentFor: c.Source.SilentFor, Alive: alive}), nil
 	}
 	client, err := linode.New(c.Linode.API, c.Linode.Token, hc)
 	return linode.Host{Client: client}, err
@@ -67,22 +72,32 @@ func (c Config) ConfigVars(hc *http.Client, attests byhand.Attests) providers.Co
 	return heroku.Vars{Client: heroku.New(c.Heroku.API, c.Heroku.Token, hc), App: c.Heroku.App}
 }
 
-// Machines lists the machines of the old servers.
-func (c Config) Machines() []providers.Machine {
-	s := c.Source
+// OldMachines lists the machines of the old servers that are configured.
+func (s Source) OldMachines() []providers.Machine {
 	var out []providers.Machine
+	if m, is := s.SingleMachine(); is {
+		out = append(out, m)
+	}
+	return append(out, s.NodeMachines()...)
+}
+
+// SingleMachine gives the machine of the single server, and whether one is configured.
+func (s Source) SingleMachine() (providers.Machine, bool) {
 	if s.Machines == byhand.Name {
 		single := redisconn.Endpoint{Kind: redisconn.Standalone, URL: s.Standalone.URL}.Address()
-		out = append(out, byHand(s.Standalone.Machine, single))
-		for _, n := range s.Sentinel.Nodes {
-			out = append(out, byHand(n.Machine, n.Addrs...))
-		}
-		return out
+		return byHand(s.Standalone.Machine, single), true
 	}
-	if s.Standalone.LinodeID != 0 {
-		out = append(out, atLinode(s.Standalone.LinodeID, s.Standalone.LinodeLabel))
-	}
+	return atLinode(s.Standalone.LinodeID, s.Standalone.LinodeLabel), s.Standalone.LinodeID != 0
+}
+
+// NodeMachines lists the machines of the Sentinel deployment, in the order of its nodes.
+func (s Source) NodeMachines() []providers.Machine {
+	var out []providers.Machine
 	for _, n := range s.Sentinel.Nodes {
+		if s.Machines == byhand.Name {
+			out = append(out, byHand(n.Machine, n.Addrs...))
+			continue
+		}
 		m := atLinode(n.LinodeID, n.LinodeLabel)
 		m.Addrs = n.Addrs
 		out = append(out, m)

@@ -84,7 +84,7 @@ func TestEachServiceIsOpenedAsConfigured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host, err := c.Host(http.DefaultClient, nil)
+		host, err := c.Host(http.DefaultClient, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestEachServiceIsOpenedAsConfigured(t *testing.T) {
 		same(t, m, want.managed)
 		same(t, host, want.host)
 		same(t, v, want.vars)
-		if got := c.Machines(); !slices.EqualFunc(
+		if got := c.Source.OldMachines(); !slices.EqualFunc(
 			got,
 			want.machines,
 			func(a, b providers.Machine) bool {
@@ -130,11 +130,11 @@ func TestTheAttestedPlanIsReadWhole(t *testing.T) {
 		o.Name != "managed.example.com:6380" || o.Price.Proof != migration.Attested {
 		t.Errorf("%+v", o)
 	}
-	host, err := c.Host(nil, nil)
+	host, err := c.Host(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	price, err := host.Price(t.Context(), c.Machines()[0])
+	price, err := host.Price(t.Context(), c.Source.OldMachines()[0])
 	if err != nil || price.Machine != 12 || price.Basis.Source != "invoice" {
 		t.Errorf("%+v, %v", price, err)
 	}
@@ -233,11 +233,11 @@ source: {standalone: {url: redis://h}}
 			t.Errorf("%v does not name %s", err, key)
 		}
 	}
-	if got := c.Machines(); len(got) != 0 {
+	if got := c.Source.OldMachines(); len(got) != 0 {
 		t.Errorf("machines %v", got)
 	}
 	var none config.Config
-	if _, err := none.Host(nil, nil); err != nil {
+	if _, err := none.Host(nil, nil, nil); err != nil {
 		t.Error(err)
 	}
 }

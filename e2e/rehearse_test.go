@@ -73,12 +73,49 @@ func TestRehearsalWithFaultsLosesNothingAndMeetsEveryCriterion(t *testing.T) {
 		if c.Verdict != migration.Met {
 			t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Why)
 		}
+		byApp := c.ID == "circuit-breaker" // the app alone says its options
+		if byApp != (c.Proof == migration.Attested) {
+			t.Errorf("%s is %s: the services' own APIs were asked", c.ID, c.Proof)
+		}
 	}
 	if r.RollbackMS == 0 {
 		t.Error("no rollback was exercised")
 	}
 	if r.Failover.ElectionMS == 0 || r.Failover.LostAcknowledged != 0 {
 		t.Errorf("failover: %+v", r.Failover)
+	}
+}
+
+// Without an account anywhere: a database at a URL, machines and variables that a person looks
+// after. Every criterion is met, and none by more than the evidence it deserves.
+func TestAMigrationIsFinishedWithoutAnAccountAnywhere(t *testing.T) {
+	t.Parallel()
+	const orders = 500
+	r, code := rehearsal(t, buildBinary(t, ""), nil, "--managed", "url", "--orders", "500",
+		"--rate", "100")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, r.Error)
+	}
+	if o := r.Orders; o.Fulfilled != orders || o.Lost != 0 || o.Duplicated != 0 {
+		t.Errorf("orders: %+v", o)
+	}
+	proofs := map[string]migration.Proof{
+		"noeviction":            migration.Observed,
+		"sentinel-failover":     migration.Observed,
+		"target-provisioned":    migration.Attested, // its plan: the configuration says it
+		"circuit-breaker":       migration.Attested, // its options: the app says them
+		"parallel-validated":    migration.Observed,
+		"source-decommissioned": migration.Attested, // off and deleted: a person says it
+		"webhook-retry":         migration.Observed,
+	}
+	if len(r.Criteria) != len(proofs) {
+		t.Errorf("%d criteria, not %d", len(r.Criteria), len(proofs))
+	}
+	for _, c := range r.Criteria {
+		if c.Verdict != migration.Met || c.Proof != proofs[c.ID] {
+			t.Errorf("%s is %s and %s, want it %s: %s", c.ID, c.Verdict, c.Proof, proofs[c.ID],
+				c.Why)
+		}
 	}
 }
 

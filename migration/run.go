@@ -210,6 +210,8 @@ type ConfigVarChange struct {
 	Change string `json:"change" enum:"set,changed,unchanged,removed"`
 	// Restarts: the app restarts with it.
 	Restarts bool `json:"restarts"`
+	// ByHand: a person does both.
+	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // Fact is a label with a value, for people.

@@ -15,3 +15,12 @@ const (
 	StepMoveResidue  = "move-residue"
 	StepDecommission = "decommission"
 )
+
+// Ids of actions at which a person does something outside Switchyard, for programs that wait
+// for them: the app's variable is set, and machines without an API are confirmed to be off,
+// and to be deleted.
+const (
+	ActionConfigVar        = "config-var"
+	ActionConfirmedOff     = "powered-off"
+	ActionConfirmedDeleted = "deleted"
+)

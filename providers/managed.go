@@ -49,9 +49,10 @@ type Offer struct {
 	Name    string // of the wanted database
 	Region  string
 	Plan    Plan // the wanted one
-	// Limits and Price are what those of Plan rest on before there is a database to ask.
-	Limits, Price Basis
-	Can           ManagedCan
+	// Limits and Price are what those of Plan rest on before there is a database to ask, and
+	// Connections what its number of connections does.
+	Limits, Connections, Price Basis
+	Can                        ManagedCan
 }
 
 // ManagedCan is what Switchyard can have a managed service do. What is false is refused.

@@ -61,6 +61,8 @@ type CriterionState struct {
 	ID      string            `json:"id"`
 	Verdict migration.Verdict `json:"verdict"`
 	Why     string            `json:"why"`
+	// Proof is the weakest that the verdict rests on.
+	Proof migration.Proof `json:"proof"`
 }
 
 // StepTime is one run.
@@ -306,18 +308,16 @@ func (r *rehearsal) take(
 		if run.Needs() != migration.ApprovalTwo && action.ID != "" { // whoever looks after the run
 			who = r.ada
 		}
+		approve := func() error {
+			_, err := who.Approve(ctx, next.RunID, api.Decision{Comment: "rehearsal",
+				ConfirmName: r.name, PlanHash: run.Plan.Hash, Action: action.ID})
+			return err
+		}
+		if err := r.handMachines(ctx, action, approve); err != nil {
+			return nil, err
+		}
 		r.say("  approval of %s", cmp.Or(action.Title, "the start"))
-		_, err = who.Approve(
-			ctx,
-			next.RunID,
-			api.Decision{
-				Comment:     "rehearsal",
-				ConfirmName: r.name,
-				PlanHash:    run.Plan.Hash,
-				Action:      action.ID,
-			},
-		)
-		return waitable(err)
+		return waitable(approve())
 	case "watch":
 		return nil, r.watch(ctx, next.RunID, faults)
 	}
@@ -366,6 +366,9 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 		if err := r.Twin.Fault(ctx, twin.KillServe); err != nil {
 			return err
 		}
+	}
+	if err := r.handVariable(ctx, r.ada, id); err != nil {
+		return err
 	}
 	if run, err = r.ada.Wait(ctx, id, nil); err != nil || run.State.Open() {
 		return err

@@ -126,7 +126,7 @@ func (r *rehearsal) verdicts(ctx context.Context) error {
 		for _, i := range o.Checklist {
 			r.report.Criteria = append(
 				r.report.Criteria,
-				CriterionState{i.Criterion.ID, i.Verdict, i.Why},
+				CriterionState{i.Criterion.ID, i.Verdict, i.Why, i.Proof()},
 			)
 		}
 		rollback, err := r.ada.Evidence(ctx, r.mid, evidence.Rollback, 1)

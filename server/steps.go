@@ -84,6 +84,9 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	if v.Runs, err = s.Control.Runs(ctx, mid, step, runsShown); err != nil {
 		return err
 	}
+	if step == migration.StepProvision {
+		v.Exports = s.Control.Exports()
+	}
 	if step == migration.StepAudit {
 		switch a, err := s.Control.RedisAudit(ctx, mid); {
 		case err == nil:

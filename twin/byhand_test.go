@@ -112,11 +112,11 @@ func adopts(t *testing.T, c config.Config) {
 func switchesMachines(t *testing.T, tw *Twin, c config.Config) {
 	t.Helper()
 	ctx := t.Context()
-	host, err := c.Host(nil, memory{})
+	host, err := c.Host(nil, memory{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := c.Machines()
+	all := c.Source.OldMachines()
 	var labels []string
 	for _, m := range all {
 		labels = append(labels, m.Label)

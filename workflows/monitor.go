@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/alarm"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
@@ -33,12 +34,11 @@ type monitor struct {
 
 // watch is one check that can be observed again at any time without changing anything.
 type watch struct {
-	check  string
-	proof  migration.Proof
-	source string
+	check string
 	// while says whether there is still something to observe. Nil: always.
 	while func(r migration.Routing) bool
-	look  func(ctx context.Context, e *environment.Environment, mid string) (any, error)
+	// look also gives what the facts rest on.
+	look looks
 	// exact: any change of the facts is worth a row. Otherwise only a change of what they
 	// amount to is.
 	exact bool
@@ -46,134 +46,112 @@ type watch struct {
 	same func(last, now []byte) bool
 }
 
+type looks func(ctx context.Context, e *environment.Environment, mid string) (
+	facts any, as providers.Basis, err error)
+
+// from is a look whose facts always rest on the same.
+func from(
+	proof migration.Proof, source string,
+	look func(ctx context.Context, e *environment.Environment, mid string) (any, error),
+) looks {
+	return func(ctx context.Context, e *environment.Environment, mid string) (
+		any, providers.Basis, error,
+	) {
+		facts, err := look(ctx, e, mid)
+		return facts, providers.Basis{Proof: proof, Source: source}, err
+	}
+}
+
+const byTheApp = "attestation by the running app"
+
 var watches = []watch{
 	{
-		evidence.Policy,
-		migration.Observed,
-		"CONFIG GET maxmemory-policy, INFO",
-		migration.Routing.HasSource,
-		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-			facts, _, err := e.Servers.Policies(ctx, mid, false)
-			return facts, err
-		},
-		true,
-		nil,
+		check: evidence.Policy, while: migration.Routing.HasSource, exact: true,
+		look: from(migration.Observed, "CONFIG GET maxmemory-policy, INFO",
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				facts, _, err := e.Servers.Policies(ctx, mid, false)
+				return facts, err
+			}),
 	},
 	{
-		evidence.Audit,
-		migration.Observed,
-		"INFO, CONFIG GET, SLOWLOG, LATENCY on every node",
-		migration.Routing.HasSource,
-		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-			_, facts, err := e.Servers.Audits(ctx, mid)
-			return facts, err
-		},
-		false,
-		environment.SameAudit,
+		check: evidence.Audit, while: migration.Routing.HasSource, same: environment.SameAudit,
+		look: from(migration.Observed, "INFO, CONFIG GET, SLOWLOG, LATENCY on every node",
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				_, facts, err := e.Servers.Audits(ctx, mid)
+				return facts, err
+			}),
 	},
 	{
-		evidence.Readiness,
-		migration.Observed,
-		"SENTINEL and INFO on every node",
-		func(r migration.Routing) bool { return r.Source == migration.SourceSentinel },
-		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-			return e.Servers.Readiness(ctx)
-		},
-		false,
-		nil,
+		check: evidence.Readiness,
+		while: func(r migration.Routing) bool { return r.Source == migration.SourceSentinel },
+		look: from(migration.Observed, "SENTINEL and INFO on every node",
+			func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+				return e.Servers.Readiness(ctx)
+			}),
 	},
 	{
-		evidence.TargetPlan,
-		migration.Observed,
-		"developer API",
-		nil,
-		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		check: evidence.TargetPlan, exact: true,
+		look: func(ctx context.Context, e *environment.Environment, _ string) (
+			any, providers.Basis, error,
+		) {
 			return e.Managed.Present(ctx)
 		},
-		true,
-		nil,
 	},
 	{
-		evidence.TargetConn,
-		migration.Observed,
-		"commands on the database itself",
-		nil,
-		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
-			return e.Probe.Again(ctx)
-		},
-		false,
-		nil,
+		check: evidence.TargetConn,
+		look: from(migration.Observed, "commands on the database itself",
+			func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+				return e.Probe.Again(ctx)
+			}),
 	},
 	{
-		evidence.Attestation,
-		migration.Attested,
-		"attestation by the running app",
-		nil,
-		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-			facts, err := e.Workers.Attestation(ctx, mid)
-			if err == nil && len(facts.Producers) == 0 {
-				err = migration.Errorf(
-					migration.Unavailable,
-					"no live worker attests a producer connection",
-				)
-			}
-			return facts, err
-		},
-		true,
-		nil,
+		check: evidence.Attestation, exact: true,
+		look: from(migration.Attested, byTheApp,
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				facts, err := e.Workers.Attestation(ctx, mid)
+				if err == nil && len(facts.Producers) == 0 {
+					err = migration.Errorf(migration.Unavailable,
+						"no live worker attests a producer connection")
+				}
+				return facts, err
+			}),
 	},
 	{
-		evidence.Intake,
-		migration.Attested,
-		"attestation by the running app",
-		nil,
-		func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-			facts := e.Workers.Intakes()
-			if len(facts.Instances) == 0 {
-				return nil, migration.Errorf(
-					migration.Unavailable,
-					"no live app that takes orders attests",
-				)
-			}
-			return facts, nil
-		},
-		false,
-		nil,
+		check: evidence.Intake,
+		look: from(migration.Attested, byTheApp,
+			func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+				facts := e.Workers.Intakes()
+				if len(facts.Instances) == 0 {
+					return nil, migration.Errorf(migration.Unavailable,
+						"no live app that takes orders attests")
+				}
+				return facts, nil
+			}),
 	},
 	{
-		evidence.Residue,
-		migration.Observed,
-		"counts of every state of every queue on the source",
-		func(r migration.Routing) bool {
+		check: evidence.Residue,
+		while: func(r migration.Routing) bool {
 			return r.Stage == migration.StageComplete && r.HasSource()
 		},
-		func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
-			return e.Servers.Residue(ctx, mid)
-		},
-		false,
-		nil,
+		look: from(migration.Observed, "counts of every state of every queue on the source",
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				return e.Servers.Residue(ctx, mid)
+			}),
 	},
 	{
-		evidence.Ledger,
-		migration.Observed,
-		"the app's whole journal",
-		nil,
-		func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-			return e.Journal.Facts()
-		},
-		false,
-		nil,
+		check: evidence.Ledger,
+		look: from(migration.Observed, "the app's whole journal",
+			func(_ context.Context, e *environment.Environment, _ string) (any, error) {
+				return e.Journal.Facts()
+			}),
 	},
 	{
-		evidence.Off,
-		migration.Observed,
-		"Linode API, and a connection attempt to each old address",
-		nil,
-		func(ctx context.Context, e *environment.Environment, _ string) (any, error) {
+		check: evidence.Off, exact: true,
+		look: func(ctx context.Context, e *environment.Environment, _ string) (
+			any, providers.Basis, error,
+		) {
 			return e.Host.Off(ctx)
 		},
-		true,
-		nil,
 	},
 }
 
@@ -221,7 +199,7 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 			continue
 		}
 		bounded, cancel := context.WithTimeout(ctx, 8*time.Second)
-		facts, err := w.look(bounded, m.env, mig.ID)
+		facts, as, err := w.look(bounded, m.env, mig.ID)
 		cancel()
 		// What cannot be observed is not evidence of anything: the last observation grows
 		// old and turns stale by itself.
@@ -233,7 +211,7 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 			continue
 		}
 		m.ill[w.check] = false
-		if err := m.keep(ctx, mig, w, last, facts); err != nil {
+		if err := m.keep(ctx, mig, w, last, facts, as); err != nil {
 			return err
 		}
 	}
@@ -250,6 +228,7 @@ func (m *monitor) keep(
 	w watch,
 	last migration.Evidence,
 	facts any,
+	as providers.Basis,
 ) error {
 	raw, err := json.Marshal(facts)
 	if err != nil {
@@ -258,12 +237,13 @@ func (m *monitor) keep(
 	check, _ := evidence.Of(w.check)
 	was, _, errWas := check.Judge(last.Facts)
 	is, _, errIs := check.Judge(raw)
-	same := was == is && (errWas == nil) == (errIs == nil)
+	// a person's word instead of a service's is something new
+	same := was == is && (errWas == nil) == (errIs == nil) && last.Proof == as.Proof
 	age := m.now().Sub(last.ObservedAt)
 	fresh := maxAge(mig.Plan, w.check)
 	little := bytes.Equal(raw, last.Facts) || (is && !w.exact)
 	if w.same != nil {
-		same, little = w.same(last.Facts, raw), true
+		same, little = w.same(last.Facts, raw) && last.Proof == as.Proof, true
 	}
 	if same && little && (fresh == 0 || age < fresh/2) && age < time.Hour {
 		return nil
@@ -271,7 +251,7 @@ func (m *monitor) keep(
 	if w.check == evidence.Audit {
 		m.alert(mig, last.Facts, raw)
 	}
-	return m.engine.Record(ctx, mig.ID, "", w.check, w.proof, w.source, facts)
+	return m.engine.Record(ctx, mig.ID, "", w.check, as.Proof, as.Source, facts)
 }
 
 // alert says what has become worse since the last look, and what is well again.

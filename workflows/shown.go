@@ -101,8 +101,11 @@ func (c *Control) Export(ctx context.Context, mid, format string) (Export, error
 	if err != nil {
 		return Export{}, err
 	}
-	return provision.ExportFor(format, m.Name, c.cfg.Target.Upstash, c.cfg.Heroku.App)
+	return provision.ExportFor(format, m.Name, c.env.Managed.Service.Offer(), c.env.Vars.About())
 }
+
+// Exports lists the formats that Export has for the configured service.
+func (c *Control) Exports() []string { return provision.Exports(c.env.Managed.Service.Offer()) }
 
 // RedisAudit gives the last whole audit of the source. NotFound before there is one.
 func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error) {

@@ -44,7 +44,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 func host(keeper Keeper, silentFor time.Duration, dial dialer) *Host {
 	return NewHost(HostConfig{Machines: []Machine{{Label: "box"}}, Keeper: keeper,
-		SilentFor: silentFor, Dial: dial})
+		SilentFor: silentFor, Dial: dial, Alive: func(context.Context) error { return nil }})
 }
 
 // answering is a dialer that gives every address the same error; nil takes the
@@ -153,6 +153,61 @@ func TestTheEvidenceNamesWhoSaidItAndWhatWasSeen(t *testing.T) {
 		state.Status != providers.MachineRunning ||
 		state.Basis.Proof != migration.Observed {
 		t.Errorf("it answers: %+v, %v", state, err)
+	}
+}
+
+// Where this side's network may be down, an address that does not answer says nothing; one that
+// refuses has answered.
+func TestAMachineThatDoesNotAnswerIsOffOnlyWhileThisSidesNetworkWorks(t *testing.T) {
+	t.Parallel()
+	down := func(context.Context) error { return errors.New("the target does not answer either") }
+	for rule, c := range map[string]struct {
+		err   error
+		alive func(context.Context) error
+		off   bool
+	}{
+		"no answer, network down":    {os.ErrDeadlineExceeded, down, false},
+		"no answer, nobody to ask":   {os.ErrDeadlineExceeded, nil, false},
+		"no route, network down":     {syscall.EHOSTUNREACH, down, false},
+		"refused, whoever else says": {syscall.ECONNREFUSED, down, true},
+	} {
+		h := NewHost(HostConfig{Machines: []Machine{{Label: "box"}}, Keeper: notes{},
+			Dial: answering(c.err), Alive: c.alive})
+		if err := h.Confirm(t.Context(), providers.SwitchedOff, box, "ada", at); err != nil {
+			t.Fatal(err)
+		}
+		err := h.PowerOff(t.Context(), box)
+		if c.off && err != nil || !c.off && migration.KindOf(err) != migration.Unavailable {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+}
+
+// A machine that answered was not off, or is not any more: that it falls silent later is nobody's
+// word. One that was deleted does not come back; something else has its address.
+func TestAnAnswerRefutesTheWordThatAMachineIsOff(t *testing.T) {
+	t.Parallel()
+	answer := error(nil)
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return answering(answer)(ctx, network, address)
+	}
+	for change, after := range map[providers.Change]string{
+		providers.SwitchedOff: providers.MachineSilent,
+		providers.Removed:     providers.MachineDeleted,
+	} {
+		h := host(notes{}, 0, dial)
+		answer = nil
+		if err := h.Confirm(t.Context(), change, box, "ada", at); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := h.Describe(t.Context(), box); err != nil ||
+			state.Status != providers.MachineRunning {
+			t.Errorf("%s, and it answers: %+v, %v", change, state, err)
+		}
+		answer = syscall.ECONNREFUSED
+		if state, err := h.Describe(t.Context(), box); err != nil || state.Status != after {
+			t.Errorf("%s, and it answered once: %+v, %v", change, state, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ package byhand
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers"
+	"github.com/switchyard-dev/switchyard/providers/silence"
 )
 
 // Name is the value of configuration keys that say who does it: a person.
@@ -54,21 +56,21 @@ type HostConfig struct {
 	SilentFor time.Duration
 	// Dial opens connections. Nil: over the network of this machine.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Alive tells an address that does not answer from a network that is down on this
+	// side: see silence.Prober. Nil: only an address that refuses is known to be silent.
+	Alive func(ctx context.Context) error
 }
 
 // Host is a host without an API. It implements providers.Confirmer.
 type Host struct {
 	cfg    HostConfig
-	prober prober
+	prober silence.Prober
 	mu     sync.Mutex // over what the keeper has
 }
 
 // NewHost returns a host of these machines.
 func NewHost(cfg HostConfig) *Host {
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{}).DialContext
-	}
-	return &Host{cfg: cfg, prober: prober{dial: cfg.Dial}}
+	return &Host{cfg: cfg, prober: silence.Prober{Dial: cfg.Dial, Alive: cfg.Alive}}
 }
 
 // confirmedKey is what the confirmations are kept under.
@@ -97,7 +99,7 @@ func (h *Host) Describe(ctx context.Context, m providers.Machine) (providers.Mac
 	if err != nil {
 		return providers.MachineState{}, err
 	}
-	s, err := h.prober.watch(ctx, m.Addrs, 0, 0)
+	s, err := h.prober.Watch(ctx, m.Addrs, 0, 0)
 	if err != nil {
 		return providers.MachineState{}, err
 	}
@@ -107,7 +109,10 @@ func (h *Host) Describe(ctx context.Context, m providers.Machine) (providers.Mac
 			Source: "connection attempts: " + s.String(),
 		}}
 	switch {
-	case s.accepted != "":
+	case s.Accepted != "":
+		if err := h.refuted(ctx, m, said); err != nil {
+			return providers.MachineState{}, err
+		}
 	case !is:
 		state.Status = providers.MachineSilent
 	default:
@@ -121,7 +126,7 @@ func (h *Host) Describe(ctx context.Context, m providers.Machine) (providers.Mac
 }
 
 // attested is the basis of a person's word that nothing speaks against.
-func attested(c confirmation, s silence) providers.Basis {
+func attested(c confirmation, s silence.Seen) providers.Basis {
 	return providers.Basis{Proof: migration.Attested, Source: c.String() + "; " + s.String()}
 }
 
@@ -185,14 +190,26 @@ func (h *Host) Delete(ctx context.Context, m providers.Machine) error {
 
 // holds looks for a while whether anything speaks against somebody's word.
 func (h *Host) holds(ctx context.Context, m providers.Machine, said confirmation) error {
-	s, err := h.prober.watch(ctx, m.Addrs, h.cfg.SilentFor, every(h.cfg.SilentFor))
+	s, err := h.prober.Watch(ctx, m.Addrs, h.cfg.SilentFor, every(h.cfg.SilentFor))
 	if err != nil {
 		return err
 	}
-	if s.accepted != "" {
-		return migration.Errorf(migration.Conflict, "%s: %s, but %s", m.Label, said, s)
+	if s.Accepted == "" {
+		return nil
 	}
-	return nil
+	err = h.refuted(ctx, m, said)
+	return errors.Join(
+		migration.Errorf(migration.Conflict, "%s: %s, but %s", m.Label, said, s), err)
+}
+
+// refuted drops the word that a machine is off which answers: when it falls silent again,
+// nobody has said why. That one was deleted stays: it does not come back, and what answers
+// has its address now.
+func (h *Host) refuted(ctx context.Context, m providers.Machine, said confirmation) error {
+	if said.Change != providers.SwitchedOff {
+		return nil
+	}
+	return h.forget(ctx, m, &said)
 }
 
 // every is how often a machine is looked at over a while.
@@ -211,11 +228,11 @@ func (h *Host) PowerOn(ctx context.Context, m providers.Machine) error {
 		return migration.Errorf(migration.NotFound, "%s: %s", m.Label, said)
 	}
 	for _, a := range m.Addrs {
-		s, err := h.prober.watch(ctx, []string{a}, 0, 0)
+		s, err := h.prober.Watch(ctx, []string{a}, 0, 0)
 		if err != nil {
 			return err
 		}
-		if s.accepted == "" {
+		if s.Accepted == "" {
 			return providers.Refused(
 				providers.ErrByHand,
 				"%s is to be switched on at its host by a "+
@@ -225,7 +242,7 @@ func (h *Host) PowerOn(ctx context.Context, m providers.Machine) error {
 			)
 		}
 	}
-	return h.forget(ctx, m)
+	return h.forget(ctx, m, nil)
 }
 
 // Confirm implements providers.Confirmer.
@@ -253,14 +270,16 @@ func (h *Host) Confirm(
 	return h.save(ctx, all)
 }
 
-func (h *Host) forget(ctx context.Context, m providers.Machine) error {
+// forget drops what was said of a machine; with only, that word alone.
+func (h *Host) forget(ctx context.Context, m providers.Machine, only *confirmation) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all, err := h.all(ctx)
 	if err != nil {
 		return err
 	}
-	if _, is := all[m.Label]; !is {
+	now, is := all[m.Label]
+	if !is || only != nil && now != *only {
 		return nil
 	}
 	delete(all, m.Label)

@@ -46,7 +46,7 @@ func (m *Managed) Offer() providers.Offer {
 	p := m.settings.Plan
 	return providers.Offer{
 		Service: cmp.Or(p.Service, "Redis"), Key: configKey, Name: m.address(), Region: p.Region,
-		Plan: p.limits(), Limits: byOwner, Price: byOwner,
+		Plan: p.limits(), Limits: byOwner, Connections: byOwner, Price: byOwner,
 	}
 }
 

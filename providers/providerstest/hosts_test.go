@@ -105,6 +105,7 @@ func openMachines(*testing.T) (providers.Host, hostWorld) {
 			{Label: "redis", MonthlyUSD: &price, PriceFrom: "invoice of 2026-10"}, {Label: "other"},
 		},
 		Keeper: w, SilentFor: 5 * time.Millisecond, Dial: w.dial,
+		Alive: func(context.Context) error { return nil },
 	}), w
 }
 

@@ -37,13 +37,16 @@ var (
 	priceList = providers.Basis{
 		Proof: migration.Documented, Source: "vendor's price list of " + PricedAt,
 	}
+	byDocument = providers.Basis{
+		Proof: migration.Documented, Source: "the example in the API's document",
+	}
 )
 
 // Offer implements providers.Managed.
 func (m *Managed) Offer() providers.Offer {
 	return providers.Offer{
 		Service: "Upstash", Key: configKey, Name: m.Want.DatabaseName, Region: m.Want.PrimaryRegion,
-		Plan: m.wanted(), Limits: priceList, Price: priceList,
+		Plan: m.wanted(), Limits: priceList, Connections: byDocument, Price: priceList,
 		Can: providers.ManagedCan{Create: true, StopEviction: true},
 	}
 }

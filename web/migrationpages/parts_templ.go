@@ -562,7 +562,12 @@ func configVars(list []migration.ConfigVarChange) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if v.Restarts {
+			if v.Restarts && v.ByHand {
+				templ_7745c5c3_Err = ui.Chip(ui.Warn("A person sets it and restarts the app")).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+			} else if v.Restarts {
 				templ_7745c5c3_Err = ui.Chip(ui.Warn("The app restarts")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

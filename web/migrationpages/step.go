@@ -22,6 +22,7 @@ type Step struct {
 	Proves      []migration.Item
 	Cutover     *Cutover              // nil for every other step
 	Audit       *workflows.RedisAudit // of the step audit; nil before there is one
+	Exports     []string              // formats in which the plan can be had as a file
 	Now         time.Time
 	Who         ui.Who
 }

@@ -33,7 +33,7 @@ func storyCapacity() workflows.Capacity {
 	since := hours[0].Start
 	rates := capacity.RatesOf(hours)
 	managed := workflows.CostLine{
-		What: "Upstash Fixed 1 GB", USD: usd(20), Source: "price list of 2026-08-21",
+		What: "Upstash Fixed 1 GB", USD: usd(20), Source: "vendor's price list of 2026-08-21",
 	}
 	single := workflows.CostLine{
 		What: "The single Redis", USD: usd(7),
@@ -74,7 +74,7 @@ func storyCapacity() workflows.Capacity {
 			Side: "source", Rates: rates, Low: usd(108.86), High: 466.56, Fixed: 20,
 			Enough: true,
 		},
-		PlanNote: "price list of 2026-08-21; connections as the database tells",
+		PlanNote: "vendor's price list of 2026-08-21; connections as the database tells",
 		Sides: []workflows.SideLoad{
 			{
 				Side: "source", Endpoint: "sentinel", Since: &since, Rates: rates,

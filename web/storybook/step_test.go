@@ -180,13 +180,13 @@ func stepStories(t *testing.T) map[string]story {
 		page: migrationpages.StepPage(
 			migrationpages.Step{
 				MigrationID: mid, Status: o.Steps[at], Now: storyTime,
-				Who: engineer,
+				Who: engineer, Exports: []string{"terraform", "helm"},
 				Plan: migration.StepPlan{
 					Step: "provision", Approval: migration.ApprovalOne, Hash: "cc",
 					Summary: "Create or adopt the Upstash database orders-bullmq (Fixed 1 GB, " +
 						"us-east-1, TLS, eviction off) and give its address to the app.",
-					Impact: "Costs $20 a month from now on (vendor's price list of 2026-08-21; " +
-						"the initiative said $15). The app restarts once with the new address; " +
+					Impact: "Costs $20 a month from now on (vendor's price list of 2026-08-21). " +
+						"The app restarts once with the new address; " +
 						"the provider's retries bring back what it misses.",
 					Actions: []migration.ActionPlan{
 						{
@@ -202,7 +202,7 @@ func stepStories(t *testing.T) map[string]story {
 							Measured: "orders-bullmq is on plan Pay as you go (type \"payg\", " +
 								"db_disk_threshold 107374182400 bytes): pay-as-you-go would " +
 								"cost about $498 a month at the source's 96 commands/s; " +
-								"Fixed 1 GB costs $20 (prices of 2026-08-21)",
+								"Fixed 1 GB costs $20 (vendor's price list of 2026-08-21)",
 							Limit: "Fixed 1 GB, not pay-as-you-go: BullMQ polls even when " +
 								"idle, and every poll is billed",
 							Next: "change its plan to Fixed 1 GB in the provider's console, " +

@@ -3,6 +3,7 @@
 package costs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,8 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/capacity"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/linode"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
@@ -69,7 +69,12 @@ func (b *Book) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	if routing.Stage == migration.StageComplete {
 		carries = out.Sides[1]
 	}
-	out.PayAsYouGo = metered(carries, out.Plan, out.At)
+	if _, offered := b.Managed.Service.MeteredUSD(providers.Usage{}); offered {
+		out.PayAsYouGo = b.metered(carries, out.Plan, out.At)
+	} else {
+		out.NotMetered = "nobody says what " + b.Managed.Service.Offer().Service +
+			" would bill by use"
+	}
 	out.Phases, err = b.costs(ctx, out.Plan)
 	return out, err
 }
@@ -93,10 +98,13 @@ type Capacity struct {
 	Phase      string       `json:"phase" enum:"now,interim,after"`
 	Phases     []CostPhase  `json:"phases"`
 	PayAsYouGo *MeteredCost `json:"pay_as_you_go,omitempty"` // nil: nothing measured
+	// NotMetered says why there is nothing to compare the fixed price with: nobody says what
+	// the service bills by use.
+	NotMetered string `json:"not_metered,omitempty"`
 	// the plan whose limits are held against
-	Plan     upstash.Plan `json:"plan"`
-	PlanNote string       `json:"plan_note"` // where its limits come from
-	Sides    []SideLoad   `json:"sides"`
+	Plan     providers.Plan `json:"plan"`
+	PlanNote string         `json:"plan_note"` // where its limits come from
+	Sides    []SideLoad     `json:"sides"`
 }
 
 // Phases of the cost, in their order.
@@ -175,22 +183,26 @@ func costPhase(r migration.Routing) string {
 // PlanLimits gives the limits of the plan that the target has to be on; where the database
 // exists, as the database itself has them.
 func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
-	out.Plan, _ = upstash.PlanOf(upstash.Fixed1GB)
-	out.PlanNote = "price list of " + upstash.PricedAt + "; connections are the example in the API's document until the database tells its own"
+	offer := b.Managed.Service.Offer()
+	out.Plan, out.PlanNote = offer.Plan, offer.Limits.Source
+	connections := offer.Connections.Source
 	if id, err := b.Servers.TargetID(ctx); err == nil && id != "" {
-		if db, err := b.Managed.API.Get(ctx, id, false); err != nil {
-			out.PlanNote += "; the managed service's API did not answer"
-		} else {
-			if name, _ := db.PlanName(); name != "" {
-				if p, ok := upstash.PlanOf(name); ok {
-					out.Plan = p
-				}
+		switch db, err := b.Managed.Service.Describe(ctx, id); {
+		case err != nil:
+			out.PlanNote += "; the managed service did not answer"
+		case db.State == providers.StateDeleted:
+			out.PlanNote += "; the database is gone"
+		default:
+			if db.Plan.Name != "" {
+				out.Plan, out.PlanNote = db.Plan, db.Said.Limits.Source
 			}
-			if db.MaxClients > 0 {
-				out.Plan.MaxConnections, out.PlanNote = db.MaxClients, "price list of "+upstash.PricedAt+"; connections as the database tells"
+			if db.ConnectionsTold {
+				out.Plan.MaxConnections, connections = db.Plan.MaxConnections,
+					"the database tells"
 			}
 		}
 	}
+	out.PlanNote += "; connections as " + connections
 	return capacity.Limits{
 		Memory:            out.Plan.MaxBytes,
 		Connections:       out.Plan.MaxConnections,
@@ -200,7 +212,7 @@ func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
 }
 
 // metered projects a bill by use from the last week of one side. Nil when nothing was seen.
-func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
+func (b *Book) metered(l SideLoad, plan providers.Plan, now time.Time) *MeteredCost {
 	recent := slices.DeleteFunc(
 		slices.Clone(l.Hours),
 		func(h capacity.Hour) bool { return h.Start.Before(now.Add(-rateShown)) },
@@ -213,16 +225,22 @@ func metered(l SideLoad, plan upstash.Plan, now time.Time) *MeteredCost {
 	for _, h := range recent {
 		memory = max(memory, h.Memory)
 	}
-	traffic := int64(rates.NetBytes * capacity.Month.Seconds())
+	bill := func(commands float64) float64 {
+		usd, _ := b.Managed.Service.MeteredUSD(providers.Usage{
+			CommandsPerSecond: commands, StoredBytes: memory,
+			MonthlyTransferBytes: int64(rates.NetBytes * capacity.Month.Seconds()),
+		})
+		return usd
+	}
 	m := &MeteredCost{
 		Side:   l.Side,
 		Rates:  rates,
-		High:   upstash.PayAsYouGoMonthly(rates.Commands, memory, traffic),
+		High:   bill(rates.Commands),
 		Fixed:  plan.MonthlyUSD,
 		Enough: rates.Seen >= enoughSeen,
 	}
 	if rates.Calls >= 0 {
-		low := upstash.PayAsYouGoMonthly(rates.Calls, memory, traffic)
+		low := bill(rates.Calls)
 		m.Low = &low
 	}
 	return m
@@ -238,44 +256,47 @@ type machinePrice struct {
 	Machine float64   `json:"machine"`
 	Backups float64   `json:"backups"`
 	At      time.Time `json:"at"`
+	// Attested is where a price comes from that nobody but the configuration says.
+	Attested string `json:"attested,omitempty"`
+}
+
+// source says for people where a price comes from.
+func (p machinePrice) source(service string) string {
+	if p.Attested != "" {
+		return fmt.Sprintf("attested: %s, read on %s", p.Attested, p.At.Format(time.DateOnly))
+	}
+	source := fmt.Sprintf("%s at %s, price of %s", p.Plan, service, p.At.Format(time.DateOnly))
+	if p.Backups > 0 {
+		source += fmt.Sprintf(", of which $%.2f for backups", p.Backups)
+	}
+	return source
 }
 
 // costs gives what each phase costs by the month.
-func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error) {
+func (b *Book) costs(ctx context.Context, plan providers.Plan) ([]CostPhase, error) {
 	prices, failed, err := b.machinePrices(ctx)
 	if err != nil {
 		return nil, err
 	}
-	line := func(what string, id int, hint string) CostLine {
-		if id == 0 {
+	service := b.Host.Service.About().Service
+	line := func(what string, m providers.Machine, hint string) CostLine {
+		if m.ID == "" || m.ID == "0" {
 			return CostLine{What: what, Source: hint + " is not configured"}
 		}
-		p, ok := prices[id]
+		p, ok := prices[m.ID]
 		if !ok {
-			return CostLine{What: what, Source: failed[id]}
+			return CostLine{What: what, Source: failed[m.ID]}
 		}
-		usd, source := p.Machine+p.Backups, fmt.Sprintf(
-			"%s at Linode, price of %s",
-			p.Plan,
-			p.At.Format(time.DateOnly),
-		)
-		if p.Backups > 0 {
-			source += fmt.Sprintf(", of which $%.2f for backups", p.Backups)
-		}
-		return CostLine{What: what, USD: &usd, Source: source}
+		usd := p.Machine + p.Backups
+		return CostLine{What: what, USD: &usd, Source: p.source(service)}
 	}
 	s := b.Source
-	single := line("The single Redis", s.Standalone.LinodeID, "source.standalone.linode_id")
+	machine, _ := s.SingleMachine()
+	single := line("The single Redis", machine, "source.standalone.linode_id")
 	var nodes []CostLine
-	for i, n := range s.Sentinel.Nodes {
-		nodes = append(
-			nodes,
-			line(
-				orElse(n.LinodeLabel, fmt.Sprintf("Sentinel node %d", i+1)),
-				n.LinodeID,
-				fmt.Sprintf("source.sentinel.nodes[%d].linode_id", i),
-			),
-		)
+	for i, m := range s.NodeMachines() {
+		nodes = append(nodes, line(cmp.Or(m.Label, fmt.Sprintf("Sentinel node %d", i+1)), m,
+			fmt.Sprintf("source.sentinel.nodes[%d].linode_id", i)))
 	}
 	if len(s.Sentinel.Addrs) > 0 && len(nodes) == 0 {
 		nodes = append(
@@ -284,10 +305,11 @@ func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error
 		)
 	}
 	fixed := plan.MonthlyUSD
-	managed := CostLine{
-		What:   "Upstash " + plan.Title,
-		USD:    &fixed,
-		Source: "price list of " + upstash.PricedAt,
+	offer := b.Managed.Service.Offer()
+	managed := CostLine{What: offer.Service + " " + plan.Title, USD: &fixed,
+		Source: offer.Price.Source}
+	if offer.Price.Proof == migration.Attested {
+		managed.Source = "attested: " + managed.Source
 	}
 	phases := []CostPhase{
 		{ID: CostNow, Title: "Now: the single Redis", Lines: []CostLine{single}},
@@ -311,42 +333,32 @@ func (b *Book) costs(ctx context.Context, plan upstash.Plan) ([]CostPhase, error
 	return phases, nil
 }
 
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
 // machinePrices gives what each configured machine costs, and why where it is not known. A
 // price is asked for once a day; the last one known counts where the host does not answer
 // or the machine is gone.
-func (b *Book) machinePrices(ctx context.Context) (map[int]machinePrice, map[int]string, error) {
-	known := map[int]machinePrice{}
+func (b *Book) machinePrices(ctx context.Context) (
+	map[string]machinePrice, map[string]string, error,
+) {
+	known := map[string]machinePrice{}
 	if _, err := b.Settings.Setting(ctx, pricesSetting, &known); err != nil {
 		return nil, nil, err
 	}
-	before, failed := maps.Clone(known), map[int]string{}
+	before, failed := maps.Clone(known), map[string]string{}
 	for _, m := range b.Host.Machines {
 		if p, ok := known[m.ID]; ok && b.Now().Sub(p.At) < priceFresh {
 			continue
 		}
-		inst, err := b.Host.API.Instance(ctx, m.ID)
-		var p linode.Price
-		if err == nil {
-			p, err = b.Host.API.Price(ctx, inst)
-		}
+		p, err := b.Host.Service.Price(ctx, m)
 		if err != nil {
 			failed[m.ID] = environment.InWords(err)
 			continue
 		}
-		known[m.ID] = machinePrice{
-			Label:   inst.Label,
-			Plan:    p.Plan,
-			Machine: p.Machine,
-			Backups: p.Backups,
-			At:      b.Now(),
+		price := machinePrice{Label: m.Label, Plan: p.Plan, Machine: p.Machine,
+			Backups: p.Backups, At: b.Now()}
+		if p.Basis.Proof == migration.Attested {
+			price.Attested = p.Basis.Source
 		}
+		known[m.ID] = price
 	}
 	if maps.Equal(before, known) {
 		return known, failed, nil

@@ -10,19 +10,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
-	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/byhand"
-	"github.com/switchyard-dev/switchyard/providers/heroku"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
-	"github.com/switchyard-dev/switchyard/providers/linode"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers/silence"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/store"
@@ -44,7 +40,7 @@ type Environment struct {
 	Managed *Managed
 	Probe   *Probe
 	Host    *Host
-	Vars    *heroku.Client
+	Vars    providers.ConfigVars
 
 	stop context.CancelFunc // of surveys that are being taken
 }
@@ -64,18 +60,10 @@ type Options struct {
 // Open opens the environment. Nothing is connected to yet; an error is one of the configuration.
 func Open(o Options) (*Environment, error) {
 	cfg := o.Config
-	if err := unused(cfg); err != nil {
-		return nil, err
-	}
 	hc := &http.Client{Timeout: 15 * time.Second}
-	host, err := linode.New(cfg.Linode.API, cfg.Linode.Token, hc)
-	if err != nil {
-		return nil, err
-	}
 	app := ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc)
 	e := &Environment{
 		App:     App{app},
-		Vars:    heroku.New(cfg.Heroku.API, cfg.Heroku.Token, hc),
 		Journal: newJournal(app, cfg.Migration.OrderDeadline, o.Log, o.Now),
 		Routing: &Routing{
 			store:  o.Store,
@@ -91,16 +79,25 @@ func Open(o Options) (*Environment, error) {
 			scanOnly: cfg.Drill.ScanOnly,
 		},
 	}
-	if e.Servers, err = openServers(cfg, o.Store, e.Routing); err != nil {
+	e.Vars = cfg.ConfigVars(hc, e.Workers.attestsVar)
+	managed := cfg.Managed(hc)
+	var err error
+	if e.Servers, err = openServers(cfg, o.Store, e.Routing, managed); err != nil {
 		return nil, err
 	}
-	e.Managed = &Managed{
-		API:     e.Servers.upstash,
-		Name:    cfg.Target.Upstash.DatabaseName,
-		servers: e.Servers,
+	e.Managed = &Managed{Service: managed, servers: e.Servers}
+	host, err := cfg.Host(hc, o.Store, e.Servers.Alive)
+	if err != nil {
+		e.Servers.Close()
+		return nil, err
+	}
+	e.Host = &Host{
+		Service:  host,
+		Machines: cfg.Source.OldMachines(),
+		servers:  e.Servers,
+		silence:  silence.Prober{Alive: e.Servers.Alive},
 	}
 	e.Probe = &Probe{servers: e.Servers, now: o.Now, tried: map[string]evidence.TargetConnFacts{}}
-	e.Host = &Host{API: host, Machines: machinesOf(cfg.Source), servers: e.Servers}
 	e.Load = &Load{servers: e.Servers, now: o.Now, all: map[string]*meter{}}
 	e.Streams = &Streams{
 		servers:   e.Servers,
@@ -123,15 +120,10 @@ func (e *Environment) Close() {
 	e.Servers.Close()
 }
 
-func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers, error) {
-	t := cfg.Target.Upstash
-	s := &Servers{store: st, routing: routing, targetCA: t.CAFile,
-		upstash: upstash.New(
-			t.API,
-			t.Email,
-			t.APIKey,
-			&http.Client{Timeout: 15 * time.Second},
-		),
+func openServers(
+	cfg config.Config, st *store.Store, routing *Routing, managed providers.Managed,
+) (*Servers, error) {
+	s := &Servers{store: st, routing: routing, managed: managed,
 		StandaloneEndpoint: redisconn.Endpoint{
 			Name: "standalone",
 			Kind: redisconn.Standalone,
@@ -168,25 +160,4 @@ func openServers(cfg config.Config, st *store.Store, routing *Routing) (*Servers
 	// it follows the new master once the queues have moved
 	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()}
 	return s, nil
-}
-
-// unused refuses what the configuration can say and no step acts on yet: a target that was set and
-// not used would send orders to another server than its owner believes.
-func unused(cfg config.Config) error {
-	var keys []string
-	if !cfg.Target.Settings.IsZero() {
-		keys = append(keys, "target.url")
-	}
-	if cfg.Source.Machines == byhand.Name {
-		keys = append(keys, "source.machines: by-hand")
-	}
-	if cfg.Ingestion.ConfigVars == byhand.Name {
-		keys = append(keys, "ingestion.config_vars: by-hand")
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return migration.Errorf(migration.Invalid,
-		"no step of this version uses %s: configure target.upstash, linode and heroku instead",
-		strings.Join(keys, ", "))
 }

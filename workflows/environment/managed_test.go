@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
@@ -46,9 +47,10 @@ func TestTheMonitorSeesASecondDatabaseAndADeletedOne(t *testing.T) {
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.DatabaseName = service.URL+"/v2", "ops@example.com", "upstash-CANARY", "orders"
 	rig := openRig(t, cfg)
+	account := rig.Managed.Service.(*upstash.Managed).Client
 	create := func() upstash.Database {
 		t.Helper()
-		db, err := rig.Managed.API.Create(
+		db, err := account.Create(
 			t.Context(),
 			upstash.CreateRequest{DatabaseName: "orders", Platform: "aws",
 				PrimaryRegion: "us-east-1", Plan: upstash.Fixed1GB, TLS: true},
@@ -57,16 +59,19 @@ func TestTheMonitorSeesASecondDatabaseAndADeletedOne(t *testing.T) {
 		return db
 	}
 	first, second := create(), create()
-	facts, err := rig.Managed.Plan(t.Context(), first.ID)
+	facts, as, err := rig.Managed.Plan(t.Context(), first.ID)
 	ok(t, err)
+	if as.Proof != migration.Observed || as.Source != "developer API" {
+		t.Errorf("the API is a basis of %+v", as)
+	}
 	raw, _ := json.Marshal(facts)
 	check, _ := evidence.Of(evidence.TargetPlan)
 	if met, measured, err := check.Judge(raw); met || err != nil ||
 		!strings.Contains(measured, second.ID) {
 		t.Errorf("%v, %s, %v", met, measured, err)
 	}
-	ok(t, rig.Managed.API.Delete(t.Context(), first.ID))
-	if facts, err = rig.Managed.Plan(t.Context(), first.ID); err != nil ||
+	ok(t, account.Delete(t.Context(), first.ID))
+	if facts, _, err = rig.Managed.Plan(t.Context(), first.ID); err != nil ||
 		facts.State != "deleted" {
 		t.Errorf("%+v, %v", facts, err)
 	}

@@ -3,6 +3,8 @@ package environment
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -96,6 +98,74 @@ func (s *Servers) Old(address string) Node {
 	}
 	c := redisconn.Node(s.SentinelEndpoint, address)
 	return Node{address, c, c.Close}
+}
+
+// aloneFor bounds a question to a server that others do not wait for.
+const aloneFor = 2 * time.Second
+
+// Alive gives an error unless the target answers now. It stands for this side's network
+// where an old server does not answer: while the target, which every order needs, answers
+// from here, the reason is not a network that is down here.
+func (s *Servers) Alive(ctx context.Context) error {
+	c, endpoint, err := s.Target(ctx)
+	if err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, aloneFor)
+	defer cancel()
+	if err := redisconn.Ping(bounded, c); err != nil {
+		return fmt.Errorf("the target at %s does not answer either: %w", endpoint.Address(), err)
+	}
+	return nil
+}
+
+// SameAs names the old servers, the single one and every Sentinel node, that are this very
+// server, and those that could not be asked, each with why. Unavailable: the server does
+// not tell its run_id.
+func (s *Servers) SameAs(
+	ctx context.Context, c redis.UniversalClient,
+) (same, unasked []string, err error) {
+	id, err := redisconn.RunID(ctx, c)
+	if err == nil && id == "" {
+		err = migration.Errorf(migration.Unavailable, "INFO on the target tells no run_id")
+	}
+	if err != nil {
+		return nil, nil, redisconn.Explain(err)
+	}
+	nodes := []Node{s.Old(s.StandaloneEndpoint.Address())}
+	if s.Cluster != nil {
+		others, err := s.SentinelNodes(ctx)
+		if err != nil {
+			unasked = append(unasked, "the Sentinel nodes: "+InWords(err))
+		}
+		nodes = append(nodes, others...)
+	}
+	defer CloseNodes(nodes)
+	// which Sentinel knows too, once it follows the new master
+	single := nodes[0].Address
+	nodes = append(nodes[:1:1], slices.DeleteFunc(slices.Clone(nodes[1:]),
+		func(n Node) bool { return n.Address == single })...)
+	ids, errs := make([]string, len(nodes)), make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() {
+			bounded, cancel := context.WithTimeout(ctx, aloneFor)
+			defer cancel()
+			ids[i], errs[i] = redisconn.RunID(bounded, n.Client)
+		})
+	}
+	all.Wait()
+	for i, n := range nodes {
+		switch {
+		case errs[i] != nil:
+			unasked = append(unasked, n.Address+": "+InWords(errs[i]))
+		case ids[i] == "":
+			unasked = append(unasked, n.Address+": INFO tells no run_id")
+		case ids[i] == id:
+			same = append(same, n.Address)
+		}
+	}
+	return same, unasked, nil
 }
 
 // LiftFaults ends whatever a drill may have left on the source's present master.

@@ -51,7 +51,7 @@ func (p *Probe) Again(ctx context.Context) (evidence.TargetConnFacts, error) {
 	p.mu.Lock()
 	facts, known := p.tried[endpoint.Address()]
 	p.mu.Unlock()
-	if !known || len(facts.Refused) > 0 || p.now().Sub(*facts.TriedAt) > tryAgain {
+	if !known || len(facts.Refused)+len(facts.SameAs) > 0 || p.now().Sub(*facts.TriedAt) > tryAgain {
 		return p.Try(ctx, 0)
 	}
 	err = pings(ctx, client, watchPings, &facts)
@@ -123,6 +123,10 @@ func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFact
 			continue
 		}
 		facts.Answered = append(facts.Answered, try.name)
+	}
+	// who is not asked here was asked when the database became the target; see Managed.Apart
+	if same, _, err := p.servers.SameAs(ctx, client); err == nil {
+		facts.SameAs = same
 	}
 	now := p.now().UTC()
 	facts.TriedAt = &now

@@ -9,7 +9,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/store"
@@ -17,7 +17,7 @@ import (
 
 // Servers are the Redis servers of both sides, as the configuration describes them.
 // Connections are opened lazily and no credential is kept: the target's comes from the
-// managed service's API each time the process starts.
+// managed service, or the configuration, each time the process starts.
 type Servers struct {
 	// Queues are the pipeline's.
 	Queues []bullmq.Queue
@@ -30,10 +30,9 @@ type Servers struct {
 	SentinelEndpoint redisconn.Endpoint
 	Cluster          *sentinel.Cluster
 
-	store    *store.Store
-	routing  *Routing
-	upstash  *upstash.Client
-	targetCA string
+	store   *store.Store
+	routing *Routing
+	managed providers.Managed
 
 	mu             sync.Mutex
 	target         redis.UniversalClient
@@ -61,7 +60,7 @@ func (s *Servers) Source(
 	)
 }
 
-// Target gives the managed database, asking its provider for the credentials the first
+// Target gives the managed database, asking its service for the credentials the first
 // time. NotFound before it is provisioned.
 func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.Endpoint, error) {
 	s.mu.Lock()
@@ -80,20 +79,15 @@ func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.
 			"the managed Redis is not provisioned yet: run the step Provision the managed Redis",
 		)
 	}
-	db, err := s.upstash.Get(ctx, ref.DatabaseID, true)
+	access, err := s.managed.Access(ctx, ref.DatabaseID)
 	if err != nil {
 		return nil, redisconn.Endpoint{}, migration.Errorf(
 			migration.Unavailable,
-			"the managed service's API did not tell the database's address: %w",
+			"the managed service did not tell the database's address: %w",
 			err,
 		)
 	}
-	endpoint := redisconn.Endpoint{
-		Name:   "managed",
-		Kind:   redisconn.Managed,
-		URL:    db.URL(),
-		CAFile: s.targetCA,
-	}
+	endpoint := managedEndpoint(access)
 	c, err := redisconn.Open(endpoint)
 	if err != nil {
 		return nil, redisconn.Endpoint{}, err
@@ -109,7 +103,7 @@ type targetRef struct {
 	DatabaseID string `json:"database_id"`
 }
 
-// TargetID gives the managed database's id at its provider; "" before it is provisioned.
+// TargetID gives the managed database's id at its service; "" before it is provisioned.
 func (s *Servers) TargetID(ctx context.Context) (string, error) {
 	var ref targetRef
 	_, err := s.store.Setting(ctx, targetSetting, &ref)

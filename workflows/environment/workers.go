@@ -76,6 +76,71 @@ func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (in
 	return n, err
 }
 
+// TargetVar is the config var through which the app learns the managed Redis' address.
+const TargetVar = "TARGET_REDIS_URL"
+
+// OnTarget names the live instances that attest a ready producer connection to the managed
+// Redis, and those that do not. An instance that says nothing of itself beside others of
+// its service that do is one that does not.
+func (w *Workers) OnTarget() (using, without []string) {
+	attests := map[string]bool{} // services
+	var silent []migration.Worker
+	for _, l := range w.Fleet.Workers() {
+		switch {
+		case !l.Live:
+		case len(l.Attestation) == 0:
+			silent = append(silent, l)
+		default:
+			attests[l.Service] = true
+			if onTarget(l.Attestation) {
+				using = append(using, WorkerName(l))
+			} else {
+				without = append(without, WorkerName(l))
+			}
+		}
+	}
+	for _, l := range silent {
+		if attests[l.Service] {
+			without = append(without, WorkerName(l))
+		}
+	}
+	return using, without
+}
+
+// onTarget reports whether every producer connection that an instance attests to the target
+// is ready, of at least one.
+func onTarget(attestation json.RawMessage) bool {
+	var a fleet.Attestation
+	if err := json.Unmarshal(attestation, &a); err != nil {
+		return false
+	}
+	ready := false
+	for _, c := range a.Connections {
+		if c.Side != "target" || c.Role != "producer" {
+			continue
+		}
+		if c.Status != "ready" {
+			return false
+		}
+		ready = true
+	}
+	return ready
+}
+
+// attestsVar says which instances use what a config var gives them. What the app does not
+// attest nobody knows.
+func (w *Workers) attestsVar(_ context.Context, name string) (using, without []string, err error) {
+	if name != TargetVar {
+		return nil, nil, migration.Errorf(migration.Invalid, "the app does not attest %s", name)
+	}
+	if !w.Warm() {
+		return nil, nil, migration.Errorf(migration.Unavailable,
+			"Switchyard has just started, and workers get a few seconds to report")
+	}
+	using, without = w.OnTarget()
+	return using, without, nil
+}
+
 // Gate holds when every live reader of a flag set holds its revision. needed asks for at least one.
 func (w *Workers) Gate(set string, revision int64, needed bool) migration.Gate {
 	g := migration.Gate{

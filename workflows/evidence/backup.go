@@ -37,9 +37,20 @@ type BackupFacts struct {
 	Compared    int64    `json:"compared,omitempty"`     // keys
 	Differences int      `json:"differences"`
 	Examples    []string `json:"examples,omitempty"` // of differences
+	// NoSnapshot says why the host keeps no snapshot of the machines, so that the file is all
+	// that there will be. Empty: it may keep some.
+	NoSnapshot string `json:"no_snapshot,omitempty"`
 }
 
 func judgeBackup(f BackupFacts) (bool, string, error) {
+	met, measured, err := f.judge()
+	if met && f.NoSnapshot != "" {
+		measured += "; the file is the only copy: " + f.NoSnapshot
+	}
+	return met, measured, err
+}
+
+func (f BackupFacts) judge() (bool, string, error) {
 	switch {
 	case f.SHA256 == "":
 		return false, "", errors.New("no backup was written")

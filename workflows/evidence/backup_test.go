@@ -24,6 +24,20 @@ var backupRows = []row{
 		says: "not restored into a server: no redis-server",
 	},
 	{
+		rule: "the only copy",
+		facts: `{"file":"a.rdb","method":"replication","keys":12,"sha256":"ab","verified":true,
+			"restored":true,"no_snapshot":"no host takes one"}`,
+		want: migration.Met,
+		says: "0 differences; the file is the only copy: no host takes one",
+	},
+	{
+		rule: "differs and is the only copy",
+		facts: `{"file":"a.rdb","keys":12,"sha256":"ab","verified":true,"differences":1,
+			"no_snapshot":"no host takes one"}`,
+		want: migration.Unmet,
+		says: "differs from the source in 1 keys",
+	},
+	{
 		rule: "differs and names a key",
 		facts: `{"file":"a.rdb","keys":12,"sha256":"ab","verified":true,"restored":true,
 			"differences":1,"examples":["value: bull:q:1"]}`,

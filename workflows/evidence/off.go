@@ -21,33 +21,49 @@ type OffFacts struct {
 	Servers []ServerOff `json:"servers"`
 }
 
-// ServerOff is one old server after its power-off.
+// ServerOff is one old server after its power-off: a machine, without an address, or an
+// address at which one of them answered.
 type ServerOff struct {
-	Label     string `json:"label"`
-	Address   string `json:"address"`
-	Status    string `json:"status"` // as the hosting API says: offline, deleted
+	Label   string `json:"label"`
+	Address string `json:"address"`
+	// Status is as the host says: offline, deleted. Of a machine without an API a person
+	// says it.
+	Status    string `json:"status"`
 	Reachable bool   `json:"reachable"`
+	// Answer of an address is refused, or unanswered while Switchyard's own network worked.
+	// Earlier versions took any error for silence, also one of their own network, and did not
+	// keep which: see judgeOff.
+	Answer string `json:"answer,omitempty"`
 }
 
 func judgeOff(f OffFacts) (bool, string, error) {
 	if len(f.Servers) == 0 {
 		return false, "", errors.New("no server was looked at")
 	}
+	machines, refused, untold := 0, 0, ""
 	for _, s := range f.Servers {
-		if s.Reachable {
+		switch {
+		case s.Reachable:
 			return false, fmt.Sprintf("%s (%s) still answers", s.Label, s.Address), nil
-		}
-		if s.Status != "offline" && s.Status != "deleted" {
+		case s.Status != "offline" && s.Status != "deleted":
 			return false, fmt.Sprintf("%s is %s", s.Label, s.Status), nil
-		}
-	}
-	machines := 0
-	for _, s := range f.Servers {
-		if s.Address == "" {
+		case s.Address == "":
 			machines++
+		case s.Answer == "refused":
+			refused++
+		case s.Answer != "unanswered":
+			untold = s.Address
 		}
 	}
+	if untold != "" {
+		return false, "", fmt.Errorf("it does not say whether %s refused or Switchyard's own "+
+			"network was down: it has to be looked at again", untold)
+	}
+	if machines == 0 {
+		return false, "", fmt.Errorf("nobody was asked whether a machine is off: none is configured")
+	}
+	addresses := len(f.Servers) - machines
 	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d "+
-		"old addresses",
-		machines, len(f.Servers)-machines), nil
+		"old addresses (%d refused, %d unanswered)",
+		machines, addresses, refused, addresses-refused), nil
 }

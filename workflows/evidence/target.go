@@ -12,23 +12,28 @@ const TargetPlan = "target-plan"
 var targetPlanCheck = Check{
 	ID:    TargetPlan,
 	Title: "Managed plan",
-	Limit: "Fixed 1 GB, eviction off, TLS on, active",
+	Limit: "the wanted plan at a fixed price, eviction off, TLS on, active",
 	Next:  "run the step Provision the managed Redis",
 	Judge: judge(judgeTargetPlan),
 }
 
-// TargetPlanFacts is the evidence of TargetPlan: what the managed service's API says of
-// the database.
+// TargetPlanFacts is the evidence of TargetPlan: what is known of the database, from the
+// managed service's API or, where there is none, from the server and its owner.
 type TargetPlanFacts struct {
 	Provider   string `json:"provider"`
 	DatabaseID string `json:"database_id"`
 	Name       string `json:"name"`
 	Region     string `json:"region"`
-	Fixed1GB   bool   `json:"fixed_1gb"`
-	PlanNote   string `json:"plan_note"` // how the plan was told
-	Eviction   bool   `json:"eviction"`
-	TLS        bool   `json:"tls"`
-	State      string `json:"state"`
+	// Wanted is the title of the plan that the configuration asks for, and PlanFits says that
+	// the database is on it, at a fixed price.
+	Wanted   string `json:"wanted,omitempty"`
+	PlanFits bool   `json:"plan_fits,omitempty"`
+	// Fixed1GB is what earlier versions have instead, which knew one plan.
+	Fixed1GB bool   `json:"fixed_1gb,omitempty"`
+	PlanNote string `json:"plan_note"` // how the plan was told
+	Eviction bool   `json:"eviction"`
+	TLS      bool   `json:"tls"`
+	State    string `json:"state"`
 	// AutoUpgrade: a full database moves to a larger plan, and price, by itself.
 	AutoUpgrade bool `json:"auto_upgrade,omitempty"`
 	// SameName are the ids of other databases of that name, which somebody pays for.
@@ -36,9 +41,13 @@ type TargetPlanFacts struct {
 }
 
 func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
+	wanted, fits := f.Wanted, f.PlanFits
+	if wanted == "" { // of an earlier version
+		wanted, fits = "Fixed 1 GB", f.Fixed1GB
+	}
 	var bad []string
-	if !f.Fixed1GB {
-		bad = append(bad, "plan is not Fixed 1 GB ("+f.PlanNote+")")
+	if !fits {
+		bad = append(bad, "plan is not "+wanted+" ("+f.PlanNote+")")
 	}
 	if f.Eviction {
 		bad = append(bad, "eviction is on")
@@ -59,8 +68,8 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 	if len(bad) > 0 {
 		return false, f.Name + ": " + list(bad), nil
 	}
-	return true, fmt.Sprintf("%s database %s in %s is Fixed 1 GB, eviction off, TLS on, active",
-		f.Provider, f.Name, f.Region), nil
+	return true, fmt.Sprintf("%s database %s in %s is %s, eviction off, TLS on, active",
+		f.Provider, f.Name, f.Region, wanted), nil
 }
 
 // TargetConn is the id of the check of the connection to the managed database.
@@ -91,10 +100,15 @@ type TargetConnFacts struct {
 	// WakeUS is how long a worker that waits for a job takes to hear of one that another
 	// connection adds, microseconds.
 	WakeUS int64 `json:"wake_us,omitempty"`
+	// SameAs are old servers that are this very server, by the id that each run of a server
+	// has: their orders would be moved to where they are.
+	SameAs []string `json:"same_as,omitempty"`
 }
 
 func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
 	switch {
+	case len(f.SameAs) > 0:
+		return false, f.Address + " is the source itself: " + list(f.SameAs), nil
 	case !f.TLSVerified:
 		return false, "the TLS certificate of " + f.Address + " was not verified", nil
 	case len(f.Refused) > 0:

@@ -47,6 +47,20 @@ var targetPlanRows = []row{
 		says:  "billed too: id-2",
 	},
 	{
+		rule: "another plan than the one an earlier version knew",
+		facts: `{"provider":"Redis Cloud","name":"h:1","region":"eu","wanted":"Essentials 1 GB",
+			"plan_fits":true,"tls":true,"state":"active"}`,
+		want: migration.Met,
+		says: "in eu is Essentials 1 GB",
+	},
+	{
+		rule: "not the wanted plan, whatever an earlier version called it",
+		facts: `{"wanted":"Essentials 1 GB","fixed_1gb":true,"tls":true,"state":"active",
+			"plan_note":"billed by use"}`,
+		want: migration.Unmet,
+		says: "plan is not Essentials 1 GB (billed by use)",
+	},
+	{
 		rule:  "every mistake is named",
 		facts: `{"eviction":true,"state":"x"}`,
 		want:  migration.Unmet,
@@ -79,6 +93,13 @@ var targetConnRows = []row{
 		facts: `{"tls_verified":true,"answered":["GET"],"refused":["EVALSHA"]}`,
 		want:  migration.Unmet,
 		says:  "refused: EVALSHA",
+	},
+	{
+		rule: "the source under another name",
+		facts: `{"address":"a:1","tls_verified":true,"answered":["EVALSHA"],
+			"same_as":["10.0.0.5:6379"]}`,
+		want: migration.Unmet,
+		says: "a:1 is the source itself: 10.0.0.5:6379",
 	},
 	{
 		rule:  "no command tried",

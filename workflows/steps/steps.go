@@ -51,7 +51,7 @@ func All(g Given) map[string]engine.Step {
 			Drill: cfg.Drill, AppURL: cfg.Ingestion.URL, RedisServer: cfg.RedisServer}.Step(),
 		webhookretry.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal, Live: g.Live}.Step(),
 		provision.Parts{Servers: e.Servers, Workers: e.Workers, Surveys: e.Surveys, Managed: e.Managed, Probe: e.Probe,
-			Vars: e.Vars, AppName: cfg.Heroku.App, Target: cfg.Target.Upstash, Now: g.Now}.Step(),
+			Vars: e.Vars, Now: g.Now}.Step(),
 		cutover.Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams,
 			Soak: cfg.Migration.Soak}.Step(),
 		dualwrite.Parts{Routing: e.Routing, Journal: e.Journal, MinOrders: cfg.Migration.MinValidationOrders}.Step(),

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/redisconn/backup"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -37,6 +38,7 @@ func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 		facts.File = filepath.Join("backups", facts.File)
+		facts.NoSnapshot = s.noSnapshot()
 		// the page shows it also when it is not good enough
 		if err := c.Remember(ctx, facts); err != nil {
 			return nil, err
@@ -105,24 +107,39 @@ func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
 	return g
 }
 
+// kept is what the host has of the machines.
+type kept struct {
+	Taken []string `json:"taken"`
+	// Without are machines of which there is none, each with why.
+	Without []string `json:"without,omitempty"`
+}
+
 // snapshots asks the host for a snapshot of each machine at rest: the way back until the
-// machine is deleted, and its snapshots with it. A machine without the paid Backups service
-// has none, which is said and no reason to stop: the backup that lasts is Switchyard's own.
+// machine is deleted, and its snapshots with it. A machine of which the host takes none, such
+// as one without a paid backup service, is no reason to stop as long as the verified backup
+// is there, and that it is the only copy is said.
 func (s Parts) snapshots(ctx context.Context, c *engine.Call) (any, error) {
-	taken := []string{}
-	err := s.Host.Each(func(m environment.Machine) error {
+	out := kept{Taken: []string{}}
+	err := s.Host.Each(func(m providers.Machine) error {
 		c.Progress("waiting for the snapshot of %s", m.Label)
-		_, err := s.Host.API.Snapshot(ctx, m.ID, "switchyard-"+c.Run.ID)
+		err := s.Host.Service.Snapshot(ctx, m, "switchyard-"+c.Run.ID)
 		switch {
 		case migration.KindOf(err) == migration.Blocked:
-			c.Log("no snapshot of %s: %v", m.Label, err)
+			out.Without = append(out.Without, fmt.Sprintf("%s: %v", m.Label, err))
+			c.Warn("no snapshot of %s, so the backup file is the only copy: %v", m.Label, err)
 			return nil
 		case err != nil:
 			return err
 		}
 		c.Log("the host has a snapshot of %s", m.Label)
-		taken = append(taken, m.Label)
+		out.Taken = append(out.Taken, m.Label)
 		return nil
 	})
-	return taken, err
+	if err != nil || len(out.Without) == 0 {
+		return out, err
+	}
+	if g := s.backupThere(ctx, c); !g.OK {
+		return out, migration.Errorf(migration.Blocked, "%s: %s (%s)", g.Title, g.Measured, g.Next)
+	}
+	return out, nil
 }

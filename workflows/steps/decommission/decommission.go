@@ -41,10 +41,7 @@ func (s Parts) Step() engine.Step {
 		Approval:     migration.ApprovalOne,
 		Irreversible: true,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			out := engine.PlanResult{
-				Summary: "Release the app from the source, prove that it is quiet, fence it, back it up, power every old server off and delete it.",
-				Impact:  "Deleted for good: the single Redis, every Sentinel node, their disks and backups at the host. What was on them is in the backup file of this run.",
-			}
+			out := s.summary()
 			stage := migration.Gate{
 				ID:       "stage",
 				Title:    "Cutover is complete",
@@ -76,34 +73,9 @@ func (s Parts) Step() engine.Step {
 					)
 				}
 			}
-			for _, m := range s.Host.Machines {
-				inst, err := s.Host.API.Instance(ctx, m.ID)
-				g := migration.Gate{
-					ID:       fmt.Sprintf("host:%d", m.ID),
-					Title:    fmt.Sprintf("Linode %d is %s", m.ID, m.Label),
-					Limit:    m.Label,
-					OK:       err == nil && inst.Label == m.Label,
-					Measured: inst.Label,
-				}
-				if err != nil {
-					g.Measured = err.Error()
-				}
-				if !g.OK {
-					g.Next = "correct the id or the label in the configuration: a server is deleted only when both fit"
-				}
-				out.Gates = append(out.Gates, g)
-				out.Observed = append(
-					out.Observed,
-					migration.Fact{
-						Label: m.Label,
-						Value: fmt.Sprintf(
-							"Linode %d, %s, is powered off and deleted",
-							m.ID,
-							inst.Status,
-						),
-					},
-				)
-			}
+			gates, facts := s.machines(ctx)
+			out.Gates = append(out.Gates, gates...)
+			out.Observed = append(out.Observed, facts...)
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action { return s.actions() },
@@ -186,7 +158,7 @@ func (s Parts) oldNodes(
 
 func (s Parts) actions() []engine.Action {
 	quiet, window := s.QuietWindow, s.FenceWindow
-	return []engine.Action{
+	before := []engine.Action{
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "release",
@@ -277,71 +249,8 @@ func (s Parts) actions() []engine.Action {
 				return nil, s.closeLedger(ctx, c)
 			},
 		},
-		{
-			ActionPlan: migration.ActionPlan{
-				ID:       "power-off",
-				Title:    "Power every old server off",
-				Changes:  "the servers stop",
-				Undo:     "boots them again",
-				Approval: migration.ApprovalOne,
-			},
-			Timeout: 10 * time.Minute,
-			Ready:   s.mayPowerOff,
-			Do:      s.powerOff,
-			Undo:    s.powerOn,
-		},
-		{
-			ActionPlan: migration.ActionPlan{
-				ID:      "snapshot",
-				Title:   "Keep a snapshot of each server at the host, as long as the server exists",
-				Changes: "a server's former manual snapshot is replaced, where its Backups service is on",
-				Undo:    "not needed: the server is as it was",
-			},
-			Timeout: time.Hour,
-			Do:      s.snapshots,
-		},
-		{
-			ActionPlan: migration.ActionPlan{
-				ID:       "delete",
-				Title:    "Check that nothing answers there, and delete the servers",
-				Changes:  "the servers, their disks and their backups at the host are deleted for good",
-				Approval: migration.ApprovalTwo,
-			},
-			Ready:   s.mayDelete,
-			Timeout: 10 * time.Minute,
-			Do: func(ctx context.Context, c *engine.Call) (any, error) {
-				facts, err := s.Host.Off(ctx)
-				if err != nil {
-					return nil, err
-				}
-				for _, s := range facts.Servers {
-					if s.Reachable {
-						return nil, fmt.Errorf(
-							"%s still answers at %s after its power-off: nothing is deleted",
-							s.Label,
-							s.Address,
-						)
-					}
-				}
-				if err := s.Host.Each(func(m environment.Machine) error {
-					c.Log("deleting %s (%d)", m.Label, m.ID)
-					return s.Host.API.Delete(ctx, m.ID, m.Label)
-				}); err != nil {
-					return nil, err
-				}
-				if facts, err = s.Host.Off(ctx); err != nil {
-					return nil, err
-				}
-				return facts, c.Prove(
-					ctx,
-					evidence.Off,
-					migration.Observed,
-					"Linode API, and a connection attempt to each old address",
-					facts,
-				)
-			},
-		},
 	}
+	return slices.Concat(before, s.switchOff(), s.snapshot(), s.remove())
 }
 
 func (s Parts) release(ctx context.Context, c *engine.Call) (any, error) {

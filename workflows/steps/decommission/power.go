@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/linode"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
@@ -34,23 +34,30 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	return true, s.Host.Each(func(m environment.Machine) error {
-		if err := s.Host.API.Shutdown(ctx, m.ID); err != nil {
-			return err
-		}
+	if !s.Host.Service.About().Can.PowerOff {
+		c.Log("a person may now switch off: %s", s.labels())
+		return true, nil
+	}
+	return true, s.Host.Each(func(m providers.Machine) error {
 		c.Progress("waiting for %s to be off", m.Label)
-		return s.Host.API.WaitStatus(ctx, m.ID, linode.Offline)
+		return s.Host.Service.PowerOff(ctx, m)
 	})
 }
 
-// powerOn boots the servers and waits until they answer, since what was done before is
-// taken back on them.
+// powerOn boots the servers, or waits until a person has, and until they answer, since what
+// was done before is taken back on them.
 func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
-	err := s.Host.Each(func(m environment.Machine) error {
-		if err := s.Host.API.Boot(ctx, m.ID); err != nil {
+	person, cancel := context.WithTimeout(ctx, personBoots)
+	defer cancel()
+	err := s.Host.Each(func(m providers.Machine) error {
+		return engine.Await(person, time.Second, func(ctx context.Context) error {
+			err := s.Host.Service.PowerOn(ctx, m)
+			if errors.Is(err, providers.ErrByHand) {
+				c.Progress("%v", err)
+				return engine.NotYet("%v", err)
+			}
 			return err
-		}
-		return s.Host.API.WaitStatus(ctx, m.ID, linode.Running)
+		})
 	})
 	if err != nil {
 		return err
@@ -82,7 +89,7 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 		Title: "Every old server is off",
 		Limit: "offline, and nothing answers",
 	}
-	facts, err := s.Host.Off(ctx)
+	facts, _, err := s.Host.Off(ctx)
 	if err == nil {
 		raw, _ := json.Marshal(facts) // of strings and booleans
 		rule, _ := evidence.Of(evidence.Off)

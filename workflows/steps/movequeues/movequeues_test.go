@@ -256,7 +256,8 @@ func TestQueuesAreNotMovedToADatabaseThatEvicts(t *testing.T) {
 	src, dst := redistest.Start(t), redistest.Start(t)
 	b := open(t, stepstest.Settings(t.TempDir()), src, dst)
 	c := b.Call(t, migration.Run{MigrationID: stepstest.Migration}, "move-queues")
-	db, err := b.Env.Managed.API.Create(
+	service := b.Env.Managed.Service.(*upstash.Managed).Client
+	db, err := service.Create(
 		t.Context(),
 		upstash.CreateRequest{DatabaseName: "evicts", Platform: "aws", PrimaryRegion: "us-east-1",
 			Plan: upstash.Fixed1GB, TLS: true, Eviction: true},
@@ -267,7 +268,7 @@ func TestQueuesAreNotMovedToADatabaseThatEvicts(t *testing.T) {
 		!strings.Contains(err.Error(), "eviction is on") {
 		t.Errorf("got %v", err)
 	}
-	ok(t, b.Env.Managed.API.DisableEviction(t.Context(), db.ID))
+	ok(t, service.DisableEviction(t.Context(), db.ID))
 	ok(t, b.Env.Managed.EvictsNothing(t.Context(), c))
 }
 

@@ -6,18 +6,19 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 //go:embed export/*.tmpl
 var exportFiles embed.FS
 
-// exports are the templates by format, with the name of the file that comes of each.
-var exports = map[string]struct{ template, file string }{
-	"terraform": {"managed.tf.tmpl", "managed-redis.tf"},
-	"helm":      {"values.yaml.tmpl", "managed-redis-values.yaml"},
+// exports are the names of the files by format. The templates of a format are in export/, by
+// the configuration's key of the service where they are for one service alone.
+var exports = map[string]string{
+	"terraform": "managed-redis.tf",
+	"helm":      "managed-redis-values.yaml",
 }
 
 var exportTemplates = template.Must(
@@ -47,10 +48,12 @@ func yamlString(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// ExportFor writes what the step would bring about as Terraform, or as values for Helm. An
-// unknown format is Invalid.
-func ExportFor(format, name string, target config.Upstash, app string) (Export, error) {
-	e, ok := exports[format]
+// ExportFor writes what the step would bring about as Terraform, or as values for Helm.
+// Invalid: there is no such format, or none for this service.
+func ExportFor(
+	format, name string, offer providers.Offer, vars providers.VarsAbout,
+) (Export, error) {
+	file, ok := exports[format]
 	if !ok {
 		return Export{}, migration.Errorf(
 			migration.Invalid,
@@ -58,13 +61,35 @@ func ExportFor(format, name string, target config.Upstash, app string) (Export, 
 			format,
 		)
 	}
+	t := exportOf(format, offer)
+	if t == nil {
+		return Export{}, migration.Errorf(migration.Invalid,
+			"there is no %s of %s: Switchyard creates nothing there that it could write down",
+			format, offer.Key)
+	}
 	var b strings.Builder
-	err := exportTemplates.ExecuteTemplate(&b, e.template, map[string]any{
-		"Migration": strings.Join(
-			strings.Fields(name),
-			" ",
-		), "Database": wantedDatabase(target), "Plan": wantedPlan,
-		"PricedAt": upstash.PricedAt, "App": app, "Var": targetVar, "Secret": "managed-redis",
+	err := t.Execute(&b, map[string]any{
+		"Migration": strings.Join(strings.Fields(name), " "), "Offer": offer, "Vars": vars,
+		"Price": offer.Price.Source, "Var": environment.TargetVar, "Secret": "managed-redis",
 	})
-	return Export{format, e.file, b.String()}, err
+	return Export{format, file, b.String()}, err
+}
+
+// Exports lists the formats that there are for a service.
+func Exports(offer providers.Offer) []string {
+	var out []string
+	for _, format := range []string{"terraform", "helm"} {
+		if exportOf(format, offer) != nil {
+			out = append(out, format)
+		}
+	}
+	return out
+}
+
+// exportOf gives a format's template for a service; nil where there is none.
+func exportOf(format string, offer providers.Offer) *template.Template {
+	if t := exportTemplates.Lookup(offer.Key + "." + format + ".tmpl"); t != nil {
+		return t
+	}
+	return exportTemplates.Lookup(format + ".tmpl")
 }

@@ -15,14 +15,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/capacity"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
-
-// wantedPlan is the plan that the initiative asks for; no other is created or adopted.
-var wantedPlan, _ = upstash.PlanOf(upstash.Fixed1GB)
 
 // sourceLoad is what the source bears now, and the target will have to.
 type sourceLoad struct {
@@ -100,21 +98,42 @@ func (s Parts) load(
 	return l, nil
 }
 
-// projection compares pay-as-you-go with the fixed plan at the source's load.
-func (l sourceLoad) projection() string {
-	usd := upstash.PayAsYouGoMonthly(
-		l.PerSecond,
-		l.UsedMemory,
-		int64(l.BytesPerSecond*upstash.SecondsPerMonth),
-	)
-	return fmt.Sprintf(
-		"pay-as-you-go would cost about $%s a month at the source's %s commands/s; %s costs $%.0f (prices of %s)",
-		dollars(usd),
-		perSecond(l.PerSecond),
-		wantedPlan.Title,
-		wantedPlan.MonthlyUSD,
-		upstash.PricedAt,
-	)
+// projection compares paying by use with the plan's price at the source's load.
+func (s Parts) projection(l sourceLoad) string {
+	o := s.Managed.Service.Offer()
+	costs := fmt.Sprintf("%s costs $%.0f (%s)", o.Plan.Title, o.Plan.MonthlyUSD, told(o.Price))
+	usd, offered := s.Managed.Service.MeteredUSD(providers.Usage{
+		CommandsPerSecond: l.PerSecond, StoredBytes: l.UsedMemory,
+		MonthlyTransferBytes: monthly(l),
+	})
+	if !offered {
+		return costs + "; what the service would bill by use nobody says"
+	}
+	return fmt.Sprintf("pay-as-you-go would cost about $%s a month at the source's %s "+
+		"commands/s; %s", dollars(usd), perSecond(l.PerSecond), costs)
+}
+
+// price is projection, or says that the source's load is not known.
+func (s Parts) price(l sourceLoad, loadErr error) string {
+	if loadErr == nil {
+		return s.projection(l)
+	}
+	o := s.Managed.Service.Offer()
+	return fmt.Sprintf("what pay-as-you-go would cost is not known, since the source's command "+
+		"rate cannot be read; %s costs $%.0f (%s)", o.Plan.Title, o.Plan.MonthlyUSD,
+		told(o.Price))
+}
+
+// monthly is what the source carries in a month, in bytes.
+func monthly(l sourceLoad) int64 { return int64(l.BytesPerSecond * capacity.Month.Seconds()) }
+
+func traffic(l sourceLoad, p bearing) string {
+	of := "the plan sets no limit"
+	if p.BandwidthBytes > 0 {
+		of = "of " + environment.Bytes(p.BandwidthBytes) + " in the plan"
+	}
+	return fmt.Sprintf("%s a month at the source's present rate, %s",
+		environment.Bytes(monthly(l)), of)
 }
 
 // roughly gives a span in its largest unit.
@@ -144,119 +163,61 @@ func perSecond(rate float64) string {
 	return fmt.Sprintf("%.0f", rate)
 }
 
-// planGates say whether the database that is there, or would be created, is the one that
-// the initiative asks for. db is nil when there is none.
-func planGates(
-	t upstash.CreateRequest,
-	db *upstash.Database,
-	l sourceLoad,
-	loadErr error,
-) []migration.Gate {
-	price := l.projection()
-	if loadErr != nil {
-		price = fmt.Sprintf(
-			"what pay-as-you-go would cost is not known, since the source's command rate cannot be read; %s costs $%.0f (prices of %s)",
-			wantedPlan.Title,
-			wantedPlan.MonthlyUSD,
-			upstash.PricedAt,
-		)
-	}
-	plan := migration.Gate{
-		ID:       "plan",
-		Title:    "The plan is Fixed 1 GB",
-		OK:       true,
-		Limit:    wantedPlan.Title + ", not pay-as-you-go: BullMQ polls even when idle, and every poll is billed",
-		Measured: "is created on " + wantedPlan.Title + ": " + price,
-	}
-	region := migration.Gate{
-		ID:       "region",
-		Title:    "The region is the wanted one",
-		OK:       slices.Contains(upstash.Regions(t.Platform), t.PrimaryRegion),
-		Measured: t.Platform + " " + t.PrimaryRegion,
-		Limit:    "a region of the provider, and the configured one",
-	}
-	if !region.OK {
-		region.Next = "set target.upstash.platform to aws or gcp, and primary_region to one of its regions"
-		if known := upstash.Regions(t.Platform); known != nil {
-			region.Next = "set target.upstash.primary_region to one of: " + strings.Join(
-				known,
-				", ",
-			)
-		}
-	}
-	tls := migration.Gate{
-		ID:       "tls",
-		Title:    "TLS is on",
-		OK:       true,
-		Measured: "is created with TLS",
-		Limit:    "on",
-	}
-	eviction := migration.Gate{
-		ID:       "eviction",
-		Title:    "Eviction is off",
-		OK:       true,
-		Measured: "is created without eviction",
-		Limit:    "off, or switched off by this step",
-	}
-	if db == nil {
-		return []migration.Gate{plan, region, tls, eviction}
-	}
-	name, why := db.PlanName()
-	plan.OK, plan.Measured = name == upstash.Fixed1GB, "Fixed 1 GB: "+why
-	if !plan.OK {
-		title := "not known"
-		if p, ok := upstash.PlanOf(name); ok {
-			title = p.Title
-		}
-		plan.Measured = fmt.Sprintf("%s is on plan %s (%s): %s", db.Name, title, why, price)
-		plan.Next = "change its plan to Fixed 1 GB in the provider's console, or set target.upstash.database_name to a name that does not exist yet"
-	}
-	if region.OK && db.PrimaryRegion != t.PrimaryRegion {
-		region.OK, region.Measured = false, fmt.Sprintf(
-			"%s is in %s, %s is configured",
-			db.Name,
-			db.PrimaryRegion,
-			t.PrimaryRegion,
-		)
-		region.Next = "set target.upstash.primary_region to the database's, or database_name to another database"
-	}
-	if tls.OK, tls.Measured = db.TLS, "on"; !tls.OK {
-		tls.Measured, tls.Next = db.Name+" has it off", "switch TLS on in the provider's console"
-	}
-	if eviction.Measured = "off"; db.Eviction || db.DBEviction {
-		eviction.Measured = "on: this step switches it off"
-	}
-	return []migration.Gate{plan, region, tls, eviction}
+// bearing is what the database bears. A limit of 0 is one that the service does not set.
+type bearing struct {
+	providers.Plan
+	// from says where the limits come from, and connections where theirs does.
+	from, connections string
 }
 
-// limits are what the database bears: the table's, or what the API says of the one that is there.
-func limits(db *upstash.Database) (p upstash.Plan, told bool) {
-	p = wantedPlan
+// limits are those of the wanted plan, or what is known of the database that is there.
+func limits(o providers.Offer, db *providers.Database) bearing {
+	p := bearing{o.Plan, told(o.Limits), told(o.Connections)}
 	if db == nil {
-		return p, false
+		if o.Can.Create {
+			p.connections += ": the database itself tells when it exists"
+		}
+		return p
 	}
-	p.MaxBytes = min(cmp.Or(db.DiskThreshold, p.MaxBytes), p.MaxBytes)
-	p.MaxConnections, told = cmp.Or(db.MaxClients, p.MaxConnections), db.MaxClients > 0
-	p.MaxCommandsPerSecond = cmp.Or(db.CommandsPerSecond, p.MaxCommandsPerSecond)
-	p.MaxRequestBytes = cmp.Or(db.MaxRequestSize, p.MaxRequestBytes)
-	p.MaxRecordBytes = cmp.Or(db.MaxEntrySize, p.MaxRecordBytes)
-	return p, told
+	is := db.Plan
+	p.from = told(db.Said.Limits)
+	if db.ConnectionsTold {
+		p.connections = ""
+	}
+	p.MaxBytes = cmp.Or(is.MaxBytes, p.MaxBytes)
+	if o.Plan.MaxBytes > 0 { // a larger plan is not the wanted one
+		p.MaxBytes = min(p.MaxBytes, o.Plan.MaxBytes)
+	}
+	p.MaxConnections = cmp.Or(is.MaxConnections, p.MaxConnections)
+	p.MaxCommandsPerSecond = cmp.Or(is.MaxCommandsPerSecond, p.MaxCommandsPerSecond)
+	p.MaxRequestBytes = cmp.Or(is.MaxRequestBytes, p.MaxRequestBytes)
+	p.MaxRecordBytes = cmp.Or(is.MaxRecordBytes, p.MaxRecordBytes)
+	return p
 }
+
+// unlimited says that the service sets no limit, and who says so.
+func (p bearing) unlimited() string { return "none (" + p.from + ")" }
 
 // loadGates say whether the plan bears what the source bears now.
-func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error) []migration.Gate {
+func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gate {
 	size := migration.Gate{
 		ID:    "size",
 		Title: "The data fits",
 		Limit: environment.Bytes(p.MaxBytes) + ", with a quarter to grow",
+	}
+	if p.MaxBytes == 0 {
+		size.Limit = p.unlimited()
 	}
 	connections := migration.Gate{
 		ID:    "connections",
 		Title: "The connections fit",
 		Limit: fmt.Sprintf("80 %% of %d", p.MaxConnections),
 	}
-	if !told {
-		connections.Limit += " (the example in the provider's API document: the database itself tells when it exists)"
+	if p.connections != "" {
+		connections.Limit += " (" + p.connections + ")"
+	}
+	if p.MaxConnections == 0 {
+		connections.Limit = p.unlimited()
 	}
 	commands := migration.Gate{
 		ID:    "commands",
@@ -265,6 +226,9 @@ func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error)
 			"80 %% of %d a second, above which the provider delays",
 			p.MaxCommandsPerSecond,
 		),
+	}
+	if p.MaxCommandsPerSecond == 0 {
+		commands.Limit = p.unlimited()
 	}
 	if loadErr != nil {
 		for _, g := range []*migration.Gate{&size, &connections, &commands} {
@@ -279,7 +243,7 @@ func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error)
 		environment.Bytes(l.UsedMemory),
 		environment.Bytes(l.UsedMemory/4*5),
 	)
-	if size.OK = l.UsedMemory/4*5 <= p.MaxBytes; !size.OK {
+	if size.OK = within(l.UsedMemory/4*5, p.MaxBytes); !size.OK {
 		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
 	}
 	attested, workers := int64(0), 0
@@ -298,15 +262,18 @@ func (s Parts) loadGates(p upstash.Plan, told bool, l sourceLoad, loadErr error)
 		workers,
 		attested,
 	)
-	if connections.OK = need*10 <= p.MaxConnections*8; !connections.OK {
+	if connections.OK = within(need*10, p.MaxConnections*8); !connections.OK {
 		connections.Next = "share connections in the apps, or run fewer processes: over the limit the database refuses connections"
 	}
 	commands.Measured = fmt.Sprintf("%s a second (%s)", perSecond(l.PerSecond), l.How)
-	if commands.OK = l.PerSecond <= float64(p.MaxCommandsPerSecond)*0.8; !commands.OK {
+	if commands.OK = within(l.PerSecond, float64(p.MaxCommandsPerSecond)*0.8); !commands.OK {
 		commands.Next = "lower the rate (drainDelay, stalledInterval, fewer QueueEvents), or decide on a larger plan"
 	}
 	return []migration.Gate{size, connections, commands}
 }
+
+// within reports whether a value keeps to a limit; 0 is none.
+func within[T int64 | float64](value, limit T) bool { return limit == 0 || value <= limit }
 
 // requestOverhead is what an add sends besides the job's data: script, keys, options. The
 // largest BullMQ script is some tens of kB, and is sent whole once.
@@ -316,7 +283,7 @@ const requestOverhead = 64 << 10
 // limits. Without a recent census neither is known, and neither holds.
 func censusGates(
 	ctx context.Context,
-	p upstash.Plan,
+	p bearing,
 	s environment.SideSurvey,
 	source redis.UniversalClient,
 ) []migration.Gate {
@@ -331,6 +298,12 @@ func censusGates(
 		ID:    "record",
 		Title: "The largest key fits in a record",
 		Limit: environment.Bytes(p.MaxRecordBytes) + ", with a quarter to grow",
+	}
+	if p.MaxRequestBytes == 0 {
+		request.Limit = p.unlimited()
+	}
+	if p.MaxRecordBytes == 0 {
+		record.Limit = p.unlimited()
 	}
 	if !s.Usable() {
 		why := "not known: the census of the source " + cmp.Or(s.Error, "was not taken")
@@ -365,7 +338,7 @@ func censusGates(
 	if largest > 0 {
 		request.Measured += ", in " + where.String()
 	}
-	if request.OK = largest+requestOverhead <= allowed; !request.OK {
+	if request.OK = within(largest+requestOverhead, allowed); !request.OK {
 		request.Next = "keep large data elsewhere and put its address into the job: a larger request is refused, and the order with it"
 	}
 	biggest, key, measured, err := biggestKey(ctx, source, s.Survey)
@@ -384,7 +357,7 @@ func censusGates(
 		if key != "" {
 			record.Measured += ": " + key
 		}
-		if record.OK = biggest/4*5 <= p.MaxRecordBytes; !record.OK {
+		if record.OK = within(biggest/4*5, p.MaxRecordBytes); !record.OK {
 			record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or obliterate what nobody needs"
 		}
 	}

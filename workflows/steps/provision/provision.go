@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/heroku"
-	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -23,40 +21,29 @@ type Parts struct {
 	Surveys *environment.Surveys
 	Managed *environment.Managed
 	Probe   *environment.Probe
-	Vars    *heroku.Client
-	AppName string // at the host
-	Target  config.Upstash
-	// between two looks for what a request of unknown outcome has done; 0: the client's own
-	Settle time.Duration
-	Now    func() time.Time
-	seen   *measured
+	Vars    providers.ConfigVars
+	Now     func() time.Time
+	seen    *measured
 }
 
-// targetVar is the config var through which the app learns the managed Redis' address.
-const targetVar = "TARGET_REDIS_URL"
+const (
+	// personTakes is how long a person may take to set the app's variable. It bounds what
+	// nobody looks after any more; who waits can cancel at any time.
+	personTakes = 7 * 24 * time.Hour
+	// personRemoves is how long one may take to remove it again. An undo cannot be
+	// cancelled, and what is left then is said.
+	personRemoves = 15 * time.Minute
+)
 
-// Step creates the managed database, or adopts one of the configured name, checks it, and
-// gives its address to the app.
+// Step creates the managed database, or adopts the configured one, checks it, and gives its
+// address to the app, or has a person do so.
 func (s Parts) Step() engine.Step {
 	s.seen = &measured{}
 	return engine.Step{
 		ID:       migration.StepProvision,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
-			t := s.Target
-			out := engine.PlanResult{
-				Summary: fmt.Sprintf(
-					"Create or adopt the Upstash database %s (%s, %s, TLS, eviction off) and give its address to the app.",
-					t.DatabaseName,
-					wantedPlan.Title,
-					t.PrimaryRegion,
-				),
-				Impact: fmt.Sprintf(
-					"Costs $%.0f a month from now on (vendor's price list of %s; the initiative said $15). The app restarts once with the new address; the provider's retries bring back what it misses.",
-					wantedPlan.MonthlyUSD,
-					upstash.PricedAt,
-				),
-			}
+			out := s.summary()
 			stage := migration.Gate{
 				ID:       "stage",
 				Title:    "Cutover has not begun",
@@ -74,20 +61,13 @@ func (s Parts) Step() engine.Step {
 				load, err = s.load(ctx, source, endpoint.Address())
 			}
 			db := s.lookForDatabase(ctx, &out, load, err)
-			bears, told := limits(db)
-			out.Gates = append(out.Gates, s.loadGates(bears, told, load, err)...)
+			bears := limits(s.Managed.Service.Offer(), db)
+			out.Gates = append(out.Gates, s.loadGates(bears, load, err)...)
 			if err == nil {
 				out.Observed = append(
 					out.Observed,
-					migration.Fact{Label: "Cost", Value: load.projection()},
-					migration.Fact{
-						Label: "Traffic",
-						Value: fmt.Sprintf(
-							"%s a month at the source's present rate, of %s in the plan",
-							environment.Bytes(int64(load.BytesPerSecond*upstash.SecondsPerMonth)),
-							environment.Bytes(bears.BandwidthBytes),
-						),
-					},
+					migration.Fact{Label: "Cost", Value: s.projection(load)},
+					migration.Fact{Label: "Traffic", Value: traffic(load, bears)},
 				)
 			}
 			census := s.Surveys.Get(
@@ -117,12 +97,7 @@ func (s Parts) Step() engine.Step {
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
-					ActionPlan: migration.ActionPlan{
-						ID:      "database",
-						Title:   "Create or adopt the database",
-						Changes: "a paid database in the managed service's account",
-						Undo:    "forgets the database; it stays and is billed until somebody deletes it",
-					},
+					ActionPlan: s.databaseAction(),
 					// a create of unknown outcome is looked for, and a new database waited
 					// for
 					Timeout: 5 * time.Minute,
@@ -148,48 +123,7 @@ func (s Parts) Step() engine.Step {
 						)
 					},
 				},
-				{
-					ActionPlan: migration.ActionPlan{
-						ID:      "config-var",
-						Title:   "Give the address to the app",
-						Changes: "config var " + targetVar + "; the app restarts",
-						Undo:    "removes the config var, a former value of which is not kept; the app restarts",
-					},
-					Do: func(ctx context.Context, c *engine.Call) (any, error) {
-						_, endpoint, err := s.Servers.Target(ctx)
-						if err != nil {
-							return nil, err
-						}
-						changed, err := s.Vars.SetConfigVars(
-							ctx,
-							s.AppName,
-							map[string]*migration.Secret{targetVar: &endpoint.URL},
-						)
-						if err != nil {
-							return nil, err
-						}
-						vars, err := s.Vars.ConfigVars(ctx, s.AppName)
-						if err != nil {
-							return nil, err
-						}
-						if vars[targetVar] != endpoint.URL {
-							return nil, fmt.Errorf(
-								"the app's config var %s does not read back as it was set",
-								targetVar,
-							)
-						}
-						c.Log("%s set and read back (changed: %v)", targetVar, changed)
-						return nil, nil
-					},
-					Undo: func(ctx context.Context, c *engine.Call) error {
-						_, err := s.Vars.SetConfigVars(
-							ctx,
-							s.AppName,
-							map[string]*migration.Secret{targetVar: nil},
-						)
-						return err
-					},
-				},
+				s.variable(),
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:    "connected",
@@ -202,86 +136,6 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
-// lookForDatabase adds what is known of the database to the outlook, and gives it; nil when
-// there is none, or it is not known.
-func (s Parts) lookForDatabase(
-	ctx context.Context,
-	out *engine.PlanResult,
-	load sourceLoad,
-	loadErr error,
-) *upstash.Database {
-	want := wantedDatabase(s.Target)
-	api := migration.Gate{
-		ID:       "api",
-		Title:    "The managed service's API answers",
-		OK:       true,
-		Measured: "answers",
-		Limit:    "answers with the configured account, and knows at most one database of that name",
-	}
-	found := migration.Fact{
-		Label: "Database",
-		Value: want.DatabaseName + " does not exist and is created",
-	}
-	db, exists, err := s.Managed.API.FindByName(ctx, want.DatabaseName)
-	if err != nil {
-		if api.OK, api.Measured, api.Next = false, err.Error(), "check target.upstash in the configuration"; migration.KindOf(
-			err,
-		) == migration.Conflict {
-			api.Next = "delete or rename, in the provider's console, those that are not wanted"
-		}
-		out.Gates = append(out.Gates, api)
-		return nil
-	}
-	var there *upstash.Database
-	if exists {
-		_, why := db.Fixed1GB()
-		found.Value = fmt.Sprintf(
-			"%s (%s) exists (%s, state %s); it is adopted where it fits",
-			db.Name,
-			db.ID,
-			why,
-			db.State,
-		)
-		there = &db
-	}
-	out.Gates = append(append(out.Gates, api), planGates(want, there, load, loadErr)...)
-	out.Observed = append(out.Observed, found)
-	return there
-}
-
-// lookAtApp says what becomes of the app's config var.
-func (s Parts) lookAtApp(ctx context.Context, out *engine.PlanResult, db *upstash.Database) {
-	app := migration.Gate{
-		ID:       "app",
-		Title:    "The app's configuration can be read",
-		OK:       true,
-		Measured: "read",
-		Limit:    "config vars are readable",
-	}
-	vars, err := s.Vars.ConfigVars(ctx, s.AppName)
-	if err != nil {
-		app.OK, app.Measured, app.Next = false, err.Error(), "check heroku in the configuration"
-		out.Gates = append(out.Gates, app)
-		return
-	}
-	out.Gates = append(out.Gates, app)
-	change := migration.ConfigVarChange{
-		App:      s.AppName,
-		Name:     targetVar,
-		Change:   "set",
-		Restarts: true,
-	}
-	if have, set := vars[targetVar]; set {
-		change.Change = "changed"
-		if db != nil {
-			if open, err := s.Managed.API.Get(ctx, db.ID, true); err == nil && open.URL() == have {
-				change.Change, change.Restarts = "unchanged", false
-			}
-		}
-	}
-	out.ConfigVars = append(out.ConfigVars, change)
-}
-
 // databaseRef is what the run keeps of the database.
 type databaseRef struct {
 	DatabaseID string `json:"database_id"`
@@ -290,68 +144,37 @@ type databaseRef struct {
 // createDatabase sees to it that there is one database as wanted. It is on record, in the
 // run and its log, as soon as its id is known.
 func (s Parts) createDatabase(ctx context.Context, c *engine.Call) (any, error) {
-	want := wantedDatabase(s.Target)
-	db, _, err := s.Managed.API.Ensure(
-		ctx,
-		want,
-		upstash.EnsureOptions{
-			Every: s.Settle,
-			Found: func(db upstash.Database, created bool) error {
-				if created {
-					c.Log("created %s (%s)", db.Name, db.ID)
-				} else {
-					c.Log("%s (%s) exists and is adopted", db.Name, db.ID)
-				}
-				return c.Remember(ctx, databaseRef{db.ID})
-			},
-		},
-	)
+	db, _, err := s.Managed.Service.Ensure(ctx,
+		func(db providers.Database, created bool) error {
+			if created {
+				c.Log("created %s (%s)", db.Name, db.ID)
+			} else {
+				c.Log("%s (%s) exists and is adopted", db.Name, db.ID)
+			}
+			return c.Remember(ctx, databaseRef{db.ID})
+		})
 	if err != nil {
 		return nil, err
 	}
-	facts, err := s.Managed.Plan(ctx, db.ID)
+	if !s.Managed.Service.Offer().Can.Create {
+		if g := s.Managed.Apart(ctx, db); !g.OK {
+			return nil, migration.Errorf(migration.Blocked, "%s: %s (%s)", g.Title, g.Measured,
+				g.Next)
+		}
+	}
+	facts, as, err := s.Managed.Plan(ctx, db.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Prove(ctx, evidence.TargetPlan, migration.Observed, "developer API", facts); err != nil {
-		return nil, fmt.Errorf(
-			"%w: mend the database in the managed service's console; pay-as-you-go bills every idle poll of BullMQ",
-			err,
-		)
+	if err := c.Prove(ctx, evidence.TargetPlan, as.Proof, as.Source, facts); err != nil {
+		return nil, fmt.Errorf("%w: mend the database at its service; a plan that is billed by "+
+			"use bills every idle poll of BullMQ", err)
 	}
 	if err := s.Servers.UseTarget(ctx, db.ID); err != nil {
 		return nil, err
 	}
-	c.Log("database %s (%s) in %s", db.Name, db.ID, db.PrimaryRegion)
+	c.Log("database %s (%s) in %s", db.Name, db.ID, db.Region)
 	return databaseRef{db.ID}, nil
-}
-
-func (s Parts) awaitTargetConnections(ctx context.Context, c *engine.Call) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
-	return nil, engine.Await(ctx, 250*time.Millisecond, func(context.Context) error {
-		live := s.Workers.Attestations()
-		if len(live) == 0 {
-			return engine.NotYet("no live worker reports itself after the restart")
-		}
-		for _, w := range live {
-			ready := false
-			for _, conn := range w.Connections {
-				if conn.Side == "target" && conn.Role == "producer" {
-					ready = conn.Status == "ready"
-				}
-			}
-			if !ready {
-				c.Progress("waiting for %s to connect to the managed Redis", w.Instance)
-				return engine.NotYet(
-					"worker %s attests no ready producer connection to the managed Redis",
-					w.Instance,
-				)
-			}
-		}
-		c.Log("%d live workers are connected to the managed Redis", len(live))
-		return nil
-	})
 }
 
 // largestPayload gives the size of the largest job that the last census saw, in bytes; 0
@@ -366,15 +189,4 @@ func (s Parts) largestPayload(ctx context.Context, c *engine.Call) int64 {
 		largest = max(largest, q.Payload.Max)
 	}
 	return largest
-}
-
-// wantedDatabase is what is asked of the managed service.
-func wantedDatabase(t config.Upstash) upstash.CreateRequest {
-	return upstash.CreateRequest{
-		DatabaseName:  t.DatabaseName,
-		Platform:      t.Platform,
-		PrimaryRegion: t.PrimaryRegion,
-		Plan:          wantedPlan.Name,
-		TLS:           true,
-	}
 }

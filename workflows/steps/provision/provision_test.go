@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
@@ -93,7 +94,7 @@ func newManagedRig(t *testing.T) *managedRig {
 			Token: "heroku-CANARY",
 			Apps:  map[string]map[string]string{"shop": {"PORT": "0"}},
 			Backend: restarts(func(vars map[string]string) {
-				if vars[targetVar] != "" { // the app comes back, and its workers say so
+				if vars[environment.TargetVar] != "" { // the app comes back, and its workers say so
 					ok(
 						t,
 						rig.Env.Workers.Attest(
@@ -124,9 +125,9 @@ func newManagedRig(t *testing.T) *managedRig {
 	u.API, u.Email, u.APIKey, u.CAFile, u.DatabaseName = up.URL+"/v2", "ops@example.com", "upstash-CANARY", rig.managed.CAFile, "orders"
 	cfg.Heroku.API, cfg.Heroku.Token, cfg.Heroku.App = hk.URL, "heroku-CANARY", "shop"
 	rig.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
-		parts := partsOf(b)
-		parts.Settle = time.Millisecond
-		return []engine.Step{parts.Step()}
+		// how long the service may take for what a request of unknown outcome has done
+		b.Env.Managed.Service.(*upstash.Managed).Every = time.Millisecond
+		return []engine.Step{partsOf(b).Step()}
 	})
 	return rig
 }
@@ -140,8 +141,6 @@ func partsOf(b *stepstest.Bench) Parts {
 		Managed: e.Managed,
 		Probe:   e.Probe,
 		Vars:    e.Vars,
-		AppName: b.Config.Heroku.App,
-		Target:  b.Config.Target.Upstash,
 		Now:     b.Clock.Now,
 	}
 }
@@ -190,9 +189,10 @@ func gate(t *testing.T, p migration.StepPlan, id string) migration.Gate {
 
 func (rig *managedRig) create(t *testing.T, change func(*upstash.CreateRequest)) upstash.Database {
 	t.Helper()
-	req := wantedDatabase(rig.Config.Target.Upstash)
+	service := rig.Env.Managed.Service.(*upstash.Managed)
+	req := service.Want
 	change(&req)
-	db, err := rig.Env.Managed.API.Create(t.Context(), req)
+	db, err := service.Client.Create(t.Context(), req)
 	ok(t, err)
 	return db
 }
@@ -204,7 +204,7 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	if bad := migration.Failing(before.Gates); len(bad) > 0 || len(before.Gates) != 12 {
 		t.Fatalf("%d gates, these do not hold: %+v", len(before.Gates), bad)
 	}
-	if want := (migration.ConfigVarChange{App: "shop", Name: targetVar, Change: "set", Restarts: true}); len(
+	if want := (migration.ConfigVarChange{App: "shop", Name: environment.TargetVar, Change: "set", Restarts: true}); len(
 		before.ConfigVars,
 	) != 1 ||
 		before.ConfigVars[0] != want {
@@ -216,7 +216,7 @@ func TestProvisionShowsWhatItWouldDoAndDoesIt(t *testing.T) {
 	run := rig.succeed(t)
 	vars, _ := rig.heroku.ConfigVars("shop")
 	if dbs := rig.api.Databases(); len(dbs) != 1 || dbs[0].Plan != upstash.Fixed1GB ||
-		!strings.HasPrefix(vars[targetVar], "rediss://default:"+managedPassword+"@") {
+		!strings.HasPrefix(vars[environment.TargetVar], "rediss://default:"+managedPassword+"@") {
 		t.Errorf("databases %+v", rig.api.Databases())
 	}
 	history, err := rig.Store.Evidence(t.Context(), stepstest.Migration, evidence.TargetConn, 1)
@@ -294,7 +294,8 @@ func TestProvisionRefuses(t *testing.T) {
 			}
 		}, "api", []string{"2 databases named"}},
 		"a wrong key": {func(_ *testing.T, rig *managedRig) {
-			rig.Env.Managed.API = upstash.New(rig.Config.Target.Upstash.API, "ops@example.com", "wrong", nil)
+			service := rig.Env.Managed.Service.(*upstash.Managed)
+			service.Client = upstash.New(rig.Config.Target.Upstash.API, "ops@example.com", "wrong", nil)
 		},
 			"api", []string{"401"}},
 		"a source that does not answer: its size is not known":      {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "size", []string{"not known"}},
@@ -349,7 +350,8 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 			func(*stepstest.Bench) []engine.Step { return nil },
 		),
 	)
-	p := wantedPlan
+	plan, _ := upstash.PlanOf(upstash.Fixed1GB)
+	p := bearing{plan, "the price list", ""}
 	for rule, c := range map[string]struct {
 		load sourceLoad
 		gate string
@@ -362,7 +364,7 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 		"8,000 commands a second are 80 %":        {sourceLoad{PerSecond: 8000}, "commands", true},
 		"8,001 a second are more":                 {sourceLoad{PerSecond: 8001}, "commands", false},
 	} {
-		for _, g := range parts.loadGates(p, false, c.load, nil) {
+		for _, g := range parts.loadGates(p, c.load, nil) {
 			if g.ID == c.gate &&
 				(g.OK != c.ok || g.Measured == "" || g.Limit == "" || !g.OK && g.Next == "") {
 				t.Errorf("%s: %+v", rule, g)
@@ -414,9 +416,13 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestExports(t *testing.T) {
 	t.Parallel()
-	target := config.Default().Target.Upstash
-	target.APIKey, target.Email, target.DatabaseName = "upstash-CANARY", "mail-CANARY@example.com", `orders "${x}" %{y}`
-	export := func(format string) (Export, error) { return ExportFor(format, "Orders of the shop", target, "shop") }
+	cfg := config.Default()
+	u := &cfg.Target.Upstash
+	u.APIKey, u.Email, u.DatabaseName = "upstash-CANARY", "mail-CANARY@example.com", `orders "${x}" %{y}`
+	cfg.Heroku.App = "shop"
+	export := func(format string) (Export, error) {
+		return ExportFor(format, "Orders of the shop", cfg.Managed(nil).Offer(), cfg.ConfigVars(nil, nil).About())
+	}
 	for format, golden := range map[string]string{"terraform": "managed-redis.tf", "helm": "managed-redis-values.yaml"} {
 		got, err := export(format)
 		ok(t, err)
@@ -439,6 +445,15 @@ func TestExports(t *testing.T) {
 	text, err := os.ReadFile("testdata/managed-redis-values.yaml")
 	ok(t, err)
 	ok(t, yaml.Unmarshal(text, &values))
+	byPerson := cfg.ConfigVars(nil, nil).About()
+	byPerson.Key, byPerson.Can = "ingestion.config_vars", providers.VarsCan{}
+	got, err := ExportFor("terraform", "Orders", cfg.Managed(nil).Offer(), byPerson)
+	ok(t, err)
+	if strings.Contains(got.Text, "heroku") || strings.Contains(got.Text, "HEROKU") ||
+		!strings.Contains(got.Text, `output "managed_redis_url" {
+  sensitive = true`) {
+		t.Errorf("for an app whose variables a person sets:\n%s", got.Text)
+	}
 	if _, err := export("pulumi"); migration.KindOf(err) != migration.Invalid {
 		t.Errorf("an unknown format: %v", err)
 	}

@@ -33,7 +33,7 @@ func Target(
 	backend := oneDatabase{srv: srv, port: srv.Port}
 	caFile := srv.CAFile
 	if caFile == "" {
-		backend.port, caFile = secondPort(t, srv)
+		backend.port, caFile = SecondPort(t, srv)
 	}
 	const email, apiKey = "ops@example.com", "upstash-CANARY"
 	api, err := providerstest.NewUpstash(
@@ -82,9 +82,9 @@ func (o oneDatabase) Stats(context.Context, string) (providerstest.UpstashStats,
 	return providerstest.UpstashStats{}, nil
 }
 
-// secondPort has a server listen for TLS too, until it is restarted, with the certificate that
+// SecondPort has a server listen for TLS too, until it is restarted, with the certificate that
 // net/http/httptest has for loopback.
-func secondPort(t testing.TB, srv *redistest.Server) (port int, caFile string) {
+func SecondPort(t testing.TB, srv *redistest.Server) (port int, caFile string) {
 	t.Helper()
 	pair := httptest.NewUnstartedServer(nil)
 	pair.StartTLS()
