@@ -3,7 +3,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
-GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 export CGO_ENABLED = 0
 
 .PHONY: help run test test-fast build bench soak broken-undos lint measure generate dev reset setup setup-bench node
@@ -32,10 +31,8 @@ soak: setup node ## 20 planned and 20 unplanned Sentinel failovers under BullMQ 
 broken-undos: setup node ## break the undoing of each action in turn; the harness of steps must notice (about 30 min)
 	scripts/broken-undos
 
-lint: ## vet, format, golangci-lint (first build takes minutes)
-	go vet ./...
-	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
-	$(GOLANGCI) run
+lint: ## format, vet, linters, dead code (the first time builds golangci-lint, which takes minutes)
+	scripts/lint
 
 measure: ## how large the packages are, how wide their lines
 	@go run ./scripts/measure

@@ -97,11 +97,6 @@ func (c Counts) major() int {
 	return m
 }
 
-// Residue is Census of a queue that is being left; see Counts.Pending.
-func Residue(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, error) {
-	return Census(ctx, c, q)
-}
-
 // ByState gives the counts under BullMQ's names of the states.
 func (c Counts) ByState() map[string]int64 {
 	return map[string]int64{

@@ -147,14 +147,14 @@ func fill(t *testing.T, s *redistest.Server, q bullmq.Queue) {
 	bullmqtest.Major(6).Add(t, s, q.Name, tasks[:2]...)
 	redistest.Eventually(t, 10*time.Second, func() error {
 		if n, err := bullmq.Census(t.Context(), s.Client(), q); err != nil || n.Failed != 2 {
-			return fmt.Errorf("%+v %w", n, err)
+			return fmt.Errorf("%+v %v", n, err)
 		}
 		return nil
 	})
 	w.Stop()
 	redistest.Eventually(t, 10*time.Second, func() error {
 		if ws, err := bullmq.Workers(t.Context(), s.Client(), q); err != nil || len(ws) > 0 {
-			return fmt.Errorf("%v %w", ws, err)
+			return fmt.Errorf("%v %v", ws, err)
 		}
 		return nil
 	})

@@ -52,7 +52,7 @@ func TestCensusCountsEveryState(t *testing.T) {
 	c, ctx := s.Client(), t.Context()
 	redistest.Eventually(t, 5*time.Second, func() error {
 		if n, err := bullmq.Census(ctx, c, q); err != nil || n.Active != 1 || n.Failed != 1 {
-			return fmt.Errorf("%+v %w", n, err)
+			return fmt.Errorf("%+v %v", n, err)
 		}
 		return nil
 	})

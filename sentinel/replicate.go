@@ -169,9 +169,9 @@ func WaitSynced(
 }
 
 // StopReplication undoes StartReplication before Switch: newMaster forgets source,
-// deletes the copied data, and gets back its own deployment's password for
-// following masters, and the priority with which sentinels promote it. It refuses once source is a replica, and it never deletes keys
-// of a newMaster that is a master.
+// deletes the copied data, and gets back its own deployment's password for following
+// masters, and the priority with which sentinels promote it. It refuses once source is a
+// replica, and it never deletes keys of a newMaster that is a master.
 func StopReplication(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 	newSignIn redisconn.Credentials,

@@ -100,6 +100,7 @@ func (p *process) retire(grace time.Duration) {
 	p.end(grace)
 }
 
+//nolint:contextcheck // a process outlives the request that starts it
 func (p *process) begin() error {
 	if p.retired {
 		return fmt.Errorf("start %s: %w", p.name, errRetired)

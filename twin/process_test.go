@@ -142,7 +142,7 @@ func TestLeftoversEndsWhatWasRecordedAndNothingElse(t *testing.T) {
 	if err := leftovers(path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	<-gone
+	<-gone //nolint:errcheck // it was killed
 	if startTime(foreign.Process.Pid) == "" {
 		t.Error("a process that only has a recorded pid was ended")
 	}

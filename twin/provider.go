@@ -107,6 +107,8 @@ type Provider struct {
 
 // newProvider goes on with the list in file. With a limit, Offer says how many further
 // orders may be sent; without, sending goes on for ever.
+//
+//nolint:contextcheck // orders come until close
 func newProvider(
 	file, url string,
 	secrets map[string]migration.Secret,

@@ -358,6 +358,8 @@ func (t *Twin) forgetServer(name string) error {
 
 // Close ends everything, in order: orders, Switchyard, the app, the servers. Data stays.
 // It may be called again.
+//
+//nolint:contextcheck // the servers end in order also when the context has ended
 func (t *Twin) Close() error {
 	var errs []error
 	t.closing.Do(func() {

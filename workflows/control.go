@@ -95,7 +95,10 @@ func OpenWith(
 	}
 	// Two replicas may meet at their very first start: who comes second finds what the
 	// first has made.
-	for err = c.firstRun(ctx, p); migration.KindOf(err) == migration.Conflict && err != nil && ctx.Err() == nil; err = c.firstRun(ctx, p) {
+	met := func(err error) bool {
+		return err != nil && migration.KindOf(err) == migration.Conflict
+	}
+	for err = c.firstRun(ctx, p); met(err) && ctx.Err() == nil; err = c.firstRun(ctx, p) {
 		log.Info("another replica is making the first migration; looking again")
 	}
 	if err != nil {
@@ -270,7 +273,9 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 			return err
 		}
 		if len(sets) == 0 {
-			if err := c.store.CreateFlagSet(ctx, migration.FlagSet{ID: m.ID, MigrationID: m.ID, Name: m.Name, CreatedBy: "switchyard", CreatedAt: c.now()}); err != nil {
+			if err := c.store.CreateFlagSet(ctx, migration.FlagSet{
+				ID: m.ID, MigrationID: m.ID, Name: m.Name, CreatedBy: "switchyard", CreatedAt: c.now(),
+			}); err != nil {
 				return err
 			}
 		}

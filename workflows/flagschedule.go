@@ -210,6 +210,7 @@ func (c *Control) carryOut(
 	}
 	a, _, err := c.store.User(ctx, s.CreatedBy)
 	if migration.KindOf(err) == migration.NotFound && err != nil {
+		//nolint:nilerr // it is the reason
 		return migration.ScheduleFailed, "there is no account " + s.CreatedBy + " any more", nil
 	}
 	if err != nil {

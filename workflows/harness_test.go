@@ -151,9 +151,6 @@ func step(id string, approval migration.Approval, actions ...engine.Action) engi
 		Actions: func(migration.Params) []engine.Action { return actions }}
 }
 
-// real stands for a step of the catalogue.
-func real(id string) engine.Step { return engine.Step{ID: id} }
-
 // planOf is a plan whose steps are those, each needing the one before when chained.
 func planOf(chained bool, steps ...engine.Step) migration.Plan {
 	p := migration.Plan{Name: "Test", Criteria: []migration.Criterion{{ID: "noeviction", Title: "Policy", Requires: []migration.Requirement{{Check: evidence.Policy, MaxAge: time.Hour}}}}}

@@ -28,7 +28,7 @@ func (n *notes) batches(id string, next <-chan struct{}) engine.Action {
 				return nil, context.Cause(ctx)
 			}
 		}
-		return nil, nil
+		return nil, nil //nolint:nilnil // it has no output
 	}
 	return a
 }

@@ -337,7 +337,7 @@ func TestHazardJobTriedByBullMQ4IsNotRetriedForEver(t *testing.T) {
 	v6.Work(t, p.dst, "orders")
 	redistest.Eventually(t, 15*time.Second, func() error {
 		if n, err := bullmq.Census(t.Context(), p.to, p.q); err != nil || n.Failed != 1 {
-			return fmt.Errorf("%+v %w", n, err)
+			return fmt.Errorf("%+v %v", n, err)
 		}
 		return nil
 	})

@@ -165,7 +165,7 @@ func (m *Managed) info(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	text, err := c.Info(ctx).Result()
 	if err != nil {
 		return nil, fmt.Errorf("INFO: %w", redisconn.Explain(err))

@@ -24,10 +24,10 @@ const token = "ingestion-test-token"
 func Start(t testing.TB, program string, env ...string) (string, *ingestion.Client) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command(
+	cmd := exec.Command( //nolint:noctx // ended in Cleanup
 		"node",
 		filepath.Join(filepath.Dir(here), "..", "..", "examples", "ingestion", program),
-	) //nolint:noctx // ended in Cleanup
+	)
 	cmd.Env = append(
 		os.Environ(),
 		"PORT=0",

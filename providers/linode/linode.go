@@ -114,7 +114,8 @@ func (c *Client) change(ctx context.Context, do func(context.Context) error) err
 		err := do(ctx)
 		e, ok := errors.AsType[*linodego.Error](err)
 		later := ok &&
-			(e.Code == http.StatusTooManyRequests || e.Code == http.StatusBadRequest && strings.Contains(e.Message, "Linode busy."))
+			(e.Code == http.StatusTooManyRequests ||
+				e.Code == http.StatusBadRequest && strings.Contains(e.Message, "Linode busy."))
 		if !later || attempt == retries {
 			return err
 		}

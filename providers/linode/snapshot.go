@@ -45,7 +45,9 @@ func (c *Client) Snapshot(ctx context.Context, id int, label string) (Snapshot, 
 	case !inst.Backups:
 		return Snapshot{}, migration.Errorf(
 			migration.Blocked,
-			"the Backups service of linode instance %d (%s) is off, so the API takes no snapshot: enable it in the cloud manager (it is paid for, and takes effect at once), or rely on a backup that is kept elsewhere; nothing was taken",
+			"the Backups service of linode instance %d (%s) is off, so the API takes no "+
+				"snapshot: enable it in the cloud manager (it is paid for, and takes effect at "+
+				"once), or rely on a backup that is kept elsewhere; nothing was taken",
 			id,
 			inst.Label,
 		)
@@ -77,7 +79,8 @@ func (c *Client) Snapshot(ctx context.Context, id int, label string) (Snapshot, 
 			if looks == settleLooks {
 				return Snapshot{}, migration.Errorf(
 					migration.Unavailable,
-					"whether snapshot %s of linode instance %d (%s) was begun is not known: %w. Run this again: it looks first",
+					"whether snapshot %s of linode instance %d (%s) was begun is not known: %w. "+
+						"Run this again: it looks first",
 					label,
 					id,
 					inst.Label,

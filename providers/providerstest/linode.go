@@ -99,7 +99,7 @@ type LinodeConfig struct {
 type Linode struct {
 	Faults
 	cfg    LinodeConfig
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // ends with the stand-in
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup
 	mu     sync.Mutex

@@ -219,7 +219,7 @@ func TestLinodeSnapshot(t *testing.T) {
 	}
 	post := func(path, body string) {
 		t.Helper()
-		r := httptest.NewRequest("POST", "/v4/linode/instances/1/"+path, strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/v4/linode/instances/1/"+path, strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+key)
 		rig.api.ServeHTTP(httptest.NewRecorder(), r)
 	}

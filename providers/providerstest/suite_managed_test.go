@@ -417,7 +417,7 @@ func (w upstashWorld) send(method, what string) {
 		if d.Name != request.DatabaseName {
 			continue
 		}
-		r := httptest.NewRequest(method, "/v2/redis/"+what+"/"+d.ID, nil)
+		r := httptest.NewRequestWithContext(context.Background(), method, "/v2/redis/"+what+"/"+d.ID, nil)
 		r.SetBasicAuth("ops@example.com", canary)
 		w.api.ServeHTTP(httptest.NewRecorder(), r)
 	}

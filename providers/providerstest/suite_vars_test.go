@@ -249,7 +249,7 @@ func (herokuWorld) Person(string, string) {}
 
 func (w herokuWorld) Drift(name string) {
 	body := strings.NewReader(`{"` + name + `":"rediss://elsewhere"}`)
-	r := httptest.NewRequest(http.MethodPatch, "/apps/shop/config-vars", body)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPatch, "/apps/shop/config-vars", body)
 	r.Header.Set("Authorization", "Bearer "+canary)
 	r.Header.Set("Accept", "application/vnd.heroku+json; version=3")
 	w.api.ServeHTTP(httptest.NewRecorder(), r)

@@ -250,7 +250,8 @@ func (u *Upstash) route(w http.ResponseWriter, r *http.Request) {
 		upstashError(w, http.StatusNotFound, "no such endpoint")
 		return
 	}
-	id, handler := "", http.HandlerFunc(nil)
+	var id string
+	var handler http.HandlerFunc
 	switch route := r.Method + " " + path[1]; {
 	case len(path) == 2 && route == "GET databases":
 		handler = u.list

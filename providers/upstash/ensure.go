@@ -69,7 +69,8 @@ func (c *Client) Ensure(
 	if misfits := db.Misfits(want); len(misfits) > 0 {
 		return db, created, migration.Errorf(
 			migration.Blocked,
-			"the database %s (%s) is not as wanted: %s. Mend it in the provider's console, or rename it there; it was left as it is",
+			"the database %s (%s) is not as wanted: %s. Mend it in the provider's console, or "+
+				"rename it there; it was left as it is",
 			db.Name,
 			db.ID,
 			strings.Join(misfits, "; "),
@@ -92,7 +93,8 @@ func (c *Client) Ensure(
 	if db.Eviction || db.DBEviction || db.AutoUpgrade {
 		return db, created, migration.Errorf(
 			migration.Unavailable,
-			"the database %s (%s) still has eviction (%v) or automatic upgrades (%v) on after they were switched off: try again",
+			"the database %s (%s) still has eviction (%v) or automatic upgrades (%v) on after "+
+				"they were switched off: try again",
 			db.Name,
 			db.ID,
 			db.Eviction || db.DBEviction,
@@ -160,7 +162,9 @@ func (c *Client) createOnce(
 	if unknown {
 		return Database{}, false, migration.Errorf(
 			migration.Unavailable,
-			"whether the database %s was created is not known: %w. In %d looks over %s none of that name appeared. Run this again in a few minutes: it looks first, and adopts it if it is there by then",
+			"whether the database %s was created is not known: %w. In %d looks over %s none of "+
+				"that name appeared. Run this again in a few minutes: it looks first, and adopts "+
+				"it if it is there by then",
 			want.DatabaseName,
 			err,
 			looks,
@@ -184,7 +188,8 @@ func (c *Client) awaitActive(ctx context.Context, db Database, o EnsureOptions) 
 		case httpapi.Status(err) == http.StatusNotFound:
 			return db, migration.Errorf(
 				migration.NotFound,
-				"the database %s (%s) was there and is gone again: look in the provider's console for the reason, then run this again",
+				"the database %s (%s) was there and is gone again: look in the provider's "+
+					"console for the reason, then run this again",
 				db.Name,
 				db.ID,
 			)

@@ -14,8 +14,9 @@ const (
 	PriceSource = "https://upstash.com/pricing/redis"
 )
 
-// Plan is the initiative as data: what must be true at the end (criteria), the way there (steps), when (milestones relative to the
-// event), what it costs, what may go wrong and what was ruled out.
+// Plan is the initiative as data: what must be true at the end (criteria), the way there
+// (steps), when (milestones relative to the event), what it costs, what may go wrong and
+// what was ruled out.
 //
 // It is read from YAML (package plan); a migration is created from one and keeps its own copy.
 type Plan = providers.Plan

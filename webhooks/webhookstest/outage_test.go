@@ -96,7 +96,7 @@ func run(t *testing.T, providers []webhooks.Sender, durable bool) *estate {
 				}
 				return killed
 			}); !errors.Is(err, killed) || n != 0 {
-				return fmt.Errorf("drained %d, %w", n, err)
+				return fmt.Errorf("drained %d, %v", n, err)
 			}
 			e.open(file)
 			return nil

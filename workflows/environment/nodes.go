@@ -202,7 +202,8 @@ func Reachable(
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := redisconn.Ping(ctx, c); err != nil {
-		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server runs, and the address and password in the configuration"
+		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server runs, and the "+
+			"address and password in the configuration"
 	}
 	return g
 }

@@ -282,7 +282,7 @@ func (t trial) awaitWaiting(ctx context.Context) error {
 	for range looks {
 		list, err := t.client.ClientList(ctx).Result()
 		if err != nil {
-			return nil //nolint:nilerr // CLIENT LIST is tried by itself
+			return nil // CLIENT LIST is tried by itself
 		}
 		for line := range strings.Lines(list) {
 			if strings.Contains(line, " cmd=bzpopmin") && strings.Contains(line, " flags=b") {

@@ -42,7 +42,7 @@ func (f *Routing) Since(
 		return migration.Routing{
 			Stage:  migration.StageOff,
 			Source: migration.SourceStandalone,
-		}, since, nil
+		}, since, nil //nolint:nilerr // nothing was ever moved
 	}
 	if err != nil {
 		return r, since, err

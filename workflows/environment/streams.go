@@ -143,7 +143,8 @@ func (s *follower) alert(changed []ledger.Exception) {
 		if x.SettledAt == 0 {
 			s.log.Warn("order ledger", append(fields, "state", "open")...)
 		} else {
-			s.log.Info("order ledger", append(fields, "state", "settled", "settled_by", x.SettledBy, "seconds", (x.SettledAt-x.At)/1000)...)
+			s.log.Info("order ledger", append(fields,
+				"state", "settled", "settled_by", x.SettledBy, "seconds", (x.SettledAt-x.At)/1000)...)
 		}
 		s.notify("overview")
 	}
@@ -160,7 +161,7 @@ func (s *follower) client(ctx context.Context, side string) (redis.UniversalClie
 		c, _, err = s.servers.Target(ctx)
 	}
 	if err != nil && migration.KindOf(err) == migration.NotFound {
-		return nil, nil
+		return nil, nil //nolint:nilnil // there is no such server yet
 	}
 	return c, err
 }
@@ -214,7 +215,8 @@ func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue
 			l.Failed(at, err)
 			if !failing {
 				s.notify("overview")
-				s.log.Warn("a queue's events cannot be followed; the ledger is not current", "lane", at.String(), "err", err)
+				s.log.Warn("a queue's events cannot be followed; the ledger is not "+
+					"current", "lane", at.String(), "err", err)
 			}
 			failing = true
 		}

@@ -102,7 +102,8 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 		sum := orders.Summary(now, s.journal.deadline)
 		out.Journal = &sum
 		if sum.Lost+sum.Duplicated+sum.Mismatches > 0 {
-			broken = append(broken, fmt.Sprintf("by the application's record %d orders are lost, %d applied twice, %d different", sum.Lost, sum.Duplicated, sum.Mismatches))
+			broken = append(broken, fmt.Sprintf("by the application's record %d orders are lost, "+
+				"%d applied twice, %d different", sum.Lost, sum.Duplicated, sum.Mismatches))
 		}
 	}
 	red, stale, lanes, err := s.Now(ctx, mid)

@@ -42,7 +42,7 @@ func (s SideSurvey) Usable() bool { return s.Error == "" && !s.Survey.At.IsZero(
 // Surveys takes surveys in the background, one at a time per server, and remembers the last
 // of each.
 type Surveys struct {
-	ctx context.Context // ends with the process
+	ctx context.Context //nolint:containedctx // ends with the process
 	now func() time.Time
 
 	mu   sync.Mutex

@@ -87,7 +87,8 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 	if v.facts.Over {
 		c.Log("nobody used %d servers for %s", len(nodes), migration.Words(window))
 	}
-	if err := c.Prove(ctx, evidence.Quiet, migration.Observed, "CLIENT LIST, the servers' own counts of commands and writes, every queue and its events", v.facts); err != nil {
+	if err := c.Prove(ctx, evidence.Quiet, migration.Observed, "CLIENT LIST, the servers' own "+
+		"counts of commands and writes, every queue and its events", v.facts); err != nil {
 		return nil, fmt.Errorf(
 			"the old servers are not quiet: %s",
 			told(migration.Failing(v.facts.Findings)),

@@ -123,7 +123,8 @@ func (v *vigil) look(ctx context.Context) error {
 			if on, err = redisconn.Fenced(ctx, v.nodes[i].Client); err == nil && !on {
 				return migration.Errorf(
 					migration.Conflict,
-					"%s takes writes again: somebody lifted its fence, or it restarted without a configuration file to keep it in",
+					"%s takes writes again: somebody lifted its fence, or it restarted without a "+
+						"configuration file to keep it in",
 					address,
 				)
 			}

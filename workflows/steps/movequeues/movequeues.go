@@ -80,8 +80,11 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Move every queue of the source that no flag routes to the target, whole: copied while it lives, then at a stand for what changed meanwhile.",
-				Impact:  "No job of these queues runs for some hundred milliseconds each. Their apps have to use the target from then on: what they still add on the source is carried over when the step runs again.",
+				Summary: "Move every queue of the source that no flag routes to the target, " +
+					"whole: copied while it lives, then at a stand for what changed meanwhile.",
+				Impact: "No job of these queues runs for some hundred milliseconds each. Their " +
+					"apps have to use the target from then on: what they still add on the source " +
+					"is carried over when the step runs again.",
 			}
 			// which says that the target evicts nothing
 			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(evidence.TargetPlan))
@@ -328,11 +331,13 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 		moves[i].Done, moves[i].Report = true, report
-		if err := s.Settings.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+		if err := s.Settings.SetSetting(context.WithoutCancel(ctx),
+			queueMovesSetting(c.Run.MigrationID), moves); err != nil {
 			return nil, err
 		}
 		c.Log(
-			"%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and compared, %d of them at the stand; jobs %v",
+			"%s: moved in %d ms, stood still for %d ms (predicted %d); %d keys copied and "+
+				"compared, %d of them at the stand; jobs %v",
 			m.names(),
 			report.CopyMS,
 			report.FreezeMS,
@@ -433,7 +438,8 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 		}
 		c.Log("%s: back on the source", m.names())
 		moves[i] = after
-		if err := s.Settings.SetSetting(context.WithoutCancel(ctx), queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+		if err := s.Settings.SetSetting(context.WithoutCancel(ctx),
+			queueMovesSetting(c.Run.MigrationID), moves); err != nil {
 			return err
 		}
 	}
