@@ -216,6 +216,7 @@ func (e *Engine) persist(ctx context.Context, write func() error) error {
 	}
 }
 
+// Record keeps facts as evidence. Invalid: nobody says what they rest on, which proves nothing.
 func (e *Engine) Record(
 	ctx context.Context,
 	mid, runID, check string,
@@ -223,6 +224,10 @@ func (e *Engine) Record(
 	source string,
 	facts any,
 ) error {
+	if proof == "" {
+		return migration.Errorf(migration.Invalid, "what the evidence of %s rests on is not known",
+			check)
+	}
 	b, err := json.Marshal(facts)
 	if err != nil {
 		return err
