@@ -166,9 +166,17 @@ func (w *world) simply(step string, p migration.Params) migration.Run {
 	return w.succeed(step, func() migration.Run { return w.start(step, p) })
 }
 
-// succeed sees a run to its success. A drill whose app was too slow to answer within the
-// fault is red, rightly, and is tried again: this machine does other things too.
+// succeed sees a run to its success.
 func (w *world) succeed(step string, start func() migration.Run) migration.Run {
+	w.t.Helper()
+	return w.endsAs(step, migration.RunSucceeded, start)
+}
+
+// endsAs sees a run to a state. A drill whose app was too slow to answer within the fault
+// is red, rightly, and is tried again: this machine does other things too.
+func (w *world) endsAs(
+	step string, want migration.RunState, start func() migration.Run,
+) migration.Run {
 	w.t.Helper()
 	for tries := 3; ; tries-- {
 		r := w.end(start().ID)
@@ -176,7 +184,7 @@ func (w *world) succeed(step string, start func() migration.Run) migration.Run {
 			w.t.Logf("tried again: %s", r.Error)
 			continue
 		}
-		w.is(r, migration.RunSucceeded)
+		w.is(r, want)
 		return r
 	}
 }
@@ -286,7 +294,8 @@ func (w *world) cancelledIn(step, action string, e entry) {
 	before := w.steady()
 	w.ways.set(func() { w.ways.cancel = action })
 	defer w.ways.set(func() { w.ways.cancel = "" })
-	run := w.follow(w.start(step, e.params).ID, migration.RunCancelled)
+	run := w.endsAs(step, migration.RunCancelled,
+		func() migration.Run { return w.start(step, e.params) })
 	if strings.Contains(run.Error, "failed as well") {
 		w.t.Errorf("%s%s", run.Error, w.log(run.ID))
 	}

@@ -118,9 +118,17 @@ func (s Parts) watchQuiet(
 		if until.IsZero() && (len(v.facts.Knocks) > 0 || v.writes > 0) {
 			until = now.Add(min(window/4, 10*time.Second))
 		}
-		if !until.IsZero() && now.After(until) ||
-			until.IsZero() && now.Sub(v.facts.Since) >= window {
+		if !until.IsZero() && now.After(until) {
 			return nil
+		}
+		if quiet := now.Sub(v.facts.Since); until.IsZero() && quiet >= window {
+			// An app that restarts, or a process of ours that has just started and still reads
+			// the journal, is no reason to lose the window: the watch goes on meanwhile.
+			_, err := s.Journal.Read()
+			if err == nil || quiet >= window+blindFor {
+				return nil
+			}
+			c.Progress("nobody used the servers; waiting for the order ledger: %v", err)
 		}
 		if now.Sub(saved) >= saveEvery {
 			saved = now
