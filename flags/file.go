@@ -238,6 +238,7 @@ type mirror struct {
 	done chan error
 }
 
+//nolint:contextcheck // what is saved is mirrored also when its request has ended
 func startMirror(to Mirror, log *slog.Logger) *mirror {
 	m := &mirror{next: make(chan []byte, 1), done: make(chan error, 1)}
 	go func() {

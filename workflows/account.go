@@ -61,14 +61,8 @@ func checkPassword(encoded, password string) bool {
 	if err1 != nil || err2 != nil || len(want) == 0 {
 		return false
 	}
-	key := argon2.IDKey(
-		[]byte(password),
-		salt,
-		passes,
-		memory,
-		threads,
-		uint32(len(want)),
-	) //nolint:gosec // our own hash, of 32 bytes
+	size := uint32(len(want)) //nolint:gosec // our own hash, of 32 bytes
+	key := argon2.IDKey([]byte(password), salt, passes, memory, threads, size)
 	return subtle.ConstantTimeCompare(key, want) == 1
 }
 

@@ -57,7 +57,7 @@ func eachSeed(t *testing.T, run func(r *rand.Rand) error) {
 	var all sync.WaitGroup
 	for seed := range uint64(suiteSeeds) {
 		all.Go(func() {
-			r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's choice
+			r := rand.New(rand.NewPCG(seed, 1))
 			if err := run(r); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
 			}

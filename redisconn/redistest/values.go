@@ -93,6 +93,7 @@ func randomElement(r *rand.Rand) string {
 	}
 }
 
+//nolint:contextcheck // it has the test's
 func randomValue(t testing.TB, p redis.Pipeliner, r *rand.Rand, key string) {
 	ctx := t.Context()
 	n := []int{1, 2, 5, 60, 200, 700}[r.IntN(6)]

@@ -209,7 +209,6 @@ func match(e stripeEvent, q url.Values) (bool, error) {
 		if text := q.Get(name); text != "" {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				//nolint:staticcheck // Stripe's words
 				return false, fmt.Errorf("Invalid integer: %s", text)
 			}
 			if !holds(n) {

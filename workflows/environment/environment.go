@@ -58,6 +58,8 @@ type Options struct {
 }
 
 // Open opens the environment. Nothing is connected to yet; an error is one of the configuration.
+//
+//nolint:contextcheck // what it opens lives until it is closed
 func Open(o Options) (*Environment, error) {
 	cfg := o.Config
 	hc := &http.Client{Timeout: 15 * time.Second}

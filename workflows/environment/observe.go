@@ -142,9 +142,7 @@ func (s *Servers) Readiness(ctx context.Context) (evidence.ReadinessFacts, error
 		return evidence.ReadinessFacts{}, err
 	}
 	var facts evidence.ReadinessFacts
-	for _, c := range checks {
-		facts.Checks = append(facts.Checks, c)
-	}
+	facts.Checks = append(facts.Checks, checks...)
 	facts.Master, err = s.Cluster.Master(ctx)
 	return facts, err
 }

@@ -39,10 +39,8 @@ func (f *Routing) Since(
 ) (r migration.Routing, since time.Time, err error) {
 	now, err := f.store.FlagSetRevision(ctx, mid, 0)
 	if migration.KindOf(err) == migration.NotFound && err != nil {
-		return migration.Routing{
-			Stage:  migration.StageOff,
-			Source: migration.SourceStandalone,
-		}, since, nil //nolint:nilerr // nothing was ever moved
+		r = migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}
+		return r, since, nil //nolint:nilerr // nothing was ever moved
 	}
 	if err != nil {
 		return r, since, err

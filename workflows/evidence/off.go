@@ -60,7 +60,7 @@ func judgeOff(f OffFacts) (bool, string, error) {
 			"network was down: it has to be looked at again", untold)
 	}
 	if machines == 0 {
-		return false, "", fmt.Errorf("nobody was asked whether a machine is off: none is configured")
+		return false, "", errors.New("nobody was asked whether a machine is off: none is configured")
 	}
 	addresses := len(f.Servers) - machines
 	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d "+

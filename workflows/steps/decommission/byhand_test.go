@@ -83,12 +83,13 @@ func TestWhatNoAPIDoesTwoPeopleDecideAndAPersonConfirms(t *testing.T) {
 	b := byHand(t, s, migration.ActionConfirmedOff, "delete", migration.ActionConfirmedDeleted)
 	id := b.begin(t).ID
 	// Too early: it runs.
-	r, failing := b.holdsAt(t, id, migration.ActionConfirmedOff)
+	_, failing := b.holdsAt(t, id, migration.ActionConfirmedOff)
 	if len(failing) != 1 || !strings.Contains(failing[0].Measured, s.Addr()+" answers") ||
 		failing[0].Next == "" {
 		t.Fatalf("confirmed while it runs: %+v", failing)
 	}
 	s.Kill()
+	var r migration.Run
 	if r, failing = b.holdsAt(t, id, migration.ActionConfirmedOff); len(failing) != 0 {
 		t.Fatalf("%+v", failing)
 	}

@@ -266,7 +266,7 @@ func (s Parts) deleteThem(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, migration.Errorf(migration.Blocked, "%s", told(failing))
 		}
 		c.Log("a person may now delete, or wipe the disks of: %s", s.labels())
-		return nil, nil
+		return nil, nil //nolint:nilnil // no output
 	}
 	if err := s.Host.Each(func(m providers.Machine) error {
 		c.Log("deleting %s", m)

@@ -109,7 +109,7 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 // from a forgotten client.
 func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
 	if s.Servers.Cluster == nil {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no output
 	}
 	var m sentinel.Monitor
 	known, err := c.Output(ctx, c.Action, &m)

@@ -244,7 +244,8 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 		environment.Bytes(l.UsedMemory/4*5),
 	)
 	if size.OK = within(l.UsedMemory/4*5, p.MaxBytes); !size.OK {
-		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
+		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; " +
+			"the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
 	}
 	attested, workers := int64(0), 0
 	for _, a := range s.Workers.Attestations() {
@@ -263,7 +264,8 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 		attested,
 	)
 	if connections.OK = within(need*10, p.MaxConnections*8); !connections.OK {
-		connections.Next = "share connections in the apps, or run fewer processes: over the limit the database refuses connections"
+		connections.Next = "share connections in the apps, or run fewer processes: over the " +
+			"limit the database refuses connections"
 	}
 	commands.Measured = fmt.Sprintf("%s a second (%s)", perSecond(l.PerSecond), l.How)
 	if commands.OK = within(l.PerSecond, float64(p.MaxCommandsPerSecond)*0.8); !commands.OK {
@@ -311,7 +313,8 @@ func censusGates(
 			why += ", " + s.Reading
 		}
 		for _, g := range []*migration.Gate{&request, &record} {
-			g.Measured, g.Next = why, "wait until the census has been taken (the page Queues shows how far it is), then look again"
+			g.Measured, g.Next = why, "wait until the census has been taken (the page Queues "+
+				"shows how far it is), then look again"
 		}
 		return []migration.Gate{request, record}
 	}
@@ -339,7 +342,8 @@ func censusGates(
 		request.Measured += ", in " + where.String()
 	}
 	if request.OK = within(largest+requestOverhead, allowed); !request.OK {
-		request.Next = "keep large data elsewhere and put its address into the job: a larger request is refused, and the order with it"
+		request.Next = "keep large data elsewhere and put its address into the job: a larger " +
+			"request is refused, and the order with it"
 	}
 	biggest, key, measured, err := biggestKey(ctx, source, s.Survey)
 	switch {
@@ -358,7 +362,8 @@ func censusGates(
 			record.Measured += ": " + key
 		}
 		if record.OK = within(biggest/4*5, p.MaxRecordBytes); !record.OK {
-			record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or obliterate what nobody needs"
+			record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or " +
+				"obliterate what nobody needs"
 		}
 	}
 	return []migration.Gate{request, record}

@@ -77,10 +77,10 @@ func (s Parts) setVariable(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 		c.Log("%s is set, by a person: %s", want.Name, state.Basis.Source)
-		return nil, nil
+		return nil, nil //nolint:nilnil // no output
 	}
 	c.Log("%s set and read back (changed: %v)", want.Name, changed)
-	return nil, nil
+	return nil, nil //nolint:nilnil // no output
 }
 
 func (s Parts) removeVariable(ctx context.Context, c *engine.Call) error {

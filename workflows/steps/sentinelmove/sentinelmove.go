@@ -79,9 +79,7 @@ func (s Parts) Step() engine.Step {
 					err,
 				)
 			}
-			for _, c := range checks {
-				out.Gates = append(out.Gates, c)
-			}
+			out.Gates = append(out.Gates, checks...)
 			out.Gates = append(out.Gates, s.emptyMaster(ctx))
 			return out, nil
 		},
