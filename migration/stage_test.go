@@ -10,16 +10,16 @@ import (
 // allowedMoves is the protocol written down a second time: every routing a queue may be at, and every move it may make from there. What is
 // not listed is refused.
 var allowedMoves = map[string][]string{
-	"off":         {"dualwrite"},
-	"dualwrite":   {"off", "shadow"},
-	"shadow":      {"dualwrite", "live at 1 %", "live at 10 %", "live at 100 %"},
+	"off":         {"dual write"},
+	"dual write":  {"off", "shadow"},
+	"shadow":      {"dual write", "live at 1 %", "live at 10 %", "live at 100 %"},
 	"live at 1 %": {"shadow", "live at 10 %", "live at 100 %"},
 	"live at 10 %": {
 		"shadow", "live at 1 %", "live at 100 %",
 	},
-	"live at 100 %": {"shadow", "live at 1 %", "live at 10 %", "rampdown"},
-	"rampdown":      {"live at 1 %", "live at 10 %", "live at 100 %", "complete"},
-	"complete":      {"rampdown"},
+	"live at 100 %": {"shadow", "live at 1 %", "live at 10 %", "ramp down"},
+	"ramp down":     {"live at 1 %", "live at 10 %", "live at 100 %", "complete"},
+	"complete":      {"ramp down"},
 }
 
 // places are the routings of the table, and so are the goals.
