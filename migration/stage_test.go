@@ -55,18 +55,20 @@ func TestRefusedMovesSayOfWhatKindTheMistakeIs(t *testing.T) {
 		move StageMove
 		want Kind
 	}{
-		"refuses a word that is no stage":               {Routing{Stage: StageOff}, StageMove{To: "onward"}, Invalid},
-		"refuses the empty stage":                       {Routing{Stage: StageOff}, StageMove{}, Invalid},
-		"refuses live without a ramp":                   {Routing{Stage: StageShadow}, StageMove{To: StageLive}, Invalid},
-		"refuses a negative ramp":                       {Routing{Stage: StageShadow}, StageMove{StageLive, -1}, Invalid},
-		"refuses a ramp above 100":                      {Routing{Stage: StageShadow}, StageMove{StageLive, 101}, Invalid},
-		"refuses a ramp outside live":                   {Routing{Stage: StageOff}, StageMove{StageDualWrite, 10}, Invalid},
-		"refuses to stay":                               {Routing{Stage: StageShadow}, StageMove{To: StageShadow}, Conflict},
-		"refuses the same ramp again":                   {Routing{Stage: StageLive, Ramp: 10}, StageMove{StageLive, 10}, Conflict},
-		"refuses to skip a stage forward":               {Routing{Stage: StageOff}, StageMove{To: StageShadow}, Invalid},
-		"refuses to skip a stage back":                  {Routing{Stage: StageRampDown}, StageMove{To: StageShadow}, Invalid},
-		"refuses to jump from the start to the end":     {Routing{Stage: StageOff}, StageMove{To: StageComplete}, Invalid},
-		"refuses rampdown before the target has it all": {Routing{Stage: StageLive, Ramp: 99}, StageMove{To: StageRampDown}, Blocked},
+		"refuses a word that is no stage": {Routing{Stage: StageOff}, StageMove{To: "onward"}, Invalid},
+		"refuses the empty stage":         {Routing{Stage: StageOff}, StageMove{}, Invalid},
+		"refuses live without a ramp":     {Routing{Stage: StageShadow}, StageMove{To: StageLive}, Invalid},
+		"refuses a negative ramp":         {Routing{Stage: StageShadow}, StageMove{StageLive, -1}, Invalid},
+		"refuses a ramp above 100":        {Routing{Stage: StageShadow}, StageMove{StageLive, 101}, Invalid},
+		"refuses a ramp outside live":     {Routing{Stage: StageOff}, StageMove{StageDualWrite, 10}, Invalid},
+		"refuses to stay":                 {Routing{Stage: StageShadow}, StageMove{To: StageShadow}, Conflict},
+		"refuses the same ramp again":     {Routing{Stage: StageLive, Ramp: 10}, StageMove{StageLive, 10}, Conflict},
+		"refuses to skip a stage forward": {Routing{Stage: StageOff}, StageMove{To: StageShadow}, Invalid},
+		"refuses to skip a stage back":    {Routing{Stage: StageRampDown}, StageMove{To: StageShadow}, Invalid},
+		"refuses to jump from the start to the " +
+			"end": {Routing{Stage: StageOff}, StageMove{To: StageComplete}, Invalid},
+		"refuses rampdown before the target has it " +
+			"all": {Routing{Stage: StageLive, Ramp: 99}, StageMove{To: StageRampDown}, Blocked},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()

@@ -80,13 +80,16 @@ func meteredVerdict(m workflows.MeteredCost) string {
 		)
 	case m.Cheaper() == "pay-as-you-go":
 		return seen + fmt.Sprintf(
-			"pay-as-you-go would cost %s a month for this traffic, less than the %s of the fixed plan. A fixed price stays the same in an incident; pay-as-you-go grows with every idle poll of every worker.",
+			"pay-as-you-go would cost %s a month for this traffic, less than the %s of the "+
+				"fixed plan. A fixed price stays the same in an incident; pay-as-you-go grows with "+
+				"every idle poll of every worker.",
 			meteredRange(m),
 			dollars(m.Fixed),
 		)
 	}
 	return seen + fmt.Sprintf(
-		"pay-as-you-go would cost %s a month for this traffic; whether that is more than %s depends on how the service counts scripts, which it does not document.",
+		"pay-as-you-go would cost %s a month for this traffic; whether that is more than %s "+
+			"depends on how the service counts scripts, which it does not document.",
 		meteredRange(m),
 		dollars(m.Fixed),
 	)

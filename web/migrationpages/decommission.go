@@ -56,7 +56,9 @@ func fenceWords(f evidence.WatchFacts, now time.Time) string {
 		return "No connection attempts for " + windowWords(f) +
 			". From now on only counters are watched; any attempt blocks the power-off."
 	case here(f) > 0:
-		return "The window cannot start while clients are connected. Stop these apps or point them at the target; the window then starts automatically. Cancelling the run lifts the fence."
+		return "The window cannot start while clients are connected. Stop these apps or point " +
+			"them at the target; the window then starts automatically. Cancelling the run lifts " +
+			"the fence."
 	case len(f.Knocks) > 0:
 		return "A client connected, so the " + windowWords(f) + " window restarted. Without further " +
 			"attempts it ends in " + left(f, now) + "."
@@ -110,9 +112,11 @@ func backupProof(b evidence.BackupFacts) string {
 			ui.Count(int64(b.Differences), "key"),
 		)
 	case b.Restored:
-		return "Restored to a disposable Redis, and every key compared with the source in both directions: type, value and expiry."
+		return "Restored to a disposable Redis, and every key compared with the source in both " +
+			"directions: type, value and expiry."
 	case b.NotRestored != "":
-		return "Read back and compared with the source, but not restored to a server: " + b.NotRestored + "."
+		return "Read back and compared with the source, but not restored to a server: " +
+			"" + b.NotRestored + "."
 	}
 	return "Read back and compared with the source."
 }

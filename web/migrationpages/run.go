@@ -108,7 +108,8 @@ func measurePhase(m migration.Measure, pausedBy string) string {
 	}
 	switch m.Phase {
 	case "jobs":
-		return "Moving the remaining jobs one at a time: each leaves the source once the target has it."
+		return "Moving the remaining jobs one at a time: each leaves the source once the target " +
+			"has it."
 	case "copy":
 		return "Copying while the queues keep working. Each copied key is compared on both sides."
 	case "pause":
@@ -250,7 +251,8 @@ func approvalWords(a migration.ActionPlan, r migration.Run) string {
 		return said
 	}
 	if a.Approval == migration.ApprovalTwo {
-		return "Needs separate approval from somebody other than the requester, who must type the migration's name"
+		return "Needs separate approval from somebody other than the requester, who must type " +
+			"the migration's name"
 	}
 	return "Needs separate approval"
 }

@@ -92,7 +92,8 @@ func intakeWords(i *workflows.IntakeOutlook) string {
 		ui.Count(i.Instances, "instance"),
 	)
 	if i.Lasts > 0 {
-		text += " At the current rate, there is room for an outage of " + migration.Words(i.Lasts) + "."
+		text += " At the current rate, there is room for an outage of " +
+			"" + migration.Words(i.Lasts) + "."
 	}
 	if i.Guessed {
 		text += fmt.Sprintf(" Assumes %d KiB an order until some are stored.", i.PerOrder>>10)

@@ -69,7 +69,8 @@ func jobActions(j bullmq.Job) []jobAction {
 			jobAction{
 				bullmq.RetryJob,
 				"Run again",
-				"A worker runs this completed job again. Its effects happen twice unless the app deduplicates by job ID.",
+				"A worker runs this completed job again. Its effects happen twice unless the " +
+					"app deduplicates by job ID.",
 			},
 		)
 	case "delayed":

@@ -132,12 +132,14 @@ func unknowns(o workflows.LedgerOrder) (out []string) {
 	case o.Journal == nil:
 		out = append(
 			out,
-			"the application's journal has no record of it, so what the payment provider was told is unknown",
+			"the application's journal has no record of it, so what the payment provider was "+
+				"told is unknown",
 		)
 	case o.Journal.Folded:
 		out = append(
 			out,
-			"it was processed correctly long ago, and only the minute of the application's record is kept",
+			"it was processed correctly long ago, and only the minute of the application's "+
+				"record is kept",
 		)
 	}
 	if o.Done && len(o.Lives) == 0 {
@@ -156,7 +158,8 @@ func unknowns(o workflows.LedgerOrder) (out []string) {
 		if life.Partial {
 			out = append(
 				out,
-				"its beginning was not seen: it was added before tracking started, or was moved here",
+				"its beginning was not seen: it was added before tracking started, or was moved "+
+					"here",
 			)
 		}
 		if life.Before {
@@ -166,7 +169,8 @@ func unknowns(o workflows.LedgerOrder) (out []string) {
 			if s != nil && s.Unsure {
 				out = append(
 					out,
-					"entries of "+ledger.Places[i]+" were missed while it was there, so its state may be outdated",
+					"entries of "+ledger.Places[i]+" were missed while it was there, so its "+
+						"state may be outdated",
 				)
 			}
 		}
