@@ -64,7 +64,7 @@ async function noButtons(page, what) {
   await page.locator("main h1").waitFor({ state: "attached" });
   check(!(await there(page.locator("main form[method=post]"))), `${what} offers a viewer a form that acts`);
   const buttons = await page.locator("main button:not([data-copy])").allInnerTexts();
-  check(buttons.every((b) => b === "See the plan"), `${what} offers a viewer buttons: ${buttons}`);
+  check(buttons.every((b) => b === "View plan"), `${what} offers a viewer buttons: ${buttons}`);
 }
 
 /** atStart: seven criteria, none met, the audit first; and what each role is offered. */
@@ -93,7 +93,7 @@ async function withoutScript(browser) {
   await page.waitForURL(/\/runs\//);
   await until(page, async () => {
     if (/^Done/.test(await text(page.locator("header.title .chip")))) return true;
-    await page.getByRole("link", { name: "Reload for news" }).click();
+    await page.getByRole("link", { name: "Refresh" }).click();
     await page.locator("header.title .chip").waitFor();
     return false;
   }, runPatience, "the end of an audit without JavaScript");
@@ -215,9 +215,9 @@ async function asksWhatIf(page) {
   await page.locator("#length").waitFor();
   await page.locator("#length").fill("11");
   await page.locator("#length").dispatchEvent("change");
-  await page.getByRole("heading", { name: "What if it is down for 5 h?" }).waitFor();
-  check((await text(page.locator("[data-forecast=shopify]"))).includes("Orders are lost"), "five hours are said to be harmless to Shopify's orders");
-  check((await text(page.locator("[data-forecast=stripe]"))).includes("All come late"), "five hours are said to lose Stripe's orders");
+  await page.getByRole("heading", { name: "Simulate an outage of 5 h" }).waitFor();
+  check((await text(page.locator("[data-forecast=shopify]"))).includes("Losing orders"), "five hours are said to be harmless to Shopify's orders");
+  check((await text(page.locator("[data-forecast=stripe]"))).includes("All late, none lost"), "five hours are said to lose Stripe's orders");
   await witness.look(page, "outage");
 }
 
@@ -237,7 +237,7 @@ async function places(page, lee) {
     await page.locator("#side-source").waitFor();
   };
   await queues();
-  await page.getByRole("link", { name: "If we cut over now" }).click();
+  await page.getByRole("link", { name: "Cutover readiness" }).click();
   await page.locator('[data-line="workers"]').waitFor();
   await witness.look(page, "cutover-report");
   await queues();
@@ -259,7 +259,7 @@ async function places(page, lee) {
   witness.expect(404, /\/m\/nothing$/);
   await page.goto(new URL("/m/nothing", url).href);
   await witness.look(page, "error");
-  await page.getByRole("link", { name: "To the overview" }).click();
+  await page.getByRole("link", { name: "Back to the overview" }).click();
   await page.locator("#score-title").waitFor();
   // The choice of theme holds over pages, and back to the system's.
   await page.getByRole("button", { name: "Dark" }).first().click();

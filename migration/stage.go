@@ -36,6 +36,17 @@ func Stages() []Stage { return slices.Clone(stages) }
 // Index returns the stage's place in forward order, or -1 for a word that is no stage.
 func (s Stage) Index() int { return slices.Index(stages, s) }
 
+// Label names the stage for people, in the middle of a sentence; the ids are for programs.
+func (s Stage) Label() string {
+	switch s {
+	case StageDualWrite:
+		return "dual write"
+	case StageRampDown:
+		return "ramp down"
+	}
+	return string(s)
+}
+
 // Valid reports whether s is one of the six stages.
 func (s Stage) Valid() bool { return s.Index() >= 0 }
 
@@ -143,7 +154,7 @@ func (m StageMove) String() string {
 	if m.To == StageLive {
 		return "live at " + itoa(m.Ramp) + " %"
 	}
-	return string(m.To)
+	return m.To.Label()
 }
 
 // HasSource reports whether there is a source side: it was not released for decommission.

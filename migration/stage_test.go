@@ -10,16 +10,16 @@ import (
 // allowedMoves is the protocol written down a second time: every routing a queue may be at, and every move it may make from there. What is
 // not listed is refused.
 var allowedMoves = map[string][]string{
-	"off":         {"dualwrite"},
-	"dualwrite":   {"off", "shadow"},
-	"shadow":      {"dualwrite", "live at 1 %", "live at 10 %", "live at 100 %"},
+	"off":         {"dual write"},
+	"dual write":  {"off", "shadow"},
+	"shadow":      {"dual write", "live at 1 %", "live at 10 %", "live at 100 %"},
 	"live at 1 %": {"shadow", "live at 10 %", "live at 100 %"},
 	"live at 10 %": {
 		"shadow", "live at 1 %", "live at 100 %",
 	},
-	"live at 100 %": {"shadow", "live at 1 %", "live at 10 %", "rampdown"},
-	"rampdown":      {"live at 1 %", "live at 10 %", "live at 100 %", "complete"},
-	"complete":      {"rampdown"},
+	"live at 100 %": {"shadow", "live at 1 %", "live at 10 %", "ramp down"},
+	"ramp down":     {"live at 1 %", "live at 10 %", "live at 100 %", "complete"},
+	"complete":      {"ramp down"},
 }
 
 // places are the routings of the table, and so are the goals.
@@ -55,18 +55,20 @@ func TestRefusedMovesSayOfWhatKindTheMistakeIs(t *testing.T) {
 		move StageMove
 		want Kind
 	}{
-		"refuses a word that is no stage":               {Routing{Stage: StageOff}, StageMove{To: "onward"}, Invalid},
-		"refuses the empty stage":                       {Routing{Stage: StageOff}, StageMove{}, Invalid},
-		"refuses live without a ramp":                   {Routing{Stage: StageShadow}, StageMove{To: StageLive}, Invalid},
-		"refuses a negative ramp":                       {Routing{Stage: StageShadow}, StageMove{StageLive, -1}, Invalid},
-		"refuses a ramp above 100":                      {Routing{Stage: StageShadow}, StageMove{StageLive, 101}, Invalid},
-		"refuses a ramp outside live":                   {Routing{Stage: StageOff}, StageMove{StageDualWrite, 10}, Invalid},
-		"refuses to stay":                               {Routing{Stage: StageShadow}, StageMove{To: StageShadow}, Conflict},
-		"refuses the same ramp again":                   {Routing{Stage: StageLive, Ramp: 10}, StageMove{StageLive, 10}, Conflict},
-		"refuses to skip a stage forward":               {Routing{Stage: StageOff}, StageMove{To: StageShadow}, Invalid},
-		"refuses to skip a stage back":                  {Routing{Stage: StageRampDown}, StageMove{To: StageShadow}, Invalid},
-		"refuses to jump from the start to the end":     {Routing{Stage: StageOff}, StageMove{To: StageComplete}, Invalid},
-		"refuses rampdown before the target has it all": {Routing{Stage: StageLive, Ramp: 99}, StageMove{To: StageRampDown}, Blocked},
+		"refuses a word that is no stage": {Routing{Stage: StageOff}, StageMove{To: "onward"}, Invalid},
+		"refuses the empty stage":         {Routing{Stage: StageOff}, StageMove{}, Invalid},
+		"refuses live without a ramp":     {Routing{Stage: StageShadow}, StageMove{To: StageLive}, Invalid},
+		"refuses a negative ramp":         {Routing{Stage: StageShadow}, StageMove{StageLive, -1}, Invalid},
+		"refuses a ramp above 100":        {Routing{Stage: StageShadow}, StageMove{StageLive, 101}, Invalid},
+		"refuses a ramp outside live":     {Routing{Stage: StageOff}, StageMove{StageDualWrite, 10}, Invalid},
+		"refuses to stay":                 {Routing{Stage: StageShadow}, StageMove{To: StageShadow}, Conflict},
+		"refuses the same ramp again":     {Routing{Stage: StageLive, Ramp: 10}, StageMove{StageLive, 10}, Conflict},
+		"refuses to skip a stage forward": {Routing{Stage: StageOff}, StageMove{To: StageShadow}, Invalid},
+		"refuses to skip a stage back":    {Routing{Stage: StageRampDown}, StageMove{To: StageShadow}, Invalid},
+		"refuses to jump from the start to the " +
+			"end": {Routing{Stage: StageOff}, StageMove{To: StageComplete}, Invalid},
+		"refuses rampdown before the target has it " +
+			"all": {Routing{Stage: StageLive, Ramp: 99}, StageMove{To: StageRampDown}, Blocked},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()

@@ -63,7 +63,7 @@ func TestANewFlagNeverBecomesAnEditOfOneThatIsThere(t *testing.T) {
 	again := b.submit(b.get(flagPages+"/edit"), "review", draft("review", "banner", offOn))
 	again.wants(t, 409, "already has a flag", "choose another key", `"defaultVariant":"on"`)
 	refused := b.submit(late, "save", save("mine"))
-	refused.wants(t, 409, "already has a flag", "Changed by others meanwhile")
+	refused.wants(t, 409, "already has a flag", "Changed by others in the meantime")
 	if !refused.there("#save[disabled]") {
 		t.Error("the other person's flag can be overwritten")
 	}
@@ -88,7 +88,7 @@ func TestAConflictShowsWhatOthersChangedAndKeepsTheDraft(t *testing.T) {
 
 	conflict := b.submit(mine, "save", save("my reason"))
 	conflict.wants(
-		t, 409, "Changed by others meanwhile", "linus", "theirs", `data-change="changed"`,
+		t, 409, "Changed by others in the meantime", "linus", "theirs", `data-change="changed"`,
 	)
 	if conflict.field("reason") != "my reason" {
 		t.Errorf("the reason is now %q", conflict.field("reason"))

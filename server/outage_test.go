@@ -90,7 +90,7 @@ func TestAnEngineerGetsBackWhatWasLostOnThePage(t *testing.T) {
 	})
 	page := ada.get(path)
 	for id, want := range map[string]string{
-		"shopify": "Can be asked", "stripe": "stripe.key", "clickfunnels": "clickfunnels.token",
+		"shopify": "API available", "stripe": "stripe.key", "clickfunnels": "clickfunnels.token",
 		"copecart": "No API of CopeCart", "cope": "No API of COPE",
 	} {
 		row := page.find(`[data-ask="` + id + `"]`)

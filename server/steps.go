@@ -76,6 +76,11 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
 	}
+	for _, id := range v.Status.PlanStep.Needs {
+		if need, ok := o.Plan.Step(id); ok {
+			v.Needs = append(v.Needs, need)
+		}
+	}
 	for _, item := range o.Checklist {
 		if slices.Contains(v.Status.PlanStep.Proves, item.Criterion.ID) {
 			v.Proves = append(v.Proves, item)

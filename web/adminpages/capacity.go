@@ -30,7 +30,7 @@ func phaseSum(p workflows.CostPhase) string {
 	case p.Complete:
 		return dollars(p.USD)
 	case p.USD == 0:
-		return "not known"
+		return "unknown"
 	}
 	return "at least " + dollars(p.USD)
 }
@@ -44,14 +44,14 @@ func meteredRange(m workflows.MeteredCost) string {
 
 func meteredLow(m workflows.MeteredCost) string {
 	if m.Low == nil {
-		return "not told"
+		return "not reported"
 	}
 	return dollars(*m.Low)
 }
 
 func meteredCalls(m workflows.MeteredCost) string {
 	if m.Rates.Calls < 0 {
-		return "not told"
+		return "not reported"
 	}
 	return fmt.Sprintf("%.1f", m.Rates.Calls)
 }
@@ -61,9 +61,9 @@ func meteredStatus(m workflows.MeteredCost) ui.Status {
 	case "fixed":
 		return ui.OK("Fixed is cheaper")
 	case "pay-as-you-go":
-		return ui.Warn("Use would be cheaper now")
+		return ui.Warn("Pay-as-you-go is cheaper now")
 	}
-	return ui.Unknown("Open")
+	return ui.Unknown("Undecided")
 }
 
 // meteredVerdict says in a sentence what follows.
@@ -71,25 +71,25 @@ func meteredVerdict(m workflows.MeteredCost) string {
 	seen := fmt.Sprintf("Measured on the %s for %s: ", m.Side, migration.Words(m.Rates.Seen))
 	switch {
 	case !m.Enough:
-		return seen + "too short to decide on; an hour is the least."
+		return migration.Words(m.Rates.Seen) + " of data. Recommendation after 1 h."
 	case m.Cheaper() == "fixed":
 		return seen + fmt.Sprintf(
-			"billed by use this traffic would cost %s a month, the fixed plan costs %s.",
+			"pay-as-you-go would cost %s a month for this traffic; the fixed plan costs %s.",
 			meteredRange(m),
 			dollars(m.Fixed),
 		)
 	case m.Cheaper() == "pay-as-you-go":
 		return seen + fmt.Sprintf(
-			"billed by use this traffic would cost %s a month, less than the %s of the fixed "+
-				"plan. A fixed price stays the same in an incident; a bill by use grows with "+
+			"pay-as-you-go would cost %s a month for this traffic, less than the %s of the "+
+				"fixed plan. A fixed price stays the same in an incident; pay-as-you-go grows with "+
 				"every idle poll of every worker.",
 			meteredRange(m),
 			dollars(m.Fixed),
 		)
 	}
 	return seen + fmt.Sprintf(
-		"billed by use this traffic would cost %s a month; whether that is more than %s depends "+
-			"on how the service counts scripts, which it does not document.",
+		"pay-as-you-go would cost %s a month for this traffic; whether that is more than %s "+
+			"depends on how the service counts scripts, which it does not document.",
 		meteredRange(m),
 		dollars(m.Fixed),
 	)
@@ -104,7 +104,7 @@ func useStatus(u capacity.Use) ui.Status {
 	case capacity.Over:
 		return ui.Bad("Over the limit")
 	}
-	return ui.Unknown("Not known")
+	return ui.Unknown("Unknown")
 }
 
 func amount(u capacity.Use, v float64) string {
@@ -118,24 +118,32 @@ func amount(u capacity.Use, v float64) string {
 	return ui.Number(int64(v + 0.5))
 }
 
+// usedLabel names a figure that is measured, or projected to a month from less.
+func usedLabel(u capacity.Use) string {
+	if u.Unit == "bytes/month" {
+		return "Projected for a month"
+	}
+	return "Used"
+}
+
 // limitDate says when a limit would be reached.
 func limitDate(u capacity.Use) string {
 	date := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 	switch {
 	case u.State == capacity.Unknown:
-		return "not known"
+		return "unknown"
 	case u.State == capacity.Over:
-		return "reached"
+		return "over the limit"
 	case u.Trend == nil:
-		return "no date yet"
+		return "too little data"
 	case u.Likely == nil && u.Early == nil:
 		return "not within a year"
 	case u.Likely == nil:
-		return "not within a year; " + date(*u.Early) + " at the worst growth seen"
+		return "not within a year; " + date(*u.Early) + " at the fastest growth seen"
 	case u.Early == nil || u.Early.Equal(*u.Likely):
 		return date(*u.Likely)
 	}
-	return date(*u.Likely) + ", at the worst growth seen " + date(*u.Early)
+	return date(*u.Likely) + "; at the fastest growth seen " + date(*u.Early)
 }
 
 // growth is the median change a day.
@@ -151,7 +159,7 @@ func growth(u capacity.Use) string {
 	if v < 0 {
 		sign, v = "−", -v
 	}
-	return sign + amount(u, v) + " a day"
+	return sign + amount(u, v) + "/day"
 }
 
 // column is one hour in the picture of a week; sizes are in the units of its view box.

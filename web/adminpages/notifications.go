@@ -20,7 +20,7 @@ type Notifications struct {
 func channelStatus(c workflows.NotificationChannel) ui.Status {
 	switch {
 	case c.Failing():
-		return ui.Bad("Last try failed")
+		return ui.Bad("Last attempt failed")
 	case c.SentAt != nil:
 		return ui.OK("Works")
 	}
@@ -40,7 +40,7 @@ func channelGets(c workflows.NotificationChannel) string {
 	for _, e := range c.Events {
 		switch e {
 		case "alert":
-			words = append(words, "alerts from "+c.MinSeverity+" on")
+			words = append(words, "alerts of severity "+c.MinSeverity+" or higher")
 		default:
 			words = append(words, e+"s")
 		}
@@ -63,9 +63,9 @@ func messageStatus(m workflows.NotificationSent) ui.Status {
 	case m.SentAt != nil:
 		return ui.OK("Sent").As("check")
 	case m.GivenUp:
-		return ui.Bad("Given up").As("ban")
+		return ui.Bad("Not delivered").As("ban")
 	case m.Error != "":
-		return ui.Warn(fmt.Sprintf("Tried %s", times(m.Tries)))
+		return ui.Warn("Failed " + times(m.Tries))
 	}
 	return ui.Waiting("Waiting")
 }
@@ -84,7 +84,7 @@ var messageKinds = map[string]string{
 	"approval": "Approval",
 	"change":   "Change",
 	"alert":    "Alert",
-	"resolve":  "Alert ended",
+	"resolve":  "Alert resolved",
 }
 
 // toldTo says who has heard of an alert.
@@ -99,13 +99,13 @@ func toldTo(a workflows.NotifiedAlert) string {
 	}
 	var words []string
 	if len(told) > 0 {
-		words = append(words, "told to "+strings.Join(told, ", "))
+		words = append(words, "sent to "+strings.Join(told, ", "))
 	}
 	if len(waiting) > 0 {
-		words = append(words, "not yet taken by "+strings.Join(waiting, ", "))
+		words = append(words, "not yet delivered to "+strings.Join(waiting, ", "))
 	}
 	if len(words) == 0 {
-		return "no channel is to be told"
+		return "not sent (no channel configured)"
 	}
 	return strings.Join(words, "; ")
 }

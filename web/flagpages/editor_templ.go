@@ -89,7 +89,7 @@ func FlagEditorPage(v FlagEditor) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, ": only steps change this flag, so that every move has its gates and its run. <a href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, ": only steps change this flag, so that every change is checked and recorded as a run. <a href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -217,7 +217,7 @@ func FlagEditorPage(v FlagEditor) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "\"><div class=\"two\"><section class=\"card\" aria-labelledby=\"what-title\"><h2 id=\"what-title\">What it serves</h2>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "\"><div class=\"two\"><section class=\"card\" aria-labelledby=\"what-title\"><h2 id=\"what-title\">Definition</h2>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -310,12 +310,12 @@ func FlagEditorPage(v FlagEditor) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if !v.Draft.New {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<button name=\"do\" value=\"delete\" id=\"delete\" formnovalidate>Review its removal</button>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<button name=\"do\" value=\"delete\" id=\"delete\" formnovalidate>Review deletion</button>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "</div></section><section class=\"card\" aria-labelledby=\"preview-title\"><h2 id=\"preview-title\">Preview</h2><p class=\"meta\">What a worker would get from this draft. Nothing is saved.</p><label for=\"context\">Evaluation context, JSON</label> <textarea id=\"context\" name=\"context\" rows=\"5\" class=\"code\" spellcheck=\"false\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "</div></section><section class=\"card\" aria-labelledby=\"preview-title\"><h2 id=\"preview-title\">Preview</h2><p class=\"meta\">What a worker would get with this draft. Nothing is saved.</p><label for=\"context\">Evaluation context (JSON)</label> <textarea id=\"context\" name=\"context\" rows=\"5\" class=\"code\" spellcheck=\"false\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -475,7 +475,7 @@ func flagFields(d FlagDraft) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = option("DISABLED", "Disabled: workers use the code's default", d.State).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = option("DISABLED", "Disabled (workers use the in-code default)", d.State).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -491,7 +491,7 @@ func flagFields(d FlagDraft) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = option("migration", "Migration flag: the six stages, moved one at a time", d.Type).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = option("migration", "Migration flag: the six stages, one step at a time", d.Type).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -609,7 +609,7 @@ func flagFields(d FlagDraft) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "<p class=\"meta\">Values are JSON: true, 10, \"text\" in quotes. An empty line is left out.</p></fieldset><div class=\"buttons\"><button name=\"do\" value=\"more\" id=\"more-variants\" formnovalidate>More variants</button></div><label for=\"default\">Default variant; empty is the code's default</label> <input id=\"default\" name=\"default\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "<p class=\"meta\">Values are JSON: true, 10, \"text\" in quotes. Leave unused rows empty.</p></fieldset><div class=\"buttons\"><button name=\"do\" value=\"more\" id=\"more-variants\" formnovalidate>More variants</button></div><label for=\"default\">Default variant (empty: the in-code default)</label> <input id=\"default\" name=\"default\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -622,7 +622,7 @@ func flagFields(d FlagDraft) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "\"> <label for=\"targeting\">Targeting, JsonLogic; empty serves everyone alike</label> <textarea id=\"targeting\" name=\"targeting\" rows=\"6\" class=\"code\" spellcheck=\"false\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "\"> <label for=\"targeting\">Targeting (JsonLogic; empty: none)</label> <textarea id=\"targeting\" name=\"targeting\" rows=\"6\" class=\"code\" spellcheck=\"false\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -671,7 +671,7 @@ func flagFields(d FlagDraft) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "> Permanent: it is meant to stay</label>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "> Permanent flag</label>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -60,15 +60,15 @@ func flagURL(v FlagSetting, key string) string {
 func serves(f migration.FlagInfo) string {
 	switch {
 	case f.State == "DISABLED":
-		return "disabled: the code's default"
+		return "disabled: in-code default"
 	case f.Variant == "":
-		return "the code's default"
+		return "in-code default"
 	}
 	raw, err := json.Marshal(f.Value)
 	if err != nil {
 		return f.Variant
 	}
-	return f.Variant + " = " + cut(string(raw), 60)
+	return f.Variant + " (" + cut(string(raw), 60) + ")"
 }
 
 func cut(s string, n int) string {

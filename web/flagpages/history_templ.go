@@ -55,7 +55,7 @@ func FlagHistoryPage(v FlagHistory) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Revisions) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No revision yet.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No revisions yet.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -92,7 +92,7 @@ func FlagHistoryPage(v FlagHistory) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if r.Revision == v.View.Revision {
-				templ_7745c5c3_Err = ui.Chip(ui.OK("In force")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Chip(ui.OK("Current")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -342,7 +342,7 @@ func FlagHistoryPage(v FlagHistory) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "\"> <label for=\"import-file\">A file</label> <input id=\"import-file\" name=\"file\" type=\"file\" accept=\".json,application/json\"> <label for=\"import-text\">or its text</label> <textarea id=\"import-text\" name=\"document\" rows=\"6\" class=\"code\" spellcheck=\"false\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "\"> <label for=\"import-file\">File</label> <input id=\"import-file\" name=\"file\" type=\"file\" accept=\".json,application/json\"> <label for=\"import-text\">or paste its contents</label> <textarea id=\"import-text\" name=\"document\" rows=\"6\" class=\"code\" spellcheck=\"false\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -355,7 +355,7 @@ func FlagHistoryPage(v FlagHistory) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "</textarea><p class=\"meta\">It replaces every flag but the managed ones. You see what would change before anything does.</p><div class=\"buttons\"><button id=\"import\">Review the import</button></div></form>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "</textarea><p class=\"meta\">Replaces every flag except managed ones. You can review the changes before they are saved.</p><div class=\"buttons\"><button id=\"import\">Review the import</button></div></form>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

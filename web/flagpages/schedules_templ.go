@@ -53,12 +53,12 @@ func FlagSchedulesPage(v FlagSchedules) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<p class=\"lede\">Times are UTC. To schedule a change of flags, edit the flag and choose a time when you review it.</p><section aria-labelledby=\"schedules-title\"><h2 id=\"schedules-title\">Scheduled changes</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<p class=\"lede\">Times are in UTC. To schedule a flag change, edit the flag and choose a time when you review it.</p><section aria-labelledby=\"schedules-title\"><h2 id=\"schedules-title\">Scheduled changes</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Schedules) == 0 {
-			templ_7745c5c3_Err = ui.Empty("Nothing is scheduled.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No scheduled changes.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -240,7 +240,7 @@ func FlagSchedulesPage(v FlagSchedules) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.View.ID == v.MigrationID && v.Who.CanAct() {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<section class=\"card\" aria-labelledby=\"ramp-title\"><h2 id=\"ramp-title\">Ramp plan</h2><p>Each line is a cutover move to live at that share. Scheduling it approves it in advance; every gate must still hold at its time, else nothing moves.</p><form method=\"post\" action=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<section class=\"card\" aria-labelledby=\"ramp-title\"><h2 id=\"ramp-title\">Ramp plan</h2><p>Each row is a cutover move to live at that share. Scheduling approves it in advance; if a precondition is not met at that time, the move does not happen.</p><form method=\"post\" action=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -274,7 +274,7 @@ func FlagSchedulesPage(v FlagSchedules) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "\"><fieldset class=\"variants\"><legend>Moves; an empty line is left out</legend> ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "\"><fieldset class=\"variants\"><legend>Moves (leave unused rows empty)</legend> ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

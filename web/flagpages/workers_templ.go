@@ -66,17 +66,17 @@ func FlagWorkersPage(v FlagWorkers) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</p><section aria-labelledby=\"workers-title\"><h2 id=\"workers-title\">Who holds what</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</p><section aria-labelledby=\"workers-title\"><h2 id=\"workers-title\">Flag revisions by worker</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Workers) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No reader in the last hour. A worker appears here when it first asks for this set's flags, streams them or attests.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No workers seen in the last hour. A worker appears here when it first reads this set's flags or reports its status.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table id=\"workers\"><thead><tr><th scope=\"col\">Worker</th><th scope=\"col\">Holds</th><th scope=\"col\">Now</th><th scope=\"col\">Service</th><th scope=\"col\">Via</th><th scope=\"col\">Key</th><th scope=\"col\">Last heard</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table id=\"workers\"><thead><tr><th scope=\"col\">Worker</th><th scope=\"col\">Uses</th><th scope=\"col\">Latest</th><th scope=\"col\">Service</th><th scope=\"col\">Via</th><th scope=\"col\">Key</th><th scope=\"col\">Last seen</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -107,7 +107,7 @@ func FlagWorkersPage(v FlagWorkers) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</code></th><td data-label=\"Holds\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</code></th><td data-label=\"Uses\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -115,14 +115,14 @@ func FlagWorkersPage(v FlagWorkers) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "</td><td data-label=\"Now\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "</td><td data-label=\"Latest\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var5 string
 				templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(ui.Number(v.View.Revision))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/flagpages/workers.templ`, Line: 51, Col: 57}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/flagpages/workers.templ`, Line: 51, Col: 60}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 				if templ_7745c5c3_Err != nil {
@@ -177,7 +177,7 @@ func FlagWorkersPage(v FlagWorkers) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "</td><td data-label=\"Last heard\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "</td><td data-label=\"Last seen\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -208,11 +208,11 @@ func holds(w Worker, revision int64) ui.Status {
 	word := "Revision " + ui.Number(w.Revision)
 	switch {
 	case !w.Live:
-		return ui.Stale("Silent, last at revision " + ui.Number(w.Revision))
+		return ui.Stale("Not responding, last on revision " + ui.Number(w.Revision))
 	case w.LastKnownGood:
-		return ui.Stale(word + ", from its last known good")
+		return ui.Stale(word + " (last known good)")
 	case w.Revision == 0:
-		return ui.Idle("None, asks each time")
+		return ui.Idle("None (reads flags on each request)")
 	case w.Revision < revision:
 		return ui.Warn(word + ", behind by " + ui.Number(revision-w.Revision)).As("clock")
 	}
@@ -256,11 +256,11 @@ func fleetSays(workers []Worker, set migration.FlagSet) string {
 	}
 	switch {
 	case n == 0:
-		return "No live worker reads this set."
+		return "No live workers read this set."
 	case len(late) == 0:
-		return "All live workers hold revision " + ui.Number(set.Revision) + ", or ask each time. Nothing here would block a stage move."
+		return "All workers are on revision " + ui.Number(set.Revision) + "."
 	}
-	return "A stage move would wait for " + strings.Join(late, ", ") + ": behind revision " + ui.Number(set.Revision) + "."
+	return "Behind revision " + ui.Number(set.Revision) + ": " + strings.Join(late, ", ") + ". A stage move would wait for " + migration.Noun(len(late), "it", "them") + "."
 }
 
 // lateFirst puts who lags on top.

@@ -19,9 +19,9 @@ func fenceStatus(f evidence.WatchFacts, a migration.RunAction, now time.Time) ui
 	case a.State == migration.ActionFailed:
 		return ui.Bad("Failed")
 	case f.Over:
-		return ui.OK("Nobody for the whole window")
+		return ui.OK("No connections in the whole window")
 	case here(f) > 0:
-		return ui.Bad("Somebody is knocking")
+		return ui.Bad("Clients are connecting")
 	}
 	return ui.Running(left(f, now) + " left").As("clock")
 }
@@ -53,39 +53,30 @@ func windowWords(f evidence.WatchFacts) string {
 func fenceWords(f evidence.WatchFacts, now time.Time) string {
 	switch {
 	case f.Over:
-		return "Nobody knocked for " + windowWords(
-			f,
-		) + ". Since then only the servers count; if anybody tries, the power-off is refused."
+		return "No connection attempts for " + windowWords(f) +
+			". From now on only counters are watched; any attempt blocks the power-off."
 	case here(f) > 0:
-		return "The window does not begin while somebody is there. Stop these apps or point " +
-			"them at the target; the window then starts by itself. Cancelling the run lifts the " +
-			"fence."
+		return "The window cannot start while clients are connected. Stop these apps or point " +
+			"them at the target; the window then starts automatically. Cancelling the run lifts " +
+			"the fence."
 	case len(f.Knocks) > 0:
-		return "Somebody knocked, so the window of " + windowWords(
-			f,
-		) + " started again. If nobody comes back it ends in " + left(
-			f,
-			now,
-		) + "."
+		return "A client connected, so the " + windowWords(f) + " window restarted. Without further " +
+			"attempts it ends in " + left(f, now) + "."
 	}
-	return "Writes are refused and reads go on. If nobody comes, the window of " + windowWords(
-		f,
-	) + " ends in " + left(
-		f,
-		now,
-	) + "."
+	return "Writes are rejected; reads still work. Without connection attempts, the " +
+		windowWords(f) + " window ends in " + left(f, now) + "."
 }
 
 func unseenWords(n evidence.WatchedNode) string {
 	if n.Unseen == "" {
-		return "every command is seen"
+		return "all commands are monitored"
 	}
-	return "connections and counts alone: " + n.Unseen
+	return "only connections and counters are monitored: " + n.Unseen
 }
 
 func who(k evidence.Knock) string {
 	if k.Addr == "" {
-		return "left before it could be seen"
+		return "disconnected before it could be identified"
 	}
 	return k.Addr
 }
@@ -94,7 +85,7 @@ func who(k evidence.Knock) string {
 func aboutKnock(k evidence.Knock) string {
 	var l []string
 	if k.Connected {
-		l = append(l, "still there")
+		l = append(l, "still connected")
 	}
 	if k.User != "" {
 		l = append(l, "user "+k.User)
@@ -117,14 +108,15 @@ func backupProof(b evidence.BackupFacts) string {
 	switch {
 	case b.Differences > 0:
 		return fmt.Sprintf(
-			"It differs from the source in %s keys.",
-			ui.Number(int64(b.Differences)),
+			"It differs from the source in %s.",
+			ui.Count(int64(b.Differences), "key"),
 		)
 	case b.Restored:
-		return "Restored into a scratch server, and every key compared with the source in both " +
+		return "Restored to a disposable Redis, and every key compared with the source in both " +
 			"directions: type, value and expiry."
 	case b.NotRestored != "":
-		return "Read back and compared with the source, but not restored into a server: " + b.NotRestored + "."
+		return "Read back and compared with the source, but not restored to a server: " +
+			"" + b.NotRestored + "."
 	}
 	return "Read back and compared with the source."
 }
@@ -132,11 +124,11 @@ func backupProof(b evidence.BackupFacts) string {
 func backupStatus(b evidence.BackupFacts) ui.Status {
 	switch {
 	case !b.Verified || b.Differences > 0:
-		return ui.Bad("Not equal")
+		return ui.Bad("Does not match")
 	case !b.Restored:
-		return ui.Warn("Equal, not restored")
+		return ui.Warn("Matches, not restored")
 	}
-	return ui.OK("Restored and equal")
+	return ui.OK("Restored and matches")
 }
 
 func backupFacts(b evidence.BackupFacts) []migration.Fact {
@@ -146,18 +138,18 @@ func backupFacts(b evidence.BackupFacts) []migration.Fact {
 		method = "replication stream, as an RDB file that any redis-server loads"
 	}
 	l.Add("File", true, "%s", b.File)
-	l.Add("Taken by", true, "%s", method)
-	l.Add("Not by the stream because", b.Why != "", "%s", b.Why)
+	l.Add("Taken with", true, "%s", method)
+	l.Add("Replication stream not used because", b.Why != "", "%s", b.Why)
 	l.Add("Keys", true, "%s", ui.Number(b.Keys))
 	l.Add(
 		"Compared",
 		b.Compared > 0,
-		"%s keys, %s differences",
-		ui.Number(b.Compared),
-		ui.Number(int64(b.Differences)),
+		"%s, %s",
+		ui.Count(b.Compared, "key"),
+		ui.Count(int64(b.Differences), "difference"),
 	)
 	l.Add("Size", true, "%s bytes", ui.Number(b.Bytes))
 	l.Add("SHA-256", true, "%s", b.SHA256)
-	l.Add("Took", b.Seconds > 0, "%.1f s", b.Seconds)
+	l.Add("Duration", b.Seconds > 0, "%.1f s", b.Seconds)
 	return l
 }

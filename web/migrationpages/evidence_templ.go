@@ -84,7 +84,7 @@ func EvidencePage(v Evidence) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = ui.Chip(ui.VerdictStatus(v.Item.Verdict)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Chip(verdictStatus(v.Item)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -101,7 +101,7 @@ func EvidencePage(v Evidence) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "</p><section aria-labelledby=\"findings-title\"><h2 id=\"findings-title\">What it takes</h2><div class=\"cards wide-cards\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "</p><section aria-labelledby=\"findings-title\"><h2 id=\"findings-title\">Checks</h2><div class=\"cards wide-cards\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -202,11 +202,11 @@ func EvidencePage(v Evidence) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Fact("Must hold", f.Limit).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Fact(ui.Need(f.Limit), f.Limit).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Fact("Counts for", counts(f)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Fact("Valid", counts(f)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -267,7 +267,7 @@ func EvidencePage(v Evidence) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Steps) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<ul class=\"inline-list\" aria-label=\"Gathered by\"><li class=\"meta\">Gathered by the monitor and by:</li>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<ul class=\"inline-list\" aria-label=\"Collected by\"><li class=\"meta\">Collected by the monitor and by:</li>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -308,12 +308,12 @@ func EvidencePage(v Evidence) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "</section><section aria-labelledby=\"history-title\"><h2 id=\"history-title\">Observations, newest first</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "</section><section aria-labelledby=\"history-title\"><h2 id=\"history-title\">Observations (newest first)</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if len(v.History) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No observation yet. Each one appears here with its raw facts, when and how it was measured.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No observations yet.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -406,7 +406,7 @@ func EvidencePage(v Evidence) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "</p></div></div><details><summary>Raw facts</summary><pre tabindex=\"0\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "</p></div></div><details><summary>Raw data</summary><pre tabindex=\"0\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -442,9 +442,9 @@ func EvidencePage(v Evidence) templ.Component {
 func seen(v migration.Verdict) ui.Status {
 	switch v {
 	case migration.Met:
-		return ui.Past("Held then")
+		return ui.Past("Passed")
 	case migration.Unmet:
-		return ui.Bad("Did not hold")
+		return ui.Bad("Failed")
 	}
 	return ui.Unknown("Inconclusive")
 }
@@ -452,34 +452,21 @@ func seen(v migration.Verdict) ui.Status {
 func counts(f migration.Finding) string {
 	switch {
 	case f.Settled:
-		return "ever: its subject is gone"
+		return "indefinitely: what it was about no longer exists"
 	case f.MaxAge == 0:
-		return "ever: a fact about the past"
+		return "indefinitely"
 	}
-	return migration.Words(f.MaxAge)
-}
-
-// limit writes how old something may grow, in whole units.
-func limit(d time.Duration) string {
-	for _, u := range []struct {
-		of   time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
-		if d >= u.of && d%u.of == 0 {
-			return fmt.Sprintf("%d %s", d/u.of, u.name)
-		}
-	}
-	return migration.Words(d)
+	return "for " + migration.Words(f.MaxAge)
 }
 
 func proofText(p migration.Proof) string {
 	switch p {
 	case migration.Observed:
-		return "Observed: Switchyard measured it"
+		return "Measured by Switchyard"
 	case migration.Attested:
-		return "Attested: the app says so of itself"
+		return "Reported by the app"
 	case migration.Documented:
-		return "Documented: the vendor says so"
+		return "Documented by the vendor"
 	}
 	return string(p)
 }

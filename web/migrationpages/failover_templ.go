@@ -36,15 +36,15 @@ type phase struct {
 
 func phases(f evidence.FailoverFacts) []phase {
 	var out []phase
-	elect := phase{"Elected", "the sentinels name " + f.NewMaster, f.DetectMS, f.ElectionMS, "elect"}
+	elect := phase{"Elected", "the sentinels elect " + f.NewMaster, f.DetectMS, f.ElectionMS, "elect"}
 	if f.Kind != "planned" {
-		out = append(out, phase{"Noticed", "the sentinels agree that " + f.OldMaster + " is down", 0, f.DetectMS, "detect"})
+		out = append(out, phase{"Detected", "the sentinels agree that " + f.OldMaster + " is down", 0, f.DetectMS, "detect"})
 	}
 	out = append(out, elect, phase{"First write", "the canary, through Sentinel, confirmed by a replica", f.ElectionMS, f.FirstWriteMS, "write"})
 	add := phase{"First BullMQ add", "a job is accepted by the ingestion app", f.FirstWriteMS, f.FirstAddMS, "add"}
 	switch {
 	case f.FirstAddMS == 0:
-		add.from, add.note = 0, "the app never refused a job, nor kept one waiting for long"
+		add.from, add.note = 0, "no BullMQ add failed or was delayed"
 	case f.FirstAddMS < f.FirstWriteMS:
 		add.from = f.ElectionMS
 	}
@@ -77,14 +77,14 @@ func marginText(f evidence.FailoverFacts) string {
 	if inTime(f) {
 		return secondsOf(evidence.FailoverLimitMS-back(f)) + " to spare"
 	}
-	return "past the limit"
+	return "over the limit"
 }
 
 func failoverTitle(f evidence.FailoverFacts) string {
 	if f.Kind == "planned" {
 		return "Planned failover"
 	}
-	return "Unplanned failover: the master stopped answering"
+	return "Unplanned failover: the master stopped responding"
 }
 
 // failover draws when what happened. The words say it all; the bars only repeat them.
@@ -237,9 +237,9 @@ func failover(f evidence.FailoverFacts) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var12 string
-			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" Of %d jobs that BullMQ accepted, %d never ran, %d ran again.", f.Adds, f.LostAdds, f.RunAgain))
+			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" Of %d jobs accepted by BullMQ, %d never ran and %d ran again.", f.Adds, f.LostAdds, f.RunAgain))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 93, Col: 115}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 93, Col: 116}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {

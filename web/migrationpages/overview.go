@@ -2,6 +2,7 @@ package migrationpages
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -34,18 +35,41 @@ func toMove(r migration.Run) string {
 	return s
 }
 
+// sourceWords names the servers that the source side is.
+func sourceWords(s migration.SourceEndpoint) string {
+	switch s {
+	case migration.SourceStandalone:
+		return "Single Redis"
+	case migration.SourceSentinel:
+		return "Sentinel"
+	case migration.SourceNone:
+		return "Disconnected"
+	}
+	return string(s)
+}
+
+// verdictStatus shows the verdict on a criterion; one that nothing was measured for is not
+// started, which is not yet a failure.
+func verdictStatus(i migration.Item) ui.Status {
+	if i.Verdict == migration.Unmet && !slices.ContainsFunc(i.Findings,
+		func(f migration.Finding) bool { return f.Evidence != nil }) {
+		return ui.Idle("Not started")
+	}
+	return ui.VerdictStatus(i.Verdict)
+}
+
 func nextLabel(n migration.NextStep, who ui.Who) string {
 	switch {
 	case n.Verb == "watch":
-		return "Watch the run"
+		return "Open run"
 	case !who.CanAct():
-		return "See the plan"
+		return "View plan"
 	case n.Verb == "approve":
-		return "Review and decide"
+		return "Review and approve"
 	case n.Verb == "scan":
 		return "Submit a scan"
 	}
-	return "See the plan and start"
+	return "Review plan"
 }
 
 func nextURL(mid string, n migration.NextStep) string {

@@ -101,9 +101,9 @@ func RedisAuditPage(v RedisAudit) templ.Component {
 		}
 		if !v.Audit.NowAt.IsZero() {
 			var templ_7745c5c3_Var5 string
-			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(", looked at again ")
+			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(", checked again ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 34, Col: 26}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 34, Col: 24}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -320,9 +320,9 @@ func auditReport(mid string, r audit.Report) templ.Component {
 		}
 		if !r.Settings {
 			var templ_7745c5c3_Var16 string
-			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(". It does not let this user read its settings, so INFO had to do.")
+			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(". This user may not read its settings, so only INFO was used.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 69, Col: 73}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 69, Col: 69}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -344,7 +344,7 @@ func auditReport(mid string, r audit.Report) templ.Component {
 			}
 		}
 		if of := r.In(audit.Unknown); len(of) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<h3>Not known</h3><p class=\"meta\">What is not known does not count as well.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<h3>Unknown</h3><p class=\"meta\">Unknown checks do not count as passed.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -593,7 +593,7 @@ func auditTable(mid string, findings []audit.Finding, remedies bool) templ.Compo
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "\">Switchyard can set it</a> <code>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "\">Switchyard can set this</a> <code>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -722,27 +722,27 @@ func alerts(mid string, list []migration.Alert, link bool) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 58, "</strong> was well on <code>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 58, "</strong> on <code>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var35 string
 				templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(a.Node)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 154, Col: 61}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 154, Col: 52}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "</code> and is not now: ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "</code>: ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var36 string
 				templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(a.Measured)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 155, Col: 27}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 154, Col: 75}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var36))
 				if templ_7745c5c3_Err != nil {
@@ -765,13 +765,13 @@ func alerts(mid string, list []migration.Alert, link bool) templ.Component {
 				var templ_7745c5c3_Var37 templ.SafeURL
 				templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinURLErrs(ui.URL(mid, "redis-audit"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 160, Col: 55}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/redisaudit.templ`, Line: 159, Col: 55}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 63, "\">Look at the audit</a>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 63, "\">Open Redis audit</a>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -789,11 +789,11 @@ func alertWord(n int) string {
 	if n == 1 {
 		return "Alert"
 	}
-	return strconv.Itoa(n) + " alerts"
+	return ui.Count(n, "alert")
 }
 
 func auditStatus(reports []audit.Report) ui.Status {
-	worst := ui.OK("No problem")
+	worst := ui.OK("No problems")
 	problems, unknown := 0, 0
 	grave := false
 	for _, r := range reports {
@@ -801,11 +801,11 @@ func auditStatus(reports []audit.Report) ui.Status {
 	}
 	switch {
 	case grave:
-		worst = ui.Bad(strconv.Itoa(problems) + " problems")
+		worst = ui.Bad(ui.Count(problems, "problem"))
 	case problems > 0:
-		worst = ui.Warn(strconv.Itoa(problems) + " problems")
+		worst = ui.Warn(ui.Count(problems, "problem"))
 	case unknown > 0:
-		worst = ui.Unknown(strconv.Itoa(unknown) + " not known")
+		worst = ui.Unknown(strconv.Itoa(unknown) + " unknown")
 	}
 	return worst
 }
@@ -815,9 +815,9 @@ func auditStatus(reports []audit.Report) ui.Status {
 func findingStatus(f audit.Finding) ui.Status {
 	switch f.State {
 	case audit.OK:
-		return ui.OK("Well")
+		return ui.OK("OK")
 	case audit.Unknown:
-		return ui.Unknown("Not known")
+		return ui.Unknown("Unknown")
 	}
 	switch f.Severity {
 	case audit.Critical:

@@ -50,19 +50,53 @@ func errorTitle(r migration.Run) string {
 	case migration.RunRejected:
 		return "Not approved"
 	case migration.RunUndoing:
-		return "Failed, undoing what was done"
+		return "Failed; undoing completed actions"
 	}
 	return "Failed"
+}
+
+// decidedWord is what whoever decided on a run has done.
+func decidedWord(r migration.Run) string {
+	if r.State == migration.RunRejected {
+		return "Rejected by"
+	}
+	return "Approved by"
+}
+
+// drill reports whether a step only tries something out and leaves nothing to roll back.
+func drill(step string) bool {
+	return step == migration.StepBreakerDrill || step == migration.StepWebhookRetry ||
+		step == migration.StepSentinelTest
+}
+
+// readsOnly reports whether a plan changes nothing, so that there is nothing to roll back.
+func readsOnly(p migration.StepPlan) bool {
+	for _, a := range p.Actions {
+		if a.Changes != "" {
+			return false
+		}
+	}
+	return p.Step != migration.StepCutover
+}
+
+// rollbackTitle names the way back; of a move back it is the way forward.
+func rollbackTitle(v Run) string {
+	if p := v.RollbackPlan; p != nil && p.Step == migration.StepCutover {
+		if to, from := p.Params, v.Run.Params; to.To.Index() > from.To.Index() ||
+			to.To == from.To && to.Ramp > from.Ramp {
+			return "Go forward again: " + to.Move().String()
+		}
+	}
+	return "Roll back"
 }
 
 // mayApprove says why this person cannot approve; empty when they can.
 func mayApprove(v Run) string {
 	switch {
 	case !v.Who.CanAct():
-		return "You are signed in as a viewer. An engineer can do this."
+		return "You are signed in as a viewer. Only engineers can do this."
 	case v.Run.Needs() == migration.ApprovalTwo && v.Run.RequestedBy == v.Who.Name:
-		return "You asked for this run, and this cannot be undone. An engineer other than you " +
-			"must approve it."
+		return "You requested this run, and it cannot be undone. Another engineer must approve it."
 	}
 	return ""
 }
@@ -74,16 +108,16 @@ func measurePhase(m migration.Measure, pausedBy string) string {
 	}
 	switch m.Phase {
 	case "jobs":
-		return "Moving what is left, one job after the other: each leaves the source once the " +
-			"target has it."
+		return "Moving the remaining jobs one at a time: each leaves the source once the target " +
+			"has it."
 	case "copy":
-		return "Copying while the queues go on working. Each copied key is compared on both sides."
+		return "Copying while the queues keep working. Each copied key is compared on both sides."
 	case "pause":
-		return "Workers of the source take no further job; those at work finish."
+		return "Workers on the source take no more jobs and finish the ones in progress."
 	case "fence", "settle", "activate":
-		return "The queues stand still for the last difference."
+		return "The queues are stopped while the final difference is copied."
 	case "sweep":
-		return "Carrying over what was added on the source meanwhile."
+		return "Copying what was added on the source in the meantime."
 	}
 	return ui.Title(m.Phase)
 }
@@ -98,13 +132,13 @@ func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
 	case m.Total == 0:
 		l.Add(did, true, "%s %s", ui.Number(m.Done), m.Unit)
 	case m.Done >= m.Total:
-		l.Add(did, true, "%s %s, every one once", ui.Number(m.Done), m.Unit)
+		l.Add(did, true, "all %s %s, at least once", ui.Number(m.Done), m.Unit)
 	default:
 		l.Add(did, true, "%s of about %s %s", ui.Number(m.Done), ui.Number(m.Total), m.Unit)
 	}
 	moving := pausedBy == ""
 	l.Add(
-		"Pace",
+		"Speed",
 		moving && m.PerSecond > 0,
 		"%s %s per second",
 		ui.Number(int64(m.PerSecond)),
@@ -114,19 +148,19 @@ func measureFacts(m migration.Measure, pausedBy string) []migration.Fact {
 	if m.ETASeconds >= 60 {
 		left = migration.Words(time.Duration(m.ETASeconds) * time.Second)
 	}
-	l.Add("Time left", moving && m.ETASeconds > 0, "about %s at this pace", left)
+	l.Add("Time left", moving && m.ETASeconds > 0, "about %s at this speed", left)
 	l.Add("Changed since copied", m.Phase != "jobs", "%s keys", ui.Number(int64(m.Changed)))
 	l.Add(
-		"Would stand still for",
+		"Expected stop",
 		m.FreezeMS > 0,
-		"about %s ms if it did now",
+		"about %s ms if it happened now",
 		ui.Number(m.FreezeMS),
 	)
-	l.Add("Source answers in", m.LatencyMS > 0, "%.1f ms (99 of 100)", m.LatencyMS)
+	l.Add("Source answers in", m.LatencyMS > 0, "%.1f ms (p99)", m.LatencyMS)
 	l.Add(
-		"Held back",
+		"Throttled",
 		m.BackingOffMS > 0,
-		"%.0f ms before each batch, because the source answers slowly",
+		"%.0f ms before each batch, because the source responds slowly",
 		m.BackingOffMS,
 	)
 	return l
@@ -184,9 +218,9 @@ func waitsWith(r migration.Run) string {
 
 func decideTitle(r migration.Run) string {
 	if a, ok := r.Waiting(); ok {
-		return "Decide: " + a.Title
+		return "Approve or reject: " + a.Title
 	}
-	return "Decide"
+	return "Approve or reject"
 }
 
 // ownApprovals lists the actions that an approval of the plan does not cover.
@@ -208,7 +242,7 @@ func approvalWords(a migration.ActionPlan, r migration.Run) string {
 		}
 		said := "Approved by "
 		if !c.Approved {
-			said = "Not approved by "
+			said = "Rejected by "
 		}
 		said += c.By
 		if c.Comment != "" {
@@ -217,8 +251,8 @@ func approvalWords(a migration.ActionPlan, r migration.Run) string {
 		return said
 	}
 	if a.Approval == migration.ApprovalTwo {
-		return "Needs an approval of its own, by somebody other than who asked for the run, " +
-			"with the name typed"
+		return "Needs separate approval from somebody other than the requester, who must type " +
+			"the migration's name"
 	}
-	return "Needs an approval of its own"
+	return "Needs separate approval"
 }

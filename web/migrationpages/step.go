@@ -18,7 +18,8 @@ type Step struct {
 	Plan        migration.StepPlan
 	PlanError   string // why there is no plan; empty when there is one
 	Runs        []migration.Run
-	Open        *migration.Run // the run that holds the migration, of whichever step
+	Open        *migration.Run       // the run that holds the migration, of whichever step
+	Needs       []migration.PlanStep // what must be done before
 	Proves      []migration.Item
 	Cutover     *Cutover              // nil for every other step
 	Audit       *workflows.RedisAudit // of the step audit; nil before there is one
@@ -46,15 +47,15 @@ func failingFirst(gates []migration.Gate) []migration.Gate {
 func obstacle(v Step) string {
 	switch failing := migration.Failing(v.Plan.Gates); {
 	case v.Open != nil:
-		return "Another run is open: " + v.Open.Step + toMove(*v.Open) + ". One runs at a time."
+		return "Another run is open: " + v.Open.Step + toMove(*v.Open) + ". Only one run can be open at a time."
 	case v.PlanError != "":
-		return "No plan can be made now: " + v.PlanError
+		return "Cannot plan this step now: " + v.PlanError
 	case len(failing) == 1:
-		return "One precondition does not hold: " + failing[0].Title + "."
+		return "1 precondition is not met: " + failing[0].Title + "."
 	case len(failing) > 1:
 		return strconv.Itoa(
 			len(failing),
-		) + " preconditions do not hold; the list below says what to do about each."
+		) + " preconditions are not met; the list below says what to do about each."
 	case v.Status.State == migration.StepBlocked:
 		return v.Status.Why
 	}
@@ -64,13 +65,11 @@ func obstacle(v Step) string {
 func approvalText(p migration.StepPlan) string {
 	switch p.Approval {
 	case migration.ApprovalNone:
-		return "Runs at once: it needs no approval."
+		return "No approval needed. Starts immediately."
 	case migration.ApprovalOne:
-		return "Starting asks for approval first. An engineer, also you, confirms this plan " +
-			"before anything changes."
+		return "Needs approval. Any engineer, including you, can approve."
 	case migration.ApprovalTwo:
-		return "Starting asks for approval first. An engineer other than you must confirm this " +
-			"plan and type the migration's name."
+		return "Needs approval from an engineer other than you, who must type the migration's name."
 	}
 	return "Approval: " + string(p.Approval)
 }
@@ -78,7 +77,7 @@ func approvalText(p migration.StepPlan) string {
 func startLabel(v Step) string {
 	label := "Start"
 	if v.Plan.Approval == migration.ApprovalOne || v.Plan.Approval == migration.ApprovalTwo {
-		label = "Ask for approval"
+		label = "Request approval"
 	}
 	if v.Params.To != "" {
 		label += ": " + v.Params.Move().String()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web/ui"
 	"github.com/switchyard-dev/switchyard/workflows"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -23,9 +24,9 @@ func provenStatus(p workflows.Proven) ui.Status { return ui.VerdictStatus(p.Verd
 
 func liveStatus(l workflows.DrillRow) ui.Status {
 	if l.OK {
-		return ui.OK("Refused in time")
+		return ui.OK("Rejected in time")
 	}
-	return ui.Bad("Not as it should")
+	return ui.Bad("Failed")
 }
 
 func openFirst(all []evidence.ScanFinding) []evidence.ScanFinding {
@@ -43,35 +44,35 @@ func openFirst(all []evidence.ScanFinding) []evidence.ScanFinding {
 func benchStatus(c workflows.BenchCell, tried bool) ui.Status {
 	switch {
 	case !tried:
-		return ui.Unknown("Not tried")
+		return ui.Unknown("Not tested")
 	case c.OK && c.Case.Intake:
-		return ui.OK("Kept")
+		return ui.OK("Stored on disk")
 	case c.OK && c.Case.Status == 200:
-		return ui.OK("Taken once")
+		return ui.OK("Accepted once")
 	case c.OK:
-		return ui.OK("Refused")
+		return ui.OK("Rejected")
 	case c.Case.Hung:
 		return ui.Bad("Hangs")
 	case c.Case.Left > 0:
 		return ui.Bad("Stuck")
 	case c.Case.Status == 200 && !c.Case.Enqueued:
-		return ui.Bad("Loses")
+		return ui.Bad("Order lost")
 	case c.Case.Strays > 0:
-		return ui.Bad("Doubles")
+		return ui.Bad("Duplicated")
 	}
-	return ui.Bad("Wrong answer")
+	return ui.Bad("Wrong response")
 }
 
 // benchWords is what a webhook got, and for whom it came too late.
 func benchWords(c workflows.BenchCell) string {
 	k := c.Case
-	answer := fmt.Sprintf("%d after %d ms", k.Status, k.MS)
+	answer := fmt.Sprintf("%d in %d ms", k.Status, k.MS)
 	if k.Hung {
-		answer = fmt.Sprintf("no answer in %d s", k.MS/1000)
+		answer = fmt.Sprintf("no response in %s", migration.Words(time.Duration(k.MS)*time.Millisecond))
 	}
 	job := "no job"
 	if k.Enqueued {
-		job = "job is there"
+		job = "job written"
 	}
 	if k.Intake && c.OK {
 		job = fmt.Sprintf("delivered once, %d ms after the fault", k.RecoveredMS)
@@ -81,7 +82,7 @@ func benchWords(c workflows.BenchCell) string {
 		text += ": " + c.Why
 	}
 	if len(c.TooLate) > 0 {
-		text += ". Too late for " + strings.Join(c.TooLate, ", ")
+		text += ". Too slow for " + strings.Join(c.TooLate, ", ")
 	}
 	return text
 }
@@ -93,7 +94,7 @@ func scanStatus(f evidence.ScanFinding) ui.Status {
 	case f.Verdict == "FAIL":
 		return ui.Bad("Fail")
 	case f.DecidedBy != "":
-		return ui.Past("Decided")
+		return ui.Past("Exception")
 	}
 	return ui.Warn("Review").As("hand")
 }
@@ -113,12 +114,12 @@ func scanSummary(f evidence.ScanFacts) string {
 		}
 	}
 	return fmt.Sprintf(
-		"%d files, %d pass, %d fail, %d to be reviewed, %d decided",
-		f.Files,
+		"%s scanned: %d passed, %d failed, %d need review, %s",
+		ui.Count(f.Files, "file"),
 		pass,
 		fail,
 		open,
-		decided,
+		ui.Count(decided, "exception"),
 	)
 }
 

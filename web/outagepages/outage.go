@@ -23,7 +23,7 @@ type Outage struct {
 func ReplayTitle(in workflows.Replay, out workflows.ReplayResult) string {
 	switch {
 	case out.Missing == 0:
-		return "Nothing is missing"
+		return "No orders missing"
 	case in.Look:
 		return lostOnes(in, out.Missing) + isAre(out.Missing) + " missing"
 	}
@@ -32,23 +32,23 @@ func ReplayTitle(in workflows.Replay, out workflows.ReplayResult) string {
 
 // ReplayText gives the details.
 func ReplayText(in workflows.Replay, out workflows.ReplayResult) string {
-	from := "What " + workflows.ProviderName(in.Provider) + " has since " + ui.Stamp(in.Since)
+	from := "Everything " + workflows.ProviderName(in.Provider) + " has since " + ui.Stamp(in.Since)
 	if len(in.Events) > 0 {
-		from = "What the file holds of " + workflows.ProviderName(in.Provider)
+		from = "Everything in the file from " + workflows.ProviderName(in.Provider)
 	}
 	if out.Missing == 0 {
 		return from + " is acknowledged in the order ledger: " + lostOnes(in, out.Known) + "."
 	}
-	text := from + " and the order ledger does not know: " + strings.Join(out.Events, ", ")
+	text := from + " that the order ledger does not have: " + strings.Join(out.Events, ", ")
 	if more := out.Missing - len(out.Events); more > 0 {
 		text += " and " + ui.Number(more) + " more"
 	}
 	text += "."
 	if len(out.Refused) > 0 {
-		text += " Not taken: " + strings.Join(out.Refused, "; ") + "."
+		text += " Rejected: " + strings.Join(out.Refused, "; ") + "."
 	}
 	if !in.Look && out.Left > 0 {
-		text += fmt.Sprintf(" %s%s left: ask again.", ui.Number(out.Left), isAre(out.Left))
+		text += fmt.Sprintf(" %s left: run it again.", ui.Number(out.Left))
 	}
 	return text
 }
@@ -75,27 +75,28 @@ func isAre(n int) string {
 func intakeStatus(i *workflows.IntakeOutlook) ui.Status {
 	switch {
 	case i.Refused > 0:
-		return ui.Bad("Refuses orders").As("circle-x")
+		return ui.Bad("Rejecting orders").As("circle-x")
 	case i.Durable < i.Instances:
-		return ui.Warn("Not everywhere")
+		return ui.Warn("Not on all instances")
 	case i.Backlog > 0:
-		return ui.Warn("Holds orders").As("clock")
+		return ui.Warn("Storing orders").As("clock")
 	}
 	return ui.OK("Ready")
 }
 
 func intakeWords(i *workflows.IntakeOutlook) string {
 	text := fmt.Sprintf(
-		"%d of %d instances keep each order on disk before they acknowledge it, and enqueue it "+
-			"when Redis takes it.",
+		"%d of %s store each order on disk before acknowledging it, and enqueue it when Redis "+
+			"accepts it.",
 		i.Durable,
-		i.Instances,
+		ui.Count(i.Instances, "instance"),
 	)
 	if i.Lasts > 0 {
-		text += " At the rate of now the room is enough for an outage of " + migration.Words(i.Lasts) + "."
+		text += " At the current rate, there is room for an outage of " +
+			"" + migration.Words(i.Lasts) + "."
 	}
 	if i.Guessed {
-		text += fmt.Sprintf(" An order is taken for %d KiB until some wait.", i.PerOrder>>10)
+		text += fmt.Sprintf(" Assumes %d KiB an order until some are stored.", i.PerOrder>>10)
 	}
 	return text
 }
@@ -114,9 +115,9 @@ func sendsAny(o workflows.Outage) bool {
 func forecastTodo(f workflows.Forecast) string {
 	switch {
 	case f.Verdict == "late":
-		return "nothing"
+		return "Nothing"
 	case f.LosesUntil != "":
-		return f.Recovery + " Orders go on being lost until " + f.LosesUntil + "."
+		return f.Recovery + " Orders keep being lost until " + f.LosesUntil + "."
 	}
 	return f.Recovery
 }
@@ -133,9 +134,9 @@ func asked(o workflows.Outage) string {
 
 func askStatus(p workflows.ProviderOutage) ui.Status {
 	if p.CanAsk {
-		return ui.OK("Can be asked")
+		return ui.OK("API available")
 	}
-	return ui.Idle("Needs a file")
+	return ui.Idle("Manual export needed")
 }
 
 // Lengths are what the slider of the what-if offers.
@@ -169,16 +170,6 @@ func lengthAt(d time.Duration) string {
 	return strconv.Itoa(len(Lengths) - 1)
 }
 
-func length(d time.Duration) string {
-	if d < 2*time.Minute && d%time.Second == 0 || d < time.Second {
-		return fmt.Sprintf("%d s", d/time.Second)
-	}
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return migration.Words(d)
-}
-
 // flagLength writes a length as the command takes it.
 func flagLength(d time.Duration) string {
 	switch {
@@ -193,7 +184,7 @@ func flagLength(d time.Duration) string {
 func clockStatus(s string) ui.Status {
 	switch s {
 	case "losing":
-		return ui.Bad("Orders are lost")
+		return ui.Bad("Losing orders")
 	case "critical":
 		return ui.Bad("Critical").As("triangle-alert")
 	case "warning":
@@ -205,11 +196,11 @@ func clockStatus(s string) ui.Status {
 func forecastStatus(f workflows.Forecast) ui.Status {
 	switch f.Verdict {
 	case "lost":
-		return ui.Bad("Orders are lost")
+		return ui.Bad("Losing orders")
 	case "uncertain":
-		return ui.Warn("Cannot be excluded")
+		return ui.Warn("Loss possible")
 	}
-	return ui.OK("All come late")
+	return ui.OK("All late, none lost")
 }
 
 // outageStatus is how it stands as a whole.
@@ -225,14 +216,14 @@ func outageStatus(o workflows.Outage) ui.Status {
 	case worst != "":
 		return clockStatus(worst)
 	case o.Unknown != "":
-		return ui.Unknown("Not known")
+		return ui.Unknown("Unknown")
 	}
-	return ui.OK("No order is missing")
+	return ui.OK("No orders missing")
 }
 
 func money(v float64, currency string) string {
 	if currency == "" {
-		return "not known"
+		return "unknown"
 	}
 	if v >= 1000 {
 		return ui.Number(int64(v+0.5)) + " " + currency
@@ -243,10 +234,10 @@ func money(v float64, currency string) string {
 // refused says what of a forecast is counted, which needs a rate.
 func refused(p workflows.ProviderOutage) string {
 	if p.PerMinute == 0 {
-		return "not known: no rate of orders"
+		return "unknown: no order rate measured"
 	}
 	return fmt.Sprintf(
-		"%s orders, %s of them lost",
+		"%s rejected, %s expected lost",
 		ui.Number(p.Forecast.Refused),
 		ui.Number(p.Forecast.Lost),
 	)
@@ -254,29 +245,29 @@ func refused(p workflows.ProviderOutage) string {
 
 func rate(p workflows.ProviderOutage) string {
 	if p.PerMinute == 0 {
-		return "not known"
+		return "unknown"
 	}
 	if p.PerMinute < 1 {
-		return fmt.Sprintf("%.1f orders an hour, %s", p.PerMinute*60, p.RateFrom)
+		return fmt.Sprintf("%.1f orders/h, %s", p.PerMinute*60, p.RateFrom)
 	}
-	return fmt.Sprintf("%.1f orders a minute, %s", p.PerMinute, p.RateFrom)
+	return fmt.Sprintf("%.1f orders/min, %s", p.PerMinute, p.RateFrom)
 }
 
 // leftWords says how long until the first order is lost for good.
 func leftWords(c workflows.OutageClock) string {
 	if c.Left <= 0 {
-		return "the first order was lost " + migration.Words(-c.Left) + " ago"
+		return "The first order was permanently lost " + migration.Words(-c.Left) + " ago"
 	}
-	return length(c.Left.Round(time.Second)) + " until the first order is lost for good"
+	return migration.Words(c.Left) + " until the first order is permanently lost"
 }
 
 // missingWords says how many orders are not back: counted, or estimated where nobody knows.
 func missingWords(o workflows.Outage, p workflows.ProviderOutage) string {
 	if o.Unknown != "" {
 		return fmt.Sprintf(
-			"about %s orders, if every one since was refused",
-			ui.Number(p.Clock.AtRisk),
+			"about %s, if all orders since were rejected",
+			ui.Count(p.Clock.AtRisk, "order"),
 		)
 	}
-	return ui.Number(p.Missing) + " orders"
+	return ui.Count(p.Missing, "order")
 }

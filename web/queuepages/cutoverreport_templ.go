@@ -31,9 +31,9 @@ func (v CutoverReport) Blocking() string {
 		}
 	}
 	if n == 1 {
-		return "1 thing blocks"
+		return "1 blocker"
 	}
-	return fmt.Sprintf("%d things block", n)
+	return fmt.Sprintf("%d blockers", n)
 }
 
 // ReportGroup is the lines of one severity.
@@ -48,8 +48,8 @@ func (v CutoverReport) Groups() []ReportGroup {
 	for _, g := range []struct {
 		severity  workflows.Severity
 		id, title string
-	}{{workflows.SeverityBlocks, "blocks", "Blocks"}, {workflows.SeverityUnknown, "unknown", "Unknown"}, {workflows.SeverityCareful, "careful", "Works, with an effect to know"},
-		{workflows.SeverityClear, "clear", "Clear"}} {
+	}{{workflows.SeverityBlocks, "blocks", "Blocking"}, {workflows.SeverityUnknown, "unknown", "Unknown"}, {workflows.SeverityCareful, "careful", "Warnings"},
+		{workflows.SeverityClear, "clear", "OK"}} {
 		group := ReportGroup{ID: g.id, Title: g.title}
 		for _, l := range v.Report.Lines {
 			if l.Severity == g.severity {
@@ -85,12 +85,12 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<header class=\"title\"><h1>If we cut over now</h1>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<header class=\"title\"><h1>Cutover readiness</h1>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if v.Report.Ready {
-			templ_7745c5c3_Err = ui.Chip(ui.OK("Nothing stands against it")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Chip(ui.OK("Ready")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -117,7 +117,7 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "</p></header><p class=\"lede\">What would be lost, run twice or never run if the source went away at this moment. What could not be read blocks too.</p>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "</p></header><p class=\"lede\">What would be lost, run twice or never run if the source went away right now. Whatever could not be read also blocks.</p>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -179,7 +179,7 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if group.ID != "clear" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<th scope=\"col\">How to clear it</th>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<th scope=\"col\">Fix</th>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -300,9 +300,9 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var13 string
-					templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf("%d examples", len(l.Examples)))
+					templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(ui.Count(len(l.Examples), "example"))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/cutoverreport.templ`, Line: 111, Col: 57}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/cutoverreport.templ`, Line: 111, Col: 50}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 					if templ_7745c5c3_Err != nil {
@@ -341,14 +341,14 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if group.ID != "clear" {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<td data-label=\"How to clear it\">")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<td data-label=\"Fix\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var15 string
 					templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(ui.Title(l.Clear))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/cutoverreport.templ`, Line: 122, Col: 61}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/cutoverreport.templ`, Line: 122, Col: 49}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 					if templ_7745c5c3_Err != nil {
@@ -380,11 +380,11 @@ func CutoverReportPage(v CutoverReport) templ.Component {
 func severityStatus(s workflows.Severity) ui.Status {
 	switch s {
 	case workflows.SeverityBlocks:
-		return ui.Bad("Blocks")
+		return ui.Bad("Blocking")
 	case workflows.SeverityCareful:
-		return ui.Warn("Careful")
+		return ui.Warn("Warning")
 	case workflows.SeverityClear:
-		return ui.OK("Clear")
+		return ui.OK("OK")
 	}
 	return ui.Stale("Unknown").As("circle-help")
 }

@@ -26,10 +26,10 @@ type Jobs struct {
 // searched says how much of a side a search has looked through.
 func searched(s workflows.SideMatches) string {
 	r := s.Result
-	out := fmt.Sprintf("%s jobs of %d queues read", ui.Number(r.Searched), s.Queues)
+	out := fmt.Sprintf("%s in %s searched", ui.Count(r.Searched, "job"), ui.Count(s.Queues, "queue"))
 	if r.TooLarge > 0 {
 		out += fmt.Sprintf(
-			"; %s with more than %s of data were not",
+			"; %s with more than %s of data skipped",
 			ui.Number(r.TooLarge),
 			ui.Size(bullmq.SearchBytes),
 		)
@@ -60,7 +60,7 @@ func jobActions(j bullmq.Job) []jobAction {
 			jobAction{
 				bullmq.RetryJob,
 				"Retry",
-				"A worker runs it again, at once. Its attempts stay counted.",
+				"A worker runs it again immediately. Previous attempts still count.",
 			},
 		)
 	case "completed":
@@ -69,8 +69,8 @@ func jobActions(j bullmq.Job) []jobAction {
 			jobAction{
 				bullmq.RetryJob,
 				"Run again",
-				"A worker runs a job again that has taken effect. Only what the app recognises " +
-					"by its id is not done twice.",
+				"A worker runs this completed job again. Its effects happen twice unless the " +
+					"app deduplicates by job ID.",
 			},
 		)
 	case "delayed":
@@ -79,7 +79,7 @@ func jobActions(j bullmq.Job) []jobAction {
 			jobAction{
 				bullmq.PromoteJob,
 				"Promote",
-				"A worker runs it now instead of when it is due.",
+				"A worker runs it now instead of at its due time.",
 			},
 		)
 	}
@@ -107,9 +107,9 @@ func jobStatus(j bullmq.Job) ui.Status {
 		return ui.Running("Active")
 	case "":
 		if j.Moved {
-			return ui.Past("Moved away: a copy").As("route")
+			return ui.Past("Moved: this is a copy").As("route")
 		}
-		return ui.Bad("In no list")
+		return ui.Bad("Orphaned")
 	}
 	return ui.Waiting(ui.Title(j.State))
 }
@@ -120,20 +120,20 @@ func jobFacts(j bullmq.Job) []migration.Fact {
 	for _, t := range []struct {
 		label string
 		at    *time.Time
-	}{{"Added", j.Timestamp}, {"Due", j.DueAt}, {"Taken by a worker", j.ProcessedOn}, {"Finished", j.FinishedOn}} {
+	}{{"Added", j.Timestamp}, {"Due", j.DueAt}, {"Started", j.ProcessedOn}, {"Finished", j.FinishedOn}} {
 		if t.at != nil {
 			l.Add(t.label, true, "%s", ui.Stamp(*t.at))
 		}
 	}
 	l.Add("Attempts", true, "%d made", j.AttemptsMade)
-	l.Add("Stalled", j.Stalled > 0, "%d times", j.Stalled)
+	l.Add("Stalled", j.Stalled > 0, "%s", ui.Count(j.Stalled, "time"))
 	l.Add("Priority", j.Priority > 0, "%d", j.Priority)
-	l.Add("Deduplication id", j.DedupID != "", "%s", j.DedupID)
+	l.Add("Deduplication ID", j.DedupID != "", "%s", j.DedupID)
 	l.Add("Scheduler", j.SchedulerID != "", "%s", j.SchedulerID)
 	l.Add("Parent", j.ParentKey != "", "%s", j.ParentKey)
-	l.Add("Children pending", j.PendingChildren > 0, "%d", j.PendingChildren)
+	l.Add("Pending children", j.PendingChildren > 0, "%d", j.PendingChildren)
 	l.Add("Worker", j.ProcessedBy != "", "%s", j.ProcessedBy)
-	l.Add("Locked", j.Locked, "a worker holds it")
+	l.Add("Locked", j.Locked, "by a worker")
 	l.Add("Data", true, "%s", ui.Size(int64(j.Bytes)))
 	return l
 }
@@ -146,14 +146,14 @@ func jobTexts(j bullmq.Job) []migration.Fact {
 	l.Add("Result", j.ReturnValue != "", "%s", j.ReturnValue)
 	l.Add("Progress", j.Progress != "" && j.Progress != "0", "%s", j.Progress)
 	l.Add(
-		"Why it failed",
+		"Failure",
 		j.FailedReason != "",
 		"%s\n\n%s",
 		j.FailedReason,
 		strings.Join(j.Stacktrace, "\n\n"),
 	)
 	l.Add(
-		fmt.Sprintf("Log, %d of %d lines", len(j.Logs), j.LogCount),
+		fmt.Sprintf("Log (%d of %d lines)", len(j.Logs), j.LogCount),
 		len(j.Logs) > 0,
 		"%s",
 		strings.Join(j.Logs, "\n"),

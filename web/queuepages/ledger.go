@@ -54,13 +54,13 @@ func ledgerAlert(o workflows.LedgerOverview) (s ui.Status, text string) {
 
 func lateWords(n int64) string {
 	if n == 1 {
-		return "1 order is over its deadline"
+		return "1 order is overdue"
 	}
-	return ui.Number(n) + " orders are over their deadline"
+	return ui.Number(n) + " orders are overdue"
 }
 
 func exceptionStatus(e ledger.Exception) ui.Status {
-	s := ui.Bad(ui.Title(string(e.Verdict)))
+	s := ui.Bad(ui.Title(verdictWord(e.Verdict)))
 	switch e.Verdict {
 	case ledger.Stray, ledger.Ghost:
 		s = ui.Warn(s.Word)
@@ -73,27 +73,54 @@ func exceptionStatus(e ledger.Exception) ui.Status {
 	return s
 }
 
+// verdictWords names each verdict for people; the ids are for programs.
+var verdictWords = map[ledger.Verdict]string{
+	ledger.Loss:     "lost",
+	ledger.Double:   "duplicate",
+	ledger.Mismatch: "mismatch",
+	ledger.Stray:    "wrong side",
+	ledger.Ghost:    "no matching order",
+	ledger.Late:     "overdue",
+}
+
+// verdictMeaning says in a line what each verdict is about.
+var verdictMeaning = map[ledger.Verdict]string{
+	ledger.Loss:     "Acknowledged, but did not take effect within the deadline",
+	ledger.Double:   "Took effect more than once",
+	ledger.Mismatch: "Different results or data on the two sides, or data other than was sent",
+	ledger.Stray:    "Added on a side that the application did not send it to",
+	ledger.Ghost:    "Ran, although the application has no record of it",
+	ledger.Late:     "Not finished within its deadline",
+}
+
+func verdictWord(v ledger.Verdict) string {
+	if w, ok := verdictWords[v]; ok {
+		return w
+	}
+	return string(v)
+}
+
 func laneStatus(l workflows.LedgerLane) ui.Status {
 	switch {
 	case l.Current:
-		return ui.OK("Current")
+		return ui.OK("Up to date")
 	case l.Error != "":
 		return ui.Bad("Not readable")
 	}
-	return ui.Stale("Not current")
+	return ui.Stale("Not up to date")
 }
 
 func laneFacts(l workflows.LedgerLane) []migration.Fact {
 	var f ui.Facts
 	if l.At == 0 {
-		f.Add("Read to", true, "not read to its end yet")
+		f.Add("Read to", true, "not read to the end yet")
 	} else {
 		f.Add("Read to", true, "%s, entry %s", ui.Stamp(time.UnixMilli(l.At)), l.Upto)
 		f.Add("Lag", true, "%s", migration.Words(time.Duration(l.LagMS)*time.Millisecond))
 	}
 	f.Add("Open jobs", true, "%s", ui.Number(l.Open))
-	f.Add("Folded jobs", true, "%s", ui.Number(l.Closed))
-	f.Add("Entries", true, "%s, of them %s adds", ui.Number(l.Entries), ui.Number(l.Adds))
+	f.Add("Completed jobs counted", true, "%s", ui.Number(l.Closed))
+	f.Add("Entries", true, "%s, of which %s adds", ui.Number(l.Entries), ui.Number(l.Adds))
 	f.Add("Retries", l.Retries > 0, "%s", ui.Number(l.Retries))
 	return f
 }
@@ -142,7 +169,8 @@ func stripWords(ws []ledger.Window) string {
 		n[w.State]++
 	}
 	return fmt.Sprintf(
-		"last hour: %d minutes conclusive, %d inconclusive, %d running, %d not followed",
+		"last hour: %d min verified, %d min incomplete, %d min not yet verified, %d min before "+
+			"tracking started",
 		n[ledger.Conclusive],
 		n[ledger.Inconclusive],
 		n[ledger.Running],

@@ -64,14 +64,14 @@ func timeline(o workflows.LedgerOrder) []moment {
 				add(s.Due, "due")
 			}
 			if s.Missing != nil {
-				add(s.Missing.MS, "looked for on the server: "+s.Why)
+				add(s.Missing.MS, "searched for on the server: "+s.Why)
 			}
 		}
 	}
 	for _, e := range o.Exceptions {
 		out = append(
 			out,
-			moment{at: e.At, who: "Ledger", what: string(e.Verdict) + ": " + e.Detail},
+			moment{at: e.At, who: "Ledger", what: verdictWord(e.Verdict) + ": " + e.Detail},
 		)
 		if e.SettledBy != "" {
 			out = append(
@@ -79,7 +79,7 @@ func timeline(o workflows.LedgerOrder) []moment {
 				moment{
 					at:   e.SettledAt,
 					who:  "Ledger",
-					what: string(e.Verdict) + " settled by " + e.SettledBy,
+					what: verdictWord(e.Verdict) + " resolved by " + e.SettledBy,
 				},
 			)
 		}
@@ -101,7 +101,7 @@ func stayWords(s *ledger.Stay) string {
 	add(s.Active, "attempt", "attempts")
 	add(s.Retried, "retry", "retries")
 	add(s.Stalled, "stall", "stalls")
-	add(s.Completed, "completion that took effect", "completions that took effect")
+	add(s.Completed, "effective completion", "effective completions")
 	add(s.Harmless, "completion without effect", "completions without effect")
 	if s.Result != "" {
 		parts = append(parts, "result "+ui.Short(s.Result))
@@ -114,13 +114,13 @@ func orderStatus(o workflows.LedgerOrder) ui.Status {
 	open := slices.ContainsFunc(o.Lives, func(l ledger.Life) bool { return l.Open() })
 	switch j := o.Journal; {
 	case j != nil && (j.Applied > 1 || j.Different != ""):
-		return ui.Bad("The application's record shows harm")
+		return ui.Bad("Problem in the application's record")
 	case open || j != nil && j.Applied == 0:
-		return ui.Running("Under way, nothing found wrong so far")
+		return ui.Running("In flight, no problems so far")
 	case len(unknowns(o)) > 0:
-		return ui.Stale("Nothing was found wrong, but not everything is known").As("circle-help")
+		return ui.Stale("No problems found, but some information is missing").As("circle-help")
 	}
-	return ui.OK("Nothing is wrong with it")
+	return ui.OK("No problems")
 }
 
 // unknowns say what is not known of an order, and why.
@@ -132,45 +132,45 @@ func unknowns(o workflows.LedgerOrder) (out []string) {
 	case o.Journal == nil:
 		out = append(
 			out,
-			"the application's journal has no record of it: what was promised to the payment "+
-				"provider is not known",
+			"the application's journal has no record of it, so what the payment provider was "+
+				"told is unknown",
 		)
 	case o.Journal.Folded:
 		out = append(
 			out,
-			"it was in order long ago: of what the application recorded only the minute is kept",
+			"it was processed correctly long ago, and only the minute of the application's "+
+				"record is kept",
 		)
 	}
 	if o.Done && len(o.Lives) == 0 {
 		out = append(
 			out,
-			"the streams said before that it took effect; what happened on the way was folded",
+			"the events showed earlier that it took effect; the details are no longer kept",
 		)
 	}
 	if !o.Done && len(o.Lives) == 0 {
 		out = append(
 			out,
-			"no stream tells of it: its job was not seen, or it ended before the streams were "+
-				"followed",
+			"no event mentions it: its job was not seen, or finished before tracking started",
 		)
 	}
 	for _, life := range o.Lives {
 		if life.Partial {
 			out = append(
 				out,
-				"it was met without its beginning: it was added before the streams were "+
-					"followed, or was moved here",
+				"its beginning was not seen: it was added before tracking started, or was moved "+
+					"here",
 			)
 		}
 		if life.Before {
-			out = append(out, "a job of this id took effect before this life began")
+			out = append(out, "an earlier job with this ID took effect")
 		}
 		for i, s := range life.Stays {
 			if s != nil && s.Unsure {
 				out = append(
 					out,
-					"entries of "+ledger.Places[i]+" were missed while it was there: its state "+
-						"may be old",
+					"entries of "+ledger.Places[i]+" were missed while it was there, so its "+
+						"state may be outdated",
 				)
 			}
 		}

@@ -80,7 +80,7 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, ". It may be younger than what was read last, or its id is another: look for the job on both servers.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, ". It may be newer than what was last read, or have a different ID: search for the job on both servers.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -94,11 +94,11 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.Figure("applied", "Applied", ui.Number(j.Applied), appliedTone(j.Applied)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Figure("applied", "Processed", ui.Number(j.Applied), appliedTone(j.Applied)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.Figure("suppressed", "Repeats caught", ui.Number(j.Suppressed), "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Figure("suppressed", "Duplicates suppressed", ui.Number(j.Suppressed), "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -184,7 +184,7 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, " <section aria-labelledby=\"life-title\"><h2 id=\"life-title\">Its life</h2><p class=\"meta\">Application, servers and ledger have clocks of their own: moments close to each other may be in another order.</p><ol class=\"timeline card\" id=\"timeline\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, " <section aria-labelledby=\"life-title\"><h2 id=\"life-title\">Timeline</h2><p class=\"meta\">Application, servers and ledger have separate clocks, so moments close together may be out of order.</p><ol class=\"timeline card\" id=\"timeline\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -251,7 +251,7 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if u := unknowns(v.Order); len(u) > 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<section aria-labelledby=\"unknown-title\"><h2 id=\"unknown-title\">What is not known, and why</h2><ul id=\"unknowns\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<section aria-labelledby=\"unknown-title\"><h2 id=\"unknown-title\">What is unknown, and why</h2><ul id=\"unknowns\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -301,7 +301,7 @@ func LedgerOrderPage(v LedgerOrder) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "Find a job with this id on both servers</a></p>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "Find a job with this ID on both servers</a></p>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -15,7 +15,7 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 	l.Add("BullMQ", true, "%s", orUnknown(q.Counts.Version, q.Layout))
 	switch {
 	case q.WorkersNote != "":
-		l.Add("Workers", true, "not known: %s", q.WorkersNote)
+		l.Add("Workers", true, "unknown: %s", q.WorkersNote)
 	case len(q.Workers) == 0:
 		l.Add("Workers", true, "none connected")
 	default:
@@ -41,7 +41,7 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 			ui.Stamp(*q.DelayedLast),
 		)
 	}
-	l.Add("Waiting for another try", q.Retrying > 0, "%s", ui.Number(q.Retrying))
+	l.Add("Waiting for retry", q.Retrying > 0, "%s", ui.Number(q.Retrying))
 	var tied []string
 	for _, t := range q.TiedTo {
 		tied = append(tied, t.String())
@@ -49,47 +49,47 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 	l.Add(
 		"Flows",
 		q.FlowParents+q.FlowChildren > 0,
-		"%s parents with pending children, %s children",
-		ui.Number(q.FlowParents),
-		ui.Number(q.FlowChildren),
+		"%s with pending children, %s",
+		ui.Count(q.FlowParents, "parent"),
+		ui.Count(q.FlowChildren, "child", "children"),
 	)
-	l.Add("Tied by flows to", len(tied) > 0, "%s", strings.Join(tied, ", "))
+	l.Add("Linked by flows to", len(tied) > 0, "%s", strings.Join(tied, ", "))
 	l.Add(
 		"Deduplication",
 		q.DedupCount > 0,
-		"%s ids hold further jobs off",
-		ui.Number(q.DedupCount),
+		"%s",
+		ui.Count(q.DedupCount, "active deduplication ID"),
 	)
 	l.Add(
-		"Hidden payloads",
+		"Deferred payloads",
 		q.DedupNext > 0,
-		"%s wait for an active job's end",
+		"%s until an active job finishes",
 		ui.Number(q.DedupNext),
 	)
 	if q.RateLimit != nil {
 		l.Add(
 			"Rate limit",
 			true,
-			"%s jobs in %s",
-			ui.Number(q.RateLimit.Max),
+			"%s per %s",
+			ui.Count(q.RateLimit.Max, "job"),
 			migration.Words(q.RateLimit.Duration),
 		)
 	}
 	l.Add(
 		"Worker rate limit",
 		q.Limited,
-		"its counter is there%s",
-		map[bool]string{true: " and never ends: the limit is off"}[q.LimitedEver],
+		"active%s",
+		map[bool]string{true: ", but its counter never expires: the limit is off"}[q.LimitedEver],
 	)
 	l.Add("Concurrency", q.Concurrency > 0, "%s for all workers", ui.Number(q.Concurrency))
 	l.Add(
-		"Jobs in no list",
+		"Orphaned jobs",
 		q.HashesWithoutIndex > 0,
 		"%s: BullMQ never runs them",
 		ui.Number(q.HashesWithoutIndex),
 	)
 	l.Add(
-		"Ids without a job",
+		"Dangling job IDs",
 		q.IndexedWithoutHash > 0,
 		"%s: BullMQ would run them with empty data",
 		ui.Number(q.IndexedWithoutHash),
@@ -97,23 +97,23 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 	l.Add(
 		"Stalled",
 		q.StalledCount > 0,
-		"%s active without a living worker",
+		"%s active without a live worker",
 		ui.Number(q.StalledCount),
 	)
 	l.Add("Memory", true, "%s (%s)", ui.Size(q.MemoryBytes), q.MemoryNote)
 	l.Add(
 		"Payload",
 		q.Payload.Sampled > 0,
-		"half up to %s, 95 %% up to %s, 99 %% up to %s, largest %s, of %s jobs looked at",
+		"p50 %s, p95 %s, p99 %s, max %s (%s measured)",
 		ui.Size(q.Payload.P50),
 		ui.Size(q.Payload.P95),
 		ui.Size(q.Payload.P99),
 		ui.Size(q.Payload.Max),
-		ui.Number(q.Payload.Sampled),
+		ui.Count(int64(q.Payload.Sampled), "job"),
 	)
 	if q.Counts.OldestJobAgeMS > 0 {
 		l.Add(
-			"Next job has waited",
+			"Oldest waiting job",
 			true,
 			"%s",
 			migration.Words(time.Duration(q.Counts.OldestJobAgeMS)*time.Millisecond),
@@ -127,7 +127,7 @@ func orUnknown(version, layout string) string {
 	case version != "":
 		return version
 	case layout != "":
-		return layout + " by its keys"
+		return layout + " (judging by its keys)"
 	}
-	return "version not known"
+	return "version unknown"
 }

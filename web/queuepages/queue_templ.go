@@ -114,9 +114,9 @@ func QueuePage(v QueueDetail) templ.Component {
 					}
 					if s.WalkedAt != nil && s.At.Sub(*s.WalkedAt) > time.Minute {
 						var templ_7745c5c3_Var6 string
-						templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(" · flows, deduplication, orphans and sizes ")
+						templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(" · last full scan (flows, deduplication, orphans, sizes) ")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/queue.templ`, Line: 34, Col: 55}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/queue.templ`, Line: 34, Col: 69}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 						if templ_7745c5c3_Err != nil {
@@ -175,7 +175,7 @@ func QueuePage(v QueueDetail) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else if s.Error == "" {
-					templ_7745c5c3_Err = ui.Empty("This side has no such queue.").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Empty("This queue does not exist on this side.").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -221,14 +221,14 @@ func queueDepth(q bullmq.QueueSurvey, now time.Time) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Chip(ui.Past("Moved away").As("route")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Chip(ui.Past("Moved").As("route")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var10 string
-			templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" %d jobs here are copies of what runs on the other side.", q.Copies))
+			templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" %s of jobs that run on the other side.", ui.Count(q.Copies, "copy")))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/queue.templ`, Line: 61, Col: 86}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/queuepages/queue.templ`, Line: 61, Col: 87}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 			if templ_7745c5c3_Err != nil {
@@ -262,7 +262,7 @@ func queueDepth(q bullmq.QueueSurvey, now time.Time) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(q.Schedulers) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<h3>Schedulers</h3><table><thead><tr><th scope=\"col\">Id</th><th scope=\"col\">Runs</th><th scope=\"col\">Next</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<h3>Schedulers</h3><table><thead><tr><th scope=\"col\">ID</th><th scope=\"col\">Runs</th><th scope=\"col\">Next</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -318,13 +318,13 @@ func queueDepth(q bullmq.QueueSurvey, now time.Time) templ.Component {
 					}
 				}
 				if s.Legacy {
-					templ_7745c5c3_Err = ui.Chip(ui.Bad("BullMQ 6 refuses it")).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Chip(ui.Bad("Rejected by BullMQ 6")).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 				}
 				if s.PendingMissing {
-					templ_7745c5c3_Err = ui.Chip(ui.Bad("Its next job is missing")).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = ui.Chip(ui.Bad("Next job missing")).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -348,7 +348,7 @@ func queueDepth(q bullmq.QueueSurvey, now time.Time) templ.Component {
 			}
 		}
 		if len(q.Examples)+len(q.Stalled) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<h3>Ids to look at</h3><ul>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<h3>IDs to check</h3><ul>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

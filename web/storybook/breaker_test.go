@@ -143,7 +143,7 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	out.Live = []workflows.DrillRow{
 		{
 			Case: evidence.DrillCase{
-				Fault: "connections cut and not coming back", Queue: q.Queue, Status: 503,
+				Fault: "connections cut and not restored", Queue: q.Queue, Status: 503,
 				MS: 3, LimitMS: 2500, Note: "redis connection is reconnecting",
 			},
 			OK: true,

@@ -105,13 +105,13 @@ func storyOverview(t *testing.T) migration.Overview {
 			{
 				Verb: "start", Step: "cutover",
 				Params: migration.Params{To: migration.StageLive, Ramp: 50},
-				Title:  "Cut over: move to live at 50 %",
-				Why:    "The target gets authority for 50 % of orders.",
+				Title:  "Cutover: move to live at 50 %",
+				Why:    "The target becomes primary for 50 % of orders.",
 			},
 			{
 				Verb: "start", Step: "breaker-drill", Title: "Circuit-breaker drill",
-				Why: "Cuts and freezes the producer's connection and looks at what a webhook " +
-					"gets meanwhile.",
+				Why: "Cuts and freezes the producer's connection and checks what webhooks get " +
+					"in the meantime.",
 			},
 		},
 	}
@@ -128,13 +128,13 @@ func storyOverview(t *testing.T) migration.Overview {
 		}
 		switch st.State {
 		case migration.StepBlocked:
-			st.Why = "needs Dual-write validation"
+			st.Why = "Blocked by: Dual-write validation"
 		case migration.StepFailed:
 			st.Why = "frozen server: status 200 after 9100 ms (want 503 within 5000 ms)"
 		case migration.StepSkipped:
-			st.Why = "the policy is noeviction already"
+			st.Why = "the policy is already noeviction"
 		case migration.StepActive:
-			st.Why = "at live at 25 %"
+			st.Why = "Stage: live at 25 %"
 		}
 		o.Steps = append(o.Steps, st)
 	}
@@ -154,8 +154,8 @@ func overviewStories(t *testing.T) map[string]story {
 	o2.OpenRun, o2.NextSteps = &waiting, []migration.NextStep{
 		{
 			Verb: "approve", Step: "cutover", RunID: waiting.ID,
-			Title: "Approve: Cut over by flag to live at 50 %",
-			Why:   "Look at what will happen, then approve or reject.",
+			Title: "Approve: Cutover to live at 50 %",
+			Why:   "Review the plan, then approve or reject.",
 		},
 	}
 	out["overview-viewer"] = story{

@@ -96,11 +96,11 @@ func queueStories(t *testing.T) map[string]story {
 					Severity: workflows.SeverityBlocks,
 					Measured: "14, due from 2026-11-20T10:00:00Z to 2026-11-21T10:00:00Z; 3 of " +
 						"them wait for another try",
-					Clear: "they move with the step Move what is left once the cutover is " +
+					Clear: "they move with the step Move the remaining jobs once the cutover is " +
 						"complete; before that, wait for them",
 				},
 				{
-					ID: "empty", Title: "Listed ids without a job", Queue: "mail",
+					ID: "empty", Title: "Dangling job IDs", Queue: "mail",
 					Severity: workflows.SeverityBlocks,
 					Measured: "1, which BullMQ would run with empty data",
 					Clear:    "find the orders in the ledger, then remove the ids",

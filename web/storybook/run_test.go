@@ -49,7 +49,7 @@ func runStories(t *testing.T) map[string]story {
 	run := func(r migration.Run, who ui.Who) story {
 		v := migrationpages.Run{
 			MigrationID: mid, MigrationName: "Order pipeline",
-			StepTitle: "Cut over by flag", Run: r, Now: storyTime, Who: who,
+			StepTitle: "Cutover", Run: r, Now: storyTime, Who: who,
 		}
 		if r.State != migration.RunAwaitingApproval {
 			v.Log = []migration.LogLine{

@@ -16,8 +16,8 @@ func storyPlan() migration.StepPlan {
 	return migration.StepPlan{
 		Step: "cutover", Params: migration.Params{To: migration.StageLive, Ramp: 50},
 		Summary: "Move the queue from live at 25 % to live at 50 %.",
-		Impact: "For half of the orders the target is the authority; the other side runs a " +
-			"copy without side effects.",
+		Impact: "The target is primary for half of the orders; the other side runs a copy " +
+			"without side effects.",
 		Approval: migration.ApprovalOne, Hash: strings.Repeat("9f2c51ab", 8),
 		Gates: []migration.Gate{
 			{
@@ -38,12 +38,12 @@ func storyPlan() migration.StepPlan {
 		Actions: []migration.ActionPlan{
 			{
 				ID: "set-flags", Title: "Set the stage flag to live at 50 %",
-				Changes: "the routing flags; orders that are stamped already keep their stamp",
-				Undo:    "sets the former stage again",
+				Changes: "the routing flags; orders already assigned to a side stay there",
+				Undo:    "sets the previous stage again",
 			},
 			{
 				ID:    "await-workers",
-				Title: "Wait until every live worker uses the new flags for everything in flight",
+				Title: "Wait until all workers have switched and in-flight jobs have finished",
 			},
 			{ID: "soak", Title: "Watch the order ledger for a while"},
 		},
@@ -141,7 +141,7 @@ func stepStories(t *testing.T) map[string]story {
 					ID:      "set-noeviction",
 					Title:   "Set the settings listed, and read each back",
 					Changes: "CONFIG SET, CONFIG REWRITE",
-					Undo:    "sets the former values again",
+					Undo:    "sets the previous values again",
 				},
 			},
 			Settings: []migration.SettingChange{

@@ -17,11 +17,11 @@ import (
 // StageMeaning is what each stage does, in the words of the stage table.
 var StageMeaning = map[migration.Stage]string{
 	migration.StageOff:       "Source only",
-	migration.StageDualWrite: "Source runs, a copy waits on the target",
-	migration.StageShadow:    "Source runs, target runs copies without effects",
-	migration.StageLive:      "Target runs a share of the orders",
-	migration.StageRampDown:  "Target runs all, a copy waits on the source",
-	migration.StageComplete:  "Target only, the source drains",
+	migration.StageDualWrite: "Source processes; target stores a copy",
+	migration.StageShadow:    "Source processes; target runs copies without side effects",
+	migration.StageLive:      "Target processes a share of the orders",
+	migration.StageRampDown:  "Target processes everything; source stores a copy",
+	migration.StageComplete:  "Target only; source drains",
 }
 
 // StageState is where a stage stands in the line of stages: current, past or ahead.
@@ -58,7 +58,7 @@ func Ramp(set int, measured *migration.Share) templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"ramp\"><label for=\"ramp-set\">Target's share of orders, as set</label> <progress id=\"ramp-set\" max=\"100\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"ramp\"><label for=\"ramp-set\">Target's share of orders: set to</label> <progress id=\"ramp-set\" max=\"100\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -89,7 +89,7 @@ func Ramp(set int, measured *migration.Share) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if measured != nil && measured.Orders > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<label for=\"ramp-seen\">Observed of late</label> <progress id=\"ramp-seen\" max=\"100\" value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<label for=\"ramp-seen\">Measured</label> <progress id=\"ramp-seen\" max=\"100\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

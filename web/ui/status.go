@@ -61,7 +61,7 @@ func gateStatus(g migration.Gate) Status {
 	if g.OK {
 		return OK("Pass")
 	}
-	return Bad("Blocks").As("ban")
+	return Bad("Blocking").As("ban")
 }
 
 // ZeroTone is the tone of a figure that must be zero.

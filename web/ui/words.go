@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Number writes an integer with narrow spaces between thousands, such as 4 035.
@@ -20,6 +22,19 @@ func Number[T int | int64](n T) string {
 		s = s[:i] + "\u202f" + s[i:]
 	}
 	return sign + s
+}
+
+// Count writes a number with its noun, such as 1 order or 4 035 orders.
+func Count[T int | int64](n T, one string, many ...string) string {
+	return Number(n) + " " + migration.Noun(n, one, many...)
+}
+
+// Need is the label of what must hold: a limit is a number, anything else is required.
+func Need(limit string) string {
+	if strings.ContainsAny(limit, "0123456789") {
+		return "Limit"
+	}
+	return "Required"
 }
 
 // Age says how long ago t was. The script of the page keeps it true; both use the same words.

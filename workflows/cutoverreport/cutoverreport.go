@@ -176,7 +176,7 @@ func (r *reporter) ledger() {
 	r.found(
 		ReportLine{
 			ID:       "provider-retries",
-			Title:    "Deliveries the providers will repeat",
+			Title:    "Pending provider retries",
 			Severity: SeverityCareful,
 			Measured: fmt.Sprintf(
 				"%d orders were answered 503 and not delivered again yet",

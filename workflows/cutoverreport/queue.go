@@ -19,7 +19,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	)
 	leave := "run the step Move the other queues"
 	if routed {
-		leave = "they move with the step Move what is left once the cutover is complete; before that, wait for them"
+		leave = "they move with the step Move the remaining jobs once the cutover is complete; " +
+			"before that, wait for them"
 	}
 	if strings.HasSuffix(name, "-shadow") {
 		return // copies without side effects
@@ -41,7 +42,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	}
 	line(
 		"waiting",
-		"Jobs in line",
+		"Waiting and active jobs",
 		SeverityBlocks,
 		n.Waiting+n.Prioritized+n.Active > 0,
 		fmt.Sprintf("%d waiting, %d prioritized, %d active", n.Waiting, n.Prioritized, n.Active),
@@ -133,7 +134,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		q.Stalled...)
 	line(
 		"orphans",
-		"Jobs that no list names",
+		"Orphaned jobs",
 		SeverityBlocks,
 		q.HashesWithoutIndex > 0,
 		fmt.Sprintf("%d, which BullMQ will never run", q.HashesWithoutIndex),
@@ -142,7 +143,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		q.Examples...)
 	line(
 		"empty",
-		"Listed ids without a job",
+		"Dangling job IDs",
 		SeverityBlocks,
 		q.IndexedWithoutHash > 0,
 		fmt.Sprintf("%d, which BullMQ would run with empty data", q.IndexedWithoutHash),
@@ -168,7 +169,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 			len(q.Dedup),
 			q.DedupNext,
 		),
-		"each side knows its own ids alone: the same id can be added once on each during the dual run",
+		"each side knows its own ids alone: the same id can be added once on each during the "+
+			"dual run",
 		"none",
 		some(endless)...)
 	limits := []string{}
@@ -270,7 +272,8 @@ func (r *reporter) ends(q bullmq.QueueSurvey, target environment.SideSurvey) {
 				Title:    "Workers on the source",
 				Severity: SeverityCareful,
 				Measured: fmt.Sprintf("%d connected", len(q.Workers)),
-				Clear:    "they have nothing to do once the queue is empty; stop them before the decommission",
+				Clear: "they have nothing to do once the queue is empty; stop them before " +
+					"the decommission",
 			},
 			len(q.Workers) > 0,
 			"none",

@@ -12,7 +12,7 @@ var residueCheck = Check{
 	ID:    Residue,
 	Title: "Source residue",
 	Limit: "no job left on the source",
-	Next:  "run the step Move what is left",
+	Next:  "run the step Move the remaining jobs",
 	Judge: judge(judgeResidue),
 }
 

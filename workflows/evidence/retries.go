@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Retries is the id of the check of the senders' webhook retries.
@@ -12,8 +14,8 @@ const Retries = "webhook-retries"
 var retriesCheck = Check{
 	ID:    Retries,
 	Title: "Webhook retries",
-	Limit: "every order refused with a 503 came back, or was kept by durable intake, " +
-		"and was applied once",
+	Limit: "every order rejected with 503 was redelivered, or stored by durable intake, and " +
+		"applied once",
 	Next:  "run the step Webhook-retry test",
 	Judge: judge(judgeRetries),
 }
@@ -85,19 +87,19 @@ type LiveDeliveries struct {
 func judgeRetries(f RetryFacts) (bool, string, error) {
 	switch {
 	case f.Refused == 0 && f.Kept == 0:
-		return false, "", errors.New("no order was refused, so no retry was seen")
+		return false, "", errors.New("no order was rejected, so no retry was seen")
 	case f.AppliedTwice > 0:
-		return false, fmt.Sprintf("%d orders were applied twice", f.AppliedTwice), nil
+		return false, fmt.Sprintf("%s processed twice", migration.Count(f.AppliedTwice, "order")), nil
 	case f.Recovered < f.Refused || f.AppliedOnce < f.Refused:
-		return false, fmt.Sprintf("%d of %d refused orders came back, %d were applied",
+		return false, fmt.Sprintf("%d of %d rejected orders were redelivered, %d applied",
 			f.Recovered, f.Refused, f.AppliedOnce), nil
 	case f.KeptApplied < f.Kept:
-		return false, fmt.Sprintf("%d of %d orders that the durable intake kept were applied",
+		return false, fmt.Sprintf("%d of %d orders stored by the durable intake were applied",
 			f.KeptApplied, f.Kept), nil
 	}
 	if f.Live != nil && f.Live.Undelivered > 0 {
-		return false, fmt.Sprintf("%s says that %d events since then are not delivered: %s",
-			f.Live.Provider, f.Live.Undelivered, list(f.Live.Events)), nil
+		return false, fmt.Sprintf("%s reports %s since then not delivered: %s",
+			f.Live.Provider, migration.Count(f.Live.Undelivered, "event"), list(f.Live.Events)), nil
 	}
 	var tried, kept, untried []string
 	for _, p := range f.Providers {
@@ -114,27 +116,27 @@ func judgeRetries(f RetryFacts) (bool, string, error) {
 			p.Provider, p.Refused, seconds(p.LongestMS), p.window()))
 	}
 	if len(tried) == 0 && len(kept) == 0 {
-		return false, "", errors.New("whose orders were refused is not told: " +
-			"the test is of an older version, run it again")
+		return false, "", errors.New("which providers' orders were rejected was not recorded: " +
+			"the test is from an older version, run it again")
 	}
 	var parts []string
 	if len(tried) > 0 {
-		parts = append(parts, fmt.Sprintf("%d orders refused with 503, all delivered again and "+
-			"applied once: %s. First retries observed; full retry windows not tested",
-			f.Refused, list(tried)))
+		parts = append(parts, fmt.Sprintf("%s rejected with 503, all redelivered and applied "+
+			"once: %s. First retries observed; full retry windows not tested",
+			migration.Count(f.Refused, "order"), list(tried)))
 	}
 	if len(kept) > 0 {
-		parts = append(parts, fmt.Sprintf("%d orders acknowledged from the durable intake while "+
-			"none could be enqueued, all enqueued within %s and applied once: %s",
-			f.Kept, seconds(f.KeptMS), list(kept)))
+		parts = append(parts, fmt.Sprintf("%s acknowledged from the durable intake while none "+
+			"could be enqueued, all enqueued within %s and applied once: %s",
+			migration.Count(f.Kept, "order"), seconds(f.KeptMS), list(kept)))
 	}
 	measured := strings.Join(parts, ". ")
 	if len(untried) > 0 {
-		measured += ". NOT TRIED: " + list(untried) +
-			" (orders come from there, but none was refused; run the step again when some do)"
+		measured += ". NOT TESTED: " + list(untried) +
+			" (sends orders, but none was rejected; run the step again when it does)"
 	}
 	if f.Live != nil {
-		measured += "; " + f.Live.Provider + " itself says that nothing is undelivered"
+		measured += "; " + f.Live.Provider + " itself reports nothing undelivered"
 	}
 	return true, measured, nil
 }

@@ -163,12 +163,12 @@ func (v View) Steps() []migration.StepStatus {
 		case v.Done(s.ID):
 			st.State = migration.StepDone
 			if s.ID == migration.StepFixPolicy && st.LastRun == nil {
-				st.State, st.Why = migration.StepSkipped, "the policy is noeviction already"
+				st.State, st.Why = migration.StepSkipped, "the policy is already noeviction"
 			}
 		case s.ID == migration.StepCutover && v.Routing.Stage != migration.StageOff:
-			st.State, st.Why = migration.StepActive, "at "+v.Routing.String()
+			st.State, st.Why = migration.StepActive, "Stage: "+v.Routing.String()
 		case len(failing) > 0:
-			st.State, st.Why = migration.StepBlocked, "needs "+failing[0].Title
+			st.State, st.Why = migration.StepBlocked, "Blocked by: "+failing[0].Title
 		case st.LastRun != nil && (st.LastRun.State == migration.RunFailed ||
 			st.LastRun.State == migration.RunCancelled):
 			st.State, st.Why = migration.StepFailed, st.LastRun.Error
@@ -186,12 +186,12 @@ func (v View) NextSteps() []migration.NextStep {
 			next := migration.NextStep{
 				Verb: migration.VerbApprove, Step: r.Step, Params: r.Params, RunID: r.ID,
 				Title: "Approve: " + s.Title + r.Params.Suffix(),
-				Why:   "Look at what will happen, then approve or reject.",
+				Why:   "Review the plan, then approve or reject.",
 			}
 			if r.Needs() == migration.ApprovalTwo {
 				next.ConfirmName = v.Migration.Name
 				next.Why = fmt.Sprintf(
-					"Irreversible: somebody other than %s must approve it.", r.RequestedBy)
+					"Irreversible: an engineer other than %s must approve it.", r.RequestedBy)
 			}
 			if a, ok := r.Waiting(); ok {
 				next.Action = a.ID
@@ -206,7 +206,7 @@ func (v View) NextSteps() []migration.NextStep {
 				Params: r.Params,
 				RunID:  r.ID,
 				Title:  "Watch: " + s.Title + r.Params.Suffix(),
-				Why:    "It is under way.",
+				Why:    "In progress.",
 			},
 		}
 	}
@@ -218,8 +218,9 @@ func (v View) NextSteps() []migration.NextStep {
 			migration.NextStep{
 				Verb:  migration.VerbScan,
 				Step:  migration.StepBreakerDrill,
-				Title: "Scan the app's source",
-				Why:   f.Measured + ". The drill has shown some queues; the source shows every place that makes one.",
+				Title: "Scan the app's source code",
+				Why: f.Measured + ". The drill only covers some queues; the source code shows " +
+					"every producer.",
 			},
 		)
 	}
@@ -236,7 +237,7 @@ func (v View) NextSteps() []migration.NextStep {
 						Verb:   "start",
 						Step:   migration.StepCutover,
 						Params: migration.Params(move),
-						Title:  "Cut over: move to " + move.String(),
+						Title:  "Cutover: move to " + move.String(),
 						Why:    why,
 					},
 				)
@@ -266,16 +267,16 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 	case migration.StageOff:
 		return migration.StageMove{
 			To: migration.StageDualWrite,
-		}, "Orders stay on the source; each leaves a waiting copy on the target.", true
+		}, "Orders stay on the source; the target stores a copy of each.", true
 	case migration.StageDualWrite:
 		return migration.StageMove{
 			To: migration.StageShadow,
-		}, "The target runs the copies with side effects off, and results are compared.", true
+		}, "The target runs the copies without side effects, and results are compared.", true
 	case migration.StageShadow:
 		if !v.Met(evidence.Rollback) {
 			return migration.StageMove{
 				To: migration.StageDualWrite,
-			}, "Rehearse the way back once before the target gets authority.", true
+			}, "Rehearse a rollback once before the target becomes primary.", true
 		}
 		if !v.Met(evidence.DualWrite) {
 			return migration.StageMove{}, "", false // the validation is next
@@ -284,7 +285,7 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 				To:   migration.StageLive,
 				Ramp: v.Ramp[0],
 			}, fmt.Sprintf(
-				"The target gets authority for %d %% of orders.",
+				"The target becomes primary for %d %% of orders.",
 				v.Ramp[0],
 			), true
 	case migration.StageLive:
@@ -294,18 +295,19 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 						To:   migration.StageLive,
 						Ramp: p,
 					}, fmt.Sprintf(
-						"The target gets authority for %d %% of orders.",
+						"The target becomes primary for %d %% of orders.",
 						p,
 					), true
 			}
 		}
 		return migration.StageMove{
-			To: migration.StageRampDown,
-		}, "All orders run on the target; a copy waits on the source, so a rollback loses nothing.", true
+				To: migration.StageRampDown,
+			}, "All orders run on the target; the source stores a copy of each, so a rollback loses " +
+				"nothing.", true
 	case migration.StageRampDown:
 		return migration.StageMove{
 			To: migration.StageComplete,
-		}, "Orders use the target alone; the source drains.", true
+		}, "Orders only use the target; the source drains.", true
 	}
 	return migration.StageMove{}, "", false
 }
@@ -313,11 +315,11 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 func (v View) Phase() string {
 	switch {
 	case v.Checklist.MetCount() == len(v.Checklist):
-		return "Complete: every criterion is met"
+		return "Complete: all criteria are met"
 	case v.LatestRun(migration.StepDecommission) != nil:
 		return "Decommissioned"
 	case v.Routing.Stage == migration.StageComplete:
-		return "Cut over; the old Redis waits to be decommissioned"
+		return "Cut over; the old Redis still has to be decommissioned"
 	case v.Routing.Stage != migration.StageOff:
 		return "Cutting over: " + v.Routing.String()
 	case v.Routing.Source == migration.SourceSentinel:
@@ -332,13 +334,13 @@ func (v View) Phase() string {
 func (v View) SourceThere() migration.Gate {
 	g := migration.Gate{
 		ID:       "source",
-		Title:    "The source still serves",
+		Title:    "Source is in use",
 		OK:       v.Routing.Source != migration.SourceNone,
 		Measured: string(v.Routing.Source),
 		Limit:    "standalone or sentinel",
 	}
 	if !g.OK {
-		g.Next = "the source was released for decommission; there is nothing to move back to"
+		g.Next = "the source was disconnected for decommissioning; there is nothing to move back to"
 	}
 	return g
 }

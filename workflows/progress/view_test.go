@@ -134,7 +134,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.did(migration.StepDecommission, evidence.Quiet, evidence.Fence, evidence.Ledger, evidence.Backup, evidence.Off)
 	w.v.Routing.Source = migration.SourceNone
 	w.want("nothing is left to do", "")
-	if w.v.Phase() != "Complete: every criterion is met" || w.v.Checklist.MetCount() != 7 {
+	if w.v.Phase() != "Complete: all criteria are met" || w.v.Checklist.MetCount() != 7 {
 		t.Fatalf("%s, %d criteria met: %+v", w.v.Phase(), w.v.Checklist.MetCount(), w.v.Checklist)
 	}
 	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
@@ -180,7 +180,8 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		"a run is being undone": {func(w *walk) {
 			w.v.Open = &migration.Run{ID: "r", Step: migration.StepCutover, State: migration.RunUndoing}
 		}, "watch cutover"},
-		"the validation is not offered too soon": {func(w *walk) { w.at(migration.StageDualWrite, 0) }, "start cutover to shadow"},
+		"the validation is not offered too " +
+			"soon": {func(w *walk) { w.at(migration.StageDualWrite, 0) }, "start cutover to shadow"},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()

@@ -28,7 +28,8 @@ func (s Parts) FixPolicy() engine.Step {
 			out := engine.PlanResult{
 				Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, " +
 					"now and in its configuration file, and the other settings listed below.",
-				Impact: "No interruption. From then on a full Redis refuses new jobs instead of deleting waiting ones.",
+				Impact: "No interruption. From then on a full Redis refuses new jobs instead of " +
+					"deleting waiting ones.",
 			}
 			facts, servers, err := s.Servers.Policies(ctx, v.Migration.ID, false)
 			if err != nil {
@@ -59,7 +60,8 @@ func (s Parts) FixPolicy() engine.Step {
 					Limit: "below 90 %",
 				}
 				if !g.OK {
-					g.Next = "raise maxmemory first: with noeviction a full server refuses every new job"
+					g.Next = "raise maxmemory first: with noeviction a full server refuses " +
+						"every new job"
 				}
 				out.Gates = append(out.Gates, g)
 			}
@@ -77,10 +79,12 @@ func (s Parts) FixPolicy() engine.Step {
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{
-					ID:      "set-noeviction",
-					Title:   "Set maxmemory-policy noeviction and the settings listed, and read each back",
-					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG REWRITE",
-					Undo:    "sets the former values again",
+					ID: "set-noeviction",
+					Title: "Set maxmemory-policy noeviction and the settings listed, and read " +
+						"each back",
+					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG " +
+						"REWRITE",
+					Undo: "sets the previous values again",
 				},
 				Do: func(ctx context.Context, c *engine.Call) (any, error) {
 					nodes, err := s.Servers.SourceNodes(ctx, c.Run.MigrationID)

@@ -45,12 +45,10 @@ func (s Parts) benchEstimate() string {
 	queues := s.benchQueues()
 	n := time.Duration(len(queues))
 	return fmt.Sprintf(
-		"It tries %d faults on each of %d queues (%s), one after the other: about %s in all, up "+
-			"to %s where adds hang; twice that where the app has a durable intake.",
-		len(
-			Faults,
-		),
-		len(queues),
+		"It injects %s on each of %s (%s), one after the other: about %s in total, up to %s if "+
+			"enqueues hang; twice as long with durable intake.",
+		migration.Count(len(Faults), "fault"),
+		migration.Count(len(queues), "queue"),
 		strings.Join(queues, ", "),
 		migration.Words(n*benchUsual),
 		migration.Words(n*benchWorst),
@@ -93,30 +91,35 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 		)
 		for _, k := range cases {
 			found := benchCase(k)
-			verdict := "as it should"
+			verdict := "OK"
 			if ok, why := found.OK(); !ok {
 				verdict = why
 			}
 			out = append(out, found)
 			if k.Refused != "" {
 				c.Warn(
-					"%s: %s; add the queue to Drill's queues in the app, or have the app that makes it serve the drill",
+					"%s: %s; add the queue to Drill's queues in the app, or have the app that "+
+						"makes it serve the drill",
 					found.Name(),
 					verdict,
 				)
 				continue
 			}
-			again := "accepted again"
+			again := "accepting again"
 			if k.Intake {
 				again = "all delivered"
 			}
+			job := "no job written"
+			if found.Enqueued {
+				job = "job written"
+			}
 			c.Log(
-				"%s: %s; status %d after %d ms, job there: %t, %s after %d ms %s",
+				"%s: %s: %d in %d ms, %s, %s after %d ms %s",
 				found.Name(),
 				verdict,
 				found.Status,
 				found.MS,
-				found.Enqueued,
+				job,
 				again,
 				found.RecoveredMS,
 				k.Note,
@@ -125,7 +128,8 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 		if httpapi.Status(err) == http.StatusNotFound {
 			return nil, migration.Errorf(
 				migration.Blocked,
-				"the app knows no drills (404): serve POST /switchyard/drill with Drill of "+
+				"the app does not support drills (404): serve POST /switchyard/drill with Drill "+
+					"of "+
 					"@switchyard/bullmq, then run the step again",
 			)
 		}

@@ -48,24 +48,26 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Try every fault on a server of the drill's own, with the app's own " +
-					"options. Then cut, refuse and freeze the source for a few seconds each, and " +
-					"watch what a webhook gets.",
-				Impact: "The first part touches no order. " + s.benchEstimate() +
-					" In the second part, webhooks are refused with a 503 for about ten seconds " +
-					"in all; the provider's retries bring them " +
-					"back. Every fault ends by itself, also when Switchyard dies: the pauses " +
-					"have a time limit, and the write fence is lifted at the next start.",
+				Summary: "Inject " + migration.Count(len(Faults), "fault") + " on a disposable " +
+					"Redis, using the app's connection options. Then cut connections to the " +
+					"source, reject writes and freeze it for a few seconds each, and check what " +
+					"webhooks get.",
+				Impact: "The first part affects no orders. " + s.benchEstimate() +
+					" In the second part, webhooks get 503 for about 10 s in total; the " +
+					"provider's retries deliver them again. Every fault ends automatically, " +
+					"even if Switchyard crashes: the pauses have a time limit, and writes are " +
+					"allowed again at the next start.",
 			}
 			stage := migration.Gate{
 				ID:       "stage",
-				Title:    "The source is the authority",
+				Title:    "Source is primary",
 				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
 				Measured: v.Routing.String(),
-				Limit:    "off, dualwrite or shadow",
+				Limit:    "off, dual write or shadow",
 			}
 			if !stage.OK {
-				stage.Next = "the drill faults the source, where no order goes any more"
+				stage.Next = "the drill injects faults on the source, which no longer receives " +
+					"orders"
 			}
 			out.Gates = append(
 				out.Gates,
@@ -102,7 +104,7 @@ func (s Parts) Step() engine.Step {
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:    "attest",
-						Title: "Ask every live worker for its connection options",
+						Title: "Read connection options from every worker",
 					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						if err := s.Workers.AwaitWarm(ctx); err != nil {
@@ -132,8 +134,9 @@ func (s Parts) Step() engine.Step {
 					ActionPlan: migration.ActionPlan{
 						ID: Bench,
 						Title: fmt.Sprintf(
-							"Try the app's own options on a server of the drill's: %d faults on each queue",
-							len(Faults),
+							"Inject %s per queue on a disposable Redis, using the app's "+
+								"connection options",
+							migration.Count(len(Faults), "fault"),
 						),
 					},
 					Timeout: benchTimeout,
@@ -141,10 +144,11 @@ func (s Parts) Step() engine.Step {
 				},
 				{
 					ActionPlan: migration.ActionPlan{
-						ID:      "drill",
-						Title:   "Inject the faults",
-						Changes: "the source cuts connections, refuses writes and freezes, seconds each",
-						Undo:    "lifts the write fence and the pause",
+						ID:    "drill",
+						Title: "Inject the faults",
+						Changes: "the source cuts connections, rejects writes and freezes, a " +
+							"few seconds each",
+						Undo: "allows writes and ends the pause",
 					},
 					Do: s.injectFaults,
 					Undo: func(ctx context.Context, c *engine.Call) error {
@@ -167,7 +171,7 @@ type fault struct {
 
 var faults = []fault{
 	{
-		name: "connections cut and not coming back",
+		name: "connections cut and not restored",
 		begin: func(ctx context.Context, master redis.UniversalClient) error {
 			clients, err := redisconn.ForeignClients(ctx, master)
 			if err != nil {
@@ -190,7 +194,7 @@ var faults = []fault{
 		watch: cutFor - 200*time.Millisecond,
 	},
 	{
-		name: "server refuses writes",
+		name: "server rejects writes",
 		begin: func(ctx context.Context, master redis.UniversalClient) error {
 			_, err := redisconn.Fence(ctx, master)
 			return err
@@ -225,7 +229,7 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 	if ok, err := c.Output(ctx, Bench, &facts.Bench); err != nil || !ok {
 		return nil, engine.OrMissing(
 			err,
-			"the run did not record what the app made of the faults on the drill's own server",
+			"the run did not record how the app handled the faults on the disposable Redis",
 		)
 	}
 	for _, f := range faults {
@@ -251,8 +255,8 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 		ctx,
 		evidence.Drill,
 		migration.Observed,
-		"faults on the source, canary jobs through the app; faults on a server of the drill's "+
-			"own, jobs through the app's own options",
+		"faults on the source, canary jobs through the app; faults on a disposable Redis, jobs "+
+			"with the app's connection options",
 		facts,
 	)
 }
@@ -305,7 +309,7 @@ func (s Parts) inject(
 		}
 	}
 	c.Log(
-		"%s: the worst of the answers was %d after %d ms %s",
+		"%s: slowest response: %d in %d ms %s",
 		f.name,
 		cases[0].Status,
 		cases[0].MS,

@@ -38,13 +38,13 @@ func (s Parts) Step() engine.Step {
 				if !ok {
 					return engine.PlanResult{}, migration.Errorf(
 						migration.Invalid,
-						"say where to: give the stage to move to (the queue is at %s)",
+						"give the stage to move to (the queue is at %s)",
 						v.Routing,
 					)
 				}
 				return engine.PlanResult{}, migration.Errorf(
 					migration.Invalid,
-					"say where to: give the stage to move to (the queue is at %s, next is %s)",
+					"give the stage to move to (the queue is at %s, next is %s)",
 					v.Routing,
 					move,
 				)
@@ -59,7 +59,7 @@ func (s Parts) Step() engine.Step {
 			if v.Routing.Forward(p.Move()) {
 				out.Gates = s.forwardGates(ctx, v, p.Move())
 			} else {
-				out.Impact = "A move back: needs no approval and takes about a second. " + impact[p.To]
+				out.Impact = "Moving back needs no approval and takes about 1 s. " + impact[p.To]
 				out.Approval = migration.ApprovalNone
 				out.Gates = []migration.Gate{v.SourceThere()}
 			}
@@ -88,13 +88,16 @@ func (s Parts) Step() engine.Step {
 }
 
 var impact = map[migration.Stage]string{
-	migration.StageOff:       "Orders use the source alone.",
-	migration.StageDualWrite: "Orders run on the source as before; each also leaves a waiting copy on the target.",
-	migration.StageShadow:    "Orders run on the source as before; the target runs the copies without side effects.",
-	migration.StageLive: "For the given share of orders the target is the authority; the " +
-		"other side runs a copy without side effects.",
-	migration.StageRampDown: "Every order runs on the target; a copy waits on the source.",
-	migration.StageComplete: "Every new order uses the target alone. Jobs left on the source still run there.",
+	migration.StageOff: "Orders only use the source.",
+	migration.StageDualWrite: "Orders run on the source as before; the target also stores a " +
+		"copy of each.",
+	migration.StageShadow: "Orders run on the source as before; the target runs the copies " +
+		"without side effects.",
+	migration.StageLive: "The target is primary for the given share of orders; the other side " +
+		"runs a copy without side effects.",
+	migration.StageRampDown: "Every order runs on the target; the source stores a copy of each.",
+	migration.StageComplete: "New orders only use the target. Jobs left on the source still run " +
+		"there.",
 }
 
 func (s Parts) actions(p migration.Params) []engine.Action {
@@ -104,8 +107,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 			ActionPlan: migration.ActionPlan{
 				ID:      "set-flags",
 				Title:   title,
-				Changes: "the routing flags; orders that are stamped already keep their stamp",
-				Undo:    "sets the former stage again",
+				Changes: "the routing flags; orders already assigned to a side stay there",
+				Undo:    "sets the previous stage again",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				v, err := s.Views.Read(ctx, c.Run.MigrationID)
@@ -157,7 +160,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					c.Run.MigrationID,
 					former,
 					"switchyard",
-					"cutover taken back to "+former.String(),
+					"cutover rolled back to "+former.String(),
 					c.Run.ID,
 				)
 				if err != nil {
@@ -170,7 +173,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:    "await-workers",
-				Title: "Wait until every live worker uses the new flags for everything in flight",
+				Title: "Wait until all workers have switched and in-flight jobs have finished",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				var former migration.Routing
@@ -210,7 +213,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:    "soak",
-				Title: "Watch the order ledger for a while",
+				Title: "Watch the order ledger for " + migration.Words(s.Soak),
 			},
 			Timeout: s.Soak + 2*time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -234,12 +237,12 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
 		ledger, err := s.Journal.Read()
 		if err != nil {
-			return engine.NotYet("the ledger is not current: %v", err)
+			return engine.NotYet("the ledger is not up to date: %v", err)
 		}
 		sum := ledger.Summary(c.Now(), s.Journal.Deadline())
 		if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
 			return fmt.Errorf(
-				"the ledger shows %d lost, %d applied twice, %d different results",
+				"the ledger shows %d lost, %d processed twice, %d different results",
 				sum.Lost,
 				sum.Duplicated,
 				sum.Mismatches,
@@ -257,14 +260,15 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 			return nil
 		}
 		c.Progress(
-			"watching for another %s: %d orders, 0 lost, 0 twice, 0 different",
-			left.Round(time.Second),
-			sum.Orders,
+			"watching for another %s: %s, none lost, none processed twice, no result mismatches",
+			migration.Words(left),
+			migration.Count(sum.Orders, "order"),
 		)
 		return engine.NotYet("soaking")
 	})
 	if err == nil {
-		c.Log("watched for %s: nothing lost, nothing twice, nothing different", s.Soak)
+		c.Log("watched for %s: none lost, none processed twice, no result "+
+			"mismatches", migration.Words(s.Soak))
 	}
 	return nil, err
 }
@@ -324,12 +328,12 @@ const copyWithin = 3 * time.Second
 func (s Parts) parityGate(v progress.View) migration.Gate {
 	g := migration.Gate{
 		ID:    "parity",
-		Title: "Every order left a copy",
-		Limit: "some orders, none without a copy",
+		Title: "Every order has a copy",
+		Limit: "at least one order, none without a copy",
 	}
 	ledger, err := s.Journal.Read()
 	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
+		g.Measured, g.Next = err.Error(), "make sure the ingestion app is running, then check again"
 		return g
 	}
 	sum := ledger.Window(
@@ -339,9 +343,9 @@ func (s Parts) parityGate(v progress.View) migration.Gate {
 		s.Journal.Deadline(),
 	)
 	g.OK = sum.ShadowExpected > 0 && sum.ShadowEnqueued == sum.ShadowExpected
-	g.Measured = fmt.Sprintf("%d of %d orders left a copy", sum.ShadowEnqueued, sum.ShadowExpected)
+	g.Measured = fmt.Sprintf("%d of %d orders have a copy", sum.ShadowEnqueued, sum.ShadowExpected)
 	if !g.OK {
-		g.Next = "wait for orders; if copies are missing, look at the target's errors in the journal"
+		g.Next = "wait for orders; if copies are missing, check the target's errors in the journal"
 	}
 	return g
 }

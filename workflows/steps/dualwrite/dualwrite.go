@@ -42,14 +42,14 @@ func (s Parts) Step() engine.Step {
 					"Compare every order on both sides until %d have been compared.",
 					s.MinOrders,
 				),
-				Impact: "Nothing changes; it watches the orders that arrive.",
+				Impact: "Read-only; watches incoming orders.",
 			}, nil
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{
 					ID:    "compare",
-					Title: "Compare the orders of a window on both sides",
+					Title: "Compare incoming orders on both sides",
 				},
 				Timeout: validateWithin,
 				Do:      s.compareWindow,

@@ -44,10 +44,10 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Pause the source's queues, let jobs in progress finish, and move every " +
-					"job that is left to the target, one by one.",
-				Impact: "Delayed and retrying orders of the source run on the target from then " +
-					"on, at the time they were due. New orders are not touched.",
+				Summary: "Pause the source's queues, let jobs in progress finish, and move " +
+					"every remaining job to the target one by one.",
+				Impact: "Delayed and retrying orders from the source then run on the target at " +
+					"their original due time. New orders are not affected.",
 			}
 			stage := migration.Gate{
 				ID:       "stage",
@@ -105,7 +105,7 @@ func (s Parts) Step() engine.Step {
 					ActionPlan: migration.ActionPlan{
 						ID:      "pause-source",
 						Title:   "Pause the source's queues and let jobs in progress finish",
-						Changes: "the source's workers take no new job",
+						Changes: "the source's workers take no new jobs",
 						Undo:    "resumes the source's queues",
 					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -125,10 +125,11 @@ func (s Parts) Step() engine.Step {
 				},
 				{
 					ActionPlan: migration.ActionPlan{
-						ID:       "move",
-						Title:    "Move what is left, job by job",
-						Changes:  "jobs leave the source and run on the target",
-						Undo:     "moved jobs stay on the target, where they run once; the source's queues are resumed",
+						ID:      "move",
+						Title:   "Move the remaining jobs one by one",
+						Changes: "jobs move from the source to the target",
+						Undo: "moved jobs stay on the target and run there once; the " +
+							"source's queues resume",
 						Pausable: true,
 					},
 					Timeout: 2 * time.Hour,
@@ -138,7 +139,7 @@ func (s Parts) Step() engine.Step {
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:    "verify",
-						Title: "Count what is left on the source",
+						Title: "Count remaining jobs on the source",
 					},
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						facts, err := s.Servers.Residue(ctx, c.Run.MigrationID)
@@ -220,19 +221,19 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, fmt.Errorf("%s: %w", q.Name, err)
 		}
 		c.Log(
-			"%s: %d jobs moved, %d were there already, %d conflicts %v",
+			"%s: %s moved, %d already there, %s %v",
 			q.Name,
-			report.Moved,
+			migration.Count(report.Moved, "job"),
 			report.AlreadyThere,
-			report.Conflicts,
+			migration.Count(report.Conflicts, "conflict"),
 			report.ByState,
 		)
 		if report.Conflicts > 0 {
 			return nil, fmt.Errorf(
-				"%s: %d jobs were not moved because the target holds another job of the same id: "+
-					"%v; compare them by hand",
+				"%s: %s not moved because the target has a different job with the same ID: %v; "+
+					"compare them manually",
 				q.Name,
-				report.Conflicts,
+				migration.Count(report.Conflicts, "job was", "jobs were"),
 				report.ConflictIDs,
 			)
 		}

@@ -36,10 +36,11 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Move every queue from the single Redis to the Sentinel deployment by a replication swap.",
-				Impact: "Workers pause for some seconds. New webhooks are refused with a 503 " +
-					"for a few seconds and come back by the provider's retries; writes on the " +
-					"server itself freeze for milliseconds.",
+				Summary: "Move every queue from the single Redis to the Sentinel deployment by " +
+					"replication.",
+				Impact: "Workers pause for a few seconds. New webhooks get 503 for a few " +
+					"seconds and are delivered again by the provider's retries; writes on the " +
+					"server itself are blocked for milliseconds.",
 			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
@@ -52,7 +53,7 @@ func (s Parts) Step() engine.Step {
 				Limit:    "standalone",
 			}
 			if !at.OK {
-				at.Next = "nothing to do: the queues were moved already"
+				at.Next = "nothing to do: the queues have already been moved"
 			}
 			stage := migration.Gate{
 				ID:       "stage",
@@ -89,7 +90,7 @@ func (s Parts) Step() engine.Step {
 
 // emptyMaster: replication replaces everything the new master holds, so it must hold nothing.
 func (s Parts) emptyMaster(ctx context.Context) migration.Gate {
-	g := migration.Gate{ID: "empty", Title: "The Sentinel master is empty", Limit: "0 keys"}
+	g := migration.Gate{ID: "empty", Title: "The Sentinel primary is empty", Limit: "0 keys"}
 	master, err := s.Servers.MasterNode(ctx)
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make the Sentinel deployment reachable"
@@ -104,7 +105,8 @@ func (s Parts) emptyMaster(ctx context.Context) migration.Gate {
 		return g
 	}
 	if g.OK, g.Measured = n == 0, fmt.Sprintf("%d keys on %s", n, master.Address); !g.OK {
-		g.Next = "check what these keys are and remove them: replication from the single Redis would replace them"
+		g.Next = "check what these keys are and remove them: replication from the single Redis " +
+			"would overwrite them"
 	}
 	return g
 }
@@ -135,7 +137,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "suspend-sentinels",
-				Title:   "Let the sentinels look away",
+				Title:   "Stop Sentinel monitoring",
 				Changes: "SENTINEL REMOVE on each sentinel",
 				Undo:    "SENTINEL MONITOR with the same settings",
 			},
@@ -160,7 +162,7 @@ func (s Parts) actions() []engine.Action {
 					!errors.Is(err, sentinel.ErrSuspended) {
 					return nil, err
 				}
-				c.Log("no sentinel watches %s now", was.Master)
+				c.Log("no sentinel monitors %s now", was.Master)
 				return was, nil
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
@@ -174,9 +176,9 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "replicate",
-				Title:   "Replicate the single Redis to the Sentinel master",
-				Changes: "the Sentinel master becomes a replica of the single Redis",
-				Undo:    "stops replication and empties the Sentinel master again",
+				Title:   "Replicate the single Redis to the Sentinel primary",
+				Changes: "the Sentinel primary becomes a replica of the single Redis",
+				Undo:    "stops replication and empties the Sentinel primary again",
 			},
 			Timeout: 30 * time.Minute,
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -217,7 +219,7 @@ func (s Parts) actions() []engine.Action {
 			ActionPlan: migration.ActionPlan{
 				ID:      "pause-queues",
 				Title:   "Pause the queues and let jobs in progress finish",
-				Changes: "workers take no new job",
+				Changes: "workers take no new jobs",
 				Undo:    "resumes the queues",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -231,9 +233,9 @@ func (s Parts) actions() []engine.Action {
 			ActionPlan: migration.ActionPlan{
 				ID:    "switch",
 				Title: "Swap the roles",
-				Changes: "writes freeze for milliseconds; then the Sentinel master holds " +
-					"everything and the single Redis refuses writes",
-				Undo: "the same swap reversed",
+				Changes: "writes are blocked for milliseconds; then the Sentinel primary has " +
+					"everything and the single Redis rejects writes",
+				Undo: "the same swap in reverse",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				was, master, err := s.suspended(ctx, c)
@@ -257,7 +259,7 @@ func (s Parts) actions() []engine.Action {
 					return nil, err
 				}
 				c.Log(
-					"swapped at replication offset %d; writes were frozen for %d ms",
+					"swapped at replication offset %d; writes were blocked for %d ms",
 					report.Offset,
 					report.FreezeMS,
 				)
@@ -282,7 +284,7 @@ func (s Parts) actions() []engine.Action {
 					s.Servers.StandaloneEndpoint.Credentials(),
 				)
 				if err == nil {
-					c.Log("swapped back; writes were frozen for %d ms", report.FreezeMS)
+					c.Log("swapped back; writes were blocked for %d ms", report.FreezeMS)
 				}
 				return err
 			},
@@ -290,7 +292,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "resume-sentinels",
-				Title:   "Let the sentinels watch the new master",
+				Title:   "Start Sentinel monitoring of the new primary",
 				Changes: "SENTINEL MONITOR on each sentinel",
 				Undo:    "SENTINEL REMOVE again",
 			},
@@ -323,7 +325,7 @@ func (s Parts) actions() []engine.Action {
 					c,
 					s.Routing,
 					migration.SourceSentinel,
-					"moved onto Sentinel",
+					"moved to Sentinel",
 				)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
@@ -332,7 +334,7 @@ func (s Parts) actions() []engine.Action {
 					c,
 					s.Routing,
 					migration.SourceStandalone,
-					"move onto Sentinel taken back",
+					"move to Sentinel rolled back",
 				)
 			},
 		},
@@ -353,7 +355,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:    "verify",
-				Title: "Check that the app accepts jobs there, and that Sentinel is ready",
+				Title: "Check that the app accepts jobs and that Sentinel is ready",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				if err := s.App.CanaryAccepted(ctx, c, "sentinel"); err != nil {

@@ -34,10 +34,10 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
-				Summary: "Fail over twice: planned, then by freezing the master so that Sentinel " +
-					"must notice by itself.",
-				Impact: "Webhooks are refused with a 503 for about a second, then for the " +
-					"detection time plus a few seconds (limit 30 s); the provider's retries bring them back.",
+				Summary: "Fail over twice: planned, then by freezing the primary so that " +
+					"Sentinel has to detect it.",
+				Impact: "Webhooks get 503 for about 1 s, then for the detection time plus a few " +
+					"seconds (limit 30 s); the provider's retries deliver them again.",
 			}
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
@@ -50,7 +50,7 @@ func (s Parts) Step() engine.Step {
 				Limit:    "sentinel",
 			}
 			if !at.OK {
-				at.Next = "run the step Move onto Sentinel"
+				at.Next = "run the step Move to Sentinel"
 			}
 			out.Gates = append(out.Gates, at)
 			facts, err := s.Servers.Readiness(ctx)
@@ -74,8 +74,8 @@ func (s Parts) Step() engine.Step {
 					ActionPlan: migration.ActionPlan{
 						ID:      "planned",
 						Title:   "Planned failover",
-						Changes: "another node becomes the master",
-						Undo:    "not needed: any node may be the master",
+						Changes: "another node becomes the primary",
+						Undo:    "not needed: any node may be the primary",
 					},
 					Timeout: 3 * time.Minute,
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -93,8 +93,8 @@ func (s Parts) Step() engine.Step {
 							return nil, err
 						}
 						c.Log(
-							"planned failover %s -> %s: writes were blocked for %d ms, BullMQ "+
-								"adds again after %d ms, %d of %d acknowledged canary writes lost",
+							"planned failover %s -> %s: writes blocked for %d ms, BullMQ adds "+
+								"again after %d ms, %d of %d acknowledged canary writes lost",
 							facts.OldMaster,
 							facts.NewMaster,
 							facts.BlockedMS,
@@ -104,7 +104,8 @@ func (s Parts) Step() engine.Step {
 						)
 						if facts.LostAcknowledged+facts.LostAdds > 0 {
 							return nil, fmt.Errorf(
-								"%d acknowledged writes and %d acknowledged jobs were lost in a planned failover",
+								"%d acknowledged writes and %d acknowledged jobs were lost in a "+
+									"planned failover",
 								facts.LostAcknowledged,
 								facts.LostAdds,
 							)
@@ -115,9 +116,9 @@ func (s Parts) Step() engine.Step {
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:      "automatic",
-						Title:   "Automatic failover: freeze the master",
-						Changes: "the master stops answering until Sentinel has elected another",
-						Undo:    "not needed: it answers again by itself, as a replica",
+						Title:   "Automatic failover: freeze the primary",
+						Changes: "the primary stops responding until Sentinel has elected another",
+						Undo:    "not needed: it recovers automatically, as a replica",
 					},
 					Timeout: 4 * time.Minute,
 					Do:      s.automaticFailover,
@@ -165,7 +166,7 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 		return nil, err
 	}
 	c.Log(
-		"automatic failover %s -> %s: noticed after %d ms, elected after %d ms, writes after %d "+
+		"automatic failover %s -> %s: detected after %d ms, elected after %d ms, writes after %d "+
 			"ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
 		facts.OldMaster,
 		facts.NewMaster,
@@ -292,12 +293,13 @@ func (p *probe) followed(
 		return err
 	case !known:
 		c.Warn(
-			"the app's journal was replaced or cannot be read: what became of the canary jobs is not known",
+			"the app's journal was replaced or cannot be read: what became of the canary jobs " +
+				"is unknown",
 		)
 	default:
 		c.Log(
-			"%d canary jobs were accepted by BullMQ: %d never ran, %d runs were repeated",
-			facts.Adds,
+			"BullMQ accepted %s: %d never ran, %d ran again",
+			migration.Count(facts.Adds, "canary job"),
 			facts.LostAdds,
 			facts.RunAgain,
 		)

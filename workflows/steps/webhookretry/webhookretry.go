@@ -71,25 +71,26 @@ func (s Parts) Step() engine.Step {
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := engine.PlanResult{
 				Summary: fmt.Sprintf(
-					"Refuse about %d real webhooks with a 503, one of each provider that sends "+
-						"among them if it comes in time, then follow each until the provider's "+
-						"retry is applied exactly once.",
+					"Reject about %d real webhooks with 503, including one from each provider "+
+						"if it arrives in time, then follow each until the provider's retry is "+
+						"applied exactly once.",
 					refuseOrders,
 				),
 				Impact: fmt.Sprintf(
-					"The source refuses writes until %d orders were refused, at most %s, and up "+
-						"to %s for one of each provider. They arrive late by the provider's first retry.",
+					"The source rejects writes until %d orders were rejected, for at most %s, "+
+						"and up to %s for one from each provider. These orders arrive late, with "+
+						"the provider's first retry.",
 					refuseOrders,
-					refuseAtMost,
-					refuseEach,
+					migration.Words(refuseAtMost),
+					migration.Words(refuseEach),
 				),
 			}
 			stage := migration.Gate{
 				ID:       "stage",
-				Title:    "The source is the authority",
+				Title:    "Source is primary",
 				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
 				Measured: v.Routing.String(),
-				Limit:    "off, dualwrite or shadow",
+				Limit:    "off, dual write or shadow",
 			}
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
@@ -109,9 +110,9 @@ func (s Parts) Step() engine.Step {
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:      "refuse",
-						Title:   "Refuse some webhooks",
-						Changes: "the source refuses writes for seconds",
-						Undo:    "lifts the write fence",
+						Title:   fmt.Sprintf("Reject about %d webhooks with 503", refuseOrders),
+						Changes: "the source rejects writes for a few seconds",
+						Undo:    "allows writes again",
 					},
 					Do: s.refuse,
 					Undo: func(ctx context.Context, c *engine.Call) error {
@@ -121,7 +122,7 @@ func (s Parts) Step() engine.Step {
 				{
 					ActionPlan: migration.ActionPlan{
 						ID:    "follow",
-						Title: "Follow every refused order until it was applied once",
+						Title: "Follow every rejected order until it is applied once",
 					},
 					Timeout: retryWithin,
 					Do:      s.followRetries,
@@ -151,14 +152,14 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		return nil, err
 	}
 	fenced, stood := time.Now(), c.Now()
-	c.Log("%s refuses writes", master.Address)
+	c.Log("%s rejects writes", master.Address)
 	defer func() {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
 		r.Until = c.Now()
 		out = r
 		err = errors.Join(err, redisconn.Unfence(detached, master.Client, former))
-		c.Log("%s takes writes again", master.Address)
+		c.Log("%s accepts writes again", master.Address)
 	}()
 	waiting, cancel := context.WithTimeout(ctx, refuseAtMost)
 	defer cancel()
@@ -170,13 +171,13 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		// Before the fence stood, an order that is kept was only on its way.
 		facts := refusal{From: r.From, Kept: stood}.facts(orders, c.Now())
 		c.Progress(
-			"%d of %d orders refused, or kept by the app's durable intake",
+			"%d of %d orders rejected or stored by the app's durable intake",
 			facts.Refused+facts.Kept,
 			refuseOrders,
 		)
 		if facts.Refused+facts.Kept < refuseOrders {
 			return engine.NotYet(
-				"%d of %d orders came to be refused",
+				"only %d of %d orders were rejected in time",
 				facts.Refused+facts.Kept,
 				refuseOrders,
 			)
@@ -184,7 +185,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		untouched := func(p evidence.ProviderRetries) bool { return p.Refused+p.Kept == 0 }
 		if i := slices.IndexFunc(facts.Providers, untouched); i >= 0 &&
 			time.Since(fenced) < refuseEach {
-			return engine.NotYet("no order of %s came to be refused", facts.Providers[i].Provider)
+			return engine.NotYet("no order from %s was rejected in time", facts.Providers[i].Provider)
 		}
 		return nil
 	})
@@ -204,7 +205,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 	var r refusal
 	if ok, err := c.Output(ctx, "refuse", &r); err != nil || !ok {
-		return nil, engine.OrMissing(err, "the run did not record when it refused orders")
+		return nil, engine.OrMissing(err, "the run did not record when it rejected orders")
 	}
 	var facts evidence.RetryFacts
 	err := engine.Await(ctx, time.Second, func(context.Context) error {
@@ -214,7 +215,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 		}
 		facts = r.facts(orders, c.Now())
 		c.Progress(
-			"%d of %d refused or kept orders were applied",
+			"%d of %d rejected or stored orders applied",
 			facts.AppliedOnce+facts.KeptApplied,
 			facts.Refused+facts.Kept,
 		)
@@ -222,18 +223,18 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 			return engine.NotYet("%v", err)
 		}
 		if l := facts.Live; l != nil && l.Undelivered > 0 && facts.AppliedTwice == 0 {
-			c.Progress("%s says that %d events are not delivered yet", l.Provider, l.Undelivered)
+			c.Progress("%s reports %s not delivered yet", l.Provider, migration.Count(l.Undelivered, "event"))
 			return engine.NotYet(
-				"%s says that %d events since then are not delivered: %s",
+				"%s reports %s since then not delivered: %s",
 				l.Provider,
-				l.Undelivered,
+				migration.Count(l.Undelivered, "event"),
 				strings.Join(l.Events, ", "),
 			)
 		}
 		if facts.AppliedTwice == 0 &&
 			(facts.Recovered < facts.Refused || facts.AppliedOnce < facts.Refused) {
 			return engine.NotYet(
-				"%d of %d refused orders came back, %d were applied",
+				"%d of %d rejected orders were redelivered, %d applied",
 				facts.Recovered,
 				facts.Refused,
 				facts.AppliedOnce,
@@ -241,7 +242,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 		}
 		if facts.AppliedTwice == 0 && facts.KeptApplied < facts.Kept {
 			return engine.NotYet(
-				"%d of %d orders that the durable intake kept were applied",
+				"%d of %d orders stored by the durable intake were applied",
 				facts.KeptApplied,
 				facts.Kept,
 			)
