@@ -38,7 +38,7 @@ type ServerOff struct {
 
 func judgeOff(f OffFacts) (bool, string, error) {
 	if len(f.Servers) == 0 {
-		return false, "", errors.New("no server was looked at")
+		return false, "", errors.New("no server was checked")
 	}
 	machines, refused, untold := 0, 0, ""
 	for _, s := range f.Servers {
@@ -60,7 +60,8 @@ func judgeOff(f OffFacts) (bool, string, error) {
 			"network was down: it has to be looked at again", untold)
 	}
 	if machines == 0 {
-		return false, "", fmt.Errorf("nobody was asked whether a machine is off: none is configured")
+		return false, "", fmt.Errorf("nobody was asked whether a machine is off: none is " +
+			"configured")
 	}
 	addresses := len(f.Servers) - machines
 	return true, fmt.Sprintf("%d old machines are off or deleted, and nothing answers at %d "+
