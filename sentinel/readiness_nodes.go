@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 func (l *look) masterRole() Check {
@@ -140,8 +142,8 @@ func (l *look) lag() Check {
 		if !slices.ContainsFunc(l.nodes, func(n node) bool { return n.addr == r.addr }) {
 			continue
 		}
-		text := fmt.Sprintf("%s %s, last heard %d s ago, %d bytes behind", r.addr, r.state,
-			r.lag/time.Second, max(0, written-r.offset))
+		text := fmt.Sprintf("%s %s, last heard %s ago, %d bytes behind", r.addr, r.state,
+			migration.Words(r.lag), max(0, written-r.offset))
 		if r.state != "online" || r.lag > maxLag || written-r.offset > maxBehind {
 			bad = append(bad, text)
 		} else {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 func (l *look) sentinels() Check {
@@ -44,8 +46,8 @@ func (l *look) staleSentinels() Check {
 			if hello := time.Duration(number(m["last-hello-message"])) *
 				time.Millisecond; strings.Contains(m["flags"], "s_down") || hello > maxSilence {
 				bad = append(bad,
-					fmt.Sprintf("%s sees %s:%s with flags %s, last heard %d s ago",
-						v.member.Addr, m["ip"], m["port"], m["flags"], hello/time.Second))
+					fmt.Sprintf("%s sees %s:%s with flags %s, last heard %s ago",
+						v.member.Addr, m["ip"], m["port"], m["flags"], migration.Words(hello)))
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func TestAKillSwitchIsThrownAndARevisionBroughtBackOnThePages(t *testing.T) {
 	missing := map[string]string{"revision": "99"}
 	b.submit(history, "rollback-1", missing).wants(t, 404, "Nothing was rolled back")
 	late := map[string]string{"reason": "late"}
-	b.submit(list, "kill-intake", late).wants(t, 404, "The switch stays as it is")
+	b.submit(list, "kill-intake", late).wants(t, 404, "The kill switch was not changed")
 }
 
 func TestAKeysTokenIsShownOnce(t *testing.T) {

@@ -86,7 +86,7 @@ func (s *Server) jobForm(c *fiber.Ctx) error {
 	}
 	err := s.Control.ChangeJob(c.UserContext(), site.Actor(c), c.Params("mid"), in)
 	if err != nil {
-		n, err := site.Refused(c, "The job stays as it is", err)
+		n, err := site.Refused(c, "The job was not changed", err)
 		if err != nil {
 			return err
 		}

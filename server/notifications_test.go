@@ -123,7 +123,7 @@ func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testi
 	st.runAudit(t)
 	servertest.Eventually(
 		t, "the criterion is seen to be met",
-		func() bool { return strings.Contains(st.logs.String(), "criterion is met for the first time") },
+		func() bool { return strings.Contains(st.logs.String(), "criterion met for the first time") },
 	)
 	set("allkeys-lru")
 	told("trigger " + mid + "/criterion/noeviction")

@@ -51,7 +51,8 @@ func Stripe() Sender {
 				Level: Documented,
 				URL:   page + "#automatic-retries",
 				Read:  read,
-				Note:  "up to three days with exponential back-off; the number of tries is not stated",
+				Note: "up to three days with exponential back-off; the number of tries is not " +
+					"stated",
 			},
 			Window: 72 * time.Hour,
 			Waits: []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute,
@@ -77,8 +78,8 @@ func Stripe() Sender {
 			What: "Stripe may disable the endpoint"},
 		Recovery: Recovery{Source: Source{Level: Documented,
 			URL: "https://docs.stripe.com/webhooks/process-undelivered-events", Read: read},
-			Action: "List events with delivery_success=false and take in those that are not " +
-				"known; or resend from the dashboard (15 days) or the CLI (30 days).",
+			Action: "List events with delivery_success=false and enqueue the missing ones; or " +
+				"resend from the dashboard (15 days) or the CLI (30 days).",
 			For: 30 * 24 * time.Hour},
 		Trap: "A disabled endpoint stops the retries. In a sandbox there are only three " +
 			"retries over a few hours, so 72 h cannot be seen there.",
@@ -129,7 +130,7 @@ func Shopify() Sender {
 			NoLoss:  2 * time.Hour,
 		},
 		Redirects: Trait{Source: Source{Level: Assumed, Note: "integrators quote an earlier " +
-			"document that redirects are errors; the page itself was not found"}},
+			"document that redirects are errors; the page itself could not be found"}},
 		Pinned: Trait{Source: Source{Level: Documented, URL: changed, Read: read},
 			Holds: true},
 		Removal: Removal{Source: Source{Level: Documented, URL: https, Read: planRead,
@@ -138,8 +139,8 @@ func Shopify() Sender {
 			What: "the subscription is deleted", AfterLastTry: true, StopsPending: true},
 		Recovery: Recovery{Source: Source{Level: Documented,
 			URL: "https://shopify.dev/docs/apps/build/webhooks/best-practices", Read: planRead},
-			Action: "Subscribe again, then take in orders by updated_at from before the " +
-				"outage through the Admin API."},
+			Action: "Subscribe again, then enqueue orders by updated_at from before the outage " +
+				"through the Admin API."},
 		Trap: "Retries go to the address that was configured when the event was triggered: " +
 			"changing the address does not redirect them. Keep the old address answering.",
 		scheme: bare{}, object: "id", identify: shopifyEvent, request: shopifyOrder,
@@ -195,7 +196,7 @@ func ClickFunnels() Sender {
 		Recovery: Recovery{Source: Source{Level: Documented,
 			URL: "https://developers.myclickfunnels.com/reference/order", Read: read,
 			Note: "events are not listed, only orders"},
-			Action: "List orders through the API and take in those that are not known."},
+			Action: "List orders through the API and enqueue the missing ones."},
 		Trap: "4xx answers are retried like 5xx. The secret is shown once, when the " +
 			"endpoint is made.",
 		scheme: split{timestamp: "X-Webhook-ClickFunnels-Timestamp"}, object: "subject_id",
@@ -239,9 +240,9 @@ func CopeCart() Sender {
 		Pinned:    Trait{Source: nothing("not found")},
 		Recovery: Recovery{
 			Source: nothing(
-				"no API was found, neither for orders nor to send a notification again"),
-			Action: "Export the orders of the time from the vendor's pages, or ask support " +
-				"to send the notifications again.",
+				"no API found to list orders or resend notifications"),
+			Action: "Export the orders from that time on the vendor's site, or ask support to " +
+				"resend the notifications.",
 		},
 		Trap: "Any other body, such as JSON with a 200, is a failure: the order comes " +
 			"eleven times.",

@@ -76,7 +76,7 @@ func (c *Control) SignIn(
 	ctx context.Context,
 	name, password, remote string,
 ) (string, migration.Actor, error) {
-	refused := migration.Errorf(migration.Unauthenticated, "name or password is wrong")
+	refused := migration.Errorf(migration.Unauthenticated, "wrong name or password")
 	subjects := []string{"user " + name, "from " + remote}
 	for _, s := range subjects {
 		n, err := c.store.SignInFailures(ctx, s, c.now().Add(-failureWindow))
@@ -86,7 +86,7 @@ func (c *Control) SignIn(
 		if n >= failuresAllowed {
 			return "", migration.Actor{}, migration.Errorf(
 				migration.Unavailable,
-				"too many failed sign-ins (%d in %s): wait some minutes and try again",
+				"too many failed sign-ins (%d in %s): wait a few minutes and try again",
 				n,
 				failureWindow,
 			)

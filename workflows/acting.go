@@ -56,7 +56,7 @@ func engineer(a migration.Actor) error {
 	if a.Role != migration.RoleEngineer {
 		return migration.Errorf(
 			migration.Forbidden,
-			"%s is a %s and may look but not act: sign in as an engineer",
+			"%s is a %s with read-only access: sign in as an engineer",
 			a.Name,
 			a.Role,
 		)

@@ -52,7 +52,7 @@ func (c *Control) createAPIKey(
 		return none, "", err
 	}
 	if name = strings.TrimSpace(name); name == "" {
-		return none, "", migration.Errorf(migration.Invalid, "name: say who will use the key")
+		return none, "", migration.Errorf(migration.Invalid, "name: say what will use the key")
 	}
 	if err := short("name", name, 60); err != nil {
 		return none, "", err
@@ -60,7 +60,7 @@ func (c *Control) createAPIKey(
 	if ratePerSecond < 0 || ratePerSecond > maxRate {
 		return none, "", migration.Errorf(
 			migration.Invalid,
-			"rate_per_second: %d is outside 0..%d; 0 is no bound",
+			"rate_per_second: %d is outside 0..%d (0 = unlimited)",
 			ratePerSecond,
 			maxRate,
 		)

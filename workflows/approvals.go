@@ -49,7 +49,7 @@ func (c *Control) decide(
 	if run.State != migration.RunAwaitingApproval {
 		return run, migration.Errorf(
 			migration.Conflict,
-			"run %s is %s: it does not wait for approval",
+			"run %s is %s: it is not waiting for approval",
 			run.ID,
 			run.State,
 		)
@@ -62,7 +62,7 @@ func (c *Control) decide(
 		}
 		return run, migration.Errorf(
 			migration.Conflict,
-			"run %s waits for the approval of %s: look at it again",
+			"run %s is waiting for approval of %s: reload it",
 			run.ID,
 			with,
 		)
@@ -71,7 +71,7 @@ func (c *Control) decide(
 	waiting := []migration.RunState{migration.RunAwaitingApproval}
 	if !d.Approve {
 		if strings.TrimSpace(d.Comment) == "" {
-			return run, migration.Errorf(migration.Invalid, "say in a comment why it is rejected")
+			return run, migration.Errorf(migration.Invalid, "say in a comment why you reject it")
 		}
 		if midway {
 			return c.answer(
@@ -88,7 +88,7 @@ func (c *Control) decide(
 	if d.PlanHash != "" && d.PlanHash != run.Plan.Hash {
 		return run, migration.Errorf(
 			migration.Conflict,
-			"the approval is for another plan: look at the run again",
+			"the approval is for a different plan: reload the run",
 		)
 	}
 	v, err := c.view(ctx, run.MigrationID)
@@ -99,14 +99,15 @@ func (c *Control) decide(
 		if a.Name == run.RequestedBy {
 			return run, migration.Errorf(
 				migration.Forbidden,
-				"%s asked for this irreversible step, so somebody else must approve it",
+				"%s requested this irreversible step, so another engineer must approve it",
 				a.Name,
 			)
 		}
 		if d.ConfirmName != v.Migration.Name {
 			return run, migration.Errorf(
 				migration.Invalid,
-				"type the migration's name exactly to approve an irreversible step: %q was given, %q is needed",
+				"type the migration's name exactly to approve an irreversible step: got %q, "+
+					"want %q",
 				d.ConfirmName,
 				v.Migration.Name,
 			)
@@ -130,7 +131,7 @@ func (c *Control) decide(
 	if fresh.Hash != run.Plan.Hash {
 		return run, migration.Errorf(
 			migration.Conflict,
-			"what the step would do has changed since it was asked for: reject it and start it again",
+			"the plan has changed since the run was requested: reject it and start it again",
 		)
 	}
 	if err := engine.Blocked(run.Step, fresh.Gates); err != nil {

@@ -58,7 +58,8 @@ func (c *Control) submitScan(
 	if len(f.Findings) > mostFindings {
 		return migration.Errorf(
 			migration.Invalid,
-			"the scan has %d findings; %d is the limit: scan the app's folder, not the whole repository",
+			"the scan has %d findings; %d is the limit: scan the app's folder, not the whole "+
+				"repository",
 			len(f.Findings),
 			mostFindings,
 		)
@@ -251,7 +252,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 		}
 		if slices.Contains(c.cfg.Drill.ScanOnly, q) &&
 			row.Attestation.Verdict == migration.Unknown {
-			row.Attestation.Text = "made by commands that end, says the configuration: the source alone counts"
+			row.Attestation.Text = "Short-lived command (per configuration): source scan only"
 		}
 		for _, k := range drilled.Bench {
 			if k.Queue != q {
@@ -280,7 +281,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 // name none and may be it.
 func staticProof(s *ScanProof, queue string) Proven {
 	if s == nil {
-		return Proven{migration.Unknown, "no scan was submitted"}
+		return Proven{migration.Unknown, "no scan submitted"}
 	}
 	named := slices.DeleteFunc(
 		slices.Clone(s.Facts.Findings),
@@ -292,10 +293,10 @@ func staticProof(s *ScanProof, queue string) Proven {
 			slices.Clone(s.Facts.Findings),
 			func(f evidence.ScanFinding) bool { return f.Queue != "" || strings.Contains(f.Role, "flow") },
 		)
-		how = "made where the queue is not named, at "
+		how = "queue name set at run time, at "
 	}
 	if len(named) == 0 {
-		return Proven{migration.Unknown, "no place in the source makes it"}
+		return Proven{migration.Unknown, "no producer in the source code"}
 	}
 	slices.SortStableFunc(named, func(a, b evidence.ScanFinding) int { // what is open first
 		switch {
@@ -328,7 +329,7 @@ func attestedProof(f evidence.AttestationFacts, queue string) Proven {
 		}
 	}
 	if len(own.Producers) == 0 {
-		return Proven{migration.Unknown, "no live worker attests a producer of it"}
+		return Proven{migration.Unknown, "no live worker reports a producer"}
 	}
 	raw, err := json.Marshal(own)
 	if err != nil {

@@ -30,7 +30,7 @@ func (c *Control) CheckFlags(
 	if edit.Base > 0 && edit.Base != now.Revision {
 		return migration.FlagCheck{}, migration.Errorf(
 			migration.Conflict,
-			"flag set %s is at revision %d, and the change was made from revision %d: look at "+
+			"flag set %s is at revision %d, and the change was made from revision %d: review "+
 				"what %s changed, then repeat it",
 			s.ID,
 			now.Revision,
@@ -187,7 +187,7 @@ func edited(before *flags.Document, changes map[string]json.RawMessage) (*flags.
 		if by := before.Flags[key].Metadata[flags.MetaManaged]; by != nil {
 			return nil, migration.Errorf(
 				migration.Forbidden,
-				"flag %s is changed only by the step %v: use its page, where the move is checked first",
+				"flag %s can only be changed by the step %v: use its page",
 				key,
 				by,
 			)

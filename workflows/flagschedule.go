@@ -83,7 +83,8 @@ func (c *Control) scheduleFlags(
 		s.Move.To != migration.StageLive && s.Move.Ramp != 0):
 		return s, migration.Errorf(
 			migration.Invalid,
-			"move: %s is no stage of the migration with a fitting ramp: live takes 1 to 100, the others none",
+			"move: %s is no stage of the migration with a fitting ramp: live takes 1 to 100, "+
+				"the others none",
 			s.Move,
 		)
 	case s.Edit != nil:
@@ -130,7 +131,8 @@ func (c *Control) cancelFlagSchedule(ctx context.Context, a migration.Actor, mid
 	if !found {
 		return migration.Errorf(
 			migration.NotFound,
-			"migration %s has no scheduled change %q: look at the list of schedules for what can be cancelled",
+			"migration %s has no scheduled change %q: look at the list of schedules for what "+
+				"can be cancelled",
 			mid,
 			id,
 		)
@@ -203,9 +205,9 @@ func (c *Control) carryOut(
 ) (state, result string, err error) {
 	if late := c.now().Sub(s.At); late > missedAfter {
 		return migration.ScheduleFailed, fmt.Sprintf(
-			"was missed: Switchyard was not there at %s, and %s later is too late",
+			"missed: Switchyard was not running at %s, and %s later is too late",
 			s.At.UTC().Format(time.RFC3339),
-			late.Round(time.Minute),
+			migration.Words(late.Round(time.Minute)),
 		), nil
 	}
 	a, _, err := c.store.User(ctx, s.CreatedBy)

@@ -89,7 +89,8 @@ func (c *Control) createFlagSet(
 	if !setID.MatchString(id) {
 		return none, migration.Errorf(
 			migration.Invalid,
-			"the flag set's id %q must be 1 to 63 lower-case letters, digits and dashes, not starting with a dash",
+			"the flag set's id %q must be 1 to 63 lower-case letters, digits and dashes, not "+
+				"starting with a dash",
 			id,
 		)
 	}
@@ -246,7 +247,7 @@ func (c *Control) FlagHistory(
 
 var errNoChange = migration.Errorf(
 	migration.Invalid,
-	"the edit changes nothing: the flag set says this already",
+	"the edit changes nothing: the flag set already says this",
 )
 
 // PreviewFlag evaluates one flag for a context: as it is, or as a draft definition would

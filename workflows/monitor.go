@@ -111,7 +111,7 @@ var watches = []watch{
 				facts, err := e.Workers.Attestation(ctx, mid)
 				if err == nil && len(facts.Producers) == 0 {
 					err = migration.Errorf(migration.Unavailable,
-						"no live worker attests a producer connection")
+						"no live worker reports a producer connection")
 				}
 				return facts, err
 			}),
@@ -123,7 +123,7 @@ var watches = []watch{
 				facts := e.Workers.Intakes()
 				if len(facts.Instances) == 0 {
 					return nil, migration.Errorf(migration.Unavailable,
-						"no live app that takes orders attests")
+						"no live app that accepts orders reports")
 				}
 				return facts, nil
 			}),

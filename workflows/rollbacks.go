@@ -30,20 +30,20 @@ func (c *Control) rollbackPlan(
 	case !ok:
 		return migration.StepPlan{}, migration.Errorf(
 			migration.NotFound,
-			"this version knows no step %q",
+			"this version has no step %q",
 			run.Step,
 		)
 	case run.State != migration.RunSucceeded || run.Rollback != "":
 		return migration.StepPlan{}, migration.Errorf(
 			migration.Conflict,
-			"run %s is %s: only a run that succeeded can be taken back",
+			"run %s is %s: only a run that succeeded can be rolled back",
 			run.ID,
 			run.State,
 		)
 	case run.RolledBackBy != "":
 		return migration.StepPlan{}, migration.Errorf(
 			migration.Conflict,
-			"run %s was taken back by run %s already",
+			"run %s was already rolled back by run %s",
 			run.ID,
 			run.RolledBackBy,
 		)
@@ -51,7 +51,7 @@ func (c *Control) rollbackPlan(
 	if latest := v.LatestRun(run.Step); latest == nil || latest.ID != run.ID {
 		return migration.StepPlan{}, migration.Errorf(
 			migration.Conflict,
-			"run %s is not the latest of %s: take back the latest first",
+			"run %s is not the latest of %s: roll back the latest first",
 			run.ID,
 			run.Step,
 		)
@@ -67,7 +67,7 @@ func (c *Control) rollbackPlan(
 		if v.Done(id) {
 			return migration.StepPlan{}, migration.Errorf(
 				migration.Blocked,
-				"%s builds on %s: take it back first",
+				"%s depends on %s: roll it back first",
 				id,
 				run.Step,
 			)
@@ -76,7 +76,7 @@ func (c *Control) rollbackPlan(
 	if r := v.Routing; r.Stage != migration.StageOff {
 		return migration.StepPlan{}, migration.Errorf(
 			migration.Blocked,
-			"the queue is at %s: move it back to off before taking back %s",
+			"the queue is at %s: move it back to off before rolling back %s",
 			r,
 			run.Step,
 		)

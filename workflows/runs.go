@@ -92,7 +92,7 @@ func (c *Control) start(
 	if v.Open != nil {
 		return migration.Run{}, migration.Errorf(
 			migration.Conflict,
-			"%s already runs %q (run %s, %s): wait for it, or cancel it",
+			"%s already has an open run of %q (run %s, %s): wait for it, or cancel it",
 			v.Open.RequestedBy,
 			v.Open.Step,
 			v.Open.ID,
@@ -106,7 +106,7 @@ func (c *Control) start(
 	if planHash != "" && planHash != sp.Hash {
 		return migration.Run{}, migration.Errorf(
 			migration.Conflict,
-			"the plan has changed since it was shown: look at it again",
+			"the plan has changed since it was shown: review it again",
 		)
 	}
 	if err := engine.Blocked(step, sp.Gates); err != nil {
@@ -175,7 +175,7 @@ func (c *Control) cancel(
 	if run.Rollback != "" {
 		return run, migration.Errorf(
 			migration.Conflict,
-			"run %s takes another back and is not interrupted half way",
+			"run %s rolls another back and cannot be interrupted",
 			run.ID,
 		)
 	}
@@ -277,14 +277,14 @@ func notPausable(run migration.Run) string {
 	case run.State != migration.RunRunning:
 		return "it is " + string(run.State)
 	case run.Rollback != "":
-		return "it takes another run back"
+		return "it rolls another run back"
 	case run.CancelledBy != "":
 		return "it is being cancelled"
 	}
 	for _, a := range run.Actions {
 		if a.State == migration.ActionRunning {
-			return fmt.Sprintf("%q is not an action that stands still without harm", a.Title)
+			return fmt.Sprintf("%q cannot be paused safely", a.Title)
 		}
 	}
-	return "none of its actions is under way"
+	return "none of its actions is in progress"
 }

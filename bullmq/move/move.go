@@ -331,9 +331,10 @@ func (m *mover) dropTracking(err error) error {
 func (m *mover) tooLong() error {
 	if limit := m.o.MaxFreeze; limit > 0 &&
 		time.Duration(m.report.PredictedMS)*time.Millisecond > limit {
-		return migration.Errorf(migration.Blocked, "the queue would stand still for about %d "+
-			"ms, the limit is %s: try when fewer jobs change, or raise the limit",
-			m.report.PredictedMS, limit)
+		return migration.Errorf(migration.Blocked, "the queue would stop for about %s "+
+			"(limit %s): try when fewer jobs change, or raise the limit",
+			migration.Words(time.Duration(m.report.PredictedMS)*time.Millisecond),
+			migration.Words(limit))
 	}
 	return nil
 }

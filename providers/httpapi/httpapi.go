@@ -63,7 +63,7 @@ func (e *Error) Error() string {
 	}
 	switch {
 	case e.Status == http.StatusTooManyRequests && e.RetryAfter > 0:
-		text += fmt.Sprintf(" (rate limit: try again in %s)", e.RetryAfter)
+		text += fmt.Sprintf(" (rate limit: try again in %s)", migration.Words(e.RetryAfter))
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		text += " (check the credentials of " + e.API + " and what they permit)"
 	}

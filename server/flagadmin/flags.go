@@ -135,7 +135,7 @@ func (h handlers) createSetForm(c *fiber.Ctx) error {
 	_, err := h.Control.CreateFlagSet(
 		c.UserContext(), site.Actor(c), c.Params("mid"), typed.ID, typed.Name)
 	if err != nil {
-		notice, err := site.Refused(c, "The flag set was not made", err)
+		notice, err := site.Refused(c, "The flag set was not created", err)
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (h handlers) killForm(c *fiber.Ctx) error {
 	_, err := h.Control.KillFlag(c.UserContext(), site.Actor(c), c.Params("mid"), set,
 		c.FormValue("key"), killed, c.FormValue("reason"))
 	if err != nil {
-		notice, err := site.Refused(c, "The switch stays as it is", err)
+		notice, err := site.Refused(c, "The kill switch was not changed", err)
 		if err != nil {
 			return err
 		}

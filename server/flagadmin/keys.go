@@ -56,7 +56,7 @@ func (h handlers) createKeyForm(c *fiber.Ctx) error {
 			c.Params("mid"), c.FormValue("set"), typed.Name, rate)
 	}
 	if err != nil {
-		notice, err := site.Refused(c, "The key was not made", err)
+		notice, err := site.Refused(c, "The key was not created", err)
 		if err != nil {
 			return err
 		}

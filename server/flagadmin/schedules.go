@@ -61,7 +61,7 @@ func (h handlers) rampForm(c *fiber.Ctx) error {
 		err = h.scheduleAll(c, plan)
 	}
 	if err != nil {
-		notice, err := site.Refused(c, "The plan was not kept", err)
+		notice, err := site.Refused(c, "The plan was not saved", err)
 		if err != nil {
 			return err
 		}

@@ -102,8 +102,8 @@ func (s *Server) allow(r *flags.Reader) error {
 	s.traffic.limited(r)
 	return &site.TooManyError{
 		After: after,
-		Text: fmt.Sprintf("this key may ask %d times a second: ask again after %d s, "+
-			"or give it a higher rate", r.RatePerSecond, after),
+		Text: fmt.Sprintf("this key is limited to %d requests/s: try again after %d s, or "+
+			"raise its rate limit", r.RatePerSecond, after),
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *Site) Admit(c *fiber.Ctx) error {
 	}
 	if id.Forged(c) {
 		return migration.Errorf(migration.Forbidden,
-			"the form is not from this session: load the page again and repeat it")
+			"the form is from another session: reload the page and try again")
 	}
 	c.Locals(whoKey, id)
 	return nil

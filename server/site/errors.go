@@ -43,7 +43,7 @@ var titles = map[int]string{
 	http.StatusMethodNotAllowed:      "That is not possible here",
 	http.StatusConflict:              "Somebody was faster, or things have changed",
 	http.StatusPreconditionFailed:    "Preconditions do not hold",
-	http.StatusRequestEntityTooLarge: "That is too much at once",
+	http.StatusRequestEntityTooLarge: "The request is too large",
 	http.StatusTooManyRequests:       "That is too often",
 	http.StatusServiceUnavailable:    "Something we depend on does not answer",
 	http.StatusInternalServerError:   "Something went wrong on our side",
@@ -86,7 +86,7 @@ func (e *InTheWayError) Unwrap() error { return e.Err }
 func Explain(err error) Failure {
 	f := Failure{
 		Kind: migration.Internal, Status: http.StatusInternalServerError,
-		Text: "It was logged. If it happens again, give your operator the request id.",
+		Text: "The error was logged. If it happens again, give your operator the request ID.",
 	}
 	if e, ok := errors.AsType[*migration.Error](err); ok && e.Kind != migration.Internal {
 		f = Failure{Kind: e.Kind, Status: statuses[e.Kind], Text: e.Text, Gates: e.Blockers}
@@ -100,8 +100,8 @@ func Explain(err error) Failure {
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		f = Failure{
 			Kind: migration.Unavailable, Status: http.StatusServiceUnavailable,
-			Text: fmt.Sprintf("It took longer than %s. Nothing more was tried; look at the "+
-				"present state before you try again.", migration.Words(AnswerTimeout)),
+			Text: fmt.Sprintf("Timed out after %s. Check the current state before you try "+
+				"again.", migration.Words(AnswerTimeout)),
 		}
 	}
 	if f.Status == http.StatusServiceUnavailable {
@@ -121,7 +121,7 @@ func ofFiber(status int) Failure {
 	f := Failure{Kind: migration.Invalid, Status: status, Text: titles[status]}
 	switch status {
 	case http.StatusNotFound:
-		f.Kind, f.Text = migration.NotFound, "The address is wrong, or what it named is gone."
+		f.Kind, f.Text = migration.NotFound, "The address is wrong, or the page no longer exists."
 	case http.StatusMethodNotAllowed:
 		f.Text = "This address does not take that method."
 	case http.StatusRequestEntityTooLarge:

@@ -81,7 +81,8 @@ func meteredVerdict(m workflows.MeteredCost) string {
 	case m.Cheaper() == "pay-as-you-go":
 		return seen + fmt.Sprintf(
 			"pay-as-you-go would cost %s a month for this traffic, less than the %s of the "+
-				"fixed plan. A fixed price stays the same in an incident; pay-as-you-go grows with "+
+				"fixed plan. A fixed price stays the same in an incident; pay-as-you-go grows "+
+				"with "+
 				"every idle poll of every worker.",
 			meteredRange(m),
 			dollars(m.Fixed),

@@ -142,7 +142,7 @@ func adminStories(t *testing.T) map[string]story {
 	out["sign-in"] = story{
 		frame: ui.Frame{Title: "Sign in", Now: storyTime},
 		page: adminpages.SignInPage(
-			adminpages.SignIn{Name: "ada", Error: "name or password is wrong"},
+			adminpages.SignIn{Name: "ada", Error: "wrong name or password"},
 		),
 		bare: true,
 	}

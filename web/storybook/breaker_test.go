@@ -56,11 +56,11 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 			Meaning: "the connection breaks between the write and its answer",
 		},
 	}
-	none := workflows.Proven{Verdict: migration.Unknown, Text: "no scan was submitted"}
+	none := workflows.Proven{Verdict: migration.Unknown, Text: "no scan submitted"}
 	q := workflows.QueueProof{
 		Queue: "order-ingestion", Static: none,
 		Attestation: workflows.Proven{
-			Verdict: migration.Unknown, Text: "no live worker attests a producer of it",
+			Verdict: migration.Unknown, Text: "no live worker reports a producer",
 		},
 		Bench: map[string]workflows.BenchCell{},
 	}

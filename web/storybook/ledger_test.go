@@ -154,7 +154,7 @@ func ledgerStories(t *testing.T) map[string]story {
 			MigrationID: mid, Now: storyTime,
 			Overview: workflows.LedgerOverview{
 				At: storyTime, Verdict: workflows.LedgerInconclusive,
-				Reasons: []string{"no queue's events were read yet"},
+				Reasons: []string{"no queue's events have been read yet"},
 			},
 		},
 	))

@@ -100,7 +100,7 @@ func storyOutage(on bool) workflows.Outage {
 				"1 h 30 min", "documented",
 			),
 			LastTry:  sourced("3 h", "assumed"),
-			After:    sourced("it stops trying", "documented"),
+			After:    sourced("it stops retrying", "documented"),
 			Recovery: sourced("Export the orders of the time from the vendor's pages.", "assumed"),
 			DedupeBy: sourced(
 				"transaction_id and event_type", "documented",

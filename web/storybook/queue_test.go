@@ -109,13 +109,13 @@ func queueStories(t *testing.T) map[string]story {
 				{
 					ID: "target", Title: "Target can be read",
 					Measured: "is being read for the first time; 120000 of about 1000000 keys read",
-					Clear:    "make the server reachable, or wait until it was read",
+					Clear:    "make the server reachable, or wait until it has been read",
 				},
 				{
-					ID: "limits", Title: "Limits that count on each side alone",
+					ID: "limits", Title: "Limits that apply to each side separately",
 					Queue: "mail", Severity: workflows.SeverityCareful,
 					Measured: "10 jobs in 1s for the queue",
-					Clear: "halve them for the dual run where the outside world cannot bear " +
+					Clear: "halve them for the dual run where external services cannot handle " +
 						"twice as much",
 				},
 				{

@@ -21,7 +21,7 @@ func storyPlan() migration.StepPlan {
 		Approval: migration.ApprovalOne, Hash: strings.Repeat("9f2c51ab", 8),
 		Gates: []migration.Gate{
 			{
-				ID: "fleet", Title: "Every live worker follows the flags", OK: true,
+				ID: "fleet", Title: "Workers are on the latest flags", OK: true,
 				Measured: "2 workers at revision 17", Limit: "revision 17",
 			},
 			{

@@ -46,7 +46,7 @@ func (n *Notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 		}
 		loss := p.Clock.FirstLoss.UTC().Format("15:04 UTC on 2006-01-02")
 		title := fmt.Sprintf(
-			"%s: %s refused and %s not come back; the first is lost at %s",
+			"%s: %s rejected and %s not been redelivered; the first is lost at %s",
 			p.Provider.Name,
 			orders(p.Missing, "was", "were"),
 			plural(p.Missing, "has", "have"),
@@ -55,13 +55,13 @@ func (n *Notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 		switch {
 		case o.Unknown != "":
 			title = fmt.Sprintf(
-				"%s: orders may be refused, nobody knows how many; the first would be lost at %s",
+				"%s: orders may be rejected, number unknown; the first would be lost at %s",
 				p.Provider.Name,
 				loss,
 			)
 		case severity == notify.Critical:
 			title = fmt.Sprintf(
-				"%s has stopped trying: of %d refused orders that have not come back %d %s lost",
+				"%s has stopped retrying: of %d rejected orders not redelivered, %d %s lost",
 				p.Provider.Name,
 				p.Missing,
 				p.Clock.Lost,
@@ -70,7 +70,7 @@ func (n *Notifier) outage(_ context.Context, mig migration.Migration) (seen, err
 		}
 		text := named(p.Orders, p.Missing)
 		if p.Provider.Recovery.Text != "" {
-			text += " Way back: " + p.Provider.Recovery.Text
+			text += " Recovery: " + p.Provider.Recovery.Text
 		}
 		s.alerts = append(
 			s.alerts,
@@ -138,7 +138,8 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 				"held",
 				severity,
 				fmt.Sprintf(
-					"%s on the disk of %s and cannot be enqueued, the oldest for %s; %.0f %% of the room is used",
+					"%s on the disk of %s and cannot be enqueued, the oldest for %s; %.0f %% of "+
+						"the space is used",
 					orders(i.Backlog, "waits", "wait"),
 					i.Instance,
 					migration.Words(waiting),
@@ -151,8 +152,8 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 				"damaged",
 				notify.Critical,
 				fmt.Sprintf(
-					"%d %s of the intake of %s cannot be read from its disk any more: orders "+
-						"that were acknowledged may be lost",
+					"%d %s of the durable intake of %s can no longer be read from disk: "+
+						"acknowledged orders may be lost",
 					i.Damaged,
 					plural(int(i.Damaged), "line", "lines"),
 					i.Instance,
@@ -220,7 +221,7 @@ func (n *Notifier) audit(ctx context.Context, mig migration.Migration) (seen, er
 			notify.Event{
 				Key:      notify.Key(mig.ID, "audit", a.Node, a.Check),
 				Severity: severity,
-				Title:    fmt.Sprintf("%s was well on %s and is not any more", a.Title, a.Node),
+				Title:    fmt.Sprintf("%s on %s: no longer OK", a.Title, a.Node),
 				URL:      n.link(mig.ID, "redis-audit"),
 			},
 		)
@@ -255,7 +256,7 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 			add(
 				"lost",
 				notify.Critical,
-				orders(j.Lost, "was", "were")+" acknowledged and not fulfilled in time",
+				orders(j.Lost, "was", "were")+" acknowledged but not completed in time",
 				named(j.LostIDs, j.Lost),
 			)
 		}
@@ -263,7 +264,7 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 			add(
 				"duplicated",
 				notify.Critical,
-				orders(j.Duplicated, "has", "have")+" taken effect more than once",
+				orders(j.Duplicated, "has", "have")+" been processed more than once",
 				named(j.DuplicatedIDs, j.Duplicated),
 			)
 		}
@@ -275,14 +276,14 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 					j.Mismatches,
 					"has",
 					"have",
-				)+" come to different results or data on the two sides",
+				)+" different results or data on the two sides",
 				named(j.MismatchIDs, j.Mismatches),
 			)
 		}
 	}
 	s.judged = append(s.judged, key("late"), key("jobs"))
 	if late := int(o.Late()); late > 0 {
-		add("late", notify.Warning, orders(late, "is", "are")+" over the deadline", "")
+		add("late", notify.Warning, orders(late, "is", "are")+" overdue", "")
 	}
 	clear := o.Journal == nil || o.Journal.Lost+o.Journal.Duplicated+o.Journal.Mismatches == 0
 	// the application's record has not said it above
@@ -290,7 +291,8 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 		add(
 			"jobs",
 			notify.Error,
-			"The order ledger is broken: by the queues' events jobs are lost, doubled or different",
+			"Order ledger: according to the queues' events, jobs are lost, duplicated or "+
+				"mismatched",
 			"",
 		)
 	}
@@ -349,7 +351,7 @@ func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen,
 		case i.Verdict == migration.Met && !was:
 			met, more = append(met, i.Criterion.ID), true
 			n.Log.Info(
-				"criterion is met for the first time",
+				"criterion met for the first time",
 				"migration",
 				mig.ID,
 				"criterion",

@@ -287,7 +287,7 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 			key,
 			was.OpenedAt.UnixMilli(),
 		)
-		e.Text = "It began at " + was.OpenedAt.UTC().
+		e.Text = "It started at " + was.OpenedAt.UTC().
 			Format("15:04:05 UTC on 2006-01-02") +
 			" and lasted " + migration.Words(
 			now.Sub(was.OpenedAt).Round(time.Second),

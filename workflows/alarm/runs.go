@@ -105,13 +105,13 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 	}
 	var out []notify.Event
 	if r.State == migration.RunAwaitingApproval {
-		text := r.RequestedBy + " asked for it."
-		says := "waits for approval"
+		text := r.RequestedBy + " requested it."
+		says := "is waiting for approval"
 		if a, ok := r.Waiting(); ok {
-			says = "waits for approval of " + a.Title
+			says = "is waiting for approval of " + a.Title
 		}
 		if r.Needs() == migration.ApprovalTwo {
-			text += " It cannot be taken back, so somebody else must approve it."
+			text += " It cannot be undone, so another engineer must approve it."
 		}
 		if r.Plan.Impact != "" {
 			text += " Impact: " + r.Plan.Impact
@@ -144,7 +144,7 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 	if len(changes) == 0 || r.StartedAt == nil {
 		return out
 	}
-	by := "Asked for by " + r.RequestedBy
+	by := "Requested by " + r.RequestedBy
 	if r.DecidedBy != "" {
 		by += ", approved by " + r.DecidedBy
 	}
@@ -154,7 +154,7 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 			notify.Change,
 			notify.Info,
 			"started",
-			"has begun",
+			"started",
 			by+".\n"+strings.Join(changes, "\n"),
 			*r.StartedAt,
 		),
@@ -177,7 +177,7 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 				notify.Error,
 				"ended",
 				"has failed",
-				took+" The run's page says why, and what was taken back.",
+				took+" The run's page says why, and what was undone.",
 				*r.FinishedAt,
 			),
 		)
@@ -189,7 +189,7 @@ func (n *Notifier) runEvents(mig migration.Migration, r migration.Run) []notify.
 				notify.Warning,
 				"ended",
 				"was cancelled by "+r.CancelledBy,
-				took+" What it had done was taken back, as far as its page says.",
+				took+" The run's page says what was undone.",
 				*r.FinishedAt,
 			),
 		)

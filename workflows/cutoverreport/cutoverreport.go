@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
@@ -105,7 +106,7 @@ func (r *reporter) side(s environment.SideSurvey) {
 		Title:    title(s.Side) + " can be read",
 		Severity: SeverityUnknown,
 		Measured: s.Error,
-		Clear:    "make the server reachable, or wait until it was read",
+		Clear:    "make the server reachable, or wait until it has been read",
 	}
 	if s.Reading != "" {
 		l.Measured += "; " + s.Reading
@@ -113,12 +114,12 @@ func (r *reporter) side(s environment.SideSurvey) {
 	if s.Usable() {
 		l.Severity, l.Clear = SeverityClear, ""
 		l.Measured = fmt.Sprintf(
-			"%d keys, %d queues, counted %s ago; every key looked at %s ago, which took %s",
-			s.Survey.Keys,
-			len(s.Survey.Queues),
-			r.v.At.Sub(s.Survey.ReadAt).Round(time.Second),
-			r.v.At.Sub(s.Survey.At).Round(time.Second),
-			s.Survey.Took.Round(time.Millisecond),
+			"%s, %s, counted %s ago; last full scan %s ago, took %s",
+			migration.Count(s.Survey.Keys, "key"),
+			migration.Count(len(s.Survey.Queues), "queue"),
+			migration.Words(r.v.At.Sub(s.Survey.ReadAt)),
+			migration.Words(r.v.At.Sub(s.Survey.At)),
+			migration.Words(s.Survey.Took),
 		)
 	}
 	r.add(l)
@@ -160,12 +161,12 @@ func (r *reporter) ledger() {
 			ID:       "ledger",
 			Title:    "Order ledger",
 			Severity: SeverityBlocks,
-			Measured: fmt.Sprintf("%d orders lost, %d applied twice", s.Lost, s.Duplicated),
-			Clear:    "find out why before anything is switched",
+			Measured: fmt.Sprintf("%s lost, %d processed twice", migration.Count(s.Lost, "order"), s.Duplicated),
+			Clear:    "find out why before switching anything",
 			Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs),
 		},
 		s.Lost+s.Duplicated > 0,
-		fmt.Sprintf("%d acknowledged, none lost, none twice", s.Acknowledged),
+		fmt.Sprintf("%d acknowledged, none lost, none processed twice", s.Acknowledged),
 	)
 	var waiting []string
 	for _, story := range ledger.Retries(0) {
@@ -179,15 +180,15 @@ func (r *reporter) ledger() {
 			Title:    "Pending provider retries",
 			Severity: SeverityCareful,
 			Measured: fmt.Sprintf(
-				"%d orders were answered 503 and not delivered again yet",
-				len(waiting),
+				"%s got 503 and not redelivered yet",
+				migration.Count(len(waiting), "order"),
 			),
-			Clear: "they come to whichever side takes orders by then; keep the app's address " +
-				"the same until they have",
+			Clear: "they go to whichever side accepts orders by then; keep the app's address " +
+				"the same until then",
 			Examples: some(waiting),
 		},
 		len(waiting) > 0,
-		"none is due",
+		"none",
 	)
 }
 
@@ -238,8 +239,8 @@ func (r *reporter) flows(s bullmq.Survey) {
 func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 	l := ReportLine{
 		ID:    "memory",
-		Title: "Room on the target",
-		Clear: "take a larger plan, or drain the queues first",
+		Title: "Free memory on the target",
+		Clear: "choose a larger plan, or drain the queues first",
 	}
 	var need int64
 	for _, q := range s.Queues {
@@ -257,12 +258,12 @@ func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 		l.Measured, l.Clear = environment.InWords(err), "make the target readable"
 	case facts.MaxMemory == 0:
 		l.Severity, l.Measured, l.Clear = SeverityCareful, fmt.Sprintf(
-			"the target tells no limit; the queues take about %s",
+			"the target reports no limit; the queues need about %s",
 			environment.Megabytes(need),
 		), "compare with the plan's size"
 	default:
 		l.Severity, l.Measured = SeverityClear, fmt.Sprintf(
-			"%s free of %s; the queues take about %s",
+			"%s free of %s; the queues need about %s",
 			environment.Megabytes(free),
 			environment.Megabytes(facts.MaxMemory),
 			environment.Megabytes(need),
@@ -289,9 +290,9 @@ func (r *reporter) twice(ctx context.Context, s bullmq.Survey) {
 		l := ReportLine{
 			ID:       "duplicates",
 			Queue:    q.String(),
-			Title:    "Ids that both sides know",
+			Title:    "Job IDs on both sides",
 			Severity: SeverityBlocks,
-			Clear:    "look at both in the order ledger, then remove the one that has not run",
+			Clear:    "check both in the order ledger, then remove the one that has not run",
 		}
 		if _, ok := s.Queue(q); !ok {
 			continue

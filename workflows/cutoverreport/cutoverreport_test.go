@@ -138,7 +138,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 			clear: func(_ *testing.T, src, _ *redistest.Server) { src.Restart() },
 		},
 		{
-			line: "streams", want: SeverityBlocks, says: "no queue's events were read yet",
+			line: "streams", want: SeverityBlocks, says: "no queue's events have been read yet",
 			set:   nothing,
 			clear: nothing,
 		},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
@@ -58,7 +59,7 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		"Delayed jobs",
 		SeverityBlocks,
 		n.Delayed > 0,
-		fmt.Sprintf("%d%s; %d of them wait for another try", n.Delayed, dates, q.Retrying),
+		fmt.Sprintf("%d%s; %d of them waiting for retry", n.Delayed, dates, q.Retrying),
 		leave,
 		"none",
 	)
@@ -84,11 +85,11 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	}
 	line(
 		"repeatable",
-		"Repeatable jobs of the kind BullMQ 6 refuses",
+		"Repeatable jobs that BullMQ 6 rejects",
 		SeverityBlocks,
 		len(legacy) > 0,
 		fmt.Sprintf("%d", len(legacy)),
-		"make job schedulers of them with upsertJobScheduler, then removeRepeatableByKey",
+		"replace them by job schedulers with upsertJobScheduler, then removeRepeatableByKey",
 		"none",
 		some(legacy)...)
 	line(
@@ -96,8 +97,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		"Schedulers whose next job is missing",
 		SeverityBlocks,
 		len(dead) > 0,
-		fmt.Sprintf("%d, which never run again", len(dead)),
-		"upsertJobScheduler in the app makes the next job",
+		fmt.Sprintf("%d that never run again", len(dead)),
+		"call upsertJobScheduler in the app to create the next job",
 		"none",
 		some(dead)...)
 	move := "run the step Move the other queues: schedulers move with their queue"
@@ -116,16 +117,16 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		some(ticks)...)
 	line(
 		"flows",
-		"Jobs that wait for children",
+		"Jobs waiting for children",
 		SeverityBlocks,
 		n.WaitingChildren > 0,
-		fmt.Sprintf("%d parents, %d with pending children", n.WaitingChildren, q.FlowParents),
+		fmt.Sprintf("%s, %d with pending children", migration.Count(n.WaitingChildren, "parent"), q.FlowParents),
 		"let the flows finish, or move the queues as a whole",
 		"none",
 	)
 	line(
 		"stalled",
-		"Active jobs without a living worker",
+		"Active jobs without a live worker",
 		SeverityBlocks,
 		q.StalledCount > 0,
 		fmt.Sprintf("%d", q.StalledCount),
@@ -137,8 +138,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		"Orphaned jobs",
 		SeverityBlocks,
 		q.HashesWithoutIndex > 0,
-		fmt.Sprintf("%d, which BullMQ will never run", q.HashesWithoutIndex),
-		"look at each: add it again, or delete its key",
+		fmt.Sprintf("%d that BullMQ will never run", q.HashesWithoutIndex),
+		"check each: add it again, or delete its key",
 		"none",
 		q.Examples...)
 	line(
@@ -146,8 +147,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		"Dangling job IDs",
 		SeverityBlocks,
 		q.IndexedWithoutHash > 0,
-		fmt.Sprintf("%d, which BullMQ would run with empty data", q.IndexedWithoutHash),
-		"find the orders in the ledger, then remove the ids: eviction or a deletion took the jobs",
+		fmt.Sprintf("%d that BullMQ would run with empty data", q.IndexedWithoutHash),
+		"find the orders in the ledger, then remove the IDs: the jobs were evicted or deleted",
 		"none",
 		q.Examples...)
 	var endless []string
@@ -162,14 +163,14 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		SeverityCareful,
 		q.DedupCount+q.DedupNext > 0,
 		fmt.Sprintf(
-			"%d ids hold further jobs off, %d of the first %d until their job is gone; %d "+
-				"payloads wait for an active job's end",
-			q.DedupCount,
+			"%s, %d of the first %d until their job is removed; %s waiting for an active job to "+
+				"finish",
+			migration.Count(q.DedupCount, "active deduplication ID"),
 			len(endless),
 			len(q.Dedup),
-			q.DedupNext,
+			migration.Count(q.DedupNext, "payload"),
 		),
-		"each side knows its own ids alone: the same id can be added once on each during the "+
+		"each side only knows its own IDs: the same ID can be added once on each during the "+
 			"dual run",
 		"none",
 		some(endless)...)
@@ -177,30 +178,30 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	if q.RateLimit != nil {
 		limits = append(
 			limits,
-			fmt.Sprintf("%d jobs in %s for the queue", q.RateLimit.Max, q.RateLimit.Duration),
+			fmt.Sprintf("%s per %s for the queue", migration.Count(q.RateLimit.Max, "job"), migration.Words(q.RateLimit.Duration)),
 		)
 	}
 	if q.Limited {
-		limits = append(limits, "workers limit their rate")
+		limits = append(limits, "worker rate limit")
 	}
 	if q.Concurrency > 0 {
-		limits = append(limits, fmt.Sprintf("%d jobs at once", q.Concurrency))
+		limits = append(limits, fmt.Sprintf("concurrency %d", q.Concurrency))
 	}
 	line(
 		"limits",
-		"Limits that count on each side alone",
+		"Limits that apply to each side separately",
 		SeverityCareful,
 		len(limits) > 0,
 		strings.Join(limits, "; "),
-		"halve them for the dual run where the outside world cannot bear twice as much",
+		"halve them for the dual run where external services cannot handle twice as much",
 		"none",
 	)
 	line(
 		"limiter",
-		"Rate limit counter without an end",
+		"Rate limit counter that never expires",
 		SeverityBlocks,
 		q.LimitedEver,
-		"the counter never starts again, so the limit is off",
+		"the counter never resets, so the limit is off",
 		"delete the key "+q.Queue.Key("limiter"),
 		"none",
 	)
@@ -223,8 +224,8 @@ func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey)
 		orNone(q.Layout),
 		orNone(there.Layout),
 	)
-	l.Clear = "pause and resume with Switchyard only: BullMQ's own resume of another version " +
-		"loses jobs; and bring the apps to one version"
+	l.Clear = "only pause and resume with Switchyard (resuming with a different BullMQ version " +
+		"loses jobs), and move the apps to one version"
 	r.found(
 		l,
 		known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout,
@@ -255,11 +256,11 @@ func (r *reporter) ends(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	there, known := target.Survey.Queue(q.Queue)
 	switch {
 	case !target.Usable():
-		l.Severity, l.Measured, l.Clear = SeverityUnknown, "the target is not known", "make the target readable"
+		l.Severity, l.Measured, l.Clear = SeverityUnknown, "the target is unknown", "make the target readable"
 		r.add(l)
 		return
 	case known && there.WorkersNote != "":
-		l.Severity, l.Measured, l.Clear = SeverityUnknown, there.WorkersNote, "make sure by a canary job"
+		l.Severity, l.Measured, l.Clear = SeverityUnknown, there.WorkersNote, "verify with a canary job"
 		r.add(l)
 		return
 	}
@@ -273,7 +274,7 @@ func (r *reporter) ends(q bullmq.QueueSurvey, target environment.SideSurvey) {
 				Severity: SeverityCareful,
 				Measured: fmt.Sprintf("%d connected", len(q.Workers)),
 				Clear: "they have nothing to do once the queue is empty; stop them before " +
-					"the decommission",
+					"decommissioning",
 			},
 			len(q.Workers) > 0,
 			"none",

@@ -65,7 +65,7 @@ func (e *Engine) attempt(
 	e.Changed(run.ID)
 	title := a.Title
 	if undoing {
-		title = "taking back: " + title
+		title = "rolling back: " + title
 	}
 	e.log(run.ID, a.ID, "info", title)
 
@@ -82,7 +82,7 @@ func (e *Engine) attempt(
 	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
 	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) &&
 		errors.Is(err, context.Canceled) {
-		err = fmt.Errorf("it took longer than %s", timeout)
+		err = fmt.Errorf("timed out after %s", migration.Words(timeout))
 	}
 	e.watch(run.ID, nil)
 	budget.stop()

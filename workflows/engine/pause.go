@@ -36,7 +36,7 @@ func (c *Call) Gate() func(context.Context) error {
 			if err == nil && held == "" {
 				held = who
 				c.budget.stop()
-				c.Log("paused by %s: nothing more travels until somebody lets it go on", who)
+				c.Log("paused by %s until somebody resumes it", who)
 			}
 			select {
 			case <-ctx.Done():
@@ -45,7 +45,7 @@ func (c *Call) Gate() func(context.Context) error {
 		}
 		if looked = c.engine.now(); held != "" && ctx.Err() == nil {
 			c.budget.start()
-			c.Log("goes on")
+			c.Log("resumed")
 		}
 		return context.Cause(ctx)
 	}

@@ -36,7 +36,7 @@ func approved(run migration.Run, known []Action) []Action {
 		i := slices.IndexFunc(known, func(a Action) bool { return a.ID == p.ID })
 		if i < 0 {
 			out = append(out, Action{ActionPlan: p, Do: func(context.Context, *Call) (any, error) {
-				return nil, fmt.Errorf("this version does not know the action %q", p.ID)
+				return nil, fmt.Errorf("this version has no action %q", p.ID)
 			}})
 			continue
 		}
@@ -94,7 +94,7 @@ func (e *Engine) workflow(ctx dbos.Context, wid string) (string, error) {
 			ctx,
 			id,
 			migration.RunFailed,
-			fmt.Sprintf("this version knows no step %q", run.Step),
+			fmt.Sprintf("this version has no step %q", run.Step),
 		)
 	}
 	actions := step.Actions(run.Params)
@@ -154,11 +154,11 @@ func (e *Engine) giveUp(
 ) (string, error) {
 	final, reason := migration.RunFailed, why.Failed
 	if why.Cancelled {
-		final, reason = migration.RunCancelled, "cancelled; what was done has been taken back"
+		final, reason = migration.RunCancelled, "cancelled; completed actions have been undone"
 		if n := len(run.Approvals); n > 0 && !run.Approvals[n-1].Approved &&
 			run.Approvals[n-1].Comment != "" {
 			reason = fmt.Sprintf(
-				"not approved by %s: %s; what was done has been taken back",
+				"rejected by %s: %s; completed actions have been undone",
 				run.Approvals[n-1].By,
 				run.Approvals[n-1].Comment,
 			)
@@ -177,7 +177,7 @@ func (e *Engine) giveUp(
 			return "", err
 		}
 		if out.Failed != "" {
-			reason += fmt.Sprintf("; taking back %q failed as well: %s", a.Title, out.Failed)
+			reason += fmt.Sprintf("; undoing %q failed too: %s", a.Title, out.Failed)
 		}
 	}
 	return string(final), e.finish(ctx, run.ID, final, reason)
@@ -191,8 +191,8 @@ func (e *Engine) hold(ctx dbos.Context, id string, answers int, a Action) (bool,
 			func() (err error) { held, err = e.store.HoldRun(ctx, id, answers); return err },
 		)
 		if err == nil && held {
-			e.log(id, a.ID, "info", "waits for the approval of: "+a.Title)
-			e.progress(id, "waits for the approval of: "+a.Title, nil)
+			e.log(id, a.ID, "info", "waiting for approval of: "+a.Title)
+			e.progress(id, "waiting for approval of: "+a.Title, nil)
 		}
 		e.Changed(id)
 		return held, err

@@ -103,11 +103,11 @@ func (s Step) PlanFor(
 // RollbackPlan gives what taking a run back would do: the undoable actions in reverse.
 func (s Step) RollbackPlan(run migration.Run) (migration.StepPlan, error) {
 	plan := migration.StepPlan{Step: s.ID, Params: run.Params, Approval: migration.ApprovalOne,
-		Summary: fmt.Sprintf("Take back run %s of %s: %s", run.ID, run.Step, run.Plan.Summary)}
+		Summary: fmt.Sprintf("Roll back run %s of %s: %s", run.ID, run.Step, run.Plan.Summary)}
 	if s.Irreversible {
 		return plan, migration.Errorf(
 			migration.Blocked,
-			"%s is irreversible: what it did cannot be taken back",
+			"%s is irreversible and cannot be rolled back",
 			s.ID,
 		)
 	}
@@ -118,7 +118,7 @@ func (s Step) RollbackPlan(run migration.Run) (migration.StepPlan, error) {
 				plan.Actions,
 				migration.ActionPlan{
 					ID:      a.ID,
-					Title:   "Take back: " + a.Title,
+					Title:   "Undo: " + a.Title,
 					Changes: a.ActionPlan.Undo,
 				},
 			)
@@ -127,7 +127,7 @@ func (s Step) RollbackPlan(run migration.Run) (migration.StepPlan, error) {
 	if len(plan.Actions) == 0 {
 		return plan, migration.Errorf(
 			migration.Blocked,
-			"%s changed nothing, so there is nothing to take back",
+			"nothing to roll back: %s only reads",
 			s.ID,
 		)
 	}
@@ -158,7 +158,7 @@ func Blocked(step string, gates []migration.Gate) error {
 	}
 	err := migration.Errorf(
 		migration.Blocked,
-		"%s cannot start, %d of %d preconditions are unmet: %s",
+		"%s cannot start, %d of %d preconditions are not met: %s",
 		step,
 		len(failing),
 		len(gates),

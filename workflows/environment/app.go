@@ -24,13 +24,13 @@ func (a App) CanaryAccepted(ctx context.Context, c *engine.Call, endpoint string
 		r, err := a.Canary(ctx, CanaryID())
 		switch {
 		case err != nil:
-			return engine.NotYet("the app does not answer: %v", err)
+			return engine.NotYet("the app does not respond: %v", err)
 		case r.Status != 200:
-			return engine.NotYet("the app refuses jobs with %d (%s)", r.Status, r.Error)
+			return engine.NotYet("the app rejects jobs with %d (%s)", r.Status, r.Error)
 		case r.Endpoint != endpoint:
-			return engine.NotYet("the app put a job on %s, not on %s", r.Endpoint, endpoint)
+			return engine.NotYet("the app added a job on %s, not on %s", r.Endpoint, endpoint)
 		}
-		c.Log("the app put a canary job on %s in %d ms", r.Endpoint, r.MS)
+		c.Log("the app added a canary job on %s in %d ms", r.Endpoint, r.MS)
 		return nil
 	})
 }

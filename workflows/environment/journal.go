@@ -120,7 +120,8 @@ func (t *Journal) Read() (*ledger.Journal, error) {
 		if t.err != nil { // said in the log
 			return nil, migration.Errorf(
 				migration.Unavailable,
-				"the order ledger is not current, because the ingestion app's journal cannot be read",
+				"the order ledger is not up to date because the ingestion app's journal cannot "+
+					"be read",
 			)
 		}
 		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
@@ -191,7 +192,7 @@ func (t *Journal) Gate() migration.Gate {
 	g := migration.Gate{
 		ID:    "ledger",
 		Title: "Order ledger",
-		Limit: "current, 0 lost, 0 applied twice, 0 different",
+		Limit: "up to date, 0 lost, 0 processed twice, 0 mismatches",
 	}
 	ledger, err := t.Read()
 	if err != nil {
@@ -201,19 +202,19 @@ func (t *Journal) Gate() migration.Gate {
 	s := ledger.Summary(t.now(), t.deadline)
 	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Mismatches == 0
 	g.Measured = fmt.Sprintf(
-		"%d orders, %d lost, %d applied twice, %d different",
-		s.Orders,
+		"%s, %d lost, %d processed twice, %s",
+		migration.Count(s.Orders, "order"),
 		s.Lost,
 		s.Duplicated,
-		s.Mismatches,
+		migration.Count(s.Mismatches, "mismatch"),
 	)
 	// they go where the flags say when they are enqueued: no reason to keep the flags, and
 	// maybe one to change them
 	if s.Held > 0 {
-		g.Measured += fmt.Sprintf("; %d wait in the app's durable intake", s.Held)
+		g.Measured += fmt.Sprintf("; %d in the app's durable intake", s.Held)
 	}
 	if !g.OK {
-		g.Next = "look at the orders that the ledger names"
+		g.Next = "check the orders listed in the ledger"
 	}
 	return g
 }
@@ -226,7 +227,7 @@ func (t *Journal) ClosedGate() migration.Gate {
 	g := migration.Gate{
 		ID:    "ledger-closed",
 		Title: "Order ledger is closed",
-		Limit: "0 lost, 0 applied twice, and the source owes nothing",
+		Limit: "0 lost, 0 processed twice, nothing in flight on the source",
 	}
 	ledger, err := t.Read()
 	if err != nil {
@@ -236,7 +237,7 @@ func (t *Journal) ClosedGate() migration.Gate {
 	s := ledger.Summary(t.now(), t.deadline)
 	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Acknowledged > 0
 	g.Measured = fmt.Sprintf(
-		"%d acknowledged, %d applied, %d under way, %d lost, %d twice",
+		"%d acknowledged, %d processed, %d in flight, %d lost, %d processed twice",
 		s.Acknowledged,
 		s.Fulfilled,
 		s.Pending,
@@ -244,7 +245,7 @@ func (t *Journal) ClosedGate() migration.Gate {
 		s.Duplicated,
 	)
 	if !g.OK {
-		g.Next = "look at the orders that the ledger names"
+		g.Next = "check the orders listed in the ledger"
 	}
 	return g
 }

@@ -35,7 +35,7 @@ func (s *Servers) SourceNodes(ctx context.Context, mid string) ([]Node, error) {
 	case migration.SourceSentinel:
 		return s.SentinelNodes(ctx)
 	}
-	return nil, migration.Errorf(migration.NotFound, "the flags name no source server any more")
+	return nil, migration.Errorf(migration.NotFound, "the flags no longer name a source server")
 }
 
 func (s *Servers) SentinelNodes(ctx context.Context) ([]Node, error) {
@@ -202,8 +202,8 @@ func Reachable(
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := redisconn.Ping(ctx, c); err != nil {
-		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server runs, and the "+
-			"address and password in the configuration"
+		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server is running, and "+
+			"the address and password in the configuration"
 	}
 	return g
 }

@@ -56,7 +56,7 @@ func (s *Servers) Source(
 	}
 	return nil, redisconn.Endpoint{}, migration.Errorf(
 		migration.NotFound,
-		"the flags name no source server any more",
+		"the flags no longer name a source server",
 	)
 }
 

@@ -102,8 +102,9 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 		sum := orders.Summary(now, s.journal.deadline)
 		out.Journal = &sum
 		if sum.Lost+sum.Duplicated+sum.Mismatches > 0 {
-			broken = append(broken, fmt.Sprintf("by the application's record %d orders are lost, "+
-				"%d applied twice, %d different", sum.Lost, sum.Duplicated, sum.Mismatches))
+			broken = append(broken, fmt.Sprintf("according to the application's record, %s "+
+				"lost, %d processed twice, "+
+				"%s", migration.Count(sum.Lost, "order"), sum.Duplicated, migration.Count(sum.Mismatches, "mismatch")))
 		}
 	}
 	red, stale, lanes, err := s.Now(ctx, mid)
@@ -129,8 +130,9 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 		doubt = append(
 			doubt,
 			fmt.Sprintf(
-				"%d minutes of the last hour are inconclusive: for their orders only the application's record speaks",
-				gaps,
+				"%s of the last hour incomplete: orders in that time are verified only by the "+
+					"application's record",
+				migration.Count(gaps, "minute"),
 			),
 		)
 	}
@@ -186,16 +188,16 @@ func (s *Streams) Now(
 			stale = append(
 				stale,
 				fmt.Sprintf(
-					"the events of %s were read to their end %s ago, the limit is %s",
+					"the events of %s are %s behind (limit %s)",
 					cur.Lane,
-					(time.Duration(l.LagMS)*time.Millisecond).Round(time.Second),
-					streamsFresh,
+					migration.Words((time.Duration(l.LagMS)*time.Millisecond).Round(time.Second)),
+					migration.Words(streamsFresh),
 				),
 			)
 		}
 	}
 	if len(cursors) == 0 {
-		stale = append(stale, "no queue's events were read yet")
+		stale = append(stale, "no queue's events have been read yet")
 	}
 	counts, err := s.counts(ctx, mid)
 	if err != nil {
@@ -207,19 +209,11 @@ func (s *Streams) Now(
 				[]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch},
 				n.Verdict,
 			) {
-			jobs := "jobs are"
-			if n.Open == 1 {
-				jobs = "job is"
+			name := string(n.Verdict)
+			if n.Verdict == ledger.Double {
+				name = "duplicate"
 			}
-			red = append(
-				red,
-				fmt.Sprintf(
-					"by the streams %d %s a %s that nothing settles",
-					n.Open,
-					jobs,
-					n.Verdict,
-				),
-			)
+			red = append(red, "the queues' events show "+migration.Count(n.Open, "unresolved "+name))
 		}
 	}
 	return red, stale, lanes, nil
@@ -253,18 +247,19 @@ func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
 	g := migration.Gate{
 		ID:    "streams",
 		Title: "Both servers' events",
-		Limit: "followed to their end, no loss, double or mismatch that nothing settles",
+		Limit: "up to date, no unresolved loss, duplicate or mismatch",
 	}
 	red, stale, lanes, err := s.Now(ctx, mid)
 	switch {
 	case err != nil:
 		g.Measured, g.Next = InWords(err), "look again"
 	case len(red) > 0:
-		g.Measured, g.Next = red[0], "look at the exceptions of the ledger"
+		g.Measured, g.Next = red[0], "check the exceptions in the ledger"
 	case len(stale) > 0:
-		g.Measured, g.Next = stale[0], "wait a moment and look again; if it stays, see whether the server answers"
+		g.Measured, g.Next = stale[0], "wait a moment and check again; if it persists, check "+
+			"whether the server responds"
 	default:
-		g.OK, g.Measured = true, fmt.Sprintf("%d queues followed, nothing open", len(lanes))
+		g.OK, g.Measured = true, fmt.Sprintf("%s up to date, no open exceptions", migration.Count(len(lanes), "queue"))
 	}
 	return g
 }
@@ -335,7 +330,8 @@ func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error
 			return out, err
 		}
 		out.Lives = append(out.Lives, lives...)
-		out.Note = "another replica follows the streams: of ended jobs it tells only what was wrong with them"
+		out.Note = "another replica follows the streams: of ended jobs it tells only what was " +
+			"wrong with them"
 	}
 	if out.Journal == nil && len(out.Lives)+len(out.Exceptions) == 0 && !out.Done {
 		return out, migration.Errorf(

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -118,9 +119,9 @@ func (s *Surveys) Get(
 	case st.readErr != nil:
 		out.Error = InWords(st.readErr)
 	case read > surveyStale:
-		out.Error = fmt.Sprintf("was last read %s ago", read.Round(time.Second))
+		out.Error = fmt.Sprintf("was last read %s ago", migration.Words(read.Round(time.Second)))
 	case walked > surveyStale+2*walkRests*st.survey.Took:
-		out.Error = fmt.Sprintf("was last read key by key %s ago", walked.Round(time.Second))
+		out.Error = fmt.Sprintf("had its last full scan %s ago", migration.Words(walked.Round(time.Second)))
 	}
 	return out
 }

@@ -49,19 +49,20 @@ func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (in
 		n = len(live)
 		if n == 0 {
 			return engine.NotYet(
-				"no live worker reports itself; is the ingestion app up, and does it reach Switchyard?",
+				"no live worker reports; is the ingestion app running, and can it reach " +
+					"Switchyard?",
 			)
 		}
 		for _, l := range live {
 			if l.Revision < revision {
 				c.Progress(
-					"waiting for %s to take over flag revision %d (it holds %d)",
+					"waiting for %s to switch to flag revision %d (now on %d)",
 					l.Instance,
 					revision,
 					l.Revision,
 				)
 				return engine.NotYet(
-					"worker %s holds flag revision %d, not %d",
+					"worker %s is on flag revision %d, not %d",
 					l.Instance,
 					l.Revision,
 					revision,
@@ -71,7 +72,7 @@ func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (in
 		return nil
 	})
 	if err == nil {
-		c.Log("%d live workers hold flag revision %d", n, revision)
+		c.Log("%s on flag revision %d", migration.Count(n, "worker is", "workers are"), revision)
 	}
 	return n, err
 }
@@ -145,8 +146,8 @@ func (w *Workers) attestsVar(_ context.Context, name string) (using, without []s
 func (w *Workers) Gate(set string, revision int64, needed bool) migration.Gate {
 	g := migration.Gate{
 		ID:    "workers",
-		Title: "Live workers follow the flags",
-		Limit: fmt.Sprintf("all at flag revision %d", revision),
+		Title: "Workers are on the latest flags",
+		Limit: fmt.Sprintf("all on flag revision %d", revision),
 	}
 	if needed {
 		g.Limit = "at least one, " + g.Limit
@@ -167,7 +168,7 @@ func (w *Workers) Gate(set string, revision int64, needed bool) migration.Gate {
 		g.Measured += "; Switchyard has just started, and workers get a few seconds to report"
 	}
 	if !g.OK {
-		g.Next = "see the flags page for who does not follow; start the ingestion app if nobody is live"
+		g.Next = "see Workers on the flags page; start the ingestion app if none is live"
 	}
 	return g
 }

@@ -46,7 +46,7 @@ type ProducerOptions struct {
 
 func judgeAttestation(f AttestationFacts) (bool, string, error) {
 	if len(f.Producers) == 0 {
-		return false, "", errors.New("no live worker attests a producer connection")
+		return false, "", errors.New("no live worker reports a producer connection")
 	}
 	for _, p := range f.Producers {
 		where := fmt.Sprintf("%s on %s of %s", p.Queue, p.Endpoint, p.Instance)

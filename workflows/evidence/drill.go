@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Drill is the id of the check of the circuit-breaker drill.
@@ -71,15 +73,15 @@ type BenchCase struct {
 func (c BenchCase) OK() (ok bool, why string) {
 	switch {
 	case c.Refused != "":
-		return false, "not tried, the app refuses it: " + c.Refused
+		return false, "not tested, the app does not allow it: " + c.Refused
 	case c.Hung:
-		return false, fmt.Sprintf("no answer within %d ms", c.MS)
+		return false, fmt.Sprintf("no response within %d ms", c.MS)
 	case c.Intake && c.Status != 200:
 		return false, fmt.Sprintf("status %d (want 200: the event is kept on disk)", c.Status)
 	case c.Left > 0:
 		return false, fmt.Sprintf("events still on disk after the fault: %d (%s)", c.Left, c.Note)
 	case c.Status == 200 && !c.Enqueued:
-		return false, "answered 200, but the job is not there: the order is lost"
+		return false, "responded with 200, but wrote no job: the order is lost"
 	case c.Strays > 0:
 		return false, fmt.Sprintf("jobs under ids that nobody gave them: %d; an order that is "+
 			"delivered again is applied twice",
@@ -90,7 +92,7 @@ func (c BenchCase) OK() (ok bool, why string) {
 		return false, fmt.Sprintf("status %d after %d ms (limit %d ms)",
 			c.Status, c.MS, c.LimitMS)
 	case c.RecoveredMS < 0:
-		return false, "no job was accepted again after the fault"
+		return false, "no job accepted after the fault"
 	}
 	return true, ""
 }
@@ -151,11 +153,10 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 			"drill is of an older version, run it again", nil
 	}
 	if left := f.Untried(f.Attested); len(left) > 0 {
-		return false, "not tried, though the app attests a producer: " + list(left), nil
+		return false, "not tested, although the app reports a producer: " + list(left), nil
 	}
-	text := fmt.Sprintf("%d faults answered with 503, the slowest after %d ms; accepted again "+
-		"afterwards",
-		len(f.Cases)+len(f.Bench)-durable, worst)
+	text := fmt.Sprintf("%s returned 503, the slowest in %d ms; accepting again afterwards",
+		migration.Count(len(f.Cases)+len(f.Bench)-durable, "fault"), worst)
 	if durable > 0 {
 		text += fmt.Sprintf("; %d more acknowledged from disk and delivered once", durable)
 	}

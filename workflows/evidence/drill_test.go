@@ -97,7 +97,7 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
 			"limit_ms":5000}],"attested":["q","reports"]}`,
 		want: migration.Unmet,
-		says: "not tried, though the app attests a producer: reports",
+		says: "not tested, although the app reports a producer: reports",
 	},
 	{
 		rule: "an older drill did not look for other producers",

@@ -1,6 +1,11 @@
 package evidence
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
 
 // DualWrite is the id of the check of the dual write.
 const DualWrite = "dual-write"
@@ -28,15 +33,18 @@ type DualWriteFacts struct {
 func judgeDualWrite(f DualWriteFacts) (bool, string, error) {
 	switch {
 	case f.Mismatches > 0 || f.Lost > 0 || f.Duplicated > 0:
-		return false, fmt.Sprintf("%d results differ, %d orders lost, %d applied twice",
-			f.Mismatches, f.Lost, f.Duplicated), nil
+		return false, fmt.Sprintf("%s, %s lost, %d processed twice",
+			migration.Count(f.Mismatches, "result differs", "results differ"),
+			migration.Count(f.Lost, "order"), f.Duplicated), nil
 	case f.Orders == 0 || f.Orders < f.MinOrders:
-		return false, "", fmt.Errorf("only %d orders in the window, %d are needed",
-			f.Orders, f.MinOrders)
+		return false, "", fmt.Errorf("only %s in the window, %d needed",
+			migration.Count(f.Orders, "order"), f.MinOrders)
 	case f.Copied < f.Orders || f.Compared < f.Orders:
-		return false, fmt.Sprintf("of %d orders %d were copied and %d compared",
-			f.Orders, f.Copied, f.Compared), nil
+		return false, fmt.Sprintf("of %s, %d copied and %d compared",
+			migration.Count(f.Orders, "order"), f.Copied, f.Compared), nil
 	}
-	return true, fmt.Sprintf("%d orders in %d s on both sides, %d results compared, 0 differ",
-		f.Orders, f.WindowSeconds, f.Compared), nil
+	return true, fmt.Sprintf("%s in %s on both sides, %s compared, 0 differ",
+		migration.Count(f.Orders, "order"),
+		migration.Words(time.Duration(f.WindowSeconds)*time.Second),
+		migration.Count(f.Compared, "result")), nil
 }

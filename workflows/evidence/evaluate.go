@@ -172,10 +172,10 @@ func (e evaluation) repeated(
 	}
 	if f.Verdict == migration.Met && f.Count < r.MinCount {
 		f.Verdict, f.Next = migration.Unmet, check.Next
-		f.Measured = fmt.Sprintf("%d of %d in a row; the last: %s",
+		f.Measured = fmt.Sprintf("%d of %d in a row; latest: %s",
 			f.Count, r.MinCount, f.Measured)
 	} else if f.Verdict == migration.Met {
-		f.Measured = fmt.Sprintf("%d in a row (%d needed); the last: %s",
+		f.Measured = fmt.Sprintf("%d in a row (%d needed); latest: %s",
 			f.Count, r.MinCount, f.Measured)
 	}
 	return f

@@ -55,7 +55,7 @@ func (f IntakeFacts) Totals() (sum IntakeInstance, all bool) {
 
 func judgeIntake(f IntakeFacts) (bool, string, error) {
 	if len(f.Instances) == 0 {
-		return false, "", errors.New("no live app that takes orders attests")
+		return false, "", errors.New("no live app that accepts orders reports")
 	}
 	for _, i := range f.Instances {
 		switch {

@@ -13,32 +13,31 @@ const Ledger = "order-ledger"
 var ledgerCheck = Check{
 	ID:    Ledger,
 	Title: "Order ledger",
-	Limit: "every acknowledged order applied exactly once",
-	Next:  "look at the orders that the ledger names",
+	Limit: "every acknowledged order processed exactly once",
+	Next:  "check the orders listed in the ledger",
 	Judge: judge(judgeLedger),
 }
 
 func judgeLedger(f migration.LedgerFacts) (bool, string, error) {
 	switch {
 	case f.Lost > 0 || f.Duplicated > 0:
-		return false, fmt.Sprintf("%d orders lost, %d applied twice: %s",
-			f.Lost, f.Duplicated, list(f.Examples)), nil
+		return false, fmt.Sprintf("%s lost, %d processed twice: %s",
+			migration.Count(f.Lost, "order"), f.Duplicated, list(f.Examples)), nil
 	case f.Acknowledged == 0:
-		return false, "", errors.New("no order was acknowledged, so nothing is shown")
+		return false, "", errors.New("no order was acknowledged, so there is no evidence")
 	case f.PendingSource > 0:
-		return false, "", fmt.Errorf("%d acknowledged orders that were put on the source are "+
-			"still under way",
-			f.PendingSource)
+		return false, "", fmt.Errorf("%s still in flight on the source",
+			migration.Count(f.PendingSource, "acknowledged order is", "acknowledged orders are"))
 	case f.HeldLate > 0:
-		return false, "", fmt.Errorf("%d acknowledged orders wait in the app's durable intake "+
-			"for longer than an order may take: see why it cannot enqueue them",
+		return false, "", fmt.Errorf("%d acknowledged orders have been in the app's durable "+
+			"intake for longer than the deadline: find out why it cannot enqueue them",
 			f.HeldLate)
 	}
 	held := ""
 	if f.Held > 0 {
 		held = fmt.Sprintf(" (%d of them in the app's durable intake)", f.Held)
 	}
-	return true, fmt.Sprintf("%d orders acknowledged, %d applied, %d under way on the "+
-		"target%s, 0 lost, 0 twice",
-		f.Acknowledged, f.Fulfilled, f.Pending, held), nil
+	return true, fmt.Sprintf("%s acknowledged, %d processed, %d in flight on the target%s, 0 "+
+		"lost, 0 processed twice",
+		migration.Count(f.Acknowledged, "order"), f.Fulfilled, f.Pending, held), nil
 }

@@ -38,7 +38,7 @@ type ServerOff struct {
 
 func judgeOff(f OffFacts) (bool, string, error) {
 	if len(f.Servers) == 0 {
-		return false, "", errors.New("no server was looked at")
+		return false, "", errors.New("no server was checked")
 	}
 	machines, refused, untold := 0, 0, ""
 	for _, s := range f.Servers {

@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Policy is the id of the check of the eviction policy.
@@ -63,9 +65,9 @@ func judgePolicy(f PolicyFacts) (bool, string, error) {
 	for _, n := range f.Nodes {
 		if n.Policy == "noeviction" && n.EvictedBefore != nil &&
 			n.EvictedKeys > *n.EvictedBefore {
-			bad = append(bad, fmt.Sprintf("%s is noeviction, but has evicted %d keys since the "+
-				"first look or the last fix: jobs may be lost",
-				n.Node, n.EvictedKeys-*n.EvictedBefore))
+			bad = append(bad, fmt.Sprintf("%s is noeviction, but has evicted %s since the first "+
+				"check or the last fix: jobs may be lost",
+				n.Node, migration.Count(n.EvictedKeys-*n.EvictedBefore, "key")))
 			continue
 		}
 		if n.Policy == "noeviction" {
@@ -76,8 +78,8 @@ func judgePolicy(f PolicyFacts) (bool, string, error) {
 		if policy == "" {
 			policy = "not readable"
 		}
-		bad = append(bad, fmt.Sprintf("%s is %s (%d keys evicted since it started)",
-			n.Node, policy, n.EvictedKeys))
+		bad = append(bad, fmt.Sprintf("%s is %s (%s evicted since it started)",
+			n.Node, policy, migration.Count(n.EvictedKeys, "key")))
 	}
 	if len(bad) > 0 {
 		return false, "maxmemory-policy: " + list(bad), nil

@@ -16,7 +16,7 @@ var auditCheck = Check{
 	ID:    Audit,
 	Title: "Redis audit",
 	Limit: "no critical or high problem on any node that holds jobs",
-	Next:  "look at the audit's findings; the step Fix the eviction policy sets what it can",
+	Next:  "check the audit's findings; the step Fix the eviction policy sets what it can",
 	Judge: judge(judgeAudit),
 }
 
@@ -125,5 +125,5 @@ func judgeAudit(f AuditFacts) (bool, string, error) {
 	case len(unknown) > 0:
 		return false, "", fmt.Errorf("not known: %s", list(unknown))
 	}
-	return true, fmt.Sprintf("no critical or high problem on %d nodes", len(f.Nodes)), nil
+	return true, fmt.Sprintf("no critical or high problem on %s", migration.Count(len(f.Nodes), "node")), nil
 }

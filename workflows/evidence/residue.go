@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Residue is the id of the check of what is left on the source.
@@ -30,12 +32,12 @@ type QueueResidue struct {
 
 func judgeResidue(f ResidueFacts) (bool, string, error) {
 	if len(f.Queues) == 0 {
-		return false, "", errors.New("no queue was looked at")
+		return false, "", errors.New("no queue was checked")
 	}
 	moved := 0
 	for _, q := range f.Queues {
 		if q.Pending > 0 {
-			return false, fmt.Sprintf("%d jobs are left in %s", q.Pending, q.Queue), nil
+			return false, fmt.Sprintf("%s left in %s", migration.Count(q.Pending, "job"), q.Queue), nil
 		}
 		moved += q.Moved
 	}
@@ -43,6 +45,6 @@ func judgeResidue(f ResidueFacts) (bool, string, error) {
 	for _, q := range f.Queues {
 		names = append(names, q.Queue)
 	}
-	return true, fmt.Sprintf("nothing is left on the source in %s (jobs moved: %d)",
+	return true, fmt.Sprintf("no jobs left on the source in %s (jobs moved: %d)",
 		list(names), moved), nil
 }

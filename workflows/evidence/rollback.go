@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Rollback is the id of the check of a rehearsed rollback.
@@ -11,7 +13,7 @@ const Rollback = "rollback-rehearsed"
 var rollbackCheck = Check{
 	ID:    Rollback,
 	Title: "Rollback rehearsal",
-	Limit: "a stage was rolled back and every live worker followed",
+	Limit: "a stage was rolled back and every live worker switched back",
 	Next:  "roll a stage back once, before live",
 	Judge: judge(judgeRollback),
 }
@@ -29,6 +31,6 @@ func judgeRollback(f RollbackFacts) (bool, string, error) {
 	if f.Workers == 0 {
 		return false, "", errors.New("no live worker took part")
 	}
-	return true, fmt.Sprintf("%s rolled back to %s in %s, acknowledged by %d workers",
-		f.From, f.To, seconds(f.RollbackMS), f.Workers), nil
+	return true, fmt.Sprintf("%s rolled back to %s in %s, acknowledged by %s",
+		f.From, f.To, seconds(f.RollbackMS), migration.Count(f.Workers, "worker")), nil
 }

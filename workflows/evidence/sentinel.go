@@ -81,13 +81,13 @@ type FailoverFacts struct {
 func judgeFailover(f FailoverFacts) (bool, string, error) {
 	switch {
 	case f.Kind != "automatic":
-		return false, "", fmt.Errorf("a %s failover does not show that Sentinel notices a dead "+
-			"master",
+		return false, "", fmt.Errorf("a %s failover does not show that Sentinel detects a dead "+
+			"primary",
 			f.Kind)
 	case f.NewMaster == "" || f.NewMaster == f.OldMaster:
-		return false, "no new master was elected", nil
+		return false, "no new primary was elected", nil
 	case f.Acknowledged == 0:
-		return false, "", errors.New("the canary acknowledged no write, so nothing is shown")
+		return false, "", errors.New("the canary acknowledged no write, so there is no evidence")
 	case f.LostAcknowledged > 0:
 		return false, fmt.Sprintf("%d of %d acknowledged writes were lost",
 			f.LostAcknowledged, f.Acknowledged), nil
@@ -98,7 +98,7 @@ func judgeFailover(f FailoverFacts) (bool, string, error) {
 		return false, fmt.Sprintf("writes resumed after %s, BullMQ adds after %s (limit 30 s)",
 			seconds(f.FirstWriteMS), seconds(f.FirstAddMS)), nil
 	}
-	return true, fmt.Sprintf("new master elected in %s, writes resumed in %s, BullMQ adds in "+
+	return true, fmt.Sprintf("new primary elected in %s, writes resumed in %s, BullMQ adds in "+
 		"%s, 0 of %d acknowledged writes lost",
 		seconds(f.ElectionMS), seconds(f.FirstWriteMS), seconds(f.FirstAddMS), f.Acknowledged), nil
 }

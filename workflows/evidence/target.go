@@ -78,7 +78,7 @@ const TargetConn = "target-connection"
 var targetConnCheck = Check{
 	ID:    TargetConn,
 	Title: "Managed connection",
-	Limit: "verified TLS, and every command BullMQ needs answers",
+	Limit: "verified TLS, and every command BullMQ needs works",
 	Next:  "run the step Provision the managed Redis",
 	Judge: judge(judgeTargetConn),
 }
@@ -112,14 +112,14 @@ func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
 	case !f.TLSVerified:
 		return false, "the TLS certificate of " + f.Address + " was not verified", nil
 	case len(f.Refused) > 0:
-		return false, "commands that BullMQ needs were refused: " + list(f.Refused), nil
+		return false, "commands that BullMQ needs were rejected: " + list(f.Refused), nil
 	case len(f.Answered) == 0:
 		return false, "", errors.New("no command was tried")
 	}
-	measured := fmt.Sprintf("%s answers over verified TLS, %d of %d commands work, round trip %s",
+	measured := fmt.Sprintf("%s responds over verified TLS, %d of %d commands work, round trip %s",
 		f.Address, len(f.Answered), len(f.Answered), millis(f.LatencyUS))
 	if f.Pings > 1 {
-		measured += fmt.Sprintf(" (median of %d, the slowest in a hundred %s)",
+		measured += fmt.Sprintf(" (median of %d, p99 %s)",
 			f.Pings, millis(f.LatencyP99))
 	}
 	return true, measured, nil

@@ -53,29 +53,31 @@ func (o *IntakeOutlook) advice(
 		return without
 	case o.Durable < o.Instances:
 		return fmt.Sprintf(
-			"Only %d of %d instances have a durable intake: what the others get depends on the providers' retries. %s",
+			"Only %d of %s have durable intake: orders to the others depend on the providers' "+
+				"retries. %s",
 			o.Durable,
-			o.Instances,
+			migration.Count(o.Instances, "instance"),
 			without,
 		)
 	case perMinute <= 0:
 		return without
 	case whatIf > o.Lasts && len(losing) > 0:
 		return fmt.Sprintf(
-			"The durable intake has room for about %s of orders. After that they are refused, "+
-				"and those of %s may be lost. Give it more room (maxBytes).",
+			"The durable intake has room for about %s of orders. After that they are rejected, "+
+				"and those from %s may be lost. Give it more space (maxBytes).",
 			migration.Words(o.Lasts),
 			strings.Join(losing, ", "),
 		)
 	case whatIf > o.Lasts:
 		return fmt.Sprintf(
-			"The durable intake has room for about %s of orders. After that they are refused, and come late.",
+			"The durable intake has room for about %s of orders. After that they are rejected "+
+				"and arrive late.",
 			migration.Words(o.Lasts),
 		)
 	}
 	return fmt.Sprintf(
-		"No order is refused: about %.0f would wait in the durable intake, which has room for "+
-			"about %s, and be enqueued afterwards.",
+		"No orders are rejected: about %.0f would be stored in the durable intake, which has "+
+			"room for about %s, and enqueued afterwards.",
 		math.Ceil(whatIf.Minutes()*perMinute),
 		migration.Words(o.Lasts),
 	)

@@ -425,11 +425,11 @@ func providerFacts(p webhooks.Sender) ProviderFacts {
 	text := func(t string, s webhooks.Source) SourcedText {
 		return SourcedText{Text: t, Level: string(s.Level), URL: s.URL, Note: s.Note}
 	}
-	tries := "tried once"
+	tries := "no retries"
 	if n := len(p.Schedule.Waits); n > 0 {
 		tries = fmt.Sprintf("%d retries within %s", n, migration.Words(p.Schedule.Last()))
 	}
-	noLoss := "nothing that can be relied on"
+	noLoss := "unknown"
 	if p.Schedule.NoLoss > 0 {
 		noLoss = migration.Words(p.Schedule.NoLoss)
 	}
@@ -446,7 +446,7 @@ func providerFacts(p webhooks.Sender) ProviderFacts {
 		NoLoss:  text(noLoss, p.Schedule.Source),
 		LastTry: text(migration.Words(p.Schedule.Last()), p.Schedule.Spacing),
 		After: text(
-			cmp.Or(p.Removal.What, "it stops trying"),
+			cmp.Or(p.Removal.What, "it stops retrying"),
 			p.Removal.Source,
 		),
 		Recovery: text(p.Recovery.Action, p.Recovery.Source),

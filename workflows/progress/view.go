@@ -302,7 +302,8 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 		}
 		return migration.StageMove{
 				To: migration.StageRampDown,
-			}, "All orders run on the target; the source stores a copy of each, so a rollback loses " +
+			}, "All orders run on the target; the source stores a copy of each, so a rollback " +
+				"loses " +
 				"nothing.", true
 	case migration.StageRampDown:
 		return migration.StageMove{

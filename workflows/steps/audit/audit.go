@@ -46,11 +46,11 @@ func (s Parts) Step() engine.Step {
 			}
 			return engine.PlanResult{
 				Summary: fmt.Sprintf(
-					"Judge the source Redis by %d checks: settings, counters, keys and jobs.",
+					"Run %d checks on the source Redis: settings, counters, keys and jobs.",
 					len(audit.Catalogue()),
 				),
-				Impact: "Nothing changes. INFO, CONFIG GET, SLOWLOG and LATENCY of every node; " +
-					"the keys are looked at in small batches with rests between them.",
+				Impact: "Read-only. INFO, CONFIG GET, SLOWLOG and LATENCY on every node; keys " +
+					"are scanned in small batches with pauses in between.",
 				Gates: []migration.Gate{environment.Reachable(ctx, c, endpoint)},
 			}, nil
 		},
@@ -58,7 +58,7 @@ func (s Parts) Step() engine.Step {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{
 					ID:    Inspect,
-					Title: "Read the settings, counters and keys of every node, and judge them",
+					Title: "Check the settings, counters and keys of every node",
 				},
 				Timeout: auditTimeout,
 				Do: func(ctx context.Context, c *engine.Call) (any, error) {
@@ -103,9 +103,9 @@ func onOff(on bool) string {
 
 func passwordText(open bool) string {
 	if open {
-		return "LETS CLIENTS IN WITHOUT A PASSWORD"
+		return "ACCEPTS CLIENTS WITHOUT A PASSWORD"
 	}
-	return "asks for a password"
+	return "requires a password"
 }
 
 // auditAll judges every node by every check, with the keys and jobs of the one that takes

@@ -28,8 +28,8 @@ func (s Parts) FixPolicy() engine.Step {
 			out := engine.PlanResult{
 				Summary: "Set maxmemory-policy to noeviction on every server that holds jobs, " +
 					"now and in its configuration file, and the other settings listed below.",
-				Impact: "No interruption. From then on a full Redis refuses new jobs instead of " +
-					"deleting waiting ones.",
+				Impact: "No interruption. From then on, a full Redis rejects new jobs instead " +
+					"of deleting waiting ones.",
 			}
 			facts, servers, err := s.Servers.Policies(ctx, v.Migration.ID, false)
 			if err != nil {
@@ -60,7 +60,7 @@ func (s Parts) FixPolicy() engine.Step {
 					Limit: "below 90 %",
 				}
 				if !g.OK {
-					g.Next = "raise maxmemory first: with noeviction a full server refuses " +
+					g.Next = "raise maxmemory first: with noeviction a full server rejects " +
 						"every new job"
 				}
 				out.Gates = append(out.Gates, g)
@@ -80,8 +80,8 @@ func (s Parts) FixPolicy() engine.Step {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{
 					ID: "set-noeviction",
-					Title: "Set maxmemory-policy noeviction and the settings listed, and read " +
-						"each back",
+					Title: "Set maxmemory-policy noeviction and the settings listed, and verify " +
+						"each",
 					Changes: "CONFIG SET of maxmemory-policy and of each setting listed, CONFIG " +
 						"REWRITE",
 					Undo: "sets the previous values again",
@@ -206,7 +206,7 @@ func (s Parts) apply(
 		if err != nil {
 			return err
 		}
-		c.Log("%s: %s %s -> %s, read back", n.Address, set.Name, previous, set.To)
+		c.Log("%s: %s %s -> %s, verified", n.Address, set.Name, previous, set.To)
 		if !persisted {
 			c.Warn(
 				"%s has no writable configuration file: %s is lost when it restarts",

@@ -288,7 +288,7 @@ func TestTheLastLookBeforeTheFlagsChangeIsTheRuns(t *testing.T) {
 	before := r.View(t).Routing
 	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
 	run = r.Await(t, run.ID, migration.RunFailed)
-	if !strings.Contains(run.Error, "Live workers follow the flags") {
+	if !strings.Contains(run.Error, "Workers are on the latest flags") {
 		t.Errorf("%s", run.Error)
 	}
 	if now := r.View(t).Routing; now != before {
