@@ -13,7 +13,7 @@ func TestStatusPrintsNextStepsAsCommands(t *testing.T) {
 	o := migration.Overview{NextSteps: []migration.NextStep{
 		{Verb: migration.VerbScan, Step: migration.StepBreakerDrill, Title: "Scan the source"},
 		{
-			Verb: migration.VerbStart, Step: migration.StepCutover, Title: "Cut over",
+			Verb: migration.VerbStart, Step: migration.StepCutover, Title: "Cutover",
 			Params: migration.Params{To: migration.StageLive, Ramp: 10},
 		},
 	}}
@@ -26,7 +26,7 @@ func TestStatusPrintsNextStepsAsCommands(t *testing.T) {
 	r := run(t.Context(), "status", vars, append([]string{"status"}, args...)...)
 	for _, line := range []string{
 		"  switchyard scan DIR --submit                       Scan the source\n",
-		"  switchyard step start cutover --to live --ramp 10  Cut over\n",
+		"  switchyard step start cutover --to live --ramp 10  Cutover\n",
 	} {
 		r.want(t, 0, line, "")
 	}

@@ -73,7 +73,7 @@ func TestTheQueueAndTheCutoverReportAreShownWithWhatBlocks(t *testing.T) {
 	})
 	r = b.get("/m/" + mid + "/cutover-report")
 	line := r.find(`[data-line="waiting"]`)
-	if !line.Is(`[data-severity="blocks"]`) || !strings.Contains(line.Text(), "Move what is left") {
+	if !line.Is(`[data-severity="blocks"]`) || !strings.Contains(line.Text(), "Move the remaining jobs") {
 		t.Errorf("no blocking line: %s", r.text)
 	}
 	if !r.there(`[data-group="unknown"]`) {
@@ -128,7 +128,7 @@ func TestAJobIsRemovedByFormWithAReasonAndOnlyByEngineers(t *testing.T) {
 	}
 	audit := b.get("/m/" + mid + "/audit").text
 	for _, says := range []string{
-		"job-remove", "order-ingestion on the source: evt_1", "a test order",
+		"Job remove", "order-ingestion on the source: evt_1", "a test order",
 	} {
 		if !strings.Contains(audit, says) {
 			t.Errorf("the audit log does not say %q", says)
@@ -163,7 +163,7 @@ func TestJobsAreFoundByWhatTheyCarryAndOnlyByEngineers(t *testing.T) {
 		t.Errorf("a field that is none: %d %s", r.status, r.text)
 	}
 	if r = search("card", "other"); strings.Contains(r.text, "data-match") ||
-		!strings.Contains(r.text, "No further job carries this value") {
+		!strings.Contains(r.text, "No more matches") {
 		t.Errorf("nothing to be found: %d %s", r.status, r.text)
 	}
 

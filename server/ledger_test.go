@@ -171,9 +171,7 @@ func TestEveryExceptionIsReachedByPageAndFilterAndLeadsToItsOrder(t *testing.T) 
 			t.Errorf("%s: %d %s", address, r.status, r.text)
 		}
 	}
-	if r = b.get(path); !strings.Contains(r.find("#late").Text(), "120 orders are over their "+
-		"deadline") || !strings.Contains(r.find("#reasons").Text(), "1 job is a loss that "+
-		"nothing settles") {
+	if r = b.get(path); !strings.Contains(r.find("#late").Text(), "120 orders are overdue") || !strings.Contains(r.find("#reasons").Text(), "The queues' events show 1 unresolved loss") {
 		t.Errorf("a broken ledger does not say so: %s", r.text)
 	}
 	alert := b.get("/m/" + mid).find("#ledger-alert").Text()
@@ -231,7 +229,7 @@ func TestACleanLedgerShowsItsFiguresAndAnOrdersLife(t *testing.T) {
 	if !says(figure, "1") || r.there("#reasons") || r.there("#late") {
 		t.Errorf("%s", r.text)
 	}
-	if !says(r.find(`[role="img"]`).AttrOr("aria-label", ""), "minutes conclusive") {
+	if !says(r.find(`[role="img"]`).AttrOr("aria-label", ""), "min verified") {
 		t.Error("the minutes are not told in text")
 	}
 	if b.get("/m/" + mid).there("#ledger-alert") {
@@ -261,7 +259,7 @@ func TestALedgerThatCannotTellSaysWhyAndAnUnknownOrderGetsAPage(t *testing.T) {
 	r := b.get(path)
 	if r.status != http.StatusOK || !strings.Contains(r.text, "Inconclusive") ||
 		!r.there("#reasons") ||
-		!strings.Contains(r.text, "journal is not current") ||
+		!strings.Contains(r.text, "journal is not up to date") ||
 		len(exceptionsOn(r)) != 0 {
 		t.Errorf("%d %s", r.status, r.text)
 	}

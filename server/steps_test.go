@@ -33,12 +33,12 @@ func TestCutoverOffersOnlyPossibleMoves(t *testing.T) {
 		{
 			migration.Routing{Stage: migration.StageOff},
 			[]migration.Params{{To: migration.StageDualWrite}},
-			"forward dualwrite", "dualwrite",
+			"forward dual write", "dual write",
 		},
 		{
 			migration.Routing{Stage: migration.StageShadow},
 			[]migration.Params{{To: migration.StageDualWrite}},
-			"back dualwrite, forward live at 10 %", "dualwrite",
+			"back dual write, forward live at 10 %", "dual write",
 		},
 		{
 			migration.Routing{Stage: migration.StageLive, Ramp: 25},
@@ -48,9 +48,9 @@ func TestCutoverOffersOnlyPossibleMoves(t *testing.T) {
 		{
 			migration.Routing{Stage: migration.StageLive, Ramp: 100},
 			[]migration.Params{{To: migration.StageRampDown}},
-			"forward rampdown, back shadow", "rampdown",
+			"forward ramp down, back shadow", "ramp down",
 		},
-		{migration.Routing{Stage: migration.StageComplete}, nil, "back rampdown", "rampdown"},
+		{migration.Routing{Stage: migration.StageComplete}, nil, "back ramp down", "ramp down"},
 	} {
 		if got, chosen := moves(c.from, c.next...); got != c.want || chosen != c.chosen {
 			t.Errorf("from %s: %s (shown %s), want %s (%s)",

@@ -51,7 +51,7 @@ func TestARunWaitsBeforeEachActionThatNeedsAnApprovalOfItsOwnOverRestarts(t *tes
 		t.Fatalf("next step %+v", next)
 	}
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
-	wantKind(t, err, migration.Conflict, `waits for the approval of "Action b" (action b)`)
+	wantKind(t, err, migration.Conflict, `is waiting for approval of "Action b" (action b)`)
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true, Action: "d"})
 	wantKind(t, err, migration.Conflict, "Action b")
 	_, err = b.Decide(t.Context(), carol, r.ID, Decision{Approve: true, Action: "b"})
@@ -101,7 +101,7 @@ func TestARunThatIsNotApprovedMidwayTakesBackWhatItDidAndNothingElse(t *testing.
 		ok(t, end(b, r.ID))
 		r = b.awaitState(t, r.ID, migration.RunCancelled)
 		n.want(t, "do a", "undo a")
-		if r.CancelledBy != "bob" || states(r) != "a undone, b pending" || verb == "rejected" && r.Error != "not approved by bob: too early; what was done has been taken back" {
+		if r.CancelledBy != "bob" || states(r) != "a undone, b pending" || verb == "rejected" && r.Error != "rejected by bob: too early; completed actions have been undone" {
 			t.Errorf("%s: by %q, %s, %q", verb, r.CancelledBy, states(r), r.Error)
 		}
 	}

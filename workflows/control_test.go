@@ -163,7 +163,7 @@ func TestABlockedStartCarriesEveryGateThatDoesNotHold(t *testing.T) {
 	two := gated(step("two", migration.ApprovalNone, n.act("b", nil)), &open, &atomic.Value{})
 	b := openBench(t, settings(t.TempDir()), planOf(true, one, two), one, two)
 	_, err := b.Start(t.Context(), ada, mid, "two", migration.Params{}, "")
-	wantKind(t, err, migration.Blocked, "preconditions are unmet", "Step one: not done", "Door: measured (want open)")
+	wantKind(t, err, migration.Blocked, "preconditions are not met", "Step one: not done", "Door: measured (want open)")
 	if got := blockers(err); !slices.Equal(got, []string{"step:one", "door"}) {
 		t.Fatalf("blockers %v", got)
 	}
@@ -235,7 +235,7 @@ func TestARollbackTakesASucceededRunBackInReverse(t *testing.T) {
 
 	shown, err := b.RollbackPlan(ctx, second.ID)
 	ok(t, err)
-	if len(shown.Actions) != 1 || !strings.Contains(shown.Actions[0].Title, "Take back") || shown.Actions[0].Changes != "puts it back" {
+	if len(shown.Actions) != 1 || !strings.Contains(shown.Actions[0].Title, "Undo") || shown.Actions[0].Changes != "puts it back" {
 		t.Fatalf("plan %+v", shown)
 	}
 	back, err := b.Rollback(ctx, ada, second.ID)

@@ -103,7 +103,7 @@ func TestCriterion_noeviction_IsUnmetWhenKeysWereEvictedWhileNobodyLooked(t *tes
 	b.succeed(t, m, migration.StepAudit)
 	b.awaitVerdict(t, m, "noeviction", migration.Met, srv.Addr())
 	evict()
-	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "keys since the first look")
+	b.awaitVerdict(t, m, "noeviction", migration.Unmet, "keys since the first check")
 	b.succeed(t, m, migration.StepFixPolicy) // somebody looked, and begins anew
 	b.awaitVerdict(t, m, "noeviction", migration.Met, srv.Addr())
 }

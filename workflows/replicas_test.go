@@ -124,7 +124,7 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	}
 	r, err := follows.Start(t.Context(), ada, mid, "one", migration.Params{}, "")
 	ok(t, err)
-	await("change Step one waits for approval")
+	await("change Step one is waiting for approval")
 	_, err = follows.Decide(t.Context(), bob, r.ID, Decision{Approve: true})
 	ok(t, err)
 	await("change Step one is done")
@@ -140,7 +140,7 @@ func TestWhoLeadsTellsAndTheNextLeaderTellsNothingTwice(t *testing.T) {
 	ok(t, err)
 	follows.awaitState(t, back.ID, migration.RunSucceeded)
 	await("change Rollback of Step one is done")
-	if want := []string{"change Step one waits for approval", "change Step one has begun", "change Step one is done", "change Rollback of Step one has begun", "change Rollback of Step one is done"}; !slices.Equal(told, want) {
+	if want := []string{"change Step one is waiting for approval", "change Step one started", "change Step one is done", "change Rollback of Step one started", "change Rollback of Step one is done"}; !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}
 }

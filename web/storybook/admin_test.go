@@ -85,13 +85,13 @@ func storyNotifications() workflows.Notifications {
 			},
 			{
 				Channel: "ticketing", Kind: "change", Severity: "info",
-				Title:   "Cutover to live 50 % has begun",
+				Title:   "Cutover to live 50 % started",
 				Created: storyTime.Add(-26 * time.Hour), Tries: 110, GivenUp: true,
 				Error: "it answered 410 Gone: look at the configured address and key",
 			},
 			{
 				Channel: "payments-channel", Kind: "approval", Severity: "warning",
-				Title:   "Cutover to live 50 % waits for approval",
+				Title:   "Cutover to live 50 % is waiting for approval",
 				Created: storyTime.Add(-27 * time.Hour), Tries: 1,
 				SentAt: ago(27 * time.Hour),
 			},
@@ -151,7 +151,7 @@ func adminStories(t *testing.T) map[string]story {
 		page: ui.FailurePage(
 			ui.Failure{
 				Status: 412, Title: "Blocked",
-				Text:  "cutover cannot start, 1 precondition is unmet",
+				Text:  "cutover cannot start, 1 of 9 preconditions are not met",
 				Gates: storyPlan().Gates[2:], RequestID: "b2f0",
 			},
 		),

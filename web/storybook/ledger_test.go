@@ -92,8 +92,8 @@ func storyBook() workflows.LedgerOverview {
 	return workflows.LedgerOverview{
 		At: storyTime, Verdict: workflows.LedgerBroken,
 		Reasons: []string{
-			"by the streams 1 job is a loss that nothing settles",
-			"by the streams 1 job is a mismatch that nothing settles",
+			"the queues' events show 1 unresolved loss",
+			"the queues' events show 1 unresolved mismatch",
 			"4 minutes of the last hour are inconclusive: for their orders only the " +
 				"application's record speaks",
 		},

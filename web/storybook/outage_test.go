@@ -38,8 +38,7 @@ func storyOutage(on bool) workflows.Outage {
 				"the subscription is deleted", "documented",
 			),
 			Recovery: sourced(
-				"Subscribe again, then take in orders by updated_at from before the outage "+
-					"through the Admin API.",
+				"Subscribe again, then enqueue orders by updated_at from before the outage through the Admin API.",
 				"documented",
 			),
 			DedupeBy: sourced("X-Shopify-Event-Id", "documented"),
@@ -65,7 +64,7 @@ func storyOutage(on bool) workflows.Outage {
 			NoLoss: sourced("36 h", "documented"), LastTry: sourced("3 d", "assumed"),
 			After: sourced("Stripe may disable the endpoint", "community"),
 			Recovery: sourced(
-				"List events with delivery_success=false and take in those that are not known.",
+				"List events with delivery_success=false and enqueue the missing ones.",
 				"documented",
 			),
 			DedupeBy: sourced("event id", "documented"),

@@ -103,7 +103,7 @@ func queueStories(t *testing.T) map[string]story {
 					ID: "empty", Title: "Dangling job IDs", Queue: "mail",
 					Severity: workflows.SeverityBlocks,
 					Measured: "1, which BullMQ would run with empty data",
-					Clear:    "find the orders in the ledger, then remove the ids",
+					Clear:    "find the orders in the ledger, then remove the IDs",
 					Examples: []string{"evt_1Q2w3E"},
 				},
 				{

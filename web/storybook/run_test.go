@@ -27,8 +27,7 @@ func storyRun(state migration.RunState) migration.Run {
 			end := at.Add(3200 * time.Millisecond)
 			ra.State, ra.StartedAt, ra.FinishedAt = migration.ActionDone, &at, &end
 			if i == 2 && state == migration.RunRunning {
-				ra.State, ra.FinishedAt, ra.Detail = migration.ActionRunning, nil, "watching "+
-					"for another 3m20s: 212 orders, 0 lost, 0 twice, 0 different"
+				ra.State, ra.FinishedAt, ra.Detail = migration.ActionRunning, nil, "watching for another 3 min 20 s: 212 orders, none lost, none processed twice, no result mismatches"
 			}
 		}
 		r.Actions = append(r.Actions, ra)
@@ -60,7 +59,7 @@ func runStories(t *testing.T) map[string]story {
 				},
 				{
 					Seq: 2, At: storyTime.Add(-89 * time.Second), Action: "await-workers",
-					Level: "warn", Message: "web.2 is still at revision 17",
+					Level: "warn", Message: "waiting for web.2 to switch to flag revision 18 (now on 17)",
 				},
 				{
 					Seq: 3, At: storyTime.Add(-60 * time.Second), Action: "await-workers",
@@ -95,7 +94,7 @@ func runStories(t *testing.T) map[string]story {
 	two.RequestedBy = "linus"
 	out["run-irreversible"] = run(two, engineer)
 	running := storyRun(migration.RunRunning)
-	running.Progress = "watching for another 3m20s: 212 orders, 0 lost, 0 twice, 0 different"
+	running.Progress = "watching for another 3 min 20 s: 212 orders, none lost, none processed twice, no result mismatches"
 	out["run-running"] = run(running, engineer)
 	copying := storyRun(migration.RunRunning)
 	copying.Actions = []migration.RunAction{
@@ -122,7 +121,7 @@ func runStories(t *testing.T) map[string]story {
 		out[name] = run(r, engineer)
 	}
 	failed := storyRun(migration.RunFailed)
-	failed.Error = "the ledger shows 0 lost, 1 applied twice, 0 different results"
+	failed.Error = "the ledger shows 0 lost, 1 processed twice, 0 different results"
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
 	out["run-failed"] = run(failed, engineer)
 	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)

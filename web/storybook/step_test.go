@@ -22,11 +22,11 @@ func storyPlan() migration.StepPlan {
 		Gates: []migration.Gate{
 			{
 				ID: "fleet", Title: "Workers are on the latest flags", OK: true,
-				Measured: "2 workers at revision 17", Limit: "revision 17",
+				Measured: "2 live, 0 behind", Limit: "at least one, all on flag revision 17",
 			},
 			{
 				ID: "ledger", Title: "Order ledger", OK: true,
-				Measured: "18 391 acknowledged, 0 lost, 0 twice", Limit: "0 lost, 0 twice",
+				Measured: "18391 orders, 0 lost, 0 processed twice, 0 mismatches", Limit: "up to date, 0 lost, 0 processed twice, 0 mismatches",
 			},
 			{
 				ID:       "criterion:circuit-breaker",
@@ -273,7 +273,7 @@ func stepStories(t *testing.T) map[string]story {
 	}
 	out["cutover"] = story{
 		frame: frame(
-			"Cut over", "cutover", "/m/order-pipeline/steps/cutover?to=live&ramp=50",
+			"Cutover", "cutover", "/m/order-pipeline/steps/cutover?to=live&ramp=50",
 			engineer,
 		),
 		page: migrationpages.StepPage(cutoverStep),

@@ -37,7 +37,7 @@ func step(id string, approval migration.Approval, changes string, fails error) e
 		}}
 }
 
-// ask stores a run that waits for approval.
+// ask stores a run that is waiting for approval.
 func (b *bench) ask(t *testing.T, step string) migration.Run {
 	t.Helper()
 	plan, err := b.Plan(t.Context(), step, migration.Params{})
@@ -55,7 +55,7 @@ func (b *bench) ask(t *testing.T, step string) migration.Run {
 	return run
 }
 
-// move answers a run that waits for approval.
+// move answers a run that is waiting for approval.
 func (b *bench) move(t *testing.T, r migration.Run, to migration.RunState, c store.RunChange) {
 	t.Helper()
 	waiting := []migration.RunState{migration.RunAwaitingApproval}
@@ -79,12 +79,12 @@ func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	r := b.ask(t, "change")
 	tell()
 	tell()
-	wantTook(t, pager, "change Step change waits for approval")
+	wantTook(t, pager, "change Step change is waiting for approval")
 	b.move(t, r, migration.RunQueued, store.RunChange{DecidedBy: "bob"})
 	b.Engine.Start(r.ID)
 	r = b.Await(t, r.ID, migration.RunSucceeded)
 	tell()
-	wantTook(t, pager, "change Step change has begun", "change Step change is done")
+	wantTook(t, pager, "change Step change started", "change Step change is done")
 	read := b.Start(t, "read", migration.Params{})
 	b.Await(t, read.ID, migration.RunSucceeded)
 	tell()
@@ -95,8 +95,8 @@ func TestRunsThatChangeSomethingAreToldAndSoIsWhoIsWaitedFor(t *testing.T) {
 	failing = b.Await(t, failing.ID, migration.RunFailed)
 	tell()
 	wantTook(t, pager,
-		"change Rollback of Step change has begun", "change Rollback of Step change is done",
-		"change Step bad has begun", "change Step bad has failed")
+		"change Rollback of Step change started", "change Rollback of Step change is done",
+		"change Step bad started", "change Step bad has failed")
 	sent, err := b.Store.Notifications(t.Context(), mid, mid+"/run/"+failing.ID, 1)
 	ok(t, err)
 	text, page := string(sent[0].Event), "https://switchyard.example.com/m/orders/runs/"+failing.ID

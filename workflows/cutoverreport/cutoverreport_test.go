@@ -96,7 +96,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
 			}},
 		{
-			line: "limiter", want: SeverityBlocks, says: "never starts again",
+			line: "limiter", want: SeverityBlocks, says: "never resets",
 			set: func(t *testing.T, src, _ *redistest.Server) {
 				src.Client().Set(t.Context(), "bull:orders:limiter", 1, 0)
 			}},
@@ -116,7 +116,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 		{line: "target-workers", want: SeverityBlocks, says: "none", set: nothing,
 			clear: func(t *testing.T, _, dst *redistest.Server) { v6.Work(t, dst, "orders") }},
 		{
-			line: "memory", want: SeverityBlocks, says: "the queues take about",
+			line: "memory", want: SeverityBlocks, says: "the queues need about",
 			set: func(t *testing.T, src, dst *redistest.Server) {
 				c := src.Client()
 				_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {

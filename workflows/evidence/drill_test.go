@@ -10,7 +10,7 @@ var drillRows = []row{
 			"title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}],
 			"attested":["q"]}`,
 		want: migration.Met,
-		says: "3 faults answered with 503, the slowest after 2100 ms",
+		says: "3 faults returned 503, the slowest in 2100 ms",
 	},
 	{
 		rule: "200 while Redis is down",
@@ -83,7 +83,7 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
 			"limit_ms":5000,"recovered_ms":-1}]}`,
 		want: migration.Unmet,
-		says: "no job was accepted again",
+		says: "no job accepted after",
 	},
 	{
 		rule:  "no fault",
@@ -131,7 +131,7 @@ var drillRows = []row{
 			"limit_ms":5000},{"queue":"q","title":"Frozen","intake":true,"status":200,
 			"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`,
 		want: migration.Met,
-		says: "2 faults answered with 503, the slowest after 20 ms; accepted again " +
+		says: "2 faults returned 503, the slowest in 20 ms; accepting again " +
 			"afterwards; 1 more acknowledged from disk and delivered once",
 	},
 	{

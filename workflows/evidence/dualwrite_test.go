@@ -31,13 +31,13 @@ var dualWriteRows = []row{
 		rule:  "an order was applied twice",
 		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"duplicated":1}`,
 		want:  migration.Unmet,
-		says:  "1 applied twice",
+		says:  "1 processed twice",
 	},
 	{
 		rule:  "a copy is missing",
 		facts: `{"orders":100,"min_orders":100,"copied":99,"compared":99}`,
 		want:  migration.Unmet,
-		says:  "99 were copied",
+		says:  "99 copied",
 	},
 	{
 		rule:  "a comparison is missing",
