@@ -176,7 +176,7 @@ func TestAViewersFormIsRefusedAndKeptInTheAuditLog(t *testing.T) {
 		"/schedules/cancel": "flags-schedule-cancel", "/keys": "key-create",
 	} {
 		b.send("POST", flagPages+path, url.Values{"csrf": {"wrong"}}, nil).
-			wants(t, 403, "not from this session")
+			wants(t, 403, "from another session")
 		before := refusals(t, st, action)
 		b.send("POST", flagPages+path, url.Values{"csrf": {csrf}, "killed": {"true"}, "edit": {"{}"}}, nil).
 			wants(t, 403, "sign in as an engineer")

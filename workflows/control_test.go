@@ -56,7 +56,7 @@ func TestAnApprovalIsForTheExactPlanThatWasShown(t *testing.T) {
 		t.Fatalf("run %+v", r)
 	}
 	_, err = b.Decide(ctx, ada, r.ID, Decision{Approve: true, PlanHash: "0123456789abcdef"})
-	wantKind(t, err, migration.Conflict, "another plan")
+	wantKind(t, err, migration.Conflict, "a different plan")
 	_, err = b.Decide(ctx, carol, r.ID, Decision{Approve: true})
 	wantKind(t, err, migration.Forbidden, "carol")
 	summary.Store(" otherwise")
@@ -78,7 +78,7 @@ func TestAnApprovalIsForTheExactPlanThatWasShown(t *testing.T) {
 		t.Fatalf("decided by %q", r.DecidedBy)
 	}
 	_, err = b.Decide(ctx, bob, r.ID, Decision{Approve: true})
-	wantKind(t, err, migration.Conflict, "does not wait")
+	wantKind(t, err, migration.Conflict, "not waiting for approval")
 }
 
 func TestAnIrreversibleStepNeedsAnotherPersonAndTheExactName(t *testing.T) {
@@ -90,7 +90,7 @@ func TestAnIrreversibleStepNeedsAnotherPersonAndTheExactName(t *testing.T) {
 	r, err := b.Start(ctx, ada, mid, "one", migration.Params{}, "")
 	ok(t, err)
 	_, err = b.Decide(ctx, ada, r.ID, Decision{Approve: true, ConfirmName: name})
-	wantKind(t, err, migration.Forbidden, "ada asked for", "somebody else")
+	wantKind(t, err, migration.Forbidden, "ada requested", "another engineer")
 	for _, typed := range []string{"", "orders of the shop", name + " ", mid} {
 		_, err = b.Decide(ctx, bob, r.ID, Decision{Approve: true, ConfirmName: typed})
 		wantKind(t, err, migration.Invalid, name)
@@ -183,7 +183,7 @@ func TestRequestsThatMakeNoSenseAreRefused(t *testing.T) {
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s, step("not-in-plan", migration.ApprovalNone))
 	ctx := t.Context()
 	_, err := b.Start(ctx, carol, mid, "one", migration.Params{}, "")
-	wantKind(t, err, migration.Forbidden, "may look but not act")
+	wantKind(t, err, migration.Forbidden, "read-only access")
 	_, err = b.Start(ctx, migration.Actor{}, mid, "one", migration.Params{}, "")
 	wantKind(t, err, migration.Forbidden)
 	_, err = b.Start(ctx, ada, mid, "two", migration.Params{}, "")
@@ -231,7 +231,7 @@ func TestARollbackTakesASucceededRunBackInReverse(t *testing.T) {
 	_, err := b.Rollback(ctx, ada, old.ID)
 	wantKind(t, err, migration.Conflict, "not the latest")
 	_, err = b.Rollback(ctx, ada, first.ID)
-	wantKind(t, err, migration.Blocked, "two builds on one")
+	wantKind(t, err, migration.Blocked, "two depends on one")
 
 	shown, err := b.RollbackPlan(ctx, second.ID)
 	ok(t, err)
@@ -268,7 +268,7 @@ func TestOnlyWhatChangedSomethingCanBeTakenBack(t *testing.T) {
 	b := openBench(t, settings(t.TempDir()), planOf(false, one, two), one, two)
 	r := b.awaitState(t, b.begin(t, "one").ID, migration.RunSucceeded)
 	_, err := b.Rollback(t.Context(), ada, r.ID)
-	wantKind(t, err, migration.Blocked, "changed nothing")
+	wantKind(t, err, migration.Blocked, "only reads")
 	r = b.awaitState(t, b.begin(t, "two").ID, migration.RunFailed)
 	_, err = b.Rollback(t.Context(), ada, r.ID)
 	wantKind(t, err, migration.Conflict, "only a run that succeeded")
@@ -288,7 +288,7 @@ func TestARollbackThatIsKilledGoesOnAndCannotBeCancelled(t *testing.T) {
 	ok(t, err)
 	n.await(t, "undo a", 1)
 	_, err = first.Cancel(t.Context(), ada, back.ID)
-	wantKind(t, err, migration.Conflict, "not interrupted half way")
+	wantKind(t, err, migration.Conflict, "cannot be interrupted")
 	ok(t, first.close())
 	openBench(t, cfg, p, s).awaitState(t, back.ID, migration.RunSucceeded)
 	n.want(t, "do a", "do b", "undo b", "undo a", "undo a")

@@ -60,7 +60,7 @@ func TestAnUndoThatFailsIsSaidAndTheOthersGoOn(t *testing.T) {
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s)
 	r := b.awaitState(t, b.begin(t, "one").ID, migration.RunFailed)
 	n.want(t, "do a", "do b", "do c", "undo c", "undo b", "undo a")
-	if !strings.Contains(r.Error, "it did not work") || !strings.Contains(r.Error, `taking back "Action b" failed as well`) || !strings.Contains(r.Error, "it is stuck") {
+	if !strings.Contains(r.Error, "it did not work") || !strings.Contains(r.Error, `undoing "Action b" failed too`) || !strings.Contains(r.Error, "it is stuck") {
 		t.Fatalf("error %q", r.Error)
 	}
 }
@@ -259,7 +259,7 @@ func TestARunOfAStepThatThisVersionLacksFailsAndSaysSo(t *testing.T) {
 	ok(t, first.close())
 
 	r = openBench(t, cfg, p).awaitState(t, r.ID, migration.RunFailed)
-	if !strings.Contains(r.Error, `knows no step "one"`) {
+	if !strings.Contains(r.Error, `has no step "one"`) {
 		t.Fatalf("error %q", r.Error)
 	}
 }

@@ -54,7 +54,7 @@ func (b *bench) awaitLog(t *testing.T, id, line string, count int) {
 	})
 }
 
-const heldByBob = "paused by bob: nothing more travels until somebody lets it go on"
+const heldByBob = "paused by bob until somebody resumes it"
 
 func TestAPausedRunStandsStillOverARestartUntilItIsLetGoOn(t *testing.T) {
 	t.Parallel()
@@ -126,7 +126,7 @@ func TestOnlyAnActionThatCanStandStillIsPaused(t *testing.T) {
 	r := b.begin(t, "one")
 	n.await(t, "do b", 1)
 	_, err := b.Pause(t.Context(), bob, r.ID)
-	wantKind(t, err, migration.Conflict, `"Action b" is not an action that stands still without harm`)
+	wantKind(t, err, migration.Conflict, `"Action b" cannot be paused safely`)
 	_, err = b.Cancel(t.Context(), bob, r.ID)
 	ok(t, err)
 	b.awaitState(t, r.ID, migration.RunCancelled)

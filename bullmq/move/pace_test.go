@@ -318,7 +318,7 @@ func TestTheTargetsRateIsInThePrediction(t *testing.T) {
 		return rounds > 1
 	}
 	if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil ||
-		!strings.Contains(err.Error(), "stand still for about") {
+		!strings.Contains(err.Error(), "stop for about") {
 		t.Fatalf("got %v", err)
 	}
 	if n, err := bullmq.Census(t.Context(), p.from, p.q); err != nil || n.Paused ||

@@ -85,7 +85,7 @@ func TestRefusesToStandStillForTooLong(t *testing.T) {
 	p.o.MaxFreeze = time.Millisecond // staging 20,000 ids takes longer on any machine
 	before := contents(t, p.from)
 	if _, err := move.Move(t.Context(), p.from, p.to, p.o); err == nil ||
-		!strings.Contains(err.Error(), "stand still for about") {
+		!strings.Contains(err.Error(), "stop for about") {
 		t.Fatalf("got %v", err)
 	}
 	if d := difference(contents(t, p.from), before); d != "no difference" {

@@ -59,7 +59,7 @@ func TestAnOutageIsOneIncidentThatEscalatesAndEndsAlsoOverARestart(t *testing.T)
 	look()
 	wantTook(t, pager, "trigger orders/outage/shopify error")
 	told := slack.took()
-	const says = "*ERROR: Shopify: 1 order was refused and has not come back; the first is lost at "
+	const says = "*ERROR: Shopify: 1 order was rejected and has not been redelivered; the first is lost at "
 	if len(told) != 1 || !strings.HasPrefix(told[0], says) {
 		t.Fatalf("%q", told)
 	}

@@ -61,7 +61,7 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				v6.Run(t, src, "orders", "call", `{"method":"removeJobScheduler","args":["hourly"]}`)
 			}},
 		{
-			line: "flows", want: SeverityBlocks, says: "1 parents",
+			line: "flows", want: SeverityBlocks, says: "1 parent,",
 			set:   func(t *testing.T, src, _ *redistest.Server) { v6.Run(t, src, "orders", "flow", "") },
 			clear: func(t *testing.T, src, _ *redistest.Server) { v6.Work(t, src, "orders").Expect(t, 2) }},
 		{
@@ -75,23 +75,23 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				src.Client().LMove(t.Context(), "bull:orders:wait", "bull:orders:active", "right", "left")
 			}},
 		{
-			line: "orphans", want: SeverityBlocks, says: "1, which BullMQ will never run",
+			line: "orphans", want: SeverityBlocks, says: "1 that BullMQ will never run",
 			set: func(t *testing.T, src, dst *redistest.Server) {
 				add(v6, nil)(t, src, dst)
 				src.Client().Del(t.Context(), "bull:orders:wait")
 			}},
 		{
-			line: "empty", want: SeverityBlocks, says: "1, which BullMQ would run with empty data",
+			line: "empty", want: SeverityBlocks, says: "1 that BullMQ would run with empty data",
 			set: func(t *testing.T, src, dst *redistest.Server) {
 				add(v6, nil)(t, src, dst)
 				src.Client().Del(t.Context(), "bull:orders:1")
 			}},
 		{
-			line: "dedup", want: SeverityCareful, says: "1 ids hold further jobs off, 1 of",
+			line: "dedup", want: SeverityCareful, says: "1 active deduplication ID, 1 of",
 			set: add(v6, map[string]any{"deduplication": map[string]any{"id": "d"}}),
 		},
 		{
-			line: "limits", want: SeverityCareful, says: "3 jobs in 1s",
+			line: "limits", want: SeverityCareful, says: "3 jobs per 1 s",
 			set: func(t *testing.T, src, _ *redistest.Server) {
 				v6.Run(t, src, "orders", "call", `{"method":"setGlobalRateLimit","args":[3,1000]}`)
 			}},

@@ -178,7 +178,8 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 	if q.RateLimit != nil {
 		limits = append(
 			limits,
-			fmt.Sprintf("%s per %s for the queue", migration.Count(q.RateLimit.Max, "job"), migration.Words(q.RateLimit.Duration)),
+			fmt.Sprintf("%s per %s for the queue", migration.Count(q.RateLimit.Max, "job"),
+				migration.Words(q.RateLimit.Duration)),
 		)
 	}
 	if q.Limited {

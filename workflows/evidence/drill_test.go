@@ -51,7 +51,7 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Cold start","hung":true,"ms":12000,
 			"limit_ms":5000}]}`,
 		want: migration.Unmet,
-		says: "q, Cold start: no answer within 12000 ms",
+		says: "q, Cold start: no response within 12000 ms",
 	},
 	{
 		rule: "200 without a job",
@@ -114,7 +114,7 @@ var drillRows = []row{
 			"limit_ms":5000},{"queue":"reports","refused":"queue reports is none of q"}],
 			"attested":["q","reports"]}`,
 		want: migration.Unmet,
-		says: "reports: not tried, the app refuses it: queue reports is none of q",
+		says: "reports: not tested, the app does not allow it: queue reports is none of q",
 	},
 	{
 		rule: "a job under an id that nobody gave",
@@ -180,6 +180,6 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"hung":true,
 			"ms":12000,"limit_ms":5000}],"attested":["q"]}`,
 		want: migration.Unmet,
-		says: "no answer within 12000 ms",
+		says: "no response within 12000 ms",
 	},
 }

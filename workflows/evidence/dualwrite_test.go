@@ -13,19 +13,19 @@ var dualWriteRows = []row{
 		rule:  "a result differs",
 		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"mismatches":1}`,
 		want:  migration.Unmet,
-		says:  "1 results differ",
+		says:  "1 result differs",
 	},
 	{
 		rule:  "a difference counts before there are enough orders",
 		facts: `{"orders":1,"min_orders":100,"copied":1,"compared":1,"mismatches":1}`,
 		want:  migration.Unmet,
-		says:  "1 results differ",
+		says:  "1 result differs",
 	},
 	{
 		rule:  "an order was lost",
 		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"lost":1}`,
 		want:  migration.Unmet,
-		says:  "1 orders lost",
+		says:  "1 order lost",
 	},
 	{
 		rule:  "an order was applied twice",

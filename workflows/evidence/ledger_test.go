@@ -37,7 +37,7 @@ var ledgerRows = []row{
 		rule:  "some wait there for too long",
 		facts: `{"orders":9,"acknowledged":9,"fulfilled":7,"pending":2,"held":2,"held_late":1}`,
 		want:  migration.Unknown,
-		says:  "1 acknowledged orders wait in the app's durable intake",
+		says:  "have been in the app's durable intake for longer than the deadline",
 	},
 	{
 		rule:  "no order",

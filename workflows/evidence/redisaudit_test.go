@@ -12,7 +12,7 @@ var auditRows = []row{
 		facts: `{"nodes":[{"node":"a:1","findings":[{"id":"x","severity":"critical",
 			"state":"ok"},{"id":"y","severity":"medium","state":"problem"}]}]}`,
 		want: migration.Met,
-		says: "1 nodes",
+		says: "1 node",
 	},
 	{
 		rule: "a grave problem",

@@ -13,7 +13,7 @@ var residueRows = []row{
 		rule:  "a job left",
 		facts: `{"queues":[{"queue":"q"},{"queue":"r","pending":1}]}`,
 		want:  migration.Unmet,
-		says:  "1 jobs are left in r",
+		says:  "1 job left in r",
 	},
 	{
 		rule:  "no queue",

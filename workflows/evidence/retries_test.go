@@ -35,7 +35,7 @@ var retriesRows = []row{
 		facts: `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe",
 			"refused":1},{"provider":"Shopify"},{"provider":"COPE"}]}`,
 		want: migration.Met,
-		says: "NOT TRIED: Shopify, COPE",
+		says: "NOT TESTED: Shopify, COPE",
 	},
 	{
 		rule:  "whose orders they were is not told",
@@ -48,7 +48,7 @@ var retriesRows = []row{
 		facts: `{"refused":3,"recovered":3,"applied_once":3,"providers":[{"provider":"Stripe",
 			"refused":3}],"live":{"provider":"Stripe","undelivered":0}}`,
 		want: migration.Met,
-		says: "Stripe itself says",
+		says: "Stripe itself reports",
 	},
 	{
 		rule: "the provider says otherwise",
@@ -61,19 +61,19 @@ var retriesRows = []row{
 		rule:  "one did not come back",
 		facts: `{"refused":3,"recovered":2,"applied_once":3}`,
 		want:  migration.Unmet,
-		says:  "2 of 3 refused orders came back",
+		says:  "2 of 3 rejected orders were redelivered",
 	},
 	{
 		rule:  "one was not applied",
 		facts: `{"refused":3,"recovered":3,"applied_once":2}`,
 		want:  migration.Unmet,
-		says:  "2 were applied",
+		says:  "2 applied",
 	},
 	{
 		rule:  "one applied twice",
 		facts: `{"refused":3,"recovered":3,"applied_once":3,"applied_twice":1}`,
 		want:  migration.Unmet,
-		says:  "1 orders were applied twice",
+		says:  "1 order processed twice",
 	},
 	{
 		rule: "kept by the durable intake",
@@ -94,12 +94,12 @@ var retriesRows = []row{
 		rule:  "one that was kept was not applied",
 		facts: `{"kept":5,"kept_applied":4,"providers":[{"provider":"Stripe","kept":5}]}`,
 		want:  migration.Unmet,
-		says:  "4 of 5 orders that the durable intake kept",
+		says:  "4 of 5 orders stored by the durable intake were applied",
 	},
 	{
 		rule:  "nothing refused",
 		facts: `{"refused":0}`,
 		want:  migration.Unknown,
-		says:  "no order was refused",
+		says:  "no order was rejected",
 	},
 }

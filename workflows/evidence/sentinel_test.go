@@ -61,10 +61,10 @@ var failoverRows = []row{
 		says: "1 of 40 acknowledged writes were lost",
 	},
 	{
-		rule:  "no new master",
+		rule:  "no new primary",
 		facts: `{"kind":"automatic","old_master":"a","new_master":"a","acknowledged":40}`,
 		want:  migration.Unmet,
-		says:  "no new master",
+		says:  "no new primary",
 	},
 	{
 		rule:  "a planned failover shows nothing",

@@ -142,15 +142,15 @@ func TestTheAdviceCountsOnAnIntakeOnlyAsFarAsItReaches(t *testing.T) {
 		{"no instance has one", instances{none}, 5 * time.Hour, 1, without},
 		{"nobody attests", nil, 5 * time.Hour, 1, without},
 		{"one of two has one", instances{full, another}, 5 * time.Hour, 1,
-			"Only 1 of 2 instances have a durable intake: what the others get depends on the " +
+			"Only 1 of 2 instances have durable intake: orders to the others depend on the " +
 				"providers' retries. " + without},
 		{"the rate is not known", instances{full}, 5 * time.Hour, 0, without},
 		{"the room is enough", instances{full}, 5 * time.Hour, 1,
-			"No order is refused: about 300 would wait in the durable intake, which has room for " +
-				"about 10 h, and be enqueued afterwards."},
+			"No orders are rejected: about 300 would be stored in the durable intake, which has room " +
+				"for about 10 h, and enqueued afterwards."},
 		{"the room is not enough", instances{full}, 11 * time.Hour, 1,
-			"The durable intake has room for about 10 h of orders. After that they are refused, and " +
-				"those of Shopify may be lost. Give it more room (maxBytes)."},
+			"The durable intake has room for about 10 h of orders. After that they are rejected, and " +
+				"those from Shopify may be lost. Give it more space (maxBytes)."},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()

@@ -104,11 +104,11 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.did(migration.StepWebhookRetry, evidence.Retries)
 	w.want("then the target", "start provision")
 	w.did(migration.StepProvision, evidence.TargetPlan, evidence.TargetConn)
-	w.want("cutover begins with copies", "start cutover to dualwrite")
+	w.want("cutover begins with copies", "start cutover to dual write")
 	w.at(migration.StageDualWrite, 0)
 	w.want("copies are run", "start cutover to shadow")
 	w.at(migration.StageShadow, 0)
-	w.want("the way back is rehearsed before live", "start cutover to dualwrite")
+	w.want("the way back is rehearsed before live", "start cutover to dual write")
 	w.at(migration.StageDualWrite, 0)
 	w.shows(evidence.Rollback, holding[evidence.Rollback], time.Minute)
 	w.want("and forward again", "start cutover to shadow")
@@ -119,7 +119,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	for _, s := range []struct {
 		ramp int
 		want string
-	}{{5, "start cutover to live at 10 %"}, {10, "start cutover to live at 50 %"}, {50, "start cutover to live at 100 %"}, {60, "start cutover to live at 100 %"}, {100, "start cutover to rampdown"}} {
+	}{{5, "start cutover to live at 10 %"}, {10, "start cutover to live at 50 %"}, {50, "start cutover to live at 100 %"}, {60, "start cutover to live at 100 %"}, {100, "start cutover to ramp down"}} {
 		w.at(migration.StageLive, s.ramp)
 		w.want(fmt.Sprintf("at %d %%", s.ramp), s.want)
 	}
@@ -164,7 +164,7 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 		change func(w *walk)
 		want   string
 	}{
-		"nothing changed":                  {func(*walk) {}, "start cutover to dualwrite"},
+		"nothing changed":                  {func(*walk) {}, "start cutover to dual write"},
 		"the policy was changed back":      {func(w *walk) { w.shows(evidence.Policy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
 		"the failover test has become old": {func(w *walk) { w.shows(evidence.Failover, holding[evidence.Failover], 721*time.Hour) }, "start sentinel-test"},
 		"the scan has become old":          {func(w *walk) { w.shows(evidence.Scan, holding[evidence.Scan], 721*time.Hour) }, "scan breaker-drill"},
@@ -201,7 +201,7 @@ func TestAFailedStepIsShownAsFailedAndOfferedAgain(t *testing.T) {
 		if s.PlanStep.ID == migration.StepAudit && (s.State != migration.StepFailed || s.Why != "it broke" || s.LastRun == nil) {
 			t.Fatalf("status %+v", s)
 		}
-		if s.PlanStep.ID == migration.StepFixPolicy && (s.State != migration.StepBlocked || s.Why != "needs Audit the source Redis") {
+		if s.PlanStep.ID == migration.StepFixPolicy && (s.State != migration.StepBlocked || s.Why != "Blocked by: Audit the source Redis") {
 			t.Fatalf("status %+v", s)
 		}
 	}

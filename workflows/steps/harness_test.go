@@ -296,7 +296,7 @@ func (w *world) cancelledIn(step, action string, e entry) {
 	defer w.ways.set(func() { w.ways.cancel = "" })
 	run := w.endsAs(step, migration.RunCancelled,
 		func() migration.Run { return w.start(step, e.params) })
-	if strings.Contains(run.Error, "failed as well") {
+	if strings.Contains(run.Error, "failed too") {
 		w.t.Errorf("%s%s", run.Error, w.log(run.ID))
 	}
 	w.asBefore(before)

@@ -333,7 +333,7 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 	}
 	r.write(t, ran("source"), ran("target"))
 	run = r.Await(t, run.ID, migration.RunFailed)
-	if !strings.Contains(run.Error, "1 applied twice") {
+	if !strings.Contains(run.Error, "1 processed twice") {
 		t.Errorf("%s", run.Error)
 	}
 	if now := r.View(t).Routing; now.Stage != migration.StageOff {

@@ -114,10 +114,10 @@ func TestAValidationFailsByWhatItFinds(t *testing.T) {
 		rule, says string
 		make       func(r *rig)
 	}{
-		{"another result on the target", "1 results differ", func(r *rig) {
+		{"another result on the target", "1 result differs", func(r *rig) {
 			r.order("o1", true, "another")
 		}},
-		{"an order that took effect twice", "1 applied twice", func(r *rig) {
+		{"an order that took effect twice", "1 processed twice", func(r *rig) {
 			r.order("o1", true, "r")
 			r.order("o1", true, "r")
 		}},

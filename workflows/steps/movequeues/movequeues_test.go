@@ -201,7 +201,7 @@ func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
 	redistest.Eventually(t, stepstest.Patience, func() error {
 		lines, err := b.Store.Log(t.Context(), r.ID, 0, 1000)
 		if err == nil && !slices.ContainsFunc(lines, func(l migration.LogLine) bool {
-			return l.Message == "paused by ada: nothing more travels until somebody lets it go on"
+			return l.Message == "paused by ada until somebody resumes it"
 		}) {
 			err = fmt.Errorf("it is not paused: %+v", lines)
 		}

@@ -193,7 +193,7 @@ func TestAJobThatTheTargetHoldsOtherwiseStopsTheMoveAndTheSourceGoesOn(t *testin
 	}
 	run := r.Await(t, r.Start(t, migration.StepMoveResidue, migration.Params{}).ID,
 		migration.RunFailed)
-	if !strings.Contains(run.Error, "another job of the same id: [same]") {
+	if !strings.Contains(run.Error, "a different job with the same ID: [same]") {
 		t.Errorf("%s", run.Error)
 	}
 	if n := r.census(t, r.src); n.Paused || n.Waiting != 1 {
