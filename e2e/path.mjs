@@ -209,9 +209,9 @@ async function submitScan(page, lee) {
   say("submitted the scan of the app's source on the page Breaker");
 }
 
-/** asksWhatIf moves the slider of the outage clock to five hours and reads the advice. */
+/** asksWhatIf moves the slider of the page Retry deadlines to five hours and reads the advice. */
 async function asksWhatIf(page) {
-  await page.getByRole("navigation").getByRole("link", { name: "Outage clock" }).first().click();
+  await page.getByRole("navigation").getByRole("link", { name: "Retry deadlines" }).first().click();
   await page.locator("#length").waitFor();
   await page.locator("#length").fill("11");
   await page.locator("#length").dispatchEvent("change");
