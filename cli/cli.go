@@ -88,6 +88,7 @@ func Run(
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.DefaultEnvars("SWITCHYARD"),
+		kong.Vars{"providers": strings.Join(workflows.Providers(), ",")},
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "switchyard:", err)

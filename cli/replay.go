@@ -16,7 +16,7 @@ const replayFile = 256 << 20
 
 type replayCmd struct {
 	remote
-	Provider string        `arg:"" enum:"stripe,shopify,clickfunnels,copecart,cope" help:"${enum}."`
+	Provider string        `arg:"" enum:"${providers}" help:"${enum}."`
 	Back     time.Duration `default:"72h" help:"How far back, up to 720h."`
 	File     string        `help:"An export to read instead." type:"path" placeholder:"FILE"`
 	Look     bool          `help:"Only say what is missing. Enqueues nothing."`

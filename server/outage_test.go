@@ -113,7 +113,7 @@ func TestAnEngineerGetsBackWhatWasLostOnThePage(t *testing.T) {
 		{"a file with a bad line", "copecart", "enqueue", file + "\n{}", 400, "line 2 names no " +
 			"order", nil},
 		{"a file of more than a request holds", "copecart", "enqueue", strings.Repeat(file+"\n", 501), 400, "501", nil},
-		{"no provider", "", "look", "", 400, "is no provider", nil},
+		{"no provider", "", "look", "", 400, "is no payment provider", nil},
 	} {
 		r := ada.upload(
 			page,

@@ -192,6 +192,14 @@ func (s *Store) LedgerCursors(ctx context.Context, mid string) (rows []LedgerRow
 	return rows, s.failure(err)
 }
 
+// RegisterLedgerCursor adds a lane's row unless there is one: from then on LedgerCursors
+// tells that the lane is read.
+func (s *Store) RegisterLedgerCursor(ctx context.Context, mid string, r LedgerRow) error {
+	return s.failure(s.db.WithContext(ctx).Exec(
+		`INSERT INTO ledger_cursors (migration_id, lane, body) VALUES (?, ?, ?)
+			ON CONFLICT (migration_id, lane) DO NOTHING`, mid, r.Lane, r.Body).Error)
+}
+
 // DropLedgerCursor forgets how far a lane was read whose server is there no more.
 func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string) error {
 	return s.failure(s.db.WithContext(ctx).Exec(

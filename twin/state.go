@@ -63,20 +63,23 @@ var (
 	}
 	secretNames = []string{
 		"linode", "sentinel", "managed", "upstash", "linode-api", "heroku", "ingestion", "worker",
-		"webhook", "webhook-shopify", "webhook-clickfunnels", "webhook-copecart", "webhook-cope",
 		"stripe-api",
 	}
 )
+
+// webhookSecret names the secret that a provider signs with.
+func webhookSecret(p webhooks.Sender) string {
+	if p.ID == "stripe" {
+		return "webhook" // it was the only one once
+	}
+	return "webhook-" + p.ID
+}
 
 // webhookSecrets gives what each provider signs with.
 func (s *state) webhookSecrets() map[string]migration.Secret {
 	secrets := map[string]migration.Secret{}
 	for _, p := range webhooks.Senders() {
-		name := "webhook-" + p.ID
-		if p.ID == "stripe" {
-			name = "webhook" // it was the only one once
-		}
-		secrets[p.ID] = migration.Secret(s.Secrets[name])
+		secrets[p.ID] = migration.Secret(s.Secrets[webhookSecret(p)])
 	}
 	return secrets
 }
@@ -118,7 +121,11 @@ func loadState(dir, addr string) (*state, error) {
 	default:
 		return nil, err
 	}
-	for _, name := range secretNames {
+	names := slices.Clone(secretNames)
+	for _, p := range webhooks.Senders() {
+		names = append(names, webhookSecret(p))
+	}
+	for _, name := range names {
 		if s.Secrets[name] == "" { // all at first, and those that an older version had not
 			s.Secrets[name] = random(16)
 		}

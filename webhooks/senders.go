@@ -17,6 +17,14 @@ func Senders() []Sender {
 	return []Sender{Stripe(), Shopify(), ClickFunnels(), CopeCart(), COPE()}
 }
 
+// SenderIDs lists the ids of Senders, in their order.
+func SenderIDs() (ids []string) {
+	for _, s := range Senders() {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
 // Variants gives other setups of the same providers.
 func Variants() []Sender {
 	return []Sender{StripeSandbox(), ShopifyAppConfig(), ClickFunnelsSevenTries()}

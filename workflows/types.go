@@ -81,6 +81,9 @@ const (
 	ReplayMost = outage.ReplayMost
 )
 
+// Providers lists the ids of the payment providers.
+func Providers() []string { return outage.Providers() }
+
 // ProviderName is the name of a payment provider, for people; of one that is none, its id.
 func ProviderName(id string) string { return outage.ProviderName(id) }
 

@@ -166,6 +166,25 @@ func (s *follower) client(ctx context.Context, side string) (redis.UniversalClie
 	return c, err
 }
 
+// begin gives the server from which a lane is to be read now; nil when there is none. The
+// lane is registered before the flags are asked, so whoever takes a server away by the flags
+// and then finds no lane of it (AwaitLeft) knows that nobody begins to read there any more.
+func (s *follower) begin(ctx context.Context, at ledger.Lane) (redis.UniversalClient, error) {
+	c, err := s.client(ctx, at.Side)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	body, err := json.Marshal(ledger.Cursor{Lane: at})
+	if err != nil {
+		return nil, err
+	}
+	row := store.LedgerRow{Lane: at.String(), Body: string(body)}
+	if err := s.store.RegisterLedgerCursor(ctx, s.mid, row); err != nil {
+		return nil, err
+	}
+	return s.client(ctx, at.Side)
+}
+
 // awaitMoved returns when a side is served by another server than c, or by none, or ctx ends.
 func (s *follower) awaitMoved(ctx context.Context, side string, c redis.UniversalClient) {
 	for {
@@ -184,7 +203,7 @@ func (s *follower) awaitMoved(ctx context.Context, side string, c redis.Universa
 func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue, at ledger.Lane) {
 	failing := false
 	for ctx.Err() == nil {
-		c, err := s.client(ctx, at.Side)
+		c, err := s.begin(ctx, at)
 		if err == nil && c == nil {
 			l.Drop(at)
 			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String()); err != nil &&

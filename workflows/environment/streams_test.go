@@ -2,11 +2,16 @@ package environment
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 func TestAnAlertIsOneLineWithStableFieldsWhenItOpensAndOneWhenItIsSettled(t *testing.T) {
@@ -39,5 +44,42 @@ func TestAnAlertIsOneLineWithStableFieldsWhenItOpensAndOneWhenItIsSettled(t *tes
 				t.Errorf("line %d: %s is %v, want %v", i, k, got[k], v)
 			}
 		}
+	}
+}
+
+// The order ledger's own XREAD, begun while a decommission was starting, was taken for an
+// application's: the lane was known to the database only a second later.
+func TestALaneIsRegisteredBeforeItsServerIsRead(t *testing.T) {
+	t.Parallel()
+	r := openRig(t, config.Config{})
+	s := &follower{Streams: r.Streams, mid: mid}
+	at := ledger.Lane{Side: ledger.Source, Queue: "order-ingestion"}
+	source := func(e migration.SourceEndpoint) {
+		t.Helper()
+		_, err := r.Routing.Set(t.Context(), mid,
+			migration.Routing{Stage: migration.StageOff, Source: e}, "test", "test", "")
+		ok(t, err)
+	}
+
+	source(migration.SourceStandalone)
+	ok(t, r.Streams.AwaitLeft(t.Context(), mid))
+	c, err := s.begin(t.Context(), at)
+	ok(t, err)
+	if c == nil {
+		t.Fatal("a lane of a source that the flags name is not read")
+	}
+	source(migration.SourceNone)
+	briefly, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := r.Streams.AwaitLeft(briefly, mid); err == nil {
+		t.Error("a lane that has begun to read does not count as reading")
+	}
+	_, stale, lanes, err := r.Streams.Now(t.Context(), mid)
+	ok(t, err)
+	if len(lanes) != 1 || lanes[0].Current || !strings.Contains(stale[0], "not been read yet") {
+		t.Errorf("a lane not yet read is %+v, %v", lanes, stale)
+	}
+	if c, err = s.begin(t.Context(), at); err != nil || c != nil {
+		t.Errorf("a source that the flags no longer name is read: %v, %v", c, err)
 	}
 }

@@ -184,6 +184,8 @@ func (s *Streams) Now(
 				stale,
 				fmt.Sprintf("the events of %s cannot be read: %s", cur.Lane, cur.Error),
 			)
+		case cur.At == 0:
+			stale = append(stale, fmt.Sprintf("the events of %s have not been read yet", cur.Lane))
 		default:
 			stale = append(
 				stale,

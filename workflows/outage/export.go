@@ -3,6 +3,7 @@ package outage
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -15,12 +16,16 @@ func provider(id string) (webhooks.Sender, error) {
 	if !known {
 		return p, migration.Errorf(
 			migration.Invalid,
-			"%.40q is no provider: stripe, shopify, clickfunnels, copecart or cope",
+			"%.40q is no payment provider that Switchyard knows; it knows %s",
 			id,
+			strings.Join(Providers(), ", "),
 		)
 	}
 	return p, nil
 }
+
+// Providers lists the ids of the payment providers.
+func Providers() []string { return webhooks.SenderIDs() }
 
 // ProviderName is the name of a provider, for people; of one that is none, its id.
 func ProviderName(id string) string {

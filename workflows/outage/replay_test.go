@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -423,5 +424,13 @@ func TestAnExportOfEveryProviderIsHandedOverOnce(t *testing.T) {
 			Replay{Provider: id, Since: time.Now().Add(-time.Hour)},
 		)
 		wantKind(t, err, migration.Blocked, "no API of", "as a file")
+	}
+}
+
+func TestTheAPITakesEveryProvider(t *testing.T) {
+	t.Parallel()
+	field, _ := reflect.TypeFor[Replay]().FieldByName("Provider")
+	if got, want := field.Tag.Get("enum"), strings.Join(Providers(), ","); got != want {
+		t.Errorf("the API's document takes %s, there are %s", got, want)
 	}
 }
