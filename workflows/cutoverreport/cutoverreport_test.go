@@ -107,6 +107,12 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				v6.Run(t, dst, "orders", "resume", "")
 			}},
 		{
+			line: "versions", want: SeverityUnknown, says: "6 on the source, unknown on the target",
+			set: nothing,
+			clear: func(t *testing.T, _, dst *redistest.Server) {
+				v6.Run(t, dst, "orders", "resume", "")
+			}},
+		{
 			line: "duplicates", want: SeverityBlocks, says: "1 of the first",
 			set: func(t *testing.T, src, dst *redistest.Server) {
 				for _, s := range []*redistest.Server{src, dst} {

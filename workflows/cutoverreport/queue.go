@@ -219,19 +219,22 @@ func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey)
 		Title:    "BullMQ versions",
 		Severity: SeverityCareful,
 	}
-	there, known := target.Survey.Queue(q.Queue)
+	there, _ := target.Survey.Queue(q.Queue)
 	l.Measured = fmt.Sprintf(
 		"%s on the source, %s on the target",
 		orNone(q.Layout),
 		orNone(there.Layout),
 	)
+	if q.Layout == "" || there.Layout == "" {
+		l.Severity = SeverityUnknown
+		l.Clear = "BullMQ 5 and later write their version to a queue that the app opens; dual " +
+			"write opens it on the target, then check again"
+		r.add(l)
+		return
+	}
 	l.Clear = "only pause and resume with Switchyard (resuming with a different BullMQ version " +
 		"loses jobs), and move the apps to one version"
-	r.found(
-		l,
-		known && q.Layout != "" && there.Layout != "" && q.Layout != there.Layout,
-		l.Measured,
-	)
+	r.found(l, q.Layout != there.Layout, l.Measured)
 }
 
 // when is a date as people read it.
