@@ -29,6 +29,7 @@ const (
 // PayAsYouGo is the API's name of the plan that is billed by command.
 const PayAsYouGo = "payg"
 
+// plans: the free and the metered one, then the fixed ones, cheapest first.
 var plans = []Plan{
 	{
 		Name: "free", Title: "Free", MonthlyUSD: 0,
@@ -89,9 +90,6 @@ var plans = []Plan{
 // documentedClients is the example of db_max_clients in the API's document.
 const documentedClients = 10_000
 
-// Plans lists the plans, cheapest fixed one first after the free and the metered one.
-func Plans() []Plan { return slices.Clone(plans) }
-
 // PlanOf gives the plan of an API name.
 func PlanOf(name string) (Plan, bool) {
 	i := slices.IndexFunc(plans, func(p Plan) bool { return p.Name == name })
@@ -120,10 +118,4 @@ func PayAsYouGoMonthly(commandsPerSecond float64, storedBytes, monthlyTransferBy
 	usd := commandsPerSecond * SecondsPerMonth / 100_000 * USDPer100kCommands
 	usd += float64(max(storedBytes-FreeStoredBytes, 0)) / gib * USDPerGBStored
 	return usd + float64(max(monthlyTransferBytes-FreeTransferBytes, 0))/gib*USDPerGBTransferred
-}
-
-// BreakEvenCommandsPerSecond is the steady rate above which pay-as-you-go costs more than
-// the fixed plan, data and traffic left aside.
-func BreakEvenCommandsPerSecond(p Plan) float64 {
-	return p.MonthlyUSD / USDPer100kCommands * 100_000 / SecondsPerMonth
 }

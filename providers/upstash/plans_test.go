@@ -31,15 +31,15 @@ func TestFixed1GBIsCheaperFromFourCommandsASecond(t *testing.T) {
 	if !ok || p.MonthlyUSD != 20 || p.MaxBytes != gib || p.MaxRequestBytes != 10*mib || p.MaxRecordBytes != 200*mib || p.Metered {
 		t.Fatalf("%+v", p)
 	}
-	at := BreakEvenCommandsPerSecond(p)
-	if got := PayAsYouGoMonthly(at, 0, 0); math.Abs(got-p.MonthlyUSD) > 1e-9 || at < 3.8 || at > 3.9 {
-		t.Errorf("break-even at %v commands/s costs $%v", at, got)
+	below, above := PayAsYouGoMonthly(3.8, 0, 0), PayAsYouGoMonthly(3.9, 0, 0)
+	if below >= p.MonthlyUSD || above <= p.MonthlyUSD {
+		t.Errorf("3.8 commands/s cost $%v, 3.9 $%v", below, above)
 	}
 }
 
 func TestEveryFixedPlanIsToldByItsDataSize(t *testing.T) {
 	t.Parallel()
-	for _, p := range Plans() {
+	for _, p := range plans {
 		name, why := Database{Type: "paid", DiskThreshold: p.MaxBytes}.PlanName()
 		if fixed := p.MonthlyUSD > 0 && p.Name != "fixed_100gb"; fixed && name != p.Name {
 			t.Errorf("%s is taken for %q (%s)", p.Name, name, why)

@@ -12,7 +12,6 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
-	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 // Journal follows the ingestion app's journal into the order ledger. The ledger is rebuilt
@@ -146,25 +145,6 @@ func (t *Journal) SoFar() (*ledger.Journal, int64) {
 	return t.ledger, t.current.UnixMilli()
 }
 
-// AsOf gives the ledger once it holds everything that was journalled before moment.
-func (t *Journal) AsOf(ctx context.Context, moment time.Time) (*ledger.Journal, error) {
-	err := engine.Await(ctx, JournalEvery, func(context.Context) error {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.current.Before(moment) {
-			return engine.NotYet(
-				"the order ledger has not caught up with %s",
-				moment.Format(time.TimeOnly),
-			)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return t.Read()
-}
-
 // Facts gives the ledger as evidence. Orders that were acknowledged less than deadline ago
 // and are not applied yet are pending.
 func (t *Journal) Facts() (migration.LedgerFacts, error) {
@@ -227,7 +207,7 @@ func (t *Journal) ClosedGate() migration.Gate {
 	g := migration.Gate{
 		ID:    "ledger-closed",
 		Title: "Order ledger is closed",
-		Limit: "0 lost, 0 processed twice, nothing in flight on the source",
+		Limit: "orders acknowledged, 0 lost, 0 processed twice",
 	}
 	ledger, err := t.Read()
 	if err != nil {
