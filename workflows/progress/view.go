@@ -353,11 +353,32 @@ func (v View) CheckGate(check string) migration.Gate {
 		ID:       "check:" + check,
 		Title:    c.Title,
 		OK:       v.Met(check),
-		Measured: "shown",
+		Measured: v.measured(check),
 		Limit:    c.Limit,
 	}
 	if !g.OK {
-		g.Measured, g.Next = "not shown yet", c.Next
+		g.Next = c.Next
 	}
 	return g
+}
+
+// measured is what the newest evidence of a check says, for people.
+func (v View) measured(check string) string {
+	for _, i := range v.Checklist {
+		for _, f := range i.Findings {
+			if f.Check == check && f.Measured != "" {
+				return f.Measured
+			}
+		}
+	}
+	e, ok := v.Latest[check]
+	if !ok {
+		return "no evidence yet"
+	}
+	c, _ := evidence.Of(check)
+	_, says, err := c.Judge(e.Facts)
+	if err != nil {
+		return "the evidence cannot be read"
+	}
+	return says
 }

@@ -102,7 +102,7 @@ func TestTheOtherQueuesMoveWholeAndBack(t *testing.T) {
 	cfg := stepstest.Settings(t.TempDir())
 	cfg.Queues = []string{"order-ingestion"}
 	b := open(t, cfg, src, dst)
-	refused(t, b, "Managed plan", "not shown yet")
+	refused(t, b, "Managed plan", "no evidence yet")
 	b.Prove(t, evidence.TargetPlan, holding)
 
 	left := func() (queues []string) {
