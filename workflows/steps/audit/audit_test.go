@@ -136,6 +136,16 @@ func TestTheAuditNamesWhatIsWrongAndItsFixesAreAppliedAndTakenBack(t *testing.T)
 	}
 }
 
+func TestAFixIsRefusedWhileAServerHasNoMemoryLeft(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t, redistest.Config("maxmemory-policy allkeys-lru"))
+	b := openBench(t, srv)
+	ok(t, srv.Client().ConfigSet(t.Context(), "maxmemory", "1gb").Err())
+	b.AwaitReds(t, migration.StepFixPolicy)
+	ok(t, srv.Client().ConfigSet(t.Context(), "maxmemory", "900kb").Err())
+	b.AwaitReds(t, migration.StepFixPolicy, "headroom:"+srv.Addr())
+}
+
 func TestAFixThatARestartUndoesSaysSo(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(

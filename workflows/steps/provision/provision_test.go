@@ -38,6 +38,7 @@ type managedRig struct {
 	managed *redistest.Server
 	api     *providerstest.Upstash
 	heroku  *providerstest.Heroku
+	vars    *httptest.Server // Heroku's API
 }
 
 type oneServer struct{ srv *redistest.Server }
@@ -121,6 +122,7 @@ func newManagedRig(t *testing.T) *managedRig {
 	up, hk := httptest.NewServer(rig.api), httptest.NewServer(rig.heroku)
 	t.Cleanup(up.Close)
 	t.Cleanup(hk.Close)
+	rig.vars = hk
 	u := &cfg.Target.Upstash
 	u.API, u.Email, u.APIKey, u.CAFile, u.DatabaseName = up.URL+"/v2", "ops@example.com", "upstash-CANARY", rig.managed.CAFile, "orders"
 	cfg.Heroku.API, cfg.Heroku.Token, cfg.Heroku.App = hk.URL, "heroku-CANARY", "shop"
@@ -298,6 +300,12 @@ func TestProvisionRefuses(t *testing.T) {
 			service.Client = upstash.New(rig.Config.Target.Upstash.API, "ops@example.com", "wrong", nil)
 		},
 			"api", []string{"401"}},
+		"a cutover that has begun": {func(t *testing.T, rig *managedRig) {
+			rig.Route(t, migration.Routing{Stage: migration.StageDualWrite,
+				Source: migration.SourceStandalone})
+		}, "stage", []string{"dual write"}},
+		"an app whose configuration cannot be read": {
+			func(_ *testing.T, rig *managedRig) { rig.vars.Close() }, "app", []string{"heroku"}},
 		"a source that does not answer: its size is not known":      {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "size", []string{"not known"}},
 		"a source that does not answer: its rate is not known":      {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "commands", []string{"not known"}},
 		"a source that does not answer: its payloads are not known": {func(_ *testing.T, rig *managedRig) { rig.source.Kill() }, "request", []string{"not known"}},

@@ -3,6 +3,7 @@ package stepstest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func (b *Bench) Watch(t testing.TB) {
 	stop := b.Stop
 	b.Stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); stop() })
 	t.Cleanup(b.Stop)
-	b.Clock.Advance(10 * time.Second)
+	b.Warm()
 	redistest.Eventually(t, Patience, func() error {
 		if _, err := b.Env.Journal.Read(); err != nil {
 			return err
@@ -37,6 +38,9 @@ func (b *Bench) Watch(t testing.TB) {
 		return nil
 	})
 }
+
+// Warm lets the time pass that workers get to be heard after a start.
+func (b *Bench) Warm() { b.Clock.Advance(10 * time.Second) }
 
 // Route has the flags say where orders go, as a run does.
 func (b *Bench) Route(t testing.TB, r migration.Routing) {
@@ -115,6 +119,28 @@ func Reds(gates []migration.Gate) []string {
 		reds = append(reds, g.ID)
 	}
 	return reds
+}
+
+// AwaitReds waits until exactly those gates of a step do not hold. Each must say what was
+// measured, its limit and what to do.
+func (b *Bench) AwaitReds(t testing.TB, step string, want ...string) {
+	t.Helper()
+	redistest.Eventually(t, Patience, func() error {
+		p, err := b.Plan(t.Context(), step, migration.Params{})
+		if err != nil {
+			return err
+		}
+		failing := migration.Failing(p.Gates)
+		if got := Reds(p.Gates); !slices.Equal(got, want) {
+			return fmt.Errorf("red are %v, want %v: %+v", got, want, failing)
+		}
+		for _, g := range failing {
+			if g.Measured == "" || g.Limit == "" || g.Next == "" {
+				return fmt.Errorf("it does not say what was measured and what to do: %+v", g)
+			}
+		}
+		return nil
+	})
 }
 
 // Reading waits until the journal of the app was read after everything that was written to

@@ -92,6 +92,9 @@ func (s Parts) Step() engine.Step {
 				Measured: v.Routing.String(),
 				Limit:    "off, dual write or shadow",
 			}
+			if !stage.OK {
+				stage.Next = "the test rejects orders on the source, which no longer receives them"
+			}
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
