@@ -2,6 +2,8 @@ package audit
 
 import (
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 var checkEmptyJobs = Check{
@@ -115,7 +117,7 @@ var checkLargeJobs = Check{
 	ID:       "large-jobs",
 	Title:    "Large jobs",
 	Severity: High,
-	Limit:    "data below 100 kB each, none of 5 MB",
+	Limit:    "data below 100 KiB each, none of 5 MiB",
 	Scan:     true,
 	Why: "Each move of a job through a queue carries its data through Redis and its " +
 		"scripts, which stop everybody else meanwhile. Managed plans refuse a request above " +
@@ -131,22 +133,22 @@ func judgeLargeJobs(f *facts) outcome {
 	case s.jobs == 0:
 		return ok("there are no jobs")
 	case s.largest >= hugeData:
-		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large,
-			s.jobs, mega(s.largest))
+		o := problem("%d of %d jobs measured are 100 KiB or more, the largest %s", s.large,
+			s.jobs, migration.Bytes(s.largest))
 		o.examples = s.largeKeys
 		return o
 	case s.large > 0:
-		o := problem("%d of %d jobs measured are 100 kB or more, the largest %s", s.large,
-			s.jobs, mega(s.largest)).as(Medium)
+		o := problem("%d of %d jobs measured are 100 KiB or more, the largest %s", s.large,
+			s.jobs, migration.Bytes(s.largest)).as(Medium)
 		o.examples = s.largeKeys
 		return o
 	default:
-		return ok("the largest of %d jobs measured is %s", s.jobs, mega(s.largest))
+		return ok("the largest of %d jobs measured is %s", s.jobs, migration.Bytes(s.largest))
 	}
 }
 
-// hugeData is half of what the smallest managed plans accept in one request.
-const hugeData = 5_000_000
+// hugeData is about half of what the smallest managed plans accept in one request.
+const hugeData = 5 << 20
 
 var checkGrowth = Check{
 	ID:       "growth",

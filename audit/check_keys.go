@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 var checkQueueTTL = Check{
@@ -41,7 +43,7 @@ var checkBigKeys = Check{
 	ID:       "big-keys",
 	Title:    "Big keys",
 	Severity: Medium,
-	Limit:    "below 100 MB each",
+	Limit:    "below 95 MiB each",
 	Scan:     true,
 	Why: "A command that reads or deletes it as a whole stops everybody else, and " +
 		"managed plans refuse it (a value of 100 MB, a request of 10 MB on the smallest).",
@@ -57,13 +59,13 @@ func judgeBigKeys(f *facts) outcome {
 	case s.sizeDenied:
 		return unknown("the server does not allow MEMORY USAGE")
 	case len(s.big) > 0:
-		o := problem("the biggest of %d keys measured takes %s", s.sized, mega(s.biggest))
+		o := problem("the biggest of %d keys measured takes %s", s.sized, migration.Bytes(s.biggest))
 		o.examples = s.big
 		return o
 	case s.sized == 0:
 		return ok("there is no list of a queue and no other key")
 	default:
-		return ok("the biggest of %d keys measured takes %s", s.sized, mega(s.biggest))
+		return ok("the biggest of %d keys measured takes %s", s.sized, migration.Bytes(s.biggest))
 	}
 }
 

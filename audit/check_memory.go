@@ -1,5 +1,7 @@
 package audit
 
+import "github.com/switchyard-dev/switchyard/migration"
+
 var checkEvictionPolicy = Check{
 	ID:       "eviction-policy",
 	Title:    "Eviction policy",
@@ -71,20 +73,20 @@ func judgeMemoryHeadroom(f *facts) outcome {
 		return noInfo("maxmemory and used_memory")
 	case limit == 0 && f.configErr != "":
 		return unknown("%s used; the server reports no limit and hides its settings: the "+
-			"service's plan may impose one", mega(used))
+			"service's plan may impose one", migration.Bytes(used))
 	case limit == 0:
 		total, known := f.number("total_system_memory")
 		if !known || total == 0 {
 			return unknown(
 				"%s used; the server has no limit and does not report the machine's memory",
-				mega(used))
+				migration.Bytes(used))
 		}
 		if used > total*8/10 {
-			return problem("%s used, %d %% of the machine's %s, no limit", mega(used),
-				used*100/total, mega(total))
+			return problem("%s used, %d %% of the machine's %s, no limit", migration.Bytes(used),
+				used*100/total, migration.Bytes(total))
 		}
-		return ok("%s used, %d %% of the machine's %s, no limit", mega(used),
-			used*100/total, mega(total))
+		return ok("%s used, %d %% of the machine's %s, no limit", migration.Bytes(used),
+			used*100/total, migration.Bytes(total))
 	}
 	// the buffers of replicas and of the append-only file
 	notCounted, _ := f.number("mem_not_counted_for_evict")
@@ -92,14 +94,16 @@ func judgeMemoryHeadroom(f *facts) outcome {
 	peak, _ := f.number("used_memory_peak")
 	switch share, most := counted*100/limit, peak*100/limit; {
 	case share >= 90:
-		return problem("%s of %s used, %d %%", mega(counted), mega(limit), share)
+		return problem("%s of %s used, %d %%", migration.Bytes(counted), migration.Bytes(limit), share)
 	case share >= 80:
-		return problem("%s of %s used, %d %%", mega(counted), mega(limit), share).as(High)
+		return problem("%s of %s used, %d %%", migration.Bytes(counted),
+			migration.Bytes(limit), share).as(High)
 	case most >= 90:
-		return problem("%s of %s used, %d %%, but %d %% at its peak", mega(counted),
-			mega(limit), share, most).as(Medium)
+		return problem("%s of %s used, %d %%, but %d %% at its peak", migration.Bytes(counted),
+			migration.Bytes(limit), share, most).as(Medium)
 	default:
-		return ok("%s of %s used, %d %%, %d %% at its peak", mega(counted), mega(limit),
+		return ok("%s of %s used, %d %%, %d %% at its peak", migration.Bytes(counted),
+			migration.Bytes(limit),
 			share, most)
 	}
 }
@@ -130,19 +134,20 @@ func judgeMaxMemory(f *facts) outcome {
 		return unknown("the server reports no limit and hides its settings: the service's " +
 			"plan may impose one")
 	case limit == 0 && totalKnown && used > total/2:
-		return problem("no limit; %s of the machine's %s used", mega(used), mega(total))
+		return problem("no limit; %s of the machine's %s used", migration.Bytes(used),
+			migration.Bytes(total))
 	case limit == 0:
-		return problem("no limit; %s used", mega(used)).as(Medium)
+		return problem("no limit; %s used", migration.Bytes(used)).as(Medium)
 	case totalKnown && total > 0 && limit > total:
-		return problem("%s, more than the machine's %s", mega(limit), mega(total))
+		return problem("%s, more than the machine's %s", migration.Bytes(limit), migration.Bytes(total))
 	case totalKnown && total > 0 && limit > total*3/4:
 		return problem(
 			"%s, %d %% of the machine's %s: a child process that saves may run out of memory",
-			mega(limit), limit*100/total, mega(total)).as(Medium)
+			migration.Bytes(limit), limit*100/total, migration.Bytes(total)).as(Medium)
 	case !totalKnown:
-		return ok("%s; the machine's memory is unknown", mega(limit))
+		return ok("%s; the machine's memory is unknown", migration.Bytes(limit))
 	}
-	return ok("%s of the machine's %s", mega(limit), mega(total))
+	return ok("%s of the machine's %s", migration.Bytes(limit), migration.Bytes(total))
 }
 
 var checkSwap = Check{
@@ -167,15 +172,16 @@ func judgeSwap(f *facts) outcome {
 	case !known || !rssKnown:
 		return noInfo("resident memory")
 	case used < small:
-		return ok("%s used", mega(used))
+		return ok("%s used", migration.Bytes(used))
 	case resident*10 < used*9:
-		return problem("%s used, only %s resident: the rest is swapped out", mega(used),
-			mega(resident)).as(High)
+		return problem("%s used, only %s resident: the rest is swapped out", migration.Bytes(used),
+			migration.Bytes(resident)).as(High)
 	case resident*10 > used*15 && resident-used > small:
-		return problem("%s used takes %s: fragmentation %d.%02d", mega(used), mega(resident),
+		return problem("%s used takes %s: fragmentation %d.%02d", migration.Bytes(used),
+			migration.Bytes(resident),
 			resident/used, resident*100/used%100)
 	}
-	return ok("%s used, %s resident", mega(used), mega(resident))
+	return ok("%s used, %s resident", migration.Bytes(used), migration.Bytes(resident))
 }
 
 var checkOvercommit = Check{
@@ -208,7 +214,7 @@ var checkHugePages = Check{
 	Title:    "Kernel: transparent huge pages",
 	Severity: Medium,
 	Limit:    "never or madvise",
-	Why: "While a child process saves, each write copies 2 MB instead of 4 kB: latency and " +
+	Why: "While a child process saves, each write copies 2 MiB instead of 4 KiB: latency and " +
 		"memory use jump.",
 	Remedy:   "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, and at boot.",
 	Commands: []string{"/sys/kernel/mm/transparent_hugepage/enabled"},

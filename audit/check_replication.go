@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 var checkRole = Check{
@@ -164,7 +166,7 @@ var checkReplicationBacklog = Check{
 	ID:       "repl-backlog",
 	Title:    "Replication backlog",
 	Severity: Low,
-	Limit:    "16 MB or more where there are replicas",
+	Limit:    "16 MiB or more where there are replicas",
 	Why: "A replica that was disconnected for longer than the backlog covers needs a full " +
 		"resync, which costs a fork and network traffic.",
 	Remedy:   "CONFIG SET repl-backlog-size 64mb, then CONFIG REWRITE.",
@@ -185,18 +187,18 @@ func judgeReplicationBacklog(f *facts) outcome {
 	case !sizeKnown:
 		return noInfo("the backlog's size")
 	case have > 0 && size < 16<<20:
-		return problem("%s", mega(size))
+		return problem("%s", migration.Bytes(size))
 	case have == 0:
-		return ok("%s, no replica", mega(size))
+		return ok("%s, no replica", migration.Bytes(size))
 	}
-	return ok("%s", mega(size))
+	return ok("%s", migration.Bytes(size))
 }
 
 var checkOutputBuffers = Check{
 	ID:       "output-buffers",
 	Title:    "Output buffers",
 	Severity: Medium,
-	Limit:    "normal 0 0 0; replica 256 MB or more; no client disconnected",
+	Limit:    "normal 0 0 0; replica 256 MiB or more; no client disconnected",
 	Why: "A limit for normal clients drops a connection that reads a long list of jobs. A " +
 		"limit for replicas below the size of a full resync makes a replica start over forever.",
 	Remedy: "CONFIG SET client-output-buffer-limit \"normal 0 0 0 replica 256mb 64mb 60\", " +
@@ -228,10 +230,10 @@ func judgeOutputBuffers(f *facts) outcome {
 		switch class := fields[i]; {
 		case class == "normal" && (hard != 0 || soft != 0):
 			bad = append(bad,
-				fmt.Sprintf("normal clients are disconnected at %s", mega(max(hard, soft))))
+				fmt.Sprintf("normal clients are disconnected at %s", migration.Bytes(max(hard, soft))))
 			copy(want[i+1:], []string{"0", "0", "0"})
 		case (class == "slave" || class == "replica") && hard != 0 && hard < 256<<20:
-			bad = append(bad, fmt.Sprintf("replicas are disconnected at %s", mega(hard)))
+			bad = append(bad, fmt.Sprintf("replicas are disconnected at %s", migration.Bytes(hard)))
 			copy(want[i+1:], []string{"268435456", "67108864", "60"})
 		}
 	}

@@ -126,7 +126,7 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 			cure: func(t *testing.T, c redis.UniversalClient) {
 				do(t, c, "ACL", "SETUSER", "helper", "off")
 			}},
-		{check: "big-keys", fault: "a big string", severity: Medium, says: "takes 1",
+		{check: "big-keys", fault: "a big string", severity: Medium, says: "takes 96 MiB",
 			prepare: func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 				do(t, c, "SETRANGE", "dump", bigKey, "x")
 			}, cure: func(t *testing.T, c redis.UniversalClient) {
@@ -234,7 +234,7 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 			}, cure: func(t *testing.T, c redis.UniversalClient) {
 				do(t, c, "HSET", "bull:q:1", "data", "{}")
 			}},
-		{check: "large-jobs", fault: "huge", severity: High, says: "5.0 MB",
+		{check: "large-jobs", fault: "huge", severity: High, says: "5 MiB",
 			prepare: func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 				queue(t, c, "bull", strings.Repeat("x", hugeData))
 			}},
@@ -307,7 +307,7 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 		{check: "tcp-keepalive", fault: "off", options: config("tcp-keepalive 0"),
 			severity: Low, says: "off", fix: true},
 		{check: "repl-backlog", fault: "small", options: config("repl-diskless-sync-delay 0"),
-			severity: Low, says: "1.0 MB",
+			severity: Low, says: "1 MiB",
 			prepare: func(t *testing.T, s *redistest.Server, c redis.UniversalClient) {
 				redistest.Start(t,
 					redistest.Config(fmt.Sprintf("replicaof 127.0.0.1 %d", s.Port)))

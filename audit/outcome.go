@@ -39,18 +39,6 @@ func noInfo(what string) outcome {
 	return unknown("the server does not report %s (INFO)", what)
 }
 
-func mega(bytes int64) string {
-	switch {
-	case bytes >= 10e9:
-		return fmt.Sprintf("%d GB", bytes/1e9)
-	case bytes >= 1e6:
-		return fmt.Sprintf("%d.%d MB", bytes/1e6, bytes/1e5%10)
-	case bytes >= 1e3:
-		return fmt.Sprintf("%d kB", bytes/1e3)
-	}
-	return fmt.Sprintf("%d bytes", bytes)
-}
-
 // outcome is what a check decides.
 type outcome struct {
 	state    State

@@ -47,16 +47,17 @@ type scan struct {
 	big        []string // keys of at least bigKey bytes
 }
 
-// bigKey is the largest value the smallest managed plans allow (Upstash: 100 MB).
+// bigKey is a little below the largest value the smallest managed plans allow (Upstash:
+// 100 MB).
 // foreignSized is how many keys that belong to no queue are measured.
 const (
-	bigKey       = 100_000_000
+	bigKey       = 95 << 20
 	foreignSized = 2_000
 )
 
 // largeData is the size from which a job's data counts as large. RedisInsight flags
-// strings of 100 kB.
-const largeData = 100_000
+// strings of 100 KB.
+const largeData = 100 << 10
 
 type scanner struct {
 	scan

@@ -95,16 +95,14 @@ func progress(w io.Writer) func(keycopy.Progress) {
 			return
 		}
 		next = now.Add(tellEvery)
-		_, _ = fmt.Fprintf(w, "%d of about %d keys, %.1f MiB, %.0f keys/s, about %s left",
-			p.Keys, p.Total, mebibytes(p.Bytes), p.KeysPerSecond, seconds(p.ETASeconds))
+		_, _ = fmt.Fprintf(w, "%d of about %d keys, %s, %.0f keys/s, about %s left",
+			p.Keys, p.Total, migration.Bytes(p.Bytes), p.KeysPerSecond, seconds(p.ETASeconds))
 		if p.BackingOffMS > 0 {
 			_, _ = fmt.Fprintf(w, ", slowed down: the source answers within %.1f ms", p.LatencyMS)
 		}
 		_, _ = fmt.Fprintln(w)
 	}
 }
-
-func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 func seconds(s float64) string {
 	return migration.Words(time.Duration(s * float64(time.Second)).Round(time.Second))
@@ -173,8 +171,8 @@ func (c copyCmd) check(s *shell, src, dst redis.UniversalClient, o keycopy.Optio
 }
 
 func writeCopyPlan(t table, p keycopy.Plan) {
-	t.row("%s, %.1f MiB in the source's memory, by %s",
-		count(p.Keys, "key"), mebibytes(p.SourceBytes), p.Path)
+	t.row("%s, %s in the source's memory, by %s",
+		count(p.Keys, "key"), migration.Bytes(p.SourceBytes), p.Path)
 	writeNotCopied(t, p)
 	if p.ETASeconds > 0 {
 		t.row("at least %s at the given rates", seconds(p.ETASeconds))
@@ -195,7 +193,7 @@ func writeNotCopied(t table, p keycopy.Plan) {
 }
 
 func writeCopy(t table, r keycopy.Report) {
-	t.row("%s, %.1f MiB in %s by %s: %.0f keys/s", count(r.Keys, "key"), mebibytes(r.Bytes),
+	t.row("%s, %s in %s by %s: %.0f keys/s", count(r.Keys, "key"), migration.Bytes(r.Bytes),
 		migration.Words(time.Duration(r.Milliseconds)*time.Millisecond), r.Path, r.KeysPerSecond)
 	writeNotCopied(t, r.Plan)
 	if r.Libraries > 0 {

@@ -154,7 +154,7 @@ func (l *look) lag() Check {
 		bad = append(bad, m.addr+" is not readable: "+m.err.Error())
 	}
 	return verdict("replication-lag", "Replicas keep up with the master",
-		fmt.Sprintf("online, heard within %s, at most %d MB behind", maxLag, maxBehind>>20),
+		fmt.Sprintf("online, heard within %s, at most %s behind", maxLag, migration.Bytes(maxBehind)),
 		"look for a slow disk or network, a full resync in progress, or a replica that "+
 			"hangs: whatever it lacks is lost if it becomes the master",
 		orUnknown(strings.Join(good, "; ")), bad)

@@ -190,7 +190,7 @@ func TestAFieldThatNoServiceTakesEndsTheMoveAndNamesItsJob(t *testing.T) {
 	before := contents(t, p.from)
 	_, err := move.Move(t.Context(), p.from, p.to, p.o)
 	if migration.KindOf(err) != migration.Blocked || !strings.Contains(err.Error(),
-		`"bull:orders:77"`) || !strings.Contains(err.Error(), "9.0 MB") {
+		`"bull:orders:77"`) || !strings.Contains(err.Error(), "9 MiB") {
 		t.Errorf("got %v", err)
 	}
 	if !maps.Equal(contents(t, p.from), before) {

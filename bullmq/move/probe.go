@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 )
@@ -59,9 +60,8 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64) // 0 or absent: no limit known
 	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
 	if limit > 0 && limit-used < size*3/2 {
-		why = append(why, fmt.Sprintf("the target has %d MB of %d MB free: the queues need "+
-			"about %d MB, and half as much again for headroom", (limit-used)>>20,
-			limit>>20, size>>20))
+		why = append(why, fmt.Sprintf("the target has %s of %s free: the queues need about %s, "+
+			"and half as much again for headroom", migration.Bytes(limit-used), migration.Bytes(limit), migration.Bytes(size)))
 	}
 	key := m.record() + ":probe"
 	found, err := m.probePath(ctx, key)

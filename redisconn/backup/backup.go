@@ -64,13 +64,14 @@ func Take(
 	need := max(server.UsedMemory, 0) + spare
 	if free := diskFree(o.Dir); free >= 0 && free < need {
 		return evidence.BackupFacts{}, migration.Errorf(migration.Blocked,
-			"backup: %s has %d MB free, and the source's %d MB may need %d MB: make room there",
-			o.Dir, free>>20, max(server.UsedMemory, 0)>>20, need>>20)
+			"backup: %s has %s free, and the source's %s may need %s: make room there", o.Dir,
+			migration.Bytes(free), migration.Bytes(max(server.UsedMemory, 0)), migration.Bytes(need))
 	}
 	binary, noServer := scratch.Find(o.RedisServer)
 	if free := memoryFree(); noServer == nil && free >= 0 && free < need {
-		noServer = fmt.Errorf("Switchyard's machine has %d MB of memory left, and the "+
-			"source's data may need %d MB", free>>20, need>>20)
+		noServer = fmt.Errorf("Switchyard's machine has %s of memory left, and the "+
+			"source's data may need %s",
+			migration.Bytes(free), migration.Bytes(need))
 	}
 	f := evidence.BackupFacts{TakenAt: began.UTC()}
 	if noServer == nil {

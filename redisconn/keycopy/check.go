@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -92,8 +93,9 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) (Plan
 		}
 		if room < p.SourceBytes {
 			refuse("the target has room for %s of %s and the source uses %s: raise the "+
-				"target's memory limit, or delete what is not needed", mb(room), mb(limit),
-				mb(p.SourceBytes))
+				"target's memory limit, or delete what is not needed", migration.Bytes(room),
+				migration.Bytes(limit),
+				migration.Bytes(p.SourceBytes))
 		}
 	}
 	p.Path, p.Why = choose(o, from, p)
@@ -114,8 +116,6 @@ func (p Path) commands() (target, source int) {
 	}
 }
 
-func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
-
 // choose returns the path, and why it is not the stream.
 func choose(o Options, from answers, p Plan) (Path, string) {
 	if o.Path == Typed || o.Path == Scan || o.Path == Stream {
@@ -126,7 +126,7 @@ func choose(o Options, from answers, p Plan) (Path, string) {
 		return Scan, fmt.Sprintf(
 			"a snapshot may need the same amount of memory again: the source uses %s of its "+
 				"machine's %s",
-			mb(from.facts.UsedMemory), mb(total))
+			migration.Bytes(from.facts.UsedMemory), migration.Bytes(total))
 	}
 	if s := (Pace{TargetRate: o.TargetRate}).Seconds(p.Keys, 1, 0); s > streamMax {
 		return Scan, fmt.Sprintf("at the target's rate it would take %.0f s, and the source "+

@@ -23,7 +23,7 @@ func TestEveryReasonAgainstACopyIsGivenAtOnce(t *testing.T) {
 		t.Fatalf("got %q %v", p.Refusals, err)
 	}
 	all := strings.Join(p.Refusals, "\n")
-	for _, want := range []string{"holds 1 keys", "allkeys-lru", "4.0 MB", `"teleport"`} {
+	for _, want := range []string{"holds 1 keys", "allkeys-lru", "4 MiB", `"teleport"`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in %s", want, all)
 		}

@@ -36,7 +36,7 @@ func (c *copier) large1(ctx context.Context, key string) error {
 	}
 	if _, _, err := redisconn.TypedRead(kind, key); err != nil {
 		return migration.Errorf(migration.Blocked,
-			"its value is above %s or the target refuses RESTORE: %w", mb(maxValue), err)
+			"its value is above %s or the target refuses RESTORE: %w", migration.Bytes(maxValue), err)
 	}
 	w.add("del", key)
 	if kind == "stream" {
@@ -141,7 +141,7 @@ func walk(
 			return migration.Errorf(migration.Blocked, "%d of its elements together are %s, "+
 				"more than the %s that can be held at once: make them smaller on the source, "+
 				"or delete the key",
-				n, mb(s.size), mb(scanBytes))
+				n, migration.Bytes(s.size), migration.Bytes(scanBytes))
 		}
 		parts, err := parse(b.reply(0), nil)
 		if err != nil {

@@ -80,7 +80,7 @@ func (w *typedWriter) chunk(ctx context.Context, kind, key string, parts [][]byt
 			return migration.Errorf(migration.Blocked, "it has an element of %s, more than "+
 				"the %s that travel in one request: make it smaller on the source, or delete "+
 				"the key",
-				mb(int64(here)), mb(maxValue))
+				migration.Bytes(int64(here)), migration.Bytes(maxValue))
 		}
 		if size > 0 && size+here > chunkBytes {
 			w.write(kind, key, parts[from:i])

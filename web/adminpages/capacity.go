@@ -111,7 +111,7 @@ func useStatus(u capacity.Use) ui.Status {
 func amount(u capacity.Use, v float64) string {
 	switch u.Unit {
 	case "bytes", "bytes/month":
-		return ui.Size(int64(v))
+		return migration.Bytes(int64(v))
 	}
 	if v < 10 && v != float64(int64(v)) {
 		return fmt.Sprintf("%.1f", v)

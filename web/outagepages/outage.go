@@ -96,12 +96,10 @@ func intakeWords(i *workflows.IntakeOutlook) string {
 			"" + migration.Words(i.Lasts) + "."
 	}
 	if i.Guessed {
-		text += fmt.Sprintf(" Assumes %d KiB an order until some are stored.", i.PerOrder>>10)
+		text += fmt.Sprintf(" Assumes %s an order until some are stored.", migration.Bytes(i.PerOrder))
 	}
 	return text
 }
-
-func mebi(n int64) float64 { return float64(n) / (1 << 20) }
 
 func sendsAny(o workflows.Outage) bool {
 	for _, p := range o.Providers {
@@ -270,4 +268,8 @@ func missingWords(o workflows.Outage, p workflows.ProviderOutage) string {
 		)
 	}
 	return ui.Count(p.Missing, "order")
+}
+
+func spaceUsed(i *workflows.IntakeOutlook) string {
+	return migration.Bytes(i.Bytes) + " of " + migration.Bytes(i.MaxBytes)
 }

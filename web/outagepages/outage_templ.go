@@ -185,7 +185,7 @@ func OutagePage(v Outage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Figure("intake-used", "Space used", fmt.Sprintf("%.1f of %.0f MiB", mebi(i.Bytes), mebi(i.MaxBytes)), "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Figure("intake-used", "Space used", spaceUsed(i), "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -31,7 +31,7 @@ func searched(s workflows.SideMatches) string {
 		out += fmt.Sprintf(
 			"; %s with more than %s of data skipped",
 			ui.Number(r.TooLarge),
-			ui.Size(bullmq.SearchBytes),
+			migration.Bytes(bullmq.SearchBytes),
 		)
 	}
 	if r.Unreadable > 0 {
@@ -134,7 +134,7 @@ func jobFacts(j bullmq.Job) []migration.Fact {
 	l.Add("Pending children", j.PendingChildren > 0, "%d", j.PendingChildren)
 	l.Add("Worker", j.ProcessedBy != "", "%s", j.ProcessedBy)
 	l.Add("Locked", j.Locked, "by a worker")
-	l.Add("Data", true, "%s", ui.Size(int64(j.Bytes)))
+	l.Add("Data", true, "%s", migration.Bytes(int64(j.Bytes)))
 	return l
 }
 

@@ -100,15 +100,15 @@ func queueFacts(q bullmq.QueueSurvey, now time.Time) []migration.Fact {
 		"%s active without a live worker",
 		ui.Number(q.StalledCount),
 	)
-	l.Add("Memory", true, "%s (%s)", ui.Size(q.MemoryBytes), q.MemoryNote)
+	l.Add("Memory", true, "%s (%s)", migration.Bytes(q.MemoryBytes), q.MemoryNote)
 	l.Add(
 		"Payload",
 		q.Payload.Sampled > 0,
 		"p50 %s, p95 %s, p99 %s, max %s (%s measured)",
-		ui.Size(q.Payload.P50),
-		ui.Size(q.Payload.P95),
-		ui.Size(q.Payload.P99),
-		ui.Size(q.Payload.Max),
+		migration.Bytes(q.Payload.P50),
+		migration.Bytes(q.Payload.P95),
+		migration.Bytes(q.Payload.P99),
+		migration.Bytes(q.Payload.Max),
 		ui.Count(int64(q.Payload.Sampled), "job"),
 	)
 	if q.Counts.OldestJobAgeMS > 0 {

@@ -213,15 +213,15 @@ func stepStories(t *testing.T) map[string]story {
 							ID: "request", Title: "The largest payload fits in a request",
 							Measured: "not known: the census of the source is being read for " +
 								"the first time, 4100 of about 12000 keys read",
-							Limit: "10.0 MB; half of that where only a sample was measured",
+							Limit: "10 MiB; half of that where only a sample was measured",
 							Next: "wait until the census has been taken (the page Queues " +
 								"shows how far it is), then look again",
 						},
 						{
 							ID: "size", Title: "The data fits", OK: true,
-							Measured: "214.0 MB used on the source, 267.5 MB with a quarter to " +
+							Measured: "214 MiB used on the source, 268 MiB with a quarter to " +
 								"grow",
-							Limit: "1.00 GB, with a quarter to grow",
+							Limit: "1 GiB, with a quarter to grow",
 						},
 						{
 							ID: "commands", Title: "The command rate fits", OK: true,

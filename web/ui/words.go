@@ -88,16 +88,3 @@ func Short(hash string) string {
 	}
 	return hash
 }
-
-// Size writes a number of bytes for people.
-func Size(n int64) string {
-	switch {
-	case n < 10_000:
-		return fmt.Sprintf("%d B", n)
-	case n < 10_000_000:
-		return fmt.Sprintf("%d KB", n/1000)
-	case n < 10_000_000_000:
-		return fmt.Sprintf("%d MB", n/1_000_000)
-	}
-	return fmt.Sprintf("%d GB", n/1_000_000_000)
-}

@@ -259,14 +259,14 @@ func (r *reporter) room(ctx context.Context, s bullmq.Survey) {
 	case facts.MaxMemory == 0:
 		l.Severity, l.Measured, l.Clear = SeverityCareful, fmt.Sprintf(
 			"the target reports no limit; the queues need about %s",
-			environment.Megabytes(need),
+			migration.Bytes(need),
 		), "compare with the plan's size"
 	default:
 		l.Severity, l.Measured = SeverityClear, fmt.Sprintf(
 			"%s free of %s; the queues need about %s",
-			environment.Megabytes(free),
-			environment.Megabytes(facts.MaxMemory),
-			environment.Megabytes(need),
+			migration.Bytes(free),
+			migration.Bytes(facts.MaxMemory),
+			migration.Bytes(need),
 		)
 		if need*3/2 > free {
 			l.Severity = SeverityBlocks

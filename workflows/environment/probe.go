@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -104,7 +105,8 @@ func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFact
 		{"NOSCRIPT of an unknown script", t.noScript},
 		{"BZPOPMIN that waits in vain", t.waitInVain},
 		{"BZPOPMIN that another connection wakes", t.wake},
-		{fmt.Sprintf("a request of %s", Bytes(size)), func(ctx context.Context) error { return t.large(ctx, size) }},
+		{"a request of " + migration.Bytes(size),
+			func(ctx context.Context) error { return t.large(ctx, size) }},
 		{"INFO", t.command("info", "server")},
 		{"CLIENT LIST", t.command("client", "list")},
 		{"CLIENT SETNAME", t.command("client", "setname", "switchyard")},

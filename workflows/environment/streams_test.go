@@ -51,7 +51,9 @@ func TestAnAlertIsOneLineWithStableFieldsWhenItOpensAndOneWhenItIsSettled(t *tes
 // application's: the lane was known to the database only a second later.
 func TestALaneIsRegisteredBeforeItsServerIsRead(t *testing.T) {
 	t.Parallel()
-	r := openRig(t, config.Config{})
+	r := openRig(t, config.Config{Queues: []string{"order-ingestion"}})
+	ok(t, r.store.CreateFlagSet(t.Context(), migration.FlagSet{ID: mid, MigrationID: mid,
+		CreatedBy: "test", CreatedAt: r.clk.now()}))
 	s := &follower{Streams: r.Streams, mid: mid}
 	at := ledger.Lane{Side: ledger.Source, Queue: "order-ingestion"}
 	source := func(e migration.SourceEndpoint) {

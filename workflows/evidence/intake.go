@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Intake is the id of the check of the durable intake of the apps that take orders.
@@ -77,6 +79,7 @@ func judgeIntake(f IntakeFacts) (bool, string, error) {
 	}
 	sum, _ := f.Totals()
 	return true, fmt.Sprintf("%d of %d instances keep orders on disk before they are "+
-		"acknowledged; %d wait there, %d MiB of %d MiB used",
-		len(f.Instances), len(f.Instances), sum.Backlog, sum.Bytes>>20, sum.MaxBytes>>20), nil
+		"acknowledged; %d wait there, %s of %s used",
+		len(f.Instances), len(f.Instances), sum.Backlog, migration.Bytes(sum.Bytes),
+		migration.Bytes(sum.MaxBytes)), nil
 }

@@ -75,7 +75,7 @@ func (s Parts) Step() engine.Step {
 							srv.Role,
 							srv.MaxMemoryPolicy,
 							srv.Keys,
-							environment.Megabytes(srv.UsedMemory),
+							migration.Bytes(srv.UsedMemory),
 							limitText(srv.MaxMemory),
 							srv.EvictedKeys,
 							onOff(srv.AOFEnabled),

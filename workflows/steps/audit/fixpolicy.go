@@ -54,7 +54,7 @@ func (s Parts) FixPolicy() engine.Step {
 					OK:    srv.MaxMemory <= 0 || srv.UsedMemory < srv.MaxMemory*9/10,
 					Measured: fmt.Sprintf(
 						"%s of %s used",
-						environment.Megabytes(srv.UsedMemory),
+						migration.Bytes(srv.UsedMemory),
 						limitText(srv.MaxMemory),
 					),
 					Limit: "below 90 %",
@@ -237,5 +237,5 @@ func limitText(bytes int64) string {
 	if bytes <= 0 {
 		return "no limit"
 	}
-	return environment.Megabytes(bytes)
+	return migration.Bytes(bytes)
 }

@@ -130,10 +130,10 @@ func monthly(l sourceLoad) int64 { return int64(l.BytesPerSecond * capacity.Mont
 func traffic(l sourceLoad, p bearing) string {
 	of := "the plan sets no limit"
 	if p.BandwidthBytes > 0 {
-		of = "of " + environment.Bytes(p.BandwidthBytes) + " in the plan"
+		of = "of " + migration.Bytes(p.BandwidthBytes) + " in the plan"
 	}
 	return fmt.Sprintf("%s a month at the source's present rate, %s",
-		environment.Bytes(monthly(l)), of)
+		migration.Bytes(monthly(l)), of)
 }
 
 // roughly gives a span in its largest unit.
@@ -203,7 +203,7 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 	size := migration.Gate{
 		ID:    "size",
 		Title: "The data fits",
-		Limit: environment.Bytes(p.MaxBytes) + ", with a quarter to grow",
+		Limit: migration.Bytes(p.MaxBytes) + ", with a quarter to grow",
 	}
 	if p.MaxBytes == 0 {
 		size.Limit = p.unlimited()
@@ -240,8 +240,8 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 	}
 	size.Measured = fmt.Sprintf(
 		"%s used on the source, %s with a quarter to grow",
-		environment.Bytes(l.UsedMemory),
-		environment.Bytes(l.UsedMemory/4*5),
+		migration.Bytes(l.UsedMemory),
+		migration.Bytes(l.UsedMemory/4*5),
 	)
 	if size.OK = within(l.UsedMemory/4*5, p.MaxBytes); !size.OK {
 		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; " +
@@ -292,14 +292,14 @@ func censusGates(
 	request := migration.Gate{
 		ID:    "request",
 		Title: "The largest payload fits in a request",
-		Limit: environment.Bytes(
+		Limit: migration.Bytes(
 			p.MaxRequestBytes,
 		) + "; half of that where only a sample was measured",
 	}
 	record := migration.Gate{
 		ID:    "record",
 		Title: "The largest key fits in a record",
-		Limit: environment.Bytes(p.MaxRecordBytes) + ", with a quarter to grow",
+		Limit: migration.Bytes(p.MaxRecordBytes) + ", with a quarter to grow",
 	}
 	if p.MaxRequestBytes == 0 {
 		request.Limit = p.unlimited()
@@ -334,7 +334,7 @@ func censusGates(
 	}
 	request.Measured = fmt.Sprintf(
 		"%s, the largest of %d jobs measured of %d",
-		environment.Bytes(largest),
+		migration.Bytes(largest),
 		sampled,
 		jobs,
 	)
@@ -354,7 +354,7 @@ func censusGates(
 	default:
 		record.Measured = fmt.Sprintf(
 			"%s, the largest of %d lists of %d queues",
-			environment.Bytes(biggest),
+			migration.Bytes(biggest),
 			measured,
 			len(s.Survey.Queues),
 		)
