@@ -16,7 +16,6 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-
 const canary = "CANARY-secret"
 
 var begun = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)

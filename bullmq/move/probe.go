@@ -61,7 +61,8 @@ func (m *mover) probe(ctx context.Context) ([]string, error) {
 	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
 	if limit > 0 && limit-used < size*3/2 {
 		why = append(why, fmt.Sprintf("the target has %s of %s free: the queues need about %s, "+
-			"and half as much again for headroom", migration.Bytes(limit-used), migration.Bytes(limit), migration.Bytes(size)))
+			"and half as much again for headroom",
+			migration.Bytes(limit-used), migration.Bytes(limit), migration.Bytes(size)))
 	}
 	key := m.record() + ":probe"
 	found, err := m.probePath(ctx, key)
