@@ -107,14 +107,17 @@ type Fault struct {
 	end     func(ctx context.Context, b *Bench) error
 	// once: the fault hits one command and is over, before the answer is waited for
 	once bool
+	// cut: connections close. An add that is on its way just then is the fault reply-lost,
+	// so the app gets to notice before the next one.
+	cut bool
 }
 
 // Faults are all faults, in the order of the matrix.
 var Faults = []Fault{
 	{ID: "refused", Title: "Connection refused",
-		Meaning: "Redis was killed, or its machine restarts",
-		begin:   func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
-		end:     func(_ context.Context, b *Bench) error { return b.proxy.up() }},
+		Meaning: "Redis was killed, or its machine restarts", cut: true,
+		begin: func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
+		end:   func(_ context.Context, b *Bench) error { return b.proxy.up() }},
 	{ID: "cold-start", Title: "Cold start while it is down",
 		Meaning: "a dyno restarts during the outage", cold: true,
 		begin: func(_ context.Context, b *Bench) error { b.proxy.down(); return nil },
@@ -268,6 +271,9 @@ func (b *Bench) one(
 		if err := begin(); err != nil {
 			return c, opened, err
 		}
+		if f.cut {
+			notice(ctx, app, id, limits)
+		}
 	}
 	if err := b.add(ctx, app, f, id, limits, &c); err != nil {
 		return c, opened, err
@@ -322,6 +328,16 @@ func (b *Bench) before(
 			migration.Words(limits.Answer), cmp.Or(left.Failure, "no delivery has ended"))
 	}
 	return err
+}
+
+// notice lets the app notice that its connections were closed: its event loop hears of that
+// before it answers what is asked after, and needs a turn more to close its side.
+func notice(ctx context.Context, app Subject, id string, limits Limits) {
+	ctx, cancel := context.WithTimeout(ctx, limits.Answer)
+	defer cancel()
+	for range 2 {
+		_, _ = app.Backlog(ctx, id) // what it answers does not matter
+	}
 }
 
 // outlast lets the fault last until a delivery has failed over it, so that the intake

@@ -21,7 +21,7 @@ func TestRefusesWhatItCannotMoveExactly(t *testing.T) {
 	}{
 		{name: "target evicts", want: "maxmemory-policy is allkeys-lru",
 			target: []redistest.Option{redistest.Config("maxmemory-policy allkeys-lru")}},
-		{name: "target is too small", want: "MB free",
+		{name: "target is too small", want: "MiB free",
 			target: []redistest.Option{redistest.Config("maxmemory 3mb",
 				"maxmemory-policy noeviction")}, set: func(t *testing.T, p *pair) {
 				for i := range 5 {
