@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -129,7 +131,12 @@ func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
 	if code == 0 {
 		t.Error("the rehearsal passed")
 	}
-	if r.Orders.Lost == 0 {
+	// On a slow machine the order that was left behind is overdue before the old servers are
+	// gone: then the run fails over it and brings them back, and in the end it is not lost.
+	stopped := slices.ContainsFunc(r.Steps, func(s rehearse.StepTime) bool {
+		return s.ID == migration.StepDecommission && strings.Contains(s.Error, "lost")
+	})
+	if r.Orders.Lost == 0 && !stopped {
 		t.Errorf("no order was lost, so the gate was not needed here: %+v", r.Orders)
 	}
 	for _, c := range r.Criteria {

@@ -70,6 +70,7 @@ type StepTime struct {
 	ID      string             `json:"id"`
 	Seconds float64            `json:"seconds"`
 	State   migration.RunState `json:"state"`
+	Error   string             `json:"error,omitempty"` // why it did not succeed
 }
 
 // Failover is what losing the master looked like. Milliseconds from the loss.
@@ -378,7 +379,8 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 	if run.Params.To != "" {
 		id += ":" + run.Params.Move().String()
 	}
-	r.report.Steps = append(r.report.Steps, StepTime{ID: id, Seconds: took, State: run.State})
+	r.report.Steps = append(r.report.Steps,
+		StepTime{ID: id, Seconds: took, State: run.State, Error: run.Error})
 	r.say("  %s in %.1f s: %s %s", id, took, run.State, run.Error)
 	r.measure(run)
 	return nil
