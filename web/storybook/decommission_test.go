@@ -15,7 +15,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 	ago := func(d time.Duration) time.Time { return storyTime.Add(-d) }
 	plans := []migration.ActionPlan{
 		{
-			ID: "release", Title: "Tell the app to drop every connection to the source",
+			ID: "release", Title: "Disconnect the app from the source",
 			Changes: "flag source-endpoint: none", Undo: "sets the former source again",
 		},
 		{ID: "quiet", Title: "Watch for 3 d that nobody uses the old servers"},
@@ -30,7 +30,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 			Title: "Back the source up, restore the backup into a scratch server and compare it " +
 				"with the source",
 		},
-		{ID: "fence-window", Title: "Hold the fence until nobody has knocked for 24 h"},
+		{ID: "fence-window", Title: "Keep blocking writes until there is no connection attempt for 24 h"},
 		{
 			ID: "power-off", Title: "Power every old server off",
 			Changes: "the servers stop", Undo: "boots them again",
@@ -106,7 +106,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 		r.Step, r.Params, r.State, r.Progress = "decommission", migration.Params{}, state, ""
 		r.Plan = migration.StepPlan{
 			Step: "decommission",
-			Summary: "Release the app from the source, prove that it is quiet, fence it, back " +
+			Summary: "Disconnect the app from the source, prove that it is quiet, fence it, back " +
 				"it up, power every old server off and delete it.",
 			Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and " +
 				"backups at the host.",

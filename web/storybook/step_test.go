@@ -192,8 +192,8 @@ func stepStories(t *testing.T) map[string]story {
 						{
 							ID: "database", Title: "Create or adopt the database",
 							Changes: "a paid database in the managed service's account",
-							Undo: "forgets the database; it stays and is billed until " +
-								"somebody deletes it",
+							Undo: "removes it from Switchyard only; the database stays and is billed " +
+								"until you delete it",
 						},
 					},
 					Gates: []migration.Gate{

@@ -19,7 +19,10 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		func(own bullmq.Queue) bool { return own.Key("") == q.Queue.Key("") },
 	)
 	leave := "run the step Move the other queues"
+	tell := leave + ": a queue takes its version along"
 	if routed {
+		tell = "BullMQ 5 and later write their version to a queue that the app opens; dual " +
+			"write opens it on the target, then check again"
 		leave = "they move with the step Move the remaining jobs once the cutover is complete; " +
 			"before that, wait for them"
 	}
@@ -206,13 +209,16 @@ func (r *reporter) queue(q bullmq.QueueSurvey, target environment.SideSurvey) {
 		"delete the key "+q.Queue.Key("limiter"),
 		"none",
 	)
-	r.versions(q, target)
+	r.versions(q, target, tell)
 	r.ends(q, target)
 }
 
 // versions looks for two majors on one queue: they pause in different ways, and one's
-// resume loses what the other put aside.
-func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey) {
+// resume loses what the other put aside. tell is what to do
+// where one side does not say.
+func (r *reporter) versions(
+	q bullmq.QueueSurvey, target environment.SideSurvey, tell string,
+) {
 	l := ReportLine{
 		ID:       "versions",
 		Queue:    q.Queue.String(),
@@ -227,8 +233,7 @@ func (r *reporter) versions(q bullmq.QueueSurvey, target environment.SideSurvey)
 	)
 	if q.Layout == "" || there.Layout == "" {
 		l.Severity = SeverityUnknown
-		l.Clear = "BullMQ 5 and later write their version to a queue that the app opens; dual " +
-			"write opens it on the target, then check again"
+		l.Clear = tell
 		r.add(l)
 		return
 	}

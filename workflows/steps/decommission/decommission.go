@@ -162,7 +162,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "release",
-				Title:   "Tell the app to drop every connection to the source",
+				Title:   "Disconnect the app from the source",
 				Changes: "flag source-endpoint: none",
 				Undo:    "sets the former source again",
 			},
@@ -184,7 +184,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "stand-down",
-				Title:   "Let the sentinels look away for good",
+				Title:   "Remove Sentinel monitoring permanently",
 				Changes: "SENTINEL REMOVE on each sentinel: no failover from now on",
 				Undo:    "SENTINEL MONITOR with the same settings",
 			},
@@ -232,7 +232,7 @@ func (s Parts) actions() []engine.Action {
 			ActionPlan: migration.ActionPlan{
 				ID: FenceWindow,
 				Title: fmt.Sprintf(
-					"Hold the fence until nobody has knocked for %s",
+					"Keep blocking writes until there is no connection attempt for %s",
 					migration.Words(window),
 				),
 			},

@@ -29,7 +29,7 @@ func (s Parts) summary() engine.PlanResult {
 		does = "power every old server off, and have a person delete it"
 	}
 	out := engine.PlanResult{
-		Summary: "Release the app from the source, prove that it is quiet, fence it, back it " +
+		Summary: "Disconnect the app from the source, prove that it is quiet, fence it, back it " +
 			"up, " + does + ".",
 		Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and " +
 			"backups at the host. What was on them is in the backup file of this run.",

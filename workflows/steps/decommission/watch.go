@@ -265,9 +265,9 @@ func (s Parts) holdFence(ctx context.Context, c *engine.Call, window time.Durati
 				return nil, err
 			}
 			c.Log(
-				"nobody knocked for %s; before that %d clients did",
+				"no connection attempt for %s; before that: %s",
 				migration.Words(window),
-				len(out.Knocks),
+				migration.Count(len(out.Knocks), "client"),
 			)
 			return out, c.Prove(
 				ctx,
@@ -307,7 +307,7 @@ func fenceProgress(f evidence.WatchFacts) string {
 		)
 	}
 	return fmt.Sprintf(
-		"nobody knocked for %s; the window ends at %s UTC",
+		"no connection attempt for %s; the window ends at %s UTC",
 		migration.Words(f.SeenAt.Sub(f.Since).Truncate(time.Second)),
 		f.Ends().Format(time.DateTime),
 	)
@@ -335,9 +335,9 @@ func (s Parts) fenceHolds(ctx context.Context, c *engine.Call) []migration.Gate 
 	)
 	window := migration.Gate{
 		ID:    FenceWindow,
-		Title: "Nobody knocked for a whole window, nor since",
+		Title: "No connection attempt for a whole window, nor since",
 		Limit: "nobody",
-		Next:  "find out who it is, cancel this run and start it again: its window names who knocks",
+		Next:  "find out who it is, cancel this run and start it again: its window names who connects",
 	}
 	fenced := migration.Gate{
 		ID:    "fence",

@@ -21,14 +21,14 @@ func (s Parts) databaseAction() migration.ActionPlan {
 			ID:      "database",
 			Title:   "Adopt the database",
 			Changes: "nothing there: Switchyard remembers that it is the target",
-			Undo:    "forgets the database; it stays as it is",
+			Undo:    "removes it from Switchyard only; the database stays as it is",
 		}
 	}
 	return migration.ActionPlan{
 		ID:      "database",
 		Title:   "Create or adopt the database",
 		Changes: "a paid database in the managed service's account",
-		Undo:    "forgets the database; it stays and is billed until somebody deletes it",
+		Undo:    "removes it from Switchyard only; the database stays and is billed until you delete it",
 	}
 }
 
@@ -39,8 +39,7 @@ func (s Parts) variable() engine.Action {
 			ID:      migration.ActionConfigVar,
 			Title:   "Give the address to the app",
 			Changes: "config var " + environment.TargetVar + "; the app restarts",
-			Undo: "removes the config var, a former value of which is not kept; the app " +
-				"restarts",
+			Undo:    "removes the config var (the previous value is not saved); the app restarts",
 		},
 		Do:   s.setVariable,
 		Undo: s.removeVariable,
