@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Formats lists what Write can write.
@@ -43,8 +45,8 @@ func Write(w io.Writer, format string, reports ...Report) error {
 
 // Summary describes a server's state in one line.
 func (r Report) Summary() string {
-	s := fmt.Sprintf("%d problems, %d not known, %d well", r.Count(Problem), r.Count(Unknown),
-		r.Count(OK))
+	s := fmt.Sprintf("%s, %d unknown, %d OK", migration.Count(r.Count(Problem), "problem"),
+		r.Count(Unknown), r.Count(OK))
 	if n := len(r.Problems(Critical)); n > 0 {
 		s = fmt.Sprintf("%d critical; ", n) + s
 	}

@@ -771,7 +771,7 @@ func OutagePage(v Outage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, " events and 1 MB; the CLI accepts more. Nothing is sent unless every event names an order.</p><div class=\"buttons\"><button type=\"submit\" name=\"action\" value=\"look\">Check for missing orders</button> <button type=\"submit\" name=\"action\" value=\"enqueue\" class=\"primary\">Recover missing orders</button></div></form>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, " events and 1 MiB; the CLI accepts more. Nothing is sent unless every event names an order.</p><div class=\"buttons\"><button type=\"submit\" name=\"action\" value=\"look\">Check for missing orders</button> <button type=\"submit\" name=\"action\" value=\"enqueue\" class=\"primary\">Recover missing orders</button></div></form>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

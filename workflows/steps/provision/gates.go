@@ -86,14 +86,14 @@ func (s Parts) load(
 		rate := float64(now.Commands-before.Commands) / age.Seconds()
 		l.BytesPerSecond = float64(now.NetBytes-before.NetBytes) / age.Seconds()
 		l.PerSecond = max(l.PerSecond, rate)
-		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), roughly(age))
+		l.How += fmt.Sprintf(", %s over the last %s", perSecond(rate), migration.Words(age.Truncate(time.Second)))
 	}
 	l.BytesPerSecond = max(l.BytesPerSecond, float64(now.NetBytes)/uptime)
 	l.PerSecond = max(l.PerSecond, float64(now.Commands)/uptime)
 	l.How += fmt.Sprintf(
 		", %s on average in the %s since it started",
 		perSecond(float64(now.Commands)/uptime),
-		roughly(time.Duration(uptime)*time.Second),
+		migration.Words(time.Duration(uptime)*time.Second),
 	)
 	return l, nil
 }
@@ -134,19 +134,6 @@ func traffic(l sourceLoad, p bearing) string {
 	}
 	return fmt.Sprintf("%s a month at the source's present rate, %s",
 		migration.Bytes(monthly(l)), of)
-}
-
-// roughly gives a span in its largest unit.
-func roughly(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%.0f days", d.Hours()/24)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%.0f hours", d.Hours())
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%.0f minutes", d.Minutes())
-	}
-	return fmt.Sprintf("%.0f s", d.Seconds())
 }
 
 func dollars(usd float64) string {
@@ -258,10 +245,10 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 	}
 	need := max(l.Clients, attested)
 	connections.Measured = fmt.Sprintf(
-		"%d clients on the source; %d live workers attest %d connections to it",
-		l.Clients,
-		workers,
-		attested,
+		"%s on the source; %s %s to it",
+		migration.Count(l.Clients, "client"),
+		migration.Count(workers, "live worker attests", "live workers attest"),
+		migration.Count(attested, "connection"),
 	)
 	if connections.OK = within(need*10, p.MaxConnections*8); !connections.OK {
 		connections.Next = "share connections in the apps, or run fewer processes: over the " +
