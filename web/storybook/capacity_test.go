@@ -52,9 +52,7 @@ func storyCapacity() workflows.Capacity {
 				Lines: []workflows.CostLine{single}, USD: 7, Complete: true,
 			},
 			{
-				ID: "interim",
-				Title: "Interim: Sentinel, the way back, and the managed Redis from its " +
-					"provisioning on",
+				ID: "interim", Title: "During migration: Sentinel + old Redis + managed Redis",
 				USD: 37,
 				Lines: []workflows.CostLine{
 					single, node("sentinel-1"), node("sentinel-2"),

@@ -315,7 +315,7 @@ func (b *Book) costs(ctx context.Context, plan providers.Plan) ([]CostPhase, err
 		{ID: CostNow, Title: "Now: the single Redis", Lines: []CostLine{single}},
 		{
 			ID:    CostInterim,
-			Title: "Interim: Sentinel, the way back, and the managed Redis from its provisioning on",
+			Title: "During migration: Sentinel + old Redis + managed Redis",
 			Lines: slices.Concat([]CostLine{single}, nodes, []CostLine{managed}),
 		},
 		{ID: CostAfter, Title: "After: the managed Redis alone", Lines: []CostLine{managed}},
