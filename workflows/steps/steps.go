@@ -45,22 +45,26 @@ func All(g Given) map[string]engine.Step {
 	for _, s := range []engine.Step{
 		judge.Step(),
 		judge.FixPolicy(),
-		sentinelmove.Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers, App: e.App}.Step(),
+		sentinelmove.Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers,
+			App: e.App}.Step(),
 		sentineltest.Parts{Servers: e.Servers, App: e.App, Journal: e.Journal}.Step(),
 		breaker.Parts{Servers: e.Servers, Workers: e.Workers, App: e.App, Queues: cfg.Queues,
 			Drill: cfg.Drill, AppURL: cfg.Ingestion.URL, RedisServer: cfg.RedisServer}.Step(),
-		webhookretry.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal, Live: g.Live}.Step(),
-		provision.Parts{Servers: e.Servers, Workers: e.Workers, Surveys: e.Surveys, Managed: e.Managed, Probe: e.Probe,
-			Vars: e.Vars, Now: g.Now}.Step(),
-		cutover.Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams,
-			Soak: cfg.Migration.Soak}.Step(),
-		dualwrite.Parts{Routing: e.Routing, Journal: e.Journal, MinOrders: cfg.Migration.MinValidationOrders}.Step(),
-		movequeues.Parts{Servers: e.Servers, Managed: e.Managed, Settings: g.Store, Move: cfg.Move}.Step(),
-		residue.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal, Streams: e.Streams,
+		webhookretry.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal,
+			Live: g.Live}.Step(),
+		provision.Parts{Servers: e.Servers, Workers: e.Workers, Surveys: e.Surveys,
+			Managed: e.Managed, Probe: e.Probe, Vars: e.Vars, Now: g.Now}.Step(),
+		cutover.Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
+			Journal: e.Journal, Streams: e.Streams, Soak: cfg.Migration.Soak}.Step(),
+		dualwrite.Parts{Routing: e.Routing, Journal: e.Journal,
+			MinOrders: cfg.Migration.MinValidationOrders}.Step(),
+		movequeues.Parts{Servers: e.Servers, Managed: e.Managed, Settings: g.Store,
 			Move: cfg.Move}.Step(),
+		residue.Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal,
+			Streams: e.Streams, Move: cfg.Move}.Step(),
 		decommission.Parts{Servers: e.Servers, Routing: e.Routing, Workers: e.Workers,
-			Journal: e.Journal, Streams: e.Streams,
-			Host: e.Host, QuietWindow: cfg.Migration.QuietWindow, FenceWindow: cfg.Migration.FenceWindow,
+			Journal: e.Journal, Streams: e.Streams, Host: e.Host,
+			QuietWindow: cfg.Migration.QuietWindow, FenceWindow: cfg.Migration.FenceWindow,
 			DataDir: cfg.DataDir, RedisServer: cfg.RedisServer}.Step(),
 	} {
 		all[s.ID] = s
@@ -71,9 +75,10 @@ func All(g Given) map[string]engine.Step {
 // IDs lists the ids of all steps, sorted.
 func IDs() []string {
 	ids := []string{
-		migration.StepAudit, migration.StepFixPolicy, migration.StepSentinelMove, migration.StepSentinelTest,
-		migration.StepBreakerDrill, migration.StepWebhookRetry, migration.StepProvision, migration.StepCutover,
-		migration.StepDualWrite, migration.StepMoveQueues, migration.StepMoveResidue, migration.StepDecommission,
+		migration.StepAudit, migration.StepFixPolicy, migration.StepSentinelMove,
+		migration.StepSentinelTest, migration.StepBreakerDrill, migration.StepWebhookRetry,
+		migration.StepProvision, migration.StepCutover, migration.StepDualWrite,
+		migration.StepMoveQueues, migration.StepMoveResidue, migration.StepDecommission,
 	}
 	slices.Sort(ids)
 	return ids

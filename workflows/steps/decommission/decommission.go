@@ -177,7 +177,7 @@ func (s Parts) actions() []engine.Action {
 					c,
 					s.Routing,
 					old.Source,
-					"decommission taken back",
+					"decommission rolled back",
 				)
 			},
 		},
