@@ -1,7 +1,6 @@
 package sentinelmove
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,21 +50,6 @@ func open(t *testing.T) *rig {
 	return r
 }
 
-// reds plans the step and gives the gates that do not hold.
-func (r *rig) reds(t *testing.T) []string {
-	t.Helper()
-	p, err := r.Plan(t.Context(), migration.StepSentinelMove, migration.Params{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, g := range migration.Failing(p.Gates) {
-		if g.Measured == "" || g.Next == "" && g.ID != "workers" {
-			t.Errorf("it does not say what was measured and what to do: %+v", g)
-		}
-	}
-	return stepstest.Reds(p.Gates)
-}
-
 // master is the node that the sentinels call the master.
 func (r *rig) master(t *testing.T) *redistest.Server {
 	t.Helper()
@@ -79,12 +63,7 @@ func (r *rig) master(t *testing.T) *redistest.Server {
 func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 	t.Parallel()
 	r := open(t)
-	redistest.Eventually(t, stepstest.Patience, func() error {
-		if reds := r.reds(t); len(reds) > 0 {
-			return engine.NotYet("red are %v", reds)
-		}
-		return nil
-	})
+	r.AwaitReds(t, migration.StepSentinelMove)
 	ctx := t.Context()
 	off := migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}
 	for _, tc := range []struct {
@@ -132,19 +111,10 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 	} {
 		// what follows a change of the flags or of a server may take a moment
 		tc.make()
-		redistest.Eventually(t, stepstest.Patience, func() error {
-			if reds := r.reds(t); !slices.Equal(reds, []string{tc.red}) {
-				return engine.NotYet("%s: red are %v, want %s alone", tc.rule, reds, tc.red)
-			}
-			return nil
-		})
+		t.Log(tc.rule)
+		r.AwaitReds(t, migration.StepSentinelMove, tc.red)
 		tc.mend()
-		redistest.Eventually(t, stepstest.Patience, func() error {
-			if reds := r.reds(t); len(reds) > 0 {
-				return engine.NotYet("%s, mended: red are %v", tc.rule, reds)
-			}
-			return nil
-		})
+		r.AwaitReds(t, migration.StepSentinelMove)
 	}
 }
 
