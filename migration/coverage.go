@@ -9,7 +9,7 @@ import (
 
 // Member is one of those for whom a claim is made: a worker, a server, a queue, an order.
 type Member struct {
-	// Key names it wholly, so that a decision about it is about nothing else: its kind, and
+	// Key names it wholly, so that a waiver for it is for nothing else: its kind, and
 	// whatever tells it from every other, such as "worker:ingestion/web-2".
 	Key  string `json:"key"`
 	Name string `json:"name"` // for people
@@ -17,14 +17,13 @@ type Member struct {
 	// Unknown, the zero value too, when it could not be asked or did not say.
 	Verdict Verdict `json:"verdict"`
 	Why     string  `json:"why,omitempty"` // what it answered, or why it is unknown
-	// Decision is a person's, to go on although it is unknown; nil: nobody's.
-	Decision *Decision `json:"decision,omitempty"`
+	// Waiver is a person's, to go on although it is unknown; nil: nobody's.
+	Waiver *Waiver `json:"waiver,omitempty"`
 }
 
-// unknown reports whether nothing is known of the member and nobody decided to go on
-// without it.
+// unknown reports whether nothing is known of the member and nobody waived it.
 func (m Member) unknown() bool {
-	return m.Verdict != Met && m.Verdict != Unmet && m.Decision == nil
+	return m.Verdict != Met && m.Verdict != Unmet && m.Waiver == nil
 }
 
 // Coverage is whom a claim covers: everybody who had to be asked, how they were found, and
@@ -36,8 +35,8 @@ type Coverage struct {
 	// never who answered.
 	Found   string   `json:"found"`
 	Members []Member `json:"members" nullable:"true"`
-	// Least is how many members must be met. With 0 there must be one at least, and a decision
-	// is enough for it.
+	// Least is how many members must be met. With 0 there must be one at least, and a waiver is
+	// enough for it.
 	Least int `json:"least,omitempty"`
 	// Since and Until are the window of which they were asked, by Switchyard's clock; zero for
 	// a look at one moment.
@@ -61,7 +60,7 @@ func Truth(holds bool) Verdict {
 }
 
 // Verdict is as bad as the worst member: Unmet when one is, Unknown when one is and nobody
-// decided to go on without it, when fewer than Least are met, or when there is none.
+// waived it, when fewer than Least are met, or when there is none.
 func (c Coverage) Verdict() Verdict {
 	met := 0
 	unknown := false
@@ -81,7 +80,7 @@ func (c Coverage) Verdict() Verdict {
 	return Met
 }
 
-// Unknown are the members of whom nothing is known and without whom nobody decided to go on.
+// Unknown are the members of whom nothing is known and whom nobody waived.
 func (c Coverage) Unknown() []Member {
 	var out []Member
 	for _, m := range c.Members {
@@ -92,18 +91,18 @@ func (c Coverage) Unknown() []Member {
 	return out
 }
 
-// Decide gives the coverage with those decisions that count at a time. A decision speaks for
+// Waive gives the coverage with those waivers that count at a time. A waiver speaks for
 // a member that is unknown, never against what is known.
-func (c Coverage) Decide(decisions []Decision, now time.Time) Coverage {
+func (c Coverage) Waive(waivers []Waiver, now time.Time) Coverage {
 	c.Members = slices.Clone(c.Members)
 	for i, m := range c.Members {
 		if m.Verdict == Met || m.Verdict == Unmet {
 			continue
 		}
-		c.Members[i].Decision = nil
-		for _, d := range decisions {
+		c.Members[i].Waiver = nil
+		for _, d := range waivers {
 			if d.Member == m.Key && d.Counts(now) {
-				c.Members[i].Decision = &d
+				c.Members[i].Waiver = &d
 			}
 		}
 	}
@@ -119,7 +118,7 @@ func (c Coverage) String() string {
 		return "no " + c.Of + " was found (" + c.Found + ")"
 	}
 	var met int
-	var bad, unknown, decided []string
+	var bad, unknown, waived []string
 	for _, m := range c.Members {
 		text := m.Name
 		if m.Why != "" {
@@ -130,9 +129,9 @@ func (c Coverage) String() string {
 			met++
 		case m.Verdict == Unmet:
 			bad = append(bad, text)
-		case m.Decision != nil:
-			decided = append(decided, fmt.Sprintf("%s by %s until %s", m.Name, m.Decision.By,
-				m.Decision.Until.UTC().Format("2006-01-02 15:04 MST")))
+		case m.Waiver != nil:
+			waived = append(waived, fmt.Sprintf("%s by %s until %s", m.Name, m.Waiver.By,
+				m.Waiver.Until.UTC().Format("2006-01-02 15:04 MST")))
 		default:
 			unknown = append(unknown, text)
 		}
@@ -141,7 +140,7 @@ func (c Coverage) String() string {
 	for _, part := range []struct {
 		what string
 		who  []string
-	}{{"not", bad}, {"unknown", unknown}, {"decided", decided}} {
+	}{{"not", bad}, {"unknown", unknown}, {"waived", waived}} {
 		if len(part.who) == 0 {
 			continue
 		}
@@ -156,13 +155,13 @@ func (c Coverage) String() string {
 	return out
 }
 
-// Decision is a person's, in writing, to go on although something is unknown, or to take a
+// Waiver is a person's decision, in writing, to go on although something is unknown, or to take a
 // red order as dealt with. It counts until it expires or is taken back.
-type Decision struct {
+type Waiver struct {
 	ID int64 `json:"id"`
 	// Member is the Member.Key that it is about.
 	Member string `json:"member"`
-	// By is the account that was signed in; nobody else can decide in its name.
+	// By is the account that was signed in; nobody else can sign in its name.
 	By        string     `json:"by"`
 	Why       string     `json:"why"`
 	At        time.Time  `json:"at"`
@@ -171,34 +170,34 @@ type Decision struct {
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
 }
 
-// Bounds of a decision.
+// Bounds of a waiver.
 const (
-	// MaxDecision is how long a decision may count: what nobody looks at again is no decision.
-	MaxDecision = 30 * 24 * time.Hour
-	// MinReason is how many characters the reason of a decision has at least.
+	// MaxWaiver is how long a waiver may count: what nobody looks at again is no decision.
+	MaxWaiver = 30 * 24 * time.Hour
+	// MinReason is how many characters the reason of a waiver has at least.
 	MinReason = 10
 )
 
-// Counts reports whether the decision counts at a time.
-func (d Decision) Counts(now time.Time) bool {
-	return d.RevokedAt == nil && !d.At.After(now.Add(time.Minute)) && now.Before(d.Until)
+// Counts reports whether the waiver counts at a time.
+func (w Waiver) Counts(now time.Time) bool {
+	return w.RevokedAt == nil && !w.At.After(now.Add(time.Minute)) && now.Before(w.Until)
 }
 
-// Check reports what is wrong with a decision that somebody wants to take now.
-func (d Decision) Check(now time.Time) error {
+// Check reports what is wrong with a waiver that somebody wants to sign now.
+func (w Waiver) Check(now time.Time) error {
 	switch {
-	case d.Member == "" || !strings.Contains(d.Member, ":"):
-		return Errorf(Invalid, "a decision names its member by its key, such as "+
-			"worker:ingestion/web-2: got %.80q", d.Member)
-	case len(strings.TrimSpace(d.Why)) < MinReason:
-		return Errorf(Invalid, "a decision needs a reason of at least %d characters: got %d",
-			MinReason, len(strings.TrimSpace(d.Why)))
-	case !d.Until.After(now):
-		return Errorf(Invalid, "a decision counts until a time to come: got %s",
-			d.Until.UTC().Format(time.RFC3339))
-	case d.Until.Sub(now) > MaxDecision:
-		return Errorf(Invalid, "a decision counts for at most %s: got %s", Words(MaxDecision),
-			Words(d.Until.Sub(now).Round(time.Hour)))
+	case w.Member == "" || !strings.Contains(w.Member, ":"):
+		return Errorf(Invalid, "a waiver names its member by its key, such as "+
+			"worker:ingestion/web-2: got %.80q", w.Member)
+	case len(strings.TrimSpace(w.Why)) < MinReason:
+		return Errorf(Invalid, "a waiver needs a reason of at least %d characters: got %d",
+			MinReason, len(strings.TrimSpace(w.Why)))
+	case !w.Until.After(now):
+		return Errorf(Invalid, "a waiver counts until a time to come: got %s",
+			w.Until.UTC().Format(time.RFC3339))
+	case w.Until.Sub(now) > MaxWaiver:
+		return Errorf(Invalid, "a waiver counts for at most %s: got %s", Words(MaxWaiver),
+			Words(w.Until.Sub(now).Round(time.Hour)))
 	}
 	return nil
 }

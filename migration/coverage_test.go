@@ -14,8 +14,8 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 	silent := Member{Key: "worker:c", Name: "c", Verdict: Unknown, Why: "silent for 40 s"}
 	zero := Member{Key: "worker:d", Name: "d"}
 	stale := Member{Key: "worker:e", Name: "e", Verdict: Stale}
-	about := func(key string) Decision {
-		return Decision{Member: key, By: "grace", Why: "that host was shut down", At: now,
+	about := func(key string) Waiver {
+		return Waiver{Member: key, By: "grace", Why: "that host was shut down", At: now,
 			Until: now.Add(time.Hour)}
 	}
 	revoked := about("worker:c")
@@ -26,7 +26,7 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 		rule    string
 		members []Member
 		least   int
-		decided []Decision
+		waived  []Waiver
 		at      time.Time
 		want    Verdict
 		says    string
@@ -43,22 +43,22 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 			says: "unknown: e"},
 		{rule: "fewer than the least hold", members: []Member{yes}, least: 2, want: Unknown,
 			says: "at least 2 needed"},
-		{rule: "somebody decided about the silent one", members: []Member{yes, silent},
-			decided: []Decision{about("worker:c")}, want: Met, says: "decided: c by grace until"},
-		{rule: "a decision is enough where no least is given", members: []Member{silent},
-			decided: []Decision{about("worker:c")}, want: Met},
-		{rule: "a decision counts for no measurement", members: []Member{silent}, least: 1,
-			decided: []Decision{about("worker:c")}, want: Unknown},
-		{rule: "a decision does not speak against what is known", members: []Member{yes, no},
-			decided: []Decision{about("worker:b")}, want: Unmet},
-		{rule: "a decision is about one member", members: []Member{yes, silent},
-			decided: []Decision{about("worker:cc"), about("worker")}, want: Unknown},
-		{rule: "a decision expires", members: []Member{yes, silent}, at: now.Add(time.Hour),
-			decided: []Decision{about("worker:c")}, want: Unknown},
-		{rule: "a decision is taken back", members: []Member{yes, silent},
-			decided: []Decision{revoked}, want: Unknown},
-		{rule: "a decision of the future does not count", members: []Member{yes, silent},
-			decided: []Decision{early}, want: Unknown},
+		{rule: "somebody waived the silent one", members: []Member{yes, silent},
+			waived: []Waiver{about("worker:c")}, want: Met, says: "waived: c by grace until"},
+		{rule: "a waiver is enough where no least is given", members: []Member{silent},
+			waived: []Waiver{about("worker:c")}, want: Met},
+		{rule: "a waiver counts for no measurement", members: []Member{silent}, least: 1,
+			waived: []Waiver{about("worker:c")}, want: Unknown},
+		{rule: "a waiver does not speak against what is known", members: []Member{yes, no},
+			waived: []Waiver{about("worker:b")}, want: Unmet},
+		{rule: "a waiver is about one member", members: []Member{yes, silent},
+			waived: []Waiver{about("worker:cc"), about("worker")}, want: Unknown},
+		{rule: "a waiver expires", members: []Member{yes, silent}, at: now.Add(time.Hour),
+			waived: []Waiver{about("worker:c")}, want: Unknown},
+		{rule: "a waiver is taken back", members: []Member{yes, silent},
+			waived: []Waiver{revoked}, want: Unknown},
+		{rule: "a waiver of the future does not count", members: []Member{yes, silent},
+			waived: []Waiver{early}, want: Unknown},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +68,7 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 			}
 			g := Claim{ID: "workers", Title: "Workers", Limit: "all", Next: "look at them",
 				Asked: Coverage{Of: "worker", Found: "by CLIENT LIST", Members: tc.members,
-					Least: tc.least}}.Gate().Decide(tc.decided, at)
+					Least: tc.least}}.Gate().Waive(tc.waived, at)
 			if g.Verdict != tc.want || g.OK != (tc.want == Met) ||
 				!strings.Contains(g.Measured, tc.says) || (g.Next == "") != g.OK {
 				t.Errorf("%s, %v: %q, next %q", g.Verdict, g.OK, g.Measured, g.Next)
@@ -77,20 +77,20 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 	}
 }
 
-func TestADecisionSaysOfWhomWhyAndUntilWhen(t *testing.T) {
+func TestAWaiverSaysOfWhomWhyAndUntilWhen(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	good := Decision{Member: "worker:a/b", By: "ada", Why: "that host was shut down",
+	good := Waiver{Member: "worker:a/b", By: "ada", Why: "that host was shut down",
 		Until: now.Add(time.Hour)}
 	if err := good.Check(now); err != nil {
 		t.Error(err)
 	}
-	for rule, change := range map[string]func(*Decision){
-		"of nobody":        func(d *Decision) { d.Member = "" },
-		"of no whole key":  func(d *Decision) { d.Member = "web-2" },
-		"without a reason": func(d *Decision) { d.Why = " ok       " },
-		"already over":     func(d *Decision) { d.Until = now },
-		"for ever":         func(d *Decision) { d.Until = now.Add(MaxDecision + time.Hour) },
+	for rule, change := range map[string]func(*Waiver){
+		"of nobody":        func(d *Waiver) { d.Member = "" },
+		"of no whole key":  func(d *Waiver) { d.Member = "web-2" },
+		"without a reason": func(d *Waiver) { d.Why = " ok       " },
+		"already over":     func(d *Waiver) { d.Until = now },
+		"for ever":         func(d *Waiver) { d.Until = now.Add(MaxWaiver + time.Hour) },
 	} {
 		d := good
 		change(&d)

@@ -7,7 +7,7 @@ import "time"
 type Gate struct {
 	ID    string `json:"id"`
 	Title string `json:"title"`
-	// OK: it holds for everybody whom it covers, or a person decided about who is unknown.
+	// OK: it holds for everybody whom it covers, or a person waived who is unknown.
 	OK       bool    `json:"ok"`
 	Verdict  Verdict `json:"verdict,omitempty"` // empty with gates of earlier versions
 	Measured string  `json:"measured"`
@@ -48,12 +48,12 @@ func (g Gate) judged(next string) Gate {
 	return g
 }
 
-// Decide gives the gate with the decisions of people that count at a time.
-func (g Gate) Decide(decisions []Decision, now time.Time) Gate {
+// Waive gives the gate with the waivers of people that count at a time.
+func (g Gate) Waive(waivers []Waiver, now time.Time) Gate {
 	if g.OK || g.Verdict != Unknown {
 		return g
 	}
-	asked := g.Asked.Decide(decisions, now)
+	asked := g.Asked.Waive(waivers, now)
 	if len(asked.Unknown()) == len(g.Asked.Unknown()) {
 		return g
 	}

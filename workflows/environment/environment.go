@@ -40,6 +40,7 @@ type Environment struct {
 	Managed *Managed
 	Probe   *Probe
 	Host    *Host
+	World   *World
 	Vars    providers.ConfigVars
 
 	stop context.CancelFunc // of surveys that are being taken
@@ -110,7 +111,16 @@ func Open(o Options) (*Environment, error) {
 		now:       o.Now,
 		notify:    o.Notify,
 	}
-	e.Views = &Views{store: o.Store, routing: e.Routing, ramp: cfg.Migration.Ramp, now: o.Now}
+	e.World = &World{
+		servers: e.Servers,
+		workers: e.Workers,
+		store:   o.Store,
+		setup:   setup(cfg),
+		now:     o.Now,
+		log:     o.Log,
+	}
+	e.Views = &Views{store: o.Store, routing: e.Routing, world: e.World, ramp: cfg.Migration.Ramp,
+		now: o.Now}
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
 	return e, nil

@@ -74,8 +74,8 @@ func TestEveryCheckIsComplete(t *testing.T) {
 			t.Errorf("id %q is missing or used twice", c.ID)
 		}
 		seen[c.ID] = true
-		if c.Title == "" || c.Limit == "" || c.Next == "" || c.Judge == nil {
-			t.Errorf("%s lacks a title, a limit, a next action or a judge", c.ID)
+		if c.Title == "" || c.Limit == "" || c.Next == "" || c.rule == nil || c.covers == nil {
+			t.Errorf("%s lacks a title, a limit, a next action, a rule or whom it covers", c.ID)
 			continue
 		}
 		found := map[migration.Verdict]bool{}

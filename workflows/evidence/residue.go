@@ -10,13 +10,15 @@ import (
 // Residue is the id of the check of what is left on the source.
 const Residue = "source-residue"
 
-var residueCheck = Check{
-	ID:    Residue,
-	Title: "Source residue",
-	Limit: "no job left on the source",
-	Next:  "run the step Move the remaining jobs",
-	Judge: judge(judgeResidue),
-}
+var residueCheck = New(Check{
+	ID:     Residue,
+	Title:  "Source residue",
+	Limit:  "no job left on the source",
+	Next:   "run the step Move the remaining jobs",
+	MaxAge: day,
+	About:  []migration.Aspect{migration.AspectSource},
+	Undone: true,
+}, coverResidue, judgeResidue)
 
 // ResidueFacts is the evidence of Residue.
 type ResidueFacts struct {
@@ -28,6 +30,16 @@ type QueueResidue struct {
 	Queue   string `json:"queue"`
 	Pending int64  `json:"pending"`
 	Moved   int    `json:"moved"`
+}
+
+func coverResidue(f ResidueFacts) migration.Coverage {
+	c := migration.Coverage{Of: "queue", Found: "the census of the source"}
+	for _, q := range f.Queues {
+		c.Members = append(c.Members, migration.Member{Key: "queue:source/" + q.Queue,
+			Name: q.Queue, Verdict: migration.Truth(q.Pending == 0),
+			Why: migration.Count(q.Pending, "job") + " left"})
+	}
+	return c
 }
 
 func judgeResidue(f ResidueFacts) (bool, string, error) {

@@ -10,13 +10,15 @@ import (
 // Rollback is the id of the check of a rehearsed rollback.
 const Rollback = "rollback-rehearsed"
 
-var rollbackCheck = Check{
-	ID:    Rollback,
-	Title: "Rollback rehearsal",
-	Limit: "a stage was rolled back and every live worker switched back",
-	Next:  "roll a stage back once, before live",
-	Judge: judge(judgeRollback),
-}
+var rollbackCheck = New(Check{
+	ID:     Rollback,
+	Title:  "Rollback rehearsal",
+	Limit:  "a stage was rolled back and every live worker switched back",
+	Next:   "roll a stage back once, before live",
+	Before: migration.StageLive,
+	MaxAge: 30 * day,
+	About:  []migration.Aspect{migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
+}, coverRollback, judgeRollback)
 
 // RollbackFacts is the evidence of Rollback.
 type RollbackFacts struct {
@@ -25,6 +27,11 @@ type RollbackFacts struct {
 	// RollbackMS is the time from the flag change to the acknowledgement of every live worker.
 	RollbackMS int64 `json:"rollback_ms"`
 	Workers    int   `json:"workers"`
+}
+
+func coverRollback(f RollbackFacts) migration.Coverage {
+	return migration.One("move", f.From+" to "+f.To, migration.Truth(f.Workers > 0),
+		migration.Count(f.Workers, "worker"))
 }
 
 func judgeRollback(f RollbackFacts) (bool, string, error) {

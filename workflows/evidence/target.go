@@ -1,21 +1,25 @@
 package evidence
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // TargetPlan is the id of the check of the managed database's plan.
 const TargetPlan = "target-plan"
 
-var targetPlanCheck = Check{
-	ID:    TargetPlan,
-	Title: "Managed plan",
-	Limit: "the wanted plan at a fixed price, eviction off, TLS on, active",
-	Next:  "run the step Provision the managed Redis",
-	Judge: judge(judgeTargetPlan),
-}
+var targetPlanCheck = New(Check{
+	ID:     TargetPlan,
+	Title:  "Managed plan",
+	Limit:  "the wanted plan at a fixed price, eviction off, TLS on, active",
+	Next:   "run the step Provision the managed Redis",
+	Before: migration.StageDualWrite,
+	MaxAge: day,
+}, coverTargetPlan, judgeTargetPlan)
 
 // TargetPlanFacts is the evidence of TargetPlan: what is known of the database, from the
 // managed service's API or, where there is none, from the server and its owner.
@@ -38,6 +42,15 @@ type TargetPlanFacts struct {
 	AutoUpgrade bool `json:"auto_upgrade,omitempty"`
 	// SameName are the ids of other databases of that name, which somebody pays for.
 	SameName []string `json:"same_name,omitempty"`
+}
+
+func coverTargetPlan(f TargetPlanFacts) migration.Coverage {
+	c := migration.Coverage{Of: "database", Found: "the managed service"}
+	if id := cmp.Or(f.DatabaseID, f.Name); id != "" {
+		c.Members = append(c.Members, migration.Member{Key: "database:" + id,
+			Name: f.Name, Verdict: migration.Met})
+	}
+	return c
 }
 
 func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
@@ -75,13 +88,15 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 // TargetConn is the id of the check of the connection to the managed database.
 const TargetConn = "target-connection"
 
-var targetConnCheck = Check{
-	ID:    TargetConn,
-	Title: "Managed connection",
-	Limit: "verified TLS, and every command BullMQ needs works",
-	Next:  "run the step Provision the managed Redis",
-	Judge: judge(judgeTargetConn),
-}
+var targetConnCheck = New(Check{
+	ID:     TargetConn,
+	Title:  "Managed connection",
+	Limit:  "verified TLS, and every command BullMQ needs works",
+	Next:   "run the step Provision the managed Redis",
+	Before: migration.StageDualWrite,
+	MaxAge: time.Hour,
+	About:  []migration.Aspect{migration.AspectTarget},
+}, coverTargetConn, judgeTargetConn)
 
 // TargetConnFacts is the evidence of TargetConn.
 type TargetConnFacts struct {
@@ -103,6 +118,14 @@ type TargetConnFacts struct {
 	// SameAs are old servers that are this very server, by the id that each run of a server
 	// has: their orders would be moved to where they are.
 	SameAs []string `json:"same_as,omitempty"`
+}
+
+func coverTargetConn(f TargetConnFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the managed service"}
+	if f.Address != "" {
+		c.Members = append(c.Members, server(f.Address, migration.Met, ""))
+	}
+	return c
 }
 
 func judgeTargetConn(f TargetConnFacts) (bool, string, error) {
