@@ -90,7 +90,7 @@ func storyOverview(t *testing.T) migration.Overview {
 			Revision: 17,
 		},
 		Checklist: evidence.Evaluate(p, still(latest)),
-		Phase: "Cutting over: live at 25 %", At: storyTime,
+		Phase:     "Cutting over: live at 25 %", At: storyTime,
 		Orders: migration.LedgerFacts{
 			Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3,
 		},

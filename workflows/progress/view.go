@@ -28,20 +28,20 @@ type View struct {
 	World migration.World
 	// Waivers are those of people for who is unknown.
 	Waivers []migration.Waiver
-	Runs      []migration.Run // newest first
-	Open      *migration.Run  // the one that is not over; nil: none
-	Ramp      []int           // the shares of the live stage, in percent
-	At        time.Time
+	Runs    []migration.Run // newest first
+	Open    *migration.Run  // the one that is not over; nil: none
+	Ramp    []int           // the shares of the live stage, in percent
+	At      time.Time
 }
 
 // Basis is what verdicts on a check rest on.
 func (v View) Basis() evidence.Basis {
 	b := evidence.Basis{
-		At:        v.At,
-		Latest:    v.Latest,
-		World:     v.World,
+		At:      v.At,
+		Latest:  v.Latest,
+		World:   v.World,
 		Waivers: v.Waivers,
-		Undone:    map[string]bool{},
+		Undone:  map[string]bool{},
 	}
 	for _, r := range v.Runs {
 		b.Undone[r.ID] = r.RolledBackBy != "" ||
