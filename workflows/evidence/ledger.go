@@ -20,8 +20,8 @@ var ledgerCheck = New(Check{
 }, coverLedger, judgeLedger)
 
 func coverLedger(f migration.LedgerFacts) migration.Coverage {
-	return migration.One("journal", "the ingestion app", migration.Truth(f.Orders > 0),
-		migration.Count(f.Orders, "order"))
+	return migration.One("journal", "the ingestion app", migration.Truth(f.Acknowledged > 0),
+		migration.Count(f.Acknowledged, "acknowledged order"))
 }
 
 func judgeLedger(f migration.LedgerFacts) (bool, string, error) {

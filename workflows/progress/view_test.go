@@ -18,8 +18,8 @@ var holding = map[string]string{
 	evidence.Policy:      `{"nodes":[{"node":"a:1","policy":"noeviction"}]}`,
 	evidence.Readiness:   `{"master":"a:1","checks":[{"ok":true}]}`,
 	evidence.Failover:    `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40}`,
-	evidence.TargetPlan:  `{"fixed_1gb":true,"tls":true,"state":"active"}`,
-	evidence.TargetConn:  `{"tls_verified":true,"answered":["EVALSHA"]}`,
+	evidence.TargetPlan:  `{"database_id":"d1","fixed_1gb":true,"tls":true,"state":"active"}`,
+	evidence.TargetConn:  `{"address":"db:6379","tls_verified":true,"answered":["EVALSHA"]}`,
 	evidence.Attestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
 	evidence.Drill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
 	evidence.Scan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
@@ -141,6 +141,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	}
 	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
 	w.v.At = w.v.At.AddDate(1, 0, 0)
+	w.v.World = w.v.World.Look(w.v.At, migration.Empty()) // the monitor still looks
 	for _, check := range []string{evidence.TargetPlan, evidence.TargetConn, evidence.Attestation, evidence.Ledger, evidence.Off} {
 		w.shows(check, holding[check], time.Minute)
 	}
