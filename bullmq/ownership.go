@@ -65,10 +65,27 @@ type Whose struct {
 	// job.
 	Fleeting bool
 	Gone     bool // there is no such key; Owner is by its name then
-	// Why nobody owns it, or it cannot be told who does.
-	Why string
+	// Why nobody owns it, or it cannot be told who does, when two queues contest it.
+	Why       string
+	Contested bool
 
 	fields fields
+}
+
+// Parent is the key of the job's parent in a flow; "" if it is no job, or has none.
+func (w Whose) Parent() string {
+	key, _ := w.fields.text("parentKey")
+	return key
+}
+
+// Reveals returns the queue of which the key is the meta although Look did not find it: it
+// came into being since.
+func (w Whose) Reveals() (Queue, bool) {
+	q, part, ok := split(w.Key)
+	if kind, _ := w.fields.meta(); !ok || part != "meta" || kind == "" {
+		return Queue{}, false
+	}
+	return q, w.Owner.Kind == "" || !w.Owner.Queue.Same(q)
 }
 
 // Owned reports whether a queue of BullMQ made the key.
@@ -158,6 +175,15 @@ func (o Ownership) candidates(key string) (out []candidate) {
 			out = append(out, candidate{f, key[at+1:]})
 		}
 		end = at
+	}
+	return out
+}
+
+// Contesting are the queues whose names a key has, the longest first, whoever made it.
+// O(length of the key).
+func (o Ownership) Contesting(key string) (out []Queue) {
+	for _, c := range o.candidates(key) {
+		out = append(out, c.found.Queue)
 	}
 	return out
 }
@@ -332,6 +358,7 @@ func (o Ownership) whose(key string, l looked) Whose {
 			}
 			if both {
 				w.Why = fmt.Sprintf("both %s and %s list this job", all[0].found, c.found)
+				w.Contested = true
 				return w
 			}
 		}
@@ -342,6 +369,7 @@ func (o Ownership) whose(key string, l looked) Whose {
 			}
 			if both {
 				w.Why = fmt.Sprintf("both %s and %s list this job", c.found, outer.found)
+				w.Contested = true
 				return w
 			}
 			c = outer
@@ -447,7 +475,7 @@ const lookBatch = 1000
 // name begins with another's, also the entries of that one's lists.
 func Look(ctx context.Context, c redis.UniversalClient) (Ownership, error) {
 	f := newFinder(c)
-	if err := eachKey(ctx, c, func(keys []string) error { return f.batch(ctx, keys) }); err != nil {
+	if err := EachKey(ctx, c, func(keys []string) error { return f.batch(ctx, keys) }); err != nil {
 		return Ownership{}, fmt.Errorf("discover queues: %w", err)
 	}
 	o, err := f.end(ctx)
@@ -457,8 +485,8 @@ func Look(ctx context.Context, c redis.UniversalClient) (Ownership, error) {
 	return o, nil
 }
 
-// eachKey passes on every key of the database, in batches.
-func eachKey(ctx context.Context, c redis.UniversalClient, batch func([]string) error) error {
+// EachKey passes on every key of the database, in batches. O(keys).
+func EachKey(ctx context.Context, c redis.UniversalClient, batch func([]string) error) error {
 	var cursor uint64
 	for {
 		keys, next, err := c.Scan(ctx, cursor, "*", lookBatch).Result()

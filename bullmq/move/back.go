@@ -62,6 +62,12 @@ func (m *mover) back(ctx context.Context) error {
 		if err := m.unstage(ctx); err != nil {
 			return err
 		}
+		if err := m.look(ctx); err != nil {
+			return err
+		}
+		if err := m.readAlone(ctx); err != nil {
+			return err
+		}
 		if err := m.wipeContent(ctx); err != nil {
 			return err
 		}
@@ -74,7 +80,7 @@ func (m *mover) back(ctx context.Context) error {
 		}
 	}
 	for _, c := range []redis.UniversalClient{m.dst, m.src} {
-		if err := c.Unlink(ctx, m.record()).Err(); err != nil {
+		if err := c.Unlink(ctx, m.record(), m.aloneKey()).Err(); err != nil {
 			return fmt.Errorf("remove the record of the move: %w", redisconn.Explain(err))
 		}
 	}
@@ -104,7 +110,7 @@ func (m *mover) wipeContent(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
-		if err := one.scan(ctx, m.dst, m.pacer.Target, func(batch []string) error {
+		if err := one.scan(ctx, m.dst, m.there, m.pacer.Target, func(batch []string) error {
 			if keys = append(keys, batch...); len(keys) < some {
 				return nil
 			}
@@ -141,7 +147,7 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 		}
 	}
 	keys = slices.DeleteFunc(keys, func(k string) bool {
-		return own[jobOf(strings.TrimPrefix(k, q.Key("")))]
+		return m.alone[k] || own[jobOf(strings.TrimPrefix(k, q.Key("")))]
 	})
 	for drop := range slices.Chunk(keys, batchKeys) {
 		if err := m.pacer.Target(ctx, 1); err != nil {
@@ -179,7 +185,7 @@ func Sweep(
 	reports := map[string]bullmq.MergeReport{}
 	for _, q := range o.Queues {
 		r, err := bullmq.Merge(ctx, src, dst, q,
-			bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.Name})
+			bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.String()})
 		reports[q.String()] = r
 		if err != nil {
 			return reports, err
