@@ -142,6 +142,35 @@ func (o Ownership) With(known ...Found) Ownership {
 	return out
 }
 
+// Expecting adds what is known of another server whose keys are on their way to this one: its
+// queues, and the jobs that they list.
+func (o Ownership) Expecting(
+	ctx context.Context, c redis.UniversalClient, other Ownership,
+) (Ownership, error) {
+	out := o.With(other.Queues()...)
+	out.outer = map[string]map[string]bool{}
+	for _, from := range []Ownership{o, other} {
+		for base, ids := range from.outer {
+			if out.outer[base] == nil {
+				out.outer[base] = map[string]bool{}
+			}
+			for id, both := range ids {
+				for _, in := range out.candidates(base + id) {
+					if len(in.found.Queue.Key("")) <= len(base) || both {
+						break
+					}
+					var err error
+					if both, err = isListed(ctx, c, in.found.Queue, in.part); err != nil {
+						return Ownership{}, err
+					}
+				}
+				out.outer[base][id] = out.outer[base][id] || both
+			}
+		}
+	}
+	return out, nil
+}
+
 // Contested are the ids of a queue's jobs whose keys another queue lists as its own: whose
 // they are cannot be told.
 func (o Ownership) Contested(q Queue) []string {
@@ -203,9 +232,11 @@ func (o Ownership) Of(key string) (q Queue, part string, ok bool) {
 	if len(all) == 0 {
 		return Queue{}, "", false
 	}
-	for _, c := range all[1:] {
-		if both, lists := o.lists(c); lists {
-			return c.found.Queue, c.part, !both
+	if ownType(all[0].part) == "" {
+		for _, c := range all[1:] {
+			if both, lists := o.lists(c); lists {
+				return c.found.Queue, c.part, !both
+			}
 		}
 	}
 	return all[0].found.Queue, all[0].part, true
@@ -292,7 +323,7 @@ func (l looked) fits(c candidate) (job string, ok bool) {
 	if c.found.Kind != KindBullMQ { // whose keys we do not know well enough to tell
 		return "", true
 	}
-	if kind := cmp.Or(parts[c.part], more[c.part]); kind != "" {
+	if kind := ownType(c.part); kind != "" {
 		return "", l.kind == kind
 	}
 	for _, s := range jobParts {
@@ -327,6 +358,9 @@ func (l looked) fits(c candidate) (job string, ok bool) {
 // more are parts of a queue, with their types, that prove nothing.
 var more = map[string]string{"marker": "zset", "stalled": "set", "stalled-check": "string",
 	"limiter": "string", "pc": "string", "priority": "zset"}
+
+// ownType is the type of one of a queue's own parts; "" for what is none.
+func ownType(part string) string { return cmp.Or(parts[part], more[part]) }
 
 // whose judges one key by what was read of it.
 func (o Ownership) whose(key string, l looked) Whose {
@@ -394,7 +428,7 @@ func (o Ownership) ours(key string) bool {
 	}
 	_, rest, _ = strings.Cut(rest, ":") // the name of the move
 	f, part, ok := o.longest(rest)
-	return ok && f.Kind == KindBullMQ && cmp.Or(parts[part], more[part]) != ""
+	return ok && f.Kind == KindBullMQ && ownType(part) != ""
 }
 
 // Whose looks at keys, in two round trips, and says for each which queue made it, in
@@ -525,7 +559,7 @@ func WrongTypes(ctx context.Context, c redis.UniversalClient, q Queue) ([]string
 	}
 	var wrong []string
 	for part, kind := range kinds {
-		want := cmp.Or(parts[part], more[part])
+		want := ownType(part)
 		switch is, err := kind.Result(); {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", q.Key(part), redisconn.Explain(err))

@@ -146,9 +146,24 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 			return err
 		}
 	}
+	var doubtful []string // those with the name of another queue too
 	keys = slices.DeleteFunc(keys, func(k string) bool {
+		of, _, ok := m.there.Of(k)
+		if !ok || !of.Same(q) {
+			doubtful = append(doubtful, k)
+			return true
+		}
 		return m.alone[k] || own[jobOf(strings.TrimPrefix(k, q.Key("")))]
 	})
+	all, err := m.there.Whose(ctx, m.dst, doubtful)
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		if w.Owned() && w.Owner.Queue.Same(q) && !own[jobOf(w.Part)] {
+			keys = append(keys, w.Key)
+		}
+	}
 	for drop := range slices.Chunk(keys, batchKeys) {
 		if err := m.pacer.Target(ctx, 1); err != nil {
 			return err

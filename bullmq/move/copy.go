@@ -98,8 +98,8 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	return differ, scan.Wait()
 }
 
-// scan passes every key to batch that is content of the group by its name: see mine for
-// who made it. pace is asked before each command.
+// scan passes every key once to batch that may be content of the group by its name: see
+// mine for who made it. pace is asked before each command.
 func (m *mover) scan(
 	ctx context.Context, c redis.UniversalClient, own bullmq.Ownership,
 	pace func(context.Context, int) error, batch func([]string) error,
@@ -116,7 +116,7 @@ func (m *mover) scan(
 				return fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
 			}
 			for _, k := range found {
-				if of, part, ok := own.Of(k); ok && of.Same(q) && classify(part) == content {
+				if outer, may := m.mayBe(own, k); may && outer.Same(q) {
 					keys = append(keys, k)
 				}
 			}
@@ -133,6 +133,17 @@ func (m *mover) scan(
 		}
 	}
 	return nil
+}
+
+// mayBe reports whether a key may be content of a queue of the group by its name, and
+// returns the one with the shortest name among those.
+func (m *mover) mayBe(own bullmq.Ownership, key string) (outer bullmq.Queue, may bool) {
+	for _, q := range own.Contesting(key) {
+		if m.moves(q) && classify(strings.TrimPrefix(key, q.Key(""))) == content {
+			outer, may = q, true
+		}
+	}
+	return outer, may
 }
 
 // escape escapes a key for MATCH.

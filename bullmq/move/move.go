@@ -383,7 +383,7 @@ func (m *mover) changed(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(keys, func(k string) bool {
-		_, part, ok := m.queueOf(k)
-		return !ok || classify(part) != content
+		_, may := m.mayBe(m.own, k)
+		return !may
 	}), nil
 }

@@ -27,8 +27,9 @@ func (m *mover) look(ctx context.Context) (err error) {
 		}
 	}
 	m.source = m.own
-	m.own, m.there = m.own.With(m.there.Queues()...), m.there.With(m.own.Queues()...)
-	return nil
+	m.own = m.own.With(m.there.Queues()...)
+	m.there, err = m.there.Expecting(ctx, m.dst, m.own)
+	return err
 }
 
 // moves reports whether a queue is one of the group.
@@ -145,6 +146,9 @@ func (m *mover) leaveAlone(ctx context.Context, began bool) error {
 			}
 			var others []any
 			for _, w := range all {
+				if q, _, ok := m.there.Of(w.Key); !ok || !m.moves(q) {
+					continue // see unwritten
+				}
 				if !w.Gone && !(w.Owned() && m.moves(w.Owner.Queue)) {
 					others = append(others, w.Key)
 				}
