@@ -226,16 +226,22 @@ func (f *finder) end(ctx context.Context) (Ownership, error) {
 	if err := f.judgeRest(ctx); err != nil {
 		return Ownership{}, err
 	}
-	o := Ownership{found: f.proven, outer: map[string]map[string]bool{}}
+	o := Ownership{found: f.proven}
+	return o, o.readNested(ctx, f.c)
+}
+
+// readNested reads what queues list under the names of longer ones.
+func (o *Ownership) readNested(ctx context.Context, c redis.UniversalClient) error {
+	o.outer = map[string]map[string]bool{}
 	all := o.Queues()
 	for i, each := range all {
 		if inner := inner(all, i); each.Kind == KindBullMQ && len(inner) > 0 {
-			if err := o.readOuter(ctx, f.c, each.Queue, inner); err != nil {
-				return Ownership{}, err
+			if err := o.readOuter(ctx, c, each.Queue, inner); err != nil {
+				return err
 			}
 		}
 	}
-	return o, nil
+	return nil
 }
 
 // inner returns the queues whose names begin with that of the i-th: since they are sorted,

@@ -61,10 +61,7 @@ type Whose struct {
 	Part  string // of the queue: what follows "prefix:name:"
 	// Ours means that Switchyard itself keeps the key.
 	Ours bool
-	// Fleeting keys are what a worker leaves for some seconds on a queue that never had a
-	// job.
-	Fleeting bool
-	Gone     bool // there is no such key; Owner is by its name then
+	Gone bool // there is no such key; Owner is by its name then
 	// Why nobody owns it, or it cannot be told who does, when two queues contest it.
 	Why       string
 	Contested bool
@@ -126,12 +123,20 @@ func NameOwnership(queues []Queue) Ownership {
 	for _, q := range queues {
 		known = append(known, Found{Queue: q, Kind: KindBullMQ})
 	}
-	return Ownership{}.With(known...)
+	return Ownership{}.with(known...)
 }
 
-// With adds queues that are known from elsewhere: what was proven on the server that a
-// queue moves from is its name on the other one too, before it is there.
-func (o Ownership) With(known ...Found) Ownership {
+// Knowing adds queues that are known from elsewhere: what was proven on the server that a
+// queue moves from is its name on the other one too, before it is there. Their names may
+// nest, so the lists of this server are read again for that.
+func (o Ownership) Knowing(
+	ctx context.Context, c redis.UniversalClient, known []Found,
+) (Ownership, error) {
+	out := o.with(known...)
+	return out, out.readNested(ctx, c)
+}
+
+func (o Ownership) with(known ...Found) Ownership {
 	out := Ownership{found: map[string]Found{}, outer: o.outer}
 	for _, f := range known {
 		out.found[f.Queue.Key("")] = f
@@ -147,25 +152,24 @@ func (o Ownership) With(known ...Found) Ownership {
 func (o Ownership) Expecting(
 	ctx context.Context, c redis.UniversalClient, other Ownership,
 ) (Ownership, error) {
-	out := o.With(other.Queues()...)
-	out.outer = map[string]map[string]bool{}
-	for _, from := range []Ownership{o, other} {
-		for base, ids := range from.outer {
-			if out.outer[base] == nil {
-				out.outer[base] = map[string]bool{}
-			}
-			for id, both := range ids {
-				for _, in := range out.candidates(base + id) {
-					if len(in.found.Queue.Key("")) <= len(base) || both {
-						break
-					}
-					var err error
-					if both, err = isListed(ctx, c, in.found.Queue, in.part); err != nil {
-						return Ownership{}, err
-					}
+	out, err := o.Knowing(ctx, c, other.Queues())
+	if err != nil {
+		return Ownership{}, err
+	}
+	for base, ids := range other.outer {
+		if out.outer[base] == nil {
+			out.outer[base] = map[string]bool{}
+		}
+		for id, both := range ids {
+			for _, in := range out.candidates(base + id) {
+				if len(in.found.Queue.Key("")) <= len(base) || both {
+					break
 				}
-				out.outer[base][id] = out.outer[base][id] || both
+				if both, err = isListed(ctx, c, in.found.Queue, in.part); err != nil {
+					return Ownership{}, err
+				}
 			}
+			out.outer[base][id] = out.outer[base][id] || both
 		}
 	}
 	return out, nil

@@ -27,7 +27,9 @@ func (m *mover) look(ctx context.Context) (err error) {
 		}
 	}
 	m.source = m.own
-	m.own = m.own.With(m.there.Queues()...)
+	if m.own, err = m.own.Knowing(ctx, m.src, m.there.Queues()); err != nil {
+		return err
+	}
 	m.there, err = m.there.Expecting(ctx, m.dst, m.own)
 	return err
 }
