@@ -26,7 +26,7 @@ var holding = map[string]string{
 	evidence.Retries:     `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe","refused":1}]}`,
 	evidence.DualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
 	evidence.Rollback:    `{"workers":1}`,
-	evidence.Residue:     `{"queues":[{"queue":"q"}]}`,
+	evidence.Residue:     `{"databases":[0],"queues":[{"queue":"q"}]}`,
 	evidence.Ledger:      `{"acknowledged":1,"fulfilled":1}`,
 	evidence.Quiet:       `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
 	evidence.Fence:       `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`,
