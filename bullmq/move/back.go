@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -146,22 +145,19 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 			return err
 		}
 	}
-	var doubtful []string // those with the name of another queue too
-	keys = slices.DeleteFunc(keys, func(k string) bool {
-		of, _, ok := m.there.Of(k)
-		if !ok || !of.Same(q) {
-			doubtful = append(doubtful, k)
-			return true
-		}
-		return m.alone[k] || own[jobOf(strings.TrimPrefix(k, q.Key("")))]
-	})
-	all, err := m.there.Whose(ctx, m.dst, doubtful)
+	all, err := m.there.Whose(ctx, m.dst, keys)
 	if err != nil {
 		return err
 	}
+	keys = keys[:0]
 	for _, w := range all {
-		if w.Owned() && w.Owner.Queue.Same(q) && !own[jobOf(w.Part)] {
+		named, part, ok := m.there.Of(w.Key)
+		switch {
+		case m.alone[w.Key], w.Gone, w.Contested:
+		case w.Owned() && w.Owner.Queue.Same(q) && !own[jobOf(w.Part)]:
 			keys = append(keys, w.Key)
+		case w.Owner.Kind == "" && ok && named.Same(q) && !own[jobOf(part)]:
+			keys = append(keys, w.Key) // the half of a key that was on its way
 		}
 	}
 	for drop := range slices.Chunk(keys, batchKeys) {

@@ -41,7 +41,7 @@ func (m *mover) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := m.leaveAlone(ctx, began || m.o.Replaces == ""); err != nil {
+	if err := m.leaveAlone(ctx, began); err != nil {
 		return err
 	}
 	// Copies left by an earlier attempt or move may have gone from the source

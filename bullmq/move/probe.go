@@ -25,9 +25,19 @@ func (m *mover) hasContent(ctx context.Context, q bullmq.Queue) (string, error) 
 		if err != nil {
 			return "", fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
 		}
+		var named []string
 		for _, k := range keys {
 			if of, part, ok := m.there.Of(k); ok && of.Same(q) && classify(part) == content {
-				return k, nil
+				named = append(named, k)
+			}
+		}
+		all, err := m.there.Whose(ctx, m.dst, named)
+		if err != nil {
+			return "", err
+		}
+		for _, w := range all {
+			if w.Owner.Kind == "" || w.Owner.Queue.Same(q) {
+				return w.Key, nil
 			}
 		}
 		if cursor = next; cursor == 0 {
