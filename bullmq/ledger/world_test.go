@@ -28,6 +28,8 @@ type world struct {
 	// unless carries says otherwise, by job and whether it is the copy.
 	digests bool
 	carries map[string]string
+	// scheduled are the jobs that a scheduler made, as the servers know them.
+	scheduled map[string]bool
 }
 
 func (w *world) tell(e ledger.Event) {
@@ -85,6 +87,12 @@ func (w *world) intake(job, side string, shadow string) {
 		w.add(lane(shadow, true), job)
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: job, Status: 200})
+}
+
+// backoff has a job wait for ms.
+func (w *world) backoff(at ledger.Lane, job string, ms int64) {
+	w.lanes[at].state[job] = "delayed"
+	w.event(at, "delayed", job, "delay", strconv.FormatInt(w.now+ms, 10))
 }
 
 // run processes one job to its end, with attempts that fail on the way.
@@ -150,6 +158,9 @@ func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 		}
 		return 1
 	})
+	if i > 0 && kept[i-1].At == after {
+		r.Cursor = &kept[i-1]
+	}
 	kept = kept[i:]
 	r.End = len(kept) < n
 	r.Entries = kept[:min(n, len(kept))]
@@ -198,7 +209,8 @@ var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("
 func newWorld(seed uint64) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000,
 		lanes: map[ledger.Lane]*server{}, journal: ledger.NewJournal(),
-		want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
+		want: map[string][]ledger.Verdict{}, carries: map[string]string{},
+		scheduled: map[string]bool{}}
 	w.digests = seed%2 == 0
 	for _, l := range allLanes {
 		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{},
@@ -240,7 +252,7 @@ func (r *recorder) save(c ledger.Checkpoint) {
 	}
 	r.done = append(r.done, c.Done...)
 	for _, x := range c.Exceptions {
-		r.exceptions[string(x.Verdict)+" "+x.Job] = x
+		r.exceptions[string(x.Verdict)+" "+x.Queue+" "+x.Job] = x
 	}
 }
 
