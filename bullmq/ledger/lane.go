@@ -99,6 +99,8 @@ type lane struct {
 	// since the last reading that reached the end: jobs that arrived without an
 	// "added", jobs that ended without an entry, and jobs there was no room for
 	arrivals, silent, overflow int64
+	// what is read is of another history than what was counted
+	forked bool
 }
 
 // Window is one minute of one lane. Only Conclusive proves anything.
@@ -214,14 +216,27 @@ func (ln *lane) foreign(r Reading) string {
 	case r.Cursor == nil && who != "":
 		return "the server is another than was read" + who + ", and its stream does not " +
 			"reach back to " + ln.Upto.String()
+	case r.Cursor == nil && r.End && r.Added >= 0 && ln.uncounted(r) < 0:
+		return ln.fewer(r)
 	}
 	return ""
 }
 
+// uncounted returns how many entries the server counts that were not read, with those of a
+// reading that is not folded yet.
+func (ln *lane) uncounted(r Reading) int64 {
+	return r.Added - ln.BaseEntries - ln.Entries - int64(len(r.Entries))
+}
+
+func (ln *lane) fewer(r Reading) string {
+	return fmt.Sprintf("the server counts %d entries fewer than were read: a failover or "+
+		"restore lost them", -ln.uncounted(r))
+}
+
 // Read folds a reading. If the stream's history was replaced, or trimmed before it
 // was read, every window since the last complete reading becomes inconclusive and
-// every open job of the lane unsure. Of another history nothing is folded but what
-// comes from now on: it may tell of the same runs again.
+// every open job of the lane unsure. Of another history nothing is folded that is older
+// than that reading: it may tell of the same runs again.
 func (st *Streams) Read(at Lane, r Reading) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -234,54 +249,35 @@ func (st *Streams) Read(at Lane, r Reading) {
 		before = r.At
 	}
 	ln.Error, ln.listed = "", r.Listed
-	var why string
-	if !first {
-		if why = ln.foreign(r); why != "" {
-			r.Entries, r.End = nil, true
-			ln.Upto, ln.Mark = r.Last, 0
-		}
+	st.dirty.Lanes[at] = true
+	why := ""
+	if !first && !ln.forked {
+		why = ln.missing(r)
 	}
 	ln.Server = cmp.Or(r.Server, ln.Server)
-	switch {
-	case first || why != "":
-	case r.Last.Before(ln.Upto):
-		why = fmt.Sprintf("the stream ends at %s, before what was read (%s): a failover or "+
-			"restore lost entries, or it was deleted", r.Last, ln.Upto)
-		ln.Upto, ln.Mark = r.Last, 0
-	case r.Added < 0 && ln.Upto.Before(r.First):
-		why = fmt.Sprintf("the stream begins at %s, after what was read (%s), and this "+
-			"server does not count its entries: some may have been trimmed", r.First, ln.Upto)
-	}
 	for _, e := range r.Entries {
-		if e.At.Before(ln.Upto) || e.At == ln.Upto {
-			continue
+		switch {
+		case !ln.Upto.Before(e.At):
+		case ln.forked && e.At.MS <= before:
+			ln.Upto, ln.Mark = e.At, e.mark()
+		default:
+			st.fold(at, ln, e)
 		}
-		st.fold(at, ln, e)
 	}
-	st.dirty.Lanes[at] = true
 	if !r.End {
 		if why != "" {
 			st.gap(ln, before, r.At, why)
 		}
 		return
 	}
-	if !first && r.Added >= 0 && why == "" {
-		switch missed := r.Added - ln.BaseEntries - ln.Entries; {
-		case missed > 0:
-			why = fmt.Sprintf("%d entries were trimmed before they were read: raise "+
-				"streams.events.maxLen in the application", missed)
-		case missed < 0:
-			why = fmt.Sprintf("the server counts %d entries fewer than were read: a failover "+
-				"or restore lost them", -missed)
-		}
-	}
 	if why == "" && ln.overflow > 0 {
 		why = fmt.Sprintf("%d jobs were not followed: %d are open already", ln.overflow,
 			len(st.lives))
 	}
-	if why != "" {
+	switch {
+	case why != "":
 		st.gap(ln, before, r.At, why)
-	} else if !first {
+	case !first && !ln.forked:
 		st.compare(ln, before, r)
 	}
 	ln.base(r)
@@ -291,6 +287,32 @@ func (st *Streams) Read(at Lane, r Reading) {
 		ln.Upto, ln.Mark = r.Last, 0 // what lay between is gone: trimmed or deleted
 	}
 	ln.closeWindows(before, r.At, first)
+}
+
+// missing says why a reading does not go on where the last one ended; "" if it does.
+func (ln *lane) missing(r Reading) string {
+	if why := ln.foreign(r); why != "" {
+		ln.forked = true
+		return why
+	}
+	switch {
+	case r.Last.Before(ln.Upto):
+		why := fmt.Sprintf("the stream ends at %s, before what was read (%s): a failover or "+
+			"restore lost entries, or it was deleted", r.Last, ln.Upto)
+		ln.Upto, ln.Mark, ln.forked = r.Last, 0, true
+		return why
+	case r.Added < 0 && ln.Upto.Before(r.First):
+		return fmt.Sprintf("the stream begins at %s, after what was read (%s), and this "+
+			"server does not count its entries: some may have been trimmed", r.First, ln.Upto)
+	case !r.End || r.Added < 0:
+		return "" // told at the end, or not at all
+	case ln.uncounted(r) > 0:
+		return fmt.Sprintf("%d entries were trimmed before they were read: raise "+
+			"streams.events.maxLen in the application", ln.uncounted(r))
+	case ln.uncounted(r) < 0:
+		return ln.fewer(r)
+	}
+	return ""
 }
 
 // compare checks the server's counters against what was read. The base of jobs may
@@ -316,7 +338,7 @@ func (ln *lane) base(r Reading) {
 	ln.Based = true
 	ln.BaseEntries, ln.BaseAdds, ln.BaseJobs = r.Added-ln.Entries, r.Adds-ln.Adds,
 		r.Jobs-ln.Open
-	ln.arrivals, ln.silent, ln.overflow = 0, 0, 0
+	ln.arrivals, ln.silent, ln.overflow, ln.forked = 0, 0, 0, false
 }
 
 // raise follows the id counter when a job arrives that was moved here: an id that BullMQ

@@ -42,7 +42,7 @@ func (w *world) event(at ledger.Lane, event, job string, more ...string) {
 	s := w.lanes[at]
 	w.now += int64(w.rnd.IntN(3))
 	s.seq++
-	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now, s.seq),
+	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now+s.skew, s.seq),
 		append([]string{"event", event, "jobId", job}, more...))
 	if err != nil {
 		panic(err)
@@ -143,7 +143,7 @@ func (w *world) run(at ledger.Lane, job, result string) {
 func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 	s := w.lanes[at]
 	after := l.After(at)
-	r := ledger.Reading{At: w.now, Adds: s.id, Jobs: s.jobs(), Added: s.written}
+	r := ledger.Reading{At: w.now + s.skew, ReadAt: w.now, Server: s.run, Adds: s.id, Jobs: s.jobs(), Added: s.written}
 	if len(s.stream) > 0 {
 		r.Last = s.stream[len(s.stream)-1].At
 	}
@@ -172,11 +172,18 @@ type server struct {
 	stream  []ledger.Entry
 	written int64 // entries ever
 	trimmed int
+	run     string // id
+	skew    int64  // ms that its clock is ahead
 	id      int64
 	seq     int64
 	hash    map[string]bool
 	state   map[string]string // the list that has the id
 	data    map[string]bool   // whether a run of it took effect
+}
+
+func newServer(run string) *server {
+	return &server{run: run, hash: map[string]bool{}, state: map[string]string{},
+		data: map[string]bool{}}
 }
 
 func (s *server) jobs() (n int64) {
@@ -213,8 +220,7 @@ func newWorld(seed uint64) *world {
 		scheduled: map[string]bool{}}
 	w.digests = seed%2 == 0
 	for _, l := range allLanes {
-		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{},
-			data: map[string]bool{}}
+		w.lanes[l] = newServer(l.String())
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
 	return w
