@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Decision is what a person took upon themselves where nothing proves that no order was
+// Ruling is what a person took upon themselves where nothing proves that no order was
 // harmed.
-type Decision struct {
+type Ruling struct {
 	Who string `json:"who"`
 	Why string `json:"why"`
 	At  int64  `json:"at"` // unix ms
@@ -21,13 +21,13 @@ var (
 	ErrUnsigned = errors.New("a decision needs a name, a reason and a time")
 )
 
-func (d Decision) signed() bool {
+func (d Ruling) signed() bool {
 	return strings.TrimSpace(d.Who) != "" && strings.TrimSpace(d.Why) != "" && d.At > 0
 }
 
 // Decide settles an exception by a person's decision. ErrNotOpen unless there is one that
 // is not settled; ErrUnsigned.
-func (st *Streams) Decide(queue, job string, v Verdict, d Decision) error {
+func (st *Streams) Decide(queue, job string, v Verdict, d Ruling) error {
 	if !d.signed() {
 		return ErrUnsigned
 	}
@@ -45,7 +45,7 @@ func (st *Streams) Decide(queue, job string, v Verdict, d Decision) error {
 
 // DecideGap settles a gap of a lane, named by its beginning, by a person's decision.
 // ErrNotOpen unless there is one that nobody decided on; ErrUnsigned.
-func (st *Streams) DecideGap(at Lane, from int64, d Decision) error {
+func (st *Streams) DecideGap(at Lane, from int64, d Ruling) error {
 	if !d.signed() {
 		return ErrUnsigned
 	}

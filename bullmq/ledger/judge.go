@@ -45,7 +45,7 @@ type Exception struct {
 	SettledBy string `json:"settled_by,omitempty"`
 	SettledAt int64  `json:"settled_at,omitempty"`
 	// Decision is set when a person settled it, and not a proof.
-	Decision *Decision `json:"decision,omitempty"`
+	Decision *Ruling `json:"decision,omitempty"`
 }
 
 type exceptionKey struct {
@@ -163,7 +163,7 @@ func (st *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 		switch {
 		case s.Unsure && shadow:
 			// its end was among the missed entries, which are reported as such
-		case s.Unsure && f.Applied > 0 && !life.Before && covers(j, life.Began-st.skew(life)):
+		case s.Unsure && f.Applied > 0 && !life.Before && covers(j, life.Began):
 			// ... and the record says that it took effect
 		case s.Unsure && told < missing+st.o.Deadline.Milliseconds() && f.Known:
 			// it ended while nobody was reading: the record has until the deadline
@@ -200,9 +200,7 @@ func (st *Streams) judge(now int64, life *Life, j Record) {
 		return
 	}
 	st.judgeEnd(now, life)
-	skew := st.skew(life)
-	if life.runs() > 0 && !f.Known && !life.Partial && !life.Scheduled &&
-		covers(j, life.Began-skew) {
+	if life.runs() > 0 && !f.Known && !life.Partial && !life.Scheduled && covers(j, life.Began) {
 		st.raise(now, life, Ghost, fmt.Sprintf(
 			"ran (%s), although the application has no record of it", life.completions()))
 	}
@@ -264,16 +262,6 @@ func (st *Streams) judgeEnd(now int64, life *Life) {
 	}
 }
 
-// skew is how far the clock of the server on which a life began may be ahead of ours.
-func (st *Streams) skew(life *Life) (ms int64) {
-	for i, s := range life.Stays {
-		if ln := st.lanes[laneAt(life.Queue, i)]; s != nil && ln != nil {
-			ms = max(ms, ln.Skew)
-		}
-	}
-	return ms
-}
-
 // close folds a life. Only what took effect is remembered: a removed job may be
 // added again.
 func (st *Streams) close(now int64, k lifeKey, life *Life) {
@@ -329,7 +317,7 @@ func (st *Streams) raise(now int64, life *Life, v Verdict, detail string) {
 		Verdict: v,
 		At:      now,
 		Detail:  detail,
-		Began:   life.Began - st.skew(life),
+		Began:   life.Began,
 		Before:  life.Before,
 		Runs:    runs,
 	}

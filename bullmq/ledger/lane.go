@@ -53,10 +53,10 @@ type Cursor struct {
 // Gap is a time in which entries were missed, or the server's counters disagree with what
 // was read.
 type Gap struct {
-	From     int64     `json:"from"`  // unix ms by the server's clock
-	Until    int64     `json:"until"` // the same
-	Why      string    `json:"why"`
-	Decision *Decision `json:"decision,omitempty"`
+	From     int64   `json:"from"`  // unix ms by the server's clock
+	Until    int64   `json:"until"` // the same
+	Why      string  `json:"why"`
+	Decision *Ruling `json:"decision,omitempty"`
 }
 
 // OpenGaps returns the gaps on which nobody decided.
@@ -248,7 +248,7 @@ func (st *Streams) Read(at Lane, r Reading) {
 	if first {
 		before = r.At
 	}
-	ln.Error, ln.listed = "", r.Listed
+	ln.Error, ln.listed, ln.Skew = "", r.Listed, r.At-cmp.Or(r.ReadAt, r.At)
 	st.dirty.Lanes[at] = true
 	why := ""
 	if !first && !ln.forked {
@@ -281,8 +281,7 @@ func (st *Streams) Read(at Lane, r Reading) {
 		st.compare(ln, before, r)
 	}
 	ln.base(r)
-	ln.At, ln.ReadAt = r.At, cmp.Or(r.ReadAt, r.At)
-	ln.Skew, ln.Since = ln.At-ln.ReadAt, cmp.Or(ln.Since, r.At)
+	ln.At, ln.ReadAt, ln.Since = r.At, r.At-ln.Skew, cmp.Or(ln.Since, r.At)
 	if ln.Upto.Before(r.Last) {
 		ln.Upto, ln.Mark = r.Last, 0 // what lay between is gone: trimmed or deleted
 	}

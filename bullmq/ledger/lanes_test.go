@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,6 +85,25 @@ func TestOrdersOfALaneThatComesBackAreWatchedAgain(t *testing.T) {
 	s.rounds(70) // the record has until the deadline to say that it ended
 	if s.exception(ledger.Loss, "evt").Job == "" {
 		t.Errorf("an order that vanished is no loss: %+v", s.db.exceptions)
+	}
+}
+
+func TestALaneThatIsLetGoUnreadIsAGap(t *testing.T) {
+	t.Parallel()
+	at := lane(ledger.Source, false)
+	for rule, unread := range map[string]func(s *stage){
+		"it could not be read":   func(s *stage) { s.l.Failed(at, errors.New("no route")) },
+		"it was not read lately": func(s *stage) { s.now += 60_000 },
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			s := openStage(t, 3)
+			unread(s)
+			s.l.Drop(at, s.now)
+			if gaps := s.gaps(at); len(gaps) != 1 || !strings.Contains(gaps[0].Why, "let go") {
+				t.Errorf("gaps: %+v", gaps)
+			}
+		})
 	}
 }
 
@@ -182,11 +202,11 @@ func TestAnotherServerIsNoticed(t *testing.T) {
 			if len(gaps) == 0 || !strings.Contains(gaps[0].Why, tc.gap) {
 				t.Fatalf("want a gap because %q: %+v", tc.gap, gaps)
 			}
-			d := ledger.Decision{Who: "ada", Why: "nothing ran then", At: s.now}
+			d := ledger.Ruling{Who: "ada", Why: "nothing ran then", At: s.now}
 			if err := s.l.DecideGap(source, gaps[0].From+1, d); err == nil {
 				t.Error("a gap that is not there was decided on")
 			}
-			if err := s.l.DecideGap(source, gaps[0].From, ledger.Decision{}); err == nil {
+			if err := s.l.DecideGap(source, gaps[0].From, ledger.Ruling{}); err == nil {
 				t.Error("nobody decided")
 			}
 			if err := s.l.DecideGap(source, gaps[0].From, d); err != nil {

@@ -62,7 +62,7 @@ type Life struct {
 	// Partial means that the first entry seen was not an "added", so what came
 	// before is unknown, or the job was moved here.
 	Partial bool  `json:"partial,omitempty"`
-	Began   int64 `json:"began,omitempty"` // unix ms by the server's clock: the first entry
+	Began   int64 `json:"began,omitempty"` // unix ms by our clock: the first entry
 	// Scheduled means that BullMQ made the job for a scheduler: no order is behind it.
 	// Asked means that the server was asked whether it did.
 	Scheduled bool     `json:"scheduled,omitempty"`

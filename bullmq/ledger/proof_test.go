@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"cmp"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +24,13 @@ func (r *record) Since() int64                      { return r.since }
 // stage is one ledger over a world, and what has become of it.
 type stage struct {
 	*world
-	t   *testing.T
-	l   *ledger.Streams
-	db  *recorder
-	rec *record
-	// told is how far the record is behind now
-	behind int64
+	t      *testing.T
+	l      *ledger.Streams
+	db     *recorder
+	rec    *record
+	behind int64 // how far the record is behind now
+	// away lanes are let go, unreadable ones are not
+	away, unreadable map[ledger.Lane]bool
 }
 
 var proofOptions = ledger.Options{Deadline: time.Minute, Linger: time.Second}
@@ -46,7 +49,16 @@ func openStage(t *testing.T, seed uint64) *stage {
 // round lets ms pass, and then reads, looks, judges and saves.
 func (s *stage) round(ms int64) {
 	s.now += ms
-	for at := range s.lanes {
+	for _, at := range slices.SortedFunc(maps.Keys(s.lanes), func(a, b ledger.Lane) int {
+		return cmp.Compare(a.String(), b.String())
+	}) {
+		switch {
+		case s.away[at]:
+			continue
+		case s.unreadable[at]:
+			s.l.Failed(at, errors.New("connection reset by peer"))
+			continue
+		}
 		s.world.read(s.l, at, 1000)
 		for _, job := range s.l.Overdue(at, s.now, 0, 100) {
 			s.l.Seen(at, job, s.now, s.lanes[at].look(job))
@@ -218,8 +230,8 @@ func TestAPersonDecidesInWritingOrNotAtAll(t *testing.T) {
 			t.Parallel()
 			s := openStage(t, 1)
 			s.fault(v)
-			d := ledger.Decision{Who: "ada", Why: "asked the customer", At: s.now}
-			for _, bad := range []ledger.Decision{{}, {Why: d.Why, At: d.At},
+			d := ledger.Ruling{Who: "ada", Why: "asked the customer", At: s.now}
+			for _, bad := range []ledger.Ruling{{}, {Why: d.Why, At: d.At},
 				{Who: d.Who, At: d.At}, {Who: d.Who, Why: d.Why}, {Who: " ", Why: d.Why, At: d.At}} {
 				if err := s.l.Decide(queueName, "42", v, bad); !errors.Is(err, ledger.ErrUnsigned) {
 					t.Errorf("%+v: %v", bad, err)

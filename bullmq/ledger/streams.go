@@ -133,7 +133,9 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 			ln.overflow++
 			return
 		}
-		life = &Life{Queue: at.Queue, Job: e.Job, Began: e.At.MS, Before: st.wasDone(k)}
+		life = &Life{
+			Queue: at.Queue, Job: e.Job, Began: e.At.MS - ln.Skew, Before: st.wasDone(k),
+		}
 		st.lives[k] = life
 	}
 	st.dirty.life(k)
@@ -213,6 +215,10 @@ func (st *Streams) Failed(at Lane, err error) {
 	st.dirty.Lanes[at] = true
 }
 
+// unreadFor is how long ago a lane may have been read for nothing to be missing when its
+// server is let go: a few waits for an entry.
+const unreadFor = 4 * readIdle
+
 // Drop says that nobody reads a lane from now (unix ms) on, because its server was let go.
 // What its jobs did there stays in their lives, and nothing more is expected from it. How
 // far it was read stays, too: should it be read again, it goes on from there.
@@ -222,6 +228,9 @@ func (st *Streams) Drop(at Lane, now int64) {
 	ln := st.lanes[at]
 	if ln == nil || ln.DroppedAt != 0 {
 		return
+	}
+	if ln.Based && (ln.Error != "" || now-ln.ReadAt > unreadFor.Milliseconds()) {
+		ln.missed(ln.At, now+ln.Skew, "its server was let go while it could not be read")
 	}
 	ln.DroppedAt = now
 	st.dirty.Lanes[at] = true

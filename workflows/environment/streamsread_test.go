@@ -103,7 +103,7 @@ func TestNothingThatIsOpenOrUnknownIsGreen(t *testing.T) {
 		}, "the events of target orders (shadow) from"},
 		"events missed, and a person decided": {func(_ *testing.T, r *ledgerRig) {
 			c := gap(r, sourceOrders, hour)
-			c.Gaps[0].Decision = &ledger.Decision{Who: "ada", Why: "nothing ran", At: 1}
+			c.Gaps[0].Decision = &ledger.Ruling{Who: "ada", Why: "nothing ran", At: 1}
 			r.cursors[sourceOrders] = *c
 		}, ""},
 		"events missed on a side that was let go": {func(t *testing.T, r *ledgerRig) {
