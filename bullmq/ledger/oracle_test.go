@@ -133,8 +133,8 @@ var evils = map[string]func(s *truth){
 	},
 	"entries are trimmed unread, and an order with them": func(s *truth) {
 		s.lose()
-		for at, srv := range s.lanes {
-			if !s.away[at] {
+		for _, at := range s.order() {
+			if srv := s.lanes[at]; !s.away[at] {
 				s.event(at, "resumed", "")
 				srv.trimmed = len(srv.stream)
 			}
@@ -259,7 +259,7 @@ func (s *truth) whatever() {
 	case 0, 1:
 		s.restart()
 	case 2:
-		for at := range s.lanes {
+		for _, at := range s.order() {
 			if !s.away[at] && s.rnd.IntN(2) == 0 {
 				s.unreadable = map[ledger.Lane]bool{at: true}
 			}

@@ -49,11 +49,10 @@ func openStage(t *testing.T, seed uint64) *stage {
 // round lets ms pass, and then reads, looks, judges and saves.
 func (s *stage) round(ms int64) {
 	s.now += ms
-	for _, at := range slices.SortedFunc(maps.Keys(s.lanes), func(a, b ledger.Lane) int {
-		return cmp.Compare(a.String(), b.String())
-	}) {
+	for _, at := range s.order() {
 		switch {
-		case s.away[at]:
+		case s.away[at]: // said again until it is saved
+			s.l.Drop(at, s.now)
 			continue
 		case s.unreadable[at]:
 			s.l.Failed(at, errors.New("connection reset by peer"))
@@ -69,6 +68,13 @@ func (s *stage) round(ms int64) {
 	}
 	s.l.Judge(s.now, s.now-s.behind, s.rec)
 	s.db.save(s.l.Changes())
+}
+
+// order returns the lanes, in an order that a seed repeats.
+func (s *stage) order() []ledger.Lane {
+	return slices.SortedFunc(maps.Keys(s.lanes), func(a, b ledger.Lane) int {
+		return cmp.Compare(a.String(), b.String())
+	})
 }
 
 func (s *stage) rounds(n int) {
