@@ -15,6 +15,7 @@ import (
 type LedgerRow struct {
 	Lane, Queue, Job, Verdict, State string
 	Start, At, SettledAt             int64 // unix ms
+	DroppedAt                        int64 // of a cursor: since when its lane is not followed; 0: it is
 	// JSON; not json.RawMessage, which database/sql does not scan from text
 	Body string
 }
@@ -36,13 +37,17 @@ const rowsAtOnce = 200
 // table is rows of one table; the first columns are its key.
 type table [][]any
 
+// rowKey is the key columns of a row, texts and numbers; what a shorter key leaves is nil.
+type rowKey [4]any
+
 // insert writes them over what is there. Of two with the same key the later one counts:
 // ids that differ only in bytes that no text has become one.
 func (t table) insert(tx *gorm.DB, into string, keys int, conflict string) error {
-	at := make(map[string]int, len(t))
+	at := make(map[rowKey]int, len(t))
 	unique := make(table, 0, len(t))
 	for _, row := range t {
-		key := fmt.Sprintf("%q", row[:keys])
+		var key rowKey
+		copy(key[:], row[:keys])
 		if i, ok := at[key]; ok {
 			unique[i] = row
 			continue
@@ -70,9 +75,10 @@ func (s *Store) SaveLedger(
 		do := func(sql string, args ...any) error { return tx.Exec(sql, args...).Error }
 		var rows table
 		for _, r := range c.Cursors {
-			rows = append(rows, []any{mid, r.Lane, r.Body})
+			rows = append(rows, []any{mid, r.Lane, r.Body, r.DroppedAt})
 		}
-		if err := rows.insert(tx, `ledger_cursors (migration_id, lane, body)`, 2,
+		// whether a lane is followed is said by registering and dropping it alone
+		if err := rows.insert(tx, `ledger_cursors (migration_id, lane, body, dropped_at)`, 2,
 			`(migration_id, lane) DO UPDATE SET body = excluded.body`); err != nil {
 			return err
 		}
@@ -151,8 +157,7 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 			err = db.Raw(sql, mid).Scan(into).Error
 		}
 	}
-	read(&c.Cursors,
-		`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`)
+	read(&c.Cursors, ledgerCursors)
 	read(
 		&c.Windows,
 		`SELECT lane, start, state, body FROM ledger_windows
@@ -184,38 +189,39 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 	return c, nil
 }
 
-// LedgerCursors gives how far each lane was read.
+const ledgerCursors = `SELECT lane, body, dropped_at FROM ledger_cursors
+	WHERE migration_id = ? ORDER BY lane`
+
+// LedgerCursors gives how far each lane was read, also those that are not followed now.
 func (s *Store) LedgerCursors(ctx context.Context, mid string) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).Raw(
-		`SELECT lane, body FROM ledger_cursors WHERE migration_id = ? ORDER BY lane`,
-		mid).Scan(&rows).Error
+	err = s.db.WithContext(ctx).Raw(ledgerCursors, mid).Scan(&rows).Error
 	return rows, s.failure(err)
 }
 
-// RegisterLedgerCursor adds a lane's row unless there is one: from then on LedgerCursors
-// tells that the lane is read.
+// RegisterLedgerCursor says that a lane is followed from now on, and adds its row unless there
+// is one: LedgerCursors tells so before anybody reads the lane.
 func (s *Store) RegisterLedgerCursor(ctx context.Context, mid string, r LedgerRow) error {
 	return s.failure(s.db.WithContext(ctx).Exec(
 		`INSERT INTO ledger_cursors (migration_id, lane, body) VALUES (?, ?, ?)
-			ON CONFLICT (migration_id, lane) DO NOTHING`, mid, r.Lane, r.Body).Error)
+			ON CONFLICT (migration_id, lane) DO UPDATE SET dropped_at = 0`,
+		mid, r.Lane, r.Body).Error)
 }
 
-// DropLedgerCursor forgets how far a lane was read whose server is there no more.
-func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string) error {
+// DropLedgerCursor says since when (unix ms) a lane is not followed because its server was let
+// go. How far it was read stays.
+func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string, at int64) error {
 	return s.failure(s.db.WithContext(ctx).Exec(
-		`DELETE FROM ledger_cursors WHERE migration_id = ? AND lane = ?`, mid, lane).Error)
+		`UPDATE ledger_cursors SET dropped_at = ?
+			WHERE migration_id = ? AND lane = ? AND dropped_at = 0`, at, mid, lane).Error)
 }
 
-// LedgerWindows gives the windows that began at or after since (unix ms), the newest
-// first, at most limit.
+// LedgerWindows gives all windows that began at or after since (unix ms), the newest first.
 func (s *Store) LedgerWindows(
-	ctx context.Context, mid string, since int64, limit int,
+	ctx context.Context, mid string, since int64,
 ) (rows []LedgerRow, err error) {
-	err = s.db.WithContext(ctx).
-		Raw(`SELECT lane, start, state, body FROM ledger_windows
-			WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane LIMIT ?`, mid, since, limit).
-		Scan(&rows).
-		Error
+	err = s.db.WithContext(ctx).Raw(`SELECT lane, start, state, body FROM ledger_windows
+		WHERE migration_id = ? AND start >= ? ORDER BY start DESC, lane`, mid, since).
+		Scan(&rows).Error
 	return rows, s.failure(err)
 }
 

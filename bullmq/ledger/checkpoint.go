@@ -47,7 +47,9 @@ func (st *Streams) Changes() Checkpoint {
 	var c Checkpoint
 	for at := range st.dirty.Lanes {
 		ln := st.lanes[at]
-		c.Cursors = append(c.Cursors, ln.Cursor)
+		saved := ln.Cursor
+		saved.Gaps = slices.Clone(ln.Gaps)
+		c.Cursors = append(c.Cursors, saved)
 		if !ln.Based {
 			continue // history
 		}
@@ -103,6 +105,7 @@ func RestoreStreams(o Options, c Checkpoint) *Streams {
 	}
 	for _, life := range c.Lives {
 		life.saved = true
+		life.Began = cmp.Or(life.Began, life.added()) // one that an older version saved
 		l.lives[lifeKey{life.Queue, life.Job}] = &life
 	}
 	for _, h := range c.Done {

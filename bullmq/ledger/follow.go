@@ -13,15 +13,15 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
-// ReadLane reads up to n entries of a queue's events stream after a position, and
-// the server's counters, atomically (MULTI). It costs the server O(n) for the
-// entries and O(1) for the counters. It reads nothing but the stream, so it sees
-// removed jobs too.
+// ReadLane reads up to n entries of a queue's events stream after a position, the entry at
+// that position, the server's counters and its run id, atomically (MULTI). It costs the
+// server O(n) for the entries and O(1) for the rest. It reads nothing but the stream, so it
+// sees removed jobs too.
 func ReadLane(
 	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, after Position, n int64,
 ) (Reading, error) {
 	tx := c.TxPipeline()
-	now := tx.Time(ctx)
+	now, server := tx.Time(ctx), tx.Info(ctx, "server")
 	id := tx.Get(ctx, q.Key("id"))
 	info := tx.XInfoStream(ctx, q.Key("events"))
 	lists := []*redis.IntCmd{tx.LLen(ctx, q.Key("wait")), tx.LLen(ctx, q.Key("paused")),
@@ -31,7 +31,7 @@ func ReadLane(
 	// is not a job.
 	ends := []*redis.StringCmd{tx.LIndex(ctx, q.Key("wait"), 0),
 		tx.LIndex(ctx, q.Key("wait"), -1)}
-	entries := tx.XRangeN(ctx, q.Key("events"), "("+after.String(), "+", n)
+	entries := tx.XRangeN(ctx, q.Key("events"), after.String(), "+", n+1)
 	if _, err := tx.Exec(ctx); err != nil && !isAnswer(err) {
 		return Reading{}, redisconn.Explain(err)
 	}
@@ -41,8 +41,11 @@ func ReadLane(
 			return Reading{}, fmt.Errorf("%s: %w", q, redisconn.Explain(err))
 		}
 	}
-	r := Reading{At: now.Val().UnixMilli(), End: int64(len(entries.Val())) < n}
+	r := Reading{At: now.Val().UnixMilli()}
 	var err error
+	if server.Err() == nil { // one that does not tell its run id is told by its stream alone
+		r.Server = redisconn.ParseInfo(server.Val())["run_id"]
+	}
 	if r.Adds, err = id.Int64(); err != nil && !errors.Is(err, redis.Nil) {
 		return r, fmt.Errorf("%s: its id counter: %w", q, redisconn.Explain(err))
 	}
@@ -84,8 +87,14 @@ func ReadLane(
 		if err != nil {
 			return r, fmt.Errorf("%s: %w", q, err)
 		}
+		if e.At == after {
+			r.Cursor = &e
+			continue
+		}
 		r.Entries = append(r.Entries, e)
 	}
+	r.End = int64(len(r.Entries)) < n
+	r.Entries = r.Entries[:min(n, int64(len(r.Entries)))]
 	return r, nil
 }
 
@@ -115,6 +124,7 @@ func (st *Streams) Follow(
 	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane,
 	now func() int64,
 ) error {
+	st.Follows(at)
 	var looked int64
 	for {
 		for {
@@ -122,6 +132,7 @@ func (st *Streams) Follow(
 			if err != nil {
 				return err
 			}
+			r.ReadAt = now()
 			st.Read(at, r)
 			if r.End {
 				break

@@ -175,7 +175,7 @@ func (j *Journal) Rates(sinceMS, nowMS int64) map[string]float64 {
 }
 
 // Job returns what is known about the order a job is for.
-func (j *Journal) Job(id string) Facts {
+func (j *Journal) Job(_, id string) Facts {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	if j.canaries[id] {
@@ -186,6 +186,7 @@ func (j *Journal) Job(id string) Facts {
 			Known:        true,
 			Acknowledged: o.acknowledged != 0,
 			Applied:      o.applied,
+			Caught:       o.suppressed,
 			Sent:         o.sent,
 			Different:    o.differs(id),
 		}

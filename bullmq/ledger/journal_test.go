@@ -193,7 +193,7 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 			"the run got data d1, the shadow run d2"},
 	} {
 		l := tt.j.journal()
-		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job("job-a").Different
+		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job(queueName, "job-a").Different
 		found, _ := l.Find("a")
 		if tt.want == "" {
 			if s.Mismatches+s.DataMismatches+len(s.MismatchIDs) != 0 || story != "" ||
@@ -391,7 +391,7 @@ func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.
 	if !found || !story.Folded {
 		t.Fatalf("the oldest order is still kept whole: %+v %v", story, found)
 	}
-	if f := o.Job("job-0"); !f.Known || f.Applied != 1 {
+	if f := o.Job(queueName, "job-0"); !f.Known || f.Applied != 1 {
 		t.Errorf("%+v", f)
 	}
 	tell(ledger.Event{Type: ledger.EventExecuted, Order: "0", JobID: "job-0",

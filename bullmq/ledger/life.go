@@ -18,10 +18,14 @@ type Stay struct {
 	Added   int    `json:"added,omitempty"`
 	Active  int    `json:"active,omitempty"` // attempts started
 	// completions meant to take effect: all whose outcome does not say otherwise
-	Completed int `json:"completed,omitempty"`
+	Completed int      `json:"completed,omitempty"`
+	Ended     Position `json:"ended,omitzero"` // the entry of the last completion
 	// completions whose outcome says that nothing was done, see the Outcome
 	// constants
 	Harmless int `json:"harmless,omitempty"`
+	// of those, the ones of a worker whose side was not primary: nothing was done, nor
+	// had been before
+	Misrouted int `json:"misrouted,omitempty"`
 	// moved to failed: final unless somebody retries it
 	Failed  int    `json:"failed,omitempty"`
 	Retried int    `json:"retried,omitempty"` // attempts after the first
@@ -34,6 +38,7 @@ type Stay struct {
 	// job as it should. What the stream says up to there decides.
 	Missing *Position `json:"missing,omitempty"`
 	Why     string    `json:"why,omitempty"` // why Missing is set
+	Was     string    `json:"was,omitempty"` // the state in which it was released
 }
 
 func (s *Stay) open() bool {
@@ -56,9 +61,14 @@ type Life struct {
 	Before bool `json:"before,omitempty"`
 	// Partial means that the first entry seen was not an "added", so what came
 	// before is unknown, or the job was moved here.
-	Partial bool     `json:"partial,omitempty"`
-	Stays   [4]*Stay `json:"stays"` // source, source shadow, target, target shadow
-	saved   bool
+	Partial bool  `json:"partial,omitempty"`
+	Began   int64 `json:"began,omitempty"` // unix ms by our clock: the first entry
+	// Scheduled means that BullMQ made the job for a scheduler: no order is behind it.
+	// Asked means that the server was asked whether it did.
+	Scheduled bool     `json:"scheduled,omitempty"`
+	Asked     bool     `json:"asked,omitempty"`
+	Stays     [4]*Stay `json:"stays"` // source, source shadow, target, target shadow
+	saved     bool
 }
 
 // Places names the stays of a life, by index.
@@ -71,8 +81,8 @@ func (l *Life) Open() bool { return slices.ContainsFunc(l.Stays[:], (*Stay).open
 // forever where no worker runs them, and must not keep the rest from being judged.
 func (l *Life) copiesOnly() bool { return !l.Stays[0].open() && !l.Stays[2].open() }
 
-// first returns when the job was added, as far as that is known.
-func (l *Life) first() (at int64) {
+// added returns when the job was added, as far as that is known.
+func (l *Life) added() (at int64) {
 	for _, s := range l.Stays {
 		if s != nil && s.AddedAt != 0 && (at == 0 || s.AddedAt < at) {
 			at = s.AddedAt
@@ -81,10 +91,42 @@ func (l *Life) first() (at int64) {
 	return at
 }
 
-func (l *Life) last() (at int64) {
-	for _, s := range l.Stays {
+// runs returns how many completions were meant to take effect.
+func (l *Life) runs() (n int) {
+	for i, s := range l.Stays {
+		if s != nil && i%2 == 0 {
+			n += s.Completed
+		}
+	}
+	return n
+}
+
+// knows reports whether a completion that a lane's history tells of is one that is known: by
+// the same entry of another stream, or since the job took effect before this life.
+func (l *Life) knows(place int, at Position) bool {
+	return l.Before || slices.ContainsFunc([]int{0, 2}, func(i int) bool {
+		return i != place && l.Stays[i] != nil && l.Stays[i].Completed > 0 &&
+			l.Stays[i].Ended == at
+	})
+}
+
+// ended reports whether the job was run to an end, other than by a worker whose side was
+// not primary.
+func (l *Life) ended() bool {
+	for i, s := range l.Stays {
+		if s != nil && i%2 == 0 && s.Completed+s.Harmless > s.Misrouted {
+			return true
+		}
+	}
+	return false
+}
+
+// last returns the time of the last event, by our clock: skews says by how much each
+// server's is ahead.
+func (l *Life) last(skews [4]int64) (at int64) {
+	for i, s := range l.Stays {
 		if s != nil {
-			at = max(at, s.At)
+			at = max(at, s.At-skews[i])
 		}
 	}
 	return at
@@ -92,13 +134,13 @@ func (l *Life) last() (at int64) {
 
 // late reports whether an open stay should have ended by now, counted from when the
 // job was added or, if it was delayed, from when it was due. It also returns that
-// time.
-func (l *Life) late(now, deadline int64) (bool, int64) {
+// time. All by our clock, see last; Due is the application's.
+func (l *Life) late(now, deadline int64, skews [4]int64) (bool, int64) {
 	for i, s := range l.Stays {
 		if i%2 == 1 || !s.open() {
 			continue
 		}
-		since := max(cmp.Or(s.AddedAt, s.At), s.Due)
+		since := max(cmp.Or(s.AddedAt, s.At)-skews[i], s.Due)
 		if now-since > deadline {
 			return true, since
 		}
@@ -193,9 +235,13 @@ func (s *Stay) step(e Entry, state string) {
 		}
 		s.Active++
 	case "completed":
+		s.Ended = e.At
 		switch e.Outcome {
 		case OutcomeSuppressed, OutcomeCompared, OutcomeMisrouted, OutcomeCanary:
 			s.Harmless++
+			if e.Outcome == OutcomeMisrouted {
+				s.Misrouted++
+			}
 		default:
 			s.Completed++
 		}

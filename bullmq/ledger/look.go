@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (st *Streams) Overdue(at Lane, now int64, grace time.Duration, n int) []str
 		return nil
 	}
 	place := at.place()
+	there := now + ln.Skew // by the server's clock
 	type due struct {
 		job  string
 		when int64
@@ -33,7 +35,7 @@ func (st *Streams) Overdue(at Lane, now int64, grace time.Duration, n int) []str
 	var found []due
 	for k, life := range st.lives {
 		s := life.Stays[place]
-		if k.queue != at.Queue || !s.open() || now-s.At < grace.Milliseconds() && !s.Unsure ||
+		if k.queue != at.Queue || !s.open() || there-s.At < grace.Milliseconds() && !s.Unsure ||
 			s.Missing != nil {
 			continue
 		}
@@ -157,9 +159,110 @@ func LookAt(
 	return out, nil
 }
 
+// scheduler returns the key of the scheduler that a job's id names, "repeat:<key>:<ms>";
+// "" when it names none. An application may have chosen such an id: only the server knows.
+func scheduler(job string) string {
+	key, ok := strings.CutPrefix(job, "repeat:")
+	cut := strings.LastIndexByte(key, ':')
+	if !ok || cut < 0 {
+		return ""
+	}
+	if _, err := strconv.ParseUint(key[cut+1:], 10, 64); err != nil {
+		return ""
+	}
+	return key[:cut]
+}
+
+// unasked reports whether it is still to be found out if a scheduler made the job.
+func (st *Streams) unasked(life *Life) bool {
+	if life.Scheduled || life.Asked || scheduler(life.Job) == "" {
+		return false
+	}
+	for i, s := range life.Stays {
+		ln := st.lanes[laneAt(life.Queue, i)]
+		if s != nil && ln != nil && ln.DroppedAt == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Unasked returns up to n jobs of a lane that a scheduler may have made. Whoever follows
+// the lane asks the server and reports to Asked.
+func (st *Streams) Unasked(at Lane, n int) (jobs []string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.eachStay(at, func(k lifeKey, _ *Stay) {
+		if len(jobs) < n && st.unasked(st.lives[k]) {
+			jobs = append(jobs, k.job)
+		}
+	})
+	return jobs
+}
+
+// Asked records whether a lane's server knows a job as a scheduler's.
+func (st *Streams) Asked(at Lane, job string, scheduled bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	k := lifeKey{at.Queue, job}
+	if life := st.lives[k]; life != nil {
+		life.Asked, life.Scheduled = true, life.Scheduled || scheduled
+		st.dirty.life(k)
+	}
+}
+
+// AskScheduled asks a server which jobs its schedulers made: the job says so itself, or, once
+// it is gone, the scheduler that its id names is there. Of older versions the job's options
+// say it.
+func AskScheduled(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, jobs []string,
+) (map[string]bool, error) {
+	p := c.Pipeline()
+	own := make([]*redis.SliceCmd, len(jobs))
+	in := make([]*redis.FloatCmd, len(jobs))
+	for i, id := range jobs {
+		own[i] = p.HMGet(ctx, q.Key(id), "rjk", "opts")
+		in[i] = p.ZScore(ctx, q.Key("repeat"), scheduler(id))
+	}
+	if _, err := p.Exec(ctx); err != nil && !isAnswer(err) {
+		return nil, redisconn.Explain(err)
+	}
+	out := make(map[string]bool, len(jobs))
+	for i, id := range jobs {
+		fields, err := own[i].Result()
+		if err == nil && in[i].Err() != nil && !errors.Is(in[i].Err(), redis.Nil) {
+			err = in[i].Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", id, redisconn.Explain(err))
+		}
+		key, _ := fields[0].(string)
+		opts, _ := fields[1].(string)
+		out[id] = key != "" || strings.Contains(opts, `"repeat":{`) || in[i].Err() == nil
+	}
+	return out, nil
+}
+
+func (st *Streams) askRound(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane,
+) error {
+	jobs := st.Unasked(at, lookLimit)
+	if len(jobs) == 0 {
+		return nil
+	}
+	scheduled, err := AskScheduled(ctx, c, q, jobs)
+	for id, yes := range scheduled {
+		st.Asked(at, id, yes)
+	}
+	return err
+}
+
 func (st *Streams) lookRound(
 	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, at Lane, now int64,
 ) error {
+	if err := st.askRound(ctx, c, q, at); err != nil {
+		return err
+	}
 	jobs := st.Overdue(at, now, lookGrace, int(min(lookLimit, 1+lookScan/(1+st.listed(at)))))
 	if len(jobs) == 0 {
 		return nil

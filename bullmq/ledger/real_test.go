@@ -176,7 +176,7 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	}
 	workers := []*bullmqtest.Worker{v6.Work(t, source, "orders"), v6.Work(t, target, "orders")}
 	raised := func(v ledger.Verdict, id string) func() bool {
-		return func() bool { return s.db.exceptions[string(v)+" "+id].Job == id }
+		return func() bool { return s.db.exceptions[string(v)+" orders "+id].Job == id }
 	}
 
 	s.add(v6, ledger.Source, delayed("hashless"))
@@ -186,7 +186,7 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	})
 	source.Client().Del(t.Context(), "bull:orders:hashless")
 	s.until("a deleted hash", raised(ledger.Loss, "hashless"))
-	if e := s.db.exceptions["loss hashless"]; !strings.Contains(e.Detail, "empty data") {
+	if e := s.db.exceptions["loss orders hashless"]; !strings.Contains(e.Detail, "empty data") {
 		t.Errorf("%+v", e)
 	}
 
@@ -196,7 +196,7 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 	s.ran(<-workers[1].Jobs, ledger.OutcomeApplied)
 	s.until("a run on both sides", raised(ledger.Double, "both"))
 	s.until("and the side it was not sent to", raised(ledger.Stray, "both"))
-	if e := s.db.exceptions["double both"]; e.SettledBy != "" {
+	if e := s.db.exceptions["double orders both"]; e.SettledBy != "" {
 		t.Errorf("settled by %s, although it took effect twice", e.SettledBy)
 	}
 
@@ -226,7 +226,7 @@ func TestFaultsOfRealQueuesAreFoundByTheirIds(t *testing.T) {
 			Side: ledger.Target, Outcome: ledger.OutcomeApplied,
 			Digest: digest(string(got.Data))})
 		s.until("data that was "+id, raised(ledger.Mismatch, id))
-		if e := s.db.exceptions["mismatch "+id]; !strings.Contains(e.Detail,
+		if e := s.db.exceptions["mismatch orders "+id]; !strings.Contains(e.Detail,
 			digest(string(got.Data))) || !strings.Contains(e.Detail, digest(`{"n":1}`)) ||
 			e.SettledBy != "" {
 			t.Errorf("%s: %+v", id, e)

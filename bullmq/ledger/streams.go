@@ -133,7 +133,9 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 			ln.overflow++
 			return
 		}
-		life = &Life{Queue: at.Queue, Job: e.Job, Before: st.wasDone(k)}
+		life = &Life{
+			Queue: at.Queue, Job: e.Job, Began: e.At.MS - ln.Skew, Before: st.wasDone(k),
+		}
 		st.lives[k] = life
 	}
 	st.dirty.life(k)
@@ -145,6 +147,11 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 		life.Stays[place] = s
 	}
 	was := !fresh && s.open()
+	if !ln.Based && e.Event == "completed" && life.knows(place, e.At) {
+		// History that a stream brought with it when it was copied: the run that it
+		// tells of is one we know. Nothing is claimed of what came before we read.
+		e.Outcome = OutcomeSuppressed
+	}
 	s.step(e, state)
 	life.Partial = life.Partial || fresh && e.Event != "added"
 	switch is := s.open(); {
@@ -154,6 +161,7 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 			// it entered the queue before we watched, was moved here, or was
 			// retried by hand
 			ln.arrivals++
+			ln.raise(e.Job)
 		}
 	case was && !is:
 		ln.Open--
@@ -203,26 +211,73 @@ func (st *Streams) lane(at Lane) *lane {
 func (st *Streams) Failed(at Lane, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.lane(at).Error = err.Error()
+	st.follow(at).Error = err.Error()
 	st.dirty.Lanes[at] = true
 }
 
-// Drop forgets a lane whose server is gone. What its jobs did there stays in their
-// lives; nothing more is expected from it.
-func (st *Streams) Drop(at Lane) {
+// unreadFor is how long ago a lane may have been read for nothing to be missing when its
+// server is let go: a few waits for an entry.
+const unreadFor = 4 * readIdle
+
+// Drop says that nobody reads a lane from now (unix ms) on, because its server was let go.
+// What its jobs did there stays in their lives, and nothing more is expected from it. How
+// far it was read stays, too: should it be read again, it goes on from there.
+func (st *Streams) Drop(at Lane, now int64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.lanes[at] == nil {
+	ln := st.lanes[at]
+	if ln == nil || ln.DroppedAt != 0 {
 		return
 	}
-	for k, life := range st.lives {
-		if s := life.Stays[at.place()]; k.queue == at.Queue && s.open() {
-			s.State = "released"
+	if ln.Based && (ln.Error != "" || now-ln.ReadAt > unreadFor.Milliseconds()) {
+		ln.missed(ln.At, now+ln.Skew, "its server was let go while it could not be read")
+	}
+	ln.DroppedAt = now
+	st.dirty.Lanes[at] = true
+	st.eachStay(at, func(k lifeKey, s *Stay) {
+		if s.open() {
+			s.State, s.Was = "released", s.State
+			ln.Open--
+			ln.silent++
 			st.dirty.life(k)
 		}
+	})
+}
+
+// Follows says that a lane is read from now on, also if it was dropped.
+func (st *Streams) Follows(at Lane) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.follow(at)
+}
+
+// follow returns a lane that is read, from now on again if it was dropped. What was there
+// then may have ended since.
+func (st *Streams) follow(at Lane) *lane {
+	ln := st.lane(at)
+	if ln.DroppedAt == 0 {
+		return ln
 	}
-	delete(st.lanes, at)
-	delete(st.dirty.Lanes, at)
+	ln.DroppedAt = 0
+	st.dirty.Lanes[at] = true
+	st.eachStay(at, func(k lifeKey, s *Stay) {
+		if s.State == "released" {
+			s.State, s.Was, s.Unsure = s.Was, "", true
+			ln.Open++
+			ln.arrivals++
+			st.dirty.life(k)
+		}
+	})
+	return ln
+}
+
+// eachStay calls f for what a lane saw of each life that is not folded.
+func (st *Streams) eachStay(at Lane, f func(lifeKey, *Stay)) {
+	for k, life := range st.lives {
+		if s := life.Stays[at.place()]; k.queue == at.Queue && s != nil {
+			f(k, s)
+		}
+	}
 }
 
 // After returns the position after which a lane is to be read.

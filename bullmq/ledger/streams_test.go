@@ -88,7 +88,7 @@ func TestAFailoverThatLosesEntriesIsAGapAndSecondRunsAreSettledByTheJournal(t *t
 		l.Judge(w.now, w.now, w.journal)
 		db.save(l.Changes())
 	}
-	e := db.exceptions["double again"]
+	e := db.exceptions["double orders again"]
 	if e.Job != "again" || !strings.Contains(e.SettledBy, "once") {
 		t.Errorf("exceptions: %+v", db.exceptions)
 	}
@@ -196,7 +196,7 @@ func TestNothingIsJudgedWhileASideWasNeverRead(t *testing.T) {
 		t.Errorf("%d jobs were folded, %d are open: what the target says is not known",
 			len(db.done), len(db.lives))
 	}
-	l.Drop(lane(ledger.Target, false))
+	l.Drop(lane(ledger.Target, false), w.now)
 	l.Judge(w.now, w.now, w.journal)
 	db.save(l.Changes())
 	if len(db.done) != 1 || len(db.lives) != 0 {

@@ -28,6 +28,8 @@ type world struct {
 	// unless carries says otherwise, by job and whether it is the copy.
 	digests bool
 	carries map[string]string
+	// scheduled are the jobs that a scheduler made, as the servers know them.
+	scheduled map[string]bool
 }
 
 func (w *world) tell(e ledger.Event) {
@@ -40,7 +42,7 @@ func (w *world) event(at ledger.Lane, event, job string, more ...string) {
 	s := w.lanes[at]
 	w.now += int64(w.rnd.IntN(3))
 	s.seq++
-	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now, s.seq),
+	e, err := ledger.ParseEntry(fmt.Sprintf("%d-%d", w.now+s.skew, s.seq),
 		append([]string{"event", event, "jobId", job}, more...))
 	if err != nil {
 		panic(err)
@@ -85,6 +87,12 @@ func (w *world) intake(job, side string, shadow string) {
 		w.add(lane(shadow, true), job)
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: job, Status: 200})
+}
+
+// backoff has a job wait for ms.
+func (w *world) backoff(at ledger.Lane, job string, ms int64) {
+	w.lanes[at].state[job] = "delayed"
+	w.event(at, "delayed", job, "delay", strconv.FormatInt(w.now+ms, 10))
 }
 
 // run processes one job to its end, with attempts that fail on the way.
@@ -135,7 +143,7 @@ func (w *world) run(at ledger.Lane, job, result string) {
 func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 	s := w.lanes[at]
 	after := l.After(at)
-	r := ledger.Reading{At: w.now, Adds: s.id, Jobs: s.jobs(), Added: s.written}
+	r := ledger.Reading{At: w.now + s.skew, ReadAt: w.now, Server: s.run, Adds: s.id, Jobs: s.jobs(), Added: s.written}
 	if len(s.stream) > 0 {
 		r.Last = s.stream[len(s.stream)-1].At
 	}
@@ -150,6 +158,9 @@ func (w *world) read(l *ledger.Streams, at ledger.Lane, n int) {
 		}
 		return 1
 	})
+	if i > 0 && kept[i-1].At == after {
+		r.Cursor = &kept[i-1]
+	}
 	kept = kept[i:]
 	r.End = len(kept) < n
 	r.Entries = kept[:min(n, len(kept))]
@@ -161,11 +172,18 @@ type server struct {
 	stream  []ledger.Entry
 	written int64 // entries ever
 	trimmed int
+	run     string // id
+	skew    int64  // ms that its clock is ahead
 	id      int64
 	seq     int64
 	hash    map[string]bool
 	state   map[string]string // the list that has the id
 	data    map[string]bool   // whether a run of it took effect
+}
+
+func newServer(run string) *server {
+	return &server{run: run, hash: map[string]bool{}, state: map[string]string{},
+		data: map[string]bool{}}
 }
 
 func (s *server) jobs() (n int64) {
@@ -198,11 +216,11 @@ var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("
 func newWorld(seed uint64) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000,
 		lanes: map[ledger.Lane]*server{}, journal: ledger.NewJournal(),
-		want: map[string][]ledger.Verdict{}, carries: map[string]string{}}
+		want: map[string][]ledger.Verdict{}, carries: map[string]string{},
+		scheduled: map[string]bool{}}
 	w.digests = seed%2 == 0
 	for _, l := range allLanes {
-		w.lanes[l] = &server{hash: map[string]bool{}, state: map[string]string{},
-			data: map[string]bool{}}
+		w.lanes[l] = newServer(l.String())
 	}
 	w.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})
 	return w
@@ -240,7 +258,7 @@ func (r *recorder) save(c ledger.Checkpoint) {
 	}
 	r.done = append(r.done, c.Done...)
 	for _, x := range c.Exceptions {
-		r.exceptions[string(x.Verdict)+" "+x.Job] = x
+		r.exceptions[string(x.Verdict)+" "+x.Queue+" "+x.Job] = x
 	}
 }
 

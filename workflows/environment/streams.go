@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ const (
 	// streamsFresh is how long ago a lane may have been read to its end for it to be
 	// current: two waits for an entry, and something for a slow answer.
 	streamsFresh = 15 * time.Second
+	// skewLimit is how far a server's clock may be from ours: beyond it, times are not compared.
+	skewLimit = time.Minute
 	// keepWindows is for how long minutes that are in order are kept; the others are kept for good.
 	keepWindows = 7 * 24 * time.Hour
 	// keepDone is how many jobs that took effect are recognised when they come again; the
@@ -90,17 +93,8 @@ func (s *follower) once(ctx context.Context) error {
 			lanes.Wait()
 		}
 	}()
-	for _, q := range s.servers.Queues {
-		for _, shadow := range []bool{false, true} {
-			name := q
-			if shadow {
-				name = ShadowQueue(q)
-			}
-			for _, side := range []string{ledger.Source, ledger.Target} {
-				at := ledger.Lane{Side: side, Queue: q.String(), Shadow: shadow}
-				lanes.Go(func() { s.follow(following, l, name, at) })
-			}
-		}
+	for at, q := range s.lanes(ledger.Source, ledger.Target) {
+		lanes.Go(func() { s.follow(following, l, q, at) })
 	}
 	ticker := time.NewTicker(streamsEvery)
 	defer ticker.Stop()
@@ -205,8 +199,9 @@ func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue
 	for ctx.Err() == nil {
 		c, err := s.begin(ctx, at)
 		if err == nil && c == nil {
-			l.Drop(at)
-			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String()); err != nil &&
+			now := s.now().UnixMilli()
+			l.Drop(at, now)
+			if err := s.store.DropLedgerCursor(ctx, s.mid, at.String(), now); err != nil &&
 				ctx.Err() == nil {
 				s.log.Warn("order ledger", "lane", at.String(), "err", err)
 			}
@@ -256,7 +251,9 @@ func LedgerState(c ledger.Checkpoint) (out store.LedgerState, err error) {
 		return string(b)
 	}
 	for _, x := range c.Cursors {
-		out.Cursors = append(out.Cursors, store.LedgerRow{Lane: x.Lane.String(), Body: body(x)})
+		out.Cursors = append(out.Cursors, store.LedgerRow{
+			Lane: x.Lane.String(), DroppedAt: x.DroppedAt, Body: body(x),
+		})
 	}
 	for _, x := range c.Windows {
 		out.Windows = append(
@@ -297,8 +294,17 @@ func bodies[T any](rows []store.LedgerRow) ([]T, error) {
 	return out, nil
 }
 
+// cursorsOf reads cursors; whether a lane is followed is the row's to say.
+func cursorsOf(rows []store.LedgerRow) ([]ledger.Cursor, error) {
+	out, err := bodies[ledger.Cursor](rows)
+	for i := range out {
+		out[i].DroppedAt = rows[i].DroppedAt
+	}
+	return out, err
+}
+
 func checkpointOf(s store.LedgerState) (c ledger.Checkpoint, err error) {
-	if c.Cursors, err = bodies[ledger.Cursor](s.Cursors); err != nil {
+	if c.Cursors, err = cursorsOf(s.Cursors); err != nil {
 		return c, err
 	}
 	if c.Windows, err = bodies[ledger.Window](s.Windows); err != nil {
@@ -312,4 +318,24 @@ func checkpointOf(s store.LedgerState) (c ledger.Checkpoint, err error) {
 	}
 	c.Done = s.Done
 	return c, nil
+}
+
+// lanes yields the lanes of the pipeline's queues on sides, and the queue of each.
+func (s *Streams) lanes(sides ...string) iter.Seq2[ledger.Lane, bullmq.Queue] {
+	return func(yield func(ledger.Lane, bullmq.Queue) bool) {
+		for _, q := range s.servers.Queues {
+			for _, shadow := range []bool{false, true} {
+				name := q
+				if shadow {
+					name = ShadowQueue(q)
+				}
+				for _, side := range sides {
+					at := ledger.Lane{Side: side, Queue: q.String(), Shadow: shadow}
+					if !yield(at, name) {
+						return
+					}
+				}
+			}
+		}
+	}
 }

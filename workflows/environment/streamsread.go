@@ -1,9 +1,11 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
@@ -16,7 +18,7 @@ import (
 type LedgerLane struct {
 	ledger.Cursor
 	Current bool  `json:"current"` // read to its end, moments ago
-	LagMS   int64 `json:"lag_ms"`
+	LagMS   int64 `json:"lag_ms"`  // since then, by our clock
 }
 
 // The verdicts on the ledger as a whole.
@@ -107,22 +109,19 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 				"%s", migration.Count(sum.Lost, "order"), sum.Duplicated, migration.Count(sum.Mismatches, "mismatch")))
 		}
 	}
-	red, stale, lanes, err := s.Now(ctx, mid)
+	state, err := s.state(ctx, mid)
 	if err != nil {
 		return out, err
 	}
-	out.Lanes = lanes
-	broken, doubt = append(broken, red...), append(doubt, stale...)
-	rows, err := s.store.LedgerWindows(ctx, mid, now.Add(-ledgerHour).UnixMilli(), 1000)
-	if err != nil {
-		return out, err
-	}
-	if out.Windows, err = bodies[ledger.Window](rows); err != nil {
+	out.Lanes = state.lanes
+	broken, doubt = append(broken, state.red...), append(doubt, state.doubts()...)
+	if out.Windows, err = s.hour(ctx, mid, state.lanes); err != nil {
 		return out, err
 	}
 	gaps := 0
 	for _, w := range out.Windows {
-		if w.State == ledger.Inconclusive && !slices.Equal(w.Reasons, []string{ledger.Began}) {
+		if w.State == ledger.Inconclusive && !slices.Equal(w.Reasons, []string{ledger.Began}) &&
+			!decided(state.lanes, w) {
 			gaps++
 		}
 	}
@@ -142,7 +141,8 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 	if out.Open, err = s.store.LedgerOpen(ctx, mid); err != nil {
 		return out, err
 	}
-	if rows, err = s.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Limit: 100}); err != nil {
+	rows, err := s.store.LedgerExceptions(ctx, mid, store.LedgerFilter{Limit: 100})
+	if err != nil {
 		return out, err
 	}
 	if out.Exceptions, err = bodies[ledger.Exception](rows); err != nil {
@@ -159,66 +159,222 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 	return out, nil
 }
 
-// Now says what by the streams is wrong, what of them is not current, and how far each lane is.
+// hour gives the minutes of the last hour of each lane, the newest first. One that should be
+// there, since the lane was read before and after it, and that nobody stored, proves nothing.
+func (s *Streams) hour(
+	ctx context.Context, mid string, lanes []LedgerLane,
+) ([]ledger.Window, error) {
+	from := func(cur ledger.Cursor) int64 { return cur.At - ledgerHour.Milliseconds() }
+	since := s.now().Add(-ledgerHour).UnixMilli()
+	for _, l := range lanes {
+		if l.At != 0 {
+			since = min(since, from(l.Cursor))
+		}
+	}
+	rows, err := s.store.LedgerWindows(ctx, mid, since)
+	if err != nil {
+		return nil, err
+	}
+	out, err := bodies[ledger.Window](rows)
+	if err != nil {
+		return nil, err
+	}
+	type minute struct {
+		at   ledger.Lane
+		from int64
+	}
+	there := make(map[minute]bool, len(out))
+	for _, w := range out {
+		there[minute{w.Lane, w.From}] = true
+	}
+	whole := time.Minute.Milliseconds()
+	for _, l := range lanes {
+		if l.Since == 0 {
+			continue // never read to its end, which is said elsewhere
+		}
+		// the first minute that is whole, to the last one that is over
+		first := max(l.Since, from(l.Cursor))/whole*whole + whole
+		for m := first; m+whole <= l.At; m += whole {
+			if !there[minute{l.Lane, m}] {
+				out = append(out, ledger.Window{
+					Lane: l.Lane, From: m, State: ledger.Inconclusive,
+					Reasons: []string{"this minute was not stored"},
+				})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b ledger.Window) int { return cmp.Compare(b.From, a.From) })
+	return out, nil
+}
+
+// decided reports whether a person decided on the gap in which a minute lies.
+func decided(lanes []LedgerLane, w ledger.Window) bool {
+	for _, l := range lanes {
+		if l.Lane != w.Lane {
+			continue
+		}
+		for _, g := range l.Gaps {
+			if g.Decision != nil && g.From < w.From+time.Minute.Milliseconds() &&
+				g.Until >= w.From {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// state is what the streams say at one moment.
+type state struct {
+	red   []string // what is wrong
+	stale []string // who was not read, or not lately
+	open  []string // what is not proven, and ends by proof or a person's decision
+	lanes []LedgerLane
+}
+
+func (t state) doubts() []string { return slices.Concat(t.stale, t.open) }
+
+// Now says what by the streams is wrong, what of them is not current or not proven, and how
+// far each lane is that is followed.
 func (s *Streams) Now(
 	ctx context.Context,
 	mid string,
 ) (red, stale []string, lanes []LedgerLane, err error) {
+	t, err := s.state(ctx, mid)
+	return t.red, t.doubts(), t.lanes, err
+}
+
+func (s *Streams) state(ctx context.Context, mid string) (state, error) {
+	t := state{lanes: []LedgerLane{}}
 	rows, err := s.store.LedgerCursors(ctx, mid)
 	if err != nil {
-		return nil, nil, nil, err
+		return t, err
 	}
-	cursors, err := bodies[ledger.Cursor](rows)
+	cursors, err := cursorsOf(rows)
 	if err != nil {
-		return nil, nil, nil, err
+		return t, err
 	}
-	lanes = []LedgerLane{}
 	for _, cur := range cursors {
-		l := LedgerLane{Cursor: cur, LagMS: s.now().UnixMilli() - cur.At}
-		l.Current = cur.At != 0 && l.LagMS < streamsFresh.Milliseconds()+1000
-		lanes = append(lanes, l)
-		switch {
-		case l.Current:
-		case cur.Error != "":
-			stale = append(
-				stale,
-				fmt.Sprintf("the events of %s cannot be read: %s", cur.Lane, cur.Error),
-			)
-		case cur.At == 0:
-			stale = append(stale, fmt.Sprintf("the events of %s have not been read yet", cur.Lane))
-		default:
-			stale = append(
-				stale,
-				fmt.Sprintf(
-					"the events of %s are %s behind (limit %s)",
-					cur.Lane,
-					migration.Words((time.Duration(l.LagMS)*time.Millisecond).Round(time.Second)),
-					migration.Words(streamsFresh),
-				),
-			)
+		t.open = append(t.open, gapWords(cur)...)
+		if cur.DroppedAt != 0 {
+			continue
+		}
+		l := s.laneNow(cur)
+		t.lanes = append(t.lanes, l)
+		if !l.Current {
+			t.stale = append(t.stale, staleWords(l))
+		}
+		if skew := time.Duration(cur.Skew) * time.Millisecond; skew.Abs() > skewLimit {
+			t.stale = append(t.stale, fmt.Sprintf(
+				"the clock of the server of %s differs from Switchyard's by %s (limit %s): times "+
+					"cannot be compared", cur.Lane, migration.Words(skew.Abs().Round(time.Second)),
+				migration.Words(skewLimit)))
 		}
 	}
 	if len(cursors) == 0 {
-		stale = append(stale, "no queue's events have been read yet")
+		t.stale = append(t.stale, "no queue's events have been read yet")
+	}
+	missing, err := s.unfollowed(ctx, mid, t.lanes)
+	if err != nil {
+		return t, err
+	}
+	if len(missing) > 0 {
+		t.stale = append(t.stale, "nobody follows the events of "+strings.Join(missing, ", "))
 	}
 	counts, err := s.counts(ctx, mid)
 	if err != nil {
-		return nil, nil, nil, err
+		return t, err
 	}
 	for _, n := range counts {
-		if n.Open > 0 &&
-			slices.Contains(
-				[]ledger.Verdict{ledger.Loss, ledger.Double, ledger.Mismatch},
-				n.Verdict,
-			) {
-			name := string(n.Verdict)
-			if n.Verdict == ledger.Double {
-				name = "duplicate"
-			}
-			red = append(red, "the queues' events show "+migration.Count(n.Open, "unresolved "+name))
+		if n.Open == 0 {
+			continue
+		}
+		words := "the queues' events show " + migration.Count(n.Open, openWords[n.Verdict][0],
+			openWords[n.Verdict][1])
+		switch n.Verdict {
+		case ledger.Loss, ledger.Double, ledger.Mismatch:
+			t.red = append(t.red, words)
+		default:
+			t.open = append(t.open, words)
 		}
 	}
-	return red, stale, lanes, nil
+	return t, nil
+}
+
+// openWords names one, and several, exceptions of a verdict that nothing settles.
+var openWords = map[ledger.Verdict][2]string{
+	ledger.Loss:     {"unresolved loss", "unresolved losses"},
+	ledger.Double:   {"unresolved duplicate", "unresolved duplicates"},
+	ledger.Mismatch: {"unresolved mismatch", "unresolved mismatches"},
+	ledger.Stray:    {"unresolved job on the wrong side", "unresolved jobs on the wrong side"},
+	ledger.Ghost: {"unresolved job without a matching order",
+		"unresolved jobs without a matching order"},
+	ledger.Late: {"overdue job", "overdue jobs"},
+}
+
+// laneNow says whether a lane is current. Its age is by our own clock; one that is negative
+// is nobody's, so it is not fresh.
+func (s *Streams) laneNow(cur ledger.Cursor) LedgerLane {
+	l := LedgerLane{Cursor: cur, LagMS: s.now().UnixMilli() - cmp.Or(cur.ReadAt, cur.At)}
+	l.Current = cur.At != 0 && l.LagMS >= 0 && l.LagMS < streamsFresh.Milliseconds()+1000
+	return l
+}
+
+func staleWords(l LedgerLane) string {
+	lag := (time.Duration(l.LagMS) * time.Millisecond).Round(time.Second)
+	switch {
+	case l.Error != "":
+		return fmt.Sprintf("the events of %s cannot be read: %s", l.Lane, l.Error)
+	case l.At == 0:
+		return fmt.Sprintf("the events of %s have not been read yet", l.Lane)
+	case l.LagMS < 0:
+		return fmt.Sprintf("the events of %s were read %s in the future: the clocks of "+
+			"Switchyard's replicas differ", l.Lane, migration.Words(-lag))
+	}
+	return fmt.Sprintf("the events of %s are %s behind (limit %s)", l.Lane, migration.Words(lag),
+		migration.Words(streamsFresh))
+}
+
+// gapWords names the first gap of a lane on which nobody decided, and counts the others.
+func gapWords(cur ledger.Cursor) []string {
+	gaps := cur.OpenGaps()
+	if len(gaps) == 0 {
+		return nil
+	}
+	clock := func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04") }
+	text := fmt.Sprintf("the events of %s from %s to %s UTC prove nothing: %s", cur.Lane,
+		clock(gaps[0].From), clock(gaps[0].Until), gaps[0].Why)
+	if n := len(gaps) - 1; n > 0 {
+		text += fmt.Sprintf("; and %s after that", migration.Count(n, "gap"))
+	}
+	return []string{text}
+}
+
+// unfollowed names the lanes that the flags ask for and that nobody follows: both sides'
+// queues and their shadows, as far as there is such a side.
+func (s *Streams) unfollowed(
+	ctx context.Context, mid string, lanes []LedgerLane,
+) (missing []string, err error) {
+	routing, err := s.servers.routing.Read(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	target, err := s.servers.TargetID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var sides []string
+	if routing.Source != migration.SourceNone {
+		sides = append(sides, ledger.Source)
+	}
+	if target != "" || routing.Stage != migration.StageOff {
+		sides = append(sides, ledger.Target)
+	}
+	for at := range s.lanes(sides...) {
+		if !slices.ContainsFunc(lanes, func(l LedgerLane) bool { return l.Lane == at }) {
+			missing = append(missing, at.String())
+		}
+	}
+	return missing, nil
 }
 
 func (s *Streams) counts(ctx context.Context, mid string) ([]LedgerCount, error) {
@@ -242,26 +398,29 @@ func (s *Streams) counts(ctx context.Context, mid string) ([]LedgerCount, error)
 	return out, nil
 }
 
-// Gate: no move forward while a side's events are not followed, or tell of a lost, doubled
-// or different order that nothing settles. Minutes that are inconclusive do not block for
-// ever: for their orders the application's record speaks, which the journal's gate asks.
+// Gate: no move forward while a side's events are not followed, tell of an order that nothing
+// settles, or have a gap on which nobody decided.
 func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
 	g := migration.Gate{
 		ID:    "streams",
 		Title: "Both servers' events",
-		Limit: "up to date, no unresolved loss, duplicate or mismatch",
+		Limit: "up to date, no gap, no open exception",
 	}
-	red, stale, lanes, err := s.Now(ctx, mid)
+	t, err := s.state(ctx, mid)
 	switch {
 	case err != nil:
 		g.Measured, g.Next = InWords(err), "look again"
-	case len(red) > 0:
-		g.Measured, g.Next = red[0], "check the exceptions in the ledger"
-	case len(stale) > 0:
-		g.Measured, g.Next = stale[0], "wait a moment and check again; if it persists, check "+
+	case len(t.red) > 0:
+		g.Measured, g.Next = t.red[0], "check the exceptions in the ledger"
+	case len(t.stale) > 0:
+		g.Measured, g.Next = t.stale[0], "wait a moment and check again; if it persists, check "+
 			"whether the server responds"
+	case len(t.open) > 0:
+		g.Measured, g.Next = t.open[0], "check the ledger, then decide in writing whether an "+
+			"order was harmed"
 	default:
-		g.OK, g.Measured = true, fmt.Sprintf("%s up to date, no open exceptions", migration.Count(len(lanes), "queue"))
+		g.OK, g.Measured = true, fmt.Sprintf("%s up to date, no open exceptions",
+			migration.Count(len(t.lanes), "queue"))
 	}
 	return g
 }
