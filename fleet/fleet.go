@@ -578,9 +578,9 @@ func (s slot) id() string {
 }
 
 // Lines lists every reader that was heard and is not known to be gone, by this process or by
-// another replica, by set, service, instance and address.
+// another replica, by set, service, instance and address. An empty set is all of them.
 func (f *Fleet) Lines(set string) []Line {
-	return slices.DeleteFunc(f.lines(), func(l Line) bool { return l.Set != set })
+	return slices.DeleteFunc(f.lines(), func(l Line) bool { return set != "" && l.Set != set })
 }
 
 // Workers is Lines of every set, as the page shows them.

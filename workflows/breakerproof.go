@@ -229,7 +229,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 			Facts: scanned,
 		}
 	}
-	attested := c.env.Workers.Producers()
+	attested := c.env.Workers.Producers(mid)
 	names := slices.Clone(c.cfg.Queues)
 	for _, k := range drilled.Bench {
 		names = append(names, k.Queue)

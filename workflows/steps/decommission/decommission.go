@@ -55,7 +55,7 @@ func (s Parts) Step() engine.Step {
 			out.Gates = append(
 				out.Gates,
 				stage,
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.ClosedGate(),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)
@@ -172,7 +172,7 @@ func (s Parts) actions() []engine.Action {
 				if ok, err := c.Output(ctx, "release", &old); err != nil || !ok {
 					return err
 				}
-				return s.Workers.PointSource(
+				return s.Workers.PointBack(
 					ctx,
 					c,
 					s.Routing,

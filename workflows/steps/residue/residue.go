@@ -63,7 +63,7 @@ func (s Parts) Step() engine.Step {
 				out.Gates,
 				stage,
 				v.SourceThere(),
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.Gate(),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)

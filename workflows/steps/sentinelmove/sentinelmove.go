@@ -70,7 +70,7 @@ func (s Parts) Step() engine.Step {
 				at,
 				stage,
 				environment.Reachable(ctx, s.Servers.Standalone, s.Servers.StandaloneEndpoint),
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 			)
 			checks, err := s.Servers.Cluster.Readiness(ctx)
 			if err != nil {
@@ -329,7 +329,7 @@ func (s Parts) actions() []engine.Action {
 				)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				return s.Workers.PointSource(
+				return s.Workers.PointBack(
 					ctx,
 					c,
 					s.Routing,
