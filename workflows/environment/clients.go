@@ -59,6 +59,33 @@ func (c *Clients) Gate(ctx context.Context, mid string, which NodesOf) migration
 // NodesOf gives the servers that something is done to, with connections that are closed after.
 type NodesOf func(ctx context.Context, mid string) ([]Node, error)
 
+// Source is every server behind the present source side.
+func (c *Clients) Source(ctx context.Context, mid string) ([]Node, error) {
+	return c.servers.SourceNodes(ctx, mid)
+}
+
+// Sentinels is every data node of the Sentinel deployment.
+func (c *Clients) Sentinels(ctx context.Context, _ string) ([]Node, error) {
+	return c.servers.SentinelNodes(ctx)
+}
+
+// Old is the single server and every data node of the Sentinel deployment.
+func (c *Clients) Old(ctx context.Context, _ string) ([]Node, error) {
+	nodes := []Node{c.servers.Old(c.servers.StandaloneEndpoint.Address())}
+	if c.servers.Cluster == nil {
+		return nodes, nil
+	}
+	others, err := c.servers.SentinelNodes(ctx)
+	for _, n := range others {
+		if n.Address == nodes[0].Address { // it follows the new master
+			_ = n.Close()
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, err
+}
+
 // Check asks again right before a change: an error says who else is connected. An app's own
 // reconnect gets the time to be attested. decided are those without whom a person decided to go
 // on when the run was approved.

@@ -81,7 +81,7 @@ func Open(o Options) (*Environment, error) {
 	}
 	e.Workers = &Workers{
 		Fleet:    o.Fleet,
-		clients:  e.Clients,
+		Clients:  e.Clients,
 		latest:   o.Store.LatestEvidence,
 		scanOnly: cfg.Drill.ScanOnly,
 		now:      o.Now,
@@ -92,7 +92,7 @@ func Open(o Options) (*Environment, error) {
 	if e.Servers, err = openServers(cfg, o.Store, e.Routing, managed); err != nil {
 		return nil, err
 	}
-	e.Clients.servers = e.Servers
+	e.Clients.servers, e.Servers.Clients = e.Servers, e.Clients
 	e.Managed = &Managed{Service: managed, servers: e.Servers}
 	host, err := cfg.Host(hc, o.Store, e.Servers.Alive)
 	if err != nil {

@@ -29,6 +29,8 @@ type Servers struct {
 	Sentinel         redis.UniversalClient
 	SentinelEndpoint redisconn.Endpoint
 	Cluster          *sentinel.Cluster
+	// Clients says who is connected to them.
+	Clients *Clients
 
 	store   *store.Store
 	routing *Routing

@@ -17,7 +17,7 @@ import (
 // Workers is who reads a migration's flags, and what they attest.
 type Workers struct {
 	*fleet.Fleet
-	clients  *Clients
+	Clients  *Clients
 	latest   func(ctx context.Context, mid string) (map[string]migration.Evidence, error)
 	scanOnly []string
 	now      func() time.Time
@@ -159,7 +159,7 @@ func speaks(l fleet.Line) bool { return l.Live && (l.Attesting || len(l.Attestat
 // are remembered.
 func (w *Workers) ForgetGone(ctx context.Context, set string) {
 	lines := w.Lines(set)
-	lists := sync.OnceValue(func() []list { return w.clients.both(ctx, lines) })
+	lists := sync.OnceValue(func() []list { return w.Clients.both(ctx, lines) })
 	for _, l := range lines {
 		if !l.SpokenFor && !speaks(l) && (l.Left || l.Overdue) && gone(lists(), l) {
 			w.Gone(l)
@@ -234,7 +234,7 @@ func (w *Workers) attestsVar(ctx context.Context, name string) (using, without [
 	if name != TargetVar {
 		return nil, nil, migration.Errorf(migration.Invalid, "the app does not attest %s", name)
 	}
-	mid, err := w.clients.only(ctx)
+	mid, err := w.Clients.only(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -288,6 +288,10 @@ func (s Parts) forwardGates(
 		s.Journal.Gate(),
 		s.Streams.Gate(ctx, v.Migration.ID),
 	}
+	if m.To == migration.StageComplete && v.Routing.Source != migration.SourceNone {
+		gates = append(gates,
+			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
+	}
 	criteria := []string{
 		"noeviction",
 		"sentinel-failover",
