@@ -43,15 +43,15 @@ func (c *Clients) only(ctx context.Context) (mid string, err error) {
 // clientsAwait is how long a connection may take to be attested, or to end.
 const clientsAwait = 15 * time.Second
 
-// Gate holds when everybody on the servers is known, or a person decided about who is not.
+// Gate holds when everybody on the servers is known, or a person waived who is not.
 // which gives the servers; its error is a server that cannot be asked.
 func (c *Clients) Gate(ctx context.Context, mid string, which NodesOf) migration.Gate {
 	return migration.Claim{
 		ID:    "connected",
 		Title: "Everybody who is connected is known",
 		Limit: "nobody but Switchyard, replication, sentinels and workers that attest it",
-		Next: "stop these apps, or have them attest their connections; else decide in writing " +
-			"to go on although this happens to them too",
+		Next: "stop these apps, or have them attest their connections; else waive them in " +
+			"writing, to go on although this happens to them too",
 		Asked: c.Coverage(ctx, mid, which),
 	}.Gate()
 }
@@ -87,14 +87,14 @@ func (c *Clients) Old(ctx context.Context, _ string) ([]Node, error) {
 }
 
 // Check asks again right before a change: an error says who else is connected. An app's own
-// reconnect gets the time to be attested. decided are those without whom a person decided to go
-// on when the run was approved.
+// reconnect gets the time to be attested. Who was waived when the run was
+// approved is not waited for.
 func (c *Clients) Check(ctx context.Context, run *engine.Call, which NodesOf) error {
 	ctx, cancel := context.WithTimeout(ctx, clientsAwait)
 	defer cancel()
-	decided := decisionsOf(run.Run.Plan.Gates)
+	waived := waiversOf(run.Run.Plan.Gates)
 	return engine.Await(ctx, 250*time.Millisecond, func(ctx context.Context) error {
-		g := c.Gate(ctx, run.Run.MigrationID, which).Decide(decided, run.Now())
+		g := c.Gate(ctx, run.Run.MigrationID, which).Waive(waived, run.Now())
 		if g.OK {
 			return nil
 		}
@@ -103,13 +103,13 @@ func (c *Clients) Check(ctx context.Context, run *engine.Call, which NodesOf) er
 	})
 }
 
-// decisionsOf are the decisions with which a plan was approved.
-func decisionsOf(gates []migration.Gate) []migration.Decision {
-	var out []migration.Decision
+// waiversOf are the waivers with which a plan was approved.
+func waiversOf(gates []migration.Gate) []migration.Waiver {
+	var out []migration.Waiver
 	for _, g := range gates {
 		for _, m := range g.Asked.Members {
-			if m.Decision != nil {
-				out = append(out, *m.Decision)
+			if m.Waiver != nil {
+				out = append(out, *m.Waiver)
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func TestAPersonDecidesToGoOnAlthoughAnotherAppIsConnected(t *testing.T) {
 		t.Fatalf("%+v", g)
 	}
 	now := r.clk.now()
-	decided := g.Decide([]migration.Decision{{Member: unknown[0].Key, By: "ada", At: now,
+	decided := g.Waive([]migration.Waiver{{Member: unknown[0].Key, By: "ada", At: now,
 		Until: now.Add(time.Hour)}}, now)
 	if !decided.OK {
 		t.Errorf("%+v", decided)

@@ -52,8 +52,8 @@ type Acknowledged struct {
 }
 
 // Await waits until every worker uses the flag revision for everything it has in flight, in
-// every look for a few seconds. Those without whom a person decided to go on when the run was
-// approved are not waited for.
+// every look for a few seconds. Those who were waived when the run was approved are not
+// waited for.
 func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (Acknowledged, error) {
 	seen, _, err := w.await(ctx, c, revision)
 	return seen, err
@@ -77,10 +77,10 @@ func (w *Workers) await(
 ) (seen Acknowledged, verdict migration.Verdict, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	decided := decisionsOf(c.Run.Plan.Gates)
+	waived := waiversOf(c.Run.Plan.Gates)
 	err = engine.Await(ctx, 100*time.Millisecond, func(ctx context.Context) error {
 		now := w.now()
-		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Decide(decided, now)
+		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Waive(waived, now)
 		if verdict = asked.Verdict(); verdict != migration.Met {
 			seen = Acknowledged{}
 			c.Progress("waiting for workers: %s", asked)
@@ -272,7 +272,7 @@ func (w *Workers) gate(set string, revision int64, needed bool) migration.Gate {
 		Title: "Workers are on the latest flags",
 		Limit: fmt.Sprintf("all on flag revision %d", revision),
 		Next: "see Workers on the flags page; start the ingestion app if none is live, end " +
-			"what is silent, or decide in writing to go on without it",
+			"what is silent, or waive it in writing",
 		Asked: w.asHeard(set, revision, needed),
 	}
 	if needed {
