@@ -159,7 +159,10 @@ func speaks(l fleet.Line) bool { return l.Live && (l.Attesting || len(l.Attestat
 // are remembered.
 func (w *Workers) ForgetGone(ctx context.Context, set string) {
 	lines := w.Lines(set)
-	lists := sync.OnceValue(func() []list { return w.Clients.both(ctx, lines) })
+	w.forget(lines, sync.OnceValue(func() []list { return w.Clients.both(ctx, lines) }))
+}
+
+func (w *Workers) forget(lines []fleet.Line, lists func() []list) {
 	for _, l := range lines {
 		if !l.SpokenFor && !speaks(l) && (l.Left || l.Overdue) && gone(lists(), l) {
 			w.Gone(l)
