@@ -41,7 +41,7 @@ func (c *Clients) only(ctx context.Context) (mid string, err error) {
 }
 
 // clientsAwait is how long a connection may take to be attested, or to end.
-const clientsAwait = 15 * time.Second
+const clientsAwait = 10 * time.Second
 
 // Gate holds when everybody on the servers is known, or a person waived who is not.
 // which gives the servers; its error is a server that cannot be asked.
