@@ -70,6 +70,7 @@ var PathParameters = map[string]string{
 	"queue":    "Name of the queue; the prefix and a colon come first unless the prefix is bull.",
 	"schedule": "ID of the scheduled change.",
 	"apikey":   "ID of the key.",
+	"finding":  "ID of a finding of the last submitted scan.",
 	"key":      "Key of the flag.",
 	"waiver":   "Number of the waiver.",
 }

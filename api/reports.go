@@ -52,9 +52,17 @@ func reportOperations() []Operation {
 		Answer: BreakerProof{},
 	}, {
 		ID: "submitScan", Route: "POST " + ofMigration + "/scans", Access: AccessEngineer,
-		Summary:     "Keep what a scan of the app's source found as evidence",
-		Description: "Attested by whoever submits it: switchyard scan DIR --submit.",
-		Body:        evidence.ScanFacts{}, Result: "Kept.",
+		Summary: "Keep what a scan of the app's source found as evidence",
+		Description: "Attested by whoever submits it: switchyard scan DIR --submit. An accepted " +
+			"exception counts when the account that submits is the one that the file names, or " +
+			"once an engineer has confirmed it.",
+		Body: evidence.ScanFacts{}, Result: "Kept.",
+	}, {
+		ID: "confirmScanDecision", Route: "POST " + ofMigration + "/scans/decisions/{finding}",
+		Access:      AccessEngineer,
+		Summary:     "Stand by an accepted exception that a scan's file tells",
+		Description: "It counts until the day that the file names, also for later scans that tell the same.",
+		Result:      "Kept.",
 	}}
 }
 

@@ -356,6 +356,12 @@ func (c *Client) SubmitScan(ctx context.Context, mid string, f evidence.ScanFact
 	return c.call(ctx, http.MethodPost, at(mid, "scans"), f, nil)
 }
 
+// ConfirmScanDecision stands by an accepted exception of the last submitted scan.
+func (c *Client) ConfirmScanDecision(ctx context.Context, mid, finding string) error {
+	return c.call(ctx, http.MethodPost,
+		at(mid, "scans", "decisions", finding), nil, nil)
+}
+
 // ReplayLost fetches what was lost through the provider's API and hands it to the app, or only looks.
 func (c *Client) ReplayLost(ctx context.Context, mid string, in Replay) (ReplayResult, error) {
 	var out ReplayResult

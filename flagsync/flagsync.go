@@ -190,7 +190,7 @@ func (s *Server) FetchAllFlags(
 	if err != nil {
 		return nil, err
 	}
-	s.opt.Fleet.Poll(who(ctx, r, req.GetProviderId()), 0)
+	s.opt.Fleet.Poll(who(ctx, r, req.GetProviderId()), 0, false)
 	return &syncv1.FetchAllFlagsResponse{FlagConfiguration: string(set.Definition)}, nil
 }
 
@@ -286,6 +286,7 @@ func who(ctx context.Context, r *flags.Reader, providerID string) fleet.Who {
 		Instance: cmp.Or(identity(first(md, "x-worker-instance")), identity(providerID)),
 		Version:  identity(first(md, "x-worker-version")),
 		Key:      r.Name,
+		KeyID:    r.ID,
 		Set:      r.Set,
 	}
 	if p, ok := peer.FromContext(ctx); ok {

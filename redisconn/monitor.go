@@ -190,7 +190,7 @@ func startMonitor(ctx context.Context, c redis.UniversalClient) (*monitor, error
 		ended: make(chan struct{}),
 		heard: map[string]*heard{},
 	}
-	requests := [][]string{{"CLIENT", "SETNAME", ClientName + "-watch"}, {"MONITOR"}}
+	requests := [][]string{{"CLIENT", "SETNAME", self + "-watch"}, {"MONITOR"}}
 	if o.Password != "" {
 		auth := []string{"AUTH", o.Username, o.Password}
 		if o.Username == "" {

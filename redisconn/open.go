@@ -18,8 +18,8 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// ClientName is the CLIENT SETNAME of every connection that Switchyard makes, so
-// that it can tell its own from all others.
+// ClientName begins the CLIENT SETNAME of every connection that Switchyard makes. What
+// tells a process's own from all others follows it; see Self.
 const ClientName = "switchyard"
 
 // The options of every connection, all explicit: go-redis's defaults differ between
@@ -67,7 +67,7 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 		SentinelPassword:      e.SentinelPassword.Reveal(),
 		Username:              e.Username,
 		Password:              e.Password.Reveal(),
-		ClientName:            ClientName,
+		ClientName:            self,
 		Protocol:              2,
 		MaxRetries:            noRetries,
 		DialTimeout:           dialTimeout,
@@ -129,16 +129,16 @@ func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error 
 	// CLIENT SETNAME may be forbidden to this user. Whether HELLO succeeds does not
 	// matter: a server without a password accepts any here, while AUTH, which
 	// replicas send, is refused there.
-	hello := []any{"hello", 2, "setname", ClientName}
+	hello := []any{"hello", 2, "setname", self}
 	auth := []any{"auth", as.Password.Reveal()}
 	switch {
 	case as.Password.IsZero():
 		auth = []any{"ping"}
 	case as.User == "":
 		hello = []any{"hello", 2, "auth", "default", as.Password.Reveal(),
-			"setname", ClientName}
+			"setname", self}
 	default:
-		hello = []any{"hello", 2, "auth", as.User, as.Password.Reveal(), "setname", ClientName}
+		hello = []any{"hello", 2, "auth", as.User, as.Password.Reveal(), "setname", self}
 		auth = []any{"auth", as.User, as.Password.Reveal()}
 	}
 	_ = c.Process(ctx, redis.NewCmd(ctx, hello...))
@@ -162,7 +162,7 @@ func options(addr string, tlsConfig *tls.Config) *redis.Options {
 	}
 	return &redis.Options{
 		Addr:                  addr,
-		ClientName:            ClientName,
+		ClientName:            self,
 		Protocol:              2,
 		MaxRetries:            noRetries,
 		DialTimeout:           dialTimeout,

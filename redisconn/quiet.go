@@ -2,10 +2,15 @@ package redisconn
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
+	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,48 +30,140 @@ type Client struct {
 }
 
 // ForeignClients lists who else is connected: everybody who sent a command except
-// Switchyard (by its client name), replicas and masters, and sentinels.
+// Switchyard, replicas and masters, and sentinels.
 func ForeignClients(ctx context.Context, c redis.UniversalClient) ([]Client, error) {
-	all, err := clients(ctx, c)
+	all, err := Clients(ctx, c)
 	return slices.DeleteFunc(all, func(cl Client) bool { return !cl.foreign() }), err
 }
 
-func clients(ctx context.Context, c redis.UniversalClient) ([]Client, error) {
+// Clients lists every connection to the server.
+func Clients(ctx context.Context, c redis.UniversalClient) ([]Client, error) {
 	text, err := c.ClientList(ctx).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list clients: %w", Explain(err))
 	}
-	var out []Client
+	return parseClients(text), nil
+}
+
+func parseClients(text string) []Client {
+	out := make([]Client, 0, strings.Count(text, "\n"))
 	for line := range strings.Lines(text) {
 		out = append(out, parseClient(line))
 	}
-	return out, nil
+	return out
 }
 
 func parseClient(line string) Client {
-	f := map[string]string{}
-	for _, field := range strings.Fields(line) {
-		k, v, _ := strings.Cut(field, "=")
-		f[k] = v
+	var c Client
+	var version string
+	number := func(v string) int64 { n, _ := strconv.ParseInt(v, 10, 64); return n }
+	for field := range strings.FieldsSeq(line) {
+		switch k, v, _ := strings.Cut(field, "="); k {
+		case "id":
+			c.ID = number(v)
+		case "addr":
+			c.Addr = v
+		case "name":
+			c.Name = v
+		case "user":
+			c.User = v
+		case "cmd":
+			c.Cmd = v
+		case "age":
+			c.AgeSec = number(v)
+		case "idle":
+			c.IdleSec = number(v)
+		case "flags":
+			c.Flags = v
+		case "lib-name":
+			c.Library = v
+		case "lib-ver":
+			version = v
+		}
 	}
-	number := func(k string) int64 { n, _ := strconv.ParseInt(f[k], 10, 64); return n }
-	return Client{ID: number("id"), Addr: f["addr"], Name: f["name"], User: f["user"],
-		Cmd:    f["cmd"],
-		AgeSec: number("age"), IdleSec: number("idle"), Flags: f["flags"],
-		Library: strings.TrimSpace(f["lib-name"] + " " + f["lib-ver"])}
+	c.Library = strings.TrimSpace(c.Library + " " + version)
+	return c
 }
 
 // foreign leaves out connections that have not sent anything yet: they have used
 // nothing, and one of our own may just be authenticating.
 func (c Client) foreign() bool {
-	return c.ID != 0 && c.Cmd != "NULL" && !belongs(c.Name) &&
-		!strings.ContainsAny(c.Flags, "SM")
+	return c.ID != 0 && c.Sent() && !c.Ours() && !c.Replicates() && !c.Sentinel()
+}
+
+// Sent reports whether it has sent a command yet.
+func (c Client) Sent() bool { return c.Cmd != "NULL" }
+
+// Host is where it connects from, without the port.
+func (c Client) Host() string {
+	if host, _, err := net.SplitHostPort(c.Addr); err == nil {
+		return host
+	}
+	return c.Addr
+}
+
+// Ours reports whether this process made the connection, or a peer (see Peers).
+func (c Client) Ours() bool { return ours(c.Name) }
+
+// Replicates reports whether it is the link to a replica or to the master: the server
+// itself says so.
+func (c Client) Replicates() bool { return strings.ContainsAny(c.Flags, "SM") }
+
+// Sentinel reports whether it is a sentinel's: it is named as one names its two
+// connections, and its last command is one that a sentinel sends.
+func (c Client) Sentinel() bool {
+	return c.SentinelID() != "" && housekeeping[strings.ToLower(c.command())]
+}
+
+func (c Client) command() string {
+	name, _, _ := strings.Cut(c.Cmd, "|")
+	return name
+}
+
+var sentinelName = regexp.MustCompile(`^sentinel-([0-9a-f]{8})-(cmd|pubsub)$`)
+
+// SentinelID is the beginning of the run id by which a sentinel's connection is named;
+// empty for others.
+func (c Client) SentinelID() string {
+	if m := sentinelName.FindStringSubmatch(c.Name); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// self is the CLIENT SETNAME of every connection that this process makes. Nobody else
+// can have it by accident: it holds 64 random bits.
+var self = func() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, by its documentation
+	return ClientName + "-" + hex.EncodeToString(b[:])
+}()
+
+// Self is the name by which other processes know this one's connections.
+func Self() string { return self }
+
+var peers atomic.Pointer[[]string]
+
+// Peers says by which names (their Self) the other processes of this installation are
+// known: their connections are ours too. It replaces what was said before.
+func Peers(names []string) {
+	names = slices.Clone(names)
+	peers.Store(&names)
+}
+
+// ours reports whether a connection's name is this process's or a peer's.
+func ours(name string) bool {
+	if strings.HasPrefix(name, self) {
+		return true
+	}
+	all := peers.Load()
+	return all != nil && slices.ContainsFunc(*all, func(peer string) bool {
+		return len(peer) == len(self) && strings.HasPrefix(name, peer)
+	})
 }
 
 // belongs reports whether a connection's name is ours or a sentinel's.
-func belongs(name string) bool {
-	return strings.HasPrefix(name, ClientName) || strings.HasPrefix(name, "sentinel-")
-}
+func belongs(name string) bool { return ours(name) || sentinelName.MatchString(name) }
 
 // housekeeping are commands that do not use the data: monitoring, authentication,
 // replication, sentinels' hellos.

@@ -123,7 +123,7 @@ func (w *Watcher) look(ctx context.Context) (Look, error) {
 	if w.mon != nil {
 		told = w.mon.take(ctx, w.c)
 	}
-	listed, err := clients(ctx, w.c)
+	listed, err := Clients(ctx, w.c)
 	if err != nil {
 		return l, err
 	}

@@ -21,6 +21,7 @@ func (s *Server) breakerRoutes() []site.Route {
 		site.Post("/m/:mid/scans", site.Engineer, s.scanForm),
 		site.Get(apiMigration+"/breaker", site.Session, s.apiBreaker),
 		site.Post(apiMigration+"/scans", site.Engineer, s.apiSubmitScan),
+		site.Post(apiMigration+"/scans/decisions/:finding", site.Engineer, s.apiConfirmScan),
 	}
 }
 
@@ -101,4 +102,9 @@ func (s *Server) apiSubmitScan(c *fiber.Ctx) error {
 	}
 	return site.Done(c,
 		s.Control.SubmitScan(c.UserContext(), site.Actor(c), c.Params("mid"), in))
+}
+
+func (s *Server) apiConfirmScan(c *fiber.Ctx) error {
+	return site.Done(c, s.Control.ConfirmScanDecision(
+		c.UserContext(), site.Actor(c), c.Params("mid"), c.Params("finding")))
 }

@@ -365,26 +365,24 @@ func TestOnSQLiteTheOneProcessLeadsAndHearsNothing(t *testing.T) {
 	}
 }
 
-func TestAReplicaSharesWhatItHasHeard(t *testing.T) {
+func TestWhatAReplicaHasHeardStaysUntilItIsDropped(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		worker := func(instance string) []migration.Worker {
-			return []migration.Worker{{Instance: instance, Set: mid, Revision: 3,
-				Via: []string{"poll"}, SeenAt: noon}}
+		save := func(id, heard string, at time.Time) {
+			t.Helper()
+			ok(t, s.SaveReplica(ctx, Replica{id, at, "switchyard-" + id, json.RawMessage(heard)}))
 		}
-		ok(t, s.SaveReplica(ctx, "a", worker("w0"), noon.Add(-25*time.Hour)))
-		ok(t, s.SaveReplica(ctx, "gone", worker("w1"), noon.Add(-time.Minute)))
-		ok(t, s.SaveReplica(ctx, "a", worker("w2"), noon))
-		ok(t, s.SaveReplica(ctx, "b", nil, noon))
-		ok(t, s.SaveReplica(ctx, "ended", worker("w3"), noon))
+		save("a", `["w0"]`, noon.Add(-25*time.Hour))
+		save("silent", `["w1"]`, noon.Add(-100*time.Hour))
+		save("a", `["w2"]`, noon)
+		save("ended", `["w3"]`, noon)
 		ok(t, s.DropReplica(ctx, "ended"))
 		ok(t, s.DropReplica(ctx, "ended"))
-		got, err := s.Replicas(ctx, noon.Add(-time.Second))
+		got, err := s.Replicas(ctx)
 		ok(t, err)
-		if len(got) != 2 || len(got["b"]) != 0 || len(got["a"]) != 1 ||
-			got["a"][0].Instance != "w2" || got["a"][0].Revision != 3 ||
-			!got["a"][0].SeenAt.Equal(noon) {
+		if len(got) != 2 || got[0].ID != "a" || string(got[0].Heard) != `["w2"]` ||
+			!got[0].At.Equal(noon) || got[0].Client != "switchyard-a" || got[1].ID != "silent" {
 			t.Fatalf("replicas %+v", got)
 		}
 	})

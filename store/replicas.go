@@ -3,56 +3,52 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/switchyard-dev/switchyard/migration"
 )
+
+// Replica is what one Switchyard process last said of itself.
+type Replica struct {
+	ID     string
+	At     time.Time       // by its own clock
+	Client string          // how its connections to Redis are named
+	Heard  json.RawMessage // what it has heard from workers, as JSON
+}
 
 type replicaRow struct {
 	ID      string
 	At      int64
+	Client  string
 	Workers string
 }
 
 func (replicaRow) TableName() string { return "replicas" }
 
-// SaveReplica replaces what a replica has heard from workers, and forgets replicas that have said nothing for a day.
-func (s *Store) SaveReplica(ctx context.Context, id string, workers []migration.Worker, at time.Time) error {
-	b, err := toJSON(workers)
-	if err != nil {
-		return err
-	}
-	db := s.db.WithContext(ctx)
-	if err := db.Exec("DELETE FROM replicas WHERE at < ?", millis(at.Add(-24*time.Hour))).Error; err != nil {
-		return err
-	}
-	return db.Exec("INSERT INTO replicas (id, at, workers) VALUES (?, ?, ?) ON CONFLICT (id) DO "+
-		"UPDATE SET at = excluded.at, workers = excluded.workers", id, millis(at), b).Error
+// SaveReplica replaces what a replica has said. It stays until DropReplica, also when the replica
+// ends: that it says nothing more does not mean that its workers are gone.
+func (s *Store) SaveReplica(ctx context.Context, r Replica) error {
+	return s.db.WithContext(ctx).Exec("INSERT INTO replicas (id, at, client, workers) VALUES "+
+		"(?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at, client = excluded.client, "+
+		"workers = excluded.workers", r.ID, millis(r.At), r.Client, string(r.Heard)).Error
 }
 
-// Replicas gives what each replica, also this one, has heard from workers, of those that saved it after since.
-func (s *Store) Replicas(ctx context.Context, since time.Time) (map[string][]migration.Worker, error) {
+// Replicas gives what each replica has said, also this one and those that have ended, by id.
+func (s *Store) Replicas(ctx context.Context) ([]Replica, error) {
 	var rows []replicaRow
-	if err := s.db.WithContext(ctx).Where("at > ?", millis(since)).Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Order("id").Find(&rows).Error; err != nil {
 		return nil, err
 	}
-	out := make(map[string][]migration.Worker, len(rows))
-	for _, r := range rows {
-		var workers []migration.Worker
-		if err := json.Unmarshal([]byte(r.Workers), &workers); err != nil {
-			return nil, fmt.Errorf("workers of replica %s: %w", r.ID, err)
-		}
-		out[r.ID] = workers
+	out := make([]Replica, len(rows))
+	for i, r := range rows {
+		out[i] = Replica{r.ID, fromMillis(r.At), r.Client, json.RawMessage(r.Workers)}
 	}
 	return out, nil
 }
 
-// DropReplica forgets a replica that ends; one that is not there is no error.
+// DropReplica forgets a replica of whose workers nothing is open; one that is not there is no error.
 func (s *Store) DropReplica(ctx context.Context, id string) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM replicas WHERE id = ?", id).Error
 }

@@ -43,7 +43,8 @@ func (c *Control) submitScan(
 	mid string,
 	f evidence.ScanFacts,
 ) error {
-	if err := engineer(a); err != nil {
+	err := engineer(a)
+	if err != nil {
 		return err
 	}
 	if _, err := c.store.Migration(ctx, mid); err != nil {
@@ -89,6 +90,10 @@ func (c *Control) submitScan(
 		}
 		seen[x.ID] = true
 	}
+	if f.Findings, err = c.confirmed(ctx, a, mid, f.Findings); err != nil {
+		return err
+	}
+	f.SubmittedBy = a.Name
 	return c.engine.Record(
 		ctx,
 		mid,
@@ -98,6 +103,81 @@ func (c *Control) submitScan(
 		"switchyard scan, submitted by "+a.Name,
 		f,
 	)
+}
+
+// confirmed says by whom each decision of a submitted scan counts: by the account that
+// submits it when it is the one named, else by who confirmed the same decision before.
+// Anybody can write a name into a file.
+func (c *Control) confirmed(
+	ctx context.Context, a migration.Actor, mid string, findings []evidence.ScanFinding,
+) ([]evidence.ScanFinding, error) {
+	before, _, err := c.lastScan(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(findings)
+	for i, x := range out {
+		out[i].ConfirmedBy = ""
+		if x.DecidedBy == "" {
+			continue
+		}
+		if x.DecidedBy == a.Name {
+			out[i].ConfirmedBy = a.Name
+			continue
+		}
+		for _, was := range before.Findings {
+			if was.ID == x.ID && was.Expr == x.Expr && was.DecidedBy == x.DecidedBy &&
+				was.DecidedUntil.Equal(x.DecidedUntil) {
+				out[i].ConfirmedBy = was.ConfirmedBy
+			}
+		}
+	}
+	return out, nil
+}
+
+func (c *Control) lastScan(ctx context.Context, mid string) (evidence.ScanFacts, bool, error) {
+	var f evidence.ScanFacts
+	latest, err := c.store.LatestEvidence(ctx, mid)
+	if err != nil {
+		return f, false, err
+	}
+	e, ok := latest[evidence.Scan]
+	if !ok || json.Unmarshal(e.Facts, &f) != nil { // of another version: submitted again
+		return evidence.ScanFacts{}, false, nil
+	}
+	return f, true, nil
+}
+
+// ConfirmScanDecision makes a decision count that the last submitted scan has from its file:
+// the engineer who is signed in stands by it, until the day that it names.
+func (c *Control) ConfirmScanDecision(
+	ctx context.Context, a migration.Actor, mid, finding string,
+) error {
+	err := c.confirmScanDecision(ctx, a, mid, finding)
+	c.audit(ctx, a, "scan-confirm", finding, "", err)
+	return err
+}
+
+func (c *Control) confirmScanDecision(
+	ctx context.Context, a migration.Actor, mid, finding string,
+) error {
+	if err := engineer(a); err != nil {
+		return err
+	}
+	f, ok, err := c.lastScan(ctx, mid)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(f.Findings, func(x evidence.ScanFinding) bool {
+		return x.ID == finding && x.DecidedBy != ""
+	})
+	if !ok || i < 0 {
+		return migration.Errorf(migration.NotFound,
+			"the last scan has no decision about a finding %.40q", finding)
+	}
+	f.Findings[i].ConfirmedBy = a.Name
+	return c.engine.Record(ctx, mid, "", evidence.Scan, migration.Attested,
+		"switchyard scan, submitted by "+f.SubmittedBy, f)
 }
 
 // BreakerProof is what shows, queue by queue, that an add fails at once when Redis does:
@@ -229,7 +309,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 			Facts: scanned,
 		}
 	}
-	attested := c.env.Workers.Producers()
+	attested := c.env.Workers.Producers(mid)
 	names := slices.Clone(c.cfg.Queues)
 	for _, k := range drilled.Bench {
 		names = append(names, k.Queue)

@@ -189,9 +189,7 @@ func (c *Control) background(ctx context.Context) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { c.env.Journal.Run(ctx) })
 	tasks.Go(func() { c.feedReaders(ctx) })
-	if c.store.Postgres() {
-		tasks.Go(func() { c.shareFleet(ctx) })
-	}
+	tasks.Go(func() { c.shareFleet(ctx) })
 	if err := c.store.Lead(ctx, c.lead); err != nil && ctx.Err() == nil {
 		c.log.Error("this replica carries nothing out: it cannot find out who leads", "err", err)
 	}

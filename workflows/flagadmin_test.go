@@ -73,7 +73,7 @@ func TestAMigrationFlagMovesForwardOnlyOnceEveryReaderHoldsTheRevision(t *testin
 	}
 	say(1)
 	_, err = b.EditFlags(t.Context(), ada, mid, "", edit("sink", at("dualwrite")))
-	wantKind(t, err, migration.Blocked, "web.1 at 1")
+	wantKind(t, err, migration.Blocked, "web.1 (on flag revision 1)")
 	check, err := b.CheckFlags(t.Context(), mid, "", edit("sink", at("dualwrite")))
 	ok(t, err)
 	if len(check.Gates) != 1 || check.Gates[0].OK {

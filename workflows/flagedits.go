@@ -42,10 +42,13 @@ func (c *Control) CheckFlags(
 	if err != nil {
 		return migration.FlagCheck{}, err
 	}
+	look := func(set string, revision int64) migration.Gate {
+		return c.env.Workers.Gate(ctx, set, revision, false)
+	}
 	check := migration.FlagCheck{
 		Base:    now.Revision,
 		Changes: flags.Diff(before, after),
-		Gates:   c.moveGates(s.ID, now.Revision, before, after),
+		Gates:   c.moveGates(s.ID, now.Revision, before, after, look),
 	}
 	if len(check.Changes) == 0 {
 		return check, errNoChange
@@ -87,6 +90,7 @@ func (c *Control) editFlags(
 	if err != nil {
 		return none, err
 	}
+	c.env.Workers.ForgetGone(ctx, s.ID) // before the transaction, which asks no server
 	var changes []migration.FlagDiff
 	r, err := c.store.ReviseFlagSet(
 		ctx,
@@ -104,7 +108,8 @@ func (c *Control) editFlags(
 			if changes = flags.Diff(before, after); len(changes) == 0 {
 				return nil, errNoChange
 			}
-			if err := engine.Blocked("the change of "+s.ID, c.moveGates(s.ID, next-1, before, after)); err != nil {
+			gates := c.moveGates(s.ID, next-1, before, after, c.env.Workers.GateAsHeard)
+			if err := engine.Blocked("the change of "+s.ID, gates); err != nil {
 				return nil, err
 			}
 			if after = flags.Revise(s.ID, before, after, next); after == nil {
@@ -222,11 +227,12 @@ func (c *Control) moveGates(
 	set string,
 	revision int64,
 	before, after *flags.Document,
+	look func(set string, revision int64) migration.Gate,
 ) []migration.Gate {
 	for key, f := range after.Flags {
 		if was, ok := before.Flags[key]; ok && f.Metadata[flags.MetaType] == flags.TypeMigration &&
 			stageOf(f).Index() > stageOf(was).Index() {
-			return []migration.Gate{c.env.Workers.Gate(set, revision, false)}
+			return []migration.Gate{look(set, revision)}
 		}
 	}
 	return nil

@@ -120,8 +120,8 @@ var watches = []watch{
 	{
 		check: evidence.Intake,
 		look: from(migration.Attested, byTheApp,
-			func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-				facts := e.Workers.Intakes()
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				facts := e.Workers.Intake(ctx, mid)
 				if len(facts.Instances) == 0 {
 					return nil, migration.Errorf(migration.Unavailable,
 						"no live app that accepts orders reports")

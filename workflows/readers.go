@@ -3,7 +3,9 @@ package workflows
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/store"
 )
 
 // Readers is what programs that read flags meet: the flags and keys as they are held in
@@ -148,38 +151,64 @@ func (c *Control) runChanged(ctx context.Context, id string) {
 	c.engine.Changed(id)
 }
 
-// shareFleet tells the other replicas which workers this one hears, and takes in what they
-// hear: a gate must count them all.
+// shareFleet tells the other replicas, and the next start, which workers this one hears, and
+// takes in what they have heard: a gate must count them all.
 func (c *Control) shareFleet(ctx context.Context) {
 	id := newToken()[:16]
 	ticker := time.NewTicker(refreshEvery)
 	defer ticker.Stop()
 	for {
+		err := c.share(ctx, id)
+		if err != nil && ctx.Err() == nil {
+			c.readers.Fleet.Blind("the database does not tell what other replicas hear")
+			c.log.Warn("what other replicas' workers hold is not known", "err", err)
+		}
 		select {
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			_ = c.store.DropReplica(ctx, id) // it would be ignored in a few seconds anyway
+			// What was heard here stays: who is not heard again is not gone.
+			_ = c.share(context.WithoutCancel(ctx), id)
 			return
 		case <-ticker.C:
 		}
-		now := c.now()
-		asked, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := c.store.SaveReplica(asked, id, c.readers.Fleet.Own(), now)
-		all, readErr := c.store.Replicas(asked, now.Add(-5*time.Second))
-		cancel()
-		if err := errors.Join(err, readErr); err != nil {
-			if ctx.Err() == nil {
-				c.log.Warn("what other replicas' workers hold is not known", "err", err)
-			}
+	}
+}
+
+func (c *Control) share(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	heard, err := json.Marshal(c.readers.Fleet.Own())
+	if err != nil {
+		return err
+	}
+	mine := store.Replica{ID: id, At: c.now(), Client: redisconn.Self(), Heard: heard}
+	if err := c.store.SaveReplica(ctx, mine); err != nil {
+		return err
+	}
+	all, err := c.store.Replicas(ctx)
+	if err != nil {
+		return err
+	}
+	var peers []string
+	for _, r := range all {
+		if r.ID == id {
 			continue
 		}
-		for other, workers := range all {
-			if other != id {
-				c.readers.Fleet.Merge(other, workers)
-			}
+		peers = append(peers, r.Client)
+		var heard []fleet.Heard
+		if err := json.Unmarshal(r.Heard, &heard); err != nil {
+			return fmt.Errorf("workers of replica %s: %w", r.ID, err)
 		}
+		c.readers.Fleet.Merge(r.ID, heard, r.At)
 	}
+	redisconn.Peers(peers)
+	c.readers.Fleet.Blind("")
+	for _, silent := range c.readers.Fleet.Silent() {
+		if err := c.store.DropReplica(ctx, silent); err != nil {
+			return err
+		}
+		c.readers.Fleet.Forgotten(silent)
+	}
+	return nil
 }
 
 // serveReaders publishes what is stored: flag sets and keys.

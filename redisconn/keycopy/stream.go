@@ -214,7 +214,7 @@ func (s *stream) begin(o *redis.Options) error {
 	// count us. Older servers do not know it; there the connection is closed after
 	// the snapshot without having acknowledged anything.
 	for _, args := range [][]string{
-		{"CLIENT", "SETNAME", redisconn.ClientName + "-copy"},
+		{"CLIENT", "SETNAME", redisconn.Self() + "-copy"},
 		{"REPLCONF", "rdb-only", "1"},
 		{"REPLCONF", "capa", "eof"},
 	} {

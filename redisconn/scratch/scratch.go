@@ -169,7 +169,7 @@ func (s *Server) Open(db int) *redis.Client {
 	return redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(),
 		Password: s.password.Reveal(), DB: db, MaxRetries: -1, Protocol: 2,
 		DisableIdentity: true,
-		ClientName:      redisconn.ClientName, ContextTimeoutEnabled: true, DialerRetries: 1,
+		ClientName:      redisconn.Self(), ContextTimeoutEnabled: true, DialerRetries: 1,
 		ReadTimeout: time.Minute, WriteTimeout: time.Minute})
 }
 

@@ -32,7 +32,7 @@ func (s *Server) definition(c *fiber.Ctx) error {
 	tag := fmt.Sprintf(`"%d-%s"`, set.Revision, hex.EncodeToString(sum[:8]))
 	given := c.Get(fiber.HeaderIfNoneMatch)
 	held := flags.HeldRevision(given)
-	s.readers.Fleet.Poll(whoAsks(c, r), held)
+	s.readers.Fleet.Poll(whoAsks(c, r), held, held > 0)
 	c.Set(fiber.HeaderETag, tag)
 	// Nothing older may replace what a worker holds.
 	if held > set.Revision || strings.Contains(given, tag) || strings.TrimSpace(given) == "*" {
@@ -46,6 +46,10 @@ func (s *Server) definition(c *fiber.Ctx) error {
 // attest takes in what a worker says of itself. Fields that this version does not know are
 // ignored: workers may be newer.
 func (s *Server) attest(c *fiber.Ctx) error {
+	if n := len(c.Body()); n > fleet.MaxAttestation {
+		return migration.Errorf(migration.Invalid, "the attestation has %d bytes; %d is the limit",
+			n, fleet.MaxAttestation)
+	}
 	var in fleet.Attestation
 	if err := json.Unmarshal(c.Body(), &in); err != nil {
 		return migration.Errorf(migration.Invalid, "the attestation is not readable: %w", err)

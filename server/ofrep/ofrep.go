@@ -132,11 +132,12 @@ func (s *Server) evaluateAll(c *fiber.Ctx) error {
 	}
 	a.ETag = window.mark(a.ETag)
 	revision := flags.HeldRevision(held)
+	said := revision > 0
 	if a.Status == http.StatusOK && c.Context().QueryArgs().Has("flagConfigEtag") {
 		// Fetched because its stream said so: it does not come again to say what it holds.
-		revision = a.Revision
+		revision, said = a.Revision, false
 	}
-	s.readers.Fleet.Poll(who, revision)
+	s.readers.Fleet.Poll(who, revision, said)
 	return send(c, a)
 }
 
@@ -146,7 +147,7 @@ func (s *Server) evaluateOne(c *fiber.Ctx) error {
 	}
 	r := readerOf(c)
 	if r.ID != "" {
-		s.readers.Fleet.Poll(whoAsks(c, r), 0)
+		s.readers.Fleet.Poll(whoAsks(c, r), 0, true)
 	}
 	return send(c, s.readers.Flags.EvaluateOne(r.Set, flagKey(c), c.Request().Body()))
 }

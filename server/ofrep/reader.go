@@ -117,7 +117,8 @@ func readerOf(c *fiber.Ctx) *flags.Reader {
 func whoAsks(c *fiber.Ctx, r *flags.Reader) fleet.Who {
 	return fleet.Who{
 		Service: name(c, headerService), Instance: name(c, headerInstance),
-		Version: name(c, headerVersion), Key: r.Name, Address: c.IP(), Set: r.Set,
+		Version: name(c, headerVersion), Key: r.Name, KeyID: r.ID, Address: c.IP(),
+		Set: r.Set,
 	}
 }
 

@@ -97,7 +97,7 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	if c.Method() == fiber.MethodHead {
 		return nil
 	}
-	t.who.Key, t.who.Address = r.Name, c.IP()
+	t.who.Key, t.who.KeyID, t.who.Address = r.Name, r.ID, c.IP()
 	st := &stream{key: r.ID, count: count, told: -1}
 	if id, err := strconv.ParseInt(c.Get("Last-Event-ID"), 10, 64); err == nil && id >= 0 {
 		st.told = id

@@ -319,8 +319,8 @@ func TestStreamsEndWithTheirKeyTheirReaderAndTheServer(t *testing.T) {
 		t.Errorf("told of %d after the end", got)
 	}
 	for _, w := range st.fleet.Workers() {
-		if slices.Contains(w.Via, fleet.ViaSSE) {
-			t.Errorf("still listed: %+v", w)
+		if w.Live && slices.Equal(w.Via, []string{fleet.ViaSSE}) {
+			t.Errorf("still live: %+v", w)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (w window) strip(ifNoneMatch string) string {
 type ticket struct {
 	expires int64 // Unix seconds
 	key     string
-	who     fleet.Who // without Key and Address, which are looked up
+	who     fleet.Who // without key and Address, which are looked up
 }
 
 // advertise gives the eventStreams of an answer.

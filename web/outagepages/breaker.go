@@ -93,10 +93,22 @@ func scanStatus(f evidence.ScanFinding) ui.Status {
 		return ui.OK("Pass")
 	case f.Verdict == "FAIL":
 		return ui.Bad("Fail")
-	case f.DecidedBy != "":
+	case !f.Open():
 		return ui.Past("Exception")
 	}
 	return ui.Warn("Review").As("hand")
+}
+
+// accepted says who stands by an exception, and what is only written in the file.
+func accepted(f evidence.ScanFinding) string {
+	text := "accepted by " + f.DecidedBy + " until " + ui.Day(f.DecidedUntil)
+	switch {
+	case f.ConfirmedBy == "":
+		return text + ", as the file says: to be confirmed"
+	case f.ConfirmedBy != f.DecidedBy:
+		return text + ", confirmed by " + f.ConfirmedBy
+	}
+	return text
 }
 
 func scanSummary(f evidence.ScanFacts) string {

@@ -182,7 +182,7 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 				},
 				{
 					ID: "4", Role: "queue", Verdict: "REVIEW", At: "src/legacy.ts:7",
-					Expr: "new Queue(name, options)", DecidedBy: "ada",
+					Expr: "new Queue(name, options)", DecidedBy: "ada", ConfirmedBy: "ada",
 					DecidedUntil: storyTime.AddDate(0, 1, 0),
 				}},
 		},

@@ -97,7 +97,7 @@ const (
 // intake goes by what live apps attest of their durable intake. While none attests, what
 // was wrong stays wrong.
 func (n *Notifier) intake(_ context.Context, mig migration.Migration) (seen, error) {
-	return judgeIntakes(n.Workers.Intakes(), mig.ID, n.link(mig.ID, "outage")), nil
+	return judgeIntakes(n.Workers.Intakes(mig.ID), mig.ID, n.link(mig.ID, "outage")), nil
 }
 
 func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {

@@ -53,7 +53,7 @@ func Take(ctx context.Context, e *environment.Environment, v progress.View) Cuto
 	both := e.Surveys.Both(ctx, e.Servers, v.Migration.ID)
 	r.side(both[0])
 	r.side(both[1])
-	r.fleet()
+	r.fleet(ctx)
 	r.ledger()
 	r.streams(ctx)
 	if both[0].Usable() {
@@ -128,8 +128,8 @@ func (r *reporter) side(s environment.SideSurvey) {
 func title(side string) string { return strings.ToUpper(side[:1]) + side[1:] }
 
 // fleet says whether the workers would hear of it.
-func (r *reporter) fleet() {
-	g := r.e.Workers.Gate(r.v.Migration.ID, r.v.Routing.Revision, true)
+func (r *reporter) fleet(ctx context.Context) {
+	g := r.e.Workers.Gate(ctx, r.v.Migration.ID, r.v.Routing.Revision, true)
 	l := ReportLine{
 		ID:       "workers",
 		Title:    g.Title,

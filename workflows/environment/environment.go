@@ -32,6 +32,7 @@ type Environment struct {
 	Servers *Servers
 	Routing *Routing
 	Workers *Workers
+	Clients *Clients
 	Journal *Journal
 	Streams *Streams
 	Surveys *Surveys
@@ -76,11 +77,14 @@ func Open(o Options) (*Environment, error) {
 			now:    o.Now,
 			notify: o.Notify,
 		},
-		Workers: &Workers{
-			Fleet:    o.Fleet,
-			latest:   o.Store.LatestEvidence,
-			scanOnly: cfg.Drill.ScanOnly,
-		},
+		Clients: &Clients{fleet: o.Fleet, store: o.Store},
+	}
+	e.Workers = &Workers{
+		Fleet:    o.Fleet,
+		Clients:  e.Clients,
+		latest:   o.Store.LatestEvidence,
+		scanOnly: cfg.Drill.ScanOnly,
+		now:      o.Now,
 	}
 	e.Vars = cfg.ConfigVars(hc, e.Workers.attestsVar)
 	managed := cfg.Managed(hc)
@@ -88,6 +92,7 @@ func Open(o Options) (*Environment, error) {
 	if e.Servers, err = openServers(cfg, o.Store, e.Routing, managed); err != nil {
 		return nil, err
 	}
+	e.Clients.servers, e.Servers.Clients = e.Servers, e.Clients
 	e.Managed = &Managed{Service: managed, servers: e.Servers}
 	host, err := cfg.Host(hc, o.Store, e.Servers.Alive)
 	if err != nil {

@@ -29,6 +29,8 @@ type Servers struct {
 	Sentinel         redis.UniversalClient
 	SentinelEndpoint redisconn.Endpoint
 	Cluster          *sentinel.Cluster
+	// Clients says who is connected to them.
+	Clients *Clients
 
 	store   *store.Store
 	routing *Routing
@@ -94,6 +96,13 @@ func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.
 	}
 	s.target, s.targetEndpoint = c, endpoint
 	return c, endpoint, nil
+}
+
+// isTarget reports whether an address is that of the managed database in use.
+func (s *Servers) isTarget(address string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.target != nil && s.targetEndpoint.Address() == address
 }
 
 // targetSetting is what is remembered of the managed database; its credentials are not.

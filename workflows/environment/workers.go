@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/fleet"
@@ -17,13 +17,20 @@ import (
 // Workers is who reads a migration's flags, and what they attest.
 type Workers struct {
 	*fleet.Fleet
+	Clients  *Clients
 	latest   func(ctx context.Context, mid string) (map[string]migration.Evidence, error)
 	scanOnly []string
+	now      func() time.Time
 }
 
-// ackTimeout is how long workers get to take a flag change over. They poll several times a
-// second; the rest is for slow moments.
-const ackTimeout = 45 * time.Second
+const (
+	// ackTimeout is how long workers get to take a flag change over. They poll several times a
+	// second; the rest is for slow moments, and for who fell silent to be proven gone.
+	ackTimeout = 45 * time.Second
+	// steadyFor is for how long every look must be good: one may fall between two words of a
+	// worker that nobody has heard yet.
+	steadyFor = 3 * time.Second
+)
 
 // AwaitWarm waits until every live worker has had the time to be heard since the start of
 // this process.
@@ -38,139 +45,245 @@ func (w *Workers) AwaitWarm(ctx context.Context) error {
 	})
 }
 
-// Await waits until every live worker uses the flag revision for everything it has in
-// flight, and returns how many there are.
-func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (int, error) {
+// Acknowledged is what Await saw.
+type Acknowledged struct {
+	Workers int       // that use the revision
+	Since   time.Time // the first of the good looks
+}
+
+// Await waits until every worker uses the flag revision for everything it has in flight, in
+// every look for a few seconds. Those who were waived when the run was approved are not
+// waited for.
+func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (Acknowledged, error) {
+	seen, _, err := w.await(ctx, c, revision)
+	return seen, err
+}
+
+// AwaitBack is Await for the way back, which nobody may block by being silent: all is false
+// when workers are unknown after a while, and nobody is known to be behind.
+func (w *Workers) AwaitBack(
+	ctx context.Context, c *engine.Call, revision int64,
+) (seen Acknowledged, all bool, err error) {
+	seen, verdict, err := w.await(ctx, c, revision)
+	if err != nil && ctx.Err() == nil && verdict == migration.Unknown {
+		c.Warn("going back all the same: %v", err)
+		return seen, false, nil
+	}
+	return seen, err == nil, err
+}
+
+func (w *Workers) await(
+	ctx context.Context, c *engine.Call, revision int64,
+) (seen Acknowledged, verdict migration.Verdict, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	var n int
-	err := engine.Await(ctx, 100*time.Millisecond, func(context.Context) error {
-		live := w.Live(c.Run.MigrationID)
-		n = len(live)
-		if n == 0 {
-			return engine.NotYet(
-				"no live worker reports; is the ingestion app running, and can it reach " +
-					"Switchyard?",
-			)
+	waived := waiversOf(c.Run.Plan.Gates)
+	err = engine.Await(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		now := w.now()
+		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Waive(waived, now)
+		if verdict = asked.Verdict(); verdict != migration.Met {
+			seen = Acknowledged{}
+			c.Progress("waiting for workers: %s", asked)
+			return engine.NotYet("workers do not all use flag revision %d: %s", revision, asked)
 		}
-		for _, l := range live {
-			if l.Revision < revision {
-				c.Progress(
-					"waiting for %s to switch to flag revision %d (now on %d)",
-					l.Instance,
-					revision,
-					l.Revision,
-				)
-				return engine.NotYet(
-					"worker %s is on flag revision %d, not %d",
-					l.Instance,
-					l.Revision,
-					revision,
-				)
+		if seen.Since.IsZero() || now.Before(seen.Since) {
+			seen.Since = now
+		}
+		seen.Workers = 0
+		for _, m := range asked.Members {
+			if m.Verdict == migration.Met {
+				seen.Workers++
 			}
+		}
+		if now.Sub(seen.Since) < steadyFor {
+			return engine.NotYet("workers use flag revision %d, for less than %s yet", revision,
+				migration.Words(steadyFor))
 		}
 		return nil
 	})
 	if err == nil {
-		c.Log("%s on flag revision %d", migration.Count(n, "worker is", "workers are"), revision)
+		c.Log("%s on flag revision %d", migration.Count(seen.Workers, "worker is", "workers are"),
+			revision)
 	}
-	return n, err
+	return seen, verdict, err
+}
+
+// Coverage is every reader of a flag set: met when it uses the revision. Who fell silent is
+// unknown until the servers of both sides show that it is gone too. needed asks for one at least
+// that attests.
+func (w *Workers) Coverage(
+	ctx context.Context, set string, revision int64, needed bool,
+) migration.Coverage {
+	w.ForgetGone(ctx, set)
+	return w.asHeard(set, revision, needed)
+}
+
+func (w *Workers) asHeard(set string, revision int64, needed bool) migration.Coverage {
+	out := w.covered(set, func(l fleet.Line) (migration.Verdict, string) {
+		return holds(l, revision)
+	})
+	if needed && !slices.ContainsFunc(w.Lines(set), func(l fleet.Line) bool { return l.Attesting }) {
+		out.Members = append(out.Members, migration.Member{Key: "worker:" + set + "/*",
+			Name: "a worker", Why: "no live worker reports; is the ingestion app running, and can " +
+				"it reach Switchyard?"})
+	}
+	return out
+}
+
+// covered asks judge of every reader of a set that speaks.
+func (w *Workers) covered(
+	set string, judge func(fleet.Line) (migration.Verdict, string),
+) migration.Coverage {
+	out := migration.Coverage{Of: "worker", Found: "attestations, polls and streams of the " +
+		"flag set's keys at every replica", Members: w.Unheard(set)}
+	for _, l := range w.Lines(set) {
+		if l.SpokenFor {
+			continue
+		}
+		m := migration.Member{Key: l.MemberKey(), Name: WorkerName(l.Worker)}
+		if speaks(l) {
+			m.Verdict, m.Why = judge(l)
+		} else {
+			m.Why = sinceWhen(l)
+		}
+		out.Members = append(out.Members, m)
+	}
+	return out
+}
+
+// speaks reports whether a reader is heard now in the most telling way that it has.
+func speaks(l fleet.Line) bool { return l.Live && (l.Attesting || len(l.Attestation) == 0) }
+
+// ForgetGone forgets the readers of a set that fell silent, or said that they leave, and of
+// which the servers of both sides show no connection any more. Where one cannot be asked, all
+// are remembered.
+func (w *Workers) ForgetGone(ctx context.Context, set string) {
+	lines := w.Lines(set)
+	w.forget(lines, sync.OnceValue(func() []list { return w.Clients.both(ctx, lines) }))
+}
+
+func (w *Workers) forget(lines []fleet.Line, lists func() []list) {
+	for _, l := range lines {
+		if !l.SpokenFor && !speaks(l) && (l.Left || l.Overdue) && gone(lists(), l) {
+			w.Gone(l)
+		}
+	}
+}
+
+// sinceWhen says since when nothing is heard of a reader.
+func sinceWhen(l fleet.Line) string {
+	last := l.SeenAt.UTC().Format("15:04:05 MST")
+	switch {
+	case l.Left:
+		return "it said at " + last + " that it leaves"
+	case l.Live:
+		return "it attests no more"
+	}
+	return "silent since " + last
+}
+
+// holds says whether a live reader uses a revision.
+func holds(l fleet.Line, revision int64) (migration.Verdict, string) {
+	at := func(n int64) (migration.Verdict, string) {
+		return migration.Truth(n >= revision), fmt.Sprintf("on flag revision %d", n)
+	}
+	switch {
+	case l.Attesting:
+		return at(l.Revision)
+	case l.Spoke && l.Said == 0:
+		return migration.Met, "asks for each evaluation"
+	case l.Spoke:
+		return at(l.Said)
+	case l.Once:
+		return migration.Unknown, "polled once, which does not say what it uses"
+	case l.Streams > 0:
+		return migration.Unknown, fmt.Sprintf("was sent flag revision %d, and does not say that it "+
+			"uses it", l.Revision)
+	}
+	return migration.Unknown, "does not say which flag revision it holds"
 }
 
 // TargetVar is the config var through which the app learns the managed Redis' address.
 const TargetVar = "TARGET_REDIS_URL"
 
-// OnTarget names the live instances that attest a ready producer connection to the managed
-// Redis, and those that do not. An instance that says nothing of itself beside others of
-// its service that do is one that does not.
-func (w *Workers) OnTarget() (using, without []string) {
-	attests := map[string]bool{} // services
-	var silent []migration.Worker
-	for _, l := range w.Fleet.Workers() {
-		switch {
-		case !l.Live:
-		case len(l.Attestation) == 0:
-			silent = append(silent, l)
-		default:
-			attests[l.Service] = true
-			if onTarget(l.Attestation) {
-				using = append(using, WorkerName(l))
-			} else {
-				without = append(without, WorkerName(l))
+// OnTarget is every worker of a migration: met when it attests a ready producer connection to
+// the managed Redis, and unmet when it attests none or one that is not ready.
+func (w *Workers) OnTarget(ctx context.Context, mid string) migration.Coverage {
+	w.ForgetGone(ctx, mid)
+	return w.covered(mid, func(l fleet.Line) (migration.Verdict, string) {
+		if !l.Attesting {
+			return migration.Unknown, "does not attest its connections"
+		}
+		ready := migration.Unmet
+		for _, c := range l.Connections {
+			if c.Side != "target" || c.Role != "producer" {
+				continue
 			}
+			if c.Status != "ready" {
+				return migration.Unmet, "its producer connection to the managed Redis is " + c.Status
+			}
+			ready = migration.Met
 		}
-	}
-	for _, l := range silent {
-		if attests[l.Service] {
-			without = append(without, WorkerName(l))
+		if ready == migration.Met {
+			return ready, "ready"
 		}
-	}
-	return using, without
-}
-
-// onTarget reports whether every producer connection that an instance attests to the target
-// is ready, of at least one.
-func onTarget(attestation json.RawMessage) bool {
-	var a fleet.Attestation
-	if err := json.Unmarshal(attestation, &a); err != nil {
-		return false
-	}
-	ready := false
-	for _, c := range a.Connections {
-		if c.Side != "target" || c.Role != "producer" {
-			continue
-		}
-		if c.Status != "ready" {
-			return false
-		}
-		ready = true
-	}
-	return ready
+		return ready, "attests no producer connection to the managed Redis"
+	})
 }
 
 // attestsVar says which instances use what a config var gives them. What the app does not
 // attest nobody knows.
-func (w *Workers) attestsVar(_ context.Context, name string) (using, without []string, err error) {
+func (w *Workers) attestsVar(ctx context.Context, name string) (using, without []string, err error) {
 	if name != TargetVar {
 		return nil, nil, migration.Errorf(migration.Invalid, "the app does not attest %s", name)
+	}
+	mid, err := w.Clients.only(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	if !w.Warm() {
 		return nil, nil, migration.Errorf(migration.Unavailable,
 			"Switchyard has just started, and workers get a few seconds to report")
 	}
-	using, without = w.OnTarget()
+	for _, m := range w.OnTarget(ctx, mid).Members {
+		if m.Verdict == migration.Met {
+			using = append(using, m.Name)
+		} else {
+			without = append(without, m.Name)
+		}
+	}
 	return using, without, nil
 }
 
-// Gate holds when every live reader of a flag set holds its revision. needed asks for at least one.
-func (w *Workers) Gate(set string, revision int64, needed bool) migration.Gate {
-	g := migration.Gate{
+// Gate holds when every reader of a flag set uses its revision. needed asks for one at least
+// that attests.
+func (w *Workers) Gate(
+	ctx context.Context, set string, revision int64, needed bool,
+) migration.Gate {
+	w.ForgetGone(ctx, set)
+	return w.gate(set, revision, needed)
+}
+
+// GateAsHeard is Gate where no server can be asked who is gone, such as in a transaction.
+func (w *Workers) GateAsHeard(set string, revision int64) migration.Gate {
+	return w.gate(set, revision, false)
+}
+
+func (w *Workers) gate(set string, revision int64, needed bool) migration.Gate {
+	c := migration.Claim{
 		ID:    "workers",
 		Title: "Workers are on the latest flags",
 		Limit: fmt.Sprintf("all on flag revision %d", revision),
+		Next: "see Workers on the flags page; start the ingestion app if none is live, end " +
+			"what is silent, or waive it in writing",
+		Asked: w.asHeard(set, revision, needed),
 	}
 	if needed {
-		g.Limit = "at least one, " + g.Limit
+		c.Limit = "at least one, " + c.Limit
+	} else if len(c.Asked.Members) == 0 {
+		c.Asked = migration.One("flag set", set, migration.Met, "nobody reads it")
 	}
-	live := w.Live(set)
-	var behind []string
-	for _, l := range live {
-		if l.Revision < revision {
-			behind = append(behind, fmt.Sprintf("%s at %d", WorkerName(l), l.Revision))
-		}
-	}
-	g.OK = (len(live) > 0 || !needed) && len(behind) == 0 && w.Warm()
-	g.Measured = fmt.Sprintf("%d live, %d behind", len(live), len(behind))
-	if len(behind) > 0 {
-		g.Measured += ": " + strings.Join(behind, ", ")
-	}
-	if !w.Warm() {
-		g.Measured += "; Switchyard has just started, and workers get a few seconds to report"
-	}
-	if !g.OK {
-		g.Next = "see Workers on the flags page; start the ingestion app if none is live"
-	}
-	return g
+	return c.Gate()
 }
 
 // WorkerName is how a reader is named to people.
@@ -191,10 +304,29 @@ func AttestedQueues(f evidence.AttestationFacts) []string {
 	return slices.Compact(names)
 }
 
+// Intake is what the workers of a migration that take orders attest of their durable intake.
+func (w *Workers) Intake(ctx context.Context, mid string) evidence.IntakeFacts {
+	facts := w.Intakes(mid)
+	facts.Asked = w.attesting(ctx, mid)
+	return facts
+}
+
+// attesting is every worker of a migration: met when it attests.
+func (w *Workers) attesting(ctx context.Context, mid string) migration.Coverage {
+	w.ForgetGone(ctx, mid)
+	return w.covered(mid, func(l fleet.Line) (migration.Verdict, string) {
+		if l.Attesting {
+			return migration.Met, "attests"
+		}
+		return migration.Unknown, "does not attest its connections"
+	})
+}
+
 // Attestation is what live workers attest, which of their queues the last drill left out,
 // and which queues of the source they leave out.
 func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.AttestationFacts, error) {
-	facts := w.Producers()
+	facts := w.Producers(mid)
+	facts.Asked = w.attesting(ctx, mid)
 	latest, err := w.latest(ctx, mid)
 	if err != nil {
 		return facts, err
@@ -247,16 +379,40 @@ func (w *Workers) PointSource(
 	to migration.SourceEndpoint,
 	reason string,
 ) error {
-	r, err := routing.Read(ctx, c.Run.MigrationID)
+	revision, err := w.point(ctx, c, routing, to, reason)
 	if err != nil {
 		return err
 	}
-	r.Source = to
-	revision, err := routing.Set(ctx, c.Run.MigrationID, r, c.Run.RequestedBy, reason, c.Run.ID)
-	if err != nil {
-		return err
-	}
-	c.Log("flag revision %d: source-endpoint is %s", revision, to)
 	_, err = w.Await(ctx, c, revision)
 	return err
+}
+
+// PointBack is PointSource for the way back.
+func (w *Workers) PointBack(
+	ctx context.Context,
+	c *engine.Call,
+	routing *Routing,
+	to migration.SourceEndpoint,
+	reason string,
+) error {
+	revision, err := w.point(ctx, c, routing, to, reason)
+	if err == nil {
+		_, _, err = w.AwaitBack(ctx, c, revision)
+	}
+	return err
+}
+
+func (w *Workers) point(
+	ctx context.Context, c *engine.Call, routing *Routing, to migration.SourceEndpoint, reason string,
+) (revision int64, err error) {
+	r, err := routing.Read(ctx, c.Run.MigrationID)
+	if err != nil {
+		return 0, err
+	}
+	r.Source = to
+	revision, err = routing.Set(ctx, c.Run.MigrationID, r, c.Run.RequestedBy, reason, c.Run.ID)
+	if err == nil {
+		c.Log("flag revision %d: source-endpoint is %s", revision, to)
+	}
+	return revision, err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/fleet"
@@ -37,7 +38,7 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 			},
 		)
 	}
-	if err := workers.Attest(a, fleet.Who{Instance: instance}); err != nil {
+	if err := workers.Attest(a, fleet.Who{Set: mid, Instance: instance}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -45,6 +46,7 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 	t.Parallel()
 	b := openRig(t, config.Default())
+	b.clk.advance(10 * time.Second) // everybody had the time to be heard
 	attestProducers(t, b.Workers.Fleet, "web.1", "orders")
 	want := func(met bool, says string) {
 		t.Helper()

@@ -116,7 +116,7 @@ func (w *World) members(
 		if !w.workers.Warm() {
 			return nil, errColdFleet
 		}
-		facts := w.workers.Producers()
+		facts := w.workers.Producers(mid)
 		return AttestedQueues(facts), nil
 	case migration.AspectSetup:
 		return w.setup, nil

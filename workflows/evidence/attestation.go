@@ -33,6 +33,8 @@ type AttestationFacts struct {
 	Unattested []string `json:"unattested,omitempty"`
 	// ScanOnly are such queues too, but of commands that end, by the configuration.
 	ScanOnly []string `json:"scan_only,omitempty"`
+	// Asked is every worker that should attest. Facts of earlier versions have none.
+	Asked migration.Coverage `json:"asked,omitzero"`
 }
 
 // ProducerOptions is what a running app attests about one producer connection.
@@ -51,6 +53,7 @@ type ProducerOptions struct {
 func coverAttestation(f AttestationFacts) migration.Coverage {
 	c := migration.Coverage{Of: "producer connection",
 		Found: "the attestations of live workers, and the scanned source"}
+	c.Members = append(c.Members, f.Asked.Members...)
 	for _, p := range f.Producers {
 		key := p.Instance + "/" + p.Queue + "/" + p.Side
 		c.Members = append(c.Members, migration.Member{Key: "producer:" + key, Name: key,

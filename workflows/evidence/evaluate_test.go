@@ -428,7 +428,7 @@ func TestAScanCountsUntilADecisionInItExpires(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	facts := json.RawMessage(`{"source":"shop","files":3,"findings":[{"id":"a",
-		"verdict":"REVIEW","at":"q.ts:3","decided_by":"ada",
+		"verdict":"REVIEW","at":"q.ts:3","decided_by":"ada","confirmed_by":"ada",
 		"decided_until":"2026-11-28T00:00:00Z"}]}`)
 	latest := map[string]migration.Evidence{Scan: {Check: Scan, Facts: facts, ObservedAt: at,
 		Subject: nothing}}

@@ -24,6 +24,8 @@ var intakeCheck = New(Check{
 // IntakeFacts is the evidence of Intake: what running apps that take orders attest.
 type IntakeFacts struct {
 	Instances []IntakeInstance `json:"instances"`
+	// Asked is every worker that should attest. Facts of earlier versions have none.
+	Asked migration.Coverage `json:"asked,omitzero"`
 }
 
 // IntakeInstance is the durable intake of one process.
@@ -59,6 +61,7 @@ func (f IntakeFacts) Totals() (sum IntakeInstance, all bool) {
 
 func coverIntake(f IntakeFacts) migration.Coverage {
 	c := migration.Coverage{Of: "instance", Found: "the attestations of live apps"}
+	c.Members = append(c.Members, f.Asked.Members...)
 	for _, i := range f.Instances {
 		c.Members = append(c.Members, migration.Member{Key: "instance:" + i.Instance,
 			Name: i.Instance, Verdict: migration.Truth(i.Durable)})

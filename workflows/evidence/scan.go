@@ -33,6 +33,8 @@ type ScanFacts struct {
 	Commit   string        `json:"commit,omitempty"` // of the source
 	Files    int           `json:"files"`
 	Findings []ScanFinding `json:"findings"`
+	// SubmittedBy is the account that was signed in; no file can say it.
+	SubmittedBy string `json:"submitted_by,omitempty"`
 }
 
 // ScanFinding is one place that makes a producer, or one that could not be read.
@@ -45,15 +47,29 @@ type ScanFinding struct {
 	Expr    string   `json:"expression" required:"false"`
 	Reasons []string `json:"reasons,omitempty"`
 	Fix     string   `json:"fix,omitempty"`
-	// DecidedBy settles a REVIEW until a day.
+	// DecidedBy is who settles a REVIEW until a day, as the file says. It counts once that
+	// account itself, or a signed-in engineer, stands by it.
 	DecidedBy string `json:"decided_by,omitempty"`
+	// ConfirmedBy is the account that was signed in and stands by it; no file can say so.
+	ConfirmedBy string `json:"confirmed_by,omitempty"`
 	// DecidedUntil is the moment from which it counts no more.
 	DecidedUntil time.Time `json:"decided_until,omitzero"`
 }
 
-// Open says whether the finding blocks: it fails, or is to be reviewed and nobody decided.
+// Open says whether the finding blocks: it fails, or is to be reviewed and nobody who was
+// signed in decided.
 func (f ScanFinding) Open() bool {
-	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || f.DecidedBy == "")
+	decided := f.DecidedBy != "" && f.ConfirmedBy != ""
+	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || !decided)
+}
+
+// unconfirmed says that a decision is in the file alone.
+func (f ScanFinding) unconfirmed() string {
+	if f.Verdict != "REVIEW" || f.DecidedBy == "" || f.ConfirmedBy != "" {
+		return ""
+	}
+	return fmt.Sprintf(" (accepted by %s, as the file says: it counts once %s submits it, or an "+
+		"engineer confirms it)", f.DecidedBy, f.DecidedBy)
 }
 
 func coverScan(f ScanFacts) migration.Coverage {
@@ -75,8 +91,8 @@ func judgeScan(f ScanFacts) (bool, string, error) {
 	for _, v := range []string{"FAIL", "REVIEW", ""} {
 		for _, x := range f.Findings {
 			if x.Open() && (x.Verdict == v || v == "") {
-				return false, fmt.Sprintf("%s: %s %s",
-					x.At, x.Verdict, strings.Join(x.Reasons, "; ")), nil
+				return false, fmt.Sprintf("%s: %s %s%s",
+					x.At, x.Verdict, strings.Join(x.Reasons, "; "), x.unconfirmed()), nil
 			}
 			if v == "" && x.DecidedBy != "" {
 				decided++

@@ -252,7 +252,7 @@ func (c *Clock) Read(whatIf time.Duration) (Outage, error) {
 			perMinute += s.flow.PerMinute
 		}
 	}
-	out.Intake = intakeOutlook(c.Workers.Intakes(), perMinute)
+	out.Intake = intakeOutlook(c.Workers.Intakes(""), perMinute)
 	out.Prospect = OutageProspect{
 		Lost:    advised.Lost,
 		NeedsIt: advised.NeedsIt,

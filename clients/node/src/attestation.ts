@@ -1,5 +1,7 @@
 import type { Redis } from "ioredis";
+import { randomUUID } from "node:crypto";
 import type { Consumer } from "./consumer.js";
+import { identities } from "./identity.js";
 import type { DurableIntake } from "./intake.js";
 import type { Producer } from "./producer.js";
 import type { Router } from "./router.js";
@@ -13,6 +15,9 @@ export interface ConnectionReport {
   queue: string;
   status: string;
   options: Record<string, unknown>;
+  /** What the server knows it by (CLIENT ID, run_id), with every connection that goes with it; absent where it does not tell. */
+  clientIds?: number[];
+  runId?: string;
 }
 
 type Place = Pick<ConnectionReport, "side" | "endpoint">;
@@ -20,17 +25,18 @@ type Place = Pick<ConnectionReport, "side" | "endpoint">;
 export function reportProducer(place: Place, queue: string, producer: Producer): ConnectionReport {
   const queueOptions = producer.queue?.opts;
   return {
-    ...report(place, "producer", queue, producer.client),
+    ...report(place, "producer", queue, [producer.client]),
     options: { ...effective(producer.client), skipWaitingForReady: queueOptions?.skipWaitingForReady ?? producer.safe },
   };
 }
 
 export function reportConsumer(place: Place, role: "worker" | "shadow-worker", queue: string, consumer: Consumer): ConnectionReport {
-  return report(place, role, queue, consumer.client);
+  return report(place, role, queue, consumer.clients);
 }
 
-function report(place: Place, role: ConnectionReport["role"], queue: string, client: Redis): ConnectionReport {
-  return { side: place.side, endpoint: place.endpoint, role, queue, status: client.status, options: effective(client) };
+function report(place: Place, role: ConnectionReport["role"], queue: string, clients: [Redis, ...Redis[]]): ConnectionReport {
+  const [client] = clients;
+  return { side: place.side, endpoint: place.endpoint, role, queue, status: client.status, options: effective(client), ...identities(clients) };
 }
 
 function effective(client: Redis): Record<string, unknown> {
@@ -44,6 +50,9 @@ function effective(client: Redis): Record<string, unknown> {
     socketTimeout: o.socketTimeout ?? null,
   };
 }
+
+// Tells this process from another of the same name: a restart is not the former process that came back.
+const process = randomUUID();
 
 // The last error is for the app's own log: it may name addresses.
 function attested(intake: DurableIntake): object {
@@ -114,6 +123,7 @@ export class Attestor {
     const body = {
       service,
       instance,
+      process,
       version,
       bullmq,
       revision: router.attestedRevision,

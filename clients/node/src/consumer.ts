@@ -1,6 +1,7 @@
 import { Worker, type Processor, type WorkerOptions } from "bullmq";
 import { Redis, type RedisOptions } from "ioredis";
 import { disconnect } from "./disconnect.js";
+import { identify } from "./identity.js";
 
 export interface ConsumerConfig {
   queue: string;
@@ -20,15 +21,22 @@ export class Consumer {
     const onError = (err: Error): void => config.onError?.(err);
     this.client = new Redis(config.connection);
     this.client.on("error", onError);
+    identify(this.client);
     // BullMQ duplicates the client for its blocking reads and offers no way to cut that one off.
     const duplicate = this.client.duplicate.bind(this.client);
     this.client.duplicate = (override) => {
       const copy = duplicate(override);
       this.#blocking.push(copy);
+      identify(copy);
       return copy;
     };
     this.worker = new Worker(config.queue, config.process, { ...config.worker, connection: this.client });
     this.worker.on("error", onError);
+  }
+
+  /** Every connection of the worker, also that on which it blocks. */
+  get clients(): [Redis, ...Redis[]] {
+    return [this.client, ...this.#blocking];
   }
 
   /**

@@ -1,6 +1,7 @@
 import { Queue, type JobsOptions } from "bullmq";
 import { Redis, type RedisOptions } from "ioredis";
 import { disconnect } from "./disconnect.js";
+import { identify } from "./identity.js";
 
 /**
  * The job may or may not be enqueued: answer 503 and let the payment provider deliver again. A lost reply and a command
@@ -42,6 +43,7 @@ export class Producer {
     this.#replicaTimeoutMs = config.replicaTimeoutMs ?? 1000;
     this.client = new Redis(config.connection);
     this.client.on("error", (err: Error) => config.onError?.(err));
+    identify(this.client);
     this.client.on("close", () => this.#sockets++);
     // A Queue that is built while Redis is down awaits its own start for ever, and so does every add() on it.
     if (this.safe) this.client.once("ready", () => this.#open());

@@ -31,9 +31,9 @@ const (
 
 // benchQueues are those of the configuration, then the others that a live worker attests a
 // producer of.
-func (s Parts) benchQueues() []string {
+func (s Parts) benchQueues(mid string) []string {
 	names := slices.Clone(s.Queues)
-	for _, q := range environment.AttestedQueues(s.Workers.Producers()) {
+	for _, q := range environment.AttestedQueues(s.Workers.Producers(mid)) {
 		if !slices.Contains(names, q) {
 			names = append(names, q)
 		}
@@ -41,8 +41,8 @@ func (s Parts) benchQueues() []string {
 	return names
 }
 
-func (s Parts) benchEstimate() string {
-	queues := s.benchQueues()
+func (s Parts) benchEstimate(mid string) string {
+	queues := s.benchQueues(mid)
 	n := time.Duration(len(queues))
 	return fmt.Sprintf(
 		"It injects %s on each of %s (%s), one after the other: about %s in total, up to %s if "+
@@ -80,7 +80,7 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	var out []evidence.BenchCase
-	for _, q := range s.benchQueues() {
+	for _, q := range s.benchQueues(c.Run.MigrationID) {
 		cases, err := b.Run(
 			ctx,
 			drilled{s.App},

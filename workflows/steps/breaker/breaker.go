@@ -52,7 +52,7 @@ func (s Parts) Step() engine.Step {
 					"Redis, using the app's connection options. Then cut connections to the " +
 					"source, reject writes and freeze it for a few seconds each, and check what " +
 					"webhooks get.",
-				Impact: "The first part affects no orders. " + s.benchEstimate() +
+				Impact: "The first part affects no orders. " + s.benchEstimate(v.Migration.ID) +
 					" In the second part, webhooks get 503 for about 10 s in total; the " +
 					"provider's retries deliver them again. Every fault ends automatically, " +
 					"even if Switchyard crashes: the pauses have a time limit, and writes are " +
@@ -72,14 +72,14 @@ func (s Parts) Step() engine.Step {
 			out.Gates = append(
 				out.Gates,
 				stage,
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 			)
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
 			}
 			out.Gates = append(out.Gates, environment.Reachable(ctx, c, endpoint))
-			for _, p := range s.Workers.Producers().Producers {
+			for _, p := range s.Workers.Producers(v.Migration.ID).Producers {
 				off := "unknown"
 				if p.EnableOfflineQueue != nil {
 					off = fmt.Sprint(*p.EnableOfflineQueue)
@@ -110,7 +110,8 @@ func (s Parts) Step() engine.Step {
 						if err := s.Workers.AwaitWarm(ctx); err != nil {
 							return nil, err
 						}
-						if intakes := s.Workers.Intakes(); len(intakes.Instances) > 0 {
+						intakes := s.Workers.Intake(ctx, c.Run.MigrationID)
+						if len(intakes.Instances) > 0 {
 							if err := c.Evidence(ctx, evidence.Intake, migration.Attested,
 								"attestation by the running app", intakes); err != nil {
 								return nil, err
@@ -250,7 +251,7 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	// also those that came up meanwhile
-	facts.Attested = environment.AttestedQueues(s.Workers.Producers())
+	facts.Attested = environment.AttestedQueues(s.Workers.Producers(c.Run.MigrationID))
 	return facts, c.Prove(
 		ctx,
 		evidence.Drill,

@@ -53,7 +53,7 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 			},
 		)
 	}
-	if err := workers.Attest(a, fleet.Who{Instance: instance}); err != nil {
+	if err := workers.Attest(a, fleet.Who{Set: stepstest.Migration, Instance: instance}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -167,7 +167,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if err != nil {
 					return err
 				}
-				_, err = s.Workers.Await(ctx, c, revision)
+				_, _, err = s.Workers.AwaitBack(ctx, c, revision)
 				return err
 			},
 		},
@@ -189,13 +189,15 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if err != nil {
 					return nil, err
 				}
-				workers, err := s.Workers.Await(ctx, c, now.Revision)
-				if err != nil {
-					return nil, err
+				if former.Forward(p.Move()) {
+					seen, err := s.Workers.Await(ctx, c, now.Revision)
+					return map[string]any{
+						"workers": seen.Workers, "ms": seen.Since.Sub(set).Milliseconds(),
+					}, err
 				}
-				took := c.Now().Sub(set)
-				if !former.Forward(p.Move()) {
-					return nil, c.Evidence(
+				seen, all, err := s.Workers.AwaitBack(ctx, c, now.Revision)
+				if err == nil && all {
+					err = c.Evidence(
 						ctx,
 						evidence.Rollback,
 						migration.Observed,
@@ -203,12 +205,12 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 						evidence.RollbackFacts{
 							From:       former.String(),
 							To:         p.Move().String(),
-							RollbackMS: took.Milliseconds(),
-							Workers:    workers,
+							RollbackMS: seen.Since.Sub(set).Milliseconds(),
+							Workers:    seen.Workers,
 						},
 					)
 				}
-				return map[string]any{"workers": workers, "ms": took.Milliseconds()}, nil
+				return nil, err
 			},
 		},
 		{
@@ -282,9 +284,13 @@ func (s Parts) forwardGates(
 ) []migration.Gate {
 	gates := []migration.Gate{
 		v.SourceThere(),
-		s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+		s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 		s.Journal.Gate(),
 		s.Streams.Gate(ctx, v.Migration.ID),
+	}
+	if m.To == migration.StageComplete && v.Routing.Source != migration.SourceNone {
+		gates = append(gates,
+			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
 	}
 	criteria := []string{
 		"noeviction",

@@ -55,7 +55,7 @@ func (s Parts) Step() engine.Step {
 			out.Gates = append(
 				out.Gates,
 				stage,
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.ClosedGate(),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)
@@ -65,6 +65,8 @@ func (s Parts) Step() engine.Step {
 			// Released already: this run was interrupted after that point, and goes on
 			// without what it can no longer reach.
 			if v.Routing.Source != migration.SourceNone {
+				out.Gates = append(out.Gates,
+					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Old))
 				out.Gates = append(out.Gates, otherCriteria(v)...)
 				if !progress.GateRemoved(progress.GateResidue) {
 					out.Gates = append(
@@ -181,7 +183,7 @@ func (s Parts) actions() []engine.Action {
 				if ok, err := c.Output(ctx, "release", &old); err != nil || !ok {
 					return err
 				}
-				return s.Workers.PointSource(
+				return s.Workers.PointBack(
 					ctx,
 					c,
 					s.Routing,
@@ -317,6 +319,16 @@ func (s Parts) fence(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	defer environment.CloseNodes(nodes)
+	// Approving may have taken long since the servers were quiet.
+	if err := s.Servers.Clients.Check(ctx, c, func(context.Context, string) ([]environment.Node, error) {
+		var again []environment.Node
+		for _, a := range old.Address {
+			again = append(again, s.Servers.Old(a))
+		}
+		return again, nil
+	}); err != nil {
+		return nil, err
+	}
 	for _, n := range nodes {
 		if _, err := redisconn.Fence(ctx, n.Client); err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Address, err)

@@ -115,11 +115,38 @@ func (b *bench) awaitKnock(t *testing.T, id string, is func(evidence.Knock) bool
 	return found
 }
 
+func awaitFenced(t *testing.T, s *redistest.Server) {
+	t.Helper()
+	c := s.Client()
+	redistest.Eventually(t, patience, func() error {
+		if on, err := redisconn.Fenced(t.Context(), c); err != nil || !on {
+			return errors.Join(errors.New("not fenced"), err)
+		}
+		return nil
+	})
+}
+
+// An app that came since the servers were quiet is not fenced: nobody has stopped it.
+func TestNobodyIsFencedWhoIsConnected(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := oldServer(t, s, time.Minute, "fence")
+	app := s.Foreign("shop")
+	ok(t, app.Ping(t.Context()).Err())
+	r := b.Await(t, b.begin(t).ID, migration.RunFailed)
+	if !strings.Contains(r.Error, "shop on "+s.Addr()) {
+		t.Error(r.Error)
+	}
+	ok(t, app.Set(t.Context(), "k", "v", 0).Err())
+}
+
 // The Show: a client that still uses the fenced source is named, and the run does not go on while it does.
 func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	b := oldServer(t, s, 2*time.Second, "fence", FenceWindow)
+	r := b.begin(t)
+	awaitFenced(t, s)
 	worker := bullmqtest.Major(6).Command(t, s, "orders", "work")
 	_, err := worker.StdinPipe() // it works until that ends
 	ok(t, err)
@@ -138,7 +165,6 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 		}
 		return err
 	})
-	r := b.begin(t)
 	k := b.awaitKnock(
 		t,
 		r.ID,
@@ -212,9 +238,10 @@ func TestACancelledFenceWindowLiftsTheFence(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.Config("min-replicas-to-write 0"))
 	b := oldServer(t, s, time.Minute, "fence", FenceWindow)
+	r := b.begin(t)
+	awaitFenced(t, s)
 	app := s.Foreign("shop")
 	ok(t, app.Ping(t.Context()).Err())
-	r := b.begin(t)
 	b.awaitKnock(t, r.ID, func(k evidence.Knock) bool { return k.Name == "shop" })
 	if err := app.Set(t.Context(), "k", "v", 0).Err(); err == nil {
 		t.Fatal("the fence let a write through")

@@ -85,6 +85,10 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 			r.noResidue(t)
 			ok(t, r.src.Client().LPush(t.Context(), "bull:orders:wait", "1").Err())
 		}},
+		{"another app is connected", []string{"connected"}, func(t *testing.T, r *planned) {
+			r.noResidue(t)
+			ok(t, r.src.Foreign("shop").Ping(t.Context()).Err())
+		}},
 		{"no machine is configured", []string{"machines"}, func(t *testing.T, r *planned) {
 			r.noResidue(t)
 			r.Env.Host.Machines = nil

@@ -88,6 +88,10 @@ func (s Parts) Step() engine.Step {
 			}
 			// which says that the target evicts nothing
 			out.Gates = append(out.Gates, v.SourceThere(), v.CheckGate(evidence.TargetPlan))
+			if v.Routing.Source != migration.SourceNone {
+				out.Gates = append(out.Gates,
+					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Source))
+			}
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
@@ -341,6 +345,9 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 		if moves[i].Run == "" {
 			moves[i].Run = fmt.Sprintf("%s-%d", c.Run.ID, i)
 		}
+	}
+	if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Source); err != nil {
+		return nil, err
 	}
 	if err := s.Settings.SetSetting(ctx, queueMovesSetting(c.Run.MigrationID), moves); err != nil {
 		return nil, err

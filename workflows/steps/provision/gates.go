@@ -186,7 +186,7 @@ func limits(o providers.Offer, db *providers.Database) bearing {
 func (p bearing) unlimited() string { return "none (" + p.from + ")" }
 
 // loadGates say whether the plan bears what the source bears now.
-func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gate {
+func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []migration.Gate {
 	size := migration.Gate{
 		ID:    "size",
 		Title: "The data fits",
@@ -235,7 +235,7 @@ func (s Parts) loadGates(p bearing, l sourceLoad, loadErr error) []migration.Gat
 			"the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
 	}
 	attested, workers := int64(0), 0
-	for _, a := range s.Workers.Attestations() {
+	for _, a := range s.Workers.Attesting(mid) {
 		workers++
 		for _, c := range a.Connections {
 			if c.Side == "source" {

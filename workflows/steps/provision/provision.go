@@ -62,7 +62,7 @@ func (s Parts) Step() engine.Step {
 			}
 			db := s.lookForDatabase(ctx, &out, load, err)
 			bears := limits(s.Managed.Service.Offer(), db)
-			out.Gates = append(out.Gates, s.loadGates(bears, load, err)...)
+			out.Gates = append(out.Gates, s.loadGates(v.Migration.ID, bears, load, err)...)
 			if err == nil {
 				out.Observed = append(
 					out.Observed,

@@ -372,7 +372,7 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 		"8,000 commands a second are 80 %":        {sourceLoad{PerSecond: 8000}, "commands", true},
 		"8,001 a second are more":                 {sourceLoad{PerSecond: 8001}, "commands", false},
 	} {
-		for _, g := range parts.loadGates(p, c.load, nil) {
+		for _, g := range parts.loadGates(stepstest.Migration, p, c.load, nil) {
 			if g.ID == c.gate &&
 				(g.OK != c.ok || g.Measured == "" || g.Limit == "" || !g.OK && g.Next == "") {
 				t.Errorf("%s: %+v", rule, g)

@@ -119,31 +119,17 @@ func (s Parts) awaitTargetConnections(ctx context.Context, c *engine.Call) (any,
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	return nil, engine.Await(ctx, 250*time.Millisecond, func(ctx context.Context) error {
-		live := s.Workers.Attestations()
-		if len(live) == 0 {
-			return engine.NotYet("no live worker reports itself after the restart")
-		}
-		for _, w := range live {
-			ready := false
-			for _, conn := range w.Connections {
-				if conn.Side == "target" && conn.Role == "producer" {
-					ready = conn.Status == "ready"
-				}
-			}
-			if !ready {
-				c.Progress("waiting for %s to connect to the managed Redis", w.Instance)
-				return engine.NotYet(
-					"worker %s attests no ready producer connection to the managed Redis",
-					w.Instance,
-				)
-			}
+		asked := s.Workers.OnTarget(ctx, c.Run.MigrationID)
+		if asked.Verdict() != migration.Met {
+			c.Progress("waiting for workers to connect to the managed Redis: %s", asked)
+			return engine.NotYet("a ready producer connection to the managed Redis: %s", asked)
 		}
 		if !s.Vars.About().Can.Read {
 			if err := s.seenThere(ctx, c); err != nil {
 				return err
 			}
 		}
-		c.Log("%d live workers are connected to the managed Redis", len(live))
+		c.Log("%d live workers are connected to the managed Redis", len(asked.Members))
 		return nil
 	})
 }

@@ -63,10 +63,14 @@ func (s Parts) Step() engine.Step {
 				out.Gates,
 				stage,
 				v.SourceThere(),
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.Gate(),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)
+			if v.Routing.Source != migration.SourceNone {
+				out.Gates = append(out.Gates,
+					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Source))
+			}
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
@@ -111,6 +115,9 @@ func (s Parts) Step() engine.Step {
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
 						source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
 						if err != nil {
+							return nil, err
+						}
+						if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Source); err != nil {
 							return nil, err
 						}
 						return nil, s.Servers.PauseAndDrain(ctx, c, source)

@@ -80,6 +80,11 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 			r.journal.Order("o1", r.Clock.Now(), true)
 			r.journal.Order("o1", r.Clock.Now(), true)
 		}},
+		{"another app is connected", "connected", func(t *testing.T, r *rig) {
+			if err := r.src.Foreign("shop").Ping(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"the journal is not current", "ledger", func(_ *testing.T, r *rig) {
 			r.journal.Set(func() { r.journal.Down = true })
 		}},

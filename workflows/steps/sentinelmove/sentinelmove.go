@@ -70,7 +70,8 @@ func (s Parts) Step() engine.Step {
 				at,
 				stage,
 				environment.Reachable(ctx, s.Servers.Standalone, s.Servers.StandaloneEndpoint),
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
+				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Old),
 			)
 			checks, err := s.Servers.Cluster.Readiness(ctx)
 			if err != nil {
@@ -148,6 +149,9 @@ func (s Parts) actions() []engine.Action {
 					return nil, err
 				}
 				if !known {
+					if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Old); err != nil {
+						return nil, err
+					}
 					if was.Master, err = s.Servers.Cluster.Master(ctx); err != nil {
 						return nil, err
 					}
@@ -247,6 +251,16 @@ func (s Parts) actions() []engine.Action {
 				if err != nil {
 					return nil, err
 				}
+				// The sentinels name no node now. From here on whoever else writes is frozen out.
+				single := func(context.Context, string) ([]environment.Node, error) {
+					return []environment.Node{
+						s.Servers.Old(s.Servers.StandaloneEndpoint.Address()),
+						s.Servers.Old(was.Master),
+					}, nil
+				}
+				if err := s.Servers.Clients.Check(ctx, c, single); err != nil {
+					return nil, err
+				}
 				report, err := sentinel.Switch(
 					ctx,
 					master,
@@ -329,7 +343,7 @@ func (s Parts) actions() []engine.Action {
 				)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				return s.Workers.PointSource(
+				return s.Workers.PointBack(
 					ctx,
 					c,
 					s.Routing,

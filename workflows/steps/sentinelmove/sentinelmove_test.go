@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
@@ -66,6 +68,7 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 	r.AwaitReds(t, migration.StepSentinelMove)
 	ctx := t.Context()
 	off := migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}
+	var other *redis.Client
 	for _, tc := range []struct {
 		rule, red string
 		make      func()
@@ -104,15 +107,25 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 			func() { r.master(t).Client().Del(ctx, "somebody's") },
 		},
 		{
-			"the single Redis does not answer", "reachable:standalone",
+			"the single Redis does not answer", "reachable:standalone connected",
 			func() { r.src.Freeze() },
 			func() { r.src.Thaw() },
+		},
+		{
+			"another app is connected to the single Redis", "connected",
+			func() { other = r.src.Foreign("reports"); other.Ping(ctx) },
+			func() { _ = other.Close() },
+		},
+		{
+			"another app is connected to the new master", "connected",
+			func() { other = r.master(t).Foreign("reports"); other.Ping(ctx) },
+			func() { _ = other.Close() },
 		},
 	} {
 		// what follows a change of the flags or of a server may take a moment
 		tc.make()
 		t.Log(tc.rule)
-		r.AwaitReds(t, migration.StepSentinelMove, tc.red)
+		r.AwaitReds(t, migration.StepSentinelMove, strings.Fields(tc.red)...)
 		tc.mend()
 		r.AwaitReds(t, migration.StepSentinelMove)
 	}

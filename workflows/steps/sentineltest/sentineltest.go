@@ -52,7 +52,8 @@ func (s Parts) Step() engine.Step {
 			if !at.OK {
 				at.Next = "run the step Move to Sentinel"
 			}
-			out.Gates = append(out.Gates, at)
+			out.Gates = append(out.Gates, at,
+				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Sentinels))
 			facts, err := s.Servers.Readiness(ctx)
 			if err != nil {
 				return out, migration.Errorf(
@@ -79,6 +80,9 @@ func (s Parts) Step() engine.Step {
 					},
 					Timeout: 3 * time.Minute,
 					Do: func(ctx context.Context, c *engine.Call) (any, error) {
+						if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Sentinels); err != nil {
+							return nil, err
+						}
 						probe := startProbe(ctx, s)
 						report, err := s.Servers.Cluster.PlannedFailover(
 							ctx,
@@ -139,6 +143,9 @@ func (s Parts) Step() engine.Step {
 
 func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Servers.RecordReadiness(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Sentinels); err != nil {
 		return nil, err
 	}
 	probe := startProbe(ctx, s)

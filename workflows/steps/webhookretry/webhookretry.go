@@ -102,7 +102,7 @@ func (s Parts) Step() engine.Step {
 			out.Gates = append(
 				out.Gates,
 				stage,
-				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
+				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.Gate(),
 				environment.Reachable(ctx, c, endpoint),
 			)
