@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -109,7 +110,7 @@ func (p *Probe) Try(ctx context.Context, largest int64) (evidence.TargetConnFact
 			func(ctx context.Context) error { return t.large(ctx, size) }},
 		{"INFO", t.command("info", "server")},
 		{"CLIENT LIST", t.command("client", "list")},
-		{"CLIENT SETNAME", t.command("client", "setname", "switchyard")},
+		{"CLIENT SETNAME", t.command("client", "setname", redisconn.Self())},
 		{"SCAN", t.command("scan", "0", "count", "10")},
 	} {
 		if err := try.do(ctx); err != nil {

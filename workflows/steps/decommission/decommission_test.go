@@ -21,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
@@ -28,6 +29,8 @@ import (
 type bench struct {
 	*stepstest.Bench
 	parts Parts
+	// waives: a person waives whoever is connected when a run is planned.
+	waives bool
 }
 
 const patience = stepstest.Patience
@@ -53,7 +56,23 @@ func oldServer(t *testing.T, s *redistest.Server, window time.Duration, ids ...s
 			a.Approval = ""
 			actions = append(actions, a)
 		}
-		return []engine.Step{stepstest.Step("one", actions...)}
+		one := stepstest.Step("one", actions...)
+		one.Plan = func(ctx context.Context, _ progress.View, _ migration.Params) (
+			engine.PlanResult, error,
+		) {
+			if !b.waives {
+				return engine.PlanResult{}, nil
+			}
+			clients, now := of.Env.Servers.Clients, of.Clock.Now()
+			g := clients.Gate(ctx, stepstest.Migration, clients.Old)
+			var waivers []migration.Waiver
+			for _, m := range g.Asked.Unknown() {
+				waivers = append(waivers, migration.Waiver{Member: m.Key, By: "ada", At: now,
+					Until: now.Add(time.Hour)})
+			}
+			return engine.PlanResult{Gates: []migration.Gate{g.Waive(waivers, now)}}, nil
+		}
+		return []engine.Step{one}
 	})
 	return b
 }
@@ -145,8 +164,6 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 	t.Parallel()
 	s := redistest.Start(t)
 	b := oldServer(t, s, 2*time.Second, "fence", FenceWindow)
-	r := b.begin(t)
-	awaitFenced(t, s)
 	worker := bullmqtest.Major(6).Command(t, s, "orders", "work")
 	_, err := worker.StdinPipe() // it works until that ends
 	ok(t, err)
@@ -165,6 +182,8 @@ func TestAClientThatStillUsesTheFencedSourceIsNamedAndHoldsTheWindow(t *testing.
 		}
 		return err
 	})
+	b.waives = true
+	r := b.begin(t)
 	k := b.awaitKnock(
 		t,
 		r.ID,
