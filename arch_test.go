@@ -125,7 +125,8 @@ var imports = map[string][]string{
 		"sentinel", "store", "workflows/engine", "workflows/evidence",
 		"workflows/progress",
 	},
-	"workflows/evidence": {},
+	"workflows/evidence":              {},
+	"workflows/evidence/evidencetest": {"workflows/evidence"},
 	"workflows/outage": {
 		"bullmq/ledger", "config", "webhooks", "workflows/environment",
 		"workflows/evidence",

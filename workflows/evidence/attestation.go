@@ -14,8 +14,9 @@ var attestationCheck = Check{
 	Limit: "every producer has enableOfflineQueue false, commandTimeout set and " +
 		"skipWaitingForReady on, and no producer's queue is left out of the drill or the " +
 		"attestation",
-	Next:  "set the safe producer options in the app",
-	Judge: judge(judgeAttestation),
+	Next:    "set the safe producer options in the app",
+	Judge:   judge(judgeAttestation),
+	Watched: true,
 }
 
 // AttestationFacts is the evidence of Attestation.

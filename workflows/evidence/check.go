@@ -6,6 +6,7 @@ package evidence
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,16 @@ type Check struct {
 	Expires func(facts json.RawMessage) time.Time
 	// Outside: no step gathers this evidence; Next says who brings it.
 	Outside bool
+	// Watched: once it was shown the monitor observes it again by itself, at any stage.
+	Watched bool
+}
+
+// Again says how what was shown once and does not hold any more is shown again.
+func (c Check) Again() string {
+	if c.Watched {
+		return "correct it where it was changed; Switchyard looks again by itself"
+	}
+	return c.Next
 }
 
 // checks is every check there is. A new one is a file of its own and a line here.
@@ -89,6 +100,12 @@ func (c Check) expired(facts json.RawMessage, now time.Time) (ago time.Duration,
 	return now.Sub(at), !at.IsZero() && !now.Before(at)
 }
 
+// errForm is the error of facts that are not in the form of this version.
+var errForm = errors.New("it is of an older form: run again")
+
+// Unread says why evidence could not be judged, for people.
+func Unread(err error) string { return "the evidence cannot be read: " + err.Error() }
+
 // judge adapts a rule over typed facts to Check.Judge; facts that do not decode, or hold
 // fields that the type lacks, are an error.
 func judge[T any](
@@ -99,7 +116,7 @@ func judge[T any](
 		d := json.NewDecoder(bytes.NewReader(raw))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&facts); err != nil {
-			return false, "", err
+			return false, "", fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
 		}
 		return rule(facts)
 	}

@@ -123,7 +123,7 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 	age := e.now.Sub(last.ObservedAt)
 	switch {
 	case err != nil:
-		f.Measured = check.Title + ": the evidence cannot be read: " + err.Error()
+		f.Measured, f.Next = check.Title+": "+Unread(err), check.Again()
 	case !met:
 		f.Verdict, f.Measured = migration.Unmet, measured
 	case age < -time.Minute:

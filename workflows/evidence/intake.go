@@ -15,8 +15,9 @@ var intakeCheck = Check{
 	Title: "Durable intake",
 	Limit: "every app that takes orders keeps them on disk before it acknowledges them, " +
 		"and none was refused or damaged",
-	Next:  "start the app with DurableIntake of @switchyard/bullmq",
-	Judge: judge(judgeIntake),
+	Next:    "start the app with DurableIntake of @switchyard/bullmq",
+	Judge:   judge(judgeIntake),
+	Watched: true,
 }
 
 // IntakeFacts is the evidence of Intake: what running apps that take orders attest.

@@ -11,11 +11,12 @@ import (
 const Ledger = "order-ledger"
 
 var ledgerCheck = Check{
-	ID:    Ledger,
-	Title: "Order ledger",
-	Limit: "every acknowledged order processed exactly once",
-	Next:  "check the orders listed in the ledger",
-	Judge: judge(judgeLedger),
+	ID:      Ledger,
+	Title:   "Order ledger",
+	Limit:   "every acknowledged order processed exactly once",
+	Next:    "check the orders listed in the ledger",
+	Judge:   judge(judgeLedger),
+	Watched: true,
 }
 
 func judgeLedger(f migration.LedgerFacts) (bool, string, error) {

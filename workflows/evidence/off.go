@@ -9,11 +9,12 @@ import (
 const Off = "source-off"
 
 var offCheck = Check{
-	ID:    Off,
-	Title: "Source off",
-	Limit: "every old server powered off and unreachable",
-	Next:  "run the step Decommission",
-	Judge: judge(judgeOff),
+	ID:      Off,
+	Title:   "Source off",
+	Limit:   "every old server powered off and unreachable",
+	Next:    "run the step Decommission",
+	Judge:   judge(judgeOff),
+	Watched: true,
 }
 
 // OffFacts is the evidence of Off.

@@ -11,11 +11,12 @@ import (
 const Policy = "maxmemory-policy"
 
 var policyCheck = Check{
-	ID:    Policy,
-	Title: "Eviction policy",
-	Limit: "noeviction on every node that holds jobs",
-	Next:  "run the step Fix the eviction policy",
-	Judge: judge(judgePolicy),
+	ID:      Policy,
+	Title:   "Eviction policy",
+	Limit:   "noeviction on every node that holds jobs",
+	Next:    "run the step Fix the eviction policy",
+	Judge:   judge(judgePolicy),
+	Watched: true,
 }
 
 // PolicyFacts is the evidence of Policy: the servers that hold jobs, now.

@@ -13,11 +13,12 @@ import (
 const Audit = "redis-audit"
 
 var auditCheck = Check{
-	ID:    Audit,
-	Title: "Redis audit",
-	Limit: "no critical or high problem on any node that holds jobs",
-	Next:  "check the audit's findings; the step Fix the eviction policy sets what it can",
-	Judge: judge(judgeAudit),
+	ID:      Audit,
+	Title:   "Redis audit",
+	Limit:   "no critical or high problem on any node that holds jobs",
+	Next:    "check the audit's findings; the step Fix the eviction policy sets what it can",
+	Judge:   judge(judgeAudit),
+	Watched: true,
 }
 
 // AuditFacts is what of the audit can be looked at again at any time, without the keys.

@@ -11,11 +11,12 @@ import (
 const Residue = "source-residue"
 
 var residueCheck = Check{
-	ID:    Residue,
-	Title: "Source residue",
-	Limit: "no job left on the source",
-	Next:  "run the step Move the remaining jobs",
-	Judge: judge(judgeResidue),
+	ID:      Residue,
+	Title:   "Source residue",
+	Limit:   "no job left on the source",
+	Next:    "run the step Move the remaining jobs",
+	Judge:   judge(judgeResidue),
+	Watched: true,
 }
 
 // ResidueFacts is the evidence of Residue.

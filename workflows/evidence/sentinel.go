@@ -11,11 +11,12 @@ import (
 const Readiness = "sentinel-readiness"
 
 var readinessCheck = Check{
-	ID:    Readiness,
-	Title: "Sentinel readiness",
-	Limit: "all readiness checks pass",
-	Next:  "fix what the failing check names, then wait for the monitor",
-	Judge: judge(judgeReadiness),
+	ID:      Readiness,
+	Title:   "Sentinel readiness",
+	Limit:   "all readiness checks pass",
+	Next:    "fix what the failing check names, then wait for the monitor",
+	Judge:   judge(judgeReadiness),
+	Watched: true,
 }
 
 // ReadinessFacts is the evidence of Readiness.

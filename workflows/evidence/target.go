@@ -13,8 +13,10 @@ var targetPlanCheck = Check{
 	ID:    TargetPlan,
 	Title: "Managed plan",
 	Limit: "the wanted plan at a fixed price, eviction off, TLS on, active",
-	Next:  "run the step Provision the managed Redis",
-	Judge: judge(judgeTargetPlan),
+	Next: "run the step Provision the managed Redis; once orders go there, correct it at its " +
+		"service, and Switchyard looks again by itself",
+	Judge:   judge(judgeTargetPlan),
+	Watched: true,
 }
 
 // TargetPlanFacts is the evidence of TargetPlan: what is known of the database, from the
@@ -76,11 +78,12 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 const TargetConn = "target-connection"
 
 var targetConnCheck = Check{
-	ID:    TargetConn,
-	Title: "Managed connection",
-	Limit: "verified TLS, and every command BullMQ needs works",
-	Next:  "run the step Provision the managed Redis",
-	Judge: judge(judgeTargetConn),
+	ID:      TargetConn,
+	Title:   "Managed connection",
+	Limit:   "verified TLS, and every command BullMQ needs works",
+	Next:    "run the step Provision the managed Redis",
+	Judge:   judge(judgeTargetConn),
+	Watched: true,
 }
 
 // TargetConnFacts is the evidence of TargetConn.

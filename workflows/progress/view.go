@@ -119,8 +119,27 @@ var proofOf = map[string]string{
 	migration.StepProvision:    evidence.TargetPlan,
 }
 
-// Needs gives one gate for each step that must be done before.
-func (v View) Needs(step string) []migration.Gate {
+// Back reports whether a step with these parameters takes the queue back towards the source.
+func (v View) Back(step string, p migration.Params) bool {
+	return step == migration.StepCutover && v.Routing.Check(p.Move()) == nil &&
+		!v.Routing.Forward(p.Move())
+}
+
+// WayBack gives the next move towards the source; false where the queue is at off, or the
+// source was released. It hangs on nothing else.
+func (v View) WayBack() (migration.StageMove, bool) {
+	if !v.Routing.HasSource() {
+		return migration.StageMove{}, false
+	}
+	return v.Routing.Before()
+}
+
+// Needs gives one gate for each step that must be done before a step of these parameters. A
+// move back needs none: whatever became of what once was shown is a reason to go back.
+func (v View) Needs(step string, p migration.Params) []migration.Gate {
+	if v.Back(step, p) {
+		return nil
+	}
 	s, _ := v.Migration.Plan.Step(step)
 	var gates []migration.Gate
 	for _, id := range s.Needs {
@@ -134,6 +153,11 @@ func (v View) Needs(step string) []migration.Gate {
 		}
 		if !g.OK {
 			g.Measured, g.Next = "not done", "run the step "+need.Title
+			// it was run, and what it showed is not so any more
+			if check := proofOf[id]; check != "" && v.LatestRun(id) != nil {
+				c, _ := evidence.Of(check)
+				g.Measured, g.Next = v.measured(check), c.Again()
+			}
 		}
 		gates = append(gates, g)
 	}
@@ -156,7 +180,7 @@ func (v View) Steps() []migration.StepStatus {
 				st.Due = &due
 			}
 		}
-		failing := migration.Failing(v.Needs(s.ID))
+		failing := migration.Failing(v.Needs(s.ID, migration.Params{}))
 		switch {
 		case v.Open != nil && v.Open.Step == s.ID:
 			st.State = migration.StepActive
@@ -244,8 +268,7 @@ func (v View) NextSteps() []migration.NextStep {
 			}
 			continue
 		}
-		// The validation compares what the shadow stage runs, so it is offered there.
-		if s.PlanStep.ID == migration.StepDualWrite && v.Routing.Stage != migration.StageShadow {
+		if !possibleAt(s.PlanStep.ID, v.Routing.Stage) {
 			continue
 		}
 		out = append(
@@ -258,7 +281,32 @@ func (v View) NextSteps() []migration.NextStep {
 			},
 		)
 	}
+	if move, ok := v.WayBack(); ok && !slices.ContainsFunc(out, func(n migration.NextStep) bool {
+		return n.Step == migration.StepCutover && n.Params.Move() == move
+	}) {
+		out = append(out, migration.NextStep{
+			Verb:   migration.VerbStart,
+			Step:   migration.StepCutover,
+			Params: migration.Params(move),
+			Title:  "Cutover: move back to " + move.String(),
+			Why:    "The way back is always open and needs no approval.",
+		})
+	}
 	return out
+}
+
+// possibleAt reports whether a step can do its work while the queue is at a stage; the steps'
+// own gates say why it cannot.
+func possibleAt(step string, s migration.Stage) bool {
+	switch step {
+	case migration.StepSentinelMove, migration.StepProvision:
+		return s == migration.StageOff
+	case migration.StepBreakerDrill, migration.StepWebhookRetry:
+		return s.Index() <= migration.StageShadow.Index()
+	case migration.StepDualWrite: // it compares what the shadow stage runs
+		return s == migration.StageShadow
+	}
+	return true
 }
 
 // NextMove gives the stage move that leads on, if any is due.
@@ -273,7 +321,7 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 			To: migration.StageShadow,
 		}, "The target runs the copies without side effects, and results are compared.", true
 	case migration.StageShadow:
-		if !v.Met(evidence.Rollback) {
+		if !v.Met(evidence.Rollback) && v.Routing.HasSource() {
 			return migration.StageMove{
 				To: migration.StageDualWrite,
 			}, "Rehearse a rollback once before the target becomes primary.", true
@@ -378,7 +426,7 @@ func (v View) measured(check string) string {
 	c, _ := evidence.Of(check)
 	_, says, err := c.Judge(e.Facts)
 	if err != nil {
-		return "the evidence cannot be read"
+		return evidence.Unread(err)
 	}
 	return says
 }

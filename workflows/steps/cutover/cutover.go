@@ -150,6 +150,13 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if ok, err := c.Output(ctx, "set-flags", &former); err != nil || !ok {
 					return err
 				}
+				// What fails while orders are taken away from a server is often that server:
+				// only a person sends them there again.
+				if !former.Forward(p.Move()) && c.Run.CancelledBy == "" {
+					c.Warn("the queue stays at %s: forward again is not the way out of a move "+
+						"back that failed", p.Move())
+					return nil
+				}
 				now, err := s.Routing.Read(ctx, c.Run.MigrationID)
 				if err != nil {
 					return err

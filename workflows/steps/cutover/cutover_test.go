@@ -340,3 +340,46 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 		t.Errorf("the flags still say %s", now)
 	}
 }
+
+// A worker that hangs on the target does not acknowledge the flags in time. That must not send
+// orders there again.
+func TestAMoveBackThatFailsIsNotTakenForwardAgain(t *testing.T) {
+	t.Parallel()
+	for rule, by := range map[string]string{
+		"it failed by itself": "",
+		"a person cancels it": "ada",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, 0)
+			source := migration.SourceStandalone
+			r.Route(t, migration.Routing{Stage: migration.StageDualWrite, Source: source})
+			r.worker.Behind(true)
+			back := migration.Params{To: migration.StageOff}
+			run := r.Start(t, migration.StepCutover, back)
+			redistest.Eventually(t, stepstest.Patience, func() error {
+				if now := r.View(t).Routing; now.Stage != migration.StageOff {
+					return engine.NotYet("the flags say %s", now)
+				}
+				return nil
+			})
+			run, err := r.Store.Run(t.Context(), run.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run.CancelledBy = by
+			r.worker.Behind(false)
+			undo := r.parts.actions(back)[0].Undo
+			if err := undo(t.Context(), r.Call(t, run, "set-flags")); err != nil {
+				t.Fatal(err)
+			}
+			want := migration.StageOff
+			if by != "" {
+				want = migration.StageDualWrite
+			}
+			if now := r.View(t).Routing; now.Stage != want {
+				t.Errorf("the flags say %s, want %s", now, want)
+			}
+		})
+	}
+}
