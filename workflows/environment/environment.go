@@ -39,6 +39,7 @@ type Environment struct {
 	App     App
 	Managed *Managed
 	Probe   *Probe
+	Vitals  *Vitals
 	Host    *Host
 	Vars    providers.ConfigVars
 
@@ -109,6 +110,15 @@ func Open(o Options) (*Environment, error) {
 		log:       o.Log,
 		now:       o.Now,
 		notify:    o.Notify,
+	}
+	e.Vitals = &Vitals{
+		Limits:  cfg.Migration.Guardrails,
+		servers: e.Servers,
+		journal: e.Journal,
+		streams: e.Streams,
+		now:     o.Now,
+		tried:   map[string]attempt{},
+		breach:  map[string]Fault{},
 	}
 	e.Views = &Views{store: o.Store, routing: e.Routing, ramp: cfg.Migration.Ramp, now: o.Now}
 	background, stop := context.WithCancel(context.Background())

@@ -60,6 +60,26 @@ func (v View) LatestRun(step string) *migration.Run {
 	return nil
 }
 
+// Settling gives the newest cutover run, where it moved the queue forward to where it stands
+// and ended less than a time ago: what goes wrong now may be its doing. former says where a
+// run came from.
+func (v View) Settling(
+	within time.Duration, former func(migration.Run) (migration.Params, error),
+) (migration.Run, bool) {
+	for _, r := range v.Runs {
+		if r.Step != migration.StepCutover || r.State == migration.RunRejected {
+			continue
+		}
+		from, err := former(r)
+		at := migration.StageMove{To: v.Routing.Stage, Ramp: v.Routing.Ramp}
+		ok := err == nil && r.State == migration.RunSucceeded && r.Params.Move() == at &&
+			r.FinishedAt != nil && v.At.Sub(*r.FinishedAt) <= within &&
+			migration.Routing{Stage: from.To, Ramp: from.Ramp}.Forward(at)
+		return r, ok
+	}
+	return migration.Run{}, false
+}
+
 func (v View) Dependants(step string) []string {
 	var ids []string
 	for _, s := range v.Migration.Plan.Steps {
