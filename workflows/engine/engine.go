@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
 // Engine carries runs out on DBOS Transact. DBOS remembers which actions are done, so that
@@ -232,9 +233,10 @@ func (e *Engine) Record(
 	if err != nil {
 		return err
 	}
+	rule, _ := evidence.Of(check)
 	ev := migration.Evidence{
 		Check:      check,
-		Proof:      proof,
+		Proof:      rule.Basis(proof),
 		Facts:      b,
 		Source:     source,
 		RunID:      runID,

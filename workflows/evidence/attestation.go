@@ -16,6 +16,7 @@ var attestationCheck = Check{
 		"attestation",
 	Next:    "set the safe producer options in the app",
 	Judge:   judge(judgeAttestation),
+	Told:    true,
 	Watched: true,
 }
 

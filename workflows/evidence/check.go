@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Check judges one kind of evidence. Its rule is code, named from the plan, so that a
@@ -36,6 +38,17 @@ type Check struct {
 	Outside bool
 	// Watched: once it was shown the monitor observes it again by itself, at any stage.
 	Watched bool
+	// Told: what is judged are the app's own words, such as its journal. They are never more
+	// than attested, whoever read them.
+	Told bool
+}
+
+// Basis gives how well facts of this check are known that were stored as p.
+func (c Check) Basis(p migration.Proof) migration.Proof {
+	if c.Told && p == migration.Observed {
+		return migration.Attested
+	}
+	return p
 }
 
 // Again says how what was shown once and does not hold any more is shown again.

@@ -16,6 +16,7 @@ var dualWriteCheck = Check{
 	Limit: "every order on both sides, every result equal",
 	Next:  "run the step Dual-write validation",
 	Judge: judge(judgeDualWrite),
+	Told:  true,
 }
 
 // DualWriteFacts is the evidence of DualWrite.

@@ -115,6 +115,7 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 	if !ok {
 		return f
 	}
+	last.Proof = check.Basis(last.Proof) // earlier versions stored the app's word as observed
 	settled := e.settled[r.Until]
 	f.Verdict = migration.Unknown
 	f.Evidence, f.Settled = &last, settled

@@ -17,6 +17,7 @@ var intakeCheck = Check{
 		"and none was refused or damaged",
 	Next:    "start the app with DurableIntake of @switchyard/bullmq",
 	Judge:   judge(judgeIntake),
+	Told:    true,
 	Watched: true,
 }
 

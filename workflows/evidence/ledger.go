@@ -16,6 +16,7 @@ var ledgerCheck = Check{
 	Limit:   "every acknowledged order processed exactly once",
 	Next:    "check the orders listed in the ledger",
 	Judge:   judge(judgeLedger),
+	Told:    true,
 	Watched: true,
 }
 

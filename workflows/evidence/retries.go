@@ -18,6 +18,7 @@ var retriesCheck = Check{
 		"applied once",
 	Next:  "run the step Webhook-retry test",
 	Judge: judge(judgeRetries),
+	Told:  true,
 }
 
 // RetryFacts is the evidence of Retries.
