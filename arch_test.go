@@ -147,7 +147,7 @@ var imports = map[string][]string{
 	},
 	"workflows/steps/breaker": {
 		"config", "drill", "providers/httpapi", "redisconn", "redisconn/scratch",
-		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"webhooks", "workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/steps/cutover": {

@@ -56,11 +56,11 @@ var failoverCheck = Check{
 // master stopped answering.
 type FailoverFacts struct {
 	// Kind is automatic when Sentinel noticed by itself, planned when somebody asked for it.
-	Kind         string `json:"kind"`
-	OldMaster    string `json:"old_master"`
-	NewMaster    string `json:"new_master"`
-	DetectMS     int64  `json:"detect_ms"`
-	ElectionMS   int64  `json:"election_ms"`
+	Kind       string `json:"kind"`
+	OldMaster  string `json:"old_master"`
+	NewMaster  string `json:"new_master"`
+	DetectMS   int64  `json:"detect_ms"`
+	ElectionMS int64  `json:"election_ms"`
 	// FirstWriteMS is when a canary write was first acknowledged by the new master.
 	FirstWriteMS migration.Figure `json:"first_write_ms,omitzero"`
 	// FirstAddMS is when the ingestion app first accepted a job through BullMQ on the source; 0
@@ -70,8 +70,8 @@ type FailoverFacts struct {
 	BlockedMS migration.Figure `json:"blocked_ms,omitzero"`
 	// RecoveredMS is the time until the old master was a healthy replica.
 	RecoveredMS      migration.Figure `json:"recovered_ms,omitzero"`
-	Acknowledged     int   `json:"acknowledged"`
-	LostAcknowledged int   `json:"lost_acknowledged"`
+	Acknowledged     int              `json:"acknowledged"`
+	LostAcknowledged int              `json:"lost_acknowledged"`
 	// Adds counts the canary jobs that the app accepted through BullMQ meanwhile; 0 where the
 	// app's journal could not tell.
 	Adds     int `json:"adds,omitempty"`

@@ -1,7 +1,11 @@
 // Package evidencetest has facts for tests that need every check to hold.
 package evidencetest
 
-import "github.com/switchyard-dev/switchyard/workflows/evidence"
+import (
+	"encoding/json"
+
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
 
 // Holding are facts that satisfy each check of the initiative, by its id.
 var Holding = map[string]string{
@@ -14,8 +18,7 @@ var Holding = map[string]string{
 	evidence.TargetConn: `{"tls_verified":true,"answered":["EVALSHA"]}`,
 	evidence.Attestation: `{"producers":[{"enable_offline_queue":false,
 		"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
-	evidence.Drill: `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,
-		"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
+	evidence.Drill: drill(),
 	evidence.Scan: `{"source":"shop","files":1,
 		"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
 	evidence.Retries: `{"refused":1,"recovered":1,"applied_once":1,
@@ -29,4 +32,19 @@ var Holding = map[string]string{
 		"over":true,"knocks":[{"addr":"c:1"}]}`,
 	evidence.Backup: `{"sha256":"x","verified":true}`,
 	evidence.Off:    `{"servers":[{"status":"deleted"}]}`,
+}
+
+// drill is a whole drill of one queue.
+func drill() string {
+	f := evidence.DrillFacts{Recovered: true, Attested: []string{}}
+	for _, fault := range evidence.SourceFaults {
+		f.Cases = append(f.Cases,
+			evidence.DrillCase{Fault: fault, Status: 503, MS: 1, LimitMS: 2})
+	}
+	for _, fault := range evidence.BenchFaults {
+		f.Bench = append(f.Bench,
+			evidence.BenchCase{Fault: fault, Status: 503, MS: 1, LimitMS: 2})
+	}
+	raw, _ := json.Marshal(f) // plain values
+	return string(raw)
 }
