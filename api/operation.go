@@ -71,6 +71,7 @@ var PathParameters = map[string]string{
 	"schedule": "ID of the scheduled change.",
 	"apikey":   "ID of the key.",
 	"key":      "Key of the flag.",
+	"waiver":   "Number of the waiver.",
 }
 
 // Operations lists every operation under /api/v1 and /ofrep/v1.
@@ -78,7 +79,7 @@ func Operations() []Operation {
 	return slices.Concat(
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
-		workerOperations(), ofrepOperations(),
+		workerOperations(), ofrepOperations(), waiverOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,
 			Summary: "This document", Answer: map[string]any{},

@@ -44,7 +44,8 @@ func do(t *testing.T, c redis.UniversalClient, args ...any) {
 func queue(t *testing.T, c redis.UniversalClient, prefix, data string) {
 	t.Helper()
 	do(t, c, "HSET", prefix+":q:meta", "version", "bullmq:6.7.0")
-	do(t, c, "HSET", prefix+":q:1", "name", "n", "data", data)
+	do(t, c, "HSET", prefix+":q:1", "name", "n", "data", data, "opts", "{}",
+		"timestamp", "1")
 	do(t, c, "LPUSH", prefix+":q:wait", "1")
 }
 

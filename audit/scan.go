@@ -24,6 +24,7 @@ const (
 // scan is what a scan of the keys found.
 type scan struct {
 	queues       []bullmq.Queue
+	others       []bullmq.Found // queues of other libraries
 	keys         int64 // seen, in the connection's database
 	foreign      int64 // of those, belonging to no queue
 	foreignLimit int64 // of those measured, with an expiry
@@ -63,7 +64,7 @@ type scanner struct {
 	scan
 	c     redis.UniversalClient
 	share float64
-	owner bullmq.Owner
+	owner bullmq.Ownership
 }
 
 // scanKeys looks at every key of the database in batches, pausing between them. It
@@ -71,16 +72,22 @@ type scanner struct {
 func scanKeys(
 	ctx context.Context, c redis.UniversalClient, o Options, noExpiries bool,
 ) (*scan, error) {
-	queues, err := bullmq.Discover(ctx, c)
+	owner, err := bullmq.Look(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+	queues := owner.BullMQ()
 	total, err := c.DBSize(ctx).Result()
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{c: c, share: o.Share, owner: bullmq.NewOwner(queues)}
+	s := &scanner{c: c, share: o.Share, owner: owner}
 	s.queues, s.noExpiries, s.braces = queues, noExpiries, true
+	for _, f := range owner.Queues() {
+		if f.Kind != bullmq.KindBullMQ {
+			s.others = append(s.others, f)
+		}
+	}
 	for _, q := range queues {
 		s.braces = s.braces && strings.Contains(q.Prefix, "{") &&
 			strings.Contains(q.Prefix, "}")
@@ -192,13 +199,17 @@ func (s *scanner) batch(ctx context.Context, keys []string) error {
 	var reads []read
 	var others []string
 	p := s.c.Pipeline()
-	for _, k := range keys {
+	all, err := s.owner.Whose(ctx, s.c, keys)
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
 		s.keys++
-		_, part, ours := s.owner.Of(k)
+		k, part, ours := w.Key, w.Part, w.Owned()
 		r := read{key: k, foreign: !ours, mortal: ours && !bullmq.MayExpire(part)}
 		switch {
-		case strings.HasPrefix(k, "fenced:") || strings.Contains(k, "::relay:"):
-			// of a queue that was moved away, or BullMQ's own
+		case w.Ours || w.Gone || w.Owner.Kind != "" && !ours || strings.Contains(k, "::relay:"):
+			// of a queue that was moved away or of another library, or BullMQ's own
 			continue
 		case r.foreign:
 			if s.foreign++; s.foreign <= scanSample && !s.noExpiries {

@@ -61,7 +61,9 @@ func Census(ctx context.Context, c redis.UniversalClient, q Queue) (Counts, erro
 		WaitingChildren: sets["waiting-children"].Val(), Completed: sets["completed"].Val(),
 		Failed: sets["failed"].Val(), Schedulers: sets["repeat"].Val()}
 	if v, ok := meta.Val()[0].(string); ok {
-		out.Version = strings.TrimPrefix(v, "bullmq:")
+		if version, own := strings.CutPrefix(v, "bullmq:"); own {
+			out.Version = version
+		}
 	}
 	out.Paused = meta.Val()[1] != nil
 	next := ""

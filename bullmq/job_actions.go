@@ -84,7 +84,8 @@ local dedup = redis.call('HGET', job, 'deid')
 if dedup and redis.call('GET', base .. 'de:' .. dedup) == id then
   redis.call('DEL', base .. 'de:' .. dedup, base .. 'dn:' .. dedup)
 end
-redis.call('DEL', job, job .. ':logs')
+redis.call('DEL', job)
+if redis.call('TYPE', job .. ':logs').ok == 'list' then redis.call('DEL', job .. ':logs') end
 redis.call('XADD', KEYS[9], 'MAXLEN', '~', events, '*', 'event', 'removed', 'jobId', id, 'prev',
   prev)
 return ''

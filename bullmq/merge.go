@@ -140,11 +140,22 @@ func (m *merger) run(ctx context.Context) error {
 
 // preflight refuses what cannot be moved job by job.
 func (m *merger) preflight(ctx context.Context) error {
+	var why []string
+	for _, c := range []redis.UniversalClient{m.src, m.dst} {
+		wrong, err := WrongTypes(ctx, c, m.q)
+		if err != nil {
+			return err
+		}
+		why = append(why, wrong...)
+	}
+	if len(why) > 0 {
+		return migration.Errorf(migration.Blocked, "nothing was moved: %s",
+			strings.Join(why, "; "))
+	}
 	n, err := Census(ctx, m.src, m.q)
 	if err != nil {
 		return err
 	}
-	var why []string
 	if !n.Paused {
 		why = append(why, "the source queue is not paused: pause it")
 	}
@@ -174,6 +185,9 @@ func (m *merger) preflight(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := m.contested(ctx, ids, reasons); err != nil {
+			return err
+		}
 		for batch := range slices.Chunk(ids, mergeBatch) {
 			jobs, err := m.locate(ctx, batch)
 			if err != nil {
@@ -192,6 +206,46 @@ func (m *merger) preflight(ctx context.Context) error {
 	if len(why) > 0 {
 		return migration.Errorf(migration.Blocked, "nothing was moved: %s",
 			strings.Join(why, "; "))
+	}
+	return nil
+}
+
+// contested counts the jobs whose key is that of another queue's job too: "orders" and its
+// job "priority:7", "orders:priority" and its job "7". Whose it is cannot be told.
+func (m *merger) contested(ctx context.Context, ids []string, reasons map[string]int) error {
+	there := map[string]bool{} // whether there is a queue of that name
+	for _, id := range ids {
+		key, own := m.q.Key(id), len(m.q.Key(""))
+		for at := 0; at < len(key); at++ {
+			if key[at] != ':' || at+1 == own {
+				continue
+			}
+			q, _, ok := split(key[:at+1] + "wait")
+			if !ok {
+				continue
+			}
+			is, known := there[q.Key("")]
+			if !known {
+				var lists []string
+				for _, part := range jobIndexes {
+					lists = append(lists, q.Key(part))
+				}
+				n, err := m.src.Exists(ctx, lists...).Result()
+				if err != nil {
+					return redisconn.Explain(err)
+				}
+				is = n > 0
+				there[q.Key("")] = is
+			}
+			if !is {
+				continue
+			}
+			if both, err := isListed(ctx, m.src, q, key[at+1:]); err != nil {
+				return err
+			} else if both {
+				reasons[fmt.Sprintf("is listed by queue %s too", q)]++
+			}
+		}
 	}
 	return nil
 }

@@ -18,8 +18,12 @@ for i = 2, 6 do
   if state > 0 then break end
 end
 if state == 0 then return false end
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'none' and (kind ~= 'hash' or redis.call('HEXISTS', KEYS[1], 'name') == 0) then
+  return {state, score, {}, {}, 'has a key that is no job of BullMQ', '', -1}
+end
 local why = ''
-if redis.call('EXISTS', KEYS[1]) == 0 then why = 'has no content'
+if kind == 'none' then why = 'has no content'
 elseif redis.call('EXISTS', KEYS[1] .. ':lock') == 1 then why = 'is being processed'
 elseif redis.call('HEXISTS', KEYS[1], 'parentKey') == 1
   or redis.call('EXISTS', KEYS[1] .. ':dependencies', KEYS[1] .. ':processed',
@@ -33,7 +37,8 @@ else
   dedup = ''
 end
 return {state, score, redis.call('HGETALL', KEYS[1]),
-  redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1), why, dedup, ends}
+  redis.call('TYPE', KEYS[1] .. ':logs').ok == 'list'
+    and redis.call('LRANGE', KEYS[1] .. ':logs', 0, -1) or {}, why, dedup, ends}
 `
 
 // luaImport stores one job on the target unless the ledger knows it. KEYS: job,
@@ -44,7 +49,7 @@ return {state, score, redis.call('HGETALL', KEYS[1]),
 const luaImport = `
 local known = redis.call('HGET', KEYS[2], ARGV[1])
 if known then return known == 'conflict' and -1 or 0 end
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if redis.call('EXISTS', KEYS[1], KEYS[1] .. ':logs') > 0 then
   redis.call('HSET', KEYS[2], ARGV[1], 'conflict')
   return -1
 end
@@ -123,7 +128,11 @@ local dedup = redis.call('HGET', KEYS[1], 'deid')
 if dedup and redis.call('GET', ARGV[2] .. dedup) == ARGV[1] then
   redis.call('DEL', ARGV[2] .. dedup)
 end
-redis.call('DEL', KEYS[1], KEYS[1] .. ':logs')
+redis.call('DEL', KEYS[1])
+-- a longer-named queue may have a job of that id
+if redis.call('TYPE', KEYS[1] .. ':logs').ok == 'list' then
+  redis.call('DEL', KEYS[1] .. ':logs')
+end
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', redis.call('HGET', KEYS[9], 'opts.maxLenEvents')
   or '10000', '*', 'event', 'removed', 'jobId', ARGV[1], 'prev', prev)
 return 1

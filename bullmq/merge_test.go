@@ -18,7 +18,7 @@ import (
 )
 
 func newEvent(key string) *redis.XAddArgs {
-	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added"}}
+	return &redis.XAddArgs{Stream: key, Values: []any{"event", "added", "jobId", "1"}}
 }
 
 // snapshot is every key of a server, to restore the same state many times.

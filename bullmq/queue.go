@@ -35,18 +35,21 @@ type Queue struct {
 // (its id).
 func (q Queue) Key(suffix string) string { return q.prefix() + ":" + q.Name + ":" + suffix }
 
-// String returns "prefix:name", or just the name with the default prefix.
+// String returns "prefix:name", or just the name with the default prefix; ParseQueue reads
+// it. Of a name with colons the first parts count as the prefix: the keys are the same.
 func (q Queue) String() string {
-	if q.prefix() == DefaultPrefix {
+	if q.prefix() == DefaultPrefix && !strings.Contains(q.Name, ":") {
 		return q.Name
 	}
-	return q.Prefix + ":" + q.Name
+	return q.prefix() + ":" + q.Name
 }
 
-// ParseQueue reads what String returns. A prefix may contain colons, a name may
-// not.
+// Same reports whether two queues have the same keys.
+func (q Queue) Same(other Queue) bool { return q.Key("") == other.Key("") }
+
+// ParseQueue reads what String returns. A prefix may contain colons, a name only at its end.
 func ParseQueue(s string) Queue {
-	if at := strings.LastIndexByte(s, ':'); at >= 0 {
+	if at := strings.LastIndexByte(strings.TrimRight(s, ":"), ':'); at >= 0 {
 		return Queue{Prefix: s[:at], Name: s[at+1:]}
 	}
 	return Queue{Name: s}
@@ -67,73 +70,15 @@ var parts = map[string]string{"meta": "hash", "id": "string", "events": "stream"
 	"delayed": "zset", "completed": "zset", "failed": "zset", "prioritized": "zset",
 	"waiting-children": "zset", "repeat": "zset"}
 
-// proof lists parts of which every queue has at least one.
-var proof = map[string]bool{"meta": true, "id": true, "events": true}
-
-// Discover finds the queues on a server by scanning its keys (SCAN, and TYPE of
-// those that could be a queue's). The prefix may contain colons.
-func Discover(ctx context.Context, c redis.UniversalClient) ([]Queue, error) {
-	found := map[Queue]bool{}
-	var cursor uint64
-	for {
-		keys, next, err := c.Scan(ctx, cursor, "*", 1000).Result()
-		if err != nil {
-			return nil, fmt.Errorf("discover queues: %w", redisconn.Explain(err))
-		}
-		if err := discover(ctx, c, keys, found); err != nil {
-			return nil, fmt.Errorf("discover queues: %w", redisconn.Explain(err))
-		}
-		if cursor = next; cursor == 0 {
-			break
-		}
-	}
-	return proven(found), nil
-}
-
-// proven returns the queues that have one of the parts in proof.
-func proven(found map[Queue]bool) []Queue {
-	var out []Queue
-	for q, is := range found {
-		if is {
-			out = append(out, q)
-		}
-	}
-	sortQueues(out)
-	return out
-}
-
-func discover(
-	ctx context.Context, c redis.UniversalClient, keys []string, found map[Queue]bool,
-) error {
-	kinds := map[string]*redis.StatusCmd{}
-	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, k := range keys {
-			if _, part, ok := split(k); ok && parts[part] != "" {
-				kinds[k] = p.Type(ctx, k)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for k, kind := range kinds {
-		if q, part, _ := split(k); kind.Val() == parts[part] {
-			found[q] = found[q] || proof[part]
-		}
-	}
-	return nil
-}
-
-// split takes "prefix:name:part" apart. An empty name is BullMQ's relay, not a
-// queue.
+// split takes "prefix:name:part" apart. An empty name is BullMQ's relay, not a queue.
 func split(key string) (q Queue, part string, ok bool) {
 	last := strings.LastIndexByte(key, ':')
-	if last < 0 {
+	if last < 0 || strings.Contains(key, "::relay:") {
 		return q, "", false
 	}
-	middle := strings.LastIndexByte(key[:last], ':')
-	if middle < 1 || middle+1 == last {
+	name := strings.TrimRight(key[:last], ":")
+	middle := strings.LastIndexByte(name, ':')
+	if middle < 1 {
 		return q, "", false
 	}
 	return Queue{Prefix: key[:middle], Name: key[middle+1 : last]}, key[last+1:], true
@@ -175,10 +120,9 @@ func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("workers of %s: %w", q, err)
 	}
-	name := workerName(q)
 	var out []string
 	for _, cl := range clients {
-		if cl.Name == name || strings.HasPrefix(cl.Name, name+":w:") {
+		if _, is := workerOf(q, cl.Name); is {
 			out = append(out, cl.Name+" "+cl.Addr)
 		}
 	}
@@ -186,10 +130,25 @@ func Workers(ctx context.Context, c redis.UniversalClient, q Queue) ([]string, e
 	return out, nil
 }
 
-// workerName is the name BullMQ gives a worker's connection; ":w:" and the worker's
-// own name follow if it has one.
-func workerName(q Queue) string {
-	return q.prefix() + ":" + base64.StdEncoding.EncodeToString([]byte(q.Name))
+// workerOf reports whether a connection is a worker's of the queue, by the name that BullMQ
+// gives it, and returns the worker's own name, which follows ":w:" if it has one. Where
+// the prefix ends and the name begins, the keys do not tell, so every way is tried.
+func workerOf(q Queue, connection string) (worker string, is bool) {
+	whole := q.prefix() + ":" + q.Name
+	for at := 0; ; {
+		colon := strings.IndexByte(whole[at:], ':')
+		if colon < 0 {
+			return "", false
+		}
+		at += colon + 1
+		own := whole[:at] + base64.StdEncoding.EncodeToString([]byte(whole[at:]))
+		if connection == own {
+			return "", true
+		}
+		if worker, is := strings.CutPrefix(connection, own+":w:"); is {
+			return worker, true
+		}
+	}
 }
 
 // OnBoth returns the ids of jobs that are waiting, delayed or prioritized on a

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,6 +116,8 @@ type SearchOptions struct {
 	Path   FieldPath
 	Value  string
 	Queues []Queue // to search. Required
+	// Known are the queues of the server: a job belongs to the one with the longest name.
+	Known []Queue
 	// After continues an earlier unfinished search: its Next. "": from the
 	// beginning.
 	After string
@@ -172,6 +175,7 @@ func SearchJobs(
 		o.Limit = 100
 	}
 	s := newSurveyor(ctx, c, SurveyOptions{Share: o.Share})
+	s.own = NameOwnership(slices.Concat(o.Known, o.Queues))
 	for _, q := range o.Queues {
 		s.queues[q.Key("")] = &surveyed{QueueSurvey: QueueSurvey{Queue: q}}
 	}
@@ -247,7 +251,8 @@ func (s *surveyor) match(
 	var reads []*read
 	p := s.c.Pipeline()
 	for _, k := range keys {
-		sq, part := s.owner(k)
+		q, part, _ := s.own.Of(k)
+		sq := s.queues[q.Key("")]
 		if sq == nil {
 			continue
 		}
@@ -274,7 +279,7 @@ func (s *surveyor) match(
 		case n > SearchBytes:
 			out.TooLarge++
 		default:
-			r.fields = p.HMGet(ctx, r.key, "data", "name")
+			r.fields = p.HMGet(ctx, r.key, append([]string{"data"}, fieldNames...)...)
 		}
 	}
 	if p.Len() == 0 {
@@ -287,15 +292,15 @@ func (s *surveyor) match(
 		if r.fields == nil {
 			continue
 		}
-		fields, err := r.fields.Result()
+		read, err := r.fields.Result()
 		if err != nil {
 			if wrongType(err) {
 				continue
 			}
 			return err
 		}
-		data, _ := fields[0].(string)
-		if data == "" {
+		data, _ := read[0].(string)
+		if data == "" || !fields(read[1:]).job() {
 			continue
 		}
 		out.Searched++
@@ -307,7 +312,7 @@ func (s *surveyor) match(
 			continue
 		}
 		if at, ok := o.Path.in(v); ok && means(at, o.Value) {
-			r.Name, _ = fields[1].(string)
+			r.Name, _ = fields(read[1:]).text("name")
 			out.Matches = append(out.Matches, r.Match)
 		}
 	}

@@ -142,7 +142,7 @@ func TestASearchThatGoesOnPassesNoJobOver(t *testing.T) {
 		if _, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 			for i := from; i < to; i++ {
 				p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", data,
-					"timestamp", "1")
+					"opts", "{}", "timestamp", "1")
 			}
 			return nil
 		}); err != nil {
@@ -183,7 +183,7 @@ func TestASearchThatIsNotDoneSaysSo(t *testing.T) {
 	if _, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for i := range 1000 {
 			p.HSet(t.Context(), fmt.Sprint("bull:orders:", i), "name", "n", "data", `{"k":1}`,
-				"timestamp", "1")
+				"opts", "{}", "timestamp", "1")
 		}
 		return nil
 	}); err != nil {

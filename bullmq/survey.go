@@ -22,6 +22,11 @@ type Survey struct {
 	ReadAt  time.Time     `json:"read_at"` // when Refresh last read its part
 	Keys    int64         `json:"keys"`
 	Foreign int64         `json:"foreign"` // of those, belonging to no queue
+	// examples of those, at most 20
+	ForeignKeys []string `json:"foreign_keys"`
+	// queues of other libraries, and how many keys they have
+	Others    []Found `json:"others"`
+	OtherKeys int64   `json:"other_keys"`
 	// of those, keys of BullMQ's relay, "<prefix>::relay:...", which is not a queue
 	Relay  int64         `json:"relay"`
 	Queues []QueueSurvey `json:"queues"` // by prefix and name
@@ -157,7 +162,9 @@ const (
 	// as little as an application does, because other clients wait for whatever the
 	// server does in one go. Keys are read one by one; names are only listed, and
 	// looked at if they may be a queue's; ids are parts of a list.
+	// Whose keys some are, their types and a few short fields tell.
 	surveyKeys     = 4
+	surveyLooks    = 12
 	surveyNames    = 24
 	surveyIDs      = 50
 	surveySample   = 10_000 // jobs per queue whose size is read
@@ -168,8 +175,8 @@ const (
 	surveyProofs = 1000
 )
 
-// TakeSurvey looks at every key of a server, in small batches with pauses between
-// them. It only reads, without scripts. Memory is 16 bytes per job and some per
+// TakeSurvey looks at every key of a server's database twice, in small batches with pauses
+// between them. O(keys). It only reads, without scripts. Memory is 16 bytes per job and some per
 // queue. Whatever the server does not allow to be read (MEMORY USAGE, CLIENT LIST)
 // is mentioned in the notes.
 func TakeSurvey(ctx context.Context, c redis.UniversalClient, o SurveyOptions) (Survey, error) {
@@ -226,6 +233,7 @@ type surveyor struct {
 	c        redis.UniversalClient
 	o        SurveyOptions
 	seed     maphash.Seed
+	own      Ownership
 	queues   map[string]*surveyed // by "prefix:name:"
 	order    []*surveyed
 	total    int64
@@ -247,14 +255,19 @@ type surveyed struct {
 }
 
 func (s *surveyor) run(ctx context.Context) error {
-	queues, err := s.discover(ctx)
-	if err != nil {
+	var err error
+	if s.own, err = s.discover(ctx); err != nil {
 		return err
 	}
 	if s.total, err = s.c.DBSize(ctx).Result(); err != nil {
 		return err
 	}
-	for _, q := range queues {
+	for _, f := range s.own.Queues() {
+		if f.Kind != KindBullMQ {
+			s.out.Others = append(s.out.Others, f)
+		}
+	}
+	for _, q := range s.own.BullMQ() {
 		sq := &surveyed{QueueSurvey: QueueSurvey{Queue: q, DelayedOver: map[string]int64{},
 			Schedulers: []Scheduler{}, TiedTo: []Queue{}, Dedup: []DedupKey{},
 			Examples: []string{}, Stalled: []string{},

@@ -190,11 +190,10 @@ func (s *surveyor) workers(ctx context.Context, sq *surveyed) error {
 		sq.WorkersNote = "the server does not allow CLIENT LIST"
 		return nil
 	}
-	own := workerName(sq.Queue)
 	for _, cl := range clients {
-		if name, is := strings.CutPrefix(cl.Name, own+":w:"); is || cl.Name == own {
+		if name, is := workerOf(sq.Queue, cl.Name); is {
 			sq.Workers = append(sq.Workers, WorkerConn{
-				Name: strings.TrimPrefix(name, own),
+				Name: name,
 				Addr: cl.Addr,
 				Age:  cl.AgeSec,
 				Idle: cl.IdleSec,

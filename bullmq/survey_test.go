@@ -125,7 +125,7 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.Dedup) }, "[{d:1 j_0 0s}]"},
 		{"hidden next payload",
 			func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
-				c.HSet(t.Context(), "bull:orders:dn:d", "data", "{}")
+				c.HSet(t.Context(), "bull:orders:dn:d", "name", "n", "data", "{}", "jid", "1")
 			},
 			func(q bullmq.QueueSurvey) string { return fmt.Sprint(q.DedupNext) }, "1"},
 		{"scheduler without its next job",
@@ -173,7 +173,7 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 					children = append(children, fmt.Sprint("bull:orders:child_", i))
 				}
 				c.SAdd(t.Context(), "bull:orders:j_0:dependencies", children...)
-				c.Set(t.Context(), "bull:far:id", 1, 0)
+				c.HSet(t.Context(), "bull:far:meta", "opts.maxLenEvents", 10000)
 			}, func(q bullmq.QueueSurvey) string {
 				return fmt.Sprint(q.FlowParents, q.TiedTo)
 			}, "1 [far]"},
@@ -181,7 +181,7 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 			func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 				for i := range 250 {
 					c.HSet(t.Context(), fmt.Sprint("bull:orders:s_", i), "name", "n",
-						"data", "{}")
+						"data", "{}", "opts", "{}", "timestamp", 1)
 					c.LPush(t.Context(), "bull:orders:active", fmt.Sprint("s_", i))
 				}
 			}, func(q bullmq.QueueSurvey) string {
@@ -194,7 +194,10 @@ func TestSurveyFindsWhatIsWrongWithAQueue(t *testing.T) {
 				return fmt.Sprint(len(q.Workers), " ", q.Workers[0].Name)
 			}, "1 fixture"},
 		{"a job named meta", func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
-			c.HSet(t.Context(), "shop:{x}:mail:7", "name", "n", "data", "{}")
+			c.HSet(t.Context(), "shop:{x}:mail:7", "name", "n", "data", "{}", "opts", "{}",
+				"timestamp", 1)
+			c.HSet(t.Context(), "shop:{x}:mail:meta", "opts.maxLenEvents", 10000, "name", "n",
+				"data", "{}", "opts", "{}", "timestamp", 1)
 			c.LPush(t.Context(), "shop:{x}:mail:wait", 7)
 			c.Set(t.Context(), "shop:{x}:mail:id", 7, 0)
 			c.HSet(t.Context(), "bull::relay:ns", "a", 1)
@@ -247,11 +250,12 @@ func TestSurveyOfAServerThatDeniesMuchSaysWhatItDoesNotKnow(t *testing.T) {
 	srv := redistest.Start(t, redistest.Password("secret"))
 	c := srv.Client()
 	for i := range 5 {
-		c.HSet(t.Context(), fmt.Sprintf("bull:orders:%d", i), "name", "n", "data",
-			strings.Repeat("x", 1000))
+		c.HSet(t.Context(), fmt.Sprintf("bull:orders:%d", i), "name", "n", "opts", "{}",
+			"timestamp", 1, "data", strings.Repeat("x", 1000))
 		c.LPush(t.Context(), "bull:orders:wait", i)
 	}
 	c.Set(t.Context(), "bull:orders:id", 5, 0)
+	c.HSet(t.Context(), "bull:orders:meta", "opts.maxLenEvents", 10000)
 	if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "-memory", "-client|list",
 		"-config").Err(); err != nil {
 		t.Fatal(err)

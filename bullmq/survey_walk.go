@@ -14,13 +14,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// discover finds the queues as Discover does, at the survey's pace.
-func (s *surveyor) discover(ctx context.Context) ([]Queue, error) {
-	found := map[Queue]bool{}
-	err := s.keys(ctx, surveyNames, func(keys []string) error {
-		return discover(ctx, s.c, keys, found)
-	})
-	return proven(found), err
+// discover finds the queues as Look does, at the survey's pace.
+func (s *surveyor) discover(ctx context.Context) (Ownership, error) {
+	f := newFinder(s.c)
+	if err := s.keys(ctx, surveyNames, func(keys []string) error {
+		return f.batch(ctx, keys)
+	}); err != nil {
+		return Ownership{}, err
+	}
+	return f.end(ctx)
 }
 
 // keys passes every key of the server to f, in batches of about that size.
@@ -106,106 +108,126 @@ func (s *surveyor) entries(
 
 // scan looks at every key once.
 func (s *surveyor) scan(ctx context.Context) error {
-	return s.keys(ctx, surveyKeys, func(keys []string) error {
+	return s.keys(ctx, surveyLooks, func(keys []string) error {
 		s.out.Keys += int64(len(keys))
 		if s.o.Progress != nil {
 			s.o.Progress(s.out.Keys, max(s.total, s.out.Keys))
 		}
-		type read struct {
-			sq           *surveyed
-			id           string
-			fields       *redis.SliceCmd
-			size, memory *redis.IntCmd
-		}
-		var reads []read
-		type parent struct {
-			sq  *surveyed
-			key string // of its pending children
-		}
-		var parents []parent
-		var later []func()
-		p := s.c.Pipeline()
-		for _, k := range keys {
-			if strings.HasPrefix(k, "fenced:") { // the lists of a queue that was moved away
-				continue
-			}
-			sq, part := s.owner(k)
-			if sq == nil {
-				s.out.Foreign++
-				if strings.Contains(k, "::relay:") {
-					s.out.Relay++
-				}
-				continue
-			}
-			switch id, sub := jobKey(part); sub {
-			case "job":
-				r := read{
-					sq:     sq,
-					id:     id,
-					fields: p.HMGet(ctx, k, "parentKey", "atm", "attemptsMade", "name"),
-				}
-				if maphash.String(s.seed, id)%sq.step == 0 {
-					r.size = p.HStrLen(ctx, k, "data")
-					if s.noMemory == nil {
-						r.memory = p.MemoryUsage(ctx, k)
-					}
-				}
-				reads = append(reads, r)
-			case "dependencies":
-				sq.FlowParents++
-				parents = append(parents, parent{sq, k})
-			case "de":
-				sq.DedupCount++
-				if len(sq.Dedup) < surveyDedup {
-					job, ttl := p.Get(ctx, k), p.PTTL(ctx, k)
-					later = append(later, func() {
-						if job.Err() == nil {
-							sq.Dedup = append(sq.Dedup,
-								DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
-						}
-					})
-				}
-			case "dn":
-				sq.DedupNext++
-			}
-		}
-		if err := connectionError(p.Exec(ctx)); err != nil {
+		all, err := s.own.Whose(ctx, s.c, keys)
+		if err != nil {
 			return err
 		}
-		for _, r := range reads {
-			fields, err := r.fields.Result()
-			if err != nil {
-				if wrongType(err) {
-					continue // not a job
-				}
-				return err
-			}
-			if fields[3] == nil { // gone meanwhile, or not a job: every job has a name
-				continue
-			}
-			s.job(r.sq, r.id, fields)
-			if r.size != nil && r.size.Err() == nil {
-				r.sq.sizes = append(r.sq.sizes, r.size.Val())
-			}
-			if r.memory != nil {
-				if err := r.memory.Err(); err == nil {
-					r.sq.QueueSurvey.MemoryBytes += r.memory.Val()
-					r.sq.memory = append(r.sq.memory, r.memory.Val())
-				} else if !errors.Is(err, redis.Nil) {
-					s.noMemory = err
-				}
-			}
-		}
-		for _, f := range later {
-			f()
-		}
-		for _, par := range parents {
-			if err := s.children(ctx, par.sq, par.key); err != nil {
+		for some := range slices.Chunk(all, surveyKeys) {
+			if err := s.read(ctx, some); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// read reads what the survey wants of some keys.
+func (s *surveyor) read(ctx context.Context, keys []Whose) error {
+	type read struct {
+		sq           *surveyed
+		id           string
+		fields       fields
+		size, memory *redis.IntCmd
+	}
+	var reads []read
+	type parent struct {
+		sq  *surveyed
+		key string // of its pending children
+	}
+	var parents []parent
+	var later []func()
+	p := s.c.Pipeline()
+	for _, w := range keys {
+		if !w.Owned() {
+			s.other(w)
+			continue
+		}
+		sq := s.queues[w.Owner.Queue.Key("")]
+		switch id, sub := jobKey(w.Part); sub {
+		case "job":
+			if !w.fields.job() {
+				continue
+			}
+			r := read{sq: sq, id: id, fields: w.fields}
+			if maphash.String(s.seed, id)%sq.step == 0 {
+				r.size = p.HStrLen(ctx, w.Key, "data")
+				if s.noMemory == nil {
+					r.memory = p.MemoryUsage(ctx, w.Key)
+				}
+			}
+			reads = append(reads, r)
+		case "dependencies":
+			sq.FlowParents++
+			parents = append(parents, parent{sq, w.Key})
+		case "de":
+			sq.DedupCount++
+			if len(sq.Dedup) < surveyDedup {
+				job, ttl := p.Get(ctx, w.Key), p.PTTL(ctx, w.Key)
+				later = append(later, func() {
+					if job.Err() == nil {
+						sq.Dedup = append(sq.Dedup,
+							DedupKey{ID: id, JobID: job.Val(), TTL: max(ttl.Val(), 0)})
+					}
+				})
+			}
+		case "dn":
+			sq.DedupNext++
+		}
+	}
+	if p.Len() > 0 {
+		started := time.Now()
+		if err := connectionError(p.Exec(ctx)); err != nil {
+			return err
+		}
+		if err := s.rest(ctx, time.Since(started)); err != nil {
+			return err
+		}
+	}
+	for _, r := range reads {
+		s.job(r.sq, r.id, r.fields)
+		if r.size != nil && r.size.Err() == nil {
+			r.sq.sizes = append(r.sq.sizes, r.size.Val())
+		}
+		if r.memory != nil {
+			if err := r.memory.Err(); err == nil {
+				r.sq.QueueSurvey.MemoryBytes += r.memory.Val()
+				r.sq.memory = append(r.sq.memory, r.memory.Val())
+			} else if !errors.Is(err, redis.Nil) {
+				s.noMemory = err
+			}
+		}
+	}
+	for _, f := range later {
+		f()
+	}
+	for _, par := range parents {
+		if err := s.children(ctx, par.sq, par.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// other counts a key that no queue of BullMQ made.
+func (s *surveyor) other(w Whose) {
+	switch {
+	case w.Ours, w.Gone:
+	case w.Owner.Kind != "":
+		s.out.OtherKeys++
+	default:
+		s.out.Foreign++
+		if strings.Contains(w.Key, "::relay:") {
+			s.out.Relay++
+		}
+		if len(s.out.ForeignKeys) < surveyExamples {
+			s.out.ForeignKeys = append(s.out.ForeignKeys, w.Key)
+		}
+	}
 }
 
 // children notes the queues of a parent's pending children, a few at a time: a flow
@@ -230,22 +252,6 @@ func (s *surveyor) children(ctx context.Context, sq *surveyed, key string) error
 			return nil
 		}
 	}
-}
-
-// owner returns the queue a key belongs to, and the part after "prefix:name:". If
-// the names of two queues match, the longer one wins.
-func (s *surveyor) owner(key string) (*surveyed, string) {
-	for end := len(key); end > 0; {
-		at := strings.LastIndexByte(key[:end], ':')
-		if at < 0 {
-			return nil, ""
-		}
-		if sq := s.queues[key[:at+1]]; sq != nil {
-			return sq, key[at+1:]
-		}
-		end = at
-	}
-	return nil, ""
 }
 
 // jobKey says what a key of a queue is, given the part after the queue's name:
@@ -284,19 +290,19 @@ func jobKey(part string) (id, kind string) {
 	return part, "job"
 }
 
-// job records one job's hash. fields: parentKey, atm, attemptsMade, name.
-func (s *surveyor) job(sq *surveyed, id string, fields []any) {
+// job records one job's hash.
+func (s *surveyor) job(sq *surveyed, id string, f fields) {
 	h := maphash.String(s.seed, id)
 	sq.seen = append(sq.seen, h)
 	if _, is := slices.BinarySearch(sq.listed, h); !is {
 		sq.doubtful = append(sq.doubtful, id)
 	}
-	if parent, _ := fields[0].(string); parent != "" {
+	if parent, _ := f.text("parentKey"); parent != "" {
 		sq.FlowChildren++
 		s.tie(sq, parent)
 	}
-	for _, made := range fields[1:3] {
-		if n, _ := made.(string); n != "" && n != "0" {
+	for _, made := range []string{"atm", "attemptsMade"} {
+		if n, _ := f.text(made); n != "" && n != "0" {
 			if _, is := slices.BinarySearch(sq.delayed, h); is {
 				sq.Retrying++
 			}
@@ -308,7 +314,10 @@ func (s *surveyor) job(sq *surveyed, id string, fields []any) {
 // tie records that a flow connects a queue with the one of a parent's or child's
 // key.
 func (s *surveyor) tie(sq *surveyed, key string) {
-	other := key[:strings.LastIndexByte(key, ':')+1]
+	other := ""
+	if q, _, ok := s.own.Of(key); ok {
+		other = q.Key("")
+	}
 	if other != sq.Queue.Key("") && other != "" {
 		sq.ties[other] = true
 	}

@@ -58,26 +58,4 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// Gate is one precondition: what was measured against which limit, and what to do when it
-// does not hold.
-type Gate struct {
-	ID       string `json:"id"`
-	Title    string `json:"title"`
-	OK       bool   `json:"ok"`
-	Measured string `json:"measured"`
-	Limit    string `json:"limit"`
-	Next     string `json:"next,omitempty"` // what to do, when not OK
-}
-
-// Failing returns the gates that do not hold.
-func Failing(gates []Gate) []Gate {
-	var out []Gate
-	for _, g := range gates {
-		if !g.OK {
-			out = append(out, g)
-		}
-	}
-	return out
-}
-
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -29,7 +29,9 @@ type Evidence struct {
 	// how it was measured, in a word or command
 	Source string `json:"source"`
 	// the run that gathered it; empty: the monitor
-	RunID      string    `json:"run_id,omitempty"`
+	RunID string `json:"run_id,omitempty"`
+	// Subject is what it is about. It is void when that changes.
+	Subject    Subject   `json:"subject,omitempty"`
 	ObservedAt time.Time `json:"observed_at"`
 }
 
@@ -43,7 +45,7 @@ const (
 	Met Verdict = "met"
 	// Unmet: evidence shows that it does not hold, or nothing was ever measured.
 	Unmet Verdict = "unmet"
-	// Stale: it held, but the evidence is older than its limit.
+	// Stale: it held, but the evidence is older than its limit, or what it is about has changed.
 	Stale Verdict = "stale"
 	// Unknown: the evidence is inconclusive or cannot be read.
 	Unknown Verdict = "unknown"
@@ -64,6 +66,8 @@ type Finding struct {
 	Count int `json:"count,omitempty"`
 	// MinCount is how many are wanted.
 	MinCount int `json:"min_count,omitempty"`
+	// Asked is whom it covers.
+	Asked Coverage `json:"asked,omitzero"`
 	// Settled: its subject is gone, so the evidence does not age any more.
 	//
 	// That is so once the criterion in Requirement.Until is met.

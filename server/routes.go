@@ -28,6 +28,7 @@ func (s *Server) routes() []site.Route {
 		s.breakerRoutes(),
 		s.outageRoutes(),
 		s.ledgerRoutes(),
+		s.waiverRoutes(),
 		s.notificationRoutes(),
 		s.auditLogRoutes(),
 		flagadmin.Routes(s.Site),

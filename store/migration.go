@@ -111,15 +111,19 @@ type evidenceRow struct {
 	Facts       string
 	Source      string
 	RunID       string
+	Subject     string
 	ObservedAt  int64
 }
 
 func (evidenceRow) TableName() string { return "evidence" }
 
 func (r evidenceRow) value() migration.Evidence {
-	return migration.Evidence{ID: r.ID, Check: r.Check, Proof: migration.Proof(r.Proof),
+	e := migration.Evidence{ID: r.ID, Check: r.Check, Proof: migration.Proof(r.Proof),
 		Facts: json.RawMessage(r.Facts), Source: r.Source,
 		RunID: r.RunID, ObservedAt: fromMillis(r.ObservedAt)}
+	// what cannot be read says nothing of its subject, which is void
+	_ = json.Unmarshal([]byte(r.Subject), &e.Subject)
+	return e
 }
 
 // AddEvidence appends one observation and returns it with its id.
@@ -130,6 +134,13 @@ func (s *Store) AddEvidence(
 		return e, migration.Errorf(migration.Invalid,
 			"evidence for the unknown check %q", e.Check)
 	}
+	subject := "{}"
+	if e.Subject != nil {
+		var err error
+		if subject, err = toJSON(e.Subject); err != nil {
+			return e, err
+		}
+	}
 	r := evidenceRow{
 		MigrationID: mid,
 		Check:       e.Check,
@@ -137,6 +148,7 @@ func (s *Store) AddEvidence(
 		Facts:       string(e.Facts),
 		Source:      e.Source,
 		RunID:       e.RunID,
+		Subject:     subject,
 		ObservedAt:  millis(e.ObservedAt),
 	}
 	if err := s.db.WithContext(ctx).Create(&r).Error; err != nil {

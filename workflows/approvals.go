@@ -91,7 +91,7 @@ func (c *Control) decide(
 			"the approval is for a different plan: reload the run",
 		)
 	}
-	v, err := c.view(ctx, run.MigrationID)
+	v, err := c.fresh(ctx, run.MigrationID)
 	if err != nil {
 		return run, err
 	}

@@ -149,7 +149,7 @@ func (c *Control) assemble() (err error) {
 	c.steps = c.catalogue(
 		steps.Given{Config: c.cfg, Environment: e, Store: c.store, Now: c.now, Live: c.outage.Live},
 	)
-	c.engine = engine.New(c.store, c.steps, c.log, c.now, c.notify)
+	c.engine = engine.New(c.store, c.steps, e.World, c.log, c.now, c.notify)
 	c.notifier, err = alarm.New(
 		alarm.Options{
 			Config:  c.cfg,

@@ -176,7 +176,11 @@ func searchSide(
 		out.Error = side.Error
 		return out
 	}
+	for _, f := range side.Survey.Others {
+		o.Known = append(o.Known, f.Queue)
+	}
 	for _, q := range side.Survey.Queues {
+		o.Known = append(o.Known, q.Queue)
 		if queue == "" || q.Queue.String() == queue {
 			o.Queues = append(o.Queues, q.Queue)
 		}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -185,6 +186,9 @@ func (m *monitor) run(ctx context.Context) {
 }
 
 func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
+	if err := m.env.World.Look(ctx, mig.ID); err != nil {
+		return err
+	}
 	latest, err := m.store.LatestEvidence(ctx, mig.ID)
 	if err != nil {
 		return err
@@ -239,11 +243,19 @@ func (m *monitor) keep(
 	is, _, errIs := check.Judge(raw)
 	// a person's word instead of a service's is something new
 	same := was == is && (errWas == nil) == (errIs == nil) && last.Proof == as.Proof
+	world, err := m.env.World.Known(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
+	// what the last observation was about is not what is there now
+	if void, _ := last.Subject.Void(world, check.About, m.now()); void != migration.Met {
+		same = false
+	}
 	age := m.now().Sub(last.ObservedAt)
-	fresh := maxAge(mig.Plan, w.check)
+	fresh := cmp.Or(maxAge(mig.Plan, w.check), check.MaxAge)
 	little := bytes.Equal(raw, last.Facts) || (is && !w.exact)
 	if w.same != nil {
-		same, little = w.same(last.Facts, raw) && last.Proof == as.Proof, true
+		same, little = same && w.same(last.Facts, raw), true
 	}
 	if same && little && (fresh == 0 || age < fresh/2) && age < time.Hour {
 		return nil

@@ -47,6 +47,11 @@ func (c *Control) Workers(context.Context, string) ([]migration.Worker, error) {
 	return c.readers.Fleet.Workers(), nil
 }
 
+// fresh is the view after a look at what is there now: for what is decided by it.
+func (c *Control) fresh(ctx context.Context, mid string) (progress.View, error) {
+	return c.env.Views.Fresh(ctx, mid)
+}
+
 func (c *Control) view(ctx context.Context, mid string) (progress.View, error) {
 	return c.env.Views.Read(ctx, mid)
 }

@@ -19,7 +19,7 @@ func (c *Control) Plan(
 	mid, step string,
 	p migration.Params,
 ) (migration.StepPlan, error) {
-	view, err := c.view(ctx, mid)
+	view, err := c.fresh(ctx, mid)
 	if err != nil {
 		return migration.StepPlan{}, err
 	}
@@ -83,7 +83,7 @@ func (c *Control) start(
 	if err := engineer(a); err != nil {
 		return migration.Run{}, err
 	}
-	v, err := c.view(ctx, mid)
+	v, err := c.fresh(ctx, mid)
 	if err != nil {
 		return migration.Run{}, err
 	}

@@ -58,7 +58,7 @@ func (k known) of(check string, now time.Time) (migration.Evidence, bool) {
 	case holds, anything:
 	}
 	return migration.Evidence{Check: check, Proof: migration.Observed, ObservedAt: at,
-		Facts: json.RawMessage(facts)}, true
+		Subject: migration.Empty(), Facts: json.RawMessage(facts)}, true
 }
 
 // knowledge are combinations of what there may be of each check: all alike, one unlike the
@@ -162,6 +162,7 @@ func (b *bench) viewOf(
 		Latest:    map[string]migration.Evidence{},
 		Ramp:      []int{10, 50, 100},
 		At:        now,
+		World:     migration.World(nil).Look(now, migration.Empty()),
 	}
 	for check, k := range world {
 		if e, there := k.of(check, now); there {
@@ -172,7 +173,7 @@ func (b *bench) viewOf(
 		v.Runs = append(v.Runs, migration.Run{ID: s.ID, Step: s.ID,
 			State: migration.RunSucceeded})
 	}
-	v.Checklist = evidence.Evaluate(now, p, v.Latest, nil)
+	v.Checklist = evidence.Evaluate(p, v.Basis())
 	return v
 }
 
@@ -248,12 +249,14 @@ func TestEvidenceOfAnOlderFormSaysHowItIsShownAgain(t *testing.T) {
 	}
 	p, err := plan.Read("", steps.IDs())
 	ok(t, err)
-	now := time.Now()
-	latest := map[string]migration.Evidence{}
+	b := openBench(t, settings(t.TempDir()), p)
+	world := map[string]known{}
 	for _, c := range evidence.IDs() {
-		latest[c], _ = older.of(c, now)
+		world[c] = older
 	}
-	for _, item := range evidence.Evaluate(now, p, latest, nil) {
+	v := b.viewOf(t, p, place{stage: migration.StageLive, ramp: 50}, migration.SourceSentinel,
+		world)
+	for _, item := range v.Checklist {
 		for _, f := range item.Findings {
 			if c, _ := evidence.Of(f.Check); f.Verdict != migration.Unknown ||
 				!strings.Contains(f.Measured, "of an older form: run again") ||

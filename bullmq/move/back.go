@@ -62,6 +62,12 @@ func (m *mover) back(ctx context.Context) error {
 		if err := m.unstage(ctx); err != nil {
 			return err
 		}
+		if err := m.look(ctx); err != nil {
+			return err
+		}
+		if err := m.readAlone(ctx); err != nil {
+			return err
+		}
 		if err := m.wipeContent(ctx); err != nil {
 			return err
 		}
@@ -74,7 +80,7 @@ func (m *mover) back(ctx context.Context) error {
 		}
 	}
 	for _, c := range []redis.UniversalClient{m.dst, m.src} {
-		if err := c.Unlink(ctx, m.record()).Err(); err != nil {
+		if err := c.Unlink(ctx, m.record(), m.aloneKey()).Err(); err != nil {
 			return fmt.Errorf("remove the record of the move: %w", redisconn.Explain(err))
 		}
 	}
@@ -104,7 +110,7 @@ func (m *mover) wipeContent(ctx context.Context) error {
 	for _, q := range m.o.Queues {
 		var keys []string
 		one := &mover{o: Options{Queues: []bullmq.Queue{q}}}
-		if err := one.scan(ctx, m.dst, m.pacer.Target, func(batch []string) error {
+		if err := one.scan(ctx, m.dst, m.there, m.pacer.Target, func(batch []string) error {
 			if keys = append(keys, batch...); len(keys) < some {
 				return nil
 			}
@@ -140,9 +146,24 @@ func (m *mover) wipe(ctx context.Context, q bullmq.Queue, keys []string) error {
 			return err
 		}
 	}
+	var doubtful []string // those with the name of another queue too
 	keys = slices.DeleteFunc(keys, func(k string) bool {
-		return own[jobOf(strings.TrimPrefix(k, q.Key("")))]
+		of, _, ok := m.there.Of(k)
+		if !ok || !of.Same(q) {
+			doubtful = append(doubtful, k)
+			return true
+		}
+		return m.alone[k] || own[jobOf(strings.TrimPrefix(k, q.Key("")))]
 	})
+	all, err := m.there.Whose(ctx, m.dst, doubtful)
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		if w.Owned() && w.Owner.Queue.Same(q) && !own[jobOf(w.Part)] {
+			keys = append(keys, w.Key)
+		}
+	}
 	for drop := range slices.Chunk(keys, batchKeys) {
 		if err := m.pacer.Target(ctx, 1); err != nil {
 			return err
@@ -179,7 +200,7 @@ func Sweep(
 	reports := map[string]bullmq.MergeReport{}
 	for _, q := range o.Queues {
 		r, err := bullmq.Merge(ctx, src, dst, q,
-			bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.Name})
+			bullmq.MergeOptions{Ledger: m.record() + ":swept:" + q.String()})
 		reports[q.String()] = r
 		if err != nil {
 			return reports, err

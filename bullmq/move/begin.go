@@ -24,11 +24,10 @@ func (m *mover) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts, err := m.counts(ctx)
-	if err != nil {
+	if err := m.look(ctx); err != nil {
 		return err
 	}
-	why, err := m.preflight(ctx, counts, began)
+	why, err := m.preflight(ctx, began)
 	if err != nil {
 		return err
 	}
@@ -38,6 +37,13 @@ func (m *mover) begin(ctx context.Context) error {
 	}
 	m.mirror = keycopy.NewMirror(ctx, m.src, m.dst, m.path, m.pacer, m.see)
 	m.pacer.PerKey(m.mirror.Commands())
+	counts, err := m.counts(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.leaveAlone(ctx, began || m.o.Replaces == ""); err != nil {
+		return err
+	}
 	// Copies left by an earlier attempt or move may have gone from the source
 	// since: a job that came back under the same id would count as a duplicate and
 	// never run.
@@ -115,11 +121,24 @@ func bit(b bool) string {
 	return "0"
 }
 
-// preflight returns the reasons why the move cannot be exact.
-func (m *mover) preflight(
-	ctx context.Context, counts map[bullmq.Queue]bullmq.Counts, began bool,
-) ([]string, error) {
+// preflight returns the reasons why the move cannot be exact. What is not BullMQ's is not
+// even counted.
+func (m *mover) preflight(ctx context.Context, began bool) ([]string, error) {
 	var why []string
+	for _, q := range m.o.Queues {
+		more, err := m.notOurs(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		why = append(why, more...)
+	}
+	if len(why) > 0 {
+		return why, nil
+	}
+	counts, err := m.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	for _, q := range m.o.Queues {
 		n := counts[q]

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -80,7 +81,7 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 			defer m.worked(time.Now())
 			return m.pacer.Source(ctx, n)
 		}
-		return m.scan(ctx, m.src, paced, func(keys []string) error {
+		return m.scan(ctx, m.src, m.own, paced, func(keys []string) error {
 			select {
 			case batches <- keys:
 				return nil
@@ -97,27 +98,25 @@ func (m *mover) passAll(ctx context.Context) ([]string, error) {
 	return differ, scan.Wait()
 }
 
-// scan passes every content key of the group to f, in batches. pace, if not nil, is
-// asked before each command.
+// scan passes every key once to batch that may be content of the group by its name: see
+// mine for who made it. pace is asked before each command.
 func (m *mover) scan(
-	ctx context.Context, c redis.UniversalClient, pace func(context.Context, int) error,
-	batch func([]string) error,
+	ctx context.Context, c redis.UniversalClient, own bullmq.Ownership,
+	pace func(context.Context, int) error, batch func([]string) error,
 ) error {
 	for _, q := range m.o.Queues {
 		var cursor uint64
 		var keys []string
 		for {
-			if pace != nil {
-				if err := pace(ctx, 1); err != nil {
-					return err
-				}
+			if err := pace(ctx, 1); err != nil {
+				return err
 			}
 			found, next, err := c.Scan(ctx, cursor, escape(q.Key(""))+"*", 1000).Result()
 			if err != nil {
 				return fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
 			}
 			for _, k := range found {
-				if classify(strings.TrimPrefix(k, q.Key(""))) == content {
+				if outer, may := m.mayBe(own, k); may && outer.Same(q) {
 					keys = append(keys, k)
 				}
 			}
@@ -136,14 +135,29 @@ func (m *mover) scan(
 	return nil
 }
 
+// mayBe reports whether a key may be content of a queue of the group by its name, and
+// returns the one with the shortest name among those.
+func (m *mover) mayBe(own bullmq.Ownership, key string) (outer bullmq.Queue, may bool) {
+	for _, q := range own.Contesting(key) {
+		if m.moves(q) && classify(strings.TrimPrefix(key, q.Key(""))) == content {
+			outer, may = q, true
+		}
+	}
+	return outer, may
+}
+
 // escape escapes a key for MATCH.
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`,
 		`\^`).Replace(s)
 }
 
-// copyBatch copies and compares keys, and returns those that differ.
+// copyBatch copies and compares those keys that are the group's, and returns those that
+// differ.
 func (m *mover) copyBatch(ctx context.Context, keys []string) (differ []string, err error) {
+	if keys, err = m.mine(ctx, keys); err != nil || len(keys) == 0 {
+		return nil, err
+	}
 	keep, err := m.withoutEndlessLimits(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -208,7 +222,9 @@ func (m *mover) withoutEndlessLimits(ctx context.Context, keys []string) ([]stri
 func (m *mover) see(key, kind string, parts [][]byte) {
 	note := func(other string) {
 		if _, _, ok := m.queueOf(other); !ok {
-			if at := strings.LastIndexByte(other, ':'); at > 0 {
+			if q, _, known := m.own.Of(other); known {
+				m.outside[strings.TrimSuffix(q.Key(""), ":")] = key
+			} else if at := strings.LastIndexByte(other, ':'); at > 0 {
 				m.outside[other[:at]] = key
 			}
 		}

@@ -226,24 +226,20 @@ func (m *mover) withContent(
 	m.copied.mu.Unlock()
 	empty := map[string]bool{}
 	for ids := range slices.Chunk(doubtful, batchKeys) {
-		there := make([]*redis.IntCmd, len(ids))
-		if err := m.pacer.Source(ctx, len(ids)); err != nil {
+		keys := make([]string, len(ids))
+		for i, id := range ids {
+			keys[i] = q.Key(id)
+		}
+		if err := m.pacer.Source(ctx, 2*len(ids)); err != nil {
 			return nil, err
 		}
-		if err := pipe(ctx, m.src, func(p redis.Pipeliner) {
-			for i, id := range ids {
-				there[i] = p.Exists(ctx, q.Key(id))
-			}
-		}); err != nil {
+		there, err := m.own.Whose(ctx, m.src, keys)
+		if err != nil {
 			return nil, err
 		}
 		for i, id := range ids {
-			n, err := there[i].Result()
-			if err != nil {
-				return nil, redisconn.Explain(err)
-			}
-			switch {
-			case n == 0:
+			switch w := there[i]; {
+			case w.Gone, w.Owner.Kind == "" && !w.Contested: // no job, as when it is gone
 				empty[id] = true
 			case note: // the source is fenced, so it should have been seen
 				return nil, migration.Errorf(migration.Conflict,

@@ -72,13 +72,9 @@ func (m *mover) stagedKey(q bullmq.Queue, part string) string {
 // there. It is written by the same scripts that do it.
 func (m *mover) record() string { return "switchyard:move:" + m.o.Run }
 
-// queueOf returns the queue of the group that a key belongs to, and the part after
-// its prefix.
+// queueOf returns the queue of the group that a key belongs to by its name, and the part
+// after that.
 func (m *mover) queueOf(key string) (q bullmq.Queue, part string, ok bool) {
-	for _, q := range m.o.Queues {
-		if part, ok := strings.CutPrefix(key, q.Key("")); ok {
-			return q, part, true
-		}
-	}
-	return q, "", false
+	q, part, ok = m.own.Of(key)
+	return q, part, ok && m.moves(q)
 }

@@ -48,18 +48,26 @@ func (m *mover) leave(ctx context.Context, q bullmq.Queue, ids []string) error {
 	if err := m.pacer.Target(ctx, len(ids)); err != nil {
 		return err
 	}
+	var keys []string
+	for i, id := range ids {
+		keys = append(keys, q.Key(id))
+		for _, s := range sub {
+			keys = append(keys, q.Key(id)+s)
+		}
+		// had the key been there at the fence, the job would not have been added
+		if d := dedup[i].Val(); d != "" {
+			keys = append(keys, q.Key("de:"+d))
+		}
+	}
+	all, err := m.there.Whose(ctx, m.dst, keys)
+	if err != nil {
+		return err
+	}
 	return pipe(ctx, m.dst, func(p redis.Pipeliner) {
-		for i, id := range ids {
-			keys := []string{q.Key(id)}
-			for _, s := range sub {
-				keys = append(keys, q.Key(id)+s)
+		for _, w := range all {
+			if w.Owned() && w.Owner.Queue.Same(q) && !m.alone[w.Key] {
+				p.Unlink(ctx, w.Key)
 			}
-			// had the key been there at the fence, the job would not have been
-			// added
-			if d := dedup[i].Val(); d != "" {
-				keys = append(keys, q.Key("de:"+d))
-			}
-			p.Unlink(ctx, keys...)
 		}
 	})
 }

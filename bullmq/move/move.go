@@ -39,6 +39,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
@@ -87,15 +88,18 @@ type mover struct {
 	seeing  sync.Mutex // outside and old
 	// job that counts attempts under old names -> its counters; while its batch is
 	// in progress
-	old      map[string]map[string]string
-	pacer    *pace.Pacer
-	path     keycopy.Path // Scan or Typed, as probed
-	mirror   *keycopy.Mirror
-	tracking *redisconn.Tracking
-	differ   []string // at the last look
-	report   Report
-	jobs     int64 // on the source at the beginning
-	total    int64 // estimated number of content keys
+	old    map[string]map[string]string
+	pacer  *pace.Pacer
+	path   keycopy.Path // Scan or Typed, as probed
+	mirror *keycopy.Mirror
+	// whose the keys on each server are; source is without what only the target knows
+	own, there, source bullmq.Ownership
+	alone              map[string]bool // keys of the target: see leaveAlone
+	tracking           *redisconn.Tracking
+	differ             []string // at the last look
+	report             Report
+	jobs               int64 // on the source at the beginning
+	total              int64 // estimated number of content keys
 
 	indexTime     time.Duration // of the trial
 	indexCommands int64         // that the indexes take on the target
@@ -122,6 +126,7 @@ func newMover(src, dst redis.UniversalClient, o Options) (*mover, error) {
 		copied:  newCopied(),
 		outside: map[string]string{},
 		old:     map[string]map[string]string{},
+		alone:   map[string]bool{},
 		report:  Report{Jobs: map[string]int64{}, Empty: []string{}},
 	}
 	m.pacer = pace.New(o.Pace, pace.Work{Source: src, Batch: batchKeys, Tell: m.tellPace})
@@ -378,7 +383,7 @@ func (m *mover) changed(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(keys, func(k string) bool {
-		_, part, ok := m.queueOf(k)
-		return !ok || classify(part) != content
+		_, may := m.mayBe(m.own, k)
+		return !may
 	}), nil
 }

@@ -27,6 +27,9 @@ type Options struct {
 	// EvictionOff says that somebody made sure that the target evicts nothing, for
 	// services that do not report their maxmemory-policy.
 	EvictionOff bool
+	// SourceKeys and TargetKeys say whose the keys of the servers are, for several calls of
+	// Check at one time. nil: they are looked at.
+	SourceKeys, TargetKeys *bullmq.Ownership
 	// Pace limits the load that the copy puts on both servers while the source is
 	// live. Its gate pauses the move, or ends it; meanwhile the source keeps
 	// working, and what changes there travels once the gate opens. From the pause

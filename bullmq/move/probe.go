@@ -26,7 +26,7 @@ func (m *mover) hasContent(ctx context.Context, q bullmq.Queue) (string, error) 
 			return "", fmt.Errorf("scan %s: %w", q, redisconn.Explain(err))
 		}
 		for _, k := range keys {
-			if classify(strings.TrimPrefix(k, q.Key(""))) == content {
+			if of, part, ok := m.there.Of(k); ok && of.Same(q) && classify(part) == content {
 				return k, nil
 			}
 		}
@@ -225,15 +225,15 @@ func Check(ctx context.Context, src, dst redis.UniversalClient, o Options) ([]st
 	if err != nil {
 		return nil, err
 	}
-	counts, err := m.counts(ctx)
-	if err != nil {
+	if err := m.look(ctx); err != nil {
 		return nil, err
 	}
-	return m.preflight(ctx, counts, began)
+	return m.preflight(ctx, began)
 }
 
 func (m *mover) counts(ctx context.Context) (map[bullmq.Queue]bullmq.Counts, error) {
 	counts := map[bullmq.Queue]bullmq.Counts{}
+	m.jobs = 0
 	for _, q := range m.o.Queues {
 		n, err := bullmq.Census(ctx, m.src, q)
 		if err != nil {

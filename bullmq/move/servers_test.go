@@ -116,11 +116,11 @@ func TestGroupsAreQueuesTiedByFlows(t *testing.T) {
 	v6.Populate(t, p.src, "orders")
 	v6.Populate(t, p.src, "mail")
 	v6.Add(t, p.src, "alone", job("a", nil))
-	all, err := bullmq.Discover(t.Context(), p.from)
+	own, err := bullmq.Look(t.Context(), p.from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := move.Groups(t.Context(), p.from, all)
+	got, _, err := move.List(t.Context(), p.from, own, own.BullMQ())
 	if want := "[[alone] [mail-children mail] [orders-children orders]]"; err != nil ||
 		fmt.Sprint(got) != want {
 		t.Errorf("%v %v, want %s", got, err, want)

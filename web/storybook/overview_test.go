@@ -30,6 +30,7 @@ func storyOverview(t *testing.T) migration.Overview {
 		latest[check] = migration.Evidence{
 			ID: 7, Check: check, Proof: migration.Observed, Source: source,
 			ObservedAt: storyTime.Add(-ago), Facts: rawFacts(t, facts), RunID: "4b1f09c2aa",
+			Subject: migration.Empty(),
 		}
 	}
 	seen(2*time.Minute, evidence.Policy, "CONFIG GET maxmemory-policy",
@@ -88,10 +89,8 @@ func storyOverview(t *testing.T) migration.Overview {
 			Stage: migration.StageLive, Ramp: 25, Source: migration.SourceSentinel,
 			Revision: 17,
 		},
-		Checklist: evidence.Evaluate(
-			storyTime, p, latest, nil,
-		),
-		Phase: "Cutting over: live at 25 %", At: storyTime,
+		Checklist: evidence.Evaluate(p, still(latest)),
+		Phase:     "Cutting over: live at 25 %", At: storyTime,
 		Orders: migration.LedgerFacts{
 			Orders: 18402, Acknowledged: 18391, Fulfilled: 18388, Pending: 3,
 		},
@@ -164,7 +163,7 @@ func overviewStories(t *testing.T) map[string]story {
 	}
 	bare := o
 	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = evidence.Evaluate(
-		storyTime, o.Plan, nil, nil,
+		o.Plan, still(nil),
 	), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
@@ -202,14 +201,12 @@ func overviewStories(t *testing.T) map[string]story {
 	before := last
 	before.RunID, before.ObservedAt = "09c2aa4b1f", last.ObservedAt.Add(-24*time.Hour)
 	repeated.Criteria[1].Requires[1].MinCount = 3
-	row := evidence.Evaluate(
-		storyTime, repeated,
-		map[string]migration.Evidence{
-			evidence.Readiness: *o.Checklist[1].Findings[0].Evidence,
-			evidence.Failover:  last,
-		},
-		map[string][]migration.Evidence{evidence.Failover: {last, before}},
-	)
+	several := still(map[string]migration.Evidence{
+		evidence.Readiness: *o.Checklist[1].Findings[0].Evidence,
+		evidence.Failover:  last,
+	})
+	several.History = map[string][]migration.Evidence{evidence.Failover: {last, before}}
+	row := evidence.Evaluate(repeated, several)
 	out["evidence-row"] = story{
 		frame: frame(
 			"Evidence", "overview", "/m/order-pipeline/evidence/sentinel-failover",
@@ -232,4 +229,10 @@ func overviewStories(t *testing.T) map[string]story {
 		),
 	}
 	return out
+}
+
+// still is what verdicts rest on where nothing has changed since the evidence.
+func still(latest map[string]migration.Evidence) evidence.Basis {
+	return evidence.Basis{At: storyTime, Latest: latest,
+		World: migration.World(nil).Look(storyTime, migration.Empty())}
 }

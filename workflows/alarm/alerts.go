@@ -349,7 +349,7 @@ func (n *Notifier) doubted(mid string, inconclusive bool) time.Duration {
 const metSetting = "criteria-met:"
 
 func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen, error) {
-	latest, err := n.Store.LatestEvidence(ctx, mig.ID)
+	view, err := n.Views.Read(ctx, mig.ID)
 	if err != nil {
 		return seen{}, err
 	}
@@ -358,11 +358,7 @@ func (n *Notifier) criteria(ctx context.Context, mig migration.Migration) (seen,
 		return seen{}, err
 	}
 	s, more := seen{judged: []string{notify.Key(mig.ID, "criterion")}}, false
-	history, err := n.Views.History(ctx, mig)
-	if err != nil {
-		return seen{}, err
-	}
-	for _, i := range evidence.Evaluate(n.Now(), mig.Plan, latest, history) {
+	for _, i := range view.Checklist {
 		was := slices.Contains(met, i.Criterion.ID)
 		switch {
 		case i.Verdict == migration.Met && !was:

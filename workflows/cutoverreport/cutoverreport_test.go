@@ -128,7 +128,8 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 				_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 					for i := range 200 {
 						key := fmt.Sprint("bull:orders:", i)
-						p.HSet(t.Context(), key, "name", "n", "data", strings.Repeat("x", 50_000))
+						p.HSet(t.Context(), key, "name", "n", "data", strings.Repeat("x", 50_000),
+							"opts", "{}", "timestamp", 1)
 						p.LPush(t.Context(), "bull:orders:wait", i)
 					}
 					return nil

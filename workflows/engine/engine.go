@@ -23,11 +23,12 @@ import (
 // a value, also when it fails: an error of the engine itself stops the run where it is and
 // undoes nothing, because an unknown state is no reason to change production.
 type Engine struct {
-	store  *store.Store
-	steps  map[string]Step
-	log_   *slog.Logger
-	now    func() time.Time
-	notify func(topic string)
+	store   *store.Store
+	steps   map[string]Step
+	witness Witness
+	log_    *slog.Logger
+	now     func() time.Time
+	notify  func(topic string)
 
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
@@ -58,11 +59,19 @@ type outcome struct {
 	Untouched bool `json:"untouched,omitempty"`
 }
 
-// New gives an engine for steps, by id. notify is called with the topic of whatever has
-// changed: run:<id>, overview; it must not block.
+// Witness looks at what evidence is about, and gives those aspects that it could look at.
+type Witness interface {
+	Subject(ctx context.Context, mid string, aspects []migration.Aspect) (
+		migration.Subject, error)
+}
+
+// New gives an engine for steps, by id. witness tells what evidence is about when it is
+// recorded. notify is called with the topic of whatever has changed: run:<id>, overview; it must
+// not block.
 func New(
 	st *store.Store,
 	steps map[string]Step,
+	witness Witness,
 	log *slog.Logger,
 	now func() time.Time,
 	notify func(topic string),
@@ -70,6 +79,7 @@ func New(
 	return &Engine{
 		store:   st,
 		steps:   steps,
+		witness: witness,
 		log_:    log,
 		now:     now,
 		notify:  notify,
@@ -233,10 +243,15 @@ func (e *Engine) Record(
 	if err != nil {
 		return err
 	}
-	rule, _ := evidence.Of(check)
+	known, _ := evidence.Of(check) // the store refuses what is not known
+	subject, err := e.witness.Subject(ctx, mid, known.About)
+	if err != nil {
+		return err
+	}
 	ev := migration.Evidence{
 		Check:      check,
-		Proof:      rule.Basis(proof),
+		Subject:    subject,
+		Proof:      known.Basis(proof),
 		Facts:      b,
 		Source:     source,
 		RunID:      runID,

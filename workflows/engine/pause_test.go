@@ -78,7 +78,7 @@ func TestAPauseDoesNotCountAsTheActionsTime(t *testing.T) {
 	must(st.SaveAction(t.Context(), "r1", "copy", migration.ActionRunning, "", nil, now))
 	must(st.SetPaused(t.Context(), "r1", "bob"))
 
-	e := New(st, nil, slog.New(slog.DiscardHandler), time.Now, func(string) {})
+	e := New(st, nil, nil, slog.New(slog.DiscardHandler), time.Now, func(string) {})
 	b := startBudget(time.Hour, func() {})
 	gate := (&Call{Run: run, Action: "copy", engine: e, budget: b}).Gate()
 	passed := make(chan error, 1)

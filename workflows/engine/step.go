@@ -78,7 +78,7 @@ func (s Step) PlanFor(
 		Impact:       out.Impact,
 		Approval:     s.Approval,
 		Irreversible: s.Irreversible,
-		Gates:        out.Gates,
+		Gates:        v.Waive(out.Gates),
 		Observed:     out.Observed,
 		Settings:     out.Settings,
 		ConfigVars:   out.ConfigVars,

@@ -41,6 +41,7 @@ type Environment struct {
 	Probe   *Probe
 	Vitals  *Vitals
 	Host    *Host
+	World   *World
 	Vars    providers.ConfigVars
 
 	stop context.CancelFunc // of surveys that are being taken
@@ -120,7 +121,16 @@ func Open(o Options) (*Environment, error) {
 		tried:   map[string]attempt{},
 		breach:  map[string]Fault{},
 	}
-	e.Views = &Views{store: o.Store, routing: e.Routing, ramp: cfg.Migration.Ramp, now: o.Now}
+	e.World = &World{
+		servers: e.Servers,
+		workers: e.Workers,
+		store:   o.Store,
+		setup:   setup(cfg),
+		now:     o.Now,
+		log:     o.Log,
+	}
+	e.Views = &Views{store: o.Store, routing: e.Routing, world: e.World, ramp: cfg.Migration.Ramp,
+		now: o.Now}
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
 	return e, nil

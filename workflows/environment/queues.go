@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -67,19 +68,23 @@ func (s *Servers) OtherQueues(
 	c redis.UniversalClient,
 ) ([]bullmq.Queue, error) {
 	all, err := bullmq.Discover(ctx, c)
-	if err != nil {
-		return nil, err
-	}
+	return s.NotOwn(all), err
+}
+
+// NotOwn leaves out the pipeline's queues and their shadows.
+func (s *Servers) NotOwn(all []bullmq.Queue) []bullmq.Queue {
 	return slices.DeleteFunc(all, func(q bullmq.Queue) bool {
 		return slices.ContainsFunc(
 			s.Queues,
-			func(own bullmq.Queue) bool { return q == own || q == ShadowQueue(own) },
+			func(own bullmq.Queue) bool { return q.Same(own) || q.Same(ShadowQueue(own)) },
 		)
-	}), nil
+	})
 }
 
 // Residue counts what is not finished on the source, in every queue that is found there,
-// not the pipeline's alone: all of them go with the server. Shadow copies are left out:
+// not the pipeline's alone: all of them go with the server. So do queues of other libraries,
+// keys of no queue, and whatever is in the server's other databases: that is named as unknown.
+// O(keys of the server). Shadow copies are left out:
 // they carry no side effects, and their originals are in the order ledger.
 func (s *Servers) Residue(ctx context.Context, mid string) (evidence.ResidueFacts, error) {
 	source, _, err := s.Source(ctx, mid)
@@ -95,21 +100,74 @@ func (s *Servers) ResidueOn(
 	source redis.UniversalClient,
 ) (evidence.ResidueFacts, error) {
 	var facts evidence.ResidueFacts
-	others, err := s.OtherQueues(ctx, source)
-	if err != nil {
-		return facts, err
-	}
-	for _, q := range slices.Concat(s.Queues, others) {
-		counts, err := bullmq.Census(ctx, source, q)
+	err := redisconn.EachDatabase(ctx, source, func(
+		db int, own bool, c redis.UniversalClient,
+	) error {
+		facts.Databases = append(facts.Databases, db)
+		found, err := bullmq.TakeInventory(ctx, c)
 		if err != nil {
-			return facts, fmt.Errorf("%s: %w", q.Name, err)
+			return err
 		}
-		facts.Queues = append(
-			facts.Queues,
-			evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()},
-		)
+		if !own {
+			return addUnknown(ctx, c, &facts, db, found, nil)
+		}
+		var all []bullmq.Queue
+		for _, f := range found.Queues {
+			if f.Kind == bullmq.KindBullMQ {
+				all = append(all, f.Queue)
+			}
+		}
+		counted := slices.Concat(s.Queues, s.NotOwn(slices.Clone(all)))
+		for _, q := range counted {
+			counts, err := bullmq.Census(ctx, c, q)
+			if err != nil {
+				return fmt.Errorf("%s: %w", q, err)
+			}
+			facts.Queues = append(
+				facts.Queues,
+				evidence.QueueResidue{Queue: q.String(), Pending: counts.Pending()},
+			)
+		}
+		return addUnknown(ctx, c, &facts, db, found, all)
+	})
+	return facts, err
+}
+
+// addUnknown names what of a database is in none of the counted queues.
+func addUnknown(
+	ctx context.Context,
+	c redis.UniversalClient,
+	facts *evidence.ResidueFacts,
+	db int,
+	found bullmq.Inventory,
+	counted []bullmq.Queue,
+) error {
+	for _, f := range found.Queues {
+		if slices.ContainsFunc(counted, f.Queue.Same) {
+			continue
+		}
+		pending, err := f.Pending(ctx, c)
+		if err != nil {
+			return err
+		}
+		facts.Unknown = append(facts.Unknown, evidence.UnknownResidue{
+			Member:   fmt.Sprintf("db%d/%s", db, strings.TrimSuffix(f.Queue.Key(""), ":")),
+			Database: db,
+			Queue:    f.Queue.String(),
+			Kind:     string(f.Kind),
+			Pending:  pending,
+			Keys:     found.Keys[f.Queue.Key("")],
+		})
 	}
-	return facts, nil
+	if found.Foreign > 0 {
+		facts.Unknown = append(facts.Unknown, evidence.UnknownResidue{
+			Member:   fmt.Sprintf("db%d/other keys", db),
+			Database: db,
+			Keys:     found.Foreign,
+			Examples: found.ForeignKeys,
+		})
+	}
+	return nil
 }
 
 // boardPatience is how long the board waits for a survey: small servers are read within

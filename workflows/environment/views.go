@@ -14,6 +14,7 @@ import (
 type Views struct {
 	store   *store.Store
 	routing *Routing
+	world   *World
 	ramp    []int
 	now     func() time.Time
 }
@@ -37,12 +38,27 @@ func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
 	if v.Open, err = r.store.OpenRun(ctx, mid); err != nil {
 		return v, err
 	}
-	history, err := r.History(ctx, v.Migration)
-	if err != nil {
+	if v.World, err = r.world.Known(ctx, mid); err != nil {
 		return v, err
 	}
-	v.Checklist = evidence.Evaluate(v.At, v.Migration.Plan, v.Latest, history)
+	if v.Waivers, err = r.store.Waivers(ctx, mid, &v.At); err != nil {
+		return v, err
+	}
+	basis := v.Basis()
+	if basis.History, err = r.History(ctx, v.Migration); err != nil {
+		return v, err
+	}
+	v.Checklist = evidence.Evaluate(v.Migration.Plan, basis)
 	return v, nil
+}
+
+// Fresh looks at the world before it reads, so that what is decided by it is about what is
+// there now.
+func (r *Views) Fresh(ctx context.Context, mid string) (progress.View, error) {
+	if err := r.world.Look(ctx, mid); err != nil {
+		return progress.View{}, err
+	}
+	return r.Read(ctx, mid)
 }
 
 // History gives the observations of the checks that a plan wants several of in a row.

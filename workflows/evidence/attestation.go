@@ -3,22 +3,26 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Attestation is the id of the check of the connection options that the app reports.
 const Attestation = "breaker-attestation"
 
-var attestationCheck = Check{
+var attestationCheck = New(Check{
 	ID:    Attestation,
 	Title: "Breaker options",
 	Limit: "every producer has enableOfflineQueue false, commandTimeout set and " +
 		"skipWaitingForReady on, and no producer's queue is left out of the drill or the " +
 		"attestation",
 	Next:    "set the safe producer options in the app",
-	Judge:   judge(judgeAttestation),
-	Told:    true,
+	Before:  migration.StageDualWrite,
+	MaxAge:  5 * time.Minute,
 	Watched: true,
-}
+	Told:    true,
+}, coverAttestation, judgeAttestation)
 
 // AttestationFacts is the evidence of Attestation.
 type AttestationFacts struct {
@@ -44,6 +48,21 @@ type ProducerOptions struct {
 	// SkipWaitingForReady: BullMQ does not wait for the connection when the app starts
 	// while Redis is down.
 	SkipWaitingForReady *bool `json:"skip_waiting_for_ready"`
+}
+
+func coverAttestation(f AttestationFacts) migration.Coverage {
+	c := migration.Coverage{Of: "producer connection",
+		Found: "the attestations of live workers, and the scanned source"}
+	for _, p := range f.Producers {
+		key := p.Instance + "/" + p.Queue + "/" + p.Side
+		c.Members = append(c.Members, migration.Member{Key: "producer:" + key, Name: key,
+			Verdict: migration.Met})
+	}
+	for _, q := range f.Unattested {
+		c.Members = append(c.Members, migration.Member{Key: "producer:scan/" + q, Name: q,
+			Why: "the source makes a producer that no app attests"})
+	}
+	return c
 }
 
 func judgeAttestation(f AttestationFacts) (bool, string, error) {

@@ -4,18 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Backup is the id of the check of the final backup.
 const Backup = "source-backup"
 
-var backupCheck = Check{
-	ID:    Backup,
-	Title: "Final backup",
-	Limit: "complete, and equal to the source when read back",
-	Next:  "run the step Decommission",
-	Judge: judge(judgeBackup),
-}
+var backupCheck = New(Check{
+	ID:     Backup,
+	Title:  "Final backup",
+	Limit:  "complete, and equal to the source when read back",
+	Next:   "run the step Decommission",
+	MaxAge: 7 * day,
+	About:  []migration.Aspect{migration.AspectSource},
+	Undone: true,
+}, coverBackup, judgeBackup)
 
 // BackupFacts is the evidence of Backup.
 type BackupFacts struct {
@@ -40,6 +44,10 @@ type BackupFacts struct {
 	// NoSnapshot says why the host keeps no snapshot of the machines, so that the file is all
 	// that there will be. Empty: it may keep some.
 	NoSnapshot string `json:"no_snapshot,omitempty"`
+}
+
+func coverBackup(f BackupFacts) migration.Coverage {
+	return migration.One("backup", f.File, migration.Truth(f.SHA256 != ""), "")
 }
 
 func judgeBackup(f BackupFacts) (bool, string, error) {

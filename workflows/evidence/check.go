@@ -16,7 +16,7 @@ import (
 )
 
 // Check judges one kind of evidence. Its rule is code, named from the plan, so that a
-// plan can combine checks but not invent them.
+// plan can combine checks but not invent them. New makes one.
 type Check struct {
 	// ID is how plans, stored evidence and the API name it. It never changes.
 	ID string
@@ -26,14 +26,15 @@ type Check struct {
 	Limit string
 	// Next says what to do when it does not.
 	Next string
-	// Judge says whether the facts satisfy the limit and what was measured, in words. An
-	// error means that the facts are unreadable or inconclusive, which is Unknown, never
-	// Met.
-	Judge func(facts json.RawMessage) (met bool, measured string, err error)
-	// Expires is when facts stop counting by themselves, such as a decision that was
-	// taken for a time; the zero time: never. Nil where facts never expire; the age
-	// limits of plans apply in any case.
-	Expires func(facts json.RawMessage) time.Time
+	// Before is the first stage that may only be entered while this holds; "": it is no
+	// precondition of a move.
+	Before migration.Stage
+	// MaxAge is how long an observation counts where no plan says; 0: it does not age.
+	MaxAge time.Duration
+	// About is what the evidence is about: it is void when something else is there.
+	About []migration.Aspect
+	// Undone: it is void when the run that gathered it was undone or rolled back.
+	Undone bool
 	// Outside: no step gathers this evidence; Next says who brings it.
 	Outside bool
 	// Watched: once it was shown the monitor observes it again by itself, at any stage.
@@ -41,6 +42,10 @@ type Check struct {
 	// Told: what is judged are the app's own words, such as its journal. They are never more
 	// than attested, whoever read them.
 	Told bool
+
+	rule    func(facts json.RawMessage) (met bool, measured string, err error)
+	covers  func(facts json.RawMessage) migration.Coverage
+	expires func(facts json.RawMessage) time.Time
 }
 
 // Basis gives how well facts of this check are known that were stored as p.
@@ -54,9 +59,76 @@ func (c Check) Basis(p migration.Proof) migration.Proof {
 // Again says how what was shown once and does not hold any more is shown again.
 func (c Check) Again() string {
 	if c.Watched {
-		return "correct it where it was changed; Switchyard looks again by itself"
+		return "Switchyard looks again by itself; correct what it names"
 	}
 	return c.Next
+}
+
+// New makes a check of the facts of a type. covers says whom the facts are about: everybody
+// who had to be asked, and what each answered. rule says whether the facts satisfy the limit
+// and what was measured, in words; its error means that they are inconclusive. A check is met
+// when both hold. Facts that do not decode, or hold fields that the type lacks, are unknown.
+func New[T any](
+	c Check,
+	covers func(T) migration.Coverage,
+	rule func(T) (met bool, measured string, err error),
+) Check {
+	c.covers = func(raw json.RawMessage) migration.Coverage {
+		facts, err := decode[T](raw)
+		if err != nil {
+			return migration.Coverage{Of: "fact"}
+		}
+		return covers(facts)
+	}
+	c.rule = func(raw json.RawMessage) (bool, string, error) {
+		facts, err := decode[T](raw)
+		if err != nil {
+			return false, "", err
+		}
+		return rule(facts)
+	}
+	return c
+}
+
+func decode[T any](raw json.RawMessage) (facts T, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err = d.Decode(&facts); err != nil {
+		err = fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
+	}
+	return facts, err
+}
+
+// Judge says whether the facts satisfy the limit for everybody whom they cover, and what was
+// measured, in words. An error means that they are unreadable, inconclusive, or leave somebody
+// out, which is Unknown, never Met.
+func (c Check) Judge(facts json.RawMessage) (met bool, measured string, err error) {
+	return c.JudgeWaived(facts, nil, time.Time{})
+}
+
+// JudgeWaived is Judge with the waivers of people that count at a time.
+func (c Check) JudgeWaived(
+	facts json.RawMessage, waivers []migration.Waiver, now time.Time,
+) (met bool, measured string, err error) {
+	met, measured, err = c.rule(facts)
+	if err != nil || !met {
+		return met, measured, err
+	}
+	asked := c.Asked(facts, waivers, now)
+	switch asked.Verdict() {
+	case migration.Met:
+		return true, measured, nil
+	case migration.Unmet:
+		return false, measured + "; " + asked.String(), nil
+	}
+	return false, "", fmt.Errorf("%s; %s", measured, asked)
+}
+
+// Asked is whom facts cover, with the waivers of people that count at a time.
+func (c Check) Asked(
+	facts json.RawMessage, waivers []migration.Waiver, now time.Time,
+) migration.Coverage {
+	return c.covers(facts).Waive(waivers, now)
 }
 
 // checks is every check there is. A new one is a file of its own and a line here.
@@ -106,33 +178,32 @@ func IDs() []string {
 
 // expired is how long ago facts stopped counting by themselves.
 func (c Check) expired(facts json.RawMessage, now time.Time) (ago time.Duration, yes bool) {
-	if c.Expires == nil {
+	if c.expires == nil {
 		return 0, false
 	}
-	at := c.Expires(facts)
+	at := c.expires(facts)
 	return now.Sub(at), !at.IsZero() && !now.Before(at)
 }
 
 // errForm is the error of facts that are not in the form of this version.
-var errForm = errors.New("it is of an older form: run again")
+var errForm = errors.New("it cannot be read, it is of an older form: run again")
 
-// Unread says why evidence could not be judged, for people.
-func Unread(err error) string { return "the evidence cannot be read: " + err.Error() }
+// day is a day of age.
+const day = 24 * time.Hour
 
-// judge adapts a rule over typed facts to Check.Judge; facts that do not decode, or hold
-// fields that the type lacks, are an error.
-func judge[T any](
-	rule func(T) (met bool, measured string, err error),
-) func(json.RawMessage) (bool, string, error) {
-	return func(raw json.RawMessage) (bool, string, error) {
-		var facts T
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&facts); err != nil {
-			return false, "", fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
-		}
-		return rule(facts)
+// server is a member that is a server, by its address.
+func server(address string, v migration.Verdict, why string) migration.Member {
+	return migration.Member{Key: "server:" + address, Name: address, Verdict: v, Why: why}
+}
+
+// gates covers what gates covered, each a member.
+func gates(of, found string, all []migration.Gate) migration.Coverage {
+	c := migration.Coverage{Of: of, Found: found}
+	for _, g := range all {
+		c.Members = append(c.Members, migration.Member{Key: of + ":" + g.ID, Name: g.Title,
+			Verdict: migration.Truth(g.OK), Why: g.Measured})
 	}
+	return c
 }
 
 // list joins names for people.

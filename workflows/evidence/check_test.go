@@ -74,8 +74,8 @@ func TestEveryCheckIsComplete(t *testing.T) {
 			t.Errorf("id %q is missing or used twice", c.ID)
 		}
 		seen[c.ID] = true
-		if c.Title == "" || c.Limit == "" || c.Next == "" || c.Judge == nil {
-			t.Errorf("%s lacks a title, a limit, a next action or a judge", c.ID)
+		if c.Title == "" || c.Limit == "" || c.Next == "" || c.rule == nil || c.covers == nil {
+			t.Errorf("%s lacks a title, a limit, a next action, a rule or whom it covers", c.ID)
 			continue
 		}
 		found := map[migration.Verdict]bool{}
@@ -159,8 +159,9 @@ func TestTheAppsWordIsNeverObserved(t *testing.T) {
 		}
 		plan := migration.Plan{Criteria: []migration.Criterion{{ID: "c",
 			Requires: []migration.Requirement{{Check: id}}}}}
-		found := Evaluate(time.Now(), plan, map[string]migration.Evidence{id: {Check: id,
-			Proof: migration.Observed, Facts: json.RawMessage(`{}`)}}, nil)[0].Findings[0]
+		found := Evaluate(plan, Basis{At: time.Now(), Latest: map[string]migration.Evidence{
+			id: {Check: id, Proof: migration.Observed, Facts: json.RawMessage(`{}`)},
+		}})[0].Findings[0]
 		if found.Evidence.Proof != migration.Attested {
 			t.Errorf("%s is shown as %s", id, found.Evidence.Proof)
 		}

@@ -11,13 +11,15 @@ import (
 // Drill is the id of the check of the circuit-breaker drill.
 const Drill = "breaker-drill"
 
-var drillCheck = Check{
-	ID:    Drill,
-	Title: "Breaker drill",
-	Limit: "503 before the provider's deadline for every fault, on every queue with a producer",
-	Next:  "run the step Circuit-breaker drill",
-	Judge: judge(judgeDrill),
-}
+var drillCheck = New(Check{
+	ID:     Drill,
+	Title:  "Breaker drill",
+	Limit:  "503 before the provider's deadline for every fault, on every queue with a producer",
+	Next:   "run the step Circuit-breaker drill",
+	Before: migration.StageDualWrite,
+	MaxAge: 30 * day,
+	About:  []migration.Aspect{migration.AspectApp, migration.AspectProducers, migration.AspectSetup},
+}, coverDrill, judgeDrill)
 
 // DrillFacts is the evidence of Drill.
 type DrillFacts struct {
@@ -167,6 +169,25 @@ func (f DrillFacts) unfinished() error {
 		return errors.New("no provider's deadline was the limit: run the drill again")
 	}
 	return nil
+}
+
+func coverDrill(f DrillFacts) migration.Coverage {
+	c := migration.Coverage{Of: "fault",
+		Found: "the drill's faults, on every queue with an attested producer"}
+	for _, x := range f.Cases {
+		c.Members = append(c.Members, migration.Member{Key: "fault:" + x.Queue + "/" + x.Fault,
+			Name: x.Queue + ", " + x.Fault, Verdict: migration.Met})
+	}
+	for _, x := range f.Bench {
+		ok, why := x.OK()
+		c.Members = append(c.Members, migration.Member{Key: "fault:" + x.Queue + "/" + x.Fault,
+			Name: x.Name(), Verdict: migration.Truth(ok), Why: why})
+	}
+	for _, q := range f.Untried(f.Attested) {
+		c.Members = append(c.Members, migration.Member{Key: "fault:" + q, Name: q,
+			Why: "it was not tried"})
+	}
+	return c
 }
 
 func judgeDrill(f DrillFacts) (bool, string, error) {

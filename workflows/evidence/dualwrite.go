@@ -10,14 +10,16 @@ import (
 // DualWrite is the id of the check of the dual write.
 const DualWrite = "dual-write"
 
-var dualWriteCheck = Check{
-	ID:    DualWrite,
-	Title: "Dual-write validation",
-	Limit: "every order on both sides, every result equal",
-	Next:  "run the step Dual-write validation",
-	Judge: judge(judgeDualWrite),
-	Told:  true,
-}
+var dualWriteCheck = New(Check{
+	ID:     DualWrite,
+	Title:  "Dual-write validation",
+	Limit:  "every order on both sides, every result equal",
+	Next:   "run the step Dual-write validation",
+	Before: migration.StageLive,
+	MaxAge: 7 * day,
+	About:  []migration.Aspect{migration.AspectSource, migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
+	Told:   true,
+}, coverDualWrite, judgeDualWrite)
 
 // DualWriteFacts is the evidence of DualWrite.
 type DualWriteFacts struct {
@@ -29,6 +31,11 @@ type DualWriteFacts struct {
 	Duplicated    int   `json:"duplicated"`
 	Lost          int   `json:"lost"`
 	WindowSeconds int64 `json:"window_seconds"`
+}
+
+func coverDualWrite(f DualWriteFacts) migration.Coverage {
+	return migration.One("window", migration.Words(time.Duration(f.WindowSeconds)*time.Second),
+		migration.Truth(f.Orders > 0), migration.Count(f.Orders, "order"))
 }
 
 func judgeDualWrite(f DualWriteFacts) (bool, string, error) {

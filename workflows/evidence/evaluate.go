@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,23 +10,26 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Evaluate judges a plan's criteria by the latest evidence of each check, and by history
-// (newest first, the latest included) for the checks of Plan.Repeated. It is the only
-// place where evidence becomes a verdict. Evidence dated after now (a clock that went
-// back) is inconclusive, never green.
-func Evaluate(
-	now time.Time,
-	p migration.Plan,
-	latest map[string]migration.Evidence,
-	history map[string][]migration.Evidence,
-) migration.Checklist {
-	e := evaluation{
-		now:     now,
-		plan:    p,
-		latest:  latest,
-		history: history,
-		settled: map[string]bool{},
-	}
+// Basis is all that verdicts rest on, at one moment.
+type Basis struct {
+	At time.Time
+	// Latest is the newest evidence of each check.
+	Latest map[string]migration.Evidence
+	// History is the evidence of the checks of Plan.Repeated, the newest first, the latest
+	// included.
+	History map[string][]migration.Evidence
+	// World is what is there now: evidence about something else is void.
+	World migration.World
+	// Undone are the runs that were undone or rolled back, by id.
+	Undone map[string]bool
+	// Waivers are those of people about who is unknown.
+	Waivers []migration.Waiver
+}
+
+// Evaluate judges a plan's criteria. It and Find are the only places where evidence becomes a
+// verdict. Evidence dated after now (a clock that went back) is inconclusive, never green.
+func Evaluate(p migration.Plan, b Basis) migration.Checklist {
+	e := evaluation{Basis: b, plan: p, settled: map[string]bool{}}
 	// A requirement may stop ageing when another criterion is met, so those are judged
 	// first; they must not wait on each other.
 	for _, c := range p.Criteria {
@@ -47,12 +51,25 @@ func Evaluate(
 	return out
 }
 
+// Find judges one check for which no criterion asks, by its own limit of age.
+func Find(id string, b Basis) migration.Finding {
+	check, ok := Of(id)
+	if !ok {
+		return migration.Finding{
+			Check:    id,
+			Title:    id,
+			Verdict:  migration.Unknown,
+			Measured: "this version knows no such check",
+		}
+	}
+	return evaluation{Basis: b}.find(check,
+		migration.Requirement{Check: id, MaxAge: check.MaxAge})
+}
+
 // evaluation is what one call of Evaluate knows.
 type evaluation struct {
-	now     time.Time
+	Basis
 	plan    migration.Plan
-	latest  map[string]migration.Evidence
-	history map[string][]migration.Evidence
 	settled map[string]bool // criteria that are met, so that what waits for them ages no more
 }
 
@@ -111,42 +128,60 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 		Next:     check.Next,
 		Measured: check.Title + ": no evidence yet",
 	}
-	last, ok := e.latest[r.Check]
+	last, ok := e.Latest[r.Check]
 	if !ok {
 		return f
 	}
 	last.Proof = check.Basis(last.Proof) // earlier versions stored the app's word as observed
-	settled := e.settled[r.Until]
-	f.Verdict = migration.Unknown
-	f.Evidence, f.Settled = &last, settled
-	met, measured, err := check.Judge(last.Facts)
-	expiredAgo, expired := check.expired(last.Facts, e.now)
-	age := e.now.Sub(last.ObservedAt)
-	switch {
-	case err != nil:
-		f.Measured, f.Next = check.Title+": "+Unread(err), check.Again()
-	case !met:
-		f.Verdict, f.Measured = migration.Unmet, measured
-	case age < -time.Minute:
-		f.Measured = fmt.Sprintf("%s: the evidence is dated %s in the future; check the clocks",
-			check.Title, migration.Words(-age))
-	case r.MaxAge > 0 && age > r.MaxAge && !settled:
-		f.Verdict = migration.Stale
-		f.Measured = fmt.Sprintf("%s, but that was %s ago (limit %s)",
-			measured, migration.Words(age), migration.Words(r.MaxAge))
-	case expired && !settled:
-		f.Verdict = migration.Stale
-		f.Measured = fmt.Sprintf("%s, but a decision in it expired %s ago",
-			measured, migration.Words(expiredAgo))
-	default:
-		f.Verdict, f.Measured, f.Next = migration.Met, measured, ""
+	f.Evidence, f.Settled = &last, e.settled[r.Until]
+	f.Asked = check.Asked(last.Facts, e.Waivers, e.At)
+	f.Verdict, f.Measured = e.weigh(check, r, last, f.Settled)
+	if _, _, err := check.rule(last.Facts); errors.Is(err, errForm) {
+		f.Next = check.Again()
+	}
+	if f.Verdict == migration.Met {
+		f.Next = ""
 	}
 	return f
 }
 
+// weigh says what one piece of evidence amounts to now, and why.
+func (e evaluation) weigh(
+	check Check, r migration.Requirement, ev migration.Evidence, settled bool,
+) (migration.Verdict, string) {
+	met, measured, err := check.JudgeWaived(ev.Facts, e.Waivers, e.At)
+	expiredAgo, expired := check.expired(ev.Facts, e.At)
+	age := e.At.Sub(ev.ObservedAt)
+	switch {
+	case err != nil:
+		return migration.Unknown, check.Title + ": inconclusive: " + err.Error()
+	case !met:
+		return migration.Unmet, measured
+	case age < -time.Minute:
+		return migration.Unknown, fmt.Sprintf(
+			"%s: the evidence is dated %s in the future; check the clocks", check.Title,
+			migration.Words(-age))
+	case check.Undone && e.Undone[ev.RunID]:
+		return migration.Stale, fmt.Sprintf("%s, but that run was taken back", measured)
+	case settled:
+		return migration.Met, measured
+	case r.MaxAge > 0 && age > r.MaxAge:
+		return migration.Stale, fmt.Sprintf("%s, but that was %s ago (limit %s)",
+			measured, migration.Words(age), migration.Words(r.MaxAge))
+	case expired:
+		return migration.Stale, fmt.Sprintf("%s, but a decision in it expired %s ago",
+			measured, migration.Words(expiredAgo))
+	}
+	if verdict, why := ev.Subject.Void(e.World, check.About, e.At); verdict != migration.Met {
+		return verdict, measured + "; " + why
+	}
+	return migration.Met, measured
+}
+
 // repeated adds to a finding how many observations in a row held. Observations of one run
 // count once, and what cannot be judged neither counts nor breaks the row. Too few is
-// Unmet: the tests that are missing were never made, or are too long ago.
+// Unmet: the tests that are missing were never made, are too long ago, or were of another
+// subject.
 func (e evaluation) repeated(
 	check Check, r migration.Requirement, f migration.Finding,
 ) migration.Finding {
@@ -156,13 +191,12 @@ func (e evaluation) repeated(
 		f.Limit += " within " + migration.Words(r.MaxAge)
 	}
 	runs := map[string]bool{}
-	for _, past := range e.history[r.Check] {
-		met, _, err := check.Judge(past.Facts)
-		age := e.now.Sub(past.ObservedAt)
-		if err != nil || age < -time.Minute {
+	for _, past := range e.History[r.Check] {
+		verdict, _ := e.weigh(check, r, past, f.Settled)
+		if verdict == migration.Unknown {
 			continue
 		}
-		if !met || r.MaxAge > 0 && age > r.MaxAge && !f.Settled {
+		if verdict != migration.Met {
 			break
 		}
 		if past.RunID != "" && runs[past.RunID] {

@@ -26,8 +26,20 @@ const (
 	offUnmet    = `{"servers":[{"label":"redis-linode","status":"offline","reachable":true}]}`
 )
 
+// nothing is a subject of which every aspect is known, and nobody is there.
+var nothing = migration.Empty()
+
+// basis is that of a world in which nobody is there.
+func basis(
+	at time.Time, latest map[string]migration.Evidence, history map[string][]migration.Evidence,
+) Basis {
+	return Basis{At: at, Latest: latest, History: history,
+		World: migration.World(nil).Look(at, nothing)}
+}
+
 func seen(check, facts string, ago time.Duration) migration.Evidence {
 	return migration.Evidence{
+		Subject:    nothing,
 		ID:         1,
 		Check:      check,
 		Proof:      migration.Observed,
@@ -184,7 +196,7 @@ func TestCriterion_noeviction_EvidenceBecomesAVerdict(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
-			list := Evaluate(noon, policyPlan(c.r), c.ev, nil)
+			list := Evaluate(policyPlan(c.r), basis(noon, c.ev, nil))
 			item := list[0]
 			if got := list.Verdict("noeviction"); got != c.want || item.Verdict != c.want {
 				t.Fatalf("verdict %s (%s), want %s", got, item.Why, c.want)
@@ -254,7 +266,7 @@ func TestACriterionIsAsBadAsItsWorstRequirement(t *testing.T) {
 			t.Parallel()
 			orders := []map[string]migration.Evidence{latest(c.a, c.b), latest(c.b, c.a)}
 			for _, order := range orders {
-				if got := Evaluate(noon, p, order, nil).Verdict("both"); got != c.want {
+				if got := Evaluate(p, basis(noon, order, nil)).Verdict("both"); got != c.want {
 					t.Fatalf("verdict %s, want %s", got, c.want)
 				}
 			}
@@ -278,11 +290,11 @@ func TestAnItemTellsItsOldestObservationAndWeakestProof(t *testing.T) {
 			{ID: "both", Requires: []migration.Requirement{{Check: Policy}, {Check: Off}}},
 		},
 	}
-	item := Evaluate(noon, p, latest(a, b), nil)[0]
+	item := Evaluate(p, basis(noon, latest(a, b), nil))[0]
 	if item.Proof() != migration.Attested || !item.ObservedAt().Equal(noon.Add(-time.Hour)) {
 		t.Fatalf("proof %s, observed at %s", item.Proof(), item.ObservedAt())
 	}
-	if none := Evaluate(noon, p, nil, nil)[0]; none.Proof() != "" || !none.ObservedAt().IsZero() {
+	if none := Evaluate(p, basis(noon, nil, nil))[0]; none.Proof() != "" || !none.ObservedAt().IsZero() {
 		t.Fatal("an item without evidence has a proof")
 	}
 }
@@ -394,7 +406,7 @@ func TestARequirementMayWantSeveralObservationsInARow(t *testing.T) {
 			if len(c.history) > 0 {
 				now[Policy] = c.history[0]
 			}
-			item := Evaluate(noon, p, now, map[string][]migration.Evidence{Policy: c.history})[0]
+			item := Evaluate(p, basis(noon, now, map[string][]migration.Evidence{Policy: c.history}))[0]
 			if item.Verdict != c.want || !strings.Contains(item.Why, c.says) ||
 				item.Findings[0].MinCount != 3 {
 				t.Errorf("%s: %s (%+v)", item.Verdict, item.Why, item.Findings[0])
@@ -418,18 +430,19 @@ func TestAScanCountsUntilADecisionInItExpires(t *testing.T) {
 	facts := json.RawMessage(`{"source":"shop","files":3,"findings":[{"id":"a",
 		"verdict":"REVIEW","at":"q.ts:3","decided_by":"ada",
 		"decided_until":"2026-11-28T00:00:00Z"}]}`)
-	latest := map[string]migration.Evidence{Scan: {Check: Scan, Facts: facts, ObservedAt: at}}
+	latest := map[string]migration.Evidence{Scan: {Check: Scan, Facts: facts, ObservedAt: at,
+		Subject: nothing}}
 	for after, want := range map[time.Duration]migration.Verdict{
 		time.Hour:       met,
 		35 * time.Hour:  met,
 		36 * time.Hour:  stale,
 		800 * time.Hour: stale,
 	} {
-		if got := Evaluate(at.Add(after), p, latest, nil).Verdict("c"); got != want {
+		if got := Evaluate(p, basis(at.Add(after), latest, nil)).Verdict("c"); got != want {
 			t.Errorf("after %s: %s, want %s", after, got, want)
 		}
 	}
-	if got := Evaluate(at, p, nil, nil)[0].Next; !strings.Contains(got, "switchyard scan") {
+	if got := Evaluate(p, basis(at, nil, nil))[0].Next; !strings.Contains(got, "switchyard scan") {
 		t.Errorf("nobody is told who brings it: %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -10,16 +11,17 @@ import (
 // Intake is the id of the check of the durable intake of the apps that take orders.
 const Intake = "durable-intake"
 
-var intakeCheck = Check{
+var intakeCheck = New(Check{
 	ID:    Intake,
 	Title: "Durable intake",
 	Limit: "every app that takes orders keeps them on disk before it acknowledges them, " +
 		"and none was refused or damaged",
 	Next:    "start the app with DurableIntake of @switchyard/bullmq",
-	Judge:   judge(judgeIntake),
-	Told:    true,
+	Before:  migration.StageDualWrite,
+	MaxAge:  5 * time.Minute,
 	Watched: true,
-}
+	Told:    true,
+}, coverIntake, judgeIntake)
 
 // IntakeFacts is the evidence of Intake: what running apps that take orders attest.
 type IntakeFacts struct {
@@ -55,6 +57,15 @@ func (f IntakeFacts) Totals() (sum IntakeInstance, all bool) {
 	}
 	sum.Durable = all
 	return sum, all
+}
+
+func coverIntake(f IntakeFacts) migration.Coverage {
+	c := migration.Coverage{Of: "instance", Found: "the attestations of live apps"}
+	for _, i := range f.Instances {
+		c.Members = append(c.Members, migration.Member{Key: "instance:" + i.Instance,
+			Name: i.Instance, Verdict: migration.Truth(i.Durable)})
+	}
+	return c
 }
 
 func judgeIntake(f IntakeFacts) (bool, string, error) {

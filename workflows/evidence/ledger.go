@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -10,14 +11,19 @@ import (
 // Ledger is the id of the check of the order ledger. Its facts are migration.LedgerFacts.
 const Ledger = "order-ledger"
 
-var ledgerCheck = Check{
+var ledgerCheck = New(Check{
 	ID:      Ledger,
 	Title:   "Order ledger",
 	Limit:   "every acknowledged order processed exactly once",
 	Next:    "check the orders listed in the ledger",
-	Judge:   judge(judgeLedger),
-	Told:    true,
+	MaxAge:  15 * time.Minute,
 	Watched: true,
+	Told:    true,
+}, coverLedger, judgeLedger)
+
+func coverLedger(f migration.LedgerFacts) migration.Coverage {
+	return migration.One("journal", "the ingestion app", migration.Truth(f.Acknowledged > 0),
+		migration.Count(f.Acknowledged, "acknowledged order"))
 }
 
 func judgeLedger(f migration.LedgerFacts) (bool, string, error) {

@@ -3,19 +3,22 @@ package evidence
 import (
 	"errors"
 	"fmt"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Off is the id of the check of the old servers being off.
 const Off = "source-off"
 
-var offCheck = Check{
+var offCheck = New(Check{
 	ID:      Off,
 	Title:   "Source off",
 	Limit:   "every old server powered off and unreachable",
 	Next:    "run the step Decommission",
-	Judge:   judge(judgeOff),
+	MaxAge:  day,
+	Undone:  true,
 	Watched: true,
-}
+}, coverOff, judgeOff)
 
 // OffFacts is the evidence of Off.
 type OffFacts struct {
@@ -35,6 +38,15 @@ type ServerOff struct {
 	// Earlier versions took any error for silence, also one of their own network, and did not
 	// keep which: see judgeOff.
 	Answer string `json:"answer,omitempty"`
+}
+
+func coverOff(f OffFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the configured machines and addresses"}
+	for _, s := range f.Servers {
+		c.Members = append(c.Members, server(s.Label+s.Address, migration.Truth(!s.Reachable),
+			s.Status))
+	}
+	return c
 }
 
 func judgeOff(f OffFacts) (bool, string, error) {

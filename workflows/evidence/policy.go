@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -10,14 +11,16 @@ import (
 // Policy is the id of the check of the eviction policy.
 const Policy = "maxmemory-policy"
 
-var policyCheck = Check{
+var policyCheck = New(Check{
 	ID:      Policy,
 	Title:   "Eviction policy",
 	Limit:   "noeviction on every node that holds jobs",
 	Next:    "run the step Fix the eviction policy",
-	Judge:   judge(judgePolicy),
+	Before:  migration.StageDualWrite,
+	MaxAge:  15 * time.Minute,
+	About:   []migration.Aspect{migration.AspectNodes},
 	Watched: true,
-}
+}, coverPolicy, judgePolicy)
 
 // PolicyFacts is the evidence of Policy: the servers that hold jobs, now.
 type PolicyFacts struct {
@@ -58,14 +61,30 @@ func (n NodePolicy) After(last PolicyFacts) NodePolicy {
 	return n
 }
 
+func coverPolicy(f PolicyFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the nodes behind the source"}
+	for _, n := range f.Nodes {
+		m := server(n.Node, migration.Truth(n.Policy == "noeviction" && !n.evicted()), n.Policy)
+		if n.Policy == "" {
+			m.Verdict, m.Why = migration.Unknown, "its policy cannot be read"
+		}
+		c.Members = append(c.Members, m)
+	}
+	return c
+}
+
+// evicted reports whether keys were evicted since the first look or the last fix.
+func (n NodePolicy) evicted() bool {
+	return n.EvictedBefore != nil && n.EvictedKeys > *n.EvictedBefore
+}
+
 func judgePolicy(f PolicyFacts) (bool, string, error) {
 	if len(f.Nodes) == 0 {
 		return false, "", errors.New("no server was read")
 	}
 	var bad, good []string
 	for _, n := range f.Nodes {
-		if n.Policy == "noeviction" && n.EvictedBefore != nil &&
-			n.EvictedKeys > *n.EvictedBefore {
+		if n.Policy == "noeviction" && n.evicted() {
 			bad = append(bad, fmt.Sprintf("%s is noeviction, but has evicted %s since the first "+
 				"check or the last fix: jobs may be lost",
 				n.Node, migration.Count(n.EvictedKeys-*n.EvictedBefore, "key")))

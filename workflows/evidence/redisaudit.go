@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -12,14 +13,16 @@ import (
 // Audit is the id of the check of the Redis audit.
 const Audit = "redis-audit"
 
-var auditCheck = Check{
+var auditCheck = New(Check{
 	ID:      Audit,
 	Title:   "Redis audit",
 	Limit:   "no critical or high problem on any node that holds jobs",
 	Next:    "check the audit's findings; the step Fix the eviction policy sets what it can",
-	Judge:   judge(judgeAudit),
+	Before:  migration.StageDualWrite,
+	MaxAge:  15 * time.Minute,
+	About:   []migration.Aspect{migration.AspectNodes},
 	Watched: true,
-}
+}, coverAudit, judgeAudit)
 
 // AuditFacts is what of the audit can be looked at again at any time, without the keys.
 //
@@ -104,6 +107,30 @@ func (f AuditFacts) Same(other AuditFacts) bool {
 	})
 }
 
+func coverAudit(f AuditFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the nodes behind the source"}
+	for _, n := range f.Nodes {
+		m := server(n.Node, migration.Met, "")
+		if len(n.Findings) == 0 {
+			m.Verdict, m.Why = migration.Unknown, "no finding of it was recorded"
+		}
+		for _, x := range n.Findings {
+			if !x.grave() || x.State == "ok" || m.Verdict == migration.Unmet {
+				continue
+			}
+			m.Verdict, m.Why = migration.Unknown, x.Title+" is not known"
+			if x.State == "problem" {
+				m.Verdict, m.Why = migration.Unmet, x.Title
+			}
+		}
+		c.Members = append(c.Members, m)
+	}
+	return c
+}
+
+// grave says that a problem of this kind blocks.
+func (x AuditFinding) grave() bool { return x.Severity == "critical" || x.Severity == "high" }
+
 func judgeAudit(f AuditFacts) (bool, string, error) {
 	if len(f.Nodes) == 0 {
 		return false, "", errors.New("no server was audited")
@@ -111,11 +138,11 @@ func judgeAudit(f AuditFacts) (bool, string, error) {
 	var bad, unknown []string
 	for _, n := range f.Nodes {
 		for _, x := range n.Findings {
-			grave := x.Severity == "critical" || x.Severity == "high"
 			switch {
-			case grave && x.State == "problem":
+			case !x.grave():
+			case x.State == "problem":
 				bad = append(bad, fmt.Sprintf("%s on %s: %s", x.Title, n.Node, x.Measured))
-			case grave && x.State != "ok":
+			case x.State != "ok":
 				unknown = append(unknown, fmt.Sprintf("%s on %s", x.Title, n.Node))
 			}
 		}

@@ -10,13 +10,15 @@ import (
 // Rollback is the id of the check of a rehearsed rollback.
 const Rollback = "rollback-rehearsed"
 
-var rollbackCheck = Check{
-	ID:    Rollback,
-	Title: "Rollback rehearsal",
-	Limit: "a stage was rolled back and every live worker switched back within 1 min",
-	Next:  "roll a stage back once, before live",
-	Judge: judge(judgeRollback),
-}
+var rollbackCheck = New(Check{
+	ID:     Rollback,
+	Title:  "Rollback rehearsal",
+	Limit:  "a stage was rolled back and every live worker switched back within 1 min",
+	Next:   "roll a stage back once, before live",
+	Before: migration.StageLive,
+	MaxAge: 30 * day,
+	About:  []migration.Aspect{migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
+}, coverRollback, judgeRollback)
 
 // RollbackFacts is the evidence of Rollback.
 type RollbackFacts struct {
@@ -30,6 +32,11 @@ type RollbackFacts struct {
 // rollbackLimitMS is how long a way back may take: workers get 45 s, the rest is for writing
 // the flags.
 const rollbackLimitMS = 60_000
+
+func coverRollback(f RollbackFacts) migration.Coverage {
+	return migration.One("move", f.From+" to "+f.To, migration.Truth(f.Workers > 0),
+		migration.Count(f.Workers, "worker"))
+}
 
 func judgeRollback(f RollbackFacts) (bool, string, error) {
 	switch {

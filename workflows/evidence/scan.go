@@ -12,15 +12,17 @@ import (
 // Scan is the id of the check of the app's source code.
 const Scan = "breaker-scan"
 
-var scanCheck = Check{
+var scanCheck = New(Check{
 	ID:      Scan,
 	Title:   "Source scan",
 	Limit:   "every producer passes or has an accepted exception",
 	Next:    "scan the app's source code: " + migration.ScanCommand + " (from CI or your machine)",
-	Judge:   judge(judgeScan),
-	Expires: scanExpires,
 	Outside: true,
-}
+	Before:  migration.StageDualWrite,
+	MaxAge:  30 * day,
+	About:   []migration.Aspect{migration.AspectApp},
+	expires: scanExpires,
+}, coverScan, judgeScan)
 
 // ScanFacts is what a scan of an app's source found.
 //
@@ -52,6 +54,15 @@ type ScanFinding struct {
 // Open says whether the finding blocks: it fails, or is to be reviewed and nobody decided.
 func (f ScanFinding) Open() bool {
 	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || f.DecidedBy == "")
+}
+
+func coverScan(f ScanFacts) migration.Coverage {
+	c := migration.Coverage{Of: "place", Found: "the source of " + f.Source}
+	for _, x := range f.Findings {
+		c.Members = append(c.Members, migration.Member{Key: "place:" + f.Source + "/" + x.ID,
+			Name: x.At, Verdict: migration.Truth(!x.Open()), Why: x.Verdict})
+	}
+	return c
 }
 
 func judgeScan(f ScanFacts) (bool, string, error) {

@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -10,19 +11,25 @@ import (
 // Readiness is the id of the check of the Sentinel deployment.
 const Readiness = "sentinel-readiness"
 
-var readinessCheck = Check{
+var readinessCheck = New(Check{
 	ID:      Readiness,
 	Title:   "Sentinel readiness",
 	Limit:   "all readiness checks pass",
 	Next:    "fix what the failing check names, then wait for the monitor",
-	Judge:   judge(judgeReadiness),
+	Before:  migration.StageDualWrite,
+	MaxAge:  15 * time.Minute,
+	About:   []migration.Aspect{migration.AspectNodes},
 	Watched: true,
-}
+}, coverReadiness, judgeReadiness)
 
 // ReadinessFacts is the evidence of Readiness.
 type ReadinessFacts struct {
 	Master string           `json:"master"`
 	Checks []migration.Gate `json:"checks"`
+}
+
+func coverReadiness(f ReadinessFacts) migration.Coverage {
+	return gates("readiness check", "the Sentinel deployment", f.Checks)
 }
 
 func judgeReadiness(f ReadinessFacts) (bool, string, error) {
@@ -44,13 +51,15 @@ const FailoverLimitMS = 30_000
 // Failover is the id of the check of the automatic failover.
 const Failover = "failover-test"
 
-var failoverCheck = Check{
-	ID:    Failover,
-	Title: "Automatic failover",
-	Limit: "writes resume within 30 s, no acknowledged write lost",
-	Next:  "run the step Sentinel failover test",
-	Judge: judge(judgeFailover),
-}
+var failoverCheck = New(Check{
+	ID:     Failover,
+	Title:  "Automatic failover",
+	Limit:  "writes resume within 30 s, no acknowledged write lost",
+	Next:   "run the step Sentinel failover test",
+	Before: migration.StageDualWrite,
+	MaxAge: 30 * day,
+	About:  []migration.Aspect{migration.AspectNodes},
+}, coverFailover, judgeFailover)
 
 // FailoverFacts is the evidence of Failover. Times are milliseconds from the moment the
 // master stopped answering.
@@ -87,6 +96,14 @@ const (
 	// recoverLimitMS is how long the old master may take to be a healthy replica.
 	recoverLimitMS = 180_000
 )
+
+func coverFailover(f FailoverFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the primary by Sentinel"}
+	if f.OldMaster != "" {
+		c.Members = append(c.Members, server(f.OldMaster, migration.Met, "it was the primary"))
+	}
+	return c
+}
 
 func judgeFailover(f FailoverFacts) (bool, string, error) {
 	switch {

@@ -1,23 +1,27 @@
 package evidence
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // TargetPlan is the id of the check of the managed database's plan.
 const TargetPlan = "target-plan"
 
-var targetPlanCheck = Check{
+var targetPlanCheck = New(Check{
 	ID:    TargetPlan,
 	Title: "Managed plan",
 	Limit: "the wanted plan at a fixed price, eviction off, TLS on, active",
 	Next: "run the step Provision the managed Redis; once orders go there, correct it at its " +
 		"service, and Switchyard looks again by itself",
-	Judge:   judge(judgeTargetPlan),
+	Before:  migration.StageDualWrite,
+	MaxAge:  day,
 	Watched: true,
-}
+}, coverTargetPlan, judgeTargetPlan)
 
 // TargetPlanFacts is the evidence of TargetPlan: what is known of the database, from the
 // managed service's API or, where there is none, from the server and its owner.
@@ -40,6 +44,15 @@ type TargetPlanFacts struct {
 	AutoUpgrade bool `json:"auto_upgrade,omitempty"`
 	// SameName are the ids of other databases of that name, which somebody pays for.
 	SameName []string `json:"same_name,omitempty"`
+}
+
+func coverTargetPlan(f TargetPlanFacts) migration.Coverage {
+	c := migration.Coverage{Of: "database", Found: "the managed service"}
+	if id := cmp.Or(f.DatabaseID, f.Name); id != "" {
+		c.Members = append(c.Members, migration.Member{Key: "database:" + id,
+			Name: f.Name, Verdict: migration.Met})
+	}
+	return c
 }
 
 func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
@@ -77,14 +90,16 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 // TargetConn is the id of the check of the connection to the managed database.
 const TargetConn = "target-connection"
 
-var targetConnCheck = Check{
+var targetConnCheck = New(Check{
 	ID:      TargetConn,
 	Title:   "Managed connection",
 	Limit:   "verified TLS, and every command BullMQ needs works",
 	Next:    "run the step Provision the managed Redis",
-	Judge:   judge(judgeTargetConn),
+	Before:  migration.StageDualWrite,
+	MaxAge:  time.Hour,
+	About:   []migration.Aspect{migration.AspectTarget},
 	Watched: true,
-}
+}, coverTargetConn, judgeTargetConn)
 
 // TargetConnFacts is the evidence of TargetConn.
 type TargetConnFacts struct {
@@ -106,6 +121,14 @@ type TargetConnFacts struct {
 	// SameAs are old servers that are this very server, by the id that each run of a server
 	// has: their orders would be moved to where they are.
 	SameAs []string `json:"same_as,omitempty"`
+}
+
+func coverTargetConn(f TargetConnFacts) migration.Coverage {
+	c := migration.Coverage{Of: "server", Found: "the managed service"}
+	if f.Address != "" {
+		c.Members = append(c.Members, server(f.Address, migration.Met, ""))
+	}
+	return c
 }
 
 func judgeTargetConn(f TargetConnFacts) (bool, string, error) {

@@ -12,24 +12,28 @@ import (
 // Quiet is the id of the check of a source that nobody uses.
 const Quiet = "source-quiet"
 
-var quietCheck = Check{
-	ID:    Quiet,
-	Title: "Quiet source",
-	Limit: "no client connects for a whole window, nothing is queued, no new event",
-	Next:  "stop or repoint the clients that use it, then run the step Decommission",
-	Judge: judge(judgeQuiet),
-}
+var quietCheck = New(Check{
+	ID:     Quiet,
+	Title:  "Quiet source",
+	Limit:  "no client connects for a whole window, nothing is queued, no new event",
+	Next:   "stop or repoint the clients that use it, then run the step Decommission",
+	MaxAge: 7 * day,
+	About:  []migration.Aspect{migration.AspectSource},
+	Undone: true,
+}, coverWatch, judgeQuiet)
 
 // Fence is the id of the check of a source that refuses writes.
 const Fence = "source-fenced"
 
-var fenceCheck = Check{
-	ID:    Fence,
-	Title: "Fenced source",
-	Limit: "writes are refused, and no client connects for a whole window",
-	Next:  "stop or repoint the clients that connect; the window restarts by itself",
-	Judge: judge(judgeFence),
-}
+var fenceCheck = New(Check{
+	ID:     Fence,
+	Title:  "Fenced source",
+	Limit:  "writes are refused, and no client connects for a whole window",
+	Next:   "stop or repoint the clients that connect; the window restarts by itself",
+	MaxAge: 7 * day,
+	About:  []migration.Aspect{migration.AspectSource},
+	Undone: true,
+}, coverWatch, judgeFence)
 
 // WatchFacts is the evidence of Quiet and Fence: for how long who used the old servers.
 type WatchFacts struct {
@@ -111,6 +115,16 @@ func (f WatchFacts) judge(fenced bool) (bool, string, error) {
 	}
 	return true, fmt.Sprintf("nobody used %d servers for %s; before that %d clients did",
 		len(f.Nodes), window, len(f.Knocks)), nil
+}
+
+func coverWatch(f WatchFacts) migration.Coverage {
+	c := gates("finding", "the servers that were watched", f.Findings)
+	c.Of = "server"
+	c.Since, c.Until = f.Since, f.SeenAt
+	for _, n := range f.Nodes {
+		c.Members = append(c.Members, server(n.Address, migration.Met, n.Unseen))
+	}
+	return c
 }
 
 func judgeQuiet(f WatchFacts) (bool, string, error) { return f.judge(false) }

@@ -5,6 +5,7 @@ package progress
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -23,14 +24,34 @@ type View struct {
 	// Latest is the newest evidence of each check.
 	Latest    map[string]migration.Evidence
 	Checklist migration.Checklist
-	Runs      []migration.Run // newest first
-	Open      *migration.Run  // the one that is not over; nil: none
-	Ramp      []int           // the shares of the live stage, in percent
-	At        time.Time
+	// World is what is there now, as far as somebody looked.
+	World migration.World
+	// Waivers are those of people for who is unknown.
+	Waivers []migration.Waiver
+	Runs    []migration.Run // newest first
+	Open    *migration.Run  // the one that is not over; nil: none
+	Ramp    []int           // the shares of the live stage, in percent
+	At      time.Time
 }
 
-// Finding is what the plan's criteria say of a check; false when none asks for it.
-func (v View) Finding(check string) (migration.Finding, bool) {
+// Basis is what verdicts on a check rest on.
+func (v View) Basis() evidence.Basis {
+	b := evidence.Basis{
+		At:      v.At,
+		Latest:  v.Latest,
+		World:   v.World,
+		Waivers: v.Waivers,
+		Undone:  map[string]bool{},
+	}
+	for _, r := range v.Runs {
+		b.Undone[r.ID] = r.RolledBackBy != "" ||
+			r.State == migration.RunFailed || r.State == migration.RunCancelled
+	}
+	return b
+}
+
+// Required is what the plan's criteria say of a check; false when none asks for it.
+func (v View) Required(check string) (migration.Finding, bool) {
 	for _, i := range v.Checklist {
 		for _, f := range i.Findings {
 			if f.Check == check {
@@ -39,6 +60,23 @@ func (v View) Finding(check string) (migration.Finding, bool) {
 		}
 	}
 	return migration.Finding{}, false
+}
+
+// Finding is a check judged: by the plan's limits, or by its own where no criterion asks for it.
+func (v View) Finding(check string) migration.Finding {
+	if f, ok := v.Required(check); ok {
+		return f
+	}
+	return evidence.Find(check, v.Basis())
+}
+
+// Waive gives gates with the waivers of people that count now.
+func (v View) Waive(gates []migration.Gate) []migration.Gate {
+	out := make([]migration.Gate, len(gates))
+	for i, g := range gates {
+		out[i] = g.Waive(v.Waivers, v.At)
+	}
+	return out
 }
 
 func (v View) StepIDs() []string {
@@ -90,23 +128,9 @@ func (v View) Dependants(step string) []string {
 	return ids
 }
 
-// Met reports whether a check's latest evidence holds and is fresh, by the plan's own limits.
-func (v View) Met(check string) bool {
-	for _, i := range v.Checklist {
-		for _, f := range i.Findings {
-			if f.Check == check {
-				return f.Verdict == migration.Met
-			}
-		}
-	}
-	e, ok := v.Latest[check]
-	if !ok {
-		return false
-	}
-	c, _ := evidence.Of(check)
-	held, _, err := c.Judge(e.Facts)
-	return held && err == nil
-}
+// Met reports whether a check's latest evidence holds, is fresh, and is about what is there
+// now, by the plan's own limits.
+func (v View) Met(check string) bool { return v.Finding(check).Verdict == migration.Met }
 
 // Done reports whether a step need not be done (any more).
 func (v View) Done(step string) bool {
@@ -164,22 +188,22 @@ func (v View) Needs(step string, p migration.Params) []migration.Gate {
 	var gates []migration.Gate
 	for _, id := range s.Needs {
 		need, _ := v.Migration.Plan.Step(id)
-		g := migration.Gate{
+		says, next := "not done", "run the step "+need.Title
+		if v.Done(id) {
+			says = "done"
+		} else if check := proofOf[id]; check != "" && v.LatestRun(id) != nil {
+			// it was run, and what it showed is not so any more
+			c, _ := evidence.Of(check)
+			says, next = v.Finding(check).Measured, c.Again()
+		}
+		gates = append(gates, migration.Claim{
 			ID:       "step:" + id,
 			Title:    need.Title,
-			OK:       v.Done(id),
 			Limit:    "done",
-			Measured: "done",
-		}
-		if !g.OK {
-			g.Measured, g.Next = "not done", "run the step "+need.Title
-			// it was run, and what it showed is not so any more
-			if check := proofOf[id]; check != "" && v.LatestRun(id) != nil {
-				c, _ := evidence.Of(check)
-				g.Measured, g.Next = v.measured(check), c.Again()
-			}
-		}
-		gates = append(gates, g)
+			Measured: says,
+			Next:     next,
+			Asked:    migration.One("step", id, migration.Truth(v.Done(id)), says),
+		}.Gate())
 	}
 	return gates
 }
@@ -255,7 +279,7 @@ func (v View) NextSteps() []migration.NextStep {
 		}
 	}
 	var out []migration.NextStep
-	if f, ok := v.Finding(evidence.Scan); ok && f.Verdict != migration.Met &&
+	if f, ok := v.Required(evidence.Scan); ok && f.Verdict != migration.Met &&
 		v.Latest[evidence.Drill].Check != "" {
 		out = append(
 			out,
@@ -401,52 +425,56 @@ func (v View) Phase() string {
 
 // SourceThere is the gate that the source was not released.
 func (v View) SourceThere() migration.Gate {
-	g := migration.Gate{
+	return migration.Claim{
 		ID:       "source",
 		Title:    "Source is in use",
-		OK:       v.Routing.Source != migration.SourceNone,
 		Measured: string(v.Routing.Source),
 		Limit:    "standalone or sentinel",
-	}
-	if !g.OK {
-		g.Next = "the source was disconnected for decommissioning; there is nothing to move back to"
-	}
-	return g
+		Next: "the source was disconnected for decommissioning; there is nothing to move " +
+			"back to",
+		Asked: migration.One("flag", "source-endpoint",
+			migration.Truth(v.Routing.Source != migration.SourceNone), string(v.Routing.Source)),
+	}.Gate()
 }
 
-// CheckGate is the gate that the newest evidence of a check holds and is fresh.
+// CheckGate is the gate that the newest evidence of a check holds, is fresh and is about what
+// is there now.
 func (v View) CheckGate(check string) migration.Gate {
 	c, _ := evidence.Of(check)
-	g := migration.Gate{
+	f := v.Finding(check)
+	return migration.Claim{
 		ID:       "check:" + check,
 		Title:    c.Title,
-		OK:       v.Met(check),
-		Measured: v.measured(check),
+		Measured: strings.TrimPrefix(f.Measured, c.Title+": "),
 		Limit:    c.Limit,
-	}
-	if !g.OK {
-		g.Next = c.Next
-	}
-	return g
+		Next:     c.Next,
+		Asked:    about(f),
+	}.Gate()
 }
 
-// measured is what the newest evidence of a check says, for people.
-func (v View) measured(check string) string {
-	for _, i := range v.Checklist {
-		for _, f := range i.Findings {
-			if f.Check == check && f.Measured != "" {
-				return f.Measured
-			}
-		}
+// CriterionGate is the gate that a criterion is met.
+func (v View) CriterionGate(item migration.Item) migration.Gate {
+	asked := migration.Coverage{Of: "check", Found: "the plan"}
+	for _, f := range item.Findings {
+		asked.Members = append(asked.Members, about(f).Members...)
 	}
-	e, ok := v.Latest[check]
-	if !ok {
-		return "no evidence yet"
+	if len(item.Findings) == 0 {
+		asked.Members = []migration.Member{{Key: "criterion:" + item.Criterion.ID,
+			Name: item.Criterion.Title, Verdict: item.Verdict}}
 	}
-	c, _ := evidence.Of(check)
-	_, says, err := c.Judge(e.Facts)
-	if err != nil {
-		return evidence.Unread(err)
-	}
-	return says
+	return migration.Claim{
+		ID:       "criterion:" + item.Criterion.ID,
+		Title:    item.Criterion.Title,
+		Measured: item.Why,
+		Limit:    "met",
+		Next:     item.Next,
+		Asked:    asked,
+	}.Gate()
+}
+
+// about covers a finding: one member that is its check.
+func about(f migration.Finding) migration.Coverage {
+	return migration.Coverage{Of: "check", Found: "the latest evidence",
+		Members: []migration.Member{{Key: "check:" + f.Check, Name: f.Title, Verdict: f.Verdict,
+			Why: f.Measured}}}
 }

@@ -26,11 +26,13 @@ func startWalk(t *testing.T) *walk {
 	ok(t, err)
 	now := time.Date(2026, 8, 24, 12, 0, 0, 0, time.UTC)
 	return &walk{t, progress.View{Migration: migration.Migration{ID: "orders", Name: "Orders of the shop", Plan: p, EventDate: now.AddDate(0, 0, 28)}, Ramp: []int{10, 50, 100}, At: now,
-		Routing: migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, Latest: map[string]migration.Evidence{}}}
+		Routing: migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone}, Latest: map[string]migration.Evidence{},
+		World: migration.World(nil).Look(now, migration.Empty())}}
 }
 
 func (w *walk) shows(check, facts string, ago time.Duration) {
-	w.v.Latest[check] = migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), ObservedAt: w.v.At.Add(-ago)}
+	w.v.Latest[check] = migration.Evidence{Check: check, Proof: migration.Observed, Facts: json.RawMessage(facts), ObservedAt: w.v.At.Add(-ago),
+		Subject: migration.Empty()}
 }
 
 // did adds a run of a step that succeeded, with the evidence it gathers.
@@ -47,7 +49,7 @@ func (w *walk) at(stage migration.Stage, ramp int) {
 
 // first is what is recommended now, as "verb step to move"; empty when nothing is left.
 func (w *walk) first() string {
-	w.v.Checklist = evidence.Evaluate(w.v.At, w.v.Migration.Plan, w.v.Latest, nil)
+	w.v.Checklist = evidence.Evaluate(w.v.Migration.Plan, w.v.Basis())
 	next := w.v.NextSteps()
 	if len(next) == 0 {
 		return ""
@@ -119,6 +121,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	}
 	// The servers are gone, so what was shown of them does not age any more; a year later it still holds but for what is watched on.
 	w.v.At = w.v.At.AddDate(1, 0, 0)
+	w.v.World = w.v.World.Look(w.v.At, migration.Empty()) // the monitor still looks
 	for _, check := range []string{evidence.TargetPlan, evidence.TargetConn, evidence.Attestation, evidence.Ledger, evidence.Off} {
 		w.shows(check, evidencetest.Holding[check], time.Minute)
 	}

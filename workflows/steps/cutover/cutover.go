@@ -112,7 +112,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				Undo:    "sets the previous stage again",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
-				v, err := s.Views.Read(ctx, c.Run.MigrationID)
+				v, err := s.Views.Fresh(ctx, c.Run.MigrationID)
 				if err != nil {
 					return nil, err
 				}
@@ -123,7 +123,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					// The gates were checked when the run was approved; this is the last
 					// look before production changes.
 					if v.Routing.Forward(p.Move()) {
-						if err := engine.Blocked(migration.StepCutover, s.forwardGates(ctx, v, p.Move())); err != nil {
+						if err := engine.Blocked(migration.StepCutover,
+							v.Waive(s.forwardGates(ctx, v, p.Move()))); err != nil {
 							return nil, err
 						}
 					}

@@ -108,11 +108,12 @@ func otherCriteria(v progress.View) []migration.Gate {
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
 func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 	g := migration.Gate{
-		ID:       "residue",
-		Title:    "Nothing is left on the source",
-		Limit:    "0 jobs in every queue",
-		OK:       err == nil,
-		Measured: fmt.Sprintf("0 jobs in %d queues", len(residue.Queues)),
+		ID:    "residue",
+		Title: "Nothing is left on the source",
+		Limit: "0 jobs in every queue, and nothing that nobody decided on",
+		OK:    err == nil,
+		Measured: fmt.Sprintf("0 jobs in %d queues of %s, and nothing else", len(residue.Queues),
+			migration.Count(len(residue.Databases), "database")),
 	}
 	if err != nil {
 		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
@@ -128,6 +129,14 @@ func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 			left,
 			", ",
 		), "run the step Move the other queues, or Move what is left, again"
+	}
+	var unknown []string
+	for _, u := range residue.Unknown {
+		unknown = append(unknown, u.String())
+	}
+	if len(unknown) > 0 && len(left) == 0 && err == nil {
+		g.OK, g.Measured, g.Next = false, "nobody decided what becomes of "+
+			strings.Join(unknown, ", "), "move it away or remove it, then look again"
 	}
 	return g
 }

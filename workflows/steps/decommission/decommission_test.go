@@ -294,7 +294,7 @@ func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 			Requires: []migration.Requirement{{Check: evidence.Drill}},
 		},
 	}
-	v.Checklist = evidence.Evaluate(v.At, v.Migration.Plan, v.Latest, nil)
+	v.Checklist = evidence.Evaluate(v.Migration.Plan, v.Basis())
 	p, err := b.Steps[migration.StepDecommission].PlanFor(t.Context(), v, migration.Params{})
 	ok(t, err)
 	err = engine.Blocked(migration.StepDecommission, p.Gates)

@@ -47,7 +47,8 @@ func openPlanned(t *testing.T) *planned {
 func (r *planned) noResidue(t *testing.T) {
 	t.Helper()
 	r.Prove(t, evidence.Residue,
-		evidence.ResidueFacts{Queues: []evidence.QueueResidue{{Queue: "orders"}}})
+		evidence.ResidueFacts{Databases: []int{0},
+			Queues: []evidence.QueueResidue{{Queue: "orders"}}})
 }
 
 func TestEachGateIsGreenAndRedByItself(t *testing.T) {

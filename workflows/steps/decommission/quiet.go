@@ -192,28 +192,38 @@ func (v *vigil) use() []migration.Gate {
 	return []migration.Gate{clients, writes}
 }
 
-// events gives the last entry of each queue's events stream; "" where there is none.
+// events gives the last entry of each queue's events stream, in every database of the
+// server; "" where there is none.
 func (s Parts) events(
 	ctx context.Context,
 	c *engine.Call,
 	source redis.UniversalClient,
 ) (map[string]string, error) {
-	others, err := s.Servers.OtherQueues(ctx, source)
-	if err != nil {
-		return nil, err
-	}
 	last := map[string]string{}
-	for _, q := range slices.Concat(s.Servers.Queues, others) {
-		entries, err := source.XRevRangeN(ctx, q.Key("events"), "+", "-", 1).Result()
+	err := redisconn.EachDatabase(ctx, source, func(
+		db int, own bool, c redis.UniversalClient,
+	) error {
+		others, err := s.Servers.OtherQueues(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("events of %s: %w", q, redisconn.Explain(err))
+			return err
 		}
-		last[q.String()] = ""
-		if len(entries) > 0 {
-			last[q.String()] = entries[0].ID
+		for _, q := range slices.Concat(s.Servers.Queues, others) {
+			entries, err := c.XRevRangeN(ctx, q.Key("events"), "+", "-", 1).Result()
+			if err != nil {
+				return fmt.Errorf("events of %s: %w", q, redisconn.Explain(err))
+			}
+			name := q.String()
+			if !own {
+				name = fmt.Sprintf("%s in database %d", q, db)
+			}
+			last[name] = ""
+			if len(entries) > 0 {
+				last[name] = entries[0].ID
+			}
 		}
-	}
-	return last, nil
+		return nil
+	})
+	return last, err
 }
 
 // cameSince: no queue holds a job, and no queue's events went on.

@@ -96,7 +96,7 @@ func (s Parts) Step() engine.Step {
 			if err != nil {
 				return out, err
 			}
-			others, err := s.Servers.OtherQueues(ctx, source)
+			found, err := bullmq.Look(ctx, source)
 			if err != nil {
 				return out, migration.Errorf(
 					migration.Unavailable,
@@ -105,6 +105,8 @@ func (s Parts) Step() engine.Step {
 					err,
 				)
 			}
+			out.Observed = append(out.Observed, notMoved(found)...)
+			others := s.Servers.NotOwn(found.BullMQ())
 			if len(others) == 0 {
 				out.Observed = append(
 					out.Observed,
@@ -112,18 +114,24 @@ func (s Parts) Step() engine.Step {
 				)
 				return out, nil
 			}
-			planned, err := s.planQueueMoves(ctx, v.Migration.ID, source, others)
+			planned, listed, err := s.planQueueMoves(ctx, v.Migration.ID, source, found, others)
 			if err != nil {
 				return out, err
 			}
+			out.Observed = append(out.Observed, leftAlone(listed)...)
+			there, err := bullmq.Look(ctx, target)
+			if err != nil {
+				return out, migration.Errorf(migration.Unavailable,
+					"the queues on the target cannot be listed: %w", err)
+			}
 			for _, p := range planned {
-				gate, err := queueMoveGate(ctx, source, target, p)
+				gate, err := queueMoveGate(ctx, source, target, p, &found, &there)
 				if err != nil {
 					return out, err
 				}
 				out.Gates = append(out.Gates, gate)
 				for _, q := range p.Queues {
-					fact, err := queueFact(ctx, source, target, q)
+					fact, err := queueFact(ctx, source, target, q, listed)
 					if err != nil {
 						return out, err
 					}
@@ -166,6 +174,7 @@ func queueMoveGate(
 	ctx context.Context,
 	source, target redis.UniversalClient,
 	p queueMove,
+	found, there *bullmq.Ownership,
 ) (migration.Gate, error) {
 	g := migration.Gate{
 		ID:    "queues:" + p.Queues[0].String(),
@@ -176,7 +185,9 @@ func queueMoveGate(
 		g.OK, g.Measured = true, "moved already; late jobs are carried over"
 		return g, nil
 	}
-	why, err := move.Check(ctx, source, target, p.options())
+	o := p.options()
+	o.SourceKeys, o.TargetKeys = found, there
+	why, err := move.Check(ctx, source, target, o)
 	if err != nil {
 		return g, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
 	}
@@ -190,6 +201,7 @@ func queueFact(
 	ctx context.Context,
 	source, target redis.UniversalClient,
 	q bullmq.Queue,
+	listed []move.Listing,
 ) (migration.Fact, error) {
 	n, err := bullmq.Census(ctx, source, q)
 	if err != nil {
@@ -204,10 +216,16 @@ func queueFact(
 	if workers, err := bullmq.Workers(ctx, target, q); err == nil {
 		waiting = fmt.Sprintf("%d workers on the target", len(workers))
 	}
+	touched := ""
+	if at := slices.IndexFunc(listed, func(l move.Listing) bool { return l.Queue.Same(q) }); at >= 0 {
+		l := listed[at]
+		touched = fmt.Sprintf("; %s: %d of jobs, %d beside those, %d of the queue itself",
+			migration.Count(l.Jobs+l.Parts+l.Own, "key"), l.Jobs, l.Parts, l.Own)
+	}
 	return migration.Fact{
 		Label: q.String(),
 		Value: fmt.Sprintf(
-			"%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s",
+			"%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s%s",
 			n.Waiting,
 			n.Active,
 			n.Delayed,
@@ -215,8 +233,36 @@ func queueFact(
 			n.Failed,
 			n.Schedulers,
 			waiting,
+			touched,
 		),
 	}, nil
+}
+
+// notMoved names the queues of other libraries: their jobs stay, and go with the server.
+func notMoved(found bullmq.Ownership) []migration.Fact {
+	var facts []migration.Fact
+	for _, f := range found.Queues() {
+		if f.Kind != bullmq.KindBullMQ {
+			facts = append(facts, migration.Fact{Label: f.Queue.String(), Value: fmt.Sprintf(
+				"not moved: a queue of %s (%s)", f.Kind, f.Proof)})
+		}
+	}
+	return facts
+}
+
+// leftAlone names the keys that have the name of a queue that did not make them.
+func leftAlone(listed []move.Listing) []migration.Fact {
+	var facts []migration.Fact
+	for _, l := range listed {
+		if l.Alone > 0 {
+			facts = append(facts, migration.Fact{
+				Label: "Left alone under " + l.Queue.Key(""),
+				Value: fmt.Sprintf("%s that BullMQ did not make: %s",
+					migration.Count(l.Alone, "key"), strings.Join(l.AloneKeys, ", ")),
+			})
+		}
+	}
+	return facts
 }
 
 func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
@@ -227,34 +273,36 @@ func (s Parts) queueMoves(ctx context.Context, mid string) ([]queueMove, error) 
 	return moves, err
 }
 
-// planQueueMoves gives the moves that were begun, and one for each group of queues that is in none.
+// planQueueMoves gives the moves that were begun, and one for each group of queues that is in
+// none, with what they would touch. O(keys of the source).
 func (s Parts) planQueueMoves(
 	ctx context.Context,
 	mid string,
 	source redis.UniversalClient,
+	found bullmq.Ownership,
 	others []bullmq.Queue,
-) ([]queueMove, error) {
+) ([]queueMove, []move.Listing, error) {
 	moves, err := s.queueMoves(ctx, mid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var rest []bullmq.Queue
 	for _, q := range others {
 		if !slices.ContainsFunc(
 			moves,
-			func(m queueMove) bool { return slices.Contains(m.Queues, q) },
+			func(m queueMove) bool { return slices.ContainsFunc(m.Queues, q.Same) },
 		) {
 			rest = append(rest, q)
 		}
 	}
-	found, err := move.Groups(ctx, source, rest)
+	groups, listed, err := move.List(ctx, source, found, rest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, g := range found {
+	for _, g := range groups {
 		moves = append(moves, queueMove{Queues: g})
 	}
-	return moves, nil
+	return moves, listed, nil
 }
 
 func (m queueMove) options() move.Options {
@@ -280,11 +328,12 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	others, err := s.Servers.OtherQueues(ctx, source)
+	found, err := bullmq.Look(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	moves, err := s.planQueueMoves(ctx, c.Run.MigrationID, source, others)
+	moves, _, err := s.planQueueMoves(ctx, c.Run.MigrationID, source, found,
+		s.Servers.NotOwn(found.BullMQ()))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package movequeues
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/upstash"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -232,6 +234,49 @@ func TestAPausedMoveOfQueuesLeavesThemWorking(t *testing.T) {
 	for id, n := range ran {
 		if n != 1 {
 			t.Errorf("%s ran %d times", id, n)
+		}
+	}
+}
+
+// What else is on the server goes with it, and nobody has said what becomes of it.
+func TestWhatIsInOtherDatabasesAndOfOtherLibrariesIsUnknown(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	w := bullmqtest.NewWriter(src.Client())
+	w.Queue(t, "bull:mail:")
+	w.Others(t, "bull:mail:")
+	one, err := redisconn.InDatabase(src.Client(), 1)
+	ok(t, err)
+	defer one.Close()
+	in1 := bullmqtest.NewWriter(one)
+	in1.Queue(t, "bull:orders:")
+	in1.Job(t, "bull:orders:", "wait", "7")
+	b := open(t, stepstest.Settings(t.TempDir()), src, dst)
+	b.Prove(t, evidence.TargetPlan, holding)
+
+	facts, err := b.Env.Servers.Residue(t.Context(), stepstest.Migration)
+	ok(t, err)
+	if !slices.Equal(facts.Databases, []int{0, 1}) {
+		t.Errorf("looked at databases %v", facts.Databases)
+	}
+	got := map[string]int64{}
+	for _, u := range facts.Unknown {
+		got[u.Member] = u.Pending
+	}
+	want := map[string]int64{"db0/bq:mail": 1, "db0/bull:old": 1, "db0/other keys": 0,
+		"db1/bull:orders": 2}
+	if !maps.Equal(got, want) {
+		t.Errorf("unknown are %v, want %v", got, want)
+	}
+
+	// The plan names what it moves, and what it leaves alone.
+	p, err := b.Plan(t.Context(), migration.StepMoveQueues, migration.Params{})
+	ok(t, err)
+	text := fmt.Sprint(p.Observed)
+	for _, says := range []string{"not moved: a queue of Bull", "not moved: a queue of bee-queue",
+		"Left alone under bull:mail:", "bull:mail:lastSeen", "keys: 1 of jobs"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the plan does not say %q: %s", says, text)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func newManagedRig(t *testing.T) *managedRig {
 		errors.Join(
 			c.HSet(t.Context(), q.Key("meta"), "version", "bullmq:6.7.0", "opts.maxLenEvents", "10000").
 				Err(),
-			c.HSet(t.Context(), q.Key("1"), "name", "order", "data", `{"id":1}`, "timestamp", "1").
+			c.HSet(t.Context(), q.Key("1"), "name", "order", "data", `{"id":1}`, "opts", "{}", "timestamp", "1").
 				Err(),
 			c.RPush(t.Context(), q.Key("wait"), "1").Err(),
 		),

@@ -188,7 +188,7 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 	}
 	for _, q := range s.Servers.Queues {
 		report, err := bullmq.Merge(ctx, source, target, q, bullmq.MergeOptions{
-			Ledger: importLedger + ":" + q.Name,
+			Ledger: importLedger + ":" + q.String(),
 			Rewrite: func(_ string, data []byte) ([]byte, error) {
 				return bullmq.RewriteStamp(data, stampField, map[string]any{movedTo: "target"})
 			},
@@ -213,7 +213,7 @@ func (s Parts) moveLeft(ctx context.Context, c *engine.Call) (any, error) {
 				)
 			},
 		})
-		moved[q.Name] += report.Moved
+		moved[q.String()] += report.Moved
 		if rememberErr := c.Remember(context.WithoutCancel(ctx), moved); rememberErr != nil {
 			return nil, rememberErr
 		}

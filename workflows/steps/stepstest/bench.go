@@ -97,7 +97,7 @@ func Open(t testing.TB, cfg config.Config, catalogue func(b *Bench) []engine.Ste
 	for _, s := range catalogue(b) {
 		b.Steps[s.ID] = s
 	}
-	b.Engine = engine.New(st, b.Steps, log, b.Clock.Now, func(string) {})
+	b.Engine = engine.New(st, b.Steps, b.Env.World, log, b.Clock.Now, func(string) {})
 	b.create(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := b.Engine.Launch(ctx); err != nil {
@@ -153,7 +153,7 @@ func (b *Bench) Plan(
 	step string,
 	p migration.Params,
 ) (migration.StepPlan, error) {
-	v, err := b.Env.Views.Read(ctx, Migration)
+	v, err := b.Env.Views.Fresh(ctx, Migration)
 	if err != nil {
 		return migration.StepPlan{}, err
 	}

@@ -27,6 +27,7 @@ func (b *Bench) Call(t testing.TB, run migration.Run, action string) *engine.Cal
 	idle := engine.New(
 		b.Store,
 		map[string]engine.Step{one.ID: one},
+		b.Env.World,
 		slog.New(slog.DiscardHandler),
 		b.Clock.Now,
 		func(string) {},

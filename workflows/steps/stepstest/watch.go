@@ -53,7 +53,7 @@ func (b *Bench) Route(t testing.TB, r migration.Routing) {
 // View reads what decides what may be done next.
 func (b *Bench) View(t testing.TB) progress.View {
 	t.Helper()
-	v, err := b.Env.Views.Read(t.Context(), Migration)
+	v, err := b.Env.Views.Fresh(t.Context(), Migration)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,74 @@
+package migration
+
+import "time"
+
+// Gate is one precondition: what was measured against which limit, of whom, and what to do
+// when it does not hold. A Claim makes one.
+type Gate struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	// OK: it holds for everybody whom it covers, or a person waived who is unknown.
+	OK       bool    `json:"ok"`
+	Verdict  Verdict `json:"verdict,omitempty"` // empty with gates of earlier versions
+	Measured string  `json:"measured"`
+	Limit    string  `json:"limit"`
+	Next     string  `json:"next,omitempty"` // what to do, when not OK
+	// Asked is whom it covers.
+	Asked Coverage `json:"asked,omitzero"`
+}
+
+// Claim is what a gate says, before it is known whether it holds.
+type Claim struct {
+	ID, Title, Limit string
+	// Measured is what was measured, for people; empty: what the members answered.
+	Measured string
+	// Next is what to do when it does not hold.
+	Next string
+	// Asked is whom the claim covers, and decides whether it holds. Nobody asked: unknown.
+	Asked Coverage
+}
+
+// Gate judges the claim by those whom it covers.
+func (c Claim) Gate() Gate {
+	g := Gate{ID: c.ID, Title: c.Title, Limit: c.Limit, Measured: c.Measured, Next: c.Next,
+		Asked: c.Asked}
+	if g.Measured == "" {
+		g.Measured = c.Asked.String()
+	}
+	return g.judged(c.Next)
+}
+
+func (g Gate) judged(next string) Gate {
+	g.Verdict = g.Asked.Verdict()
+	g.OK = g.Verdict == Met
+	g.Next = next
+	if g.OK {
+		g.Next = ""
+	}
+	return g
+}
+
+// Waive gives the gate with the waivers of people that count at a time.
+func (g Gate) Waive(waivers []Waiver, now time.Time) Gate {
+	if g.OK || g.Verdict != Unknown {
+		return g
+	}
+	asked := g.Asked.Waive(waivers, now)
+	if len(asked.Unknown()) == len(g.Asked.Unknown()) {
+		return g
+	}
+	g.Asked = asked
+	g.Measured = asked.String()
+	return g.judged(g.Next)
+}
+
+// Failing returns the gates that do not hold.
+func Failing(gates []Gate) []Gate {
+	var out []Gate
+	for _, g := range gates {
+		if !g.OK {
+			out = append(out, g)
+		}
+	}
+	return out
+}

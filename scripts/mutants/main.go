@@ -1,0 +1,311 @@
+// Command mutants asks of a package's tests whether they notice when its conditions change.
+// Every condition of the given files is flipped, held true and held false, and every loop
+// over a list runs over its first element only, or leaves that one out. A mutant that no test
+// notices survives; survivors are listed with the reason why nobody should mind, or are a
+// hole in the tests.
+//
+// All mutants are built into one test binary at once, and chosen by a variable of the
+// environment, so that a mutant costs a run and no build. Which tests reach which mutant is
+// found out first; a mutant is tried with those tests alone.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	log := func(err error) {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+	o := options{}
+	flag.StringVar(&o.files, "files", "*.go", "glob of the package's files to mutate")
+	flag.StringVar(&o.tests, "run", ".", "tests to try, as go test -run has it")
+	flag.StringVar(&o.known, "survivors", "", "file of known survivors and why nobody minds")
+	flag.IntVar(&o.every, "every", 1, "try every n-th mutant only")
+	flag.Float64Var(&o.least, "least", 0, "percent that must be noticed")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "of one run")
+	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at once")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		log(fmt.Errorf("give the directory of one package"))
+	}
+	o.dir = flag.Arg(0)
+	noticed, err := o.run()
+	if err != nil {
+		log(err)
+	}
+	if noticed < o.least {
+		log(fmt.Errorf("%.1f %% noticed, %.1f %% are needed", noticed, o.least))
+	}
+}
+
+type options struct {
+	dir, files, tests, known string
+	every, jobs              int
+	least                    float64
+	timeout                  time.Duration
+}
+
+// mutant is one change of the code. Its key tells it from the others of its package, and does
+// not depend on line numbers.
+type mutant struct {
+	id   int
+	at   string // file:line, for people
+	key  string // file function mode expression #n
+	hits []string
+}
+
+func (o options) run() (float64, error) {
+	known, err := readKnown(o.known)
+	if err != nil {
+		return 0, err
+	}
+	tmp, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	binary, mutants, err := o.build(tmp)
+	if err != nil {
+		return 0, err
+	}
+	tests, err := o.list(binary)
+	if err != nil {
+		return 0, err
+	}
+	if err := o.reach(binary, tmp, tests, mutants); err != nil {
+		return 0, err
+	}
+	tried := make([]*mutant, 0, len(mutants))
+	for i, m := range mutants {
+		if i%o.every == 0 {
+			tried = append(tried, m)
+		}
+	}
+	survived := o.try(binary, tried)
+	var open, excused []*mutant
+	for _, m := range survived {
+		if _, ok := known[m.key]; ok {
+			excused = append(excused, m)
+			delete(known, m.key)
+			continue
+		}
+		open = append(open, m)
+	}
+	for _, m := range open {
+		fmt.Printf("survived\t%s\t%s\n", m.at, m.key)
+	}
+	if o.every == 1 {
+		for key := range known {
+			fmt.Printf("noticed now, take it off the list\t%s\n", key)
+		}
+	}
+	n := len(tried) - len(excused)
+	noticed := 100 * float64(n-len(open)) / float64(max(n, 1))
+	fmt.Printf("%s: %d of %d mutants noticed (%.1f %%), %d more excused by name\n",
+		o.dir, n-len(open), n, noticed, len(excused))
+	return noticed, nil
+}
+
+// readKnown reads lines of a key, a tab and a reason.
+func readKnown(file string) (map[string]string, error) {
+	known := map[string]string{}
+	if file == "" {
+		return known, nil
+	}
+	b, err := os.ReadFile(file) //nolint:gosec // a file that the caller names
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, why, ok := strings.Cut(line, "\t")
+		if !ok || strings.TrimSpace(why) == "" {
+			return nil, fmt.Errorf("%s: %q gives no reason after a tab", file, line)
+		}
+		known[key] = why
+	}
+	return known, nil
+}
+
+// build makes the test binary with every mutant in it.
+func (o options) build(tmp string) (binary string, all []*mutant, err error) {
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return "", nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, o.files))
+	if err != nil {
+		return "", nil, err
+	}
+	overlay := map[string]string{}
+	pkg := ""
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		r := rewriter{next: len(all)}
+		name, text, err := r.file(file)
+		if err != nil {
+			return "", nil, err
+		}
+		pkg = name
+		all = append(all, r.found...)
+		out := filepath.Join(tmp, strconv.Itoa(len(overlay))+".go")
+		if err := os.WriteFile(out, text, 0o600); err != nil {
+			return "", nil, err
+		}
+		overlay[file] = out
+	}
+	if len(all) == 0 {
+		return "", nil, fmt.Errorf("nothing to change in %s of %s", o.files, o.dir)
+	}
+	number(all)
+	aid := filepath.Join(tmp, "aid.go")
+	if err := os.WriteFile(aid, []byte("package "+pkg+"\n"+aidSource), 0o600); err != nil {
+		return "", nil, err
+	}
+	overlay[filepath.Join(dir, "mutants_aid.go")] = aid
+	b, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return "", nil, err
+	}
+	list := filepath.Join(tmp, "overlay.json")
+	if err := os.WriteFile(list, b, 0o600); err != nil {
+		return "", nil, err
+	}
+	binary = filepath.Join(tmp, "mutants.test")
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", binary, ".") //nolint:gosec // our own
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("building: %w\n%s", err, out)
+	}
+	return binary, all, nil
+}
+
+// number tells mutants of the same words in one function apart by their order.
+func number(all []*mutant) {
+	seen := map[string]int{}
+	for _, m := range all {
+		seen[m.key]++
+		if n := seen[m.key]; n > 1 {
+			m.key += " #" + strconv.Itoa(n)
+		}
+	}
+}
+
+func (o options) command(binary, run string, env ...string) *exec.Cmd {
+	cmd := exec.Command(binary, "-test.run", run, "-test.failfast", //nolint:gosec // our own
+		"-test.timeout", o.timeout.String())
+	cmd.Dir = o.dir
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
+}
+
+func (o options) list(binary string) ([]string, error) {
+	cmd := exec.Command(binary, "-test.list", o.tests) //nolint:gosec // our own
+	cmd.Dir = o.dir
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var tests []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "Test") ||
+			strings.HasPrefix(line, "Fuzz") {
+			tests = append(tests, line)
+		}
+	}
+	return tests, nil
+}
+
+// reach runs each test by itself, unchanged, and keeps which mutants it reaches. A test that
+// fails by itself says nothing of mutants.
+func (o options) reach(binary, tmp string, tests []string, all []*mutant) error {
+	byID := map[int]*mutant{}
+	for _, m := range all {
+		byID[m.id] = m
+	}
+	for _, test := range tests {
+		file := filepath.Join(tmp, test)
+		out, err := o.command(binary, "^"+test+"$", "MUTANTS_REACHED="+file).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s fails on the code as it is: %w\n%s", test, err, tail(out))
+		}
+		b, err := os.ReadFile(file) //nolint:gosec // our own
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it reaches none
+		}
+		if err != nil {
+			return err
+		}
+		for _, word := range strings.Fields(string(b)) {
+			id, err := strconv.Atoi(word)
+			if err != nil {
+				return err
+			}
+			if m := byID[id]; m != nil {
+				m.hits = append(m.hits, test)
+			}
+		}
+	}
+	return nil
+}
+
+// try gives the mutants that no test noticed.
+func (o options) try(binary string, all []*mutant) []*mutant {
+	todo := make(chan *mutant)
+	var mu sync.Mutex
+	var survived []*mutant
+	var workers sync.WaitGroup
+	for range o.jobs {
+		workers.Go(func() {
+			for m := range todo {
+				run := "^(" + strings.Join(m.hits, "|") + ")$"
+				if len(m.hits) > 0 {
+					cmd := o.command(binary, run, "MUTANT="+strconv.Itoa(m.id))
+					if cmd.Run() != nil {
+						continue
+					}
+				}
+				mu.Lock()
+				survived = append(survived, m)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range all {
+		todo <- m
+	}
+	close(todo)
+	workers.Wait()
+	slices.SortFunc(survived, func(a, b *mutant) int { return a.id - b.id })
+	return survived
+}
+
+// tail gives the last lines of an output.
+func tail(out []byte) string {
+	var lines []string
+	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+		lines = append(lines, s.Text())
+	}
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
