@@ -125,7 +125,8 @@ var imports = map[string][]string{
 		"sentinel", "store", "workflows/engine", "workflows/evidence",
 		"workflows/progress",
 	},
-	"workflows/evidence": {},
+	"workflows/evidence":              {},
+	"workflows/evidence/evidencetest": {"workflows/evidence"},
 	"workflows/outage": {
 		"bullmq/ledger", "config", "webhooks", "workflows/environment",
 		"workflows/evidence",
@@ -146,7 +147,7 @@ var imports = map[string][]string{
 	},
 	"workflows/steps/breaker": {
 		"config", "drill", "providers/httpapi", "redisconn", "redisconn/scratch",
-		"workflows/engine", "workflows/environment", "workflows/evidence",
+		"webhooks", "workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
 	"workflows/steps/cutover": {

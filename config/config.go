@@ -178,6 +178,29 @@ type Migration struct {
 	OrderDeadlines map[string]time.Duration `yaml:"order_deadlines"`
 	// Ramp lists the percentages of the live stage, ascending, the last being 100.
 	Ramp []int `yaml:"ramp"`
+	// Guardrails are what a move forward needs of both sides before, during and after it.
+	Guardrails Guardrails `yaml:"guardrails"`
+}
+
+// Guardrails are limits that a move forward must keep. Beyond one of them the queue goes back
+// by itself.
+type Guardrails struct {
+	// Window is how far back refusals and failed adds count.
+	Window time.Duration `yaml:"window"`
+	// MaxRefused is how many webhooks the app may answer with an error within Window, and how
+	// many of its adds may fail on either side.
+	MaxRefused int `yaml:"max_refused"`
+	// MaxHeld is how long an order may wait on the disk of the app's durable intake.
+	MaxHeld time.Duration `yaml:"max_held"`
+	// MaxLatency is how long an add of our own on the target, and an answer of the source, may take.
+	MaxLatency time.Duration `yaml:"max_latency"`
+	// MaxSilence is for how long either side may be slower than that, or its events unread,
+	// before it counts while a move is watched; before a move no moment of it does.
+	MaxSilence time.Duration `yaml:"max_silence"`
+	// AddWithin is how old the app's last add to the target may be, once it adds there.
+	AddWithin time.Duration `yaml:"add_within"`
+	// Watch is how long after a move forward the guardrails take it back.
+	Watch time.Duration `yaml:"watch"`
 }
 
 // Move bounds what the moves of queues and of what is left ask of both servers.
@@ -310,6 +333,15 @@ func Default() Config {
 			MinValidationOrders: 1000,
 			OrderDeadline:       15 * time.Minute,
 			Ramp:                []int{10, 50, 100},
+			Guardrails: Guardrails{
+				Window:     2 * time.Minute,
+				MaxRefused: 10,
+				MaxHeld:    time.Minute,
+				MaxLatency: time.Second,
+				MaxSilence: 10 * time.Second,
+				AddWithin:  15 * time.Minute,
+				Watch:      30 * time.Minute,
+			},
 		},
 		// The plan that the target has to be on allows 10,000 commands per second for everybody.
 		Move: Move{

@@ -115,6 +115,15 @@ func (m *mistakes) migration(c Migration, queues []string) {
 		m.need(ok, "migration.order_deadlines."+q, "must be of one of queues, positive and at "+
 			"most order_deadline, after which an order counts as lost")
 	}
+	for key, d := range map[string]time.Duration{
+		"window": c.Guardrails.Window, "max_held": c.Guardrails.MaxHeld,
+		"max_latency": c.Guardrails.MaxLatency, "max_silence": c.Guardrails.MaxSilence,
+		"add_within": c.Guardrails.AddWithin, "watch": c.Guardrails.Watch,
+	} {
+		m.need(d > 0, "migration.guardrails."+key, "must be positive")
+	}
+	m.need(c.Guardrails.MaxRefused >= 0, "migration.guardrails.max_refused",
+		"must not be negative")
 	last, ascends := 0, true
 	for _, p := range c.Ramp {
 		ascends = ascends && p > last && p <= 100

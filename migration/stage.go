@@ -139,6 +139,20 @@ func (r Routing) Check(m StageMove) error {
 	return nil
 }
 
+// Before gives the move to the stage before; false at the first one. From rampdown that is
+// live for all orders, which is what rampdown was reached from.
+func (r Routing) Before() (StageMove, bool) {
+	i := r.Stage.Index()
+	if i <= 0 {
+		return StageMove{}, false
+	}
+	m := StageMove{To: stages[i-1]}
+	if m.To == StageLive {
+		m.Ramp = 100
+	}
+	return m, true
+}
+
 func adjacent(s Stage, direction int) Stage {
 	if direction > 0 {
 		return stages[s.Index()+1]

@@ -91,7 +91,8 @@ func (r *rehearsal) measure(run migration.Run) {
 		case "automatic":
 			var v evidence.FailoverFacts
 			if json.Unmarshal(a.Output, &v) == nil && r.killedAt.IsZero() {
-				r.report.Failover = Failover{v.ElectionMS, v.FirstAddMS, v.LostAcknowledged}
+				firstAdd, _ := v.FirstAddMS.Value()
+				r.report.Failover = Failover{v.ElectionMS, firstAdd, v.LostAcknowledged}
 			}
 		}
 	}

@@ -146,6 +146,7 @@ func cutover(
 	for _, n := range o.NextSteps {
 		if n.Verb == "start" && n.Step == migration.StepCutover {
 			offer(n.Params.Move(), true)
+			break // the way back comes after it
 		}
 	}
 	for _, to := range migration.Stages() {

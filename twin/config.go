@@ -41,6 +41,8 @@ func (t *Twin) writeConfig() error {
 	} {
 		w("  %s: %s", k, settings[k])
 	}
+	// Faults of a rehearsal are over before its next step, and webhooks come in bursts.
+	w("  guardrails: {window: 5s, watch: 1m}")
 	w("queues: [order-ingestion]")
 	// Of the shop's other app, which runs as commands.
 	w("drill: {scan_only: [reports, report-attachments]}")

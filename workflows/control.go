@@ -158,6 +158,7 @@ func (c *Control) assemble() (err error) {
 			Routing: e.Routing,
 			Workers: e.Workers,
 			Streams: e.Streams,
+			Vitals:  e.Vitals,
 			Load:    e.Load,
 			Outage:  c.outage,
 			Costs:   c.costs,
@@ -212,6 +213,7 @@ func (c *Control) lead(ctx context.Context) {
 	tasks.Go(func() { c.runSchedules(ctx) })
 	tasks.Go(func() { c.followStreams(ctx) })
 	tasks.Go(func() { c.notifier.Run(ctx) })
+	tasks.Go(func() { c.guard(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
 }

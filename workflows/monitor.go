@@ -141,7 +141,7 @@ var watches = []watch{
 	},
 	{
 		check: evidence.Ledger,
-		look: from(migration.Observed, "the app's whole journal",
+		look: from(migration.Attested, "the app's whole journal",
 			func(_ context.Context, e *environment.Environment, _ string) (any, error) {
 				return e.Journal.Facts()
 			}),

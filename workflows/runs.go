@@ -54,7 +54,7 @@ func (c *Control) plan(
 	if err != nil {
 		return sp, err
 	}
-	sp.Gates = append(v.Needs(step), sp.Gates...)
+	sp.Gates = append(v.Needs(step, p), sp.Gates...)
 	return sp, nil
 }
 

@@ -40,12 +40,17 @@ func phases(f evidence.FailoverFacts) []phase {
 	if f.Kind != "planned" {
 		out = append(out, phase{"Detected", "the sentinels agree that " + f.OldMaster + " is down", 0, f.DetectMS, "detect"})
 	}
-	out = append(out, elect, phase{"First write", "the canary, through Sentinel, confirmed by a replica", f.ElectionMS, f.FirstWriteMS, "write"})
-	add := phase{"First BullMQ add", "a job is accepted by the ingestion app", f.FirstWriteMS, f.FirstAddMS, "add"}
+	wrote, _ := f.FirstWriteMS.Value()
+	out = append(out, elect, phase{"First write", "the canary, through Sentinel, confirmed by a replica", f.ElectionMS, wrote, "write"})
+	added, was := f.FirstAddMS.Value()
+	if !was {
+		return append(out, phase{"First BullMQ add", "no accepted job was seen: " + f.FirstAddMS.Text(secondsOf), 0, 0, "add"})
+	}
+	add := phase{"First BullMQ add", "a job is accepted by the ingestion app", wrote, added, "add"}
 	switch {
-	case f.FirstAddMS == 0:
+	case added == 0:
 		add.from, add.note = 0, "no BullMQ add failed or was delayed"
-	case f.FirstAddMS < f.FirstWriteMS:
+	case added < wrote:
 		add.from = f.ElectionMS
 	}
 	add.from = min(add.from, add.to)
@@ -55,7 +60,7 @@ func phases(f evidence.FailoverFacts) []phase {
 // scaleOf is the right end of the drawing, in milliseconds: a round number of seconds that
 // holds everything.
 func scaleOf(f evidence.FailoverFacts) int64 {
-	last := max(f.DetectMS, f.ElectionMS, f.FirstWriteMS, f.FirstAddMS)
+	last := max(f.DetectMS, f.ElectionMS, back(f))
 	for _, s := range []int64{2, 5, 10, 15, 20, 30, 45, 60, 120} {
 		if last <= s*1000 {
 			return s * 1000
@@ -68,12 +73,29 @@ func percent(ms, of int64) string { return fmt.Sprintf("%.2f%%", 100*float64(ms)
 
 func secondsOf(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) }
 
-// back is when an application worked again.
-func back(f evidence.FailoverFacts) int64 { return max(f.FirstWriteMS, f.FirstAddMS) }
+// endOf says when a phase was over; an add that nobody saw has no such time.
+func endOf(f evidence.FailoverFacts, p phase) string {
+	if p.tone == "add" {
+		return f.FirstAddMS.Text(secondsOf)
+	}
+	return secondsOf(p.to)
+}
 
-func inTime(f evidence.FailoverFacts) bool { return back(f) <= evidence.FailoverLimitMS }
+// back is when an application worked again.
+func back(f evidence.FailoverFacts) int64 {
+	wrote, _ := f.FirstWriteMS.Value()
+	added, _ := f.FirstAddMS.Value()
+	return max(wrote, added)
+}
+
+func inTime(f evidence.FailoverFacts) bool {
+	return f.FirstWriteMS.Within(evidence.FailoverLimitMS) && f.FirstAddMS.Within(evidence.FailoverLimitMS)
+}
 
 func marginText(f evidence.FailoverFacts) string {
+	if _, seen := f.FirstAddMS.Value(); !seen {
+		return f.FirstAddMS.Text(secondsOf)
+	}
 	if inTime(f) {
 		return secondsOf(evidence.FailoverLimitMS-back(f)) + " to spare"
 	}
@@ -116,7 +138,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var2 string
 		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinStringErrs("failover-" + f.Kind)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 84, Col: 70}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 106, Col: 70}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var2))
 		if templ_7745c5c3_Err != nil {
@@ -129,7 +151,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var3 string
 		templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(f.Kind)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 84, Col: 95}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 106, Col: 95}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 		if templ_7745c5c3_Err != nil {
@@ -142,7 +164,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var4 string
 		templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs("failover-" + f.Kind)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 85, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 107, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 		if templ_7745c5c3_Err != nil {
@@ -155,7 +177,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var5 string
 		templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(failoverTitle(f))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 85, Col: 52}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 107, Col: 52}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 		if templ_7745c5c3_Err != nil {
@@ -168,7 +190,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var6 string
 		templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(f.OldMaster + " to " + f.NewMaster + ". ")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 87, Col: 46}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 109, Col: 46}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 		if templ_7745c5c3_Err != nil {
@@ -203,7 +225,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var9 string
 		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf("%d of %d acknowledged writes lost.", f.LostAcknowledged, f.Acknowledged))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 89, Col: 91}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 111, Col: 91}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 		if templ_7745c5c3_Err != nil {
@@ -239,7 +261,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" Of %d jobs accepted by BullMQ, %d never ran and %d ran again.", f.Adds, f.LostAdds, f.RunAgain))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 93, Col: 116}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 115, Col: 116}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
@@ -253,7 +275,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var13 string
 		templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(fmt.Sprintf(" Bars: 0 to %d s.", scaleOf(f)/1000))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 96, Col: 54}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 118, Col: 54}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 		if templ_7745c5c3_Err != nil {
@@ -289,7 +311,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(p.name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 101, Col: 21}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 123, Col: 21}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
@@ -300,9 +322,9 @@ func failover(f evidence.FailoverFacts) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var17 string
-			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(secondsOf(p.to))
+			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(endOf(f, p))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 102, Col: 38}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 124, Col: 34}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 			if templ_7745c5c3_Err != nil {
@@ -315,7 +337,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 			var templ_7745c5c3_Var18 string
 			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(percent(p.from, scaleOf(f)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 107, Col: 38}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 129, Col: 38}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {
@@ -328,7 +350,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 			var templ_7745c5c3_Var19 string
 			templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(percent(max(p.to-p.from, scaleOf(f)/250), scaleOf(f)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 108, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 130, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 			if templ_7745c5c3_Err != nil {
@@ -341,7 +363,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 			var templ_7745c5c3_Var20 string
 			templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(p.note)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 113, Col: 32}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 135, Col: 32}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 			if templ_7745c5c3_Err != nil {
@@ -377,7 +399,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var23 string
 		templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(marginText(f))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 118, Col: 35}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 140, Col: 35}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 		if templ_7745c5c3_Err != nil {
@@ -390,7 +412,7 @@ func failover(f evidence.FailoverFacts) templ.Component {
 		var templ_7745c5c3_Var24 string
 		templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(percent(min(back(f), evidence.FailoverLimitMS), evidence.FailoverLimitMS))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 123, Col: 87}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/migrationpages/failover.templ`, Line: 145, Col: 87}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 		if templ_7745c5c3_Err != nil {

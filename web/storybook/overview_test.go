@@ -46,7 +46,7 @@ func storyOverview(t *testing.T) migration.Overview {
 	seen(3*time.Hour, evidence.Failover, "canary writes during a failover",
 		evidence.FailoverFacts{
 			Kind: "automatic", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379",
-			ElectionMS: 3200, FirstWriteMS: 4100, FirstAddMS: 4400, Acknowledged: 812,
+			ElectionMS: 3200, FirstWriteMS: migration.Measured(4100), FirstAddMS: migration.Measured(4400), Acknowledged: 812,
 		})
 	seen(4*time.Second, evidence.Attestation, "worker attestation",
 		evidence.AttestationFacts{Producers: []evidence.ProducerOptions{{

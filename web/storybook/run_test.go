@@ -136,21 +136,26 @@ func runStories(t *testing.T) map[string]story {
 	out["run-failover"] = run(tested(
 		evidence.FailoverFacts{
 			Kind: "planned", OldMaster: "10.0.0.4:6379", NewMaster: "10.0.0.5:6379",
-			ElectionMS: 1164, FirstWriteMS: 1210, FirstAddMS: 1330, Acknowledged: 2002,
+			ElectionMS: 1164, FirstWriteMS: migration.Measured(1210), FirstAddMS: migration.Measured(1330), Acknowledged: 2002,
 		},
 		evidence.FailoverFacts{
 			Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379",
-			DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: 3650, FirstAddMS: 4380,
+			DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: migration.Measured(3650), FirstAddMS: migration.Measured(4380),
 			Acknowledged: 2391, Adds: 210, RunAgain: 1,
 		},
 	), engineer)
 	failedOver := tested(
 		evidence.FailoverFacts{
 			Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379",
-			DetectMS: 10_200, ElectionMS: 11_400, FirstWriteMS: 12_100, FirstAddMS: 36_100,
+			DetectMS: 10_200, ElectionMS: 11_400, FirstWriteMS: migration.Measured(12_100), FirstAddMS: migration.Measured(36_100),
 			Acknowledged: 2391, LostAcknowledged: 3, Adds: 120, LostAdds: 1,
 		},
 	)
+	out["run-failover-unseen"] = run(tested(evidence.FailoverFacts{
+		Kind: "automatic", OldMaster: "10.0.0.5:6379", NewMaster: "10.0.0.6:6379",
+		DetectMS: 2160, ElectionMS: 3290, FirstWriteMS: migration.Measured(3650),
+		FirstAddMS: migration.AtLeast(30_000), Acknowledged: 2391,
+	}), viewer)
 	out["run-failover-late"] = run(failedOver, viewer)
 	return out
 }

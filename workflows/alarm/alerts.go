@@ -164,6 +164,23 @@ func judgeIntakes(facts evidence.IntakeFacts, mid, link string) seen {
 	return s
 }
 
+// guardrails goes by what the guard has found of the target since orders go there.
+func (n *Notifier) guardrails(_ context.Context, mig migration.Migration) (seen, error) {
+	key := notify.Key(mig.ID, "guardrails")
+	s := seen{judged: []string{key}}
+	if fault, is := n.Vitals.Reported(mig.ID); is {
+		s.alerts = append(s.alerts, notify.Event{
+			Key:      key,
+			Severity: notify.Critical,
+			Title:    "A guardrail of the cutover is not kept: " + fault.Text,
+			Text: "Shortly after a move forward the queue goes back by itself. Later somebody " +
+				"has to decide; the way back is open.",
+			URL: n.link(mig.ID, "steps", migration.StepCutover),
+		})
+	}
+	return s, nil
+}
+
 // orders counts them, with the verb that goes with the count.
 func orders(n int, one, many string) string {
 	return fmt.Sprintf("%d %s %s", n, plural(n, "order", "orders"), plural(n, one, many))

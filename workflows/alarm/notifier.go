@@ -32,6 +32,7 @@ type Options struct {
 	Routing *environment.Routing
 	Workers *environment.Workers
 	Streams *environment.Streams
+	Vitals  *environment.Vitals
 	Load    *environment.Load
 	Outage  *outage.Clock
 	Costs   *costs.Book
@@ -185,7 +186,7 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 	var found seen
 	var errs []error
 	looks := []func(context.Context, migration.Migration) (seen, error){
-		n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits,
+		n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits, n.guardrails,
 	}
 	for _, look := range looks {
 		s, err := look(ctx, mig)

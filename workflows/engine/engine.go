@@ -251,7 +251,7 @@ func (e *Engine) Record(
 	ev := migration.Evidence{
 		Check:      check,
 		Subject:    subject,
-		Proof:      proof,
+		Proof:      known.Basis(proof),
 		Facts:      b,
 		Source:     source,
 		RunID:      runID,

@@ -40,6 +40,7 @@ type Environment struct {
 	App     App
 	Managed *Managed
 	Probe   *Probe
+	Vitals  *Vitals
 	Host    *Host
 	World   *World
 	Vars    providers.ConfigVars
@@ -115,6 +116,15 @@ func Open(o Options) (*Environment, error) {
 		log:       o.Log,
 		now:       o.Now,
 		notify:    o.Notify,
+	}
+	e.Vitals = &Vitals{
+		Limits:  cfg.Migration.Guardrails,
+		servers: e.Servers,
+		journal: e.Journal,
+		streams: e.Streams,
+		now:     o.Now,
+		tried:   map[string]attempt{},
+		breach:  map[string]Fault{},
 	}
 	e.World = &World{
 		servers: e.Servers,

@@ -30,6 +30,7 @@ type Journal struct {
 	next    int64
 	current time.Time // when the end of the journal was last reached
 	err     error
+	pulse   pulse
 }
 
 const (
@@ -101,9 +102,11 @@ func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
 		}
 		e.Epoch = page.Epoch
 		t.ledger.Apply(e)
+		t.pulse.note(e, started.UnixMilli(), started.Sub(t.current) <= journalFresh)
 	}
 	t.next = page.Next
 	if len(page.Events) < JournalPage {
+		t.pulse.intake(page.Intake)
 		t.ledger.Backlog(ledger.Backlog{Orders: page.Intake.Backlog, Oldest: page.Intake.OldestAt})
 		t.current = started
 		return false, nil

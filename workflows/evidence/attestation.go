@@ -17,9 +17,12 @@ var attestationCheck = New(Check{
 	Limit: "every producer has enableOfflineQueue false, commandTimeout set and " +
 		"skipWaitingForReady on, and no producer's queue is left out of the drill or the " +
 		"attestation",
-	Next:   "set the safe producer options in the app",
-	Before: migration.StageDualWrite,
-	MaxAge: 5 * time.Minute,
+	Next:    "set the safe producer options in the app",
+	Before:  migration.StageDualWrite,
+	Always:  true,
+	MaxAge:  5 * time.Minute,
+	Watched: true,
+	Told:    true,
 }, coverAttestation, judgeAttestation)
 
 // AttestationFacts is the evidence of Attestation.

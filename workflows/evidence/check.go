@@ -6,6 +6,7 @@ package evidence
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ type Check struct {
 	// Before is the first stage that may only be entered while this holds; "": it is no
 	// precondition of a move.
 	Before migration.Stage
+	// Always: also where no criterion of the plan asks for it.
+	Always bool
 	// MaxAge is how long an observation counts where no plan says; 0: it does not age.
 	MaxAge time.Duration
 	// About is what the evidence is about: it is void when something else is there.
@@ -36,10 +39,31 @@ type Check struct {
 	Undone bool
 	// Outside: no step gathers this evidence; Next says who brings it.
 	Outside bool
+	// Watched: once it was shown the monitor observes it again by itself, at any stage.
+	Watched bool
+	// Told: what is judged are the app's own words, such as its journal. They are never more
+	// than attested, whoever read them.
+	Told bool
 
 	rule    func(facts json.RawMessage) (met bool, measured string, err error)
 	covers  func(facts json.RawMessage) migration.Coverage
 	expires func(facts json.RawMessage) time.Time
+}
+
+// Basis gives how well facts of this check are known that were stored as p.
+func (c Check) Basis(p migration.Proof) migration.Proof {
+	if c.Told && p == migration.Observed {
+		return migration.Attested
+	}
+	return p
+}
+
+// Again says how what was shown once and does not hold any more is shown again.
+func (c Check) Again() string {
+	if c.Watched {
+		return "Switchyard looks again by itself; correct what it names"
+	}
+	return c.Next
 }
 
 // New makes a check of the facts of a type. covers says whom the facts are about: everybody
@@ -72,9 +96,14 @@ func decode[T any](raw json.RawMessage) (facts T, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err = d.Decode(&facts); err != nil {
-		err = fmt.Errorf("it cannot be read, gather it again: %w", err)
+		err = fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
 	}
 	return facts, err
+}
+
+// Precedes reports whether it must hold before a stage is entered.
+func (c Check) Precedes(s migration.Stage) bool {
+	return c.Before != "" && s.Index() >= c.Before.Index()
 }
 
 // Judge says whether the facts satisfy the limit for everybody whom they cover, and what was
@@ -162,6 +191,9 @@ func (c Check) expired(facts json.RawMessage, now time.Time) (ago time.Duration,
 	at := c.expires(facts)
 	return now.Sub(at), !at.IsZero() && !now.Before(at)
 }
+
+// errForm is the error of facts that are not in the form of this version.
+var errForm = errors.New("it cannot be read, it is of an older form: run again")
 
 // day is a day of age.
 const day = 24 * time.Hour

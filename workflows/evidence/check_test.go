@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -62,7 +63,6 @@ func TestJudges(t *testing.T) {
 
 // neverSays are the verdicts that a judge has no facts for.
 var neverSays = map[string]migration.Verdict{
-	Rollback:   migration.Unmet,   // a rollback that failed is not recorded
 	TargetPlan: migration.Unknown, // whatever is not known of the plan is wrong
 }
 
@@ -140,5 +140,33 @@ func TestChecksAreFoundByTheirIDs(t *testing.T) {
 	}
 	if _, ok := Of("no-such-check"); ok {
 		t.Error("an unknown check exists")
+	}
+}
+
+// What the app says is never more than attested, also where an earlier version stored it as
+// observed.
+func TestTheAppsWordIsNeverObserved(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{Attestation, Intake, Ledger, Retries, DualWrite} {
+		c, _ := Of(id)
+		for _, p := range []migration.Proof{migration.Observed, migration.Attested} {
+			if got := c.Basis(p); got != migration.Attested {
+				t.Errorf("%s stored as %s counts as %s", id, p, got)
+			}
+		}
+		if got := c.Basis(migration.Documented); got != migration.Documented {
+			t.Errorf("%s: what is documented counts as %s", id, got)
+		}
+		plan := migration.Plan{Criteria: []migration.Criterion{{ID: "c",
+			Requires: []migration.Requirement{{Check: id}}}}}
+		found := Evaluate(plan, Basis{At: time.Now(), Latest: map[string]migration.Evidence{
+			id: {Check: id, Proof: migration.Observed, Facts: json.RawMessage(`{}`)},
+		}})[0].Findings[0]
+		if found.Evidence.Proof != migration.Attested {
+			t.Errorf("%s is shown as %s", id, found.Evidence.Proof)
+		}
+	}
+	if c, _ := Of(Policy); c.Basis(migration.Observed) != migration.Observed {
+		t.Error("what was measured is not observed")
 	}
 }

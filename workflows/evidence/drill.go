@@ -121,6 +121,56 @@ func (f DrillFacts) Untried(queues []string) (out []string) {
 	return out
 }
 
+// SourceFaults and BenchFaults are what a whole drill consists of: the faults of the source, by
+// name, and those of the drill's own server, by id, on each queue.
+var (
+	SourceFaults = []string{
+		"connections cut and not restored", "server rejects writes", "server frozen",
+	}
+	BenchFaults = []string{
+		"refused", "cold-start", "frozen", "blackhole", "oom", "readonly", "reply-lost",
+	}
+)
+
+// longestWaitMS is the longest that any provider waits for an answer: a drill that allowed more
+// was judged by nobody's deadline.
+const longestWaitMS = 60_000
+
+// unfinished says what keeps a drill from being a whole one; nil where nothing does.
+func (f DrillFacts) unfinished() error {
+	for _, fault := range SourceFaults {
+		if !slices.ContainsFunc(f.Cases, func(c DrillCase) bool { return c.Fault == fault }) {
+			return fmt.Errorf("the fault %q of the source was not tried: run the drill again", fault)
+		}
+	}
+	tried := map[BenchCase]bool{} // by queue, fault and intake alone
+	rows := map[BenchCase]bool{}
+	for _, c := range f.Bench {
+		rows[BenchCase{Queue: c.Queue, Intake: c.Intake}] = true
+		rows[BenchCase{Queue: c.Queue}] = true
+		tried[BenchCase{Queue: c.Queue, Intake: c.Intake, Fault: c.Fault}] = true
+	}
+	for row := range rows {
+		for _, fault := range BenchFaults {
+			if row.Fault = fault; !tried[row] {
+				return fmt.Errorf("the fault %s was not tried on %s: run the drill again",
+					fault, row.Name())
+			}
+		}
+	}
+	limits := []int64{}
+	for _, c := range f.Cases {
+		limits = append(limits, c.LimitMS)
+	}
+	for _, c := range f.Bench {
+		limits = append(limits, c.LimitMS)
+	}
+	if slices.Min(limits) <= 0 || slices.Max(limits) > longestWaitMS {
+		return errors.New("no provider's deadline was the limit: run the drill again")
+	}
+	return nil
+}
+
 func coverDrill(f DrillFacts) migration.Coverage {
 	c := migration.Coverage{Of: "fault",
 		Found: "the drill's faults, on every queue with an attested producer"}
@@ -175,6 +225,9 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	}
 	if left := f.Untried(f.Attested); len(left) > 0 {
 		return false, "not tested, although the app reports a producer: " + list(left), nil
+	}
+	if err := f.unfinished(); err != nil {
+		return false, "", err
 	}
 	text := fmt.Sprintf("%s returned 503, the slowest in %d ms; accepting again afterwards",
 		migration.Count(len(f.Cases)+len(f.Bench)-durable, "fault"), worst)

@@ -1,16 +1,76 @@
 package evidence
 
-import "github.com/switchyard-dev/switchyard/migration"
+import (
+	"encoding/json"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
+
+// drilled gives the facts of a whole and good drill of one queue, with a change.
+func drilled(change func(*DrillFacts)) string {
+	f := DrillFacts{Recovered: true, Attested: []string{"q"}}
+	for _, fault := range SourceFaults {
+		f.Cases = append(f.Cases, DrillCase{Fault: fault, Status: 503, MS: 2100, LimitMS: 5000})
+	}
+	for _, fault := range BenchFaults {
+		f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: fault, Status: 503, MS: 30,
+			LimitMS: 5000})
+	}
+	change(&f)
+	raw, _ := json.Marshal(f)
+	return string(raw)
+}
 
 var drillRows = []row{
 	{
-		rule: "503 in time for every fault",
-		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000},{"fault":"freeze",
-			"status":503,"ms":2100,"limit_ms":5000}],"recovered":true,"bench":[{"queue":"q",
-			"title":"Reply lost","status":200,"enqueued":true,"ms":30,"limit_ms":5000}],
-			"attested":["q"]}`,
-		want: migration.Met,
-		says: "3 faults returned 503, the slowest in 2100 ms",
+		rule:  "503 in time for every fault",
+		facts: drilled(func(*DrillFacts) {}),
+		want:  migration.Met,
+		says:  "10 faults returned 503, the slowest in 2100 ms",
+	},
+	{
+		rule:  "one fault of the source was tried",
+		facts: drilled(func(f *DrillFacts) { f.Cases = f.Cases[:1] }),
+		want:  migration.Unknown,
+		says:  `"server rejects writes" of the source was not tried`,
+	},
+	{
+		rule:  "one fault of the other server was left out",
+		facts: drilled(func(f *DrillFacts) { f.Bench = f.Bench[1:] }),
+		want:  migration.Unknown,
+		says:  "refused was not tried on q",
+	},
+	{
+		rule: "another queue was tried with one fault",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench = append(f.Bench, BenchCase{Queue: "r", Fault: "oom", Status: 503,
+				LimitMS: 5000})
+		}),
+		want: migration.Unknown,
+		says: "refused was not tried on r",
+	},
+	{
+		rule: "the durable intake was tried with one fault",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: "oom", Intake: true,
+				Status: 200, Enqueued: true, LimitMS: 5000})
+		}),
+		want: migration.Unknown,
+		says: "not tried on q, durable intake",
+	},
+	{
+		rule:  "a limit that no provider has",
+		facts: drilled(func(f *DrillFacts) { f.Cases[0].LimitMS = 3_600_000 }),
+		want:  migration.Unknown,
+		says:  "no provider's deadline",
+	},
+	{
+		rule: "no limit",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench[0].MS, f.Bench[0].LimitMS = 0, 0
+		}),
+		want: migration.Unknown,
+		says: "no provider's deadline",
 	},
 	{
 		rule: "200 while Redis is down",
@@ -126,13 +186,14 @@ var drillRows = []row{
 	},
 	{
 		rule: "from disk at once, and delivered",
-		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
-			"limit_ms":5000},{"queue":"q","title":"Frozen","intake":true,"status":200,
-			"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`,
+		facts: drilled(func(f *DrillFacts) {
+			for _, c := range f.Bench {
+				c.Intake, c.Status, c.Enqueued = true, 200, true
+				f.Bench = append(f.Bench, c)
+			}
+		}),
 		want: migration.Met,
-		says: "2 faults returned 503, the slowest in 20 ms; accepting again " +
-			"afterwards; 1 more acknowledged from disk and delivered once",
+		says: "7 more acknowledged from disk and delivered once",
 	},
 	{
 		rule: "an intake that refuses",

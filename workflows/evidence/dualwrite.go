@@ -16,8 +16,10 @@ var dualWriteCheck = New(Check{
 	Limit:  "every order on both sides, every result equal",
 	Next:   "run the step Dual-write validation",
 	Before: migration.StageLive,
+	Always: true,
 	MaxAge: 7 * day,
 	About:  []migration.Aspect{migration.AspectSource, migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
+	Told:   true,
 }, coverDualWrite, judgeDualWrite)
 
 // DualWriteFacts is the evidence of DualWrite.

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,9 +132,13 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 	if !ok {
 		return f
 	}
+	last.Proof = check.Basis(last.Proof) // earlier versions stored the app's word as observed
 	f.Evidence, f.Settled = &last, e.settled[r.Until]
 	f.Asked = check.Asked(last.Facts, e.Waivers, e.At)
 	f.Verdict, f.Measured = e.weigh(check, r, last, f.Settled)
+	if _, _, err := check.rule(last.Facts); errors.Is(err, errForm) {
+		f.Next = check.Again()
+	}
 	if f.Verdict == migration.Met {
 		f.Next = ""
 	}

@@ -16,9 +16,11 @@ var intakeCheck = New(Check{
 	Title: "Durable intake",
 	Limit: "every app that takes orders keeps them on disk before it acknowledges them, " +
 		"and none was refused or damaged",
-	Next:   "start the app with DurableIntake of @switchyard/bullmq",
-	Before: migration.StageDualWrite,
-	MaxAge: 5 * time.Minute,
+	Next:    "start the app with DurableIntake of @switchyard/bullmq",
+	Before:  migration.StageDualWrite,
+	MaxAge:  5 * time.Minute,
+	Watched: true,
+	Told:    true,
 }, coverIntake, judgeIntake)
 
 // IntakeFacts is the evidence of Intake: what running apps that take orders attest.

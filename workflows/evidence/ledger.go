@@ -12,11 +12,13 @@ import (
 const Ledger = "order-ledger"
 
 var ledgerCheck = New(Check{
-	ID:     Ledger,
-	Title:  "Order ledger",
-	Limit:  "every acknowledged order processed exactly once",
-	Next:   "check the orders listed in the ledger",
-	MaxAge: 15 * time.Minute,
+	ID:      Ledger,
+	Title:   "Order ledger",
+	Limit:   "every acknowledged order processed exactly once",
+	Next:    "check the orders listed in the ledger",
+	MaxAge:  15 * time.Minute,
+	Watched: true,
+	Told:    true,
 }, coverLedger, judgeLedger)
 
 func coverLedger(f migration.LedgerFacts) migration.Coverage {

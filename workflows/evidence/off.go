@@ -11,12 +11,13 @@ import (
 const Off = "source-off"
 
 var offCheck = New(Check{
-	ID:     Off,
-	Title:  "Source off",
-	Limit:  "every old server powered off and unreachable",
-	Next:   "run the step Decommission",
-	MaxAge: day,
-	Undone: true,
+	ID:      Off,
+	Title:   "Source off",
+	Limit:   "every old server powered off and unreachable",
+	Next:    "run the step Decommission",
+	MaxAge:  day,
+	Undone:  true,
+	Watched: true,
 }, coverOff, judgeOff)
 
 // OffFacts is the evidence of Off.

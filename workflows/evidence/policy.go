@@ -12,13 +12,14 @@ import (
 const Policy = "maxmemory-policy"
 
 var policyCheck = New(Check{
-	ID:     Policy,
-	Title:  "Eviction policy",
-	Limit:  "noeviction on every node that holds jobs",
-	Next:   "run the step Fix the eviction policy",
-	Before: migration.StageDualWrite,
-	MaxAge: 15 * time.Minute,
-	About:  []migration.Aspect{migration.AspectNodes},
+	ID:      Policy,
+	Title:   "Eviction policy",
+	Limit:   "noeviction on every node that holds jobs",
+	Next:    "run the step Fix the eviction policy",
+	Before:  migration.StageDualWrite,
+	MaxAge:  15 * time.Minute,
+	About:   []migration.Aspect{migration.AspectNodes},
+	Watched: true,
 }, coverPolicy, judgePolicy)
 
 // PolicyFacts is the evidence of Policy: the servers that hold jobs, now.

@@ -14,13 +14,14 @@ import (
 const Audit = "redis-audit"
 
 var auditCheck = New(Check{
-	ID:     Audit,
-	Title:  "Redis audit",
-	Limit:  "no critical or high problem on any node that holds jobs",
-	Next:   "check the audit's findings; the step Fix the eviction policy sets what it can",
-	Before: migration.StageDualWrite,
-	MaxAge: 15 * time.Minute,
-	About:  []migration.Aspect{migration.AspectNodes},
+	ID:      Audit,
+	Title:   "Redis audit",
+	Limit:   "no critical or high problem on any node that holds jobs",
+	Next:    "check the audit's findings; the step Fix the eviction policy sets what it can",
+	Before:  migration.StageDualWrite,
+	MaxAge:  15 * time.Minute,
+	About:   []migration.Aspect{migration.AspectNodes},
+	Watched: true,
 }, coverAudit, judgeAudit)
 
 // AuditFacts is what of the audit can be looked at again at any time, without the keys.

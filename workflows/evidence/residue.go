@@ -11,13 +11,14 @@ import (
 const Residue = "source-residue"
 
 var residueCheck = New(Check{
-	ID:     Residue,
-	Title:  "Source residue",
-	Limit:  "no job left on the source, and nothing there that nobody decided on",
-	Next:   "run the step Move the remaining jobs",
-	MaxAge: day,
-	About:  []migration.Aspect{migration.AspectSource},
-	Undone: true,
+	ID:      Residue,
+	Title:   "Source residue",
+	Limit:   "no job left on the source, and nothing there that nobody decided on",
+	Next:    "run the step Move the remaining jobs",
+	MaxAge:  day,
+	About:   []migration.Aspect{migration.AspectSource},
+	Undone:  true,
+	Watched: true,
 }, coverResidue, judgeResidue)
 
 // ResidueFacts is the evidence of Residue.

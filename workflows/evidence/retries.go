@@ -20,6 +20,7 @@ var retriesCheck = New(Check{
 	Before: migration.StageDualWrite,
 	MaxAge: 30 * day,
 	About:  []migration.Aspect{migration.AspectApp, migration.AspectSetup},
+	Told:   true,
 }, coverRetries, judgeRetries)
 
 // RetryFacts is the evidence of Retries.

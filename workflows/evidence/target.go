@@ -13,12 +13,14 @@ import (
 const TargetPlan = "target-plan"
 
 var targetPlanCheck = New(Check{
-	ID:     TargetPlan,
-	Title:  "Managed plan",
-	Limit:  "the wanted plan at a fixed price, eviction off, TLS on, active",
-	Next:   "run the step Provision the managed Redis",
-	Before: migration.StageDualWrite,
-	MaxAge: day,
+	ID:    TargetPlan,
+	Title: "Managed plan",
+	Limit: "the wanted plan at a fixed price, eviction off, TLS on, active",
+	Next: "run the step Provision the managed Redis; once orders go there, correct it at its " +
+		"service, and Switchyard looks again by itself",
+	Before:  migration.StageDualWrite,
+	MaxAge:  day,
+	Watched: true,
 }, coverTargetPlan, judgeTargetPlan)
 
 // TargetPlanFacts is the evidence of TargetPlan: what is known of the database, from the
@@ -89,13 +91,15 @@ func judgeTargetPlan(f TargetPlanFacts) (bool, string, error) {
 const TargetConn = "target-connection"
 
 var targetConnCheck = New(Check{
-	ID:     TargetConn,
-	Title:  "Managed connection",
-	Limit:  "verified TLS, and every command BullMQ needs works",
-	Next:   "run the step Provision the managed Redis",
-	Before: migration.StageDualWrite,
-	MaxAge: time.Hour,
-	About:  []migration.Aspect{migration.AspectTarget},
+	ID:      TargetConn,
+	Title:   "Managed connection",
+	Limit:   "verified TLS, and every command BullMQ needs works",
+	Next:    "run the step Provision the managed Redis",
+	Before:  migration.StageDualWrite,
+	Always:  true,
+	MaxAge:  time.Hour,
+	About:   []migration.Aspect{migration.AspectTarget},
+	Watched: true,
 }, coverTargetConn, judgeTargetConn)
 
 // TargetConnFacts is the evidence of TargetConn.

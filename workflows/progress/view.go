@@ -98,6 +98,26 @@ func (v View) LatestRun(step string) *migration.Run {
 	return nil
 }
 
+// Settling gives the newest cutover run, where it moved the queue forward to where it stands
+// and ended less than a time ago: what goes wrong now may be its doing. former says where a
+// run came from.
+func (v View) Settling(
+	within time.Duration, former func(migration.Run) (migration.Params, error),
+) (migration.Run, bool) {
+	for _, r := range v.Runs {
+		if r.Step != migration.StepCutover || r.State == migration.RunRejected {
+			continue
+		}
+		from, err := former(r)
+		at := migration.StageMove{To: v.Routing.Stage, Ramp: v.Routing.Ramp}
+		ok := err == nil && r.State == migration.RunSucceeded && r.Params.Move() == at &&
+			r.FinishedAt != nil && v.At.Sub(*r.FinishedAt) <= within &&
+			migration.Routing{Stage: from.To, Ramp: from.Ramp}.Forward(at)
+		return r, ok
+	}
+	return migration.Run{}, false
+}
+
 func (v View) Dependants(step string) []string {
 	var ids []string
 	for _, s := range v.Migration.Plan.Steps {
@@ -143,22 +163,45 @@ var proofOf = map[string]string{
 	migration.StepProvision:    evidence.TargetPlan,
 }
 
-// Needs gives one gate for each step that must be done before.
-func (v View) Needs(step string) []migration.Gate {
+// Back reports whether a step with these parameters takes the queue back towards the source.
+func (v View) Back(step string, p migration.Params) bool {
+	return step == migration.StepCutover && v.Routing.Check(p.Move()) == nil &&
+		!v.Routing.Forward(p.Move())
+}
+
+// WayBack gives the next move towards the source; false where the queue is at off, or the
+// source was released. It hangs on nothing else.
+func (v View) WayBack() (migration.StageMove, bool) {
+	if !v.Routing.HasSource() {
+		return migration.StageMove{}, false
+	}
+	return v.Routing.Before()
+}
+
+// Needs gives one gate for each step that must be done before a step of these parameters. A
+// move back needs none: whatever became of what once was shown is a reason to go back.
+func (v View) Needs(step string, p migration.Params) []migration.Gate {
+	if v.Back(step, p) {
+		return nil
+	}
 	s, _ := v.Migration.Plan.Step(step)
 	var gates []migration.Gate
 	for _, id := range s.Needs {
 		need, _ := v.Migration.Plan.Step(id)
-		says := "not done"
+		says, next := "not done", "run the step "+need.Title
 		if v.Done(id) {
 			says = "done"
+		} else if check := proofOf[id]; check != "" && v.LatestRun(id) != nil {
+			// it was run, and what it showed is not so any more
+			c, _ := evidence.Of(check)
+			says, next = v.Finding(check).Measured, c.Again()
 		}
 		gates = append(gates, migration.Claim{
 			ID:       "step:" + id,
 			Title:    need.Title,
 			Limit:    "done",
 			Measured: says,
-			Next:     "run the step " + need.Title,
+			Next:     next,
 			Asked:    migration.One("step", id, migration.Truth(v.Done(id)), says),
 		}.Gate())
 	}
@@ -181,7 +224,7 @@ func (v View) Steps() []migration.StepStatus {
 				st.Due = &due
 			}
 		}
-		failing := migration.Failing(v.Needs(s.ID))
+		failing := migration.Failing(v.Needs(s.ID, migration.Params{}))
 		switch {
 		case v.Open != nil && v.Open.Step == s.ID:
 			st.State = migration.StepActive
@@ -269,8 +312,7 @@ func (v View) NextSteps() []migration.NextStep {
 			}
 			continue
 		}
-		// The validation compares what the shadow stage runs, so it is offered there.
-		if s.PlanStep.ID == migration.StepDualWrite && v.Routing.Stage != migration.StageShadow {
+		if !possibleAt(s.PlanStep.ID, v.Routing.Stage) {
 			continue
 		}
 		out = append(
@@ -283,7 +325,32 @@ func (v View) NextSteps() []migration.NextStep {
 			},
 		)
 	}
+	if move, ok := v.WayBack(); ok && !slices.ContainsFunc(out, func(n migration.NextStep) bool {
+		return n.Step == migration.StepCutover && n.Params.Move() == move
+	}) {
+		out = append(out, migration.NextStep{
+			Verb:   migration.VerbStart,
+			Step:   migration.StepCutover,
+			Params: migration.Params(move),
+			Title:  "Cutover: move back to " + move.String(),
+			Why:    "The way back is always open and needs no approval.",
+		})
+	}
 	return out
+}
+
+// possibleAt reports whether a step can do its work while the queue is at a stage; the steps'
+// own gates say why it cannot.
+func possibleAt(step string, s migration.Stage) bool {
+	switch step {
+	case migration.StepSentinelMove, migration.StepProvision:
+		return s == migration.StageOff
+	case migration.StepBreakerDrill, migration.StepWebhookRetry:
+		return s.Index() <= migration.StageShadow.Index()
+	case migration.StepDualWrite: // it compares what the shadow stage runs
+		return s == migration.StageShadow
+	}
+	return true
 }
 
 // NextMove gives the stage move that leads on, if any is due.
@@ -298,7 +365,7 @@ func (v View) NextMove() (migration.StageMove, string, bool) {
 			To: migration.StageShadow,
 		}, "The target runs the copies without side effects, and results are compared.", true
 	case migration.StageShadow:
-		if !v.Met(evidence.Rollback) {
+		if !v.Met(evidence.Rollback) && v.Routing.HasSource() {
 			return migration.StageMove{
 				To: migration.StageDualWrite,
 			}, "Rehearse a rollback once before the target becomes primary.", true

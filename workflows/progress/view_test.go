@@ -9,30 +9,10 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/evidence/evidencetest"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 	"github.com/switchyard-dev/switchyard/workflows/steps"
 )
-
-// holding are facts that satisfy each check.
-var holding = map[string]string{
-	evidence.Policy:      `{"nodes":[{"node":"a:1","policy":"noeviction"}]}`,
-	evidence.Readiness:   `{"master":"a:1","checks":[{"ok":true}]}`,
-	evidence.Failover:    `{"kind":"automatic","old_master":"a","new_master":"b","acknowledged":40}`,
-	evidence.TargetPlan:  `{"database_id":"d1","fixed_1gb":true,"tls":true,"state":"active"}`,
-	evidence.TargetConn:  `{"address":"db:6379","tls_verified":true,"answered":["EVALSHA"]}`,
-	evidence.Attestation: `{"producers":[{"enable_offline_queue":false,"command_timeout_ms":2000,"skip_waiting_for_ready":true}]}`,
-	evidence.Drill:       `{"cases":[{"status":503,"ms":1,"limit_ms":2}],"recovered":true,"bench":[{"status":503,"ms":1,"limit_ms":2}],"attested":[]}`,
-	evidence.Scan:        `{"source":"shop","files":1,"findings":[{"id":"a","verdict":"PASS","at":"q.ts:1"}]}`,
-	evidence.Retries:     `{"refused":1,"recovered":1,"applied_once":1,"providers":[{"provider":"Stripe","refused":1}]}`,
-	evidence.DualWrite:   `{"orders":1,"min_orders":1,"copied":1,"compared":1}`,
-	evidence.Rollback:    `{"workers":1}`,
-	evidence.Residue:     `{"databases":[0],"queues":[{"queue":"q"}]}`,
-	evidence.Ledger:      `{"acknowledged":1,"fulfilled":1}`,
-	evidence.Quiet:       `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
-	evidence.Fence:       `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,"knocks":[{"addr":"c:1"}]}`,
-	evidence.Backup:      `{"sha256":"x","verified":true}`,
-	evidence.Off:         `{"servers":[{"status":"deleted"}]}`,
-}
 
 // walk is a view that is led along the whole way.
 type walk struct {
@@ -59,7 +39,7 @@ func (w *walk) shows(check, facts string, ago time.Duration) {
 func (w *walk) did(step string, checks ...string) {
 	w.v.Runs = append([]migration.Run{{ID: fmt.Sprint("run-", len(w.v.Runs)), Step: step, State: migration.RunSucceeded}}, w.v.Runs...)
 	for _, c := range checks {
-		w.shows(c, holding[c], time.Minute)
+		w.shows(c, evidencetest.Holding[c], time.Minute)
 	}
 }
 
@@ -94,7 +74,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.did(migration.StepAudit)
 	w.shows(evidence.Policy, `{"nodes":[{"node":"a:1","policy":"allkeys-lru"}]}`, time.Minute)
 	w.want("a policy that evicts is fixed", "start fix-policy")
-	w.shows(evidence.Policy, holding[evidence.Policy], time.Minute)
+	w.shows(evidence.Policy, evidencetest.Holding[evidence.Policy], time.Minute)
 	w.want("a policy that is right needs no fix", "start sentinel-move")
 	w.did(migration.StepSentinelMove, evidence.Readiness)
 	w.v.Routing.Source = migration.SourceSentinel
@@ -112,7 +92,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.at(migration.StageShadow, 0)
 	w.want("the way back is rehearsed before live", "start cutover to dual write")
 	w.at(migration.StageDualWrite, 0)
-	w.shows(evidence.Rollback, holding[evidence.Rollback], time.Minute)
+	w.shows(evidence.Rollback, evidencetest.Holding[evidence.Rollback], time.Minute)
 	w.want("and forward again", "start cutover to shadow")
 	w.at(migration.StageShadow, 0)
 	w.want("both sides are compared", "start dual-write-validation")
@@ -143,7 +123,7 @@ func TestTheRecommendedStepLeadsAlongTheWholeWay(t *testing.T) {
 	w.v.At = w.v.At.AddDate(1, 0, 0)
 	w.v.World = w.v.World.Look(w.v.At, migration.Empty()) // the monitor still looks
 	for _, check := range []string{evidence.TargetPlan, evidence.TargetConn, evidence.Attestation, evidence.Ledger, evidence.Off} {
-		w.shows(check, holding[check], time.Minute)
+		w.shows(check, evidencetest.Holding[check], time.Minute)
 	}
 	w.want("a year later", "")
 	if w.v.Checklist.MetCount() != 7 {
@@ -169,9 +149,9 @@ func TestTheRecommendedStepGoesBackToWhatNoLongerHolds(t *testing.T) {
 	}{
 		"nothing changed":                  {func(*walk) {}, "start cutover to dual write"},
 		"the policy was changed back":      {func(w *walk) { w.shows(evidence.Policy, `{"nodes":[{"node":"a:1"}]}`, 0) }, "start fix-policy"},
-		"the failover test has become old": {func(w *walk) { w.shows(evidence.Failover, holding[evidence.Failover], 721*time.Hour) }, "start sentinel-test"},
-		"the scan has become old":          {func(w *walk) { w.shows(evidence.Scan, holding[evidence.Scan], 721*time.Hour) }, "scan breaker-drill"},
-		"the drill has become old":         {func(w *walk) { w.shows(evidence.Drill, holding[evidence.Drill], 721*time.Hour) }, "start breaker-drill"},
+		"the failover test has become old": {func(w *walk) { w.shows(evidence.Failover, evidencetest.Holding[evidence.Failover], 721*time.Hour) }, "start sentinel-test"},
+		"the scan has become old":          {func(w *walk) { w.shows(evidence.Scan, evidencetest.Holding[evidence.Scan], 721*time.Hour) }, "scan breaker-drill"},
+		"the drill has become old":         {func(w *walk) { w.shows(evidence.Drill, evidencetest.Holding[evidence.Drill], 721*time.Hour) }, "start breaker-drill"},
 		"the database was deleted":         {func(w *walk) { w.shows(evidence.TargetPlan, `{"state":"deleted"}`, 0) }, "start provision"},
 		"a run was taken back":             {func(w *walk) { w.v.Runs[4].RolledBackBy = "run-9" }, "start sentinel-move"},
 		"a run waits for approval": {func(w *walk) {

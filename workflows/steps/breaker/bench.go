@@ -87,10 +87,10 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 			q,
 			Faults,
 			drill.Defaults(),
-			func(s string) { c.Progress("%s", s) },
+			func(text string) { c.Progress("%s", text) },
 		)
 		for _, k := range cases {
-			found := benchCase(k)
+			found := benchCase(k, s.answerLimit())
 			verdict := "OK"
 			if ok, why := found.OK(); !ok {
 				verdict = why
@@ -140,7 +140,7 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	return out, nil
 }
 
-func benchCase(k drill.Case) evidence.BenchCase {
+func benchCase(k drill.Case, limit time.Duration) evidence.BenchCase {
 	ms := k.Recovered.Milliseconds()
 	if k.Recovered < 0 {
 		ms = -1
@@ -152,7 +152,7 @@ func benchCase(k drill.Case) evidence.BenchCase {
 		Intake:      k.Intake,
 		Status:      k.Status,
 		MS:          k.Took.Milliseconds(),
-		LimitMS:     AnswerLimit.Milliseconds(),
+		LimitMS:     limit.Milliseconds(),
 		Hung:        k.Hung,
 		Enqueued:    k.Enqueued,
 		Strays:      k.Strays,

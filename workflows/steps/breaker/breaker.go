@@ -2,9 +2,11 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,6 +14,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -27,11 +30,26 @@ type Parts struct {
 	Drill       config.Drill
 	AppURL      string
 	RedisServer string // the program for the drill's own server; empty: looked for
+	// Providers are those that send orders; none: any that is known may.
+	Providers []config.Provider
 }
 
-// AnswerLimit is how fast a webhook must get its 503: half of the shortest deadline of the
-// four providers (Shopify: 5 s in all).
-const AnswerLimit = 2500 * time.Millisecond
+// answerLimit is how fast a webhook must get its 503: within the deadline of the provider that
+// waits the shortest. What the app's own deadline is does not matter.
+func (s Parts) answerLimit() time.Duration {
+	var senders []webhooks.Sender
+	for _, p := range s.Providers {
+		if sender, known := webhooks.ByID(p.ID); known {
+			senders = append(senders, sender)
+		}
+	}
+	if len(senders) == 0 {
+		senders = webhooks.Senders()
+	}
+	return slices.MinFunc(senders, func(a, b webhooks.Sender) int {
+		return cmp.Compare(a.Deadline.Total, b.Deadline.Total)
+	}).Deadline.Total
+}
 
 const (
 	// cutFor is short of the time after which Sentinel would call the master down.
@@ -289,7 +307,7 @@ func (s Parts) inject(
 			Fault:   f.name,
 			Side:    "source",
 			Queue:   s.Queues[0],
-			LimitMS: AnswerLimit.Milliseconds(),
+			LimitMS: s.answerLimit().Milliseconds(),
 		}
 		if err != nil {
 			d.Note = err.Error()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/drill"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
@@ -103,6 +105,42 @@ func TestADrillTriesEveryQueueThatIsAttestedAndSaysWhichTheAppRefuses(t *testing
 		if good, why := c.OK(); good || c.Queue != asked[i] ||
 			!strings.Contains(why, "queue "+c.Queue+" is none of payments") {
 			t.Errorf("%+v: %t %s", c, good, why)
+		}
+	}
+}
+
+// What is judged as a whole drill is what a drill does.
+func TestAWholeDrillIsEveryFaultThatIsInjected(t *testing.T) {
+	t.Parallel()
+	var source, bench []string
+	for _, f := range faults {
+		source = append(source, f.name)
+	}
+	for _, f := range drill.Faults {
+		bench = append(bench, f.ID)
+	}
+	if !slices.Equal(source, evidence.SourceFaults) || !slices.Equal(bench, evidence.BenchFaults) {
+		t.Errorf("%v and %v are injected", source, bench)
+	}
+}
+
+func TestTheLimitOfADrillIsTheFastestProvidersDeadline(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule      string
+		providers []string
+		want      time.Duration
+	}{
+		{"the one that is configured", []string{"stripe"}, 10 * time.Second},
+		{"the fastest of several", []string{"stripe", "shopify"}, 5 * time.Second},
+		{"the fastest of all where none is", nil, 5 * time.Second},
+	} {
+		s := Parts{}
+		for _, id := range tc.providers {
+			s.Providers = append(s.Providers, config.Provider{ID: id})
+		}
+		if got := s.answerLimit(); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.rule, got, tc.want)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type Parts struct {
 	Workers *environment.Workers
 	Journal *environment.Journal
 	Streams *environment.Streams
+	Vitals  *environment.Vitals
 	// Soak is how long the ledger is watched after a move forward.
 	Soak time.Duration
 }
@@ -151,6 +152,13 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if ok, err := c.Output(ctx, "set-flags", &former); err != nil || !ok {
 					return err
 				}
+				// What fails while orders are taken away from a server is often that server:
+				// only a person sends them there again.
+				if !former.Forward(p.Move()) && c.Run.CancelledBy == "" {
+					c.Warn("the queue stays at %s: forward again is not the way out of a move "+
+						"back that failed", p.Move())
+					return nil
+				}
 				now, err := s.Routing.Read(ctx, c.Run.MigrationID)
 				if err != nil {
 					return err
@@ -233,47 +241,73 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 	}
 }
 
-// soak watches the ledger: nothing may be lost, applied twice or different while the new
-// stage settles.
+// soak watches the ledger and the guardrails: nothing may be lost, applied twice or different
+// while the new stage settles, and both sides must stay alive. Only what was seen counts: the
+// time begins anew after each moment that nobody could look at, or at which something was wrong.
 func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
-	started := c.Now()
+	calm := c.Now()
+	var watch environment.Watch
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
-		ledger, err := s.Journal.Read()
+		orders, err := s.look(ctx, c, &watch)
 		if err != nil {
-			return engine.NotYet("the ledger is not up to date: %v", err)
+			calm = c.Now()
+			return err
 		}
-		sum := ledger.Summary(c.Now(), s.Journal.Deadline())
-		if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
-			return fmt.Errorf(
-				"the ledger shows %d lost, %d processed twice, %d different results",
-				sum.Lost,
-				sum.Duplicated,
-				sum.Mismatches,
-			)
-		}
-		red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
-		if err != nil {
-			return engine.NotYet("the streams' ledger cannot be read: %v", err)
-		}
-		if len(red) > 0 {
-			return errors.New(red[0])
-		}
-		left := s.Soak - c.Now().Sub(started)
+		left := s.Soak - c.Now().Sub(calm)
 		if left <= 0 {
 			return nil
 		}
 		c.Progress(
 			"watching for another %s: %s, none lost, none processed twice, no result mismatches",
 			migration.Words(left),
-			migration.Count(sum.Orders, "order"),
+			migration.Count(orders, "order"),
 		)
 		return engine.NotYet("soaking")
 	})
 	if err == nil {
 		c.Log("watched for %s: none lost, none processed twice, no result "+
-			"mismatches", migration.Words(s.Soak))
+			"mismatches, guardrails kept", migration.Words(s.Soak))
 	}
 	return nil, err
+}
+
+// look gives how many orders there are, and an error while something is wrong: ErrNotYet
+// where it may pass, any other takes the stage back.
+func (s Parts) look(ctx context.Context, c *engine.Call, watch *environment.Watch) (int, error) {
+	ledger, err := s.Journal.Read()
+	if err != nil {
+		return 0, engine.NotYet("the ledger is not up to date: %v", err)
+	}
+	sum := ledger.Summary(c.Now(), s.Journal.Deadline())
+	if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
+		return 0, fmt.Errorf(
+			"the ledger shows %d lost, %d processed twice, %d different results",
+			sum.Lost,
+			sum.Duplicated,
+			sum.Mismatches,
+		)
+	}
+	red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
+	if err != nil {
+		return 0, engine.NotYet("the streams' ledger cannot be read: %v", err)
+	}
+	if len(red) > 0 {
+		return 0, errors.New(red[0])
+	}
+	faults, err := s.Vitals.Faults(ctx, c.Run.MigrationID, c.Run.Params.To)
+	if err != nil {
+		return 0, engine.NotYet("the guardrails cannot be read: %v", err)
+	}
+	breach, over := watch.Breach(c.Now(), faults, s.Vitals.Limits.MaxSilence)
+	switch {
+	// going back to a source that does not work helps nobody, so it is waited for
+	case over && breach.OnTarget():
+		return 0, errors.New(breach.Text)
+	case len(faults) > 0:
+		c.Progress("watching begins again after this: %s", faults[0].Text)
+		return 0, engine.NotYet("%s", faults[0].Text)
+	}
+	return sum.Orders, nil
 }
 
 // forwardGates are the preconditions of a move towards the target.
@@ -292,37 +326,34 @@ func (s Parts) forwardGates(
 		gates = append(gates,
 			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
 	}
-	criteria := []string{
-		"noeviction",
-		"sentinel-failover",
-		"target-provisioned",
-		"circuit-breaker",
-		"webhook-retry",
-	}
-	if m.To.Index() >= migration.StageLive.Index() {
-		criteria = append(criteria, "parallel-validated")
-		gates = append(gates, v.CheckGate(evidence.Rollback))
-	}
-	for _, id := range criteria {
-		for _, item := range v.Checklist {
-			if item.Criterion.ID != id {
-				continue
-			}
-			gates = append(
-				gates,
-				migration.Gate{
-					ID:       "criterion:" + id,
-					Title:    item.Criterion.Title,
-					OK:       item.Verdict == migration.Met,
-					Measured: item.Why,
-					Limit:    "met",
-					Next:     item.Next,
-				},
-			)
-		}
-	}
+	gates = append(gates, s.Vitals.Gates(ctx, v)...)
+	gates = append(gates, evidenceGates(v, m.To)...)
 	if m.To == migration.StageShadow {
 		gates = append(gates, s.parityGate(v))
+	}
+	return gates
+}
+
+// evidenceGates are the plan's criteria that ask for a check which must hold before a stage,
+// whatever the plan calls them, and the checks without which no plan may enter it.
+func evidenceGates(v progress.View, to migration.Stage) []migration.Gate {
+	var gates []migration.Gate
+	asked := map[string]bool{}
+	for _, item := range v.Checklist {
+		needed := false
+		for _, r := range item.Criterion.Requires {
+			check, _ := evidence.Of(r.Check)
+			needed = needed || check.Precedes(to)
+			asked[r.Check] = true
+		}
+		if needed {
+			gates = append(gates, v.CriterionGate(item))
+		}
+	}
+	for _, check := range evidence.All() {
+		if check.Always && check.Precedes(to) && !asked[check.ID] {
+			gates = append(gates, v.CheckGate(check.ID))
+		}
 	}
 	return gates
 }

@@ -42,11 +42,12 @@ func open(t *testing.T, soak time.Duration) *rig {
 	cfg.Queues = []string{"orders"}
 	cfg.Source.Standalone.URL = migration.Secret(r.src.URL())
 	cfg.Ingestion.URL = r.journal.URL
+	cfg.Migration.Guardrails.MaxSilence = time.Second
 	use := stepstest.Target(t, &cfg, r.dst)
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		e := b.Env
 		r.parts = Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
-			Journal: e.Journal, Streams: e.Streams, Soak: soak}
+			Journal: e.Journal, Streams: e.Streams, Vitals: e.Vitals, Soak: soak}
 		return []engine.Step{r.parts.Step()}
 	})
 	use(r.Env)
@@ -114,7 +115,7 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 	for _, tc := range []struct {
 		rule string
 		move migration.StageMove
-		red  string // the one gate that does not hold; empty: all hold
+		red  string // the gates that do not hold; empty: all hold
 		make func(t *testing.T, r *rig, v *progress.View)
 	}{
 		{rule: "all hold for dual write", move: toDualWrite},
@@ -151,7 +152,7 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 					"type": "executed", "order": "o1", "side": "target", "mode": "shadow",
 					"outcome": "compared", "result": "another"})...)
 			}},
-		{rule: "the journal is not current", move: toDualWrite, red: "ledger",
+		{rule: "the journal is not current", move: toDualWrite, red: "ledger guardrails",
 			make: func(t *testing.T, r *rig, _ *progress.View) {
 				r.journal.Set(func() { r.journal.Down = true })
 				redistest.Eventually(t, stepstest.Patience, func() error {
@@ -173,6 +174,70 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 				r.write(t, copied("o1", v.At.Add(-30*time.Second), true)...)
 				r.write(t, copied("o2", v.At.Add(-30*time.Second), false)...)
 			}},
+		{rule: "the target stands still", move: toDualWrite, red: "target-adds guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.dst.Freeze()
+				t.Cleanup(r.dst.Thaw)
+			}},
+		{rule: "the source stands still", move: toDualWrite, red: "guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.src.Freeze()
+				t.Cleanup(r.src.Thaw)
+			}},
+		{rule: "the target takes no writes", move: toDualWrite, red: "target-adds guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				err := r.dst.Client().ConfigSet(t.Context(), "maxmemory", "1").Err()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{rule: "nobody has added there yet", move: toLive, red: "target-adds", make: atShadow},
+		{rule: "the app added there just now", move: toLive,
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				atShadow(t, r, v)
+				r.write(t, copied("o1", r.Clock.Now(), true)...)
+			}},
+		{rule: "the app's last add there is long ago", move: toLive, red: "target-adds",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				atShadow(t, r, v)
+				r.write(t, copied("o1", r.Clock.Now().Add(-time.Hour), true)...)
+			}},
+		{rule: "it is dated in the future", move: toLive, red: "target-adds",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				atShadow(t, r, v)
+				r.write(t, copied("o1", r.Clock.Now().Add(time.Hour), true)...)
+			}},
+		{rule: "the app's last add there failed", move: toLive, red: "target-adds",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				atShadow(t, r, v)
+				r.write(t, copied("o1", r.Clock.Now(), true)...)
+				r.write(t, failed("o2", "target", 1)...)
+			}},
+		{rule: "many webhooks were refused", move: toDualWrite, red: "guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.write(t, refused(r.parts.Vitals.Limits.MaxRefused+1)...)
+			}},
+		{rule: "a few webhooks were refused", move: toDualWrite,
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.write(t, refused(r.parts.Vitals.Limits.MaxRefused)...)
+			}},
+		{rule: "many adds failed", move: toDualWrite, red: "guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.write(t, failed("o2", "source", r.parts.Vitals.Limits.MaxRefused+1)...)
+			}},
+		{rule: "an order has waited long on the app's disk", move: toDualWrite, red: "guardrails",
+			make: func(t *testing.T, r *rig, _ *progress.View) {
+				r.journal.Set(func() {
+					r.journal.Intake = map[string]any{"backlog": 1,
+						"oldestAt": r.Clock.Now().Add(-time.Hour).UnixMilli()}
+				})
+				redistest.Eventually(t, stepstest.Patience, func() error {
+					if p, err := r.Env.Journal.Pulse(0); err != nil || p.Waiting.Orders == 0 {
+						return engine.NotYet("%+v, %v", p, err)
+					}
+					return nil
+				})
+			}},
 		{rule: "the way back was never tried", move: toLive, red: "check:" + evidence.Rollback,
 			make: func(_ *testing.T, _ *rig, v *progress.View) { v.Latest = nil }},
 	} {
@@ -184,10 +249,7 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 				tc.make(t, r, &v)
 			}
 			gates := r.parts.forwardGates(t.Context(), v, tc.move)
-			want := []string{}
-			if tc.red != "" {
-				want = []string{tc.red}
-			}
+			want := strings.Fields(tc.red)
 			if got := stepstest.Reds(gates); !slices.Equal(got, want) {
 				t.Errorf("red are %v, want %v: %+v", got, want, migration.Failing(gates))
 			}
@@ -198,6 +260,28 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// atShadow has the queue stand where the app adds copies on the target.
+func atShadow(_ *testing.T, _ *rig, v *progress.View) { v.Routing.Stage = migration.StageShadow }
+
+// refused are webhooks that were answered with 503.
+func refused(n int) []map[string]any {
+	var out []map[string]any
+	for range n {
+		out = append(out, map[string]any{"type": "delivery", "order": "refused", "status": 503})
+	}
+	return out
+}
+
+// failed are adds of an order to a side that failed.
+func failed(order, side string, n int) []map[string]any {
+	var out []map[string]any
+	for range n {
+		out = append(out, map[string]any{"type": "enqueued", "order": order, "side": side,
+			"ok": false, "error": "no answer", "stage": "shadow"})
+	}
+	return out
 }
 
 func TestTheServersEventsMustBeFollowed(t *testing.T) {
@@ -318,25 +402,88 @@ func TestAMoveAndItsWayBackAreMeasuredAndTheWayBackIsEvidence(t *testing.T) {
 
 func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 	t.Parallel()
-	r := open(t, time.Hour)
-	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
-	redistest.Eventually(t, stepstest.Patience, func() error {
-		now, err := r.Store.Run(t.Context(), run.ID)
-		if err == nil && !strings.Contains(now.Progress, "watching for another") {
-			err = engine.NotYet("%s: %s", now.State, now.Progress)
-		}
-		return err
-	})
 	ran := func(side string) map[string]any {
 		return map[string]any{"type": "executed", "order": "o1", "side": side,
 			"mode": "authoritative", "outcome": "applied", "result": "r"}
 	}
-	r.write(t, ran("source"), ran("target"))
-	run = r.Await(t, run.ID, migration.RunFailed)
-	if !strings.Contains(run.Error, "1 processed twice") {
-		t.Errorf("%s", run.Error)
+	for _, tc := range []struct {
+		rule, says string
+		make       func(t *testing.T, r *rig)
+	}{
+		{"an order took effect twice", "1 processed twice", func(t *testing.T, r *rig) {
+			r.write(t, ran("source"), ran("target"))
+		}},
+		{"the target stands still", "an add on the target took at least",
+			func(t *testing.T, r *rig) {
+				r.dst.Freeze()
+				t.Cleanup(r.dst.Thaw)
+			}},
+		{"webhooks are refused", "1000 webhooks were refused", func(t *testing.T, r *rig) {
+			r.write(t, refused(1000)...)
+		}},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, time.Hour)
+			run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+			redistest.Eventually(t, stepstest.Patience, func() error {
+				now, err := r.Store.Run(t.Context(), run.ID)
+				if err == nil && !strings.Contains(now.Progress, "watching for another") {
+					err = engine.NotYet("%s: %s", now.State, now.Progress)
+				}
+				return err
+			})
+			tc.make(t, r)
+			run = r.Await(t, run.ID, migration.RunFailed)
+			if !strings.Contains(run.Error, tc.says) {
+				t.Errorf("%s", run.Error)
+			}
+			if now := r.View(t).Routing; now.Stage != migration.StageOff {
+				t.Errorf("the flags still say %s", now)
+			}
+		})
 	}
-	if now := r.View(t).Routing; now.Stage != migration.StageOff {
-		t.Errorf("the flags still say %s", now)
+}
+
+// A worker that hangs on the target does not acknowledge the flags in time. That must not send
+// orders there again.
+func TestAMoveBackThatFailsIsNotTakenForwardAgain(t *testing.T) {
+	t.Parallel()
+	for rule, by := range map[string]string{
+		"it failed by itself": "",
+		"a person cancels it": "ada",
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, 0)
+			source := migration.SourceStandalone
+			r.Route(t, migration.Routing{Stage: migration.StageDualWrite, Source: source})
+			r.worker.Behind(true)
+			back := migration.Params{To: migration.StageOff}
+			run := r.Start(t, migration.StepCutover, back)
+			redistest.Eventually(t, stepstest.Patience, func() error {
+				if now := r.View(t).Routing; now.Stage != migration.StageOff {
+					return engine.NotYet("the flags say %s", now)
+				}
+				return nil
+			})
+			run, err := r.Store.Run(t.Context(), run.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run.CancelledBy = by
+			r.worker.Behind(false)
+			undo := r.parts.actions(back)[0].Undo
+			if err := undo(t.Context(), r.Call(t, run, "set-flags")); err != nil {
+				t.Fatal(err)
+			}
+			want := migration.StageOff
+			if by != "" {
+				want = migration.StageDualWrite
+			}
+			if now := r.View(t).Routing; now.Stage != want {
+				t.Errorf("the flags say %s, want %s", now, want)
+			}
+		})
 	}
 }

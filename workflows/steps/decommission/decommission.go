@@ -402,10 +402,10 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 		return c.Evidence(
 			ctx,
 			evidence.Ledger,
-			migration.Observed,
+			migration.Attested,
 			"the app's whole journal",
 			facts,
 		)
 	}
-	return c.Prove(ctx, evidence.Ledger, migration.Observed, "the app's whole journal", facts)
+	return c.Prove(ctx, evidence.Ledger, migration.Attested, "the app's whole journal", facts)
 }

@@ -129,7 +129,7 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 	return facts, c.Prove(
 		ctx,
 		evidence.DualWrite,
-		migration.Observed,
+		migration.Attested,
 		"the app's journal of both sides",
 		facts,
 	)

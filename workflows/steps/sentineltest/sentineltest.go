@@ -88,7 +88,7 @@ func (s Parts) Step() engine.Step {
 							ctx,
 							func(s string) { c.Log("%s", s) },
 						)
-						firstAdd := probe.stop(report.StartedAt)
+						firstAdd := probe.stop(ctx, report.StartedAt, err == nil)
 						if err != nil {
 							return nil, err
 						}
@@ -98,11 +98,11 @@ func (s Parts) Step() engine.Step {
 						}
 						c.Log(
 							"planned failover %s -> %s: writes blocked for %d ms, BullMQ adds "+
-								"again after %d ms, %d of %d acknowledged canary writes lost",
+								"again after %s, %d of %d acknowledged canary writes lost",
 							facts.OldMaster,
 							facts.NewMaster,
-							facts.BlockedMS,
-							facts.FirstAddMS,
+							report.BlockedMS,
+							facts.FirstAddMS.Text(ms),
 							facts.LostAcknowledged,
 							facts.Acknowledged,
 						)
@@ -113,6 +113,9 @@ func (s Parts) Step() engine.Step {
 								facts.LostAcknowledged,
 								facts.LostAdds,
 							)
+						}
+						if late, err := facts.Late(); err != nil || late != "" {
+							return nil, errors.Join(err, named(late))
 						}
 						return facts, s.Servers.RecordReadiness(ctx, c)
 					},
@@ -150,7 +153,7 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 	}
 	probe := startProbe(ctx, s)
 	report, err := s.Servers.Cluster.AutomaticFailover(ctx, func(s string) { c.Log("%s", s) })
-	firstAdd := probe.stop(report.StartedAt)
+	firstAdd := probe.stop(ctx, report.StartedAt, err == nil)
 	facts := failoverFacts(report, firstAdd)
 	if err != nil {
 		// A master that went away and was not replaced is a result, and it ends a row of
@@ -173,14 +176,14 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 		return nil, err
 	}
 	c.Log(
-		"automatic failover %s -> %s: detected after %d ms, elected after %d ms, writes after %d "+
-			"ms, BullMQ adds after %d ms, %d of %d acknowledged writes lost",
+		"automatic failover %s -> %s: detected after %d ms, elected after %d ms, writes after %s, "+
+			"BullMQ adds after %s, %d of %d acknowledged writes lost",
 		facts.OldMaster,
 		facts.NewMaster,
 		facts.DetectMS,
 		facts.ElectionMS,
-		facts.FirstWriteMS,
-		facts.FirstAddMS,
+		facts.FirstWriteMS.Text(ms),
+		facts.FirstAddMS.Text(ms),
 		facts.LostAcknowledged,
 		facts.Acknowledged,
 	)
@@ -193,17 +196,37 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 	)
 }
 
-func failoverFacts(r sentinel.FailoverReport, firstAddMS int64) evidence.FailoverFacts {
+func ms(n int64) string { return fmt.Sprintf("%d ms", n) }
+
+// named makes an error of what is wrong; nil where nothing is.
+func named(wrong string) error {
+	if wrong == "" {
+		return nil
+	}
+	return errors.New(wrong)
+}
+
+// seen is what a report measured; a report leaves 0 what it did not come to.
+func seen(n int64) migration.Figure {
+	if n <= 0 {
+		return migration.Figure{}
+	}
+	return migration.Measured(n)
+}
+
+func failoverFacts(
+	r sentinel.FailoverReport, firstAddMS migration.Figure,
+) evidence.FailoverFacts {
 	return evidence.FailoverFacts{
 		Kind:             r.Kind,
 		OldMaster:        r.OldMaster,
 		NewMaster:        r.NewMaster,
 		DetectMS:         r.DetectMS,
 		ElectionMS:       r.ElectionMS,
-		FirstWriteMS:     r.FirstWriteMS,
+		FirstWriteMS:     seen(r.FirstWriteMS),
 		FirstAddMS:       firstAddMS,
-		BlockedMS:        r.BlockedMS,
-		RecoveredMS:      r.RecoveredMS,
+		BlockedMS:        seen(r.BlockedMS),
+		RecoveredMS:      seen(r.RecoveredMS),
 		Acknowledged:     r.Acknowledged,
 		LostAcknowledged: r.LostAcknowledged,
 	}
@@ -233,12 +256,16 @@ func startProbe(ctx context.Context, s Parts) *probe {
 			sent := time.Now()
 			id := environment.CanaryID()
 			r, err := s.App.Canary(ctx, id)
-			if ctx.Err() != nil {
+			if ctx.Err() != nil && time.Since(sent) < uninterrupted {
 				return
 			}
-			p.mu.Lock()
-			p.seen = append(p.seen, probed{id, sent, time.Now(), err == nil && r.Status == 200})
-			p.mu.Unlock()
+			// what the app adds on the target says nothing of the source
+			if err != nil || r.Side != "target" {
+				p.mu.Lock()
+				ok := err == nil && r.Status == 200
+				p.seen = append(p.seen, probed{id, sent, time.Now(), ok})
+				p.mu.Unlock()
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
@@ -251,10 +278,22 @@ func startProbe(ctx context.Context, s Parts) *probe {
 // uninterrupted is the longest time between two accepted jobs that still counts as no interruption.
 const uninterrupted = time.Second
 
-// stop ends the probe and gives the milliseconds from start until the app took jobs again
-// for good, after having refused one or left one waiting. An app that was never interrupted
-// gives 0. One that took none to the end is past every limit.
-func (p *probe) stop(start time.Time) int64 {
+// stop ends the probe and gives the milliseconds from start until the app took jobs on the
+// source again for good, after having refused one or left one waiting. An app that was never
+// interrupted gives 0. wait has it go on until a job is accepted that was offered after this
+// call, or the limit is over: then it is at least as long as the app was seen to refuse.
+func (p *probe) stop(ctx context.Context, start time.Time, wait bool) migration.Figure {
+	if asked := time.Now(); wait {
+		left := time.Until(start.Add(evidence.FailoverLimitMS * time.Millisecond))
+		bounded, cancel := context.WithTimeout(ctx, max(left, uninterrupted))
+		_ = engine.Await(bounded, 50*time.Millisecond, func(context.Context) error {
+			if !p.acceptedSince(asked) {
+				return engine.NotYet("no job was accepted since")
+			}
+			return nil
+		}) // what it came to is in what was seen
+		cancel()
+	}
 	p.cancel()
 	p.done.Wait()
 	p.mu.Lock()
@@ -262,25 +301,37 @@ func (p *probe) stop(start time.Time) int64 {
 	return p.backAfter(start)
 }
 
-func (p *probe) backAfter(start time.Time) int64 {
+func (p *probe) acceptedSince(at time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.seen)
+	return n > 0 && p.seen[n-1].ok && p.seen[n-1].sent.After(at)
+}
+
+func (p *probe) backAfter(start time.Time) migration.Figure {
 	var back int64
-	last, refused := start, false
+	last, end, refused := start, start, false
 	for _, s := range p.seen {
-		switch {
-		case s.answered.Before(start):
-		case !s.ok:
-			refused = true
-		default:
-			if refused || s.answered.Sub(last) > uninterrupted {
-				back = s.answered.Sub(start).Milliseconds()
-			}
-			last, refused = s.answered, false
+		if s.answered.Before(start) {
+			continue
 		}
+		end = s.answered
+		if !s.ok {
+			refused = true
+			continue
+		}
+		if refused || s.answered.Sub(last) > uninterrupted {
+			back = s.answered.Sub(start).Milliseconds()
+		}
+		last, refused = s.answered, false
 	}
-	if refused || last.Equal(start) {
-		return evidence.FailoverLimitMS + 1
+	switch {
+	case end.Equal(start):
+		return migration.Figure{}
+	case refused:
+		return migration.AtLeast(end.Sub(start).Milliseconds())
 	}
-	return back
+	return migration.Measured(back)
 }
 
 // stalledLimit is how long a job may stay active without its lock until BullMQ runs it

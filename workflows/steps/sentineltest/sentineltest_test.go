@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -22,21 +23,21 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 	for _, tc := range []struct {
 		rule string
 		seen []probed
-		want int64
+		want migration.Figure
 	}{
-		{"never interrupted", []probed{at(-50, -40, true), at(50, 60, true), at(160, 170, true)}, 0},
-		{"refused, then accepted", []probed{at(50, 60, true), at(160, 170, false), at(270, 280, false), at(900, 950, true), at(1000, 1010, true)}, 950},
-		{"a refusal before the start does not count", []probed{at(-50, -40, false), at(50, 60, true)}, 0},
-		{"one that was left waiting counts without a refusal", []probed{at(50, 60, true), at(160, 4200, true)}, 4200},
-		{"refused to the end", []probed{at(50, 60, true), at(160, 170, false)}, evidence.FailoverLimitMS + 1},
-		{"no answer at all", nil, evidence.FailoverLimitMS + 1},
-		{"interrupted twice counts to the second return", []probed{at(10, 20, false), at(30, 40, true), at(50, 60, false), at(70, 80, true)}, 80},
+		{"never interrupted", []probed{at(-50, -40, true), at(50, 60, true), at(160, 170, true)}, migration.Measured(0)},
+		{"refused, then accepted", []probed{at(50, 60, true), at(160, 170, false), at(270, 280, false), at(900, 950, true), at(1000, 1010, true)}, migration.Measured(950)},
+		{"a refusal before the start does not count", []probed{at(-50, -40, false), at(50, 60, true)}, migration.Measured(0)},
+		{"one that was left waiting counts without a refusal", []probed{at(50, 60, true), at(160, 4200, true)}, migration.Measured(4200)},
+		{"refused to the end", []probed{at(50, 60, true), at(160, 170, false)}, migration.AtLeast(170)},
+		{"no answer at all", nil, migration.Figure{}},
+		{"interrupted twice counts to the second return", []probed{at(10, 20, false), at(30, 40, true), at(50, 60, false), at(70, 80, true)}, migration.Measured(80)},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			p := &probe{seen: tc.seen}
 			if got := p.backAfter(start); got != tc.want {
-				t.Errorf("%d ms, want %d", got, tc.want)
+				t.Errorf("%+v, want %+v", got, tc.want)
 			}
 		})
 	}

@@ -258,7 +258,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 	return facts, c.Prove(
 		ctx,
 		evidence.Retries,
-		migration.Observed,
+		migration.Attested,
 		"the app's journal of deliveries and executions",
 		facts,
 	)

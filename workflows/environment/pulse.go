@@ -1,0 +1,120 @@
+package environment
+
+import (
+	"cmp"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+)
+
+const (
+	// pulseMost is how many failures of one kind are remembered; more are more than any limit.
+	pulseMost = 10_000
+	// pulseAhead is how far an app's clock may be ahead of ours, in milliseconds: what it says
+	// went well later than that shows nothing.
+	pulseAhead = 5000
+)
+
+// pulse is how adds have gone lately by the app's own journal. Canaries do not count: tests
+// let them fail. The journal's lock guards it.
+type pulse struct {
+	refused []int64 // unix ms of each webhook that was answered with an error
+	adds    map[string]*sideAdds
+	waiting ledger.Backlog
+}
+
+// sideAdds is how adds to one side have gone. Times are unix ms; 0: never.
+type sideAdds struct {
+	LastOK, LastFailed int64
+	Error              string // of the last one that failed
+	failed             []int64
+}
+
+// note takes an event of the journal. What went wrong counts from when it was heard of,
+// where the journal is followed live, and what went well from when the app says it was:
+// neither clock can make it look better than it is.
+func (p *pulse) note(e ledger.Event, now int64, live bool) {
+	if e.Canary || e.Outcome == ledger.OutcomeCanary {
+		return
+	}
+	wrong := min(e.At, now)
+	if live {
+		wrong = now
+	}
+	switch {
+	case e.Type == ledger.EventDelivery && e.Status >= 500:
+		p.refused = remember(p.refused, wrong)
+	case e.Type == ledger.EventEnqueued && e.OK && e.At <= now+pulseAhead:
+		a := p.side(e.Side)
+		a.LastOK = max(a.LastOK, min(e.At, now))
+	case e.Type == ledger.EventEnqueued && !e.OK:
+		a := p.side(e.Side)
+		a.failed, a.Error = remember(a.failed, wrong), e.Error
+		a.LastFailed = max(a.LastFailed, wrong)
+	}
+}
+
+func (p *pulse) side(side string) *sideAdds {
+	if p.adds == nil {
+		p.adds = map[string]*sideAdds{}
+	}
+	if p.adds[side] == nil {
+		p.adds[side] = &sideAdds{}
+	}
+	return p.adds[side]
+}
+
+func remember(times []int64, at int64) []int64 {
+	if len(times) >= pulseMost {
+		times = times[pulseMost/2:]
+	}
+	return append(times, at)
+}
+
+func countSince(times []int64, since int64) (n int) {
+	for _, at := range times {
+		if at >= since {
+			n++
+		}
+	}
+	return n
+}
+
+// Pulse is how adds have gone since a time, by the app's journal.
+type Pulse struct {
+	Refused int // webhooks that were answered with an error
+	Sides   map[string]SidePulse
+	// Waiting are orders on the disk of the app's durable intake.
+	Waiting ledger.Backlog
+}
+
+// SidePulse is the same of one side. Times are unix ms; 0: never.
+type SidePulse struct {
+	LastOK, LastFailed int64
+	Failed             int    // since the time
+	Error              string // of the last one that failed
+}
+
+// Pulse gives how adds have gone since a time (unix ms); Unavailable while the journal is not
+// read to its end.
+func (t *Journal) Pulse(since int64) (Pulse, error) {
+	if _, err := t.Read(); err != nil {
+		return Pulse{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := Pulse{
+		Refused: countSince(t.pulse.refused, since),
+		Sides:   map[string]SidePulse{},
+		Waiting: t.pulse.waiting,
+	}
+	for side, a := range t.pulse.adds {
+		out.Sides[side] = SidePulse{LastOK: a.LastOK, LastFailed: a.LastFailed,
+			Failed: countSince(a.failed, since), Error: cmp.Or(a.Error, "no reason given")}
+	}
+	return out, nil
+}
+
+func (p *pulse) intake(i ingestion.Intake) {
+	p.waiting = ledger.Backlog{Orders: i.Backlog, Oldest: i.OldestAt}
+}
