@@ -97,9 +97,11 @@ func met(v progress.View) progress.View {
 			Criterion: migration.Criterion{ID: id, Title: id}, Verdict: migration.Met,
 		})
 	}
+	v.World = migration.World(nil).Look(v.At, migration.Empty())
 	v.Latest = map[string]migration.Evidence{evidence.Rollback: {
 		Check: evidence.Rollback, Proof: migration.Observed, ObservedAt: v.At,
-		Facts: json.RawMessage(`{"from":"dualwrite","to":"off","rollback_ms":10,"workers":1}`),
+		Subject: migration.Empty(),
+		Facts:   json.RawMessage(`{"from":"dualwrite","to":"off","rollback_ms":10,"workers":1}`),
 	}}
 	return v
 }
