@@ -80,7 +80,7 @@ func Operations() []Operation {
 	return slices.Concat(
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
-		workerOperations(), ofrepOperations(), waiverOperations(),
+		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,
 			Summary: "This document", Answer: map[string]any{},

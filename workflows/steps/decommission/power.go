@@ -124,9 +124,5 @@ func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
-		!errors.Is(err, sentinel.ErrSuspended) {
-		return nil, err
-	}
-	return m, nil
+	return m, s.Debts.Suspend(ctx, c, m)
 }

@@ -42,7 +42,7 @@ func open(t *testing.T) *rig {
 	use := stepstest.Target(t, &cfg, r.dst)
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		e := b.Env
-		return []engine.Step{Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal,
+		return []engine.Step{Parts{Servers: e.Servers, Debts: e.Debts, Workers: e.Workers, Journal: e.Journal,
 			Streams: e.Streams, Move: b.Config.Move}.Step()}
 	})
 	use(r.Env)
