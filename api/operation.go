@@ -64,6 +64,7 @@ const (
 
 // PathParameters describes the parameters in paths. Each means the same in every path.
 var PathParameters = map[string]string{
+	"debt":     "Number of something that a run has put on a server.",
 	"mid":      "ID of the migration.",
 	"step":     "ID of the step.",
 	"run":      "ID of the run.",
@@ -79,6 +80,7 @@ var PathParameters = map[string]string{
 func Operations() []Operation {
 	return slices.Concat(
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
+		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
 		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
 		[]Operation{{

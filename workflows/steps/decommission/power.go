@@ -27,6 +27,9 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
 		return nil, err
 	} else if !ok { // an attempt that was cut off may have powered some off
+		if err := s.Journal.AwaitRead(ctx); err != nil {
+			return nil, err
+		}
 		if failing := migration.Failing(s.mayPowerOff(ctx, c)); len(failing) > 0 {
 			return nil, errors.New(told(failing))
 		}
