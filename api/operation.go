@@ -81,7 +81,6 @@ func Operations() []Operation {
 	return slices.Concat(
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
-		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
 		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,

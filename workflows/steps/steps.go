@@ -54,7 +54,7 @@ func All(g Given) map[string]engine.Step {
 			RedisServer: cfg.RedisServer, Providers: cfg.Providers}.Step(),
 		webhookretry.Parts{Servers: e.Servers, Debts: e.Debts, Workers: e.Workers,
 			Journal: e.Journal,
-			Live: g.Live}.Step(),
+			Live:    g.Live}.Step(),
 		provision.Parts{Servers: e.Servers, Workers: e.Workers, Surveys: e.Surveys,
 			Managed: e.Managed, Probe: e.Probe, Vars: e.Vars, Now: g.Now}.Step(),
 		cutover.Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
