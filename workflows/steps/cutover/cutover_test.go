@@ -507,6 +507,7 @@ func TestAnApprovedMoveWaitsForWhatAProcessThatHasJustStartedDoesNotKnow(t *test
 	r.Stop()
 	cold := stepstest.Open(t, r.Config, func(b *stepstest.Bench) []engine.Step {
 		e := b.Env
+		b.Worker(t, "web.1") // before the run goes on
 		return []engine.Step{Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
 			Journal: e.Journal, Streams: e.Streams}.Step()}
 	})
@@ -517,7 +518,6 @@ func TestAnApprovedMoveWaitsForWhatAProcessThatHasJustStartedDoesNotKnow(t *test
 		}
 		return err
 	})
-	cold.Worker(t, "web.1")
 	cold.Watch(t)
 	cold.Await(t, "approved", migration.RunSucceeded)
 }
