@@ -181,7 +181,7 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/sentineltest": {
-		"bullmq/ledger", "sentinel", "workflows/engine", "workflows/environment",
+		"bullmq/ledger", "redisconn", "sentinel", "workflows/engine", "workflows/environment",
 		"workflows/evidence", "workflows/progress",
 	},
 	"workflows/steps/stepstest": {
@@ -190,7 +190,7 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/webhookretry": {
-		"bullmq/ledger", "redisconn", "webhooks", "workflows/engine",
+		"bullmq/ledger", "webhooks", "workflows/engine",
 		"workflows/environment", "workflows/evidence", "workflows/progress",
 	},
 }

@@ -64,6 +64,7 @@ const (
 
 // PathParameters describes the parameters in paths. Each means the same in every path.
 var PathParameters = map[string]string{
+	"debt":     "Number of something that a run has put on a server.",
 	"mid":      "ID of the migration.",
 	"step":     "ID of the step.",
 	"run":      "ID of the run.",
@@ -80,7 +81,7 @@ func Operations() []Operation {
 	return slices.Concat(
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
-		workerOperations(), ofrepOperations(), waiverOperations(),
+		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,
 			Summary: "This document", Answer: map[string]any{},

@@ -376,6 +376,22 @@ func (c *Client) Outage(ctx context.Context, mid string, length time.Duration) (
 	return o, err
 }
 
+// Debts lists what runs have put on servers and still have to take off.
+func (c *Client) Debts(ctx context.Context, mid string) (Debts, error) {
+	var d Debts
+	err := c.get(ctx, at(mid, "debts"), &d)
+	return d, err
+}
+
+// ChangeDebt lifts a debt, or drops it, and gives what is owed then.
+func (c *Client) ChangeDebt(
+	ctx context.Context, mid string, id int64, in DebtChange,
+) (Debts, error) {
+	var d Debts
+	err := c.call(ctx, http.MethodPost, at(mid, "debts", number(id)), in, &d)
+	return d, err
+}
+
 // Notifications gives the channels, the open alerts and what was sent last.
 func (c *Client) Notifications(ctx context.Context, mid string) (Notifications, error) {
 	var n Notifications

@@ -61,14 +61,15 @@ func judgeMinReplicas(f *facts) outcome {
 	have, known := f.number("connected_slaves")
 	good, goodKnown := f.number("min_slaves_good_slaves")
 	switch {
+	case want >= fenced:
+		return problem("the server is fenced (min-replicas-to-write %d): it accepts no writes, "+
+			"on a replica once it is promoted", want).
+			byDoing("switchyard debts names the run that fenced it, and lifts what no run holds. "+
+				"If it names none: CONFIG SET min-replicas-to-write %d.", want-fenced)
 	case f.info["role"] == "slave":
 		return ok("%d, on a replica: takes effect when it is promoted", want)
 	case !known:
 		return noInfo("how many replicas are connected")
-	case want >= fenced:
-		return problem("the server is fenced by Switchyard (min-replicas-to-write %d): it "+
-			"accepts no writes, as intended after its queues were moved", want).as(Info).
-			byDoing("Nothing, if its queues live elsewhere now; otherwise roll the move back.")
 	case goodKnown && want > good:
 		return problem(
 			"%d required, %d connected and in sync: every add is refused now", want, good)

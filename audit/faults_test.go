@@ -105,7 +105,7 @@ func TestFaultsAreFoundAndExplainedAndGoWhenPutRight(t *testing.T) {
 			cure: func(t *testing.T, c redis.UniversalClient) {
 				do(t, c, "CONFIG", "SET", "min-replicas-to-write", "0")
 			}},
-		{check: "min-replicas", fault: "fenced", severity: Info, says: "fenced by Switchyard",
+		{check: "min-replicas", fault: "fenced", severity: Critical, says: "it accepts no writes",
 			prepare: func(t *testing.T, _ *redistest.Server, c redis.UniversalClient) {
 				if _, err := redisconn.Fence(t.Context(), c); err != nil {
 					t.Fatal(err)

@@ -55,6 +55,8 @@ type commands struct {
 	Flags    flagsCmd    `cmd:"" help:"List, check, import, export, kill and roll back flags."`
 	Keys     keysCmd     `cmd:"" help:"Manage the keys of programs that read flags."`
 
+	Debts debtsCmd `cmd:"" help:"Show what runs have left on servers, and take it off."`
+
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`

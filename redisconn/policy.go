@@ -104,6 +104,34 @@ func Fenced(ctx context.Context, c redis.UniversalClient) (bool, error) {
 	return n >= fenceBase, err
 }
 
+// WriteNeeds is what a server needs to accept a write.
+type WriteNeeds struct {
+	Role      string // master or slave
+	Required  int    // min-replicas-to-write
+	Connected int    // replicas
+}
+
+// Fenced reports whether it is Fence's.
+func (n WriteNeeds) Fenced() bool { return n.Required >= fenceBase }
+
+// WritesNeed reads them. Blocked: this user may not read the server's settings.
+func WritesNeed(ctx context.Context, c redis.UniversalClient) (WriteNeeds, error) {
+	required, err := minReplicasOf(ctx, c)
+	if err != nil {
+		return WriteNeeds{}, Explain(err)
+	}
+	text, err := c.Info(ctx, "replication").Result()
+	if err != nil {
+		return WriteNeeds{}, Explain(err)
+	}
+	info := ParseInfo(text)
+	connected, err := strconv.Atoi(info["connected_slaves"])
+	if err != nil {
+		return WriteNeeds{}, errors.New("INFO does not tell how many replicas are connected")
+	}
+	return WriteNeeds{info["role"], required, connected}, nil
+}
+
 func minReplicasOf(ctx context.Context, c redis.UniversalClient) (int, error) {
 	got, err := Config(ctx, c, minReplicas)
 	if err != nil {

@@ -88,18 +88,8 @@ func (d *drill) run(ctx context.Context, trigger func(*drill) error) error {
 	return err
 }
 
-// prepare clears what an interrupted drill left behind, refuses if a failover would
-// not work, and records the current settings.
+// prepare refuses if a failover would not work, and records the current settings.
 func (d *drill) prepare(ctx context.Context) error {
-	nodes, err := d.c.NodeAddrs(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if err := redisconn.Unfence(ctx, d.c.Node(n), ""); err != nil {
-			return fmt.Errorf("%s: %w", n, err)
-		}
-	}
 	checks, err := d.c.Readiness(ctx)
 	if err != nil {
 		return err
@@ -122,6 +112,12 @@ func (d *drill) prepare(ctx context.Context) error {
 	d.report.OldMaster = d.before.Master
 	d.start = time.Now()
 	return nil
+}
+
+// others are the nodes that may become the master.
+func (d *drill) others() []string {
+	return slices.DeleteFunc(slices.Clone(d.before.Nodes),
+		func(addr string) bool { return addr == d.before.Master })
 }
 
 // watch waits for the new master, the application's first write on it, and the old
@@ -241,10 +237,7 @@ func (d *drill) lift(ctx context.Context) error {
 // replicasEqual waits until every replica has applied what the paused master produced:
 // a sentinel may choose any of them.
 func (c *Cluster) replicasEqual(ctx context.Context, d *drill) error {
-	for _, addr := range d.before.Nodes {
-		if addr == d.before.Master {
-			continue
-		}
+	for _, addr := range d.others() {
 		if _, err := equalOffsets(ctx, c.Node(addr), c.Node(d.before.Master)); err != nil {
 			return fmt.Errorf("replica %s: %w", addr, err)
 		}

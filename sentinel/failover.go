@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
@@ -56,16 +57,23 @@ type FailoverReport struct {
 // asks a sentinel for a failover, and makes the old master a replica of the new
 // one. It refuses (kind Blocked, with the gates) if Readiness fails. log, if not
 // nil, is called for each step. A plain SENTINEL FAILOVER would lose about a second
-// of acknowledged writes.
+// of acknowledged writes. What it puts on the old master is written down in owed first,
+// and struck out when it is off; owed may be nil.
 func (c *Cluster) PlannedFailover(
-	ctx context.Context, log func(string),
+	ctx context.Context, owed migration.Debts, log func(string),
 ) (FailoverReport, error) {
 	return c.drill(ctx, "planned", log, func(d *drill) error {
-		master := c.Node(d.report.OldMaster)
-		d.cleanup = func(ctx context.Context) error { return thaw(ctx, master) }
-		if err := master.Do(ctx, "CLIENT", "PAUSE", pauseBudget.Milliseconds(),
-			"WRITE").Err(); err != nil {
-			return redisconn.Explain(err)
+		old := d.report.OldMaster
+		master := c.Node(old)
+		d.cleanup = func(ctx context.Context) error {
+			if err := redisconn.UnfencePaid(ctx, master, owed, old); err != nil {
+				return err
+			}
+			return redisconn.UnpausePaid(ctx, master, owed, old, "WRITE")
+		}
+		if err := redisconn.PauseOwing(ctx, master, owed, old, "WRITE",
+			pauseBudget); err != nil {
+			return err
 		}
 		d.note("writes are held back")
 		if err := c.replicasEqual(ctx, d); err != nil {
@@ -74,7 +82,7 @@ func (c *Cluster) PlannedFailover(
 		d.note("every replica has every write")
 		// The held-back writes must fail, not be acknowledged, should the pause end
 		// before the old master is a replica.
-		if _, err := redisconn.Fence(ctx, master); err != nil {
+		if err := redisconn.FenceOwing(ctx, master, owed, old, d.others()...); err != nil {
 			return err
 		}
 		if err := c.requestFailover(ctx); err != nil {
@@ -90,7 +98,7 @@ func (c *Cluster) PlannedFailover(
 			if err := demoteOld(ctx, master, host, port); err != nil {
 				return err
 			}
-			return thaw(ctx, master)
+			return d.cleanup(ctx)
 		}
 		return nil
 	})
@@ -103,28 +111,27 @@ func (c *Cluster) PlannedFailover(
 // commands held back by the pause are refused when it ends instead of being
 // acknowledged by a master that is about to be demoted. The pause ends by itself
 // after down-after plus 5 s; the fence is lifted once the old master is a replica,
-// even if ctx ends, and at the start of the next drill should this process die. It
-// refuses if Readiness fails.
+// even if ctx ends. Both are written down in owed first, for whoever has to lift them
+// should this process die; owed may be nil. It refuses if Readiness fails.
 func (c *Cluster) AutomaticFailover(
-	ctx context.Context, log func(string),
+	ctx context.Context, owed migration.Debts, log func(string),
 ) (FailoverReport, error) {
 	return c.drill(ctx, "automatic", log, func(d *drill) error {
-		node := c.Node(d.report.OldMaster)
+		old := d.report.OldMaster
+		node := c.Node(old)
 		pause := time.Duration(d.before.DownAfterMS)*time.Millisecond + electionBudget
-		before, err := redisconn.Config(ctx, node, "min-replicas-to-write")
-		if err != nil {
-			return err
-		}
 		d.cleanup = func(ctx context.Context) error {
-			return redisconn.Unfence(ctx, node, before["min-replicas-to-write"])
+			if err := redisconn.UnfencePaid(ctx, node, owed, old); err != nil {
+				return err
+			}
+			return redisconn.UnpausePaid(ctx, node, owed, old, "ALL")
 		}
 		// Fence before pausing: afterwards this connection is held back too.
-		if _, err := redisconn.Fence(ctx, node); err != nil {
+		if err := redisconn.FenceOwing(ctx, node, owed, old, d.others()...); err != nil {
 			return err
 		}
-		if err := node.Do(ctx, "CLIENT", "PAUSE", pause.Milliseconds(),
-			"ALL").Err(); err != nil {
-			return redisconn.Explain(err)
+		if err := redisconn.PauseOwing(ctx, node, owed, old, "ALL", pause); err != nil {
+			return err
 		}
 		d.note(fmt.Sprintf("the master is unresponsive for %s", pause))
 		return nil

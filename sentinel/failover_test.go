@@ -29,7 +29,7 @@ func deployment(
 func TestCriterion_sentinel_failover_planned(t *testing.T) {
 	t.Parallel()
 	_, c := deployment(t)
-	r, err := c.PlannedFailover(t.Context(), func(s string) { t.Log(s) })
+	r, err := c.PlannedFailover(t.Context(), nil, func(s string) { t.Log(s) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestCriterion_sentinel_failover_planned(t *testing.T) {
 func TestCriterion_sentinel_failover_automatic(t *testing.T) {
 	t.Parallel()
 	d, c := deployment(t)
-	r, err := c.AutomaticFailover(t.Context(), func(s string) { t.Log(s) })
+	r, err := c.AutomaticFailover(t.Context(), nil, func(s string) { t.Log(s) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestAutomaticFailoverLiftsTheFenceWhenCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.AutomaticFailover(ctx, func(s string) {
+	_, err = c.AutomaticFailover(ctx, nil, func(s string) {
 		if len(s) > 10 && s[:10] == "the master" {
 			cancel()
 		}
@@ -95,7 +95,7 @@ func TestAPlannedFailoverThatStopsHalfwayGivesTheMasterBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.PlannedFailover(ctx, func(s string) {
+	_, err = c.PlannedFailover(ctx, nil, func(s string) {
 		if s == "every replica has every write" {
 			cancel()
 		}
@@ -142,8 +142,7 @@ func TestADrillDoesNotStartOnADeploymentThatIsNotReady(t *testing.T) {
 		"volatile-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PlannedFailover(t.Context(),
-		nil); migration.KindOf(err) != migration.Blocked {
+	if _, err := c.PlannedFailover(t.Context(), nil, nil); migration.KindOf(err) != migration.Blocked {
 		t.Errorf("got %v", err)
 	}
 }

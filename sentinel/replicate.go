@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,8 @@ import (
 // interruption at any point.
 
 const (
-	// the pause ends by itself after this, whatever happens to us
-	freezeLimit = 5 * time.Second
+	// FreezeLimit is when the pause of a switch ends by itself, whatever happens to us.
+	FreezeLimit = 5 * time.Second
 	// how long the offsets may take to become equal before the switch is called off
 	equalLimit  = 2 * time.Second
 	followLimit = 15 * time.Second
@@ -291,12 +293,35 @@ func SwitchBack(
 	return r, nil
 }
 
+// Superseded names the peer that was promoted from this server's own stream; "" when none
+// was. Writes that such a server takes would be lost. A replica
+// takes none and is not superseded. A peer that does not answer is an error: it may be the
+// one.
+func Superseded(
+	ctx context.Context, c redis.UniversalClient, peers map[string]redis.UniversalClient,
+) (string, error) {
+	own, err := replicationOf(ctx, c)
+	if err != nil || own.role != "master" {
+		return "", err
+	}
+	for _, addr := range slices.Sorted(maps.Keys(peers)) {
+		peer, err := replicationOf(ctx, peers[addr])
+		if err != nil {
+			return "", fmt.Errorf("whether %s has taken over is not known: %w", addr, err)
+		}
+		if peer.role == "master" && peer.previousID == own.id {
+			return addr, nil
+		}
+	}
+	return "", nil
+}
+
 // freeze holds back writes on source, waits until newMaster has every byte, and
 // fences source.
 func freeze(
 	ctx context.Context, newMaster, source redis.UniversalClient,
 ) (offset int64, err error) {
-	if err := source.Do(ctx, "CLIENT", "PAUSE", freezeLimit.Milliseconds(),
+	if err := source.Do(ctx, "CLIENT", "PAUSE", FreezeLimit.Milliseconds(),
 		"WRITE").Err(); err != nil {
 		return 0, redisconn.Explain(err)
 	}

@@ -225,7 +225,7 @@ func soak(
 		var err error
 		switch {
 		case kind == "planned":
-			r, err = c.PlannedFailover(t.Context(), nil)
+			r, err = c.PlannedFailover(t.Context(), nil, nil)
 		case i%2 == 0:
 			r, err = c.ObserveFailover(t.Context(), nil, d.Kill)
 		default:

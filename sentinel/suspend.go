@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // settleTime bounds how long sentinels may take to find the replicas (INFO every 10
@@ -185,3 +187,32 @@ func isNoSuchMaster(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "ERR No such master") ||
 		strings.Contains(err.Error(), "No such master"))
 }
+
+// Watcher is what one configured sentinel watches.
+type Watcher struct {
+	Addr        string
+	Master      string // the address it names; "" when it monitors no such master
+	DownAfterMS int64
+	Err         error // why it could not be asked; then the others say nothing
+}
+
+// Watchers asks every configured sentinel what it watches.
+func (c *Cluster) Watchers(ctx context.Context) []Watcher {
+	out, _ := each(c, func(s member) (Watcher, error) {
+		w := Watcher{Addr: s.addr}
+		m, err := s.client.Master(ctx, c.endpoint.MasterName).Result()
+		switch {
+		case isNoSuchMaster(err):
+		case err != nil:
+			w.Err = redisconn.Explain(err)
+		default:
+			w.Master = net.JoinHostPort(m["ip"], m["port"])
+			w.DownAfterMS = int64(number(m["down-after-milliseconds"]))
+		}
+		return w, nil
+	})
+	return out
+}
+
+// Sentinels are the addresses of the configured sentinels.
+func (c *Cluster) Sentinels() []string { return slices.Clone(c.endpoint.SentinelAddrs) }

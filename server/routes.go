@@ -30,6 +30,7 @@ func (s *Server) routes() []site.Route {
 		s.ledgerRoutes(),
 		s.waiverRoutes(),
 		s.notificationRoutes(),
+		s.debtRoutes(),
 		s.auditLogRoutes(),
 		flagadmin.Routes(s.Site),
 		s.flags.Routes(),

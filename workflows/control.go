@@ -159,6 +159,7 @@ func (c *Control) assemble() (err error) {
 			Workers: e.Workers,
 			Streams: e.Streams,
 			Vitals:  e.Vitals,
+			Debts:   e.Debts,
 			Load:    e.Load,
 			Outage:  c.outage,
 			Costs:   c.costs,
@@ -214,6 +215,7 @@ func (c *Control) lead(ctx context.Context) {
 	tasks.Go(func() { c.followStreams(ctx) })
 	tasks.Go(func() { c.notifier.Run(ctx) })
 	tasks.Go(func() { c.guard(ctx) })
+	tasks.Go(func() { c.liftDebts(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
 }

@@ -263,3 +263,56 @@ func TestARunOfAStepThatThisVersionLacksFailsAndSaysSo(t *testing.T) {
 		t.Fatalf("error %q", r.Error)
 	}
 }
+
+// A process that dies between the record of an action in the run and the one in the workflow
+// engine's history: the run's decides, and nothing is done twice.
+func TestAnActionThatIsRecordedIsNotCarriedOutAgain(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule   string
+		b      func(context.Context, *engine.Call) error
+		killed string // action and state at which the process dies
+		ends   migration.RunState
+		did    []string
+	}{
+		{"done", nil, "b done", migration.RunSucceeded, []string{"do a", "do b", "do c"}},
+		{
+			"failed", fails, "b failed", migration.RunFailed,
+			[]string{"do a", "do b", "undo b", "undo a"},
+		},
+		{
+			"undone", fails, "b undone", migration.RunFailed,
+			[]string{"do a", "do b", "undo b", "undo a"},
+		},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			n, cfg := newNotes(), settings(t.TempDir())
+			s := step("one", migration.ApprovalNone,
+				n.act("a", nil), n.act("b", tc.b), n.act("c", nil))
+			first := openBench(t, cfg, planOf(false, s), s)
+			died := make(chan struct{})
+			die := sync.OnceFunc(func() { first.stop(); close(died) })
+			first.OnChange(func(topic string) {
+				id, isRun := strings.CutPrefix(topic, "run:")
+				if !isRun {
+					return
+				}
+				r, err := first.store.Run(context.Background(), id)
+				if err == nil && strings.Contains(states(r), tc.killed) {
+					die()
+				}
+			})
+			r := first.begin(t, "one")
+			<-died
+			ok(t, first.close())
+			second := openBench(t, cfg, planOf(false, s), s)
+			r = second.awaitState(t, r.ID, tc.ends)
+			n.want(t, tc.did...)
+			if tc.ends == migration.RunFailed &&
+				!strings.HasPrefix(r.Error, "Action b: it did not work") {
+				t.Errorf("it failed with %q", r.Error)
+			}
+		})
+	}
+}

@@ -177,6 +177,9 @@ func (m *monitor) run(ctx context.Context) {
 				if err := m.look(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("monitor", "migration", mig.ID, "err", err)
 				}
+				if err := m.env.Debts.LiftUnheld(ctx, mig.ID); err != nil && ctx.Err() == nil {
+					m.log.Warn("debts are not looked for", "migration", mig.ID, "err", err)
+				}
 				if err := m.notifier.Observe(ctx, mig); err != nil && ctx.Err() == nil {
 					m.log.Warn("alerts are not looked for", "migration", mig.ID, "err", err)
 				}

@@ -33,6 +33,7 @@ type Options struct {
 	Workers *environment.Workers
 	Streams *environment.Streams
 	Vitals  *environment.Vitals
+	Debts   *environment.Debts
 	Load    *environment.Load
 	Outage  *outage.Clock
 	Costs   *costs.Book
@@ -186,7 +187,7 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 	var found seen
 	var errs []error
 	looks := []func(context.Context, migration.Migration) (seen, error){
-		n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits, n.guardrails,
+		n.outage, n.intake, n.audit, n.orders, n.criteria, n.limits, n.guardrails, n.left,
 	}
 	for _, look := range looks {
 		s, err := look(ctx, mig)

@@ -51,6 +51,9 @@ func (e *Engine) attempt(
 	if err := e.persist(ctx, func() (err error) { current, err = e.store.Run(ctx, run.ID); return err }); err != nil {
 		return outcome{}, err
 	}
+	if out, known := recorded(current, a, undoing); known {
+		return out, nil
+	}
 	// An undo is never interrupted: half of it would be worse than all of it.
 	if current.CancelledBy != "" && !undoing {
 		untouched := slices.ContainsFunc(
@@ -107,7 +110,7 @@ func (e *Engine) attempt(
 	}
 	if cancelled && !undoing {
 		e.log(run.ID, a.ID, "warn", "cancelled by "+e.cancelledBy(ctx, run.ID))
-		return outcome{Cancelled: true}, save(migration.ActionFailed, "cancelled", nil)
+		return outcome{Cancelled: true}, save(migration.ActionFailed, cancelledDetail, nil)
 	}
 	e.log(run.ID, a.ID, "error", err.Error())
 	return outcome{
@@ -117,6 +120,31 @@ func (e *Engine) attempt(
 			err.Error(),
 			nil,
 		)
+}
+
+// cancelledDetail is the detail of an action that was interrupted by a person.
+const cancelledDetail = "cancelled"
+
+// recorded gives how an action ended by the run's own record. That one decides: DBOS writes a
+// second one after it, and a process may die in between, with the effect there and written
+// down. How an undo within a run failed is not told apart from how the action did, so such an
+// undo is carried out again: it looks first.
+func recorded(run migration.Run, a Action, undoing bool) (outcome, bool) {
+	i := slices.IndexFunc(run.Actions, func(was migration.RunAction) bool { return was.ID == a.ID })
+	if i < 0 {
+		return outcome{}, false
+	}
+	was := run.Actions[i]
+	switch {
+	case undoing && was.State == migration.ActionUndone,
+		!undoing && was.State == migration.ActionDone:
+		return outcome{}, true
+	case was.State != migration.ActionFailed || undoing && run.Rollback == "":
+		return outcome{}, false
+	case was.Detail == cancelledDetail && run.CancelledBy != "":
+		return outcome{Cancelled: true}, true
+	}
+	return outcome{Failed: a.Title + ": " + was.Detail}, true
 }
 
 func (e *Engine) cancelledBy(ctx context.Context, id string) string {

@@ -113,6 +113,21 @@ func (c *Call) Remember(ctx context.Context, v any) error {
 	)
 }
 
+// Owe writes down what the action is about to put on a server. What cannot be written down
+// is not put there.
+func (c *Call) Owe(ctx context.Context, d migration.Debt) error {
+	d.MigrationID, d.Run, d.Since = c.Run.MigrationID, c.Run.ID, c.Now()
+	return c.engine.persist(ctx, func() error { return c.engine.store.Owe(ctx, d) })
+}
+
+// Paid strikes out what was taken off a server, also when the action was cancelled meanwhile.
+func (c *Call) Paid(
+	ctx context.Context, kind migration.DebtKind, server, what string,
+) error {
+	ctx = context.WithoutCancel(ctx)
+	return c.engine.store.Paid(ctx, c.Run.MigrationID, kind, server, what)
+}
+
 // OrMissing gives err, or, where an earlier action did not leave what is needed, a conflict
 // that says so.
 func OrMissing(err error, text string) error {

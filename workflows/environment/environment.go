@@ -30,6 +30,7 @@ import (
 type Environment struct {
 	Views   *Views
 	Servers *Servers
+	Debts   *Debts
 	Routing *Routing
 	Workers *Workers
 	Clients *Clients
@@ -126,6 +127,7 @@ func Open(o Options) (*Environment, error) {
 		tried:   map[string]attempt{},
 		breach:  map[string]Fault{},
 	}
+	e.Debts = &Debts{servers: e.Servers, app: e.App, store: o.Store, log: o.Log, now: o.Now}
 	e.World = &World{
 		servers: e.Servers,
 		workers: e.Workers,

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
 
 // Journal follows the ingestion app's journal into the order ledger. The ledger is rebuilt
@@ -129,6 +130,32 @@ func (t *Journal) Read() (*ledger.Journal, error) {
 		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
 	}
 	return t.ledger, nil
+}
+
+// startedWithin is how long an action waits for what a process that has just started does not
+// know yet. After that its gates say what is missing.
+const startedWithin = 30 * time.Second
+
+// AwaitRead waits until the journal is read, as after a start. One that stays unread is no error
+// here: the gates say so.
+func (t *Journal) AwaitRead(ctx context.Context) error {
+	return settled(ctx, func(context.Context) error {
+		_, err := t.Read()
+		return err
+	})
+}
+
+// settled waits until known gives nil, for startedWithin at most. An error is ctx's end.
+func settled(ctx context.Context, known func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, startedWithin)
+	defer cancel()
+	_ = engine.Await(bounded, 100*time.Millisecond, func(ctx context.Context) error {
+		if err := known(ctx); err != nil {
+			return engine.NotYet("%v", err)
+		}
+		return nil
+	})
+	return context.Cause(ctx)
 }
 
 // Position is how far the journal was read: what it gets from now on comes after.

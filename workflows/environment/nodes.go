@@ -168,24 +168,6 @@ func (s *Servers) SameAs(
 	return same, unasked, nil
 }
 
-// LiftFaults ends whatever a drill may have left on the source's present master.
-func (s *Servers) LiftFaults(ctx context.Context, mid string) error {
-	nodes, err := s.SourceNodes(ctx, mid)
-	if err != nil {
-		return err
-	}
-	defer CloseNodes(nodes)
-	for _, n := range nodes {
-		if err := n.Client.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
-			return fmt.Errorf("%s: %w", n.Address, err)
-		}
-		if err := redisconn.Unfence(ctx, n.Client, ""); err != nil {
-			return fmt.Errorf("%s: %w", n.Address, err)
-		}
-	}
-	return nil
-}
-
 // Reachable is the gate that a server answers.
 func Reachable(
 	ctx context.Context,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,12 +84,32 @@ func (s *Servers) Audits(
 		}
 	}
 	facts = AuditFacts(reports)
+	owed, err := s.store.Debts(ctx, mid)
+	if err != nil {
+		return nil, facts, err
+	}
+	softenFences(facts, owed)
 	latest, err := s.store.LatestEvidence(ctx, mid)
 	if err != nil {
 		return nil, facts, err
 	}
 	last, _ := AuditFactsOf(latest)
 	return reports, facts.After(last), nil
+}
+
+// softenFences makes the finding that a server refuses writes news instead of an alarm, where a
+// run under way has it do so.
+func softenFences(facts evidence.AuditFacts, owed []migration.Debt) {
+	for _, n := range facts.Nodes {
+		held := slices.ContainsFunc(owed, func(d migration.Debt) bool {
+			return d.Open && d.Kind == migration.DebtFence && d.Server == n.Node
+		})
+		for i, f := range n.Findings {
+			if held && f.ID == "min-replicas" && f.State == string(audit.Problem) {
+				n.Findings[i].Severity = string(audit.Info)
+			}
+		}
+	}
 }
 
 // AuditFacts takes from reports what is looked at again and again, in an order that does

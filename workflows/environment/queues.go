@@ -28,28 +28,143 @@ func (s *Servers) EachQueue(do func(q bullmq.Queue) error) error {
 	return nil
 }
 
-// PauseAndDrain stops workers from taking jobs and waits until none is in progress.
+// PauseAndDrain stops workers from taking jobs, which is written down first, and waits until
+// none is in progress. Jobs that a killed worker has left in progress are put back as BullMQ
+// would, where no worker is connected that does it.
 func (s *Servers) PauseAndDrain(
 	ctx context.Context,
 	c *engine.Call,
 	client redis.UniversalClient,
 ) error {
-	if err := s.EachQueue(func(q bullmq.Queue) error { return bullmq.Pause(ctx, client, q) }); err != nil {
+	address, err := s.addressOf(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := s.EachQueue(func(q bullmq.Queue) error {
+		n, err := bullmq.Census(ctx, client, q)
+		if err != nil {
+			return err
+		}
+		debt := migration.Debt{Kind: migration.DebtQueue, Server: address, What: queueKey(q),
+			Before: running, Set: alreadyPaused}
+		if n.Paused {
+			debt.Before = alreadyPaused
+		}
+		if err := c.Owe(ctx, debt); err != nil {
+			return err
+		}
+		return bullmq.Pause(ctx, client, q)
+	}); err != nil {
 		return err
 	}
 	c.Log("queues paused; waiting until no job is in progress")
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	return s.EachQueue(func(q bullmq.Queue) error { return bullmq.WaitIdle(ctx, client, q) })
+	return s.EachQueue(func(q bullmq.Queue) error { return drain(ctx, c, client, q) })
 }
 
-// ResumeQueues lets workers take jobs again.
+// stalledEvery is how often a queue that does not become idle is looked at for jobs without a
+// lock, which lasts up to half a minute after its worker was killed.
+const stalledEvery = time.Second
+
+func drain(
+	ctx context.Context, c *engine.Call, client redis.UniversalClient, q bullmq.Queue,
+) error {
+	for {
+		if err := recoverStalled(ctx, c, client, q); err != nil {
+			return err
+		}
+		bounded, cancel := context.WithTimeout(ctx, stalledEvery)
+		err := bullmq.WaitIdle(bounded, client, q)
+		cancel()
+		if err == nil || ctx.Err() != nil || bounded.Err() == nil {
+			return err
+		}
+	}
+}
+
+// StalledFacts tells of jobs that a killed worker has left in progress on queues that nobody
+// works: draining puts them back.
+func (s *Servers) StalledFacts(
+	ctx context.Context, client redis.UniversalClient,
+) ([]migration.Fact, error) {
+	var out []migration.Fact
+	err := s.EachQueue(func(q bullmq.Queue) error {
+		ids, err := bullmq.Stalled(ctx, client, q)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		workers, err := bullmq.Workers(ctx, client, q)
+		if err != nil || len(workers) > 0 {
+			return err
+		}
+		out = append(out, migration.Fact{
+			Label: q.Name + ": left in progress by a killed worker",
+			Value: fmt.Sprintf("%s, no worker connected: put back to waiting",
+				migration.Count(len(ids), "job")),
+		})
+		return nil
+	})
+	return out, err
+}
+
+// recoverStalled puts back what killed workers have left of a queue that nobody works.
+func recoverStalled(
+	ctx context.Context, c *engine.Call, client redis.UniversalClient, q bullmq.Queue,
+) error {
+	workers, err := bullmq.Workers(ctx, client, q)
+	if err != nil || len(workers) > 0 {
+		return err
+	}
+	r, err := bullmq.RecoverStalled(ctx, client, q)
+	if n := len(r.Waiting) + len(r.Failed); n > 0 {
+		c.Warn("%s: %s left in progress by a killed worker, and no worker is connected: %d wait "+
+			"again, %d failed as stalled too often", q, migration.Count(n, "job was", "jobs were"),
+			len(r.Waiting), len(r.Failed))
+	}
+	return err
+}
+
+func queueKey(q bullmq.Queue) string { return q.Prefix + ":" + q.Name }
+
+// addressOf gives the address of the server that a client of the source side is for.
+func (s *Servers) addressOf(ctx context.Context, c redis.UniversalClient) (string, error) {
+	if c == s.Sentinel && s.Cluster != nil {
+		return s.Cluster.Master(ctx)
+	}
+	return s.StandaloneEndpoint.Address(), nil
+}
+
+// ResumeQueues lets workers take jobs again, of every queue that was not at a stand before it
+// was paused.
 func (s *Servers) ResumeQueues(
 	ctx context.Context,
 	c *engine.Call,
 	client redis.UniversalClient,
 ) error {
-	err := s.EachQueue(func(q bullmq.Queue) error { return bullmq.Resume(ctx, client, q) })
+	owed, err := s.store.Debts(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	err = s.EachQueue(func(q bullmq.Queue) error {
+		// wherever it was paused: its data may have moved since
+		ours := slices.DeleteFunc(slices.Clone(owed), func(d migration.Debt) bool {
+			return d.Kind != migration.DebtQueue || d.What != queueKey(q)
+		})
+		if slices.ContainsFunc(ours, func(d migration.Debt) bool {
+			return d.Before == alreadyPaused
+		}) {
+			c.Log("%s was paused before and stays paused", q)
+		} else if err := bullmq.Resume(ctx, client, q); err != nil {
+			return err
+		}
+		for _, d := range ours {
+			if err := s.store.StrikeOut(ctx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err == nil {
 		c.Log("queues resumed")
 	}

@@ -3,6 +3,7 @@ package environment
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -423,6 +424,18 @@ func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
 			migration.Count(len(t.lanes), "queue"))
 	}
 	return g
+}
+
+// AwaitRead waits until every queue's events are read, as after a start. Those that stay unread
+// are no error here: the gate says so.
+func (s *Streams) AwaitRead(ctx context.Context, mid string) error {
+	return settled(ctx, func(ctx context.Context) error {
+		_, stale, _, err := s.Now(ctx, mid)
+		if err == nil && len(stale) > 0 {
+			err = errors.New(stale[0])
+		}
+		return err
+	})
 }
 
 // AwaitLeft waits until nobody follows the source's streams any more, once the flags name

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/steps"
 )
 
@@ -36,7 +36,7 @@ type entry struct {
 	untraced map[string]string
 	// midway brings about what an action leaves that is killed in the middle of it, where
 	// it clears up by itself otherwise.
-	midway map[string]func(context.Context, *world) error
+	midway map[string]func(context.Context, *world, *engine.Call) error
 }
 
 // table has an entry for each step of the catalogue.
@@ -49,10 +49,10 @@ var table = map[string]entry{
 	migration.StepSentinelTest: {stays: "any node may be the master"},
 	migration.StepBreakerDrill: {
 		slow:   []string{"bench"},
-		midway: map[string]func(context.Context, *world) error{"drill": fenceSource},
+		midway: map[string]func(context.Context, *world, *engine.Call) error{"drill": fenceSource},
 	},
 	migration.StepWebhookRetry: {
-		midway: map[string]func(context.Context, *world) error{"refuse": fenceSource},
+		midway: map[string]func(context.Context, *world, *engine.Call) error{"refuse": fenceSource},
 	},
 	migration.StepProvision: {},
 	migration.StepMoveQueues: {
@@ -77,14 +77,13 @@ var table = map[string]entry{
 }
 
 // fenceSource is the state in which a process that dies leaves a source that it fenced.
-func fenceSource(ctx context.Context, w *world) error {
+func fenceSource(ctx context.Context, w *world, c *engine.Call) error {
 	master, err := w.given.Environment.Servers.SourceMaster(ctx, w.mid)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = master.Client.Close() }()
-	_, err = redisconn.Fence(ctx, master.Client)
-	return err
+	return w.given.Environment.Debts.Fence(ctx, c, master)
 }
 
 func TestEveryStepOfTheCatalogueHasAnEntryInTheHarness(t *testing.T) {
@@ -212,7 +211,7 @@ func (w *world) before(step string) {
 // everyWay takes a step through all that can happen to it.
 func everyWay(w *world, step string, e entry) {
 	w.ways.set(func() {
-		w.ways.slow, w.ways.midway = nil, map[string]func(context.Context, *world) error{}
+		w.ways.slow, w.ways.midway = nil, map[string]func(context.Context, *world, *engine.Call) error{}
 		for _, id := range e.slow {
 			w.ways.slow = append(w.ways.slow, step+"/"+id)
 		}
@@ -223,7 +222,7 @@ func everyWay(w *world, step string, e entry) {
 	way := func(name string, f func()) {
 		w.t.Helper()
 		outer := w.t
-		if !outer.Run(name, func(t *testing.T) { w.t = t; f() }) {
+		if !outer.Run(name, func(t *testing.T) { w.t = t; f(); w.owesNothing() }) {
 			outer.FailNow()
 		}
 		w.t = outer
@@ -245,6 +244,19 @@ func everyWay(w *world, step string, e entry) {
 		way("run", func() { run = w.simply(step, e.params) })
 	}
 	way("run again", func() { w.again(step, e) })
+}
+
+// owesNothing: no way that a run can end leaves anything on a server, by what was written down
+// and by a look at the servers themselves.
+func (w *world) owesNothing() {
+	w.t.Helper()
+	w.eventually("something is left on a server", func() error {
+		d, err := w.control.Debts(w.t.Context(), w.mid)
+		if err == nil && len(d.Debts)+len(d.Left) > 0 {
+			err = fmt.Errorf("it owes %v, and %+v is left", d.Debts, d.Left)
+		}
+		return err
+	})
 }
 
 func (w *world) plansWithoutChange(step string, e entry) {

@@ -32,7 +32,7 @@ type ways struct {
 	// changed makes every plan another than it was.
 	changed bool
 	// midway brings about what an action leaves outside that is killed in the middle of it.
-	midway map[string]func(context.Context, *world) error
+	midway map[string]func(context.Context, *world, *engine.Call) error
 	// trace holds the actions, as step/action, whose undoing could be seen from outside.
 	trace map[string]bool
 	// kept are outputs of actions that change nothing and take long.
@@ -148,7 +148,7 @@ func (y *ways) undo(
 		leave := y.midway[name]
 		y.mu.Unlock()
 		if leave != nil {
-			if err := leave(ctx, w); err != nil {
+			if err := leave(ctx, w, c); err != nil {
 				return err
 			}
 		}

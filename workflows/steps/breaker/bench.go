@@ -58,6 +58,9 @@ func (s Parts) benchEstimate(mid string) string {
 // drillBench has the app open producers with its own options to a server of the drill's,
 // and lets that fail in every way. No order is touched.
 func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
+	if err := s.Debts.LiftEarlier(ctx, c, migration.DebtProducer); err != nil {
+		return nil, err
+	}
 	binary, err := scratch.Find(s.RedisServer)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	for _, q := range s.benchQueues(c.Run.MigrationID) {
 		cases, err := b.Run(
 			ctx,
-			drilled{s.App},
+			drilled{s.App, c, s.AppURL},
 			q,
 			Faults,
 			drill.Defaults(),
@@ -165,10 +168,22 @@ func benchCase(k drill.Case, limit time.Duration) evidence.BenchCase {
 }
 
 // drilled is the app as a drill sees it.
-type drilled struct{ app environment.App }
+type drilled struct {
+	app  environment.App
+	owed migration.Debts
+	url  string
+}
 
 // Open implements drill.Subject.
 func (d drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
+	if err := d.owed.Owe(ctx, migration.Debt{
+		Kind:   migration.DebtProducer,
+		Server: d.url,
+		What:   o.ID,
+		Set:    "open",
+	}); err != nil {
+		return drill.Opened{}, err
+	}
 	r, err := d.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
 	return drill.Opened{
 		Ready:    r.Ready,
@@ -199,4 +214,9 @@ func (d drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) 
 }
 
 // Close implements drill.Subject.
-func (d drilled) Close(ctx context.Context, id string) error { return d.app.DrillClose(ctx, id) }
+func (d drilled) Close(ctx context.Context, id string) error {
+	if err := d.app.DrillClose(ctx, id); err != nil {
+		return err
+	}
+	return d.owed.Paid(ctx, migration.DebtProducer, d.url, id)
+}

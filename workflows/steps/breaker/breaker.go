@@ -24,6 +24,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers     *environment.Servers
+	Debts       *environment.Debts
 	Workers     *environment.Workers
 	App         environment.App
 	Queues      []string // the pipeline's
@@ -171,7 +172,7 @@ func (s Parts) Step() engine.Step {
 					},
 					Do: s.injectFaults,
 					Undo: func(ctx context.Context, c *engine.Call) error {
-						return s.Servers.LiftFaults(ctx, c.Run.MigrationID)
+						return s.Debts.LiftEarlier(ctx, c, faultDebts...)
 					},
 				},
 			}
@@ -179,11 +180,15 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
+// faultDebts are what the faults put on the source.
+var faultDebts = []migration.DebtKind{migration.DebtFence, migration.DebtClientPause}
+
 type fault struct {
 	name string
-	// begin starts the fault; end ends it. Both are safe to call again.
-	begin func(ctx context.Context, master redis.UniversalClient) error
-	end   func(ctx context.Context, master redis.UniversalClient) error
+	// begin starts the fault, which is written down first; end ends it. Both are safe to call
+	// again.
+	begin func(ctx context.Context, owed migration.Debts, master environment.Node) error
+	end   func(ctx context.Context, owed migration.Debts, master environment.Node) error
 	// watch is how long webhooks are tried meanwhile.
 	watch time.Duration
 }
@@ -191,15 +196,19 @@ type fault struct {
 var faults = []fault{
 	{
 		name: "connections cut and not restored",
-		begin: func(ctx context.Context, master redis.UniversalClient) error {
-			clients, err := redisconn.ForeignClients(ctx, master)
+		begin: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			clients, err := redisconn.ForeignClients(ctx, master.Client)
 			if err != nil {
+				return err
+			}
+			if err := redisconn.OwePause(ctx, master.Client, owed, master.Address, "ALL",
+				cutFor); err != nil {
 				return err
 			}
 			// One transaction, so that no client reconnects between the pause and the cut.
 			// The pause covers reads as well, so that a client which reconnects does not
 			// become ready.
-			_, err = master.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			_, err = master.Client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 				for _, cl := range clients {
 					p.Do(ctx, "CLIENT", "KILL", "ID", cl.ID)
 				}
@@ -208,28 +217,30 @@ var faults = []fault{
 			})
 			return err
 		},
-		// the pause ends by itself, and nothing gets through before
-		end:   func(context.Context, redis.UniversalClient) error { return nil },
+		// it ends by itself, and nothing gets through before
+		end: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			return redisconn.UnpausePaid(ctx, master.Client, owed, master.Address, "ALL")
+		},
 		watch: cutFor - 200*time.Millisecond,
 	},
 	{
 		name: "server rejects writes",
-		begin: func(ctx context.Context, master redis.UniversalClient) error {
-			_, err := redisconn.Fence(ctx, master)
-			return err
+		begin: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			return redisconn.FenceOwing(ctx, master.Client, owed, master.Address)
 		},
-		end: func(ctx context.Context, master redis.UniversalClient) error {
-			return redisconn.Unfence(ctx, master, "")
+		end: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			return redisconn.UnfencePaid(ctx, master.Client, owed, master.Address)
 		},
 		watch: 500 * time.Millisecond,
 	},
 	{
 		name: "server frozen",
-		begin: func(ctx context.Context, master redis.UniversalClient) error {
-			return master.Do(ctx, "CLIENT", "PAUSE", frozenFor.Milliseconds(), "WRITE").Err()
+		begin: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			return redisconn.PauseOwing(ctx, master.Client, owed, master.Address, "WRITE",
+				frozenFor)
 		},
-		end: func(ctx context.Context, master redis.UniversalClient) error {
-			return master.Do(ctx, "CLIENT", "UNPAUSE").Err()
+		end: func(ctx context.Context, owed migration.Debts, master environment.Node) error {
+			return redisconn.UnpausePaid(ctx, master.Client, owed, master.Address, "WRITE")
 		},
 		watch: 0, // one webhook takes as long as the app's own timeout
 	},
@@ -241,7 +252,7 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	// A drill whose process was killed in the middle may have left its fault behind.
-	if err := s.Servers.LiftFaults(ctx, c.Run.MigrationID); err != nil {
+	if err := s.Debts.LiftEarlier(ctx, c, faultDebts...); err != nil {
 		return nil, err
 	}
 	var facts evidence.DrillFacts
@@ -292,13 +303,13 @@ func (s Parts) inject(
 	}
 	defer environment.CloseNodes([]environment.Node{master})
 	c.Log("fault: %s", f.name)
-	if err := f.begin(ctx, master.Client); err != nil {
+	if err := f.begin(ctx, c, master); err != nil {
 		return nil, err
 	}
 	defer func() {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
-		err = errors.Join(err, f.end(detached, master.Client))
+		err = errors.Join(err, f.end(detached, c, master))
 	}()
 	begun := time.Now()
 	for len(cases) == 0 || time.Since(begun) < f.watch {

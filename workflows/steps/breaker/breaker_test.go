@@ -21,6 +21,7 @@ import (
 func partsOf(b *stepstest.Bench) Parts {
 	return Parts{
 		Servers:     b.Env.Servers,
+		Debts:       b.Env.Debts,
 		Workers:     b.Env.Workers,
 		App:         b.Env.App,
 		Queues:      b.Config.Queues,

@@ -123,6 +123,9 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					// The gates were checked when the run was approved; this is the last
 					// look before production changes.
 					if v.Routing.Forward(p.Move()) {
+						if v, err = s.known(ctx, c.Run.MigrationID); err != nil {
+							return nil, err
+						}
 						if err := engine.Blocked(migration.StepCutover,
 							v.Waive(s.forwardGates(ctx, v, p.Move()))); err != nil {
 							return nil, err
@@ -239,6 +242,19 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 			},
 		},
 	}
+}
+
+// known reads the view once workers had the time to be heard and both ledgers are read: a
+// process that was killed and started again knows neither, which refuses nothing.
+func (s Parts) known(ctx context.Context, mid string) (progress.View, error) {
+	if err := errors.Join(
+		s.Workers.AwaitWarm(ctx),
+		s.Journal.AwaitRead(ctx),
+		s.Streams.AwaitRead(ctx, mid),
+	); err != nil {
+		return progress.View{}, err
+	}
+	return s.Views.Read(ctx, mid)
 }
 
 // soak watches the ledger and the guardrails: nothing may be lost, applied twice or different

@@ -2,6 +2,7 @@ package cutover
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -488,4 +489,37 @@ func TestAMoveBackThatFailsIsNotTakenForwardAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A process that was killed knows neither its workers nor the ledgers for some seconds. That
+// refuses nothing that was approved.
+func TestAnApprovedMoveWaitsForWhatAProcessThatHasJustStartedDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	p := migration.Params{To: migration.StageDualWrite}
+	plan, err := r.Plan(t.Context(), migration.StepCutover, p)
+	if err == nil {
+		err = r.Store.CreateRun(t.Context(), migration.Run{ID: "approved",
+			MigrationID: stepstest.Migration, Step: migration.StepCutover, Params: p, Plan: plan,
+			RequestedBy: "ada", CreatedAt: r.Clock.Now(), State: migration.RunQueued})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Stop()
+	cold := stepstest.Open(t, r.Config, func(b *stepstest.Bench) []engine.Step {
+		e := b.Env
+		b.Worker(t, "web.1") // before the run goes on
+		return []engine.Step{Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
+			Journal: e.Journal, Streams: e.Streams}.Step()}
+	})
+	redistest.Eventually(t, stepstest.Patience, func() error { // it is at its first action
+		run, err := cold.Store.Run(t.Context(), "approved")
+		if err == nil && run.Actions[0].State == migration.ActionPending {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	cold.Watch(t)
+	cold.Await(t, "approved", migration.RunSucceeded)
 }

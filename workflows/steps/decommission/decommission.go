@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -21,6 +20,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers     *environment.Servers
+	Debts       *environment.Debts
 	Routing     *environment.Routing
 	Workers     *environment.Workers
 	Journal     *environment.Journal
@@ -206,7 +206,7 @@ func (s Parts) actions() []engine.Action {
 					s.Servers.Cluster == nil {
 					return err
 				}
-				return s.Servers.Cluster.Resume(ctx, m)
+				return s.Debts.Watch(ctx, c, m)
 			},
 		},
 		{
@@ -330,7 +330,7 @@ func (s Parts) fence(ctx context.Context, c *engine.Call) (any, error) {
 		return nil, err
 	}
 	for _, n := range nodes {
-		if _, err := redisconn.Fence(ctx, n.Client); err != nil {
+		if err := s.Debts.Fence(ctx, c, n); err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Address, err)
 		}
 	}
@@ -362,7 +362,7 @@ func (s Parts) unfence(ctx context.Context, c *engine.Call) error {
 	defer environment.CloseNodes(nodes)
 	var errs []error
 	for _, n := range nodes {
-		errs = append(errs, redisconn.Unfence(ctx, n.Client, ""))
+		errs = append(errs, s.Debts.Unfence(ctx, c, n))
 	}
 	return errors.Join(errs...)
 }

@@ -81,6 +81,7 @@ func partsOf(b *stepstest.Bench) Parts {
 	e := b.Env
 	return Parts{
 		Servers:     e.Servers,
+		Debts:       e.Debts,
 		Routing:     e.Routing,
 		Workers:     e.Workers,
 		Journal:     e.Journal,

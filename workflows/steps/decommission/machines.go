@@ -245,7 +245,7 @@ func (s Parts) remove() []engine.Action {
 			if err != nil {
 				return nil, err
 			}
-			return s.proveOff(ctx, c)
+			return s.proveGone(ctx, c)
 		},
 	}}
 }
@@ -274,7 +274,17 @@ func (s Parts) deleteThem(ctx context.Context, c *engine.Call) (any, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return s.proveOff(ctx, c)
+	return s.proveGone(ctx, c)
+}
+
+// proveGone is proveOff of servers that do not come back: what was put on them is owed to
+// nobody.
+func (s Parts) proveGone(ctx context.Context, c *engine.Call) (any, error) {
+	facts, err := s.proveOff(ctx, c)
+	if err != nil {
+		return facts, err
+	}
+	return facts, s.Debts.Forgive(ctx, c, "the server is gone")
 }
 
 // proveOff records what is known of every old server now, and as what.

@@ -27,6 +27,9 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
 		return nil, err
 	} else if !ok { // an attempt that was cut off may have powered some off
+		if err := s.Journal.AwaitRead(ctx); err != nil {
+			return nil, err
+		}
 		if failing := migration.Failing(s.mayPowerOff(ctx, c)); len(failing) > 0 {
 			return nil, errors.New(told(failing))
 		}
@@ -124,9 +127,5 @@ func (s Parts) standDown(ctx context.Context, c *engine.Call) (any, error) {
 			return nil, err
 		}
 	}
-	if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
-		!errors.Is(err, sentinel.ErrSuspended) {
-		return nil, err
-	}
-	return m, nil
+	return m, s.Debts.Suspend(ctx, c, m)
 }

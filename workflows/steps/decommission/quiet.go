@@ -78,6 +78,9 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 		return nil, err
 	}
 	v.facts.Findings = append(v.use(), s.cameSince(ctx, c, master, events)...)
+	if err := s.Journal.AwaitRead(ctx); err != nil {
+		return nil, err
+	}
 	v.facts.Findings = append(v.facts.Findings, s.Journal.ClosedGate())
 	v.facts.Over = len(migration.Failing(v.facts.Findings)) == 0
 	out := quietOutput{v.facts, events}

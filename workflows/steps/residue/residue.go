@@ -19,6 +19,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers *environment.Servers
+	Debts   *environment.Debts
 	Workers *environment.Workers
 	Journal *environment.Journal
 	Streams *environment.Streams
@@ -101,7 +102,9 @@ func (s Parts) Step() engine.Step {
 					},
 				)
 			}
-			return out, nil
+			stalled, err := s.Servers.StalledFacts(ctx, source)
+			out.Observed = append(out.Observed, stalled...)
+			return out, err
 		},
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
@@ -160,13 +163,17 @@ func (s Parts) Step() engine.Step {
 						for i, q := range facts.Queues {
 							facts.Queues[i].Moved = moved[q.Queue]
 						}
-						return facts, c.Prove(
+						if err := c.Prove(
 							ctx,
 							evidence.Residue,
 							migration.Observed,
 							"counts of every state of every queue on the source",
 							facts,
-						)
+						); err != nil {
+							return facts, err
+						}
+						return facts, s.Debts.Forgive(ctx, c, "what is added there late is moved, "+
+							"not run")
 					},
 				},
 			}

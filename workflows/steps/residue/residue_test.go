@@ -2,6 +2,7 @@ package residue
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -42,8 +43,8 @@ func open(t *testing.T) *rig {
 	use := stepstest.Target(t, &cfg, r.dst)
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		e := b.Env
-		return []engine.Step{Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal,
-			Streams: e.Streams, Move: b.Config.Move}.Step()}
+		return []engine.Step{Parts{Servers: e.Servers, Debts: e.Debts, Workers: e.Workers,
+			Journal: e.Journal, Streams: e.Streams, Move: b.Config.Move}.Step()}
 	})
 	use(r.Env)
 	r.Route(t, complete)
@@ -191,5 +192,33 @@ func TestAJobThatTheTargetHoldsOtherwiseStopsTheMoveAndTheSourceGoesOn(t *testin
 	}
 	if r.View(t).Met(evidence.Residue) {
 		t.Error("it is evidence")
+	}
+}
+
+// Shadow copies that a killed worker has left in progress stood in the way for good: nobody
+// works that queue any more.
+func TestJobsOfAKilledWorkerDoNotStopTheMove(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	ctx, shadow := t.Context(), "bull:"+queue+"-shadow:"
+	for i := range 12 {
+		id := fmt.Sprint("order_", i)
+		r.src.Client().HSet(ctx, shadow+id, "name", "order", "data", "{}")
+		r.src.Client().LPush(ctx, shadow+"active", id)
+	}
+	r.src.Client().HSet(ctx, shadow+"meta", "version", "bullmq:6.7.0")
+	p, err := r.Plan(ctx, migration.StepMoveResidue, migration.Params{})
+	if err != nil || !slices.ContainsFunc(p.Observed, func(f migration.Fact) bool {
+		return strings.Contains(f.Label, "killed worker") && strings.HasPrefix(f.Value, "12 jobs")
+	}) {
+		t.Errorf("the plan does not list them: %+v %v", p.Observed, err)
+	}
+	r.Await(t, r.Start(t, migration.StepMoveResidue, migration.Params{}).ID,
+		migration.RunSucceeded)
+	if n := r.src.Client().LLen(ctx, shadow+"wait").Val(); n != 12 {
+		t.Errorf("%d wait again", n)
+	}
+	if owed, err := r.Store.Debts(ctx, stepstest.Migration); err != nil || len(owed) > 0 {
+		t.Errorf("it still owes %v %v", owed, err)
 	}
 }

@@ -3,7 +3,6 @@ package sentinelmove
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -21,6 +20,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers *environment.Servers
+	Debts   *environment.Debts
 	Routing *environment.Routing
 	Workers *environment.Workers
 	App     environment.App
@@ -162,8 +162,7 @@ func (s Parts) actions() []engine.Action {
 						return nil, err
 					}
 				}
-				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
-					!errors.Is(err, sentinel.ErrSuspended) {
+				if err := s.Debts.Suspend(ctx, c, was.Monitor); err != nil {
 					return nil, err
 				}
 				c.Log("no sentinel monitors %s now", was.Master)
@@ -174,7 +173,7 @@ func (s Parts) actions() []engine.Action {
 				if ok, err := c.Output(ctx, "suspend-sentinels", &was); err != nil || !ok {
 					return err
 				}
-				return s.Servers.Cluster.Resume(ctx, was.Monitor)
+				return s.Debts.Watch(ctx, c, was.Monitor)
 			},
 		},
 		{
@@ -261,13 +260,23 @@ func (s Parts) actions() []engine.Action {
 				if err := s.Servers.Clients.Check(ctx, c, single); err != nil {
 					return nil, err
 				}
-				report, err := sentinel.Switch(
+				var report sentinel.SwitchReport
+				err = s.Debts.Swapping(
 					ctx,
-					master,
-					s.Servers.Standalone,
-					host,
-					port,
-					s.Servers.SentinelEndpoint.Credentials(),
+					c,
+					s.Servers.Old(s.Servers.StandaloneEndpoint.Address()),
+					was.Master,
+					func() (err error) {
+						report, err = sentinel.Switch(
+							ctx,
+							master,
+							s.Servers.Standalone,
+							host,
+							port,
+							s.Servers.SentinelEndpoint.Credentials(),
+						)
+						return err
+					},
 				)
 				if err != nil {
 					return nil, err
@@ -280,22 +289,33 @@ func (s Parts) actions() []engine.Action {
 				return report, nil
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				_, master, err := s.suspended(ctx, c)
+				was, master, err := s.suspended(ctx, c)
 				if err != nil {
 					return err
 				}
 				defer func() { _ = master.Close() }()
-				host, port, err := net.SplitHostPort(s.Servers.StandaloneEndpoint.Address())
+				single := s.Servers.StandaloneEndpoint.Address()
+				host, port, err := net.SplitHostPort(single)
 				if err != nil {
 					return err
 				}
-				report, err := sentinel.SwitchBack(
+				var report sentinel.SwitchReport
+				err = s.Debts.Swapping(
 					ctx,
-					master,
-					s.Servers.Standalone,
-					host,
-					port,
-					s.Servers.StandaloneEndpoint.Credentials(),
+					c,
+					environment.Node{Address: was.Master, Client: master},
+					single,
+					func() (err error) {
+						report, err = sentinel.SwitchBack(
+							ctx,
+							master,
+							s.Servers.Standalone,
+							host,
+							port,
+							s.Servers.StandaloneEndpoint.Credentials(),
+						)
+						return err
+					},
 				)
 				if err == nil {
 					c.Log("swapped back; writes were blocked for %d ms", report.FreezeMS)
@@ -316,14 +336,15 @@ func (s Parts) actions() []engine.Action {
 					return nil, err
 				}
 				defer func() { _ = master.Close() }()
-				return nil, s.Servers.Cluster.Resume(ctx, was.Monitor)
+				return nil, s.Debts.Watch(ctx, c, was.Monitor)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
-				if _, err := s.Servers.Cluster.Suspend(ctx); err != nil &&
-					!errors.Is(err, sentinel.ErrSuspended) {
+				was, master, err := s.suspended(ctx, c)
+				if err != nil {
 					return err
 				}
-				return nil
+				defer func() { _ = master.Close() }()
+				return s.Debts.Suspend(ctx, c, was.Monitor)
 			},
 		},
 		{

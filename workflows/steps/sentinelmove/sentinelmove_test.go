@@ -39,7 +39,7 @@ func open(t *testing.T) *rig {
 	cfg.Source.Sentinel.Password = e.Password
 	cfg.Source.Sentinel.SentinelPassword = e.SentinelPassword
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
-		r.parts = Parts{Servers: b.Env.Servers, Routing: b.Env.Routing, Workers: b.Env.Workers,
+		r.parts = Parts{Servers: b.Env.Servers, Debts: b.Env.Debts, Routing: b.Env.Routing, Workers: b.Env.Workers,
 			App: b.Env.App}
 		whole := r.parts.Step()
 		all := whole.Actions(migration.Params{})
@@ -155,7 +155,7 @@ func TestWithoutASentinelDeploymentThereIsNothingToPlan(t *testing.T) {
 	cfg := stepstest.Settings(t.TempDir())
 	cfg.Source.Standalone.URL = migration.Secret(src.URL())
 	b := stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
-		return []engine.Step{Parts{Servers: b.Env.Servers, Routing: b.Env.Routing,
+		return []engine.Step{Parts{Servers: b.Env.Servers, Debts: b.Env.Debts, Routing: b.Env.Routing,
 			Workers: b.Env.Workers, App: b.Env.App}.Step()}
 	})
 	_, err := b.Plan(t.Context(), migration.StepSentinelMove, migration.Params{})

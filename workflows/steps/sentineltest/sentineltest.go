@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -21,6 +22,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers *environment.Servers
+	Debts   *environment.Debts
 	App     environment.App
 	Journal *environment.Journal
 }
@@ -79,46 +81,7 @@ func (s Parts) Step() engine.Step {
 						Undo:    "not needed: any node may be the primary",
 					},
 					Timeout: 3 * time.Minute,
-					Do: func(ctx context.Context, c *engine.Call) (any, error) {
-						if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Sentinels); err != nil {
-							return nil, err
-						}
-						probe := startProbe(ctx, s)
-						report, err := s.Servers.Cluster.PlannedFailover(
-							ctx,
-							func(s string) { c.Log("%s", s) },
-						)
-						firstAdd := probe.stop(ctx, report.StartedAt, err == nil)
-						if err != nil {
-							return nil, err
-						}
-						facts := failoverFacts(report, firstAdd)
-						if err := probe.followed(ctx, c, s.App, &facts); err != nil {
-							return nil, err
-						}
-						c.Log(
-							"planned failover %s -> %s: writes blocked for %d ms, BullMQ adds "+
-								"again after %s, %d of %d acknowledged canary writes lost",
-							facts.OldMaster,
-							facts.NewMaster,
-							report.BlockedMS,
-							facts.FirstAddMS.Text(ms),
-							facts.LostAcknowledged,
-							facts.Acknowledged,
-						)
-						if facts.LostAcknowledged+facts.LostAdds > 0 {
-							return nil, fmt.Errorf(
-								"%d acknowledged writes and %d acknowledged jobs were lost in a "+
-									"planned failover",
-								facts.LostAcknowledged,
-								facts.LostAdds,
-							)
-						}
-						if late, err := facts.Late(); err != nil || late != "" {
-							return nil, errors.Join(err, named(late))
-						}
-						return facts, s.Servers.RecordReadiness(ctx, c)
-					},
+					Do:      s.plannedFailover,
 				},
 				{
 					ActionPlan: migration.ActionPlan{
@@ -144,17 +107,152 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
-func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, error) {
-	if err := s.Servers.RecordReadiness(ctx, c); err != nil {
+// attempt is what a failover leaves behind: before it begins, who the master is, and when it
+// was measured, the facts. A process that takes over finds out from it what has happened.
+type attempt struct {
+	evidence.FailoverFacts
+	MasterRun string `json:"master_run,omitempty"` // run_id of OldMaster
+}
+
+func (a attempt) measured() bool { return a.NewMaster != "" }
+
+// begin lifts what an earlier attempt left on the servers, and writes down who the master is.
+// An attempt that was cut off is told by that: over says that its failover took place, so that
+// it must not be carried out again.
+func (s Parts) begin(
+	ctx context.Context, c *engine.Call, kind string,
+) (a attempt, over bool, err error) {
+	known, err := c.Output(ctx, c.Action, &a)
+	if err != nil || a.measured() {
+		return a, a.measured(), err
+	}
+	if err := s.Debts.LiftEarlier(ctx, c,
+		migration.DebtFence, migration.DebtClientPause); err != nil {
+		return a, false, err
+	}
+	master, err := s.Servers.MasterNode(ctx)
+	if err != nil {
+		return a, false, err
+	}
+	defer environment.CloseNodes([]environment.Node{master})
+	id, err := redisconn.RunID(ctx, master.Client)
+	if err != nil {
+		return a, false, redisconn.Explain(err)
+	}
+	if known {
+		return a, id != a.MasterRun, nil
+	}
+	a.Kind, a.OldMaster, a.MasterRun = kind, master.Address, id
+	return a, false, c.Remember(ctx, a)
+}
+
+func (s Parts) plannedFailover(ctx context.Context, c *engine.Call) (any, error) {
+	a, over, err := s.begin(ctx, c, "planned")
+	if err != nil {
 		return nil, err
+	}
+	if over && !a.measured() {
+		c.Warn("the failover away from %s took place before Switchyard was restarted: it was "+
+			"not measured and is not repeated", a.OldMaster)
+		return a, s.Servers.RecordReadiness(ctx, c)
+	}
+	if !over {
+		if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Sentinels); err != nil {
+			return nil, err
+		}
+		probe := startProbe(ctx, s)
+		report, err := s.Servers.Cluster.PlannedFailover(
+			ctx,
+			c,
+			func(s string) { c.Log("%s", s) },
+		)
+		firstAdd := probe.stop(ctx, report.StartedAt, err == nil)
+		if err != nil {
+			return nil, err
+		}
+		a.FailoverFacts = failoverFacts(report, firstAdd)
+		if err := probe.followed(ctx, c, s.App, &a.FailoverFacts); err != nil {
+			return nil, err
+		}
+		if err := c.Remember(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	c.Log(
+		"planned failover %s -> %s: writes blocked for %s, BullMQ adds again after %s, %d "+
+			"of %d acknowledged canary writes lost",
+		a.OldMaster,
+		a.NewMaster,
+		a.BlockedMS.Text(ms),
+		a.FirstAddMS.Text(ms),
+		a.LostAcknowledged,
+		a.Acknowledged,
+	)
+	if a.LostAcknowledged+a.LostAdds > 0 {
+		return nil, fmt.Errorf(
+			"%d acknowledged writes and %d acknowledged jobs were lost in a planned failover",
+			a.LostAcknowledged,
+			a.LostAdds,
+		)
+	}
+	if late, err := a.Late(); err != nil || late != "" {
+		return nil, errors.Join(err, named(late))
+	}
+	return a, s.Servers.RecordReadiness(ctx, c)
+}
+
+func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, error) {
+	a, over, err := s.begin(ctx, c, "automatic")
+	if err != nil {
+		return nil, err
+	}
+	if over && !a.measured() {
+		return nil, migration.Errorf(migration.Conflict, "the failover away from %s was cut off "+
+			"when Switchyard was restarted: it took place, was not measured, and is not repeated "+
+			"without being asked for. Run the step again", a.OldMaster)
+	}
+	if !over {
+		if err := s.measureAutomatic(ctx, c, &a); err != nil {
+			return nil, err
+		}
+	}
+	c.Log(
+		"automatic failover %s -> %s: detected after %d ms, elected after %d ms, writes after %s, "+
+			"BullMQ adds after %s, %d of %d acknowledged writes lost",
+		a.OldMaster,
+		a.NewMaster,
+		a.DetectMS,
+		a.ElectionMS,
+		a.FirstWriteMS.Text(ms),
+		a.FirstAddMS.Text(ms),
+		a.LostAcknowledged,
+		a.Acknowledged,
+	)
+	return a, c.Prove(
+		ctx,
+		evidence.Failover,
+		migration.Observed,
+		"canary writer through Sentinel, and canary jobs through the app's BullMQ",
+		a.FailoverFacts,
+	)
+}
+
+// measureAutomatic fails over and keeps what was measured.
+func (s Parts) measureAutomatic(ctx context.Context, c *engine.Call, a *attempt) error {
+	if err := s.Servers.RecordReadiness(ctx, c); err != nil {
+		return err
 	}
 	if err := s.Servers.Clients.Check(ctx, c, s.Servers.Clients.Sentinels); err != nil {
-		return nil, err
+		return err
 	}
 	probe := startProbe(ctx, s)
-	report, err := s.Servers.Cluster.AutomaticFailover(ctx, func(s string) { c.Log("%s", s) })
+	report, err := s.Servers.Cluster.AutomaticFailover(
+		ctx,
+		c,
+		func(s string) { c.Log("%s", s) },
+	)
 	firstAdd := probe.stop(ctx, report.StartedAt, err == nil)
-	facts := failoverFacts(report, firstAdd)
+	a.FailoverFacts = failoverFacts(report, firstAdd)
 	if err != nil {
 		// A master that went away and was not replaced is a result, and it ends a row of
 		// good ones. A test that never began is none.
@@ -166,34 +264,16 @@ func (s Parts) automaticFailover(ctx context.Context, c *engine.Call) (any, erro
 					evidence.Failover,
 					migration.Observed,
 					"canary writer through Sentinel",
-					facts,
+					a.FailoverFacts,
 				),
 			)
 		}
-		return nil, err
+		return err
 	}
-	if err := probe.followed(ctx, c, s.App, &facts); err != nil {
-		return nil, err
+	if err := probe.followed(ctx, c, s.App, &a.FailoverFacts); err != nil {
+		return err
 	}
-	c.Log(
-		"automatic failover %s -> %s: detected after %d ms, elected after %d ms, writes after %s, "+
-			"BullMQ adds after %s, %d of %d acknowledged writes lost",
-		facts.OldMaster,
-		facts.NewMaster,
-		facts.DetectMS,
-		facts.ElectionMS,
-		facts.FirstWriteMS.Text(ms),
-		facts.FirstAddMS.Text(ms),
-		facts.LostAcknowledged,
-		facts.Acknowledged,
-	)
-	return facts, c.Prove(
-		ctx,
-		evidence.Failover,
-		migration.Observed,
-		"canary writer through Sentinel, and canary jobs through the app's BullMQ",
-		facts,
-	)
+	return c.Remember(ctx, *a)
 }
 
 func ms(n int64) string { return fmt.Sprintf("%d ms", n) }

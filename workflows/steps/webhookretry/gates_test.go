@@ -28,7 +28,7 @@ func open(t *testing.T) *rig {
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		e := b.Env
 		return []engine.Step{
-			Parts{Servers: e.Servers, Workers: e.Workers, Journal: e.Journal}.Step(),
+			Parts{Servers: e.Servers, Debts: e.Debts, Workers: e.Workers, Journal: e.Journal}.Step(),
 		}
 	})
 	r.Route(t, at(migration.StageOff))

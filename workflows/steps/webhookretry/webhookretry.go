@@ -13,7 +13,6 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -24,6 +23,7 @@ import (
 // Parts is what the step is handed, and all that it can touch.
 type Parts struct {
 	Servers *environment.Servers
+	Debts   *environment.Debts
 	Workers *environment.Workers
 	Journal *environment.Journal
 	// Live asks a payment provider what it could not deliver since a time; nil where nobody
@@ -119,7 +119,7 @@ func (s Parts) Step() engine.Step {
 					},
 					Do: s.refuse,
 					Undo: func(ctx context.Context, c *engine.Call) error {
-						return s.Servers.LiftFaults(ctx, c.Run.MigrationID)
+						return s.Debts.LiftEarlier(ctx, c, migration.DebtFence)
 					},
 				},
 				{
@@ -145,13 +145,15 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 			return nil, err
 		}
 	}
+	if err := s.Debts.LiftEarlier(ctx, c, migration.DebtFence); err != nil {
+		return nil, err
+	}
 	master, err := s.Servers.SourceMaster(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
 	}
 	defer environment.CloseNodes([]environment.Node{master})
-	former, err := redisconn.Fence(ctx, master.Client)
-	if err != nil {
+	if err := s.Debts.Fence(ctx, c, master); err != nil {
 		return nil, err
 	}
 	fenced, stood := time.Now(), c.Now()
@@ -161,7 +163,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		defer cancel()
 		r.Until = c.Now()
 		out = r
-		err = errors.Join(err, redisconn.Unfence(detached, master.Client, former))
+		err = errors.Join(err, s.Debts.Unfence(detached, c, master))
 		c.Log("%s accepts writes again", master.Address)
 	}()
 	waiting, cancel := context.WithTimeout(ctx, refuseAtMost)
