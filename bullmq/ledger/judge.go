@@ -62,7 +62,8 @@ type Facts struct {
 
 // Record is what Streams needs to know from the application; Journal implements it.
 type Record interface {
-	Job(id string) Facts
+	// Job gives the facts of one job: BullMQ counts ids from 1 in every queue.
+	Job(queue, id string) Facts
 	Since() int64 // unix ms of its first event; 0 while there is none
 }
 
@@ -118,7 +119,7 @@ func (st *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 			continue
 		}
 		shadow := i%2 == 1
-		f := j.Job(life.Job)
+		f := j.Job(life.Queue, life.Job)
 		switch {
 		case s.Unsure && (f.Applied > 0 || shadow):
 			// Its end was among the missed entries; the journal says that it took
@@ -151,7 +152,7 @@ func laneAt(queue string, place int) Lane {
 
 // judge says what is wrong with a life that has ended.
 func (st *Streams) judge(now int64, life *Life, j Record) {
-	f := j.Job(life.Job)
+	f := j.Job(life.Queue, life.Job)
 	took, harmless, failed, removed, lost := 0, 0, 0, 0, 0
 	for i, s := range life.Stays {
 		if s == nil || i%2 == 1 {
@@ -272,7 +273,7 @@ func (st *Streams) settle(now int64, j Record, told int64) {
 			continue
 		}
 		life := st.lives[k.lifeKey]
-		f := j.Job(e.Job)
+		f := j.Job(e.Queue, e.Job)
 		switch {
 		case e.Verdict == Late && life == nil && told > e.At &&
 			(f.Applied > 0 || !f.Known && st.wasDone(k.lifeKey)):

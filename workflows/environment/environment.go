@@ -66,8 +66,16 @@ func Open(o Options) (*Environment, error) {
 	hc := &http.Client{Timeout: 15 * time.Second}
 	app := ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc)
 	e := &Environment{
-		App:     App{app},
-		Journal: newJournal(app, cfg.Migration.OrderDeadline, o.Log, o.Now),
+		App: App{app},
+		Journal: newJournal(JournalOptions{
+			Clients:  journals(cfg, app, hc),
+			Store:    o.Store,
+			Deadline: cfg.Migration.OrderDeadline,
+			Queues:   cfg.Queues,
+			Workers:  o.Fleet.Workers,
+			Log:      o.Log,
+			Now:      o.Now,
+		}),
 		Routing: &Routing{
 			store:  o.Store,
 			holder: o.Flags,
@@ -124,6 +132,20 @@ func Open(o Options) (*Environment, error) {
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
 	return e, nil
+}
+
+// journals are the addresses at which the app's journals are read.
+func journals(
+	cfg config.Config, app *ingestion.Client, hc *http.Client,
+) map[string]*ingestion.Client {
+	if len(cfg.Ingestion.Instances) == 0 {
+		return map[string]*ingestion.Client{cfg.Ingestion.URL: app}
+	}
+	all := map[string]*ingestion.Client{}
+	for _, u := range cfg.Ingestion.Instances {
+		all[u] = ingestion.New(u, cfg.Ingestion.Token, hc)
+	}
+	return all
 }
 
 // Close ends what goes on in the background and closes every connection.

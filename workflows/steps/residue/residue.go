@@ -64,7 +64,7 @@ func (s Parts) Step() engine.Step {
 				stage,
 				v.SourceThere(),
 				s.Workers.Gate(v.Migration.ID, v.Routing.Revision, true),
-				s.Journal.Gate(),
+				s.Journal.Gate(true),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
