@@ -244,6 +244,9 @@ func (t *Journal) Gate(needed bool) migration.Gate {
 		orders(&c, migration.Unknown, future(s))
 	case needed && s.Acknowledged == 0:
 		orders(&c, migration.Unknown, "no order was acknowledged yet")
+		if c.Measured == "" {
+			c.Next = "wait until an order has gone through"
+		}
 	default:
 		orders(&c, migration.Truth(s.Red() == 0), "")
 	}
