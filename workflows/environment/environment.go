@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/silence"
@@ -73,6 +74,7 @@ func Open(o Options) (*Environment, error) {
 			Deadline: cfg.Migration.OrderDeadline,
 			Queues:   cfg.Queues,
 			Workers:  o.Fleet.Workers,
+			Waivers:  waivers(o.Store, o.Now),
 			Log:      o.Log,
 			Now:      o.Now,
 		}),
@@ -132,6 +134,20 @@ func Open(o Options) (*Environment, error) {
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
 	return e, nil
+}
+
+// waivers gives those that count for the first migration, whose app the journals are of.
+func waivers(
+	st *store.Store, now func() time.Time,
+) func(context.Context) ([]migration.Waiver, error) {
+	return func(ctx context.Context) ([]migration.Waiver, error) {
+		all, err := st.Migrations(ctx)
+		if err != nil || len(all) == 0 {
+			return nil, err
+		}
+		at := now()
+		return st.Waivers(ctx, all[0].ID, &at)
+	}
 }
 
 // journals are the addresses at which the app's journals are read.

@@ -28,15 +28,15 @@ type Journal struct {
 	deadline time.Duration
 	queues   []string // that are routed
 	workers  func() []migration.Worker
-	// decisions are those of people, see migration.Coverage.
-	decisions func(context.Context) ([]migration.Decision, error)
+	// waivers are what people decided in writing.
+	waivers func(context.Context) ([]migration.Waiver, error)
 
 	mu         sync.Mutex
 	ledger     *ledger.Journal
 	epochs     map[string]*epoch
 	loaded     bool // what was saved
 	generation int64
-	decided    []migration.Decision
+	decided    []migration.Waiver
 }
 
 // JournalOptions is what a Journal is made of.
@@ -49,10 +49,10 @@ type JournalOptions struct {
 	// Workers are those that attest: a journal that one of them writes has to be read. nil:
 	// nobody attests.
 	Workers func() []migration.Worker
-	// Decisions are those of people; nil: there are none.
-	Decisions func(context.Context) ([]migration.Decision, error)
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Waivers are what people decided in writing; nil: nobody did.
+	Waivers func(context.Context) ([]migration.Waiver, error)
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 const (
@@ -71,7 +71,7 @@ const (
 
 func newJournal(o JournalOptions) *Journal {
 	t := &Journal{store: o.Store, deadline: o.Deadline, queues: o.Queues, workers: o.Workers,
-		decisions: o.Decisions, log: o.Log, now: o.Now, epochs: map[string]*epoch{},
+		waivers: o.Waivers, log: o.Log, now: o.Now, epochs: map[string]*epoch{},
 		ledger: ledger.NewJournal(o.Queues...), loaded: o.Store == nil}
 	for name, c := range o.Clients {
 		t.sources = append(t.sources, &source{name: name, client: c, page: JournalPage})
@@ -130,7 +130,7 @@ func (t *Journal) coverage() migration.Coverage {
 		c.Members = append(c.Members, t.epochs[name].members(now)...)
 	}
 	c.Members = append(c.Members, t.unread(now)...)
-	return c.Decide(t.decided, now)
+	return c.Waive(t.decided, now)
 }
 
 // within reports whether something was at most a limit ago. What is yet to come was not.

@@ -149,8 +149,8 @@ func (e *epoch) members(now time.Time) (out []migration.Member) {
 func (e *epoch) key() string { return fmt.Sprintf("journal:%s:end:%d", e.Epoch, e.Next) }
 
 // open reports whether the journal may still tell something.
-func (e *epoch) open(decided []migration.Decision, now time.Time) bool {
-	return !e.Closed && !slices.ContainsFunc(decided, func(d migration.Decision) bool {
+func (e *epoch) open(decided []migration.Waiver, now time.Time) bool {
+	return !e.Closed && !slices.ContainsFunc(decided, func(d migration.Waiver) bool {
 		return d.Member == e.key() && d.Counts(now)
 	})
 }
@@ -253,10 +253,10 @@ func pause(ctx context.Context, d time.Duration) {
 
 // decide takes in what people decided.
 func (t *Journal) decide(ctx context.Context) {
-	if t.decisions == nil {
+	if t.waivers == nil {
 		return
 	}
-	all, err := t.decisions(ctx)
+	all, err := t.waivers(ctx)
 	if err != nil {
 		return // those that are known go on counting until they expire
 	}
@@ -266,8 +266,8 @@ func (t *Journal) decide(ctx context.Context) {
 	t.ledger.Decided(decidedOrders(all, t.now()))
 }
 
-// decidedOrders are the findings about orders that decisions are about.
-func decidedOrders(all []migration.Decision, now time.Time) map[string]bool {
+// decidedOrders are the findings about orders that waivers are about.
+func decidedOrders(all []migration.Waiver, now time.Time) map[string]bool {
 	out := map[string]bool{}
 	for _, d := range all {
 		if strings.HasPrefix(d.Member, "order:") && d.Counts(now) {

@@ -83,8 +83,8 @@ func TestAJournalThatIsReplacedTakesNothingWithIt(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// A person decides that nothing more is to come of it; the order stays lost.
-	j.decisions = func(context.Context) ([]migration.Decision, error) {
-		return []migration.Decision{{Member: "journal:first:end:2", By: "ann", At: clk.now(),
+	j.waivers = func(context.Context) ([]migration.Waiver, error) {
+		return []migration.Waiver{{Member: "journal:first:end:2", By: "ann", At: clk.now(),
 			Until: clk.now().Add(time.Hour)}}, nil
 	}
 	j.decide(t.Context())
