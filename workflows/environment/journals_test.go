@@ -289,6 +289,11 @@ func TestTheRecordOutlivesSwitchyardAndTheAppsDisk(t *testing.T) {
 	if s := l.Summary(clk.now(), time.Minute); s.Lost != 1 || s.Duplicated != 1 {
 		t.Errorf("after both: %+v", s)
 	}
+	r.Environment.Streams.journal = last
+	if o, err := r.Environment.Streams.Overview(t.Context(), mid); err != nil ||
+		o.Verdict != LedgerBroken || o.Journal == nil || o.Journal.Lost != 1 {
+		t.Errorf("a lost order is hidden by what is unknown: %+v, %v", o, err)
+	}
 	// A replica that read another state may not save over it.
 	ok(t, last.save(t.Context(), true))
 	ok(t, polled(t, last))
