@@ -310,8 +310,11 @@ type Heroku struct {
 
 // Ingestion is the app that receives webhooks.
 type Ingestion struct {
-	URL   string           `yaml:"url"`
-	Token migration.Secret `yaml:"token"`
+	URL string `yaml:"url"`
+	// Instances are the addresses of the app's instances, each of which has a journal of its
+	// own. Without them the journals are read at URL, of whichever instance answers.
+	Instances []string         `yaml:"instances"`
+	Token     migration.Secret `yaml:"token"`
 	// ConfigVars is who sets the app's variables: heroku, which is the default, or by-hand,
 	// a person.
 	ConfigVars string `yaml:"config_vars"`

@@ -34,6 +34,9 @@ func (c Config) mistakes() mistakes {
 	m.address("linode.api", c.Linode.API)
 	m.address("heroku.api", c.Heroku.API)
 	m.address("ingestion.url", c.Ingestion.URL)
+	for _, u := range c.Ingestion.Instances {
+		m.address("ingestion.instances", u)
+	}
 	m.address("stripe.api", c.Stripe.API)
 	m.shopify(c.Shopify)
 	m.clickFunnels(c.ClickFunnels)

@@ -39,6 +39,8 @@ type Attestation struct {
 	// unreachable.
 	LastKnownGood bool         `json:"lastKnownGood" required:"false"`
 	Connections   []Connection `json:"connections" required:"false"`
+	// Journal names the journal that the worker writes; "": it has none, or does not tell.
+	Journal string `json:"journal,omitempty"`
 	// Intake is the worker's durable intake; nil: it acknowledges what is in Redis only.
 	Intake *Intake `json:"intake,omitempty"`
 	// Leaving is the last word of a worker that ends in good order.

@@ -368,10 +368,16 @@ type LedgerFacts struct {
 	// Held are those of the pending orders that wait in the app's durable intake.
 	Held int `json:"held,omitempty"`
 	// HeldLate are those of the held orders that have waited for longer than an order may take.
-	HeldLate   int `json:"held_late,omitempty"`
+	HeldLate int `json:"held_late,omitempty"`
+	// Future are acknowledged orders that by their times are yet to come.
+	Future     int `json:"future,omitempty"`
 	Lost       int `json:"lost"`
 	Duplicated int `json:"duplicated"`
-	// Examples are ids of lost or duplicated orders.
+	// Mismatches are orders whose run and shadow run differ, in result or data.
+	Mismatches int `json:"mismatches,omitempty"`
+	// Contradicted are orders whose record cannot be true.
+	Contradicted int `json:"contradicted,omitempty"`
+	// Examples are ids of orders that are wrong.
 	Examples []string `json:"examples,omitempty"`
 }
 

@@ -212,6 +212,7 @@ func (c *Control) lead(ctx context.Context) {
 	defer c.engine.Close()
 	var tasks sync.WaitGroup
 	tasks.Go(func() { c.runSchedules(ctx) })
+	tasks.Go(func() { c.env.Journal.Keep(ctx) })
 	tasks.Go(func() { c.followStreams(ctx) })
 	tasks.Go(func() { c.notifier.Run(ctx) })
 	tasks.Go(func() { c.guard(ctx) })

@@ -148,7 +148,7 @@ func (f *following) start(load *loader) func(int) {
 		b.Fatal(err)
 	}
 	l := ledger.NewStreams(ledger.Options{})
-	journal := ledger.NewJournal()
+	journal := ledger.NewJournal("orders")
 	ctx, cancel := context.WithCancel(b.Context())
 	var tasks sync.WaitGroup
 	now := func() int64 { return time.Now().UnixMilli() }

@@ -32,7 +32,7 @@ func FuzzParseEntry(f *testing.F) {
 		l.Read(at, ledger.Reading{At: 1, End: true})
 		l.Read(at, ledger.Reading{At: 2, Entries: []ledger.Entry{e}, End: true, Added: 1,
 			Last: e.At})
-		l.Judge(1<<60, 1<<60, ledger.NewJournal())
+		l.Judge(1<<60, 1<<60, ledger.NewJournal("orders"))
 		l.Changes()
 	})
 }

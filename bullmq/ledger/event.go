@@ -7,14 +7,21 @@ type Event struct {
 	Type string `json:"type"`
 	// which journal it comes from; set by whoever reads several
 	Epoch string `json:"epoch,omitempty"`
+	// Read is when it was read, unix ms by our own clock; 0: nobody says. The
+	// reader sets it: an app's clock may be wrong, and nothing has happened later
+	// than it was read.
+	Read int64 `json:"-"`
 
-	Order     string `json:"order"`
-	Canary    bool   `json:"canary,omitempty"`
-	EventID   string `json:"event,omitempty"` // the provider's
-	Provider  string `json:"provider,omitempty"`
-	Status    int    `json:"status,omitempty"` // HTTP status answered to the provider
-	MS        int64  `json:"ms,omitempty"`
-	JobID     string `json:"jobId,omitempty"`
+	Order    string `json:"order"`
+	Canary   bool   `json:"canary,omitempty"`
+	EventID  string `json:"event,omitempty"` // the provider's
+	Provider string `json:"provider,omitempty"`
+	Status   int    `json:"status,omitempty"` // HTTP status answered to the provider
+	MS       int64  `json:"ms,omitempty"`
+	JobID    string `json:"jobId,omitempty"`
+	// Queue is the routed queue that the job is of, also of a shadow copy: BullMQ
+	// counts ids from 1 in every queue. Older apps do not report it.
+	Queue     string `json:"queue,omitempty"`
 	Side      string `json:"side,omitempty"`
 	Endpoint  string `json:"endpoint,omitempty"`
 	Shadow    bool   `json:"shadow,omitempty"`
@@ -40,6 +47,9 @@ const (
 	EventEnqueued = "enqueued" // a job was added, or OK is false
 	EventExecuted = "executed" // a worker ran a job
 	EventFailed   = "failed"   // a worker's attempt failed; BullMQ tries again
+	// the last event of a journal: its app has ended in good order, and nothing that
+	// it did is missing. One that goes on afterwards was opened again.
+	EventClosed = "closed"
 
 	ModeAuthoritative = "authoritative" // the run that counts
 	ModeShadow        = "shadow"        // a run without side effects
@@ -50,3 +60,21 @@ const (
 	OutcomeMisrouted  = "misrouted"  // the worker's side was not primary: nothing was done
 	OutcomeCanary     = "canary"     // a canary: nothing to do
 )
+
+// canaryPrefix begins the ids that Switchyard gives its canaries.
+const canaryPrefix = "canary_"
+
+// CanaryID makes the id of a canary of something unique.
+func CanaryID(unique string) string { return canaryPrefix + unique }
+
+// at is when the event happened, as far as can be believed: an app whose clock is
+// ahead of ours would have its orders under way until tomorrow.
+func (e Event) at() int64 {
+	if e.Read != 0 && e.At > e.Read {
+		return e.Read
+	}
+	return e.At
+}
+
+// calledCanary reports whether the event says of itself that it is of a canary.
+func (e Event) calledCanary() bool { return e.Canary || e.Outcome == OutcomeCanary }

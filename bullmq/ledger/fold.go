@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"time"
+	"unique"
 )
 
 // Bounds of what Journal keeps in memory.
@@ -46,29 +47,37 @@ func (g *generations) drop(k uint64) {
 	delete(g.old, k)
 }
 
-// open creates an order, or brings a folded one back.
+// open gives an order that something is about to happen to: it creates it, or brings a
+// folded one back.
 func (j *Journal) open(id string) *order {
-	o := &order{id: id}
-	j.orders[id] = o
+	o := j.orders[id]
+	if o == nil {
+		o = j.unfold(id)
+		j.orders[id] = o
+	}
+	j.touch(o)
+	return o
+}
+
+func (j *Journal) unfold(id string) *order {
 	h := hash(lifeKey{job: id})
 	minute, ok := j.known.find(h)
 	if !ok {
-		return o
+		return &order{ID: id}
 	}
-	*o = order{
-		id:            id,
-		firstEnqueued: minute,
-		acknowledged:  minute,
-		applied:       1,
-		last:          minute,
-		story: []Moment{{minute,
+	o := &order{
+		ID:            id,
+		FirstEnqueued: minute,
+		Acknowledged:  minute,
+		Before:        true,
+		Last:          minute,
+		Story: []Moment{{minute,
 			"acknowledged and applied once in this minute; details are no longer kept"}},
 	}
 	j.known.drop(h)
+	o.counted = unique.Make(o.counters())
 	if b := j.folded[minute]; b != nil {
-		var s Summary
-		s.add(o, minute, 0, Backlog{})
-		b.sum(s, -1)
+		b.sum(o.counted.Value(), -1)
 	}
 	return o
 }
@@ -87,27 +96,73 @@ func (j *Journal) fold() {
 	}
 	var found []old
 	for _, o := range j.orders {
-		if o.inOrder() && j.newest-o.last > after.Milliseconds() {
-			found = append(found, old{o.last, o})
+		if o.inOrder() && j.newest-o.Last > after.Milliseconds() && !j.unsaved(o) {
+			found = append(found, old{o.Last, o})
 		}
 	}
 	slices.SortFunc(found, func(a, b old) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.o.id, b.o.id))
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.o.ID, b.o.ID))
 	})
 	for _, f := range found[:min(len(found), len(j.orders)-j.keep)] {
 		o := f.o
-		m := o.firstEnqueued - o.firstEnqueued%minute
-		b := j.folded[m]
-		if b == nil {
-			b = &Summary{}
-			j.folded[m] = b
+		count(j.folded, o.minute(), o.counters(), 1)
+		j.known.add(hash(lifeKey{job: o.ID}), o.minute())
+		for _, job := range o.Jobs {
+			j.knownJobs.add(hash(job.key()), o.minute())
+			j.known.add(hash(ranIn(job.Queue, o.ID)), o.minute())
+			if j.jobs[job.key()] == o {
+				delete(j.jobs, job.key())
+			}
 		}
-		b.add(o, m, 0, Backlog{})
-		j.known.add(hash(lifeKey{job: o.id}), m)
-		for _, job := range o.jobs {
-			j.knownJobs.add(hash(lifeKey{job: job}), m)
-			delete(j.jobs, job)
-		}
-		delete(j.orders, o.id)
+		delete(j.orders, o.ID)
 	}
+}
+
+// minute is that of the order's first add, whose counters it becomes part of.
+func (o *order) minute() int64 { return o.FirstEnqueued - o.FirstEnqueued%minute }
+
+// counters are what remains of orders that are in order, by the minute of their first
+// add.
+type counters struct {
+	Orders         int `json:"orders"`
+	Acknowledged   int `json:"acknowledged"`
+	Fulfilled      int `json:"fulfilled"`
+	Suppressed     int `json:"suppressed,omitempty"`
+	Misrouted      int `json:"misrouted,omitempty"`
+	Failures       int `json:"failures,omitempty"`
+	OnTarget       int `json:"on_target,omitempty"`
+	ShadowExpected int `json:"shadow_expected,omitempty"`
+	ShadowEnqueued int `json:"shadow_enqueued,omitempty"`
+	ShadowCompared int `json:"shadow_compared,omitempty"`
+	Alone          int `json:"alone,omitempty"`
+}
+
+// counters gives what an order that is in order counts.
+func (o *order) counters() (c counters) {
+	var s Summary
+	s.add(o, 0, 0, false)
+	return counters{s.Orders, s.Acknowledged, s.Fulfilled, s.Suppressed, s.Misrouted,
+		s.Failures, s.OnTarget, s.ShadowExpected, s.ShadowEnqueued, s.ShadowCompared, s.Alone}
+}
+
+// sum adds counters, or subtracts them.
+func (c *counters) sum(d counters, sign int) {
+	c.Orders += sign * d.Orders
+	c.Acknowledged += sign * d.Acknowledged
+	c.Fulfilled += sign * d.Fulfilled
+	c.Suppressed += sign * d.Suppressed
+	c.Misrouted += sign * d.Misrouted
+	c.Failures += sign * d.Failures
+	c.OnTarget += sign * d.OnTarget
+	c.ShadowExpected += sign * d.ShadowExpected
+	c.ShadowEnqueued += sign * d.ShadowEnqueued
+	c.ShadowCompared += sign * d.ShadowCompared
+	c.Alone += sign * d.Alone
+}
+
+func count(by map[int64]*counters, minute int64, c counters, sign int) {
+	if by[minute] == nil {
+		by[minute] = &counters{}
+	}
+	by[minute].sum(c, sign)
 }

@@ -62,7 +62,7 @@ func (s *script) got(at int64, order, outcome, digest string) *script {
 }
 
 func (s *script) journal() *ledger.Journal {
-	j := ledger.NewJournal()
+	j := ledger.NewJournal("orders")
 	for _, e := range s.events {
 		j.Apply(e)
 	}
@@ -86,7 +86,8 @@ func TestJournalVerdicts(t *testing.T) {
 				OldestOpenMS: now - 2}},
 		{"within the grace it is pending",
 			new(script).enqueued(now-6, "a", "off").answered(now-5, "a", 200),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, OldestOpenMS: 5}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, PendingSource: 1,
+				OldestOpenMS: 5}},
 		{"a late run makes a lost order fulfilled", new(script).enqueued(1, "a",
 			"off").answered(2, "a", 200).executed(now, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1}},
@@ -104,7 +105,8 @@ func TestJournalVerdicts(t *testing.T) {
 				OldestOpenMS: now - 2, ShadowExpected: 1, ShadowEnqueued: 1}},
 		{"a misrouted run does not fulfil", new(script).enqueued(1, "a", "off").answered(now,
 			"a", 200).executed(3, "a", "misrouted", ""),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, Misrouted: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, PendingSource: 1,
+				Misrouted: 1}},
 		{"a 503 alone promises nothing", new(script).answered(2, "a", 503),
 			ledger.Summary{Orders: 1, Rejected503: 1}},
 		{"a 503 that was delivered again", new(script).answered(2, "a", 503).enqueued(3, "a",
@@ -129,10 +131,12 @@ func TestJournalVerdicts(t *testing.T) {
 			false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
 		{"an acknowledgement without an add shows", new(script).answered(now, "a", 200),
-			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, NotEnqueued: 1}},
+			ledger.Summary{Orders: 1, Acknowledged: 1, Pending: 1, PendingSource: 1,
+				NotEnqueued: 1}},
 		{"canaries are not orders", new(script).add(1,
-			ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).answered(2, "c",
-			200).executed(3, "c", "canary", "").
+			ledger.Event{Type: "enqueued", Order: "c", Canary: true, OK: true}).add(2,
+			ledger.Event{Type: ledger.EventDelivery, Order: "c", Canary: true,
+				Status: 200}).executed(3, "c", "canary", "").
 			executed(4, "d", "canary", ""), ledger.Summary{}},
 	} {
 		got := tt.j.journal().Summary(time.UnixMilli(now), grace)
@@ -193,7 +197,7 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 			"the run got data d1, the shadow run d2"},
 	} {
 		l := tt.j.journal()
-		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job(queueName, "job-a").Different
+		s, story := l.Summary(time.UnixMilli(100), time.Second), l.Job("orders", "job-a").Different
 		found, _ := l.Find("a")
 		if tt.want == "" {
 			if s.Mismatches+s.DataMismatches+len(s.MismatchIDs) != 0 || story != "" ||
@@ -267,11 +271,12 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			l := tc.j.journal()
 			if tc.backlog != nil {
-				l.Backlog(*tc.backlog)
+				l.Backlog("", *tc.backlog)
 			}
 			got := l.Summary(time.UnixMilli(tc.now), grace*time.Millisecond)
 			tc.want.Orders, tc.want.Acknowledged = 1, 1
 			got.LostIDs, got.OldestOpenMS, got.ShadowExpected = nil, 0, 0
+			got.Alone, got.AloneIDs = 0, nil
 			if got.PendingSource, got.OnTarget = 0, 0; !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}
@@ -342,7 +347,7 @@ func TestJournalWindowAndRetries(t *testing.T) {
 
 func TestJournalReadersMayRunBesideTheWriter(t *testing.T) {
 	t.Parallel()
-	l := ledger.NewJournal()
+	l := ledger.NewJournal("orders")
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -365,7 +370,7 @@ func TestJournalReadersMayRunBesideTheWriter(t *testing.T) {
 // Many orders that are in order leave nothing behind but their counters.
 func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.T) {
 	t.Parallel()
-	o := ledger.NewJournal()
+	o := ledger.NewJournal("orders")
 	seq, at := int64(0), int64(1_795_500_000_000)
 	tell := func(e ledger.Event) {
 		seq++
@@ -391,7 +396,7 @@ func TestWhatIsInOrderLeavesTheMemoryAndIsRecognisedWhenItComesAgain(t *testing.
 	if !found || !story.Folded {
 		t.Fatalf("the oldest order is still kept whole: %+v %v", story, found)
 	}
-	if f := o.Job(queueName, "job-0"); !f.Known || f.Applied != 1 {
+	if f := o.Job("orders", "job-0"); !f.Known || f.Applied != 1 {
 		t.Errorf("%+v", f)
 	}
 	tell(ledger.Event{Type: ledger.EventExecuted, Order: "0", JobID: "job-0",

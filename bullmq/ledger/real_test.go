@@ -34,7 +34,7 @@ type sides struct {
 func followBoth(t *testing.T) *sides {
 	t.Helper()
 	s := &sides{t: t, servers: map[string]*redistest.Server{ledger.Source: redistest.Start(t),
-		ledger.Target: redistest.Start(t)}, journal: ledger.NewJournal(), db: newRecorder(),
+		ledger.Target: redistest.Start(t)}, journal: ledger.NewJournal("orders"), db: newRecorder(),
 		l: ledger.NewStreams(ledger.Options{Linger: 500 * time.Millisecond,
 			Deadline: 30 * time.Second})}
 	s.tell(ledger.Event{Type: ledger.EventDelivery, Order: "first", Status: 500})

@@ -14,28 +14,40 @@ type Story struct {
 	Applied      int      `json:"applied"`             // 1 is right
 	Suppressed   int      `json:"suppressed"`          // second runs that were caught
 	Different    string   `json:"different,omitempty"` // which data differ
+	// Contradiction is what makes its record impossible.
+	Contradiction string `json:"contradiction,omitempty"`
 	// finished long ago and in order: the moments are no longer kept
 	Folded  bool     `json:"folded"`
 	Moments []Moment `json:"moments"`
 }
 
-// Find returns an order by its own ID or its job's.
+// Find returns an order by its own ID or, of any queue, its job's.
 func (j *Journal) Find(id string) (Story, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	o := j.orders[id]
-	if o == nil {
-		o = j.jobs[id]
+	for queue := range j.queues {
+		if o == nil {
+			o = j.jobs[lifeKey{queue, id}]
+		}
 	}
 	if o != nil {
-		return Story{Order: o.id, Provider: o.provider, Jobs: slices.Clone(o.jobs),
-			Acknowledged: o.acknowledged != 0, Applied: o.applied, Suppressed: o.suppressed,
-			Different: o.differs(""), Moments: slices.Clone(o.story)}, true
+		s := Story{Order: o.ID, Provider: o.Provider, Acknowledged: o.Acknowledged != 0,
+			Applied: o.applied(), Different: o.differs(), Contradiction: o.Contradiction,
+			Moments: slices.Clone(o.Story)}
+		for _, f := range o.Jobs {
+			s.Suppressed += f.Suppressed
+			if f.ID != "" && !slices.Contains(s.Jobs, f.ID) {
+				s.Jobs = append(s.Jobs, f.ID)
+			}
+		}
+		return s, true
 	}
-	h := hash(lifeKey{job: id})
-	m, ok := j.known.find(h)
-	if !ok {
-		m, ok = j.knownJobs.find(h)
+	m, ok := j.known.find(hash(lifeKey{job: id}))
+	for queue := range j.queues {
+		if !ok {
+			m, ok = j.knownJobs.find(hash(lifeKey{queue, id}))
+		}
 	}
 	if !ok {
 		return Story{}, false
@@ -50,17 +62,31 @@ func (j *Journal) Find(id string) (Story, bool) {
 	}, true
 }
 
-// RetryStory is what became of an order that was answered 503.
+// RetryStory is what became of an event of a provider that was answered 503, or of an
+// order that the durable intake kept.
 type RetryStory struct {
 	Order string `json:"order"`
+	// Event is the provider's id of the event; "" when the journal does not tell it, or
+	// the story is of all of an order's events.
+	Event string `json:"event"`
 	// as the journal names it; empty when it does not
 	Provider     string     `json:"provider"`
-	Deliveries   []Delivery `json:"deliveries"` // all of them, in order of arrival
-	Acknowledged bool       `json:"acknowledged"`
-	Applied      int        `json:"applied"` // 1 is right
+	Deliveries   []Delivery `json:"deliveries"`   // all of them, in order of arrival
+	Acknowledged bool       `json:"acknowledged"` // any of these deliveries was
+	// Recovered: one of them was acknowledged after the first refusal.
+	Recovered bool `json:"recovered"`
+	Applied   int  `json:"applied"` // 1 is right; 0 while a job of the order has not run
 	// RecoveredAfterMS is the time from the first 503 to the first acknowledgement
 	// after it; 0 while there is none.
 	RecoveredAfterMS int64 `json:"recovered_after_ms"`
+}
+
+// effects is how often the order took effect, 0 while it has not in full.
+func (o *order) effects() int {
+	if n := o.applied(); n > 1 || o.fulfilled() {
+		return n
+	}
+	return 0
 }
 
 // Kept returns every order that the app's durable intake accepted between sinceMS
@@ -76,20 +102,20 @@ func (j *Journal) Kept(sinceMS, untilMS int64) []RetryStory {
 	}
 	var found []held
 	for _, o := range j.orders {
-		if o.kept < sinceMS || o.kept > untilMS || o.added != 0 && o.added < untilMS {
+		if o.Kept < sinceMS || o.Kept > untilMS || o.Added != 0 && o.Added < untilMS {
 			continue
 		}
 		s := RetryStory{
-			Order:        o.id,
-			Provider:     o.provider,
-			Deliveries:   slices.Clone(o.deliveries),
-			Acknowledged: o.acknowledged != 0,
-			Applied:      o.applied,
+			Order:        o.ID,
+			Provider:     o.Provider,
+			Deliveries:   slices.Clone(o.Deliveries),
+			Acknowledged: o.Acknowledged != 0,
+			Applied:      o.effects(),
 		}
-		if o.added != 0 {
-			s.RecoveredAfterMS = o.added - o.kept
+		if o.Added != 0 {
+			s.RecoveredAfterMS = o.Added - o.Kept
 		}
-		found = append(found, held{o.kept, s})
+		found = append(found, held{o.Kept, s})
 	}
 	slices.SortFunc(found, func(a, b held) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.s.Order, b.s.Order))
@@ -101,25 +127,32 @@ func (j *Journal) Kept(sinceMS, untilMS int64) []RetryStory {
 	return out
 }
 
-// Retries returns every order that was answered 503 at or after sinceMS (unix ms),
-// earliest first.
+// Retries returns every event of a provider that was answered 503 at or after sinceMS
+// (unix ms), earliest first. An event comes again by its own id: that another event of
+// the same order was acknowledged says nothing of it.
 func (j *Journal) Retries(sinceMS int64) []RetryStory {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	var out []RetryStory
 	for _, o := range j.orders {
-		if slices.ContainsFunc(o.deliveries, func(d Delivery) bool {
-			return d.Status == 503 && d.At >= sinceMS
-		}) {
-			out = append(out, RetryStory{Order: o.id, Provider: o.provider,
-				Deliveries: slices.Clone(o.deliveries), Acknowledged: o.acknowledged != 0,
-				Applied:          o.applied,
-				RecoveredAfterMS: o.recoveredAfter()})
+		for _, of := range o.refused() {
+			if !slices.ContainsFunc(of, func(d Delivery) bool {
+				return d.Status == 503 && d.At >= sinceMS
+			}) {
+				continue
+			}
+			after, ok := recovered(of)
+			out = append(out, RetryStory{
+				Order: o.ID, Event: of[0].Event, Provider: cmp.Or(of[0].Provider, o.Provider),
+				Deliveries:   slices.Clone(of),
+				Acknowledged: slices.ContainsFunc(of, Delivery.acknowledges),
+				Recovered:    ok, Applied: o.effects(), RecoveredAfterMS: after,
+			})
 		}
 	}
 	slices.SortFunc(out, func(a, b RetryStory) int {
 		return cmp.Or(cmp.Compare(a.Deliveries[0].At, b.Deliveries[0].At),
-			cmp.Compare(a.Order, b.Order))
+			cmp.Compare(a.Order, b.Order), cmp.Compare(a.Event, b.Event))
 	})
 	return out
 }

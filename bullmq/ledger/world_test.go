@@ -215,7 +215,7 @@ var allLanes = []ledger.Lane{lane("source", false), lane("source", true), lane("
 
 func newWorld(seed uint64) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_795_500_000_000,
-		lanes: map[ledger.Lane]*server{}, journal: ledger.NewJournal(),
+		lanes: map[ledger.Lane]*server{}, journal: ledger.NewJournal("orders"),
 		want: map[string][]ledger.Verdict{}, carries: map[string]string{},
 		scheduled: map[string]bool{}}
 	w.digests = seed%2 == 0

@@ -93,6 +93,8 @@ type Client struct {
 	// inside the same network.
 	PlainHTTP bool
 	Timeout   time.Duration // of one request; 0: Timeout
+	// Received is called with the headers of every answer; nil: nobody wants them.
+	Received func(http.Header)
 }
 
 // Do sends in as JSON (nil: no body) and decodes the answer into out (nil: the answer is
@@ -238,6 +240,9 @@ func (c *Client) once(
 		return 0, nil, nil, c.scrub(fmt.Sprintf("%s %s", method, path), err)
 	}
 	defer resp.Body.Close()
+	if c.Received != nil {
+		c.Received(resp.Header)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
 	if err != nil {
 		return 0, nil, nil, c.scrub(fmt.Sprintf("%s %s", method, path), err)

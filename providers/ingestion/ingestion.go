@@ -32,16 +32,57 @@ func New(base string, token migration.Secret, hc *http.Client) *Client {
 
 // Journal is one page of the app's append-only journal.
 type Journal struct {
-	// Epoch names the journal itself: when it changes, the journal was replaced and
-	// sequence numbers start again, so drop this page and read again from 0.
+	// Epoch names the journal itself: when it changes, another one answered, which counts
+	// from 1 too. It may be another instance's, or that of a new disk.
 	Epoch string `json:"epoch"`
+	// Instance is whose journal it is, as it attests itself; Instances are others that write
+	// into the same one. Empty: an older app, which does not tell.
+	Instance  string   `json:"instance"`
+	Instances []string `json:"instances"`
 	// Next is the sequence number to pass as after for the following page.
 	Next int64 `json:"next"`
 	// Events are JSON objects with at least seq, at (unix milliseconds) and type, in
-	// ascending seq. They are left encoded: the reader knows the types it wants.
+	// ascending seq, none left out. They are left encoded: the reader knows the types it
+	// wants.
 	Events []json.RawMessage `json:"events"`
 	// Intake is the app's durable intake as of the end of the journal; empty where it has none.
 	Intake Intake `json:"intake"`
+	// Now is the app's clock as it answered, unix ms; 0: an older app.
+	Now   int64 `json:"now"`
+	Clock Clock `json:"-"` // made of it, or of the answer's date
+}
+
+// Clock is the app's against ours, as one answer shows it.
+type Clock struct {
+	Known bool
+	Ahead time.Duration // of ours; negative: behind
+	// Within is how far that may be off: the answer was under way.
+	Within time.Duration
+}
+
+// Off is by how much the two clocks differ for certain.
+func (c Clock) Off() time.Duration { return max(0, c.Ahead.Abs()-c.Within) }
+
+func clockOf(now int64, date string, asked, answered time.Time) Clock {
+	half := answered.Sub(asked) / 2
+	c := Clock{Known: true, Within: half}
+	at := time.UnixMilli(now)
+	if now == 0 { // the date is cut to seconds
+		var err error
+		if at, err = http.ParseTime(date); err != nil {
+			return Clock{}
+		}
+		c.Within += time.Second / 2
+		at = at.Add(time.Second / 2)
+	}
+	c.Ahead = at.Sub(asked.Add(half))
+	return c
+}
+
+// Cursor is how far a journal was read.
+type Cursor struct {
+	Epoch string
+	After int64
 }
 
 // Intake is what waits in an app's durable intake.
@@ -51,24 +92,33 @@ type Intake struct {
 }
 
 // Journal returns up to limit events after sequence number after. No events means that the
-// end is reached.
-func (c *Client) Journal(ctx context.Context, after int64, limit int) (Journal, error) {
+// end is reached. Where instances answer in turn, each begins at its own cursor, or at its
+// first event when it has none; an older app knows after alone, and begins there whichever
+// instance answers.
+func (c *Client) Journal(
+	ctx context.Context, after int64, limit int, cursors ...Cursor,
+) (Journal, error) {
+	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	for _, at := range cursors {
+		query.Add("cursor", at.Epoch+":"+strconv.FormatInt(at.After, 10))
+	}
 	var page Journal
-	path := "/switchyard/journal?after=" + strconv.FormatInt(
-		after,
-		10,
-	) + "&limit=" + strconv.Itoa(
-		limit,
-	)
-	if err := c.api.Do(ctx, http.MethodGet, path, nil, &page); err != nil {
+	var date string
+	api := c.api
+	api.Received = func(h http.Header) { date = h.Get("Date") }
+	asked := time.Now()
+	err := api.Do(ctx, http.MethodGet, "/switchyard/journal?"+query.Encode(), nil, &page)
+	if err != nil {
 		return Journal{}, fmt.Errorf("journal after %d: %w", after, err)
 	}
+	page.Clock = clockOf(page.Now, date, asked, time.Now())
 	// Events that do not advance would make the reader loop forever. Without events next
 	// may be anything: the journal of a new epoch may be shorter than what was read of the
 	// old one.
-	if page.Epoch == "" || len(page.Events) > 0 && page.Next <= after {
+	if page.Epoch == "" || len(page.Epoch) > maxName || len(page.Instance) > maxName ||
+		len(page.Events) > 0 && page.Next <= after && len(cursors) == 0 {
 		return Journal{}, fmt.Errorf(
-			"journal after %d: the app answered epoch %q, next %d with %d events",
+			"journal after %d: the app answered epoch %.40q, next %d with %d events",
 			after,
 			page.Epoch,
 			page.Next,
@@ -77,6 +127,9 @@ func (c *Client) Journal(ctx context.Context, after int64, limit int) (Journal, 
 	}
 	return page, nil
 }
+
+// maxName bounds the names of journals and instances, in bytes.
+const maxName = 200
 
 // CanaryResult is what became of a canary job at the app's enqueue path.
 type CanaryResult struct {

@@ -268,7 +268,8 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 		)
 	}
 	if j := o.Journal; j != nil {
-		s.judged = append(s.judged, key("lost"), key("duplicated"), key("different"))
+		s.judged = append(s.judged, key("lost"), key("duplicated"), key("different"),
+			key("contradicted"))
 		if j.Lost > 0 {
 			add(
 				"lost",
@@ -297,12 +298,20 @@ func (n *Notifier) orders(ctx context.Context, mig migration.Migration) (seen, e
 				named(j.MismatchIDs, j.Mismatches),
 			)
 		}
+		if j.Contradicted > 0 {
+			add(
+				"contradicted",
+				notify.Error,
+				orders(j.Contradicted, "has", "have")+" a record that cannot be true",
+				named(j.ContradictedIDs, j.Contradicted),
+			)
+		}
 	}
 	s.judged = append(s.judged, key("late"), key("jobs"))
 	if late := int(o.Late()); late > 0 {
 		add("late", notify.Warning, orders(late, "is", "are")+" overdue", "")
 	}
-	clear := o.Journal == nil || o.Journal.Lost+o.Journal.Duplicated+o.Journal.Mismatches == 0
+	clear := o.Journal == nil || o.Journal.Red() == 0
 	// the application's record has not said it above
 	if o.Verdict == environment.LedgerBroken && clear {
 		add(

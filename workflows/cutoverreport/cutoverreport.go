@@ -161,11 +161,14 @@ func (r *reporter) ledger() {
 			ID:       "ledger",
 			Title:    "Order ledger",
 			Severity: SeverityBlocks,
-			Measured: fmt.Sprintf("%s lost, %d processed twice", migration.Count(s.Lost, "order"), s.Duplicated),
-			Clear:    "find out why before switching anything",
-			Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs),
+			Measured: fmt.Sprintf("%s lost, %d processed twice, %s, %d contradictory",
+				migration.Count(s.Lost, "order"), s.Duplicated,
+				migration.Count(s.Mismatches, "mismatch"), s.Contradicted),
+			Clear: "find out why before switching anything",
+			Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs, s.MismatchIDs,
+				s.ContradictedIDs),
 		},
-		s.Lost+s.Duplicated > 0,
+		s.Red() > 0,
 		fmt.Sprintf("%d acknowledged, none lost, none processed twice", s.Acknowledged),
 	)
 	var waiting []string

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/silence"
@@ -69,8 +70,17 @@ func Open(o Options) (*Environment, error) {
 	hc := &http.Client{Timeout: 15 * time.Second}
 	app := ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc)
 	e := &Environment{
-		App:     App{app},
-		Journal: newJournal(app, cfg.Migration.OrderDeadline, o.Log, o.Now),
+		App: App{app},
+		Journal: newJournal(JournalOptions{
+			Clients:  journals(cfg, app, hc),
+			Store:    o.Store,
+			Deadline: cfg.Migration.OrderDeadline,
+			Queues:   cfg.Queues,
+			Workers:  o.Fleet.Workers,
+			Waivers:  waivers(o.Store, o.Now),
+			Log:      o.Log,
+			Now:      o.Now,
+		}),
 		Routing: &Routing{
 			store:  o.Store,
 			holder: o.Flags,
@@ -141,6 +151,34 @@ func Open(o Options) (*Environment, error) {
 	background, stop := context.WithCancel(context.Background())
 	e.Surveys, e.stop = newSurveys(background, o.Now), stop
 	return e, nil
+}
+
+// waivers gives those that count for the first migration, whose app the journals are of.
+func waivers(
+	st *store.Store, now func() time.Time,
+) func(context.Context) ([]migration.Waiver, error) {
+	return func(ctx context.Context) ([]migration.Waiver, error) {
+		all, err := st.Migrations(ctx)
+		if err != nil || len(all) == 0 {
+			return nil, err
+		}
+		at := now()
+		return st.Waivers(ctx, all[0].ID, &at)
+	}
+}
+
+// journals are the addresses at which the app's journals are read.
+func journals(
+	cfg config.Config, app *ingestion.Client, hc *http.Client,
+) map[string]*ingestion.Client {
+	if len(cfg.Ingestion.Instances) == 0 {
+		return map[string]*ingestion.Client{cfg.Ingestion.URL: app}
+	}
+	all := map[string]*ingestion.Client{}
+	for _, u := range cfg.Ingestion.Instances {
+		all[u] = ingestion.New(u, cfg.Ingestion.Token, hc)
+	}
+	return all
 }
 
 // Close ends what goes on in the background and closes every connection.

@@ -2,10 +2,10 @@ package environment
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,25 +13,48 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/store"
 )
 
-// Journal follows the ingestion app's journal into the order ledger. The ledger is rebuilt
-// from the journal's first event at every start, so it never depends on what an earlier
-// process saw.
+// Journal follows the journals of the ingestion app into the order ledger: that of every
+// instance, and those of the disks that there were before. What was read is saved by the
+// leader (Keep), and every replica goes on from it: a journal that is replaced takes
+// nothing with it.
 type Journal struct {
-	client *ingestion.Client
-	log    *slog.Logger
-	now    func() time.Time
+	sources []*source
+	store   *store.Store // nil: nothing is saved
+	log     *slog.Logger
+	now     func() time.Time
 	// deadline is how long an acknowledged order may take before it counts as lost.
 	deadline time.Duration
+	queues   []string // that are routed
+	workers  func() []migration.Worker
+	// waivers are what people decided in writing.
+	waivers func(context.Context) ([]migration.Waiver, error)
 
-	mu      sync.Mutex
-	ledger  *ledger.Journal
-	epoch   string
-	next    int64
-	current time.Time // when the end of the journal was last reached
-	err     error
-	pulse   pulse
+	mu         sync.Mutex
+	ledger     *ledger.Journal
+	epochs     map[string]*epoch
+	loaded     bool // what was saved
+	generation int64
+	decided    []migration.Waiver
+	pulse      pulse
+}
+
+// JournalOptions is what a Journal is made of.
+type JournalOptions struct {
+	// Clients are the addresses where journals are read, by their names.
+	Clients  map[string]*ingestion.Client
+	Store    *store.Store // nil: nothing is saved
+	Deadline time.Duration
+	Queues   []string // that are routed, as bullmq.Queue.String names them
+	// Workers are those that attest: a journal that one of them writes has to be read. nil:
+	// nobody attests.
+	Workers func() []migration.Worker
+	// Waivers are what people decided in writing; nil: nobody did.
+	Waivers func(context.Context) ([]migration.Waiver, error)
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 const (
@@ -40,94 +63,51 @@ const (
 	// journalFresh is how long ago the end of the journal may have been reached for the
 	// ledger to count as current.
 	journalFresh = 3 * time.Second
+	// clockWarn and clockLimit are how far the app's clock may be off ours before that is
+	// said, and before nothing that it dates can be told.
+	clockWarn  = 5 * time.Second
+	clockLimit = time.Minute
+	// shownFindings is how many orders that are wrong a gate names.
+	shownFindings = 20
 )
 
-func newJournal(
-	c *ingestion.Client,
-	deadline time.Duration,
-	log *slog.Logger,
-	now func() time.Time,
-) *Journal {
-	return &Journal{client: c, deadline: deadline, log: log, now: now, ledger: ledger.NewJournal()}
+func newJournal(o JournalOptions) *Journal {
+	t := &Journal{store: o.Store, deadline: o.Deadline, queues: o.Queues, workers: o.Workers,
+		waivers: o.Waivers, log: o.Log, now: o.Now, epochs: map[string]*epoch{},
+		ledger: ledger.NewJournal(o.Queues...), loaded: o.Store == nil}
+	for name, c := range o.Clients {
+		t.sources = append(t.sources, &source{name: name, client: c, page: JournalPage})
+	}
+	slices.SortFunc(t.sources, func(a, b *source) int { return strings.Compare(a.name, b.name) })
+	return t
 }
 
-// Run follows the journal until ctx ends.
-func (t *Journal) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		more, err := t.Poll(ctx)
-		t.mu.Lock()
-		if err != nil && t.err == nil && ctx.Err() == nil {
-			t.log.Warn("the order journal cannot be read; the ledger is not current", "err", err)
-		}
-		t.err = err
-		t.mu.Unlock()
-		if more {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(JournalEvery):
-		}
-	}
-}
-
-func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	started := t.now()
-	page, err := t.client.Journal(ctx, t.next, JournalPage)
-	if err != nil {
-		return false, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if page.Epoch != t.epoch {
-		if t.epoch != "" {
-			t.log.Warn(
-				"the app's journal was replaced; the ledger starts again",
-				"epoch",
-				page.Epoch,
-			)
-		}
-		first := t.epoch == "" && t.next == 0
-		t.epoch = page.Epoch
-		if !first {
-			t.next, t.ledger, t.current = 0, ledger.NewJournal(), time.Time{}
-			return true, nil
-		}
-	}
-	for _, raw := range page.Events {
-		var e ledger.Event
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return false, fmt.Errorf("journal event: %w", err)
-		}
-		e.Epoch = page.Epoch
-		t.ledger.Apply(e)
-		t.pulse.note(e, started.UnixMilli(), started.Sub(t.current) <= journalFresh)
-	}
-	t.next = page.Next
-	if len(page.Events) < JournalPage {
-		t.pulse.intake(page.Intake)
-		t.ledger.Backlog(ledger.Backlog{Orders: page.Intake.Backlog, Oldest: page.Intake.OldestAt})
-		t.current = started
-		return false, nil
-	}
-	return true, nil
-}
-
-// Read gives the ledger, or Unavailable when it is not current: a ledger with a gap proves nothing.
+// Read gives the ledger, or Unavailable when anything of it is unknown: a ledger with a gap
+// proves nothing.
 func (t *Journal) Read() (*ledger.Journal, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if age := t.now().Sub(t.current); age > journalFresh {
-		if t.err != nil { // said in the log
+	if !t.loaded {
+		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
+	}
+	for _, s := range t.sources {
+		switch fresh := within(t.now(), s.answered, journalFresh); {
+		case fresh:
+		case s.err != nil: // said in the log
 			return nil, migration.Errorf(
 				migration.Unavailable,
 				"the order ledger is not up to date because the ingestion app's journal cannot "+
 					"be read",
 			)
+		default:
+			return nil, migration.Errorf(
+				migration.Unavailable,
+				"the order ledger is still being read",
+			)
 		}
-		return nil, migration.Errorf(migration.Unavailable, "the order ledger is still being read")
+	}
+	if c := t.coverage(); c.Verdict() != migration.Met {
+		return nil, migration.Errorf(migration.Unavailable, "the order ledger is incomplete: %s", c)
 	}
 	return t.ledger, nil
 }
@@ -159,20 +139,65 @@ func settled(ctx context.Context, known func(context.Context) error) error {
 }
 
 // Position is how far the journal was read: what it gets from now on comes after.
+// Coverage is whose journals the ledger is made of, and what of them is unknown.
+func (t *Journal) Coverage() migration.Coverage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.coverage()
+}
+
+func (t *Journal) coverage() migration.Coverage {
+	now := t.now()
+	c := migration.Coverage{
+		Of:    "journal",
+		Found: "the app's addresses, its attestations and what was read before",
+	}
+	for _, s := range t.sources {
+		c.Members = append(c.Members, s.member(now))
+	}
+	for _, name := range sortedKeys(t.epochs) {
+		c.Members = append(c.Members, t.epochs[name].members(now)...)
+	}
+	c.Members = append(c.Members, t.unread(now)...)
+	return c.Waive(t.decided, now)
+}
+
+// within reports whether something was at most a limit ago. What is yet to come was not.
+func within(now, at time.Time, limit time.Duration) bool {
+	age := now.Sub(at)
+	return !at.IsZero() && age <= limit && age >= -time.Second
+}
+
+// Position is how far the journal of the instance that answered last was read: what it gets
+// from now on comes after.
 func (t *Journal) Position() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.next
+	if len(t.sources) == 0 || t.epochs[t.sources[0].epoch] == nil {
+		return 0
+	}
+	return t.epochs[t.sources[0].epoch].Next
 }
 
-// SoFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all).
+// SoFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all), which
+// is as far as the journal that was read the least.
 func (t *Journal) SoFar() (*ledger.Journal, int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current.IsZero() {
-		return t.ledger, 0
+	told := int64(0)
+	for _, name := range sortedKeys(t.epochs) {
+		e := t.epochs[name]
+		if !e.open(t.decided, t.now()) {
+			continue
+		}
+		if e.current.IsZero() {
+			return t.ledger, 0
+		}
+		if at := e.current.UnixMilli(); told == 0 || at < told {
+			told = at
+		}
 	}
-	return t.ledger, t.current.UnixMilli()
+	return t.ledger, told
 }
 
 // Facts gives the ledger as evidence. Orders that were acknowledged less than deadline ago
@@ -191,71 +216,156 @@ func (t *Journal) Facts() (migration.LedgerFacts, error) {
 		PendingSource: s.PendingSource,
 		Held:          s.Held,
 		HeldLate:      s.HeldLate,
+		Future:        s.Future,
 		Lost:          s.Lost,
 		Duplicated:    s.Duplicated,
-		Examples:      slices.Concat(s.LostIDs, s.DuplicatedIDs),
+		Mismatches:    s.Mismatches,
+		Contradicted:  s.Contradicted,
+		Examples: slices.Concat(s.LostIDs, s.DuplicatedIDs, s.MismatchIDs,
+			s.ContradictedIDs),
 	}, nil
 }
 
-// Gate: no move while orders are missing or doubled, or while nobody knows.
-func (t *Journal) Gate() migration.Gate {
-	g := migration.Gate{
+// claim begins a claim about orders: it covers every journal, and every order that is wrong
+// by its finding. Nothing is claimed of orders, for good or bad, while a journal is unknown;
+// the orders that are wrong are named all the same.
+func (t *Journal) claim(c migration.Claim) (migration.Claim, ledger.Summary) {
+	now := t.now()
+	t.mu.Lock()
+	c.Asked = t.coverage()
+	l := t.ledger
+	t.mu.Unlock()
+	findings := l.Findings(now, t.deadline, shownFindings)
+	for _, id := range sortedKeys(findings) {
+		c.Asked.Members = append(c.Asked.Members, migration.Member{
+			Key: ledger.Finding(id, findings[id]), Name: "order " + id,
+			Verdict: migration.Unmet, Why: findings[id],
+		})
+	}
+	c.Next = "check the orders listed in the ledger"
+	if _, err := t.Read(); err != nil {
+		c.Next = "make sure the ingestion app is up, then look again; decide in writing about a " +
+			"journal that is gone"
+		c.Measured = err.Error()
+	}
+	return c, l.Summary(now, t.deadline)
+}
+
+// orders adds what is asked of all orders together.
+func orders(c *migration.Claim, verdict migration.Verdict, why string) {
+	c.Asked.Members = append(c.Asked.Members, migration.Member{
+		Key: "orders:all", Name: "the orders", Verdict: verdict, Why: why,
+	})
+}
+
+// Gate: no move while orders are missing or doubled, or while nobody knows. Before the first
+// copy there may have been no order yet: a journal that was read to its end says so, and
+// nothing is claimed of orders. needed asks for one: what an order has shown is not shown by
+// none.
+func (t *Journal) Gate(needed bool) migration.Gate {
+	c, s := t.claim(migration.Claim{
 		ID:    "ledger",
 		Title: "Order ledger",
 		Limit: "up to date, 0 lost, 0 processed twice, 0 mismatches",
+	})
+	switch {
+	case s.Future > 0:
+		orders(&c, migration.Unknown, future(s))
+	case needed && s.Acknowledged == 0:
+		orders(&c, migration.Unknown, "no order was acknowledged yet")
+		if c.Measured == "" {
+			c.Next = "wait until an order has gone through"
+		}
+	default:
+		orders(&c, migration.Truth(s.Red() == 0), "")
 	}
-	ledger, err := t.Read()
-	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
-		return g
+	if c.Measured != "" {
+		return c.Gate()
 	}
-	s := ledger.Summary(t.now(), t.deadline)
-	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Mismatches == 0
-	g.Measured = fmt.Sprintf(
+	c.Measured = fmt.Sprintf(
 		"%s, %d lost, %d processed twice, %s",
 		migration.Count(s.Orders, "order"),
 		s.Lost,
 		s.Duplicated,
 		migration.Count(s.Mismatches, "mismatch"),
 	)
+	if s.Orders == 0 {
+		c.Measured = "no orders yet: the journal was read to its end"
+	}
 	// they go where the flags say when they are enqueued: no reason to keep the flags, and
 	// maybe one to change them
 	if s.Held > 0 {
-		g.Measured += fmt.Sprintf("; %d in the app's durable intake", s.Held)
+		c.Measured += fmt.Sprintf("; %d in the app's durable intake", s.Held)
 	}
-	if !g.OK {
-		g.Next = "check the orders listed in the ledger"
+	c.Measured += t.besides(s)
+	return c.Gate()
+}
+
+func future(s ledger.Summary) string {
+	return fmt.Sprintf("%s dated in the future",
+		migration.Count(s.Future, "order is", "orders are"))
+}
+
+// besides tells what is rare.
+func (t *Journal) besides(s ledger.Summary) (text string) {
+	if s.Contradicted > 0 {
+		text += fmt.Sprintf("; %s contradictory",
+			migration.Count(s.Contradicted, "order is", "orders are"))
 	}
-	return g
+	if s.Future > 0 {
+		text += "; " + future(s)
+	}
+	if s.Decided > 0 {
+		text += fmt.Sprintf("; %d decided by a person", s.Decided)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.epochs {
+		if e.clock.Off() > clockWarn && within(t.now(), e.current, journalFresh) {
+			text += fmt.Sprintf("; the clock of %s is off by %s", e.whose(),
+				migration.Words(e.clock.Ahead.Abs().Round(time.Second)))
+		}
+	}
+	return text
 }
 
 // Deadline is how long an acknowledged order may take before it counts as lost.
 func (t *Journal) Deadline() time.Duration { return t.deadline }
 
-// ClosedGate: every acknowledged order must have been applied once, and none be under way.
+// ClosedGate: every acknowledged order was applied once, and none is under way but on the
+// target, for which the source owes nothing. Orders there must have been: with none, nothing
+// shows that the source was ever used as we think.
 func (t *Journal) ClosedGate() migration.Gate {
-	g := migration.Gate{
+	c, s := t.claim(migration.Claim{
 		ID:    "ledger-closed",
 		Title: "Order ledger is closed",
-		Limit: "orders acknowledged, 0 lost, 0 processed twice",
+		Limit: "orders acknowledged, 0 lost, 0 processed twice, none in flight on the source",
+	})
+	switch {
+	case s.Red() > 0:
+		orders(&c, migration.Unmet, "")
+	case s.PendingSource > 0:
+		orders(&c, migration.Unmet, fmt.Sprintf("%d in flight on the source", s.PendingSource))
+	case s.HeldLate > 0:
+		orders(&c, migration.Unmet, fmt.Sprintf("%d too long in the durable intake", s.HeldLate))
+	case s.Future > 0:
+		orders(&c, migration.Unknown, future(s))
+	case s.Acknowledged == 0:
+		orders(&c, migration.Unknown, "no order was acknowledged yet")
+	default:
+		orders(&c, migration.Met, "")
 	}
-	ledger, err := t.Read()
-	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure the ingestion app is up, then look again"
-		return g
+	if c.Measured == "" {
+		c.Measured = fmt.Sprintf(
+			"%d acknowledged, %d processed, %d in flight (%d on the source), %d lost, %d "+
+				"processed twice",
+			s.Acknowledged,
+			s.Fulfilled,
+			s.Pending,
+			s.PendingSource,
+			s.Lost,
+			s.Duplicated,
+		) + t.besides(s)
 	}
-	s := ledger.Summary(t.now(), t.deadline)
-	g.OK = s.Lost == 0 && s.Duplicated == 0 && s.Acknowledged > 0
-	g.Measured = fmt.Sprintf(
-		"%d acknowledged, %d processed, %d in flight, %d lost, %d processed twice",
-		s.Acknowledged,
-		s.Fulfilled,
-		s.Pending,
-		s.Lost,
-		s.Duplicated,
-	)
-	if !g.OK {
-		g.Next = "check the orders listed in the ledger"
-	}
-	return g
+	return c.Gate()
 }

@@ -20,7 +20,7 @@ import (
 
 func followed(t *testing.T, j *ingestiontest.Journal, clk *clock) *Journal {
 	t.Helper()
-	tl := newJournal(ingestion.New(j.URL, "ingestion-token", nil), time.Minute, slog.New(slog.DiscardHandler), clk.now)
+	tl := opened(j.URL, clk.now)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); tl.Run(ctx) }()
@@ -79,32 +79,10 @@ func TestOrdersInTheAppsDurableIntakeAreHeldUntilTheIntakeIsEmpty(t *testing.T) 
 	})
 }
 
-func TestTheLedgerStartsAgainWhenTheJournalIsReplaced(t *testing.T) {
-	t.Parallel()
-	j, clk := ingestiontest.NewJournal(t), &clock{}
-	for i := range 5 {
-		j.Order(fmt.Sprint("ord_", i), clk.now(), true)
-	}
-	tl := followed(t, j, clk)
-	awaitOrders(t, tl, 5)
-	j.Set(func() { j.Epoch, j.Events = "second", nil })
-	awaitOrders(t, tl, 0)
-	j.Order("ord_a", clk.now(), true)
-	if f := awaitOrders(t, tl, 1); f.Fulfilled != 1 {
-		t.Fatalf("facts %+v", f)
-	}
-	// A longer journal of another epoch must be read from its start, too.
-	j.Set(func() { j.Epoch = "third" })
-	for i := range 9 {
-		j.Order(fmt.Sprint("ord_b", i), clk.now(), true)
-	}
-	awaitOrders(t, tl, 10)
-}
-
 func TestALedgerWithAGapIsNotShownAndGoesOnAfterIt(t *testing.T) {
 	t.Parallel()
 	j, clk := ingestiontest.NewJournal(t), &clock{}
-	tl := newJournal(ingestion.New(j.URL, "ingestion-token", nil), time.Minute, slog.New(slog.DiscardHandler), clk.now)
+	tl := opened(j.URL, clk.now)
 	_, err := tl.Read()
 	wantKind(t, err, migration.Unavailable, "still being read")
 	tl = followed(t, j, clk)
@@ -155,7 +133,7 @@ func TestAJournalThatMakesNoSenseGivesNoLedger(t *testing.T) {
 			t.Parallel()
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
 			t.Cleanup(srv.Close)
-			tl := newJournal(ingestion.New(srv.URL, "ingestion-token", nil), time.Minute, slog.New(slog.DiscardHandler), time.Now)
+			tl := opened(srv.URL, time.Now)
 			if _, err := tl.Poll(t.Context()); err == nil {
 				t.Fatal("no error")
 			}
@@ -191,4 +169,14 @@ func wantKind(t *testing.T, err error, k migration.Kind, says ...string) {
 			t.Fatalf("got %q, want it to say %q", err, s)
 		}
 	}
+}
+
+func opened(url string, now func() time.Time) *Journal {
+	return newJournal(JournalOptions{
+		Clients: map[string]*ingestion.Client{
+			"ingestion": ingestion.New(url, "ingestion-token", nil),
+		},
+		Deadline: time.Minute, Queues: []string{"orders"},
+		Log: slog.New(slog.DiscardHandler), Now: now,
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/providers/ingestion"
 )
 
 const (
@@ -20,7 +19,7 @@ const (
 type pulse struct {
 	refused []int64 // unix ms of each webhook that was answered with an error
 	adds    map[string]*sideAdds
-	waiting ledger.Backlog
+	waiting map[string]ledger.Backlog // by journal
 }
 
 // sideAdds is how adds to one side have gone. Times are unix ms; 0: never.
@@ -106,7 +105,7 @@ func (t *Journal) Pulse(since int64) (Pulse, error) {
 	out := Pulse{
 		Refused: countSince(t.pulse.refused, since),
 		Sides:   map[string]SidePulse{},
-		Waiting: t.pulse.waiting,
+		Waiting: t.pulse.intake(),
 	}
 	for side, a := range t.pulse.adds {
 		out.Sides[side] = SidePulse{LastOK: a.LastOK, LastFailed: a.LastFailed,
@@ -115,6 +114,21 @@ func (t *Journal) Pulse(since int64) (Pulse, error) {
 	return out, nil
 }
 
-func (p *pulse) intake(i ingestion.Intake) {
-	p.waiting = ledger.Backlog{Orders: i.Backlog, Oldest: i.OldestAt}
+// waits takes what one journal's instance has on the disk of its durable intake.
+func (p *pulse) waits(epoch string, b ledger.Backlog) {
+	if p.waiting == nil {
+		p.waiting = map[string]ledger.Backlog{}
+	}
+	p.waiting[epoch] = b
+}
+
+// intake sums up what every instance has there.
+func (p *pulse) intake() (sum ledger.Backlog) {
+	for _, b := range p.waiting {
+		sum.Orders += b.Orders
+		if b.Oldest != 0 && (sum.Oldest == 0 || b.Oldest < sum.Oldest) {
+			sum.Oldest = b.Oldest
+		}
+	}
+	return sum
 }

@@ -99,16 +99,22 @@ func (s *Streams) Overview(ctx context.Context, mid string) (LedgerOverview, err
 		Reasons:    []string{},
 	}
 	broken, doubt := []string{}, []string{}
-	if orders, err := s.journal.Read(); err != nil {
+	orders, _ := s.journal.SoFar()
+	sum := orders.Summary(now, s.journal.deadline)
+	if _, err := s.journal.Read(); err != nil {
 		doubt = append(doubt, InWords(err))
 	} else {
-		sum := orders.Summary(now, s.journal.deadline)
 		out.Journal = &sum
-		if sum.Lost+sum.Duplicated+sum.Mismatches > 0 {
-			broken = append(broken, fmt.Sprintf("according to the application's record, %s "+
-				"lost, %d processed twice, "+
-				"%s", migration.Count(sum.Lost, "order"), sum.Duplicated, migration.Count(sum.Mismatches, "mismatch")))
+	}
+	if sum.Red() > 0 { // also while other orders are unknown
+		out.Journal = &sum
+		text := fmt.Sprintf("according to the application's record, %s lost, %d processed twice, %s",
+			migration.Count(sum.Lost, "order"), sum.Duplicated,
+			migration.Count(sum.Mismatches, "mismatch"))
+		if sum.Contradicted > 0 {
+			text += fmt.Sprintf(", %d contradictory", sum.Contradicted)
 		}
+		broken = append(broken, text)
 	}
 	state, err := s.state(ctx, mid)
 	if err != nil {

@@ -46,6 +46,25 @@ var dualWriteRows = []row{
 		says:  "99 compared",
 	},
 	{
+		rule: "an instance that is still at off takes most orders",
+		facts: `{"orders":1000,"min_orders":50,"copied":50,"compared":50,"alone":950,
+			"alone_ids":["ord_1"]}`,
+		want: migration.Unmet,
+		says: "950 of 1000 orders came in at a stage that makes no copies: ord_1",
+	},
+	{
+		rule:  "nobody knows any more whether orders without a copy were in the window",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"cut":2}`,
+		want:  migration.Unknown,
+		says:  "2 orders without a copy",
+	},
+	{
+		rule:  "a record that cannot be true",
+		facts: `{"orders":100,"min_orders":100,"copied":100,"compared":100,"contradicted":1}`,
+		want:  migration.Unmet,
+		says:  "1 order is contradictory",
+	},
+	{
 		rule:  "too few orders",
 		facts: `{"orders":99,"min_orders":100,"copied":99,"compared":99}`,
 		want:  migration.Unknown,

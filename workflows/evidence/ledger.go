@@ -31,6 +31,13 @@ func judgeLedger(f migration.LedgerFacts) (bool, string, error) {
 	case f.Lost > 0 || f.Duplicated > 0:
 		return false, fmt.Sprintf("%s lost, %d processed twice: %s",
 			migration.Count(f.Lost, "order"), f.Duplicated, list(f.Examples)), nil
+	case f.Mismatches > 0 || f.Contradicted > 0:
+		return false, fmt.Sprintf("%s, %s contradictory: %s",
+			migration.Count(f.Mismatches, "mismatch"),
+			migration.Count(f.Contradicted, "order is", "orders are"), list(f.Examples)), nil
+	case f.Future > 0:
+		return false, "", fmt.Errorf("%s dated in the future: the app's clock tells nothing",
+			migration.Count(f.Future, "acknowledged order is", "acknowledged orders are"))
 	case f.Acknowledged == 0:
 		return false, "", errors.New("no order was acknowledged, so there is no evidence")
 	case f.PendingSource > 0:

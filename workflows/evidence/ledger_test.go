@@ -40,6 +40,24 @@ var ledgerRows = []row{
 		says:  "have been in the app's durable intake for longer than the deadline",
 	},
 	{
+		rule:  "run and shadow run differ",
+		facts: `{"acknowledged":9,"fulfilled":9,"mismatches":1,"examples":["ord_3"]}`,
+		want:  migration.Unmet,
+		says:  "1 mismatch, 0 orders are contradictory: ord_3",
+	},
+	{
+		rule:  "a record that cannot be true",
+		facts: `{"acknowledged":9,"fulfilled":9,"contradicted":1,"examples":["ord_4"]}`,
+		want:  migration.Unmet,
+		says:  "1 order is contradictory: ord_4",
+	},
+	{
+		rule:  "an order that is yet to come",
+		facts: `{"acknowledged":9,"fulfilled":8,"future":1}`,
+		want:  migration.Unknown,
+		says:  "dated in the future",
+	},
+	{
 		rule:  "no order",
 		facts: `{}`,
 		want:  migration.Unknown,

@@ -71,6 +71,8 @@ export interface AttestorConfig {
   connections: () => ConnectionReport[];
   /** Tells Switchyard that orders are kept on disk before they are acknowledged, and how many wait there. */
   intake?: DurableIntake;
+  /** Names the journal that this instance writes, as it is served; Switchyard asks for it until it was read to its end. */
+  journal?: string;
   /** Milliseconds between two attestations (default 1000). */
   intervalMs?: number;
   log?: (event: string, detail: Record<string, unknown>) => void;
@@ -119,7 +121,7 @@ export class Attestor {
   }
 
   async #send(leaving = false): Promise<void> {
-    const { url, token, service, instance, version, bullmq, router, connections, intake, log } = this.#config;
+    const { url, token, service, instance, version, bullmq, router, connections, intake, journal, log } = this.#config;
     const body = {
       service,
       instance,
@@ -131,6 +133,7 @@ export class Attestor {
       lastKnownGood: router.lastKnownGood,
       connections: connections(),
       ...(intake && { intake: attested(intake) }),
+      ...(journal && { journal }),
       ...(leaving && { leaving }),
     };
     let failure: string | undefined;

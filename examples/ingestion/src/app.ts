@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Attestor, Drill, DurableIntake, Router, UnavailableError } from "@switchyard/bullmq";
 import type { Config } from "./config.js";
 import { Intake } from "./intake.js";
@@ -66,6 +67,7 @@ export async function run(config: Config, { open = openProducer, now = Date.now 
     bullmq,
     router,
     connections: () => sides.connections(),
+    journal: journal.epoch,
     ...(durable && { intake: durable }),
     log,
   });
@@ -78,21 +80,32 @@ export async function run(config: Config, { open = openProducer, now = Date.now 
     instance: config.instance,
     intake: config.durableIntake,
   });
-  const http = server({ config, router, sides, intake, durable, journal, drill, now });
+  let stopping = false;
+  const http = server({ config, router, sides, intake, durable, journal, drill, stopping: () => stopping, now });
+  // Requests that may write to the journal.
+  let busy = 0;
+  http.on("request", (req, res) => {
+    if (req.url?.startsWith("/switchyard/journal")) return;
+    busy++;
+    res.once("close", () => busy--);
+  });
   http.listen(config.port, config.host);
   await once(http, "listening");
   log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
 
   log("stopping", { signal: await stop });
+  stopping = true;
+  for (const until = Date.now() + 5000; busy > 0 && Date.now() < until; ) await sleep(20);
+  await drill.close();
+  await durable?.close(5000);
+  await router.close();
+  await within(10_000, sides.close());
+  await journal.finish(3000);
   const closed = once(http, "close");
   http.close();
   http.closeIdleConnections();
   await within(5000, closed);
   http.closeAllConnections();
-  await drill.close();
-  await durable?.close(5000);
-  await router.close();
-  await within(10_000, sides.close());
   await attestor.close();
   journal.close();
   log("stopped");

@@ -65,7 +65,7 @@ export class Intake {
       }
     }
     const { stage, revision, authority } = route;
-    this.journal.record({ type: "enqueued", order: order.id, jobId: id, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false, digest: dataDigest(data) });
+    this.journal.record({ type: "enqueued", order: order.id, jobId: id, queue: mainQueue, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false, digest: dataDigest(data) });
     return { side, endpoint, error };
   }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Side, Stage } from "@switchyard/bullmq";
 import sqlite, { type Database, type Statement } from "node-sqlite3-wasm";
 import type { Order } from "./order.js";
@@ -15,6 +16,8 @@ export type Event =
       type: "enqueued";
       order: string;
       jobId: string;
+      /** The routed queue, also of a shadow copy. */
+      queue: string;
       side: Side;
       endpoint: string;
       shadow: boolean;
@@ -27,13 +30,17 @@ export type Event =
       digest: string;
     }
   | ({ type: "executed"; outcome: Outcome; result: string; authority: Side } & Execution)
-  | ({ type: "failed"; error: string } & Execution);
+  | ({ type: "failed"; error: string } & Execution)
+  /** The last event of a process that ended in good order: nothing that it did is missing. */
+  | { type: "closed" };
 
 export type Outcome = "applied" | "suppressed" | "compared" | "misrouted" | "canary";
 
 export interface Execution {
   order: string;
   jobId: string;
+  /** The routed queue, also of a shadow copy. */
+  queue: string;
   side: Side;
   endpoint: string;
   mode: "authoritative" | "shadow";
@@ -64,6 +71,7 @@ export class Journal {
   readonly #append: Statement;
   readonly #apply: Statement;
   readonly #page: Statement;
+  #asked = { at: 0, after: 0 };
   #pending: Entry[] = [];
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
@@ -123,8 +131,22 @@ export class Journal {
   /** Up to `limit` events after `after`, and where to go on. */
   page(after: number, limit: number): { epoch: string; next: number; events: object[] } {
     this.#commit();
+    this.#asked = { at: Date.now(), after };
     const events = this.#page.all([after, limit]).map((row) => ({ seq: row["seq"], at: row["at"], ...JSON.parse(row["body"] as string) }) as { seq: number });
     return { epoch: this.epoch, next: events.at(-1)?.seq ?? after, events };
+  }
+
+  /**
+   * Records that nothing comes any more, and waits until whoever reads the journal has that too: its disk may end with this
+   * process. Nobody who does not read is waited for.
+   */
+  async finish(ms: number): Promise<void> {
+    this.record({ type: "closed" });
+    this.#commit();
+    const last = Number(this.#db.get("SELECT max(seq) AS seq FROM journal")!["seq"]);
+    const until = Date.now() + ms;
+    // A reader asks for the last event that it has, and for what comes after.
+    while (Date.now() - this.#asked.at < 2000 && this.#asked.after < last - 1 && Date.now() < until) await sleep(20);
   }
 
   close(): void {

@@ -35,5 +35,10 @@ export function processor(place: Place, mode: Execution["mode"], journal: Journa
 
 /** What identifies the run of a job in the journal, and the data that the worker really got. */
 export function executionOf(place: Place, mode: Execution["mode"], job: Job<JobData>): Execution {
-  return { order: job.data.order?.id ?? "", jobId: job.id ?? "", side: place.side, endpoint: place.endpoint, mode, attempt: job.attemptsMade, digest: dataDigest(job.data) };
+  return { order: job.data.order?.id ?? "", jobId: job.id ?? "", queue: routedQueue(job.queueName), side: place.side, endpoint: place.endpoint, mode, attempt: job.attemptsMade, digest: dataDigest(job.data) };
+}
+
+// The journal names the queue that the flags route, of which a shadow queue holds the copies.
+function routedQueue(name: string): string {
+  return name.replace(/-shadow$/, "");
 }

@@ -20,6 +20,8 @@ export interface Parts {
   durable: DurableIntake | undefined;
   journal: Journal;
   drill: Drill;
+  /** Whether the process is about to end: then the journal alone is still served, to its end. */
+  stopping: () => boolean;
   /** Unix ms, against which the times in signatures are held. */
   now: () => number;
 }
@@ -55,6 +57,7 @@ export function server(parts: Parts): Server {
         const url = new URL(req.url ?? "/", "http://ingestion");
         const handle = routes[`${req.method} ${url.pathname}`];
         if (!handle) throw new Refusal(404, "not found");
+        if (parts.stopping() && handle !== routes["GET /switchyard/journal"]) return unavailable(res);
         await handle(req, res, url);
       } catch (err) {
         const status = err instanceof Refusal ? err.status : 500;
@@ -162,8 +165,13 @@ function journal({ config, durable, journal }: Parts, req: IncomingMessage, res:
   };
   // The backlog first: what is no longer in it has its event in the page.
   const waiting = durable?.report();
-  const page = journal.page(number("after", 0), Math.min(Math.max(number("limit", 1000), 1), maxPage));
-  json(res, 200, { ...page, ...(waiting && { intake: { backlog: waiting.backlog, oldestAt: waiting.oldestAt } }) });
+  // Who follows several journals at one address cannot know which instance answers, and names each with how far it has it.
+  const cursors = url.searchParams.getAll("cursor");
+  const own = cursors.find((cursor) => cursor.startsWith(`${journal.epoch}:`));
+  const after = cursors.length === 0 ? number("after", 0) : Number(own?.slice(journal.epoch.length + 1) ?? 0);
+  if (!Number.isSafeInteger(after) || after < 0) throw new Refusal(400, "cursor is not <epoch>:<whole number>");
+  const page = journal.page(after, Math.min(Math.max(number("limit", 1000), 1), maxPage));
+  json(res, 200, { ...page, instance: config.instance, now: Date.now(), ...(waiting && { intake: { backlog: waiting.backlog, oldestAt: waiting.oldestAt } }) });
 }
 
 // Ready means: an order that came now would be acknowledged, whichever side it belongs to.

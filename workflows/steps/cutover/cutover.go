@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -238,7 +240,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if !former.Forward(p.Move()) {
 					return nil, nil
 				}
-				return s.soak(ctx, c)
+				// the target's authority is shown by orders, and not by their absence
+				return s.soak(ctx, c, p.Move().To.Index() >= migration.StageLive.Index())
 			},
 		},
 	}
@@ -254,23 +257,29 @@ func (s Parts) known(ctx context.Context, mid string) (progress.View, error) {
 	); err != nil {
 		return progress.View{}, err
 	}
-	return s.Views.Read(ctx, mid)
+	return s.Views.Fresh(ctx, mid)
 }
 
 // soak watches the ledger and the guardrails: nothing may be lost, applied twice or different
 // while the new stage settles, and both sides must stay alive. Only what was seen counts: the
 // time begins anew after each moment that nobody could look at, or at which something was wrong.
-func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
-	calm := c.Now()
+// needed asks for an order that was seen to go through.
+func (s Parts) soak(ctx context.Context, c *engine.Call, needed bool) (any, error) {
+	began, seen := c.Now(), 0
+	calm := began
 	var watch environment.Watch
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
-		orders, err := s.look(ctx, c, &watch)
+		orders, err := s.look(ctx, c, &watch, began, &seen)
 		if err != nil {
 			calm = c.Now()
 			return err
 		}
 		left := s.Soak - c.Now().Sub(calm)
-		if left <= 0 {
+		switch {
+		case left <= 0 && needed && seen == 0:
+			return engine.NotYet("no order came since the stage was set, so nothing shows that " +
+				"it works")
+		case left <= 0:
 			return nil
 		}
 		c.Progress(
@@ -280,29 +289,43 @@ func (s Parts) soak(ctx context.Context, c *engine.Call) (any, error) {
 		)
 		return engine.NotYet("soaking")
 	})
-	if err == nil {
-		c.Log("watched for %s: none lost, none processed twice, no result "+
-			"mismatches, guardrails kept", migration.Words(s.Soak))
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	if seen == 0 {
+		c.Warn("watched for %s: no order came, so nothing was seen of the new stage",
+			migration.Words(s.Soak))
+		return nil, nil //nolint:nilnil // no output
+	}
+	c.Log("watched for %s: %s, none lost, none processed twice, no result mismatches, "+
+		"guardrails kept", migration.Words(s.Soak), migration.Count(seen, "order"))
+	return nil, nil //nolint:nilnil // no output
 }
 
 // look gives how many orders there are, and an error while something is wrong: ErrNotYet
-// where it may pass, any other takes the stage back.
-func (s Parts) look(ctx context.Context, c *engine.Call, watch *environment.Watch) (int, error) {
-	ledger, err := s.Journal.Read()
+// where it may pass, any other takes the stage back. seen is set to how many orders were
+// acknowledged since it began.
+func (s Parts) look(
+	ctx context.Context, c *engine.Call, watch *environment.Watch, began time.Time, seen *int,
+) (int, error) {
+	orders, err := s.Journal.Read()
 	if err != nil {
 		return 0, engine.NotYet("the ledger is not up to date: %v", err)
 	}
-	sum := ledger.Summary(c.Now(), s.Journal.Deadline())
-	if sum.Lost > 0 || sum.Duplicated > 0 || sum.Mismatches > 0 {
+	sum := orders.Summary(c.Now(), s.Journal.Deadline())
+	if sum.Red() > 0 {
 		return 0, fmt.Errorf(
-			"the ledger shows %d lost, %d processed twice, %d different results",
+			"the ledger shows %d lost, %d processed twice, %d different results, %d contradictory",
 			sum.Lost,
 			sum.Duplicated,
 			sum.Mismatches,
+			sum.Contradicted,
 		)
 	}
+	if sum.Future > 0 {
+		return 0, engine.NotYet("%d orders are dated in the future", sum.Future)
+	}
+	*seen = orders.Window(began.UnixMilli(), 0, c.Now(), s.Journal.Deadline()).Acknowledged
 	red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
 	if err != nil {
 		return 0, engine.NotYet("the streams' ledger cannot be read: %v", err)
@@ -335,7 +358,8 @@ func (s Parts) forwardGates(
 	gates := []migration.Gate{
 		v.SourceThere(),
 		s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
-		s.Journal.Gate(),
+		// the first copy claims nothing of orders that there were
+		s.Journal.Gate(m.To != migration.StageDualWrite),
 		s.Streams.Gate(ctx, v.Migration.ID),
 	}
 	if m.To == migration.StageComplete && v.Routing.Source != migration.SourceNone {
@@ -377,29 +401,54 @@ func evidenceGates(v progress.View, to migration.Stage) []migration.Gate {
 // copyWithin is how long after an order its copy may take; the app gives it a second.
 const copyWithin = 3 * time.Second
 
-// parityGate: since dualwrite began every order must have left its copy on the target.
-// Orders of this very moment are not counted yet.
+// parityGate: since dualwrite began every order must have left its copy on the target, by
+// whichever stage its instance was in. Orders of this very moment are not counted yet, nor
+// those that came while the instances took the stage over.
 func (s Parts) parityGate(v progress.View) migration.Gate {
-	g := migration.Gate{
+	c := migration.Claim{
 		ID:    "parity",
 		Title: "Every order has a copy",
 		Limit: "at least one order, none without a copy",
+		Next:  "wait for orders; if copies are missing, check the target's errors in the journal",
 	}
-	ledger, err := s.Journal.Read()
+	orders, err := s.Journal.Read()
 	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure the ingestion app is running, then check again"
-		return g
+		c.Asked = migration.One("order", "all", migration.Unknown, err.Error())
+		c.Measured, c.Next = err.Error(),
+			"make sure the ingestion app is running, then check again"
+		return c.Gate()
 	}
-	sum := ledger.Window(
-		v.StageSince.UnixMilli(),
-		v.At.Add(-copyWithin).UnixMilli(),
-		v.At,
-		s.Journal.Deadline(),
-	)
-	g.OK = sum.ShadowExpected > 0 && sum.ShadowEnqueued == sum.ShadowExpected
-	g.Measured = fmt.Sprintf("%d of %d orders have a copy", sum.ShadowEnqueued, sum.ShadowExpected)
-	if !g.OK {
-		g.Next = "wait for orders; if copies are missing, check the target's errors in the journal"
+	window := func(from time.Time) ledger.Summary {
+		return orders.Window(from.UnixMilli(), v.At.Add(-copyWithin).UnixMilli(), v.At,
+			s.Journal.Deadline())
 	}
-	return g
+	from := takenOver(v)
+	sum := window(from)
+	if sum.Cut > 0 { // orders of the stage before are in its first minute
+		sum = window(from.Truncate(time.Minute).Add(time.Minute))
+	}
+	all := sum.ShadowExpected + sum.Alone
+	c.Measured = fmt.Sprintf("%d of %d orders have a copy", sum.ShadowEnqueued, all)
+	if sum.Alone > 0 {
+		c.Measured += fmt.Sprintf("; %d came in at a stage that makes none: %s", sum.Alone,
+			strings.Join(sum.AloneIDs, ", "))
+	}
+	verdict := migration.Truth(sum.ShadowEnqueued == all)
+	if all == 0 || sum.Cut > 0 {
+		verdict = migration.Unknown
+	}
+	c.Asked = migration.One("order", "all", verdict, c.Measured)
+	return c.Gate()
+}
+
+// takenOver is from when on every instance was at the stage: a run that sets it ends after
+// that.
+func takenOver(v progress.View) time.Time {
+	for _, r := range v.Runs {
+		if r.Step == migration.StepCutover && r.State == migration.RunSucceeded &&
+			r.FinishedAt != nil && r.FinishedAt.After(v.StageSince) {
+			return *r.FinishedAt
+		}
+	}
+	return v.StageSince
 }

@@ -119,8 +119,32 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 		rule string
 		move migration.StageMove
 		red  string // the gates that do not hold; empty: all hold
-		make func(t *testing.T, r *rig, v *progress.View)
+		// empty: there was no order yet
+		empty bool
+		make  func(t *testing.T, r *rig, v *progress.View)
 	}{
+		{rule: "no order was ever seen to go through", move: toLive, red: "ledger", empty: true},
+		{rule: "most orders came in by an instance that is still at off", move: toShadow,
+			red: "parity",
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				v.StageSince = v.At.Add(-time.Minute)
+				at := v.At.Add(-30 * time.Second)
+				r.write(t, copied("o1", at, true)...)
+				alone := copied("o2", at, false)
+				alone[0]["stage"] = "off"
+				r.write(t, alone...)
+			}},
+		{rule: "orders that came while the instances took the stage over", move: toShadow,
+			make: func(t *testing.T, r *rig, v *progress.View) {
+				v.StageSince = v.At.Add(-time.Minute)
+				over := v.At.Add(-40 * time.Second)
+				v.Runs = []migration.Run{{Step: migration.StepCutover,
+					State: migration.RunSucceeded, FinishedAt: &over}}
+				alone := copied("o1", v.At.Add(-50*time.Second), false)
+				alone[0]["stage"] = "off"
+				r.write(t, alone...)
+				r.write(t, copied("o2", v.At.Add(-30*time.Second), true)...)
+			}},
 		{rule: "all hold for dual write", move: toDualWrite},
 		{rule: "all hold for live", move: toLive},
 		{rule: "the source was released", move: toDualWrite, red: "source",
@@ -247,6 +271,9 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, 0)
+			if tc.move != toDualWrite && !tc.empty {
+				r.write(t, copied("before", r.Clock.Now().Add(-2*time.Minute), true)...)
+			}
 			v := met(r.View(t))
 			if tc.make != nil {
 				tc.make(t, r, &v)
@@ -301,6 +328,7 @@ func TestTheServersEventsMustBeFollowed(t *testing.T) {
 func TestEachCriterionIsAGateUntilItIsMet(t *testing.T) {
 	t.Parallel()
 	r := open(t, 0)
+	r.write(t, copied("before", r.Clock.Now(), true)...)
 	for _, id := range criteria {
 		for _, verdict := range []migration.Verdict{migration.Unmet, migration.Unknown} {
 			for _, move := range []migration.StageMove{toDualWrite, toLive} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -58,6 +59,10 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
+// held reports whether orders may only be on their way: what waits in the durable intake
+// has no job yet, and so no copy.
+func held(s ledger.Summary) bool { return s.Alone <= s.Held }
+
 func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 	w := window{From: c.Now()}
 	if known, err := c.Output(ctx, c.Action, &w); err != nil {
@@ -80,7 +85,7 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 				r,
 			)
 		}
-		ledger, err := s.Journal.Read()
+		orders, err := s.Journal.Read()
 		if err != nil {
 			return engine.NotYet("%v", err)
 		}
@@ -89,16 +94,20 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 		if until.IsZero() {
 			until = now
 		}
-		sum := ledger.Window(w.From.UnixMilli(), until.UnixMilli(), now, s.Journal.Deadline())
+		sum := orders.Window(w.From.UnixMilli(), until.UnixMilli(), now, s.Journal.Deadline())
 		facts = evidence.DualWriteFacts{
-			Orders:        sum.ShadowExpected,
+			Orders:        sum.ShadowExpected + sum.Alone,
 			MinOrders:     s.MinOrders,
 			Copied:        sum.ShadowEnqueued,
 			Compared:      sum.ShadowCompared,
 			Mismatches:    sum.Mismatches,
 			Duplicated:    sum.Duplicated,
+			Contradicted:  sum.Contradicted,
 			Lost:          sum.Lost,
 			WindowSeconds: int64(until.Sub(w.From).Seconds()),
+			AloneIDs:      sum.AloneIDs,
+			Alone:         sum.Alone,
+			Cut:           sum.Cut,
 		}
 		c.Progress(
 			"%d of %d orders compared, %d differ",
@@ -106,13 +115,13 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			facts.MinOrders,
 			facts.Mismatches,
 		)
-		if facts.Mismatches > 0 || facts.Lost > 0 || facts.Duplicated > 0 {
+		if sum.Red() > 0 || facts.Alone > 0 && !held(sum) {
 			return nil // that is the result
 		}
 		if facts.Orders >= facts.MinOrders && w.Until.IsZero() {
 			w.Until = now
 		}
-		if w.Until.IsZero() || facts.Copied < facts.Orders || facts.Compared < facts.Orders {
+		if w.Until.IsZero() || facts.Alone > 0 || facts.Copied < facts.Orders || facts.Compared < facts.Orders {
 			return engine.NotYet(
 				"%d orders, %d copied, %d compared; %d are needed",
 				facts.Orders,

@@ -117,6 +117,11 @@ func TestAValidationFailsByWhatItFinds(t *testing.T) {
 		{"another result on the target", "1 result differs", func(r *rig) {
 			r.order("o1", true, "another")
 		}},
+		{"an instance that is still at off", "1 of 1 order came in at a stage that makes no copies",
+			func(r *rig) {
+				r.write("o1", map[string]any{"type": "enqueued", "side": "source", "ok": true,
+					"stage": "off"})
+			}},
 		{"an order that took effect twice", "1 processed twice", func(r *rig) {
 			r.order("o1", true, "r")
 			r.order("o1", true, "r")

@@ -65,7 +65,7 @@ func (s Parts) Step() engine.Step {
 				stage,
 				v.SourceThere(),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
-				s.Journal.Gate(),
+				s.Journal.Gate(true),
 				s.Streams.Gate(ctx, v.Migration.ID),
 			)
 			if v.Routing.Source != migration.SourceNone {

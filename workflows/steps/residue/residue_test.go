@@ -49,6 +49,7 @@ func open(t *testing.T) *rig {
 	use(r.Env)
 	r.Route(t, complete)
 	r.worker = r.Worker(t, "web.1")
+	r.journal.Order("before", r.Clock.Now(), true)
 	r.Watch(t)
 	return r
 }

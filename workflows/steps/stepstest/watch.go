@@ -23,6 +23,7 @@ func (b *Bench) Watch(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { b.Env.Journal.Run(ctx) })
+	tasks.Go(func() { b.Env.Journal.Keep(ctx) })
 	tasks.Go(func() { b.Env.Streams.Follow(ctx, Migration) })
 	stop := b.Stop
 	b.Stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); stop() })

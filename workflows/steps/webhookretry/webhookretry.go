@@ -103,7 +103,7 @@ func (s Parts) Step() engine.Step {
 				out.Gates,
 				stage,
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
-				s.Journal.Gate(),
+				s.Journal.Gate(false), // it waits for orders itself
 				environment.Reachable(ctx, c, endpoint),
 			)
 			return out, nil
@@ -295,13 +295,14 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 		p := provider(o.Provider)
 		facts.Refused++
 		p.Refused++
-		if o.Acknowledged {
+		// an event that has no id cannot be told from another one of its order
+		if o.Recovered && o.Event != "" {
 			facts.Recovered++
 			p.Recovered++
 			p.LongestMS = max(p.LongestMS, o.RecoveredAfterMS)
 			facts.LongestMS = max(facts.LongestMS, o.RecoveredAfterMS)
 		} else if len(facts.Missing) < 20 {
-			facts.Missing = append(facts.Missing, o.Order)
+			facts.Missing = append(facts.Missing, strings.TrimSuffix(o.Order+" "+o.Event, " "))
 		}
 		switch {
 		case o.Applied == 1:

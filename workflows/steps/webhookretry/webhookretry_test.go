@@ -11,7 +11,7 @@ import (
 func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T) {
 	t.Parallel()
 	back := func(provider string, ms int64) ledger.RetryStory {
-		return ledger.RetryStory{Order: provider, Provider: provider, Acknowledged: true, Applied: 1, RecoveredAfterMS: ms}
+		return ledger.RetryStory{Order: provider, Event: "evt", Provider: provider, Acknowledged: true, Recovered: true, Applied: 1, RecoveredAfterMS: ms}
 	}
 	for _, tc := range []struct {
 		rule    string
@@ -27,8 +27,12 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 			{Provider: "ClickFunnels 2.0", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 81*60 + 15, Proof: "community"}}},
 		{"a sender of which none was refused is told", []ledger.RetryStory{back("stripe", 1)}, nil, []string{"stripe", "cope"}, []evidence.ProviderRetries{
 			{Provider: "Stripe", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1, WindowSeconds: 72 * 3600, Proof: "documented"}, {Provider: "COPE", Proof: "observed"}}},
-		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Provider: "copecart", Acknowledged: true, Applied: 2, RecoveredAfterMS: 5}}, nil, nil,
+		{"one that did not come back, one that ran twice", []ledger.RetryStory{{Order: "a", Provider: "copecart"}, {Order: "b", Event: "evt", Provider: "copecart", Acknowledged: true, Recovered: true, Applied: 2, RecoveredAfterMS: 5}}, nil, nil,
 			[]evidence.ProviderRetries{{Provider: "CopeCart", Refused: 2, Recovered: 1, LongestMS: 5, WindowSeconds: 3 * 3600, Proof: "documented"}}},
+		{"another event of the order was acknowledged", []ledger.RetryStory{{Order: "a", Event: "evt_2", Provider: "cope", Applied: 1}}, nil, nil,
+			[]evidence.ProviderRetries{{Provider: "COPE", Refused: 1, AppliedOnce: 1, Proof: "observed"}}},
+		{"an app that does not name events", []ledger.RetryStory{{Order: "a", Provider: "cope", Acknowledged: true, Recovered: true, Applied: 1}}, nil, nil,
+			[]evidence.ProviderRetries{{Provider: "COPE", Refused: 1, AppliedOnce: 1, Proof: "observed"}}},
 		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, nil, []evidence.ProviderRetries{
 			{Provider: "an unnamed provider", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 2}, {Provider: "paypal", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1}}},
 		{"kept by the durable intake instead of refused", nil, []ledger.RetryStory{back("shopify", 9)}, []string{"shopify"}, []evidence.ProviderRetries{

@@ -1,0 +1,543 @@
+package environment
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/fleet"
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
+)
+
+// source is an address where journals are read: of one instance, or of whichever answers.
+type source struct {
+	name   string
+	client *ingestion.Client
+
+	// guarded by Journal.mu
+	epoch    string    // that answered last
+	answered time.Time // when the end of a journal was last reached here
+	err      error
+	page     int // events to ask for
+}
+
+func (s *source) member(now time.Time) migration.Member {
+	m := migration.Member{Key: "ingestion:" + s.name, Name: s.name, Verdict: migration.Unknown}
+	switch {
+	case within(now, s.answered, journalFresh):
+		m.Verdict = migration.Met
+	case s.err != nil:
+		m.Why = "cannot be read"
+	default:
+		m.Why = "still being read"
+	}
+	return m
+}
+
+// epoch is one journal: of an instance, from its first event on. It is stored as JSON.
+type epoch struct {
+	Epoch     string   `json:"epoch"`
+	Instance  string   `json:"instance,omitempty"`
+	Instances []string `json:"instances,omitempty"`
+	// Next is the sequence number of the last event that was read, and Last recognises it:
+	// a journal that was cut short and written again has another one there.
+	Next   int64  `json:"next"`
+	Last   string `json:"last,omitempty"`
+	ReadAt int64  `json:"read_at,omitempty"` // when its end was last reached, unix ms
+	// Closed: its app has said that it ended, and nothing came after.
+	Closed bool `json:"closed,omitempty"`
+	// Doubts are the first things that were wrong with it, and Doubted how many there were.
+	// They stay: only a person ends them.
+	Doubts  []string `json:"doubts,omitempty"`
+	Doubted int      `json:"doubted,omitempty"`
+	// What it said, apart from every other journal.
+	Acknowledged int64 `json:"acknowledged,omitempty"`
+	Applied      int64 `json:"applied,omitempty"`
+
+	current time.Time // when its end was last reached by this process
+	clock   ingestion.Clock
+	last    string // doubt
+	dirty   bool
+}
+
+const (
+	// maxEpochs is how many journals there may be. An app that names another one with every
+	// answer has none.
+	maxEpochs = 10_000
+	// readAtEvery is how often it is saved that a journal is still being read, ms.
+	readAtEvery = 10_000
+	maxDoubts   = 10
+	// maxEvent and maxID bound an event and what it names, in bytes.
+	maxEvent = 64 << 10
+	maxID    = 512
+)
+
+// whose names a journal to people.
+func (e *epoch) whose() string {
+	if e.Instance != "" {
+		return e.Instance
+	}
+	return "the instance with journal " + e.Epoch
+}
+
+// doubt notes what is wrong with a journal, once.
+func (e *epoch) doubt(why string) {
+	if slices.Contains(e.Doubts, why) || len(e.Doubts) == maxDoubts && why == e.last {
+		return
+	}
+	if e.Doubted++; len(e.Doubts) < maxDoubts {
+		e.Doubts = append(e.Doubts, why)
+	}
+	e.last, e.dirty = why, true
+}
+
+// members are what has to be known of a journal: that it was read to its end, without a
+// gap, by a clock that tells something.
+func (e *epoch) members(now time.Time) (out []migration.Member) {
+	end := migration.Member{Key: e.key(), Name: "journal " + e.Epoch, Verdict: migration.Met}
+	switch fresh := within(now, e.current, journalFresh); {
+	case e.Closed:
+	case !fresh && e.ReadAt == 0:
+		end.Verdict = migration.Unknown
+		end.Why = cmp.Or(e.Instance, "an instance") + " writes it, and it was never read to its end"
+	case !fresh:
+		end.Verdict = migration.Unknown
+		end.Why = fmt.Sprintf("%s; last read at %s, and nothing says that it ended there", e.whose(),
+			time.UnixMilli(e.ReadAt).UTC().Format("2006-01-02 15:04:05 MST"))
+	case !e.clock.Known:
+		end.Verdict, end.Why = migration.Unknown, e.whose()+" does not tell its time"
+	case e.clock.Off() > clockLimit:
+		way := "ahead"
+		if e.clock.Ahead < 0 {
+			way = "behind"
+		}
+		end.Verdict = migration.Unknown
+		end.Why = fmt.Sprintf("the clock of %s is %s %s (limit %s)", e.whose(),
+			migration.Words(e.clock.Ahead.Abs().Round(time.Second)), way, migration.Words(clockLimit))
+	}
+	if end.Verdict == migration.Met {
+		end.Key = "journal:" + e.Epoch
+	}
+	if !e.Closed {
+		out = append(out, end)
+	}
+	if e.Doubted > 0 {
+		why := strings.Join(e.Doubts[:min(len(e.Doubts), 3)], ", ")
+		if more := e.Doubted - min(len(e.Doubts), 3); more > 0 {
+			why += fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, migration.Member{Key: fmt.Sprintf("journal:%s:doubts:%d", e.Epoch,
+			e.Doubted), Name: "journal " + e.Epoch, Why: why})
+	}
+	return out
+}
+
+// key names the journal up to where it was read: a decision that nothing more is to come of
+// it is void when something does.
+func (e *epoch) key() string { return fmt.Sprintf("journal:%s:end:%d", e.Epoch, e.Next) }
+
+// open reports whether the journal may still tell something.
+func (e *epoch) open(decided []migration.Waiver, now time.Time) bool {
+	return !e.Closed && !slices.ContainsFunc(decided, func(d migration.Waiver) bool {
+		return d.Member == e.key() && d.Counts(now)
+	})
+}
+
+// names reports whether an instance writes the journal.
+func (e *epoch) names(instance string) bool {
+	return e.Instance == instance || slices.Contains(e.Instances, instance)
+}
+
+// writers are the live workers that have connections to a routed queue: each of them
+// takes orders in or runs them, and writes that down.
+func (t *Journal) writers() []fleet.Attestation {
+	if t.workers == nil {
+		return nil
+	}
+	var out []fleet.Attestation
+	for _, w := range t.workers() {
+		var a fleet.Attestation
+		if !w.Live || len(w.Attestation) == 0 || json.Unmarshal(w.Attestation, &a) != nil {
+			continue
+		}
+		if slices.ContainsFunc(a.Connections, func(c fleet.Connection) bool {
+			return slices.Contains(t.queues, strings.TrimSuffix(c.Queue, "-shadow"))
+		}) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// discover notes the journals that live workers say they write: one of them that is never
+// read is unknown, also when its worker is gone.
+func (t *Journal) discover() {
+	writers := t.writers()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range writers {
+		if a.Journal == "" || len(a.Journal) > maxID || t.epochs[a.Journal] != nil ||
+			len(t.epochs) >= maxEpochs {
+			continue
+		}
+		t.epochs[a.Journal] = &epoch{Epoch: a.Journal, Instance: a.Instance, dirty: true}
+	}
+}
+
+// unread names the live workers that do not tell which journal they write and of which none
+// is being read. An app that tells neither has one journal for one instance, if there is no
+// other.
+func (t *Journal) unread(now time.Time) []migration.Member {
+	writers := t.writers()
+	nameless := 0
+	current := []*epoch{}
+	for _, e := range t.epochs {
+		if within(now, e.current, journalFresh) {
+			current = append(current, e)
+			if e.Instance == "" {
+				nameless++
+			}
+		}
+	}
+	var out []migration.Member
+	for _, a := range writers {
+		if a.Journal != "" || slices.ContainsFunc(current, func(e *epoch) bool {
+			return e.names(a.Instance)
+		}) || len(writers) == 1 && len(current) == 1 && nameless == 1 {
+			continue
+		}
+		out = append(out, migration.Member{Key: "journal-of:" + a.Service + "/" + a.Instance,
+			Name: "journal of " + a.Instance, Why: "it takes part, and no journal says that it is its"})
+	}
+	return out
+}
+
+// Run follows the journals until ctx ends.
+func (t *Journal) Run(ctx context.Context) {
+	for t.adopt(ctx) != nil && ctx.Err() == nil {
+		pause(ctx, time.Second)
+	}
+	var tasks sync.WaitGroup
+	for _, s := range t.sources {
+		tasks.Go(func() { t.follow(ctx, s) })
+	}
+	for ctx.Err() == nil {
+		pause(ctx, time.Second)
+		t.discover()
+		t.decide(ctx)
+		if err := t.adopt(ctx); err != nil && ctx.Err() == nil {
+			t.log.Warn("what was saved of the order journals cannot be read", "err", err)
+		}
+	}
+	tasks.Wait()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// decide takes in what people decided.
+func (t *Journal) decide(ctx context.Context) {
+	if t.waivers == nil {
+		return
+	}
+	all, err := t.waivers(ctx)
+	if err != nil {
+		return // those that are known go on counting until they expire
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.decided = all
+	t.ledger.Decided(decidedOrders(all, t.now()))
+}
+
+// decidedOrders are the findings about orders that waivers are about.
+func decidedOrders(all []migration.Waiver, now time.Time) map[string]bool {
+	out := map[string]bool{}
+	for _, d := range all {
+		if strings.HasPrefix(d.Member, "order:") && d.Counts(now) {
+			out[d.Member] = true
+		}
+	}
+	return out
+}
+
+func (t *Journal) follow(ctx context.Context, s *source) {
+	for ctx.Err() == nil {
+		more, err := t.poll(ctx, s)
+		t.mu.Lock()
+		if err != nil && s.err == nil && ctx.Err() == nil {
+			t.log.Warn("the order journal cannot be read; the ledger is not current", "at", s.name,
+				"err", err)
+		}
+		s.err = err
+		t.mu.Unlock()
+		if !more {
+			pause(ctx, t.every())
+		}
+	}
+}
+
+// every is how long to wait before journals are asked again: where several instances answer
+// in turn, each has to be heard in time.
+func (t *Journal) every() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	open := 0
+	for _, e := range t.epochs {
+		if within(t.now(), e.current, 10*journalFresh) && !e.Closed {
+			open++
+		}
+	}
+	return max(JournalEvery/10, JournalEvery/time.Duration(max(1, open)))
+}
+
+// Poll reads a page at every address.
+func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
+	for _, s := range t.sources {
+		again, failed := t.poll(ctx, s)
+		more, err = more || again, cmp.Or(err, failed)
+	}
+	return more, err
+}
+
+func (t *Journal) poll(ctx context.Context, s *source) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	started := t.now()
+	asked, after, limit, cursors := t.ask(s)
+	page, err := s.client.Journal(ctx, after, limit, cursors...)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		s.page = max(1, s.page/4) // an answer may be too long
+		return false, err
+	}
+	s.page = min(JournalPage, 2*s.page)
+	return t.take(s, page, asked, started, len(page.Events) < limit)
+}
+
+// ask says what to ask an address for: the last event that was read of each journal again,
+// by which it is recognised, and what comes after.
+func (t *Journal) ask(s *source) (of string, after int64, limit int, at []ingestion.Cursor) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	again := func(next int64) int64 { return max(0, next-1) }
+	if e := t.epochs[s.epoch]; e != nil {
+		after = again(e.Next)
+	}
+	if len(t.epochs) < 2 {
+		return s.epoch, after, s.page + 1, nil
+	}
+	var open []*epoch
+	for _, e := range t.epochs {
+		if !e.Closed || e.Epoch == s.epoch {
+			open = append(open, e)
+		}
+	}
+	slices.SortFunc(open, func(a, b *epoch) int {
+		return cmp.Or(cmp.Compare(b.ReadAt, a.ReadAt), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	for _, e := range open[:min(len(open), maxCursors)] {
+		at = append(at, ingestion.Cursor{Epoch: e.Epoch, After: again(e.Next)})
+	}
+	return s.epoch, after, s.page + 1, at
+}
+
+// maxCursors is how many journals an address is asked for at once.
+const maxCursors = 20
+
+// take folds a page into the ledger. A page that does not go on where its journal was read
+// to is of no use; when that journal was asked for by itself, events are missing.
+func (t *Journal) take(
+	s *source, page ingestion.Journal, asked string, started time.Time, end bool,
+) (more bool, err error) {
+	if !t.loaded {
+		return false, nil
+	}
+	e := t.epochs[page.Epoch]
+	if e == nil {
+		if len(t.epochs) >= maxEpochs {
+			return false, fmt.Errorf("the app names more than %d journals", maxEpochs)
+		}
+		e = &epoch{Epoch: page.Epoch, dirty: true}
+		t.epochs[page.Epoch] = e
+		t.log.Info("an order journal that was not known is read", "epoch", page.Epoch,
+			"instance", page.Instance)
+	}
+	s.epoch = page.Epoch
+	events, err := e.parse(page)
+	switch {
+	case err != nil:
+		e.doubt(err.Error())
+		return false, err
+	case e.joins(events, page.Next):
+	case asked != page.Epoch: // an older app begins where another one was read to
+		return asked == "", nil
+	default:
+		why := e.broken(events)
+		e.doubt(why)
+		return false, fmt.Errorf("the journal %s was cut short or replaced: %s", e.Epoch, why)
+	}
+	t.fold(e, events, started)
+	e.clock, e.Instance = page.Clock, cmp.Or(page.Instance, e.Instance)
+	if len(page.Instances) > 0 {
+		e.Instances = page.Instances
+	}
+	if !end {
+		return true, nil
+	}
+	backlog := ledger.Backlog{Orders: page.Intake.Backlog, Oldest: page.Intake.OldestAt}
+	t.ledger.Backlog(e.Epoch, backlog)
+	t.pulse.waits(e.Epoch, backlog)
+	e.current, s.answered = started, started
+	if at := started.UnixMilli(); at-e.ReadAt > readAtEvery {
+		e.ReadAt, e.dirty = at, true
+	}
+	return false, nil
+}
+
+// entry is an event as it came.
+type entry struct {
+	ledger.Event
+	damage string // why it cannot be told; then only Seq is known
+}
+
+// parse reads a page's events. What cannot even be numbered is an error.
+func (e *epoch) parse(page ingestion.Journal) ([]entry, error) {
+	out := make([]entry, 0, len(page.Events))
+	for _, raw := range page.Events {
+		var x entry
+		if x.damage = damageOf(raw, &x.Event); x.damage != "" {
+			var numbered struct {
+				Seq int64 `json:"seq"`
+			}
+			if err := json.Unmarshal(raw, &numbered); err != nil {
+				return nil, errors.New("it holds something that is no event")
+			}
+			x.Event = ledger.Event{Seq: numbered.Seq}
+		}
+		if x.Seq < 1 || len(out) > 0 && x.Seq <= out[len(out)-1].Seq {
+			return nil, fmt.Errorf("event %d comes out of its order", x.Seq)
+		}
+		out = append(out, x)
+	}
+	if n := len(out); n > 0 && page.Next != out[n-1].Seq {
+		return nil, fmt.Errorf("it says that event %d comes last, and gives event %d", page.Next,
+			out[n-1].Seq)
+	}
+	return out, nil
+}
+
+// damageOf reads an event, and says why it cannot be told. An id that is no text could be
+// taken for another one.
+func damageOf(raw []byte, e *ledger.Event) string {
+	switch {
+	case len(raw) > maxEvent:
+		return fmt.Sprintf("it has %d bytes", len(raw))
+	case !utf8.Valid(raw):
+		return "it is no text"
+	}
+	if err := json.Unmarshal(raw, e); err != nil {
+		return "it is no event"
+	}
+	if e.At <= 0 {
+		return "it has no time"
+	}
+	for _, id := range []string{e.Order, e.JobID, e.Queue, e.EventID, e.Provider} {
+		if len(id) > maxID || strings.ContainsAny(id, "\uFFFD\x00") {
+			return "it names what has no name"
+		}
+	}
+	return ""
+}
+
+// digest recognises an event.
+func (x entry) digest() string {
+	h := fnv.New64a()
+	_ = json.NewEncoder(h).Encode([]any{x.Seq, x.At, x.Type, x.Order, x.JobID, x.Outcome,
+		x.Status, x.damage})
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// joins reports whether events begin with the one that was read last, or with the first.
+func (e *epoch) joins(events []entry, next int64) bool {
+	switch {
+	case e.Next == 0 && len(events) == 0:
+		return next == 0
+	case e.Next == 0:
+		return events[0].Seq == 1
+	}
+	return len(events) > 0 && events[0].Seq == e.Next &&
+		(e.Last == "" || events[0].digest() == e.Last)
+}
+
+// broken says why a journal does not go on where it was read to. One that does not begin
+// with its first event is read from where it begins; what comes instead of events that were
+// read is not: it may be anything.
+func (e *epoch) broken(events []entry) string {
+	switch {
+	case e.Next > 0:
+		return fmt.Sprintf("event %d, which was read, is gone or another one", e.Next)
+	case len(events) == 0:
+		return "it has no events, and counts them all the same"
+	}
+	e.Next, e.Last = events[0].Seq, ""
+	return fmt.Sprintf("it begins with event %d", e.Next)
+}
+
+// fold applies the events of a page that were not read before.
+func (t *Journal) fold(e *epoch, events []entry, started time.Time) {
+	for _, x := range events {
+		if x.Seq < e.Next || x.Seq == e.Next && e.Last != "" {
+			continue
+		}
+		if x.Seq > e.Next+1 {
+			e.doubt(fmt.Sprintf("event %d is missing", e.Next+1))
+		}
+		if e.Next, e.Last, e.dirty = x.Seq, x.digest(), true; x.damage != "" {
+			e.doubt(fmt.Sprintf("event %d cannot be told: %s", x.Seq, x.damage))
+			continue
+		}
+		e.Closed = x.Type == ledger.EventClosed
+		x.Epoch, x.Read = e.Epoch, t.now().UnixMilli()
+		t.ledger.Apply(x.Event)
+		t.pulse.note(x.Event, started.UnixMilli(), within(started, e.current, journalFresh))
+		switch {
+		case x.Type == ledger.EventDelivery && x.Status >= 200 && x.Status < 300:
+			e.Acknowledged++
+		case x.Outcome == ledger.OutcomeApplied:
+			e.Applied++
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// bytesOf is a row's body.
+func bytesOf(v any) (string, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(b.String()), nil
+}
