@@ -71,6 +71,7 @@ var imports = map[string][]string{
 	"scan":                {"scan/js", "workflows/evidence"},
 	"scan/js":             {},
 	"scripts/measure":     {},
+	"scripts/mutants":     {},
 	"sentinel":            {"redisconn"},
 	"sentinel/deploy":     {},
 	"sentinel/deploytest": {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
@@ -151,6 +152,7 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/cutover": {
+		"bullmq/ledger",
 		"workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},
@@ -160,6 +162,7 @@ var imports = map[string][]string{
 		"workflows/progress",
 	},
 	"workflows/steps/dualwrite": {
+		"bullmq/ledger",
 		"workflows/engine", "workflows/environment", "workflows/evidence",
 		"workflows/progress",
 	},

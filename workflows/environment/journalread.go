@@ -226,9 +226,6 @@ func (t *Journal) unread(now time.Time) []migration.Member {
 
 // Run follows the journals until ctx ends.
 func (t *Journal) Run(ctx context.Context) {
-	for t.adopt(ctx) != nil && ctx.Err() == nil {
-		pause(ctx, time.Second)
-	}
 	var tasks sync.WaitGroup
 	for _, s := range t.sources {
 		tasks.Go(func() { t.follow(ctx, s) })
@@ -319,6 +316,9 @@ func (t *Journal) Poll(ctx context.Context) (more bool, err error) {
 func (t *Journal) poll(ctx context.Context, s *source) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if err := t.begin(ctx); err != nil {
+		return false, err
+	}
 	started := t.now()
 	asked, after, limit, cursors := t.ask(s)
 	page, err := s.client.Journal(ctx, after, limit, cursors...)
@@ -367,9 +367,6 @@ const maxCursors = 20
 func (t *Journal) take(
 	s *source, page ingestion.Journal, asked string, started time.Time, end bool,
 ) (more bool, err error) {
-	if !t.loaded {
-		return false, nil
-	}
 	e := t.epochs[page.Epoch]
 	if e == nil {
 		if len(t.epochs) >= maxEpochs {

@@ -91,23 +91,31 @@ func (t *Journal) changes(ctx context.Context, anew bool) (*store.JournalState, 
 	return &state, nil
 }
 
+// begin goes on from what was saved, unless it has already.
+func (t *Journal) begin(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loaded {
+		return nil
+	}
+	return t.load(ctx)
+}
+
 // adopt goes on from what the leader saved, when this process has not read as much: it has
 // just begun, or an instance answers only the leader.
 func (t *Journal) adopt(ctx context.Context) error {
 	if t.store == nil {
 		return nil
 	}
-	t.mu.Lock()
-	loaded := t.loaded
-	t.mu.Unlock()
-	if loaded {
-		heads, err := t.store.JournalEpochs(ctx)
-		if err != nil {
-			return err
-		}
-		if behind, err := t.behind(heads); err != nil || !behind {
-			return err
-		}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	heads, err := t.store.JournalEpochs(ctx)
+	if err != nil {
+		return err
+	}
+	if behind, err := t.behind(heads); err != nil || !behind {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
