@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak broken-undos lint measure generate dev reset setup setup-bench node
+.PHONY: help run test test-fast build bench soak broken-undos mutants lint measure generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

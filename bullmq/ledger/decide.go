@@ -64,3 +64,33 @@ func (st *Streams) DecideGap(at Lane, from int64, d Ruling) error {
 	}
 	return ErrNotOpen
 }
+
+// Open gives the exceptions that nothing settles.
+func (st *Streams) Open() (out []Exception) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, e := range st.exceptions {
+		if e.SettledBy == "" {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// LaneGap is a gap of a lane on which nobody has decided.
+type LaneGap struct {
+	Lane Lane
+	Gap
+}
+
+// Gaps gives the gaps of every lane that is read on which nobody has decided.
+func (st *Streams) Gaps() (out []LaneGap) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for at, ln := range st.lanes {
+		for _, g := range ln.OpenGaps() {
+			out = append(out, LaneGap{at, g})
+		}
+	}
+	return out
+}

@@ -104,6 +104,9 @@ func (s *follower) once(ctx context.Context) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
+		if err := s.rule(ctx, l); err != nil {
+			return err
+		}
 		orders, told := s.journal.SoFar()
 		l.Judge(s.now().UnixMilli(), told, orders)
 		saved := l.Changes()
@@ -116,6 +119,29 @@ func (s *follower) once(ctx context.Context) error {
 		}
 		s.alert(saved.Exceptions)
 	}
+}
+
+// rule takes in what people decided in writing about exceptions and gaps.
+func (s *follower) rule(ctx context.Context, l *ledger.Streams) error {
+	now := s.now()
+	waivers, err := s.store.Waivers(ctx, s.mid, &now)
+	if err != nil {
+		return err
+	}
+	for _, w := range waivers {
+		ruling := ledger.Ruling{Who: w.By, Why: w.Why, At: w.At.UnixMilli()}
+		for _, x := range l.Open() {
+			if w.Member == exceptionKey(x) {
+				_ = l.Decide(x.Queue, x.Job, x.Verdict, ruling) // it may just have been proven
+			}
+		}
+		for _, g := range l.Gaps() {
+			if w.Member == gapKey(g.Lane, g.From) {
+				_ = l.DecideGap(g.Lane, g.From, ruling) // as above
+			}
+		}
+	}
+	return nil
 }
 
 // alert says once in the log that something is wrong with an order, and once that it is

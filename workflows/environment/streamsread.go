@@ -236,6 +236,8 @@ type state struct {
 	stale []string // who was not read, or not lately
 	open  []string // what is not proven, and ends by proof or a person's decision
 	lanes []LedgerLane
+	// members are the lanes, and what is open, each with the key by which a person decides.
+	members []migration.Member
 }
 
 func (t state) doubts() []string { return slices.Concat(t.stale, t.open) }
@@ -262,14 +264,19 @@ func (s *Streams) state(ctx context.Context, mid string) (state, error) {
 	}
 	for _, cur := range cursors {
 		t.open = append(t.open, gapWords(cur)...)
+		t.members = append(t.members, gapMembers(cur)...)
 		if cur.DroppedAt != 0 {
 			continue
 		}
 		l := s.laneNow(cur)
 		t.lanes = append(t.lanes, l)
+		member := migration.Member{Key: "lane:" + l.Lane.String(), Name: l.Lane.String(),
+			Verdict: migration.Met}
 		if !l.Current {
-			t.stale = append(t.stale, staleWords(l))
+			member.Verdict, member.Why = migration.Unknown, staleWords(l)
+			t.stale = append(t.stale, member.Why)
 		}
+		t.members = append(t.members, member)
 		if skew := time.Duration(cur.Skew) * time.Millisecond; skew.Abs() > skewLimit {
 			t.stale = append(t.stale, fmt.Sprintf(
 				"the clock of the server of %s differs from Switchyard's by %s (limit %s): times "+
@@ -287,10 +294,19 @@ func (s *Streams) state(ctx context.Context, mid string) (state, error) {
 	if len(missing) > 0 {
 		t.stale = append(t.stale, "nobody follows the events of "+strings.Join(missing, ", "))
 	}
+	for _, at := range missing {
+		t.members = append(t.members, migration.Member{Key: "lane:" + at, Name: at,
+			Why: "nobody follows its events"})
+	}
 	counts, err := s.counts(ctx, mid)
 	if err != nil {
 		return t, err
 	}
+	open, err := s.exceptionMembers(ctx, mid)
+	if err != nil {
+		return t, err
+	}
+	t.members = append(t.members, open...)
 	for _, n := range counts {
 		if n.Open == 0 {
 			continue
@@ -305,6 +321,56 @@ func (s *Streams) state(ctx context.Context, mid string) (state, error) {
 		}
 	}
 	return t, nil
+}
+
+// shownExceptions is how many open exceptions a gate names.
+const shownExceptions = 20
+
+// exceptionMembers are the exceptions that nothing settles: what harmed an order does not hold,
+// what may have is unknown. A person may decide on either.
+func (s *Streams) exceptionMembers(
+	ctx context.Context, mid string,
+) ([]migration.Member, error) {
+	rows, err := s.store.LedgerExceptions(ctx, mid,
+		store.LedgerFilter{State: "open", Limit: shownExceptions})
+	if err != nil {
+		return nil, err
+	}
+	found, err := bodies[ledger.Exception](rows)
+	if err != nil {
+		return nil, err
+	}
+	var out []migration.Member
+	for _, x := range found {
+		m := migration.Member{Key: exceptionKey(x), Name: string(x.Verdict) + " of job " + x.Job +
+			" of " + x.Queue, Why: x.Detail}
+		switch x.Verdict {
+		case ledger.Loss, ledger.Double, ledger.Mismatch:
+			m.Verdict = migration.Unmet
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func exceptionKey(x ledger.Exception) string {
+	return "exception:" + string(x.Verdict) + "/" + x.Queue + "/" + x.Job
+}
+
+// gapKey names a gap of a lane by its beginning.
+func gapKey(at ledger.Lane, from int64) string {
+	return fmt.Sprintf("gap:%s/%d", at, from)
+}
+
+func gapMembers(cur ledger.Cursor) (out []migration.Member) {
+	for i, g := range cur.OpenGaps() {
+		if i == shownExceptions {
+			break
+		}
+		out = append(out, migration.Member{Key: gapKey(cur.Lane, g.From),
+			Name: "gap in the events of " + cur.Lane.String(), Why: g.Why})
+	}
+	return out
 }
 
 // openWords names one, and several, exceptions of a verdict that nothing settles.
@@ -408,26 +474,34 @@ func (s *Streams) counts(ctx context.Context, mid string) ([]LedgerCount, error)
 // Gate: no move forward while a side's events are not followed, tell of an order that nothing
 // settles, or have a gap on which nobody decided.
 func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
-	g := migration.Gate{
+	claim := migration.Claim{
 		ID:    "streams",
 		Title: "Both servers' events",
 		Limit: "up to date, no gap, no open exception",
+		Asked: migration.Coverage{Of: "queue's events", Found: "the routed queues on both sides"},
 	}
 	t, err := s.state(ctx, mid)
+	if err != nil {
+		claim.Measured, claim.Next = InWords(err), "look again"
+		return claim.Gate()
+	}
+	claim.Asked.Members = t.members
 	switch {
-	case err != nil:
-		g.Measured, g.Next = InWords(err), "look again"
 	case len(t.red) > 0:
-		g.Measured, g.Next = t.red[0], "check the exceptions in the ledger"
+		claim.Measured, claim.Next = t.red[0], "check the exceptions in the ledger"
 	case len(t.stale) > 0:
-		g.Measured, g.Next = t.stale[0], "wait a moment and check again; if it persists, check "+
-			"whether the server responds"
+		claim.Measured, claim.Next = t.stale[0], "wait a moment and check again; if it persists, "+
+			"check whether the server responds"
 	case len(t.open) > 0:
-		g.Measured, g.Next = t.open[0], "check the ledger, then decide in writing whether an "+
-			"order was harmed"
+		claim.Measured, claim.Next = t.open[0], "check the ledger, then decide in writing whether "+
+			"an order was harmed"
 	default:
-		g.OK, g.Measured = true, fmt.Sprintf("%s up to date, no open exceptions",
+		claim.Measured = fmt.Sprintf("%s up to date, no open exceptions",
 			migration.Count(len(t.lanes), "queue"))
+	}
+	g := claim.Gate()
+	if len(t.red)+len(t.stale)+len(t.open) > 0 && g.OK { // of more than the members name
+		g.OK, g.Verdict, g.Next = false, migration.Unknown, claim.Next
 	}
 	return g
 }
