@@ -66,7 +66,7 @@ func (s Parts) Step() engine.Step {
 			// without what it can no longer reach.
 			if v.Routing.Source != migration.SourceNone {
 				out.Gates = append(out.Gates,
-					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Old))
+					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.beforeTheSentinelsLeave))
 				out.Gates = append(out.Gates, otherCriteria(v)...)
 				if !progress.GateRemoved(progress.GateResidue) {
 					out.Gates = append(
@@ -408,4 +408,20 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 		)
 	}
 	return c.Prove(ctx, evidence.Ledger, migration.Attested, "the app's whole journal", facts)
+}
+
+// beforeTheSentinelsLeave are the servers that can be asked who is connected while the sentinels
+// still watch. The single server cannot: sentinels that followed it there cannot sign in to it,
+// and such a connection without a name cannot be told from a forgotten client. It is asked once
+// they stand down, for the whole window of quiet and right before the fence.
+func (s Parts) beforeTheSentinelsLeave(
+	ctx context.Context, mid string,
+) ([]environment.Node, error) {
+	nodes, err := s.Servers.Clients.Old(ctx, mid)
+	if s.Servers.Cluster == nil || err != nil {
+		return nodes, err
+	}
+	single := s.Servers.StandaloneEndpoint.Address()
+	return slices.DeleteFunc(nodes, func(n environment.Node) bool { return n.Address == single }),
+		nil
 }
