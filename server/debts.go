@@ -6,7 +6,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/api"
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
 )
 
@@ -23,10 +22,7 @@ func (s *Server) apiDebts(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiChangeDebt(c *fiber.Ctx) error {
-	id, err := strconv.ParseInt(c.Params("debt"), 10, 64)
-	if err != nil {
-		return migration.Errorf(migration.NotFound, "there is no debt %q", c.Params("debt"))
-	}
+	id, _ := strconv.ParseInt(c.Params("debt"), 10, 64) // what is no number is no debt
 	var in api.DebtChange
 	if err := site.Decode(c, &in); err != nil {
 		return err

@@ -8,8 +8,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/redis/go-redis/v9"
@@ -36,10 +38,9 @@ func withJournal(t *testing.T, events ...ledger.Event) func(*config.Config) {
 		raw = append(raw, b)
 	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		page := map[string]any{"epoch": "e", "next": len(raw), "events": raw}
-		if r.URL.Query().Get("after") != "0" {
-			page["events"] = []json.RawMessage{}
-		}
+		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
+		page := map[string]any{"epoch": "e", "next": len(raw), "now": time.Now().UnixMilli(),
+			"events": raw[min(after, len(raw)):]}
 		_ = json.NewEncoder(w).Encode(page)
 	}))
 	t.Cleanup(app.Close)

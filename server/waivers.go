@@ -65,10 +65,7 @@ func (s *Server) waiveForm(c *fiber.Ctx) error {
 
 func (s *Server) revokeForm(c *fiber.Ctx) error {
 	mid := c.Params("mid")
-	id, err := waiverID(c)
-	if err == nil {
-		err = s.Control.Revoke(c.UserContext(), site.Actor(c), mid, id)
-	}
+	err := s.Control.Revoke(c.UserContext(), site.Actor(c), mid, waiverID(c))
 	if err != nil {
 		n, err := site.Refused(c, "The waiver was not taken back", err)
 		if err != nil {
@@ -79,13 +76,10 @@ func (s *Server) revokeForm(c *fiber.Ctx) error {
 	return c.Redirect(ui.URL(mid, "waivers"), fiber.StatusSeeOther)
 }
 
-func waiverID(c *fiber.Ctx) (int64, error) {
-	id, err := strconv.ParseInt(c.Params("waiver"), 10, 64)
-	if err != nil {
-		return 0, migration.Errorf(migration.NotFound, "there is no waiver %.40q",
-			c.Params("waiver"))
-	}
-	return id, nil
+// waiverID is the number in the path. What is none is 0, of which there is no waiver.
+func waiverID(c *fiber.Ctx) int64 {
+	id, _ := strconv.ParseInt(c.Params("waiver"), 10, 64)
+	return id
 }
 
 func (s *Server) apiWaivers(c *fiber.Ctx) error {
@@ -110,11 +104,8 @@ func (s *Server) apiWaive(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiRevoke(c *fiber.Ctx) error {
-	id, err := waiverID(c)
+	err := s.Control.Revoke(c.UserContext(), site.Actor(c), c.Params("mid"), waiverID(c))
 	if err != nil {
-		return err
-	}
-	if err := s.Control.Revoke(c.UserContext(), site.Actor(c), c.Params("mid"), id); err != nil {
 		return err
 	}
 	return c.SendStatus(fiber.StatusNoContent)
