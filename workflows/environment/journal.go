@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
@@ -37,6 +38,7 @@ type Journal struct {
 	epochs     map[string]*epoch
 	loaded     bool // what was saved
 	generation int64
+	loads      atomic.Int64 // how often everything was replaced by what was saved
 	decided    []migration.Waiver
 	pulse      pulse
 }

@@ -320,6 +320,7 @@ func (t *Journal) poll(ctx context.Context, s *source) (more bool, err error) {
 		return false, err
 	}
 	started := t.now()
+	loads := t.loads.Load()
 	asked, after, limit, cursors := t.ask(s)
 	page, err := s.client.Journal(ctx, after, limit, cursors...)
 	t.mu.Lock()
@@ -329,6 +330,9 @@ func (t *Journal) poll(ctx context.Context, s *source) (more bool, err error) {
 		return false, err
 	}
 	s.page = min(JournalPage, 2*s.page)
+	if t.loads.Load() != loads {
+		return true, nil // it was asked for where what was saved does not begin
+	}
 	return t.take(s, page, asked, started, len(page.Events) < limit)
 }
 

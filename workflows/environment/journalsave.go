@@ -141,6 +141,7 @@ func (t *Journal) behind(heads store.JournalState) (bool, error) {
 
 // load replaces everything by what was saved.
 func (t *Journal) load(ctx context.Context) error {
+	t.loads.Add(1)
 	s, err := t.store.LoadJournal(ctx)
 	if err != nil {
 		return err
