@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
@@ -162,6 +163,7 @@ func TestAlertsComeFromWhatIsKnownAndEndWhenItIsWellAgain(t *testing.T) {
 	cfg := stepstest.Settings(t.TempDir())
 	j := ingestiontest.NewJournal(t)
 	cfg.Ingestion.URL = j.URL
+	cfg.Source.Standalone.URL = migration.Secret(redistest.Start(t).URL())
 	b := openBench(t, cfg)
 	want := func(rule string, keys ...string) {
 		t.Helper()

@@ -19,7 +19,6 @@ var attestationCheck = New(Check{
 		"attestation",
 	Next:    "set the safe producer options in the app",
 	Before:  migration.StageDualWrite,
-	Always:  true,
 	MaxAge:  5 * time.Minute,
 	Watched: true,
 	Told:    true,

@@ -96,7 +96,6 @@ var targetConnCheck = New(Check{
 	Limit:   "verified TLS, and every command BullMQ needs works",
 	Next:    "run the step Provision the managed Redis",
 	Before:  migration.StageDualWrite,
-	Always:  true,
 	MaxAge:  time.Hour,
 	About:   []migration.Aspect{migration.AspectTarget},
 	Watched: true,

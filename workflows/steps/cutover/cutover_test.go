@@ -17,10 +17,17 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
 
-// criteria are those that a forward move asks for, and what only moves to live and beyond do.
+// criteria are those that a forward move asks for, and what only moves to live and beyond do,
+// with a check that each requires.
 var criteria = []string{
 	"noeviction", "sentinel-failover", "target-provisioned", "circuit-breaker", "webhook-retry",
 	"parallel-validated",
+}
+
+var requires = map[string]string{
+	"noeviction": evidence.Policy, "sentinel-failover": evidence.Failover,
+	"target-provisioned": evidence.TargetPlan, "circuit-breaker": evidence.Drill,
+	"webhook-retry": evidence.Retries, "parallel-validated": evidence.DualWrite,
 }
 
 // rig is a bench with both servers, a journal, and a worker that follows the flags.
@@ -95,7 +102,9 @@ func met(v progress.View) progress.View {
 	v.Checklist = nil
 	for _, id := range criteria {
 		v.Checklist = append(v.Checklist, migration.Item{
-			Criterion: migration.Criterion{ID: id, Title: id}, Verdict: migration.Met,
+			Criterion: migration.Criterion{ID: id, Title: id,
+				Requires: []migration.Requirement{{Check: requires[id]}}},
+			Verdict: migration.Met,
 		})
 	}
 	v.World = migration.World(nil).Look(v.At, migration.Empty())
@@ -272,7 +281,7 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 			t.Parallel()
 			r := open(t, 0)
 			if tc.move != toDualWrite && !tc.empty {
-				r.write(t, copied("before", r.Clock.Now().Add(-2*time.Minute), true)...)
+				r.write(t, copied("before", r.Clock.Now().Add(-2*time.Minute), tc.move == toShadow)...)
 			}
 			v := met(r.View(t))
 			if tc.make != nil {
@@ -539,7 +548,7 @@ func TestAnApprovedMoveWaitsForWhatAProcessThatHasJustStartedDoesNotKnow(t *test
 		e := b.Env
 		b.Worker(t, "web.1") // before the run goes on
 		return []engine.Step{Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
-			Journal: e.Journal, Streams: e.Streams}.Step()}
+			Journal: e.Journal, Streams: e.Streams, Vitals: e.Vitals}.Step()}
 	})
 	redistest.Eventually(t, stepstest.Patience, func() error { // it is at its first action
 		run, err := cold.Store.Run(t.Context(), "approved")

@@ -34,9 +34,11 @@ func openPlanned(t *testing.T) *planned {
 	cfg.Source.Standalone.Machine = byhand.Machine{Label: "redis"}
 	cfg.Linode.Token = ""
 	cfg.Ingestion.URL = r.journal.URL
+	use := stepstest.Target(t, &cfg, redistest.Start(t))
 	r.Bench = stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		return []engine.Step{partsOf(b).Step()}
 	})
+	use(r.Env)
 	r.Route(t, complete)
 	r.worker = r.Worker(t, "web.1")
 	r.Watch(t)

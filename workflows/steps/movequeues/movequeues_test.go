@@ -23,7 +23,7 @@ import (
 )
 
 // holding is what the managed service tells of a plan as it should be.
-var holding = evidence.TargetPlanFacts{Fixed1GB: true, TLS: true, State: "active"}
+var holding = evidence.TargetPlanFacts{DatabaseID: "d1", Fixed1GB: true, TLS: true, State: "active"}
 
 // open opens a bench whose step moves queues from one server to another.
 func open(t *testing.T, cfg config.Config, src, dst *redistest.Server) *stepstest.Bench {
