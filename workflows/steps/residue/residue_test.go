@@ -204,7 +204,8 @@ func TestJobsOfAKilledWorkerDoNotStopTheMove(t *testing.T) {
 	ctx, shadow := t.Context(), "bull:"+queue+"-shadow:"
 	for i := range 12 {
 		id := fmt.Sprint("order_", i)
-		r.src.Client().HSet(ctx, shadow+id, "name", "order", "data", "{}")
+		r.src.Client().HSet(ctx, shadow+id, "name", "order", "data", "{}", "opts", "{}",
+			"timestamp", "1795500000000")
 		r.src.Client().LPush(ctx, shadow+"active", id)
 	}
 	r.src.Client().HSet(ctx, shadow+"meta", "version", "bullmq:6.7.0")

@@ -1,6 +1,7 @@
 package sentineltest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,8 +83,7 @@ func TestAKilledFailoverLeavesNoFenceAndIsNotRepeated(t *testing.T) {
 		if err := json.Unmarshal([]byte(raw), &s); err != nil {
 			t.Fatal(err)
 		}
-		s.open(t).Start(t, migration.StepSentinelTest, migration.Params{})
-		<-t.Context().Done() // until it is killed
+		dieAtFence(t, s)
 	}
 	t.Parallel()
 	for _, action := range []string{"planned", "automatic"} {
@@ -94,7 +95,7 @@ func TestAKilledFailoverLeavesNoFenceAndIsNotRepeated(t *testing.T) {
 			s := settings{Dir: t.TempDir(), App: app(t), Action: action,
 				Sentinels: e.SentinelAddrs, Master: e.MasterName, Data: "data", Watch: "watch"}
 			epoch := epochOf(t, d)
-			killAtFence(t, s, d)
+			killAtFence(t, s)
 			b := s.open(t)
 			owed, err := b.Store.Debts(t.Context(), stepstest.Migration)
 			if err != nil || len(owed) == 0 || !owed[0].Open {
@@ -128,8 +129,8 @@ func TestAKilledFailoverLeavesNoFenceAndIsNotRepeated(t *testing.T) {
 	}
 }
 
-// killAtFence runs the step in a process of its own until one of the nodes is fenced.
-func killAtFence(t *testing.T, s settings, d *redistest.Sentinel) {
+// killAtFence runs the step in a process of its own, which dies when one of the nodes is fenced.
+func killAtFence(t *testing.T, s settings) {
 	t.Helper()
 	raw, err := json.Marshal(s)
 	if err != nil {
@@ -138,22 +139,49 @@ func killAtFence(t *testing.T, s settings, d *redistest.Sentinel) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run",
 		"^TestAKilledFailoverLeavesNoFenceAndIsNotRepeated$")
 	cmd.Env = append(os.Environ(), victim+"="+string(raw))
+	var out bytes.Buffer
+	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	redistest.Eventually(t, time.Minute, func() error {
-		for _, n := range d.Nodes {
-			if on, err := redisconn.Fenced(t.Context(), n.Client()); err != nil || on {
-				return err
-			}
-		}
-		return fmt.Errorf("no node is fenced")
-	})
-	if err := cmd.Process.Kill(); err != nil {
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("it was not killed: %v\n%s", err, out.String())
+	}
+}
+
+// dieAtFence runs the step, and kills this process as soon as one of the nodes is fenced. The
+// test's own connections are closed first: nobody but the product is to be connected.
+func dieAtFence(t *testing.T, s settings) {
+	t.Helper()
+	b := s.open(t)
+	nodes, err := b.Env.Servers.SentinelNodes(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // killed
+	for _, n := range nodes {
+		if err := n.Client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME",
+			"yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redistest.Eventually(t, 30*time.Second, func() error { // the sentinels were cut off, too
+		facts, err := b.Env.Servers.Readiness(t.Context())
+		if bad := migration.Failing(facts.Checks); err == nil && len(bad) > 0 {
+			err = fmt.Errorf("%s: %s", bad[0].Title, bad[0].Measured)
+		}
+		return err
+	})
+	run := b.Start(t, migration.StepSentinelTest, migration.Params{})
+	redistest.Eventually(t, 30*time.Second, func() error {
+		for _, n := range nodes {
+			if on, err := redisconn.Fenced(t.Context(), n.Client); err == nil && on {
+				return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}
+		now, err := b.Store.Run(t.Context(), run.ID)
+		return fmt.Errorf("no node is fenced; the run is %s: %s %v", now.State, now.Error, err)
+	})
 }
 
 // epochOf counts the failovers so far.
