@@ -25,12 +25,12 @@ const (
 type scan struct {
 	queues       []bullmq.Queue
 	others       []bullmq.Found // queues of other libraries
-	keys         int64 // seen, in the connection's database
-	foreign      int64 // of those, belonging to no queue
-	foreignLimit int64 // of those measured, with an expiry
-	expiries     int64 // keys of queues whose expiry was read
-	noExpiries   bool  // no key of the server expires, so no expiry was read
-	mortal       int64 // keys of queues that expire but must not
+	keys         int64          // seen, in the connection's database
+	foreign      int64          // of those, belonging to no queue
+	foreignLimit int64          // of those measured, with an expiry
+	expiries     int64          // keys of queues whose expiry was read
+	noExpiries   bool           // no key of the server expires, so no expiry was read
+	mortal       int64          // keys of queues that expire but must not
 	mortalKeys   []string
 	jobs         int64 // measured
 	largest      int64 // bytes of the largest job's data

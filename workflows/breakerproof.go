@@ -143,7 +143,7 @@ func (c *Control) lastScan(ctx context.Context, mid string) (evidence.ScanFacts,
 	}
 	e, ok := latest[evidence.Scan]
 	if !ok || json.Unmarshal(e.Facts, &f) != nil { // of another version: submitted again
-		return evidence.ScanFacts{}, false, nil
+		return evidence.ScanFacts{}, false, nil //nolint:nilerr // what cannot be read is as good as none
 	}
 	return f, true, nil
 }

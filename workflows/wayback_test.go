@@ -84,7 +84,7 @@ func knowledge() []map[string]known {
 			})
 		}
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same combinations each time
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 100 {
 		combine(func(string) known { return known(random.IntN(int(anything))) })
 	}

@@ -12,6 +12,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -42,7 +43,7 @@ func main() {
 	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "runs at once")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log(fmt.Errorf("give the directory of one package"))
+		log(errors.New("give the directory of one package"))
 	}
 	o.dir = flag.Arg(0)
 	noticed, err := o.run()
@@ -128,7 +129,7 @@ func readKnown(file string) (map[string]string, error) {
 	if file == "" {
 		return known, nil
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // a file that the caller names
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +194,8 @@ func (o options) build(tmp string) (binary string, all []*mutant, err error) {
 		return "", nil, err
 	}
 	binary = filepath.Join(tmp, "mutants.test")
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", binary, ".") //nolint:gosec // our own
+	cmd := exec.CommandContext(context.Background(), "go", "test", //nolint:gosec // our own
+		"-c", "-vet=off", "-overlay", list, "-o", binary, ".")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("building: %w\n%s", err, out)
@@ -213,15 +215,16 @@ func number(all []*mutant) {
 }
 
 func (o options) command(binary, run string, env ...string) *exec.Cmd {
-	cmd := exec.Command(binary, "-test.run", run, "-test.failfast", //nolint:gosec // our own
-		"-test.timeout", o.timeout.String())
+	cmd := exec.CommandContext(context.Background(), binary, //nolint:gosec // our own
+		"-test.run", run, "-test.failfast", "-test.timeout", o.timeout.String())
 	cmd.Dir = o.dir
 	cmd.Env = append(os.Environ(), env...)
 	return cmd
 }
 
 func (o options) list(binary string) ([]string, error) {
-	cmd := exec.Command(binary, "-test.list", o.tests) //nolint:gosec // our own
+	cmd := exec.CommandContext(context.Background(), binary, //nolint:gosec // our own
+		"-test.list", o.tests)
 	cmd.Dir = o.dir
 	out, err := cmd.Output()
 	if err != nil {
@@ -250,7 +253,7 @@ func (o options) reach(binary, tmp string, tests []string, all []*mutant) error 
 		if err != nil {
 			return fmt.Errorf("%s fails on the code as it is: %w\n%s", test, err, tail(out))
 		}
-		b, err := os.ReadFile(file) //nolint:gosec // our own
+		b, err := os.ReadFile(file)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it reaches none
 		}

@@ -178,7 +178,8 @@ func (l list) members() []migration.Member {
 			continue // it has used nothing, and may be one of ours that authenticates
 		}
 		m := migration.Member{Verdict: migration.Met}
-		who, owner := "", l.owners[i]
+		var who string
+		owner := l.owners[i]
 		switch {
 		case cl.Ours():
 			who, m.Name = "switchyard", "Switchyard"
@@ -270,11 +271,10 @@ func (l list) attested(lines []fleet.Line) []*fleet.Line {
 
 // claims is what workers of one address attest without ids.
 type claims struct {
-	names   map[string]*fleet.Line // by the connection's name
-	blocks  *fleet.Line            // that reads, on a connection which has no name
-	workers []string               // the beginnings of the names that BullMQ gives
-	most    int
-	rows    []int
+	names  map[string]*fleet.Line // by the connection's name
+	blocks *fleet.Line            // that reads, on a connection which has no name
+	most   int
+	rows   []int
 }
 
 // add counts a connection: a producer has one, a worker a second on which it blocks.

@@ -18,8 +18,10 @@ var dualWriteCheck = New(Check{
 	Before: migration.StageLive,
 	Always: true,
 	MaxAge: 7 * day,
-	About:  []migration.Aspect{migration.AspectSource, migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
-	Told:   true,
+	About: []migration.Aspect{
+		migration.AspectSource, migration.AspectTarget, migration.AspectApp, migration.AspectSetup,
+	},
+	Told: true,
 }, coverDualWrite, judgeDualWrite)
 
 // DualWriteFacts is the evidence of DualWrite.
