@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 )
@@ -14,7 +15,7 @@ import (
 type App struct{ *ingestion.Client }
 
 // CanaryID is a new id for a canary job.
-func CanaryID() string { return "canary_" + strings.ToLower(rand.Text()[:12]) }
+func CanaryID() string { return ledger.CanaryID(strings.ToLower(rand.Text()[:12])) }
 
 // CanaryAccepted waits until the app takes a canary job on the given endpoint.
 func (a App) CanaryAccepted(ctx context.Context, c *engine.Call, endpoint string) error {
