@@ -194,7 +194,7 @@ func (o options) build(tmp string) (binary string, all []*mutant, err error) {
 		return "", nil, err
 	}
 	binary = filepath.Join(tmp, "mutants.test")
-	cmd := exec.CommandContext(context.Background(), "go", "test", //nolint:gosec // our own
+	cmd := exec.CommandContext(context.Background(), "go", "test",
 		"-c", "-vet=off", "-overlay", list, "-o", binary, ".")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -215,7 +215,7 @@ func number(all []*mutant) {
 }
 
 func (o options) command(binary, run string, env ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), binary, //nolint:gosec // our own
+	cmd := exec.CommandContext(context.Background(), binary,
 		"-test.run", run, "-test.failfast", "-test.timeout", o.timeout.String())
 	cmd.Dir = o.dir
 	cmd.Env = append(os.Environ(), env...)
@@ -223,7 +223,7 @@ func (o options) command(binary, run string, env ...string) *exec.Cmd {
 }
 
 func (o options) list(binary string) ([]string, error) {
-	cmd := exec.CommandContext(context.Background(), binary, //nolint:gosec // our own
+	cmd := exec.CommandContext(context.Background(), binary,
 		"-test.list", o.tests)
 	cmd.Dir = o.dir
 	out, err := cmd.Output()
