@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -277,5 +282,28 @@ func TestAStepTouchesNoOtherStepAndTheEngineNoStepAndNoServer(t *testing.T) {
 				t.Errorf("the engine may import %q: it knows no server and no step", i)
 			}
 		}
+	}
+}
+
+// A gate is made by a claim, which says whom it covers: whoever writes the fields of one by
+// hand can leave out who was not asked.
+func TestOnlyAClaimMakesAGate(t *testing.T) {
+	t.Parallel()
+	byHand := regexp.MustCompile(`[^\]]\bmigration\.Gate\{[^}]|\[\]migration\.Gate\{\s*\{`)
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if found := byHand.Find(source); found != nil {
+			t.Errorf("%s writes %q: let a migration.Claim make the gate", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,34 @@ func TestAClaimHoldsForEverybodyItCoversOrIsNotMade(t *testing.T) {
 			if g.Verdict != tc.want || g.OK != (tc.want == Met) ||
 				!strings.Contains(g.Measured, tc.says) || (g.Next == "") != g.OK {
 				t.Errorf("%s, %v: %q, next %q", g.Verdict, g.OK, g.Measured, g.Next)
+			}
+		})
+	}
+}
+
+func TestAClaimAboutOneThingHoldsForItOrNobodyKnows(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule  string
+		holds bool
+		err   error
+		want  Verdict
+		says  string
+	}{
+		{rule: "it holds", holds: true, want: Met, says: "3 keys"},
+		{rule: "it does not", want: Unmet, says: "3 keys"},
+		{rule: "nobody could look", err: errors.New("refused"), want: Unknown,
+			says: "not known: refused"},
+		{rule: "an error is no answer", holds: true, err: errors.New("refused"), want: Unknown,
+			says: "not known: refused"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			g := Claim{ID: "empty", Measured: "3 keys", Next: "look at them"}.
+				About("server", "10.0.0.1", tc.holds, tc.err)
+			if g.Verdict != tc.want || g.OK != (tc.want == Met) || g.Measured != tc.says ||
+				(g.Next == "") != g.OK || g.Asked.Members[0].Key != "server:10.0.0.1" {
+				t.Errorf("%s, %v: %q, next %q, %+v", g.Verdict, g.OK, g.Measured, g.Next, g.Asked)
 			}
 		})
 	}

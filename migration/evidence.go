@@ -68,9 +68,10 @@ type Finding struct {
 	MinCount int `json:"min_count,omitempty"`
 	// Asked is whom it covers.
 	Asked Coverage `json:"asked,omitzero"`
-	// Settled: its subject is gone, so the evidence does not age any more.
+	// Settled: what it was needed for is done, so that neither age nor a change voids it.
 	//
-	// That is so once the criterion in Requirement.Until is met.
+	// That is so once the criterion in Requirement.Until is met, and of what decided a cutover
+	// for as long as that is complete.
 	Settled bool `json:"settled,omitempty"`
 }
 

@@ -38,6 +38,18 @@ func (c Claim) Gate() Gate {
 	return g.judged(c.Next)
 }
 
+// About judges a claim about one thing: of and key name it, such as "server" and its
+// address. err says why nobody knows whether the claim holds for it.
+func (c Claim) About(of, key string, holds bool, err error) Gate {
+	verdict, why := Truth(holds), c.Measured
+	if err != nil {
+		verdict, why = Unknown, err.Error()
+		c.Measured = "not known: " + why
+	}
+	c.Asked = One(of, key, verdict, why)
+	return c.Gate()
+}
+
 func (g Gate) judged(next string) Gate {
 	g.Verdict = g.Asked.Verdict()
 	g.OK = g.Verdict == Met

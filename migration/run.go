@@ -190,6 +190,19 @@ type StepPlan struct {
 	Hash       string            `json:"hash"` // of what is to be done, not of what was observed
 }
 
+// Waivers are those with which the plan was approved.
+func (p StepPlan) Waivers() []Waiver {
+	var out []Waiver
+	for _, g := range p.Gates {
+		for _, m := range g.Asked.Members {
+			if m.Waiver != nil {
+				out = append(out, *m.Waiver)
+			}
+		}
+	}
+	return out
+}
+
 // SettingChange is one setting of one server.
 type SettingChange struct {
 	Node  string `json:"node"`

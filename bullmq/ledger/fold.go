@@ -135,14 +135,33 @@ type counters struct {
 	ShadowEnqueued int `json:"shadow_enqueued,omitempty"`
 	ShadowCompared int `json:"shadow_compared,omitempty"`
 	Alone          int `json:"alone,omitempty"`
+	// AloneFrom and AloneTo reach, in unix ms, from the first to the last add of those of Alone: maybe wider,
+	// since no time is taken out while others remain. 0: not known.
+	AloneFrom int64 `json:"alone_from,omitempty"`
+	AloneTo   int64 `json:"alone_to,omitempty"`
+}
+
+// aloneWithin gives how many orders without a copy may have come in within [sinceMS,
+// untilMS), unix ms; untilMS 0 means no end.
+func (c *counters) aloneWithin(sinceMS, untilMS int64) int {
+	if c.AloneTo != 0 && (c.AloneTo < sinceMS || untilMS != 0 && c.AloneFrom >= untilMS) {
+		return 0
+	}
+	return c.Alone
 }
 
 // counters gives what an order that is in order counts.
 func (o *order) counters() (c counters) {
 	var s Summary
 	s.add(o, 0, 0, false)
-	return counters{s.Orders, s.Acknowledged, s.Fulfilled, s.Suppressed, s.Misrouted,
-		s.Failures, s.OnTarget, s.ShadowExpected, s.ShadowEnqueued, s.ShadowCompared, s.Alone}
+	c = counters{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled,
+		Suppressed: s.Suppressed, Misrouted: s.Misrouted, Failures: s.Failures,
+		OnTarget: s.OnTarget, ShadowExpected: s.ShadowExpected,
+		ShadowEnqueued: s.ShadowEnqueued, ShadowCompared: s.ShadowCompared, Alone: s.Alone}
+	if c.Alone > 0 {
+		c.AloneFrom, c.AloneTo = o.FirstEnqueued, o.FirstEnqueued
+	}
+	return c
 }
 
 // sum adds counters, or subtracts them.
@@ -157,7 +176,23 @@ func (c *counters) sum(d counters, sign int) {
 	c.ShadowExpected += sign * d.ShadowExpected
 	c.ShadowEnqueued += sign * d.ShadowEnqueued
 	c.ShadowCompared += sign * d.ShadowCompared
+	c.alone(d, sign)
+}
+
+func (c *counters) alone(d counters, sign int) {
+	before := c.Alone
 	c.Alone += sign * d.Alone
+	switch {
+	case c.Alone == 0:
+		c.AloneFrom, c.AloneTo = 0, 0
+	case sign < 0 || d.Alone == 0:
+	case before == 0:
+		c.AloneFrom, c.AloneTo = d.AloneFrom, d.AloneTo
+	case c.AloneTo == 0 || d.AloneTo == 0: // saved when times were not
+		c.AloneFrom, c.AloneTo = 0, 0
+	default:
+		c.AloneFrom, c.AloneTo = min(c.AloneFrom, d.AloneFrom), max(c.AloneTo, d.AloneTo)
+	}
 }
 
 func count(by map[int64]*counters, minute int64, c counters, sign int) {

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -261,6 +263,60 @@ func TestAWindowNamesTheOrdersOfWhichNoCopyWasMade(t *testing.T) {
 	s := j.Window(10, 20, time.UnixMilli(30), time.Second)
 	if s.ShadowExpected != 1 || s.ShadowEnqueued != 1 || s.Alone != 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A process that has begun again knows minutes of the orders that are in order, and when the
+// first and the last of those without a copy came in.
+func TestAWindowTellsOrdersWithoutACopyThatCameInBefore(t *testing.T) {
+	t.Parallel()
+	const start = 600_000 // of a minute
+	order := func(s *script, at int64, id, stage string) {
+		s.enqueued(start+at, id, stage).answered(start+at+1, id, 200).
+			executed(start+at+2, id, ledger.OutcomeApplied, "r")
+	}
+	s := new(script)
+	order(s, 5_000, "first", "off")
+	order(s, 9_000, "last", "off")
+	order(s, 20_000, "copied", "shadow")
+	for _, tc := range []struct {
+		rule         string
+		since, until int64
+		forgets      string // what an older row of the minute does not hold
+		cut          int
+	}{
+		{"it begins after the last", 10_000, 0, "", 0},
+		{"it begins between them", 7_000, 0, "", 2},
+		{"it begins with the last", 9_000, 0, "", 2},
+		{"it ends before the first", 1, 5_000, "", 0},
+		{"it ends after the first", 1, 5_001, "", 2},
+		{"times that were not saved", 10_000, 0, "alone_", 2},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			db, j := &saved{}, ledger.NewJournal("orders", "refunds")
+			j.Keep(true)
+			for i, e := range s.events { // each order changes its minute several times
+				j.Apply(e)
+				if i%2 == 0 {
+					db.save(t, j, e.At)
+				}
+			}
+			db.save(t, j, start+30_000)
+			if tc.forgets != "" {
+				for m, row := range db.Minutes {
+					db.Minutes[m] = json.RawMessage(strings.ReplaceAll(string(row), tc.forgets, "no_"))
+				}
+			}
+			j = restored(t, db)
+			if tc.until != 0 {
+				tc.until += start
+			}
+			got := j.Window(start+tc.since, tc.until, time.UnixMilli(start+60_000), time.Minute)
+			if got.Cut != tc.cut {
+				t.Errorf("%d may be in the window, want %d", got.Cut, tc.cut)
+			}
+		})
 	}
 }
 

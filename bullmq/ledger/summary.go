@@ -51,8 +51,8 @@ type Summary struct {
 	// by an instance that has not followed.
 	Alone    int      `json:"-"`
 	AloneIDs []string `json:"-"`
-	// Cut are those of them of which nobody knows any more whether they are in the
-	// window: they are folded, and the window begins or ends within their minute.
+	// Cut are those of which nobody knows any more whether they are in the window: they
+	// are folded, and the window begins or ends between the first and last of their minute.
 	Cut int `json:"-"`
 	// Mismatches are orders whose run and shadow run had different results, or
 	// whose data differ; the latter also count as DataMismatches.
@@ -79,40 +79,30 @@ func (s Summary) Red() int { return s.Lost + s.Duplicated + s.Mismatches + s.Con
 func (j *Journal) Summary(now time.Time, grace time.Duration) Summary {
 	return j.summary(now, grace, func(*order) bool {
 		return true
-	}, func(int64) part { return whole })
+	}, func(s *Summary, _ int64, c *counters) { s.sum(*c) })
 }
 
 // Window sums up the orders whose first authoritative add was attempted in
 // [sinceMS, untilMS), unix ms, and those that were acknowledged then without one;
 // untilMS 0 means no end. Of folded orders (see Journal) it counts whole minutes only,
-// and of minutes that the window cuts those that left no copy, as Cut.
+// and of minutes that the window cuts those without a copy that may be in it, as Cut.
 func (j *Journal) Window(sinceMS, untilMS int64, now time.Time, grace time.Duration) Summary {
 	return j.summary(now, grace, func(o *order) bool {
 		at := cmp.Or(o.FirstEnqueued, o.Acknowledged)
 		return at >= sinceMS && at != 0 && (untilMS == 0 || at < untilMS)
-	}, func(m int64) part {
+	}, func(s *Summary, m int64, c *counters) {
 		switch {
 		case m >= sinceMS && (untilMS == 0 || m+minute <= untilMS):
-			return whole
+			s.sum(*c)
 		case m+minute > sinceMS && (untilMS == 0 || m < untilMS):
-			return cut
+			s.Cut += c.aloneWithin(sinceMS, untilMS)
 		}
-		return none
 	})
 }
 
-// part is how much of a minute a window covers.
-type part int
-
-const (
-	none part = iota
-	cut
-	whole
-)
-
 func (j *Journal) summary(
 	now time.Time, grace time.Duration, include func(*order) bool,
-	covers func(minute int64) part,
+	folded func(s *Summary, minute int64, c *counters),
 ) Summary {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -128,13 +118,8 @@ func (j *Journal) summary(
 		}
 		s.add(o, now.UnixMilli(), grace.Milliseconds(), j.waits(o))
 	}
-	for m, b := range j.folded {
-		switch covers(m) {
-		case whole:
-			s.sum(*b)
-		case cut:
-			s.Cut += b.Alone
-		}
+	for m, c := range j.folded {
+		folded(&s, m, c)
 	}
 	for _, ids := range []*[]string{&s.DuplicatedIDs, &s.LostIDs, &s.MismatchIDs, &s.AloneIDs,
 		&s.ContradictedIDs} {

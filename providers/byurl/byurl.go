@@ -209,11 +209,8 @@ func (m *Managed) limit(db *providers.Database, info map[string]string) {
 // fit says whether the database is as wanted.
 func (m *Managed) fit(db providers.Database) []migration.Gate {
 	gate := func(id, title string, ok bool, measured, limit, next string) migration.Gate {
-		g := migration.Gate{ID: id, Title: title, OK: ok, Measured: measured, Limit: limit}
-		if !ok {
-			g.Next = next
-		}
-		return g
+		return migration.Claim{ID: id, Title: title, Measured: measured, Limit: limit, Next: next}.
+			About("database", db.Name, ok, nil)
 	}
 	on := map[bool]string{true: "on", false: "off"}
 	plan := gate("plan", "The plan has a fixed price", db.PlanFits, db.PlanNote,

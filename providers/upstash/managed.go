@@ -185,60 +185,58 @@ func (m *Managed) database(db Database) providers.Database {
 // nil when there is none.
 func (m *Managed) fit(db *Database) []migration.Gate {
 	want := m.wanted()
-	plan := migration.Gate{ID: "plan", Title: "The plan is " + want.Title, OK: true,
+	known := Regions(m.Want.Platform)
+	plan := migration.Claim{ID: "plan", Title: "The plan is " + want.Title,
 		Limit: want.Title + ", not pay-as-you-go: BullMQ polls even when idle, and every poll is " +
 			"billed",
 		Measured: "is created on " + want.Title}
-	region := m.regionGate()
-	tls := migration.Gate{ID: "tls", Title: "TLS is on", OK: true, Measured: "is created with TLS",
-		Limit: "on"}
-	eviction := migration.Gate{ID: "eviction", Title: "Eviction is off", OK: true,
-		Measured: "is created without eviction", Limit: "off, or switched off by this step"}
-	if db == nil {
-		return []migration.Gate{plan, region, tls, eviction}
-	}
-	name, why := db.PlanName()
-	plan.OK, plan.Measured = name == m.Want.Plan, want.Title+": "+why
-	if !plan.OK {
-		title := "not known"
-		if p, ok := PlanOf(name); ok {
-			title = p.Title
-		}
-		plan.Measured = fmt.Sprintf("%s is on plan %s (%s)", db.Name, title, why)
-		plan.Next = fmt.Sprintf("change its plan to %s in the provider's console, or set "+
-			"target.upstash.database_name to a name that does not exist yet", want.Title)
-	}
-	if region.OK && db.PrimaryRegion != m.Want.PrimaryRegion {
-		region.OK = false
-		region.Measured = fmt.Sprintf("%s is in %s, %s is configured", db.Name, db.PrimaryRegion,
-			m.Want.PrimaryRegion)
-		region.Next = "set target.upstash.primary_region to the database's, or database_name to " +
-			"another database"
-	}
-	if tls.OK, tls.Measured = db.TLS, "on"; !tls.OK {
-		tls.Measured = db.Name + " has it off"
-		tls.Next = "switch TLS on in the provider's console"
-	}
-	if eviction.Measured = "off"; db.Eviction || db.DBEviction {
-		eviction.Measured = "on: this step switches it off"
-	}
-	return []migration.Gate{plan, region, tls, eviction}
-}
-
-// regionGate says whether the configured region is one.
-func (m *Managed) regionGate() migration.Gate {
-	known := Regions(m.Want.Platform)
-	g := migration.Gate{ID: "region", Title: "The region is the wanted one",
-		OK:       slices.Contains(known, m.Want.PrimaryRegion),
+	region := migration.Claim{ID: "region", Title: "The region is the wanted one",
 		Measured: m.Want.Platform + " " + m.Want.PrimaryRegion,
-		Limit:    "a region of the provider, and the configured one"}
-	switch {
-	case g.OK:
-	case known == nil:
-		g.Next = "set target.upstash.platform to aws or gcp, and primary_region to one of its " +
-			"regions"
-	default:
-		g.Next = "set target.upstash.primary_region to one of: " + strings.Join(known, ", ")
+		Limit:    "a region of the provider, and the configured one",
+		Next:     "set target.upstash.primary_region to one of: " + strings.Join(known, ", ")}
+	tls := migration.Claim{ID: "tls", Title: "TLS is on", Measured: "is created with TLS",
+		Limit: "on"}
+	eviction := migration.Claim{ID: "eviction", Title: "Eviction is off",
+		Measured: "is created without eviction", Limit: "off, or switched off by this step"}
+	name, fits, there, encrypted := m.Want.DatabaseName, true,
+		slices.Contains(known, m.Want.PrimaryRegion), true
+	if known == nil {
+		region.Next = "set target.upstash.platform to aws or gcp, and primary_region to one of " +
+			"its regions"
 	}
-	return g
+	if db != nil {
+		name, encrypted = db.Name, db.TLS
+		is, why := db.PlanName()
+		if fits = is == m.Want.Plan; fits {
+			plan.Measured = want.Title + ": " + why
+		} else {
+			title := "not known"
+			if p, ok := PlanOf(is); ok {
+				title = p.Title
+			}
+			plan.Measured = fmt.Sprintf("%s is on plan %s (%s)", db.Name, title, why)
+			plan.Next = fmt.Sprintf("change its plan to %s in the provider's console, or set "+
+				"target.upstash.database_name to a name that does not exist yet", want.Title)
+		}
+		if there && db.PrimaryRegion != m.Want.PrimaryRegion {
+			there = false
+			region.Measured = fmt.Sprintf("%s is in %s, %s is configured", db.Name,
+				db.PrimaryRegion, m.Want.PrimaryRegion)
+			region.Next = "set target.upstash.primary_region to the database's, or " +
+				"database_name to another database"
+		}
+		if tls.Measured = "on"; !encrypted {
+			tls.Measured = db.Name + " has it off"
+			tls.Next = "switch TLS on in the provider's console"
+		}
+		if eviction.Measured = "off"; db.Eviction || db.DBEviction {
+			eviction.Measured = "on: this step switches it off"
+		}
+	}
+	of := func(c migration.Claim, holds bool) migration.Gate {
+		return c.About("database", name, holds, nil)
+	}
+	return []migration.Gate{
+		of(plan, fits), of(region, there), of(tls, encrypted), of(eviction, true),
+	}
 }

@@ -494,7 +494,7 @@ func seen(v migration.Verdict) ui.Status {
 func counts(f migration.Finding) string {
 	switch {
 	case f.Settled:
-		return "indefinitely: what it was about no longer exists"
+		return "indefinitely: what it was needed for is done"
 	case f.MaxAge == 0:
 		return "indefinitely"
 	}

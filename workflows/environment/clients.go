@@ -92,7 +92,7 @@ func (c *Clients) Old(ctx context.Context, _ string) ([]Node, error) {
 func (c *Clients) Check(ctx context.Context, run *engine.Call, which NodesOf) error {
 	ctx, cancel := context.WithTimeout(ctx, clientsAwait)
 	defer cancel()
-	waived := waiversOf(run.Run.Plan.Gates)
+	waived := run.Run.Plan.Waivers()
 	return engine.Await(ctx, 250*time.Millisecond, func(ctx context.Context) error {
 		g := c.Gate(ctx, run.Run.MigrationID, which).Waive(waived, run.Now())
 		if g.OK {
@@ -101,19 +101,6 @@ func (c *Clients) Check(ctx context.Context, run *engine.Call, which NodesOf) er
 		run.Progress("%s: %s", g.Title, g.Measured)
 		return engine.NotYet("%s: %s; %s", g.Title, g.Measured, g.Next)
 	})
-}
-
-// waiversOf are the waivers with which a plan was approved.
-func waiversOf(gates []migration.Gate) []migration.Waiver {
-	var out []migration.Waiver
-	for _, g := range gates {
-		for _, m := range g.Asked.Members {
-			if m.Waiver != nil {
-				out = append(out, *m.Waiver)
-			}
-		}
-	}
-	return out
 }
 
 // Coverage is everybody who is connected to the servers.

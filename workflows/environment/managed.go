@@ -75,7 +75,7 @@ func (m *Managed) EvictsNothing(ctx context.Context, c *engine.Call) error {
 // Apart is the gate that the database is none of the old servers under another address. It
 // is for a service that makes no database: one that does cannot have made an old server.
 func (m *Managed) Apart(ctx context.Context, db providers.Database) migration.Gate {
-	g := migration.Gate{
+	claim := migration.Claim{
 		ID:    "apart",
 		Title: "The target is another server than the source",
 		Limit: "another run_id than every old server has",
@@ -85,17 +85,18 @@ func (m *Managed) Apart(ctx context.Context, db providers.Database) migration.Ga
 	same, unasked, err := m.sameAs(ctx, db)
 	switch {
 	case err != nil:
-		g.Measured = "not known: " + InWords(err)
+		err = Told(err)
 	case len(same) > 0:
-		g.Measured = fmt.Sprintf("%s is the source itself: %s", db.Name, strings.Join(same, ", "))
-		g.Next = fmt.Sprintf("set %s to the database that the queues are to move to",
+		claim.Measured = fmt.Sprintf("%s is the source itself: %s", db.Name,
+			strings.Join(same, ", "))
+		claim.Next = fmt.Sprintf("set %s to the database that the queues are to move to",
 			m.Service.Offer().Key)
 	case len(unasked) > 0:
-		g.Measured = "not known of " + strings.Join(unasked, "; ")
+		err = fmt.Errorf("nobody could ask %s", strings.Join(unasked, "; "))
 	default:
-		g.OK, g.Measured, g.Next = true, db.Name+" is none of them", ""
+		claim.Measured = db.Name + " is none of them"
 	}
-	return g
+	return claim.About("database", db.Name, len(same) == 0, err)
 }
 
 func (m *Managed) sameAs(

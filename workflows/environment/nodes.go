@@ -174,18 +174,19 @@ func Reachable(
 	c redis.UniversalClient,
 	endpoint redisconn.Endpoint,
 ) migration.Gate {
-	g := migration.Gate{
-		ID:       "reachable:" + endpoint.Name,
-		Title:    "Redis " + endpoint.Name + " answers",
-		OK:       true,
-		Measured: endpoint.Address() + " answers",
-		Limit:    "PING answers",
-	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if err := redisconn.Ping(ctx, c); err != nil {
-		g.OK, g.Measured, g.Next = false, err.Error(), "check that the server is running, and "+
-			"the address and password in the configuration"
+	claim := migration.Claim{
+		ID:       "reachable:" + endpoint.Name,
+		Title:    "Redis " + endpoint.Name + " answers",
+		Measured: endpoint.Address() + " answers",
+		Limit:    "PING answers",
+		Next: "check that the server is running, and the address and password in the " +
+			"configuration",
 	}
-	return g
+	err := redisconn.Ping(ctx, c)
+	if err != nil {
+		claim.Measured = err.Error()
+	}
+	return claim.About("server", endpoint.Address(), err == nil, nil)
 }

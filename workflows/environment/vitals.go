@@ -206,7 +206,7 @@ func addProbe(ctx context.Context, c redis.UniversalClient) error {
 
 // Gates are what a move forward asks of both sides at this moment.
 func (v *Vitals) Gates(ctx context.Context, view progress.View) []migration.Gate {
-	rails := migration.Gate{
+	rails := migration.Claim{
 		ID:    "guardrails",
 		Title: "Refusals, latency and staleness",
 		Limit: fmt.Sprintf("at most %d refused webhooks or failed adds within %s, both sides "+
@@ -215,59 +215,55 @@ func (v *Vitals) Gates(ctx context.Context, view progress.View) []migration.Gate
 		Next: "wait until it has passed, or mend what is named",
 	}
 	faults, err := v.Faults(ctx, view.Migration.ID, migration.StageOff)
-	switch {
-	case err != nil:
-		rails.Measured = "unknown: " + InWords(err)
-	case len(faults) > 0:
+	rails.Measured = "within every limit on both sides"
+	if len(faults) > 0 {
 		rails.Measured = faults[0].Text
-	default:
-		rails.OK, rails.Next = true, ""
-		rails.Measured = "within every limit on both sides"
 	}
-	return []migration.Gate{v.addsGate(ctx, view), rails}
+	return []migration.Gate{v.addsGate(ctx, view),
+		rails.About("pair of servers", "source and target", len(faults) == 0, Told(err))}
 }
 
 // addsGate: an app can add on the target now, by an add of our own and, from the first stage
 // on in which the app adds there, by its last one. What nobody measured is not so.
 func (v *Vitals) addsGate(ctx context.Context, view progress.View) migration.Gate {
-	g := migration.Gate{
+	c := migration.Claim{
 		ID:    "target-adds",
 		Title: "An app can add on the target now",
 		Limit: "an add of Switchyard's own within " + migration.Words(v.Limits.MaxLatency),
 		Next:  "see whether the target responds; nothing is added there until it does",
 	}
 	own := v.try(ctx, view.Migration.ID, ledger.Target)
-	if g.Measured = v.slow(own, ledger.Target); g.Measured != "" {
-		return g
+	of := func(holds bool, err error) migration.Gate {
+		return c.About("server", "the target", holds, err)
+	}
+	if c.Measured = v.slow(own, ledger.Target); c.Measured != "" {
+		return of(false, nil)
 	}
 	ms, _ := own.took.Value()
-	g.Measured = fmt.Sprintf("an add took %d ms", ms)
+	c.Measured = fmt.Sprintf("an add took %d ms", ms)
 	if view.Routing.Stage == migration.StageOff { // no order goes there yet
-		g.OK, g.Next = true, ""
-		return g
+		return of(true, nil)
 	}
-	g.Limit += fmt.Sprintf(", and the app's last one succeeded at most %s ago",
+	c.Limit += fmt.Sprintf(", and the app's last one succeeded at most %s ago",
 		migration.Words(v.Limits.AddWithin))
 	heard, err := v.journal.Pulse(0)
 	if err != nil {
-		g.Measured, g.Next = "unknown: "+InWords(err),
-			"make sure the ingestion app is up, then look again"
-		return g
+		c.Next = "make sure the ingestion app is up, then look again"
+		return of(false, Told(err))
 	}
 	last := heard.Sides[ledger.Target]
 	age := v.now().Sub(time.UnixMilli(last.LastOK))
 	switch {
 	case last.LastFailed > last.LastOK:
-		g.Measured = "the app's last add there failed: " + last.Error
+		c.Measured = "the app's last add there failed: " + last.Error
+		return of(false, nil)
 	case last.LastOK == 0 || age > v.Limits.AddWithin:
-		g.Measured = fmt.Sprintf("unknown: the app added nothing there in the last %s",
-			migration.Words(v.Limits.AddWithin))
-		g.Next = "wait for an order"
-	default:
-		g.OK, g.Next = true, ""
-		g.Measured += fmt.Sprintf(", the app's last one was %s ago", migration.Words(age))
+		c.Next = "wait for an order"
+		return of(false, fmt.Errorf("the app added nothing there in the last %s",
+			migration.Words(v.Limits.AddWithin)))
 	}
-	return g
+	c.Measured += fmt.Sprintf(", the app's last one was %s ago", migration.Words(age))
+	return of(true, nil)
 }
 
 // Watch follows the faults of a move over time.

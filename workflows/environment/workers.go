@@ -77,7 +77,7 @@ func (w *Workers) await(
 ) (seen Acknowledged, verdict migration.Verdict, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	waived := waiversOf(c.Run.Plan.Gates)
+	waived := c.Run.Plan.Waivers()
 	err = engine.Await(ctx, 100*time.Millisecond, func(ctx context.Context) error {
 		now := w.now()
 		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Waive(waived, now)

@@ -39,6 +39,10 @@ type Check struct {
 	Undone bool
 	// Outside: no step gathers this evidence; Next says who brings it.
 	Outside bool
+	// Spent: it decides whether a stage up to complete is entered, and no step shows it again
+	// there. Once the cutover is complete, neither age nor a change of its world voids it;
+	// it does again as soon as the queue leaves complete.
+	Spent bool
 	// Watched: once it was shown the monitor observes it again by itself, at any stage.
 	Watched bool
 	// Told: what is judged are the app's own words, such as its journal. They are never more

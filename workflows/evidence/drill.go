@@ -19,6 +19,7 @@ var drillCheck = New(Check{
 	Before: migration.StageDualWrite,
 	MaxAge: 30 * day,
 	About:  []migration.Aspect{migration.AspectApp, migration.AspectProducers, migration.AspectSetup},
+	Spent:  true,
 }, coverDrill, judgeDrill)
 
 // DrillFacts is the evidence of Drill.

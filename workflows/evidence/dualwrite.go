@@ -21,7 +21,8 @@ var dualWriteCheck = New(Check{
 	About: []migration.Aspect{
 		migration.AspectSource, migration.AspectTarget, migration.AspectApp, migration.AspectSetup,
 	},
-	Told: true,
+	Told:  true,
+	Spent: true,
 }, coverDualWrite, judgeDualWrite)
 
 // DualWriteFacts is the evidence of DualWrite.

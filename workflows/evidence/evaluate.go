@@ -20,6 +20,8 @@ type Basis struct {
 	History map[string][]migration.Evidence
 	// World is what is there now: evidence about something else is void.
 	World migration.World
+	// Complete: the queue is at complete, and no order is enqueued on the source.
+	Complete bool
 	// Undone are the runs that were undone or rolled back, by id.
 	Undone map[string]bool
 	// Waivers are those of people about who is unknown.
@@ -133,7 +135,7 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 		return f
 	}
 	last.Proof = check.Basis(last.Proof) // earlier versions stored the app's word as observed
-	f.Evidence, f.Settled = &last, e.settled[r.Until]
+	f.Evidence, f.Settled = &last, e.settled[r.Until] || check.Spent && e.Complete
 	f.Asked = check.Asked(last.Facts, e.Waivers, e.At)
 	f.Verdict, f.Measured = e.weigh(check, r, last, f.Settled)
 	if _, _, err := check.rule(last.Facts); errors.Is(err, errForm) {

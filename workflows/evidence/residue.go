@@ -19,7 +19,7 @@ var residueCheck = New(Check{
 	About:   []migration.Aspect{migration.AspectSource},
 	Undone:  true,
 	Watched: true,
-}, coverResidue, judgeResidue)
+}, ResidueFacts.Coverage, judgeResidue)
 
 // ResidueFacts is the evidence of Residue.
 type ResidueFacts struct {
@@ -62,7 +62,8 @@ type QueueResidue struct {
 	Moved   int    `json:"moved"`
 }
 
-func coverResidue(f ResidueFacts) migration.Coverage {
+// Coverage is every queue of the source, and what nobody decided on.
+func (f ResidueFacts) Coverage() migration.Coverage {
 	c := migration.Coverage{Of: "queue", Found: "the census of the source"}
 	for _, q := range f.Queues {
 		c.Members = append(c.Members, migration.Member{Key: "queue:source/" + q.Queue,

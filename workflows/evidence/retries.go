@@ -21,6 +21,7 @@ var retriesCheck = New(Check{
 	MaxAge: 30 * day,
 	About:  []migration.Aspect{migration.AspectApp, migration.AspectSetup},
 	Told:   true,
+	Spent:  true,
 }, coverRetries, judgeRetries)
 
 // RetryFacts is the evidence of Retries.

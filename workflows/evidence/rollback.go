@@ -19,6 +19,7 @@ var rollbackCheck = New(Check{
 	Always: true,
 	MaxAge: 30 * day,
 	About:  []migration.Aspect{migration.AspectTarget, migration.AspectApp, migration.AspectSetup},
+	Spent:  true,
 }, coverRollback, judgeRollback)
 
 // RollbackFacts is the evidence of Rollback.

@@ -59,6 +59,7 @@ var failoverCheck = New(Check{
 	Before: migration.StageDualWrite,
 	MaxAge: 30 * day,
 	About:  []migration.Aspect{migration.AspectNodes},
+	Spent:  true,
 }, coverFailover, judgeFailover)
 
 // FailoverFacts is the evidence of Failover. Times are milliseconds from the moment the

@@ -125,6 +125,37 @@ func TestEvidenceIsVoidWhenItsWorldChanges(t *testing.T) {
 	}
 }
 
+// What decided whether stages are entered cannot be shown again once the cutover is complete:
+// a reboot or a deployment then must not close the way to the end. What is said of the source
+// itself has to hold of the one that is there.
+func TestOnceTheCutoverIsCompleteWhatDecidedItStands(t *testing.T) {
+	t.Parallel()
+	other := migration.Subject{}
+	for _, a := range migration.Aspects {
+		other[a.Aspect] = []string{"another"}
+	}
+	for _, c := range All() {
+		for _, row := range rows[c.ID] {
+			if row.want != met || len(c.About) == 0 {
+				continue
+			}
+			ev := seen(c.ID, row.facts, time.Minute)
+			b := Basis{At: noon, Latest: latest(ev), World: migration.World(nil).Look(noon, other)}
+			if got := Find(c.ID, b); got.Verdict != stale {
+				t.Errorf("%s of another world: %s: %s", c.ID, got.Verdict, got.Measured)
+			}
+			b.Complete = true
+			got := Find(c.ID, b)
+			if c.Spent != (got.Verdict == met) || c.Spent != got.Settled {
+				t.Errorf("%s of another world at complete: %s: %s", c.ID, got.Verdict, got.Measured)
+			}
+			if c.Spent && (c.Before == "" || c.Watched) {
+				t.Errorf("%s decides no stage, or is looked at again", c.ID)
+			}
+		}
+	}
+}
+
 func TestTheProofsOfARunThatWasTakenBackAreVoid(t *testing.T) {
 	t.Parallel()
 	for _, check := range []string{Residue, Quiet, Fence, Backup, Off} {

@@ -42,6 +42,8 @@ func (v View) Basis() evidence.Basis {
 		World:   v.World,
 		Waivers: v.Waivers,
 		Undone:  map[string]bool{},
+
+		Complete: v.Routing.Stage == migration.StageComplete,
 	}
 	for _, r := range v.Runs {
 		b.Undone[r.ID] = r.RolledBackBy != "" ||
@@ -435,6 +437,20 @@ func (v View) SourceThere() migration.Gate {
 		Asked: migration.One("flag", "source-endpoint",
 			migration.Truth(v.Routing.Source != migration.SourceNone), string(v.Routing.Source)),
 	}.Gate()
+}
+
+// StageGate is the gate that the queue is at one of the stages, as limit says it.
+func (v View) StageGate(title, limit, next string, stages ...migration.Stage) migration.Gate {
+	return migration.Claim{
+		ID: "stage", Title: title, Measured: v.Routing.String(), Limit: limit, Next: next,
+	}.About("flag", "migration-stage", slices.Contains(stages, v.Routing.Stage), nil)
+}
+
+// SourceIs is the gate that the queues are on one of the sources.
+func (v View) SourceIs(s migration.SourceEndpoint, title, next string) migration.Gate {
+	return migration.Claim{
+		ID: "source", Title: title, Measured: string(v.Routing.Source), Limit: string(s), Next: next,
+	}.About("flag", "source-endpoint", v.Routing.Source == s, nil)
 }
 
 // CheckGate is the gate that the newest evidence of a check holds, is fresh and is about what

@@ -443,7 +443,7 @@ func (w *world) end(id string) migration.Run {
 			moved, seen = time.Now(), string(raw)
 		}
 		if time.Since(moved) > 2*patience {
-			w.t.Fatalf("%s stands still: %s%s", r.Step, seen, w.log(id))
+			w.t.Fatalf("%s stands still: %s, %s%s", r.Step, r.Progress, seen, w.log(id))
 		}
 		if r.State == migration.RunAwaitingApproval {
 			if err := w.decide(r); err != nil {

@@ -48,22 +48,19 @@ func (s Parts) FixPolicy() engine.Step {
 					},
 				)
 				srv := servers[i]
-				g := migration.Gate{
+				out.Gates = append(out.Gates, migration.Claim{
 					ID:    "headroom:" + n.Node,
 					Title: "Memory headroom on " + n.Node,
-					OK:    srv.MaxMemory <= 0 || srv.UsedMemory < srv.MaxMemory*9/10,
 					Measured: fmt.Sprintf(
 						"%s of %s used",
 						migration.Bytes(srv.UsedMemory),
 						limitText(srv.MaxMemory),
 					),
 					Limit: "below 90 %",
-				}
-				if !g.OK {
-					g.Next = "raise maxmemory first: with noeviction a full server rejects " +
-						"every new job"
-				}
-				out.Gates = append(out.Gates, g)
+					Next: "raise maxmemory first: with noeviction a full server rejects " +
+						"every new job",
+				}.About("server", n.Node,
+					srv.MaxMemory <= 0 || srv.UsedMemory < srv.MaxMemory*9/10, nil))
 			}
 			reports, _, err := s.Servers.Audits(ctx, v.Migration.ID)
 			if err != nil {

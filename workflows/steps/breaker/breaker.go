@@ -77,20 +77,11 @@ func (s Parts) Step() engine.Step {
 					"even if Switchyard crashes: the pauses have a time limit, and writes are " +
 					"allowed again at the next start.",
 			}
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Source is primary",
-				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
-				Measured: v.Routing.String(),
-				Limit:    "off, dual write or shadow",
-			}
-			if !stage.OK {
-				stage.Next = "the drill injects faults on the source, which no longer receives " +
-					"orders"
-			}
 			out.Gates = append(
 				out.Gates,
-				stage,
+				v.StageGate("Source is primary", "off, dual write or shadow",
+					"the drill injects faults on the source, which no longer receives orders",
+					migration.StageOff, migration.StageDualWrite, migration.StageShadow),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 			)
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)

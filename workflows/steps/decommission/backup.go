@@ -77,7 +77,7 @@ func (s Parts) finalBackup(ctx context.Context, c *engine.Call) (any, error) {
 
 // backupThere: the file that was verified is still in the data folder.
 func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
-	g := migration.Gate{
+	claim := migration.Claim{
 		ID:    "backup",
 		Title: "The verified backup is there",
 		Next:  "copy it back into the data folder, or cancel this run and start it again",
@@ -85,26 +85,23 @@ func (s Parts) backupThere(ctx context.Context, c *engine.Call) migration.Gate {
 	var facts evidence.BackupFacts
 	ok, err := c.Output(ctx, "backup", &facts)
 	if err != nil || !ok {
-		g.Measured = "none was taken"
-		return g
+		claim.Measured = "none was taken"
+		return claim.About("backup", "of this run", false, environment.Told(err))
 	}
-	g.Limit = fmt.Sprintf("%s, %d bytes", facts.File, facts.Bytes)
+	claim.Limit = fmt.Sprintf("%s, %d bytes", facts.File, facts.Bytes)
 	st, err := os.Stat(filepath.Join(s.DataDir, facts.File))
 	switch {
 	case err != nil:
-		g.Measured = facts.File + " is missing"
+		claim.Measured = facts.File + " is missing"
 	case st.Size() != facts.Bytes:
-		g.Measured = fmt.Sprintf("%s has %d bytes", facts.File, st.Size())
+		claim.Measured = fmt.Sprintf("%s has %d bytes", facts.File, st.Size())
 	case !facts.Verified || facts.Differences > 0:
-		g.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
+		claim.Measured = fmt.Sprintf("it differs from the source in %d keys", facts.Differences)
 	default:
-		g.OK, g.Measured, g.Next = true, fmt.Sprintf(
-			"%d keys, sha256 %.12s…",
-			facts.Keys,
-			facts.SHA256,
-		), ""
+		claim.Measured = fmt.Sprintf("%d keys, sha256 %.12s…", facts.Keys, facts.SHA256)
+		return claim.About("backup", facts.File, true, nil)
 	}
-	return g
+	return claim.About("backup", facts.File, false, nil)
 }
 
 // kept is what the host has of the machines.

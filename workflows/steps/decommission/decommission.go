@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -42,19 +41,10 @@ func (s Parts) Step() engine.Step {
 		Irreversible: true,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := s.summary()
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Cutover is complete",
-				OK:       v.Routing.Stage == migration.StageComplete,
-				Measured: v.Routing.String(),
-				Limit:    "complete",
-			}
-			if !stage.OK {
-				stage.Next = "finish the cutover first"
-			}
 			out.Gates = append(
 				out.Gates,
-				stage,
+				v.StageGate("Cutover is complete", "complete", "finish the cutover first",
+					migration.StageComplete),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.ClosedGate(),
 				s.Streams.Gate(ctx, v.Migration.ID),
@@ -92,55 +82,33 @@ func otherCriteria(v progress.View) []migration.Gate {
 		if slices.Contains(step.Proves, i.Criterion.ID) {
 			continue
 		}
-		g := migration.Gate{
-			ID:       "criterion:" + i.Criterion.ID,
-			Title:    i.Criterion.Title,
-			OK:       i.Verdict == migration.Met,
-			Measured: i.Why,
-			Limit:    "met",
-		}
-		if !g.OK {
-			g.Measured, g.Next = string(i.Verdict)+": "+i.Why, i.Next
-		}
-		gates = append(gates, g)
+		gates = append(gates, v.CriterionGate(i))
 	}
 	return gates
 }
 
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.
 func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
-	g := migration.Gate{
+	c := migration.Claim{
 		ID:    "residue",
 		Title: "Nothing is left on the source",
 		Limit: "0 jobs in every queue, and nothing that nobody decided on",
-		OK:    err == nil,
-		Measured: fmt.Sprintf("0 jobs in %d queues of %s, and nothing else", len(residue.Queues),
-			migration.Count(len(residue.Databases), "database")),
+		Next:  "make sure that the source answers, then look again",
+		Asked: residue.Coverage(),
 	}
 	if err != nil {
-		g.Measured, g.Next = err.Error(), "make sure that the source answers, then look again"
+		return c.About("server", "the source", false, environment.Told(err))
 	}
-	var left []string
-	for _, q := range residue.Queues {
-		if q.Pending > 0 {
-			left = append(left, fmt.Sprintf("%d jobs in %s", q.Pending, q.Queue))
-		}
+	switch c.Asked.Verdict() {
+	case migration.Met:
+		c.Measured = fmt.Sprintf("0 jobs in %d queues of %s, and nothing else",
+			len(residue.Queues), migration.Count(len(residue.Databases), "database"))
+	case migration.Unmet:
+		c.Next = "run the step Move the other queues, or Move what is left, again"
+	default:
+		c.Next = "move it away or remove it, or decide in writing that it may go, then look again"
 	}
-	if len(left) > 0 {
-		g.OK, g.Measured, g.Next = false, strings.Join(
-			left,
-			", ",
-		), "run the step Move the other queues, or Move what is left, again"
-	}
-	var unknown []string
-	for _, u := range residue.Unknown {
-		unknown = append(unknown, u.String())
-	}
-	if len(unknown) > 0 && len(left) == 0 && err == nil {
-		g.OK, g.Measured, g.Next = false, "nobody decided what becomes of "+
-			strings.Join(unknown, ", "), "move it away or remove it, then look again"
-	}
-	return g
+	return c.Gate()
 }
 
 // oldServers is what the run remembers of the servers before they are gone.

@@ -62,34 +62,29 @@ func (s Parts) labels() string {
 func (s Parts) machines(ctx context.Context) (gates []migration.Gate, facts []migration.Fact) {
 	about := s.Host.Service.About()
 	if len(s.Host.Machines) == 0 {
-		return []migration.Gate{{
+		return []migration.Gate{migration.Claim{
 			ID: "machines", Title: "The old machines are configured", Limit: "at least one",
 			Measured: "none is", Next: "name the machines of source.standalone and " +
 				"source.sentinel.nodes: nobody can say of others that they are off",
-		}}, nil
+			Asked: migration.Coverage{Of: "machine", Found: "the configuration"},
+		}.Gate()}, nil
 	}
 	for _, m := range s.Host.Machines {
 		state, err := s.Host.Service.Describe(ctx, m)
-		g := migration.Gate{
+		c := migration.Claim{
 			ID:       "host:" + m.ID,
 			Title:    fmt.Sprintf("%s %s is %s", about.Service, m.ID, m.Label),
 			Limit:    m.Label,
-			OK:       err == nil && state.Label == m.Label,
 			Measured: state.Label,
+			Next: "correct the id or the label in the configuration: a server is deleted only " +
+				"when both fit",
 		}
 		does := "is powered off and deleted"
 		if !about.Can.Delete {
-			g.Title = fmt.Sprintf("%s, which a person looks after, was not deleted", m.Label)
+			c.Title = fmt.Sprintf("%s, which a person looks after, was not deleted", m.Label)
 			does = "a person switches it off, deletes it, and confirms each"
 		}
-		if err != nil {
-			g.Measured = err.Error()
-		}
-		if !g.OK {
-			g.Next = "correct the id or the label in the configuration: a server is deleted " +
-				"only when both fit"
-		}
-		gates = append(gates, g)
+		gates = append(gates, c.About("machine", m.ID, state.Label == m.Label, err))
 		facts = append(facts, migration.Fact{Label: m.Label,
 			Value: fmt.Sprintf("%s %s, %s: %s", about.Service, m.ID, state.Status, does)})
 	}
@@ -150,7 +145,7 @@ func (s Parts) switchOff() []engine.Action {
 
 // fellSilent gives what must hold before somebody's word is taken that the machines are off.
 func (s Parts) fellSilent(ctx context.Context, _ *engine.Call) []migration.Gate {
-	g := migration.Gate{
+	c := migration.Claim{
 		ID:    "silent",
 		Title: "Nothing answers at any old server",
 		Limit: "no connection is taken",
@@ -163,16 +158,11 @@ func (s Parts) fellSilent(ctx context.Context, _ *engine.Call) []migration.Gate 
 			there = append(there, strings.TrimSpace(f.Label+" "+f.Address)+" answers")
 		}
 	}
-	switch {
-	case err != nil:
-		g.Measured = err.Error()
-	case len(there) > 0:
-		g.Measured = strings.Join(there, ", ")
-	default:
-		g.OK, g.Next = true, ""
-		g.Measured = fmt.Sprintf("%d machines and addresses are silent", len(facts.Servers))
+	c.Measured = fmt.Sprintf("%d machines and addresses are silent", len(facts.Servers))
+	if len(there) > 0 {
+		c.Measured = strings.Join(there, ", ")
 	}
-	return []migration.Gate{g}
+	return []migration.Gate{c.About("machines", s.labels(), len(there) == 0, err)}
 }
 
 // confirmed takes down who says that a person made a change, and proves what can be proven

@@ -87,24 +87,22 @@ func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
 
 // mayDelete gives what must hold for what cannot be undone.
 func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
-	g := migration.Gate{
+	claim := migration.Claim{
 		ID:    "off",
 		Title: "Every old server is off",
 		Limit: "offline, and nothing answers",
+		Next:  "power it off at the host, or find out what answers at its address",
 	}
+	var off bool
 	facts, _, err := s.Host.Off(ctx)
 	if err == nil {
 		raw, _ := json.Marshal(facts) // of strings and booleans
 		rule, _ := evidence.Of(evidence.Off)
-		g.OK, g.Measured, err = rule.Judge(raw)
+		off, claim.Measured, err = rule.Judge(raw)
 	}
-	if err != nil {
-		g.Measured = err.Error()
+	return []migration.Gate{
+		claim.About("machines", s.labels(), off, environment.Told(err)), s.backupThere(ctx, c),
 	}
-	if !g.OK {
-		g.Next = "power it off at the host, or find out what answers at its address"
-	}
-	return []migration.Gate{g, s.backupThere(ctx, c)}
 }
 
 // standDown ends the sentinels' watch. They keep trying the old single server, which they

@@ -333,62 +333,75 @@ func (s Parts) fenceHolds(ctx context.Context, c *engine.Call) []migration.Gate 
 		c.Run.Plan.Actions,
 		func(a migration.ActionPlan) bool { return a.ID == FenceWindow },
 	)
-	window := migration.Gate{
+	window := migration.Claim{
 		ID:    FenceWindow,
 		Title: "No connection attempt for a whole window, nor since",
 		Limit: "nobody",
-		Next:  "find out who it is, cancel this run and start it again: its window names who connects",
+		Next: "find out who it is, cancel this run and start it again: its window names who " +
+			"connects",
+		Asked: migration.Coverage{Of: "old server", Found: "the run's release"},
 	}
-	fenced := migration.Gate{
+	fenced := migration.Claim{
 		ID:    "fence",
 		Title: "Every old server refuses writes",
 		Limit: "fenced",
 		Next:  "cancel this run and start it again",
+		Asked: window.Asked,
 	}
 	var out fenceOutput
 	if ok, err := c.Output(ctx, FenceWindow, &out); windowed && (err != nil || !ok || !out.Over) {
 		window.Measured = "the window is not over"
-		return []migration.Gate{window}
+		return []migration.Gate{window.About("window", FenceWindow, false, nil)}
 	}
 	_, nodes, err := s.oldNodes(ctx, c)
 	if err != nil {
-		window.Measured = err.Error()
-		return []migration.Gate{window}
+		return []migration.Gate{window.About("window", FenceWindow, false, environment.Told(err))}
 	}
 	defer environment.CloseNodes(nodes)
-	var came, open []string
 	for _, n := range nodes {
-		if on, err := redisconn.Fenced(ctx, n.Client); err != nil {
-			open = append(open, fmt.Sprintf("%s: %v", n.Address, redisconn.Explain(err)))
-		} else if !on {
-			open = append(open, n.Address+" takes writes")
+		server := migration.Member{Key: "server:" + n.Address, Name: n.Address}
+		fenced.Asked.Members = append(fenced.Asked.Members, fencedNow(ctx, n, server))
+		if windowed {
+			window.Asked.Members = append(window.Asked.Members,
+				untouched(ctx, n, server, out.Tallies[n.Address]))
 		}
-		if !windowed {
-			continue
-		}
-		now, err := redisconn.Count(ctx, n.Client)
-		if err != nil {
-			came = append(came, fmt.Sprintf("%s: %v", n.Address, redisconn.Explain(err)))
-			continue
-		}
-		for _, what := range now.Since(out.Tallies[n.Address]) {
-			came = append(came, n.Address+": "+what)
-		}
-	}
-	if fenced.OK = len(open) == 0; fenced.OK {
-		fenced.Measured, fenced.Next = fmt.Sprintf("%d of %d", len(nodes), len(nodes)), ""
-	} else {
-		fenced.Measured = strings.Join(open, "; ")
 	}
 	if !windowed {
-		return []migration.Gate{fenced}
+		return []migration.Gate{fenced.Gate()}
 	}
-	if window.OK = len(came) == 0; window.OK {
-		window.Measured, window.Next = "nobody since "+out.Since.UTC().
-			Format(time.DateTime)+
-			" UTC", ""
-	} else {
-		window.Measured = strings.Join(came, "; ")
+	if window.Asked.Verdict() == migration.Met {
+		window.Measured = "nobody since " + out.Since.UTC().Format(time.DateTime) + " UTC"
 	}
-	return []migration.Gate{fenced, window}
+	return []migration.Gate{fenced.Gate(), window.Gate()}
+}
+
+func fencedNow(
+	ctx context.Context, n environment.Node, m migration.Member,
+) migration.Member {
+	on, err := redisconn.Fenced(ctx, n.Client)
+	switch {
+	case err != nil:
+		m.Why = redisconn.Explain(err).Error()
+	case !on:
+		m.Verdict, m.Why = migration.Unmet, "takes writes"
+	default:
+		m.Verdict = migration.Met
+	}
+	return m
+}
+
+// untouched: nobody has connected since the window's end.
+func untouched(
+	ctx context.Context, n environment.Node, m migration.Member, before redisconn.Tally,
+) migration.Member {
+	now, err := redisconn.Count(ctx, n.Client)
+	if err != nil {
+		m.Why = redisconn.Explain(err).Error()
+		return m
+	}
+	m.Verdict = migration.Met
+	if came := now.Since(before); len(came) > 0 {
+		m.Verdict, m.Why = migration.Unmet, strings.Join(came, "; ")
+	}
+	return m
 }

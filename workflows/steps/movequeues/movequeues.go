@@ -180,25 +180,25 @@ func queueMoveGate(
 	p queueMove,
 	found, there *bullmq.Ownership,
 ) (migration.Gate, error) {
-	g := migration.Gate{
+	c := migration.Claim{
 		ID:    "queues:" + p.Queues[0].String(),
 		Title: p.names() + " can be moved",
 		Limit: "nothing stands against it",
+		Next:  "clear what is named, then look again",
 	}
+	var none migration.Gate
 	if p.Done {
-		g.OK, g.Measured = true, "moved already; late jobs are carried over"
-		return g, nil
+		c.Measured = "moved already; late jobs are carried over"
+		return c.About("queues", p.names(), true, nil), nil
 	}
 	o := p.options()
 	o.SourceKeys, o.TargetKeys = found, there
 	why, err := move.Check(ctx, source, target, o)
 	if err != nil {
-		return g, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
+		return none, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
 	}
-	if g.OK, g.Measured = len(why) == 0, "nothing stands against it"; !g.OK {
-		g.Measured, g.Next = strings.Join(why, "; "), "clear what is named, then look again"
-	}
-	return g, nil
+	c.Measured = cmp.Or(strings.Join(why, "; "), "nothing stands against it")
+	return c.About("queues", p.names(), len(why) == 0, nil), nil
 }
 
 func queueFact(

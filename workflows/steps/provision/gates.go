@@ -187,7 +187,7 @@ func (p bearing) unlimited() string { return "none (" + p.from + ")" }
 
 // loadGates say whether the plan bears what the source bears now.
 func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []migration.Gate {
-	size := migration.Gate{
+	size := migration.Claim{
 		ID:    "size",
 		Title: "The data fits",
 		Limit: migration.Bytes(p.MaxBytes) + ", with a quarter to grow",
@@ -195,7 +195,7 @@ func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []m
 	if p.MaxBytes == 0 {
 		size.Limit = p.unlimited()
 	}
-	connections := migration.Gate{
+	connections := migration.Claim{
 		ID:    "connections",
 		Title: "The connections fit",
 		Limit: fmt.Sprintf("80 %% of %d", p.MaxConnections),
@@ -206,7 +206,7 @@ func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []m
 	if p.MaxConnections == 0 {
 		connections.Limit = p.unlimited()
 	}
-	commands := migration.Gate{
+	commands := migration.Claim{
 		ID:    "commands",
 		Title: "The command rate fits",
 		Limit: fmt.Sprintf(
@@ -217,23 +217,20 @@ func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []m
 	if p.MaxCommandsPerSecond == 0 {
 		commands.Limit = p.unlimited()
 	}
-	if loadErr != nil {
-		for _, g := range []*migration.Gate{&size, &connections, &commands} {
-			g.Measured, g.Next = "not known: "+environment.InWords(
-				loadErr,
-			), "bring the source back, or let Switchyard read INFO there"
+	of := func(c migration.Claim, holds bool) migration.Gate {
+		if loadErr != nil {
+			c.Next = "bring the source back, or let Switchyard read INFO there"
 		}
-		return []migration.Gate{size, connections, commands}
+		return c.About("server", "the source", holds, environment.Told(loadErr))
 	}
 	size.Measured = fmt.Sprintf(
 		"%s used on the source, %s with a quarter to grow",
 		migration.Bytes(l.UsedMemory),
 		migration.Bytes(l.UsedMemory/4*5),
 	)
-	if size.OK = within(l.UsedMemory/4*5, p.MaxBytes); !size.OK {
-		size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; " +
-			"the audit names what grows), or decide on a larger plan: over its size the database refuses writes"
-	}
+	size.Next = "bound what is kept (removeOnComplete, removeOnFail, the length of events; the " +
+		"audit names what grows), or decide on a larger plan: over its size the database " +
+		"refuses writes"
 	attested, workers := int64(0), 0
 	for _, a := range s.Workers.Attesting(mid) {
 		workers++
@@ -250,15 +247,16 @@ func (s Parts) loadGates(mid string, p bearing, l sourceLoad, loadErr error) []m
 		migration.Count(workers, "live worker attests", "live workers attest"),
 		migration.Count(attested, "connection"),
 	)
-	if connections.OK = within(need*10, p.MaxConnections*8); !connections.OK {
-		connections.Next = "share connections in the apps, or run fewer processes: over the " +
-			"limit the database refuses connections"
-	}
+	connections.Next = "share connections in the apps, or run fewer processes: over the limit " +
+		"the database refuses connections"
 	commands.Measured = fmt.Sprintf("%s a second (%s)", perSecond(l.PerSecond), l.How)
-	if commands.OK = within(l.PerSecond, float64(p.MaxCommandsPerSecond)*0.8); !commands.OK {
-		commands.Next = "lower the rate (drainDelay, stalledInterval, fewer QueueEvents), or decide on a larger plan"
+	commands.Next = "lower the rate (drainDelay, stalledInterval, fewer QueueEvents), or decide " +
+		"on a larger plan"
+	return []migration.Gate{
+		of(size, within(l.UsedMemory/4*5, p.MaxBytes)),
+		of(connections, within(need*10, p.MaxConnections*8)),
+		of(commands, within(l.PerSecond, float64(p.MaxCommandsPerSecond)*0.8)),
 	}
-	return []migration.Gate{size, connections, commands}
 }
 
 // within reports whether a value keeps to a limit; 0 is none.
@@ -276,14 +274,14 @@ func censusGates(
 	s environment.SideSurvey,
 	source redis.UniversalClient,
 ) []migration.Gate {
-	request := migration.Gate{
+	request := migration.Claim{
 		ID:    "request",
 		Title: "The largest payload fits in a request",
 		Limit: migration.Bytes(
 			p.MaxRequestBytes,
 		) + "; half of that where only a sample was measured",
 	}
-	record := migration.Gate{
+	record := migration.Claim{
 		ID:    "record",
 		Title: "The largest key fits in a record",
 		Limit: migration.Bytes(p.MaxRecordBytes) + ", with a quarter to grow",
@@ -294,16 +292,18 @@ func censusGates(
 	if p.MaxRecordBytes == 0 {
 		record.Limit = p.unlimited()
 	}
+	const of, on = "census", "of the source"
 	if !s.Usable() {
-		why := "not known: the census of the source " + cmp.Or(s.Error, "was not taken")
+		why := "the census of the source " + cmp.Or(s.Error, "was not taken")
 		if s.Reading != "" {
 			why += ", " + s.Reading
 		}
-		for _, g := range []*migration.Gate{&request, &record} {
-			g.Measured, g.Next = why, "wait until the census has been taken (the page Queues "+
-				"shows how far it is), then look again"
+		request.Next = "wait until the census has been taken (the page Queues shows how far it " +
+			"is), then look again"
+		record.Next = request.Next
+		return []migration.Gate{
+			request.About(of, on, false, errors.New(why)), record.About(of, on, false, errors.New(why)),
 		}
-		return []migration.Gate{request, record}
 	}
 	var largest int64
 	var where bullmq.Queue
@@ -328,32 +328,24 @@ func censusGates(
 	if largest > 0 {
 		request.Measured += ", in " + where.String()
 	}
-	if request.OK = within(largest+requestOverhead, allowed); !request.OK {
-		request.Next = "keep large data elsewhere and put its address into the job: a larger " +
-			"request is refused, and the order with it"
-	}
+	request.Next = "keep large data elsewhere and put its address into the job: a larger request " +
+		"is refused, and the order with it"
 	biggest, key, measured, err := biggestKey(ctx, source, s.Survey)
-	switch {
-	case err != nil:
-		record.Measured, record.Next = "not known: MEMORY USAGE: "+environment.InWords(
-			err,
-		), "let Switchyard run MEMORY USAGE on the source"
-	default:
-		record.Measured = fmt.Sprintf(
-			"%s, the largest of %d lists of %d queues",
-			migration.Bytes(biggest),
-			measured,
-			len(s.Survey.Queues),
-		)
-		if key != "" {
-			record.Measured += ": " + key
-		}
-		if record.OK = within(biggest/4*5, p.MaxRecordBytes); !record.OK {
-			record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or " +
-				"obliterate what nobody needs"
-		}
+	record.Measured = fmt.Sprintf("%s, the largest of %d lists of %d queues",
+		migration.Bytes(biggest), measured, len(s.Survey.Queues))
+	if key != "" {
+		record.Measured += ": " + key
 	}
-	return []migration.Gate{request, record}
+	record.Next = "bound it (removeOnComplete, removeOnFail, streams.events.maxLen), or " +
+		"obliterate what nobody needs"
+	if err != nil {
+		err = errors.New("MEMORY USAGE: " + environment.InWords(err))
+		record.Next = "let Switchyard run MEMORY USAGE on the source"
+	}
+	return []migration.Gate{
+		request.About(of, on, within(largest+requestOverhead, allowed), nil),
+		record.About("server", "the source", within(biggest/4*5, p.MaxRecordBytes), err),
+	}
 }
 
 // biggestKey measures every list of every queue. The server samples a handful of elements

@@ -47,10 +47,9 @@ func (s Parts) lookForDatabase(
 	loadErr error,
 ) *providers.Database {
 	o := s.Managed.Service.Offer()
-	api := migration.Gate{
+	api := migration.Claim{
 		ID:       "api",
 		Title:    "The managed service's API answers",
-		OK:       true,
 		Measured: "answers",
 		Limit: "answers with the configured account, and knows at most one database of that " +
 			"name",
@@ -60,12 +59,12 @@ func (s Parts) lookForDatabase(
 	}
 	found, err := s.Managed.Service.Find(ctx)
 	if err != nil {
-		api.OK, api.Measured = false, err.Error()
+		api.Measured = err.Error()
 		api.Next = fmt.Sprintf("check %s in the configuration", o.Key)
 		if migration.KindOf(err) == migration.Conflict {
 			api.Next = "delete or rename, in the provider's console, those that are not wanted"
 		}
-		out.Gates = append(out.Gates, api)
+		out.Gates = append(out.Gates, api.About("service", o.Service, false, nil))
 		return nil
 	}
 	for i := range found.Fit {
@@ -73,7 +72,8 @@ func (s Parts) lookForDatabase(
 			found.Fit[i].Measured += ": " + s.price(load, loadErr)
 		}
 	}
-	out.Gates = append(append(out.Gates, api), found.Fit...)
+	out.Gates = append(append(out.Gates, api.About("service", o.Service, true, nil)),
+		found.Fit...)
 	if !found.Exists {
 		out.Observed = append(out.Observed,
 			migration.Fact{Label: "Database", Value: o.Name + " does not exist and is created"})
@@ -99,10 +99,9 @@ func (s Parts) lookForDatabase(
 // lookAtApp says what becomes of the app's config var.
 func (s Parts) lookAtApp(ctx context.Context, out *engine.PlanResult, db *providers.Database) {
 	about := s.Vars.About()
-	app := migration.Gate{
+	app := migration.Claim{
 		ID:       "app",
 		Title:    "The app's configuration can be read",
-		OK:       true,
 		Measured: "read",
 		Limit:    "config vars are readable",
 	}
@@ -113,15 +112,15 @@ func (s Parts) lookAtApp(ctx context.Context, out *engine.PlanResult, db *provid
 	want := s.wanted(ctx, db)
 	state, err := s.Vars.Look(ctx, want)
 	if err != nil {
-		app.OK, app.Measured = false, err.Error()
+		app.Measured = err.Error()
 		app.Next = fmt.Sprintf("check %s in the configuration", about.Key)
-		out.Gates = append(out.Gates, app)
+		out.Gates = append(out.Gates, app.About("service", about.Service, false, nil))
 		return
 	}
 	if !about.Can.Read {
 		app.Measured = state.Basis.Source
 	}
-	out.Gates = append(out.Gates, app)
+	out.Gates = append(out.Gates, app.About("service", about.Service, true, nil))
 	change := migration.ConfigVarChange{App: about.App, Name: want.Name, Change: "set",
 		Restarts: true, ByHand: !about.Can.Set}
 	switch state.Is {

@@ -44,17 +44,8 @@ func (s Parts) Step() engine.Step {
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, _ migration.Params) (engine.PlanResult, error) {
 			out := s.summary()
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Cutover has not begun",
-				OK:       v.Routing.Stage == migration.StageOff,
-				Measured: v.Routing.String(),
-				Limit:    "off",
-			}
-			if !stage.OK {
-				stage.Next = "move the queue back to off first"
-			}
-			out.Gates = append(out.Gates, stage)
+			out.Gates = append(out.Gates, v.StageGate("Cutover has not begun", "off",
+				"move the queue back to off first", migration.StageOff))
 			source, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			var load sourceLoad
 			if err == nil {

@@ -50,19 +50,10 @@ func (s Parts) Step() engine.Step {
 				Impact: "Delayed and retrying orders from the source then run on the target at " +
 					"their original due time. New orders are not affected.",
 			}
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Cutover is complete",
-				OK:       v.Routing.Stage == migration.StageComplete,
-				Measured: v.Routing.String(),
-				Limit:    "complete",
-			}
-			if !stage.OK {
-				stage.Next = "finish the cutover first"
-			}
 			out.Gates = append(
 				out.Gates,
-				stage,
+				v.StageGate("Cutover is complete", "complete", "finish the cutover first",
+					migration.StageComplete),
 				v.SourceThere(),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.Gate(true),

@@ -45,30 +45,12 @@ func (s Parts) Step() engine.Step {
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
 			}
-			at := migration.Gate{
-				ID:       "source",
-				Title:    "The queues are on the single Redis",
-				OK:       v.Routing.Source == migration.SourceStandalone,
-				Measured: string(v.Routing.Source),
-				Limit:    "standalone",
-			}
-			if !at.OK {
-				at.Next = "nothing to do: the queues have already been moved"
-			}
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Cutover has not begun",
-				OK:       v.Routing.Stage == migration.StageOff,
-				Measured: v.Routing.String(),
-				Limit:    "off",
-			}
-			if !stage.OK {
-				stage.Next = "move the queue back to off first"
-			}
 			out.Gates = append(
 				out.Gates,
-				at,
-				stage,
+				v.SourceIs(migration.SourceStandalone, "The queues are on the single Redis",
+					"nothing to do: the queues have already been moved"),
+				v.StageGate("Cutover has not begun", "off", "move the queue back to off first",
+					migration.StageOff),
 				environment.Reachable(ctx, s.Servers.Standalone, s.Servers.StandaloneEndpoint),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Old),
@@ -91,25 +73,22 @@ func (s Parts) Step() engine.Step {
 
 // emptyMaster: replication replaces everything the new master holds, so it must hold nothing.
 func (s Parts) emptyMaster(ctx context.Context) migration.Gate {
-	g := migration.Gate{ID: "empty", Title: "The Sentinel primary is empty", Limit: "0 keys"}
+	c := migration.Claim{ID: "empty", Title: "The Sentinel primary is empty",
+		Limit: "0 keys in any database", Next: "make the Sentinel deployment reachable"}
 	master, err := s.Servers.MasterNode(ctx)
 	if err != nil {
-		g.Measured, g.Next = err.Error(), "make the Sentinel deployment reachable"
-		return g
+		return c.About("server", "the Sentinel primary", false, err)
 	}
 	defer func() { _ = master.Client.Close() }()
-	n, err := master.Client.DBSize(ctx).Result()
-	if err != nil {
-		g.Measured, g.Next = redisconn.Explain(err).
-			Error(),
-			"make the Sentinel deployment reachable"
-		return g
+	info, err := redisconn.Inspect(ctx, master.Client)
+	if err == nil {
+		c.Measured = fmt.Sprintf("%d keys on %s", info.Keys, master.Address)
 	}
-	if g.OK, g.Measured = n == 0, fmt.Sprintf("%d keys on %s", n, master.Address); !g.OK {
-		g.Next = "check what these keys are and remove them: replication from the single Redis " +
+	if info.Keys > 0 {
+		c.Next = "check what these keys are and remove them: replication from the single Redis " +
 			"would overwrite them"
 	}
-	return g
+	return c.About("server", master.Address, info.Keys == 0, err)
 }
 
 // suspended is what the move remembers: how the sentinels watched, and which node was their

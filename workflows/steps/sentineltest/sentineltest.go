@@ -44,17 +44,9 @@ func (s Parts) Step() engine.Step {
 			if s.Servers.Cluster == nil {
 				return out, environment.ErrNoSentinel()
 			}
-			at := migration.Gate{
-				ID:       "source",
-				Title:    "The queues are on Sentinel",
-				OK:       v.Routing.Source == migration.SourceSentinel,
-				Measured: string(v.Routing.Source),
-				Limit:    "sentinel",
-			}
-			if !at.OK {
-				at.Next = "run the step Move to Sentinel"
-			}
-			out.Gates = append(out.Gates, at,
+			out.Gates = append(out.Gates,
+				v.SourceIs(migration.SourceSentinel, "The queues are on Sentinel",
+					"run the step Move to Sentinel"),
 				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Sentinels))
 			facts, err := s.Servers.Readiness(ctx)
 			if err != nil {

@@ -85,23 +85,15 @@ func (s Parts) Step() engine.Step {
 					migration.Words(refuseEach),
 				),
 			}
-			stage := migration.Gate{
-				ID:       "stage",
-				Title:    "Source is primary",
-				OK:       v.Routing.Stage.Index() <= migration.StageShadow.Index(),
-				Measured: v.Routing.String(),
-				Limit:    "off, dual write or shadow",
-			}
-			if !stage.OK {
-				stage.Next = "the test rejects orders on the source, which no longer receives them"
-			}
 			c, endpoint, err := s.Servers.Source(ctx, v.Migration.ID)
 			if err != nil {
 				return out, err
 			}
 			out.Gates = append(
 				out.Gates,
-				stage,
+				v.StageGate("Source is primary", "off, dual write or shadow",
+					"the test rejects orders on the source, which no longer receives them",
+					migration.StageOff, migration.StageDualWrite, migration.StageShadow),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 				s.Journal.Gate(false), // it waits for orders itself
 				environment.Reachable(ctx, c, endpoint),
