@@ -199,10 +199,10 @@ func (l *look) answered() []view {
 
 // verdict makes a check that passes if there are no objections.
 func verdict(id, title, limit, next, good string, bad []string) Check {
-	ch := Check{ID: id, Title: title, Limit: limit, OK: len(bad) == 0, Measured: good}
-	if !ch.OK {
+	c := migration.Claim{ID: id, Title: title, Limit: limit, Next: next, Measured: good}
+	if len(bad) > 0 {
 		sort.Strings(bad)
-		ch.Measured, ch.Next = strings.Join(slices.Compact(bad), "; "), next
+		c.Measured = strings.Join(slices.Compact(bad), "; ")
 	}
-	return ch
+	return c.About("deployment", "Sentinel", len(bad) == 0, nil)
 }

@@ -18,14 +18,12 @@ func (l *look) masterRole() Check {
 		measured = n.err.Error()
 	}
 	ok := n.err == nil && n.facts.Role == "master" && l.t.MasterFlags == "master"
-	ch := Check{ID: "master-role", Title: "The server the sentinels name is a master", OK: ok,
+	return migration.Claim{ID: "master-role", Title: "The server the sentinels name is a master",
 		Limit:    "role master, flags master",
-		Measured: fmt.Sprintf("%s: %s, flags %s", l.t.Master, measured, l.t.MasterFlags)}
-	if !ok {
-		ch.Next = "check that the server runs, that the sentinels have its password " +
-			"(auth-pass), and that no failover is under way"
-	}
-	return ch
+		Measured: fmt.Sprintf("%s: %s, flags %s", l.t.Master, measured, l.t.MasterFlags),
+		Next: "check that the server runs, that the sentinels have its password (auth-pass), and " +
+			"that no failover is under way",
+	}.About("server", l.t.Master, ok, nil)
 }
 
 // authPass checks the sentinels' password: a sentinel that cannot authenticate sees
@@ -56,13 +54,11 @@ func (l *look) replicas() Check {
 		each = append(each, fmt.Sprintf("%s flags %s link %s priority %d", r.Addr, r.Flags,
 			orUnknown(r.Link), r.Priority))
 	}
-	ch := Check{ID: "replicas", Title: "A replica can become the master", OK: n >= 1,
+	return migration.Claim{ID: "replicas", Title: "A replica can become the master",
 		Measured: fmt.Sprintf("%d of %d promotable: %s", n, len(l.t.Replicas),
-			strings.Join(each, "; ")), Limit: "1 or more with link ok and priority above 0"}
-	if !ch.OK {
-		ch.Next = "start a replica; check its masterauth and replica-priority"
-	}
-	return ch
+			strings.Join(each, "; ")), Limit: "1 or more with link ok and priority above 0",
+		Next: "start a replica; check its masterauth and replica-priority",
+	}.About("deployment", "Sentinel", n >= 1, nil)
 }
 
 func (l *look) priority() Check {
@@ -275,24 +271,23 @@ func (l *look) perNode() []Check {
 func everyNode(
 	id, title, limit, next string, nodes []node, measure func(node) (string, bool),
 ) Check {
-	ch := Check{ID: id, Title: title, OK: true, Limit: limit}
+	c := migration.Claim{ID: id, Title: title, Limit: limit, Next: next,
+		Asked: migration.Coverage{Of: "data node", Found: "the sentinels"}}
 	var measured []string
 	for _, n := range nodes {
-		var text string
-		ok := false
+		m := migration.Member{Key: "server:" + n.addr, Name: n.addr, Verdict: migration.Unmet}
 		if n.err != nil {
-			text = "not readable: " + n.err.Error()
+			m.Why = "not readable: " + n.err.Error()
 		} else {
-			text, ok = measure(n)
+			var ok bool
+			m.Why, ok = measure(n)
+			m.Verdict = migration.Truth(ok)
 		}
-		ch.OK = ch.OK && ok
-		measured = append(measured, n.addr+" "+text)
+		c.Asked.Members = append(c.Asked.Members, m)
+		measured = append(measured, n.addr+" "+m.Why)
 	}
-	ch.Measured = strings.Join(measured, "; ")
-	if !ch.OK {
-		ch.Next = next
-	}
-	return ch
+	c.Measured = strings.Join(measured, "; ")
+	return c.Gate()
 }
 
 func number(s string) int { n, _ := strconv.Atoi(s); return n }

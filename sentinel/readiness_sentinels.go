@@ -20,16 +20,13 @@ func (l *look) sentinels() Check {
 		}
 	}
 	n := len(l.t.Sentinels)
-	ch := Check{ID: "sentinels",
+	return migration.Claim{ID: "sentinels",
 		Title: "At least three sentinels, all reachable and aware of each other",
-		OK:    n >= 3 && reachable == n && complete == n,
 		Measured: fmt.Sprintf("%d configured, %d reachable, %d know all the others", n,
-			reachable, complete), Limit: "3 or more, all of them"}
-	if !ch.OK {
-		ch.Next = "start the missing sentinels and configure the address of each; two with " +
-			"the same id (a copied sentinel.conf) count as one"
-	}
-	return ch
+			reachable, complete), Limit: "3 or more, all of them",
+		Next: "start the missing sentinels and configure the address of each; two with the same " +
+			"id (a copied sentinel.conf) count as one",
+	}.About("deployment", "Sentinel", n >= 3 && reachable == n && complete == n, nil)
 }
 
 func (l *look) staleSentinels() Check {

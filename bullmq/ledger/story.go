@@ -81,6 +81,15 @@ type RetryStory struct {
 	RecoveredAfterMS int64 `json:"recovered_after_ms"`
 }
 
+// Repeated reports whether the event had been acknowledged before it was first refused: its
+// provider sent it once more, and owes nothing. Without an id nobody knows which event was.
+func (r RetryStory) Repeated() bool {
+	first := slices.IndexFunc(r.Deliveries, func(d Delivery) bool {
+		return d.Status == 503 || d.acknowledges()
+	})
+	return r.Event != "" && first >= 0 && r.Deliveries[first].acknowledges()
+}
+
 // effects is how often the order took effect, 0 while it has not in full.
 func (o *order) effects() int {
 	if n := o.applied(); n > 1 || o.fulfilled() {

@@ -187,13 +187,10 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		if orders, readErr := s.Journal.Read(); readErr == nil &&
-			len(
-				orders.Retries(r.From.UnixMilli()),
-			)+len(
-				orders.Kept(r.From.UnixMilli(), c.Now().UnixMilli()),
-			) > 0 {
-			err = nil // fewer, but some: follow those
+		if orders, readErr := s.Journal.Read(); readErr == nil {
+			if facts := r.facts(orders, c.Now()); facts.Refused+facts.Kept > 0 {
+				err = nil // fewer, but some: follow those
+			}
 		}
 	}
 	return r, err
@@ -266,7 +263,8 @@ func senders(orders *ledger.Journal, now time.Time) []string {
 }
 
 // retryFacts sums up what became of refused orders and of those that the app's intake kept,
-// by provider, and names those of the senders of which there was none.
+// by provider, and names those of the senders of which there was none. An event that was
+// acknowledged before is not one of them: no retry is due.
 func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.RetryFacts {
 	var facts evidence.RetryFacts
 	by := map[string]*evidence.ProviderRetries{}
@@ -284,6 +282,9 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 		return by[id]
 	}
 	for _, o := range stories {
+		if o.Repeated() {
+			continue
+		}
 		p := provider(o.Provider)
 		facts.Refused++
 		p.Refused++

@@ -35,6 +35,21 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 			[]evidence.ProviderRetries{{Provider: "COPE", Refused: 1, AppliedOnce: 1, Proof: "observed"}}},
 		{"somebody that nobody knows", []ledger.RetryStory{back("paypal", 1), back("", 2)}, nil, nil, []evidence.ProviderRetries{
 			{Provider: "an unnamed provider", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 2}, {Provider: "paypal", Refused: 1, Recovered: 1, AppliedOnce: 1, LongestMS: 1}}},
+		{"an event that had been acknowledged before it was refused", []ledger.RetryStory{
+			{Order: "a", Event: "evt", Provider: "cope", Acknowledged: true, Applied: 1,
+				Deliveries: []ledger.Delivery{{Status: 200}, {Status: 503}}},
+		}, nil, nil, nil},
+		{"refused, acknowledged, and refused once more", []ledger.RetryStory{
+			{Order: "a", Event: "evt", Provider: "cope", Acknowledged: true, Recovered: true,
+				Applied: 1, RecoveredAfterMS: 2,
+				Deliveries: []ledger.Delivery{{Status: 503}, {Status: 200}, {Status: 503}}},
+		}, nil, nil, []evidence.ProviderRetries{{Provider: "COPE", Refused: 1, Recovered: 1,
+			AppliedOnce: 1, LongestMS: 2, Proof: "observed"}}},
+		{"an event without an id, of an order that was acknowledged before", []ledger.RetryStory{
+			{Order: "a", Provider: "cope", Acknowledged: true, Applied: 1,
+				Deliveries: []ledger.Delivery{{Status: 200}, {Status: 503}}},
+		}, nil, nil, []evidence.ProviderRetries{{Provider: "COPE", Refused: 1, AppliedOnce: 1,
+			Proof: "observed"}}},
 		{"kept by the durable intake instead of refused", nil, []ledger.RetryStory{back("shopify", 9)}, []string{"shopify"}, []evidence.ProviderRetries{
 			{Provider: "Shopify", Kept: 1, WindowSeconds: 4 * 3600, Proof: "documented"}}},
 		{"nobody", nil, nil, nil, nil},
