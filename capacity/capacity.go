@@ -4,9 +4,12 @@
 package capacity
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Reading is one look at a server. The counters run since its start, which RunID tells
@@ -223,10 +226,14 @@ type Use struct {
 	Title string  `json:"title"`
 	Unit  string  `json:"unit"` // bytes, connections, commands/s, bytes/month
 	Limit float64 `json:"limit"`
-	// the highest hour of the time looked at; a month at the mean rate for bytes/month
+	// the highest hour of the time looked at; what a month would be at the mean rate for
+	// bytes/month
 	Value float64 `json:"value"`
-	State State   `json:"state"`
-	Why   string  `json:"why"` // what the state rests on
+	// ProjectedFrom is how much time a value that is not measured was worked out from, in
+	// words; empty: it is measured.
+	ProjectedFrom string `json:"projected_from,omitempty"`
+	State         State  `json:"state"`
+	Why           string `json:"why"` // what the state rests on
 	// Trend is nil while too little was seen.
 	Trend  *Trend     `json:"trend,omitempty"`
 	Likely *time.Time `json:"likely,omitempty"` // limit reached at the trend
@@ -276,9 +283,18 @@ func Uses(hours []Hour, l Limits) []Use {
 		}
 		return out
 	}
+	traffic := func(points []Point) Use {
+		u := use("bandwidth", "Traffic in a month", "bytes/month", float64(l.BytesPerMonth), points,
+			func([]Point) (float64, bool) { return r.NetBytes * Month.Seconds(), r.Seen > 0 })
+		u.ProjectedFrom = migration.Words(r.Seen)
+		if u.State != Unknown && r.Seen < minSpan {
+			u.State, u.Why = Unknown, fmt.Sprintf("%s of traffic say nothing of a month: that needs "+
+				"a day of measuring", u.ProjectedFrom)
+		}
+		return u
+	}
 	// a rate of minutes is no hour's
 	whole := func(h Hour) bool { return h.Seen >= 30*time.Minute }
-	month := Month.Seconds()
 	return []Use{
 		use("memory", "Data", "bytes", float64(l.Memory), series(func(h Hour) (float64, bool) {
 			return float64(h.Memory), h.Memory > 0
@@ -291,10 +307,9 @@ func Uses(hours []Hour, l Limits) []Use {
 			series(func(h Hour) (float64, bool) {
 				return float64(h.Connections), h.Connections > 0
 			}), highest),
-		use("bandwidth", "Traffic in a month", "bytes/month", float64(l.BytesPerMonth),
-			series(func(h Hour) (float64, bool) {
-				return float64(h.NetBytes) / max(h.Seen.Seconds(), 1) * month, whole(h)
-			}), func([]Point) (float64, bool) { return r.NetBytes * month, r.Seen > 0 }),
+		traffic(series(func(h Hour) (float64, bool) {
+			return float64(h.NetBytes) / max(h.Seen.Seconds(), 1) * Month.Seconds(), whole(h)
+		})),
 	}
 }
 

@@ -3,6 +3,7 @@ package capacity_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -220,6 +221,16 @@ func TestAUseIsHeldAgainstItsLimit(t *testing.T) {
 	if want := 1000 * capacity.Month.Seconds(); math.Abs(u.Value-want) > 1 ||
 		u.State != capacity.Fits {
 		t.Errorf("traffic: %+v, want %f", u, want)
+	}
+	if u.ProjectedFrom != "7 d" {
+		t.Errorf("projected from %q", u.ProjectedFrom)
+	}
+	// a burst of minutes is no month
+	busy := days(1, flat)[:1]
+	busy[0].Seen, busy[0].NetBytes = 31*time.Minute, 1<<40
+	u = of(capacity.Uses(busy, capacity.Limits{BytesPerMonth: 1 << 30}), "bandwidth")
+	if u.State != capacity.Unknown || !strings.Contains(u.Why, "31 min of traffic") {
+		t.Errorf("after 31 minutes: %+v", u)
 	}
 	if r := capacity.RatesOf(days(2, flat)); r.Commands != 1 || r.Calls != 0.1 ||
 		r.NetBytes != 1000 || r.Seen != 48*time.Hour || r.Peak != 5 {

@@ -14,14 +14,15 @@ import (
 
 type rehearseCmd struct {
 	app
-	Auto     bool     `help:"Work through every step unattended." required:""`
-	Orders   int      `help:"How many orders are sent in all." default:"5000"`
-	Rate     float64  `help:"Orders per second of each burst." default:"200"`
-	Faults   []string `help:"Faults to inject, comma-separated."`
-	Report   string   `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
-	Dir      string   `help:"Folder for the data." type:"path" placeholder:"DIR"`
-	Keep     bool     `help:"Keep the data of the rehearsal."`
-	Deadline string   `help:"An acknowledged order is lost after this time." default:"90s"`
+	Auto      bool     `help:"Work through every step unattended." required:""`
+	Orders    int      `help:"How many orders are sent in all." default:"5000"`
+	Rate      float64  `help:"Orders per second of each burst." default:"200"`
+	Faults    []string `help:"Faults to inject, comma-separated."`
+	Neighbour bool     `help:"Have an app that nobody knows of use the old Redis, and its second database hold jobs."`
+	Report    string   `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
+	Dir       string   `help:"Folder for the data." type:"path" placeholder:"DIR"`
+	Keep      bool     `help:"Keep the data of the rehearsal."`
+	Deadline  string   `help:"An acknowledged order is lost after this time." default:"90s"`
 }
 
 // Help tells about faults, data and the report.
@@ -29,16 +30,18 @@ func (rehearseCmd) Help() string {
 	return "Starts a twin, sends orders, and works through the migration as a client of the " +
 		"public API. Faults are kill-master, freeze-source, kill-serve (up to three times) and " +
 		"kill-ingestion. With --managed url nothing has an API: the rehearsal does what a person " +
-		"would, and confirms it. The report goes to standard output unless --report names a file. Data " +
-		"is kept in a new folder below .switchyard and removed afterwards, unless the rehearsal " +
-		"failed."
+		"would, and confirms it. With --neighbour an app and a database that nobody knows of block " +
+		"until the rehearsal deals with them. The report goes to standard output unless " +
+		"--report names a file. Data is kept in a new folder below .switchyard and removed " +
+		"afterwards, unless the rehearsal failed."
 }
 
 // Validate names what is wrong with the options before anything is started.
 func (c rehearseCmd) Validate() error { return c.options().Validate() }
 
 func (c rehearseCmd) options() rehearse.Options {
-	return rehearse.Options{Orders: c.Orders, Rate: c.Rate, Faults: c.Faults}
+	return rehearse.Options{Orders: c.Orders, Rate: c.Rate, Faults: c.Faults,
+		Neighbour: c.Neighbour}
 }
 
 // errNotOK is what a rehearsal that did not go well ends with.
@@ -53,7 +56,7 @@ func (c rehearseCmd) Run(s *shell) (err error) {
 	}
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable, Managed: c.Managed,
-		Orders: c.Orders, Rate: c.Rate, Settings: map[string]string{
+		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour, Settings: map[string]string{
 			"order_deadline":        c.Deadline,
 			"min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders)),
 		},

@@ -126,6 +126,36 @@ func TestAMigrationIsFinishedWithoutAnAccountAnywhere(t *testing.T) {
 	}
 }
 
+// An app that says nothing of itself uses the old server, and a second database of it is in use.
+// Nothing is moved, stopped or called done before somebody has dealt with each of them.
+func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
+	t.Parallel()
+	r, code := rehearsal(t, buildBinary(t, ""), nil, "--neighbour", "--orders", "500",
+		"--rate", "100")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, r.Error)
+	}
+	for _, want := range []rehearse.Named{
+		{Step: migration.StepSentinelMove, Gate: "clients", Member: "client:"},
+		{Step: migration.StepDecommission, Gate: "residue", Member: "residue:source/db1/"},
+	} {
+		if !slices.ContainsFunc(r.Named, func(n rehearse.Named) bool {
+			return n.Step == want.Step && n.Gate == want.Gate &&
+				strings.HasPrefix(n.Member, want.Member)
+		}) {
+			t.Errorf("nobody named %+v: %+v", want, r.Named)
+		}
+	}
+	for _, c := range r.Criteria {
+		if c.Verdict != migration.Met {
+			t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Why)
+		}
+	}
+	if len(r.Other.Lost)+len(r.Other.Twice) > 0 {
+		t.Errorf("the other apps' jobs: %+v", r.Other)
+	}
+}
+
 // The source is decommissioned while delayed orders are still on it, which the removed gate
 // would have refused.
 func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {

@@ -1,6 +1,9 @@
 package migration
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Gate is one precondition: what was measured against which limit, of whom, and what to do
 // when it does not hold. A Claim makes one.
@@ -39,14 +42,17 @@ func (c Claim) Gate() Gate {
 }
 
 // About judges a claim about one thing: of and key name it, such as "server" and its
-// address. err says why nobody knows whether the claim holds for it.
+// address. err says why nobody knows whether the claim holds for it. Asked.Found says how it
+// was found, where that is not the configuration.
 func (c Claim) About(of, key string, holds bool, err error) Gate {
 	verdict, why := Truth(holds), c.Measured
 	if err != nil {
 		verdict, why = Unknown, err.Error()
 		c.Measured = "not known: " + why
 	}
+	found := c.Asked.Found
 	c.Asked = One(of, key, verdict, why)
+	c.Asked.Found = cmp.Or(found, c.Asked.Found)
 	return c.Gate()
 }
 

@@ -48,7 +48,7 @@ func (r *rehearsal) faultsBefore(
 	}
 	faults = slices.Delete(slices.Clone(faults), i, i+1)
 	r.say("fault: %s", name)
-	r.Twin.Traffic().Offer((r.Orders - r.Orders/3) / bursts) // in the middle of traffic
+	r.offer(r.burst()) // in the middle of traffic
 	pause(ctx, 500*time.Millisecond)
 	if name != twin.KillMaster {
 		return faults, r.Twin.Fault(ctx, name)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
@@ -31,8 +32,10 @@ type Report struct {
 	// flag change to acknowledgement by every worker, of the rehearsed rollback
 	RollbackMS int64    `json:"rollback_ms"`
 	Faults     []string `json:"faults"`
-	Seconds    float64  `json:"seconds"`
-	Error      string   `json:"error,omitempty"` // why the migration did not get to its end
+	// Named are those who kept a step from starting until they were dealt with.
+	Named   []Named `json:"named,omitempty"`
+	Seconds float64 `json:"seconds"`
+	Error   string  `json:"error,omitempty"` // why the migration did not get to its end
 }
 
 // OrderCount counts orders.
@@ -73,6 +76,14 @@ type StepTime struct {
 	Error   string             `json:"error,omitempty"` // why it did not succeed
 }
 
+// Named is somebody whom a gate did not know, by its key, and what it said of them.
+type Named struct {
+	Step   string `json:"step"`
+	Gate   string `json:"gate"`
+	Member string `json:"member"`
+	Why    string `json:"why"`
+}
+
 // Failover is what losing the master looked like. Milliseconds from the loss.
 type Failover struct {
 	ElectionMS       int64 `json:"election_ms"`
@@ -99,6 +110,8 @@ type Options struct {
 	Twin   *twin.Twin
 	Orders int
 	Rate   float64
+	// Neighbour: the twin has one, see twin.Config.
+	Neighbour bool
 	// Faults are made one after the other, each at its place on the way; see twin.Faults.
 	Faults []string
 	Out    io.Writer
@@ -113,6 +126,8 @@ type rehearsal struct {
 	report     Report
 	started    time.Time
 	killedAt   time.Time
+	offered    atomic.Int64
+	stopped    bool // the neighbour was
 }
 
 // Run rehearses. The report is complete as far as the rehearsal came, also with an error.
@@ -159,8 +174,8 @@ func (r *rehearsal) run(ctx context.Context) error {
 		return fmt.Errorf("the twin has %d migrations, not one", len(all))
 	}
 	r.mid, r.name = all[0].ID, all[0].Name
-	// Orders keep arriving: a third of them in a steady drip, the rest in bursts at the
-	// full rate with every step.
+	// Orders keep arriving: some in a steady drip, others in bursts at the full rate with
+	// every step.
 	drip, stop := context.WithCancel(ctx)
 	dripped := make(chan struct{})
 	go func() {
@@ -189,8 +204,21 @@ const (
 // that many orders.
 func MinValidation(orders int) int { return min(max(orders/25, 20), 500) }
 
+// offer has the provider send more orders, up to all of them.
+func (r *rehearsal) offer(n int) {
+	r.offered.Add(int64(n))
+	r.Twin.Traffic().Offer(n)
+}
+
+// left is how many orders are to be sent yet. Each burst, and each second of the drip, takes a
+// part of them, so that some come at the last stage too however long the way there was: a
+// stage in which none came shows nothing.
+func (r *rehearsal) left() int { return max(0, r.Orders-int(r.offered.Load())) }
+
+// burst is what is sent with each step.
+func (r *rehearsal) burst() int { return r.left() / bursts }
+
 func (r *rehearsal) drip(ctx context.Context) {
-	perSecond := float64(r.Orders) / 3 / expected.Seconds()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for owed := 0.0; ; {
@@ -198,8 +226,8 @@ func (r *rehearsal) drip(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			owed += perSecond / 10
-			r.Twin.Traffic().Offer(int(owed))
+			owed += float64(r.left()) / 3 / expected.Seconds() / 10
+			r.offer(int(owed))
 			owed -= float64(int(owed))
 		}
 	}
@@ -258,6 +286,11 @@ func (r *rehearsal) follow(ctx context.Context) error {
 		}
 		if progressed != nil {
 			last = progressed
+			if dealt, err := r.deal(ctx, next.Step, next.Params); err != nil {
+				return err
+			} else if dealt {
+				moved = time.Now()
+			}
 			pause(ctx, 500*time.Millisecond)
 			continue
 		}
@@ -326,11 +359,11 @@ func (r *rehearsal) take(
 	if err != nil {
 		return waitable(err)
 	}
-	burst := (r.Orders - r.Orders/3) / bursts
+	burst := r.burst()
 	if next.Step == migration.StepDualWrite {
 		burst = MinValidation(r.Orders) * 5 / 4
 	}
-	r.Twin.Traffic().Offer(burst)
+	r.offer(burst)
 	r.say("%s", next.Title)
 	if run.State != migration.RunAwaitingApproval {
 		return nil, r.watch(ctx, run.ID, faults)
@@ -383,6 +416,10 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 		StepTime{ID: id, Seconds: took, State: run.State, Error: run.Error})
 	r.say("  %s in %.1f s: %s %s", id, took, run.State, run.Error)
 	r.measure(run)
+	if run.Step == migration.StepMoveQueues && run.State == migration.RunSucceeded && r.stopped {
+		r.say("  by hand: start the stopped app on the managed Redis")
+		return r.Twin.MoveNeighbour()
+	}
 	return nil
 }
 

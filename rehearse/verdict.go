@@ -69,17 +69,9 @@ func (r *rehearsal) others(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range slices.Sorted(maps.Keys(ran)) {
-		r.report.Other.Added++
-		switch ran[id] {
-		case 0:
-			r.report.Other.Lost = append(r.report.Other.Lost, id)
-			continue
-		case 1:
-		default:
-			r.report.Other.Twice = append(r.report.Other.Twice, id)
-		}
-		r.report.Other.Ran++
+	r.report.Other.count(ran)
+	if err := r.letters(); err != nil {
+		return err
 	}
 	r.say(
 		"the shop's other queues: %d jobs added, %d ran on the target, %d lost, %d twice",
@@ -89,6 +81,22 @@ func (r *rehearsal) others(ctx context.Context) error {
 		len(r.report.Other.Twice),
 	)
 	return nil
+}
+
+// count adds jobs by how often each ran.
+func (c *OtherCount) count(ran map[string]int) {
+	for _, id := range slices.Sorted(maps.Keys(ran)) {
+		c.Added++
+		switch ran[id] {
+		case 0:
+			c.Lost = append(c.Lost, id)
+			continue
+		case 1:
+		default:
+			c.Twice = append(c.Twice, id)
+		}
+		c.Ran++
+	}
 }
 
 // applied reads the sink until every acknowledged order is in it, or the time for that is over.

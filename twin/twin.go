@@ -38,6 +38,9 @@ type Config struct {
 	DownAfter time.Duration
 	// DurableIntake has the app keep orders on disk before it acknowledges them.
 	DurableIntake bool
+	// Neighbour has a third app of the shop stay connected to the old server, which says nothing
+	// of itself to Switchyard, and a second database of that server be in use.
+	Neighbour bool
 	// Managed is where the managed Redis comes from: ManagedUpstash or ManagedURL. Empty:
 	// as the folder has it, or ManagedUpstash.
 	Managed string
@@ -71,7 +74,9 @@ type Twin struct {
 	mu      sync.Mutex
 	servers map[string]*process
 	app     *process
-	appVars map[string]string
+	// neighbour is nil where there is none.
+	neighbour *process
+	appVars   map[string]string
 }
 
 // Start brings the estate up and begins to send orders. What a killed twin left running
@@ -141,7 +146,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	if first {
-		if err := t.reports(ctx, t.endpoint("linode"), "fill", "added"); err != nil {
+		if err := t.reports(ctx, t.endpoint("linode"), "fill", t.reportsFile("added")); err != nil {
 			return nil, err
 		}
 	}
@@ -153,6 +158,11 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	}
 	if err := t.startApp(ctx, main); err != nil {
 		return nil, err
+	}
+	if cfg.Neighbour {
+		if err := t.startNeighbour(ctx, first); err != nil {
+			return nil, err
+		}
 	}
 	t.provider, err = newProvider(
 		filepath.Join(cfg.Dir, "provider", "orders.jsonl"),
@@ -371,6 +381,9 @@ func (t *Twin) Close() error {
 		}
 		if t.app != nil {
 			t.app.retire(15 * time.Second)
+		}
+		if t.neighbour != nil {
+			t.neighbour.retire(5 * time.Second)
 		}
 		// What an API is asked at this moment it does to the end, so that nothing starts
 		// behind our back.

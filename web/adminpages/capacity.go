@@ -121,8 +121,8 @@ func amount(u capacity.Use, v float64) string {
 
 // usedLabel names a figure that is measured, or projected to a month from less.
 func usedLabel(u capacity.Use) string {
-	if u.Unit == "bytes/month" {
-		return "Projected for a month"
+	if u.ProjectedFrom != "" {
+		return "Projected from " + u.ProjectedFrom
 	}
 	return "Used"
 }

@@ -434,23 +434,24 @@ func (v View) SourceThere() migration.Gate {
 		Limit:    "standalone or sentinel",
 		Next: "the source was disconnected for decommissioning; there is nothing to move " +
 			"back to",
-		Asked: migration.One("flag", "source-endpoint",
-			migration.Truth(v.Routing.Source != migration.SourceNone), string(v.Routing.Source)),
-	}.Gate()
+		Asked: migration.Coverage{Found: "the flags"},
+	}.About("flag", migration.FlagSource, v.Routing.Source != migration.SourceNone, nil)
 }
 
 // StageGate is the gate that the queue is at one of the stages, as limit says it.
 func (v View) StageGate(title, limit, next string, stages ...migration.Stage) migration.Gate {
 	return migration.Claim{
 		ID: "stage", Title: title, Measured: v.Routing.String(), Limit: limit, Next: next,
-	}.About("flag", "migration-stage", slices.Contains(stages, v.Routing.Stage), nil)
+		Asked: migration.Coverage{Found: "the flags"},
+	}.About("flag", "stage", slices.Contains(stages, v.Routing.Stage), nil)
 }
 
 // SourceIs is the gate that the queues are on one of the sources.
 func (v View) SourceIs(s migration.SourceEndpoint, title, next string) migration.Gate {
 	return migration.Claim{
 		ID: "source", Title: title, Measured: string(v.Routing.Source), Limit: string(s), Next: next,
-	}.About("flag", "source-endpoint", v.Routing.Source == s, nil)
+		Asked: migration.Coverage{Found: "the flags"},
+	}.About("flag", migration.FlagSource, v.Routing.Source == s, nil)
 }
 
 // CheckGate is the gate that the newest evidence of a check holds, is fresh and is about what

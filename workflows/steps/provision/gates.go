@@ -132,7 +132,7 @@ func traffic(l sourceLoad, p bearing) string {
 	if p.BandwidthBytes > 0 {
 		of = "of " + migration.Bytes(p.BandwidthBytes) + " in the plan"
 	}
-	return fmt.Sprintf("%s a month at the source's present rate, %s",
+	return fmt.Sprintf("projected %s a month at the source's present rate, %s",
 		migration.Bytes(monthly(l)), of)
 }
 
