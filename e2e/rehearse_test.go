@@ -136,7 +136,7 @@ func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, r.Error)
 	}
 	for _, want := range []rehearse.Named{
-		{Step: migration.StepSentinelMove, Gate: "clients", Member: "client:"},
+		{Step: migration.StepSentinelMove, Gate: "connected", Member: "client:"},
 		{Step: migration.StepDecommission, Gate: "residue", Member: "residue:source/db1/"},
 	} {
 		if !slices.ContainsFunc(r.Named, func(n rehearse.Named) bool {

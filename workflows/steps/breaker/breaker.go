@@ -88,7 +88,8 @@ func (s Parts) Step() engine.Step {
 			if err != nil {
 				return out, err
 			}
-			out.Gates = append(out.Gates, environment.Reachable(ctx, c, endpoint))
+			out.Gates = append(out.Gates, environment.Reachable(ctx, c, endpoint),
+				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Source))
 			for _, p := range s.Workers.Producers(v.Migration.ID).Producers {
 				off := "unknown"
 				if p.EnableOfflineQueue != nil {

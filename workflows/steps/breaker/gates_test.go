@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -15,8 +16,8 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 		return migration.Routing{Stage: stage, Source: migration.SourceStandalone}
 	}
 	for _, tc := range []struct {
-		rule, red string
-		make      func(t *testing.T, b *stepstest.Bench, w *stepstest.Worker, src *redistest.Server)
+		rule, reds string
+		make       func(t *testing.T, b *stepstest.Bench, w *stepstest.Worker, src *redistest.Server)
 	}{
 		{"all hold", "",
 			func(*testing.T, *stepstest.Bench, *stepstest.Worker, *redistest.Server) {}},
@@ -34,7 +35,13 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 				w.Behind(true)
 				b.Route(t, at(migration.StageDualWrite))
 			}},
-		{"the source does not answer", "reachable:standalone",
+		{"another app is connected", "connected",
+			func(t *testing.T, _ *stepstest.Bench, _ *stepstest.Worker, src *redistest.Server) {
+				if err := src.Foreign("shop").Ping(t.Context()).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{"the source does not answer", "reachable:standalone connected",
 			func(_ *testing.T, _ *stepstest.Bench, _ *stepstest.Worker, src *redistest.Server) {
 				src.Kill()
 			}},
@@ -51,11 +58,7 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 			w := b.Worker(t, "web.1")
 			b.Warm()
 			tc.make(t, b, w, src)
-			if tc.red == "" {
-				b.AwaitReds(t, migration.StepBreakerDrill)
-				return
-			}
-			b.AwaitReds(t, migration.StepBreakerDrill, tc.red)
+			b.AwaitReds(t, migration.StepBreakerDrill, strings.Fields(tc.reds)...)
 		})
 	}
 }

@@ -64,10 +64,15 @@ func TestEachGateIsGreenAndRedByItself(t *testing.T) {
 			r.journal.Order("o1", r.Clock.Now(), true)
 			r.journal.Order("o1", r.Clock.Now(), true)
 		}},
+		{"another app is connected", []string{"connected"}, func(t *testing.T, r *rig) {
+			if err := r.src.Foreign("shop").Ping(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"the journal is not current", []string{"ledger"}, func(_ *testing.T, r *rig) {
 			r.journal.Set(func() { r.journal.Down = true })
 		}},
-		{"the source does not answer", []string{"reachable:standalone"},
+		{"the source does not answer", []string{"connected", "reachable:standalone"},
 			func(_ *testing.T, r *rig) { r.src.Kill() }},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

@@ -95,6 +95,7 @@ func (s Parts) Step() engine.Step {
 					"the test rejects orders on the source, which no longer receives them",
 					migration.StageOff, migration.StageDualWrite, migration.StageShadow),
 				s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
+				s.Servers.Clients.Gate(ctx, v.Migration.ID, s.Servers.Clients.Source),
 				s.Journal.Gate(false), // it waits for orders itself
 				environment.Reachable(ctx, c, endpoint),
 			)
