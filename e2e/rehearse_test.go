@@ -136,11 +136,14 @@ func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, r.Error)
 	}
 	for _, want := range []rehearse.Named{
-		{Step: migration.StepSentinelMove, Gate: "connected", Member: "client:"},
-		{Step: migration.StepDecommission, Gate: "residue", Member: "residue:source/db1/"},
+		{Step: migration.StepSentinelMove, By: "connected", Member: "client:"},
+		{Step: migration.StepMoveResidue, By: "source-decommissioned",
+			Member: "residue:source/db1/bull:invoices"},
+		{Step: migration.StepMoveResidue, By: "source-decommissioned",
+			Member: "residue:source/db1/other keys"},
 	} {
 		if !slices.ContainsFunc(r.Named, func(n rehearse.Named) bool {
-			return n.Step == want.Step && n.Gate == want.Gate &&
+			return n.Step == want.Step && n.By == want.By &&
 				strings.HasPrefix(n.Member, want.Member)
 		}) {
 			t.Errorf("nobody named %+v: %+v", want, r.Named)

@@ -76,10 +76,10 @@ type StepTime struct {
 	Error   string             `json:"error,omitempty"` // why it did not succeed
 }
 
-// Named is somebody whom a gate did not know, by its key, and what it said of them.
+// Named is somebody whom a gate or criterion did not know, by its key, and what it said of them.
 type Named struct {
 	Step   string `json:"step"`
-	Gate   string `json:"gate"`
+	By     string `json:"by"` // the gate or criterion
 	Member string `json:"member"`
 	Why    string `json:"why"`
 }
@@ -416,7 +416,11 @@ func (r *rehearsal) watch(ctx context.Context, id string, faults *[]string) erro
 		StepTime{ID: id, Seconds: took, State: run.State, Error: run.Error})
 	r.say("  %s in %.1f s: %s %s", id, took, run.State, run.Error)
 	r.measure(run)
-	if run.Step == migration.StepMoveQueues && run.State == migration.RunSucceeded && r.stopped {
+	if run.State != migration.RunSucceeded {
+		_, err := r.deal(ctx, run.Step, run.Params)
+		return err
+	}
+	if run.Step == migration.StepMoveQueues && r.stopped {
 		r.say("  by hand: start the stopped app on the managed Redis")
 		return r.Twin.MoveNeighbour()
 	}

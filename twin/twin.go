@@ -146,7 +146,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	if first {
-		if err := t.reports(ctx, t.endpoint("linode"), "fill", t.reportsFile("added")); err != nil {
+		if err := t.reports(ctx, t.endpoint("linode"), "fill", "added"); err != nil {
 			return nil, err
 		}
 	}

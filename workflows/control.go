@@ -181,6 +181,7 @@ func (c *Control) assemble() (err error) {
 		now:      c.now,
 		notify:   c.notify,
 		ill:      map[string]bool{},
+		rests:    map[string]time.Time{},
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type monitor struct {
 	log      *slog.Logger
 	// checks that could not be observed the last time, so that each is logged once
 	ill map[string]bool
+	// rests holds when a heavy check may be looked at again.
+	rests map[string]time.Time
 }
 
 // watch is one check that can be observed again at any time without changing anything.
@@ -43,6 +45,9 @@ type watch struct {
 	// exact: any change of the facts is worth a row. Otherwise only a change of what they
 	// amount to is.
 	exact bool
+	// heavy: it reads every key, and rests a hundred times as long as it took, so that it never
+	// costs more than 1 % of a core.
+	heavy bool
 	// same, when given, says instead whether the facts are worth no row.
 	same func(last, now []byte) bool
 }
@@ -130,7 +135,7 @@ var watches = []watch{
 			}),
 	},
 	{
-		check: evidence.Residue,
+		check: evidence.Residue, heavy: true,
 		while: func(r migration.Routing) bool {
 			return r.Stage == migration.StageComplete && r.HasSource()
 		},
@@ -205,9 +210,16 @@ func (m *monitor) look(ctx context.Context, mig migration.Migration) error {
 		if !shown || (w.while != nil && !w.while(routing)) {
 			continue
 		}
+		begun := time.Now()
+		if begun.Before(m.rests[mig.ID+w.check]) {
+			continue
+		}
 		bounded, cancel := context.WithTimeout(ctx, 8*time.Second)
 		facts, as, err := w.look(bounded, m.env, mig.ID)
 		cancel()
+		if w.heavy {
+			m.rests[mig.ID+w.check] = begun.Add(100 * time.Since(begun))
+		}
 		// What cannot be observed is not evidence of anything: the last observation grows
 		// old and turns stale by itself.
 		if err != nil {

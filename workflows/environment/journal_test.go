@@ -152,7 +152,7 @@ func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 const patience = 20 * time.Second
 
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ type rig struct {
 }
 
 // openRig opens an environment; what the configuration does not say reaches nothing.
-func openRig(t *testing.T, cfg config.Config) *rig {
+func openRig(t testing.TB, cfg config.Config) *rig {
 	t.Helper()
 	cfg.DataDir = t.TempDir()
 	for _, url := range []*string{&cfg.Ingestion.URL, &cfg.Linode.API} {

@@ -4,11 +4,6 @@
 //   node reports.js fill FILE    queues jobs of every kind, and writes their ids to FILE, one a line
 //   node reports.js work FILE    makes whatever is delayed due, runs everything, writes the id of each run to FILE, and ends when nothing is left
 //
-// A third app of the shop tells Switchyard nothing of itself; whoever moves its server has to find it:
-//
-//   node reports.js stay FILE    sends a newsletter twice a second, until SIGTERM; "+id" in FILE is one that was added, "-id" one that ran
-//   node reports.js leave        leaves jobs and a key that nobody works on, such as in another database of the server
-//
 // The server is REDIS_URL; REDIS_CA names its certificate authority, where that is a private one.
 import { once } from "node:events";
 import { appendFileSync, readFileSync } from "node:fs";
@@ -17,9 +12,8 @@ import { Redis } from "ioredis";
 
 const [command, file] = process.argv.slice(2);
 const url = process.env["REDIS_URL"];
-const commands = { fill, work, stay, leave };
-if (!url || !command || !(command in commands) || (!file && command !== "leave")) {
-  console.error("usage: REDIS_URL=redis://... node reports.js fill|work|stay FILE, or leave");
+if (!url || !file || (command !== "fill" && command !== "work")) {
+  console.error("usage: REDIS_URL=redis://... node reports.js fill|work FILE");
   process.exit(2);
 }
 const tls = process.env["REDIS_CA"] ? { tls: { ca: readFileSync(process.env["REDIS_CA"], "utf8") } } : {};
@@ -31,10 +25,8 @@ const ready = { skipWaitingForReady: true, skipVersionCheck: true };
 const queues = {
   reports: new Queue("reports", { connection: producing as unknown as ConnectionOptions, ...ready }),
   attachments: new Queue("report-attachments", { connection: producing as unknown as ConnectionOptions, ...ready }),
-  newsletter: new Queue("newsletter", { connection: producing as unknown as ConnectionOptions, ...ready }),
-  invoices: new Queue("invoices", { connection: producing as unknown as ConnectionOptions, ...ready }),
 };
-const note = (ids: string[]): void => appendFileSync(file!, ids.map((id) => id + "\n").join(""));
+const note = (ids: string[]): void => appendFileSync(file, ids.map((id) => id + "\n").join(""));
 
 async function fill(): Promise<void> {
   const plain = Array.from({ length: 200 }, (_, i) => ({ name: "daily", data: { day: i }, opts: { jobId: `daily-${i}` } }));
@@ -57,12 +49,11 @@ async function fill(): Promise<void> {
 
 async function work(): Promise<void> {
   await queues.reports.promoteJobs();
-  const mine = [queues.reports, queues.attachments];
-  const workers = mine.map(
+  const workers = Object.values(queues).map(
     (queue) => new Worker(queue.name, async (job) => note([String(job.id)]), { connection: working as unknown as ConnectionOptions, concurrency: 5 }),
   );
   const left = async (): Promise<number> => {
-    const counts = await Promise.all(mine.map((q) => q.getJobCounts("wait", "prioritized", "active", "delayed", "waiting-children")));
+    const counts = await Promise.all(Object.values(queues).map((q) => q.getJobCounts("wait", "prioritized", "active", "delayed", "waiting-children")));
     const sum = counts.flatMap((c) => Object.values(c)).reduce((a, b) => a + b, 0);
     return sum - (await queues.reports.getJobSchedulersCount()); // the next job of each scheduler is delayed
   };
@@ -70,26 +61,8 @@ async function work(): Promise<void> {
   await Promise.all(workers.map((worker) => worker.close()));
 }
 
-async function stay(): Promise<void> {
-  const worker = new Worker("newsletter", async (job) => note([`-${job.id}`]), { connection: working as unknown as ConnectionOptions });
-  worker.on("error", () => {}); // it goes on by itself
-  let ended = false;
-  process.once("SIGTERM", () => (ended = true));
-  for (let i = 0; !ended; i++) {
-    const jobId = `letter-${process.pid}-${i}`;
-    await queues.newsletter.add("letter", {}, { jobId }).then(() => note([`+${jobId}`]), () => {}); // one that failed was not promised
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  await worker.close();
-}
-
-async function leave(): Promise<void> {
-  await queues.invoices.addBulk([1, 2, 3].map((i) => ({ name: "invoice", data: { i }, opts: { jobId: `invoice-${i}` } })));
-  await producing.set("cart:1", "2 shirts");
-}
-
 try {
-  await commands[command as keyof typeof commands]();
+  await (command === "fill" ? fill() : work());
 } finally {
   await Promise.all(Object.values(queues).map((queue) => queue.close()));
   producing.disconnect();
