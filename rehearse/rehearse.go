@@ -127,7 +127,8 @@ type rehearsal struct {
 	started    time.Time
 	killedAt   time.Time
 	offered    atomic.Int64
-	stopped    bool // the neighbour was
+	busyUntil  atomic.Int64 // unix ms
+	stopped    bool         // the neighbour was
 }
 
 // Run rehearses. The report is complete as far as the rehearsal came, also with an error.
@@ -198,6 +199,9 @@ func (r *rehearsal) signIn(ctx context.Context, i int) (*api.Client, error) {
 const (
 	expected = 3 * time.Minute
 	bursts   = 20
+	// busy is orders a second while webhooks are refused: one of each sender has to come.
+	busy    = 8.0
+	busyFor = 15 * time.Second
 )
 
 // MinValidation is how many orders a dual-write validation should see in a rehearsal of
@@ -226,7 +230,11 @@ func (r *rehearsal) drip(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			owed += float64(r.left()) / 3 / expected.Seconds() / 10
+			perSecond := float64(r.left()) / 3 / expected.Seconds()
+			if time.Now().UnixMilli() < r.busyUntil.Load() {
+				perSecond = max(perSecond, busy)
+			}
+			owed += perSecond / 10
 			r.offer(int(owed))
 			owed -= float64(int(owed))
 		}
@@ -351,6 +359,9 @@ func (r *rehearsal) take(
 			return nil, err
 		}
 		r.say("  approval of %s", cmp.Or(action.Title, "the start"))
+		if run.Step == migration.StepWebhookRetry {
+			r.busyUntil.Store(time.Now().Add(busyFor).UnixMilli())
+		}
 		return waitable(approve())
 	case "watch":
 		return nil, r.watch(ctx, next.RunID, faults)

@@ -252,6 +252,10 @@ func (s *follower) follow(ctx context.Context, l *ledger.Streams, q bullmq.Queue
 			if ctx.Err() != nil {
 				return
 			}
+			if now, clientErr := s.client(ctx, at.Side); clientErr == nil && c != nil && now != c {
+				failing = false // its connection was closed by us, with the server let go
+				continue
+			}
 			l.Failed(at, err)
 			if !failing {
 				s.notify("overview")

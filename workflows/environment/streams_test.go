@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
 func TestAnAlertIsOneLineWithStableFieldsWhenItOpensAndOneWhenItIsSettled(t *testing.T) {
@@ -83,5 +89,52 @@ func TestALaneIsRegisteredBeforeItsServerIsRead(t *testing.T) {
 	}
 	if c, err = s.begin(t.Context(), at); err != nil || c != nil {
 		t.Errorf("a source that the flags no longer name is read: %v, %v", c, err)
+	}
+}
+
+// A provisioning that is taken back closes the connection over which the target's events are
+// read. That is no failure of the server, and nothing was missed there.
+func TestAServerThatIsLetGoWhileItIsReadLeavesNoGap(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	q := bullmq.Queue{Prefix: "bull", Name: "orders"}
+	ok(t, server.Client().XAdd(t.Context(), &redis.XAddArgs{Stream: q.Key("events"),
+		Values: []string{"event", "drained"}}).Err())
+	r := openRig(t, config.Config{Queues: []string{q.Name}})
+	at := ledger.Lane{Side: ledger.Target, Queue: q.String()}
+	l := ledger.NewStreams(ledger.Options{})
+	s := &follower{Streams: r.Streams, mid: mid}
+	ctx, cancel := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	defer func() { cancel(); following.Wait() }()
+	following.Go(func() { s.follow(ctx, l, q, at) })
+	lane := func() (c ledger.Cursor) {
+		for _, c = range l.Changes().Cursors {
+			if c.Lane == at {
+				return c
+			}
+		}
+		return ledger.Cursor{}
+	}
+	for range 5 {
+		r.Servers.mu.Lock()
+		r.Servers.target = server.Foreign("ledger")
+		r.Servers.mu.Unlock()
+		redistest.Eventually(t, time.Minute, func() error {
+			if c := lane(); c.ReadAt == 0 || c.DroppedAt != 0 {
+				return fmt.Errorf("it is not read: %+v", c)
+			}
+			return nil
+		})
+		ok(t, r.Servers.ForgetTarget(t.Context()))
+		redistest.Eventually(t, time.Minute, func() error {
+			if c := lane(); c.DroppedAt == 0 {
+				return fmt.Errorf("it is not let go: %+v", c)
+			}
+			return nil
+		})
+	}
+	if gaps := l.Gaps(); len(gaps) > 0 {
+		t.Errorf("%+v", gaps)
 	}
 }
