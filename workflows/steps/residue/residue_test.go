@@ -174,6 +174,38 @@ func TestEveryJobThatIsLeftMovesOnceAndInItsState(t *testing.T) {
 	}
 }
 
+// What is in another database goes with the server: the step does not end well before somebody
+// has decided, in writing, that it may.
+func TestWhatNobodyMovesHasToBeDecidedOn(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	if err := r.src.Client().Do(t.Context(), "EVAL",
+		"redis.call('SELECT', 1) return redis.call('SET', 'cart:1', '2 shirts')", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	start := func(want migration.RunState) migration.Run {
+		return r.Await(t, r.Start(t, migration.StepMoveResidue, migration.Params{}).ID, want)
+	}
+	const member = "residue:source/db1/other keys"
+	if run := start(migration.RunFailed); !strings.Contains(run.Error, "cart:1") {
+		t.Errorf("%s", run.Error)
+	}
+	now := r.Clock.Now()
+	if _, err := r.Store.AddWaiver(t.Context(), stepstest.Migration, migration.Waiver{
+		Member: member, By: "ada", Why: "exported last week", At: now, Until: now.Add(time.Hour),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	start(migration.RunSucceeded)
+	if !r.View(t).Met(evidence.Residue) {
+		t.Error("it is not met although somebody decided")
+	}
+	r.Clock.Advance(time.Hour) // the decision expires
+	if r.View(t).Met(evidence.Residue) {
+		t.Error("it is met by a decision that has expired")
+	}
+}
+
 // A job of the same id that carries something else is another order: nobody may guess.
 func TestAJobThatTheTargetHoldsOtherwiseStopsTheMoveAndTheSourceGoesOn(t *testing.T) {
 	t.Parallel()
