@@ -99,8 +99,11 @@ func New[T any](
 func decode[T any](raw json.RawMessage) (facts T, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	if err = d.Decode(&facts); err != nil {
+	switch err = d.Decode(&facts); {
+	case err != nil:
 		err = fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
+	case d.More() || bytes.Equal(bytes.TrimSpace(raw), []byte("null")):
+		err = fmt.Errorf("%w (not one object)", errForm)
 	}
 	return facts, err
 }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +96,8 @@ func TestEveryCheckIsComplete(t *testing.T) {
 	}
 }
 
-// Facts with a field that the type lacks, or half of a document, are an error, also where
-// the rest would be met.
+// Facts with a field that the type lacks, half of a document, two and none are an error, also
+// where the rest would be met.
 func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for _, c := range All() {
@@ -105,8 +106,10 @@ func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
 				continue
 			}
 			strange := `{"trust_me":true,` + strings.TrimPrefix(row.facts, "{")
-			for _, facts := range []string{strange, row.facts[:len(row.facts)/2]} {
-				if _, _, err := c.Judge(json.RawMessage(facts)); err == nil {
+			for _, facts := range []string{
+				strange, row.facts[:len(row.facts)/2], row.facts + row.facts, "null", " null ", "",
+			} {
+				if _, _, err := c.Judge(json.RawMessage(facts)); !errors.Is(err, errForm) {
 					t.Errorf("%s reads %s", c.ID, facts)
 				}
 			}
