@@ -90,8 +90,11 @@ func (w *crowd) change(i int, v Verdict) {
 
 func TestNoClaimHoldsThatItsMembersDoNotBearOut(t *testing.T) {
 	t.Parallel()
-	greens := 0
-	for seed := range uint64(20_000) {
+	crowds, greens := uint64(20_000), uint64(0)
+	if testing.Short() {
+		crowds = 1000
+	}
+	for seed := range crowds {
 		w := openCrowd(seed)
 		say := func(what string) {
 			t.Helper()
@@ -123,8 +126,8 @@ func TestNoClaimHoldsThatItsMembersDoNotBearOut(t *testing.T) {
 		w.asked.Members = nil
 		say("nobody is left")
 	}
-	if greens < 2000 {
-		t.Errorf("%d claims of 20000 hold, too few to say anything", greens)
+	if greens*10 < crowds {
+		t.Errorf("%d claims of %d hold, too few to say anything", greens, crowds)
 	}
 }
 

@@ -3,6 +3,7 @@ package evidence
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,8 +110,12 @@ func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
 			for _, facts := range []string{
 				strange, row.facts[:len(row.facts)/2], row.facts + row.facts, "null", " null ", "",
 			} {
-				if _, _, err := c.Judge(json.RawMessage(facts)); !errors.Is(err, errForm) {
+				raw := json.RawMessage(facts)
+				if _, _, err := c.Judge(raw); !errors.Is(err, errForm) {
 					t.Errorf("%s reads %s", c.ID, facts)
+				}
+				if asked := c.Asked(raw, nil, noon); len(asked.Members) > 0 {
+					t.Errorf("%s covers %s by %s", c.ID, asked, facts)
 				}
 			}
 		}
@@ -136,6 +141,9 @@ func TestNoCheckIsMetByFactsThatSayNothing(t *testing.T) {
 
 func TestChecksAreFoundByTheirIDs(t *testing.T) {
 	t.Parallel()
+	if ids := IDs(); len(ids) != len(All()) || !slices.IsSorted(ids) {
+		t.Errorf("ids %q", ids)
+	}
 	for _, id := range IDs() {
 		if c, ok := Of(id); !ok || c.ID != id {
 			t.Errorf("%s is %q", id, c.ID)
@@ -171,5 +179,40 @@ func TestTheAppsWordIsNeverObserved(t *testing.T) {
 	}
 	if c, _ := Of(Policy); c.Basis(migration.Observed) != migration.Observed {
 		t.Error("what was measured is not observed")
+	}
+}
+
+func TestACheckPrecedesItsStageAndAllThatFollow(t *testing.T) {
+	t.Parallel()
+	before, later := Check{Before: migration.StageShadow}, Check{}
+	for _, s := range migration.Stages() {
+		want := s.Index() >= migration.StageShadow.Index()
+		if before.Precedes(s) != want || later.Precedes(s) {
+			t.Errorf("%s: %v; a check of no stage: %v", s, before.Precedes(s), later.Precedes(s))
+		}
+	}
+}
+
+// Who can do something about it is told what; what the monitor looks at by itself needs nobody.
+func TestWhatCannotBeReadSaysHowItIsShownAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range All() {
+		for facts, want := range map[string]string{"{": c.Again(), `{"strange":1}`: c.Again()} {
+			f := Find(c.ID, basis(noon, latest(seen(c.ID, facts, time.Minute)), nil))
+			if f.Next != want || c.Watched != strings.HasPrefix(want, "Switchyard looks again") ||
+				!c.Watched && want != c.Next {
+				t.Errorf("%s: %s", c.ID, f.Next)
+			}
+		}
+		for _, row := range rows[c.ID] {
+			f := Find(c.ID, basis(noon, latest(seen(c.ID, row.facts, time.Minute)), nil))
+			want := c.Next
+			if f.Verdict == met {
+				want = ""
+			}
+			if f.Next != want {
+				t.Errorf("%s: %s is %s: %q", c.ID, row.rule, f.Verdict, f.Next)
+			}
+		}
 	}
 }

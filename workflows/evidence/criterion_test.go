@@ -59,9 +59,100 @@ func TestACriterionThatNoCheckShowsIsUnknown(t *testing.T) {
 		"and a later version told it":         {[]migration.Requirement{later}, told, "no such check"},
 	} {
 		p := migration.Plan{Criteria: []migration.Criterion{{ID: "c", Requires: c.requires}}}
-		item := Evaluate(p, basis(noon, c.latest, nil))[0]
+		b := basis(noon, c.latest, map[string][]migration.Evidence{
+			later.Check: {told[later.Check], told[later.Check]}})
+		item := Evaluate(p, b)[0]
 		if item.Verdict != unknown || !strings.Contains(item.Why, c.says) || item.Next == "" {
 			t.Errorf("%s: %+v", rule, item)
 		}
+	}
+}
+
+// A plan with such a criterion is refused; nothing may wait for it all the same.
+func TestACriterionWithoutAnIDSettlesNothing(t *testing.T) {
+	t.Parallel()
+	p := migration.Plan{Criteria: []migration.Criterion{
+		{Requires: []migration.Requirement{{Check: Off, MaxAge: time.Hour}}},
+		{ID: "noeviction", Requires: []migration.Requirement{{Check: Policy, MaxAge: time.Hour}}},
+	}}
+	b := basis(noon, latest(seen(Policy, policyMet, 5*time.Hour), seen(Off, offMet, 0)), nil)
+	if got := Evaluate(p, b); got[0].Verdict != met || got[1].Verdict != stale {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEachRequirementOfACriterionMayWait(t *testing.T) {
+	t.Parallel()
+	wait := []migration.Requirement{{Check: Policy, MaxAge: time.Hour, Until: "gone"},
+		{Check: Backup, MaxAge: time.Hour}}
+	b := basis(noon, latest(seen(Policy, policyMet, 5*time.Hour), seen(Off, offMet, 0),
+		seen(Backup, backupRows[0].facts, 0)), nil)
+	for range 2 {
+		p := migration.Plan{Criteria: []migration.Criterion{{ID: "both", Requires: wait},
+			{ID: "gone", Requires: []migration.Requirement{{Check: Off}}}}}
+		if got := Evaluate(p, b); got.MetCount() != 2 {
+			t.Errorf("%+v", got)
+		}
+		wait = []migration.Requirement{wait[1], wait[0]}
+	}
+}
+
+func TestACriterionSaysTheWorstOfItsRequirementsAlone(t *testing.T) {
+	t.Parallel()
+	both := []migration.Requirement{{Check: Policy}, {Check: Off}}
+	b := basis(noon, latest(seen(Policy, policyUnmet, 0), seen(Off, offMet, 0)), nil)
+	for range 2 {
+		p := migration.Plan{Criteria: []migration.Criterion{{ID: "both", Requires: both}}}
+		if got := Evaluate(p, b)[0]; strings.Contains(got.Why, ";") ||
+			!strings.Contains(got.Why, "allkeys-lru") {
+			t.Errorf("%s", got.Why)
+		}
+		both = []migration.Requirement{both[1], both[0]}
+	}
+	b = basis(noon, latest(seen(Policy, policyMet, 0), seen(Off, offMet, 0)), nil)
+	p := migration.Plan{Criteria: []migration.Criterion{{ID: "both", Requires: both}}}
+	if got := Evaluate(p, b)[0]; got.Why != "maxmemory-policy is noeviction on 10.0.0.1:6379; "+
+		"1 old machines are off or deleted, and nothing answers at 0 old addresses (0 refused, 0 "+
+		"unanswered)" {
+		t.Errorf("%q", got.Why)
+	}
+}
+
+// What was never shown is shown by the first step that proves its criterion, unless no step does.
+func TestWhatWasNeverShownNamesTheStepThatBeginsTo(t *testing.T) {
+	t.Parallel()
+	p := migration.Plan{
+		Criteria: []migration.Criterion{
+			{ID: "policy", Requires: []migration.Requirement{{Check: Policy}}},
+			{ID: "scan", Requires: []migration.Requirement{{Check: Scan}}},
+			{ID: "off", Requires: []migration.Requirement{{Check: Off}}},
+		},
+		Steps: []migration.PlanStep{{Title: "Scan", Proves: []string{"scan"}},
+			{Title: "Audit", Proves: []string{"policy"}}, {Title: "Fix", Proves: []string{"policy"}}},
+	}
+	none := basis(noon, nil, nil)
+	bad := basis(noon, latest(seen(Policy, policyUnmet, 0)), nil)
+	for _, c := range []struct {
+		rule string
+		b    Basis
+		of   int
+		want string
+	}{
+		{"the first that proves it", none, 0, "run the step Audit"},
+		{"what was shown has its own next action", bad, 0, policyCheck.Next},
+		{"a scan is brought from outside", none, 1, scanCheck.Next},
+		{"no step proves it", none, 2, offCheck.Next},
+	} {
+		if got := Evaluate(p, c.b)[c.of].Next; got != c.want {
+			t.Errorf("%s: %q, want %q", c.rule, got, c.want)
+		}
+	}
+}
+
+func TestTheLimitOfSeveralInARowNamesAnAgeOnlyWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	f := Evaluate(policyPlan(migration.Requirement{MinCount: 2}), basis(noon, nil, nil))[0].Findings[0]
+	if f.Limit != policyCheck.Limit+", 2 times in a row" {
+		t.Error(f.Limit)
 	}
 }

@@ -243,4 +243,52 @@ var drillRows = []row{
 		want: migration.Unmet,
 		says: "no response within 12000 ms",
 	},
+	{
+		rule:  "the last of the source's faults got a 200",
+		facts: drilled(func(f *DrillFacts) { f.Cases[2].Status = 200 }),
+		want:  migration.Unmet,
+		says:  "server frozen: status 200",
+	},
+	{
+		rule:  "the first of them did",
+		facts: drilled(func(f *DrillFacts) { f.Cases[0].Status = 200 }),
+		want:  migration.Unmet,
+		says:  "connections cut and not restored: status 200",
+	},
+	{
+		rule:  "the first of the other server's faults got a 500",
+		facts: drilled(func(f *DrillFacts) { f.Bench[0].Status = 500 }),
+		want:  migration.Unmet,
+		says:  "q: status 500 (want 503)",
+	},
+	{
+		rule:  "the source's first fault was left out",
+		facts: drilled(func(f *DrillFacts) { f.Cases = f.Cases[1:] }),
+		want:  migration.Unknown,
+		says:  "connections cut and not restored",
+	},
+	{
+		rule:  "the last fault of the other server was left out",
+		facts: drilled(func(f *DrillFacts) { f.Bench = f.Bench[:6] }),
+		want:  migration.Unknown,
+		says:  "reply-lost was not tried on q",
+	},
+	{
+		rule:  "the last fault of the source had no limit",
+		facts: drilled(func(f *DrillFacts) { f.Cases[2].LimitMS = 3_600_000 }),
+		want:  migration.Unknown,
+		says:  "no provider's deadline",
+	},
+	{
+		rule:  "the last fault of the other server had none",
+		facts: drilled(func(f *DrillFacts) { f.Bench[6].LimitMS = 3_600_000 }),
+		want:  migration.Unknown,
+		says:  "no provider's deadline",
+	},
+	{
+		rule:  "the first of two producers was not tried",
+		facts: drilled(func(f *DrillFacts) { f.Attested = []string{"mail", "q"} }),
+		want:  migration.Unmet,
+		says:  "reports a producer: mail",
+	},
 }

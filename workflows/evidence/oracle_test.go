@@ -143,7 +143,7 @@ func TestNothingIsGreenThatTheGuaranteesDoNotAllow(t *testing.T) {
 	t.Parallel()
 	worlds := uint64(10_000)
 	if testing.Short() {
-		worlds = 500
+		worlds = 200
 	}
 	judged, allowed, wrongReds := 0, 0, 0
 	for seed := range worlds {
