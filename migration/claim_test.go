@@ -142,3 +142,44 @@ func TestAGateOfAnEarlierVersionIsNotJudgedAgain(t *testing.T) {
 		}
 	}
 }
+
+// A waiver changes what a gate says only where it changes who is unknown.
+func TestAGateSaysWhatItSaidUnlessAWaiverSpeaksToIt(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	all := []Waiver{{Member: "worker:c", By: "grace", At: now, Until: now.Add(time.Hour)}}
+	member := func(name string, v Verdict) Member {
+		return Member{Key: "worker:" + name, Name: name, Verdict: v}
+	}
+	for _, tc := range []struct {
+		rule       string
+		members    []Member
+		says, next string
+	}{
+		{"everybody holds", []Member{member("a", Met)}, "revision 3", ""},
+		{"one does not", []Member{member("b", Unmet), member("c", "")}, "revision 3", "wait"},
+		{"who is unknown is not waived", []Member{member("a", Met), member("d", "")}, "revision 3",
+			"wait"},
+		{"one of two is waived", []Member{member("c", ""), member("d", "")},
+			"0 of 2 workers; unknown: d; waived: c by grace until 2026-11-01 13:00 UTC", "wait"},
+		{"all are waived", []Member{member("a", Met), member("c", "")},
+			"1 of 2 workers; waived: c by grace until 2026-11-01 13:00 UTC", ""},
+	} {
+		g := Claim{Measured: "revision 3", Next: "wait", Asked: Coverage{Of: "worker",
+			Members: tc.members}}.Gate().Waive(all, now)
+		if g.Measured != tc.says || g.Next != tc.next {
+			t.Errorf("%s: %q, next %q", tc.rule, g.Measured, g.Next)
+		}
+	}
+}
+
+func TestTheFailingGatesAreThoseThatDoNotHold(t *testing.T) {
+	t.Parallel()
+	var ids string
+	for _, g := range Failing([]Gate{{ID: "a"}, {ID: "b", OK: true}, {ID: "c"}}) {
+		ids += g.ID
+	}
+	if ids != "ac" || Failing([]Gate{{OK: true}, {OK: true}}) != nil {
+		t.Error(ids)
+	}
+}
