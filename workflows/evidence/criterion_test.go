@@ -126,9 +126,11 @@ func TestWhatWasNeverShownNamesTheStepThatBeginsTo(t *testing.T) {
 			{ID: "policy", Requires: []migration.Requirement{{Check: Policy}}},
 			{ID: "scan", Requires: []migration.Requirement{{Check: Scan}}},
 			{ID: "off", Requires: []migration.Requirement{{Check: Off}}},
+			{ID: "backup", Requires: []migration.Requirement{{Check: Backup}}},
 		},
-		Steps: []migration.PlanStep{{Title: "Scan", Proves: []string{"scan"}},
-			{Title: "Audit", Proves: []string{"policy"}}, {Title: "Fix", Proves: []string{"policy"}}},
+		Steps: []migration.PlanStep{{Title: "Audit", Proves: []string{"policy"}},
+			{Title: "Fix", Proves: []string{"policy"}}, {Title: "Drill", Proves: []string{"scan"}},
+			{Title: "Decommission", Proves: []string{"off"}}},
 	}
 	none := basis(noon, nil, nil)
 	bad := basis(noon, latest(seen(Policy, policyUnmet, 0)), nil)
@@ -141,7 +143,8 @@ func TestWhatWasNeverShownNamesTheStepThatBeginsTo(t *testing.T) {
 		{"the first that proves it", none, 0, "run the step Audit"},
 		{"what was shown has its own next action", bad, 0, policyCheck.Next},
 		{"a scan is brought from outside", none, 1, scanCheck.Next},
-		{"no step proves it", none, 2, offCheck.Next},
+		{"it may be the last", none, 2, "run the step Decommission"},
+		{"no step proves it", none, 3, backupCheck.Next},
 	} {
 		if got := Evaluate(p, c.b)[c.of].Next; got != c.want {
 			t.Errorf("%s: %q, want %q", c.rule, got, c.want)

@@ -50,6 +50,15 @@ var drillRows = []row{
 		says: "refused was not tried on r",
 	},
 	{
+		rule: "another queue was, whatever its name",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench = append(f.Bench, BenchCase{Queue: "a", Fault: "oom", Status: 503,
+				LimitMS: 5000})
+		}),
+		want: migration.Unknown,
+		says: "refused was not tried on a",
+	},
+	{
 		rule: "the durable intake was tried with one fault",
 		facts: drilled(func(f *DrillFacts) {
 			f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: "oom", Intake: true,
