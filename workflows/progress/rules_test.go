@@ -168,7 +168,7 @@ func TestWhatSettlesIsTheForwardMoveThatHasJustEnded(t *testing.T) {
 func TestWhoDependsOnAStepIsWhoNeedsIt(t *testing.T) {
 	t.Parallel()
 	v := at(migration.StageOff, 0)
-	v.Migration.Plan.Steps = []migration.PlanStep{{ID: "a"}, {ID: "b", Needs: []string{"a"}},
+	v.Migration.Plan.Steps = []migration.PlanStep{{ID: "b", Needs: []string{"a"}}, {ID: "a"},
 		{ID: "c", Needs: []string{"b", "a"}}, {ID: "d", Needs: []string{"b"}}}
 	if got := v.Dependants("a"); !slices.Equal(got, []string{"b", "c"}) {
 		t.Errorf("a: %q", got)
@@ -176,7 +176,7 @@ func TestWhoDependsOnAStepIsWhoNeedsIt(t *testing.T) {
 	if got := v.Dependants("d"); got != nil {
 		t.Errorf("d: %q", got)
 	}
-	if got := v.StepIDs(); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+	if got := v.StepIDs(); !slices.Equal(got, []string{"b", "a", "c", "d"}) {
 		t.Errorf("steps %q", got)
 	}
 }
@@ -243,12 +243,14 @@ func TestAStepNeedsWhatIsNotDoneAndAMoveBackNothing(t *testing.T) {
 		{ID: migration.StepProvision, Title: "Provision"},
 		{ID: migration.StepBreakerDrill, Title: "Drill"},
 		{ID: migration.StepSentinelMove, Title: "Sentinel"},
+		{ID: migration.StepDualWrite, Title: "Validate"},
 		{ID: migration.StepCutover, Needs: []string{migration.StepAudit, migration.StepProvision,
-			migration.StepBreakerDrill, migration.StepSentinelMove}},
+			migration.StepBreakerDrill, migration.StepSentinelMove, migration.StepDualWrite}},
 	}
 	v.Runs = []migration.Run{run("a", migration.StepAudit, migration.RunSucceeded),
 		run("d", migration.StepBreakerDrill, migration.RunSucceeded),
-		run("p", migration.StepProvision, migration.RunSucceeded)}
+		run("p", migration.StepProvision, migration.RunSucceeded),
+		run("v", migration.StepDualWrite, migration.RunSucceeded)}
 	drill, _ := evidence.Of(evidence.Drill)
 	v.Latest[evidence.TargetPlan] = migration.Evidence{ObservedAt: noon,
 		Facts: json.RawMessage(`{"name":"orders","state":"deleted"}`)}
@@ -260,7 +262,8 @@ func TestAStepNeedsWhatIsNotDoneAndAMoveBackNothing(t *testing.T) {
 		"step:provision false orders: plan is not Fixed 1 GB (), TLS is off, state is deleted | " +
 			"Switchyard looks again by itself; correct what it names",
 		"step:breaker-drill false Breaker drill: no evidence yet | " + drill.Next,
-		"step:sentinel-move false not done | run the step Sentinel"}
+		"step:sentinel-move false not done | run the step Sentinel",
+		"step:dual-write-validation false not done | run the step Validate"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s\nwant %s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -303,6 +306,9 @@ func TestAStepStandsWhereItsLastRunAndItsNeedsLeaveIt(t *testing.T) {
 			map[string]string{migration.StepAudit: "todo x"}},
 		{"it failed after it was done", []migration.Run{failed, succeeded}, nil,
 			migration.StageOff, map[string]string{migration.StepAudit: "done new"}},
+		{"another step was run since", []migration.Run{run("x", "provision",
+			migration.RunFailed), succeeded}, nil, migration.StageOff,
+			map[string]string{migration.StepAudit: "done old"}},
 		{"it is under way", []migration.Run{open, succeeded}, &open, migration.StageOff,
 			map[string]string{migration.StepAudit: "active open",
 				migration.StepFixPolicy: "skipped the policy is already noeviction",
@@ -311,7 +317,9 @@ func TestAStepStandsWhereItsLastRunAndItsNeedsLeaveIt(t *testing.T) {
 			migration.RunSucceeded), succeeded}, nil, migration.StageOff,
 			map[string]string{migration.StepFixPolicy: "done f"}},
 		{"the cutover is under way", nil, nil, migration.StageShadow, map[string]string{
-			migration.StepCutover: "active Stage: shadow"}},
+			migration.StepCutover: "active Stage: shadow", migration.StepAudit: "todo"}},
+		{"the cutover is complete, whoever did it", nil, nil, migration.StageComplete,
+			map[string]string{migration.StepCutover: "done"}},
 	} {
 		v := at(tc.stage, 0)
 		v.Migration.EventDate = noon
