@@ -1,7 +1,10 @@
 package evidence
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -90,6 +93,46 @@ func TestWhoKnocksIsNamedByAllThatIsKnown(t *testing.T) {
 	} {
 		if got := k.Who(); got != want {
 			t.Errorf("%+v is %s, want %s", k, got, want)
+		}
+	}
+}
+
+// A window may pass with a finding that a person waived. The evidence of it is worth no more than
+// the waiver, which expires and is taken back.
+func TestAWaivedFindingCountsForAsLongAsItIsWaived(t *testing.T) {
+	t.Parallel()
+	about := func(member string, until time.Time) migration.Waiver {
+		return migration.Waiver{Member: member, By: "grace", At: noon, Until: until}
+	}
+	mail, cart := about("residue:source/db1/bull:mail", noon.Add(time.Hour)),
+		about("residue:source/db0/other keys", noon.Add(2*time.Hour))
+	left := migration.Claim{ID: "residue", Title: "Nothing is left", Asked: migration.Coverage{
+		Of: "queue", Found: "the census", Members: []migration.Member{
+			{Key: "queue:source/orders", Verdict: migration.Met},
+			{Key: mail.Member, Name: "mail"}, {Key: cart.Member, Name: "carts"}}}}
+	f := WatchFacts{Nodes: []WatchedNode{{Address: "h:1"}}, WindowSeconds: 60, Over: true,
+		Findings: []migration.Gate{left.Gate().Waive([]migration.Waiver{mail, cart}, noon)}}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		rule    string
+		waivers []migration.Waiver
+		after   time.Duration
+		want    migration.Verdict
+		says    string
+	}{
+		{"both stand", []migration.Waiver{mail, cart}, 0, met, "nobody used 1 servers"},
+		{"one has expired", []migration.Waiver{mail, cart}, time.Hour, unknown, "unknown: mail"},
+		{"one was taken back", []migration.Waiver{mail}, 0, unknown, "unknown: carts"},
+		{"nobody stands by any", nil, 0, unknown, "unknown: mail, carts"},
+	} {
+		b := basis(noon.Add(tc.after), latest(seen(Quiet, string(raw), 0)), nil)
+		b.Waivers = tc.waivers
+		if got := Find(Quiet, b); got.Verdict != tc.want ||
+			!strings.Contains(got.Measured, tc.says) {
+			t.Errorf("%s: %s: %s", tc.rule, got.Verdict, got.Measured)
 		}
 	}
 }
