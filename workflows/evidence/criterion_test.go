@@ -130,7 +130,7 @@ func TestWhatWasNeverShownNamesTheStepThatBeginsTo(t *testing.T) {
 		},
 		Steps: []migration.PlanStep{{Title: "Audit", Proves: []string{"policy"}},
 			{Title: "Fix", Proves: []string{"policy"}}, {Title: "Drill", Proves: []string{"scan"}},
-			{Title: "Decommission", Proves: []string{"off"}}},
+			{Title: "Take down", Proves: []string{"off"}}},
 	}
 	none := basis(noon, nil, nil)
 	bad := basis(noon, latest(seen(Policy, policyUnmet, 0)), nil)
@@ -143,7 +143,7 @@ func TestWhatWasNeverShownNamesTheStepThatBeginsTo(t *testing.T) {
 		{"the first that proves it", none, 0, "run the step Audit"},
 		{"what was shown has its own next action", bad, 0, policyCheck.Next},
 		{"a scan is brought from outside", none, 1, scanCheck.Next},
-		{"it may be the last", none, 2, "run the step Decommission"},
+		{"it may be the last", none, 2, "run the step Take down"},
 		{"no step proves it", none, 3, backupCheck.Next},
 	} {
 		if got := Evaluate(p, c.b)[c.of].Next; got != c.want {

@@ -108,8 +108,8 @@ func TestAWaivedFindingCountsForAsLongAsItIsWaived(t *testing.T) {
 		about("residue:source/db0/other keys", noon.Add(2*time.Hour))
 	left := migration.Claim{ID: "residue", Title: "Nothing is left", Asked: migration.Coverage{
 		Of: "queue", Found: "the census", Members: []migration.Member{
-			{Key: "queue:source/orders", Verdict: migration.Met},
-			{Key: mail.Member, Name: "mail"}, {Key: cart.Member, Name: "carts"}}}}
+			{Key: mail.Member, Name: "mail"}, {Key: cart.Member, Name: "carts"},
+			{Key: "queue:source/orders", Verdict: migration.Met}}}}
 	f := WatchFacts{Nodes: []WatchedNode{{Address: "h:1"}}, WindowSeconds: 60, Over: true,
 		Findings: []migration.Gate{left.Gate().Waive([]migration.Waiver{mail, cart}, noon)}}
 	raw, err := json.Marshal(f)
@@ -130,7 +130,7 @@ func TestAWaivedFindingCountsForAsLongAsItIsWaived(t *testing.T) {
 	} {
 		b := basis(noon.Add(tc.after), latest(seen(Quiet, string(raw), 0)), nil)
 		b.Waivers = tc.waivers
-		if got := Find(Quiet, b); got.Verdict != tc.want ||
+		if got := Find(Quiet, b); got.Verdict != tc.want || len(got.Asked.Members) != 4 ||
 			!strings.Contains(got.Measured, tc.says) {
 			t.Errorf("%s: %s: %s", tc.rule, got.Verdict, got.Measured)
 		}
