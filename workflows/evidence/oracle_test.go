@@ -160,11 +160,15 @@ func TestNothingIsGreenThatTheGuaranteesDoNotAllow(t *testing.T) {
 			}
 			if got != met && may {
 				wrongReds++
-				t.Logf("world %d: %s is allowed, but %s: %s", seed, what, got, why)
+				t.Errorf("world %d: %s is allowed, but %s: %s", seed, what, got, why)
 			}
 		}
 		green := w.green(p)
-		for _, item := range Evaluate(p, b) {
+		list := Evaluate(p, b)
+		if len(list) != len(p.Criteria) {
+			t.Fatalf("world %d: %d criteria, %d judged", seed, len(p.Criteria), len(list))
+		}
+		for _, item := range list {
 			compare(fmt.Sprintf("%+v", item.Criterion), green[item.Criterion.ID], item.Verdict,
 				item.Why)
 		}
@@ -176,8 +180,7 @@ func TestNothingIsGreenThatTheGuaranteesDoNotAllow(t *testing.T) {
 	}
 	t.Logf("%d worlds, %d verdicts, %d may be green, %d of these are not", worlds, judged, allowed,
 		wrongReds)
-	if wrongReds*100 >= allowed || allowed*5 < judged {
-		t.Errorf("%d of %d that may be green are not, the limit is 1 in 100; one in five of %d "+
-			"should be allowed", wrongReds, allowed, judged)
+	if allowed*5 < judged {
+		t.Errorf("%d of %d may be green, too few to say anything", allowed, judged)
 	}
 }

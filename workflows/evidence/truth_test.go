@@ -227,7 +227,7 @@ func (w *truth) look(at []migration.Aspect, failing int) migration.Subject {
 // tells gathers evidence of a check.
 func (w *truth) tells(check string, good int) {
 	t := told{Evidence: migration.Evidence{Check: check, ObservedAt: w.now,
-		RunID: pick(w, "", fmt.Sprint("run-", w.IntN(4)), fmt.Sprint("run-", w.run()))},
+		RunID: pick(w, "", fmt.Sprint("run-", w.IntN(2)), fmt.Sprint("run-", w.run()))},
 		of: w.is.copy()}
 	w.facts(&t, good)
 	if t.Subject = w.look(promised[check].about, 3); w.chance(3) {
