@@ -186,7 +186,7 @@ func (w Waiver) Counts(now time.Time) bool {
 // Check reports what is wrong with a waiver that somebody wants to sign now.
 func (w Waiver) Check(now time.Time) error {
 	switch {
-	case w.Member == "" || !strings.Contains(w.Member, ":"):
+	case !strings.Contains(w.Member, ":"):
 		return Errorf(Invalid, "a waiver names its member by its key, such as "+
 			"worker:ingestion/web-2: got %.80q", w.Member)
 	case len(strings.TrimSpace(w.Why)) < MinReason:

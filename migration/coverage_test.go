@@ -138,4 +138,41 @@ func TestALongListIsCutAndCounted(t *testing.T) {
 	if got := c.String(); got != "0 of 5 queues; unknown: a, b, c and 2 more" {
 		t.Error(got)
 	}
+	c.Members = c.Members[:3]
+	if got := c.String(); got != "0 of 3 queues; unknown: a, b, c" {
+		t.Error(got)
+	}
+}
+
+// They are those of whom somebody has to say something: asked by name, answered or not.
+func TestTheUnknownAreThoseOfWhomNobodyKnowsOrDecidedAnything(t *testing.T) {
+	t.Parallel()
+	c := Coverage{Members: []Member{
+		{Key: "worker:a", Verdict: Unknown}, {Key: "worker:b", Verdict: Met},
+		{Key: "worker:c", Verdict: Unmet}, {Key: "worker:d", Waiver: &Waiver{}},
+		{Key: "worker:e"}, {Key: "worker:f", Verdict: Stale},
+	}}
+	var got string
+	for _, m := range c.Unknown() {
+		got += m.Key + " "
+	}
+	if got != "worker:a worker:e worker:f " {
+		t.Error(got)
+	}
+}
+
+func TestWhatIsKnownKeepsNoWaiver(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	c := Coverage{Members: []Member{{Key: "worker:a", Verdict: Met},
+		{Key: "worker:b", Verdict: Unmet}, {Key: "worker:c"}}}
+	var all []Waiver
+	for _, m := range c.Members {
+		all = append(all, Waiver{Member: m.Key, At: now, Until: now.Add(time.Hour)})
+	}
+	for i, m := range c.Waive(all, now).Members {
+		if (m.Waiver != nil) != (m.Key == "worker:c") || c.Members[i].Waiver != nil {
+			t.Errorf("%+v, before %+v", m, c.Members[i])
+		}
+	}
 }

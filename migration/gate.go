@@ -2,6 +2,7 @@ package migration
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -66,18 +67,25 @@ func (g Gate) judged(next string) Gate {
 	return g
 }
 
-// Waive gives the gate with the waivers of people that count at a time.
+// Waive gives the gate with the waivers of people that count at a time, and with no other: who
+// was waived once is unknown again when that waiver counts no more.
 func (g Gate) Waive(waivers []Waiver, now time.Time) Gate {
-	if g.OK || g.Verdict != Unknown {
-		return g
+	if g.Verdict != Met && g.Verdict != Unknown {
+		return g // measured, or of an earlier version
 	}
 	asked := g.Asked.Waive(waivers, now)
-	if len(asked.Unknown()) == len(g.Asked.Unknown()) {
+	if slices.EqualFunc(asked.Members, g.Asked.Members, func(a, b Member) bool {
+		return (a.Waiver == nil) == (b.Waiver == nil)
+	}) {
 		return g
+	}
+	next := g.Next
+	if g.OK {
+		next = "a waiver counts no more: make sure of who is unknown, or waive them again"
 	}
 	g.Asked = asked
 	g.Measured = asked.String()
-	return g.judged(g.Next)
+	return g.judged(next)
 }
 
 // Failing returns the gates that do not hold.

@@ -6,7 +6,7 @@
 //
 // All mutants are built into one test binary at once, and chosen by a variable of the
 // environment, so that a mutant costs a run and no build. Which tests reach which mutant is
-// found out first; a mutant is tried with those tests alone.
+// found out first; a mutant is tried with those tests alone, and with -short.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/build"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,7 +161,11 @@ func (o options) build(tmp string) (binary string, all []*mutant, err error) {
 	overlay := map[string]string{}
 	pkg := ""
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
+		built, err := build.Default.MatchFile(dir, filepath.Base(file))
+		if err != nil {
+			return "", nil, err
+		}
+		if !built || strings.HasSuffix(file, "_test.go") {
 			continue
 		}
 		r := rewriter{next: len(all)}
@@ -216,7 +221,7 @@ func number(all []*mutant) {
 
 func (o options) command(binary, run string, env ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), binary,
-		"-test.run", run, "-test.failfast", "-test.timeout", o.timeout.String())
+		"-test.run", run, "-test.failfast", "-test.short", "-test.timeout", o.timeout.String())
 	cmd.Dir = o.dir
 	cmd.Env = append(os.Environ(), env...)
 	return cmd

@@ -211,6 +211,9 @@ func mutantsIf(first int, c bool) bool {
 
 func mutantsRange[T any](first int, x T) T {
 	v := reflect.ValueOf(x)
+	if v.Kind() == reflect.Map && v.Len() > 1 {
+		return mutantsMap(first, v).Interface().(T)
+	}
 	if v.Kind() != reflect.Slice || v.Len() < 2 {
 		return x
 	}
@@ -222,5 +225,26 @@ func mutantsRange[T any](first int, x T) T {
 		return v.Slice(1, v.Len()).Interface().(T)
 	}
 	return x
+}
+
+// mutantsMap does the same to a map, whose first key is the least by its text.
+func mutantsMap(first int, v reflect.Value) reflect.Value {
+	mutantsReached(first, 2)
+	if mutantsNow != first && mutantsNow != first+1 {
+		return v
+	}
+	least := v.MapKeys()[0]
+	for _, k := range v.MapKeys() {
+		if fmt.Sprint(k) < fmt.Sprint(least) {
+			least = k
+		}
+	}
+	out := reflect.MakeMap(v.Type())
+	for _, k := range v.MapKeys() {
+		if (k.Interface() == least.Interface()) == (mutantsNow == first) {
+			out.SetMapIndex(k, v.MapIndex(k))
+		}
+	}
+	return out
 }
 `

@@ -52,8 +52,8 @@ func (c *Call) Evidence(
 	return c.engine.Record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts)
 }
 
-// Prove records facts and gives an error when they do not satisfy their check, so that a
-// run whose result is bad does not succeed. Whom a person waived in writing is no reason.
+// Prove records facts and gives an error when they do not satisfy their check, with the waivers
+// of people that count now, so that a run whose result is bad does not succeed.
 func (c *Call) Prove(
 	ctx context.Context,
 	check string,
@@ -68,12 +68,12 @@ func (c *Call) Prove(
 	if err != nil {
 		return err
 	}
-	rule, _ := evidence.Of(check)
 	now := c.Now()
 	waivers, err := c.engine.store.Waivers(ctx, c.Run.MigrationID, &now)
 	if err != nil {
 		return err
 	}
+	rule, _ := evidence.Of(check)
 	met, measured, err := rule.JudgeWaived(raw, waivers, now)
 	if err == nil && !met {
 		err = fmt.Errorf("%s (want: %s)", measured, rule.Limit)

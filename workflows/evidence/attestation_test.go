@@ -77,4 +77,12 @@ var attestationRows = []row{
 		want: migration.Met,
 		says: "neither attested nor drilled, by the configuration: reports",
 	},
+	{
+		rule: "the first of two queues offline",
+		facts: `{"producers":[{"queue":"a","enable_offline_queue":true,"command_timeout_ms":1},
+			{"queue":"b","enable_offline_queue":false,"command_timeout_ms":1,
+			"skip_waiting_for_ready":true}]}`,
+		want: migration.Unmet,
+		says: "a on  of  has enableOfflineQueue on",
+	},
 }

@@ -99,8 +99,11 @@ func New[T any](
 func decode[T any](raw json.RawMessage) (facts T, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	if err = d.Decode(&facts); err != nil {
+	switch err = d.Decode(&facts); {
+	case err != nil:
 		err = fmt.Errorf("%w (%v)", errForm, err) //nolint:errorlint // for people
+	case d.More() || bytes.Equal(bytes.TrimSpace(raw), []byte("null")):
+		err = fmt.Errorf("%w (not one object)", errForm)
 	}
 	return facts, err
 }
@@ -207,12 +210,18 @@ func server(address string, v migration.Verdict, why string) migration.Member {
 	return migration.Member{Key: "server:" + address, Name: address, Verdict: v, Why: why}
 }
 
-// gates covers what gates covered, each a member.
+// gates covers what gates covered, each a member, and whoever was waived when one was judged: that
+// was a person's word, and counts for as long as the person stands by it.
 func gates(of, found string, all []migration.Gate) migration.Coverage {
 	c := migration.Coverage{Of: of, Found: found}
 	for _, g := range all {
 		c.Members = append(c.Members, migration.Member{Key: of + ":" + g.ID, Name: g.Title,
 			Verdict: migration.Truth(g.OK), Why: g.Measured})
+		for _, m := range g.Asked.Members {
+			if m.Waiver != nil {
+				c.Members = append(c.Members, m)
+			}
+		}
 	}
 	return c
 }

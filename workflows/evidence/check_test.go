@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +97,8 @@ func TestEveryCheckIsComplete(t *testing.T) {
 	}
 }
 
-// Facts with a field that the type lacks, or half of a document, are an error, also where
-// the rest would be met.
+// Facts with a field that the type lacks, half of a document, two and none are an error, also
+// where the rest would be met.
 func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for _, c := range All() {
@@ -105,9 +107,15 @@ func TestEveryJudgeRejectsFactsThatItCannotRead(t *testing.T) {
 				continue
 			}
 			strange := `{"trust_me":true,` + strings.TrimPrefix(row.facts, "{")
-			for _, facts := range []string{strange, row.facts[:len(row.facts)/2]} {
-				if _, _, err := c.Judge(json.RawMessage(facts)); err == nil {
+			for _, facts := range []string{
+				strange, row.facts[:len(row.facts)/2], row.facts + row.facts, "null", " null ", "",
+			} {
+				raw := json.RawMessage(facts)
+				if _, _, err := c.Judge(raw); !errors.Is(err, errForm) {
 					t.Errorf("%s reads %s", c.ID, facts)
+				}
+				if asked := c.Asked(raw, nil, noon); len(asked.Members) > 0 {
+					t.Errorf("%s covers %s by %s", c.ID, asked, facts)
 				}
 			}
 		}
@@ -133,6 +141,9 @@ func TestNoCheckIsMetByFactsThatSayNothing(t *testing.T) {
 
 func TestChecksAreFoundByTheirIDs(t *testing.T) {
 	t.Parallel()
+	if ids := IDs(); len(ids) != len(All()) || !slices.IsSorted(ids) {
+		t.Errorf("ids %q", ids)
+	}
 	for _, id := range IDs() {
 		if c, ok := Of(id); !ok || c.ID != id {
 			t.Errorf("%s is %q", id, c.ID)
@@ -168,5 +179,40 @@ func TestTheAppsWordIsNeverObserved(t *testing.T) {
 	}
 	if c, _ := Of(Policy); c.Basis(migration.Observed) != migration.Observed {
 		t.Error("what was measured is not observed")
+	}
+}
+
+func TestACheckPrecedesItsStageAndAllThatFollow(t *testing.T) {
+	t.Parallel()
+	before, later := Check{Before: migration.StageShadow}, Check{}
+	for _, s := range migration.Stages() {
+		want := s.Index() >= migration.StageShadow.Index()
+		if before.Precedes(s) != want || later.Precedes(s) {
+			t.Errorf("%s: %v; a check of no stage: %v", s, before.Precedes(s), later.Precedes(s))
+		}
+	}
+}
+
+// Who can do something about it is told what; what the monitor looks at by itself needs nobody.
+func TestWhatCannotBeReadSaysHowItIsShownAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range All() {
+		for facts, want := range map[string]string{"{": c.Again(), `{"strange":1}`: c.Again()} {
+			f := Find(c.ID, basis(noon, latest(seen(c.ID, facts, time.Minute)), nil))
+			if f.Next != want || c.Watched != strings.HasPrefix(want, "Switchyard looks again") ||
+				!c.Watched && want != c.Next {
+				t.Errorf("%s: %s", c.ID, f.Next)
+			}
+		}
+		for _, row := range rows[c.ID] {
+			f := Find(c.ID, basis(noon, latest(seen(c.ID, row.facts, time.Minute)), nil))
+			want := c.Next
+			if f.Verdict == met {
+				want = ""
+			}
+			if f.Next != want {
+				t.Errorf("%s: %s is %s: %q", c.ID, row.rule, f.Verdict, f.Next)
+			}
+		}
 	}
 }

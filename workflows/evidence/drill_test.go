@@ -50,6 +50,15 @@ var drillRows = []row{
 		says: "refused was not tried on r",
 	},
 	{
+		rule: "another queue was, whatever its name",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench = append(f.Bench, BenchCase{Queue: "a", Fault: "oom", Status: 503,
+				LimitMS: 5000})
+		}),
+		want: migration.Unknown,
+		says: "refused was not tried on a",
+	},
+	{
 		rule: "the durable intake was tried with one fault",
 		facts: drilled(func(f *DrillFacts) {
 			f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: "oom", Intake: true,
@@ -242,5 +251,53 @@ var drillRows = []row{
 			"ms":12000,"limit_ms":5000}],"attested":["q"]}`,
 		want: migration.Unmet,
 		says: "no response within 12000 ms",
+	},
+	{
+		rule:  "the last of the source's faults got a 200",
+		facts: drilled(func(f *DrillFacts) { f.Cases[2].Status = 200 }),
+		want:  migration.Unmet,
+		says:  "server frozen: status 200",
+	},
+	{
+		rule:  "the first of them did",
+		facts: drilled(func(f *DrillFacts) { f.Cases[0].Status = 200 }),
+		want:  migration.Unmet,
+		says:  "connections cut and not restored: status 200",
+	},
+	{
+		rule:  "the first of the other server's faults got a 500",
+		facts: drilled(func(f *DrillFacts) { f.Bench[0].Status = 500 }),
+		want:  migration.Unmet,
+		says:  "q: status 500 (want 503)",
+	},
+	{
+		rule:  "the source's first fault was left out",
+		facts: drilled(func(f *DrillFacts) { f.Cases = f.Cases[1:] }),
+		want:  migration.Unknown,
+		says:  "connections cut and not restored",
+	},
+	{
+		rule:  "the last fault of the other server was left out",
+		facts: drilled(func(f *DrillFacts) { f.Bench = f.Bench[:6] }),
+		want:  migration.Unknown,
+		says:  "reply-lost was not tried on q",
+	},
+	{
+		rule:  "the last fault of the source had no limit",
+		facts: drilled(func(f *DrillFacts) { f.Cases[2].LimitMS = 3_600_000 }),
+		want:  migration.Unknown,
+		says:  "no provider's deadline",
+	},
+	{
+		rule:  "the last fault of the other server had none",
+		facts: drilled(func(f *DrillFacts) { f.Bench[6].LimitMS = 3_600_000 }),
+		want:  migration.Unknown,
+		says:  "no provider's deadline",
+	},
+	{
+		rule:  "the first of two producers was not tried",
+		facts: drilled(func(f *DrillFacts) { f.Attested = []string{"mail", "q"} }),
+		want:  migration.Unmet,
+		says:  "reports a producer: mail",
 	},
 }

@@ -76,4 +76,10 @@ var dualWriteRows = []row{
 		want:  migration.Unknown,
 		says:  "only 0 orders",
 	},
+	{
+		rule:  "a copy is missing, and yet every order was compared",
+		facts: `{"orders":100,"min_orders":100,"copied":99,"compared":100}`,
+		want:  migration.Unmet,
+		says:  "99 copied and 100 compared",
+	},
 }

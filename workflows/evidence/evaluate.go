@@ -32,17 +32,19 @@ type Basis struct {
 // verdict. Evidence dated after now (a clock that went back) is inconclusive, never green.
 func Evaluate(p migration.Plan, b Basis) migration.Checklist {
 	e := evaluation{Basis: b, plan: p, settled: map[string]bool{}}
-	// A requirement may stop ageing when another criterion is met, so those are judged
-	// first; they must not wait on each other.
+	awaited := map[string]bool{}
 	for _, c := range p.Criteria {
 		for _, r := range c.Requires {
-			if r.Until == "" || e.settled[r.Until] {
-				continue
-			}
-			for _, u := range p.Criteria {
-				if u.ID == r.Until && e.judge(u).Verdict == migration.Met {
-					e.settled[u.ID] = true
-				}
+			awaited[r.Until] = r.Until != ""
+		}
+	}
+	// What waits for a criterion that is met ages no more, so that its own criterion may be met
+	// too, for which others wait: whatever the order of the plan.
+	for more := true; more; {
+		more = false
+		for _, c := range p.Criteria {
+			if awaited[c.ID] && !e.settled[c.ID] && e.judge(c).Verdict == migration.Met {
+				e.settled[c.ID], more = true, true
 			}
 		}
 	}
@@ -55,15 +57,7 @@ func Evaluate(p migration.Plan, b Basis) migration.Checklist {
 
 // Find judges one check for which no criterion asks, by its own limit of age.
 func Find(id string, b Basis) migration.Finding {
-	check, ok := Of(id)
-	if !ok {
-		return migration.Finding{
-			Check:    id,
-			Title:    id,
-			Verdict:  migration.Unknown,
-			Measured: "this version knows no such check",
-		}
-	}
+	check, _ := Of(id)
 	return evaluation{Basis: b}.find(check,
 		migration.Requirement{Check: id, MaxAge: check.MaxAge})
 }
@@ -87,11 +81,16 @@ var severity = map[migration.Verdict]int{
 // judge judges one criterion: it is as bad as its worst requirement.
 func (e evaluation) judge(c migration.Criterion) migration.Item {
 	item := migration.Item{Criterion: c, Verdict: migration.Met}
+	if len(c.Requires) == 0 {
+		item.Verdict = migration.Unknown
+		item.Why, item.Next = "no check shows it", "name one in the plan"
+		return item
+	}
 	var why []string
 	for _, r := range c.Requires {
-		check, _ := Of(r.Check)
+		check, known := Of(r.Check)
 		f := e.find(check, r)
-		if r.MinCount > 1 {
+		if known && r.MinCount > 1 {
 			f = e.repeated(check, r, f)
 		}
 		if f.Evidence == nil && !check.Outside {
@@ -119,8 +118,14 @@ func firstStep(p migration.Plan, criterion, otherwise string) string {
 	return otherwise
 }
 
-// find judges one requirement by the latest evidence.
+// find judges one requirement by the latest evidence. The zero check is one that another version
+// of Switchyard knows.
 func (e evaluation) find(check Check, r migration.Requirement) migration.Finding {
+	if check.ID == "" {
+		return migration.Finding{Check: r.Check, Title: r.Check, Verdict: migration.Unknown,
+			Measured: "this version knows no such check", MaxAge: r.MaxAge,
+			Next: "run the version of Switchyard that the plan is from"}
+	}
 	f := migration.Finding{
 		Check:    r.Check,
 		Title:    check.Title,

@@ -204,6 +204,9 @@ func TestCriterion_noeviction_EvidenceBecomesAVerdict(t *testing.T) {
 			if !strings.Contains(item.Why, c.says) {
 				t.Fatalf("why is %q, want it to say %q", item.Why, c.says)
 			}
+			if limit := item.Findings[0].Limit; limit != policyCheck.Limit {
+				t.Fatalf("limit %q", limit)
+			}
 			if (c.want == met) != (item.Next == "") {
 				t.Fatalf("verdict %s with the next action %q", c.want, item.Next)
 			}
@@ -413,6 +416,13 @@ func TestARequirementMayWantSeveralObservationsInARow(t *testing.T) {
 			}
 			if item.Verdict != met && item.Next == "" {
 				t.Error("no next action")
+			}
+			if f := item.Findings[0]; f.Limit != policyCheck.Limit+", 3 times in a row within 24 h" {
+				t.Errorf("limit %q", f.Limit)
+			}
+			// what was measured last is what is said where that alone decides
+			if strings.HasPrefix(rule, "the newest") && strings.Contains(item.Why, "in a row") {
+				t.Errorf("says %q", item.Why)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package evidence
 
-import "github.com/switchyard-dev/switchyard/migration"
+import (
+	"testing"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
 
 var intakeRows = []row{
 	{
@@ -40,4 +44,30 @@ var intakeRows = []row{
 		want:  migration.Unknown,
 		says:  "no live app",
 	},
+	{
+		rule:  "the first of two does not",
+		facts: `{"instances":[{"instance":"i"},{"instance":"j","durable":true,"max_bytes":9}]}`,
+		want:  migration.Unmet,
+		says:  "i acknowledges an order only once it is in Redis",
+	},
+}
+
+func TestAnOrderIsKeptOnDiskOnlyWhereEveryInstanceDoesSo(t *testing.T) {
+	t.Parallel()
+	disk, none := IntakeInstance{Durable: true, Backlog: 2}, IntakeInstance{Backlog: 1}
+	for rule, c := range map[string]struct {
+		instances []IntakeInstance
+		all       bool
+		backlog   int
+	}{
+		"every one":       {[]IntakeInstance{disk, disk}, true, 4},
+		"one does not":    {[]IntakeInstance{disk, none}, false, 3},
+		"the first":       {[]IntakeInstance{none, disk}, false, 3},
+		"none is running": {nil, false, 0},
+	} {
+		sum, all := IntakeFacts{Instances: c.instances}.Totals()
+		if all != c.all || sum.Durable != c.all || sum.Backlog != c.backlog {
+			t.Errorf("%s: %v, %+v", rule, all, sum)
+		}
+	}
 }

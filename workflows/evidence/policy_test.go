@@ -47,6 +47,13 @@ var policyRows = []row{
 		want: migration.Unmet,
 		says: "evicted 3 keys since",
 	},
+	{
+		rule: "a policy that evicts is said before what it evicted",
+		facts: `{"nodes":[{"node":"a:1","policy":"allkeys-lru","evicted_keys":43,
+			"evicted_before":40}]}`,
+		want: migration.Unmet,
+		says: "a:1 is allkeys-lru (43 keys evicted since it started)",
+	},
 }
 
 func TestWhatIsEvictedCountsFromTheFirstLook(t *testing.T) {
@@ -92,6 +99,18 @@ func TestWhatIsEvictedCountsFromTheFirstLook(t *testing.T) {
 			now:  NodePolicy{Node: "b:1", Policy: "noeviction", RunID: "r1", EvictedKeys: 7},
 			last: last,
 			want: before(7),
+		},
+		"each node goes on by itself": {
+			now: NodePolicy{Node: "b:1", Policy: "noeviction", EvictedKeys: 9},
+			last: PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", EvictedBefore: before(1)},
+				{Node: "b:1", EvictedBefore: before(2)}}},
+			want: before(2),
+		},
+		"wherever it was in the list": {
+			now: NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9},
+			last: PolicyFacts{Nodes: []NodePolicy{{Node: "a:1", EvictedBefore: before(1)},
+				{Node: "b:1", EvictedBefore: before(2)}}},
+			want: before(1),
 		},
 		"whatever the policy was then": {
 			now: NodePolicy{Node: "a:1", Policy: "noeviction", EvictedKeys: 9},

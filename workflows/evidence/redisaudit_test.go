@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -32,7 +34,31 @@ var auditRows = []row{
 		rule:  "no server",
 		facts: `{"nodes":[]}`,
 		want:  migration.Unknown,
-		says:  "no server",
+		says:  "no server was audited",
+	},
+	{
+		rule: "a problem of high severity is grave",
+		facts: `{"nodes":[{"node":"a:1","findings":[{"title":"Timeout","severity":"high",
+			"state":"problem"}]}]}`,
+		want: migration.Unmet,
+		says: "Timeout on a:1",
+	},
+	{
+		rule: "every grave problem of every node is named",
+		facts: `{"nodes":[{"node":"a:1","findings":[
+			{"title":"Timeout","severity":"high","state":"problem","measured":"300 s"},
+			{"title":"Persistence","severity":"critical","state":"problem","measured":"none"}]},
+			{"node":"b:1","findings":[
+			{"title":"Password","severity":"high","state":"problem","measured":"none"}]}]}`,
+		want: migration.Unmet,
+		says: "Timeout on a:1: 300 s; Persistence on a:1: none; Password on b:1: none",
+	},
+	{
+		rule: "nothing was found of one of two nodes",
+		facts: `{"nodes":[{"node":"a:1","findings":[{"severity":"high","state":"ok"}]},
+			{"node":"b:1"}]}`,
+		want: migration.Unknown,
+		says: "unknown: b:1 (no finding of it was recorded)",
 	},
 }
 
@@ -78,5 +104,41 @@ func TestAlertsAreWhatWasWellOnce(t *testing.T) {
 	}
 	if again := look("ok").After(worse); len(again.Alerts()) != 0 {
 		t.Errorf("%+v", again.Alerts())
+	}
+}
+
+// Each finding of each node is its own: what was well on one says nothing of another.
+func TestWhatWasWellIsRememberedByNodeAndFinding(t *testing.T) {
+	t.Parallel()
+	look := func(states ...string) (f AuditFacts) {
+		for i, node := range []string{"a:1", "b:1"} {
+			f.Nodes = append(f.Nodes, NodeAudit{Node: node, Findings: []AuditFinding{
+				{ID: "timeout", Severity: "high", State: states[2*i]},
+				{ID: "aof", Severity: "low", State: states[2*i+1]}}})
+		}
+		return f
+	}
+	first := look("ok", "problem", "problem", "ok")
+	if got := first.Problems(); !maps.Equal(got, map[string]int{"low": 1, "high": 1}) {
+		t.Errorf("problems %v", got)
+	}
+	bad := look("problem", "problem", "problem", "problem").After(first)
+	alerts := func(f AuditFacts) (out []string) {
+		for _, a := range f.Alerts() {
+			out = append(out, a.Node+" "+a.Check)
+		}
+		return out
+	}
+	if got := alerts(bad); !slices.Equal(got, []string{"a:1 timeout", "b:1 aof"}) {
+		t.Errorf("alerts %v", got)
+	}
+	if got := alerts(look("problem", "unknown", "ok", "problem").After(bad)); !slices.Equal(got,
+		[]string{"a:1 timeout", "b:1 aof"}) {
+		t.Errorf("alerts that stay: %v", got)
+	}
+	other := look("ok", "problem", "problem", "ok")
+	other.Nodes[1].Node = "c:1"
+	if other.Same(first) || !look("ok", "problem", "problem", "ok").Same(first) {
+		t.Error("the same findings of another node are not the same")
 	}
 }

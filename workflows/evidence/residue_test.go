@@ -41,4 +41,10 @@ var residueRows = []row{
 		want: migration.Unknown,
 		says: "2 keys of no queue in database 0 (such as cart:0:id)",
 	},
+	{
+		rule:  "every queue that was looked at is named",
+		facts: `{"databases":[0],"queues":[{"queue":"q"},{"queue":"r"}]}`,
+		want:  migration.Met,
+		says:  "no jobs left on the source in q, r",
+	},
 }

@@ -102,4 +102,11 @@ var retriesRows = []row{
 		want:  migration.Unknown,
 		says:  "no order was rejected",
 	},
+	{
+		rule: "who kept every order was not refused one",
+		facts: `{"refused":1,"recovered":1,"applied_once":1,"kept":1,"kept_applied":1,
+			"providers":[{"provider":"COPE","kept":1},{"provider":"Stripe","refused":1}]}`,
+		want: migration.Met,
+		says: "applied once: Stripe 1",
+	},
 }

@@ -33,4 +33,22 @@ var rollbackRows = []row{
 		want:  migration.Unknown,
 		says:  "no live worker",
 	},
+	{
+		rule:  "no stage from which",
+		facts: `{"to":"dualwrite","rollback_ms":640,"workers":1}`,
+		want:  migration.Unknown,
+		says:  "nothing was rolled back",
+	},
+	{
+		rule:  "no stage to which",
+		facts: `{"from":"shadow","rollback_ms":640,"workers":1}`,
+		want:  migration.Unknown,
+		says:  "nothing was rolled back",
+	},
+	{
+		rule:  "no time",
+		facts: `{"from":"shadow","to":"dualwrite","workers":1}`,
+		want:  migration.Unknown,
+		says:  "nothing was rolled back",
+	},
 }

@@ -1,6 +1,12 @@
 package evidence
 
-import "github.com/switchyard-dev/switchyard/migration"
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+)
 
 var scanRows = []row{
 	{
@@ -52,7 +58,7 @@ var scanRows = []row{
 		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FINE",
 			"at":"q.ts:3"}]}`,
 		want: migration.Unmet,
-		says: "FINE",
+		says: "q.ts:3: FINE",
 	},
 	{
 		rule:  "nothing found proves nothing",
@@ -60,4 +66,35 @@ var scanRows = []row{
 		want:  migration.Unknown,
 		says:  "proves nothing",
 	},
+	{
+		rule: "the first of two fails",
+		facts: `{"source":"shop","files":3,"findings":[{"id":"a","verdict":"FAIL","at":"q.ts:3"},
+			{"id":"b","verdict":"PASS","at":"a.ts:1"}]}`,
+		want: migration.Unmet,
+		says: "q.ts:3: FAIL",
+	},
+}
+
+func TestAScanExpiresWithTheFirstDecisionInIt(t *testing.T) {
+	t.Parallel()
+	one, two, none := noon.Add(day), noon.Add(2*day), time.Time{}
+	for rule, c := range map[string]struct {
+		until []time.Time
+		want  time.Time
+	}{
+		"one decision":                  {[]time.Time{two}, two},
+		"the first of two":              {[]time.Time{one, two}, one},
+		"wherever it is":                {[]time.Time{two, one}, one},
+		"places that pass have none":    {[]time.Time{none, two, none}, two},
+		"without decisions it does not": {[]time.Time{none, none}, none},
+	} {
+		var f ScanFacts
+		for _, until := range c.until {
+			f.Findings = append(f.Findings, ScanFinding{DecidedUntil: until})
+		}
+		raw, err := json.Marshal(f)
+		if got := scanExpires(raw); err != nil || !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s (%v)", rule, got, c.want, err)
+		}
+	}
 }

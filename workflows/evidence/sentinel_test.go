@@ -24,7 +24,7 @@ var readinessRows = []row{
 		rule:  "no check ran",
 		facts: `{"master":"a:1","checks":[]}`,
 		want:  migration.Unknown,
-		says:  "no readiness check",
+		says:  "no readiness check ran",
 	},
 }
 
@@ -66,6 +66,11 @@ var failoverRows = []row{
 		"limit 180 s"},
 	{"the old primary was not seen to come back", failover(`{"recovered_ms":null}`),
 		migration.Unknown, "not observed"},
+	{"of two times that nobody saw the first is named",
+		failover(`{"first_write_ms":null,"blocked_ms":null}`), migration.Unknown,
+		"writes resumed after: not observed"},
+	{"nobody says who became primary", failover(`{"new_master":""}`), migration.Unmet,
+		"no new primary"},
 	{"no job was followed", failover(`{"adds":0}`), migration.Unknown, "known of 0, 5 needed"},
 	{"too few jobs were followed", failover(`{"adds":4}`), migration.Unknown, "5 needed"},
 	{"an acknowledged job never ran", failover(`{"lost_adds":1}`), migration.Unmet,

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// nobody is a witness of a world in which nobody is there.
+type nobody struct{}
+
+func (nobody) Subject(
+	context.Context, string, []migration.Aspect,
+) (migration.Subject, error) {
+	return migration.Empty(), nil
+}
+
+// What a person waived does not fail the run that meets it: a sender that sends nothing in
+// November, or keys of another program that go with the server.
+func TestARunProvesWhatAPersonWaived(t *testing.T) {
+	t.Parallel()
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "switchyard.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	now := time.Now()
+	if err := st.CreateMigration(t.Context(), migration.Migration{ID: "m", Name: "M",
+		EventDate: now, CreatedBy: "test", CreatedAt: now,
+		Plan: migration.Plan{Name: "P"}}); err != nil {
+		t.Fatal(err)
+	}
+	e := New(st, nil, nobody{}, slog.New(slog.DiscardHandler), time.Now, func(string) {})
+	c := &Call{Run: migration.Run{ID: "r", MigrationID: "m"}, engine: e}
+	prove := func() error {
+		return c.Prove(t.Context(), evidence.Retries, migration.Attested, "the journal",
+			evidence.RetryFacts{Refused: 1, Recovered: 1, AppliedOnce: 1,
+				Providers: []evidence.ProviderRetries{{Provider: "Stripe", Refused: 1},
+					{Provider: "Shopify"}}})
+	}
+	if err := prove(); err == nil || !strings.Contains(err.Error(), "unknown: Shopify") {
+		t.Errorf("nobody waived it: %v", err)
+	}
+	w, err := st.AddWaiver(t.Context(), "m", migration.Waiver{Member: "sender:Shopify", By: "grace",
+		Why: "it sends nothing in November", At: now, Until: now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := prove(); err != nil {
+		t.Errorf("grace waived it: %v", err)
+	}
+	if err := st.RevokeWaiver(t.Context(), "m", w.ID, "grace", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := prove(); err == nil {
+		t.Error("the waiver was taken back")
+	}
+}
