@@ -168,6 +168,15 @@ type Waiver struct {
 	Until     time.Time  `json:"until"`
 	RevokedBy string     `json:"revoked_by,omitempty"`
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+
+	stands bool
+}
+
+// Standing gives the waiver of something that is done: its end ends nothing any more. Whoever
+// signed it may still revoke it.
+func (w Waiver) Standing() Waiver {
+	w.stands = true
+	return w
 }
 
 // Bounds of a waiver.
@@ -180,7 +189,8 @@ const (
 
 // Counts reports whether the waiver counts at a time.
 func (w Waiver) Counts(now time.Time) bool {
-	return w.RevokedAt == nil && !w.At.After(now.Add(time.Minute)) && now.Before(w.Until)
+	return w.RevokedAt == nil && !w.At.After(now.Add(time.Minute)) &&
+		(w.stands || now.Before(w.Until))
 }
 
 // Check reports what is wrong with a waiver that somebody wants to sign now.

@@ -41,7 +41,7 @@ func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
 	if v.World, err = r.world.Known(ctx, mid); err != nil {
 		return v, err
 	}
-	if v.Waivers, err = r.store.Waivers(ctx, mid, &v.At); err != nil {
+	if v.Waivers, err = r.store.Waivers(ctx, mid, nil); err != nil {
 		return v, err
 	}
 	basis := v.Basis()

@@ -19,6 +19,7 @@ var backupCheck = New(Check{
 	MaxAge: 7 * day,
 	About:  []migration.Aspect{migration.AspectSource},
 	Undone: true,
+	Gone:   true,
 }, coverBackup, judgeBackup)
 
 // BackupFacts is the evidence of Backup.

@@ -43,6 +43,9 @@ type Check struct {
 	// there. Once the cutover is complete, neither age nor a change of its world voids it;
 	// it does again as soon as the queue leaves complete.
 	Spent bool
+	// Gone: it is about servers that are to be deleted. Once the check Off says that they are,
+	// it stands as it was.
+	Gone bool
 	// Watched: once it was shown the monitor observes it again by itself, at any stage.
 	Watched bool
 	// Told: what is judged are the app's own words, such as its journal. They are never more

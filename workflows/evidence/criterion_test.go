@@ -13,13 +13,13 @@ func TestWhatWaitsForWhatWaitsIsSettledInAnyOrder(t *testing.T) {
 	t.Parallel()
 	all := []migration.Criterion{
 		{ID: "noeviction", Requires: []migration.Requirement{
-			{Check: Policy, MaxAge: time.Hour, Until: "backed-up"}}},
-		{ID: "backed-up", Requires: []migration.Requirement{
-			{Check: Backup, MaxAge: time.Hour, Until: "gone"}}},
+			{Check: Policy, MaxAge: time.Hour, Until: "validated"}}},
+		{ID: "validated", Requires: []migration.Requirement{
+			{Check: DualWrite, MaxAge: time.Hour, Until: "gone"}}},
 		{ID: "gone", Requires: []migration.Requirement{{Check: Off, MaxAge: time.Hour}}},
 	}
 	old := latest(seen(Policy, policyMet, 5*time.Hour), seen(Off, offMet, time.Minute),
-		seen(Backup, `{"file":"a.gz","keys":1,"sha256":"ab","verified":true}`, 5*time.Hour))
+		seen(DualWrite, dualWriteMet, 5*time.Hour))
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {0, 2, 1}} {
 		var p migration.Plan
 		for _, i := range order {
@@ -29,7 +29,7 @@ func TestWhatWaitsForWhatWaitsIsSettledInAnyOrder(t *testing.T) {
 		if got := Evaluate(p, b); got.MetCount() != 3 {
 			t.Errorf("%v: %+v", order, got)
 		}
-		b.Latest = latest(old[Policy], old[Backup], seen(Off, offMet, 2*time.Hour))
+		b.Latest = latest(old[Policy], old[DualWrite], seen(Off, offMet, 2*time.Hour))
 		if got := Evaluate(p, b); got.MetCount() != 0 {
 			t.Errorf("%v: nothing begins it, but %+v", order, got)
 		}
@@ -38,10 +38,47 @@ func TestWhatWaitsForWhatWaitsIsSettledInAnyOrder(t *testing.T) {
 		{ID: "a", Requires: []migration.Requirement{
 			{Check: Policy, MaxAge: time.Hour, Until: "b"}}},
 		{ID: "b", Requires: []migration.Requirement{
-			{Check: Backup, MaxAge: time.Hour, Until: "a"}}},
+			{Check: DualWrite, MaxAge: time.Hour, Until: "a"}}},
 	}}
 	if got := Evaluate(each, basis(noon, old, nil)); got.MetCount() != 0 {
 		t.Errorf("two that wait for each other are met by nothing else: %+v", got)
+	}
+}
+
+// What somebody decided about a server that was deleted since is not opened again by the end of
+// the decision; a decision that had ended before is none.
+func TestADecisionAboutWhatIsGoneOutlastsItsEnd(t *testing.T) {
+	t.Parallel()
+	const key = "residue:source/db1/other keys"
+	facts := `{"queues":[{"queue":"orders","pending":0,"moved":1}],"databases":[0,1],
+		"unknown":[{"member":"db1/other keys","database":1,"keys":1}]}`
+	residue := seen(Residue, facts, 30*day)
+	signed := func(until time.Duration) migration.Waiver {
+		return migration.Waiver{Member: key, By: "ada", Why: "exported last week",
+			At: noon.Add(-31 * day), Until: noon.Add(-30 * day).Add(until)}
+	}
+	revoked := signed(time.Hour)
+	revoked.RevokedAt = &noon
+	for _, tc := range []struct {
+		rule   string
+		off    string // facts
+		waiver migration.Waiver
+		want   migration.Verdict
+	}{
+		{"the servers are off", offMet, signed(time.Hour), met},
+		{"they are not", offUnmet, signed(time.Hour), unknown},
+		{"the decision had ended before", offMet, signed(-time.Hour), unknown},
+		{"it was revoked", offMet, revoked, unknown},
+		{"nobody decided", offMet, migration.Waiver{}, unknown},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			b := basis(noon, latest(residue, seen(Off, tc.off, time.Hour)), nil)
+			b.Waivers = []migration.Waiver{tc.waiver}
+			if got := Find(Residue, b); got.Verdict != tc.want {
+				t.Errorf("%s: %s", got.Verdict, got.Measured)
+			}
+		})
 	}
 }
 

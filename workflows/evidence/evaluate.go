@@ -140,8 +140,9 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 		return f
 	}
 	last.Proof = check.Basis(last.Proof) // earlier versions stored the app's word as observed
-	f.Evidence, f.Settled = &last, e.settled[r.Until] || check.Spent && e.Complete
-	f.Asked = check.Asked(last.Facts, e.Waivers, e.At)
+	f.Evidence, f.Settled = &last, e.settled[r.Until] || check.Spent && e.Complete ||
+		check.Gone && Find(Off, e.Basis).Verdict == migration.Met
+	f.Asked = check.Asked(last.Facts, e.waivers(last, f.Settled), e.At)
 	f.Verdict, f.Measured = e.weigh(check, r, last, f.Settled)
 	if _, _, err := check.rule(last.Facts); errors.Is(err, errForm) {
 		f.Next = check.Again()
@@ -156,7 +157,7 @@ func (e evaluation) find(check Check, r migration.Requirement) migration.Finding
 func (e evaluation) weigh(
 	check Check, r migration.Requirement, ev migration.Evidence, settled bool,
 ) (migration.Verdict, string) {
-	met, measured, err := check.JudgeWaived(ev.Facts, e.Waivers, e.At)
+	met, measured, err := check.JudgeWaived(ev.Facts, e.waivers(ev, settled), e.At)
 	expiredAgo, expired := check.expired(ev.Facts, e.At)
 	age := e.At.Sub(ev.ObservedAt)
 	switch {
@@ -183,6 +184,21 @@ func (e evaluation) weigh(
 		return verdict, measured + "; " + why
 	}
 	return migration.Met, measured
+}
+
+// waivers are those by which evidence is judged. What is settled keeps those that were in force
+// after it was gathered: it is done, and their end does not undo it.
+func (e evaluation) waivers(ev migration.Evidence, settled bool) []migration.Waiver {
+	if !settled {
+		return e.Waivers
+	}
+	out := slices.Clone(e.Waivers)
+	for i, w := range out {
+		if w.Until.After(ev.ObservedAt) {
+			out[i] = w.Standing()
+		}
+	}
+	return out
 }
 
 // repeated adds to a finding how many observations in a row held. Observations of one run

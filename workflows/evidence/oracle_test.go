@@ -11,11 +11,12 @@ import (
 
 // promise is what docs/guarantees.md says of evidence of one check: what is there must be what
 // it is about, for how long it counts where no plan says, and whether it goes with its run
-// (undone) or stands once the cutover is complete (spent).
+// (undone), or stands once the cutover is complete (spent) or the old servers are off (gone).
 type promise struct {
 	about         []migration.Aspect
 	age           time.Duration
 	undone, spent bool
+	gone          bool
 }
 
 const (
@@ -43,10 +44,10 @@ var promised = map[string]promise{
 		spent: true},
 	Rollback: {about: []migration.Aspect{target, app, setup}, age: 30 * day, spent: true},
 	Ledger:   {age: 15 * time.Minute},
-	Residue:  {about: []migration.Aspect{source}, age: day, undone: true},
-	Quiet:    {about: []migration.Aspect{source}, age: 7 * day, undone: true},
-	Fence:    {about: []migration.Aspect{source}, age: 7 * day, undone: true},
-	Backup:   {about: []migration.Aspect{source}, age: 7 * day, undone: true},
+	Residue:  {about: []migration.Aspect{source}, age: day, undone: true, gone: true},
+	Quiet:    {about: []migration.Aspect{source}, age: 7 * day, undone: true, gone: true},
+	Fence:    {about: []migration.Aspect{source}, age: 7 * day, undone: true, gone: true},
+	Backup:   {about: []migration.Aspect{source}, age: 7 * day, undone: true, gone: true},
 	Off:      {age: day, undone: true},
 }
 
@@ -62,15 +63,18 @@ const (
 // worth says whether evidence speaks for what is there now, under a limit of age.
 func (w *truth) worth(t told, age time.Duration, settled bool) worth {
 	p := promised[t.Check]
+	settled = settled || p.spent && w.complete || p.gone && w.off()
 	switch {
 	case t.says == unmet:
 		return broken
-	case t.says != met || slices.ContainsFunc(t.doubts, w.doubted) ||
+	case t.says != met || slices.ContainsFunc(t.doubts, func(member string) bool {
+		return w.doubted(member, t.ObservedAt, settled)
+	}) ||
 		t.ObservedAt.Sub(w.now) > time.Minute:
 		return mute
 	case p.undone && w.undone[t.RunID]:
 		return broken
-	case settled || p.spent && w.complete:
+	case settled:
 		return says
 	case age > 0 && w.now.Sub(t.ObservedAt) > age,
 		!t.until.IsZero() && !w.now.Before(t.until):
@@ -88,12 +92,17 @@ func (w *truth) worth(t told, age time.Duration, settled bool) worth {
 	return says
 }
 
-// doubted: nobody waives that member now.
-func (w *truth) doubted(member string) bool {
+// doubted: nobody waives that member now, or has, of what is settled, since it was seen.
+func (w *truth) doubted(member string, seen time.Time, settled bool) bool {
 	return !slices.ContainsFunc(w.waivers, func(d migration.Waiver) bool {
 		return d.Member == member && d.RevokedAt == nil && d.At.Sub(w.now) <= time.Minute &&
-			d.Until.After(w.now)
+			(d.Until.After(w.now) || settled && d.Until.After(seen))
 	})
+}
+
+// off: the old servers are.
+func (w *truth) off() bool {
+	return w.allows(migration.Requirement{Check: Off, MaxAge: promised[Off].age}, nil)
 }
 
 // allows says whether a requirement may be green, where settled are the criteria that are.

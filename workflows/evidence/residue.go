@@ -18,6 +18,7 @@ var residueCheck = New(Check{
 	MaxAge:  day,
 	About:   []migration.Aspect{migration.AspectSource},
 	Undone:  true,
+	Gone:    true,
 	Watched: true,
 }, ResidueFacts.Coverage, judgeResidue)
 

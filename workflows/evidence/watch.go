@@ -20,6 +20,7 @@ var quietCheck = New(Check{
 	MaxAge: 7 * day,
 	About:  []migration.Aspect{migration.AspectSource},
 	Undone: true,
+	Gone:   true,
 }, coverWatch, judgeQuiet)
 
 // Fence is the id of the check of a source that refuses writes.
@@ -33,6 +34,7 @@ var fenceCheck = New(Check{
 	MaxAge: 7 * day,
 	About:  []migration.Aspect{migration.AspectSource},
 	Undone: true,
+	Gone:   true,
 }, coverWatch, judgeFence)
 
 // WatchFacts is the evidence of Quiet and Fence: for how long who used the old servers.
