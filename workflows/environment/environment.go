@@ -96,6 +96,7 @@ func Open(o Options) (*Environment, error) {
 		Clients:  e.Clients,
 		latest:   o.Store.LatestEvidence,
 		scanOnly: cfg.Drill.ScanOnly,
+		queues:   cfg.Queues,
 		now:      o.Now,
 	}
 	e.Vars = cfg.ConfigVars(hc, e.Workers.attestsVar)

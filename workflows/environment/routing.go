@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
 // Routing reads and writes what tells workers where to go: the routing flags of a
@@ -53,6 +54,26 @@ func (f *Routing) Since(
 	r.Revision = now.Revision
 	since, err = f.FlagTime(ctx, mid, flags.RevisionOf(doc.Flags[migration.StageFlag(f.queues[0])]))
 	return r, since, err
+}
+
+// Queues gives what the flags say of each routed queue. They move together, but a queue that was
+// added to the configuration has no flags until the next move.
+func (f *Routing) Queues(ctx context.Context, mid string) ([]progress.QueueRouting, error) {
+	doc := &flags.Document{}
+	now, err := f.store.FlagSetRevision(ctx, mid, 0)
+	switch {
+	case err == nil:
+		if doc, err = flags.Parse(now.Definition); err != nil {
+			return nil, err
+		}
+	case migration.KindOf(err) != migration.NotFound:
+		return nil, err
+	}
+	out := make([]progress.QueueRouting, len(f.queues))
+	for i, q := range f.queues {
+		out[i] = progress.QueueRouting{Queue: q, Routing: flags.ReadRouting(doc, q)}
+	}
+	return out, nil
 }
 
 // Set writes the routing as one revision of the flag set and serves it. The revision is

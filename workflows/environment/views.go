@@ -29,6 +29,9 @@ func (r *Views) Read(ctx context.Context, mid string) (progress.View, error) {
 	if v.Routing, v.StageSince, err = r.routing.Since(ctx, mid); err != nil {
 		return v, err
 	}
+	if v.Queues, err = r.routing.Queues(ctx, mid); err != nil {
+		return v, err
+	}
 	if v.Latest, err = r.store.LatestEvidence(ctx, mid); err != nil {
 		return v, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Workers struct {
 	Clients  *Clients
 	latest   func(ctx context.Context, mid string) (map[string]migration.Evidence, error)
 	scanOnly []string
+	queues   []string // that are routed, by name or prefix:name
 	now      func() time.Time
 }
 
@@ -348,6 +350,14 @@ func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.Attesta
 		slices.Concat(AttestedQueues(facts), last.Attested),
 		w.scanOnly,
 	)
+	for _, q := range w.queues {
+		// what is attested is a queue's name without its prefix
+		if !slices.ContainsFunc(slices.Concat(AttestedQueues(facts), last.Attested),
+			func(name string) bool { return q == name || strings.HasSuffix(q, ":"+name) }) &&
+			!slices.Contains(facts.Unattested, q) {
+			facts.Unproduced = append(facts.Unproduced, q)
+		}
+	}
 	return facts, nil
 }
 

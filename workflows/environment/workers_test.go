@@ -45,7 +45,9 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 
 func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 	t.Parallel()
-	b := openRig(t, config.Default())
+	cfg := config.Default()
+	cfg.Queues = []string{"orders"}
+	b := openRig(t, cfg)
 	b.clk.advance(10 * time.Second) // everybody had the time to be heard
 	attestProducers(t, b.Workers.Fleet, "web.1", "orders")
 	want := func(met bool, says string) {
@@ -116,5 +118,29 @@ func TestQueuesOfTheSourceThatNobodyAttestsAreNamed(t *testing.T) {
 	if should, only := Unattested(evidence.ScanFacts{}, nil, []string{"reports"}); should != nil ||
 		only != nil {
 		t.Errorf("without a scan: %q, %q", should, only)
+	}
+}
+
+// A routed queue of which nobody attests a producer is not part of what was shown.
+func TestEveryRoutedQueueNeedsAProducerThatAttests(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	cfg.Queues = []string{"orders", "shop:refunds"}
+	b := openRig(t, cfg)
+	b.clk.advance(10 * time.Second) // everybody had the time to be heard
+	for _, tc := range []struct {
+		attests []string
+		want    []string
+	}{
+		{[]string{"orders"}, []string{"shop:refunds"}},
+		{[]string{"orders", "refunds"}, nil},
+		{[]string{"funds", "refunds"}, []string{"orders"}},
+	} {
+		attestProducers(t, b.Workers.Fleet, "web.1", tc.attests...)
+		facts, err := b.Workers.Attestation(t.Context(), mid)
+		ok(t, err)
+		if !slices.Equal(facts.Unproduced, tc.want) {
+			t.Errorf("%v attested: %v, want %v", tc.attests, facts.Unproduced, tc.want)
+		}
 	}
 }

@@ -33,6 +33,9 @@ type AttestationFacts struct {
 	// Unattested are queues of which the scanned source makes a producer, and of which no
 	// app attests one, now or at the last drill.
 	Unattested []string `json:"unattested,omitempty"`
+	// Unproduced are routed queues of which no app attests a producer: nobody knows what their
+	// adds do while Redis is down.
+	Unproduced []string `json:"unproduced,omitempty"`
 	// ScanOnly are such queues too, but of commands that end, by the configuration.
 	ScanOnly []string `json:"scan_only,omitempty"`
 	// Asked is every worker that should attest. Facts of earlier versions have none.
@@ -65,6 +68,10 @@ func coverAttestation(f AttestationFacts) migration.Coverage {
 		c.Members = append(c.Members, migration.Member{Key: "producer:scan/" + q, Name: q,
 			Why: "the source makes a producer that no app attests"})
 	}
+	for _, q := range f.Unproduced {
+		c.Members = append(c.Members, migration.Member{Key: "producer:routed/" + q, Name: q,
+			Why: "it is routed, and no app attests a producer of it"})
+	}
 	return c
 }
 
@@ -83,6 +90,10 @@ func judgeAttestation(f AttestationFacts) (bool, string, error) {
 				"failing when Redis is down", nil
 		case p.CommandTimeoutMS <= 0:
 			return false, where + " has no commandTimeout: an add hangs on a frozen server", nil
+		case p.CommandTimeoutMS > longestWaitMS:
+			return false, fmt.Sprintf("%s has a commandTimeout of %s: no payment provider waits "+
+				"longer than %s for an answer", where, seconds(p.CommandTimeoutMS),
+				seconds(longestWaitMS)), nil
 		case p.SkipWaitingForReady == nil:
 			return false, "", fmt.Errorf("%s does not say whether skipWaitingForReady is on",
 				where)

@@ -48,7 +48,12 @@ type BackupFacts struct {
 }
 
 func coverBackup(f BackupFacts) migration.Coverage {
-	return migration.One("backup", f.File, migration.Truth(f.SHA256 != ""), "")
+	c := migration.One("backup", f.File, migration.Truth(f.SHA256 != ""), "")
+	if f.SHA256 != "" && f.Keys <= 0 {
+		c.Members[0] = migration.Member{Key: "backup:empty", Name: "the source",
+			Why: "it held no key: whether it was really empty, a person has to say"}
+	}
+	return c
 }
 
 func judgeBackup(f BackupFacts) (bool, string, error) {

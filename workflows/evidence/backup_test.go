@@ -10,6 +10,12 @@ var backupRows = []row{
 		says:  "12 keys",
 	},
 	{
+		rule:  "of an empty server",
+		facts: `{"file":"a.gz","sha256":"ab","verified":true}`,
+		want:  migration.Unknown,
+		says:  "it held no key",
+	},
+	{
 		rule: "restored",
 		facts: `{"file":"a.rdb","method":"replication","keys":12,"sha256":"ab","verified":true,
 			"restored":true}`,

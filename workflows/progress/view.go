@@ -18,7 +18,9 @@ const GateResidue = "residue"
 // View is everything that decides what may be done next, read at one time.
 type View struct {
 	Migration migration.Migration
-	Routing   migration.Routing
+	Routing   migration.Routing // of the first routed queue
+	// Queues is what the flags say of each routed queue.
+	Queues []QueueRouting
 	// StageSince is when the stage was last changed.
 	StageSince time.Time
 	// Latest is the newest evidence of each check.
@@ -34,6 +36,12 @@ type View struct {
 	At      time.Time
 }
 
+// QueueRouting is what the flags say of one queue.
+type QueueRouting struct {
+	Queue   string
+	Routing migration.Routing
+}
+
 // Basis is what verdicts on a check rest on.
 func (v View) Basis() evidence.Basis {
 	b := evidence.Basis{
@@ -43,7 +51,7 @@ func (v View) Basis() evidence.Basis {
 		Waivers: v.Waivers,
 		Undone:  map[string]bool{},
 
-		Complete: v.Routing.Stage == migration.StageComplete,
+		Complete: v.at(migration.StageComplete).Verdict() == migration.Met,
 	}
 	for _, r := range v.Runs {
 		b.Undone[r.ID] = r.RolledBackBy != "" ||
@@ -442,8 +450,40 @@ func (v View) SourceThere() migration.Gate {
 func (v View) StageGate(title, limit, next string, stages ...migration.Stage) migration.Gate {
 	return migration.Claim{
 		ID: "stage", Title: title, Measured: v.Routing.String(), Limit: limit, Next: next,
-		Asked: migration.Coverage{Found: "the flags"},
-	}.About("flag", "stage", slices.Contains(stages, v.Routing.Stage), nil)
+		Asked: v.at(stages...),
+	}.Gate()
+}
+
+// at covers every routed queue: whether it is at one of the stages.
+func (v View) at(stages ...migration.Stage) migration.Coverage {
+	queues := v.Queues
+	if len(queues) == 0 {
+		queues = []QueueRouting{{Queue: "the routed queues", Routing: v.Routing}}
+	}
+	c := migration.Coverage{Of: "routed queue", Found: "the flags"}
+	for _, q := range queues {
+		c.Members = append(c.Members, migration.Member{Key: "queue:routed/" + q.Queue,
+			Name: q.Queue, Verdict: migration.Truth(slices.Contains(stages, q.Routing.Stage)),
+			Why: q.Routing.String()})
+	}
+	return c
+}
+
+// TogetherGate is the gate that every routed queue is where the first one is.
+func (v View) TogetherGate() migration.Gate {
+	c := migration.Claim{
+		ID: "together", Title: "Every routed queue is at the same stage",
+		Limit: v.Routing.String(),
+		Next: "move back to a stage where all of them may be: a move sets the flags of every " +
+			"queue",
+		Asked: v.at(v.Routing.Stage),
+	}
+	for i, q := range v.Queues {
+		if q.Routing.Ramp != v.Routing.Ramp {
+			c.Asked.Members[i].Verdict = migration.Unmet
+		}
+	}
+	return c.Gate()
 }
 
 // SourceIs is the gate that the queues are on one of the sources.

@@ -30,7 +30,7 @@ var Holding = map[string]string{
 	evidence.Quiet:     `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
 	evidence.Fence: `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,
 		"over":true,"knocks":[{"addr":"c:1"}]}`,
-	evidence.Backup: `{"sha256":"x","verified":true}`,
+	evidence.Backup: `{"sha256":"x","keys":1,"verified":true}`,
 	evidence.Off:    `{"servers":[{"status":"deleted"}]}`,
 }
 

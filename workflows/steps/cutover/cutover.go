@@ -357,6 +357,7 @@ func (s Parts) forwardGates(
 ) []migration.Gate {
 	gates := []migration.Gate{
 		v.SourceThere(),
+		v.TogetherGate(),
 		s.Workers.Gate(ctx, v.Migration.ID, v.Routing.Revision, true),
 		// the first copy claims nothing of orders that there were
 		s.Journal.Gate(m.To != migration.StageDualWrite),

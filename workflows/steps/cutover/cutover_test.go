@@ -274,6 +274,17 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 					return nil
 				})
 			}},
+		{rule: "a second routed queue has no flags yet", move: toLive, red: "together",
+			make: func(_ *testing.T, _ *rig, v *progress.View) {
+				v.Queues = append(v.Queues, progress.QueueRouting{Queue: "refunds",
+					Routing: migration.Routing{Stage: migration.StageDualWrite}})
+			}},
+		{rule: "a second routed queue has another share", move: toLive, red: "together",
+			make: func(_ *testing.T, _ *rig, v *progress.View) {
+				at := v.Routing
+				at.Ramp++
+				v.Queues = append(v.Queues, progress.QueueRouting{Queue: "refunds", Routing: at})
+			}},
 		{rule: "the way back was never tried", move: toLive, red: "check:" + evidence.Rollback,
 			make: func(_ *testing.T, _ *rig, v *progress.View) { v.Latest = nil }},
 	} {
@@ -302,7 +313,12 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 }
 
 // atShadow has the queue stand where the app adds copies on the target.
-func atShadow(_ *testing.T, _ *rig, v *progress.View) { v.Routing.Stage = migration.StageShadow }
+func atShadow(_ *testing.T, _ *rig, v *progress.View) {
+	v.Routing.Stage = migration.StageShadow
+	for i := range v.Queues {
+		v.Queues[i].Routing.Stage = migration.StageShadow
+	}
+}
 
 // refused are webhooks that were answered with 503.
 func refused(n int) []map[string]any {
