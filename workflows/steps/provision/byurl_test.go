@@ -186,8 +186,8 @@ func TestATargetAtAURLIsNotKnownToBeAnotherServerWhileASourceDoesNotAnswer(t *te
 	rig.source.Kill()
 	plan, err := rig.Plan(t.Context(), migration.StepProvision, migration.Params{})
 	ok(t, err)
-	if g := gate(t, plan, "apart"); g.OK || !strings.Contains(g.Measured, "not known of "+
-		rig.source.Addr()) {
+	if g := gate(t, plan, "apart"); g.OK || g.Verdict != migration.Unknown ||
+		!strings.Contains(g.Measured, "nobody could ask "+rig.source.Addr()) {
 		t.Errorf("%+v", g)
 	}
 }
