@@ -19,7 +19,7 @@ import (
 
 // pathTimeout bounds the browser's path, and the test with it: it takes about five minutes on
 // two cores.
-const pathTimeout = 12 * time.Minute
+const pathTimeout = 18 * time.Minute
 
 // TestBrowserClicksTheWholePath works through a whole migration in a browser, on a twin of its
 // own. See e2e/path.mjs for what it looks at.

@@ -41,7 +41,7 @@ func rehearsal(
 	case <-ended: //nolint:errcheck // its report is judged below
 	case <-t.Context().Done():
 		t.Fatalf("the rehearsal does not end:\n%s", out.String())
-	case <-time.After(12 * time.Minute):
+	case <-time.After(16 * time.Minute):
 		t.Fatalf("the rehearsal does not end:\n%s", out.String())
 	}
 	t.Logf("%s", out.String())
