@@ -52,6 +52,7 @@ type commands struct {
 	Ledger   ledgerCmd   `cmd:"" help:"Show whether an order is lost or was processed twice."`
 	Jobs     jobsCmd     `cmd:"" help:"Find and change jobs on both sides."`
 	Waivers  waiversCmd  `cmd:"" help:"List, sign and revoke waivers of what is unknown."`
+	Confirm  confirmCmd  `cmd:"" help:"Stand by an accepted exception of the submitted scan."`
 	Flags    flagsCmd    `cmd:"" help:"List, check, import, export, kill and roll back flags."`
 	Keys     keysCmd     `cmd:"" help:"Manage the keys of programs that read flags."`
 

@@ -117,3 +117,24 @@ func writeSARIF(name string, r scan.Report) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return scan.WriteSARIF(f, r, version)
 }
+
+// confirmCmd makes a decision count that the submitted scan has from its file.
+type confirmCmd struct {
+	remote
+	Finding string `arg:"" help:"ID of the finding, as switchyard scan prints it."`
+}
+
+// Help tells whose word counts.
+func (confirmCmd) Help() string {
+	return "Anybody can write a name into the file of exceptions: one counts once the account " +
+		"that it names submits the scan, or a signed-in engineer confirms it."
+}
+
+// Run confirms as the account that is signed in.
+func (c confirmCmd) Run(s *shell) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	return client.ConfirmScanDecision(s.ctx, mid, c.Finding)
+}

@@ -19,6 +19,7 @@ func (s *Server) breakerRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/m/:mid/breaker", site.Session, s.breaker),
 		site.Post("/m/:mid/scans", site.Engineer, s.scanForm),
+		site.Post("/m/:mid/scans/decisions/:finding", site.Engineer, s.confirmScan),
 		site.Get(apiMigration+"/breaker", site.Session, s.apiBreaker),
 		site.Post(apiMigration+"/scans", site.Engineer, s.apiSubmitScan),
 		site.Post(apiMigration+"/scans/decisions/:finding", site.Engineer, s.apiConfirmScan),
@@ -57,6 +58,20 @@ func (s *Server) scanForm(c *fiber.Ctx) error {
 	}
 	if err != nil {
 		n, err := site.Refused(c, "The scan is not kept", err)
+		if err != nil {
+			return err
+		}
+		return s.breakerWith(c, n)
+	}
+	return c.Redirect(ui.URL(mid, "breaker"), fiber.StatusSeeOther)
+}
+
+// confirmScan stands by a decision of the submitted file, in the name of who is signed in.
+func (s *Server) confirmScan(c *fiber.Ctx) error {
+	mid := c.Params("mid")
+	err := s.Control.ConfirmScanDecision(c.UserContext(), site.Actor(c), mid, c.Params("finding"))
+	if err != nil {
+		n, err := site.Refused(c, "The decision is not confirmed", err)
 		if err != nil {
 			return err
 		}

@@ -63,9 +63,13 @@ func (f ScanFinding) Open() bool {
 	return f.Verdict != "PASS" && (f.Verdict != "REVIEW" || !decided)
 }
 
-// unconfirmed says that a decision is in the file alone.
+// Unconfirmed reports whether a decision is in the file alone.
+func (f ScanFinding) Unconfirmed() bool {
+	return f.Verdict == "REVIEW" && f.DecidedBy != "" && f.ConfirmedBy == ""
+}
+
 func (f ScanFinding) unconfirmed() string {
-	if f.Verdict != "REVIEW" || f.DecidedBy == "" || f.ConfirmedBy != "" {
+	if !f.Unconfirmed() {
 		return ""
 	}
 	return fmt.Sprintf(" (accepted by %s, as the file says: it counts once %s submits it, or an "+
