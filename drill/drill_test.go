@@ -84,7 +84,7 @@ func TestTheMatrixShowsTheTrueDifferencesOfTheOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := drill.Limits{Answer: 6 * time.Second, Recover: 25 * time.Second}
+	limits := drill.Limits{Answer: 9 * time.Second, Recover: 25 * time.Second}
 	for _, breaker := range []string{"on", "flag", "off"} {
 		t.Run(breaker, func(t *testing.T) {
 			t.Parallel()
