@@ -448,10 +448,12 @@ func (v View) SourceThere() migration.Gate {
 
 // StageGate is the gate that the queue is at one of the stages, as limit says it.
 func (v View) StageGate(title, limit, next string, stages ...migration.Stage) migration.Gate {
-	return migration.Claim{
-		ID: "stage", Title: title, Measured: v.Routing.String(), Limit: limit, Next: next,
-		Asked: v.at(stages...),
-	}.Gate()
+	c := migration.Claim{ID: "stage", Title: title, Limit: limit, Next: next,
+		Asked: v.at(stages...)}
+	if len(v.Queues) < 2 {
+		c.Measured = v.Routing.String()
+	}
+	return c.Gate()
 }
 
 // at covers every routed queue: whether it is at one of the stages.
