@@ -77,7 +77,8 @@ func (f *Routing) Queues(ctx context.Context, mid string) ([]progress.QueueRouti
 }
 
 // Set writes the routing as one revision of the flag set and serves it. The revision is
-// what workers must acknowledge.
+// what workers must acknowledge. A move back takes no queue forward: one that is not as far yet,
+// since it was added to the configuration in the middle of a cutover, stays where it is.
 func (f *Routing) Set(
 	ctx context.Context,
 	mid string,
@@ -101,8 +102,14 @@ func (f *Routing) Set(
 				after.Flags = map[string]flags.Flag{}
 			}
 			after.Flags[migration.FlagSource] = flags.SourceFlag(r.Source)
+			move := migration.StageMove{To: r.Stage, Ramp: r.Ramp}
+			back := !flags.ReadRouting(before, f.queues[0]).Forward(move)
 			for _, q := range f.queues {
-				maps.Copy(after.Flags, flags.RoutingFlags(q, r))
+				to := r
+				if own := flags.ReadRouting(before, q); back && own.Forward(move) {
+					to.Stage, to.Ramp = own.Stage, own.Ramp
+				}
+				maps.Copy(after.Flags, flags.RoutingFlags(q, to))
 			}
 			if now == nil {
 				before = nil

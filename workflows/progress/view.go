@@ -476,15 +476,18 @@ func (v View) TogetherGate() migration.Gate {
 	c := migration.Claim{
 		ID: "together", Title: "Every routed queue is at the same stage",
 		Limit: v.Routing.String(),
-		Next: "move back to a stage where all of them may be: a move sets the flags of every " +
-			"queue",
 		Asked: v.at(v.Routing.Stage),
 	}
+	least := v.Routing
 	for i, q := range v.Queues {
 		if q.Routing.Ramp != v.Routing.Ramp {
 			c.Asked.Members[i].Verdict = migration.Unmet
 		}
+		if q.Routing.Forward(migration.StageMove{To: least.Stage, Ramp: least.Ramp}) {
+			least = q.Routing
+		}
 	}
+	c.Next = fmt.Sprintf("move back to %s: from there they go forward together", least)
 	return c.Gate()
 }
 
