@@ -168,16 +168,20 @@ type herokuBackend struct{ t *Twin }
 func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[string]string) error {
 	b.t.mu.Lock()
 	b.t.appVars = vars
-	app := b.t.app
 	b.t.mu.Unlock()
-	if app != nil {
+	b.t.restartApps()
+	return nil
+}
+
+// restartApps restarts every instance of the app, in the background.
+func (t *Twin) restartApps() {
+	for _, app := range t.apps() {
 		go func() {
 			if err := app.again(15 * time.Second); err != nil && !errors.Is(err, errRetired) {
-				b.t.log.Error("the ingestion app does not start", "err", err)
+				t.log.Error("the ingestion app does not start", "err", err)
 			}
 		}()
 	}
-	return nil
 }
 
 // appConfig is the app's configuration as it is before the managed Redis exists.

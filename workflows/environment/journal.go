@@ -181,6 +181,27 @@ func (t *Journal) Position() int64 {
 	return t.epochs[t.sources[0].epoch].Next
 }
 
+// Head is an address at which a journal is read, and how far that was.
+type Head struct {
+	App   App
+	After int64
+}
+
+// Heads are those of every instance: what each journal gets from now on comes after.
+func (t *Journal) Heads() []Head {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Head
+	for _, s := range t.sources {
+		h := Head{App: App{s.client}}
+		if e := t.epochs[s.epoch]; e != nil {
+			h.After = e.Next
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
 // SoFar gives the ledger as it is, and up to when it is known (unix ms; 0: not at all), which
 // is as far as the journal that was read the least.
 func (t *Journal) SoFar() (*ledger.Journal, int64) {

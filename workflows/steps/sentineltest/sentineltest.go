@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,7 +164,7 @@ func (s Parts) plannedFailover(ctx context.Context, c *engine.Call) (any, error)
 			return nil, err
 		}
 		a.FailoverFacts = failoverFacts(report, firstAdd)
-		if err := probe.followed(ctx, c, s.App, &a.FailoverFacts); err != nil {
+		if err := probe.followed(ctx, c, &a.FailoverFacts); err != nil {
 			return nil, err
 		}
 		if err := c.Remember(ctx, a); err != nil {
@@ -262,7 +263,7 @@ func (s Parts) measureAutomatic(ctx context.Context, c *engine.Call, a *attempt)
 		}
 		return err
 	}
-	if err := probe.followed(ctx, c, s.App, &a.FailoverFacts); err != nil {
+	if err := probe.followed(ctx, c, &a.FailoverFacts); err != nil {
 		return err
 	}
 	return c.Remember(ctx, *a)
@@ -307,7 +308,7 @@ func failoverFacts(
 // probe offers a canary job to the app several times a second and notes what became of it:
 // what a webhook would have met.
 type probe struct {
-	from   int64 // the app's journal before the first one
+	heads  []environment.Head // the journal of each instance before the first one
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	mu     sync.Mutex
@@ -322,7 +323,7 @@ type probed struct {
 
 func startProbe(ctx context.Context, s Parts) *probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &probe{from: s.Journal.Position(), cancel: cancel}
+	p := &probe{heads: s.Journal.Heads(), cancel: cancel}
 	p.done.Go(func() {
 		for ctx.Err() == nil {
 			sent := time.Now()
@@ -414,10 +415,9 @@ const stalledLimit = 60 * time.Second
 func (p *probe) followed(
 	ctx context.Context,
 	c *engine.Call,
-	app environment.App,
 	facts *evidence.FailoverFacts,
 ) error {
-	known, err := p.outcomes(ctx, app, stalledLimit, facts)
+	known, err := p.outcomes(ctx, stalledLimit, facts)
 	switch {
 	case err != nil:
 		return err
@@ -442,7 +442,6 @@ func (p *probe) followed(
 // meanwhile, or that nobody answers for, tells nothing.
 func (p *probe) outcomes(
 	ctx context.Context,
-	app environment.App,
 	limit time.Duration,
 	facts *evidence.FailoverFacts,
 ) (known bool, err error) {
@@ -454,33 +453,15 @@ func (p *probe) outcomes(
 	}
 	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	after, epoch, replaced, whole := p.from, "", false, false
+	journals := make([]reading, len(p.heads))
+	for i, h := range p.heads {
+		journals[i] = reading{Head: h}
+	}
 	err = engine.Await(wait, environment.JournalEvery, func(ctx context.Context) error {
-		for {
-			whole = false
-			page, err := app.Journal(ctx, after, environment.JournalPage)
-			if err != nil {
-				return engine.NotYet("the app's journal: %v", err)
+		for i := range journals {
+			if err := journals[i].read(ctx, runs); err != nil || journals[i].replaced {
+				return err
 			}
-			if replaced = epoch != "" && page.Epoch != epoch; replaced {
-				return nil
-			}
-			epoch = page.Epoch
-			if len(page.Events) == 0 {
-				whole = true
-				break
-			}
-			for _, raw := range page.Events {
-				var e ledger.Event
-				if err := json.Unmarshal(raw, &e); err != nil {
-					return fmt.Errorf("journal event: %w", err)
-				}
-				if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted &&
-					e.Mode == ledger.ModeAuthoritative {
-					runs[e.Order]++
-				}
-			}
-			after = page.Next
 		}
 		for id, n := range runs {
 			if n == 0 {
@@ -489,12 +470,13 @@ func (p *probe) outcomes(
 		}
 		return nil
 	})
+	unknown := func(r reading) bool { return r.replaced || !r.whole }
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case err != nil && !errors.Is(err, engine.ErrNotYet):
 		return false, err
-	case replaced || !whole:
+	case len(journals) == 0 || slices.ContainsFunc(journals, unknown):
 		return false, nil
 	}
 	for _, n := range runs {
@@ -506,4 +488,41 @@ func (p *probe) outcomes(
 		}
 	}
 	return true, nil
+}
+
+// reading is one instance's journal while it is read on.
+type reading struct {
+	environment.Head
+	epoch           string
+	replaced, whole bool // whole: its end was reached
+}
+
+// read counts in runs which jobs the instance has run since.
+func (r *reading) read(ctx context.Context, runs map[string]int) error {
+	for {
+		r.whole = false
+		page, err := r.App.Journal(ctx, r.After, environment.JournalPage)
+		if err != nil {
+			return engine.NotYet("the app's journal: %v", err)
+		}
+		if r.replaced = r.epoch != "" && page.Epoch != r.epoch; r.replaced {
+			return nil
+		}
+		r.epoch = page.Epoch
+		if len(page.Events) == 0 {
+			r.whole = true
+			return nil
+		}
+		for _, raw := range page.Events {
+			var e ledger.Event
+			if err := json.Unmarshal(raw, &e); err != nil {
+				return fmt.Errorf("journal event: %w", err)
+			}
+			if _, ours := runs[e.Order]; ours && e.Type == ledger.EventExecuted &&
+				e.Mode == ledger.ModeAuthoritative {
+				runs[e.Order]++
+			}
+		}
+		r.After = page.Next
+	}
 }

@@ -79,12 +79,39 @@ func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
 				asked++
 			}))
 			t.Cleanup(srv.Close)
-			p := &probe{from: 7, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
+			head := environment.Head{After: 7,
+				App: environment.App{Client: ingestion.New(srv.URL, "token", nil)}}
+			p := &probe{heads: []environment.Head{head}, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
 			var got evidence.FailoverFacts
-			known, err := p.outcomes(t.Context(), environment.App{Client: ingestion.New(srv.URL, "token", nil)}, 300*time.Millisecond, &got)
+			known, err := p.outcomes(t.Context(), 300*time.Millisecond, &got)
 			if err != nil || known != tc.known || got != tc.want {
 				t.Errorf("%+v, known %v, %v; want %+v, known %v", got, known, err, tc.want, tc.known)
 			}
 		})
+	}
+}
+
+// The instance that takes a job need not be the one that runs it.
+func TestAJobThatAnotherInstanceRanIsNotLost(t *testing.T) {
+	t.Parallel()
+	head := func(epoch, ran string) environment.Head {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			events := ""
+			if r.URL.Query().Get("after") == "7" {
+				events = fmt.Sprintf(`{"seq":8,"at":1,"type":"executed","order":%q,`+
+					`"mode":"authoritative","outcome":"canary"}`, ran)
+			}
+			_, _ = fmt.Fprintf(w, `{"epoch":%q,"next":8,"events":[%s]}`, epoch, events)
+		}))
+		t.Cleanup(srv.Close)
+		return environment.Head{After: 7,
+			App: environment.App{Client: ingestion.New(srv.URL, "token", nil)}}
+	}
+	p := &probe{heads: []environment.Head{head("one", "a"), head("two", "b")},
+		seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}}}
+	var got evidence.FailoverFacts
+	known, err := p.outcomes(t.Context(), 300*time.Millisecond, &got)
+	if want := (evidence.FailoverFacts{Adds: 2}); err != nil || !known || got != want {
+		t.Errorf("%+v, known %v, %v; want %+v", got, known, err, want)
 	}
 }
