@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/rehearse"
 	"github.com/switchyard-dev/switchyard/twin"
 )
@@ -19,7 +18,6 @@ type rehearseCmd struct {
 	Orders    int      `help:"How many orders are sent in all." default:"5000"`
 	Rate      float64  `help:"Orders per second of each burst." default:"200"`
 	Faults    []string `help:"Faults to inject, comma-separated."`
-	Instances int      `help:"How many instances the ingestion app has, 1 or 2." default:"1"`
 	Neighbour bool     `help:"Have an app that nobody knows of use the old Redis, and its second database hold jobs."`
 	Report    string   `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
 	Dir       string   `help:"Folder for the data." type:"path" placeholder:"DIR"`
@@ -39,12 +37,7 @@ func (rehearseCmd) Help() string {
 }
 
 // Validate names what is wrong with the options before anything is started.
-func (c rehearseCmd) Validate() error {
-	if c.Instances != 1 && c.Instances != 2 {
-		return migration.Errorf(migration.Invalid, "--instances is 1 or 2: got %d", c.Instances)
-	}
-	return c.options().Validate()
-}
+func (c rehearseCmd) Validate() error { return c.options().Validate() }
 
 func (c rehearseCmd) options() rehearse.Options {
 	return rehearse.Options{Orders: c.Orders, Rate: c.Rate, Faults: c.Faults,
@@ -63,8 +56,7 @@ func (c rehearseCmd) Run(s *shell) (err error) {
 	}
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable, Managed: c.Managed,
-		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour,
-		SecondInstance: c.Instances == 2, Settings: map[string]string{
+		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour, Settings: map[string]string{
 			"order_deadline":        c.Deadline,
 			"min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders)),
 		},

@@ -168,20 +168,16 @@ type herokuBackend struct{ t *Twin }
 func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[string]string) error {
 	b.t.mu.Lock()
 	b.t.appVars = vars
+	app := b.t.app
 	b.t.mu.Unlock()
-	b.t.restartApps()
-	return nil
-}
-
-// restartApps restarts every instance of the app, in the background.
-func (t *Twin) restartApps() {
-	for _, app := range t.apps() {
+	if app != nil {
 		go func() {
 			if err := app.again(15 * time.Second); err != nil && !errors.Is(err, errRetired) {
-				t.log.Error("the ingestion app does not start", "err", err)
+				b.t.log.Error("the ingestion app does not start", "err", err)
 			}
 		}()
 	}
+	return nil
 }
 
 // appConfig is the app's configuration as it is before the managed Redis exists.

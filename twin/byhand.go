@@ -163,11 +163,13 @@ func (t *Twin) edit(_ context.Context, name, value string) error {
 	}
 	t.mu.Lock()
 	t.appVars = t.keptVars()
+	app := t.app
 	t.mu.Unlock()
-	for _, app := range t.apps() {
-		if err := app.again(15 * time.Second); err != nil {
-			return fmt.Errorf("restart the app: %w", err)
-		}
+	if app == nil {
+		return nil
+	}
+	if err := app.again(15 * time.Second); err != nil {
+		return fmt.Errorf("restart the app: %w", err)
 	}
 	return nil
 }

@@ -67,13 +67,8 @@ func (t *Twin) writeConfig() error {
 	if t.ByHand() {
 		vars = "by-hand"
 	}
-	w("ingestion:")
-	w("  url: %q", t.instances()[0])
-	if t.cfg.SecondInstance {
-		w("  instances: [%q, %q]", t.instances()[0], t.instances()[1])
-	}
-	w("  token: %q", s.Secrets["ingestion"])
-	w("  config_vars: %s", vars)
+	w("ingestion: {url: %q, token: %q, config_vars: %s}", "http://"+s.address("ingestion"),
+		s.Secrets["ingestion"], vars)
 	return os.WriteFile(t.ConfigFile(), []byte(b.String()), 0o600)
 }
 

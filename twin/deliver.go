@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -74,8 +73,8 @@ func (p *Provider) attempt(
 	defer func() { <-p.slots }()
 	d := Delivery{At: time.Now()}
 	header, body := sender.Request(payment, try, []migration.Secret{p.secrets[sender.ID]}, d.At)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		p.instance(payment.ID, try)+"/webhooks/"+sender.ID, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/webhooks/"+sender.ID,
+		bytes.NewReader(body))
 	if err != nil {
 		return d, false
 	}
@@ -87,11 +86,6 @@ func (p *Provider) attempt(
 	}
 	d.MS = time.Since(d.At).Milliseconds()
 	return d, ctx.Err() == nil
-}
-
-// instance is where an order is delivered: retries reach each of them in turn, as behind a router.
-func (p *Provider) instance(order string, try int) string {
-	return p.urls[(int(crc32.ChecksumIEEE([]byte(order)))+try)%len(p.urls)]
 }
 
 // answer sends a request and reads its answer to the end, so that the connection is used

@@ -122,40 +122,30 @@ func (t *Twin) inspect(ctx context.Context, e redisconn.Endpoint) (redisconn.Fac
 
 // Sink reads from the app itself, past Switchyard, how often each order took effect.
 func (t *Twin) Sink(ctx context.Context) (map[string]int, error) {
+	client := t.ingestionClient()
 	applied := map[string]int{}
-	for _, url := range t.instances() {
-		if err := t.sink(ctx, url, applied); err != nil {
-			return nil, err
-		}
-	}
-	return applied, nil
-}
-
-// sink adds what an instance of the app applied.
-func (t *Twin) sink(ctx context.Context, url string, applied map[string]int) error {
-	client := t.ingestionClient(url)
 	epoch := ""
 	for after := int64(0); ; {
 		page, err := client.Journal(ctx, after, 5000)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if epoch != "" && page.Epoch != epoch {
-			return fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
+			return nil, fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
 				epoch, page.Epoch)
 		}
 		epoch = page.Epoch
 		for _, raw := range page.Events {
 			var e struct{ Type, Outcome, Order string }
 			if err := json.Unmarshal(raw, &e); err != nil {
-				return err
+				return nil, err
 			}
 			if e.Type == "executed" && e.Outcome == "applied" {
 				applied[e.Order]++
 			}
 		}
 		if len(page.Events) == 0 {
-			return nil
+			return applied, nil
 		}
 		after = page.Next
 	}

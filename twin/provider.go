@@ -86,7 +86,7 @@ var mix = []string{
 // try again on anything that is no success to the one that sends it, send about one in a
 // hundred twice as real providers do, and keep the list of every order and every answer.
 type Provider struct {
-	urls    []string                    // of the app's instances
+	url     string                      // of the app
 	secrets map[string]migration.Secret // by provider
 	limit   int                         // 0: none
 	client  *http.Client
@@ -110,8 +110,7 @@ type Provider struct {
 //
 //nolint:contextcheck // orders come until close
 func newProvider(
-	file string,
-	urls []string,
+	file, url string,
 	secrets map[string]migration.Secret,
 	limit int,
 	rate float64,
@@ -119,7 +118,7 @@ func newProvider(
 ) (*Provider, error) {
 	p := &Provider{
 		events:  events,
-		urls:    urls,
+		url:     url,
 		secrets: secrets,
 		limit:   limit,
 		rate:    rate,

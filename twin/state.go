@@ -59,8 +59,7 @@ type state struct {
 var (
 	portNames = []string{
 		"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3",
-		"managed", "upstash", "linode-api", "heroku", "ingestion", "ingestion-2", "sync",
-		"stripe-api",
+		"managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api",
 	}
 	secretNames = []string{
 		"linode", "sentinel", "managed", "upstash", "linode-api", "heroku", "ingestion", "worker",
@@ -96,15 +95,12 @@ func loadState(dir, addr string) (*state, error) {
 		if s.Managed == "" { // the state of a version that had no other
 			s.Managed = ManagedUpstash
 		}
-		for _, name := range portNames {
-			if s.Ports[name] != 0 {
-				continue
-			}
-			ports, err := freePorts(1) // the state of a version without that program
+		if s.Ports["sync"] == 0 { // the state of a version without one
+			ports, err := freePorts(1)
 			if err != nil {
 				return nil, err
 			}
-			s.Ports[name] = ports[0]
+			s.Ports["sync"] = ports[0]
 		}
 	case errors.Is(err, os.ErrNotExist):
 		s.Ports, s.Secrets, s.Initialised = map[string]int{}, map[string]string{}, map[string]bool{}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,9 +38,6 @@ type Config struct {
 	DownAfter time.Duration
 	// DurableIntake has the app keep orders on disk before it acknowledges them.
 	DurableIntake bool
-	// SecondInstance has the ingestion app run twice, each with its own journal and sink; the
-	// provider sends to both.
-	SecondInstance bool
 	// Neighbour has a third app of the shop stay connected to the old server, which says nothing
 	// of itself to Switchyard, and a second database of that server be in use.
 	Neighbour bool
@@ -78,8 +74,6 @@ type Twin struct {
 	mu      sync.Mutex
 	servers map[string]*process
 	app     *process
-	// second is the app's second instance; nil where there is none.
-	second *process
 	// neighbour is nil where there is none.
 	neighbour *process
 	appVars   map[string]string
@@ -127,9 +121,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	t.pids = &pidFile{path: pidPath, pids: map[string]recorded{}}
-	for _, d := range []string{
-		"logs", "ingestion", "ingestion-2", "switchyard", "provider",
-	} {
+	for _, d := range []string{"logs", "ingestion", "switchyard", "provider"} {
 		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
 			return nil, err
 		}
@@ -174,7 +166,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	}
 	t.provider, err = newProvider(
 		filepath.Join(cfg.Dir, "provider", "orders.jsonl"),
-		t.instances(),
+		"http://"+t.state.address("ingestion"),
 		t.state.webhookSecrets(),
 		cfg.Orders,
 		cfg.Rate,
@@ -337,53 +329,24 @@ func (t *Twin) startApp(ctx context.Context, main string) error {
 		}
 		return append(e, "SWITCHYARD_URL="+t.URL())
 	}
-	argv := func() []string { return []string{"node", main} }
-	app := t.process("ingestion", "", 500*time.Millisecond, argv, env)
-	var second *process
-	if t.cfg.SecondInstance {
-		second = t.process("ingestion-2", "", 500*time.Millisecond, argv, func() []string {
-			return append(env(), "PORT="+strconv.Itoa(t.state.Ports["ingestion-2"]),
-				"DATA_DIR="+filepath.Join(t.cfg.Dir, "ingestion-2"), "INSTANCE_ID=ingestion-2")
-		})
-	}
+	app := t.process("ingestion", "", 500*time.Millisecond,
+		func() []string { return []string{"node", main} }, env)
 	t.mu.Lock()
-	t.app, t.second = app, second
+	t.app = app
 	t.mu.Unlock()
-	for i, p := range t.apps() {
-		if err := p.start(); err != nil {
-			return err
-		}
-		if err := poll(ctx, 20*time.Second, "the ingestion app (see "+p.logFile+")",
-			t.ingestionClient(t.instances()[i]).Healthy); err != nil {
-			return err
-		}
+	if err := app.start(); err != nil {
+		return err
 	}
-	return nil
+	return poll(ctx, 20*time.Second, "the ingestion app (see "+app.logFile+")",
+		t.ingestionClient().Healthy)
 }
 
-// apps are the instances of the app; none before they were started.
-func (t *Twin) apps() (out []*process) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range []*process{t.app, t.second} {
-		if p != nil {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// instances are the addresses of the app's instances.
-func (t *Twin) instances() []string {
-	urls := []string{"http://" + t.state.address("ingestion")}
-	if t.cfg.SecondInstance {
-		urls = append(urls, "http://"+t.state.address("ingestion-2"))
-	}
-	return urls
-}
-
-func (t *Twin) ingestionClient(url string) *ingestion.Client {
-	return ingestion.New(url, migration.Secret(t.state.Secrets["ingestion"]), nil)
+func (t *Twin) ingestionClient() *ingestion.Client {
+	return ingestion.New(
+		"http://"+t.state.address("ingestion"),
+		migration.Secret(t.state.Secrets["ingestion"]),
+		nil,
+	)
 }
 
 func (t *Twin) program(name string) *process {
@@ -416,8 +379,8 @@ func (t *Twin) Close() error {
 		if t.serve != nil {
 			t.serve.retire(15 * time.Second)
 		}
-		for _, p := range t.apps() {
-			p.retire(15 * time.Second)
+		if t.app != nil {
+			t.app.retire(15 * time.Second)
 		}
 		if t.neighbour != nil {
 			t.neighbour.retire(5 * time.Second)
