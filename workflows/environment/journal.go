@@ -140,7 +140,6 @@ func settled(ctx context.Context, known func(context.Context) error) error {
 	return context.Cause(ctx)
 }
 
-// Position is how far the journal was read: what it gets from now on comes after.
 // Coverage is whose journals the ledger is made of, and what of them is unknown.
 func (t *Journal) Coverage() migration.Coverage {
 	t.mu.Lock()
@@ -168,17 +167,6 @@ func (t *Journal) coverage() migration.Coverage {
 func within(now, at time.Time, limit time.Duration) bool {
 	age := now.Sub(at)
 	return !at.IsZero() && age <= limit && age >= -time.Second
-}
-
-// Position is how far the journal of the instance that answered last was read: what it gets
-// from now on comes after.
-func (t *Journal) Position() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.sources) == 0 || t.epochs[t.sources[0].epoch] == nil {
-		return 0
-	}
-	return t.epochs[t.sources[0].epoch].Next
 }
 
 // Head is an address at which a journal is read, and how far that was.

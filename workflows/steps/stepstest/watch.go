@@ -149,7 +149,7 @@ func (b *Bench) AwaitReds(t testing.TB, step string, want ...string) {
 func (b *Bench) Reading(t testing.TB, j *environment.Journal, position int64) {
 	t.Helper()
 	redistest.Eventually(t, Patience, func() error {
-		if got := j.Position(); got < position {
+		if got := j.Heads()[0].After; got < position {
 			return fmt.Errorf("the journal was read to %d, not to %d", got, position)
 		}
 		return nil
