@@ -15,7 +15,7 @@ const say = (text) => console.log(`${((Date.now() - began) / 1000).toFixed(1).pa
 
 // Patience, in milliseconds: for one run, for the next thing to be offered, and how many times a person repeats what was refused or failed.
 const runPatience = 240_000;
-const offerPatience = 90_000;
+const offerPatience = 240_000;
 const refusals = 30;
 const failures = 2;
 

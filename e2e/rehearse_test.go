@@ -160,12 +160,12 @@ func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
 }
 
 // The source is decommissioned while delayed orders are still on it, which the removed gate
-// would have refused.
+// would have refused. Of so many orders some are late in the right half minute.
 func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
 	t.Parallel()
 	without := []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}
 	r, code := rehearsal(t, buildBinary(t, "removedgates"), without,
-		"--orders", "1500", "--rate", "150", "--deadline", "50s")
+		"--orders", "10000", "--rate", "200", "--deadline", "50s")
 	if code == 0 {
 		t.Error("the rehearsal passed")
 	}
