@@ -159,23 +159,17 @@ func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
 	}
 }
 
-// The source is decommissioned while delayed orders are still on it, which the removed gate
-// would have refused. Of so many orders some are late in the right half minute.
+// Without the gate of what is left on the source, delayed orders are still there when the source
+// is decommissioned. The order ledger, which knows them, holds the decommission until they are
+// done; and whatever comes of it, the milestone is not met, for nobody has shown that nothing is
+// left.
 func TestARemovedGateIsCaughtByTheLedger(t *testing.T) {
 	t.Parallel()
 	without := []string{"SWITCHYARD_TEST_REMOVE_GATE=residue"}
 	r, code := rehearsal(t, buildBinary(t, "removedgates"), without,
-		"--orders", "10000", "--rate", "200", "--deadline", "50s")
+		"--orders", "1500", "--rate", "150", "--deadline", "50s")
 	if code == 0 {
 		t.Error("the rehearsal passed")
-	}
-	// On a slow machine the order that was left behind is overdue before the old servers are
-	// gone: then the run fails over it and brings them back, and in the end it is not lost.
-	stopped := slices.ContainsFunc(r.Steps, func(s rehearse.StepTime) bool {
-		return s.ID == migration.StepDecommission && strings.Contains(s.Error, "lost")
-	})
-	if r.Orders.Lost == 0 && !stopped {
-		t.Errorf("no order was lost, so the gate was not needed here: %+v", r.Orders)
 	}
 	for _, c := range r.Criteria {
 		if c.ID == "source-decommissioned" && c.Verdict == migration.Met {
