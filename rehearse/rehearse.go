@@ -33,7 +33,9 @@ type Report struct {
 	RollbackMS int64    `json:"rollback_ms"`
 	Faults     []string `json:"faults"`
 	// Named are those who kept a step from starting until they were dealt with.
-	Named   []Named `json:"named,omitempty"`
+	Named []Named `json:"named,omitempty"`
+	// Held are the gates that kept a step from starting for a while, each once.
+	Held    []Held  `json:"held,omitempty"`
 	Seconds float64 `json:"seconds"`
 	Error   string  `json:"error,omitempty"` // why the migration did not get to its end
 }
@@ -82,6 +84,13 @@ type Named struct {
 	By     string `json:"by"` // the gate or criterion
 	Member string `json:"member"`
 	Why    string `json:"why"`
+}
+
+// Held is a gate that did not hold when a step was first asked for.
+type Held struct {
+	Step     string `json:"step"`
+	Gate     string `json:"gate"`
+	Measured string `json:"measured"`
 }
 
 // Failover is what losing the master looked like. Milliseconds from the loss.
@@ -368,6 +377,7 @@ func (r *rehearsal) take(
 	}
 	run, err := r.ada.Start(ctx, r.mid, next.Step, next.Params, "")
 	if err != nil {
+		r.held(next.Step, err)
 		return waitable(err)
 	}
 	burst := r.burst()
@@ -380,6 +390,21 @@ func (r *rehearsal) take(
 		return nil, r.watch(ctx, run.ID, faults)
 	}
 	return nil, nil
+}
+
+// held notes which gates an error names.
+func (r *rehearsal) held(step string, err error) {
+	e, ok := errors.AsType[*migration.Error](err)
+	if !ok {
+		return
+	}
+	for _, g := range e.Blockers {
+		if !slices.ContainsFunc(r.report.Held, func(h Held) bool {
+			return h.Step == step && h.Gate == g.ID
+		}) {
+			r.report.Held = append(r.report.Held, Held{step, g.ID, g.Measured})
+		}
+	}
 }
 
 // waitable tells what time may mend, an unmet precondition or somebody else's run, from
