@@ -1,0 +1,118 @@
+package progress
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
+)
+
+// SourceThere is the gate that the source was not released.
+func (v View) SourceThere() migration.Gate {
+	return migration.Claim{
+		ID:       "source",
+		Title:    "Source is in use",
+		Measured: string(v.Routing.Source),
+		Limit:    "standalone or sentinel",
+		Next: "the source was disconnected for decommissioning; there is nothing to move " +
+			"back to",
+		Asked: migration.Coverage{Found: "the flags"},
+	}.About("flag", migration.FlagSource, v.Routing.Source != migration.SourceNone, nil)
+}
+
+// StageGate is the gate that the queue is at one of the stages, as limit says it.
+func (v View) StageGate(title, limit, next string, stages ...migration.Stage) migration.Gate {
+	c := migration.Claim{ID: "stage", Title: title, Limit: limit, Next: next,
+		Asked: v.at(stages...)}
+	if len(v.Queues) < 2 {
+		c.Measured = v.Routing.String()
+	}
+	return c.Gate()
+}
+
+// at covers every routed queue: whether it is at one of the stages.
+func (v View) at(stages ...migration.Stage) migration.Coverage {
+	queues := v.Queues
+	if len(queues) == 0 {
+		queues = []QueueRouting{{Queue: "the routed queues", Routing: v.Routing}}
+	}
+	c := migration.Coverage{Of: "routed queue", Found: "the flags"}
+	for _, q := range queues {
+		c.Members = append(c.Members, migration.Member{Key: "queue:routed/" + q.Queue,
+			Name: q.Queue, Verdict: migration.Truth(slices.Contains(stages, q.Routing.Stage)),
+			Why: q.Routing.String()})
+	}
+	return c
+}
+
+// TogetherGate is the gate that every routed queue is where the first one is.
+func (v View) TogetherGate() migration.Gate {
+	c := migration.Claim{
+		ID: "together", Title: "Every routed queue is at the same stage",
+		Limit: v.Routing.String(),
+		Asked: v.at(v.Routing.Stage),
+	}
+	least := v.Routing
+	for i, q := range v.Queues {
+		if q.Routing.Ramp != v.Routing.Ramp {
+			c.Asked.Members[i].Verdict = migration.Unmet
+		}
+		if q.Routing.Forward(migration.StageMove{To: least.Stage, Ramp: least.Ramp}) {
+			least = q.Routing
+		}
+	}
+	c.Next = fmt.Sprintf("move back to %s: from there they go forward together", least)
+	return c.Gate()
+}
+
+// SourceIs is the gate that the queues are on one of the sources.
+func (v View) SourceIs(s migration.SourceEndpoint, title, next string) migration.Gate {
+	return migration.Claim{
+		ID: "source", Title: title, Measured: string(v.Routing.Source), Limit: string(s), Next: next,
+		Asked: migration.Coverage{Found: "the flags"},
+	}.About("flag", migration.FlagSource, v.Routing.Source == s, nil)
+}
+
+// CheckGate is the gate that the newest evidence of a check holds, is fresh and is about what
+// is there now.
+func (v View) CheckGate(check string) migration.Gate {
+	c, _ := evidence.Of(check)
+	f := v.Finding(check)
+	return migration.Claim{
+		ID:       "check:" + check,
+		Title:    c.Title,
+		Measured: strings.TrimPrefix(f.Measured, c.Title+": "),
+		Limit:    c.Limit,
+		Next:     c.Next,
+		Asked:    about(f),
+	}.Gate()
+}
+
+// CriterionGate is the gate that a criterion is met.
+func (v View) CriterionGate(item migration.Item) migration.Gate {
+	asked := migration.Coverage{Of: "check", Found: "the plan"}
+	for _, f := range item.Findings {
+		asked.Members = append(asked.Members, about(f).Members...)
+	}
+	if len(item.Findings) == 0 {
+		asked.Members = []migration.Member{{Key: "criterion:" + item.Criterion.ID,
+			Name: item.Criterion.Title, Verdict: item.Verdict}}
+	}
+	return migration.Claim{
+		ID:       "criterion:" + item.Criterion.ID,
+		Title:    item.Criterion.Title,
+		Measured: item.Why,
+		Limit:    "met",
+		Next:     item.Next,
+		Asked:    asked,
+	}.Gate()
+}
+
+// about covers a finding: one member that is its check.
+func about(f migration.Finding) migration.Coverage {
+	return migration.Coverage{Of: "check", Found: "the latest evidence",
+		Members: []migration.Member{{Key: "check:" + f.Check, Name: f.Title, Verdict: f.Verdict,
+			Why: f.Measured}}}
+}
