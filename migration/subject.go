@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,7 +61,42 @@ type Seen struct {
 	At      time.Time `json:"at"`
 	// Since is when they became these, as far as somebody looked.
 	Since time.Time `json:"since"`
+	// First is when each was seen first, also of the last that left: what restarts is no other.
+	First map[string]time.Time `json:"first,omitempty"`
 }
+
+// remembered is how many members an aspect keeps the first look of.
+const remembered = 200
+
+// look gives the aspect after a look.
+func (s Seen) look(now time.Time, members []string) Seen {
+	out := Seen{Members: members, At: now, Since: s.Since, First: map[string]time.Time{}}
+	if s.At.IsZero() || !slices.Equal(s.Members, members) {
+		out.Since = now
+	}
+	maps.Copy(out.First, s.First)
+	for _, m := range members {
+		if _, known := out.First[m]; known {
+			continue
+		}
+		out.First[m] = now
+		if slices.Contains(s.Members, m) { // seen by a version that kept no first look
+			out.First[m] = s.Since
+		}
+	}
+	gone := slices.DeleteFunc(slices.Collect(maps.Keys(out.First)), func(m string) bool {
+		return slices.Contains(members, m)
+	})
+	slices.SortFunc(gone, func(a, b string) int { return out.First[b].Compare(out.First[a]) })
+	for _, m := range gone[min(max(remembered-len(members), 0), len(gone)):] {
+		delete(out.First, m)
+	}
+	return out
+}
+
+// Ours are the aspects that no step changes by itself, so that whoever comes into them while a
+// step looks was not looked at for as long as the step says.
+func Ours() []Aspect { return []Aspect{AspectApp, AspectSetup} }
 
 // Empty is a subject of which every aspect is known and nobody is there.
 func Empty() Subject {
@@ -85,23 +121,26 @@ func (w World) Look(now time.Time, s Subject) World {
 		out[a] = seen
 	}
 	for a, members := range s {
-		members = slices.Compact(slices.Sorted(slices.Values(members)))
-		seen, known := w[a]
-		if !known || !slices.Equal(seen.Members, members) {
-			seen = Seen{Members: members, Since: now}
-		}
-		seen.At = now
-		out[a] = seen
+		out[a] = w[a].look(now, slices.Compact(slices.Sorted(slices.Values(members))))
 	}
 	return out
 }
 
-// Subject gives what was last seen of some aspects.
-func (w World) Subject(aspects []Aspect) Subject {
+// Subject gives what was last seen of some aspects, without the builds of the app and the
+// configuration that came after from: who looks since then has seen them for a part of the
+// time only. Zero: what is said is about now.
+func (w World) Subject(aspects []Aspect, from time.Time) Subject {
 	out := Subject{}
 	for _, a := range aspects {
-		if seen, ok := w[a]; ok {
-			out[a] = seen.Members
+		seen, ok := w[a]
+		if !ok {
+			continue
+		}
+		out[a] = seen.Members
+		if !from.IsZero() && slices.Contains(Ours(), a) {
+			out[a] = slices.DeleteFunc(slices.Clone(seen.Members), func(m string) bool {
+				return seen.First[m].Truncate(time.Millisecond).After(from) // as a store keeps from
+			})
 		}
 	}
 	return out

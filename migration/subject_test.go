@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -83,10 +84,10 @@ func TestALookKeepsSinceWhenAndWhatWasNotLookedAt(t *testing.T) {
 	before := w
 	w = w.Look(at(2), Subject{AspectSource: {"a", "c"}, AspectSetup: {"queue"}})
 	want := map[Aspect]Seen{
-		AspectSource: {[]string{"a", "c"}, at(2), at(2)},
-		AspectApp:    {[]string{"1.0"}, at(0), at(0)},
-		AspectTarget: {nil, at(1), at(0)},
-		AspectSetup:  {[]string{"queue"}, at(2), at(2)},
+		AspectSource: {Members: []string{"a", "c"}, At: at(2), Since: at(2)},
+		AspectApp:    {Members: []string{"1.0"}, At: at(0), Since: at(0)},
+		AspectTarget: {At: at(1), Since: at(0)},
+		AspectSetup:  {Members: []string{"queue"}, At: at(2), Since: at(2)},
 	}
 	for a, seen := range want {
 		if got := w[a]; !slices.Equal(got.Members, seen.Members) || got.At != seen.At ||
@@ -98,10 +99,88 @@ func TestALookKeepsSinceWhenAndWhatWasNotLookedAt(t *testing.T) {
 		before[AspectSource].At != at(1) {
 		t.Errorf("%d aspects; before: %+v", len(w), before)
 	}
-	s := w.Subject([]Aspect{AspectSource, AspectApp, AspectProducers})
+	s := w.Subject([]Aspect{AspectSource, AspectApp, AspectProducers}, time.Time{})
 	if len(s) != 2 || !slices.Equal(s[AspectSource], []string{"a", "c"}) ||
 		!slices.Equal(s[AspectApp], []string{"1.0"}) {
 		t.Errorf("subject %v", s)
+	}
+}
+
+// Who looks since noon has not looked at a build of one o'clock for as long as it says.
+func TestASubjectLeavesOutTheBuildsThatCameWhileSomebodyLooked(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	at := func(minute int) time.Time {
+		return noon.Add(time.Duration(minute)*time.Minute + time.Microsecond)
+	}
+	app := func(builds ...string) Subject { return Subject{AspectApp: builds} }
+	for _, tc := range []struct {
+		rule  string
+		looks []Subject // one a minute
+		from  time.Time // a store's: to the millisecond
+		want  string
+	}{
+		{"what was there from the beginning is covered", []Subject{app("1"), app("1")},
+			noon.Add(time.Minute), "1"},
+		{"seen in the moment when it began", []Subject{app("1")}, noon, "1"},
+		{"a deployment in the middle", []Subject{app("1"), app("1", "2"), app("2")}, noon, ""},
+		{"a canary in the middle", []Subject{app("1"), app("1", "2")}, noon, "1"},
+		{"a restart of the same", []Subject{app("1"), app(), app("1")}, noon, "1"},
+		{"a deployment that is taken back", []Subject{app("1"), app("2"), app("1")}, noon, "1"},
+		{"one that nobody had seen before", []Subject{app(), app("1")}, noon, ""},
+		{"about now", []Subject{app("1"), app("1", "2")}, time.Time{}, "1 2"},
+		{"another configuration in the middle", []Subject{app("1"),
+			{AspectSetup: {"queue"}}}, noon, "1"},
+		{"servers are what steps change", []Subject{app("1"), {AspectSource: {"b"}}}, noon, "1 b"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			w := World{}
+			for minute, s := range tc.looks {
+				w = w.Look(at(minute), s)
+			}
+			var got []string
+			s := w.Subject([]Aspect{AspectApp, AspectSetup, AspectSource}, tc.from)
+			for _, a := range []Aspect{AspectApp, AspectSetup, AspectSource} {
+				got = append(got, s[a]...)
+			}
+			if strings.Join(got, " ") != tc.want {
+				t.Errorf("covers %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAWorldOfAVersionWithoutFirstLooksKnowsThemByTheLastChange(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	w := World{AspectApp: {Members: []string{"1"}, At: noon, Since: noon.Add(-time.Hour)}}
+	w = w.Look(noon.Add(time.Minute), Subject{AspectApp: {"1", "2"}})
+	if s := w.Subject([]Aspect{AspectApp}, noon); !slices.Equal(s[AspectApp], []string{"1"}) {
+		t.Errorf("covers %v", s)
+	}
+}
+
+func TestAnAspectForgetsWhoLeftLongAgoAndNobodyElse(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	w := World{}
+	for build := range 2 * remembered {
+		w = w.Look(noon.Add(time.Duration(build)*time.Minute),
+			Subject{AspectApp: {"stays", fmt.Sprint(build)}})
+	}
+	first := w[AspectApp].First
+	if len(first) != remembered || !first["stays"].Equal(noon) ||
+		!first[fmt.Sprint(2*remembered-2)].Equal(noon.Add((2*remembered-2)*time.Minute)) {
+		t.Errorf("%d first looks, of the one that stays %s", len(first), first["stays"])
+	}
+	many := make([]string, 2*remembered)
+	for i := range many {
+		many[i] = fmt.Sprint("instance ", i)
+	}
+	w = w.Look(noon.Add(24*time.Hour), Subject{AspectApp: many})
+	if first := w[AspectApp].First; len(first) != len(many) {
+		t.Errorf("%d first looks of %d that are there", len(first), len(many))
 	}
 }
 

@@ -62,6 +62,7 @@ func (e *Engine) attempt(
 		)
 		return outcome{Cancelled: true, Untouched: untouched}, nil
 	}
+	began := e.begin(ctx, current, a.ID)
 	if err := save(migration.ActionRunning, "", nil); err != nil {
 		return outcome{}, err
 	}
@@ -81,7 +82,9 @@ func (e *Engine) attempt(
 	if !undoing {
 		e.watch(run.ID, cancel)
 	}
-	result, err := do(cancellable, &Call{Run: current, Action: a.ID, engine: e, budget: budget})
+	result, err := do(cancellable, &Call{
+		Run: current, Action: a.ID, began: began, engine: e, budget: budget,
+	})
 	cancelled := errors.Is(context.Cause(cancellable), errCancelled)
 	if errors.Is(context.Cause(cancellable), context.DeadlineExceeded) &&
 		errors.Is(err, context.Canceled) {
@@ -120,6 +123,21 @@ func (e *Engine) attempt(
 			err.Error(),
 			nil,
 		)
+}
+
+// begin gives when an action of a run began, which may have been in a process before this one.
+// What evidence will be about is looked at now, as far as it can be, so that what was there is
+// told from what comes while the action looks.
+func (e *Engine) begin(ctx context.Context, run migration.Run, action string) time.Time {
+	for _, a := range run.Actions {
+		if a.ID == action && a.StartedAt != nil {
+			return *a.StartedAt
+		}
+	}
+	if _, err := e.witness.Subject(ctx, run.MigrationID, migration.Ours(), time.Time{}); err != nil {
+		e.log_.Debug("cannot look", "run", run.ID, "err", err)
+	}
+	return e.now()
 }
 
 // cancelledDetail is the detail of an action that was interrupted by a person.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 type Call struct {
 	Run    migration.Run
 	Action string
+	began  time.Time // the action, at first
 	engine *Engine
 	budget *budget // of the attempt
 }
@@ -41,7 +43,8 @@ func (c *Call) Measured(m migration.Measure, format string, args ...any) {
 	c.engine.progress(c.Run.ID, fmt.Sprintf(format, args...), &m)
 }
 
-// Evidence records facts that the run observed.
+// Evidence records facts that the run observed since its action began. Facts of which it is
+// not known what they are about are kept, and are an error: they count for nothing.
 func (c *Call) Evidence(
 	ctx context.Context,
 	check string,
@@ -49,7 +52,42 @@ func (c *Call) Evidence(
 	source string,
 	facts any,
 ) error {
-	return c.engine.Record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts)
+	known, _ := evidence.Of(check)
+	subject, blind, err := c.subject(ctx, known.About)
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return cmp.Or(blind, err) // who was waited for says more than that the time is over
+	}
+	if err := c.engine.record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts,
+		subject); err != nil {
+		return err
+	}
+	return blind
+}
+
+// lookWithin is for how long evidence waits for a look at what it is about: at workers that
+// get a few seconds to report after a start, at a server that is slow.
+const lookWithin = 30 * time.Second
+
+// subject looks at some aspects until each could be looked at. blind says which could not.
+func (c *Call) subject(
+	ctx context.Context, aspects []migration.Aspect,
+) (found migration.Subject, blind, err error) {
+	within, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	blind = Await(within, 250*time.Millisecond, func(context.Context) error {
+		// Not bounded by within: what was seen is kept.
+		if found, err = c.engine.witness.Subject(ctx, c.Run.MigrationID, aspects,
+			c.began); err != nil {
+			return err
+		}
+		for _, a := range aspects {
+			if _, seen := found[a]; !seen {
+				return NotYet("nobody could look at %s, which this is about", a.Title())
+			}
+		}
+		return nil
+	})
+	return found, blind, err
 }
 
 // Prove records facts and gives an error when they do not satisfy their check, with the waivers

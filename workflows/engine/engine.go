@@ -59,9 +59,10 @@ type outcome struct {
 	Untouched bool `json:"untouched,omitempty"`
 }
 
-// Witness looks at what evidence is about, and gives those aspects that it could look at.
+// Witness looks at what evidence is about, and gives those aspects that it could look at, for
+// who looks since from (migration.World.Subject).
 type Witness interface {
-	Subject(ctx context.Context, mid string, aspects []migration.Aspect) (
+	Subject(ctx context.Context, mid string, aspects []migration.Aspect, from time.Time) (
 		migration.Subject, error)
 }
 
@@ -235,6 +236,22 @@ func (e *Engine) Record(
 	source string,
 	facts any,
 ) error {
+	known, _ := evidence.Of(check)
+	subject, err := e.witness.Subject(ctx, mid, known.About, time.Time{})
+	if err != nil {
+		return err
+	}
+	return e.record(ctx, mid, runID, check, proof, source, facts, subject)
+}
+
+func (e *Engine) record(
+	ctx context.Context,
+	mid, runID, check string,
+	proof migration.Proof,
+	source string,
+	facts any,
+	subject migration.Subject,
+) error {
 	if proof == "" {
 		return migration.Errorf(migration.Invalid, "what the evidence of %s rests on is not known",
 			check)
@@ -244,10 +261,6 @@ func (e *Engine) Record(
 		return err
 	}
 	known, _ := evidence.Of(check) // the store refuses what is not known
-	subject, err := e.witness.Subject(ctx, mid, known.About)
-	if err != nil {
-		return err
-	}
 	ev := migration.Evidence{
 		Check:      check,
 		Subject:    subject,

@@ -50,19 +50,20 @@ const lookFor = 3 * time.Second
 // Look looks at every aspect. One that cannot be looked at stays as it was and grows old, which
 // makes what is about it unknown; an error is one of the database.
 func (w *World) Look(ctx context.Context, mid string) error {
-	_, err := w.look(ctx, mid, slices.Collect(maps.Keys(migration.Empty())))
+	_, err := w.look(ctx, mid, slices.Collect(maps.Keys(migration.Empty())), time.Time{})
 	return err
 }
 
-// Subject looks at some aspects and gives those that could be looked at.
+// Subject looks at some aspects and gives those that could be looked at, for who looks since
+// from (World.Subject).
 func (w *World) Subject(
-	ctx context.Context, mid string, aspects []migration.Aspect,
+	ctx context.Context, mid string, aspects []migration.Aspect, from time.Time,
 ) (migration.Subject, error) {
-	return w.look(ctx, mid, aspects)
+	return w.look(ctx, mid, aspects, from)
 }
 
 func (w *World) look(
-	ctx context.Context, mid string, aspects []migration.Aspect,
+	ctx context.Context, mid string, aspects []migration.Aspect, from time.Time,
 ) (migration.Subject, error) {
 	seen := migration.Subject{}
 	if len(aspects) == 0 {
@@ -93,7 +94,7 @@ func (w *World) look(
 		seen[a] = members[i]
 	}
 	after := before.Look(w.now(), seen)
-	return after.Subject(slices.Collect(maps.Keys(seen))),
+	return after.Subject(slices.Collect(maps.Keys(seen)), from),
 		w.store.SetSetting(ctx, worldSetting(mid), after)
 }
 

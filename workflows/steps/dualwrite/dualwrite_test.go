@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
@@ -23,6 +25,14 @@ type rig struct {
 
 func open(t *testing.T, stage migration.Stage) *rig {
 	t.Helper()
+	r := prepare(t, stage)
+	r.Watch(t)
+	return r
+}
+
+// prepare opens one that reads nothing yet.
+func prepare(t *testing.T, stage migration.Stage) *rig {
+	t.Helper()
 	journal := ingestiontest.NewJournal(t)
 	src, dst := redistest.Start(t), redistest.Start(t)
 	cfg := stepstest.Settings(t.TempDir())
@@ -37,7 +47,6 @@ func open(t *testing.T, stage migration.Stage) *rig {
 	})
 	use(b.Env)
 	b.Route(t, migration.Routing{Stage: stage, Source: migration.SourceStandalone})
-	b.Watch(t)
 	return &rig{b, journal}
 }
 
@@ -199,4 +208,73 @@ func TestAValidationThatIsInterruptedKeepsItsWindow(t *testing.T) {
 	})
 	b.Watch(t)
 	b.Await(t, run.ID, migration.RunFailed)
+}
+
+// A process that goes on with a validation gives workers time to report before it says which
+// build of the app the orders were compared of.
+func TestAValidationThatEndsJustAfterAStartWaitsForTheWorkers(t *testing.T) {
+	t.Parallel()
+	r := prepare(t, migration.StageShadow)
+	r.Follow(t)
+	run := r.Start(t, migration.StepDualWrite, migration.Params{})
+	r.progress(t, run.ID, "0 of 3")
+	for i := range enough {
+		r.order(fmt.Sprint("o", i), true, "r") // seen by the next process alone
+	}
+	r.Stop()
+	b := stepstest.Open(t, r.Config, func(b *stepstest.Bench) []engine.Step {
+		return []engine.Step{Parts{
+			Routing: b.Env.Routing, Journal: b.Env.Journal, MinOrders: enough,
+		}.Step()}
+	})
+	b.Follow(t)
+	again := &rig{b, r.journal}
+	again.progress(t, run.ID, "3 of 3 orders compared")
+	b.Warm()
+	b.Await(t, run.ID, migration.RunSucceeded)
+	if !b.View(t).Met(evidence.DualWrite) {
+		t.Error("it is not met")
+	}
+}
+
+// A build that was deployed in the middle has compared a part of the orders at most.
+func TestAValidationDoesNotCoverABuildThatCameInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule          string
+		before, after string
+		met           bool
+	}{
+		{"the same build all the time", "1.0", "1.0", true},
+		{"another one in the middle", "1.0", "1.1", false},
+		{"one that nobody had seen before", "", "1.0", false},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, migration.StageShadow)
+			deploy := func(version string) {
+				if version == "" {
+					return
+				}
+				who := fleet.Who{Set: stepstest.Migration, Instance: version}
+				if err := r.Fleet.Attest(fleet.Attestation{Service: "shop", Instance: version,
+					Version: version}, who); err != nil {
+					t.Fatal(err)
+				}
+			}
+			deploy(tc.before)
+			r.Clock.Advance(time.Second)
+			run := r.Start(t, migration.StepDualWrite, migration.Params{})
+			r.progress(t, run.ID, "0 of 3")
+			r.Clock.Advance(time.Second)
+			deploy(tc.after)
+			for i := range enough {
+				r.order(fmt.Sprint("o", i), true, "r")
+			}
+			r.Await(t, run.ID, migration.RunSucceeded)
+			if met := r.View(t).Met(evidence.DualWrite); met != tc.met {
+				t.Errorf("met: %t, want %t", met, tc.met)
+			}
+		})
+	}
 }

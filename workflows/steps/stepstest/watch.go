@@ -15,19 +15,11 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
-// Watch reads the app's journal and both servers' events until the test ends, as Control
-// does, and returns once it has read them to their end. It also lets the time pass that
-// workers get to be heard.
+// Watch follows, lets the time pass that workers get to be heard, and returns once what there
+// is was read to its end.
 func (b *Bench) Watch(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var tasks sync.WaitGroup
-	tasks.Go(func() { b.Env.Journal.Run(ctx) })
-	tasks.Go(func() { b.Env.Journal.Keep(ctx) })
-	tasks.Go(func() { b.Env.Streams.Follow(ctx, Migration) })
-	stop := b.Stop
-	b.Stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); stop() })
-	t.Cleanup(b.Stop)
+	b.Follow(t)
 	b.Warm()
 	redistest.Eventually(t, Patience, func() error {
 		if _, err := b.Env.Journal.Read(); err != nil {
@@ -38,6 +30,20 @@ func (b *Bench) Watch(t testing.TB) {
 		}
 		return nil
 	})
+}
+
+// Follow reads the app's journal and both servers' events until the test ends, as Control
+// does.
+func (b *Bench) Follow(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { b.Env.Journal.Run(ctx) })
+	tasks.Go(func() { b.Env.Journal.Keep(ctx) })
+	tasks.Go(func() { b.Env.Streams.Follow(ctx, Migration) })
+	stop := b.Stop
+	b.Stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); stop() })
+	t.Cleanup(b.Stop)
 }
 
 // Warm lets the time pass that workers get to be heard after a start.
