@@ -64,6 +64,23 @@ func (c *Call) Evidence(
 	return blind
 }
 
+// ByProduct records facts that came about while the run did something else, such as a move
+// back that leaves a server which is gone: they wait for nothing, and hold nothing up.
+func (c *Call) ByProduct(
+	ctx context.Context,
+	check string,
+	proof migration.Proof,
+	source string,
+	facts any,
+) error {
+	known, _ := evidence.Of(check)
+	subject, err := c.engine.witness.Subject(ctx, c.Run.MigrationID, known.About, c.began)
+	if err != nil {
+		return err
+	}
+	return c.engine.record(ctx, c.Run.MigrationID, c.Run.ID, check, proof, source, facts, subject)
+}
+
 // lookWithin is for how long evidence waits for a look at what it is about: at workers that
 // get a few seconds to report after a start, at a server that is slow.
 const lookWithin = 30 * time.Second

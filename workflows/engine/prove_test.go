@@ -115,6 +115,11 @@ func TestARunWaitsForTheLookAtWhatItsEvidenceIsAbout(t *testing.T) {
 				t.Errorf("it says %v", err)
 			}
 			if tc.says != "" {
+				asked := looks
+				if err := c.ByProduct(t.Context(), evidence.Retries, migration.Attested,
+					"the journal", facts); err != nil || looks != asked+1 {
+					t.Errorf("a by-product was held up by %d looks: %v", looks-asked, err)
+				}
 				return
 			}
 			kept, err := st.Evidence(t.Context(), "m", evidence.Retries, 1)

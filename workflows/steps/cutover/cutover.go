@@ -210,7 +210,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				}
 				seen, all, err := s.Workers.AwaitBack(ctx, c, now.Revision)
 				if err == nil && all {
-					err = c.Evidence(
+					err = c.ByProduct(
 						ctx,
 						evidence.Rollback,
 						migration.Observed,

@@ -40,7 +40,7 @@ func (s settings) open(t *testing.T) *stepstest.Bench {
 	cfg.Ingestion.URL = s.App
 	cfg.Source.Sentinel = config.Sentinel{Addrs: s.Sentinels, Master: s.Master,
 		Password: migration.Secret(s.Data), SentinelPassword: migration.Secret(s.Watch)}
-	return stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
+	b := stepstest.Open(t, cfg, func(b *stepstest.Bench) []engine.Step {
 		whole := Parts{Servers: b.Env.Servers, Debts: b.Env.Debts, App: b.Env.App,
 			Journal: b.Env.Journal}.Step()
 		for _, a := range whole.Actions(migration.Params{}) {
@@ -51,6 +51,8 @@ func (s settings) open(t *testing.T) *stepstest.Bench {
 		t.Fatalf("there is no action %q", s.Action)
 		return nil
 	})
+	b.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceSentinel})
+	return b
 }
 
 // app accepts canary jobs and runs each of them at once.
