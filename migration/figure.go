@@ -38,6 +38,25 @@ func Projected(n int64, base string) Figure { return Figure{known: projected, n:
 // Value gives the number; false unless it was measured.
 func (f Figure) Value() (int64, bool) { return f.n, f.known == measured }
 
+// Worst gives the greatest of several, which is observed only where each was measured, or at
+// least bounded: then it is that or more.
+func Worst(figures ...Figure) Figure {
+	if len(figures) == 0 {
+		return Figure{}
+	}
+	worst := figures[0]
+	for _, f := range figures {
+		if f.known != measured && f.known != atLeast {
+			return Figure{}
+		}
+		if f.known == atLeast {
+			worst.known = atLeast
+		}
+		worst.n = max(worst.n, f.n)
+	}
+	return worst
+}
+
 // IsZero reports whether it was not observed.
 func (f Figure) IsZero() bool { return f.known == notObserved }
 

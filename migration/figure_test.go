@@ -57,3 +57,25 @@ func TestOnlyAMeasuredFigureCountsAsMeasured(t *testing.T) {
 		}
 	}
 }
+
+func TestTheWorstOfFiguresIsKnownOnlyWhereEachIs(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule string
+		of   []Figure
+		want Figure
+	}{
+		{"of none", nil, Figure{}},
+		{"of one", []Figure{Measured(3)}, Measured(3)},
+		{"the greatest that was measured", []Figure{Measured(3), Measured(5), Measured(4)}, Measured(5)},
+		{"one that did not end", []Figure{Measured(3), AtLeast(2)}, AtLeast(3)},
+		{"one that did not end comes first", []Figure{AtLeast(7), Measured(3)}, AtLeast(7)},
+		{"one that was not observed", []Figure{Measured(3), {}}, Figure{}},
+		{"one that was not observed comes first", []Figure{{}, AtLeast(3)}, Figure{}},
+		{"a projection is none", []Figure{Measured(3), Projected(9, "1 min")}, Figure{}},
+	} {
+		if got := Worst(tc.of...); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.rule, got, tc.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package ingestion
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,28 +136,34 @@ const maxName = 200
 type CanaryResult struct {
 	Status   int    `json:"status"`   // 200: accepted; 503: refused by the breaker
 	MS       int64  `json:"ms"`       // milliseconds inside the app
+	Queue    string `json:"queue"`    // that it was added to; "" from an app that does not tell
 	Side     string `json:"side"`     // source or target
 	Endpoint string `json:"endpoint"` // standalone, sentinel or managed
 	Error    string `json:"error"`
 	// RoundTrip is the time a sender of a webhook would have waited, measured here.
 	RoundTrip time.Duration `json:"-"`
+	// Refused is why the app adds nothing to this queue (422); then nothing was added.
+	Refused string `json:"-"`
 }
 
-// Canary sends a job through the same path as an order, without effect. A refusal (503) is
-// a result, not an error; an error means that the app gave no such answer.
-func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
+// Canary sends a job through the same path as an order of a queue, without effect. A refusal
+// (503) is a result, not an error; an error means that the app gave no such answer.
+func (c *Client) Canary(ctx context.Context, id, queue string) (CanaryResult, error) {
 	start := time.Now()
 	status, body, err := c.api.Send(
 		ctx,
 		http.MethodPost,
 		"/switchyard/canary",
-		map[string]string{"id": id},
+		map[string]string{"id": id, "queue": queue},
 	)
 	took := time.Since(start)
 	if err != nil {
 		return CanaryResult{}, fmt.Errorf("canary %s: %w", id, err)
 	}
 	var res CanaryResult
+	if status == http.StatusUnprocessableEntity {
+		return CanaryResult{Status: status, Refused: refusal(body)}, nil
+	}
 	if status != http.StatusOK && status != http.StatusServiceUnavailable ||
 		json.Unmarshal(body, &res) != nil {
 		return CanaryResult{}, fmt.Errorf(
@@ -167,6 +174,15 @@ func (c *Client) Canary(ctx context.Context, id string) (CanaryResult, error) {
 	}
 	res.Status, res.RoundTrip = status, took
 	return res, nil
+}
+
+// refusal is the reason that the app gives.
+func refusal(body []byte) string {
+	var said struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &said) // it may be text
+	return cmp.Or(said.Error, "it does not say why")
 }
 
 // DrillOpened is what the app made of the opening of a producer for a drill.

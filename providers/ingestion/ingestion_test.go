@@ -70,16 +70,20 @@ func TestJournal(t *testing.T) {
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	const call = "POST /switchyard/canary"
-	ok, err := answer(t, call, 200, `{"status":200,"ms":4,"side":"source","endpoint":"sentinel"}`).Canary(t.Context(), "canary_1")
+	ok, err := answer(t, call, 200, `{"status":200,"ms":4,"side":"source","endpoint":"sentinel"}`).Canary(t.Context(), "canary_1", "orders")
 	if err != nil || ok.Status != 200 || ok.MS != 4 || ok.Side != "source" || ok.Endpoint != "sentinel" || ok.RoundTrip <= 0 {
 		t.Errorf("%+v, %v", ok, err)
 	}
-	refused, err := answer(t, call, 503, `{"status":503,"ms":2001,"side":"source","endpoint":"standalone","error":"Command timed out"}`).Canary(t.Context(), "canary_1")
+	refused, err := answer(t, call, 503, `{"status":503,"ms":2001,"side":"source","endpoint":"standalone","error":"Command timed out"}`).Canary(t.Context(), "canary_1", "orders")
 	if err != nil || refused.Status != 503 || refused.Error != "Command timed out" {
 		t.Errorf("a refusal is a result: %+v, %v", refused, err)
 	}
+	other, err := answer(t, call, 422, `{"error":"this app adds to refunds"}`).Canary(t.Context(), "canary_1", "orders")
+	if err != nil || other.Refused != "this app adds to refunds" {
+		t.Errorf("a queue of another app is a result: %+v, %v", other, err)
+	}
 	for status, body := range map[int]string{500: `{"status":500}`, 401: `{}`, 200: `oops`} {
-		if res, err := answer(t, call, status, body).Canary(t.Context(), "canary_1"); err == nil {
+		if res, err := answer(t, call, status, body).Canary(t.Context(), "canary_1", "orders"); err == nil {
 			t.Errorf("status %d: %+v", status, res)
 		}
 	}

@@ -96,7 +96,7 @@ func (e *example) ready() {
 	redistest.Eventually(e.t, 20*time.Second, func() error {
 		n++
 		r, err := e.app.Canary(e.t.Context(),
-			fmt.Sprintf("canary_%d_%d", e.timeline.Now().Unix(), n))
+			fmt.Sprintf("canary_%d_%d", e.timeline.Now().Unix(), n), "order-ingestion")
 		if err == nil && r.Status != 200 {
 			err = fmt.Errorf("status %d: %s", r.Status, r.Error)
 		}

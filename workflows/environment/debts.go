@@ -185,7 +185,7 @@ func (d *Debts) lift(ctx context.Context, debt migration.Debt) error {
 	case migration.DebtSentinels:
 		return d.liftSentinels(ctx, debt)
 	case migration.DebtProducer:
-		return d.app.DrillClose(ctx, debt.What)
+		return d.app.At(debt.Server).DrillClose(ctx, debt.What)
 	}
 	return migration.Errorf(migration.Conflict, "this version does not know how to lift %q",
 		debt.Kind)

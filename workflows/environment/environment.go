@@ -70,7 +70,7 @@ func Open(o Options) (*Environment, error) {
 	hc := &http.Client{Timeout: 15 * time.Second}
 	app := ingestion.New(cfg.Ingestion.URL, cfg.Ingestion.Token, hc)
 	e := &Environment{
-		App: App{app},
+		App: newApp(cfg.Ingestion.URL, app, cfg.Queues, instances(cfg, hc)),
 		Journal: newJournal(JournalOptions{
 			Clients:  journals(cfg, app, hc),
 			Store:    o.Store,
@@ -175,6 +175,11 @@ func journals(
 	if len(cfg.Ingestion.Instances) == 0 {
 		return map[string]*ingestion.Client{cfg.Ingestion.URL: app}
 	}
+	return instances(cfg, hc)
+}
+
+// instances are those that have an address of their own.
+func instances(cfg config.Config, hc *http.Client) map[string]*ingestion.Client {
 	all := map[string]*ingestion.Client{}
 	for _, u := range cfg.Ingestion.Instances {
 		all[u] = ingestion.New(u, cfg.Ingestion.Token, hc)

@@ -171,8 +171,8 @@ func within(now, at time.Time, limit time.Duration) bool {
 
 // Head is an address at which a journal is read, and how far that was.
 type Head struct {
-	App   App
-	After int64
+	Client *ingestion.Client
+	After  int64
 }
 
 // Heads are those of every instance: what each journal gets from now on comes after.
@@ -181,7 +181,7 @@ func (t *Journal) Heads() []Head {
 	defer t.mu.Unlock()
 	var out []Head
 	for _, s := range t.sources {
-		h := Head{App: App{s.client}}
+		h := Head{Client: s.client}
 		if e := t.epochs[s.epoch]; e != nil {
 			h.After = e.Next
 		}

@@ -31,6 +31,9 @@ type DrillFacts struct {
 	// Attested are the queues for which a live worker attested a producer when the drill
 	// ended; null: a drill of a version that did not look.
 	Attested []string `json:"attested"`
+	// Routed are the queues that flags route: the source's faults were tried on each. null: a
+	// drill of a version that tried them on the first one.
+	Routed []string `json:"routed"`
 }
 
 // DrillCase is one fault and what a webhook got meanwhile.
@@ -139,9 +142,14 @@ const longestWaitMS = 60_000
 
 // unfinished says what keeps a drill from being a whole one; nil where nothing does.
 func (f DrillFacts) unfinished() error {
-	for _, fault := range SourceFaults {
-		if !slices.ContainsFunc(f.Cases, func(c DrillCase) bool { return c.Fault == fault }) {
-			return fmt.Errorf("the fault %q of the source was not tried: run the drill again", fault)
+	for _, queue := range f.Routed {
+		for _, fault := range SourceFaults {
+			if !slices.ContainsFunc(f.Cases, func(c DrillCase) bool {
+				return c.Queue == queue && c.Fault == fault
+			}) {
+				return fmt.Errorf("the fault %q of the source was not tried on %s: run the drill "+
+					"again", fault, queue)
+			}
 		}
 	}
 	tried := map[BenchCase]bool{} // by queue, fault and intake alone
@@ -198,8 +206,8 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	var worst int64
 	for _, c := range f.Cases {
 		if c.Status != 503 || c.MS > c.LimitMS {
-			return false, fmt.Sprintf("%s: status %d after %d ms (want 503 within %d ms)",
-				c.Fault, c.Status, c.MS, c.LimitMS), nil
+			return false, fmt.Sprintf("%s, %s: status %d after %d ms (want 503 within %d ms)",
+				c.Queue, c.Fault, c.Status, c.MS, c.LimitMS), nil
 		}
 		worst = max(worst, c.MS)
 	}
@@ -223,6 +231,10 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	if f.Attested == nil {
 		return false, "whether the app has producers of other queues was not looked at: the " +
 			"drill is of an older version, run it again", nil
+	}
+	if len(f.Routed) == 0 {
+		return false, "the source's faults were tried on the first routed queue alone: the drill is " +
+			"of an older version, run it again", nil
 	}
 	if left := f.Untried(f.Attested); len(left) > 0 {
 		return false, "not tested, although the app reports a producer: " + list(left), nil

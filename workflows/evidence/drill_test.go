@@ -8,9 +8,10 @@ import (
 
 // drilled gives the facts of a whole and good drill of one queue, with a change.
 func drilled(change func(*DrillFacts)) string {
-	f := DrillFacts{Recovered: true, Attested: []string{"q"}}
+	f := DrillFacts{Recovered: true, Attested: []string{"q"}, Routed: []string{"q"}}
 	for _, fault := range SourceFaults {
-		f.Cases = append(f.Cases, DrillCase{Fault: fault, Status: 503, MS: 2100, LimitMS: 5000})
+		f.Cases = append(f.Cases, DrillCase{Fault: fault, Queue: "q", Status: 503, MS: 2100,
+			LimitMS: 5000})
 	}
 	for _, fault := range BenchFaults {
 		f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: fault, Status: 503, MS: 30,
@@ -33,6 +34,30 @@ var drillRows = []row{
 		facts: drilled(func(f *DrillFacts) { f.Cases = f.Cases[:1] }),
 		want:  migration.Unknown,
 		says:  `"server rejects writes" of the source was not tried`,
+	},
+	{
+		rule:  "the source's faults were tried on one of two routed queues",
+		facts: drilled(func(f *DrillFacts) { f.Routed = append(f.Routed, "r") }),
+		want:  migration.Unknown,
+		says:  `"connections cut and not restored" of the source was not tried on r`,
+	},
+	{
+		rule: "on the second routed queue an order would have waited",
+		facts: drilled(func(f *DrillFacts) {
+			f.Routed = append(f.Routed, "r")
+			for _, fault := range SourceFaults {
+				f.Cases = append(f.Cases, DrillCase{Fault: fault, Queue: "r", Status: 503, MS: 5001,
+					LimitMS: 5000})
+			}
+		}),
+		want: migration.Unmet,
+		says: "r, connections cut and not restored: status 503 after 5001 ms",
+	},
+	{
+		rule:  "a drill of a version that tried the first queue alone",
+		facts: drilled(func(f *DrillFacts) { f.Routed = nil }),
+		want:  migration.Unmet,
+		says:  "tried on the first routed queue alone",
 	},
 	{
 		rule:  "one fault of the other server was left out",
@@ -164,7 +189,7 @@ var drillRows = []row{
 		rule: "a producer whose queue was not tried",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
-			"limit_ms":5000}],"attested":["q","reports"]}`,
+			"limit_ms":5000}],"attested":["q","reports"],"routed":["q"]}`,
 		want: migration.Unmet,
 		says: "not tested, although the app reports a producer: reports",
 	},

@@ -7,7 +7,7 @@ import { Attestor, Drill, DurableIntake, Router, UnavailableError } from "@switc
 import type { Config } from "./config.js";
 import { Intake } from "./intake.js";
 import { Journal } from "./journal.js";
-import { mainQueue, openProducer, service, shadowQueue, type OpenProducer } from "./lane.js";
+import { openProducer, shadowOf, type OpenProducer } from "./lane.js";
 import { log } from "./log.js";
 import type { Order } from "./order.js";
 import { server } from "./server.js";
@@ -30,13 +30,14 @@ export async function run(config: Config, { open = openProducer, now = Date.now 
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
-  const journal = await Journal.open(config.dataDir, log);
+  const { queue, service } = config;
+  const journal = await Journal.open(config.dataDir, log, config.sinkDir);
   const sides = new Sides(config, journal, open);
   let attestor: Attestor | undefined;
   const router = new Router({
     url: config.switchyardUrl,
     token: config.switchyardToken,
-    queue: mainQueue,
+    queue,
     instance: config.instance,
     service,
     version,
@@ -46,7 +47,7 @@ export async function run(config: Config, { open = openProducer, now = Date.now 
     log,
   });
   await router.start();
-  const intake = new Intake(router, sides, journal);
+  const intake = new Intake(router, sides, journal, queue);
   const durable = config.durableIntake
     ? new DurableIntake({
         dir: join(config.dataDir, "intake"),
@@ -74,8 +75,8 @@ export async function run(config: Config, { open = openProducer, now = Date.now 
   attestor.start();
 
   const drill = new Drill({
-    producer: (url, queue) => open({ url }, { service, queue, side: "drill" }, 0, () => undefined),
-    queues: [mainQueue, shadowQueue],
+    producer: (url, name) => open({ url }, { service, queue: name, side: "drill" }, 0, () => undefined),
+    queues: [queue, shadowOf(queue)],
     hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
     instance: config.instance,
     intake: config.durableIntake,

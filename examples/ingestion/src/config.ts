@@ -15,6 +15,11 @@ export interface Config {
   /** By provider; of one without a secret no webhooks are taken. Two are valid while one is being replaced. */
   webhookSecrets: Partial<Record<ProviderId, string[]>>;
   dataDir: string;
+  /** Where orders take effect, shared with other instances; undefined: in `dataDir`. */
+  sinkDir: string | undefined;
+  /** The routed queue, and what this process is called by Switchyard's pages. */
+  queue: string;
+  service: string;
   instance: string;
   /** Replicas that must confirm an order while the source is the Sentinel estate. */
   waitReplicas: number;
@@ -48,6 +53,9 @@ export function configFrom(env: NodeJS.ProcessEnv): Config {
     ingestionToken: required("INGESTION_TOKEN"),
     webhookSecrets: webhookSecrets(env),
     dataDir: required("DATA_DIR"),
+    sinkDir: env["SINK_DIR"] || undefined,
+    queue: env["QUEUE"] || "order-ingestion",
+    service: env["SERVICE"] || "ingestion",
     instance: env["INSTANCE_ID"] || `${hostname()}-${process.pid}`,
     waitReplicas: integer("WAIT_REPLICAS", 1),
     durableIntake: env["INTAKE"] === "durable",

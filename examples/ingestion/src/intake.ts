@@ -1,6 +1,5 @@
 import { boundedAdd, dataDigest, type Lease, type Route, type Router, type Side } from "@switchyard/bullmq";
 import type { Journal } from "./journal.js";
-import { mainQueue } from "./lane.js";
 import { jobId, type JobData, type Order } from "./order.js";
 import type { Sides } from "./sides.js";
 
@@ -20,6 +19,7 @@ export class Intake {
     readonly router: Router,
     readonly sides: Sides,
     readonly journal: Journal,
+    readonly queue: string,
   ) {}
 
   /** Never throws; an order without an error is enqueued (and confirmed, where replicas must). */
@@ -41,7 +41,7 @@ export class Intake {
     const data: JobData = { order, _switchyard: { authority: route.authority, stage: route.stage, revision: route.revision } };
     const id = jobId(order);
     const job = {
-      name: mainQueue,
+      name: this.queue,
       data,
       opts: {
         jobId: id,
@@ -65,7 +65,7 @@ export class Intake {
       }
     }
     const { stage, revision, authority } = route;
-    this.journal.record({ type: "enqueued", order: order.id, jobId: id, queue: mainQueue, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false, digest: dataDigest(data) });
+    this.journal.record({ type: "enqueued", order: order.id, jobId: id, queue: this.queue, side, endpoint, shadow, ok: !error, ...(error && { error }), stage, revision, authority, canary: order.canary ?? false, digest: dataDigest(data) });
     return { side, endpoint, error };
   }
 }

@@ -6,6 +6,7 @@ import type { Side, Stage } from "@switchyard/bullmq";
 import sqlite, { type Database, type Statement } from "node-sqlite3-wasm";
 import type { Order } from "./order.js";
 import { own } from "./ownership.js";
+import { SharedSink } from "./sink.js";
 
 /** What the app did, in the order it did it; the control plane reads it as evidence. */
 export type Event =
@@ -62,10 +63,11 @@ interface Entry {
 // Long enough to share one sync among the rows of a busy moment, short enough not to be felt by a job.
 const groupCommitMs = 20;
 
-/** The append-only journal and the order sink, one SQLite file with one writer. */
+/** The append-only journal and the order sink, one SQLite file with one writer; the sink may be one that several instances share. */
 export class Journal {
   readonly epoch: string;
   readonly #db: Database;
+  readonly #shared: SharedSink | undefined;
   readonly #release: () => void;
   readonly #log: (event: string, detail: Record<string, unknown>) => void;
   readonly #append: Statement;
@@ -76,8 +78,9 @@ export class Journal {
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
 
-  private constructor(db: Database, release: () => void, log: (event: string, detail: Record<string, unknown>) => void) {
+  private constructor(db: Database, release: () => void, log: (event: string, detail: Record<string, unknown>) => void, shared: SharedSink | undefined) {
     this.#db = db;
+    this.#shared = shared;
     this.#release = release;
     this.#log = log;
     // Write-ahead logging with a sync per commit: a committed row survives the process and the machine. The library has
@@ -98,14 +101,20 @@ export class Journal {
     this.#apply = db.prepare(`INSERT OR IGNORE INTO orders
       (order_id, job_id, side, amount, currency, customer, result, applied_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`);
     this.#page = db.prepare("SELECT seq, at, body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?");
+    for (const { order, at, execution } of shared?.by(this.epoch) ?? []) {
+      if (!db.get("SELECT 1 FROM orders WHERE order_id = ?", [order.id])) this.#push({ at, event: { ...execution, outcome: "applied" }, order });
+    }
   }
 
-  /** Opens (or creates) the journal in `dir`, which this process then owns until `close()`. */
-  static async open(dir: string, log: (event: string, detail: Record<string, unknown>) => void): Promise<Journal> {
+  /**
+   * Opens (or creates) the journal in `dir`, which this process then owns until `close()`. Orders take effect there, or in
+   * `sinkDir`, which instances may share.
+   */
+  static async open(dir: string, log: (event: string, detail: Record<string, unknown>) => void, sinkDir?: string): Promise<Journal> {
     mkdirSync(dir, { recursive: true });
     const file = join(dir, "ingestion.db");
     const release = await own(dir, file, 15_000);
-    return new Journal(new sqlite.Database(file), release, log);
+    return new Journal(new sqlite.Database(file), release, log, sinkDir ? new SharedSink(sinkDir) : undefined);
   }
 
   /** false while commits fail; jobs then fail too, and are retried. */
@@ -170,9 +179,11 @@ export class Journal {
     this.#pending = [];
     const outcomes: (() => void)[] = [];
     try {
+      // First: what took effect and is not written down is found again, what is written down and took none would be lost.
+      const applied = this.#take(entries);
       this.#db.exec("BEGIN IMMEDIATE");
       for (const entry of entries) {
-        const outcome = this.#write(entry);
+        const outcome = this.#write(entry, applied.get(entry) ?? true);
         if (entry.settle) outcomes.push(() => entry.settle!.resolve(outcome!));
       }
       this.#db.exec("COMMIT");
@@ -184,11 +195,24 @@ export class Journal {
     for (const settle of outcomes) settle();
   }
 
-  #write(entry: Entry): Outcome | undefined {
+  // Whether each order of a batch is this journal's in the shared sink; nothing without one.
+  #take(entries: Entry[]): Map<Entry, boolean> {
+    const mine = new Map<Entry, boolean>();
+    if (!this.#shared) return mine;
+    for (const entry of entries) {
+      if (!entry.order || entry.event.type !== "executed") continue;
+      const { outcome: _, ...execution } = entry.event;
+      mine.set(entry, this.#shared.apply({ order: entry.order, at: entry.at, by: this.epoch, execution }).by === this.epoch);
+    }
+    if (mine.size > 0) this.#shared.sync();
+    return mine;
+  }
+
+  #write(entry: Entry, mine: boolean): Outcome | undefined {
     let event = entry.event;
     if (entry.order && event.type === "executed") {
       const o = entry.order;
-      const applied = this.#apply.run([o.id, event.jobId, event.side, o.amount, o.currency, o.customer, event.result, entry.at]).changes === 1;
+      const applied = mine && this.#apply.run([o.id, event.jobId, event.side, o.amount, o.currency, o.customer, event.result, entry.at]).changes === 1;
       event = { ...event, outcome: applied ? "applied" : "suppressed" };
     }
     this.#append.run([entry.at, event.type, JSON.stringify(event)]);

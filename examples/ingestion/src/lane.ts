@@ -15,9 +15,8 @@ import type { Journal } from "./journal.js";
 import { log } from "./log.js";
 import { executionOf, processor } from "./processor.js";
 
-export const service = "ingestion";
-export const mainQueue = "order-ingestion";
-export const shadowQueue = "order-ingestion-shadow";
+/** The queue that holds the copies of a routed queue's orders. */
+export const shadowOf = (queue: string): string => `${queue}-shadow`;
 
 const closeMs = 5000;
 
@@ -33,6 +32,8 @@ const workerTuning: Omit<WorkerOptions, "connection"> = {
 export interface LaneConfig {
   side: Side;
   endpoint: string;
+  service: string;
+  queue: string;
   connection: Endpoint;
   journal: Journal;
   open: OpenProducer;
@@ -62,8 +63,8 @@ export class Lane {
     this.side = config.side;
     this.endpoint = config.endpoint;
     this.#producers = {
-      main: this.#producer(mainQueue, config.replicas),
-      shadow: this.#producer(shadowQueue, 0),
+      main: this.#producer(config.queue, config.replicas),
+      shadow: this.#producer(shadowOf(config.queue), 0),
     };
   }
 
@@ -86,13 +87,13 @@ export class Lane {
   }
 
   startWorker(): void {
-    this.#worker ??= this.#consumer(mainQueue, "authoritative");
+    this.#worker ??= this.#consumer(this.#config.queue, "authoritative");
   }
 
   /** Starts or stops executing shadow copies. */
   async runShadow(wanted: boolean): Promise<void> {
     if (wanted) {
-      this.#shadowWorker ??= this.#consumer(shadowQueue, "shadow");
+      this.#shadowWorker ??= this.#consumer(shadowOf(this.#config.queue), "shadow");
       return;
     }
     const worker = this.#shadowWorker;
@@ -111,12 +112,13 @@ export class Lane {
   }
 
   connections(): ConnectionReport[] {
+    const { queue } = this.#config;
     const reports = [
-      reportProducer(this, mainQueue, this.#producers.main),
-      reportProducer(this, shadowQueue, this.#producers.shadow),
+      reportProducer(this, queue, this.#producers.main),
+      reportProducer(this, shadowOf(queue), this.#producers.shadow),
     ];
-    if (this.#worker) reports.push(reportConsumer(this, "worker", mainQueue, this.#worker));
-    if (this.#shadowWorker) reports.push(reportConsumer(this, "shadow-worker", shadowQueue, this.#shadowWorker));
+    if (this.#worker) reports.push(reportConsumer(this, "worker", queue, this.#worker));
+    if (this.#shadowWorker) reports.push(reportConsumer(this, "shadow-worker", shadowOf(queue), this.#shadowWorker));
     return reports;
   }
 
@@ -131,12 +133,12 @@ export class Lane {
   }
 
   #producer(queue: string, replicas: number): Producer {
-    const { open, connection, side } = this.#config;
+    const { open, connection, service, side } = this.#config;
     return open(connection, { service, queue, side }, replicas, this.#reporter("producer", queue));
   }
 
   #consumer(queue: string, mode: "authoritative" | "shadow"): Consumer {
-    const { connection, journal, side } = this.#config;
+    const { connection, journal, service, side } = this.#config;
     const consumer = new Consumer({
       queue,
       connection: workerOptions(connection, { service, queue, side }),

@@ -108,14 +108,19 @@ async function canary({ config, intake, journal }: Parts, req: IncomingMessage, 
   authorize(config, req);
   const start = performance.now();
   let order: Order;
+  let wanted: unknown;
   try {
-    order = canaryOrder(JSON.parse((await read(req)).toString("utf8")));
+    const body: unknown = JSON.parse((await read(req)).toString("utf8"));
+    order = canaryOrder(body);
+    wanted = (body as { queue?: unknown }).queue;
   } catch (err) {
     throw err instanceof Refusal ? err : new Refusal(400, (err as Error).message);
   }
+  const { queue } = config;
+  if (wanted !== undefined && wanted !== queue) throw new Refusal(422, `this app adds to ${queue}, not to ${String(wanted)}`);
   const { side, endpoint, error } = await intake.accept(order);
   const status = error ? 503 : 200;
-  const answer = { status, ms: since(start), side, endpoint, ...(error && { error }) };
+  const answer = { status, ms: since(start), queue, side, endpoint, ...(error && { error }) };
   if (error) unavailable(res, answer);
   else json(res, 200, answer);
   journal.record({ type: "delivery", order: order.id, event: order.event, provider: order.provider, status, ms: answer.ms, ...(error && { error }), canary: true });
@@ -128,6 +133,7 @@ async function replay(parts: Parts, req: IncomingMessage, res: ServerResponse, u
   const id = url.searchParams.get("provider") ?? "stripe";
   const known = providerIds.find((p) => p === id);
   if (!known) throw new Refusal(400, `the provider is not one of ${providerIds.join(", ")}`);
+  if (!parts.config.webhookSecrets[known]) throw new Refusal(422, `this app takes nothing from ${known}: it has no secret of it`);
   let order: Order;
   try {
     order = providers[known].order(await read(req), {});

@@ -66,6 +66,7 @@ export class Sides {
   }
 
   #lane(side: Side, endpoint: string, connection: Endpoint): Lane {
-    return new Lane({ side, endpoint, connection, journal: this.#journal, open: this.#open, replicas: endpoint === "sentinel" ? this.#config.waitReplicas : 0 });
+    const { service, queue } = this.#config;
+    return new Lane({ side, endpoint, service, queue, connection, journal: this.#journal, open: this.#open, replicas: endpoint === "sentinel" ? this.#config.waitReplicas : 0 });
   }
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { dataDigest } from "@switchyard/bullmq";
 import { describe, test } from "node:test";
-import { app, freePort, order, redis, sign, switchyard, until } from "./app.mjs";
+import { app, directory, freePort, order, redis, sign, switchyard, until } from "./app.mjs";
 
 const executed = (e) => e.type === "executed";
 
@@ -130,6 +132,50 @@ describe("intake", { concurrency: 4 }, () => {
     assert.equal((await a.deliver(order(99))).status, 200);
     await until("it goes on", async () => (await a.journal(executed)).length === 31);
     assert.equal((await a.get("/switchyard/journal?after=x")).status, 400);
+  });
+
+  test("instances that share a sink apply an order once; one that was killed before it wrote that down does so at its start", async (t) => {
+    const [source, sy, sink] = [await redis(t), await switchyard(t), directory(t)];
+    const env = { SOURCE_REDIS_URL: source.url, SINK_DIR: sink };
+    const [a, b] = [await app(t, sy, { ...env, INSTANCE_ID: "a" }), await app(t, sy, { ...env, INSTANCE_ID: "b" })];
+    const runs = async () => [...(await a.journal(executed)), ...(await b.journal(executed))];
+    await Promise.all(Array.from({ length: 20 }, (_, i) => [a, b][i % 2].deliver(order(i))));
+    await until("all are executed", async () => (await runs()).length === 20);
+    // The jobs are gone from Redis, and both instances get them again.
+    for (const key of await source.client.keys("bull:order-ingestion:stripe_*")) await source.client.del(key);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => [b, a][i % 2].deliver(order(i))));
+    await until("all are executed again", async () => (await runs()).length === 40);
+    const outcomes = (await runs()).map((e) => e.outcome).sort();
+    assert.deepEqual(outcomes, [...Array(20).fill("applied"), ...Array(20).fill("suppressed")]);
+
+    // What a kill between the sink and the journal leaves behind.
+    const { body } = await a.get("/switchyard/journal?after=0&limit=1");
+    const run = (await a.journal(executed)).find((e) => e.outcome === "applied");
+    await a.kill();
+    const { seq: _, at, outcome: __, ...execution } = { ...run, order: "ord_x", jobId: "stripe_evt_x" };
+    const effect = { order: { ...order(1).data.object, id: "ord_x" }, at, by: body.epoch, execution };
+    writeFileSync(join(sink, "sha256-x"), JSON.stringify(effect));
+    await a.start();
+    const found = async () => (await a.journal(executed)).filter((e) => e.order === "ord_x");
+    await until("it is written down", async () => (await found()).length > 0);
+    await a.kill();
+    await a.start();
+    assert.deepEqual((await found()).map((e) => [e.outcome, e.at]), [["applied", at]]);
+  });
+
+  test("an app is told which queue is its own, and says so to a canary", async (t) => {
+    const [source, sy] = [await redis(t), await switchyard(t)];
+    const a = await app(t, sy, { SOURCE_REDIS_URL: source.url, QUEUE: "shop-orders", SERVICE: "shop" });
+    const canary = (body) => a.post("/switchyard/canary", JSON.stringify(body), { Authorization: "Bearer ingestion-token" });
+    const taken = await canary({ id: "canary_1", queue: "shop-orders" });
+    assert.deepEqual([taken.status, taken.body.queue, taken.body.side], [200, "shop-orders", "source"]);
+    const other = await canary({ id: "canary_2", queue: "order-ingestion" });
+    assert.deepEqual([other.status, other.body.error], [422, "this app adds to shop-orders, not to order-ingestion"]);
+    assert.equal((await a.journal((e) => e.order === "canary_2")).length, 0);
+    await a.deliver(order(1));
+    await until("it is executed", async () => (await a.journal(executed)).length === 2);
+    assert.deepEqual((await a.journal(executed)).map((e) => e.queue), ["shop-orders", "shop-orders"]);
+    assert.equal(await source.client.exists("bull:shop-orders:meta"), 1);
   });
 
   test("a second process cannot take a data directory that is in use, and takes it over when released", async (t) => {

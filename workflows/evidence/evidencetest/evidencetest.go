@@ -36,10 +36,10 @@ var Holding = map[string]string{
 
 // drill is a whole drill of one queue.
 func drill() string {
-	f := evidence.DrillFacts{Recovered: true, Attested: []string{}}
+	f := evidence.DrillFacts{Recovered: true, Attested: []string{}, Routed: []string{"q"}}
 	for _, fault := range evidence.SourceFaults {
 		f.Cases = append(f.Cases,
-			evidence.DrillCase{Fault: fault, Status: 503, MS: 1, LimitMS: 2})
+			evidence.DrillCase{Fault: fault, Queue: "q", Status: 503, MS: 1, LimitMS: 2})
 	}
 	for _, fault := range evidence.BenchFaults {
 		f.Bench = append(f.Bench,

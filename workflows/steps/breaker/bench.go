@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-dev/switchyard/drill"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/httpapi"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -86,7 +87,7 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	for _, q := range s.benchQueues(c.Run.MigrationID) {
 		cases, err := b.Run(
 			ctx,
-			drilled{s.App, c, s.AppURL},
+			&drilled{app: s.App, owed: c, at: map[string]string{}},
 			q,
 			Faults,
 			drill.Defaults(),
@@ -171,52 +172,56 @@ func benchCase(k drill.Case, limit time.Duration) evidence.BenchCase {
 type drilled struct {
 	app  environment.App
 	owed migration.Debts
-	url  string
+	at   map[string]string // the address that has a producer, by its id
 }
 
 // Open implements drill.Subject.
-func (d drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
-	if err := d.owed.Owe(ctx, migration.Debt{
-		Kind:   migration.DebtProducer,
-		Server: d.url,
-		What:   o.ID,
-		Set:    "open",
-	}); err != nil {
-		return drill.Opened{}, err
+func (d *drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
+	var r ingestion.DrillOpened
+	err := d.app.Adding(o.Queue, func(url string, c *ingestion.Client) (string, error) {
+		err := d.owed.Owe(ctx, migration.Debt{Kind: migration.DebtProducer, Server: url, What: o.ID,
+			Set: "open"})
+		if err != nil {
+			return "", err
+		}
+		d.at[o.ID] = url
+		if r, err = c.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake); err != nil {
+			return "", err
+		}
+		if r.Refused != "" { // and has none open
+			return r.Refused, d.owed.Paid(ctx, migration.DebtProducer, url, o.ID)
+		}
+		return "", nil
+	})
+	if r.Refused != "" {
+		return drill.Opened{Refused: r.Refused}, nil
 	}
-	r, err := d.app.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
-	return drill.Opened{
-		Ready:    r.Ready,
-		Intake:   r.Intake,
-		Instance: r.Instance,
-		Refused:  r.Refused,
-	}, err
+	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance}, err
 }
 
+func (d *drilled) on(id string) *ingestion.Client { return d.app.At(d.at[id]) }
+
 // Add implements drill.Subject.
-func (d drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) {
-	r, err := d.app.DrillAdd(ctx, id, job)
+func (d *drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) {
+	r, err := d.on(id).DrillAdd(ctx, id, job)
 	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
 }
 
 // Restart implements drill.Subject.
-func (d drilled) Restart(
-	ctx context.Context,
-	id string,
-) error {
-	return d.app.DrillRestart(ctx, id)
+func (d *drilled) Restart(ctx context.Context, id string) error {
+	return d.on(id).DrillRestart(ctx, id)
 }
 
 // Backlog implements drill.Subject.
-func (d drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
-	r, err := d.app.DrillBacklog(ctx, id)
+func (d *drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
+	r, err := d.on(id).DrillBacklog(ctx, id)
 	return drill.Backlog{Events: r.Backlog, Failure: r.Failure}, err
 }
 
 // Close implements drill.Subject.
-func (d drilled) Close(ctx context.Context, id string) error {
-	if err := d.app.DrillClose(ctx, id); err != nil {
+func (d *drilled) Close(ctx context.Context, id string) error {
+	if err := d.on(id).DrillClose(ctx, id); err != nil {
 		return err
 	}
-	return d.owed.Paid(ctx, migration.DebtProducer, d.url, id)
+	return d.owed.Paid(ctx, migration.DebtProducer, d.at[id], id)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -267,7 +268,7 @@ func (s Parts) injectFaults(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.App.CanaryAccepted(ctx, c, endpoint.Name); err != nil {
 		return nil, err
 	}
-	facts.Recovered = true
+	facts.Recovered, facts.Routed = true, s.Queues
 	if err := s.Workers.AwaitWarm(ctx); err != nil {
 		return nil, err
 	}
@@ -303,39 +304,39 @@ func (s Parts) inject(
 		defer cancel()
 		err = errors.Join(err, f.end(detached, c, master))
 	}()
+	cases = make([]evidence.DrillCase, len(s.Queues))
+	var offering sync.WaitGroup
+	for i, queue := range s.Queues {
+		offering.Go(func() { cases[i] = s.offer(ctx, queue, f) })
+	}
+	offering.Wait()
+	for _, d := range cases {
+		c.Log("%s: slowest response of %s: %d in %d ms %s", f.name, d.Queue, d.Status, d.MS, d.Note)
+	}
+	return cases, ctx.Err()
+}
+
+// offer offers canary jobs of a queue for as long as a fault is watched, one at least. The worst
+// answer stands for the fault.
+func (s Parts) offer(ctx context.Context, queue string, f fault) (worst evidence.DrillCase) {
 	begun := time.Now()
-	for len(cases) == 0 || time.Since(begun) < f.watch {
-		r, err := s.App.Canary(ctx, environment.CanaryID())
-		d := evidence.DrillCase{
-			Fault:   f.name,
-			Side:    "source",
-			Queue:   s.Queues[0],
-			LimitMS: s.answerLimit().Milliseconds(),
-		}
+	for tries := 0; tries == 0 || time.Since(begun) < f.watch; tries++ {
+		r, err := s.App.Canary(ctx, environment.CanaryID(), queue)
+		d := evidence.DrillCase{Fault: f.name, Side: "source", Queue: queue,
+			LimitMS: s.answerLimit().Milliseconds()}
 		if err != nil {
 			d.Note = err.Error()
 		} else {
 			d.Status, d.MS, d.Note = r.Status, r.RoundTrip.Milliseconds(), r.Error
 		}
-		if worse := len(cases) > 0 && cases[0].Status == 503 && (d.Status != 503 || d.MS > cases[0].MS); len(
-			cases,
-		) == 0 {
-			cases = append(cases, d)
-		} else if worse {
-			cases[0] = d // the worst answer stands for the fault
+		if tries == 0 || worst.Status == 503 && (d.Status != 503 || d.MS > worst.MS) {
+			worst = d
 		}
 		select {
 		case <-ctx.Done():
-			return cases, ctx.Err()
+			return worst
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	c.Log(
-		"%s: slowest response: %d in %d ms %s",
-		f.name,
-		cases[0].Status,
-		cases[0].MS,
-		cases[0].Note,
-	)
-	return cases, nil
+	return worst
 }

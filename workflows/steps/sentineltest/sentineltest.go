@@ -308,6 +308,7 @@ func failoverFacts(
 // probe offers a canary job to the app several times a second and notes what became of it:
 // what a webhook would have met.
 type probe struct {
+	queues []string
 	heads  []environment.Head // the journal of each instance before the first one
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -316,36 +317,41 @@ type probe struct {
 }
 
 type probed struct {
-	id             string
+	id, queue      string
 	sent, answered time.Time
 	ok             bool
 }
 
 func startProbe(ctx context.Context, s Parts) *probe {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &probe{heads: s.Journal.Heads(), cancel: cancel}
-	p.done.Go(func() {
-		for ctx.Err() == nil {
-			sent := time.Now()
-			id := environment.CanaryID()
-			r, err := s.App.Canary(ctx, id)
-			if ctx.Err() != nil && time.Since(sent) < uninterrupted {
-				return
-			}
-			// what the app adds on the target says nothing of the source
-			if err != nil || r.Side != "target" {
-				p.mu.Lock()
-				ok := err == nil && r.Status == 200
-				p.seen = append(p.seen, probed{id, sent, time.Now(), ok})
-				p.mu.Unlock()
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
-	})
+	p := &probe{queues: s.App.Queues, heads: s.Journal.Heads(), cancel: cancel}
+	for _, queue := range p.queues {
+		p.done.Go(func() { p.offer(ctx, s.App, queue) })
+	}
 	return p
+}
+
+// offer offers canary jobs of one queue until the context ends.
+func (p *probe) offer(ctx context.Context, app environment.App, queue string) {
+	for ctx.Err() == nil {
+		sent := time.Now()
+		id := environment.CanaryID()
+		r, err := app.Canary(ctx, id, queue)
+		if ctx.Err() != nil && time.Since(sent) < uninterrupted {
+			return
+		}
+		// what the app adds on the target says nothing of the source
+		if err != nil || r.Side != "target" {
+			p.mu.Lock()
+			ok := err == nil && r.Status == 200
+			p.seen = append(p.seen, probed{id, queue, sent, time.Now(), ok})
+			p.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // uninterrupted is the longest time between two accepted jobs that still counts as no interruption.
@@ -377,15 +383,34 @@ func (p *probe) stop(ctx context.Context, start time.Time, wait bool) migration.
 func (p *probe) acceptedSince(at time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.seen)
-	return n > 0 && p.seen[n-1].ok && p.seen[n-1].sent.After(at)
+	for _, queue := range p.queues {
+		last := probed{}
+		for _, s := range p.seen {
+			if s.queue == queue {
+				last = s
+			}
+		}
+		if !last.ok || !last.sent.After(at) {
+			return false
+		}
+	}
+	return len(p.queues) > 0
 }
 
+// backAfter is of the queue whose jobs were taken again last.
 func (p *probe) backAfter(start time.Time) migration.Figure {
+	var all []migration.Figure
+	for _, queue := range p.queues {
+		all = append(all, p.backOn(queue, start))
+	}
+	return migration.Worst(all...)
+}
+
+func (p *probe) backOn(queue string, start time.Time) migration.Figure {
 	var back int64
 	last, end, refused := start, start, false
 	for _, s := range p.seen {
-		if s.answered.Before(start) {
+		if s.queue != queue || s.answered.Before(start) {
 			continue
 		}
 		end = s.answered
@@ -501,7 +526,7 @@ type reading struct {
 func (r *reading) read(ctx context.Context, runs map[string]int) error {
 	for {
 		r.whole = false
-		page, err := r.App.Journal(ctx, r.After, environment.JournalPage)
+		page, err := r.Client.Journal(ctx, r.After, environment.JournalPage)
 		if err != nil {
 			return engine.NotYet("the app's journal: %v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,15 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
 	at := func(sentMS, answeredMS int, ok bool) probed {
-		return probed{"", start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
+		return probed{"", "orders", start.Add(time.Duration(sentMS) * time.Millisecond), start.Add(time.Duration(answeredMS) * time.Millisecond), ok}
 	}
+	of := func(queue string, seen ...probed) []probed {
+		for i := range seen {
+			seen[i].queue = queue
+		}
+		return seen
+	}
+	refunds := func(seen ...probed) []probed { return append(of("refunds", seen...), at(0, 10, true)) }
 	for _, tc := range []struct {
 		rule string
 		seen []probed
@@ -32,14 +40,36 @@ func TestProbeTellsWhenTheAppTookJobsAgain(t *testing.T) {
 		{"refused to the end", []probed{at(50, 60, true), at(160, 170, false)}, migration.AtLeast(170)},
 		{"no answer at all", nil, migration.Figure{}},
 		{"interrupted twice counts to the second return", []probed{at(10, 20, false), at(30, 40, true), at(50, 60, false), at(70, 80, true)}, migration.Measured(80)},
+		{"the queue that is back last counts", refunds(at(50, 60, false), at(900, 950, true)), migration.Measured(950)},
+		{"one queue is not taken again", refunds(at(50, 60, true), at(160, 170, false)), migration.AtLeast(170)},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			p := &probe{seen: tc.seen}
+			p := &probe{queues: []string{"orders"}, seen: tc.seen}
+			if slices.ContainsFunc(tc.seen, func(s probed) bool { return s.queue == "refunds" }) {
+				p.queues = append(p.queues, "refunds")
+			}
 			if got := p.backAfter(start); got != tc.want {
 				t.Errorf("%+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestAProbeOfAQueueThatWasNotTriedKnowsNothing(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1000, 0)
+	p := &probe{queues: []string{"orders", "refunds"}, seen: []probed{
+		{queue: "orders", sent: at.Add(time.Second), answered: at.Add(2 * time.Second), ok: true}}}
+	if got := p.backAfter(at); !got.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	if p.acceptedSince(at) {
+		t.Error("a queue of which nothing was accepted is taken for one that is back")
+	}
+	p.seen = append(p.seen, probed{queue: "refunds", sent: at.Add(time.Second), ok: true})
+	if !p.acceptedSince(at) {
+		t.Error("both were accepted since")
 	}
 }
 
@@ -80,7 +110,7 @@ func TestProbeTellsWhatBecameOfAcceptedJobs(t *testing.T) {
 			}))
 			t.Cleanup(srv.Close)
 			head := environment.Head{After: 7,
-				App: environment.App{Client: ingestion.New(srv.URL, "token", nil)}}
+				Client: ingestion.New(srv.URL, "token", nil)}
 			p := &probe{heads: []environment.Head{head}, seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}, {id: "c"}}}
 			var got evidence.FailoverFacts
 			known, err := p.outcomes(t.Context(), 300*time.Millisecond, &got)
@@ -105,7 +135,7 @@ func TestAJobThatAnotherInstanceRanIsNotLost(t *testing.T) {
 		}))
 		t.Cleanup(srv.Close)
 		return environment.Head{After: 7,
-			App: environment.App{Client: ingestion.New(srv.URL, "token", nil)}}
+			Client: ingestion.New(srv.URL, "token", nil)}
 	}
 	p := &probe{heads: []environment.Head{head("one", "a"), head("two", "b")},
 		seen: []probed{{id: "a", ok: true}, {id: "b", ok: true}}}
