@@ -31,8 +31,10 @@ func (rehearseCmd) Help() string {
 		"public API. Faults are kill-master, freeze-source, kill-serve (up to three times) and " +
 		"kill-ingestion. With --managed url nothing has an API: the rehearsal does what a person " +
 		"would, and confirms it. With --neighbour an app and a database that nobody knows of block " +
-		"until the rehearsal deals with them. The report goes to standard output unless " +
-		"--report names a file. Data is kept in a new folder below .switchyard and removed " +
+		"until the rehearsal deals with them. With --fleet two instances of the app, each with a " +
+		"journal of its own, share a sink, and a second app has a routed queue of its own. The " +
+		"report goes to standard output unless --report names a file. Data is kept in a new " +
+		"folder below .switchyard and removed " +
 		"afterwards, unless the rehearsal failed."
 }
 
@@ -56,7 +58,7 @@ func (c rehearseCmd) Run(s *shell) (err error) {
 	}
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable, Managed: c.Managed,
-		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour, Settings: map[string]string{
+		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour, Fleet: c.Fleet, Settings: map[string]string{
 			"order_deadline":        c.Deadline,
 			"min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders)),
 		},

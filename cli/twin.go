@@ -14,6 +14,7 @@ import (
 type app struct {
 	Ingestion string `help:"The built example app." default:"examples/ingestion" type:"path"`
 	Durable   bool   `help:"The app has a durable intake." name:"durable-intake"`
+	Fleet     bool   `help:"Two instances of the app, and a second app with a routed queue."`
 	Managed   string `help:"upstash, or url: nothing has an API." default:"" enum:",upstash,url"`
 }
 
@@ -41,7 +42,7 @@ func (c twinCmd) Run(s *shell) error {
 	}
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, Addr: c.Addr, Rate: c.Rate, DurableIntake: c.Durable,
-		Managed: c.Managed,
+		Managed: c.Managed, Fleet: c.Fleet,
 	})
 	if err != nil {
 		return err

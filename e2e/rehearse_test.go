@@ -126,14 +126,20 @@ func TestAMigrationIsFinishedWithoutAnAccountAnywhere(t *testing.T) {
 	}
 }
 
-// An app that says nothing of itself uses the old server, and a second database of it is in use.
-// Nothing is moved, stopped or called done before somebody has dealt with each of them.
+// An app that says nothing of itself uses the old server, and a second database of it is in use,
+// beside two instances of the app and a second app with a routed queue of its own. Nothing is
+// moved, stopped or called done before somebody has dealt with each of them.
 func TestWhoeverIsNotKnownIsNamedUntilSomebodyDealsWithThem(t *testing.T) {
 	t.Parallel()
-	r, code := rehearsal(t, buildBinary(t, ""), nil, "--neighbour", "--orders", "500",
-		"--rate", "100")
+	r, code := rehearsal(t, buildBinary(t, ""), nil, "--neighbour", "--fleet", "--orders",
+		"500", "--rate", "100")
 	if code != 0 {
 		t.Errorf("exit code %d: %s", code, r.Error)
+	}
+	for _, id := range []string{"ingestion-1", "ingestion-2", "shop-1"} {
+		if r.Instances[id] == 0 {
+			t.Errorf("at %s no order took effect: %v", id, r.Instances)
+		}
 	}
 	for _, want := range []rehearse.Named{
 		{Step: migration.StepSentinelMove, By: "connected", Member: "client:"},

@@ -23,12 +23,14 @@ import (
 // Report is what a rehearsal found. Orders are counted from the provider's own list and the
 // app's own sink, not from Switchyard.
 type Report struct {
-	Orders   OrderCount       `json:"orders"`
-	Other    OtherCount       `json:"other_queues"`
-	Criteria []CriterionState `json:"criteria"`
-	Steps    []StepTime       `json:"steps"`
-	Failover Failover         `json:"failover"`
-	FreezeMS int64            `json:"freeze_ms"` // writes held back during the replication swap
+	Orders OrderCount `json:"orders"`
+	// Instances is how many orders took effect at each instance of the app, by its id.
+	Instances map[string]int   `json:"instances"`
+	Other     OtherCount       `json:"other_queues"`
+	Criteria  []CriterionState `json:"criteria"`
+	Steps     []StepTime       `json:"steps"`
+	Failover  Failover         `json:"failover"`
+	FreezeMS  int64            `json:"freeze_ms"` // writes held back during the replication swap
 	// flag change to acknowledgement by every worker, of the rehearsed rollback
 	RollbackMS int64    `json:"rollback_ms"`
 	Faults     []string `json:"faults"`

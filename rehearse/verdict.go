@@ -28,6 +28,14 @@ func (r *rehearsal) finish(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(settleErr, fmt.Errorf("the app's sink: %w", err))
 	}
+	sinks, err := r.Twin.Sinks(ctx)
+	if err != nil {
+		return errors.Join(settleErr, fmt.Errorf("the app's sink: %w", err))
+	}
+	r.report.Instances = map[string]int{}
+	for id, one := range sinks {
+		r.report.Instances[id] = len(one)
+	}
 	for _, o := range p.Orders() {
 		r.report.Orders.Sent++
 		if !o.Acknowledged.IsZero() {

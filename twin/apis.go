@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
@@ -168,15 +167,12 @@ type herokuBackend struct{ t *Twin }
 func (b herokuBackend) ConfigChanged(_ context.Context, _ string, vars map[string]string) error {
 	b.t.mu.Lock()
 	b.t.appVars = vars
-	app := b.t.app
 	b.t.mu.Unlock()
-	if app != nil {
-		go func() {
-			if err := app.again(15 * time.Second); err != nil && !errors.Is(err, errRetired) {
-				b.t.log.Error("the ingestion app does not start", "err", err)
-			}
-		}()
-	}
+	go func() {
+		if err := b.t.restartApps(); err != nil {
+			b.t.log.Error("an app does not start", "err", err)
+		}
+	}()
 	return nil
 }
 
@@ -206,11 +202,7 @@ func (t *Twin) appConfig() map[string]string {
 func (t *Twin) webhookVars() map[string]string {
 	vars := map[string]string{}
 	for id, secret := range t.state.webhookSecrets() {
-		name := strings.ToUpper(id) + "_WEBHOOK_SECRET"
-		if id == "stripe" {
-			name = "WEBHOOK_SECRET"
-		}
-		vars[name] = secret.Reveal()
+		vars[webhookVar(id)] = secret.Reveal()
 	}
 	return vars
 }

@@ -3,10 +3,8 @@ package twin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -163,13 +161,6 @@ func (t *Twin) edit(_ context.Context, name, value string) error {
 	}
 	t.mu.Lock()
 	t.appVars = t.keptVars()
-	app := t.app
 	t.mu.Unlock()
-	if app == nil {
-		return nil
-	}
-	if err := app.again(15 * time.Second); err != nil {
-		return fmt.Errorf("restart the app: %w", err)
-	}
-	return nil
+	return t.restartApps()
 }

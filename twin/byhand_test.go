@@ -171,7 +171,7 @@ func takesTheVariable(t *testing.T, tw *Twin) {
 		if !strings.Contains(environment(t, tw), targetVar+"=rediss://") {
 			return errors.New("the variable is not in its environment")
 		}
-		return tw.ingestionClient().Healthy(t.Context())
+		return tw.client(tw.cfg.instances()[0]).Healthy(t.Context())
 	})
 }
 

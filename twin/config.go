@@ -43,7 +43,7 @@ func (t *Twin) writeConfig() error {
 	}
 	// Faults of a rehearsal are over before its next step, and webhooks come in bursts.
 	w("  guardrails: {window: 5s, watch: 1m}")
-	w("queues: [order-ingestion]")
+	w("queues: [%s]", strings.Join(t.cfg.routed(), ", "))
 	// Of the shop's other app, which runs as commands.
 	w("drill: {scan_only: [reports, report-attachments]}")
 	w("source:")
@@ -67,8 +67,16 @@ func (t *Twin) writeConfig() error {
 	if t.ByHand() {
 		vars = "by-hand"
 	}
-	w("ingestion: {url: %q, token: %q, config_vars: %s}", "http://"+s.address("ingestion"),
-		s.Secrets["ingestion"], vars)
+	w("ingestion:")
+	w("  url: %q", "http://"+s.address("ingestion"))
+	if t.cfg.Fleet {
+		w("  instances:")
+		for _, i := range t.cfg.instances() {
+			w("    - %q", "http://"+s.address(i.name))
+		}
+	}
+	w("  token: %q", s.Secrets["ingestion"])
+	w("  config_vars: %s", vars)
 	return os.WriteFile(t.ConfigFile(), []byte(b.String()), 0o600)
 }
 

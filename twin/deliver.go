@@ -73,7 +73,7 @@ func (p *Provider) attempt(
 	defer func() { <-p.slots }()
 	d := Delivery{At: time.Now()}
 	header, body := sender.Request(payment, try, []migration.Secret{p.secrets[sender.ID]}, d.At)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/webhooks/"+sender.ID,
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.door(sender)+"/webhooks/"+sender.ID,
 		bytes.NewReader(body))
 	if err != nil {
 		return d, false

@@ -362,7 +362,7 @@ func restartsTheApp(t *testing.T, tw *Twin, db upstash.Database) {
 		if !strings.Contains(environment(t, tw), "TARGET_REDIS_URL="+target.Reveal()) {
 			return errors.New("the variable is not in its environment")
 		}
-		return tw.ingestionClient().Healthy(t.Context())
+		return tw.client(tw.cfg.instances()[0]).Healthy(t.Context())
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/sentinel"
 )
@@ -23,7 +24,7 @@ const (
 	FreezeSource = "freeze-source"
 	// KillServe kills Switchyard itself; it is started again at once.
 	KillServe = "kill-serve"
-	// KillIngestion kills the ingestion app; it is started again at once.
+	// KillIngestion kills an instance of the ingestion app; it is started again at once.
 	KillIngestion = "kill-ingestion"
 )
 
@@ -63,7 +64,7 @@ func (t *Twin) Fault(ctx context.Context, name string) error {
 		}
 		return t.serve.signal(syscall.SIGKILL)
 	case KillIngestion:
-		return t.app.signal(syscall.SIGKILL)
+		return t.apps[0].signal(syscall.SIGKILL)
 	}
 	return migration.Errorf(migration.Invalid, "unknown fault %q: there are %v", name, Faults())
 }
@@ -120,32 +121,54 @@ func (t *Twin) inspect(ctx context.Context, e redisconn.Endpoint) (redisconn.Fac
 	return redisconn.Inspect(ctx, c)
 }
 
-// Sink reads from the app itself, past Switchyard, how often each order took effect.
+// Sink reads from the apps themselves, past Switchyard, how often each order took effect.
 func (t *Twin) Sink(ctx context.Context) (map[string]int, error) {
-	client := t.ingestionClient()
+	all, err := t.Sinks(ctx)
 	applied := map[string]int{}
+	for _, one := range all {
+		for order, n := range one {
+			applied[order] += n
+		}
+	}
+	return applied, err
+}
+
+// Sinks is the same for each instance, by its id.
+func (t *Twin) Sinks(ctx context.Context) (map[string]map[string]int, error) {
+	all := map[string]map[string]int{}
+	for _, i := range t.cfg.instances() {
+		all[i.id] = map[string]int{}
+		if err := count(ctx, t.client(i), all[i.id]); err != nil {
+			return nil, fmt.Errorf("%s: %w", i.id, err)
+		}
+	}
+	return all, nil
+}
+
+// count adds what one instance applied, by its journal.
+func count(ctx context.Context, client *ingestion.Client, applied map[string]int) error {
 	epoch := ""
 	for after := int64(0); ; {
 		page, err := client.Journal(ctx, after, 5000)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if epoch != "" && page.Epoch != epoch {
-			return nil, fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
+			return fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
 				epoch, page.Epoch)
 		}
 		epoch = page.Epoch
 		for _, raw := range page.Events {
 			var e struct{ Type, Outcome, Order string }
 			if err := json.Unmarshal(raw, &e); err != nil {
-				return nil, err
+				return err
 			}
 			if e.Type == "executed" && e.Outcome == "applied" {
 				applied[e.Order]++
 			}
 		}
 		if len(page.Events) == 0 {
-			return applied, nil
+			return nil
 		}
 		after = page.Next
 	}

@@ -86,9 +86,9 @@ var mix = []string{
 // try again on anything that is no success to the one that sends it, send about one in a
 // hundred twice as real providers do, and keep the list of every order and every answer.
 type Provider struct {
-	url     string                      // of the app
-	secrets map[string]migration.Secret // by provider
-	limit   int                         // 0: none
+	door    func(webhooks.Sender) string // where the app takes a sender's webhooks
+	secrets map[string]migration.Secret  // by provider
+	limit   int                          // 0: none
 	client  *http.Client
 	slots   chan struct{}
 	cancel  context.CancelFunc
@@ -110,7 +110,8 @@ type Provider struct {
 //
 //nolint:contextcheck // orders come until close
 func newProvider(
-	file, url string,
+	file string,
+	door func(webhooks.Sender) string,
 	secrets map[string]migration.Secret,
 	limit int,
 	rate float64,
@@ -118,7 +119,7 @@ func newProvider(
 ) (*Provider, error) {
 	p := &Provider{
 		events:  events,
-		url:     url,
+		door:    door,
 		secrets: secrets,
 		limit:   limit,
 		rate:    rate,

@@ -95,7 +95,7 @@ func accept(string, int) int { return http.StatusOK }
 
 func testProvider(t *testing.T, file, url string, limit int, rate float64) *Provider {
 	t.Helper()
-	p, err := newProvider(file, url, testSecrets(), limit, rate, nil)
+	p, err := newProvider(file, func(webhooks.Sender) string { return url }, testSecrets(), limit, rate, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,7 @@ var (
 	portNames = []string{
 		"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3",
 		"managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api",
+		"ingestion-2", "shop",
 	}
 	secretNames = []string{
 		"linode", "sentinel", "managed", "upstash", "linode-api", "heroku", "ingestion", "worker",
@@ -95,12 +96,15 @@ func loadState(dir, addr string) (*state, error) {
 		if s.Managed == "" { // the state of a version that had no other
 			s.Managed = ManagedUpstash
 		}
-		if s.Ports["sync"] == 0 { // the state of a version without one
+		for _, name := range portNames { // the state of a version without it
+			if s.Ports[name] != 0 {
+				continue
+			}
 			ports, err := freePorts(1)
 			if err != nil {
 				return nil, err
 			}
-			s.Ports["sync"] = ports[0]
+			s.Ports[name] = ports[0]
 		}
 	case errors.Is(err, os.ErrNotExist):
 		s.Ports, s.Secrets, s.Initialised = map[string]int{}, map[string]string{}, map[string]bool{}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/providers/providerstest"
 	"github.com/switchyard-dev/switchyard/webhooks/webhookstest"
 )
@@ -41,6 +40,9 @@ type Config struct {
 	// Neighbour has a third app of the shop stay connected to the old server, which says nothing
 	// of itself to Switchyard, and a second database of that server be in use.
 	Neighbour bool
+	// Fleet has two instances of the app run, each with a journal of its own, and a second app
+	// beside them with a routed queue of its own.
+	Fleet bool
 	// Managed is where the managed Redis comes from: ManagedUpstash or ManagedURL. Empty:
 	// as the folder has it, or ManagedUpstash.
 	Managed string
@@ -73,7 +75,7 @@ type Twin struct {
 
 	mu      sync.Mutex
 	servers map[string]*process
-	app     *process
+	apps    []*process // one for each of Config.instances
 	// neighbour is nil where there is none.
 	neighbour *process
 	appVars   map[string]string
@@ -121,7 +123,11 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 		return nil, err
 	}
 	t.pids = &pidFile{path: pidPath, pids: map[string]recorded{}}
-	for _, d := range []string{"logs", "ingestion", "switchyard", "provider"} {
+	folders := []string{"logs", "switchyard", "provider"}
+	for _, i := range cfg.instances() {
+		folders = append(folders, i.name)
+	}
+	for _, d := range folders {
 		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
 			return nil, err
 		}
@@ -156,7 +162,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	if err := t.startServe(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.startApp(ctx, main); err != nil {
+	if err := t.startApps(ctx, main); err != nil {
 		return nil, err
 	}
 	if cfg.Neighbour {
@@ -166,7 +172,7 @@ func Start(ctx context.Context, cfg Config) (_ *Twin, err error) {
 	}
 	t.provider, err = newProvider(
 		filepath.Join(cfg.Dir, "provider", "orders.jsonl"),
-		"http://"+t.state.address("ingestion"),
+		t.doors(),
 		t.state.webhookSecrets(),
 		cfg.Orders,
 		cfg.Rate,
@@ -307,48 +313,6 @@ func (t *Twin) startServe(ctx context.Context) error {
 	)
 }
 
-func (t *Twin) startApp(ctx context.Context, main string) error {
-	main, err := filepath.Abs(main)
-	if err != nil {
-		return err
-	}
-	env := func() []string {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		e := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
-		for k, v := range t.appVars {
-			e = append(e, k+"="+v)
-		}
-		// The last value counts: Switchyard's address may differ from the one at the time
-		// when the variables were kept, and providers may be new since.
-		for k, v := range t.webhookVars() {
-			e = append(e, k+"="+v)
-		}
-		if t.cfg.DurableIntake {
-			e = append(e, "INTAKE=durable")
-		}
-		return append(e, "SWITCHYARD_URL="+t.URL())
-	}
-	app := t.process("ingestion", "", 500*time.Millisecond,
-		func() []string { return []string{"node", main} }, env)
-	t.mu.Lock()
-	t.app = app
-	t.mu.Unlock()
-	if err := app.start(); err != nil {
-		return err
-	}
-	return poll(ctx, 20*time.Second, "the ingestion app (see "+app.logFile+")",
-		t.ingestionClient().Healthy)
-}
-
-func (t *Twin) ingestionClient() *ingestion.Client {
-	return ingestion.New(
-		"http://"+t.state.address("ingestion"),
-		migration.Secret(t.state.Secrets["ingestion"]),
-		nil,
-	)
-}
-
 func (t *Twin) program(name string) *process {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -379,8 +343,8 @@ func (t *Twin) Close() error {
 		if t.serve != nil {
 			t.serve.retire(15 * time.Second)
 		}
-		if t.app != nil {
-			t.app.retire(15 * time.Second)
+		for _, app := range t.apps {
+			app.retire(15 * time.Second)
 		}
 		if t.neighbour != nil {
 			t.neighbour.retire(5 * time.Second)
