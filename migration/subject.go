@@ -22,6 +22,8 @@ const (
 	// AspectTarget is the managed database: its id at the service, its address, and its run id
 	// where it tells one.
 	AspectTarget Aspect = "target"
+	// AspectDatabase is the managed database by its id alone: a restart does not change it.
+	AspectDatabase Aspect = "database"
 	// AspectApp is the builds of the apps that read the flags: "service version bullmq".
 	AspectApp Aspect = "app"
 	// AspectProducers is the queues for which an app attests a producer.
@@ -37,7 +39,8 @@ var Aspects = []struct {
 	Title  string
 }{
 	{AspectSource, "the source"}, {AspectNodes, "the source's servers"},
-	{AspectTarget, "the target"}, {AspectApp, "the app"},
+	{AspectTarget, "the target"}, {AspectDatabase, "the managed database"},
+	{AspectApp, "the app"},
 	{AspectProducers, "the queues with a producer"}, {AspectSetup, "the configuration"},
 }
 

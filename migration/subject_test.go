@@ -188,7 +188,8 @@ func TestEveryAspectHasATitleAndIsInTheEmptySubject(t *testing.T) {
 	t.Parallel()
 	none := Empty()
 	for a, title := range map[Aspect]string{AspectSource: "the source",
-		AspectNodes: "the source's servers", AspectTarget: "the target", AspectApp: "the app",
+		AspectNodes: "the source's servers", AspectTarget: "the target",
+		AspectDatabase: "the managed database", AspectApp: "the app",
 		AspectProducers: "the queues with a producer", AspectSetup: "the configuration"} {
 		if members, known := none[a]; a.Title() != title || !known || members != nil {
 			t.Errorf("%s is called %q; %v", a, a.Title(), members)

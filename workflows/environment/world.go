@@ -111,6 +111,12 @@ func (w *World) members(
 		return nodes, err
 	case migration.AspectTarget:
 		return w.target(ctx)
+	case migration.AspectDatabase:
+		id, err := w.servers.TargetID(ctx)
+		if err != nil || id == "" {
+			return nil, err
+		}
+		return []string{"database " + id}, nil
 	case migration.AspectApp:
 		return w.builds(mid)
 	case migration.AspectProducers:

@@ -23,6 +23,7 @@ const (
 	source    = migration.AspectSource
 	nodes     = migration.AspectNodes
 	target    = migration.AspectTarget
+	managedDB = migration.AspectDatabase
 	app       = migration.AspectApp
 	producers = migration.AspectProducers
 	setup     = migration.AspectSetup
@@ -33,7 +34,7 @@ var promised = map[string]promise{
 	Audit:       {about: []migration.Aspect{nodes}, age: 15 * time.Minute},
 	Readiness:   {about: []migration.Aspect{nodes}, age: 15 * time.Minute},
 	Failover:    {about: []migration.Aspect{nodes}, age: 30 * day, spent: true},
-	TargetPlan:  {age: day}, // the service says it of one id; the connection says which is there
+	TargetPlan:  {about: []migration.Aspect{managedDB}, age: day},
 	TargetConn:  {about: []migration.Aspect{target}, age: time.Hour},
 	Scan:        {about: []migration.Aspect{app}, age: 30 * day},
 	Attestation: {age: 5 * time.Minute},

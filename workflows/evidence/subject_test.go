@@ -21,6 +21,7 @@ func shop() migration.Subject {
 			"10.0.0.2:6379/0 replica run " + runB},
 		migration.AspectNodes:     {"10.0.0.1:6379/0 run " + runA, "10.0.0.2:6379/0 run " + runB},
 		migration.AspectTarget:    {"database db1 at up:6379/0 run " + runB},
+		migration.AspectDatabase:  {"database db1"},
 		migration.AspectApp:       {"ingestion 1.4.0 bullmq 5.0", "worker 1.4.0 bullmq 5.0"},
 		migration.AspectProducers: {"orders"},
 		migration.AspectSetup:     {"queue orders", "sender stripe"},

@@ -20,6 +20,7 @@ var targetPlanCheck = New(Check{
 		"service, and Switchyard looks again by itself",
 	Before:  migration.StageDualWrite,
 	MaxAge:  day,
+	About:   []migration.Aspect{migration.AspectDatabase},
 	Watched: true,
 }, coverTargetPlan, judgeTargetPlan)
 

@@ -64,6 +64,19 @@ var aspects = map[migration.Aspect]struct {
 		},
 		func(then, now estate) bool { return allIn(now.target, then.target) },
 	},
+	migration.AspectDatabase: {
+		func(e estate) (out []string) {
+			for _, d := range e.target {
+				out = append(out, "database "+d.id)
+			}
+			return out
+		},
+		func(then, now estate) bool {
+			return !slices.ContainsFunc(now.target, func(n database) bool {
+				return !slices.ContainsFunc(then.target, func(t database) bool { return t.id == n.id })
+			})
+		},
+	},
 	migration.AspectApp: {func(e estate) []string { return slices.Clone(e.builds) },
 		func(then, now estate) bool { return allIn(now.builds, then.builds) }},
 	migration.AspectProducers: {func(e estate) []string { return slices.Clone(e.producers) },

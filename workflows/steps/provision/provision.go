@@ -157,12 +157,13 @@ func (s Parts) createDatabase(ctx context.Context, c *engine.Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	// First, since what is proven is proven of the target; a failure forgets it again.
+	if err := s.Servers.UseTarget(ctx, db.ID); err != nil {
+		return nil, err
+	}
 	if err := c.Prove(ctx, evidence.TargetPlan, as.Proof, as.Source, facts); err != nil {
 		return nil, fmt.Errorf("%w: mend the database at its service; a plan that is billed by "+
 			"use bills every idle poll of BullMQ", err)
-	}
-	if err := s.Servers.UseTarget(ctx, db.ID); err != nil {
-		return nil, err
 	}
 	c.Log("database %s (%s) in %s", db.Name, db.ID, db.Region)
 	return databaseRef{db.ID}, nil
