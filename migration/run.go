@@ -392,6 +392,8 @@ type LedgerFacts struct {
 	Contradicted int `json:"contradicted,omitempty"`
 	// Examples are ids of orders that are wrong.
 	Examples []string `json:"examples,omitempty"`
+	// Events is what both servers' events show of harm and nothing settles, in words.
+	Events []string `json:"events,omitempty"`
 }
 
 // Alert is a check of the audit that was ok once and is a problem now.

@@ -146,9 +146,9 @@ var watches = []watch{
 	},
 	{
 		check: evidence.Ledger,
-		look: from(migration.Attested, "the app's whole journal",
-			func(_ context.Context, e *environment.Environment, _ string) (any, error) {
-				return e.Journal.Facts()
+		look: from(migration.Attested, "the app's whole journal, and both servers' events",
+			func(ctx context.Context, e *environment.Environment, mid string) (any, error) {
+				return e.Streams.Facts(ctx, mid)
 			}),
 	},
 	{

@@ -64,6 +64,12 @@ func newApp(
 	return App{client, url, queues, instances, &takers{at: map[string]string{}}}
 }
 
+// Instance is an app that answers at an address.
+type Instance struct {
+	*ingestion.Client
+	URL string
+}
+
 // At gives the client of an address; of the app's own for one that is not known any more.
 func (a App) At(url string) *ingestion.Client {
 	if c, known := a.instances[url]; known {
@@ -90,11 +96,11 @@ func (a App) addresses(what string) []string {
 // of its own. Blocked, with what each said: all refuse. An address that gives no answer ends
 // it: who cannot be asked has not refused.
 func (a App) asking(
-	what string, ask func(url string, c *ingestion.Client) (refused string, err error),
+	what string, ask func(at Instance) (refused string, err error),
 ) error {
 	var refusals []string
 	for _, url := range a.addresses(what) {
-		refused, err := ask(url, a.At(url))
+		refused, err := ask(Instance{a.At(url), url})
 		switch {
 		case err != nil:
 			a.takers.keep(what, "")
@@ -110,9 +116,7 @@ func (a App) asking(
 }
 
 // Adding asks for the app that adds to a queue, as asking does.
-func (a App) Adding(
-	queue string, ask func(url string, c *ingestion.Client) (refused string, err error),
-) error {
+func (a App) Adding(queue string, ask func(at Instance) (refused string, err error)) error {
 	return a.asking("jobs of "+queue, ask)
 }
 
@@ -121,9 +125,9 @@ func (a App) Adding(
 func (a App) Replay(
 	ctx context.Context, sender string, body json.RawMessage,
 ) (status int, reason string, err error) {
-	err = a.asking("replays of "+sender, func(_ string, c *ingestion.Client) (string, error) {
+	err = a.asking("replays of "+sender, func(at Instance) (string, error) {
 		var err error
-		status, reason, err = c.Replay(ctx, sender, body)
+		status, reason, err = at.Client.Replay(ctx, sender, body)
 		if err == nil && status == http.StatusUnprocessableEntity {
 			return reason, nil
 		}
@@ -136,8 +140,8 @@ func (a App) Replay(
 // does not tell which queue it was may be asked about the only one.
 func (a App) Canary(ctx context.Context, id, queue string) (ingestion.CanaryResult, error) {
 	var r ingestion.CanaryResult
-	err := a.Adding(queue, func(_ string, c *ingestion.Client) (refused string, err error) {
-		r, err = c.Canary(ctx, id, queue)
+	err := a.Adding(queue, func(at Instance) (refused string, err error) {
+		r, err = at.Client.Canary(ctx, id, queue)
 		if err == nil && r.Refused == "" && r.Queue != queue && (r.Queue != "" || len(a.Queues) > 1) {
 			err = migration.Errorf(migration.Blocked, "a canary of %s was added to another queue: the "+
 				"app names %q; it has to obey, and answer with, the canary's queue", queue, r.Queue)

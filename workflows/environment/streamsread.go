@@ -227,6 +227,17 @@ func decided(lanes []LedgerLane, w ledger.Window) bool {
 	return false
 }
 
+// Facts gives the ledger as evidence: what the app's journal says, and what harm both servers'
+// events show.
+func (s *Streams) Facts(ctx context.Context, mid string) (migration.LedgerFacts, error) {
+	facts, err := s.journal.Facts()
+	if err != nil {
+		return facts, err
+	}
+	facts.Events, _, _, err = s.Now(ctx, mid)
+	return facts, err
+}
+
 // Order gives the life of one order, by its own id or its job's. NotFound when nobody has
 // heard of it.
 func (s *Streams) Order(ctx context.Context, mid, id string) (LedgerOrder, error) {

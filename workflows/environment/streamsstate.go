@@ -263,7 +263,7 @@ func (s *Streams) Gate(ctx context.Context, mid string) migration.Gate {
 		ID:    "streams",
 		Title: "Both servers' events",
 		Limit: "up to date, no gap, no open exception",
-		Asked: migration.Coverage{Of: "queue's events", Found: "the routed queues on both sides"},
+		Asked: migration.Coverage{Of: "event stream", Found: "the routed queues on both sides"},
 	}
 	t, err := s.state(ctx, mid)
 	if err != nil {

@@ -31,6 +31,8 @@ func judgeLedger(f migration.LedgerFacts) (bool, string, error) {
 	case f.Lost > 0 || f.Duplicated > 0:
 		return false, fmt.Sprintf("%s lost, %d processed twice: %s",
 			migration.Count(f.Lost, "order"), f.Duplicated, list(f.Examples)), nil
+	case len(f.Events) > 0:
+		return false, list(f.Events), nil
 	case f.Mismatches > 0 || f.Contradicted > 0:
 		return false, fmt.Sprintf("%s, %s contradictory: %s",
 			migration.Count(f.Mismatches, "mismatch"),

@@ -10,6 +10,12 @@ var ledgerRows = []row{
 		says:  "1 in flight on the target",
 	},
 	{
+		rule:  "a loss that the servers' events show alone",
+		facts: `{"acknowledged":9,"fulfilled":9,"events":["1 unresolved loss"]}`,
+		want:  migration.Unmet,
+		says:  "1 unresolved loss",
+	},
+	{
 		rule:  "one lost",
 		facts: `{"acknowledged":9,"fulfilled":8,"lost":1,"examples":["ord_1"]}`,
 		want:  migration.Unmet,

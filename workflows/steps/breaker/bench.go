@@ -12,7 +12,6 @@ import (
 	"github.com/switchyard-dev/switchyard/drill"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/httpapi"
-	"github.com/switchyard-dev/switchyard/providers/ingestion"
 	"github.com/switchyard-dev/switchyard/redisconn/scratch"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -177,50 +176,47 @@ type drilled struct {
 
 // Open implements drill.Subject.
 func (d *drilled) Open(ctx context.Context, o drill.Opening) (drill.Opened, error) {
-	var r ingestion.DrillOpened
-	err := d.app.Adding(o.Queue, func(url string, c *ingestion.Client) (string, error) {
-		err := d.owed.Owe(ctx, migration.Debt{Kind: migration.DebtProducer, Server: url, What: o.ID,
-			Set: "open"})
+	var out drill.Opened
+	err := d.app.Adding(o.Queue, func(at environment.Instance) (string, error) {
+		err := d.owed.Owe(ctx, migration.Debt{Kind: migration.DebtProducer, Server: at.URL,
+			What: o.ID, Set: "open"})
 		if err != nil {
 			return "", err
 		}
-		d.at[o.ID] = url
-		if r, err = c.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake); err != nil {
-			return "", err
+		d.at[o.ID] = at.URL
+		r, err := at.DrillOpen(ctx, o.ID, o.Queue, o.Address, o.Intake)
+		if err == nil && r.Refused != "" { // and has none open
+			err = d.owed.Paid(ctx, migration.DebtProducer, at.URL, o.ID)
 		}
-		if r.Refused != "" { // and has none open
-			return r.Refused, d.owed.Paid(ctx, migration.DebtProducer, url, o.ID)
-		}
-		return "", nil
+		out = drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance, Refused: r.Refused}
+		return r.Refused, err
 	})
-	if r.Refused != "" {
-		return drill.Opened{Refused: r.Refused}, nil
+	if out.Refused != "" && migration.KindOf(err) == migration.Blocked { // all refuse
+		err = nil
 	}
-	return drill.Opened{Ready: r.Ready, Intake: r.Intake, Instance: r.Instance}, err
+	return out, err
 }
-
-func (d *drilled) on(id string) *ingestion.Client { return d.app.At(d.at[id]) }
 
 // Add implements drill.Subject.
 func (d *drilled) Add(ctx context.Context, id, job string) (drill.Answer, error) {
-	r, err := d.on(id).DrillAdd(ctx, id, job)
+	r, err := d.app.At(d.at[id]).DrillAdd(ctx, id, job)
 	return drill.Answer{Status: r.Status, Took: r.RoundTrip, Note: r.Error}, err
 }
 
 // Restart implements drill.Subject.
 func (d *drilled) Restart(ctx context.Context, id string) error {
-	return d.on(id).DrillRestart(ctx, id)
+	return d.app.At(d.at[id]).DrillRestart(ctx, id)
 }
 
 // Backlog implements drill.Subject.
 func (d *drilled) Backlog(ctx context.Context, id string) (drill.Backlog, error) {
-	r, err := d.on(id).DrillBacklog(ctx, id)
+	r, err := d.app.At(d.at[id]).DrillBacklog(ctx, id)
 	return drill.Backlog{Events: r.Backlog, Failure: r.Failure}, err
 }
 
 // Close implements drill.Subject.
 func (d *drilled) Close(ctx context.Context, id string) error {
-	if err := d.on(id).DrillClose(ctx, id); err != nil {
+	if err := d.app.At(d.at[id]).DrillClose(ctx, id); err != nil {
 		return err
 	}
 	return d.owed.Paid(ctx, migration.DebtProducer, d.at[id], id)

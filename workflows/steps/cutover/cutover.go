@@ -326,11 +326,11 @@ func (s Parts) look(
 		return 0, engine.NotYet("%d orders are dated in the future", sum.Future)
 	}
 	*seen = orders.Window(began.UnixMilli(), 0, c.Now(), s.Journal.Deadline()).Acknowledged
-	red, _, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
-	if err != nil {
+	red, doubts, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
+	switch {
+	case err != nil:
 		return 0, engine.NotYet("the streams' ledger cannot be read: %v", err)
-	}
-	if len(red) > 0 {
+	case len(red) > 0:
 		return 0, errors.New(red[0])
 	}
 	faults, err := s.Vitals.Faults(ctx, c.Run.MigrationID, c.Run.Params.To)
@@ -345,6 +345,9 @@ func (s Parts) look(
 	case len(faults) > 0:
 		c.Progress("watching begins again after this: %s", faults[0].Text)
 		return 0, engine.NotYet("%s", faults[0].Text)
+	case len(doubts) > 0: // a gap, events that nobody reads, a late order: it proves nothing
+		c.Progress("watching begins again after this: %s", doubts[0])
+		return 0, engine.NotYet("%s", doubts[0])
 	}
 	return sum.Orders, nil
 }

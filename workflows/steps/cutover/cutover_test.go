@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
@@ -499,6 +501,33 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What may have come to harm is not calm, and takes nothing back: a person decides on it.
+func TestWhatTheServersEventsLeaveOpenIsNotWatchedAsCalm(t *testing.T) {
+	t.Parallel()
+	r := open(t, time.Hour)
+	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+	says := func(text string) {
+		t.Helper()
+		redistest.Eventually(t, stepstest.Patience, func() error {
+			now, err := r.Store.Run(t.Context(), run.ID)
+			if err == nil && !strings.Contains(now.Progress, text) {
+				err = engine.NotYet("%s: %s %s", now.State, now.Progress, now.Error)
+			}
+			return err
+		})
+	}
+	says("watching for another")
+	rows, err := environment.LedgerState(ledger.Checkpoint{Exceptions: []ledger.Exception{{
+		Queue: "orders", Job: "42", Verdict: ledger.Stray, At: r.Clock.Now().UnixMilli()}}})
+	if err == nil {
+		err = r.Store.SaveLedger(t.Context(), stepstest.Migration, rows, 0, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	says("watching begins again after this: the queues' events show 1")
 }
 
 // A worker that hangs on the target does not acknowledge the flags in time. That must not send

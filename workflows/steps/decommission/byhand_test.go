@@ -2,6 +2,7 @@ package decommission
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/byhand"
+	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
@@ -26,6 +30,9 @@ func byHand(t *testing.T, s *redistest.Server, ids ...string) *bench {
 	cfg.Source.Machines, cfg.Source.SilentFor = byhand.Name, 100*time.Millisecond
 	cfg.Source.Standalone.Machine = byhand.Machine{Label: "redis"}
 	cfg.Linode.Token = ""
+	journal := ingestiontest.NewJournal(t)
+	cfg.Ingestion.URL, cfg.Queues = journal.URL, []string{"orders"}
+	use := stepstest.Target(t, &cfg, redistest.Start(t))
 	b := &bench{}
 	b.Bench = stepstest.Open(t, cfg, func(of *stepstest.Bench) []engine.Step {
 		b.parts = partsOf(of)
@@ -55,6 +62,10 @@ func byHand(t *testing.T, s *redistest.Server, ids ...string) *bench {
 		}
 		return []engine.Step{stepstest.Step("one", actions...)}
 	})
+	use(b.Env)
+	b.Route(t, migration.Routing{Stage: migration.StageComplete, Source: migration.SourceNone})
+	journal.Order("o1", b.Clock.Now(), true)
+	b.Watch(t)
 	return b
 }
 
@@ -178,5 +189,51 @@ func TestAHostWithoutSnapshotsIsSaidToHaveNone(t *testing.T) {
 	}
 	if why := b.parts.noSnapshot(); !strings.Contains(why, "source.machines") {
 		t.Error(why)
+	}
+}
+
+// What the events of a source that was let go show may come to light only then: nothing is
+// switched off or deleted over it, although the app's journal knows of no loss.
+func TestALossThatTheEventsShowAfterTheReleaseHoldsPowerOffAndDeletion(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	b := byHand(t, s, "delete", "power-off")
+	run := b.Await(t, b.begin(t).ID, migration.RunAwaitingApproval)
+	red := func(action string) string {
+		gates := b.Engine.Ready(t.Context(), run, action)
+		if len(gates) == 0 {
+			t.Fatalf("%s has no gates", action)
+		}
+		for _, g := range migration.Failing(gates) {
+			if g.ID == "streams" {
+				return g.Measured
+			}
+		}
+		return ""
+	}
+	ledgerOf := func() (bool, string) {
+		facts, err := b.parts.Streams.Facts(t.Context(), stepstest.Migration)
+		ok(t, err)
+		raw, _ := json.Marshal(facts)
+		rule, _ := evidence.Of(evidence.Ledger)
+		met, says, err := rule.Judge(raw)
+		ok(t, err)
+		return met, says
+	}
+	met, says := ledgerOf()
+	if red("power-off") != "" || red("delete") != "" || !met {
+		t.Fatalf("before it shows: %q, %q, %s", red("power-off"), red("delete"), says)
+	}
+	rows, err := environment.LedgerState(ledger.Checkpoint{Exceptions: []ledger.Exception{
+		{Queue: "orders", Job: "42", Verdict: ledger.Loss, At: b.Clock.Now().UnixMilli(),
+			Detail: "let go before it ran"}}})
+	ok(t, err)
+	ok(t, b.Store.SaveLedger(t.Context(), stepstest.Migration, rows, 0, 1))
+	met, says = ledgerOf()
+	for where, text := range map[string]string{"power-off": red("power-off"),
+		"delete": red("delete"), "the evidence": says} {
+		if met || !strings.Contains(text, "1 unresolved loss") {
+			t.Errorf("%s says %q", where, text)
+		}
 	}
 }

@@ -335,12 +335,14 @@ func (s Parts) unfence(ctx context.Context, c *engine.Call) error {
 	return errors.Join(errs...)
 }
 
+const ledgerSource = "the app's whole journal, and both servers' events"
+
 // closeLedger waits until no acknowledged order is under way and records what the whole
 // journal says.
 func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 	var facts migration.LedgerFacts
-	err := engine.Await(ctx, 500*time.Millisecond, func(context.Context) (err error) {
-		if facts, err = s.Journal.Facts(); err != nil {
+	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) (err error) {
+		if facts, err = s.Streams.Facts(ctx, c.Run.MigrationID); err != nil {
 			return engine.NotYet("%v", err)
 		}
 		if facts.Lost > 0 || facts.Duplicated > 0 {
@@ -371,11 +373,11 @@ func (s Parts) closeLedger(ctx context.Context, c *engine.Call) error {
 			ctx,
 			evidence.Ledger,
 			migration.Attested,
-			"the app's whole journal",
+			ledgerSource,
 			facts,
 		)
 	}
-	return c.Prove(ctx, evidence.Ledger, migration.Attested, "the app's whole journal", facts)
+	return c.Prove(ctx, evidence.Ledger, migration.Attested, ledgerSource, facts)
 }
 
 // beforeTheSentinelsLeave are the servers that can be asked who is connected while the sentinels

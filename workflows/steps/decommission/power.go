@@ -18,8 +18,14 @@ import (
 // mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be
 // days old.
 func (s Parts) mayPowerOff(ctx context.Context, c *engine.Call) []migration.Gate {
-	gates := []migration.Gate{s.backupThere(ctx, c), s.Journal.ClosedGate()}
+	gates := append([]migration.Gate{s.backupThere(ctx, c)}, s.ledgerHolds(ctx, c)...)
 	return append(gates, s.fenceHolds(ctx, c)...)
+}
+
+// ledgerHolds gives what the journals and both servers' events say now: what was let go of the
+// source may have shown a loss only then.
+func (s Parts) ledgerHolds(ctx context.Context, c *engine.Call) []migration.Gate {
+	return []migration.Gate{s.Journal.ClosedGate(), s.Streams.Gate(ctx, c.Run.MigrationID)}
 }
 
 func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
@@ -27,7 +33,8 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 	if ok, err := c.Output(ctx, c.Action, &checked); err != nil {
 		return nil, err
 	} else if !ok { // an attempt that was cut off may have powered some off
-		if err := s.Journal.AwaitRead(ctx); err != nil {
+		if err := errors.Join(s.Journal.AwaitRead(ctx),
+			s.Streams.AwaitRead(ctx, c.Run.MigrationID)); err != nil {
 			return nil, err
 		}
 		if failing := migration.Failing(s.mayPowerOff(ctx, c)); len(failing) > 0 {
@@ -100,9 +107,8 @@ func (s Parts) mayDelete(ctx context.Context, c *engine.Call) []migration.Gate {
 		rule, _ := evidence.Of(evidence.Off)
 		off, claim.Measured, err = rule.Judge(raw)
 	}
-	return []migration.Gate{
-		claim.About("machines", s.labels(), off, environment.Told(err)), s.backupThere(ctx, c),
-	}
+	return append(s.ledgerHolds(ctx, c),
+		claim.About("machines", s.labels(), off, environment.Told(err)), s.backupThere(ctx, c))
 }
 
 // standDown ends the sentinels' watch. They keep trying the old single server, which they

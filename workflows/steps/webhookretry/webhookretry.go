@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
@@ -29,6 +30,9 @@ type Parts struct {
 	// Live asks a payment provider what it could not deliver since a time; nil where nobody
 	// can be asked.
 	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
+	// Providers are those that send orders by the configuration, beside whoever the journal
+	// knows.
+	Providers []config.Provider
 }
 
 const (
@@ -53,12 +57,12 @@ type refusal struct {
 }
 
 // facts tells what became of the orders that were refused or kept since.
-func (r refusal) facts(orders *ledger.Journal, now time.Time) evidence.RetryFacts {
+func (s Parts) facts(r refusal, orders *ledger.Journal, now time.Time) evidence.RetryFacts {
 	kept, until := cmp.Or(r.Kept, r.From), cmp.Or(r.Until, now)
 	return retryFacts(
 		orders.Retries(r.From.UnixMilli()),
 		orders.Kept(kept.UnixMilli(), until.UnixMilli()),
-		senders(orders, now),
+		s.senders(orders, now),
 	)
 }
 
@@ -167,7 +171,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 			return engine.NotYet("%v", err)
 		}
 		// Before the fence stood, an order that is kept was only on its way.
-		facts := refusal{From: r.From, Kept: stood}.facts(orders, c.Now())
+		facts := s.facts(refusal{From: r.From, Kept: stood}, orders, c.Now())
 		c.Progress(
 			"%d of %d orders rejected or stored by the app's durable intake",
 			facts.Refused+facts.Kept,
@@ -189,7 +193,7 @@ func (s Parts) refuse(ctx context.Context, c *engine.Call) (out any, err error) 
 	})
 	if err != nil && ctx.Err() == nil {
 		if orders, readErr := s.Journal.Read(); readErr == nil {
-			if facts := r.facts(orders, c.Now()); facts.Refused+facts.Kept > 0 {
+			if facts := s.facts(r, orders, c.Now()); facts.Refused+facts.Kept > 0 {
 				err = nil // fewer, but some: follow those
 			}
 		}
@@ -208,7 +212,7 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 		if err != nil {
 			return engine.NotYet("%v", err)
 		}
-		facts = r.facts(orders, c.Now())
+		facts = s.facts(r, orders, c.Now())
 		c.Progress(
 			"%d of %d rejected or stored orders applied",
 			facts.AppliedOnce+facts.KeptApplied,
@@ -256,11 +260,18 @@ func (s Parts) followRetries(ctx context.Context, c *engine.Call) (any, error) {
 	)
 }
 
-// senders gives the providers that sent orders within the last week.
-func senders(orders *ledger.Journal, now time.Time) []string {
-	return slices.Collect(
+// senders gives the providers that sent orders within the last week, and those that do by the
+// configuration: who is silent for a week may send again tomorrow.
+func (s Parts) senders(orders *ledger.Journal, now time.Time) []string {
+	all := slices.Collect(
 		maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())),
 	)
+	for _, p := range s.Providers {
+		if !slices.Contains(all, p.ID) {
+			all = append(all, p.ID)
+		}
+	}
+	return all
 }
 
 // retryFacts sums up what became of refused orders and of those that the app's intake kept,

@@ -1,10 +1,13 @@
 package webhookretry
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -68,5 +71,32 @@ func TestRetryEvidenceTellsOfEachProviderWhatWasSeenAndWhatIsStated(t *testing.T
 				t.Errorf("%+v does not add up to %+v", got.Providers, got)
 			}
 		})
+	}
+}
+
+// Who is asked is who sends by the configuration and whoever the journal knows.
+func TestAConfiguredSenderThatWasSilentForAWeekIsAsked(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	orders := ledger.NewJournal()
+	for seq, provider := range []string{"stripe", "cope"} {
+		orders.Apply(ledger.Event{Seq: int64(seq + 1), At: now.UnixMilli() - 1000,
+			Type: ledger.EventDelivery, Order: provider, Provider: provider,
+			Status: 200})
+	}
+	s := Parts{Providers: []config.Provider{{ID: "stripe"}, {ID: "shopify"}}}
+	got := slices.Sorted(slices.Values(s.senders(orders, now)))
+	if want := []string{"cope", "shopify", "stripe"}; !slices.Equal(got, want) {
+		t.Errorf("asked are %v, want %v", got, want)
+	}
+	facts := s.facts(refusal{From: now.Add(-time.Minute)}, orders, now)
+	facts.Refused, facts.Recovered, facts.AppliedOnce = 1, 1, 1
+	raw, err := json.Marshal(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule, _ := evidence.Of(evidence.Retries)
+	if met, says, err := rule.Judge(raw); met {
+		t.Errorf("it is met without Shopify: %s, %v", says, err)
 	}
 }
