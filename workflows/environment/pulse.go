@@ -18,11 +18,14 @@ const (
 // let them fail. The journal's lock guards it.
 type pulse struct {
 	refused []int64 // unix ms of each webhook that was answered with an error
-	adds    map[string]*sideAdds
+	adds    map[addsTo]*sideAdds
 	waiting map[string]ledger.Backlog // by journal
 }
 
-// sideAdds is how adds to one side have gone. Times are unix ms; 0: never.
+// addsTo is a routed queue on one side. Older apps do not tell the queue.
+type addsTo struct{ side, queue string }
+
+// sideAdds is how adds to one queue of a side have gone. Times are unix ms; 0: never.
 type sideAdds struct {
 	LastOK, LastFailed int64
 	Error              string // of the last one that failed
@@ -44,23 +47,24 @@ func (p *pulse) note(e ledger.Event, now int64, live bool) {
 	case e.Type == ledger.EventDelivery && e.Status >= 500:
 		p.refused = remember(p.refused, wrong)
 	case e.Type == ledger.EventEnqueued && e.OK && e.At <= now+pulseAhead:
-		a := p.side(e.Side)
+		a := p.to(e)
 		a.LastOK = max(a.LastOK, min(e.At, now))
 	case e.Type == ledger.EventEnqueued && !e.OK:
-		a := p.side(e.Side)
+		a := p.to(e)
 		a.failed, a.Error = remember(a.failed, wrong), e.Error
 		a.LastFailed = max(a.LastFailed, wrong)
 	}
 }
 
-func (p *pulse) side(side string) *sideAdds {
+func (p *pulse) to(e ledger.Event) *sideAdds {
 	if p.adds == nil {
-		p.adds = map[string]*sideAdds{}
+		p.adds = map[addsTo]*sideAdds{}
 	}
-	if p.adds[side] == nil {
-		p.adds[side] = &sideAdds{}
+	at := addsTo{e.Side, e.Queue}
+	if p.adds[at] == nil {
+		p.adds[at] = &sideAdds{}
 	}
-	return p.adds[side]
+	return p.adds[at]
 }
 
 func remember(times []int64, at int64) []int64 {
@@ -83,15 +87,27 @@ func countSince(times []int64, since int64) (n int) {
 type Pulse struct {
 	Refused int // webhooks that were answered with an error
 	Sides   map[string]SidePulse
+	// Target is the same of each routed queue on the target.
+	Target map[string]SidePulse
 	// Waiting are orders on the disk of the app's durable intake.
 	Waiting ledger.Backlog
 }
 
-// SidePulse is the same of one side. Times are unix ms; 0: never.
+// SidePulse is the same of one side, or of one queue there. Times are unix ms; 0: never.
 type SidePulse struct {
 	LastOK, LastFailed int64
 	Failed             int    // since the time
 	Error              string // of the last one that failed
+}
+
+// with adds what another queue of the side saw.
+func (s SidePulse) with(o SidePulse) SidePulse {
+	if o.LastFailed >= s.LastFailed && o.Error != "" {
+		s.Error = o.Error
+	}
+	s.LastOK, s.LastFailed = max(s.LastOK, o.LastOK), max(s.LastFailed, o.LastFailed)
+	s.Failed += o.Failed
+	return s
 }
 
 // Pulse gives how adds have gone since a time (unix ms); Unavailable while the journal is not
@@ -105,11 +121,20 @@ func (t *Journal) Pulse(since int64) (Pulse, error) {
 	out := Pulse{
 		Refused: countSince(t.pulse.refused, since),
 		Sides:   map[string]SidePulse{},
+		Target:  map[string]SidePulse{},
 		Waiting: t.pulse.intake(),
 	}
-	for side, a := range t.pulse.adds {
-		out.Sides[side] = SidePulse{LastOK: a.LastOK, LastFailed: a.LastFailed,
+	for at, a := range t.pulse.adds {
+		s := SidePulse{LastOK: a.LastOK, LastFailed: a.LastFailed,
 			Failed: countSince(a.failed, since), Error: cmp.Or(a.Error, "no reason given")}
+		out.Sides[at.side] = out.Sides[at.side].with(s)
+		queue := at.queue
+		if queue == "" && len(t.queues) == 1 { // there is no other that it may be of
+			queue = t.queues[0]
+		}
+		if at.side == ledger.Target {
+			out.Target[queue] = out.Target[queue].with(s)
+		}
 	}
 	return out, nil
 }

@@ -251,19 +251,33 @@ func (v *Vitals) addsGate(ctx context.Context, view progress.View) migration.Gat
 		c.Next = "make sure the ingestion app is up, then look again"
 		return of(false, Told(err))
 	}
-	last := heard.Sides[ledger.Target]
+	c.Asked = migration.Coverage{Of: "routed queue", Found: "the configuration"}
+	for _, queue := range v.journal.queues {
+		m, says, next := v.lastAdd(queue, heard.Target[queue])
+		c.Asked.Members = append(c.Asked.Members, m)
+		if m.Verdict == migration.Met {
+			c.Measured += ", " + says
+		} else {
+			c.Measured, c.Next = says, next
+		}
+	}
+	return c.Gate()
+}
+
+// lastAdd judges the app's last add of a queue on the target.
+func (v *Vitals) lastAdd(queue string, last SidePulse) (m migration.Member, says, next string) {
+	m = migration.Member{Key: "queue:" + queue, Name: queue}
 	age := v.now().Sub(time.UnixMilli(last.LastOK))
 	switch {
-	case last.LastFailed > last.LastOK:
-		c.Measured = "the app's last add there failed: " + last.Error
-		return of(false, nil)
+	case last.LastFailed > 0 && last.LastFailed >= last.LastOK: // in one ms: which was the last?
+		m.Verdict, m.Why = migration.Unmet, "the app's last add there failed: "+last.Error
+		return m, queue + ": " + m.Why, "see whether the target responds"
 	case last.LastOK == 0 || age > v.Limits.AddWithin:
-		c.Next = "wait for an order"
-		return of(false, fmt.Errorf("the app added nothing there in the last %s",
-			migration.Words(v.Limits.AddWithin)))
+		m.Why = "the app added nothing there in the last " + migration.Words(v.Limits.AddWithin)
+		return m, queue + ": " + m.Why, "wait for an order, or decide in writing that none is due"
 	}
-	c.Measured += fmt.Sprintf(", the app's last one was %s ago", migration.Words(age))
-	return of(true, nil)
+	m.Verdict = migration.Met
+	return m, fmt.Sprintf("the app's last one of %s was %s ago", queue, migration.Words(age)), ""
 }
 
 // Watch follows the faults of a move over time.

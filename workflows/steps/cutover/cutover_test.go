@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -43,13 +44,19 @@ type rig struct {
 
 func open(t *testing.T, soak time.Duration) *rig {
 	t.Helper()
+	return openOf(t, soak, "orders")
+}
+
+// openOf routes these queues.
+func openOf(t *testing.T, soak time.Duration, queues ...string) *rig {
+	t.Helper()
 	r := &rig{
 		journal: ingestiontest.NewJournal(t),
 		src:     redistest.Start(t),
 		dst:     redistest.Start(t),
 	}
 	cfg := stepstest.Settings(t.TempDir())
-	cfg.Queues = []string{"orders"}
+	cfg.Queues = queues
 	cfg.Source.Standalone.URL = migration.Secret(r.src.URL())
 	cfg.Ingestion.URL = r.journal.URL
 	cfg.Migration.Guardrails.MaxSilence = time.Second
@@ -339,6 +346,61 @@ func failed(order, side string, n int) []map[string]any {
 			"ok": false, "error": "no answer", "stage": "shadow"})
 	}
 	return out
+}
+
+func TestAnAppMustAddToEachRoutedQueueOnTheTarget(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule string
+		adds func(now time.Time) []map[string]any
+		want string // of each queue: verdict
+	}{
+		{"both just now", func(now time.Time) []map[string]any {
+			return append(of("orders", copied("o1", now, true)),
+				of("refunds", copied("o2", now, true))...)
+		}, "met met"},
+		{"the second never", func(now time.Time) []map[string]any {
+			return of("orders", copied("o1", now, true))
+		}, "met unknown"},
+		{"the first never", func(now time.Time) []map[string]any {
+			return of("refunds", copied("o1", now, true))
+		}, "unknown met"},
+		{"the second fails while the first goes on", func(now time.Time) []map[string]any {
+			return append(of("refunds", append(copied("o1", now, true),
+				failed("o2", "target", 1)...)), of("orders", copied("o3", now, true))...)
+		}, "met unmet"},
+		{"an app that does not tell the queue, of two", func(now time.Time) []map[string]any {
+			return copied("o1", now, true)
+		}, "unknown unknown"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			r := openOf(t, 0, "orders", "refunds")
+			r.write(t, tc.adds(r.Clock.Now())...)
+			v := r.View(t)
+			atShadow(t, r, &v)
+			for _, g := range r.parts.Vitals.Gates(t.Context(), v) {
+				if g.ID != "target-adds" {
+					continue
+				}
+				var got []string
+				for _, m := range g.Asked.Members {
+					got = append(got, cmp.Or(string(m.Verdict), string(migration.Unknown)))
+				}
+				if strings.Join(got, " ") != tc.want || g.OK != (tc.want == "met met") {
+					t.Errorf("%v, %+v", got, g)
+				}
+			}
+		})
+	}
+}
+
+// of says of which queue events are.
+func of(queue string, events []map[string]any) []map[string]any {
+	for _, e := range events {
+		e["queue"] = queue
+	}
+	return events
 }
 
 func TestTheServersEventsMustBeFollowed(t *testing.T) {

@@ -57,6 +57,7 @@ func (s Parts) Step() engine.Step {
 			if v.Routing.Source != migration.SourceNone {
 				out.Gates = append(out.Gates,
 					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.beforeTheSentinelsLeave))
+				out.Gates = append(out.Gates, s.copiesNow(ctx, v.Migration.ID))
 				out.Gates = append(out.Gates, otherCriteria(v)...)
 				if !progress.GateRemoved(progress.GateResidue) {
 					out.Gates = append(

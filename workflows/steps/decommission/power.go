@@ -18,7 +18,8 @@ import (
 // mayPowerOff gives what must still hold at the moment of the power-off: the proofs may be
 // days old.
 func (s Parts) mayPowerOff(ctx context.Context, c *engine.Call) []migration.Gate {
-	gates := append([]migration.Gate{s.backupThere(ctx, c)}, s.ledgerHolds(ctx, c)...)
+	gates := append([]migration.Gate{s.backupThere(ctx, c), s.copiesOf(ctx, c)},
+		s.ledgerHolds(ctx, c)...)
 	return append(gates, s.fenceHolds(ctx, c)...)
 }
 

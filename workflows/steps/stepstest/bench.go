@@ -52,6 +52,9 @@ type Bench struct {
 	Stop func()
 
 	runs atomic.Int64
+
+	mu      sync.Mutex
+	talking []func(leaving bool) error // the workers
 }
 
 // Settings is a configuration that reaches nothing, with its data in a folder.

@@ -46,8 +46,18 @@ func (b *Bench) Follow(t testing.TB) {
 	t.Cleanup(b.Stop)
 }
 
-// Warm lets the time pass that workers get to be heard after a start.
-func (b *Bench) Warm() { b.Clock.Advance(10 * time.Second) }
+// Warm lets the time pass that workers get to be heard after a start. They go on reporting
+// meanwhile: one leap would make each of them silent for a moment.
+func (b *Bench) Warm() {
+	for range 10 {
+		b.Clock.Advance(time.Second)
+		b.mu.Lock()
+		for _, say := range b.talking {
+			_ = say(false) // the bench has stopped
+		}
+		b.mu.Unlock()
+	}
+}
 
 // Route has the flags say where orders go, as a run does.
 func (b *Bench) Route(t testing.TB, r migration.Routing) {
@@ -96,6 +106,9 @@ func (b *Bench) Worker(t testing.TB, instance string) *Worker {
 	if err := say(false); err != nil {
 		t.Fatal(err)
 	}
+	b.mu.Lock()
+	b.talking = append(b.talking, say)
+	b.mu.Unlock()
 	done := make(chan struct{})
 	var talking sync.WaitGroup
 	talking.Go(func() {
