@@ -93,7 +93,7 @@ func (c *Control) submitScan(
 	if f.Findings, err = c.confirmed(ctx, a, mid, f.Findings); err != nil {
 		return err
 	}
-	f.SubmittedBy = a.Name
+	f.SubmittedBy, f.Routed = a.Name, c.cfg.Queues
 	return c.engine.Record(
 		ctx,
 		mid,

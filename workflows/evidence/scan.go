@@ -3,6 +3,7 @@ package evidence
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ type ScanFacts struct {
 	Commit   string        `json:"commit,omitempty"` // of the source
 	Files    int           `json:"files"`
 	Findings []ScanFinding `json:"findings"`
+	// Routed are the queues that flags routed when it was submitted; no file can say it. null: a
+	// scan of a version that did not ask for them.
+	Routed []string `json:"routed,omitempty"`
 	// SubmittedBy is the account that was signed in; no file can say it.
 	SubmittedBy string `json:"submitted_by,omitempty"`
 }
@@ -76,11 +80,28 @@ func (f ScanFinding) unconfirmed() string {
 		"engineer confirms it)", f.DecidedBy, f.DecidedBy)
 }
 
+// Unplaced are the routed queues for which nothing in the source makes a producer, by its name
+// or by one that the source does not tell: it is the source of something else.
+func (f ScanFacts) Unplaced() (queues []string) {
+	for _, q := range f.Routed {
+		if !slices.ContainsFunc(f.Findings, func(x ScanFinding) bool {
+			return (x.Queue == q || x.Queue == "") && x.Role != "worker"
+		}) {
+			queues = append(queues, q)
+		}
+	}
+	return queues
+}
+
 func coverScan(f ScanFacts) migration.Coverage {
 	c := migration.Coverage{Of: "place", Found: "the source of " + f.Source}
 	for _, x := range f.Findings {
 		c.Members = append(c.Members, migration.Member{Key: "place:" + f.Source + "/" + x.ID,
 			Name: x.At, Verdict: migration.Truth(!x.Open()), Why: x.Verdict})
+	}
+	for _, q := range f.Unplaced() {
+		c.Members = append(c.Members, migration.Member{Key: "scanned:" + q, Name: q,
+			Why: "no place in " + f.Source + " makes its producer"})
 	}
 	return c
 }
@@ -102,6 +123,10 @@ func judgeScan(f ScanFacts) (bool, string, error) {
 				decided++
 			}
 		}
+	}
+	if left := f.Unplaced(); len(left) > 0 {
+		return false, "", fmt.Errorf("no place in %s makes a producer of %s: scan the source of the "+
+			"app that does", f.Source, list(left))
 	}
 	text := fmt.Sprintf("%d places in %s make a producer, and each fails when Redis does",
 		len(f.Findings), f.Source)
