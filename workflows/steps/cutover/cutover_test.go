@@ -440,6 +440,35 @@ func TestEachCriterionIsAGateUntilItIsMet(t *testing.T) {
 	}
 }
 
+// A plan calls its criteria as it likes; which of them a stage waits for is said by the checks.
+func TestACriterionIsAGateByItsChecksWhateverThePlanCallsIt(t *testing.T) {
+	t.Parallel()
+	for _, to := range []migration.Stage{migration.StageDualWrite, migration.StageLive} {
+		for _, check := range evidence.All() {
+			v := progress.View{Checklist: migration.Checklist{{
+				Criterion: migration.Criterion{ID: "ours", Title: "Ours",
+					Requires: []migration.Requirement{{Check: check.ID}}},
+				Verdict: migration.Unknown,
+			}}}
+			red := slices.Contains(stepstest.Reds(evidenceGates(v, to)), "criterion:ours")
+			if want := check.Precedes(to); red != want {
+				t.Errorf("%s, to %s: red %t, want %t", check.ID, to, red, want)
+			}
+		}
+	}
+	// What a plan leaves out is asked for all the same before the target has the authority.
+	var always []string
+	for _, check := range evidence.All() {
+		if check.Always && check.Precedes(migration.StageLive) {
+			always = append(always, "check:"+check.ID)
+		}
+	}
+	if got := stepstest.Reds(evidenceGates(progress.View{}, migration.StageLive)); len(always) < 2 ||
+		!slices.Equal(got, always) {
+		t.Errorf("red are %v, want %v, among them dual write and rollback", got, always)
+	}
+}
+
 func TestAMoveForwardIsShownWithItsGatesAndAMoveBackNeedsNoApproval(t *testing.T) {
 	t.Parallel()
 	r := open(t, 0)
