@@ -323,3 +323,17 @@ func pending(t *testing.T, c redis.UniversalClient, queue string) int64 {
 	ok(t, err)
 	return n.Pending()
 }
+
+// What moves is left on the source by whoever goes on adding there, and nobody has said who that is.
+func TestQueuesAreNotMovedWhileSomebodyUnknownIsConnected(t *testing.T) {
+	t.Parallel()
+	src, dst := redistest.Start(t), redistest.Start(t)
+	b := open(t, stepstest.Settings(t.TempDir()), src, dst)
+	b.Prove(t, evidence.TargetPlan, holding)
+	b.AwaitReds(t, migration.StepMoveQueues)
+	mailer := src.Foreign("mailer")
+	ok(t, mailer.Ping(t.Context()).Err())
+	b.AwaitReds(t, migration.StepMoveQueues, "connected")
+	ok(t, mailer.Close())
+	b.AwaitReds(t, migration.StepMoveQueues)
+}
