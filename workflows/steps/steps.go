@@ -53,7 +53,7 @@ func All(g Given) map[string]engine.Step {
 			Queues: cfg.Queues, Drill: cfg.Drill, AppURL: cfg.Ingestion.URL,
 			RedisServer: cfg.RedisServer, Providers: cfg.Providers}.Step(),
 		webhookretry.Parts{Servers: e.Servers, Debts: e.Debts, Workers: e.Workers,
-			Journal: e.Journal, Providers: cfg.Providers, Live: g.Live}.Step(),
+			Journal: e.Journal, Senders: senders(cfg), Live: g.Live}.Step(),
 		provision.Parts{Servers: e.Servers, Workers: e.Workers, Surveys: e.Surveys,
 			Managed: e.Managed, Probe: e.Probe, Vars: e.Vars, Now: g.Now}.Step(),
 		cutover.Parts{Views: e.Views, Routing: e.Routing, Workers: e.Workers,
@@ -84,5 +84,13 @@ func IDs() []string {
 		migration.StepMoveQueues, migration.StepMoveResidue, migration.StepDecommission,
 	}
 	slices.Sort(ids)
+	return ids
+}
+
+// senders are the payment providers of the configuration, by id.
+func senders(cfg config.Config) (ids []string) {
+	for _, p := range cfg.Providers {
+		ids = append(ids, p.ID)
+	}
 	return ids
 }

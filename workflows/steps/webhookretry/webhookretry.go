@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/webhooks"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
@@ -30,9 +29,8 @@ type Parts struct {
 	// Live asks a payment provider what it could not deliver since a time; nil where nobody
 	// can be asked.
 	Live func(ctx context.Context, since time.Time) (*evidence.LiveDeliveries, error)
-	// Providers are those that send orders by the configuration, beside whoever the journal
-	// knows.
-	Providers []config.Provider
+	// Senders are who sends orders by the configuration, by id, beside whoever the journal knows.
+	Senders []string
 }
 
 const (
@@ -266,9 +264,9 @@ func (s Parts) senders(orders *ledger.Journal, now time.Time) []string {
 	all := slices.Collect(
 		maps.Keys(orders.Rates(now.AddDate(0, 0, -7).UnixMilli(), now.UnixMilli())),
 	)
-	for _, p := range s.Providers {
-		if !slices.Contains(all, p.ID) {
-			all = append(all, p.ID)
+	for _, id := range s.Senders {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
 		}
 	}
 	return all

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -84,7 +83,7 @@ func TestAConfiguredSenderThatWasSilentForAWeekIsAsked(t *testing.T) {
 			Type: ledger.EventDelivery, Order: provider, Provider: provider,
 			Status: 200})
 	}
-	s := Parts{Providers: []config.Provider{{ID: "stripe"}, {ID: "shopify"}}}
+	s := Parts{Senders: []string{"stripe", "shopify"}}
 	got := slices.Sorted(slices.Values(s.senders(orders, now)))
 	if want := []string{"cope", "shopify", "stripe"}; !slices.Equal(got, want) {
 		t.Errorf("asked are %v, want %v", got, want)
