@@ -59,7 +59,7 @@ export class Witness {
   /** person opens a context of their own, as somebody else's computer, and one page in it. */
   async person(browser, name, options = {}) {
     const context = await browser.newContext({ viewport: views[0], colorScheme: "light", locale: "en-GB", ...options });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(60_000); // against a hang: other rehearsals run beside this one
     await context.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (e) => {
         console.error(`content policy: ${e.effectiveDirective} forbids ${e.blockedURI || "inline"} at ${e.sourceFile}:${e.lineNumber}`);
