@@ -214,5 +214,13 @@ func (c *Cluster) Watchers(ctx context.Context) []Watcher {
 	return out
 }
 
+// Ping asks every configured sentinel whether it is there; the error names those that are not.
+func (c *Cluster) Ping(ctx context.Context) error {
+	_, errs := each(c, func(s member) (struct{}, error) {
+		return struct{}{}, redisconn.Explain(s.client.Ping(ctx).Err())
+	})
+	return c.joined(errs)
+}
+
 // Sentinels are the addresses of the configured sentinels.
 func (c *Cluster) Sentinels() []string { return slices.Clone(c.endpoint.SentinelAddrs) }

@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers/byhand"
 	"github.com/switchyard-dev/switchyard/providers/ingestiontest"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/sentinel"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
@@ -170,6 +171,31 @@ func TestARunThatIsTakenBackWaitsUntilAPersonHasSwitchedTheMachinesOnAgain(t *te
 	}
 	s.Restart()
 	ok(t, off.Undo(t.Context(), call))
+}
+
+// A machine runs before the programs on it do, and the watch is given back to the sentinels.
+func TestARunThatIsTakenBackWaitsForTheSentinelsToo(t *testing.T) {
+	t.Parallel()
+	b := byHand(t, redistest.Start(t), "power-off")
+	d := redistest.StartSentinel(t, 0)
+	cluster := sentinel.New(d.Endpoint())
+	t.Cleanup(cluster.Close)
+	parts := b.parts
+	parts.Servers = &environment.Servers{
+		Standalone:         b.parts.Servers.Standalone,
+		StandaloneEndpoint: b.parts.Servers.StandaloneEndpoint,
+		Cluster:            cluster,
+	}
+	call := b.Call(t, b.Await(t, b.begin(t).ID, migration.RunAwaitingApproval), "power-off")
+	last := d.Sentinels[2]
+	last.Kill()
+	bounded, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := parts.powerOn(bounded, call); err == nil || !strings.Contains(err.Error(), last.Addr()) {
+		t.Errorf("%v", err)
+	}
+	last.Restart()
+	ok(t, parts.powerOn(t.Context(), call))
 }
 
 func TestAHostWithoutSnapshotsIsSaidToHaveNone(t *testing.T) {

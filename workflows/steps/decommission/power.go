@@ -55,8 +55,8 @@ func (s Parts) powerOff(ctx context.Context, c *engine.Call) (any, error) {
 	})
 }
 
-// powerOn boots the servers, or waits until a person has, and until they answer, since what
-// was done before is taken back on them.
+// powerOn boots the servers, or waits until a person has, and until they and the sentinels
+// answer, since what was done before is taken back on them.
 func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
 	person, cancel := context.WithTimeout(ctx, personBoots)
 	defer cancel()
@@ -80,15 +80,25 @@ func (s Parts) powerOn(ctx context.Context, c *engine.Call) error {
 	defer environment.CloseNodes(nodes)
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
+	return engine.Await(bounded, time.Second, func(ctx context.Context) error {
+		return s.answer(ctx, nodes)
+	})
+}
+
+// answer says who of the old nodes and the sentinels does not answer. A sentinel is a program
+// of its own on its machine, and starts when it likes.
+func (s Parts) answer(ctx context.Context, nodes []environment.Node) error {
 	for _, n := range nodes {
-		if err := engine.Await(bounded, time.Second, func(ctx context.Context) error {
-			if err := n.Client.Ping(ctx).Err(); err != nil {
-				return engine.NotYet("%s was booted and does not answer: %v", n.Address, redisconn.Explain(err))
-			}
-			return nil
-		}); err != nil {
-			return err
+		if err := n.Client.Ping(ctx).Err(); err != nil {
+			return engine.NotYet("%s was booted and does not answer: %v", n.Address,
+				redisconn.Explain(err))
 		}
+	}
+	if s.Servers.Cluster == nil {
+		return nil
+	}
+	if err := s.Servers.Cluster.Ping(ctx); err != nil {
+		return engine.NotYet("the machines were booted: %v", err)
 	}
 	return nil
 }
