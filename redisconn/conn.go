@@ -19,8 +19,14 @@ type conn struct {
 func newConn(c *redis.Client, server string) *conn {
 	u, _ := usages.LoadOrStore(server,
 		&usage{issued: map[string]int64{}, answered: map[string]int64{}})
-	c.AddHook(u.(*usage))
-	return &conn{Client: c, used: u.(*usage)}
+	return counted(c, u.(*usage))
+}
+
+// counted gives a client whose commands count as used.
+func counted(c *redis.Client, used *usage) *conn {
+	c.AddHook(contextual{})
+	c.AddHook(used)
+	return &conn{Client: c, used: used}
 }
 
 // usages holds one usage per server address this process has opened.

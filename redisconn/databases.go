@@ -25,8 +25,7 @@ func InDatabase(c redis.UniversalClient, db int) (redis.UniversalClient, error) 
 	o.DB, o.PoolSize, o.MinIdleConns = db, 1, 0
 	other := redis.NewClient(&o)
 	if own, ok := c.(*conn); ok { // one count of our commands for each server
-		other.AddHook(own.used)
-		return &conn{Client: other, used: own.used}, nil
+		return counted(other, own.used), nil
 	}
 	return other, nil
 }

@@ -112,7 +112,9 @@ func Node(e Endpoint, addr string) redis.UniversalClient {
 func SentinelNode(e Endpoint, addr string) *redis.SentinelClient {
 	o := e.nodeOptions(addr)
 	o.Username, o.Password = e.SentinelUsername, e.SentinelPassword.Reveal()
-	return redis.NewSentinelClient(o)
+	c := redis.NewSentinelClient(o)
+	c.AddHook(contextual{})
+	return c
 }
 
 // SignIn tries whether a server at addr accepts a user and password, as a replica

@@ -159,7 +159,7 @@ func (t *Journal) coverage() migration.Coverage {
 	for _, name := range sortedKeys(t.epochs) {
 		c.Members = append(c.Members, t.epochs[name].members(now)...)
 	}
-	c.Members = append(c.Members, t.unread(now)...)
+	c.Members = append(c.Members, t.unread()...)
 	return c.Waive(t.decided, now)
 }
 

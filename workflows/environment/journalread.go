@@ -53,8 +53,11 @@ type epoch struct {
 	Next   int64  `json:"next"`
 	Last   string `json:"last,omitempty"`
 	ReadAt int64  `json:"read_at,omitempty"` // when its end was last reached, unix ms
-	// Closed: its app has said that it ended, and nothing came after.
+	// Closed: its app has said that it ended, and nothing came after. One that is Unnamed was
+	// read while its worker was there.
 	Closed bool `json:"closed,omitempty"`
+	// Unnamed: it is not a journal, but stands for that of a worker that does not name one.
+	Unnamed bool `json:"unnamed,omitempty"`
 	// Doubts are the first things that were wrong with it, and Doubted how many there were.
 	// They stay: only a person ends them.
 	Doubts  []string `json:"doubts,omitempty"`
@@ -103,6 +106,9 @@ func (e *epoch) doubt(why string) {
 // members are what has to be known of a journal: that it was read to its end, without a
 // gap, by a clock that tells something.
 func (e *epoch) members(now time.Time) (out []migration.Member) {
+	if e.Unnamed && !e.Closed {
+		return []migration.Member{e.nowhere()}
+	}
 	end := migration.Member{Key: e.key(), Name: "journal " + e.Epoch, Verdict: migration.Met}
 	switch fresh := within(now, e.current, journalFresh); {
 	case e.Closed:
@@ -141,13 +147,19 @@ func (e *epoch) members(now time.Time) (out []migration.Member) {
 	return out
 }
 
+// nowhere is a worker of which no journal is read.
+func (e *epoch) nowhere() migration.Member {
+	return migration.Member{Key: "journal-" + strings.Replace(e.Epoch, " ", ":", 1),
+		Name: "journal of " + e.Instance, Why: "it takes part, and no journal says that it is its"}
+}
+
 // key names the journal up to where it was read: a decision that nothing more is to come of
 // it is void when something does.
 func (e *epoch) key() string { return fmt.Sprintf("journal:%s:end:%d", e.Epoch, e.Next) }
 
 // open reports whether the journal may still tell something.
 func (e *epoch) open(decided []migration.Waiver, now time.Time) bool {
-	return !e.Closed && !slices.ContainsFunc(decided, func(d migration.Waiver) bool {
+	return !e.Closed && !e.Unnamed && !slices.ContainsFunc(decided, func(d migration.Waiver) bool {
 		return d.Member == e.key() && d.Counts(now)
 	})
 }
@@ -178,27 +190,36 @@ func (t *Journal) writers() []fleet.Attestation {
 	return out
 }
 
-// discover notes the journals that live workers say they write: one of them that is never
-// read is unknown, also when its worker is gone.
+// discover notes the journals that live workers say they write, and the workers that do not say
+// which: one of them that is never read is unknown, also when its worker is gone.
 func (t *Journal) discover() {
 	writers := t.writers()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	read := t.told(writers)
 	for _, a := range writers {
-		if a.Journal == "" || len(a.Journal) > maxID || t.epochs[a.Journal] != nil ||
-			len(t.epochs) >= maxEpochs {
-			continue
+		name := cmp.Or(a.Journal, unnamed(a))
+		e := t.epochs[name]
+		switch {
+		case e != nil:
+			if e.Unnamed && !e.Closed && read(a) {
+				e.Closed, e.dirty = true, true
+			}
+		case len(name) > maxID || len(t.epochs) >= maxEpochs || a.Journal == "" && read(a):
+		default:
+			t.epochs[name] = &epoch{Epoch: name, Instance: a.Instance, Unnamed: a.Journal == "",
+				dirty: true}
 		}
-		t.epochs[a.Journal] = &epoch{Epoch: a.Journal, Instance: a.Instance, dirty: true}
 	}
 }
 
-// unread names the live workers that do not tell which journal they write and of which none
-// is being read. An app that tells neither has one journal for one instance, if there is no
-// other.
-func (t *Journal) unread(now time.Time) []migration.Member {
-	writers := t.writers()
-	nameless := 0
+// unnamed stands for the journal of a worker that does not say which one it writes.
+func unnamed(a fleet.Attestation) string { return "of " + a.Service + "/" + a.Instance }
+
+// told says which workers that do not name their journal are being read: one that a journal
+// names. An app that tells neither has one journal for one instance, if there is no other.
+func (t *Journal) told(writers []fleet.Attestation) func(fleet.Attestation) bool {
+	now, nameless := t.now(), 0
 	current := []*epoch{}
 	for _, e := range t.epochs {
 		if within(now, e.current, journalFresh) {
@@ -208,15 +229,22 @@ func (t *Journal) unread(now time.Time) []migration.Member {
 			}
 		}
 	}
-	var out []migration.Member
-	for _, a := range writers {
-		if a.Journal != "" || slices.ContainsFunc(current, func(e *epoch) bool {
+	alone := len(writers) == 1 && len(current) == 1 && nameless == 1
+	return func(a fleet.Attestation) bool {
+		return alone || slices.ContainsFunc(current, func(e *epoch) bool {
 			return e.names(a.Instance)
-		}) || len(writers) == 1 && len(current) == 1 && nameless == 1 {
-			continue
+		})
+	}
+}
+
+// unread are the live workers of which no journal is read, and that discover has not noted yet.
+func (t *Journal) unread() (out []migration.Member) {
+	writers := t.writers()
+	read := t.told(writers)
+	for _, a := range writers {
+		if a.Journal == "" && t.epochs[unnamed(a)] == nil && !read(a) {
+			out = append(out, (&epoch{Epoch: unnamed(a), Instance: a.Instance}).nowhere())
 		}
-		out = append(out, migration.Member{Key: "journal-of:" + a.Service + "/" + a.Instance,
-			Name: "journal of " + a.Instance, Why: "it takes part, and no journal says that it is its"})
 	}
 	return out
 }

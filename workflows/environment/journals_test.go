@@ -188,6 +188,7 @@ func TestAnInstanceWhoseJournalIsNotReadIsNamed(t *testing.T) {
 			j.workers = func() []migration.Worker { return live }
 			j.discover()
 			ok(t, polled(t, j))
+			j.discover() // as it does every second
 			if tc.says == "" {
 				if got := says(j); got != "" {
 					t.Fatal(got)
@@ -196,9 +197,7 @@ func TestAnInstanceWhoseJournalIsNotReadIsNamed(t *testing.T) {
 			}
 			wantSays(t, j, tc.says)
 			live = nil // its journal is not known better when it is gone
-			if tc.attested[len(tc.attested)-1].Journal != "" {
-				wantSays(t, j, tc.says)
-			}
+			wantSays(t, j, tc.says)
 		})
 	}
 }

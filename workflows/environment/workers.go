@@ -187,6 +187,10 @@ func sinceWhen(l fleet.Line) string {
 // holds says whether a live reader uses a revision.
 func holds(l fleet.Line, revision int64) (migration.Verdict, string) {
 	at := func(n int64) (migration.Verdict, string) {
+		if n == 0 && revision > 0 {
+			return migration.Unmet, "uses no flag: one for its queue there is only once the queue " +
+				"is among those of the configuration"
+		}
 		return migration.Truth(n >= revision), fmt.Sprintf("on flag revision %d", n)
 	}
 	switch {

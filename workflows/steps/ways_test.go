@@ -26,7 +26,7 @@ type ways struct {
 	// cancel is the action at whose end its run is cancelled.
 	cancel string
 	// kill ends the process after each action, and each undoing, of a run: when the effect
-	// is there and nobody has written down that it is.
+	// is there and nobody has written down that it is; and in the middle of it, see cut.
 	kill   bool
 	killed map[string]bool
 	// changed makes every plan another than it was.
@@ -116,7 +116,7 @@ func (y *ways) do(
 		y.mu.Unlock()
 		if !known {
 			var err error
-			if out, err = a.Do(ctx, c); err != nil {
+			if out, err = a.Do(y.cutting(ctx, c.Run.ID+" do "+name), c); err != nil {
 				return out, err
 			}
 			if slices.Contains(y.slow, name) {
@@ -154,7 +154,7 @@ func (y *ways) undo(
 		}
 		before := w.look(ctx)
 		if *broken != name {
-			if err := a.Undo(ctx, c); err != nil {
+			if err := a.Undo(y.cutting(ctx, c.Run.ID+" undo "+name), c); err != nil {
 				return err
 			}
 		}

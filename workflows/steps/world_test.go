@@ -59,9 +59,15 @@ type world struct {
 // openWorld starts a twin whose provider sends a few orders a second until the test ends.
 func openWorld(t *testing.T) *world {
 	t.Helper()
+	return openFleet(t, false, func(*config.Config) {})
+}
+
+// openFleet is openWorld, of a fleet if so, with a configuration that leaves something out.
+func openFleet(t *testing.T, fleet bool, leave func(*config.Config)) *world {
+	t.Helper()
 	dir := t.TempDir()
 	tw, err := twin.Start(t.Context(), twin.Config{
-		Dir: dir, IngestionDir: filepath.Join("..", "..", "examples", "ingestion"),
+		Dir: dir, Fleet: fleet, IngestionDir: filepath.Join("..", "..", "examples", "ingestion"),
 		Rate: rate, Log: slog.New(slog.DiscardHandler),
 		Settings: map[string]string{
 			"quiet_window": "1s", "fence_window": "1s", "soak": "500ms", "monitor_interval": "1s",
@@ -88,6 +94,7 @@ func openWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.cfg.SyncAddr = "off"
+	leave(&w.cfg)
 	w.mid = workflows.MigrationID(w.cfg)
 	w.open()
 	nodes, err := w.given.Environment.Servers.Cluster.NodeAddrs(t.Context())
