@@ -79,7 +79,7 @@ func openURL(s *shell, name, given, env, ca string) (redis.UniversalClient, erro
 	}
 	return redisconn.OpenBulk(redisconn.Endpoint{
 		Name: name, Kind: redisconn.Standalone, URL: migration.Secret(given), CAFile: ca,
-	})
+	}, time.Minute)
 }
 
 func (c twoServers) print(s *shell, v any, text func(table)) error {

@@ -17,6 +17,9 @@ const (
 	DebtClientPause DebtKind = "client-pause"
 	// DebtQueue is a paused queue; What is its name.
 	DebtQueue DebtKind = "queue"
+	// DebtMove is a queue that stands still while it is moved to another server; What is its name.
+	// Only the step that moves it knows on which side its jobs are.
+	DebtMove DebtKind = "move"
 	// DebtSentinels is that no sentinel monitors the master; Before is how they did.
 	DebtSentinels DebtKind = "sentinels"
 	// DebtProducer is a producer that a drill had the app open; What is its id.
@@ -58,6 +61,8 @@ func (d Debt) String() string {
 		return fmt.Sprintf("%s is paused for clients (%s) until %s", d.Server, d.What, d.Set)
 	case DebtQueue:
 		return fmt.Sprintf("queue %s on %s is paused", d.What, d.Server)
+	case DebtMove:
+		return fmt.Sprintf("queue %s on %s stands still for its move", d.What, d.Server)
 	case DebtSentinels:
 		return fmt.Sprintf("the sentinels do not monitor %s (%s)", d.What, d.Server)
 	case DebtProducer:

@@ -32,7 +32,6 @@ const (
 	poolSize     = 8 // managed plans cap connections
 	noRetries    = -1
 	idleTimeout  = 5 * time.Minute
-	bulkTimeout  = time.Minute
 )
 
 // Open makes a client for an endpoint. It does not dial; Ping does. Close the
@@ -41,7 +40,15 @@ const (
 // Commands are never retried by the client: go-redis repeats a write whose reply
 // was lost, so an LPUSH would run twice. A timeout therefore means "unknown", not
 // "failed".
-func Open(e Endpoint) (redis.UniversalClient, error) {
+func Open(e Endpoint) (redis.UniversalClient, error) { return open(e, readTimeout, writeTimeout) }
+
+// OpenBulk is Open for work in large batches: a reply may take so long, so that some megabytes
+// from a busy server, or over a slow line, do not count as a lost connection.
+func OpenBulk(e Endpoint, within time.Duration) (redis.UniversalClient, error) {
+	return open(e, within, within)
+}
+
+func open(e Endpoint, read, write time.Duration) (redis.UniversalClient, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
@@ -55,6 +62,7 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 			return nil, err
 		}
 		o := options(hostPort(u), tlsConfig)
+		o.ReadTimeout, o.WriteTimeout = read, write
 		o.Username = u.User.Username()
 		o.Password, _ = u.User.Password()
 		o.DB, _ = strconv.Atoi(strings.Trim(u.Path, "/")) // validated; "" is 0
@@ -72,8 +80,8 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 		MaxRetries:            noRetries,
 		DialTimeout:           dialTimeout,
 		DialerRetries:         1,
-		ReadTimeout:           readTimeout,
-		WriteTimeout:          writeTimeout,
+		ReadTimeout:           read,
+		WriteTimeout:          write,
 		ContextTimeoutEnabled: true,
 		PoolSize:              poolSize,
 		PoolTimeout:           poolTimeout,
@@ -83,20 +91,6 @@ func Open(e Endpoint) (redis.UniversalClient, error) {
 		TLSConfig:             tlsConfig,
 	})
 	return newConn(c, e.Address()), nil
-}
-
-// OpenBulk is Open for work in large batches: a reply may take bulkTimeout, so that
-// a megabyte over a slow line does not count as a lost connection.
-func OpenBulk(e Endpoint) (redis.UniversalClient, error) {
-	c, err := Open(e)
-	if err != nil || e.Kind == Sentinel {
-		return c, err
-	}
-	o := *c.(*conn).Options()
-	_ = c.Close() // it never dialled
-	o.ReadTimeout, o.WriteTimeout = bulkTimeout, bulkTimeout
-	o.Dialer = nil // built from these options
-	return newConn(redis.NewClient(&o), o.Addr), nil
 }
 
 // Node makes a client for one data node of a Sentinel deployment, by its address,

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
 	"github.com/switchyard-dev/switchyard/bullmq/move"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
@@ -129,11 +130,22 @@ func (p *pair) move(t *testing.T) move.Report {
 	return r
 }
 
+// bulk opens a server for values of any size, however busy this machine is.
+func bulk(t *testing.T, s *redistest.Server) redis.UniversalClient {
+	t.Helper()
+	c, err := redisconn.OpenBulk(s.Endpoint(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 func start(t *testing.T, opts ...redistest.Option) *pair {
 	t.Helper()
 	p := &pair{src: redistest.Start(t), dst: redistest.Start(t, opts...),
 		q: bullmq.Queue{Name: "orders"}}
-	p.from, p.to = p.src.Client(), p.dst.Client()
+	p.from, p.to = bulk(t, p.src), bulk(t, p.dst)
 	p.o = move.Options{Run: "r1", Queues: []bullmq.Queue{p.q}}
 	return p
 }

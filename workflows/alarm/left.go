@@ -13,6 +13,7 @@ var leftTitle = map[migration.DebtKind]string{
 	migration.DebtFence:       "%s is fenced: it refuses writes, now or once it is promoted",
 	migration.DebtClientPause: "%s is paused for clients",
 	migration.DebtQueue:       "A queue on %s is paused",
+	migration.DebtMove:        "The move of a queue on %s stopped halfway",
 	migration.DebtSentinels:   "Sentinel %s does not watch the primary",
 	migration.DebtProducer:    "The app at %s keeps a producer of a drill",
 }

@@ -182,6 +182,8 @@ func (d *Debts) lift(ctx context.Context, debt migration.Debt) error {
 		return d.liftPause(ctx, debt)
 	case migration.DebtQueue:
 		return d.liftQueue(ctx, debt)
+	case migration.DebtMove:
+		return d.endedMove(ctx, debt)
 	case migration.DebtSentinels:
 		return d.liftSentinels(ctx, debt)
 	case migration.DebtProducer:
@@ -291,12 +293,29 @@ func (d *Debts) liftQueue(ctx context.Context, debt migration.Debt) error {
 	if debt.Before == alreadyPaused {
 		return nil
 	}
+	return d.paused(ctx, debt, func(n Node, q bullmq.Queue) error {
+		return bullmq.Resume(ctx, n.Client, q)
+	})
+}
+
+// endedMove lifts nothing: a queue that stands still halfway may have jobs on the other side.
+func (d *Debts) endedMove(ctx context.Context, debt migration.Debt) error {
+	return d.paused(ctx, debt, func(Node, bullmq.Queue) error {
+		return migration.Errorf(migration.Conflict, "its jobs may be on either side, which only "+
+			"the step can tell: start %s again, which goes on where it stopped, and roll that run "+
+			"back if the queue is to stay", debt.Step)
+	})
+}
+
+// paused does something about the queue of a debt, where its data is now, if it stands still.
+func (d *Debts) paused(
+	ctx context.Context, debt migration.Debt, do func(Node, bullmq.Queue) error,
+) error {
 	n, err := d.at(ctx, debt)
 	if err != nil {
 		return err
 	}
 	defer func() { CloseNodes([]Node{n}) }()
-	// its queues are where its data is now
 	facts, err := redisconn.Inspect(ctx, n.Client)
 	if err != nil {
 		return err
@@ -315,7 +334,7 @@ func (d *Debts) liftQueue(ctx context.Context, debt migration.Debt) error {
 	if err != nil || !counts.Paused {
 		return err
 	}
-	return bullmq.Resume(ctx, n.Client, q)
+	return do(n, q)
 }
 
 func (d *Debts) liftSentinels(ctx context.Context, debt migration.Debt) error {

@@ -125,6 +125,41 @@ func recoverStalled(
 	return err
 }
 
+// OweMove writes down that queues of the source stand still while they are moved.
+func (s *Servers) OweMove(ctx context.Context, c *engine.Call, queues []bullmq.Queue) error {
+	return s.eachMove(ctx, c, queues, func(address, what string) error {
+		return c.Owe(ctx, migration.Debt{Kind: migration.DebtMove, Server: address, What: what,
+			Before: running, Set: "at a stand"})
+	})
+}
+
+// Moved strikes out that queues are being moved.
+func (s *Servers) Moved(ctx context.Context, c *engine.Call, queues []bullmq.Queue) error {
+	return s.eachMove(ctx, c, queues, func(address, what string) error {
+		return c.Paid(ctx, migration.DebtMove, address, what)
+	})
+}
+
+func (s *Servers) eachMove(
+	ctx context.Context, c *engine.Call, queues []bullmq.Queue,
+	do func(address, what string) error,
+) error {
+	source, _, err := s.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return err
+	}
+	address, err := s.addressOf(ctx, source)
+	if err != nil {
+		return err
+	}
+	for _, q := range queues {
+		if err := do(address, queueKey(q)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func queueKey(q bullmq.Queue) string { return q.Prefix + ":" + q.Name }
 
 // addressOf gives the address of the server that a client of the source side is for.

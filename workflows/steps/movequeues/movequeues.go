@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/move"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -174,139 +175,12 @@ func (s Parts) Step() engine.Step {
 	}
 }
 
-func queueMoveGate(
-	ctx context.Context,
-	source, target redis.UniversalClient,
-	p queueMove,
-	found, there *bullmq.Ownership,
-) (migration.Gate, error) {
-	c := migration.Claim{
-		ID:    "queues:" + p.Queues[0].String(),
-		Title: p.names() + " can be moved",
-		Limit: "nothing stands against it",
-		Next:  "clear what is named, then look again",
-	}
-	var none migration.Gate
-	if p.Done {
-		c.Measured = "moved already; late jobs are carried over"
-		return c.About("queues", p.names(), true, nil), nil
-	}
-	o := p.options()
-	o.SourceKeys, o.TargetKeys = found, there
-	why, err := move.Check(ctx, source, target, o)
-	if err != nil {
-		return none, migration.Errorf(migration.Unavailable, "%s: %w", p.names(), err)
-	}
-	c.Measured = cmp.Or(strings.Join(why, "; "), "nothing stands against it")
-	return c.About("queues", p.names(), len(why) == 0, nil), nil
-}
-
-func queueFact(
-	ctx context.Context,
-	source, target redis.UniversalClient,
-	q bullmq.Queue,
-	listed []move.Listing,
-) (migration.Fact, error) {
-	n, err := bullmq.Census(ctx, source, q)
-	if err != nil {
-		return migration.Fact{}, migration.Errorf(
-			migration.Unavailable,
-			"%s cannot be counted: %w",
-			q,
-			err,
-		)
-	}
-	waiting := "its workers on the target cannot be counted"
-	if workers, err := bullmq.Workers(ctx, target, q); err == nil {
-		waiting = fmt.Sprintf("%d workers on the target", len(workers))
-	}
-	touched := ""
-	if at := slices.IndexFunc(listed, func(l move.Listing) bool { return l.Queue.Same(q) }); at >= 0 {
-		l := listed[at]
-		touched = fmt.Sprintf("; %s: %d of jobs, %d beside those, %d of the queue itself",
-			migration.Count(l.Jobs+l.Parts+l.Own, "key"), l.Jobs, l.Parts, l.Own)
-	}
-	return migration.Fact{
-		Label: q.String(),
-		Value: fmt.Sprintf(
-			"%d waiting, %d active, %d delayed, %d prioritized, %d failed, %d schedulers; %s%s",
-			n.Waiting,
-			n.Active,
-			n.Delayed,
-			n.Prioritized,
-			n.Failed,
-			n.Schedulers,
-			waiting,
-			touched,
-		),
-	}, nil
-}
-
-// notMoved names the queues of other libraries: their jobs stay, and go with the server.
-func notMoved(found bullmq.Ownership) []migration.Fact {
-	var facts []migration.Fact
-	for _, f := range found.Queues() {
-		if f.Kind != bullmq.KindBullMQ {
-			facts = append(facts, migration.Fact{Label: f.Queue.String(), Value: fmt.Sprintf(
-				"not moved: a queue of %s (%s)", f.Kind, f.Proof)})
-		}
-	}
-	return facts
-}
-
-// leftAlone names the keys that have the name of a queue that did not make them.
-func leftAlone(listed []move.Listing) []migration.Fact {
-	var facts []migration.Fact
-	for _, l := range listed {
-		if l.Alone > 0 {
-			facts = append(facts, migration.Fact{
-				Label: "Left alone under " + l.Queue.Key(""),
-				Value: fmt.Sprintf("%s that BullMQ did not make: %s",
-					migration.Count(l.Alone, "key"), strings.Join(l.AloneKeys, ", ")),
-			})
-		}
-	}
-	return facts
-}
-
 func queueMovesSetting(mid string) string { return "queue-moves:" + mid }
 
 func (s Parts) queueMoves(ctx context.Context, mid string) ([]queueMove, error) {
 	var moves []queueMove
 	_, err := s.Settings.Setting(ctx, queueMovesSetting(mid), &moves)
 	return moves, err
-}
-
-// planQueueMoves gives the moves that were begun, and one for each group of queues that is in
-// none, with what they would touch. O(keys of the source).
-func (s Parts) planQueueMoves(
-	ctx context.Context,
-	mid string,
-	source redis.UniversalClient,
-	found bullmq.Ownership,
-	others []bullmq.Queue,
-) ([]queueMove, []move.Listing, error) {
-	moves, err := s.queueMoves(ctx, mid)
-	if err != nil {
-		return nil, nil, err
-	}
-	var rest []bullmq.Queue
-	for _, q := range others {
-		if !slices.ContainsFunc(
-			moves,
-			func(m queueMove) bool { return slices.ContainsFunc(m.Queues, q.Same) },
-		) {
-			rest = append(rest, q)
-		}
-	}
-	groups, listed, err := move.List(ctx, source, found, rest)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, g := range groups {
-		moves = append(moves, queueMove{Queues: g})
-	}
-	return moves, listed, nil
 }
 
 func (m queueMove) options() move.Options {
@@ -320,18 +194,41 @@ func (m queueMove) options() move.Options {
 	}
 }
 
+// valuesWithin is how long some of the largest values that a service takes may be under way; a
+// server that answers nothing for longer ends the move.
+const valuesWithin = 15 * time.Second
+
+// bulk opens both servers for values of any size.
+func (s Parts) bulk(
+	ctx context.Context, c *engine.Call,
+) (source, target redis.UniversalClient, closed func(), err error) {
+	_, from, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	_, to, err := s.Servers.Target(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if source, err = redisconn.OpenBulk(from, valuesWithin); err != nil {
+		return nil, nil, nil, err
+	}
+	if target, err = redisconn.OpenBulk(to, valuesWithin); err != nil {
+		_ = source.Close()
+		return nil, nil, nil, err
+	}
+	return source, target, func() { _, _ = source.Close(), target.Close() }, nil
+}
+
 func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Managed.EvictsNothing(ctx, c); err != nil {
 		return nil, err
 	}
-	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	source, target, closed, err := s.bulk(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	target, _, err := s.Servers.Target(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer closed()
 	found, err := bullmq.Look(ctx, source)
 	if err != nil {
 		return nil, err
@@ -354,6 +251,9 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 	}
 	for i, m := range moves {
 		if m.Done {
+			if err := s.Servers.Moved(ctx, c, m.Queues); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		o := m.options()
@@ -382,6 +282,9 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 				p.FreezeMS,
 			)
 		}
+		if err := s.Servers.OweMove(ctx, c, m.Queues); err != nil {
+			return nil, err
+		}
 		report, err := move.Move(ctx, source, target, o)
 		if err != nil {
 			return nil, err
@@ -389,6 +292,9 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 		moves[i].Done, moves[i].Report = true, report
 		if err := s.Settings.SetSetting(context.WithoutCancel(ctx),
 			queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return nil, err
+		}
+		if err := s.Servers.Moved(ctx, c, m.Queues); err != nil {
 			return nil, err
 		}
 		c.Log(
@@ -415,14 +321,11 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 }
 
 func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
-	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	source, target, closed, err := s.bulk(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	target, _, err := s.Servers.Target(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer closed()
 	moves, err := s.queueMoves(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
@@ -455,14 +358,11 @@ func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
 // undoMoveQueues brings every queue back: one that was not let at by the target's workers
 // as if nothing had been, the others by a move in the other direction.
 func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
-	source, _, err := s.Servers.Source(ctx, c.Run.MigrationID)
+	source, target, closed, err := s.bulk(ctx, c)
 	if err != nil {
 		return err
 	}
-	target, _, err := s.Servers.Target(ctx)
-	if err != nil {
-		return err
-	}
+	defer closed()
 	moves, err := s.queueMoves(ctx, c.Run.MigrationID)
 	if err != nil {
 		return err
@@ -470,6 +370,9 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 	for i, m := range slices.Backward(moves) {
 		if m.Run == "" {
 			continue
+		}
+		if err := s.Servers.OweMove(ctx, c, m.Queues); err != nil {
+			return err
 		}
 		err := move.Back(ctx, source, target, m.options())
 		after := queueMove{Queues: m.Queues, Back: m.Back}
@@ -496,6 +399,9 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 		moves[i] = after
 		if err := s.Settings.SetSetting(context.WithoutCancel(ctx),
 			queueMovesSetting(c.Run.MigrationID), moves); err != nil {
+			return err
+		}
+		if err := s.Servers.Moved(ctx, c, m.Queues); err != nil {
 			return err
 		}
 	}
