@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak broken-undos mutants lint measure generate dev reset setup setup-bench node
+.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ mutants: ## every condition of checks, gates, the ledger and compare changed: do
 
 broken-undos: setup node ## break the undoing of each action in turn; the harness of steps must notice (about 30 min)
 	scripts/broken-undos
+
+killed-writes: setup node ## end the process after each kind of write of each action of each step (about 15 min)
+	go test -run '^TestEveryStepEveryWay$$' -timeout 60m ./workflows/steps -args -writes
 
 lint: ## format, vet, linters, dead code (the first time builds golangci-lint, which takes minutes)
 	scripts/lint

@@ -227,6 +227,15 @@ func (m *mover) move(ctx context.Context) error {
 	return nil
 }
 
+// Begun reports whether a move to dst was begun there, and not taken back since.
+func Begun(ctx context.Context, dst redis.UniversalClient, o Options) (bool, error) {
+	m, err := newMover(dst, dst, o)
+	if err != nil {
+		return false, err
+	}
+	return m.noted(ctx, dst, "begun")
+}
+
 func (m *mover) noted(
 	ctx context.Context, c redis.UniversalClient, field string,
 ) (bool, error) {

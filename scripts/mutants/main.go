@@ -66,11 +66,15 @@ type options struct {
 // mutant is one change of the code. Its key tells it from the others of its package, and does
 // not depend on line numbers.
 type mutant struct {
-	id   int
-	at   string // file:line, for people
-	key  string // file function mode expression #n
-	hits []string
+	id  int
+	at  string // file:line, for people
+	key string // file function mode expression #n
+	// quick and slow are the tests that reach it; most mutants are noticed by a quick one.
+	quick, slow []string
 }
+
+// quickly is how long a test may take that is tried before the others.
+const quickly = time.Second
 
 func (o options) run() (float64, error) {
 	known, err := readKnown(o.known)
@@ -253,7 +257,7 @@ func (o options) reach(binary, tmp string, tests []string, all []*mutant) error 
 		byID[m.id] = m
 	}
 	for _, test := range tests {
-		file := filepath.Join(tmp, test)
+		file, began := filepath.Join(tmp, test), time.Now()
 		out, err := o.command(binary, "^"+test+"$", "MUTANTS_REACHED="+file).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%s fails on the code as it is: %w\n%s", test, err, tail(out))
@@ -265,13 +269,18 @@ func (o options) reach(binary, tmp string, tests []string, all []*mutant) error 
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		for _, word := range strings.Fields(string(b)) {
 			id, err := strconv.Atoi(word)
 			if err != nil {
 				return err
 			}
-			if m := byID[id]; m != nil {
-				m.hits = append(m.hits, test)
+			switch m := byID[id]; {
+			case m == nil:
+			case took < quickly:
+				m.quick = append(m.quick, test)
+			default:
+				m.slow = append(m.slow, test)
 			}
 		}
 	}
@@ -287,12 +296,8 @@ func (o options) try(binary string, all []*mutant) []*mutant {
 	for range o.jobs {
 		workers.Go(func() {
 			for m := range todo {
-				run := "^(" + strings.Join(m.hits, "|") + ")$"
-				if len(m.hits) > 0 {
-					cmd := o.command(binary, run, "MUTANT="+strconv.Itoa(m.id))
-					if cmd.Run() != nil {
-						continue
-					}
+				if o.noticed(binary, m, m.quick) || o.noticed(binary, m, m.slow) {
+					continue
 				}
 				mu.Lock()
 				survived = append(survived, m)
@@ -307,6 +312,15 @@ func (o options) try(binary string, all []*mutant) []*mutant {
 	workers.Wait()
 	slices.SortFunc(survived, func(a, b *mutant) int { return a.id - b.id })
 	return survived
+}
+
+// noticed reports whether one of the tests fails over a mutant.
+func (o options) noticed(binary string, m *mutant, tests []string) bool {
+	if len(tests) == 0 {
+		return false
+	}
+	run := "^(" + strings.Join(tests, "|") + ")$"
+	return o.command(binary, run, "MUTANT="+strconv.Itoa(m.id)).Run() != nil
 }
 
 // tail gives the last lines of an output.

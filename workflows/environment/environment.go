@@ -92,9 +92,13 @@ func Open(o Options) (*Environment, error) {
 		Clients: &Clients{fleet: o.Fleet, store: o.Store},
 	}
 	e.Workers = &Workers{
-		Fleet:    o.Fleet,
-		Clients:  e.Clients,
-		latest:   o.Store.LatestEvidence,
+		Fleet:   o.Fleet,
+		Clients: e.Clients,
+		latest:  o.Store.LatestEvidence,
+		newest: func(set string) int64 {
+			held, _ := o.Flags.Held(set)
+			return held.Revision
+		},
 		scanOnly: cfg.Drill.ScanOnly,
 		queues:   cfg.Queues,
 		now:      o.Now,

@@ -18,8 +18,10 @@ import (
 // Workers is who reads a migration's flags, and what they attest.
 type Workers struct {
 	*fleet.Fleet
-	Clients  *Clients
-	latest   func(ctx context.Context, mid string) (map[string]migration.Evidence, error)
+	Clients *Clients
+	latest  func(ctx context.Context, mid string) (map[string]migration.Evidence, error)
+	// newest is the last revision of a set that there is, as far as this process was told.
+	newest   func(set string) int64
 	scanOnly []string
 	queues   []string // that are routed, by name or prefix:name
 	now      func() time.Time
@@ -122,7 +124,7 @@ func (w *Workers) Coverage(
 
 func (w *Workers) asHeard(set string, revision int64, needed bool) migration.Coverage {
 	out := w.covered(set, func(l fleet.Line) (migration.Verdict, string) {
-		return holds(l, revision)
+		return holds(l, revision, max(revision, w.newest(set)))
 	})
 	if needed && !slices.ContainsFunc(w.Lines(set), func(l fleet.Line) bool { return l.Attesting }) {
 		out.Members = append(out.Members, migration.Member{Key: "worker:" + set + "/*",
@@ -184,9 +186,15 @@ func sinceWhen(l fleet.Line) string {
 	return "silent since " + last
 }
 
-// holds says whether a live reader uses a revision.
-func holds(l fleet.Line, revision int64) (migration.Verdict, string) {
+// holds says whether a live reader uses a revision, of which newest is the last. One that is
+// ahead of it was told by a Switchyard that knew more: what it was told nobody knows here.
+func holds(l fleet.Line, revision, newest int64) (migration.Verdict, string) {
 	at := func(n int64) (migration.Verdict, string) {
+		if n > newest {
+			return migration.Unknown, fmt.Sprintf("on flag revision %d, and this database knows "+
+				"none after %d, as after restoring a backup: change the flags until their revision "+
+				"is above that, or start it without its saved flags", n, newest)
+		}
 		if n == 0 && revision > 0 {
 			return migration.Unmet, "uses no flag: one for its queue there is only once the queue " +
 				"is among those of the configuration"

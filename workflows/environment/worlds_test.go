@@ -35,11 +35,13 @@ type fleets struct {
 	log      []string
 }
 
-const wanted = 5
+// wanted is the revision that is asked for, newest the last one that there is.
+const wanted, newest = 5, 6
 
 func (w *fleets) workers() *Workers {
 	return &Workers{Fleet: fleet.New(func() time.Time { return w.now }),
-		now: func() time.Time { return w.now }}
+		newest: func(string) int64 { return newest },
+		now:    func() time.Time { return w.now }}
 }
 
 func (w *fleets) note(format string, args ...any) {
@@ -162,7 +164,7 @@ func (w *fleets) lists(lines []fleet.Line) []list {
 // truth: everybody who was heard and lives uses the revision.
 func (w *fleets) truth() (holds bool, who string) {
 	for _, p := range w.alive {
-		if p.heard && p.holds < wanted {
+		if p.heard && (p.holds < wanted || p.holds > newest) {
 			return false, fmt.Sprintf("%s (%s) holds %d", p.says.Instance, p.says.Process, p.holds)
 		}
 	}

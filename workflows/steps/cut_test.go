@@ -17,8 +17,8 @@ var reads = []string{
 	"auth", "client getname", "client id", "client info", "client list", "client setinfo",
 	"client setname", "client tracking", "command", "config get", "dbsize", "dump", "eval_ro",
 	"evalsha_ro", "exists", "get", "hello", "hexists", "hget", "hgetall", "hlen", "hmget",
-	"info", "lindex", "llen", "lpos", "lrange", "memory", "mget", "object", "ping", "pttl",
-	"randomkey", "role", "scan", "scard", "script exists", "script load", "select",
+	"hstrlen", "info", "lindex", "llen", "lpos", "lrange", "memory", "mget", "object",
+	"pexpiretime", "ping", "pttl", "randomkey", "role", "scan", "scard", "script exists", "script load", "select",
 	"sentinel ckquorum", "sentinel get-master-addr-by-name", "sentinel master",
 	"sentinel masters", "sentinel myid", "sentinel replicas", "sentinel sentinels", "smembers",
 	"strlen", "time", "ttl", "type", "wait", "xinfo", "xlen", "xrange", "xread", "xrevrange",
@@ -43,12 +43,13 @@ func changes(cmd redis.Cmder) bool {
 }
 
 // cut is a redis.Hook of the commands of one action: it ends the process after the first
-// command of each kind that changes something, before anything learns of it. From then on the
-// action gets nothing done any more, as a killed process would not, whatever it still tries.
+// command that changes something, with -writes the first of each kind, before anything learns
+// of it. From then on the action gets nothing done any more, as a killed process would not,
+// whatever it still tries.
 type cut struct {
 	y     *ways
 	ended context.Context //nolint:containedctx // the action's, of which commands have children
-	at    string          // the run and the action
+	at    string          // the action
 	dead  atomic.Bool
 }
 
@@ -59,8 +60,11 @@ func (y *ways) cutting(ctx context.Context, at string) context.Context {
 
 // after ends the process, if it is to end after the first of those that changes something.
 func (c *cut) after(cmds ...redis.Cmder) error {
-	if i := slices.IndexFunc(cmds, changes); i >= 0 && cmds[i].Err() == nil {
-		at := c.at + ", " + kind(cmds[i])
+	if i := slices.IndexFunc(cmds, changes); i >= 0 {
+		at := c.at + ", a write"
+		if *writes {
+			at = c.at + ", " + kind(cmds[i])
+		}
 		if c.y.kills(at) && c.dead.CompareAndSwap(false, true) {
 			c.y.reached <- at
 		}
@@ -83,15 +87,13 @@ func (c *cut) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook.
 func (c *cut) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := c.end()
-		if err == nil {
-			_ = next(ctx, cmd)
-			err = c.after(cmd)
+		if err := c.end(); err != nil {
+			return err
 		}
-		if err != nil {
-			cmd.SetErr(err)
+		if err := next(ctx, cmd); err != nil {
+			return err
 		}
-		return cmd.Err()
+		return c.after(cmd)
 	}
 }
 
@@ -100,9 +102,9 @@ func (c *cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := c.end()
 		if err == nil {
-			if err := next(ctx, cmds); err != nil {
-				return err
-			}
+			err = next(ctx, cmds)
+		}
+		if err == nil {
 			err = c.after(cmds...)
 		}
 		if err != nil {

@@ -17,6 +17,8 @@ var (
 	only = flag.String("step", "", "the one step that is taken every way")
 	// broken makes one Undo do nothing, to show that the harness fails then.
 	broken = flag.String("broken-undo", "", "step/action whose Undo does nothing")
+	// writes has the process end after each kind of write of an action: a quarter of an hour.
+	writes = flag.Bool("writes", false, "end the process after each kind of write of an action")
 )
 
 // ways says how the actions of steps end, and remembers what was seen of them. It outlives
@@ -116,7 +118,7 @@ func (y *ways) do(
 		y.mu.Unlock()
 		if !known {
 			var err error
-			if out, err = a.Do(y.cutting(ctx, c.Run.ID+" do "+name), c); err != nil {
+			if out, err = a.Do(y.cutting(ctx, "do "+name), c); err != nil {
 				return out, err
 			}
 			if slices.Contains(y.slow, name) {
@@ -154,7 +156,7 @@ func (y *ways) undo(
 		}
 		before := w.look(ctx)
 		if *broken != name {
-			if err := a.Undo(y.cutting(ctx, c.Run.ID+" undo "+name), c); err != nil {
+			if err := a.Undo(y.cutting(ctx, "undo "+name), c); err != nil {
 				return err
 			}
 		}

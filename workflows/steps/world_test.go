@@ -150,9 +150,10 @@ func (w *world) open() {
 	go func() { served <- s.Serve(ln) }()
 	w.stop = func() {
 		w.stop = nil
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		closed := control.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), patience) // against a hang
 		defer cancel()
-		err := errors.Join(control.Close(), s.Shutdown(ctx), <-served, readers.Flags.Close())
+		err := errors.Join(closed, s.Shutdown(ctx), <-served, readers.Flags.Close())
 		if err != nil {
 			w.t.Error(err)
 		}

@@ -374,24 +374,7 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 		if err := s.Servers.OweMove(ctx, c, m.Queues); err != nil {
 			return err
 		}
-		err := move.Back(ctx, source, target, m.options())
-		after := queueMove{Queues: m.Queues, Back: m.Back}
-		if migration.KindOf(err) == migration.Blocked { // the target's workers have been at it
-			if _, err = move.Sweep(ctx, source, target, m.options()); err == nil {
-				after.Back = m.Run + "-back"
-				_, err = move.Move(
-					ctx,
-					target,
-					source,
-					move.Options{
-						Run:      after.Back,
-						Queues:   m.Queues,
-						Replaces: m.Run,
-						Drain:    drainLimit,
-					},
-				)
-			}
-		}
+		after, err := takeBack(ctx, source, target, m)
 		if err != nil {
 			return err
 		}
@@ -406,4 +389,36 @@ func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
 		}
 	}
 	return nil
+}
+
+// takeBack brings the queues of one move back, and gives what is remembered of it then. Once the
+// move in the other direction was begun it is finished, and nothing else is done: what a late
+// producer adds on the source from then on is where it belongs.
+func takeBack(
+	ctx context.Context, source, target redis.UniversalClient, m queueMove,
+) (queueMove, error) {
+	after := queueMove{Queues: m.Queues, Back: m.Back}
+	back := move.Options{
+		Run:      m.Run + "-back",
+		Queues:   m.Queues,
+		Replaces: m.Run,
+		Drain:    drainLimit,
+	}
+	begun, err := move.Begun(ctx, source, back)
+	if err != nil {
+		return after, err
+	}
+	if !begun {
+		err := move.Back(ctx, source, target, m.options())
+		if migration.KindOf(err) != migration.Blocked || err == nil {
+			return after, err
+		}
+		// the target's workers have been at it
+		if _, err := move.Sweep(ctx, source, target, m.options()); err != nil {
+			return after, err
+		}
+	}
+	after.Back = back.Run
+	_, err = move.Move(ctx, target, source, back)
+	return after, err
 }
