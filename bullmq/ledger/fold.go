@@ -82,7 +82,8 @@ func (j *Journal) unfold(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. O(orders), each
+// fold turns the oldest orders that are in order into counters. Remembered is what took effect: a
+// job that only a failed attempt has named may be promised yet. O(orders), each
 // time the number of events has grown by a quarter of that.
 func (j *Journal) fold() {
 	j.foldNext = j.applied + len(j.orders)/4
@@ -108,8 +109,10 @@ func (j *Journal) fold() {
 		count(j.folded, o.minute(), o.counters(), 1)
 		j.known.add(hash(lifeKey{job: o.ID}), o.minute())
 		for _, job := range o.Jobs {
-			j.knownJobs.add(hash(job.key()), o.minute())
-			j.known.add(hash(ranIn(job.Queue, o.ID)), o.minute())
+			if o.took(job) {
+				j.knownJobs.add(hash(job.key()), o.minute())
+				j.known.add(hash(ranIn(job.Queue, o.ID)), o.minute())
+			}
 			if j.jobs[job.key()] == o {
 				delete(j.jobs, job.key())
 			}

@@ -186,7 +186,7 @@ func (j *Journal) effect(o *order, k lifeKey) *effect {
 	if k.job == "" {
 		return f
 	}
-	if j.canaryJobs[k] {
+	if j.isCanarys(k) {
 		o.contradict("its job %.80q is a canary's", k.job)
 		delete(j.canaryJobs, k)
 	}
@@ -224,7 +224,7 @@ func (j *Journal) index(o *order, k lifeKey) {
 // contradiction, unless it has the form of an id that Switchyard gave and nothing was
 // promised, since a worker's entry may come before the sender's.
 func (j *Journal) canary(e Event, k lifeKey) bool {
-	if j.canaries[e.Order] {
+	if j.isCanary(e.Order) {
 		real := e.Type == EventDelivery && e.Status >= 200 && e.Status < 300 ||
 			e.Outcome == OutcomeApplied || e.Outcome == OutcomeSuppressed
 		if e.calledCanary() || !real {
@@ -250,8 +250,44 @@ func (j *Journal) canary(e Event, k lifeKey) bool {
 		return true
 	}
 	j.canaries[e.Order] = true
+	j.mark(canaryMark(e.Order))
 	j.ofCanary(e, k)
 	return true
+}
+
+// canaryMark and canaryJobMark stand for a canary, and for its job, among what is recognised
+// when it comes again, after a restart too: neither is a queue's name.
+func canaryMark(order string) lifeKey { return lifeKey{"\x00canary", order} }
+
+func canaryJobMark(k lifeKey) lifeKey {
+	return lifeKey{"\x00canary's job", k.queue + "\x00" + k.job}
+}
+
+// mark has something recognised.
+func (j *Journal) mark(k lifeKey) {
+	at := j.newest - j.newest%minute
+	j.known.add(hash(k), at)
+	if j.saving != nil {
+		j.saving.marks = append(j.saving.marks, [2]int64{signed(hash(k)), at})
+	}
+}
+
+// isCanary reports whether an order's id is a canary's. One that turned out to be an order is
+// kept as that.
+func (j *Journal) isCanary(order string) bool {
+	if j.canaries[order] {
+		return true
+	}
+	_, marked := j.known.find(hash(canaryMark(order)))
+	return marked && j.orders[order] == nil
+}
+
+func (j *Journal) isCanarys(k lifeKey) bool {
+	if j.canaryJobs[k] {
+		return true
+	}
+	_, marked := j.known.find(hash(canaryJobMark(k)))
+	return marked && j.jobs[k] == nil
 }
 
 // ofCanary notes the job of a canary, which must not be an order's.
@@ -265,6 +301,7 @@ func (j *Journal) ofCanary(e Event, k lifeKey) {
 		return
 	}
 	j.canaryJobs[k] = true
+	j.mark(canaryJobMark(k))
 }
 
 // drop forgets what turned out to be no order.
@@ -326,7 +363,7 @@ func (j *Journal) Job(queue, id string) Facts {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	k := lifeKey{queue, id}
-	if j.canaryJobs[k] {
+	if j.isCanarys(k) {
 		return Facts{Known: true, Canary: true}
 	}
 	if j.shared[k] {

@@ -22,8 +22,8 @@ type JournalState struct {
 	Orders  map[string]json.RawMessage `json:"-"`
 	Gone    []string                   `json:"-"` // orders that have no row any more
 	Minutes map[int64]json.RawMessage  `json:"-"`
-	// Known and KnownJobs recognise the orders that are in order when they come again:
-	// hashes with their minutes.
+	// Known and KnownJobs recognise the orders that are in order, and canaries, when they
+	// come again: hashes with their minutes.
 	Known     [][2]int64 `json:"-"`
 	KnownJobs [][2]int64 `json:"-"`
 }
@@ -33,6 +33,7 @@ type saving struct {
 	dirty   map[string]*order
 	open    map[string]*order   // orders that have a row of their own
 	minutes map[int64]*counters // as they are stored
+	marks   [][2]int64          // of canaries
 }
 
 // touch notes that an order changes.
@@ -113,6 +114,9 @@ func (j *Journal) Changes(now time.Time, grace time.Duration) (JournalState, err
 			changed[o.minute()] = true
 			out.Known = append(out.Known, [2]int64{signed(hash(lifeKey{job: id})), o.minute()})
 			for _, f := range o.Jobs {
+				if !o.took(f) {
+					continue // only a failed attempt has named it: see fold
+				}
 				out.KnownJobs = append(out.KnownJobs, [2]int64{signed(hash(f.key())), o.minute()})
 				out.Known = append(out.Known,
 					[2]int64{signed(hash(ranIn(f.Queue, id))), o.minute()})
@@ -125,6 +129,7 @@ func (j *Journal) Changes(now time.Time, grace time.Duration) (JournalState, err
 			out.Orders[id], o.saved, s.open[id] = body, true, o
 		}
 	}
+	out.Known, s.marks = append(out.Known, s.marks...), nil
 	s.dirty = map[string]*order{}
 	for m := range changed {
 		body, err := json.Marshal(s.minutes[m])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -39,6 +40,33 @@ type Servers struct {
 	mu             sync.Mutex
 	target         redis.UniversalClient
 	targetEndpoint redisconn.Endpoint
+}
+
+// valuesWithin is how long some of the largest values that a service takes may be under way; a
+// server that answers nothing for longer is gone.
+const valuesWithin = 15 * time.Second
+
+// OpenBulk opens the source and the target once more, for values of any size, until closed is
+// called.
+func (s *Servers) OpenBulk(
+	ctx context.Context, mid string,
+) (source, target redis.UniversalClient, closed func(), err error) {
+	_, from, err := s.Source(ctx, mid)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	_, to, err := s.Target(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if source, err = redisconn.OpenBulk(from, valuesWithin); err != nil {
+		return nil, nil, nil, err
+	}
+	if target, err = redisconn.OpenBulk(to, valuesWithin); err != nil {
+		_ = source.Close()
+		return nil, nil, nil, err
+	}
+	return source, target, func() { _, _ = source.Close(), target.Close() }, nil
 }
 
 // Source gives the server that the flags name as the source side now. NotFound once they name none.

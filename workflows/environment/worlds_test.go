@@ -19,6 +19,7 @@ type process struct {
 	holds    int64
 	ids      []int64 // of its connections, at least one while it lives
 	heard    bool    // it has attested at least once
+	told     int64   // the revision that it attested last
 	connects bool    // it attests its connections
 }
 
@@ -74,7 +75,7 @@ func (w *fleets) attest(p *process, leaving bool) {
 	}
 	i := w.r.IntN(2)
 	_ = w.replicas[i].Attest(a, p.who)
-	p.heard = true
+	p.heard, p.told = true, p.holds
 	w.note("%s attests %d to %d, leaving %t", a.Instance, p.holds, i, leaving)
 }
 
@@ -161,10 +162,10 @@ func (w *fleets) lists(lines []fleet.Line) []list {
 	return []list{l}
 }
 
-// truth: everybody who was heard and lives uses the revision.
+// truth: everybody who was heard and lives uses the revision, and nobody has said that he is ahead.
 func (w *fleets) truth() (holds bool, who string) {
 	for _, p := range w.alive {
-		if p.heard && (p.holds < wanted || p.holds > newest) {
+		if p.heard && (p.holds < wanted || p.told > newest) {
 			return false, fmt.Sprintf("%s (%s) holds %d", p.says.Instance, p.says.Process, p.holds)
 		}
 	}

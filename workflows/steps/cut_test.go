@@ -14,15 +14,15 @@ import (
 
 // reads are kinds of commands that leave nothing on a server.
 var reads = []string{
-	"auth", "client getname", "client id", "client info", "client list", "client setinfo",
+	"acl", "auth", "client getname", "client id", "client info", "client list", "client setinfo",
 	"client setname", "client tracking", "command", "config get", "dbsize", "dump", "eval_ro",
 	"evalsha_ro", "exists", "get", "hello", "hexists", "hget", "hgetall", "hlen", "hmget",
-	"hstrlen", "info", "lindex", "llen", "lpos", "lrange", "memory", "mget", "object",
-	"pexpiretime", "ping", "pttl", "randomkey", "role", "scan", "scard", "script exists", "script load", "select",
-	"sentinel ckquorum", "sentinel get-master-addr-by-name", "sentinel master",
-	"sentinel masters", "sentinel myid", "sentinel replicas", "sentinel sentinels", "smembers",
-	"strlen", "time", "ttl", "type", "wait", "xinfo", "xlen", "xrange", "xread", "xrevrange",
-	"zcard", "zcount", "zrange", "zscore",
+	"hstrlen", "info", "latency", "lindex", "llen", "lpos", "lrange", "memory", "mget", "object",
+	"pexpiretime", "ping", "pttl", "randomkey", "role", "scan", "scard", "script exists",
+	"script load", "select", "sentinel ckquorum", "sentinel get-master-addr-by-name",
+	"sentinel master", "sentinel masters", "sentinel myid", "sentinel replicas",
+	"sentinel sentinels", "slowlog", "smembers", "strlen", "time", "ttl", "type", "wait", "xinfo",
+	"xlen", "xrange", "xread", "xrevrange", "zcard", "zcount", "zrange", "zscore",
 }
 
 // kind is a command by its name and, where there is one, its subcommand, setting or script.

@@ -15,7 +15,6 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/move"
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
-	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/pace"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -194,37 +193,11 @@ func (m queueMove) options() move.Options {
 	}
 }
 
-// valuesWithin is how long some of the largest values that a service takes may be under way; a
-// server that answers nothing for longer ends the move.
-const valuesWithin = 15 * time.Second
-
-// bulk opens both servers for values of any size.
-func (s Parts) bulk(
-	ctx context.Context, c *engine.Call,
-) (source, target redis.UniversalClient, closed func(), err error) {
-	_, from, err := s.Servers.Source(ctx, c.Run.MigrationID)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	_, to, err := s.Servers.Target(ctx)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if source, err = redisconn.OpenBulk(from, valuesWithin); err != nil {
-		return nil, nil, nil, err
-	}
-	if target, err = redisconn.OpenBulk(to, valuesWithin); err != nil {
-		_ = source.Close()
-		return nil, nil, nil, err
-	}
-	return source, target, func() { _, _ = source.Close(), target.Close() }, nil
-}
-
 func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 	if err := s.Managed.EvictsNothing(ctx, c); err != nil {
 		return nil, err
 	}
-	source, target, closed, err := s.bulk(ctx, c)
+	source, target, closed, err := s.Servers.OpenBulk(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +294,7 @@ func (s Parts) doMoveQueues(ctx context.Context, c *engine.Call) (any, error) {
 }
 
 func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
-	source, target, closed, err := s.bulk(ctx, c)
+	source, target, closed, err := s.Servers.OpenBulk(ctx, c.Run.MigrationID)
 	if err != nil {
 		return nil, err
 	}
@@ -358,7 +331,7 @@ func (s Parts) sweepQueues(ctx context.Context, c *engine.Call) (any, error) {
 // undoMoveQueues brings every queue back: one that was not let at by the target's workers
 // as if nothing had been, the others by a move in the other direction.
 func (s Parts) undoMoveQueues(ctx context.Context, c *engine.Call) error {
-	source, target, closed, err := s.bulk(ctx, c)
+	source, target, closed, err := s.Servers.OpenBulk(ctx, c.Run.MigrationID)
 	if err != nil {
 		return err
 	}
