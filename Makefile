@@ -28,7 +28,7 @@ bench: setup setup-bench build node ## what flags cost, with ratios to peers, th
 soak: setup node ## 20 planned and 20 unplanned Sentinel failovers under BullMQ applications (about 15 min)
 	go test -run '^$$' -bench FailoversUnderBullMQ -benchtime 1x -timeout 40m ./sentinel
 
-mutants: ## every condition of checks, gates, the ledger and compare changed: do the tests notice?
+mutants: setup node ## every condition of checks, gates and the ledger changed: do the tests notice? (about an hour)
 	scripts/mutants/all
 
 broken-undos: setup node ## break the undoing of each action in turn; the harness of steps must notice (about 30 min)
