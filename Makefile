@@ -34,7 +34,7 @@ mutants: setup node ## every condition of checks, gates and the ledger changed: 
 broken-undos: setup node ## break the undoing of each action in turn; the harness of steps must notice (about 30 min)
 	scripts/broken-undos
 
-killed-writes: setup node ## end the process after each kind of write of each action of each step (about 15 min)
+killed-writes: setup node ## end the process after each kind of write of each action of each step (about 20 min)
 	go test -run '^TestEveryStepEveryWay$$' -timeout 60m ./workflows/steps -args -writes
 
 lint: ## format, vet, linters, dead code (the first time builds golangci-lint, which takes minutes)

@@ -17,7 +17,7 @@ var (
 	only = flag.String("step", "", "the one step that is taken every way")
 	// broken makes one Undo do nothing, to show that the harness fails then.
 	broken = flag.String("broken-undo", "", "step/action whose Undo does nothing")
-	// writes has the process end after each kind of write of an action: a quarter of an hour.
+	// writes has the process end after each kind of write of an action: some twenty minutes.
 	writes = flag.Bool("writes", false, "end the process after each kind of write of an action")
 )
 

@@ -78,7 +78,7 @@ func TestAMoveThatDiesHalfwayIsOwedUntilItEnds(t *testing.T) {
 		return all
 	}
 	stood := 0
-	for n := int64(0); ; n += 3 {
+	for n := int64(0); ; n += 7 {
 		var dead dies
 		dead.left.Store(n)
 		_, err := do(redisconn.WithHook(t.Context(), &dead), call)
