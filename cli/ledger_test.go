@@ -18,9 +18,9 @@ func TestTheLedgerFailsUnlessItIsClean(t *testing.T) {
 		says  any
 		fails bool
 	}{
-		"clean":        {"", workflows.LedgerOverview{Verdict: workflows.LedgerClean}, false},
-		"broken":       {"", workflows.LedgerOverview{Verdict: workflows.LedgerBroken}, true},
-		"inconclusive": {"", workflows.LedgerOverview{Verdict: workflows.LedgerInconclusive}, true},
+		"clean":                       {"", workflows.LedgerOverview{Verdict: workflows.LedgerClean}, false},
+		"broken":                      {"", workflows.LedgerOverview{Verdict: workflows.LedgerBroken}, true},
+		"inconclusive":                {"", workflows.LedgerOverview{Verdict: workflows.LedgerInconclusive}, true},
 		"of no verdict that is known": {"", workflows.LedgerOverview{Verdict: "fine"}, true},
 		"an order in order":           {"o1", workflows.LedgerOrder{}, false},
 		"an order with an open exception": {"o1", workflows.LedgerOrder{
