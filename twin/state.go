@@ -233,6 +233,13 @@ func tryListen(addr string) error {
 	return l.Close()
 }
 
+// given are the ports that this process has handed out: two twins that start at once, each with
+// dozens, would find the same one free now and then.
+var given = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
 // freePorts finds n ports that are free now and lie below those that the system gives to
 // outgoing connections: one of these could hold a port at the moment when a server that
 // was restarted wants it back.
@@ -247,11 +254,13 @@ func freePorts(n int) ([]int, error) {
 	if below < lowest+1000 {
 		below = 32_768 // an unusual range: better a port that may be taken than none
 	}
+	given.Lock()
+	defer given.Unlock()
 	var ports []int
 	for range 100 * n {
 		port := lowest + mathrand.IntN(below-lowest) //nolint:gosec // which port is no secret
-		if !slices.Contains(ports, port) && tryListen(fmt.Sprintf("127.0.0.1:%d", port)) == nil {
-			ports = append(ports, port)
+		if !given.ports[port] && tryListen(fmt.Sprintf("127.0.0.1:%d", port)) == nil {
+			ports, given.ports[port] = append(ports, port), true
 		}
 		if len(ports) == n {
 			return ports, nil
