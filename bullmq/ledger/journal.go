@@ -300,8 +300,10 @@ func (j *Journal) ofCanary(e Event, k lifeKey) {
 		o.contradict("the canary %.80q names its job", e.Order)
 		return
 	}
-	j.canaryJobs[k] = true
-	j.mark(canaryJobMark(k))
+	if !j.isCanarys(k) {
+		j.canaryJobs[k] = true
+		j.mark(canaryJobMark(k))
+	}
 }
 
 // drop forgets what turned out to be no order.

@@ -20,10 +20,12 @@ const (
 	// of a pipeline the server has executed the first half; of a single command the
 	// same as After; of a pipeline of one, nothing
 	Half
+	// the server sees neither it nor any call after it, as of a process that was killed
+	Dead
 )
 
-// Fault is a redis.Hook that cuts off one call, as a killed process or a lost
-// connection would.
+// Fault is a redis.Hook that cuts off one call, as a lost connection would, or with Dead all
+// from one on, as a killed process would.
 type Fault struct {
 	mu    sync.Mutex
 	at, n int
@@ -51,7 +53,7 @@ func (f *Fault) next() (cut bool, when When) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.n++
-	cut = f.at > 0 && f.n == f.at
+	cut = f.at > 0 && (f.n == f.at || f.when == Dead && f.n > f.at)
 	f.seen = f.seen || cut
 	return cut, f.when
 }
@@ -64,7 +66,7 @@ func (f *Fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		cut, when := f.next()
 		var err error
-		if !cut || when != Before {
+		if !cut || when != Before && when != Dead {
 			err = next(ctx, cmd)
 		}
 		if cut {

@@ -1,13 +1,8 @@
 package movequeues
 
 import (
-	"context"
-	"errors"
 	"slices"
-	"sync/atomic"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/bullmq/bullmqtest"
@@ -18,38 +13,6 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/steps/stepstest"
 )
-
-// dies is a redis.Hook that lets so many commands pass, and none after.
-type dies struct{ left atomic.Int64 }
-
-var errDead = errors.New("the process is dead")
-
-// DialHook implements redis.Hook.
-func (d *dies) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook implements redis.Hook.
-func (d *dies) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if d.left.Add(-1) < 0 {
-			cmd.SetErr(errDead)
-			return errDead
-		}
-		return next(ctx, cmd)
-	}
-}
-
-// ProcessPipelineHook implements redis.Hook.
-func (d *dies) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if d.left.Add(-1) < 0 {
-			for _, cmd := range cmds {
-				cmd.SetErr(errDead)
-			}
-			return errDead
-		}
-		return next(ctx, cmds)
-	}
-}
 
 // A queue stands still while it is moved. However far a move gets that neither ends nor is taken
 // back, it is written down, nobody lifts it by himself, and the step goes on with it.
@@ -78,10 +41,10 @@ func TestAMoveThatDiesHalfwayIsOwedUntilItEnds(t *testing.T) {
 		return all
 	}
 	stood := 0
-	for n := int64(0); ; n += 7 {
-		var dead dies
-		dead.left.Store(n)
-		_, err := do(redisconn.WithHook(t.Context(), &dead), call)
+	for n := 1; ; n += 7 {
+		var killed redistest.Fault
+		killed.Arm(n, redistest.Dead)
+		_, err := do(redisconn.WithHook(t.Context(), &killed), call)
 		if err == nil {
 			break
 		}
