@@ -237,12 +237,14 @@ func (t *Journal) told(writers []fleet.Attestation) func(fleet.Attestation) bool
 	}
 }
 
-// unread are the live workers of which no journal is read, and that discover has not noted yet.
+// unread are the live workers of which no journal is read now, beside those that are noted as
+// such.
 func (t *Journal) unread() (out []migration.Member) {
 	writers := t.writers()
 	read := t.told(writers)
 	for _, a := range writers {
-		if a.Journal == "" && t.epochs[unnamed(a)] == nil && !read(a) {
+		noted := t.epochs[unnamed(a)]
+		if a.Journal == "" && !read(a) && (noted == nil || noted.Closed) {
 			out = append(out, (&epoch{Epoch: unnamed(a), Instance: a.Instance}).nowhere())
 		}
 	}

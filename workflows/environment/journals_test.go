@@ -202,6 +202,35 @@ func TestAnInstanceWhoseJournalIsNotReadIsNamed(t *testing.T) {
 	}
 }
 
+// That the journal of a worker was read once says nothing of the one that it writes now.
+func TestAWorkerWhoseJournalIsReadNoMoreIsNamed(t *testing.T) {
+	t.Parallel()
+	app, clk := ingestiontest.NewJournal(t), &clock{}
+	app.Order("a", clk.now(), true)
+	raw, err := json.Marshal(fleet.Attestation{Service: "shop", Instance: "web.1",
+		Connections: []fleet.Connection{{Queue: "orders"}}})
+	ok(t, err)
+	j := opened(app.URL, clk.now)
+	j.workers = func() []migration.Worker {
+		return []migration.Worker{{Instance: "web.1", Live: true, Attestation: raw}}
+	}
+	for _, c := range []struct{ instance, says string }{
+		{"web.1", ""}, {"web.2", "journal of web.1"}, {"web.1", ""},
+	} {
+		app.Instance = c.instance
+		j.discover()
+		ok(t, polled(t, j))
+		j.discover()
+		if c.says == "" {
+			if got := says(j); got != "" {
+				t.Fatal(got)
+			}
+			continue
+		}
+		wantSays(t, j, c.says)
+	}
+}
+
 func TestTheAppsClockIsMeasured(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
