@@ -119,7 +119,8 @@ func (s *Store) SaveLedger(
 		if err := rows.insert(tx,
 			`ledger_exceptions (migration_id, queue, job, verdict, at, settled_at, body)`, 4,
 			`(migration_id, queue, job, verdict)
-				DO UPDATE SET settled_at = excluded.settled_at, body = excluded.body`); err != nil {
+				DO UPDATE SET at = excluded.at, settled_at = excluded.settled_at,
+					body = excluded.body`); err != nil {
 			return err
 		}
 		if len(c.Done) > 0 {
@@ -149,7 +150,8 @@ func (s *Store) SaveLedger(
 
 // LoadLedger gives what a restarted ledger goes on from: every cursor and open life,
 // the windows that are not closed, the hashes (the oldest first) and the exceptions
-// that are not settled.
+// that are not settled or of an open life, which would be raised once more. Closed windows
+// that may still change are LedgerWindowsOf's to give.
 func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err error) {
 	db := s.db.WithContext(ctx)
 	read := func(into *[]LedgerRow, sql string) {
@@ -166,8 +168,9 @@ func (s *Store) LoadLedger(ctx context.Context, mid string) (c LedgerState, err 
 	read(&c.Lives, `SELECT queue, job, body FROM ledger_lives WHERE migration_id = ?`)
 	read(
 		&c.Exceptions,
-		`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions
-				WHERE migration_id = ? AND settled_at = 0`,
+		`SELECT queue, job, verdict, at, settled_at, body FROM ledger_exceptions e
+				WHERE migration_id = ? AND (settled_at = 0 OR EXISTS (SELECT 1 FROM ledger_lives l
+					WHERE l.migration_id = e.migration_id AND l.queue = e.queue AND l.job = e.job))`,
 	)
 	if err != nil {
 		return c, s.failure(err)
@@ -213,6 +216,16 @@ func (s *Store) DropLedgerCursor(ctx context.Context, mid, lane string, at int64
 	return s.failure(s.db.WithContext(ctx).Exec(
 		`UPDATE ledger_cursors SET dropped_at = ?
 			WHERE migration_id = ? AND lane = ? AND dropped_at = 0`, at, mid, lane).Error)
+}
+
+// LedgerWindowsOf gives a lane's closed windows that began at or after since (unix ms).
+func (s *Store) LedgerWindowsOf(
+	ctx context.Context, mid, lane string, since int64,
+) (rows []LedgerRow, err error) {
+	err = s.db.WithContext(ctx).Raw(`SELECT lane, start, state, body FROM ledger_windows
+		WHERE migration_id = ? AND start >= ? AND lane = ? AND state <> 'running' ORDER BY start`,
+		mid, since, lane).Scan(&rows).Error
+	return rows, s.failure(err)
 }
 
 // LedgerWindows gives all windows that began at or after since (unix ms), the newest first.

@@ -57,7 +57,7 @@ func (st *Streams) Changes() Checkpoint {
 			saved := *w
 			saved.Events, saved.Reasons = maps.Clone(w.Events), slices.Clone(w.Reasons)
 			c.Windows = append(c.Windows, saved)
-			if from+2*minute <= ln.At {
+			if from < ln.Changes() {
 				delete(ln.windows, from)
 			}
 		}
@@ -88,8 +88,14 @@ func (st *Streams) Changes() Checkpoint {
 	return c
 }
 
-// RestoreStreams rebuilds a Streams from what was saved: cursors, windows that are
-// not closed, open lives, hashes (oldest first), unresolved exceptions.
+// Changes is since when (unix ms by the server's clock) windows that began may still change.
+// They are kept in memory, and restored, whatever their state: a minute that is begun anew
+// would forget what was missed in it.
+func (c Cursor) Changes() int64 { return c.At - 2*minute + 1 }
+
+// RestoreStreams rebuilds a Streams from what was saved: cursors, windows that are not closed
+// or may still change (see Cursor.Changes), open lives, hashes (oldest first), exceptions that
+// are not settled or of an open life.
 func RestoreStreams(o Options, c Checkpoint) *Streams {
 	l := NewStreams(o)
 	for _, cur := range c.Cursors {

@@ -179,8 +179,7 @@ func (st *Streams) judgeMissing(now int64, life *Life, j Record, told int64) {
 				fmt.Sprintf("%s on %s, then %s", cmp.Or(s.State, "added"), Places[i], s.Why))
 		}
 		s.State, s.Missing = gone, nil
-		ln.Open--
-		ln.silent++
+		st.silent(ln)
 		st.dirty.life(lifeKey{life.Queue, life.Job})
 	}
 }
@@ -271,8 +270,7 @@ func (st *Streams) close(now int64, k lifeKey, life *Life) {
 		}
 		if ln := st.lanes[laneAt(life.Queue, i)]; ln != nil {
 			if s.open() {
-				ln.Open--
-				ln.silent++
+				st.silent(ln)
 			}
 			ln.Retries += s.Retried
 			ln.Closed++
@@ -286,6 +284,12 @@ func (st *Streams) close(now int64, k lifeKey, life *Life) {
 		late := exceptionKey{k, Late}
 		if e := st.exceptions[late]; e != nil && e.SettledBy == "" {
 			st.settled(now, late, "it ended after all")
+		}
+	}
+	for _, v := range Verdicts {
+		if e := (exceptionKey{k, v}); st.exceptions[e] != nil && !st.dirty.exceptions[e] &&
+			st.exceptions[e].SettledBy != "" {
+			delete(st.exceptions, e) // it is saved, and no judgement can raise it again
 		}
 	}
 	delete(st.lives, k)
@@ -304,7 +308,8 @@ func (st *Streams) close(now int64, k lifeKey, life *Life) {
 
 func (st *Streams) raise(now int64, life *Life, v Verdict, detail string) {
 	k := exceptionKey{lifeKey{life.Queue, life.Job}, v}
-	if st.exceptions[k] != nil {
+	// What settled one settles it for its life, and for no later one of the same id.
+	if e := st.exceptions[k]; e != nil && (e.SettledBy == "" || e.Began == life.Began) {
 		return
 	}
 	runs := life.runs()

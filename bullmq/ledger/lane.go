@@ -48,6 +48,18 @@ type Cursor struct {
 	BaseEntries int64 `json:"base_entries"`
 	BaseAdds    int64 `json:"base_adds"`
 	BaseJobs    int64 `json:"base_jobs"` // jobs in the queue's lists that no entry told of
+
+	Uncompared Uncompared `json:"uncompared,omitzero"`
+}
+
+// Uncompared is what was seen since the counters were last compared, and explains what they
+// say the next time.
+type Uncompared struct {
+	Arrivals int64 `json:"arrivals,omitempty"` // jobs that appeared without an "added"
+	Silent   int64 `json:"silent,omitempty"`   // jobs that ended without an entry
+	Overflow int64 `json:"overflow,omitempty"` // jobs there was no room for
+	// Forked: what is read is of another history than what was counted.
+	Forked bool `json:"forked,omitempty"`
 }
 
 // Gap is a time in which entries were missed, or the server's counters disagree with what
@@ -96,11 +108,6 @@ type lane struct {
 	windows map[int64]*Window
 	listed  int64            // jobs in lists at the last reading
 	looked  map[string]int64 // when a job was last looked up on the server
-	// since the last reading that reached the end: jobs that arrived without an
-	// "added", jobs that ended without an entry, and jobs there was no room for
-	arrivals, silent, overflow int64
-	// what is read is of another history than what was counted
-	forked bool
 }
 
 // Window is one minute of one lane. Only Conclusive proves anything.
@@ -251,14 +258,14 @@ func (st *Streams) Read(at Lane, r Reading) {
 	ln.Error, ln.listed, ln.Skew = "", r.Listed, r.At-cmp.Or(r.ReadAt, r.At)
 	st.dirty.Lanes[at] = true
 	why := ""
-	if !first && !ln.forked {
+	if !first && !ln.Uncompared.Forked {
 		why = ln.missing(r)
 	}
 	ln.Server = cmp.Or(r.Server, ln.Server)
 	for _, e := range r.Entries {
 		switch {
 		case !ln.Upto.Before(e.At):
-		case ln.forked && e.At.MS <= before:
+		case ln.Uncompared.Forked && e.At.MS <= before:
 			ln.Upto, ln.Mark = e.At, e.mark()
 		default:
 			st.fold(at, ln, e)
@@ -270,14 +277,14 @@ func (st *Streams) Read(at Lane, r Reading) {
 		}
 		return
 	}
-	if why == "" && ln.overflow > 0 {
-		why = fmt.Sprintf("%d jobs were not followed: %d are open already", ln.overflow,
+	if why == "" && ln.Uncompared.Overflow > 0 {
+		why = fmt.Sprintf("%d jobs were not followed: %d are open already", ln.Uncompared.Overflow,
 			len(st.lives))
 	}
 	switch {
 	case why != "":
 		st.gap(ln, before, r.At, why)
-	case !first && !ln.forked:
+	case !first && !ln.Uncompared.Forked:
 		st.compare(ln, before, r)
 	}
 	ln.base(r)
@@ -291,14 +298,14 @@ func (st *Streams) Read(at Lane, r Reading) {
 // missing says why a reading does not go on where the last one ended; "" if it does.
 func (ln *lane) missing(r Reading) string {
 	if why := ln.foreign(r); why != "" {
-		ln.forked = true
+		ln.Uncompared.Forked = true
 		return why
 	}
 	switch {
 	case r.Last.Before(ln.Upto):
 		why := fmt.Sprintf("the stream ends at %s, before what was read (%s): a failover or "+
 			"restore lost entries, or it was deleted", r.Last, ln.Upto)
-		ln.Upto, ln.Mark, ln.forked = r.Last, 0, true
+		ln.Upto, ln.Mark, ln.Uncompared.Forked = r.Last, 0, true
 		return why
 	case r.Added < 0 && ln.Upto.Before(r.First):
 		return fmt.Sprintf("the stream begins at %s, after what was read (%s), and this "+
@@ -323,8 +330,8 @@ func (st *Streams) compare(ln *lane, before int64, r Reading) {
 	}
 	// Jobs in the lists that the stream does not know of: fewer when one of them
 	// shows up, more when we gave up on one whose id is still listed.
-	if unknown := r.Jobs - ln.Open; unknown < ln.BaseJobs-ln.arrivals ||
-		unknown > ln.BaseJobs+ln.silent {
+	if unknown := r.Jobs - ln.Open; unknown < ln.BaseJobs-ln.Uncompared.Arrivals ||
+		unknown > ln.BaseJobs+ln.Uncompared.Silent {
 		st.doubt(ln, before, r.At, fmt.Sprintf("%d jobs are in the queue's lists; %d are "+
 			"open according to the stream, and %d were there without an entry", r.Jobs, ln.Open,
 			ln.BaseJobs))
@@ -337,7 +344,7 @@ func (ln *lane) base(r Reading) {
 	ln.Based = true
 	ln.BaseEntries, ln.BaseAdds, ln.BaseJobs = r.Added-ln.Entries, r.Adds-ln.Adds,
 		r.Jobs-ln.Open
-	ln.arrivals, ln.silent, ln.overflow, ln.forked = 0, 0, 0, false
+	ln.Uncompared = Uncompared{}
 }
 
 // raise follows the id counter when a job arrives that was moved here: an id that BullMQ
@@ -347,6 +354,13 @@ func (ln *lane) raise(job string) {
 	if err == nil && len(job) <= 15 && ln.Based && id > ln.BaseAdds+ln.Adds {
 		ln.BaseAdds = id - ln.Adds
 	}
+}
+
+// silent notes that a job of a lane ended without an entry.
+func (st *Streams) silent(ln *lane) {
+	ln.Open--
+	ln.Uncompared.Silent++
+	st.dirty.Lanes[ln.Lane] = true
 }
 
 // gap handles missing entries: nothing that is open is certain any more.

@@ -79,8 +79,7 @@ func (st *Streams) Seen(at Lane, job string, now int64, look Look) {
 		if look.State == "completed" {
 			s.Completed++
 		}
-		ln.Open--
-		ln.silent++
+		st.silent(ln)
 	case look.Hash && look.State != "":
 		if s.Unsure && look.State != "completed" && look.State != "failed" {
 			s.State, s.Unsure = look.State, false

@@ -196,6 +196,11 @@ func (s *truth) renew() {
 func (s *truth) drop(at ledger.Lane) {
 	s.away[at] = true
 	s.l.Drop(at, s.now)
+	s.db.save(s.l.Changes())
+	if s.beside != nil {
+		s.beside.Drop(at, s.now)
+		s.besideDB.save(s.beside.Changes())
+	}
 }
 
 // harm says what came to harm; "" if nothing did.
@@ -271,6 +276,11 @@ func (s *truth) whatever() {
 		if s.away[at] {
 			delete(s.away, at)
 			s.l.Follows(at)
+			s.db.save(s.l.Changes())
+			if s.beside != nil {
+				s.beside.Follows(at)
+				s.besideDB.save(s.beside.Changes())
+			}
 		} else if s.lanes[at].jobs() == 0 && !s.unreadable[at] {
 			s.round(100) // what ended there was read
 			s.drop(at)

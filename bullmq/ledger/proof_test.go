@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,11 @@ type stage struct {
 	behind int64 // how far the record is behind now
 	// away lanes are let go, unreadable ones are not
 	away, unreadable map[ledger.Lane]bool
+	// beside is a second ledger over the same world, which is never restarted; nil for none.
+	beside   *ledger.Streams
+	besideDB *recorder
+	pages    bool // it is read in small pages
+	restless bool // it is restarted all the time
 }
 
 var proofOptions = ledger.Options{Deadline: time.Minute, Linger: time.Second}
@@ -49,25 +55,39 @@ func openStage(t *testing.T, seed uint64) *stage {
 // round lets ms pass, and then reads, looks, judges and saves.
 func (s *stage) round(ms int64) {
 	s.now += ms
+	page := 1000
+	if s.pages {
+		page = 1 + s.rnd.IntN(8)
+	}
+	s.pass(s.l, s.db, page)
+	if s.beside != nil {
+		s.pass(s.beside, s.besideDB, page)
+	}
+	if s.restless && s.rnd.IntN(2) == 0 {
+		s.restart()
+	}
+}
+
+func (s *stage) pass(l *ledger.Streams, db *recorder, page int) {
 	for _, at := range s.order() {
 		switch {
 		case s.away[at]: // said again until it is saved
-			s.l.Drop(at, s.now)
+			l.Drop(at, s.now)
 			continue
 		case s.unreadable[at]:
-			s.l.Failed(at, errors.New("connection reset by peer"))
+			l.Failed(at, errors.New("connection reset by peer"))
 			continue
 		}
-		s.world.read(s.l, at, 1000)
-		for _, job := range s.l.Overdue(at, s.now, 0, 100) {
-			s.l.Seen(at, job, s.now, s.lanes[at].look(job))
+		s.world.read(l, at, page)
+		for _, job := range l.Overdue(at, s.now, 0, 100) {
+			l.Seen(at, job, s.now, s.lanes[at].look(job))
 		}
-		for _, job := range s.l.Unasked(at, 100) {
-			s.l.Asked(at, job, s.scheduled[job])
+		for _, job := range l.Unasked(at, 100) {
+			l.Asked(at, job, s.scheduled[job])
 		}
 	}
-	s.l.Judge(s.now, s.now-s.behind, s.rec)
-	s.db.save(s.l.Changes())
+	l.Judge(s.now, s.now-s.behind, s.rec)
+	db.save(l.Changes())
 }
 
 // order returns the lanes, in an order that a seed repeats.
@@ -263,6 +283,71 @@ func TestAPersonDecidesInWritingOrNotAtAll(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		})
+	}
+}
+
+// A person decided on an order that was late. That stays so for its life, over a restart, and
+// says nothing of a later life of the same id.
+func TestADecisionHoldsForItsLifeAndForNoLaterOne(t *testing.T) {
+	t.Parallel()
+	for _, restarts := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarts: %v", restarts), func(t *testing.T) {
+			t.Parallel()
+			s := openStage(t, 1)
+			s.restless = restarts
+			s.fault(ledger.Late)
+			d := ledger.Ruling{Who: "ada", Why: "asked the customer", At: s.now}
+			if err := s.l.Decide(queueName, "42", ledger.Late, d); err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				s.round(20_000)
+				if e := s.exception(ledger.Late, "42"); e.Decision == nil {
+					t.Fatalf("the decision is forgotten: %+v", e)
+				}
+			}
+			at := lane(ledger.Source, false)
+			s.run(at, "42", "r")
+			s.rounds(5)
+			s.add(at, "42")
+			s.round(125_000)
+			s.rounds(5)
+			if e := s.exception(ledger.Late, "42"); e.SettledBy != "" || e.Decision != nil {
+				t.Errorf("a later life's is settled by %s", e.SettledBy)
+			}
+		})
+	}
+}
+
+// A minute in which something was missed stays inconclusive, with all that was read in it,
+// whenever the ledger is restarted.
+func TestARestartMakesNoMinuteConclusive(t *testing.T) {
+	t.Parallel()
+	at := lane(ledger.Source, false)
+	for seconds := range 8 {
+		s := openStage(t, 1)
+		s.now -= s.now % 60_000
+		s.round(65_000)
+		s.fill(at, 0, 5)
+		s.round(1000)
+		minute := s.now - s.now%60_000
+		s.lanes[at].id++ // nobody knows why
+		s.rounds(2)
+		s.round(int64(seconds) * 10_000)
+		s.restart()
+		s.fill(at, 10, 5)
+		s.rounds(120)
+		n := int64(0)
+		for _, e := range s.lanes[at].stream {
+			if e.At.MS-e.At.MS%60_000 == minute {
+				n++
+			}
+		}
+		w := s.db.windows[fmt.Sprint(at, minute)]
+		if w.State != ledger.Inconclusive || w.Entries != n ||
+			!strings.Contains(strings.Join(w.Reasons, ""), "rose by") {
+			t.Errorf("restarted %d s later: %+v, want %d entries", seconds*10, w, n)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ type Streams struct {
 	done, older map[uint64]struct{}
 	recent      []*Life // ring buffer
 	recentAt    int
-	exceptions  map[exceptionKey]*Exception // unresolved, or not saved yet
+	exceptions  map[exceptionKey]*Exception // not settled, of an open life, or not saved yet
 	dirty       changes
 }
 
@@ -130,7 +130,7 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 			return
 		}
 		if len(st.lives) >= st.o.Open {
-			ln.overflow++
+			ln.Uncompared.Overflow++
 			return
 		}
 		life = &Life{
@@ -160,13 +160,13 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 		if e.Event != "added" {
 			// it entered the queue before we watched, was moved here, or was
 			// retried by hand
-			ln.arrivals++
+			ln.Uncompared.Arrivals++
 			ln.raise(e.Job)
 		}
 	case was && !is:
 		ln.Open--
 	case !was && !is && fresh:
-		ln.arrivals++ // it was there without our knowing, and has finished
+		ln.Uncompared.Arrivals++ // it was there without our knowing, and has finished
 	}
 }
 
@@ -237,8 +237,7 @@ func (st *Streams) Drop(at Lane, now int64) {
 	st.eachStay(at, func(k lifeKey, s *Stay) {
 		if s.open() {
 			s.State, s.Was = "released", s.State
-			ln.Open--
-			ln.silent++
+			st.silent(ln)
 			st.dirty.life(k)
 		}
 	})
@@ -264,7 +263,7 @@ func (st *Streams) follow(at Lane) *lane {
 		if s.State == "released" {
 			s.State, s.Was, s.Unsure = s.Was, "", true
 			ln.Open++
-			ln.arrivals++
+			ln.Uncompared.Arrivals++
 			st.dirty.life(k)
 		}
 	})

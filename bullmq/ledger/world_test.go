@@ -267,12 +267,12 @@ func (r *recorder) checkpoint(t *testing.T) ledger.Checkpoint {
 	c := ledger.Checkpoint{Cursors: slices.Collect(maps.Values(r.cursors)),
 		Lives: slices.Collect(maps.Values(r.lives)), Done: r.done}
 	for _, w := range r.windows {
-		if w.State != ledger.Conclusive {
+		if w.State == ledger.Running || w.From >= r.cursors[w.Lane].Changes() {
 			c.Windows = append(c.Windows, w)
 		}
 	}
 	for _, e := range r.exceptions {
-		if e.SettledBy == "" {
+		if _, open := r.lives[[2]string{e.Queue, e.Job}]; open || e.SettledBy == "" {
 			c.Exceptions = append(c.Exceptions, e)
 		}
 	}

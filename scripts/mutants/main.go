@@ -1,8 +1,8 @@
 // Command mutants asks of a package's tests whether they notice when its conditions change.
 // Every condition of the given files is flipped, held true and held false, and every loop
-// over a list runs over its first element only, or leaves that one out. A mutant that no test
-// notices survives; survivors are listed with the reason why nobody should mind, or are a
-// hole in the tests.
+// over a list runs over its first element only, or leaves that one out (one that counts runs
+// once, or once less). A mutant that no test notices survives; survivors are listed with the
+// reason why nobody should mind, or are a hole in the tests.
 //
 // All mutants are built into one test binary at once, and chosen by a variable of the
 // environment, so that a mutant costs a run and no build. Which tests reach which mutant is
@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -37,6 +38,7 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.files, "files", "*.go", "glob of the package's files to mutate")
 	flag.StringVar(&o.tests, "run", ".", "tests to try, as go test -run has it")
+	flag.StringVar(&o.not, "skip", "^$", "tests not to try, as go test -skip has it")
 	flag.StringVar(&o.known, "survivors", "", "file of known survivors and why nobody minds")
 	flag.IntVar(&o.every, "every", 1, "try every n-th mutant only")
 	flag.Float64Var(&o.least, "least", 0, "percent that must be noticed")
@@ -57,10 +59,10 @@ func main() {
 }
 
 type options struct {
-	dir, files, tests, known string
-	every, jobs              int
-	least                    float64
-	timeout                  time.Duration
+	dir, files, tests, not, known string
+	every, jobs                   int
+	least                         float64
+	timeout                       time.Duration
 }
 
 // mutant is one change of the code. Its key tells it from the others of its package, and does
@@ -71,6 +73,8 @@ type mutant struct {
 	key string // file function mode expression #n
 	// quick and slow are the tests that reach it; most mutants are noticed by a quick one.
 	quick, slow []string
+	// void: a loop over what nothing can be left out of.
+	void bool
 }
 
 // quickly is how long a test may take that is tried before the others.
@@ -99,7 +103,7 @@ func (o options) run() (float64, error) {
 	}
 	tried := make([]*mutant, 0, len(mutants))
 	for i, m := range mutants {
-		if i%o.every == 0 {
+		if i%o.every == 0 && !m.void {
 			tried = append(tried, m)
 		}
 	}
@@ -232,6 +236,10 @@ func (o options) command(binary, run string, env ...string) *exec.Cmd {
 }
 
 func (o options) list(binary string) ([]string, error) {
+	not, err := regexp.Compile(o.not)
+	if err != nil {
+		return nil, fmt.Errorf("-skip: %w", err)
+	}
 	cmd := exec.CommandContext(context.Background(), binary,
 		"-test.list", o.tests)
 	cmd.Dir = o.dir
@@ -241,8 +249,9 @@ func (o options) list(binary string) ([]string, error) {
 	}
 	var tests []string
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "Test") ||
-			strings.HasPrefix(line, "Fuzz") {
+		line = strings.TrimSpace(line)
+		if (strings.HasPrefix(line, "Test") || strings.HasPrefix(line, "Fuzz")) &&
+			!not.MatchString(line) {
 			tests = append(tests, line)
 		}
 	}
@@ -276,6 +285,8 @@ func (o options) reach(binary, tmp string, tests []string, all []*mutant) error 
 				return err
 			}
 			switch m := byID[id]; {
+			case id < 0: // the first of a loop's two
+				byID[-id].void, byID[-id+1].void = true, true
 			case m == nil:
 			case took < quickly:
 				m.quick = append(m.quick, test)

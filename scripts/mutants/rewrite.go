@@ -211,20 +211,48 @@ func mutantsIf(first int, c bool) bool {
 
 func mutantsRange[T any](first int, x T) T {
 	v := reflect.ValueOf(x)
-	if v.Kind() == reflect.Map && v.Len() > 1 {
+	switch {
+	case v.Kind() == reflect.Map && v.Len() > 1:
 		return mutantsMap(first, v).Interface().(T)
-	}
-	if v.Kind() != reflect.Slice || v.Len() < 2 {
+	case v.Kind() == reflect.Array && v.Len() > 1:
+		return mutantsArray(first, v).Interface().(T)
+	case v.Kind() == reflect.Slice && v.Len() > 1, v.CanInt() && v.Int() > 1:
+	case v.Kind() != reflect.Map && v.Kind() != reflect.Slice && !v.CanInt():
+		mutantsReached(-first, 1) // nothing is left out of a string, a channel, a function
+		return x
+	default:
 		return x
 	}
 	mutantsReached(first, 2)
-	switch mutantsNow {
-	case first:
-		return v.Slice(0, 1).Interface().(T)
-	case first + 1:
-		return v.Slice(1, v.Len()).Interface().(T)
+	if mutantsNow != first && mutantsNow != first+1 {
+		return x
 	}
-	return x
+	if v.CanInt() {
+		n := reflect.New(v.Type()).Elem()
+		if n.SetInt(1); mutantsNow == first+1 {
+			n.SetInt(v.Int() - 1)
+		}
+		return n.Interface().(T)
+	}
+	if mutantsNow == first {
+		return v.Slice(0, 1).Interface().(T)
+	}
+	return v.Slice(1, v.Len()).Interface().(T)
+}
+
+// mutantsArray empties what is left out of an array.
+func mutantsArray(first int, v reflect.Value) reflect.Value {
+	mutantsReached(first, 2)
+	if mutantsNow != first && mutantsNow != first+1 {
+		return v
+	}
+	out := reflect.New(v.Type()).Elem()
+	for i := range v.Len() {
+		if (i == 0) == (mutantsNow == first) {
+			out.Index(i).Set(v.Index(i))
+		}
+	}
+	return out
 }
 
 // mutantsMap does the same to a map, whose first key is the least by its text.

@@ -69,18 +69,10 @@ func (s *Streams) Follow(ctx context.Context, mid string) {
 }
 
 func (s *follower) once(ctx context.Context) error {
-	loaded, err := s.store.LoadLedger(ctx, s.mid)
+	l, err := s.restore(ctx)
 	if err != nil {
 		return err
 	}
-	from, err := checkpointOf(loaded)
-	if err != nil {
-		return err
-	}
-	l := ledger.RestoreStreams(
-		ledger.Options{Deadline: s.journal.deadline, Deadlines: s.deadlines, Done: keepDone / 2},
-		from,
-	)
 	s.live.Store(l)
 	defer s.live.Store(nil)
 	following, cancel := context.WithCancel(ctx)
@@ -119,6 +111,33 @@ func (s *follower) once(ctx context.Context) error {
 		}
 		s.alert(saved.Exceptions)
 	}
+}
+
+// restore gives a ledger that goes on from what was saved.
+func (s *follower) restore(ctx context.Context) (*ledger.Streams, error) {
+	loaded, err := s.store.LoadLedger(ctx, s.mid)
+	if err != nil {
+		return nil, err
+	}
+	from, err := checkpointOf(loaded)
+	if err != nil {
+		return nil, err
+	}
+	for _, cur := range from.Cursors {
+		rows, err := s.store.LedgerWindowsOf(ctx, s.mid, cur.Lane.String(), cur.Changes())
+		if err != nil {
+			return nil, err
+		}
+		some, err := bodies[ledger.Window](rows)
+		if err != nil {
+			return nil, err
+		}
+		from.Windows = append(from.Windows, some...)
+	}
+	return ledger.RestoreStreams(
+		ledger.Options{Deadline: s.journal.deadline, Deadlines: s.deadlines, Done: keepDone / 2},
+		from,
+	), nil
 }
 
 // rule takes in what people decided in writing about exceptions and gaps.
@@ -324,7 +343,8 @@ func bodies[T any](rows []store.LedgerRow) ([]T, error) {
 	return out, nil
 }
 
-// cursorsOf reads cursors; whether a lane is followed is the row's to say.
+// cursorsOf reads cursors; whether a lane is followed is the row's to say, to whoever does not
+// follow it.
 func cursorsOf(rows []store.LedgerRow) ([]ledger.Cursor, error) {
 	out, err := bodies[ledger.Cursor](rows)
 	for i := range out {
@@ -333,8 +353,10 @@ func cursorsOf(rows []store.LedgerRow) ([]ledger.Cursor, error) {
 	return out, err
 }
 
+// checkpointOf reads what a ledger saved. Whether it let a lane go is its own to say: where the
+// row alone says so, it was killed before it had drawn the conclusions.
 func checkpointOf(s store.LedgerState) (c ledger.Checkpoint, err error) {
-	if c.Cursors, err = cursorsOf(s.Cursors); err != nil {
+	if c.Cursors, err = bodies[ledger.Cursor](s.Cursors); err != nil {
 		return c, err
 	}
 	if c.Windows, err = bodies[ledger.Window](s.Windows); err != nil {

@@ -138,8 +138,10 @@ func (s *Streams) exceptionMembers(
 	return out, nil
 }
 
+// exceptionKey names an exception of one life of a job: what was decided about it decides on no
+// later one, of a job that BullMQ gave the same id.
 func exceptionKey(x ledger.Exception) string {
-	return "exception:" + string(x.Verdict) + "/" + x.Queue + "/" + x.Job
+	return fmt.Sprintf("exception:%s/%s/%s/%d", x.Verdict, x.Queue, x.Job, x.Began)
 }
 
 // gapKey names a gap of a lane by its beginning.
