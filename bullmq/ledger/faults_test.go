@@ -132,11 +132,7 @@ var faults = map[string]func(w *world, job, side, shadow string){
 func TestEveryFaultIsFoundAndNothingElseInAThousandWorlds(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(faults))
-	seeds := uint64(1000)
-	if testing.Short() {
-		seeds = 100
-	}
-	for seed := range seeds {
+	for seed := range worlds(1000) {
 		w := newWorld(seed)
 		opts := ledger.Options{Deadline: time.Minute, Linger: time.Second,
 			Done: 10_000, Recent: 5}

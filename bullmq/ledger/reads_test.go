@@ -15,7 +15,7 @@ import (
 func TestAnyLedgerThatIsSavedAndRestoredTellsTheSame(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(evils))
-	for seed := range uint64(300) {
+	for seed := range worlds(300) {
 		s := openTruth(t, seed)
 		s.l, s.db = ledger.NewStreams(proofOptions), newRecorder()
 		s.beside, s.besideDB = ledger.NewStreams(proofOptions), newRecorder()

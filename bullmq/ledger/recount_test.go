@@ -434,7 +434,7 @@ func anyEvents(r *rand.Rand) []ledger.Event {
 func TestARecordIsWhatItsEventsAmountTo(t *testing.T) {
 	t.Parallel()
 	const grace = 60_000
-	for seed := range uint64(3000) {
+	for seed := range worlds(3000) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		queues := [][]string{{"orders", "refunds"}, {"orders"}}[r.IntN(2)]
 		events := anyEvents(r)

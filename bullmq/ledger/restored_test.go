@@ -52,7 +52,7 @@ func randomEvents(r *rand.Rand) []ledger.Event {
 func TestAnyRecordThatIsSavedAndRestoredTellsTheSame(t *testing.T) {
 	t.Parallel()
 	const grace = time.Minute
-	for seed := range uint64(2000) {
+	for seed := range worlds(2000) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		events := randomEvents(r)
 		last := events[len(events)-1].At

@@ -204,6 +204,14 @@ func (s *server) look(job string) ledger.Look {
 	return l
 }
 
+// worlds is how many of them a property is tried in: a tenth, and not many, when time is short.
+func worlds(n uint64) uint64 {
+	if testing.Short() {
+		return min(n/10, 300)
+	}
+	return n
+}
+
 const queueName = "orders"
 
 func lane(side string, shadow bool) ledger.Lane {

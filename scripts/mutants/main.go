@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -107,17 +106,14 @@ func (o options) run() (float64, error) {
 			tried = append(tried, m)
 		}
 	}
-	survived := o.try(binary, tried)
-	var open, excused []*mutant
-	for _, m := range survived {
+	open, excused := 0, 0
+	for m := range o.try(binary, tried) {
 		if _, ok := known[m.key]; ok {
-			excused = append(excused, m)
+			excused++
 			delete(known, m.key)
 			continue
 		}
-		open = append(open, m)
-	}
-	for _, m := range open {
+		open++
 		fmt.Printf("survived\t%s\t%s\n", m.at, m.key)
 	}
 	if o.every == 1 {
@@ -125,10 +121,10 @@ func (o options) run() (float64, error) {
 			fmt.Printf("noticed now, take it off the list\t%s\n", key)
 		}
 	}
-	n := len(tried) - len(excused)
-	noticed := 100 * float64(n-len(open)) / float64(max(n, 1))
+	n := len(tried) - excused
+	noticed := 100 * float64(n-open) / float64(max(n, 1))
 	fmt.Printf("%s: %d of %d mutants noticed (%.1f %%), %d more excused by name\n",
-		o.dir, n-len(open), n, noticed, len(excused))
+		o.dir, n-open, n, noticed, excused)
 	return noticed, nil
 }
 
@@ -298,30 +294,27 @@ func (o options) reach(binary, tmp string, tests []string, all []*mutant) error 
 	return nil
 }
 
-// try gives the mutants that no test noticed.
-func (o options) try(binary string, all []*mutant) []*mutant {
-	todo := make(chan *mutant)
-	var mu sync.Mutex
-	var survived []*mutant
+// try gives the mutants that no test noticed, as they are found.
+func (o options) try(binary string, all []*mutant) <-chan *mutant {
+	todo, survived := make(chan *mutant), make(chan *mutant)
 	var workers sync.WaitGroup
 	for range o.jobs {
 		workers.Go(func() {
 			for m := range todo {
-				if o.noticed(binary, m, m.quick) || o.noticed(binary, m, m.slow) {
-					continue
+				if !o.noticed(binary, m, m.quick) && !o.noticed(binary, m, m.slow) {
+					survived <- m
 				}
-				mu.Lock()
-				survived = append(survived, m)
-				mu.Unlock()
 			}
 		})
 	}
-	for _, m := range all {
-		todo <- m
-	}
-	close(todo)
-	workers.Wait()
-	slices.SortFunc(survived, func(a, b *mutant) int { return a.id - b.id })
+	go func() {
+		for _, m := range all {
+			todo <- m
+		}
+		close(todo)
+		workers.Wait()
+		close(survived)
+	}()
 	return survived
 }
 
