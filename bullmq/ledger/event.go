@@ -68,9 +68,10 @@ const canaryPrefix = "canary_"
 func CanaryID(unique string) string { return canaryPrefix + unique }
 
 // at is when the event happened, as far as can be believed: an app whose clock is
-// ahead of ours would have its orders under way until tomorrow.
+// ahead of ours would have its orders under way until tomorrow, and what has no time
+// would not have happened.
 func (e Event) at() int64 {
-	if e.Read != 0 && e.At > e.Read {
+	if e.Read != 0 && (e.At > e.Read || e.At <= 0) {
 		return e.Read
 	}
 	return e.At

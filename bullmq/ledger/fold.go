@@ -138,8 +138,8 @@ type counters struct {
 	ShadowEnqueued int `json:"shadow_enqueued,omitempty"`
 	ShadowCompared int `json:"shadow_compared,omitempty"`
 	Alone          int `json:"alone,omitempty"`
-	// AloneFrom and AloneTo reach, in unix ms, from the first to the last add of those of Alone: maybe wider,
-	// since no time is taken out while others remain. 0: not known.
+	// AloneFrom and AloneTo reach, in unix ms, from the first to the last add of those of Alone:
+	// maybe wider, since no time is taken out. 0: not known.
 	AloneFrom int64 `json:"alone_from,omitempty"`
 	AloneTo   int64 `json:"alone_to,omitempty"`
 }
@@ -186,13 +186,10 @@ func (c *counters) alone(d counters, sign int) {
 	before := c.Alone
 	c.Alone += sign * d.Alone
 	switch {
-	case c.Alone == 0:
-		c.AloneFrom, c.AloneTo = 0, 0
-	case sign < 0 || d.Alone == 0:
+	case d.Alone == 0:
 	case before == 0:
 		c.AloneFrom, c.AloneTo = d.AloneFrom, d.AloneTo
-	case c.AloneTo == 0 || d.AloneTo == 0: // saved when times were not
-		c.AloneFrom, c.AloneTo = 0, 0
+	case c.AloneTo == 0: // saved when times were not
 	default:
 		c.AloneFrom, c.AloneTo = min(c.AloneFrom, d.AloneFrom), max(c.AloneTo, d.AloneTo)
 	}

@@ -126,7 +126,7 @@ func (j *Journal) Apply(e Event) {
 	}
 	j.newest = max(j.newest, at)
 	k := j.job(e)
-	if known := j.jobs[k]; e.Order == "" && e.JobID != "" && known != nil && !j.shared[k] {
+	if known := j.jobs[k]; e.Order == "" && known != nil && !j.shared[k] {
 		e.Order = known.ID // a worker that received no data knows only the job
 	}
 	if e.Order == "" || j.canary(e, k) {

@@ -128,6 +128,12 @@ func TestEachVerdictOfTheRecordHasItsReason(t *testing.T) {
 			[]string{"orders"}, ledger.Summary{Lost: 1},
 		},
 		{
+			"the app tells no time: it was acknowledged when that was read",
+			new(script).job(old, added, "a", "orders", "1").add(0,
+				ledger.Event{Type: ledger.EventDelivery, Order: "a", Status: 200, Read: old}),
+			[]string{"orders"}, ledger.Summary{Lost: 1},
+		},
+		{
 			"nobody says when it was read: an order of tomorrow is not fresh",
 			new(script).job(now+day, added, "a", "orders", "1").answered(now+day, "a", 200),
 			[]string{"orders"}, ledger.Summary{Future: 1},
@@ -278,7 +284,10 @@ func TestAWindowTellsOrdersWithoutACopyThatCameInBefore(t *testing.T) {
 	s := new(script)
 	order(s, 5_000, "first", "off")
 	order(s, 9_000, "last", "off")
-	order(s, 20_000, "copied", "shadow")
+	s.enqueued(start+20_000, "copied", "shadow").shadow(start+20_000, "copied", true).
+		answered(start+20_001, "copied", 200).
+		executed(start+20_002, "copied", ledger.OutcomeCompared, "r").
+		executed(start+20_003, "copied", ledger.OutcomeApplied, "r")
 	for _, tc := range []struct {
 		rule         string
 		since, until int64

@@ -60,6 +60,8 @@ type Uncompared struct {
 	Overflow int64 `json:"overflow,omitempty"` // jobs there was no room for
 	// Forked: what is read is of another history than what was counted.
 	Forked bool `json:"forked,omitempty"`
+	// Behind: the last reading did not reach the end.
+	Behind bool `json:"behind,omitempty"`
 }
 
 // Gap is a time in which entries were missed, or the server's counters disagree with what
@@ -272,6 +274,7 @@ func (st *Streams) Read(at Lane, r Reading) {
 		}
 	}
 	if !r.End {
+		ln.Uncompared.Behind = true
 		if why != "" {
 			st.gap(ln, before, r.At, why)
 		}

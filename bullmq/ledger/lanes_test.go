@@ -94,6 +94,10 @@ func TestALaneThatIsLetGoUnreadIsAGap(t *testing.T) {
 	for rule, unread := range map[string]func(s *stage){
 		"it could not be read":   func(s *stage) { s.l.Failed(at, errors.New("no route")) },
 		"it was not read lately": func(s *stage) { s.now += 60_000 },
+		"it was not read to its end": func(s *stage) {
+			s.add(at, "1")
+			s.world.read(s.l, at, 1)
+		},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()

@@ -282,7 +282,10 @@ func (s *truth) whatever() {
 				s.besideDB.save(s.beside.Changes())
 			}
 		} else if s.lanes[at].jobs() == 0 && !s.unreadable[at] {
-			s.round(100) // what ended there was read
+			for s.l.After(at) != s.lanes[at].last() { // what ended there was read
+				s.round(100)
+			}
+			s.round(100)
 			s.drop(at)
 		}
 	case 5:

@@ -37,6 +37,86 @@ func TestAnyLedgerThatIsSavedAndRestoredTellsTheSame(t *testing.T) {
 	}
 }
 
+// minutes are what a server wrote of a queue, by whole minute of its clock, up to a time.
+func (s *server) minutes(at ledger.Lane, began, upto int64) map[int64]ledger.Window {
+	out := map[int64]ledger.Window{}
+	for from := began - began%60_000; from <= upto; from += 60_000 {
+		w := ledger.Window{Lane: at, From: from, State: ledger.Conclusive,
+			Events: map[string]int64{}, Digest: 14695981039346656037}
+		switch {
+		case from <= began:
+			w.State, w.Reasons = ledger.Inconclusive, []string{ledger.Began}
+		case from+60_000 > upto:
+			w.State = ledger.Running
+		}
+		for _, e := range s.stream {
+			if e.At.MS < from || e.At.MS >= from+60_000 {
+				continue
+			}
+			w.Entries++
+			w.Events[e.Event]++
+			for _, n := range []uint64{uint64(e.At.MS), uint64(e.At.Seq)} {
+				w.Digest = (w.Digest ^ n) * 1099511628211
+			}
+			for _, b := range []byte(e.Event + "\xff" + e.Job + "\xff") {
+				w.Digest = (w.Digest ^ uint64(b)) * 1099511628211
+			}
+		}
+		out[from] = w
+	}
+	return out
+}
+
+// In worlds that are in order, each lane's counters and minutes are what its server wrote,
+// however it was read: in small pages, with restarts and times when it could not be.
+func TestWhatIsReadIsWhatTheServersWrote(t *testing.T) {
+	t.Parallel()
+	for seed := range worlds(300) {
+		s := openTruth(t, seed)
+		s.pages, s.restless = true, seed%2 == 0
+		s.live(30, nil)
+		for at, srv := range s.lanes {
+			c := s.db.cursors[at]
+			retries, active := 0, map[string]bool{}
+			adds := int64(0)
+			for _, e := range srv.stream {
+				if e.Event == "active" && active[e.Job] {
+					retries++
+				}
+				active[e.Job] = active[e.Job] || e.Event == "active"
+				if e.Event == "added" || e.Event == "duplicated" {
+					adds++
+				}
+			}
+			closed := int64(0)
+			for _, f := range s.fates {
+				if f.at == at {
+					closed++
+				}
+			}
+			want := ledger.Cursor{Lane: at, Upto: srv.last(), At: c.ReadAt + srv.skew, ReadAt: s.now,
+				Skew: srv.skew, Since: c.Since, Server: srv.run, Mark: c.Mark, Based: true,
+				Entries: srv.written, Adds: adds, Closed: closed, Retries: retries}
+			if s.away[at] {
+				want.DroppedAt, want.ReadAt = c.DroppedAt, c.ReadAt
+			}
+			got, expected := fmt.Sprintf("%+v", c), fmt.Sprintf("%+v", want)
+			if got != expected || c.DroppedAt != 0 != s.away[at] || c.Since != 1_795_500_000_000+srv.skew {
+				t.Fatalf("world %d, away: %v\n got %s\nwant %s", seed, s.away[at], got, expected)
+			}
+			for from, w := range srv.minutes(at, c.Since, c.At) {
+				if got, want := fmt.Sprintf("%+v", s.db.windows[fmt.Sprint(at, from)]),
+					fmt.Sprintf("%+v", w); got != want {
+					t.Fatalf("world %d:\n got %s\nwant %s", seed, got, want)
+				}
+			}
+		}
+		if len(s.db.lives) > 0 {
+			t.Fatalf("world %d: still open are %v", seed, livesOf(s.db))
+		}
+	}
+}
+
 // without are the lines of one that the other does not have.
 func without(a, b []string) (out []string) {
 	for _, line := range a {

@@ -36,8 +36,8 @@ func recounted(events []ledger.Event, queues ...string) *recount {
 		r.only = queues[0]
 	}
 	for _, e := range events {
-		if e.Read != 0 {
-			e.At = min(e.At, e.Read)
+		if e.Read != 0 && (e.At <= 0 || e.Read < e.At) {
+			e.At = e.Read
 		}
 		if r.since == 0 || e.At != 0 && e.At < r.since {
 			r.since = e.At
@@ -76,7 +76,7 @@ func (r *recount) job(e ledger.Event) [2]string {
 	return [2]string{cmp.Or(queue, r.only), e.JobID}
 }
 
-// first and last give the time of an event that is so; 0 when none is.
+// first gives the time of the first event that is so; 0 when none is.
 func (o *tale) first(is func(ledger.Event) bool) int64 {
 	if i := slices.IndexFunc(o.said, is); i >= 0 {
 		return o.said[i].At
@@ -402,6 +402,9 @@ func anyEvents(r *rand.Rand) []ledger.Event {
 		if r.IntN(10) == 0 {
 			e.Read = e.At - int64(r.IntN(100_000)) + 10_000
 		}
+		if r.IntN(40) == 0 {
+			e.At, e.Read = -int64(r.IntN(2)), e.At // it tells no time
+		}
 		if e.Type == ledger.EventDelivery {
 			continue
 		}
@@ -411,14 +414,18 @@ func anyEvents(r *rand.Rand) []ledger.Event {
 		case 1:
 			e.JobID = "shared"
 		case 2:
-			e.Order = ""
-		case 3:
 			e.Queue = ""
-		case 4:
+		case 3:
 			e.Side = "" // older apps
 		}
-		if e.Shadow && r.IntN(3) > 0 && e.Queue != "" {
-			e.Queue += "-shadow"
+		if r.IntN(12) == 0 {
+			e.Order = ""
+		}
+		if e.Queue != "" && (e.Shadow && r.IntN(3) > 0 || r.IntN(20) == 0) {
+			e.Queue += "-shadow" // of its copy; or that is the queue's own name
+		}
+		if e.Mode == ledger.ModeShadow {
+			e.Shadow = r.IntN(2) == 0
 		}
 		e.Result = []string{"", "r", "r", "r", "q"}[r.IntN(5)]
 		e.Digest = []string{"", "d", "d", "d", "d", "d", "e"}[r.IntN(7)]
@@ -471,8 +478,8 @@ func TestARecordIsWhatItsEventsAmountTo(t *testing.T) {
 				at := cmp.Or(o.first(tried), o.first(answered))
 				return at != 0 && at >= from && (to == 0 || at < to)
 			}, b))
-		for _, queue := range []string{"orders", "refunds", ""} {
-			for _, id := range []string{"a", "a2", "b", "c2", "d", "shared", "nobody's"} {
+		for _, queue := range []string{"orders", "refunds", "", "orders-shadow"} {
+			for _, id := range []string{"a", "a2", "b", "c2", "d", "shared", "nobody's", ""} {
 				got := j.Job(queue, id)
 				k := [2]string{queue, id}
 				differs := len(want.owners[k]) == 1 && want.data(want.orders[want.owners[k][0]], k)

@@ -229,8 +229,12 @@ func (st *Streams) Drop(at Lane, now int64) {
 	if ln == nil || ln.DroppedAt != 0 {
 		return
 	}
-	if ln.Based && (ln.Error != "" || now-ln.ReadAt > unreadFor.Milliseconds()) {
+	switch {
+	case !ln.Based:
+	case ln.Error != "" || now-ln.ReadAt > unreadFor.Milliseconds():
 		ln.missed(ln.At, now+ln.Skew, "its server was let go while it could not be read")
+	case ln.Uncompared.Behind:
+		ln.missed(ln.At, now+ln.Skew, "its server was let go before all of it was read")
 	}
 	ln.DroppedAt = now
 	st.dirty.Lanes[at] = true

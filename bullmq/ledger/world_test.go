@@ -195,6 +195,13 @@ func (s *server) jobs() (n int64) {
 	return n
 }
 
+func (s *server) last() (p ledger.Position) {
+	if n := len(s.stream); n > 0 {
+		p = s.stream[n-1].At
+	}
+	return p
+}
+
 // look stands in for LookAt.
 func (s *server) look(job string) ledger.Look {
 	l := ledger.Look{Hash: s.hash[job], State: s.state[job]}
