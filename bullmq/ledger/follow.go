@@ -16,12 +16,23 @@ import (
 // ReadLane reads up to n entries of a queue's events stream after a position, the entry at
 // that position, the server's counters and its run id, atomically (MULTI). It costs the
 // server O(n) for the entries and O(1) for the rest. It reads nothing but the stream, so it
-// sees removed jobs too.
+// sees removed jobs too. An account that may not ask for INFO does not learn the run id: its
+// server is told by the stream alone.
 func ReadLane(
 	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, after Position, n int64,
 ) (Reading, error) {
+	return readLane(ctx, c, q, after, n, true)
+}
+
+func readLane(
+	ctx context.Context, c redis.UniversalClient, q bullmq.Queue, after Position, n int64,
+	askInfo bool,
+) (Reading, error) {
 	tx := c.TxPipeline()
-	now, server := tx.Time(ctx), tx.Info(ctx, "server")
+	now, server := tx.Time(ctx), redis.NewStringCmd(ctx)
+	if askInfo {
+		server = tx.Info(ctx, "server")
+	}
 	id := tx.Get(ctx, q.Key("id"))
 	info := tx.XInfoStream(ctx, q.Key("events"))
 	lists := []*redis.IntCmd{tx.LLen(ctx, q.Key("wait")), tx.LLen(ctx, q.Key("paused")),
@@ -32,8 +43,12 @@ func ReadLane(
 	ends := []*redis.StringCmd{tx.LIndex(ctx, q.Key("wait"), 0),
 		tx.LIndex(ctx, q.Key("wait"), -1)}
 	entries := tx.XRangeN(ctx, q.Key("events"), after.String(), "+", n+1)
-	if _, err := tx.Exec(ctx); err != nil && !isAnswer(err) {
-		return Reading{}, redisconn.Explain(err)
+	cmds, err := tx.Exec(ctx)
+	if err = refusal(cmds, err); err != nil && askInfo && errors.Is(err, server.Err()) {
+		return readLane(ctx, c, q, after, n, false)
+	}
+	if err != nil {
+		return Reading{}, fmt.Errorf("%s: %w", q, redisconn.Explain(err))
 	}
 	for _, cmd := range []redis.Cmder{now, entries, lists[0], lists[1], lists[2], lists[3],
 		lists[4], lists[5]} {
@@ -41,11 +56,8 @@ func ReadLane(
 			return Reading{}, fmt.Errorf("%s: %w", q, redisconn.Explain(err))
 		}
 	}
-	r := Reading{At: now.Val().UnixMilli()}
-	var err error
-	if server.Err() == nil { // one that does not tell its run id is told by its stream alone
-		r.Server = redisconn.ParseInfo(server.Val())["run_id"]
-	}
+	r := Reading{At: now.Val().UnixMilli(),
+		Server: redisconn.ParseInfo(server.Val())["run_id"]}
 	if r.Adds, err = id.Int64(); err != nil && !errors.Is(err, redis.Nil) {
 		return r, fmt.Errorf("%s: its id counter: %w", q, redisconn.Explain(err))
 	}
@@ -96,6 +108,20 @@ func ReadLane(
 	r.End = int64(len(r.Entries)) < n
 	r.Entries = r.Entries[:min(n, int64(len(r.Entries)))]
 	return r, nil
+}
+
+// refusal says why nothing of a transaction or a pipeline was carried out: by the command that
+// the server refused, where it tells. nil when it was, also if single commands failed.
+func refusal(cmds []redis.Cmder, err error) error {
+	if err == nil || isAnswer(err) && !redis.IsExecAbortError(err) {
+		return nil
+	}
+	for _, cmd := range cmds {
+		if e := cmd.Err(); e != nil && isAnswer(e) && !redis.IsExecAbortError(e) {
+			return e
+		}
+	}
+	return err
 }
 
 // isAnswer reports whether the server replied with an error or nil: the single

@@ -128,7 +128,7 @@ func LookAt(
 			}
 		}
 		info := tx.XInfoStream(ctx, q.Key("events"))
-		if _, err := tx.Exec(ctx); err != nil && !isAnswer(err) {
+		if err := refusal(tx.Exec(ctx)); err != nil {
 			return nil, redisconn.Explain(err)
 		}
 		end := Position{}
@@ -140,9 +140,6 @@ func LookAt(
 			return nil, redisconn.Explain(err)
 		}
 		for i, id := range batch {
-			if err := exists[i].Err(); err != nil {
-				return nil, redisconn.Explain(err)
-			}
 			look := Look{Hash: exists[i].Val() == 1, End: end}
 			for _, state := range append(lists, sets...) {
 				switch err := in[i][state].Err(); {
@@ -223,7 +220,7 @@ func AskScheduled(
 		own[i] = p.HMGet(ctx, q.Key(id), "rjk", "opts")
 		in[i] = p.ZScore(ctx, q.Key("repeat"), scheduler(id))
 	}
-	if _, err := p.Exec(ctx); err != nil && !isAnswer(err) {
+	if err := refusal(p.Exec(ctx)); err != nil {
 		return nil, redisconn.Explain(err)
 	}
 	out := make(map[string]bool, len(jobs))
