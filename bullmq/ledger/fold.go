@@ -82,9 +82,8 @@ func (j *Journal) unfold(id string) *order {
 	return o
 }
 
-// fold turns the oldest orders that are in order into counters. Remembered is what took effect: a
-// job that only a failed attempt has named may be promised yet. O(orders), each
-// time the number of events has grown by a quarter of that.
+// fold turns the oldest orders that are in order into counters. O(orders), each time the number
+// of events has grown by a quarter of that.
 func (j *Journal) fold() {
 	j.foldNext = j.applied + len(j.orders)/4
 	after := foldAfter
@@ -107,18 +106,32 @@ func (j *Journal) fold() {
 	for _, f := range found[:min(len(found), len(j.orders)-j.keep)] {
 		o := f.o
 		count(j.folded, o.minute(), o.counters(), 1)
-		j.known.add(hash(lifeKey{job: o.ID}), o.minute())
-		for _, job := range o.Jobs {
-			if o.took(job) {
-				j.knownJobs.add(hash(job.key()), o.minute())
-				j.known.add(hash(ranIn(job.Queue, o.ID)), o.minute())
-			}
-			if j.jobs[job.key()] == o {
-				delete(j.jobs, job.key())
-			}
+		orders, jobs := o.marks()
+		for _, h := range orders {
+			j.known.add(h, o.minute())
 		}
-		delete(j.orders, o.ID)
+		for _, h := range jobs {
+			j.knownJobs.add(h, o.minute())
+		}
+		j.drop(o)
 	}
+}
+
+// marks are the hashes by which an order that is only counted is recognised: it and the queues
+// where it took effect, and the jobs that did. A job that only a failed attempt has named may be
+// promised yet.
+func (o *order) marks() (orders, jobs []uint64) {
+	orders = append(orders, hash(lifeKey{job: o.ID}))
+	for _, f := range o.Jobs {
+		if !o.took(f) {
+			continue
+		}
+		orders = append(orders, hash(ranIn(f.Queue, o.ID)))
+		if f.ID != "" {
+			jobs = append(jobs, hash(f.key()))
+		}
+	}
+	return orders, jobs
 }
 
 // minute is that of the order's first add, whose counters it becomes part of.

@@ -197,7 +197,7 @@ func (j *Journal) effect(o *order, k lifeKey) *effect {
 // recall sets what is remembered of a job of an order that was folded: it took effect, or
 // another job of its queue did.
 func (j *Journal) recall(o *order, f *effect) {
-	if _, known := j.knownJobs.find(hash(f.key())); known && f.ID != "" {
+	if _, known := j.knownJobs.find(hash(f.key())); known {
 		f.Applied = 1
 		o.Earlier = slices.DeleteFunc(o.Earlier, func(q string) bool { return q == f.Queue })
 		return
@@ -244,7 +244,8 @@ func (j *Journal) canary(e Event, k lifeKey) bool {
 	case o == nil && !folded:
 	case o != nil && strings.HasPrefix(o.ID, canaryPrefix) && o.Acknowledged == 0 &&
 		o.applied() == 0:
-		j.drop(o)
+		j.drop(o) // it turned out to be no order
+		j.touch(o)
 	default:
 		j.open(e.Order).contradict("an event that came later calls it a canary")
 		return true
@@ -306,7 +307,7 @@ func (j *Journal) ofCanary(e Event, k lifeKey) {
 	}
 }
 
-// drop forgets what turned out to be no order.
+// drop lets go of an order.
 func (j *Journal) drop(o *order) {
 	for _, f := range o.Jobs {
 		if j.jobs[f.key()] == o {
@@ -314,7 +315,6 @@ func (j *Journal) drop(o *order) {
 		}
 	}
 	delete(j.orders, o.ID)
-	j.touch(o)
 }
 
 const (

@@ -112,14 +112,12 @@ func (j *Journal) Changes(now time.Time, grace time.Duration) (JournalState, err
 			o.counted = unique.Make(o.counters())
 			count(s.minutes, o.minute(), o.counted.Value(), 1)
 			changed[o.minute()] = true
-			out.Known = append(out.Known, [2]int64{signed(hash(lifeKey{job: id})), o.minute()})
-			for _, f := range o.Jobs {
-				if !o.took(f) {
-					continue // only a failed attempt has named it: see fold
-				}
-				out.KnownJobs = append(out.KnownJobs, [2]int64{signed(hash(f.key())), o.minute()})
-				out.Known = append(out.Known,
-					[2]int64{signed(hash(ranIn(f.Queue, id))), o.minute()})
+			orders, jobs := o.marks()
+			for _, h := range orders {
+				out.Known = append(out.Known, [2]int64{signed(h), o.minute()})
+			}
+			for _, h := range jobs {
+				out.KnownJobs = append(out.KnownJobs, [2]int64{signed(h), o.minute()})
 			}
 		default:
 			body, err := json.Marshal(o)
