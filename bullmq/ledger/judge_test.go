@@ -1,0 +1,497 @@
+package ledger_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+)
+
+// missed has a lane miss an entry, so that nothing that is open there is certain any more.
+func (s *stage) missed(at ledger.Lane) {
+	s.round(1100)
+	s.event(at, "resumed", "")
+	s.lanes[at].trimmed = len(s.lanes[at].stream)
+	s.now += 1100
+	s.world.read(s.l, at, 1000)
+}
+
+// facts has the record tell this of a job.
+func (s *stage) facts(job string, f ledger.Facts) { s.rec.jobs[[2]string{queueName, job}] = f }
+
+var everywhere = [4]bool{true, true, true, true}
+
+// sentences are what befalls job 7, and every verdict on it with its words.
+var sentences = []struct {
+	rule    string
+	befalls func(s *stage)
+	want    []string // verdict: the words, or the end of them after "...", without the time
+}{
+	{"a canary that ran twice is no order", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Canary: true})
+		s.ran("7", lane(ledger.Source, false), lane(ledger.Target, false))
+	}, nil},
+	{"what nobody knows and was removed did not run", func(s *stage) {
+		at := lane(ledger.Source, false)
+		s.add(at, "7")
+		s.forget(at, "7")
+		s.event(at, "removed", "7")
+	}, []string{"loss: removed before it ran: removed on source"}},
+	{"what was there before anybody looked may be anybody's", func(s *stage) {
+		s.completes(lane(ledger.Source, false), "7", "")
+	}, nil},
+	{"a job that was moved there was not added there", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: [4]bool{true}})
+		s.completes(lane(ledger.Target, false), "7", "")
+	}, nil},
+	{"a job was added where it was not sent", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: [4]bool{true}})
+		s.ran("7", lane(ledger.Target, false))
+	}, []string{"stray: added on target, to which the application did not send it"}},
+	{"a copy was added where it was not sent", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: [4]bool{true}})
+		s.ran("7", lane(ledger.Source, false), lane(ledger.Target, true))
+	}, []string{"stray: added on target (shadow), to which the application did not send it"}},
+	{"nobody remembers where it was sent", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true})
+		s.ran("7", lane(ledger.Target, false))
+	}, nil},
+	{"data and results differ", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere, Different: "the data"})
+		s.add(lane(ledger.Source, false), "7")
+		s.add(lane(ledger.Target, true), "7")
+		s.run(lane(ledger.Source, false), "7", "one")
+		s.run(lane(ledger.Target, true), "7", "two")
+	}, []string{`mismatch: the data; the run gave "one", the shadow run "two"`}},
+	{"results differ", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Target, false), "7")
+		s.add(lane(ledger.Source, true), "7")
+		s.run(lane(ledger.Source, true), "7", "two")
+		s.run(lane(ledger.Target, false), "7", "one")
+	}, []string{`mismatch: the run gave "one", the shadow run "two"`}},
+	{"a copy alone has no effect to take", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.ran("7", lane(ledger.Target, true))
+	}, nil},
+	{"it ran on both sides", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.ran("7", lane(ledger.Source, false), lane(ledger.Target, false))
+	}, []string{"double: completed 2 times: 1 on source; 1 on target"}},
+	{"it ran in an earlier life", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.ran("7", lane(ledger.Source, false))
+		s.rounds(5)
+		s.ran("7", lane(ledger.Source, false))
+	}, []string{"double: completed 1 times: 1 on source; and once before that"}},
+	{"it ran in an earlier life, and is removed in this", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		at := lane(ledger.Source, false)
+		s.ran("7", at)
+		s.rounds(5)
+		s.add(at, "7")
+		s.forget(at, "7")
+		s.event(at, "removed", "7")
+	}, nil},
+	{"it was removed in an earlier life, and runs in this", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+		at := lane(ledger.Source, false)
+		s.add(at, "7")
+		s.forget(at, "7")
+		s.event(at, "removed", "7")
+		s.rounds(5)
+		s.ran("7", at)
+	}, []string{"loss: removed before it ran: removed on source"}},
+	{"it failed on one side and is gone from the other: that is one loss", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		s.add(lane(ledger.Target, false), "7")
+		s.event(lane(ledger.Target, false), "failed", "7")
+		s.lanes[lane(ledger.Target, false)].state["7"] = "failed"
+		s.round(1100)
+		s.forget(lane(ledger.Source, false), "7")
+	}, []string{"loss: ...on source, then neither its data nor its id is on the server"}},
+	{"it failed on one side and ran on the other", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		s.event(lane(ledger.Source, false), "failed", "7")
+		s.lanes[lane(ledger.Source, false)].state["7"] = "failed"
+		s.ran("7", lane(ledger.Target, false))
+	}, nil},
+	{"a scheduler's job fails for good: its next one comes", func(s *stage) {
+		at, job := lane(ledger.Source, false), "repeat:tick:1"
+		s.scheduled[job] = true
+		s.add(at, job)
+		s.event(at, "failed", job)
+		s.lanes[at].state[job] = "failed"
+	}, nil},
+	{"it fails for good", func(s *stage) {
+		at := lane(ledger.Source, false)
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(at, "7")
+		s.event(at, "failed", "7")
+		s.lanes[at].state["7"] = "failed"
+	}, []string{"late: failed permanently: failed on source; it runs again only if somebody retries " +
+		"it"}},
+	{"its worker's side was not primary", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Target, false), "7")
+		s.completes(lane(ledger.Target, false), "7", ledger.OutcomeMisrouted)
+	}, []string{"late: ended without an effect, since its worker's side was not primary: completed " +
+		"on target"}},
+	{"its data is gone while its id waits", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		delete(s.lanes[lane(ledger.Source, false)].hash, "7")
+	}, []string{"loss: ...on source, then its data is gone while its id is wait: a worker would run " +
+		"it with empty data"}},
+	{"its id is in no list", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		delete(s.lanes[lane(ledger.Source, false)].state, "7")
+	}, []string{"loss: ...on source, then its id is in no list: no worker finds it"}},
+	{"the copy is gone without having run", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Target, true), "7")
+		s.ran("7", lane(ledger.Source, false))
+		s.round(1100)
+		s.forget(lane(ledger.Target, true), "7")
+	}, []string{"mismatch: the shadow copy on target (shadow) is gone without having run: neither " +
+		"its data nor its id is on the server"}},
+	{"the copy is gone after entries were missed", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Target, true), "7")
+		s.ran("7", lane(ledger.Source, false))
+		s.missed(lane(ledger.Target, true))
+		s.forget(lane(ledger.Target, true), "7")
+	}, nil},
+	{"it is gone after entries were missed, and took effect", func(s *stage) {
+		s.vanished(ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+	}, nil},
+	{"it is gone after entries were missed, and nobody knows it", func(s *stage) {
+		s.vanished(ledger.Facts{})
+	}, []string{"loss: ...on source, then neither its data nor its id is on the server"}},
+	{"it is gone after entries were missed, and a record that began later tells of an effect",
+		func(s *stage) {
+			s.vanished(ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+			s.rec.since = s.now
+			s.rounds(70)
+		}, []string{"late: ...", "loss: ...on source, then neither its data nor its id is on the server"}},
+	{"it is gone after entries were missed, and the effect was an earlier life's", func(s *stage) {
+		at := lane(ledger.Source, false)
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+		s.ran("7", at)
+		s.rounds(5)
+		s.vanished(ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+		s.rounds(70)
+	}, []string{"late: ...", "loss: ...on source, then neither its data nor its id is on the server"}},
+	{"it is gone after entries were missed, and the record has its time to say how it ended",
+		func(s *stage) {
+			s.vanished(ledger.Facts{Known: true, Sent: everywhere})
+			s.rounds(30)
+			s.facts("7", ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+			s.rounds(60)
+		}, nil},
+	{"... and does not", func(s *stage) {
+		s.vanished(ledger.Facts{Known: true, Sent: everywhere})
+		s.rounds(70)
+	}, []string{"late: ...", "loss: ...on source, then neither its data nor its id is on the server"}},
+}
+
+// vanished is a job that was there before entries were missed, and is not afterwards.
+func (s *stage) vanished(f ledger.Facts) {
+	at := lane(ledger.Source, false)
+	s.facts("7", f)
+	s.add(at, "7")
+	s.missed(at)
+	s.forget(at, "7")
+}
+
+// ran is added and run on each of some lanes.
+func (s *stage) ran(job string, lanes ...ledger.Lane) {
+	for _, at := range lanes {
+		s.add(at, job)
+	}
+	for _, at := range lanes {
+		s.run(at, job, "r")
+	}
+}
+
+func TestEachVerdictSaysInItsWordsWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	for _, tc := range sentences {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			s := openStage(t, 3)
+			tc.befalls(s)
+			s.rounds(20)
+			var got []string
+			for _, e := range s.db.exceptions {
+				got = append(got, string(e.Verdict)+": "+e.Detail)
+			}
+			slices.Sort(got)
+			ok := len(got) == len(tc.want)
+			for i := 0; ok && i < len(got); i++ {
+				begin, end, _ := strings.Cut(tc.want[i], "...")
+				ok = strings.HasPrefix(got[i], begin) && strings.HasSuffix(got[i], end) &&
+					(strings.Contains(tc.want[i], "...") || got[i] == tc.want[i])
+			}
+			if !ok {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// A life is judged when every lane, the record and the server have had their say.
+func TestNothingIsJudgedBeforeEverybodyHasHadTheirSay(t *testing.T) {
+	t.Parallel()
+	source, target := lane(ledger.Source, false), lane(ledger.Target, false)
+	judge := func(s *stage, told int64) int {
+		s.l.Judge(s.now, told, s.rec)
+		s.db.save(s.l.Changes())
+		return len(s.db.lives)
+	}
+	read := func(s *stage, lanes ...ledger.Lane) {
+		for _, at := range lanes {
+			s.world.read(s.l, at, 1000)
+		}
+	}
+	s := openStage(t, 1)
+	s.knows("7")
+	s.ran("7", source)
+	ended := s.lanes[source].stream[len(s.lanes[source].stream)-2].At.MS // before "drained"
+	s.now = ended + 999
+	read(s, allLanes...)
+	if judge(s, s.now) != 1 {
+		t.Error("judged before it lingered")
+	}
+	s.now += 2
+	read(s, source)
+	if judge(s, s.now) != 1 {
+		t.Error("judged before the target was read")
+	}
+	read(s, allLanes...)
+	if judge(s, ended+499) != 1 {
+		t.Error("judged before the record had told")
+	}
+	if judge(s, ended+500) != 0 {
+		t.Error("not judged")
+	}
+	// a copy that waits keeps its order from being judged for the deadline, and no longer
+	s.knows("8")
+	s.add(lane(ledger.Source, true), "8")
+	s.ran("8", target)
+	ended = s.now
+	s.now = ended + 59_000
+	read(s, allLanes...)
+	if judge(s, s.now) != 1 {
+		t.Error("judged while its copy may still run")
+	}
+	s.now = ended + 60_001
+	read(s, allLanes...)
+	if judge(s, s.now) != 0 {
+		t.Error("its copy keeps it from being judged")
+	}
+	if c := s.db.cursors[lane(ledger.Source, true)]; c.Open != 0 || c.Closed != 1 {
+		t.Errorf("the lane of the copy: %+v", c)
+	}
+	// what a scheduler may have made is judged when its server was asked
+	s.ran("repeat:tick:1", source)
+	s.now += 5000
+	read(s, allLanes...)
+	if judge(s, s.now) != 1 {
+		t.Error("judged before its server was asked")
+	}
+	s.l.Asked(source, "repeat:tick:1", true)
+	if judge(s, s.now) != 0 || len(s.db.exceptions) != 0 {
+		t.Errorf("not judged, or wrongly: %+v", s.db.exceptions)
+	}
+	// a life whose lanes nobody knows is kept
+	l := ledger.RestoreStreams(proofOptions, ledger.Checkpoint{Lives: []ledger.Life{{Queue: "mails",
+		Job: "1", Stays: [4]*ledger.Stay{{State: "waiting", At: s.now, Missing: &ledger.Position{},
+			Why: "it is gone"}, {State: "completed", At: s.now}}}}})
+	l.Judge(s.now+3_600_000, s.now+3_600_000, s.rec)
+	if lives, _ := l.Find("1"); len(lives) != 0 {
+		t.Errorf("found without a lane: %+v", lives)
+	}
+	if c := l.Changes(); len(c.Ended) != 0 || len(c.Exceptions) != 1 ||
+		c.Exceptions[0].Verdict != ledger.Late {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Each lane that a job was on counts its end, and its retries.
+func TestEachLaneOfALifeCountsItsEnd(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 3)
+	s.knows("7")
+	retries := map[ledger.Lane]int{}
+	for i, at := range allLanes {
+		s.add(at, "7")
+		for range i + 1 {
+			s.event(at, "active", "7")
+		}
+		retries[at] = i + 1
+		s.event(at, "completed", "7", "returnvalue", `{"outcome":"suppressed"}`)
+		s.forget(at, "7")
+	}
+	retries[allLanes[0]] = 1
+	s.rounds(5)
+	for i, at := range allLanes {
+		if c := s.db.cursors[at]; c.Closed != 1 || c.Open != 0 || c.Retries != i {
+			t.Errorf("%s: %+v", at, c)
+		}
+	}
+	s.noExceptions()
+}
+
+// One thing wrong with one job is told once, by what was found first, however long it stays so.
+func TestWhatIsWrongIsToldOnceUntilItIsSettled(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	for _, job := range []string{"a", "b", "c"} {
+		s.add(lane(ledger.Source, false), job)
+		s.run(lane(ledger.Source, false), job, "r")
+	}
+	s.rounds(5)
+	found := map[string]int64{}
+	for _, e := range s.l.Open() {
+		found[e.Job] = e.At
+	}
+	if len(found) != 3 {
+		t.Fatalf("%v", found)
+	}
+	// again, each in a life of its own
+	for _, job := range []string{"a", "b", "c"} {
+		s.l.Asked(lane(ledger.Source, false), job, false)
+		s.event(lane(ledger.Source, false), "added", job)
+		s.event(lane(ledger.Source, false), "completed", job, "returnvalue", `{"outcome":"suppressed"}`)
+	}
+	s.rounds(5)
+	for _, e := range s.l.Open() {
+		if e.At != found[e.Job] {
+			t.Errorf("told again: %+v", e)
+		}
+	}
+	for _, job := range []string{"a", "b", "c"} {
+		s.facts(job, ledger.Facts{Known: true, Acknowledged: true, Applied: 1, Sent: everywhere})
+	}
+	s.rounds(1)
+	settled := map[string]int64{}
+	for _, e := range s.db.exceptions {
+		settled[e.Job] = e.SettledAt
+	}
+	if len(settled) != 3 || settled["a"] != s.now || settled["b"] != s.now || settled["c"] != s.now {
+		t.Errorf("settled are %v at %d", settled, s.now)
+	}
+	s.rounds(5)
+	for _, e := range s.db.exceptions {
+		if e.SettledAt != settled[e.Job] {
+			t.Errorf("settled once more: %+v", e)
+		}
+	}
+}
+
+// A later life is late although the earlier one's lateness was settled in the same second.
+func TestALaterLifeIsJudgedByItself(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	source := lane(ledger.Source, false)
+	s.knows("7")
+	s.add(source, "7")
+	s.round(70_000)
+	if s.exception(ledger.Late, "7").Job == "" {
+		t.Fatal("it is not late")
+	}
+	s.event(source, "active", "7")
+	s.event(source, "failed", "7")
+	s.forget(source, "7")
+	s.event(source, "completed", "7", "returnvalue", `{"outcome":"suppressed"}`)
+	s.now += 2000
+	for _, at := range allLanes {
+		s.world.read(s.l, at, 1000)
+	}
+	s.l.Judge(s.now, s.now, s.rec)
+	s.add(source, "7")
+	s.world.read(s.l, source, 1000)
+	s.db.save(s.l.Changes())
+	if s.exception(ledger.Late, "7").SettledBy == "" {
+		t.Fatal("it ended")
+	}
+	s.round(70_000)
+	if e := s.exception(ledger.Late, "7"); e.SettledBy != "" {
+		t.Errorf("its next life is not late: %+v", e)
+	}
+}
+
+// What a person decided stays theirs, whatever the stream says later.
+func TestADecisionIsNotOverwrittenByTheEnd(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	s.fault(ledger.Late)
+	d := ledger.Ruling{Who: "ada", Why: "asked the customer", At: s.now}
+	if err := s.l.Decide(queueName, "42", ledger.Late, d); err != nil {
+		t.Fatal(err)
+	}
+	s.run(lane(ledger.Source, false), "42", "r")
+	s.rounds(5)
+	if e := s.exception(ledger.Late, "42"); !strings.Contains(e.SettledBy, "ada") ||
+		e.SettledAt != d.At {
+		t.Errorf("%+v", e)
+	}
+}
+
+// What is not settled can be decided on after its job has ended.
+func TestWhatIsOpenOutlivesItsJob(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	at := lane(ledger.Source, false)
+	s.knows("7")
+	s.add(at, "7")
+	s.round(70_000) // late, and saved
+	s.event(at, "removed", "7")
+	s.forget(at, "7")
+	s.rounds(10)
+	var open []string
+	for _, e := range s.l.Open() {
+		open = append(open, fmt.Sprint(e.Verdict, e.Runs))
+	}
+	slices.Sort(open)
+	if !slices.Equal(open, []string{"late0", "loss0"}) {
+		t.Errorf("open are %q", open)
+	}
+}
+
+// The last finished jobs are kept whole.
+func TestTheLastFinishedJobsAreKeptWhole(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	o := proofOptions
+	o.Recent = 2
+	s.l = ledger.NewStreams(o)
+	s.rounds(2)
+	for i := range 5 {
+		job := fmt.Sprint("evt-", i)
+		s.knows(job)
+		s.ran(job, lane(ledger.Source, false))
+		s.rounds(4)
+	}
+	for i := range 5 {
+		lives, done := s.l.Find(fmt.Sprint("evt-", i))
+		if want := max(0, min(1, i-2)); len(lives) != want || !done ||
+			want == 1 && lives[0].Stays[0].State != "completed" {
+			t.Errorf("evt-%d: %+v, %v", i, lives, done)
+		}
+	}
+	s.add(lane(ledger.Source, false), "evt-4")
+	s.round(100)
+	if lives, done := s.l.Find("evt-4"); len(lives) != 2 || !done || !lives[0].Open() {
+		t.Errorf("open again: %+v", lives)
+	}
+	if lives, done := s.l.Find("nobody's"); len(lives) != 0 || done {
+		t.Errorf("%+v, %v", lives, done)
+	}
+}
