@@ -77,7 +77,7 @@ type mutant struct {
 }
 
 // quickly is how long a test may take that is tried before the others.
-const quickly = time.Second
+const quickly = 150 * time.Millisecond
 
 func (o options) run() (float64, error) {
 	known, err := readKnown(o.known)
