@@ -10,7 +10,10 @@ import (
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
 )
 
-const start = int64(6_000_000) // of a minute
+const (
+	start = int64(6_000_000) // of a minute
+	late  = start + 3_600_009
+)
 
 // whole has an order acknowledged, and each of its jobs (queue/id) take effect.
 func (s *script) whole(at int64, order string, jobs ...string) *script {
@@ -151,52 +154,70 @@ func TestAFoldedOrderThatComesAgainHasTakenEffectBefore(t *testing.T) {
 		then func(*script)
 		want ledger.Summary // of what is told apart below
 	}{
-		{"it is delivered again", func(s *script) { s.answered(start+9, "a", 200) },
+		{"it is delivered again", func(s *script) { s.answered(late, "a", 200) },
 			ledger.Summary{Fulfilled: 2}},
-		{"a known job runs again", func(s *script) { s.job(start+9, ran, "a", "orders", "1") },
+		{"a known job runs again", func(s *script) { s.job(late, ran, "a", "orders", "1") },
 			ledger.Summary{Fulfilled: 2, Duplicated: 1}},
 		{"the job that was found done runs again", func(s *script) {
-			s.job(start+9, ran, "a", "orders", "2")
+			s.job(late, ran, "a", "orders", "2")
 		}, ledger.Summary{Fulfilled: 2, Duplicated: 1}},
 		{"a new job of a queue where it took effect", func(s *script) {
-			s.job(start+9, ran, "a", "orders", "3")
+			s.job(late, ran, "a", "orders", "3")
 		}, ledger.Summary{Fulfilled: 2, Duplicated: 1}},
-		{"a new job of another queue", func(s *script) { s.job(start+9, ran, "a", "mails", "3") },
+		{"a new job of another queue", func(s *script) { s.job(late, ran, "a", "mails", "3") },
 			ledger.Summary{Fulfilled: 2}},
 		{"a new job is added where it took effect, and found done", func(s *script) {
-			s.job(start+9, added, "a", "orders", "3").
-				job(start+10, ran, "a", "orders", "3", outcome(ledger.OutcomeSuppressed))
+			s.job(late, added, "a", "orders", "3").
+				job(late+1, ran, "a", "orders", "3", outcome(ledger.OutcomeSuppressed))
 		}, ledger.Summary{Fulfilled: 2}},
 		{"a new job of another queue is promised, and does not run", func(s *script) {
-			s.job(start+9, added, "a", "mails", "3")
+			s.job(late, added, "a", "mails", "3")
 		}, ledger.Summary{Fulfilled: 1, Lost: 1}},
 		{"a new job, and then a known one: once is once", func(s *script) {
-			s.job(start+9, ledger.EventFailed, "a", "orders", "3").
-				job(start+9, ledger.EventFailed, "a", "orders", "1")
+			s.job(late, ledger.EventFailed, "a", "orders", "3").
+				job(late, ledger.EventFailed, "a", "orders", "1")
 		}, ledger.Summary{Fulfilled: 2}},
+		{"a known job, and then a new one: once is once", func(s *script) {
+			s.job(late, ledger.EventFailed, "a", "orders", "1").
+				job(late, ledger.EventFailed, "a", "orders", "3")
+		}, ledger.Summary{Fulfilled: 2}},
+		{"a canary is called what was folded", func(s *script) {
+			s.job(late, added, "a", "orders", "1", canary)
+		}, ledger.Summary{Fulfilled: 2, Contradicted: 1}},
 		{"new jobs of both queues, and then a known one, and an effect in the other",
 			func(s *script) {
-				s.job(start+9, ledger.EventFailed, "a", "orders", "3").
-					job(start+9, ledger.EventFailed, "a", "refunds", "3").
-					job(start+9, ledger.EventFailed, "a", "orders", "1").
-					job(start+9, ran, "a", "refunds", "3")
+				s.job(late, ledger.EventFailed, "a", "orders", "3").
+					job(late, ledger.EventFailed, "a", "refunds", "3").
+					job(late, ledger.EventFailed, "a", "orders", "1").
+					job(late, ran, "a", "refunds", "3")
 			}, ledger.Summary{Fulfilled: 2, Duplicated: 1}},
 		{"a job without an id, where another order's took effect", func(s *script) {
-			s.job(start+9, added, "b", "orders", "8").job(start+9, ran, "b", "orders", "8").
-				answered(start+9, "b", 200).ticks(start+7_200_000).
+			s.job(late, added, "b", "orders", "8").job(late, ran, "b", "orders", "8").
+				answered(late, "b", 200).ticks(start+7_200_000).
 				job(start+7_200_001, added, "b", "refunds", "")
 		}, ledger.Summary{Fulfilled: 2, Lost: 1}},
 		{"another order names a folded one's job", func(s *script) {
-			s.job(start+9, added, "b", "orders", "1").answered(start+9, "b", 200)
+			s.job(late, added, "b", "orders", "1").answered(late, "b", 200)
 		}, ledger.Summary{Fulfilled: 2, Lost: 1}},
 	} {
 		s := base()
+		n := len(s.events)
 		tc.then(s)
-		sum := s.keep(1, "orders", "refunds").Summary(time.UnixMilli(start+86_400_000), time.Minute)
-		got := ledger.Summary{Fulfilled: sum.Fulfilled, Lost: sum.Lost, Duplicated: sum.Duplicated,
-			Contradicted: sum.Contradicted}
-		if g, w := marshal(t, got), marshal(t, tc.want); g != w {
-			t.Errorf("%s:\n got %s\nwant %s", tc.rule, g, w)
+		db := &saved{}
+		saving := keeping(t, base().fold("orders", "refunds"))
+		db.save(t, saving, start)
+		again := restored(t, db)
+		for _, e := range s.events[n:] {
+			again.Apply(e)
+		}
+		for how, j := range map[string]*ledger.Journal{"folded": s.keep(1, "orders", "refunds"),
+			"restored": again} {
+			sum := j.Summary(time.UnixMilli(start+86_400_000), time.Minute)
+			got := ledger.Summary{Fulfilled: sum.Fulfilled, Lost: sum.Lost,
+				Duplicated: sum.Duplicated, Contradicted: sum.Contradicted}
+			if g, w := marshal(t, got), marshal(t, tc.want); g != w {
+				t.Errorf("%s, %s:\n got %s\nwant %s", how, tc.rule, g, w)
+			}
 		}
 	}
 }

@@ -23,18 +23,15 @@ type Journal struct {
 	keep int
 	// only is the queue of events that name none: the one that is routed, "" where
 	// there are several, since then nobody knows.
-	only     string
-	orders   map[string]*order
-	jobs     map[lifeKey]*order // by job
-	shared   map[lifeKey]bool   // jobs that several orders say are theirs
-	queues   map[string]bool    // of jobs
-	canaries map[string]bool    // orders
-	// canaryJobs are the canaries' jobs.
-	canaryJobs map[lifeKey]bool
-	last       map[string]int64 // highest sequence number by epoch
-	since      int64            // unix ms of the first event
-	newest     int64
-	applied    int // events
+	only    string
+	orders  map[string]*order
+	jobs    map[lifeKey]*order // by job
+	shared  map[lifeKey]bool   // jobs that several orders say are theirs
+	queues  map[string]bool    // of jobs
+	last    map[string]int64   // highest sequence number by epoch
+	since   int64              // unix ms of the first event
+	newest  int64
+	applied int // events
 	// number of events at which it is worth looking for orders to fold again
 	foldNext int
 	folded   map[int64]*counters      // by the minute of the first add
@@ -42,8 +39,8 @@ type Journal struct {
 	backlog  map[string]Backlog       // by epoch
 	// decided are the findings about orders that a person has dealt with, see Finding.
 	decided map[string]bool
-	// known maps a folded order's hash to its minute; knownJobs does the same for
-	// its jobs.
+	// known maps a folded order's hash to its minute, and so a canary's and its job's;
+	// knownJobs does the same for the jobs of folded orders.
 	known, knownJobs generations
 	saving           *saving // nil: nobody saves it
 }
@@ -86,8 +83,7 @@ func (b Backlog) waits(o *order) bool {
 // names them.
 func NewJournal(queues ...string) *Journal {
 	j := &Journal{keep: keepOrders, orders: map[string]*order{}, jobs: map[lifeKey]*order{},
-		shared: map[lifeKey]bool{}, queues: map[string]bool{}, canaries: map[string]bool{},
-		canaryJobs: map[lifeKey]bool{}, last: map[string]int64{},
+		shared: map[lifeKey]bool{}, queues: map[string]bool{}, last: map[string]int64{},
 		arrivals: map[string]map[int64]int{}, folded: map[int64]*counters{},
 		backlog: map[string]Backlog{}, known: newGenerations(2 * knownOrders),
 		knownJobs: newGenerations(2 * knownOrders)}
@@ -188,7 +184,6 @@ func (j *Journal) effect(o *order, k lifeKey) *effect {
 	}
 	if j.isCanarys(k) {
 		o.contradict("its job %.80q is a canary's", k.job)
-		delete(j.canaryJobs, k)
 	}
 	j.index(o, k)
 	return f
@@ -212,7 +207,7 @@ func (j *Journal) recall(o *order, f *effect) {
 // about either.
 func (j *Journal) index(o *order, k lifeKey) {
 	j.queues[k.queue] = true
-	if other := j.jobs[k]; other != nil && other != o {
+	if j.jobs[k] != nil {
 		j.shared[k] = true
 		return
 	}
@@ -231,7 +226,6 @@ func (j *Journal) canary(e Event, k lifeKey) bool {
 			j.ofCanary(e, k)
 			return true
 		}
-		delete(j.canaries, e.Order)
 		j.open(e.Order).contradict("it was called a canary, and then not")
 		return false
 	}
@@ -250,7 +244,6 @@ func (j *Journal) canary(e Event, k lifeKey) bool {
 		j.open(e.Order).contradict("an event that came later calls it a canary")
 		return true
 	}
-	j.canaries[e.Order] = true
 	j.mark(canaryMark(e.Order))
 	j.ofCanary(e, k)
 	return true
@@ -276,17 +269,11 @@ func (j *Journal) mark(k lifeKey) {
 // isCanary reports whether an order's id is a canary's. One that turned out to be an order is
 // kept as that.
 func (j *Journal) isCanary(order string) bool {
-	if j.canaries[order] {
-		return true
-	}
 	_, marked := j.known.find(hash(canaryMark(order)))
 	return marked && j.orders[order] == nil
 }
 
 func (j *Journal) isCanarys(k lifeKey) bool {
-	if j.canaryJobs[k] {
-		return true
-	}
 	_, marked := j.known.find(hash(canaryJobMark(k)))
 	return marked && j.jobs[k] == nil
 }
@@ -302,7 +289,6 @@ func (j *Journal) ofCanary(e Event, k lifeKey) {
 		return
 	}
 	if !j.isCanarys(k) {
-		j.canaryJobs[k] = true
 		j.mark(canaryJobMark(k))
 	}
 }

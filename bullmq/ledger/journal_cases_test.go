@@ -177,6 +177,18 @@ func TestEachVerdictOfTheRecordHasItsReason(t *testing.T) {
 			[]string{"orders"}, ledger.Summary{},
 		},
 		{
+			"an order that nobody promised anything is called a canary",
+			new(script).job(old, ledger.EventFailed, "a", "orders", "1").
+				job(now, added, "a", "orders", "1", canary),
+			[]string{"orders"}, ledger.Summary{Contradicted: 1},
+		},
+		{
+			"one that took effect is called a canary, and has a canary's name",
+			new(script).job(old, ran, "canary_a", "orders", "1").
+				job(now, added, "canary_a", "orders", "1", canary),
+			[]string{"orders"}, ledger.Summary{Fulfilled: 1, Contradicted: 1},
+		},
+		{
 			"a canary that took effect is no canary",
 			new(script).job(old, added, "c", "orders", "1", func(e *ledger.Event) {
 				e.Canary = true

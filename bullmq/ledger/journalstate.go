@@ -98,7 +98,7 @@ func (j *Journal) Changes(now time.Time, grace time.Duration) (JournalState, err
 			changed[o.minute()] = true
 			o.counted = unique.Handle[counters]{}
 		}
-		dropped := j.orders[id] != o && !o.inOrder()
+		dropped := j.orders[id] != o
 		if dropped || o.inOrder() {
 			if o.saved {
 				out.Gone = append(out.Gone, id)

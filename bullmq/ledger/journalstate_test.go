@@ -53,14 +53,14 @@ func tells(j *ledger.Journal) string {
 		s.AloneIDs = nil // names are not kept
 		out += fmt.Sprintf("minute %d: %+v\n", m, s)
 	}
-	for _, queue := range []string{"orders", "refunds"} {
+	for _, queue := range []string{"orders", "refunds", "mails"} {
 		for _, id := range []string{"1", "2", "3", "c1", "5", "6", "7", "8", ""} {
 			f := j.Job(queue, id)
 			f.Sent = [4]bool{}
 			out += fmt.Sprintf("%s %s: %+v\n", queue, id, f)
 		}
 	}
-	for _, id := range []string{"first", "2", "3", "nameless", "lost", "5", "7", "c1", "canary_1"} {
+	for _, id := range []string{"first", "1", "2", "3", "nameless", "lost", "5", "7", "c1", "canary_1"} {
 		s, ok := j.Find(id)
 		out += fmt.Sprint(id, " ", ok, s.Acknowledged, s.Applied, s.Contradiction, "\n")
 	}
@@ -138,12 +138,87 @@ func TestAllOfARecordIsSaved(t *testing.T) {
 	if got := folded(early, "first", "second", "third"); len(got) != 3 {
 		t.Fatalf("folded are %q", got)
 	}
-	keeping(t, early).Apply(more.events[0])
-	early.Keep(false)
-	early.Keep(true)
-	if c, err := early.Changes(time.UnixMilli(start+200_000), time.Hour); err != nil ||
-		len(c.Orders) == 0 {
+	keeping(t, early)
+	for _, e := range new(script).whole(start+60_500, "fourth", "orders/8").
+		whole(start+120_500, "fifth", "orders/9").events {
+		e.Seq += 1000
+		early.Apply(e)
+	}
+	db = &saved{}
+	db.save(t, early, start+200_000)
+	for m, want := range map[int64]int{1: 3, 2: 2} {
+		var of struct {
+			Orders int `json:"orders"`
+		}
+		if err := json.Unmarshal(db.Minutes[start+m*60_000], &of); err != nil || of.Orders != want {
+			t.Errorf("minute %d has %d orders, want %d: %v", m, of.Orders, want, err)
+		}
+	}
+	// what nobody keeps is folded again
+	later := new(script).whole(start, "sixth", "orders/10").ticks(start + 9_000_000).events
+	for i, e := range later {
+		e.Seq = int64(5000 + i)
+		if early.Apply(e); i == 2 {
+			early.Keep(false)
+		}
+	}
+	if got := folded(early, "sixth"); len(got) != 1 {
+		t.Error("it is not folded")
+	}
+}
+
+// The rows of a first save: whole orders have none, and none goes.
+func TestAnOrderThatIsInOrderNeverHadARow(t *testing.T) {
+	t.Parallel()
+	j := keeping(t, ledger.NewJournal("orders"))
+	for _, e := range new(script).whole(start, "a", "orders/1").
+		job(start, added, "canary_1", "orders", "c", canary).
+		job(start, ledger.EventFailed, "canary_2", "orders", "d").
+		job(start, added, "canary_2", "orders", "d", canary).events {
+		j.Apply(e)
+	}
+	c, err := j.Changes(time.UnixMilli(start), time.Minute)
+	if err != nil || len(c.Gone)+len(c.Orders) != 0 || len(c.Minutes) != 1 || len(c.KnownJobs) != 1 ||
+		len(c.Known) != 6 {
 		t.Errorf("%+v, %v", c, err)
+	}
+	for i := range int64(3) { // nothing new of the canaries
+		j.Apply(ledger.Event{Seq: 90 + i, At: start, Type: ran, Order: "canary_1", Queue: "orders",
+			JobID: "c", Outcome: ledger.OutcomeCanary})
+	}
+	if c, err := j.Changes(time.UnixMilli(start), time.Minute); err != nil || len(c.Known) != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Every order that was open when its record was restored is found lost, when it is.
+func TestOrdersThatAreRestoredAreFoundLost(t *testing.T) {
+	t.Parallel()
+	s, db := new(script), &saved{}
+	for _, id := range []string{"a", "b", "c"} {
+		s.job(start, added, id, "orders", id).answered(start, id, 200)
+	}
+	j := s.fold("orders")
+	keeping(t, j)
+	db.save(t, j, start)
+	lost := func(j *ledger.Journal, now int64) int {
+		t.Helper()
+		c, err := j.Changes(time.UnixMilli(now), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(fmt.Sprintf("%s", slices.Collect(maps.Values(c.Orders))), "lost_at")
+	}
+	again := keeping(t, restored(t, db))
+	if n := lost(again, start+70_000); n != 3 {
+		t.Errorf("%d are lost", n)
+	}
+	fresh := keeping(t, s.fold("orders")) // it may not have read on yet
+	if n := lost(fresh, start+70_000); n != 0 {
+		t.Errorf("%d are lost at once", n)
+	}
+	if n := lost(fresh, start+70_000); n != 3 {
+		t.Errorf("%d are lost then", n)
 	}
 }
 
@@ -159,6 +234,8 @@ func TestADamagedRecordIsNotGoneOnFrom(t *testing.T) {
 			60_000: json.RawMessage(`{"orders":"x"}`)}}, "a minute of the order ledger is damaged"},
 		{"an order", ledger.JournalState{Orders: map[string]json.RawMessage{
 			"a": json.RawMessage(`{`)}}, `order "a" of the order ledger is damaged`},
+		{"an order without an id", ledger.JournalState{Orders: map[string]json.RawMessage{
+			"": json.RawMessage(`{`)}}, `order "" of the order ledger is damaged`},
 		{"another order's row", ledger.JournalState{Orders: map[string]json.RawMessage{
 			"a": json.RawMessage(`{"id":"b"}`)}}, `order "a" of the order ledger is damaged`},
 	} {
@@ -298,10 +375,23 @@ func TestWhatIsPromisedOrTookEffectIsNoCanary(t *testing.T) {
 				if tc.real && !calls {
 					want = 1
 				}
+				if restarts {
+					j.Keep(true)
+					db.save(t, j, start)
+					j = restored(t, db)
+				}
+				// what is added to it since has to take effect
+				j.Apply(ledger.Event{Seq: 3, At: start, Type: ledger.EventDelivery, Order: "c",
+					Status: 503})
+				j.Apply(ledger.Event{Seq: 4, At: start, Type: added, Order: "c", Queue: "refunds",
+					JobID: "2", OK: true})
 				if got := j.Summary(time.UnixMilli(start), time.Minute); got.Orders != want ||
-					got.Contradicted != want {
+					got.Contradicted != want || got.Rejected503 != want {
 					t.Errorf("%s, called a canary: %v, restarted: %v: %+v", tc.rule, calls, restarts,
 						got)
+				}
+				if got := j.Job("refunds", "2"); got.Canary == (want == 1) {
+					t.Errorf("%s, its later job: %+v", tc.rule, got)
 				}
 			}
 		}
@@ -333,13 +423,14 @@ func TestACanarysJobIsNoOrders(t *testing.T) {
 		}
 		tell(ledger.Event{Type: ledger.EventDelivery, Order: "canary_a", Status: 200, Canary: true})
 		facts("it has no job yet", ledger.Facts{})
+		tell(ledger.Event{Type: added, Order: "a", Queue: "orders", OK: true})
 		tell(ledger.Event{Type: added, Order: "canary_a", Queue: "orders", JobID: "1", OK: true,
 			Canary: true})
 		facts("a canary's", ledger.Facts{Known: true, Canary: true})
 		tell(ledger.Event{Type: added, Order: "b", Queue: "refunds", JobID: "1", OK: true})
 		tell(ledger.Event{Type: added, Order: "c", Queue: "orders", JobID: "1", OK: true})
 		facts("an order names it", ledger.Facts{Known: true})
-		if got := j.Summary(time.UnixMilli(start), time.Minute); got.Orders != 2 ||
+		if got := j.Summary(time.UnixMilli(start), time.Minute); got.Orders != 3 ||
 			!slices.Equal(got.ContradictedIDs, []string{"c"}) {
 			t.Errorf("restarts: %v: %+v", restarts, got)
 		}
