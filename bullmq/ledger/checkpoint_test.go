@@ -27,19 +27,34 @@ func starts(c ledger.Checkpoint) (out []int64) {
 func TestWindowsAreSavedFromWhenHistoryIsReadAndLeaveWhenTheyAreClosed(t *testing.T) {
 	t.Parallel()
 	l, at := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
-	l.Read(at, ledger.Reading{At: 600_000, Entries: entries(60_000, "resumed", "")})
+	l.Read(at, ledger.Reading{At: 600_000, Entries: append(entries(60_000, "resumed", ""),
+		append(entries(120_000, "resumed", ""), entries(605_000, "resumed", "")...)...)})
 	if c := l.Changes(); len(c.Cursors) != 1 || len(c.Windows) != 0 {
 		t.Errorf("of history, of which nothing is claimed: %+v", c)
 	}
-	l.Read(at, ledger.Reading{At: 600_000, End: true})
+	l.Read(at, ledger.Reading{At: 610_000, End: true, Added: 3, Last: ledger.Position{MS: 605_000}})
 	for _, tc := range []struct {
 		minute int64
 		want   []int64
 	}{{11, []int64{10, 11}}, {14, []int64{10, 11, 12, 13, 14}}, {15, []int64{13, 14, 15}},
 		{15, []int64{14, 15}}, {16, []int64{14, 15, 16}}} {
-		l.Read(at, ledger.Reading{At: tc.minute * 60_000, End: true})
-		if got := starts(l.Changes()); !slices.Equal(got, tc.want) {
+		l.Read(at, ledger.Reading{At: tc.minute * 60_000, End: true, Added: 3,
+			Last: ledger.Position{MS: 605_000}})
+		c := l.Changes()
+		if got := starts(c); !slices.Equal(got, tc.want) {
 			t.Errorf("minute %d: saved are %d, want %d", tc.minute, got, tc.want)
+		}
+		for _, w := range c.Windows {
+			want := ledger.Conclusive
+			switch w.From / 60_000 {
+			case 10:
+				want = ledger.Inconclusive
+			case tc.minute:
+				want = ledger.Running
+			}
+			if w.State != want || w.Entries != map[int64]int64{10: 1}[w.From/60_000] {
+				t.Errorf("minute %d: %+v", tc.minute, w)
+			}
 		}
 	}
 	if c := l.Changes(); len(c.Cursors)+len(c.Windows) != 0 {
@@ -137,7 +152,13 @@ func TestALifeThatBeganAgainKeepsItsRow(t *testing.T) {
 	s.add(at, "42")
 	read()
 	c := s.l.Changes()
-	if len(c.Ended) != 0 || len(c.Lives) != 1 || !c.Lives[0].Before {
+	if len(c.Ended) != 0 || len(c.Lives) != 1 || !c.Lives[0].Before || len(c.Done) != 1 {
 		t.Errorf("%+v", c)
+	}
+	// its second effect is none more to recognise
+	s.run(at, "42", "r")
+	s.rounds(5)
+	if n := len(s.db.done); n != 0 {
+		t.Errorf("%d more", n)
 	}
 }

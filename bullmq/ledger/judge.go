@@ -204,7 +204,7 @@ func (st *Streams) judge(now int64, life *Life, j Record) {
 			"ran (%s), although the application has no record of it", life.completions()))
 	}
 	for i, s := range life.Stays {
-		if s == nil || s.Added == 0 || !f.Known {
+		if s == nil || s.Added == 0 {
 			continue
 		}
 		if f.Sent != [4]bool{} && !f.Sent[i] {

@@ -166,7 +166,56 @@ var sentences = []struct {
 		s.ran("7", lane(ledger.Source, false))
 		s.missed(lane(ledger.Target, true))
 		s.forget(lane(ledger.Target, true), "7")
+		s.rounds(70)
 	}, nil},
+	{"it is gone, for certain, although the record tells of an effect", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
+		s.add(lane(ledger.Source, false), "7")
+		s.round(100)
+		s.forget(lane(ledger.Source, false), "7")
+	}, []string{"loss: ...on source, then neither its data nor its id is on the server"}},
+	{"an older app's copy, which does not say that it is one", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		s.add(lane(ledger.Target, true), "7")
+		s.completes(lane(ledger.Source, false), "7", "")
+		s.completes(lane(ledger.Target, true), "7", "")
+	}, nil},
+	{"its copy too, and twice itself", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.add(lane(ledger.Source, false), "7")
+		s.add(lane(ledger.Target, true), "7")
+		s.completes(lane(ledger.Source, false), "7", "")
+		s.completes(lane(ledger.Source, false), "7", "")
+		s.completes(lane(ledger.Target, true), "7", "")
+	}, []string{"double: completed 2 times: 2 on source"}},
+	{"nobody knows it: it ran on one side and failed on the other", func(s *stage) {
+		s.add(lane(ledger.Target, false), "7")
+		s.event(lane(ledger.Target, false), "failed", "7")
+		s.lanes[lane(ledger.Target, false)].state["7"] = "failed"
+		s.ran("7", lane(ledger.Source, false))
+	}, []string{"ghost: ran (1 on source), although the application has no record of it"}},
+	{"it waits on both sides", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		for _, side := range []string{ledger.Source, ledger.Target} {
+			s.event(lane(side, false), "added", "7")
+			s.lanes[lane(side, false)].hash["7"], s.lanes[lane(side, false)].state["7"] = true, "wait"
+			s.lanes[lane(side, false)].id++
+		}
+		s.round(70_000)
+	}, []string{"late: ...the limit is 1m0s: waiting on source; waiting on target"}},
+	{"it ran on one side and waits on the other", func(s *stage) {
+		s.facts("7", ledger.Facts{Known: true, Sent: everywhere})
+		s.ran("7", lane(ledger.Source, false))
+		s.event(lane(ledger.Target, false), "added", "7")
+		s.lanes[lane(ledger.Target, false)].hash["7"] = true
+		s.lanes[lane(ledger.Target, false)].state["7"] = "wait"
+		s.lanes[lane(ledger.Target, false)].id++
+		s.round(70_000)
+		if lives, _ := s.l.Find("7"); len(lives) != 1 || !lives[0].Open() {
+			s.t.Errorf("what waits is closed: %+v", lives)
+		}
+	}, []string{"late: ...the limit is 1m0s: waiting on target"}},
 	{"it is gone after entries were missed, and took effect", func(s *stage) {
 		s.vanished(ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
 	}, nil},
@@ -321,6 +370,115 @@ func TestNothingIsJudgedBeforeEverybodyHasHadTheirSay(t *testing.T) {
 		c.Exceptions[0].Verdict != ledger.Late {
 		t.Errorf("%+v", c)
 	}
+	// one of whose lanes somebody knows is judged by it
+	l = ledger.RestoreStreams(proofOptions, ledger.Checkpoint{
+		Cursors: []ledger.Cursor{{Lane: source, At: s.now, ReadAt: s.now, Based: true}},
+		Lives: []ledger.Life{{Queue: queueName, Job: "1", Stays: [4]*ledger.Stay{
+			{State: "removed", At: s.now - 9000, AddedAt: 5000},
+			{State: "completed", At: s.now - 9000, AddedAt: 3000}, {State: "failed", At: s.now - 9000}}}}})
+	l.Judge(s.now, s.now, s.rec)
+	// an older version did not save when it began
+	if c := l.Changes(); len(c.Ended) != 1 || len(c.Exceptions) != 1 || c.Exceptions[0].Began != 3000 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// The history that a lane brings with it, when its stream was copied, tells of known runs by
+// the same entries; another entry is another run.
+func TestACopiedEntryIsTheSameRunWhileTheJobIsStillOpen(t *testing.T) {
+	t.Parallel()
+	add, end := one(at(599_000, 0), "added", "7"), one(at(599_500, 3), "completed", "7")
+	again := one(at(599_500, 4), "completed", "7")
+	caught := end
+	caught.Outcome = ledger.OutcomeSuppressed
+	source, target := lane(ledger.Source, false), lane(ledger.Target, false)
+	for _, tc := range []struct {
+		rule        string
+		first, copy ledger.Lane
+		is, copied  []ledger.Entry
+		runs        int
+	}{
+		{"the same entry", source, target, []ledger.Entry{add, end}, []ledger.Entry{add, end}, 1},
+		{"the same entry, the other way", target, source, []ledger.Entry{add, end},
+			[]ledger.Entry{add, end}, 1},
+		{"another entry", source, target, []ledger.Entry{add, end}, []ledger.Entry{add, again}, 2},
+		{"two entries, of which one is known", source, target, []ledger.Entry{add, end},
+			[]ledger.Entry{add, end, again}, 2},
+		{"it has not ended where it is", source, target, []ledger.Entry{add},
+			[]ledger.Entry{add, end}, 1},
+		{"the entry is of a run that did nothing", source, target, []ledger.Entry{add, caught},
+			[]ledger.Entry{add, end}, 1},
+		{"a copy's lane knows nothing of runs", lane(ledger.Source, true), target,
+			[]ledger.Entry{add, end}, []ledger.Entry{add, end}, 1},
+	} {
+		s := ledger.NewStreams(ledger.Options{})
+		s.Read(tc.first, ledger.Reading{At: 500_000, End: true})
+		s.Read(tc.first, ledger.Reading{At: 600_000, End: true, Entries: tc.is,
+			First: add.At, Last: tc.is[len(tc.is)-1].At, Added: int64(len(tc.is)), Adds: 1})
+		s.Read(tc.copy, ledger.Reading{At: 600_000, End: true, Entries: tc.copied, First: add.At,
+			Last: tc.copied[len(tc.copied)-1].At, Added: int64(len(tc.copied)), Adds: 1})
+		lives, _ := s.Find("7")
+		runs := 0
+		for i, stay := range lives[0].Stays {
+			if stay != nil && i%2 == 0 {
+				runs += stay.Completed
+			}
+		}
+		if runs != tc.runs {
+			t.Errorf("%s: %d runs, want %d", tc.rule, runs, tc.runs)
+		}
+	}
+}
+
+// What was late has ended when it ran on either side; that its copy did says nothing.
+func TestOnlyAnOrdersOwnEndSettlesThatItWasLate(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule string
+		on   ledger.Lane
+		ends func(*stage, ledger.Lane)
+		want bool
+	}{
+		{"it ran on the source", lane(ledger.Source, false), func(s *stage, at ledger.Lane) {
+			s.run(at, "7", "r")
+		}, true},
+		{"it ran on the target", lane(ledger.Target, false), func(s *stage, at ledger.Lane) {
+			s.run(at, "7", "r")
+		}, true},
+		{"its copy ran, and it was removed", lane(ledger.Source, false),
+			func(s *stage, at ledger.Lane) {
+				s.run(lane(ledger.Target, true), "7", "r")
+				s.forget(at, "7")
+				s.event(at, "removed", "7")
+			}, false},
+		{"its worker's side was not primary", lane(ledger.Source, false),
+			func(s *stage, at ledger.Lane) { s.completes(at, "7", ledger.OutcomeMisrouted) }, false},
+	} {
+		s := openStage(t, 1)
+		s.knows("7")
+		s.add(tc.on, "7")
+		s.add(lane(ledger.Target, true), "7")
+		s.round(70_000)
+		tc.ends(s, tc.on)
+		s.rounds(70)
+		if e := s.exception(ledger.Late, "7"); e.Job == "" || (e.SettledBy != "") != tc.want {
+			t.Errorf("%s: %+v", tc.rule, e)
+		}
+	}
+}
+
+// What the record proves is settled once.
+func TestWhatIsSettledIsSettledOnce(t *testing.T) {
+	t.Parallel()
+	s := openStage(t, 1)
+	s.fault(ledger.Late)
+	s.facts("42", ledger.Facts{Known: true, Acknowledged: true, Applied: 1})
+	s.rounds(2)
+	since := s.exception(ledger.Late, "42").SettledAt
+	s.rounds(5)
+	if e := s.exception(ledger.Late, "42"); since == 0 || e.SettledAt != since {
+		t.Errorf("settled at %d, then: %+v", since, e)
+	}
 }
 
 // Each lane that a job was on counts its end, and its retries.
@@ -368,16 +526,18 @@ func TestWhatIsWrongIsToldOnceUntilItIsSettled(t *testing.T) {
 	for _, job := range []string{"a", "b", "c"} {
 		s.l.Asked(lane(ledger.Source, false), job, false)
 		s.event(lane(ledger.Source, false), "added", job)
-		s.event(lane(ledger.Source, false), "completed", job, "returnvalue", `{"outcome":"suppressed"}`)
+		s.event(lane(ledger.Source, false), "completed", job)
 	}
 	s.rounds(5)
 	for _, e := range s.l.Open() {
-		if e.At != found[e.Job] {
+		if e.Verdict == ledger.Ghost && (e.At != found[e.Job] || e.Runs != 1 || e.Before) ||
+			e.Verdict == ledger.Double && (e.Runs != 2 || !e.Before) {
 			t.Errorf("told again: %+v", e)
 		}
 	}
 	for _, job := range []string{"a", "b", "c"} {
-		s.facts(job, ledger.Facts{Known: true, Acknowledged: true, Applied: 1, Sent: everywhere})
+		s.facts(job, ledger.Facts{Known: true, Acknowledged: true, Applied: 1, Caught: 1,
+			Sent: everywhere})
 	}
 	s.rounds(1)
 	settled := map[string]int64{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Stay is what one lane saw of one job. Times are unix ms by that server's clock.
@@ -158,12 +159,7 @@ func (l *Life) where() string {
 	return cmp.Or(trim(out), "nowhere open")
 }
 
-func trim(s string) string {
-	if len(s) > 2 {
-		return s[:len(s)-2]
-	}
-	return s
-}
+func trim(s string) string { return strings.TrimSuffix(s, "; ") }
 
 func (l *Life) completions() string {
 	out := ""
@@ -187,7 +183,7 @@ func (l *Life) ends() string {
 
 func (l *Life) results() (real, shadow string, differ bool) {
 	for i, s := range l.Stays {
-		if s == nil || s.Result == "" {
+		if s == nil {
 			continue
 		}
 		if i%2 == 1 {

@@ -116,6 +116,10 @@ func TestAReadingSaysWhatItCannotTell(t *testing.T) {
 			r.Entries = []ledger.Entry{one(later.At, "waiting", "1")}
 			r.Added, r.Last = 2, later.At
 		}, ""},
+		{"a moved job's number is older than what was given out", func(r *ledger.Reading) {
+			r.Entries = []ledger.Entry{one(later.At, "waiting", "0")}
+			r.Added, r.Last, r.Jobs = 2, later.At, 2
+		}, ""},
 		{"a moved job's id is no number that BullMQ gives out", func(r *ledger.Reading) {
 			r.Entries = []ledger.Entry{one(later.At, "waiting", "9999999999999999")}
 			r.Added, r.Last, r.Jobs, r.Adds = 2, later.At, 2, 9999999999999999
@@ -223,6 +227,9 @@ func TestOfAnotherHistoryOnlyWhatIsNewIsRead(t *testing.T) {
 			c.Uncompared != (ledger.Uncompared{}) || len(c.Gaps) != 1 {
 			t.Errorf("restarts: %v: %+v", restarts, c)
 		}
+		if strings.Contains(c.Gaps[0].Why, "trimmed") || strings.Contains(c.Gaps[0].Why, "rose") {
+			t.Errorf("restarts: %v: what is of another history was compared: %+v", restarts, c.Gaps)
+		}
 		if lives := livesOf(db); !slices.Equal(lives, []string{"orders 1", "orders 10"}) {
 			t.Errorf("restarts: %v: %q", restarts, lives)
 		}
@@ -232,6 +239,57 @@ func TestOfAnotherHistoryOnlyWhatIsNewIsRead(t *testing.T) {
 		if c := db.cursors[on]; len(c.Gaps) != 1 {
 			t.Errorf("restarts: %v, told again: %+v", restarts, c.Gaps)
 		}
+	}
+}
+
+// A server whose run id nobody knew before is no other.
+func TestAServerThatTellsItsRunIdLaterIsNoOther(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
+	a, b := one(at(599_000, 0), "added", "1"), one(at(601_000, 1), "active", "1")
+	s.Read(on, ledger.Reading{At: 600_000, End: true, First: a.At, Last: a.At, Added: 1, Adds: 1,
+		Jobs: 1, Entries: []ledger.Entry{a}})
+	s.Read(on, ledger.Reading{At: 602_000, End: true, First: b.At, Last: b.At, Added: 2, Adds: 1,
+		Jobs: 1, Server: "B", Entries: []ledger.Entry{b}})
+	if gaps := s.Gaps(); len(gaps) != 0 {
+		t.Errorf("%+v", gaps)
+	}
+}
+
+// Jobs that were not followed are a doubt, from when they came on, whatever else is.
+func TestJobsThatAreNotFollowedAreADoubt(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{Open: 1}), lane(ledger.Source, false)
+	three := []ledger.Entry{one(at(599_000, 0), "added", "1"), one(at(599_000, 1), "added", "2"),
+		one(at(599_000, 2), "added", "3")}
+	s.Read(on, ledger.Reading{At: 600_000, End: true, First: three[0].At, Last: three[2].At, Added: 3,
+		Adds: 3, Jobs: 3, Entries: three})
+	gaps := s.Gaps()
+	if len(gaps) != 1 || gaps[0].From != 600_000 ||
+		gaps[0].Why != "2 jobs were not followed: 1 are open already" {
+		t.Errorf("%+v", gaps)
+	}
+	other := one(at(599_000, 2), "failed", "9")
+	s.Read(on, ledger.Reading{At: 800_000, End: true, First: at(1, 0), Last: at(700_000, 0), Added: 9,
+		Cursor: &other, Entries: []ledger.Entry{one(at(700_000, 0), "added", "5")}})
+	if gaps = s.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Why, "; the stream is another") {
+		t.Errorf("%+v", gaps)
+	}
+}
+
+// Fewer entries than were read, with the one that was read last: what comes is of this history.
+func TestFewerEntriesAreADoubtOfTheSameHistory(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
+	a, b := one(at(590_000, 0), "added", "1"), one(at(599_000, 0), "completed", "1")
+	s.Read(on, ledger.Reading{At: 600_000, End: true, First: a.At, Last: a.At, Added: 1, Adds: 1,
+		Jobs: 1, Entries: []ledger.Entry{a}})
+	s.Read(on, ledger.Reading{At: 602_000, End: true, First: a.At, Last: b.At, Added: 1, Adds: 1,
+		Cursor: &a, Entries: []ledger.Entry{b}})
+	lives, _ := s.Find("1")
+	if gaps := s.Gaps(); len(gaps) != 1 || lives[0].Stays[0].Completed != 1 ||
+		lives[0].Stays[0].Unsure {
+		t.Errorf("%+v, %+v", gaps, lives[0].Stays[0])
 	}
 }
 
@@ -328,6 +386,12 @@ func TestWhatIsKeptOfGapsHasABound(t *testing.T) {
 		t.Errorf("%d gaps, the last %+v", len(gaps), gaps[len(gaps)-1])
 	}
 	// the same reason is said once
+	s, _ = doubts(0, 700_000, 702_000)
+	for _, w := range s.Changes().Windows {
+		if w.From == 660_000 && len(w.Reasons) != 1 {
+			t.Errorf("%+v", w)
+		}
+	}
 	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
 	s.Read(on, ledger.Reading{At: 600_000, End: true, Last: at(1, 1), Added: -1})
 	for i := range int64(3) {
