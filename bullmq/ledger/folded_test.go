@@ -333,3 +333,24 @@ func TestAnOrderOfTooManyJobsIsAContradiction(t *testing.T) {
 		t.Errorf("a hundred: %+v", sum)
 	}
 }
+
+// A minute that an older version saved without times does not get any by an order that comes
+// later: it may be cut anywhere.
+func TestAMinuteWithoutTimesGetsNone(t *testing.T) {
+	t.Parallel()
+	db := &saved{}
+	db.save(t, keeping(t, new(script).whole(start+1000, "a", "orders/1").fold("orders")), start)
+	for m, row := range db.Minutes {
+		db.Minutes[m] = []byte(strings.ReplaceAll(string(row), "alone_", "no_"))
+	}
+	j := keeping(t, restored(t, db))
+	for i, e := range new(script).whole(start+2000, "b", "orders/2").events {
+		e.Seq = int64(90 + i)
+		j.Apply(e)
+	}
+	db.save(t, j, start)
+	got := restored(t, db).Window(start+5000, 0, time.UnixMilli(start+9000), time.Minute)
+	if got.Cut != 2 {
+		t.Errorf("%d may be in the window, want both", got.Cut)
+	}
+}

@@ -66,6 +66,9 @@ type comparer struct {
 	shapes map[string]string // shape of a key -> type of the last such key
 }
 
+// sideNames tell which server an error is about.
+var sideNames = [2]string{"source", "target"}
+
 // finding is the result of comparing a key.
 type finding string
 
@@ -117,26 +120,21 @@ func (c *comparer) compare(ctx context.Context, o CompareOptions) error {
 // source was found there, and both hold the same number. A key that expired and was
 // not removed yet would count, but SCAN on a master removes those it meets.
 func (c *comparer) covered(ctx context.Context) (bool, error) {
-	if len(c.again) > 0 ||
-		c.report.Missing+c.report.Value+c.report.Expiry+c.report.Expired > 0 {
+	if len(c.again) > 0 {
 		return false, nil
 	}
 	for i, cl := range c.sides {
 		n, err := cl.DBSize(ctx).Result()
 		if err != nil {
-			return false, redisconn.Explain(err)
+			return false, fmt.Errorf("%s: %w", sideNames[i], redisconn.Explain(err))
 		}
 		if n != c.report.Keys {
 			return false, nil
 		}
-		if i == 0 {
-			info, err := cl.Info(ctx, "replication").Result()
-			if err == nil && strings.Contains(info, "role:slave") {
-				return false, nil // a replica waits for its master to remove expired keys
-			}
-		}
 	}
-	return true, nil
+	// A replica waits for its master to remove expired keys. One that does not tell may be one.
+	info, err := c.sides[0].Info(ctx, "replication").Result()
+	return err == nil && strings.Contains(info, "role:master"), nil
 }
 
 // forth looks at every key of the source.

@@ -35,9 +35,12 @@ func (c *comparer) each(
 	names := make(chan []string, 2*c.Workers)
 	g.Go(func() error {
 		defer close(names)
-		return scan(ctx, c.sides[side], c.Pacer, func(keys []string) error {
+		if err := scan(ctx, c.sides[side], c.Pacer, func(keys []string) error {
 			return send(ctx, names, keys)
-		})
+		}); err != nil {
+			return fmt.Errorf("%s: %w", sideNames[side], err)
+		}
+		return nil
 	})
 	for range c.Workers {
 		g.Go(func() error {
@@ -91,7 +94,7 @@ func (c *comparer) compareBatch(
 		}
 		known, err := kindsOf(ctx, c.sides[0], wrong)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("source: %w", err)
 		}
 		var plain []string
 		kinds = kinds[:0]
@@ -147,7 +150,7 @@ func (c *comparer) readBoth(
 	for side := range 2 {
 		g.Go(func() error {
 			if err := c.readSide(ctx, side, w.replies[side], keys, kinds); err != nil {
-				return fmt.Errorf("%s: %w", [2]string{"source", "target"}[side], err)
+				return fmt.Errorf("%s: %w", sideNames[side], err)
 			}
 			return nil
 		})

@@ -31,12 +31,12 @@ func (c *comparer) judgeLarge(ctx context.Context, key string) (finding, error) 
 			return "", err
 		}
 		known, err := kindsOf(ctx, cl, []string{key})
-		if err != nil {
-			return "", err
+		if err == nil {
+			kinds[side] = known[key]
+			at[side], err = expiryOf(ctx, cl, c.absolute[side], key)
 		}
-		kinds[side] = known[key]
-		if at[side], err = expiryOf(ctx, cl, c.absolute[side], key); err != nil {
-			return "", err
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", sideNames[side], err)
 		}
 	}
 	switch {
@@ -101,19 +101,20 @@ func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error
 	for side, cl := range c.sides {
 		var err error
 		if n[side], err = cl.Do(ctx, length, key).Int64(); err != nil {
-			return false, redisconn.Explain(err)
+			return false, fmt.Errorf("%s: %w", sideNames[side], redisconn.Explain(err))
 		}
 	}
 	if n[0] != n[1] {
 		return false, nil
 	}
 	at := 0
+	var theirs error // the target's
 	err := walk(ctx, c.sides[0], c.Pacer, kind, key, func(parts [][]byte) error {
 		if err := c.Target(ctx, 1); err != nil {
 			return err
 		}
 		same, err := c.sameChunk(ctx, kind, key, at, parts)
-		if err == nil && !same {
+		if theirs = err; err == nil && !same {
 			err = errDiffers
 		}
 		if err == nil && c.see != nil {
@@ -124,10 +125,15 @@ func (c *comparer) sameLarge(ctx context.Context, kind, key string) (bool, error
 		}
 		return err
 	})
-	if errors.Is(err, errDiffers) {
+	switch {
+	case errors.Is(err, errDiffers):
 		return false, nil
+	case theirs != nil:
+		return false, fmt.Errorf("target: %w", err)
+	case err != nil:
+		return false, fmt.Errorf("source: %w", err)
 	}
-	return err == nil, err
+	return true, nil
 }
 
 func (c *comparer) sameChunk(
@@ -195,7 +201,7 @@ func (c *comparer) sameStream(ctx context.Context, key string) (bool, error) {
 			return false, nil
 		}
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("%s: %w", sideNames[side], err)
 		}
 	}
 	if !info[0].equal(info[1]) {
@@ -246,7 +252,7 @@ func (c *comparer) sameSequence(
 	for side := range sums {
 		sums[side] = newSequence()
 		if err := read(side, sums[side].add); err != nil {
-			return false, err
+			return false, fmt.Errorf("%s: %w", sideNames[side], err)
 		}
 	}
 	return sums[0].sum() == sums[1].sum(), nil

@@ -3,10 +3,13 @@ package keycopy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // judge compares the i-th key of a batch.
@@ -29,7 +32,8 @@ func (c *comparer) judge(w *pair, i int, kind string, now [2]int64) (finding, er
 		if raw[side][0] == '-' {
 			failed[side] = errorText(raw[side])
 			if !strings.HasPrefix(failed[side], "WRONGTYPE") {
-				return "", errors.New(failed[side])
+				return "", fmt.Errorf("%s: %w", sideNames[side],
+					redisconn.Explain(errors.New(failed[side])))
 			}
 		}
 	}

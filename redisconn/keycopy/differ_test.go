@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
+	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
 
 // a change of one key of the target, by the type that the key has; what it is found as.
@@ -293,47 +294,98 @@ func TestTimesLeftAreComparedWithinASecond(t *testing.T) {
 	}
 }
 
+// limited is a client of an account that may do all but one command.
+func limited(t *testing.T, s *redistest.Server, denied string) redis.UniversalClient {
+	t.Helper()
+	if err := s.Client().Do(t.Context(), "ACL", "SETUSER", "limited", "reset", "on", ">pw", "~*",
+		"&*", "+@all", "-"+denied).Err(); err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), Username: "limited", Password: "pw",
+		DisableIdentity: true, MaxRetries: -1, Protocol: 2})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 // What cannot be read is an error that says on which side, and never a difference.
 func TestAComparisonThatCannotReadAKeyIsAnError(t *testing.T) {
 	t.Parallel()
 	a, b := server(t), server(t)
 	kinds := fill(t, a.Client(), rand.New(rand.NewPCG(1, 1)), true)
 	restoreAll(t, a.Client(), b.Client(), kinds)
-	a.Client().Set(t.Context(), "number", "5", 0) // so that not all is covered
-	limited := func(s interface {
-		Client() redis.UniversalClient
-		Addr() string
-	}, denied string,
-	) redis.UniversalClient {
-		t.Helper()
-		rules := []any{"ACL", "SETUSER", "limited", "reset", "on", ">pw", "~*", "&*", "+@all",
-			"-" + denied}
-		if err := s.Client().Do(t.Context(), rules...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		c := redis.NewClient(&redis.Options{Addr: s.Addr(), Username: "limited", Password: "pw",
-			DisableIdentity: true, MaxRetries: -1})
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}
+	equal := map[string]bool{"dbsize": true}
 	for side, commands := range [][]string{
 		{"dbsize", "hgetall", "scan", "exists", "type", "strlen", "getrange", "llen", "lrange", "hlen",
 			"hscan", "scard", "sscan", "zcard", "zscan", "xinfo", "xrange", "xpending", "get",
 			"smembers", "zrange"},
-		{"ping", "hgetall", "scan", "type", "strlen", "getrange", "llen", "lrange", "hlen", "hmget",
+		{"ping", "dbsize", "hgetall", "scan", "type", "strlen", "getrange", "llen", "lrange", "hlen", "hmget",
 			"scard", "smismember", "zcard", "zmscore", "xinfo", "xrange", "xpending"},
 	} {
 		for _, denied := range commands {
 			from, to := a.Client(), b.Client()
-			if side == 0 {
-				from = limited(a, denied)
+			if !equal[denied] { // so that the target may hold more
+				from.Set(t.Context(), "number", "5", 0)
 			} else {
-				to = limited(b, denied)
+				from.Del(t.Context(), "number")
+			}
+			if side == 0 {
+				from = limited(t, a, denied)
+			} else {
+				to = limited(t, b, denied)
 			}
 			if r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{}); err == nil ||
-				!strings.Contains(err.Error(), "compare: ") {
+				!strings.HasPrefix(err.Error(), "compare: ") ||
+				!strings.Contains(err.Error(), []string{"source: ", "target: "}[side]) ||
+				!strings.Contains(err.Error(), denied) {
 				t.Errorf("side %d without %s: %+v, %v", side, denied, r, err)
 			}
+		}
+	}
+}
+
+// The target is searched for keys of its own, unless there can be none.
+func TestTheTargetIsSearchedWhereItMayHoldMore(t *testing.T) {
+	t.Parallel()
+	src, dst, master := server(t), server(t), server(t)
+	from, to := src.Client(), dst.Client()
+	for _, tc := range []struct {
+		rule     string
+		prepare  func()
+		searched bool
+	}{
+		{"both hold the same", func() {}, false},
+		{"the target holds one more", func() { to.Set(t.Context(), "c", "v", 0) }, true},
+		{"the source holds one more", func() { from.Set(t.Context(), "c", "v", 0) }, true},
+		{"one is exchanged", func() { to.Rename(t.Context(), "b", "c") }, true},
+		{"one differs", func() { to.Set(t.Context(), "b", "w", 0) }, true},
+		{"the source may be a replica", func() {
+			from = limited(t, src, "info")
+		}, true},
+		{"the source is a replica", func() {
+			master.Client().MSet(t.Context(), "a", "v", "b", "v")
+			from = src.Client()
+			from.Do(t.Context(), "REPLICAOF", master.Host, master.Port)
+			redistest.Eventually(t, time.Minute, func() error {
+				if n := from.DBSize(t.Context()).Val(); n != 2 || !strings.Contains(
+					from.Info(t.Context(), "replication").Val(), "master_link_status:up") {
+					return fmt.Errorf("%d keys", n)
+				}
+				return nil
+			})
+		}, true},
+	} {
+		from.FlushAll(t.Context())
+		to.FlushAll(t.Context())
+		from.MSet(t.Context(), "a", "v", "b", "v")
+		to.MSet(t.Context(), "a", "v", "b", "v")
+		tc.prepare()
+		to.ConfigResetStat(t.Context())
+		if _, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{}); err != nil {
+			t.Fatalf("%s: %v", tc.rule, err)
+		}
+		stats := to.Info(t.Context(), "commandstats").Val()
+		if got := strings.Contains(stats, "cmdstat_scan:"); got != tc.searched {
+			t.Errorf("%s: it was searched: %v", tc.rule, got)
 		}
 	}
 }
