@@ -216,6 +216,11 @@ var sentences = []struct {
 			s.t.Errorf("what waits is closed: %+v", lives)
 		}
 	}, []string{"late: ...the limit is 1m0s: waiting on target"}},
+	{"the copy of what nobody knows is gone after entries were missed", func(s *stage) {
+		s.add(lane(ledger.Target, true), "7")
+		s.missed(lane(ledger.Target, true))
+		s.forget(lane(ledger.Target, true), "7")
+	}, nil},
 	{"it is gone after entries were missed, and took effect", func(s *stage) {
 		s.vanished(ledger.Facts{Known: true, Sent: everywhere, Applied: 1})
 	}, nil},

@@ -199,3 +199,18 @@ func TestAnOrderIsFoundByItsJobOfAnyQueue(t *testing.T) {
 		}
 	}
 }
+
+// ... and after a restart, when nothing has happened yet.
+func TestAnOrderIsFoundByItsJobAfterARestart(t *testing.T) {
+	t.Parallel()
+	db := &saved{}
+	j := new(script).whole(start, "a", "orders/1").whole(start, "b", "refunds/2").fold("orders",
+		"refunds")
+	db.save(t, keeping(t, j), start)
+	j = restored(t, db)
+	for _, id := range []string{"1", "2"} {
+		if got, ok := j.Find(id); !ok || !got.Folded {
+			t.Errorf("%s: %+v, %v", id, got, ok)
+		}
+	}
+}

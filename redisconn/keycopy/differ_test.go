@@ -2,6 +2,7 @@ package keycopy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/switchyard-dev/switchyard/redisconn"
 	"github.com/switchyard-dev/switchyard/redisconn/keycopy"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
@@ -387,5 +389,109 @@ func TestTheTargetIsSearchedWhereItMayHoldMore(t *testing.T) {
 		if got := strings.Contains(stats, "cmdstat_scan:"); got != tc.searched {
 			t.Errorf("%s: it was searched: %v", tc.rule, got)
 		}
+	}
+}
+
+// gated compares two databases of two small keys and a large one, and has something done each
+// time that it may be told to wait, one after the other. It gives how often it was asked.
+func gated(
+	t *testing.T, from, to redis.UniversalClient, do func(n int) error,
+) (redisconn.CompareReport, int, error) {
+	t.Helper()
+	n := 0
+	r, err := keycopy.Compare(t.Context(), from, to, keycopy.CompareOptions{
+		Pace: keycopy.Pace{Workers: 1, Gate: func(context.Context) error {
+			n++
+			return do(n)
+		}}})
+	return r, n, err
+}
+
+// Whenever a writer's change arrives, and whenever the comparison is ended: what is the same at
+// last is the same, and what was not looked at to its end is not.
+func TestAChangeOrAnEndAtAnyMomentOfAComparison(t *testing.T) {
+	t.Parallel()
+	from, to := server(t).Client(), server(t).Client()
+	ctx, large := t.Context(), strings.Repeat("x", big)
+	reset := func() {
+		for _, c := range []redis.UniversalClient{from, to} {
+			c.FlushAll(ctx)
+			c.MSet(ctx, "a", "1", "b", "2", "large", large)
+		}
+	}
+	for rule, tc := range map[string]struct {
+		before, then func(c redis.UniversalClient) error
+	}{
+		"a key more": {nil, func(c redis.UniversalClient) error {
+			return c.Set(ctx, "c", "3", 0).Err()
+		}},
+		"a key less": {nil, func(c redis.UniversalClient) error { return c.Del(ctx, "b").Err() }},
+		"a value": {nil, func(c redis.UniversalClient) error {
+			return c.Set(ctx, "b", "3", 0).Err()
+		}},
+		"a large value": {nil, func(c redis.UniversalClient) error {
+			return c.Set(ctx, "large", large+"y", 0).Err()
+		}},
+		"another type": {nil, func(c redis.UniversalClient) error {
+			c.Del(ctx, "b")
+			return c.HSet(ctx, "b", "f", "v").Err()
+		}},
+	} {
+		for ahead, follow := range map[redis.UniversalClient]redis.UniversalClient{from: to, to: from} {
+			for at, asks := 1, 2; at <= asks; at++ {
+				reset()
+				if err := tc.then(ahead); err != nil {
+					t.Fatal(err)
+				}
+				var r redisconn.CompareReport
+				var err error
+				r, asks, err = gated(t, from, to, func(n int) error {
+					if n != at {
+						return nil
+					}
+					return tc.then(follow)
+				})
+				if at <= asks && (err != nil || !r.Same || len(r.Differences) != 0) {
+					t.Errorf("%s, which arrives at %d of %d: %+v, %v", rule, at, asks, r, err)
+				}
+			}
+		}
+		stop := errors.New("enough")
+		for at, asks := 1, 2; at <= asks; at++ {
+			reset()
+			if err := tc.then(to); err != nil {
+				t.Fatal(err)
+			}
+			var r redisconn.CompareReport
+			var err error
+			r, asks, err = gated(t, from, to, func(n int) error {
+				if n >= at {
+					return stop
+				}
+				return nil
+			})
+			if at <= asks && (!errors.Is(err, stop) || r.Same) {
+				t.Errorf("%s, ended at %d of %d: %+v, %v", rule, at, asks, r, err)
+			}
+		}
+	}
+	// a key that is gone from both meanwhile is none, and is told apart
+	expired := int64(0)
+	for at, asks := 1, 2; at <= asks; at++ {
+		reset()
+		var r redisconn.CompareReport
+		var err error
+		r, asks, err = gated(t, from, to, func(n int) error {
+			if n != at {
+				return nil
+			}
+			return errors.Join(from.Del(ctx, "b").Err(), to.Del(ctx, "b").Err())
+		})
+		if expired += r.Expired; err != nil || !r.Same || r.Expired+r.Keys > 3 || r.Keys < 2 {
+			t.Errorf("gone at %d of %d: %+v, %v", at, asks, r, err)
+		}
+	}
+	if expired == 0 {
+		t.Error("no key was gone from both")
 	}
 }
