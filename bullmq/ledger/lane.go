@@ -353,8 +353,8 @@ func (ln *lane) base(r Reading) {
 // raise follows the id counter when a job arrives that was moved here: an id that BullMQ
 // would give out again raises it.
 func (ln *lane) raise(job string) {
-	id, err := strconv.ParseInt(job, 10, 64)
-	if err == nil && len(job) <= 15 && ln.Based && id > ln.BaseAdds+ln.Adds {
+	id, _ := strconv.ParseInt(job, 10, 64) // what is no number raises nothing
+	if len(job) <= 15 && id > ln.BaseAdds+ln.Adds {
 		ln.BaseAdds = id - ln.Adds
 	}
 }

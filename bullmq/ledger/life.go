@@ -216,7 +216,7 @@ func (s *Stay) step(e Entry, state string) {
 		s.At = e.At.MS
 		return
 	}
-	if state == "removed" && !s.open() && s.State != "" {
+	if state == "removed" && !s.open() {
 		return // its end was seen already: this only cleans up history
 	}
 	s.State, s.At, s.Due, s.Unsure = state, e.At.MS, e.Due, false

@@ -81,7 +81,7 @@ func (st *Streams) Seen(at Lane, job string, now int64, look Look) {
 		}
 		st.silent(ln)
 	case look.Hash && look.State != "":
-		if s.Unsure && look.State != "completed" && look.State != "failed" {
+		if s.Unsure {
 			s.State, s.Unsure = look.State, false
 		}
 		return
@@ -171,7 +171,7 @@ func scheduler(job string) string {
 
 // unasked reports whether it is still to be found out if a scheduler made the job.
 func (st *Streams) unasked(life *Life) bool {
-	if life.Scheduled || life.Asked || scheduler(life.Job) == "" {
+	if life.Asked || scheduler(life.Job) == "" {
 		return false
 	}
 	for i, s := range life.Stays {
@@ -226,8 +226,8 @@ func AskScheduled(
 	out := make(map[string]bool, len(jobs))
 	for i, id := range jobs {
 		fields, err := own[i].Result()
-		if err == nil && in[i].Err() != nil && !errors.Is(in[i].Err(), redis.Nil) {
-			err = in[i].Err()
+		if e := in[i].Err(); err == nil && !errors.Is(e, redis.Nil) {
+			err = e
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", id, redisconn.Explain(err))

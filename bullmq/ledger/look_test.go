@@ -60,6 +60,12 @@ func TestJobsWithoutNewsAreLookedUpTheLongestWaitingFirst(t *testing.T) {
 		Entries: []ledger.Entry{one(at(599_000, 0), "added", "m")}, Last: at(599_000, 0), Added: 1,
 		Adds: 1, Jobs: 1})
 	overdue(s, on, 720_000, 9, "c")
+	// what entries were missed of is looked up at once
+	s, on = openJobs(0, "a")
+	overdue(s, on, 600_500, 9)
+	s.Drop(on, 600_400)
+	s.Follows(on)
+	overdue(s, on, 600_500, 9, "a")
 	// jobs of the same age come in the order of their ids
 	s, on = openJobs(0, "x")
 	s.Read(on, ledger.Reading{At: 601_000, End: true, First: at(1, 0), Last: at(601_000, 2),
@@ -168,8 +174,20 @@ func TestWhatASchedulerMayHaveMadeIsAskedOfItsServer(t *testing.T) {
 	if c := s.Changes(); len(c.Lives) != len(ids) {
 		t.Errorf("%d lives", len(c.Lives))
 	}
+	s.Read(lane(ledger.Target, false), ledger.Reading{At: 601_000, End: true, Added: 1, Jobs: 1,
+		Entries: []ledger.Entry{one(at(600_500, 0), "waiting", "repeat:moved:1")}})
+	if got := s.Unasked(lane(ledger.Target, false), 9); !slices.Equal(got,
+		[]string{"repeat:moved:1"}) {
+		t.Errorf("of the target: %q", got)
+	}
 	s.Drop(on, 601_000) // nobody can be asked any more
 	unasked(9)
+	l := ledger.RestoreStreams(ledger.Options{}, ledger.Checkpoint{Lives: []ledger.Life{{
+		Queue: queueName, Job: "repeat:tick:1", Stays: [4]*ledger.Stay{{State: "waiting"}}}}})
+	l.Seen(on, "repeat:tick:1", 1, ledger.Look{})
+	if got := l.Unasked(on, 9); len(got) != 0 {
+		t.Errorf("of a lane that is not read: %q", got)
+	}
 	s.Follows(on)
 	s.Asked(on, "repeat:a:b:2", false)
 	unasked(9)

@@ -242,6 +242,19 @@ func TestOfAnotherHistoryOnlyWhatIsNewIsRead(t *testing.T) {
 	}
 }
 
+// What was there before anybody read is no doubt.
+func TestWhatWasThereBeforeIsNoDoubt(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
+	for ms := range int64(3) {
+		s.Read(on, ledger.Reading{At: 600_000 + ms, End: true, Adds: 500, Jobs: 9, Added: 700,
+			Last: at(599_000, 0)})
+	}
+	if gaps := s.Gaps(); len(gaps) != 0 {
+		t.Errorf("%+v", gaps)
+	}
+}
+
 // A server whose run id nobody knew before is no other.
 func TestAServerThatTellsItsRunIdLaterIsNoOther(t *testing.T) {
 	t.Parallel()

@@ -234,6 +234,10 @@ func TestAJobIsLookedUpWhereverItMayBe(t *testing.T) {
 			t.Errorf("%s is no list: %+v, %v", key, got, err)
 		}
 	}
+	commands(t, c, "FLUSHALL\nSET bull:orders:events x")
+	if got, err := ledger.LookAt(t.Context(), c, ordersQueue, []string{"data"}); err == nil {
+		t.Errorf("its events are no stream: %+v", got)
+	}
 	commands(t, c, "FLUSHALL")
 	if got, err := ledger.LookAt(t.Context(), c, ordersQueue, []string{"data"}); err != nil ||
 		got["data"] != (ledger.Look{}) {
@@ -302,8 +306,11 @@ func TestALaneIsFollowedAndItsOldJobsAreLookedUp(t *testing.T) {
 		Values: []string{"event", "added", "jobId", "lost"}})
 	p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events", ID: "2000-1",
 		Values: []string{"event", "added", "jobId", "repeat:tick:1"}})
+	p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events", ID: "2000-2",
+		Values: []string{"event", "added", "jobId", "repeat:tock:1"}})
 	p.HSet(t.Context(), "bull:orders:repeat:tick:1", "rjk", "tick")
-	p.RPush(t.Context(), "bull:orders:wait", "repeat:tick:1")
+	p.HSet(t.Context(), "bull:orders:repeat:tock:1", "rjk", "tock")
+	p.RPush(t.Context(), "bull:orders:wait", "repeat:tick:1", "repeat:tock:1")
 	if _, err := p.Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -321,17 +328,18 @@ func TestALaneIsFollowedAndItsOldJobsAreLookedUp(t *testing.T) {
 			return nil
 		})
 	}
-	await("read to its end", func() bool { return db.cursors[at].Entries == n+2 })
+	await("read to its end", func() bool { return db.cursors[at].Entries == n+3 })
 	await("looked up", func() bool {
 		life := db.lives[[2]string{queueName, "lost"}]
 		return life.Stays[0] != nil && life.Stays[0].Missing != nil
 	})
 	await("asked", func() bool {
-		life := db.lives[[2]string{queueName, "repeat:tick:1"}]
-		return life.Asked && life.Scheduled && life.Stays[0].Missing == nil
+		tick, tock := db.lives[[2]string{queueName, "repeat:tick:1"}],
+			db.lives[[2]string{queueName, "repeat:tock:1"}]
+		return tick.Scheduled && tock.Scheduled && tick.Stays[0].Missing == nil
 	})
 	commands(t, c, "XADD bull:orders:events 3000-0 event resumed")
-	await("read on", func() bool { return db.cursors[at].Entries == n+3 })
+	await("read on", func() bool { return db.cursors[at].Entries == n+4 })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended by %v", err)
