@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
@@ -125,6 +126,23 @@ func TestTheLastFinishedJobsAreRecognised(t *testing.T) {
 			if i >= 7 && !done || i < 4 && done {
 				t.Errorf("restarts: %v: whether evt-%d is recognised: %v", restarts, i, done)
 			}
+		}
+	}
+}
+
+// The hashes of finished jobs are stored: they stay what they are.
+func TestAFinishedJobsHashStaysTheSame(t *testing.T) {
+	t.Parallel()
+	for queue, want := range map[string]uint64{"orders": 15055346779140586874,
+		strings.Repeat("q", 300): 12911193696333658698} {
+		l := ledger.NewStreams(ledger.Options{})
+		on := ledger.Lane{Side: ledger.Source, Queue: queue}
+		l.Read(on, ledger.Reading{At: 600_000, End: true})
+		l.Read(on, ledger.Reading{At: 700_000, End: true, Added: 2, Adds: 1, Entries: entries(650_000,
+			"added", "42", "completed", "42"), Last: ledger.Position{MS: 650_000, Seq: 2}})
+		l.Judge(700_000, 700_000, ledger.NewJournal(queue))
+		if c := l.Changes(); len(c.Done) != 1 || c.Done[0] != want {
+			t.Errorf("%.10s: %d, want %d", queue, c.Done, want)
 		}
 	}
 }

@@ -97,9 +97,21 @@ func TestWhatIsNotInOrderOrNotSavedIsNotFolded(t *testing.T) {
 		answered(start, "refused", 503).whole(start, "refused", "orders/4").
 		job(start, added, "unanswered", "orders", "5").job(start, ran, "unanswered", "orders", "5").
 		kept(start-60_000, "held up").whole(start, "held up", "orders/6").
-		ticks(start + 3_600_000)
-	ids := []string{"right", "lost", "twice", "refused", "unanswered", "held up"}
-	if got := folded(s.keep(1, "orders"), ids...); !slices.Equal(got, []string{"right"}) {
+		kept(start-1000, "kept").whole(start, "kept", "orders/7").
+		whole(start, "contradicted", "orders/8").
+		job(start, ran, "contradicted", "orders", "8", outcome(ledger.OutcomeCanary))
+	for order, result := range map[string]string{"copied": "r", "differs": "q", "not compared": ""} {
+		s.enqueued(start, order, "live").shadow(start, order, true).answered(start, order, 200).
+			executed(start, order, ledger.OutcomeApplied, "r")
+		if result != "" {
+			s.executed(start, order, ledger.OutcomeCompared, result)
+		}
+	}
+	s.ticks(start + 3_600_000)
+	ids := []string{"right", "lost", "twice", "refused", "unanswered", "held up", "kept",
+		"contradicted", "copied", "differs", "not compared"}
+	inOrder := []string{"right", "kept", "copied"}
+	if got := folded(s.keep(1, "orders"), ids...); !slices.Equal(got, inOrder) {
 		t.Errorf("folded are %q", got)
 	}
 	j := ledger.NewJournal("orders")
@@ -118,7 +130,7 @@ func TestWhatIsNotInOrderOrNotSavedIsNotFolded(t *testing.T) {
 		j.Apply(ledger.Event{Type: ledger.EventDelivery, At: start + 3_600_000, Order: "tick",
 			Status: 500})
 	}
-	if got := folded(j, ids...); !slices.Equal(got, []string{"right"}) {
+	if got := folded(j, ids...); !slices.Equal(got, inOrder) {
 		t.Errorf("folded after they were saved are %q", got)
 	}
 }
@@ -141,6 +153,12 @@ func TestAFoldedOrderThatComesAgainHasTakenEffectBefore(t *testing.T) {
 	if got := folded(j, "a", "nameless"); len(got) != 2 {
 		t.Fatalf("folded are %q", got)
 	}
+	// of one that comes again it is not known that it had no copy
+	j.Apply(ledger.Event{Seq: 900, At: late, Type: ledger.EventDelivery, Order: "a", Status: 200})
+	if sum := j.Summary(time.UnixMilli(late), time.Minute); len(sum.AloneIDs) != 0 || sum.Alone != 2 {
+		t.Errorf("%+v", sum)
+	}
+	j = base().keep(1, "orders", "refunds")
 	took := ledger.Facts{Known: true, Acknowledged: true, Applied: 1}
 	for job, want := range map[string]ledger.Facts{"orders/1": took, "orders/2": took,
 		"refunds/1": took, "refunds/2": {}, "orders/9": {}, "mails/1": {}} {

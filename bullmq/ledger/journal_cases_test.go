@@ -247,6 +247,12 @@ func TestAnEventComesAgainByItsOwnIdAndProvider(t *testing.T) {
 	}{
 		{"refused, and back", []ledger.Event{said("s", "1", 503), said("s", "1", 200)},
 			map[string]bool{"s 1": true}},
+		{"refused, failed, and back", []ledger.Event{said("s", "1", 503), said("s", "1", 500),
+			said("s", "1", 200)}, map[string]bool{"s 1": true}},
+		{"refused, back, and failed when it came once more", []ledger.Event{said("s", "1", 503),
+			said("s", "1", 200), said("s", "1", 500)}, map[string]bool{"s 1": true}},
+		{"refused, and never acknowledged", []ledger.Event{said("s", "1", 503), said("s", "1", 199),
+			said("s", "1", 302)}, map[string]bool{"s 1": false}},
 		{"another event of the order was acknowledged before and after",
 			[]ledger.Event{said("s", "1", 200), said("s", "2", 503), said("s", "1", 200)},
 			map[string]bool{"s 2": false}},
@@ -312,6 +318,10 @@ func TestAWindowTellsOrdersWithoutACopyThatCameInBefore(t *testing.T) {
 		{"it ends before the first", 1, 5_000, "", 0},
 		{"it ends after the first", 1, 5_001, "", 2},
 		{"times that were not saved", 10_000, 0, "alone_", 2},
+		{"times that were not saved, of a minute before", 60_000, 0, "alone_", 0},
+		{"times that were not saved, of a minute that it is in", 0, 60_000, "alone_", 0},
+		{"times that were not saved, of a minute after", -120_000, -1, "alone_", 0},
+		{"times that were not saved, of a minute that it ends in", -120_000, 1, "alone_", 2},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
@@ -336,6 +346,9 @@ func TestAWindowTellsOrdersWithoutACopyThatCameInBefore(t *testing.T) {
 			got := j.Window(start+tc.since, tc.until, time.UnixMilli(start+60_000), time.Minute)
 			if got.Cut != tc.cut {
 				t.Errorf("%d may be in the window, want %d", got.Cut, tc.cut)
+			}
+			if got := j.Window(start, 0, time.UnixMilli(start+60_000), time.Minute); got.Orders != 3 {
+				t.Errorf("from its beginning: %+v", got)
 			}
 		})
 	}

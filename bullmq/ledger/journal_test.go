@@ -127,6 +127,11 @@ func TestJournalVerdicts(t *testing.T) {
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
 				ShadowEnqueued: 1, ShadowCompared: 1, Mismatches: 1,
 				MismatchIDs: []string{"a"}}},
+		{"a copy that was added, and was not the second time, is there",
+			new(script).enqueued(1, "a", "dualwrite").shadow(1, "a", true).shadow(2, "a",
+				false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
+				ShadowEnqueued: 1}},
 		{"a failed shadow add shows", new(script).enqueued(1, "a", "dualwrite").shadow(1, "a",
 			false).answered(2, "a", 200).executed(5, "a", "applied", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1}},
@@ -144,6 +149,15 @@ func TestJournalVerdicts(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", tt.rule, g, w)
 		}
 	}
+}
+
+// many is one job that was sent with n different data.
+func many(n int) *script {
+	s := new(script)
+	for i := range n {
+		s.sent(1, "a", fmt.Sprint("d", i), false)
+	}
+	return s
 }
 
 func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
@@ -191,6 +205,24 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 		{"the copy was sent with other data", new(script).sent(1, "a", "d1", false).sent(1,
 			"a", "d2", true).answered(2, "a", 200).got(3, "a", "applied", "d1"),
 			"the shadow copy was sent with data d2, the order with d1"},
+		{"data that was sent twice is named once", new(script).sent(1, "a", "d1", false).sent(2, "a",
+			"d1", false).answered(2, "a", 200).got(3, "a", "applied", "d2"),
+			"the worker on source got data d2, but d1 was sent"},
+		{"more different data than anybody can tell apart", many(17).answered(2, "a",
+			200).got(3, "a", "applied", "d16"), "the worker on source got data d16, but d0 or d1"},
+		{"as much different data as can be told apart", many(17).answered(2, "a",
+			200).got(3, "a", "applied", "d15"), ""},
+		{"workers got more different data than anybody can tell apart", func() *script {
+			s := many(16)
+			for i := range 17 {
+				s.add(2, ledger.Event{Type: ledger.EventFailed, Order: "a", JobID: "job-a",
+					Side: []string{ledger.Source, ledger.Target}[i/16], Digest: fmt.Sprint("d", i%16)})
+			}
+			return s
+		}(), "workers got more than 16 different data"},
+		{"a copy's data was sent, and the run got other", new(script).sent(1, "a", "d1", true).
+			answered(2, "a", 200).got(3, "a", "applied", "d2"),
+			"the worker on source got data d2, but d1 was sent"},
 		{"run and copy are of different deliveries", new(script).sent(1, "a", "d1",
 			false).sent(2, "a", "d2", false).sent(2, "a", "d2", true).answered(2, "a",
 			200).got(3, "a", "applied", "d1").got(4, "a", "compared", "d2"),

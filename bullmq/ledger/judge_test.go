@@ -662,4 +662,12 @@ func TestTheLastFinishedJobsAreKeptWhole(t *testing.T) {
 	if lives, done := s.l.Find("nobody's"); len(lives) != 0 || done {
 		t.Errorf("%+v, %v", lives, done)
 	}
+	for i := range 9 { // whichever queue it is of
+		s.l.Follows(ledger.Lane{Side: ledger.Source, Queue: fmt.Sprint("other-", i)})
+	}
+	for range 20 {
+		if _, done := s.l.Find("evt-1"); !done {
+			t.Fatal("it is not recognised")
+		}
+	}
 }

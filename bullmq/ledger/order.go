@@ -292,9 +292,6 @@ func (o *order) executed(e Event, f *effect) {
 	case OutcomeMisrouted:
 		o.Misrouted++
 	}
-	if o.fulfilled() {
-		o.LostAt = 0
-	}
 }
 
 func shadowWord(yes bool) string {

@@ -12,6 +12,8 @@ import (
 type payload struct {
 	Sent [2][]string `json:"sent"`
 	Got  []received  `json:"got,omitempty"`
+	// More: workers received other data too, of which nothing is kept.
+	More bool `json:"more,omitempty"`
 }
 
 type received struct {
@@ -41,9 +43,13 @@ func (p *payload) carries(e Event) {
 			d = sent[same] // share the string
 		}
 	}
-	if g := (received{d, e.Side, e.Mode == ModeShadow}); !slices.Contains(p.Got, g) &&
-		len(p.Got) < maxPayloads {
+	g := received{d, e.Side, e.Mode == ModeShadow}
+	switch {
+	case slices.Contains(p.Got, g):
+	case len(p.Got) < maxPayloads:
 		p.Got = append(p.Got, g)
+	default:
+		p.More = true
 	}
 }
 
@@ -71,7 +77,7 @@ func (p *payload) differs() string {
 		if len(real)+len(copies) > 0 && !slices.Contains(real, g.Digest) &&
 			!slices.Contains(copies, g.Digest) {
 			sent := real
-			if len(sent) == 0 {
+			if len(real) == 0 {
 				sent = copies
 			}
 			return fmt.Sprintf("the worker on %s%s got data %s, but %s was sent",
@@ -83,6 +89,9 @@ func (p *payload) differs() string {
 		} else {
 			run = cmp.Or(run, g.Digest)
 		}
+	}
+	if p.More {
+		return fmt.Sprintf("workers got more than %d different data", maxPayloads)
 	}
 	if run != "" && copied != "" && run != copied {
 		return fmt.Sprintf("the run got data %s, the shadow run %s", run, copied)

@@ -242,6 +242,25 @@ func TestOfAnotherHistoryOnlyWhatIsNewIsRead(t *testing.T) {
 	}
 }
 
+// A job that was in the lists before anybody read, and ends, is one fewer there, and none of
+// those that are followed. What names no job is none.
+func TestAJobThatNobodyKnewEnds(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
+	s.Read(on, ledger.Reading{At: 600_000, End: true, Jobs: 2})
+	for i, jobs := range []int64{1, 0} {
+		e := []ledger.Entry{one(at(601_000+int64(i), 0), "completed", fmt.Sprint("x", i)),
+			one(at(601_000+int64(i), 1), "waiting", "")}
+		s.Read(on, ledger.Reading{At: 602_000 + int64(i), End: true, Jobs: jobs, Entries: e,
+			Added: 2 + 2*int64(i), First: at(601_000, 0), Last: e[1].At, Cursor: ptr(one(at(601_000, 1),
+				"waiting", ""))})
+	}
+	c := s.Changes()
+	if len(c.Cursors[0].Gaps) != 0 || c.Cursors[0].Open != 0 || len(c.Lives) != 2 {
+		t.Errorf("%+v", c)
+	}
+}
+
 // What was there before anybody read is no doubt.
 func TestWhatWasThereBeforeIsNoDoubt(t *testing.T) {
 	t.Parallel()
@@ -494,12 +513,24 @@ func TestALaneThatIsLetGoReleasesItsJobsOnce(t *testing.T) {
 			c.Cursors[0].Open != 2 || len(c.Lives) != 2 {
 			t.Errorf("%+v", c)
 		}
-		// one ends while it is read
+		if s.Follows(on); len(s.Changes().Cursors) != 0 {
+			t.Error("saved although nothing changed")
+		}
 		s.Read(on, ledger.Reading{At: 602_000, End: true, First: a.At, Last: b.At, Added: 2, Adds: 2,
 			Jobs: 2, Cursor: &b})
 		if gaps := s.Gaps(); len(gaps) != 0 {
 			t.Errorf("%+v", gaps)
 		}
+	}
+	// what has ended before stays so
+	s = ledger.NewStreams(ledger.Options{})
+	s.Read(on, ledger.Reading{At: 600_000, End: true})
+	s.Read(on, ledger.Reading{At: 600_500, End: true, Added: 1, Entries: []ledger.Entry{
+		one(at(600_100, 0), "completed", "1")}, Last: at(600_100, 0)})
+	s.Drop(on, 601_000)
+	s.Follows(on)
+	if got := state(); !slices.Equal(got, []string{"orders completed false"}) {
+		t.Errorf("%q", got)
 	}
 	for rule, tc := range map[string]struct {
 		after int64

@@ -308,6 +308,8 @@ func TestALaneIsFollowedAndItsOldJobsAreLookedUp(t *testing.T) {
 		Values: []string{"event", "added", "jobId", "repeat:tick:1"}})
 	p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events", ID: "2000-2",
 		Values: []string{"event", "added", "jobId", "repeat:tock:1"}})
+	p.XAdd(t.Context(), &redis.XAddArgs{Stream: "bull:orders:events", ID: "2000-3",
+		Values: []string{"event", "added", "jobId", "last"}})
 	p.HSet(t.Context(), "bull:orders:repeat:tick:1", "rjk", "tick")
 	p.HSet(t.Context(), "bull:orders:repeat:tock:1", "rjk", "tock")
 	p.RPush(t.Context(), "bull:orders:wait", "repeat:tick:1", "repeat:tock:1")
@@ -328,10 +330,10 @@ func TestALaneIsFollowedAndItsOldJobsAreLookedUp(t *testing.T) {
 			return nil
 		})
 	}
-	await("read to its end", func() bool { return db.cursors[at].Entries == n+3 })
+	await("read to its end", func() bool { return db.cursors[at].Entries == n+4 })
 	await("looked up", func() bool {
-		life := db.lives[[2]string{queueName, "lost"}]
-		return life.Stays[0] != nil && life.Stays[0].Missing != nil
+		lost, last := db.lives[[2]string{queueName, "lost"}], db.lives[[2]string{queueName, "last"}]
+		return lost.Stays[0] != nil && lost.Stays[0].Missing != nil && last.Stays[0].Missing != nil
 	})
 	await("asked", func() bool {
 		tick, tock := db.lives[[2]string{queueName, "repeat:tick:1"}],
@@ -339,7 +341,7 @@ func TestALaneIsFollowedAndItsOldJobsAreLookedUp(t *testing.T) {
 		return tick.Scheduled && tock.Scheduled && tick.Stays[0].Missing == nil
 	})
 	commands(t, c, "XADD bull:orders:events 3000-0 event resumed")
-	await("read on", func() bool { return db.cursors[at].Entries == n+4 })
+	await("read on", func() bool { return db.cursors[at].Entries == n+5 })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended by %v", err)

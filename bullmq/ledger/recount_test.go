@@ -406,6 +406,9 @@ func anyEvents(r *rand.Rand) []ledger.Event {
 			e.At, e.Read = -int64(r.IntN(2)), e.At // it tells no time
 		}
 		if e.Type == ledger.EventDelivery {
+			if r.IntN(10) == 0 {
+				e.Status = []int{100, 199, 299, 300}[r.IntN(4)]
+			}
 			continue
 		}
 		switch r.IntN(12) {

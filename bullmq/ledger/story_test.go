@@ -214,3 +214,14 @@ func TestAnOrderIsFoundByItsJobAfterARestart(t *testing.T) {
 		}
 	}
 }
+
+// What first made a record impossible is what is said of it: a decision holds for these words.
+func TestAContradictionIsToldByItsFirstWords(t *testing.T) {
+	t.Parallel()
+	j := new(script).whole(1, "a", "orders/1").
+		job(2, ran, "a", "orders", "1", outcome(ledger.OutcomeCanary)).
+		job(3, added, "c", "orders", "1", canary).fold("orders")
+	if s, _ := j.Find("a"); s.Contradiction != "an event that came later calls it a canary" {
+		t.Errorf("%+v", s)
+	}
+}
