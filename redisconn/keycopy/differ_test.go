@@ -495,3 +495,58 @@ func TestAChangeOrAnEndAtAnyMomentOfAComparison(t *testing.T) {
 		t.Error("no key was gone from both")
 	}
 }
+
+// Every change of a large value, and of a stream, is found, from either side: these are compared
+// in parts.
+func TestEveryChangeOfALargeValueIsFound(t *testing.T) {
+	t.Parallel()
+	from, to := server(t).Client(), server(t).Client()
+	ctx := t.Context()
+	all := fill(t, from, rand.New(rand.NewPCG(5, 5)), true)
+	keys := map[string]string{} // by type: the large one, or a stream
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if kind := all[k]; kind == "stream" || from.MemoryUsage(ctx, k).Val() > 1_000_000 {
+			keys[kind] = k
+		}
+	}
+	dumps := map[string]string{}
+	for _, k := range keys {
+		dumps[k] = from.Dump(ctx, k).Val()
+	}
+	if len(keys) != 6 {
+		t.Fatalf("%v", keys)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(keys)) {
+		k := keys[kind]
+		from.FlushAll(ctx)
+		to.FlushAll(ctx)
+		restore := func(c redis.UniversalClient) {
+			if err := c.Do(ctx, "RESTORE", k, 0, dumps[k], "REPLACE").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		restore(from)
+		restore(to)
+		for _, c := range append(slices.Clone(changes), change{"the first byte", "string", "value",
+			lua(`redis.call('SETRANGE', KEYS[1], 0, '#')`)},
+			change{"the first one", "list", "value", lua(`redis.call('LSET', KEYS[1], 0, 'other')`)},
+			change{"a long one", "hash", "value", lua(`redis.call('HSET', KEYS[1],
+				redis.call('HRANDFIELD', KEYS[1]), string.rep('v', 3000))`)}) {
+			if c.kind != "" && c.kind != kind {
+				continue
+			}
+			if err := c.do(ctx, to, k); err != nil {
+				t.Fatalf("%s %s: %v", c.kind, c.name, err)
+			}
+			n, back := 1, c.what
+			if c.what == "missing" {
+				n, back = 0, "extra"
+			}
+			what := fmt.Sprintf("%s: %s", kind, c.name)
+			expect(t, what, from, to, 1, map[string]string{k: c.what})
+			expect(t, what+", the other way round", to, from, n, map[string]string{k: back})
+			restore(to)
+		}
+		mustBeSame(t, from, to)
+	}
+}
