@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -283,71 +282,6 @@ func TestAPersonDecidesInWritingOrNotAtAll(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 		})
-	}
-}
-
-// A person decided on an order that was late. That stays so for its life, over a restart, and
-// says nothing of a later life of the same id.
-func TestADecisionHoldsForItsLifeAndForNoLaterOne(t *testing.T) {
-	t.Parallel()
-	for _, restarts := range []bool{false, true} {
-		t.Run(fmt.Sprintf("restarts: %v", restarts), func(t *testing.T) {
-			t.Parallel()
-			s := openStage(t, 1)
-			s.restless = restarts
-			s.fault(ledger.Late)
-			d := ledger.Ruling{Who: "ada", Why: "asked the customer", At: s.now}
-			if err := s.l.Decide(queueName, "42", ledger.Late, d); err != nil {
-				t.Fatal(err)
-			}
-			for range 20 {
-				s.round(20_000)
-				if e := s.exception(ledger.Late, "42"); e.Decision == nil {
-					t.Fatalf("the decision is forgotten: %+v", e)
-				}
-			}
-			at := lane(ledger.Source, false)
-			s.run(at, "42", "r")
-			s.rounds(5)
-			s.add(at, "42")
-			s.round(125_000)
-			s.rounds(5)
-			if e := s.exception(ledger.Late, "42"); e.SettledBy != "" || e.Decision != nil {
-				t.Errorf("a later life's is settled by %s", e.SettledBy)
-			}
-		})
-	}
-}
-
-// A minute in which something was missed stays inconclusive, with all that was read in it,
-// whenever the ledger is restarted.
-func TestARestartMakesNoMinuteConclusive(t *testing.T) {
-	t.Parallel()
-	at := lane(ledger.Source, false)
-	for seconds := range 8 {
-		s := openStage(t, 1)
-		s.now -= s.now % 60_000
-		s.round(65_000)
-		s.fill(at, 0, 5)
-		s.round(1000)
-		minute := s.now - s.now%60_000
-		s.lanes[at].id++ // nobody knows why
-		s.rounds(2)
-		s.round(int64(seconds) * 10_000)
-		s.restart()
-		s.fill(at, 10, 5)
-		s.rounds(120)
-		n := int64(0)
-		for _, e := range s.lanes[at].stream {
-			if e.At.MS-e.At.MS%60_000 == minute {
-				n++
-			}
-		}
-		w := s.db.windows[fmt.Sprint(at, minute)]
-		if w.State != ledger.Inconclusive || w.Entries != n ||
-			!strings.Contains(strings.Join(w.Reasons, ""), "rose by") {
-			t.Errorf("restarted %d s later: %+v, want %d entries", seconds*10, w, n)
-		}
 	}
 }
 
