@@ -1,7 +1,7 @@
 package ledger_test
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -129,7 +129,7 @@ func TestALookSaysWhereAJobIsOrThatItIsMissing(t *testing.T) {
 			(stay.Missing != nil) != (tc.why != "") || stay.Missing != nil && *stay.Missing != end {
 			t.Errorf("%s: %+v", tc.rule, stay)
 		}
-		s.Failed(on, fmt.Errorf("to have it saved"))
+		s.Failed(on, errors.New("to have it saved"))
 		if c := s.Changes(); c.Cursors[0].Open != tc.open ||
 			c.Cursors[0].Uncompared.Silent != 1-tc.open+map[bool]int64{true: 1}[tc.unsure] {
 			t.Errorf("%s: %+v", tc.rule, c.Cursors[0])
