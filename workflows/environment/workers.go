@@ -82,24 +82,23 @@ func (w *Workers) await(
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	waived := c.Run.Plan.Waivers()
+	var good steady
 	err = engine.Await(ctx, 100*time.Millisecond, func(ctx context.Context) error {
 		now := w.now()
 		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Waive(waived, now)
-		if verdict = asked.Verdict(); verdict != migration.Met {
-			seen = Acknowledged{}
+		verdict = asked.Verdict()
+		long := good.look(now, verdict == migration.Met)
+		if seen = (Acknowledged{}); verdict != migration.Met {
 			c.Progress("waiting for workers: %s", asked)
 			return engine.NotYet("workers do not all use flag revision %d: %s", revision, asked)
 		}
-		if seen.Since.IsZero() || now.Before(seen.Since) {
-			seen.Since = now
-		}
-		seen.Workers = 0
+		seen.Since = good.since
 		for _, m := range asked.Members {
 			if m.Verdict == migration.Met {
 				seen.Workers++
 			}
 		}
-		if now.Sub(seen.Since) < steadyFor {
+		if !long {
 			return engine.NotYet("workers use flag revision %d, for less than %s yet", revision,
 				migration.Words(steadyFor))
 		}
@@ -110,6 +109,22 @@ func (w *Workers) await(
 			revision)
 	}
 	return seen, verdict, err
+}
+
+// steady is since when every look was good; zero while the last was not.
+type steady struct{ since time.Time }
+
+// look takes in one, and reports whether they have been good for steadyFor. A clock that was set
+// back begins anew.
+func (s *steady) look(now time.Time, good bool) bool {
+	switch {
+	case !good:
+		s.since = time.Time{}
+		return false
+	case s.since.IsZero() || now.Before(s.since):
+		s.since = now
+	}
+	return now.Sub(s.since) >= steadyFor
 }
 
 // Coverage is every reader of a flag set: met when it uses the revision. Who fell silent is

@@ -43,6 +43,25 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 	}
 }
 
+// Each row is a look at the workers, in ms, and whether it ends the wait.
+func TestWorkersAreAwaitedUntilEveryLookWasGoodForAWhile(t *testing.T) {
+	t.Parallel()
+	var s steady
+	for i, look := range []struct {
+		at         int64
+		good, ends bool
+	}{
+		{0, true, false}, {2900, true, false}, {2950, false, false}, {3100, true, false},
+		{6099, true, false}, {6100, true, true},
+		{5000, true, false}, {3000, true, false}, // the clock was set back
+		{5999, true, false}, {6000, true, true}, {6001, false, false}, {9999, true, false},
+	} {
+		if got := s.look(time.UnixMilli(look.at), look.good); got != look.ends {
+			t.Errorf("look %d at %d: %v", i, look.at, got)
+		}
+	}
+}
+
 func TestAProducerThatComesAfterTheDrillTakesTheAttestationBack(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
