@@ -140,13 +140,13 @@ func TestAllOfARecordIsSaved(t *testing.T) {
 	}
 	keeping(t, early)
 	for _, e := range new(script).whole(start+60_500, "fourth", "orders/8").
-		whole(start+120_500, "fifth", "orders/9").events {
+		whole(start+120_500, "fifth", "orders/9").whole(start+500, "zeroth", "orders/0").events {
 		e.Seq += 1000
 		early.Apply(e)
 	}
 	db = &saved{}
 	db.save(t, early, start+200_000)
-	for m, want := range map[int64]int{1: 3, 2: 2} {
+	for m, want := range map[int64]int{0: 2, 1: 3, 2: 2} {
 		var of struct {
 			Orders int `json:"orders"`
 		}
@@ -422,7 +422,11 @@ func TestACanarysJobIsNoOrders(t *testing.T) {
 			}
 		}
 		tell(ledger.Event{Type: ledger.EventDelivery, Order: "canary_a", Status: 200, Canary: true})
+		tell(ledger.Event{Type: ledger.EventFailed, Order: "canary_a", Queue: "orders", Canary: true})
 		facts("it has no job yet", ledger.Facts{})
+		if got := j.Job("orders", ""); got.Known {
+			t.Errorf("restarts: %v: what has no id is somebody's: %+v", restarts, got)
+		}
 		tell(ledger.Event{Type: added, Order: "a", Queue: "orders", OK: true})
 		tell(ledger.Event{Type: added, Order: "canary_a", Queue: "orders", JobID: "1", OK: true,
 			Canary: true})
