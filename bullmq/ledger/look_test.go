@@ -146,7 +146,7 @@ func TestALookSaysWhereAJobIsOrThatItIsMissing(t *testing.T) {
 
 func TestWhatASchedulerMayHaveMadeIsAskedOfItsServer(t *testing.T) {
 	t.Parallel()
-	ids := []string{"repeat:tick:1", "repeat:a:b:2", "repeat:tick:x", "repeat:tick", "repeat::1",
+	ids := []string{"repeat:tick:1", "repeat:a:b:2", "repeat:tick:x", "repeat:tick", "repeat::1", "repeat:42",
 		"tick:1", "42", "repeat:tick:-1", "norepeat:a:1"}
 	s, on := openJobs(0, ids...)
 	unasked := func(n int, want ...string) {
