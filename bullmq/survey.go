@@ -295,8 +295,12 @@ func (s *surveyor) run(ctx context.Context) error {
 	return nil
 }
 
+// longestRest bounds a pause. A batch is small: a server that takes long for one stands still, or
+// works for others, and a pause of minutes for seconds of that would let no survey end.
+const longestRest = 2 * time.Second
+
 // rest pauses so that, on average, batches keep the server busy for no more than
-// the share. A server that answers slowly gets longer pauses.
+// the share. A server that answers slowly gets longer pauses, up to longestRest.
 func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
 	if s.o.Share >= 1 {
 		return ctx.Err()
@@ -304,7 +308,7 @@ func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(time.Duration(float64(took) * (1/s.o.Share - 1))):
+	case <-time.After(min(longestRest, time.Duration(float64(took)*(1/s.o.Share-1)))):
 		return nil
 	}
 }
