@@ -220,6 +220,16 @@ func TestDataThatDiffersIsAMismatchThatNamesBothDigests(t *testing.T) {
 			}
 			return s
 		}(), "workers got more than 16 different data"},
+		{"one attempt after the other got the same data", func() *script {
+			s := new(script).sent(1, "a", "d1", false)
+			for range 20 {
+				s.got(2, "a", "misrouted", "d1")
+			}
+			return s
+		}(), ""},
+		{"the second copy was sent with other data", new(script).sent(1, "a", "d1", false).sent(1,
+			"a", "d1", true).sent(2, "a", "d2", true).answered(2, "a", 200),
+			"the shadow copy was sent with data d2, the order with d1"},
 		{"a copy's data was sent, and the run got other", new(script).sent(1, "a", "d1", true).
 			answered(2, "a", 200).got(3, "a", "applied", "d2"),
 			"the worker on source got data d2, but d1 was sent"},

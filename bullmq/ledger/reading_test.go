@@ -259,6 +259,21 @@ func TestAJobThatNobodyKnewEnds(t *testing.T) {
 	}
 }
 
+// That a job which has ended is removed explains no other one that is gone.
+func TestTheRemovalOfWhatHasEndedExplainsNothing(t *testing.T) {
+	t.Parallel()
+	s, on := ledger.NewStreams(ledger.Options{}), lane(ledger.Source, false)
+	a := one(at(599_000, 0), "added", "1")
+	s.Read(on, ledger.Reading{At: 600_000, End: true, First: a.At, Last: a.At, Added: 1, Adds: 1,
+		Jobs: 2, Entries: []ledger.Entry{a}})
+	s.Read(on, ledger.Reading{At: 602_000, End: true, First: a.At, Last: at(601_000, 1), Added: 3,
+		Adds: 1, Cursor: &a, Entries: []ledger.Entry{one(at(601_000, 0), "completed", "1"),
+			one(at(601_000, 1), "removed", "1")}})
+	if gaps := s.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0].Why, "0 jobs are in the") {
+		t.Errorf("%+v", gaps)
+	}
+}
+
 // What was there before anybody read is no doubt.
 func TestWhatWasThereBeforeIsNoDoubt(t *testing.T) {
 	t.Parallel()

@@ -165,7 +165,7 @@ func (st *Streams) fold(at Lane, ln *lane, e Entry) {
 		}
 	case was && !is:
 		ln.Open--
-	case !is && fresh:
+	case fresh:
 		ln.Uncompared.Arrivals++ // it was there without our knowing, and has finished
 	}
 }
