@@ -232,6 +232,7 @@ func newSurveyor(ctx context.Context, c redis.UniversalClient, o SurveyOptions) 
 type surveyor struct {
 	c        redis.UniversalClient
 	o        SurveyOptions
+	rested   time.Duration // in all
 	seed     maphash.Seed
 	own      Ownership
 	queues   map[string]*surveyed // by "prefix:name:"
@@ -295,20 +296,32 @@ func (s *surveyor) run(ctx context.Context) error {
 	return nil
 }
 
-// longestRest bounds a pause. A batch is small: a server that takes long for one stands still, or
-// works for others, and a pause of minutes for seconds of that would let no survey end.
-const longestRest = 2 * time.Second
+// extraRest bounds the pause after a page of keys beyond what the share asks for: the pauses of
+// its batches count as work there, which is minutes after a source that stood still.
+const extraRest = 2 * time.Second
 
-// rest pauses so that, on average, batches keep the server busy for no more than
-// the share. A server that answers slowly gets longer pauses, up to longestRest.
+// pause is how long to rest after work, so that it keeps the server busy for no more than
+// the share. A server that answers slowly gets longer pauses.
+func (s *surveyor) pause(took time.Duration) time.Duration {
+	return time.Duration(float64(took) * (1/s.o.Share - 1))
+}
+
+// rest pauses after a batch.
 func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
+	return s.sleep(ctx, s.pause(took))
+}
+
+// sleep pauses, and counts for how long.
+func (s *surveyor) sleep(ctx context.Context, pause time.Duration) error {
 	if s.o.Share >= 1 {
 		return ctx.Err()
 	}
+	began := time.Now()
+	defer func() { s.rested += time.Since(began) }()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(min(longestRest, time.Duration(float64(took)*(1/s.o.Share-1)))):
+	case <-time.After(pause):
 		return nil
 	}
 }
