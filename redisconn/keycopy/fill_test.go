@@ -83,6 +83,10 @@ var changes = []change{
 	{"a consumer more", "stream", "value", lua(`redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g',
 		'e')`)},
 	{"a pending entry less", "stream", "value", lua(`redis.call('XACK', KEYS[1], 'h', '1-1')`)},
+	{"how often a pending entry was delivered, in the first group", "stream", "value",
+		lua(`redis.call('XCLAIM', KEYS[1], 'g', 'c', '0', '2-1', 'RETRYCOUNT', '7')`)},
+	{"how often a pending entry was delivered, in the last group", "stream", "value",
+		lua(`redis.call('XCLAIM', KEYS[1], 'h', 'd', '0', '1-1', 'RETRYCOUNT', '7')`)},
 	{"a pending entry's owner", "stream", "value", lua(`
 		redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g', 'd')
 		redis.call('XCLAIM', KEYS[1], 'g', 'd', '0', '1-1', 'JUSTID')
