@@ -232,7 +232,6 @@ func newSurveyor(ctx context.Context, c redis.UniversalClient, o SurveyOptions) 
 type surveyor struct {
 	c        redis.UniversalClient
 	o        SurveyOptions
-	rested   time.Duration // in all
 	seed     maphash.Seed
 	own      Ownership
 	queues   map[string]*surveyed // by "prefix:name:"
@@ -296,9 +295,11 @@ func (s *surveyor) run(ctx context.Context) error {
 	return nil
 }
 
-// extraRest bounds the pause after a page of keys beyond what the share asks for: the pauses of
-// its batches count as work there, which is minutes after a source that stood still.
-const extraRest = 2 * time.Second
+// mostRest bounds the pause after a batch whose cost has a bound: a few short commands. When
+// such a batch takes long, then because of others who keep the server busy, or of the way there;
+// a longer pause would relieve nobody, and the census of a server that is slow for a minute
+// would take an hour.
+const mostRest = 250 * time.Millisecond
 
 // pause is how long to rest after work, so that it keeps the server busy for no more than
 // the share. A server that answers slowly gets longer pauses.
@@ -306,18 +307,16 @@ func (s *surveyor) pause(took time.Duration) time.Duration {
 	return time.Duration(float64(took) * (1/s.o.Share - 1))
 }
 
-// rest pauses after a batch.
+// rest pauses after a batch of bounded cost.
 func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
-	return s.sleep(ctx, s.pause(took))
+	return s.sleep(ctx, min(s.pause(took), mostRest))
 }
 
-// sleep pauses, and counts for how long.
+// sleep pauses.
 func (s *surveyor) sleep(ctx context.Context, pause time.Duration) error {
 	if s.o.Share >= 1 {
 		return ctx.Err()
 	}
-	began := time.Now()
-	defer func() { s.rested += time.Since(began) }()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -326,7 +325,7 @@ func (s *surveyor) sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// timed runs a batch and rests.
+// timed runs a batch of any cost and rests.
 func (s *surveyor) timed(ctx context.Context, fill func(redis.Pipeliner)) error {
 	p := s.c.Pipeline()
 	fill(p)
@@ -337,7 +336,7 @@ func (s *surveyor) timed(ctx context.Context, fill func(redis.Pipeliner)) error 
 	if err := connectionError(p.Exec(ctx)); err != nil {
 		return err
 	}
-	return s.rest(ctx, time.Since(started))
+	return s.sleep(ctx, s.pause(time.Since(started)))
 }
 
 // connectionError is nil unless the connection failed: a command's own error stays

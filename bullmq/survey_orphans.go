@@ -106,5 +106,5 @@ func (s *surveyor) proof(
 	is := slices.ContainsFunc(lists, func(c *redis.IntCmd) bool {
 		return c.Err() == nil
 	}) || slices.ContainsFunc(sets, func(c *redis.FloatCmd) bool { return c.Err() == nil })
-	return found.Val() == 1 == there && is == listed, s.rest(ctx, time.Since(started))
+	return found.Val() == 1 == there && is == listed, s.sleep(ctx, s.pause(time.Since(started)))
 }

@@ -29,7 +29,7 @@ func (s *surveyor) discover(ctx context.Context) (Ownership, error) {
 func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) error) error {
 	var cursor uint64
 	for {
-		started, rested := time.Now(), s.rested
+		started := time.Now()
 		keys, next, err := s.c.Scan(ctx, cursor, "*", size).Result()
 		if err != nil {
 			return err
@@ -40,10 +40,7 @@ func (s *surveyor) keys(ctx context.Context, size int64, batch func([]string) er
 		if cursor = next; cursor == 0 {
 			return nil
 		}
-		took := time.Since(started)
-		worked := took - (s.rested - rested)
-		pause := max(s.pause(worked), min(extraRest, s.pause(took)))
-		if err := s.sleep(ctx, pause); err != nil {
+		if err := s.rest(ctx, time.Since(started)); err != nil { // its batches' pauses too
 			return err
 		}
 	}

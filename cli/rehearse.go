@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/rehearse"
 	"github.com/switchyard-dev/switchyard/twin"
@@ -14,15 +15,16 @@ import (
 
 type rehearseCmd struct {
 	app
-	Auto      bool     `help:"Work through every step unattended." required:""`
-	Orders    int      `help:"How many orders are sent in all." default:"5000"`
-	Rate      float64  `help:"Orders per second of each burst." default:"200"`
-	Faults    []string `help:"Faults to inject, comma-separated."`
-	Neighbour bool     `help:"Have an app that nobody knows of use the old Redis, and its second database hold jobs."`
-	Report    string   `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
-	Dir       string   `help:"Folder for the data." type:"path" placeholder:"DIR"`
-	Keep      bool     `help:"Keep the data of the rehearsal."`
-	Deadline  string   `help:"An acknowledged order is lost after this time." default:"90s"`
+	Auto      bool          `help:"Work through every step unattended." required:""`
+	Orders    int           `help:"How many orders are sent in all." default:"5000"`
+	Rate      float64       `help:"Orders per second of each burst." default:"200"`
+	Faults    []string      `help:"Faults to inject, comma-separated."`
+	LateOrder time.Duration `help:"Have one order, sent before the cutover, be fulfilled this much later." placeholder:"DURATION"`
+	Neighbour bool          `help:"Have an app that nobody knows of use the old Redis, and its second database hold jobs."`
+	Report    string        `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
+	Dir       string        `help:"Folder for the data." type:"path" placeholder:"DIR"`
+	Keep      bool          `help:"Keep the data of the rehearsal."`
+	Deadline  string        `help:"An acknowledged order is lost after this time." default:"90s"`
 }
 
 // Help tells about faults, data and the report.
@@ -43,7 +45,7 @@ func (c rehearseCmd) Validate() error { return c.options().Validate() }
 
 func (c rehearseCmd) options() rehearse.Options {
 	return rehearse.Options{Orders: c.Orders, Rate: c.Rate, Faults: c.Faults,
-		Neighbour: c.Neighbour}
+		LateOrder: c.LateOrder, Neighbour: c.Neighbour}
 }
 
 // errNotOK is what a rehearsal that did not go well ends with.

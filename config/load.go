@@ -56,6 +56,8 @@ type file struct {
 	bad     mistakes
 	// fill: the values are read one by one, since they could not be read all at once.
 	fill bool
+	// mended: what the library cannot read was read here, see hostPort.
+	mended bool
 }
 
 // load reads the file into c. An error of its own means that the file is no YAML.
@@ -65,7 +67,7 @@ func (f *file) load(path string, c *Config) error {
 		return migration.Errorf(migration.Invalid, "config file: %w", err)
 	}
 	err = yaml.UnmarshalWithOptions(text, c, yaml.DisallowUnknownField())
-	parsed, broken := parser.ParseBytes(text, 0)
+	parsed, broken := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if broken == nil && len(parsed.Docs) > 0 {
 		if f.fill = err != nil; f.fill {
 			*c = Default()
@@ -73,7 +75,7 @@ func (f *file) load(path string, c *Config) error {
 		f.anchors = anchors(parsed)
 		f.read(parsed.Docs[0].Body, reflect.ValueOf(c).Elem(), "")
 	}
-	if err != nil && len(f.bad) == 0 {
+	if err != nil && len(f.bad) == 0 && !f.mended {
 		return migration.Errorf(migration.Invalid, "config file %s: %s", path, explain(err))
 	}
 	return nil
@@ -136,8 +138,18 @@ func (f *file) read(n ast.Node, v reflect.Value, key string) {
 		f.readMap(n, v, key)
 	case reflect.Slice:
 		f.readList(n, v, key)
+	case reflect.Pointer:
+		if f.fill {
+			v.Set(reflect.New(v.Type().Elem()))
+			f.read(n, v.Elem(), key)
+		}
 	default:
 		if !f.fill {
+			return
+		}
+		if text, is := hostPort(n); is && v.Kind() == reflect.String {
+			v.SetString(text)
+			f.mended = true
 			return
 		}
 		given := reflect.New(v.Type())
@@ -147,6 +159,23 @@ func (f *file) read(n ast.Node, v reflect.Value, key string) {
 		}
 		v.Set(given.Elem())
 	}
+}
+
+// hostPort gives the text of host:port in a list in braces, which the library takes for a group:
+// YAML wants a space behind the colon of one.
+func hostPort(n ast.Node) (string, bool) {
+	if group, ok := n.(*ast.MappingNode); ok && len(group.Values) == 1 {
+		n = group.Values[0]
+	}
+	pair, ok := n.(*ast.MappingValueNode)
+	if !ok || pair.Value == nil {
+		return "", false
+	}
+	key, value := pair.Key.GetToken(), pair.Value.GetToken()
+	if value.Type != token.IntegerType || value.Position.Offset != key.Position.Offset+len(key.Value)+1 {
+		return "", false
+	}
+	return key.Value + ":" + value.Value, true
 }
 
 func (f *file) readGroup(n ast.Node, v reflect.Value, key string) {
@@ -169,6 +198,10 @@ func (f *file) readGroup(n ast.Node, v reflect.Value, key string) {
 			continue
 		}
 		at := join(key, name.Value)
+		if _, twice := f.places[at]; twice {
+			f.bad.add(at, "is there twice, again in line %d: remove either", placeOf(name).line)
+			continue
+		}
 		f.places[at] = placeOf(name)
 		f.read(entry.Value(), field, at)
 	}
@@ -184,6 +217,10 @@ func (f *file) readMap(n ast.Node, v reflect.Value, key string) {
 	for entry := group.MapRange(); entry.Next(); {
 		name := entry.Key().GetToken()
 		at := join(key, name.Value)
+		if _, twice := f.places[at]; twice {
+			f.bad.add(at, "is there twice, again in line %d: remove either", placeOf(name).line)
+			continue
+		}
 		f.places[at] = placeOf(name)
 		value := reflect.New(v.Type().Elem()).Elem()
 		f.read(entry.Value(), value, at)

@@ -125,7 +125,10 @@ type Options struct {
 	Neighbour bool
 	// Faults are made one after the other, each at its place on the way; see twin.Faults.
 	Faults []string
-	Out    io.Writer
+	// LateOrder, if not 0, is how much later one order is to be fulfilled, which is sent before
+	// the cutover. The rehearsal waits for it at its end.
+	LateOrder time.Duration
+	Out       io.Writer
 	// StuckAfter is how long nothing may move before the rehearsal gives up. Default 2 minutes.
 	StuckAfter time.Duration
 }
@@ -137,6 +140,7 @@ type rehearsal struct {
 	report     Report
 	started    time.Time
 	killedAt   time.Time
+	due        time.Time // when the late order is; zero: it was not sent
 	offered    atomic.Int64
 	busyUntil  atomic.Int64 // unix ms
 	stopped    bool         // the neighbour was
@@ -294,6 +298,11 @@ func (r *rehearsal) follow(ctx context.Context) error {
 				return err
 			}
 		}
+		if next.Verb == "start" && next.Step == migration.StepCutover {
+			if err := r.sendLate(ctx); err != nil {
+				return err
+			}
+		}
 		if next.Verb == "start" {
 			if faults, err = r.faultsBefore(ctx, next, faults); err != nil {
 				return err
@@ -314,6 +323,27 @@ func (r *rehearsal) follow(ctx context.Context) error {
 			continue
 		}
 		moved = time.Now()
+	}
+}
+
+// sendLate sends the late order, once, and waits until the app has it.
+func (r *rehearsal) sendLate(ctx context.Context) error {
+	if r.LateOrder == 0 || !r.due.IsZero() {
+		return nil
+	}
+	r.due = time.Now().Add(r.LateOrder)
+	r.Twin.Traffic().Delay(r.LateOrder)
+	r.offer(1)
+	for deadline := time.Now().Add(time.Minute); ; pause(ctx, 100*time.Millisecond) {
+		for _, o := range r.Twin.Traffic().Orders() {
+			if o.Delay > 0 && !o.Acknowledged.IsZero() {
+				r.say("  %s is to be fulfilled in %s", o.ID, r.LateOrder)
+				return nil
+			}
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return errors.New("the late order was not acknowledged within a minute")
+		}
 	}
 }
 

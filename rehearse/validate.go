@@ -3,6 +3,7 @@ package rehearse
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/twin"
@@ -18,6 +19,9 @@ func (o Options) Validate() error {
 	}
 	if o.Rate < 10 || o.Rate > 2000 {
 		return invalid("rate %g: from 10 to 2000 orders per second", o.Rate)
+	}
+	if o.LateOrder < 0 || o.LateOrder > time.Hour {
+		return invalid("late-order %s: from 0 to 1h", o.LateOrder)
 	}
 	kills := 0
 	for _, f := range o.Faults {

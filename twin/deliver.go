@@ -132,6 +132,9 @@ func (o *Order) payment() webhooks.Order {
 	case 2, 3:
 		delay = 20_000 + r.IntN(25_000)
 	}
+	if o.Delay > 0 {
+		delay = int(o.Delay.Milliseconds())
+	}
 	out.Customer = fmt.Sprintf("cus_%04d", r.IntN(5000))
 	out.Extra = map[string]any{"switchyard_delay_ms": delay, "switchyard_fail_times": fail}
 	return out

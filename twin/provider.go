@@ -22,13 +22,15 @@ import (
 
 // Order is one payment as its provider sees it.
 type Order struct {
-	ID           string     `json:"id"` // as the app's journal names it, see webhooks.Event.OrderID
-	Provider     string     `json:"provider"`
-	Event        string     `json:"event,omitempty"` // empty: made of the id
-	Sent         time.Time  `json:"sent"`            // first delivery
-	Acknowledged time.Time  `json:"acknowledged"`    // first success; zero: none yet
-	GivenUp      bool       `json:"given_up"`
-	Deliveries   []Delivery `json:"deliveries"`
+	ID           string    `json:"id"` // as the app's journal names it, see webhooks.Event.OrderID
+	Provider     string    `json:"provider"`
+	Event        string    `json:"event,omitempty"` // empty: made of the id
+	Sent         time.Time `json:"sent"`            // first delivery
+	Acknowledged time.Time `json:"acknowledged"`    // first success; zero: none yet
+	// Delay is how much later it is to be fulfilled; 0: what its id has, see payment.
+	Delay      time.Duration `json:"delay,omitempty"`
+	GivenUp    bool          `json:"given_up"`
+	Deliveries []Delivery    `json:"deliveries"`
 }
 
 // Delivery is one attempt to deliver a webhook.
@@ -96,7 +98,8 @@ type Provider struct {
 
 	mu      sync.Mutex
 	rate    float64
-	allowed int // how many orders may have been sent by now; with limit only
+	allowed int           // how many orders may have been sent by now; with limit only
+	delay   time.Duration // of the next order
 	orders  map[string]*Order
 	ids     []string
 	journal *os.File
@@ -169,13 +172,14 @@ func (p *Provider) list(o *Order) {
 // entry is one line of the list's file.
 type entry struct {
 	ID string `json:"id"`
-	// These three come with the first line of an order. Without a provider it is of an older twin,
+	// These four come with the first line of an order. Without a provider it is of an older twin,
 	// which had Stripe alone.
-	Provider string     `json:"provider,omitempty"`
-	Event    string     `json:"event,omitempty"`
-	Sent     *time.Time `json:"sent,omitempty"`
-	Delivery *Delivery  `json:"delivery,omitempty"`
-	GivenUp  bool       `json:"given_up,omitempty"`
+	Provider string        `json:"provider,omitempty"`
+	Event    string        `json:"event,omitempty"`
+	Sent     *time.Time    `json:"sent,omitempty"`
+	Delay    time.Duration `json:"delay,omitempty"`
+	Delivery *Delivery     `json:"delivery,omitempty"`
+	GivenUp  bool          `json:"given_up,omitempty"`
 }
 
 // load reads the list. A last line that a killed run did not write to its end is cut off,
@@ -197,7 +201,7 @@ func (p *Provider) load() error {
 		}
 		o := p.orders[e.ID]
 		if o == nil {
-			o = &Order{ID: e.ID, Provider: cmp.Or(e.Provider, "stripe"), Event: e.Event}
+			o = &Order{ID: e.ID, Provider: cmp.Or(e.Provider, "stripe"), Event: e.Event, Delay: e.Delay}
 			if _, ok := webhooks.ByID(o.Provider); !ok {
 				return fmt.Errorf("the line that ends at byte %d: nobody knows the provider %q",
 					whole, o.Provider)
@@ -260,6 +264,13 @@ func (p *Provider) Offer(n int) {
 	p.allowed = min(p.allowed+n, p.limit)
 }
 
+// Delay has the next order be one that is to be fulfilled that much later.
+func (p *Provider) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
 // send starts new orders, evenly, at the rate.
 func (p *Provider) send(ctx context.Context) {
 	const tick = 5 * time.Millisecond
@@ -304,7 +315,8 @@ func (p *Provider) send(ctx context.Context) {
 // Stripe's have the same id, each at its own provider.
 func (p *Provider) create(now time.Time) *Order {
 	n := len(p.ids)
-	o := &Order{Provider: mix[n%len(mix)], Sent: now}
+	o := &Order{Provider: mix[n%len(mix)], Sent: now, Delay: p.delay}
+	p.delay = 0
 	object := strconv.Itoa(1000 + n/len(mix))
 	if o.Provider == "stripe" {
 		object, o.Event = fmt.Sprintf("ord_%06d", n+1), fmt.Sprintf("evt_%06d", n+1)
@@ -312,7 +324,7 @@ func (p *Provider) create(now time.Time) *Order {
 	o.ID = webhooks.Event{Sender: o.Provider, Object: object}.OrderID()
 	p.orders[o.ID] = o
 	p.ids = append(p.ids, o.ID)
-	p.note(entry{ID: o.ID, Provider: o.Provider, Event: o.Event, Sent: &now})
+	p.note(entry{ID: o.ID, Provider: o.Provider, Event: o.Event, Sent: &now, Delay: o.Delay})
 	p.list(o)
 	return o
 }

@@ -178,6 +178,132 @@ func TestAComparisonThatCannotReadAKeyIsAnError(t *testing.T) {
 	}
 }
 
+// A right that is taken away in the middle is an error too, also when everything was looked at
+// once: a second look that was not made shows nothing.
+func TestARightThatIsLostMeanwhileIsAnError(t *testing.T) {
+	t.Parallel()
+	a, b := server(t), server(t)
+	for side := range 2 {
+		for at, asks := 1, 2; at <= asks; at++ {
+			a.Client().FlushAll(t.Context())
+			b.Client().FlushAll(t.Context())
+			a.Client().HSet(t.Context(), "k", "f", "v")
+			b.Client().HSet(t.Context(), "k", "f", "w")
+			from, to, s := a.Client(), b.Client(), a
+			if side == 0 {
+				from = limited(t, a, "debug")
+			} else {
+				to, s = limited(t, b, "debug"), b
+			}
+			var r redisconn.CompareReport
+			var err error
+			r, asks, err = gated(t, from, to, func(n int) error {
+				if n != at {
+					return nil
+				}
+				return s.Client().Do(t.Context(), "ACL", "SETUSER", "limited", "-hgetall").Err()
+			})
+			if at <= asks && (err == nil || r.Same || !strings.Contains(err.Error(), "hgetall")) {
+				t.Errorf("side %d, at %d of %d: %+v, %v", side, at, asks, r, err)
+			}
+		}
+	}
+}
+
+// A connection that is lost at any moment is an error, and no difference.
+func TestAComparisonWithoutItsServerIsAnError(t *testing.T) {
+	t.Parallel()
+	a, b := server(t), server(t)
+	kinds := fill(t, a.Client(), rand.New(rand.NewPCG(2, 2)), true)
+	restoreAll(t, a.Client(), b.Client(), kinds)
+	step, ended := 1, 0
+	if testing.Short() {
+		step = 2
+	}
+	for side, s := range []*redistest.Server{a, b} {
+		both := [2]redis.UniversalClient{a.Client(), b.Client()}
+		both[side] = s.Client()
+		fault := &redistest.Fault{}
+		both[side].AddHook(fault)
+		for at := 1; ; at += step {
+			fault.Arm(at, redistest.Before)
+			r, err := keycopy.Compare(t.Context(), both[0], both[1],
+				keycopy.CompareOptions{Pace: keycopy.Pace{Workers: 1}})
+			if err != nil && !errors.Is(err, redistest.ErrCut) || err == nil && !r.Same ||
+				err != nil && r.Same || len(r.Differences) > 0 {
+				t.Errorf("side %d, call %d: %+v, %v", side, at, r, err)
+			}
+			if err != nil {
+				ended++
+			}
+			if !fault.Hit() {
+				break
+			}
+		}
+	}
+	if ended < 40/step {
+		t.Errorf("%d comparisons were ended", ended)
+	}
+}
+
+// Without its time nobody knows when the key of a server expires that tells the time left alone.
+func TestTimesLeftWithoutATimeAreAnError(t *testing.T) {
+	t.Parallel()
+	old, other := server(t, `rename-command PEXPIRETIME ""`), server(t)
+	for _, value := range []string{"v", strings.Repeat("x", big)} {
+		old.Client().Set(t.Context(), "k", value, time.Hour)
+		other.Client().Set(t.Context(), "k", value, time.Hour)
+		for _, pair := range [][2]redis.UniversalClient{
+			{limited(t, old, "time"), other.Client()}, {other.Client(), limited(t, old, "time")},
+		} {
+			if r, err := keycopy.Compare(t.Context(), pair[0], pair[1],
+				keycopy.CompareOptions{}); err == nil || !strings.Contains(err.Error(), "time") {
+				t.Errorf("%d bytes: %+v, %v", len(value), r, err)
+			}
+		}
+	}
+}
+
+// A field that is missing is none without a value.
+func TestAMissingFieldIsNotAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	from, to := server(t).Client(), server(t).Client()
+	ctx := t.Context()
+	for _, n := range []int{1, 2000} {
+		for i := range n {
+			for _, c := range []redis.UniversalClient{from, to} {
+				c.HSet(ctx, "k", fmt.Sprint("field", i), strings.Repeat("v", 1000))
+			}
+		}
+		from.HSet(ctx, "k", "a", "")
+		to.HSet(ctx, "k", "b", "")
+		expect(t, fmt.Sprint(n, " fields"), from, to, 1, map[string]string{"k": "value"})
+		to.HDel(ctx, "k", "b")
+		to.HSet(ctx, "k", "a", "")
+		mustBeSame(t, from, to)
+	}
+}
+
+// A value may just fit into what is read at once, and its expiry not any more.
+func TestAValueThatFillsAReadIsCompared(t *testing.T) {
+	t.Parallel()
+	from, to := server(t).Client(), server(t).Client()
+	const most = 1 << 20
+	for left := range 40 {
+		value := strings.Repeat("x", most-left)
+		for _, other := range []string{value, "x", value[1:] + "y"} {
+			from.Set(t.Context(), "k", value, 0)
+			to.Set(t.Context(), "k", other, 0)
+			want := map[string]string{"k": "value"}
+			if other == value {
+				want = nil
+			}
+			expect(t, fmt.Sprint("without ", left), from, to, 1, want)
+			expect(t, fmt.Sprint("the other way round, without ", left), to, from, 1, want)
+		}
+	}
+}
+
 // The target is searched for keys of its own, unless there can be none.
 func TestTheTargetIsSearchedWhereItMayHoldMore(t *testing.T) {
 	t.Parallel()
@@ -309,23 +435,25 @@ func TestAChangeOrAnEndAtAnyMomentOfAComparison(t *testing.T) {
 		}
 	}
 	// a key that is gone from both meanwhile is none, and is told apart
-	expired := int64(0)
-	for at, asks := 1, 2; at <= asks; at++ {
-		reset()
-		var r redisconn.CompareReport
-		var err error
-		r, asks, err = gated(t, from, to, func(n int) error {
-			if n != at {
-				return nil
+	for _, k := range []string{"b", "large"} {
+		expired := int64(0)
+		for at, asks := 1, 2; at <= asks; at++ {
+			reset()
+			var r redisconn.CompareReport
+			var err error
+			r, asks, err = gated(t, from, to, func(n int) error {
+				if n != at {
+					return nil
+				}
+				return errors.Join(from.Del(ctx, k).Err(), to.Del(ctx, k).Err())
+			})
+			if expired += r.Expired; err != nil || !r.Same || r.Expired+r.Keys > 3 || r.Keys < 2 {
+				t.Errorf("%s gone at %d of %d: %+v, %v", k, at, asks, r, err)
 			}
-			return errors.Join(from.Del(ctx, "b").Err(), to.Del(ctx, "b").Err())
-		})
-		if expired += r.Expired; err != nil || !r.Same || r.Expired+r.Keys > 3 || r.Keys < 2 {
-			t.Errorf("gone at %d of %d: %+v, %v", at, asks, r, err)
 		}
-	}
-	if expired == 0 {
-		t.Error("no key was gone from both")
+		if expired == 0 {
+			t.Errorf("%s was never gone from both", k)
+		}
 	}
 }
 

@@ -134,7 +134,11 @@ func fill(t *testing.T, c redis.UniversalClient, r *rand.Rand, large bool) map[s
 		}
 	}
 	if large {
-		p.Set(ctx, key("string"), strings.Repeat("x", big), 0)
+		var long strings.Builder // at no two places the same
+		for i := 0; long.Len() < big; i++ {
+			fmt.Fprint(&long, i, " ")
+		}
+		p.Set(ctx, key("string"), long.String(), 0)
 		for _, kind := range []string{"list", "set", "zset", "hash"} {
 			k := key(kind)
 			for i := range 1100 {

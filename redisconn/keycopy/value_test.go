@@ -1,6 +1,7 @@
 package keycopy
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,7 +20,11 @@ func words(s string) (w [][]byte) {
 
 func TestWhatMakesTwoValuesTheSame(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("a 1 ", fewPairs) // as many pairs as are searched through
+	var long strings.Builder // as many pairs as are searched through
+	for i := range fewPairs {
+		fmt.Fprintf(&long, "n%02d 1 ", i)
+	}
+	many := long.String()
 	for _, tc := range []struct {
 		rule, kind, a, b string
 		same             bool
@@ -38,9 +43,12 @@ func TestWhatMakesTwoValuesTheSame(t *testing.T) {
 		{"another first value", "hash", "f 1 g 2", "f 3 g 2", false},
 		{"exchanged values", "hash", "f 1 g 2", "f 2 g 1", false},
 		{"a value that is a field's name", "hash", "f g g f", "g f f g", true},
-		{"many fields, the last value", "hash", long + "b 1 c 2", long + "b 1 c 3", false},
-		{"many fields, the last field", "hash", long + "b 1 c 2", long + "b 1 d 2", false},
-		{"many fields in another order", "hash", "b 1 c 2 " + long, long + "c 2 b 1", true},
+		{"many fields, the last value", "hash", many + "b 1 c 2", many + "b 1 c 3", false},
+		{"many fields, the least one's value", "hash", many + "b 1", many + "b 2", false},
+		{"many fields, the least one", "hash", many + "b 1", many + "c 1", false},
+		{"many fields, the greatest one's value", "hash", many + "z 1", many + "z 2", false},
+		{"many fields, the last field", "hash", many + "b 1 c 2", many + "b 1 d 2", false},
+		{"many fields in another order", "hash", "b 1 c 2 " + many, many + "c 2 b 1", true},
 		{"the same scores", "zset", "a 1 b 2", "a 1 b 2", true},
 		{"scores in another form", "zset", "a 1 b 1e1 c inf", "a 1.0 b 10 c +Inf", true},
 		{"the first score", "zset", "a 1 b 2", "a 2 b 2", false},

@@ -39,6 +39,7 @@ func main() {
 	flag.StringVar(&o.tests, "run", ".", "tests to try, as go test -run has it")
 	flag.StringVar(&o.not, "skip", "^$", "tests not to try, as go test -skip has it")
 	flag.StringVar(&o.known, "survivors", "", "file of known survivors and why nobody minds")
+	flag.StringVar(&o.match, "match", "", "try the mutants alone whose key this matches")
 	flag.IntVar(&o.every, "every", 1, "try every n-th mutant only")
 	flag.Float64Var(&o.least, "least", 0, "percent that must be noticed")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "of one run")
@@ -58,10 +59,10 @@ func main() {
 }
 
 type options struct {
-	dir, files, tests, not, known string
-	every, jobs                   int
-	least                         float64
-	timeout                       time.Duration
+	dir, files, tests, not, known, match string
+	every, jobs                          int
+	least                                float64
+	timeout                              time.Duration
 }
 
 // mutant is one change of the code. Its key tells it from the others of its package, and does
@@ -100,9 +101,13 @@ func (o options) run() (float64, error) {
 	if err := o.reach(binary, tmp, tests, mutants); err != nil {
 		return 0, err
 	}
+	match, err := regexp.Compile(o.match)
+	if err != nil {
+		return 0, err
+	}
 	tried := make([]*mutant, 0, len(mutants))
 	for i, m := range mutants {
-		if i%o.every == 0 && !m.void {
+		if i%o.every == 0 && !m.void && match.MatchString(m.key) {
 			tried = append(tried, m)
 		}
 	}
@@ -116,7 +121,7 @@ func (o options) run() (float64, error) {
 		open++
 		fmt.Printf("survived\t%s\t%s\n", m.at, m.key)
 	}
-	if o.every == 1 {
+	if o.every == 1 && o.match == "" {
 		for key := range known {
 			fmt.Printf("noticed now, take it off the list\t%s\n", key)
 		}
