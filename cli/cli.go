@@ -61,6 +61,7 @@ type commands struct {
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`
+	Config   configCmd   `cmd:"" help:"Check a configuration file."`
 	Scan     scanCmd     `cmd:"" help:"Check in the source that producers fail fast."`
 	Sentinel sentinelCmd `cmd:"" help:"Generate a Sentinel deployment, or check a running one."`
 	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server."`

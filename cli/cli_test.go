@@ -64,6 +64,8 @@ data_dir: ` + t.TempDir() + "\n"
 		args []string
 	}{
 		{"an unknown key", "adddr", []string{"serve", "--config", write("c.yaml", "adddr: x\n")}},
+		{"a key twice", "twice", []string{"config", "check", write("c.yaml", "addr: x\naddr: y\n")}},
+		{"no file to check", "no such file", []string{"config", "check", t.TempDir() + "/none"}},
 		{
 			"a source that is no Redis URL", "not a redis:// URL",
 			[]string{"serve", "--config", write("c.yaml", noRedis)},
@@ -86,4 +88,19 @@ data_dir: ` + t.TempDir() + "\n"
 			r.hides(t, secret)
 		})
 	}
+}
+
+func TestAConfigurationWithoutMistakesIsTold(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "switch yard.yaml")
+	if err := os.WriteFile(file, []byte(`worker_token: env:TOKEN
+ingestion: {url: http://127.0.0.1:1}
+source: {standalone: {url: "redis://127.0.0.1:1"}}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t.Context(), "a variable that is set", env{"TOKEN": "t"}, "config", "check", file).
+		want(t, 0, "has no mistakes", "")
+	run(t.Context(), "a variable that is not set", nil, "config", "check", file).
+		want(t, exitUsage, "", "worker_token: refers to the environment variable TOKEN")
 }

@@ -123,6 +123,78 @@ func TestASecretMayNameAVariable(t *testing.T) {
 	}
 }
 
+// As container platforms mount them: what a file holds, without the line break at its end.
+func TestASecretMayNameAFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "worker token")
+	text := spoil(t, "worker_token: worker-CANARY-1", `worker_token: "file:`+file+`"`)
+	for rule, c := range map[string]struct{ holds, says string }{
+		"a line":             {"w-CANARY\n", ""},
+		"no line break":      {"w-CANARY", ""},
+		"another line break": {"w-CANARY\r\n", ""},
+		"nothing":            {"\n", "worker_token: the file " + file + " is empty (line 3)"},
+		"much too much":      {strings.Repeat("CANARY", 20_000), "is too long for a secret: 64 KiB"},
+		"no file":            {"", "worker_token: the file " + file + " cannot be read: no such file"},
+	} {
+		_ = os.Remove(file)
+		if c.holds != "" {
+			if err := os.WriteFile(file, []byte(c.holds), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := load(t, text, noEnv)
+		if c.says == "" {
+			if err != nil || got.WorkerToken.Reveal() != "w-CANARY" {
+				t.Errorf("%s: %v", rule, err)
+			}
+			continue
+		}
+		if migration.KindOf(err) != migration.Invalid || !strings.Contains(err.Error(), c.says) ||
+			strings.Contains(err.Error(), "CANARY") || strings.Count(err.Error(), "\n- ") != 1 {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	c, err := load(t, strings.Replace(whole, "data_dir: data", "database_url: file:my.db", 1), noEnv)
+	if err != nil || c.Database().Reveal() != "my.db" {
+		t.Errorf("a database's file is no secret's: %v", err)
+	}
+}
+
+// YAML takes host:port in braces for text: the colon of a group has a space behind it.
+func TestAnAddressInBracesIsText(t *testing.T) {
+	t.Parallel()
+	text := spoil(t, "    addrs: [10.0.0.2:26379]\n", `    addrs: [10.0.0.2:26379]
+    nodes:
+      - {zone: a, addrs: [10.0.0.2:26379, redis-1.internal:6379]}
+`)
+	c, err := load(t, text, noEnv)
+	if err != nil || !slices.Equal(c.Source.Sentinel.Nodes[0].Addrs,
+		[]string{"10.0.0.2:26379", "redis-1.internal:6379"}) || c.Source.Sentinel.Nodes[0].Zone != "a" {
+		t.Errorf("%v, %+v", err, c.Source.Sentinel.Nodes)
+	}
+	_, err = load(t, strings.Replace(text, "redis-1.internal:6379", "redis-1.internal: 6379", 1), noEnv)
+	if err == nil || !strings.Contains(err.Error(), "nodes[0].addrs[1]: text is needed") {
+		t.Errorf("a group there: %v", err)
+	}
+}
+
+// One mistake elsewhere makes no others of what is only needed where it is given.
+func TestAMistakeElsewhereLosesNoValue(t *testing.T) {
+	t.Parallel()
+	text := spoil(t, "  upstash:\n    email: ops@example.com\n    api_key: upstash-CANARY-6\n", `  url: rediss://u:p@h:6380
+  plan: {service: S, title: T, region: r, monthly_usd: 20, max_bytes: 1, max_connections: 1,
+    max_commands_per_second: 0, max_request_bytes: 0, max_record_bytes: 0, bandwidth_bytes: 0}
+`)
+	if _, err := load(t, text, noEnv); err != nil {
+		t.Fatal(err)
+	}
+	_, err := load(t, strings.Replace(text, "queues:", "queus:", 1), noEnv)
+	if err == nil || strings.Count(err.Error(), "\n- ") != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 	t.Parallel()
 	for rule, c := range map[string]struct{ old, text, says string }{
@@ -131,6 +203,8 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"an unknown key that holds a secret":   {"  token: linode", "  tokn: linode", "tokn"},
 		"no worker token":                      {"worker_token: worker-CANARY-1\n", "", "worker_token: is needed"},
 		"no source":                            {"    url: redis://:redis-CANARY-3@10.0.0.1:6379\n", "", "source.standalone.url: is needed"},
+		"a source that is no Redis":            {"redis://:redis-CANARY-3@10.0.0.1", "http://:redis-CANARY-3@10.0.0.1", "source.standalone.url: a URL like rediss://user:password@host:6379; it is not a redis:// URL"},
+		"a mirror that is no Redis":            {"queues:", "flag_mirror_url: 10.0.0.1:CANARY\nqueues:", "flag_mirror_url: a URL like"},
 		"a queue that is drilled, by the scan": {"queues: [order-ingestion]", "queues: [order-ingestion]\ndrill: {scan_only: [order-ingestion]}", "drill.scan_only"},
 		"no queue":                             {"queues: [order-ingestion]", "queues: []", "queues: at least one"},
 		"a queue with a colon":                 {"queues: [order-ingestion]", `queues: ["a:b"]`, `"a:b" is no queue name`},
@@ -181,7 +255,7 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"a password where a number belongs":    {"  standalone:\n", "  standalone:\n    linode_id: CANARY\n", "source.standalone.linode_id: a number is needed"},
 		"a password where a group belongs":     {"linode:\n  token: linode-CANARY-7", "linode: linode-CANARY-7", "linode: a group of keys is needed"},
 		"a password where a date belongs":      {`"2026-12-24"`, "[CANARY-4]", "migration.event_date: text is needed"},
-		"the same key twice, with a password":  {"  token: linode-CANARY-7\n", "  token: linode-CANARY-7\n  token: linode-CANARY-7\n", "config file"},
+		"the same key twice, with a password":  {"  token: linode-CANARY-7\n", "  token: linode-CANARY-7\n  token: linode-CANARY-7\n", "linode.token: is there twice, again in line 26: remove either"},
 		"a list item in the middle of a group": {"  token: heroku-CANARY-8\n", "  - token: heroku-CANARY-8\n", "config file"},
 		"a tab before a password":              {"  token: heroku", "\ttoken: heroku", "config file"},
 		"a password that is an alias":          {"linode-CANARY-7", "*linode-CANARY-7", "config file"},

@@ -2,8 +2,11 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -116,17 +119,20 @@ func wanted(t reflect.Type) string {
 	return "a number"
 }
 
-// resolve replaces every Secret "env:NAME" by the variable's value.
+// resolve replaces every Secret "env:NAME" by the variable's value, and every "file:PATH" by what
+// the file holds, without the line break at its end.
 func (m *mistakes) resolve(v reflect.Value, key string, getenv func(string) string) {
 	switch {
 	case v.Type() == reflect.TypeFor[migration.Secret]():
-		name, ok := strings.CutPrefix(v.String(), "env:")
-		if !ok {
-			return
+		if name, is := strings.CutPrefix(v.String(), "env:"); is {
+			value := getenv(name)
+			m.need(value != "", key, "refers to the environment variable %s, which is not set",
+				name)
+			v.SetString(value)
 		}
-		value := getenv(name)
-		m.need(value != "", key, "refers to the environment variable %s, which is not set", name)
-		v.SetString(value)
+		if path, is := strings.CutPrefix(v.String(), "file:"); is && !isDatabaseFile(key) {
+			v.SetString(m.content(key, path))
+		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			tag := v.Type().Field(i).Tag.Get("yaml")
@@ -141,4 +147,30 @@ func (m *mistakes) resolve(v reflect.Value, key string, getenv func(string) stri
 			m.resolve(v.Index(i), item(key, i), getenv)
 		}
 	}
+}
+
+// isDatabaseFile tells the one secret that "file:" may begin because it is a URL: SQLite's.
+func isDatabaseFile(key string) bool { return key == "database_url" }
+
+// maxSecret is more than any secret is long, in bytes; a longer file is not one.
+const maxSecret = 64 << 10
+
+// content reads a secret's file.
+func (m *mistakes) content(key, path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		m.add(key, "the file %s cannot be read: %s", path, errors.Unwrap(err))
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		m.add(key, "the file %s cannot be read: %s", path, errors.Unwrap(err))
+		return ""
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	m.need(secret != "", key, "the file %s is empty", path)
+	m.need(len(text) <= maxSecret, key, "the file %s is too long for a secret: %d KiB at most",
+		path, maxSecret>>10)
+	return secret
 }

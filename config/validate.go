@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 var (
@@ -72,6 +73,7 @@ func (m *mistakes) server(c Config) {
 		m.need(len(u.Password.Reveal()) >= 12, key+".password",
 			"12 characters or more are needed")
 	}
+	m.redis("flag_mirror_url", c.FlagMirrorURL)
 	m.need(!c.WorkerToken.IsZero(), "worker_token", "is needed: workers read their flags with it")
 	for i, o := range c.CORSOrigins {
 		m.need(isOrigin(o), item("cors_origins", i),
@@ -93,6 +95,17 @@ func (m *mistakes) address(key, text string) {
 	u, err := url.Parse(text)
 	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 	m.need(ok && u.User == nil, key, "an http(s) URL without credentials is needed")
+}
+
+// redis judges the address of a Redis, where there is one.
+func (m *mistakes) redis(key string, url migration.Secret) {
+	if url.IsZero() {
+		return
+	}
+	if err := (redisconn.Endpoint{Kind: redisconn.Standalone, URL: url}).Validate(); err != nil {
+		_, want, _ := strings.Cut(err.Error(), "expected ")
+		m.add(key, "%s", want)
+	}
 }
 
 func (m *mistakes) hostPort(key, text string) {
@@ -160,6 +173,7 @@ func (m *mistakes) drill(c Drill, queues []string) {
 func (m *mistakes) source(c Source) {
 	m.need(!c.Standalone.URL.IsZero(), "source.standalone.url",
 		"is needed: redis://:password@host:port")
+	m.redis("source.standalone.url", c.Standalone.URL)
 	s := c.Sentinel
 	if len(s.Addrs) == 0 {
 		return

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
@@ -35,10 +36,11 @@ type Options struct {
 // process is what runs between start and end.
 type process struct {
 	Options
-	readers workflows.Readers
-	sync    *flagsync.Server // nil: whole flag sets are not served
-	server  *server.Server
-	control *workflows.Control // nil: the database did not answer at the start
+	pages, stream net.Listener // stream is nil where sync_addr is off
+	readers       workflows.Readers
+	sync          *flagsync.Server // nil: whole flag sets are not served
+	server        *server.Server
+	control       *workflows.Control // nil: the database did not answer at the start
 	// endTracing sends the traces that are left.
 	endTracing func(context.Context) error
 }
@@ -47,7 +49,13 @@ type process struct {
 func Run(ctx context.Context, o Options) error {
 	redisconn.LogTo(o.Log)
 	p := process{Options: o}
+	// Before anything is made: accounts whose passwords are shown once, by a process that then
+	// cannot serve, would be lost.
 	var err error
+	if err = p.listen(ctx); err != nil {
+		return err
+	}
+	defer p.close()
 	if p.readers, err = workflows.NewReaders(o.Config, o.Log); err != nil {
 		return err
 	}
@@ -63,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, p.readers.Flags.Close())
 	}
 	p.server = server.New(server.Options{
-		Control: p.control, Readers: p.readers, Addr: o.Config.Addr, Log: o.Log, Version: o.Version,
+		Control: p.control, Readers: p.readers, Log: o.Log, Version: o.Version,
 		TrustedProxies: o.Config.TrustedProxies, SecureCookies: o.Config.SecureCookies,
 		CORSOrigins: o.Config.CORSOrigins, StreamSecret: o.Config.WorkerToken,
 	})
@@ -76,7 +84,7 @@ func openSync(c config.Config, readers workflows.Readers) (*flagsync.Server, err
 		return nil, nil //nolint:nilnil // switched off is no error
 	}
 	return flagsync.New(flagsync.Options{
-		Addr: c.SyncAddr, CertFile: c.SyncTLS.CertFile, KeyFile: c.SyncTLS.KeyFile,
+		CertFile: c.SyncTLS.CertFile, KeyFile: c.SyncTLS.KeyFile,
 		Flags: readers.Flags, Fleet: readers.Fleet,
 	})
 }
@@ -86,9 +94,9 @@ func (p *process) serve(outer context.Context) error {
 	ctx, stop := context.WithCancel(outer)
 	defer stop()
 	ends := make(chan error, 3)
-	go func() { ends <- p.server.Listen(ctx) }()
+	go func() { ends <- p.server.Serve(p.pages) }()
 	if p.sync != nil {
-		go func() { ends <- listenSync(ctx, p.sync) }()
+		go func() { ends <- p.sync.Serve(p.stream) }()
 	}
 	controls := make(chan *workflows.Control, 1)
 	go func() {
@@ -116,14 +124,6 @@ func (p *process) serve(outer context.Context) error {
 		err = errors.Join(err, c.Close())
 	}
 	return errors.Join(err, p.readers.Flags.Close(), p.endTracing(drain))
-}
-
-func listenSync(ctx context.Context, s *flagsync.Server) error {
-	ln, err := s.Bind(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Serve(ln)
 }
 
 // takeControl gives the server its control once there is one, and reports new accounts. It

@@ -10,12 +10,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 
 	"buf.build/gen/go/open-feature/flagd/grpc/go/flagd/sync/v1/syncv1grpc"
 	syncv1 "buf.build/gen/go/open-feature/flagd/protocolbuffers/go/flagd/sync/v1"
-	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -31,7 +29,6 @@ import (
 
 // Options say what to serve and where.
 type Options struct {
-	Addr              string // host:port; port 0 takes a free one
 	CertFile, KeyFile string // PEM; both or none, none means no TLS
 	Flags             *flags.Holder
 	Fleet             *fleet.Fleet
@@ -55,8 +52,6 @@ const (
 	minPing        = 5 * time.Second
 	pingAfter      = 20 * time.Second
 	pingPatience   = 10 * time.Second
-	bindTries      = 10
-	bindWait       = 200 * time.Millisecond
 	maxIdentityLen = 200 // bytes of each name a worker gives itself
 )
 
@@ -102,22 +97,6 @@ func New(opt Options) (*Server, error) {
 	context.AfterFunc(ctx, func() { close(s.done) })
 	syncv1grpc.RegisterFlagSyncServiceServer(s.grpc, s)
 	return s, nil
-}
-
-// Bind listens on the configured address, waiting a moment for a predecessor to leave it.
-func (s *Server) Bind(ctx context.Context) (net.Listener, error) {
-	var lc net.ListenConfig
-	ln, err := backoff.Retry(ctx, func() (net.Listener, error) {
-		ln, err := lc.Listen(ctx, "tcp", s.opt.Addr)
-		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
-			return nil, backoff.Permanent(err)
-		}
-		return ln, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(bindWait)), backoff.WithMaxTries(bindTries))
-	if err != nil {
-		return nil, fmt.Errorf("flag sync: listen on %s: %w", s.opt.Addr, err)
-	}
-	return ln, nil
 }
 
 // Serve answers until Stop.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -32,11 +33,12 @@ func TestStreamsGetTheSetItsChangesAndEndUnavailableAndStrangersAreRefused(t *te
 		t.Fatal(err)
 	}
 	f := fleet.New(time.Now)
-	s, err := flagsync.New(flagsync.Options{Addr: "127.0.0.1:0", Flags: h, Fleet: f})
+	s, err := flagsync.New(flagsync.Options{Flags: h, Fleet: f})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := s.Bind(t.Context())
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,14 +42,15 @@ type served struct {
 
 func serve(t *testing.T, opt flagsync.Options) served {
 	t.Helper()
-	opt.Addr, opt.Flags, opt.Fleet = "127.0.0.1:0", flags.NewHolder(flags.Options{}),
+	opt.Flags, opt.Fleet = flags.NewHolder(flags.Options{}),
 		fleet.New(time.Now)
 	must(t, opt.Flags.ReplaceKeys(
 		[]flags.Key{{ID: "1", Name: "k", Set: "s", Hash: sha256.Sum256([]byte("good"))}}))
 	must(t, opt.Flags.Replace(set(1)))
 	s, err := flagsync.New(opt)
 	must(t, err)
-	ln, err := s.Bind(t.Context())
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ln) }()

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
@@ -184,8 +182,7 @@ func (c *Cluster) joined(errs []error) error {
 }
 
 func isNoSuchMaster(err error) bool {
-	return err != nil && (redis.HasErrorPrefix(err, "ERR No such master") ||
-		strings.Contains(err.Error(), "No such master"))
+	return err != nil && strings.Contains(err.Error(), "No such master")
 }
 
 // Watcher is what one configured sentinel watches.

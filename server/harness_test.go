@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -84,7 +85,7 @@ func serveOn(
 		t.Fatal(err)
 	}
 	opt := Options{
-		Control: control, Readers: readers, Addr: "127.0.0.1:0", Log: log, Version: "test",
+		Control: control, Readers: readers, Log: log, Version: "test",
 	}
 	for _, f := range change {
 		f(&opt)
@@ -127,7 +128,8 @@ func testConfig(t *testing.T, source migration.Secret) config.Config {
 
 func listenOn(t *testing.T, s *Server) (url string) {
 	t.Helper()
-	ln, err := s.Bind(t.Context())
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,8 +179,8 @@ func serveNoFlags(t *testing.T, change ...func(*Options)) *flagsOnly {
 		Keys: []flags.Key{servertest.Key("worker-token", setA, workerToken, 0)}, Log: log,
 	})
 	opt := Options{
-		Readers: workflows.Readers{Flags: st.holder, Fleet: st.fleet}, Addr: "127.0.0.1:0",
-		Log: log, Version: "test", StreamSecret: "secret",
+		Readers: workflows.Readers{Flags: st.holder, Fleet: st.fleet},
+		Log:     log, Version: "test", StreamSecret: "secret",
 	}
 	for _, f := range change {
 		f(&opt)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -15,47 +14,12 @@ import (
 	"github.com/switchyard-dev/switchyard/server/site"
 )
 
-// bindTries and bindWait: a predecessor that was just killed may still hold the port for a moment.
-const (
-	bindTries = 10
-	bindWait  = 200 * time.Millisecond
-)
-
-// Bind listens on the configured address. It is apart from Serve so that the address is known
-// before anything is served.
-func (s *Server) Bind(ctx context.Context) (net.Listener, error) {
-	var lc net.ListenConfig
-	for try := 1; ; try++ {
-		ln, err := lc.Listen(ctx, "tcp", s.addr)
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
-			if err != nil {
-				return nil, fmt.Errorf("listen on %s: %w", s.addr, err)
-			}
-			return ln, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("listen on %s: %w", s.addr, context.Cause(ctx))
-		case <-time.After(bindWait):
-		}
-	}
-}
-
 // Serve answers requests until Shutdown.
 func (s *Server) Serve(ln net.Listener) error {
 	if err := s.app.Listener(lingering{ln}); err != nil {
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	return nil
-}
-
-// Listen binds and serves until Shutdown.
-func (s *Server) Listen(ctx context.Context) error {
-	ln, err := s.Bind(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Serve(ln)
 }
 
 // Shutdown ends the event streams, lets running requests finish until ctx ends, and stops

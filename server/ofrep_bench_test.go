@@ -29,7 +29,7 @@ func benchServer(b *testing.B) (*Server, *flags.Holder) {
 	return New(
 		Options{
 			Readers: workflows.Readers{Flags: h, Fleet: fleet.New(time.Now)},
-			Addr:    "127.0.0.1:0", Log: log,
+			Log:     log,
 		},
 	), h
 }

@@ -34,7 +34,6 @@ import (
 type Options struct {
 	Control *workflows.Control // nil: SetControl brings it
 	Readers workflows.Readers
-	Addr    string // host:port; port 0 takes a free one
 	Log     *slog.Logger
 	Version string
 	// TrustedProxies are the addresses or networks whose X-Forwarded-* headers count. Empty:
@@ -73,7 +72,7 @@ const (
 func New(opt Options) *Server {
 	at := site.New(opt.Log, opt.Version, opt.SecureCookies)
 	s := &Server{
-		Site: at, addr: opt.Addr, readers: opt.Readers, started: time.Now(),
+		Site: at, readers: opt.Readers, started: time.Now(),
 		flags: ofrep.New(at, opt.Readers, opt.StreamSecret, opt.CORSOrigins),
 		spans: tracing.New(opt.Tracer),
 	}

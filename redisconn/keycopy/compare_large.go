@@ -12,9 +12,16 @@ import (
 	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
+// tries is how often a stream is compared that vanishes meanwhile, or loses a group. The next time
+// it is gone, or another.
+const tries = 3
+
 // large compares one key in chunks, or a stream.
 func (c *comparer) large(ctx context.Context, key string, note func(string, finding)) error {
 	f, err := c.judgeLarge(ctx, key)
+	for try := 1; (errors.Is(err, errGone) || withoutGroup(err)) && try < tries; try++ {
+		f, err = c.judgeLarge(ctx, key)
+	}
 	if err != nil {
 		return fmt.Errorf("key %q, in chunks: %w", key, err)
 	}
@@ -196,11 +203,7 @@ func (c *comparer) sameStream(ctx context.Context, key string) (bool, error) {
 	var info [2]*streamInfo
 	for side, cl := range c.sides {
 		var err error
-		info[side], err = readStreamInfo(ctx, cl, key)
-		if errors.Is(err, errGone) {
-			return false, nil
-		}
-		if err != nil {
+		if info[side], err = readStreamInfo(ctx, cl, key); err != nil {
 			return false, fmt.Errorf("%s: %w", sideNames[side], err)
 		}
 	}

@@ -183,27 +183,27 @@ func TestAComparisonThatCannotReadAKeyIsAnError(t *testing.T) {
 func TestARightThatIsLostMeanwhileIsAnError(t *testing.T) {
 	t.Parallel()
 	a, b := server(t), server(t)
+	a.Client().HSet(t.Context(), "k", "f", "v")
+	b.Client().HSet(t.Context(), "k", "f", "w")
+	_, asks, err := gated(t, a.Client(), b.Client(), func(int) error { return nil })
+	if err != nil || asks < 3 {
+		t.Fatalf("asked %d times: %v", asks, err)
+	}
 	for side := range 2 {
-		for at, asks := 1, 2; at <= asks; at++ {
-			a.Client().FlushAll(t.Context())
-			b.Client().FlushAll(t.Context())
-			a.Client().HSet(t.Context(), "k", "f", "v")
-			b.Client().HSet(t.Context(), "k", "f", "w")
+		for at := 1; at <= asks; at++ {
 			from, to, s := a.Client(), b.Client(), a
 			if side == 0 {
 				from = limited(t, a, "debug")
 			} else {
 				to, s = limited(t, b, "debug"), b
 			}
-			var r redisconn.CompareReport
-			var err error
-			r, asks, err = gated(t, from, to, func(n int) error {
+			r, _, err := gated(t, from, to, func(n int) error {
 				if n != at {
 					return nil
 				}
 				return s.Client().Do(t.Context(), "ACL", "SETUSER", "limited", "-hgetall").Err()
 			})
-			if at <= asks && (err == nil || r.Same || !strings.Contains(err.Error(), "hgetall")) {
+			if err == nil || r.Same || !strings.Contains(err.Error(), "hgetall") {
 				t.Errorf("side %d, at %d of %d: %+v, %v", side, at, asks, r, err)
 			}
 		}
@@ -216,16 +216,13 @@ func TestAComparisonWithoutItsServerIsAnError(t *testing.T) {
 	a, b := server(t), server(t)
 	kinds := fill(t, a.Client(), rand.New(rand.NewPCG(2, 2)), true)
 	restoreAll(t, a.Client(), b.Client(), kinds)
-	step, ended := 1, 0
-	if testing.Short() {
-		step = 2
-	}
+	ended := 0
 	for side, s := range []*redistest.Server{a, b} {
 		both := [2]redis.UniversalClient{a.Client(), b.Client()}
 		both[side] = s.Client()
 		fault := &redistest.Fault{}
 		both[side].AddHook(fault)
-		for at := 1; ; at += step {
+		for at := 1; ; at++ {
 			fault.Arm(at, redistest.Before)
 			r, err := keycopy.Compare(t.Context(), both[0], both[1],
 				keycopy.CompareOptions{Pace: keycopy.Pace{Workers: 1}})
@@ -241,7 +238,7 @@ func TestAComparisonWithoutItsServerIsAnError(t *testing.T) {
 			}
 		}
 	}
-	if ended < 40/step {
+	if ended < 40 {
 		t.Errorf("%d comparisons were ended", ended)
 	}
 }
@@ -270,6 +267,8 @@ func TestAMissingFieldIsNotAnEmptyOne(t *testing.T) {
 	from, to := server(t).Client(), server(t).Client()
 	ctx := t.Context()
 	for _, n := range []int{1, 2000} {
+		from.FlushAll(ctx)
+		to.FlushAll(ctx)
 		for i := range n {
 			for _, c := range []redis.UniversalClient{from, to} {
 				c.HSet(ctx, "k", fmt.Sprint("field", i), strings.Repeat("v", 1000))
@@ -416,44 +415,96 @@ func TestAChangeOrAnEndAtAnyMomentOfAComparison(t *testing.T) {
 			}
 		}
 		stop := errors.New("enough")
-		for at, asks := 1, 2; at <= asks; at++ {
-			reset()
-			if err := tc.then(to); err != nil {
-				t.Fatal(err)
-			}
-			var r redisconn.CompareReport
-			var err error
-			r, asks, err = gated(t, from, to, func(n int) error {
+		reset()
+		if err := tc.then(to); err != nil {
+			t.Fatal(err)
+		}
+		_, asks, err := gated(t, from, to, func(int) error { return nil })
+		if err != nil || asks < 3 {
+			t.Fatalf("%s: asked %d times, %v", rule, asks, err)
+		}
+		for at := 1; at <= asks; at++ {
+			r, _, err := gated(t, from, to, func(n int) error {
 				if n >= at {
 					return stop
 				}
 				return nil
 			})
-			if at <= asks && (!errors.Is(err, stop) || r.Same) {
+			if !errors.Is(err, stop) || r.Same {
 				t.Errorf("%s, ended at %d of %d: %+v, %v", rule, at, asks, r, err)
 			}
 		}
 	}
-	// a key that is gone from both meanwhile is none, and is told apart
-	for _, k := range []string{"b", "large"} {
-		expired := int64(0)
-		for at, asks := 1, 2; at <= asks; at++ {
-			reset()
-			var r redisconn.CompareReport
-			var err error
-			r, asks, err = gated(t, from, to, func(n int) error {
-				if n != at {
-					return nil
+}
+
+// A key that is gone from both meanwhile, at whichever call, is none, and is told apart.
+func TestAKeyThatIsGoneFromBothMeanwhileIsNone(t *testing.T) {
+	t.Parallel()
+	from, to := server(t), server(t)
+	for kind, make := range map[string]func(c redis.UniversalClient) error{
+		"small": func(c redis.UniversalClient) error { return c.Set(t.Context(), "k", "v", 0).Err() },
+		"large": func(c redis.UniversalClient) error {
+			return c.Set(t.Context(), "k", strings.Repeat("x", big), 0).Err()
+		},
+		"stream": func(c redis.UniversalClient) error {
+			return errors.Join(c.XAdd(t.Context(), &redis.XAddArgs{Stream: "k", ID: "1-1",
+				Values: []any{"f", "v"}}).Err(), c.XGroupCreate(t.Context(), "k", "g", "0").Err())
+		},
+	} {
+		expired, hit := int64(0), true
+		for at := 1; hit; at++ {
+			for _, c := range []redis.UniversalClient{from.Client(), to.Client()} {
+				c.FlushAll(t.Context())
+				if err := make(c); err != nil {
+					t.Fatal(err)
 				}
-				return errors.Join(from.Del(ctx, k).Err(), to.Del(ctx, k).Err())
-			})
-			if expired += r.Expired; err != nil || !r.Same || r.Expired+r.Keys > 3 || r.Keys < 2 {
-				t.Errorf("%s gone at %d of %d: %+v, %v", k, at, asks, r, err)
+			}
+			hit = false
+			watched := from.Client()
+			watched.AddHook(&atCall{n: at, do: func() {
+				hit = true
+				from.Client().Del(t.Context(), "k")
+				to.Client().Del(t.Context(), "k")
+			}})
+			r, err := keycopy.Compare(t.Context(), watched, to.Client(),
+				keycopy.CompareOptions{Pace: keycopy.Pace{Workers: 1}})
+			// between two commands about its value a key may vanish from one side, as it seems;
+			// then it is looked at again
+			if expired += r.Expired; err != nil || !r.Same || r.Expired+r.Keys > 1 {
+				t.Errorf("%s, gone at call %d: %+v, %v", kind, at, r, err)
 			}
 		}
 		if expired == 0 {
-			t.Errorf("%s was never gone from both", k)
+			t.Errorf("%s: it was never gone from both", kind)
 		}
+	}
+}
+
+// atCall does something before the n-th call of a client.
+type atCall struct {
+	n  int
+	do func()
+}
+
+func (h *atCall) call() {
+	if h.n--; h.n == 0 {
+		h.do()
+	}
+}
+
+func (h *atCall) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *atCall) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.call()
+		return next(ctx, cmd)
+	}
+}
+
+func (h *atCall) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		h.call()
+		return next(ctx, cmds)
 	}
 }
 

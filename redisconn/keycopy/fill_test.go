@@ -135,7 +135,7 @@ func fill(t *testing.T, c redis.UniversalClient, r *rand.Rand, large bool) map[s
 	}
 	if large {
 		var long strings.Builder // at no two places the same
-		for i := 0; long.Len() < big; i++ {
+		for i := 0; long.Len() < 2*big; i++ {
 			fmt.Fprint(&long, i, " ")
 		}
 		p.Set(ctx, key("string"), long.String(), 0)

@@ -100,10 +100,7 @@ func readStreamInfo(
 ) (*streamInfo, error) {
 	info, err := cl.Do(ctx, "XINFO", "STREAM", key).Slice()
 	if err != nil {
-		if redis.HasErrorPrefix(err, "ERR no such key") {
-			return nil, errGone
-		}
-		return nil, redisconn.Explain(err)
+		return nil, unlessGone(err)
 	}
 	s := &streamInfo{counters: map[string]string{}}
 	for name, v := range pairs(info) {
@@ -114,7 +111,7 @@ func readStreamInfo(
 	}
 	groups, err := cl.Do(ctx, "XINFO", "GROUPS", key).Slice()
 	if err != nil {
-		return nil, redisconn.Explain(err)
+		return nil, unlessGone(err)
 	}
 	for _, one := range groups {
 		fields, _ := one.([]any)
@@ -126,7 +123,7 @@ func readStreamInfo(
 		}
 		consumers, err := cl.Do(ctx, "XINFO", "CONSUMERS", key, g.name).Slice()
 		if err != nil {
-			return nil, redisconn.Explain(err)
+			return nil, unlessGone(err)
 		}
 		for _, one := range consumers {
 			fields, _ := one.([]any)
@@ -135,6 +132,20 @@ func readStreamInfo(
 		s.groups = append(s.groups, g)
 	}
 	return s, nil
+}
+
+// unlessGone explains an error of a server; it is errGone where there is no such key.
+func unlessGone(err error) error {
+	if redis.HasErrorPrefix(err, "no such key") {
+		return errGone
+	}
+	return redisconn.Explain(err)
+}
+
+// withoutGroup reports whether a group is gone, or its key.
+func withoutGroup(err error) bool {
+	reply, is := errors.AsType[redis.Error](err)
+	return is && redis.HasErrorPrefix(reply, "NOGROUP")
 }
 
 func pairs(list []any) map[string]any {

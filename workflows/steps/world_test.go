@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,10 +140,11 @@ func (w *world) open() {
 	}
 	control := w.control
 	s := server.New(server.Options{
-		Control: control, Readers: readers, Addr: w.cfg.Addr, Log: log, Version: "test",
+		Control: control, Readers: readers, Log: log, Version: "test",
 		StreamSecret: w.cfg.WorkerToken,
 	})
-	ln, err := s.Bind(context.Background())
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", w.cfg.Addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
