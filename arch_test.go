@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	"bullmq/move":       {"bullmq", "redisconn", "redisconn/keycopy", "redisconn/pace"},
 	"capacity":          {},
 	"cli": {
-		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "daemon",
+		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "daemon", "doctor",
 		"flags", "plan", "redisconn", "redisconn/keycopy", "rehearse", "scan", "sentinel",
 		"sentinel/deploy", "twin", "workflows", "workflows/evidence",
 	},
@@ -40,8 +40,12 @@ var imports = map[string][]string{
 		"providers", "providers/byhand", "providers/byurl", "providers/heroku",
 		"providers/linode", "providers/upstash", "redisconn",
 	},
-	"conformance":             {},
-	"daemon":                  {"config", "flagsync", "redisconn", "server", "server/tracing", "workflows"},
+	"conformance": {},
+	"daemon":      {"config", "flagsync", "redisconn", "server", "server/tracing", "workflows"},
+	"doctor": {
+		"bullmq", "config", "providers", "providers/byhand", "providers/ingestion", "redisconn",
+		"sentinel", "workflows/evidence",
+	},
 	"drill":                   {"redisconn/scratch"},
 	"e2e":                     {},
 	"examples/flags/go-flagd": {},
