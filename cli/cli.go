@@ -61,6 +61,7 @@ type commands struct {
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`
+	Init     initCmd     `cmd:"" help:"Draft a configuration from the Redis that the queues are on."`
 	Doctor   doctorCmd   `cmd:"" help:"Ask everything that a configuration names, and say what is missing."`
 	Config   configCmd   `cmd:"" help:"Check a configuration file."`
 	Scan     scanCmd     `cmd:"" help:"Check in the source that producers fail fast."`
