@@ -24,7 +24,7 @@ type rehearseCmd struct {
 	Report    string        `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
 	Dir       string        `help:"Folder for the data." type:"path" placeholder:"DIR"`
 	Keep      bool          `help:"Keep the data of the rehearsal."`
-	Deadline  string        `help:"An acknowledged order is lost after this time." default:"90s"`
+	Deadline  time.Duration `help:"An acknowledged order is lost after this time." default:"90s"`
 }
 
 // Help tells about faults, data and the report.
@@ -48,6 +48,11 @@ func (c rehearseCmd) options() rehearse.Options {
 		LateOrder: c.LateOrder, Neighbour: c.Neighbour}
 }
 
+// deadline counts from when the late order is due: until then it is not lost.
+func (c rehearseCmd) deadline() time.Duration {
+	return c.LateOrder + c.Deadline
+}
+
 // errNotOK is what a rehearsal that did not go well ends with.
 var errNotOK = errors.New("the rehearsal did not pass")
 
@@ -61,7 +66,7 @@ func (c rehearseCmd) Run(s *shell) (err error) {
 	t, err := startTwin(s, twin.Config{
 		Dir: c.Dir, IngestionDir: c.Ingestion, DurableIntake: c.Durable, Managed: c.Managed,
 		Orders: c.Orders, Rate: c.Rate, Neighbour: c.Neighbour, Fleet: c.Fleet, Settings: map[string]string{
-			"order_deadline":        c.Deadline,
+			"order_deadline":        c.deadline().String(),
 			"min_validation_orders": strconv.Itoa(rehearse.MinValidation(c.Orders)),
 		},
 	})
