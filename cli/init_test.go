@@ -52,7 +52,7 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 			len(c.Source.Sentinel.Addrs) != 2*(len(args)/5) {
 			t.Errorf("%s: %+v", rule, c)
 		}
-		run(t.Context(), rule, env(vars), "config", "check", file).want(t, 0, "no mistakes", "")
+		run(t.Context(), rule, vars, "config", "check", file).want(t, 0, "no mistakes", "")
 		text, err := os.ReadFile(file)
 		if err != nil || strings.Contains(string(text), "canary") {
 			t.Errorf("%s: %v\n%s", rule, err, text)

@@ -19,8 +19,8 @@ type rehearseCmd struct {
 	Orders    int           `help:"How many orders are sent in all." default:"5000"`
 	Rate      float64       `help:"Orders per second of each burst." default:"200"`
 	Faults    []string      `help:"Faults to inject, comma-separated."`
-	LateOrder time.Duration `help:"Have one order, sent before the cutover, be fulfilled this much later." placeholder:"DURATION"`
-	Neighbour bool          `help:"Have an app that nobody knows of use the old Redis, and its second database hold jobs."`
+	LateOrder time.Duration `help:"Have one order from before the cutover be due this much later."`
+	Neighbour bool          `help:"An unknown app uses the old Redis, and its second database holds jobs."`
 	Report    string        `help:"Write the report (JSON) here." type:"path" placeholder:"FILE"`
 	Dir       string        `help:"Folder for the data." type:"path" placeholder:"DIR"`
 	Keep      bool          `help:"Keep the data of the rehearsal."`

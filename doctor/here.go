@@ -123,7 +123,7 @@ func (e examiner) redisServer(ctx context.Context) []Finding {
 		return []Finding{{Key: key, State: Absent, Said: "off: a breaker drill cannot run",
 			Next: "Install redis-server on this machine, and leave the key out.", For: needed}}
 	}
-	out, err := exec.CommandContext(ctx, name, "--version").Output() //nolint:gosec // configured
+	out, err := exec.CommandContext(ctx, name, "--version").Output()
 	if err != nil {
 		return []Finding{{Key: key, State: Fails, Said: fmt.Sprintf("%s does not run here", name),
 			Next: "Install redis-server, or give where it is.", For: needed}}

@@ -54,7 +54,6 @@ type Options struct {
 // Server serves one Control, and flags also without one.
 type Server struct {
 	*site.Site
-	addr    string
 	readers workflows.Readers
 	app     *fiber.App
 	flags   *ofrep.Server
