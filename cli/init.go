@@ -78,7 +78,8 @@ func (c initCmd) Run(s *shell) error {
 		for _, o := range others {
 			t.row("  also there, and not moved by flags: %s", o)
 		}
-		t.row("next: set the variables of .env.example, then: switchyard doctor --config %s", file)
+		t.row("next: copy .env.example to .env, fill it in, and load it: set -a; . ./.env; set +a")
+		t.row("then: switchyard doctor --config %s", file)
 	})
 }
 

@@ -155,8 +155,10 @@ func TestWhatIsHereIsLookedAtAndLeftAsItIs(t *testing.T) {
 		"no Sentinel there": {func(c *config.Config) {
 			c.Source.Sentinel = config.Sentinel{Addrs: []string{"127.0.0.1:1"}, Master: "m"}
 		}, "source.sentinel", doctor.Fails, ""},
-		"no host's account":  {func(*config.Config) {}, "linode.token", doctor.Absent, ""},
-		"a person's host":    {func(c *config.Config) { c.Source.Machines = "by-hand" }, "source.machines", doctor.OK, "1 machines"},
+		"no host's account": {func(*config.Config) {}, "linode.token", doctor.Absent, ""},
+		"a person's host": {func(c *config.Config) {
+			c.Source.Machines, c.Source.Standalone.Machine.Label = "by-hand", "redis-prod"
+		}, "source.machines", doctor.OK, "a person looks after redis-prod"},
 		"no app's variables": {func(*config.Config) {}, "heroku", doctor.Absent, ""},
 		"a person's":         {func(c *config.Config) { c.Ingestion.ConfigVars = "by-hand" }, "ingestion.config_vars", doctor.OK, ""},
 		"no app":             {func(*config.Config) {}, "ingestion.url", doctor.Fails, "connection refused"},

@@ -46,8 +46,11 @@ func (e examiner) target(ctx context.Context) []Finding {
 func (e examiner) machines(ctx context.Context) []Finding {
 	machines := e.Source.OldMachines()
 	if e.Source.Machines == byhand.Name {
-		return []Finding{ok("source.machines", fmt.Sprintf("a person looks after %d machines",
-			len(machines)))}
+		var labels []string
+		for _, m := range machines {
+			labels = append(labels, m.Label)
+		}
+		return []Finding{ok("source.machines", "a person looks after "+list(labels, "no machine"))}
 	}
 	needed := decommission
 	if e.Linode.Token.IsZero() {
