@@ -32,7 +32,8 @@ var imports = map[string][]string{
 	"bullmq/move":       {"bullmq", "redisconn", "redisconn/keycopy", "redisconn/pace"},
 	"capacity":          {},
 	"cli": {
-		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "daemon", "doctor",
+		"api", "audit", "bullmq", "bullmq/ledger", "capacity", "config", "conform", "daemon",
+		"doctor",
 		"flags", "plan", "redisconn", "redisconn/keycopy", "rehearse", "scan", "sentinel",
 		"sentinel/deploy", "twin", "workflows", "workflows/evidence",
 	},
@@ -40,6 +41,7 @@ var imports = map[string][]string{
 		"providers", "providers/byhand", "providers/byurl", "providers/heroku",
 		"providers/linode", "providers/upstash", "redisconn",
 	},
+	"conform":     {"bullmq/ledger"},
 	"conformance": {},
 	"daemon":      {"config", "flagsync", "redisconn", "server", "server/tracing", "workflows"},
 	"doctor": {

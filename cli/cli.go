@@ -64,6 +64,7 @@ type commands struct {
 	Init     initCmd     `cmd:"" help:"Draft a configuration from the Redis that the queues are on."`
 	Doctor   doctorCmd   `cmd:"" help:"Ask everything that a configuration names, and say what is missing."`
 	Config   configCmd   `cmd:"" help:"Check a configuration file."`
+	Conform  conformCmd  `cmd:"" help:"Check that an app keeps the contract of its journal and canaries."`
 	Scan     scanCmd     `cmd:"" help:"Check in the source that producers fail fast."`
 	Sentinel sentinelCmd `cmd:"" help:"Generate a Sentinel deployment, or check a running one."`
 	Copy     copyCmd     `cmd:"" help:"Copy every key of a Redis database to another server."`
