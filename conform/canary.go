@@ -3,6 +3,7 @@ package conform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -88,7 +89,7 @@ func kinds(own []ledger.Event) (delivered, enqueued, ran int) {
 
 func (t *trial) journaled(ctx context.Context) (string, error) {
 	if !t.added {
-		return "", notJudged("no canary was added")
+		return "", unjudgedError("no canary was added")
 	}
 	var err error
 	t.own, err = t.ofCanary(ctx, t.Patience, func(own []ledger.Event) bool {
@@ -124,11 +125,11 @@ func (t *trial) digest(context.Context) (string, error) {
 	added, ran := t.event(ledger.EventEnqueued), t.event(ledger.EventExecuted)
 	switch {
 	case added.Seq == 0 || ran.Seq == 0:
-		return "", notJudged("no canary was added and run")
+		return "", unjudgedError("no canary was added and run")
 	case added.JobID != ran.JobID:
 		return "", fmt.Errorf("job %s was added, and %s was run", added.JobID, ran.JobID)
 	case added.Digest == "" || ran.Digest == "":
-		return "", fmt.Errorf("no digest: of the job's data without its routing stamp")
+		return "", errors.New("no digest: of the job's data without its routing stamp")
 	case added.Digest != ran.Digest:
 		return "", fmt.Errorf("%s was added, and the worker got %s", added.Digest, ran.Digest)
 	}
@@ -137,7 +138,7 @@ func (t *trial) digest(context.Context) (string, error) {
 
 func (t *trial) times(context.Context) (string, error) {
 	if len(t.own) == 0 {
-		return "", notJudged("no canary was added and run")
+		return "", unjudgedError("no canary was added and run")
 	}
 	now := time.Now()
 	for _, e := range t.own {
@@ -153,7 +154,7 @@ func (t *trial) times(context.Context) (string, error) {
 
 func (t *trial) again(ctx context.Context) (string, error) {
 	if _, _, ran := kinds(t.own); ran != 1 {
-		return "", notJudged("no canary was added and run")
+		return "", unjudgedError("no canary was added and run")
 	}
 	status, body, err := t.send(ctx, t.id, t.Queue)
 	if err != nil {
@@ -238,7 +239,7 @@ func (t *trial) drill(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case status == http.StatusNotFound:
-		return "", notJudged("the app knows no drills: the breaker drill asks for them")
+		return "", unjudgedError("the app knows no drills: the breaker drill asks for them")
 	case status != http.StatusUnprocessableEntity:
 		return "", fmt.Errorf("status %d: %.300s", status, answer)
 	}

@@ -78,7 +78,7 @@ func Run(ctx context.Context, o Options) []Result {
 		res := Result{Rule: r.id, Must: r.must, Verdict: Kept}
 		said, err := r.try(t, ctx)
 		switch {
-		case errors.As(err, new(notJudged)):
+		case errors.As(err, new(unjudgedError)):
 			res.Verdict, said = Open, err.Error()
 		case err != nil:
 			res.Verdict, said = Broken, err.Error()
@@ -108,10 +108,10 @@ func Failed(all []Result) (broken, open int) {
 	return broken, open
 }
 
-// notJudged is why a rule is open.
-type notJudged string
+// unjudgedError is why a rule is open.
+type unjudgedError string
 
-func (n notJudged) Error() string { return string(n) }
+func (n unjudgedError) Error() string { return string(n) }
 
 // trial is an app that is tried.
 type trial struct {

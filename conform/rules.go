@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -89,13 +90,13 @@ func (t *trial) page(ctx context.Context) (string, error) {
 	}
 	switch {
 	case p.Epoch == "":
-		return "", fmt.Errorf("no epoch: it tells one journal from the next, as of a new disk")
+		return "", errors.New("no epoch: it tells one journal from the next, as of a new disk")
 	case p.Instance == "":
-		return "", fmt.Errorf("no instance: the name that this process attests itself with")
+		return "", errors.New("no instance: the name that this process attests itself with")
 	case p.Next == nil:
-		return "", fmt.Errorf("no next")
+		return "", errors.New("no next")
 	case p.Events == nil:
-		return "", fmt.Errorf("no events: an empty list is needed where there are none")
+		return "", errors.New("no events: an empty list is needed where there are none")
 	}
 	t.first = p
 	return fmt.Sprintf("epoch %s of %s", p.Epoch, p.Instance), nil
@@ -103,10 +104,10 @@ func (t *trial) page(ctx context.Context) (string, error) {
 
 func (t *trial) clock(context.Context) (string, error) {
 	if t.first.Epoch == "" {
-		return "", notJudged("there is no page")
+		return "", unjudgedError("there is no page")
 	}
 	if t.first.Now == 0 {
-		return "", fmt.Errorf("no now")
+		return "", errors.New("no now")
 	}
 	at := time.UnixMilli(t.first.Now)
 	early, late := t.first.asked.Sub(at), at.Sub(t.first.answered)
@@ -136,7 +137,7 @@ func (t *trial) known(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if len(t.events) == 0 {
-		return "", notJudged("the journal is empty")
+		return "", unjudgedError("the journal is empty")
 	}
 	return fmt.Sprintf("%d events", len(t.events)), judged(t.events, t.raw)
 }
@@ -158,7 +159,7 @@ func judged(events []ledger.Event, raw []json.RawMessage) error {
 
 func (t *trial) limit(ctx context.Context) (string, error) {
 	if len(t.events) < 2 {
-		return "", notJudged("the journal has less than two events")
+		return "", unjudgedError("the journal has less than two events")
 	}
 	p, err := t.journal(ctx, after(0, 1))
 	if err == nil && len(p.Events) != 1 {
@@ -169,7 +170,7 @@ func (t *trial) limit(ctx context.Context) (string, error) {
 
 func (t *trial) behind(ctx context.Context) (string, error) {
 	if len(t.events) < 2 {
-		return "", notJudged("the journal has less than two events")
+		return "", unjudgedError("the journal has less than two events")
 	}
 	i := len(t.events) / 2
 	p, err := t.journal(ctx, after(t.events[i-1].Seq, 1))
@@ -196,7 +197,7 @@ func same(a, b json.RawMessage) bool {
 
 func (t *trial) stable(ctx context.Context) (string, error) {
 	if len(t.raw) == 0 {
-		return "", notJudged("the journal is empty, or cannot be read")
+		return "", unjudgedError("the journal is empty, or cannot be read")
 	}
 	raw, _, err := t.read(ctx, 0)
 	if err != nil {
@@ -214,7 +215,7 @@ func (t *trial) stable(ctx context.Context) (string, error) {
 
 func (t *trial) cursor(ctx context.Context) (string, error) {
 	if len(t.events) < 2 || t.first.Epoch == "" {
-		return "", notJudged("the journal has less than two events")
+		return "", unjudgedError("the journal has less than two events")
 	}
 	cursors := func(all ...string) url.Values { return url.Values{"cursor": all, "limit": {"1"}} }
 	at := strconv.FormatInt(t.events[0].Seq, 10)
