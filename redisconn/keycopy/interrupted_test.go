@@ -161,3 +161,54 @@ func TestATargetThatRefusesPayloadsGetsValuesByType(t *testing.T) {
 		}
 	}
 }
+
+// A key that is deleted while it is copied by type, at whichever call, ends no copy, and nothing of
+// it stays on the target.
+func TestAKeyThatVanishesWhileItIsCopiedByTypeIsNotCopied(t *testing.T) {
+	t.Parallel()
+	src, dst := server(t), server(t)
+	from, to, ctx := src.Client(), dst.Client(), t.Context()
+	for kind, fill := range map[string]func(p redis.Pipeliner){
+		"string": func(p redis.Pipeliner) { p.Set(ctx, "k", strings.Repeat("x", big), 0) },
+		"hash": func(p redis.Pipeliner) {
+			for i := range 40 {
+				p.HSet(ctx, "k", i, strings.Repeat("y", 100_000))
+			}
+		},
+		"stream": func(p redis.Pipeliner) {
+			p.XAdd(ctx, &redis.XAddArgs{Stream: "k", ID: "1-1", Values: []any{"f", "v"}})
+			p.XGroupCreate(ctx, "k", "g", "0")
+			p.XGroupCreate(ctx, "k", "h", "0")
+			p.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Consumer: "c",
+				Streams: []string{"k", ">"}})
+		},
+	} {
+		gone := 0
+		for at, hit := 1, true; hit; at++ {
+			from.FlushAll(ctx)
+			to.FlushAll(ctx)
+			if _, err := from.Pipelined(ctx, func(p redis.Pipeliner) error {
+				fill(p)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			hit = false
+			watched := src.Client()
+			watched.AddHook(&atCall{n: at, do: func() {
+				hit = true
+				from.Del(ctx, "k")
+			}})
+			if _, err := keycopy.Copy(ctx, watched, to, keycopy.Options{Path: keycopy.Typed,
+				Pace: keycopy.Pace{Workers: 1}}); err != nil {
+				t.Errorf("%s, gone at call %d: %v", kind, at, err)
+			}
+			if to.Exists(ctx, "k").Val() == 0 {
+				gone++
+			}
+		}
+		if gone < 3 {
+			t.Errorf("%s: it was gone in time %d times", kind, gone)
+		}
+	}
+}

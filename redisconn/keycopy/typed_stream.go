@@ -72,7 +72,7 @@ func (c *copier) largeStream(ctx context.Context, key string, w *typedWriter) er
 				}
 				return nil
 			})
-		if err != nil {
+		if err != nil && !withoutGroup(err) { // the key's expiry is asked for next
 			return err
 		}
 	}
