@@ -307,9 +307,12 @@ func (s *surveyor) pause(took time.Duration) time.Duration {
 	return time.Duration(float64(took) * (1/s.o.Share - 1))
 }
 
+// brief is the pause after a batch of bounded cost.
+func (s *surveyor) brief(took time.Duration) time.Duration { return min(s.pause(took), mostRest) }
+
 // rest pauses after a batch of bounded cost.
 func (s *surveyor) rest(ctx context.Context, took time.Duration) error {
-	return s.sleep(ctx, min(s.pause(took), mostRest))
+	return s.sleep(ctx, s.brief(took))
 }
 
 // sleep pauses.
