@@ -185,12 +185,7 @@ func (c sentinelCheckCmd) deployment(s *shell) (redisconn.Endpoint, map[string]s
 	if c.Spec == "" {
 		zones = d.Zones()
 	}
-	return redisconn.Endpoint{
-		Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: d.Addrs, MasterName: d.Master,
-		Username: d.Username, Password: d.Password,
-		SentinelUsername: d.SentinelUsername, SentinelPassword: d.SentinelPassword,
-		CAFile: d.CAFile,
-	}, zones, nil
+	return d.Endpoint(), zones, nil
 }
 
 // endpoint reads the deployment from the arguments and the environment.

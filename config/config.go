@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/providers/byhand"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // Config is everything that `switchyard serve` needs to know. A Secret may be given as
@@ -259,6 +260,15 @@ type Sentinel struct {
 	SentinelPassword migration.Secret `yaml:"sentinel_password"`
 	CAFile           string           `yaml:"ca_file"` // turns TLS on, for data nodes and sentinels
 	Nodes            []Node           `yaml:"nodes"`
+}
+
+// Endpoint is how the deployment is reached.
+func (s Sentinel) Endpoint() redisconn.Endpoint {
+	return redisconn.Endpoint{
+		Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: s.Addrs, MasterName: s.Master,
+		Username: s.Username, Password: s.Password, SentinelUsername: s.SentinelUsername,
+		SentinelPassword: s.SentinelPassword, CAFile: s.CAFile,
+	}
 }
 
 // Zones gives the failure domain of each address that has one.

@@ -98,11 +98,7 @@ func (e examiner) sentinel(ctx context.Context) []Finding {
 			Next: "Generate one with switchyard sentinel generate, and give it here.",
 			For:  failover}}
 	}
-	cluster := sentinel.New(redisconn.Endpoint{
-		Name: "sentinel", Kind: redisconn.Sentinel, SentinelAddrs: s.Addrs, MasterName: s.Master,
-		Username: s.Username, Password: s.Password, SentinelUsername: s.SentinelUsername,
-		SentinelPassword: s.SentinelPassword, CAFile: s.CAFile,
-	})
+	cluster := sentinel.New(s.Endpoint())
 	defer cluster.Close()
 	cluster.Zones = s.Zones()
 	const next = "Run switchyard sentinel check --config with this file."

@@ -326,27 +326,6 @@ func (r *rehearsal) follow(ctx context.Context) error {
 	}
 }
 
-// sendLate sends the late order, once, and waits until the app has it.
-func (r *rehearsal) sendLate(ctx context.Context) error {
-	if r.LateOrder == 0 || !r.due.IsZero() {
-		return nil
-	}
-	r.due = time.Now().Add(r.LateOrder)
-	r.Twin.Traffic().Delay(r.LateOrder)
-	r.offer(1)
-	for deadline := time.Now().Add(time.Minute); ; pause(ctx, 100*time.Millisecond) {
-		for _, o := range r.Twin.Traffic().Orders() {
-			if o.Delay > 0 && !o.Acknowledged.IsZero() {
-				r.say("  %s is to be fulfilled in %s", o.ID, r.LateOrder)
-				return nil
-			}
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return errors.New("the late order was not acknowledged within a minute")
-		}
-	}
-}
-
 // scan brings what the source of the app says of its producers, as CI does. Each time anew:
 // it is quick.
 func (r *rehearsal) scan(ctx context.Context) error {

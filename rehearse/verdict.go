@@ -134,12 +134,6 @@ func (r *rehearsal) applied(ctx context.Context) (map[string]int, error) {
 	}
 }
 
-// abandoned reports whether the migration did not get to its end before the late order was due:
-// it may be where nobody fulfils it, so that nobody waits for it.
-func (r *rehearsal) abandoned() bool {
-	return r.report.Error != "" && r.due.After(time.Now())
-}
-
 // verdicts reads the criteria once Switchyard itself has seen the last order: what the
 // ledger owes turns up as lost only after its deadline.
 func (r *rehearsal) verdicts(ctx context.Context) error {

@@ -218,17 +218,7 @@ func openServers(
 	if len(c.Addrs) == 0 {
 		return s, nil
 	}
-	s.SentinelEndpoint = redisconn.Endpoint{
-		Name:             "sentinel",
-		Kind:             redisconn.Sentinel,
-		SentinelAddrs:    c.Addrs,
-		MasterName:       c.Master,
-		Username:         c.Username,
-		Password:         c.Password,
-		SentinelUsername: c.SentinelUsername,
-		SentinelPassword: c.SentinelPassword,
-		CAFile:           c.CAFile,
-	}
+	s.SentinelEndpoint = c.Endpoint()
 	if s.Sentinel, err = redisconn.Open(s.SentinelEndpoint); err != nil {
 		return nil, fmt.Errorf("source.sentinel: %w", err)
 	}
