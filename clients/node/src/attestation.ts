@@ -72,7 +72,7 @@ export interface AttestorConfig {
   /** Tells Switchyard that orders are kept on disk before they are acknowledged, and how many wait there. */
   intake?: DurableIntake;
   /** Names the journal that this instance writes, as it is served; Switchyard asks for it until it was read to its end. */
-  journal?: string;
+  journal?: string | (() => string);
   /** Milliseconds between two attestations (default 1000). */
   intervalMs?: number;
   log?: (event: string, detail: Record<string, unknown>) => void;
@@ -133,7 +133,7 @@ export class Attestor {
       lastKnownGood: router.lastKnownGood,
       connections: connections(),
       ...(intake && { intake: attested(intake) }),
-      ...(journal && { journal }),
+      ...(journal && { journal: typeof journal === "string" ? journal : journal() }),
       ...(leaving && { leaving }),
     };
     let failure: string | undefined;

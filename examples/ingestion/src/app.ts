@@ -1,131 +1,125 @@
 import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Attestor, Drill, DurableIntake, Router, UnavailableError } from "@switchyard/bullmq";
-import type { Config } from "./config.js";
-import { Intake } from "./intake.js";
-import { Journal } from "./journal.js";
-import { openProducer, shadowOf, type OpenProducer } from "./lane.js";
-import { log } from "./log.js";
-import type { Order } from "./order.js";
-import { server } from "./server.js";
-import { Sides } from "./sides.js";
+import { fromEnvironment, Pipeline, RefusedError, unavailable, type PipelineConfig } from "@switchyard/bullmq";
+import { journal, webhookSecrets } from "./config.js";
+import { jobId, resultOf, type Order } from "./order.js";
+import { providerIds, providers, type ProviderId } from "./providers.js";
+import { Sink } from "./sink.js";
 
-const require = createRequire(import.meta.url);
-const version = (require("../package.json") as { version: string }).version;
-const bullmq = (require("bullmq/package.json") as { version: string }).version;
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+const maxBody = 1 << 20;
 
 /** What a test may make otherwise. */
-export interface Options {
-  /** Makes producers. */
-  open?: OpenProducer;
+export interface Options extends Partial<PipelineConfig<Order>> {
   /** Unix ms, against which the times in signatures are held. */
   now?: () => number;
 }
 
-/** Opens everything, serves until SIGTERM or SIGINT, then lets work in progress finish. */
-export async function run(config: Config, { open = openProducer, now = Date.now }: Options = {}): Promise<void> {
+/** Serves and works until SIGTERM or SIGINT, then lets work in progress finish. */
+async function run(env: NodeJS.ProcessEnv, { now = Date.now, ...more }: Options): Promise<void> {
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
-  const { queue, service } = config;
-  const journal = await Journal.open(config.dataDir, log, config.sinkDir);
-  const sides = new Sides(config, journal, open);
-  let attestor: Attestor | undefined;
-  const router = new Router({
-    url: config.switchyardUrl,
-    token: config.switchyardToken,
-    queue,
-    instance: config.instance,
-    service,
+  const secrets = webhookSecrets(env);
+  const deployment = fromEnvironment(env);
+  const sink = new Sink(env["SINK_DIR"] || `${deployment.dataDir}/orders`);
+  const orders = new Pipeline<Order>({
+    ...deployment,
+    service: env["SERVICE"] || "ingestion",
     version,
-    file: join(config.dataDir, "flags.json"),
-    onChange: (snapshot) => sides.follow(snapshot),
-    onProgress: () => attestor?.kick(),
+    queue: env["QUEUE"] || "order-ingestion",
+    journal: journal(env, deployment.dataDir, log),
+    jobId,
+    job: (order) => ({ delay: order.switchyard_delay_ms ?? 0 }),
+    result: async (order, { attempt }) => {
+      await sleep(2 + (order.amount % 4)); // the work: a call to the shop
+      if (attempt <= (order.switchyard_fail_times ?? 0)) throw new Error(`transient failure ${attempt}`);
+      return resultOf(order);
+    },
+    process: async (order) => sink.apply(order),
+    effects: async (order) => sink.times(order),
+    replay: (id, body) => {
+      const provider = providers[id as ProviderId];
+      if (!provider) throw new Error(`the provider is not one of ${providerIds.join(", ")}`);
+      if (!secrets[provider.id]) throw new RefusedError(`this app takes nothing from ${id}: it has no secret of it`);
+      return provider.order(body, {});
+    },
     log,
+    ...more,
   });
-  await router.start();
-  const intake = new Intake(router, sides, journal, queue);
-  const durable = config.durableIntake
-    ? new DurableIntake({
-        dir: join(config.dataDir, "intake"),
-        deliver: async ({ body }) => {
-          const { error } = await intake.accept(JSON.parse(body.toString()) as Order);
-          if (error) throw new UnavailableError(error);
-        },
-        log,
-      })
-    : undefined;
-  await durable?.start();
-  attestor = new Attestor({
-    url: config.switchyardUrl,
-    token: config.switchyardToken,
-    service,
-    instance: config.instance,
-    version,
-    bullmq,
-    router,
-    connections: () => sides.connections(),
-    journal: journal.epoch,
-    ...(durable && { intake: durable }),
-    log,
-  });
-  attestor.start();
 
-  const drill = new Drill({
-    producer: (url, name) => open({ url }, { service, queue: name, side: "drill" }, 0, () => undefined),
-    queues: [queue, shadowOf(queue)],
-    hosts: ["127.0.0.1", "::1", new URL(config.switchyardUrl).hostname],
-    instance: config.instance,
-    intake: config.durableIntake,
+  // Without a secret nothing can be told from what anybody sends, so there is no such address.
+  async function webhook(id: ProviderId, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const body = await read(req);
+    if (!body) return void answer(res, 413, { error: "the body is too large" });
+    if (!providers[id].verify(req.headersDistinct, body, secrets[id]!, now())) return void answer(res, 400, { error: "the signature does not match" });
+    let order: Order;
+    try {
+      order = providers[id].order(body, req.headersDistinct);
+    } catch (err) {
+      const error = (err as Error).message;
+      orders.record({ type: "delivery", order: "", event: "", provider: id, status: 400, ms: 0, error, canary: false });
+      return void answer(res, 400, { error });
+    }
+    try {
+      await orders.enqueue(order, { provider: id, event: order.event, response: res });
+      providers[id].reply(res);
+    } catch {
+      unavailable(res);
+    }
+  }
+
+  await orders.start();
+  await orders.worker();
+  const routes = orders.routes();
+  const http = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (req, res) => {
+    routes(req, res, () => {
+      const id = providerIds.find((p) => secrets[p] && req.method === "POST" && req.url?.split("?")[0] === `/webhooks/${p}`);
+      if (!id) return void answer(res, 404, { error: "not found" });
+      webhook(id, req, res).catch(() => res.destroy());
+    });
   });
-  let stopping = false;
-  const http = server({ config, router, sides, intake, durable, journal, drill, stopping: () => stopping, now });
-  // Requests that may write to the journal.
-  let busy = 0;
-  http.on("request", (req, res) => {
-    if (req.url?.startsWith("/switchyard/journal")) return;
-    busy++;
-    res.once("close", () => busy--);
-  });
-  http.listen(config.port, config.host);
+  http.listen(Number(env["PORT"] || 0), env["HOST"] || "127.0.0.1");
   await once(http, "listening");
-  log("listening", { port: (http.address() as AddressInfo).port, instance: config.instance });
+  log("listening", { port: (http.address() as AddressInfo).port, instance: orders.instance });
 
   log("stopping", { signal: await stop });
-  stopping = true;
-  for (const until = Date.now() + 5000; busy > 0 && Date.now() < until; ) await sleep(20);
-  await drill.close();
-  await durable?.close(5000);
-  await router.close();
-  await within(10_000, sides.close());
-  await journal.finish(3000);
-  const closed = once(http, "close");
+  await orders.close();
   http.close();
-  http.closeIdleConnections();
-  await within(5000, closed);
   http.closeAllConnections();
-  await attestor.close();
-  journal.close();
   log("stopped");
 }
 
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
-  clearTimeout(timer);
-}
-
 /** Runs as a program: ends the process when it is done, with 1 when it could not. */
-export async function start(config: () => Config, options?: Options): Promise<never> {
+export async function start(env: NodeJS.ProcessEnv, options: Options = {}): Promise<never> {
   try {
-    await run(config(), options);
+    await run(env, options);
     // Connections to a server that is gone may still hold timers.
     process.exit(0);
   } catch (err) {
     log("failed", { error: (err as Error).message });
     process.exit(1);
   }
+}
+
+async function read(req: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    if ((size += chunk.length) > maxBody) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function answer(res: ServerResponse, status: number, body: object): void {
+  res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+}
+
+/** Writes one JSON line to stdout. */
+function log(event: string, detail: Record<string, unknown> = {}): void {
+  process.stdout.write(JSON.stringify({ event, at: new Date().toISOString(), ...detail }) + "\n");
 }

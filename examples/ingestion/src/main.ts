@@ -1,4 +1,3 @@
 import { start } from "./app.js";
-import { configFrom } from "./config.js";
 
-await start(() => configFrom(process.env));
+await start(process.env);

@@ -87,7 +87,7 @@ describe("migration", { concurrency: 4 }, () => {
     const { target, a } = await estate(t, stage("off"));
     const put = async (n, stamp) => {
       const id = `stripe_evt_${n}`;
-      const data = { order: { id: `ord_${n}`, event: `evt_${n}`, provider: "stripe", amount: 1, currency: "eur", customer: "c", items: [] }, _switchyard: stamp };
+      const data = { id: `ord_${n}`, event: `evt_${n}`, provider: "stripe", amount: 1, currency: "eur", customer: "c", items: [], _switchyard: stamp };
       await target.client.hset(`bull:order-ingestion:${id}`, { name: "order-ingestion", data: JSON.stringify(data), opts: "{}", timestamp: Date.now(), delay: 0, priority: 0 });
       await target.client.lpush("bull:order-ingestion:wait", id);
       await target.client.zadd("bull:order-ingestion:marker", 0, "0");

@@ -2,10 +2,9 @@
 // BREAKER=off knows of no breaker, BREAKER=flag sets enableOfflineQueue: false and nothing else.
 import { Producer, unsafeProducerOptions } from "@switchyard/bullmq";
 import { start } from "../dist/app.js";
-import { configFrom } from "../dist/config.js";
 
 const flag = { off: {}, flag: { enableOfflineQueue: false } }[process.env.BREAKER];
-const open = (endpoint, purpose, replicas, onError) =>
+const producer = (endpoint, purpose, replicas, onError) =>
   new Producer({ queue: purpose.queue, connection: { ...unsafeProducerOptions(endpoint, purpose), ...flag }, safe: false, onError });
 // It waits for no replica: a WAIT would hide what the bare options do.
-await start(() => ({ ...configFrom(process.env), waitReplicas: 0 }), { open });
+await start(process.env, { producer, replicas: 0 });
