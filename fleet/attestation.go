@@ -31,10 +31,18 @@ type Attestation struct {
 	Connections   []Connection `json:"connections" required:"false"`
 	// Journal names the journal that the worker writes; "": it has none, or does not tell.
 	Journal string `json:"journal,omitempty"`
+	// Unwritten is what happened and is not in the journal yet; nil: nothing, or it does not tell.
+	Unwritten *Unwritten `json:"unwritten,omitempty"`
 	// Intake is the worker's durable intake; nil: it acknowledges what is in Redis only.
 	Intake *Intake `json:"intake,omitempty"`
 	// Leaving is the last word of a worker that ends in good order.
 	Leaving bool `json:"leaving" required:"false"`
+}
+
+// Unwritten is what waits to be written into a journal.
+type Unwritten struct {
+	Events   int   `json:"events"`
+	OldestMS int64 `json:"oldestMs"` // how long the oldest of them has waited
 }
 
 // Intake is a durable intake: events are on the worker's disk before they are

@@ -28,8 +28,8 @@ type instance struct {
 // others are the senders whose webhooks the second app of a fleet takes.
 var others = []string{"shopify"}
 
-// instances are the processes that take orders: one, or with Fleet two of the same app, each with
-// a journal of its own and one sink, and one of another app, whose queue is another.
+// instances are the processes that take orders: one, or with Fleet two of the same app, which share
+// a journal, and one of another app, whose queue and journal are others.
 func (c Config) instances() []instance {
 	first := instance{name: "ingestion", id: "ingestion-1", service: "ingestion",
 		queue: "order-ingestion", senders: webhooks.SenderIDs()}
@@ -71,6 +71,9 @@ func (t *Twin) vars(i instance) map[string]string {
 			"DATA_DIR": filepath.Join(t.cfg.Dir, i.name),
 			"SINK_DIR": filepath.Join(t.cfg.Dir, i.service+"-sink"),
 		})
+		if i.service == "ingestion" {
+			vars["JOURNAL_URL"] = t.endpoint(journalServer).URL.Reveal()
+		}
 	}
 	return vars
 }

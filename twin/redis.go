@@ -18,6 +18,9 @@ import (
 // masterName is what the sentinels call the deployment.
 const masterName = "mymaster"
 
+// journalServer keeps what the instances of one app did. No step moves it.
+const journalServer = "journal"
+
 // redisRestart is how long a dead Redis stays dead: longer than detection plus failover,
 // because one that comes back at once, empty or behind, would be taken for healthy.
 const redisRestart = 8 * time.Second
@@ -84,6 +87,11 @@ func (t *Twin) makeServers() error {
 		fmt.Sprintf("port %d", s.Ports["linode"]), "requirepass " + password,
 		"maxmemory-policy allkeys-lru",
 	}, stored...)...)
+	if t.cfg.Fleet && err == nil {
+		err = add(journalServer, false, fmt.Sprintf("port %d", s.Ports[journalServer]),
+			"requirepass "+s.Secrets[journalServer], "appendonly yes", "appendfsync always",
+			`save ""`, "maxmemory-policy noeviction")
+	}
 	for i := 1; i <= 3 && err == nil; i++ {
 		name := fmt.Sprintf("node-%d", i)
 		lines := append([]string{
@@ -144,8 +152,8 @@ func (t *Twin) managedEndpoint(password string) redisconn.Endpoint {
 
 func (t *Twin) endpoint(name string) redisconn.Endpoint {
 	password := t.state.Secrets["sentinel"]
-	if name == "linode" {
-		password = t.state.Secrets["linode"]
+	if name == "linode" || name == journalServer {
+		password = t.state.Secrets[name]
 	}
 	return redisconn.Endpoint{
 		Name: name,

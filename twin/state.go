@@ -60,11 +60,11 @@ var (
 	portNames = []string{
 		"linode", "node-1", "node-2", "node-3", "sentinel-1", "sentinel-2", "sentinel-3",
 		"managed", "upstash", "linode-api", "heroku", "ingestion", "sync", "stripe-api",
-		"ingestion-2", "shop",
+		"ingestion-2", "shop", "journal",
 	}
 	secretNames = []string{
 		"linode", "sentinel", "managed", "upstash", "linode-api", "heroku", "ingestion", "worker",
-		"stripe-api",
+		"stripe-api", "journal",
 	}
 )
 

@@ -40,7 +40,7 @@ type Config struct {
 	// Neighbour has a third app of the shop stay connected to the old server, which says nothing
 	// of itself to Switchyard, and a second database of that server be in use.
 	Neighbour bool
-	// Fleet has two instances of the app run, each with a journal of its own, and a second app
+	// Fleet has two instances of the app run, which share a journal, and a second app
 	// beside them with a routed queue of its own.
 	Fleet bool
 	// Managed is where the managed Redis comes from: ManagedUpstash or ManagedURL. Empty:
@@ -237,7 +237,11 @@ func (t *Twin) startServers(ctx context.Context) error {
 			running[name] = t.machineRuns(id)
 		}
 	}
-	for _, name := range []string{"linode", "node-1", "node-2", "node-3"} {
+	names := []string{"linode", "node-1", "node-2", "node-3"}
+	if t.cfg.Fleet {
+		names, running[journalServer] = append(names, journalServer), true
+	}
+	for _, name := range names {
 		if !running[name] {
 			continue
 		}
@@ -245,7 +249,7 @@ func (t *Twin) startServers(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{"linode", "node-1", "node-2", "node-3"} {
+	for _, name := range names {
 		if !running[name] {
 			continue
 		}

@@ -18,6 +18,8 @@ type Journal struct {
 	mu       sync.Mutex
 	Epoch    string
 	Instance string // "": an older app
+	// Instances write into the journal; nil: it does not tell.
+	Instances []string
 	Events   []map[string]any
 	Intake   map[string]any // backlog, oldestAt
 	Down     bool
@@ -65,6 +67,9 @@ func (j *Journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"now": time.Now().Add(j.Ahead).UnixMilli()}
 	if j.Instance != "" {
 		page["instance"] = j.Instance
+	}
+	if j.Instances != nil {
+		page["instances"] = j.Instances
 	}
 	if j.Intake != nil {
 		page["intake"] = j.Intake

@@ -156,8 +156,10 @@ func (t *Journal) coverage() migration.Coverage {
 	for _, s := range t.sources {
 		c.Members = append(c.Members, s.member(now))
 	}
+	attested := t.attested()
 	for _, name := range sortedKeys(t.epochs) {
 		c.Members = append(c.Members, t.epochs[name].members(now)...)
+		c.Members = append(c.Members, t.epochs[name].absent(attested)...)
 	}
 	c.Members = append(c.Members, t.unread()...)
 	return c.Waive(t.decided, now)
@@ -331,11 +333,8 @@ func (t *Journal) besides(s ledger.Summary) (text string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, e := range t.epochs {
-		if e.clock.Off() > clockWarn && within(t.now(), e.current, journalFresh) {
-			text += fmt.Sprintf("; the clock of %s is off by %s", e.whose(),
-				migration.Words(e.clock.Ahead.Abs().Round(time.Second)))
-		}
+	for _, name := range sortedKeys(t.epochs) {
+		text += t.epochs[name].warned(t.now())
 	}
 	return text
 }

@@ -87,6 +87,20 @@ func (e *epoch) joins(events []entry, next int64) bool {
 		(e.Last == "" || events[0].digest() == e.Last)
 }
 
+// ahead leaves out of a page that was asked for behind the event began what another address told
+// of the journal meanwhile. Behind: that is all of it.
+func (e *epoch) ahead(events []entry, began int64) (rest []entry, behind bool) {
+	if len(events) == 0 || events[0].Seq != began+1 || e.Next <= events[0].Seq {
+		return events, false
+	}
+	for i := range events {
+		if events[i].Seq >= e.Next {
+			return events[i:], false
+		}
+	}
+	return nil, true
+}
+
 // broken says why a journal does not go on where it was read to. One that does not begin
 // with its first event is read from where it begins; what comes instead of events that were
 // read is not: it may be anything.

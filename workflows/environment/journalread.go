@@ -67,7 +67,7 @@ type epoch struct {
 	Applied      int64 `json:"applied,omitempty"`
 
 	current time.Time // when its end was last reached by this process
-	clock   ingestion.Clock
+	clocks  map[string]told // by who answered
 	last    string // doubt
 	dirty   bool
 }
@@ -83,14 +83,6 @@ const (
 	maxEvent = 64 << 10
 	maxID    = 512
 )
-
-// whose names a journal to people.
-func (e *epoch) whose() string {
-	if e.Instance != "" {
-		return e.Instance
-	}
-	return "the instance with journal " + e.Epoch
-}
 
 // doubt notes what is wrong with a journal, once.
 func (e *epoch) doubt(why string) {
@@ -119,16 +111,10 @@ func (e *epoch) members(now time.Time) (out []migration.Member) {
 		end.Verdict = migration.Unknown
 		end.Why = fmt.Sprintf("%s; last read at %s, and nothing says that it ended there", e.whose(),
 			time.UnixMilli(e.ReadAt).UTC().Format("2006-01-02 15:04:05 MST"))
-	case !e.clock.Known:
-		end.Verdict, end.Why = migration.Unknown, e.whose()+" does not tell its time"
-	case e.clock.Off() > clockLimit:
-		way := "ahead"
-		if e.clock.Ahead < 0 {
-			way = "behind"
+	default:
+		if why := e.timeless(now); why != "" {
+			end.Verdict, end.Why = migration.Unknown, why
 		}
-		end.Verdict = migration.Unknown
-		end.Why = fmt.Sprintf("the clock of %s is %s %s (limit %s)", e.whose(),
-			migration.Words(e.clock.Ahead.Abs().Round(time.Second)), way, migration.Words(clockLimit))
 	}
 	if end.Verdict == migration.Met {
 		end.Key = "journal:" + e.Epoch
@@ -162,11 +148,6 @@ func (e *epoch) open(decided []migration.Waiver, now time.Time) bool {
 	return !e.Closed && !e.Unnamed && !slices.ContainsFunc(decided, func(d migration.Waiver) bool {
 		return d.Member == e.key() && d.Counts(now)
 	})
-}
-
-// names reports whether an instance writes the journal.
-func (e *epoch) names(instance string) bool {
-	return e.Instance == instance || slices.Contains(e.Instances, instance)
 }
 
 // writers are the live workers that have connections to a routed queue: each of them
@@ -360,7 +341,14 @@ func (t *Journal) poll(ctx context.Context, s *source) (more bool, err error) {
 	if t.loads.Load() != loads {
 		return true, nil // it was asked for where what was saved does not begin
 	}
-	return t.take(s, page, asked, started, len(page.Events) < limit)
+	began := after
+	for _, at := range cursors {
+		if began = 0; at.Epoch == page.Epoch {
+			began = at.After
+			break
+		}
+	}
+	return t.take(s, page, asked, began, started, len(page.Events) < limit)
 }
 
 // ask says what to ask an address for: the last event that was read of each journal again,
@@ -393,10 +381,11 @@ func (t *Journal) ask(s *source) (of string, after int64, limit int, at []ingest
 // maxCursors is how many journals an address is asked for at once.
 const maxCursors = 20
 
-// take folds a page into the ledger. A page that does not go on where its journal was read
-// to is of no use; when that journal was asked for by itself, events are missing.
+// take folds a page, which was asked for behind the event began, into the ledger. A page that
+// does not go on where its journal was read to is of no use; when that journal was asked for by
+// itself, events are missing.
 func (t *Journal) take(
-	s *source, page ingestion.Journal, asked string, started time.Time, end bool,
+	s *source, page ingestion.Journal, asked string, began int64, started time.Time, end bool,
 ) (more bool, err error) {
 	e := t.epochs[page.Epoch]
 	if e == nil {
@@ -410,10 +399,12 @@ func (t *Journal) take(
 	}
 	s.epoch = page.Epoch
 	events, err := e.parse(page)
+	events, behind := e.ahead(events, began)
 	switch {
 	case err != nil:
 		e.doubt(err.Error())
 		return false, err
+	case behind:
 	case e.joins(events, page.Next):
 	case asked != page.Epoch: // an older app begins where another one was read to
 		return asked == "", nil
@@ -423,17 +414,16 @@ func (t *Journal) take(
 		return false, fmt.Errorf("the journal %s was cut short or replaced: %s", e.Epoch, why)
 	}
 	t.fold(e, events, started)
-	e.clock, e.Instance = page.Clock, cmp.Or(page.Instance, e.Instance)
-	if len(page.Instances) > 0 {
-		e.Instances = page.Instances
-	}
+	e.tells(page, started)
 	if !end {
 		return true, nil
 	}
 	backlog := ledger.Backlog{Orders: page.Intake.Backlog, Oldest: page.Intake.OldestAt}
 	t.ledger.Backlog(e.Epoch, backlog)
 	t.pulse.waits(e.Epoch, backlog)
-	e.current, s.answered = started, started
+	if s.answered = started; started.After(e.current) {
+		e.current = started
+	}
 	if at := started.UnixMilli(); at-e.ReadAt > readAtEvery {
 		e.ReadAt, e.dirty = at, true
 	}

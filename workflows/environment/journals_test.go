@@ -411,11 +411,11 @@ func FuzzJournalPage(f *testing.F) {
 		page := ingestion.Journal{Epoch: "e", Next: next, Events: []json.RawMessage{raw, raw},
 			Clock: ingestion.Clock{Known: true}}
 		s := j.sources[0]
-		if _, err := j.take(s, page, "e", time.Now(), true); err == nil && says(j) == "" {
+		if _, err := j.take(s, page, "e", 0, time.Now(), true); err == nil && says(j) == "" {
 			t.Errorf("%q twice is a whole journal", raw)
 		}
 		page.Events = page.Events[:1]
-		_, _ = j.take(s, page, "e", time.Now(), true)
+		_, _ = j.take(s, page, "e", 0, time.Now(), true)
 		_ = j.Gate(true)
 		l, _ := j.SoFar()
 		_ = l.Findings(time.Now(), time.Minute, 1)

@@ -158,7 +158,7 @@ func (t *Journal) load(ctx context.Context) error {
 			return fmt.Errorf("a row of the order journals is damaged: %w", err)
 		}
 		if was := t.epochs[e.Epoch]; was != nil && was.Next == e.Next {
-			e.current, e.clock = was.current, was.clock
+			e.current, e.clocks = was.current, was.clocks
 		}
 		epochs[e.Epoch] = e
 		from.Last[e.Epoch] = e.Next

@@ -73,6 +73,8 @@ export interface AttestorConfig {
   intake?: DurableIntake;
   /** Names the journal that this instance writes, as it is served; Switchyard asks for it until it was read to its end. */
   journal?: string | (() => string);
+  /** Tells what belongs into that journal and could not be written yet. */
+  unwritten?: () => { events: number; oldestMs: number } | undefined;
   /** Milliseconds between two attestations (default 1000). */
   intervalMs?: number;
   log?: (event: string, detail: Record<string, unknown>) => void;
@@ -121,7 +123,7 @@ export class Attestor {
   }
 
   async #send(leaving = false): Promise<void> {
-    const { url, token, service, instance, version, bullmq, router, connections, intake, journal, log } = this.#config;
+    const { url, token, service, instance, version, bullmq, router, connections, intake, journal, unwritten, log } = this.#config;
     const body = {
       service,
       instance,
@@ -134,6 +136,7 @@ export class Attestor {
       connections: connections(),
       ...(intake && { intake: attested(intake) }),
       ...(journal && { journal: typeof journal === "string" ? journal : journal() }),
+      unwritten: unwritten?.(),
       ...(leaving && { leaving }),
     };
     let failure: string | undefined;

@@ -169,7 +169,7 @@ export class Pipeline<T extends object, Tx = unknown> {
       bullmq: bullmqVersion(),
       router: this.#router,
       connections: () => this.#sides.connections(),
-      ...(recorder && { journal: () => recorder.epoch }),
+      ...(recorder && { journal: () => recorder.epoch, unwritten: () => recorder.unwritten }),
       ...(this.#durable && { intake: this.#durable }),
       log,
     });

@@ -74,6 +74,13 @@ export class Recorder {
     return !this.#failing;
   }
 
+  /** What happened and is not stored yet; undefined: nothing. */
+  get unwritten(): { events: number; oldestMs: number } | undefined {
+    const first = this.#pending[0];
+    if (!first) return undefined;
+    return { events: this.#pending.length, oldestMs: Math.max(0, Date.now() - first.at) };
+  }
+
   /** Tells with the journal what waits in a durable intake, each second while that changes. */
   watch(waiting: () => Waiting): void {
     this.#waiting = waiting;
