@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -136,17 +137,20 @@ func (t *Twin) Sink(ctx context.Context) (map[string]int, error) {
 // Sinks is the same for each instance, by its id.
 func (t *Twin) Sinks(ctx context.Context) (map[string]map[string]int, error) {
 	all := map[string]map[string]int{}
+	read := map[string]bool{} // journals: instances may share one
 	for _, i := range t.cfg.instances() {
-		all[i.id] = map[string]int{}
-		if err := count(ctx, t.client(i), all[i.id]); err != nil {
+		if err := count(ctx, t.client(i), i.id, read, all); err != nil {
 			return nil, fmt.Errorf("%s: %w", i.id, err)
 		}
 	}
 	return all, nil
 }
 
-// count adds what one instance applied, by its journal.
-func count(ctx context.Context, client *ingestion.Client, applied map[string]int) error {
+// count adds what was applied by a journal that was not read yet, by the instance that did.
+func count(
+	ctx context.Context, client *ingestion.Client, id string, read map[string]bool,
+	all map[string]map[string]int,
+) error {
 	epoch := ""
 	for after := int64(0); ; {
 		page, err := client.Journal(ctx, after, 5000)
@@ -157,15 +161,23 @@ func count(ctx context.Context, client *ingestion.Client, applied map[string]int
 			return fmt.Errorf("the app's journal was replaced while it was read (%s, then %s)",
 				epoch, page.Epoch)
 		}
-		epoch = page.Epoch
+		if epoch = page.Epoch; after == 0 && read[epoch] {
+			return nil
+		}
+		read[epoch] = true
 		for _, raw := range page.Events {
-			var e struct{ Type, Outcome, Order string }
+			var e struct{ Type, Outcome, Order, Instance string }
 			if err := json.Unmarshal(raw, &e); err != nil {
 				return err
 			}
-			if e.Type == "executed" && e.Outcome == "applied" {
-				applied[e.Order]++
+			if e.Type != "executed" || e.Outcome != "applied" {
+				continue
 			}
+			by := cmp.Or(e.Instance, id)
+			if all[by] == nil {
+				all[by] = map[string]int{}
+			}
+			all[by][e.Order]++
 		}
 		if len(page.Events) == 0 {
 			return nil

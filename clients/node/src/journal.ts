@@ -1,7 +1,12 @@
 import type { Side, Stage } from "./routing.js";
 
-/** What the app did, in the order it did it; the control plane reads it as evidence. */
-export type Event =
+/**
+ * What the app did, in the order it did it; the control plane reads it as evidence. `instance` is
+ * who wrote it down.
+ */
+export type Event = { instance?: string } & What;
+
+type What =
   | {
       type: "delivery";
       order: string;

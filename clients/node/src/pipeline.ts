@@ -74,6 +74,11 @@ export interface Delivery {
 /** Where an order went; `kept`: to disk, to be enqueued as soon as that can be. */
 export type Receipt = { kept: true } | { kept: false; side: Side; endpoint: string };
 
+/** What of Nest's MiddlewareConsumer is needed here. */
+interface NestConsumer {
+  apply(middleware: Middleware): { forRoutes(...routes: string[]): unknown };
+}
+
 /** What may stand in a BullMQ job id as it is; a colon may not, nor a number alone. */
 const identifier = /^(?!\d+$)[A-Za-z0-9_.-]{1,128}$/;
 
@@ -306,22 +311,18 @@ export class Pipeline<T extends object, Tx = unknown> {
 
   /** The same as a module of Nest: `imports: [orders.nest()]`. It starts and closes the pipeline. */
   nest({ worker = false }: { worker?: boolean } = {}): object {
-    const { start, work, stop, handle } = {
-      start: () => this.start(),
-      work: () => this.worker(),
-      stop: () => this.close(),
-      handle: this.routes(),
-    };
+    const pipeline: Pipeline<T, Tx> = this;
     class SwitchyardModule {
       async onModuleInit(): Promise<void> {
-        await start();
-        if (worker) await work();
+        await pipeline.start();
+        if (worker) await pipeline.worker();
       }
       async onApplicationShutdown(): Promise<void> {
-        await stop();
+        await pipeline.close();
       }
-      configure(consumer: { apply(m: Middleware): { forRoutes(route: string): unknown } }): void {
-        consumer.apply(handle).forRoutes("{*path}");
+      // By name: what stands for any path differs from one version of Nest to the next.
+      configure(consumer: NestConsumer): void {
+        consumer.apply(pipeline.routes()).forRoutes(...pipeline.#routes.paths());
       }
     }
     const providers = [{ provide: Pipeline, useValue: this }];

@@ -97,10 +97,10 @@ export function processor<T extends object, Tx>(
 
     const passive = passiveOutcome(mode, authority, place.side, stamp);
     if (passive) return { order: id, outcome: await told(passive) };
-    if (work.transaction && journal) {
+    if (work.transaction && journal && recorder) {
       const took = await journal.transaction(id, async (tx) => {
         await work.process(order as unknown as T, { ...run, tx });
-        return executed("applied");
+        return recorder.signed(executed("applied"));
       });
       return { order: id, outcome: took ? "applied" : await told("suppressed") };
     }

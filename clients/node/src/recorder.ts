@@ -162,8 +162,13 @@ export class Recorder {
     }
   }
 
+  /** An event with who writes it. */
+  signed<E extends Event>(event: E): E & { instance: string } {
+    return { ...event, instance: this.#writer };
+  }
+
   #push(entry: Pending): void {
-    this.#pending.push(entry);
+    this.#pending.push({ ...entry, event: this.signed(entry.event) });
     this.#timer ??= setTimeout(() => void this.#flush(), groupCommitMs);
   }
 

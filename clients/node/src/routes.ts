@@ -94,6 +94,11 @@ export class Routes {
     };
   }
 
+  /** Every address that there is. */
+  paths(): string[] {
+    return Object.keys(this.#handlers).map((key) => key.split(" ")[1]!);
+  }
+
   middleware(): Middleware {
     return (req, res, next) => {
       const asked: Asked = {
@@ -143,9 +148,7 @@ export class Routes {
           })) ?? notFound;
         return reply.code(status).headers(headersOf(status)).send(answer);
       };
-      for (const path of new Set(Object.keys(this.#handlers).map((key) => key.split(" ")[1]!))) {
-        app.all(path, handle);
-      }
+      for (const path of [...this.paths(), "/switchyard/*"]) app.all(path, handle);
     };
   }
 

@@ -21,7 +21,7 @@ describe("intake", { concurrency: 4 }, () => {
     const of = (type) => events.find((e) => e.type === type);
     assert.equal(of(delivery).status, 200);
     const { at, seq, digest, ...rest } = of(enqueued);
-    assert.deepEqual(rest, { type: "enqueued", order: "ord_1", jobId: "stripe_evt_1", queue: "order-ingestion", side: "source", endpoint: "standalone", shadow: false, ok: true, stage: "off", revision: 1, authority: "source", canary: false });
+    assert.deepEqual(rest, { type: "enqueued", order: "ord_1", jobId: "stripe_evt_1", queue: "order-ingestion", side: "source", endpoint: "standalone", shadow: false, ok: true, stage: "off", revision: 1, authority: "source", canary: false, instance: "ingestion-test" });
     assert.ok(at > 0 && seq > 0);
     assert.match(of(run).result, /^[0-9a-f]{64}$/);
     assert.match(digest, /^[0-9a-f]{16}$/);
