@@ -24,6 +24,7 @@ export {
 } from "./journal.js";
 export { PostgresJournal, type PgClient, type PgPool } from "./postgresjournal.js";
 export { RedisJournal, type RedisJournalConfig } from "./redisjournal.js";
+export { sqlEffects } from "./sqleffects.js";
 export { SqliteJournal } from "./sqlitejournal.js";
 export { bucket, murmur3 } from "./bucket.js";
 export { producerOptions, unsafeProducerOptions, workerOptions, type Endpoint, type Purpose } from "./options.js";

@@ -229,9 +229,9 @@ export class Pipeline<T extends object, Tx = unknown> {
     const jobId = this.#jobId(order);
     const { provider = this.#service, event = jobId, response } = from;
     let error: string | undefined;
+    this.#admit();
     this.#busy++;
     try {
-      this.#admit();
       if (!this.#durable) return { kept: false, ...(await this.#add(order)) };
       await this.#durable.accept({ id: jobId, body: JSON.stringify(order) });
       this.record({ type: "kept", order: id, event, provider });
@@ -240,13 +240,13 @@ export class Pipeline<T extends object, Tx = unknown> {
       error = (err as Error).message;
       throw err;
     } finally {
-      this.#busy--;
       const ms = Math.round(performance.now() - start);
       const told = { type: "delivery", order: id, event, provider, canary: false } as const;
       const failed = error !== undefined && { error };
-      this.#answered(response, error ? 503 : 200, (status) =>
-        this.record({ ...told, status, ms, ...failed }),
-      );
+      this.#answered(response, error ? 503 : 200, (status) => {
+        this.record({ ...told, status, ms, ...failed });
+        this.#busy--;
+      });
     }
   }
 
