@@ -7,4 +7,6 @@ import type { Redis } from "ioredis";
 export function disconnect(client: Redis): void {
   if (client.status === "reconnecting") client.connect().catch(() => undefined);
   client.disconnect();
+  // ioredis 5 leaves the timer of a socket timeout behind, which keeps the process for that long.
+  clearTimeout((client as unknown as { socketTimeoutTimer?: NodeJS.Timeout }).socketTimeoutTimer);
 }
