@@ -2,15 +2,17 @@ package cli
 
 import (
 	"github.com/switchyard-dev/switchyard/conform"
+	"github.com/switchyard-dev/switchyard/docs/contract"
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
 const envIngestion = "INGESTION_TOKEN"
 
 type conformCmd struct {
-	URL   string `arg:"" help:"Where the app is, such as http://127.0.0.1:3000."`
-	Queue string `help:"The queue that the app adds orders to, without its prefix." required:""`
-	JSON  bool   `name:"json" help:"Print JSON."`
+	URL      string `arg:"" optional:"" help:"Where the app is, such as http://127.0.0.1:3000."`
+	Queue    string `help:"The queue that the app adds orders to, without its prefix."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	Document bool   `help:"Print the contract's OpenAPI document instead, and ask nobody."`
 }
 
 // Help tells what is done to the app.
@@ -23,6 +25,13 @@ func (conformCmd) Help() string {
 
 // Run tries the app, and prints each result as it comes.
 func (c conformCmd) Run(s *shell) error {
+	if c.Document {
+		return printed(s, false, nil, func(t table) { t.row("%s", contract.Document) })
+	}
+	if c.URL == "" || c.Queue == "" {
+		return migration.Errorf(migration.Invalid, "say where the app is and which queue it adds "+
+			"orders to: switchyard conform http://127.0.0.1:3000 --queue orders")
+	}
 	token := s.getenv(envIngestion)
 	if token == "" {
 		return migration.Errorf(migration.Invalid, "set %s to the token of the app's "+

@@ -71,7 +71,8 @@ func Run(ctx context.Context, o Options) []Result {
 	if o.HTTP == nil {
 		o.HTTP = &http.Client{Timeout: o.Patience}
 	}
-	t := &trial{Options: o, id: "canary_conform_" + strings.ToLower(rand.Text()[:12])}
+	form, err := readForm()
+	t := &trial{Options: o, form: form, misformed: err, id: "canary_conform_" + strings.ToLower(rand.Text()[:12])}
 	t.URL = strings.TrimSuffix(t.URL, "/")
 	var out []Result
 	for _, r := range rules {
@@ -123,11 +124,16 @@ type trial struct {
 	earlier []json.RawMessage // what raw was before the canary
 	added   bool              // the canary was acknowledged
 	own     []ledger.Event    // of the canary
+	form    form
+	answers int
+	// misformed is the first answer that is not as the document says.
+	misformed error
 }
 
 // page is an answer of the journal.
 type page struct {
 	Epoch    string            `json:"epoch"`
+	Contract int               `json:"contract"`
 	Instance string            `json:"instance"`
 	Next     *int64            `json:"next"`
 	Now      int64             `json:"now"`
@@ -161,6 +167,10 @@ func (t *trial) call(
 	}
 	if len(answer) > maxAnswer {
 		return 0, nil, fmt.Errorf("%s %s: the answer is longer than 4 MiB", method, path)
+	}
+	t.answers++
+	if err := t.form.judge(method, path, resp.StatusCode, answer); err != nil && t.misformed == nil {
+		t.misformed = err
 	}
 	return resp.StatusCode, answer, nil
 }
@@ -207,7 +217,7 @@ func (t *trial) read(ctx context.Context, from int64) ([]json.RawMessage, []ledg
 			if err := json.Unmarshal(one, &e); err != nil {
 				return nil, nil, fmt.Errorf("behind event %d: no event: %.120s", from, one)
 			}
-			if e.Seq <= from {
+			if e.Seq != from+1 {
 				return nil, nil, fmt.Errorf("event %d comes behind event %d", e.Seq, from)
 			}
 			from = e.Seq

@@ -34,6 +34,9 @@ func (a *app) note(e map[string]any) {
 	if a.is("dated an hour ahead") {
 		e["at"] = time.Now().Add(time.Hour).UnixMilli()
 	}
+	if a.is("leaves numbers out") && len(a.events) > 0 {
+		e["seq"] = 2*len(a.events) + 1
+	}
 	if a.is("without times") {
 		delete(e, "at")
 	}
@@ -146,9 +149,13 @@ func (a *app) journal(w http.ResponseWriter, r *http.Request, answer func(int, a
 		first["order"] = "another"
 		page[0] = first
 	}
-	out := map[string]any{"epoch": "e1", "instance": "web-1", "next": next, "events": page,
+	out := map[string]any{"epoch": "e1", "contract": 2, "instance": "web-1", "next": next, "events": page,
 		"now": time.Now().UnixMilli()}
 	switch {
+	case a.is("of no version"):
+		delete(out, "contract")
+	case a.is("of an older version"):
+		out["contract"] = 1
 	case a.is("without an epoch"):
 		delete(out, "epoch")
 	case a.is("without its name"):
@@ -192,8 +199,16 @@ func (a *app) canary(r *http.Request, answer func(int, any)) {
 	}
 	job := "switchyard_" + id
 	enqueued := map[string]any{"type": "enqueued", "order": id, "jobId": job, "queue": "orders",
-		"side": "source", "ok": true, "canary": true, "digest": "d1"}
+		"side": "source", "endpoint": "standalone", "shadow": false, "ok": true, "stage": "off",
+		"revision": 1, "authority": "source", "canary": true, "digest": "00000000000000d1"}
 	switch {
+	case a.is("enqueues on a server of its own"):
+		enqueued["endpoint"] = "production"
+	case a.is("does not say at which stage"):
+		delete(enqueued, "stage")
+	case a.is("with a digest of its own"):
+		enqueued["digest"] = "D1"
+
 	case a.is("enqueues elsewhere"):
 		enqueued["queue"] = "refunds"
 	case a.is("without digests"):
@@ -215,10 +230,18 @@ func (a *app) canary(r *http.Request, answer func(int, any)) {
 	if (!a.ran[job] || a.is("runs again")) && !a.is("never runs it") {
 		a.ran[job] = true
 		executed := map[string]any{"type": "executed", "order": id, "jobId": job, "queue": "orders",
-			"side": "source", "outcome": "canary", "digest": "d1"}
+			"side": "source", "endpoint": "standalone", "mode": "authoritative", "attempt": 1,
+			"outcome": "canary", "result": "r", "digest": enqueued["digest"]}
 		switch {
+		case a.is("without digests"):
+			executed["digest"] = "00000000000000d1"
+		case a.is("counts attempts in words"):
+			executed["attempt"] = "first"
+		case a.is("yields no result"):
+			delete(executed, "result")
+
 		case a.is("another digest"):
-			executed["digest"] = "d2"
+			executed["digest"] = "00000000000000d2"
 		case a.is("another job"):
 			executed["jobId"] = "1"
 		case a.is("applies the canary"):
@@ -261,46 +284,54 @@ func TestAnAppThatKeepsTheContractPasses(t *testing.T) {
 func TestEachBreachOfTheContractIsFoundByItsRule(t *testing.T) {
 	t.Parallel()
 	for breach, rule := range map[string]string{
-		"not healthy":                   "health",
-		"anybody reads the journal":     "token",
-		"anybody adds canaries":         "token",
-		"any token replays":             "token",
-		"answers no JSON":               "page",
-		"without an epoch":              "page",
-		"without its name":              "page",
-		"without its clock":             "clock",
-		"a clock of another zone":       "clock",
-		"next is beyond":                "order",
-		"out of order":                  "canary-journal",
-		"refuses canaries":              "canary",
-		"does not say where":            "canary",
-		"enqueues elsewhere":            "canary-journal",
-		"acknowledges what failed":      "canary-journal",
-		"journals no enqueue":           "canary-journal",
-		"journals no delivery":          "canary-journal",
-		"never runs it":                 "canary-journal",
-		"applies the canary":            "canary-journal",
-		"runs it twice":                 "canary-journal",
-		"of a type of its own":          "canary-journal",
-		"without times":                 "canary-journal",
-		"without the job's id":          "canary-journal",
-		"without digests":               "canary-digest",
-		"another digest":                "canary-digest",
-		"another job":                   "canary-digest",
-		"dated an hour ahead":           "canary-times",
-		"runs again":                    "canary-again",
-		"limits are not known":          "limit",
-		"after is not known":            "after",
-		"changes what it said":          "stable",
-		"loses what it had":             "stable",
-		"cursors are not known":         "cursor",
-		"any cursor is its own":         "cursor",
-		"takes any queue":               "queue",
-		"journals what it refuses":      "queue",
-		"takes any body":                "body",
-		"replays of anybody are taken":  "replay",
-		"refused replays are journaled": "replay",
-		"drills of any queue":           "drill",
+		"not healthy":                     "health",
+		"anybody reads the journal":       "token",
+		"anybody adds canaries":           "token",
+		"any token replays":               "token",
+		"answers no JSON":                 "page",
+		"without an epoch":                "page",
+		"of no version":                   "contract",
+		"enqueues on a server of its own": "form",
+		"does not say at which stage":     "form",
+		"with a digest of its own":        "form",
+		"counts attempts in words":        "canary-journal",
+		"yields no result":                "form",
+		"leaves numbers out":              "canary-journal",
+		"of an older version":             "contract",
+		"without its name":                "page",
+		"without its clock":               "clock",
+		"a clock of another zone":         "clock",
+		"next is beyond":                  "order",
+		"out of order":                    "canary-journal",
+		"refuses canaries":                "canary",
+		"does not say where":              "canary",
+		"enqueues elsewhere":              "canary-journal",
+		"acknowledges what failed":        "canary-journal",
+		"journals no enqueue":             "canary-journal",
+		"journals no delivery":            "canary-journal",
+		"never runs it":                   "canary-journal",
+		"applies the canary":              "canary-journal",
+		"runs it twice":                   "canary-journal",
+		"of a type of its own":            "canary-journal",
+		"without times":                   "canary-journal",
+		"without the job's id":            "canary-journal",
+		"without digests":                 "canary-digest",
+		"another digest":                  "canary-digest",
+		"another job":                     "canary-digest",
+		"dated an hour ahead":             "canary-times",
+		"runs again":                      "canary-again",
+		"limits are not known":            "limit",
+		"after is not known":              "after",
+		"changes what it said":            "stable",
+		"loses what it had":               "stable",
+		"cursors are not known":           "cursor",
+		"any cursor is its own":           "cursor",
+		"takes any queue":                 "queue",
+		"journals what it refuses":        "queue",
+		"takes any body":                  "body",
+		"replays of anybody are taken":    "replay",
+		"refused replays are journaled":   "replay",
+		"drills of any queue":             "drill",
 	} {
 		t.Run(breach, func(t *testing.T) {
 			t.Parallel()

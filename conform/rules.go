@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // rule is one sentence of the contract.
@@ -25,8 +26,10 @@ var rules = []rule{
 	{"health", "GET /healthz answers 200 while the process can take orders", (*trial).health},
 	{"token", "without the token, or with another one, every address answers 401", (*trial).token},
 	{"page", "the journal has an epoch, the instance's name, next and events", (*trial).page},
+	{"contract", "the journal says which version of the contract it keeps: 2", (*trial).version},
 	{"clock", "now is the app's clock, unix ms, within 2 s of Switchyard's", (*trial).clock},
-	{"order", "events ascend by seq, and next is the last one's", (*trial).order},
+	{"order", "events are numbered from 1 without a gap, and next is the last one's",
+		(*trial).order},
 	{"canary", "a canary of the app's queue is added as an order is, and answered with 200, " +
 		"queue, side and endpoint", (*trial).canary},
 	{"canary-journal", "the journal shows its delivery, that it was enqueued, and that a worker " +
@@ -47,6 +50,7 @@ var rules = []rule{
 		"journaled nowhere", (*trial).replay},
 	{"drill", "a drill of another app's queue is refused with 422, or drills with 404",
 		(*trial).drill},
+	{"form", "every answer is as the contract's OpenAPI document says", (*trial).formed},
 }
 
 func (t *trial) health(ctx context.Context) (string, error) {
@@ -100,6 +104,23 @@ func (t *trial) page(ctx context.Context) (string, error) {
 	}
 	t.first = p
 	return fmt.Sprintf("epoch %s of %s", p.Epoch, p.Instance), nil
+}
+
+func (t *trial) formed(context.Context) (string, error) {
+	if t.answers == 0 {
+		return "", unjudgedError("there was no answer")
+	}
+	return fmt.Sprintf("%d answers", t.answers), t.misformed
+}
+
+func (t *trial) version(context.Context) (string, error) {
+	if t.first.Epoch == "" {
+		return "", unjudgedError("there is no page")
+	}
+	if t.first.Contract != migration.Contract {
+		return "", fmt.Errorf("it keeps version %d", max(t.first.Contract, 1))
+	}
+	return strconv.Itoa(migration.Contract), nil
 }
 
 func (t *trial) clock(context.Context) (string, error) {

@@ -20,6 +20,8 @@ type Attestation struct {
 	Process string `json:"process" required:"false"`
 	Version string `json:"version" required:"false"`
 	BullMQ  string `json:"bullmq" required:"false"`
+	// Contract is the version of docs/contract.md that it keeps; 0: it does not tell, which is 1.
+	Contract int `json:"contract,omitempty"`
 	// Revision is that of the flags it holds, but never above one that a request in flight still
 	// uses; 0: none yet.
 	Revision int64 `json:"revision" required:"false"`

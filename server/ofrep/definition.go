@@ -54,5 +54,10 @@ func (s *Server) attest(c *fiber.Ctx) error {
 	if err := json.Unmarshal(c.Body(), &in); err != nil {
 		return migration.Errorf(migration.Invalid, "the attestation is not readable: %w", err)
 	}
+	c.Set(contractHeader, fmt.Sprintf("%d-%d", migration.OldestContract, migration.Contract))
 	return site.Done(c, s.readers.Fleet.Attest(in, whoAsks(c, readerOf(c))))
 }
+
+// contractHeader tells a worker which versions of the contract it may keep.
+const contractHeader = "Switchyard-Contract"
+

@@ -66,9 +66,9 @@ type epoch struct {
 	Acknowledged int64 `json:"acknowledged,omitempty"`
 	Applied      int64 `json:"applied,omitempty"`
 
-	current time.Time // when its end was last reached by this process
+	current time.Time       // when its end was last reached by this process
 	clocks  map[string]told // by who answered
-	last    string // doubt
+	last    string          // doubt
 	dirty   bool
 }
 

@@ -160,14 +160,23 @@ func (w *Workers) covered(
 			continue
 		}
 		m := migration.Member{Key: l.MemberKey(), Name: WorkerName(l.Worker)}
-		if speaks(l) {
-			m.Verdict, m.Why = judge(l)
-		} else {
+		if !speaks(l) {
 			m.Why = sinceWhen(l)
+		} else if m.Why = foreign(l); m.Why == "" {
+			m.Verdict, m.Why = judge(l)
 		}
 		out.Members = append(out.Members, m)
 	}
 	return out
+}
+
+// foreign says why what a reader attests cannot be told; "": it can, or it attests nothing.
+func foreign(l fleet.Line) string {
+	var a fleet.Attestation
+	if len(l.Attestation) == 0 || json.Unmarshal(l.Attestation, &a) != nil {
+		return ""
+	}
+	return migration.Foreign(a.Contract)
 }
 
 // speaks reports whether a reader is heard now in the most telling way that it has.

@@ -43,6 +43,27 @@ func attestProducers(t *testing.T, workers *fleet.Fleet, instance string, queues
 	}
 }
 
+func TestAWorkerOfAnotherContractIsUnknownAndNamed(t *testing.T) {
+	t.Parallel()
+	for version, says := range map[int]string{
+		0: "", 1: "", migration.Contract: "",
+		migration.Contract + 1: "it keeps version 3 of the contract, and this Switchyard knows " +
+			"1 to 2: update Switchyard first",
+	} {
+		b := openRig(t, config.Default())
+		b.clk.advance(10 * time.Second)
+		a := fleet.Attestation{Service: "shop", Instance: "web.1", Revision: 5, Contract: version}
+		ok(t, b.Workers.Fleet.Attest(a, fleet.Who{Set: mid, Instance: "web.1"}))
+		c := b.Workers.asHeard(mid, 5, true)
+		if got := c.Verdict(); (got == migration.Met) != (says == "") {
+			t.Errorf("version %d is %s: %s", version, got, c)
+		}
+		if !strings.Contains(c.String(), says) {
+			t.Errorf("version %d: %s", version, c)
+		}
+	}
+}
+
 // Each row is a look at the workers, in ms, and whether it ends the wait.
 func TestWorkersAreAwaitedUntilEveryLookWasGoodForAWhile(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,15 @@ function attested(intake: DurableIntake): object {
   return report;
 }
 
+/** The version of docs/contract.md that this package keeps. */
+export const CONTRACT = 2;
+
+// "1-2": the versions that a Switchyard knows; one that does not say knows this one.
+function known(range: string | null): boolean {
+  const [, oldest, newest] = /^(\d+)-(\d+)$/.exec(range ?? "") ?? [];
+  return !oldest || (Number(oldest) <= CONTRACT && CONTRACT <= Number(newest));
+}
+
 export interface AttestorConfig {
   url: string;
   token: string;
@@ -130,6 +139,7 @@ export class Attestor {
       process,
       version,
       bullmq,
+      contract: CONTRACT,
       revision: router.attestedRevision,
       flags: router.snapshot.flags,
       lastKnownGood: router.lastKnownGood,
@@ -148,7 +158,9 @@ export class Attestor {
         signal: AbortSignal.timeout(2000),
       });
       await res.arrayBuffer();
+      const range = res.headers.get("switchyard-contract");
       if (!res.ok) failure = `status ${res.status}`;
+      else if (!known(range)) failure = `Switchyard knows versions ${range} of the contract, and this is ${CONTRACT}`;
     } catch (err) {
       failure = (err as Error).message;
     }

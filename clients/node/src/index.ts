@@ -49,6 +49,6 @@ export {
   type Stage,
 } from "./routing.js";
 export { Router, type Lease, type RouterConfig } from "./router.js";
-export { Attestor, reportConsumer, reportProducer, type AttestorConfig, type ConnectionReport } from "./attestation.js";
+export { Attestor, CONTRACT, reportConsumer, reportProducer, type AttestorConfig, type ConnectionReport } from "./attestation.js";
 export { expressUnavailable, fastifyUnavailable, httpUnavailable, unavailable } from "./unavailable.js";
 export { DurableIntake, IntakeFullError, type IntakeConfig, type IntakeEvent, type IntakeReport } from "./intake.js";

@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { CONTRACT } from "./attestation.js";
 import type { Drill } from "./drill.js";
 import type { Recorder } from "./recorder.js";
 
@@ -208,7 +209,7 @@ export class Routes {
     }
     const limit = Math.min(Math.max(number("limit", 1000), 1), maxPage);
     const page = await recorder.page(after, limit);
-    return { status: 200, body: { ...page, instance, now: Date.now() } };
+    return { status: 200, body: { contract: CONTRACT, ...page, instance, now: Date.now() } };
   }
 
   #authorize(header: string | undefined): void {
