@@ -20,11 +20,11 @@ type Journal struct {
 	Instance string // "": an older app
 	// Instances write into the journal; nil: it does not tell.
 	Instances []string
-	Events   []map[string]any
-	Intake   map[string]any // backlog, oldestAt
-	Down     bool
-	Ahead    time.Duration // the app's clock, of the real one
-	Asked    int
+	Events    []map[string]any
+	Intake    map[string]any // backlog, oldestAt
+	Down      bool
+	Ahead     time.Duration // the app's clock, of the real one
+	Asked     int
 	// Turn has each request answered by the next of these instead, as a balancer does; they
 	// need no server of their own.
 	Turn []*Journal

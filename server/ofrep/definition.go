@@ -60,4 +60,3 @@ func (s *Server) attest(c *fiber.Ctx) error {
 
 // contractHeader tells a worker which versions of the contract it may keep.
 const contractHeader = "Switchyard-Contract"
-
