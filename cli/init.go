@@ -58,8 +58,8 @@ func (c initCmd) Run(s *shell) error {
 	d := config.Draft{Sentinels: c.Sentinel, Master: c.Master, App: c.App, Label: "redis"}
 	var others []string
 	for _, f := range found.Queues() {
-		if f.Kind == bullmq.KindBullMQ && f.Queue.Prefix == "bull" {
-			d.Queues = append(d.Queues, f.Queue.Name)
+		if f.Kind == bullmq.KindBullMQ {
+			d.Queues = append(d.Queues, f.Queue.String())
 		} else {
 			others = append(others, f.String())
 		}
@@ -74,7 +74,7 @@ func (c initCmd) Run(s *shell) error {
 		return err
 	}
 	return printed(s, false, nil, func(t table) {
-		t.row("%s: %s with the prefix bull", file, count(len(d.Queues), "BullMQ queue"))
+		t.row("%s: %s", file, count(len(d.Queues), "BullMQ queue"))
 		for _, o := range others {
 			t.row("  also there, and not moved by flags: %s", o)
 		}

@@ -29,8 +29,7 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 		}
 		args = append([]string{"init", "--dir", dir}, args...)
 		r := run(t.Context(), rule, env{"SOURCE_REDIS_URL": url}, args...)
-		r.want(t, 0, "2 BullMQ queues", "")
-		r.want(t, 0, "not moved by flags: other:reports", "")
+		r.want(t, 0, "3 BullMQ queues", "")
 		r.hides(t, "canary-s3cret")
 		file := filepath.Join(dir, "switchyard.yaml")
 		names, err := os.ReadFile(filepath.Join(dir, ".env.example"))
@@ -48,7 +47,7 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", rule, err)
 		}
-		if strings.Join(c.Queues, " ") != "mail orders" || c.WorkerToken != "a value" ||
+		if strings.Join(c.Queues, " ") != "mail orders other:reports" || c.WorkerToken != "a value" ||
 			len(c.Source.Sentinel.Addrs) != 2*(len(args)/5) {
 			t.Errorf("%s: %+v", rule, c)
 		}

@@ -52,7 +52,7 @@ func TestScanFromAShellSaysWhatFails(t *testing.T) {
 	}
 }
 
-// The example sends its orders through a Producer whose breaker a drill can switch off.
+// The example sends its orders through a Pipeline, which makes safe producers.
 func TestScanTellsTheTruthAboutTheExample(t *testing.T) {
 	t.Parallel()
 	r, err := scan.Run(t.Context(), filepath.Join("..", "examples", "ingestion"), scan.Options{})
@@ -64,7 +64,7 @@ func TestScanTellsTheTruthAboutTheExample(t *testing.T) {
 		got[f.At.File+" "+string(f.Role)+" "+f.Queue] = f.Verdict
 	}
 	want := map[string]scan.Verdict{
-		"src/lane.ts producer ":                   scan.Pass,
+		"src/app.ts pipeline ":                    scan.Pass,
 		"src/reports.ts queue reports":            scan.Pass,
 		"src/reports.ts queue report-attachments": scan.Pass,
 		"src/reports.ts flow-producer ":           scan.Pass,

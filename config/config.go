@@ -50,7 +50,7 @@ type Config struct {
 	// backup, run for a while. Empty: the one of the PATH; "off": none, so that the backup
 	// is only read back and a drill cannot run.
 	RedisServer string `yaml:"redis_server"`
-	// Queues are the BullMQ queues to move, with the default prefix.
+	// Queues are the BullMQ queues to move: a name, or prefix:name where the prefix is not bull.
 	Queues    []string  `yaml:"queues"`
 	Source    Source    `yaml:"source"`
 	Target    Target    `yaml:"target"`

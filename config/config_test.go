@@ -207,7 +207,11 @@ func TestMistakesAreNamedAndNoSecretIsQuoted(t *testing.T) {
 		"a mirror that is no Redis":            {"queues:", "flag_mirror_url: 10.0.0.1:CANARY\nqueues:", "flag_mirror_url: a URL like"},
 		"a queue that is drilled, by the scan": {"queues: [order-ingestion]", "queues: [order-ingestion]\ndrill: {scan_only: [order-ingestion]}", "drill.scan_only"},
 		"no queue":                             {"queues: [order-ingestion]", "queues: []", "queues: at least one"},
-		"a queue with a colon":                 {"queues: [order-ingestion]", `queues: ["a:b"]`, `"a:b" is no queue name`},
+		"a queue without a name":               {"queues: [order-ingestion]", `queues: ["a:"]`, `"a:" is no queue: a name, or prefix:name`},
+		"a queue with an empty prefix":         {"queues: [order-ingestion]", `queues: [":a"]`, `":a" is no queue: a name, or prefix:name`},
+		"a queue with the default prefix":      {"queues: [order-ingestion]", `queues: ["bull:a"]`, `"bull:a": bull is the default prefix, write a`},
+		"a queue that no flag can name":        {"queues: [order-ingestion]", `queues: ["--"]`, `"--": no flag can be named after it`},
+		"two queues with the same flags":       {"queues: [order-ingestion]", `queues: ["s.a", "s:a"]`, `"s:a" would have the flags of "s.a": both are s.a-stage`},
 		"a ramp that does not end at 100":      {"[5, 50, 100]", "[5, 50]", "migration.ramp: must end at 100"},
 		"a ramp that does not ascend":          {"[5, 50, 100]", "[50, 5, 100]", "migration.ramp: percentages must ascend"},
 		"a ramp with the same step twice":      {"[5, 50, 100]", "[5, 5, 100]", "migration.ramp: percentages must ascend"},
@@ -285,7 +289,7 @@ func TestEveryMistakeIsListedInTheOrderOfTheFile(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, `
 stripe: {api: stripe.com, types: checkout}
-queues: ["a:b"]
+queues: ["a:"]
 adddr: 127.0.0.1:9090
 migration:
   ramp: [5, 50]
@@ -313,7 +317,7 @@ clickfunnels:
 	want := []string{
 		"stripe.api: an http(s) URL without credentials is needed (line 2)",
 		"stripe.types: a list is needed (line 2)",
-		`queues[0]: "a:b" is no queue name: BullMQ allows no colon (line 3)`,
+		`queues[0]: "a:" is no queue: a name, or prefix:name (line 3)`,
 		"adddr: there is no such key (line 4)",
 		"migration.ramp: must end at 100 (line 6)",
 		"migration.soak: a duration such as 15s, 10m or 72h is needed (line 7)",

@@ -9,7 +9,7 @@ import (
 
 // Draft is what is known of an installation before there is a configuration of it.
 type Draft struct {
-	Queues    []string // found on the source, without their prefix
+	Queues    []string // found on the source, prefix:name where the prefix is not bull
 	Sentinels []string // host:port
 	Master    string   // what the sentinels call the master
 	App       string   // URL

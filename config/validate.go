@@ -26,10 +26,7 @@ func (c Config) mistakes() mistakes {
 	m.move(c.Move)
 	m.drill(c.Drill, c.Queues)
 	m.need(len(c.Queues) > 0, "queues", "at least one queue name is needed")
-	for i, q := range c.Queues {
-		m.need(q != "" && !strings.Contains(q, ":"), item("queues", i),
-			"%q is no queue name: BullMQ allows no colon", q)
-	}
+	m.queues(c.Queues)
 	m.source(c.Source)
 	m.address("target.upstash.api", c.Target.Upstash.API)
 	m.address("linode.api", c.Linode.API)
@@ -111,6 +108,25 @@ func (m *mistakes) redis(key string, url migration.Secret) {
 func (m *mistakes) hostPort(key, text string) {
 	_, port, err := net.SplitHostPort(text)
 	m.need(err == nil && port != "", key, "%q is not host:port", text)
+}
+
+// queues are names, or prefix:name.
+func (m *mistakes) queues(all []string) {
+	flags := map[string]string{}
+	for i, q := range all {
+		at := strings.LastIndexByte(q, ':')
+		prefix, name := q[:max(at, 0)], q[at+1:]
+		m.need(name != "" && (at < 0 || prefix != ""), item("queues", i),
+			"%q is no queue: a name, or prefix:name", q)
+		m.need(prefix != "bull", item("queues", i),
+			"%q: bull is the default prefix, write %s", q, name)
+		key := migration.FlagQueue(q)
+		m.need(key != "", item("queues", i), "%q: no flag can be named after it", q)
+		other, taken := flags[key]
+		m.need(!taken, item("queues", i), "%q would have the flags of %q: both are %s-stage", q,
+			other, key)
+		flags[key] = q
+	}
 }
 
 func (m *mistakes) migration(c Migration, queues []string) {

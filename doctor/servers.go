@@ -48,7 +48,7 @@ func (e examiner) standalone(ctx context.Context) []Finding {
 func (e examiner) queues(ctx context.Context, c redis.UniversalClient, keys int64) []Finding {
 	var missing []string
 	for _, name := range e.Queues {
-		q := bullmq.Queue{Prefix: "bull", Name: name}
+		q := bullmq.ParseQueue(name)
 		n, err := c.Exists(ctx, q.Key("meta"), q.Key("id")).Result()
 		if err != nil {
 			return []Finding{failed("queues", redisconn.Explain(err), "See above.", all...)}

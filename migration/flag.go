@@ -2,6 +2,7 @@ package migration
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -144,12 +145,24 @@ type FlagSetView struct {
 // flag set that has the migration's id.
 const FlagSource = "source-endpoint"
 
+// FlagQueue is a routed queue in the keys of its flags: its name, or prefix.name where it has a
+// prefix of its own. What may not stand in such a key is a dot there.
+func FlagQueue(queue string) string {
+	return strings.TrimLeft(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-':
+			return r
+		}
+		return '.'
+	}, queue), "._-")
+}
+
 // StageFlag is the key of the flag that holds a queue's stage.
-func StageFlag(queue string) string { return queue + "-stage" }
+func StageFlag(queue string) string { return FlagQueue(queue) + "-stage" }
 
 // RampFlag is the key of the flag that holds the share of orders, in percent, for which the
 // target has authority.
-func RampFlag(queue string) string { return queue + "-ramp" }
+func RampFlag(queue string) string { return FlagQueue(queue) + "-ramp" }
 
 // AuthorityFlag is the key of the flag that answers an order's authority: source or target.
-func AuthorityFlag(queue string) string { return queue + "-authority" }
+func AuthorityFlag(queue string) string { return FlagQueue(queue) + "-authority" }

@@ -22,6 +22,12 @@ func (f Finding) fix() string {
 			}
 		}
 	}
+	if f.Role == RolePipeline {
+		if f.Verdict == Pass {
+			return ""
+		}
+		return "new Pipeline({ queue, ... }) without `producer`, or a drill that tries it."
+	}
 	if f.Role == RoleProducer {
 		if f.Verdict == Pass {
 			return ""

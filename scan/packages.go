@@ -20,6 +20,7 @@ const (
 	RoleNestQueue Role = "nest-queue"
 	RoleNestFlow  Role = "nest-flow-producer"
 	RoleProducer  Role = "producer" // of @switchyard/bullmq
+	RolePipeline  Role = "pipeline" // of @switchyard/bullmq
 	RoleWorker    Role = "worker"   // only reported if a producer's options break it
 	RoleOld       Role = "bull"
 	RoleClass     Role = "class"
@@ -53,6 +54,8 @@ func roleOf(pkg, name string) Role {
 		return RoleOld
 	case pkg == helper && name == "Producer":
 		return RoleProducer
+	case pkg == helper && name == "Pipeline":
+		return RolePipeline
 	}
 	return ""
 }
@@ -82,6 +85,8 @@ func builtin(f *js.Value, args []*js.Value) *js.Value {
 				"commandTimeout": js.Num(2000), "connectTimeout": js.Num(2000),
 				"retryStrategy": safeRetry(),
 			})
+		case "fromEnvironment": // the part of a Pipeline's options that differs by deployment
+			return js.Record(map[string]*js.Value{})
 		case "unsafeProducerOptions":
 			return js.Record(map[string]*js.Value{})
 		case "workerOptions":

@@ -82,6 +82,7 @@ var sarifRules = map[Role]string{
 	RoleSubclass:  "A class that extends a BullMQ producer fails fast when Redis does",
 	RoleNestQueue: "A queue of a Nest module fails fast when Redis does",
 	RoleNestFlow:  "A flow producer of a Nest module fails fast when Redis does",
+	RolePipeline:  "A Pipeline of @switchyard/bullmq makes its own producers",
 	RoleProducer:  "A Producer of @switchyard/bullmq keeps its safety options",
 	RoleWorker:    "A worker has no producer options",
 	RoleOld:       "A bull queue has a decision",

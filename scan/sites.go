@@ -175,7 +175,7 @@ func (sc *scanner) judged(
 		}
 		of, args = base, up
 	}
-	if role != RoleProducer && role != RoleFlow {
+	if role != RoleProducer && role != RolePipeline && role != RoleFlow {
 		f.Queue, f.key = sc.queueName(u, n.ArgumentList, 0, en)
 		if len(args) > 0 && args[0].Kind == js.Text && !args[0].Opaque {
 			f.Queue = args[0].Text
@@ -200,6 +200,8 @@ func (sc *scanner) judged(
 		return sc.worker(f, x.Option(arg(2), "connection"))
 	case RoleProducer:
 		sc.ours(&f, arg(0))
+	case RolePipeline:
+		sc.pipeline(&f, arg(0))
 	case RoleFlow:
 		f.producer(sc, arg(0))
 	default:
@@ -272,6 +274,32 @@ func (sc *scanner) ours(f *Finding, cfg *js.Value) {
 		Needs:  "true",
 		Why:    "without the gate and the deadline an add can hang",
 	})
+	f.settle()
+}
+
+// pipeline judges a Pipeline of clients/node: its producers are safe unless the app makes them.
+func (sc *scanner) pipeline(f *Finding, cfg *js.Value) {
+	x := sc.Evaluator()
+	if q := x.Option(cfg, "queue"); q.Kind == js.Text && !q.Opaque {
+		f.Queue, f.key = q.Text, q.Text
+	}
+	made := x.Option(cfg, "producer")
+	var states []state
+	for _, one := range made.Each() {
+		if one.Kind == js.Undefined {
+			states = append(states, good)
+		} else {
+			states = append(states, unsure)
+		}
+	}
+	f.Checks = []Check{{
+		Option: "producer",
+		Place:  "queue",
+		State:  together(states),
+		Seen:   made.String(),
+		Needs:  "not set",
+		Why:    "what the app makes of its own is tried by the breaker drill alone",
+	}}
 	f.settle()
 }
 

@@ -42,7 +42,7 @@ func (c Config) instances() []instance {
 	second := first
 	second.name, second.id = "ingestion-2", "ingestion-2"
 	return []instance{first, second, {name: "shop", id: "shop-1", service: "shop",
-		queue: "shop-orders", senders: others}}
+		queue: "shop:orders", senders: others}}
 }
 
 // routed are the queues that flags route.

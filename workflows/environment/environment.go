@@ -208,7 +208,7 @@ func openServers(
 		},
 	}
 	for _, q := range cfg.Queues {
-		s.Queues = append(s.Queues, bullmq.Queue{Prefix: "bull", Name: q})
+		s.Queues = append(s.Queues, bullmq.ParseQueue(q))
 	}
 	var err error
 	if s.Standalone, err = redisconn.Open(s.StandaloneEndpoint); err != nil {

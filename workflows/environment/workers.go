@@ -387,9 +387,7 @@ func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.Attesta
 		w.scanOnly,
 	)
 	for _, q := range w.queues {
-		// what is attested is a queue's name without its prefix
-		if !slices.ContainsFunc(slices.Concat(AttestedQueues(facts), last.Attested),
-			func(name string) bool { return q == name || strings.HasSuffix(q, ":"+name) }) &&
+		if !slices.Contains(slices.Concat(AttestedQueues(facts), last.Attested), q) &&
 			!slices.Contains(facts.Unattested, q) {
 			facts.Unproduced = append(facts.Unproduced, q)
 		}
@@ -402,7 +400,10 @@ func (w *Workers) Attestation(ctx context.Context, mid string) (evidence.Attesta
 func Unattested(scanned evidence.ScanFacts, attested, scanOnly []string) (should, only []string) {
 	var names []string
 	for _, f := range scanned.Findings {
-		if f.Queue != "" && !slices.Contains(attested, f.Queue) {
+		// the source names a queue without the prefix that it may have
+		if f.Queue != "" && !slices.ContainsFunc(attested, func(q string) bool {
+			return q == f.Queue || strings.HasSuffix(q, ":"+f.Queue)
+		}) {
 			names = append(names, f.Queue)
 		}
 	}

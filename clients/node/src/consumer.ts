@@ -2,8 +2,10 @@ import { Worker, type Processor, type WorkerOptions } from "bullmq";
 import { Redis, type RedisOptions } from "ioredis";
 import { disconnect } from "./disconnect.js";
 import { identify } from "./identity.js";
+import { queueOf } from "./producer.js";
 
 export interface ConsumerConfig {
+  /** Its name, or `prefix:name` where the prefix is not bull. */
   queue: string;
   connection: RedisOptions;
   process: Processor;
@@ -30,7 +32,8 @@ export class Consumer {
       identify(copy);
       return copy;
     };
-    this.worker = new Worker(config.queue, config.process, { ...config.worker, connection: this.client });
+    const { name, prefix } = queueOf(config.queue);
+    this.worker = new Worker(name, config.process, { ...config.worker, prefix, connection: this.client });
     this.worker.on("error", onError);
   }
 

@@ -20,7 +20,7 @@ import { Routes, type FetchHandler, type Middleware } from "./routes.js";
 import { Sides, type Servers } from "./sides.js";
 
 export interface PipelineConfig<T extends object, Tx = unknown> extends Partial<Work<T, Tx>> {
-  /** The routed queue. */
+  /** The routed queue: its name, or `prefix:name` where the prefix is not bull. */
   queue: string;
   /** The servers that the app may be told to use. */
   redis: Servers;
@@ -45,7 +45,7 @@ export interface PipelineConfig<T extends object, Tx = unknown> extends Partial<
   job?: JobsOptions | ((order: T) => JobsOptions);
   worker?: Omit<WorkerOptions, "connection">;
   /** Replicas that must confirm an order while the source is the Sentinel estate (default 1). */
-  replicas?: number;
+  replicas?: number | undefined;
   /** Keep orders on disk before they are acknowledged, and enqueue them in the background. */
   durableIntake?: Pick<IntakeConfig, "dir" | "maxBytes" | "concurrency">;
   /**
@@ -56,7 +56,7 @@ export interface PipelineConfig<T extends object, Tx = unknown> extends Partial<
   /** Hosts at which a breaker drill's server may be, beside this one and Switchyard's. */
   drillHosts?: string[];
   /** Makes producers another way. */
-  producer?: OpenProducer;
+  producer?: OpenProducer | undefined;
   /** Default: JSON lines on standard error. */
   log?: (event: string, detail: Record<string, unknown>) => void;
 }

@@ -11,7 +11,14 @@ export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
 
+/** A queue as BullMQ wants it, of `name` or `prefix:name`. */
+export function queueOf(queue: string): { name: string; prefix: string } {
+  const at = queue.lastIndexOf(":");
+  return at < 0 ? { name: queue, prefix: "bull" } : { name: queue.slice(at + 1), prefix: queue.slice(0, at) };
+}
+
 export interface ProducerConfig {
+  /** Its name, or `prefix:name` where the prefix is not bull. */
   queue: string;
   connection: RedisOptions;
   /** Replicas that must confirm a write before it counts; 0 asks for none. */
@@ -95,8 +102,10 @@ export class Producer {
   }
 
   #open(): void {
-    this.#queue = new Queue(this.#config.queue, {
+    const { name, prefix } = queueOf(this.#config.queue);
+    this.#queue = new Queue(name, {
       connection: this.client,
+      prefix,
       // The gate above already waited; these keep the queue's start from depending on a reply that may never come.
       ...(this.safe && { skipWaitingForReady: true, skipVersionCheck: true }),
     });

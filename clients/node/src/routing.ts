@@ -36,9 +36,10 @@ export interface Route extends Pick<Snapshot, "stage" | "ramp" | "sourceEndpoint
   shadow: Side | null;
 }
 
-/** The keys that route one queue. */
+/** The keys that route one queue; `prefix:name` is prefix.name there. */
 export function flagKeys(queue: string): { stage: string; ramp: string; sourceEndpoint: string } {
-  return { stage: `${queue}-stage`, ramp: `${queue}-ramp`, sourceEndpoint: "source-endpoint" };
+  const base = queue.replace(/[^A-Za-z0-9_-]/gu, ".").replace(/^[._-]+/, "");
+  return { stage: `${base}-stage`, ramp: `${base}-ramp`, sourceEndpoint: "source-endpoint" };
 }
 
 /** What holds when nothing is known: the old server, alone. */

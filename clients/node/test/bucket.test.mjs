@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bucket, INITIAL, murmur3, routeOrder } from "@switchyard/bullmq";
+import { bucket, flagKeys, INITIAL, murmur3, routeOrder } from "@switchyard/bullmq";
 
 test("murmur3 gives the vectors of flagd's fractional operator", () => {
   assert.equal(murmur3("ejOoVL"), 0);
@@ -39,5 +39,20 @@ test("a rising ramp only ever moves orders to the target", () => {
       assert.ok(target || !moved);
       moved = target;
     }
+  }
+});
+
+// The same vectors are in migration/flag_test.go.
+test("the flags of a queue are named after it, and after its prefix where it has one", () => {
+  for (const [queue, base] of Object.entries({
+    orders: "orders",
+    "order-ingestion": "order-ingestion",
+    "shop:orders": "shop.orders",
+    "{shop}:orders": "shop..orders",
+    "a:b:orders_2": "a.b.orders_2",
+    "größe:x": "gr..e.x",
+    "💶:x": "x",
+  })) {
+    assert.deepEqual(flagKeys(queue), { stage: `${base}-stage`, ramp: `${base}-ramp`, sourceEndpoint: "source-endpoint" });
   }
 });

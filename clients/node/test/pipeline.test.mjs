@@ -205,6 +205,18 @@ describe("pipeline", { concurrency: 3 }, () => {
     assert.equal(await target.client.exists("bull:own-shadow:o1"), 1);
   });
 
+  test("a queue with a prefix of its own is that queue everywhere", async (t) => {
+    const sy = await switchyard(t, { flags: { "shop.orders-stage": "off", "shop.orders-ramp": 0 } });
+    const own = { queue: "shop:orders", switchyard: { url: sy.url, token: sy.token } };
+    const { orders, events } = await pipeline(t, own);
+    await orders.enqueue({ id: "o1" });
+    await until("it ran", async () => outcomes(await events()).length === 1);
+    assert.equal(await server.client.exists("shop:orders:meta"), 1);
+    assert.deepEqual((await events()).flatMap((e) => e.queue ?? []), ["shop:orders", "shop:orders"]);
+    await until("it attests", () => sy.latest?.revision === 1 && sy.latest.connections.length === 3);
+    assert.deepEqual(sy.latest.connections.map((c) => c.queue), ["shop:orders", "shop:orders-shadow", "shop:orders"]);
+  });
+
   test("a canary is seen by no function of the app", async (t) => {
     const seen = [];
     const see = async (o) => (seen.push(o), "r");

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fromEnvironment, Pipeline, RefusedError, unavailable, type PipelineConfig } from "@switchyard/bullmq";
+import { fromEnvironment, Pipeline, RefusedError, unavailable } from "@switchyard/bullmq";
 import { journal, webhookSecrets } from "./config.js";
 import { jobId, resultOf, type Order } from "./order.js";
 import { providerIds, providers, type ProviderId } from "./providers.js";
@@ -13,13 +13,13 @@ const { version } = createRequire(import.meta.url)("../package.json") as { versi
 const maxBody = 1 << 20;
 
 /** What a test may make otherwise. */
-export interface Options extends Partial<PipelineConfig<Order>> {
+export interface Options {
   /** Unix ms, against which the times in signatures are held. */
   now?: () => number;
 }
 
 /** Serves and works until SIGTERM or SIGINT, then lets work in progress finish. */
-async function run(env: NodeJS.ProcessEnv, { now = Date.now, ...more }: Options): Promise<void> {
+async function run(env: NodeJS.ProcessEnv, { now = Date.now }: Options): Promise<void> {
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
@@ -48,7 +48,6 @@ async function run(env: NodeJS.ProcessEnv, { now = Date.now, ...more }: Options)
       return provider.order(body, {});
     },
     log,
-    ...more,
   });
 
   // Without a secret nothing can be told from what anybody sends, so there is no such address.
