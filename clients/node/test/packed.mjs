@@ -2,10 +2,10 @@
 // beside, installed by npm and pnpm, in an ES module, in CommonJS and by TypeScript's eyes. Needs the registry.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { directory, redis } from "./redis.mjs";
 
@@ -72,14 +72,20 @@ const managers = {
 };
 
 describe("packed", { concurrency: 2 }, () => {
+  const ends = [];
+  let tarball;
+  // Once: it is built anew for it, and two builds at a time would pack each other's halves.
+  before(async () => {
+    const dir = directory({ after: (end) => ends.push(end) });
+    const packed = await run("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: here });
+    tarball = join(dir, packed.stdout.trim().split("\n").at(-1));
+  });
+  after(() => ends.forEach((end) => end()));
+
   for (const [manager, install] of Object.entries(managers)) {
     for (const pair of pairs) {
       test(`${manager}: bullmq ${pair.bullmq}, ioredis ${pair.ioredis}`, async (t) => {
-        const dir = directory(t);
-        const packed = await run("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: here });
-        const tarball = join(dir, packed.stdout.trim().split("\n").at(-1));
-        const project = join(dir, "project");
-        mkdirSync(project);
+        const project = directory(t);
         writeFileSync(join(project, "package.json"), JSON.stringify({ name: "shop", private: true, dependencies: { ...pair, "@switchyard/bullmq": `file:${tarball}` } }));
         await run(install[0], install.slice(1), { cwd: project });
         const version = (name) => JSON.parse(readFileSync(join(project, "node_modules", name, "package.json"), "utf8")).version;
