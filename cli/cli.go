@@ -90,16 +90,8 @@ func Main() int {
 func Run(
 	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
 ) int {
-	var c commands
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("switchyard"),
-		kong.Description(description),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.DefaultEnvars("SWITCHYARD"),
-		kong.Vars{"providers": strings.Join(workflows.Providers(), ",")},
-	)
+	parser, err := newParser(stdout, stderr, func(code int) { exited = code })
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "switchyard:", err)
 		return exitUsage
@@ -121,6 +113,17 @@ func Run(
 		return exitUsage
 	}
 	return exitFailed
+}
+
+func newParser(stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(&commands{},
+		kong.Name("switchyard"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+		kong.DefaultEnvars("SWITCHYARD"),
+		kong.Vars{"providers": strings.Join(workflows.Providers(), ",")},
+	)
 }
 
 type versionCmd struct{}

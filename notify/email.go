@@ -82,6 +82,9 @@ func (c email) message(e Event) (*mail.Msg, error) {
 	if e.URL != "" {
 		text += "\n" + e.URL + "\n"
 	}
+	if e.Runbook != "" {
+		text += "Runbook: " + e.Runbook + "\n"
+	}
 	m.SetBodyString(mail.TypeTextPlain, text)
 	return m, nil
 }

@@ -60,15 +60,17 @@ type Event struct {
 	// ID is the message's own; a repeat has the same. Key is the same for everything
 	// that is said of one thing: an alert, its escalations and its end. At most 255
 	// characters: Key makes one.
-	ID       string    `json:"id"`
-	Key      string    `json:"key"`
-	Kind     Kind      `json:"kind"`
-	Severity Severity  `json:"severity"`
-	Source   string    `json:"source"` // the migration's name
-	Title    string    `json:"title"`  // one line
-	Text     string    `json:"text,omitempty"`
-	URL      string    `json:"url,omitempty"` // the page to look at
-	At       time.Time `json:"at"`
+	ID       string   `json:"id"`
+	Key      string   `json:"key"`
+	Kind     Kind     `json:"kind"`
+	Severity Severity `json:"severity"`
+	Source   string   `json:"source"` // the migration's name
+	Title    string   `json:"title"`  // one line
+	Text     string   `json:"text,omitempty"`
+	URL      string   `json:"url,omitempty"` // the page to look at
+	// Runbook is the page that says what to do.
+	Runbook string    `json:"runbook,omitempty"`
+	At      time.Time `json:"at"`
 }
 
 // Channel is one place that messages go to. Send returns once the receiver has taken

@@ -62,6 +62,9 @@ func (p pagerDuty) Send(ctx context.Context, e Event) error {
 	if e.URL != "" {
 		out.Links = []pdLink{{e.URL, "Open in Switchyard"}}
 	}
+	if e.Runbook != "" {
+		out.Links = append(out.Links, pdLink{e.Runbook, "Runbook"})
+	}
 	payload := &pdPayload{
 		Summary:   e.Title,
 		Source:    e.Source,

@@ -36,6 +36,9 @@ func (s slack) Send(ctx context.Context, e Event) error {
 	if e.URL != "" {
 		text += "\n<" + mrkdwn.Replace(e.URL) + "|Open in Switchyard>"
 	}
+	if e.Runbook != "" {
+		text += "\n<" + mrkdwn.Replace(e.Runbook) + "|Runbook>"
+	}
 	body, err := json.Marshal(map[string]any{"text": text, "unfurl_links": false})
 	if err != nil {
 		return err

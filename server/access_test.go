@@ -18,7 +18,7 @@ func fill(path string, run migration.Run) string {
 	return strings.NewReplacer(
 		":mid", mid, ":step", migration.StepAudit, ":run", run.ID, ":criterion", "noeviction",
 		":key", "order-ingestion-stage", ":queue", "order-ingestion", ":order", "evt_1",
-		":schedule", "none", ":apikey", "none", "*", "app.css",
+		":page", "step-audit", ":schedule", "none", ":apikey", "none", "*", "app.css",
 	).Replace(path)
 }
 

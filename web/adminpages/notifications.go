@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/docs/runbooks"
 	"github.com/switchyard-dev/switchyard/web/ui"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -108,4 +109,11 @@ func toldTo(a workflows.NotifiedAlert) string {
 		return "not sent (no channel configured)"
 	}
 	return strings.Join(words, "; ")
+}
+
+func kindOfRunbook(p runbooks.Page) string {
+	if strings.HasPrefix(p.ID, "alert-") {
+		return "Alert"
+	}
+	return "Step"
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/docs/runbooks"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web/ui"
 	"github.com/switchyard-dev/switchyard/workflows"
@@ -83,4 +84,10 @@ func startLabel(v Step) string {
 		label += ": " + v.Params.Move().String()
 	}
 	return label
+}
+
+// hasRunbook reports whether there is one: a plan of one's own may have other steps.
+func hasRunbook(id string) bool {
+	_, known := runbooks.Find(id)
+	return known
 }

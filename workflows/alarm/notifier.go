@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
+	"github.com/switchyard-dev/switchyard/docs/runbooks"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
 	"github.com/switchyard-dev/switchyard/store"
@@ -220,6 +221,9 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 	var change store.AlertChange
 	for _, e := range found.alerts {
 		e.Kind, e.Source, e.At = notify.Alert, mig.Name, now
+		if id := runbooks.OfAlert(e.Key); id != "" {
+			e.Runbook = n.link(mig.ID, "runbooks", id)
+		}
 		was, is := before[e.Key]
 		delete(before, e.Key)
 		// told already; better is not over
