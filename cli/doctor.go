@@ -42,6 +42,8 @@ func (c doctorCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
+	target, price := cfg.TargetPlan()
+	p = plan.For(p, target, price)
 	redisconn.LogTo(slog.New(slog.DiscardHandler)) // what a server answers is told below
 	var out examination
 	doctor.Examine(s.ctx, cfg, func(f doctor.Finding) {

@@ -49,6 +49,18 @@ func (c Config) Managed(hc *http.Client) providers.Managed {
 	}
 }
 
+// TargetPlan is the plan that the managed Redis is to be on, and its price in dollars a month.
+func (c Config) TargetPlan() (title string, monthlyUSD float64) {
+	if p := c.Target.Plan; !c.Target.Settings.IsZero() {
+		if p.MonthlyUSD != nil {
+			monthlyUSD = *p.MonthlyUSD
+		}
+		return p.Title, monthlyUSD
+	}
+	p, _ := upstash.PlanOf(upstash.Fixed1GB)
+	return p.Title, p.MonthlyUSD
+}
+
 // Host opens the host of the old servers' machines. Where people look after them, what
 // they confirm goes to keeper, and alive tells a machine that does not answer from a
 // network that is down on this side.

@@ -6,6 +6,9 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -45,6 +48,24 @@ func Read(path string, workflows []string) (migration.Plan, error) {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// For gives a plan for a target: {target} in titles and reasons is the target's plan, such as
+// Fixed 1 GB, and {target_cost} what that costs a month, in dollars.
+func For(p migration.Plan, target string, monthlyUSD float64) migration.Plan {
+	cost := "free"
+	if monthlyUSD > 0 {
+		cost = "$" + strconv.FormatFloat(monthlyUSD, 'f', -1, 64) + " a month"
+	}
+	fill := strings.NewReplacer("{target}", target, "{target_cost}", cost).Replace
+	p.Criteria, p.Steps = slices.Clone(p.Criteria), slices.Clone(p.Steps)
+	for i, c := range p.Criteria {
+		p.Criteria[i].Title, p.Criteria[i].Why = fill(c.Title), fill(c.Why)
+	}
+	for i, s := range p.Steps {
+		p.Steps[i].Title, p.Steps[i].Why, p.Steps[i].Cost = fill(s.Title), fill(s.Why), fill(s.Cost)
+	}
+	return p
 }
 
 // Initiative returns the text of the embedded plan, for export and as an example to start from.

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +158,37 @@ func TestAPlanFileIsReadAndItsMistakesNameIt(t *testing.T) {
 	}
 	if p, err := plan.Parse(plan.Initiative(), workflows); err != nil || p.Event == "" {
 		t.Fatalf("the exported text is not the embedded plan: %v", err)
+	}
+}
+
+func TestTheEmbeddedPlanNamesTheTargetThatIsConfigured(t *testing.T) {
+	t.Parallel()
+	p, err := plan.Read("", workflows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		target      string
+		monthly     float64
+		title, cost string
+	}{
+		{"Fixed 1 GB", 20, "Managed Fixed 1 GB Redis provisioned and connected", "$20 a month"},
+		{"Business 4", 37.5, "Managed Business 4 Redis provisioned and connected", "$37.5 a month"},
+		{"Starter", 0, "Managed Starter Redis provisioned and connected", "free"},
+	} {
+		got := plan.For(p, tc.target, tc.monthly)
+		text := fmt.Sprintf("%+v", got)
+		if strings.Contains(text, "{target") || !strings.Contains(text, tc.title) ||
+			!strings.Contains(text, "the "+tc.target+" database") {
+			t.Errorf("%s: %s", tc.target, text)
+		}
+		for _, s := range got.Steps {
+			if s.ID == migration.StepProvision && s.Cost != tc.cost {
+				t.Errorf("%s costs %s", tc.target, s.Cost)
+			}
+		}
+	}
+	if !strings.Contains(fmt.Sprintf("%+v", p), "{target}") {
+		t.Error("the plan that was read is changed")
 	}
 }

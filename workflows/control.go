@@ -75,6 +75,8 @@ func OpenWith(
 	if err != nil {
 		return nil, err
 	}
+	target, price := cfg.TargetPlan()
+	p = plan.For(p, target, price)
 	st, err := store.Open(ctx, cfg.Database().Reveal())
 	if err != nil {
 		return nil, err

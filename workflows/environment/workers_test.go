@@ -173,8 +173,10 @@ func TestEveryRoutedQueueNeedsAProducerThatAttests(t *testing.T) {
 		want    []string
 	}{
 		{[]string{"orders"}, []string{"shop:refunds"}},
-		{[]string{"orders", "refunds"}, nil},
-		{[]string{"funds", "refunds"}, []string{"orders"}},
+		{[]string{"orders", "shop:refunds"}, nil},
+		{[]string{"funds", "shop:refunds"}, []string{"orders"}},
+		// another queue of that name, of the default prefix
+		{[]string{"orders", "refunds"}, []string{"shop:refunds"}},
 	} {
 		attestProducers(t, b.Workers.Fleet, "web.1", tc.attests...)
 		facts, err := b.Workers.Attestation(t.Context(), mid)
