@@ -253,7 +253,7 @@ export class Pipeline<T extends object, Tx = unknown> {
   /**
    * Has `add` called for each server that an order goes to, for apps that add jobs themselves: the
    * producer's queue there, and the data with its stamp. Give it the same `jobId` each time.
-   * @throws what `add` throws.
+   * @throws what `add` throws for the side that has the authority; a copy that fails is logged.
    */
   async route(
     order: T,
@@ -262,8 +262,13 @@ export class Pipeline<T extends object, Tx = unknown> {
     this.#admit();
     await this.#everywhere(this.#key(order), async (lane, route, shadow) => {
       const data = { ...order, _switchyard: stampOf(route) };
-      if (typeof lane === "string") throw new UnavailableError(lane);
-      await lane.use(shadow ? "shadow" : "main", (producer) => add({ producer, data, shadow }));
+      try {
+        if (typeof lane === "string") throw new UnavailableError(lane);
+        await lane.use(shadow ? "shadow" : "main", (producer) => add({ producer, data, shadow }));
+      } catch (err) {
+        if (!shadow) throw err;
+        this.#log("copy-failed", { queue: this.queue, error: (err as Error).message });
+      }
     });
   }
 

@@ -194,7 +194,7 @@ describe("pipeline", { concurrency: 3 }, () => {
     const target = await redis(t);
     const sy = await switchyard(t, { flags: { "own-stage": "dualwrite", "own-ramp": 0 } });
     const own = { queue: "own", switchyard: { url: sy.url, token: sy.token }, redis: { standalone: { url: server.url }, target: { url: target.url } } };
-    const { orders } = await pipeline(t, { ...own, journal: undefined, work: false });
+    const { orders, log } = await pipeline(t, { ...own, journal: undefined, work: false });
     const places = [];
     await orders.route({ id: "o1" }, ({ producer, data, shadow }) => {
       places.push([shadow, data._switchyard.authority]);
@@ -203,6 +203,10 @@ describe("pipeline", { concurrency: 3 }, () => {
     assert.deepEqual(places, [[false, "source"], [true, "source"]]);
     assert.equal(await server.client.exists("bull:own:o1"), 1);
     assert.equal(await target.client.exists("bull:own-shadow:o1"), 1);
+    const add = (id, fails) => orders.route({ id }, async ({ shadow }) => assert.notEqual(shadow, fails, `${id} failed`));
+    await add("o2", true);
+    assert.deepEqual(log.filter((l) => l.event === "copy-failed").map((l) => l.queue), ["own"]);
+    await assert.rejects(add("o3", false), /o3 failed/);
   });
 
   test("a queue with a prefix of its own is that queue everywhere", async (t) => {
