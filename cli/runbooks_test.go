@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/switchyard-dev/switchyard/docs/runbooks"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 var (
@@ -53,5 +56,18 @@ func TestEveryCommandOfARunbookIsOne(t *testing.T) {
 	}
 	if commands < 25 {
 		t.Errorf("%d commands were found", commands)
+	}
+}
+
+func TestEveryStepHasARunbook(t *testing.T) {
+	t.Parallel()
+	listed := map[string]bool{}
+	for _, p := range runbooks.Steps() {
+		listed[p.ID] = true
+	}
+	for _, id := range workflows.StepIDs() {
+		if !listed[runbooks.OfStep(id)] {
+			t.Errorf("%s has none, or is not in runbooks.Steps", id)
+		}
 	}
 }
