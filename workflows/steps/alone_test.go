@@ -19,11 +19,12 @@ func TestWhatIsLeftAloneOfAFleetIsNamed(t *testing.T) {
 		gate  string
 		named string
 	}{
-		"the second instance's journal": {
+		// that of the first app's two instances is one, which either of them tells
+		"the second app's journal": {
 			func(c *config.Config) {
-				c.Ingestion.Instances = slices.Delete(c.Ingestion.Instances, 1, 2)
+				c.Ingestion.Instances = slices.Delete(c.Ingestion.Instances, 2, 3)
 			},
-			"ledger", "ingestion-2",
+			"ledger", "shop-1",
 		},
 		"the second app and its queue": {
 			func(c *config.Config) {
