@@ -148,6 +148,19 @@ export function asSuppressed(event: Event): Event {
   return event.type === "executed" ? { ...event, outcome: "suppressed" } : event;
 }
 
+/** The outcomes of a batch, read from JSON, in which one that is none is null. */
+export function outcomesOf(text: unknown): (Outcome | undefined)[] {
+  return (JSON.parse(String(text)) as (Outcome | null)[]).map((outcome) => outcome ?? undefined);
+}
+
+/** The writers of rows of a table. */
+export function writersOf(rows: Record<string, unknown>[]): Page["writers"] {
+  return rows.map(({ name, waiting }) => ({
+    name: String(name),
+    ...(waiting !== null && { waiting: JSON.parse(String(waiting)) as Waiting }),
+  }));
+}
+
 /** The outcome of an event that is stored as it is. */
 export function outcomeOf(event: Event): Outcome | undefined {
   return event.type === "executed" ? event.outcome : undefined;

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { asSuppressed, outcomeOf } from "./journal.js";
+import { asSuppressed, outcomeOf, outcomesOf, writersOf } from "./journal.js";
 import type { Batch, Event, Executed, Outcome, Page, TransactionalJournal } from "./journal.js";
-import type { Waiting } from "./journal.js";
 
 type Row = Record<string, unknown>;
 
@@ -63,7 +62,7 @@ export class PostgresJournal implements TransactionalJournal<PgClient> {
     return this.#within(async (tx) => {
       const seq = await this.#number(tx, 0); // locks: all that follows is one writer's at a time
       const last = await tx.query(`SELECT batch, outcomes FROM ${p}writers WHERE name = $1`, [writer]);
-      if (last.rows[0]?.["batch"] === id) return answers(last.rows[0]["outcomes"]);
+      if (last.rows[0]?.["batch"] === id) return outcomesOf(last.rows[0]["outcomes"]);
       const closing = entries[0]?.event.type === "closed";
       if (closing) {
         await tx.query(`DELETE FROM ${p}writers WHERE name = $1`, [writer]);
@@ -112,12 +111,7 @@ export class PostgresJournal implements TransactionalJournal<PgClient> {
         at: Number(row["at"]),
         event: JSON.parse(String(row["body"])) as Event,
       })),
-      writers: writers.rows.map((row) => ({
-        name: String(row["name"]),
-        ...(row["waiting"] !== null && {
-          waiting: JSON.parse(String(row["waiting"])) as Waiting,
-        }),
-      })),
+      writers: writersOf(writers.rows),
     };
   }
 
@@ -181,8 +175,3 @@ export class PostgresJournal implements TransactionalJournal<PgClient> {
 }
 
 const text = (event: Event): string => JSON.stringify(event);
-
-// What has no outcome is null in JSON.
-function answers(kept: unknown): (Outcome | undefined)[] {
-  return (JSON.parse(String(kept)) as (Outcome | null)[]).map((outcome) => outcome ?? undefined);
-}

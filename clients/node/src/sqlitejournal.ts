@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Database, Statement } from "node-sqlite3-wasm";
-import { asSuppressed, outcomeOf } from "./journal.js";
-import type { Batch, Event, Journal, Outcome, Page, Waiting } from "./journal.js";
+import { asSuppressed, outcomeOf, outcomesOf, writersOf } from "./journal.js";
+import type { Batch, Event, Journal, Outcome, Page } from "./journal.js";
 import { own } from "./ownership.js";
 
 const ownMs = 15_000;
@@ -60,7 +60,7 @@ export class SqliteJournal implements Journal {
   async append(batch: Batch): Promise<(Outcome | undefined)[]> {
     const db = this.#db!;
     const last = db.get("SELECT batch, outcomes FROM writers WHERE name = ?", [batch.writer]);
-    if (last?.["batch"] === batch.id) return answers(String(last["outcomes"]));
+    if (last?.["batch"] === batch.id) return outcomesOf(String(last["outcomes"]));
     db.exec("BEGIN IMMEDIATE");
     try {
       const outcomes = this.#store(batch);
@@ -85,12 +85,7 @@ export class SqliteJournal implements Journal {
     const writers = this.#db!.all("SELECT name, waiting FROM writers ORDER BY name");
     return {
       events,
-      writers: writers.map((row) => ({
-        name: String(row["name"]),
-        ...(row["waiting"] !== null && {
-          waiting: JSON.parse(String(row["waiting"])) as Waiting,
-        }),
-      })),
+      writers: writersOf(writers),
     };
   }
 
@@ -122,9 +117,4 @@ export class SqliteJournal implements Journal {
     }
     return outcomes;
   }
-}
-
-// What has no outcome is null in JSON.
-function answers(text: string): (Outcome | undefined)[] {
-  return (JSON.parse(text) as (Outcome | null)[]).map((outcome) => outcome ?? undefined);
 }

@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 
 const running = new Set();
+// A test that is given up on is ended by a signal, after which nothing else would run.
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, () => process.exit(1));
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
