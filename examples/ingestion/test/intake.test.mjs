@@ -258,7 +258,9 @@ describe("intake", { concurrency: 4 }, () => {
   test("attestation shows the options of the live connections", async (t) => {
     const [source, sy] = [await redis(t), await switchyard(t)];
     const a = await app(t, sy, { SOURCE_REDIS_URL: source.url });
-    const report = await until("it attests", () => sy.latest?.revision === 1 && sy.latest.connections.every((c) => c.status === "ready") && sy.latest);
+    // It adds jobs first, and then runs them: until then there is no worker to attest.
+    const whole = ({ revision, connections }) => revision === 1 && connections.length === 3 && connections.every((c) => c.status === "ready");
+    const report = await until("it attests", () => sy.latest && whole(sy.latest) && sy.latest);
     assert.deepEqual([report.service, report.instance, report.bullmq, report.lastKnownGood], ["ingestion", "ingestion-test", "6.7.0", false]);
     const producer = report.connections.find((c) => c.role === "producer" && c.queue === "order-ingestion");
     const { connectionName, ...options } = producer.options;
