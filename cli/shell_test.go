@@ -121,7 +121,9 @@ func tryCommand(words []string, folder string, whole bool) error {
 		return tryNPM(args, folder)
 	case name == "pnpm" && len(args) == 2 && args[0] == "add":
 		return nil
-	case name == "node" && len(args) > 0:
+	case name == "pip" && len(args) == 2 && args[0] == "install":
+		return nil
+	case (name == "node" || name == "python3") && len(args) > 0:
 		if before, after, built := strings.Cut(args[0], "/dist/"); built {
 			return isThere(before + "/src/" + strings.TrimSuffix(after, ".js") + ".ts")
 		}
