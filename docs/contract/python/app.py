@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A skeleton of an app in Python that keeps Switchyard's contract (docs/contract.md).
 
-    pip install bullmq
+    pip install bullmq                          # Python 3.11 or later
     export SOURCE_REDIS_URL=redis://127.0.0.1:6379 TARGET_REDIS_URL=rediss://... DATA_DIR=data
     export SWITCHYARD_URL=http://127.0.0.1:8080 SWITCHYARD_TOKEN=... INGESTION_TOKEN=...
     python3 docs/contract/python/app.py
