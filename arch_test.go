@@ -54,6 +54,7 @@ var imports = map[string][]string{
 	"e2e":                     {},
 	"examples/flags/go-flagd": {},
 	"examples/flags/go-ofrep": {},
+	"examples/go-ingestion":   {},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
 	"fleet":                   {"workflows/evidence"},
