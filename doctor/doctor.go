@@ -30,7 +30,8 @@ type Finding struct {
 	State State  `json:"state"`
 	Said  string `json:"said"`           // what was measured; never a credential
 	Next  string `json:"next,omitempty"` // what to do, unless it is ok
-	// For are the checks of the evidence that cannot hold as it is, by id.
+	// For are the checks of the evidence that cannot hold as it is, by id. Without any it is
+	// optional.
 	For []string `json:"for,omitempty"`
 }
 
@@ -60,6 +61,7 @@ func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
 	for _, part := range []func(context.Context) []Finding{
 		e.dataDir, e.database, e.addresses, e.redisServer,
 		e.standalone, e.sentinel, e.target, e.machines, e.vars, e.app,
+		e.stripe, e.shopify, e.clickFunnels, e.channels,
 	} {
 		if ctx.Err() != nil {
 			return
