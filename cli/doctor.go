@@ -51,12 +51,7 @@ func (c doctorCmd) Run(s *shell) error {
 		if c.JSON {
 			return
 		}
-		_ = printed(s, false, nil, func(t table) { // a shell that is gone reads nothing
-			t.row("%-7s  %s: %s", f.State, f.Key, f.Said)
-			if f.Next != "" {
-				t.row("         next: %s", f.Next)
-			}
-		})
+		tellFinding(s, f)
 	})
 	if s.ctx.Err() != nil {
 		return migration.Errorf(migration.Conflict, "interrupted: not everything was asked")
@@ -85,4 +80,13 @@ func (c doctorCmd) Run(s *shell) error {
 		}
 	}
 	return nil
+}
+
+func tellFinding(s *shell, f doctor.Finding) {
+	_ = printed(s, false, nil, func(t table) { // a shell that is gone reads nothing
+		t.row("%-7s  %s: %s", f.State, f.Key, f.Said)
+		if f.Next != "" {
+			t.row("         next: %s", f.Next)
+		}
+	})
 }
