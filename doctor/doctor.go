@@ -30,7 +30,8 @@ type Finding struct {
 	State State  `json:"state"`
 	Said  string `json:"said"`           // what was measured; never a credential
 	Next  string `json:"next,omitempty"` // what to do, unless it is ok
-	// For are the checks of the evidence that cannot hold as it is, by id.
+	// For are the checks of the evidence that cannot hold as it is, by id. Without any it is
+	// optional.
 	For []string `json:"for,omitempty"`
 }
 
@@ -56,11 +57,36 @@ const patience = 10 * time.Second
 // Examine asks, one part after the other, and passes on each finding as it comes. It takes
 // patience for each server that does not answer.
 func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
-	e := examiner{Config: c, http: &http.Client{Timeout: patience}}
-	for _, part := range []func(context.Context) []Finding{
-		e.dataDir, e.database, e.addresses, e.redisServer,
+	e := newExaminer(c)
+	ask(ctx, tell, e.dataDir, e.database, e.addresses, e.redisServer,
 		e.standalone, e.sentinel, e.target, e.machines, e.vars, e.app,
+		e.stripe, e.shopify, e.clickFunnels, e.channels)
+}
+
+// Probe asks those of the servers alone that the configuration names, which need not be whole.
+func Probe(ctx context.Context, c config.Config, tell func(Finding)) {
+	e := newExaminer(c)
+	for _, part := range []struct {
+		named bool
+		ask   func(context.Context) []Finding
+	}{
+		{!c.Source.Standalone.URL.IsZero(), e.standalone},
+		{len(c.Source.Sentinel.Addrs) > 0, e.sentinel},
+		{!c.Target.URL.IsZero(), e.target},
+		{c.Ingestion.URL != "", e.app},
 	} {
+		if part.named {
+			ask(ctx, tell, part.ask)
+		}
+	}
+}
+
+func newExaminer(c config.Config) examiner {
+	return examiner{Config: c, http: &http.Client{Timeout: patience}}
+}
+
+func ask(ctx context.Context, tell func(Finding), parts ...func(context.Context) []Finding) {
+	for _, part := range parts {
 		if ctx.Err() != nil {
 			return
 		}
