@@ -49,6 +49,9 @@ func writeStepPlan(t table, p migration.StepPlan) {
 			mark = "NOT MET"
 		}
 		t.row("  %s\t%s\t%s", mark, g.Title, g.Measured)
+		for _, m := range g.Asked.Unknown() {
+			t.row("  unknown\t%s\t%s", m.Key, m.Why)
+		}
 	}
 	t.row("\nWhat will happen:")
 	for i, a := range p.Actions {

@@ -5,9 +5,10 @@
 //   PORT=3000 node host.mjs worker=3 web=3
 //   kill -HUP $(cat host.pid)
 //
+// While it deploys there is no host.pid.
 // Each process gets its name, such as web.1, in DYNO, and web processes a PORT of their own.
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { parseEnv } from "node:util";
 
@@ -52,6 +53,7 @@ async function stop({ child, ended }) {
 }
 
 async function deploy() {
+  rmSync("host.pid");
   for (const one of wanted) {
     const old = running.get(one.name);
     old.ready = false; // no new requests
@@ -60,6 +62,7 @@ async function deploy() {
     await start(one);
     console.error(`${one.name} is deployed`);
   }
+  writeFileSync("host.pid", String(process.pid));
 }
 
 const answers = (port) =>
