@@ -56,19 +56,13 @@ const patience = 10 * time.Second
 // Examine asks, one part after the other, and passes on each finding as it comes. It takes
 // patience for each server that does not answer.
 func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
-	e := examiner{Config: c, http: &http.Client{Timeout: patience}}
-	for _, part := range []func(context.Context) []Finding{
-		e.dataDir, e.database, e.addresses, e.redisServer,
-		e.standalone, e.sentinel, e.target, e.machines, e.vars, e.app,
-	} {
+	for _, p := range Parts() {
 		if ctx.Err() != nil {
 			return
 		}
-		asked, cancel := context.WithTimeout(ctx, 3*patience)
-		for _, f := range part(asked) {
+		for _, f := range p.Ask(ctx, c) {
 			tell(f)
 		}
-		cancel()
 	}
 }
 
