@@ -55,7 +55,7 @@ func (e examiner) dataDir(context.Context) []Finding {
 func (e examiner) database(ctx context.Context) []Finding {
 	url := e.Database().Reveal()
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return []Finding{ok("database_url", "a SQLite file, which no server is asked for")}
+		return []Finding{ok("database_url", "a SQLite file: no server is needed")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -26,7 +26,7 @@ func Parts() []Part {
 		{"standalone", source, "Single server", examiner.standalone},
 		{"sentinel", source, "Sentinel deployment", examiner.sentinel},
 		{"machines", source, "Machines", examiner.machines},
-		{"target", target, "Managed Redis", examiner.target},
+		{"target", target, "Target", examiner.target},
 		{"variables", app, "Variables", examiner.vars},
 		{"app", app, "Journals", examiner.app},
 	}
