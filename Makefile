@@ -60,7 +60,7 @@ setup-bench:
 	scripts/setup wrk
 
 setup-test:
-	scripts/setup redis-server redis-sentinel node chromium postgres
+	scripts/setup redis-server redis-sentinel node chromium postgres python3
 
 node: node_modules/.package-lock.json ## install and build the Node packages
 	npm run build --silent

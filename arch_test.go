@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"daemon":      {"config", "flagsync", "redisconn", "server", "server/tracing", "workflows"},
 	"doctor": {
 		"bullmq", "config", "providers", "providers/byhand", "providers/ingestion", "redisconn",
-		"sentinel", "workflows/evidence",
+		"sentinel", "webhooks", "workflows/alarm", "workflows/evidence",
 	},
 	"docs/contract":           {},
 	"docs/runbooks":           {},
@@ -54,6 +54,7 @@ var imports = map[string][]string{
 	"e2e":                     {},
 	"examples/flags/go-flagd": {},
 	"examples/flags/go-ofrep": {},
+	"examples/go-ingestion":   {},
 	"flags":                   {},
 	"flagsync":                {"flags", "fleet"},
 	"fleet":                   {"workflows/evidence"},

@@ -78,6 +78,7 @@ type shell struct {
 	ctx            context.Context
 	getenv         func(string) string
 	stdout, stderr io.Writer
+	asks           *asker // nil where nobody is at a terminal
 }
 
 // Main runs the command line of this process until it ends or is interrupted, and gives its exit
@@ -85,13 +86,20 @@ type shell struct {
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return Run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	return runIn(&shell{ctx, os.Getenv, os.Stdout, os.Stderr, atTerminal(os.Stdin, os.Stdout)},
+		os.Args[1:])
 }
 
 // Run is the program without the process around it: arguments and environment in, exit code out.
+// It asks nobody.
 func Run(
 	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
 ) int {
+	return runIn(&shell{ctx, getenv, stdout, stderr, nil}, args)
+}
+
+func runIn(s *shell, args []string) int {
+	stdout, stderr := s.stdout, s.stderr
 	exited := -1
 	parser, err := newParser(stdout, stderr, func(code int) { exited = code })
 	if err != nil {
@@ -106,8 +114,8 @@ func Run(
 		_, _ = fmt.Fprintf(stderr, "switchyard: %v\nRun switchyard --help for usage.\n", err)
 		return exitUsage
 	}
-	err = k.Run(&shell{ctx, getenv, stdout, stderr})
-	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	err = k.Run(s)
+	if err == nil || errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
 		return 0
 	}
 	_, _ = fmt.Fprintln(stderr, "switchyard:", err)

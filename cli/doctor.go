@@ -20,9 +20,9 @@ type doctorCmd struct {
 // Help tells what is asked.
 func (doctorCmd) Help() string {
 	return "Asks every server and service of the configuration whether it is there and lets " +
-		"Switchyard in, and says what is missing for which criterion. It changes nothing. Exits " +
-		"2 when the configuration has mistakes, and 1 when something is missing. Needs no " +
-		"Switchyard server."
+		"Switchyard in, and says what is missing for which criterion. It changes nothing. What is " +
+		"optional (payment providers, notifications) is told too. Exits 2 when the configuration " +
+		"has mistakes, and 1 when something is missing or fails. Needs no Switchyard server."
 }
 
 // examination is what --json prints.
@@ -51,12 +51,7 @@ func (c doctorCmd) Run(s *shell) error {
 		if c.JSON {
 			return
 		}
-		_ = printed(s, false, nil, func(t table) { // a shell that is gone reads nothing
-			t.row("%-7s  %s: %s", f.State, f.Key, f.Said)
-			if f.Next != "" {
-				t.row("         next: %s", f.Next)
-			}
-		})
+		tellFinding(s, f)
 	})
 	if s.ctx.Err() != nil {
 		return migration.Errorf(migration.Conflict, "interrupted: not everything was asked")
@@ -78,5 +73,20 @@ func (c doctorCmd) Run(s *shell) error {
 		return migration.Errorf(migration.Conflict,
 			"something is missing for %d of %d criteria", n, len(p.Criteria))
 	}
+	for _, f := range out.Findings {
+		if f.State == doctor.Fails {
+			return migration.Errorf(migration.Conflict,
+				"%s fails, though no criterion needs it: correct or remove it", f.Key)
+		}
+	}
 	return nil
+}
+
+func tellFinding(s *shell, f doctor.Finding) {
+	_ = printed(s, false, nil, func(t table) { // a shell that is gone reads nothing
+		t.row("%-7s  %s: %s", f.State, f.Key, f.Said)
+		if f.Next != "" {
+			t.row("         next: %s", f.Next)
+		}
+	})
 }

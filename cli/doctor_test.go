@@ -27,6 +27,8 @@ ingestion: {url: http://127.0.0.1:1, config_vars: by-hand}
 		"something is missing for 7 of 7 criteria")
 	r.want(t, exitFailed, "sentinel-failover      see source.standalone.url, source.sentinel\n", "")
 	r.want(t, exitFailed, "ok       data_dir: ", "")
+	r.want(t, exitFailed, "absent   stripe.key: ", "")
+	r.want(t, exitFailed, "absent   notifications: nobody is told", "")
 	r.hides(t, "canary-s3cret")
 
 	r = run(t.Context(), "as JSON", nil, "doctor", "--config", file, "--json")

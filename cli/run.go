@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -62,7 +63,10 @@ func writeStepPlan(t table, p migration.StepPlan) {
 	}
 }
 
-type stepStartCmd struct{ stepArgs }
+type stepStartCmd struct {
+	stepArgs
+	followed
+}
 
 // Run starts a step.
 func (c stepStartCmd) Run(s *shell) error {
@@ -70,15 +74,73 @@ func (c stepStartCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	run, err := client.Start(s.ctx, mid, c.Step, c.params(), "")
+	run, err := c.ask(s, func() (migration.Run, error) {
+		return client.Start(s.ctx, mid, c.Step, c.params(), "")
+	})
 	if err != nil {
 		return err
 	}
-	return c.print(s, run, func(t table) { writeRun(t, run) })
+	return c.remote.follow(s, client, run, c.Wait)
+}
+
+// followed are the options of what starts a run, or lets one go on.
+type followed struct {
+	Wait     bool          `help:"Follow the run until it ends or needs an approval."`
+	RetryFor time.Duration `help:"Try again for this long while a precondition does not hold."`
+}
+
+// retryEvery is how often it is tried again.
+const retryEvery = time.Second
+
+// ask tries again what time may mend: a precondition, somebody else's run, a server that does
+// not answer.
+func (f followed) ask(s *shell, do func() (migration.Run, error)) (migration.Run, error) {
+	for until := time.Now().Add(f.RetryFor); ; {
+		run, err := do()
+		switch migration.KindOf(err) {
+		case migration.Blocked, migration.Conflict, migration.Unavailable:
+		default:
+			return run, err
+		}
+		if time.Now().After(until) {
+			return run, err
+		}
+		select {
+		case <-s.ctx.Done():
+			return run, context.Cause(s.ctx)
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// follow prints a run; with wait as it is once it has ended or needs an approval, and every
+// progress until then to standard error. A run that did not succeed is an error.
+func (c remote) follow(s *shell, client *api.Client, run migration.Run, wait bool) error {
+	if !wait {
+		return c.print(s, run, func(t table) { writeRun(t, run) })
+	}
+	last := ""
+	run, err := client.Wait(s.ctx, run.ID, func(r migration.Run) {
+		if r.Progress != last && r.Progress != "" {
+			_, _ = fmt.Fprintf(s.stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), r.Progress)
+		}
+		last = r.Progress
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.print(s, run, func(t table) { writeRun(t, run) }); err != nil {
+		return err
+	}
+	if run.State.Open() || run.State == migration.RunSucceeded {
+		return nil
+	}
+	return migration.Errorf(migration.Conflict, "run %s of %s: %s", run.ID, run.Step, run.State)
 }
 
 type runCmd struct {
 	Show     runShowCmd     `cmd:"" help:"Show a run and its log."`
+	Wait     runWaitCmd     `cmd:"" help:"Follow a run until it ends or needs an approval."`
 	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
 	Reject   runRejectCmd   `cmd:"" help:"Reject a waiting run."`
 	Pause    runPauseCmd    `cmd:"" help:"Pause a run that copies queues, which stay in use."`
@@ -89,16 +151,44 @@ type runCmd struct {
 
 type runArgs struct {
 	remote
-	ID string `arg:"" name:"run" help:"Id of the run."`
+	ID string `arg:"" optional:"" name:"run" help:"Id of the run. Default: the only open one."`
 }
 
+// find opens the server, and gives the id of the run.
+func (c runArgs) find(s *shell) (*api.Client, string, error) {
+	client, mid, err := c.open(s)
+	if err != nil || c.ID != "" {
+		return client, c.ID, err
+	}
+	runs, err := client.Runs(s.ctx, mid, "", recentRuns)
+	if err != nil {
+		return nil, "", err
+	}
+	var open []string
+	for _, r := range runs {
+		if r.State.Open() {
+			open = append(open, r.ID)
+		}
+	}
+	if len(open) != 1 {
+		return nil, "", migration.Errorf(migration.Invalid,
+			"%d runs are open: say which, as in switchyard run show RUN", len(open))
+	}
+	return client, open[0], nil
+}
+
+// recentRuns is among how many runs, the newest first, the open one is looked for.
+const recentRuns = 50
+
 // act opens the server, does one thing to the run and prints it.
-func (c runArgs) act(s *shell, do func(*api.Client) (migration.Run, error)) error {
-	client, _, err := c.open(s)
+func (c runArgs) act(
+	s *shell, do func(client *api.Client, id string) (migration.Run, error),
+) error {
+	client, id, err := c.find(s)
 	if err != nil {
 		return err
 	}
-	run, err := do(client)
+	run, err := do(client, id)
 	if err != nil {
 		return err
 	}
@@ -109,12 +199,12 @@ type runShowCmd struct{ runArgs }
 
 // Run prints a run with its log.
 func (c runShowCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		run, err := client.Run(s.ctx, c.ID)
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		run, err := client.Run(s.ctx, id)
 		if err != nil || c.JSON {
 			return run, err
 		}
-		page, err := client.Log(s.ctx, c.ID, 0)
+		page, err := client.Log(s.ctx, id, 0)
 		for _, l := range page.Lines {
 			_, _ = fmt.Fprintf(s.stdout, "%s %-5s %s %s\n",
 				l.At.Format("15:04:05.000"), l.Level, l.Action, l.Message)
@@ -123,19 +213,39 @@ func (c runShowCmd) Run(s *shell) error {
 	})
 }
 
+type runWaitCmd struct{ runArgs }
+
+// Run follows a run.
+func (c runWaitCmd) Run(s *shell) error {
+	client, id, err := c.find(s)
+	if err != nil {
+		return err
+	}
+	return c.follow(s, client, migration.Run{ID: id}, true)
+}
+
 type runApproveCmd struct {
 	runArgs
 	Comment     string `help:"Comment for the audit log."`
 	ConfirmName string `help:"The migration's name, for irreversible steps." placeholder:"NAME"`
 	Action      string `help:"The action that a started run waits with." placeholder:"ID"`
+	followed
 }
 
 // Run approves a run.
 func (c runApproveCmd) Run(s *shell) error {
-	d := api.Decision{Comment: c.Comment, ConfirmName: c.ConfirmName, Action: c.Action}
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Approve(s.ctx, c.ID, d)
+	client, id, err := c.find(s)
+	if err != nil {
+		return err
+	}
+	run, err := c.ask(s, func() (migration.Run, error) {
+		return client.Approve(s.ctx, id, api.Decision{Comment: c.Comment,
+			ConfirmName: c.ConfirmName, Action: c.Action})
 	})
+	if err != nil {
+		return err
+	}
+	return c.follow(s, client, run, c.Wait)
 }
 
 type runRejectCmd struct {
@@ -146,8 +256,8 @@ type runRejectCmd struct {
 
 // Run rejects a run.
 func (c runRejectCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Reject(s.ctx, c.ID, api.Decision{Comment: c.Comment, Action: c.Action})
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		return client.Reject(s.ctx, id, api.Decision{Comment: c.Comment, Action: c.Action})
 	})
 }
 
@@ -155,8 +265,8 @@ type runPauseCmd struct{ runArgs }
 
 // Run pauses a run.
 func (c runPauseCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Pause(s.ctx, c.ID)
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		return client.Pause(s.ctx, id)
 	})
 }
 
@@ -164,8 +274,8 @@ type runResumeCmd struct{ runArgs }
 
 // Run resumes a run.
 func (c runResumeCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Resume(s.ctx, c.ID)
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		return client.Resume(s.ctx, id)
 	})
 }
 
@@ -173,8 +283,8 @@ type runCancelCmd struct{ runArgs }
 
 // Run cancels a run.
 func (c runCancelCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Cancel(s.ctx, c.ID)
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		return client.Cancel(s.ctx, id)
 	})
 }
 
@@ -182,8 +292,8 @@ type runRollbackCmd struct{ runArgs }
 
 // Run rolls a run back.
 func (c runRollbackCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client) (migration.Run, error) {
-		return client.Rollback(s.ctx, c.ID)
+	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+		return client.Rollback(s.ctx, id)
 	})
 }
 

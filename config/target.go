@@ -51,11 +51,9 @@ func (c Config) Managed(hc *http.Client) providers.Managed {
 
 // TargetPlan is the plan that the managed Redis is to be on, and its price in dollars a month.
 func (c Config) TargetPlan() (title string, monthlyUSD float64) {
-	if p := c.Target.Plan; !c.Target.Settings.IsZero() {
-		if p.MonthlyUSD != nil {
-			monthlyUSD = *p.MonthlyUSD
-		}
-		return p.Title, monthlyUSD
+	if !c.Target.Settings.IsZero() {
+		p := byurl.Open(c.Target.Settings).Offer().Plan
+		return p.Title, p.MonthlyUSD
 	}
 	p, _ := upstash.PlanOf(upstash.Fixed1GB)
 	return p.Title, p.MonthlyUSD

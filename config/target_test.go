@@ -140,6 +140,61 @@ func TestTheAttestedPlanIsReadWhole(t *testing.T) {
 	}
 }
 
+// known gives the configuration whose plan is a known one, with these lines beside.
+func known(t *testing.T, name, beside string) string {
+	t.Helper()
+	from, to := strings.Index(alone, "    service: Acme"), strings.Index(alone, "ingestion:")
+	if from < 0 || to < from {
+		t.Fatal("the configuration has no plan")
+	}
+	return alone[:from] + "    known: " + name + "\n    region: us-east-1\n" + beside + alone[to:]
+}
+
+func TestAKnownPlanSaysWhatIsNotGiven(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, known(t, "upstash/fixed-1gb", "    max_connections: 10000\n    max_bytes: 5\n"),
+		noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := c.Managed(nil).Offer()
+	want, _ := upstash.PlanOf(upstash.Fixed1GB)
+	want.Name, want.MaxBytes = want.Title, 5
+	if o.Plan != want || o.Price.Proof != migration.Documented ||
+		o.Limits.Proof != migration.Documented || o.Connections.Proof != migration.Attested {
+		t.Errorf("%+v", o)
+	}
+	if title, usd := c.TargetPlan(); title != "Fixed 1 GB" || usd != 20 {
+		t.Errorf("%s, $%g", title, usd)
+	}
+}
+
+// Upstash by its API and Upstash at a URL have the same limits.
+func TestTheKnownPlansOfUpstashAreThoseOfItsAPI(t *testing.T) {
+	t.Parallel()
+	const places = "fixed_250mb fixed_1gb fixed_5gb fixed_10gb fixed_50gb fixed_100gb fixed_500gb " +
+		upstash.PayAsYouGo
+	for _, name := range strings.Fields(places) {
+		want, is := upstash.PlanOf(name)
+		if !is {
+			t.Fatalf("there is no %s", name)
+		}
+		known := "upstash/" + strings.ReplaceAll(name, "_", "-")
+		if name == upstash.PayAsYouGo {
+			known = "upstash/pay-as-you-go"
+		}
+		o := byurl.Open(byurl.Settings{Plan: byurl.Plan{Known: known}}).Offer()
+		want.Name, want.MaxConnections = want.Title, 0 // its owner has to say how many
+		if o.Plan != want {
+			t.Errorf("%s: %+v, want %+v", known, o.Plan, want)
+		}
+		if !strings.Contains(o.Limits.Source, upstash.PricedAt) ||
+			!strings.Contains(o.Limits.Source, upstash.PriceSource) {
+			t.Errorf("%s is from %s", known, o.Limits.Source)
+		}
+	}
+}
+
 func TestWhatCouldNotWorkOfTheServicesIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{
@@ -165,6 +220,14 @@ func TestWhatCouldNotWorkOfTheServicesIsNamed(t *testing.T) {
 			"target.plan.max_record_bytes: is needed"},
 		{changed(t, "max_connections: 10000", "max_connections: -1"),
 			"target.plan.max_connections: must not be negative"},
+		{known(t, "redis-cloud/essentials-1gb", ""),
+			"target.plan.monthly_usd: is needed: Redis Cloud does not document it (https://redis.io/"},
+		{known(t, "digitalocean-valkey/1gib", ""),
+			"target.plan.bandwidth_bytes: is needed: DigitalOcean Managed Valkey does not"},
+		{known(t, "redis-cloud/essentials-2gb", ""),
+			`target.plan.known: "redis-cloud/essentials-2gb" is none of the known plans: ` +
+				"redis-cloud/essentials-250mb, "},
+		{known(t, "acme/one", ""), "is none of the known plans: upstash/pay-as-you-go, "},
 		{changed(t, "    title:", "    titel:"),
 			"titel"},
 		{changed(t, "machines: by-hand", "machines: hetzner"),
@@ -204,6 +267,12 @@ func TestWhatCouldNotWorkOfTheServicesIsNamed(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("a credential is in %v", err)
 		}
+	}
+	// A name that is not known is the one mistake.
+	_, err := load(t, known(t, "redis-cloud/essentials-2gb", ""), noEnv)
+	if err == nil || !strings.Contains(err.Error(), "has 1 mistake") ||
+		strings.Contains(err.Error(), "upstash") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -30,7 +30,8 @@ type Finding struct {
 	State State  `json:"state"`
 	Said  string `json:"said"`           // what was measured; never a credential
 	Next  string `json:"next,omitempty"` // what to do, unless it is ok
-	// For are the checks of the evidence that cannot hold as it is, by id.
+	// For are the checks of the evidence that cannot hold as it is, by id. Without any it is
+	// optional.
 	For []string `json:"for,omitempty"`
 }
 
@@ -56,7 +57,17 @@ const patience = 10 * time.Second
 // Examine asks, one part after the other, and passes on each finding as it comes. It takes
 // patience for each server that does not answer.
 func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
-	for _, p := range Parts() {
+	examine(ctx, c, Parts(), tell)
+}
+
+// Probe asks those of the servers alone that the configuration names, which need not be whole.
+func Probe(ctx context.Context, c config.Config, tell func(Finding)) {
+	parts := slices.DeleteFunc(Parts(), func(p Part) bool { return p.named == nil || !p.named(c) })
+	examine(ctx, c, parts, tell)
+}
+
+func examine(ctx context.Context, c config.Config, parts []Part, tell func(Finding)) {
+	for _, p := range parts {
 		if ctx.Err() != nil {
 			return
 		}

@@ -71,7 +71,8 @@ func TestASourceIsAskedForItsQueuesAndRights(t *testing.T) {
 	as := fmt.Sprintf("redis://app:pw-CANARY@%s", s.Addr())
 
 	found := examine(t, configured(t, as))
-	if f := found[key]; f.State != doctor.OK || !strings.Contains(f.Said, "Redis 7") {
+	if f := found[key]; f.State != doctor.OK || !strings.Contains(f.Said, "Redis 7") ||
+		!strings.Contains(f.Said, ", no TLS, maxmemory-policy noeviction") {
 		t.Errorf("all rights: %+v", f)
 	}
 	if f := found["queues"]; f.State != doctor.Fails || !strings.Contains(f.Said, "not there: orders") ||
@@ -226,6 +227,22 @@ func TestACriterionIsMissingWhatItsChecksNeed(t *testing.T) {
 	})
 	if len(got) != 1 || !slices.Equal(got["mine"], []string{"x", "y"}) {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestOnlyTheServersThatAreNamedAreProbed(t *testing.T) {
+	t.Parallel()
+	managed := redistest.Start(t, redistest.TLS(), redistest.Password("pw-CANARY"))
+	var c config.Config
+	c.Target.URL = migration.Secret("rediss://:pw-CANARY@" + managed.Addr())
+	c.Target.CAFile = managed.CAFile
+	var found []doctor.Finding
+	doctor.Probe(t.Context(), c, func(f doctor.Finding) { found = append(found, f) })
+	if len(found) != 1 || found[0].Key != "target.url" || found[0].State != doctor.OK ||
+		!strings.Contains(found[0].Said, ", active, Redis 7") ||
+		!strings.HasSuffix(found[0].Said, ", TLS, maxmemory-policy noeviction") ||
+		strings.Contains(found[0].Said, "CANARY") {
+		t.Errorf("%+v", found)
 	}
 }
 

@@ -13,22 +13,35 @@ type Part struct {
 	Group string // what it belongs to, for people
 	Title string
 	ask   func(examiner, context.Context) []Finding
+	// named says of a server whether the configuration names it; nil: it is none.
+	named func(config.Config) bool
 }
 
 // Parts are all of them, in the order in which they are asked.
 func Parts() []Part {
-	const self, source, target, app = "Switchyard", "Old Redis", "Managed Redis", "App"
+	const (
+		self, source, target, app = "Switchyard", "Old Redis", "Managed Redis", "App"
+		payment, notifications    = "Payment providers", "Notifications"
+	)
 	return []Part{
-		{"data", self, "Data folder", examiner.dataDir},
-		{"database", self, "Database", examiner.database},
-		{"listeners", self, "Addresses", examiner.addresses},
-		{"redis-server", self, "Redis for drills", examiner.redisServer},
-		{"standalone", source, "Single server", examiner.standalone},
-		{"sentinel", source, "Sentinel deployment", examiner.sentinel},
-		{"machines", source, "Machines", examiner.machines},
-		{"target", target, "Target", examiner.target},
-		{"variables", app, "Variables", examiner.vars},
-		{"app", app, "Journals", examiner.app},
+		{"data", self, "Data folder", examiner.dataDir, nil},
+		{"database", self, "Database", examiner.database, nil},
+		{"listeners", self, "Addresses", examiner.addresses, nil},
+		{"redis-server", self, "Redis for drills", examiner.redisServer, nil},
+		{"standalone", source, "Single server", examiner.standalone,
+			func(c config.Config) bool { return !c.Source.Standalone.URL.IsZero() }},
+		{"sentinel", source, "Sentinel deployment", examiner.sentinel,
+			func(c config.Config) bool { return len(c.Source.Sentinel.Addrs) > 0 }},
+		{"machines", source, "Machines", examiner.machines, nil},
+		{"target", target, "Target", examiner.target,
+			func(c config.Config) bool { return !c.Target.URL.IsZero() }},
+		{"variables", app, "Variables", examiner.vars, nil},
+		{"app", app, "Journals", examiner.app,
+			func(c config.Config) bool { return c.Ingestion.URL != "" }},
+		{"stripe", payment, "Stripe", examiner.stripe, nil},
+		{"shopify", payment, "Shopify", examiner.shopify, nil},
+		{"clickfunnels", payment, "ClickFunnels", examiner.clickFunnels, nil},
+		{"notifications", notifications, "Channels", examiner.channels, nil},
 	}
 }
 

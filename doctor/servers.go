@@ -36,12 +36,23 @@ func (e examiner) standalone(ctx context.Context) []Finding {
 	if err != nil {
 		return []Finding{failed(key, err, "Let the user run INFO: ACL SETUSER name +info.", all...)}
 	}
-	said := fmt.Sprintf("%s: Redis %s, %s, %d keys, %d connections", endpoint.Address(),
-		facts.Version, facts.Role, facts.Keys, facts.ConnectedClients)
-	if endpoint.TLS() {
-		said += ", TLS"
-	}
+	said := endpoint.Address() + ": " + described(endpoint, facts)
 	return append([]Finding{ok(key, said), rights(ctx, c, key)}, e.queues(ctx, c, facts.Keys)...)
+}
+
+// described is a server in a line.
+func described(e redisconn.Endpoint, f redisconn.Facts) string {
+	said := fmt.Sprintf("Redis %s, %s, %d keys, %d connections", f.Version, f.Role, f.Keys,
+		f.ConnectedClients)
+	if e.TLS() {
+		said += ", TLS"
+	} else {
+		said += ", no TLS"
+	}
+	if f.MaxMemoryPolicy != "" {
+		said += ", maxmemory-policy " + f.MaxMemoryPolicy
+	}
+	return said
 }
 
 // queues says whether each queue is on the server: BullMQ keeps its settings in a key of its own.

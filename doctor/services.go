@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-dev/switchyard/providers"
 	"github.com/switchyard-dev/switchyard/providers/byhand"
 	"github.com/switchyard-dev/switchyard/providers/ingestion"
+	"github.com/switchyard-dev/switchyard/redisconn"
 )
 
 // target says whether the managed Redis is there, or can be made.
@@ -38,8 +39,27 @@ func (e examiner) target(ctx context.Context) []Finding {
 		return []Finding{ok(offer.Key, fmt.Sprintf("%s lets us in; %s is not there yet, "+
 			"and Provision makes it", offer.Service, offer.Name))}
 	}
-	return []Finding{ok(offer.Key, fmt.Sprintf("%s: %s, %s", offer.Service, found.Database.Name,
-		found.Database.State))}
+	said := fmt.Sprintf("%s: %s, %s", offer.Service, found.Database.Name, found.Database.State)
+	if !e.Target.URL.IsZero() {
+		said += e.targetServer(ctx)
+	}
+	return []Finding{ok(offer.Key, said)}
+}
+
+// targetServer describes the server at target.url, which answers.
+func (e examiner) targetServer(ctx context.Context) string {
+	endpoint := redisconn.Endpoint{Name: "managed", Kind: redisconn.Managed, URL: e.Target.URL,
+		CAFile: e.Target.CAFile}
+	c, err := redisconn.Open(endpoint)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = c.Close() }()
+	facts, err := redisconn.Inspect(ctx, c)
+	if err != nil {
+		return ""
+	}
+	return ", " + described(endpoint, facts)
 }
 
 // machines says whether each machine of the old servers is the configured one.

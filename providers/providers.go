@@ -63,14 +63,19 @@ func Weakest(all ...Basis) Basis {
 		if i == 0 || rank[b.Proof] < rank[out.Proof] {
 			out.Proof = b.Proof
 		}
-		if b.Source != "" && !seen[b.Source] {
-			seen[b.Source] = true
-			sources = append(sources, b.Source)
+		for source := range strings.SplitSeq(b.Source, and) {
+			if source != "" && !seen[source] {
+				seen[source] = true
+				sources = append(sources, source)
+			}
 		}
 	}
-	out.Source = strings.Join(sources, "; ")
+	out.Source = strings.Join(sources, and)
 	return out
 }
+
+// and is between the sources of a Basis that has several.
+const and = "; "
 
 // Unanswered gives an error of a service the kind Unavailable, unless it has a kind
 // already.

@@ -24,6 +24,8 @@ func TestEvidenceClaimsNoMoreThanTheWeakestOfWhatItRestsOn(t *testing.T) {
 			providers.Basis{Proof: migration.Attested, Source: "API; configuration"}},
 		{[]providers.Basis{documented, attested, documented},
 			providers.Basis{Proof: migration.Documented, Source: "price list; configuration"}},
+		{[]providers.Basis{providers.Weakest(attested, documented), attested, observed},
+			providers.Basis{Proof: migration.Documented, Source: "configuration; price list; API"}},
 		{[]providers.Basis{observed, {}}, providers.Basis{Source: "API"}}, // nothing proves nothing
 	} {
 		if got := providers.Weakest(c.all...); got != c.want {

@@ -63,7 +63,8 @@ func TestTheSetUpIsAskedWhenAnEngineerWantsItAndShowsEachStateAndNoSecret(t *tes
 	for key, want := range map[string]string{
 		"data_dir": "ok", "source.standalone.url": "ok ok", "source.machines": "ok",
 		"source.sentinel": "absent", "target.upstash": "fails", "ingestion.url": "fails",
-		"queues": "fails",
+		"queues": "fails", "stripe.key": "absent", "shopify.token": "absent",
+		"clickfunnels.token": "absent", "notifications": "ok ok",
 	} {
 		if got := r.states(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
@@ -100,7 +101,7 @@ func TestTheSetUpIsAskedWhenAnEngineerWantsItAndShowsEachStateAndNoSecret(t *tes
 		t.Error("a secret is on the page, in the log or in the audit log")
 	}
 	all, err := st.as(t, "grace", viewerPass).Setup(t.Context(), mid)
-	if err != nil || len(all.Parts) < 10 || all.Test != nil || strings.Contains(fmt.Sprint(all), canary) {
+	if err != nil || len(all.Parts) < 14 || all.Test != nil || strings.Contains(fmt.Sprint(all), canary) {
 		t.Errorf("%+v %v", all, err)
 	}
 }

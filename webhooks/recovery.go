@@ -285,6 +285,30 @@ func (s ShopifyOrders) Missing(
 	}
 }
 
+const shopifyScopesQuery = `query { currentAppInstallation { accessScopes { handle } } }`
+
+// Scopes are what the token may do, such as read_orders:
+// https://shopify.dev/docs/api/admin-graphql/latest/objects/AppInstallation
+func (s ShopifyOrders) Scopes(ctx context.Context) ([]string, error) {
+	var data struct {
+		Installation *struct {
+			Scopes []struct{ Handle string } `json:"accessScopes"`
+		} `json:"currentAppInstallation"`
+	}
+	err := s.ask(ctx, shopifyScopesQuery, map[string]any{}, &data)
+	if err == nil && data.Installation == nil {
+		err = errors.New("shopify: the answer is not the documented JSON")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask Shopify what the token may do: %w", err)
+	}
+	var out []string
+	for _, scope := range data.Installation.Scopes {
+		out = append(out, scope.Handle)
+	}
+	return out, nil
+}
+
 // shopifyPaid says whether an order was paid and is not given back as a whole, and what
 // of it people should look at first:
 // https://shopify.dev/docs/api/admin-graphql/latest/enums/OrderDisplayFinancialStatus

@@ -1,7 +1,7 @@
 // Package byurl is a managed Redis whose owner made it and gave its URL. Nothing is
 // created, changed or deleted there. What its plan is comes from the configuration and is
-// attested; whether it answers, over which TLS, with which eviction policy and how much
-// memory, the server itself says.
+// attested, or from the vendor's documentation of a known plan; whether it answers, over
+// which TLS, with which eviction policy and how much memory, the server itself says.
 package byurl
 
 import (
@@ -17,10 +17,17 @@ import (
 )
 
 // Managed is the database at a URL. It implements providers.Managed.
-type Managed struct{ settings Settings }
+type Managed struct {
+	settings Settings
+	plan     Plan // with what is known of it
+	by       said
+}
 
 // Open takes the settings, which Check has found nothing wrong with.
-func Open(s Settings) *Managed { return &Managed{s} }
+func Open(s Settings) *Managed {
+	plan, by := s.Plan.whole()
+	return &Managed{s, plan, by}
+}
 
 // configKey is where the configuration has the URL, planKey what its owner says of it.
 const (
@@ -43,10 +50,10 @@ func (m *Managed) address() string { return m.endpoint().Address() }
 
 // Offer implements providers.Managed.
 func (m *Managed) Offer() providers.Offer {
-	p := m.settings.Plan
+	p := m.plan
 	return providers.Offer{
 		Service: cmp.Or(p.Service, "Redis"), Key: configKey, Name: m.address(), Region: p.Region,
-		Plan: p.limits(), Limits: byOwner, Connections: byOwner, Price: byOwner,
+		Plan: p.offered(), Limits: m.by.limits, Connections: m.by.connections, Price: m.by.price,
 	}
 }
 
@@ -135,14 +142,15 @@ func (m *Managed) look(ctx context.Context) (providers.Database, error) {
 		return providers.Database{}, migration.Errorf(migration.Unavailable, "%s: %w", m.address(),
 			err)
 	}
-	said := m.settings.Plan
+	said := m.plan
 	db := providers.Database{
 		ID: m.address(), Name: m.address(), Region: said.Region, State: providers.StateActive,
-		Plan: said.limits(), PlanFits: !said.Metered,
-		PlanNote: fmt.Sprintf("%s says %s", planKey, said.Title),
+		Plan: said.offered(), PlanFits: !value(said.Metered),
+		PlanNote: fmt.Sprintf("%s says %s", planKey, cmp.Or(said.Known, said.Title)),
 		TLS:      m.endpoint().TLS(), // and verified, or there were no answer
 		Said: providers.Said{
-			Plan: byOwner, Limits: byOwner, Price: byOwner, Region: byOwner, Server: byServer,
+			Plan: m.by.plan, Limits: m.by.limits, Price: m.by.price, Region: byOwner,
+			Server: byServer,
 		},
 	}
 	switch {
@@ -173,21 +181,21 @@ func (m *Managed) info(ctx context.Context) (map[string]string, error) {
 	return redisconn.ParseInfo(text), nil
 }
 
-// evicts says whether the server drops keys when it is full: by its own word, or by its
-// owner's where it says nothing.
+// evicts says whether the server drops keys when it is full: by its own word, or by that
+// of target.plan where it says nothing.
 func (m *Managed) evicts(info map[string]string) (bool, providers.Basis, error) {
 	if p := info["maxmemory_policy"]; p != "" {
 		return p != "noeviction", byServer, nil
 	}
-	if p := m.settings.Plan.Eviction; p != nil {
-		return *p, providers.Weakest(byServer, byOwner), nil
+	if p := m.plan.Eviction; p != nil {
+		return *p, providers.Weakest(byServer, m.by.eviction), nil
 	}
 	return false, providers.Basis{}, migration.Errorf(migration.Blocked, "%s does not say its "+
 		"eviction policy (INFO has no maxmemory_policy): set %s.eviction to what its owner says, "+
 		"false for noeviction", m.address(), planKey)
 }
 
-// limit lowers what the owner says to what the server says, where that is less.
+// limit lowers what target.plan says to what the server says, where that is less.
 func (m *Managed) limit(db *providers.Database, info map[string]string) {
 	for _, l := range []struct {
 		field string
@@ -198,7 +206,7 @@ func (m *Managed) limit(db *providers.Database, info map[string]string) {
 			continue
 		}
 		db.ConnectionsTold = db.ConnectionsTold || l.field == "maxclients"
-		db.Said.Limits = providers.Weakest(byOwner, byServer)
+		db.Said.Limits = providers.Weakest(m.by.limits, byServer)
 		if *l.limit == 0 || n < *l.limit {
 			*l.limit = n
 			db.PlanNote += fmt.Sprintf("; the server says %s %d", l.field, n)

@@ -86,7 +86,7 @@ func TestWhatARealRedisSaysIsHeldAgainstIt(t *testing.T) {
 	}{
 		"it evicts":     {evicting, nil, migration.Blocked, "Eviction is off: on"},
 		"it replicates": {replica, nil, migration.Blocked, "a replica, which takes no writes"},
-		"its plan is billed by use": {plain, func(s *byurl.Settings) { s.Plan.Metered = true },
+		"its plan is billed by use": {plain, func(s *byurl.Settings) { s.Plan.Metered = of(true) },
 			migration.Blocked, "The plan has a fixed price"},
 		"its authority is not trusted": {plain, func(s *byurl.Settings) { s.CAFile = "" },
 			migration.Unavailable, "not trusted"},
@@ -118,5 +118,44 @@ func TestAChangedURLIsNotTakenForTheTarget(t *testing.T) {
 		!strings.Contains(err.Error(), "elsewhere:6379") ||
 		!strings.Contains(err.Error(), m.Offer().Name) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatIsKnownOfAServiceIsNeverShownAsObservedOrAttested(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t, redistest.TLS(), redistest.Password(password))
+	s := settings(srv, func(s *byurl.Settings) {
+		s.Plan = byurl.Plan{Known: "redis-cloud/essentials-1gb-replicated", Region: "us-east-1",
+			MonthlyUSD: of(22.0), MaxRequestBytes: of(int64(0)), MaxRecordBytes: of(int64(0))}
+	})
+	db, err := ensure(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db.Plan.Title != "Essentials 1 GB, replicated" || db.Plan.MaxBytes != 500e6 ||
+		db.Plan.MaxCommandsPerSecond != 2000 || db.Plan.MonthlyUSD != 22 {
+		t.Errorf("%+v", db.Plan)
+	}
+	const page = "target.plan in the configuration; Redis Cloud's documentation of 2025-12 (https://"
+	for what, b := range map[string]providers.Basis{
+		"the database": db.Said.Basis(), "its plan": db.Said.Plan, "its limits": db.Said.Limits,
+	} {
+		if b.Proof != migration.Documented || !strings.HasPrefix(b.Source, page) ||
+			strings.Count(b.Source, "target.plan") != 1 {
+			t.Errorf("%s is %s by %s", what, b.Proof, b.Source)
+		}
+	}
+	if db.Said.Price.Proof != migration.Attested || db.Said.Server.Proof != migration.Observed {
+		t.Errorf("%+v", db.Said)
+	}
+	o := byurl.Open(s).Offer()
+	if o.Service != "Redis Cloud" || o.Limits.Proof != migration.Documented ||
+		o.Price.Proof != migration.Attested {
+		t.Errorf("%+v", o)
+	}
+	s.Plan.Known, s.Plan.MonthlyUSD = "upstash/pay-as-you-go", nil
+	if _, err := ensure(t, s); migration.KindOf(err) != migration.Blocked ||
+		!strings.Contains(err.Error(), "The plan has a fixed price") {
+		t.Errorf("a known plan that is billed by use: %v", err)
 	}
 }

@@ -47,7 +47,8 @@ func (v Setup) groups() []setupGroup {
 	return out
 }
 
-// count gives how many findings are of each state, and how many parts nobody asked yet.
+// count gives how many findings are of each state, without what is absent and no criterion needs,
+// and how many parts nobody asked yet.
 func (v Setup) count() (states map[workflows.SetupState]int, unasked int) {
 	states = map[workflows.SetupState]int{}
 	for _, p := range v.Setup.Parts {
@@ -55,7 +56,9 @@ func (v Setup) count() (states map[workflows.SetupState]int, unasked int) {
 			unasked++
 		}
 		for _, f := range p.Findings {
-			states[f.State]++
+			if f.State != workflows.SetupAbsent || len(f.Criteria) > 0 {
+				states[f.State]++
+			}
 		}
 	}
 	return states, unasked
@@ -78,7 +81,7 @@ func (v Setup) status() ui.Status {
 	case states[workflows.SetupAbsent] > 0:
 		return ui.Idle(ui.Number(states[workflows.SetupAbsent]) + " absent")
 	}
-	return ui.OK("All OK")
+	return ui.OK("Nothing missing")
 }
 
 // partStatus is the worst of a part's findings.

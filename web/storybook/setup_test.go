@@ -35,6 +35,17 @@ var said = map[string][]workflows.SetupFinding{
 	"target": {{Finding: doctor.Finding{Key: "target.url", State: doctor.Fails,
 		Said: "Redis unreachable: no answer in time", Next: "Check the address and the key."},
 		Criteria: []string{"target", "breaker", "decommission", "sentinel"}}},
+	"stripe": {{Finding: doctor.Finding{Key: "stripe.key", State: doctor.OK, Said: "Stripe lists events"}}},
+	"shopify": {{Finding: doctor.Finding{Key: "shopify.token", State: doctor.Fails,
+		Said: "the token has read_customers, and not read_orders",
+		Next: "In the shop, give the app read_orders."}}},
+	"clickfunnels": {{Finding: doctor.Finding{Key: "clickfunnels.token", State: doctor.Absent,
+		Said: "ClickFunnels is not asked for what was lost",
+		Next: "Give clickfunnels.api, clickfunnels.workspace and clickfunnels.token. It is optional: " +
+			"an export of it can be handed over as a file."}}},
+	"notifications": {{Finding: doctor.Finding{Key: "notifications", State: doctor.OK,
+		Said: "ops (slack) is told of approval, change, alert from warning on; nothing was sent: " +
+			"switchyard notifications test ops sends a test"}}},
 }
 
 func storySetup(at time.Time) workflows.Setup {

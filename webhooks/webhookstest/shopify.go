@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// Shopify stands in for the queries orders and order of Shopify's Admin API (GraphQL):
-// authentication, the updated_at filter, cursors, also those of an order's lines,
+// Shopify stands in for the queries orders, order and currentAppInstallation of Shopify's
+// Admin API (GraphQL): authentication, scopes, the updated_at filter, cursors, also those of an order's lines,
 // throttling and errors in a 200. It reads the variables, not the query: it answers
 // order where that has an id, else orders, with the fields that are asked here.
 type Shopify struct {
 	Token string
+	// Scopes are what the token may do; nil: read_orders and read_customers.
+	Scopes []string
 
 	mu       sync.Mutex
 	orders   []ShopifyOrder
@@ -94,7 +96,8 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&q); err != nil ||
-		!strings.Contains(q.Query, "orders(") && !strings.Contains(q.Query, "order(id:") {
+		!slices.ContainsFunc([]string{"orders(", "order(id:", "accessScopes"},
+			func(field string) bool { return strings.Contains(q.Query, field) }) {
 		send(
 			w,
 			http.StatusBadRequest,
@@ -105,6 +108,24 @@ func (s *Shopify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.throttle > 0 {
 		s.throttle--
 		fail("THROTTLED", "Throttled")
+		return
+	}
+	scopes := s.Scopes
+	if scopes == nil {
+		scopes = []string{"read_orders", "read_customers"}
+	}
+	if strings.Contains(q.Query, "accessScopes") {
+		handles := []any{}
+		for _, scope := range scopes {
+			handles = append(handles, map[string]any{"handle": scope})
+		}
+		send(w, http.StatusOK, map[string]any{"data": map[string]any{
+			"currentAppInstallation": map[string]any{"accessScopes": handles}}})
+		return
+	}
+	if !slices.Contains(scopes, "read_orders") {
+		fail("ACCESS_DENIED", "Access denied for orders field. Required access: `read_orders` "+
+			"access scope.")
 		return
 	}
 	if q.Variables.First < 1 || q.Variables.First > 250 {

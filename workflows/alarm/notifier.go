@@ -113,7 +113,7 @@ func New(o Options) (*Notifier, error) {
 		caughtUp:   map[string]bool{},
 	}
 	for _, c := range o.Config.Notifications {
-		channel, err := openChannel(c)
+		channel, err := OpenChannel(c)
 		if err != nil {
 			return nil, migration.Errorf(migration.Invalid, "notifications: %s: %w", c.Name, err)
 		}

@@ -14,7 +14,9 @@ import (
 	"github.com/switchyard-dev/switchyard/store"
 )
 
-func openChannel(c config.Notification) (notify.Channel, error) {
+// OpenChannel opens a channel as it is configured. It sends nothing. An error says what could not
+// work of its address or credentials, without them.
+func OpenChannel(c config.Notification) (notify.Channel, error) {
 	switch c.Type {
 	case "slack":
 		return notify.NewSlack(c.URL)

@@ -323,13 +323,22 @@ func called(have, name string) bool {
 	return strings.HasSuffix(base, name)
 }
 
+// ended is the status of a connection that its app closed: ioredis opens it no more.
+const ended = "end"
+
 // gone reports whether a reader that is silent is on none of the lists any more, all of which
-// must be there: neither by the connections that it attested, nor by its address or the names of
-// its connections, for it may have connected again since.
+// must be there: neither by the connections that it attested, nor by the names of its
+// connections or its address, for it may have connected again since. The address does not count
+// against one that said that it leaves and gave every connection a name: whoever else is there
+// without an owner, another app or another part of the same, has other names.
 func gone(lists []list, line fleet.Line) bool {
 	var names []string
+	byAddress := !line.Left
 	for _, c := range line.Connections {
-		names = append(names, namesOf(c)...)
+		own := namesOf(c)
+		names = append(names, own...)
+		nameless := len(own) == 0 || len(c.ClientIDs) == 0
+		byAddress = byAddress || nameless && c.Status != ended
 	}
 	for _, l := range lists {
 		if l.err != nil {
@@ -341,7 +350,7 @@ func gone(lists []list, line fleet.Line) bool {
 				if owner.ID == line.ID {
 					return false
 				}
-			case unproven(cl) && (cl.Host() == line.Address ||
+			case unproven(cl) && (byAddress && cl.Host() == line.Address ||
 				slices.ContainsFunc(names, func(name string) bool { return called(cl.Name, name) })):
 				return false
 			}

@@ -188,6 +188,37 @@ func TestWhoIsSilentIsUnknownUntilTheServersShowThatItIsGone(t *testing.T) {
 	gate(migration.Unmet, "web.2 (on flag revision 2)")
 }
 
+// Another app, or another part of the same, is connected from where a worker ran that left.
+func TestWhoLeftInGoodOrderIsGoneAlthoughOthersAreAtItsAddress(t *testing.T) {
+	t.Parallel()
+	r, s := onServer(t)
+	_, _, endOther := app(t, s, "mailer")
+	defer endOther()
+	id, runID, end := app(t, s, "shop-orders")
+	one := fleet.Attestation{Instance: "web.1", Process: "p1", Revision: 3,
+		Connections: []fleet.Connection{{Side: "source", Role: "producer", RunID: runID,
+			ClientIDs: []int64{id}, Options: map[string]json.RawMessage{
+				"connectionName": json.RawMessage(`"shop-orders"`)}}}}
+	two := fleet.Attestation{Instance: "web.1", Process: "p2", Revision: 3}
+	is := func(members int, want migration.Verdict) error {
+		r.says(t, local, two)
+		g := r.Workers.Gate(t.Context(), mid, 3, true)
+		if g.Verdict != want || len(g.Asked.Members) != members {
+			return fmt.Errorf("%s: %s", g.Verdict, g.Measured)
+		}
+		return nil
+	}
+	r.says(t, local, one)
+	one.Leaving = true
+	r.says(t, local, one)
+	ok(t, is(2, migration.Unknown))
+	end()
+	_, _, again := app(t, s, "shop-orders") // it has connected once more
+	ok(t, is(2, migration.Unknown))
+	again()
+	redistest.Eventually(t, patience, func() error { return is(1, migration.Met) })
+}
+
 func TestWhoIsSilentIsUnknownWhileAServerCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	r, s := onServer(t)

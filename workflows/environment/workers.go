@@ -244,29 +244,42 @@ func holds(l fleet.Line, revision, newest int64) (migration.Verdict, string) {
 // TargetVar is the config var through which the app learns the managed Redis' address.
 const TargetVar = "TARGET_REDIS_URL"
 
-// OnTarget is every worker of a migration: met when it attests a ready producer connection to
-// the managed Redis, and unmet when it attests none or one that is not ready.
+// OnTarget is every worker of a migration: met when it attests ready connections to the managed
+// Redis for all that it does on the source, adding jobs or running them, and unmet when it
+// attests none or one that is not ready.
 func (w *Workers) OnTarget(ctx context.Context, mid string) migration.Coverage {
 	w.ForgetGone(ctx, mid)
 	return w.covered(mid, func(l fleet.Line) (migration.Verdict, string) {
 		if !l.Attesting {
 			return migration.Unknown, "does not attest its connections"
 		}
-		ready := migration.Unmet
-		for _, c := range l.Connections {
-			if c.Side != "target" || c.Role != "producer" {
-				continue
-			}
-			if c.Status != "ready" {
-				return migration.Unmet, "its producer connection to the managed Redis is " + c.Status
-			}
-			ready = migration.Met
-		}
-		if ready == migration.Met {
-			return ready, "ready"
-		}
-		return ready, "attests no producer connection to the managed Redis"
+		return onTarget(l.Connections)
 	})
+}
+
+// shadowWorker runs copies, where and when the stage wants some.
+const shadowWorker = "shadow-worker"
+
+func onTarget(connections []fleet.Connection) (migration.Verdict, string) {
+	there := map[string]bool{}
+	for _, c := range connections {
+		if c.Side != "target" || c.Role == shadowWorker {
+			continue
+		}
+		if c.Status != "ready" {
+			return migration.Unmet, "its " + c.Role + " connection to the managed Redis is " + c.Status
+		}
+		there[c.Role] = true
+	}
+	for _, c := range connections {
+		if c.Side == "source" && c.Role != shadowWorker && !there[c.Role] {
+			return migration.Unmet, "attests no " + c.Role + " connection to the managed Redis"
+		}
+	}
+	if len(there) == 0 {
+		return migration.Unmet, "attests no connection to the managed Redis"
+	}
+	return migration.Met, "ready"
 }
 
 // attestsVar says which instances use what a config var gives them. What the app does not

@@ -186,3 +186,31 @@ func TestEveryRoutedQueueNeedsAProducerThatAttests(t *testing.T) {
 		}
 	}
 }
+
+func TestAWorkerIsOnTheTargetForAllThatItDoesOnTheSource(t *testing.T) {
+	t.Parallel()
+	at := func(side, role, status string) fleet.Connection {
+		return fleet.Connection{Side: side, Role: role, Status: status}
+	}
+	for name, tt := range map[string]struct {
+		have []fleet.Connection
+		want migration.Verdict
+	}{
+		"nothing":         {nil, migration.Unmet},
+		"the source only": {[]fleet.Connection{at("source", "worker", "ready")}, migration.Unmet},
+		"a web process": {[]fleet.Connection{at("source", "producer", "ready"),
+			at("target", "producer", "ready")}, migration.Met},
+		"a worker process": {[]fleet.Connection{at("source", "worker", "ready"),
+			at("target", "worker", "ready")}, migration.Met},
+		"both, and only adds there": {[]fleet.Connection{at("source", "producer", "ready"),
+			at("source", "worker", "ready"), at("target", "producer", "ready")}, migration.Unmet},
+		"not ready": {[]fleet.Connection{at("source", "worker", "ready"),
+			at("target", "worker", "reconnecting")}, migration.Unmet},
+		"copies run when the stage wants them": {[]fleet.Connection{
+			at("source", "shadow-worker", "ready"), at("target", "producer", "ready")}, migration.Met},
+	} {
+		if got, why := onTarget(tt.have); got != tt.want {
+			t.Errorf("%s: %s (%s), want %s", name, got, why, tt.want)
+		}
+	}
+}

@@ -13,9 +13,11 @@ export type Deployment = Pick<
 /**
  * Reads a pipeline's deployment from environment variables: `SOURCE_REDIS_URL`;
  * `SENTINEL_ADDRS` (host:port, by commas), `SENTINEL_MASTER`, `SENTINEL_REDIS_PASSWORD`,
- * `SENTINEL_PASSWORD`; `TARGET_REDIS_URL`, `TARGET_REDIS_CA` (a PEM file); `SWITCHYARD_URL`,
- * `SWITCHYARD_TOKEN`, `INGESTION_TOKEN`, `DATA_DIR`; and where the defaults do not fit `SERVICE`,
- * `INSTANCE_ID` (else `DYNO`, else host and pid), `WAIT_REPLICAS` (1), `INTAKE` (`durable`).
+ * `SENTINEL_PASSWORD`, and with access lists `SENTINEL_REDIS_USERNAME` and `SENTINEL_USERNAME`;
+ * `TARGET_REDIS_URL`, `TARGET_REDIS_CA` (a PEM file); `SWITCHYARD_URL`, `SWITCHYARD_TOKEN`,
+ * `INGESTION_TOKEN`, `DATA_DIR`; and where the defaults do not fit `SERVICE`, `INSTANCE_ID` (else
+ * `DYNO`, else host and pid), `WAIT_REPLICAS` (1), `INTAKE` (`durable`). Where an instance has a
+ * name that outlives it, `DATA_DIR` is by default `.switchyard/` and that name.
  * @throws Error naming what is missing or malformed, never its value: most of them are secrets.
  */
 export function fromEnvironment(env: NodeJS.ProcessEnv): Deployment {
@@ -24,7 +26,8 @@ export function fromEnvironment(env: NodeJS.ProcessEnv): Deployment {
     if (!value) throw new Error(`${name} is not set`);
     return value;
   };
-  const dataDir = required("DATA_DIR");
+  const name = env["INSTANCE_ID"] || env["DYNO"];
+  const dataDir = env["DATA_DIR"] || (name ? join(".switchyard", name) : required("DATA_DIR"));
   const replicas = env["WAIT_REPLICAS"] ? Number(env["WAIT_REPLICAS"]) : 1;
   if (!Number.isInteger(replicas) || replicas < 0) {
     throw new Error("WAIT_REPLICAS is not a whole number");
@@ -40,7 +43,7 @@ export function fromEnvironment(env: NodeJS.ProcessEnv): Deployment {
     token: required("INGESTION_TOKEN"),
     dataDir,
     service: env["SERVICE"] || undefined,
-    instance: env["INSTANCE_ID"] || env["DYNO"] || `${hostname()}-${process.pid}`,
+    instance: name || `${hostname()}-${process.pid}`,
     replicas,
     ...(env["INTAKE"] === "durable" && { durableIntake: { dir: join(dataDir, "intake") } }),
   };
@@ -57,6 +60,8 @@ function sentinel(env: NodeJS.ProcessEnv): Endpoint | undefined {
   return {
     sentinels,
     name: env["SENTINEL_MASTER"],
+    ...(env["SENTINEL_REDIS_USERNAME"] && { username: env["SENTINEL_REDIS_USERNAME"] }),
+    ...(env["SENTINEL_USERNAME"] && { sentinelUsername: env["SENTINEL_USERNAME"] }),
     ...(env["SENTINEL_REDIS_PASSWORD"] && { password: env["SENTINEL_REDIS_PASSWORD"] }),
     ...(env["SENTINEL_PASSWORD"] && { sentinelPassword: env["SENTINEL_PASSWORD"] }),
   };

@@ -1,0 +1,2 @@
+class NoBackoff:
+    pass
