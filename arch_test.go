@@ -117,8 +117,8 @@ var imports = map[string][]string{
 	"webhooks":              {"providers/httpapi"},
 	"webhooks/webhookstest": {"webhooks"},
 	"workflows": {
-		"audit", "bullmq", "bullmq/ledger", "config", "flags", "fleet", "notify", "plan",
-		"providers", "redisconn", "store", "webhooks", "workflows/alarm", "workflows/costs",
+		"audit", "bullmq", "bullmq/ledger", "config", "doctor", "flags", "fleet", "notify",
+		"plan", "providers", "redisconn", "store", "webhooks", "workflows/alarm", "workflows/costs",
 		"workflows/cutoverreport", "workflows/engine", "workflows/environment",
 		"workflows/evidence", "workflows/outage", "workflows/progress", "workflows/steps",
 		"workflows/steps/audit", "workflows/steps/breaker", "workflows/steps/provision",

@@ -56,6 +56,8 @@ type commands struct {
 	Flags    flagsCmd    `cmd:"" help:"List, check, import, export, kill and roll back flags."`
 	Keys     keysCmd     `cmd:"" help:"Manage the keys of programs that read flags."`
 
+	Setup setupCmd `cmd:"" help:"Show or test what the running server's configuration names."`
+
 	Debts debtsCmd `cmd:"" help:"Show what runs have left on servers, and take it off."`
 
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`

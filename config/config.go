@@ -70,6 +70,9 @@ type Config struct {
 	PublicURL string `yaml:"public_url"`
 	// Notifications are the places that approvals, changes and alerts are told to.
 	Notifications []Notification `yaml:"notifications"`
+
+	// from is env:NAME or file:PATH of each secret that is not written in the file itself, by key.
+	from map[string]string
 }
 
 // OutageAlerts are shares of the time to the first loss that may pass before an alert: a

@@ -422,3 +422,38 @@ func TestTheEventIsTheGivenDateOrFourWeeksFromNow(t *testing.T) {
 		t.Errorf("with a date: %s", got)
 	}
 }
+
+func TestOfASecretItIsToldWhereItIsFromAndNotWhatItIs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("file-CANARY\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("worker-CANARY-1", "env:WORKER", "linode-CANARY-7", "file:"+file).
+		Replace(whole)
+	c, err := load(t, text, env(map[string]string{
+		"WORKER": "env-CANARY", "SWITCHYARD_DATABASE_URL": "sqlite:///CANARY"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]config.SecretKey{}
+	for _, k := range c.Secrets() {
+		if strings.Contains(k.Key+k.From, "CANARY") {
+			t.Errorf("%+v", k)
+		}
+		got[k.Key] = k
+	}
+	for key, want := range map[string]config.SecretKey{
+		"worker_token":                {Set: true, From: "env:WORKER"},
+		"linode.token":                {Set: true, From: "file:" + file},
+		"database_url":                {Set: true, From: "env:SWITCHYARD_DATABASE_URL"},
+		"heroku.token":                {Set: true},
+		"first_run_users[0].password": {Set: true},
+		"target.url":                  {},
+		"stripe.key":                  {},
+	} {
+		if want.Key = key; got[key] != want {
+			t.Errorf("%+v, want %+v", got[key], want)
+		}
+	}
+}

@@ -35,10 +35,11 @@ func Load(path string, getenv func(string) string) (Config, error) {
 			*v.field = given
 		}
 	}
-	if v := getenv("SWITCHYARD_DATABASE_URL"); v != "" {
-		c.DatabaseURL = migration.Secret(v)
+	const database = "SWITCHYARD_DATABASE_URL"
+	if getenv(database) != "" {
+		c.DatabaseURL = migration.Secret("env:" + database)
 	}
-	f.bad.resolve(reflect.ValueOf(&c).Elem(), "", getenv)
+	f.bad.resolve(&c, getenv)
 	// What could not be read is not also judged.
 	unread := f.bad
 	for _, m := range c.mistakes() {
@@ -265,6 +266,7 @@ const inline = ",inline"
 func fieldOf(v reflect.Value, key string) reflect.Value {
 	for i := range v.NumField() {
 		switch v.Type().Field(i).Tag.Get("yaml") {
+		case "": // no key
 		case key:
 			return v.Field(i)
 		case inline:

@@ -119,34 +119,44 @@ func wanted(t reflect.Type) string {
 	return "a number"
 }
 
-// resolve replaces every Secret "env:NAME" by the variable's value, and every "file:PATH" by what
-// the file holds, without the line break at its end.
-func (m *mistakes) resolve(v reflect.Value, key string, getenv func(string) string) {
+// eachSecret calls f with every secret and its key.
+func eachSecret(v reflect.Value, key string, f func(key string, v reflect.Value)) {
 	switch {
 	case v.Type() == reflect.TypeFor[migration.Secret]():
-		if name, is := strings.CutPrefix(v.String(), "env:"); is {
+		f(key, v)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			at := key
+			if tag := v.Type().Field(i).Tag.Get("yaml"); tag != inline {
+				at = join(key, tag)
+			}
+			eachSecret(v.Field(i), at, f)
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			eachSecret(v.Index(i), item(key, i), f)
+		}
+	}
+}
+
+// resolve replaces every Secret "env:NAME" by the variable's value, and every "file:PATH" by what
+// the file holds, without the line break at its end. It notes what stood there.
+func (m *mistakes) resolve(c *Config, getenv func(string) string) {
+	c.from = map[string]string{}
+	eachSecret(reflect.ValueOf(c).Elem(), "", func(key string, v reflect.Value) {
+		given := v.String()
+		if name, is := strings.CutPrefix(given, "env:"); is {
 			value := getenv(name)
 			m.need(value != "", key, "refers to the environment variable %s, which is not set",
 				name)
 			v.SetString(value)
+			c.from[key] = given
 		}
 		if path, is := strings.CutPrefix(v.String(), "file:"); is && !isDatabaseFile(key) {
 			v.SetString(m.content(key, path))
+			c.from[key] = cmp.Or(c.from[key], given)
 		}
-	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			tag := v.Type().Field(i).Tag.Get("yaml")
-			if tag == inline {
-				m.resolve(v.Field(i), key, getenv)
-				continue
-			}
-			m.resolve(v.Field(i), join(key, tag), getenv)
-		}
-	case v.Kind() == reflect.Slice:
-		for i := range v.Len() {
-			m.resolve(v.Index(i), item(key, i), getenv)
-		}
-	}
+	})
 }
 
 // isDatabaseFile tells the one secret that "file:" may begin because it is a URL: SQLite's.

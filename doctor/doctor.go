@@ -57,44 +57,23 @@ const patience = 10 * time.Second
 // Examine asks, one part after the other, and passes on each finding as it comes. It takes
 // patience for each server that does not answer.
 func Examine(ctx context.Context, c config.Config, tell func(Finding)) {
-	e := newExaminer(c)
-	ask(ctx, tell, e.dataDir, e.database, e.addresses, e.redisServer,
-		e.standalone, e.sentinel, e.target, e.machines, e.vars, e.app,
-		e.stripe, e.shopify, e.clickFunnels, e.channels)
+	examine(ctx, c, Parts(), tell)
 }
 
 // Probe asks those of the servers alone that the configuration names, which need not be whole.
 func Probe(ctx context.Context, c config.Config, tell func(Finding)) {
-	e := newExaminer(c)
-	for _, part := range []struct {
-		named bool
-		ask   func(context.Context) []Finding
-	}{
-		{!c.Source.Standalone.URL.IsZero(), e.standalone},
-		{len(c.Source.Sentinel.Addrs) > 0, e.sentinel},
-		{!c.Target.URL.IsZero(), e.target},
-		{c.Ingestion.URL != "", e.app},
-	} {
-		if part.named {
-			ask(ctx, tell, part.ask)
-		}
-	}
+	parts := slices.DeleteFunc(Parts(), func(p Part) bool { return p.named == nil || !p.named(c) })
+	examine(ctx, c, parts, tell)
 }
 
-func newExaminer(c config.Config) examiner {
-	return examiner{Config: c, http: &http.Client{Timeout: patience}}
-}
-
-func ask(ctx context.Context, tell func(Finding), parts ...func(context.Context) []Finding) {
-	for _, part := range parts {
+func examine(ctx context.Context, c config.Config, parts []Part, tell func(Finding)) {
+	for _, p := range parts {
 		if ctx.Err() != nil {
 			return
 		}
-		asked, cancel := context.WithTimeout(ctx, 3*patience)
-		for _, f := range part(asked) {
+		for _, f := range p.Ask(ctx, c) {
 			tell(f)
 		}
-		cancel()
 	}
 }
 

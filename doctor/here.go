@@ -51,11 +51,11 @@ func (e examiner) dataDir(context.Context) []Finding {
 	return []Finding{ok("data_dir", e.DataDir+" can be written to")}
 }
 
-// database says whether PostgreSQL lets us in; SQLite's file is in the data directory.
+// database says whether PostgreSQL lets us in.
 func (e examiner) database(ctx context.Context) []Finding {
 	url := e.Database().Reveal()
 	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
-		return nil
+		return []Finding{ok("database_url", "a SQLite file: no server is needed")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

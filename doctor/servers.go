@@ -37,7 +37,7 @@ func (e examiner) standalone(ctx context.Context) []Finding {
 		return []Finding{failed(key, err, "Let the user run INFO: ACL SETUSER name +info.", all...)}
 	}
 	said := endpoint.Address() + ": " + described(endpoint, facts)
-	return append([]Finding{ok(key, said), rights(ctx, c)}, e.queues(ctx, c, facts.Keys)...)
+	return append([]Finding{ok(key, said), rights(ctx, c, key)}, e.queues(ctx, c, facts.Keys)...)
 }
 
 // described is a server in a line.
@@ -171,8 +171,7 @@ func words(s string) []string { return strings.Fields(s) }
 
 // rights says which of those commands the user may not run, as the server itself says
 // (ACL DRYRUN, Redis 7). Where it does not, those that change nothing are tried.
-func rights(ctx context.Context, c redis.UniversalClient) Finding {
-	const key = "source.standalone.url"
+func rights(ctx context.Context, c redis.UniversalClient, key string) Finding {
 	user, err := c.Do(ctx, "ACL", "WHOAMI").Text()
 	dry := err == nil
 	var denied []right

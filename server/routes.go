@@ -31,6 +31,7 @@ func (s *Server) routes() []site.Route {
 		s.waiverRoutes(),
 		s.notificationRoutes(),
 		s.debtRoutes(),
+		s.setupRoutes(),
 		s.runbookRoutes(),
 		s.auditLogRoutes(),
 		flagadmin.Routes(s.Site),

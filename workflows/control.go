@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type Control struct {
 	stop      context.CancelFunc
 	done      chan struct{}
 	changed   atomic.Pointer[func(topic string)]
+	setup     setup
 }
 
 // Catalogue makes the steps, by id, from what they are given.
@@ -91,6 +93,7 @@ func OpenWith(
 		done:      make(chan struct{}),
 		readers:   readers,
 		catalogue: catalogue,
+		setup:     setup{getenv: os.Getenv, asked: map[string]SetupPart{}},
 	}
 	if err := c.assemble(); err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -107,6 +110,9 @@ func OpenWith(
 		return nil, errors.Join(err, st.Close())
 	}
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.setup.spawn = func(test func(context.Context)) {
+		c.setup.tasks.Go(func() { test(ctx) })
+	}
 	go func() {
 		defer close(c.done)
 		c.background(ctx)
@@ -245,6 +251,7 @@ func (c *Control) followStreams(ctx context.Context) {
 func (c *Control) Close() error {
 	c.stop()
 	<-c.done
+	c.setup.tasks.Wait()
 	c.engine.Close() // where nobody led
 	c.env.Close()
 	return c.store.Close()
@@ -339,7 +346,7 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 func (c *Control) NewAccounts() []config.User { return c.created }
 
 // OnChange has f called whenever something that pages show has changed. Topics: overview,
-// flags, queues, notifications, run:<id>. f must not block.
+// flags, queues, notifications, setup, run:<id>. f must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {

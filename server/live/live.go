@@ -35,7 +35,7 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|run:[0-9A-Za-z-]{1,64})$`)
+	`^(overview|flags|queues|notifications|setup|run:[0-9A-Za-z-]{1,64})$`)
 
 // Hub tells open streams that a topic changed. Publishing never blocks and never queues: a
 // stream is either up to date or behind.

@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/doctor"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 func TestOnlyASucceededRunLooksDone(t *testing.T) {
@@ -31,6 +33,28 @@ func TestDatesAreCountedInWholeDays(t *testing.T) {
 	} {
 		if got := countdown(now, now.AddDate(0, 0, days)); got != want {
 			t.Errorf("countdown of %d days = %q, want %q", days, got, want)
+		}
+	}
+}
+
+func TestASetUpMissesNothingThatIsOptional(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		state workflows.SetupState
+		needs []string
+		want  string
+	}{
+		{workflows.SetupAbsent, nil, "Nothing missing"},
+		{workflows.SetupAbsent, []string{"sentinel"}, "1 absent"},
+		{workflows.SetupFails, nil, "1 failure"},
+		{workflows.SetupUnknown, nil, "1 unknown"},
+	} {
+		f := workflows.SetupFinding{Finding: doctor.Finding{State: tc.state}, Criteria: tc.needs}
+		v := Setup{Setup: workflows.Setup{Parts: []workflows.SetupPart{
+			{AskedAt: time.Unix(1, 0), Findings: []workflows.SetupFinding{f}},
+		}}}
+		if got := v.status().Word; got != tc.want {
+			t.Errorf("%s, for %v: %q, want %q", tc.state, tc.needs, got, tc.want)
 		}
 	}
 }

@@ -158,6 +158,7 @@ func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 			`( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?`,
 		`report`, `ledger`, `capacity`, `notifications`, `outage --for \d+[smh]`,
 		`replay PROVIDER --file FILE`, `scan DIR --submit`, `export terraform`,
+		`setup test`,
 	}, "|") + `)$`)
 	for name, s := range stories(t) {
 		s.parse(t).Find("[data-copy]").Each(func(_ int, e *goquery.Selection) {
