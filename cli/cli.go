@@ -90,14 +90,6 @@ func Main() int {
 		os.Args[1:])
 }
 
-// Run is the program without the process around it: arguments and environment in, exit code out.
-// It asks nobody.
-func Run(
-	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
-) int {
-	return runIn(&shell{ctx, getenv, stdout, stderr, nil}, args)
-}
-
 func runIn(s *shell, args []string) int {
 	stdout, stderr := s.stdout, s.stderr
 	exited := -1

@@ -22,7 +22,7 @@ type env map[string]string
 // run runs a command line as the process would.
 func run(ctx context.Context, rule string, vars env, args ...string) result {
 	var out, errs bytes.Buffer
-	code := Run(ctx, args, func(k string) string { return vars[k] }, &out, &errs)
+	code := runIn(&shell{ctx, func(k string) string { return vars[k] }, &out, &errs, nil}, args)
 	return result{rule, code, out.String(), errs.String()}
 }
 

@@ -259,6 +259,11 @@ describe("pipeline", { concurrency: 3 }, () => {
       assert.throws(() => fromEnvironment({ ...env, ...change }), { message: why });
     }
     assert.equal(fromEnvironment({ ...env, DYNO: "web.3" }).instance, "web.3");
+    assert.throws(() => fromEnvironment({ ...env, DATA_DIR: "" }), { message: /^DATA_DIR is not set$/ });
+    assert.equal(fromEnvironment({ ...env, DATA_DIR: "", DYNO: "web.3" }).dataDir, ".switchyard/web.3");
+    const users = { SENTINEL_ADDRS: "a:1", SENTINEL_MASTER: "m", SENTINEL_REDIS_USERNAME: "app", SENTINEL_USERNAME: "watcher" };
+    const { sentinel } = fromEnvironment({ ...env, ...users }).redis;
+    assert.deepEqual([sentinel.username, sentinel.sentinelUsername], ["app", "watcher"]);
     await assert.rejects(orders.close().then(() => orders.enqueue({ id: "o1" })), UnavailableError);
   });
 });
