@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -107,7 +106,7 @@ func newReader(t *testing.T, path string) *reader {
 	}
 	r := &reader{dir: dir, log: &syncWriter{}, terminals: map[string]*exec.Cmd{}}
 	t.Cleanup(func() {
-		r.end(t)
+		r.end()
 		_ = os.RemoveAll(dir)
 	})
 	here, err := os.Getwd()
@@ -203,12 +202,18 @@ func (r *reader) stop(terminal string) error {
 	return nil
 }
 
-// end stops whatever still runs: by terminal, and the servers by the files with their pids.
-func (r *reader) end(t *testing.T) {
-	for terminal := range r.terminals {
-		if err := r.stop(terminal); err != nil {
-			t.Error(err)
-		}
+// end stops whatever still runs: by terminal, and the servers by the files with their pids. Whoever
+// is left after a failure may wait for ever for another that has ended.
+func (r *reader) end() {
+	for _, cmd := range r.terminals {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+	}
+	for _, cmd := range r.terminals {
+		late := time.AfterFunc(10*time.Second, func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		})
+		_ = cmd.Wait() // by a signal
+		late.Stop()
 	}
 	files, _ := filepath.Glob(filepath.Join(r.dir, "switchyard-tutorial/servers/*.pid"))
 	for _, f := range files {
@@ -267,5 +272,3 @@ func (w *syncWriter) String() string {
 	defer w.mu.Unlock()
 	return w.buf.String()
 }
-
-var _ io.Writer = (*syncWriter)(nil)

@@ -225,6 +225,16 @@ func takeSample(ctx context.Context, c redis.UniversalClient) (sample, error) {
 	return s, nil
 }
 
+// RefusedWrites is how many commands a server has refused since it started because it is a
+// replica that takes no writes. O(1).
+func RefusedWrites(ctx context.Context, c redis.UniversalClient) (int64, error) {
+	text, err := c.Info(ctx, "errorstats").Result()
+	if err != nil {
+		return 0, Explain(err)
+	}
+	return infoField(ParseInfo(text)["errorstat_READONLY"], "count="), nil
+}
+
 func infoField(v, name string) int64 {
 	for f := range strings.SplitSeq(v, ",") {
 		if n, ok := strings.CutPrefix(f, name); ok {

@@ -165,6 +165,7 @@ func (c *Control) assemble() (err error) {
 			Views:   e.Views,
 			Routing: e.Routing,
 			Workers: e.Workers,
+			Clients: e.Clients,
 			Streams: e.Streams,
 			Vitals:  e.Vitals,
 			Debts:   e.Debts,

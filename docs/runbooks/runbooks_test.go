@@ -48,6 +48,7 @@ func TestEachAlertHasItsRunbook(t *testing.T) {
 		"orders/criterion/noeviction":                 "alert-criterion",
 		"orders/capacity/source/memory":               "alert-capacity",
 		"orders/left/10.0.0.4:6379/fence":             "alert-left",
+		"orders/stranded/10.0.0.4:6379/10.0.0.9":      "alert-stranded",
 	} {
 		if got := OfAlert(key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)

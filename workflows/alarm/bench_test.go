@@ -166,7 +166,7 @@ func openBench(t *testing.T, cfg config.Config, steps ...engine.Step) *bench {
 	}
 	var err error
 	b.notifier, err = New(Options{Config: cfg, Store: b.Store, Views: e.Views, Debts: e.Debts,
-		Routing: e.Routing, Workers: e.Workers, Streams: e.Streams, Vitals: e.Vitals,
+		Routing: e.Routing, Workers: e.Workers, Clients: e.Clients, Streams: e.Streams, Vitals: e.Vitals,
 		Load: e.Load, Outage: clock, Costs: book,
 		Log: slog.New(slog.DiscardHandler), Now: b.Clock.Now, Notify: func(string) {}})
 	ok(t, err)

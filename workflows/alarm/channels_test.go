@@ -29,12 +29,12 @@ func TestAChannelThatIsDownIsTriedAgainAndKeepsNobodyWaiting(t *testing.T) {
 	begin := func(s notify.Severity) {
 		t.Helper()
 		lost := notify.Event{Key: key, Severity: s, Title: "2 orders lost"}
-		ok(t, b.notifier.compare(t.Context(), mig, seen{[]notify.Event{lost}, []string{key}}))
+		ok(t, b.notifier.compare(t.Context(), mig, seen{[]notify.Event{lost}, []string{key}}, true))
 		b.flush(t)
 	}
 	over := func() {
 		t.Helper()
-		ok(t, b.notifier.compare(t.Context(), mig, seen{judged: []string{key}}))
+		ok(t, b.notifier.compare(t.Context(), mig, seen{judged: []string{key}}, true))
 		b.flush(t)
 	}
 	pager.answer(http.StatusInternalServerError, "")
@@ -107,7 +107,7 @@ func TestAMessageIsSentAgainWhenTheProcessEndedBeforeItWasNoted(t *testing.T) {
 	const key = mid + "/ledger/lost"
 	lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
 	found := seen{[]notify.Event{lost}, []string{key}}
-	ok(t, b.notifier.compare(t.Context(), mig, found))
+	ok(t, b.notifier.compare(t.Context(), mig, found, true))
 	due, err := b.Store.DueNotifications(t.Context(), "pager", b.Clock.Now(), 1)
 	ok(t, err)
 	var e notify.Event
@@ -134,7 +134,7 @@ func TestAChannelThatIsNewHearsOfWhatIsWrongAlready(t *testing.T) {
 		for range 2 {
 			lost := notify.Event{Key: key, Severity: notify.Error, Title: "2 orders lost"}
 			found := seen{[]notify.Event{lost}, []string{key}}
-			ok(t, b.notifier.compare(t.Context(), mig, found))
+			ok(t, b.notifier.compare(t.Context(), mig, found, true))
 			b.flush(t)
 		}
 		b.Stop()

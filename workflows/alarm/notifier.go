@@ -32,6 +32,7 @@ type Options struct {
 	Views   *environment.Views
 	Routing *environment.Routing
 	Workers *environment.Workers
+	Clients *environment.Clients
 	Streams *environment.Streams
 	Vitals  *environment.Vitals
 	Debts   *environment.Debts
@@ -77,6 +78,8 @@ type Notifier struct {
 
 	// events of runs that are in the outbox for certain; only run's goroutine has it
 	told map[string]bool
+	// blind: it could not be seen last time who uses the old server; likewise
+	blind bool
 
 	mu         sync.Mutex
 	doubtSince map[string]time.Time // by migration
@@ -147,6 +150,7 @@ func (n *Notifier) Run(ctx context.Context) {
 		if err := n.tellRuns(ctx); err != nil && ctx.Err() == nil {
 			n.Log.Warn("notifications of runs", "err", err)
 		}
+		n.lookStranded(ctx)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
@@ -202,10 +206,14 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 			found.judged,
 			s.judged...)
 	}
-	return errors.Join(append(errs, n.compare(ctx, mig, found))...)
+	return errors.Join(append(errs, n.compare(ctx, mig, found, true))...)
 }
 
-func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found seen) error {
+// compare has told what begins and what is over. whole: found is all that is looked at, so that
+// a channel that is new can be offered what is open.
+func (n *Notifier) compare(
+	ctx context.Context, mig migration.Migration, found seen, whole bool,
+) error {
 	open, err := n.Store.OpenAlerts(ctx, mig.ID)
 	if err != nil {
 		return err
@@ -216,7 +224,7 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 		before[a.Key] = a
 	}
 	n.mu.Lock()
-	caughtUp := n.caughtUp[mig.ID]
+	caughtUp := n.caughtUp[mig.ID] || !whole
 	n.mu.Unlock()
 	var change store.AlertChange
 	for _, e := range found.alerts {
@@ -311,9 +319,11 @@ func (n *Notifier) compare(ctx context.Context, mig migration.Migration, found s
 			return err
 		}
 	}
-	n.mu.Lock()
-	n.caughtUp[mig.ID] = true
-	n.mu.Unlock()
+	if whole {
+		n.mu.Lock()
+		n.caughtUp[mig.ID] = true
+		n.mu.Unlock()
+	}
 	if len(change.Save)+len(change.Close)+len(change.Tell) == 0 {
 		return nil
 	}
