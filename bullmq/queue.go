@@ -151,6 +151,23 @@ func workerOf(q Queue, connection string) (worker string, is bool) {
 	}
 }
 
+// QueueOfWorker gives the queue that the name of a worker's connection tells: its prefix, a colon,
+// and its name in base64. It is what the client says of itself.
+func QueueOfWorker(connection string) (Queue, bool) {
+	own, _, _ := strings.Cut(connection, ":w:")
+	at := strings.LastIndexByte(own, ':')
+	if at < 1 {
+		return Queue{}, false
+	}
+	name, err := base64.StdEncoding.DecodeString(own[at+1:])
+	if err != nil || len(name) == 0 {
+		return Queue{}, false
+	}
+	q := Queue{Prefix: own[:at], Name: string(name)}
+	_, is := workerOf(q, connection)
+	return q, is
+}
+
 // OnBoth returns the ids of jobs that are waiting, delayed or prioritized on a
 // while b has a job of that id too, looking at the first limit jobs of each state.
 func OnBoth(

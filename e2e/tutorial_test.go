@@ -46,20 +46,70 @@ func TestTheTutorialTakesAShopFromOneRedisToAManagedOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary := buildBinary(t, "")
-	r := newReader(t, filepath.Dir(binary))
-	blocks := fences.FindAllStringSubmatch(string(text), -1)
-	if len(blocks) < 20 {
-		t.Fatalf("%d blocks are the whole tutorial", len(blocks))
+	if n := newReader(t).read(t, string(text)); n < 30 {
+		t.Errorf("%d blocks are the whole tutorial", n)
 	}
-	for _, b := range blocks {
-		lang, about, code := b[1], strings.TrimSpace(b[2]), b[3]
-		started := time.Now()
-		if err := r.follow(t.Context(), lang, about, code); err != nil {
-			r.tail(t)
-			t.Fatalf("%v, in the block\n%s", err, code)
+}
+
+// leftAlone is what follows the tutorial up to where the other team is asked, if nobody asks it.
+const leftAlone = `
+` + "```sh" + `
+cd $TUTORIAL
+switchyard step plan sentinel-move | grep "unknown.*client:127.0.0.1:6379/127.0.0.1/bull:bmV3c2xldHRlcg=="
+if switchyard step start sentinel-move; then exit 1; fi
+for client in 127.0.0.1 127.0.0.1/bull:bmV3c2xldHRlcg== 127.0.0.1/bull:c3RvY2s= 127.0.0.1/producer:shop:stock:source; do
+  switchyard waivers sign client:127.0.0.1:6379/$client --for 1h --why "they do not answer"
+done
+switchyard step start sentinel-move --wait --retry-for 2m
+switchyard run approve --wait --retry-for 2m
+date -u +"the move ended at %T"
+` + "```" + `
+` + "```sh" + `
+stranded() { switchyard notifications --json | grep -F "stranded/127.0.0.1:6379/127.0.0.1/bull:bmV3c2xldHRlcg=="; }
+until stranded; do sleep 1; done
+switchyard notifications --json > alerts.txt
+grep -F '"since"' alerts.txt
+back=$(grep -o "switchyard run rollback [0-9a-f]*" alerts.txt | head -1)
+$back
+switchyard run wait
+while stranded; do sleep 1; done
+` + "```" + `
+` + "```sh" + `
+before=$(grep -c "^-" letters.txt)
+until [ $(grep -c "^-" letters.txt) -gt $((before + 5)) ]; do sleep 1; done
+` + "```" + `
+` + "```sh terminal=mailer" + `
+echo "no more letters"
+` + "```" + `
+` + "```sh" + `
+grep "^+" letters.txt | tr -d + | LC_ALL=C sort > added.txt
+grep "^-" letters.txt | cut -c 2- | LC_ALL=C sort -u > ran.txt
+LC_ALL=C comm -23 added.txt ran.txt > lost.txt
+wc -l added.txt ran.txt lost.txt
+[ ! -s lost.txt ]
+switchyard ledger
+` + "```" + `
+`
+
+// Nobody asks the mailer's team. The gate names it; once somebody has decided to go on, it is told
+// within seconds of the swap what became of it, and the way back that is told restores it.
+func TestAnAppThatIsLeftAloneIsNamedToldAndRestoredByTheWayBack(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(tutorial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(string(text), "\n## 7. ")
+	if !found {
+		t.Fatal("the tutorial has no section 7")
+	}
+	r := newReader(t)
+	r.read(t, before)
+	r.read(t, leftAlone)
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, "the move ended at") || strings.Contains(line, `"since"`) {
+			t.Log(strings.TrimSpace(line))
 		}
-		t.Logf("%5.1f s  %s", time.Since(started).Seconds(), firstLine(code))
 	}
 }
 
@@ -98,8 +148,9 @@ func TestTheTutorialShowsItsDiffs(t *testing.T) {
 	}
 }
 
-func newReader(t *testing.T, path string) *reader {
+func newReader(t *testing.T) *reader {
 	t.Helper()
+	path := filepath.Dir(buildBinary(t, ""))
 	dir, err := os.MkdirTemp("", "switchyard-tutorial-")
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +176,22 @@ func newReader(t *testing.T, path string) *reader {
 }
 
 func (r *reader) file(name string) string { return filepath.Join(r.dir, "terminal-"+name) }
+
+// read follows each block of a text, and gives how many there are.
+func (r *reader) read(t *testing.T, text string) int {
+	t.Helper()
+	blocks := fences.FindAllStringSubmatch(text, -1)
+	for _, b := range blocks {
+		lang, about, code := b[1], strings.TrimSpace(b[2]), b[3]
+		started := time.Now()
+		if err := r.follow(t.Context(), lang, about, code); err != nil {
+			r.tail(t)
+			t.Fatalf("%v, in the block\n%s", err, code)
+		}
+		t.Logf("%5.1f s  %s", time.Since(started).Seconds(), firstLine(code))
+	}
+	return len(blocks)
+}
 
 // follow does what a block says.
 func (r *reader) follow(ctx context.Context, lang, about, code string) error {

@@ -2,9 +2,7 @@ package environment
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"strings"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -58,18 +56,18 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 // idle gives the queues that a client without an owner has a worker of on the list, as far as
 // jobs of them wait on the present source and nobody works them there.
 func (c *Clients) idle(ctx context.Context, mid string, l list) ([]string, error) {
-	source, _, err := c.servers.Source(ctx, mid)
-	if err != nil {
-		return nil, err
-	}
 	var out []string
 	asked := map[string]bool{}
 	for i, cl := range l.clients {
-		q, is := workerOf(cl.Name)
+		q, is := bullmq.QueueOfWorker(cl.Name)
 		if !is || l.owners[i] != nil || asked[q.Key("")] {
 			continue
 		}
 		asked[q.Key("")] = true
+		source, _, err := c.servers.Source(ctx, mid)
+		if err != nil {
+			return nil, err
+		}
 		counts, err := bullmq.Census(ctx, source, q)
 		if err != nil {
 			return nil, err
@@ -84,19 +82,4 @@ func (c *Clients) idle(ctx context.Context, mid string, l list) ([]string, error
 		}
 	}
 	return out, nil
-}
-
-// workerOf gives the queue that the name of a BullMQ worker's connection is of: its prefix, a
-// colon, and the queue's name in base64 (BullMQ, QueueBase.clientName).
-func workerOf(connection string) (bullmq.Queue, bool) {
-	name, _, _ := strings.Cut(connection, ":w:")
-	at := strings.LastIndexByte(name, ':')
-	if at < 0 {
-		return bullmq.Queue{}, false
-	}
-	queue, err := base64.StdEncoding.DecodeString(name[at+1:])
-	if err != nil || len(queue) == 0 {
-		return bullmq.Queue{}, false
-	}
-	return bullmq.Queue{Prefix: name[:at], Name: string(queue)}, true
 }
