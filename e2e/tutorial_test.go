@@ -237,7 +237,7 @@ func (r *reader) run(ctx context.Context, code string) error {
 	case <-ctx.Done():
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	<-ended
+	_ = <-ended
 	return errors.New("it does not end")
 }
 
