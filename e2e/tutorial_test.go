@@ -237,8 +237,7 @@ func (r *reader) run(ctx context.Context, code string) error {
 	case <-ctx.Done():
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	_ = <-ended
-	return errors.New("it does not end")
+	return fmt.Errorf("it does not end: %w", <-ended)
 }
 
 // start runs a block in a terminal of its own, after what ran there has ended.
