@@ -48,14 +48,19 @@ func (n *Notifier) tellStranded(ctx context.Context) error {
 	return nil
 }
 
-// wayBack is the command that takes the move to Sentinel back; "" where there is none.
+// wayBack is the command that takes the move to Sentinel back once its run has ended; "" where
+// there is none.
 func (n *Notifier) wayBack(ctx context.Context, mid string) (string, error) {
 	runs, err := n.Store.Runs(ctx, mid, migration.StepSentinelMove, 1)
-	if err != nil || len(runs) == 0 || runs[0].State != migration.RunSucceeded ||
-		runs[0].Rollback != "" {
+	if err != nil || len(runs) == 0 {
 		return "", err
 	}
-	return migration.RunCommand("rollback", runs[0].ID), nil
+	// The swap is not the last that the run does, and an alert is told once.
+	last := runs[0]
+	if last.Rollback != "" || !last.State.Open() && last.State != migration.RunSucceeded {
+		return "", nil
+	}
+	return migration.RunCommand("rollback", last.ID), nil
 }
 
 // judgeStranded makes an alert of each client. left: the source side has left the server.
@@ -72,7 +77,7 @@ func judgeStranded(found environment.Stranded, left bool, mid, back string) seen
 		}
 		text += " Point the app at Sentinel"
 		if back != "" {
-			text += ", or take the move back: " + back
+			text += ", or take the move back once its run has ended: " + back
 		}
 		s.alerts = append(s.alerts, notify.Event{
 			Key:      notify.Key(mid, "stranded", strings.TrimPrefix(m.Key, "client:")),
