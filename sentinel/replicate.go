@@ -186,11 +186,19 @@ func StopReplication(
 			"replica of %s: the switch has already happened; switch back first", s.master)
 	}
 	if n.role == "slave" {
+		const enough = "min-replicas-to-write"
+		settings, err := newMaster.ConfigGet(ctx, enough).Result()
+		if err != nil {
+			return fmt.Errorf("stop replication: %s: %w", enough, redisconn.Explain(err))
+		}
 		// One write to the socket: an interruption in between must not leave the
-		// copy behind as a master's own data.
+		// copy behind as a master's own data. It counts its own replicas again only after a
+		// second, and refuses to flush until then where it wants some.
 		if _, err := newMaster.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.ConfigSet(ctx, enough, "0")
 			p.Do(ctx, "REPLICAOF", "NO", "ONE")
 			p.FlushAll(ctx)
+			p.ConfigSet(ctx, enough, settings[enough])
 			return nil
 		}); err != nil {
 			return fmt.Errorf("stop replication: %w", redisconn.Explain(err))

@@ -290,8 +290,9 @@ func TestStartReplicationRefusesToDeleteData(t *testing.T) {
 
 func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	t.Parallel()
+	// as sentinel/deploy writes it for two replicas
 	src, dst := redistest.Start(t, redistest.Config("repl-diskless-sync-delay 0")),
-		redistest.Start(t)
+		redistest.Start(t, redistest.Config("min-replicas-to-write 1"))
 	host, port, _ := net.SplitHostPort(src.Addr())
 	ctx := t.Context()
 	src.Client().Set(ctx, "k", "v", 0)
@@ -317,5 +318,9 @@ func TestStopReplicationLeavesAnEmptyMaster(t *testing.T) {
 	}
 	if p := dst.Client().ConfigGet(ctx, "replica-priority").Val()["replica-priority"]; p != "100" {
 		t.Errorf("sentinels promote it with priority %s: 0 is never", p)
+	}
+	const enough = "min-replicas-to-write"
+	if n := dst.Client().ConfigGet(ctx, enough).Val()[enough]; n != "1" {
+		t.Errorf("it wants %s replicas, not one as before", n)
 	}
 }
