@@ -82,6 +82,9 @@ type Heard struct {
 	Attestation json.RawMessage `json:"attestation,omitempty"`
 	// Connections are those that one that left had, when its attestation lists no longer all.
 	Connections []Connection `json:"connections,omitempty"`
+	// Former are those that it attested when it attested any last. They count once it leaves:
+	// on its way out an app closes them first.
+	Former []Connection `json:"former,omitempty"`
 	// Overdue: it is silent for longer than Patience.
 	Overdue bool `json:"overdue,omitempty"`
 }
@@ -146,8 +149,14 @@ func (f *Fleet) Attest(a Attestation, who Who) error {
 	if was == nil && !f.room(h, len(f.attested)) {
 		return f.refuse(h)
 	}
+	if was != nil && len(a.Connections) == 0 {
+		h.Former = was.Former
+		if now := was.connections(); len(now) > 0 {
+			h.Former = now
+		}
+	}
 	if was != nil && a.Leaving { // on its way out it lists what is left of its connections
-		h.Connections = append(was.connections(), a.Connections...)
+		h.Connections = slices.Concat(was.Former, was.connections(), a.Connections)
 	}
 	f.attested[s] = &h
 	return nil

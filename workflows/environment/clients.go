@@ -333,7 +333,7 @@ const ended = "end"
 // without an owner, another app or another part of the same, has other names.
 func gone(lists []list, line fleet.Line) bool {
 	var names []string
-	byAddress := !line.Left
+	byAddress := !line.Left || len(line.Connections) == 0
 	for _, c := range line.Connections {
 		own := namesOf(c)
 		names = append(names, own...)

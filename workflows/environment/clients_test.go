@@ -209,6 +209,8 @@ func TestWhoLeftInGoodOrderIsGoneAlthoughOthersAreAtItsAddress(t *testing.T) {
 		return nil
 	}
 	r.says(t, local, one)
+	one.Connections = nil // on its way out it closes them first
+	r.says(t, local, one)
 	one.Leaving = true
 	r.says(t, local, one)
 	ok(t, is(2, migration.Unknown))
