@@ -81,11 +81,16 @@ func (c initCmd) Run(s *shell) error {
 		App: cmp.Or(c.App, defaultApp), Label: "redis", Target: target}
 	var others []string
 	for _, f := range found.Queues() {
-		if f.Kind == bullmq.KindBullMQ {
-			d.Queues = append(d.Queues, f.Queue.String())
-		} else {
+		if f.Kind != bullmq.KindBullMQ {
 			others = append(others, f.String())
+			continue
 		}
+		counts, err := bullmq.Census(ctx, client, f.Queue)
+		if err != nil {
+			return migration.Errorf(migration.KindOf(err), "%w; nothing was written", err)
+		}
+		d.Queues = append(d.Queues, config.DraftQueue{Name: f.Queue.String(),
+			Scheduled: counts.Schedulers > 0})
 	}
 	text, err := d.YAML()
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
 )
@@ -17,6 +19,8 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 	for _, key := range []string{"bull:orders:meta", "bull:mail:meta", "other:reports:meta"} {
 		s.Client().HSet(t.Context(), key, "version", "bullmq:5.81.3")
 	}
+	s.Client().HSet(t.Context(), "bull:stock:meta", "version", "bullmq:5.81.3")
+	s.Client().ZAdd(t.Context(), "bull:stock:repeat", redis.Z{Score: 1, Member: "count"})
 	s.Client().Set(t.Context(), "user:1:name", "x", 0)
 	for rule, args := range map[string][]string{
 		"a single server": nil,
@@ -29,7 +33,7 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 		}
 		args = append([]string{"init", "--dir", dir}, args...)
 		r := run(t.Context(), rule, env{"SOURCE_REDIS_URL": url}, args...)
-		r.want(t, 0, "3 BullMQ queues", "")
+		r.want(t, 0, "4 BullMQ queues", "")
 		r.hides(t, "canary-s3cret")
 		file := filepath.Join(dir, "switchyard.yaml")
 		names, err := os.ReadFile(filepath.Join(dir, ".env.example"))
@@ -53,6 +57,9 @@ func TestADraftIsAConfigurationThatLoads(t *testing.T) {
 		}
 		run(t.Context(), rule, vars, "config", "check", file).want(t, 0, "no mistakes", "")
 		text, err := os.ReadFile(file)
+		if !strings.Contains(string(text), `# - "stock" # has a job scheduler`) {
+			t.Errorf("%s: stock is to be routed:\n%s", rule, text)
+		}
 		if err != nil || strings.Contains(string(text), "canary") {
 			t.Errorf("%s: %v\n%s", rule, err, text)
 		}

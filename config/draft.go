@@ -13,14 +13,22 @@ import (
 
 // Draft is what is known of an installation before there is a configuration of it.
 type Draft struct {
-	Queues    []string // found on the source, prefix:name where the prefix is not bull
-	Sentinels []string // host:port
-	Master    string   // what the sentinels call the master
-	App       string   // URL
+	Queues    []DraftQueue // found on the source
+	Sentinels []string     // host:port
+	Master    string       // what the sentinels call the master
+	App       string       // URL
 	// Label is what people call the machine of the single server.
 	Label string
 	// Target is what is known of the managed Redis; nil: there is none yet.
 	Target *DraftTarget
+}
+
+// DraftQueue is a BullMQ queue.
+type DraftQueue struct {
+	Name string // prefix:name where the prefix is not bull
+	// Scheduled: it has a job scheduler, whose jobs are no orders. It is not to be routed,
+	// unless somebody says so.
+	Scheduled bool
 }
 
 // DraftTarget is a database at a URL, which the file reads from a variable.

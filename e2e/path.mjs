@@ -221,9 +221,21 @@ async function asksWhatIf(page) {
   await witness.look(page, "outage");
 }
 
+/** testsSetup has everything asked that the configuration names. */
+async function testsSetup(page) {
+  await page.getByRole("navigation").getByRole("link", { name: "Set-up" }).first().click();
+  await page.getByRole("button", { name: "Test everything" }).click();
+  await page.locator('[data-key="source.standalone.url"][data-state=ok]').first().waitFor();
+  await page.locator("#test-all:not([disabled])").waitFor();
+  for (const part of ["source.sentinel", "ingestion.url"]) {
+    check((await page.locator(`[data-key="${part}"][data-state=ok]`).count()) > 0, `${part} is not ok on the page Set-up`);
+  }
+  await witness.look(page, "set-up-tested");
+}
+
 /** places looks at the pages that are not on the path: every entry of the menu, an observation, an address that leads nowhere. */
 async function places(page, lee) {
-  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Audit log", "audit-log"]]) {
+  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Set-up", "set-up"], ["Audit log", "audit-log"]]) {
     for (const who of [page, lee]) {
       await who.getByRole("navigation").getByRole("link", { name: link }).first().click();
       await who.locator("main h1").waitFor();
@@ -232,6 +244,7 @@ async function places(page, lee) {
     await witness.look(page, name);
   }
   await asksWhatIf(page);
+  await testsSetup(page);
   const queues = async () => {
     await page.getByRole("navigation").getByRole("link", { name: "Queues" }).first().click();
     await page.locator("#side-source").waitFor();

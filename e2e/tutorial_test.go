@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +11,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/server/servertest"
 	"github.com/switchyard-dev/switchyard/store/pgtest"
 )
 
@@ -31,7 +30,7 @@ type reader struct {
 	dir   string // HOME
 	env   []string
 	ports *strings.Replacer
-	log   *syncWriter
+	log   *servertest.Log
 
 	terminals map[string]*exec.Cmd
 }
@@ -155,7 +154,7 @@ func newReader(t *testing.T) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{dir: dir, log: &syncWriter{}, terminals: map[string]*exec.Cmd{}}
+	r := &reader{dir: dir, log: &servertest.Log{}, terminals: map[string]*exec.Cmd{}}
 	t.Cleanup(func() {
 		r.end()
 		_ = os.RemoveAll(dir)
@@ -319,22 +318,4 @@ func freePorts(t *testing.T, named ...string) []string {
 func firstLine(code string) string {
 	line, _, _ := strings.Cut(code, "\n")
 	return line
-}
-
-// syncWriter keeps what several processes print.
-type syncWriter struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (w *syncWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.Write(p)
-}
-
-func (w *syncWriter) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
 }
