@@ -69,7 +69,8 @@ type Connection struct {
 	Status   string                     `json:"status"`  // as ioredis says: ready, reconnecting ...
 	Options  map[string]json.RawMessage `json:"options"` // effective, read from the live client
 	// ClientIDs are the ids that the server gave the connection, and any that goes with it
-	// (CLIENT ID); RunID is the server's (INFO). Empty: the app cannot tell.
+	// (CLIENT ID), of those that are connected; RunID is the server's (INFO). Empty: the app
+	// cannot tell.
 	ClientIDs []int64 `json:"clientIds" required:"false"`
 	RunID     string  `json:"runId" required:"false"`
 }

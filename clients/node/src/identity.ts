@@ -9,25 +9,34 @@ export interface Identity {
 const known = new WeakMap<Redis, Identity>();
 
 /**
- * Asks the server for the connection's id each time it is ready, so that the server's own list of clients shows whose it is. A server that
+ * Asks the server for the connection's id each time it is opened, so that the server's own list of clients shows whose it is. A server that
  * does not tell leaves the connection without one.
  */
 export function identify(client: Redis): void {
-  client.on("close", () => known.delete(client));
-  client.on("ready", () => {
+  let closed = 0;
+  client.on("close", () => {
+    closed++;
+    known.delete(client);
+  });
+  // Before it is ready: then ioredis first sends again what was cut off, and behind a blocking read the answer would take as long as that.
+  client.on("connect", () => {
+    const before = closed;
     Promise.all([client.client("ID"), client.info("server")])
       .then(([id, info]) => {
         const runId = /^run_id:(\S+)/m.exec(info)?.[1];
-        if (runId && client.status === "ready") known.set(client, { clientId: Number(id), runId });
+        if (runId && closed === before) known.set(client, { clientId: Number(id), runId });
       })
       .catch(() => undefined);
   });
 }
 
-/** What servers know these connections by, as attestations tell it: only when all of them are known, and to one server. */
+/**
+ * What a server knows these connections by, as attestations tell it: of those that it has now. One that is between two attempts, as a worker's is
+ * for as long as its server refuses writes, takes nothing from the others.
+ */
 export function identities(clients: Redis[]): { clientIds?: number[]; runId?: string } {
-  const found = clients.map((client) => known.get(client));
+  const found = clients.flatMap((client) => known.get(client) ?? []);
   const runId = found[0]?.runId;
-  if (!runId || found.some((one) => one?.runId !== runId)) return {};
-  return { clientIds: found.map((one) => one!.clientId), runId };
+  if (!runId) return {};
+  return { clientIds: found.filter((one) => one.runId === runId).map((one) => one.clientId), runId };
 }

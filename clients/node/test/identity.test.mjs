@@ -36,3 +36,32 @@ test("every connection is attested by the id that the server gave it, also after
   await watcher.client("KILL", "ID", String(before[0]));
   await until("the new one is attested", async () => !(await same()).includes(before[0]));
 });
+
+test("each of a worker's connections is attested by itself", async (t) => {
+  const server = await redis(t);
+  const watcher = new Redis(server.url);
+  const consumer = new Consumer({
+    queue: "orders",
+    connection: workerOptions(server, purpose),
+    process: async () => undefined,
+    worker: { drainDelay: 600 },
+  });
+  t.after(async () => {
+    watcher.disconnect();
+    await consumer.close(1000);
+  });
+  const attested = () => reportConsumer(place, "worker", "orders", consumer).clientIds;
+  const blocking = async () => {
+    const line = (await watcher.client("LIST")).split("\n").find((l) => / cmd=bzpopmin /.test(l));
+    return line && Number(/^id=(\d+)/.exec(line)[1]);
+  };
+  const first = await until("it blocks", blocking);
+  assert.equal(attested().length, 2);
+  assert.ok(attested().includes(first));
+  await watcher.client("KILL", "ID", String(first));
+  const second = await until("it blocks again, for as long as before", blocking);
+  await until("that is attested before it ends", async () => attested().includes(second));
+  consumer.client.disconnect(); // as a server that refuses writes makes ioredis do again and again
+  await until("the other's id is gone", async () => attested().length === 1);
+  assert.deepEqual(attested(), [second]);
+});
