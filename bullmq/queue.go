@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -166,6 +167,23 @@ func QueueOfWorker(connection string) (Queue, bool) {
 	q := Queue{Prefix: own[:at], Name: string(name)}
 	_, is := workerOf(q, connection)
 	return q, is
+}
+
+// Worked lists the queues that workers are connected to the server for, as their connections say
+// of themselves, sorted.
+func Worked(ctx context.Context, c redis.UniversalClient) ([]Queue, error) {
+	clients, err := redisconn.ForeignClients(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("workers: %w", err)
+	}
+	var out []Queue
+	for _, cl := range clients {
+		if q, is := QueueOfWorker(cl.Name); is && !slices.ContainsFunc(out, q.Same) {
+			out = append(out, q)
+		}
+	}
+	slices.SortFunc(out, func(a, b Queue) int { return strings.Compare(a.String(), b.String()) })
+	return out, nil
 }
 
 // OnBoth returns the ids of jobs that are waiting, delayed or prioritized on a

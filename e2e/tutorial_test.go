@@ -51,8 +51,17 @@ func TestTheTutorialTakesAShopFromOneRedisToAManagedOne(t *testing.T) {
 }
 
 // leftAlone is what follows the tutorial up to where the other team is asked, if nobody asks it.
+// A letter that is due much later is what stands still.
 const leftAlone = `
 ` + "```sh" + `
+cd $REPOSITORY
+REDIS_URL=redis://127.0.0.1:6379 node --input-type=module -e '
+  import { Queue } from "bullmq";
+  import { Redis } from "ioredis";
+  const connection = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null });
+  await new Queue("newsletter", { connection }).add("letter", {}, { delay: 1e8 });
+  connection.disconnect();
+'
 cd $TUTORIAL
 switchyard step plan sentinel-move | grep "unknown.*client:127.0.0.1:6379/127.0.0.1/bull:bmV3c2xldHRlcg=="
 if switchyard step start sentinel-move; then exit 1; fi
@@ -66,12 +75,14 @@ date -u +"the move ended at %T"
 ` + "```sh" + `
 stranded() { switchyard notifications --json | grep -F "stranded/127.0.0.1:6379/127.0.0.1/bull:bmV3c2xldHRlcg=="; }
 until stranded; do sleep 1; done
+still() { switchyard notifications --json | grep -F "/still/newsletter"; }
+until still; do sleep 1; done
 switchyard notifications --json > alerts.txt
 grep -F '"since"' alerts.txt
 back=$(grep -o "switchyard run rollback [0-9a-f]*" alerts.txt | head -1)
 $back
 switchyard run wait
-while stranded; do sleep 1; done
+while stranded || still; do sleep 1; done
 ` + "```" + `
 ` + "```sh" + `
 before=$(grep -c "^-" letters.txt)
@@ -91,7 +102,8 @@ switchyard ledger
 `
 
 // Nobody asks the mailer's team. The gate names it; once somebody has decided to go on, it is told
-// within seconds of the swap what became of it, and the way back that is told restores it.
+// within seconds of the swap what became of it and of its queue, and the way back that is told
+// restores both.
 func TestAnAppThatIsLeftAloneIsNamedToldAndRestoredByTheWayBack(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(tutorial)

@@ -49,6 +49,7 @@ func TestEachAlertHasItsRunbook(t *testing.T) {
 		"orders/capacity/source/memory":               "alert-capacity",
 		"orders/left/10.0.0.4:6379/fence":             "alert-left",
 		"orders/stranded/10.0.0.4:6379/10.0.0.9":      "alert-stranded",
+		"orders/still/newsletter":                     "alert-still",
 	} {
 		if got := OfAlert(key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)

@@ -1,8 +1,10 @@
 package alarm
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
@@ -16,15 +18,13 @@ func TestWhoStillUsesTheOldServerIsToldWithTheWayBack(t *testing.T) {
 		Clients: []migration.Member{{Key: "client:10.0.0.1:6379/10.0.0.9/mailer",
 			Name: "mailer on 10.0.0.1:6379", Why: "from 10.0.0.9, last command evalsha: 2 connections"}},
 		Refused: 15000,
-		Idle:    []string{"newsletter: 3 jobs"},
 	}
-	s := judgeStranded(found, true, "orders", "switchyard run rollback r1")
+	s := judgeStranded(found, true, "orders", "r1")
 	if len(s.alerts) != 1 || s.alerts[0].Severity != notify.Critical ||
 		s.alerts[0].Key != "orders/stranded/10.0.0.1:6379/10.0.0.9/mailer" {
 		t.Fatalf("%+v", s.alerts)
 	}
-	for _, want := range []string{"10.0.0.9", "15000 commands", "newsletter: 3 jobs",
-		"switchyard run rollback r1"} {
+	for _, want := range []string{"10.0.0.9", "15000 commands", "switchyard run rollback r1"} {
 		if !strings.Contains(s.alerts[0].Text, want) {
 			t.Errorf("%q does not say %q", s.alerts[0].Text, want)
 		}
@@ -37,4 +37,45 @@ func TestWhoStillUsesTheOldServerIsToldWithTheWayBack(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
+}
+
+func TestAQueueThatNobodyRunsIsToldOnceNoRestartExplainsIt(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	still := standing{}
+	look := func(after time.Duration, queues ...string) seen {
+		now = now.Add(after)
+		var found []environment.StillQueue
+		for _, q := range queues {
+			found = append(found, environment.StillQueue{Queue: q, Jobs: 3})
+		}
+		return still.judge(found, "orders", "r1", now)
+	}
+	told := func(s seen, keys ...string) {
+		t.Helper()
+		var got []string
+		for _, a := range s.alerts {
+			got = append(got, a.Key)
+		}
+		if !slices.Equal(got, keys) || !s.judges("orders/still/newsletter") {
+			t.Errorf("%v of %v, want %v", got, s.judged, keys)
+		}
+	}
+	told(look(0, "newsletter"))
+	told(look(stillFor-time.Second, "newsletter", "reports"))
+	s := look(time.Second, "newsletter", "reports")
+	told(s, "orders/still/newsletter")
+	for _, want := range []string{"3 jobs wait", "switchyard run rollback r1"} {
+		if a := s.alerts[0]; !strings.Contains(a.Text, want) || a.Severity != notify.Critical {
+			t.Errorf("%+v does not say %q", a, want)
+		}
+	}
+	told(look(time.Second, "reports")) // somebody runs it again
+	told(look(time.Second, "newsletter", "reports"))
+	told(look(stillFor-2*time.Second, "newsletter", "reports"), "orders/still/reports")
+	told(look(time.Second, "newsletter"))
+	told(look(time.Second, "newsletter"), "orders/still/newsletter")
+	told(look(-time.Hour, "newsletter")) // a clock that was set back says nothing of how long
+	told(look(stillFor, "newsletter"), "orders/still/newsletter")
+	told(look(0))
 }

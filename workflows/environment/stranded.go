@@ -2,7 +2,11 @@ package environment
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
@@ -16,14 +20,25 @@ type Stranded struct {
 	Clients []migration.Member
 	// Refused is how many commands the server has refused since it started, for being read-only.
 	Refused int64
-	// Idle are queues that one of the clients has a worker of here, while their jobs wait on the
-	// present source without one.
-	Idle []string
+}
+
+// PauseQueues is the action of the move to Sentinel whose output is a MovedQueues.
+const PauseQueues = "pause-queues"
+
+// MovedQueues is whom the move to Sentinel has found at work.
+type MovedQueues struct {
+	Worked []bullmq.Queue `json:"worked"` // by a worker on the single server
+}
+
+// AtWork looks for them.
+func (s *Servers) AtWork(ctx context.Context) (MovedQueues, error) {
+	worked, err := bullmq.Worked(ctx, s.Standalone)
+	return MovedQueues{Worked: worked}, err
 }
 
 // Stranded looks for clients of the single server while it is the fallback of the Sentinel
 // deployment: what they write is refused there, and what they read grows old. ok is false when
-// the source side is still there, or has left the Sentinel deployment too.
+// the source side is still there, or has left the Sentinel deployment too, also with an error.
 func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bool, err error) {
 	r, err := c.servers.routing.Read(ctx, mid)
 	if err != nil || r.Source != migration.SourceSentinel {
@@ -36,7 +51,7 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 	out.Address = old.Address
 	l := c.ask(ctx, []Node{old}, c.fleet.Lines(mid))[0]
 	if l.err != nil {
-		return out, false, l.err
+		return out, true, l.err
 	}
 	for _, m := range l.members() {
 		if m.Verdict == migration.Unknown {
@@ -46,39 +61,74 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 	if len(out.Clients) == 0 {
 		return out, true, nil
 	}
-	if out.Refused, err = redisconn.RefusedWrites(ctx, old.Client); err != nil {
-		return out, false, err
-	}
-	out.Idle, err = c.idle(ctx, mid, l)
+	out.Refused, err = redisconn.RefusedWrites(ctx, old.Client)
 	return out, true, err
 }
 
-// idle gives the queues that a client without an owner has a worker of on the list, as far as
-// jobs of them wait on the present source and nobody works them there.
-func (c *Clients) idle(ctx context.Context, mid string, l list) ([]string, error) {
-	var out []string
-	asked := map[string]bool{}
-	for i, cl := range l.clients {
-		q, is := bullmq.QueueOfWorker(cl.Name)
-		if !is || l.owners[i] != nil || asked[q.Key("")] {
+// Moved gives the last move to Sentinel, unless it was taken back; an empty run is none. The swap
+// is not the last that a run does, so one that is open counts.
+func (c *Clients) Moved(ctx context.Context, mid string) (migration.Run, error) {
+	runs, err := c.store.Runs(ctx, mid, migration.StepSentinelMove, 1)
+	if err != nil || len(runs) == 0 || runs[0].Rollback != "" ||
+		!runs[0].State.Open() && runs[0].State != migration.RunSucceeded {
+		return migration.Run{}, err
+	}
+	return c.store.Run(ctx, runs[0].ID)
+}
+
+// StillQueue is a queue whose jobs wait on the source with nobody connected to run them.
+type StillQueue struct {
+	Queue string
+	Jobs  int64 // waiting, delayed or prioritized
+}
+
+// Still gives the queues that had a worker on the single server when the move to Sentinel began, and
+// that nobody runs on the source. One that is paused stands still on purpose. O(queues).
+func (c *Clients) Still(
+	ctx context.Context, mid string, move migration.Run,
+) ([]StillQueue, error) {
+	var queues []bullmq.Queue
+	for _, a := range move.Actions {
+		if a.ID != PauseQueues || a.Output == nil {
 			continue
 		}
-		asked[q.Key("")] = true
-		source, _, err := c.servers.Source(ctx, mid)
+		var found MovedQueues
+		if err := json.Unmarshal(a.Output, &found); err != nil {
+			return nil, fmt.Errorf("what run %s has paused: %w", move.ID, err)
+		}
+		queues = append(queues, found.Worked...)
+	}
+	if len(queues) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*aloneFor)
+	defer cancel()
+	source, _, err := c.servers.Source(ctx, mid)
+	if err != nil {
+		return nil, err
+	}
+	return still(ctx, source, queues)
+}
+
+func still(
+	ctx context.Context, source redis.UniversalClient, queues []bullmq.Queue,
+) ([]StillQueue, error) {
+	done, err := bullmq.Worked(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	var out []StillQueue
+	for _, q := range queues {
+		if slices.ContainsFunc(done, q.Same) {
+			continue
+		}
+		done = append(done, q)
+		n, err := bullmq.Census(ctx, source, q)
 		if err != nil {
 			return nil, err
 		}
-		counts, err := bullmq.Census(ctx, source, q)
-		if err != nil {
-			return nil, err
-		}
-		workers, err := bullmq.Workers(ctx, source, q)
-		if err != nil {
-			return nil, err
-		}
-		if counts.Waiting+counts.Delayed > 0 && len(workers) == 0 {
-			out = append(out, fmt.Sprintf("%s: %s", q, migration.Count(
-				int(counts.Waiting+counts.Delayed), "job")))
+		if jobs := n.Waiting + n.Delayed + n.Prioritized; jobs > 0 && !n.Paused {
+			out = append(out, StillQueue{q.String(), jobs})
 		}
 	}
 	return out, nil

@@ -1,11 +1,20 @@
 package environment
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn/redistest"
+	"github.com/switchyard-dev/switchyard/store"
 )
 
 func TestWhoUsesTheServerThatTheSourceHasLeftIsSeen(t *testing.T) {
@@ -45,4 +54,69 @@ func TestWhoUsesTheServerThatTheSourceHasLeftIsSeen(t *testing.T) {
 	redistest.Eventually(t, patience, func() error { return sees(true) })
 	at(migration.SourceNone)
 	ok(t, sees(false))
+}
+
+func TestAQueueThatWasWorkedBeforeTheMoveAndIsNoMoreStandsStill(t *testing.T) {
+	t.Parallel()
+	r, s := onServer(t)
+	ok(t, r.store.CreateFlagSet(t.Context(), migration.FlagSet{ID: mid, MigrationID: mid,
+		CreatedBy: "test", CreatedAt: r.clk.now()}))
+	_, err := r.Routing.Set(t.Context(), mid, migration.Routing{Stage: migration.StageOff,
+		Source: migration.SourceStandalone}, "test", "test", "")
+	ok(t, err)
+	newsletter := bullmq.Queue{Prefix: "shop", Name: "newsletter"}
+	worker := newsletter.Prefix + ":" + base64.StdEncoding.EncodeToString([]byte(newsletter.Name))
+
+	_, _, end := app(t, s, worker+":w:one")
+	_, _, endOther := app(t, s, "producer:shop:newsletter:source")
+	defer endOther()
+	found, err := r.Servers.AtWork(t.Context())
+	if err != nil || !slices.Equal(found.Worked, []bullmq.Queue{newsletter}) {
+		t.Fatal(found, err)
+	}
+	run := migration.Run{ID: "r1", MigrationID: mid, Step: migration.StepSentinelMove,
+		RequestedBy: "test", CreatedAt: r.clk.now(), State: migration.RunAwaitingApproval,
+		Plan: migration.StepPlan{Actions: []migration.ActionPlan{{ID: PauseQueues}}}}
+	ok(t, r.store.CreateRun(t.Context(), run))
+	output, err := json.Marshal(found)
+	ok(t, err)
+	ok(t, r.store.SaveAction(t.Context(), run.ID, PauseQueues, migration.ActionDone, "", output,
+		r.clk.now()))
+	stands := func(want ...StillQueue) error {
+		move, err := r.Clients.Moved(t.Context(), mid)
+		if err != nil || move.ID != run.ID {
+			return errors.Join(err, errors.New("the move is "+move.ID))
+		}
+		got, err := r.Clients.Still(t.Context(), mid, move)
+		if err == nil && !slices.Equal(got, want) {
+			err = fmt.Errorf("%v stand still", got)
+		}
+		return err
+	}
+	jobs := newsletter.Key("wait")
+	ok(t, s.Client().RPush(t.Context(), jobs, "1", "2").Err())
+	ok(t, s.Client().ZAdd(t.Context(), newsletter.Key("delayed"), redis.Z{Member: "3"}).Err())
+	ok(t, s.Client().RPush(t.Context(), "bull:never-worked:wait", "1").Err())
+	ok(t, stands())
+	end()
+	redistest.Eventually(t, patience, func() error {
+		return stands(StillQueue{"shop:newsletter", 3})
+	})
+	ok(t, bullmq.Pause(t.Context(), s.Client(), newsletter))
+	ok(t, stands())
+	ok(t, bullmq.Resume(t.Context(), s.Client(), newsletter))
+	ok(t, stands(StillQueue{"shop:newsletter", 3}))
+	ok(t, s.Client().Del(t.Context(), jobs, newsletter.Key("delayed")).Err())
+	ok(t, stands())
+
+	// Taken back, there is nothing that it could have left behind.
+	ok(t, r.store.MoveRun(t.Context(), run.ID, []migration.RunState{migration.RunAwaitingApproval,
+		migration.RunRunning}, migration.RunSucceeded,
+		store.RunChange{}, r.clk.now()))
+	back := run
+	back.ID, back.Rollback, back.CreatedAt = "r2", run.ID, r.clk.now().Add(time.Second)
+	ok(t, r.store.CreateRun(t.Context(), back))
+	if move, err := r.Clients.Moved(t.Context(), mid); err != nil || move.ID != "" {
+		t.Error(move.ID, err)
+	}
 }

@@ -199,13 +199,17 @@ func (s Parts) actions() []engine.Action {
 		},
 		{
 			ActionPlan: migration.ActionPlan{
-				ID:      "pause-queues",
+				ID:      environment.PauseQueues,
 				Title:   "Pause the queues and let jobs in progress finish",
 				Changes: "workers take no new jobs",
 				Undo:    "resumes the queues",
 			},
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
-				return nil, s.Servers.PauseAndDrain(ctx, c, s.Servers.Standalone)
+				found, err := s.Servers.AtWork(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return found, s.Servers.PauseAndDrain(ctx, c, s.Servers.Standalone)
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				return s.Servers.ResumeQueues(ctx, c, s.Servers.Standalone)
