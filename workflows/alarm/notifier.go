@@ -78,8 +78,8 @@ type Notifier struct {
 
 	// events of runs that are in the outbox for certain; only run's goroutine has it
 	told map[string]bool
-	// still: queues that nobody works; likewise
-	still standing
+	// sighted is what the move to Sentinel has left behind; likewise
+	sighted sightings
 	// blind: it could not be seen last time who uses the old server; likewise
 	blind bool
 
@@ -113,7 +113,7 @@ func New(o Options) (*Notifier, error) {
 		publicURL:  strings.TrimSuffix(o.Config.PublicURL, "/"),
 		wake:       make(chan struct{}, 1),
 		told:       map[string]bool{},
-		still:      standing{},
+		sighted:    sightings{},
 		doubtSince: map[string]time.Time{},
 		capacity:   map[string]capacityLook{},
 		caughtUp:   map[string]bool{},

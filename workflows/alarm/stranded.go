@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
@@ -22,21 +24,30 @@ func (n *Notifier) lookStranded(ctx context.Context) {
 	n.blind = err != nil
 }
 
-// stillFor is how long a queue has no worker before that is an alert: a restart is none.
-const stillFor = 15 * time.Second
+const (
+	// strandedFor is how long a client must be seen: an app that changes servers has closed its
+	// connections before the old one has noticed.
+	strandedFor = 3 * time.Second
+	// stillFor is how long a queue has no worker before that is an alert: a restart is none.
+	stillFor = 15 * time.Second
+)
 
 // tellStranded has told within seconds who still uses the server that the source side has left,
 // and which queue nobody runs since. That somebody was waived before the move keeps nobody from
 // hearing what became of them.
 func (n *Notifier) tellStranded(ctx context.Context) error {
-	all, err := n.Store.Migrations(ctx)
+	migrations, err := n.Store.Migrations(ctx)
 	if err != nil {
 		return err
 	}
-	for _, mig := range all {
+	for _, mig := range migrations {
 		found, left, err := n.Clients.Stranded(ctx, mig.ID)
 		if err != nil && !left {
 			return err
+		}
+		open, serr := n.Store.OpenAlerts(ctx, mig.ID)
+		if serr != nil {
+			return serr
 		}
 		// Either server may be down, and the other is looked at all the same.
 		var move migration.Run
@@ -49,10 +60,14 @@ func (n *Notifier) tellStranded(ctx context.Context) error {
 		}
 		var s seen
 		if err == nil {
-			s = judgeStranded(found, left, mig.ID, move.ID)
+			all := judgeStranded(found, left, mig.ID, move.ID)
+			s = n.sighted.judge(all, strandedFor, open, n.Now())
+			if len(s.alerts) < len(all.alerts) {
+				time.AfterFunc(strandedFor, n.Wake)
+			}
 		}
 		if unseen == nil {
-			q := n.still.judge(queues, mig.ID, move.ID, n.Now())
+			q := n.sighted.judge(judgeStill(queues, mig.ID, move.ID), stillFor, open, n.Now())
 			s.alerts, s.judged = append(s.alerts, q.alerts...), append(s.judged, q.judged...)
 		}
 		for i := range s.alerts {
@@ -84,27 +99,12 @@ func judgeStranded(found environment.Stranded, left bool, mid, move string) seen
 	return s
 }
 
-// standing is since when queues have had no worker, by the key of their alert.
-type standing map[string]time.Time
-
-// judge takes in a look, and makes an alert of each queue that was without a worker in every look
-// for stillFor.
-func (t standing) judge(
-	queues []environment.StillQueue, mid, move string, now time.Time,
-) seen {
+// judgeStill makes an alert of each queue that nobody runs.
+func judgeStill(queues []environment.StillQueue, mid, move string) seen {
 	s := seen{judged: []string{notify.Key(mid, "still")}}
-	seenNow := map[string]bool{}
 	for _, q := range queues {
-		key := notify.Key(mid, "still", q.Queue)
-		seenNow[key] = true
-		if t[key].IsZero() || now.Before(t[key]) {
-			t[key] = now
-		}
-		if now.Sub(t[key]) < stillFor {
-			continue
-		}
 		s.alerts = append(s.alerts, notify.Event{
-			Key:      key,
+			Key:      notify.Key(mid, "still", q.Queue),
 			Severity: notify.Critical,
 			Title:    "Nobody runs the queue " + q.Queue + " since the move to Sentinel",
 			Text: fmt.Sprintf("%s on the new primary, and no worker of the queue is connected "+
@@ -112,10 +112,31 @@ func (t standing) judge(
 				migration.Count(int(q.Jobs), "job waits", "jobs wait"), wayBack(move)),
 		})
 	}
-	maps.DeleteFunc(t, func(key string, _ time.Time) bool {
-		return s.judges(key) && !seenNow[key]
-	})
 	return s
+}
+
+// sightings is since when each look has seen what is an alert once it lasts, by its key.
+type sightings map[string]time.Time
+
+// judge takes in a look, and leaves of its alerts those that every look has seen for a while, or
+// that are open: another process may have seen them begin.
+func (t sightings) judge(
+	s seen, lasts time.Duration, open []store.OpenAlert, now time.Time,
+) seen {
+	out := seen{judged: s.judged}
+	here := map[string]bool{}
+	for _, a := range s.alerts {
+		here[a.Key] = true
+		if t[a.Key].IsZero() || now.Before(t[a.Key]) {
+			t[a.Key] = now
+		}
+		if now.Sub(t[a.Key]) >= lasts || slices.ContainsFunc(open,
+			func(was store.OpenAlert) bool { return was.Key == a.Key }) {
+			out.alerts = append(out.alerts, a)
+		}
+	}
+	maps.DeleteFunc(t, func(key string, _ time.Time) bool { return s.judges(key) && !here[key] })
+	return out
 }
 
 // wayBack says how the move to Sentinel is taken back; "" where no run can be. An alert is told

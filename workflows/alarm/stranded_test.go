@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/notify"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
@@ -39,17 +40,18 @@ func TestWhoStillUsesTheOldServerIsToldWithTheWayBack(t *testing.T) {
 	}
 }
 
-func TestAQueueThatNobodyRunsIsToldOnceNoRestartExplainsIt(t *testing.T) {
+func TestAQueueThatNobodyRunsIsToldOnceEveryLookHasSeenItForAWhile(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	still := standing{}
+	sighted := sightings{}
+	var open []store.OpenAlert
 	look := func(after time.Duration, queues ...string) seen {
 		now = now.Add(after)
 		var found []environment.StillQueue
 		for _, q := range queues {
 			found = append(found, environment.StillQueue{Queue: q, Jobs: 3})
 		}
-		return still.judge(found, "orders", "r1", now)
+		return sighted.judge(judgeStill(found, "orders", "r1"), stillFor, open, now)
 	}
 	told := func(s seen, keys ...string) {
 		t.Helper()
@@ -78,4 +80,6 @@ func TestAQueueThatNobodyRunsIsToldOnceNoRestartExplainsIt(t *testing.T) {
 	told(look(-time.Hour, "newsletter")) // a clock that was set back says nothing of how long
 	told(look(stillFor, "newsletter"), "orders/still/newsletter")
 	told(look(0))
+	open = []store.OpenAlert{{Key: "orders/still/reports"}}
+	told(look(0, "newsletter", "reports"), "orders/still/reports") // a restart does not end it
 }
