@@ -1,6 +1,7 @@
 package move_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -138,9 +139,13 @@ func TestAMoveThatIsTakenBackTouchesNoOtherKey(t *testing.T) {
 	from, to := hostile(t, src, dst, base)
 	before, there := others(t, src, from, base), others(t, dst, to, base)
 	o := move.Options{Run: "r1", Queues: []bullmq.Queue{queueAt(base)}}
-	o.MaxFreeze = 1 // refused after the copy
-	if _, err := move.Move(t.Context(), src, dst, o); err == nil {
-		t.Fatal("moved")
+	ctx, giveUp := context.WithCancel(t.Context())
+	o.Ready = func(move.Prediction) bool { // asked after the copy
+		giveUp()
+		return false
+	}
+	if _, err := move.Move(ctx, src, dst, o); err == nil || ctx.Err() == nil {
+		t.Fatalf("%v, and the move was given up: %v", err, ctx.Err())
 	}
 	if err := move.Back(t.Context(), src, dst, o); err != nil {
 		t.Fatal(err)
