@@ -142,7 +142,7 @@ func (c remote) follow(s *shell, client *api.Client, run migration.Run, wait boo
 }
 
 type runCmd struct {
-	Show     runShowCmd     `cmd:"" help:"Show a run and its log."`
+	Show     runShowCmd     `cmd:"" help:"Show a run and its log, the last where none is open."`
 	Wait     runWaitCmd     `cmd:"" help:"Follow a run until it ends or needs an approval."`
 	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
 	Reject   runRejectCmd   `cmd:"" help:"Reject a waiting run."`
@@ -157,8 +157,8 @@ type runArgs struct {
 	ID string `arg:"" optional:"" name:"run" help:"Id of the run. Default: the only open one."`
 }
 
-// find opens the server, and gives the id of the run.
-func (c runArgs) find(s *shell) (*api.Client, string, error) {
+// find opens the server, and gives the id of the run. ended: where none is open, the last.
+func (c runArgs) find(s *shell, ended bool) (*api.Client, string, error) {
 	client, mid, err := c.open(s)
 	if err != nil || c.ID != "" {
 		return client, c.ID, err
@@ -173,6 +173,9 @@ func (c runArgs) find(s *shell) (*api.Client, string, error) {
 			open = append(open, r.ID)
 		}
 	}
+	if ended && len(open) == 0 && len(runs) > 0 {
+		return client, runs[0].ID, nil
+	}
 	if len(open) != 1 {
 		return nil, "", migration.Errorf(migration.Invalid,
 			"%d runs are open: say which, as in switchyard run show RUN", len(open))
@@ -185,9 +188,9 @@ const recentRuns = 50
 
 // act opens the server, does one thing to the run and prints it.
 func (c runArgs) act(
-	s *shell, do func(client *api.Client, id string) (migration.Run, error),
+	s *shell, ended bool, do func(client *api.Client, id string) (migration.Run, error),
 ) error {
-	client, id, err := c.find(s)
+	client, id, err := c.find(s, ended)
 	if err != nil {
 		return err
 	}
@@ -202,7 +205,7 @@ type runShowCmd struct{ runArgs }
 
 // Run prints a run with its log.
 func (c runShowCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, true, func(client *api.Client, id string) (migration.Run, error) {
 		run, err := client.Run(s.ctx, id)
 		if err != nil || c.JSON {
 			return run, err
@@ -220,7 +223,7 @@ type runWaitCmd struct{ runArgs }
 
 // Run follows a run.
 func (c runWaitCmd) Run(s *shell) error {
-	client, id, err := c.find(s)
+	client, id, err := c.find(s, true)
 	if err != nil {
 		return err
 	}
@@ -237,7 +240,7 @@ type runApproveCmd struct {
 
 // Run approves a run.
 func (c runApproveCmd) Run(s *shell) error {
-	client, id, err := c.find(s)
+	client, id, err := c.find(s, false)
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ type runRejectCmd struct {
 
 // Run rejects a run.
 func (c runRejectCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, false, func(client *api.Client, id string) (migration.Run, error) {
 		return client.Reject(s.ctx, id, api.Decision{Comment: c.Comment, Action: c.Action})
 	})
 }
@@ -268,7 +271,7 @@ type runPauseCmd struct{ runArgs }
 
 // Run pauses a run.
 func (c runPauseCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, false, func(client *api.Client, id string) (migration.Run, error) {
 		return client.Pause(s.ctx, id)
 	})
 }
@@ -277,7 +280,7 @@ type runResumeCmd struct{ runArgs }
 
 // Run resumes a run.
 func (c runResumeCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, false, func(client *api.Client, id string) (migration.Run, error) {
 		return client.Resume(s.ctx, id)
 	})
 }
@@ -286,7 +289,7 @@ type runCancelCmd struct{ runArgs }
 
 // Run cancels a run.
 func (c runCancelCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, false, func(client *api.Client, id string) (migration.Run, error) {
 		return client.Cancel(s.ctx, id)
 	})
 }
@@ -295,7 +298,7 @@ type runRollbackCmd struct{ runArgs }
 
 // Run rolls a run back.
 func (c runRollbackCmd) Run(s *shell) error {
-	return c.act(s, func(client *api.Client, id string) (migration.Run, error) {
+	return c.act(s, false, func(client *api.Client, id string) (migration.Run, error) {
 		return client.Rollback(s.ctx, id)
 	})
 }

@@ -112,9 +112,14 @@ func (e examiner) sentinel(ctx context.Context) []Finding {
 	cluster := sentinel.New(s.Endpoint())
 	defer cluster.Close()
 	cluster.Zones = s.Zones()
-	const next = "Run switchyard sentinel check --config with this file."
+	next := "Run switchyard sentinel check --config with this file."
 	checks, err := cluster.Readiness(ctx)
 	if err != nil {
+		if (s.Username == "" || s.SentinelUsername == "") &&
+			strings.Contains(err.Error(), "WRONGPASS") {
+			next = "Give username and sentinel_username too, where the user default is off as " +
+				"switchyard sentinel generate has it."
+		}
 		return []Finding{failed(key, err, next, failover...)}
 	}
 	if bad := migration.Failing(checks); len(bad) > 0 {

@@ -12,19 +12,24 @@ var ErrNotYet = errors.New("not yet")
 
 // Await looks every interval until ready gives nil. ready returns an error wrapping
 // ErrNotYet, saying what it waits for, to be asked again; any other error ends the wait.
-// When the context ends first, what was waited for is the error.
+// When the context ends first, what was waited for is the error: what the last look found that
+// it did not cut off.
 func Await(ctx context.Context, every time.Duration, ready func(context.Context) error) error {
+	var last error
 	for {
 		err := ready(ctx)
 		if err == nil || !errors.Is(err, ErrNotYet) {
 			return err
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
 			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
 				return cause
 			}
-			return fmt.Errorf("gave up waiting: %w", err)
+			return fmt.Errorf("gave up waiting: %w", last)
 		case <-time.After(every):
 		}
 	}

@@ -1,5 +1,6 @@
 import { Worker, type Processor, type WorkerOptions } from "bullmq";
 import { Redis, type RedisOptions } from "ioredis";
+import type { EventEmitter } from "node:events";
 import { disconnect } from "./disconnect.js";
 import { identify } from "./identity.js";
 import { queueOf } from "./producer.js";
@@ -35,6 +36,8 @@ export class Consumer {
     const { name, prefix } = queueOf(config.queue);
     this.worker = new Worker(name, config.process, { ...config.worker, prefix, connection: this.client });
     this.worker.on("error", onError);
+    const { connection, blockingConnection } = this.worker as unknown as Record<string, EventEmitter | undefined>;
+    for (const each of [connection, blockingConnection]) if (each) keepListening(each, onError);
   }
 
   /** Every connection of the worker, also that on which it blocks. */
@@ -61,6 +64,12 @@ export class Consumer {
     for (const client of [this.client, ...this.#blocking]) disconnect(client);
     return graceful;
   }
+}
+
+// A connection that is closed before it was ready has its listeners taken off by BullMQ 5, which then emits why it was not: without one, that ends the process.
+function keepListening(connection: EventEmitter, onError: (err: Error) => void): void {
+  const removeAll = connection.removeAllListeners.bind(connection);
+  connection.removeAllListeners = (event) => removeAll(event).on("error", onError);
 }
 
 // BullMQ 5 repeats what fails on a closed connection for ever and without a pause while it closes: a job that ends then would stop the whole process.

@@ -178,6 +178,8 @@ export class Lane<T extends object, Tx> {
     });
     consumer.worker.on("failed", (job, err) => {
       if (!job) return;
+      const { side } = this;
+      this.#config.log("job-failed", { side, queue, job: job.id, attempt: job.attemptsMade, error: err.message });
       recorder?.record({ type: "failed", ...executionOf(routed, job), error: err.message });
     });
     return consumer;

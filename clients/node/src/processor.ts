@@ -75,9 +75,7 @@ export function processor<T extends object, Tx>(
   return async (job) => {
     const { _switchyard: stamp, ...order } = job.data as { _switchyard?: Stamp } & T;
     const id = orderOf(job, key);
-    // A server that evicts keys hands out jobs whose data is gone; running one would complete an
-    // order that nobody knows.
-    if (!id) throw new UnrecoverableError("the job has no order: its data was lost");
+    if (!id) throw unknown(order);
     const execution = executionOf({ place, mode, queue, key }, job, job.attemptsMade + 1);
     const authority = stamp?.authority ?? "source";
     const run = { ...place, attempt: execution.attempt, mode, job };
@@ -117,6 +115,18 @@ export function processor<T extends object, Tx>(
     const outcomes = await Promise.all(Array.from({ length: times }, () => told("applied", times)));
     return { order: id, outcome: outcomes.includes("applied") ? "applied" : "suppressed" };
   };
+}
+
+// A server that evicts keys hands out jobs whose data is gone; running one would complete an order
+// that nobody knows. Data of another shape, as of jobs that were queued by an earlier version of
+// the app, is still there for a version that names them.
+function unknown(order: object): Error {
+  const fields = Object.keys(order);
+  if (fields.length === 0) return new UnrecoverableError("the job has no data: it was lost");
+  return new Error(
+    `the job's data names no order: \`key\` finds no id in its fields ${fields.join(", ")}; ` +
+      "jobs that an earlier version of the app has queued need a `key` that names them too",
+  );
 }
 
 // What is not this run's to make take effect.

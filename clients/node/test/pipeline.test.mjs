@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { boundedAdd, fromEnvironment, Pipeline, PostgresJournal, RedisJournal, sqlEffects, SqliteJournal, UnavailableError } from "@switchyard/bullmq";
+import { Queue } from "bullmq";
 import pg from "pg";
 import { postgres } from "./postgres.mjs";
 import { directory, redis, until } from "./redis.mjs";
@@ -58,6 +59,26 @@ describe("pipeline", { concurrency: 3 }, () => {
     await server.client.del(key);
     await server.client.zrem(`bull:${orders.queue}:completed`, id);
   };
+
+  test("a job that an earlier version has queued is tried again, and said to be of another shape, until `key` names it", async (t) => {
+    const queue = `q-${randomUUID()}`;
+    const took = [];
+    const one = await pipeline(t, { queue, process: async (order) => void took.push(order) });
+    const before = new Queue(queue, { connection: server.client, prefix: "bull" });
+    await before.add("order", { eventId: "e1", amount: 5 }, { jobId: "e1", attempts: 100, backoff: 200 });
+    const said = await until("the worker says why", async () => one.log.find((l) => l.event === "job-failed" && l.attempt > 1));
+    assert.deepEqual([said.job, said.side, said.queue], ["e1", "source", queue]);
+    assert.match(said.error, /finds no id in its fields eventId, amount/);
+    await one.orders.close();
+    await pipeline(t, { queue, process: async (order) => void took.push(order), key: (o) => o.id ?? o.eventId });
+    await until("it ran", async () => took.length === 1);
+    assert.deepEqual(took, [{ eventId: "e1", amount: 5 }]);
+    // What a server has evicted comes back by no attempt.
+    await before.add("order", {}, { jobId: "e2", attempts: 100 });
+    const job = await until("it failed", async () => (await before.getFailed())[0]);
+    assert.match(job.failedReason, /no data: it was lost/);
+    await before.close();
+  });
 
   test("with `transaction` an order and its event are written together, once, whoever runs it", async (t) => {
     let failures = 1;

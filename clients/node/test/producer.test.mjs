@@ -144,3 +144,19 @@ describe("producers and consumers", { concurrency: 4 }, () => {
     await until("only the test's own connection is left", async () => (await server.client.client("LIST")).trim().split("\n").length === 1);
   });
 });
+
+test("a worker whose server was never to be had closes without ending the process", async (t) => {
+  const server = createServer((socket) => socket.on("error", () => undefined).end("no TLS\n")).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const errors = [];
+  const consumer = new Consumer({
+    queue: "orders",
+    connection: workerOptions({ url: `rediss://127.0.0.1:${server.address().port}` }, { service: "test", queue: "orders", side: "target" }),
+    process: async () => undefined,
+    onError: (err) => errors.push(err),
+  });
+  await until("it was refused", async () => errors.length > 0);
+  await consumer.close(1000); // an exception that nobody catches fails this test
+  await until("its connections are at their end", async () => consumer.clients.every((c) => c.status === "end"));
+});
