@@ -3,6 +3,8 @@ package audit
 import (
 	"fmt"
 	"strings"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 var checkDefaultUser = Check{
@@ -53,8 +55,8 @@ func judgeUsers(f *facts) outcome {
 		return problem("%s", strings.Join(f.openUsers, ", "))
 	}
 	return ok(
-		"every user has a password or is off: %d users (the default user is a separate check)",
-		f.users)
+		"every user has a password or is off: %s (the default user is a separate check)",
+		migration.Count(f.users, "user"))
 }
 
 var checkExposure = Check{

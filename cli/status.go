@@ -39,7 +39,9 @@ func writeStatus(t table, o migration.Overview) {
 	}
 	met := o.Checklist.MetCount()
 	t.row("\n%d of %d criteria are met. Orders: %s.", met, len(o.Checklist), orders)
-	t.row("\nNext:")
+	if len(o.NextSteps) > 0 {
+		t.row("\nNext:")
+	}
 	for _, n := range o.NextSteps {
 		t.row("  %s\t%s", n.Command(), n.Title)
 	}
