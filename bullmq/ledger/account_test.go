@@ -57,7 +57,7 @@ func anyEvents(r *rand.Rand) []ledger.Event {
 		if e.Mode == ledger.ModeShadow {
 			e.Shadow = r.IntN(2) == 0
 		}
-		e.Result = []string{"", "r", "r", "r", "q"}[r.IntN(5)]
+		e.Result = []string{"", "r", "r", "r", "q", "d"}[r.IntN(6)]
 		e.Digest = []string{"", "d", "d", "d", "d", "d", "e"}[r.IntN(7)]
 		if e.Type == ledger.EventFailed && r.IntN(3) == 0 {
 			e.Mode = ledger.ModeShadow

@@ -150,6 +150,7 @@ type counters struct {
 	ShadowExpected int `json:"shadow_expected,omitempty"`
 	ShadowEnqueued int `json:"shadow_enqueued,omitempty"`
 	ShadowCompared int `json:"shadow_compared,omitempty"`
+	OfData         int `json:"of_data,omitempty"`
 	Alone          int `json:"alone,omitempty"`
 	// AloneFrom and AloneTo reach, in unix ms, from the first to the last add of those of Alone:
 	// maybe wider, since no time is taken out. 0: not known.
@@ -173,7 +174,8 @@ func (o *order) counters() (c counters) {
 	c = counters{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled,
 		Suppressed: s.Suppressed, Misrouted: s.Misrouted, Failures: s.Failures,
 		OnTarget: s.OnTarget, ShadowExpected: s.ShadowExpected,
-		ShadowEnqueued: s.ShadowEnqueued, ShadowCompared: s.ShadowCompared, Alone: s.Alone}
+		ShadowEnqueued: s.ShadowEnqueued, ShadowCompared: s.ShadowCompared, OfData: s.OfData,
+		Alone: s.Alone}
 	if c.Alone > 0 {
 		c.AloneFrom, c.AloneTo = o.FirstEnqueued, o.FirstEnqueued
 	}
@@ -192,6 +194,7 @@ func (c *counters) sum(d counters, sign int) {
 	c.ShadowExpected += sign * d.ShadowExpected
 	c.ShadowEnqueued += sign * d.ShadowEnqueued
 	c.ShadowCompared += sign * d.ShadowCompared
+	c.OfData += sign * d.OfData
 	c.alone(d, sign)
 }
 

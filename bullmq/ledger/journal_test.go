@@ -121,6 +121,13 @@ func TestJournalVerdicts(t *testing.T) {
 				200).executed(3, "a", "applied", "h").executed(4, "a", "compared", "h"),
 			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
 				ShadowEnqueued: 1, ShadowCompared: 1}},
+		{"results that are the digest of the data are told apart",
+			new(script).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
+				200).executed(3, "a", "applied", "d").add(4, ledger.Event{
+				Type: ledger.EventExecuted, Order: "a", Outcome: "compared", Result: "d",
+				Digest: "d"}),
+			ledger.Summary{Orders: 1, Acknowledged: 1, Fulfilled: 1, ShadowExpected: 1,
+				ShadowEnqueued: 1, ShadowCompared: 1, OfData: 1}},
 		{"different results are a mismatch",
 			new(script).enqueued(1, "a", "live").shadow(1, "a", true).answered(2, "a",
 				200).executed(4, "a", "compared", "x").executed(5, "a", "applied", "h"),

@@ -50,16 +50,18 @@ type effect struct {
 	Side  string `json:"side,omitempty"`  // of the last one
 	// Expected: it was added in a stage that makes shadow copies; Alone: in one that
 	// makes none.
-	Expected   bool    `json:"expected,omitempty"`
-	Alone      bool    `json:"alone,omitempty"`
-	Copied     bool    `json:"copied,omitempty"`
-	Applied    int     `json:"applied,omitempty"`
-	Suppressed int     `json:"suppressed,omitempty"`
-	Result     string  `json:"result,omitempty"` // hash
-	Shadow     string  `json:"shadow,omitempty"` // hash of the copy's
-	Compared   bool    `json:"compared,omitempty"`
-	Sent       [4]bool `json:"sent"` // see Facts.Sent
-	Payload    payload `json:"payload"`
+	Expected   bool   `json:"expected,omitempty"`
+	Alone      bool   `json:"alone,omitempty"`
+	Copied     bool   `json:"copied,omitempty"`
+	Applied    int    `json:"applied,omitempty"`
+	Suppressed int    `json:"suppressed,omitempty"`
+	Result     string `json:"result,omitempty"` // hash
+	Shadow     string `json:"shadow,omitempty"` // hash of the copy's
+	// OfData: that hash is the digest of the data, and no result of processing
+	OfData   bool    `json:"of_data,omitempty"`
+	Compared bool    `json:"compared,omitempty"`
+	Sent     [4]bool `json:"sent"` // see Facts.Sent
+	Payload  payload `json:"payload"`
 }
 
 func (f *effect) key() lifeKey { return lifeKey{f.Queue, f.ID} }
@@ -197,6 +199,12 @@ func (o *order) compared() bool {
 	})
 }
 
+// ofData reports whether a copy that was expected has shown that it got the same data, and
+// nothing of what the app makes of it.
+func (o *order) ofData() bool {
+	return slices.ContainsFunc(o.Jobs, func(f *effect) bool { return f.Expected && f.OfData })
+}
+
 // differ reports whether a run and its shadow run had different results, or data.
 func (o *order) differ() bool {
 	return o.differs() != "" || slices.ContainsFunc(o.Jobs, func(f *effect) bool {
@@ -288,7 +296,9 @@ func (o *order) executed(e Event, f *effect) {
 		f.Result = cmp.Or(f.Result, e.Result)
 	case OutcomeCompared:
 		f.Compared = true
-		f.Shadow = cmp.Or(f.Shadow, e.Result)
+		if f.Shadow == "" {
+			f.Shadow, f.OfData = e.Result, e.Result != "" && e.Result == e.Digest
+		}
 	case OutcomeMisrouted:
 		o.Misrouted++
 	}

@@ -310,6 +310,7 @@ func (r *recount) waiting(s *ledger.Summary, o *tale, now, grace int64, held boo
 
 func (r *recount) compare(s *ledger.Summary, o *tale) {
 	expected, copied, compared, differ, data := false, true, true, false, false
+	ofData := false
 	alone := o.first(answered) != 0 && o.first(landed) == 0
 	target := false
 	for _, e := range o.said {
@@ -325,6 +326,12 @@ func (r *recount) compare(s *ledger.Summary, o *tale) {
 		differ, data = differ || both && run != shadow, data || r.data(o, k)
 		if o.count(r.of(k, func(e ledger.Event) bool { return landed(e) && copies(e.Stage) })) > 0 {
 			expected, compared = true, compared && both
+			for _, e := range o.said {
+				if r.of(k, ends(ledger.OutcomeCompared))(e) && e.Result != "" {
+					ofData = ofData || e.Result == e.Digest
+					break
+				}
+			}
 			copied = copied && o.count(r.of(k, func(e ledger.Event) bool {
 				return e.Type == ledger.EventEnqueued && e.Shadow && e.OK
 			})) > 0
@@ -341,6 +348,9 @@ func (r *recount) compare(s *ledger.Summary, o *tale) {
 		}
 		if compared {
 			s.ShadowCompared++
+			if ofData {
+				s.OfData++
+			}
 		}
 	case alone:
 		s.Alone++

@@ -47,6 +47,9 @@ type Summary struct {
 	ShadowExpected int `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
 	ShadowEnqueued int `json:"shadow_enqueued"` // of those, the copy was added
 	ShadowCompared int `json:"shadow_compared"` // both results are known
+	// OfData are those of the compared whose result is the digest of the data: the app tells
+	// none of its own.
+	OfData int `json:"-"`
 	// Alone are orders with a job that was enqueued in a stage that makes no copies, as
 	// by an instance that has not followed.
 	Alone    int      `json:"-"`
@@ -222,6 +225,7 @@ func (s *Summary) compare(o *order) {
 		s.ShadowExpected++
 		tally(&s.ShadowEnqueued, copied)
 		tally(&s.ShadowCompared, o.compared())
+		tally(&s.OfData, o.compared() && o.ofData())
 	} else if alone {
 		s.Alone++
 		s.AloneIDs = append(s.AloneIDs, o.ID)
@@ -277,6 +281,7 @@ func (s *Summary) sum(c counters) {
 	s.ShadowExpected += c.ShadowExpected
 	s.ShadowEnqueued += c.ShadowEnqueued
 	s.ShadowCompared += c.ShadowCompared
+	s.OfData += c.OfData
 	s.Alone += c.Alone
 }
 

@@ -27,10 +27,13 @@ var dualWriteCheck = New(Check{
 
 // DualWriteFacts is the evidence of DualWrite.
 type DualWriteFacts struct {
-	Orders        int   `json:"orders"`     // all that were taken in in the window
-	MinOrders     int   `json:"min_orders"` // fewer shows too little
-	Copied        int   `json:"copied"`     // with a shadow copy on the other side
-	Compared      int   `json:"compared"`   // whose copy ran and was compared
+	Orders    int `json:"orders"`     // all that were taken in in the window
+	MinOrders int `json:"min_orders"` // fewer shows too little
+	Copied    int `json:"copied"`     // with a shadow copy on the other side
+	Compared  int `json:"compared"`   // whose copy ran and was compared
+	// OfData are those of the compared of which the app tells no result of its own: the digests
+	// of their data were compared.
+	OfData        int   `json:"of_data,omitempty"`
 	Mismatches    int   `json:"mismatches"`
 	Duplicated    int   `json:"duplicated"`
 	Contradicted  int   `json:"contradicted,omitempty"`
@@ -70,8 +73,13 @@ func judgeDualWrite(f DualWriteFacts) (bool, string, error) {
 		return false, fmt.Sprintf("of %s, %d copied and %d compared",
 			migration.Count(f.Orders, "order"), f.Copied, f.Compared), nil
 	}
-	return true, fmt.Sprintf("%s in %s on both sides, %s compared, 0 differ",
+	said := fmt.Sprintf("%s in %s on both sides, %s compared, 0 differ",
 		migration.Count(f.Orders, "order"),
 		migration.Words(time.Duration(f.WindowSeconds)*time.Second),
-		migration.Count(f.Compared, "result")), nil
+		migration.Count(f.Compared, "result"))
+	if f.OfData > 0 {
+		said += fmt.Sprintf("; for %d of them that is the data alone: the app tells no result "+
+			"of what it made of it", f.OfData)
+	}
+	return true, said, nil
 }

@@ -100,6 +100,7 @@ func (s Parts) compareWindow(ctx context.Context, c *engine.Call) (any, error) {
 			MinOrders:     s.MinOrders,
 			Copied:        sum.ShadowEnqueued,
 			Compared:      sum.ShadowCompared,
+			OfData:        sum.OfData,
 			Mismatches:    sum.Mismatches,
 			Duplicated:    sum.Duplicated,
 			Contradicted:  sum.Contradicted,
