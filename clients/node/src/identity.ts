@@ -14,12 +14,7 @@ const known = new WeakMap<Redis, Identity>();
  */
 export function identify(client: Redis): void {
   let closed = 0;
-  client.on("close", () => {
-    closed++;
-    known.delete(client);
-  });
-  // Before it is ready: then ioredis first sends again what was cut off, and behind a blocking read the answer would take as long as that.
-  client.on("connect", () => {
+  const ask = () => {
     const before = closed;
     Promise.all([client.client("ID"), client.info("server")])
       .then(([id, info]) => {
@@ -27,7 +22,15 @@ export function identify(client: Redis): void {
         if (runId && closed === before) known.set(client, { clientId: Number(id), runId });
       })
       .catch(() => undefined);
+  };
+  client.on("close", () => {
+    closed++;
+    known.delete(client);
   });
+  // Before it is ready: then ioredis first sends again what was cut off, and behind a blocking read the answer would take as long as that. Older
+  // versions of ioredis 5 send nothing earlier.
+  client.on("connect", ask);
+  client.on("ready", () => known.has(client) || ask());
 }
 
 /**

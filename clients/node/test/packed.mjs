@@ -34,6 +34,10 @@ const orders = new Pipeline({
       const { events } = await (await fetch(url, { headers })).json();
       applied = events.filter((e) => e.outcome === "applied").map((e) => e.order);
     }
+    // a server must know its connections from a stranger's
+    const named = new Producer({ queue: "orders", connection: producerOptions({ url: process.env.SOURCE_REDIS_URL }, { service: "shop", queue: "orders", side: "source" }) });
+    while (!reportProducer({ side: "source", endpoint: "standalone" }, "orders", named).clientIds) await new Promise((r) => setTimeout(r, 20));
+    named.close();
     await orders.close();
     http.close();
     console.log(JSON.stringify({ ran: ran.sort(), applied: applied.sort() }));
@@ -42,9 +46,9 @@ const orders = new Pipeline({
 `;
 
 const imports = `import { createServer } from "node:http";
-import { fromEnvironment, Pipeline, RedisJournal } from "@switchyard/bullmq";`;
+import { fromEnvironment, Pipeline, Producer, producerOptions, RedisJournal, reportProducer } from "@switchyard/bullmq";`;
 const requires = `const { createServer } = require("node:http");
-const { fromEnvironment, Pipeline, RedisJournal } = require("@switchyard/bullmq");`;
+const { fromEnvironment, Pipeline, Producer, producerOptions, RedisJournal, reportProducer } = require("@switchyard/bullmq");`;
 const typed = `import { Pipeline, PostgresJournal, UnavailableError, type PgClient } from "@switchyard/bullmq";
 import { journalRules } from "@switchyard/bullmq/testing";
 interface Order { id: string; cents: number }
