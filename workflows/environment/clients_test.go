@@ -78,6 +78,12 @@ func TestEverybodyOnAServerIsKnownOrBlocks(t *testing.T) {
 			id, runID, _ := app(t, s, "shop-orders")
 			r.says(t, local, fleet.Attestation{Instance: "web.1", Connections: producer([]int64{id}, runID)})
 		}, migration.Met, "2 of 2"},
+		{"a worker whose other connection is refused", func(t *testing.T, r *rig, s *redistest.Server) {
+			id, runID, _ := app(t, s, "bull:b3JkZXJz") // on which it blocks
+			worker := producer([]int64{id}, runID)
+			worker[0].Role, worker[0].Status = "worker", "reconnecting"
+			r.says(t, local, fleet.Attestation{Instance: "worker.1", Connections: worker})
+		}, migration.Met, "2 of 2"},
 		{"an id of the former run of the server", func(t *testing.T, r *rig, s *redistest.Server) {
 			id, _, _ := app(t, s, "shop-orders")
 			r.says(t, local, fleet.Attestation{Instance: "web.1",
