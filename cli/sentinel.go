@@ -139,13 +139,11 @@ func (sentinelCheckCmd) Help() string {
 
 // Run prints every check and fails when one does not hold.
 func (c sentinelCheckCmd) Run(s *shell) error {
-	e, zones, err := c.deployment(s)
+	cluster, err := c.deployment(s)
 	if err != nil {
 		return err
 	}
-	cluster := sentinel.New(e)
 	defer cluster.Close()
-	cluster.Zones = zones
 	checks, err := cluster.Readiness(s.ctx)
 	if err != nil {
 		return err
@@ -160,32 +158,39 @@ func (c sentinelCheckCmd) Run(s *shell) error {
 	return nil
 }
 
-func (c sentinelCheckCmd) deployment(s *shell) (redisconn.Endpoint, map[string]string, error) {
+func (c sentinelCheckCmd) deployment(s *shell) (*sentinel.Cluster, error) {
 	zones := map[string]string{}
 	if c.Spec != "" {
 		spec, err := readSpec(c.Spec)
 		if err != nil {
-			return redisconn.Endpoint{}, nil, err
+			return nil, err
 		}
 		zones = spec.Zones()
 	}
 	if c.Config == "" {
 		e, err := c.endpoint(s)
-		return e, zones, err
+		if err != nil {
+			return nil, err
+		}
+		cluster := sentinel.New(e)
+		cluster.Zones = zones
+		return cluster, nil
 	}
 	cfg, err := config.Load(c.Config, s.getenv)
 	if err != nil {
-		return redisconn.Endpoint{}, nil, err
+		return nil, err
 	}
 	d := cfg.Source.Sentinel
 	if len(d.Addrs) == 0 {
-		return redisconn.Endpoint{}, nil, migration.Errorf(migration.Invalid,
+		return nil, migration.Errorf(migration.Invalid,
 			"%s configures no Sentinel deployment (source.sentinel.addrs)", c.Config)
 	}
 	if c.Spec == "" {
 		zones = d.Zones()
 	}
-	return d.Endpoint(), zones, nil
+	cluster := sentinel.New(d.Endpoint())
+	cluster.Zones, cluster.Followers = zones, cfg.Source.Followers()
+	return cluster, nil
 }
 
 // endpoint reads the deployment from the arguments and the environment.

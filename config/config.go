@@ -244,6 +244,16 @@ type Source struct {
 	Sentinel   Sentinel      `yaml:"sentinel"`
 }
 
+// Followers are the servers that replicate from the Sentinel deployment without belonging to it:
+// the single server does once the queues have moved.
+func (s Source) Followers() []string {
+	if s.Standalone.URL.IsZero() {
+		return nil
+	}
+	e := redisconn.Endpoint{Kind: redisconn.Standalone, URL: s.Standalone.URL}
+	return []string{e.Address()}
+}
+
 // Standalone is the single Redis.
 type Standalone struct {
 	URL         migration.Secret `yaml:"url"`

@@ -111,7 +111,7 @@ func (e examiner) sentinel(ctx context.Context) []Finding {
 	}
 	cluster := sentinel.New(s.Endpoint())
 	defer cluster.Close()
-	cluster.Zones = s.Zones()
+	cluster.Zones, cluster.Followers = s.Zones(), e.Source.Followers()
 	next := "Run switchyard sentinel check --config with this file."
 	checks, err := cluster.Readiness(ctx)
 	if err != nil {

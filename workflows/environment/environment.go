@@ -224,7 +224,6 @@ func openServers(
 	}
 	s.Cluster = sentinel.New(s.SentinelEndpoint)
 	s.Cluster.Zones = c.Zones()
-	// it follows the new master once the queues have moved
-	s.Cluster.Followers = []string{s.StandaloneEndpoint.Address()}
+	s.Cluster.Followers = cfg.Source.Followers()
 	return s, nil
 }
