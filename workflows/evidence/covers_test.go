@@ -50,6 +50,9 @@ func TestACheckCoversEverybodyItsFactsName(t *testing.T) {
 			{"id":"d","verdict":"REVIEW","confirmed_by":"ada"}]}`,
 			[]string{"place:shop/a met", "place:shop/b unmet", "place:shop/c met",
 				"place:shop/d unmet"}},
+		{Scan, `{"source":"shop","routed":["orders","refunds"],"findings":[{"id":"a",
+			"queue":"mail","verdict":"PASS"}]}`,
+			[]string{"place:shop/a met", "scanned:orders unknown", "scanned:refunds unknown"}},
 		{Attestation, `{"producers":[{"instance":"i","queue":"q","side":"source"},
 			{"instance":"i","queue":"q","side":"target"}],"unattested":["mail","sms"],` +
 			asked + `}`,
