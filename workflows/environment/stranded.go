@@ -65,16 +65,31 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 	return out, true, err
 }
 
-// Moved gives the last move to Sentinel, unless it was taken back; an empty run is none. The swap
-// is not the last that a run does, so one that is open counts.
+// recentMoves is among how many runs the move is looked for.
+const recentMoves = 20
+
+// Moved gives the run of the move to Sentinel that holds while the source side is there, the last
+// that has paused the queues and did not fail; an empty run is none. The swap is not the last that
+// a run does, so one that is open counts. One that waits for an approval, was rejected or is a
+// rollback says nothing of what was moved.
 func (c *Clients) Moved(ctx context.Context, mid string) (migration.Run, error) {
-	runs, err := c.store.Runs(ctx, mid, migration.StepSentinelMove, 1)
-	if err != nil || len(runs) == 0 || runs[0].Rollback != "" ||
-		!runs[0].State.Open() && runs[0].State != migration.RunSucceeded {
+	runs, err := c.store.Runs(ctx, mid, migration.StepSentinelMove, recentMoves)
+	if err != nil {
 		return migration.Run{}, err
 	}
-	return c.store.Run(ctx, runs[0].ID)
+	for _, r := range runs {
+		if r.Rollback != "" || !r.State.Open() && r.State != migration.RunSucceeded {
+			continue
+		}
+		run, err := c.store.Run(ctx, r.ID)
+		if err != nil || slices.ContainsFunc(run.Actions, hasPaused) {
+			return run, err
+		}
+	}
+	return migration.Run{}, nil
 }
+
+func hasPaused(a migration.RunAction) bool { return a.ID == PauseQueues && a.Output != nil }
 
 // StillQueue is a queue whose jobs wait on the source with nobody connected to run them.
 type StillQueue struct {
@@ -89,7 +104,7 @@ func (c *Clients) Still(
 ) ([]StillQueue, error) {
 	var queues []bullmq.Queue
 	for _, a := range move.Actions {
-		if a.ID != PauseQueues || a.Output == nil {
+		if !hasPaused(a) {
 			continue
 		}
 		var found MovedQueues

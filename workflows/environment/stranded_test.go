@@ -67,7 +67,7 @@ func TestAQueueThatWasWorkedBeforeTheMoveAndIsNoMoreStandsStill(t *testing.T) {
 	newsletter := bullmq.Queue{Prefix: "shop", Name: "newsletter"}
 	worker := newsletter.Prefix + ":" + base64.StdEncoding.EncodeToString([]byte(newsletter.Name))
 
-	_, _, end := app(t, s, worker+":w:one")
+	_, _, leave := app(t, s, worker+":w:one")
 	_, _, endOther := app(t, s, "producer:shop:newsletter:source")
 	defer endOther()
 	found, err := r.Servers.AtWork(t.Context())
@@ -75,7 +75,7 @@ func TestAQueueThatWasWorkedBeforeTheMoveAndIsNoMoreStandsStill(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	run := migration.Run{ID: "r1", MigrationID: mid, Step: migration.StepSentinelMove,
-		RequestedBy: "test", CreatedAt: r.clk.now(), State: migration.RunAwaitingApproval,
+		RequestedBy: "test", CreatedAt: r.clk.now(), State: migration.RunRunning,
 		Plan: migration.StepPlan{Actions: []migration.ActionPlan{{ID: PauseQueues}}}}
 	ok(t, r.store.CreateRun(t.Context(), run))
 	output, err := json.Marshal(found)
@@ -98,7 +98,7 @@ func TestAQueueThatWasWorkedBeforeTheMoveAndIsNoMoreStandsStill(t *testing.T) {
 	ok(t, s.Client().ZAdd(t.Context(), newsletter.Key("delayed"), redis.Z{Member: "3"}).Err())
 	ok(t, s.Client().RPush(t.Context(), "bull:never-worked:wait", "1").Err())
 	ok(t, stands())
-	end()
+	leave()
 	redistest.Eventually(t, patience, func() error {
 		return stands(StillQueue{"shop:newsletter", 3})
 	})
@@ -109,14 +109,22 @@ func TestAQueueThatWasWorkedBeforeTheMoveAndIsNoMoreStandsStill(t *testing.T) {
 	ok(t, s.Client().Del(t.Context(), jobs, newsletter.Key("delayed")).Err())
 	ok(t, stands())
 
-	// Taken back, there is nothing that it could have left behind.
-	ok(t, r.store.MoveRun(t.Context(), run.ID, []migration.RunState{migration.RunAwaitingApproval,
-		migration.RunRunning}, migration.RunSucceeded,
-		store.RunChange{}, r.clk.now()))
-	back := run
-	back.ID, back.Rollback, back.CreatedAt = "r2", run.ID, r.clk.now().Add(time.Second)
-	ok(t, r.store.CreateRun(t.Context(), back))
-	if move, err := r.Clients.Moved(t.Context(), mid); err != nil || move.ID != "" {
-		t.Error(move.ID, err)
+	// A later run that waits for its approval, is rejected, or is to take it back hides nothing.
+	end := func(id string, from, to migration.RunState) {
+		t.Helper()
+		ok(t, r.store.MoveRun(t.Context(), id, []migration.RunState{from}, to, store.RunChange{},
+			r.clk.now()))
+	}
+	ok(t, s.Client().RPush(t.Context(), jobs, "1").Err())
+	end(run.ID, migration.RunRunning, migration.RunSucceeded)
+	for i, rollback := range []string{"", run.ID} {
+		later := run
+		later.ID, later.Rollback, later.State = fmt.Sprint("r", i+2), rollback,
+			migration.RunAwaitingApproval
+		later.CreatedAt = r.clk.now().Add(time.Duration(i+1) * time.Second)
+		ok(t, r.store.CreateRun(t.Context(), later))
+		ok(t, stands(StillQueue{"shop:newsletter", 1}))
+		end(later.ID, migration.RunAwaitingApproval, migration.RunRejected)
+		ok(t, stands(StillQueue{"shop:newsletter", 1}))
 	}
 }

@@ -69,7 +69,7 @@ export class Consumer {
 // A connection that is closed before it was ready has its listeners taken off by BullMQ 5, which then emits why it was not: without one, that ends the process.
 function keepListening(connection: EventEmitter, onError: (err: Error) => void): void {
   const removeAll = connection.removeAllListeners.bind(connection);
-  connection.removeAllListeners = (event) => removeAll(event).on("error", onError);
+  connection.removeAllListeners = (...events) => removeAll(...events).on("error", onError);
 }
 
 // BullMQ 5 repeats what fails on a closed connection for ever and without a pause while it closes: a job that ends then would stop the whole process.
