@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -411,6 +412,17 @@ func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	var a Capacity
 	err := c.get(ctx, at(mid, "capacity"), &a)
 	return a, err
+}
+
+// Series gives what was measured over time: of the named series (none: all), since a time in
+// RFC 3339 or a range such as 24h. points 0 is the server's own number.
+func (c *Client) Series(
+	ctx context.Context, mid, since string, points int, names ...string,
+) (SeriesView, error) {
+	var v SeriesView
+	err := c.get(ctx, at(mid, "series")+query("name", strings.Join(names, ","), "since", since,
+		"points", number(int64(points))), &v)
+	return v, err
 }
 
 // Ledger gives the order ledger.

@@ -48,6 +48,7 @@ type commands struct {
 	Outage   outageCmd   `cmd:"" help:"Show what an outage means for orders and retries."`
 	Replay   replayCmd   `cmd:"" help:"Recover the events that a payment provider gave up on."`
 	Capacity capacityCmd `cmd:"" help:"Show costs, and use against the limits of the managed plan."`
+	Series   seriesCmd   `cmd:"" help:"Show what was measured over time, of the last 30 days."`
 	Export   exportCmd   `cmd:"" help:"Print the managed Redis as Terraform or as Helm values."`
 	Ledger   ledgerCmd   `cmd:"" help:"Show whether an order is lost or was processed twice."`
 	Jobs     jobsCmd     `cmd:"" help:"Find and change jobs on both sides."`

@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/web/queuepages"
 )
@@ -23,6 +24,9 @@ func (s *Server) overviewRoutes() []site.Route {
 		site.Get(apiMigration, site.Session, s.apiOverview),
 	}
 }
+
+// overviewPoints keeps the first page light.
+const overviewPoints = 120
 
 // home leads to the migration; there is one.
 func (s *Server) home(c *fiber.Ctx) error {
@@ -46,13 +50,18 @@ func (s *Server) overview(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	flow, err := s.chartsOf(c, o.Migration.ID, "1h", overviewPoints,
+		charts.Overview(len(o.Checklist))...)
+	if err != nil {
+		return err
+	}
 	at := site.Place{
 		Migration: o.Migration, Section: "overview", Title: o.Migration.Name,
 		Topics: []string{"overview"},
 	}
 	return s.Page(c, at, templ.Join(
 		queuepages.LedgerAlert(o.Migration.ID, l),
-		migrationpages.Overview(o, time.Now(), site.IdentityOf(c).Who())))
+		migrationpages.Overview(o, flow, time.Now(), site.IdentityOf(c).Who())))
 }
 
 func (s *Server) plan(c *fiber.Ctx) error {

@@ -22,6 +22,7 @@ func (s *Server) routes() []site.Route {
 		s.stepRoutes(),
 		s.runRoutes(),
 		s.queueRoutes(),
+		s.seriesRoutes(),
 		s.jobRoutes(),
 		s.redisAuditRoutes(),
 		s.capacityRoutes(),

@@ -11,8 +11,10 @@ import (
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 const runsShown = 20
@@ -75,6 +77,11 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	if step == migration.StepCutover {
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
+		v.Cutover.Charts, err = s.chartsOf(c, mid, "1h", workflows.SeriesPoints,
+			charts.Cutover()...)
+		if err != nil {
+			return err
+		}
 	}
 	for _, id := range v.Status.PlanStep.Needs {
 		if need, ok := o.Plan.Step(id); ok {

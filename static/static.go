@@ -17,7 +17,7 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-//go:embed app.css app.js icons.svg logo.svg vendor
+//go:embed app.css app.js charts.js icons.svg logo.svg vendor
 var files embed.FS
 
 // Prefix is where the assets are served.
@@ -89,8 +89,13 @@ var build = sync.OnceValue(func() built {
 	// One script: each further file costs a round trip before the page is live.
 	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
 		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js")}, []byte("\n")))
-	b.add("app.css",
-		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])))
+	// Only for pages that have charts.
+	b.add("charts.js", bytes.Join([][]byte{read("vendor/uplot-1.6.32.iife.min.js"),
+		read("charts.js")}, []byte("\n")))
+	b.add("app.css", bytes.Join([][]byte{
+		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])),
+		[]byte("@layer base {"), read("vendor/uplot-1.6.32.min.css"), []byte("}"),
+	}, []byte("\n")))
 	return b
 })
 

@@ -227,6 +227,7 @@ func (c *Control) lead(ctx context.Context) {
 	tasks.Go(func() { c.notifier.Run(ctx) })
 	tasks.Go(func() { c.guard(ctx) })
 	tasks.Go(func() { c.liftDebts(ctx) })
+	tasks.Go(func() { c.sampleSeries(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
 }

@@ -146,7 +146,7 @@ func overviewStories(t *testing.T) map[string]story {
 	out := map[string]story{}
 	out["overview"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(o, storyTime, engineer),
+		page:  migrationpages.Overview(o, storyFlow(), storyTime, engineer),
 	}
 	waiting := storyRun(migration.RunAwaitingApproval)
 	o2 := o
@@ -159,7 +159,7 @@ func overviewStories(t *testing.T) map[string]story {
 	}
 	out["overview-viewer"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer),
-		page:  migrationpages.Overview(o2, storyTime, viewer),
+		page:  migrationpages.Overview(o2, storyFlow(), storyTime, viewer),
 	}
 	bare := o
 	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = evidence.Evaluate(
@@ -167,13 +167,13 @@ func overviewStories(t *testing.T) map[string]story {
 	), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(bare, storyTime, engineer),
+		page:  migrationpages.Overview(bare, storyFlow(), storyTime, engineer),
 	}
 	alarmed := o
 	alarmed.Alerts = storyAudit().Alerts
 	out["overview-alert"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(alarmed, storyTime, engineer),
+		page:  migrationpages.Overview(alarmed, storyFlow(), storyTime, engineer),
 	}
 	var judged []migrationpages.Judged
 	for _, f := range o.Checklist[1].Findings {

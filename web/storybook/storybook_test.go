@@ -107,7 +107,9 @@ func TestStorybook(t *testing.T) {
 			write(name+"."+theme+".html", s.render(t))
 		}
 	}
-	for _, name := range []string{"app.css", "core.js", "icons.svg", "logo.svg", "inter.woff2"} {
+	for _, name := range []string{
+		"app.css", "core.js", "charts.js", "icons.svg", "logo.svg", "inter.woff2",
+	} {
 		u := static.URL(name)
 		a, ok := static.Find(strings.TrimPrefix(u, static.Prefix))
 		if !ok {
