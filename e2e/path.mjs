@@ -260,8 +260,8 @@ async function places(page, lee) {
   await page.locator('[data-line="workers"]').waitFor();
   await witness.look(page, "cutover-report");
   await queues();
-  await page.locator("#side-source").getByRole("link", { name: "order-ingestion", exact: true }).click();
-  await page.locator("[data-side=source] [data-count]").first().waitFor();
+  await page.locator("[data-board=order-ingestion]").getByRole("link").click();
+  await page.locator("#side-source [data-count]").first().waitFor();
   await witness.look(page, "queue");
   await queues();
   await page.getByRole("link", { name: "Find a job" }).click();

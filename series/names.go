@@ -61,8 +61,8 @@ var others = []Definition{
 		About: "How long the app took to answer a webhook that it accepted"},
 	{Name: RampRequested, Title: "Share requested", Unit: "%",
 		About: "Share of new orders that the routing sends to the target"},
-	{Name: RampObserved, Title: "Share observed", Unit: "%", Attested: true,
-		About: "Share of the enqueued orders that went to the target"},
+	{Name: RampObserved, Title: "Share observed", Unit: "%",
+		About: "Share of the jobs added to the routed queues that were added on the target"},
 	{Name: CriteriaMet, Title: "Criteria met", About: "Completion criteria that are met"},
 }
 

@@ -69,7 +69,7 @@ func TestTheQueueAndTheCutoverReportAreShownWithWhatBlocks(t *testing.T) {
 	var r response
 	servertest.Eventually(t, "survey", func() bool {
 		r = b.get("/m/" + mid + "/queues/order-ingestion")
-		return strings.Contains(r.find(`[data-side="source"] [data-count="waiting"]`).Text(), "1")
+		return strings.Contains(r.find(`#side-source [data-count="waiting"]`).Text(), "1")
 	})
 	r = b.get("/m/" + mid + "/cutover-report")
 	line := r.find(`[data-line="waiting"]`)

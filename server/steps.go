@@ -77,9 +77,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	if step == migration.StepCutover {
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
-		v.Cutover.Charts, err = s.chartsOf(c, mid, "1h", workflows.SeriesPoints,
-			charts.Cutover()...)
-		if err != nil {
+		if v.Cutover.Charts, err = s.cockpit(c, o); err != nil {
 			return err
 		}
 	}
@@ -121,6 +119,16 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 		at.Path = ui.StepURL(mid, step, p)
 	}
 	return s.Page(c, at, migrationpages.StepPage(v))
+}
+
+// cockpit is what an engineer watches while orders move: nothing before they do.
+func (s *Server) cockpit(c *fiber.Ctx, o migration.Overview) (*charts.Group, error) {
+	if o.Routing.Stage == migration.StageOff {
+		return nil, nil //nolint:nilnil // there is nothing to see yet
+	}
+	g, err := s.chartsOf(c, o.Migration.ID, "1h", workflows.SeriesPoints, charts.Cutover()...)
+	g.Compact = true
+	return &g, err
 }
 
 // cutover gives the moves that are possible now and which of them is shown: the one asked for,

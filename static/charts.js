@@ -52,6 +52,7 @@
     return c;
   }
   const faint = (c) => c.replace(/^rgb\(/, "rgba(").replace(/\)$/, ", .16)");
+  const whole = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8, 1e9];
   const looks = { source: { dash: [7, 5] }, target: {}, first: {}, second: { dash: [2, 4] } };
 
   // top is the end of the axis: a round number, as the server takes it.
@@ -98,7 +99,7 @@
       this.u = new uPlot({
         width: this.plot.clientWidth,
         height: this.plot.clientHeight,
-        ms: 1,
+        padding: [8, 10, 0, 0],
         tzDate: (ts) => uPlot.tzDate(new Date(ts * second), "Etc/UTC"),
         legend: { show: false },
         cursor: { sync: { key: "switchyard" }, drag: { x: false, y: false }, points: { size: 7 } },
@@ -107,8 +108,8 @@
           y: { range: (_, __, most) => [0, top(this.settings, most)] },
         },
         axes: [
-          { ...axis, size: 24, gap: 4, space: long ? 90 : 56, values: (_, ticks) => ticks.map((t) => (long ? day(t) : clock(t))) },
-          { ...axis, size: 64, gap: 6, space: 44, values: (_, ticks) => ticks.map((t) => (this.settings.whole && t % 1 ? "" : words(t, unit))) },
+          { ...axis, size: 26, gap: 8, space: long ? 90 : 56, values: (_, ticks) => ticks.map((t) => (long ? day(t) : clock(t))) },
+          { ...axis, size: 64, gap: 6, space: 30, incrs: this.settings.whole ? whole : undefined, values: (_, ticks) => ticks.map((t) => words(t, unit)) },
         ],
         series,
         bands,

@@ -112,8 +112,8 @@ func (c *Control) Series(ctx context.Context, mid string, q SeriesQuery) (Series
 	for _, name := range q.Names {
 		d, _ := series.Find(name)
 		if name == series.RampObserved {
-			by[name] = shares(by[series.On(series.Orders, "source")],
-				by[series.On(series.Orders, "target")])
+			by[name] = shares(by[series.On(series.In, "source")],
+				by[series.On(series.In, "target")])
 		}
 		v.Series = append(v.Series, line(d, by[name], since, step))
 	}
@@ -156,10 +156,11 @@ func withParts(names []string) []string {
 		return names
 	}
 	return append(slices.Clone(names),
-		series.On(series.Orders, "source"), series.On(series.Orders, "target"))
+		series.On(series.In, "source"), series.On(series.In, "target"))
 }
 
-// shares is how much of both is the target's, in percent. A step without orders has none.
+// shares is how much of both is the target's, in percent. A step without any has none, and so
+// has one in which a side was not read.
 func shares(source, target []series.Bucket) (out []series.Bucket) {
 	for _, t := range target {
 		i, ok := slices.BinarySearchFunc(source, t.Start,

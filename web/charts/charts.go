@@ -73,6 +73,8 @@ type Group struct {
 	Now         time.Time
 	// Page is the address of the page, from which the range's links are made; empty: none are.
 	Page string
+	// Compact: more of them in a row.
+	Compact bool
 }
 
 // Names of all series of the group.
@@ -200,15 +202,28 @@ func top(c Chart, lines []workflows.Series) float64 {
 	return 10 * size
 }
 
-// path draws the means of a line, with a hole wherever a step was not measured.
+// pathSteps is how many points a line of the picture has at most: the script draws them all.
+const pathSteps = 150
+
+// path draws the means of a line, with a hole wherever nothing was measured.
 func (g Group) path(s workflows.Series, top float64) string {
-	var b strings.Builder
-	n := g.steps()
+	per := (g.steps() + pathSteps - 1) / pathSteps
+	n := (g.steps() + per - 1) / per
+	var steps []int
+	sum, count := map[int]float64{}, map[int]float64{}
 	for i, step := range s.Steps {
+		at := step / per
+		if count[at] == 0 {
+			steps = append(steps, at)
+		}
+		sum[at], count[at] = sum[at]+s.Mean[i], count[at]+1
+	}
+	var b strings.Builder
+	for i, step := range steps {
 		x := (2*step + 1) * width / (2 * n)
-		y := height - int(math.Round(min(s.Mean[i]/top, 1)*height))
-		before := i > 0 && s.Steps[i-1] == step-1
-		after := i+1 < len(s.Steps) && s.Steps[i+1] == step+1
+		y := height - int(math.Round(min(sum[step]/count[step]/top, 1)*height))
+		before := i > 0 && steps[i-1] == step-1
+		after := i+1 < len(steps) && steps[i+1] == step+1
 		switch {
 		case before:
 			fmt.Fprintf(&b, "L%d %d", x, y)

@@ -20,7 +20,7 @@ type Cutover struct {
 	Routing migration.Routing
 	Moves   []Move
 	Share   *migration.Share // nil: not measured
-	Charts  charts.Group
+	Charts  *charts.Group    // nil: no order moves yet
 }
 
 // Move is one change of routing that is offered.
@@ -331,9 +331,11 @@ func cutover(v Step) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = charts.Panels(v.Cutover.Charts).Render(ctx, templ_7745c5c3_Buffer)
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
+		if v.Cutover.Charts != nil {
+			templ_7745c5c3_Err = charts.Panels(*v.Cutover.Charts).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
 		}
 		return nil
 	})

@@ -257,6 +257,8 @@ func stepStories(t *testing.T) map[string]story {
 			cut = s
 		}
 	}
+	cockpit := storyCharts("/m/"+mid+"/steps/cutover", 360, charts.Cutover()...)
+	cockpit.Compact = true
 	cutoverStep := migrationpages.Step{
 		MigrationID: mid, Status: cut, Params: storyPlan().Params,
 		Plan: storyPlan(), Now: storyTime, Who: engineer,
@@ -264,7 +266,7 @@ func stepStories(t *testing.T) map[string]story {
 			storyRun(migration.RunSucceeded), storyRun(migration.RunFailed),
 		},
 		Cutover: &migrationpages.Cutover{Routing: o.Routing,
-			Charts: storyCharts("/m/"+mid+"/steps/cutover", 360, charts.Cutover()...),
+			Charts: &cockpit,
 			Moves: []migrationpages.Move{
 				{
 					StageMove: migration.StageMove{To: migration.StageLive, Ramp: 50},
