@@ -102,7 +102,7 @@ type Outage = workflows.Outage
 type seriesParams struct {
 	// Names of series, separated by commas; absent: all.
 	Name string `query:"name"`
-	// Begin: a time in RFC 3339, or how long before until: 1h, 6h, 24h, 7d or 30d.
+	// Begin: a time in RFC 3339, or how long before until: 15m, 1h, 6h, 24h, 7d or 30d.
 	Since string `query:"since" default:"1h"`
 	// End: a time in RFC 3339; absent: now.
 	Until string `query:"until"`

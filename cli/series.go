@@ -9,7 +9,7 @@ import (
 
 type seriesCmd struct {
 	Names []string `arg:"" optional:"" name:"name" help:"Names of series. Default: all."`
-	Since string   `help:"A time in RFC 3339, or how long ago: 1h, 6h, 24h, 7d or 30d." default:"1h"`
+	Since string   `help:"RFC 3339, or how long ago: 15m, 1h, 6h, 24h, 7d, 30d." default:"1h"`
 	remote
 }
 

@@ -45,7 +45,7 @@ func seriesQuery(c *fiber.Ctx) (q workflows.SeriesQuery, err error) {
 				"until is %.40q: it must be a time such as 2026-12-01T09:30:00Z", until)
 		}
 	}
-	since := c.Query("since", charts.Ranges[0].Name)
+	since := c.Query("since", "1h")
 	if r, ok := charts.FindRange(since); ok {
 		q.Since = q.Until.Add(-r.Span)
 		return q, nil

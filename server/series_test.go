@@ -14,7 +14,7 @@ func TestASeriesSaysWhatOfAQueryCannotBe(t *testing.T) {
 	b := st.browser(t, "grace", viewerPass)
 	for query, want := range map[string]string{
 		"name=depth_source,weather":  `there is no series "weather": the series are depth_source`,
-		"since=yesterday":            `since is "yesterday": it must be 1h, 6h, 24h, 7d, 30d, or a time`,
+		"since=yesterday":            `since is "yesterday": it must be 15m, 1h, 6h,`,
 		"since=2020-01-01T00:00:00Z": "measurements are kept for 30 days",
 		"until=noon":                 `until is "noon": it must be a time such as`,
 		"until=2099-01-01T00:00:00Z": "in the future: leave it out for now",
@@ -28,7 +28,7 @@ func TestASeriesSaysWhatOfAQueryCannotBe(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", query, r.status, r.text, want)
 		}
 	}
-	b.get("/m/"+mid+"/queues?range=2w").wants(t, 400, "it must be 1h, 6h, 24h, 7d, 30d")
+	b.get("/m/"+mid+"/queues?range=2w").wants(t, 400, "it must be 15m, 1h, 6h, 24h, 7d, 30d")
 	_, err := st.as(t, "grace", viewerPass).Series(t.Context(), "elsewhere", "1h", 0)
 	if migration.KindOf(err) != migration.NotFound {
 		t.Errorf("of a migration that there is not: %v", err)
@@ -39,7 +39,9 @@ func TestOneAnswerHoldsAtMostSoManyStepsOfAnyRange(t *testing.T) {
 	t.Parallel()
 	st := serve(t)
 	client := st.as(t, "grace", viewerPass)
-	for since, most := range map[string]int{"1h": 600, "6h": 600, "24h": 600, "7d": 600, "30d": 100} {
+	for since, most := range map[string]int{
+		"15m": 600, "1h": 600, "6h": 600, "24h": 600, "7d": 600, "30d": 100,
+	} {
 		v, err := client.Series(t.Context(), mid, since, most, "depth_source", "ramp_observed")
 		if err != nil {
 			t.Fatal(err)

@@ -126,7 +126,7 @@ func (s *Server) cockpit(c *fiber.Ctx, o migration.Overview) (*charts.Group, err
 	if o.Routing.Stage == migration.StageOff {
 		return nil, nil //nolint:nilnil // there is nothing to see yet
 	}
-	g, err := s.chartsOf(c, o.Migration.ID, "1h", workflows.SeriesPoints, charts.Cutover()...)
+	g, err := s.chartsOf(c, o.Migration.ID, "15m", workflows.SeriesPoints, charts.Cutover()...)
 	g.Compact = true
 	return &g, err
 }

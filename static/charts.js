@@ -27,6 +27,7 @@
   }
   function words(v, unit) {
     if (unit === "s") return duration(v);
+    if (unit === "ms" && v === 0) return "under 1 ms";
     if (unit === "jobs" || unit === "") return decimal(v);
     return decimal(v) + (unit.startsWith("/") ? "" : "\u00a0") + unit;
   }
@@ -109,7 +110,7 @@
         },
         axes: [
           { ...axis, size: 26, gap: 8, space: long ? 90 : 56, values: (_, ticks) => ticks.map((t) => (long ? day(t) : clock(t))) },
-          { ...axis, size: 64, gap: 6, space: 30, incrs: this.settings.whole ? whole : undefined, values: (_, ticks) => ticks.map((t) => words(t, unit)) },
+          { ...axis, size: 64, gap: 6, space: 30, incrs: this.settings.whole ? whole : undefined, values: (_, ticks) => ticks.map((t) => (t ? words(t, unit) : "0")) },
         ],
         series,
         bands,
@@ -127,19 +128,21 @@
       if (u.cursor.idx == null) this.latest();
     }
 
-    // marks shades runs and alerts, behind the lines.
+    // marks draws runs and alerts as strips above the lines, with a faint line where each begins.
     marks(u) {
       const { ctx } = u;
       const { left, top: y, width, height } = u.bbox;
+      const px = devicePixelRatio;
       for (const m of this.group.marks) {
-        const c = colour(m.kind === "run" ? "run" : "alert");
         const at = (t) => Math.min(Math.max(u.valToPos(t / second, "x", true), left), left + width);
         const from = at(m.from), until = at(m.until || Date.now());
         if (until <= left || from >= left + width) continue;
-        ctx.fillStyle = faint(c);
-        ctx.fillRect(from, y, Math.max(until - from, 2), height);
-        ctx.fillStyle = c;
-        ctx.fillRect(from, y, Math.max(1, devicePixelRatio), height);
+        const alert = m.kind !== "run";
+        ctx.fillStyle = colour(alert ? "alert" : "run");
+        ctx.fillRect(from, y - (alert ? 0 : 6) * px, Math.max(until - from, 2 * px), 5 * px);
+        ctx.globalAlpha = 0.3;
+        if (from > left) ctx.fillRect(from, y, px, height);
+        ctx.globalAlpha = 1;
       }
     }
 

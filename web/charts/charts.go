@@ -26,6 +26,7 @@ type Range struct {
 
 // Ranges are those that are offered.
 var Ranges = []Range{
+	{"15m", "15 minutes", 15 * time.Minute},
 	{"1h", "1 hour", time.Hour},
 	{"6h", "6 hours", 6 * time.Hour},
 	{"24h", "24 hours", 24 * time.Hour},
@@ -276,6 +277,8 @@ func words(v float64, unit string) string {
 	switch {
 	case unit == "s":
 		return migration.Words(time.Duration(math.Round(v*1000)) * time.Millisecond)
+	case unit == "ms" && v == 0:
+		return "under 1 ms"
 	case unit == "jobs" || unit == "":
 		return decimal(v)
 	case strings.HasPrefix(unit, "/"):
@@ -419,4 +422,12 @@ func untilOf(m workflows.SeriesMark) string {
 		return "0"
 	}
 	return strconv.FormatInt(m.Until.UnixMilli(), 10)
+}
+
+// markTop is where on the picture a mark is: above the lines, alerts below runs.
+func markTop(m workflows.SeriesMark) string {
+	if m.Kind == "alert" {
+		return "2"
+	}
+	return "-6"
 }

@@ -17,7 +17,7 @@ func storyFlow() charts.Group { return storyCharts("/m/"+mid, 120, charts.Overvi
 // storyCharts is an hour in which the target takes over, with a while in which the source did
 // not answer.
 func storyCharts(page string, points int, all ...charts.Chart) charts.Group {
-	g := charts.Group{MigrationID: mid, Range: charts.Ranges[0], Points: points, Charts: all,
+	g := charts.Group{MigrationID: mid, Range: charts.Ranges[1], Points: points, Charts: all,
 		Now: storyTime, Page: page}
 	step := time.Hour / time.Duration(points)
 	g.View = workflows.SeriesView{Since: storyTime.Add(-time.Hour), Until: storyTime,
