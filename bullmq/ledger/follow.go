@@ -43,9 +43,7 @@ func readLane(
 	ends := []*redis.StringCmd{tx.LIndex(ctx, q.Key("wait"), 0),
 		tx.LIndex(ctx, q.Key("wait"), -1)}
 	entries := tx.XRangeN(ctx, q.Key("events"), after.String(), "+", n+1)
-	began := time.Now()
 	cmds, err := tx.Exec(ctx)
-	took := time.Since(began)
 	if err = refusal(cmds, err); err != nil && askInfo && errors.Is(err, server.Err()) {
 		return readLane(ctx, c, q, after, n, false)
 	}
@@ -58,7 +56,7 @@ func readLane(
 			return Reading{}, fmt.Errorf("%s: %w", q, redisconn.Explain(err))
 		}
 	}
-	r := Reading{At: now.Val().UnixMilli(), Took: took,
+	r := Reading{At: now.Val().UnixMilli(),
 		Server: redisconn.ParseInfo(server.Val())["run_id"]}
 	if r.Adds, err = id.Int64(); err != nil && !errors.Is(err, redis.Nil) {
 		return r, fmt.Errorf("%s: its id counter: %w", q, redisconn.Explain(err))
@@ -69,10 +67,10 @@ func readLane(
 			r.Listed += l.Val()
 		}
 	}
-	if strings.HasPrefix(ends[0].Val(), "0:") || strings.HasPrefix(ends[1].Val(), "0:") {
-		r.Jobs--
-	}
 	r.Waits = lists[0].Val() + lists[1].Val() + lists[4].Val()
+	if strings.HasPrefix(ends[0].Val(), "0:") || strings.HasPrefix(ends[1].Val(), "0:") {
+		r.Jobs, r.Waits = r.Jobs-1, r.Waits-1
+	}
 	if id := ends[1].Val(); lists[1].Val()+lists[4].Val() == 0 && !strings.HasPrefix(id, "0:") {
 		r.Next = id
 	}
@@ -160,11 +158,12 @@ func (st *Streams) Follow(
 	var looked int64
 	for {
 		for {
+			began := time.Now()
 			r, err := ReadLane(ctx, c, q, st.After(at), readPage)
 			if err != nil {
 				return err
 			}
-			r.ReadAt = now()
+			r.ReadAt, r.Took = now(), time.Since(began)
 			st.Read(at, r)
 			if r.End {
 				break

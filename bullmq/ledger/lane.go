@@ -203,7 +203,7 @@ type Reading struct {
 	// "" where that is not told by the waiting list alone.
 	Waits int64
 	Next  string
-	Took  time.Duration // the round trip of the transaction
+	Took  time.Duration // how long the reading took; set by who follows the lane
 }
 
 // foreign says why a reading is not of the history that was read so far; "" if it is, or
