@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // SeriesBucket is what was measured of a series in one step of time, or what it got since it
@@ -140,6 +142,30 @@ func (s *Store) SeriesAlerts(
 			a.ClosedAt = &closed
 		}
 		out[len(rows)-1-i] = a
+	}
+	return out, nil
+}
+
+// RunsBetween lists the runs that were carried out at any time between since and until, by their
+// beginning, without plans and actions; at most limit, the newest of them.
+func (s *Store) RunsBetween(
+	ctx context.Context, mid string, since, until time.Time, limit int,
+) ([]migration.Run, error) {
+	var rows []runRow
+	if err := s.db.WithContext(ctx).Raw("SELECT id, migration_id, step, params, state, "+
+		"rollback, 'null' AS plan, 'null' AS measure, created_at, started_at, finished_at "+
+		"FROM runs WHERE migration_id = ? AND started_at < ? AND "+
+		"(finished_at IS NULL OR finished_at >= ?) ORDER BY started_at DESC LIMIT ?", mid,
+		millis(until), millis(since), limit).Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	out := make([]migration.Run, len(rows))
+	for i, r := range rows {
+		run, err := r.value()
+		if err != nil {
+			return nil, err
+		}
+		out[len(rows)-1-i] = run
 	}
 	return out, nil
 }

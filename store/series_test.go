@@ -3,6 +3,8 @@ package store
 import (
 	"testing"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 func TestBucketsOfASeriesAddUpInAnyOrderAndOldOnesAreForgotten(t *testing.T) {
@@ -87,6 +89,35 @@ func TestAnAlertThatIsOverStaysOnTheTimeAxis(t *testing.T) {
 		ok(t, s.PruneSeriesAlerts(t.Context(), mid, noon.Add(2*time.Hour)))
 		if all = get(noon, noon.Add(2*time.Hour)); len(all) != 1 || !all[0].OpenedAt.Equal(again.OpenedAt) {
 			t.Fatalf("%+v", all)
+		}
+	})
+}
+
+func TestRunsOfATimeAreThoseThatWereCarriedOutInIt(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *Store) {
+		for _, id := range []string{"first", "second"} {
+			ok(t, s.CreateRun(t.Context(), run(id, migration.StepAudit, "ada")))
+			ok(t, s.MoveRun(t.Context(), id, []migration.RunState{migration.RunQueued},
+				migration.RunRunning, RunChange{}, noon))
+			ok(t, s.MoveRun(t.Context(), id, []migration.RunState{migration.RunRunning},
+				migration.RunSucceeded, RunChange{}, noon.Add(time.Minute)))
+		}
+		ok(t, s.CreateRun(t.Context(), run("queued", migration.StepAudit, "ada")))
+		for name, c := range map[string]struct {
+			since, until time.Time
+			want         int
+		}{
+			"both were under way":   {noon, noon.Add(time.Hour), 2},
+			"both ended before":     {noon.Add(2 * time.Minute), noon.Add(time.Hour), 0},
+			"both began afterwards": {noon.Add(-time.Hour), noon, 0},
+		} {
+			all, err := s.RunsBetween(t.Context(), mid, c.since, c.until, 10)
+			ok(t, err)
+			if len(all) != c.want || c.want > 0 && (all[0].StartedAt == nil ||
+				all[0].FinishedAt == nil || all[0].Step != migration.StepAudit) {
+				t.Errorf("%s: %+v", name, all)
+			}
 		}
 	})
 }

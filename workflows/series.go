@@ -203,15 +203,11 @@ func (c *Control) seriesMarks(
 	if err != nil {
 		return out, err
 	}
-	runs, err := c.store.Runs(ctx, mid, "", seriesMarks)
+	runs, err := c.store.RunsBetween(ctx, mid, since, until, seriesMarks)
 	if err != nil {
 		return out, err
 	}
 	for _, r := range runs {
-		if r.StartedAt == nil || !r.StartedAt.Before(until) ||
-			r.FinishedAt != nil && r.FinishedAt.Before(since) {
-			continue
-		}
 		title := r.Step
 		if s, ok := m.Plan.Step(r.Step); ok {
 			title = s.Title
@@ -222,7 +218,7 @@ func (c *Control) seriesMarks(
 		if r.Rollback != "" {
 			title = "Rollback: " + title
 		}
-		out = append(out, SeriesMark{"run", r.ID, title, r.StartedAt.UTC(), r.FinishedAt,
+		out = append(out, SeriesMark{"run", r.ID, title, *r.StartedAt, r.FinishedAt,
 			string(r.State)})
 	}
 	alerts, err := c.store.SeriesAlerts(ctx, mid, since, until, seriesMarks)
