@@ -31,6 +31,11 @@
     if (unit === "jobs" || unit === "") return decimal(v);
     return decimal(v) + (unit.startsWith("/") ? "" : "\u00a0") + unit;
   }
+  // short is for an axis, where there is little room.
+  function short(v, unit) {
+    if (v === 0) return "0";
+    return v >= 10000 && unit !== "s" ? thousands(v / 1000) + "k" + (unit === "jobs" ? "" : unit) : words(v, unit);
+  }
   const two = (n) => String(n).padStart(2, "0");
   const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   function clock(sec, fine) {
@@ -110,7 +115,7 @@
         },
         axes: [
           { ...axis, size: 26, gap: 8, space: long ? 90 : 56, values: (_, ticks) => ticks.map((t) => (long ? day(t) : clock(t))) },
-          { ...axis, size: 64, gap: 6, space: 30, incrs: this.settings.whole ? whole : undefined, values: (_, ticks) => ticks.map((t) => (t ? words(t, unit) : "0")) },
+          { ...axis, size: 64, gap: 6, space: 30, incrs: this.settings.whole ? whole : undefined, values: (_, ticks) => ticks.map((t) => short(t, unit)) },
         ],
         series,
         bands,

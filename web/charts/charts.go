@@ -287,6 +287,14 @@ func words(v float64, unit string) string {
 	return decimal(v) + "\u00a0" + unit
 }
 
+// short is words for an axis, where there is little room.
+func short(v float64, unit string) string {
+	if v < 10_000 || unit == "s" {
+		return words(v, unit)
+	}
+	return decimal(v/1000) + "k" + strings.TrimPrefix(unit, "jobs")
+}
+
 func decimal(v float64) string {
 	switch {
 	case v >= 100 || v == math.Trunc(v):
