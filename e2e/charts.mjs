@@ -58,7 +58,7 @@ try {
   await page.setViewportSize({ width: 700, height: 900 });
   await page.waitForFunction(() => document.querySelector("#chart-depth .uplot").offsetWidth <= document.querySelector("#plot-depth").clientWidth);
   await page.getByRole("link", { name: "24 hours" }).click();
-  await page.locator('.ranges a[aria-current="true"]', { hasText: "24 hours" }).waitFor();
+  await page.locator('.ranges a[aria-current="true"][aria-label="24 hours"]').waitFor();
   check(page.url().includes("range=24h"), "the range is not in the address");
   await page.locator("#chart-response .plot.drawn canvas").waitFor();
   await page.locator("#chart-depth summary").click();

@@ -41,7 +41,7 @@ var ofSides = []Definition{
 	{Name: Depth, Title: "Pending jobs", Unit: "jobs",
 		About: "Jobs of the routed queues that wait or run, without shadow copies and failed jobs"},
 	{Name: Oldest, Title: "Oldest waiting job", Unit: "s",
-		About: "How long the job next in line has waited; 0: no job waits"},
+		About: "Time since the job next in line was added; 0: no job waits"},
 	{Name: In, Title: "Jobs added", Unit: "/min",
 		About: "Added events of the routed queues, without shadow copies"},
 	{Name: Out, Title: "Jobs completed", Unit: "/min",

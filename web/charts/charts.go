@@ -20,18 +20,19 @@ import (
 // Range is a time that ends now.
 type Range struct {
 	Name  string // in addresses
+	Label string
 	Words string
 	Span  time.Duration
 }
 
 // Ranges are those that are offered.
 var Ranges = []Range{
-	{"15m", "15 minutes", 15 * time.Minute},
-	{"1h", "1 hour", time.Hour},
-	{"6h", "6 hours", 6 * time.Hour},
-	{"24h", "24 hours", 24 * time.Hour},
-	{"7d", "7 days", 7 * 24 * time.Hour},
-	{"30d", "30 days", 30 * 24 * time.Hour},
+	{"15m", "15 min", "15 minutes", 15 * time.Minute},
+	{"1h", "1 h", "1 hour", time.Hour},
+	{"6h", "6 h", "6 hours", 6 * time.Hour},
+	{"24h", "24 h", "24 hours", 24 * time.Hour},
+	{"7d", "7 d", "7 days", 7 * 24 * time.Hour},
+	{"30d", "30 d", "30 days", 30 * 24 * time.Hour},
 }
 
 // FindRange gives the range of a name.
