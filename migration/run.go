@@ -359,6 +359,7 @@ type Overview struct {
 	Observed Share     `json:"observed"`
 	Workers  []Worker  `json:"workers" nullable:"true"`
 	Phase    string    `json:"phase"` // in words, for people
+	Headline Headline  `json:"headline"`
 	At       time.Time `json:"at"`
 	// Alerts are checks of the audit that were ok once and are a problem now.
 	Alerts []Alert `json:"alerts,omitempty"`

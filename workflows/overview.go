@@ -49,11 +49,21 @@ func (c *Control) Workers(context.Context, string) ([]migration.Worker, error) {
 
 // fresh is the view after a look at what is there now: for what is decided by it.
 func (c *Control) fresh(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Fresh(ctx, mid)
+	v, err := c.env.Views.Fresh(ctx, mid)
+	if err == nil {
+		h := c.notifier.Headline(ctx, mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 func (c *Control) view(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Read(ctx, mid)
+	v, err := c.env.Views.Read(ctx, mid)
+	if err == nil {
+		h := c.Headline(mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 // known gives NotFound for a migration that there is not.
@@ -78,6 +88,7 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 		OpenRun:   v.Open,
 		Workers:   c.env.Workers.Workers(),
 		Phase:     v.Phase(),
+		Headline:  *v.Headline,
 		At:        v.At,
 	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok && v.Routing.HasSource() {
