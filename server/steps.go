@@ -75,6 +75,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	if step == migration.StepCutover {
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
+		v.WayBack = o.WayBack
 	}
 	for _, id := range v.Status.PlanStep.Needs {
 		if need, ok := o.Plan.Step(id); ok {

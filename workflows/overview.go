@@ -2,10 +2,12 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -86,6 +88,7 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 		Steps:     v.Steps(),
 		NextSteps: v.NextSteps(),
 		OpenRun:   v.Open,
+		WayBack:   wayBack(v),
 		Workers:   c.env.Workers.Workers(),
 		Phase:     v.Phase(),
 		Headline:  *v.Headline,
@@ -106,4 +109,21 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	s := ledger.Window(v.StageSince.UnixMilli(), 0, v.At, c.cfg.Migration.OrderDeadline)
 	o.Observed = migration.Share{Target: s.OnTarget, Orders: s.Orders}
 	return o, nil
+}
+
+// wayBack is the next move back and what its rehearsal has shown; nil where there is none.
+func wayBack(v progress.View) *migration.WayBack {
+	move, ok := v.WayBack()
+	if !ok {
+		return nil
+	}
+	f := v.Finding(evidence.Rollback)
+	back := &migration.WayBack{Move: move, Rehearsal: f.Verdict}
+	if e := f.Evidence; e != nil {
+		var facts evidence.RollbackFacts
+		if json.Unmarshal(e.Facts, &facts) == nil {
+			back.RehearsedAt, back.TookMS = &e.ObservedAt, facts.RollbackMS
+		}
+	}
+	return back
 }
