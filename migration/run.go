@@ -356,14 +356,29 @@ type Overview struct {
 	// OrdersError says why there are no figures of orders; then Orders is zero and means nothing.
 	OrdersError string `json:"orders_error,omitempty"`
 	// Observed is how orders were really split since the stage was last changed.
-	Observed Share     `json:"observed"`
+	Observed Share `json:"observed"`
+	// WayBack is the move that leads back now; nil: there is none.
+	WayBack  *WayBack  `json:"way_back"`
 	Workers  []Worker  `json:"workers" nullable:"true"`
 	Phase    string    `json:"phase"` // in words, for people
+	Headline Headline  `json:"headline"`
 	At       time.Time `json:"at"`
 	// Alerts are checks of the audit that were ok once and are a problem now.
 	Alerts []Alert `json:"alerts,omitempty"`
 	// AuditProblems counts the problems of the last look by severity; nil before an audit.
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
+}
+
+// WayBack is the next move towards the source, and what a rehearsal has shown of it.
+type WayBack struct {
+	Move StageMove `json:"move"`
+	// Rehearsal is the verdict on the newest rehearsal: it ages, and is void once something else
+	// is there.
+	Rehearsal Verdict `json:"rehearsal" enum:"met,unmet,stale,unknown"`
+	// RehearsedAt is when it was made; nil: never.
+	RehearsedAt *time.Time `json:"rehearsed_at"`
+	// TookMS is how long it took every live worker to switch back then; 0: not measured.
+	TookMS int64 `json:"took_ms"`
 }
 
 // LedgerFacts is what the whole journal of the ingestion app says of its orders.

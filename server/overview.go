@@ -13,12 +13,14 @@ import (
 	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/web/queuepages"
+	"github.com/switchyard-dev/switchyard/web/ui"
 )
 
 func (s *Server) overviewRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/", site.Session, s.home),
 		site.Get("/m/:mid", site.Session, s.overview),
+		site.Get("/m/:mid/headline", site.Session, s.headline),
 		site.Get("/m/:mid/plan", site.Session, s.plan),
 		site.Get("/api/v1/migrations", site.Session, s.apiMigrations),
 		site.Get(apiMigration, site.Session, s.apiOverview),
@@ -62,6 +64,18 @@ func (s *Server) overview(c *fiber.Ctx) error {
 	return s.Page(c, at, templ.Join(
 		queuepages.LedgerAlert(o.Migration.ID, l),
 		migrationpages.Overview(o, flow, time.Now(), site.IdentityOf(c).Who())))
+}
+
+// headline is the bar on top of pages that do not fetch themselves again.
+func (s *Server) headline(c *fiber.Ctx) error {
+	m, err := s.Migration(c)
+	if err != nil {
+		return err
+	}
+	h := s.Control.Headline(m.ID)
+	return site.Send(c, ui.HeadlineBar(ui.Frame{
+		MigrationID: m.ID, Headline: &h, Now: time.Now(), Stream: "/events",
+	}))
 }
 
 func (s *Server) plan(c *fiber.Ctx) error {

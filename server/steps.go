@@ -80,6 +80,7 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 		if v.Cutover.Charts, err = s.cockpit(c, o); err != nil {
 			return err
 		}
+		v.WayBack = o.WayBack
 	}
 	for _, id := range v.Status.PlanStep.Needs {
 		if need, ok := o.Plan.Step(id); ok {

@@ -2,10 +2,12 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -49,11 +51,21 @@ func (c *Control) Workers(context.Context, string) ([]migration.Worker, error) {
 
 // fresh is the view after a look at what is there now: for what is decided by it.
 func (c *Control) fresh(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Fresh(ctx, mid)
+	v, err := c.env.Views.Fresh(ctx, mid)
+	if err == nil {
+		h := c.notifier.Headline(ctx, mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 func (c *Control) view(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Read(ctx, mid)
+	v, err := c.env.Views.Read(ctx, mid)
+	if err == nil {
+		h := c.Headline(mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 // known gives NotFound for a migration that there is not.
@@ -76,8 +88,10 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 		Steps:     v.Steps(),
 		NextSteps: v.NextSteps(),
 		OpenRun:   v.Open,
+		WayBack:   wayBack(v),
 		Workers:   c.env.Workers.Workers(),
 		Phase:     v.Phase(),
+		Headline:  *v.Headline,
 		At:        v.At,
 	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok && v.Routing.HasSource() {
@@ -95,4 +109,21 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	s := ledger.Window(v.StageSince.UnixMilli(), 0, v.At, c.cfg.Migration.OrderDeadline)
 	o.Observed = migration.Share{Target: s.OnTarget, Orders: s.Orders}
 	return o, nil
+}
+
+// wayBack is the next move back and what its rehearsal has shown; nil where there is none.
+func wayBack(v progress.View) *migration.WayBack {
+	move, ok := v.WayBack()
+	if !ok {
+		return nil
+	}
+	f := v.Finding(evidence.Rollback)
+	back := &migration.WayBack{Move: move, Rehearsal: f.Verdict}
+	if e := f.Evidence; e != nil {
+		var facts evidence.RollbackFacts
+		if json.Unmarshal(e.Facts, &facts) == nil {
+			back.RehearsedAt, back.TookMS = &e.ObservedAt, facts.RollbackMS
+		}
+	}
+	return back
 }

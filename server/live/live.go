@@ -35,7 +35,10 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|setup|run:[0-9A-Za-z-]{1,64})$`)
+	`^(overview|flags|queues|notifications|setup|headline|run:[0-9A-Za-z-]{1,64})$`)
+
+// Headline is the topic that every page shows: a change of it is told to all.
+const Headline = "headline"
 
 // Hub tells open streams that a topic changed. Publishing never blocks and never queues: a
 // stream is either up to date or behind.
@@ -70,7 +73,7 @@ func (h *Hub) Publish(topic string) {
 	h.last[topic] = h.seq
 	for sub := range h.subs {
 		for _, t := range sub.topics {
-			if t == topic {
+			if t == topic || topic == Headline {
 				sub.wake()
 			}
 		}
@@ -98,7 +101,7 @@ func (h *Hub) subscribe(topics []string, since string) (*subscriber, func()) {
 	seen, err := strconv.ParseUint(seq, 10, 64)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	behind := epoch != h.epoch || err != nil
+	behind := epoch != h.epoch || err != nil || h.last[Headline] > seen
 	for _, t := range topics {
 		behind = behind || h.last[t] > seen
 	}

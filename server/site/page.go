@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/live"
 	"github.com/switchyard-dev/switchyard/static"
 	"github.com/switchyard-dev/switchyard/web/ui"
 )
@@ -47,10 +48,17 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		Who: IdentityOf(c).Who(), Theme: theme(c), Version: s.Version, Now: time.Now(),
 		Notice: p.Notice,
 	}
-	if len(p.Topics) > 0 {
-		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark()}}
-		f.Stream = "/events?" + q.Encode()
+	if p.Migration.ID != "" {
+		h := s.Control.Headline(p.Migration.ID)
+		f.Headline = &h
 	}
+	f.Updates = len(p.Topics) > 0
+	topics := p.Topics
+	if !f.Updates {
+		topics = []string{live.Headline}
+	}
+	q := url.Values{"topic": topics, "since": {s.Live.Mark()}}
+	f.Stream = "/events?" + q.Encode()
 	if isFragment(c) {
 		return Send(c, ui.Main(f, content))
 	}

@@ -515,7 +515,7 @@ func RunPage(v Run) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Gates(v.Run.Plan.Gates).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Verdict(v.MigrationID, v.Run.Plan.Gates).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -13,6 +13,7 @@ import (
 
 // Step is the page of one step.
 type Step struct {
+	WayBack     *migration.WayBack // of the step cutover; nil: there is none
 	MigrationID string
 	Status      migration.StepStatus
 	Params      migration.Params

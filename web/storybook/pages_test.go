@@ -135,7 +135,7 @@ func TestStartIsDisabledWithTheReason(t *testing.T) {
 	}
 	gate := blocked.Find(`[data-gate="criterion:circuit-breaker"]`)
 	if has(gate, "data-ok") ||
-		!strings.Contains(gate.Text(), "run the step Circuit-breaker drill") {
+		!strings.Contains(gate.Text(), "Run the step Circuit-breaker drill") {
 		t.Errorf("gate says %q", text(gate))
 	}
 	if page(t, "step").Find("#start:not([disabled])").Length() != 1 {

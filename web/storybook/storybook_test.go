@@ -39,6 +39,9 @@ const mid = "order-pipeline"
 func frame(title, section, path string, who ui.Who) ui.Frame {
 	return ui.Frame{
 		Title: title, Section: section, Path: path, Stream: "/events?topic=overview",
+		Updates: true, Headline: &migration.Headline{
+			Level: migration.Calm, Title: "No incident", At: storyTime,
+		},
 		MigrationID: mid, MigrationName: "Order pipeline", Who: who,
 		Version: "1.0.0", Now: storyTime,
 	}

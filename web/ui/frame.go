@@ -21,7 +21,9 @@ type Frame struct {
 	Title         string
 	Section       string // entry of the navigation that is current
 	Path          string // of this page with its query: where its fragment is fetched again
-	Stream        string // address of the event stream; empty: the page is not live
+	Stream        string // address of the event stream; empty: nothing on the page is live
+	Updates       bool   // the main part fetches itself again; else only the headline does
+	Headline      *migration.Headline
 	MigrationID   string
 	MigrationName string
 	Who           Who

@@ -209,7 +209,11 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 			found.judged,
 			s.judged...)
 	}
-	return errors.Join(append(errs, n.compare(ctx, mig, found, true))...)
+	err := errors.Join(append(errs, n.compare(ctx, mig, found, true))...)
+	if err != nil { // then not everything was looked at, and the headline says so
+		return err
+	}
+	return n.Store.SetSetting(ctx, observedSetting+mig.ID, n.Now())
 }
 
 // compare has told what begins and what is over. whole: found is all that is looked at, so that

@@ -116,3 +116,35 @@ func about(f migration.Finding) migration.Coverage {
 		Members: []migration.Member{{Key: "check:" + f.Check, Name: f.Title, Verdict: f.Verdict,
 			Why: f.Measured}}}
 }
+
+// GateCalm names the gate that no order is at risk before something disruptive is begun.
+const GateCalm = "calm"
+
+// disruptive are the steps that stop servers, reject orders or move them. The others are safe in
+// an incident, and some are its remedy. A move back is never held up.
+var disruptive = map[string]bool{
+	migration.StepSentinelMove: true, migration.StepSentinelTest: true,
+	migration.StepBreakerDrill: true, migration.StepWebhookRetry: true,
+	migration.StepMoveQueues: true, migration.StepCutover: true,
+	migration.StepDecommission: true,
+}
+
+// calm reports whether nothing is known to endanger orders now.
+func (v View) calm() bool { return v.Headline == nil || len(v.Headline.AtRisk) == 0 }
+
+// calmGate is the gate that no order is known to be at risk. What is not known does not fail it:
+// what a step must know of orders is a gate of its own.
+func (v View) calmGate() migration.Gate {
+	h := v.Headline
+	c := migration.Claim{ID: GateCalm, Title: "No order is at risk", Limit: "none known",
+		Measured: "none known",
+		Next:     "deal with this first: " + h.First,
+		Asked:    migration.Coverage{Found: "alerts, outage clock and order ledger"}}
+	if len(h.Unknown) > 0 {
+		c.Measured += "; not asked: " + strings.Join(h.Unknown, "; ")
+	}
+	if !v.calm() {
+		c.Measured = strings.Join(h.AtRisk, "; ")
+	}
+	return c.About("incident", "incident", v.calm(), nil)
+}
