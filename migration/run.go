@@ -262,6 +262,8 @@ type Run struct {
 	// Approvals are the answers given before single actions, in order.
 	Approvals []Consent   `json:"approvals,omitempty"`
 	Actions   []RunAction `json:"actions,omitempty"`
+	// Result is what it came to, once it is over and where one run is asked for.
+	Result *RunResult `json:"result,omitempty"`
 }
 
 // ActionState is where one action of a run stands.
@@ -284,6 +286,26 @@ type RunAction struct {
 	Output     json.RawMessage `json:"output,omitempty"`
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+}
+
+// OutputOf reads what an action of a run gave; false: nothing, or of another form.
+func OutputOf[T any](r Run, action string) (v T, ok bool) {
+	for _, a := range r.Actions {
+		if a.ID == action && len(a.Output) > 0 && string(a.Output) != "null" {
+			return v, json.Unmarshal(a.Output, &v) == nil
+		}
+	}
+	return v, false
+}
+
+// Took is how long an action took, in milliseconds; not observed while it is not over.
+func (r Run) Took(action string) Figure {
+	for _, a := range r.Actions {
+		if a.ID == action && a.StartedAt != nil && a.FinishedAt != nil {
+			return Measured(a.FinishedAt.Sub(*a.StartedAt).Milliseconds())
+		}
+	}
+	return Figure{}
 }
 
 // LogLine is one line of a run's log.

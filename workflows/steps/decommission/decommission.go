@@ -72,6 +72,7 @@ func (s Parts) Step() engine.Step {
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action { return s.actions() },
+		Result:  result,
 	}
 }
 
