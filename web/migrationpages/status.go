@@ -24,7 +24,7 @@ func runStatus(r migration.Run) ui.Status {
 	case migration.RunUndoing:
 		return ui.Warn("Undoing").As("undo-2")
 	case migration.RunSucceeded:
-		return ui.OK("Done")
+		return doneStatus(r.Result)
 	case migration.RunFailed:
 		return ui.Bad("Failed")
 	case migration.RunCancelled:
