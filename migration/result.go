@@ -80,6 +80,20 @@ func (r *RunResult) Within(label string, f Figure, limit int64, unit func(int64)
 	r.Compare(label, "within "+unit(limit), f.Text(unit), kept)
 }
 
+// Lacks says in a few words what keeps a run that succeeded from being done: empty only where it
+// did all that it was to do, and everything that was promised was seen to be kept.
+func (r *RunResult) Lacks() string {
+	switch worst := r.Worst(); {
+	case r.Short != "":
+		return r.Short
+	case worst == Unmet:
+		return "not as promised"
+	case worst == Unknown:
+		return "not all observed"
+	}
+	return ""
+}
+
 // Worst is the worst verdict of the figures and lists: unmet before unknown before met.
 func (r *RunResult) Worst() Verdict {
 	worst := Met

@@ -334,6 +334,15 @@ type StepStatus struct {
 	Why      string     `json:"why,omitempty"` // why blocked, or what failed
 	LastRun  *Run       `json:"last_run,omitempty"`
 	Due      *time.Time `json:"due,omitempty"`
+	// Blocking counts the preconditions of a step that may be started of which it is known,
+	// without planning it, that they do not hold.
+	Blocking int `json:"blocking,omitempty"`
+	// Short is what keeps a step that is done from being well, as a result says it; AsOf is
+	// when that was seen, where it can change by itself.
+	Short string     `json:"short,omitempty"`
+	AsOf  *time.Time `json:"as_of,omitempty"`
+	// DoneAt is when a step that is done was last done.
+	DoneAt *time.Time `json:"done_at,omitempty"`
 }
 
 // StepState is a step's place on the way.
@@ -382,8 +391,10 @@ type Overview struct {
 	Workers  []Worker  `json:"workers" nullable:"true"`
 	Phase    string    `json:"phase"` // in words, for people
 	At       time.Time `json:"at"`
-	// Alerts are checks of the audit that were ok once and are a problem now.
+	// Alerts are checks of the audit that were ok once and were a problem at AuditAt.
 	Alerts []Alert `json:"alerts,omitempty"`
+	// AuditAt is when the audit last looked, by itself or in a run; zero before it did.
+	AuditAt time.Time `json:"audit_at,omitzero"`
 	// AuditProblems counts the problems of the last look by severity; nil before an audit.
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }

@@ -34,15 +34,8 @@ func rowStatus(v migration.Verdict) ui.Status {
 // doneStatus shows a run that succeeded: green only where it did all that it was to do, and
 // everything that was promised was seen to be kept.
 func doneStatus(r *migration.RunResult) ui.Status {
-	switch {
-	case r == nil:
-		return ui.OK("Done")
-	case r.Short != "":
-		return ui.Warn("Done, " + r.Short)
-	case r.Worst() == migration.Unmet:
-		return ui.Warn("Done, not as promised")
-	case r.Worst() == migration.Unknown:
-		return ui.Warn("Done, not all observed")
+	if r != nil && r.Lacks() != "" {
+		return ui.Warn("Done, " + r.Lacks())
 	}
 	return ui.OK("Done")
 }

@@ -377,33 +377,9 @@ func (s Parts) forwardGates(
 			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
 	}
 	gates = append(gates, s.Vitals.Gates(ctx, v)...)
-	gates = append(gates, evidenceGates(v, m.To)...)
+	gates = append(gates, v.EvidenceGates(m.To)...)
 	if m.To == migration.StageShadow {
 		gates = append(gates, s.parityGate(v))
-	}
-	return gates
-}
-
-// evidenceGates are the plan's criteria that ask for a check which must hold before a stage,
-// whatever the plan calls them, and the checks without which no plan may enter it.
-func evidenceGates(v progress.View, to migration.Stage) []migration.Gate {
-	var gates []migration.Gate
-	asked := map[string]bool{}
-	for _, item := range v.Checklist {
-		needed := false
-		for _, r := range item.Criterion.Requires {
-			check, _ := evidence.Of(r.Check)
-			needed = needed || check.Precedes(to)
-			asked[r.Check] = true
-		}
-		if needed {
-			gates = append(gates, v.CriterionGate(item))
-		}
-	}
-	for _, check := range evidence.All() {
-		if check.Always && check.Precedes(to) && !asked[check.ID] {
-			gates = append(gates, v.CheckGate(check.ID))
-		}
 	}
 	return gates
 }
