@@ -48,6 +48,7 @@ type Control struct {
 	done      chan struct{}
 	changed   atomic.Pointer[func(topic string)]
 	setup     setup
+	results   sync.Map // id of a run that succeeded to its migration.RunResult, by cameTo
 }
 
 // Catalogue makes the steps, by id, from what they are given.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
@@ -34,6 +35,62 @@ func (c *Control) RunResult(
 	}
 	run.Result = &out
 	return run, back, nil
+}
+
+// lacks tells the steps that are done what keeps them from being well.
+func (c *Control) lacks(
+	ctx context.Context, v progress.View, steps []migration.StepStatus,
+) error {
+	for i, s := range steps {
+		last := v.LatestRun(s.PlanStep.ID)
+		if s.State != migration.StepDone || last == nil {
+			continue
+		}
+		known, ok := c.results.Load(last.ID)
+		if !ok {
+			run, err := c.store.Run(ctx, last.ID)
+			if err != nil {
+				return err
+			}
+			known = c.cameTo(run)
+			c.results.Store(last.ID, known)
+		}
+		result, _ := known.(migration.RunResult)
+		steps[i].Short = result.Lacks()
+		if e, seen := v.Latest[evidence.Audit]; seen && s.PlanStep.ID == migration.StepAudit {
+			facts, _ := environment.AuditFactsOf(v.Latest)
+			steps[i].Short, steps[i].AsOf = grave(result, facts), &e.ObservedAt
+		}
+	}
+	return nil
+}
+
+// grave counts the critical findings, or else the high ones, of an audit as of the last look: what
+// was looked at again since counts as it was then.
+func grave(result migration.RunResult, now evidence.AuditFacts) string {
+	count := map[string]int{}
+	again := map[[2]string]bool{}
+	for _, n := range now.Nodes {
+		for _, f := range n.Findings {
+			again[[2]string{f.Title, n.Node}] = true
+			if f.State == "problem" {
+				count[f.Severity]++
+			}
+		}
+	}
+	for _, l := range result.Lists {
+		for _, r := range l.Rows {
+			if !again[[2]string{r.Cells[0], r.Cells[1]}] {
+				count[r.Cells[2]]++
+			}
+		}
+	}
+	for _, severity := range []string{"critical", "high"} {
+		if n := count[severity]; n > 0 {
+			return migration.Count(n, severity+" finding")
+		}
+	}
+	return ""
 }
 
 // cameTo is what a run's own outputs say.
