@@ -194,8 +194,7 @@ var imports = map[string][]string{
 		"workflows/evidence", "workflows/progress",
 	},
 	"workflows/steps/sentinelmove": {
-		"bullmq",
-		"redisconn", "sentinel", "workflows/engine", "workflows/environment",
+		"bullmq", "redisconn", "sentinel", "workflows/engine", "workflows/environment",
 		"workflows/progress",
 	},
 	"workflows/steps/sentineltest": {

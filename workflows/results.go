@@ -109,6 +109,9 @@ func (c *Control) cameTo(run migration.Run) migration.RunResult {
 			return migration.RunResult{Said: fmt.Sprintf("Run %s is rolled back: %s undone.",
 				run.Rollback, migration.Count(len(run.Actions), "action"))}
 		}
+		if out.Said == "" {
+			out.Said = "Every action is done."
+		}
 	}
 	return out
 }
@@ -210,7 +213,7 @@ func (c *Control) undo(
 	case run.Plan.Irreversible:
 		return no("This step cannot be undone.")
 	case leavesNothing(run.Step):
-		return no("Nothing to roll back: every fault ended with the run.")
+		return no("Nothing to roll back: the test left nothing behind.")
 	case readsOnly(run.Plan):
 		return no("Nothing to roll back: this step only reads.")
 	}

@@ -41,7 +41,7 @@ func results() map[string]migration.RunResult {
 				figure("Unplanned: first BullMQ add", "within 30 s", "at least 30 s", unmet),
 				figure("Unplanned: jobs accepted meanwhile", "each runs", "210, 0 never ran, 1 ran again", met),
 			},
-			Undo: migration.ResultUndo{How: "Nothing to roll back: every fault ended with the run."}},
+			Undo: migration.ResultUndo{How: "Nothing to roll back: the test left nothing behind."}},
 		"webhook-retry": {Said: "3 orders were rejected with 503, 2 redelivered, 2 applied once.",
 			Figures: []migration.ResultFigure{
 				figure("Redelivered by the provider", "all 3", "2", unmet),
@@ -55,7 +55,7 @@ func results() map[string]migration.RunResult {
 					row(met, "evt_1P9a7d", "Stripe", "14:05:02 UTC", "1.9 s", "4.1 s", "1 time"),
 					row(unmet, "5510930124", "Shopify", "14:05:03 UTC", "not observed", "not observed", "0 times"),
 				}}},
-			Undo: migration.ResultUndo{How: "Nothing to roll back: every fault ended with the run."}},
+			Undo: migration.ResultUndo{How: "Nothing to roll back: the test left nothing behind."}},
 		"breaker-drill": {Said: "19 of 20 faults passed on 2 queues.",
 			Figures: []migration.ResultFigure{
 				figure("Faults on a disposable Redis", "all 14", "13", unmet),
@@ -66,7 +66,7 @@ func results() map[string]migration.RunResult {
 				Columns: []string{"Queue", "Disposable Redis", "Source"},
 				Rows: []migration.ResultRow{row(met, "orders", "7 of 7", "3 of 3"),
 					row(unmet, "refunds", "6 of 7", "3 of 3")}}},
-			Undo: migration.ResultUndo{How: "Nothing to roll back: every fault ended with the run."}},
+			Undo: migration.ResultUndo{How: "Nothing to roll back: the test left nothing behind."}},
 		"provision": {Said: "The managed Redis orders (d1f0) is in use as target.",
 			Figures: []migration.ResultFigure{
 				figure("Plan", "Fixed 1 GB", "fixed_1gb, by the service", met),
@@ -146,5 +146,7 @@ func movedBack() migration.Run {
 	r.Said = "The queue went from live at 50 % to live at 25 %."
 	r.Undo = migration.ResultUndo{How: "This run moved back. To go forward again, move to live at " +
 		"50 %: a move of its own, with its preconditions and approval.", Forward: &forward}
-	return finished(migration.StepCutover, r)
+	run := finished(migration.StepCutover, r)
+	run.Params.Ramp = 25
+	return run
 }

@@ -2,6 +2,7 @@ package storybook
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,9 @@ func runStories(t *testing.T) map[string]story {
 			back := storyPlan()
 			back.Summary, back.Gates = "Move the queue from live at 50 % to live at 25 %.", nil
 			v.RollbackPlan = &back
+		}
+		if r.Result != nil && r.Step != migration.StepCutover {
+			v.StepTitle = ui.Title(strings.ReplaceAll(r.Step, "-", " "))
 		}
 		if r.Step == "decommission" {
 			v.StepTitle = "Decommission the old Redis"

@@ -172,6 +172,14 @@ var drillRows = []row{
 		says: "status 503 after 6000 ms",
 	},
 	{
+		rule: "nobody saw it accept again",
+		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
+			"limit_ms":5000,"recovered_ms":null}]}`,
+		want: migration.Unmet,
+		says: "no job accepted after",
+	},
+	{
 		rule: "never again",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
