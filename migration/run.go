@@ -298,16 +298,6 @@ func OutputOf[T any](r Run, action string) (v T, ok bool) {
 	return v, false
 }
 
-// Took is how long an action took, in milliseconds; not observed while it is not over.
-func (r Run) Took(action string) Figure {
-	for _, a := range r.Actions {
-		if a.ID == action && a.StartedAt != nil && a.FinishedAt != nil {
-			return Measured(a.FinishedAt.Sub(*a.StartedAt).Milliseconds())
-		}
-	}
-	return Figure{}
-}
-
 // LogLine is one line of a run's log.
 type LogLine struct {
 	Seq     int64     `json:"seq"`

@@ -134,6 +134,10 @@ func runStories(t *testing.T) map[string]story {
 		r.Step, r.Actions = "sentinel-test", slices.Clone(r.Actions)
 		for i, f := range facts {
 			r.Actions[i].Output = rawFacts(t, f)
+			if !f.FirstAddMS.Within(evidence.FailoverLimitMS) {
+				came := results()["sentinel-test"]
+				r.Result = &came
+			}
 		}
 		return r
 	}
