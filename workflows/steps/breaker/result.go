@@ -18,35 +18,7 @@ func result(run migration.Run) migration.RunResult {
 		}
 		f.Bench, _ = migration.OutputOf[[]evidence.BenchCase](run, Bench)
 	}
-	type row struct{ passed, tried, onSource, triedThere int }
-	rows := map[string]*row{}
-	of := func(queue string) *row {
-		if rows[queue] == nil {
-			rows[queue] = &row{}
-		}
-		return rows[queue]
-	}
-	var all row
-	var slowest int64
-	for _, c := range f.Bench {
-		good, _ := c.OK()
-		r := of(c.Queue)
-		r.tried, all.tried = r.tried+1, all.tried+1
-		if good {
-			r.passed, all.passed = r.passed+1, all.passed+1
-		}
-		if !c.Hung {
-			slowest = max(slowest, c.MS)
-		}
-	}
-	for _, c := range f.Cases {
-		r := of(c.Queue)
-		r.triedThere, all.triedThere = r.triedThere+1, all.triedThere+1
-		if c.Status == 503 && c.MS <= c.LimitMS {
-			r.onSource, all.onSource = r.onSource+1, all.onSource+1
-		}
-		slowest = max(slowest, c.MS)
-	}
+	rows, all, slowest := tally(f)
 	out := migration.RunResult{Said: fmt.Sprintf("%d of %s passed on %s.",
 		all.passed+all.onSource, migration.Count(all.tried+all.triedThere, "fault"),
 		migration.Count(len(rows), "queue"))}
@@ -56,8 +28,8 @@ func result(run migration.Run) migration.RunResult {
 	passed("Faults on a disposable Redis", all.passed, all.tried)
 	passed("Faults on the source", all.onSource, all.triedThere)
 	out.Tell("Slowest response", "%s", migration.Millis(slowest))
-	out.Compare("Accepting again afterwards", "yes", map[bool]string{true: "yes", false: "no"}[f.Recovered],
-		migration.Truth(f.Recovered))
+	again := map[bool]string{true: "yes", false: "no"}[f.Recovered]
+	out.Compare("Accepting again afterwards", "yes", again, migration.Truth(f.Recovered))
 	l := migration.ResultList{Title: "Queues and faults",
 		Columns: []string{"Queue", "Disposable Redis", "Source"}}
 	for _, queue := range sortedKeys(rows) {
@@ -73,6 +45,40 @@ func result(run migration.Run) migration.RunResult {
 	}
 	out.Lists = []migration.ResultList{l}
 	return out
+}
+
+// row counts the faults that were tried on a queue, and those that passed.
+type row struct{ passed, tried, onSource, triedThere int }
+
+// tally counts by queue and in all, and gives the slowest response that came.
+func tally(f evidence.DrillFacts) (rows map[string]*row, all row, slowestMS int64) {
+	rows = map[string]*row{}
+	of := func(queue string) *row {
+		if rows[queue] == nil {
+			rows[queue] = &row{}
+		}
+		return rows[queue]
+	}
+	for _, c := range f.Bench {
+		good, _ := c.OK()
+		r := of(c.Queue)
+		r.tried, all.tried = r.tried+1, all.tried+1
+		if good {
+			r.passed, all.passed = r.passed+1, all.passed+1
+		}
+		if !c.Hung {
+			slowestMS = max(slowestMS, c.MS)
+		}
+	}
+	for _, c := range f.Cases {
+		r := of(c.Queue)
+		r.triedThere, all.triedThere = r.triedThere+1, all.triedThere+1
+		if c.Status == 503 && c.MS <= c.LimitMS {
+			r.onSource, all.onSource = r.onSource+1, all.onSource+1
+		}
+		slowestMS = max(slowestMS, c.MS)
+	}
+	return rows, all, slowestMS
 }
 
 func sortedKeys[T any](m map[string]T) []string {

@@ -41,8 +41,8 @@ func result(run migration.Run) migration.RunResult {
 		out.Compare("Commands that BullMQ needs", "all answered",
 			fmt.Sprintf("%d answered, %d refused", len(f.Answered), len(f.Refused)),
 			migration.Truth(len(f.Refused) == 0 && len(f.Answered) > 0))
-		out.Compare("TLS", "verified", map[bool]string{true: "verified", false: "not verified"}[f.TLSVerified],
-			migration.Truth(f.TLSVerified))
+		tls := map[bool]string{true: "verified", false: "not verified"}[f.TLSVerified]
+		out.Compare("TLS", "verified", tls, migration.Truth(f.TLSVerified))
 		latency := migration.Figure{}
 		if f.Pings > 0 {
 			latency = migration.Measured(f.LatencyUS)
