@@ -198,7 +198,7 @@ var imports = map[string][]string{
 		"workflows/evidence", "workflows/progress",
 	},
 	"workflows/steps/sentinelmove": {
-		"redisconn", "sentinel", "workflows/engine", "workflows/environment",
+		"bullmq", "redisconn", "sentinel", "workflows/engine", "workflows/environment",
 		"workflows/progress",
 	},
 	"workflows/steps/sentineltest": {

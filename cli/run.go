@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
@@ -323,6 +324,9 @@ func writeRun(t table, r migration.Run) {
 			writeKnocks(t, f)
 		}
 	}
+	if r.Result != nil {
+		writeResult(t, *r.Result)
+	}
 	for _, c := range r.Approvals {
 		answer := "approved"
 		if !c.Approved {
@@ -338,6 +342,40 @@ func writeRun(t table, r migration.Run) {
 		with = " of: " + a.Title
 	}
 	t.row("\nIt waits for approval%s: %s", with, r.ApproveCommand("NAME"))
+}
+
+// writeResult prints what a run came to, as its page shows it.
+func writeResult(t table, r migration.RunResult) {
+	t.row("\nResult: %s", r.Said)
+	if r.Short != "" {
+		t.row("NOT COMPLETE: %s", r.Short)
+	}
+	mark := map[migration.Verdict]string{migration.Met: "ok", migration.Unmet: "NOT KEPT",
+		migration.Unknown: "unknown"}
+	for _, f := range r.Figures {
+		promised := ""
+		if f.Promised != "" {
+			promised = "promised: " + f.Promised
+		}
+		t.row("  %s\t%s\t%s\t%s", mark[f.Verdict], f.Label, f.Measured, promised)
+	}
+	for _, l := range r.Lists {
+		t.row("\n%s\n  \t%s", l.Title, strings.Join(l.Columns, "\t"))
+		for _, row := range l.Rows {
+			t.row("  %s\t%s", mark[row.Verdict], strings.Join(row.Cells, "\t"))
+		}
+	}
+	t.row("\nNow:")
+	for _, f := range r.Now {
+		t.row("  %s\t%s", f.Label, f.Value)
+	}
+	if r.Next != nil {
+		t.row("Next: %s: %s", r.Next.Title, r.Next.Command())
+	}
+	t.row("Undo: %s", strings.TrimSpace(r.Undo.How+" "+r.Undo.Until))
+	if r.Undo.Command != "" {
+		t.row("  %s", r.Undo.Command)
+	}
 }
 
 func writeKnocks(t table, f evidence.WatchFacts) {

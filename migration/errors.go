@@ -59,3 +59,7 @@ func KindOf(err error) Kind {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// NotProvisioned begins the error of whatever needs the target before there is one. That is
+// where every migration starts, and no fault.
+const NotProvisioned = "the managed Redis is not provisioned yet"

@@ -262,6 +262,8 @@ type Run struct {
 	// Approvals are the answers given before single actions, in order.
 	Approvals []Consent   `json:"approvals,omitempty"`
 	Actions   []RunAction `json:"actions,omitempty"`
+	// Result is what it came to, once it is over and where one run is asked for.
+	Result *RunResult `json:"result,omitempty"`
 }
 
 // ActionState is where one action of a run stands.
@@ -284,6 +286,16 @@ type RunAction struct {
 	Output     json.RawMessage `json:"output,omitempty"`
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+}
+
+// OutputOf reads what an action of a run gave; false: nothing, or of another form.
+func OutputOf[T any](r Run, action string) (v T, ok bool) {
+	for _, a := range r.Actions {
+		if a.ID == action && len(a.Output) > 0 && string(a.Output) != "null" {
+			return v, json.Unmarshal(a.Output, &v) == nil
+		}
+	}
+	return v, false
 }
 
 // LogLine is one line of a run's log.
@@ -312,6 +324,15 @@ type StepStatus struct {
 	Why      string     `json:"why,omitempty"` // why blocked, or what failed
 	LastRun  *Run       `json:"last_run,omitempty"`
 	Due      *time.Time `json:"due,omitempty"`
+	// Blocking counts the preconditions of a step that may be started of which it is known,
+	// without planning it, that they do not hold.
+	Blocking int `json:"blocking,omitempty"`
+	// Short is what keeps a step that is done from being well, as a result says it; AsOf is
+	// when that was seen, where it can change by itself.
+	Short string     `json:"short,omitempty"`
+	AsOf  *time.Time `json:"as_of,omitempty"`
+	// DoneAt is when a step that is done was last done.
+	DoneAt *time.Time `json:"done_at,omitempty"`
 }
 
 // StepState is a step's place on the way.
@@ -363,8 +384,10 @@ type Overview struct {
 	Phase    string    `json:"phase"` // in words, for people
 	Headline Headline  `json:"headline"`
 	At       time.Time `json:"at"`
-	// Alerts are checks of the audit that were ok once and are a problem now.
+	// Alerts are checks of the audit that were ok once and were a problem at AuditAt.
 	Alerts []Alert `json:"alerts,omitempty"`
+	// AuditAt is when the audit last looked, by itself or in a run; zero before it did.
+	AuditAt time.Time `json:"audit_at,omitzero"`
 	// AuditProblems counts the problems of the last look by severity; nil before an audit.
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
 }

@@ -48,7 +48,7 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 	if err != nil {
 		return err
 	}
-	r, err := s.Control.Run(ctx, c.Params("run"))
+	r, back, err := s.Control.RunResult(ctx, c.Params("run"))
 	if err != nil {
 		return err
 	}
@@ -56,24 +56,14 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		return migration.Errorf(migration.NotFound, "there is no run %q", c.Params("run"))
 	}
 	v := migrationpages.Run{
-		MigrationID: m.ID, MigrationName: m.Name, StepTitle: r.Step, Run: r, Draft: draft,
-		Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		MigrationID: m.ID, MigrationName: m.Name, StepTitle: r.Step, Run: r, RollbackPlan: back,
+		Draft: draft, Now: time.Now(), Who: site.IdentityOf(c).Who(),
 	}
 	if st, ok := m.Plan.Step(r.Step); ok {
 		v.StepTitle = st.Title
 	}
 	if v.Log, v.LogSkipped, err = s.tail(c, r.ID); err != nil {
 		return err
-	}
-	if r.State == migration.RunSucceeded && r.Rollback == "" && r.RolledBackBy == "" &&
-		!r.Plan.Irreversible {
-		if plan, err := s.Control.RollbackPlan(ctx, r.ID); err == nil {
-			v.RollbackPlan = &plan
-		} else if f := site.Explain(err); f.Kind != migration.Internal {
-			v.RollbackError = f.Text
-		} else {
-			return err
-		}
 	}
 	at := site.Place{
 		Migration: m, Section: "overview", Title: v.StepTitle + " run",
@@ -180,7 +170,7 @@ func (s *Server) apiRuns(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiRun(c *fiber.Ctx) error {
-	r, err := s.Control.Run(c.UserContext(), c.Params("run"))
+	r, _, err := s.Control.RunResult(c.UserContext(), c.Params("run"))
 	return site.Answer(c, r, err)
 }
 

@@ -49,6 +49,7 @@ type Control struct {
 	changed   atomic.Pointer[func(topic string)]
 	headlines sync.Map // by migration: the last migration.Headline
 	setup     setup
+	results   sync.Map // id of a run that succeeded to its migration.RunResult, by cameTo
 }
 
 // Catalogue makes the steps, by id, from what they are given.

@@ -96,6 +96,10 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok && v.Routing.HasSource() {
 		o.Alerts, o.AuditProblems = facts.Alerts(), facts.Problems()
+		o.AuditAt = v.Latest[evidence.Audit].ObservedAt
+	}
+	if err := c.lacks(ctx, v, o.Steps); err != nil {
+		return migration.Overview{}, err
 	}
 	// A ledger that is not current shows no figures rather than old ones.
 	ledger, err := c.env.Journal.Read()

@@ -430,9 +430,14 @@ func (n *Notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 			if !ok {
 				continue
 			}
+			needs := "needs"
+			if u.ProjectedFrom != "" {
+				needs = "is projected, from " + u.ProjectedFrom + " of data, to need"
+			}
 			title := fmt.Sprintf(
-				"The %s needs %.0f %% of what %s allows: %s",
+				"The %s %s %.0f %% of what %s allows: %s",
 				side,
+				needs,
 				100*u.Share(),
 				shown.Plan.Title,
 				strings.ToLower(u.Title),

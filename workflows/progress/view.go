@@ -255,6 +255,14 @@ func (v View) Steps() []migration.StepStatus {
 			st.LastRun.State == migration.RunCancelled):
 			st.State, st.Why = migration.StepFailed, st.LastRun.Error
 		}
+		switch st.State {
+		case migration.StepTodo:
+			st.Blocking = len(v.blocking(s.ID))
+		case migration.StepDone:
+			if r := v.LatestRun(s.ID); r != nil {
+				st.DoneAt = r.FinishedAt
+			}
+		}
 		out = append(out, st)
 	}
 	return out
