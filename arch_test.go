@@ -90,7 +90,7 @@ var imports = map[string][]string{
 	"sentinel/deploy":     {},
 	"sentinel/deploytest": {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
 	"server": {
-		"api", "audit", "bullmq", "docs/runbooks", "server/flagadmin", "server/ofrep", "server/site",
+		"api", "audit", "bullmq", "docs/runbooks", "server/flagadmin", "server/live", "server/ofrep", "server/site",
 		"server/tracing", "static", "web/adminpages", "web/migrationpages",
 		"web/outagepages", "web/queuepages", "web/ui", "workflows", "workflows/evidence",
 	},

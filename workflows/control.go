@@ -347,7 +347,7 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 func (c *Control) NewAccounts() []config.User { return c.created }
 
 // OnChange has f called whenever something that pages show has changed. Topics: overview,
-// flags, queues, notifications, setup, run:<id>. f must not block.
+// flags, queues, notifications, setup, audit, run:<id>. f must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {

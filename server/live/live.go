@@ -35,7 +35,7 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|setup|run:[0-9A-Za-z-]{1,64})$`)
+	`^(overview|flags|queues|notifications|setup|audit|run:[0-9A-Za-z-]{1,64}|step:[a-z-]{1,64})$`)
 
 // Hub tells open streams that a topic changed. Publishing never blocks and never queues: a
 // stream is either up to date or behind.
@@ -47,6 +47,8 @@ type Hub struct {
 	last   map[string]uint64 // topic -> when it changed last
 	subs   map[*subscriber]bool
 	closed chan struct{}
+
+	presence presence
 }
 
 type subscriber struct {
@@ -144,13 +146,14 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 	for _, t := range topics {
 		if !topicPattern.MatchString(t) {
 			return migration.Errorf(migration.Invalid, "unknown topic: overview, flags, queues, "+
-				"notifications and run:<id> are known")
+				"notifications, setup, audit, run:<id> and step:<id> are known")
 		}
 	}
 	since := c.Get("Last-Event-ID", c.Query("since"))
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderConnection, "close")
 	c.Set("X-Accel-Buffering", "no")
+	enter := h.enter(c, topics)
 	st := stream{hub: h, conn: c.Context().Conn(), allowed: allowed}
 	// From here on nothing may touch c: the framework reuses it while the stream goes on.
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
@@ -161,6 +164,7 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 		}()
 		sub, done := h.subscribe(topics, since)
 		defer done()
+		defer enter()()
 		st.run(w, sub)
 	})
 	return nil
