@@ -66,6 +66,9 @@
     } else if (e.key === "Enter" && at >= 0) {
       e.preventDefault();
       all[at].click();
+    } else if (e.key === "Escape") { // a field of this type would clear itself first
+      e.preventDefault();
+      palette.close();
     }
   });
 

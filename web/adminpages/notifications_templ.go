@@ -55,7 +55,7 @@ func NotificationsPage(v Notifications) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Notifications.Alerts) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No open alerts.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No open alerts. What goes wrong appears here by itself.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -140,12 +140,19 @@ func Suggestions(
 		n += len(g.Options)
 	}
 	lines := notSearched(r)
-	switch {
-	case query == "":
-	case n == 0:
-		lines = append([]string{"Nothing found. Enter also looks for a job with this ID."}, lines...)
-	default:
+	if query == "" {
+		return groups, ""
+	}
+	if n == 0 {
+		lines = append([]string{"Nothing found at once."}, lines...)
+	} else {
 		lines = append([]string{ui.Count(n, "hit") + "."}, lines...)
 	}
+	groups = append(groups, ui.OptionGroup{ID: "found-more", Title: "Everywhere",
+		Options: []ui.Option{{
+			ID: "found-more-0", Icon: "search", Title: "Search everything for “" + query + "”",
+			Detail: "also jobs, on both servers",
+			URL:    ui.URL(mid, "search") + "?" + url.Values{"q": {query}}.Encode(),
+		}}})
 	return groups, strings.Join(lines, " ")
 }

@@ -3,6 +3,7 @@ package migrationpages
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -14,7 +15,10 @@ func eventName(p migration.Plan) string {
 	if p.Event == "" {
 		return "Event"
 	}
-	return p.Event
+	if strings.Contains(strings.ToLower(p.Event), "event") {
+		return p.Event
+	}
+	return p.Event + " event"
 }
 
 func stepTitle(p migration.Plan, id string) string {

@@ -102,7 +102,7 @@ func adminStories(t *testing.T) map[string]story {
 	t.Helper()
 	out := map[string]story{}
 	out["notifications"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", engineer),
+		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", engineer),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{
 				MigrationID: mid, Notifications: storyNotifications(),
@@ -111,7 +111,7 @@ func adminStories(t *testing.T) map[string]story {
 		),
 	}
 	out["notifications-none"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", viewer),
+		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", viewer),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{MigrationID: mid, Now: storyTime, Who: viewer},
 		),

@@ -57,7 +57,7 @@ func palette(f Frame) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "\" role=\"search\"><label class=\"sr\" for=\"palette-q\">Search pages, steps, runs, queues, flags, orders and people</label> <input id=\"palette-q\" name=\"q\" type=\"search\" maxlength=\"512\" role=\"combobox\" aria-autocomplete=\"list\" aria-expanded=\"false\" aria-controls=\"palette-list\" autocomplete=\"off\" spellcheck=\"false\" placeholder=\"Page, step, run, queue, flag, order, person\"></form><div id=\"palette-list\"></div><p class=\"meta\" id=\"palette-said\" role=\"status\"></p><p class=\"meta keys-hint\"><kbd>↑</kbd> <kbd>↓</kbd> choose, <kbd>Enter</kbd> open (nothing chosen: search everything, also jobs on both servers), <kbd>Esc</kbd> close</p></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "\" role=\"search\"><label class=\"sr\" for=\"palette-q\">Search pages, steps, runs, queues, flags, orders and people</label> <input id=\"palette-q\" name=\"q\" type=\"search\" maxlength=\"512\" role=\"combobox\" aria-autocomplete=\"list\" aria-expanded=\"false\" aria-controls=\"palette-list\" autocomplete=\"off\" spellcheck=\"false\" placeholder=\"Page, step, run, queue, flag, order, person\"></form><div id=\"palette-list\"></div><p class=\"meta\" id=\"palette-said\" role=\"status\"></p><p class=\"meta keys-hint\"><kbd>↑</kbd> <kbd>↓</kbd> choose <kbd>Enter</kbd> open <kbd>Esc</kbd> close</p></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
