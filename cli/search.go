@@ -7,8 +7,8 @@ import (
 
 type searchCmd struct {
 	remote
-	Text string `arg:"" help:"Begin of a run's id, id of an order or job, or words of a name."`
-	Jobs bool   `help:"Look for a job of this id, too, in every queue of both sides." default:"true" negatable:""`
+	Text string `arg:"" help:"Begin of a run's id, id of an order or job, or words."`
+	Jobs bool   `help:"Also look for a job of this id, on both sides." default:"true" negatable:""`
 }
 
 // Help tells when the command fails.

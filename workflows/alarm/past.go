@@ -52,7 +52,10 @@ func (n *Notifier) Past(ctx context.Context, mid string, limit int) ([]PastAlert
 			if err := json.Unmarshal(m.Event, &e); err != nil {
 				return nil, fmt.Errorf("notification %d: %w", m.ID, err)
 			}
-			p.Since, p.Severity, p.Title = m.CreatedAt, string(e.Severity), e.Title
+			if p.Since.IsZero() { // the last that was told of it
+				p.Severity, p.Title = string(e.Severity), e.Title
+			}
+			p.Since = m.CreatedAt
 		case notify.Approval, notify.Change:
 		}
 	}
