@@ -91,7 +91,8 @@ var imports = map[string][]string{
 	"sentinel/deploytest": {"redisconn", "redisconn/redistest", "sentinel", "sentinel/deploy"},
 	"series":              {},
 	"server": {
-		"api", "audit", "bullmq", "docs/runbooks", "server/flagadmin", "server/ofrep", "server/site",
+		"api", "audit", "bullmq", "docs/runbooks", "server/flagadmin", "server/live",
+		"server/ofrep", "server/site",
 		"server/tracing", "static", "web/adminpages", "web/charts", "web/migrationpages",
 		"web/outagepages", "web/queuepages", "web/ui", "workflows", "workflows/evidence",
 	},

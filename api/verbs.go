@@ -239,6 +239,21 @@ func (c *Client) Runs(ctx context.Context, mid, step string, limit int) ([]migra
 	return l.Runs, err
 }
 
+// RunQuery says which runs; empty fields are any.
+type RunQuery struct {
+	Step, State, Person string
+	Before              string // id of a run: only older ones
+	Limit               int
+}
+
+// FindRuns lists runs, newest first.
+func (c *Client) FindRuns(ctx context.Context, mid string, f RunQuery) (RunList, error) {
+	var l RunList
+	err := c.get(ctx, at(mid, "runs")+query("step", f.Step, "state", f.State, "person", f.Person,
+		"before", f.Before, "limit", number(int64(f.Limit))), &l)
+	return l, err
+}
+
 // Log lists lines of a run's log after a sequence number.
 func (c *Client) Log(ctx context.Context, runID string, after int64) (LogPage, error) {
 	var p LogPage

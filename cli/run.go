@@ -143,6 +143,7 @@ func (c remote) follow(s *shell, client *api.Client, run migration.Run, wait boo
 }
 
 type runCmd struct {
+	List     runListCmd     `cmd:"" help:"List runs of all steps, newest first."`
 	Show     runShowCmd     `cmd:"" help:"Show a run and its log, the last where none is open."`
 	Wait     runWaitCmd     `cmd:"" help:"Follow a run until it ends or needs an approval."`
 	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
@@ -200,6 +201,40 @@ func (c runArgs) act(
 		return err
 	}
 	return c.print(s, run, func(t table) { writeRun(t, run) })
+}
+
+type runListCmd struct {
+	remote
+	Step   string `help:"Only of this step."`
+	State  string `help:"Only in this state, such as failed; open: every one that is not final."`
+	Person string `help:"Only those that this account requested, decided on or cancelled."`
+	Before string `help:"Only those older than this run." placeholder:"RUN"`
+	Limit  int    `help:"At most this many." default:"50"`
+}
+
+// Run lists runs.
+func (c runListCmd) Run(s *shell) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	l, err := client.FindRuns(s.ctx, mid, api.RunQuery{Step: c.Step, State: c.State,
+		Person: c.Person, Before: c.Before, Limit: c.Limit})
+	if err != nil {
+		return err
+	}
+	return c.print(s, l, func(t table) {
+		for _, r := range l.Runs {
+			t.row("%s\t%s%s\t%s\tby %s\t%s", r.ID, r.Step, r.Params.Suffix(), r.State,
+				r.RequestedBy, r.CreatedAt.UTC().Format(time.RFC3339))
+		}
+		if len(l.Runs) == 0 {
+			t.row("no runs")
+		}
+		if l.Next != "" {
+			t.row("older: --before %s", l.Next)
+		}
+	})
 }
 
 type runShowCmd struct{ runArgs }

@@ -13,11 +13,42 @@ import (
 
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
+		site.Get("/m/:mid/alerts", site.Session, s.alerts),
 		site.Get("/m/:mid/notifications", site.Session, s.notifications),
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),
 	}
+}
+
+// alertRuns is among how many runs the one is looked for during which an alert began.
+const alertRuns = 200
+
+// alerts shows what is wrong now, and what was.
+func (s *Server) alerts(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	m, err := s.Migration(c)
+	if err != nil {
+		return err
+	}
+	n, err := s.Control.Notifications(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	v := adminpages.Alerts{
+		MigrationID: m.ID, Plan: m.Plan, Open: n.Alerts, Channels: len(n.Channels),
+		Now: time.Now(),
+	}
+	if v.Past, err = s.Control.PastAlerts(ctx, m.ID); err != nil {
+		return err
+	}
+	if v.Runs, err = s.Control.Runs(ctx, m.ID, "", alertRuns); err != nil {
+		return err
+	}
+	at := site.Place{
+		Migration: m, Section: "alerts", Title: "Alerts", Topics: []string{"notifications"},
+	}
+	return s.Page(c, at, adminpages.AlertsPage(v))
 }
 
 func (s *Server) notifications(c *fiber.Ctx) error { return s.notificationsWith(c, nil) }
@@ -32,7 +63,7 @@ func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
 		return err
 	}
 	at := site.Place{
-		Migration: m, Section: "audit", Title: "Notifications",
+		Migration: m, Section: "alerts", Title: "Notifications",
 		Topics: []string{"notifications"}, Path: "/m/" + m.ID + "/notifications", Notice: n,
 	}
 	return s.Page(c, at, adminpages.NotificationsPage(adminpages.Notifications{

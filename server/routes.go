@@ -35,6 +35,9 @@ func (s *Server) routes() []site.Route {
 		s.setupRoutes(),
 		s.runbookRoutes(),
 		s.auditLogRoutes(),
+		s.searchRoutes(),
+		s.peopleRoutes(),
+		s.settingsRoutes(),
 		flagadmin.Routes(s.Site),
 		s.flags.Routes(),
 	} {

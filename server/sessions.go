@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/live"
 	"github.com/switchyard-dev/switchyard/server/site"
 	"github.com/switchyard-dev/switchyard/web/adminpages"
 )
@@ -79,7 +80,9 @@ func (s *Server) theme(c *fiber.Ctx) error {
 
 // events tells an open page of changes, for as long as its session lasts.
 func (s *Server) events(c *fiber.Ctx) error {
-	token := site.IdentityOf(c).Token
+	id := site.IdentityOf(c)
+	token := id.Token
+	live.As(c, live.Viewer{Name: id.Name, Role: string(id.Role)})
 	return s.Live.Serve(c, s.Log, func() bool { return s.stillSignedIn(token) })
 }
 

@@ -68,11 +68,11 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	}
 	v := migrationpages.Step{
 		MigrationID: mid, Status: o.Steps[i], Params: p, Open: o.OpenRun, Now: time.Now(),
-		Who: site.IdentityOf(c).Who(),
+		Who: site.IdentityOf(c).Who(), Others: s.others(c, "step:"+step),
 	}
 	at := site.Place{
 		Migration: o.Migration, Section: "overview", Title: v.Status.PlanStep.Title,
-		Topics: []string{"overview"}, Notice: notice,
+		Topics: []string{"overview", "step:" + step}, Notice: notice,
 	}
 	if step == migration.StepCutover {
 		at.Section = step

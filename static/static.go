@@ -17,7 +17,8 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-//go:embed app.css app.js charts.js headline.js icons.svg logo.svg logo-attention.svg logo-incident.svg vendor
+//go:embed app.css app.js charts.js headline.js palette.js times.js
+//go:embed icons.svg logo.svg logo-attention.svg logo-incident.svg vendor
 var files embed.FS
 
 // Prefix is where the assets are served.
@@ -90,8 +91,8 @@ var build = sync.OnceValue(func() built {
 	b.add("inter.woff2", read("vendor/inter-latin.woff2"))
 	// One script: each further file costs a round trip before the page is live.
 	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
-		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js"),
-		read("headline.js")}, []byte("\n")))
+		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js"), read("headline.js"),
+		read("palette.js"), read("times.js")}, []byte("\n")))
 	// Only for pages that have charts.
 	b.add("charts.js", bytes.Join([][]byte{read("vendor/uplot-1.6.32.iife.min.js"),
 		read("charts.js")}, []byte("\n")))

@@ -351,8 +351,8 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 func (c *Control) NewAccounts() []config.User { return c.created }
 
 // OnChange has f called whenever something that pages show has changed. Topics: overview,
-// flags, queues, notifications, setup, run:<id>; and headline, which every page shows. f must
-// not block.
+// flags, queues, notifications, setup, audit, run:<id>; and headline, which every page shows. f
+// must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {

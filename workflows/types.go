@@ -6,6 +6,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/alarm"
 	"github.com/switchyard-dev/switchyard/workflows/costs"
 	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
@@ -48,6 +49,10 @@ type (
 	AlertTold           = alarm.AlertTold
 	NotificationSent    = alarm.NotificationSent
 	Export              = provision.Export
+	AuditFilter         = store.AuditFilter
+	RunFilter           = store.RunFilter
+	Account             = store.Account
+	PastAlert           = alarm.PastAlert
 )
 
 // RedisAudit is the last whole audit of the source, and what has changed since.

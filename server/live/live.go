@@ -35,7 +35,8 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|setup|headline|run:[0-9A-Za-z-]{1,64})$`)
+	`^(overview|flags|queues|notifications|setup|audit|headline|run:[0-9A-Za-z-]{1,64}|` +
+		`step:[a-z-]{1,64})$`)
 
 // Headline is the topic that every page shows: a change of it is told to all.
 const Headline = "headline"
@@ -50,6 +51,8 @@ type Hub struct {
 	last   map[string]uint64 // topic -> when it changed last
 	subs   map[*subscriber]bool
 	closed chan struct{}
+
+	presence presence
 }
 
 type subscriber struct {
@@ -147,13 +150,14 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 	for _, t := range topics {
 		if !topicPattern.MatchString(t) {
 			return migration.Errorf(migration.Invalid, "unknown topic: overview, flags, queues, "+
-				"notifications and run:<id> are known")
+				"notifications, setup, audit, run:<id> and step:<id> are known")
 		}
 	}
 	since := c.Get("Last-Event-ID", c.Query("since"))
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderConnection, "close")
 	c.Set("X-Accel-Buffering", "no")
+	enter := h.enter(c, topics)
 	st := stream{hub: h, conn: c.Context().Conn(), allowed: allowed}
 	// From here on nothing may touch c: the framework reuses it while the stream goes on.
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
@@ -164,6 +168,7 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 		}()
 		sub, done := h.subscribe(topics, since)
 		defer done()
+		defer enter()()
 		st.run(w, sub)
 	})
 	return nil

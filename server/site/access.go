@@ -19,6 +19,12 @@ const (
 	whoKey = "who"
 	// ThemeCookie remembers the choice of light or dark.
 	ThemeCookie = "switchyard_theme"
+	// DensityCookie remembers how close lines are.
+	DensityCookie = "switchyard_density"
+	// TimesCookie remembers whether times are shown in UTC.
+	TimesCookie = "switchyard_times"
+	// KeysCookie remembers that single-key shortcuts are off.
+	KeysCookie = "switchyard_keys"
 )
 
 // Identity is who asks, and how they said so.

@@ -45,9 +45,10 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 	f := ui.Frame{
 		Title: p.Title, Section: p.Section, Path: p.Path,
 		MigrationID: p.Migration.ID, MigrationName: p.Migration.Name,
-		Who: IdentityOf(c).Who(), Theme: theme(c), Version: s.Version, Now: time.Now(),
-		Notice: p.Notice,
+		Who: IdentityOf(c).Who(), Version: s.Version, Now: time.Now(), Notice: p.Notice,
 	}
+	look := LookOf(c)
+	f.Theme, f.Density, f.Times, f.NoKeys = look.Theme, look.Density, look.Times, look.NoKeys
 	if p.Migration.ID != "" {
 		h := s.Control.Headline(p.Migration.ID)
 		f.Headline = &h
@@ -85,6 +86,24 @@ func Asset(c *fiber.Ctx) error {
 	}
 	c.Response().SetBodyRaw(body) // shared between answers, and only read
 	return nil
+}
+
+// Look is how a browser wants pages shown; empty fields are the usual.
+type Look struct {
+	Theme, Density, Times string
+	NoKeys                bool
+}
+
+// LookOf reads what the browser keeps in cookies.
+func LookOf(c *fiber.Ctx) Look {
+	l := Look{Theme: theme(c), NoKeys: c.Cookies(KeysCookie) == "off"}
+	if c.Cookies(DensityCookie) == "compact" {
+		l.Density = "compact"
+	}
+	if c.Cookies(TimesCookie) == "utc" {
+		l.Times = "utc"
+	}
+	return l
 }
 
 // theme is the choice of light or dark that the browser keeps; empty: the system's.

@@ -117,3 +117,8 @@ func kindOfRunbook(p runbooks.Page) string {
 	}
 	return "Step"
 }
+
+const channelExample = `public_url: https://switchyard.example.com
+notifications:
+  - {name: pager, type: pagerduty, routing_key: env:PAGERDUTY_KEY, min_severity: error}
+  - {name: payments, type: slack, url: env:SLACK_WEBHOOK_URL}`

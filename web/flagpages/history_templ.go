@@ -55,7 +55,7 @@ func FlagHistoryPage(v FlagHistory) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Revisions) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No revisions yet.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No revisions yet. Each saved change of a flag is listed here, with who made it and why.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

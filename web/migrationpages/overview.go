@@ -16,7 +16,10 @@ func eventName(p migration.Plan) string {
 	if p.Event == "" {
 		return "Event"
 	}
-	return p.Event
+	if strings.Contains(strings.ToLower(p.Event), "event") {
+		return p.Event
+	}
+	return p.Event + " event"
 }
 
 func stepTitle(p migration.Plan, id string) string {

@@ -22,6 +22,7 @@ type Run struct {
 	Draft         Draft
 	Now           time.Time
 	Who           ui.Who
+	Others        []ui.Viewer // who else looks at it
 }
 
 // Draft is what the person typed before a refusal.

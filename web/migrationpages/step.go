@@ -28,6 +28,7 @@ type Step struct {
 	Exports     []string              // formats in which the plan can be had as a file
 	Now         time.Time
 	Who         ui.Who
+	Others      []ui.Viewer // who else looks at it
 }
 
 // failingFirst puts what blocks on top.

@@ -110,7 +110,7 @@ func QueuesPage(v Queues) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Board.Sides) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No server has been read yet.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyWith("No server has been read yet. The queues of both sides appear here once the configured Redis answers.", "Test the set-up", ui.URL(v.MigrationID, "setup"), "switchyard setup test").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

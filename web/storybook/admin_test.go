@@ -102,7 +102,7 @@ func adminStories(t *testing.T) map[string]story {
 	t.Helper()
 	out := map[string]story{}
 	out["notifications"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", engineer),
+		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", engineer),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{
 				MigrationID: mid, Notifications: storyNotifications(),
@@ -111,7 +111,7 @@ func adminStories(t *testing.T) map[string]story {
 		),
 	}
 	out["notifications-none"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", viewer),
+		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", viewer),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{MigrationID: mid, Now: storyTime, Who: viewer},
 		),
@@ -120,8 +120,7 @@ func adminStories(t *testing.T) map[string]story {
 		frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer),
 		page: adminpages.AuditPage(
 			adminpages.Audit{
-				MigrationID: mid, Path: "/m/order-pipeline/audit", Newest: true,
-				Older: 40,
+				MigrationID: mid, Older: 40, ExportMost: 10_000, Steps: []string{"cutover", "audit"},
 				Entries: []migration.AuditEntry{
 					{
 						Seq: 42, At: storyTime, Actor: "ada", Action: "start",
@@ -138,6 +137,13 @@ func adminStories(t *testing.T) map[string]story {
 				},
 			},
 		),
+	}
+	out["audit-nothing"] = story{
+		frame: frame("Audit log", "audit", "/m/order-pipeline/audit?person=nobody", viewer),
+		page: adminpages.AuditPage(adminpages.Audit{
+			MigrationID: mid, Filter: workflows.AuditFilter{Actor: "nobody", Before: 40},
+			Since: "2026-11-01",
+		}),
 	}
 	out["sign-in"] = story{
 		frame: ui.Frame{Title: "Sign in", Now: storyTime},

@@ -158,7 +158,9 @@ func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 			`( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?`,
 		`report`, `ledger`, `capacity`, `notifications`, `outage --for \d+[smh]`,
 		`replay PROVIDER --file FILE`, `scan DIR --submit`, `export terraform`,
-		`setup test`,
+		`setup test`, `keys list`,
+		`run list( --[a-z]+ ([0-9A-Za-z-]+|'[^\n]+'))*`,
+		`search ([0-9A-Za-z_-]+|'[^\n]+')`,
 	}, "|") + `)$`)
 	for name, s := range stories(t) {
 		s.parse(t).Find("[data-copy]").Each(func(_ int, e *goquery.Selection) {

@@ -28,10 +28,23 @@ type Frame struct {
 	MigrationName string
 	Who           Who
 	Theme         string // light, dark, or empty for the system's
+	Density       string // compact, or empty
+	Times         string // utc, or empty for the browser's own time zone
+	NoKeys        bool   // single-key shortcuts are off
 	Version       string
 	Now           time.Time
 	Notice        *Notice
 }
+
+func keysOf(f Frame) string {
+	if f.NoKeys {
+		return "off"
+	}
+	return ""
+}
+
+// Viewer is somebody else who has the page open.
+type Viewer struct{ Name, Role string }
 
 // Notice is an answer to what the person just tried.
 type Notice struct {

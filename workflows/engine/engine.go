@@ -67,7 +67,7 @@ type Witness interface {
 }
 
 // New gives an engine for steps, by id. witness tells what evidence is about when it is
-// recorded. notify is called with the topic of whatever has changed: run:<id>, overview; it must
+// recorded. notify is called with the topic of whatever has changed: run:<id>, overview, audit; it must
 // not block.
 func New(
 	st *store.Store,
