@@ -17,7 +17,7 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-//go:embed app.css app.js icons.svg logo.svg vendor
+//go:embed app.css app.js drafts.js frame.js icons.svg logo.svg vendor
 var files embed.FS
 
 // Prefix is where the assets are served.
@@ -88,7 +88,8 @@ var build = sync.OnceValue(func() built {
 	b.add("inter.woff2", read("vendor/inter-latin.woff2"))
 	// One script: each further file costs a round trip before the page is live.
 	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
-		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js")}, []byte("\n")))
+		read("vendor/htmx-sse-4.0.1.min.js"), read("frame.js"), read("drafts.js"),
+		read("app.js")}, []byte("\n")))
 	b.add("app.css",
 		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])))
 	return b

@@ -51,7 +51,9 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark()}}
 		f.Stream = "/events?" + q.Encode()
 	}
+	s.memory.shown(p.Migration)
 	if isFragment(c) {
+		c.Set(FragmentHeader, fragmentMain)
 		return Send(c, ui.Main(f, content))
 	}
 	return Send(c, ui.Page(f, content))
