@@ -94,7 +94,8 @@ func Explain(err error) Failure {
 			"operates Switchyard.",
 	}
 	if e, ok := errors.AsType[*migration.Error](err); ok && e.Kind != migration.Internal {
-		f = Failure{Kind: e.Kind, Status: statuses[e.Kind], Text: e.Text, Gates: e.Blockers}
+		f = Failure{Kind: e.Kind, Status: statuses[e.Kind], Text: migration.Plain(e.Text),
+			Gates: e.Blockers}
 	} else if e, ok := errors.AsType[*TooManyError](err); ok {
 		f = Failure{
 			Kind: migration.Unavailable, Status: http.StatusTooManyRequests,
@@ -161,7 +162,7 @@ func (s *Site) Refuse(c *fiber.Ctx, f Failure) {
 // LogFailure keeps an error that is ours.
 func (s *Site) LogFailure(c *fiber.Ctx, f Failure, err error) {
 	s.Log.Error("request failed", "request", RequestID(c), "method", c.Method(),
-		"path", c.Path(), "status", f.Status, "err", err)
+		"path", c.Path(), "status", f.Status, "err", err, "cause", root(err))
 }
 
 // Fail answers an error: problem+json for programs, a message over the page for its script, a
@@ -180,6 +181,14 @@ func (s *Site) Fail(c *fiber.Ctx, err error) error {
 		return problem(c, title, f)
 	}
 	return s.tell(c, s.failure(c, title, f))
+}
+
+// root is what an error comes from: an error for people does not quote it.
+func root(err error) error {
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(err) {
+		err = cause
+	}
+	return err
 }
 
 // Challenge tells who may not be known how to say who they are.
