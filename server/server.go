@@ -176,7 +176,7 @@ func (s *Server) formAddresses(routes []site.Route) []site.Route {
 		})
 		if isForm && !isPage {
 			all = append(all, site.Get(r.Path, site.Open, func(c *fiber.Ctx) error {
-				return c.Redirect(s.PageAbove(c.Path()), fiber.StatusSeeOther)
+				return c.Redirect(s.FormPage(c), fiber.StatusSeeOther)
 			}))
 		}
 	}

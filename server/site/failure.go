@@ -213,11 +213,8 @@ func SubmitsForm(c *fiber.Ctx) bool {
 // FormPage is the page that a request belongs to: its own, or for a form the one that it is on.
 // The browser says which that was, with its query; else it is the nearest page above.
 func (s *Site) FormPage(c *fiber.Ctx) string {
-	if Safe(c.Method()) {
-		if s.isPage(c.Path()) {
-			return c.OriginalURL()
-		}
-		return s.PageAbove(c.Path())
+	if Safe(c.Method()) && s.isPage(c.Path()) {
+		return c.OriginalURL()
 	}
 	from, err := url.Parse(c.Get(fiber.HeaderReferer))
 	if err == nil && from.Host == c.Hostname() && s.isPage(from.EscapedPath()) &&
