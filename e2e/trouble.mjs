@@ -124,7 +124,7 @@ try {
   const ended = await fetch(at("/api/v1/sessions/current"), { method: "DELETE", headers: { Authorization: `Bearer ${token}` } });
   check(ended.status === 204, `signing out elsewhere: ${ended.status}`);
   await state(page, "out");
-  await page.locator("#signed-out").waitFor();
+  await page.locator(".signed-out").waitFor();
   check((await page.locator("#toasts > *").count()) === 0, "a message for each attempt");
   await framed(page, "run, signed out");
   await picture(page, "signed-out");

@@ -46,7 +46,7 @@ func Explain(err error) error {
 	case strings.Contains(text, "NOPERM"):
 		return unavailable("this user may not run the command", err)
 	case strings.Contains(text, "connection refused"):
-		return because("unreachable: nothing listens at the address", err)
+		return unavailable("unreachable: nothing listens at the address", err)
 	case errors.As(err, &certErr):
 		return unavailable("the server's certificate is signed by an authority that is not "+
 			"trusted here: check the CA file", err)

@@ -76,7 +76,7 @@
     }
   }
   function banner() {
-    const have = document.getElementById("signed-out");
+    const have = document.querySelector(".signed-out");
     if (!out && have) have.remove();
     if (out && !have) main().before(clone("when-signed-out"));
   }

@@ -124,8 +124,7 @@ func Explain(err error) Failure {
 // else. Behind most pages that server is the database.
 func unanswered(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("Timed out after %s. Check the current state before you try again.",
-			migration.Words(AnswerTimeout))
+		return fmt.Sprintf("Timed out after %s.", migration.Words(AnswerTimeout))
 	}
 	_, network := errors.AsType[net.Error](err)
 	if network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
@@ -200,6 +199,9 @@ func Challenge(c *fiber.Ctx, f Failure) {
 
 func problem(c *fiber.Ctx, title string, f Failure) error {
 	Challenge(c, f)
+	if !Safe(c.Method()) && f.Status >= http.StatusInternalServerError && handled(c) {
+		f.Text += " " + changed(c, f)
+	}
 	body, err := json.Marshal(api.Problem{
 		Type: "about:blank", Title: title, Status: f.Status, Detail: f.Text, Kind: f.Kind,
 		Blockers: f.Gates, RunID: f.RunID, RequestID: RequestID(c),
