@@ -73,7 +73,7 @@ func (s *Server) headline(c *fiber.Ctx) error {
 		return err
 	}
 	h := s.Control.Headline(m.ID)
-	return site.Send(c, ui.HeadlineBar(ui.Frame{
+	return site.Part(c, ui.HeadlineBar(ui.Frame{
 		MigrationID: m.ID, Headline: &h, Now: time.Now(), Stream: "/events",
 	}))
 }

@@ -28,7 +28,7 @@ func (c *Control) audit(
 		Result:  "ok",
 	}
 	if err != nil {
-		e.Result, e.Detail = "refused", err.Error()
+		e.Result, e.Detail = "refused", migration.PlainError(err)
 		if migration.KindOf(err) == migration.Internal {
 			e.Detail = "internal error"
 		}

@@ -22,7 +22,7 @@ func (c *Control) Ready(ctx context.Context) (bool, map[string]string) {
 		detail["flags"] = "last known good, since " + since.UTC().Format(time.RFC3339)
 	}
 	if _, err := c.env.Journal.Read(); err != nil {
-		detail["ledger"] = err.Error()
+		detail["ledger"] = migration.PlainError(err)
 	}
 	return ok, detail
 }
@@ -104,11 +104,11 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	// A ledger that is not current shows no figures rather than old ones.
 	ledger, err := c.env.Journal.Read()
 	if err != nil {
-		o.OrdersError = err.Error()
+		o.OrdersError = migration.PlainError(err)
 		return o, nil //nolint:nilerr // the page shows it
 	}
 	if o.Orders, err = c.env.Journal.Facts(); err != nil {
-		o.OrdersError = err.Error()
+		o.OrdersError = migration.PlainError(err)
 	}
 	s := ledger.Window(v.StageSince.UnixMilli(), 0, v.At, c.cfg.Migration.OrderDeadline)
 	o.Observed = migration.Share{Target: s.OnTarget, Orders: s.Orders}

@@ -59,7 +59,8 @@ func (s *Site) Admit(c *fiber.Ctx) error {
 	}
 	if id.Forged(c) {
 		return migration.Errorf(migration.Forbidden,
-			"the form is from another session: reload the page and try again")
+			"this form is from another session of yours, so it was not accepted. Go back to "+
+				"the form, which is then of the session you have now, and submit it again")
 	}
 	c.Locals(whoKey, id)
 	return nil
@@ -82,6 +83,7 @@ func (s *Site) Identify(c *fiber.Ctx) (Identity, error) {
 	}
 	var err error
 	id.Actor, err = s.Control.Authenticate(c.UserContext(), id.Token)
+	s.remember(id.Token, id.Actor, err)
 	return id, err
 }
 

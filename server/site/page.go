@@ -60,10 +60,17 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 	}
 	q := url.Values{"topic": topics, "since": {s.Live.Mark()}}
 	f.Stream = "/events?" + q.Encode()
+	s.memory.shown(p.Migration)
 	if isFragment(c) {
-		return Send(c, ui.Main(f, content))
+		return Part(c, ui.Main(f, content))
 	}
 	return Send(c, ui.Page(f, content))
+}
+
+// Part sends a part of a page, with the mark without which its script would not put it there.
+func Part(c *fiber.Ctx, part templ.Component) error {
+	c.Set(FragmentHeader, fragmentMain)
+	return Send(c, part)
 }
 
 // Bare sends a page without navigation.

@@ -66,6 +66,8 @@ type Site struct {
 	SecureCookies bool
 
 	controlled atomic.Bool
+	pages      []string // routes of pages that people look at
+	memory     memory
 }
 
 // New returns a site that has no Control yet.

@@ -3,6 +3,8 @@ package storybook
 import (
 	"strings"
 	"testing"
+
+	"github.com/a-h/templ"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -151,6 +153,28 @@ func adminStories(t *testing.T) map[string]story {
 			adminpages.SignIn{Name: "ada", Error: "wrong name or password"},
 		),
 		bare: true,
+	}
+	lost := frame("No answer from a server that Switchyard needs", "", "/m/order-pipeline", engineer)
+	lost.Stream = ""
+	out["failure-in-frame"] = story{
+		frame: lost,
+		page: ui.FailurePage(ui.Failure{
+			Status: 503, Title: lost.Title, Text: "Timed out after 15 s.",
+			Changed: "Nothing was changed: this request only reads.",
+			Links: []ui.Link{
+				{Label: "Try again", URL: lost.Path}, {Label: "Overview", URL: "/"},
+			},
+			RequestID: "b2f0",
+		}),
+	}
+	overview := frame("Overview", "overview", "/m/order-pipeline", engineer)
+	out["signed-out"] = story{
+		frame: overview, page: templ.Join(
+			ui.SignedOut(overview.Path), out["audit"].page), live: "out",
+	}
+	out["out-of-date"] = story{
+		frame: overview, page: templ.Join(out["audit"].page, ui.HeldWhy(), ui.NotSent(), ui.DraftKept()),
+		live: "stale",
 	}
 	out["failure"] = story{
 		frame: ui.Frame{Title: "Blocked", Now: storyTime},

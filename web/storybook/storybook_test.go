@@ -21,6 +21,7 @@ type story struct {
 	frame ui.Frame
 	page  templ.Component
 	bare  bool
+	live  string // what the page's script has found out; empty: nothing yet
 }
 
 var (
@@ -84,6 +85,10 @@ func (s story) render(t *testing.T) []byte {
 	}
 	if err := page.Render(t.Context(), &b); err != nil {
 		t.Fatal(err)
+	}
+	html := []byte("<html ")
+	if s.live != "" {
+		return bytes.Replace(b.Bytes(), html, []byte(`<html data-live="`+s.live+`" `), 1)
 	}
 	return b.Bytes()
 }

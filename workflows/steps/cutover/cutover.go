@@ -399,8 +399,9 @@ func (s Parts) parityGate(v progress.View) migration.Gate {
 	}
 	orders, err := s.Journal.Read()
 	if err != nil {
-		c.Asked = migration.One("order", "all", migration.Unknown, err.Error())
-		c.Measured, c.Next = err.Error(),
+		c.Asked = migration.One("order", "all", migration.Unknown,
+			migration.PlainError(err))
+		c.Measured, c.Next = migration.PlainError(err),
 			"make sure the ingestion app is running, then check again"
 		return c.Gate()
 	}
