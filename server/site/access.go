@@ -17,6 +17,10 @@ import (
 
 const (
 	whoKey = "who"
+	// momentKey is when reading for an answer began, as the hub counts.
+	momentKey = "moment"
+	// csrfHeader brings the token of scripts, which have no form.
+	csrfHeader = "X-CSRF-Token"
 	// ThemeCookie remembers the choice of light or dark.
 	ThemeCookie = "switchyard_theme"
 )
@@ -28,8 +32,8 @@ type Identity struct {
 	Cookie bool // by cookie, so a foreign page could have made the browser ask
 }
 
-// Who is the identity as pages show it.
-func (id Identity) Who() ui.Who { return ui.Who{Actor: id.Actor, CSRF: csrfToken(id.Token)} }
+// Who is the identity as pages show it. Each reader's token is filled in when a page is sent.
+func (id Identity) Who() ui.Who { return ui.Who{Actor: id.Actor, CSRF: tokenHole} }
 
 // Forged reports whether a foreign page may have made a browser send this.
 func (id Identity) Forged(c *fiber.Ctx) bool {
@@ -56,6 +60,7 @@ func (s *Site) Admit(c *fiber.Ctx) error {
 			"the form is from another session: reload the page and try again")
 	}
 	c.Locals(whoKey, id)
+	c.Locals(momentKey, s.Live.Moment())
 	return nil
 }
 
@@ -149,7 +154,7 @@ func csrfToken(session string) string {
 }
 
 func validCSRF(c *fiber.Ctx, session string) bool {
-	given := c.Get("X-CSRF-Token")
+	given := c.Get(csrfHeader)
 	if given == "" {
 		given = c.FormValue("csrf")
 	}

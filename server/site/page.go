@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"fmt"
 	"net/url"
 	"strings"
@@ -15,15 +14,13 @@ import (
 	"github.com/switchyard-dev/switchyard/web/ui"
 )
 
-// Send renders to memory first, so that a failure half way does not leave half a page.
+// Send sends HTML, to each reader with their own token in its forms.
 func Send(c *fiber.Ctx, page templ.Component) error {
-	var b bytes.Buffer
-	if err := page.Render(c.UserContext(), &b); err != nil {
+	d, err := render(c.UserContext(), page)
+	if err != nil {
 		return fmt.Errorf("render %s: %w", c.Path(), err)
 	}
-	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	c.Vary("HX-Request")
-	return c.Send(b.Bytes())
+	return d.send(c)
 }
 
 // Place is where a page belongs.
@@ -48,13 +45,22 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		Notice: p.Notice,
 	}
 	if len(p.Topics) > 0 {
-		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark()}}
-		f.Stream = "/events?" + q.Encode()
+		moment, _ := c.Locals(momentKey).(uint64)
+		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark(moment)}}
+		f.Stream, f.Tag = "/events?"+q.Encode(), tagHole
 	}
+	page := ui.Page
 	if isFragment(c) {
-		return Send(c, ui.Main(f, content))
+		page = ui.Main
 	}
-	return Send(c, ui.Page(f, content))
+	d, err := render(c.UserContext(), page(f, content))
+	if err != nil {
+		return fmt.Errorf("render %s: %w", c.Path(), err)
+	}
+	if share(c, p, d) {
+		return nil
+	}
+	return d.send(c)
 }
 
 // Bare sends a page without navigation.

@@ -22,6 +22,7 @@ type Frame struct {
 	Section       string // entry of the navigation that is current
 	Path          string // of this page with its query: where its fragment is fetched again
 	Stream        string // address of the event stream; empty: the page is not live
+	Tag           string // stands for what the page shows: it asks for it only when that changed
 	MigrationID   string
 	MigrationName string
 	Who           Who
