@@ -92,7 +92,7 @@ func TestManyReadersOfAPageAreOneRenderPerChange(t *testing.T) {
 				all.Go(func() {
 					name := fmt.Sprintf("reader-%d", i)
 					r := d.ask(name+"/viewer", "Accept-Encoding", []string{"gzip", ""}[i%2])
-					if body := plain(t, r); !strings.Contains(body, `value="`+csrfToken(name)+`"`) ||
+					if body := unpacked(t, r); !strings.Contains(body, `value="`+csrfToken(name)+`"`) ||
 						strings.Count(body, `name="csrf"`) != 1 {
 						t.Errorf("%s got another token: %s", name, body)
 					}
@@ -110,7 +110,7 @@ func TestManyReadersOfAPageAreOneRenderPerChange(t *testing.T) {
 	})
 }
 
-func plain(t *testing.T, r *fasthttp.Response) string {
+func unpacked(t *testing.T, r *fasthttp.Response) string {
 	t.Helper()
 	body := r.Body()
 	if string(r.Header.Peek("Content-Encoding")) == "gzip" {
