@@ -249,14 +249,17 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 	// From here on nothing may touch c: the framework reuses it while the stream goes on. Taking
 	// the connection over costs a third of the memory that a body which is written bit by bit does.
 	c.Context().Hijack(func(conn net.Conn) {
-		defer survive(log)
 		if held, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
 			conn = held.UnsafeConn() // without the buffer that the request was read with
 		}
-		defer conn.Close()
-		sub, done := h.subscribe(topics, since)
-		defer done()
-		stream{hub: h, conn: conn, log: log, allowed: allowed}.run(head, sub)
+		// In a goroutine of its own, so that this one gives back what the request took.
+		go func() {
+			defer conn.Close()
+			defer survive(log)
+			sub, done := h.subscribe(topics, since)
+			defer done()
+			stream{hub: h, conn: conn, log: log, allowed: allowed}.run(head, sub)
+		}()
 	})
 	return nil
 }
