@@ -98,7 +98,7 @@ var imports = map[string][]string{
 	},
 	"server/flagadmin":  {"api", "flags", "server/site", "web/flagpages", "web/ui"},
 	"server/live":       {},
-	"server/ofrep":      {"flags", "fleet", "server/site", "workflows"},
+	"server/ofrep":      {"flags", "fleet", "server/live", "server/site", "workflows"},
 	"server/servertest": {"flags"},
 	"server/site":       {"api", "server/live", "static", "web/ui", "workflows"},
 	"server/tracing":    {},

@@ -11,7 +11,7 @@ import (
 
 func (s *Server) capacityRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/capacity", site.Session, s.capacity),
+		site.GetShared("/m/:mid/capacity", s.capacity),
 		site.Get(apiMigration+"/capacity", site.Session, s.apiCapacity),
 	}
 }

@@ -57,7 +57,7 @@ type running struct {
 	logs  *servertest.Log
 }
 
-func serve(t *testing.T, change ...func(*Options)) *running {
+func serve(t testing.TB, change ...func(*Options)) *running {
 	t.Helper()
 	return serveOn(t, func(*config.Config) {}, change...)
 }
@@ -65,7 +65,7 @@ func serve(t *testing.T, change ...func(*Options)) *running {
 // serveOn is serve with another configuration; prepare may also put something into the data
 // folder.
 func serveOn(
-	t *testing.T, prepare func(*config.Config), change ...func(*Options),
+	t testing.TB, prepare func(*config.Config), change ...func(*Options),
 ) *running {
 	t.Helper()
 	st := &running{
@@ -102,7 +102,7 @@ func serveOn(
 }
 
 // testConfig has every credential, and nobody behind the addresses but the source.
-func testConfig(t *testing.T, source migration.Secret) config.Config {
+func testConfig(t testing.TB, source migration.Secret) config.Config {
 	t.Helper()
 	const nobody = "http://127.0.0.1:1"
 	cfg := config.Default()
@@ -126,7 +126,7 @@ func testConfig(t *testing.T, source migration.Secret) config.Config {
 	return cfg
 }
 
-func listenOn(t *testing.T, s *Server) (url string) {
+func listenOn(t testing.TB, s *Server) (url string) {
 	t.Helper()
 	var lc net.ListenConfig
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -198,7 +198,7 @@ func (st *flagsOnly) hold(t *testing.T, set string, revision int64) {
 }
 
 // as returns an API client that is signed in.
-func (st *running) as(t *testing.T, name, password string) *api.Client {
+func (st *running) as(t testing.TB, name, password string) *api.Client {
 	t.Helper()
 	c := api.New(st.url, "")
 	if _, err := c.SignIn(t.Context(), name, migration.Secret(password)); err != nil {
@@ -208,7 +208,7 @@ func (st *running) as(t *testing.T, name, password string) *api.Client {
 }
 
 // runAudit runs the step audit to its end and gives the run.
-func (st *running) runAudit(t *testing.T) migration.Run {
+func (st *running) runAudit(t testing.TB) migration.Run {
 	t.Helper()
 	c := st.as(t, "ada", enginePass)
 	r, err := c.Start(t.Context(), mid, migration.StepAudit, migration.Params{}, "")

@@ -16,8 +16,8 @@ import (
 
 func (s *Server) ledgerRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/ledger", site.Session, s.ledger),
-		site.Get("/m/:mid/ledger/:order", site.Session, s.ledgerOrder),
+		site.GetShared("/m/:mid/ledger", s.ledger),
+		site.GetShared("/m/:mid/ledger/:order", s.ledgerOrder),
 		site.Get(apiMigration+"/ledger", site.Session, s.apiLedger),
 		site.Get(apiMigration+"/ledger/exceptions", site.Session, s.apiLedgerExceptions),
 		site.Get(apiMigration+"/ledger/orders", site.Session, s.apiLedgerOrder),

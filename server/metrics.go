@@ -26,7 +26,11 @@ var (
 	metricHeap      = gauge("go_memstats_alloc_bytes", "Bytes of live heap.")
 
 	metricEventStreams = gauge("switchyard_event_streams", "Open event streams.")
-	metricHTTPAnswers  = counter("switchyard_http_answers_total",
+	metricSlowReaders  = counter("switchyard_event_streams_slow_total",
+		"Event streams that were ended because their reader took nothing any more.")
+	metricFragments = counter("switchyard_fragments_total",
+		"Main parts of live pages: rendered, or given to one more reader (shared).", "how")
+	metricHTTPAnswers = counter("switchyard_http_answers_total",
 		"Answers by class of status.", "class")
 	metricHTTPSeconds = counter("switchyard_http_seconds_total", "Time spent on answers.")
 	metricDatabaseUp  = gauge("switchyard_database_up",
@@ -168,6 +172,10 @@ func (s *Server) processMetrics(found *samples) {
 	found.add(metricRoutines, float64(runtime.NumGoroutine()))
 	found.add(metricHeap, float64(mem.Alloc))
 	found.add(metricEventStreams, float64(s.Live.Count()))
+	found.add(metricSlowReaders, float64(s.Live.Slow()))
+	rendered, shared := s.Fragments()
+	found.add(metricFragments, float64(rendered), "rendered")
+	found.add(metricFragments, float64(shared), "shared")
 	for class := 1; class < len(s.traffic.answers); class++ {
 		n := s.traffic.answers[class].Load()
 		found.add(metricHTTPAnswers, float64(n), fmt.Sprintf("%dxx", class))

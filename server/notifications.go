@@ -14,7 +14,7 @@ import (
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/m/:mid/alerts", site.Session, s.alerts),
-		site.Get("/m/:mid/notifications", site.Session, s.notifications),
+		site.GetShared("/m/:mid/notifications", s.notifications),
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),

@@ -14,9 +14,9 @@ import (
 
 func (s *Server) queueRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/queues", site.Session, s.queues),
-		site.Get("/m/:mid/queues/:queue", site.Session, s.queue),
-		site.Get("/m/:mid/cutover-report", site.Session, s.cutoverReport),
+		site.GetShared("/m/:mid/queues", s.queues),
+		site.GetShared("/m/:mid/queues/:queue", s.queue),
+		site.GetShared("/m/:mid/cutover-report", s.cutoverReport),
 		site.Get(apiMigration+"/queues", site.Session, s.apiQueues),
 		site.Get(apiMigration+"/queues/:queue", site.Session, s.apiQueue),
 		site.Get(apiMigration+"/cutover-report", site.Session, s.apiCutoverReport),

@@ -104,6 +104,9 @@ func New(opt Options) *Server {
 }
 
 func (s *Server) add(r site.Route) {
+	if r.Shared {
+		r.Handle = s.Share(r.Handle)
+	}
 	handlers := []fiber.Handler{s.guard(r.Who), r.Handle}
 	if !bare(r) {
 		handlers = append([]fiber.Handler{s.needControl}, handlers...)

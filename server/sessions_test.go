@@ -70,7 +70,7 @@ func TestAChangeReachesOpenPagesAndShutdownDoesNotWaitForThem(t *testing.T) {
 	t.Parallel()
 	st := serve(t)
 	c := st.as(t, "grace", viewerPass)
-	events := listen(t, c, st.url, "topic=overview&since="+st.Live.Mark(), "")
+	events := listen(t, c, st.url, "topic=overview&since="+st.Live.Mark(st.Live.Moment()), "")
 	await(t, events, "beat")
 	st.runAudit(t)
 	await(t, events, "update")

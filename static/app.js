@@ -2,6 +2,16 @@
 // Everything here is an extra; each page works without it.
 (() => {
   "use strict";
+  // --- Only what changed --------------------------------------------------------------------------------------------------
+  // The page says what it shows, and for which session its forms are; what is still so is not sent again.
+  document.addEventListener("htmx:config:request", (e) => {
+    const { sourceElement: main, request } = e.detail.ctx;
+    if (main.id !== "main" || !main.dataset.tag) return;
+    request.headers["If-None-Match"] = 'W/"' + main.dataset.tag + '"';
+    const token = main.querySelector("input[name=csrf]");
+    if (token) request.headers["X-CSRF-Token"] = token.value;
+  });
+
   // --- Ages ---------------------------------------------------------------------------------------------------------------
   // The server's clock is what evidence is dated by, so ages count from the time in the page, not from the clock of this machine.
   let offset = 0;

@@ -134,7 +134,8 @@
     try {
       const signal = AbortSignal.any([options.signal, AbortSignal.timeout(patience)]);
       const answer = await fetch(url, { ...options, signal });
-      return new Response(await answer.text(), { status: answer.status, headers: answer.headers });
+      const body = answer.status === 304 || answer.status === 204 ? null : await answer.text();
+      return new Response(body, { status: answer.status, headers: answer.headers });
     } catch (e) {
       if (options.signal.aborted) throw e;
       return new Response("", { status: 503 });

@@ -39,16 +39,16 @@ func (a Asset) Encoded(accept string) (body []byte, encoding string) {
 		name string
 		body []byte
 	}{{"br", a.brotli}, {"gzip", a.gzip}} {
-		if form.body != nil && accepts(accept, form.name) {
+		if form.body != nil && Accepts(accept, form.name) {
 			return form.body, form.name
 		}
 	}
 	return a.Body, ""
 }
 
-// accepts reports whether an Accept-Encoding header names the encoding without refusing
+// Accepts reports whether an Accept-Encoding header names the encoding without refusing
 // it (q=0).
-func accepts(header, encoding string) bool {
+func Accepts(header, encoding string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, q, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if strings.TrimSpace(name) == encoding {

@@ -3,18 +3,24 @@
 // The stream says only that; the page then fetches itself again. So a message never holds what
 // its reader may not see, losing one loses nothing, and a page that comes back after a pause
 // needs no replay: one comparison of marks tells whether it is behind.
+//
+// A change is told at once, and those that follow within gap as one at its end. What readers have
+// been told of bounds how old a page may be that several of them share: see Fresh.
 package live
 
 import (
-	"bufio"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -28,10 +34,19 @@ const (
 	// refreshEvery makes pages fetch themselves even when nothing happened: evidence grows
 	// stale by itself.
 	refreshEvery = 3 // heartbeats
-	// gap bounds how often one page is told, to 4 times a second.
-	gap          = 250 * time.Millisecond
+	// gap bounds how often readers are told of a topic, and one reader of anything, to twice
+	// a second.
+	gap = 500 * time.Millisecond
+	// writeTimeout is what a reader may take for the few bytes of a message. One that takes
+	// longer is let go and comes back when it can: nothing waits for it, and nothing is kept
+	// for it.
 	writeTimeout = 10 * time.Second
 	maxTopics    = 4
+	// atOnce readers are told in the same moment. Where there are more, each is told a little
+	// later by chance, eachLater for each of them and at most gap: the pages that all of them
+	// fetch then come one after the other instead of waiting in a queue.
+	atOnce    = 50
+	eachLater = 400 * time.Microsecond
 )
 
 var topicPattern = regexp.MustCompile(
@@ -45,14 +60,21 @@ const Headline = "headline"
 // stream is either up to date or behind.
 type Hub struct {
 	epoch string // of this process: marks of another one mean nothing here
+	slow  atomic.Int64
 
 	mu     sync.Mutex
-	seq    uint64
-	last   map[string]uint64 // topic -> when it changed last
+	seq    uint64 // counts changes
+	topics map[string]*topic
 	subs   map[*subscriber]bool
 	closed chan struct{}
 
 	presence presence
+}
+
+type topic struct {
+	changed uint64 // when it changed last
+	told    uint64 // the change that readers may know of
+	resting bool   // they were told within gap: what changes now is told at its end
 }
 
 type subscriber struct {
@@ -63,24 +85,42 @@ type subscriber struct {
 // NewHub returns a hub without streams.
 func NewHub() *Hub {
 	return &Hub{
-		epoch: rand.Text(), last: map[string]uint64{},
+		epoch: rand.Text(), topics: map[string]*topic{},
 		subs: map[*subscriber]bool{}, closed: make(chan struct{}),
 	}
 }
 
 // Publish tells every stream of a topic that it changed.
-func (h *Hub) Publish(topic string) {
+func (h *Hub) Publish(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	t := h.topics[name]
+	if t == nil {
+		t = &topic{}
+		h.topics[name] = t
+	}
 	h.seq++
-	h.last[topic] = h.seq
+	t.changed = h.seq
+	if !t.resting {
+		h.tell(name, t)
+	}
+}
+
+// tell has every stream of a topic told, and the topic rest. The caller holds the lock.
+func (h *Hub) tell(name string, t *topic) {
+	t.told, t.resting = t.changed, true
 	for sub := range h.subs {
-		for _, t := range sub.topics {
-			if t == topic || topic == Headline {
-				sub.wake()
-			}
+		if slices.Contains(sub.topics, name) {
+			sub.wake()
 		}
 	}
+	time.AfterFunc(gap, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if t.resting = false; t.changed > t.told {
+			h.tell(name, t)
+		}
+	})
 }
 
 func (sub *subscriber) wake() {
@@ -90,23 +130,62 @@ func (sub *subscriber) wake() {
 	}
 }
 
-// Mark is the present moment, as a page remembers it.
-func (h *Hub) Mark() string {
+// Moment is the present, as one may say later what had changed before it.
+func (h *Hub) Moment() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.epoch + "-" + strconv.FormatUint(h.seq, 10)
+	return h.seq
+}
+
+// Mark writes a moment as a page remembers it.
+func (h *Hub) Mark(moment uint64) string {
+	return h.epoch + "-" + strconv.FormatUint(moment, 10)
+}
+
+// Fresh reports whether what was read from a moment on holds every change of the topics that a
+// reader can know of. It need not hold one that is still to be told: who hears of that will ask
+// again.
+func (h *Hub) Fresh(topics []string, moment uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range topics {
+		if t := h.topics[name]; t != nil && t.told > moment {
+			return false
+		}
+	}
+	return true
+}
+
+// toldMark is the mark of a reader who has just been told of its topics. A change that is still
+// to be told is after it, so that a reader who leaves before comes back as one who is behind.
+func (h *Hub) toldMark(topics []string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	moment := h.seq
+	for _, name := range topics {
+		if t := h.topics[name]; t != nil && t.changed > t.told {
+			moment = min(moment, t.told)
+		}
+	}
+	return h.Mark(moment)
 }
 
 // subscribe starts telling about topics; a stream that is behind since its mark is told at once.
+// Its page may show what is still to be told to others, and must never go back behind that.
 func (h *Hub) subscribe(topics []string, since string) (*subscriber, func()) {
 	sub := &subscriber{topics: topics, dirty: make(chan struct{}, 1)}
 	epoch, seq, _ := strings.Cut(since, "-")
 	seen, err := strconv.ParseUint(seq, 10, 64)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	behind := epoch != h.epoch || err != nil || h.last[Headline] > seen
-	for _, t := range topics {
-		behind = behind || h.last[t] > seen
+	behind := epoch != h.epoch || err != nil
+	for _, name := range topics {
+		if t := h.topics[name]; t != nil {
+			behind = behind || t.changed > seen
+			if t.told < t.changed {
+				h.tell(name, t)
+			}
+		}
 	}
 	if behind {
 		sub.wake()
@@ -124,6 +203,19 @@ func (h *Hub) Count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.subs)
+}
+
+// Slow gives how many streams were ended because their reader took nothing any more.
+func (h *Hub) Slow() int64 { return h.slow.Load() }
+
+// later is how long to wait before a reader is told: nothing while there are few.
+func (h *Hub) later() time.Duration {
+	n := h.Count()
+	if n <= atOnce {
+		return 0
+	}
+	//nolint:gosec // spreads requests, guards nothing
+	return mathrand.N(min(gap, time.Duration(n)*eachLater))
 }
 
 // Close ends every stream.
@@ -153,41 +245,73 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 				"notifications, setup, audit, run:<id> and step:<id> are known")
 		}
 	}
+	if !slices.Contains(topics, Headline) {
+		topics = append(topics, Headline)
+	}
 	since := c.Get("Last-Event-ID", c.Query("since"))
 	c.Set(fiber.HeaderContentType, "text/event-stream")
-	c.Set(fiber.HeaderConnection, "close")
-	c.Set("X-Accel-Buffering", "no")
+	if c.Method() == fiber.MethodHead {
+		return nil
+	}
 	enter := h.enter(c, topics)
-	st := stream{hub: h, conn: c.Context().Conn(), allowed: allowed}
-	// From here on nothing may touch c: the framework reuses it while the stream goes on.
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer func() {
-			if p := recover(); p != nil { // here a panic would end the process
-				log.Error("panic in event stream", "panic", fmt.Sprint(p))
-			}
+	head := StreamHead(c)
+	c.Context().HijackSetNoResponse(true)
+	// From here on nothing may touch c: the framework reuses it while the stream goes on. Taking
+	// the connection over costs a third of the memory that a body which is written bit by bit does.
+	c.Context().Hijack(func(conn net.Conn) {
+		if held, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
+			conn = held.UnsafeConn() // without the buffer that the request was read with
+		}
+		// In a goroutine of its own, so that this one gives back what the request took.
+		go func() {
+			defer conn.Close()
+			defer survive(log)
+			sub, done := h.subscribe(topics, since)
+			defer done()
+			defer enter()()
+			stream{hub: h, conn: conn, log: log, allowed: allowed}.run(head, sub)
 		}()
-		sub, done := h.subscribe(topics, since)
-		defer done()
-		defer enter()()
-		st.run(w, sub)
 	})
 	return nil
+}
+
+// survive is for goroutines in which a panic would end the process.
+func survive(log *slog.Logger) {
+	if p := recover(); p != nil {
+		log.Error("panic in event stream", "panic", fmt.Sprint(p))
+	}
+}
+
+// StreamHead is the head of an answer that goes on until its connection ends, with the headers
+// set so far. It has neither a length nor chunks.
+func StreamHead(c *fiber.Ctx) []byte {
+	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nX-Accel-Buffering: no\r\n")
+	for k, v := range c.Response().Header.All() {
+		if name := string(k); name != fiber.HeaderContentLength && name != fiber.HeaderConnection {
+			b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
+		}
+	}
+	return append(b, "\r\n"...)
 }
 
 // stream is one open event stream.
 type stream struct {
 	hub     *Hub
 	conn    net.Conn
+	log     *slog.Logger
 	allowed func() bool
+	gone    chan struct{} // closed when its reader has left
 }
 
-func (st stream) run(w *bufio.Writer, sub *subscriber) {
+const beatEvent = "event: beat\ndata: {}\n\n"
+
+func (st stream) run(head []byte, sub *subscriber) {
 	// A reader who leaves is noticed by reading: writing alone shows it only at the next
 	// heartbeat, or never.
-	gone := make(chan struct{})
+	st.gone = make(chan struct{})
 	_ = st.conn.SetReadDeadline(time.Time{}) // the server's read timeout is for requests
 	go func() {
-		defer close(gone)
+		defer close(st.gone)
 		var b [1]byte
 		for {
 			if _, err := st.conn.Read(b[:]); err != nil {
@@ -197,44 +321,70 @@ func (st stream) run(w *bufio.Writer, sub *subscriber) {
 	}()
 	defer func() {
 		_ = st.conn.SetReadDeadline(time.Now())
-		<-gone
+		<-st.gone
 	}()
-	// Headers leave with the first write.
-	if !st.write(w, "retry: 1000\nevent: beat\ndata: {}\n\n") {
+	if !st.write(string(head) + "retry: 1000\n" + beatEvent) {
 		return
 	}
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	for beats := 1; ; {
 		select {
-		case <-gone:
+		case <-st.gone:
 			return
 		case <-st.hub.closed:
 			return
 		case <-beat.C:
-			if !st.allowed() || !st.write(w, "event: beat\ndata: {}\n\n") {
+			if !st.stillAllowed() || !st.write(beatEvent) {
 				return
 			}
 			if beats++; beats%refreshEvery == 0 {
 				sub.wake()
 			}
 		case <-sub.dirty:
-			if !st.write(w, "id: "+st.hub.Mark()+"\nevent: update\ndata: {}\n\n") {
-				return
-			}
-			select {
-			case <-time.After(gap):
-			case <-gone:
-				return
-			case <-st.hub.closed:
+			if !st.wait(st.hub.later()) ||
+				!st.write("id: "+st.hub.toldMark(sub.topics)+"\nevent: update\ndata: {}\n\n") ||
+				!st.wait(gap) {
 				return
 			}
 		}
 	}
 }
 
-func (st stream) write(w *bufio.Writer, text string) bool {
+// stillAllowed asks in a goroutine of its own: what it takes of stack goes back at once, instead
+// of staying with a stream that sleeps.
+func (st stream) stillAllowed() bool {
+	answer := make(chan bool, 1)
+	go func() {
+		defer close(answer) // which is a no
+		defer survive(st.log)
+		answer <- st.allowed()
+	}()
+	return <-answer
+}
+
+// wait reports whether the stream goes on after d.
+func (st stream) wait(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-st.gone:
+		return false
+	case <-st.hub.closed:
+		return false
+	}
+}
+
+func (st stream) write(text string) bool {
 	_ = st.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := w.WriteString(text)
-	return err == nil && w.Flush() == nil
+	_, err := st.conn.Write([]byte(text))
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		st.hub.slow.Add(1)
+	}
+	return err == nil
 }

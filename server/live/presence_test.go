@@ -21,7 +21,7 @@ func TestReadersOfATopicHearWhoComesAndGoesOnce(t *testing.T) {
 	h := NewHub()
 	ada, grace := Viewer{"ada", "engineer"}, Viewer{"grace", "viewer"}
 	topics := []string{"run:1", "overview"}
-	sub, done := h.subscribe(topics, h.Mark())
+	sub, done := h.subscribe(topics, h.Mark(h.Moment()))
 	defer done()
 	h.count(ada, topics, 1)
 	sub.told(t)
@@ -56,11 +56,11 @@ func TestReloadingAPageTellsNobody(t *testing.T) {
 	v, topics := Viewer{"ada", "engineer"}, []string{"run:1"}
 	h.count(v, topics, 1)
 	h.settled("run:1")
-	before := h.Mark()
+	before := h.Mark(h.Moment())
 	h.count(v, topics, -1)
 	h.count(v, topics, 1)
 	h.settled("run:1")
-	if h.Mark() != before {
+	if h.Mark(h.Moment()) != before {
 		t.Error("who was gone for a moment made the others fetch their pages")
 	}
 }

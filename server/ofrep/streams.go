@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-dev/switchyard/flags"
 	"github.com/switchyard-dev/switchyard/fleet"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/live"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
 
@@ -102,7 +103,7 @@ func (s *Server) stream(c *fiber.Ctx) error {
 	if id, err := strconv.ParseInt(c.Get("Last-Event-ID"), 10, 64); err == nil && id >= 0 {
 		st.told = id
 	}
-	head := streamHead(c)
+	head := live.StreamHead(c)
 	topic := f.topic(r.Set, true)
 	c.Context().HijackSetNoResponse(true)
 	// From here on nothing may touch c: the framework reuses it while the stream goes on.
@@ -119,18 +120,6 @@ func (s *Server) stream(c *fiber.Ctx) error {
 		topic.join(st, head)
 	})
 	return nil
-}
-
-// streamHead is the head of the answer, with the headers set so far. It has neither a
-// length nor chunks: the stream ends with the connection.
-func streamHead(c *fiber.Ctx) []byte {
-	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nX-Accel-Buffering: no\r\n")
-	for k, v := range c.Response().Header.All() {
-		if name := string(k); name != fiber.HeaderContentLength && name != fiber.HeaderConnection {
-			b = append(append(append(append(b, k...), ": "...), v...), "\r\n"...)
-		}
-	}
-	return append(b, "\r\n"...)
 }
 
 func (f *streams) count(key string) *atomic.Int64 {

@@ -17,6 +17,10 @@ import (
 
 const (
 	whoKey = "who"
+	// momentKey is when reading for an answer began, as the hub counts.
+	momentKey = "moment"
+	// csrfHeader brings the token of scripts, which have no form.
+	csrfHeader = "X-CSRF-Token"
 	// ThemeCookie remembers the choice of light or dark.
 	ThemeCookie = "switchyard_theme"
 	// DensityCookie remembers how close lines are.
@@ -34,8 +38,8 @@ type Identity struct {
 	Cookie bool // by cookie, so a foreign page could have made the browser ask
 }
 
-// Who is the identity as pages show it.
-func (id Identity) Who() ui.Who { return ui.Who{Actor: id.Actor, CSRF: csrfToken(id.Token)} }
+// Who is the identity as pages show it. Each reader's token is filled in when a page is sent.
+func (id Identity) Who() ui.Who { return ui.Who{Actor: id.Actor, CSRF: tokenHole} }
 
 // Forged reports whether a foreign page may have made a browser send this.
 func (id Identity) Forged(c *fiber.Ctx) bool {
@@ -63,6 +67,7 @@ func (s *Site) Admit(c *fiber.Ctx) error {
 				"the form, which is then of the session you have now, and submit it again")
 	}
 	c.Locals(whoKey, id)
+	c.Locals(momentKey, s.Live.Moment())
 	return nil
 }
 
@@ -157,7 +162,7 @@ func csrfToken(session string) string {
 }
 
 func validCSRF(c *fiber.Ctx, session string) bool {
-	given := c.Get("X-CSRF-Token")
+	given := c.Get(csrfHeader)
 	if given == "" {
 		given = c.FormValue("csrf")
 	}

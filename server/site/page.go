@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"fmt"
 	"net/url"
 	"strings"
@@ -16,15 +15,13 @@ import (
 	"github.com/switchyard-dev/switchyard/web/ui"
 )
 
-// Send renders to memory first, so that a failure half way does not leave half a page.
+// Send sends HTML, to each reader with their own token in its forms.
 func Send(c *fiber.Ctx, page templ.Component) error {
-	var b bytes.Buffer
-	if err := page.Render(c.UserContext(), &b); err != nil {
+	d, err := render(c.UserContext(), page)
+	if err != nil {
 		return fmt.Errorf("render %s: %w", c.Path(), err)
 	}
-	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	c.Vary("HX-Request")
-	return c.Send(b.Bytes())
+	return d.send(c)
 }
 
 // Place is where a page belongs.
@@ -53,18 +50,27 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		h := s.Control.Headline(p.Migration.ID)
 		f.Headline = &h
 	}
-	f.Updates = len(p.Topics) > 0
-	topics := p.Topics
-	if !f.Updates {
-		topics = []string{live.Headline}
+	topics := []string{live.Headline}
+	if len(p.Topics) > 0 {
+		f.Updates, f.Tag, topics = true, tagHole, p.Topics
 	}
-	q := url.Values{"topic": topics, "since": {s.Live.Mark()}}
+	moment, _ := c.Locals(momentKey).(uint64)
+	q := url.Values{"topic": topics, "since": {s.Live.Mark(moment)}}
 	f.Stream = "/events?" + q.Encode()
 	s.memory.shown(p.Migration)
+	page := ui.Page
 	if isFragment(c) {
-		return Part(c, ui.Main(f, content))
+		c.Set(FragmentHeader, fragmentMain)
+		page = ui.Main
 	}
-	return Send(c, ui.Page(f, content))
+	d, err := render(c.UserContext(), page(f, content))
+	if err != nil {
+		return fmt.Errorf("render %s: %w", c.Path(), err)
+	}
+	if share(c, p, d) {
+		return nil
+	}
+	return d.send(c)
 }
 
 // Part sends a part of a page, with the mark without which its script would not put it there.

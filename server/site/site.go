@@ -39,21 +39,31 @@ type Route struct {
 	Path   string
 	Who    Access
 	Handle fiber.Handler
+	// Shared says that the page's main part is the same for every account of a role.
+	Shared bool
 }
 
 // Get is a row for what changes nothing.
 func Get(path string, who Access, handle fiber.Handler) Route {
-	return Route{fiber.MethodGet, path, who, handle}
+	return Route{Method: fiber.MethodGet, Path: path, Who: who, Handle: handle}
+}
+
+// GetShared is a row for a page that every account of a role sees alike, apart from the tokens of
+// its forms; see Share. A page that names who reads it is none.
+func GetShared(path string, handle fiber.Handler) Route {
+	return Route{
+		Method: fiber.MethodGet, Path: path, Who: Session, Handle: handle, Shared: true,
+	}
 }
 
 // Post is a row for a verb.
 func Post(path string, who Access, handle fiber.Handler) Route {
-	return Route{fiber.MethodPost, path, who, handle}
+	return Route{Method: fiber.MethodPost, Path: path, Who: who, Handle: handle}
 }
 
 // Delete is a row for what takes something away.
 func Delete(path string, who Access, handle fiber.Handler) Route {
-	return Route{fiber.MethodDelete, path, who, handle}
+	return Route{Method: fiber.MethodDelete, Path: path, Who: who, Handle: handle}
 }
 
 // Site is what every handler works with.
@@ -66,14 +76,17 @@ type Site struct {
 	SecureCookies bool
 
 	controlled atomic.Bool
+	fragments  *fragments
 	pages      []string // routes of pages that people look at
 	memory     memory
 }
 
 // New returns a site that has no Control yet.
 func New(log *slog.Logger, version string, secureCookies bool) *Site {
+	hub := live.NewHub()
 	return &Site{
-		Live: live.NewHub(), Log: log, Version: version, SecureCookies: secureCookies,
+		Live: hub, Log: log, Version: version, SecureCookies: secureCookies,
+		fragments: newFragments(hub),
 	}
 }
 

@@ -23,6 +23,7 @@ type Frame struct {
 	Path          string // of this page with its query: where its fragment is fetched again
 	Stream        string // address of the event stream; empty: nothing on the page is live
 	Updates       bool   // the main part fetches itself again; else only the headline does
+	Tag           string // stands for what the page shows: it asks for it only when that changed
 	Headline      *migration.Headline
 	MigrationID   string
 	MigrationName string

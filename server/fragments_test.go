@@ -1,0 +1,127 @@
+package server
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/server/servertest"
+	"github.com/switchyard-dev/switchyard/server/site"
+)
+
+// own are pages that name who reads them, so each reader's are rendered for themselves.
+var own = []string{"/m/:mid/breaker", "/m/:mid/waivers"}
+
+var (
+	ofToken  = regexp.MustCompile(`(name="csrf" value=")[^"]*`)
+	ofMoment = regexp.MustCompile(`(data-now="|data-tag=")[^"]*|(data-age>)[^<]*`)
+	figures  = regexp.MustCompile(`[0-9]+`) // which move on between two looks; names have none
+)
+
+// content is the main part of a page without what differs by reader and moment.
+func (r response) content(t *testing.T) string {
+	t.Helper()
+	from, to := strings.Index(r.text, "<main"), strings.LastIndex(r.text, "</main>")
+	if from < 0 || to < from {
+		t.Fatalf("%s (%d) is no page", r.path, r.status)
+	}
+	text := ofMoment.ReplaceAllString(ofToken.ReplaceAllString(r.text[from:to], "$1"), "$1$2")
+	return figures.ReplaceAllString(text, "0")
+}
+
+// Every page is looked at by two engineers and a viewer, each of whom may be given what was
+// rendered for somebody else.
+func TestAPageSharedByARoleShowsTheSameToAllOfIt(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	run := st.runAudit(t)
+	ada, linus := st.browser(t, "ada", enginePass), st.browser(t, "linus", secondPass)
+	grace := st.browser(t, "grace", viewerPass)
+	added := &redis.XAddArgs{
+		Stream: "bull:order-ingestion:events", Values: []any{"event", "added", "jobId", "evt_1"},
+	}
+	if err := st.redis.Client().XAdd(t.Context(), added).Err(); err != nil {
+		t.Fatal(err)
+	}
+	servertest.Eventually(t, "the ledger knows an order", func() bool {
+		return ada.get("/m/"+mid+"/ledger/evt_1").status == http.StatusOK
+	})
+	// A decision that waits: the page with the most forms.
+	started := ada.submit(ada.until("/m/"+mid+"/steps/fix-policy", func(r response) bool {
+		return r.there("#start:not([disabled])")
+	}), "start", nil)
+	waiting := started.path
+	var paths, notShared []string
+	for _, r := range st.routes() {
+		isFile := strings.HasSuffix(r.Path, "/export") || strings.Contains(r.Path, "/exports/")
+		if r.Method != "GET" || !strings.HasPrefix(r.Path, "/m/") || isFile {
+			continue
+		}
+		path := fill(r.Path, run)
+		switch {
+		case r.Shared && r.Who == site.Session:
+			paths = append(paths, path)
+		case r.Shared:
+			t.Errorf("%s is shared, and not for every session", r.Path)
+		case ada.get(path).there("#main[hx-get]"):
+			notShared = append(notShared, r.Path)
+		}
+	}
+	// A live page that is not shared costs a render for each reader: that is a decision.
+	if slices.Sort(notShared); !slices.Equal(notShared, own) {
+		t.Errorf("live pages that are not shared: %v, want %v", notShared, own)
+	}
+	hx := map[string]string{"HX-Request": "true", "Accept-Encoding": "identity"}
+	for _, path := range append(paths, waiting, "/m/"+mid+"/steps/fix-policy", "/m/"+mid+"/steps/cutover") {
+		whole := ada.get(path)
+		first, second := ada.send("GET", path, nil, hx), linus.send("GET", path, nil, hx)
+		if first.status != 200 || first.content(t) != whole.content(t) {
+			t.Errorf("%s: the main part (%d) is not the one of the page", path, first.status)
+		}
+		if second.content(t) != linus.get(path).content(t) || second.content(t) != first.content(t) {
+			t.Errorf("%s: two engineers see different pages", path)
+		}
+		for b, r := range map[*browser]response{ada: first, linus: second} {
+			token := b.get("/m/" + mid).csrf()
+			r.find(`input[name="csrf"]`).Each(func(_ int, in *goquery.Selection) {
+				if in.AttrOr("value", "") != token {
+					t.Errorf("%s: a form with the token of another session", path)
+				}
+			})
+		}
+		viewers := grace.send("GET", path, nil, hx)
+		if n := viewers.buttons().Length(); viewers.status != 200 || n > 0 ||
+			viewers.there(`input[name="csrf"]`) {
+			t.Errorf("%s: a viewer was given an engineer's page: %d buttons", path, n)
+		}
+		if viewers.content(t) != grace.get(path).content(t) {
+			t.Errorf("%s: a viewer's main part is not the one of their page", path)
+		}
+	}
+}
+
+func TestAPageIsSentAgainOnlyWhenItChanged(t *testing.T) {
+	t.Parallel()
+	st := serve(t)
+	b := st.browser(t, "ada", enginePass)
+	path := "/m/" + mid + "/setup" // its topic is told of by tests of the set-up alone
+	page := b.get(path)
+	hx := map[string]string{
+		"HX-Request": "true", "X-CSRF-Token": page.find("#main").Find(`[name="csrf"]`).
+				First().AttrOr("value", ""),
+		"If-None-Match": `W/"` + page.find("#main").AttrOr("data-tag", "none") + `"`,
+	}
+	if r := b.send("GET", path, nil, hx); r.status != http.StatusNotModified || r.text != "" {
+		t.Errorf("nothing changed: %d, %d bytes", r.status, len(r.text))
+	}
+	// What somebody has just done is on the page that follows, and in the next main part.
+	b.submit(page, "test-all", nil)
+	servertest.Eventually(t, "another main part", func() bool {
+		return b.send("GET", path, nil, hx).status == http.StatusOK
+	})
+}
