@@ -60,6 +60,7 @@ type commands struct {
 
 	Debts debtsCmd `cmd:"" help:"Show what runs have left on servers, and take it off."`
 
+	Alerts        alertsCmd        `cmd:"" help:"Show open alerts, or acknowledge one."`
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`

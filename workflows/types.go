@@ -46,6 +46,8 @@ type (
 	NotificationChannel = alarm.NotificationChannel
 	NotifiedAlert       = alarm.NotifiedAlert
 	AlertTold           = alarm.AlertTold
+	Alerts              = alarm.Alerts
+	Acknowledgement     = alarm.Acknowledgement
 	NotificationSent    = alarm.NotificationSent
 	Export              = provision.Export
 )

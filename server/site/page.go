@@ -47,6 +47,12 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		Who: IdentityOf(c).Who(), Theme: theme(c), Version: s.Version, Now: time.Now(),
 		Notice: p.Notice,
 	}
+	if p.Migration.ID != "" {
+		// a page without the count is better than none
+		if n, err := s.Control.UnseenAlerts(c.UserContext(), p.Migration.ID); err == nil {
+			f.Alerts = n
+		}
+	}
 	if len(p.Topics) > 0 {
 		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark()}}
 		f.Stream = "/events?" + q.Encode()
