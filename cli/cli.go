@@ -44,6 +44,7 @@ type commands struct {
 	Status   statusCmd   `cmd:"" help:"Show the criteria and what to do next."`
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
 	Run      runCmd      `cmd:"" help:"Show, approve, reject, pause, cancel or roll back a run."`
+	Summary  summaryCmd  `cmd:"" help:"Print or share the status report, at the end the closing report."`
 	Report   reportCmd   `cmd:"" help:"Show what would break if you cut over now."`
 	Outage   outageCmd   `cmd:"" help:"Show what an outage means for orders and retries."`
 	Replay   replayCmd   `cmd:"" help:"Recover the events that a payment provider gave up on."`

@@ -38,7 +38,7 @@ type Notification struct {
 	Channel   string
 	EventID   string
 	Key       string
-	Kind      string // approval, change, alert, resolve, digest
+	Kind      string // approval, change, alert, resolve
 	Event     json.RawMessage
 	CreatedAt time.Time
 	Tries     int

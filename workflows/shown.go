@@ -125,7 +125,7 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	if err != nil {
 		return RedisAudit{}, err
 	}
-	out := RedisAudit{RunID: run.ID, At: run.CreatedAt}
+	out := RedisAudit{RunID: run.ID, At: run.CreatedAt, Past: !v.Routing.HasSource()}
 	for _, a := range run.Actions {
 		if a.ID == audit.Inspect && a.Output != nil {
 			if err := json.Unmarshal(a.Output, &out.Reports); err != nil {

@@ -26,6 +26,7 @@ func places(mid string) []place {
 		{"outage", "Retry deadlines", "clock", URL(mid, "outage")},
 		{"capacity", "Cost & capacity", "gauge", URL(mid, "capacity")},
 		{"plan", "Plan", "calendar-days", URL(mid, "plan")},
+		{"report", "Report", "scroll-text", URL(mid, "report")},
 		{"setup", "Set-up", "plug", URL(mid, "setup")},
 		{"audit", "Audit log", "scroll-text", URL(mid, "audit")},
 	}

@@ -95,7 +95,7 @@ func TestAnAcknowledgedAlertStaysOpenAndQuietUntilItGetsWorse(t *testing.T) {
 	ok(t, err)
 	if total != 1 || len(past) != 1 || past[0].Key != key || past[0].Severity != "error" ||
 		past[0].Ack.By != "ada" ||
-		!past[0].ClosedAt.Equal(b.Clock.Now().Truncate(time.Millisecond)) {
+		past[0].ClosedAt.Sub(past[0].OpenedAt) < time.Hour {
 		t.Fatalf("%d: %+v", total, past)
 	}
 }

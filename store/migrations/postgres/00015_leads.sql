@@ -33,18 +33,9 @@ CREATE TABLE report_links (
 );
 CREATE INDEX report_links_of_migration ON report_links (migration_id, id);
 
--- The weekly digest is one more kind of message.
-ALTER TABLE notification_outbox DROP CONSTRAINT notification_outbox_kind_check;
-ALTER TABLE notification_outbox ADD CONSTRAINT notification_outbox_kind_check
-  CHECK (kind IN ('approval', 'change', 'alert', 'resolve', 'digest'));
-
 -- +goose Down
 DROP TABLE report_links;
 DROP TABLE alert_history;
 ALTER TABLE notification_alerts DROP COLUMN ack_comment;
 ALTER TABLE notification_alerts DROP COLUMN acked_at;
 ALTER TABLE notification_alerts DROP COLUMN acked_by;
-DELETE FROM notification_outbox WHERE kind = 'digest';
-ALTER TABLE notification_outbox DROP CONSTRAINT notification_outbox_kind_check;
-ALTER TABLE notification_outbox ADD CONSTRAINT notification_outbox_kind_check
-  CHECK (kind IN ('approval', 'change', 'alert', 'resolve'));

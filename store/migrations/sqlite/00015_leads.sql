@@ -33,33 +33,9 @@ CREATE TABLE report_links (
 ) STRICT;
 CREATE INDEX report_links_of_migration ON report_links (migration_id, id);
 
--- The weekly digest is one more kind of message.
-CREATE TABLE notification_outbox_new (
-  id           INTEGER PRIMARY KEY AUTOINCREMENT,
-  channel      TEXT NOT NULL,
-  event_id     TEXT NOT NULL,
-  key          TEXT NOT NULL,
-  kind         TEXT NOT NULL CHECK (kind IN ('approval', 'change', 'alert', 'resolve', 'digest')),
-  event        TEXT NOT NULL CHECK (json_valid(event)),
-  created_at   INTEGER NOT NULL, -- unix ms, as below
-  tries        INTEGER NOT NULL DEFAULT 0,
-  next_at      INTEGER NOT NULL,
-  sent_at      INTEGER,
-  given_up_at  INTEGER,
-  error        TEXT NOT NULL DEFAULT '',
-  UNIQUE (channel, event_id)
-) STRICT;
-INSERT INTO notification_outbox_new SELECT id, channel, event_id, key, kind, event, created_at, tries, next_at, sent_at, given_up_at, error
-  FROM notification_outbox;
-DROP TABLE notification_outbox;
-ALTER TABLE notification_outbox_new RENAME TO notification_outbox;
-CREATE INDEX notification_outbox_waiting ON notification_outbox (channel, next_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
-CREATE INDEX notification_outbox_of_key ON notification_outbox (key, channel);
-
 -- +goose Down
 DROP TABLE report_links;
 DROP TABLE alert_history;
 ALTER TABLE notification_alerts DROP COLUMN ack_comment;
 ALTER TABLE notification_alerts DROP COLUMN acked_at;
 ALTER TABLE notification_alerts DROP COLUMN acked_by;
-DELETE FROM notification_outbox WHERE kind = 'digest';
