@@ -32,6 +32,7 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 				run("5c1f09c2bb", migration.StepCutover, live, 3*time.Hour),
 				run("4b1f09c2aa", migration.StepSentinelTest, migration.Params{}, 50*time.Hour),
 				run("3a1f09c2aa", migration.StepSentinelMove, migration.Params{}, 74*time.Hour),
+				run("1a1f09c2aa", migration.StepAudit, migration.Params{}, 300*time.Hour),
 			}},
 		Orders: report.Orders{Acknowledged: 18391, Processed: 18388, Pending: 3,
 			Source: "order ledger: the app's whole journal (attested by the app), checked " +
@@ -57,6 +58,7 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 			Run: "4b1f09c2aa"}},
 		Versions: []report.Version{{What: "ingestion", Version: "1.0.0, BullMQ 6.7.0"}},
 	}
+	in.View.Migration.CreatedAt = *at(30 * 24 * time.Hour)
 	in.View.Waivers = []migration.Waiver{{ID: 1, Member: "worker:ingestion/web.3", By: "linus",
 		Why: "it is being scaled down and takes no orders", At: *at(30 * time.Hour),
 		Until: storyTime.Add(18 * time.Hour)}}
@@ -65,7 +67,7 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 			Source: migration.SourceNone}
 		in.Orders.Processed, in.Orders.Pending = in.Orders.Acknowledged, 0
 		for i := range in.View.Checklist {
-			in.View.Checklist[i].Verdict = migration.Met
+			proven(&in.View.Checklist[i], *at(4 * time.Minute))
 		}
 		var done []migration.Run
 		for _, s := range o.Plan.Steps {
@@ -78,6 +80,15 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// proven makes an item one that is met.
+func proven(i *migration.Item, at time.Time) {
+	i.Verdict, i.Why = migration.Met, "every requirement holds"
+	for n := range i.Findings {
+		i.Findings[n].Verdict = migration.Met
+		i.Findings[n].Evidence = &migration.Evidence{Proof: migration.Observed, ObservedAt: at}
+	}
 }
 
 func reportStories(t *testing.T) map[string]story {
