@@ -125,12 +125,15 @@ var imports = map[string][]string{
 		"audit", "bullmq", "bullmq/ledger", "config", "doctor", "flags", "fleet", "notify",
 		"plan", "providers", "redisconn", "series", "store", "webhooks", "workflows/alarm", "workflows/costs",
 		"workflows/cutoverreport", "workflows/engine", "workflows/environment",
-		"workflows/evidence", "workflows/outage", "workflows/progress", "workflows/steps",
+		"workflows/evidence", "workflows/forecast", "workflows/outage", "workflows/progress",
+		"workflows/report",
+		"workflows/steps",
 		"workflows/steps/audit", "workflows/steps/breaker", "workflows/steps/provision",
 	},
 	"workflows/alarm": {
 		"capacity", "config", "docs/runbooks", "notify", "store", "webhooks",
 		"workflows/costs", "workflows/environment", "workflows/evidence", "workflows/outage",
+		"workflows/progress", "workflows/report",
 	},
 	"workflows/costs": {
 		"capacity", "config", "providers", "workflows/environment",
@@ -151,7 +154,11 @@ var imports = map[string][]string{
 		"bullmq/ledger", "config", "webhooks", "workflows/environment",
 		"workflows/evidence",
 	},
+	"workflows/forecast": {},
 	"workflows/progress": {"workflows/evidence"},
+	"workflows/report": {
+		"workflows/costs", "workflows/evidence", "workflows/forecast", "workflows/progress",
+	},
 	"workflows/steps": {
 		"config", "store", "workflows/engine", "workflows/environment",
 		"workflows/evidence", "workflows/steps/audit", "workflows/steps/breaker",

@@ -415,6 +415,18 @@ func (c *Client) Notifications(ctx context.Context, mid string) (Notifications, 
 	return n, err
 }
 
+// Alerts gives the open alerts.
+func (c *Client) Alerts(ctx context.Context, mid string) (Alerts, error) {
+	var a Alerts
+	err := c.get(ctx, at(mid, "alerts"), &a)
+	return a, err
+}
+
+// AcknowledgeAlert says that who is signed in looks after an open alert.
+func (c *Client) AcknowledgeAlert(ctx context.Context, mid, key, comment string) error {
+	return c.call(ctx, http.MethodPost, at(mid, "alerts", "ack"), AlertAck{key, comment}, nil)
+}
+
 // TestNotification sends one channel a test; Conflict says why it was not taken.
 func (c *Client) TestNotification(ctx context.Context, mid, channel string) (NotificationChannel, error) {
 	var out NotificationChannel

@@ -61,6 +61,17 @@ func (r Run) Pausable() bool {
 	return false
 }
 
+// Disturbs reports whether a run of the step makes servers refuse or delay commands: by a
+// failover, a frozen server, a fence.
+func (r Run) Disturbs() bool {
+	switch r.Step {
+	case StepSentinelMove, StepSentinelTest, StepBreakerDrill, StepWebhookRetry, StepMoveQueues,
+		StepDecommission:
+		return r.StartedAt != nil
+	}
+	return false
+}
+
 // Open reports whether the run still needs somebody or something.
 func (s RunState) Open() bool {
 	switch s {
@@ -441,6 +452,8 @@ type Alert struct {
 	Title    string `json:"title"`
 	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
 	Measured string `json:"measured"`
+	// Run is the run of ours during which it became a problem.
+	Run string `json:"run,omitempty"`
 }
 
 // Share is how many of some orders had the target as their authority.

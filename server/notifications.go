@@ -15,6 +15,9 @@ func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/m/:mid/alerts", site.Session, s.alerts),
 		site.GetShared("/m/:mid/notifications", s.notifications),
+		site.Post("/m/:mid/alerts/ack", site.Engineer, s.ackForm),
+		site.Get(apiMigration+"/alerts", site.Session, s.apiAlerts),
+		site.Post(apiMigration+"/alerts/ack", site.Engineer, s.apiAck),
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),
@@ -51,9 +54,12 @@ func (s *Server) alerts(c *fiber.Ctx) error {
 	return s.Page(c, at, adminpages.AlertsPage(v))
 }
 
-func (s *Server) notifications(c *fiber.Ctx) error { return s.notificationsWith(c, nil) }
+func (s *Server) notifications(c *fiber.Ctx) error {
+	return s.notificationsWith(c, nil, adminpages.Ack{})
+}
 
-func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
+// notificationsWith shows the notifications, and what became of an attempt to change something.
+func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice, draft adminpages.Ack) error {
 	m, err := s.Migration(c)
 	if err != nil {
 		return err
@@ -68,6 +74,7 @@ func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
 	}
 	return s.Page(c, at, adminpages.NotificationsPage(adminpages.Notifications{
 		MigrationID: m.ID, Notifications: a, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Draft: draft,
 	}))
 }
 
@@ -82,9 +89,37 @@ func (s *Server) notificationTestForm(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return s.notificationsWith(c, n)
+		return s.notificationsWith(c, n, adminpages.Ack{})
 	}
 	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
+}
+
+func (s *Server) ackForm(c *fiber.Ctx) error {
+	mid := c.Params("mid")
+	in := adminpages.Ack{Key: c.FormValue("key"), Comment: c.FormValue("comment")}
+	err := s.Control.AcknowledgeAlert(c.UserContext(), site.Actor(c), mid, in.Key, in.Comment)
+	if err != nil {
+		n, err := site.Refused(c, "The alert was not acknowledged", err)
+		if err != nil {
+			return err
+		}
+		return s.notificationsWith(c, n, in)
+	}
+	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
+}
+
+func (s *Server) apiAlerts(c *fiber.Ctx) error {
+	a, err := s.Control.Alerts(c.UserContext(), c.Params("mid"))
+	return site.Answer(c, a, err)
+}
+
+func (s *Server) apiAck(c *fiber.Ctx) error {
+	var in api.AlertAck
+	if err := site.Decode(c, &in); err != nil {
+		return err
+	}
+	return site.Done(c, s.Control.AcknowledgeAlert(
+		c.UserContext(), site.Actor(c), c.Params("mid"), in.Key, in.Comment))
 }
 
 func (s *Server) apiNotifications(c *fiber.Ctx) error {

@@ -83,12 +83,16 @@ func (s *Server) plan(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	r, err := s.Control.Report(c.UserContext(), o.Migration.ID)
+	if err != nil {
+		return err
+	}
 	at := site.Place{
 		Migration: o.Migration, Section: "plan", Title: "Plan", Topics: []string{"overview"},
 	}
 	return s.Page(c, at, migrationpages.PlanPage(migrationpages.Plan{
 		MigrationID: o.Migration.ID, Plan: o.Plan, EventDate: o.Migration.EventDate,
-		Steps: o.Steps, Now: time.Now(),
+		Steps: o.Steps, Report: r, Now: time.Now(),
 	}))
 }
 

@@ -30,6 +30,7 @@ func (s *Server) routes() []site.Route {
 		s.outageRoutes(),
 		s.ledgerRoutes(),
 		s.waiverRoutes(),
+		s.reportRoutes(),
 		s.notificationRoutes(),
 		s.debtRoutes(),
 		s.setupRoutes(),

@@ -18,6 +18,10 @@
   function sync() {
     const main = document.getElementById("main");
     if (main && main.dataset.now) offset = Date.parse(main.dataset.now) - Date.now();
+    const count = document.getElementById("alert-count"); // it is outside of what is fetched again
+    if (!main || !count || main.dataset.alerts === undefined) return;
+    count.hidden = !main.dataset.alerts;
+    count.querySelector("span").textContent = main.dataset.alerts || "Alerts";
   }
   function tick() {
     for (const t of document.querySelectorAll("time[data-age]")) {

@@ -49,6 +49,10 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 	if p.Migration.ID != "" {
 		h := s.Control.Headline(p.Migration.ID)
 		f.Headline = &h
+		// a page without the count is better than none
+		if n, err := s.Control.UnseenAlerts(c.UserContext(), p.Migration.ID); err == nil {
+			f.Alerts = n
+		}
 	}
 	topics := []string{live.Headline}
 	if len(p.Topics) > 0 {

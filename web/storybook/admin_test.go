@@ -65,6 +65,18 @@ func storyNotifications() workflows.Notifications {
 				Told: []workflows.AlertTold{
 					{Channel: "payments-channel", SentAt: ago(3 * 24 * time.Hour)},
 				},
+				Acknowledged: &workflows.Acknowledgement{By: "linus",
+					At: storyTime.Add(-26 * time.Hour), Comment: "plan is to be enlarged on Friday"},
+			},
+			{
+				Key: "order-pipeline/audit/10.0.0.4:6379/errors", Severity: "error",
+				Title: "Errors answered on 10.0.0.4:6379: no longer OK, during Sentinel " +
+					"failover test",
+				Text: "It began during run 4b1f09c2aa of Sentinel failover test and is looked " +
+					"at again once that has ended.",
+				Since: storyTime.Add(-40 * time.Second), Run: "4b1f09c2aa",
+				Told: []workflows.AlertTold{{Channel: "payments-channel",
+					SentAt: ago(35 * time.Second)}},
 			},
 		},
 		Recent: []workflows.NotificationSent{
@@ -100,11 +112,18 @@ func storyNotifications() workflows.Notifications {
 		}}
 }
 
+// alarmed is a frame of a time with alerts that nobody has acknowledged.
+func alarmed(f ui.Frame) ui.Frame {
+	f.Alerts = 2
+	return f
+}
+
 func adminStories(t *testing.T) map[string]story {
 	t.Helper()
 	out := map[string]story{}
 	out["notifications"] = story{
-		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", engineer),
+		frame: alarmed(frame("Notifications", "alerts", "/m/order-pipeline/notifications",
+			engineer)),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{
 				MigrationID: mid, Notifications: storyNotifications(),

@@ -252,12 +252,16 @@ func overviewStories(t *testing.T) map[string]story {
 				}, History: judged, Now: storyTime},
 		),
 	}
+	o.Plan.Owner = "grace"
+	o.Plan.Freeze = &migration.Freeze{From: -72 * time.Hour, Until: 24 * time.Hour,
+		Why: "no changes around the event"}
+	o.Plan.Milestones[1].Owner = "ada"
 	out["plan"] = story{
 		frame: frame("Plan", "plan", "/m/order-pipeline/plan", engineer),
 		page: migrationpages.PlanPage(
 			migrationpages.Plan{
 				MigrationID: mid, Plan: o.Plan, EventDate: o.Migration.EventDate,
-				Steps: o.Steps, Now: storyTime,
+				Steps: o.Steps, Report: storyReport(t, false), Now: storyTime,
 			},
 		),
 	}

@@ -64,7 +64,7 @@ func stories(t *testing.T) map[string]story {
 	for _, area := range []func(*testing.T) map[string]story{
 		overviewStories, stepStories, runStories, queueStories, jobStories, ledgerStories,
 		flagStories, breakerStories, outageStories, capacityStories, adminStories, setupStories,
-		workStories,
+		workStories, reportStories,
 	} {
 		for name, s := range area(t) {
 			if _, taken := out[name]; taken {

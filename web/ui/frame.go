@@ -35,6 +35,15 @@ type Frame struct {
 	Version       string
 	Now           time.Time
 	Notice        *Notice
+	Alerts        int // open ones that nobody has acknowledged
+}
+
+// alertWords counts the alerts that wait for somebody; empty: none does.
+func (f Frame) alertWords() string {
+	if f.Alerts == 0 {
+		return ""
+	}
+	return Count(f.Alerts, "unacknowledged alert")
 }
 
 func keysOf(f Frame) string {

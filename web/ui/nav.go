@@ -25,6 +25,7 @@ func groups(mid string) []group {
 			{migration.StepCutover, "Cutover", "route", cutover, "c"},
 			{"runs", "Runs", "history", URL(mid, "runs"), "r"},
 			{"plan", "Plan", "calendar-days", URL(mid, "plan"), "p"},
+			{"report", "Report", "scroll-text", URL(mid, "report"), "t"},
 		}},
 		{"Evidence", []Place{
 			{"ledger", "Order ledger", "list-checks", URL(mid, "ledger"), "l"},

@@ -240,6 +240,7 @@ func (n *Notifier) audit(ctx context.Context, mig migration.Migration) (seen, er
 				Severity: severity,
 				Title:    fmt.Sprintf("%s on %s: no longer OK", a.Title, a.Node),
 				URL:      n.link(mig.ID, "redis-audit"),
+				Run:      a.Run,
 			},
 		)
 	}

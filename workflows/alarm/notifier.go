@@ -225,6 +225,10 @@ func (n *Notifier) compare(
 	if err != nil {
 		return err
 	}
+	run, err := n.Store.OpenRun(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
 	now := n.Now()
 	before := map[string]store.OpenAlert{}
 	for _, a := range open {
@@ -243,7 +247,7 @@ func (n *Notifier) compare(
 		delete(before, e.Key)
 		// told already; better is not over
 		if is && !notify.Severity(was.Severity).Less(e.Severity) {
-			if caughtUp {
+			if caughtUp || was.Ack.At != nil {
 				continue
 			}
 			var told notify.Event
@@ -262,7 +266,7 @@ func (n *Notifier) compare(
 			opened = was.OpenedAt
 		}
 		e.ID = fmt.Sprintf("%s@%d/%s", e.Key, opened.UnixMilli(), e.Severity)
-		e = e.Bounded()
+		e = ofRun(e, mig, run).Bounded()
 		raw, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -321,6 +325,7 @@ func (n *Notifier) compare(
 		change.Tell = append(change.Tell, messages...)
 		n.Log.Info("alert ends", "migration", mig.ID, "key", key)
 	}
+	change.At = now
 	if len(change.Save)+len(change.Close)+len(change.Tell) > 0 {
 		if err := n.Store.SaveAlerts(ctx, mig.ID, change); err != nil {
 			return err
