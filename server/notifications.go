@@ -13,7 +13,7 @@ import (
 
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/alerts", site.Session, s.alerts),
+		site.GetShared("/m/:mid/alerts", s.alerts),
 		site.GetShared("/m/:mid/notifications", s.notifications),
 		site.Post("/m/:mid/alerts/ack", site.Engineer, s.ackForm),
 		site.Get(apiMigration+"/alerts", site.Session, s.apiAlerts),

@@ -19,7 +19,7 @@ const logShown = 500
 func (s *Server) runRoutes() []site.Route {
 	const page = "/m/:mid/runs/:run"
 	return []site.Route{
-		site.Get("/m/:mid/runs", site.Session, s.runs),
+		site.GetShared("/m/:mid/runs", s.runs),
 		site.Get(page, site.Session, s.run),
 		site.Post(page+"/approve", site.Engineer, s.approveForm),
 		site.Post(page+"/reject", site.Engineer, s.rejectForm),
