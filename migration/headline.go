@@ -28,6 +28,8 @@ type Headline struct {
 	// FirstLoss is when the first order is lost for good, by the retry schedules of the payment
 	// providers; nil: no order is missing, or it is not known.
 	FirstLoss *time.Time `json:"first_loss"`
+	// Acknowledged is who looks after it and what they said; empty: nobody.
+	Acknowledged string `json:"acknowledged,omitempty"`
 	// More counts what else is wrong.
 	More int `json:"more"`
 	// Unknown names what could not be asked, each with the reason.
@@ -49,6 +51,6 @@ func (h Headline) Same(other Headline) bool {
 		return *h.FirstLoss
 	}
 	return h.Level == other.Level && h.Title == other.Title && h.First == other.First &&
-		h.More == other.More && loss(h).Equal(loss(other)) &&
+		h.More == other.More && h.Acknowledged == other.Acknowledged && loss(h).Equal(loss(other)) &&
 		len(h.Unknown) == len(other.Unknown) && len(h.AtRisk) == len(other.AtRisk)
 }

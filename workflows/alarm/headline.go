@@ -91,7 +91,7 @@ func (h heard) headline() migration.Headline {
 		first := told[0]
 		out.Level, out.Title, out.About, out.Since = migration.Attention, first.Title, first.Key,
 			&first.At
-		out.First = firstOf(first.Key)
+		out.First, out.Acknowledged = firstOf(first.Key), h.acknowledged(first.Key)
 		if first.Severity == notify.Critical {
 			out.Level = migration.Incident
 		}
@@ -157,6 +157,16 @@ func (h heard) told() []notify.Event {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.At.Compare(b.At))
 	})
 	return all
+}
+
+// acknowledged says who looks after an open alert; empty: nobody.
+func (h heard) acknowledged(key string) string {
+	for _, a := range h.alerts {
+		if a.Key == key && a.Ack.At != nil {
+			return a.Ack.By + ": " + a.Ack.Comment
+		}
+	}
+	return ""
 }
 
 // clockNow gives when the first order is lost, how urgent the worst provider is, and how many
