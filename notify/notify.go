@@ -72,7 +72,7 @@ type Event struct {
 	Runbook string `json:"runbook,omitempty"`
 	// Run is the run of ours during which an alert began.
 	Run string    `json:"run,omitempty"`
-	At      time.Time `json:"at"`
+	At  time.Time `json:"at"`
 }
 
 // Channel is one place that messages go to. Send returns once the receiver has taken
