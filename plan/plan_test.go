@@ -110,6 +110,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"an age that is no duration":                 {"max_age: 15m", "max_age: soon", "soon"},
 		"a criterion that nothing could prove":       {"    requires:\n      - { check: source-off }\n", "", "criteria.gone.requires"},
 		"a milestone of an unknown step":             {"step: audit }", "step: adit }", `milestones: "Audited" names the unknown step "adit"`},
+		"a freeze that ends before it begins":        {"name: Small", "name: Small\nfreeze: { from: 24h, until: -24h }", "freeze: until -24h0m0s is not after"},
 		"a missing name":                             {"name: Small", "event: UPW", "name is missing"},
 		"text that is no YAML, with the place of it": {"name: Small", "name: [", "[1:"},
 	} {

@@ -105,6 +105,10 @@ func (c *Control) Setup(ctx context.Context, mid string) (Setup, error) {
 	if err != nil {
 		return Setup{}, err
 	}
+	routing, err := c.env.Routing.Read(ctx, mid)
+	if err != nil {
+		return Setup{}, err
+	}
 	s := &c.setup
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +121,7 @@ func (c *Control) Setup(ctx context.Context, mid string) (Setup, error) {
 	for _, p := range doctor.Parts() {
 		part := s.asked[p.ID]
 		part.ID, part.Group, part.Title = p.ID, p.Group, p.Title
-		part.Findings = withCriteria(m.Plan, part.Findings)
+		part.Findings = withCriteria(m.Plan, left(routing, part.Findings))
 		for _, f := range part.Findings {
 			all = append(all, f.Finding)
 		}
@@ -134,6 +138,21 @@ func (c *Control) Setup(ctx context.Context, mid string) (Setup, error) {
 		out.Address = &a
 	}
 	return out, nil
+}
+
+// left says of a source that was disconnected on purpose that nobody misses it.
+func left(r migration.Routing, all []SetupFinding) []SetupFinding {
+	if r.HasSource() {
+		return all
+	}
+	out := slices.Clone(all)
+	for i, f := range out {
+		if f.State != doctor.OK && (f.Key == "queues" || strings.HasPrefix(f.Key, "source.")) {
+			out[i].State, out[i].Next = doctor.OK, ""
+			out[i].Said = "no longer in use: disconnected on purpose, for decommissioning"
+		}
+	}
+	return out
 }
 
 // withCriteria copies findings and adds the criteria of the plan that each stands in the way of.

@@ -223,3 +223,29 @@ func TestCutoverReportFindsEachBlockerAndLosesItWhenCleared(t *testing.T) {
 		})
 	}
 }
+
+func TestASourceThatIsNoLongerInUseBlocksNothing(t *testing.T) {
+	t.Parallel()
+	dst := redistest.Start(t)
+	cfg := stepstest.Settings(t.TempDir())
+	use := stepstest.Target(t, &cfg, dst)
+	b := stepstest.Open(t, cfg, func(*stepstest.Bench) []engine.Step { return nil })
+	use(b.Env)
+	v, err := b.Env.Views.Read(t.Context(), stepstest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[migration.SourceEndpoint]Severity{
+		migration.SourceStandalone: SeverityUnknown, migration.SourceNone: SeverityClear,
+	} {
+		v.Routing.Source = source
+		r := Take(t.Context(), b.Env, v)
+		i := slices.IndexFunc(r.Lines, func(l ReportLine) bool { return l.ID == "source" })
+		if i < 0 || r.Lines[i].Severity != want || r.Over != (source == migration.SourceNone) {
+			t.Errorf("source %s: %+v", source, r)
+		}
+		if source == migration.SourceNone && r.Ready {
+			t.Error("ready although nobody knows the ledger")
+		}
+	}
+}
