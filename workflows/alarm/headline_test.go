@@ -79,7 +79,10 @@ func TestTheHeadlineSaysWhatMattersMost(t *testing.T) {
 		{"an alert that cannot be read is one", func(h *heard) {
 			h.alerts = append(h.alerts, store.OpenAlert{Key: "m/still/q", Severity: "critical",
 				Event: []byte("{")})
-		}, migration.Incident, "An alert that cannot be read: m/still/q", 1},
+		}, migration.Incident, "An alert that cannot be read: m/still/q", 0},
+		{"whom a move left behind holds nothing else up", func(h *heard) {
+			h.alerts = append(h.alerts, alert("stranded/10.0.0.9", notify.Critical, "left"))
+		}, migration.Incident, "left", 0},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
