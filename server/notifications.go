@@ -13,7 +13,7 @@ import (
 
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/notifications", s.notifications),
+		site.GetShared("/m/:mid/notifications", site.ByRole, s.notifications),
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),

@@ -19,7 +19,7 @@ const logShown = 500
 func (s *Server) runRoutes() []site.Route {
 	const page = "/m/:mid/runs/:run"
 	return []site.Route{
-		site.GetShared(page, s.run),
+		site.GetShared(page, site.ByAccount, s.run),
 		site.Post(page+"/approve", site.Engineer, s.approveForm),
 		site.Post(page+"/reject", site.Engineer, s.rejectForm),
 		site.Post(page+"/pause", site.Engineer, s.pauseForm),

@@ -19,7 +19,7 @@ const runsShown = 20
 
 func (s *Server) stepRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/steps/:step", s.step),
+		site.GetShared("/m/:mid/steps/:step", site.ByRole, s.step),
 		site.Post("/m/:mid/steps/:step/start", site.Engineer, s.startForm),
 		site.Get("/m/:mid/exports/:format", site.Session, s.exportFile),
 		site.Get(apiMigration+"/steps", site.Session, s.apiSteps),
