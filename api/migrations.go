@@ -63,12 +63,30 @@ type planParams struct {
 type runsParams struct {
 	// Only of this step.
 	Step string `query:"step"`
+	// Only in this state; open: every state that is not final.
+	State string `query:"state"`
+	// Only those that this person requested, decided on or cancelled.
+	Person string `query:"person"`
+	// ID of the run to continue before.
+	Before string `query:"before"`
 	page
 }
 
 type auditParams struct {
 	// Sequence number to continue before; 0: from the newest.
 	Before int64 `query:"before" minimum:"0"`
+	// Only of this account.
+	Person string `query:"person"`
+	// Only of this action, such as start.
+	Action string `query:"action"`
+	// Only where the subject or the detail has this text.
+	Subject string `query:"subject"`
+	// Only with this result.
+	Result string `query:"result"`
+	// Only at or after this time, as RFC 3339 or as a date in UTC.
+	Since string `query:"since"`
+	// Only before this time; a date is included.
+	Until string `query:"until"`
 	page
 }
 
@@ -95,6 +113,7 @@ type (
 	// RunList is runs, newest first.
 	RunList struct {
 		Runs []migration.Run `json:"runs"`
+		Next string          `json:"next,omitempty"` // what to give as before; empty at the end
 	}
 	// AuditPage is lines of the audit log, newest first.
 	AuditPage struct {

@@ -74,6 +74,7 @@ var PathParameters = map[string]string{
 	"finding":  "ID of a finding of the last submitted scan.",
 	"key":      "Key of the flag.",
 	"waiver":   "Number of the waiver.",
+	"link":     "Number of a link to the report.",
 }
 
 // Operations lists every operation under /api/v1 and /ofrep/v1.
@@ -82,7 +83,7 @@ func Operations() []Operation {
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
 		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
-		setupOperations(),
+		setupOperations(), searchOperations(), statusReportOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,
 			Summary: "This document", Answer: map[string]any{},

@@ -29,6 +29,17 @@ func reportOperations() []Operation {
 			"reached. Prices are in US dollars per month.",
 		Answer: Capacity{},
 	}, {
+		ID: "getSeries", Route: "GET " + ofMigration + "/series", Access: AccessSession,
+		Summary: "What was measured over time, of the last 30 days",
+		Description: "Values are kept for 2 hours in steps of 10 seconds, for 25 hours in steps of " +
+			"a minute and for 30 days in steps of 10 minutes. A step in which nothing could be " +
+			"measured has no value. Nobody asks a server anything for it: it is what Switchyard " +
+			"reads anyway.",
+		Params: seriesParams{},
+		Result: "Series in steps of the same length, each with the least, the mean and the most; " +
+			"the runs and alerts of that time.",
+		Answer: SeriesView{},
+	}, {
 		ID: "getOutage", Route: "GET " + ofMigration + "/outage", Access: AccessSession,
 		Summary: "What the payment providers' retries mean for refused orders",
 		Params:  outageParams{},
@@ -87,6 +98,20 @@ type (
 
 // Outage is what the providers' retries mean for refused orders: see workflows.Outage.
 type Outage = workflows.Outage
+
+type seriesParams struct {
+	// Names of series, separated by commas; absent: all.
+	Name string `query:"name"`
+	// Begin: a time in RFC 3339, or how long before until: 15m, 1h, 6h, 24h, 7d or 30d.
+	Since string `query:"since" default:"1h"`
+	// End: a time in RFC 3339; absent: now.
+	Until string `query:"until"`
+	// At most so many steps.
+	Points int `query:"points" minimum:"2" maximum:"600" default:"600"`
+}
+
+// SeriesView is series over a time: see workflows.SeriesView.
+type SeriesView = workflows.SeriesView
 
 // Capacity is what the servers cost and need: see workflows.Capacity.
 type Capacity = workflows.Capacity

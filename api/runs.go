@@ -9,7 +9,7 @@ import (
 func runOperations() []Operation {
 	return []Operation{{
 		ID: "getRun", Route: "GET " + ofRun, Access: AccessSession,
-		Summary: "One run with its actions", Answer: migration.Run{},
+		Summary: "One run with its actions, and once it is over with its result", Answer: migration.Run{},
 	}, {
 		ID: "getLog", Route: "GET " + ofRun + "/log", Access: AccessSession,
 		Summary: "A run's log",

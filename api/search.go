@@ -7,6 +7,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 // FoundJob is a job that a search found, and the side that holds it.
@@ -55,4 +56,37 @@ func (c *Client) SearchAllJobs(
 		}
 	}
 	return found, skipped, nil
+}
+
+// SearchAnswer is what a search found, and where it looked: see workflows.SearchAnswer.
+type SearchAnswer = workflows.SearchAnswer
+
+func searchOperations() []Operation {
+	return []Operation{{
+		ID: "search", Route: "GET " + ofMigration + "/search", Access: AccessSession,
+		Summary: "Look for a text in runs, orders, steps, queues, flags, alerts, keys and people",
+		Description: "Runs are found by the begin of their ID or by their step, orders and jobs by " +
+			"their whole ID, everything else by each word of the text. At most 8 of each source.",
+		Params: searchParams{}, Answer: SearchAnswer{},
+	}}
+}
+
+type searchParams struct {
+	// What to look for; at most 512 bytes.
+	Text string `query:"q"`
+	// 1: also look for a job with this ID, in every queue of both sides.
+	Jobs int `query:"jobs" minimum:"0" maximum:"1"`
+}
+
+// Search looks for a text in everything that a migration has; jobs: also on both Redis servers.
+func (c *Client) Search(
+	ctx context.Context, mid, text string, jobs bool,
+) (SearchAnswer, error) {
+	var r SearchAnswer
+	q := query("q", text)
+	if jobs {
+		q = query("q", text, "jobs", "1")
+	}
+	err := c.get(ctx, at(mid, "search")+q, &r)
+	return r, err
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -238,6 +239,21 @@ func (c *Client) Runs(ctx context.Context, mid, step string, limit int) ([]migra
 	return l.Runs, err
 }
 
+// RunQuery says which runs; empty fields are any.
+type RunQuery struct {
+	Step, State, Person string
+	Before              string // id of a run: only older ones
+	Limit               int
+}
+
+// FindRuns lists runs, newest first.
+func (c *Client) FindRuns(ctx context.Context, mid string, f RunQuery) (RunList, error) {
+	var l RunList
+	err := c.get(ctx, at(mid, "runs")+query("step", f.Step, "state", f.State, "person", f.Person,
+		"before", f.Before, "limit", number(int64(f.Limit))), &l)
+	return l, err
+}
+
 // Log lists lines of a run's log after a sequence number.
 func (c *Client) Log(ctx context.Context, runID string, after int64) (LogPage, error) {
 	var p LogPage
@@ -399,6 +415,18 @@ func (c *Client) Notifications(ctx context.Context, mid string) (Notifications, 
 	return n, err
 }
 
+// Alerts gives the open alerts.
+func (c *Client) Alerts(ctx context.Context, mid string) (Alerts, error) {
+	var a Alerts
+	err := c.get(ctx, at(mid, "alerts"), &a)
+	return a, err
+}
+
+// AcknowledgeAlert says that who is signed in looks after an open alert.
+func (c *Client) AcknowledgeAlert(ctx context.Context, mid, key, comment string) error {
+	return c.call(ctx, http.MethodPost, at(mid, "alerts", "ack"), AlertAck{key, comment}, nil)
+}
+
 // TestNotification sends one channel a test; Conflict says why it was not taken.
 func (c *Client) TestNotification(ctx context.Context, mid, channel string) (NotificationChannel, error) {
 	var out NotificationChannel
@@ -411,6 +439,17 @@ func (c *Client) Capacity(ctx context.Context, mid string) (Capacity, error) {
 	var a Capacity
 	err := c.get(ctx, at(mid, "capacity"), &a)
 	return a, err
+}
+
+// Series gives what was measured over time: of the named series (none: all), since a time in
+// RFC 3339 or a range such as 24h. points 0 is the server's own number.
+func (c *Client) Series(
+	ctx context.Context, mid, since string, points int, names ...string,
+) (SeriesView, error) {
+	var v SeriesView
+	err := c.get(ctx, at(mid, "series")+query("name", strings.Join(names, ","), "since", since,
+		"points", number(int64(points))), &v)
+	return v, err
 }
 
 // Ledger gives the order ledger.

@@ -70,7 +70,7 @@ func judge(f *facts) []Finding {
 		finding := Finding{ID: c.ID, Title: c.Title, Severity: cmp.Or(o.severity, c.Severity),
 			State: o.state, Measured: o.measured, Limit: c.Limit, Why: c.Why,
 			Commands: c.Commands,
-			Examples: o.examples}
+			Examples: o.examples, Counted: o.counted}
 		if o.state == Problem {
 			finding.Remedy = cmp.Or(o.remedy, c.Remedy)
 			if len(o.settings) > 0 && f.configErr == "" {

@@ -129,13 +129,15 @@ func judgeErrorReplies(f *facts) outcome {
 		return noInfo("which errors it returned")
 	}
 	var bad []string
+	var total int64
 	for _, name := range []string{"OOM", "MISCONF", "NOREPLICAS", "BUSY"} {
 		if n := infoField(f.info["errorstat_"+name], "count"); n > 0 {
+			total += n
 			bad = append(bad, fmt.Sprintf("%s %d times", name, n))
 		}
 	}
 	if len(bad) > 0 {
-		return problem("%s %s", strings.Join(bad, ", "), f.upFor())
+		return problem("%s %s", strings.Join(bad, ", "), f.upFor()).counting(total)
 	}
 	return ok("none of these %s", f.upFor())
 }

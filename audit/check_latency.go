@@ -31,12 +31,13 @@ func judgeSlowScripts(f *facts) outcome {
 		return unknown("the slow log only records what took %d ms or more", n/1000)
 	}
 	var worst time.Duration
-	what, slow := "", 0
+	what, slow, newest := "", 0, int64(0)
 	for _, e := range f.slow {
 		if e.Duration < 50*time.Millisecond || len(e.Args) == 0 ||
 			slices.Contains(admin, strings.ToLower(e.Args[0])) {
 			continue
 		}
+		newest = max(newest, e.ID+1)
 		if slow++; e.Duration > worst {
 			worst, what = e.Duration, strings.ToUpper(e.Args[0])
 		}
@@ -45,7 +46,7 @@ func judgeSlowScripts(f *facts) outcome {
 		return ok("none of %d slow commands took 50 ms", len(f.slow))
 	}
 	o := problem("%d of %d slow commands took 50 ms or more, the slowest %d ms (%s)", slow,
-		len(f.slow), worst.Milliseconds(), what)
+		len(f.slow), worst.Milliseconds(), what).counting(newest)
 	if worst < time.Second {
 		o = o.as(Medium)
 	}
@@ -73,14 +74,16 @@ var checkLatency = Check{
 
 func judgeLatency(f *facts) outcome {
 	var bad []string
+	var last int64
 	for _, s := range f.spikes {
 		if s.max >= 500*time.Millisecond {
+			last += s.at
 			bad = append(bad, fmt.Sprintf("%s took %d ms", s.event, s.max.Milliseconds()))
 		}
 	}
 	switch {
 	case len(bad) > 0:
-		return problem("%s", strings.Join(bad, ", "))
+		return problem("%s", strings.Join(bad, ", ")).counting(last)
 	case f.answer > 10*time.Millisecond:
 		return problem(
 			"the median PING took %.1f ms from where the audit ran",

@@ -42,6 +42,7 @@ type facts struct {
 type spike struct {
 	event string
 	max   time.Duration // since the server started
+	at    int64         // Unix time of the last one
 }
 
 // kernel holds the settings of the server's machine.

@@ -63,6 +63,9 @@ type Finding struct {
 	Commands []string `json:"commands"`
 	Fix      *Fix     `json:"fix,omitempty"`
 	Examples []string `json:"examples,omitempty"` // keys
+	// Counted changes whenever more of what is a problem has happened, for checks that count
+	// since the server started: the problem stays, and nothing new needs to have happened.
+	Counted int64 `json:"counted,omitempty"`
 }
 
 // Report is what an audit of one server found. Findings are ordered: problems by

@@ -132,7 +132,8 @@ func (f *facts) latency(ctx context.Context, c redis.UniversalClient) error {
 		}
 		name, _ := fields[0].(string)
 		ms, _ := fields[3].(int64)
-		f.spikes = append(f.spikes, spike{name, time.Duration(ms) * time.Millisecond})
+		at, _ := fields[1].(int64)
+		f.spikes = append(f.spikes, spike{name, time.Duration(ms) * time.Millisecond, at})
 	}
 	return nil
 }

@@ -34,6 +34,12 @@ func (o outcome) fixed(settings ...Setting) outcome {
 	return o
 }
 
+// counting sets what changes whenever it happens again.
+func (o outcome) counting(n int64) outcome {
+	o.counted = n
+	return o
+}
+
 // noInfo is the outcome for something missing from INFO.
 func noInfo(what string) outcome {
 	return unknown("the server does not report %s (INFO)", what)
@@ -47,4 +53,5 @@ type outcome struct {
 	remedy   string // if not the check's
 	settings []Setting
 	examples []string
+	counted  int64 // see Finding.Counted
 }

@@ -71,6 +71,9 @@ func writeCapacity(t table, a api.Capacity) {
 			if u.Likely != nil {
 				date = ", reached " + u.Likely.UTC().Format(time.DateOnly)
 			}
+			if u.ProjectedFrom != "" {
+				date = ", projected from " + u.ProjectedFrom
+			}
 			t.row("%s %s\t%s\t%.0f of %.0f %s (%.1f %%)%s: %s",
 				side.Side, u.ID, strings.ToUpper(string(u.State)), u.Value, u.Limit, u.Unit,
 				u.Share()*100, date, u.Why)

@@ -43,11 +43,14 @@ type commands struct {
 
 	Status   statusCmd   `cmd:"" help:"Show the criteria and what to do next."`
 	Step     stepCmd     `cmd:"" help:"Plan or start a step."`
-	Run      runCmd      `cmd:"" help:"Show, approve, reject, pause, cancel or roll back a run."`
+	Run      runCmd      `cmd:"" help:"List, show, approve, reject, pause, cancel or roll back runs."`
+	Search   searchCmd   `cmd:"" help:"Find runs, orders, jobs, steps, queues, flags, alerts, people."`
+	Summary  summaryCmd  `cmd:"" help:"Print or share the status report, at the end the closing report."`
 	Report   reportCmd   `cmd:"" help:"Show what would break if you cut over now."`
 	Outage   outageCmd   `cmd:"" help:"Show what an outage means for orders and retries."`
 	Replay   replayCmd   `cmd:"" help:"Recover the events that a payment provider gave up on."`
 	Capacity capacityCmd `cmd:"" help:"Show costs, and use against the limits of the managed plan."`
+	Series   seriesCmd   `cmd:"" help:"Show what was measured over time, of the last 30 days."`
 	Export   exportCmd   `cmd:"" help:"Print the managed Redis as Terraform or as Helm values."`
 	Ledger   ledgerCmd   `cmd:"" help:"Show whether an order is lost or was processed twice."`
 	Jobs     jobsCmd     `cmd:"" help:"Find and change jobs on both sides."`
@@ -60,6 +63,7 @@ type commands struct {
 
 	Debts debtsCmd `cmd:"" help:"Show what runs have left on servers, and take it off."`
 
+	Alerts        alertsCmd        `cmd:"" help:"Show open alerts, or acknowledge one."`
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`

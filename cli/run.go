@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/api"
@@ -142,6 +143,7 @@ func (c remote) follow(s *shell, client *api.Client, run migration.Run, wait boo
 }
 
 type runCmd struct {
+	List     runListCmd     `cmd:"" help:"List runs of all steps, newest first."`
 	Show     runShowCmd     `cmd:"" help:"Show a run and its log, the last where none is open."`
 	Wait     runWaitCmd     `cmd:"" help:"Follow a run until it ends or needs an approval."`
 	Approve  runApproveCmd  `cmd:"" help:"Approve a waiting run."`
@@ -199,6 +201,40 @@ func (c runArgs) act(
 		return err
 	}
 	return c.print(s, run, func(t table) { writeRun(t, run) })
+}
+
+type runListCmd struct {
+	remote
+	Step   string `help:"Only of this step."`
+	State  string `help:"Only in this state, such as failed; open: every one that is not final."`
+	Person string `help:"Only those that this account requested, decided on or cancelled."`
+	Before string `help:"Only those older than this run." placeholder:"RUN"`
+	Limit  int    `help:"At most this many." default:"50"`
+}
+
+// Run lists runs.
+func (c runListCmd) Run(s *shell) error {
+	client, mid, err := c.open(s)
+	if err != nil {
+		return err
+	}
+	l, err := client.FindRuns(s.ctx, mid, api.RunQuery{Step: c.Step, State: c.State,
+		Person: c.Person, Before: c.Before, Limit: c.Limit})
+	if err != nil {
+		return err
+	}
+	return c.print(s, l, func(t table) {
+		for _, r := range l.Runs {
+			t.row("%s\t%s%s\t%s\tby %s\t%s", r.ID, r.Step, r.Params.Suffix(), r.State,
+				r.RequestedBy, r.CreatedAt.UTC().Format(time.RFC3339))
+		}
+		if len(l.Runs) == 0 {
+			t.row("no runs")
+		}
+		if l.Next != "" {
+			t.row("older: --before %s", l.Next)
+		}
+	})
 }
 
 type runShowCmd struct{ runArgs }
@@ -323,6 +359,9 @@ func writeRun(t table, r migration.Run) {
 			writeKnocks(t, f)
 		}
 	}
+	if r.Result != nil {
+		writeResult(t, *r.Result)
+	}
 	for _, c := range r.Approvals {
 		answer := "approved"
 		if !c.Approved {
@@ -338,6 +377,40 @@ func writeRun(t table, r migration.Run) {
 		with = " of: " + a.Title
 	}
 	t.row("\nIt waits for approval%s: %s", with, r.ApproveCommand("NAME"))
+}
+
+// writeResult prints what a run came to, as its page shows it.
+func writeResult(t table, r migration.RunResult) {
+	t.row("\nResult: %s", r.Said)
+	if r.Short != "" {
+		t.row("NOT COMPLETE: %s", r.Short)
+	}
+	mark := map[migration.Verdict]string{migration.Met: "ok", migration.Unmet: "NOT KEPT",
+		migration.Unknown: "unknown"}
+	for _, f := range r.Figures {
+		promised := ""
+		if f.Promised != "" {
+			promised = "promised: " + f.Promised
+		}
+		t.row("  %s\t%s\t%s\t%s", mark[f.Verdict], f.Label, f.Measured, promised)
+	}
+	for _, l := range r.Lists {
+		t.row("\n%s\n  \t%s", l.Title, strings.Join(l.Columns, "\t"))
+		for _, row := range l.Rows {
+			t.row("  %s\t%s", mark[row.Verdict], strings.Join(row.Cells, "\t"))
+		}
+	}
+	t.row("\nNow:")
+	for _, f := range r.Now {
+		t.row("  %s\t%s", f.Label, f.Value)
+	}
+	if r.Next != nil {
+		t.row("Next: %s: %s", r.Next.Title, r.Next.Command())
+	}
+	t.row("Undo: %s", strings.TrimSpace(r.Undo.How+" "+r.Undo.Until))
+	if r.Undo.Command != "" {
+		t.row("  %s", r.Undo.Command)
+	}
 }
 
 func writeKnocks(t table, f evidence.WatchFacts) {

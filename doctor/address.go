@@ -54,7 +54,7 @@ func unreachable(err error, encrypted bool) (said, next string) {
 	const check = "Check the address, the password and whether this machine may connect."
 	said = err.Error()
 	if cause := errors.Unwrap(err); cause != nil {
-		said = strings.TrimSuffix(said, ": "+cause.Error())
+		said = strings.TrimSuffix(said, ": "+migration.PlainError(cause))
 	}
 	if _, is := errors.AsType[tls.RecordHeaderError](err); is {
 		return "what listens there does not speak TLS", "Use redis:// if the network is private, " +

@@ -103,5 +103,5 @@ type examiner struct {
 func ok(key, said string) Finding { return Finding{Key: key, State: OK, Said: said} }
 
 func failed(key string, err error, next string, needed ...string) Finding {
-	return Finding{Key: key, State: Fails, Said: err.Error(), Next: next, For: needed}
+	return Finding{Key: key, State: Fails, Said: migration.PlainError(err), Next: next, For: needed}
 }

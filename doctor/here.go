@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // dataDir says whether Switchyard can write where it keeps its data, by a file that is removed
@@ -38,7 +40,7 @@ func (e examiner) dataDir(context.Context) []Finding {
 	}
 	f, err := os.CreateTemp(dir, ".switchyard-*")
 	if err != nil {
-		return []Finding{{Key: "data_dir", State: Fails, Said: err.Error(),
+		return []Finding{{Key: "data_dir", State: Fails, Said: migration.PlainError(err),
 			Next: "Give a folder that this user may write to.", For: all}}
 	}
 	_ = f.Close()
@@ -95,7 +97,7 @@ func (e examiner) address(ctx context.Context, key, addr string) Finding {
 		return Finding{Key: key, State: Fails, Said: "another program listens on " + addr,
 			Next: "End it, or give another address.", For: all}
 	}
-	return Finding{Key: key, State: Fails, Said: err.Error(),
+	return Finding{Key: key, State: Fails, Said: migration.PlainError(err),
 		Next: "Give an address of this machine.", For: all}
 }
 

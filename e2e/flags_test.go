@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +22,16 @@ func TestBrowserEditsFlags(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	const password, viewerPassword = "flags-path-password", "flags-viewer-password"
+	url, log := serveAlone(t, "redis://127.0.0.1:1")
+	walk(ctx, t, log, "flags", url, adaPassword, viewerPassword)
+}
+
+const adaPassword, viewerPassword = "ada-path-password", "viewer-path-password"
+
+// serveAlone starts a server that has nothing but its database and a source, and gives its
+// address and log.
+func serveAlone(t *testing.T, source string) (string, *output) {
+	t.Helper()
 	dir := t.TempDir()
 	binary := buildBinary(t, "")
 	addr := freeAddr(t)
@@ -33,15 +43,15 @@ worker_token: worker-token
 first_run_users:
   - {name: ada, role: engineer, password: %s}
   - {name: grace, role: viewer, password: %s}
-source: {standalone: {url: "redis://127.0.0.1:1"}}
+source: {standalone: {url: %q}}
 ingestion: {url: "http://127.0.0.1:1"}
-`, addr, freeAddr(t), filepath.Join(dir, "data"), password, viewerPassword)
+`, addr, freeAddr(t), filepath.Join(dir, "data"), adaPassword, viewerPassword, source)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log output
+	log := &output{}
 	serve := exec.Command(binary, "serve", "--config", config) //nolint:noctx // ended in Cleanup
-	serve.Stdout, serve.Stderr = &log, &log
+	serve.Stdout, serve.Stderr = log, log
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +62,8 @@ ingestion: {url: "http://127.0.0.1:1"}
 		}
 	})
 	redistest.Eventually(t, 30*time.Second, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+		req, err := http.NewRequestWithContext(
+			t.Context(), http.MethodGet, "http://"+addr+"/healthz", nil)
 		if err != nil {
 			return err
 		}
@@ -62,14 +73,21 @@ ingestion: {url: "http://127.0.0.1:1"}
 		}
 		return resp.Body.Close()
 	})
-	pictures := filepath.Join("test-results", "flag-pictures") // kept, to be looked at
-	node := exec.CommandContext(ctx, "node", filepath.Join("e2e", "flags.mjs"),
-		"http://"+addr, password, viewerPassword, pictures)
+	return "http://" + addr, log
+}
+
+// walk runs e2e/<name>.mjs with args, and last the folder for its pictures, which are kept to
+// be looked at.
+func walk(ctx context.Context, t *testing.T, log *output, name string, args ...string) {
+	t.Helper()
+	pictures := filepath.Join("test-results", strings.TrimSuffix(name, "s")+"-pictures")
+	args = append(append([]string{filepath.Join("e2e", name+".mjs")}, args...), pictures)
+	node := exec.CommandContext(ctx, "node", args...)
 	// The browser ends when its pipe to node does.
 	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	node.Cancel = func() error { return syscall.Kill(-node.Process.Pid, syscall.SIGKILL) }
 	out, err := node.CombinedOutput()
-	t.Logf("flags:\n%s", out)
+	t.Logf("%s:\n%s", name, out)
 	if err != nil {
 		t.Errorf("the path: %v; pictures of it are in %s\n%s", err, pictures, log.String())
 	}

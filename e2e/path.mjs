@@ -88,6 +88,7 @@ async function atStart(ada, lee) {
 async function withoutScript(browser) {
   const page = await witness.person(browser, "ada without JavaScript", { javaScriptEnabled: false });
   await signIn(page, "ada", adaPassword);
+  await page.locator("#steps-done summary").click();
   await page.locator("#step-audit a").click();
   await page.locator("#start").click();
   await page.waitForURL(/\/runs\//);
@@ -260,7 +261,7 @@ async function places(page, lee) {
   await page.locator('[data-line="workers"]').waitFor();
   await witness.look(page, "cutover-report");
   await queues();
-  await page.locator("#side-source").getByRole("link", { name: "order-ingestion", exact: true }).click();
+  await page.locator("[data-board=order-ingestion]").getByRole("link").click();
   await page.locator("#side-source [data-count]").first().waitFor();
   await witness.look(page, "queue");
   await queues();

@@ -78,3 +78,23 @@ func quoted(word string) string {
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
+
+// RunListCommand lists runs on the command line. options are names with their values; a value
+// that is empty is left out.
+func RunListCommand(options ...[2]string) string {
+	line := "switchyard run list"
+	for _, o := range options {
+		if o[1] != "" {
+			line += " --" + o[0] + " " + quoted(o[1])
+		}
+	}
+	return line
+}
+
+// SearchCommand searches on the command line.
+func SearchCommand(text string) string {
+	if strings.HasPrefix(text, "-") {
+		return "switchyard search -- " + quoted(text)
+	}
+	return "switchyard search " + quoted(text)
+}

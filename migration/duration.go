@@ -32,6 +32,9 @@ func Words(d time.Duration) string {
 	return inUnits(d.Round(time.Hour), 24*time.Hour, "d", time.Hour, "h")
 }
 
+// Millis writes milliseconds for people, as the unit of a Figure.
+func Millis(n int64) string { return Words(time.Duration(n) * time.Millisecond) }
+
 func inUnits(
 	d, large time.Duration, largeName string, small time.Duration, smallName string,
 ) string {

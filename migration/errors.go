@@ -44,10 +44,20 @@ func (e *Error) Error() string { return e.Text }
 // Unwrap gives the cause, if any.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Errorf makes an Error of a kind; %w wraps a cause.
+// Errorf makes an Error of a kind; %w wraps a cause. What the text quotes of errors that only a
+// program understands is put into words: the cause still has it.
 func Errorf(k Kind, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Kind: k, Text: err.Error(), cause: errors.Unwrap(err)}
+	text := err.Error()
+	if k != Internal {
+		text = Plain(text)
+	}
+	return &Error{Kind: k, Text: text, cause: errors.Unwrap(err)}
+}
+
+// Because makes an Error of a kind with a cause that its text does not quote.
+func Because(k Kind, cause error, text string) error {
+	return &Error{Kind: k, Text: text, cause: cause}
 }
 
 // KindOf gives the kind of an error; anything that is not an Error is Internal.
@@ -59,3 +69,7 @@ func KindOf(err error) Kind {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// NotProvisioned begins the error of whatever needs the target before there is one. That is
+// where every migration starts, and no fault.
+const NotProvisioned = "the managed Redis is not provisioned yet"

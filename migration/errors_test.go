@@ -10,7 +10,7 @@ import (
 func TestTheKindOfAnErrorSurvivesWrapping(t *testing.T) {
 	t.Parallel()
 	err := fmt.Errorf("outer: %w", Errorf(Conflict, "run %s: %w", "r1", io.EOF))
-	if KindOf(err) != Conflict || !errors.Is(err, io.EOF) || err.Error() != "outer: run r1: EOF" {
+	if KindOf(err) != Conflict || !errors.Is(err, io.EOF) || err.Error() != "outer: run r1: the connection broke off" {
 		t.Fatalf("kind %s, %v", KindOf(err), err)
 	}
 	if KindOf(io.EOF) != Internal || KindOf(nil) != Internal {

@@ -13,8 +13,12 @@ import (
 //
 // It is read from YAML (package plan); a migration is created from one and keeps its own copy.
 type Plan struct {
-	Name       string      `yaml:"name" json:"name"`
-	Event      string      `yaml:"event" json:"event"`
+	Name  string `yaml:"name" json:"name"`
+	Event string `yaml:"event" json:"event"`
+	// Owner is who answers for the initiative.
+	Owner string `yaml:"owner" json:"owner,omitempty"`
+	// Freeze is the time around the event in which nothing is to be changed; nil: there is none.
+	Freeze     *Freeze     `yaml:"freeze" json:"freeze,omitempty"`
 	Summary    string      `yaml:"summary" json:"summary"`
 	Criteria   []Criterion `yaml:"criteria" json:"criteria"`
 	Steps      []PlanStep  `yaml:"steps" json:"steps"`
@@ -81,6 +85,14 @@ type Milestone struct {
 	Title string        `yaml:"title" json:"title"`
 	At    time.Duration `yaml:"at" json:"at"` // relative to the event; negative is before
 	Step  string        `yaml:"step" json:"step"`
+	Owner string        `yaml:"owner" json:"owner,omitempty"` // empty: the plan's
+}
+
+// Freeze is a time relative to the event; negative is before it.
+type Freeze struct {
+	From  time.Duration `yaml:"from" json:"from"`
+	Until time.Duration `yaml:"until" json:"until"`
+	Why   string        `yaml:"why" json:"why,omitempty"`
 }
 
 // Cost is one line of the cost table, with where the figure is from.
@@ -176,6 +188,9 @@ func (p Plan) Validate(workflows, checks []string) error {
 				)
 			}
 		}
+	}
+	if f := p.Freeze; f != nil && f.Until <= f.From {
+		say("freeze: until %s is not after from %s", f.Until, f.From)
 	}
 	for _, m := range p.Milestones {
 		if m.Step != "" && !steps[m.Step] {

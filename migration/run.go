@@ -61,6 +61,17 @@ func (r Run) Pausable() bool {
 	return false
 }
 
+// Disturbs reports whether a run of the step makes servers refuse or delay commands: by a
+// failover, a frozen server, a fence.
+func (r Run) Disturbs() bool {
+	switch r.Step {
+	case StepSentinelMove, StepSentinelTest, StepBreakerDrill, StepWebhookRetry, StepMoveQueues,
+		StepDecommission:
+		return r.StartedAt != nil
+	}
+	return false
+}
+
 // Open reports whether the run still needs somebody or something.
 func (s RunState) Open() bool {
 	switch s {
@@ -262,6 +273,8 @@ type Run struct {
 	// Approvals are the answers given before single actions, in order.
 	Approvals []Consent   `json:"approvals,omitempty"`
 	Actions   []RunAction `json:"actions,omitempty"`
+	// Result is what it came to, once it is over and where one run is asked for.
+	Result *RunResult `json:"result,omitempty"`
 }
 
 // ActionState is where one action of a run stands.
@@ -284,6 +297,16 @@ type RunAction struct {
 	Output     json.RawMessage `json:"output,omitempty"`
 	StartedAt  *time.Time      `json:"started_at,omitempty"`
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+}
+
+// OutputOf reads what an action of a run gave; false: nothing, or of another form.
+func OutputOf[T any](r Run, action string) (v T, ok bool) {
+	for _, a := range r.Actions {
+		if a.ID == action && len(a.Output) > 0 && string(a.Output) != "null" {
+			return v, json.Unmarshal(a.Output, &v) == nil
+		}
+	}
+	return v, false
 }
 
 // LogLine is one line of a run's log.
@@ -312,6 +335,15 @@ type StepStatus struct {
 	Why      string     `json:"why,omitempty"` // why blocked, or what failed
 	LastRun  *Run       `json:"last_run,omitempty"`
 	Due      *time.Time `json:"due,omitempty"`
+	// Blocking counts the preconditions of a step that may be started of which it is known,
+	// without planning it, that they do not hold.
+	Blocking int `json:"blocking,omitempty"`
+	// Short is what keeps a step that is done from being well, as a result says it; AsOf is
+	// when that was seen, where it can change by itself.
+	Short string     `json:"short,omitempty"`
+	AsOf  *time.Time `json:"as_of,omitempty"`
+	// DoneAt is when a step that is done was last done.
+	DoneAt *time.Time `json:"done_at,omitempty"`
 }
 
 // StepState is a step's place on the way.
@@ -356,14 +388,31 @@ type Overview struct {
 	// OrdersError says why there are no figures of orders; then Orders is zero and means nothing.
 	OrdersError string `json:"orders_error,omitempty"`
 	// Observed is how orders were really split since the stage was last changed.
-	Observed Share     `json:"observed"`
+	Observed Share `json:"observed"`
+	// WayBack is the move that leads back now; nil: there is none.
+	WayBack  *WayBack  `json:"way_back"`
 	Workers  []Worker  `json:"workers" nullable:"true"`
 	Phase    string    `json:"phase"` // in words, for people
+	Headline Headline  `json:"headline"`
 	At       time.Time `json:"at"`
-	// Alerts are checks of the audit that were ok once and are a problem now.
+	// Alerts are checks of the audit that were ok once and were a problem at AuditAt.
 	Alerts []Alert `json:"alerts,omitempty"`
+	// AuditAt is when the audit last looked, by itself or in a run; zero before it did.
+	AuditAt time.Time `json:"audit_at,omitzero"`
 	// AuditProblems counts the problems of the last look by severity; nil before an audit.
 	AuditProblems map[string]int `json:"audit_problems,omitempty"`
+}
+
+// WayBack is the next move towards the source, and what a rehearsal has shown of it.
+type WayBack struct {
+	Move StageMove `json:"move"`
+	// Rehearsal is the verdict on the newest rehearsal: it ages, and is void once something else
+	// is there.
+	Rehearsal Verdict `json:"rehearsal" enum:"met,unmet,stale,unknown"`
+	// RehearsedAt is when it was made; nil: never.
+	RehearsedAt *time.Time `json:"rehearsed_at"`
+	// TookMS is how long it took every live worker to switch back then; 0: not measured.
+	TookMS int64 `json:"took_ms"`
 }
 
 // LedgerFacts is what the whole journal of the ingestion app says of its orders.
@@ -403,6 +452,8 @@ type Alert struct {
 	Title    string `json:"title"`
 	Severity string `json:"severity" enum:"critical,high,medium,low,info"`
 	Measured string `json:"measured"`
+	// Run is the run of ours during which it became a problem.
+	Run string `json:"run,omitempty"`
 }
 
 // Share is how many of some orders had the target as their authority.

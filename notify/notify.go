@@ -69,7 +69,9 @@ type Event struct {
 	Text     string   `json:"text,omitempty"`
 	URL      string   `json:"url,omitempty"` // the page to look at
 	// Runbook is the page that says what to do.
-	Runbook string    `json:"runbook,omitempty"`
+	Runbook string `json:"runbook,omitempty"`
+	// Run is the run of ours during which an alert began.
+	Run string    `json:"run,omitempty"`
 	At      time.Time `json:"at"`
 }
 

@@ -139,5 +139,5 @@ func reason(err error) string {
 		}
 		return reason(e.Err)
 	}
-	return err.Error()
+	return migration.PlainError(err)
 }

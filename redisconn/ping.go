@@ -53,14 +53,19 @@ func Explain(err error) error {
 	case errors.As(err, &hostErr), errors.As(err, &invalidErr):
 		return unavailable("the server's certificate is not valid for it", err)
 	case strings.Contains(text, "no such host"):
-		return unavailable("unreachable: the host name is unknown", err)
+		return because("unreachable: the host name is unknown", err)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return unavailable("unreachable: no answer in time", err)
+		return because("unreachable: no answer in time", err)
 	case strings.Contains(text, "all sentinels specified in configuration are unreachable"):
-		return unavailable("unreachable: no sentinel knows the master", err)
+		return because("unreachable: no sentinel knows the master", err)
 	default:
 		return unavailable("unusable", err)
 	}
+}
+
+// because leaves the cause to the log: what it says is said in words.
+func because(what string, err error) error {
+	return migration.Because(migration.Unavailable, err, "Redis "+what)
 }
 
 func unavailable(what string, err error) error {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Visit is a client that used a server, or tried to, since the last look.
@@ -96,7 +98,7 @@ func (w *Watcher) listen(ctx context.Context) {
 	}
 	var err error
 	if w.mon, err = startMonitor(ctx, w.c); err != nil {
-		w.mon, w.unseen = nil, "MONITOR: "+err.Error()
+		w.mon, w.unseen = nil, "MONITOR: "+migration.PlainError(err)
 		return
 	}
 	w.unseen = ""
@@ -145,7 +147,7 @@ func (w *Watcher) look(ctx context.Context) (Look, error) {
 	w.known = at
 	l.Unseen = w.unseen
 	if w.mon != nil && w.mon.failed() != nil {
-		l.Unseen = "MONITOR was cut: " + w.mon.failed().Error()
+		l.Unseen = "MONITOR was cut: " + migration.PlainError(w.mon.failed())
 		w.mon.close()
 		w.listen(ctx)
 	} else if w.mon == nil && w.monitor {

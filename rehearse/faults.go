@@ -83,7 +83,7 @@ func (r *rehearsal) measure(run migration.Run) {
 		switch a.ID {
 		case "switch":
 			var v struct {
-				FreezeMS int64 `json:"freeze_ms"`
+				FreezeMS migration.Figure `json:"freeze_ms"`
 			}
 			if json.Unmarshal(a.Output, &v) == nil {
 				r.report.FreezeMS = v.FreezeMS
@@ -91,8 +91,7 @@ func (r *rehearsal) measure(run migration.Run) {
 		case "automatic":
 			var v evidence.FailoverFacts
 			if json.Unmarshal(a.Output, &v) == nil && r.killedAt.IsZero() {
-				firstAdd, _ := v.FirstAddMS.Value()
-				r.report.Failover = Failover{v.ElectionMS, firstAdd, v.LostAcknowledged}
+				r.report.Failover = Failover{v.ElectionMS, v.FirstAddMS, v.LostAcknowledged}
 			}
 		}
 	}
@@ -100,7 +99,7 @@ func (r *rehearsal) measure(run migration.Run) {
 
 // firstAdd gives the milliseconds from a moment until a webhook was accepted again after
 // one had failed; 0 when none failed.
-func firstAdd(orders []twin.Order, since time.Time) int64 {
+func firstAdd(orders []twin.Order, since time.Time) migration.Figure {
 	var all []twin.Delivery
 	for _, o := range orders {
 		for _, d := range o.Deliveries {
@@ -116,8 +115,12 @@ func firstAdd(orders []twin.Order, since time.Time) int64 {
 		case !d.Success():
 			failed = true
 		case failed:
-			return d.At.Add(time.Duration(d.MS) * time.Millisecond).Sub(since).Milliseconds()
+			return migration.Measured(
+				d.At.Add(time.Duration(d.MS) * time.Millisecond).Sub(since).Milliseconds())
 		}
 	}
-	return 0
+	if failed {
+		return migration.Figure{} // none came after the last refusal
+	}
+	return migration.Measured(0)
 }

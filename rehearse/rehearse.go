@@ -30,7 +30,7 @@ type Report struct {
 	Criteria  []CriterionState `json:"criteria"`
 	Steps     []StepTime       `json:"steps"`
 	Failover  Failover         `json:"failover"`
-	FreezeMS  int64            `json:"freeze_ms"` // writes held back during the replication swap
+	FreezeMS  migration.Figure `json:"freeze_ms"` // writes held back during the replication swap
 	// flag change to acknowledgement by every worker, of the rehearsed rollback
 	RollbackMS int64    `json:"rollback_ms"`
 	Faults     []string `json:"faults"`
@@ -97,9 +97,9 @@ type Held struct {
 
 // Failover is what losing the master looked like. Milliseconds from the loss.
 type Failover struct {
-	ElectionMS       int64 `json:"election_ms"`
-	FirstAddMS       int64 `json:"first_add_ms"`
-	LostAcknowledged int   `json:"lost_acknowledged"`
+	ElectionMS       int64            `json:"election_ms"`
+	FirstAddMS       migration.Figure `json:"first_add_ms"`
+	LostAcknowledged int              `json:"lost_acknowledged"`
 }
 
 // OK reports whether nothing was lost or doubled, every order was fulfilled, and every

@@ -308,7 +308,7 @@ func (c *Cluster) view(ctx context.Context, s member) view {
 	v.info = redisconn.ParseInfo(info.Val())
 	answer, err := s.client.CkQuorum(ctx, c.endpoint.MasterName).Result()
 	if err != nil {
-		answer = err.Error()
+		answer = migration.PlainError(err)
 	}
 	v.member.CKQuorum, v.member.QuorumOK = answer, err == nil
 	return v

@@ -15,7 +15,7 @@ func (l *look) masterRole() Check {
 	n := l.nodes[0]
 	measured := "role " + orUnknown(n.facts.Role)
 	if n.err != nil {
-		measured = n.err.Error()
+		measured = migration.PlainError(n.err)
 	}
 	ok := n.err == nil && n.facts.Role == "master" && l.t.MasterFlags == "master"
 	return migration.Claim{ID: "master-role", Title: "The server the sentinels name is a master",
@@ -147,7 +147,7 @@ func (l *look) lag() Check {
 		}
 	}
 	if m.err != nil {
-		bad = append(bad, m.addr+" is not readable: "+m.err.Error())
+		bad = append(bad, m.addr+" is not readable: "+migration.PlainError(m.err))
 	}
 	return verdict("replication-lag", "Replicas keep up with the master",
 		fmt.Sprintf("online, heard within %s, at most %s behind", maxLag, migration.Bytes(maxBehind)),
@@ -253,7 +253,7 @@ func (l *look) perNode() []Check {
 				"a demoted master never follows the new one", l.nodes,
 			func(n node) (string, bool) {
 				if n.signIn != nil {
-					return "masterauth is not accepted: " + n.signIn.Error(), false
+					return "masterauth is not accepted: " + migration.PlainError(n.signIn), false
 				}
 				return "masterauth fits", true
 			}),
@@ -277,7 +277,7 @@ func everyNode(
 	for _, n := range nodes {
 		m := migration.Member{Key: "server:" + n.addr, Name: n.addr, Verdict: migration.Unmet}
 		if n.err != nil {
-			m.Why = "not readable: " + n.err.Error()
+			m.Why = "not readable: " + migration.PlainError(n.err)
 		} else {
 			var ok bool
 			m.Why, ok = measure(n)

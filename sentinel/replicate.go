@@ -226,8 +226,8 @@ func StopReplication(
 
 // SwitchReport says what a switch cost.
 type SwitchReport struct {
-	// how long writes were held back; 0 if it had happened before
-	FreezeMS int64 `json:"freeze_ms"`
+	// how long writes were held back; not observed if it had happened before
+	FreezeMS migration.Figure `json:"freeze_ms"`
 	// position in the replication stream at which the roles changed
 	Offset int64 `json:"offset"`
 }
@@ -282,7 +282,8 @@ func Switch(
 	if err := demote(ctx, source, newHost, newPort, newSignIn); err != nil {
 		return SwitchReport{}, err
 	}
-	r := SwitchReport{FreezeMS: time.Since(started).Milliseconds(), Offset: offset}
+	r := SwitchReport{FreezeMS: migration.Measured(time.Since(started).Milliseconds()),
+		Offset: offset}
 	return r, settle(ctx, newMaster, source, newSignIn)
 }
 

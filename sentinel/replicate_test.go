@@ -157,11 +157,12 @@ func TestSwapAndSwapBackUnderWritesLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		t.Logf("%s: writes frozen for %d ms", step.name, r.FreezeMS)
-		if r.FreezeMS > 3000 {
-			t.Errorf("%s froze writes for %d ms", step.name, r.FreezeMS)
+		frozen := r.FreezeMS.Text(migration.Millis)
+		t.Logf("%s: writes frozen for %s", step.name, frozen)
+		if !r.FreezeMS.Within(3000) {
+			t.Errorf("%s froze writes for %s", step.name, frozen)
 		}
-		if r, err = step.do(ctx); err != nil || r.FreezeMS != 0 {
+		if r, err = step.do(ctx); err != nil || !r.FreezeMS.IsZero() {
 			t.Errorf("%s, again: %+v %v", step.name, r, err)
 		}
 		w.await(t, 500)

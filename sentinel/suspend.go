@@ -171,7 +171,7 @@ func (c *Cluster) joined(errs []error) error {
 	var said []string
 	for i, err := range errs {
 		if err != nil {
-			said = append(said, c.sentinels[i].addr+": "+err.Error())
+			said = append(said, c.sentinels[i].addr+": "+migration.PlainError(err))
 		}
 	}
 	if len(said) == 0 {

@@ -112,6 +112,8 @@ func (st *running) try(
 	case resp.StatusCode == http.StatusUnauthorized,
 		strings.HasPrefix(resp.Header.Get("Location"), "/sign-in?next="):
 		return "unknown", resp.StatusCode
+	case r.Who == site.Ticket && resp.StatusCode == http.StatusNotFound:
+		return "unknown", resp.StatusCode // nothing says that there could be anything
 	case resp.StatusCode == http.StatusForbidden:
 		return "forbidden", resp.StatusCode
 	case resp.StatusCode >= 500:

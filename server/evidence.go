@@ -73,7 +73,7 @@ func judged(e migration.Evidence) migrationpages.Judged {
 	met, measured, err := check.Judge(e.Facts)
 	switch {
 	case err != nil:
-		j.Measured = check.Title + ": " + err.Error()
+		j.Measured = check.Title + ": " + migration.PlainError(err)
 	case met:
 		j.Verdict, j.Measured = migration.Met, measured
 	default:

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 const (
@@ -188,7 +190,7 @@ func TestAViewersFormIsRefusedAndKeptInTheAuditLog(t *testing.T) {
 
 func refusals(t *testing.T, st *running, action string) int {
 	t.Helper()
-	all, err := st.Control.Audit(t.Context(), 0, 200)
+	all, err := st.Control.Audit(t.Context(), workflows.AuditFilter{Limit: 200})
 	if err != nil {
 		t.Fatal(err)
 	}

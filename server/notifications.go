@@ -13,16 +13,53 @@ import (
 
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
+		site.GetShared("/m/:mid/alerts", site.ByRole, s.alerts),
 		site.GetShared("/m/:mid/notifications", site.ByRole, s.notifications),
+		site.Post("/m/:mid/alerts/ack", site.Engineer, s.ackForm),
+		site.Get(apiMigration+"/alerts", site.Session, s.apiAlerts),
+		site.Post(apiMigration+"/alerts/ack", site.Engineer, s.apiAck),
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),
 	}
 }
 
-func (s *Server) notifications(c *fiber.Ctx) error { return s.notificationsWith(c, nil) }
+// alertRuns is among how many runs the one is looked for during which an alert began.
+const alertRuns = 200
 
-func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
+// alerts shows what is wrong now, and what was.
+func (s *Server) alerts(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	m, err := s.Migration(c)
+	if err != nil {
+		return err
+	}
+	n, err := s.Control.Notifications(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	v := adminpages.Alerts{
+		MigrationID: m.ID, Plan: m.Plan, Open: n.Alerts, Channels: len(n.Channels),
+		Now: time.Now(),
+	}
+	if v.Past, err = s.Control.PastAlerts(ctx, m.ID); err != nil {
+		return err
+	}
+	if v.Runs, err = s.Control.Runs(ctx, m.ID, "", alertRuns); err != nil {
+		return err
+	}
+	at := site.Place{
+		Migration: m, Section: "alerts", Title: "Alerts", Topics: []string{"notifications"},
+	}
+	return s.Page(c, at, adminpages.AlertsPage(v))
+}
+
+func (s *Server) notifications(c *fiber.Ctx) error {
+	return s.notificationsWith(c, nil, adminpages.Ack{})
+}
+
+// notificationsWith shows the notifications, and what became of an attempt to change something.
+func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice, draft adminpages.Ack) error {
 	m, err := s.Migration(c)
 	if err != nil {
 		return err
@@ -32,11 +69,12 @@ func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
 		return err
 	}
 	at := site.Place{
-		Migration: m, Section: "audit", Title: "Notifications",
+		Migration: m, Section: "alerts", Title: "Notifications",
 		Topics: []string{"notifications"}, Path: "/m/" + m.ID + "/notifications", Notice: n,
 	}
 	return s.Page(c, at, adminpages.NotificationsPage(adminpages.Notifications{
 		MigrationID: m.ID, Notifications: a, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Draft: draft,
 	}))
 }
 
@@ -51,9 +89,37 @@ func (s *Server) notificationTestForm(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return s.notificationsWith(c, n)
+		return s.notificationsWith(c, n, adminpages.Ack{})
 	}
 	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
+}
+
+func (s *Server) ackForm(c *fiber.Ctx) error {
+	mid := c.Params("mid")
+	in := adminpages.Ack{Key: c.FormValue("key"), Comment: c.FormValue("comment")}
+	err := s.Control.AcknowledgeAlert(c.UserContext(), site.Actor(c), mid, in.Key, in.Comment)
+	if err != nil {
+		n, err := site.Refused(c, "The alert was not acknowledged", err)
+		if err != nil {
+			return err
+		}
+		return s.notificationsWith(c, n, in)
+	}
+	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
+}
+
+func (s *Server) apiAlerts(c *fiber.Ctx) error {
+	a, err := s.Control.Alerts(c.UserContext(), c.Params("mid"))
+	return site.Answer(c, a, err)
+}
+
+func (s *Server) apiAck(c *fiber.Ctx) error {
+	var in api.AlertAck
+	if err := site.Decode(c, &in); err != nil {
+		return err
+	}
+	return site.Done(c, s.Control.AcknowledgeAlert(
+		c.UserContext(), site.Actor(c), c.Params("mid"), in.Key, in.Comment))
 }
 
 func (s *Server) apiNotifications(c *fiber.Ctx) error {

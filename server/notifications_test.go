@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -132,6 +133,29 @@ func TestASettingThatIsChangedBehindOurBackIsAnIncidentUntilItIsPutBack(t *testi
 		return a.Key == mid+"/criterion/noeviction" && a.Severity == "error"
 	}) {
 		t.Errorf("%+v %v", n.Alerts, err)
+	}
+	const key = mid + "/criterion/noeviction"
+	err = st.as(t, "grace", viewerPass).AcknowledgeAlert(t.Context(), mid, key, "I look")
+	if migration.KindOf(err) != migration.Forbidden {
+		t.Errorf("a viewer: %v", err)
+	}
+	b := st.browser(t, "ada", enginePass)
+	page := b.get("/m/" + mid + "/notifications")
+	if !strings.Contains(page.text, "unacknowledged alert") {
+		t.Error("the alert is not counted on the page")
+	}
+	form := url.Values{"csrf": {page.csrf()}, "key": {key}, "comment": {""}}
+	if r := b.send("POST", "/m/"+mid+"/alerts/ack", form, nil); r.status != 400 {
+		t.Errorf("without a comment: %d", r.status)
+	}
+	form.Set("comment", "the policy is being set")
+	r := b.send("POST", "/m/"+mid+"/alerts/ack", form, nil)
+	if r.status != 200 || !strings.Contains(r.text, "Acknowledged by ada") {
+		t.Errorf("%d at %s", r.status, r.path)
+	}
+	a, err := st.as(t, "grace", viewerPass).Alerts(t.Context(), mid)
+	if err != nil || a.Open != len(a.Alerts) || a.Open-a.Unacknowledged != 1 {
+		t.Errorf("%+v %v", a, err)
 	}
 	set("noeviction")
 	told("resolve " + mid + "/criterion/noeviction")

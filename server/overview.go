@@ -10,19 +10,25 @@ import (
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/web/queuepages"
+	"github.com/switchyard-dev/switchyard/web/ui"
 )
 
 func (s *Server) overviewRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/", site.Session, s.home),
 		site.GetShared("/m/:mid", site.ByRole, s.overview),
+		site.Get("/m/:mid/headline", site.Session, s.headline),
 		site.GetShared("/m/:mid/plan", site.ByRole, s.plan),
 		site.Get("/api/v1/migrations", site.Session, s.apiMigrations),
 		site.Get(apiMigration, site.Session, s.apiOverview),
 	}
 }
+
+// overviewPoints keeps the first page light.
+const overviewPoints = 120
 
 // home leads to the migration; there is one.
 func (s *Server) home(c *fiber.Ctx) error {
@@ -46,17 +52,38 @@ func (s *Server) overview(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	flow, err := s.chartsOf(c, o.Migration.ID, "1h", overviewPoints,
+		charts.Overview(len(o.Checklist))...)
+	if err != nil {
+		return err
+	}
 	at := site.Place{
 		Migration: o.Migration, Section: "overview", Title: o.Migration.Name,
 		Topics: []string{"overview"},
 	}
 	return s.Page(c, at, templ.Join(
 		queuepages.LedgerAlert(o.Migration.ID, l),
-		migrationpages.Overview(o, time.Now(), site.IdentityOf(c).Who())))
+		migrationpages.Overview(o, flow, time.Now(), site.IdentityOf(c).Who())))
+}
+
+// headline is the bar on top of pages that do not fetch themselves again.
+func (s *Server) headline(c *fiber.Ctx) error {
+	m, err := s.Migration(c)
+	if err != nil {
+		return err
+	}
+	h := s.Control.Headline(m.ID)
+	return site.Part(c, ui.HeadlineBar(ui.Frame{
+		MigrationID: m.ID, Headline: &h, Now: time.Now(), Stream: "/events",
+	}))
 }
 
 func (s *Server) plan(c *fiber.Ctx) error {
 	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
+	if err != nil {
+		return err
+	}
+	r, err := s.Control.Report(c.UserContext(), o.Migration.ID)
 	if err != nil {
 		return err
 	}
@@ -65,7 +92,7 @@ func (s *Server) plan(c *fiber.Ctx) error {
 	}
 	return s.Page(c, at, migrationpages.PlanPage(migrationpages.Plan{
 		MigrationID: o.Migration.ID, Plan: o.Plan, EventDate: o.Migration.EventDate,
-		Steps: o.Steps, Now: time.Now(),
+		Steps: o.Steps, Report: r, Now: time.Now(),
 	}))
 }
 

@@ -13,10 +13,13 @@ import (
 	"github.com/switchyard-dev/switchyard/server/servertest"
 )
 
-// buttons are those that change something: not what the page's own script does, nor a search.
+// buttons are those that change something: not what the page's own script does, nor a search, nor
+// how this browser shows pages.
 func (r response) buttons() *goquery.Selection {
 	return r.find(`#main button:not([type="button"])`).FilterFunction(
-		func(_ int, b *goquery.Selection) bool { return !b.Closest("form").Is(`[method="get"]`) })
+		func(_ int, b *goquery.Selection) bool {
+			return !b.Closest("form").Is(`[method="get"], [action="/m/` + mid + `/settings"]`)
+		})
 }
 
 // ended reports whether a run's page shows its end.

@@ -7,7 +7,9 @@ import (
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/queuepages"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 func (s *Server) queueRoutes() []site.Route {
@@ -34,8 +36,12 @@ func (s *Server) queues(c *fiber.Ctx) error {
 	at := site.Place{
 		Migration: m, Section: "queues", Title: "Queues", Topics: []string{"queues"},
 	}
-	return s.Page(c, at, queuepages.QueuesPage(
-		queuepages.Queues{MigrationID: m.ID, Board: b, Now: time.Now()}))
+	v := queuepages.Queues{MigrationID: m.ID, Board: b, Now: time.Now()}
+	v.Charts, err = s.chartsOf(c, m.ID, "1h", workflows.SeriesPoints, charts.Queues()...)
+	if err != nil {
+		return err
+	}
+	return s.Page(c, at, queuepages.QueuesPage(v))
 }
 
 func (s *Server) queue(c *fiber.Ctx) error {

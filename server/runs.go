@@ -19,6 +19,7 @@ const logShown = 500
 func (s *Server) runRoutes() []site.Route {
 	const page = "/m/:mid/runs/:run"
 	return []site.Route{
+		site.GetShared("/m/:mid/runs", site.ByRole, s.runs),
 		site.GetShared(page, site.ByAccount, s.run),
 		site.Post(page+"/approve", site.Engineer, s.approveForm),
 		site.Post(page+"/reject", site.Engineer, s.rejectForm),
@@ -39,6 +40,39 @@ func (s *Server) runRoutes() []site.Route {
 	}
 }
 
+func runFilter(c *fiber.Ctx, limit int) workflows.RunFilter {
+	return workflows.RunFilter{
+		Step: c.Query("step"), State: c.Query("state"), Person: c.Query("person"),
+		Before: c.Query("before"), Limit: limit,
+	}
+}
+
+const runsPage = 50
+
+// runs lists the runs of all steps.
+func (s *Server) runs(c *fiber.Ctx) error {
+	m, err := s.Migration(c)
+	if err != nil {
+		return err
+	}
+	f := runFilter(c, runsPage+1) // one more tells whether there are older ones
+	runs, err := s.Control.FindRuns(c.UserContext(), m.ID, f)
+	if err != nil {
+		return err
+	}
+	v := migrationpages.Runs{
+		MigrationID: m.ID, Plan: m.Plan, Filter: f, Runs: runs, Now: time.Now(),
+	}
+	if len(runs) > runsPage {
+		v.Runs, v.More = runs[:runsPage], true
+	}
+	at := site.Place{Migration: m, Section: "runs", Title: "Runs"}
+	if f.Before == "" {
+		at.Topics = []string{"overview"}
+	}
+	return s.Page(c, at, migrationpages.RunsPage(v))
+}
+
 func (s *Server) run(c *fiber.Ctx) error { return s.runPage(c, nil, migrationpages.Draft{}) }
 
 // runPage shows a run, and what became of an attempt to act on it.
@@ -48,7 +82,7 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 	if err != nil {
 		return err
 	}
-	r, err := s.Control.Run(ctx, c.Params("run"))
+	r, back, err := s.Control.RunResult(ctx, c.Params("run"))
 	if err != nil {
 		return err
 	}
@@ -56,24 +90,15 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		return migration.Errorf(migration.NotFound, "there is no run %q", c.Params("run"))
 	}
 	v := migrationpages.Run{
-		MigrationID: m.ID, MigrationName: m.Name, StepTitle: r.Step, Run: r, Draft: draft,
-		Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		MigrationID: m.ID, MigrationName: m.Name, StepTitle: r.Step, Run: r, RollbackPlan: back,
+		Draft: draft, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Others: s.others(c, "run:"+r.ID),
 	}
 	if st, ok := m.Plan.Step(r.Step); ok {
 		v.StepTitle = st.Title
 	}
 	if v.Log, v.LogSkipped, err = s.tail(c, r.ID); err != nil {
 		return err
-	}
-	if r.State == migration.RunSucceeded && r.Rollback == "" && r.RolledBackBy == "" &&
-		!r.Plan.Irreversible {
-		if plan, err := s.Control.RollbackPlan(ctx, r.ID); err == nil {
-			v.RollbackPlan = &plan
-		} else if f := site.Explain(err); f.Kind != migration.Internal {
-			v.RollbackError = f.Text
-		} else {
-			return err
-		}
 	}
 	at := site.Place{
 		Migration: m, Section: "overview", Title: v.StepTitle + " run",
@@ -86,6 +111,14 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		at.Path = "/m/" + m.ID + "/runs/" + r.ID
 	}
 	return s.Page(c, at, migrationpages.RunPage(v))
+}
+
+// others gives who else looks at what a topic is about, as far as this server knows.
+func (s *Server) others(c *fiber.Ctx, topic string) (out []ui.Viewer) {
+	for _, v := range s.Live.Here(topic, site.Actor(c).Name) {
+		out = append(out, ui.Viewer(v))
+	}
+	return out
 }
 
 // tail gives the last lines of a run's log, and whether there are earlier ones.
@@ -175,12 +208,16 @@ func (s *Server) apiRuns(c *fiber.Ctx) error {
 	if _, err := s.Migration(c); err != nil {
 		return err
 	}
-	runs, err := s.Control.Runs(c.UserContext(), c.Params("mid"), c.Query("step"), limit)
-	return site.Answer(c, api.RunList{Runs: site.List(runs)}, err)
+	runs, err := s.Control.FindRuns(c.UserContext(), c.Params("mid"), runFilter(c, limit))
+	l := api.RunList{Runs: site.List(runs)}
+	if len(runs) == limit {
+		l.Next = runs[limit-1].ID
+	}
+	return site.Answer(c, l, err)
 }
 
 func (s *Server) apiRun(c *fiber.Ctx) error {
-	r, err := s.Control.Run(c.UserContext(), c.Params("run"))
+	r, _, err := s.Control.RunResult(c.UserContext(), c.Params("run"))
 	return site.Answer(c, r, err)
 }
 

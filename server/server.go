@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,9 @@ func New(opt Options) *Server {
 	// So that clients do not send the next request over a connection that is about to close.
 	s.app.Server().CloseOnShutdown = true
 	s.app.Use(s.around)
-	for _, r := range s.routes() {
+	routes := s.routes()
+	s.Pages(routes)
+	for _, r := range append(routes, s.formAddresses(routes)...) {
 		s.add(r)
 	}
 	if opt.Control != nil {
@@ -132,7 +135,8 @@ func bare(r site.Route) bool {
 func (s *Server) needControl(c *fiber.Ctx) error {
 	if !s.Controlled() {
 		return migration.Errorf(migration.Unavailable,
-			"the database has not answered since the start")
+			"the database has not answered since the start of Switchyard. Pages and actions "+
+				"need it; flags for workers are answered without it where they are known")
 	}
 	return c.Next()
 }
@@ -158,8 +162,28 @@ func (s *Server) guard(who site.Access) fiber.Handler {
 		if err := admit(c); err != nil {
 			return s.signInFirst(c, err)
 		}
+		site.Handling(c)
 		return c.Next()
 	}
+}
+
+// formAddresses are rows for those who ask with GET for an address that only takes forms, as a
+// browser does that reloads what a form answered: each leads to the page that the form is on.
+func (s *Server) formAddresses(routes []site.Route) []site.Route {
+	var all []site.Route
+	for _, r := range routes {
+		isForm := r.Method == fiber.MethodPost && !strings.HasPrefix(r.Path, "/api/") &&
+			(r.Who == site.Engineer || r.Who == site.Session || r.Path == "/theme")
+		isPage := slices.ContainsFunc(routes, func(have site.Route) bool {
+			return have.Method == fiber.MethodGet && have.Path == r.Path
+		})
+		if isForm && !isPage {
+			all = append(all, site.Get(r.Path, site.Open, func(c *fiber.Ctx) error {
+				return c.Redirect(s.FormPage(c), fiber.StatusSeeOther)
+			}))
+		}
+	}
+	return all
 }
 
 // around wraps every request: headers that protect, an id for the logs, a deadline, and no panic

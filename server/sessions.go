@@ -2,13 +2,13 @@ package server
 
 import (
 	"context"
-	"net/url"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/live"
 	"github.com/switchyard-dev/switchyard/server/site"
 	"github.com/switchyard-dev/switchyard/web/adminpages"
 )
@@ -26,17 +26,27 @@ func (s *Server) sessionRoutes() []site.Route {
 	}
 }
 
-// signInFirst leads a person who asks for a page without a session to sign in and back to it; it
-// hands on every other error.
+// signInFirst leads a person without a session to sign in, and back to the page they ask for or
+// to the one with the form that they sent; it hands on every other error.
 func (s *Server) signInFirst(c *fiber.Ctx, err error) error {
-	if migration.KindOf(err) == migration.Unauthenticated && site.AsksForPage(c) {
-		return c.Redirect("/sign-in?next="+url.QueryEscape(c.OriginalURL()), fiber.StatusSeeOther)
+	switch unknown := migration.KindOf(err) == migration.Unauthenticated; {
+	case unknown && site.AsksForPage(c):
+		return c.Redirect(site.SignIn(c.OriginalURL(), ""), fiber.StatusSeeOther)
+	case unknown && site.SubmitsForm(c):
+		return c.Redirect(site.SignIn(s.FormPage(c), s.Lost(c)), fiber.StatusSeeOther)
 	}
 	return err
 }
 
 func (s *Server) signInPage(c *fiber.Ctx) error {
-	return askWho(c, adminpages.SignIn{Next: site.Local(c.Query("next"))})
+	v := adminpages.SignIn{Next: site.Local(c.Query("next"))}
+	switch c.Query("lost") {
+	case site.LostSession:
+		v.Lost = "Your session ended. Nothing was submitted. Sign in to get back to the form."
+	case site.LostForm:
+		v.Lost = "You are not signed in. Nothing was submitted. Sign in to get to the form."
+	}
+	return askWho(c, v)
 }
 
 func askWho(c *fiber.Ctx, v adminpages.SignIn) error {
@@ -79,7 +89,9 @@ func (s *Server) theme(c *fiber.Ctx) error {
 
 // events tells an open page of changes, for as long as its session lasts.
 func (s *Server) events(c *fiber.Ctx) error {
-	token := site.IdentityOf(c).Token
+	id := site.IdentityOf(c)
+	token := id.Token
+	live.As(c, live.Viewer{Name: id.Name, Role: string(id.Role)})
 	return s.Live.Serve(c, s.Log, func() bool { return s.stillSignedIn(token) })
 }
 

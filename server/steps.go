@@ -11,15 +11,17 @@ import (
 	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/web/ui"
+	"github.com/switchyard-dev/switchyard/workflows"
 )
 
 const runsShown = 20
 
 func (s *Server) stepRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/steps/:step", site.ByRole, s.step),
+		site.GetShared("/m/:mid/steps/:step", site.ByAccount, s.step),
 		site.Post("/m/:mid/steps/:step/start", site.Engineer, s.startForm),
 		site.Get("/m/:mid/exports/:format", site.Session, s.exportFile),
 		site.Get(apiMigration+"/steps", site.Session, s.apiSteps),
@@ -66,15 +68,19 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	}
 	v := migrationpages.Step{
 		MigrationID: mid, Status: o.Steps[i], Params: p, Open: o.OpenRun, Now: time.Now(),
-		Who: site.IdentityOf(c).Who(),
+		Who: site.IdentityOf(c).Who(), Others: s.others(c, "step:"+step),
 	}
 	at := site.Place{
 		Migration: o.Migration, Section: "overview", Title: v.Status.PlanStep.Title,
-		Topics: []string{"overview"}, Notice: notice,
+		Topics: []string{"overview", "step:" + step}, Notice: notice,
 	}
 	if step == migration.StepCutover {
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
+		if v.Cutover.Charts, err = s.cockpit(c, o); err != nil {
+			return err
+		}
+		v.WayBack = o.WayBack
 	}
 	for _, id := range v.Status.PlanStep.Needs {
 		if need, ok := o.Plan.Step(id); ok {
@@ -114,6 +120,16 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 		at.Path = ui.StepURL(mid, step, p)
 	}
 	return s.Page(c, at, migrationpages.StepPage(v))
+}
+
+// cockpit is what an engineer watches while orders move: nothing before they do.
+func (s *Server) cockpit(c *fiber.Ctx, o migration.Overview) (*charts.Group, error) {
+	if o.Routing.Stage == migration.StageOff {
+		return nil, nil //nolint:nilnil // there is nothing to see yet
+	}
+	g, err := s.chartsOf(c, o.Migration.ID, "15m", workflows.SeriesPoints, charts.Cutover()...)
+	g.Compact = true
+	return &g, err
 }
 
 // cutover gives the moves that are possible now and which of them is shown: the one asked for,

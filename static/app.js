@@ -1,39 +1,7 @@
-// What the pages do beyond forms and links: tell whether they are live, keep ages true, copy commands, follow a log.
+// What the pages do beyond forms and links: keep ages true, copy commands, follow a log.
 // Everything here is an extra; each page works without it.
 (() => {
   "use strict";
-  const root = document.documentElement;
-  root.classList.add("js");
-
-  // --- Is what we see still true? -----------------------------------------------------------------------------------------
-  const stream = document.getElementById("stream");
-  const chip = document.getElementById("live-state");
-  const quiet = 25; // seconds: two and a half heartbeats of the server
-  let heard = Date.now();
-  let state = "static";
-
-  function show(next, text) {
-    if (!chip) return;
-    if (next !== state) root.dataset.live = state = next;
-    if (chip.textContent !== text) chip.textContent = text;
-  }
-  function alive() {
-    heard = Date.now();
-    show("live", "Live");
-  }
-  if (stream) {
-    for (const name of ["htmx:sse:after:connection", "beat", "update"]) stream.addEventListener(name, alive);
-    stream.addEventListener("htmx:sse:error", (e) => {
-      if (e.detail && e.detail.status === 401) show("out", "Signed out");
-      else show("retry", "Reconnecting");
-    });
-    setInterval(() => {
-      const silent = Math.round((Date.now() - heard) / 1000);
-      if (state !== "out" && !document.hidden && silent > quiet) show("stale", "No data for " + silent + " s");
-    }, 1000);
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) heard = Date.now() - (quiet - 10) * 1000; });
-  }
-
   // --- Only what changed --------------------------------------------------------------------------------------------------
   // The page says what it shows, and for which session its forms are; what is still so is not sent again.
   document.addEventListener("htmx:config:request", (e) => {
@@ -50,18 +18,14 @@
   function sync() {
     const main = document.getElementById("main");
     if (main && main.dataset.now) offset = Date.parse(main.dataset.now) - Date.now();
-  }
-  function age(seconds) {
-    if (seconds < 0) return "in the future";
-    if (seconds < 10) return "just now";
-    if (seconds < 60) return Math.floor(seconds) + " s ago";
-    if (seconds < 3600) return Math.floor(seconds / 60) + " min ago";
-    if (seconds < 86400) return Math.floor(seconds / 3600) + " h ago";
-    return Math.floor(seconds / 86400) + " d ago";
+    const count = document.getElementById("alert-count"); // it is outside of what is fetched again
+    if (!main || !count || main.dataset.alerts === undefined) return;
+    count.hidden = !main.dataset.alerts;
+    count.querySelector("span").textContent = main.dataset.alerts || "Alerts";
   }
   function tick() {
     for (const t of document.querySelectorAll("time[data-age]")) {
-      const text = age((Date.now() + offset - Date.parse(t.dateTime)) / 1000);
+      const text = globalThis.switchyard.age((Date.now() + offset - Date.parse(t.dateTime)) / 1000);
       if (t.textContent !== text) t.textContent = text;
     }
   }

@@ -17,7 +17,8 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-//go:embed app.css app.js icons.svg logo.svg vendor
+//go:embed app.css app.js charts.js drafts.js frame.js headline.js palette.js times.js
+//go:embed icons.svg logo.svg logo-attention.svg logo-incident.svg vendor
 var files embed.FS
 
 // Prefix is where the assets are served.
@@ -84,13 +85,22 @@ type built struct {
 var build = sync.OnceValue(func() built {
 	b := built{map[string]string{}, map[string]Asset{}}
 	b.add("icons.svg", read("icons.svg"))
-	b.add("logo.svg", read("logo.svg"))
+	for _, name := range []string{"logo.svg", "logo-attention.svg", "logo-incident.svg"} {
+		b.add(name, read(name))
+	}
 	b.add("inter.woff2", read("vendor/inter-latin.woff2"))
 	// One script: each further file costs a round trip before the page is live.
 	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
-		read("vendor/htmx-sse-4.0.1.min.js"), read("app.js")}, []byte("\n")))
-	b.add("app.css",
-		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])))
+		read("vendor/htmx-sse-4.0.1.min.js"), read("frame.js"), read("drafts.js"),
+		read("app.js"), read("headline.js"), read("palette.js"), read("times.js"),
+	}, []byte("\n")))
+	// Only for pages that have charts.
+	b.add("charts.js", bytes.Join([][]byte{read("vendor/uplot-1.6.32.iife.min.js"),
+		read("charts.js")}, []byte("\n")))
+	b.add("app.css", bytes.Join([][]byte{
+		bytes.ReplaceAll(read("app.css"), []byte("inter.woff2"), []byte(b.urls["inter.woff2"])),
+		[]byte("@layer base {"), read("vendor/uplot-1.6.32.min.css"), []byte("}"),
+	}, []byte("\n")))
 	return b
 })
 

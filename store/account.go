@@ -170,13 +170,41 @@ func (s *Store) AppendAudit(ctx context.Context, e migration.AuditEntry) error {
 	})
 }
 
-// Audit lists lines with a sequence number below before (0: from the end), newest first.
-func (s *Store) Audit(
-	ctx context.Context, before int64, limit int,
-) ([]migration.AuditEntry, error) {
-	q := s.db.WithContext(ctx).Order("seq DESC").Limit(limit)
-	if before > 0 {
-		q = q.Where("seq < ?", before)
+// AuditFilter says which lines of the audit log; empty fields are any.
+type AuditFilter struct {
+	Before  int64 // sequence number to continue before; 0: from the end
+	Actor   string
+	Action  string
+	Subject string // a part of the subject or of the detail
+	Result  string
+	Since   time.Time
+	Until   time.Time // not included
+	Limit   int
+}
+
+// Audit lists lines of the audit log, newest first.
+func (s *Store) Audit(ctx context.Context, f AuditFilter) ([]migration.AuditEntry, error) {
+	q := s.db.WithContext(ctx).Order("seq DESC").Limit(f.Limit)
+	if f.Before > 0 {
+		q = q.Where("seq < ?", f.Before)
+	}
+	for column, v := range map[string]string{
+		"actor": f.Actor, "action": f.Action, "result": f.Result,
+	} {
+		if v != "" {
+			q = q.Where(column+" = ?", text(v))
+		}
+	}
+	if f.Subject != "" {
+		about := "%" + like(f.Subject) + "%"
+		q = q.Where("(lower(subject) LIKE ? ESCAPE '!' OR lower(detail) LIKE ? ESCAPE '!')",
+			about, about)
+	}
+	if !f.Since.IsZero() {
+		q = q.Where("at >= ?", millis(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q = q.Where("at < ?", millis(f.Until))
 	}
 	var rows []auditRow
 	if err := q.Find(&rows).Error; err != nil {

@@ -166,9 +166,9 @@ func TestLinesOfTheAuditLogWrittenAtOnceMakeOneChain(t *testing.T) {
 		}
 		all.Wait()
 		ok(t, s.VerifyAudit(t.Context()))
-		page, err := s.Audit(t.Context(), 0, 15)
+		page, err := s.Audit(t.Context(), AuditFilter{Limit: 15})
 		ok(t, err)
-		rest, err := s.Audit(t.Context(), page[14].Seq, 15)
+		rest, err := s.Audit(t.Context(), AuditFilter{Before: page[14].Seq, Limit: 15})
 		ok(t, err)
 		if len(page) != 15 || len(rest) != 5 || page[0].Seq < page[1].Seq ||
 			rest[0].Seq != page[14].Seq-1 {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // OpenAlert is something that is wrong now. Event is the JSON of the message about it.
@@ -14,6 +16,20 @@ type OpenAlert struct {
 	Severity string // the worst since it began
 	Event    json.RawMessage
 	OpenedAt time.Time
+	Ack      Ack
+}
+
+// Ack is who has seen an open alert; At is nil where nobody has.
+type Ack struct {
+	By      string
+	At      *time.Time
+	Comment string
+}
+
+// PastAlert is one that is over.
+type PastAlert struct {
+	OpenAlert
+	ClosedAt time.Time
 }
 
 // Notification is a message to one channel.
@@ -50,6 +66,19 @@ type openAlertRow struct {
 	Severity    string
 	Event       string
 	OpenedAt    int64
+	AckedBy     string
+	AckedAt     int64
+	AckComment  string
+}
+
+func (r openAlertRow) value() OpenAlert {
+	a := OpenAlert{r.Key, r.Severity, json.RawMessage(r.Event), fromMillis(r.OpenedAt),
+		Ack{By: r.AckedBy, Comment: r.AckComment}}
+	if r.AckedAt != 0 {
+		at := fromMillis(r.AckedAt)
+		a.Ack.At = &at
+	}
+	return a
 }
 
 func (openAlertRow) TableName() string { return "notification_alerts" }
@@ -86,9 +115,63 @@ func (s *Store) OpenAlerts(ctx context.Context, mid string) ([]OpenAlert, error)
 	}
 	out := make([]OpenAlert, len(rows))
 	for i, r := range rows {
-		out[i] = OpenAlert{r.Key, r.Severity, json.RawMessage(r.Event), fromMillis(r.OpenedAt)}
+		out[i] = r.value()
 	}
 	return out, nil
+}
+
+// AckAlert notes who has seen an open alert. NotFound: none of that key is open; Conflict:
+// somebody has already.
+func (s *Store) AckAlert(ctx context.Context, mid, key string, a Ack) error {
+	return s.transact(ctx, func(tx *gorm.DB) error {
+		var rows []openAlertRow
+		if err := tx.Where("migration_id = ? AND key = ?", mid, text(key)).
+			Find(&rows).Error; err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return migration.Errorf(migration.NotFound,
+				"no alert %.120q is open: it may be over", key)
+		}
+		if rows[0].AckedAt != 0 {
+			return migration.Errorf(migration.Conflict, "%s has acknowledged it at %s",
+				rows[0].AckedBy, fromMillis(rows[0].AckedAt).UTC().Format(time.RFC3339))
+		}
+		return tx.Exec("UPDATE notification_alerts SET acked_by = ?, acked_at = ?, "+
+			"ack_comment = ? WHERE migration_id = ? AND key = ?", text(a.By), millis(*a.At),
+			text(a.Comment), mid, text(key)).Error
+	})
+}
+
+// UnseenAlerts counts the open alerts of a migration that nobody has acknowledged.
+func (s *Store) UnseenAlerts(ctx context.Context, mid string) (n int64, err error) {
+	err = s.db.WithContext(ctx).Model(&openAlertRow{}).
+		Where("migration_id = ? AND acked_at = 0", mid).Count(&n).Error
+	return n, err
+}
+
+// PastAlerts gives the last alerts of a migration that are over, the newest first, and how many
+// there are.
+func (s *Store) PastAlerts(
+	ctx context.Context, mid string, limit int,
+) (out []PastAlert, total int64, err error) {
+	q := s.db.WithContext(ctx).Table("alert_history").Where("migration_id = ?", mid)
+	if err := q.Count(&total).Error; err != nil {
+		return nil, 0, err
+	}
+	var rows []struct {
+		Row      openAlertRow `gorm:"embedded"`
+		ClosedAt int64
+	}
+	if err := s.db.WithContext(ctx).Raw("SELECT key, migration_id, severity, event, "+
+		"opened_at, acked_by, ack_comment, closed_at FROM alert_history WHERE migration_id = ? "+
+		"ORDER BY id DESC LIMIT ?", mid, limit).Scan(&rows).Error; err != nil {
+		return nil, 0, err
+	}
+	for _, r := range rows {
+		out = append(out, PastAlert{r.Row.value(), fromMillis(r.ClosedAt)})
+	}
+	return out, total, nil
 }
 
 // AlertChange is what has become of alerts, with the messages that tell it: either all
@@ -97,6 +180,7 @@ type AlertChange struct {
 	Save  []OpenAlert // new ones, and those that have changed
 	Close []string    // keys of those that are over
 	Tell  []Notification
+	At    time.Time // when those were over
 }
 
 // SaveAlerts writes a change. A message about an alert takes the place of those about
@@ -107,13 +191,21 @@ func (s *Store) SaveAlerts(ctx context.Context, mid string, c AlertChange) error
 		for _, a := range c.Save {
 			if err := tx.Exec("INSERT INTO notification_alerts (key, migration_id, severity, "+
 				"event, opened_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "+
-				"severity = excluded.severity, event = excluded.event",
+				"severity = excluded.severity, event = excluded.event, acked_by = '', "+
+				"acked_at = 0, ack_comment = ''",
 				text(a.Key), mid, a.Severity, text(string(a.Event)),
 				millis(a.OpenedAt)).Error; err != nil {
 				return err
 			}
 		}
 		if len(c.Close) > 0 {
+			if err := tx.Exec("INSERT INTO alert_history (migration_id, key, severity, event, "+
+				"opened_at, closed_at, acked_by, ack_comment) SELECT migration_id, key, "+
+				"severity, event, opened_at, ?, acked_by, ack_comment FROM notification_alerts "+
+				"WHERE migration_id = ? AND key IN ? ORDER BY key", millis(c.At), mid,
+				c.Close).Error; err != nil {
+				return err
+			}
 			if err := tx.Exec(
 				"DELETE FROM notification_alerts WHERE migration_id = ? AND key IN ?", mid,
 				c.Close).Error; err != nil {

@@ -148,8 +148,9 @@ func (p *postgres) failure(err error) error {
 
 func (p *postgres) unavailable(err error) error {
 	address := net.JoinHostPort(p.config.Host, strconv.Itoa(int(p.config.Port)))
-	return migration.Errorf(migration.Unavailable, "database %q at %s does not answer: %s",
-		p.config.Database, address, cause(err))
+	// Whoever starts Switchyard needs the database's own words; pages put them into plain ones.
+	return migration.Because(migration.Unavailable, nil, fmt.Sprintf(
+		"database %q at %s does not answer: %s", p.config.Database, address, cause(err)))
 }
 
 // cause is the innermost reason; what is around it quotes parts of the URL.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -141,15 +142,51 @@ func (s *Store) OpenRun(ctx context.Context, mid string) (*migration.Run, error)
 	return &run, err
 }
 
+// RunFilter says which runs; empty fields are any.
+type RunFilter struct {
+	Step   string
+	State  string // of migration.RunState, or "open" for every state that is not final
+	Person string // who asked for it, decided on it or cancelled it
+	Text   string // begin of its id, or a part of its step's id
+	Before string // id of a run: only those that are older
+	Limit  int
+}
+
 // Runs lists a migration's runs of a step (empty: of all), newest first, without their
 // actions.
 func (s *Store) Runs(
 	ctx context.Context, mid, step string, limit int,
 ) ([]migration.Run, error) {
+	return s.FindRuns(ctx, mid, RunFilter{Step: step, Limit: limit})
+}
+
+// FindRuns lists a migration's runs, newest first, without their actions.
+func (s *Store) FindRuns(
+	ctx context.Context, mid string, f RunFilter,
+) ([]migration.Run, error) {
 	q := s.db.WithContext(ctx).Where("migration_id = ?",
-		mid).Order("created_at DESC, rowid DESC").Limit(limit)
-	if step != "" {
-		q = q.Where("step = ?", step)
+		mid).Order("created_at DESC, rowid DESC").Limit(f.Limit)
+	if f.Step != "" {
+		q = q.Where("step = ?", text(f.Step))
+	}
+	switch f.State {
+	case "":
+	case "open":
+		q = q.Where("finished_at IS NULL")
+	default:
+		q = q.Where("state = ?", text(f.State))
+	}
+	if f.Person != "" {
+		who := text(f.Person)
+		q = q.Where("(requested_by = ? OR decided_by = ? OR cancelled_by = ?)", who, who, who)
+	}
+	if f.Text != "" {
+		q = q.Where("(lower(id) LIKE ? ESCAPE '!' OR lower(step) LIKE ? ESCAPE '!')",
+			like(f.Text)+"%", "%"+like(f.Text)+"%")
+	}
+	if f.Before != "" {
+		q = q.Where("(created_at, rowid) < (SELECT created_at, rowid FROM runs WHERE id = ?)",
+			text(f.Before))
 	}
 	var rows []runRow
 	if err := q.Find(&rows).Error; err != nil {
@@ -164,6 +201,12 @@ func (s *Store) Runs(
 		out = append(out, run)
 	}
 	return out, nil
+}
+
+// like is a text as a pattern of LIKE ... ESCAPE '!' that stands for itself, in lower case.
+func like(s string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").
+		Replace(strings.ToLower(text(s)))
 }
 
 // RunsInState lists the runs of all migrations in a state, oldest first.

@@ -8,13 +8,9 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
-// Audit lists the audit log, newest first; before is a sequence number to page on from.
-func (c *Control) Audit(
-	ctx context.Context,
-	before int64,
-	limit int,
-) ([]migration.AuditEntry, error) {
-	return c.store.Audit(ctx, before, limit)
+// Audit lists the audit log, newest first.
+func (c *Control) Audit(ctx context.Context, f AuditFilter) ([]migration.AuditEntry, error) {
+	return c.store.Audit(ctx, f)
 }
 
 func (c *Control) audit(
@@ -32,7 +28,7 @@ func (c *Control) audit(
 		Result:  "ok",
 	}
 	if err != nil {
-		e.Result, e.Detail = "refused", err.Error()
+		e.Result, e.Detail = "refused", migration.PlainError(err)
 		if migration.KindOf(err) == migration.Internal {
 			e.Detail = "internal error"
 		}
@@ -40,6 +36,7 @@ func (c *Control) audit(
 	if err := c.store.AppendAudit(context.WithoutCancel(ctx), e); err != nil {
 		c.log.Error("audit log", "err", err)
 	}
+	c.notify("audit")
 }
 
 // MayAct refuses viewers, and keeps in the audit log what they tried: for what is asked

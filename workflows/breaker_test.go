@@ -28,6 +28,8 @@ func TestTheMatrixKeepsTheDurableIntakeApart(t *testing.T) {
 					MS:       2000,
 					LimitMS:  2500,
 					Instance: "web.1",
+
+					RecoveredMS: migration.Measured(90),
 				},
 				{
 					Queue:       "orders",
@@ -37,7 +39,7 @@ func TestTheMatrixKeepsTheDurableIntakeApart(t *testing.T) {
 					MS:          4,
 					LimitMS:     2500,
 					Left:        1,
-					RecoveredMS: -1,
+					RecoveredMS: migration.Figure{},
 					Instance:    "web.1",
 				},
 				{Queue: "reports", Refused: "queue reports is none of orders"}}},

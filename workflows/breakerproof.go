@@ -413,13 +413,13 @@ func attestedProof(f evidence.AttestationFacts, queue string) Proven {
 	}
 	raw, err := json.Marshal(own)
 	if err != nil {
-		return Proven{migration.Unknown, err.Error()}
+		return Proven{migration.Unknown, migration.PlainError(err)}
 	}
 	check, _ := evidence.Of(evidence.Attestation)
 	met, text, err := check.Judge(raw)
 	switch {
 	case err != nil:
-		return Proven{migration.Unknown, err.Error()}
+		return Proven{migration.Unknown, migration.PlainError(err)}
 	case !met:
 		return Proven{migration.Unmet, text}
 	}

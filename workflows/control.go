@@ -47,7 +47,9 @@ type Control struct {
 	stop      context.CancelFunc
 	done      chan struct{}
 	changed   atomic.Pointer[func(topic string)]
+	headlines sync.Map // by migration: the last migration.Headline
 	setup     setup
+	results   sync.Map // id of a run that succeeded to its migration.RunResult, by cameTo
 }
 
 // Catalogue makes the steps, by id, from what they are given.
@@ -202,6 +204,7 @@ func (c *Control) background(ctx context.Context) {
 	tasks.Go(func() { c.env.Journal.Run(ctx) })
 	tasks.Go(func() { c.feedReaders(ctx) })
 	tasks.Go(func() { c.shareFleet(ctx) })
+	tasks.Go(func() { c.keepHeadlines(ctx) })
 	if err := c.store.Lead(ctx, c.lead); err != nil && ctx.Err() == nil {
 		c.log.Error("this replica carries nothing out: it cannot find out who leads", "err", err)
 	}
@@ -227,6 +230,7 @@ func (c *Control) lead(ctx context.Context) {
 	tasks.Go(func() { c.notifier.Run(ctx) })
 	tasks.Go(func() { c.guard(ctx) })
 	tasks.Go(func() { c.liftDebts(ctx) })
+	tasks.Go(func() { c.sampleSeries(ctx) })
 	c.monitor.run(ctx)
 	tasks.Wait()
 }
@@ -347,7 +351,8 @@ func (c *Control) firstRun(ctx context.Context, p migration.Plan) error {
 func (c *Control) NewAccounts() []config.User { return c.created }
 
 // OnChange has f called whenever something that pages show has changed. Topics: overview,
-// flags, queues, notifications, setup, run:<id>. f must not block.
+// flags, queues, notifications, setup, audit, run:<id>; and headline, which every page shows. f
+// must not block.
 func (c *Control) OnChange(f func(topic string)) { c.changed.Store(&f) }
 
 func (c *Control) notify(topic string) {

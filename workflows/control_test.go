@@ -201,7 +201,7 @@ func TestRequestsThatMakeNoSenseAreRefused(t *testing.T) {
 	_, err = b.Evidence(ctx, "nope", "", 10)
 	wantKind(t, err, migration.NotFound)
 	n.want(t)
-	entries, err := b.Audit(ctx, 0, 100)
+	entries, err := b.Audit(ctx, AuditFilter{Limit: 100})
 	ok(t, err)
 	if len(entries) == 0 || slices.ContainsFunc(entries, func(e migration.AuditEntry) bool { return e.Result != "refused" || e.Detail == "" }) {
 		t.Fatalf("refusals are not in the audit log: %+v", entries)
@@ -303,7 +303,7 @@ func TestInternalErrorsStayOutOfTheAuditLog(t *testing.T) {
 	b := openBench(t, settings(t.TempDir()), planOf(false, s), s)
 	_, err := b.Start(t.Context(), ada, mid, "one", migration.Params{}, "")
 	wantKind(t, err, migration.Internal)
-	entries, err := b.Audit(t.Context(), 0, 10)
+	entries, err := b.Audit(t.Context(), AuditFilter{Limit: 10})
 	ok(t, err)
 	if len(entries) != 1 || entries[0].Detail != "internal error" {
 		t.Fatalf("audit %+v", entries)

@@ -159,7 +159,7 @@ func TestViewersChangeNoFlagAndTheAttemptIsInTheAuditLog(t *testing.T) {
 	wantKind(t, err, migration.Forbidden)
 	_, _, err = b.CreateAPIKey(t.Context(), lee, mid, "", "k", 0)
 	wantKind(t, err, migration.Forbidden)
-	log, err := b.Audit(t.Context(), 0, 10)
+	log, err := b.Audit(t.Context(), AuditFilter{Limit: 10})
 	ok(t, err)
 	if len(log) != 2 || log[1].Action != "flags-edit" || log[1].Result != "refused" || log[1].Actor != "lee" {
 		t.Errorf("audit %+v", log)

@@ -115,7 +115,7 @@ func TestATargetThatDiesAfterAMoveForwardTakesTheQueueBackByItself(t *testing.T)
 	if _, is := m.env.Vitals.Reported(mid); is {
 		t.Error("at off it is still told")
 	}
-	log, err := m.Audit(t.Context(), 0, 10)
+	log, err := m.Audit(t.Context(), AuditFilter{Limit: 10})
 	ok(t, err)
 	said := false
 	for _, e := range log {

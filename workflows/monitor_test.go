@@ -203,7 +203,7 @@ func TestAServerThatCannotBeUsedIsExplainedWithoutItsPassword(t *testing.T) {
 				!strings.Contains(board.Sides[1].Error, "not provisioned yet") {
 				t.Fatalf("queues %+v", board.Sides)
 			}
-			entries, err := b.Audit(ctx, 0, 100)
+			entries, err := b.Audit(ctx, AuditFilter{Limit: 100})
 			ok(t, err)
 			ok(t, b.close())
 			for _, v := range []any{p, board, entries, said, log.String()} {

@@ -49,7 +49,7 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 	gone.Store(true)
 	_, err = b.TestNotification(t.Context(), ada, mid, "slack")
 	wantKind(t, err, migration.Conflict, "404", "address and key")
-	log, err := b.Audit(t.Context(), 0, 10)
+	log, err := b.Audit(t.Context(), AuditFilter{Limit: 10})
 	ok(t, err)
 	if len(log) != 4 || log[0].Result != "refused" || log[1].Result != "ok" ||
 		log[1].Subject != "notification channel slack" {

@@ -2,10 +2,12 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
+	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 )
 
@@ -20,7 +22,7 @@ func (c *Control) Ready(ctx context.Context) (bool, map[string]string) {
 		detail["flags"] = "last known good, since " + since.UTC().Format(time.RFC3339)
 	}
 	if _, err := c.env.Journal.Read(); err != nil {
-		detail["ledger"] = err.Error()
+		detail["ledger"] = migration.PlainError(err)
 	}
 	return ok, detail
 }
@@ -49,11 +51,21 @@ func (c *Control) Workers(context.Context, string) ([]migration.Worker, error) {
 
 // fresh is the view after a look at what is there now: for what is decided by it.
 func (c *Control) fresh(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Fresh(ctx, mid)
+	v, err := c.env.Views.Fresh(ctx, mid)
+	if err == nil {
+		h := c.notifier.Headline(ctx, mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 func (c *Control) view(ctx context.Context, mid string) (progress.View, error) {
-	return c.env.Views.Read(ctx, mid)
+	v, err := c.env.Views.Read(ctx, mid)
+	if err == nil {
+		h := c.Headline(mid)
+		v.Headline = &h
+	}
+	return v, err
 }
 
 // known gives NotFound for a migration that there is not.
@@ -76,23 +88,46 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 		Steps:     v.Steps(),
 		NextSteps: v.NextSteps(),
 		OpenRun:   v.Open,
+		WayBack:   wayBack(v),
 		Workers:   c.env.Workers.Workers(),
 		Phase:     v.Phase(),
+		Headline:  *v.Headline,
 		At:        v.At,
 	}
 	if facts, ok := environment.AuditFactsOf(v.Latest); ok && v.Routing.HasSource() {
 		o.Alerts, o.AuditProblems = facts.Alerts(), facts.Problems()
+		o.AuditAt = v.Latest[evidence.Audit].ObservedAt
+	}
+	if err := c.lacks(ctx, v, o.Steps); err != nil {
+		return migration.Overview{}, err
 	}
 	// A ledger that is not current shows no figures rather than old ones.
 	ledger, err := c.env.Journal.Read()
 	if err != nil {
-		o.OrdersError = err.Error()
+		o.OrdersError = migration.PlainError(err)
 		return o, nil //nolint:nilerr // the page shows it
 	}
 	if o.Orders, err = c.env.Journal.Facts(); err != nil {
-		o.OrdersError = err.Error()
+		o.OrdersError = migration.PlainError(err)
 	}
 	s := ledger.Window(v.StageSince.UnixMilli(), 0, v.At, c.cfg.Migration.OrderDeadline)
 	o.Observed = migration.Share{Target: s.OnTarget, Orders: s.Orders}
 	return o, nil
+}
+
+// wayBack is the next move back and what its rehearsal has shown; nil where there is none.
+func wayBack(v progress.View) *migration.WayBack {
+	move, ok := v.WayBack()
+	if !ok {
+		return nil
+	}
+	f := v.Finding(evidence.Rollback)
+	back := &migration.WayBack{Move: move, Rehearsal: f.Verdict}
+	if e := f.Evidence; e != nil {
+		var facts evidence.RollbackFacts
+		if json.Unmarshal(e.Facts, &facts) == nil {
+			back.RehearsedAt, back.TookMS = &e.ObservedAt, facts.RollbackMS
+		}
+	}
+	return back
 }

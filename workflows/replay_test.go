@@ -64,7 +64,7 @@ func TestOnlyAnEngineerReplaysAndTheAuditLogSaysWhatBecameOfIt(t *testing.T) {
 	wantKind(t, err, migration.NotFound)
 	log := func() []migration.AuditEntry {
 		t.Helper()
-		entries, err := b.Audit(t.Context(), 0, 50)
+		entries, err := b.Audit(t.Context(), AuditFilter{Limit: 50})
 		ok(t, err)
 		return entries
 	}

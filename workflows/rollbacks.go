@@ -61,6 +61,15 @@ func (c *Control) rollbackPlan(
 		if err != nil {
 			return migration.StepPlan{}, err
 		}
+		if _, back := c.movedBack(run); back {
+			return migration.StepPlan{}, migration.Errorf(
+				migration.Conflict,
+				"run %s moved back: to go forward again is a move of its own, with its "+
+					"preconditions: %s",
+				run.ID,
+				migration.StartCommand(run.Step, p),
+			)
+		}
 		return c.plan(ctx, v, run.Step, p)
 	}
 	for _, id := range v.Dependants(run.Step) {

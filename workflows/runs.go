@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,6 +207,33 @@ func (c *Control) Run(ctx context.Context, id string) (migration.Run, error) {
 // Runs lists a migration's runs of a step (empty: of all), newest first.
 func (c *Control) Runs(ctx context.Context, mid, step string, limit int) ([]migration.Run, error) {
 	return c.store.Runs(ctx, mid, step, limit)
+}
+
+// runStates are the states that runs can be asked for by.
+var runStates = []string{
+	"open", string(migration.RunAwaitingApproval), string(migration.RunQueued),
+	string(migration.RunRunning), string(migration.RunUndoing), string(migration.RunSucceeded),
+	string(migration.RunFailed), string(migration.RunCancelled), string(migration.RunRejected),
+}
+
+// FindRuns lists a migration's runs, newest first.
+func (c *Control) FindRuns(
+	ctx context.Context, mid string, f RunFilter,
+) ([]migration.Run, error) {
+	if err := c.known(ctx, mid); err != nil {
+		return nil, err
+	}
+	if f.State != "" && !slices.Contains(runStates, f.State) {
+		return nil, migration.Errorf(migration.Invalid,
+			"there is no state %.40q of a run: give one of %s", f.State,
+			strings.Join(runStates, ", "))
+	}
+	if f.Before != "" {
+		if _, err := c.store.Run(ctx, f.Before); err != nil {
+			return nil, err
+		}
+	}
+	return c.store.FindRuns(ctx, mid, f)
 }
 
 // Log lists a run's log after a sequence number.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/workflows/steps/audit"
@@ -124,7 +125,7 @@ func (c *Control) RedisAudit(ctx context.Context, mid string) (RedisAudit, error
 	if err != nil {
 		return RedisAudit{}, err
 	}
-	out := RedisAudit{RunID: run.ID, At: run.CreatedAt}
+	out := RedisAudit{RunID: run.ID, At: run.CreatedAt, Past: !v.Routing.HasSource()}
 	for _, a := range run.Actions {
 		if a.ID == audit.Inspect && a.Output != nil {
 			if err := json.Unmarshal(a.Output, &out.Reports); err != nil {
@@ -210,6 +211,35 @@ func (c *Control) NotificationChannels(ctx context.Context) ([]NotificationChann
 // AlertCounts counts the open alerts by severity.
 func (c *Control) AlertCounts(ctx context.Context, mid string) (map[notify.Severity]int, error) {
 	return c.notifier.AlertCounts(ctx, mid)
+}
+
+// Alerts gives the open alerts.
+func (c *Control) Alerts(ctx context.Context, mid string) (Alerts, error) {
+	if err := c.known(ctx, mid); err != nil {
+		return Alerts{}, err
+	}
+	return c.notifier.Alerts(ctx, mid)
+}
+
+// UnseenAlerts counts the open alerts that nobody has acknowledged.
+func (c *Control) UnseenAlerts(ctx context.Context, mid string) (int, error) {
+	return c.notifier.Unseen(ctx, mid)
+}
+
+// AcknowledgeAlert notes that who is signed in looks after an open alert: it stays open and is
+// not told again unless it gets worse. NotFound: it is not open; Conflict: somebody has already.
+func (c *Control) AcknowledgeAlert(
+	ctx context.Context, a migration.Actor, mid, key, comment string,
+) error {
+	err := engineer(a)
+	if err == nil {
+		err = c.known(ctx, mid)
+	}
+	if err == nil {
+		err = c.notifier.Acknowledge(ctx, a.Name, mid, key, comment)
+	}
+	c.audit(ctx, a, "acknowledge alert", key, strings.TrimSpace(comment), err)
+	return err
 }
 
 // TestNotification sends one channel a message that wakes nobody, now and once. Conflict

@@ -6,12 +6,15 @@ import (
 
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/alarm"
 	"github.com/switchyard-dev/switchyard/workflows/costs"
 	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/forecast"
 	"github.com/switchyard-dev/switchyard/workflows/outage"
+	"github.com/switchyard-dev/switchyard/workflows/report"
 	"github.com/switchyard-dev/switchyard/workflows/steps"
 	"github.com/switchyard-dev/switchyard/workflows/steps/provision"
 )
@@ -46,8 +49,18 @@ type (
 	NotificationChannel = alarm.NotificationChannel
 	NotifiedAlert       = alarm.NotifiedAlert
 	AlertTold           = alarm.AlertTold
+	Alerts              = alarm.Alerts
+	Report              = report.Report
+	ReportIncident      = report.Incident
+	ReportWaiver        = report.Waiver
+	ForecastState       = forecast.State
+	Acknowledgement     = alarm.Acknowledgement
 	NotificationSent    = alarm.NotificationSent
 	Export              = provision.Export
+	AuditFilter         = store.AuditFilter
+	RunFilter           = store.RunFilter
+	Account             = store.Account
+	PastAlert           = alarm.PastAlert
 )
 
 // RedisAudit is the last whole audit of the source, and what has changed since.
@@ -60,6 +73,8 @@ type RedisAudit struct {
 	Now    evidence.AuditFacts `json:"now"`
 	NowAt  time.Time           `json:"now_at"`
 	Alerts []migration.Alert   `json:"alerts,omitempty"`
+	// Past: the source is no longer in use, on purpose, so that nothing here is to be mended.
+	Past bool `json:"past,omitempty"`
 }
 
 // The values that those types take.
@@ -72,6 +87,11 @@ const (
 	SeverityBlocks  = cutoverreport.SeverityBlocks
 	SeverityCareful = cutoverreport.SeverityCareful
 	SeverityClear   = cutoverreport.SeverityClear
+
+	ForecastDone = forecast.Done
+	OnTrack      = forecast.OnTrack
+	AtRisk       = forecast.AtRisk
+	OffTrack     = forecast.OffTrack
 
 	CostNow     = costs.CostNow
 	CostInterim = costs.CostInterim

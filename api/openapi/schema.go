@@ -55,6 +55,14 @@ var names = map[string]string{
 	"ledger.Verdict":         "LedgerVerdict",
 	"providers.Plan":         "ManagedPlan",
 	"cutoverreport.Severity": "ReportSeverity",
+	"forecast.Forecast":      "ReportForecast",
+	"forecast.State":         "ForecastState",
+	"report.Criterion":       "ReportCriterion",
+	"report.Milestone":       "ReportMilestone",
+	"report.Report":          "StatusReport",
+	"report.Risk":            "ReportRisk",
+	"report.Run":             "ReportRun",
+	"report.Waiver":          "ReportWaiver",
 }
 
 // name gives a type's name among the components. Only structs and named strings are components.

@@ -67,8 +67,12 @@ func readLane(
 			r.Listed += l.Val()
 		}
 	}
+	r.Waits = lists[0].Val() + lists[1].Val() + lists[4].Val()
 	if strings.HasPrefix(ends[0].Val(), "0:") || strings.HasPrefix(ends[1].Val(), "0:") {
-		r.Jobs--
+		r.Jobs, r.Waits = r.Jobs-1, r.Waits-1
+	}
+	if id := ends[1].Val(); lists[1].Val()+lists[4].Val() == 0 && !strings.HasPrefix(id, "0:") {
+		r.Next = id
 	}
 	switch err := info.Err(); {
 	case err == nil:
@@ -154,11 +158,12 @@ func (st *Streams) Follow(
 	var looked int64
 	for {
 		for {
+			began := time.Now()
 			r, err := ReadLane(ctx, c, q, st.After(at), readPage)
 			if err != nil {
 				return err
 			}
-			r.ReadAt = now()
+			r.ReadAt, r.Took = now(), time.Since(began)
 			st.Read(at, r)
 			if r.End {
 				break

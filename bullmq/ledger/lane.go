@@ -110,6 +110,7 @@ type lane struct {
 	windows map[int64]*Window
 	listed  int64            // jobs in lists at the last reading
 	looked  map[string]int64 // when a job was last looked up on the server
+	gauge   gauge
 }
 
 // Window is one minute of one lane. Only Conclusive proves anything.
@@ -198,6 +199,11 @@ type Reading struct {
 	Adds   int64    // the queue's id counter
 	Jobs   int64    // in wait, paused, active, delayed, prioritized, waiting-children
 	Listed int64    // of those, in lists: looking one up costs O(this)
+	// Waits are those that a worker could take now, and Next is the one that is next in line;
+	// "" where that is not told by the waiting list alone.
+	Waits int64
+	Next  string
+	Took  time.Duration // how long the reading took; set by who follows the lane
 }
 
 // foreign says why a reading is not of the history that was read so far; "" if it is, or
@@ -271,8 +277,10 @@ func (st *Streams) Read(at Lane, r Reading) {
 			ln.Upto, ln.Mark = e.At, e.mark()
 		default:
 			st.fold(at, ln, e)
+			ln.gauge.count(e, r.At)
 		}
 	}
+	ln.gauge.took(r.Took)
 	if !r.End {
 		ln.Uncompared.Behind = true
 		if why != "" {
@@ -296,6 +304,7 @@ func (st *Streams) Read(at Lane, r Reading) {
 		ln.Upto, ln.Mark = r.Last, 0 // what lay between is gone: trimmed or deleted
 	}
 	ln.closeWindows(before, r.At, first)
+	st.measure(at, ln, r)
 }
 
 // missing says why a reading does not go on where the last one ended; "" if it does.

@@ -82,11 +82,14 @@ func TestALaneIsReadAsItsServerHasIt(t *testing.T) {
 	}{
 		{rule: "nothing is there", page: 5, want: ledger.Reading{End: true}},
 		{rule: "jobs are counted in every list", setup: lists, page: 5,
-			want: ledger.Reading{End: true, Jobs: 63, Listed: 7}},
+			want: ledger.Reading{End: true, Jobs: 63, Listed: 7, Waits: 19}},
+		{rule: "the job next in line", setup: "RPUSH bull:orders:wait j2 j1", page: 5,
+			want: ledger.Reading{End: true, Jobs: 2, Listed: 2, Waits: 2, Next: "j1"}},
 		{rule: "an old marker at the head is no job", page: 5, setup: `RPUSH bull:orders:wait 0:5
-RPUSH bull:orders:wait 1`, want: ledger.Reading{End: true, Jobs: 1, Listed: 2}},
+RPUSH bull:orders:wait 1`,
+			want: ledger.Reading{End: true, Jobs: 1, Listed: 2, Waits: 1, Next: "1"}},
 		{rule: "an old marker at the tail is no job", page: 5, setup: `RPUSH bull:orders:wait 1
-RPUSH bull:orders:wait 0:5`, want: ledger.Reading{End: true, Jobs: 1, Listed: 2}},
+RPUSH bull:orders:wait 0:5`, want: ledger.Reading{End: true, Jobs: 1, Listed: 2, Waits: 1}},
 		{rule: "an old marker alone is no job", page: 5, setup: `RPUSH bull:orders:wait 0:5`,
 			want: ledger.Reading{End: true, Jobs: 0, Listed: 1}},
 		{rule: "the id counter", page: 5, setup: "SET bull:orders:id 41",

@@ -14,6 +14,8 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
 )
 
 // Options of Streams. A zero field takes the default in brackets.
@@ -211,7 +213,7 @@ func (st *Streams) lane(at Lane) *lane {
 func (st *Streams) Failed(at Lane, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.follow(at).Error = err.Error()
+	st.follow(at).Error = migration.PlainError(err)
 	st.dirty.Lanes[at] = true
 }
 

@@ -79,7 +79,7 @@ func Take(
 		if err == nil || !errors.Is(err, errUseless) || ctx.Err() != nil {
 			return finish(f, began, o, err)
 		}
-		f = evidence.BackupFacts{TakenAt: began.UTC(), Why: err.Error()}
+		f = evidence.BackupFacts{TakenAt: began.UTC(), Why: migration.PlainError(err)}
 	}
 	f, err = takeDump(ctx, src, binary, noServer, o, f)
 	return finish(f, began, o, err)

@@ -50,7 +50,11 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|setup|run:[0-9A-Za-z-]{1,64})$`)
+	`^(overview|flags|queues|notifications|setup|audit|headline|run:[0-9A-Za-z-]{1,64}|` +
+		`step:[a-z-]{1,64})$`)
+
+// Headline is the topic that every page shows: a change of it is told to all.
+const Headline = "headline"
 
 // Hub tells open streams that a topic changed. Publishing never blocks and never queues: a
 // stream is either up to date or behind.
@@ -63,6 +67,8 @@ type Hub struct {
 	topics map[string]*topic
 	subs   map[*subscriber]bool
 	closed chan struct{}
+
+	presence presence
 }
 
 type topic struct {
@@ -236,14 +242,18 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 	for _, t := range topics {
 		if !topicPattern.MatchString(t) {
 			return migration.Errorf(migration.Invalid, "unknown topic: overview, flags, queues, "+
-				"notifications and run:<id> are known")
+				"notifications, setup, audit, run:<id> and step:<id> are known")
 		}
+	}
+	if !slices.Contains(topics, Headline) {
+		topics = append(topics, Headline)
 	}
 	since := c.Get("Last-Event-ID", c.Query("since"))
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	if c.Method() == fiber.MethodHead {
 		return nil
 	}
+	enter := h.enter(c, topics)
 	head := StreamHead(c)
 	c.Context().HijackSetNoResponse(true)
 	// From here on nothing may touch c: the framework reuses it while the stream goes on. Taking
@@ -258,6 +268,7 @@ func (h *Hub) Serve(c *fiber.Ctx, log *slog.Logger, allowed func() bool) error {
 			defer survive(log)
 			sub, done := h.subscribe(topics, since)
 			defer done()
+			defer enter()()
 			stream{hub: h, conn: conn, log: log, allowed: allowed}.run(head, sub)
 		}()
 	})

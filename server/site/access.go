@@ -23,6 +23,12 @@ const (
 	csrfHeader = "X-CSRF-Token"
 	// ThemeCookie remembers the choice of light or dark.
 	ThemeCookie = "switchyard_theme"
+	// DensityCookie remembers how close lines are.
+	DensityCookie = "switchyard_density"
+	// TimesCookie remembers whether times are shown in UTC.
+	TimesCookie = "switchyard_times"
+	// KeysCookie remembers that single-key shortcuts are off.
+	KeysCookie = "switchyard_keys"
 )
 
 // Identity is who asks, and how they said so.
@@ -57,7 +63,8 @@ func (s *Site) Admit(c *fiber.Ctx) error {
 	}
 	if id.Forged(c) {
 		return migration.Errorf(migration.Forbidden,
-			"the form is from another session: reload the page and try again")
+			"this form is from another session of yours, so it was not accepted. Go back to "+
+				"the form, which is then of the session you have now, and submit it again")
 	}
 	c.Locals(whoKey, id)
 	c.Locals(momentKey, s.Live.Moment())
@@ -81,6 +88,7 @@ func (s *Site) Identify(c *fiber.Ctx) (Identity, error) {
 	}
 	var err error
 	id.Actor, err = s.Control.Authenticate(c.UserContext(), id.Token)
+	s.remember(id.Token, id.Actor, err)
 	return id, err
 }
 

@@ -2,9 +2,13 @@ package site
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -36,17 +40,17 @@ var statuses = map[migration.Kind]int{
 }
 
 var titles = map[int]string{
-	http.StatusBadRequest:            "That request cannot be understood",
-	http.StatusUnauthorized:          "You are not signed in",
-	http.StatusForbidden:             "You may not do this",
-	http.StatusNotFound:              "There is nothing here",
-	http.StatusMethodNotAllowed:      "That is not possible here",
-	http.StatusConflict:              "Somebody was faster, or things have changed",
-	http.StatusPreconditionFailed:    "Preconditions do not hold",
-	http.StatusRequestEntityTooLarge: "The request is too large",
-	http.StatusTooManyRequests:       "That is too often",
-	http.StatusServiceUnavailable:    "Something we depend on does not answer",
-	http.StatusInternalServerError:   "Something went wrong on our side",
+	http.StatusBadRequest:            "Request not valid",
+	http.StatusUnauthorized:          "You are signed out",
+	http.StatusForbidden:             "Not allowed",
+	http.StatusNotFound:              "Page not found",
+	http.StatusMethodNotAllowed:      "Not available at this address",
+	http.StatusConflict:              "Changed in the meantime",
+	http.StatusPreconditionFailed:    "Preconditions not met",
+	http.StatusRequestEntityTooLarge: "Request too large",
+	http.StatusTooManyRequests:       "Too many requests",
+	http.StatusServiceUnavailable:    "No answer from a server that Switchyard needs",
+	http.StatusInternalServerError:   "Internal error in Switchyard",
 }
 
 // Failure is an error as the outside may see it.
@@ -86,10 +90,12 @@ func (e *InTheWayError) Unwrap() error { return e.Err }
 func Explain(err error) Failure {
 	f := Failure{
 		Kind: migration.Internal, Status: http.StatusInternalServerError,
-		Text: "The error was logged. If it happens again, give your operator the request ID.",
+		Text: "The error was logged. If it happens again, give the request ID to whoever " +
+			"operates Switchyard.",
 	}
 	if e, ok := errors.AsType[*migration.Error](err); ok && e.Kind != migration.Internal {
-		f = Failure{Kind: e.Kind, Status: statuses[e.Kind], Text: e.Text, Gates: e.Blockers}
+		f = Failure{Kind: e.Kind, Status: statuses[e.Kind], Text: migration.Plain(e.Text),
+			Gates: e.Blockers}
 	} else if e, ok := errors.AsType[*TooManyError](err); ok {
 		f = Failure{
 			Kind: migration.Unavailable, Status: http.StatusTooManyRequests,
@@ -97,11 +103,9 @@ func Explain(err error) Failure {
 		}
 	} else if e, ok := errors.AsType[*fiber.Error](err); ok && e.Code < 500 {
 		f = ofFiber(e.Code)
-	} else if errors.Is(err, context.DeadlineExceeded) {
+	} else if text := unanswered(err); text != "" {
 		f = Failure{
-			Kind: migration.Unavailable, Status: http.StatusServiceUnavailable,
-			Text: fmt.Sprintf("Timed out after %s. Check the current state before you try "+
-				"again.", migration.Words(AnswerTimeout)),
+			Kind: migration.Unavailable, Status: http.StatusServiceUnavailable, Text: text,
 		}
 	}
 	if f.Status == http.StatusServiceUnavailable {
@@ -114,6 +118,20 @@ func Explain(err error) Failure {
 		f.Text = http.StatusText(f.Status)
 	}
 	return f
+}
+
+// unanswered says for people that a server did not answer; "" when the error is about something
+// else. Behind most pages that server is the database.
+func unanswered(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("Timed out after %s.", migration.Words(AnswerTimeout))
+	}
+	_, network := errors.AsType[net.Error](err)
+	if network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return "The connection to the database, or to another server, failed."
+	}
+	return ""
 }
 
 // ofFiber explains what the framework refuses by itself.
@@ -143,7 +161,7 @@ func (s *Site) Refuse(c *fiber.Ctx, f Failure) {
 // LogFailure keeps an error that is ours.
 func (s *Site) LogFailure(c *fiber.Ctx, f Failure, err error) {
 	s.Log.Error("request failed", "request", RequestID(c), "method", c.Method(),
-		"path", c.Path(), "status", f.Status, "err", err)
+		"path", c.Path(), "status", f.Status, "err", err, "cause", root(err))
 }
 
 // Fail answers an error: problem+json for programs, a message over the page for its script, a
@@ -161,16 +179,15 @@ func (s *Site) Fail(c *fiber.Ctx, err error) error {
 	if isAPI(c) {
 		return problem(c, title, f)
 	}
-	v := ui.Failure{
-		Status: f.Status, Title: title, Text: f.Text, Gates: f.Gates, RequestID: RequestID(c),
+	return s.tell(c, s.failure(c, title, f))
+}
+
+// root is what an error comes from: an error for people does not quote it.
+func root(err error) error {
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(err) {
+		err = cause
 	}
-	if isFragment(c) {
-		// The page stays as it is; without this the error would replace it.
-		c.Set("HX-Retarget", "#toasts")
-		c.Set("HX-Reswap", "innerHTML")
-		return Send(c, ui.Toast(v))
-	}
-	return Send(c, ui.Bare(ui.Frame{Title: title, Theme: theme(c)}, ui.FailurePage(v)))
+	return err
 }
 
 // Challenge tells who may not be known how to say who they are.
@@ -182,6 +199,9 @@ func Challenge(c *fiber.Ctx, f Failure) {
 
 func problem(c *fiber.Ctx, title string, f Failure) error {
 	Challenge(c, f)
+	if !Safe(c.Method()) && f.Status >= http.StatusInternalServerError && handled(c) {
+		f.Text += " " + changed(c, f)
+	}
 	body, err := json.Marshal(api.Problem{
 		Type: "about:blank", Title: title, Status: f.Status, Detail: f.Text, Kind: f.Kind,
 		Blockers: f.Gates, RunID: f.RunID, RequestID: RequestID(c),

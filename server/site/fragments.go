@@ -1,6 +1,7 @@
 package site
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,7 @@ func (s *Site) Share(by Sharing, handle fiber.Handler) fiber.Handler {
 		if got.doc == nil {
 			return handle(c)
 		}
+		c.Set(FragmentHeader, fragmentMain)
 		return got.doc.send(c)
 	}
 }
@@ -171,7 +173,7 @@ func share(c *fiber.Ctx, p Place, d *document) bool {
 		return false
 	}
 	if p.Notice == nil && c.Response().StatusCode() == fiber.StatusOK && d.tag != "" {
-		r.doc, r.topics = d, p.Topics
+		r.doc, r.topics = d, append(slices.Clone(p.Topics), live.Headline)
 	}
 	return true
 }

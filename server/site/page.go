@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/server/live"
 	"github.com/switchyard-dev/switchyard/static"
 	"github.com/switchyard-dev/switchyard/web/ui"
 )
@@ -41,16 +42,29 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 	f := ui.Frame{
 		Title: p.Title, Section: p.Section, Path: p.Path,
 		MigrationID: p.Migration.ID, MigrationName: p.Migration.Name,
-		Who: IdentityOf(c).Who(), Theme: theme(c), Version: s.Version, Now: time.Now(),
-		Notice: p.Notice,
+		Who: IdentityOf(c).Who(), Version: s.Version, Now: time.Now(), Notice: p.Notice,
 	}
+	look := LookOf(c)
+	f.Theme, f.Density, f.Times, f.NoKeys = look.Theme, look.Density, look.Times, look.NoKeys
+	if p.Migration.ID != "" {
+		h := s.Control.Headline(p.Migration.ID)
+		f.Headline = &h
+		// a page without the count is better than none
+		if n, err := s.Control.UnseenAlerts(c.UserContext(), p.Migration.ID); err == nil {
+			f.Alerts = n
+		}
+	}
+	topics := []string{live.Headline}
 	if len(p.Topics) > 0 {
-		moment, _ := c.Locals(momentKey).(uint64)
-		q := url.Values{"topic": p.Topics, "since": {s.Live.Mark(moment)}}
-		f.Stream, f.Tag = "/events?"+q.Encode(), tagHole
+		f.Updates, f.Tag, topics = true, tagHole, p.Topics
 	}
+	moment, _ := c.Locals(momentKey).(uint64)
+	q := url.Values{"topic": topics, "since": {s.Live.Mark(moment)}}
+	f.Stream = "/events?" + q.Encode()
+	s.memory.shown(p.Migration)
 	page := ui.Page
 	if isFragment(c) {
+		c.Set(FragmentHeader, fragmentMain)
 		page = ui.Main
 	}
 	d, err := render(c.UserContext(), page(f, content))
@@ -61,6 +75,12 @@ func (s *Site) Page(c *fiber.Ctx, p Place, content templ.Component) error {
 		return nil
 	}
 	return d.send(c)
+}
+
+// Part sends a part of a page, with the mark without which its script would not put it there.
+func Part(c *fiber.Ctx, part templ.Component) error {
+	c.Set(FragmentHeader, fragmentMain)
+	return Send(c, part)
 }
 
 // Bare sends a page without navigation.
@@ -83,6 +103,24 @@ func Asset(c *fiber.Ctx) error {
 	}
 	c.Response().SetBodyRaw(body) // shared between answers, and only read
 	return nil
+}
+
+// Look is how a browser wants pages shown; empty fields are the usual.
+type Look struct {
+	Theme, Density, Times string
+	NoKeys                bool
+}
+
+// LookOf reads what the browser keeps in cookies.
+func LookOf(c *fiber.Ctx) Look {
+	l := Look{Theme: theme(c), NoKeys: c.Cookies(KeysCookie) == "off"}
+	if c.Cookies(DensityCookie) == "compact" {
+		l.Density = "compact"
+	}
+	if c.Cookies(TimesCookie) == "utc" {
+		l.Times = "utc"
+	}
+	return l
 }
 
 // theme is the choice of light or dark that the browser keeps; empty: the system's.

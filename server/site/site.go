@@ -86,6 +86,8 @@ type Site struct {
 
 	controlled atomic.Bool
 	fragments  *fragments
+	pages      []string // routes of pages that people look at
+	memory     memory
 }
 
 // New returns a site that has no Control yet.

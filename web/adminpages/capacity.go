@@ -101,11 +101,18 @@ func useStatus(u capacity.Use) ui.Status {
 	case capacity.Fits:
 		return ui.OK("Fits")
 	case capacity.Near:
-		return ui.Warn("Near the limit")
+		return ui.Warn(ui.Title(projected(u) + "near the limit"))
 	case capacity.Over:
-		return ui.Bad("Over the limit")
+		return ui.Bad(ui.Title(projected(u) + "over the limit"))
 	}
 	return ui.Unknown("Unknown")
+}
+
+func projected(u capacity.Use) string {
+	if u.ProjectedFrom != "" {
+		return "Projected "
+	}
+	return ""
 }
 
 func amount(u capacity.Use, v float64) string {
@@ -122,9 +129,26 @@ func amount(u capacity.Use, v float64) string {
 // usedLabel names a figure that is measured, or projected to a month from less.
 func usedLabel(u capacity.Use) string {
 	if u.ProjectedFrom != "" {
-		return "Projected from " + u.ProjectedFrom
+		return "Projected"
 	}
 	return "Used"
+}
+
+// useWords is a value against its limit. A projection says so, and from how much time.
+func useWords(u capacity.Use) string {
+	if u.ProjectedFrom != "" {
+		return fmt.Sprintf("%s a month of %s, %.1f %% (from %s of data)", amount(u, u.Value),
+			amount(u, u.Limit), u.Share()*100, u.ProjectedFrom)
+	}
+	return fmt.Sprintf("%s of %s, %.1f %%", amount(u, u.Value), amount(u, u.Limit), u.Share()*100)
+}
+
+// limitLabel names when a limit would be reached: of a projection no limit is reached yet.
+func limitLabel(u capacity.Use) string {
+	if u.ProjectedFrom != "" {
+		return "Limit, projected"
+	}
+	return "Limit reached on"
 }
 
 // limitDate says when a limit would be reached.

@@ -16,7 +16,11 @@ type Notifications struct {
 	Notifications workflows.Notifications
 	Now           time.Time
 	Who           ui.Who
+	Draft         Ack
 }
+
+// Ack is what was typed about an alert and was refused.
+type Ack struct{ Key, Comment string }
 
 func channelStatus(c workflows.NotificationChannel) ui.Status {
 	switch {
@@ -117,3 +121,8 @@ func kindOfRunbook(p runbooks.Page) string {
 	}
 	return "Step"
 }
+
+const channelExample = `public_url: https://switchyard.example.com
+notifications:
+  - {name: pager, type: pagerduty, routing_key: env:PAGERDUTY_KEY, min_severity: error}
+  - {name: payments, type: slack, url: env:SLACK_WEBHOOK_URL}`

@@ -58,7 +58,7 @@ func FlagSchedulesPage(v FlagSchedules) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Schedules) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No scheduled changes.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No scheduled changes. A change that is to happen later is listed here until it is carried out.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -106,7 +106,7 @@ func EvidencePage(v Evidence) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, f := range v.Item.Findings {
-			var templ_7745c5c3_Var5 = []any{"card", "criterion", ui.VerdictStatus(f.Verdict).Tone}
+			var templ_7745c5c3_Var5 = []any{"card", "criterion", checkStatus(f).Tone}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var5...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -154,7 +154,7 @@ func EvidencePage(v Evidence) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Chip(ui.VerdictStatus(f.Verdict)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Chip(checkStatus(f)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -355,7 +355,7 @@ func EvidencePage(v Evidence) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.History) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No observations yet.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No observations yet. Each is listed here as it is made: by the monitor, or by a run of the step that proves this.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1,8 +1,10 @@
 package migrationpages
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -14,7 +16,10 @@ func eventName(p migration.Plan) string {
 	if p.Event == "" {
 		return "Event"
 	}
-	return p.Event
+	if strings.Contains(strings.ToLower(p.Event), "event") {
+		return p.Event
+	}
+	return p.Event + " event"
 }
 
 func stepTitle(p migration.Plan, id string) string {
@@ -96,6 +101,90 @@ func countdown(now, t time.Time) string {
 		return fmt.Sprintf("in %d days", days)
 	}
 	return fmt.Sprintf("%d days ago", -days)
+}
+
+// unmetFirst puts what is still to be done on top.
+func unmetFirst(c migration.Checklist) migration.Checklist {
+	sorted := slices.Clone(c)
+	slices.SortStableFunc(sorted, func(a, b migration.Item) int {
+		return cmp.Compare(metRank(a), metRank(b))
+	})
+	return sorted
+}
+
+// rehearsalStatus says whether the rehearsal of the way back still counts.
+func rehearsalStatus(b migration.WayBack) ui.Status {
+	switch b.Rehearsal {
+	case migration.Met:
+		return ui.OK("Rehearsed")
+	case migration.Stale:
+		return ui.Stale("Rehearse again")
+	case migration.Unmet, migration.Unknown:
+	}
+	if b.RehearsedAt == nil {
+		return ui.Idle("Not rehearsed")
+	}
+	return ui.VerdictStatus(b.Rehearsal)
+}
+
+// stepsApart gives the steps that are done or need not be, and the others.
+func stepsApart(all []migration.StepStatus) (past, ahead []migration.StepStatus) {
+	for _, s := range all {
+		if s.State == migration.StepDone || s.State == migration.StepSkipped {
+			past = append(past, s)
+		} else {
+			ahead = append(ahead, s)
+		}
+	}
+	return past, ahead
+}
+
+// metRank is 1 for a criterion that is met and 0 for any other.
+func metRank(i migration.Item) int {
+	if i.Verdict == migration.Met {
+		return 1
+	}
+	return 0
+}
+
+// summary says in one sentence how much of a criterion holds, and what does not.
+func summary(i migration.Item) string {
+	var missing []string
+	for _, f := range i.Findings {
+		if f.Verdict != migration.Met {
+			missing = append(missing, f.Title)
+		}
+	}
+	all, held := len(i.Findings), len(i.Findings)-len(missing)
+	switch {
+	case all == 0:
+		return i.Why
+	case all == 1 && i.Verdict == migration.Unknown:
+		return "Not known whether the requirement is met."
+	case all == 1 && i.Verdict == migration.Stale:
+		return "The evidence is out of date."
+	case len(missing) == 0 && all == 1:
+		return "The requirement is met."
+	case len(missing) == 0:
+		return fmt.Sprintf("All %d requirements are met.", all)
+	case all == 1:
+		return "The requirement is not met."
+	}
+	return fmt.Sprintf("%d of %d requirements met. Missing: %s.",
+		held, all, strings.Join(missing, ", "))
+}
+
+// value is what was measured of a requirement, without its title.
+func value(f migration.Finding) string {
+	return strings.TrimPrefix(f.Measured, f.Title+": ")
+}
+
+// requirementStatus shows the verdict on one requirement; one that nobody looked at has not started.
+func requirementStatus(f migration.Finding) ui.Status {
+	if f.Evidence == nil && f.Verdict != migration.Met {
+		return ui.Idle("No evidence yet")
+	}
+	return ui.VerdictStatus(f.Verdict)
 }
 
 // deciding is the finding that gave an item its verdict.

@@ -17,12 +17,12 @@ type Run struct {
 	StepTitle     string
 	Run           migration.Run
 	Log           []migration.LogLine
-	LogSkipped    bool // earlier lines exist and are not shown
-	RollbackPlan  *migration.StepPlan
-	RollbackError string // why a rollback cannot be planned now
+	LogSkipped    bool                // earlier lines exist and are not shown
+	RollbackPlan  *migration.StepPlan // nil: it cannot be taken back, as its result says
 	Draft         Draft
 	Now           time.Time
 	Who           ui.Who
+	Others        []ui.Viewer // who else looks at it
 }
 
 // Draft is what the person typed before a refusal.
@@ -61,33 +61,6 @@ func decidedWord(r migration.Run) string {
 		return "Rejected by"
 	}
 	return "Approved by"
-}
-
-// drill reports whether a step only tries something out and leaves nothing to roll back.
-func drill(step string) bool {
-	return step == migration.StepBreakerDrill || step == migration.StepWebhookRetry ||
-		step == migration.StepSentinelTest
-}
-
-// readsOnly reports whether a plan changes nothing, so that there is nothing to roll back.
-func readsOnly(p migration.StepPlan) bool {
-	for _, a := range p.Actions {
-		if a.Changes != "" {
-			return false
-		}
-	}
-	return p.Step != migration.StepCutover
-}
-
-// rollbackTitle names the way back; of a move back it is the way forward.
-func rollbackTitle(v Run) string {
-	if p := v.RollbackPlan; p != nil && p.Step == migration.StepCutover {
-		if to, from := p.Params, v.Run.Params; to.To.Index() > from.To.Index() ||
-			to.To == from.To && to.Ramp > from.Ramp {
-			return "Go forward again: " + to.Move().String()
-		}
-	}
-	return "Roll back"
 }
 
 // mayApprove says why this person cannot approve; empty when they can.

@@ -24,7 +24,7 @@ func runStatus(r migration.Run) ui.Status {
 	case migration.RunUndoing:
 		return ui.Warn("Undoing").As("undo-2")
 	case migration.RunSucceeded:
-		return ui.OK("Done")
+		return doneStatus(r.Result)
 	case migration.RunFailed:
 		return ui.Bad("Failed")
 	case migration.RunCancelled:
@@ -38,6 +38,9 @@ func runStatus(r migration.Run) ui.Status {
 func stepStatus(s migration.StepStatus) ui.Status {
 	switch s.State {
 	case migration.StepTodo:
+		if s.Blocking > 0 {
+			return blockedBy(s.Blocking)
+		}
 		return ui.Ready("Ready").As("circle-dot")
 	case migration.StepBlocked:
 		return ui.Idle("Blocked").As("ban")
@@ -47,13 +50,43 @@ func stepStatus(s migration.StepStatus) ui.Status {
 		}
 		return ui.Running("In progress")
 	case migration.StepDone:
+		if s.Short != "" {
+			return ui.Warn("Done, " + s.Short)
+		}
 		return ui.OK("Done")
 	case migration.StepFailed:
+		if s.LastRun != nil && s.LastRun.State == migration.RunCancelled {
+			return ui.Idle("Cancelled").As("ban")
+		}
 		return ui.Bad("Failed")
 	case migration.StepSkipped:
 		return ui.Idle("Skipped")
 	}
 	return ui.Unknown("Unknown: " + string(s.State))
+}
+
+func blockedBy(n int) ui.Status {
+	return ui.Idle("Blocked by " + ui.Count(n, "precondition")).As("ban")
+}
+
+// plannedStatus is stepStatus of a step whose plan is known, and so all of its preconditions.
+func plannedStatus(v Step) ui.Status {
+	startable := v.Status.State == migration.StepTodo || v.Status.State == migration.StepFailed
+	if n := len(migration.Failing(v.Plan.Gates)); startable && v.PlanError == "" && n > 0 {
+		return blockedBy(n)
+	}
+	if v.PlanError != "" && v.Status.State == migration.StepTodo {
+		return ui.Idle("Cannot be planned now").As("ban")
+	}
+	return stepStatus(v.Status)
+}
+
+// checkStatus shows the verdict on a check; one that nothing was measured for is not started.
+func checkStatus(f migration.Finding) ui.Status {
+	if f.Verdict == migration.Unmet && f.Evidence == nil {
+		return ui.Idle("Not started")
+	}
+	return ui.VerdictStatus(f.Verdict)
 }
 
 func actionStatus(a migration.RunAction) ui.Status {
@@ -86,7 +119,7 @@ func milestoneStatus(
 			continue
 		}
 		if s.State == migration.StepDone || s.State == migration.StepSkipped {
-			return ui.OK("Done")
+			return stepStatus(s)
 		}
 		if now.After(at.Add(24 * time.Hour)) {
 			return ui.Warn("Overdue")
@@ -97,4 +130,27 @@ func milestoneStatus(
 		return ui.Idle("Past").As("circle-check")
 	}
 	return ui.Idle("Later")
+}
+
+// milestoneWhen says when a milestone is, or, of one that is reached, when it was: a date ahead
+// is nothing to wait for any more.
+func milestoneWhen(
+	m migration.Milestone, event time.Time, steps []migration.StepStatus, now time.Time,
+) string {
+	at := event.Add(m.At)
+	for _, s := range steps {
+		if s.PlanStep.ID != m.Step {
+			continue
+		}
+		switch {
+		case s.State == migration.StepSkipped:
+			return "Not needed; planned for " + ui.Day(at)
+		case s.State == migration.StepDone && s.DoneAt == nil:
+			return "Done; planned for " + ui.Day(at)
+		case s.State == migration.StepDone:
+			return "Done " + ui.Day(*s.DoneAt) + ", " + ui.Age(now, *s.DoneAt) + "; planned for " +
+				ui.Day(at)
+		}
+	}
+	return ui.Day(at) + ", " + countdown(now, at)
 }

@@ -13,6 +13,7 @@ import (
 
 // Step is the page of one step.
 type Step struct {
+	WayBack     *migration.WayBack // of the step cutover; nil: there is none
 	MigrationID string
 	Status      migration.StepStatus
 	Params      migration.Params
@@ -27,6 +28,7 @@ type Step struct {
 	Exports     []string              // formats in which the plan can be had as a file
 	Now         time.Time
 	Who         ui.Who
+	Others      []ui.Viewer // who else looks at it
 }
 
 // failingFirst puts what blocks on top.

@@ -250,7 +250,7 @@ func WaiversPage(v Waivers) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Waivers) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No waivers yet.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No waivers yet. A waiver that somebody signs for what is unknown is listed here, with its reason and its end.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -75,7 +75,7 @@ func benchWords(c workflows.BenchCell) string {
 		job = "job written"
 	}
 	if k.Intake && c.OK {
-		job = fmt.Sprintf("delivered once, %d ms after the fault", k.RecoveredMS)
+		job = "delivered once, after the fault: " + k.Recovered().Text(migration.Millis)
 	}
 	text := answer + ", " + job
 	if !c.OK && !k.Hung {

@@ -3,6 +3,8 @@ package storybook
 import (
 	"strings"
 	"testing"
+
+	"github.com/a-h/templ"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -63,6 +65,18 @@ func storyNotifications() workflows.Notifications {
 				Told: []workflows.AlertTold{
 					{Channel: "payments-channel", SentAt: ago(3 * 24 * time.Hour)},
 				},
+				Acknowledged: &workflows.Acknowledgement{By: "linus",
+					At: storyTime.Add(-26 * time.Hour), Comment: "plan is to be enlarged on Friday"},
+			},
+			{
+				Key: "order-pipeline/audit/10.0.0.4:6379/errors", Severity: "error",
+				Title: "Errors answered on 10.0.0.4:6379: no longer OK, during Sentinel " +
+					"failover test",
+				Text: "It began during run 4b1f09c2aa of Sentinel failover test and is looked " +
+					"at again once that has ended.",
+				Since: storyTime.Add(-40 * time.Second), Run: "4b1f09c2aa",
+				Told: []workflows.AlertTold{{Channel: "payments-channel",
+					SentAt: ago(35 * time.Second)}},
 			},
 		},
 		Recent: []workflows.NotificationSent{
@@ -98,11 +112,18 @@ func storyNotifications() workflows.Notifications {
 		}}
 }
 
+// alarmed is a frame of a time with alerts that nobody has acknowledged.
+func alarmed(f ui.Frame) ui.Frame {
+	f.Alerts = 2
+	return f
+}
+
 func adminStories(t *testing.T) map[string]story {
 	t.Helper()
 	out := map[string]story{}
 	out["notifications"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", engineer),
+		frame: alarmed(frame("Notifications", "alerts", "/m/order-pipeline/notifications",
+			engineer)),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{
 				MigrationID: mid, Notifications: storyNotifications(),
@@ -111,7 +132,7 @@ func adminStories(t *testing.T) map[string]story {
 		),
 	}
 	out["notifications-none"] = story{
-		frame: frame("Notifications", "audit", "/m/order-pipeline/notifications", viewer),
+		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", viewer),
 		page: adminpages.NotificationsPage(
 			adminpages.Notifications{MigrationID: mid, Now: storyTime, Who: viewer},
 		),
@@ -120,8 +141,7 @@ func adminStories(t *testing.T) map[string]story {
 		frame: frame("Audit log", "audit", "/m/order-pipeline/audit", engineer),
 		page: adminpages.AuditPage(
 			adminpages.Audit{
-				MigrationID: mid, Path: "/m/order-pipeline/audit", Newest: true,
-				Older: 40,
+				MigrationID: mid, Older: 40, ExportMost: 10_000, Steps: []string{"cutover", "audit"},
 				Entries: []migration.AuditEntry{
 					{
 						Seq: 42, At: storyTime, Actor: "ada", Action: "start",
@@ -139,12 +159,41 @@ func adminStories(t *testing.T) map[string]story {
 			},
 		),
 	}
+	out["audit-nothing"] = story{
+		frame: frame("Audit log", "audit", "/m/order-pipeline/audit?person=nobody", viewer),
+		page: adminpages.AuditPage(adminpages.Audit{
+			MigrationID: mid, Filter: workflows.AuditFilter{Actor: "nobody", Before: 40},
+			Since: "2026-11-01",
+		}),
+	}
 	out["sign-in"] = story{
 		frame: ui.Frame{Title: "Sign in", Now: storyTime},
 		page: adminpages.SignInPage(
 			adminpages.SignIn{Name: "ada", Error: "wrong name or password"},
 		),
 		bare: true,
+	}
+	lost := frame("No answer from a server that Switchyard needs", "", "/m/order-pipeline", engineer)
+	lost.Stream = ""
+	out["failure-in-frame"] = story{
+		frame: lost,
+		page: ui.FailurePage(ui.Failure{
+			Status: 503, Title: lost.Title, Text: "Timed out after 15 s.",
+			Changed: "Nothing was changed: this request only reads.",
+			Links: []ui.Link{
+				{Label: "Try again", URL: lost.Path}, {Label: "Overview", URL: "/"},
+			},
+			RequestID: "b2f0",
+		}),
+	}
+	overview := frame("Overview", "overview", "/m/order-pipeline", engineer)
+	out["signed-out"] = story{
+		frame: overview, page: templ.Join(
+			ui.SignedOut(overview.Path), out["audit"].page), live: "out",
+	}
+	out["out-of-date"] = story{
+		frame: overview, page: templ.Join(out["audit"].page, ui.HeldWhy(), ui.NotSent(), ui.DraftKept()),
+		live: "stale",
 	}
 	out["failure"] = story{
 		frame: ui.Frame{Title: "Blocked", Now: storyTime},

@@ -81,7 +81,7 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	for i, f := range out.Faults {
 		k := evidence.BenchCase{
 			Queue: q.Queue, Fault: f.ID, Title: f.Title, Status: 503, MS: int64(3 + i),
-			LimitMS: 2500,
+			LimitMS: 2500, RecoveredMS: migration.Measured(140),
 		}
 		if f.ID == "cold-start" || f.ID == "frozen" || f.ID == "blackhole" {
 			k = evidence.BenchCase{
@@ -116,17 +116,17 @@ func storyBreaker(seen bool) workflows.BreakerProof {
 	for i, f := range out.Faults {
 		plain := evidence.BenchCase{
 			Queue: durable.Queue, Fault: f.ID, Title: f.Title, Status: 503,
-			MS: int64(3 + i), LimitMS: 2500,
+			MS: int64(3 + i), LimitMS: 2500, RecoveredMS: migration.Measured(140),
 		}
 		kept := evidence.BenchCase{
 			Queue: durable.Queue, Fault: f.ID, Title: f.Title, Intake: true, Status: 200,
-			MS: int64(2 + i), LimitMS: 2500, Enqueued: true, RecoveredMS: 258,
+			MS: int64(2 + i), LimitMS: 2500, Enqueued: true, RecoveredMS: migration.Measured(258),
 		}
 		switch f.ID {
 		case "reply-lost":
 			plain.Status, plain.Enqueued = 200, true
 		case "cold-start":
-			kept.Enqueued, kept.Left, kept.RecoveredMS = false, 2, -1
+			kept.Enqueued, kept.Left, kept.RecoveredMS = false, 2, migration.Figure{}
 			kept.Note = "redis connection is reconnecting"
 		}
 		ok, why := plain.OK()

@@ -209,7 +209,7 @@ func ledgerStories(t *testing.T) map[string]story {
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
 		page: templ.Join(
 			queuepages.LedgerAlert(mid, book),
-			migrationpages.Overview(o, storyTime, engineer),
+			migrationpages.Overview(o, storyFlow(), storyTime, engineer),
 		),
 	}
 	late := clean
@@ -218,7 +218,7 @@ func ledgerStories(t *testing.T) map[string]story {
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
 		page: templ.Join(
 			queuepages.LedgerAlert(mid, late),
-			migrationpages.Overview(o, storyTime, engineer),
+			migrationpages.Overview(o, storyFlow(), storyTime, engineer),
 		),
 	}
 	return out

@@ -146,7 +146,7 @@ func overviewStories(t *testing.T) map[string]story {
 	out := map[string]story{}
 	out["overview"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(o, storyTime, engineer),
+		page:  migrationpages.Overview(o, storyFlow(), storyTime, engineer),
 	}
 	waiting := storyRun(migration.RunAwaitingApproval)
 	o2 := o
@@ -159,7 +159,7 @@ func overviewStories(t *testing.T) map[string]story {
 	}
 	out["overview-viewer"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", viewer),
-		page:  migrationpages.Overview(o2, storyTime, viewer),
+		page:  migrationpages.Overview(o2, storyFlow(), storyTime, viewer),
 	}
 	bare := o
 	bare.Checklist, bare.NextSteps, bare.Orders, bare.Workers = evidence.Evaluate(
@@ -167,14 +167,47 @@ func overviewStories(t *testing.T) map[string]story {
 	), nil, migration.LedgerFacts{}, nil
 	out["overview-empty"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(bare, storyTime, engineer),
+		page:  migrationpages.Overview(bare, storyFlow(), storyTime, engineer),
 	}
 	alarmed := o
 	alarmed.Alerts = storyAudit().Alerts
 	out["overview-alert"] = story{
 		frame: frame("Order pipeline", "overview", "/m/order-pipeline", engineer),
-		page:  migrationpages.Overview(alarmed, storyTime, engineer),
+		page:  migrationpages.Overview(alarmed, storyFlow(), storyTime, engineer),
 	}
+	loss, since := storyTime.Add(4*time.Minute+12*time.Second), storyTime.Add(-9*time.Minute)
+	trouble := o
+	trouble.Headline = migration.Headline{
+		Level: migration.Incident, About: mid + "/outage/stripe", Runbook: "alert-outage",
+		Title: "Stripe: 27 orders were rejected and have not been redelivered; the first is " +
+			"lost at 14:09 UTC on 2026-11-23",
+		First: "Get the app to accept orders again before the providers stop retrying.",
+		Since: &since, FirstLoss: &loss, More: 2, At: storyTime,
+		AtRisk: []string{"27 orders were rejected and not been redelivered"},
+	}
+	trouble.NextSteps = []migration.NextStep{{
+		Verb: "start", Step: "cutover", Params: migration.Params{To: migration.StageShadow},
+		Title: "Cutover: move back to shadow",
+		Why:   "The way back is always open and needs no approval.",
+	}}
+	incident := frame("Order pipeline", "overview", "/m/order-pipeline", engineer)
+	incident.Headline = &trouble.Headline
+	out["overview-incident"] = story{
+		frame: incident, page: migrationpages.Overview(trouble, storyFlow(), storyTime, engineer),
+	}
+	unseen := frame("Plan", "plan", "/m/order-pipeline/plan", engineer)
+	unseen.Updates, unseen.Headline = false, &migration.Headline{
+		Level: migration.Attention, At: storyTime,
+		Title:   "No known incident, but not everything is being watched",
+		First:   "Find out about order ledger: the journal cannot be read.",
+		Unknown: []string{"order ledger: the journal cannot be read"},
+	}
+	out["plan-unwatched"] = story{frame: unseen, page: migrationpages.PlanPage(
+		migrationpages.Plan{
+			MigrationID: mid, Plan: o.Plan, EventDate: o.Migration.EventDate,
+			Steps: o.Steps, Now: storyTime,
+		},
+	)}
 	var judged []migrationpages.Judged
 	for _, f := range o.Checklist[1].Findings {
 		judged = append(judged, migrationpages.Judged{
@@ -219,12 +252,16 @@ func overviewStories(t *testing.T) map[string]story {
 				}, History: judged, Now: storyTime},
 		),
 	}
+	o.Plan.Owner = "grace"
+	o.Plan.Freeze = &migration.Freeze{From: -72 * time.Hour, Until: 24 * time.Hour,
+		Why: "no changes around the event"}
+	o.Plan.Milestones[1].Owner = "ada"
 	out["plan"] = story{
 		frame: frame("Plan", "plan", "/m/order-pipeline/plan", engineer),
 		page: migrationpages.PlanPage(
 			migrationpages.Plan{
 				MigrationID: mid, Plan: o.Plan, EventDate: o.Migration.EventDate,
-				Steps: o.Steps, Now: storyTime,
+				Steps: o.Steps, Report: storyReport(t, false), Now: storyTime,
 			},
 		),
 	}

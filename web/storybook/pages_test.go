@@ -135,7 +135,7 @@ func TestStartIsDisabledWithTheReason(t *testing.T) {
 	}
 	gate := blocked.Find(`[data-gate="criterion:circuit-breaker"]`)
 	if has(gate, "data-ok") ||
-		!strings.Contains(gate.Text(), "run the step Circuit-breaker drill") {
+		!strings.Contains(gate.Text(), "Run the step Circuit-breaker drill") {
 		t.Errorf("gate says %q", text(gate))
 	}
 	if page(t, "step").Find("#start:not([disabled])").Length() != 1 {
@@ -158,13 +158,15 @@ func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 			`( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?`,
 		`report`, `ledger`, `capacity`, `notifications`, `outage --for \d+[smh]`,
 		`replay PROVIDER --file FILE`, `scan DIR --submit`, `export terraform`,
-		`setup test`,
+		`setup test`, `keys list`, `summary`,
+		`run list( --[a-z]+ ([0-9A-Za-z-]+|'[^\n]+'))*`,
+		`search ([0-9A-Za-z_-]+|'[^\n]+')`,
 	}, "|") + `)$`)
 	for name, s := range stories(t) {
 		s.parse(t).Find("[data-copy]").Each(func(_ int, e *goquery.Selection) {
 			command := e.AttrOr("data-copy", "")
-			// A token is no command.
-			if !strings.HasPrefix(command, "swy_") && !pattern.MatchString(command) {
+			// Neither a token nor a link is a command.
+			if !strings.HasPrefix(command, "swy_") && !strings.HasPrefix(command, "https://") && !pattern.MatchString(command) {
 				t.Errorf("%s: %q", name, command)
 			}
 		})

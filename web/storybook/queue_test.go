@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/bullmq"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/queuepages"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -24,6 +25,7 @@ func queueStories(t *testing.T) map[string]story {
 	}
 	out["queues"] = queueStory(queuepages.QueuesPage(queuepages.Queues{
 		MigrationID: mid, Now: storyTime,
+		Charts: storyCharts("/m/"+mid+"/queues", 360, charts.Queues()...),
 		Board: migration.QueueBoard{At: storyTime, Sides: []migration.QueueSide{
 			{
 				Endpoint: migration.Endpoint{

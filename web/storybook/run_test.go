@@ -2,6 +2,7 @@ package storybook
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,10 +68,13 @@ func runStories(t *testing.T) map[string]story {
 				},
 			}
 		}
-		if r.State == migration.RunSucceeded {
+		if r.State == migration.RunSucceeded && (r.Result == nil || r.Result.Undo.Possible) {
 			back := storyPlan()
 			back.Summary, back.Gates = "Move the queue from live at 50 % to live at 25 %.", nil
 			v.RollbackPlan = &back
+		}
+		if r.Result != nil && r.Step != migration.StepCutover {
+			v.StepTitle = ui.Title(strings.ReplaceAll(r.Step, "-", " "))
 		}
 		if r.Step == "decommission" {
 			v.StepTitle = "Decommission the old Redis"
@@ -130,6 +134,10 @@ func runStories(t *testing.T) map[string]story {
 		r.Step, r.Actions = "sentinel-test", slices.Clone(r.Actions)
 		for i, f := range facts {
 			r.Actions[i].Output = rawFacts(t, f)
+			if !f.FirstAddMS.Within(evidence.FailoverLimitMS) {
+				came := results()["sentinel-test"]
+				r.Result = &came
+			}
 		}
 		return r
 	}
@@ -157,5 +165,14 @@ func runStories(t *testing.T) map[string]story {
 		FirstAddMS: migration.AtLeast(30_000), Acknowledged: 2391,
 	}), viewer)
 	out["run-failover-late"] = run(failedOver, viewer)
+	for step, r := range results() {
+		out["run-result-"+step] = run(finished(step, r), engineer)
+	}
+	out["run-result-moved-back"] = run(movedBack(), engineer)
+	gone := storyRun(migration.RunFailed)
+	gone.Result = &migration.RunResult{Said: "Failed. 3 actions were undone; nothing of it stays.",
+		Now:  []migration.Fact{{Label: "Cutover stage", Value: "live at 25 %"}},
+		Undo: migration.ResultUndo{How: "Nothing to roll back: the run did not succeed."}}
+	out["run-result-failed"] = run(gone, engineer)
 	return out
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/audit"
 	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/web/charts"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -256,20 +257,24 @@ func stepStories(t *testing.T) map[string]story {
 			cut = s
 		}
 	}
+	cockpit := storyCharts("/m/"+mid+"/steps/cutover", 360, charts.Cutover()...)
+	cockpit.Compact = true
 	cutoverStep := migrationpages.Step{
 		MigrationID: mid, Status: cut, Params: storyPlan().Params,
 		Plan: storyPlan(), Now: storyTime, Who: engineer,
 		Runs: []migration.Run{
 			storyRun(migration.RunSucceeded), storyRun(migration.RunFailed),
 		},
-		Cutover: &migrationpages.Cutover{Routing: o.Routing, Moves: []migrationpages.Move{
-			{
-				StageMove: migration.StageMove{To: migration.StageLive, Ramp: 50},
-				Kind:      "ramp", Recommended: true, Chosen: true,
-			},
-			{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 100}, Kind: "ramp"},
-			{StageMove: migration.StageMove{To: migration.StageShadow}, Kind: "back"},
-		}, Share: &migration.Share{Target: 253, Orders: 1024}},
+		Cutover: &migrationpages.Cutover{Routing: o.Routing,
+			Charts: &cockpit,
+			Moves: []migrationpages.Move{
+				{
+					StageMove: migration.StageMove{To: migration.StageLive, Ramp: 50},
+					Kind:      "ramp", Recommended: true, Chosen: true,
+				},
+				{StageMove: migration.StageMove{To: migration.StageLive, Ramp: 100}, Kind: "ramp"},
+				{StageMove: migration.StageMove{To: migration.StageShadow}, Kind: "back"},
+			}, Share: &migration.Share{Target: 253, Orders: 1024}},
 	}
 	out["cutover"] = story{
 		frame: frame(

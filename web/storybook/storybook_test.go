@@ -21,6 +21,7 @@ type story struct {
 	frame ui.Frame
 	page  templ.Component
 	bare  bool
+	live  string // what the page's script has found out; empty: nothing yet
 }
 
 var (
@@ -39,6 +40,9 @@ const mid = "order-pipeline"
 func frame(title, section, path string, who ui.Who) ui.Frame {
 	return ui.Frame{
 		Title: title, Section: section, Path: path, Stream: "/events?topic=overview",
+		Updates: true, Headline: &migration.Headline{
+			Level: migration.Calm, Title: "No incident", At: storyTime,
+		},
 		MigrationID: mid, MigrationName: "Order pipeline", Who: who,
 		Version: "1.0.0", Now: storyTime,
 	}
@@ -60,6 +64,7 @@ func stories(t *testing.T) map[string]story {
 	for _, area := range []func(*testing.T) map[string]story{
 		overviewStories, stepStories, runStories, queueStories, jobStories, ledgerStories,
 		flagStories, breakerStories, outageStories, capacityStories, adminStories, setupStories,
+		workStories, reportStories,
 	} {
 		for name, s := range area(t) {
 			if _, taken := out[name]; taken {
@@ -80,6 +85,10 @@ func (s story) render(t *testing.T) []byte {
 	}
 	if err := page.Render(t.Context(), &b); err != nil {
 		t.Fatal(err)
+	}
+	html := []byte("<html ")
+	if s.live != "" {
+		return bytes.Replace(b.Bytes(), html, []byte(`<html data-live="`+s.live+`" `), 1)
 	}
 	return b.Bytes()
 }
@@ -107,7 +116,9 @@ func TestStorybook(t *testing.T) {
 			write(name+"."+theme+".html", s.render(t))
 		}
 	}
-	for _, name := range []string{"app.css", "core.js", "icons.svg", "logo.svg", "inter.woff2"} {
+	for _, name := range []string{
+		"app.css", "core.js", "charts.js", "icons.svg", "logo.svg", "inter.woff2",
+	} {
 		u := static.URL(name)
 		a, ok := static.Find(strings.TrimPrefix(u, static.Prefix))
 		if !ok {

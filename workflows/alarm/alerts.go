@@ -240,6 +240,7 @@ func (n *Notifier) audit(ctx context.Context, mig migration.Migration) (seen, er
 				Severity: severity,
 				Title:    fmt.Sprintf("%s on %s: no longer OK", a.Title, a.Node),
 				URL:      n.link(mig.ID, "redis-audit"),
+				Run:      a.Run,
 			},
 		)
 	}
@@ -430,9 +431,14 @@ func (n *Notifier) limits(ctx context.Context, mig migration.Migration) (seen, e
 			if !ok {
 				continue
 			}
+			needs := "needs"
+			if u.ProjectedFrom != "" {
+				needs = "is projected, from " + u.ProjectedFrom + " of data, to need"
+			}
 			title := fmt.Sprintf(
-				"The %s needs %.0f %% of what %s allows: %s",
+				"The %s %s %.0f %% of what %s allows: %s",
 				side,
+				needs,
 				100*u.Share(),
 				shown.Plan.Title,
 				strings.ToLower(u.Title),

@@ -209,7 +209,11 @@ func (n *Notifier) Observe(ctx context.Context, mig migration.Migration) error {
 			found.judged,
 			s.judged...)
 	}
-	return errors.Join(append(errs, n.compare(ctx, mig, found, true))...)
+	err := errors.Join(append(errs, n.compare(ctx, mig, found, true))...)
+	if err != nil { // then not everything was looked at, and the headline says so
+		return err
+	}
+	return n.Store.SetSetting(ctx, observedSetting+mig.ID, n.Now())
 }
 
 // compare has told what begins and what is over. whole: found is all that is looked at, so that
@@ -218,6 +222,10 @@ func (n *Notifier) compare(
 	ctx context.Context, mig migration.Migration, found seen, whole bool,
 ) error {
 	open, err := n.Store.OpenAlerts(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
+	run, err := n.Store.OpenRun(ctx, mig.ID)
 	if err != nil {
 		return err
 	}
@@ -239,7 +247,7 @@ func (n *Notifier) compare(
 		delete(before, e.Key)
 		// told already; better is not over
 		if is && !notify.Severity(was.Severity).Less(e.Severity) {
-			if caughtUp {
+			if caughtUp || was.Ack.At != nil {
 				continue
 			}
 			var told notify.Event
@@ -258,7 +266,7 @@ func (n *Notifier) compare(
 			opened = was.OpenedAt
 		}
 		e.ID = fmt.Sprintf("%s@%d/%s", e.Key, opened.UnixMilli(), e.Severity)
-		e = e.Bounded()
+		e = ofRun(e, mig, run).Bounded()
 		raw, err := json.Marshal(e)
 		if err != nil {
 			return err
@@ -317,6 +325,7 @@ func (n *Notifier) compare(
 		change.Tell = append(change.Tell, messages...)
 		n.Log.Info("alert ends", "migration", mig.ID, "key", key)
 	}
+	change.At = now
 	if len(change.Save)+len(change.Close)+len(change.Tell) > 0 {
 		if err := n.Store.SaveAlerts(ctx, mig.ID, change); err != nil {
 			return err

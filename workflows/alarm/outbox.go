@@ -165,7 +165,7 @@ func (n *Notifier) send(
 			at == nil,
 		)
 	}
-	return false, n.Store.NotificationFailed(ctx, o.Name, d.ID, failed.Error(), at, now)
+	return false, n.Store.NotificationFailed(ctx, o.Name, d.ID, migration.PlainError(failed), at, now)
 }
 
 func backOff(tries int) time.Duration {

@@ -48,6 +48,10 @@ type NotifiedAlert struct {
 	Text     string      `json:"text,omitempty"`
 	Since    time.Time   `json:"since"`
 	Told     []AlertTold `json:"told"`
+	// Acknowledged says who looks after it; absent: nobody has said so.
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+	// Run is the run of ours during which it began.
+	Run string `json:"run,omitempty"`
 }
 
 // AlertTold is a channel that an open alert is told to.
@@ -102,6 +106,9 @@ func (n *Notifier) Notifications(ctx context.Context, mid string) (Notifications
 			Text:     e.Text,
 			Since:    a.OpenedAt,
 			Told:     []AlertTold{},
+
+			Acknowledged: acknowledged(a.Ack),
+			Run:          e.Run,
 		}
 		messages, err := n.Store.Notifications(ctx, mid, a.Key, 50)
 		if err != nil {

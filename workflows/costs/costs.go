@@ -129,6 +129,9 @@ type CostLine struct {
 	What   string   `json:"what"`
 	USD    *float64 `json:"usd"` // nil: not known
 	Source string   `json:"source"`
+	// Proof says how well the price is known: observed at the service's API, attested by the
+	// configuration, or documented by the vendor.
+	Proof migration.Proof `json:"proof,omitempty"`
 }
 
 // MeteredCost is what the managed service would bill by use, against the fixed price.
@@ -288,7 +291,11 @@ func (b *Book) costs(ctx context.Context, plan providers.Plan) ([]CostPhase, err
 			return CostLine{What: what, Source: failed[m.ID]}
 		}
 		usd := p.Machine + p.Backups
-		return CostLine{What: what, USD: &usd, Source: p.source(service)}
+		proof := migration.Observed
+		if p.Attested != "" {
+			proof = migration.Attested
+		}
+		return CostLine{What: what, USD: &usd, Source: p.source(service), Proof: proof}
 	}
 	s := b.Source
 	machine, _ := s.SingleMachine()
@@ -307,7 +314,7 @@ func (b *Book) costs(ctx context.Context, plan providers.Plan) ([]CostPhase, err
 	fixed := plan.MonthlyUSD
 	offer := b.Managed.Service.Offer()
 	managed := CostLine{What: offer.Service + " " + plan.Title, USD: &fixed,
-		Source: offer.Price.Source}
+		Source: offer.Price.Source, Proof: offer.Price.Proof}
 	if offer.Price.Proof == migration.Attested {
 		managed.Source = "attested: " + managed.Source
 	}

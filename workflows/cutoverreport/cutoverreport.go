@@ -31,8 +31,10 @@ const (
 
 // CutoverReport is what would happen if the source were left at this moment.
 type CutoverReport struct {
-	At    time.Time    `json:"at"`
-	Ready bool         `json:"ready"` // no line blocks and none is unknown
+	At    time.Time `json:"at"`
+	Ready bool      `json:"ready"` // no line blocks and none is unknown
+	// Over: the source was left for good, so that nothing of it is looked at any more.
+	Over  bool         `json:"over,omitempty"`
 	Lines []ReportLine `json:"lines"` // the worst first
 }
 
@@ -51,12 +53,17 @@ type ReportLine struct {
 func Take(ctx context.Context, e *environment.Environment, v progress.View) CutoverReport {
 	r := &reporter{e: e, v: v}
 	both := e.Surveys.Both(ctx, e.Servers, v.Migration.ID)
-	r.side(both[0])
+	over := !v.Routing.HasSource()
+	if over {
+		r.left()
+	} else {
+		r.side(both[0])
+	}
 	r.side(both[1])
 	r.fleet(ctx)
 	r.ledger()
 	r.streams(ctx)
-	if both[0].Usable() {
+	if both[0].Usable() && !over {
 		for _, q := range both[0].Survey.Queues {
 			if q.MovedBy == "" {
 				r.queue(q, both[1])
@@ -66,7 +73,7 @@ func Take(ctx context.Context, e *environment.Environment, v progress.View) Cuto
 		r.room(ctx, both[0].Survey)
 		r.twice(ctx, both[0].Survey)
 	}
-	out := CutoverReport{At: v.At, Ready: true, Lines: r.lines}
+	out := CutoverReport{At: v.At, Ready: true, Over: over, Lines: r.lines}
 	rank := map[Severity]int{
 		SeverityBlocks:  0,
 		SeverityUnknown: 1,
@@ -123,6 +130,17 @@ func (r *reporter) side(s environment.SideSurvey) {
 		)
 	}
 	r.add(l)
+}
+
+// left says that there is no source any more: it was disconnected on purpose.
+func (r *reporter) left() {
+	said := "disconnected for decommissioning"
+	if run := r.v.LatestRun(migration.StepDecommission); run != nil && run.FinishedAt != nil {
+		said = "decommissioned " + migration.Words(r.v.At.Sub(*run.FinishedAt).Round(
+			time.Second)) + " ago"
+	}
+	r.add(ReportLine{ID: "source", Title: "Source is no longer in use",
+		Severity: SeverityClear, Measured: said})
 }
 
 func title(side string) string { return strings.ToUpper(side[:1]) + side[1:] }

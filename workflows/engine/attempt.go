@@ -115,14 +115,10 @@ func (e *Engine) attempt(
 		e.log(run.ID, a.ID, "warn", "cancelled by "+e.cancelledBy(ctx, run.ID))
 		return outcome{Cancelled: true}, save(migration.ActionFailed, cancelledDetail, nil)
 	}
-	e.log(run.ID, a.ID, "error", err.Error())
-	return outcome{
-			Failed: a.Title + ": " + err.Error(),
-		}, save(
-			migration.ActionFailed,
-			err.Error(),
-			nil,
-		)
+	e.log_.Error("action failed", "run", run.ID, "action", a.ID, "err", err)
+	why := migration.PlainError(err)
+	e.log(run.ID, a.ID, "error", why)
+	return outcome{Failed: a.Title + ": " + why}, save(migration.ActionFailed, why, nil)
 }
 
 // begin gives when an action of a run began, which may have been in a process before this one.

@@ -67,7 +67,7 @@ type Witness interface {
 }
 
 // New gives an engine for steps, by id. witness tells what evidence is about when it is
-// recorded. notify is called with the topic of whatever has changed: run:<id>, overview; it must
+// recorded. notify is called with the topic of whatever has changed: run:<id>, overview, audit; it must
 // not block.
 func New(
 	st *store.Store,
@@ -277,7 +277,8 @@ func (e *Engine) record(
 
 //nolint:contextcheck // what a run did is written down also when it was cancelled
 func (e *Engine) log(runID, action, level, message string) {
-	if err := e.store.AppendLog(context.Background(), runID, action, level, message, e.now()); err != nil {
+	if err := e.store.AppendLog(context.Background(), runID, action, level,
+		migration.Plain(message), e.now()); err != nil {
 		e.log_.Warn("run log", "run", runID, "err", err)
 	}
 	e.notify("run:" + runID)

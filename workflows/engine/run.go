@@ -277,4 +277,5 @@ func (e *Engine) audit(ctx context.Context, id string, to migration.RunState, re
 	if err != nil {
 		e.log_.Error("audit log", "run", id, "err", err)
 	}
+	e.notify("audit")
 }

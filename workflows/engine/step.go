@@ -31,6 +31,9 @@ type Step struct {
 	// Reverse gives the parameters of a forward run that takes a run back, for steps whose
 	// way back is a run of the same step.
 	Reverse func(run migration.Run) (migration.Params, error)
+	// Result says what a run came to, from its own outputs. It reads nothing. Outputs may be
+	// missing: of a run that failed, or of an earlier version.
+	Result func(run migration.Run) migration.RunResult
 }
 
 // PlanResult is what planning finds.

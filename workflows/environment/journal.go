@@ -259,7 +259,7 @@ func (t *Journal) claim(c migration.Claim) (migration.Claim, ledger.Summary) {
 	if _, err := t.Read(); err != nil {
 		c.Next = "make sure the ingestion app is up, then look again; decide in writing about a " +
 			"journal that is gone"
-		c.Measured = err.Error()
+		c.Measured = migration.PlainError(err)
 	}
 	return c, l.Summary(now, t.deadline)
 }

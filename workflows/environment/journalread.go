@@ -402,7 +402,7 @@ func (t *Journal) take(
 	events, behind := e.ahead(events, began)
 	switch {
 	case err != nil:
-		e.doubt(err.Error())
+		e.doubt(migration.PlainError(err))
 		return false, err
 	case behind:
 	case e.joins(events, page.Next):

@@ -94,7 +94,29 @@ func (s *Servers) Audits(
 		return nil, facts, err
 	}
 	last, _ := AuditFactsOf(latest)
-	return reports, facts.After(last), nil
+	d, err := s.disturbance(ctx, mid, latest[evidence.Audit].ObservedAt, time.Now())
+	return reports, facts.After(last).During(last, d), err
+}
+
+// betweenLooks is how long after a run of ours its errors may be seen for the first time. What
+// comes up later has nothing to do with it.
+const betweenLooks = 30 * time.Second
+
+// disturbance gives the newest run that makes servers refuse commands, where it is under way or
+// has ended since the last look.
+func (s *Servers) disturbance(
+	ctx context.Context, mid string, looked, now time.Time,
+) (evidence.Disturbance, error) {
+	if lately := now.Add(-betweenLooks); looked.Before(lately) {
+		looked = lately
+	}
+	runs, err := s.store.Runs(ctx, mid, "", 20)
+	for _, r := range runs {
+		if r.Disturbs() && (r.State.Open() || r.FinishedAt != nil && r.FinishedAt.After(looked)) {
+			return evidence.Disturbance{Run: r.ID, Over: !r.State.Open()}, err
+		}
+	}
+	return evidence.Disturbance{}, err
 }
 
 // softenFences makes the finding that a server refuses writes news instead of an alarm, where a
@@ -128,6 +150,7 @@ func AuditFacts(reports []audit.Report) evidence.AuditFacts {
 						Severity: string(f.Severity),
 						State:    string(f.State),
 						Measured: f.Measured,
+						Counted:  f.Counted,
 					},
 				)
 			}

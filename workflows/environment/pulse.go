@@ -20,6 +20,7 @@ type pulse struct {
 	refused []int64 // unix ms of each webhook that was answered with an error
 	adds    map[addsTo]*sideAdds
 	waiting map[string]ledger.Backlog // by journal
+	flow    flow
 }
 
 // addsTo is a routed queue on one side. Older apps do not tell the queue.
@@ -39,6 +40,7 @@ func (p *pulse) note(e ledger.Event, now int64, live bool) {
 	if e.Canary || e.Outcome == ledger.OutcomeCanary {
 		return
 	}
+	p.flow.note(e, now)
 	wrong := min(e.At, now)
 	if live {
 		wrong = now

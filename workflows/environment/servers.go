@@ -106,7 +106,8 @@ func (s *Servers) Target(ctx context.Context) (redis.UniversalClient, redisconn.
 	if !ok {
 		return nil, redisconn.Endpoint{}, migration.Errorf(
 			migration.NotFound,
-			"the managed Redis is not provisioned yet: run the step Provision the managed Redis",
+			"%s: run the step Provision the managed Redis",
+			migration.NotProvisioned,
 		)
 	}
 	access, err := s.managed.Access(ctx, ref.DatabaseID)

@@ -18,7 +18,7 @@ func Told(err error) error {
 // InWords is what a person is told of an error of a server.
 func InWords(err error) string {
 	if migration.KindOf(err) != migration.Internal {
-		return err.Error()
+		return migration.PlainError(err)
 	}
 	if explained := redisconn.Explain(err); migration.KindOf(explained) != migration.Internal {
 		return explained.Error()

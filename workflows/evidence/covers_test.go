@@ -60,7 +60,7 @@ func TestACheckCoversEverybodyItsFactsName(t *testing.T) {
 				"producer:i/q/target met", "producer:scan/mail unknown",
 				"producer:scan/sms unknown"}},
 		{Drill, `{"cases":[{"queue":"q","fault":"cut"},{"queue":"q","fault":"freeze"}],
-			"bench":[{"queue":"q","fault":"oom","status":503},{"queue":"q","fault":"frozen"}],
+			"bench":[{"queue":"q","fault":"oom","status":503,"recovered_ms":4},{"queue":"q","fault":"frozen"}],
 			"attested":["q","mail","sms"]}`,
 			[]string{"fault:q/cut met", "fault:q/freeze met", "fault:q/oom met",
 				"fault:q/frozen unmet", "fault:mail unknown", "fault:sms unknown"}},

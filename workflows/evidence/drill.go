@@ -65,10 +65,10 @@ type BenchCase struct {
 	Strays int `json:"strays,omitempty"`
 	Left   int `json:"left,omitempty"` // events on the intake's disk in the end
 	// RecoveredMS is the time after the fault until a job was accepted again or the intake had
-	// delivered; -1: not as long as the drill waited.
-	RecoveredMS int64  `json:"recovered_ms"`
-	Note        string `json:"note,omitempty"`
-	Instance    string `json:"instance,omitempty"` // of the app, where it tells
+	// delivered; not observed: not as long as the drill waited. Earlier versions wrote -1.
+	RecoveredMS migration.Figure `json:"recovered_ms"`
+	Note        string           `json:"note,omitempty"`
+	Instance    string           `json:"instance,omitempty"` // of the app, where it tells
 	// Refused is why the app let nothing be tried on this queue.
 	Refused string `json:"refused,omitempty"`
 }
@@ -97,10 +97,18 @@ func (c BenchCase) OK() (ok bool, why string) {
 	case c.MS > c.LimitMS:
 		return false, fmt.Sprintf("status %d after %d ms (limit %d ms)",
 			c.Status, c.MS, c.LimitMS)
-	case c.RecoveredMS < 0:
+	case c.Recovered().IsZero():
 		return false, "no job accepted after the fault"
 	}
 	return true, ""
+}
+
+// Recovered is RecoveredMS without the marker of earlier versions.
+func (c BenchCase) Recovered() migration.Figure {
+	if n, was := c.RecoveredMS.Value(); !was || n < 0 {
+		return migration.Figure{}
+	}
+	return c.RecoveredMS
 }
 
 // Name is the case for people.

@@ -15,7 +15,7 @@ func drilled(change func(*DrillFacts)) string {
 	}
 	for _, fault := range BenchFaults {
 		f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: fault, Status: 503, MS: 30,
-			LimitMS: 5000})
+			LimitMS: 5000, RecoveredMS: migration.Measured(40)})
 	}
 	change(&f)
 	raw, _ := json.Marshal(f)
@@ -69,7 +69,7 @@ var drillRows = []row{
 		rule: "another queue was tried with one fault",
 		facts: drilled(func(f *DrillFacts) {
 			f.Bench = append(f.Bench, BenchCase{Queue: "r", Fault: "oom", Status: 503,
-				LimitMS: 5000})
+				LimitMS: 5000, RecoveredMS: migration.Measured(40)})
 		}),
 		want: migration.Unknown,
 		says: "refused was not tried on r",
@@ -78,7 +78,7 @@ var drillRows = []row{
 		rule: "another queue was, whatever its name",
 		facts: drilled(func(f *DrillFacts) {
 			f.Bench = append(f.Bench, BenchCase{Queue: "a", Fault: "oom", Status: 503,
-				LimitMS: 5000})
+				LimitMS: 5000, RecoveredMS: migration.Measured(40)})
 		}),
 		want: migration.Unknown,
 		says: "refused was not tried on a",
@@ -87,7 +87,7 @@ var drillRows = []row{
 		rule: "the durable intake was tried with one fault",
 		facts: drilled(func(f *DrillFacts) {
 			f.Bench = append(f.Bench, BenchCase{Queue: "q", Fault: "oom", Intake: true,
-				Status: 200, Enqueued: true, LimitMS: 5000})
+				Status: 200, Enqueued: true, LimitMS: 5000, RecoveredMS: migration.Measured(40)})
 		}),
 		want: migration.Unknown,
 		says: "not tried on q, durable intake",
@@ -166,10 +166,18 @@ var drillRows = []row{
 	{
 		rule: "503 too late there",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6000,
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"recovered_ms":9,"ms":6000,
 			"limit_ms":5000}]}`,
 		want: migration.Unmet,
 		says: "status 503 after 6000 ms",
+	},
+	{
+		rule: "nobody saw it accept again",
+		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
+			"limit_ms":5000,"recovered_ms":null}]}`,
+		want: migration.Unmet,
+		says: "no job accepted after",
 	},
 	{
 		rule: "never again",
@@ -188,7 +196,7 @@ var drillRows = []row{
 	{
 		rule: "a producer whose queue was not tried",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"recovered_ms":9,"ms":6,
 			"limit_ms":5000}],"attested":["q","reports"],"routed":["q"]}`,
 		want: migration.Unmet,
 		says: "not tested, although the app reports a producer: reports",
@@ -196,7 +204,7 @@ var drillRows = []row{
 	{
 		rule: "an older drill did not look for other producers",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"recovered_ms":9,"ms":6,
 			"limit_ms":5000}]}`,
 		want: migration.Unmet,
 		says: "older version, run it again",
@@ -204,7 +212,7 @@ var drillRows = []row{
 	{
 		rule: "the app refuses a queue",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"ms":6,
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"recovered_ms":9,"ms":6,
 			"limit_ms":5000},{"queue":"reports","refused":"queue reports is none of q"}],
 			"attested":["q","reports"]}`,
 		want: migration.Unmet,
@@ -213,7 +221,7 @@ var drillRows = []row{
 	{
 		rule: "a job under an id that nobody gave",
 		facts: `{"cases":[{"fault":"cut","status":503,"ms":20,"limit_ms":5000}],
-			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,
+			"recovered":true,"bench":[{"queue":"q","title":"Frozen","status":503,"recovered_ms":9,
 			"enqueued":true,"strays":1,"ms":6,"limit_ms":5000}],"attested":["q"]}`,
 		want: migration.Unmet,
 		says: "applied twice",

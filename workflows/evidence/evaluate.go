@@ -162,7 +162,7 @@ func (e evaluation) weigh(
 	age := e.At.Sub(ev.ObservedAt)
 	switch {
 	case err != nil:
-		return migration.Unknown, check.Title + ": inconclusive: " + err.Error()
+		return migration.Unknown, check.Title + ": inconclusive: " + migration.PlainError(err)
 	case !met:
 		return migration.Unmet, measured
 	case age < -time.Minute:

@@ -46,6 +46,61 @@ type AuditFinding struct {
 	Measured string `json:"measured"`
 	// WasOK: it was ok once, so a problem is a change for the worse.
 	WasOK bool `json:"was_ok,omitempty"`
+	// Counted changes whenever it has happened again, where the check counts since the server
+	// started.
+	Counted int64 `json:"counted,omitempty"`
+	// Run is the run of ours during which it became a problem.
+	Run string `json:"run,omitempty"`
+	// OfRun is Counted as that run had left it; while they are the same, nothing has happened
+	// since.
+	OfRun int64 `json:"of_run,omitempty"`
+	// RunOver: that run has ended.
+	RunOver bool `json:"run_over,omitempty"`
+}
+
+// settled reports whether all of it happened during a run of ours that has ended.
+func (x AuditFinding) settled() bool {
+	return x.Run != "" && x.RunOver && x.Counted != 0 && x.Counted == x.OfRun
+}
+
+// Disturbance is a run of ours that makes servers refuse or delay commands, which was under way
+// at some time since the last look.
+type Disturbance struct {
+	Run  string
+	Over bool // it has ended
+}
+
+// During says of problems that were not there at the last look during which run of ours they
+// began, and of what counts since the server started how much of it that run left. Whatever comes
+// after the run is a problem of its own.
+func (f AuditFacts) During(last AuditFacts, d Disturbance) AuditFacts {
+	before := map[[2]string]AuditFinding{}
+	for _, n := range last.Nodes {
+		for _, x := range n.Findings {
+			before[[2]string{n.Node, x.ID}] = x
+		}
+	}
+	for i, n := range f.Nodes {
+		for j, x := range n.Findings {
+			was, seen := before[[2]string{n.Node, x.ID}]
+			if x.State == "problem" && seen {
+				f.Nodes[i].Findings[j] = x.during(was, d)
+			}
+		}
+	}
+	return f
+}
+
+func (x AuditFinding) during(was AuditFinding, d Disturbance) AuditFinding {
+	ours := was.State != "problem" || was.Run != ""
+	switch {
+	case d.Run != "" && ours:
+		x.Run, x.OfRun, x.RunOver = d.Run, x.Counted, d.Over
+	case was.State == "problem" && was.Run != "" && (x.Counted == was.OfRun || !was.RunOver):
+		// of a run that is not known any more nothing is left to wait for
+		x.Run, x.OfRun, x.RunOver = was.Run, was.OfRun, true
+	}
+	return x
 }
 
 // After carries on what was ok before.
@@ -69,13 +124,14 @@ func (f AuditFacts) Alerts() []migration.Alert {
 	var out []migration.Alert
 	for _, n := range f.Nodes {
 		for _, x := range n.Findings {
-			if x.State == "problem" && x.WasOK {
+			if x.State == "problem" && x.WasOK && !x.settled() {
 				out = append(out, migration.Alert{
 					Node:     n.Node,
 					Check:    x.ID,
 					Title:    x.Title,
 					Severity: x.Severity,
 					Measured: x.Measured,
+					Run:      x.Run,
 				})
 			}
 		}
@@ -102,6 +158,9 @@ func (f AuditFacts) Same(other AuditFacts) bool {
 		return a.Node == b.Node &&
 			slices.EqualFunc(a.Findings, b.Findings, func(x, y AuditFinding) bool {
 				x.Measured, y.Measured = "", ""
+				if x.Run == "" && y.Run == "" {
+					x.Counted, y.Counted = 0, 0
+				}
 				return x == y
 			})
 	})

@@ -142,3 +142,70 @@ func TestWhatWasWellIsRememberedByNodeAndFinding(t *testing.T) {
 		t.Error("the same findings of another node are not the same")
 	}
 }
+
+func TestAProblemOfOurOwnRunNamesItAndEndsWithIt(t *testing.T) {
+	t.Parallel()
+	of := func(state string, counted int64) AuditFacts {
+		return AuditFacts{Nodes: []NodeAudit{{Node: "a:1", Findings: []AuditFinding{
+			{ID: "errors", Severity: "high", State: state, Counted: counted},
+		}}}}
+	}
+	type look struct {
+		state   string
+		counted int64
+		run     Disturbance
+		alert   string // what is told: empty: nothing; "-": of no run
+	}
+	under, over := Disturbance{Run: "r1"}, Disturbance{Run: "r1", Over: true}
+	none := Disturbance{}
+	for rule, looks := range map[string][]look{
+		"refused during the run, and never again": {
+			{"ok", 0, none, ""}, {"problem", 60, under, "r1"}, {"problem", 80, under, "r1"},
+			{"problem", 80, over, ""}, {"problem", 80, none, ""}, {"ok", 0, none, ""},
+		},
+		"refused again after the run": {
+			{"ok", 0, none, ""}, {"problem", 60, under, "r1"}, {"problem", 60, over, ""},
+			{"problem", 61, none, "-"}, {"problem", 61, none, "-"},
+		},
+		"seen for the first time when the run had just ended": {
+			{"ok", 0, none, ""}, {"problem", 60, over, ""}, {"problem", 60, none, ""},
+		},
+		"there before the run": {
+			{"ok", 0, none, ""}, {"problem", 3, none, "-"}, {"problem", 60, under, "-"},
+			{"problem", 60, over, "-"}, {"problem", 60, none, "-"},
+		},
+		"the count says nothing of what began with the run and stays": {
+			{"ok", 0, none, ""}, {"problem", 0, under, "r1"}, {"problem", 0, over, "r1"},
+			{"problem", 0, none, "r1"},
+		},
+		"the server was restarted and refuses again": {
+			{"ok", 0, none, ""}, {"problem", 60, under, "r1"}, {"problem", 60, over, ""},
+			{"problem", 2, none, "-"},
+		},
+		"the server could not be looked at when the run ended": {
+			{"ok", 0, none, ""}, {"problem", 60, under, "r1"}, {"problem", 70, none, "r1"},
+			{"problem", 70, none, "-"},
+		},
+		"a further run": {
+			{"ok", 0, none, ""}, {"problem", 60, under, "r1"}, {"problem", 60, over, ""},
+			{"problem", 90, Disturbance{Run: "r2"}, "r2"},
+			{"problem", 90, Disturbance{Run: "r2", Over: true}, ""},
+		},
+	} {
+		var last AuditFacts
+		for i, l := range looks {
+			now := of(l.state, l.counted).After(last).During(last, l.run)
+			told := ""
+			for _, a := range now.Alerts() {
+				told = a.Run
+				if told == "" {
+					told = "-"
+				}
+			}
+			if told != l.alert {
+				t.Errorf("%s, look %d: told %q, want %q", rule, i+1, told, l.alert)
+			}
+			last = now
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
 )
@@ -46,6 +47,26 @@ type RetryFacts struct {
 	// Live is what the provider itself says of its deliveries since the test began; nil
 	// when it was not asked.
 	Live *LiveDeliveries `json:"live,omitempty"`
+	// Orders are the events that were rejected or kept, each by itself, at most RetriesListed.
+	Orders []RetriedOrder `json:"orders,omitempty"`
+}
+
+// RetriesListed is how many orders a test keeps one by one.
+const RetriesListed = 100
+
+// RetriedOrder is what became of one event of an order.
+type RetriedOrder struct {
+	Order    string `json:"order"`
+	Event    string `json:"event,omitempty"` // the provider's id of it
+	Provider string `json:"provider"`
+	// RejectedAt is the first 503; of one that the durable intake kept, when it was taken in.
+	RejectedAt time.Time `json:"rejected_at,omitzero"`
+	// RetryMS is the time until the provider delivered it again for the first time.
+	RetryMS migration.Figure `json:"retry_ms"`
+	// AcceptedMS is the time until a delivery was acknowledged; of a kept one until it had a job.
+	AcceptedMS migration.Figure `json:"accepted_ms"`
+	Kept       bool             `json:"kept,omitempty"`
+	Applied    int              `json:"applied"` // 1 is right
 }
 
 // ProviderRetries is what was seen of one provider's retries, and what is known of how

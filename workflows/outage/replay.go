@@ -229,7 +229,7 @@ func (c *Clock) handOver(
 			break
 		}
 		if err != nil {
-			refuse(f, err.Error())
+			refuse(f, migration.PlainError(err))
 			if migration.KindOf(err) == migration.NotFound {
 				continue // this one is gone
 			}

@@ -48,3 +48,28 @@ func TestAStageIsThatOfEveryRoutedQueue(t *testing.T) {
 		})
 	}
 }
+
+// What the view alone tells to be missing is counted: a step with that is not ready.
+func TestAStepThatMayBeStartedCountsWhatBlocksIt(t *testing.T) {
+	t.Parallel()
+	v := at(migration.StageShadow, 0)
+	v.Migration.Plan.Steps = []migration.PlanStep{{ID: migration.StepAudit},
+		{ID: migration.StepProvision}, {ID: migration.StepDecommission, Proves: []string{"off"}}}
+	v.Checklist = migration.Checklist{
+		{Criterion: migration.Criterion{ID: "off"}, Verdict: migration.Unmet},
+		{Criterion: migration.Criterion{ID: "a"}, Verdict: migration.Met},
+		{Criterion: migration.Criterion{ID: "b"}, Verdict: migration.Unmet},
+	}
+	done := run("a", migration.StepAudit, migration.RunSucceeded)
+	done.FinishedAt = &v.At
+	v.Runs = []migration.Run{done}
+	for _, s := range v.Steps() {
+		want := map[string]int{migration.StepProvision: 1, migration.StepDecommission: 1}
+		if s.Blocking != want[s.PlanStep.ID] {
+			t.Errorf("%s: %d block, %s", s.PlanStep.ID, s.Blocking, s.State)
+		}
+		if (s.DoneAt != nil) != (s.PlanStep.ID == migration.StepAudit) {
+			t.Errorf("%s: done at %v", s.PlanStep.ID, s.DoneAt)
+		}
+	}
+}

@@ -32,7 +32,9 @@ type View struct {
 	Runs    []migration.Run // newest first
 	Open    *migration.Run  // the one that is not over; nil: none
 	Ramp    []int           // the shares of the live stage, in percent
-	At      time.Time
+	// Headline is whether somebody has to do something else first; nil: nobody looked.
+	Headline *migration.Headline
+	At       time.Time
 }
 
 // QueueRouting is what the flags say of one queue.
@@ -195,6 +197,9 @@ func (v View) Needs(step string, p migration.Params) []migration.Gate {
 	}
 	s, _ := v.Migration.Plan.Step(step)
 	var gates []migration.Gate
+	if v.Headline != nil && disruptive[step] {
+		gates = append(gates, v.calmGate())
+	}
 	for _, id := range s.Needs {
 		need, _ := v.Migration.Plan.Step(id)
 		says, next := "not done", "run the step "+need.Title
@@ -249,6 +254,14 @@ func (v View) Steps() []migration.StepStatus {
 		case st.LastRun != nil && (st.LastRun.State == migration.RunFailed ||
 			st.LastRun.State == migration.RunCancelled):
 			st.State, st.Why = migration.StepFailed, st.LastRun.Error
+		}
+		switch st.State {
+		case migration.StepTodo:
+			st.Blocking = len(v.blocking(s.ID))
+		case migration.StepDone:
+			if r := v.LatestRun(s.ID); r != nil {
+				st.DoneAt = r.FinishedAt
+			}
 		}
 		out = append(out, st)
 	}
@@ -307,7 +320,8 @@ func (v View) NextSteps() []migration.NextStep {
 			continue
 		}
 		if s.PlanStep.ID == migration.StepCutover {
-			if move, why, ok := v.NextMove(); ok {
+			if move, why, ok := v.NextMove(); ok && (v.calm() || v.Back(s.PlanStep.ID,
+				migration.Params(move))) {
 				out = append(
 					out,
 					migration.NextStep{

@@ -110,9 +110,98 @@ func (v View) CriterionGate(item migration.Item) migration.Gate {
 	}.Gate()
 }
 
+// EvidenceGates are the plan's criteria that ask for a check which must hold before a stage,
+// whatever the plan calls them, and the checks without which no plan may enter it.
+func (v View) EvidenceGates(to migration.Stage) []migration.Gate {
+	var gates []migration.Gate
+	asked := map[string]bool{}
+	for _, item := range v.Checklist {
+		needed := false
+		for _, r := range item.Criterion.Requires {
+			check, _ := evidence.Of(r.Check)
+			needed = needed || check.Precedes(to)
+			asked[r.Check] = true
+		}
+		if needed {
+			gates = append(gates, v.CriterionGate(item))
+		}
+	}
+	for _, check := range evidence.All() {
+		if check.Always && check.Precedes(to) && !asked[check.ID] {
+			gates = append(gates, v.CheckGate(check.ID))
+		}
+	}
+	return gates
+}
+
+// OtherCriteria gives a gate for each criterion that is not a step's own to meet.
+func (v View) OtherCriteria(step string) []migration.Gate {
+	own, _ := v.Migration.Plan.Step(step)
+	var gates []migration.Gate
+	for _, i := range v.Checklist {
+		if !slices.Contains(own.Proves, i.Criterion.ID) {
+			gates = append(gates, v.CriterionGate(i))
+		}
+	}
+	return gates
+}
+
+// blocking are the preconditions of a step that do not hold, as far as the view alone tells: a
+// plan looks at servers too and may find more.
+func (v View) blocking(step string) []migration.Gate {
+	var gates []migration.Gate
+	switch step {
+	case migration.StepCutover:
+		if move, _, ok := v.NextMove(); ok && v.Routing.Forward(move) {
+			gates = v.EvidenceGates(move.To)
+		}
+	case migration.StepDecommission:
+		gates = v.OtherCriteria(step)
+	}
+	if !possibleAt(step, v.Routing.Stage) {
+		gates = append(gates, migration.Claim{ID: "stage", Title: "The stage allows it",
+			Measured: v.Routing.String(),
+			Asked: migration.One("stage", string(v.Routing.Stage), migration.Unmet,
+				v.Routing.String())}.Gate())
+	}
+	return migration.Failing(v.Waive(gates))
+}
+
 // about covers a finding: one member that is its check.
 func about(f migration.Finding) migration.Coverage {
 	return migration.Coverage{Of: "check", Found: "the latest evidence",
 		Members: []migration.Member{{Key: "check:" + f.Check, Name: f.Title, Verdict: f.Verdict,
 			Why: f.Measured}}}
+}
+
+// GateCalm names the gate that no order is at risk before something disruptive is begun.
+const GateCalm = "calm"
+
+// disruptive are the steps that stop servers, reject orders or move them. The others are safe in
+// an incident, and some are its remedy. A move back is never held up.
+var disruptive = map[string]bool{
+	migration.StepSentinelMove: true, migration.StepSentinelTest: true,
+	migration.StepBreakerDrill: true, migration.StepWebhookRetry: true,
+	migration.StepMoveQueues: true, migration.StepCutover: true,
+	migration.StepDecommission: true,
+}
+
+// calm reports whether nothing is known to endanger orders now.
+func (v View) calm() bool { return v.Headline == nil || len(v.Headline.AtRisk) == 0 }
+
+// calmGate is the gate that no order is known to be at risk. What is not known does not fail it:
+// what a step must know of orders is a gate of its own.
+func (v View) calmGate() migration.Gate {
+	h := v.Headline
+	c := migration.Claim{ID: GateCalm, Title: "No order is at risk", Limit: "none known",
+		Measured: "none known",
+		Next:     "deal with this first: " + h.First,
+		Asked:    migration.Coverage{Found: "alerts, outage clock and order ledger"}}
+	if len(h.Unknown) > 0 {
+		c.Measured += "; not asked: " + strings.Join(h.Unknown, "; ")
+	}
+	if !v.calm() {
+		c.Measured = strings.Join(h.AtRisk, "; ")
+	}
+	return c.About("incident", "incident", v.calm(), nil)
 }

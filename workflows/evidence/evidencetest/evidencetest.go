@@ -4,6 +4,7 @@ package evidencetest
 import (
 	"encoding/json"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -43,7 +44,8 @@ func drill() string {
 	}
 	for _, fault := range evidence.BenchFaults {
 		f.Bench = append(f.Bench,
-			evidence.BenchCase{Fault: fault, Status: 503, MS: 1, LimitMS: 2})
+			evidence.BenchCase{Fault: fault, Status: 503, MS: 1, LimitMS: 2,
+				RecoveredMS: migration.Measured(1)})
 	}
 	raw, _ := json.Marshal(f) // plain values
 	return string(raw)

@@ -54,6 +54,7 @@ func (s Parts) Step() engine.Step {
 				Gates: []migration.Gate{environment.Reachable(ctx, c, endpoint)},
 			}, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{

@@ -73,6 +73,7 @@ func (s Parts) FixPolicy() engine.Step {
 			out.Settings = settable(reports)
 			return out, nil
 		},
+		Result: settingsResult,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{

@@ -117,14 +117,14 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 				job = "job written"
 			}
 			c.Log(
-				"%s: %s: %d in %d ms, %s, %s after %d ms %s",
+				"%s: %s: %d in %d ms, %s, %s: %s %s",
 				found.Name(),
 				verdict,
 				found.Status,
 				found.MS,
 				job,
 				again,
-				found.RecoveredMS,
+				found.RecoveredMS.Text(after),
 				k.Note,
 			)
 		}
@@ -143,10 +143,13 @@ func (s Parts) drillBench(ctx context.Context, c *engine.Call) (any, error) {
 	return out, nil
 }
 
+// after writes when the app worked again.
+func after(ms int64) string { return "after " + migration.Millis(ms) }
+
 func benchCase(k drill.Case, limit time.Duration) evidence.BenchCase {
-	ms := k.Recovered.Milliseconds()
-	if k.Recovered < 0 {
-		ms = -1
+	var recovered migration.Figure // k.Recovered is negative where it was not seen
+	if k.Recovered >= 0 {
+		recovered = migration.Measured(k.Recovered.Milliseconds())
 	}
 	return evidence.BenchCase{
 		Queue:       k.Queue,
@@ -160,7 +163,7 @@ func benchCase(k drill.Case, limit time.Duration) evidence.BenchCase {
 		Enqueued:    k.Enqueued,
 		Strays:      k.Strays,
 		Left:        k.Left,
-		RecoveredMS: ms,
+		RecoveredMS: recovered,
 		Note:        k.Note,
 		Instance:    k.Instance,
 		Refused:     k.Refused,

@@ -111,6 +111,7 @@ func (s Parts) Step() engine.Step {
 			}
 			return out, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
@@ -325,7 +326,7 @@ func (s Parts) offer(ctx context.Context, queue string, f fault) (worst evidence
 		d := evidence.DrillCase{Fault: f.name, Side: "source", Queue: queue,
 			LimitMS: s.answerLimit().Milliseconds()}
 		if err != nil {
-			d.Note = err.Error()
+			d.Note = migration.PlainError(err)
 		} else {
 			d.Status, d.MS, d.Note = r.Status, r.RoundTrip.Milliseconds(), r.Error
 		}

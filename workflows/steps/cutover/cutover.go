@@ -69,6 +69,7 @@ func (s Parts) Step() engine.Step {
 			return out, nil
 		},
 		Actions: func(p migration.Params) []engine.Action { return s.actions(p) },
+		Result:  result,
 		Reverse: func(run migration.Run) (migration.Params, error) {
 			var former migration.Routing
 			for _, a := range run.Actions {
@@ -204,9 +205,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				}
 				if former.Forward(p.Move()) {
 					seen, err := s.Workers.Await(ctx, c, now.Revision)
-					return map[string]any{
-						"workers": seen.Workers, "ms": seen.Since.Sub(set).Milliseconds(),
-					}, err
+					return switched{seen.Workers,
+						migration.Measured(seen.Since.Sub(set).Milliseconds())}, err
 				}
 				seen, all, err := s.Workers.AwaitBack(ctx, c, now.Revision)
 				if err == nil && all {
@@ -223,7 +223,11 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 						},
 					)
 				}
-				return nil, err
+				took := switched{Workers: seen.Workers}
+				if all {
+					took.MS = migration.Measured(seen.Since.Sub(set).Milliseconds())
+				}
+				return took, err
 			},
 		},
 		{
@@ -265,7 +269,7 @@ func (s Parts) known(ctx context.Context, mid string) (progress.View, error) {
 // time begins anew after each moment that nobody could look at, or at which something was wrong.
 // needed asks for an order that was seen to go through.
 func (s Parts) soak(ctx context.Context, c *engine.Call, needed bool) (any, error) {
-	began, seen := c.Now(), 0
+	began, seen := c.Now(), watched{}
 	calm := began
 	var watch environment.Watch
 	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
@@ -276,7 +280,7 @@ func (s Parts) soak(ctx context.Context, c *engine.Call, needed bool) (any, erro
 		}
 		left := s.Soak - c.Now().Sub(calm)
 		switch {
-		case left <= 0 && needed && seen == 0:
+		case left <= 0 && needed && seen.Orders == 0:
 			return engine.NotYet("no order came since the stage was set, so nothing shows that " +
 				"it works")
 		case left <= 0:
@@ -292,21 +296,22 @@ func (s Parts) soak(ctx context.Context, c *engine.Call, needed bool) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	if seen == 0 {
+	seen.WatchedMS = c.Now().Sub(began).Milliseconds()
+	if seen.Orders == 0 {
 		c.Warn("watched for %s: no order came, so nothing was seen of the new stage",
 			migration.Words(s.Soak))
-		return nil, nil //nolint:nilnil // no output
+		return seen, nil
 	}
 	c.Log("watched for %s: %s, none lost, none processed twice, no result mismatches, "+
-		"guardrails kept", migration.Words(s.Soak), migration.Count(seen, "order"))
-	return nil, nil //nolint:nilnil // no output
+		"guardrails kept", migration.Words(s.Soak), migration.Count(seen.Orders, "order"))
+	return seen, nil
 }
 
 // look gives how many orders there are, and an error while something is wrong: ErrNotYet
-// where it may pass, any other takes the stage back. seen is set to how many orders were
-// acknowledged since it began.
+// where it may pass, any other takes the stage back. seen is set to what was acknowledged since
+// it began.
 func (s Parts) look(
-	ctx context.Context, c *engine.Call, watch *environment.Watch, began time.Time, seen *int,
+	ctx context.Context, c *engine.Call, watch *environment.Watch, began time.Time, seen *watched,
 ) (int, error) {
 	orders, err := s.Journal.Read()
 	if err != nil {
@@ -325,7 +330,8 @@ func (s Parts) look(
 	if sum.Future > 0 {
 		return 0, engine.NotYet("%d orders are dated in the future", sum.Future)
 	}
-	*seen = orders.Window(began.UnixMilli(), 0, c.Now(), s.Journal.Deadline()).Acknowledged
+	came := orders.Window(began.UnixMilli(), 0, c.Now(), s.Journal.Deadline())
+	seen.Orders, seen.Routed, seen.OnTarget = came.Acknowledged, came.Orders, came.OnTarget
 	red, doubts, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
 	switch {
 	case err != nil:
@@ -371,33 +377,9 @@ func (s Parts) forwardGates(
 			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
 	}
 	gates = append(gates, s.Vitals.Gates(ctx, v)...)
-	gates = append(gates, evidenceGates(v, m.To)...)
+	gates = append(gates, v.EvidenceGates(m.To)...)
 	if m.To == migration.StageShadow {
 		gates = append(gates, s.parityGate(v))
-	}
-	return gates
-}
-
-// evidenceGates are the plan's criteria that ask for a check which must hold before a stage,
-// whatever the plan calls them, and the checks without which no plan may enter it.
-func evidenceGates(v progress.View, to migration.Stage) []migration.Gate {
-	var gates []migration.Gate
-	asked := map[string]bool{}
-	for _, item := range v.Checklist {
-		needed := false
-		for _, r := range item.Criterion.Requires {
-			check, _ := evidence.Of(r.Check)
-			needed = needed || check.Precedes(to)
-			asked[r.Check] = true
-		}
-		if needed {
-			gates = append(gates, v.CriterionGate(item))
-		}
-	}
-	for _, check := range evidence.All() {
-		if check.Always && check.Precedes(to) && !asked[check.ID] {
-			gates = append(gates, v.CheckGate(check.ID))
-		}
 	}
 	return gates
 }
@@ -417,8 +399,9 @@ func (s Parts) parityGate(v progress.View) migration.Gate {
 	}
 	orders, err := s.Journal.Read()
 	if err != nil {
-		c.Asked = migration.One("order", "all", migration.Unknown, err.Error())
-		c.Measured, c.Next = err.Error(),
+		c.Asked = migration.One("order", "all", migration.Unknown,
+			migration.PlainError(err))
+		c.Measured, c.Next = migration.PlainError(err),
 			"make sure the ingestion app is running, then check again"
 		return c.Gate()
 	}

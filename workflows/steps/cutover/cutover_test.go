@@ -450,7 +450,7 @@ func TestACriterionIsAGateByItsChecksWhateverThePlanCallsIt(t *testing.T) {
 					Requires: []migration.Requirement{{Check: check.ID}}},
 				Verdict: migration.Unknown,
 			}}}
-			red := slices.Contains(stepstest.Reds(evidenceGates(v, to)), "criterion:ours")
+			red := slices.Contains(stepstest.Reds(v.EvidenceGates(to)), "criterion:ours")
 			if want := check.Precedes(to); red != want {
 				t.Errorf("%s, to %s: red %t, want %t", check.ID, to, red, want)
 			}
@@ -463,7 +463,7 @@ func TestACriterionIsAGateByItsChecksWhateverThePlanCallsIt(t *testing.T) {
 			always = append(always, "check:"+check.ID)
 		}
 	}
-	if got := stepstest.Reds(evidenceGates(progress.View{}, migration.StageLive)); len(always) < 2 ||
+	if got := stepstest.Reds(progress.View{}.EvidenceGates(migration.StageLive)); len(always) < 2 ||
 		!slices.Equal(got, always) {
 		t.Errorf("red are %v, want %v, among them dual write and rollback", got, always)
 	}

@@ -58,7 +58,7 @@ func (s Parts) Step() engine.Step {
 				out.Gates = append(out.Gates,
 					s.Servers.Clients.Gate(ctx, v.Migration.ID, s.beforeTheSentinelsLeave))
 				out.Gates = append(out.Gates, s.copiesNow(ctx, v.Migration.ID))
-				out.Gates = append(out.Gates, otherCriteria(v)...)
+				out.Gates = append(out.Gates, v.OtherCriteria(migration.StepDecommission)...)
 				if !progress.GateRemoved(progress.GateResidue) {
 					out.Gates = append(
 						out.Gates,
@@ -72,20 +72,8 @@ func (s Parts) Step() engine.Step {
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action { return s.actions() },
+		Result:  result,
 	}
-}
-
-// otherCriteria gives a gate for each criterion that is not this step's own to meet.
-func otherCriteria(v progress.View) []migration.Gate {
-	step, _ := v.Migration.Plan.Step(migration.StepDecommission)
-	var gates []migration.Gate
-	for _, i := range v.Checklist {
-		if slices.Contains(step.Proves, i.Criterion.ID) {
-			continue
-		}
-		gates = append(gates, v.CriterionGate(i))
-	}
-	return gates
 }
 
 // nothingLeft: no queue of the source, the pipeline's or another, holds a job that is not finished.

@@ -46,6 +46,7 @@ func (s Parts) Step() engine.Step {
 				Impact: "Read-only; watches incoming orders.",
 			}, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{{
 				ActionPlan: migration.ActionPlan{

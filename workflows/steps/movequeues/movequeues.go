@@ -144,6 +144,7 @@ func (s Parts) Step() engine.Step {
 			}
 			return out, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{

@@ -59,7 +59,7 @@ func (s Parts) lookForDatabase(
 	}
 	found, err := s.Managed.Service.Find(ctx)
 	if err != nil {
-		api.Measured = err.Error()
+		api.Measured = migration.PlainError(err)
 		api.Next = fmt.Sprintf("check %s in the configuration", o.Key)
 		if migration.KindOf(err) == migration.Conflict {
 			api.Next = "delete or rename, in the provider's console, those that are not wanted"
@@ -112,7 +112,7 @@ func (s Parts) lookAtApp(ctx context.Context, out *engine.PlanResult, db *provid
 	want := s.wanted(ctx, db)
 	state, err := s.Vars.Look(ctx, want)
 	if err != nil {
-		app.Measured = err.Error()
+		app.Measured = migration.PlainError(err)
 		app.Next = fmt.Sprintf("check %s in the configuration", about.Key)
 		out.Gates = append(out.Gates, app.About("service", about.Service, false, nil))
 		return

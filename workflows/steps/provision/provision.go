@@ -85,6 +85,7 @@ func (s Parts) Step() engine.Step {
 			s.lookAtApp(ctx, &out, db)
 			return out, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
@@ -130,6 +131,9 @@ func (s Parts) Step() engine.Step {
 // databaseRef is what the run keeps of the database.
 type databaseRef struct {
 	DatabaseID string `json:"database_id"`
+	// Plan is what was found there, and Price what it costs by the service's offer of that day.
+	Plan  *evidence.TargetPlanFacts `json:"plan,omitempty"`
+	Price string                    `json:"price,omitempty"`
 }
 
 // createDatabase sees to it that there is one database as wanted. It is on record, in the
@@ -142,7 +146,7 @@ func (s Parts) createDatabase(ctx context.Context, c *engine.Call) (any, error) 
 			} else {
 				c.Log("%s (%s) exists and is adopted", db.Name, db.ID)
 			}
-			return c.Remember(ctx, databaseRef{db.ID})
+			return c.Remember(ctx, databaseRef{DatabaseID: db.ID})
 		})
 	if err != nil {
 		return nil, err
@@ -166,7 +170,7 @@ func (s Parts) createDatabase(ctx context.Context, c *engine.Call) (any, error) 
 			"use bills every idle poll of BullMQ", err)
 	}
 	c.Log("database %s (%s) in %s", db.Name, db.ID, db.Region)
-	return databaseRef{db.ID}, nil
+	return databaseRef{db.ID, &facts, s.offered()}, nil
 }
 
 // largestPayload gives the size of the largest job that the last census saw, in bytes; 0

@@ -97,6 +97,7 @@ func (s Parts) Step() engine.Step {
 			out.Observed = append(out.Observed, stalled...)
 			return out, err
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{

@@ -68,6 +68,7 @@ func (s Parts) Step() engine.Step {
 			return out, nil
 		},
 		Actions: func(migration.Params) []engine.Action { return s.actions() },
+		Result:  result,
 	}
 }
 
@@ -209,7 +210,10 @@ func (s Parts) actions() []engine.Action {
 				if err != nil {
 					return nil, err
 				}
-				return found, s.Servers.PauseAndDrain(ctx, c, s.Servers.Standalone)
+				if err := s.Servers.PauseAndDrain(ctx, c, s.Servers.Standalone); err != nil {
+					return found, err
+				}
+				return paused{found, s.pending(ctx, found.Worked)}, nil
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				return s.Servers.ResumeQueues(ctx, c, s.Servers.Standalone)
@@ -265,11 +269,11 @@ func (s Parts) actions() []engine.Action {
 					return nil, err
 				}
 				c.Log(
-					"swapped at replication offset %d; writes were blocked for %d ms",
+					"swapped at replication offset %d; writes were blocked for: %s",
 					report.Offset,
-					report.FreezeMS,
+					report.FreezeMS.Text(migration.Millis),
 				)
-				return report, nil
+				return swapped{report, keysOn(ctx, master)}, nil
 			},
 			Undo: func(ctx context.Context, c *engine.Call) error {
 				was, master, err := s.suspended(ctx, c)
@@ -301,7 +305,8 @@ func (s Parts) actions() []engine.Action {
 					},
 				)
 				if err == nil {
-					c.Log("swapped back; writes were blocked for %d ms", report.FreezeMS)
+					c.Log("swapped back; writes were blocked for: %s",
+						report.FreezeMS.Text(migration.Millis))
 				}
 				return err
 			},

@@ -103,6 +103,7 @@ func (s Parts) Step() engine.Step {
 			)
 			return out, nil
 		},
+		Result: result,
 		Actions: func(migration.Params) []engine.Action {
 			return []engine.Action{
 				{
@@ -297,6 +298,7 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 		}
 		p := provider(o.Provider)
 		facts.Refused++
+		facts.Orders = append(facts.Orders, retried(o, p.Provider, false))
 		p.Refused++
 		// an event that has no id cannot be told from another one of its order
 		if o.Recovered && o.Event != "" {
@@ -318,6 +320,7 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 	for _, o := range kept {
 		facts.Kept++
 		provider(o.Provider).Kept++
+		facts.Orders = append(facts.Orders, retried(o, provider(o.Provider).Provider, true))
 		facts.KeptMS = max(facts.KeptMS, o.RecoveredAfterMS)
 		switch {
 		case o.Applied == 1:
@@ -326,6 +329,7 @@ func retryFacts(stories, kept []ledger.RetryStory, senders []string) evidence.Re
 			facts.AppliedTwice++
 		}
 	}
+	facts.Orders = facts.Orders[:min(len(facts.Orders), evidence.RetriesListed)]
 	for _, id := range senders {
 		provider(id)
 	}

@@ -1,0 +1,90 @@
+package workflows
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/switchyard-dev/switchyard/migration"
+	"github.com/switchyard-dev/switchyard/series"
+	"github.com/switchyard-dev/switchyard/store"
+)
+
+// seriesOf gives one series of the last hour.
+func (b *bench) seriesOf(t *testing.T, name string) Series {
+	t.Helper()
+	v, err := b.Series(t.Context(), mid, SeriesQuery{
+		Names: []string{name}, Since: b.time.now().Add(-time.Hour),
+	})
+	ok(t, err)
+	return v.Series[0]
+}
+
+func TestWhatNobodyAnswersHasNoPointAndWhatIsKnownHas(t *testing.T) {
+	t.Parallel()
+	b := openBench(t, settings(t.TempDir()), planOf(false))
+	s := &sampler{Control: b.Control}
+	for range 3 { // nobody is behind any address
+		ok(t, s.once(t.Context()))
+		b.time.advance(time.Minute)
+	}
+	for _, d := range series.All {
+		got := b.seriesOf(t, d.Name)
+		switch d.Name {
+		case series.RampRequested, series.CriteriaMet:
+			if len(got.Steps) != 3 || got.Mean[0] != 0 || got.Proof != migration.Observed {
+				t.Errorf("%+v", got)
+			}
+		default:
+			if len(got.Steps)+len(got.Mean)+len(got.Min)+len(got.Max) != 0 {
+				t.Errorf("%s was measured although nothing answers: %+v", d.Name, got)
+			}
+		}
+	}
+}
+
+func TestTheObservedShareIsThatOfStepsInWhichBothSidesWereRead(t *testing.T) {
+	t.Parallel()
+	b := openBench(t, settings(t.TempDir()), planOf(false))
+	now := b.time.now()
+	at := func(ago time.Duration) int64 { return now.Add(-ago).Truncate(10 * time.Second).UnixMilli() }
+	bucket := func(name string, ago time.Duration, v float64) store.SeriesBucket {
+		return store.SeriesBucket{Name: name, Step: 10 * time.Second, Start: at(ago), Count: 1,
+			Sum: v, Least: v, Most: v}
+	}
+	ok(t, b.store.SaveSeries(t.Context(), mid, []store.SeriesBucket{
+		bucket("in_source", 3*time.Minute, 90), bucket("in_target", 3*time.Minute, 30),
+		bucket("in_source", 2*time.Minute, 90), // the target was not read
+		bucket("in_source", time.Minute, 0), bucket("in_target", time.Minute, 0),
+	}, nil, now))
+	if got := b.seriesOf(t, series.RampObserved); !slices.Equal(got.Mean, []float64{25}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRunsAndAlertsAreOnTheTimeAxis(t *testing.T) {
+	t.Parallel()
+	done := newNotes()
+	b := openBench(t, settings(t.TempDir()),
+		planOf(false, step("look", migration.ApprovalNone)),
+		step("look", migration.ApprovalNone, done.act("one", nil)))
+	r := b.begin(t, "look")
+	b.awaitState(t, r.ID, migration.RunSucceeded)
+	ok(t, b.store.SaveSeries(t.Context(), mid, nil, []store.SeriesAlert{
+		{Key: "orders/late", Severity: "critical", Title: "12 orders are overdue", OpenedAt: b.time.now()},
+	}, b.time.now()))
+	v, err := b.Series(t.Context(), mid, SeriesQuery{Since: b.time.now().Add(-time.Hour)})
+	ok(t, err)
+	if len(v.Series) != len(series.All) || len(v.Marks) != 2 || v.Marks[0].Kind != "run" ||
+		v.Marks[0].ID != r.ID || v.Marks[0].Title != "Step look" || v.Marks[0].Until == nil ||
+		v.Marks[0].State != "succeeded" || v.Marks[1].Kind != "alert" || v.Marks[1].Until != nil {
+		t.Fatalf("%+v", v.Marks)
+	}
+	b.time.advance(2 * time.Hour)
+	ok(t, (&sampler{Control: b.Control}).once(t.Context())) // no alert is open any more
+	v, err = b.Series(t.Context(), mid, SeriesQuery{Since: b.time.now().Add(-time.Hour)})
+	ok(t, err)
+	if len(v.Marks) != 1 || v.Marks[0].Until == nil {
+		t.Fatalf("two hours later: %+v", v.Marks)
+	}
+}
