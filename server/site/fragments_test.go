@@ -264,6 +264,24 @@ func TestAPageOfAnAccountIsSharedByItsSessionsAlone(t *testing.T) {
 	})
 }
 
+// Who is known from before only, since nobody can be asked now, gets forms that work.
+func TestTheFormsAroundAnErrorAreOfTheSessionThatAsked(t *testing.T) {
+	t.Parallel()
+	s := New(slog.New(slog.DiscardHandler), "test", false)
+	s.remember("session", migration.Actor{Name: "ada", Role: migration.RoleEngineer}, nil)
+	app := fiber.New(fiber.Config{Immutable: true})
+	app.Get("/", func(c *fiber.Ctx) error {
+		return s.Fail(c, migration.Errorf(migration.Unavailable, "the database does not answer"))
+	})
+	var c fasthttp.RequestCtx
+	c.Request.Header.SetCookie(s.cookieName(), "session")
+	app.Handler()(&c)
+	if body := string(c.Response.Body()); !strings.Contains(body, "ada") ||
+		!strings.Contains(body, `name="csrf" value="`+csrfToken("session")+`"`) {
+		t.Errorf("%d %s", c.Response.StatusCode(), body)
+	}
+}
+
 func TestAPanicWhileRenderingLeavesNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
