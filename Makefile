@@ -22,7 +22,7 @@ test-fast: ## the tests that start no server: a first answer
 build: ## bin/switchyard
 	go build -ldflags "-X github.com/switchyard-dev/switchyard/cli.version=$(VERSION)" -o bin/switchyard .
 
-bench: setup setup-bench build node ## what flags cost, with ratios to peers, the job move, the order ledger, the copy of a million keys (BENCH=-quick: shorter)
+bench: setup setup-bench build node ## what flags cost, with ratios to peers, what open pages cost, the job move, the order ledger, the copy of a million keys (BENCH=-quick: shorter)
 	scripts/bench $(BENCH)
 
 soak: setup node ## 20 planned and 20 unplanned Sentinel failovers under BullMQ applications (about 15 min)

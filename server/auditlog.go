@@ -16,7 +16,7 @@ const auditShown = 50
 
 func (s *Server) auditLogRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/audit", s.auditLog),
+		site.GetShared("/m/:mid/audit", site.ByRole, s.auditLog),
 		site.Get("/m/:mid/audit/export", site.Session, s.auditExport),
 		site.Get("/api/v1/audit", site.Session, s.apiAuditLog),
 	}

@@ -17,7 +17,7 @@ import (
 
 func (s *Server) breakerRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/breaker", site.Session, s.breaker),
+		site.GetShared("/m/:mid/breaker", site.ByAccount, s.breaker),
 		site.Post("/m/:mid/scans", site.Engineer, s.scanForm),
 		site.Post("/m/:mid/scans/decisions/:finding", site.Engineer, s.confirmScan),
 		site.Get(apiMigration+"/breaker", site.Session, s.apiBreaker),

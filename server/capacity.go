@@ -11,7 +11,7 @@ import (
 
 func (s *Server) capacityRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/capacity", s.capacity),
+		site.GetShared("/m/:mid/capacity", site.ByRole, s.capacity),
 		site.Get(apiMigration+"/capacity", site.Session, s.apiCapacity),
 	}
 }

@@ -18,7 +18,7 @@ const evidenceShown = 20
 
 func (s *Server) evidenceRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/evidence/:criterion", s.evidence),
+		site.GetShared("/m/:mid/evidence/:criterion", site.ByRole, s.evidence),
 		site.Get(apiMigration+"/criteria", site.Session, s.apiCriteria),
 		site.Get(apiMigration+"/evidence", site.Session, s.apiEvidence),
 	}

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +17,40 @@ import (
 	"github.com/switchyard-dev/switchyard/server/site"
 )
 
-// own are pages that name who reads them, or who else does, so each reader's are rendered for
-// themselves.
-var own = []string{
-	"/m/:mid/breaker", "/m/:mid/runs/:run", "/m/:mid/steps/:step", "/m/:mid/waivers",
+// own are pages that differ by who reads them: they name who does, or who else does. The files
+// are those that read the name. Everything else is rendered without one: a page there that asked
+// for it would offer somebody what only another may do, until they try.
+var own = map[string]string{
+	"/m/:mid/breaker":     "outagepages/breaker.templ",
+	"/m/:mid/runs/:run":   "migrationpages/run.go",
+	"/m/:mid/steps/:step": "", // who else looks
+	"/m/:mid/waivers":     "migrationpages/waivers.templ",
+}
+
+func TestPagesThatReadANameAreOfOneAccount(t *testing.T) {
+	t.Parallel()
+	readsName := regexp.MustCompile(`(?i)\bwho\.(Actor\.)?Name\b|IdentityOf\(c\)\.Name`)
+	var found []string
+	for _, pattern := range []string{"../web/*pages/*.templ", "../web/*pages/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if readsName.Match(text) && !strings.HasSuffix(f, "_templ.go") {
+				found = append(found, strings.TrimPrefix(f, "../web/"))
+			}
+		}
+	}
+	want := slices.DeleteFunc(slices.Sorted(maps.Values(own)),
+		func(file string) bool { return file == "" })
+	if slices.Sort(found); !slices.Equal(found, want) {
+		t.Errorf("%v read the name of who looks, want %v: share the page by account", found, want)
+	}
 }
 
 var (
@@ -57,12 +90,10 @@ func TestAPageSharedByARoleShowsTheSameToAllOfIt(t *testing.T) {
 	servertest.Eventually(t, "the ledger knows an order", func() bool {
 		return ada.get("/m/"+mid+"/ledger/evt_1").status == http.StatusOK
 	})
-	// A decision that waits: the page with the most forms.
-	started := ada.submit(ada.until("/m/"+mid+"/steps/fix-policy", func(r response) bool {
+	ada.submit(ada.until("/m/"+mid+"/steps/fix-policy", func(r response) bool {
 		return r.there("#start:not([disabled])")
 	}), "start", nil)
-	waiting := started.path
-	var paths, notShared []string
+	var paths, byAccount, notShared []string
 	for _, r := range st.routes() {
 		isFile := strings.HasSuffix(r.Path, "/export") || strings.Contains(r.Path, "/exports/")
 		if r.Method != "GET" || !strings.HasPrefix(r.Path, "/m/") || isFile {
@@ -70,20 +101,24 @@ func TestAPageSharedByARoleShowsTheSameToAllOfIt(t *testing.T) {
 		}
 		path := fill(r.Path, run)
 		switch {
-		case r.Shared && r.Who == site.Session:
-			paths = append(paths, path)
-		case r.Shared:
+		case r.Shared != "" && r.Who != site.Session:
 			t.Errorf("%s is shared, and not for every session", r.Path)
+		case r.Shared == site.ByRole:
+			paths = append(paths, path)
+		case r.Shared == site.ByAccount:
+			byAccount = append(byAccount, r.Path)
 		case ada.get(path).there("#main[hx-get]"):
 			notShared = append(notShared, r.Path)
 		}
 	}
 	// A live page that is not shared costs a render for each reader: that is a decision.
-	if slices.Sort(notShared); !slices.Equal(notShared, own) {
-		t.Errorf("live pages that are not shared: %v, want %v", notShared, own)
+	if want := slices.Sorted(maps.Keys(own)); len(notShared) > 0 ||
+		!slices.Equal(slices.Sorted(slices.Values(byAccount)), want) {
+		t.Errorf("live pages that are not shared: %v; by account: %v, want %v",
+			notShared, byAccount, want)
 	}
 	hx := map[string]string{"HX-Request": "true", "Accept-Encoding": "identity"}
-	for _, path := range append(paths, waiting, "/m/"+mid+"/steps/fix-policy", "/m/"+mid+"/steps/cutover") {
+	for _, path := range append(paths, "/m/"+mid+"/steps/fix-policy", "/m/"+mid+"/steps/cutover") {
 		whole := ada.get(path)
 		first, second := ada.send("GET", path, nil, hx), linus.send("GET", path, nil, hx)
 		if first.status != 200 || first.content(t) != whole.content(t) {

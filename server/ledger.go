@@ -16,8 +16,8 @@ import (
 
 func (s *Server) ledgerRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/ledger", s.ledger),
-		site.GetShared("/m/:mid/ledger/:order", s.ledgerOrder),
+		site.GetShared("/m/:mid/ledger", site.ByRole, s.ledger),
+		site.GetShared("/m/:mid/ledger/:order", site.ByRole, s.ledgerOrder),
 		site.Get(apiMigration+"/ledger", site.Session, s.apiLedger),
 		site.Get(apiMigration+"/ledger/exceptions", site.Session, s.apiLedgerExceptions),
 		site.Get(apiMigration+"/ledger/orders", site.Session, s.apiLedgerOrder),

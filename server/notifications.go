@@ -13,8 +13,8 @@ import (
 
 func (s *Server) notificationRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/alerts", s.alerts),
-		site.GetShared("/m/:mid/notifications", s.notifications),
+		site.GetShared("/m/:mid/alerts", site.ByRole, s.alerts),
+		site.GetShared("/m/:mid/notifications", site.ByRole, s.notifications),
 		site.Post("/m/:mid/alerts/ack", site.Engineer, s.ackForm),
 		site.Get(apiMigration+"/alerts", site.Session, s.apiAlerts),
 		site.Post(apiMigration+"/alerts/ack", site.Engineer, s.apiAck),

@@ -23,7 +23,7 @@ const (
 
 func (s *Server) outageRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/outage", s.outage),
+		site.GetShared("/m/:mid/outage", site.ByRole, s.outage),
 		site.Post("/m/:mid/replays", site.Engineer, s.replayForm),
 		site.Get(apiMigration+"/outage", site.Session, s.apiOutage),
 		site.Post(apiMigration+"/replays", site.Engineer, s.apiReplay),

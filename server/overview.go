@@ -19,9 +19,9 @@ import (
 func (s *Server) overviewRoutes() []site.Route {
 	return []site.Route{
 		site.Get("/", site.Session, s.home),
-		site.GetShared("/m/:mid", s.overview),
+		site.GetShared("/m/:mid", site.ByRole, s.overview),
 		site.Get("/m/:mid/headline", site.Session, s.headline),
-		site.GetShared("/m/:mid/plan", s.plan),
+		site.GetShared("/m/:mid/plan", site.ByRole, s.plan),
 		site.Get("/api/v1/migrations", site.Session, s.apiMigrations),
 		site.Get(apiMigration, site.Session, s.apiOverview),
 	}

@@ -14,9 +14,9 @@ import (
 
 func (s *Server) queueRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/queues", s.queues),
-		site.GetShared("/m/:mid/queues/:queue", s.queue),
-		site.GetShared("/m/:mid/cutover-report", s.cutoverReport),
+		site.GetShared("/m/:mid/queues", site.ByRole, s.queues),
+		site.GetShared("/m/:mid/queues/:queue", site.ByRole, s.queue),
+		site.GetShared("/m/:mid/cutover-report", site.ByRole, s.cutoverReport),
 		site.Get(apiMigration+"/queues", site.Session, s.apiQueues),
 		site.Get(apiMigration+"/queues/:queue", site.Session, s.apiQueue),
 		site.Get(apiMigration+"/cutover-report", site.Session, s.apiCutoverReport),

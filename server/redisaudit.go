@@ -15,7 +15,7 @@ import (
 
 func (s *Server) redisAuditRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared("/m/:mid/redis-audit", s.redisAudit),
+		site.GetShared("/m/:mid/redis-audit", site.ByRole, s.redisAudit),
 		site.Get("/m/:mid/redis-audit/export", site.Session, s.redisAuditExport),
 		site.Get(apiMigration+"/redis-audit", site.Session, s.apiRedisAudit),
 	}

@@ -19,8 +19,8 @@ const logShown = 500
 func (s *Server) runRoutes() []site.Route {
 	const page = "/m/:mid/runs/:run"
 	return []site.Route{
-		site.GetShared("/m/:mid/runs", s.runs),
-		site.Get(page, site.Session, s.run),
+		site.GetShared("/m/:mid/runs", site.ByRole, s.runs),
+		site.GetShared(page, site.ByAccount, s.run),
 		site.Post(page+"/approve", site.Engineer, s.approveForm),
 		site.Post(page+"/reject", site.Engineer, s.rejectForm),
 		site.Post(page+"/pause", site.Engineer, s.pauseForm),

@@ -104,8 +104,8 @@ func New(opt Options) *Server {
 }
 
 func (s *Server) add(r site.Route) {
-	if r.Shared {
-		r.Handle = s.Share(r.Handle)
+	if r.Shared != "" {
+		r.Handle = s.Share(r.Shared, r.Handle)
 	}
 	handlers := []fiber.Handler{s.guard(r.Who), r.Handle}
 	if !bare(r) {

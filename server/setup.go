@@ -15,7 +15,7 @@ import (
 func (s *Server) setupRoutes() []site.Route {
 	const page = "/m/:mid/setup"
 	return []site.Route{
-		site.GetShared(page, s.setup),
+		site.GetShared(page, site.ByRole, s.setup),
 		site.Post(page, site.Engineer, s.setupTestForm),
 		site.Post(page+"/address", site.Engineer, s.setupAddressForm),
 		site.Get(apiMigration+"/setup", site.Session, s.apiSetup),

@@ -21,7 +21,7 @@ const runsShown = 20
 
 func (s *Server) stepRoutes() []site.Route {
 	return []site.Route{
-		site.Get("/m/:mid/steps/:step", site.Session, s.step),
+		site.GetShared("/m/:mid/steps/:step", site.ByAccount, s.step),
 		site.Post("/m/:mid/steps/:step/start", site.Engineer, s.startForm),
 		site.Get("/m/:mid/exports/:format", site.Session, s.exportFile),
 		site.Get(apiMigration+"/steps", site.Session, s.apiSteps),

@@ -16,7 +16,7 @@ import (
 func (s *Server) waiverRoutes() []site.Route {
 	const page = "/m/:mid/waivers"
 	return []site.Route{
-		site.Get(page, site.Session, s.waivers),
+		site.GetShared(page, site.ByAccount, s.waivers),
 		site.Post(page, site.Engineer, s.waiveForm),
 		site.Post(page+"/:waiver/revoke", site.Engineer, s.revokeForm),
 		site.Get(apiMigration+"/waivers", site.Session, s.apiWaivers),

@@ -42,7 +42,7 @@ func Routes(s *site.Site) []site.Route {
 
 func (h handlers) listRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared(pages, h.list),
+		site.GetShared(pages, site.ByRole, h.list),
 		site.Post(pages+"/sets", site.Engineer, h.createSetForm),
 		site.Post(pages+"/kill", site.Engineer, h.killForm),
 		site.Get(verbs+"/flag-sets", site.Session, h.apiSets),

@@ -19,7 +19,7 @@ const historyShown = 200
 
 func (h handlers) historyRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared(pages+"/history", h.history),
+		site.GetShared(pages+"/history", site.ByRole, h.history),
 		site.Post(pages+"/rollback", site.Engineer, h.rollbackForm),
 		site.Post(pages+"/import", site.Engineer, h.importForm),
 		site.Get(verbs+"/flags/history", site.Session, h.apiHistory),

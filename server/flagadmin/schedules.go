@@ -22,7 +22,7 @@ const (
 
 func (h handlers) scheduleRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared(pages+"/schedules", h.schedules),
+		site.GetShared(pages+"/schedules", site.ByRole, h.schedules),
 		site.Post(pages+"/schedules", site.Engineer, h.rampForm),
 		site.Post(pages+"/schedules/cancel", site.Engineer, h.cancelForm),
 		site.Get(verbs+"/schedules", site.Session, h.apiSchedules),

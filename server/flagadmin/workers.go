@@ -12,7 +12,7 @@ import (
 
 func (h handlers) workerRoutes() []site.Route {
 	return []site.Route{
-		site.GetShared(pages+"/workers", h.workers),
+		site.GetShared(pages+"/workers", site.ByRole, h.workers),
 		site.Get(verbs+"/workers", site.Session, h.apiWorkers),
 	}
 }

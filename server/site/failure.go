@@ -120,6 +120,7 @@ func (s *Site) frameOf(c *fiber.Ctx, v ui.Failure) (ui.Frame, bool) {
 	id, known := s.remembered(c, v.Status)
 	f.MigrationID, f.MigrationName = s.memory.migration(pathMigration(c.Path()))
 	if known {
+		c.Locals(whoKey, id) // the forms around the error are of this session
 		f.Who = id.Who()
 		return f, true
 	}

@@ -126,22 +126,26 @@ func (s *Site) Fragments() (rendered, shared int64) {
 
 const sharingKey = "sharing"
 
-// Share has a page's main part rendered once for all accounts of a role. While it is rendered,
-// the handler sees nobody's name and nobody's session: only a role. So nothing of whoever came
-// first can be in what the others get.
-func (s *Site) Share(handle fiber.Handler) fiber.Handler {
+// Share has a page's main part rendered once for all accounts of a role, or all sessions of an
+// account. While it is rendered, the handler sees nobody's session, and by role nobody's name. So
+// nothing of whoever came first can be in what the others get.
+func (s *Site) Share(by Sharing, handle fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		if c.Method() != fiber.MethodGet || !isFragment(c) || len(c.Body()) > 0 {
 			return handle(c)
 		}
 		who := IdentityOf(c)
+		as := migration.Actor{Role: who.Role}
+		if by == ByAccount {
+			as.Name = who.Name
+		}
 		// Only what is in the key may decide what is in the page.
 		key := strings.Join([]string{
-			string(who.Role), c.BaseURL(), c.OriginalURL(), s.preferences(c),
+			string(as.Role), as.Name, c.BaseURL(), c.OriginalURL(), s.preferences(c),
 		}, "\n")
 		got := s.fragments.get(key, func() result {
 			r := &result{}
-			c.Locals(whoKey, Identity{Actor: migration.Actor{Role: who.Role}})
+			c.Locals(whoKey, Identity{Actor: as})
 			c.Locals(sharingKey, r)
 			defer func() {
 				c.Locals(whoKey, who)

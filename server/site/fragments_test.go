@@ -34,7 +34,9 @@ type desk struct {
 	notice  *ui.Notice
 }
 
-func newDesk() *desk {
+func newDesk() *desk { return newDeskBy(ByRole) }
+
+func newDeskBy(by Sharing) *desk {
 	d := &desk{Site: New(slog.New(slog.DiscardHandler), "test", false), app: fiber.New(fiber.Config{
 		Immutable: true,
 	})}
@@ -48,7 +50,7 @@ func newDesk() *desk {
 		})
 		c.Locals(momentKey, d.Live.Moment())
 		return c.Next()
-	}, d.Share(func(c *fiber.Ctx) error {
+	}, d.Share(by, func(c *fiber.Ctx) error {
 		d.renders.Add(1)
 		content, err := d.content(c)
 		if err != nil {
@@ -242,6 +244,41 @@ func TestASharedRenderKnowsNobody(t *testing.T) {
 	}
 	if body := string(d.ask("ada/engineer").Body()); strings.Contains(body, "ada") {
 		t.Error(body)
+	}
+}
+
+func TestAPageOfAnAccountIsSharedByItsSessionsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeskBy(ByAccount)
+		d.content = func(c *fiber.Ctx) (templ.Component, error) {
+			return ui.Empty("name: " + IdentityOf(c).Who().Name), nil
+		}
+		for i, who := range []string{"ada", "linus", "ada"} {
+			body := string(d.ask(who + "/engineer").Body())
+			if want := []int64{1, 2, 2}[i]; !strings.Contains(body, "name: "+who) ||
+				d.renders.Load() != want {
+				t.Errorf("%s after %d renders: %s", who, d.renders.Load(), body)
+			}
+		}
+	})
+}
+
+// Who is known from before only, since nobody can be asked now, gets forms that work.
+func TestTheFormsAroundAnErrorAreOfTheSessionThatAsked(t *testing.T) {
+	t.Parallel()
+	s := New(slog.New(slog.DiscardHandler), "test", false)
+	s.remember("session", migration.Actor{Name: "ada", Role: migration.RoleEngineer}, nil)
+	app := fiber.New(fiber.Config{Immutable: true})
+	app.Get("/", func(c *fiber.Ctx) error {
+		return s.Fail(c, migration.Errorf(migration.Unavailable, "the database does not answer"))
+	})
+	var c fasthttp.RequestCtx
+	c.Request.Header.SetCookie(s.cookieName(), "session")
+	app.Handler()(&c)
+	if body := string(c.Response.Body()); !strings.Contains(body, "ada") ||
+		!strings.Contains(body, `name="csrf" value="`+csrfToken("session")+`"`) {
+		t.Errorf("%d %s", c.Response.StatusCode(), body)
 	}
 }
 

@@ -39,8 +39,8 @@ type Route struct {
 	Path   string
 	Who    Access
 	Handle fiber.Handler
-	// Shared says that the page's main part is the same for every account of a role.
-	Shared bool
+	// Shared says whom the main part of a live page is rendered once for.
+	Shared Sharing
 }
 
 // Get is a row for what changes nothing.
@@ -48,11 +48,20 @@ func Get(path string, who Access, handle fiber.Handler) Route {
 	return Route{Method: fiber.MethodGet, Path: path, Who: who, Handle: handle}
 }
 
-// GetShared is a row for a page that every account of a role sees alike, apart from the tokens of
-// its forms; see Share. A page that names who reads it is none.
-func GetShared(path string, handle fiber.Handler) Route {
+// Sharing says who sees the same main part of a page, apart from the tokens of its forms.
+type Sharing string
+
+const (
+	// ByRole is for pages that every account of a role sees alike.
+	ByRole Sharing = "role"
+	// ByAccount is for pages that say or offer something else depending on who reads them.
+	ByAccount Sharing = "account"
+)
+
+// GetShared is a row for a live page that is rendered once for many; see Share.
+func GetShared(path string, by Sharing, handle fiber.Handler) Route {
 	return Route{
-		Method: fiber.MethodGet, Path: path, Who: Session, Handle: handle, Shared: true,
+		Method: fiber.MethodGet, Path: path, Who: Session, Handle: handle, Shared: by,
 	}
 }
 
