@@ -26,6 +26,7 @@ func (c statusCmd) Run(s *shell) error {
 
 func writeStatus(t table, o migration.Overview) {
 	t.row("%s: %s\n", o.Migration.Name, o.Phase)
+	writeHeadline(t, o.Headline)
 	for _, i := range o.Checklist {
 		t.row("%s\t%s\t%s", strings.ToUpper(string(i.Verdict)), i.Criterion.ID, i.Why)
 	}
@@ -45,6 +46,27 @@ func writeStatus(t table, o migration.Overview) {
 	for _, n := range o.NextSteps {
 		t.row("  %s\t%s", n.Command(), n.Title)
 	}
+}
+
+// writeHeadline says whether somebody has to do something now; nothing while all is calm.
+func writeHeadline(t table, h migration.Headline) {
+	if h.Level == migration.Calm || h.Level == "" {
+		return
+	}
+	t.row("%s: %s", strings.ToUpper(string(h.Level)), h.Title)
+	if h.FirstLoss != nil {
+		t.row("  First order lost: %s", h.FirstLoss.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	if h.First != "" {
+		t.row("  First: %s", h.First)
+	}
+	if h.Acknowledged != "" {
+		t.row("  Acknowledged by %s", h.Acknowledged)
+	}
+	if h.More > 0 {
+		t.row("  And %d more: switchyard alerts", h.More)
+	}
+	t.row("")
 }
 
 type reportCmd struct{ remote }
