@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -235,7 +236,7 @@ func (d *dashboards) look(session string, ready func()) error {
 			"User-Agent: " + strings.Repeat("x", 120) + "\r\nAccept-Language: en-GB,en;q=0.9\r\n" +
 			more + "\r\n")
 	}
-	kept, err := net.Dial("tcp", d.Address)
+	kept, err := new(net.Dialer).DialContext(context.Background(), "tcp", d.Address)
 	if err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func (d *dashboards) look(session string, ready func()) error {
 	if err != nil {
 		return err
 	}
-	stream, err := net.Dial("tcp", d.Address)
+	stream, err := new(net.Dialer).DialContext(context.Background(), "tcp", d.Address)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (c *Control) Overview(ctx context.Context, mid string) (migration.Overview,
 	ledger, err := c.env.Journal.Read()
 	if err != nil {
 		o.OrdersError = migration.PlainError(err)
-		return o, nil //nolint:nilerr // the page shows it
+		return o, nil // the page shows it
 	}
 	if o.Orders, err = c.env.Journal.Facts(); err != nil {
 		o.OrdersError = migration.PlainError(err)
