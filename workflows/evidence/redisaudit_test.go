@@ -209,3 +209,39 @@ func TestAProblemOfOurOwnRunNamesItAndEndsWithIt(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatARunCausedIsToldNodeByNode(t *testing.T) {
+	t.Parallel()
+	look := func(state string, counted int64) AuditFacts {
+		var f AuditFacts
+		for _, node := range []string{"a", "b"} {
+			f.Nodes = append(f.Nodes, NodeAudit{Node: node, Findings: []AuditFinding{
+				{ID: "errors", State: state, Counted: counted}}})
+		}
+		return f
+	}
+	during := look("problem", 3).During(look("ok", 0), Disturbance{Run: "r1"})
+	for _, n := range during.Nodes {
+		if x := n.Findings[0]; x.Run != "r1" || x.OfRun != 3 || x.RunOver {
+			t.Errorf("%s: began during the run: %+v", n.Node, x)
+		}
+	}
+	alone := look("problem", 0).During(look("problem", 0), Disturbance{})
+	if x := alone.Nodes[1].Findings[0]; x.RunOver || x.Run != "" {
+		t.Errorf("no run had to do with it: %+v", x)
+	}
+}
+
+func TestACounterThatGoesOnSaysTheSameUnlessARunLeftIt(t *testing.T) {
+	t.Parallel()
+	counted := func(n int64, run string) AuditFacts {
+		return AuditFacts{Nodes: []NodeAudit{{Node: "a", Findings: []AuditFinding{
+			{ID: "errors", State: "problem", Counted: n, Run: run}}}}}
+	}
+	if !counted(4, "").Same(counted(3, "")) {
+		t.Error("a figure alone makes another fact")
+	}
+	if counted(4, "r1").Same(counted(3, "r1")) || counted(3, "r1").Same(counted(3, "")) {
+		t.Error("what a run left, and what came after it, are the same")
+	}
+}
