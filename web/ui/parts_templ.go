@@ -707,7 +707,7 @@ func Verdict(mid string, gs []migration.Gate) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(holding) > 0 {
-				templ_7745c5c3_Err = holdingGates(mid, holding).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = holdingGates(mid, Count(len(holding), "precondition holds", "preconditions hold"), holding).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -738,7 +738,7 @@ func Verdict(mid string, gs []migration.Gate) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = holdingGates(mid, holding).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = holdingGates(mid, "Show what was checked", holding).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -747,7 +747,7 @@ func Verdict(mid string, gs []migration.Gate) templ.Component {
 	})
 }
 
-func holdingGates(mid string, gs []migration.Gate) templ.Component {
+func holdingGates(mid, label string, gs []migration.Gate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -773,9 +773,9 @@ func holdingGates(mid string, gs []migration.Gate) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var37 string
-		templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(Count(len(gs), "precondition holds", "preconditions hold"))
+		templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/ui/parts.templ`, Line: 124, Col: 71}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/ui/parts.templ`, Line: 124, Col: 18}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 		if templ_7745c5c3_Err != nil {
