@@ -279,7 +279,7 @@ async function places(page, lee) {
   witness.expect(404, /\/m\/nothing$/);
   await page.goto(new URL("/m/nothing", url).href);
   await witness.look(page, "error");
-  await page.getByRole("link", { name: "Back to the overview" }).click();
+  await page.locator(".failure").getByRole("link", { name: "Overview", exact: true }).click();
   await page.locator("#score-title").waitFor();
   // The choice of theme holds over pages, and back to the system's.
   await page.getByRole("button", { name: "Dark" }).first().click();
