@@ -112,6 +112,14 @@ func unmetFirst(c migration.Checklist) migration.Checklist {
 	return sorted
 }
 
+// rehearsalWords says how long the way back took in rehearsal.
+func rehearsalWords(b migration.WayBack) string {
+	if b.TookMS <= 0 {
+		return ""
+	}
+	return ", about " + migration.Words(time.Duration(b.TookMS)*time.Millisecond)
+}
+
 // rehearsalStatus says whether the rehearsal of the way back still counts.
 func rehearsalStatus(b migration.WayBack) ui.Status {
 	switch b.Rehearsal {
