@@ -24,11 +24,12 @@ func (s *Server) notificationRoutes() []site.Route {
 	}
 }
 
-// alertRuns is among how many runs the one is looked for during which an alert began.
-const alertRuns = 200
-
-// alerts shows what is wrong now, and what was.
 func (s *Server) alerts(c *fiber.Ctx) error {
+	return s.alertsWith(c, nil, adminpages.Ack{})
+}
+
+// alertsWith shows what is wrong now and what was, and what became of an attempt to acknowledge.
+func (s *Server) alertsWith(c *fiber.Ctx, notice *ui.Notice, draft adminpages.Ack) error {
 	ctx := c.UserContext()
 	m, err := s.Migration(c)
 	if err != nil {
@@ -39,27 +40,25 @@ func (s *Server) alerts(c *fiber.Ctx) error {
 		return err
 	}
 	v := adminpages.Alerts{
-		MigrationID: m.ID, Plan: m.Plan, Open: n.Alerts, Channels: len(n.Channels),
-		Now: time.Now(),
+		MigrationID: m.ID, Open: n.Alerts, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Draft: draft,
 	}
 	if v.Past, err = s.Control.PastAlerts(ctx, m.ID); err != nil {
 		return err
 	}
-	if v.Runs, err = s.Control.Runs(ctx, m.ID, "", alertRuns); err != nil {
-		return err
-	}
 	at := site.Place{
 		Migration: m, Section: "alerts", Title: "Alerts", Topics: []string{"notifications"},
+		Path: "/m/" + m.ID + "/alerts", Notice: notice,
 	}
 	return s.Page(c, at, adminpages.AlertsPage(v))
 }
 
 func (s *Server) notifications(c *fiber.Ctx) error {
-	return s.notificationsWith(c, nil, adminpages.Ack{})
+	return s.notificationsWith(c, nil)
 }
 
 // notificationsWith shows the notifications, and what became of an attempt to change something.
-func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice, draft adminpages.Ack) error {
+func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice) error {
 	m, err := s.Migration(c)
 	if err != nil {
 		return err
@@ -74,7 +73,6 @@ func (s *Server) notificationsWith(c *fiber.Ctx, n *ui.Notice, draft adminpages.
 	}
 	return s.Page(c, at, adminpages.NotificationsPage(adminpages.Notifications{
 		MigrationID: m.ID, Notifications: a, Now: time.Now(), Who: site.IdentityOf(c).Who(),
-		Draft: draft,
 	}))
 }
 
@@ -89,7 +87,7 @@ func (s *Server) notificationTestForm(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return s.notificationsWith(c, n, adminpages.Ack{})
+		return s.notificationsWith(c, n)
 	}
 	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
 }
@@ -103,9 +101,9 @@ func (s *Server) ackForm(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return s.notificationsWith(c, n, in)
+		return s.alertsWith(c, n, in)
 	}
-	return c.Redirect(ui.URL(mid, "notifications"), fiber.StatusSeeOther)
+	return c.Redirect(ui.URL(mid, "alerts"), fiber.StatusSeeOther)
 }
 
 func (s *Server) apiAlerts(c *fiber.Ctx) error {

@@ -174,6 +174,34 @@ func (s *Store) PastAlerts(
 	return out, total, nil
 }
 
+// AlertsBetween gives the alerts that were open at any time between since and until, by their
+// beginning; at most limit, the newest of them. ClosedAt of one that is open is zero.
+func (s *Store) AlertsBetween(
+	ctx context.Context, mid string, since, until time.Time, limit int,
+) ([]PastAlert, error) {
+	var rows []struct {
+		Row      openAlertRow `gorm:"embedded"`
+		ClosedAt int64
+	}
+	const columns = "SELECT key, migration_id, severity, event, opened_at, "
+	if err := s.db.WithContext(ctx).Raw(columns+"0 AS closed_at FROM notification_alerts "+
+		"WHERE migration_id = ? AND opened_at < ? UNION ALL "+columns+"closed_at FROM "+
+		"alert_history WHERE migration_id = ? AND opened_at < ? AND closed_at >= ? "+
+		"ORDER BY opened_at DESC, key LIMIT ?", mid, millis(until), mid, millis(until),
+		millis(since), limit).Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	out := make([]PastAlert, len(rows))
+	for i, r := range rows {
+		a := PastAlert{OpenAlert: r.Row.value()}
+		if r.ClosedAt != 0 {
+			a.ClosedAt = fromMillis(r.ClosedAt)
+		}
+		out[len(rows)-1-i] = a
+	}
+	return out, nil
+}
+
 // AlertChange is what has become of alerts, with the messages that tell it: either all
 // of it is written or nothing.
 type AlertChange struct {

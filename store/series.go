@@ -21,27 +21,15 @@ type SeriesBucket struct {
 	Most  float64
 }
 
-// SeriesAlert is a time in which an alert was open.
-type SeriesAlert struct {
-	Key      string
-	Severity string // the worst since it began
-	Title    string
-	OpenedAt time.Time
-	ClosedAt *time.Time // nil: it is open
-}
-
-// SaveSeries adds buckets to what is there of them, notes which alerts are open now, all in one
-// transaction. The others that were open are over. No two buckets are the same.
-func (s *Store) SaveSeries(
-	ctx context.Context, mid string, buckets []SeriesBucket, open []SeriesAlert, now time.Time,
-) error {
+// SaveSeries adds buckets to what is there of them, in one transaction. No two are the same.
+func (s *Store) SaveSeries(ctx context.Context, mid string, buckets []SeriesBucket) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		rows := make(table, len(buckets))
 		for i, b := range buckets {
 			rows[i] = []any{mid, b.Step.Milliseconds(), b.Start, b.Name, b.Count, b.Sum, b.Least,
 				b.Most}
 		}
-		if err := rows.insert(tx, "series_buckets "+
+		return rows.insert(tx, "series_buckets "+
 			"(migration_id, step, start, name, count, sum, least, most)", 4,
 			`(migration_id, step, start, name) DO UPDATE SET
 			count = series_buckets.count + excluded.count,
@@ -49,28 +37,8 @@ func (s *Store) SaveSeries(
 			least = CASE WHEN excluded.least < series_buckets.least
 				THEN excluded.least ELSE series_buckets.least END,
 			most = CASE WHEN excluded.most > series_buckets.most
-				THEN excluded.most ELSE series_buckets.most END`); err != nil {
-			return err
-		}
-		return saveSeriesAlerts(tx, mid, open, now)
+				THEN excluded.most ELSE series_buckets.most END`)
 	})
-}
-
-func saveSeriesAlerts(tx *gorm.DB, mid string, open []SeriesAlert, now time.Time) error {
-	keys := []string{""} // an empty list matches nothing in no database
-	for _, a := range open {
-		keys = append(keys, a.Key)
-		if err := tx.Exec(`INSERT INTO series_alerts
-			(migration_id, key, opened_at, severity, title) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (migration_id, key, opened_at) DO UPDATE SET
-			severity = excluded.severity, title = excluded.title, closed_at = 0`,
-			mid, text(a.Key), millis(a.OpenedAt), a.Severity, text(a.Title)).Error; err != nil {
-			return err
-		}
-	}
-	return tx.Exec(`UPDATE series_alerts SET closed_at = ?
-		WHERE migration_id = ? AND closed_at = 0 AND key NOT IN ?`,
-		millis(now), mid, keys).Error
 }
 
 // PruneSeries forgets buckets of a width from before a time.
@@ -80,13 +48,6 @@ func (s *Store) PruneSeries(
 	return s.db.WithContext(ctx).Exec(
 		"DELETE FROM series_buckets WHERE migration_id = ? AND step = ? AND start < ?",
 		mid, step.Milliseconds(), millis(before)).Error
-}
-
-// PruneSeriesAlerts forgets alerts that were over before a time.
-func (s *Store) PruneSeriesAlerts(ctx context.Context, mid string, before time.Time) error {
-	return s.db.WithContext(ctx).Exec(
-		"DELETE FROM series_alerts WHERE migration_id = ? AND closed_at > 0 AND closed_at < ?",
-		mid, millis(before)).Error
 }
 
 // Series gives the buckets of a width of some series from since until before until, oldest
@@ -111,37 +72,6 @@ func (s *Store) Series(
 	out := make([]SeriesBucket, len(rows))
 	for i, r := range rows {
 		out[i] = SeriesBucket{r.Name, step, r.Start, r.Count, r.Sum, r.Least, r.Most}
-	}
-	return out, nil
-}
-
-// SeriesAlerts gives the alerts that were open at any time between since and until, by their
-// beginning; at most limit, the newest of them.
-func (s *Store) SeriesAlerts(
-	ctx context.Context, mid string, since, until time.Time, limit int,
-) ([]SeriesAlert, error) {
-	var rows []struct {
-		Key      string
-		Severity string
-		Title    string
-		OpenedAt int64
-		ClosedAt int64
-	}
-	if err := s.db.WithContext(ctx).Raw("SELECT key, severity, title, opened_at, closed_at "+
-		"FROM series_alerts WHERE migration_id = ? AND opened_at < ? AND "+
-		"(closed_at = 0 OR closed_at >= ?) ORDER BY opened_at DESC, key LIMIT ?", mid,
-		millis(until), millis(since), limit).Scan(&rows).Error; err != nil {
-		return nil, err
-	}
-	out := make([]SeriesAlert, len(rows))
-	for i, r := range rows {
-		a := SeriesAlert{Key: r.Key, Severity: r.Severity, Title: r.Title,
-			OpenedAt: fromMillis(r.OpenedAt)}
-		if r.ClosedAt != 0 {
-			closed := fromMillis(r.ClosedAt)
-			a.ClosedAt = &closed
-		}
-		out[len(rows)-1-i] = a
 	}
 	return out, nil
 }

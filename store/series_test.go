@@ -13,7 +13,7 @@ func TestBucketsOfASeriesAddUpInAnyOrderAndOldOnesAreForgotten(t *testing.T) {
 		at := func(ago time.Duration) int64 { return millis(noon.Add(-ago)) }
 		save := func(buckets ...SeriesBucket) {
 			t.Helper()
-			ok(t, s.SaveSeries(t.Context(), mid, buckets, nil, noon))
+			ok(t, s.SaveSeries(t.Context(), mid, buckets))
 		}
 		save(SeriesBucket{"depth_source", time.Minute, at(time.Hour), 2, 10, 4, 6},
 			SeriesBucket{"depth_target", time.Minute, at(time.Hour), 1, 7, 7, 7})
@@ -42,7 +42,7 @@ func TestBucketsOfASeriesAddUpInAnyOrderAndOldOnesAreForgotten(t *testing.T) {
 		if err := s.SaveSeries(t.Context(), mid, []SeriesBucket{
 			{"depth_source", time.Minute, at(0), 1, 1, 1, 1},
 			{"depth_source", time.Minute, at(0) + 1, 1, 1, 1, 1},
-		}, nil, noon); err == nil {
+		}); err == nil {
 			t.Fatal("a bucket that begins between two steps was saved")
 		}
 		if all = get("depth_source"); all[0].Count != 1 {
@@ -54,41 +54,33 @@ func TestBucketsOfASeriesAddUpInAnyOrderAndOldOnesAreForgotten(t *testing.T) {
 func TestAnAlertThatIsOverStaysOnTheTimeAxis(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Store) {
-		alert := SeriesAlert{Key: "orders/outage", Severity: "warning", Title: "Redis is down",
-			OpenedAt: noon}
-		save := func(at time.Time, open ...SeriesAlert) {
+		open := func(after time.Duration, severity string) {
 			t.Helper()
-			ok(t, s.SaveSeries(t.Context(), mid, nil, open, at))
+			ok(t, s.SaveAlerts(t.Context(), mid, AlertChange{Save: []OpenAlert{{Key: mid + "/outage",
+				Severity: severity, Event: []byte(`{}`), OpenedAt: noon.Add(after)}}}))
 		}
-		get := func(since, until time.Time) []SeriesAlert {
+		get := func(since, until time.Time) []PastAlert {
 			t.Helper()
-			all, err := s.SeriesAlerts(t.Context(), mid, since, until, 10)
+			all, err := s.AlertsBetween(t.Context(), mid, since, until, 10)
 			ok(t, err)
 			return all
 		}
-		save(noon, alert)
-		alert.Severity = "critical"
-		save(noon.Add(time.Minute), alert)
+		open(0, "warning")
+		open(0, "critical")
 		all := get(noon, noon.Add(time.Hour))
-		if len(all) != 1 || all[0].Severity != "critical" || all[0].ClosedAt != nil {
+		if len(all) != 1 || all[0].Severity != "critical" || !all[0].ClosedAt.IsZero() {
 			t.Fatalf("%+v", all)
 		}
-		save(noon.Add(2 * time.Minute))
-		save(noon.Add(3 * time.Minute)) // it ended once
-		again := alert
-		again.OpenedAt = noon.Add(time.Hour)
-		save(again.OpenedAt, again)
+		ok(t, s.SaveAlerts(t.Context(), mid, AlertChange{Close: []string{mid + "/outage"},
+			At: noon.Add(2 * time.Minute)}))
+		open(time.Hour, "warning")
 		all = get(noon.Add(time.Minute), noon.Add(2*time.Hour))
-		if len(all) != 2 || all[0].ClosedAt == nil ||
-			!all[0].ClosedAt.Equal(noon.Add(2*time.Minute)) || all[1].ClosedAt != nil {
+		if len(all) != 2 || !all[0].ClosedAt.Equal(noon.Add(2*time.Minute)) ||
+			!all[1].ClosedAt.IsZero() || !all[1].OpenedAt.Equal(noon.Add(time.Hour)) {
 			t.Fatalf("%+v", all)
 		}
 		if all = get(noon.Add(3*time.Minute), noon.Add(30*time.Minute)); len(all) != 0 {
 			t.Fatalf("an alert that was over by then: %+v", all)
-		}
-		ok(t, s.PruneSeriesAlerts(t.Context(), mid, noon.Add(2*time.Hour)))
-		if all = get(noon, noon.Add(2*time.Hour)); len(all) != 1 || !all[0].OpenedAt.Equal(again.OpenedAt) {
-			t.Fatalf("%+v", all)
 		}
 	})
 }

@@ -10,7 +10,7 @@ func (c *Control) Accounts(ctx context.Context) ([]Account, error) {
 // pastAlerts is how many alerts that are over are listed.
 const pastAlerts = 50
 
-// PastAlerts lists the alerts that ended last, as far as messages about them are kept.
+// PastAlerts lists the alerts that ended last.
 func (c *Control) PastAlerts(ctx context.Context, mid string) ([]PastAlert, error) {
 	if err := c.known(ctx, mid); err != nil {
 		return nil, err

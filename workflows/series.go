@@ -221,12 +221,21 @@ func (c *Control) seriesMarks(
 		out = append(out, SeriesMark{"run", r.ID, title, *r.StartedAt, r.FinishedAt,
 			string(r.State)})
 	}
-	alerts, err := c.store.SeriesAlerts(ctx, mid, since, until, seriesMarks)
+	alerts, err := c.store.AlertsBetween(ctx, mid, since, until, seriesMarks)
 	if err != nil {
 		return out, err
 	}
 	for _, a := range alerts {
-		out = append(out, SeriesMark{"alert", a.Key, a.Title, a.OpenedAt, a.ClosedAt, a.Severity})
+		var e notify.Event
+		if err := json.Unmarshal(a.Event, &e); err != nil {
+			return out, err
+		}
+		mark := SeriesMark{Kind: "alert", ID: a.Key, Title: cmp.Or(e.Title, a.Key),
+			From: a.OpenedAt, State: a.Severity}
+		if !a.ClosedAt.IsZero() {
+			mark.Until = &a.ClosedAt
+		}
+		out = append(out, mark)
 	}
 	slices.SortStableFunc(out, func(a, b SeriesMark) int { return a.From.Compare(b.From) })
 	return out, nil
@@ -280,7 +289,7 @@ func (s *sampler) once(ctx context.Context) error {
 				series.Of(float64(v.Checklist.MetCount())))
 		}
 	}
-	if err := s.save(ctx, mid, now); err != nil {
+	if err := s.save(ctx, mid, now.UnixMilli()); err != nil {
 		return err
 	}
 	if now.Sub(s.pruned) < 10*time.Minute {
@@ -292,33 +301,20 @@ func (s *sampler) once(ctx context.Context) error {
 		}
 	}
 	s.pruned = now
-	return s.store.PruneSeriesAlerts(ctx, mid, now.Add(-SeriesKept))
+	return nil
 }
 
-// save writes what is pending, and which alerts are open, in one transaction.
-func (s *sampler) save(ctx context.Context, mid string, now time.Time) error {
-	open, err := s.store.OpenAlerts(ctx, mid)
-	if err != nil {
-		return err
-	}
-	alerts := make([]store.SeriesAlert, len(open))
-	for i, a := range open {
-		var e notify.Event
-		if err := json.Unmarshal(a.Event, &e); err != nil {
-			return err
-		}
-		alerts[i] = store.SeriesAlert{Key: a.Key, Severity: a.Severity,
-			Title: cmp.Or(e.Title, a.Key), OpenedAt: a.OpenedAt}
-	}
+// save writes what is pending, in one transaction.
+func (s *sampler) save(ctx context.Context, mid string, now int64) error {
 	rows := s.recorder.Take()
 	buckets := make([]store.SeriesBucket, len(rows))
 	for i, r := range rows {
 		buckets[i] = store.SeriesBucket{Name: r.Name, Step: r.Step, Start: r.Start,
 			Count: r.Count, Sum: r.Sum, Least: r.Min, Most: r.Max}
 	}
-	err = s.store.SaveSeries(ctx, mid, buckets, alerts, now)
+	err := s.store.SaveSeries(ctx, mid, buckets)
 	if err != nil {
-		s.recorder.Return(rows, now.UnixMilli())
+		s.recorder.Return(rows, now)
 	}
 	return err
 }

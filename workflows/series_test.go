@@ -56,7 +56,7 @@ func TestTheObservedShareIsThatOfStepsInWhichBothSidesWereRead(t *testing.T) {
 		bucket("in_source", 3*time.Minute, 90), bucket("in_target", 3*time.Minute, 30),
 		bucket("in_source", 2*time.Minute, 90), // the target was not read
 		bucket("in_source", time.Minute, 0), bucket("in_target", time.Minute, 0),
-	}, nil, now))
+	}))
 	if got := b.seriesOf(t, series.RampObserved); !slices.Equal(got.Mean, []float64{25}) {
 		t.Errorf("%+v", got)
 	}
@@ -70,9 +70,10 @@ func TestRunsAndAlertsAreOnTheTimeAxis(t *testing.T) {
 		step("look", migration.ApprovalNone, done.act("one", nil)))
 	r := b.begin(t, "look")
 	b.awaitState(t, r.ID, migration.RunSucceeded)
-	ok(t, b.store.SaveSeries(t.Context(), mid, nil, []store.SeriesAlert{
-		{Key: "orders/late", Severity: "critical", Title: "12 orders are overdue", OpenedAt: b.time.now()},
-	}, b.time.now()))
+	ok(t, b.store.SaveAlerts(t.Context(), mid, store.AlertChange{Save: []store.OpenAlert{
+		{Key: mid + "/ledger/late", Severity: "critical", OpenedAt: b.time.now(),
+			Event: []byte(`{"title":"12 orders are overdue"}`)},
+	}}))
 	v, err := b.Series(t.Context(), mid, SeriesQuery{Since: b.time.now().Add(-time.Hour)})
 	ok(t, err)
 	if len(v.Series) != len(series.All) || len(v.Marks) != 2 || v.Marks[0].Kind != "run" ||
@@ -81,7 +82,9 @@ func TestRunsAndAlertsAreOnTheTimeAxis(t *testing.T) {
 		t.Fatalf("%+v", v.Marks)
 	}
 	b.time.advance(2 * time.Hour)
-	ok(t, (&sampler{Control: b.Control}).once(t.Context())) // no alert is open any more
+	ok(t, b.store.SaveAlerts(t.Context(), mid, store.AlertChange{
+		Close: []string{mid + "/ledger/late"}, At: b.time.now(),
+	}))
 	v, err = b.Series(t.Context(), mid, SeriesQuery{Since: b.time.now().Add(-time.Hour)})
 	ok(t, err)
 	if len(v.Marks) != 1 || v.Marks[0].Until == nil {

@@ -16,11 +16,7 @@ type Notifications struct {
 	Notifications workflows.Notifications
 	Now           time.Time
 	Who           ui.Who
-	Draft         Ack
 }
-
-// Ack is what was typed about an alert and was refused.
-type Ack struct{ Key, Comment string }
 
 func channelStatus(c workflows.NotificationChannel) ui.Status {
 	switch {

@@ -37,7 +37,7 @@ func GatesWords(gs []migration.Gate) string {
 
 // remedies are the pages on which what a gate names is mended or looked into.
 var remedies = map[string][]string{
-	"calm": {"notifications"}, "ledger": {"ledger"}, "orders": {"ledger"},
+	"calm": {"alerts"}, "ledger": {"ledger"}, "orders": {"ledger"},
 	"ledger-closed": {"ledger"}, "streams": {"ledger"}, "workers": {"flags", "workers"},
 	"attest": {"flags", "workers"}, "clients": {"setup"}, "connections": {"setup"},
 	"reachable": {"setup"}, "source": {"steps", migration.StepCutover},

@@ -61,7 +61,7 @@ func headlineURL(mid string, h migration.Headline) string {
 	if path, ok := headlinePages[kind]; ok {
 		return URL(mid, path...)
 	}
-	return URL(mid, "notifications")
+	return URL(mid, "alerts")
 }
 
 // Until says how long it is until t, or how long ago it was. The script of the page keeps it

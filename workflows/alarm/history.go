@@ -23,7 +23,7 @@ func (n *Notifier) Incidents(ctx context.Context, mid string) ([]report.Incident
 	if err != nil {
 		return nil, err
 	}
-	past, _, err := n.Store.PastAlerts(ctx, mid, pastShown)
+	past, err := n.Past(ctx, mid, pastShown)
 	if err != nil {
 		return nil, err
 	}
@@ -36,13 +36,7 @@ func (n *Notifier) Incidents(ctx context.Context, mid string) ([]report.Incident
 		out = append(out, i)
 	}
 	for _, a := range past {
-		i, err := incident(a.OpenAlert)
-		if err != nil {
-			return nil, err
-		}
-		ended := a.ClosedAt
-		i.Ended = &ended
-		out = append(out, i)
+		out = append(out, a.Incident)
 	}
 	return out, nil
 }

@@ -12,17 +12,5 @@ CREATE TABLE series_buckets (
   PRIMARY KEY (migration_id, step, start, name)
 );
 
--- When an alert was open: the open ones are known elsewhere, and gone once they are over.
-CREATE TABLE series_alerts (
-  migration_id TEXT NOT NULL REFERENCES migrations (id),
-  key          TEXT NOT NULL,
-  opened_at    BIGINT NOT NULL, -- unix ms
-  closed_at    BIGINT NOT NULL DEFAULT 0, -- unix ms; 0: it is open
-  severity     TEXT NOT NULL,
-  title        TEXT NOT NULL,
-  PRIMARY KEY (migration_id, key, opened_at)
-);
-
 -- +goose Down
-DROP TABLE series_alerts;
 DROP TABLE series_buckets;
