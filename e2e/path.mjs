@@ -242,7 +242,7 @@ async function testsSetup(page) {
 
 /** places looks at the pages that are not on the path: every entry of the menu, an observation, an address that leads nowhere. */
 async function places(page, lee) {
-  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Set-up", "set-up"], ["Audit log", "audit-log"]]) {
+  for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Runs", "runs"], ["Report", "report"], ["Alerts", "alerts"], ["People", "people"], ["Set-up", "set-up"], ["Audit log", "audit-log"]]) {
     for (const who of [page, lee]) {
       await who.getByRole("navigation").getByRole("link", { name: link }).first().click();
       await who.locator("main h1").waitFor();

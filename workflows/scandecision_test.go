@@ -13,11 +13,12 @@ import (
 func TestADecisionInAnotherAccountsNameDoesNotCountUntilItIsConfirmed(t *testing.T) {
 	t.Parallel()
 	b := openFlags(t)
+	until := b.now().Add(24 * time.Hour).UTC().Truncate(time.Second) // the same in each scan
 	scan := func(by string) evidence.ScanFacts {
 		return evidence.ScanFacts{Source: "shop", Files: 1, SubmittedBy: "eve",
 			Findings: []evidence.ScanFinding{{ID: "f1", Verdict: "REVIEW", At: "q.ts:3",
 				Expr: "new Queue()", DecidedBy: by, ConfirmedBy: by,
-				DecidedUntil: b.now().Add(24 * time.Hour).UTC().Truncate(time.Second)}}}
+				DecidedUntil: until}}}
 	}
 	open := func(want bool, confirmed string) {
 		t.Helper()
