@@ -23,7 +23,7 @@ const rig = (t, made = [], config = {}) => {
 // The folder in which a drill's intakes make theirs. os.tmpdir() follows TMPDIR, and tests of one file run one after the other.
 const folders = (t) => {
   const before = process.env.TMPDIR;
-  process.env.TMPDIR = directory(t);
+  process.env.TMPDIR = directory();
   t.after(() => (before === undefined ? delete process.env.TMPDIR : (process.env.TMPDIR = before)));
   return process.env.TMPDIR;
 };

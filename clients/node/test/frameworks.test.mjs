@@ -114,7 +114,7 @@ describe("frameworks", { concurrency: 3 }, () => {
   let queues = 0;
   for (const [name, start] of Object.entries(frameworks)) {
     test(`${name}: an order is taken in, run once and journaled, and the contract is served beside it`, async (t) => {
-      const dir = directory(t);
+      const dir = directory();
       const ran = [];
       const orders = new Pipeline({
         queue: `orders-${++queues}`,

@@ -34,7 +34,7 @@ const biggest = (dir) => logs(dir).map((f) => join(dir, f)).sort((a, b) => statS
 describe("durable intake", { concurrency: 4 }, () => {
   test("events are acknowledged while redis is down, and enqueued once when it is there", async (t) => {
     const port = await freePort();
-    const i = await intake(t, directory(t), producer(t, port));
+    const i = await intake(t, directory(), producer(t, port));
     await Promise.all(Array.from({ length: 200 }, (_, n) => i.accept(event(`evt_${n}`))));
     await i.accept(event("evt_0")); // delivered again by the provider meanwhile
     assert.equal(i.report().backlog, 200);
@@ -47,7 +47,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("killed between the write and the enqueue, every acknowledged event is enqueued by the next process", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const child = run(process.execPath, [join(import.meta.dirname, "intake-process.mjs"), dir]);
     const acknowledged = [];
     for await (const line of createInterface({ input: child.stdout })) {
@@ -71,7 +71,7 @@ describe("durable intake", { concurrency: 4 }, () => {
 
   test("killed after the enqueue and before its mark, the job id keeps it one job", async (t) => {
     const server = await redis(t);
-    const dir = directory(t);
+    const dir = directory();
     const add = producer(t, server.port);
     const first = await intake(t, dir, async (e) => {
       await add(e);
@@ -86,7 +86,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("a torn last line is dropped, whatever is before it is kept", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const first = await intake(t, dir, down);
     for (const id of ["a", "b", "c"]) await first.accept(event(id));
     await first.close();
@@ -103,7 +103,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("damage in the middle is told, its file is kept, and the rest is delivered", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const first = await intake(t, dir, down);
     for (const id of ["a", "b", "c"]) await first.accept(event(id));
     await first.close();
@@ -119,7 +119,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("what does not fit is refused, and fits again once delivered", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     let up = false;
     const i = await intake(t, dir, async () => (up ? undefined : down()), { maxBytes: 20_000 });
     const body = "x".repeat(500);
@@ -136,7 +136,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("a disk that fails refuses, and is used again when it works", async (t) => {
-    const dir = join(directory(t), "intake");
+    const dir = join(directory(), "intake");
     const i = await intake(t, dir, down, { maxBytes: 40_000, segmentBytes: 1000 });
     await i.accept(event("a", "x".repeat(2000))); // the next one needs a new file
     rmSync(dir, { recursive: true });
@@ -147,7 +147,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("one event that cannot be delivered does not hold up the others", async (t) => {
-    const i = await intake(t, directory(t), async (e) => {
+    const i = await intake(t, directory(), async (e) => {
       if (e.id.startsWith("bad")) throw new TypeError("no such product");
     }, { concurrency: 2 });
     for (const id of ["bad1", "bad2", "bad3", "good1", "good2"]) await i.accept(event(id));
@@ -156,7 +156,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("a folder belongs to one living process", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const i = await intake(t, dir, down);
     await i.close();
     writeFileSync(join(dir, "lock"), String(process.ppid));
@@ -166,7 +166,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("after the close nothing is taken and nothing is touched", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     let finish;
     const i = await intake(t, dir, () => new Promise((resolve) => (finish = resolve)));
     await i.accept(event("a"));
@@ -180,7 +180,7 @@ describe("durable intake", { concurrency: 4 }, () => {
   });
 
   test("close waits for what is under way", async (t) => {
-    const i = await intake(t, directory(t), async () => new Promise((resolve) => setTimeout(resolve, 20)));
+    const i = await intake(t, directory(), async () => new Promise((resolve) => setTimeout(resolve, 20)));
     await Promise.all(["a", "b", "c"].map((id) => i.accept(event(id))));
     await i.close(5000);
     assert.equal(i.report().delivered, 3);
@@ -194,7 +194,7 @@ describe("durable intake", { concurrency: 4 }, () => {
     test(`the request handler under ${name}`, async (t) => {
       let up = true;
       const got = [];
-      const i = await intake(t, directory(t), async (e) => (up ? void got.push(e.body.toString()) : down()), { maxBytes: 4000 });
+      const i = await intake(t, directory(), async (e) => (up ? void got.push(e.body.toString()) : down()), { maxBytes: 4000 });
       const handler = i.handler((req, body) => {
         if (req.headers["x-signature"] !== "right") throw new Error("signature");
         return { id: JSON.parse(body.toString()).id };

@@ -64,7 +64,7 @@ describe("journals", { concurrency: 2 }, () => {
       return () => new RedisJournal({ redis: { url: stream.url }, name });
     },
     SQLite: (t) => {
-      const dir = directory(t);
+      const dir = directory();
       return () => new SqliteJournal(dir);
     },
     "one's own": () => {

@@ -89,7 +89,7 @@ describe("packed", { concurrency: 2 }, () => {
   for (const [manager, install] of Object.entries(managers)) {
     for (const pair of pairs) {
       test(`${manager}: bullmq ${pair.bullmq}, ioredis ${pair.ioredis}`, async (t) => {
-        const project = directory(t);
+        const project = directory();
         writeFileSync(join(project, "package.json"), JSON.stringify({ name: "shop", private: true, dependencies: { ...pair, "@switchyard/bullmq": `file:${tarball}` } }));
         await run(install[0], install.slice(1), { cwd: project });
         const version = (name) => JSON.parse(readFileSync(join(project, "node_modules", name, "package.json"), "utf8")).version;

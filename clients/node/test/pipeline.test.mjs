@@ -36,7 +36,7 @@ describe("pipeline", { concurrency: 3 }, () => {
       redis: { standalone: { url: server.url } },
       switchyard: { url: "http://127.0.0.1:1", token: "none" },
       token: "secret",
-      dataDir: directory(t),
+      dataDir: directory(),
       instance: "web.1",
       journal,
       process: async () => undefined,
@@ -260,7 +260,7 @@ describe("pipeline", { concurrency: 3 }, () => {
     const refused = (config, why) => assert.rejects(pipeline(t, { start: false, work: false, ...config }), why);
     const journal = new RedisJournal({ redis: { url: server.url } });
     await refused({ journal }, /the journal is on the standalone server, 127.0.0.1:\d+: give it its own/);
-    await refused({ journal: new SqliteJournal(directory(t)), transaction: true }, /`transaction` needs a journal that has some/);
+    await refused({ journal: new SqliteJournal(directory()), transaction: true }, /`transaction` needs a journal that has some/);
     const { orders } = await pipeline(t, { start: false, work: false });
     await assert.rejects(orders.enqueue({ id: "o1" }), /call start\(\)/);
     await assert.rejects(orders.enqueue({ amount: 1 }), /the order has no id; see `key`/);

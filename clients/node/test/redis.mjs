@@ -8,10 +8,13 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 
 const running = new Set();
+const directories = [];
 // A test that is given up on is ended by a signal, after which nothing else would run.
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, () => process.exit(1));
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
+  // A process that was told to die may still write its last.
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
 });
 
 /** Spawns a process that dies with this one. */
@@ -54,16 +57,20 @@ export async function until(what, check, ms = 30_000) {
   throw new Error(`gave up waiting until ${what}`, { cause: last });
 }
 
-export function directory(t) {
+/**
+ * A directory of its own, removed when this process ends: a test's hooks run in the order in which they were
+ * registered, so one that removed it would do so under the processes that still write to it.
+ */
+export function directory() {
   const dir = mkdtempSync(join(tmpdir(), "switchyard-test-"));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  directories.push(dir);
   return dir;
 }
 
 /** A redis-server on a free port. `stop`, `freeze`, `thaw` and `start` act on the real process. */
 export async function redis(t, { port, args = [] } = {}) {
   port ??= await freePort();
-  const dir = directory(t);
+  const dir = directory();
   let child;
   const server = {
     port,
@@ -95,7 +102,7 @@ export async function sentinels(t, { replicas = 2, name = "mymaster", master } =
   const addresses = [];
   for (let i = 0; i < 3; i++) {
     const port = await freePort();
-    const dir = join(directory(t), "sentinel");
+    const dir = join(directory(), "sentinel");
     mkdirSync(dir);
     const file = join(dir, "sentinel.conf");
     writeFileSync(

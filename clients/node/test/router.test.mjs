@@ -17,7 +17,7 @@ function router(t, config) {
 }
 
 test("follows changes, revalidates with the ETag and persists what it holds", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const sy = await switchyard(t);
   const seen = [];
   const r = router(t, { url: sy.url, file, onChange: (s) => void seen.push(s.stage) });
@@ -34,7 +34,7 @@ test("follows changes, revalidates with the ETag and persists what it holds", as
 
 test("keeps the held values while Switchyard is away, and recovers when it is back", async (t) => {
   const sy = await switchyard(t, { flags: { "order-ingestion-stage": "live", "order-ingestion-ramp": 25 } });
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json") });
   await r.start();
   await sy.stop();
   await until("the loss is noticed", () => r.lastKnownGood);
@@ -46,7 +46,7 @@ test("keeps the held values while Switchyard is away, and recovers when it is ba
 });
 
 test("serves the file at a cold start without Switchyard, and follows it once it appears", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const first = await switchyard(t, { flags: { "order-ingestion-stage": "rampdown", "source-endpoint": "sentinel" } });
   const warm = router(t, { url: first.url, file });
   await warm.start();
@@ -64,7 +64,7 @@ test("serves the file at a cold start without Switchyard, and follows it once it
 });
 
 test("starts on the old server when nothing was ever known", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   writeFileSync(file, '{"stage":"comp');
   const r = router(t, { url: `http://127.0.0.1:${await freePort()}`, file });
   await r.start();
@@ -73,7 +73,7 @@ test("starts on the old server when nothing was ever known", async (t) => {
 
 test("no answer that is not whole replaces the held values", async (t) => {
   const sy = await switchyard(t, { flags: { "order-ingestion-stage": "shadow" } });
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json") });
   await r.start();
   const json = (status, body) => (req, res) => res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
   const stage = { key: "order-ingestion-stage", value: "complete", metadata: { revision: 9, flagSetRevision: 9 } };
@@ -101,7 +101,7 @@ test("the attested revision never passes a request in flight nor a change that i
   const sy = await switchyard(t);
   let release;
   let gate = Promise.resolve();
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json"), onChange: () => gate });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json"), onChange: () => gate });
   await r.start();
   const first = r.attestedRevision;
   const lease = r.begin();
@@ -120,7 +120,7 @@ test("the attested revision never passes a request in flight nor a change that i
 test("attests what is held, at once after a change", async (t) => {
   const sy = await switchyard(t);
   let attestor;
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json"), onProgress: () => attestor?.kick() });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json"), onProgress: () => attestor?.kick() });
   await r.start();
   attestor = new Attestor({ url: sy.url, token: sy.token, service: "ingestion", instance: "test-1", version: "1.0.0", bullmq: "6.7.0", router: r, connections: () => [], intervalMs: 60_000 });
   attestor.start();
@@ -132,7 +132,7 @@ test("attests what is held, at once after a change", async (t) => {
 });
 
 test("an older revision never replaces a newer one, also across a restart, unless it is of another set", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const sy = await switchyard(t, { set: "first" });
   const logged = [];
   const log = (event) => logged.push(event);
@@ -161,7 +161,7 @@ test("an older revision never replaces a newer one, also across a restart, unles
 
 test("routes an order by the held values, and says who asks", async (t) => {
   const sy = await switchyard(t, { flags: { "order-ingestion-stage": "live", "order-ingestion-ramp": 30 } });
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json"), service: "ingestion", version: "1.2.3" });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json"), service: "ingestion", version: "1.2.3" });
   await r.start();
   for (let i = 0; i < 1000; i++) {
     const key = `order-${i}`;
@@ -174,7 +174,7 @@ test("routes an order by the held values, and says who asks", async (t) => {
 
 test("says that it leaves when it is closed", async (t) => {
   const sy = await switchyard(t);
-  const r = router(t, { url: sy.url, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, file: join(directory(), "flags.json") });
   await r.start();
   const attestor = new Attestor({ url: sy.url, token: sy.token, service: "ingestion", instance: "test-1", version: "1.0.0", bullmq: "6.7.0", router: r, connections: () => [] });
   attestor.start();

@@ -26,7 +26,7 @@ function router(t, config) {
 const stored = (file) => (existsSync(`${file}.definition`) ? JSON.parse(readFileSync(`${file}.definition`, "utf8")) : undefined);
 
 test("a pushed change is followed, attested and kept as a definition, for which nothing is sent twice", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const sy = await syncServer(t, doc());
   const seen = [];
   const r = router(t, { url: sy.url, sync: sy.sync, file, service: "ingestion", onChange: (s) => void seen.push(s.stage) });
@@ -47,7 +47,7 @@ test("a pushed change is followed, attested and kept as a definition, for which 
 
 test("a lost stream leaves the held values in force, and is reported until flags arrive again", async (t) => {
   const sy = await syncServer(t, doc({ stage: "live", ramp: 25 }));
-  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(), "flags.json") });
   await r.start();
   sy.interrupt();
   await until("the loss is noticed", () => r.lastKnownGood);
@@ -63,7 +63,7 @@ test("a lost stream leaves the held values in force, and is reported until flags
 });
 
 test("a cold start without Switchyard serves the file, then follows every change", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const sy = await syncServer(t, doc({ stage: "rampdown", source: "sentinel", revision: 4 }));
   const warm = router(t, { url: sy.url, sync: sy.sync, file });
   await warm.start();
@@ -89,13 +89,13 @@ test("a cold start without Switchyard serves the file, then follows every change
 });
 
 test("starts on the old server when nothing was ever known, whatever is wrong", async (t) => {
-  const broken = join(directory(t), "flags.json");
+  const broken = join(directory(), "flags.json");
   writeFileSync(`${broken}.definition`, '{"flags":{');
   const mute = await syncServer(t, doc({ stage: "live" }));
   mute.mute = true;
   const stranger = await syncServer(t, doc({ stage: "live" }), { token: "another-token" });
   const nobody = { url: `http://127.0.0.1:${await freePort()}`, sync: { host: "127.0.0.1", port: await freePort() }, file: broken };
-  const beside = { file: join(directory(t), "flags.json") };
+  const beside = { file: join(directory(), "flags.json") };
   for (const config of [nobody, { ...beside, url: mute.url, sync: mute.sync }, { ...beside, url: stranger.url, sync: stranger.sync }]) {
     const r = router(t, config);
     await r.start();
@@ -105,7 +105,7 @@ test("starts on the old server when nothing was ever known, whatever is wrong", 
 });
 
 test("an older revision replaces neither what is held nor the definition, also across a restart, unless it is of another set", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const sy = await syncServer(t, doc({ stage: "shadow", revision: 7 }));
   const logged = [];
   const r = router(t, { url: sy.url, sync: sy.sync, file, log: (event) => logged.push(event) });
@@ -126,7 +126,7 @@ test("an older revision replaces neither what is held nor the definition, also a
 });
 
 test("no set that is not whole replaces the held values, nor is it mixed with the file", async (t) => {
-  const file = join(directory(t), "flags.json");
+  const file = join(directory(), "flags.json");
   const first = doc({ stage: "shadow", revision: 1 });
   writeFileSync(`${file}.definition`, JSON.stringify(first));
   const sy = await syncServer(t, first);
@@ -163,7 +163,7 @@ test("hooks of the app never see the token", async (t) => {
   const seen = [];
   OpenFeature.addHooks({ finally: (context, details) => void seen.push(JSON.stringify([context, details])) });
   t.after(() => OpenFeature.clearHooks());
-  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(), "flags.json") });
   await r.start();
   assert.ok(seen.some((s) => s.includes(`${QUEUE}-stage`)));
   assert.ok(!seen.some((s) => s.includes(sy.token)));
@@ -171,7 +171,7 @@ test("hooks of the app never see the token", async (t) => {
 
 test("a request in flight holds the attested revision back", async (t) => {
   const sy = await syncServer(t, doc());
-  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(t), "flags.json") });
+  const r = router(t, { url: sy.url, sync: sy.sync, file: join(directory(), "flags.json") });
   await r.start();
   const lease = r.begin();
   sy.push(doc({ stage: "dualwrite", revision: 2 }));
@@ -184,7 +184,7 @@ test("a request in flight holds the attested revision back", async (t) => {
 test("a process ends by itself after close, whether the server is there or gone", async (t) => {
   const sy = await syncServer(t, doc());
   const run = (sync, then) => {
-    const config = { url: sy.url, sync, file: join(directory(t), "flags.json"), queue: QUEUE, instance: "child", token: sy.token, pollMs: 50, timeoutMs: 500 };
+    const config = { url: sy.url, sync, file: join(directory(), "flags.json"), queue: QUEUE, instance: "child", token: sy.token, pollMs: 50, timeoutMs: 500 };
     const program = `import { Router } from "@switchyard/bullmq";
       const r = new Router(${JSON.stringify(config)});
       ${then}

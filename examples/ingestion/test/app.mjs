@@ -77,7 +77,7 @@ export function sign(body, { at = Date.now(), key = secret } = {}) {
 
 /** Starts the app; `t` may be undefined when the caller stops it. */
 export async function app(t, sy, env = {}) {
-  const dir = env.DATA_DIR ?? directory(t);
+  const dir = env.DATA_DIR ?? directory();
   const start = async () => {
     const child = run(process.execPath, [env.BREAKER ? unsafe : main], {
       env: {

@@ -136,7 +136,7 @@ describe("intake", { concurrency: 4 }, () => {
   });
 
   test("instances that share a journal apply an order once, whichever runs it, and any of them tells the whole journal", async (t) => {
-    const [source, stream, sy, sink] = [await redis(t), await redis(t), await switchyard(t), directory(t)];
+    const [source, stream, sy, sink] = [await redis(t), await redis(t), await switchyard(t), directory()];
     const env = { SOURCE_REDIS_URL: source.url, JOURNAL_URL: stream.url, SINK_DIR: sink };
     const [a, b] = [await app(t, sy, { ...env, INSTANCE_ID: "a" }), await app(t, sy, { ...env, INSTANCE_ID: "b" })];
     await Promise.all(Array.from({ length: 20 }, (_, i) => [a, b][i % 2].deliver(order(i))));

@@ -236,7 +236,7 @@ describe("migration", { concurrency: 4 }, () => {
   });
 
   test("a cold start with a frozen Switchyard serves at once what was last known", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const [source, sy] = [await redis(t), await switchyard(t, { flags: stage("off") })];
     const first = await app(t, sy, { SOURCE_REDIS_URL: source.url, DATA_DIR: dir });
     await first.stop();
@@ -249,7 +249,7 @@ describe("migration", { concurrency: 4 }, () => {
   });
 
   test("the managed target is reached over TLS with its own authority, and never without proof of it", async (t) => {
-    const dir = directory(t);
+    const dir = directory();
     const [key, cert] = [join(dir, "key.pem"), join(dir, "cert.pem")];
     const subject = ["-subj", "/CN=managed", "-addext", "subjectAltName=IP:127.0.0.1"];
     execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-keyout", key, "-out", cert, ...subject], { stdio: "ignore" });
