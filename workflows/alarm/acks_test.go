@@ -118,7 +118,7 @@ func TestAnAlertThatBeginsDuringARunOfOursNamesIt(t *testing.T) {
 		"a run that waits for approval": {&migration.Run{ID: "r1", Step: migration.StepSentinelTest}, "", "Late"},
 		"a failover test": {run(migration.StepSentinelTest), "",
 			"Late, during Sentinel failover test"},
-		"a run that has ended": {nil, "r1", "Late, during a run of ours"},
+		"a run that has ended": {nil, "r1", "Late, during run r1"},
 	} {
 		e := ofRun(notify.Event{Title: "Late", Text: "3 orders.", Run: c.of}, mig, c.open)
 		named := []bool{e.Run == "r1", strings.Contains(e.Text, "run r1")}
