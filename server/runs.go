@@ -105,7 +105,13 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		Topics: []string{"run:" + r.ID}, Notice: notice,
 	}
 	if r.Step == migration.StepCutover {
+		o, err := s.Control.Overview(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		v.WayBack, v.Flow = o.WayBack, flowOf(o)
 		at.Section = r.Step
+		at.Topics = append(at.Topics, "guardrails")
 	}
 	if notice != nil {
 		at.Path = "/m/" + m.ID + "/runs/" + r.ID

@@ -23,6 +23,20 @@ type Run struct {
 	Now           time.Time
 	Who           ui.Who
 	Others        []ui.Viewer // who else looks at it
+	// WayBack is the next move back of the cutover; nil: there is none.
+	WayBack *migration.WayBack
+	Flow    *Flow // of orders during a cutover; nil: not measured
+}
+
+// watch is what stays in sight of a cutover's run.
+func (v Run) watch() Cockpit {
+	c := Cockpit{Guardrails: v.Run.Guardrails, WayBack: v.WayBack}
+	if v.Run.State.Open() {
+		c.Open = &v.Run
+	} else {
+		c.Over = true
+	}
+	return c
 }
 
 // Draft is what the person typed before a refusal.
