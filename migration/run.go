@@ -61,6 +61,16 @@ func (r Run) Pausable() bool {
 	return false
 }
 
+// Copies reports whether an action of it copies many things, and so is measured.
+func (r Run) Copies() bool {
+	for _, a := range r.Plan.Actions {
+		if a.Pausable {
+			return true
+		}
+	}
+	return false
+}
+
 // Disturbs reports whether a run of the step makes servers refuse or delay commands: by a
 // failover, a frozen server, a fence.
 func (r Run) Disturbs() bool {

@@ -35,4 +35,6 @@
   }
   look();
   document.addEventListener("htmx:after:swap", look);
+  // A run that ends while it is watched puts its result below what is being read.
+  if (document.querySelector("[data-run-open]")) document.body.dataset.watched = "";
 })();

@@ -341,14 +341,14 @@ func cutover(v Step) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(v.Cutover.Guardrails) > 0 {
-			templ_7745c5c3_Err = guardrails(v.watch(), v.Now).Render(ctx, templ_7745c5c3_Buffer)
+		if v.Cutover.Charts != nil {
+			templ_7745c5c3_Err = charts.Panels(*v.Cutover.Charts).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
-		if v.Cutover.Charts != nil {
-			templ_7745c5c3_Err = charts.Panels(*v.Cutover.Charts).Render(ctx, templ_7745c5c3_Buffer)
+		if len(v.Cutover.Guardrails) > 0 {
+			templ_7745c5c3_Err = guardrails(v.watch(), v.Now).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -61,8 +61,8 @@ func railsStatus(all []migration.Guardrail, over bool) ui.Status {
 	n := len(all)
 	switch {
 	case fails > 0:
-		return ui.Bad(fmt.Sprintf("%d of %s", fails, ui.Count(n, "guardrail fails",
-			"guardrails fail")))
+		return ui.Bad(fmt.Sprintf("%d of %d guardrails %s", fails, n,
+			migration.Noun(fails, "fails", "fail")))
 	case unknown == n:
 		return ui.Unknown("Guardrails: none known")
 	case unknown > 0:

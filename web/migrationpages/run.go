@@ -45,6 +45,46 @@ type Draft struct {
 	ConfirmName string
 }
 
+// saysNow is one line that is there from the start of a run to its end, so that nothing moves
+// when there is more to say.
+func saysNow(r migration.Run) string {
+	switch {
+	case r.State == migration.RunAwaitingApproval:
+		return "Nothing happens until somebody approves it."
+	case r.State.Open() && r.Progress != "" && r.Measure == nil:
+		return ui.Title(r.Progress)
+	case r.State == migration.RunQueued:
+		return "It starts in a moment."
+	case r.State == migration.RunUndoing:
+		return "Completed actions are being undone."
+	case r.State.Open():
+		for _, a := range r.Actions {
+			if a.State == migration.ActionRunning {
+				return a.Title
+			}
+		}
+		return "It has begun."
+	case r.Result == nil:
+		return "It is over."
+	}
+	return r.Result.Said
+}
+
+// decidedBy is who decided on a run, as far as somebody has.
+func decidedBy(r migration.Run) string {
+	if r.DecidedBy == "" && r.State == migration.RunAwaitingApproval {
+		return "nobody yet"
+	}
+	return r.DecidedBy
+}
+
+func duration(r migration.Run, now time.Time) string {
+	if r.StartedAt == nil {
+		return "not started"
+	}
+	return migration.Words(worked(r, now))
+}
+
 func happening(r migration.Run) string {
 	switch s := r.State; {
 	case r.State == migration.RunAwaitingApproval && r.StartedAt == nil:
