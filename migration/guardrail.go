@@ -38,6 +38,16 @@ type Guardrail struct {
 	Since time.Time `json:"since"`
 }
 
+// Watched reports whether anybody has looked at some guardrails yet.
+func Watched(all []Guardrail) bool {
+	for _, g := range all {
+		if g.At != nil || g.Why != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // Limits are guardrails of a move forward that were set for it alone; zero: as configured.
 type Limits struct {
 	// MaxRefused is how many webhooks may be refused, and how many adds may fail on either side.

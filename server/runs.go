@@ -109,7 +109,12 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		if err != nil {
 			return err
 		}
-		v.WayBack, v.Flow = o.WayBack, flowOf(o)
+		v.WayBack = o.WayBack
+		// of a run that is over only where its stage still stands: the orders are counted since
+		stands := r.Params.Move() == migration.StageMove{To: o.Routing.Stage, Ramp: o.Routing.Ramp}
+		if r.State.Open() || r.State == migration.RunSucceeded && stands && o.OpenRun == nil {
+			v.Flow = flowOf(o)
+		}
 		at.Section = r.Step
 		at.Topics = append(at.Topics, "guardrails")
 	}

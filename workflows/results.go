@@ -45,7 +45,7 @@ func (c *Control) RunResult(
 // railsOf gives the guardrails that watch a run as it judged them last. Before it has begun to
 // watch, none is known.
 func railsOf(run migration.Run) []migration.Guardrail {
-	if run.StartedAt == nil || run.Rollback != "" || len(run.Plan.Guardrails) == 0 {
+	if run.State == migration.RunRejected || run.Rollback != "" {
 		return nil
 	}
 	for _, a := range run.Actions {
@@ -56,10 +56,10 @@ func railsOf(run migration.Run) []migration.Guardrail {
 			return seen.Guardrails
 		}
 	}
-	out := make([]migration.Guardrail, 0, len(run.Plan.Guardrails))
+	var out []migration.Guardrail
 	for _, rule := range run.Plan.Guardrails {
-		out = append(out, migration.Guardrail{GuardrailRule: rule, Since: *run.StartedAt,
-			State: migration.GuardrailUnknown, Why: "the watch of this run has not begun"})
+		out = append(out, migration.Guardrail{GuardrailRule: rule, Since: run.CreatedAt,
+			State: migration.GuardrailUnknown})
 	}
 	return out
 }
@@ -71,7 +71,7 @@ func (c *Control) Guardrails(
 ) ([]migration.Guardrail, error) {
 	if o.OpenRun != nil && o.OpenRun.Step == migration.StepCutover {
 		run, err := c.store.Run(ctx, o.OpenRun.ID)
-		if rails := railsOf(run); err != nil || len(rails) > 0 {
+		if rails := railsOf(run); err != nil || migration.Watched(rails) {
 			return rails, err
 		}
 	}

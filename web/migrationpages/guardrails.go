@@ -36,6 +36,8 @@ func railFails(g migration.Guardrail) string     { return g.OnFail }
 // railStatus shows how a guardrail was found; over: it is not looked at any more.
 func railStatus(g migration.Guardrail, over bool) ui.Status {
 	switch {
+	case !migration.Watched([]migration.Guardrail{g}):
+		return ui.Idle("Not started")
 	case g.State == migration.GuardrailFails:
 		return ui.Bad("Fails")
 	case g.State != migration.GuardrailHolds:
@@ -60,6 +62,8 @@ func railsStatus(all []migration.Guardrail, over bool) ui.Status {
 	}
 	n := len(all)
 	switch {
+	case !migration.Watched(all):
+		return ui.Idle("Guardrails not watched yet")
 	case fails > 0:
 		return ui.Bad(fmt.Sprintf("%d of %d guardrails %s", fails, n,
 			migration.Noun(fails, "fails", "fail")))

@@ -23,7 +23,7 @@ func storyRules() []migration.GuardrailRule {
 	)
 	return []migration.GuardrailRule{
 		{ID: "orders", Title: "Orders lost, processed twice or different",
-			Limit: "none, by the app's journal and by the streams of both servers", OnFail: atOnce},
+			Limit: "none, by either ledger", OnFail: atOnce},
 		{ID: "answers-target", Title: "Time of an add on the target", Side: "target",
 			Limit: "at most 300 ms", OnFail: lasted,
 			Set: "limit set for this move, stricter than the configured 1 s"},

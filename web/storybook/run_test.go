@@ -90,6 +90,10 @@ func runStories(t *testing.T) map[string]story {
 		}
 	}
 	waiting := storyRun(migration.RunAwaitingApproval)
+	for _, rule := range waiting.Plan.Guardrails { // nobody has looked at them yet
+		waiting.Guardrails = append(waiting.Guardrails, migration.Guardrail{GuardrailRule: rule,
+			State: migration.GuardrailUnknown, Since: waiting.CreatedAt})
+	}
 	out["run-waiting"] = run(waiting, engineer)
 	out["run-waiting-viewer"] = run(waiting, viewer)
 	two := waiting
@@ -120,6 +124,8 @@ func runStories(t *testing.T) map[string]story {
 		},
 	}
 	copying.Step, copying.Progress = "move-queues", "emails: copy"
+	copying.Plan.Actions = []migration.ActionPlan{copying.Actions[0].ActionPlan}
+	out["run-copy-begins"] = run(copying, engineer)
 	copying.Measure = &migration.Measure{
 		What: "emails, invoices", Phase: "copy", Unit: "keys", Done: 41_200, Total: 118_000,
 		PerSecond: 7_950, ETASeconds: 31, Changed: 412, FreezeMS: 74, LatencyMS: 2.4,

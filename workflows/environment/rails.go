@@ -11,6 +11,9 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
+// Limits are those that the guardrails of a move are judged by.
+type Limits = config.Guardrails
+
 // Looser is how many times as loose as configured a limit may be set for one move.
 const Looser = 2
 
@@ -36,7 +39,7 @@ func (v *Vitals) Bounds() []migration.LimitBound {
 
 // Within gives the limits of a move for which some were set. Invalid: one is out of its
 // bounds; stricter is always allowed, looser up to Looser times what is configured.
-func (v *Vitals) Within(l migration.Limits) (config.Guardrails, error) {
+func (v *Vitals) Within(l migration.Limits) (Limits, error) {
 	out := v.Limits
 	for _, b := range v.Bounds() {
 		if n := *l.Of(b.Key); n != 0 && (n < b.Least || n > b.Most) {
@@ -102,7 +105,7 @@ func (w way) words(side string, counted bool) string {
 // Rules are the guardrails of a stage within limits. back is where the queue goes by itself
 // where one fails; "": nowhere.
 func (v *Vitals) Rules(
-	stage migration.Stage, limits config.Guardrails, back string,
+	stage migration.Stage, limits Limits, back string,
 ) []migration.GuardrailRule {
 	w := way{to: back, lasting: limits.MaxSilence}
 	within := migration.Words(limits.Window)
@@ -135,7 +138,7 @@ func (v *Vitals) Rules(
 }
 
 // set says of each limit that was set for the move how it differs from the configured one.
-func (v *Vitals) set(limits config.Guardrails) map[string]string {
+func (v *Vitals) set(limits Limits) map[string]string {
 	out := map[string]string{}
 	note := func(key, what, was string, now, then int64) {
 		if now == then {
@@ -161,7 +164,7 @@ func (v *Vitals) set(limits config.Guardrails) map[string]string {
 // seen are what the readings are made of.
 type seen struct {
 	at       time.Time
-	limits   config.Guardrails
+	limits   Limits
 	heard    Pulse
 	lanes    []LedgerLane
 	journal  error // why heard is not known
@@ -172,7 +175,7 @@ type seen struct {
 // Look reads every guardrail of a stage within limits. An error: one could not be found out,
 // which is not the same as nothing being wrong; its reading says so.
 func (v *Vitals) Look(
-	ctx context.Context, mid string, stage migration.Stage, limits config.Guardrails, back string,
+	ctx context.Context, mid string, stage migration.Stage, limits Limits, back string,
 ) ([]Reading, error) {
 	s := seen{at: v.now(), limits: limits, attempts: map[string]attempt{}}
 	s.heard, s.journal = v.journal.Pulse(s.at.Add(-limits.Window).UnixMilli())

@@ -146,7 +146,7 @@ func addProbe(ctx context.Context, c redis.UniversalClient) error {
 
 // Gates are what a move forward within limits asks of both sides at this moment.
 func (v *Vitals) Gates(
-	ctx context.Context, view progress.View, limits config.Guardrails,
+	ctx context.Context, view progress.View, limits Limits,
 ) []migration.Gate {
 	rails := migration.Claim{
 		ID:    "guardrails",
@@ -172,7 +172,7 @@ func (v *Vitals) Gates(
 // addsGate: an app can add on the target now, by an add of our own and, from the first stage
 // on in which the app adds there, by its last one. What nobody measured is not so.
 func (v *Vitals) addsGate(
-	ctx context.Context, view progress.View, limits config.Guardrails,
+	ctx context.Context, view progress.View, limits Limits,
 ) migration.Gate {
 	c := migration.Claim{
 		ID:    "target-adds",

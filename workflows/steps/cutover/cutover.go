@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -283,7 +282,7 @@ func (s Parts) forwardGates(
 	ctx context.Context,
 	v progress.View,
 	m migration.StageMove,
-	limits config.Guardrails,
+	limits environment.Limits,
 ) []migration.Gate {
 	gates := []migration.Gate{
 		v.SourceThere(),

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/switchyard-dev/switchyard/bullmq/ledger"
-	"github.com/switchyard-dev/switchyard/config"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/engine"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
@@ -18,7 +17,7 @@ type soaking struct {
 	Parts
 	call   *engine.Call
 	former migration.Routing // where the queue goes back to
-	limits config.Guardrails
+	limits environment.Limits
 	began  time.Time
 	watch  environment.Watch
 	seen   watched
@@ -108,7 +107,7 @@ func (w *soaking) look(ctx context.Context) (int, error) {
 // ordersRule is the guardrail of both ledgers.
 func ordersRule(former migration.Routing) migration.GuardrailRule {
 	return migration.GuardrailRule{ID: "orders", Title: "Orders lost, processed twice or different",
-		Limit:  "none, by the app's journal and by the streams of both servers",
+		Limit:  "none, by either ledger",
 		OnFail: "The queue goes back to " + former.String() + " by itself at once."}
 }
 
