@@ -13,7 +13,9 @@ import (
 )
 
 // rails waits for a run that has written its guardrails down as wanted.
-func (r *rig) rails(t *testing.T, run, id string, want migration.GuardrailState) migration.Guardrail {
+func (r *rig) rails(
+	t *testing.T, run, id string, want migration.GuardrailState,
+) migration.Guardrail {
 	t.Helper()
 	var found migration.Guardrail
 	redistest.Eventually(t, stepstest.Patience, func() error {
