@@ -58,6 +58,12 @@ type planParams struct {
 	To migration.Stage `query:"to"`
 	// With to=live.
 	Ramp int `query:"ramp" minimum:"1" maximum:"100"`
+	// With a move forward: limit of its guardrails for refused webhooks and failed adds.
+	MaxRefused int `query:"max_refused" minimum:"1"`
+	// With a move forward: limit of its guardrails for the time of an add and of an answer.
+	MaxLatencyMS int `query:"max_latency_ms" minimum:"1"`
+	// With a move forward: for how long either side may be slower, or its events unread.
+	MaxSilenceMS int `query:"max_silence_ms" minimum:"1000"`
 }
 
 type runsParams struct {

@@ -90,7 +90,11 @@ func (c *Client) Steps(ctx context.Context, mid string) (StepList, error) {
 // Plan previews what a step would do now. Nothing is changed.
 func (c *Client) Plan(ctx context.Context, mid, step string, p migration.Params) (migration.StepPlan, error) {
 	var sp migration.StepPlan
-	err := c.get(ctx, at(mid, "steps", step, "plan")+query("to", string(p.To), "ramp", number(int64(p.Ramp))), &sp)
+	pairs := []string{"to", string(p.To), "ramp", number(int64(p.Ramp))}
+	for _, key := range migration.LimitKeys() {
+		pairs = append(pairs, key, number(int64(*p.Limits.Of(key))))
+	}
+	err := c.get(ctx, at(mid, "steps", step, "plan")+query(pairs...), &sp)
 	return sp, err
 }
 

@@ -23,9 +23,18 @@ type stepArgs struct {
 	Step string          `arg:"" help:"Step, such as audit."`
 	To   migration.Stage `help:"With cutover: stage to move to." placeholder:"STAGE"`
 	Ramp int             `help:"With --to live: percent of orders that the target is primary for."`
+
+	MaxRefused int           `help:"With a move forward: refused webhooks, or failed adds to a side, beyond which the queue goes back by itself. Default: as configured." placeholder:"N"`
+	MaxLatency time.Duration `help:"With a move forward: longest time of an add on the target and of an answer of the source. Default: as configured." placeholder:"1s"`
+	MaxSilence time.Duration `help:"With a move forward: for how long a side may be slower, or its events unread. Default: as configured." placeholder:"10s"`
 }
 
-func (c stepArgs) params() migration.Params { return migration.Params{To: c.To, Ramp: c.Ramp} }
+func (c stepArgs) params() migration.Params {
+	return migration.Params{To: c.To, Ramp: c.Ramp, Limits: migration.Limits{
+		MaxRefused: c.MaxRefused, MaxLatencyMS: int(c.MaxLatency.Milliseconds()),
+		MaxSilenceMS: int(c.MaxSilence.Milliseconds()),
+	}}
+}
 
 type stepPlanCmd struct{ stepArgs }
 
@@ -57,6 +66,9 @@ func writeStepPlan(t table, p migration.StepPlan) {
 	t.row("\nWhat will happen:")
 	for i, a := range p.Actions {
 		t.row("  %d.\t%s\t%s", i+1, a.Title, a.Changes)
+	}
+	for _, g := range p.Guardrails {
+		t.row("  guardrail\t%s: %s\t%s", g.Title, g.Limit, g.OnFail)
 	}
 	for _, x := range p.Settings {
 		after := "kept after a restart"
@@ -360,6 +372,13 @@ func writeRun(t table, r migration.Run) {
 	}
 	for _, a := range r.Actions {
 		t.row("  %s\t%s\t%s", a.State, a.Title, a.Detail)
+	}
+	for _, g := range r.Guardrails {
+		value := g.Value
+		if value == "" {
+			value = "not observed"
+		}
+		t.row("  %s\t%s: %s (%s)\t%s", g.State, g.Title, value, g.Limit, g.Why)
 	}
 	for _, a := range r.Actions {
 		var f evidence.WatchFacts

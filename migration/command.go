@@ -43,6 +43,15 @@ func StartCommand(step string, p Params) string {
 	if p.Ramp != 0 {
 		line += " --ramp " + strconv.Itoa(p.Ramp)
 	}
+	if n := p.Limits.MaxRefused; n != 0 {
+		line += " --max-refused " + strconv.Itoa(n)
+	}
+	if p.Limits.MaxLatencyMS != 0 {
+		line += " --max-latency " + p.Limits.Latency().String()
+	}
+	if p.Limits.MaxSilenceMS != 0 {
+		line += " --max-silence " + p.Limits.Silence().String()
+	}
 	return line
 }
 

@@ -61,6 +61,16 @@ func (r Run) Pausable() bool {
 	return false
 }
 
+// Copies reports whether an action of it copies many things, and so is measured.
+func (r Run) Copies() bool {
+	for _, a := range r.Plan.Actions {
+		if a.Pausable {
+			return true
+		}
+	}
+	return false
+}
+
 // Disturbs reports whether a run of the step makes servers refuse or delay commands: by a
 // failover, a frozen server, a fence.
 func (r Run) Disturbs() bool {
@@ -86,15 +96,20 @@ type Params struct {
 	To Stage `json:"to,omitempty"`
 	// Ramp is the percentage of order keys whose authority is the target; only with live.
 	Ramp int `json:"ramp,omitempty" minimum:"1" maximum:"100"`
+	// Limits are guardrails that are set for this move alone; only with a move forward.
+	Limits Limits `json:"limits,omitzero"`
 }
 
+// ParamsOf gives the parameters of a stage move at the configured limits.
+func ParamsOf(m StageMove) Params { return Params{To: m.To, Ramp: m.Ramp} }
+
 // Move gives the parameters as a stage move.
-func (p Params) Move() StageMove { return StageMove(p) }
+func (p Params) Move() StageMove { return StageMove{To: p.To, Ramp: p.Ramp} }
 
 // Suffix completes the name of a step by its parameters, for people: " to live at 10 %";
 // empty where there are none.
 func (p Params) Suffix() string {
-	if p == (Params{}) {
+	if p.To == "" {
 		return ""
 	}
 	return " to " + p.Move().String()
@@ -198,7 +213,9 @@ type StepPlan struct {
 	// ConfigVars are the apps' config vars that it will change; they are part of what is
 	// approved. Values are never shown.
 	ConfigVars []ConfigVarChange `json:"config_vars,omitempty"`
-	Hash       string            `json:"hash"` // of what is to be done, not of what was observed
+	// Guardrails take it back by themselves; they are part of what is approved.
+	Guardrails []GuardrailRule `json:"guardrails,omitempty"`
+	Hash       string          `json:"hash"` // of what is to be done, not of what was observed
 }
 
 // Waivers are those with which the plan was approved.
@@ -278,6 +295,8 @@ type Run struct {
 	Lacks string `json:"lacks,omitempty"`
 	// Result is what it came to, once it is over and where one run is asked for.
 	Result *RunResult `json:"result,omitempty"`
+	// Guardrails are those that watch it, as they were judged last; where one run is asked for.
+	Guardrails []Guardrail `json:"guardrails,omitempty"`
 }
 
 // ActionState is where one action of a run stands.

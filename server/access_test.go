@@ -358,6 +358,8 @@ func TestAPIRefusalsAreProblems(t *testing.T) {
 	for _, path := range []string{
 		"/runs?limit=0", "/runs?limit=-1", "/evidence?limit=99999", "/evidence?check=none",
 		"/steps/cutover/plan?to=live&ramp=x",
+		"/steps/cutover/plan?to=dualwrite&max_refused=x",
+		"/steps/cutover/plan?to=dualwrite&max_latency_ms=999999",
 	} {
 		_, text := st.ask(
 			t, c.Token().Reveal(), "GET", "/api/v1/migrations/"+mid+path, "")

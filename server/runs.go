@@ -105,7 +105,18 @@ func (s *Server) runPage(c *fiber.Ctx, notice *ui.Notice, draft migrationpages.D
 		Topics: []string{"run:" + r.ID}, Notice: notice,
 	}
 	if r.Step == migration.StepCutover {
+		o, err := s.Control.Overview(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		v.WayBack = o.WayBack
+		// of a run that is over only where its stage still stands: the orders are counted since
+		stands := r.Params.Move() == migration.StageMove{To: o.Routing.Stage, Ramp: o.Routing.Ramp}
+		if r.State.Open() || r.State == migration.RunSucceeded && stands && o.OpenRun == nil {
+			v.Flow = flowOf(o)
+		}
 		at.Section = r.Step
+		at.Topics = append(at.Topics, "guardrails")
 	}
 	if notice != nil {
 		at.Path = "/m/" + m.ID + "/runs/" + r.ID

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -32,22 +33,34 @@ func (s *Server) stepRoutes() []site.Route {
 }
 
 // params reads a step's parameters from a query or a form.
-func params(to, ramp string) (migration.Params, error) {
-	p := migration.Params{To: migration.Stage(to)}
-	if ramp == "" {
-		return p, nil
+func params(value func(string) string) (migration.Params, error) {
+	p := migration.Params{To: migration.Stage(value("to"))}
+	whole := func(key, wants string, into *int) error {
+		text := value(key)
+		if text == "" {
+			return nil
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return migration.Errorf(migration.Invalid, "%s must be a whole number%s", key, wants)
+		}
+		*into = n
+		return nil
 	}
-	n, err := strconv.Atoi(ramp)
-	if err != nil {
-		return p, migration.Errorf(migration.Invalid,
-			"ramp must be a whole number from 1 to 100")
+	for _, key := range migration.LimitKeys() {
+		if err := whole(key, "", p.Limits.Of(key)); err != nil {
+			return p, err
+		}
 	}
-	p.Ramp = n
-	return p, nil
+	return p, whole("ramp", " from 1 to 100", &p.Ramp)
+}
+
+func queryParams(c *fiber.Ctx) (migration.Params, error) {
+	return params(func(key string) string { return c.Query(key) })
 }
 
 func (s *Server) step(c *fiber.Ctx) error {
-	p, err := params(c.Query("to"), c.Query("ramp"))
+	p, err := queryParams(c)
 	if err != nil {
 		return err
 	}
@@ -77,10 +90,11 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 	if step == migration.StepCutover {
 		at.Section = step
 		v.Params, v.Cutover = cutover(o, p)
-		if v.Cutover.Charts, err = s.cockpit(c, o); err != nil {
+		if err = s.cockpit(c, o, v.Cutover); err != nil {
 			return err
 		}
 		v.WayBack = o.WayBack
+		at.Topics = append(at.Topics, "guardrails")
 	}
 	for _, id := range v.Status.PlanStep.Needs {
 		if need, ok := o.Plan.Step(id); ok {
@@ -123,13 +137,30 @@ func (s *Server) stepPage(c *fiber.Ctx, p migration.Params, notice *ui.Notice) e
 }
 
 // cockpit is what an engineer watches while orders move: nothing before they do.
-func (s *Server) cockpit(c *fiber.Ctx, o migration.Overview) (*charts.Group, error) {
+func (s *Server) cockpit(
+	c *fiber.Ctx, o migration.Overview, v *migrationpages.Cutover,
+) (err error) {
+	v.Bounds = s.Control.LimitBounds()
 	if o.Routing.Stage == migration.StageOff {
-		return nil, nil //nolint:nilnil // there is nothing to see yet
+		return nil
 	}
+	if v.Guardrails, err = s.Control.Guardrails(c.UserContext(), o); err != nil {
+		return err
+	}
+	v.Flow = flowOf(o)
 	g, err := s.chartsOf(c, o.Migration.ID, "15m", workflows.SeriesPoints, charts.Cutover()...)
 	g.Compact = true
-	return &g, err
+	v.Charts = &g
+	return err
+}
+
+// flowOf is where orders went since the stage was set; nil where the journal cannot be read.
+func flowOf(o migration.Overview) *migrationpages.Flow {
+	if o.OrdersError != "" || o.Routing.Stage == migration.StageOff {
+		return nil
+	}
+	return &migrationpages.Flow{
+		Key: fmt.Sprintf("%s-%d", o.Routing, o.Routing.Revision), Orders: o.Observed}
 }
 
 // cutover gives the moves that are possible now and which of them is shown: the one asked for,
@@ -181,11 +212,11 @@ func cutover(
 	}
 	slices.SortStableFunc(view.Moves,
 		func(a, b migrationpages.Move) int { return cmp.Compare(rank(a), rank(b)) })
-	if asked == (migration.Params{}) && len(view.Moves) > 0 {
-		asked = migration.Params(view.Moves[0].StageMove)
+	if asked.To == "" && len(view.Moves) > 0 {
+		asked.To, asked.Ramp = view.Moves[0].To, view.Moves[0].Ramp
 	}
 	for i, m := range view.Moves {
-		view.Moves[i].Chosen = migration.Params(m.StageMove) == asked
+		view.Moves[i].Chosen = m.StageMove == asked.Move()
 	}
 	return asked, view
 }
@@ -202,7 +233,7 @@ func rank(m migrationpages.Move) int {
 }
 
 func (s *Server) startForm(c *fiber.Ctx) error {
-	p, err := params(c.FormValue("to"), c.FormValue("ramp"))
+	p, err := params(func(key string) string { return c.FormValue(key) })
 	if err != nil {
 		return err
 	}
@@ -236,7 +267,7 @@ func (s *Server) apiSteps(c *fiber.Ctx) error {
 }
 
 func (s *Server) apiPlan(c *fiber.Ctx) error {
-	p, err := params(c.Query("to"), c.Query("ramp"))
+	p, err := queryParams(c)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-//go:embed app.css app.js charts.js drafts.js frame.js headline.js palette.js times.js
+//go:embed app.css app.js charts.js drafts.js flow.js frame.js headline.js palette.js times.js
 //go:embed icons.svg logo.svg logo-attention.svg logo-incident.svg vendor
 var files embed.FS
 
@@ -93,6 +93,7 @@ var build = sync.OnceValue(func() built {
 	b.add("core.js", bytes.Join([][]byte{read("vendor/htmx-4.0.1.min.js"),
 		read("vendor/htmx-sse-4.0.1.min.js"), read("frame.js"), read("drafts.js"),
 		read("app.js"), read("headline.js"), read("palette.js"), read("times.js"),
+		read("flow.js"),
 	}, []byte("\n")))
 	// Only for pages that have charts.
 	b.add("charts.js", bytes.Join([][]byte{read("vendor/uplot-1.6.32.iife.min.js"),

@@ -52,20 +52,9 @@ func (c *Control) guardOne(ctx context.Context, mid string, watch *environment.W
 	}
 	if v.Routing.Stage == migration.StageOff {
 		*watch = environment.Watch{}
-		c.env.Vitals.Report(mid, environment.Fault{})
+		c.env.Vitals.Report(mid, environment.Fault{}, nil)
 		return nil
 	}
-	faults, err := c.env.Vitals.Faults(ctx, mid, v.Routing.Stage)
-	if err != nil {
-		return nil //nolint:nilerr // that the journal cannot be read is an alert of its own
-	}
-	limits := c.env.Vitals.Limits
-	breach, over := watch.Breach(c.now(), faults, limits.MaxSilence)
-	over = over && breach.OnTarget()
-	if !over {
-		breach = environment.Fault{}
-	}
-	c.env.Vitals.Report(mid, breach)
 	former := func(r migration.Run) (migration.Params, error) {
 		run, err := c.store.Run(ctx, r.ID) // with its actions
 		if err != nil {
@@ -73,7 +62,36 @@ func (c *Control) guardOne(ctx context.Context, mid string, watch *environment.W
 		}
 		return c.steps[migration.StepCutover].Reverse(run)
 	}
+	limits := c.env.Vitals.Limits
 	run, settling := v.Settling(limits.Watch, former)
+	goesTo, asked := "", migration.Limits{}
+	if v.Open != nil {
+		asked = v.Open.Params.Limits
+	} else if settling {
+		asked = run.Params.Limits
+	}
+	// limits that were approved hold, unless the configuration has become stricter since
+	if set, err := c.env.Vitals.Within(asked); err == nil {
+		limits = set
+	}
+	if settling {
+		if to, err := former(run); err == nil {
+			goesTo = to.Move().String()
+		}
+	}
+	readings, err := c.env.Vitals.Look(ctx, mid, v.Routing.Stage, limits, goesTo)
+	rails := watch.Rails(readings)
+	defer c.notify("guardrails")
+	if err != nil {
+		c.env.Vitals.Show(mid, rails)
+		return nil // that the journal cannot be read is an alert of its own
+	}
+	breach, over := watch.Breach(c.now(), environment.FaultsOf(readings), limits.MaxSilence)
+	over = over && breach.OnTarget()
+	if !over {
+		breach = environment.Fault{}
+	}
+	c.env.Vitals.Report(mid, breach, rails)
 	if !over || v.Open != nil || !settling {
 		return nil
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -17,8 +18,12 @@ func (c *Control) RunResult(
 	ctx context.Context, id string,
 ) (migration.Run, *migration.StepPlan, error) {
 	run, err := c.store.Run(ctx, id)
-	if err != nil || run.State.Open() {
+	if err != nil {
 		return run, nil, err
+	}
+	run.Guardrails = railsOf(run)
+	if run.State.Open() {
+		return run, nil, nil
 	}
 	v, err := c.view(ctx, run.MigrationID)
 	if err != nil {
@@ -39,6 +44,45 @@ func (c *Control) RunResult(
 	}
 	return run, back, nil
 }
+
+// railsOf gives the guardrails that watch a run as it judged them last. Before it has begun to
+// watch, none is known.
+func railsOf(run migration.Run) []migration.Guardrail {
+	if run.State == migration.RunRejected || run.Rollback != "" {
+		return nil
+	}
+	for _, a := range run.Actions {
+		var seen struct {
+			Guardrails []migration.Guardrail `json:"guardrails"`
+		}
+		if a.Output != nil && json.Unmarshal(a.Output, &seen) == nil && len(seen.Guardrails) > 0 {
+			return seen.Guardrails
+		}
+	}
+	var out []migration.Guardrail
+	for _, rule := range run.Plan.Guardrails {
+		out = append(out, migration.Guardrail{GuardrailRule: rule, Since: run.CreatedAt,
+			State: migration.GuardrailUnknown})
+	}
+	return out
+}
+
+// Guardrails gives what takes the queue back by itself now, as whoever judges it found it last:
+// the run that moves the queue, else the guard. None: nobody watches here.
+func (c *Control) Guardrails(
+	ctx context.Context, o migration.Overview,
+) ([]migration.Guardrail, error) {
+	if o.OpenRun != nil && o.OpenRun.Step == migration.StepCutover {
+		run, err := c.store.Run(ctx, o.OpenRun.ID)
+		if rails := railsOf(run); err != nil || migration.Watched(rails) {
+			return rails, err
+		}
+	}
+	return c.env.Vitals.Judged(o.Migration.ID), nil
+}
+
+// LimitBounds are between what the guardrails of a move may be set.
+func (c *Control) LimitBounds() []migration.LimitBound { return c.env.Vitals.Bounds() }
 
 // lacks tells the steps that are done what keeps them from being well.
 func (c *Control) lacks(

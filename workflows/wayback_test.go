@@ -198,7 +198,7 @@ func (b *bench) wantWayBack(t *testing.T, v progress.View, world map[string]know
 		t.Fatalf("%s no move back is offered", where)
 	}
 	for _, m := range back {
-		sp, err := b.plan(t.Context(), v, migration.StepCutover, migration.Params(m))
+		sp, err := b.plan(t.Context(), v, migration.StepCutover, migration.ParamsOf(m))
 		if err != nil {
 			t.Fatalf("%s the move to %s cannot be planned: %v", where, m, err)
 		} else if red := migration.Failing(sp.Gates); len(red) > 0 ||

@@ -50,7 +50,7 @@ const (
 )
 
 var topicPattern = regexp.MustCompile(
-	`^(overview|flags|queues|notifications|setup|audit|headline|run:[0-9A-Za-z-]{1,64}|` +
+	`^(overview|flags|queues|guardrails|notifications|setup|audit|headline|run:[0-9A-Za-z-]{1,64}|` +
 		`step:[a-z-]{1,64})$`)
 
 // Headline is the topic that every page shows: a change of it is told to all.

@@ -117,7 +117,7 @@ func rehearsalWords(b migration.WayBack) string {
 	if b.TookMS <= 0 {
 		return ""
 	}
-	return ", about " + migration.Words(time.Duration(b.TookMS)*time.Millisecond)
+	return ", about " + migration.Words(time.Duration(b.TookMS)*time.Millisecond) + ","
 }
 
 // rehearsalStatus says whether the rehearsal of the way back still counts.

@@ -23,12 +23,66 @@ type Run struct {
 	Now           time.Time
 	Who           ui.Who
 	Others        []ui.Viewer // who else looks at it
+	// WayBack is the next move back of the cutover; nil: there is none.
+	WayBack *migration.WayBack
+	Flow    *Flow // of orders during a cutover; nil: not measured
+}
+
+// watch is what stays in sight of a cutover's run.
+func (v Run) watch() Cockpit {
+	c := Cockpit{Guardrails: v.Run.Guardrails, WayBack: v.WayBack}
+	if v.Run.State.Open() {
+		c.Open = &v.Run
+	} else {
+		c.Over = true
+	}
+	return c
 }
 
 // Draft is what the person typed before a refusal.
 type Draft struct {
 	Comment     string
 	ConfirmName string
+}
+
+// saysNow is one line that is there from the start of a run to its end, so that nothing moves
+// when there is more to say.
+func saysNow(r migration.Run) string {
+	switch {
+	case r.State == migration.RunAwaitingApproval:
+		return "Nothing happens until somebody approves it."
+	case r.State.Open() && r.Progress != "" && r.Measure == nil:
+		return ui.Title(r.Progress)
+	case r.State == migration.RunQueued:
+		return "It starts in a moment."
+	case r.State == migration.RunUndoing:
+		return "Completed actions are being undone."
+	case r.State.Open():
+		for _, a := range r.Actions {
+			if a.State == migration.ActionRunning {
+				return a.Title
+			}
+		}
+		return "It has begun."
+	case r.Result == nil:
+		return "It is over."
+	}
+	return r.Result.Said
+}
+
+// decidedBy is who decided on a run, as far as somebody has.
+func decidedBy(r migration.Run) string {
+	if r.DecidedBy == "" && r.State == migration.RunAwaitingApproval {
+		return "nobody yet"
+	}
+	return r.DecidedBy
+}
+
+func duration(r migration.Run, now time.Time) string {
+	if r.StartedAt == nil {
+		return "not started"
+	}
+	return migration.Words(worked(r, now))
 }
 
 func happening(r migration.Run) string {

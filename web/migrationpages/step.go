@@ -31,6 +31,15 @@ type Step struct {
 	Others      []ui.Viewer // who else looks at it
 }
 
+// watch is what stays in sight of a cutover.
+func (v Step) watch() Cockpit {
+	c := Cockpit{Guardrails: v.Cutover.Guardrails, WayBack: v.WayBack}
+	if v.Open != nil && v.Open.Step == migration.StepCutover {
+		c.Open = v.Open
+	}
+	return c
+}
+
 // failingFirst puts what blocks on top.
 func failingFirst(gates []migration.Gate) []migration.Gate {
 	sorted := slices.Clone(gates)

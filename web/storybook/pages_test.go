@@ -153,7 +153,7 @@ func TestTextFromOutsideStaysText(t *testing.T) {
 func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 	t.Parallel()
 	pattern := regexp.MustCompile(`^switchyard (` + strings.Join([]string{
-		`step start [a-z-]+( --to [a-z]+( --ramp \d+)?)?`,
+		`step start [a-z-]+( --to [a-z]+( --ramp \d+)?( --max-[a-z]+ [0-9a-z]+)*)?`,
 		`run (show|approve|pause|resume|cancel|rollback) [0-9a-z]+` +
 			`( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?`,
 		`report`, `ledger`, `capacity`, `notifications`, `outage --for \d+[smh]`,

@@ -15,7 +15,7 @@ import (
 func storyRun(state migration.RunState) migration.Run {
 	started := storyTime.Add(-95 * time.Second)
 	p := storyPlan()
-	p.Gates = p.Gates[:2]
+	p.Gates, p.Guardrails = p.Gates[:2], storyRules()
 	r := migration.Run{
 		ID: "4b1f09c2aa", MigrationID: "order-pipeline", Step: "cutover", Params: p.Params,
 		State: state, Plan: p, RequestedBy: "ada",
@@ -51,6 +51,11 @@ func runStories(t *testing.T) map[string]story {
 			MigrationID: mid, MigrationName: "Order pipeline",
 			StepTitle: "Cutover", Run: r, Now: storyTime, Who: who,
 		}
+		if r.Step == migration.StepCutover {
+			v.WayBack = storyWayBack()
+			v.Flow = &migrationpages.Flow{Key: "live",
+				Orders: migration.Share{Target: 253, Orders: 1024}}
+		}
 		if r.State != migration.RunAwaitingApproval {
 			v.Log = []migration.LogLine{
 				{
@@ -85,6 +90,10 @@ func runStories(t *testing.T) map[string]story {
 		}
 	}
 	waiting := storyRun(migration.RunAwaitingApproval)
+	for _, rule := range waiting.Plan.Guardrails { // nobody has looked at them yet
+		waiting.Guardrails = append(waiting.Guardrails, migration.Guardrail{GuardrailRule: rule,
+			State: migration.GuardrailUnknown, Since: waiting.CreatedAt})
+	}
 	out["run-waiting"] = run(waiting, engineer)
 	out["run-waiting-viewer"] = run(waiting, viewer)
 	two := waiting
@@ -99,7 +108,10 @@ func runStories(t *testing.T) map[string]story {
 	out["run-irreversible"] = run(two, engineer)
 	running := storyRun(migration.RunRunning)
 	running.Progress = "watching for another 3 min 20 s: 212 orders, none lost, none processed twice, no result mismatches"
+	running.Guardrails = storyRails("")
 	out["run-running"] = run(running, engineer)
+	running.Guardrails = storyRails("answers-target")
+	out["run-guardrail-fails"] = run(running, engineer)
 	copying := storyRun(migration.RunRunning)
 	copying.Actions = []migration.RunAction{
 		{
@@ -112,6 +124,8 @@ func runStories(t *testing.T) map[string]story {
 		},
 	}
 	copying.Step, copying.Progress = "move-queues", "emails: copy"
+	copying.Plan.Actions = []migration.ActionPlan{copying.Actions[0].ActionPlan}
+	out["run-copy-begins"] = run(copying, engineer)
 	copying.Measure = &migration.Measure{
 		What: "emails, invoices", Phase: "copy", Unit: "keys", Done: 41_200, Total: 118_000,
 		PerSecond: 7_950, ETASeconds: 31, Changed: 412, FreezeMS: 74, LatencyMS: 2.4,
@@ -126,9 +140,12 @@ func runStories(t *testing.T) map[string]story {
 	}
 	failed := storyRun(migration.RunFailed)
 	failed.Error = "the ledger shows 0 lost, 1 processed twice, 0 different results"
+	failed.Guardrails = storyRails("orders")
 	failed.Actions[2].State, failed.Actions[0].State = migration.ActionFailed, migration.ActionUndone
 	out["run-failed"] = run(failed, engineer)
-	out["run-done"] = run(storyRun(migration.RunSucceeded), engineer)
+	watched := storyRun(migration.RunSucceeded)
+	watched.Guardrails = storyRails("")
+	out["run-done"] = run(watched, engineer)
 	tested := func(facts ...evidence.FailoverFacts) migration.Run {
 		r := storyRun(migration.RunSucceeded)
 		r.Step, r.Actions = "sentinel-test", slices.Clone(r.Actions)

@@ -276,6 +276,19 @@ func stepStories(t *testing.T) map[string]story {
 				{StageMove: migration.StageMove{To: migration.StageShadow}, Kind: "back"},
 			}, Share: &migration.Share{Target: 253, Orders: 1024}},
 	}
+	cutoverStep.WayBack = storyWayBack()
+	cutoverStep.Plan.Guardrails = storyRules()
+	cutoverStep.Params.Limits.MaxLatencyMS = 300
+	cutoverStep.Cutover.Guardrails = storyRails("")
+	cutoverStep.Cutover.Flow = &migrationpages.Flow{Key: "live", Orders: *cutoverStep.Cutover.Share}
+	cutoverStep.Cutover.Bounds = []migration.LimitBound{
+		{Key: "max_refused", Title: "Refused webhooks, and failed adds to a side",
+			Unit: "within 2 min", Configured: 10, Least: 1, Most: 20},
+		{Key: "max_latency_ms", Title: "Time of an add on the target, and of an answer of the source",
+			Unit: "ms", Configured: 1000, Least: 1, Most: 2000},
+		{Key: "max_silence_ms", Title: "How long a side may be slower, or its events unread",
+			Unit: "ms", Configured: 10_000, Least: 1000, Most: 20_000},
+	}
 	out["cutover"] = story{
 		frame: frame(
 			"Cutover", "cutover", "/m/order-pipeline/steps/cutover?to=live&ramp=50",

@@ -28,6 +28,11 @@ func StepURL(mid, step string, p migration.Params) string {
 	if p.Ramp != 0 {
 		q.Set("ramp", strconv.Itoa(p.Ramp))
 	}
+	for _, key := range migration.LimitKeys() {
+		if n := *p.Limits.Of(key); n != 0 {
+			q.Set(key, strconv.Itoa(n))
+		}
+	}
 	if len(q) > 0 {
 		u += "?" + q.Encode()
 	}

@@ -173,6 +173,15 @@ func (c *Call) Remember(ctx context.Context, v any) error {
 	)
 }
 
+// Show keeps what the present action has seen so far as its output, for whoever looks at the
+// run. What cannot be written holds nothing up: it is only shown.
+func (c *Call) Show(ctx context.Context, v any) {
+	if err := c.Remember(ctx, v); err != nil && ctx.Err() == nil {
+		c.engine.log_.Warn("what an action sees", "run", c.Run.ID, "action", c.Action, "err", err)
+	}
+	c.engine.notify("run:" + c.Run.ID)
+}
+
 // Owe writes down what the action is about to put on a server. What cannot be written down
 // is not put there.
 func (c *Call) Owe(ctx context.Context, d migration.Debt) error {

@@ -44,6 +44,8 @@ type PlanResult struct {
 	Observed   []migration.Fact
 	Settings   []migration.SettingChange
 	ConfigVars []migration.ConfigVarChange
+	// Guardrails take the run back by themselves.
+	Guardrails []migration.GuardrailRule
 	// Approval, when given, replaces the step's: a move back needs none.
 	Approval migration.Approval
 }
@@ -85,6 +87,7 @@ func (s Step) PlanFor(
 		Observed:     out.Observed,
 		Settings:     out.Settings,
 		ConfigVars:   out.ConfigVars,
+		Guardrails:   out.Guardrails,
 	}
 	if out.Approval != "" {
 		plan.Approval = out.Approval
@@ -98,6 +101,9 @@ func (s Step) PlanFor(
 	}
 	if len(plan.ConfigVars) > 0 {
 		parts = append(parts, plan.ConfigVars)
+	}
+	if len(plan.Guardrails) > 0 {
+		parts = append(parts, plan.Guardrails)
 	}
 	plan.Hash, err = hash(parts...)
 	return plan, err

@@ -141,6 +141,7 @@ func Open(o Options) (*Environment, error) {
 		now:     o.Now,
 		tried:   map[string]attempt{},
 		breach:  map[string]Fault{},
+		rails:   map[string][]migration.Guardrail{},
 	}
 	e.Debts = &Debts{servers: e.Servers, app: e.App, store: o.Store, log: o.Log, now: o.Now}
 	e.World = &World{

@@ -29,13 +29,15 @@ type Vitals struct {
 	mu     sync.Mutex
 	tried  map[string]attempt // by side, of a moment ago
 	breach map[string]Fault   // by migration, see Report
+	rails  map[string][]migration.Guardrail
 }
 
 // attempt is one add of our own, or one question.
 type attempt struct {
-	at   time.Time
-	took migration.Figure // milliseconds
-	err  error
+	at    time.Time
+	limit time.Duration    // within which it was to end
+	took  migration.Figure // milliseconds
+	err   error
 }
 
 // OnTarget reports whether going back leads away from it.
@@ -59,72 +61,8 @@ type Fault struct {
 	kind    string // what it is about; see Watch
 }
 
-// Faults gives what is wrong on the sides that a stage uses. An error: it could not be found
-// out, which is not the same as nothing being wrong.
-func (v *Vitals) Faults(
-	ctx context.Context, mid string, stage migration.Stage,
-) ([]Fault, error) {
-	sides := []string{ledger.Target, ledger.Source}
-	if stage == migration.StageComplete { // the source is being left
-		sides = sides[:1]
-	}
-	now := v.now()
-	heard, err := v.journal.Pulse(now.Add(-v.Limits.Window).UnixMilli())
-	if err != nil {
-		return nil, err
-	}
-	_, _, lanes, err := v.streams.Now(ctx, mid)
-	if err != nil {
-		return nil, err
-	}
-	var out []Fault
-	for _, side := range sides {
-		if text := v.slow(v.try(ctx, mid, side), side); text != "" {
-			out = append(out, Fault{Side: side, Text: text, kind: "answers"})
-		}
-		for _, l := range lanes {
-			if l.Lane.Side == side && !l.Current {
-				out = append(out, Fault{Side: side, kind: "events",
-					Text: fmt.Sprintf("the events of %s are not up to date", l.Lane)})
-			}
-		}
-		if s := heard.Sides[side]; s.Failed > v.Limits.MaxRefused {
-			out = append(out, Fault{Side: side, Counted: true, kind: "adds",
-				Text: fmt.Sprintf("%s of the app to the %s failed within %s (limit %d): %s",
-					migration.Count(s.Failed, "add"), side, migration.Words(v.Limits.Window),
-					v.Limits.MaxRefused, s.Error)})
-		}
-	}
-	return append(out, v.refusals(heard, now)...), nil
-}
-
-// refusals are the faults that the journal does not ascribe to a side: they count for the one
-// to which more adds failed, and in doubt for the target.
-func (v *Vitals) refusals(heard Pulse, now time.Time) (out []Fault) {
-	side := ledger.Target
-	if heard.Sides[ledger.Source].Failed > heard.Sides[ledger.Target].Failed {
-		side = ledger.Source
-	}
-	if heard.Refused > v.Limits.MaxRefused {
-		out = append(out, Fault{Side: side, Counted: true, kind: "refused",
-			Text: fmt.Sprintf("%s refused within %s (limit %d)",
-				migration.Count(heard.Refused, "webhook was", "webhooks were"),
-				migration.Words(v.Limits.Window), v.Limits.MaxRefused)})
-	}
-	if w := heard.Waiting; w.Orders > 0 {
-		if held := now.Sub(time.UnixMilli(w.Oldest)); held > v.Limits.MaxHeld {
-			out = append(out, Fault{Side: side, Counted: true, kind: "held",
-				Text: fmt.Sprintf("%s in the app's durable intake, the oldest for %s (limit %s)",
-					migration.Count(w.Orders, "order waits", "orders wait"),
-					migration.Words(held), migration.Words(v.Limits.MaxHeld))})
-		}
-	}
-	return out
-}
-
 // slow says what is wrong with an attempt; "" where it took no longer than allowed.
-func (v *Vitals) slow(a attempt, side string) string {
-	limit := v.Limits.MaxLatency
+func slow(a attempt, side string, limit time.Duration) string {
 	what := "an add on the target"
 	if side == ledger.Source {
 		what = "an answer of the source"
@@ -141,27 +79,29 @@ func (v *Vitals) slow(a attempt, side string) string {
 	return fmt.Sprintf("%s took %s (limit %s)", what, took, migration.Words(limit))
 }
 
-// try adds a job of our own on the target, or asks the source, unless that was done a moment ago.
-func (v *Vitals) try(ctx context.Context, mid, side string) attempt {
+// try adds a job of our own on the target, or asks the source, unless that was done a moment
+// ago, and waited for as long. limit is how long it may take.
+func (v *Vitals) try(ctx context.Context, mid, side string, limit time.Duration) attempt {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if last, ok := v.tried[side]; ok {
-		if age := v.now().Sub(last.at); age >= 0 && age < vitalsFor {
+		if age := v.now().Sub(last.at); age >= 0 && age < vitalsFor &&
+			(last.err == nil || last.limit >= limit) {
 			return last
 		}
 	}
-	a := attempt{at: v.now()}
+	a := attempt{at: v.now(), limit: limit}
 	c, _, err := v.servers.Side(ctx, mid, side)
 	if err != nil {
 		a.err = err
 	} else {
-		bounded, cancel := context.WithTimeout(ctx, v.Limits.MaxLatency+vitalsPatience)
+		bounded, cancel := context.WithTimeout(ctx, limit+vitalsPatience)
 		defer cancel()
 		add := func(ctx context.Context) error { return c.Ping(ctx).Err() }
 		if side == ledger.Target {
 			add = func(ctx context.Context) error { return addProbe(ctx, c) }
 		}
-		a.took, a.err = timed(bounded, v.Limits.MaxLatency, add)
+		a.took, a.err = timed(bounded, limit, add)
 	}
 	if ctx.Err() == nil { // who asked has not gone meanwhile
 		v.tried[side] = a
@@ -204,39 +144,47 @@ func addProbe(ctx context.Context, c redis.UniversalClient) error {
 	return err
 }
 
-// Gates are what a move forward asks of both sides at this moment.
-func (v *Vitals) Gates(ctx context.Context, view progress.View) []migration.Gate {
+// Gates are what a move forward within limits asks of both sides at this moment.
+func (v *Vitals) Gates(
+	ctx context.Context, view progress.View, limits Limits,
+) []migration.Gate {
 	rails := migration.Claim{
 		ID:    "guardrails",
 		Title: "Refusals, latency and staleness",
 		Limit: fmt.Sprintf("at most %d refused webhooks or failed adds within %s, both sides "+
-			"answer within %s", v.Limits.MaxRefused, migration.Words(v.Limits.Window),
-			migration.Words(v.Limits.MaxLatency)),
+			"answer within %s", limits.MaxRefused, migration.Words(limits.Window),
+			migration.Words(limits.MaxLatency)),
 		Next: "wait until it has passed, or mend what is named",
 	}
-	faults, err := v.Faults(ctx, view.Migration.ID, migration.StageOff)
+	readings, err := v.Look(ctx, view.Migration.ID, migration.StageOff, limits, "")
+	faults := FaultsOf(readings)
+	if err != nil { // what is wrong beside it is not all that there is
+		faults = nil
+	}
 	rails.Measured = "within every limit on both sides"
 	if len(faults) > 0 {
 		rails.Measured = faults[0].Text
 	}
-	return []migration.Gate{v.addsGate(ctx, view),
+	return []migration.Gate{v.addsGate(ctx, view, limits),
 		rails.About("pair of servers", "source and target", len(faults) == 0, Told(err))}
 }
 
 // addsGate: an app can add on the target now, by an add of our own and, from the first stage
 // on in which the app adds there, by its last one. What nobody measured is not so.
-func (v *Vitals) addsGate(ctx context.Context, view progress.View) migration.Gate {
+func (v *Vitals) addsGate(
+	ctx context.Context, view progress.View, limits Limits,
+) migration.Gate {
 	c := migration.Claim{
 		ID:    "target-adds",
 		Title: "An app can add on the target now",
-		Limit: "an add of Switchyard's own within " + migration.Words(v.Limits.MaxLatency),
+		Limit: "an add of Switchyard's own within " + migration.Words(limits.MaxLatency),
 		Next:  "see whether the target responds; nothing is added there until it does",
 	}
-	own := v.try(ctx, view.Migration.ID, ledger.Target)
+	own := v.try(ctx, view.Migration.ID, ledger.Target, limits.MaxLatency)
 	of := func(holds bool, err error) migration.Gate {
 		return c.About("server", "the target", holds, err)
 	}
-	if c.Measured = v.slow(own, ledger.Target); c.Measured != "" {
+	if c.Measured = slow(own, ledger.Target, limits.MaxLatency); c.Measured != "" {
 		return of(false, nil)
 	}
 	ms, _ := own.took.Value()
@@ -281,7 +229,10 @@ func (v *Vitals) lastAdd(queue string, last SidePulse) (m migration.Member, says
 }
 
 // Watch follows the faults of a move over time.
-type Watch struct{ since map[Fault]time.Time }
+type Watch struct {
+	since map[Fault]time.Time
+	rails []migration.Guardrail // see Rails
+}
 
 // Breach gives the fault that takes a move back: one that is counted, or that has lasted. Those
 // on the target come first: from it a way leads back.
@@ -306,11 +257,26 @@ func (w *Watch) Breach(now time.Time, faults []Fault, lasting time.Duration) (Fa
 	return *worst, true
 }
 
-// Report keeps what is wrong with a migration for whoever tells people; the zero Fault ends it.
-func (v *Vitals) Report(mid string, f Fault) {
+// Report keeps what is wrong with a migration for whoever tells people, and the guardrails that
+// it was judged by; the zero Fault ends it.
+func (v *Vitals) Report(mid string, f Fault, rails []migration.Guardrail) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.breach[mid] = f
+	v.breach[mid], v.rails[mid] = f, rails
+}
+
+// Show keeps guardrails of which not all could be read: what was wrong stays reported.
+func (v *Vitals) Show(mid string, rails []migration.Guardrail) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.rails[mid] = rails
+}
+
+// Judged gives the guardrails that were reported last; none where nobody looks at them here.
+func (v *Vitals) Judged(mid string) []migration.Guardrail {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.rails[mid]
 }
 
 // Reported gives what was reported last; false where nothing is wrong.

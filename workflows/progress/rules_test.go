@@ -26,7 +26,7 @@ func at(stage migration.Stage, ramp int) progress.View {
 }
 
 func move(to migration.Stage, ramp int) migration.Params {
-	return migration.Params(migration.StageMove{To: to, Ramp: ramp})
+	return migration.ParamsOf(migration.StageMove{To: to, Ramp: ramp})
 }
 
 func run(id, step string, state migration.RunState) migration.Run {

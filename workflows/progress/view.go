@@ -321,13 +321,13 @@ func (v View) NextSteps() []migration.NextStep {
 		}
 		if s.PlanStep.ID == migration.StepCutover {
 			if move, why, ok := v.NextMove(); ok && (v.calm() || v.Back(s.PlanStep.ID,
-				migration.Params(move))) {
+				migration.ParamsOf(move))) {
 				out = append(
 					out,
 					migration.NextStep{
 						Verb:   "start",
 						Step:   migration.StepCutover,
-						Params: migration.Params(move),
+						Params: migration.ParamsOf(move),
 						Title:  "Cutover: move to " + move.String(),
 						Why:    why,
 					},
@@ -354,7 +354,7 @@ func (v View) NextSteps() []migration.NextStep {
 		out = append(out, migration.NextStep{
 			Verb:   migration.VerbStart,
 			Step:   migration.StepCutover,
-			Params: migration.Params(move),
+			Params: migration.ParamsOf(move),
 			Title:  "Cutover: move back to " + move.String(),
 			Why:    "The way back is always open and needs no approval.",
 		})

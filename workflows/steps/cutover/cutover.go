@@ -36,7 +36,7 @@ func (s Parts) Step() engine.Step {
 		ID:       migration.StepCutover,
 		Approval: migration.ApprovalOne,
 		Plan: func(ctx context.Context, v progress.View, p migration.Params) (engine.PlanResult, error) {
-			if p == (migration.Params{}) {
+			if p.To == "" {
 				move, _, ok := v.NextMove()
 				if !ok {
 					return engine.PlanResult{}, migration.Errorf(
@@ -55,12 +55,21 @@ func (s Parts) Step() engine.Step {
 			if err := v.Routing.Check(p.Move()); err != nil {
 				return engine.PlanResult{}, err
 			}
+			limits, err := s.Vitals.Within(p.Limits)
+			if err != nil {
+				return engine.PlanResult{}, err
+			}
 			out := engine.PlanResult{
 				Summary: fmt.Sprintf("Move the queue from %s to %s.", v.Routing, p.Move()),
 				Impact:  impact[p.To],
 			}
 			if v.Routing.Forward(p.Move()) {
-				out.Gates = s.forwardGates(ctx, v, p.Move())
+				out.Gates = s.forwardGates(ctx, v, p.Move(), limits)
+				out.Guardrails = append([]migration.GuardrailRule{ordersRule(v.Routing)},
+					s.Vitals.Rules(p.To, limits, v.Routing.String())...)
+			} else if p.Limits != (migration.Limits{}) {
+				return out, migration.Errorf(migration.Invalid, "a move back to %s is not taken "+
+					"back by guardrails, so it has no limits: leave them out", p.Move())
 			} else {
 				out.Impact = "Moving back needs no approval and takes about 1 s. " + impact[p.To]
 				out.Approval = migration.ApprovalNone
@@ -129,8 +138,12 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 						if v, err = s.known(ctx, c.Run.MigrationID); err != nil {
 							return nil, err
 						}
+						limits, err := s.Vitals.Within(p.Limits)
+						if err != nil {
+							return nil, err
+						}
 						if err := engine.Blocked(migration.StepCutover,
-							v.Waive(s.forwardGates(ctx, v, p.Move()))); err != nil {
+							v.Waive(s.forwardGates(ctx, v, p.Move(), limits))); err != nil {
 							return nil, err
 						}
 					}
@@ -245,7 +258,7 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					return nil, nil
 				}
 				// the target's authority is shown by orders, and not by their absence
-				return s.soak(ctx, c, p.Move().To.Index() >= migration.StageLive.Index())
+				return s.soak(ctx, c, former, p.Move().To.Index() >= migration.StageLive.Index())
 			},
 		},
 	}
@@ -264,105 +277,12 @@ func (s Parts) known(ctx context.Context, mid string) (progress.View, error) {
 	return s.Views.Fresh(ctx, mid)
 }
 
-// soak watches the ledger and the guardrails: nothing may be lost, applied twice or different
-// while the new stage settles, and both sides must stay alive. Only what was seen counts: the
-// time begins anew after each moment that nobody could look at, or at which something was wrong.
-// needed asks for an order that was seen to go through.
-func (s Parts) soak(ctx context.Context, c *engine.Call, needed bool) (any, error) {
-	began, seen := c.Now(), watched{}
-	calm := began
-	var watch environment.Watch
-	err := engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
-		orders, err := s.look(ctx, c, &watch, began, &seen)
-		if err != nil {
-			calm = c.Now()
-			return err
-		}
-		left := s.Soak - c.Now().Sub(calm)
-		switch {
-		case left <= 0 && needed && seen.Orders == 0:
-			return engine.NotYet("no order came since the stage was set, so nothing shows that " +
-				"it works")
-		case left <= 0:
-			return nil
-		}
-		c.Progress(
-			"watching for another %s: %s, none lost, none processed twice, no result mismatches",
-			migration.Words(left),
-			migration.Count(orders, "order"),
-		)
-		return engine.NotYet("soaking")
-	})
-	if err != nil {
-		return nil, err
-	}
-	seen.WatchedMS = c.Now().Sub(began).Milliseconds()
-	if seen.Orders == 0 {
-		c.Warn("watched for %s: no order came, so nothing was seen of the new stage",
-			migration.Words(s.Soak))
-		return seen, nil
-	}
-	c.Log("watched for %s: %s, none lost, none processed twice, no result mismatches, "+
-		"guardrails kept", migration.Words(s.Soak), migration.Count(seen.Orders, "order"))
-	return seen, nil
-}
-
-// look gives how many orders there are, and an error while something is wrong: ErrNotYet
-// where it may pass, any other takes the stage back. seen is set to what was acknowledged since
-// it began.
-func (s Parts) look(
-	ctx context.Context, c *engine.Call, watch *environment.Watch, began time.Time, seen *watched,
-) (int, error) {
-	orders, err := s.Journal.Read()
-	if err != nil {
-		return 0, engine.NotYet("the ledger is not up to date: %v", err)
-	}
-	sum := orders.Summary(c.Now(), s.Journal.Deadline())
-	if sum.Red() > 0 {
-		return 0, fmt.Errorf(
-			"the ledger shows %d lost, %d processed twice, %d different results, %d contradictory",
-			sum.Lost,
-			sum.Duplicated,
-			sum.Mismatches,
-			sum.Contradicted,
-		)
-	}
-	if sum.Future > 0 {
-		return 0, engine.NotYet("%d orders are dated in the future", sum.Future)
-	}
-	came := orders.Window(began.UnixMilli(), 0, c.Now(), s.Journal.Deadline())
-	seen.Orders, seen.Routed, seen.OnTarget = came.Acknowledged, came.Orders, came.OnTarget
-	red, doubts, _, err := s.Streams.Now(ctx, c.Run.MigrationID)
-	switch {
-	case err != nil:
-		return 0, engine.NotYet("the streams' ledger cannot be read: %v", err)
-	case len(red) > 0:
-		return 0, errors.New(red[0])
-	}
-	faults, err := s.Vitals.Faults(ctx, c.Run.MigrationID, c.Run.Params.To)
-	if err != nil {
-		return 0, engine.NotYet("the guardrails cannot be read: %v", err)
-	}
-	breach, over := watch.Breach(c.Now(), faults, s.Vitals.Limits.MaxSilence)
-	switch {
-	// going back to a source that does not work helps nobody, so it is waited for
-	case over && breach.OnTarget():
-		return 0, errors.New(breach.Text)
-	case len(faults) > 0:
-		c.Progress("watching begins again after this: %s", faults[0].Text)
-		return 0, engine.NotYet("%s", faults[0].Text)
-	case len(doubts) > 0: // a gap, events that nobody reads, a late order: it proves nothing
-		c.Progress("watching begins again after this: %s", doubts[0])
-		return 0, engine.NotYet("%s", doubts[0])
-	}
-	return sum.Orders, nil
-}
-
 // forwardGates are the preconditions of a move towards the target.
 func (s Parts) forwardGates(
 	ctx context.Context,
 	v progress.View,
 	m migration.StageMove,
+	limits environment.Limits,
 ) []migration.Gate {
 	gates := []migration.Gate{
 		v.SourceThere(),
@@ -376,7 +296,7 @@ func (s Parts) forwardGates(
 		gates = append(gates,
 			s.Workers.Clients.Gate(ctx, v.Migration.ID, s.Workers.Clients.Source))
 	}
-	gates = append(gates, s.Vitals.Gates(ctx, v)...)
+	gates = append(gates, s.Vitals.Gates(ctx, v, limits)...)
 	gates = append(gates, v.EvidenceGates(m.To)...)
 	if m.To == migration.StageShadow {
 		gates = append(gates, s.parityGate(v))

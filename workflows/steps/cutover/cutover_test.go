@@ -307,7 +307,7 @@ func TestEachGateOfAMoveForwardIsGreenAndRedByItself(t *testing.T) {
 			if tc.make != nil {
 				tc.make(t, r, &v)
 			}
-			gates := r.parts.forwardGates(t.Context(), v, tc.move)
+			gates := r.parts.forwardGates(t.Context(), v, tc.move, r.parts.Vitals.Limits)
 			want := strings.Fields(tc.red)
 			if got := stepstest.Reds(gates); !slices.Equal(got, want) {
 				t.Errorf("red are %v, want %v: %+v", got, want, migration.Failing(gates))
@@ -379,7 +379,7 @@ func TestAnAppMustAddToEachRoutedQueueOnTheTarget(t *testing.T) {
 			r.write(t, tc.adds(r.Clock.Now())...)
 			v := r.View(t)
 			atShadow(t, r, &v)
-			for _, g := range r.parts.Vitals.Gates(t.Context(), v) {
+			for _, g := range r.parts.Vitals.Gates(t.Context(), v, r.parts.Vitals.Limits) {
 				if g.ID != "target-adds" {
 					continue
 				}
@@ -408,7 +408,7 @@ func TestTheServersEventsMustBeFollowed(t *testing.T) {
 	r := open(t, 0)
 	v := met(r.View(t))
 	r.Clock.Advance(time.Hour) // nobody has read them since, as far as anybody knows
-	gates := r.parts.forwardGates(t.Context(), v, toDualWrite)
+	gates := r.parts.forwardGates(t.Context(), v, toDualWrite, r.parts.Vitals.Limits)
 	if got := stepstest.Reds(gates); !slices.Contains(got, "streams") {
 		t.Errorf("red are %v", got)
 	}
@@ -431,7 +431,7 @@ func TestEachCriterionIsAGateUntilItIsMet(t *testing.T) {
 				if id == "parallel-validated" && move == toDualWrite {
 					want = []string{} // only the target's authority needs it
 				}
-				got := stepstest.Reds(r.parts.forwardGates(t.Context(), v, move))
+				got := stepstest.Reds(r.parts.forwardGates(t.Context(), v, move, r.parts.Vitals.Limits))
 				if !slices.Equal(got, want) {
 					t.Errorf("%s %s, to %s: red are %v, want %v", id, verdict, move, got, want)
 				}
@@ -472,7 +472,7 @@ func TestACriterionIsAGateByItsChecksWhateverThePlanCallsIt(t *testing.T) {
 func TestAMoveForwardIsShownWithItsGatesAndAMoveBackNeedsNoApproval(t *testing.T) {
 	t.Parallel()
 	r := open(t, 0)
-	forward, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	forward, err := r.Plan(t.Context(), migration.StepCutover, migration.ParamsOf(toDualWrite))
 	if err != nil || forward.Approval != migration.ApprovalOne || len(forward.Gates) < 4 {
 		t.Errorf("%+v, %v", forward, err)
 	}
@@ -496,12 +496,12 @@ func TestAMoveForwardIsShownWithItsGatesAndAMoveBackNeedsNoApproval(t *testing.T
 func TestThePlanOfAMoveIsAnotherWhereTheQueueStandsElsewhere(t *testing.T) {
 	t.Parallel()
 	r := open(t, 0)
-	before, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	before, err := r.Plan(t.Context(), migration.StepCutover, migration.ParamsOf(toDualWrite))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Route(t, migration.Routing{Stage: migration.StageShadow, Source: migration.SourceStandalone})
-	after, err := r.Plan(t.Context(), migration.StepCutover, migration.Params(toDualWrite))
+	after, err := r.Plan(t.Context(), migration.StepCutover, migration.ParamsOf(toDualWrite))
 	if err != nil || after.Hash == before.Hash {
 		t.Errorf("%v, still %s", err, after.Hash)
 	}
@@ -519,7 +519,7 @@ func TestTheLastLookBeforeTheFlagsChangeIsTheRuns(t *testing.T) {
 		Source: migration.SourceStandalone}) // which it does not take over
 	r.Route(t, migration.Routing{Stage: migration.StageOff, Source: migration.SourceStandalone})
 	before := r.View(t).Routing
-	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+	run := r.Start(t, migration.StepCutover, migration.ParamsOf(toDualWrite))
 	run = r.Await(t, run.ID, migration.RunFailed)
 	if !strings.Contains(run.Error, "Workers are on the latest flags") {
 		t.Errorf("%s", run.Error)
@@ -532,7 +532,7 @@ func TestTheLastLookBeforeTheFlagsChangeIsTheRuns(t *testing.T) {
 func TestAMoveAndItsWayBackAreMeasuredAndTheWayBackIsEvidence(t *testing.T) {
 	t.Parallel()
 	r := open(t, 50*time.Millisecond)
-	run := r.Await(t, r.Start(t, migration.StepCutover, migration.Params(toDualWrite)).ID,
+	run := r.Await(t, r.Start(t, migration.StepCutover, migration.ParamsOf(toDualWrite)).ID,
 		migration.RunSucceeded)
 	if now := r.View(t).Routing; now.Stage != migration.StageDualWrite {
 		t.Fatalf("the flags say %s", now)
@@ -574,7 +574,7 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			r := open(t, time.Hour)
-			run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+			run := r.Start(t, migration.StepCutover, migration.ParamsOf(toDualWrite))
 			redistest.Eventually(t, stepstest.Patience, func() error {
 				now, err := r.Store.Run(t.Context(), run.ID)
 				if err == nil && !strings.Contains(now.Progress, "watching for another") {
@@ -598,7 +598,7 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 func TestWhatTheServersEventsLeaveOpenIsNotWatchedAsCalm(t *testing.T) {
 	t.Parallel()
 	r := open(t, time.Hour)
-	run := r.Start(t, migration.StepCutover, migration.Params(toDualWrite))
+	run := r.Start(t, migration.StepCutover, migration.ParamsOf(toDualWrite))
 	says := func(text string) {
 		t.Helper()
 		redistest.Eventually(t, stepstest.Patience, func() error {

@@ -20,6 +20,8 @@ type watched struct {
 	Routed    int   `json:"routed"`
 	OnTarget  int   `json:"on_target"`
 	WatchedMS int64 `json:"watched_ms"`
+	// Guardrails are as they were judged last.
+	Guardrails []migration.Guardrail `json:"guardrails,omitempty"`
 }
 
 // result says what a move came to.
