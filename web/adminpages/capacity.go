@@ -186,3 +186,13 @@ func growth(u capacity.Use) string {
 	}
 	return sign + amount(u, v) + "/day"
 }
+
+// measuredAny reports whether anything was measured on a side.
+func measuredAny(v Capacity) bool {
+	for _, s := range v.Capacity.Sides {
+		if s.Since != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1141,7 +1141,7 @@ func orders(l migration.LedgerFacts, unknown string, seen, now time.Time) templ.
 				return templ_7745c5c3_Err
 			}
 		} else if l.Acknowledged == 0 {
-			templ_7745c5c3_Err = ui.Empty("No orders acknowledged yet. Counts appear with the first one.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyFor("No orders yet", "Every order is counted here from its webhook to its effect, so that a lost or repeated one is seen at once. Counts appear with the first order.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

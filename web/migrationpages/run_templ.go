@@ -1714,7 +1714,7 @@ func logPanel(v Run) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.Fold("log", "Show "+ui.Count(len(v.Log), "line"), "of the log", v.Run.State.Open()).Render(templ.WithChildren(ctx, templ_7745c5c3_Var66), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Fold("log", "Show "+ui.Count(len(v.Log), "line"), "of the log", false).Render(templ.WithChildren(ctx, templ_7745c5c3_Var66), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
