@@ -130,7 +130,9 @@ func fill(
 func rounded(v float64) float64 { return math.Round(v*10) / 10 }
 
 // project goes on from the trend of a use: a line of its own, which is named so.
-func project(s workflows.SideLoad, use string, of workflows.Series, x axis) (workflows.Series, bool) {
+func project(
+	s workflows.SideLoad, use string, of workflows.Series, x axis,
+) (workflows.Series, bool) {
 	out := workflows.Series{Name: of.Name + "_projected", Unit: of.Unit, Side: of.Side,
 		Title: of.Title + ", projected",
 		About: "Projected, not measured: the trend of what was measured, drawn on as it is"}
