@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node
+.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node gallery gallery-pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ generate: ## templ pages to Go, the API's types to its OpenAPI document
 
 dev: setup node ## like run, with ten orders a second and data of its own; follows the code as it changes
 	scripts/dev
+
+gallery: ## every component and every page, with made-up data, at http://127.0.0.1:7332 until Ctrl-C
+	SWITCHYARD_GALLERY=127.0.0.1:7332 go test ./web/storybook -run '^TestServeGallery$$' -count=1 -timeout 0 -v
+
+gallery-pictures: node ## renew the pictures that components are compared with (e2e/gallery)
+	go test ./e2e -run '^TestComponentsLookAsTheyDid$$' -count=1 -args -gallery-pictures
 
 reset: build ## forget the twin's data
 	bin/switchyard reset

@@ -109,7 +109,7 @@ var imports = map[string][]string{
 		"providers/ingestion", "providers/providerstest", "redisconn", "sentinel",
 		"webhooks", "webhooks/webhookstest",
 	},
-	"web/adminpages": {"capacity", "docs/runbooks", "web/ui", "workflows"},
+	"web/adminpages": {"capacity", "docs/runbooks", "web/charts", "web/ui", "workflows"},
 	"web/charts":     {"series", "static", "web/ui", "workflows"},
 	"web/flagpages":  {"web/ui"},
 	"web/migrationpages": {

@@ -37,8 +37,9 @@ func (s *Server) outageWith(c *fiber.Ctx, n *ui.Notice) error {
 	if err != nil {
 		return err
 	}
-	length := usualOutage
-	if text := c.Query("length"); text != "" {
+	length, path := usualOutage, "/m/"+m.ID+"/outage"
+	text := c.Query("length")
+	if text != "" {
 		i, err := strconv.Atoi(text)
 		if err != nil || i < 0 || i >= len(outagepages.Lengths) {
 			return migration.Errorf(migration.Invalid,
@@ -46,6 +47,7 @@ func (s *Server) outageWith(c *fiber.Ctx, n *ui.Notice) error {
 				text, len(outagepages.Lengths)-1)
 		}
 		length = outagepages.Lengths[i]
+		path += "?length=" + strconv.Itoa(i)
 	}
 	o, err := s.Control.Outage(c.UserContext(), m.ID, length)
 	if err != nil {
@@ -53,10 +55,11 @@ func (s *Server) outageWith(c *fiber.Ctx, n *ui.Notice) error {
 	}
 	at := site.Place{
 		Migration: m, Section: "outage", Title: "Outage clock", Topics: []string{"overview"},
-		Path: "/m/" + m.ID + "/outage", Notice: n,
+		Path: path, Notice: n,
 	}
 	return s.Page(c, at, outagepages.OutagePage(outagepages.Outage{
 		MigrationID: m.ID, Outage: o, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Chosen: text != "",
 	}))
 }
 

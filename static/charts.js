@@ -59,7 +59,10 @@
   }
   const faint = (c) => c.replace(/^rgb\(/, "rgba(").replace(/\)$/, ", .16)");
   const whole = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8, 1e9];
-  const looks = { source: { dash: [7, 5] }, target: {}, first: {}, second: { dash: [2, 4] } };
+  const looks = {
+    source: { dash: [7, 5] }, target: {}, first: {}, second: { dash: [2, 4] },
+    "source-next": { dash: [1, 5], width: 3 }, "target-next": { dash: [1, 5], width: 3 }, // projected, not measured
+  };
 
   // top is the end of the axis: a round number, as the server takes it.
   function top(settings, most) {
@@ -92,7 +95,7 @@
       for (const l of this.settings.lines) {
         const c = colour(l.role);
         const n = series.length;
-        series.push({ label: l.name, stroke: c, width: 2, dash: looks[l.role].dash, points: { size: 4, fill: c } });
+        series.push({ label: l.name, stroke: c, width: looks[l.role].width || 2, dash: looks[l.role].dash, points: { size: 4, fill: c } });
         for (let i = 0; i < 2; i++) series.push({ width: 0, points: { show: false }, stroke: "transparent" });
         bands.push({ series: [n + 2, n + 1], fill: faint(c) });
       }
@@ -163,7 +166,7 @@
       this.figure.classList.add("pointed");
       this.settings.lines.forEach((l, n) => {
         const v = u.data[1 + 3 * n][i];
-        this.value(l.name, v == null ? "not measured" : words(v, this.settings.unit));
+        this.value(l.name, v != null ? words(v, this.settings.unit) : l.projected ? "–" : "not measured");
       });
       this.group.when(u.data[0][i]);
     }
@@ -190,6 +193,7 @@
 
     // load asks for what is new; everything when the steps are wide, or nothing was asked yet.
     async load() {
+      if (this.el.dataset.view) return this.given(this.el.dataset.view);
       if (this.loading || document.hidden) return;
       if (this.step && Date.now() - this.asked < Math.min(this.step, 60 * second) * 0.9) return;
       this.loading = true;
@@ -210,10 +214,20 @@
       else for (const c of this.charts) c.refresh();
     }
 
+    // given draws what the page brought along.
+    given(text) {
+      if (this.text === text) return;
+      this.text = text;
+      this.take(JSON.parse(text), true);
+      if (!this.charts.length) this.begin();
+      else for (const c of this.charts) c.refresh();
+    }
+
     take(view, all) {
       if (all) this.values.clear();
       this.step = view.step_ms;
       this.until = Date.parse(view.until);
+      this.now = view.now ? Date.parse(view.now) : this.until; // an axis may go on into what is projected
       const since = Date.parse(view.since);
       for (const s of view.series) {
         s.steps.forEach((n, i) => {
@@ -253,7 +267,7 @@
     }
     last(name) {
       for (const at of [...this.values.keys()].sort((a, b) => b - a)) {
-        if (at + this.step < this.until - 60 * second - this.step) return null;
+        if (at + this.step < this.now - 60 * second - this.step) return null;
         const v = this.values.get(at).get(name);
         if (v) return v[0];
       }

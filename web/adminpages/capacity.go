@@ -187,37 +187,12 @@ func growth(u capacity.Use) string {
 	return sign + amount(u, v) + "/day"
 }
 
-// column is one hour in the picture of a week; sizes are in the units of its view box.
-type column struct{ X, Y, Height int }
-
-const (
-	chartHours  = 7 * 24
-	chartHeight = 48
-)
-
-// columns draws the mean commands a second of the last week's hours, the highest filling
-// the height. An hour that nobody saw has none.
-func columns(hours []capacity.Hour, now time.Time) (cols []column, top float64) {
-	rate := func(h capacity.Hour) float64 { return float64(h.Commands) / h.Seen.Seconds() }
-	first := now.Truncate(time.Hour).Add(-(chartHours - 1) * time.Hour)
-	for _, h := range hours {
-		if h.Seen > 0 && !h.Start.Before(first) {
-			top = max(top, rate(h))
+// measuredAny reports whether anything was measured on a side.
+func measuredAny(v Capacity) bool {
+	for _, s := range v.Capacity.Sides {
+		if s.Since != nil {
+			return true
 		}
 	}
-	for _, h := range hours {
-		if h.Seen == 0 || h.Start.Before(first) || top == 0 {
-			continue
-		}
-		height := max(1, int(rate(h)/top*chartHeight+0.5))
-		cols = append(
-			cols,
-			column{
-				X:      int(h.Start.Sub(first)/time.Hour) * 4,
-				Y:      chartHeight - height,
-				Height: height,
-			},
-		)
-	}
-	return cols, top
+	return false
 }

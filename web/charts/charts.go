@@ -63,7 +63,12 @@ type Chart struct {
 	Top float64
 	// Whole: only whole numbers mean anything.
 	Whole bool
+	// Projected are those lines that were worked out, not measured. They look different and are
+	// named so.
+	Projected []string
 }
+
+func (c Chart) projected(name string) bool { return slices.Contains(c.Projected, name) }
 
 // Group is charts over the same time, with a cursor in common.
 type Group struct {
@@ -77,6 +82,8 @@ type Group struct {
 	Page string
 	// Compact: more of them in a row.
 	Compact bool
+	// Own: the page brings along what the script draws; it is not asked for by series.
+	Own bool
 }
 
 // Names of all series of the group.
@@ -108,6 +115,31 @@ func (g Group) api() string {
 	return "/api/v1/migrations/" + url.PathEscape(g.MigrationID) + "/series"
 }
 
+// own is what the script draws of a group that brings it along.
+func (g Group) own() string {
+	type one struct {
+		Name  string    `json:"name"`
+		Steps []int     `json:"steps"`
+		Mean  []float64 `json:"mean"`
+		Min   []float64 `json:"min"`
+		Max   []float64 `json:"max"`
+	}
+	out := struct {
+		Since  time.Time `json:"since"`
+		Until  time.Time `json:"until"`
+		Now    time.Time `json:"now"`
+		StepMS int64     `json:"step_ms"`
+		Series []one     `json:"series"`
+		Marks  []string  `json:"marks"`
+	}{Since: g.View.Since, Until: g.View.Until, Now: g.Now.Truncate(time.Minute),
+		StepMS: g.View.StepMS, Series: []one{}, Marks: []string{}}
+	for _, s := range g.View.Series {
+		out.Series = append(out.Series, one{s.Name, s.Steps, s.Mean, s.Min, s.Max})
+	}
+	text, _ := json.Marshal(out) // numbers and times do not fail
+	return string(text)
+}
+
 // lines are the series of a chart, as far as they were asked for.
 func (g Group) lines(c Chart) (out []workflows.Series) {
 	for _, name := range c.Lines {
@@ -131,9 +163,12 @@ func (g Group) at(step int) time.Time {
 	return g.View.Since.Add(time.Duration(int64(step)*g.View.StepMS) * time.Millisecond)
 }
 
-// role is the look of a line: a side always has its own.
-func role(s workflows.Series, n int) string {
+// role is the look of a line: a side always has its own, and what is projected is never drawn like
+// what was measured.
+func role(c Chart, s workflows.Series, n int) string {
 	switch {
+	case s.Side != "" && c.projected(s.Name):
+		return s.Side + "-next"
 	case s.Side != "":
 		return s.Side
 	case n == 0:
@@ -157,8 +192,9 @@ func label(s workflows.Series, all []workflows.Series) string {
 // settings are what the script has to know of a chart, as JSON.
 func settings(g Group, c Chart) string {
 	type line struct {
-		Name string `json:"name"`
-		Role string `json:"role"`
+		Name      string `json:"name"`
+		Role      string `json:"role"`
+		Projected bool   `json:"projected,omitempty"`
 	}
 	var out struct {
 		Unit  string  `json:"unit"`
@@ -169,7 +205,7 @@ func settings(g Group, c Chart) string {
 	out.Top, out.Whole = c.Top, c.Whole
 	for n, s := range g.lines(c) {
 		out.Unit = s.Unit
-		out.Lines = append(out.Lines, line{s.Name, role(s, n)})
+		out.Lines = append(out.Lines, line{s.Name, role(c, s, n), c.projected(s.Name)})
 	}
 	text, _ := json.Marshal(out) // strings and numbers do not fail
 	return string(text)
@@ -315,8 +351,12 @@ func sentence(g Group, c Chart) string {
 			parts = append(parts, label(s, all)+": not measured")
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%s: %s now, %s to %s", label(s, all), g.lastWords(s),
-			words(slices.Min(s.Min), s.Unit), words(slices.Max(s.Max), s.Unit)))
+		when := "now"
+		if c.projected(s.Name) {
+			when = "at the end"
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s %s, %s to %s", label(s, all), g.lastWords(s),
+			when, words(slices.Min(s.Min), s.Unit), words(slices.Max(s.Max), s.Unit)))
 	}
 	return fmt.Sprintf("%s, last %s. %s.", c.Title, g.Range.Words, strings.Join(parts, "; "))
 }

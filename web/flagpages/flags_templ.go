@@ -230,7 +230,7 @@ func FlagsPage(v Flags) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section aria-labelledby=\"list-title\"><div class=\"headline\"><h2 id=\"list-title\">Flags of ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section aria-labelledby=\"list-title\"><div class=\"section-head\"><h2 id=\"list-title\">Flags of ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -56,11 +56,15 @@ func sourceWords(s migration.SourceEndpoint) string {
 // verdictStatus shows the verdict on a criterion; one that nothing was measured for is not
 // started, which is not yet a failure.
 func verdictStatus(i migration.Item) ui.Status {
-	if i.Verdict == migration.Unmet && !slices.ContainsFunc(i.Findings,
-		func(f migration.Finding) bool { return f.Evidence != nil }) {
+	if unstarted(i) {
 		return ui.Idle("Not started")
 	}
 	return ui.VerdictStatus(i.Verdict)
+}
+
+func unstarted(i migration.Item) bool {
+	return i.Verdict == migration.Unmet && !slices.ContainsFunc(i.Findings,
+		func(f migration.Finding) bool { return f.Evidence != nil })
 }
 
 func nextLabel(n migration.NextStep, who ui.Who) string {
@@ -145,6 +149,26 @@ func stepsApart(all []migration.StepStatus) (past, ahead []migration.StepStatus)
 		}
 	}
 	return past, ahead
+}
+
+// someStarted reports whether some criteria are not started and others are.
+func someStarted(c migration.Checklist) bool {
+	n := 0
+	for _, i := range c {
+		if unstarted(i) {
+			n++
+		}
+	}
+	return n > 0 && n < len(c)
+}
+
+func blockedSteps(all []migration.StepStatus) (n int) {
+	for _, s := range all {
+		if s.State == migration.StepBlocked {
+			n++
+		}
+	}
+	return n
 }
 
 // metRank is 1 for a criterion that is met and 0 for any other.

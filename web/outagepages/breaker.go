@@ -63,6 +63,36 @@ func benchStatus(c workflows.BenchCell, tried bool) ui.Status {
 	return ui.Bad("Wrong response")
 }
 
+// passedWords counts the faults that were withstood and those that were not tried.
+func passedWords(faults []workflows.FaultColumn, cells map[string]workflows.BenchCell) string {
+	passed, open := 0, 0
+	for _, f := range faults {
+		if cell, tried := cells[f.ID]; !tried {
+			open++
+		} else if cell.OK {
+			passed++
+		}
+	}
+	var parts []string
+	if passed > 0 {
+		parts = append(parts, ui.Number(passed)+" passed")
+	}
+	if open > 0 {
+		parts = append(parts, ui.Number(open)+" not tested")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// settledCount counts the places of which nothing is left to do.
+func settledCount(all []evidence.ScanFinding) (n int) {
+	for _, f := range all {
+		if !f.Open() {
+			n++
+		}
+	}
+	return n
+}
+
 // benchWords is what a webhook got, and for whom it came too late.
 func benchWords(c workflows.BenchCell) string {
 	k := c.Case

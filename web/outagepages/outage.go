@@ -17,6 +17,7 @@ type Outage struct {
 	Outage      workflows.Outage
 	Now         time.Time
 	Who         ui.Who
+	Chosen      bool // somebody chose the length of the outage that is simulated
 }
 
 // ReplayTitle and ReplayText say what came of looking for lost events.
@@ -118,6 +119,36 @@ func forecastTodo(f workflows.Forecast) string {
 		return f.Recovery + " Orders keep being lost until " + f.LosesUntil + "."
 	}
 	return f.Recovery
+}
+
+// silent counts providers that do not send here.
+func silent(o workflows.Outage) (n int) {
+	for _, p := range o.Providers {
+		if !p.Sends {
+			n++
+		}
+	}
+	return n
+}
+
+// calm counts providers that send here, and of which no order is missing.
+func calm(o workflows.Outage) (n int) {
+	for _, p := range o.Providers {
+		if p.Sends && p.Clock == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// lossNear reports whether orders of a provider are missing, so that somebody may want them now.
+func lossNear(o workflows.Outage) bool {
+	for _, p := range o.Providers {
+		if p.Clock != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // asked is the provider that is chosen before somebody chooses: the first that can be asked.

@@ -110,6 +110,22 @@ func laneStatus(l workflows.LedgerLane) ui.Status {
 	return ui.Stale("Not up to date")
 }
 
+// newestExceptions is how many exceptions a phone shows at once; open ones it always shows.
+const newestExceptions = 3
+
+func laterException(n int, e ledger.Exception) bool {
+	return n >= newestExceptions && e.SettledBy != ""
+}
+
+func moreExceptions(es []ledger.Exception) bool {
+	for n, e := range es {
+		if laterException(n, e) {
+			return true
+		}
+	}
+	return false
+}
+
 func laneFacts(l workflows.LedgerLane) []migration.Fact {
 	var f ui.Facts
 	if l.At == 0 {

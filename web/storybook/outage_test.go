@@ -125,6 +125,18 @@ func storyOutage(on bool) workflows.Outage {
 	return out
 }
 
+// storyOutageOfMany is an outage where five providers send orders here, one of which misses some.
+func storyOutageOfMany() workflows.Outage {
+	out := storyOutage(true)
+	for i, id := range []string{"clickfunnels", "cope"} {
+		p := out.Providers[i]
+		p.Provider.ID, p.Provider.Name, p.Clock = id, "Another "+p.Provider.Name, nil
+		out.Providers = append(out.Providers, p)
+	}
+	out.Providers[2].Sends = true
+	return out
+}
+
 func outageStories(t *testing.T) map[string]story {
 	t.Helper()
 	out := map[string]story{}
@@ -133,6 +145,15 @@ func outageStories(t *testing.T) map[string]story {
 		page: outagepages.OutagePage(
 			outagepages.Outage{
 				MigrationID: mid, Outage: storyOutage(true), Now: storyTime,
+				Who: engineer,
+			},
+		),
+	}
+	out["outage-many"] = story{
+		frame: frame("Outage clock", "outage", "/m/order-pipeline/outage", engineer),
+		page: outagepages.OutagePage(
+			outagepages.Outage{
+				MigrationID: mid, Outage: storyOutageOfMany(), Now: storyTime,
 				Who: engineer,
 			},
 		),

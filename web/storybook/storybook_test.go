@@ -3,8 +3,10 @@ package storybook
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +75,7 @@ func stories(t *testing.T) map[string]story {
 			out[name] = s
 		}
 	}
+	out["gallery"] = galleryStory(t, out)
 	return out
 }
 
@@ -101,6 +104,12 @@ func TestStorybook(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
+	writeStories(t, dir)
+}
+
+// writeStories gives the names of the stories that it has written below dir.
+func writeStories(t *testing.T, dir string) []string {
+	t.Helper()
 	write := func(name string, body []byte) {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -110,7 +119,8 @@ func TestStorybook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, s := range stories(t) {
+	all := stories(t)
+	for name, s := range all {
 		for _, theme := range []string{"light", "dark"} {
 			s.frame.Theme = theme
 			write(name+"."+theme+".html", s.render(t))
@@ -126,6 +136,7 @@ func TestStorybook(t *testing.T) {
 		}
 		write(u, a.Body)
 	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 func TestTheFragmentIsTheMainPartOfThePage(t *testing.T) {
