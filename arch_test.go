@@ -125,15 +125,16 @@ var imports = map[string][]string{
 		"audit", "bullmq", "bullmq/ledger", "config", "doctor", "flags", "fleet", "notify",
 		"plan", "providers", "redisconn", "series", "store", "webhooks", "workflows/alarm", "workflows/costs",
 		"workflows/cutoverreport", "workflows/engine", "workflows/environment",
-		"workflows/evidence", "workflows/forecast", "workflows/outage", "workflows/progress",
+		"workflows/digest", "workflows/evidence", "workflows/forecast", "workflows/outage",
+		"workflows/progress",
 		"workflows/report",
 		"workflows/steps",
 		"workflows/steps/audit", "workflows/steps/breaker", "workflows/steps/provision",
 	},
 	"workflows/alarm": {
 		"capacity", "config", "docs/runbooks", "notify", "store", "webhooks",
-		"workflows/costs", "workflows/environment", "workflows/evidence", "workflows/outage",
-		"workflows/progress", "workflows/report",
+		"workflows/costs", "workflows/digest", "workflows/environment", "workflows/evidence",
+		"workflows/outage", "workflows/progress", "workflows/report",
 	},
 	"workflows/costs": {
 		"capacity", "config", "providers", "workflows/environment",
@@ -141,6 +142,7 @@ var imports = map[string][]string{
 	"workflows/cutoverreport": {
 		"bullmq", "redisconn", "workflows/environment", "workflows/progress",
 	},
+	"workflows/digest": {"workflows/forecast", "workflows/progress", "workflows/report"},
 	"workflows/engine": {"store", "workflows/evidence", "workflows/progress"},
 	"workflows/environment": {
 		"audit", "bullmq", "bullmq/ledger", "capacity", "config", "flags", "fleet",

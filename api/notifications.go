@@ -1,6 +1,11 @@
 package api
 
-import "github.com/switchyard-dev/switchyard/workflows"
+import (
+	"context"
+	"net/http"
+
+	"github.com/switchyard-dev/switchyard/workflows"
+)
 
 func notificationOperations() []Operation {
 	const path = ofMigration + "/notifications"
@@ -22,7 +27,37 @@ func notificationOperations() []Operation {
 		Description: "It stays open until what is wrong is well again, and is not told again " +
 			"unless it gets worse. 404: it is not open. 409: somebody has already.",
 		Body: AlertAck{},
+	}, {
+		ID: "getDigest", Route: "GET " + ofMigration + "/digest", Access: AccessSession,
+		Summary: "The weekly digest as it would be sent now, and when it will be",
+		Answer:  Digest{},
+	}, {
+		ID: "sendDigest", Route: "POST " + ofMigration + "/digest", Access: AccessEngineer,
+		Summary: "Send the digest now to the channels that take it",
+		Description: "It does not stand for the weekly one, and goes once a minute at most. 409: no " +
+			"channel takes digests.",
+		Result: "It is queued.", Answer: DigestPlan{},
 	}}
+}
+
+// Digest is the weekly digest as it would be sent now: see workflows.DigestPreview.
+type Digest = workflows.DigestPreview
+
+// DigestPlan is when the weekly digest is sent, and to whom: see workflows.DigestPlan.
+type DigestPlan = workflows.DigestPlan
+
+// Digest gives the weekly digest as it would be sent now.
+func (c *Client) Digest(ctx context.Context, mid string) (Digest, error) {
+	var d Digest
+	err := c.get(ctx, at(mid, "digest"), &d)
+	return d, err
+}
+
+// SendDigest sends the digest now; Conflict: no channel takes digests.
+func (c *Client) SendDigest(ctx context.Context, mid string) (DigestPlan, error) {
+	var p DigestPlan
+	err := c.call(ctx, http.MethodPost, at(mid, "digest"), nil, &p)
+	return p, err
 }
 
 // Notifications is who is told what, and what is wrong now: see workflows.Notifications.

@@ -83,7 +83,7 @@ func Operations() []Operation {
 		sessionOperations(), migrationOperations(), runOperations(), reportOperations(),
 		queueOperations(), ledgerOperations(), flagOperations(), notificationOperations(),
 		workerOperations(), ofrepOperations(), waiverOperations(), debtOperations(),
-		setupOperations(), searchOperations(), statusReportOperations(),
+		setupOperations(), searchOperations(), statusReportOperations(), peopleOperations(),
 		[]Operation{{
 			ID: "getDocument", Route: "GET /api/v1/openapi.json", Access: AccessOpen,
 			Summary: "This document", Answer: map[string]any{},

@@ -308,13 +308,6 @@ func (c *Client) Workers(ctx context.Context, mid string) ([]migration.Worker, e
 	return l.Workers, err
 }
 
-// Audit lists the audit log, newest first, from before a sequence number (0: from the newest).
-func (c *Client) Audit(ctx context.Context, before int64, limit int) (AuditPage, error) {
-	var p AuditPage
-	err := c.get(ctx, "/api/v1/audit"+query("before", number(before), "limit", number(int64(limit))), &p)
-	return p, err
-}
-
 // Ready asks the server whether it can serve, once, and gives the details.
 func (c *Client) Ready(ctx context.Context) (map[string]string, error) {
 	var detail map[string]string

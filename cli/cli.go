@@ -65,6 +65,10 @@ type commands struct {
 
 	Alerts        alertsCmd        `cmd:"" help:"Show open alerts, or acknowledge one."`
 	Notifications notificationsCmd `cmd:"" help:"Show channels and open alerts, or test a channel."`
+	Digest        digestCmd        `cmd:"" help:"Show the weekly digest, or send it now."`
+
+	AuditLog auditLogCmd `cmd:"" help:"Show who did what: the audit log."`
+	People   peopleCmd   `cmd:"" help:"Show who can sign in, and the keys of programs."`
 
 	Audit    auditCmd    `cmd:"" help:"Audit a Redis that runs BullMQ."`
 	Init     initCmd     `cmd:"" help:"Draft a configuration from the Redis that the queues are on."`

@@ -71,6 +71,9 @@ type Config struct {
 	// Notifications are the places that approvals, changes and alerts are told to.
 	Notifications []Notification `yaml:"notifications"`
 
+	// Digest is when the weekly digest goes to the channels that take it.
+	Digest Digest `yaml:"digest"`
+
 	// from is env:NAME or file:PATH of each secret that is not written in the file itself, by key.
 	from map[string]string
 }
@@ -97,6 +100,8 @@ type Notification struct {
 	// MinSeverity is the least severe alert that is told: info, warning, error or critical.
 	// Empty: warning. Approvals and changes have none.
 	MinSeverity string `yaml:"min_severity"`
+	// Digest says whether the channel gets the weekly digest. A pager cannot.
+	Digest bool `yaml:"digest"`
 }
 
 // SMTP is a mail server and who writes to whom.

@@ -48,6 +48,7 @@ func (c Config) mistakes() mistakes {
 	for i, n := range c.Notifications {
 		m.notification(item("notifications", i), n, c.Notifications[:i])
 	}
+	m.digest(c.Digest)
 	return m
 }
 
@@ -293,4 +294,6 @@ func (m *mistakes) notification(key string, n Notification, before []Notificatio
 	severities := []string{"", "info", "warning", "error", "critical"}
 	m.need(slices.Contains(severities, n.MinSeverity), key+".min_severity",
 		"info, warning, error or critical")
+	m.need(!n.Digest || n.Type != "pagerduty", key+".digest",
+		"a pager gets no digest: choose another channel for it")
 }

@@ -146,5 +146,8 @@ func told(n config.Notification) string {
 		}
 		out = append(out, k)
 	}
+	if n.Digest {
+		out = append(out, "the weekly digest")
+	}
 	return strings.Join(out, ", ")
 }

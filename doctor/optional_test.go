@@ -133,6 +133,9 @@ func TestChannelsAreToldAndSentNothing(t *testing.T) {
 		"one for what is bad": {[]config.Notification{{Name: "pager", Type: "pagerduty",
 			RoutingKey: "R0CANARY", Events: []string{"alert"}, MinSeverity: "error"}}, doctor.OK,
 			"pager (pagerduty) is told of alert from error on"},
+		"one for leads": {[]config.Notification{{Name: "leads", Type: "slack", Digest: true,
+			URL: migration.Secret(s.URL + "/CANARY"), Events: []string{"approval"}}}, doctor.OK,
+			"leads (slack) is told of approval, the weekly digest; nothing was sent"},
 		"one that cannot work": {[]config.Notification{{Name: "ops", Type: "slack",
 			URL: "http://hooks.example.com/CANARY"}}, doctor.Fails, "ops: https is needed"},
 	} {

@@ -91,7 +91,15 @@ func quoted(word string) string {
 // RunListCommand lists runs on the command line. options are names with their values; a value
 // that is empty is left out.
 func RunListCommand(options ...[2]string) string {
-	line := "switchyard run list"
+	return withOptions("switchyard run list", options)
+}
+
+// AuditLogCommand lists the audit log on the command line, with options as of RunListCommand.
+func AuditLogCommand(options ...[2]string) string {
+	return withOptions("switchyard audit-log", options)
+}
+
+func withOptions(line string, options [][2]string) string {
 	for _, o := range options {
 		if o[1] != "" {
 			line += " --" + o[0] + " " + quoted(o[1])

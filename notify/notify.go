@@ -26,13 +26,15 @@ import (
 // Kind is what a message is about.
 type Kind string
 
-// Kinds. Only an alert may wake somebody; Resolve ends the alert with the same Key.
+// Kinds. Only an alert may wake somebody; Resolve ends the alert with the same Key. A digest is
+// for reading: no pager takes one.
 const (
 	Approval Kind = "approval" // a run waits for somebody's decision, or got it
 	Change   Kind = "change"   // something in production is being changed, or was
 	Alert    Kind = "alert"
 	Resolve  Kind = "resolve"
 	Test     Kind = "test"
+	Digest   Kind = "digest"
 )
 
 // Severity is how bad it is, in PagerDuty's words.
@@ -85,6 +87,8 @@ const (
 	maxKey   = 255 // PagerDuty's limit of dedup_key
 	maxTitle = 250
 	maxText  = 2000
+	// maxDigest is what a digest may say: it is read at leisure. Slack cuts at 4000.
+	maxDigest = 3600
 	// Timeout bounds one attempt.
 	Timeout = 10 * time.Second
 )
@@ -108,8 +112,12 @@ func digest(s string) string {
 // Bounded gives the event with texts that every receiver takes: no control characters,
 // and not longer than people read.
 func (e Event) Bounded() Event {
+	most := maxText
+	if e.Kind == Digest {
+		most = maxDigest
+	}
 	e.Title, e.Text = clip(line(e.Title), maxTitle),
-		clip(strings.TrimSpace(clean(e.Text)), maxText)
+		clip(strings.TrimSpace(clean(e.Text)), most)
 	e.Source = clip(line(e.Source), maxTitle)
 	return e
 }
@@ -139,7 +147,7 @@ func (e Event) heading() string {
 		return strings.ToUpper(string(e.Severity)) + ": " + e.Title
 	case Resolve:
 		return "OVER: " + e.Title
-	case Approval, Change, Test:
+	case Approval, Change, Test, Digest:
 	}
 	return e.Title
 }

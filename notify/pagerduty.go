@@ -81,6 +81,8 @@ func (p pagerDuty) Send(ctx context.Context, e Event) error {
 			payload, "Switchyard", e.URL
 	case Resolve:
 		out.Action, out.DedupKey, out.Links = "resolve", e.Key, nil
+	case Digest:
+		return failure("a digest is for reading: it is not sent to a pager")
 	case Approval, Change, Test:
 		out.Payload, path = payload, "/v2/change/enqueue"
 	}

@@ -2,15 +2,12 @@ package server
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/switchyard-dev/switchyard/api"
 	"github.com/switchyard-dev/switchyard/migration"
 )
 
@@ -61,30 +58,7 @@ func (s *Server) auditExport(c *fiber.Ctx) error {
 		return c.Send(lines)
 	}
 	c.Set(fiber.HeaderContentType, "text/csv; charset=utf-8")
-	return c.Send(auditCSV(all))
-}
-
-// auditCSV writes entries as comma-separated values. What a spreadsheet would take for a formula
-// gets an apostrophe in front, which makes it text.
-func auditCSV(entries []migration.AuditEntry) []byte {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b) // writing to memory does not fail
-	_ = w.Write([]string{"seq", "at", "actor", "action", "subject", "detail", "result", "hash"})
-	for _, e := range entries {
-		_ = w.Write([]string{
-			strconv.FormatInt(e.Seq, 10), e.At.UTC().Format(time.RFC3339Nano), inert(e.Actor),
-			inert(e.Action), inert(e.Subject), inert(e.Detail), inert(e.Result), e.Hash,
-		})
-	}
-	w.Flush()
-	return b.Bytes()
-}
-
-func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
+	return c.Send(api.AuditCSV(all))
 }
 
 // auditLines writes entries as JSON, one a line, exactly as they are stored.

@@ -204,7 +204,7 @@ func TestJobsAreFoundByWhatTheyCarryAndOnlyByEngineers(t *testing.T) {
 	) {
 		t.Error("a viewer is offered the search")
 	}
-	page, err := ada.Audit(t.Context(), 0, 100)
+	page, err := ada.Audit(t.Context(), api.AuditQuery{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,10 @@ func (s *Server) notificationRoutes() []site.Route {
 		site.Post("/m/:mid/notifications/test", site.Engineer, s.notificationTestForm),
 		site.Get(apiMigration+"/notifications", site.Session, s.apiNotifications),
 		site.Post(apiMigration+"/notifications/test", site.Engineer, s.apiTestNotification),
+		site.GetShared("/m/:mid/notifications/digest", site.ByRole, s.digest),
+		site.Post("/m/:mid/notifications/digest", site.Engineer, s.digestForm),
+		site.Get(apiMigration+"/digest", site.Session, s.apiDigest),
+		site.Post(apiMigration+"/digest", site.Engineer, s.apiSendDigest),
 	}
 }
 

@@ -1,18 +1,19 @@
 package server
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
 	"github.com/switchyard-dev/switchyard/web/adminpages"
 )
 
 func (s *Server) peopleRoutes() []site.Route {
-	return []site.Route{site.Get("/m/:mid/people", site.Session, s.people)}
+	return []site.Route{
+		site.Get("/m/:mid/people", site.Session, s.people),
+		site.Get(apiMigration+"/people", site.Session, s.apiPeople),
+	}
 }
 
 // people lists who can sign in, and the keys of programs.
@@ -21,14 +22,17 @@ func (s *Server) people(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v := adminpages.People{MigrationID: m.ID, Now: time.Now()}
-	if v.Accounts, err = s.Control.Accounts(c.UserContext()); err != nil {
+	p, err := s.Control.People(c.UserContext(), m.ID)
+	if err != nil {
 		return err
 	}
-	if v.Keys, err = s.Control.APIKeys(c.UserContext(), m.ID); err != nil {
-		return err
-	}
-	v.Keys = slices.DeleteFunc(v.Keys, func(k migration.APIKey) bool { return k.RevokedAt != nil })
 	at := site.Place{Migration: m, Section: "people", Title: "People and keys"}
-	return s.Page(c, at, adminpages.PeoplePage(v))
+	return s.Page(c, at, adminpages.PeoplePage(adminpages.People{
+		MigrationID: m.ID, Accounts: p.Accounts, Keys: p.Keys, Now: time.Now(),
+	}))
+}
+
+func (s *Server) apiPeople(c *fiber.Ctx) error {
+	p, err := s.Control.People(c.UserContext(), c.Params("mid"))
+	return site.Answer(c, p, err)
 }

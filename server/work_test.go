@@ -111,6 +111,12 @@ func TestTheAuditLogIsFilteredAndExported(t *testing.T) {
 	form := url.Values{"name": {"=HYPERLINK(1)"}, "password": {"wrong"}}
 	st.browser(t, "", "").send("POST", "/sign-in", form, nil)
 
+	l, err := st.as(t, "grace", viewerPass).Audit(t.Context(),
+		api.AuditQuery{Person: "ada", Action: "start", Since: "2000-01-01", Limit: 10})
+	if err != nil || len(l.Entries) != 1 || l.Next != 0 {
+		t.Errorf("%+v %v", l, err)
+	}
+
 	page := b.get("/m/" + mid + "/audit?person=ada&action=start")
 	if n := page.find("#audit tbody tr").Length(); n != 1 {
 		t.Errorf("%d starts by ada", n)
@@ -222,6 +228,15 @@ func TestPeopleAndAlertsAreListedWithoutSecrets(t *testing.T) {
 	}
 	if strings.Contains(people.text, canary) {
 		t.Error("a credential is shown")
+	}
+	p, err := st.as(t, "grace", viewerPass).People(t.Context(), mid)
+	if err != nil || len(p.Accounts) != 3 || p.Accounts[0].Name != "ada" ||
+		p.Accounts[0].SignedIn == nil || p.Accounts[2].SignedIn != nil || p.Keys == nil {
+		t.Errorf("%+v %v", p, err)
+	}
+	raw, err := json.Marshal(p)
+	if err != nil || strings.Contains(string(raw), canary) || strings.Contains(string(raw), "argon2") {
+		t.Errorf("a credential is told: %s %v", raw, err)
 	}
 	b.get("/m/"+mid+"/alerts").wants(t, http.StatusOK, "No open alerts", "No alert has ended yet")
 }

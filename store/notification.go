@@ -38,7 +38,7 @@ type Notification struct {
 	Channel   string
 	EventID   string
 	Key       string
-	Kind      string // approval, change, alert, resolve
+	Kind      string // approval, change, alert, resolve, digest
 	Event     json.RawMessage
 	CreatedAt time.Time
 	Tries     int
@@ -305,7 +305,7 @@ func (s *Store) NotificationSent(
 ) error {
 	return s.transact(ctx, func(tx *gorm.DB) error {
 		if err := tx.Exec("UPDATE notification_outbox SET sent_at = ?, tries = tries + 1, "+
-			"error = '' WHERE id = ?", millis(at), id).Error; err != nil {
+			"given_up_at = NULL, error = '' WHERE id = ?", millis(at), id).Error; err != nil {
 			return err
 		}
 		return tx.Exec("INSERT INTO notification_channels (name, sent, sent_at) VALUES (?, "+
@@ -322,7 +322,7 @@ func (s *Store) NotificationFailed(
 ) error {
 	set := map[string]any{"tries": gorm.Expr("tries + 1"), "error": text(reason)}
 	if next != nil {
-		set["next_at"] = millis(*next)
+		set["next_at"], set["given_up_at"] = millis(*next), nil
 	} else {
 		set["given_up_at"] = millis(at)
 	}

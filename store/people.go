@@ -10,9 +10,12 @@ import (
 // Account is an account, without its password's hash.
 type Account struct {
 	migration.Actor
-	CreatedAt time.Time
-	SignedIn  *time.Time // the last time that is in the audit log
-	Seen      *time.Time // the last request of a session that still exists, to the minute
+	CreatedAt time.Time `json:"created_at"`
+	// SignedIn is the last time that is in the audit log; absent: never.
+	SignedIn *time.Time `json:"signed_in_at,omitempty"`
+	// Seen is the last request of a session that still exists, to the minute; absent: there is
+	// none.
+	Seen *time.Time `json:"seen_at,omitempty"`
 }
 
 // Accounts lists the accounts by name.

@@ -174,6 +174,7 @@ func (c *Control) assemble() (err error) {
 			Load:    e.Load,
 			Outage:  c.outage,
 			Costs:   c.costs,
+			Digest:  c.makeDigest,
 			Log:     c.log,
 			Now:     c.now,
 			Notify:  c.notify,

@@ -49,7 +49,14 @@ func TestOnlyAnEngineerTestsAChannelAndHearsWhyItFailed(t *testing.T) {
 	gone.Store(true)
 	_, err = b.TestNotification(t.Context(), ada, mid, "slack")
 	wantKind(t, err, migration.Conflict, "404", "address and key")
-	log, err := b.Audit(t.Context(), AuditFilter{Limit: 10})
+	_, err = b.SendDigest(t.Context(), carol, mid)
+	wantKind(t, err, migration.Forbidden)
+	digests, err := b.Audit(t.Context(), AuditFilter{Action: "send digest", Limit: 10})
+	ok(t, err)
+	if len(digests) != 1 || digests[0].Result != "refused" || digests[0].Actor != "carol" {
+		t.Errorf("%+v", digests)
+	}
+	log, err := b.Audit(t.Context(), AuditFilter{Action: "test", Limit: 10})
 	ok(t, err)
 	if len(log) != 4 || log[0].Result != "refused" || log[1].Result != "ok" ||
 		log[1].Subject != "notification channel slack" {

@@ -1,11 +1,10 @@
 package workflows
 
-import "context"
+import (
+	"context"
 
-// Accounts lists who can sign in, by name.
-func (c *Control) Accounts(ctx context.Context) ([]Account, error) {
-	return c.store.Accounts(ctx)
-}
+	"github.com/switchyard-dev/switchyard/migration"
+)
 
 // pastAlerts is how many alerts that are over are listed.
 const pastAlerts = 50
@@ -16,4 +15,28 @@ func (c *Control) PastAlerts(ctx context.Context, mid string) ([]PastAlert, erro
 		return nil, err
 	}
 	return c.notifier.Past(ctx, mid, pastAlerts)
+}
+
+// People is who can sign in, and the programs that have a key. Nothing of it lets in.
+type People struct {
+	Accounts []Account          `json:"accounts"` // by name
+	Keys     []migration.APIKey `json:"keys"`     // those that are not revoked
+}
+
+// People lists who can sign in, and the keys of a migration's programs that count.
+func (c *Control) People(ctx context.Context, mid string) (p People, err error) {
+	if err := c.known(ctx, mid); err != nil {
+		return p, err
+	}
+	if p.Accounts, err = c.store.Accounts(ctx); err != nil {
+		return p, err
+	}
+	keys, err := c.APIKeys(ctx, mid)
+	p.Keys = []migration.APIKey{}
+	for _, k := range keys {
+		if k.RevokedAt == nil {
+			p.Keys = append(p.Keys, k)
+		}
+	}
+	return p, err
 }

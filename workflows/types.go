@@ -10,6 +10,7 @@ import (
 	"github.com/switchyard-dev/switchyard/workflows/alarm"
 	"github.com/switchyard-dev/switchyard/workflows/costs"
 	"github.com/switchyard-dev/switchyard/workflows/cutoverreport"
+	"github.com/switchyard-dev/switchyard/workflows/digest"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 	"github.com/switchyard-dev/switchyard/workflows/forecast"
@@ -48,6 +49,9 @@ type (
 	Notifications       = alarm.Notifications
 	NotificationChannel = alarm.NotificationChannel
 	NotifiedAlert       = alarm.NotifiedAlert
+	DigestPlan          = alarm.DigestPlan
+	DigestPreview       = alarm.DigestPreview
+	DigestPart          = digest.Part
 	AlertTold           = alarm.AlertTold
 	Alerts              = alarm.Alerts
 	Report              = report.Report

@@ -52,6 +52,14 @@ func (v Audit) address(page string, more ...string) string {
 	return u
 }
 
+// command is the same on the command line.
+func (v Audit) command() string {
+	return migration.AuditLogCommand([2]string{"person", v.Filter.Actor},
+		[2]string{"action", v.Filter.Action}, [2]string{"subject", v.Filter.Subject},
+		[2]string{"result", v.Filter.Result}, [2]string{"since", v.Since},
+		[2]string{"until", v.Until})
+}
+
 func (v Audit) olderURL() string {
 	return v.address("", "before", strconv.FormatInt(v.Older, 10))
 }

@@ -46,6 +46,9 @@ func channelGets(c workflows.NotificationChannel) string {
 			words = append(words, e+"s")
 		}
 	}
+	if c.Digest {
+		words = append(words, "the weekly digest")
+	}
 	return ui.Title(strings.Join(words, ", "))
 }
 
@@ -86,6 +89,7 @@ var messageKinds = map[string]string{
 	"change":   "Change",
 	"alert":    "Alert",
 	"resolve":  "Alert resolved",
+	"digest":   "Digest",
 }
 
 // toldTo says who has heard of an alert.

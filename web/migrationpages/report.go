@@ -19,20 +19,7 @@ func reportStatus(r workflows.Report) ui.Status {
 	case r.Kind == "closing" && r.Orders.Unknown == "":
 		return ui.OK("Complete")
 	}
-	return forecastStatus(r.Forecast.State)
-}
-
-func forecastStatus(s workflows.ForecastState) ui.Status {
-	word := ui.Title(string(s))
-	switch s {
-	case workflows.ForecastDone, workflows.OnTrack:
-		return ui.OK(word)
-	case workflows.AtRisk:
-		return ui.Warn(word)
-	case workflows.OffTrack:
-		return ui.Bad(word)
-	}
-	return ui.Unknown(word)
+	return ui.ForecastStatus(string(r.Forecast.State))
 }
 
 // milliseconds writes a time as it was measured.

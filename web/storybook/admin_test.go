@@ -26,13 +26,13 @@ func storyNotifications() workflows.Notifications {
 				Sent: 41, SentAt: ago(2 * time.Minute),
 			},
 			{
-				Name: "payments-channel", Type: "slack", Events: all,
+				Name: "payments-channel", Type: "slack", Events: all, Digest: true,
 				MinSeverity: "warning", Sent: 66, Failed: 1, SentAt: ago(2 * time.Minute),
 				FailedAt: ago(26 * time.Hour),
 				Error:    "it answered 429 Too Many Requests: it asks to be sent less",
 			},
 			{
-				Name: "leads", Type: "email", Events: []string{"alert"},
+				Name: "leads", Type: "email", Events: []string{"alert"}, Digest: true,
 				MinSeverity: "critical", Sent: 3, Failed: 9, Waiting: 1,
 				SentAt: ago(50 * time.Hour), FailedAt: ago(time.Minute),
 				Error: "the mail server does not let this user in (535): look at username and " +
@@ -79,6 +79,9 @@ func storyNotifications() workflows.Notifications {
 					SentAt: ago(35 * time.Second)}},
 			},
 		},
+		Digest: workflows.DigestPlan{When: "Fridays at 16:00 (Europe/Berlin)", Zone: "Europe/Berlin",
+			Channels: []string{"payments-channel", "leads"}, LastAt: ago(71*time.Hour + 5*time.Minute),
+			Next: ago(-97*time.Hour + 5*time.Minute)},
 		Recent: []workflows.NotificationSent{
 			{
 				Channel: "leads", Kind: "alert", Severity: "critical", Title: outage,
@@ -112,6 +115,37 @@ func storyNotifications() workflows.Notifications {
 		}}
 }
 
+// storyDigest is of a week in which something is not known.
+func storyDigest(plan workflows.DigestPlan, who ui.Who) adminpages.Digest {
+	v := adminpages.Digest{MigrationID: mid, Who: who}
+	v.Preview = workflows.DigestPreview{Plan: plan,
+		Title: "Weekly digest: 4 of 7 criteria met, at risk",
+		Lead: "As of Monday 23 Nov 2026, 15:05 CET, since the last digest on Friday 20 Nov " +
+			"2026, 16:00 CET.",
+		Parts: []workflows.DigestPart{
+			{Title: "Unknown", Lines: []string{
+				"criteria without current evidence: Failover tested (stale)",
+				"orders: the order ledger is not current"}},
+			{Title: "Criteria", Lines: []string{"4 of 7 met", "Eviction policy: met, was unmet",
+				"Failover tested: stale, was met"}},
+			{Title: "Forecast", Lines: []string{
+				"at risk, was on track, at the present pace done on 14 Dec 2026",
+				"4 of 7 criteria in 17 d: at that pace the last is met on 14 Dec 2026"}},
+			{Title: "Orders", Lines: []string{"unknown: the order ledger is not current"}},
+			{Title: "Alerts", Lines: []string{"2 opened, 1 closed, 1 open now",
+				"open since Mon 23 Nov 13:55, critical: Shopify: 12 orders were refused and have " +
+					"not come back"}},
+			{Title: "Runs", Lines: []string{
+				"Sat 21 Nov 11:00, Cutover to live 50 %, done, started by ada"}},
+			{Title: "Decisions", Lines: []string{"Sat 21 Nov 11:00, linus approved Cutover to live " +
+				"50 %"}},
+			{Title: "Next", Lines: []string{"Sentinel failover test (owner: Ada). Proves that a failover loses no order."}},
+		},
+	}
+	v.Preview.Digest.Forecast.State = workflows.AtRisk
+	return v
+}
+
 // alarmed is a frame of a time with alerts that nobody has acknowledged.
 func alarmed(f ui.Frame) ui.Frame {
 	f.Alerts = 2
@@ -130,6 +164,14 @@ func adminStories(t *testing.T) map[string]story {
 				Now: storyTime, Who: engineer,
 			},
 		),
+	}
+	out["digest"] = story{
+		frame: frame("Weekly digest", "alerts", "/m/order-pipeline/notifications/digest", engineer),
+		page:  adminpages.DigestPage(storyDigest(storyNotifications().Digest, engineer)),
+	}
+	out["digest-none"] = story{
+		frame: frame("Weekly digest", "alerts", "/m/order-pipeline/notifications/digest", viewer),
+		page:  adminpages.DigestPage(storyDigest(workflows.DigestPlan{}, viewer)),
 	}
 	out["notifications-none"] = story{
 		frame: frame("Notifications", "alerts", "/m/order-pipeline/notifications", viewer),

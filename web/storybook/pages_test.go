@@ -158,8 +158,9 @@ func TestCommandsAreTheOnesOfTheCommandLine(t *testing.T) {
 			`( --action [a-z-]+)?( --confirm-name ('[^']+'|[a-z]+))?`,
 		`report`, `ledger`, `capacity`, `notifications`, `outage --for \d+[smh]`,
 		`replay PROVIDER --file FILE`, `scan DIR --submit`, `export terraform`,
-		`setup test`, `keys list`, `summary`, `alerts`,
+		`setup test`, `keys list`, `summary`, `alerts`, `people`, `digest`,
 		`run list( --[a-z]+ ([0-9A-Za-z-]+|'[^\n]+'))*`,
+		`audit-log( --[a-z]+ ([0-9A-Za-z-]+|'[^\n]+'))*`,
 		`search ([0-9A-Za-z_-]+|'[^\n]+')`,
 	}, "|") + `)$`)
 	for name, s := range stories(t) {

@@ -79,3 +79,17 @@ func LateTone(late int) string {
 	}
 	return ""
 }
+
+// ForecastStatus is how a migration stands against its dates; one without a forecast is unknown.
+func ForecastStatus(state string) Status {
+	word := Title(state)
+	switch state {
+	case "done", "on track":
+		return OK(word)
+	case "at risk":
+		return Warn(word)
+	case "off track":
+		return Bad(word)
+	}
+	return Unknown(word)
+}

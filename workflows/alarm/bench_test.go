@@ -29,6 +29,7 @@ type receiver struct {
 	status int // 0: the one that each of them gives when it takes a message
 	got    []string
 	wait   string // Retry-After
+	text   string // of the last message to Slack
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -56,7 +57,7 @@ func newReceiver(t *testing.T) *receiver {
 		)
 		switch {
 		case strings.HasPrefix(req.URL.Path, "/services/"):
-			said, _, _ = strings.Cut(e.Text, "\n")
+			said, r.text, _ = strings.Cut(e.Text, "\n")
 		case req.URL.Path == "/v2/change/enqueue":
 			said = "change " + e.Payload.Summary
 			fallthrough

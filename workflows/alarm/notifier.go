@@ -21,6 +21,7 @@ import (
 	"github.com/switchyard-dev/switchyard/notify"
 	"github.com/switchyard-dev/switchyard/store"
 	"github.com/switchyard-dev/switchyard/workflows/costs"
+	"github.com/switchyard-dev/switchyard/workflows/digest"
 	"github.com/switchyard-dev/switchyard/workflows/environment"
 	"github.com/switchyard-dev/switchyard/workflows/outage"
 )
@@ -39,9 +40,11 @@ type Options struct {
 	Load    *environment.Load
 	Outage  *outage.Clock
 	Costs   *costs.Book
-	Log     *slog.Logger
-	Now     func() time.Time
-	Notify  func(topic string)
+	// Digest makes the digest of a migration as it is now, compared with the last one.
+	Digest func(ctx context.Context, mid string, last *digest.Digest) (digest.Digest, error)
+	Log    *slog.Logger
+	Now    func() time.Time
+	Notify func(topic string)
 }
 
 const (
@@ -147,6 +150,7 @@ func (n *Notifier) Run(ctx context.Context) {
 	for _, o := range n.outlets {
 		tasks.Go(func() { n.serve(ctx, o) })
 	}
+	tasks.Go(func() { n.keepDigests(ctx) })
 	ticker := time.NewTicker(notifyEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {

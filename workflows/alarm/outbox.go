@@ -42,6 +42,9 @@ func OpenChannel(c config.Notification) (notify.Channel, error) {
 
 // takes reports whether the channel is configured to get an event.
 func (o *outlet) takes(e notify.Event) bool {
+	if e.Kind == notify.Digest {
+		return o.takesDigest()
+	}
 	class := string(e.Kind)
 	if e.Kind == notify.Resolve {
 		class = string(notify.Alert)
@@ -123,6 +126,12 @@ func (n *Notifier) send(
 	e notify.Event,
 	d store.Notification,
 ) (sent bool, err error) {
+	if e.Kind == notify.Digest {
+		claimed, err := n.Store.ClaimNotification(ctx, d.ID, unsure, n.Now())
+		if err != nil || !claimed {
+			return err == nil, err
+		}
+	}
 	bounded, cancel := context.WithTimeout(ctx, notify.Timeout)
 	failed := o.channel.Send(bounded, e)
 	cancel()

@@ -20,6 +20,7 @@ type Notifications struct {
 	Channels []NotificationChannel `json:"channels"`
 	Alerts   []NotifiedAlert       `json:"alerts"` // open ones, oldest first
 	Recent   []NotificationSent    `json:"recent"` // at most 50 messages, newest first
+	Digest   DigestPlan            `json:"digest"`
 }
 
 // NotificationChannel is a configured channel, without its address and key.
@@ -28,6 +29,7 @@ type NotificationChannel struct {
 	Type        string   `json:"type" enum:"slack,pagerduty,webhook,email"`
 	Events      []string `json:"events" enum:"approval,change,alert"`
 	MinSeverity string   `json:"min_severity" enum:"info,warning,error,critical"`
+	Digest      bool     `json:"digest"` // it gets the weekly digest
 	Sent        int64    `json:"sent"`
 	Failed      int64    `json:"failed"` // attempts
 	// Waiting are the messages that are tried again.
@@ -63,7 +65,7 @@ type AlertTold struct {
 // NotificationSent is one message to one channel.
 type NotificationSent struct {
 	Channel  string     `json:"channel"`
-	Kind     string     `json:"kind" enum:"approval,change,alert,resolve"`
+	Kind     string     `json:"kind" enum:"approval,change,alert,resolve,digest"`
 	Severity string     `json:"severity" enum:"info,warning,error,critical"`
 	Title    string     `json:"title"`
 	Created  time.Time  `json:"created_at"`
@@ -88,6 +90,9 @@ func (n *Notifier) Notifications(ctx context.Context, mid string) (Notifications
 	}
 	var err error
 	if out.Channels, err = n.Channels(ctx); err != nil {
+		return out, err
+	}
+	if out.Digest, err = n.digestPlan(ctx, mid); err != nil {
 		return out, err
 	}
 	open, err := n.Store.OpenAlerts(ctx, mid)
@@ -171,6 +176,7 @@ func (n *Notifier) Channels(ctx context.Context) ([]NotificationChannel, error) 
 				Type:        o.Type,
 				Events:      events,
 				MinSeverity: string(o.minSeverity()),
+				Digest:      o.takesDigest(),
 				Sent:        h.Sent,
 				Failed:      h.Failed,
 				Waiting:     h.Waiting,
