@@ -22,7 +22,8 @@ func (doctorCmd) Help() string {
 	return "Asks every server and service of the configuration whether it is there and lets " +
 		"Switchyard in, and says what is missing for which criterion. It changes nothing. What is " +
 		"optional (payment providers, notifications) is told too. Exits 2 when the configuration " +
-		"has mistakes, and 1 when something is missing or fails. Needs no Switchyard server."
+		"has mistakes, and 1 when something is missing or fails. Needs no Switchyard server; where " +
+		"its database says that the source was disconnected on purpose, nobody misses that."
 }
 
 // examination is what --json prints.
@@ -45,8 +46,14 @@ func (c doctorCmd) Run(s *shell) error {
 	target, price := cfg.TargetPlan()
 	p = plan.For(p, target, price)
 	redisconn.LogTo(slog.New(slog.DiscardHandler)) // what a server answers is told below
+	// Nothing was disconnected by one who has kept nothing; who cannot be asked is a finding.
+	routing, err := workflows.RoutingOf(s.ctx, cfg)
+	if err != nil {
+		routing = migration.Routing{Source: migration.SourceStandalone}
+	}
 	var out examination
 	doctor.Examine(s.ctx, cfg, func(f doctor.Finding) {
+		f = f.Unmissed(routing)
 		out.Findings = append(out.Findings, f)
 		if c.JSON {
 			return

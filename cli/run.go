@@ -225,7 +225,7 @@ func (c runListCmd) Run(s *shell) error {
 	}
 	return c.print(s, l, func(t table) {
 		for _, r := range l.Runs {
-			t.row("%s\t%s%s\t%s\tby %s\t%s", r.ID, r.Step, r.Params.Suffix(), r.State,
+			t.row("%s\t%s%s\t%s\tby %s\t%s", r.ID, r.Step, r.Params.Suffix(), stateOf(r),
 				r.RequestedBy, r.CreatedAt.UTC().Format(time.RFC3339))
 		}
 		if len(l.Runs) == 0 {
@@ -339,8 +339,16 @@ func (c runRollbackCmd) Run(s *shell) error {
 	})
 }
 
+// stateOf is a run's state, with what keeps it from being done although it succeeded.
+func stateOf(r migration.Run) string {
+	if r.Lacks == "" {
+		return string(r.State)
+	}
+	return string(r.State) + " (" + r.Lacks + ")"
+}
+
 func writeRun(t table, r migration.Run) {
-	t.row("run %s of %s: %s", r.ID, r.Step, r.State)
+	t.row("run %s of %s: %s", r.ID, r.Step, stateOf(r))
 	if r.PausedBy != "" {
 		t.row("paused by %s: %s", r.PausedBy, migration.RunCommand("resume", r.ID))
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/config"
@@ -33,6 +34,17 @@ type Finding struct {
 	// For are the checks of the evidence that cannot hold as it is, by id. Without any it is
 	// optional.
 	For []string `json:"for,omitempty"`
+}
+
+// Unmissed is the finding for somebody who knows where the jobs go: nobody misses a source that
+// was disconnected on purpose.
+func (f Finding) Unmissed(r migration.Routing) Finding {
+	if r.HasSource() || f.State == OK || f.Key != "queues" && !strings.HasPrefix(f.Key, "source.") {
+		return f
+	}
+	f.State, f.Next = OK, ""
+	f.Said = "no longer in use: disconnected on purpose, for decommissioning"
+	return f
 }
 
 // The checks of the evidence that something may be missing for.

@@ -106,6 +106,18 @@ try {
   check((await page.locator("#comment").inputValue()) === typed, "what was typed is lost when the page is live again");
   say("a proxy that answers 502 replaces nothing, and the page comes back by itself");
 
+  // --- The proxy answers nothing at all ------------------------------------------------------------------------------------
+  await make("/proxy/hang");
+  await state(page, "stale");
+  await page.waitForEvent("requestfailed", (r) => new URL(r.url()).pathname === run);
+  check(await page.locator("#approve").isDisabled(), "a decision is offered on a page that nothing answers for");
+  check((await page.locator("#comment").inputValue()) === typed, "what was typed is lost while nothing answers");
+  await framed(page, "run, proxy hangs");
+  await make("/proxy/pass");
+  await state(page, "live");
+  await page.locator("#approve:not([disabled])").waitFor();
+  say("a proxy that hangs is given up on, and the page comes back by itself");
+
   // --- The server is killed and started again ------------------------------------------------------------------------------
   await make("/server/kill");
   await state(page, "retry");

@@ -115,6 +115,7 @@ ingestion: {url: "http://127.0.0.1:1", config_vars: by-hand}
 func (h *trouble) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	do, ok := map[string]func(){
 		"/proxy/502":       func() { h.proxy.set("502") },
+		"/proxy/hang":      func() { h.proxy.set("hang") },
 		"/proxy/pass":      func() { h.proxy.set("pass") },
 		"/database/hang":   func() { h.database.set(true) },
 		"/database/pass":   func() { h.database.set(false) },
@@ -208,6 +209,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	if mode == "502" {
 		badGateway(w)
+		return
+	}
+	if mode == "hang" { // until the mode changes or who asks gives up
+		select {
+		case <-change:
+			badGateway(w)
+		case <-r.Context().Done():
+		}
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

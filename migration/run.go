@@ -273,6 +273,9 @@ type Run struct {
 	// Approvals are the answers given before single actions, in order.
 	Approvals []Consent   `json:"approvals,omitempty"`
 	Actions   []RunAction `json:"actions,omitempty"`
+	// Lacks says in a few words what keeps a run that succeeded from being done, as its result
+	// does: "3 of 4 snapshots"; empty: nothing.
+	Lacks string `json:"lacks,omitempty"`
 	// Result is what it came to, once it is over and where one run is asked for.
 	Result *RunResult `json:"result,omitempty"`
 }

@@ -141,6 +141,26 @@ func SignIn(ctx context.Context, e Endpoint, addr string, as Credentials) error 
 	return Explain(c.Process(ctx, redis.NewCmd(ctx, auth...)))
 }
 
+// TakesName tries whether a server names a connection that signs in as a sentinel does: AUTH,
+// and then CLIENT SETNAME, whatever came of the first. Without a name nobody can tell a
+// sentinel's connection from an app's.
+func TakesName(ctx context.Context, e Endpoint, addr string, as Credentials) error {
+	o := e.nodeOptions(addr)
+	o.ClientName = ""
+	client := newConn(redis.NewClient(o), addr)
+	defer client.Close()
+	c := client.Conn()
+	defer func() { _ = c.Close() }()
+	auth := []any{"auth", as.Password.Reveal()}
+	if as.User != "" {
+		auth = []any{"auth", as.User, as.Password.Reveal()}
+	}
+	if !as.Password.IsZero() {
+		_ = c.Process(ctx, redis.NewCmd(ctx, auth...))
+	}
+	return Explain(c.ClientSetName(ctx, self).Err())
+}
+
 func (e Endpoint) nodeOptions(addr string) *redis.Options {
 	tlsConfig, err := e.tlsConfig()
 	o := options(addr, tlsConfig)

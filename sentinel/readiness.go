@@ -46,9 +46,10 @@ func (c *Cluster) Readiness(ctx context.Context) ([]Check, error) {
 	l.followers = resolved(ctx, c.Followers)
 	for _, r := range l.t.Replicas {
 		// A replica that no sentinel may elect is either a follower from elsewhere
-		// or a node with a wrong setting; only the latter lets us in.
+		// or a node with a wrong setting, which lets us in. A follower may too.
 		if !r.Member && !l.followers[r.Addr] &&
-			redisconn.SignIn(ctx, c.endpoint, r.Addr, c.endpoint.Credentials()) == nil {
+			redisconn.SignIn(ctx, c.endpoint, r.Addr, c.endpoint.Credentials()) == nil &&
+			!c.follower(ctx, r.Addr) {
 			l.excluded = append(l.excluded, r.Addr)
 		}
 	}
@@ -70,6 +71,18 @@ func (c *Cluster) Readiness(ctx context.Context) ([]Check, error) {
 		checks = append(checks, l.domains())
 	}
 	return append(checks, l.perNode()...), nil
+}
+
+// follower reports whether a server is one of Followers by another address.
+func (c *Cluster) follower(ctx context.Context, addr string) bool {
+	id, err := redisconn.RunID(ctx, c.Node(addr))
+	if err != nil || id == "" {
+		return false
+	}
+	return slices.ContainsFunc(c.Followers, func(f string) bool {
+		other, err := redisconn.RunID(ctx, c.Node(f))
+		return err == nil && other == id
+	})
 }
 
 // look is everything that was read, for the checks to judge.

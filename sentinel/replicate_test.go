@@ -99,7 +99,8 @@ type swap struct {
 func newSwap(t *testing.T) *swap {
 	t.Helper()
 	s := &swap{source: redistest.Start(t, redistest.Password("old"),
-		redistest.Config("appendonly yes", "repl-diskless-sync-delay 0"))}
+		redistest.Config("bind 127.0.0.1 127.0.0.2", "appendonly yes",
+			"repl-diskless-sync-delay 0"))}
 	s.d, s.c = deployment(t)
 	m, err := s.c.Suspend(t.Context())
 	if err != nil {

@@ -79,20 +79,14 @@ func (s *Server) headline(c *fiber.Ctx) error {
 }
 
 func (s *Server) plan(c *fiber.Ctx) error {
-	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
+	r, err := s.Control.Roadmap(c.UserContext(), c.Params("mid"))
 	if err != nil {
 		return err
 	}
-	r, err := s.Control.Report(c.UserContext(), o.Migration.ID)
-	if err != nil {
-		return err
-	}
-	at := site.Place{
-		Migration: o.Migration, Section: "plan", Title: "Plan", Topics: []string{"overview"},
-	}
+	m := r.Migration
+	at := site.Place{Migration: m, Section: "plan", Title: "Plan", Topics: []string{"overview"}}
 	return s.Page(c, at, migrationpages.PlanPage(migrationpages.Plan{
-		MigrationID: o.Migration.ID, Plan: o.Plan, EventDate: o.Migration.EventDate,
-		Steps: o.Steps, Report: r, Now: time.Now(),
+		MigrationID: m.ID, Plan: m.Plan, EventDate: m.EventDate, Roadmap: r, Now: time.Now(),
 	}))
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -58,9 +59,27 @@ type postgres struct {
 }
 
 func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
+	s, dialector, err := dialPostgres(ctx, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	// Replicas that start at once bring the schema up to date one after the other.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockSchema),
+		lock.WithLockTimeout(1, 60))
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s.opened(ctx, dialector, goose.DialectPostgres, "migrations/postgres",
+		goose.WithSessionLocker(locker))
+}
+
+// dialPostgres connects with session settings besides ours.
+func dialPostgres(
+	ctx context.Context, url migration.Secret, settings map[string]string,
+) (*Store, gorm.Dialector, error) {
 	config, err := pgx.ParseConfig(url.Reveal())
 	if err != nil { // the parser's error quotes the URL
-		return nil, migration.Errorf(migration.Invalid,
+		return nil, nil, migration.Errorf(migration.Invalid,
 			"the database URL cannot be read: want postgres://user:password@host:5432/database")
 	}
 	if config.ConnectTimeout == 0 {
@@ -71,6 +90,7 @@ func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
 			config.RuntimeParams[key] = value
 		}
 	}
+	maps.Copy(config.RuntimeParams, settings)
 	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true,
 		Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}).DialContext
 	p := &postgres{url, config}
@@ -92,19 +112,12 @@ func openPostgres(ctx context.Context, url migration.Secret) (*Store, error) {
 		errors.New("no answer"))
 	defer cancel()
 	if err := pool.PingContext(first); err != nil {
-		return nil, errors.Join(p.unavailable(err), s.Close())
-	}
-	// Replicas that start at once bring the schema up to date one after the other.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockSchema),
-		lock.WithLockTimeout(1, 60))
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, nil, errors.Join(p.unavailable(err), s.Close())
 	}
 	dialector :=
 		translating{gormpostgres.New(gormpostgres.Config{Conn: pool}).(*gormpostgres.Dialector),
 			p}
-	return s.opened(ctx, dialector, goose.DialectPostgres, "migrations/postgres",
-		goose.WithSessionLocker(locker))
+	return s, dialector, nil
 }
 
 // Postgres reports whether the database is a PostgreSQL server, which other replicas

@@ -421,30 +421,47 @@ type actionRow struct {
 func (actionRow) TableName() string { return "run_actions" }
 
 func (s *Store) actions(ctx context.Context, run migration.Run) ([]migration.RunAction, error) {
+	one := []migration.Run{run}
+	err := s.ReadActions(ctx, one)
+	return one[0].Actions, err
+}
+
+// ReadActions adds their actions to runs that were listed, with one query.
+func (s *Store) ReadActions(ctx context.Context, runs []migration.Run) error {
+	ids := make([]string, len(runs))
+	for i, r := range runs {
+		ids[i] = r.ID
+	}
 	var rows []actionRow
-	if err := s.db.WithContext(ctx).Where("run_id = ?", run.ID).Find(&rows).Error; err != nil {
-		return nil, err
+	if err := s.db.WithContext(ctx).Where("run_id IN ?", ids).Find(&rows).Error; err != nil {
+		return err
 	}
-	byID := map[string]actionRow{}
+	byID := map[[2]string]actionRow{}
 	for _, r := range rows {
-		byID[r.ActionID] = r
+		byID[[2]string{r.RunID, r.ActionID}] = r
 	}
-	out := make([]migration.RunAction, 0, len(run.Plan.Actions))
-	for _, p := range run.Plan.Actions {
-		r := byID[p.ID]
-		a := migration.RunAction{
-			ActionPlan: p,
-			State:      migration.ActionState(r.State),
-			Detail:     r.Detail,
-			StartedAt:  optional(r.StartedAt),
-			FinishedAt: optional(r.FinishedAt),
+	for i, run := range runs {
+		out := make([]migration.RunAction, 0, len(run.Plan.Actions))
+		for _, p := range run.Plan.Actions {
+			out = append(out, byID[[2]string{run.ID, p.ID}].value(p))
 		}
-		if r.Output != "null" {
-			a.Output = json.RawMessage(r.Output)
-		}
-		out = append(out, a)
+		runs[i].Actions = out
 	}
-	return out, nil
+	return nil
+}
+
+func (r actionRow) value(p migration.ActionPlan) migration.RunAction {
+	a := migration.RunAction{
+		ActionPlan: p,
+		State:      migration.ActionState(r.State),
+		Detail:     r.Detail,
+		StartedAt:  optional(r.StartedAt),
+		FinishedAt: optional(r.FinishedAt),
+	}
+	if r.Output != "null" {
+		a.Output = json.RawMessage(r.Output)
+	}
+	return a
 }
 
 // SaveAction writes where one action of a run stands. A nil output leaves the stored one.

@@ -61,15 +61,21 @@ func (s *Store) opened(
 	ctx context.Context, d gorm.Dialector, dialect goose.Dialect, folder string,
 	options ...goose.ProviderOption,
 ) (*Store, error) {
-	err := s.migrate(ctx, dialect, folder, options)
-	if err == nil {
-		s.db, err = gorm.Open(d, &gorm.Config{
-			Logger:                 logger.Discard,
-			SkipDefaultTransaction: true,
-			DisableAutomaticPing:   true,
-			TranslateError:         s.Postgres(),
-		})
+	if err := s.migrate(ctx, dialect, folder, options); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
+	return s.usedBy(d)
+}
+
+// usedBy puts gorm on the pool; on an error it closes everything.
+func (s *Store) usedBy(d gorm.Dialector) (*Store, error) {
+	var err error
+	s.db, err = gorm.Open(d, &gorm.Config{
+		Logger:                 logger.Discard,
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+		TranslateError:         s.Postgres(),
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -34,6 +34,9 @@ func (c *Control) RunResult(
 		return run, nil, err
 	}
 	run.Result = &out
+	if run.State == migration.RunSucceeded {
+		run.Lacks = out.Lacks()
+	}
 	return run, back, nil
 }
 
@@ -46,16 +49,11 @@ func (c *Control) lacks(
 		if s.State != migration.StepDone || last == nil {
 			continue
 		}
-		known, ok := c.results.Load(last.ID)
-		if !ok {
-			run, err := c.store.Run(ctx, last.ID)
-			if err != nil {
-				return err
-			}
-			known = c.cameTo(run)
-			c.results.Store(last.ID, known)
+		one := []migration.Run{*last}
+		if err := c.outcomes(ctx, one); err != nil {
+			return err
 		}
-		result, _ := known.(migration.RunResult)
+		result := c.resultOf(last.ID)
 		steps[i].Short = result.Lacks()
 		if e, seen := v.Latest[evidence.Audit]; seen && s.PlanStep.ID == migration.StepAudit {
 			facts, _ := environment.AuditFactsOf(v.Latest)
@@ -63,6 +61,40 @@ func (c *Control) lacks(
 		}
 	}
 	return nil
+}
+
+// outcomes tells of listed runs that succeeded what keeps them from being done, in the words of
+// their results. What a run came to does not change, so each is read once, and all that were not
+// with one query.
+func (c *Control) outcomes(ctx context.Context, runs []migration.Run) error {
+	var unread []migration.Run
+	for _, r := range runs {
+		if _, known := c.results.Load(r.ID); !known && r.State == migration.RunSucceeded {
+			unread = append(unread, r)
+		}
+	}
+	if len(unread) > 0 {
+		if err := c.store.ReadActions(ctx, unread); err != nil {
+			return err
+		}
+	}
+	for _, r := range unread {
+		c.results.Store(r.ID, c.cameTo(r))
+	}
+	for i, r := range runs {
+		if r.State == migration.RunSucceeded {
+			result := c.resultOf(r.ID)
+			runs[i].Lacks = result.Lacks()
+		}
+	}
+	return nil
+}
+
+// resultOf gives what a run came to that outcomes has read.
+func (c *Control) resultOf(id string) migration.RunResult {
+	known, _ := c.results.Load(id)
+	result, _ := known.(migration.RunResult)
+	return result
 }
 
 // grave counts the critical findings, or else the high ones, of an audit as of the last look: what

@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -55,6 +56,27 @@ func TestAFinishedRunSaysWhatItCameToAndHowItIsUndone(t *testing.T) {
 		t.Errorf("the overview: %+v", s)
 	}
 	second := b.awaitState(t, b.begin(t, "two").ID, migration.RunSucceeded)
+	// Every list says it in the same words.
+	found, err := b.FindRuns(t.Context(), mid, RunFilter{Limit: 10})
+	ok(t, err)
+	ofStep, err := b.Runs(t.Context(), mid, "one", 10)
+	ok(t, err)
+	whole, _, err := b.RunResult(t.Context(), first.ID)
+	ok(t, err)
+	report, err := b.Report(t.Context(), mid)
+	ok(t, err)
+	// The page of the plan says of the dates what the report says.
+	road, err := b.Roadmap(t.Context(), mid)
+	ok(t, err)
+	if !reflect.DeepEqual(road.Forecast, report.Forecast) ||
+		!reflect.DeepEqual(road.Waivers, report.Waivers) || road.Steps[0].Short != "half of it" {
+		t.Errorf("%+v, the report: %+v", road, report)
+	}
+	if len(found) != 2 || found[0].Lacks != "" || found[1].Lacks != "half of it" ||
+		len(ofStep) != 1 || ofStep[0].Lacks != "half of it" || whole.Lacks != "half of it" ||
+		len(report.Runs) != 2 || report.Runs[0].Lacks != "half of it" || found[1].Actions != nil {
+		t.Errorf("%+v\n%+v\n%+v\n%+v", found, ofStep, whole, report.Runs)
+	}
 	says("a step depends on it", result(first.ID).Undo.How, "roll it back first")
 	back, err := b.Rollback(t.Context(), ada, second.ID)
 	ok(t, err)
@@ -70,6 +92,11 @@ func TestAFinishedRunSaysWhatItCameToAndHowItIsUndone(t *testing.T) {
 	failed := b.awaitState(t, b.begin(t, "broken").ID, migration.RunFailed)
 	says("it failed", result(failed.ID).Said, "nothing of it stays")
 	says("it failed", result(failed.ID).Undo.How, "did not succeed")
+	report, err = b.Report(t.Context(), mid)
+	ok(t, err)
+	if report.Runs[1].ID != second.ID || report.Runs[1].RolledBackBy != back.ID {
+		t.Errorf("%+v", report.Runs)
+	}
 }
 
 func TestAMoveBackIsUndoneByAMoveOfItsOwn(t *testing.T) {

@@ -206,7 +206,11 @@ func (c *Control) Run(ctx context.Context, id string) (migration.Run, error) {
 
 // Runs lists a migration's runs of a step (empty: of all), newest first.
 func (c *Control) Runs(ctx context.Context, mid, step string, limit int) ([]migration.Run, error) {
-	return c.store.Runs(ctx, mid, step, limit)
+	runs, err := c.store.Runs(ctx, mid, step, limit)
+	if err != nil {
+		return nil, err
+	}
+	return runs, c.outcomes(ctx, runs)
 }
 
 // runStates are the states that runs can be asked for by.
@@ -233,7 +237,11 @@ func (c *Control) FindRuns(
 			return nil, err
 		}
 	}
-	return c.store.FindRuns(ctx, mid, f)
+	runs, err := c.store.FindRuns(ctx, mid, f)
+	if err != nil {
+		return nil, err
+	}
+	return runs, c.outcomes(ctx, runs)
 }
 
 // Log lists a run's log after a sequence number.

@@ -13,6 +13,8 @@ import (
 	"github.com/switchyard-dev/switchyard/doctor"
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/redisconn"
+	"github.com/switchyard-dev/switchyard/store"
+	"github.com/switchyard-dev/switchyard/workflows/environment"
 )
 
 // Setup is what the parts of the configuration said when they were asked last. It is kept in the
@@ -142,17 +144,29 @@ func (c *Control) Setup(ctx context.Context, mid string) (Setup, error) {
 
 // left says of a source that was disconnected on purpose that nobody misses it.
 func left(r migration.Routing, all []SetupFinding) []SetupFinding {
-	if r.HasSource() {
-		return all
-	}
 	out := slices.Clone(all)
 	for i, f := range out {
-		if f.State != doctor.OK && (f.Key == "queues" || strings.HasPrefix(f.Key, "source.")) {
-			out[i].State, out[i].Next = doctor.OK, ""
-			out[i].Said = "no longer in use: disconnected on purpose, for decommissioning"
-		}
+		out[i].Finding = f.Unmissed(r)
 	}
 	return out
+}
+
+// RoutingOf reads where the jobs go, of the migration whose configuration this is, beside a
+// server that may be running. NotFound: Switchyard has not kept anything yet.
+func RoutingOf(ctx context.Context, cfg config.Config) (migration.Routing, error) {
+	st, err := store.Look(ctx, cfg.Database().Reveal())
+	if err != nil {
+		return migration.Routing{}, err
+	}
+	defer func() { _ = st.Close() }()
+	all, err := st.Migrations(ctx)
+	if err == nil && len(all) == 0 {
+		err = migration.Errorf(migration.NotFound, "there is no migration")
+	}
+	if err != nil {
+		return migration.Routing{}, err
+	}
+	return environment.ReadRouting(ctx, st, all[0].ID, cfg.Queues)
 }
 
 // withCriteria copies findings and adds the criteria of the plan that each stands in the way of.

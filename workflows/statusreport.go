@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
+	"github.com/switchyard-dev/switchyard/workflows/forecast"
 	"github.com/switchyard-dev/switchyard/workflows/progress"
 	"github.com/switchyard-dev/switchyard/workflows/report"
 )
@@ -41,6 +42,30 @@ func (c *Control) Report(ctx context.Context, mid string) (Report, error) {
 	return made, c.store.SetSetting(ctx, closingSetting+mid, made)
 }
 
+// Roadmap is where a migration stands against the dates of its plan: what its report says of
+// them, without what else a report reads.
+type Roadmap struct {
+	Migration migration.Migration
+	Steps     []migration.StepStatus
+	Forecast  forecast.Forecast
+	Waivers   []ReportWaiver
+}
+
+// Roadmap works it out.
+func (c *Control) Roadmap(ctx context.Context, mid string) (Roadmap, error) {
+	v, err := c.view(ctx, mid)
+	if err != nil {
+		return Roadmap{}, err
+	}
+	lapsed, err := c.notifier.Lapsed(ctx, v)
+	if err != nil {
+		return Roadmap{}, err
+	}
+	out := Roadmap{Migration: v.Migration, Steps: v.Steps(), Forecast: report.Forecast(v, lapsed),
+		Waivers: report.Waivers(v.Waivers)}
+	return out, c.lacks(ctx, v, out.Steps)
+}
+
 // ranSince reports whether a run has ended after a time.
 func ranSince(v progress.View, at time.Time) bool {
 	return slices.ContainsFunc(v.Runs, func(r migration.Run) bool {
@@ -50,6 +75,10 @@ func ranSince(v progress.View, at time.Time) bool {
 
 func (c *Control) makeReport(ctx context.Context, v progress.View) (Report, error) {
 	mid := v.Migration.ID
+	v.Runs = slices.Clone(v.Runs)
+	if err := c.outcomes(ctx, v.Runs); err != nil {
+		return Report{}, err
+	}
 	in := report.Input{View: v, Actions: map[string][]migration.RunAction{}}
 	in.Orders = c.ordersOf()
 	in.Versions = versions(c.env.Workers.Workers())

@@ -106,7 +106,7 @@ func EvidencePage(v Evidence) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, f := range v.Item.Findings {
-			var templ_7745c5c3_Var5 = []any{"card", "criterion", checkStatus(f).Tone}
+			var templ_7745c5c3_Var5 = []any{"card", "finding", checkStatus(f).Tone}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var5...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

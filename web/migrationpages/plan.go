@@ -20,7 +20,7 @@ type datePoint struct {
 func timeline(v Plan) []datePoint {
 	var out []datePoint
 	for _, m := range v.Plan.Milestones {
-		s := milestoneStatus(m, v.EventDate, v.Steps, v.Now)
+		s := milestoneStatus(m, v.EventDate, v.Roadmap.Steps, v.Now)
 		out = append(out, datePoint{At: v.EventDate.Add(m.At), Title: m.Title, Status: s})
 	}
 	out = append(out, datePoint{At: v.EventDate, Title: eventName(v.Plan),
@@ -36,7 +36,7 @@ func timeline(v Plan) []datePoint {
 			datePoint{At: v.EventDate.Add(f.Until), Title: "Freeze ends",
 				Status: ui.Idle("").As("lock")})
 	}
-	if t := v.Report.Forecast.Finish; t != nil {
+	if t := v.Roadmap.Forecast.Finish; t != nil {
 		out = append(out, datePoint{At: *t, Title: "Last criterion met",
 			Status: ui.Idle("Forecast").As("clock")})
 	}
@@ -48,7 +48,7 @@ func timeline(v Plan) []datePoint {
 
 // nextExpiry is the waiver that ends first of those that count.
 func nextExpiry(v Plan) (next workflows.ReportWaiver, ok bool) {
-	for _, w := range v.Report.Waivers {
+	for _, w := range v.Roadmap.Waivers {
 		if w.Counts(v.Now) && (!ok || w.Until.Before(next.Until)) {
 			next, ok = w, true
 		}

@@ -33,9 +33,9 @@ func rowStatus(v migration.Verdict) ui.Status {
 
 // doneStatus shows a run that succeeded: green only where it did all that it was to do, and
 // everything that was promised was seen to be kept.
-func doneStatus(r *migration.RunResult) ui.Status {
-	if r != nil && r.Lacks() != "" {
-		return ui.Warn("Done, " + r.Lacks())
+func doneStatus(lacks string) ui.Status {
+	if lacks != "" {
+		return ui.Warn("Done, " + lacks)
 	}
 	return ui.OK("Done")
 }

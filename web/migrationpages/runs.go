@@ -66,3 +66,11 @@ func (v Runs) command() string {
 		[2]string{"state", v.Filter.State}, [2]string{"person", v.Filter.Person},
 		[2]string{"before", v.Filter.Before})
 }
+
+// reviewedBy says who decided on a run, and when that is who asked for it.
+func reviewedBy(r migration.Run) string {
+	if r.DecidedBy != "" && r.DecidedBy == r.RequestedBy {
+		return r.DecidedBy + " (own request)"
+	}
+	return r.DecidedBy
+}

@@ -24,7 +24,10 @@ func runStatus(r migration.Run) ui.Status {
 	case migration.RunUndoing:
 		return ui.Warn("Undoing").As("undo-2")
 	case migration.RunSucceeded:
-		return doneStatus(r.Result)
+		if r.Result != nil {
+			return doneStatus(r.Result.Lacks())
+		}
+		return doneStatus(r.Lacks) // of a list
 	case migration.RunFailed:
 		return ui.Bad("Failed")
 	case migration.RunCancelled:
@@ -50,10 +53,7 @@ func stepStatus(s migration.StepStatus) ui.Status {
 		}
 		return ui.Running("In progress")
 	case migration.StepDone:
-		if s.Short != "" {
-			return ui.Warn("Done, " + s.Short)
-		}
-		return ui.OK("Done")
+		return doneStatus(s.Short)
 	case migration.StepFailed:
 		if s.LastRun != nil && s.LastRun.State == migration.RunCancelled {
 			return ui.Idle("Cancelled").As("ban")

@@ -117,6 +117,12 @@ func TestARunThatLacksSomethingIsNotGreen(t *testing.T) {
 		{"it says what is missing", &migration.RunResult{Short: "3 of 4 snapshots taken"},
 			"Done, 3 of 4 snapshots taken", "warn"},
 	} {
+		if tc.result != nil { // of a list, which has no results
+			listed := runStatus(migration.Run{State: migration.RunSucceeded, Lacks: tc.result.Lacks()})
+			if listed.Word != tc.word || listed.Tone != tc.tone {
+				t.Errorf("%s, in a list: %+v", tc.rule, listed)
+			}
+		}
 		got := runStatus(migration.Run{State: migration.RunSucceeded, Result: tc.result})
 		if got.Word != tc.word || got.Tone != tc.tone {
 			t.Errorf("%s: %+v", tc.rule, got)

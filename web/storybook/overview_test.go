@@ -8,6 +8,7 @@ import (
 	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/plan"
 	"github.com/switchyard-dev/switchyard/web/migrationpages"
+	"github.com/switchyard-dev/switchyard/workflows"
 	"github.com/switchyard-dev/switchyard/workflows/evidence"
 )
 
@@ -205,7 +206,7 @@ func overviewStories(t *testing.T) map[string]story {
 	out["plan-unwatched"] = story{frame: unseen, page: migrationpages.PlanPage(
 		migrationpages.Plan{
 			MigrationID: mid, Plan: o.Plan, EventDate: o.Migration.EventDate,
-			Steps: o.Steps, Now: storyTime,
+			Roadmap: workflows.Roadmap{Steps: o.Steps}, Now: storyTime,
 		},
 	)}
 	var judged []migrationpages.Judged
@@ -256,12 +257,15 @@ func overviewStories(t *testing.T) map[string]story {
 	o.Plan.Freeze = &migration.Freeze{From: -72 * time.Hour, Until: 24 * time.Hour,
 		Why: "no changes around the event"}
 	o.Plan.Milestones[1].Owner = "ada"
+	r := storyReport(t, false)
 	out["plan"] = story{
 		frame: frame("Plan", "plan", "/m/order-pipeline/plan", engineer),
 		page: migrationpages.PlanPage(
 			migrationpages.Plan{
 				MigrationID: mid, Plan: o.Plan, EventDate: o.Migration.EventDate,
-				Steps: o.Steps, Report: storyReport(t, false), Now: storyTime,
+				Roadmap: workflows.Roadmap{Steps: o.Steps, Forecast: r.Forecast,
+					Waivers: r.Waivers},
+				Now: storyTime,
 			},
 		),
 	}

@@ -87,15 +87,16 @@ func ofRun(e notify.Event, mig migration.Migration, open *migration.Run) notify.
 	if e.Run == "" {
 		return e
 	}
-	title := "a run of ours"
+	title, of := "run "+e.Run, ""
 	if open != nil && open.ID == e.Run {
 		title = open.Step
 		if s, ok := mig.Plan.Step(open.Step); ok {
 			title = s.Title
 		}
+		of = " of " + title
 	}
 	e.Title += ", during " + title
-	e.Text = strings.TrimSpace(e.Text + "\nIt began during run " + e.Run + " of " + title +
+	e.Text = strings.TrimSpace(e.Text + "\nIt began during run " + e.Run + of +
 		" and is looked at again once that has ended.")
 	return e
 }

@@ -90,7 +90,7 @@ func judgeStranded(found environment.Stranded, left bool, mid, move string) seen
 		s.alerts = append(s.alerts, notify.Event{
 			Key:      notify.Key(mid, "stranded", strings.TrimPrefix(m.Key, "client:")),
 			Severity: notify.Critical,
-			Title:    m.Name + " still uses the old server",
+			Title:    m.Name + " is still connected to the old server",
 			Text: fmt.Sprintf("%s. The server takes no writes since the move to Sentinel; it has "+
 				"refused %s since it started. Point the app at Sentinel%s.", m.Why,
 				migration.Count(int(found.Refused), "command"), wayBack(move)),

@@ -147,6 +147,9 @@ func (c *Clients) ask(ctx context.Context, nodes []Node, lines []fleet.Line) []l
 	return out
 }
 
+// nameless is how a client is called that gave its connections no name.
+const nameless = "a client without a name"
+
 // group is who has one or more connections to a server.
 type group struct {
 	member migration.Member
@@ -181,7 +184,7 @@ func (l list) members() []migration.Member {
 			}
 		default:
 			who = strings.TrimSuffix(cl.Host()+"/"+cl.Name, "/")
-			m.Verdict, m.Name = migration.Unknown, cmp.Or(cl.Name, "a client without a name")
+			m.Verdict, m.Name = migration.Unknown, cmp.Or(cl.Name, nameless)
 			m.Why = fmt.Sprintf("from %s, user %s, last command %s%s", cl.Host(), cl.User, cl.Cmd,
 				strings.TrimSuffix(", "+cl.Library, ", "))
 		}

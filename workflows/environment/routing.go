@@ -27,6 +27,14 @@ type Routing struct {
 	notify func(topic string)
 }
 
+// ReadRouting reads what the flags of a database say, without an environment.
+func ReadRouting(
+	ctx context.Context, st *store.Store, mid string, queues []string,
+) (migration.Routing, error) {
+	f := Routing{store: st, queues: queues}
+	return f.Read(ctx, mid)
+}
+
 // Read reads what the flags say.
 func (f *Routing) Read(ctx context.Context, mid string) (migration.Routing, error) {
 	r, _, err := f.Since(ctx, mid)

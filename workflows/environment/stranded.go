@@ -1,10 +1,12 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -55,6 +57,9 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 	}
 	for _, m := range l.members() {
 		if m.Verdict == migration.Unknown {
+			if strings.HasPrefix(m.Name, nameless) {
+				m.Why += c.servers.unnamed(ctx)
+			}
 			out.Clients = append(out.Clients, m)
 		}
 	}
@@ -63,6 +68,22 @@ func (c *Clients) Stranded(ctx context.Context, mid string) (out Stranded, ok bo
 	}
 	out.Refused, err = redisconn.RefusedWrites(ctx, old.Client)
 	return out, true, err
+}
+
+// unnamed says that a connection without a name may be a sentinel's, where the single server
+// gives those none; "" where it names them. Whose it is cannot be told: a client that may not
+// run a command looks on the server's list as one that may.
+func (s *Servers) unnamed(ctx context.Context) string {
+	if s.Cluster == nil {
+		return ""
+	}
+	as := s.SentinelEndpoint.Credentials()
+	if redisconn.TakesName(ctx, s.StandaloneEndpoint, s.StandaloneEndpoint.Address(), as) == nil {
+		return ""
+	}
+	return "; it may be a sentinel's, because the server does not accept the sentinels' password, " +
+		"so they have no name there (to have them named, run there: ACL SETUSER " +
+		cmp.Or(as.User, "default") + " >PASSWORD, with the password of the Sentinel deployment)"
 }
 
 // recentMoves is among how many runs the move is looked for.

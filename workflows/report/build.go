@@ -47,7 +47,7 @@ func Build(in Input) (Report, error) {
 		At: v.At, Since: v.Migration.CreatedAt, Phase: v.Phase(),
 		Met: v.Checklist.MetCount(), Total: len(v.Checklist),
 		Criteria: criteria(v.Checklist), Orders: in.Orders, Costs: list(in.Costs),
-		Stops: stops(in), Rollbacks: rollbacks(in), Waivers: waivers(v.Waivers),
+		Stops: stops(in), Rollbacks: rollbacks(in), Waivers: Waivers(v.Waivers),
 		Next: []Next{}, Milestones: milestones(v), Risks: []Risk{},
 		Versions: list(in.Versions), PlanHash: hash, Left: []string{},
 	}
@@ -66,7 +66,7 @@ func Build(in Input) (Report, error) {
 	for _, r := range p.Risks {
 		out.Risks = append(out.Risks, Risk(r))
 	}
-	out.Forecast = forecast.Of(forecastInput(v, out, in.Lapsed))
+	out.Forecast = Forecast(v, in.Lapsed)
 	return out.sealed()
 }
 
@@ -219,7 +219,8 @@ func runs(v progress.View, left []string) ([]Run, []string) {
 		}
 		x := Run{ID: r.ID, Title: title(v.Migration.Plan, r), State: r.State,
 			RequestedBy: r.RequestedBy, ApprovedBy: []string{}, At: when(r),
-			FinishedAt: r.FinishedAt, PlanHash: r.Plan.Hash, RollbackOf: r.Rollback}
+			FinishedAt: r.FinishedAt, PlanHash: r.Plan.Hash, RollbackOf: r.Rollback,
+			RolledBackBy: r.RolledBackBy, Lacks: r.Lacks}
 		if r.DecidedBy != "" {
 			x.ApprovedBy = append(x.ApprovedBy, r.DecidedBy)
 		}
@@ -240,7 +241,8 @@ func runs(v progress.View, left []string) ([]Run, []string) {
 	return out, left
 }
 
-func waivers(all []migration.Waiver) []Waiver {
+// Waivers are those of a migration as a report lists them.
+func Waivers(all []migration.Waiver) []Waiver {
 	out := []Waiver{}
 	for _, w := range all {
 		out = append(out, Waiver{Member: w.Member, By: w.By, Why: w.Why, At: w.At, Until: w.Until,
@@ -263,8 +265,10 @@ func milestones(v progress.View) []Milestone {
 	return out
 }
 
-func forecastInput(v progress.View, r Report, lapsed []string) forecast.Input {
-	in := forecast.Input{At: v.At, Proven: r.Met, Total: r.Total, Lapsed: lapsed}
+// Forecast says whether the plan's dates are kept; lapsed are criteria that were met once.
+func Forecast(v progress.View, lapsed []string) forecast.Forecast {
+	in := forecast.Input{At: v.At, Proven: v.Checklist.MetCount(), Total: len(v.Checklist),
+		Lapsed: lapsed}
 	for _, m := range v.Migration.Plan.Milestones {
 		if m.Step != "" { // of the others nobody knows whether they are done
 			in.Milestones = append(in.Milestones, forecast.Milestone{Title: m.Title,
@@ -280,7 +284,7 @@ func forecastInput(v progress.View, r Report, lapsed []string) forecast.Input {
 		in.FreezeFrom = v.Migration.EventDate.Add(f.From)
 		in.FreezeUntil = v.Migration.EventDate.Add(f.Until)
 	}
-	if r.Kind == Status && len(v.NextSteps()) == 0 {
+	if !Complete(v) && len(v.NextSteps()) == 0 {
 		for _, s := range v.Steps() {
 			if s.State == migration.StepBlocked {
 				in.Blocked = strings.TrimPrefix(s.Why, "Blocked by: ")
@@ -288,5 +292,5 @@ func forecastInput(v progress.View, r Report, lapsed []string) forecast.Input {
 			}
 		}
 	}
-	return in
+	return forecast.Of(in)
 }

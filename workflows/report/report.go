@@ -110,6 +110,9 @@ type Run struct {
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	PlanHash   string     `json:"plan_hash"`
 	RollbackOf string     `json:"rollback_of,omitempty"`
+	// RolledBackBy is the run that took it back, and Lacks what keeps it from being done.
+	RolledBackBy string `json:"rolled_back_by,omitempty"`
+	Lacks        string `json:"lacks,omitempty"`
 }
 
 // Waiver is a decision to go on although something was unknown.

@@ -240,6 +240,8 @@ func (w *world) look(ctx context.Context) outside {
 	r, err := e.Routing.Read(ctx, w.mid)
 	o["flags"] = said(fmt.Sprintf("%s, source %s", r, r.Source), err)
 	o["source"] = w.server(ctx, e.Servers.Standalone, settings)
+	users, err := e.Servers.Standalone.Do(ctx, "ACL", "LIST").Result()
+	o["who may sign in to the source"] = said(fmt.Sprint(users), err)
 	// Which of the nodes is the master does not matter, so they have no names here.
 	var nodes []string
 	for _, addr := range w.nodes {

@@ -156,6 +156,7 @@ func (s Parts) actions() []engine.Action {
 				return s.Debts.Watch(ctx, c, was.Monitor)
 			},
 		},
+		s.admitSentinels(),
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:      "replicate",

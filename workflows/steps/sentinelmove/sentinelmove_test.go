@@ -1,6 +1,7 @@
 package sentinelmove
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,11 @@ type rig struct {
 	worker     *stepstest.Worker
 }
 
-func open(t *testing.T) *rig {
+func open(t *testing.T, opts ...redistest.Option) *rig {
 	t.Helper()
 	r := &rig{
-		src: redistest.Start(t, redistest.Config("appendonly yes", "repl-diskless-sync-delay 0",
-			"maxmemory-policy noeviction")),
+		src: redistest.Start(t, append(opts, redistest.Config("appendonly yes",
+			"repl-diskless-sync-delay 0", "maxmemory-policy noeviction"))...),
 		deployment: redistest.StartSentinel(t, 2, redistest.Password("data"),
 			redistest.SentinelPassword("watch"), redistest.DownAfter(2*time.Second)),
 	}
@@ -197,4 +198,62 @@ func TestEveryKeyMovesAndTheSingleRedisStaysAsAReplicaThatTakesNoWrites(t *testi
 	if got := r.View(t).Routing.Source; got != migration.SourceStandalone {
 		t.Errorf("the flags say %s", got)
 	}
+}
+
+// Without a name on the single Redis a sentinel looks like an app that still uses it.
+func TestTheSentinelsSignInToASingleRedisThatHasAPasswordOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r := open(t, redistest.Password("old"))
+	ctx, as := t.Context(), r.Env.Servers.SentinelEndpoint.Credentials()
+	lets := func() error {
+		return redisconn.TakesName(ctx, r.src.Endpoint(), r.src.Addr(), as)
+	}
+	users := r.src.Client().Do(ctx, "ACL", "LIST").String()
+	if lets() == nil {
+		t.Fatal("the sentinels can sign in from the start")
+	}
+	run := r.Await(t, r.Start(t, "swap", migration.Params{}).ID, migration.RunSucceeded)
+	if err := lets(); err != nil {
+		t.Error(err)
+	}
+	redistest.Eventually(t, 40*time.Second, func() error {
+		others, err := redisconn.ForeignClients(ctx, r.src.Client())
+		if err == nil && len(others) > 0 {
+			err = fmt.Errorf("%+v", others)
+		}
+		return err
+	})
+	found, left, err := r.Env.Servers.Clients.Stranded(ctx, run.MigrationID)
+	if err != nil || !left || len(found.Clients) > 0 {
+		t.Errorf("%+v %v %v", found, left, err)
+	}
+	app := r.src.Foreign("") // an app without a name is seen all the same
+	if err := app.Ping(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err = r.Env.Servers.Clients.Stranded(ctx, run.MigrationID)
+	if err != nil || len(found.Clients) != 1 ||
+		strings.Contains(found.Clients[0].Why, "may be a sentinel") {
+		t.Errorf("%+v %v", found, err)
+	}
+	_ = app.Close()
+	r.Await(t, r.Rollback(t, run).ID, migration.RunSucceeded)
+	if got := r.src.Client().Do(ctx, "ACL", "LIST").String(); lets() == nil || got != users {
+		t.Errorf("the way back leaves %s, it was %s", got, users)
+	}
+}
+
+func TestAServerThatKeepsItsUsersToItselfIsMovedAllTheSame(t *testing.T) {
+	t.Parallel()
+	r := open(t, redistest.Password("old"), redistest.Config("rename-command ACL \"\""))
+	run := r.Await(t, r.Start(t, "swap", migration.Params{}).ID, migration.RunSucceeded)
+	redistest.Eventually(t, 40*time.Second, func() error {
+		found, _, err := r.Env.Servers.Clients.Stranded(t.Context(), run.MigrationID)
+		if err == nil && (len(found.Clients) != 1 ||
+			!strings.Contains(found.Clients[0].Why, "may be a sentinel")) {
+			err = fmt.Errorf("%+v", found.Clients)
+		}
+		return err
+	})
+	r.Await(t, r.Rollback(t, run).ID, migration.RunSucceeded)
 }
