@@ -20,7 +20,7 @@ function tell(snapshot) {
 }
 
 /** rules says what is wrong with a page, whatever it tells. */
-async function rules(page, lines) {
+async function rules(page, name, lines) {
   const wrong = [];
   const must = (holds, text) => { if (!holds) wrong.push(text); };
   must(/^link "Skip to content"/.test(lines[0]), `begins with ${lines[0]}, not with the way to the content`);
@@ -28,14 +28,14 @@ async function rules(page, lines) {
   must(unnamed.length === 0, `has what has no name: ${unnamed.join(", ")}`);
   const main = lines.findIndex((l) => /^ *main/.test(l));
   const heard = lines.slice(main + 1);
-  must(/^ *(region|status|complementary) "?.*[Hh]eadline|^ *region "Headline/.test(heard[0]), `the content begins with ${heard[0]}, not with the headline`);
+  must(/^ *region "State of the migration"/.test(heard[0]), `the content begins with ${heard[0]}, not with the headline`);
   const levels = heard.map((l) => /^ *heading ".*" \[level=(\d)\]/.exec(l)).filter(Boolean).map((m) => Number(m[1]));
   must(levels[0] === 1 && levels.filter((l) => l === 1).length === 1, `the headings are of levels ${levels}: not one of level 1, which is first`);
   levels.forEach((l, i) => must(i === 0 || l <= levels[i - 1] + 1, `a heading of level ${l} follows one of level ${levels[i - 1]}`));
   const buttons = heard.map((l) => /^ *button "(.*?)"/.exec(l)).filter(Boolean).map((m) => m[1]);
   const vague = buttons.filter((b) => /^(go|ok|yes|submit|start|continue|next|run|apply|save|confirm|do it)$/i.test(b));
   must(vague.length === 0, `has buttons that do not say to what: ${vague}`);
-  for (const [what, selector] of [["the headline", "#headline"], ["the state of the page", "#live-state"]]) {
+  for (const [what, selector] of [["the headline", "#headline"], ["the state of the page", "#live-state"], ...(/^run-/.test(name) ? [["the state of the run", "header.title"]] : [])]) {
     const n = await page.locator(`${selector}[role=status], ${selector} [role=status], ${selector}[aria-live], ${selector} [aria-live]`).count();
     must(n === 1, `${what} is announced by ${n} live regions, not one`);
   }
@@ -51,7 +51,7 @@ try {
     await page.goto(`${url}/${name}.light.html`);
     await page.locator("html[data-live=live]").waitFor();
     const lines = tell(await page.locator("body").ariaSnapshot());
-    for (const w of await rules(page, lines)) witness.complaints.push(`${name} ${w}`);
+    for (const w of await rules(page, name, lines)) witness.complaints.push(`${name} ${w}`);
     const [path, text] = [join(folder, `${name}.txt`), lines.join("\n") + "\n"];
     if (write) {
       writeFileSync(path, text);
