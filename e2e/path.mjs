@@ -1,8 +1,9 @@
 // Clicks through a whole migration as a person would: only what the pages offer, in the order in which they recommend it, until every
-// criterion is met. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR SCAN, the last being what switchyard scan --evidence wrote
+// criterion is met. All of it goes by keyboard. Usage: node path.mjs URL ADA_PASSWORD GRACE_PASSWORD LEE_PASSWORD OUTDIR SCAN, the last being what switchyard scan --evidence wrote
 // Prints a line per step. Exit code 0 only when everything was as it should be.
 import { mkdirSync } from "node:fs";
 import { Witness, check, launch } from "./browser.mjs";
+import { choose, keeps, press, slide, visit, write } from "./keys.mjs";
 
 const [url, adaPassword, gracePassword, leePassword, outDir, scan] = process.argv.slice(2);
 if (!scan) {
@@ -34,14 +35,14 @@ const there = async (locator) => (await locator.count()) > 0;
 
 async function signIn(page, name, password) {
   await page.goto(url);
-  await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await write(page, page.getByLabel("Name"), name);
+  await write(page, page.getByLabel("Password"), password);
+  await press(page, page.getByRole("button", { name: "Sign in" }), { leaves: true });
   await page.locator("#score-title").waitFor();
 }
 
 async function overview(page) {
-  await page.getByRole("navigation").getByRole("link", { name: "Overview" }).first().click();
+  await visit(page, "Overview");
   await page.locator("#score-title").waitFor();
 }
 
@@ -77,7 +78,7 @@ async function atStart(ada, lee) {
   say(`nothing has run: 0 of 7 met (${verdicts.join(", ")}), the audit is recommended`);
   await witness.look(ada, "overview-start");
   await noButtons(lee, "the overview");
-  await lee.locator("#next-step").click();
+  await press(lee, lee.locator("#next-step"), { leaves: true });
   await lee.locator("#start-title").waitFor();
   await noButtons(lee, "the step page");
   check(await there(lee.getByText("You are signed in as a viewer")), "the step page does not tell a viewer why there is no button");
@@ -88,17 +89,17 @@ async function atStart(ada, lee) {
 async function withoutScript(browser) {
   const page = await witness.person(browser, "ada without JavaScript", { javaScriptEnabled: false });
   await signIn(page, "ada", adaPassword);
-  await page.locator("#steps-done summary").click();
-  await page.locator("#step-audit a").click();
-  await page.locator("#start").click();
+  await press(page, page.locator("#steps-done summary"));
+  await press(page, page.locator("#step-audit a"), { leaves: true });
+  await press(page, page.locator("#start"), { leaves: true });
   await page.waitForURL(/\/runs\//);
   await until(page, async () => {
     if (/^Done/.test(await text(page.locator("header.title .chip")))) return true;
-    await page.getByRole("link", { name: "Refresh" }).click();
+    await press(page, page.getByRole("link", { name: "Refresh" }), { leaves: true });
     await page.locator("header.title .chip").waitFor();
     return false;
   }, runPatience, "the end of an audit without JavaScript");
-  await page.getByRole("button", { name: "Sign out" }).first().click();
+  await press(page, page.getByRole("button", { name: "Sign out" }).first(), { leaves: true });
   await page.getByLabel("Name").waitFor();
   say("without JavaScript: signed in, audited, saw the result, signed out");
   await page.context().close();
@@ -114,7 +115,7 @@ async function start(page, title) {
     throw new Error(`${e.message}. The page says: ${why} ${(await page.locator(".gates li:not([data-ok])").allInnerTexts()).join("; ").replace(/\s+/g, " ")}`);
   });
   if (ready === "gone") return false;
-  await page.locator("#start").click();
+  await press(page, page.locator("#start"), { leaves: true });
   await page.waitForURL(/\/runs\/|\/start$/);
   if (/\/runs\//.test(page.url())) return true;
   const why = await text(page.locator("#notice"));
@@ -127,8 +128,8 @@ const runState = async (page) => text(page.locator("header.title .chip"));
 /** decide approves an open run from its page, for its start or for the action it waits with. What cannot be undone is left to a second person. */
 async function decide(page, grace) {
   if (await page.locator("#approve").isEnabled()) {
-    await page.locator("#comment").fill("Read the plan, go ahead");
-    await page.locator("#approve").click();
+    await write(page, page.locator("#comment"), "Read the plan, go ahead");
+    await press(page, page.locator("#approve"), { leaves: true });
     await page.waitForURL(/\/runs\/[^/]+$/);
     return;
   }
@@ -142,28 +143,24 @@ async function decide(page, grace) {
 async function approveAsSecond(grace) {
   await overview(grace);
   check((await grace.locator("#next-step").getAttribute("data-verb")) === "approve", "grace is not asked to approve");
-  await grace.locator("#next-step").click();
+  await press(grace, grace.locator("#next-step"), { leaves: true });
   const name = grace.locator("#confirm-name");
   await name.waitFor();
   await witness.look(grace, "run-approve-irreversible");
-  await name.fill("some other name");
-  await grace.locator("#comment").fill("Backups checked");
+  await write(grace, name, "some other name");
+  await write(grace, grace.locator("#comment"), "Backups checked");
   // News that arrives while somebody types must not take away what they typed.
-  await grace.evaluate(() => {
-    const done = new Promise((resolve) => document.addEventListener("htmx:after:swap", resolve, { once: true }));
-    document.getElementById("stream").dispatchEvent(new Event("update"));
-    return Promise.race([done, new Promise((resolve) => { setTimeout(resolve, 3000); })]);
-  });
+  await keeps(grace, name);
   check((await name.inputValue()) === "some other name", "a live update took away the name that was being typed");
-  await grace.locator("#approve").click();
+  await press(grace, grace.locator("#approve"), { leaves: true });
   await grace.locator("#notice").waitFor();
   say(`  grace mistypes the name: ${await text(grace.locator("#notice"))}`);
   check((await grace.locator("#comment").inputValue()) === "Backups checked", "the comment is gone after a refusal");
   await witness.look(grace, "run-refused");
   const asked = await text(grace.locator("label[for=confirm-name] strong"));
   check(asked === (await text(grace.locator(".bar-name"))), `the name to type is ${asked}, which is not the migration's`);
-  await name.fill(asked);
-  await grace.locator("#approve").click();
+  await write(grace, name, asked);
+  await press(grace, grace.locator("#approve"), { leaves: true });
   await grace.waitForURL(/\/runs\/[^/]+$/);
   say("  grace approved");
 }
@@ -198,13 +195,13 @@ function album(tab) {
 /** submitScan brings what the scan of the app's source found, by the form of the page Breaker. */
 async function submitScan(page, lee) {
   for (const who of [page, lee]) {
-    await who.getByRole("navigation").getByRole("link", { name: "Breaker" }).first().click();
+    await visit(who, "Breaker");
     await who.locator("#scan-title").waitFor();
   }
   await noButtons(lee, "the page Breaker");
   check((await text(page.locator("[data-queue=order-ingestion] [data-proof=static]"))).includes("Unknown"), "the source is taken for proven before anybody scanned it");
-  await page.locator("#scan-file").setInputFiles(scan);
-  await page.getByRole("button", { name: "Submit the scan" }).click();
+  await choose(page, page.locator("#scan-file"), scan);
+  await press(page, page.getByRole("button", { name: "Submit the scan" }), { leaves: true });
   await page.locator("#scan [data-verdict=PASS]").first().waitFor();
   check((await text(page.locator("[data-queue=order-ingestion] [data-proof=static]"))).includes("Met"), "the scan does not show in the matrix");
   say("submitted the scan of the app's source on the page Breaker");
@@ -212,10 +209,9 @@ async function submitScan(page, lee) {
 
 /** asksWhatIf moves the slider of the page Retry deadlines to five hours and reads the advice. */
 async function asksWhatIf(page) {
-  await page.getByRole("navigation").getByRole("link", { name: "Retry deadlines" }).first().click();
+  await visit(page, "Retry deadlines");
   await page.locator("#length").waitFor();
-  await page.locator("#length").fill("11");
-  await page.locator("#length").dispatchEvent("change");
+  await slide(page, page.locator("#length"), 11);
   await page.getByRole("heading", { name: "Simulate an outage of 5 h" }).waitFor();
   check((await text(page.locator("[data-forecast=shopify]"))).includes("Losing orders"), "five hours are said to be harmless to Shopify's orders");
   check((await text(page.locator("[data-forecast=stripe]"))).includes("All late, none lost"), "five hours are said to lose Stripe's orders");
@@ -224,10 +220,10 @@ async function asksWhatIf(page) {
 
 /** testsSetup has everything asked that the configuration names, again where servers under load were slow to answer. */
 async function testsSetup(page) {
-  await page.getByRole("navigation").getByRole("link", { name: "Set-up" }).first().click();
+  await visit(page, "Set-up");
   for (let tries = 1; ; tries++) {
     await page.locator("#test-all:not([disabled])").evaluate((button) => button.setAttribute("data-before", ""));
-    await page.locator("#test-all").click();
+    await press(page, page.locator("#test-all"));
     await page.locator("#test-all:not([disabled]):not([data-before])").waitFor();
     const failed = await page.locator("[data-key][data-state=fails]").allInnerTexts();
     if (failed.length === 0) break;
@@ -244,7 +240,7 @@ async function testsSetup(page) {
 async function places(page, lee) {
   for (const [link, name] of [["Cutover", "cutover"], ["Queues", "queues"], ["Flags", "flags"], ["Breaker", "breaker"], ["Cost", "capacity"], ["Plan", "plan"], ["Runs", "runs"], ["Report", "report"], ["Alerts", "alerts"], ["People", "people"], ["Set-up", "set-up"], ["Audit log", "audit-log"]]) {
     for (const who of [page, lee]) {
-      await who.getByRole("navigation").getByRole("link", { name: link }).first().click();
+      await visit(who, link);
       await who.locator("main h1").waitFor();
     }
     await noButtons(lee, `the page ${link}`);
@@ -253,38 +249,38 @@ async function places(page, lee) {
   await asksWhatIf(page);
   await testsSetup(page);
   const queues = async () => {
-    await page.getByRole("navigation").getByRole("link", { name: "Queues" }).first().click();
+    await visit(page, "Queues");
     await page.locator("#side-source").waitFor();
   };
   await queues();
-  await page.getByRole("link", { name: "Cutover readiness" }).click();
+  await press(page, page.getByRole("link", { name: "Cutover readiness" }), { leaves: true });
   await page.locator('[data-line="workers"]').waitFor();
   await witness.look(page, "cutover-report");
   await queues();
-  await page.locator("[data-board=order-ingestion]").getByRole("link").click();
+  await press(page, page.locator("[data-board=order-ingestion]").getByRole("link"), { leaves: true });
   await page.locator("#side-source [data-count]").first().waitFor();
   await witness.look(page, "queue");
   await queues();
-  await page.getByRole("link", { name: "Find a job" }).click();
-  await page.getByLabel("Job id").fill("nobody");
-  await page.getByRole("button", { name: "Find" }).click();
+  await press(page, page.getByRole("link", { name: "Find a job" }), { leaves: true });
+  await write(page, page.getByLabel("Job id"), "nobody");
+  await press(page, page.getByRole("button", { name: "Find" }));
   await page.locator("#side-source").waitFor();
   await witness.look(page, "jobs");
   await overview(page);
   await witness.look(page, "overview-live");
-  await page.locator("#criterion-circuit-breaker").getByRole("link", { name: /^Evidence/ }).click();
+  await press(page, page.locator("#criterion-circuit-breaker").getByRole("link", { name: /^Evidence/ }), { leaves: true });
   await page.locator("#history-title").waitFor();
-  await page.locator("main details summary").first().click();
+  await press(page, page.locator("main details summary").first());
   await witness.look(page, "evidence");
   witness.expect(404, /\/m\/nothing$/);
   await page.goto(new URL("/m/nothing", url).href);
   await witness.look(page, "error");
-  await page.locator(".failure").getByRole("link", { name: "Overview", exact: true }).click();
+  await press(page, page.locator(".failure").getByRole("link", { name: "Overview", exact: true }), { leaves: true });
   await page.locator("#score-title").waitFor();
   // The choice of theme holds over pages, and back to the system's.
-  await page.getByRole("button", { name: "Dark" }).first().click();
+  await press(page, page.getByRole("button", { name: "Dark" }).first(), { leaves: true });
   await page.locator("html[data-theme=dark]").waitFor();
-  await page.getByRole("button", { name: "Auto" }).first().click();
+  await press(page, page.getByRole("button", { name: "Auto" }).first(), { leaves: true });
   await page.locator("html:not([data-theme=dark])").waitFor();
   say("looked at every entry of the menu, an observation, and an address that leads nowhere");
 }
@@ -311,7 +307,8 @@ async function follow(ada, grace, tab, lee, browser) {
     }
     const stepID = id.replace(/\?.*/, "");
     if (pictured.includes(stepID)) await picture(`step-${stepID}`, new URL(href, url).href);
-    await next.click();
+    if (done.length === 0) await keeps(ada, next);
+    await press(ada, next, { leaves: true });
     await ada.locator("main h1").waitFor();
     const since = Date.now();
     if (id !== "run" && !(await start(ada, title))) {
@@ -370,9 +367,9 @@ async function path(browser) {
   await ada.goto(url);
   await witness.look(ada, "sign-in");
   witness.expect(401, /\/sign-in$/);
-  await ada.getByLabel("Name").fill("ada");
-  await ada.getByLabel("Password").fill("wrong");
-  await ada.getByRole("button", { name: "Sign in" }).click();
+  await write(ada, ada.getByLabel("Name"), "ada");
+  await write(ada, ada.getByLabel("Password"), "wrong");
+  await press(ada, ada.getByRole("button", { name: "Sign in" }), { leaves: true });
   await ada.locator("#notice").waitFor();
   say(`a wrong password: ${await text(ada.locator("#notice"))}`);
   await signIn(ada, "ada", adaPassword);

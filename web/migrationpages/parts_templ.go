@@ -197,7 +197,7 @@ func runsTable(mid string, runs []migration.Run, first int, now time.Time) templ
 			templ_7745c5c3_Var7 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table class=\"pairs\"><thead><tr><th scope=\"col\">Run</th><th scope=\"col\">State</th><th scope=\"col\">Requested by</th><th scope=\"col\">Reviewed by</th><th scope=\"col\">When</th><th scope=\"col\" class=\"n\">Duration</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Runs, table\"><table class=\"pairs\" aria-label=\"Runs\"><thead><tr><th scope=\"col\">Run</th><th scope=\"col\">State</th><th scope=\"col\">Requested by</th><th scope=\"col\">Reviewed by</th><th scope=\"col\">When</th><th scope=\"col\" class=\"n\">Duration</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

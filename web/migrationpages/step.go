@@ -97,6 +97,14 @@ func startLabel(v Step) string {
 	return label
 }
 
+// startName is the label for somebody who hears the button without the page around it.
+func startName(v Step) string {
+	if v.Params.To != "" {
+		return startLabel(v)
+	}
+	return startLabel(v) + ": " + v.Status.PlanStep.Title
+}
+
 // hasRunbook reports whether there is one: a plan of one's own may have other steps.
 func hasRunbook(id string) bool {
 	_, known := runbooks.Find(id)
