@@ -111,7 +111,7 @@ var checkSlowLog = Check{
 	Remedy:   "CONFIG SET slowlog-log-slower-than 10000, then CONFIG REWRITE.",
 	Commands: []string{"CONFIG GET slowlog-log-slower-than"},
 	Denied:   "not known",
-	Risk:     "None worth mentioning.",
+	Risk:     "None.",
 	judge:    judgeSlowLog,
 }
 
@@ -138,7 +138,7 @@ var checkLatencyMonitor = Check{
 	Remedy:   "CONFIG SET latency-monitor-threshold 100, then CONFIG REWRITE.",
 	Commands: []string{"CONFIG GET latency-monitor-threshold"},
 	Denied:   "not known",
-	Risk:     "None worth mentioning.",
+	Risk:     "None.",
 	judge:    judgeLatencyMonitor,
 }
 

@@ -36,7 +36,7 @@ type Hour struct {
 	Commands    int64         `json:"commands"`
 	Calls       int64         `json:"calls"` // -1: not told
 	NetBytes    int64         `json:"net_bytes"`
-	Peak        float64       `json:"peak"` // most commands a second between two readings
+	Peak        float64       `json:"peak"` // most commands per second between two readings
 	Memory      int64         `json:"memory"`
 	Connections int64         `json:"connections"` // most
 }
@@ -299,7 +299,7 @@ func Uses(hours []Hour, l Limits) []Use {
 		use("memory", "Data", "bytes", float64(l.Memory), series(func(h Hour) (float64, bool) {
 			return float64(h.Memory), h.Memory > 0
 		}), highest),
-		use("commands", "Commands a second, peak", "commands/s", float64(l.CommandsPerSecond),
+		use("commands", "Commands per second, peak", "commands/s", float64(l.CommandsPerSecond),
 			series(func(h Hour) (float64, bool) {
 				return h.Peak, h.Seen > 0
 			}), highest),

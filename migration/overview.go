@@ -98,6 +98,10 @@ type WayBack struct {
 	Rehearsal Verdict `json:"rehearsal" enum:"met,unmet,stale,unknown"`
 	// RehearsedAt is when it was made; nil: never.
 	RehearsedAt *time.Time `json:"rehearsed_at"`
+	// RehearsedFrom and RehearsedTo are the stages of the move that was rehearsed, which need not
+	// be this one; empty: never.
+	RehearsedFrom string `json:"rehearsed_from,omitempty"`
+	RehearsedTo   string `json:"rehearsed_to,omitempty"`
 	// TookMS is how long it took every live worker to switch back then; 0: not measured.
 	TookMS int64 `json:"took_ms"`
 }

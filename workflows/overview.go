@@ -127,6 +127,7 @@ func wayBack(v progress.View) *migration.WayBack {
 		var facts evidence.RollbackFacts
 		if json.Unmarshal(e.Facts, &facts) == nil {
 			back.RehearsedAt, back.TookMS = &e.ObservedAt, facts.RollbackMS
+			back.RehearsedFrom, back.RehearsedTo = facts.From, facts.To
 		}
 	}
 	return back

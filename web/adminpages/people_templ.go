@@ -145,7 +145,7 @@ func PeoplePage(v People) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section aria-labelledby=\"programs-title\"><h2 id=\"programs-title\">Keys of programs</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</tbody></table></div></section><section aria-labelledby=\"programs-title\"><h2 id=\"programs-title\">API keys</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -116,12 +116,13 @@ func unmetFirst(c migration.Checklist) migration.Checklist {
 	return sorted
 }
 
-// rehearsalWords says how long the way back took in rehearsal.
+// rehearsalWords says what was rehearsed, which need not be this very move, and how long it took.
 func rehearsalWords(b migration.WayBack) string {
+	words := "rehearsed from " + b.RehearsedFrom + " to " + b.RehearsedTo
 	if b.TookMS <= 0 {
-		return ""
+		return words
 	}
-	return ", about " + migration.Words(time.Duration(b.TookMS)*time.Millisecond) + ","
+	return words + " in " + migration.Words(time.Duration(b.TookMS)*time.Millisecond)
 }
 
 // rehearsalStatus says whether the rehearsal of the way back still counts.

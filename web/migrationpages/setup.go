@@ -111,7 +111,7 @@ func setupStatus(s workflows.SetupState) ui.Status {
 	case workflows.SetupFails:
 		return ui.Bad("Fails")
 	case workflows.SetupAbsent:
-		return ui.Idle("Absent")
+		return ui.Idle("Not configured")
 	case workflows.SetupUnknown:
 	}
 	return ui.Unknown("Unknown")

@@ -225,7 +225,7 @@ func clockStatus(s string) ui.Status {
 func forecastStatus(f workflows.Forecast) ui.Status {
 	switch f.Verdict {
 	case "lost":
-		return ui.Bad("Losing orders")
+		return ui.Bad("Would lose orders")
 	case "uncertain":
 		return ui.Warn("Loss possible")
 	}

@@ -27,7 +27,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 		},
 		{
 			ID: "backup",
-			Title: "Back the source up, restore the backup into a scratch server and compare it " +
+			Title: "Back up the source, restore the backup into a scratch server and compare it " +
 				"with the source",
 		},
 		{ID: "fence-window", Title: "Keep blocking writes until there is no connection attempt for 24 h"},

@@ -1,6 +1,7 @@
 package storybook
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 func storyWayBack() *migration.WayBack {
 	at := storyTime.Add(-7 * time.Minute)
 	return &migration.WayBack{Move: migration.StageMove{To: migration.StageShadow},
-		Rehearsal: migration.Met, RehearsedAt: &at, TookMS: 480}
+		Rehearsal: migration.Met, RehearsedAt: &at, TookMS: 480,
+		RehearsedFrom: "shadow", RehearsedTo: "dual write"}
 }
 
 func storyRules() []migration.GuardrailRule {
@@ -95,5 +97,9 @@ func TestAGuardrailShowsWhatWasObservedAndNeverALimitInItsPlace(t *testing.T) {
 	}
 	if doc.Find("#main > #cockpit #way-back").Length() != 1 {
 		t.Error("the way back is not in sight")
+	}
+	if got := text(doc.Find("#way-back")); !strings.Contains(got,
+		"rehearsed from shadow to dual write in 480 ms") {
+		t.Errorf("another move's rehearsal is taken for this one's: %s", got)
 	}
 }

@@ -30,7 +30,7 @@ func GatesWords(gs []migration.Gate) string {
 			Count(len(gs), "precondition", "preconditions"), len(failing),
 			migration.Noun(len(failing), "blocks", "block"))
 	case len(gs) == 1:
-		return "The one precondition holds."
+		return "The only precondition holds."
 	}
 	return fmt.Sprintf("All %d preconditions hold.", len(gs))
 }

@@ -89,6 +89,11 @@ func TestTheGateOfAnIncidentSaysWhatIsAtRiskAndWhatToDoFirst(t *testing.T) {
 		!strings.Contains(g.Measured, "not asked: order ledger: cannot be read") {
 		t.Errorf("what was not asked is not named: %+v", g)
 	}
+	open := &migration.Headline{Level: migration.Incident, Title: "A replica is gone"}
+	if g := calmGate(open, migration.StepSentinelTest, migration.Params{}); g == nil || !g.OK ||
+		!strings.Contains(g.Measured, "open, and does not block this: A replica is gone") {
+		t.Errorf("what is open beside it is not named: %+v", g)
+	}
 	if g := calmGate(nil, migration.StepSentinelTest, migration.Params{}); g != nil {
 		t.Errorf("nobody looked, and yet: %+v", g)
 	}

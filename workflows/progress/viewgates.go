@@ -200,6 +200,9 @@ func (v View) calmGate() migration.Gate {
 	if len(h.Unknown) > 0 {
 		c.Measured += "; not asked: " + strings.Join(h.Unknown, "; ")
 	}
+	if h.Level != migration.Calm && h.Title != "" {
+		c.Measured += "; open, and does not block this: " + h.Title
+	}
 	if !v.calm() {
 		c.Measured = strings.Join(h.AtRisk, "; ")
 	}

@@ -20,7 +20,7 @@ func copies(
 		ID:    "copies",
 		Title: "Every old server holds what the source holds, or nothing",
 		Limit: "a replica of the source, or empty",
-		Next: "look into it and move what it holds, or decide in writing that it goes with the " +
+		Next: "find out what it holds and move it, or decide in writing that it goes with the " +
 			"server",
 		Asked: migration.Coverage{Of: "old server", Found: "the configuration and the sentinels"},
 	}

@@ -191,7 +191,7 @@ func (s Parts) actions() []engine.Action {
 		{
 			ActionPlan: migration.ActionPlan{
 				ID:    "backup",
-				Title: "Back the source up, restore the backup into a scratch server and compare it with the source",
+				Title: "Back up the source, restore the backup into a scratch server and compare it with the source",
 			},
 			Timeout: 2 * time.Hour,
 			Do:      s.finalBackup,
