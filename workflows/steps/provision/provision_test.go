@@ -369,7 +369,7 @@ func TestGatesOfThePlansLimits(t *testing.T) {
 		"900 MB do not":                           {sourceLoad{UsedMemory: 900 << 20}, "size", false},
 		"8,000 connections are 80 % of the limit": {sourceLoad{Clients: 8000}, "connections", true},
 		"8,001 are more":                          {sourceLoad{Clients: 8001}, "connections", false},
-		"8,000 commands per second are 80 %":        {sourceLoad{PerSecond: 8000}, "commands", true},
+		"8,000 commands per second are 80 %":      {sourceLoad{PerSecond: 8000}, "commands", true},
 		"8,001 a second are more":                 {sourceLoad{PerSecond: 8001}, "commands", false},
 	} {
 		for _, g := range parts.loadGates(stepstest.Migration, p, c.load, nil) {
