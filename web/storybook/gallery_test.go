@@ -145,10 +145,11 @@ const rawButtons = `<div class="buttons"><button class="primary">Approve and run
 	`<button class="quiet">Sign out</button><button disabled>Not available</button>` +
 	`<a class="button" href="#">Open run</a></div>`
 
-const rawFields = `<form class="card"><label for="a">Name</label><input id="a" value="ada"/>` +
+const rawFields = `<form class="card" method="get" action=""><label for="a">Name</label><input id="a" value="ada"/>` +
 	`<label for="b">Comment <span class="meta">(saved in the audit log)</span></label>` +
 	`<textarea id="b" rows="2">The numbers look right</textarea>` +
-	`<label for="c">Role</label><select id="c"><option>Engineer</option></select></form>`
+	`<label for="c">Role</label><select id="c"><option>Engineer</option></select>` +
+	`<button>Save</button></form>`
 
 // components are those that there are; each has a picture in each theme.
 func components() []component {
