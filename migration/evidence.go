@@ -2,6 +2,7 @@ package migration
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -84,6 +85,12 @@ type Item struct {
 	Findings  []Finding `json:"findings" nullable:"true"`
 }
 
+// Unstarted reports whether the item is not met because nothing was measured for it yet.
+func (i Item) Unstarted() bool {
+	return i.Verdict == Unmet && !slices.ContainsFunc(i.Findings,
+		func(f Finding) bool { return f.Evidence != nil })
+}
+
 // ObservedAt is the oldest observation that the item's verdict rests on; zero when there is none.
 func (i Item) ObservedAt() time.Time {
 	var t time.Time
@@ -118,6 +125,17 @@ func (c Checklist) Verdict(id string) Verdict {
 		}
 	}
 	return Unknown
+}
+
+// Of gives the first criterion that requires a check; nil: none does.
+func (c Checklist) Of(check string) *Item {
+	for n := range c {
+		if slices.ContainsFunc(c[n].Criterion.Requires,
+			func(r Requirement) bool { return r.Check == check }) {
+			return &c[n]
+		}
+	}
+	return nil
 }
 
 // MetCount is how many criteria are met.

@@ -29,10 +29,11 @@ func (s *Server) breakerRoutes() []site.Route {
 func (s *Server) breaker(c *fiber.Ctx) error { return s.breakerWith(c, nil) }
 
 func (s *Server) breakerWith(c *fiber.Ctx, n *ui.Notice) error {
-	m, err := s.Migration(c)
+	o, err := s.Control.Overview(c.UserContext(), c.Params("mid"))
 	if err != nil {
 		return err
 	}
+	m := o.Migration
 	b, err := s.Control.BreakerProof(c.UserContext(), m.ID)
 	if err != nil {
 		return err
@@ -43,6 +44,7 @@ func (s *Server) breakerWith(c *fiber.Ctx, n *ui.Notice) error {
 	}
 	return s.Page(c, at, outagepages.BreakerPage(outagepages.Breaker{
 		MigrationID: m.ID, Proof: b, Now: time.Now(), Who: site.IdentityOf(c).Who(),
+		Criterion: o.Checklist.Of(evidence.Drill),
 	}))
 }
 

@@ -53,20 +53,6 @@ func sourceWords(s migration.SourceEndpoint) string {
 	return string(s)
 }
 
-// verdictStatus shows the verdict on a criterion; one that nothing was measured for is not
-// started, which is not yet a failure.
-func verdictStatus(i migration.Item) ui.Status {
-	if unstarted(i) {
-		return ui.Idle("Not started")
-	}
-	return ui.VerdictStatus(i.Verdict)
-}
-
-func unstarted(i migration.Item) bool {
-	return i.Verdict == migration.Unmet && !slices.ContainsFunc(i.Findings,
-		func(f migration.Finding) bool { return f.Evidence != nil })
-}
-
 func nextLabel(n migration.NextStep, who ui.Who) string {
 	switch {
 	case n.Verb == "watch":
@@ -156,7 +142,7 @@ func stepsApart(all []migration.StepStatus) (past, ahead []migration.StepStatus)
 func someStarted(c migration.Checklist) bool {
 	n := 0
 	for _, i := range c {
-		if unstarted(i) {
+		if i.Unstarted() {
 			n++
 		}
 	}

@@ -15,8 +15,10 @@ import (
 type Breaker struct {
 	MigrationID string
 	Proof       workflows.BreakerProof
-	Now         time.Time
-	Who         ui.Who
+	// Criterion is what the proofs are for; nil: the plan has none that the drill proves.
+	Criterion *migration.Item
+	Now       time.Time
+	Who       ui.Who
 }
 
 // provenStatus is the closed vocabulary of one kind of proof.

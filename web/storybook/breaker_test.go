@@ -198,6 +198,9 @@ func breakerStories(t *testing.T) map[string]story {
 		page: outagepages.BreakerPage(
 			outagepages.Breaker{
 				MigrationID: mid, Proof: storyBreaker(true), Now: storyTime,
+				Criterion: &migration.Item{Verdict: migration.Unmet, Criterion: migration.Criterion{
+					ID: "circuit-breaker"}, Findings: []migration.Finding{
+					{Evidence: &migration.Evidence{}}}},
 				Who: engineer,
 			},
 		),

@@ -44,7 +44,16 @@ func Idle(word string) Status { return Status{"idle", "circle-dashed", word} }
 // Unknown is for what nobody can tell.
 func Unknown(word string) Status { return Status{"idle", "circle-help", word} }
 
-// VerdictStatus shows the verdict on a criterion.
+// CriterionStatus shows the verdict on a criterion; one that nothing was measured for is not
+// started, which is not yet a failure.
+func CriterionStatus(i migration.Item) Status {
+	if i.Unstarted() {
+		return Idle("Not started")
+	}
+	return VerdictStatus(i.Verdict)
+}
+
+// VerdictStatus shows a verdict.
 func VerdictStatus(v migration.Verdict) Status {
 	switch v {
 	case migration.Met:
