@@ -2,6 +2,7 @@ package migrationpages
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -75,6 +76,13 @@ func railsStatus(all []migration.Guardrail, over bool) ui.Status {
 		return ui.Past(fmt.Sprintf("All %d guardrails held", n))
 	}
 	return ui.OK(fmt.Sprintf("All %d guardrails hold", n))
+}
+
+// quiet reports whether nothing of some guardrails wants to be read: all hold, or none is watched.
+func quiet(some []migration.Guardrail) bool {
+	return !slices.ContainsFunc(some, func(g migration.Guardrail) bool {
+		return migration.Watched([]migration.Guardrail{g}) && g.State != migration.GuardrailHolds
+	})
 }
 
 // lasted is for how long a guardrail has been as it is.
