@@ -79,7 +79,7 @@ func (v Setup) status() ui.Status {
 	case states[workflows.SetupUnknown] > 0:
 		return ui.Unknown(ui.Count(states[workflows.SetupUnknown], "unknown", "unknown"))
 	case states[workflows.SetupAbsent] > 0:
-		return ui.Idle(ui.Number(states[workflows.SetupAbsent]) + " absent")
+		return ui.Idle(ui.Number(states[workflows.SetupAbsent]) + " not configured")
 	}
 	return ui.OK("Nothing missing")
 }

@@ -66,7 +66,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 				Limit: "0 writes",
 			},
 			{
-				ID: "residue", Title: "Nothing is left on the source", OK: true,
+				ID: "residue", Title: "No unfinished job is left on the source", OK: true,
 				Measured: "0 jobs in 4 queues", Limit: "0 jobs in every queue",
 			},
 		},

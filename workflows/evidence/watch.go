@@ -115,8 +115,12 @@ func (f WatchFacts) judge(fenced bool) (bool, string, error) {
 		return false, fmt.Sprintf("nobody came for %s of %s",
 			migration.Words(f.SeenAt.Sub(f.Since)), window), nil
 	}
-	return true, fmt.Sprintf("nobody used %d servers for %s; before that %d clients did",
-		len(f.Nodes), window, len(f.Knocks)), nil
+	says := "nobody used %s for %s; before that %s did"
+	if fenced {
+		says = "%s refused writes for %s, and nobody tried to use them; before that %s did"
+	}
+	return true, fmt.Sprintf(says, migration.Count(len(f.Nodes), "server"), window,
+		migration.Count(len(f.Knocks), "client")), nil
 }
 
 func coverWatch(f WatchFacts) migration.Coverage {

@@ -14,7 +14,7 @@ var quietRows = []row{
 		rule:  "a whole window",
 		facts: `{"nodes":[{"address":"h:1"}],"window_seconds":60,"over":true}`,
 		want:  migration.Met,
-		says:  "nobody used 1 servers for 1 min",
+		says:  "nobody used 1 server for 1 min",
 	},
 	{
 		rule: "not over",
@@ -53,7 +53,7 @@ var fenceRows = []row{
 		facts: `{"nodes":[{"address":"h:1","fenced":true}],"window_seconds":60,"over":true,
 			"knocks":[{"addr":"c:1"}]}`,
 		want: migration.Met,
-		says: "before that 1 clients did",
+		says: "before that 1 client did",
 	},
 	{
 		rule:  "one takes writes",
@@ -123,7 +123,7 @@ func TestAWaivedFindingCountsForAsLongAsItIsWaived(t *testing.T) {
 		want    migration.Verdict
 		says    string
 	}{
-		{"both stand", []migration.Waiver{mail, cart}, 0, met, "nobody used 1 servers"},
+		{"both stand", []migration.Waiver{mail, cart}, 0, met, "nobody used 1 server"},
 		{"one has expired", []migration.Waiver{mail, cart}, time.Hour, unknown, "unknown: mail"},
 		{"one was taken back", []migration.Waiver{mail}, 0, unknown, "unknown: carts"},
 		{"nobody stands by any", nil, 0, unknown, "unknown: mail, carts"},

@@ -80,7 +80,7 @@ func (s Parts) Step() engine.Step {
 func nothingLeft(residue evidence.ResidueFacts, err error) migration.Gate {
 	c := migration.Claim{
 		ID:    "residue",
-		Title: "Nothing is left on the source",
+		Title: "No unfinished job is left on the source",
 		Limit: "0 jobs in every queue, and nothing that nobody decided on",
 		Next:  "make sure that the source answers, then look again",
 		Asked: residue.Coverage(),

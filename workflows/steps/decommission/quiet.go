@@ -88,7 +88,7 @@ func (s Parts) proveQuiet(ctx context.Context, c *engine.Call, window time.Durat
 		return nil, err
 	}
 	if v.facts.Over {
-		c.Log("nobody used %d servers for %s", len(nodes), migration.Words(window))
+		c.Log("nobody used %s for %s", migration.Count(len(nodes), "server"), migration.Words(window))
 	}
 	if err := c.Prove(ctx, evidence.Quiet, migration.Observed, "CLIENT LIST, the servers' own "+
 		"counts of commands and writes, every queue and its events", v.facts); err != nil {
