@@ -163,7 +163,7 @@ func TestABlockedStartCarriesEveryGateThatDoesNotHold(t *testing.T) {
 	two := gated(step("two", migration.ApprovalNone, n.act("b", nil)), &open, &atomic.Value{})
 	b := openBench(t, settings(t.TempDir()), planOf(true, one, two), one, two)
 	_, err := b.Start(t.Context(), ada, mid, "two", migration.Params{}, "")
-	wantKind(t, err, migration.Blocked, "preconditions are not met", "Step one: not done", "Door: measured (want open)")
+	wantKind(t, err, migration.Blocked, "preconditions are not met", "Step one: not done", "Door: measured (required: open)")
 	if got := blockers(err); !slices.Equal(got, []string{"step:one", "door"}) {
 		t.Fatalf("blockers %v", got)
 	}

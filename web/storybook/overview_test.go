@@ -130,7 +130,7 @@ func storyOverview(t *testing.T) migration.Overview {
 		case migration.StepBlocked:
 			st.Why = "Blocked by: Dual-write validation"
 		case migration.StepFailed:
-			st.Why = "frozen server: status 200 after 9100 ms (want 503 within 5000 ms)"
+			st.Why = "frozen server: status 200 after 9100 ms (limit: 503 within 5000 ms)"
 		case migration.StepSkipped:
 			st.Why = "the policy is already noeviction"
 		case migration.StepActive:

@@ -163,7 +163,7 @@ func Blocked(step string, gates []migration.Gate) error {
 	}
 	var list []string
 	for _, g := range failing {
-		list = append(list, fmt.Sprintf("%s: %s (want %s)", g.Title, g.Measured, g.Limit))
+		list = append(list, fmt.Sprintf("%s: %s (required: %s)", g.Title, g.Measured, g.Limit))
 	}
 	err := migration.Errorf(
 		migration.Blocked,

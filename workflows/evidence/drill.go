@@ -83,7 +83,7 @@ func (c BenchCase) OK() (ok bool, why string) {
 	case c.Hung:
 		return false, fmt.Sprintf("no response within %d ms", c.MS)
 	case c.Intake && c.Status != 200:
-		return false, fmt.Sprintf("status %d (want 200: the event is kept on disk)", c.Status)
+		return false, fmt.Sprintf("status %d (expected 200: the event is kept on disk)", c.Status)
 	case c.Left > 0:
 		return false, fmt.Sprintf("events still on disk after the fault: %d (%s)", c.Left, c.Note)
 	case c.Status == 200 && !c.Enqueued:
@@ -93,7 +93,7 @@ func (c BenchCase) OK() (ok bool, why string) {
 			"delivered again is applied twice",
 			c.Strays)
 	case c.Status != 503 && c.Status != 200:
-		return false, fmt.Sprintf("status %d (want 503)", c.Status)
+		return false, fmt.Sprintf("status %d (expected 503)", c.Status)
 	case c.MS > c.LimitMS:
 		return false, fmt.Sprintf("status %d after %d ms (limit %d ms)",
 			c.Status, c.MS, c.LimitMS)
@@ -214,7 +214,7 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 	var worst int64
 	for _, c := range f.Cases {
 		if c.Status != 503 || c.MS > c.LimitMS {
-			return false, fmt.Sprintf("%s, %s: status %d after %d ms (want 503 within %d ms)",
+			return false, fmt.Sprintf("%s, %s: status %d after %d ms (limit: 503 within %d ms)",
 				c.Queue, c.Fault, c.Status, c.MS, c.LimitMS), nil
 		}
 		worst = max(worst, c.MS)

@@ -161,7 +161,7 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Full","status":500,"ms":2,
 			"limit_ms":5000}]}`,
 		want: migration.Unmet,
-		says: "status 500 (want 503)",
+		says: "status 500 (expected 503)",
 	},
 	{
 		rule: "503 too late there",
@@ -243,7 +243,7 @@ var drillRows = []row{
 			"recovered":true,"bench":[{"queue":"q","title":"Frozen","intake":true,"status":503,
 			"enqueued":true,"ms":6,"limit_ms":5000}],"attested":["q"]}`,
 		want: migration.Unmet,
-		says: "q, Frozen, durable intake: status 503 (want 200",
+		says: "q, Frozen, durable intake: status 503 (expected 200",
 	},
 	{
 		rule: "an intake that answers late",
@@ -301,7 +301,7 @@ var drillRows = []row{
 		rule:  "the first of the other server's faults got a 500",
 		facts: drilled(func(f *DrillFacts) { f.Bench[0].Status = 500 }),
 		want:  migration.Unmet,
-		says:  "q: status 500 (want 503)",
+		says:  "q: status 500 (expected 503)",
 	},
 	{
 		rule:  "the source's first fault was left out",

@@ -37,7 +37,7 @@ func judgeReadiness(f ReadinessFacts) (bool, string, error) {
 		return false, "", errors.New("no readiness check ran")
 	}
 	if bad := migration.Failing(f.Checks); len(bad) > 0 {
-		return false, fmt.Sprintf("%s: %s (want %s)",
+		return false, fmt.Sprintf("%s: %s (required: %s)",
 			bad[0].Title, bad[0].Measured, bad[0].Limit), nil
 	}
 	return true, fmt.Sprintf("all %d readiness checks of Sentinel pass, master %s",

@@ -18,7 +18,7 @@ var readinessRows = []row{
 		facts: `{"checks":[{"ok":true},{"title":"Quorum","ok":false,"measured":"1 sentinel",
 			"limit":"2"}]}`,
 		want: migration.Unmet,
-		says: "Quorum: 1 sentinel (want 2)",
+		says: "Quorum: 1 sentinel (required: 2)",
 	},
 	{
 		rule:  "no check ran",
