@@ -106,10 +106,10 @@ func (c *Control) decide(
 		if d.ConfirmName != v.Migration.Name {
 			return run, migration.Errorf(
 				migration.Invalid,
-				"type the migration's name exactly to approve an irreversible step: got %q, "+
-					"want %q",
-				d.ConfirmName,
+				"an irreversible step is approved with the migration's name: type %q exactly, "+
+					"not %q",
 				v.Migration.Name,
+				d.ConfirmName,
 			)
 		}
 	}
