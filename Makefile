@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node gallery gallery-pictures
+.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node gallery gallery-pictures looks stories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ dev: setup node ## like run, with ten orders a second and data of its own; follo
 
 gallery: ## every component and every page, with made-up data, at http://127.0.0.1:7332 until Ctrl-C
 	SWITCHYARD_GALLERY=127.0.0.1:7332 go test ./web/storybook -run '^TestServeGallery$$' -count=1 -timeout 0 -v
+
+looks: setup-test node ## every page at every width and theme, with and without JavaScript, in Chromium (about 10 min)
+	go test ./e2e -run '^TestEveryPageLooksRight$$' -count=1 -args -all
+
+stories: node ## write down anew what overview, step and run tell a screen reader (e2e/testdata/story): to be read
+	go test ./e2e -run '^TestPagesReadAsAStory$$' -count=1 -args -write-stories
 
 gallery-pictures: node ## renew the pictures that components are compared with (e2e/gallery)
 	go test ./e2e -run '^TestComponentsLookAsTheyDid$$' -count=1 -args -gallery-pictures
