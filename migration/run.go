@@ -321,6 +321,18 @@ type RunAction struct {
 	FinishedAt *time.Time      `json:"finished_at,omitempty"`
 }
 
+// Short says what an action that is done leaves to be desired, as its output has it under "short",
+// such as "3 of 4 snapshots taken"; empty: nothing.
+func (a RunAction) Short() string {
+	var said struct {
+		Short string `json:"short"`
+	}
+	if a.State == ActionDone && len(a.Output) > 0 {
+		_ = json.Unmarshal(a.Output, &said) // an output of another form says nothing of it
+	}
+	return said.Short
+}
+
 // OutputOf reads what an action of a run gave; false: nothing, or of another form.
 func OutputOf[T any](r Run, action string) (v T, ok bool) {
 	for _, a := range r.Actions {

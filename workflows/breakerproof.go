@@ -200,6 +200,9 @@ type QueueProof struct {
 	Bench map[string]BenchCell `json:"bench"`
 	// the same with a durable intake before the producer; of an app that has none, nothing
 	Intake map[string]BenchCell `json:"intake,omitempty"`
+	// Exempt: the configuration has it under drill.scan_only, and no app attests a producer of it:
+	// it is neither drilled nor attested.
+	Exempt bool `json:"exempt,omitempty"`
 	// Refused is why the app let nothing be tried on the queue.
 	Refused string `json:"refused,omitempty"`
 	// Instance is which of the app's instances the faults were tried on, where it tells.
@@ -332,6 +335,7 @@ func (c *Control) BreakerProof(ctx context.Context, mid string) (BreakerProof, e
 		}
 		if slices.Contains(c.cfg.Drill.ScanOnly, q) &&
 			row.Attestation.Verdict == migration.Unknown {
+			row.Exempt = true
 			row.Attestation.Text = "Short-lived command (per configuration): source scan only"
 		}
 		for _, k := range drilled.Bench {

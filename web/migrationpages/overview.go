@@ -102,6 +102,9 @@ func unmetFirst(c migration.Checklist) migration.Checklist {
 	return sorted
 }
 
+// settled reports whether there is nothing to do about a criterion now.
+func settled(i migration.Item) bool { return i.Verdict == migration.Met || i.Unstarted() }
+
 // rehearsalWords says what was rehearsed, which need not be this very move, and how long it took.
 func rehearsalWords(b migration.WayBack) string {
 	words := "rehearsed from " + b.RehearsedFrom + " to " + b.RehearsedTo
@@ -113,6 +116,9 @@ func rehearsalWords(b migration.WayBack) string {
 
 // rehearsalStatus says whether the rehearsal of the way back still counts.
 func rehearsalStatus(b migration.WayBack) ui.Status {
+	if b.Rehearsal == migration.Met && b.RehearsedTo != b.Move.String() {
+		return ui.Idle("This move not rehearsed")
+	}
 	switch b.Rehearsal {
 	case migration.Met:
 		return ui.OK("Rehearsed")

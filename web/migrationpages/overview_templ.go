@@ -360,7 +360,7 @@ func Overview(o migration.Overview, flow charts.Group, now time.Time, who ui.Who
 			return templ_7745c5c3_Err
 		}
 		if someStarted(o.Checklist) {
-			templ_7745c5c3_Err = ui.More("criteria", "Show all "+strconv.Itoa(len(o.Checklist)), "criteria, also those that are not started").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.More("criteria", "Show all "+strconv.Itoa(len(o.Checklist)), "criteria, also those that are met or not started").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -369,8 +369,8 @@ func Overview(o migration.Overview, flow charts.Group, now time.Time, who ui.Who
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, i := range unmetFirst(o.Checklist) {
-			templ_7745c5c3_Err = criterion(o.Migration.ID, i, now).Render(ctx, templ_7745c5c3_Buffer)
+		for n, i := range unmetFirst(o.Checklist) {
+			templ_7745c5c3_Err = criterion(o.Migration.ID, i, n > 0 && someStarted(o.Checklist) && settled(i), now).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1266,7 +1266,7 @@ func orders(l migration.LedgerFacts, unknown string, seen, now time.Time) templ.
 
 // criterion is one row: the verdict, one sentence, what it requires with each own value, and how
 // well and how long it is known.
-func criterion(mid string, i migration.Item, now time.Time) templ.Component {
+func criterion(mid string, i migration.Item, minor bool, now time.Time) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1287,7 +1287,7 @@ func criterion(mid string, i migration.Item, now time.Time) templ.Component {
 			templ_7745c5c3_Var62 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		var templ_7745c5c3_Var63 = []any{"criterion", ui.CriterionStatus(i).Tone, templ.KV("minor", i.Unstarted())}
+		var templ_7745c5c3_Var63 = []any{"criterion", ui.CriterionStatus(i).Tone, templ.KV("minor", minor)}
 		templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var63...)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err

@@ -45,10 +45,23 @@ type Draft struct {
 	ConfirmName string
 }
 
+// done counts the actions that are carried out.
+func done(r migration.Run) (n int) {
+	for _, a := range r.Actions {
+		if a.State == migration.ActionDone {
+			n++
+		}
+	}
+	return n
+}
+
 // saysNow is one line that is there from the start of a run to its end, so that nothing moves
 // when there is more to say.
 func saysNow(r migration.Run) string {
-	switch {
+	switch a, midway := r.Waiting(); {
+	case midway:
+		return fmt.Sprintf("%d of %d actions are done. Waiting for approval of the next one: %s.",
+			done(r), len(r.Actions), a.Title)
 	case r.State == migration.RunAwaitingApproval:
 		return "Nothing happens until somebody approves it."
 	case r.State.Open() && r.Progress != "" && r.Measure == nil:
@@ -63,9 +76,9 @@ func saysNow(r migration.Run) string {
 				return a.Title
 			}
 		}
-		return "It has begun."
+		return "Started."
 	case r.Result == nil:
-		return "It is over."
+		return "Ended."
 	}
 	return r.Result.Said
 }
@@ -126,6 +139,17 @@ func mayApprove(v Run) string {
 		return "You requested this run, and it cannot be undone. Another engineer must approve it."
 	}
 	return ""
+}
+
+// decides is what this person can do about a run that waits for approval.
+func (v Run) decides() string {
+	switch {
+	case !v.Who.CanAct():
+		return "See what is decided"
+	case mayApprove(v) != "":
+		return "Reject, or see who can approve"
+	}
+	return "Approve or reject"
 }
 
 // measurePhase says what a copy is doing.
@@ -255,7 +279,11 @@ func ownApprovals(p migration.StepPlan) string {
 	var l []string
 	for _, a := range p.Actions {
 		if a.Approval != "" {
-			l = append(l, a.Title)
+			title := a.Title
+			if a.Approval == migration.ApprovalTwo {
+				title += " (by another engineer, who types the migration's name)"
+			}
+			l = append(l, title)
 		}
 	}
 	return strings.Join(l, "; ")

@@ -2,6 +2,8 @@ package migrationpages
 
 import (
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -73,4 +75,15 @@ func reviewedBy(r migration.Run) string {
 		return r.DecidedBy + " (own request)"
 	}
 	return r.DecidedBy
+}
+
+// approvedBy says who approved a run of a report, and when one of them is who asked for it.
+func approvedBy(requestedBy string, by []string) string {
+	names := slices.Clone(by)
+	for i, n := range names {
+		if n == requestedBy {
+			names[i] += " (own request)"
+		}
+	}
+	return strings.Join(names, ", ")
 }

@@ -44,7 +44,7 @@ func SetupPage(v Setup) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</header><p class=\"lede\">Every server and service that the configuration names. A test asks each whether it is there and lets Switchyard in, and changes nothing. Opening this page asks nothing.</p>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</header><p class=\"lede\">Every server and service that the configuration names. A test asks each whether it is there and lets Switchyard in, and changes nothing. Opening this page contacts nothing.</p>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

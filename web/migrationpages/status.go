@@ -96,6 +96,9 @@ func actionStatus(a migration.RunAction) ui.Status {
 	case migration.ActionRunning:
 		return ui.Running("In progress")
 	case migration.ActionDone:
+		if short := a.Short(); short != "" {
+			return ui.Warn("Done, " + short)
+		}
 		return ui.OK("Done")
 	case migration.ActionFailed:
 		return ui.Bad("Failed")

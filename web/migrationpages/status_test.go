@@ -48,7 +48,7 @@ func TestASetUpMissesNothingThatIsOptional(t *testing.T) {
 		want  string
 	}{
 		{workflows.SetupAbsent, nil, "Nothing missing"},
-		{workflows.SetupAbsent, []string{"sentinel"}, "1 absent"},
+		{workflows.SetupAbsent, []string{"sentinel"}, "1 not configured"},
 		{workflows.SetupFails, nil, "1 failure"},
 		{workflows.SetupUnknown, nil, "1 unknown"},
 	} {

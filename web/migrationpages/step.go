@@ -79,7 +79,11 @@ func approvalText(p migration.StepPlan) string {
 	case migration.ApprovalNone:
 		return "No approval needed. Starts immediately."
 	case migration.ApprovalOne:
-		return "Needs approval. Any engineer, including you, can approve."
+		text := "Needs approval. Any engineer, including you, can approve."
+		if own := ownApprovals(p); own != "" {
+			text += " Approved separately when the run reaches them: " + own + "."
+		}
+		return text
 	case migration.ApprovalTwo:
 		return "Needs approval from an engineer other than you, who must type the migration's name."
 	}

@@ -26,14 +26,14 @@ func storyRules() []migration.GuardrailRule {
 	return []migration.GuardrailRule{
 		{ID: "orders", Title: "Orders lost, processed twice or different",
 			Limit: "none, by either ledger", OnFail: atOnce},
-		{ID: "answers-target", Title: "Time of an add on the target", Side: "target",
+		{ID: "answers-target", Title: "Time to add a job to the target", Side: "target",
 			Limit: "at most 300 ms", OnFail: lasted,
 			Set: "limit set for this move, stricter than the configured 1 s"},
 		{ID: "events-target", Title: "Events of the target", Side: "target",
 			Limit: "all up to date", OnFail: lasted},
 		{ID: "adds-target", Title: "Failed adds to the target", Side: "target",
 			Limit: "at most 10 within 2 min", OnFail: atOnce},
-		{ID: "answers-source", Title: "Time of an answer of the source", Side: "source",
+		{ID: "answers-source", Title: "Response time of the source", Side: "source",
 			Limit: "at most 300 ms", OnFail: source,
 			Set: "limit set for this move, stricter than the configured 1 s"},
 		{ID: "events-source", Title: "Events of the source", Side: "source",
@@ -101,5 +101,8 @@ func TestAGuardrailShowsWhatWasObservedAndNeverALimitInItsPlace(t *testing.T) {
 	if got := text(doc.Find("#way-back")); !strings.Contains(got,
 		"rehearsed from shadow to dual write in 480 ms") {
 		t.Errorf("another move's rehearsal is taken for this one's: %s", got)
+	}
+	if got := text(doc.Find("#way-back .chip")); got != "This move not rehearsed" {
+		t.Errorf("another move's rehearsal counts for this one: %s", got)
 	}
 }

@@ -284,7 +284,7 @@ func stepStories(t *testing.T) map[string]story {
 	cutoverStep.Cutover.Bounds = []migration.LimitBound{
 		{Key: "max_refused", Title: "Refused webhooks, and failed adds to a side",
 			Unit: "within 2 min", Configured: 10, Least: 1, Most: 20},
-		{Key: "max_latency_ms", Title: "Time of an add on the target, and of an answer of the source",
+		{Key: "max_latency_ms", Title: "Time to add a job to the target, and response time of the source",
 			Unit: "ms", Configured: 1000, Least: 1, Most: 2000},
 		{Key: "max_silence_ms", Title: "How long a side may be slower, or its events unread",
 			Unit: "ms", Configured: 10_000, Least: 1000, Most: 20_000},

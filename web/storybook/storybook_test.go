@@ -43,7 +43,8 @@ func frame(title, section, path string, who ui.Who) ui.Frame {
 	return ui.Frame{
 		Title: title, Section: section, Path: path, Stream: "/events?topic=overview",
 		Updates: true, Headline: &migration.Headline{
-			Level: migration.Calm, Title: "No incident", At: storyTime,
+			Level: migration.Calm, Title: "No incident, and no order is known to be at risk",
+			At: storyTime,
 		},
 		MigrationID: mid, MigrationName: "Order pipeline", Who: who,
 		Version: "1.0.0", Now: storyTime,

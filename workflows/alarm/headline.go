@@ -118,7 +118,7 @@ func (h heard) headline() migration.Headline {
 		out.Title = "No known incident, but not everything is being watched"
 		out.First = "Find out about " + strings.Join(out.Unknown, "; ") + "."
 	default:
-		out.Title = "No incident"
+		out.Title = "No incident, and no order is known to be at risk"
 	}
 	if out.About != "" {
 		out.Runbook = runbooks.OfAlert(out.About)

@@ -39,7 +39,7 @@ func TestTheHeadlineSaysWhatMattersMost(t *testing.T) {
 		atRisk int
 	}{
 		{"everything was looked at and nothing is wrong: calm", func(*heard) {},
-			migration.Calm, "No incident", 0},
+			migration.Calm, "No incident, and no order is known to be at risk", 0},
 		{"alerts that were never looked for are not calm", func(h *heard) {
 			h.looked = time.Time{}
 		}, migration.Attention, "No known incident, but not everything is being watched", 0},
@@ -54,7 +54,7 @@ func TestTheHeadlineSaysWhatMattersMost(t *testing.T) {
 		}, migration.Attention, "No known incident, but not everything is being watched", 0},
 		{"information is no news", func(h *heard) {
 			h.alerts = append(h.alerts, alert("audit/x", notify.Info, "new version"))
-		}, migration.Calm, "No incident", 0},
+		}, migration.Calm, "No incident, and no order is known to be at risk", 0},
 		{"an order that waits for its retry is told", func(h *heard) {
 			h.clock = clock("late", 1)
 		}, migration.Attention, "1 order was rejected and not been redelivered yet", 0},

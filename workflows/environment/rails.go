@@ -30,7 +30,7 @@ func (v *Vitals) Bounds() []migration.LimitBound {
 	return []migration.LimitBound{
 		bound("max_refused", "Refused webhooks, and failed adds to a side",
 			"within "+migration.Words(g.Window), int64(g.MaxRefused), 1),
-		bound("max_latency_ms", "Time of an add on the target, and of an answer of the source",
+		bound("max_latency_ms", "Time to add a job to the target, and response time of the source",
 			"ms", g.MaxLatency.Milliseconds(), 1),
 		bound("max_silence_ms", "How long a side may be slower, or its events unread", "ms",
 			g.MaxSilence.Milliseconds(), leastSilence.Milliseconds()),
@@ -120,9 +120,9 @@ func (v *Vitals) Rules(
 			Set: set, OnFail: w.words(side, counted)})
 	}
 	for _, side := range guarded(stage) {
-		what := "Time of an add on the target"
+		what := "Time to add a job to the target"
 		if side == ledger.Source {
-			what = "Time of an answer of the source"
+			what = "Response time of the source"
 		}
 		add("answers", what, side, "at most "+migration.Words(limits.MaxLatency), set["answers"],
 			false)

@@ -60,8 +60,10 @@ func Build(in Input) (Report, error) {
 		out.Incidents = out.Incidents[:shown]
 		out.Left = append(out.Left, fmt.Sprintf("%d older incidents", more))
 	}
-	for _, n := range v.NextSteps()[:min(3, len(v.NextSteps()))] {
-		out.Next = append(out.Next, Next{n.Title, n.Why})
+	for _, n := range v.NextSteps() {
+		if len(out.Next) < 3 && !v.Back(n.Step, n.Params) { // the way back is open, and is not next
+			out.Next = append(out.Next, Next{n.Title, n.Why})
+		}
 	}
 	for _, r := range p.Risks {
 		out.Risks = append(out.Risks, Risk(r))

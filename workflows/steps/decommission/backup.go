@@ -109,6 +109,16 @@ type kept struct {
 	Taken []string `json:"taken"`
 	// Without are machines of which there is none, each with why.
 	Without []string `json:"without,omitempty"`
+	// Short is what a machine without a snapshot leaves to be desired; see RunAction.Short.
+	Short string `json:"short,omitempty"`
+}
+
+// all counts the machines.
+func (k kept) all() int { return len(k.Taken) + len(k.Without) }
+
+// short says how many snapshots there are of how many machines.
+func (k kept) short() string {
+	return fmt.Sprintf("%d of %s taken", len(k.Taken), migration.Count(k.all(), "snapshot"))
 }
 
 // snapshots asks the host for a snapshot of each machine at rest: the way back until the
@@ -135,6 +145,7 @@ func (s Parts) snapshots(ctx context.Context, c *engine.Call) (any, error) {
 	if err != nil || len(out.Without) == 0 {
 		return out, err
 	}
+	out.Short = out.short()
 	if g := s.backupThere(ctx, c); !g.OK {
 		return out, migration.Errorf(migration.Blocked, "%s: %s (%s)", g.Title, g.Measured, g.Next)
 	}

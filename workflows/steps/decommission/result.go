@@ -53,13 +53,13 @@ func snapshots(out *migration.RunResult, run migration.Run) {
 	if !ok {
 		return
 	}
-	all := len(k.Taken) + len(k.Without)
+	all := k.all()
 	out.Compare("Snapshots", fmt.Sprintf("%d", all), fmt.Sprintf("%d of %d taken", len(k.Taken), all),
 		migration.Truth(len(k.Without) == 0))
 	if len(k.Without) == 0 {
 		return
 	}
-	out.Short = fmt.Sprintf("%d of %s taken", len(k.Taken), migration.Count(all, "snapshot"))
+	out.Short = k.short()
 	l := migration.ResultList{Title: "Without a snapshot", Columns: []string{"Server and why"}}
 	for _, w := range k.Without {
 		l.Rows = append(l.Rows,
