@@ -68,6 +68,7 @@ async function axe(page) {
 
 async function open(page, at) {
   await page.setViewportSize({ width: at.width, height: at.width < 900 ? 844 : 900 });
+  await page.waitForFunction((width) => innerWidth === width, at.width); // else the new page may be resized while it loads
   await page.goto(`${url}/${at.name}.${at.theme}.html`);
 }
 
