@@ -45,7 +45,7 @@ func (s *Server) alertsWith(c *fiber.Ctx, notice *ui.Notice, draft adminpages.Ac
 	}
 	v := adminpages.Alerts{
 		MigrationID: m.ID, Open: n.Alerts, Now: time.Now(), Who: site.IdentityOf(c).Who(),
-		Draft: draft,
+		Draft: draft, Channels: len(n.Channels),
 	}
 	if v.Past, err = s.Control.PastAlerts(ctx, m.ID); err != nil {
 		return err

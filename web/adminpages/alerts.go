@@ -10,6 +10,7 @@ import (
 // Alerts is the page of what is wrong now, and of what was.
 type Alerts struct {
 	MigrationID string
+	Channels    int // to which alerts are sent
 	Open        []workflows.NotifiedAlert
 	Past        []workflows.PastAlert
 	Now         time.Time

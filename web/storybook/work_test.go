@@ -123,7 +123,7 @@ func workStories(t *testing.T) map[string]story {
 		}
 	}
 	out["alerts"] = alerts(adminpages.Alerts{
-		Open: n.Alerts,
+		Open: n.Alerts, Channels: len(n.Channels),
 		Past: []workflows.PastAlert{
 			late,
 			past("criterion/noeviction", "error", "noeviction was met and is unmet", 31*time.Hour,
