@@ -226,14 +226,17 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 		return false, "cold start, packet loss and a full memory were not tried: the drill is " +
 			"of an older version, run it again", nil
 	}
-	durable := 0
+	durable, lost := 0, 0
 	for _, c := range f.Bench {
 		if ok, why := c.OK(); !ok {
 			return false, c.Name() + ": " + why, nil
 		}
 		worst = max(worst, c.MS)
-		if c.Intake {
+		switch {
+		case c.Intake:
 			durable++
+		case c.Status == 200: // OK only with its job there
+			lost++
 		}
 	}
 	if f.Attested == nil {
@@ -251,7 +254,11 @@ func judgeDrill(f DrillFacts) (bool, string, error) {
 		return false, "", err
 	}
 	text := fmt.Sprintf("%s returned 503, the slowest in %d ms; accepting again afterwards",
-		migration.Count(len(f.Cases)+len(f.Bench)-durable, "fault"), worst)
+		migration.Count(len(f.Cases)+len(f.Bench)-durable-lost, "fault"), worst)
+	if lost > 0 {
+		text += fmt.Sprintf("; after %s the event was accepted once",
+			migration.Count(lost, "lost reply", "lost replies"))
+	}
 	if durable > 0 {
 		text += fmt.Sprintf("; %d more acknowledged from disk and delivered once", durable)
 	}

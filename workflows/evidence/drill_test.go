@@ -30,6 +30,15 @@ var drillRows = []row{
 		says:  "10 faults returned 503, the slowest in 2100 ms",
 	},
 	{
+		rule: "an event that was accepted once after a lost reply got no 503",
+		facts: drilled(func(f *DrillFacts) {
+			f.Bench[0].Status, f.Bench[0].Enqueued = 200, true
+		}),
+		want: migration.Met,
+		says: "9 faults returned 503, the slowest in 2100 ms; accepting again afterwards; " +
+			"after 1 lost reply the event was accepted once",
+	},
+	{
 		rule:  "one fault of the source was tried",
 		facts: drilled(func(f *DrillFacts) { f.Cases = f.Cases[:1] }),
 		want:  migration.Unknown,
