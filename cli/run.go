@@ -24,9 +24,10 @@ type stepArgs struct {
 	To   migration.Stage `help:"With cutover: stage to move to." placeholder:"STAGE"`
 	Ramp int             `help:"With --to live: percent of orders that the target is primary for."`
 
-	MaxRefused int           `help:"With a move forward: refused webhooks, or failed adds to a side, beyond which the queue goes back by itself. Default: as configured." placeholder:"N"`
-	MaxLatency time.Duration `help:"With a move forward: longest time of an add on the target and of an answer of the source. Default: as configured." placeholder:"1s"`
-	MaxSilence time.Duration `help:"With a move forward: for how long a side may be slower, or its events unread. Default: as configured." placeholder:"10s"`
+	// Limits of one move forward; see docs/stages.md. Without them those of the configuration hold.
+	MaxRefused int           `help:"Move forward: most refused webhooks or failed adds." placeholder:"N"`
+	MaxLatency time.Duration `help:"Move forward: longest add or response." placeholder:"1s"`
+	MaxSilence time.Duration `help:"Move forward: longest slowness or unread events." placeholder:"10s"`
 }
 
 func (c stepArgs) params() migration.Params {

@@ -18,12 +18,39 @@ const signIn = async (page) => {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator("#score-title").waitFor();
 };
+
+/** weigh counts the bytes that come over the wire for a page at an empty cache, and for one update of it. */
+async function weigh(page) {
+  const context = await browser.newContext({ storageState: await page.context().storageState() });
+  const fresh = await context.newPage();
+  const wire = await context.newCDPSession(fresh);
+  let bytes = 0;
+  wire.on("Network.loadingFinished", (e) => { bytes += e.encodedDataLength; });
+  await wire.send("Network.enable");
+  await fresh.goto(page.url(), { waitUntil: "load" });
+  await fresh.locator("#chart-orders .plot.drawn canvas").waitFor();
+  await fresh.evaluate(() => document.fonts.ready);
+  const cold = bytes;
+  bytes = 0;
+  await fresh.evaluate(() => new Promise((resolve) => {
+    document.addEventListener("htmx:after:swap", resolve, { once: true });
+    document.getElementById("stream").dispatchEvent(new Event("update"));
+  }));
+  const warm = bytes;
+  await context.close();
+  return { cold, warm };
+}
+
 const browser = await launch();
 try {
   const page = await witness.person(browser, "ada");
   await signIn(page);
   await page.locator("#chart-orders .plot.drawn canvas").waitFor();
   const at = page.url();
+  const { cold, warm } = await weigh(page);
+  check(cold > 0 && cold <= 110_000, `the overview weighs ${cold} bytes at an empty cache, 110000 at most`);
+  check(warm <= 12_000, `an update of the overview weighs ${warm} bytes, 12000 at most`);
+  say(`the overview weighs ${cold} bytes at an empty cache, an update of it ${warm}`);
   await page.goto(at + "/queues");
   const charts = await page.locator("[data-chart]").count();
   await page.locator("#chart-response .plot.drawn canvas").waitFor();

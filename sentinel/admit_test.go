@@ -168,7 +168,7 @@ func TestAServerThatLetsNobodyChangeItsUsersIsToldApart(t *testing.T) {
 	if migration.KindOf(err) != migration.Blocked || strings.Contains(err.Error(), "data") {
 		t.Errorf("%v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

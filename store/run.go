@@ -440,12 +440,13 @@ func (s *Store) ReadActions(ctx context.Context, runs []migration.Run) error {
 	for _, r := range rows {
 		byID[[2]string{r.RunID, r.ActionID}] = r
 	}
-	for i, run := range runs {
+	for i := range runs {
+		run := &runs[i]
 		out := make([]migration.RunAction, 0, len(run.Plan.Actions))
 		for _, p := range run.Plan.Actions {
 			out = append(out, byID[[2]string{run.ID, p.ID}].value(p))
 		}
-		runs[i].Actions = out
+		run.Actions = out
 	}
 	return nil
 }

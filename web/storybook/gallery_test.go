@@ -246,7 +246,7 @@ func TestServeGallery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: galleryHandler(dir, names)} //nolint:gosec // one person, on loopback
+	srv := &http.Server{Handler: galleryHandler(dir, names)}
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	fmt.Printf("http://%s/ has the components, http://%s/stories every page (Ctrl-C ends)\n",
 		ln.Addr(), ln.Addr())
