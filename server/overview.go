@@ -57,6 +57,7 @@ func (s *Server) overview(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	flow.Later = true
 	at := site.Place{
 		Migration: o.Migration, Section: "overview", Title: o.Migration.Name,
 		Topics: []string{"overview"},

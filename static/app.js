@@ -12,6 +12,17 @@
     if (token) request.headers["X-CSRF-Token"] = token.value;
   });
 
+  // --- Charts that come later ---------------------------------------------------------------------------------------------
+  let drawing = false;
+  for (const kind of ["pointerover", "focusin"]) {
+    document.addEventListener(kind, (e) => {
+      const group = drawing ? null : e.target.closest?.("[data-script]");
+      if (!group) return;
+      drawing = true; // an update of the page brings the attribute back
+      document.head.append(Object.assign(document.createElement("script"), { src: group.dataset.script }));
+    });
+  }
+
   // --- Ages ---------------------------------------------------------------------------------------------------------------
   // The server's clock is what evidence is dated by, so ages count from the time in the page, not from the clock of this machine.
   let offset = 0;

@@ -82,6 +82,9 @@ type Group struct {
 	Page string
 	// Compact: more of them in a row.
 	Compact bool
+	// Later: the script, with its library a fifth of a page's weight, comes once somebody points
+	// at a chart; until then the pictures are the server's, also in each update.
+	Later bool
 	// Own: the page brings along what the script draws; it is not asked for by series.
 	Own bool
 }

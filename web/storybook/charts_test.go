@@ -12,7 +12,11 @@ import (
 )
 
 // storyFlow is what the first page's charts show.
-func storyFlow() charts.Group { return storyCharts("/m/"+mid, 120, charts.Overview(7)...) }
+func storyFlow() charts.Group {
+	g := storyCharts("/m/"+mid, 120, charts.Overview(7)...)
+	g.Later = true
+	return g
+}
 
 // storyCharts is an hour in which the target takes over, with a while in which the source did
 // not answer.
