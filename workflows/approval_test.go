@@ -69,7 +69,7 @@ func TestARunWaitsBeforeEachActionThatNeedsAnApprovalOfItsOwnOverRestarts(t *tes
 	_, err = b.Decide(t.Context(), ada, r.ID, Decision{Approve: true, Action: "d", ConfirmName: name})
 	wantKind(t, err, migration.Forbidden, "another engineer")
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true, Action: "d", ConfirmName: "other"})
-	wantKind(t, err, migration.Invalid, "type the migration's name")
+	wantKind(t, err, migration.Invalid, "approved with the migration's name")
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true, Action: "d", ConfirmName: name})
 	ok(t, err)
 	_, err = b.Decide(t.Context(), bob, r.ID, Decision{Approve: true, Action: "d", ConfirmName: name})
