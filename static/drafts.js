@@ -39,8 +39,16 @@
       else f.value = value;
       any = true;
     }
-    const note = any && document.getElementById("draft-kept")?.content.firstElementChild.cloneNode(true);
-    if (note) form.append(note);
+    if (any) note(form);
+  }
+
+  const noted = new Set();
+
+  /** note says in a form that something was restored, also after an update of the page, which takes away what the server did not send. */
+  function note(form) {
+    noted.add(keyOf(form));
+    const said = !form.querySelector(".draft-kept") && document.getElementById("draft-kept")?.content.firstElementChild.cloneNode(true);
+    if (said) form.append(said);
   }
 
   /** settle forgets what was submitted, unless what came back is a refusal or asks to sign in. */
@@ -59,6 +67,9 @@
   for (const name of ["input", "change"]) {
     document.addEventListener(name, (e) => { if (e.target.form) keep(e.target.form); });
   }
+  document.addEventListener("htmx:after:swap", () => {
+    for (const form of document.forms) if (noted.has(keyOf(form))) note(form);
+  });
   document.addEventListener("submit", (e) => {
     if (e.defaultPrevented || e.target.method !== "post") return;
     keep(e.target);
@@ -68,6 +79,7 @@
     if (!e.target.closest("[data-discard]")) return;
     const form = e.target.closest("form");
     sessionStorage.removeItem(keyOf(form));
+    noted.delete(keyOf(form));
     form.reset();
     e.target.closest(".draft-kept").remove();
   });
