@@ -115,6 +115,13 @@ func (c *Control) Series(ctx context.Context, mid string, q SeriesQuery) (Series
 			by[name] = shares(by[series.On(series.In, "source")],
 				by[series.On(series.In, "target")])
 		}
+		if name == series.CriteriaMet && !q.Until.Before(now) {
+			met, err := c.criteriaMet(ctx, mid)
+			if err != nil {
+				return v, err
+			}
+			by[name] = newest(by[name], now.Truncate(step), met)
+		}
 		v.Series = append(v.Series, line(d, by[name], since, step))
 	}
 	v.Marks, err = c.seriesMarks(ctx, mid, since, until)
@@ -173,6 +180,24 @@ func shares(source, target []series.Bucket) (out []series.Bucket) {
 		out = append(out, b)
 	}
 	return out
+}
+
+// criteriaMet counts the criteria that are met now.
+func (c *Control) criteriaMet(ctx context.Context, mid string) (float64, error) {
+	v, err := c.view(ctx, mid)
+	return float64(v.Checklist.MetCount()), err
+}
+
+// newest puts what is so now in place of the step's mean, so that a chart ends with what stands
+// beside it on the page.
+func newest(buckets []series.Bucket, at time.Time, now float64) []series.Bucket {
+	b := series.Of(now)
+	b.Start = at.UnixMilli()
+	if n := len(buckets); n > 0 && buckets[n-1].Start == b.Start {
+		b.Min, b.Max = min(b.Min, buckets[n-1].Min), max(b.Max, buckets[n-1].Max)
+		buckets = buckets[:n-1]
+	}
+	return append(slices.Clone(buckets), b)
 }
 
 func line(
@@ -283,10 +308,9 @@ func (s *sampler) once(ctx context.Context) error {
 		s.recorder.Add(name, now.UnixMilli(), b)
 	}
 	if now.Sub(s.counted) >= time.Minute {
-		if v, err := s.view(ctx, mid); err == nil {
+		if met, err := s.criteriaMet(ctx, mid); err == nil {
 			s.counted = now
-			s.recorder.Add(series.CriteriaMet, now.UnixMilli(),
-				series.Of(float64(v.Checklist.MetCount())))
+			s.recorder.Add(series.CriteriaMet, now.UnixMilli(), series.Of(met))
 		}
 	}
 	if err := s.save(ctx, mid, now.UnixMilli()); err != nil {

@@ -32,13 +32,45 @@ func TestWhatNobodyAnswersHasNoPointAndWhatIsKnownHas(t *testing.T) {
 		got := b.seriesOf(t, d.Name)
 		switch d.Name {
 		case series.RampRequested, series.CriteriaMet:
-			if len(got.Steps) != 3 || got.Mean[0] != 0 || got.Proof != migration.Observed {
+			want := 3
+			if d.Name == series.CriteriaMet { // it ends with what is so now
+				want++
+			}
+			if len(got.Steps) != want || got.Mean[0] != 0 || got.Proof != migration.Observed {
 				t.Errorf("%+v", got)
 			}
 		default:
 			if len(got.Steps)+len(got.Mean)+len(got.Min)+len(got.Max) != 0 {
 				t.Errorf("%s was measured although nothing answers: %+v", d.Name, got)
 			}
+		}
+	}
+}
+
+func TestTheNewestStepOfCriteriaSaysWhatTheChecklistSaysNow(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		rule    string
+		stored  []float64 // the last is of this step
+		now     float64
+		want    series.Bucket
+		buckets int
+	}{
+		{"nothing was counted yet", nil, 2, series.Bucket{Count: 1, Sum: 2, Min: 2, Max: 2}, 1},
+		{"one was met since", []float64{5, 6}, 7, series.Bucket{Count: 1, Sum: 7, Min: 6, Max: 7}, 2},
+		{"one lapsed since", []float64{7, 7}, 6, series.Bucket{Count: 1, Sum: 6, Min: 6, Max: 7}, 2},
+	} {
+		at := time.UnixMilli(60_000)
+		var have []series.Bucket
+		for i, v := range tc.stored {
+			b := series.Of(v)
+			b.Start = at.Add(time.Duration(i+1-len(tc.stored)) * time.Minute).UnixMilli()
+			have = append(have, b)
+		}
+		got := newest(have, at, tc.now)
+		tc.want.Start = at.UnixMilli()
+		if len(got) != tc.buckets || got[len(got)-1] != tc.want {
+			t.Errorf("%s: %+v", tc.rule, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,4 +39,12 @@ func Await(ctx context.Context, every time.Duration, ready func(context.Context)
 // NotYet says what Await waits for.
 func NotYet(format string, args ...any) error {
 	return fmt.Errorf("%s (%w)", fmt.Sprintf(format, args...), ErrNotYet)
+}
+
+// Awaited gives what NotYet said; false where err is another.
+func Awaited(err error) (string, bool) {
+	if !errors.Is(err, ErrNotYet) {
+		return "", false
+	}
+	return strings.TrimSuffix(err.Error(), " ("+ErrNotYet.Error()+")"), true
 }

@@ -57,9 +57,11 @@ type Acknowledged struct {
 
 // Await waits until every worker uses the flag revision for everything it has in flight, in
 // every look for a few seconds. Those who were waived when the run was approved are not
-// waited for.
-func (w *Workers) Await(ctx context.Context, c *engine.Call, revision int64) (Acknowledged, error) {
-	seen, _, err := w.await(ctx, c, revision)
+// waited for. An error of meanwhile, which is asked before each look, ends the wait.
+func (w *Workers) Await(
+	ctx context.Context, c *engine.Call, revision int64, meanwhile ...func(context.Context) error,
+) (Acknowledged, error) {
+	seen, _, err := w.await(ctx, c, revision, meanwhile...)
 	return seen, err
 }
 
@@ -77,13 +79,18 @@ func (w *Workers) AwaitBack(
 }
 
 func (w *Workers) await(
-	ctx context.Context, c *engine.Call, revision int64,
+	ctx context.Context, c *engine.Call, revision int64, meanwhile ...func(context.Context) error,
 ) (seen Acknowledged, verdict migration.Verdict, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	waived := c.Run.Plan.Waivers()
 	var good steady
 	err = engine.Await(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		for _, look := range meanwhile {
+			if err := look(ctx); err != nil {
+				return err
+			}
+		}
 		now := w.now()
 		asked := w.Coverage(ctx, c.Run.MigrationID, revision, true).Waive(waived, now)
 		verdict = asked.Verdict()

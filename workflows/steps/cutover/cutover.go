@@ -217,7 +217,11 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 					return nil, err
 				}
 				if former.Forward(p.Move()) {
-					seen, err := s.Workers.Await(ctx, c, now.Revision)
+					w, err := s.watchOver(c, former)
+					if err != nil {
+						return nil, err
+					}
+					seen, err := s.Workers.Await(ctx, c, now.Revision, w.atOnce)
 					return switched{seen.Workers,
 						migration.Measured(seen.Since.Sub(set).Milliseconds())}, err
 				}

@@ -594,6 +594,42 @@ func TestWhatGoesWrongWhileANewStageIsWatchedTakesItBack(t *testing.T) {
 	}
 }
 
+// The first worker to follow the flags already sends orders, while others are waited for.
+func TestWhatGoesWrongWhileWorkersSwitchTakesTheStageBackAtOnce(t *testing.T) {
+	t.Parallel()
+	r := open(t, time.Hour)
+	r.worker.Behind(true)
+	run := r.Start(t, migration.StepCutover, migration.ParamsOf(toDualWrite))
+	redistest.Eventually(t, stepstest.Patience, func() error {
+		now, err := r.Store.Run(t.Context(), run.ID)
+		if seen, _ := migration.OutputOf[watched](now, "await-workers"); err == nil &&
+			!migration.Watched(seen.Guardrails) {
+			err = engine.NotYet("%s: %s", now.State, now.Progress)
+		}
+		return err
+	})
+	r.write(t, map[string]any{"type": "executed", "order": "o1", "side": "source",
+		"mode": "authoritative", "outcome": "applied", "result": "r"},
+		map[string]any{"type": "executed", "order": "o1", "side": "target",
+			"mode": "authoritative", "outcome": "applied", "result": "r"})
+	redistest.Eventually(t, stepstest.Patience, func() error {
+		if now := r.View(t).Routing; now.Stage != migration.StageOff {
+			return engine.NotYet("the flags say %s", now)
+		}
+		return nil
+	})
+	r.worker.Behind(false)
+	run = r.Await(t, run.ID, migration.RunFailed)
+	if !strings.Contains(run.Error, "1 processed twice") {
+		t.Errorf("%s", run.Error)
+	}
+	if told := result(run); slices.ContainsFunc(told.Figures, func(f migration.ResultFigure) bool {
+		return strings.HasPrefix(f.Label, "Workers")
+	}) {
+		t.Errorf("workers that were never seen to switch are told of: %+v", told.Figures)
+	}
+}
+
 // What may have come to harm is not calm, and takes nothing back: a person decides on it.
 func TestWhatTheServersEventsLeaveOpenIsNotWatchedAsCalm(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ func result(run migration.Run) migration.RunResult {
 	case back && ok:
 		out.Compare("Workers switched back", "about 1 s", took.MS.Text(migration.Millis), "")
 		out.Tell("Workers", "%d", took.Workers)
-	case ok:
+	case ok && took.Workers > 0: // else it only has guardrails yet
 		out.Tell("Workers switched", "%s", took.MS.Text(migration.Millis))
 		out.Tell("Workers", "%d", took.Workers)
 	}

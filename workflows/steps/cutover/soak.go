@@ -22,6 +22,31 @@ type soaking struct {
 	watch  environment.Watch
 	seen   watched
 	told   time.Time // when the guardrails were written down last
+	looked time.Time // when atOnce looked last
+}
+
+// lookEvery is how often ledger and guardrails are looked at.
+const lookEvery = 500 * time.Millisecond
+
+// watchOver begins to watch a move forward.
+func (s Parts) watchOver(c *engine.Call, former migration.Routing) (*soaking, error) {
+	limits, err := s.Vitals.Within(c.Run.Params.Limits)
+	return &soaking{Parts: s, call: c, former: former, limits: limits, began: c.Now()}, err
+}
+
+// atOnce gives what takes the stage back at once, for whoever waits for something else
+// meanwhile: the first orders go to the new stage before the last worker knows of it. What may
+// pass is no error here.
+func (w *soaking) atOnce(ctx context.Context) error {
+	now := w.call.Now()
+	if now.Sub(w.looked) < lookEvery {
+		return nil
+	}
+	w.looked = now
+	if _, err := w.look(ctx); err != nil && !errors.Is(err, engine.ErrNotYet) && ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // soak watches the ledger and the guardrails: nothing may be lost, applied twice or different
@@ -31,16 +56,18 @@ type soaking struct {
 func (s Parts) soak(
 	ctx context.Context, c *engine.Call, former migration.Routing, needed bool,
 ) (any, error) {
-	limits, err := s.Vitals.Within(c.Run.Params.Limits)
+	w, err := s.watchOver(c, former)
 	if err != nil {
 		return nil, err
 	}
-	w := &soaking{Parts: s, call: c, former: former, limits: limits, began: c.Now()}
 	calm := w.began
-	err = engine.Await(ctx, 500*time.Millisecond, func(ctx context.Context) error {
+	err = engine.Await(ctx, lookEvery, func(ctx context.Context) error {
 		orders, err := w.look(ctx)
 		if err != nil {
 			calm = c.Now()
+			if why, ok := engine.Awaited(err); ok {
+				c.Progress("watching begins again after this: %s", why)
+			}
 			return err
 		}
 		left := s.Soak - c.Now().Sub(calm)
@@ -95,10 +122,8 @@ func (w *soaking) look(ctx context.Context) (int, error) {
 	case over && breach.OnTarget():
 		return 0, errors.New(breach.Text)
 	case len(faults) > 0:
-		c.Progress("watching begins again after this: %s", faults[0].Text)
 		return 0, engine.NotYet("%s", faults[0].Text)
 	case rail.State != migration.GuardrailHolds:
-		c.Progress("watching begins again after this: %s", rail.Why)
 		return 0, engine.NotYet("%s", rail.Why)
 	}
 	return orders, nil
