@@ -68,7 +68,7 @@ func (r *Recorder) Add(name string, at int64, values Bucket) {
 		return
 	}
 	for _, l := range Levels {
-		r.put(name, l.Step, Bucket{Start: floor(at, l.Step)}.With(values))
+		r.put(name, l.Step, Bucket{Start: Floor(at, l.Step)}.With(values))
 	}
 }
 
@@ -107,13 +107,14 @@ func (r *Recorder) Return(rows []Row, now int64) {
 	}
 }
 
-func floor(at int64, step time.Duration) int64 { return at - at%step.Milliseconds() }
+// Floor gives when the bucket of this length that a time is in began, in milliseconds since 1970.
+func Floor(at int64, step time.Duration) int64 { return at - at%step.Milliseconds() }
 
 // Downsample merges buckets into wider ones, in order of time.
 func Downsample(buckets []Bucket, step time.Duration) []Bucket {
 	by := map[int64]Bucket{}
 	for _, b := range buckets {
-		start := floor(b.Start, step)
+		start := Floor(b.Start, step)
 		by[start] = Bucket{Start: start}.With(by[start]).With(b)
 	}
 	return slices.SortedFunc(maps.Values(by), func(a, b Bucket) int {

@@ -90,8 +90,8 @@ func (c *Control) Series(ctx context.Context, mid string, q SeriesQuery) (Series
 		}
 	}
 	level, step := series.Pick(q.Since, q.Until, now, q.Points)
-	since := q.Since.Truncate(step)
-	until := q.Until.Add(step - 1).Truncate(step)
+	since := stepOf(q.Since, step)
+	until := stepOf(q.Until.Add(step-1), step)
 	if until.Sub(since) > time.Duration(q.Points)*step { // it begins and ends within a step
 		since = since.Add(step)
 	}
@@ -120,12 +120,18 @@ func (c *Control) Series(ctx context.Context, mid string, q SeriesQuery) (Series
 			if err != nil {
 				return v, err
 			}
-			by[name] = newest(by[name], now.Truncate(step), met)
+			by[name] = newest(by[name], stepOf(now, step), met)
 		}
 		v.Series = append(v.Series, line(d, by[name], since, step))
 	}
 	v.Marks, err = c.seriesMarks(ctx, mid, since, until)
 	return v, err
+}
+
+// stepOf is when the step that a time is in began. Steps are counted as buckets are, from 1970:
+// time.Truncate counts from the year 1, which is another grid where a step divides no day.
+func stepOf(t time.Time, step time.Duration) time.Time {
+	return time.UnixMilli(series.Floor(t.UnixMilli(), step))
 }
 
 func (q SeriesQuery) check(now time.Time) error {

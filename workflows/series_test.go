@@ -123,3 +123,26 @@ func TestRunsAndAlertsAreOnTheTimeAxis(t *testing.T) {
 		t.Fatalf("two hours later: %+v", v.Marks)
 	}
 }
+
+func TestStepsAreCutWhereBucketsAre(t *testing.T) {
+	t.Parallel()
+	b := openBench(t, settings(t.TempDir()), planOf(false))
+	now := b.time.now()
+	start := now.Add(-50 * time.Minute).Truncate(10 * time.Second)
+	var rows []store.SeriesBucket
+	for at := start; at.Before(now); at = at.Add(10 * time.Second) {
+		rows = append(rows, store.SeriesBucket{Name: "in_source", Step: 10 * time.Second,
+			Start: at.UnixMilli(), Count: 1, Sum: 1, Least: 1, Most: 1})
+	}
+	ok(t, b.store.SaveSeries(t.Context(), mid, rows))
+	for _, points := range []int{3, 50, 51, 52, 70, 333} { // steps that divide no day among them
+		v, err := b.Series(t.Context(), mid, SeriesQuery{Names: []string{"in_source"},
+			Since: start, Points: points})
+		ok(t, err)
+		steps := v.Series[0].Steps
+		if !slices.IsSorted(steps) || len(slices.Compact(slices.Clone(steps))) != len(steps) ||
+			steps[0] < 0 || len(steps) > points {
+			t.Errorf("%d points of %d ms: %v", points, v.StepMS, steps)
+		}
+	}
+}
