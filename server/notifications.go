@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/switchyard-dev/switchyard/api"
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/server/site"
 	"github.com/switchyard-dev/switchyard/web/adminpages"
 	"github.com/switchyard-dev/switchyard/web/ui"
@@ -49,6 +50,11 @@ func (s *Server) alertsWith(c *fiber.Ctx, notice *ui.Notice, draft adminpages.Ac
 	}
 	if v.Past, err = s.Control.PastAlerts(ctx, m.ID); err != nil {
 		return err
+	}
+	if o, err := s.Control.Orders(ctx, m.ID); err != nil {
+		v.OrdersError = migration.PlainError(err)
+	} else {
+		v.Orders = &o
 	}
 	at := site.Place{
 		Migration: m, Section: "alerts", Title: "Alerts", Topics: []string{"notifications"},

@@ -17,6 +17,15 @@ func (c *Control) PastAlerts(ctx context.Context, mid string) ([]PastAlert, erro
 	return c.notifier.Past(ctx, mid, pastAlerts)
 }
 
+// Orders gives what became of all orders, by the application's record. An error where it is not
+// read to its end.
+func (c *Control) Orders(ctx context.Context, mid string) (migration.LedgerFacts, error) {
+	if err := c.known(ctx, mid); err != nil {
+		return migration.LedgerFacts{}, err
+	}
+	return c.env.Journal.Facts()
+}
+
 // People is who can sign in, and the programs that have a key. Nothing of it lets in.
 type People struct {
 	Accounts []Account          `json:"accounts"` // by name

@@ -1,8 +1,10 @@
 package adminpages
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/switchyard-dev/switchyard/migration"
 	"github.com/switchyard-dev/switchyard/web/ui"
 	"github.com/switchyard-dev/switchyard/workflows"
 )
@@ -13,6 +15,9 @@ type Alerts struct {
 	Channels    int // to which alerts are sent
 	Open        []workflows.NotifiedAlert
 	Past        []workflows.PastAlert
+	// Orders is what became of all orders; nil: not known, for OrdersError.
+	Orders      *migration.LedgerFacts
+	OrdersError string
 	Now         time.Time
 	Who         ui.Who
 	Draft       Ack
@@ -26,4 +31,26 @@ func alertsSummary(n int) ui.Status {
 		return ui.OK("None open")
 	}
 	return ui.Bad(ui.Count(n, "alert") + " open")
+}
+
+// pastOrders says what became of the orders that came in while alerts were open, and of all others.
+func pastOrders(v Alerts) (ui.Status, string) {
+	o := v.Orders
+	switch {
+	case o == nil:
+		return ui.Unknown("Orders not known"), v.OrdersError
+	case o.Acknowledged == 0:
+		return ui.Unknown("No order yet"), "The order ledger has no acknowledged order."
+	}
+	said := fmt.Sprintf("Of %s up to now, %d lost, %d processed twice, %d in flight.",
+		migration.Count(o.Acknowledged, "acknowledged order"), o.Lost, o.Duplicated, o.Pending)
+	doubts := o.Mismatches + o.Contradicted + o.Future + o.HeldLate + len(o.Events)
+	switch {
+	case o.Lost+o.Duplicated > 0:
+		return ui.Bad("Orders harmed"), said
+	case doubts > 0:
+		return ui.Warn("Orders in doubt"), said +
+			fmt.Sprintf(" %d with another result, contradictory, dated in the future or late.", doubts)
+	}
+	return ui.OK("No order harmed"), said
 }

@@ -124,6 +124,7 @@ func workStories(t *testing.T) map[string]story {
 	}
 	out["alerts"] = alerts(adminpages.Alerts{
 		Open: n.Alerts, Channels: len(n.Channels),
+		Orders: &migration.LedgerFacts{Acknowledged: 8617, Fulfilled: 8611, Pending: 6},
 		Past: []workflows.PastAlert{
 			late,
 			past("criterion/noeviction", "error", "noeviction was met and is unmet", 31*time.Hour,
