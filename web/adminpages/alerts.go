@@ -43,7 +43,7 @@ func pastOrders(v Alerts) (ui.Status, string) {
 		return ui.Unknown("No order yet"), "The order ledger has no acknowledged order."
 	}
 	said := fmt.Sprintf("Of %s up to now, %d lost, %d processed twice, %d in flight.",
-		migration.Count(o.Acknowledged, "acknowledged order"), o.Lost, o.Duplicated, o.Pending)
+		ui.Count(int64(o.Acknowledged), "acknowledged order"), o.Lost, o.Duplicated, o.Pending)
 	doubts := o.Mismatches + o.Contradicted + o.Future + o.HeldLate + len(o.Events)
 	switch {
 	case o.Lost+o.Duplicated > 0:

@@ -2,6 +2,7 @@ package migrationpages
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -121,6 +122,37 @@ func backupProof(b evidence.BackupFacts) string {
 	return "Read back and compared with the source."
 }
 
+// backupKept says where the backup is, and what of it may be asked for later.
+func backupKept(b evidence.BackupFacts) string {
+	said := fmt.Sprintf("%s in the data folder of this server, %s.", b.File,
+		migration.Bytes(b.Bytes))
+	if b.NoSnapshot != "" {
+		said += " It is the only copy: " + b.NoSnapshot + "."
+	}
+	return said + " The folder is one disk: copy the file elsewhere before the servers are deleted."
+}
+
+// backupOpened is the command that looks into a backup, without touching any other server;
+// empty: the file is of Switchyard's own format.
+func backupOpened(b evidence.BackupFacts) string {
+	if b.Method != "replication" {
+		return ""
+	}
+	dir, name := path.Split(b.File)
+	return fmt.Sprintf(`redis-server --bind 127.0.0.1 --port 6390 --save "" --dir %s --dbfilename %s`,
+		path.Clean(dir), name)
+}
+
+// outlasts says what is left once what an action removes is gone for good; empty: it removes
+// nothing, or no backup was taken.
+func outlasts(run migration.Run) string {
+	b, _, ok := outputOf[evidence.BackupFacts](run, "backup")
+	if !ok || run.Step != migration.StepDecommission || run.Needs() != migration.ApprovalTwo {
+		return ""
+	}
+	return "What is left afterwards: " + backupKept(b)
+}
+
 func backupStatus(b evidence.BackupFacts) ui.Status {
 	switch {
 	case !b.Verified || b.Differences > 0:
@@ -137,7 +169,6 @@ func backupFacts(b evidence.BackupFacts) []migration.Fact {
 	if b.Method == "replication" {
 		method = "replication stream, as an RDB file that any redis-server loads"
 	}
-	l.Add("File", true, "%s", b.File)
 	l.Add("Taken with", true, "%s", method)
 	l.Add("Replication stream not used because", b.Why != "", "%s", b.Why)
 	l.Add("Keys", true, "%s", ui.Number(b.Keys))
