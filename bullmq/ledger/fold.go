@@ -147,6 +147,7 @@ type counters struct {
 	Misrouted      int `json:"misrouted,omitempty"`
 	Failures       int `json:"failures,omitempty"`
 	OnTarget       int `json:"on_target,omitempty"`
+	TargetDone     int `json:"target_done,omitempty"`
 	ShadowExpected int `json:"shadow_expected,omitempty"`
 	ShadowEnqueued int `json:"shadow_enqueued,omitempty"`
 	ShadowCompared int `json:"shadow_compared,omitempty"`
@@ -173,7 +174,7 @@ func (o *order) counters() (c counters) {
 	s.add(o, 0, 0, false)
 	c = counters{Orders: s.Orders, Acknowledged: s.Acknowledged, Fulfilled: s.Fulfilled,
 		Suppressed: s.Suppressed, Misrouted: s.Misrouted, Failures: s.Failures,
-		OnTarget: s.OnTarget, ShadowExpected: s.ShadowExpected,
+		OnTarget: s.OnTarget, TargetDone: s.TargetDone, ShadowExpected: s.ShadowExpected,
 		ShadowEnqueued: s.ShadowEnqueued, ShadowCompared: s.ShadowCompared, OfData: s.OfData,
 		Alone: s.Alone}
 	if c.Alone > 0 {
@@ -191,6 +192,7 @@ func (c *counters) sum(d counters, sign int) {
 	c.Misrouted += sign * d.Misrouted
 	c.Failures += sign * d.Failures
 	c.OnTarget += sign * d.OnTarget
+	c.TargetDone += sign * d.TargetDone
 	c.ShadowExpected += sign * d.ShadowExpected
 	c.ShadowEnqueued += sign * d.ShadowEnqueued
 	c.ShadowCompared += sign * d.ShadowCompared

@@ -326,6 +326,7 @@ func TestOrdersInTheDurableIntakeAreNeitherLostNorForgotten(t *testing.T) {
 			tc.want.Orders, tc.want.Acknowledged = 1, 1
 			got.LostIDs, got.OldestOpenMS, got.ShadowExpected = nil, 0, 0
 			got.Alone, got.AloneIDs = 0, nil
+			got.TargetDone = 0
 			if got.PendingSource, got.OnTarget = 0, 0; !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}

@@ -339,6 +339,9 @@ func (r *recount) compare(s *ledger.Summary, o *tale) {
 	}
 	if target {
 		s.OnTarget++
+		if r.fulfilled(o) {
+			s.TargetDone++
+		}
 	}
 	switch {
 	case expected:

@@ -44,6 +44,7 @@ type Summary struct {
 	OldestOpenMS int64 `json:"oldest_open_ms"`
 
 	OnTarget       int `json:"on_target"`       // whose job was last added to the target
+	TargetDone     int `json:"-"`               // of those, the ones that took effect
 	ShadowExpected int `json:"shadow_expected"` // enqueued in a stage that makes shadow copies
 	ShadowEnqueued int `json:"shadow_enqueued"` // of those, the copy was added
 	ShadowCompared int `json:"shadow_compared"` // both results are known
@@ -214,6 +215,7 @@ func (s *Summary) add(o *order, now, grace int64, held bool) {
 // compare counts what an order's copies show.
 func (s *Summary) compare(o *order) {
 	tally(&s.OnTarget, o.OnTarget)
+	tally(&s.TargetDone, o.OnTarget && o.fulfilled())
 	expected, copied, alone := false, true, o.Acknowledged != 0 && o.Added == 0 && !o.Before
 	for _, f := range o.Jobs {
 		alone = alone || f.Alone
@@ -278,6 +280,7 @@ func (s *Summary) sum(c counters) {
 	s.Misrouted += c.Misrouted
 	s.Failures += c.Failures
 	s.OnTarget += c.OnTarget
+	s.TargetDone += c.TargetDone
 	s.ShadowExpected += c.ShadowExpected
 	s.ShadowEnqueued += c.ShadowEnqueued
 	s.ShadowCompared += c.ShadowCompared

@@ -252,7 +252,8 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				ID:    "soak",
 				Title: "Watch the order ledger for " + migration.Words(s.Soak),
 			},
-			Timeout: s.Soak + 2*time.Minute,
+			// a small share of few orders takes a while to bring one to the target
+			Timeout: s.Soak + max(s.Soak, 2*time.Minute),
 			Do: func(ctx context.Context, c *engine.Call) (any, error) {
 				var former migration.Routing
 				if _, err := c.Output(ctx, "set-flags", &former); err != nil {
@@ -261,7 +262,6 @@ func (s Parts) actions(p migration.Params) []engine.Action {
 				if !former.Forward(p.Move()) {
 					return nil, nil
 				}
-				// the target's authority is shown by orders, and not by their absence
 				return s.soak(ctx, c, former, p.Move().To.Index() >= migration.StageLive.Index())
 			},
 		},

@@ -630,6 +630,69 @@ func TestWhatGoesWrongWhileWorkersSwitchTakesTheStageBackAtOnce(t *testing.T) {
 	}
 }
 
+// A small share may bring the target no order for long, and one that came may stand there.
+func TestATargetThatIsPrimaryIsShownByAnOrderThatItProcessed(t *testing.T) {
+	t.Parallel()
+	r := open(t, 0)
+	live := migration.Params{To: migration.StageLive, Ramp: 10}
+	former := migration.Routing{Stage: migration.StageShadow, Source: migration.SourceStandalone}
+	r.Route(t, migration.Routing{Stage: live.To, Ramp: live.Ramp, Source: former.Source})
+	run := migration.Run{ID: "live", MigrationID: stepstest.Migration, Step: migration.StepCutover,
+		Params: live, State: migration.RunRunning, CreatedAt: r.Clock.Now()}
+	if err := r.Store.CreateRun(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	call := r.Call(t, run, "soak")
+	began := r.Clock.Now()
+	on := func(side string, done bool) func(*testing.T) {
+		return func(t *testing.T) {
+			id := side + "-1"
+			at := r.Clock.Now()
+			events := []map[string]any{
+				{"type": "enqueued", "at": at.UnixMilli(), "order": id, "side": side, "ok": true,
+					"stage": "live", "authority": side},
+				{"type": "delivery", "at": at.UnixMilli(), "order": id, "status": 200},
+			}
+			if done {
+				events = []map[string]any{{"type": "executed", "at": at.UnixMilli(), "order": id,
+					"side": side, "mode": "authoritative", "outcome": "applied", "result": "r"}}
+			}
+			r.write(t, events...)
+		}
+	}
+	for _, tc := range []struct {
+		rule, waits string
+		make        func(*testing.T)
+	}{
+		{"none came", "no order came", func(*testing.T) {}},
+		{"one came on the source", "1 order came, none with the target as primary", func(t *testing.T) {
+			on("source", false)(t)
+			on("source", true)(t)
+		}},
+		{"one came on the target and was not processed",
+			"1 order came with the target as primary, none was processed there", on("target", false)},
+		{"it was processed", "", on("target", true)},
+	} {
+		tc.make(t)
+		w, err := r.parts.watchOver(call, former)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.began = began
+		why := ""
+		redistest.Eventually(t, stepstest.Patience, func() error { // of all that is looked at
+			if _, err := w.look(t.Context()); err != nil {
+				return err
+			}
+			why = w.unshown()
+			return nil
+		})
+		if why != tc.waits {
+			t.Errorf("%s: %q", tc.rule, why)
+		}
+	}
+}
+
 // What may have come to harm is not calm, and takes nothing back: a person decides on it.
 func TestWhatTheServersEventsLeaveOpenIsNotWatchedAsCalm(t *testing.T) {
 	t.Parallel()

@@ -16,9 +16,10 @@ type switched struct {
 // watched is what came in while the stage settled.
 type watched struct {
 	Orders int `json:"orders"` // acknowledged
-	// Routed of them have a job, and OnTarget of these on the target.
+	// Routed of them have a job, and OnTarget of these on the target; Done of those took effect.
 	Routed    int   `json:"routed"`
 	OnTarget  int   `json:"on_target"`
+	Done      int   `json:"done"`
 	WatchedMS int64 `json:"watched_ms"`
 	// Guardrails are as they were judged last.
 	Guardrails []migration.Guardrail `json:"guardrails,omitempty"`
@@ -53,6 +54,9 @@ func result(run migration.Run) migration.RunResult {
 	share(&out, run.Params, seen)
 	out.Tell("Orders under the stage", "%d in %s", seen.Orders,
 		migration.Words(time.Duration(seen.WatchedMS)*time.Millisecond))
+	if seen.Done > 0 { // not recorded by runs of older versions
+		out.Tell("Processed with the target as primary", "%d", seen.Done)
+	}
 	if run.State == migration.RunSucceeded {
 		kept := migration.Truth(true)
 		if seen.Orders == 0 {

@@ -52,7 +52,8 @@ func (w *soaking) atOnce(ctx context.Context) error {
 // soak watches the ledger and the guardrails: nothing may be lost, applied twice or different
 // while the new stage settles, and both sides must stay alive. Only what was seen counts: the
 // time begins anew after each moment that nobody could look at, or at which something was wrong.
-// needed asks for an order that was seen to go through.
+// needed asks for an order that was processed with the target as primary: that it works there is
+// shown by orders, and not by their absence.
 func (s Parts) soak(
 	ctx context.Context, c *engine.Call, former migration.Routing, needed bool,
 ) (any, error) {
@@ -72,9 +73,10 @@ func (s Parts) soak(
 		}
 		left := s.Soak - c.Now().Sub(calm)
 		switch {
-		case left <= 0 && needed && w.seen.Orders == 0:
-			return engine.NotYet("no order came since the stage was set, so nothing shows that " +
-				"it works")
+		case left <= 0 && needed && w.unshown() != "":
+			c.Progress("waiting for an order that shows that the stage works: %s", w.unshown())
+			return engine.NotYet("%s since the stage was set, so nothing shows that it works",
+				w.unshown())
 		case left <= 0:
 			return nil
 		}
@@ -97,6 +99,20 @@ func (s Parts) soak(
 	c.Log("watched for %s: %s, none lost, none processed twice, no result mismatches, "+
 		"guardrails kept", migration.Words(s.Soak), migration.Count(w.seen.Orders, "order"))
 	return w.seen, nil
+}
+
+// unshown says why nothing shows yet that the target works as the primary; empty: an order does.
+func (w *soaking) unshown() string {
+	switch {
+	case w.seen.Done > 0:
+		return ""
+	case w.seen.OnTarget > 0:
+		return migration.Count(w.seen.OnTarget, "order") + " came with the target as primary, " +
+			"none was processed there"
+	case w.seen.Orders > 0:
+		return migration.Count(w.seen.Orders, "order") + " came, none with the target as primary"
+	}
+	return "no order came"
 }
 
 // look gives how many orders there are, and an error while something is wrong: ErrNotYet
@@ -165,7 +181,7 @@ func (w *soaking) orders(ctx context.Context) (int, environment.Reading, error) 
 	}
 	came := orders.Window(w.began.UnixMilli(), 0, now, w.Journal.Deadline())
 	w.seen.Orders, w.seen.Routed, w.seen.OnTarget = came.Acknowledged, came.Orders, came.OnTarget
-	w.seen.WatchedMS = now.Sub(w.began).Milliseconds()
+	w.seen.Done, w.seen.WatchedMS = came.TargetDone, now.Sub(w.began).Milliseconds()
 	red, doubts, _, err := w.Streams.Now(ctx, w.call.Run.MigrationID)
 	switch {
 	case err != nil:
