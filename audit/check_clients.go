@@ -107,7 +107,7 @@ func judgeKeepalive(f *facts) outcome {
 
 var checkErrorReplies = Check{
 	ID:       "errors",
-	Title:    "Errors answered",
+	Title:    "Error replies",
 	Severity: High,
 	Limit:    "no OOM, MISCONF, NOREPLICAS, BUSY since the server started",
 	Why:      "Each of these was an add, or a worker's step, that was refused.",

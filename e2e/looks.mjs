@@ -9,6 +9,8 @@ const names = readFileSync(0, "utf8").split("\n").filter(Boolean);
 const tabs = 2;
 const smallest = 11; // px, of a letter's height as CSS counts it
 const mostShift = 0.02;
+const threeScreens = 3 * 844; // px, how high a page of a main task may be on a phone; documents may be longer
+const documents = /^(report-|gallery$)/;
 
 const combinations = [390, 768, 1440, 2560].flatMap((width) => ["light", "dark"].map((theme) => ({ width, theme })));
 const looks = names.flatMap((name, i) => (extent === "all" ? combinations : [combinations[i % combinations.length]]).map((c) => ({ name, ...c })));
@@ -76,6 +78,8 @@ async function look(page, at) {
   await open(page, at);
   const shift = await page.evaluate(rest);
   if (shift >= mostShift) complain(at, `moved by ${shift.toFixed(3)} while it loaded`);
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  if (at.width === 390 && !documents.test(at.name) && height > threeScreens) complain(at, `is ${height} px high, at most ${threeScreens} px`);
   for (const w of await page.evaluate(measure, { least: smallest, script: true })) complain(at, w);
   for (const v of await axe(page)) complain(at, v);
   witness.scans++;

@@ -35,7 +35,7 @@
   };
 
   // --- What the bar says --------------------------------------------------------------------------------------------------
-  const words = { live: "Live", retry: "Reconnecting", stale: "Reconnecting", out: "Signed out" };
+  const words = { live: "Connected", retry: "Reconnecting", stale: "Reconnecting", out: "Signed out" };
   function now() {
     if (out) return "out";
     if (silence() > quiet) return "stale";

@@ -85,9 +85,9 @@ func AlertsPage(v Alerts) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var4 string
-			templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(" No channel is configured, so an alert is seen only by who looks here. ")
+			templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(" No channel is configured, so alerts are only visible on this page. ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/adminpages/alerts.templ`, Line: 21, Col: 78}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/adminpages/alerts.templ`, Line: 21, Col: 75}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 			if templ_7745c5c3_Err != nil {
@@ -116,7 +116,7 @@ func AlertsPage(v Alerts) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Open) == 0 {
-			templ_7745c5c3_Err = ui.EmptyWith("No open alerts. What goes wrong appears here by itself: lost or overdue orders, an outage, a limit that is near, a check that no longer holds.", "What each alert means, and what to do", ui.URL(v.MigrationID, "runbooks"), "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyWith("No open alerts. Problems appear here automatically: lost or overdue orders, an outage, a limit that is near, a check that no longer passes.", "What each alert means, and what to do", ui.URL(v.MigrationID, "runbooks"), "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -246,7 +246,7 @@ func AlertsPage(v Alerts) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Past) == 0 {
-			templ_7745c5c3_Err = ui.Empty("No alert has ended yet. One that ends is listed here with its begin and end.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("No past alerts. Resolved alerts are listed here with when they began and ended.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -70,6 +70,9 @@ var runID = regexp.MustCompile(`\b[0-9a-f]{10}\b`)
 // known.
 func (v Audit) about(e migration.AuditEntry) (label, address string) {
 	if id := runOf(e); id != "" {
+		if strings.Contains(e.Subject, id) || strings.Contains(detailOf(e), id) {
+			return "Open run", ui.URL(v.MigrationID, "runs", id)
+		}
 		return "Run " + id, ui.URL(v.MigrationID, "runs", id)
 	}
 	switch {
@@ -80,10 +83,19 @@ func (v Audit) about(e migration.AuditEntry) (label, address string) {
 	case e.Action == "start" || e.Action == "finish":
 		step, _, _ := strings.Cut(e.Subject, " ")
 		if slices.Contains(v.Steps, step) {
-			return "Step", ui.URL(v.MigrationID, "steps", step)
+			return "Open step", ui.URL(v.MigrationID, "steps", step)
 		}
 	}
 	return "", ""
+}
+
+// detailOf is what the row says beside its subject: what the link to the run says is not said
+// twice, and neither is the subject.
+func detailOf(e migration.AuditEntry) string {
+	if e.Detail == runOf(e) || e.Detail == e.Subject {
+		return ""
+	}
+	return e.Detail
 }
 
 // runOf gives the id of the run that an entry is about; "": none.

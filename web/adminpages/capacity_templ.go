@@ -77,7 +77,7 @@ func CapacityPage(v Capacity) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.EmptyFor("No prices yet", "What the servers cost now, during the migration and after it stands here side by side. Name the plan and the machines in the configuration.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyFor("No prices yet", "What the servers cost before, during and after the migration is compared here. Name the plan and the machines in the configuration.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -74,6 +74,11 @@ func messageStatus(m workflows.NotificationSent) ui.Status {
 	return ui.Waiting("Waiting")
 }
 
+// newestMessages is how many messages a phone shows at once; what was not sent it always shows.
+const newestMessages = 3
+
+func messageArrives(m workflows.NotificationSent) bool { return m.SentAt != nil || m.Error == "" }
+
 func times(n int) string {
 	switch n {
 	case 1:

@@ -438,6 +438,24 @@ func about(all []workflows.Series) string {
 	return strings.Join(parts, ". ") + "."
 }
 
+// stepWords is the time that one value of the charts is of.
+func stepWords(g Group) string {
+	return migration.Words(time.Duration(g.View.StepMS) * time.Millisecond)
+}
+
+func listComma(more bool) string {
+	if more {
+		return ","
+	}
+	return ""
+}
+
+func marked(g Group, kind string) bool {
+	return slices.ContainsFunc(g.View.Marks, func(m workflows.SeriesMark) bool {
+		return m.Kind == kind
+	})
+}
+
 // markWords says what became of a run, or how bad an alert was.
 func markWords(m workflows.SeriesMark) string {
 	state := strings.ReplaceAll(m.State, "_", " ")

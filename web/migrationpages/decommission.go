@@ -20,7 +20,7 @@ func fenceStatus(f evidence.WatchFacts, a migration.RunAction, now time.Time) ui
 	case a.State == migration.ActionFailed:
 		return ui.Bad("Failed")
 	case f.Over:
-		return ui.OK("No connections in the whole window")
+		return ui.OK("No connections for " + windowWords(f))
 	case here(f) > 0:
 		return ui.Bad("Clients are connecting")
 	}
@@ -162,6 +162,9 @@ func backupStatus(b evidence.BackupFacts) ui.Status {
 	}
 	return ui.OK("Restored and matches")
 }
+
+// proven: the backup was restored to a server and is what the source had.
+func proven(b evidence.BackupFacts) bool { return backupStatus(b).Tone == "ok" }
 
 func backupFacts(b evidence.BackupFacts) []migration.Fact {
 	var l ui.Facts

@@ -3,6 +3,7 @@ package migrationpages
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -107,6 +108,27 @@ func (c Cockpit) backURL(mid string) string {
 	}
 	return ui.StepURL(mid, migration.StepCutover, migration.ParamsOf(c.WayBack.Move)) +
 		"#start-title"
+}
+
+// limitsOf says what is set for the move alone.
+func limitsOf(v Step) string {
+	var set []string
+	for _, b := range v.Cutover.Bounds {
+		if n := limitSet(v.Params.Limits, b.Key); n != "" {
+			set = append(set, fmt.Sprintf("%s: %s %s", b.Title, n, b.Unit))
+		}
+	}
+	if len(set) == 0 {
+		return ""
+	}
+	return "For this move only: " + strings.Join(set, "; ")
+}
+
+func limitsLabel(l migration.Limits) string {
+	if l != (migration.Limits{}) {
+		return "Change limits for this move"
+	}
+	return "Set limits for this move"
 }
 
 // limitSet is the limit that is set for a key; "": as configured.

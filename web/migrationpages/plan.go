@@ -21,7 +21,11 @@ func timeline(v Plan) []datePoint {
 	var out []datePoint
 	for _, m := range v.Plan.Milestones {
 		s := milestoneStatus(m, v.EventDate, v.Roadmap.Steps, v.Now)
-		out = append(out, datePoint{At: v.EventDate.Add(m.At), Title: m.Title, Status: s})
+		at := reached(m, v.EventDate, v.Roadmap.Steps, v.Now)
+		if planned := v.EventDate.Add(m.At); ui.Day(planned) != ui.Day(at) {
+			s.Word += ", planned for " + ui.Day(planned)
+		}
+		out = append(out, datePoint{At: at, Title: m.Title, Status: s})
 	}
 	out = append(out, datePoint{At: v.EventDate, Title: eventName(v.Plan),
 		Status: ui.Idle("Event").As("calendar-days")})

@@ -151,7 +151,7 @@ func PlanPage(v Plan) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.EmptyFor("No milestones yet", "Each milestone is shown with its date, its owner and whether it is kept, so that a late one is seen early. Add milestones to the plan file, then check it.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyFor("No milestones yet", "Each milestone is shown with its date, its owner and whether it is on time, so that delays show early. Add milestones to the plan file, then check it.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -160,7 +160,7 @@ func PlanPage(v Plan) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, m := range v.Plan.Milestones {
+			for _, m := range byDate(v.Plan.Milestones, v.EventDate, v.Roadmap.Steps, v.Now) {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<tr><th scope=\"row\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -290,7 +290,7 @@ func PlanPage(v Plan) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = ui.EmptyFor("No costs in the plan", "What the migration was agreed to cost stays here beside what it costs now.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var13), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.EmptyFor("No costs in the plan", "The agreed costs are shown here beside the current ones.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var13), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

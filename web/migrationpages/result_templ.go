@@ -54,7 +54,7 @@ func resultCard(v Run, r migration.RunResult) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(r.Figures) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Promised and measured\"><table id=\"result-figures\" aria-label=\"Promised and measured\"><thead><tr><th scope=\"col\">What</th><th scope=\"col\">Promised</th><th scope=\"col\">Measured</th><th scope=\"col\">Kept</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Promised and measured\"><table id=\"result-figures\" class=\"pairs\" aria-label=\"Promised and measured\"><thead><tr><th scope=\"col\">What</th><th scope=\"col\">Promised</th><th scope=\"col\">Measured</th><th scope=\"col\">Kept</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

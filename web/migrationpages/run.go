@@ -251,6 +251,26 @@ func took(a migration.RunAction, now time.Time) string {
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
+// plainlyDone: nothing more is to be said of an action.
+func plainlyDone(a migration.RunAction) bool {
+	return a.State == migration.ActionDone && a.Short() == ""
+}
+
+// passed counts the finished actions that a phone folds: where somebody has to decide on the next,
+// or where the result says what they came to. While a run goes on, its rows keep their places.
+func passed(r migration.Run) int {
+	if r.State != migration.RunAwaitingApproval && r.Result == nil {
+		return 0
+	}
+	n := 0
+	for _, a := range r.Actions {
+		if plainlyDone(a) {
+			n++
+		}
+	}
+	return n
+}
+
 // outputOf reads what an action of a run gave so far; false: nothing yet.
 func outputOf[T any](r migration.Run, action string) (T, migration.RunAction, bool) {
 	var v T

@@ -84,6 +84,32 @@ func (v Setup) status() ui.Status {
 	return ui.OK("Nothing missing")
 }
 
+// loud says whether a part is shown on a phone at once: one that is tested and lacks nothing that a
+// criterion needs is not.
+func (v Setup) loud(p workflows.SetupPart) bool {
+	if p.AskedAt.IsZero() || v.Setup.Test != nil && v.Setup.Test.Part == p.ID {
+		return true
+	}
+	for _, f := range p.Findings {
+		optional := f.State == workflows.SetupAbsent && len(f.Criteria) == 0
+		if f.State != workflows.SetupOK && !optional {
+			return true
+		}
+	}
+	return false
+}
+
+// quietParts counts those that a phone folds.
+func (v Setup) quietParts() int {
+	n := 0
+	for _, p := range v.Setup.Parts {
+		if !v.loud(p) {
+			n++
+		}
+	}
+	return n
+}
+
 // partStatus is the worst of a part's findings.
 func (v Setup) partStatus(p workflows.SetupPart) ui.Status {
 	if v.Setup.Test != nil && v.Setup.Test.Part == p.ID {
@@ -128,6 +154,8 @@ func (v Setup) criterionSetup(c workflows.SetupCriterion) ui.Status {
 	}
 	return ui.OK("Nothing missing")
 }
+
+func lacksNothing(c workflows.SetupCriterion) bool { return len(c.Missing) == 0 }
 
 // partOf gives the id of the part that a key belongs to.
 func (v Setup) partOf(key string) string {

@@ -1,6 +1,8 @@
 package migrationpages
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
@@ -127,12 +129,51 @@ func milestoneStatus(
 		if now.After(at.Add(24 * time.Hour)) {
 			return ui.Warn("Overdue")
 		}
+		if upcoming(s, steps) {
+			return ui.Idle("Upcoming").As("clock")
+		}
 		return stepStatus(s)
 	}
 	if now.After(at) {
 		return ui.Idle("Past").As("circle-check")
 	}
 	return ui.Idle("Later")
+}
+
+// upcoming: a step was never begun, and only an earlier one is in the way.
+func upcoming(s migration.StepStatus, steps []migration.StepStatus) bool {
+	earlier, blocked := strings.CutPrefix(s.Why, "Blocked by: ")
+	return s.State == migration.StepBlocked && s.LastRun == nil && blocked &&
+		slices.ContainsFunc(steps, func(o migration.StepStatus) bool {
+			return o.PlanStep.Title == earlier && slices.Contains(s.PlanStep.Needs, o.PlanStep.ID)
+		})
+}
+
+// reached is when a milestone was, or, of one that is ahead, when it is planned for. One of which
+// nobody knows when it was reached is not in the future all the same.
+func reached(
+	m migration.Milestone, event time.Time, steps []migration.StepStatus, now time.Time,
+) time.Time {
+	at := event.Add(m.At)
+	for _, s := range steps {
+		switch {
+		case s.PlanStep.ID != m.Step:
+		case s.State == migration.StepDone && s.DoneAt != nil:
+			return *s.DoneAt
+		case (s.State == migration.StepDone || s.State == migration.StepSkipped) && at.After(now):
+			return now
+		}
+	}
+	return at
+}
+
+// byDate are the milestones in the order in which they were reached, then that of the plan's dates.
+func byDate(
+	all []migration.Milestone, event time.Time, steps []migration.StepStatus, now time.Time,
+) []migration.Milestone {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b migration.Milestone) int {
+		return reached(a, event, steps, now).Compare(reached(b, event, steps, now))
+	})
 }
 
 // milestoneWhen says when a milestone is, or, of one that is reached, when it was: a date ahead

@@ -189,3 +189,49 @@ func TestAnAuditIsShownAsOfItsLastLook(t *testing.T) {
 		}
 	}
 }
+
+func TestAMilestoneThatOnlyWaitsForEarlierOnesIsUpcoming(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 14, 5, 0, 0, time.UTC)
+	m := migration.Milestone{Title: "Old Redis decommissioned", Step: "decommission", At: time.Hour}
+	cutover := migration.StepStatus{PlanStep: migration.PlanStep{ID: "cutover", Title: "Cutover"}}
+	for _, tc := range []struct {
+		rule, why string
+		run       *migration.Run
+		event     time.Time
+		want      string
+	}{
+		{"an earlier step", "Blocked by: Cutover", nil, now, "Upcoming"},
+		{"an incident", "Blocked by: No incident", nil, now, "Blocked"},
+		{"it was begun", "Blocked by: Cutover", &migration.Run{}, now, "Blocked"},
+		{"it is late", "Blocked by: Cutover", nil, now.AddDate(0, 0, -3), "Overdue"},
+	} {
+		s := migration.StepStatus{State: migration.StepBlocked, Why: tc.why, LastRun: tc.run,
+			PlanStep: migration.PlanStep{ID: "decommission", Needs: []string{"cutover"}}}
+		steps := []migration.StepStatus{cutover, s}
+		if got := milestoneStatus(m, tc.event, steps, now).Word; got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.rule, got, tc.want)
+		}
+	}
+}
+
+func TestMilestonesThatAreDoneStandBeforeThoseAhead(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 14, 5, 0, 0, time.UTC)
+	done := now.AddDate(0, 0, -2)
+	all := []migration.Milestone{
+		{Title: "next", At: 24 * time.Hour}, {Title: "early", Step: "a", At: 240 * time.Hour},
+		{Title: "undated", Step: "b", At: 300 * time.Hour},
+	}
+	steps := []migration.StepStatus{
+		{PlanStep: migration.PlanStep{ID: "a"}, State: migration.StepDone, DoneAt: &done},
+		{PlanStep: migration.PlanStep{ID: "b"}, State: migration.StepDone},
+	}
+	var got []string
+	for _, m := range byDate(all, now, steps, now) {
+		got = append(got, m.Title)
+	}
+	if want := "early, undated, next"; strings.Join(got, ", ") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}

@@ -54,7 +54,7 @@ func WaiversPage(v Waivers) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(v.Unknown) == 0 {
-			templ_7745c5c3_Err = ui.Empty("Nobody and nothing is unknown.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Empty("Nothing is unknown.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -196,7 +196,7 @@ func WaiversPage(v Waivers) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "\" placeholder=\"worker:ingestion/web-2\" aria-describedby=\"member-hint\"><p class=\"meta\" id=\"member-hint\">The key of who or what is unknown, as listed above.</p><label for=\"why\">Why it is safe to go on</label> <textarea id=\"why\" name=\"why\" rows=\"3\" required minlength=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "\" placeholder=\"worker:ingestion/web-2\" aria-describedby=\"member-hint\"><p class=\"meta\" id=\"member-hint\">The key of the unknown, as listed above.</p><label for=\"why\">Why it is safe to go on</label> <textarea id=\"why\" name=\"why\" rows=\"3\" required minlength=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -447,7 +447,7 @@ func waivable(mid string, gates []migration.Gate) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "\">Waive who is unknown, in writing</a></p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "\">Waive an unknown, in writing</a></p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -2,6 +2,8 @@ package queuepages
 
 import (
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,17 @@ type Jobs struct {
 	Done        string // what was just done to a job
 	Search      workflows.JobSearch
 	Matches     *workflows.JobMatches // of Search; nil before somebody asks
+}
+
+func (v Jobs) foundNone() bool {
+	return !slices.ContainsFunc(v.Found.Sides, func(s workflows.SideJobs) bool {
+		return len(s.Jobs) > 0
+	})
+}
+
+// ledgerURL is the order ledger's page of the id, should it be an order's.
+func (v Jobs) ledgerURL() string {
+	return ui.URL(v.MigrationID, "ledger") + "?" + url.Values{"id": {v.ID}}.Encode()
 }
 
 // searched says how much of a side a search has looked through.

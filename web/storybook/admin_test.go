@@ -70,10 +70,10 @@ func storyNotifications() workflows.Notifications {
 			},
 			{
 				Key: "order-pipeline/audit/10.0.0.4:6379/errors", Severity: "error",
-				Title: "Errors answered on 10.0.0.4:6379: no longer OK, during Sentinel " +
+				Title: "Error replies on 10.0.0.4:6379: no longer OK, during Sentinel " +
 					"failover test",
-				Text: "It began during run 4b1f09c2aa of Sentinel failover test and is looked " +
-					"at again once that has ended.",
+				Text: "It started during run 4b1f09c2aa of Sentinel failover test and will be " +
+					"checked again when that run ends.",
 				Since: storyTime.Add(-40 * time.Second), Run: "4b1f09c2aa",
 				Told: []workflows.AlertTold{{Channel: "payments-channel",
 					SentAt: ago(35 * time.Second)}},

@@ -48,7 +48,7 @@ func storyCapacity() workflows.Capacity {
 		At: storyTime, Phase: workflows.CostInterim,
 		Phases: []workflows.CostPhase{
 			{
-				ID: "now", Title: "Now: the single Redis",
+				ID: "now", Title: "Before migration: the single Redis",
 				Lines: []workflows.CostLine{single}, USD: 7, Complete: true,
 			},
 			{
@@ -72,7 +72,7 @@ func storyCapacity() workflows.Capacity {
 			Side: "source", Rates: rates, Low: usd(108.86), High: 466.56, Fixed: 20,
 			Enough: true,
 		},
-		PlanNote: "vendor's price list of 2026-08-21; connections as the database tells",
+		PlanNote: "vendor's price list of 2026-08-21; connections: reported by the database",
 		Sides: []workflows.SideLoad{
 			{
 				Side: "source", Endpoint: "sentinel", Since: &since, Rates: rates,

@@ -161,7 +161,7 @@ func decommissionStories(t *testing.T) map[string]migration.Run {
 				"again",
 		},
 		{
-			ID: "events", Title: "No queue's events went on",
+			ID: "events", Title: "No new events in any queue",
 			Measured: "new entries in reports (1795702831838-0)", Limit: "no new entry",
 			Next: "an app still adds or runs jobs there: stop it, and move what it added",
 		},

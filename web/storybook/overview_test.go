@@ -121,14 +121,20 @@ func storyOverview(t *testing.T) migration.Overview {
 		"move-residue": migration.StepBlocked, "decommission": migration.StepBlocked,
 		"fix-policy": migration.StepSkipped,
 	}
-	for _, s := range p.Steps {
+	for n, s := range p.Steps {
 		st := migration.StepStatus{PlanStep: s, State: migration.StepDone}
 		if state, ok := states[s.ID]; ok {
 			st.State = state
 		}
 		switch st.State {
+		case migration.StepDone:
+			at := storyTime.Add(time.Duration(n-len(p.Steps)) * 19 * time.Hour)
+			st.DoneAt = &at
 		case migration.StepBlocked:
 			st.Why = "Blocked by: Dual-write validation"
+			if need, ok := p.Step(s.Needs[len(s.Needs)-1]); ok {
+				st.Why = "Blocked by: " + need.Title
+			}
 		case migration.StepFailed:
 			st.Why = "frozen server: status 200 after 9100 ms (limit: 503 within 5000 ms)"
 		case migration.StepSkipped:

@@ -38,9 +38,9 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 			Source: "order ledger: the app's whole journal (attested by the app), checked " +
 				"against both servers' events (observed)"},
 		Costs: []costs.CostPhase{
-			{Title: "Now: the single Redis", USD: 24, Complete: true, Lines: []costs.CostLine{
+			{Title: "Before migration: the single Redis", USD: 24, Complete: true, Lines: []costs.CostLine{
 				{What: "The single Redis", USD: usd(24), Proof: migration.Observed}}},
-			{Title: "After: the managed Redis alone", USD: 20, Complete: true,
+			{Title: "After migration: the managed Redis alone", USD: 20, Complete: true,
 				Lines: []costs.CostLine{{What: "Upstash Fixed 1 GB", USD: usd(20),
 					Proof: migration.Documented}}},
 		},
@@ -53,7 +53,7 @@ func storyReport(t *testing.T, complete bool) workflows.Report {
 			Facts: rawFacts(t, evidence.RollbackFacts{From: "shadow", To: "dual write",
 				RollbackMS: 512, Workers: 1})}},
 		Incidents: []report.Incident{{Severity: "error", Began: *at(50 * time.Hour),
-			Title: "Errors answered on 10.0.0.4:6379: no longer OK, during Sentinel failover test",
+			Title: "Error replies on 10.0.0.4:6379: no longer OK, during Sentinel failover test",
 			Ended: at(50*time.Hour - time.Minute), Acknowledged: "ada: our own test",
 			Run: "4b1f09c2aa"}},
 		Versions: []report.Version{{What: "ingestion", Version: "1.0.0, BullMQ 6.7.0"}},

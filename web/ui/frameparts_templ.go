@@ -129,7 +129,7 @@ func NotSent() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<span>Not sent: Switchyard does not answer. Nothing was submitted, and what you typed is still here. Submit again when this page is live.</span></p>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<span>Not sent: Switchyard does not answer. Nothing was submitted, and what you typed is still here. Submit again once this page is connected.</span></p>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -217,7 +217,7 @@ func Page(f Frame, content templ.Component) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if f.Updates {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<span class=\"pulse\"><span class=\"dot\" aria-hidden=\"true\"></span> <span id=\"live-state\" role=\"status\">Live updates are off</span> <span id=\"live-age\"></span></span><noscript><a href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<span class=\"pulse\"><span class=\"dot\" aria-hidden=\"true\"></span> <span id=\"live-state\" role=\"status\">Automatic updates are off</span> <span id=\"live-age\"></span></span><noscript><a href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

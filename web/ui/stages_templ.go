@@ -58,7 +58,7 @@ func Ramp(set int, measured *migration.Share) templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"ramp\"><label for=\"ramp-set\">Target's share of orders: set to</label> <progress id=\"ramp-set\" max=\"100\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"ramp\"><label for=\"ramp-set\">Target's share: set to</label> <progress id=\"ramp-set\" max=\"100\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -89,7 +89,7 @@ func Ramp(set int, measured *migration.Share) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if measured != nil && measured.Orders > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<label for=\"ramp-seen\">Measured</label> <progress id=\"ramp-seen\" max=\"100\" value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<label for=\"ramp-seen\">Since the stage began</label> <progress id=\"ramp-seen\" max=\"100\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

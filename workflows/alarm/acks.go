@@ -96,7 +96,7 @@ func ofRun(e notify.Event, mig migration.Migration, open *migration.Run) notify.
 		of = " of " + title
 	}
 	e.Title += ", during " + title
-	e.Text = strings.TrimSpace(e.Text + "\nIt began during run " + e.Run + of +
-		" and is looked at again once that has ended.")
+	e.Text = strings.TrimSpace(e.Text + "\nIt started during run " + e.Run + of +
+		" and will be checked again when that run ends.")
 	return e
 }

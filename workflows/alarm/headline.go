@@ -230,15 +230,15 @@ func firstOf(key string) string {
 		{"outage", "Get the app to accept orders again before the providers stop retrying."},
 		{"ledger/lost", "Look up the lost orders and have them redelivered."},
 		{"ledger/duplicated", "Look up the orders that were processed twice and refund them."},
-		{"ledger", "Look up the orders concerned."},
+		{"ledger", "Look up the affected orders."},
 		{"guardrails", "Decide whether the queue goes back; the way back is open."},
 		{"intake", "Get Redis to accept jobs again before the disk is full."},
 		{"still", "Connect a worker of this queue to the primary, or move back."},
 		{"stranded", "Point this client to the primary, or move back."},
 		{"left", "Find out whether the run that left it is still going; lift it if not."},
-		{"audit", "Look what has changed on the server, and fix it."},
-		{"criterion", "Look at the evidence and run its step again."},
-		{"capacity", "Look at what is used, and at the next larger plan."},
+		{"audit", "Find out what changed on the server, and fix it."},
+		{"criterion", "Check the evidence, then run its step again."},
+		{"capacity", "Check the usage, and consider the next larger plan."},
 	} {
 		if is(key, f.kind) {
 			return f.do

@@ -201,11 +201,11 @@ func (b *Book) PlanLimits(ctx context.Context, out *Capacity) capacity.Limits {
 			}
 			if db.ConnectionsTold {
 				out.Plan.MaxConnections, connections = db.Plan.MaxConnections,
-					"the database tells"
+					"reported by the database"
 			}
 		}
 	}
-	out.PlanNote += "; connections as " + connections
+	out.PlanNote += "; connections: " + connections
 	return capacity.Limits{
 		Memory:            out.Plan.MaxBytes,
 		Connections:       out.Plan.MaxConnections,
@@ -319,13 +319,13 @@ func (b *Book) costs(ctx context.Context, plan providers.Plan) ([]CostPhase, err
 		managed.Source = "attested: " + managed.Source
 	}
 	phases := []CostPhase{
-		{ID: CostNow, Title: "Now: the single Redis", Lines: []CostLine{single}},
+		{ID: CostNow, Title: "Before migration: the single Redis", Lines: []CostLine{single}},
 		{
 			ID:    CostInterim,
 			Title: "During migration: Sentinel + old Redis + managed Redis",
 			Lines: slices.Concat([]CostLine{single}, nodes, []CostLine{managed}),
 		},
-		{ID: CostAfter, Title: "After: the managed Redis alone", Lines: []CostLine{managed}},
+		{ID: CostAfter, Title: "After migration: the managed Redis alone", Lines: []CostLine{managed}},
 	}
 	for i := range phases {
 		phases[i].Complete = true

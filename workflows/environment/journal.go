@@ -348,7 +348,7 @@ func (t *Journal) Deadline() time.Duration { return t.deadline }
 func (t *Journal) ClosedGate() migration.Gate {
 	c, s := t.claim(migration.Claim{
 		ID:    "ledger-closed",
-		Title: "Order ledger is closed",
+		Title: "All orders on the source are settled",
 		Limit: "orders acknowledged, 0 lost, 0 processed twice, none in flight on the source",
 	})
 	switch {

@@ -356,7 +356,7 @@ func TestADecommissionIsRefusedWithEverythingThatIsUnmet(t *testing.T) {
 	if migration.KindOf(err) != migration.Blocked {
 		t.Fatal(err)
 	}
-	for _, says := range []string{"Cutover is complete", "Policy: Eviction policy: no evidence", "Breaker: Breaker drill: no evidence", "Order ledger is closed", "No unfinished job is left on the source", "Both servers' events"} {
+	for _, says := range []string{"Cutover is complete", "Policy: Eviction policy: no evidence", "Breaker: Breaker drill: no evidence", "All orders on the source are settled", "No unfinished job is left on the source", "Both servers' events"} {
 		if !strings.Contains(err.Error(), says) {
 			t.Errorf("%q does not say %q", err, says)
 		}

@@ -228,7 +228,7 @@ func (s Parts) cameSince(
 ) []migration.Gate {
 	claim := migration.Claim{
 		ID:       "events",
-		Title:    "No queue's events went on",
+		Title:    "No new events in any queue",
 		Limit:    "no new entry",
 		Measured: fmt.Sprintf("%d streams, no new entry", len(before)),
 		Next:     "an app still adds or runs jobs there: stop it, and move what it added",
