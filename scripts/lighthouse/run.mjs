@@ -70,6 +70,7 @@ async function all() {
   const run = await twin.run("audit");
   await twin.measured(3);
   const port = await freePort();
+  process.env.TZ = "Europe/Berlin"; // of the browser: most readers are not in UTC, and their times are written anew
   browser = await launch(`--remote-debugging-port=${port}`);
   mkdirSync(out, { recursive: true });
   const rows = [];
