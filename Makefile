@@ -84,5 +84,7 @@ node: node_modules/.package-lock.json ## install and build the Node packages
 node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund
 
+# No workspace of the others: it is large, and nothing else needs it. Its override names the version of a
+# package that one of its parts asks for as "latest", which no lock file keeps.
 scripts/lighthouse/node_modules/.package-lock.json: scripts/lighthouse/package-lock.json
 	npm ci --prefix scripts/lighthouse --no-audit --no-fund

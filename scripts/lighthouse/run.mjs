@@ -47,13 +47,19 @@ const freePort = () => new Promise((resolve, reject) => {
   });
 });
 
-async function measure(url, form, port, cookie) {
+/** measure scores a page once; again where Lighthouse itself could not record it, which is no word on the page. */
+async function measure(url, form, port, cookie, tries = 3) {
   const result = await lighthouse(url, {
     port, logLevel: "error", onlyCategories: categories, extraHeaders: { Cookie: cookie },
     maxWaitForLoad: 8000, // the page never rests, its stream stays open: two or three updates arrive until then
     disableFullPageScreenshot: true, // seconds for each run, and no score depends on it
   }, form === "desktop" ? desktopConfig : undefined);
-  if (result.lhr.runtimeError) throw new Error(`${url}: ${result.lhr.runtimeError.message}`);
+  const failed = result.lhr.runtimeError;
+  if (failed && tries > 1) {
+    console.error(`${url}: ${failed.code}, once more`);
+    return measure(url, form, port, cookie, tries - 1);
+  }
+  if (failed) throw new Error(`${url}: ${failed.message}`);
   if (result.lhr.finalDisplayedUrl !== url) throw new Error(`${url} leads to ${result.lhr.finalDisplayedUrl}`);
   return result.lhr;
 }
