@@ -47,6 +47,7 @@ export function table(rows, withHead) {
   return (withHead ? [line(columns.map(([name]) => name)), ...lines] : lines).join("\n");
 }
 
+const calm = 1500; // Lighthouse's index of a processor that its slowing down to a phone's is meant for
 const worst = 6; // audits that are named for a category
 
 /** what says where an audit found something, as far as its details name it. */
@@ -80,5 +81,7 @@ export function below(measured, limits, typical) {
     `${measured.page}, ${measured.form}: ${category} is ${measured[category]}, ${least} at least`,
     ...audits(typical, category),
     ...(category === "performance" ? tasks(typical) : []),
+    ...(category === "performance" && measured.index < calm
+      ? [`    CPU index ${measured.index.toFixed(0)}, ${calm} at least for a true score: the machine was busy or is slow. Measure again when nothing else runs.`] : []),
   ].join("\n"));
 }

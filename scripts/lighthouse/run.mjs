@@ -48,7 +48,7 @@ const freePort = () => new Promise((resolve, reject) => {
 });
 
 /** measure scores a page once; again where Lighthouse itself could not record it, which is no word on the page. */
-async function measure(url, form, port, cookie, tries = 3) {
+async function measure(url, form, port, cookie, tries = 5) {
   const result = await lighthouse(url, {
     port, logLevel: "error", onlyCategories: categories, extraHeaders: { Cookie: cookie },
     maxWaitForLoad: 8000, // the page never rests, its stream stays open: two or three updates arrive until then
