@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TEMPL := go run github.com/a-h/templ/cmd/templ@v0.3.977
 export CGO_ENABLED = 0
 
-.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node gallery gallery-pictures looks stories
+.PHONY: help run test test-fast build bench soak broken-undos killed-writes mutants lint measure generate dev reset setup setup-bench node gallery gallery-pictures looks stories lighthouse
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ stories: node ## write down anew what overview, step and run tell a screen reade
 gallery-pictures: node ## renew the pictures that components are compared with (e2e/gallery)
 	go test ./e2e -run '^TestComponentsLookAsTheyDid$$' -count=1 -args -gallery-pictures
 
+lighthouse: setup build node scripts/lighthouse/node_modules/.package-lock.json ## score the pages of a running twin with Lighthouse: desktop and phone (LIGHTHOUSE='--only queues': less; about 10 min)
+	scripts/setup chromium
+	node scripts/lighthouse/run.mjs bin/switchyard $(LIGHTHOUSE)
+
 reset: build ## forget the twin's data
 	bin/switchyard reset
 
@@ -79,3 +83,8 @@ node: node_modules/.package-lock.json ## install and build the Node packages
 
 node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund
+
+# No workspace of the others: it is large, and nothing else needs it. Its override names the version of a
+# package that one of its parts asks for as "latest", which no lock file keeps.
+scripts/lighthouse/node_modules/.package-lock.json: scripts/lighthouse/package-lock.json
+	npm ci --prefix scripts/lighthouse --no-audit --no-fund

@@ -308,6 +308,29 @@ func TestAStepTouchesNoOtherStepAndTheEngineNoStepAndNoServer(t *testing.T) {
 	}
 }
 
+// A lock file names versions and what they must hash to, and leaves to whoever installs where they
+// come from. Lighthouse is no workspace: only `make lighthouse` installs it.
+func TestLockFilesNameNoRegistry(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "*package-lock.json").Output()
+	if err != nil {
+		t.Skipf("not a clone: %v", err)
+	}
+	for _, file := range strings.Fields(string(out)) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), `"resolved": "http`) {
+			t.Errorf("%s names registries: npm install --omit-lockfile-registry-resolved", file)
+		}
+		ours := strings.Contains(file, "lighthouse")
+		if has := strings.Contains(string(text), `"node_modules/lighthouse"`); has != ours {
+			t.Errorf("%s has lighthouse: %v", file, has)
+		}
+	}
+}
+
 // A gate is made by a claim, which says whom it covers: whoever writes the fields of one by
 // hand can leave out who was not asked.
 func TestOnlyAClaimMakesAGate(t *testing.T) {

@@ -21,8 +21,8 @@ function executable() {
   throw new Error("there is no chromium in the PATH: run scripts/setup chromium, or set CHROMIUM to where it is");
 }
 
-/** launch starts headless Chromium. */
-export const launch = () => chromium.launch({ executablePath: executable(), headless: true, args: flags });
+/** launch starts headless Chromium, with more flags where somebody else drives it too. */
+export const launch = (...more) => chromium.launch({ executablePath: executable(), headless: true, args: [...flags, ...more] });
 
 /** What every picture is taken at. */
 const views = [

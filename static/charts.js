@@ -49,7 +49,12 @@
   }
 
   // --- Colours: computed, since a token holds both themes --------------------------------------------------------------------
+  const colours = new Map(); // asking makes the browser lay out the page
   function colour(token) {
+    if (!colours.has(token)) colours.set(token, computed(token));
+    return colours.get(token);
+  }
+  function computed(token) {
     const probe = document.createElement("span");
     probe.className = "probe-" + token;
     document.body.append(probe);
@@ -129,8 +134,15 @@
       canvas.setAttribute("aria-label", this.figure.dataset.sentence);
     }
 
+    // fit follows the room that there is; setting the same size again would draw again.
+    fit() {
+      const width = this.plot.clientWidth, height = this.plot.clientHeight;
+      if (this.u && (this.u.width !== width || this.u.height !== height)) this.u.setSize({ width, height });
+    }
+
     refresh() {
       const u = this.u;
+      if (!u) return; // its turn comes, with what there is then
       u.setData(this.columns());
       u.root.querySelector("canvas").setAttribute("aria-label", this.figure.dataset.sentence);
       if (u.cursor.idx == null) this.latest();
@@ -247,12 +259,20 @@
       this.charts = figures.map((f) => new Chart(this, f));
       this.redraw();
       const sizes = new ResizeObserver(() => {
-        for (const c of this.charts) c.u.setSize({ width: c.plot.clientWidth, height: c.plot.clientHeight });
+        for (const c of this.charts) c.fit();
       });
       for (const c of this.charts) sizes.observe(c.plot);
     }
 
-    redraw() { for (const c of this.charts) { c.draw(); c.latest(); } }
+    // redraw takes a task for each chart: all at once are a quarter of a second on a phone.
+    async redraw() {
+      for (const c of this.charts) {
+        await new Promise((resolve) => { setTimeout(resolve); });
+        if (!c.plot.isConnected) continue;
+        c.draw();
+        c.latest();
+      }
+    }
 
     extent() { return [(this.until - this.span) / second, this.until / second]; }
     grid() {
@@ -299,7 +319,7 @@
   document.addEventListener("visibilitychange", find);
   const stream = document.getElementById("stream");
   if (stream) for (const name of ["update", "beat"]) stream.addEventListener(name, find);
-  const recolour = () => { for (const g of groups.values()) g.redraw(); };
+  const recolour = () => { colours.clear(); for (const g of groups.values()) g.redraw(); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
   new MutationObserver(recolour).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
 })();

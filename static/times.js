@@ -3,17 +3,21 @@
 (() => {
   "use strict";
   const utc = document.documentElement.dataset.times === "utc";
-  const format = new Intl.DateTimeFormat("en-GB", {
-    day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-    timeZoneName: "short",
-  });
+  let format; // made when it is needed: that alone takes a phone some 50 ms
+  function inZone(d) {
+    format ||= new Intl.DateTimeFormat("en-GB", {
+      day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+      timeZoneName: "short",
+    });
+    return format.format(d);
+  }
   const stamp = (d) => d.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" }) +
     ", " + d.toISOString().slice(11, 19) + " UTC";
   function show() {
     for (const t of document.querySelectorAll("time[data-at], time[data-exact], time[data-age]")) {
       const d = new Date(t.dateTime);
       if (isNaN(d) || d.getTimezoneOffset() === 0) continue; // UTC is what the page says already
-      const local = format.format(d);
+      const local = inZone(d);
       if ("age" in t.dataset) {
         const both = utc ? stamp(d) + " (" + local + ")" : local + " (" + stamp(d) + ")";
         if (t.title !== both) t.title = both;
@@ -25,6 +29,6 @@
       if (t.title !== title) t.title = title;
     }
   }
-  show();
+  setTimeout(show); // a task of its own
   document.addEventListener("htmx:after:swap", show);
 })();
