@@ -52,10 +52,18 @@ const rest = () => document.fonts.ready
 
 function countShifts() {
   let sum = 0;
-  const add = (list) => { for (const e of list) sum += e.hadRecentInput ? 0 : e.value; };
+  const what = [];
+  const box = (r) => [r.x, r.y, r.width, r.height].map(Math.round).join(",");
+  const add = (list) => {
+    for (const e of list) {
+      if (e.hadRecentInput) continue;
+      sum += e.value;
+      what.push(...e.sources.map((x) => `${x.node?.nodeName} ${x.node?.id || x.node?.className || ""} ${box(x.previousRect)} to ${box(x.currentRect)}`));
+    }
+  };
   const observer = new PerformanceObserver((list) => add(list.getEntries()));
   observer.observe({ type: "layout-shift", buffered: true });
-  globalThis.shifted = () => { add(observer.takeRecords()); return sum; };
+  globalThis.shifted = () => { add(observer.takeRecords()); return { sum, what: what.slice(0, 4).join("; ") }; };
 }
 
 async function axe(page) {
@@ -77,7 +85,7 @@ async function open(page, at) {
 async function look(page, at) {
   await open(page, at);
   const shift = await page.evaluate(rest);
-  if (shift >= mostShift) complain(at, `moved by ${shift.toFixed(3)} while it loaded`);
+  if (shift.sum >= mostShift) complain(at, `moved by ${shift.sum.toFixed(3)} while it loaded: ${shift.what}`);
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   if (at.width === 390 && !documents.test(at.name) && height > threeScreens) complain(at, `is ${height} px high, at most ${threeScreens} px`);
   for (const w of await page.evaluate(measure, { least: smallest, script: true })) complain(at, w);
