@@ -61,10 +61,16 @@ export async function write(page, locator, text) {
   await page.keyboard.type(text);
 }
 
-/** choose gives a field for files the focus, opens it, and chooses a file. */
+/**
+ * choose gives a field for files the focus, opens it, and chooses a file. It waits for the choice from before the field is looked for:
+ * the browser begins to tell of a choice only some time after it is asked, and a key that is faster is lost.
+ */
 export async function choose(page, locator, file) {
-  await reach(page, locator);
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Space")]);
+  const opens = async () => {
+    await reach(page, locator);
+    await page.keyboard.press("Space");
+  };
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), opens()]);
   await chooser.setFiles(file);
 }
 
