@@ -148,7 +148,12 @@ func storyDigest(plan workflows.DigestPlan, who ui.Who) adminpages.Digest {
 
 // alarmed is a frame of a time with alerts that nobody has acknowledged.
 func alarmed(f ui.Frame) ui.Frame {
-	f.Alerts = 2
+	open := storyNotifications().Alerts
+	f.Alerts = 2 // one of them is acknowledged
+	f.Headline = &migration.Headline{
+		Level: migration.Incident, At: storyTime, Since: &open[0].Since, Title: open[0].Title,
+		First: "Start the ingestion app again.", More: len(open) - 1,
+	}
 	return f
 }
 

@@ -117,10 +117,11 @@ func workStories(t *testing.T) map[string]story {
 	late.Run = "c1c4837b60"
 	alerts := func(v adminpages.Alerts) story {
 		v.MigrationID, v.Now, v.Who = mid, storyTime, engineer
-		return story{
-			frame: frame("Alerts", "alerts", "/m/order-pipeline/alerts", engineer),
-			page:  adminpages.AlertsPage(v),
+		f := frame("Alerts", "alerts", "/m/order-pipeline/alerts", engineer)
+		if len(v.Open) > 0 {
+			f = alarmed(f)
 		}
+		return story{frame: f, page: adminpages.AlertsPage(v)}
 	}
 	out["alerts"] = alerts(adminpages.Alerts{
 		Open: n.Alerts, Channels: len(n.Channels),

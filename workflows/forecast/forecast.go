@@ -60,6 +60,9 @@ type Forecast struct {
 const (
 	// least is how many criteria must be proven before there is a pace.
 	least = 2
+	// shortest is how long the work must last before there is a pace: dates are days, and what was
+	// done in the first hours says nothing about weeks.
+	shortest = 24 * time.Hour
 	// margin is how close to its deadline a finish is at risk.
 	margin = 7 * 24 * time.Hour
 )
@@ -72,8 +75,8 @@ func Of(in Input) Forecast {
 	f := Forecast{State: OnTrack, Reasons: []string{}}
 	f.deadline(in)
 	overdue := f.overdue(in)
-	if in.Proven < least || in.Start.IsZero() || !in.At.After(in.Start) {
-		f.say("fewer than %d criteria are proven: there is no pace to go by", least)
+	if why := noPace(in); why != "" {
+		f.say("%s: there is no pace to go by", why)
 		f.State = None
 		if overdue {
 			f.State = OffTrack // that much is known without a pace
@@ -83,6 +86,17 @@ func Of(in Input) Forecast {
 	f.pace(in)
 	f.dangers(in)
 	return f
+}
+
+// noPace says what a pace is missing; empty: nothing.
+func noPace(in Input) string {
+	switch {
+	case in.Proven < least || in.Start.IsZero():
+		return fmt.Sprintf("fewer than %d criteria are proven", least)
+	case in.At.Sub(in.Start) < shortest:
+		return fmt.Sprintf("the first run began less than %s ago", migration.Words(shortest))
+	}
+	return ""
 }
 
 func (f *Forecast) say(format string, args ...any) {

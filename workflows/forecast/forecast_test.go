@@ -31,7 +31,10 @@ func TestAForecastSaysWhatItRestsOn(t *testing.T) {
 		"in time":                  {base(func(*Input) {}), OnTrack, "met on 16 Sep 2026"},
 		"everything is met":        {base(func(in *Input) { in.Proven = 7 }), Done, "all criteria"},
 		"one criterion is no pace": {base(func(in *Input) { in.Proven = 1 }), None, "fewer than 2"},
-		"nothing ran":              {base(func(in *Input) { in.Start = time.Time{} }), None, "fewer"},
+		"hours are no pace for weeks": {base(func(in *Input) {
+			in.Start = noon.Add(-shortest + time.Minute)
+		}), None, "less than 24 h ago"},
+		"nothing ran": {base(func(in *Input) { in.Start = time.Time{} }), None, "fewer"},
 		"a milestone that has passed is late without a pace too": {base(func(in *Input) {
 			in.Proven = 0
 			in.Milestones[0].Done = false
@@ -63,7 +66,7 @@ func TestAForecastSaysWhatItRestsOn(t *testing.T) {
 		if f.State != c.state || !strings.Contains(strings.Join(f.Reasons, "\n"), c.says) {
 			t.Errorf("%s: %s, %q", rule, f.State, f.Reasons)
 		}
-		if (f.Finish == nil) != (c.in.Proven < least || c.in.Start.IsZero() || f.State == Done) {
+		if (f.Finish == nil) != (noPace(c.in) != "" || f.State == Done) {
 			t.Errorf("%s: finish %v", rule, f.Finish)
 		}
 	}
@@ -77,7 +80,7 @@ func TestAForecastNeverGetsBetterByWhatIsWorse(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	days := func(n int) time.Duration { return time.Duration(r.IntN(n)) * day1 }
 	for range 20_000 {
-		in := Input{At: noon, Start: noon.Add(-time.Hour - days(60)), Total: 7,
+		in := Input{At: noon, Start: noon.Add(-shortest - days(60)), Total: 7,
 			Proven: least + r.IntN(5)}
 		for range r.IntN(4) {
 			in.Milestones = append(in.Milestones,
