@@ -95,7 +95,8 @@ async function all() {
       rows.push(measured);
       console.log(table([measured], rows.length === 1));
       wrong.push(...below(measured, limits[form], typical));
-      if (live && measured.updates === 0) wrong.push(`${name}, ${form}: no update arrived while it was measured, so the score is not that of a live page`);
+      // A page of which nothing changed asks all the same, and is told so.
+      if (live && measured.checks === 0) wrong.push(`${name}, ${form}: it did not ask for an update while it was measured, so the score is not that of a live page`);
     }
   }
   const { lighthouseVersion } = rows[0];
