@@ -25,7 +25,9 @@ import (
 const readersEnv = "SWITCHYARD_BENCH_READERS"
 
 const (
-	benchIdle = 40 * time.Second // a heartbeat more than the time between two refreshes
+	// benchIdle is long enough for what comes once a minute, charts' times, to come as often as it
+	// does in an hour, and for the looks that follow a run to be a small part of it.
+	benchIdle = 2 * time.Minute
 	benchBusy = 20 * time.Second
 )
 
