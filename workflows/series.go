@@ -115,7 +115,8 @@ func (c *Control) Series(ctx context.Context, mid string, q SeriesQuery) (Series
 			by[name] = shares(by[series.On(series.In, "source")],
 				by[series.On(series.In, "target")])
 		}
-		if name == series.CriteriaMet && !q.Until.Before(now) {
+		// Whoever asks until now asked a moment ago: the step that now is in tells.
+		if name == series.CriteriaMet && until.After(now) {
 			met, err := c.criteriaMet(ctx, mid)
 			if err != nil {
 				return v, err
@@ -277,7 +278,6 @@ type sampler struct {
 	*Control
 	recorder series.Recorder
 	pruned   time.Time
-	counted  time.Time // when the criteria were judged last
 	failing  bool
 }
 
@@ -313,11 +313,8 @@ func (s *sampler) once(ctx context.Context) error {
 	for name, b := range s.env.Samples(ctx, mid) {
 		s.recorder.Add(name, now.UnixMilli(), b)
 	}
-	if now.Sub(s.counted) >= time.Minute {
-		if met, err := s.criteriaMet(ctx, mid); err == nil {
-			s.counted = now
-			s.recorder.Add(series.CriteriaMet, now.UnixMilli(), series.Of(met))
-		}
+	if met, err := s.criteriaMet(ctx, mid); err == nil {
+		s.recorder.Add(series.CriteriaMet, now.UnixMilli(), series.Of(met))
 	}
 	if err := s.save(ctx, mid, now.UnixMilli()); err != nil {
 		return err

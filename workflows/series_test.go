@@ -47,6 +47,28 @@ func TestWhatNobodyAnswersHasNoPointAndWhatIsKnownHas(t *testing.T) {
 	}
 }
 
+func TestAChartUntilNowEndsWithWhatIsSoNow(t *testing.T) {
+	t.Parallel()
+	b := openBench(t, settings(t.TempDir()), planOf(false))
+	asked := b.time.now().Truncate(time.Minute).Add(90 * time.Second)
+	b.time.advance(asked.Add(time.Millisecond).Sub(b.time.now())) // reading takes its time
+	for rule, c := range map[string]struct {
+		until  time.Time
+		points int
+	}{
+		"asked a moment ago":    {asked, 1},
+		"asked for no end":      {time.Time{}, 1},
+		"ends before this step": {asked.Add(-time.Minute), 0},
+	} {
+		v, err := b.Series(t.Context(), mid, SeriesQuery{Names: []string{series.CriteriaMet},
+			Since: asked.Add(-time.Hour), Until: c.until, Points: 60})
+		ok(t, err)
+		if got := v.Series[0]; len(got.Steps) != c.points {
+			t.Errorf("%s: %+v", rule, got)
+		}
+	}
+}
+
 func TestTheNewestStepOfCriteriaSaysWhatTheChecklistSaysNow(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
