@@ -34,6 +34,12 @@ function measure({ least, script }) {
     if (size < least - 0.01) small.add(`${size.toFixed(1)} px: ${walk.currentNode.data.trim().slice(0, 30)}`);
   }
   if (small.size > 0) wrong.push(`has text below ${least} px: ${[...small].slice(0, 3).join("; ")}`);
+  for (const chip of document.querySelectorAll(".chip")) {
+    const a = chip.getBoundingClientRect();
+    const covers = (b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    const under = [...chip.parentElement.children].find((e) => e !== chip && !e.matches(".sr") && [...e.getClientRects()].some(covers));
+    if (under) wrong.push(`shows "${chip.innerText.trim()}" over "${under.innerText?.trim().slice(0, 30)}"`);
+  }
   if (script) return wrong;
   for (const form of document.querySelectorAll("form:not([method=dialog])")) {
     const dialog = form.closest("dialog:not([open])"); // without a script only a button that names it opens it

@@ -56,6 +56,7 @@ type (
 	Alerts              = alarm.Alerts
 	Report              = report.Report
 	ReportIncident      = report.Incident
+	ReportRollback      = report.Rollback
 	ReportWaiver        = report.Waiver
 	ForecastState       = forecast.State
 	Acknowledgement     = alarm.Acknowledgement

@@ -56,11 +56,23 @@ func costBasis(p workflows.CostPhase) string {
 	return strings.Join(words, "; ")
 }
 
+// rehearsal is a way back that was taken: what of, when, and by whom.
+func rehearsal(r workflows.ReportRollback) string {
+	said := r.What + ", " + ui.Day(r.At)
+	if r.By != "" {
+		said += ", " + r.By
+	}
+	return said
+}
+
 func incidentEnd(i workflows.ReportIncident) string {
 	said := "Open since " + ui.Stamp(i.Began) + "."
 	if i.Ended != nil {
-		said = "Began " + ui.Stamp(i.Began) + ", resolved after " +
-			migration.Words(i.Ended.Sub(i.Began).Round(time.Second)) + "."
+		lasted := "within 1 s"
+		if took := i.Ended.Sub(i.Began); took >= time.Second {
+			lasted = "after " + migration.Words(took.Round(time.Second))
+		}
+		said = "Began " + ui.Stamp(i.Began) + ", resolved " + lasted + "."
 	}
 	if i.Acknowledged != "" {
 		said += " Acknowledged by " + i.Acknowledged + "."
