@@ -1,6 +1,7 @@
 package adminpages
 
 import (
+	"slices"
 	"fmt"
 	"time"
 
@@ -26,11 +27,18 @@ type Alerts struct {
 // Ack is what was typed about an alert and was refused.
 type Ack struct{ Key, Comment string }
 
-func alertsSummary(n int) ui.Status {
-	if n == 0 {
+// alertsSummary is no worse than the worst that is open.
+func alertsSummary(open []workflows.NotifiedAlert) ui.Status {
+	if len(open) == 0 {
 		return ui.OK("None open")
 	}
-	return ui.Bad(ui.Count(n, "alert") + " open")
+	words := ui.Count(len(open), "alert") + " open"
+	if slices.ContainsFunc(open, func(a workflows.NotifiedAlert) bool {
+		return a.Severity == "critical" || a.Severity == "error"
+	}) {
+		return ui.Bad(words)
+	}
+	return ui.Warn(words)
 }
 
 // pastOrders says what became of the orders that came in while alerts were open, and of all others.

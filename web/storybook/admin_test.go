@@ -72,8 +72,8 @@ func storyNotifications() workflows.Notifications {
 				Key: "order-pipeline/audit/10.0.0.4:6379/errors", Severity: "error",
 				Title: "Error replies on 10.0.0.4:6379: no longer OK, during Sentinel " +
 					"failover test",
-				Text: "It started during run 4b1f09c2aa of Sentinel failover test and will be " +
-					"checked again when that run ends.",
+				Text: "It started during run 4b1f09c2aa of Sentinel failover test, which may be " +
+					"the cause. If it is still open after that run has ended, look into it.",
 				Since: storyTime.Add(-40 * time.Second), Run: "4b1f09c2aa",
 				Told: []workflows.AlertTold{{Channel: "payments-channel",
 					SentAt: ago(35 * time.Second)}},

@@ -97,6 +97,6 @@ func ofRun(e notify.Event, mig migration.Migration, open *migration.Run) notify.
 	}
 	e.Title += ", during " + title
 	e.Text = strings.TrimSpace(e.Text + "\nIt started during run " + e.Run + of +
-		" and will be checked again when that run ends.")
+		", which may be the cause. If it is still open after that run has ended, look into it.")
 	return e
 }
