@@ -1,8 +1,8 @@
 package adminpages
 
 import (
-	"slices"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/switchyard-dev/switchyard/migration"
