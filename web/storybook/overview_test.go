@@ -190,7 +190,7 @@ func overviewStories(t *testing.T) map[string]story {
 			"lost at 14:09 UTC on 2026-11-23",
 		First: "Get the app to accept orders again before the providers stop retrying.",
 		Since: &since, FirstLoss: &loss, More: 2, At: storyTime,
-		AtRisk: []string{"27 orders were rejected and not been redelivered"},
+		AtRisk: []string{"27 orders were rejected and have not been redelivered"},
 	}
 	trouble.NextSteps = []migration.NextStep{{
 		Verb: "start", Step: "cutover", Params: migration.Params{To: migration.StageShadow},
@@ -206,7 +206,7 @@ func overviewStories(t *testing.T) map[string]story {
 	unseen.Updates, unseen.Headline = false, &migration.Headline{
 		Level: migration.Attention, At: storyTime,
 		Title:   "No known incident, but not everything is being watched",
-		First:   "Find out about order ledger: the journal cannot be read.",
+		First:   "Look into what is not known: order ledger: the journal cannot be read.",
 		Unknown: []string{"order ledger: the journal cannot be read"},
 	}
 	out["plan-unwatched"] = story{frame: unseen, page: migrationpages.PlanPage(

@@ -336,7 +336,7 @@ func headlineMore(f Frame, h migration.Headline) templ.Component {
 		}
 		if h.Since != nil {
 			var templ_7745c5c3_Var17 string
-			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs("Since ")
+			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs("Began ")
 			if templ_7745c5c3_Err != nil {
 				return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/ui/headline.templ`, Line: 69, Col: 13}
 			}

@@ -33,6 +33,7 @@ type heard struct {
 	every  time.Duration
 	clock  outage.Outage
 	late   int64 // orders that are overdue now
+	grave  int   // critical findings of the audit's last look, also those that were never OK
 	blind  []string
 }
 
@@ -58,7 +59,24 @@ func (n *Notifier) Headline(ctx context.Context, mid string) migration.Headline 
 	o, err := n.Streams.Overview(ctx, mid)
 	unread("order ledger", err)
 	h.late = o.Late()
+	h.grave, err = n.criticalFindings(ctx, mid)
+	unread("Redis audit", err)
 	return h.headline()
+}
+
+// criticalFindings counts those of the audit while the source is in use. Only what became worse is
+// an alert; what was so from the start loses jobs all the same.
+func (n *Notifier) criticalFindings(ctx context.Context, mid string) (int, error) {
+	routing, err := n.Routing.Read(ctx, mid)
+	if err != nil || !routing.HasSource() {
+		return 0, err
+	}
+	latest, err := n.Store.LatestEvidence(ctx, mid)
+	if err != nil {
+		return 0, err
+	}
+	facts, _ := environment.AuditFactsOf(latest)
+	return facts.Problems()["critical"], nil
 }
 
 // urgent is the order in which kinds of alerts are told, where they are equally severe.
@@ -105,18 +123,23 @@ func (h heard) headline() migration.Headline {
 	case out.Title != "":
 	case missing > 0:
 		out.Level = migration.Attention
-		out.Title = fmt.Sprintf("%s rejected and not been redelivered yet",
-			orders(missing, "was", "were"))
+		out.Title = fmt.Sprintf("%s rejected and %s not been redelivered yet",
+			orders(missing, "was", "were"), plural(missing, "has", "have"))
 		out.First = "Wait for the provider's next retry; find out why they were rejected."
 		out.About = "/outage"
 	case h.late > 0:
 		out.Level = migration.Attention
 		out.Title = orders(int(h.late), "is", "are") + " overdue"
 		out.First, out.About = firstOf("/ledger/late"), "/ledger/late"
+	case h.grave > 0:
+		out.Level, out.About = migration.Attention, "/audit"
+		out.Title = fmt.Sprintf("The Redis audit has %d critical %s", h.grave,
+			plural(h.grave, "finding", "findings"))
+		out.First = "Open the audit and fix what it found: jobs can be lost until then."
 	case len(out.Unknown) > 0:
 		out.Level = migration.Attention
 		out.Title = "No known incident, but not everything is being watched"
-		out.First = "Find out about " + strings.Join(out.Unknown, "; ") + "."
+		out.First = "Look into what is not known: " + strings.Join(out.Unknown, "; ") + "."
 	default:
 		out.Title = "No incident, and no order is known to be at risk"
 	}
@@ -211,7 +234,8 @@ func (h heard) unknown() []string {
 func (h heard) atRisk(severity webhooks.Severity, missing int) []string {
 	var all []string
 	if severity == webhooks.Critical || severity == webhooks.Losing {
-		all = append(all, orders(missing, "was", "were")+" rejected and not been redelivered")
+		all = append(all, orders(missing, "was", "were")+" rejected and "+
+			plural(missing, "has", "have")+" not been redelivered")
 	}
 	if h.late > 0 {
 		all = append(all, orders(int(h.late), "is", "are")+" overdue")

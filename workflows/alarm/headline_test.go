@@ -57,12 +57,15 @@ func TestTheHeadlineSaysWhatMattersMost(t *testing.T) {
 		}, migration.Calm, "No incident, and no order is known to be at risk", 0},
 		{"an order that waits for its retry is told", func(h *heard) {
 			h.clock = clock("late", 1)
-		}, migration.Attention, "1 order was rejected and not been redelivered yet", 0},
+		}, migration.Attention, "1 order was rejected and has not been redelivered yet", 0},
 		{"an outage that eats half the time to the first loss is an incident",
 			func(h *heard) {
 				h.clock = clock("critical", 27)
 				h.alerts = append(h.alerts, alert("outage/stripe", notify.Error, "27 rejected"))
 			}, migration.Incident, "27 rejected", 1},
+		{"a critical finding that was there from the start is not calm", func(h *heard) {
+			h.grave = 2
+		}, migration.Attention, "The Redis audit has 2 critical findings", 0},
 		{"overdue orders need attention, and are at risk", func(h *heard) { h.late = 27 },
 			migration.Attention, "27 orders are overdue", 1},
 		{"a critical alert is an incident", func(h *heard) {
