@@ -157,3 +157,31 @@ func TestWhoHasOnlyALinkReadsNoAddressOfAServer(t *testing.T) {
 		t.Error("the report itself was changed, or more than addresses taken out")
 	}
 }
+
+func TestAFailoverStopsOrdersUntilTheAppAddsAgain(t *testing.T) {
+	t.Parallel()
+	ms := func(n int64) string { return fmt.Sprint(n) }
+	none := migration.Figure{}
+	for _, c := range []struct {
+		rule         string
+		blocked, add migration.Figure
+		what, text   string
+	}{
+		{"the app needs longer than the servers", migration.Measured(3600), migration.Measured(4200),
+			"attested", "4200"},
+		{"the servers need longer", migration.Measured(3600), migration.Measured(3000), "blocked", "3600"},
+		{"adds were never interrupted", migration.Measured(3600), none, "blocked", "3600"},
+		{"an add that never came is the longest", migration.Measured(3600), migration.AtLeast(30_000),
+			"attested", "at least 30000"},
+		{"only the app was seen", none, migration.Measured(4200), "attested", "4200"},
+	} {
+		in := input(t)
+		in.Actions = nil
+		in.Failovers = []migration.Evidence{{Facts: raw(t, evidence.FailoverFacts{
+			Kind: "automatic", BlockedMS: c.blocked, FirstAddMS: c.add})}}
+		got := build(t, in).Stops
+		if len(got) != 1 || got[0].MS.Text(ms) != c.text || !strings.Contains(got[0].What, c.what) {
+			t.Errorf("%s: %+v", c.rule, got)
+		}
+	}
+}
