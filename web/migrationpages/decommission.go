@@ -55,7 +55,7 @@ func fenceWords(f evidence.WatchFacts, now time.Time) string {
 	switch {
 	case f.Over:
 		return "No connection attempts for " + windowWords(f) +
-			". From now on only counters are watched; any attempt blocks the power-off."
+			". From now on only counters are watched; an attempt before the power-off blocks it."
 	case here(f) > 0:
 		return "The window cannot start while clients are connected. Stop these apps or point " +
 			"them at the target; the window then starts automatically. Cancelling the run lifts " +

@@ -241,13 +241,19 @@ func outageStatus(o workflows.Outage) ui.Status {
 			worst = p.Clock.Severity
 		}
 	}
-	switch {
-	case worst != "":
+	if worst != "" {
 		return clockStatus(worst)
-	case o.Unknown != "":
+	}
+	return quiet(o)
+}
+
+// quiet is what is said where no clock runs. It goes by what the app rejected: nobody asked the
+// provider what it could not deliver.
+func quiet(o workflows.Outage) ui.Status {
+	if o.Unknown != "" {
 		return ui.Unknown("Unknown")
 	}
-	return ui.OK("No orders missing")
+	return ui.OK("No rejection outstanding")
 }
 
 func money(v float64, currency string) string {

@@ -169,7 +169,8 @@ func TestAFailoverStopsOrdersUntilTheAppAddsAgain(t *testing.T) {
 	}{
 		{"the app needs longer than the servers", migration.Measured(3600), migration.Measured(4200),
 			"attested", "4200"},
-		{"the servers need longer", migration.Measured(3600), migration.Measured(3000), "blocked", "3600"},
+		{"the servers need longer", migration.Measured(3600), migration.Measured(3000), "blocked",
+			"3600"},
 		{"adds were never interrupted", migration.Measured(3600), none, "blocked", "3600"},
 		{"an add that never came is the longest", migration.Measured(3600), migration.AtLeast(30_000),
 			"attested", "at least 30000"},
