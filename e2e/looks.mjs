@@ -36,7 +36,7 @@ function measure({ least, script }) {
   if (small.size > 0) wrong.push(`has text below ${least} px: ${[...small].slice(0, 3).join("; ")}`);
   for (const chip of document.querySelectorAll(".chip")) {
     const a = chip.getBoundingClientRect();
-    const covers = (b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    const covers = (b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3; // leading
     const under = [...chip.parentElement.children].find((e) => e !== chip && !e.matches(".sr") && [...e.getClientRects()].some(covers));
     if (under) wrong.push(`shows "${chip.innerText.trim()}" over "${under.innerText?.trim().slice(0, 30)}"`);
   }

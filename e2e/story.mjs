@@ -48,6 +48,7 @@ const browser = await launch();
 try {
   const page = await witness.person(browser, "somebody who hears the page");
   for (const name of names) {
+    await page.clock.setFixedTime(Date.now()); // what is told of times does not depend on how long the page takes
     await page.goto(`${url}/${name}.light.html`);
     await page.locator("html[data-live=live]").waitFor();
     const lines = tell(await page.locator("body").ariaSnapshot());
