@@ -32,7 +32,8 @@ func (s Parts) summary() engine.PlanResult {
 		Summary: "Disconnect the app from the source, prove that it is quiet, fence it, back it " +
 			"up, " + does + ".",
 		Impact: "Deleted for good: the single Redis, every Sentinel node, their disks and " +
-			"backups at the host. What was on them is in the backup file of this run.",
+			"backups at the host. Of what was on them, only Redis's keys are kept, in the backup " +
+			"file of this run.",
 	}
 	if !can.Snapshot {
 		out.Impact += " It is the only copy: " + s.noSnapshot() + "."
@@ -79,7 +80,7 @@ func (s Parts) machines(ctx context.Context) (gates []migration.Gate, facts []mi
 			Next: "correct the id or the label in the configuration: a server is deleted only " +
 				"when both fit",
 		}
-		does := "is powered off and deleted"
+		does := "will be powered off and deleted"
 		if !about.Can.Delete {
 			c.Title = fmt.Sprintf("%s, which a person looks after, was not deleted", m.Label)
 			does = "a person switches it off, deletes it, and confirms each"
@@ -194,7 +195,7 @@ func (s Parts) snapshot() []engine.Action {
 			Title: "Keep a snapshot of each server at the host, as long as the server exists",
 			Changes: "a server's former manual snapshot is replaced, where its Backups service " +
 				"is on",
-			Undo: "not needed: the server is as it was",
+			Undo: "the server is as it was; a snapshot that was replaced does not come back",
 		},
 		Timeout: time.Hour,
 		Do:      s.snapshots,
